@@ -1,0 +1,134 @@
+//! Immutable ids: 16 random bytes behind a type for each thing that they name.
+//!
+//! Orgs and apps carry UUIDv7 (RFC 9562), tokens UUIDv5 (macaroon format, part 3). The text form is the
+//! lower-case hyphenated one and no other, so that an id has one spelling.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+/// A text that is no id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdError;
+
+impl fmt::Display for IdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an id: give 36 characters like 0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00, in lower case")
+    }
+}
+
+impl std::error::Error for IdError {}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// The id with these bytes.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The bytes that tokens, keys and AAD bind to.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+
+            /// A UUIDv7 of the time in unix milliseconds and ten random bytes.
+            pub fn new_v7(unix_millis: u64, random: &[u8; 10]) -> Self {
+                Self(uuid::Builder::from_unix_timestamp_millis(unix_millis, random).into_uuid().into_bytes())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Uuid::from_bytes(self.0).as_hyphenated().fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                parse(text).map(Self)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+id! {
+    /// An org: owns apps.
+    OrgId
+}
+id! {
+    /// An app: owns secrets. A name used again later is another app with another id.
+    AppId
+}
+id! {
+    /// A registered issuer of JWTs.
+    IssuerId
+}
+id! {
+    /// One store (one installation).
+    StoreId
+}
+id! {
+    /// One request, as answered in `request_id` and written to the audit log.
+    RequestId
+}
+id! {
+    /// The identity of a token: the same for every attenuation of it (macaroon format, part 3).
+    TokenUuid
+}
+
+fn parse(text: &str) -> Result<[u8; 16], IdError> {
+    let hyphens_fit = text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        });
+    if !hyphens_fit {
+        return Err(IdError);
+    }
+    Uuid::try_parse(text).map(Uuid::into_bytes).map_err(|_| IdError)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let id = OrgId::new_v7(0x0199_a0c2_7b1e, &[0xff; 10]);
+        let text = id.to_string();
+        assert_eq!(text, "0199a0c2-7b1e-7fff-bfff-ffffffffffff");
+        assert_eq!(text.parse(), Ok(id));
+        for wrong in [
+            text.to_uppercase(),
+            text.replace('-', ""),
+            format!("{{{text}}}"),
+            format!("urn:uuid:{text}"),
+            format!(" {text}"),
+            String::new(),
+        ] {
+            assert_eq!(wrong.parse::<OrgId>(), Err(IdError), "{wrong:?}");
+        }
+    }
+}

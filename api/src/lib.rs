@@ -1,0 +1,34 @@
+//! The wire types of petsem's HTTP API, and the names and ids that every part of petsem speaks of.
+//!
+//! They are written once, here: the server answers them, the client reads them, the store keeps rows under
+//! them. A name or id that exists as one of these types has been checked; nothing checks it again, and
+//! nothing takes it as plain text.
+//!
+//! Non-goals: this crate knows no HTTP, no storage, no keys, no clock and no randomness.
+
+mod boot;
+mod control;
+mod error;
+mod id;
+mod name;
+mod secret;
+mod value;
+
+pub use boot::{
+    BatchBootItem, BatchBootRequest, BatchBootResponse, BatchBootResult, BootReport, BootRequest,
+    BootResponse, BootedSecret, Delivery, DischargeRequest, DischargeResponse, MAX_BATCH, RenewRequest,
+    RenewResponse,
+};
+pub use control::{
+    App, AppList, AppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, Health, Issuer, IssuerList,
+    MintedToken, Org, OrgList, PolicyDocument, PutIssuer, PutPolicy, Readiness, RevokeRequest, Revoked,
+    TokenInfo, TokenKind, TokenList,
+};
+pub use error::{ErrorBody, ErrorCode};
+pub use id::{AppId, IdError, IssuerId, OrgId, RequestId, StoreId, TokenUuid};
+pub use name::{AppName, AppRef, HostId, MAX_SECRET_NAME, MachineId, NameError, OrgName, OrgRef, SecretName};
+pub use secret::{
+    AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, Digest, History, HistoryEntry, MAX_BUNDLE,
+    MAX_SECRETS, MAX_VALUE, RollbackRequest, SecretList, SetSecret, SetSecretResponse,
+};
+pub use value::{Value, ValueError};
