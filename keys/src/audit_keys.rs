@@ -1,0 +1,75 @@
+//! The keys of the audit log: a MAC for lines, which moves one way, and a signature for checkpoints.
+
+use ed25519_dalek::{Signature, Signer, VerifyingKey};
+
+use crate::context::Context;
+use crate::error::IntegrityError;
+use crate::key_bytes::KeyBytes;
+use crate::mac;
+use crate::role::random_key_role;
+
+random_key_role! {
+    /// The MAC key of audit lines: HMAC-SHA-256. Whoever takes it learns nothing about the keys of
+    /// earlier checkpoints.
+    AuditMacKey, AuditMacKey, WrappedByKeyring
+}
+
+impl AuditMacKey {
+    /// The MAC of one line.
+    pub fn tag(&self, line: &[u8]) -> [u8; 32] {
+        mac::tag(&self.0, Context::AuditLine { line })
+    }
+
+    /// Compares the MAC of a line in constant time.
+    ///
+    /// # Errors
+    /// [`IntegrityError::TagMismatch`] if the line is not the one that was tagged.
+    pub fn verify(&self, line: &[u8], tag: &[u8; 32]) -> Result<(), IntegrityError> {
+        mac::verify(&self.0, Context::AuditLine { line }, tag)
+    }
+
+    /// The key of the next checkpoint: HMAC-SHA-256 under this one over a label. There is no way
+    /// back; this one is wiped.
+    pub fn ratchet(self) -> Self {
+        let mut next = KeyBytes::zeroed();
+        mac::tag_into(&self.0, Context::AuditRatchet, next.as_mut());
+        Self(next)
+    }
+}
+
+random_key_role! {
+    /// The signing key of a node's audit checkpoints: Ed25519 (RFC 8032), a seed of 32 bytes.
+    AuditSigningKey, AuditSigningKey, WrappedByKeyring
+}
+
+impl AuditSigningKey {
+    /// The public key, for whoever verifies the log.
+    pub fn public(&self) -> [u8; 32] {
+        self.expanded().verifying_key().to_bytes()
+    }
+
+    /// Signs a checkpoint. Deterministic.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.expanded().sign(&Context::AuditCheckpoint { message }.to_vec()).to_bytes()
+    }
+
+    /// Expanded for each use, which checkpoints are rare enough for: only the seed lives long.
+    fn expanded(&self) -> ed25519_dalek::SigningKey {
+        ed25519_dalek::SigningKey::from_bytes(self.0.as_array())
+    }
+}
+
+/// Verifies the signature of a checkpoint, strictly: no weak keys, no second form of a signature.
+///
+/// # Errors
+/// [`IntegrityError::PublicKey`] if `public` is not a key;
+/// [`IntegrityError::SignatureMismatch`] if the signature is not its own over `message`.
+pub fn verify_checkpoint(
+    public: &[u8; 32],
+    message: &[u8],
+    signature: &[u8; 64],
+) -> Result<(), IntegrityError> {
+    let key = VerifyingKey::from_bytes(public).map_err(|_| IntegrityError::PublicKey)?;
+    key.verify_strict(&Context::AuditCheckpoint { message }.to_vec(), &Signature::from_bytes(signature))
+        .map_err(|_| IntegrityError::SignatureMismatch)
+}

@@ -1,0 +1,36 @@
+//! Where key bytes lie: one heap block for each key, filled in place and wiped when it is dropped.
+
+use rand_core::CryptoRng;
+use zeroize::Zeroize;
+
+/// 32 bytes of key. Boxed, so that moving the key moves a pointer and leaves no copy behind.
+pub(crate) struct KeyBytes(Box<[u8; 32]>);
+
+impl KeyBytes {
+    pub(crate) const LENGTH: usize = 32;
+
+    /// A block of zeros, to be filled before use.
+    pub(crate) fn zeroed() -> Self {
+        Self(Box::new([0; Self::LENGTH]))
+    }
+
+    pub(crate) fn generate(rng: &mut dyn CryptoRng) -> Self {
+        let mut bytes = Self::zeroed();
+        rng.fill_bytes(bytes.as_mut());
+        bytes
+    }
+
+    pub(crate) fn as_array(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub(crate) fn as_mut(&mut self) -> &mut [u8; 32] {
+        &mut self.0
+    }
+}
+
+impl Drop for KeyBytes {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}

@@ -1,0 +1,310 @@
+//! The root key and the keyring: what every other key of a store hangs on.
+//!
+//! The root key wraps keyring keys and nothing else. A keyring key wraps app KEKs, signing and
+//! discharger keys, MAC keys, audit keys and poll entries. Each wrap says by which version it was
+//! made, so a rotation re-wraps one row after the other while both versions are loaded.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rand_core::CryptoRng;
+
+use crate::context::{Label, WrapContext};
+use crate::error::{EncryptError, OpenError, RewrapError};
+use crate::key_bytes::KeyBytes;
+use crate::role::{self, WrappedByKeyring, sealed::Role};
+use crate::xaes;
+
+/// The key above all: wrapped by each seal, kept nowhere else.
+pub struct RootKey {
+    version: u32,
+    bytes: KeyBytes,
+}
+
+impl RootKey {
+    /// A new root key. Versions count from 1.
+    pub fn generate(rng: &mut dyn CryptoRng, version: u32) -> Self {
+        Self { version, bytes: KeyBytes::generate(rng) }
+    }
+
+    /// Its version.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Wraps one version of the keyring for the store with this id.
+    ///
+    /// # Errors
+    /// [`EncryptError::Cipher`] if the cipher refuses, which it has no reason to.
+    pub fn wrap_keyring_key(
+        &self,
+        rng: &mut dyn CryptoRng,
+        key: &KeyringKey,
+        store: [u8; 16],
+    ) -> Result<Vec<u8>, EncryptError> {
+        role::wrap(rng, &self.bytes, self.version, key, &keyring_context(store, key.version))
+    }
+
+    /// Opens the wrap of version `version` of the keyring.
+    ///
+    /// # Errors
+    /// [`OpenError::UnknownKeyVersion`] if another root key made it; otherwise as every opening.
+    pub fn unwrap_keyring_key(
+        &self,
+        wrapped: &[u8],
+        store: [u8; 16],
+        version: u32,
+    ) -> Result<KeyringKey, OpenError> {
+        let (root_version, body) = xaes::split_wrap(wrapped)?;
+        if root_version != self.version {
+            return Err(OpenError::UnknownKeyVersion { version: root_version });
+        }
+        role::unwrap(&self.bytes, self.version, body, &keyring_context(store, version))
+    }
+}
+
+impl fmt::Debug for RootKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RootKey(..)")
+    }
+}
+
+impl Role for RootKey {
+    const LABEL: Label = Label::RootKey;
+
+    fn is_named_by(&self, context: &WrapContext) -> bool {
+        self.version == context.version
+    }
+
+    fn key(&self) -> &[u8] {
+        self.bytes.as_array()
+    }
+
+    fn filled(
+        context: &WrapContext,
+        length: usize,
+        fill: &mut dyn FnMut(&mut [u8]) -> Result<(), OpenError>,
+    ) -> Result<Self, OpenError> {
+        Ok(Self { version: context.version, bytes: role::filled_key_bytes(length, fill)? })
+    }
+}
+
+/// One version of the keyring.
+pub struct KeyringKey {
+    version: u32,
+    bytes: KeyBytes,
+}
+
+impl KeyringKey {
+    /// A new keyring key. Versions count from 1.
+    pub fn generate(rng: &mut dyn CryptoRng, version: u32) -> Self {
+        Self { version, bytes: KeyBytes::generate(rng) }
+    }
+
+    /// Its version.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl fmt::Debug for KeyringKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyringKey(..)")
+    }
+}
+
+impl Role for KeyringKey {
+    const LABEL: Label = Label::KeyringKey;
+
+    fn is_named_by(&self, context: &WrapContext) -> bool {
+        self.version == context.version
+    }
+
+    fn key(&self) -> &[u8] {
+        self.bytes.as_array()
+    }
+
+    fn filled(
+        context: &WrapContext,
+        length: usize,
+        fill: &mut dyn FnMut(&mut [u8]) -> Result<(), OpenError>,
+    ) -> Result<Self, OpenError> {
+        Ok(Self { version: context.version, bytes: role::filled_key_bytes(length, fill)? })
+    }
+}
+
+/// The keyring: its versions, one of them current. New wraps are made by the current one; old ones
+/// open with the version that their header names.
+pub struct Keyring {
+    keys: BTreeMap<u32, KeyringKey>,
+    current: u32,
+}
+
+impl Keyring {
+    /// A keyring of the given keys, of which version `current` makes new wraps.
+    ///
+    /// # Errors
+    /// [`KeyringError::VersionTwice`] if two keys have one version;
+    /// [`KeyringError::NoSuchVersion`] if none has the current one.
+    pub fn new(keys: impl IntoIterator<Item = KeyringKey>, current: u32) -> Result<Self, KeyringError> {
+        let mut by_version = BTreeMap::new();
+        for key in keys {
+            let version = key.version;
+            if by_version.insert(version, key).is_some() {
+                return Err(KeyringError::VersionTwice { version });
+            }
+        }
+        if !by_version.contains_key(&current) {
+            return Err(KeyringError::NoSuchVersion { version: current });
+        }
+        Ok(Self { keys: by_version, current })
+    }
+
+    /// The version that makes new wraps.
+    pub fn current_version(&self) -> u32 {
+        self.current
+    }
+
+    /// All versions, lowest first.
+    pub fn versions(&self) -> impl Iterator<Item = u32> + '_ {
+        self.keys.keys().copied()
+    }
+
+    /// The keyring key of this version, for the root key to wrap.
+    pub fn key(&self, version: u32) -> Option<&KeyringKey> {
+        self.keys.get(&version)
+    }
+
+    /// Takes a further version; the current one stays.
+    ///
+    /// # Errors
+    /// [`KeyringError::VersionTwice`] if the version is there already.
+    pub fn add(&mut self, key: KeyringKey) -> Result<(), KeyringError> {
+        let version = key.version;
+        if self.keys.contains_key(&version) {
+            return Err(KeyringError::VersionTwice { version });
+        }
+        self.keys.insert(version, key);
+        Ok(())
+    }
+
+    /// Makes this version the one that makes new wraps.
+    ///
+    /// # Errors
+    /// [`KeyringError::NoSuchVersion`] if it is not there.
+    pub fn make_current(&mut self, version: u32) -> Result<(), KeyringError> {
+        if !self.keys.contains_key(&version) {
+            return Err(KeyringError::NoSuchVersion { version });
+        }
+        self.current = version;
+        Ok(())
+    }
+
+    /// Forgets a version that nothing is wrapped by any more.
+    ///
+    /// # Errors
+    /// [`KeyringError::IsCurrent`] for the current one; [`KeyringError::NoSuchVersion`].
+    pub fn remove(&mut self, version: u32) -> Result<(), KeyringError> {
+        if version == self.current {
+            return Err(KeyringError::IsCurrent { version });
+        }
+        self.keys.remove(&version).map(drop).ok_or(KeyringError::NoSuchVersion { version })
+    }
+
+    /// Wraps a key under the current version:
+    /// `0x01 | version u32 | nonce 24 | ciphertext | tag 16`, XAES-256-GCM.
+    ///
+    /// # Errors
+    /// [`EncryptError::OtherKey`] if the context names another app or version than a KEK has.
+    pub fn wrap<K: WrappedByKeyring>(
+        &self,
+        rng: &mut dyn CryptoRng,
+        key: &K,
+        context: &WrapContext,
+    ) -> Result<Vec<u8>, EncryptError> {
+        // The current version is there: `new`, `make_current` and `remove` see to it.
+        let current = self.keys.get(&self.current).ok_or(EncryptError::Cipher)?;
+        role::wrap(rng, &current.bytes, current.version, key, context)
+    }
+
+    /// Opens a wrap as the key of role `K` that `context` names, with the version in its header.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the format, the version or the bytes are not what the context demands.
+    pub fn unwrap<K: WrappedByKeyring>(&self, wrapped: &[u8], context: &WrapContext) -> Result<K, OpenError> {
+        let (version, body) = xaes::split_wrap(wrapped)?;
+        let key = self.keys.get(&version).ok_or(OpenError::UnknownKeyVersion { version })?;
+        role::unwrap(&key.bytes, key.version, body, context)
+    }
+
+    /// The version that made this wrap, as its header says; [`Keyring::unwrap`] proves it.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it is not a wrap.
+    pub fn version_of(wrapped: &[u8]) -> Result<u32, OpenError> {
+        xaes::split_wrap(wrapped).map(|(version, _)| version)
+    }
+
+    /// The same key under the current version.
+    ///
+    /// # Errors
+    /// [`RewrapError`] says which half failed.
+    pub fn rewrap<K: WrappedByKeyring>(
+        &self,
+        rng: &mut dyn CryptoRng,
+        wrapped: &[u8],
+        context: &WrapContext,
+    ) -> Result<Vec<u8>, RewrapError> {
+        let key: K = self.unwrap(wrapped, context)?;
+        Ok(self.wrap(rng, &key, context)?)
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyring(.., current version {})", self.current)
+    }
+}
+
+/// Why the versions of a keyring cannot be so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyringError {
+    /// Two keys have one version.
+    VersionTwice {
+        /// The version.
+        version: u32,
+    },
+    /// No key has this version.
+    NoSuchVersion {
+        /// The version.
+        version: u32,
+    },
+    /// The current version cannot be removed.
+    IsCurrent {
+        /// The version.
+        version: u32,
+    },
+}
+
+impl fmt::Display for KeyringError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::VersionTwice { version } => {
+                write!(f, "the keyring has two keys of version {version}; give the new one the next number")
+            }
+            Self::NoSuchVersion { version } => {
+                write!(f, "the keyring has no key of version {version}; load all versions of the store")
+            }
+            Self::IsCurrent { version } => {
+                write!(f, "keyring version {version} makes new wraps; make another one current first")
+            }
+        }
+    }
+}
+
+impl std::error::Error for KeyringError {}
+
+fn keyring_context(store: [u8; 16], version: u32) -> WrapContext {
+    WrapContext { store, id: [0; 16], owner: None, version }
+}

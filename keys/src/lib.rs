@@ -1,0 +1,86 @@
+//! The keys of petsem: the hierarchy, envelope encryption, row MACs, digests and the seal trait.
+//!
+//! ```text
+//! seal(s) ─wrap→ root key ─wraps→ keyring (AES-256 keys by version)
+//! keyring ─wraps→ app KEKs · signing keys · discharger keys · row-MAC key · audit keys · poll key
+//! app KEK ─wraps→ DEK (one for each value and bundle) ─encrypts→ it · digest key · secret keys
+//! ```
+//!
+//! Every key is random, has one use, one type and one label; none is derived from one that rotates.
+//! Callers never choose a nonce, and never hold a DEK.
+//!
+//! # Formats
+//! | what | bytes |
+//! |---|---|
+//! | wrap | `0x01`, version of the wrapping key (u32 BE), nonce 24, ciphertext, tag 16; XAES-256-GCM (C2SP) |
+//! | wrapped DEK | `0x01`, KEK version (u32 BE), DEK id 16, nonce 24, ciphertext 32, tag 16; XAES-256-GCM |
+//! | value, bundle | `0x01`, nonce 12, ciphertext, tag 16; AES-256-GCM (NIST SP 800-38D) |
+//! | poll entry, host cache entry | `0x01`, nonce 24, ciphertext, tag 16; XAES-256-GCM |
+//! | row MAC, feed MAC, audit line MAC | HMAC-SHA-256, 32 bytes |
+//! | digest of a value | first 16 bytes of HMAC-SHA-256 |
+//! | checkpoint signature | Ed25519 (RFC 8032), 64 bytes |
+//!
+//! # Contexts
+//! The AAD of an AEAD and the message of a MAC or signature: the label byte, then each field with its
+//! length (u32 BE); integers are fields of eight bytes (BE); an absent owner is an empty field.
+//!
+//! | label | what | fields |
+//! |---|---|---|
+//! | `01` | keyring key under the root key | store, id (zeros), owner (absent), key version, wrapping version |
+//! | `02` | app KEK | store, app, owner (absent), KEK version, wrapping version |
+//! | `03` | signing key | store, id, owner, key version (0), wrapping version |
+//! | `04` | discharger key | the same |
+//! | `05` | row-MAC key | the same |
+//! | `06` | audit MAC key | the same |
+//! | `07` | audit signing key | the same |
+//! | `08` | poll key | the same |
+//! | `09` | DEK | app, DEK id, KEK version |
+//! | `0a` | digest key | store, id, app, key version (0), KEK version |
+//! | `0b` | secret key material | the same |
+//! | `0c` | root key under a seal | store, seal, owner (absent), root version, wrapping version (0) |
+//! | `20` | value | epoch, org, app, name, app version, DEK id |
+//! | `21` | bundle | epoch, org, app, app version, DEK id |
+//! | `22` | poll entry | store, id |
+//! | `23` | host cache entry | host, org, app, machine |
+//! | `40` | row | table, id, epoch, row version, content |
+//! | `41` | control change | epoch, number, MAC before, content |
+//! | `42` | digest | name, value |
+//! | `43` | audit line | line |
+//! | `44` | step of the audit MAC key | – |
+//! | `45` | audit checkpoint | message |
+//!
+//! `tests/vectors/ciphertexts.json` holds one example of each; a change that alters it breaks stores.
+//!
+//! # Non-goals
+//! This crate knows no HTTP, storage, time or tokens. It does not lock memory: the process that holds
+//! the keys does that as a whole. It caches nothing, and it does not choose randomness: every
+//! function that needs some takes a [`rand_core::CryptoRng`].
+
+mod app_kek;
+mod audit_keys;
+mod context;
+mod digest_key;
+mod error;
+mod key_bytes;
+mod keyring;
+mod mac;
+mod macaroon_keys;
+mod message_keys;
+mod role;
+mod row_mac;
+mod seal;
+mod secret_key;
+mod xaes;
+
+pub use app_kek::{AppKek, PLAINTEXT_MAXIMUM, Sealed, SealedRef};
+pub use audit_keys::{AuditMacKey, AuditSigningKey, verify_checkpoint};
+pub use context::{HostCacheContext, RecordContext, RowContext, WrapContext};
+pub use digest_key::DigestKey;
+pub use error::{EncryptError, IntegrityError, OpenError, RewrapError};
+pub use keyring::{Keyring, KeyringError, KeyringKey, RootKey};
+pub use macaroon_keys::{DischargerKey, SigningKey};
+pub use message_keys::{HostCacheKey, PollKey};
+pub use role::{KeyRole, WrappedByAppKek, WrappedByKeyring};
+pub use row_mac::RowMacKey;
+pub use seal::{Seal, SealContext, SealError, SealKey};
+pub use secret_key::{SECRET_KEY_MAXIMUM, SecretKeyMaterial};
