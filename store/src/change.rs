@@ -1,0 +1,103 @@
+//! What a write asks for: one [`Change`], all of it or nothing.
+
+use petsem_api::{AppId, RequestId};
+
+use crate::record::{BundleRow, FeedEntry, Record, RecordKind, ValueRow};
+
+/// A set of rows to write in one transaction.
+///
+/// Order within the change: every [`Expect`] is checked, then `deletes`, `delete_app`, `puts`, `bundle`,
+/// `values` and `feed` are applied; so a change may delete an app's rows and write new ones.
+///
+/// A change that is sealed for one app version must expect the row version of the app head that it was sealed
+/// upon: this is the compare-and-swap on the app version. After a conflict seal anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Who asks, and the audit line in case the process dies between commit and log.
+    pub request: RequestAudit,
+    /// Rows that must be as the caller read them.
+    pub expects: Vec<Expect>,
+    /// Decision rows to insert or replace.
+    pub puts: Vec<Record>,
+    /// Decision rows to delete; one that is not there is no error.
+    pub deletes: Vec<(RecordKind, Vec<u8>)>,
+    /// The app's bundle, to insert or replace.
+    pub bundle: Option<BundleRow>,
+    /// An app whose bundle and values all go. Its decision rows go through `deletes`.
+    pub delete_app: Option<AppId>,
+    /// Values for the history.
+    pub values: Vec<NewValue>,
+    /// Entries of the control feed; the first number is the last one in the store plus 1.
+    pub feed: Vec<FeedEntry>,
+}
+
+impl Change {
+    /// A change that writes nothing yet.
+    pub fn new(request: RequestAudit) -> Self {
+        Self {
+            request,
+            expects: Vec::new(),
+            puts: Vec::new(),
+            deletes: Vec::new(),
+            bundle: None,
+            delete_app: None,
+            values: Vec::new(),
+            feed: Vec::new(),
+        }
+    }
+
+    /// Bytes that the change holds in memory, about.
+    pub(crate) fn size(&self) -> usize {
+        let records: usize =
+            self.puts.iter().map(|put| put.id.len() + put.content.len() + put.mac.len()).sum();
+        let values: usize = self.values.iter().map(|value| value.row.ciphertext.len() + 512).sum();
+        let feed: usize = self.feed.iter().map(|entry| entry.content.len() + entry.mac.len()).sum();
+        let bundle = self.bundle.as_ref().map_or(0, |bundle| bundle.ciphertext.len());
+        let keys: usize = self.expects.iter().map(|expect| expect.id.len()).sum::<usize>()
+            + self.deletes.iter().map(|(_, id)| id.len()).sum::<usize>();
+        256 + self.request.line.len() + records + values + feed + bundle + keys
+    }
+}
+
+/// What the transaction keeps of the request, until its audit line is known to be durable
+/// ([`crate::Store::audited`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestAudit {
+    /// The node that writes the line.
+    pub node: [u8; 16],
+    /// The request.
+    pub request_id: RequestId,
+    /// The line, or what it is made from; opaque here.
+    pub line: Vec<u8>,
+}
+
+/// A row version that must hold for the change to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expect {
+    /// Kind of the row.
+    pub kind: RecordKind,
+    /// Its id.
+    pub id: Vec<u8>,
+    /// Its version; 0: the row must be absent.
+    pub row_version: u64,
+}
+
+/// A value for the history, and how much of the history stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewValue {
+    /// The row.
+    pub row: ValueRow,
+    /// Rows of this app and name that stay, the newest ones, this one counted; the newest always stays.
+    /// Older ones are deleted in the same transaction.
+    pub keep: u32,
+}
+
+/// What a change became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Number of the change in this store, from 1, without gaps.
+    pub revision: u64,
+    /// 128 random bits that only this store's history has at this revision: who remembers the pair notices a
+    /// store that was rolled back or forked.
+    pub mark: [u8; 16],
+}

@@ -1,0 +1,191 @@
+//! The rows. Contents, wrapped keys and MACs are bytes that this crate carries and never opens.
+
+use std::fmt;
+
+use petsem_api::{AppId, RequestId, SecretName};
+
+/// What a decision row is about. The numbers are on disk and in row MACs: they never change and are never
+/// given out twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum RecordKind {
+    /// The installation itself: one row. A store without it is empty.
+    Store = 1,
+    /// A seal's wrap of the root key.
+    Seal = 2,
+    /// One version of the keyring, wrapped.
+    KeyringKey = 3,
+    /// An org, by its id.
+    Org = 4,
+    /// An org's name → its id.
+    OrgName = 5,
+    /// An app's head, by its id: what the rest of the app hangs on.
+    AppHead = 6,
+    /// An app's name → its id.
+    AppName = 7,
+    /// The apps of an org: id is org id, then app id.
+    OrgApp = 8,
+    /// An app's policy.
+    Policy = 9,
+    /// A registered issuer of JWTs.
+    Issuer = 10,
+    /// A registered discharger.
+    Discharger = 11,
+    /// A signing key, wrapped.
+    SigningKey = 12,
+    /// A token that was minted.
+    Token = 13,
+    /// One version of an app's KEK, wrapped: id is app id, then version.
+    AppKek = 14,
+    /// An audit key, wrapped.
+    AuditKey = 15,
+    /// A petsem node.
+    Node = 16,
+    /// An audit checkpoint.
+    Checkpoint = 17,
+    /// The head of the control feed.
+    FeedHead = 18,
+    /// A revocation.
+    Revocation = 19,
+}
+
+impl RecordKind {
+    /// Every kind, in the order of its number.
+    pub const ALL: [Self; 19] = [
+        Self::Store,
+        Self::Seal,
+        Self::KeyringKey,
+        Self::Org,
+        Self::OrgName,
+        Self::AppHead,
+        Self::AppName,
+        Self::OrgApp,
+        Self::Policy,
+        Self::Issuer,
+        Self::Discharger,
+        Self::SigningKey,
+        Self::Token,
+        Self::AppKek,
+        Self::AuditKey,
+        Self::Node,
+        Self::Checkpoint,
+        Self::FeedHead,
+        Self::Revocation,
+    ];
+
+    /// The number on disk and in row MACs.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+impl fmt::Display for RecordKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Store => "store",
+            Self::Seal => "seal",
+            Self::KeyringKey => "keyring key",
+            Self::Org => "org",
+            Self::OrgName => "org name",
+            Self::AppHead => "app head",
+            Self::AppName => "app name",
+            Self::OrgApp => "app of an org",
+            Self::Policy => "policy",
+            Self::Issuer => "issuer",
+            Self::Discharger => "discharger",
+            Self::SigningKey => "signing key",
+            Self::Token => "token",
+            Self::AppKek => "app KEK",
+            Self::AuditKey => "audit key",
+            Self::Node => "node",
+            Self::Checkpoint => "checkpoint",
+            Self::FeedHead => "feed head",
+            Self::Revocation => "revocation",
+        })
+    }
+}
+
+/// A row that decides something. Unverified until the reader has checked `mac` over kind, id, row version and
+/// content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What the row is about.
+    pub kind: RecordKind,
+    /// The key within its kind: an id, a name, or two of them one after the other.
+    pub id: Vec<u8>,
+    /// Version of this row, from 1; what [`crate::Expect`] compares.
+    pub row_version: u64,
+    /// What it says; opaque here.
+    pub content: Vec<u8>,
+    /// The server's MAC; opaque here.
+    pub mac: Vec<u8>,
+}
+
+/// The current bundle of an app: all its secrets, sealed as one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleRow {
+    /// The app; one row for each.
+    pub app: AppId,
+    /// The app version that the bundle holds.
+    pub app_version: u64,
+    /// The bundle's DEK under the app's KEK.
+    pub wrapped_dek: Vec<u8>,
+    /// The sealed bundle.
+    pub ciphertext: Vec<u8>,
+}
+
+/// One value of one secret, as of one app version: the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueRow {
+    /// The app.
+    pub app: AppId,
+    /// The secret's name.
+    pub name: SecretName,
+    /// The app version that set it.
+    pub app_version: u64,
+    /// The value's DEK under the app's KEK.
+    pub wrapped_dek: Vec<u8>,
+    /// The sealed value.
+    pub ciphertext: Vec<u8>,
+}
+
+/// One entry of the control feed. Numbers have no gaps and start at 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedEntry {
+    /// Place in the feed.
+    pub number: u64,
+    /// What changed; opaque here.
+    pub content: Vec<u8>,
+    /// The server's MAC, which covers the entry before; opaque here.
+    pub mac: Vec<u8>,
+}
+
+/// What a boot reads of an app, as of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppRows {
+    /// The row of kind [`RecordKind::AppHead`].
+    pub head: Record,
+    /// The current bundle; absent before the first secret is set.
+    pub bundle: Option<BundleRow>,
+}
+
+/// What a name led to, as of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedApp {
+    /// The row of kind [`RecordKind::AppName`].
+    pub name: Record,
+    /// The app that the caller read in it; absent when the caller read none or its head is not there.
+    pub app: Option<AppRows>,
+}
+
+/// A committed change whose audit line may be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnauditedChange {
+    /// The revision that the change became.
+    pub revision: u64,
+    /// The request that made it.
+    pub request_id: RequestId,
+    /// The audit line, as [`crate::RequestAudit`] carried it.
+    pub line: Vec<u8>,
+}

@@ -1,0 +1,52 @@
+//! What SQLite says, as what the caller can do about it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Error, ErrorCode};
+
+use crate::error::{CommitError, OpenError, ReadError};
+
+pub(super) fn open(path: &Path, error: Error) -> OpenError {
+    let path = path.to_path_buf();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::NotPetsem { path },
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Corrupt { path, source: Arc::new(error) },
+        Some(ErrorCode::DiskFull) => OpenError::Full { path },
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            OpenError::NotWritable { path, source: Arc::new(error) }
+        }
+        _ => OpenError::Storage { path, source: Arc::new(error) },
+    }
+}
+
+pub(super) fn commit(error: Error) -> CommitError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => CommitError::Full,
+        Some(ErrorCode::ReadOnly) => CommitError::ReadOnly,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => CommitError::Unavailable,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => CommitError::Corrupt(Arc::new(error)),
+        Some(_) => CommitError::Storage(Arc::new(error)),
+        None if matches!(error, Error::ToSqlConversionFailure(_)) => CommitError::OutOfRange,
+        None => CommitError::Storage(Arc::new(error)),
+    }
+}
+
+pub(super) fn read(error: Error) -> ReadError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ReadError::Unavailable,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ReadError::Corrupt(Arc::new(error)),
+        Some(_) => ReadError::Storage(Arc::new(error)),
+        // A column of a type or length that this crate never wrote.
+        None if matches!(
+            error,
+            Error::FromSqlConversionFailure(..)
+                | Error::IntegralValueOutOfRange(..)
+                | Error::InvalidColumnType(..)
+        ) =>
+        {
+            ReadError::Corrupt(Arc::new(error))
+        }
+        None => ReadError::Storage(Arc::new(error)),
+    }
+}

@@ -1,0 +1,170 @@
+//! Claims the data directory, proves that the file in it is petsem's, and opens connections to it.
+//!
+//! SQLite never creates the file: it would do so with the process's umask. Nothing is written to a file before
+//! it is known to be petsem's, or empty.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::FlockOperation;
+
+use super::{failure, schema};
+use crate::error::OpenError;
+
+/// How long a connection waits for a lock that another program holds (a copier such as Litestream).
+const BUSY: Duration = Duration::from_secs(5);
+/// What the write-ahead log's file is cut back to after a burst, in bytes.
+const WAL_FILE: u32 = 64 << 20;
+/// Statements that a connection keeps prepared: more than there are.
+const STATEMENTS: usize = 32;
+
+/// A data directory that this process holds.
+pub(super) struct Place {
+    pub(super) database: PathBuf,
+    /// Held for as long as it is open.
+    pub(super) lock: File,
+}
+
+impl Place {
+    /// Creates directory and database file where they are not there, and locks the directory.
+    pub(super) fn claim(directory: &Path) -> Result<Self, OpenError> {
+        if std::fs::metadata(directory).is_ok_and(|metadata| !metadata.is_dir()) {
+            return Err(OpenError::NotADirectory { path: directory.into() });
+        }
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|source| not_writable(directory, source))?;
+        let lock = lock(&directory.join("petsem.lock"))?;
+
+        let database = directory.join("petsem.db");
+        let file = open_file(&database)?;
+        let length = file.metadata().map_err(|source| not_writable(&database, source))?.len();
+        if length == 0 {
+            // The file's name must be as durable as what will stand in it.
+            let synced = file.sync_all().and_then(|()| File::open(directory)?.sync_all());
+            synced.map_err(|source| not_writable(&database, source))?;
+        }
+        Ok(Self { database, lock })
+    }
+
+    /// The write-ahead log that SQLite keeps beside the database.
+    pub(super) fn wal(&self) -> PathBuf {
+        let mut name = self.database.clone().into_os_string();
+        name.push("-wal");
+        name.into()
+    }
+
+    pub(super) fn failed(&self, source: io::Error) -> OpenError {
+        OpenError::Storage { path: self.database.clone(), source: Arc::new(source) }
+    }
+}
+
+/// The one connection that writes. Checks the file's identity and brings it to this build's format.
+pub(super) fn writer(place: &Place, max_bytes: Option<u64>) -> Result<Connection, OpenError> {
+    let path = &place.database;
+    let mut connection =
+        connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|source| failure::open(path, source))?;
+    let from = schema::identify(&connection, path)?;
+    let prepare = |connection: &mut Connection| -> rusqlite::Result<()> {
+        durable(connection)?;
+        schema::migrate(connection, from)?;
+        if let Some(bytes) = max_bytes {
+            let page: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+            let pages = (bytes / page.max(1)).clamp(1, u64::from(u32::MAX) - 1);
+            connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        }
+        Ok(())
+    };
+    prepare(&mut connection).map_err(|source| failure::open(path, source))?;
+    Ok(connection)
+}
+
+/// The connection of the checkpoint thread.
+pub(super) fn checkpointer(place: &Place) -> Result<Connection, OpenError> {
+    let path = &place.database;
+    let open = || {
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        durable(&connection)?;
+        Ok(connection)
+    };
+    open().map_err(|source| failure::open(path, source))
+}
+
+/// A connection that cannot write.
+pub(super) fn reader(place: &Place) -> Result<Connection, OpenError> {
+    let path = &place.database;
+    let open = || {
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
+    };
+    open().map_err(|source| failure::open(path, source))
+}
+
+/// A connection with what every one has: nothing that stands in the file may run (triggers, views, functions
+/// in the schema), nothing of its content goes to other files or into mapped memory.
+fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update_and_check(None, "mmap_size", 0, |_| Ok(())).or_else(no_row)?;
+    Ok(connection)
+}
+
+/// What a connection that writes has beside that.
+fn durable(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "journal_size_limit", WAL_FILE, |_| Ok(()))?;
+    // Checkpoints have their own thread.
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    Ok(())
+}
+
+fn no_row(error: rusqlite::Error) -> rusqlite::Result<()> {
+    match error {
+        rusqlite::Error::QueryReturnedNoRows => Ok(()),
+        other => Err(other),
+    }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let file = open_file(path)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { path: path.into() }),
+        Err(source) => {
+            Err(OpenError::Storage { path: path.into(), source: Arc::new(io::Error::from(source)) })
+        }
+    }
+}
+
+fn open_file(path: &Path) -> Result<File, OpenError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| not_writable(path, source))
+}
+
+fn not_writable(path: &Path, source: io::Error) -> OpenError {
+    OpenError::NotWritable { path: path.into(), source: Arc::new(source) }
+}

@@ -1,0 +1,59 @@
+//! Read-only connections, one for each core up to eight. A thread prefers the one that it used before: its
+//! pages are in that cache.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rusqlite::Connection;
+
+use super::open::{self, Place};
+use super::{failure, lock};
+use crate::error::{OpenError, ReadError};
+
+/// More connections than this only cost memory: 2 MiB of cache each.
+const MOST: usize = 8;
+
+thread_local! {
+    static PREFERRED: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    };
+}
+
+pub(super) struct Readers {
+    /// Empty once the store is closed.
+    connections: Vec<Mutex<Option<Connection>>>,
+}
+
+impl Readers {
+    pub(super) fn open(place: &Place) -> Result<Self, OpenError> {
+        let count = std::thread::available_parallelism().map_or(1, usize::from).min(MOST);
+        let connections = (0..count)
+            .map(|_| open::reader(place).map(|connection| Mutex::new(Some(connection))))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { connections })
+    }
+
+    /// Runs one read to its end on a connection that nobody else uses meanwhile.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ReadError> {
+        let first = PREFERRED.with(|preferred| *preferred) % self.connections.len().max(1);
+        let (before, from) = self.connections.split_at(first);
+        let free = from.iter().chain(before).find_map(|slot| slot.try_lock().ok());
+        let mut slot = match (free, from.first()) {
+            (Some(slot), _) => slot,
+            (None, Some(preferred)) => lock(preferred),
+            (None, None) => return Err(ReadError::Unavailable),
+        };
+        let connection = slot.as_mut().ok_or(ReadError::Unavailable)?;
+        read(connection).map_err(failure::read)
+    }
+
+    pub(super) fn close(&self) {
+        for slot in &self.connections {
+            drop(lock(slot).take());
+        }
+    }
+}

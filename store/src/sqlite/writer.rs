@@ -1,0 +1,232 @@
+//! The one writer. It takes everything that waits into one transaction, a savepoint for each change, and
+//! answers after one fsync: under load the price of durability is shared.
+
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rand_core::CryptoRng;
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::checkpoint::Checkpoints;
+use super::{apply, failure, lock};
+use crate::change::{Change, Committed};
+use crate::clock;
+use crate::error::CommitError;
+use crate::store::StoreStats;
+
+/// Changes in one transaction: past some hundred the fsync is no longer what it costs.
+const GROUP: usize = 256;
+/// Bytes in one transaction, about, so that its pages stay in the cache.
+const GROUP_BYTES: usize = 8 << 20;
+
+/// A change that waits.
+pub(super) struct Job {
+    pub(super) change: Change,
+    pub(super) answer: oneshot::Sender<Result<Committed, CommitError>>,
+    /// Its part of the memory that waiting changes may hold.
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+pub(super) struct Writer {
+    connection: Connection,
+    jobs: mpsc::Receiver<Job>,
+    rng: Box<dyn CryptoRng + Send>,
+    /// The last revision that is committed. Nobody else writes this file.
+    revision: u64,
+    checkpoints: Checkpoints,
+    audited: Arc<Audited>,
+    counters: Arc<Counters>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        mut connection: Connection,
+        jobs: mpsc::Receiver<Job>,
+        rng: Box<dyn CryptoRng + Send>,
+        revision: u64,
+        checkpoints: Checkpoints,
+        audited: Arc<Audited>,
+        counters: Arc<Counters>,
+    ) -> rusqlite::Result<Self> {
+        checkpoints.watch(&mut connection)?;
+        Ok(Self { connection, jobs, rng, revision, checkpoints, audited, counters })
+    }
+
+    /// Runs until the store is closed and the queue is empty; gives the connection back for the last
+    /// checkpoint.
+    pub(super) fn run(mut self) -> Connection {
+        while let Some(first) = self.jobs.blocking_recv() {
+            let mut bytes = first.change.size();
+            let mut group = vec![first];
+            while group.len() < GROUP && bytes < GROUP_BYTES {
+                let Ok(job) = self.jobs.try_recv() else { break };
+                bytes += job.change.size();
+                group.push(job);
+            }
+            self.commit(group);
+            self.checkpoints.after_commit();
+        }
+        // Should this fail, the next start finds the lines in the audit log.
+        let _ = self.transact(&[]);
+        self.connection
+    }
+
+    fn commit(&mut self, group: Vec<Job>) {
+        let started = clock::now();
+        let outcome = self.transact(&group);
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        match outcome {
+            Ok(results) => {
+                self.counters.group(&results, micros);
+                for (job, result) in group.into_iter().zip(results) {
+                    // A caller that went away does not take its change back.
+                    let _ = job.answer.send(result);
+                }
+            }
+            Err(error) => {
+                self.counters
+                    .failures
+                    .fetch_add(u64::try_from(group.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+                for job in group {
+                    let _ = job.answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// One transaction. `Err`: nothing of it is there, and everybody in it is told the same.
+    fn transact(&mut self, group: &[Job]) -> Result<Vec<Result<Committed, CommitError>>, CommitError> {
+        let audited = self.audited.take();
+        let outcome = self.write(group, &audited);
+        match &outcome {
+            Ok((_, last)) => self.revision = *last,
+            Err(_) => {
+                self.audited.put_back(audited);
+                // SQLite has ended the transaction itself after some errors.
+                if !self.connection.is_autocommit() {
+                    let _ = self.connection.execute_batch("ROLLBACK");
+                }
+            }
+        }
+        outcome.map(|(results, _)| results)
+    }
+
+    /// The results, and the last revision after them.
+    #[expect(clippy::type_complexity, reason = "two things that only `transact` takes apart")]
+    fn write(
+        &mut self,
+        group: &[Job],
+        audited: &[([u8; 16], u64)],
+    ) -> Result<(Vec<Result<Committed, CommitError>>, u64), CommitError> {
+        self.run_sql("BEGIN IMMEDIATE")?;
+        let mut last = self.revision;
+        let mut results = Vec::with_capacity(group.len());
+        for job in group {
+            let result = self.write_one(&job.change, last + 1);
+            if result.is_err() && self.connection.is_autocommit() {
+                // A full disk can end the whole transaction, the changes before this one included.
+                return Err(result.err().unwrap_or(CommitError::Full));
+            }
+            last = result.as_ref().map_or(last, |committed| committed.revision);
+            results.push(result);
+        }
+        for (node, revision) in audited {
+            apply::audited(&self.connection, node, *revision).map_err(failure::commit)?;
+        }
+        self.run_sql("COMMIT")?;
+        Ok((results, last))
+    }
+
+    /// One change behind a savepoint: after `Err` nothing of it is left in the transaction.
+    fn write_one(&mut self, change: &Change, revision: u64) -> Result<Committed, CommitError> {
+        apply::check(&self.connection, change)?;
+        let mut mark = [0; 16];
+        self.rng.fill_bytes(&mut mark);
+        let committed = Committed { revision, mark };
+        self.run_sql("SAVEPOINT one")?;
+        match apply::apply(&self.connection, change, &committed) {
+            Ok(()) => self.run_sql("RELEASE one").map(|()| committed),
+            Err(error) => {
+                if !self.connection.is_autocommit() && self.run_sql("ROLLBACK TO one").is_err() {
+                    // Nobody can say what is left of the change: the group ends here.
+                    let _ = self.connection.execute_batch("ROLLBACK");
+                } else if !self.connection.is_autocommit() {
+                    self.run_sql("RELEASE one")?;
+                }
+                Err(failure::commit(error))
+            }
+        }
+    }
+
+    fn run_sql(&self, sql: &str) -> Result<(), CommitError> {
+        let run = || self.connection.prepare_cached(sql)?.execute([]);
+        run().map(|_| ()).map_err(failure::commit)
+    }
+}
+
+/// Revisions whose lines are durable and whose rows wait for the next transaction.
+#[derive(Default)]
+pub(super) struct Audited {
+    waiting: Mutex<Vec<([u8; 16], u64)>>,
+}
+
+impl Audited {
+    pub(super) fn add(&self, node: [u8; 16], revisions: &[u64]) {
+        lock(&self.waiting).extend(revisions.iter().map(|revision| (node, *revision)));
+    }
+
+    fn take(&self) -> Vec<([u8; 16], u64)> {
+        mem::take(&mut *lock(&self.waiting))
+    }
+
+    fn put_back(&self, taken: Vec<([u8; 16], u64)>) {
+        lock(&self.waiting).extend(taken);
+    }
+}
+
+/// What the threads count.
+#[derive(Default)]
+pub(super) struct Counters {
+    commits: AtomicU64,
+    groups: AtomicU64,
+    conflicts: AtomicU64,
+    failures: AtomicU64,
+    last_commit_micros: AtomicU64,
+    pub(super) checkpoints: AtomicU64,
+    pub(super) checkpoint_failures: AtomicU64,
+}
+
+impl Counters {
+    fn group(&self, results: &[Result<Committed, CommitError>], micros: u64) {
+        let (mut commits, mut conflicts, mut failures) = (0, 0, 0);
+        for result in results {
+            match result {
+                Ok(_) => commits += 1,
+                Err(CommitError::Conflict { .. } | CommitError::FeedConflict { .. }) => conflicts += 1,
+                Err(_) => failures += 1,
+            }
+        }
+        self.commits.fetch_add(commits, Ordering::Relaxed);
+        self.conflicts.fetch_add(conflicts, Ordering::Relaxed);
+        self.failures.fetch_add(failures, Ordering::Relaxed);
+        if commits > 0 {
+            self.groups.fetch_add(1, Ordering::Relaxed);
+            self.last_commit_micros.store(micros, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn read(&self) -> StoreStats {
+        StoreStats {
+            commits: self.commits.load(Ordering::Relaxed),
+            groups: self.groups.load(Ordering::Relaxed),
+            conflicts: self.conflicts.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            last_commit_micros: self.last_commit_micros.load(Ordering::Relaxed),
+            checkpoints: self.checkpoints.load(Ordering::Relaxed),
+            checkpoint_failures: self.checkpoint_failures.load(Ordering::Relaxed),
+            ..StoreStats::default()
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The trait: all that the server knows of storage.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use petsem_api::{AppId, AppName, SecretName};
+
+use crate::change::{Change, Committed};
+use crate::error::{CloseError, CommitError, ReadError};
+use crate::record::{AppRows, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow};
+
+/// What the trait's methods give, so that a store can stand behind `dyn`.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Rows of ciphertext and metadata, durable and transactional.
+///
+/// Reads see every change that was acknowledged before they started; a read that returns several rows returns
+/// them as of one moment. Reads never wait for writes. Dropping a future of [`Store::commit`] does not take
+/// the change back.
+pub trait Store: Send + Sync {
+    /// Applies a change, all of it or nothing, and answers when it is durable. Changes that wait together are
+    /// committed together; one that conflicts fails alone.
+    fn commit(&self, change: Change) -> StoreFuture<'_, Result<Committed, CommitError>>;
+
+    /// One decision row.
+    fn record<'a>(
+        &'a self,
+        kind: RecordKind,
+        id: &'a [u8],
+    ) -> StoreFuture<'a, Result<Option<Record>, ReadError>>;
+
+    /// Decision rows of a kind whose ids start with `prefix`, in the order of their ids (bytewise), after the
+    /// id `after`, at most `limit`. A page shorter than `limit` is the last one.
+    fn records<'a>(
+        &'a self,
+        kind: RecordKind,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+        limit: u32,
+    ) -> StoreFuture<'a, Result<Vec<Record>, ReadError>>;
+
+    /// What a boot needs of an app: head and bundle, as of one moment.
+    fn app_for_boot(&self, app: AppId) -> StoreFuture<'_, Result<Option<AppRows>, ReadError>>;
+
+    /// The same by the app's name. The store does not read contents: `app_of` verifies the name's row and
+    /// says which app it names.
+    fn app_by_name<'a>(
+        &'a self,
+        name: &'a AppName,
+        app_of: &'a (dyn Fn(&Record) -> Option<AppId> + Send + Sync),
+    ) -> StoreFuture<'a, Result<Option<NamedApp>, ReadError>>;
+
+    /// The values of a secret, newest first.
+    fn history<'a>(
+        &'a self,
+        app: AppId,
+        name: &'a SecretName,
+    ) -> StoreFuture<'a, Result<Vec<ValueRow>, ReadError>>;
+
+    /// The value of a secret that exactly this app version set.
+    fn value<'a>(
+        &'a self,
+        app: AppId,
+        name: &'a SecretName,
+        app_version: u64,
+    ) -> StoreFuture<'a, Result<Option<ValueRow>, ReadError>>;
+
+    /// Entries of the control feed with numbers above `after`, in order, at most `limit`.
+    fn feed(&self, after: u64, limit: u32) -> StoreFuture<'_, Result<Vec<FeedEntry>, ReadError>>;
+
+    /// The newest revision and its mark; none before the first change.
+    fn revision(&self) -> StoreFuture<'_, Result<Option<Committed>, ReadError>>;
+
+    /// The mark that a revision left; none if this store never had that revision.
+    fn mark(&self, revision: u64) -> StoreFuture<'_, Result<Option<[u8; 16]>, ReadError>>;
+
+    /// Changes of a node that were not reported as audited, oldest first. Read once at start: after a kill,
+    /// each gets its line. The line of the last ones may be in the log already; the request id tells.
+    fn unaudited(&self, node: [u8; 16]) -> StoreFuture<'_, Result<Vec<UnauditedChange>, ReadError>>;
+
+    /// Reports that these revisions of a node have their lines, durably. Cheap and without a wait: the rows go
+    /// with the next commit or at [`Store::close`].
+    fn audited(&self, node: [u8; 16], revisions: &[u64]);
+
+    /// Whether there is no installation in it: no row of kind [`RecordKind::Store`].
+    fn is_empty(&self) -> StoreFuture<'_, Result<bool, ReadError>>;
+
+    /// The newest record format that every node of this installation knows, and so the one to write.
+    fn format_floor(&self) -> StoreFuture<'_, Result<u32, ReadError>>;
+
+    /// Numbers for metrics. Never waits.
+    fn stats(&self) -> StoreStats;
+
+    /// Takes no more work, finishes what waits, and puts everything into its final place. Further calls
+    /// answer `Unavailable`.
+    fn close(&self) -> StoreFuture<'_, Result<(), CloseError>>;
+}
+
+/// What a store counted since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Changes committed.
+    pub commits: u64,
+    /// Transactions that committed them; each took one fsync.
+    pub groups: u64,
+    /// Changes refused for a conflict.
+    pub conflicts: u64,
+    /// Changes that failed for any other reason.
+    pub failures: u64,
+    /// How long the last transaction took, in microseconds, fsync included.
+    pub last_commit_micros: u64,
+    /// Length of the write-ahead log's file, in bytes; 0 where there is none.
+    pub wal_bytes: u64,
+    /// Checkpoints done.
+    pub checkpoints: u64,
+    /// Checkpoints that failed; the log grows until one succeeds.
+    pub checkpoint_failures: u64,
+    /// Changes that wait for the writer.
+    pub queue_length: u64,
+}
