@@ -1,0 +1,147 @@
+//! What a request wants, as caveats are asked about it.
+
+use crate::action::Action;
+use crate::caveat::Caveat;
+use crate::caveats::PetsemCaveat;
+use crate::clear::{Moment, Request};
+use crate::denial::{Reason, Resource};
+
+/// A request to petsem. A resource that the request is not about is `None`: caveats on it then answer
+/// "resource unspecified", which refuses, except inside `IfPresent`.
+///
+/// Of the format's own caveats a petsem request clears `ValidityWindow` and `IfPresent`; the others refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access<'a> {
+    /// Unix seconds, read once for the request.
+    pub now_unix_seconds: i64,
+    /// Nanoseconds into that second, below 10⁹.
+    pub now_nanos: u32,
+    /// What it does.
+    pub action: Action,
+    /// The id of the org that owns what it touches.
+    pub org: Option<[u8; 16]>,
+    /// The id of the app.
+    pub app: Option<[u8; 16]>,
+    /// The name of the one secret.
+    pub secret: Option<&'a str>,
+    /// The Machine.
+    pub machine: Option<&'a str>,
+    /// The host that asks, as its listener knows it; never from body or header.
+    pub host: Option<&'a str>,
+}
+
+/// A request for a discharge, as the conditions in a ticket are asked about it.
+///
+/// Beside what an [`Access`] clears, `MaxValidity` does; of petsem's caveats Organization, Apps, Actions,
+/// Machines and Hosts do. Whatever else stands in the ticket refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DischargeRequest<'a> {
+    /// What the discharge will be for.
+    pub access: Access<'a>,
+    /// When it will end, in unix seconds.
+    pub expires_unix_seconds: i64,
+}
+
+/// Why one caveat refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The type of the caveat; inside `IfPresent`, of the inner one.
+    pub(crate) kind: u64,
+    pub(crate) reason: Reason,
+}
+
+impl Request for Access<'_> {
+    type Refusal = Refusal;
+
+    fn now(&self) -> Moment {
+        Moment { seconds: self.now_unix_seconds, nanos: self.now_nanos }
+    }
+
+    fn refuse(&self, caveat: &Caveat, reason: Reason) -> Refusal {
+        Refusal { kind: caveat.kind(), reason }
+    }
+
+    fn is_unspecified(refusal: &Refusal) -> bool {
+        matches!(refusal.reason, Reason::Unspecified(_))
+    }
+
+    fn join(first: Refusal, _: Refusal) -> Refusal {
+        first
+    }
+
+    fn action_within(&self, caveat: &Caveat, mask: u16) -> Result<(), Refusal> {
+        if mask & self.action.bit() != 0 {
+            Ok(())
+        } else {
+            Err(self.refuse(caveat, Reason::Action(self.action)))
+        }
+    }
+
+    fn clears(&self, caveat: &Caveat) -> Result<(), Refusal> {
+        let answer = match PetsemCaveat::of(caveat) {
+            None => Err(Reason::NotForPetsem),
+            Some(Err(_)) => Err(Reason::NotCanonical),
+            Some(Ok(None)) => Err(Reason::UnknownCaveat),
+            Some(Ok(Some(known))) => known.clears(self),
+        };
+        answer.map_err(|reason| self.refuse(caveat, reason))
+    }
+}
+
+impl Request for DischargeRequest<'_> {
+    type Refusal = Refusal;
+
+    fn now(&self) -> Moment {
+        self.access.now()
+    }
+
+    fn refuse(&self, caveat: &Caveat, reason: Reason) -> Refusal {
+        self.access.refuse(caveat, reason)
+    }
+
+    fn is_unspecified(refusal: &Refusal) -> bool {
+        Access::is_unspecified(refusal)
+    }
+
+    fn join(first: Refusal, second: Refusal) -> Refusal {
+        Access::join(first, second)
+    }
+
+    fn action_within(&self, caveat: &Caveat, mask: u16) -> Result<(), Refusal> {
+        self.access.action_within(caveat, mask)
+    }
+
+    fn clears(&self, caveat: &Caveat) -> Result<(), Refusal> {
+        if let Caveat::MaxValidity(seconds) = caveat {
+            let longest = i64::try_from(*seconds).unwrap_or(i64::MAX);
+            let latest = self.access.now_unix_seconds.saturating_add(longest);
+            return if self.expires_unix_seconds <= latest {
+                Ok(())
+            } else {
+                Err(self.refuse(caveat, Reason::TooLong))
+            };
+        }
+        match PetsemCaveat::of(caveat) {
+            Some(Ok(Some(
+                PetsemCaveat::SecretNames(_)
+                | PetsemCaveat::BootGrant(_)
+                | PetsemCaveat::Subject(_)
+                | PetsemCaveat::Ancestors(_),
+            ))) => Err(self.refuse(caveat, Reason::UnknownCaveat)),
+            _ => self.access.clears(caveat),
+        }
+    }
+}
+
+/// The answer of a caveat that names the only value allowed, or a list of them.
+pub(crate) fn named<T: Copy>(
+    resource: Resource,
+    asked: Option<T>,
+    allows: impl FnOnce(T) -> bool,
+) -> Result<(), Reason> {
+    match asked {
+        None => Err(Reason::Unspecified(resource)),
+        Some(asked) if allows(asked) => Ok(()),
+        Some(_) => Err(Reason::Other(resource)),
+    }
+}

@@ -1,0 +1,44 @@
+use super::{id_text, list_text, read_id, read_sorted, sorted, write_ids};
+use crate::access::{Access, named};
+use crate::denial::{Reason, Resource};
+use crate::msgpack::{DecodeError, Reader, Write};
+
+/// Only these apps.
+///
+/// Type 65537, body `[[app: bin16 …]]`, ascending. A request that names no app: resource unspecified. No
+/// app in the list: nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Apps(Vec<[u8; 16]>);
+
+impl Apps {
+    /// The type number.
+    pub const KIND: u64 = 65_537;
+
+    /// Only apps with these ids, in any order.
+    pub fn new(ids: impl IntoIterator<Item = [u8; 16]>) -> Self {
+        Self(sorted(ids))
+    }
+
+    /// The ids, ascending.
+    pub fn ids(&self) -> &[[u8; 16]] {
+        &self.0
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.fields(1)?;
+        Ok(Self(read_sorted(reader, read_id)?))
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.array(1);
+        write_ids(out, &self.0);
+    }
+
+    pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
+        named(Resource::App, access.app, |app| self.0.contains(&app))
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!("only apps: {}", list_text(self.0.iter().map(id_text)))
+    }
+}

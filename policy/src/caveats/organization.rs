@@ -1,0 +1,36 @@
+use super::{id_text, read_id};
+use crate::access::{Access, named};
+use crate::denial::{Reason, Resource};
+use crate::msgpack::{DecodeError, Reader, Write};
+
+/// Only things of one org.
+///
+/// Type 65536, body `[org: bin16]`. A request that names no org: resource unspecified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Organization {
+    /// The org's id.
+    pub org: [u8; 16],
+}
+
+impl Organization {
+    /// The type number.
+    pub const KIND: u64 = 65_536;
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.fields(1)?;
+        Ok(Self { org: read_id(reader)? })
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.array(1);
+        out.bin(&self.org);
+    }
+
+    pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
+        named(Resource::Organization, access.org, |org| org == self.org)
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!("only org {}", id_text(&self.org))
+    }
+}

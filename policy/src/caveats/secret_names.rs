@@ -1,0 +1,57 @@
+use super::{list_text, read_sorted, read_text, sorted, write_texts};
+use crate::access::{Access, named};
+use crate::denial::{Reason, Resource};
+use crate::msgpack::{DecodeError, Reader, Write};
+
+/// Only secrets with these names, or whose names begin so.
+///
+/// Type 65538, body `[[exact: str …], [prefix: str …]]`, each ascending. A request that names no secret:
+/// resource unspecified. The empty prefix is every name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretNames {
+    exact: Vec<String>,
+    prefixes: Vec<String>,
+}
+
+impl SecretNames {
+    /// The type number.
+    pub const KIND: u64 = 65_538;
+
+    /// These names, and names with these prefixes, in any order.
+    pub fn new(exact: impl IntoIterator<Item = String>, prefixes: impl IntoIterator<Item = String>) -> Self {
+        Self { exact: sorted(exact), prefixes: sorted(prefixes) }
+    }
+
+    /// The names, ascending.
+    pub fn exact(&self) -> &[String] {
+        &self.exact
+    }
+
+    /// The prefixes, ascending.
+    pub fn prefixes(&self) -> &[String] {
+        &self.prefixes
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.fields(2)?;
+        Ok(Self { exact: read_sorted(reader, read_text)?, prefixes: read_sorted(reader, read_text)? })
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.array(2);
+        write_texts(out, &self.exact);
+        write_texts(out, &self.prefixes);
+    }
+
+    pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
+        named(Resource::Secret, access.secret, |name| {
+            self.exact.iter().any(|exact| exact == name)
+                || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
+        })
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let prefixes = self.prefixes.iter().map(|prefix| format!("{prefix}*"));
+        format!("only secrets: {}", list_text(self.exact.iter().cloned().chain(prefixes)))
+    }
+}

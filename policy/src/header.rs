@@ -1,0 +1,178 @@
+//! The tokens of an `Authorization` header or an environment value, by the bundle rules of
+//! macaroon-format §1: what is no token does not spoil the others.
+
+use std::fmt;
+
+use crate::unverified::{LABELS, UnverifiedToken, tickets};
+
+/// Longest header text, in bytes.
+pub const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Most elements of a header.
+pub const MAX_HEADER_TOKENS: usize = 128;
+/// Words that may stand before the tokens, compared without case.
+const SCHEMES: [&str; 2] = ["FlyV1", "Bearer"];
+
+/// The elements of a header, in order.
+pub struct Header<'t> {
+    elements: Vec<Element<'t>>,
+    location: String,
+}
+
+/// One comma-separated part of a header.
+pub struct Element<'t> {
+    text: &'t str,
+    content: Content,
+}
+
+/// What an element turned out to be.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Content {
+    /// A token; its location decides if it is a permission token or a discharge.
+    Token(UnverifiedToken),
+    /// It has the label of a token, and is none.
+    Malformed,
+    /// Something else, such as an OAuth token.
+    Foreign,
+}
+
+impl<'t> Header<'t> {
+    /// Splits and reads a header. `our_location` is the location of permission tokens; all other tokens are
+    /// taken for discharges.
+    ///
+    /// # Errors
+    /// [`HeaderError`] if the text is over 64 KiB or has over 128 elements: nothing was decoded then.
+    pub fn parse(text: &'t str, our_location: &str) -> Result<Self, HeaderError> {
+        if text.len() > MAX_HEADER_BYTES {
+            return Err(HeaderError::TooLong);
+        }
+        let tokens = without_schemes(text);
+        let parts =
+            if tokens.is_empty() { 0 } else { tokens.bytes().filter(|byte| *byte == b',').count() + 1 };
+        if parts > MAX_HEADER_TOKENS {
+            return Err(HeaderError::TooManyTokens);
+        }
+        let elements = tokens
+            .split(',')
+            .take(parts)
+            .map(|part| {
+                let text = part.trim();
+                Element { text, content: Content::of(text) }
+            })
+            .collect();
+        Ok(Self { elements, location: our_location.to_owned() })
+    }
+
+    /// All elements, in order.
+    pub fn elements(&self) -> &[Element<'t>] {
+        &self.elements
+    }
+
+    /// The tokens at our location.
+    pub fn permissions(&self) -> impl Iterator<Item = &UnverifiedToken> {
+        self.tokens().filter(|token| token.location() == self.location)
+    }
+
+    /// All other tokens.
+    pub fn discharges(&self) -> Vec<&UnverifiedToken> {
+        self.tokens().filter(|token| token.location() != self.location).collect()
+    }
+
+    /// What a client passes on: everything but malformed elements and discharges that fit no ticket of a
+    /// permission token.
+    pub fn kept(&self) -> impl Iterator<Item = &'t str> {
+        self.elements.iter().filter(|element| self.keeps(element)).map(|element| element.text)
+    }
+
+    fn keeps(&self, element: &Element<'t>) -> bool {
+        match &element.content {
+            Content::Foreign => true,
+            Content::Malformed => false,
+            Content::Token(token) if token.location() == self.location => true,
+            Content::Token(discharge) => {
+                let mut fits = false;
+                for permission in self.permissions() {
+                    tickets(permission.caveats(), &mut |_, ticket| fits |= ticket == discharge.kid());
+                }
+                fits
+            }
+        }
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = &UnverifiedToken> {
+        self.elements.iter().filter_map(Element::token)
+    }
+}
+
+impl fmt::Debug for Header<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Header({} elements)", self.elements.len())
+    }
+}
+
+impl<'t> Element<'t> {
+    /// The text, trimmed. A bearer secret.
+    pub fn expose_text(&self) -> &'t str {
+        self.text
+    }
+
+    /// What it is.
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The token, if it is one.
+    pub fn token(&self) -> Option<&UnverifiedToken> {
+        match &self.content {
+            Content::Token(token) => Some(token),
+            Content::Malformed | Content::Foreign => None,
+        }
+    }
+}
+
+impl fmt::Debug for Element<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Element({:?})", self.content)
+    }
+}
+
+impl Content {
+    fn of(text: &str) -> Self {
+        let labelled = text.split_once('_').is_some_and(|(label, _)| LABELS.contains(&label));
+        match UnverifiedToken::parse(text) {
+            Ok(token) => Self::Token(token),
+            Err(_) if labelled => Self::Malformed,
+            Err(_) => Self::Foreign,
+        }
+    }
+}
+
+/// Takes schemes off the front, again and again.
+fn without_schemes(text: &str) -> &str {
+    let mut rest = text.trim();
+    while let Some((word, tokens)) = rest.split_once(' ') {
+        if !SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(word)) {
+            break;
+        }
+        rest = tokens.trim();
+    }
+    rest
+}
+
+/// Why a header was not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// Over 64 KiB.
+    TooLong,
+    /// Over 128 elements.
+    TooManyTokens,
+}
+
+impl fmt::Display for HeaderError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(crate::text::header_error(*self))
+    }
+}
+
+impl std::error::Error for HeaderError {}

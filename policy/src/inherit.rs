@@ -1,0 +1,61 @@
+//! What a token hands down to those that it mints (design §7): all its caveats, and who it is.
+
+use std::fmt;
+
+use crate::caveat::{Caveat, CaveatSet};
+use crate::caveats::{Ancestors, PetsemCaveat};
+use crate::token::Token;
+
+/// Longest line of descent.
+pub const MAX_ANCESTORS: usize = 32;
+
+impl Token {
+    /// The caveats that a token minted with this one must carry, in front of its own: all of this token's,
+    /// and [`Ancestors`] with this token before its own ancestors.
+    ///
+    /// # Errors
+    /// [`InheritError`] for a token that cannot be copied.
+    pub fn inherit(&self) -> Result<CaveatSet, InheritError> {
+        let mut caveats = Vec::with_capacity(self.own_caveats().len() + 1);
+        for caveat in self.own_caveats() {
+            match caveat {
+                Caveat::ThirdParty(_) => return Err(InheritError::ThirdParty),
+                attestation if attestation.is_attestation() => return Err(InheritError::Attestation),
+                // Its place is taken by the one made below.
+                ancestors if is_ancestors(ancestors) => {}
+                other => caveats.push(other.clone()),
+            }
+        }
+        let mut line = self.ancestors();
+        line.insert(0, self.id());
+        if line.len() > MAX_ANCESTORS {
+            return Err(InheritError::TooManyAncestors);
+        }
+        caveats.push(Ancestors(line).into());
+        Ok(CaveatSet::new(caveats))
+    }
+}
+
+fn is_ancestors(caveat: &Caveat) -> bool {
+    matches!(PetsemCaveat::of(caveat), Some(Ok(Some(PetsemCaveat::Ancestors(_)))))
+}
+
+/// Why a token cannot mint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InheritError {
+    /// Its third-party caveat cannot be copied: the key in it is sealed for this token alone.
+    ThirdParty,
+    /// It is a proof that says who someone is; that is not handed down.
+    Attestation,
+    /// Too many generations.
+    TooManyAncestors,
+}
+
+impl fmt::Display for InheritError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(crate::text::inherit_error(*self))
+    }
+}
+
+impl std::error::Error for InheritError {}
