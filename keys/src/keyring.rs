@@ -136,8 +136,8 @@ impl Role for KeyringKey {
 /// The keyring: its versions, one of them current. New wraps are made by the current one; old ones
 /// open with the version that their header names.
 pub struct Keyring {
-    keys: BTreeMap<u32, KeyringKey>,
-    current: u32,
+    current: KeyringKey,
+    others: BTreeMap<u32, KeyringKey>,
 }
 
 impl Keyring {
@@ -147,32 +147,33 @@ impl Keyring {
     /// [`KeyringError::VersionTwice`] if two keys have one version;
     /// [`KeyringError::NoSuchVersion`] if none has the current one.
     pub fn new(keys: impl IntoIterator<Item = KeyringKey>, current: u32) -> Result<Self, KeyringError> {
-        let mut by_version = BTreeMap::new();
+        let mut others = BTreeMap::new();
         for key in keys {
             let version = key.version;
-            if by_version.insert(version, key).is_some() {
+            if others.insert(version, key).is_some() {
                 return Err(KeyringError::VersionTwice { version });
             }
         }
-        if !by_version.contains_key(&current) {
-            return Err(KeyringError::NoSuchVersion { version: current });
-        }
-        Ok(Self { keys: by_version, current })
+        let current = others.remove(&current).ok_or(KeyringError::NoSuchVersion { version: current })?;
+        Ok(Self { current, others })
     }
 
     /// The version that makes new wraps.
     pub fn current_version(&self) -> u32 {
-        self.current
+        self.current.version
     }
 
     /// All versions, lowest first.
-    pub fn versions(&self) -> impl Iterator<Item = u32> + '_ {
-        self.keys.keys().copied()
+    pub fn versions(&self) -> Vec<u32> {
+        let mut versions: Vec<u32> = self.others.keys().copied().collect();
+        versions.push(self.current.version);
+        versions.sort_unstable();
+        versions
     }
 
     /// The keyring key of this version, for the root key to wrap.
     pub fn key(&self, version: u32) -> Option<&KeyringKey> {
-        self.keys.get(&version)
+        if version == self.current.version { Some(&self.current) } else { self.others.get(&version) }
     }
 
     /// Takes a further version; the current one stays.
@@ -181,10 +182,10 @@ impl Keyring {
     /// [`KeyringError::VersionTwice`] if the version is there already.
     pub fn add(&mut self, key: KeyringKey) -> Result<(), KeyringError> {
         let version = key.version;
-        if self.keys.contains_key(&version) {
+        if self.key(version).is_some() {
             return Err(KeyringError::VersionTwice { version });
         }
-        self.keys.insert(version, key);
+        self.others.insert(version, key);
         Ok(())
     }
 
@@ -193,10 +194,12 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError::NoSuchVersion`] if it is not there.
     pub fn make_current(&mut self, version: u32) -> Result<(), KeyringError> {
-        if !self.keys.contains_key(&version) {
-            return Err(KeyringError::NoSuchVersion { version });
+        if version == self.current.version {
+            return Ok(());
         }
-        self.current = version;
+        let next = self.others.remove(&version).ok_or(KeyringError::NoSuchVersion { version })?;
+        let before = std::mem::replace(&mut self.current, next);
+        self.others.insert(before.version, before);
         Ok(())
     }
 
@@ -205,10 +208,10 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError::IsCurrent`] for the current one; [`KeyringError::NoSuchVersion`].
     pub fn remove(&mut self, version: u32) -> Result<(), KeyringError> {
-        if version == self.current {
+        if version == self.current.version {
             return Err(KeyringError::IsCurrent { version });
         }
-        self.keys.remove(&version).map(drop).ok_or(KeyringError::NoSuchVersion { version })
+        self.others.remove(&version).map(drop).ok_or(KeyringError::NoSuchVersion { version })
     }
 
     /// Wraps a key under the current version:
@@ -222,9 +225,7 @@ impl Keyring {
         key: &K,
         context: &WrapContext,
     ) -> Result<Vec<u8>, EncryptError> {
-        // The current version is there: `new`, `make_current` and `remove` see to it.
-        let current = self.keys.get(&self.current).ok_or(EncryptError::Cipher)?;
-        role::wrap(rng, &current.bytes, current.version, key, context)
+        role::wrap(rng, &self.current.bytes, self.current.version, key, context)
     }
 
     /// Opens a wrap as the key of role `K` that `context` names, with the version in its header.
@@ -233,7 +234,7 @@ impl Keyring {
     /// [`OpenError`]: the format, the version or the bytes are not what the context demands.
     pub fn unwrap<K: WrappedByKeyring>(&self, wrapped: &[u8], context: &WrapContext) -> Result<K, OpenError> {
         let (version, body) = xaes::split_wrap(wrapped)?;
-        let key = self.keys.get(&version).ok_or(OpenError::UnknownKeyVersion { version })?;
+        let key = self.key(version).ok_or(OpenError::UnknownKeyVersion { version })?;
         role::unwrap(&key.bytes, key.version, body, context)
     }
 
@@ -262,7 +263,7 @@ impl Keyring {
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keyring(.., current version {})", self.current)
+        write!(f, "Keyring(.., current version {})", self.current.version)
     }
 }
 
