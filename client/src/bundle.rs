@@ -1,0 +1,119 @@
+//! One app's secrets on their way into one Machine.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use petsem_api::{AppId, AppName, AppRef, BootResponse, MachineId, SecretList, SecretName};
+use zeroize::Zeroizing;
+
+use crate::canonical;
+
+/// An ordered map of names to values, with whose they are. Values are wiped on drop; `Debug` shows none.
+pub struct Bundle {
+    identity: Identity,
+    version: u64,
+    secrets: BTreeMap<SecretName, Zeroizing<Vec<u8>>>,
+}
+
+/// Whom a bundle was given to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Identity {
+    /// A booting Machine.
+    Machine {
+        /// The app's id.
+        app: AppId,
+        /// Its label.
+        app_name: AppName,
+        /// The Machine.
+        machine: MachineId,
+    },
+    /// A process that read by its own JWT; no Machine stands behind it.
+    Workload {
+        /// The app, as it was asked for.
+        app: AppRef,
+    },
+}
+
+impl Bundle {
+    /// The bundle of a boot's answer.
+    pub fn from_boot(response: &BootResponse) -> Self {
+        let identity = Identity::Machine {
+            app: response.app,
+            app_name: response.app_name.clone(),
+            machine: response.machine.clone(),
+        };
+        let secrets = response.secrets.iter().filter_map(|secret| {
+            let value = secret.value.as_ref()?;
+            Some((secret.name.clone(), value.expose_bytes().to_vec()))
+        });
+        Self::new(identity, response.version, secrets)
+    }
+
+    /// The bundle of a workload's read. Secrets without a value (this reader may not read them) are left out.
+    pub fn from_workload(app: &AppRef, list: &SecretList) -> Self {
+        let secrets = list.secrets.iter().filter_map(|secret| {
+            let value = secret.value.as_ref()?;
+            Some((secret.name.clone(), value.expose_bytes().to_vec()))
+        });
+        Self::new(Identity::Workload { app: app.clone() }, list.version, secrets)
+    }
+
+    /// A bundle of these parts. A name that stands twice keeps its last value.
+    pub fn new(
+        identity: Identity,
+        version: u64,
+        secrets: impl IntoIterator<Item = (SecretName, Vec<u8>)>,
+    ) -> Self {
+        let secrets = secrets.into_iter().map(|(name, value)| (name, Zeroizing::new(value)));
+        Self { identity, version, secrets: secrets.collect() }
+    }
+
+    /// Whom it was given to.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The app version that it holds.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &SecretName> {
+        self.secrets.keys()
+    }
+
+    /// How many secrets it holds.
+    pub fn len(&self) -> usize {
+        self.secrets.len()
+    }
+
+    /// Whether the app has no secrets, which is no error.
+    pub fn is_empty(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
+    /// Names and values, in order of the names: for injection alone.
+    pub fn expose_secrets(&self) -> impl Iterator<Item = (&SecretName, &[u8])> {
+        self.secrets.iter().map(|(name, value)| (name, value.as_slice()))
+    }
+
+    /// The canonical bytes ([`canonical`](crate::canonical)) that a Machine channel carries and that proofs
+    /// speak of. `None` for a workload's bundle, which no Machine stands behind.
+    pub fn expose_canonical(&self) -> Option<Zeroizing<Vec<u8>>> {
+        let Identity::Machine { app, machine, .. } = &self.identity else { return None };
+        let secrets = self.secrets.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        canonical::encode(app.as_bytes(), machine.as_str(), self.version, secrets)
+    }
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundle")
+            .field("identity", &self.identity)
+            .field("version", &self.version)
+            .field("secrets", &self.secrets.len())
+            .finish_non_exhaustive()
+    }
+}

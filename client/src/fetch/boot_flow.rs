@@ -1,0 +1,197 @@
+//! What a host does for its Machines: hold the host token, fetch discharges, boot, renew, report.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use petsem_api::{AppRef, BootReport, BootResponse, Delivery, MachineId};
+use petsem_policy::UnverifiedToken;
+use zeroize::Zeroizing;
+
+use super::client::Client;
+use super::credentials::Credentials;
+use super::error::CallError;
+use crate::bundle::Bundle;
+
+/// One host's boots. Renewals stay in its memory: the next boot of the same Machine needs no proof.
+pub struct BootFlow {
+    client: Arc<Client>,
+    host: Credentials,
+    location: String,
+    ticket: Vec<u8>,
+    renewals: Mutex<HashMap<(AppRef, MachineId), Arc<Credentials>>>,
+}
+
+/// A boot that petsem answered: the secrets, and the grant under which they came.
+pub struct Booted {
+    /// The app, as it was asked for.
+    app: AppRef,
+    response: Arc<BootResponse>,
+    grant: Arc<Credentials>,
+}
+
+impl BootFlow {
+    /// A flow over the host's token, whose first third-party caveat says where discharges come from.
+    pub fn new(client: Arc<Client>, host: Credentials) -> Result<Self, BootFlowError> {
+        let token = UnverifiedToken::parse(host.expose_text()).map_err(|_| BootFlowError::HostToken)?;
+        let wanted = token.undischarged(&[]);
+        let (location, ticket) = wanted.first().ok_or(BootFlowError::NoTicket)?;
+        let (location, ticket) = ((*location).to_owned(), ticket.to_vec());
+        Ok(Self { client, host, location, ticket, renewals: Mutex::default() })
+    }
+
+    /// Boots a Machine: under its renewal if this host holds one, else under a discharge that `proof` earns.
+    /// A renewal that petsem refuses is forgotten, and the proof, if there is one, is tried once.
+    pub async fn boot(
+        &self,
+        app: &AppRef,
+        machine: &MachineId,
+        min_version: Option<u64>,
+        proof: Option<&Credentials>,
+    ) -> Result<Booted, BootFlowError> {
+        if let Some(renewal) = self.renewal(app, machine) {
+            match self.boot_under(app, machine, min_version, renewal).await {
+                Err(BootFlowError::Boot(error)) if error.is_definite() => {
+                    self.forget(app, machine);
+                    if proof.is_none() {
+                        return Err(BootFlowError::Boot(error));
+                    }
+                }
+                answered => return answered,
+            }
+        }
+        let proof = proof.ok_or(BootFlowError::NoProof)?;
+        let discharge = self.client.discharge(&self.location, &self.ticket, app, machine, proof).await;
+        let discharge = discharge.map_err(BootFlowError::Discharge)?;
+        self.boot_under(app, machine, min_version, Arc::new(discharge)).await
+    }
+
+    /// Gives the Machine's renewal a later end, and answers that end (RFC 3339).
+    pub async fn renew(&self, app: &AppRef, machine: &MachineId) -> Result<String, BootFlowError> {
+        let renewal = self.renewal(app, machine).ok_or(BootFlowError::NoRenewal)?;
+        let answer = self.client.renew(app, machine, &self.host, &renewal).await;
+        let answer = answer.inspect_err(|error| {
+            if error.is_definite() {
+                self.forget(app, machine);
+            }
+        });
+        let answer = answer.map_err(BootFlowError::Renew)?;
+        self.keep(app, machine, answer.renewal);
+        Ok(answer.expires_at)
+    }
+
+    /// Tells the audit log how the delivery of a boot ended.
+    pub async fn report(&self, booted: &Booted, delivery: Delivery) -> Result<(), CallError> {
+        let report = BootReport {
+            machine: booted.response.machine.clone(),
+            version: booted.response.version,
+            delivery,
+        };
+        self.client.report(&booted.app, &self.host, &booted.grant, &report).await
+    }
+
+    /// Forgets a Machine that was destroyed or moved.
+    pub fn forget(&self, app: &AppRef, machine: &MachineId) {
+        self.lock().remove(&(app.clone(), machine.clone()));
+    }
+
+    async fn boot_under(
+        &self,
+        app: &AppRef,
+        machine: &MachineId,
+        min_version: Option<u64>,
+        grant: Arc<Credentials>,
+    ) -> Result<Booted, BootFlowError> {
+        let response = self.client.boot(app, machine, &self.host, &grant, min_version).await;
+        let response = response.map_err(BootFlowError::Boot)?;
+        // A renewal lives longer than a discharge, so that a slow delivery can still be reported.
+        let kept = response.renewal.as_ref().and_then(|text| self.keep(app, machine, text.clone()));
+        Ok(Booted { app: app.clone(), response, grant: kept.unwrap_or(grant) })
+    }
+
+    fn renewal(&self, app: &AppRef, machine: &MachineId) -> Option<Arc<Credentials>> {
+        self.lock().get(&(app.clone(), machine.clone())).cloned()
+    }
+
+    fn keep(&self, app: &AppRef, machine: &MachineId, renewal: String) -> Option<Arc<Credentials>> {
+        let renewal = Arc::new(Credentials::new(&Zeroizing::new(renewal)).ok()?);
+        self.lock().insert((app.clone(), machine.clone()), renewal.clone());
+        Some(renewal)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(AppRef, MachineId), Arc<Credentials>>> {
+        self.renewals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Booted {
+    /// The secrets, for an injector.
+    pub fn bundle(&self) -> Bundle {
+        Bundle::from_boot(&self.response)
+    }
+
+    /// petsem's answer: digests, version, the renewal's end.
+    pub fn response(&self) -> &BootResponse {
+        &self.response
+    }
+}
+
+impl fmt::Debug for BootFlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BootFlow").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Booted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Booted").field("response", &self.response).finish_non_exhaustive()
+    }
+}
+
+/// Why a host's boot yields nothing.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum BootFlowError {
+    /// The host token is not one macaroon.
+    HostToken,
+    /// The host token has no third-party caveat, so that it is no host token.
+    NoTicket,
+    /// There is neither a renewal nor a proof.
+    NoProof,
+    /// There is no renewal to renew.
+    NoRenewal,
+    /// The discharger gave no discharge.
+    Discharge(CallError),
+    /// petsem gave no secrets.
+    Boot(CallError),
+    /// petsem gave no later renewal.
+    Renew(CallError),
+}
+
+impl fmt::Display for BootFlowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostToken => f.write_str("the host token cannot be read: give one token that starts with fm2_"),
+            Self::NoTicket => f.write_str(
+                "the token is no host token, it asks for no discharge: enroll this host and give what that prints",
+            ),
+            Self::NoProof => f.write_str(
+                "this host holds no renewal for the Machine: give a proof (a JWT of the app's issuer, or a token \
+                 that may boot it)",
+            ),
+            Self::NoRenewal => f.write_str("this host holds no renewal for the Machine: boot it first"),
+            Self::Discharge(error) => write!(f, "no discharge for this boot: {error}"),
+            Self::Boot(error) => write!(f, "no secrets for this boot: {error}"),
+            Self::Renew(error) => write!(f, "no later renewal: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BootFlowError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Discharge(error) | Self::Boot(error) | Self::Renew(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! The calls that hosts and people make.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+use hyper::Method;
+use petsem_api::{
+    AppRef, BatchBootItem, BatchBootRequest, BatchBootResponse, BatchBootResult, BootReport, BootRequest,
+    BootResponse, DischargeRequest, DischargeResponse, MAX_BATCH, MachineId, RenewRequest, RenewResponse,
+    SecretList, SecretName,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::credentials::Credentials;
+use super::endpoint::Endpoint;
+use super::error::{CallError, MalformedAnswer, printable};
+use super::in_flight::InFlight;
+use super::refusals::Refusals;
+use super::transport::{Outgoing, Timing, Transport, protocol};
+use crate::wiped::WipedBuffer;
+
+/// A client of one petsem installation. Cheap to share by reference; it holds connections, remembered
+/// refusals and nothing else.
+pub struct Client {
+    petsem: Transport,
+    dischargers: HashMap<String, Transport>,
+    boots: InFlight<Grant, Result<Arc<BootResponse>, CallError>>,
+    refusals: Refusals<Grant>,
+}
+
+/// Sets up a [`Client`].
+#[derive(Debug)]
+pub struct ClientBuilder {
+    endpoints: Vec<Endpoint>,
+    dischargers: HashMap<String, Vec<Endpoint>>,
+    timing: Timing,
+}
+
+/// What makes two requests equal: app, Machine, who asks with what, and the version. Tokens as digests.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Grant {
+    kind: Kind,
+    app: AppRef,
+    machine: MachineId,
+    holder: [u8; 32],
+    grant: [u8; 32],
+    min_version: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Boot,
+    Discharge,
+}
+
+/// One Machine of [`Client::boot_many`].
+#[derive(Debug)]
+pub struct BootItem<'a> {
+    /// The app.
+    pub app: &'a AppRef,
+    /// The Machine.
+    pub machine: &'a MachineId,
+    /// Its discharge or renewal.
+    pub discharge: &'a Credentials,
+    /// The lowest app version that will do.
+    pub min_version: Option<u64>,
+}
+
+impl ClientBuilder {
+    /// Where a token's third-party location is served, near endpoint first. A location that is not named
+    /// here is never asked: it would be handed the proof.
+    #[must_use]
+    pub fn discharger(mut self, location: &str, endpoints: Vec<Endpoint>) -> Self {
+        self.dischargers.insert(location.to_owned(), endpoints);
+        self
+    }
+
+    /// Deadlines and repetitions.
+    #[must_use]
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// The client.
+    pub fn build(self) -> Client {
+        let timing = self.timing;
+        let dischargers = self.dischargers.into_iter();
+        Client {
+            petsem: Transport::new(self.endpoints, timing),
+            dischargers: dischargers.map(|(at, endpoints)| (at, Transport::new(endpoints, timing))).collect(),
+            boots: InFlight::new(),
+            refusals: Refusals::new(timing.refusals),
+        }
+    }
+}
+
+impl Client {
+    /// A client of the installation behind `endpoints`, near one first.
+    pub fn builder(endpoints: Vec<Endpoint>) -> ClientBuilder {
+        ClientBuilder { endpoints, dischargers: HashMap::new(), timing: Timing::default() }
+    }
+
+    /// Asks the discharger at the token's third-party `location` for this boot's discharge
+    /// (`POST {base}/.well-known/macfly/3p`, the immediate flow). The base is what the configuration names
+    /// for the location. `proof` is a JWT that the app's policy accepts, or a narrowed user's token
+    /// ([`narrow_for_boot`](crate::narrow_for_boot)).
+    pub async fn discharge(
+        &self,
+        location: &str,
+        ticket: &[u8],
+        app: &AppRef,
+        machine: &MachineId,
+        proof: &Credentials,
+    ) -> Result<Credentials, CallError> {
+        let discharger = self.dischargers.get(location);
+        let discharger =
+            discharger.ok_or_else(|| CallError::UnknownDischarger { location: printable(location) })?;
+        let grant = Grant {
+            kind: Kind::Discharge,
+            app: app.clone(),
+            machine: machine.clone(),
+            holder: proof.fingerprint(),
+            grant: Sha256::digest(ticket).into(),
+            min_version: None,
+        };
+        if let Some(refusal) = self.refusals.recall(&grant) {
+            return Err(refusal);
+        }
+        let request =
+            DischargeRequest { ticket: BASE64.encode(ticket), app: app.clone(), machine: machine.clone() };
+        let outgoing = post("/.well-known/macfly/3p".to_owned(), Some(proof), &request, true)?;
+        let answer = exchange::<DischargeResponse>(discharger, outgoing).await;
+        let (endpoint, response) = answer.inspect_err(|error| self.refusals.remember(grant, error))?;
+        let text = Zeroizing::new(response.discharge);
+        Credentials::new(&text).map_err(|_| protocol(&endpoint, MalformedAnswer::NotTheJson))
+    }
+
+    /// The secrets of one booting Machine (`POST /v1/apps/{app}/boot`). `discharge` is this boot's discharge
+    /// or a renewal. Equal requests that are under way together are one; a definite refusal is remembered
+    /// for a moment.
+    pub async fn boot(
+        &self,
+        app: &AppRef,
+        machine: &MachineId,
+        host: &Credentials,
+        discharge: &Credentials,
+        min_version: Option<u64>,
+    ) -> Result<Arc<BootResponse>, CallError> {
+        let grant = Grant::boot(app, machine, host, discharge, min_version);
+        if let Some(refusal) = self.refusals.recall(&grant) {
+            return Err(refusal);
+        }
+        let ask = || async {
+            let credentials = host.with_discharge(discharge.expose_text());
+            let credentials = credentials.map_err(|_| CallError::BadCredentials)?;
+            let request = BootRequest { machine: machine.clone(), min_version };
+            let outgoing = post(format!("/v1/apps/{app}/boot"), Some(&credentials), &request, true)?;
+            let (endpoint, response) = exchange::<BootResponse>(&self.petsem, outgoing).await?;
+            fits(&response, app, machine, min_version).map_err(|malformed| protocol(&endpoint, malformed))?;
+            Ok(Arc::new(response))
+        };
+        let answer = self.boots.share(grant.clone(), ask).await;
+        answer.inspect_err(|error| self.refusals.remember(grant, error))
+    }
+
+    /// The secrets of many Machines of one host in one call (`POST /v1/boot`), each answered alone and in
+    /// the order of `items`. At most [`MAX_BATCH`].
+    pub async fn boot_many(
+        &self,
+        host: &Credentials,
+        items: &[BootItem<'_>],
+    ) -> Result<Vec<Result<BootResponse, CallError>>, CallError> {
+        if items.len() > MAX_BATCH {
+            return Err(CallError::BatchTooLarge { boots: items.len() });
+        }
+        let remembered: Vec<_> =
+            items.iter().map(|item| self.refusals.recall(&Grant::of_item(host, item))).collect();
+        let asked: Vec<_> = items
+            .iter()
+            .zip(&remembered)
+            .filter(|(_, known)| known.is_none())
+            .map(|(item, _)| item)
+            .collect();
+        let mut answers = self.ask_batch(host, &asked).await?.into_iter();
+        let mut results = Vec::with_capacity(items.len());
+        for known in remembered {
+            results.push(match known {
+                Some(refusal) => Err(refusal),
+                // As many as were asked: `ask_batch` counted them.
+                None => answers.next().unwrap_or(Err(CallError::Unsendable)),
+            });
+        }
+        Ok(results)
+    }
+
+    async fn ask_batch(
+        &self,
+        host: &Credentials,
+        items: &[&BootItem<'_>],
+    ) -> Result<Vec<Result<BootResponse, CallError>>, CallError> {
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
+        let boots = items.iter().map(|item| BatchBootItem {
+            app: item.app.clone(),
+            machine: item.machine.clone(),
+            discharge: item.discharge.expose_text().to_owned(),
+            min_version: item.min_version,
+        });
+        let mut request = BatchBootRequest { boots: boots.collect() };
+        let outgoing = post("/v1/boot".to_owned(), Some(host), &request, true);
+        request.boots.iter_mut().for_each(|item| item.discharge.zeroize());
+        let (endpoint, response) = exchange::<BatchBootResponse>(&self.petsem, outgoing?).await?;
+        if response.boots.len() != items.len() {
+            return Err(protocol(&endpoint, MalformedAnswer::BatchLength));
+        }
+        let results = items.iter().zip(response.boots).map(|(item, result)| match result {
+            BatchBootResult::Booted(response) => fits(&response, item.app, item.machine, item.min_version)
+                .map(|()| *response)
+                .map_err(|malformed| protocol(&endpoint, malformed)),
+            BatchBootResult::Refused(body) => {
+                let refusal = CallError::Refused {
+                    status: body.status.http_status(),
+                    code: body.status,
+                    message: printable(&body.error),
+                    request_id: body.request_id,
+                };
+                self.refusals.remember(Grant::of_item(host, item), &refusal);
+                Err(refusal)
+            }
+        });
+        Ok(results.collect())
+    }
+
+    /// A later end for a renewal of the same app, Machine and host (`POST /v1/apps/{app}/boot/renew`).
+    pub async fn renew(
+        &self,
+        app: &AppRef,
+        machine: &MachineId,
+        host: &Credentials,
+        renewal: &Credentials,
+    ) -> Result<RenewResponse, CallError> {
+        let credentials =
+            host.with_discharge(renewal.expose_text()).map_err(|_| CallError::BadCredentials)?;
+        let request = RenewRequest { machine: machine.clone() };
+        let outgoing = post(format!("/v1/apps/{app}/boot/renew"), Some(&credentials), &request, true)?;
+        exchange(&self.petsem, outgoing).await.map(|(_, response)| response)
+    }
+
+    /// Tells the audit log what became of a boot (`POST /v1/apps/{app}/boot/report`). Told twice, it is two
+    /// lines that say the same, so it is repeated like every other call of a boot.
+    pub async fn report(
+        &self,
+        app: &AppRef,
+        host: &Credentials,
+        discharge: &Credentials,
+        report: &BootReport,
+    ) -> Result<(), CallError> {
+        let credentials = host.with_discharge(discharge.expose_text());
+        let credentials = credentials.map_err(|_| CallError::BadCredentials)?;
+        let outgoing = post(format!("/v1/apps/{app}/boot/report"), Some(&credentials), report, true)?;
+        self.petsem.send(outgoing).await.map(|_| ())
+    }
+
+    /// A workload's read of its app's secrets with a JWT that the app's policy lets read
+    /// (`GET /v1/apps/{app}/secrets?show_secrets=true`). With `names`, these and no others; one that does not
+    /// come is [`CallError::SecretMissing`].
+    pub async fn workload_read(
+        &self,
+        app: &AppRef,
+        jwt: &Credentials,
+        names: Option<&[SecretName]>,
+    ) -> Result<SecretList, CallError> {
+        let path = format!("/v1/apps/{app}/secrets?show_secrets=true");
+        let mut list: SecretList = self.call(Method::GET, &path, Some(jwt), None::<&()>).await?;
+        let Some(names) = names else { return Ok(list) };
+        list.secrets.retain(|secret| names.contains(&secret.name));
+        let absent = |name: &&SecretName| {
+            !list.secrets.iter().any(|secret| secret.name == **name && secret.value.is_some())
+        };
+        match names.iter().find(absent) {
+            Some(name) => Err(CallError::SecretMissing { name: name.clone() }),
+            None => Ok(list),
+        }
+    }
+
+    /// Any other call with JSON both ways. `path` starts with `/` and holds names and ids as they are; an
+    /// empty success reads as JSON `null`.
+    ///
+    /// Only `GET` is repeated. Any other call is sent once; it is tried elsewhere only if nothing of it was
+    /// sent, or if petsem said that it did nothing.
+    pub async fn call<Req: Serialize + ?Sized, Resp: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        credentials: Option<&Credentials>,
+        body: Option<&Req>,
+    ) -> Result<Resp, CallError> {
+        let repeatable = method == Method::GET;
+        let body = body.map(json).transpose()?;
+        let outgoing = outgoing(method, path.to_owned(), credentials, body, repeatable)?;
+        exchange(&self.petsem, outgoing).await.map(|(_, response)| response)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client(..)")
+    }
+}
+
+impl Grant {
+    fn boot(
+        app: &AppRef,
+        machine: &MachineId,
+        host: &Credentials,
+        discharge: &Credentials,
+        min_version: Option<u64>,
+    ) -> Self {
+        Self {
+            kind: Kind::Boot,
+            app: app.clone(),
+            machine: machine.clone(),
+            holder: host.fingerprint(),
+            grant: discharge.fingerprint(),
+            min_version,
+        }
+    }
+
+    fn of_item(host: &Credentials, item: &BootItem<'_>) -> Self {
+        Self::boot(item.app, item.machine, host, item.discharge, item.min_version)
+    }
+}
+
+fn post<Req: Serialize>(
+    path: String,
+    credentials: Option<&Credentials>,
+    request: &Req,
+    repeatable: bool,
+) -> Result<Outgoing, CallError> {
+    outgoing(Method::POST, path, credentials, Some(json(request)?), repeatable)
+}
+
+fn outgoing(
+    method: Method,
+    path: String,
+    credentials: Option<&Credentials>,
+    body: Option<Zeroizing<Vec<u8>>>,
+    repeatable: bool,
+) -> Result<Outgoing, CallError> {
+    let authorization = credentials.map(Credentials::expose_header).transpose();
+    let authorization = authorization.map_err(|_| CallError::BadCredentials)?;
+    Ok(Outgoing { method, path, authorization, body, repeatable })
+}
+
+fn json<Req: Serialize + ?Sized>(request: &Req) -> Result<Zeroizing<Vec<u8>>, CallError> {
+    let mut body = WipedBuffer::with_capacity(1024);
+    serde_json::to_writer(&mut body, request).map_err(|_| CallError::Unsendable)?;
+    Ok(body.into_inner())
+}
+
+async fn exchange<Resp: DeserializeOwned>(
+    transport: &Transport,
+    outgoing: Outgoing,
+) -> Result<(Endpoint, Resp), CallError> {
+    let (endpoint, body) = transport.send(outgoing).await?;
+    let text = if body.is_empty() { b"null" } else { body.as_slice() };
+    match serde_json::from_slice(text) {
+        Ok(response) => Ok((endpoint, response)),
+        // serde's message may repeat a part of the body.
+        Err(_) => Err(protocol(&endpoint, MalformedAnswer::NotTheJson)),
+    }
+}
+
+/// Whether the answer is for what was asked.
+fn fits(
+    response: &BootResponse,
+    app: &AppRef,
+    machine: &MachineId,
+    min_version: Option<u64>,
+) -> Result<(), MalformedAnswer> {
+    let same_app = match app {
+        AppRef::Id(id) => response.app == *id,
+        AppRef::Name(name) => response.app_name == *name,
+    };
+    if !same_app || response.machine != *machine {
+        return Err(MalformedAnswer::AnotherMachine);
+    }
+    if min_version.is_some_and(|lowest| response.version < lowest) {
+        return Err(MalformedAnswer::OlderVersion);
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! What an orchestrator links to boot Machines with their secrets, and what runs inside a Machine to take
+//! them.
+//!
+//! With the feature `fetch` (the default) it is the host's side: [`Client`] calls petsem, [`BootFlow`] walks
+//! one host's boots, a [`Bundle`] holds what came, and an injector puts it where the Machine expects it.
+//! Without it only the channel's frames and the proof are left, for the init of a VM.
+//!
+//! Non-goals: it decides nothing (petsem does), knows no server and no store, reads no clock but for waits,
+//! and keeps nothing on disk.
+
+mod canonical;
+
+mod wiped;
+
+#[cfg(feature = "fetch")]
+mod bundle;
+#[cfg(feature = "fetch")]
+mod fetch;
+
+pub use canonical::{CanonicalBundle, NotCanonical};
+
+#[cfg(feature = "fetch")]
+pub use bundle::{Bundle, Identity};
+#[cfg(feature = "fetch")]
+pub use fetch::{
+    BootFlow, BootFlowError, BootItem, Booted, CallError, Client, ClientBuilder, Credentials,
+    CredentialsError, Endpoint, EndpointError, EndpointFailure, FailureKind, MalformedAnswer, Method,
+    NarrowError, Timing, narrow_for_boot,
+};
