@@ -20,6 +20,8 @@ mod caveats;
 mod chain;
 mod clear;
 mod denial;
+#[cfg(feature = "evaluate")]
+pub mod evaluate;
 mod header;
 mod inherit;
 mod key;

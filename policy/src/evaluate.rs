@@ -1,0 +1,17 @@
+//! What only a server decides (feature `evaluate`): is a JWT good, and does an app's policy accept it.
+//!
+//! Both are data in, data out: keys, time and claims are arguments, and a refusal says which rule and claim.
+
+mod jwks;
+mod jwt;
+mod pattern;
+mod rules;
+mod text;
+
+pub use jwks::{Algorithm, Jwks, JwksError, MAX_JWKS_BYTES};
+pub use jwt::{Claims, Issuer, JwtError, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, verify_jwt};
+pub use pattern::Pattern;
+pub use rules::{
+    Allowed, AppPolicy, Bind, BootRequest, MAX_POLICY_BYTES, MAX_RULES, PolicyDenial, PolicyError, Rule,
+    RuleAction, RuleProblem, RuleReason, RuleRefusal, SecretSelection,
+};

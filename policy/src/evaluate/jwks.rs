@@ -1,0 +1,196 @@
+//! The public keys of an issuer (RFC 7517), and the algorithms that may be pinned.
+
+use std::fmt;
+
+use jsonwebtoken::DecodingKey;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
+
+/// Longest text of a key set, in bytes.
+pub const MAX_JWKS_BYTES: usize = 256 * 1024;
+
+/// Signature algorithms of JWTs (RFC 7518, RFC 8037). There is none with a shared secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    RS256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    RS384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RS512,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// ECDSA on P-384 with SHA-384.
+    ES384,
+    /// Ed25519.
+    EdDSA,
+}
+
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::RS256, Self::RS384, Self::RS512, Self::PS256, Self::ES256, Self::ES384, Self::EdDSA];
+
+    /// The name in a JWT header, exactly.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+        }
+    }
+
+    /// The algorithm of that [`Self::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
+    pub(super) const fn of_library(self) -> jsonwebtoken::Algorithm {
+        match self {
+            Self::RS256 => jsonwebtoken::Algorithm::RS256,
+            Self::RS384 => jsonwebtoken::Algorithm::RS384,
+            Self::RS512 => jsonwebtoken::Algorithm::RS512,
+            Self::PS256 => jsonwebtoken::Algorithm::PS256,
+            Self::ES256 => jsonwebtoken::Algorithm::ES256,
+            Self::ES384 => jsonwebtoken::Algorithm::ES384,
+            Self::EdDSA => jsonwebtoken::Algorithm::EdDSA,
+        }
+    }
+
+    const fn key_kind(self) -> KeyKind {
+        match self {
+            Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 => KeyKind::Rsa,
+            Self::ES256 => KeyKind::P256,
+            Self::ES384 => KeyKind::P384,
+            Self::EdDSA => KeyKind::Ed25519,
+        }
+    }
+}
+
+/// An issuer's keys that can verify signatures.
+#[derive(Clone)]
+pub struct Jwks(Vec<Key>);
+
+#[derive(Clone)]
+struct Key {
+    id: Option<String>,
+    kind: KeyKind,
+    /// If the key itself says which algorithm it is for.
+    only: Option<String>,
+    key: DecodingKey,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeyKind {
+    Rsa,
+    P256,
+    P384,
+    Ed25519,
+}
+
+impl Jwks {
+    /// Reads a key set. Keys for encryption and of kinds without an [`Algorithm`] are left out; symmetric
+    /// ones are thus never used.
+    ///
+    /// # Errors
+    /// [`JwksError`] when no usable key is left, or two have one id.
+    pub fn parse(json: &str) -> Result<Self, JwksError> {
+        if json.len() > MAX_JWKS_BYTES {
+            return Err(JwksError::TooLong);
+        }
+        let set: JwkSet = serde_json::from_str(json).map_err(JwksError::Json)?;
+        let keys: Vec<Key> = set.keys.iter().filter_map(Key::usable).collect();
+        if keys.is_empty() {
+            return Err(JwksError::NoUsableKey);
+        }
+        for (index, key) in keys.iter().enumerate() {
+            if key.id.is_some() && keys.iter().take(index).any(|other| other.id == key.id) {
+                return Err(JwksError::RepeatedId);
+            }
+        }
+        Ok(Self(keys))
+    }
+
+    /// How many keys can be used.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Never true for a set that was parsed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The key that a JWT names. Without an id the set must have exactly one key for the algorithm.
+    pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
+        let mut fitting = self
+            .0
+            .iter()
+            .filter(|key| id.is_none() || key.id.as_deref() == id)
+            .filter(|key| key.kind == algorithm.key_kind())
+            .filter(|key| key.only.as_deref().is_none_or(|only| only == algorithm.name()));
+        match (fitting.next(), fitting.next()) {
+            (Some(key), None) => Some(&key.key),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Jwks {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+    }
+}
+
+impl Key {
+    fn usable(jwk: &Jwk) -> Option<Self> {
+        let kind = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => KeyKind::Rsa,
+            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => KeyKind::P256,
+            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => KeyKind::P384,
+            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => KeyKind::Ed25519,
+            _ => return None,
+        };
+        if matches!(&jwk.common.public_key_use, Some(PublicKeyUse::Encryption)) {
+            return None;
+        }
+        let key = DecodingKey::from_jwk(jwk).ok()?;
+        let only = jwk.common.key_algorithm.map(|algorithm| algorithm.to_string());
+        Some(Self { id: jwk.common.key_id.clone(), kind, only, key })
+    }
+}
+
+/// Why a key set cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JwksError {
+    /// Over 256 KiB.
+    TooLong,
+    /// Not the JSON of a key set.
+    Json(serde_json::Error),
+    /// No key for any [`Algorithm`].
+    NoUsableKey,
+    /// Two keys have one id.
+    RepeatedId,
+}
+
+impl fmt::Display for JwksError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(super::text::jwks_error(self))
+    }
+}
+
+impl std::error::Error for JwksError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Json(source) => Some(source),
+            Self::TooLong | Self::NoUsableKey | Self::RepeatedId => None,
+        }
+    }
+}
