@@ -104,7 +104,7 @@ impl fmt::Display for EncryptError {
             ),
             Self::OtherKey => f.write_str(
                 "the context names another app or version than the key has; \
-                 take the key of the app that is written",
+                 pass the key that the context is about",
             ),
             Self::Cipher => f.write_str("the cipher refused the message; report this as a defect of petsem"),
         }

@@ -1,7 +1,7 @@
 //! Where key bytes lie: one heap block for each key, filled in place and wiped when it is dropped.
 
 use rand_core::CryptoRng;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// 32 bytes of key. Boxed, so that moving the key moves a pointer and leaves no copy behind.
 pub(crate) struct KeyBytes(Box<[u8; 32]>);
@@ -32,5 +32,24 @@ impl KeyBytes {
 impl Drop for KeyBytes {
     fn drop(&mut self) {
         self.0.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for KeyBytes {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Compiles only while each of them wipes itself: a dependency's feature that was lost stops here.
+    #[test]
+    fn whatever_holds_a_key_wipes_it() {
+        fn wipes<T: ZeroizeOnDrop>() {}
+        wipes::<KeyBytes>();
+        wipes::<aes_gcm::Aes256Gcm>();
+        wipes::<xaes_256_gcm::Xaes256Gcm>();
+        // The state of an HMAC is two of these.
+        wipes::<sha2::Sha256>();
+        wipes::<ed25519_dalek::SigningKey>();
     }
 }

@@ -9,6 +9,25 @@
 //! Every key is random, has one use, one type and one label; none is derived from one that rotates.
 //! Callers never choose a nonce, and never hold a DEK.
 //!
+//! ```
+//! use petsem_keys::{AppKek, Keyring, KeyringKey, RecordContext, WrapContext};
+//! # use std::error::Error;
+//! # fn main() -> Result<(), Box<dyn Error>> {
+//! # let (store, org, app) = ([1; 16], [2; 16], [3; 16]);
+//! let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+//! let keyring = Keyring::new([KeyringKey::generate(&mut rng, 1)], 1)?;
+//! let kek = AppKek::generate(&mut rng, app, 1);
+//! let wrapped_kek = keyring.wrap(&mut rng, &kek, &WrapContext::app_kek(store, app, 1))?;
+//!
+//! let bundle = RecordContext::Bundle { epoch: 1, org, app, version: 7 };
+//! let sealed = kek.seal(&mut rng, b"all secrets at version 7", &bundle)?;
+//!
+//! let kek: AppKek = keyring.unwrap(&wrapped_kek, &WrapContext::app_kek(store, app, 1))?;
+//! assert_eq!(kek.open(sealed.borrowed(), &bundle)?.as_slice(), b"all secrets at version 7");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Formats
 //! | what | bytes |
 //! |---|---|

@@ -1,4 +1,7 @@
 //! HMAC-SHA-256 (RFC 2104, FIPS 198-1) over a context: 256-bit keys, full 256-bit tags.
+//!
+//! The `hmac` crate wipes its running state, but not the padded key that it keeps on the stack while
+//! it starts: that copy lives until the next call writes over it.
 
 use hmac::digest::{FixedOutput, Update};
 use hmac::{Hmac, KeyInit};
