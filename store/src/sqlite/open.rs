@@ -27,6 +27,8 @@ const STATEMENTS: usize = 32;
 /// A data directory that this process holds.
 pub(super) struct Place {
     pub(super) database: PathBuf,
+    /// Length of the database file when it was found, in bytes; 0 for a new one.
+    length: u64,
     /// Held for as long as it is open.
     pub(super) lock: File,
 }
@@ -52,7 +54,7 @@ impl Place {
             let synced = file.sync_all().and_then(|()| File::open(directory)?.sync_all());
             synced.map_err(|source| not_writable(&database, source))?;
         }
-        Ok(Self { database, lock })
+        Ok(Self { database, length, lock })
     }
 
     /// The write-ahead log that SQLite keeps beside the database.
@@ -72,7 +74,7 @@ pub(super) fn writer(place: &Place, max_bytes: Option<u64>) -> Result<Connection
     let path = &place.database;
     let mut connection =
         connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|source| failure::open(path, source))?;
-    let from = schema::identify(&connection, path)?;
+    let from = schema::identify(&connection, path, place.length)?;
     let prepare = |connection: &mut Connection| -> rusqlite::Result<()> {
         durable(connection)?;
         schema::migrate(connection, from)?;

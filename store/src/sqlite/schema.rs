@@ -76,12 +76,18 @@ const FORMAT_1: &str = "
 ";
 
 /// The format of the file, 0 for an empty one. Writes nothing.
-pub(super) fn identify(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
+pub(super) fn identify(connection: &Connection, path: &Path, length: u64) -> Result<u32, OpenError> {
     let header = || -> rusqlite::Result<(i32, u32, bool)> {
         Ok((
             connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
             connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
-            connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?,
+            // SQLite takes a file shorter than a page for empty, and would write over what is in it.
+            connection.query_row(
+                "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema) AND (page_count > 0 OR ?1 = 0)
+                 FROM pragma_page_count",
+                [length],
+                |row| row.get(0),
+            )?,
         ))
     };
     let (application, format, empty) = header().map_err(|source| failure::open(path, source))?;

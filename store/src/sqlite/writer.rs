@@ -114,7 +114,6 @@ impl Writer {
     }
 
     /// The results, and the last revision after them.
-    #[expect(clippy::type_complexity, reason = "two things that only `transact` takes apart")]
     fn write(
         &mut self,
         group: &[Job],

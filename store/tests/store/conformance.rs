@@ -1,0 +1,479 @@
+//! The suite that every implementation of [`Store`] passes. It knows the trait alone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use petsem_api::{AppId, RequestId};
+use petsem_store::{
+    AppRows, Change, CommitError, Committed, ReadError, Record, RecordKind, Store, UnauditedChange,
+};
+use tokio::task::JoinSet;
+
+use crate::rows::{
+    NODE, app, app_change, bundle, change, change_of, expect, feed, head, new_value, record, value,
+};
+
+/// Where one store lives: opened again, it is the same one.
+pub(crate) trait Place {
+    fn open(&self) -> Arc<dyn Store>;
+}
+
+pub(crate) async fn a_change_is_read_back_whole(place: &impl Place) {
+    let store = place.open();
+    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), None);
+    let committed = store.commit(Change { feed: vec![feed(1)], ..app_change(app(1), 1, 5) }).await.unwrap();
+
+    assert_eq!(committed.revision, 1);
+    assert_eq!(store.revision().await.unwrap(), Some(committed));
+    assert_eq!(store.mark(1).await.unwrap(), Some(committed.mark));
+    assert_eq!(store.record(RecordKind::AppHead, app(1).as_bytes()).await.unwrap(), Some(head(app(1), 1)));
+    // The kind is part of the key.
+    assert_eq!(store.record(RecordKind::Policy, app(1).as_bytes()).await.unwrap(), None);
+    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 1)));
+    assert_eq!(store.app_for_boot(app(2)).await.unwrap(), None);
+    assert_eq!(history(&store, 1, "A").await, [1]);
+    assert_eq!(history(&store, 1, "B").await, [1]);
+    assert_eq!(store.feed(0, 10).await.unwrap(), [feed(1)]);
+    assert_eq!(store.format_floor().await.unwrap(), 1);
+}
+
+pub(crate) async fn a_stale_expectation_applies_nothing(place: &impl Place) {
+    let store = place.open();
+    let first = store.commit(app_change(app(1), 1, 5)).await.unwrap();
+    let stale = Change {
+        // Holds: the last of them decides as much as the first.
+        expects: vec![expect(RecordKind::AppHead, app(1).as_bytes(), 1), expect(RecordKind::Policy, b"p", 4)],
+        puts: vec![head(app(1), 2), record(RecordKind::Policy, b"p", 5)],
+        deletes: vec![(RecordKind::AppHead, app(1).as_bytes().to_vec())],
+        feed: vec![feed(1)],
+        ..app_change(app(1), 2, 5)
+    };
+    let error = store.commit(stale).await.unwrap_err();
+    let CommitError::Conflict { kind, id } = error else { panic!("{error:?}") };
+    assert_eq!((kind, id.as_slice()), (RecordKind::Policy, b"p".as_slice()));
+
+    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 1)));
+    assert_eq!(store.record(RecordKind::Policy, b"p").await.unwrap(), None);
+    assert_eq!(history(&store, 1, "A").await, [1]);
+    assert_eq!(store.feed(0, 10).await.unwrap(), []);
+    assert_eq!(store.revision().await.unwrap(), Some(first));
+    assert_eq!(store.unaudited(NODE).await.unwrap().len(), 1);
+    assert_eq!(store.stats().conflicts, 1);
+}
+
+pub(crate) async fn an_expected_absence_holds_once(place: &impl Place) {
+    let store = place.open();
+    let claim = || Change {
+        expects: vec![expect(RecordKind::AppName, b"shop", 0)],
+        puts: vec![record(RecordKind::AppName, b"shop", 1)],
+        ..change()
+    };
+    assert_eq!(store.commit(claim()).await.unwrap().revision, 1);
+    assert_eq!(conflict(store.commit(claim()).await), RecordKind::AppName);
+    let delete = Change { deletes: vec![(RecordKind::AppName, b"shop".to_vec())], ..change() };
+    assert_eq!(store.commit(delete.clone()).await.unwrap().revision, 2);
+    // Not there: no error.
+    assert_eq!(store.commit(delete).await.unwrap().revision, 3);
+    assert_eq!(store.commit(claim()).await.unwrap().revision, 4);
+}
+
+pub(crate) async fn of_many_writers_on_one_version_one_wins(place: &impl Place) {
+    let store = place.open();
+    for version in 1..=5 {
+        let results = together(&store, (0..20).map(|_| app_change(app(1), version, 3))).await;
+        let won: Vec<u64> = results.iter().flatten().map(|committed| committed.revision).collect();
+        assert_eq!(won, [version]);
+        for lost in results.into_iter().filter(Result::is_err) {
+            assert_eq!(conflict(lost), RecordKind::AppHead);
+        }
+    }
+    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 5)));
+}
+
+pub(crate) async fn changes_that_wait_together_share_a_transaction(place: &impl Place) {
+    let store = place.open();
+    let results = together(&store, (0..200).map(|number| app_change(app(number), 1, 3))).await;
+    let revisions: BTreeSet<u64> = results.into_iter().map(|result| result.unwrap().revision).collect();
+    assert_eq!(revisions, (1..=200).collect());
+    let stats = store.stats();
+    assert_eq!((stats.commits, stats.conflicts, stats.failures, stats.queue_length), (200, 0, 0, 0));
+    assert_eq!((1..=100).contains(&stats.groups), true, "{} transactions for 200 changes", stats.groups);
+}
+
+pub(crate) async fn a_conflict_in_a_group_fails_alone(place: &impl Place) {
+    let store = place.open();
+    let mixed = (0..100).map(|number| match number % 2 {
+        0 => app_change(app(number), 1, 3),
+        // Expects a version that nothing has.
+        _ => app_change(app(number), 9, 3),
+    });
+    let results = together(&store, mixed).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 50);
+    for lost in results.into_iter().filter(Result::is_err) {
+        assert_eq!(conflict(lost), RecordKind::AppHead);
+    }
+    for number in 0..100 {
+        let rows = store.app_for_boot(app(number)).await.unwrap();
+        assert_eq!(rows, (number % 2 == 0).then(|| rows_of(number, 1)));
+        assert_eq!(history(&store, number, "A").await.len(), usize::from(number % 2 == 0));
+    }
+    assert_eq!(store.revision().await.unwrap().map(|newest| newest.revision), Some(50));
+}
+
+pub(crate) async fn revisions_have_no_gaps_and_marks_differ(place: &impl Place) {
+    let store = place.open();
+    assert_eq!(store.revision().await.unwrap(), None);
+    let mut marks = BTreeSet::new();
+    for version in 1..=10 {
+        let committed = store.commit(app_change(app(1), version, 3)).await.unwrap();
+        assert_eq!(committed.revision, version);
+        // Refused changes take no number.
+        assert_eq!(conflict(store.commit(app_change(app(1), version, 3)).await), RecordKind::AppHead);
+        assert_eq!(store.mark(version).await.unwrap(), Some(committed.mark));
+        marks.insert(committed.mark);
+    }
+    assert_eq!(marks.len(), 10);
+    for absent in [0, 11, u64::MAX] {
+        assert_eq!(store.mark(absent).await.unwrap(), None);
+    }
+}
+
+pub(crate) async fn the_feed_has_no_gaps(place: &impl Place) {
+    let store = place.open();
+    let append = |numbers: &[u64]| Change {
+        puts: vec![record(RecordKind::FeedHead, b"", numbers[0])],
+        feed: numbers.iter().map(|number| feed(*number)).collect(),
+        ..change()
+    };
+    for (wrong, last) in [([2].as_slice(), 0), (&[0], 0), (&[1, 3], 0), (&[1, 1], 0)] {
+        assert_eq!(feed_conflict(store.commit(append(wrong)).await), last);
+    }
+    store.commit(append(&[1, 2, 3])).await.unwrap();
+    for wrong in [[3].as_slice(), &[1], &[5], &[4, 6], &[u64::MAX]] {
+        assert_eq!(feed_conflict(store.commit(append(wrong)).await), 3);
+    }
+    assert_eq!(
+        store.record(RecordKind::FeedHead, b"").await.unwrap(),
+        Some(record(RecordKind::FeedHead, b"", 1))
+    );
+    store.commit(append(&[4])).await.unwrap();
+
+    assert_eq!(store.feed(0, 10).await.unwrap(), [feed(1), feed(2), feed(3), feed(4)]);
+    assert_eq!(store.feed(1, 2).await.unwrap(), [feed(2), feed(3)]);
+    assert_eq!(store.feed(4, 10).await.unwrap(), []);
+    assert_eq!(store.feed(u64::MAX, 10).await.unwrap(), []);
+}
+
+pub(crate) async fn history_keeps_what_the_change_says(place: &impl Place) {
+    let store = place.open();
+    for version in 1..=6 {
+        store.commit(app_change(app(1), version, 4)).await.unwrap();
+        store.commit(app_change(app(2), version, 100)).await.unwrap();
+    }
+    assert_eq!(history(&store, 1, "A").await, [6, 5, 4, 3]);
+    assert_eq!(history(&store, 1, "B").await, [6, 5, 4, 3]);
+    assert_eq!(history(&store, 2, "A").await, [6, 5, 4, 3, 2, 1]);
+    // A lower bound takes at once what is beyond it, of that name alone; the newest always stays.
+    for (version, keep, left) in [(7, 2, vec![7, 6]), (8, 0, vec![8]), (9, 1, vec![9])] {
+        let values = vec![new_value(app(1), "A", version, keep)];
+        store.commit(Change { values, ..change() }).await.unwrap();
+        assert_eq!(history(&store, 1, "A").await, left);
+    }
+    assert_eq!(history(&store, 1, "B").await, [6, 5, 4, 3]);
+}
+
+pub(crate) async fn a_value_is_found_by_its_exact_version(place: &impl Place) {
+    let store = place.open();
+    store.commit(app_change(app(1), 1, 9)).await.unwrap();
+    store.commit(app_change(app(1), 2, 9)).await.unwrap();
+    let name = "A".parse().unwrap();
+    assert_eq!(store.value(app(1), &name, 1).await.unwrap(), Some(value(app(1), "A", 1)));
+    assert_eq!(store.value(app(1), &name, 2).await.unwrap(), Some(value(app(1), "A", 2)));
+    for absent in [0, 3, u64::MAX] {
+        assert_eq!(store.value(app(1), &name, absent).await.unwrap(), None);
+    }
+    assert_eq!(store.value(app(1), &"a".parse().unwrap(), 1).await.unwrap(), None);
+    // Written anew, it is replaced.
+    let mut again = new_value(app(1), "A", 1, 9);
+    again.row.ciphertext = b"anew".to_vec();
+    store.commit(Change { values: vec![again.clone()], ..change() }).await.unwrap();
+    assert_eq!(store.value(app(1), &name, 1).await.unwrap(), Some(again.row.clone()));
+    assert_eq!(store.history(app(1), &name).await.unwrap(), [value(app(1), "A", 2), again.row]);
+}
+
+pub(crate) async fn deleting_an_app_takes_its_bundle_and_values_alone(place: &impl Place) {
+    let store = place.open();
+    for number in [1, 2] {
+        store.commit(app_change(app(number), 1, 3)).await.unwrap();
+    }
+    let delete = Change {
+        expects: vec![expect(RecordKind::AppHead, app(1).as_bytes(), 1)],
+        puts: vec![head(app(1), 2)],
+        delete_app: Some(app(1)),
+        ..change()
+    };
+    store.commit(delete).await.unwrap();
+    assert_eq!(
+        store.app_for_boot(app(1)).await.unwrap(),
+        Some(AppRows { head: head(app(1), 2), bundle: None })
+    );
+    assert_eq!(history(&store, 1, "A").await, [0; 0]);
+    assert_eq!(store.app_for_boot(app(2)).await.unwrap(), Some(rows_of(2, 1)));
+    assert_eq!(history(&store, 2, "A").await, [1]);
+}
+
+pub(crate) async fn deletes_come_before_puts(place: &impl Place) {
+    let store = place.open();
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    let anew = Change {
+        deletes: vec![(RecordKind::AppHead, app(1).as_bytes().to_vec())],
+        delete_app: Some(app(1)),
+        ..app_change(app(1), 2, 3)
+    };
+    store.commit(anew).await.unwrap();
+    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 2)));
+    assert_eq!(history(&store, 1, "A").await, [2]);
+}
+
+pub(crate) async fn an_app_is_found_by_its_name_in_one_moment(place: &impl Place) {
+    let store = place.open();
+    let row = |number| Record {
+        content: app(number).as_bytes().to_vec(),
+        ..record(RecordKind::AppName, b"shop", 1)
+    };
+    let app_of = |row: &Record| Some(AppId::from_bytes(row.content.as_slice().try_into().ok()?));
+    let name = "shop".parse().unwrap();
+    assert_eq!(store.app_by_name(&name, &app_of).await.unwrap(), None);
+
+    store.commit(Change { puts: vec![row(1)], ..change() }).await.unwrap();
+    let named = store.app_by_name(&name, &app_of).await.unwrap().unwrap();
+    assert_eq!((named.name, named.app), (row(1), None));
+
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    let named = store.app_by_name(&name, &app_of).await.unwrap().unwrap();
+    assert_eq!((named.name, named.app), (row(1), Some(rows_of(1, 1))));
+    // The caller does not believe the row: nothing more is read.
+    let named = store.app_by_name(&name, &|_| None).await.unwrap().unwrap();
+    assert_eq!((named.name, named.app), (row(1), None));
+}
+
+pub(crate) async fn pages_of_a_prefix_hold_every_id_once(place: &impl Place) {
+    let store = place.open();
+    const BYTES: [u8; 4] = [0x00, 0x01, 0xfe, 0xff];
+    let mut ids: BTreeSet<Vec<u8>> = BTreeSet::from([Vec::new()]);
+    for _ in 0..3 {
+        let longer: Vec<Vec<u8>> =
+            ids.iter().flat_map(|id| BYTES.map(|byte| [id.as_slice(), &[byte]].concat())).collect();
+        ids.extend(longer);
+    }
+    let puts = [RecordKind::Token, RecordKind::AppKek]
+        .into_iter()
+        .flat_map(|kind| ids.iter().map(move |id| record(kind, id, 1)))
+        .collect();
+    store.commit(Change { puts, ..change() }).await.unwrap();
+
+    for prefix in &ids {
+        let wanted: Vec<&Vec<u8>> = ids.iter().filter(|id| id.starts_with(prefix)).collect();
+        for limit in [1, 2, 1000] {
+            let mut seen: Vec<Vec<u8>> = Vec::new();
+            loop {
+                let after = seen.last().cloned();
+                let page = store.records(RecordKind::Token, prefix, after.as_deref(), limit).await.unwrap();
+                assert_eq!(page.iter().all(|row| row.kind == RecordKind::Token), true);
+                let last = page.len() < usize::try_from(limit).unwrap();
+                seen.extend(page.into_iter().map(|row| row.id));
+                if last {
+                    break;
+                }
+            }
+            assert_eq!(seen.iter().collect::<Vec<_>>(), wanted, "prefix {prefix:?}, limit {limit}");
+        }
+    }
+    // An `after` that stands before the prefix takes nothing away, one behind it leaves nothing.
+    let page =
+        async |after: &[u8]| store.records(RecordKind::Token, &[1], Some(after), 1000).await.unwrap().len();
+    assert_eq!((page(&[]).await, page(&[0, 5]).await, page(&[0xfe]).await), (21, 21, 0));
+    assert_eq!(store.records(RecordKind::Token, &[], None, 0).await.unwrap(), []);
+    assert_eq!(store.records(RecordKind::Node, &[], None, 10).await.unwrap(), []);
+}
+
+pub(crate) async fn a_change_stays_unaudited_until_it_is_reported(place: &impl Place) {
+    let store = place.open();
+    let request = |number: u8| RequestId::from_bytes([number; 16]);
+    for number in 1..=4 {
+        store.commit(change_of(request(number), &[number])).await.unwrap();
+    }
+    let mut foreign = change_of(request(5), b"other node");
+    foreign.request.node = [8; 16];
+    store.commit(foreign).await.unwrap();
+    let left = |numbers: &[u8]| -> Vec<UnauditedChange> {
+        let row = |number: &u8| UnauditedChange {
+            revision: u64::from(*number),
+            request_id: request(*number),
+            line: vec![*number],
+        };
+        numbers.iter().map(row).collect()
+    };
+    assert_eq!(store.unaudited(NODE).await.unwrap(), left(&[1, 2, 3, 4]));
+
+    // Rides with the next commit; another node's revision and one that never was change nothing.
+    store.audited(NODE, &[1, 3, 5, 99]);
+    store.commit(change_of(request(6), &[6])).await.unwrap();
+    assert_eq!(store.unaudited(NODE).await.unwrap(), left(&[2, 4, 6]));
+    assert_eq!(store.unaudited([8; 16]).await.unwrap().len(), 1);
+
+    // Or with the end.
+    store.audited(NODE, &[2, 4]);
+    store.close().await.unwrap();
+    drop(store);
+    assert_eq!(place.open().unaudited(NODE).await.unwrap(), left(&[6]));
+}
+
+pub(crate) async fn readers_see_whole_changes_alone(place: &impl Place) {
+    let store = place.open();
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, done) = (Arc::clone(&store), Arc::clone(&done));
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                let mut newest = 1;
+                while !done.load(Ordering::Relaxed) {
+                    let rows = runtime.block_on(store.app_for_boot(app(1))).unwrap().unwrap();
+                    let version = rows.head.row_version;
+                    assert_eq!(rows, rows_of(1, version));
+                    assert_eq!(version >= newest, true, "{version} after {newest}");
+                    newest = version;
+                }
+            })
+        })
+        .collect();
+    for version in 2..=200 {
+        store.commit(app_change(app(1), version, 3)).await.unwrap();
+        // What was acknowledged is seen by the next read.
+        let rows = store.app_for_boot(app(1)).await.unwrap();
+        assert_eq!(rows, Some(rows_of(1, version)));
+    }
+    done.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.join().unwrap();
+    }
+}
+
+pub(crate) async fn reopening_shows_what_was_acknowledged(place: &impl Place) {
+    let mut last = None;
+    for version in 1..=3 {
+        let store = place.open();
+        assert_eq!(store.revision().await.unwrap(), last);
+        let change = Change { feed: vec![feed(version)], ..app_change(app(1), version, 2) };
+        last = Some(store.commit(change).await.unwrap());
+        assert_eq!(last.map(|committed| committed.revision), Some(version));
+        // Closed in both ways: by name and by being dropped.
+        if version == 2 {
+            store.close().await.unwrap();
+        }
+    }
+    let store = place.open();
+    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 3)));
+    assert_eq!(history(&store, 1, "A").await, [3, 2]);
+    assert_eq!(store.feed(0, 9).await.unwrap(), [feed(1), feed(2), feed(3)]);
+    assert_eq!(store.unaudited(NODE).await.unwrap().len(), 3);
+}
+
+pub(crate) async fn a_version_beyond_the_range_is_refused_alone(place: &impl Place) {
+    let store = place.open();
+    let beyond = 1 << 63;
+    let changes = [
+        app_change(app(1), 1, 3),
+        Change { puts: vec![record(RecordKind::Org, b"o", beyond)], ..app_change(app(2), 1, 3) },
+        Change { bundle: Some(bundle(app(3), beyond)), ..app_change(app(3), 1, 3) },
+        Change { values: vec![new_value(app(4), "A", beyond, 3)], ..app_change(app(4), 1, 3) },
+    ];
+    let mut results = together(&store, changes.into_iter()).await;
+    results.sort_by_key(Result::is_err);
+    assert_eq!(results[0].as_ref().unwrap().revision, 1);
+    for result in &results[1..] {
+        assert_eq!(matches!(result, Err(CommitError::OutOfRange)), true, "{result:?}");
+    }
+    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 1)));
+    for number in 2..=4 {
+        assert_eq!(store.app_for_boot(app(number)).await.unwrap(), None);
+    }
+    assert_eq!(store.stats().failures, 3);
+}
+
+pub(crate) async fn a_store_is_empty_until_its_installation_row_is_there(place: &impl Place) {
+    let store = place.open();
+    assert_eq!(store.is_empty().await.unwrap(), true);
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    assert_eq!(store.is_empty().await.unwrap(), true);
+    store.commit(Change { puts: vec![record(RecordKind::Store, b"", 1)], ..change() }).await.unwrap();
+    assert_eq!(store.is_empty().await.unwrap(), false);
+}
+
+pub(crate) async fn a_closed_store_says_so(place: &impl Place) {
+    let store = place.open();
+    // What is under way when the store closes is finished or refused, never lost in between.
+    let mut waiting = JoinSet::new();
+    for number in 0..50 {
+        let store = Arc::clone(&store);
+        waiting.spawn(async move { (number, store.commit(app_change(app(number), 1, 3)).await) });
+    }
+    tokio::task::yield_now().await;
+    store.close().await.unwrap();
+    store.close().await.unwrap();
+    let error = store.commit(change()).await.unwrap_err();
+    assert_eq!(matches!(error, CommitError::Unavailable), true, "{error:?}");
+    let error = store.revision().await.unwrap_err();
+    assert_eq!(matches!(error, ReadError::Unavailable), true, "{error:?}");
+
+    let results = waiting.join_all().await;
+    drop(store);
+    let store = place.open();
+    for (number, result) in results {
+        let rows = store.app_for_boot(app(number)).await.unwrap();
+        assert_eq!(rows, result.is_ok().then(|| rows_of(number, 1)));
+    }
+}
+
+fn rows_of(number: u8, version: u64) -> AppRows {
+    AppRows { head: head(app(number), version), bundle: Some(bundle(app(number), version)) }
+}
+
+/// Commits all of them at once.
+async fn together(
+    store: &Arc<dyn Store>,
+    changes: impl Iterator<Item = Change>,
+) -> Vec<Result<Committed, CommitError>> {
+    let mut waiting = JoinSet::new();
+    for change in changes {
+        let store = Arc::clone(store);
+        waiting.spawn(async move { store.commit(change).await });
+    }
+    waiting.join_all().await
+}
+
+/// The app versions of a secret's values, each checked to be what was written.
+async fn history(store: &Arc<dyn Store>, number: u8, name: &str) -> Vec<u64> {
+    let rows = store.history(app(number), &name.parse().unwrap()).await.unwrap();
+    for row in &rows {
+        assert_eq!(*row, value(app(number), name, row.app_version));
+    }
+    rows.into_iter().map(|row| row.app_version).collect()
+}
+
+fn conflict(result: Result<Committed, CommitError>) -> RecordKind {
+    match result {
+        Err(CommitError::Conflict { kind, .. }) => kind,
+        other => panic!("no conflict: {other:?}"),
+    }
+}
+
+fn feed_conflict(result: Result<Committed, CommitError>) -> u64 {
+    match result {
+        Err(CommitError::FeedConflict { last }) => last,
+        other => panic!("no feed conflict: {other:?}"),
+    }
+}

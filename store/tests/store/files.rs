@@ -1,0 +1,164 @@
+//! The data directory: what is made in it, and what is refused.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use petsem_store::{OpenError, ReadError, Store};
+use rusqlite::Connection;
+
+use crate::open;
+use crate::rows::{app, app_change};
+
+#[tokio::test]
+async fn only_the_owner_can_read_what_is_made() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("deep/data");
+    let store = open(&directory).unwrap();
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    assert_eq!(mode(&directory), 0o700);
+    for name in ["petsem.db", "petsem.db-wal", "petsem.db-shm", "petsem.lock"] {
+        assert_eq!(mode(&directory.join(name)), 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn closing_leaves_one_database_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    assert_eq!(store.stats().wal_bytes > 0, true);
+    store.close().await.unwrap();
+    let mut names: Vec<_> =
+        fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["petsem.db", "petsem.lock"]);
+    assert_eq!(store.stats().wal_bytes, 0);
+}
+
+#[test]
+fn a_directory_in_use_is_refused_by_its_lock_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = open(directory.path()).unwrap();
+    let error = open(directory.path()).err().unwrap();
+    let OpenError::InUse { path } = &error else { panic!("{error:?}") };
+    assert_eq!(*path, directory.path().join("petsem.lock"));
+    assert_eq!(error.to_string().contains(path.to_str().unwrap()), true);
+    drop(first);
+    assert_eq!(open(directory.path()).err().map(|error| error.to_string()), None);
+}
+
+#[test]
+fn a_closed_store_gives_its_directory_free() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let store = open(directory.path()).unwrap();
+    runtime.block_on(store.close()).unwrap();
+    assert_eq!(open(directory.path()).err().map(|error| error.to_string()), None);
+}
+
+#[test]
+fn a_file_in_place_of_the_directory_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("data");
+    fs::write(&file, "").unwrap();
+    let error = open(&file).err().unwrap();
+    let OpenError::NotADirectory { path } = error else { panic!("{error:?}") };
+    assert_eq!(path, file);
+
+    let below = file.join("data");
+    let error = open(&below).err().unwrap();
+    let OpenError::NotWritable { path, .. } = error else { panic!("{error:?}") };
+    assert_eq!(path, below);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_refused() {
+    // Also true for root, whom modes do not stop.
+    let error = open(Path::new("/proc/petsem")).err().unwrap();
+    let OpenError::NotWritable { path, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(path, Path::new("/proc/petsem"));
+    assert_eq!(error.to_string().starts_with("cannot write /proc/petsem: "), true, "{error}");
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()).unwrap());
+    let database = directory.path().join("petsem.db");
+    Connection::open(&database).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    let before = fs::read(&database).unwrap();
+
+    let error = open(directory.path()).err().unwrap();
+    let OpenError::NewerFormat { path, found, known } = &error else { panic!("{error:?}") };
+    assert_eq!((path, *found, *known), (&database, 2, 1));
+    assert_eq!(error.to_string().contains("run a newer petsem"), true);
+    assert_eq!(fs::read(&database).unwrap() == before, true);
+}
+
+#[test]
+fn what_is_not_petsems_is_refused_and_left_alone() {
+    let foreign = |path: &Path| {
+        let connection = Connection::open(path).unwrap();
+        connection.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    };
+    let text = |path: &Path| fs::write(path, "not a database, whatever its name says\n".repeat(100)).unwrap();
+    let short = |path: &Path| fs::write(path, "x").unwrap();
+    for make in [&foreign as &dyn Fn(&Path), &text, &short] {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("petsem.db");
+        make(&database);
+        let before = fs::read(&database).unwrap();
+        let error = open(directory.path()).err().unwrap();
+        let OpenError::NotPetsem { path } = &error else { panic!("{error:?}") };
+        assert_eq!(*path, database);
+        assert_eq!(fs::read(&database).unwrap() == before, true);
+    }
+}
+
+#[test]
+fn a_damaged_structure_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()).unwrap());
+    let database = directory.path().join("petsem.db");
+    let mut bytes = fs::read(&database).unwrap();
+    bytes[100..4096].fill(0xa5);
+    fs::write(&database, bytes).unwrap();
+    let error = open(directory.path()).err().unwrap();
+    let OpenError::Corrupt { path, .. } = error else { panic!("{error:?}") };
+    assert_eq!(path, database);
+}
+
+#[tokio::test]
+async fn a_row_of_a_wrong_form_is_corrupt_and_no_value() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    let by_hand = Connection::open(directory.path().join("petsem.db")).unwrap();
+    by_hand.execute_batch("UPDATE revisions SET mark = x'00'; UPDATE records SET row_version = -1").unwrap();
+    let error = store.revision().await.unwrap_err();
+    assert_eq!(matches!(error, ReadError::Corrupt(_)), true, "{error:?}");
+    let error = store.app_for_boot(app(1)).await.unwrap_err();
+    assert_eq!(matches!(error, ReadError::Corrupt(_)), true, "{error:?}");
+}
+
+/// Whoever can write the file can put a trigger into it. It does not run.
+#[tokio::test]
+async fn code_in_the_file_does_not_run() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()).unwrap());
+    Connection::open(directory.path().join("petsem.db"))
+        .unwrap()
+        .execute_batch(
+            "CREATE TRIGGER theirs AFTER INSERT ON records BEGIN DELETE FROM records; END;
+             CREATE TRIGGER bomb BEFORE INSERT ON revisions BEGIN SELECT raise(ABORT, 'no'); END;",
+        )
+        .unwrap();
+    let store = open(directory.path()).unwrap();
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    assert_eq!(store.app_for_boot(app(1)).await.unwrap().map(|rows| rows.head.row_version), Some(1));
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}

@@ -1,0 +1,132 @@
+//! The writer of the embedded store under what can befall it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use petsem_store::{Change, CommitError, SqliteOptions, Store};
+use rusqlite::Connection;
+use tokio::time::timeout;
+
+use crate::rows::{app, app_change, bundle, change, head};
+use crate::{open, open_with};
+
+#[tokio::test]
+async fn reads_do_not_wait_for_a_write_under_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(directory.path()).unwrap());
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+
+    let holds_the_lock = Connection::open(directory.path().join("petsem.db")).unwrap();
+    holds_the_lock.execute_batch("BEGIN IMMEDIATE; DELETE FROM records").unwrap();
+    let writes = Arc::clone(&store);
+    let waiting = tokio::spawn(async move { writes.commit(app_change(app(1), 2, 3)).await });
+    tokio::task::yield_now().await;
+    for _ in 0..100 {
+        let rows = store.app_for_boot(app(1)).await.unwrap();
+        assert_eq!(rows.map(|rows| rows.head), Some(head(app(1), 1)));
+    }
+    assert_eq!(waiting.is_finished(), false);
+    holds_the_lock.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap().revision, 2);
+    assert_eq!(store.app_for_boot(app(1)).await.unwrap().map(|rows| rows.head), Some(head(app(1), 2)));
+}
+
+#[tokio::test]
+async fn a_full_database_refuses_writes_serves_reads_and_recovers() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { max_bytes: Some(1 << 20), ..SqliteOptions::new(directory.path()) };
+    let store = open_with(&options).unwrap();
+    let large = |number: u8| Change {
+        bundle: Some(petsem_store::BundleRow {
+            ciphertext: vec![number; 100 << 10],
+            ..bundle(app(number), 1)
+        }),
+        ..app_change(app(number), 1, 3)
+    };
+    let mut stored = 0;
+    let error = loop {
+        match store.commit(large(stored)).await {
+            Ok(committed) => {
+                stored += 1;
+                assert_eq!(committed.revision, u64::from(stored));
+            }
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(matches!(error, CommitError::Full), true, "{error:?}");
+    assert_eq!((5..=10).contains(&stored), true, "{stored}");
+
+    // Nothing is left of what was refused, and all the rest is served.
+    assert_eq!(store.app_for_boot(app(stored)).await.unwrap(), None);
+    assert_eq!(store.history(app(stored), &"A".parse().unwrap()).await.unwrap(), []);
+    for number in 0..stored {
+        let rows = store.app_for_boot(app(number)).await.unwrap().unwrap();
+        assert_eq!(
+            rows.bundle.map(|bundle| bundle.ciphertext),
+            large(number).bundle.map(|row| row.ciphertext)
+        );
+    }
+
+    let freed = store.commit(Change { delete_app: Some(app(0)), ..change() }).await.unwrap();
+    assert_eq!(freed.revision, u64::from(stored) + 1);
+    assert_eq!(store.commit(large(stored)).await.unwrap().revision, u64::from(stored) + 2);
+    assert_eq!(store.stats().failures, 1);
+}
+
+#[tokio::test]
+async fn a_full_queue_waits_and_answers_everybody() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(directory.path()).unwrap());
+    let holds_the_lock = Connection::open(directory.path().join("petsem.db")).unwrap();
+    holds_the_lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..2000 {
+        let store = Arc::clone(&store);
+        waiting.spawn(async move { store.commit(change()).await });
+    }
+    while store.stats().queue_length < 1024 {
+        tokio::task::yield_now().await;
+    }
+    holds_the_lock.execute_batch("ROLLBACK").unwrap();
+    let mut revisions: Vec<u64> =
+        waiting.join_all().await.into_iter().map(|result| result.unwrap().revision).collect();
+    revisions.sort_unstable();
+    assert_eq!(revisions, (1..=2000).collect::<Vec<u64>>());
+    let stats = store.stats();
+    assert_eq!((stats.queue_length, stats.commits, stats.groups < 20), (0, 2000, true));
+}
+
+#[tokio::test]
+async fn a_change_whose_caller_went_away_is_applied_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let holds_the_lock = Connection::open(directory.path().join("petsem.db")).unwrap();
+    holds_the_lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let gone = timeout(Duration::from_millis(1), store.commit(app_change(app(1), 1, 3))).await;
+    assert_eq!(gone.is_err(), true);
+    holds_the_lock.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(store.commit(app_change(app(1), 2, 3)).await.unwrap().revision, 2);
+}
+
+/// Without a checkpoint that catches up, the log would hold every page ever written: some 90 MiB here.
+#[tokio::test]
+async fn the_write_ahead_log_is_used_again_under_steady_load() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(directory.path()).unwrap());
+    for round in 0..30_u8 {
+        let mut waiting = tokio::task::JoinSet::new();
+        for number in 0..30_u8 {
+            let store = Arc::clone(&store);
+            let row =
+                petsem_store::BundleRow { ciphertext: vec![round; 100 << 10], ..bundle(app(number), 1) };
+            waiting.spawn(async move { store.commit(Change { bundle: Some(row), ..change() }).await });
+        }
+        for result in waiting.join_all().await {
+            result.unwrap();
+        }
+    }
+    let stats = store.stats();
+    assert_eq!(stats.commits, 900);
+    assert_eq!(stats.wal_bytes < 60 << 20, true, "{stats:?}");
+    assert_eq!((stats.checkpoints > 3, stats.checkpoint_failures), (true, 0), "{stats:?}");
+}
