@@ -15,9 +15,8 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
-
-use crate::wiped::WipedBuffer;
+#[cfg(feature = "fetch")]
+use {crate::wiped::WipedBuffer, zeroize::Zeroizing};
 
 /// The first byte.
 const VERSION: u8 = 1;

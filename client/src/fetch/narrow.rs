@@ -105,7 +105,7 @@ impl std::error::Error for NarrowError {
 #[cfg(test)]
 mod tests {
     use getrandom::rand_core::UnwrapErr;
-    use petsem_policy::{MacaroonKey, PetsemCaveat, SharedKey};
+    use petsem_policy::{CaveatSet, MacaroonKey, PetsemCaveat, SharedKey};
 
     use super::*;
 
@@ -141,7 +141,7 @@ mod tests {
         let mut rng = UnwrapErr(getrandom::SysRng);
         let (key, shared) = (MacaroonKey::generate(&mut rng), SharedKey::generate(&mut rng));
         let mut user = Macaroon::mint(&key, b"kid", "https://petsem", false, &mut rng);
-        user.add_third_party(&shared, "https://login", &[], &mut rng).unwrap();
+        user.add_third_party("https://login", &shared, &CaveatSet::new(Vec::new()), &mut rng).unwrap();
         let parent = UnverifiedToken::parse(&user.to_text()).unwrap();
         let tickets = parent.undischarged(&[]);
         let ticket = petsem_policy::Ticket::open(tickets[0].1, &shared).unwrap();

@@ -1,0 +1,6 @@
+//! The client against real sockets, a real server, a real tmpfs and a real exec.
+
+mod canonical;
+mod channel;
+mod injectors;
+mod sample;
