@@ -1,0 +1,253 @@
+//! What one line of the audit log says. There is no field that could hold a value, a token or a key.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
+
+use super::error::AuditError;
+
+/// Longest event, as JSON, in bytes.
+pub(super) const EVENT_MAXIMUM: usize = 64 * 1024;
+/// Bytes of secret names that an event keeps; the count is always of all.
+const NAMES_MAXIMUM: usize = 32 * 1024;
+/// Bytes of `detail` that an event keeps.
+const DETAIL_MAXIMUM: usize = 512;
+
+/// One thing that happened, or was refused.
+///
+/// Ids are text (UUIDs in their usual form). What is absent is left out of the line.
+#[derive(Clone, Debug, Serialize)]
+pub struct AuditEvent {
+    /// When, in Unix milliseconds; written as RFC 3339 with milliseconds, UTC.
+    #[serde(rename = "t", serialize_with = "rfc3339")]
+    pub time_ms: u64,
+    /// Id of the request; the store keeps the same one beside a change.
+    pub request_id: String,
+    /// What was asked, as `noun.verb`: `secret.set`, `boot`, `token.mint`.
+    pub action: Cow<'static, str>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Machine code of the reason: the same as `status` of the error that was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'static, str>>,
+    /// Address of the peer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Id of the token that the request came with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Ids of the tokens that it was minted from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<String>,
+    /// The person or workload behind the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+    /// `jti` of the JWT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
+    /// Id of the org.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
+    /// Id of the app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// Name of the app at that time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_name: Option<String>,
+    /// The secrets that were meant, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<SecretNames>,
+    /// The app version that was made or read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// Id of the Machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
+    /// Id of the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Age of the control feed when it was decided, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feed_age_s: Option<u64>,
+    /// How many requests the line stands for, where it is more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// A few words for people; cut after 512 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl AuditEvent {
+    /// An event with what every event has; the rest is set by struct update or by field.
+    pub fn new(
+        time_ms: u64,
+        request_id: impl Into<String>,
+        action: impl Into<Cow<'static, str>>,
+        outcome: Outcome,
+    ) -> Self {
+        Self {
+            time_ms,
+            request_id: request_id.into(),
+            action: action.into(),
+            outcome,
+            reason: None,
+            source: None,
+            token: None,
+            ancestors: Vec::new(),
+            subject: None,
+            jti: None,
+            org: None,
+            app: None,
+            app_name: None,
+            secrets: None,
+            version: None,
+            machine: None,
+            host: None,
+            feed_age_s: None,
+            count: None,
+            detail: None,
+        }
+    }
+
+    /// The event as the inside of a JSON object, without its braces.
+    pub(super) fn encode(mut self) -> Result<Vec<u8>, AuditError> {
+        if let Some(detail) = self.detail.as_mut() {
+            detail.truncate(detail.floor_char_boundary(DETAIL_MAXIMUM));
+        }
+        let mut json = serde_json::to_vec(&self).map_err(|_| AuditError::Encode)?;
+        if json.len() > EVENT_MAXIMUM {
+            return Err(AuditError::TooLong { length: json.len(), maximum: EVENT_MAXIMUM });
+        }
+        json.pop();
+        json.remove(0);
+        Ok(json)
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It was allowed and done.
+    Allowed,
+    /// It was refused.
+    Denied,
+    /// It was allowed, and could not be done.
+    Failed,
+    /// A committed change was found without its line after a kill; this is the line.
+    Recovered,
+}
+
+/// Who stands behind a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    /// The issuer that vouches for it.
+    pub issuer: String,
+    /// Its name with that issuer.
+    pub sub: String,
+}
+
+/// Names of secrets. Never their values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SecretNames {
+    /// How many secrets were meant.
+    pub count: u64,
+    /// Their names; of very many, the first 32 KiB.
+    pub names: Vec<String>,
+}
+
+impl SecretNames {
+    /// Counts all names and keeps the first 32 KiB of them.
+    pub fn new<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
+        let mut kept = Self { count: 0, names: Vec::new() };
+        let mut room = NAMES_MAXIMUM;
+        for name in names {
+            let name = name.into();
+            kept.count = kept.count.saturating_add(1);
+            // Quotes and comma; names have no character that JSON escapes.
+            room = room.saturating_sub(name.len().saturating_add(3));
+            if room > 0 {
+                kept.names.push(name);
+            }
+        }
+        kept
+    }
+}
+
+/// RFC 3339 with milliseconds, UTC; a time past the year 9999 is written as its last millisecond.
+pub(super) fn rfc3339_text(time_ms: u64) -> String {
+    let last = 253_402_300_799_999;
+    let milliseconds = time_ms.min(last);
+    let seconds = i64::try_from(milliseconds / 1000).unwrap_or(0);
+    let moment = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        moment.year(),
+        u8::from(moment.month()),
+        moment.day(),
+        moment.hour(),
+        moment.minute(),
+        moment.second(),
+        milliseconds % 1000
+    )
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn rfc3339<S: Serializer>(time_ms: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339_text(*time_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_written_field_by_field_in_a_fixed_order() {
+        let event = AuditEvent {
+            app: Some("a".into()),
+            secrets: Some(SecretNames::new(["ONE", "TWO"])),
+            version: Some(7),
+            subject: Some(Subject { issuer: "https://id".into(), sub: "kim".into() }),
+            ..AuditEvent::new(1_700_000_000_123, "r-1", "secret.set", Outcome::Allowed)
+        };
+        assert_eq!(
+            String::from_utf8(event.encode().unwrap()).unwrap(),
+            r#""t":"2023-11-14T22:13:20.123Z","request_id":"r-1","action":"secret.set","outcome":"allowed","subject":{"issuer":"https://id","sub":"kim"},"app":"a","secrets":{"count":2,"names":["ONE","TWO"]},"version":7"#
+        );
+    }
+
+    #[test]
+    fn ten_thousand_names_are_counted_and_the_first_are_kept() {
+        let names = SecretNames::new((0..10_000).map(|number| format!("NAME_{number:04}")));
+        assert_eq!(names.count, 10_000);
+        assert_eq!(names.names.len(), (NAMES_MAXIMUM - 1) / 12);
+        let event = AuditEvent { secrets: Some(names), ..AuditEvent::new(0, "r", "boot", Outcome::Allowed) };
+        assert!(event.encode().unwrap().len() < EVENT_MAXIMUM);
+    }
+
+    #[test]
+    fn a_long_detail_is_cut_at_a_character() {
+        let event =
+            AuditEvent { detail: Some("ä".repeat(400)), ..AuditEvent::new(0, "r", "boot", Outcome::Denied) };
+        let json = String::from_utf8(event.encode().unwrap()).unwrap();
+        assert_eq!(json.matches('ä').count(), 256);
+    }
+
+    #[test]
+    fn an_event_past_the_limit_is_refused() {
+        let event = AuditEvent {
+            machine: Some("m".repeat(EVENT_MAXIMUM)),
+            ..AuditEvent::new(0, "r", "boot", Outcome::Denied)
+        };
+        let error = event.encode().unwrap_err();
+        assert!(matches!(error, AuditError::TooLong { maximum: EVENT_MAXIMUM, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn times_at_the_edges_are_written() {
+        assert_eq!(rfc3339_text(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339_text(u64::MAX), "9999-12-31T23:59:59.999Z");
+    }
+}

@@ -1,0 +1,265 @@
+//! Opening a log: finding its end after whatever ended the last process, and starting the writer.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use tokio::sync::mpsc;
+
+use super::error::{AuditError, AuditOpenError, Fault, Finding};
+use super::line;
+use super::log::{AuditKeys, AuditLog, AuditSettings, Clock, KnownCheckpoint, Opened, Tail};
+use super::queue::Shared;
+use super::reserve::Reserve;
+use super::segment::{self, LineReader, Next, Segment};
+use super::walker::Walker;
+use super::writer::{Condition, CurrentKeys, Writer};
+
+/// Smallest segment: room for two checkpoints and lines between them.
+const SEGMENT_MINIMUM: u64 = 64 * 1024;
+/// Segments that are verified at start.
+const SEGMENTS_VERIFIED: usize = 16;
+/// Checkpoints that wait for the store.
+const CHECKPOINTS_WAITING: usize = 64;
+/// The most that one write can have left behind after a power cut: a group of lines, with room to spare.
+const TORN_MAXIMUM: u64 = 64 << 20;
+
+pub(super) fn open(
+    settings: AuditSettings,
+    node: [u8; 16],
+    keys: Option<AuditKeys>,
+    known: Option<KnownCheckpoint>,
+    clock: Clock,
+) -> Result<Opened, AuditOpenError> {
+    if settings.segment_bytes < SEGMENT_MINIMUM {
+        return Err(AuditOpenError::Settings { reason: "a segment has at least 65536 bytes" });
+    }
+    if settings.checkpoint_lines == 0 {
+        return Err(AuditOpenError::Settings { reason: "checkpoint_lines is at least 1" });
+    }
+    let lock = claim(&settings.directory)?;
+    let Files { used, unused, next_number } = sort_out(&settings)?;
+    let mut reserve = Reserve::new(
+        settings.directory.clone(),
+        settings.segment_bytes,
+        settings.reserve_bytes,
+        unused,
+        next_number,
+    );
+
+    let (mac, signing) = keys.map_or((None, None), |keys| (Some(keys.initial_mac), Some(keys.signing)));
+    let public = signing.as_ref().map(petsem_keys::AuditSigningKey::public);
+    let found =
+        find_end(&settings.directory, &used, Walker::new(Some(node), public, mac, known, true), known)?;
+    let (line, head) = found.walker.position().unwrap_or((0, line::genesis(&node)));
+    let segment = match used.last() {
+        Some(path) => at_path(path, Segment::open(path.clone(), found.position))?,
+        None => reserve.take().map_err(|source| {
+            let path = settings.directory.clone();
+            if segment::is_full(&source) {
+                AuditOpenError::Full { path }
+            } else {
+                AuditOpenError::Segment { path, source }
+            }
+        })?,
+    };
+    let cut_bytes = at_path(segment.path(), segment.wipe_tail())?;
+
+    let tail =
+        Tail { line, head, verified_from: found.walker.first, cut_bytes, request_ids: found.request_ids };
+    let (sender, checkpoints) = mpsc::channel(CHECKPOINTS_WAITING);
+    let append_timeout = settings.append_timeout;
+    let shared = Arc::new(Shared::default());
+    let mut writer = Writer {
+        shared: Arc::clone(&shared),
+        settings,
+        clock,
+        node,
+        segment,
+        reserve,
+        line,
+        head,
+        signed: found.walker.signed,
+        keys: signing.map(|signing| CurrentKeys { mac: found.walker.into_mac(), signing }),
+        checkpoints: sender,
+        lock,
+        last_line: found.last_line,
+        condition: Condition { checkpoint_first: true, ..Condition::default() },
+    };
+    begin(&mut writer, cut_bytes)?;
+    let thread = thread::Builder::new()
+        .name("audit".into())
+        .spawn(move || writer.run())
+        .map_err(AuditOpenError::Thread)?;
+    Ok(Opened { log: AuditLog::new(shared, thread, append_timeout), tail, checkpoints })
+}
+
+/// Writes the first checkpoint and fills the reserve. A full disk does not keep a node from starting: it
+/// refuses requests until there is space.
+fn begin(writer: &mut Writer, cut_bytes: u64) -> Result<(), AuditOpenError> {
+    let mut started = writer.ready(0);
+    if started.is_ok() && cut_bytes > 0 {
+        let detail = format!("{cut_bytes} bytes of a torn write were cut; its lines were never acknowledged");
+        started = writer.write_notice("audit.cut", detail);
+    }
+    match started {
+        Ok(()) | Err(AuditError::Full) => {}
+        Err(error) => return Err(AuditOpenError::Checkpoint(error)),
+    }
+    while writer.reserve_is_short() && writer.fill_reserve() {}
+    Ok(())
+}
+
+/// Makes the directory, or sees that it is petsem's alone, and locks it against other processes.
+fn claim(directory: &Path) -> Result<File, AuditOpenError> {
+    let failed = |source| AuditOpenError::Directory { path: directory.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    let mode = fs::metadata(directory).map_err(failed)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, "others have access to it")));
+    }
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(directory.join("audit.lock"))
+        .map_err(failed)?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(Errno::WOULDBLOCK) => Err(AuditOpenError::InUse { path: directory.to_owned() }),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+struct Files {
+    /// Segments with lines, oldest first.
+    used: Vec<PathBuf>,
+    /// The reserve.
+    unused: VecDeque<(PathBuf, u64)>,
+    /// Number of the next segment that is made.
+    next_number: u64,
+}
+
+fn sort_out(settings: &AuditSettings) -> Result<Files, AuditOpenError> {
+    let directory = &settings.directory;
+    let all = at_path(directory, segment::list(directory))?;
+    let next_number = all.last().map_or(1, |(number, _)| number.saturating_add(1));
+    let mut used = Vec::new();
+    let mut unused = VecDeque::new();
+    for (_, path) in all {
+        if !at_path(&path, segment::is_unused(&path))? {
+            used.push(path);
+            // Unused ones before it were left out when it was begun.
+            unused.clear();
+            continue;
+        }
+        let bytes = at_path(&path, fs::metadata(&path))?.len();
+        if bytes == settings.segment_bytes {
+            if unused.is_empty() {
+                // A power cut may have lost the first page of its first lines, and kept a later one.
+                at_path(&path, Segment::open(path.clone(), 0).and_then(|segment| segment.wipe_tail()))?;
+            }
+            unused.push_back((path, bytes));
+        } else {
+            // Of another size since the settings changed, or not finished when it was made.
+            at_path(&path, fs::remove_file(&path))?;
+        }
+    }
+    Ok(Files { used, unused, next_number })
+}
+
+/// Where the lines end, and what the walk there saw.
+struct End {
+    walker: Walker,
+    /// Bytes of lines in the last segment.
+    position: u64,
+    last_line: Vec<u8>,
+    request_ids: HashSet<String>,
+}
+
+fn find_end(
+    directory: &Path,
+    used: &[PathBuf],
+    mut walker: Walker,
+    known: Option<KnownCheckpoint>,
+) -> Result<End, AuditOpenError> {
+    let skipped = used.len().saturating_sub(SEGMENTS_VERIFIED);
+    let mut recent = Recent { known: known.map(|known| known.line), ..Recent::default() };
+    let mut position = 0;
+    let mut last_line = Vec::new();
+    for (index, path) in used.iter().enumerate().skip(skipped) {
+        let broken = |walker: &Walker, fault| {
+            AuditOpenError::Broken(Finding { file: path.clone(), line: walker.expected(), fault })
+        };
+        let mut reader = at_path(path, LineReader::open(path, 0))?;
+        last_line.clear();
+        loop {
+            position = reader.offset();
+            let has_torn_end = match at_path(path, reader.read_next())? {
+                Next::End => break,
+                Next::Fragment => true,
+                Next::Line(bytes) => match walker.step(bytes) {
+                    Ok(line) => {
+                        recent.see(&line);
+                        last_line.clear();
+                        last_line.extend_from_slice(bytes);
+                        last_line.push(b'\n');
+                        continue;
+                    }
+                    // A power cut can lose a page of the last write and keep a later one.
+                    Err(fault) if !bytes.contains(&0) => return Err(broken(&walker, fault)),
+                    Err(_) => false,
+                },
+            };
+            let is_last = index.saturating_add(1) == used.len();
+            let rest = at_path(path, fs::metadata(path))?.len().saturating_sub(position);
+            if !is_last || (!has_torn_end && rest > TORN_MAXIMUM) {
+                return Err(broken(&walker, Fault::Torn));
+            }
+            break;
+        }
+    }
+    if let Err(fault) = walker.finish() {
+        let file = used.last().cloned().unwrap_or_else(|| directory.to_owned());
+        return Err(AuditOpenError::Broken(Finding { file, line: walker.expected(), fault }));
+    }
+    Ok(End { walker, position, last_line, request_ids: recent.into_ids() })
+}
+
+/// Collects the request ids that the store may still ask for.
+#[derive(Default)]
+struct Recent {
+    known: Option<u64>,
+    before_last: HashSet<String>,
+    after_last: HashSet<String>,
+}
+
+impl Recent {
+    fn see(&mut self, line: &line::Line<'_>) {
+        if line.is_checkpoint() {
+            if self.known.is_none() {
+                self.before_last = std::mem::take(&mut self.after_last);
+            }
+        } else if self.known.is_none_or(|known| line.number > known)
+            && let Some(id) = line.request_id()
+        {
+            self.after_last.insert(id);
+        }
+    }
+
+    fn into_ids(mut self) -> HashSet<String> {
+        self.after_last.extend(self.before_last);
+        self.after_last
+    }
+}
+
+fn at_path<T>(path: &Path, result: io::Result<T>) -> Result<T, AuditOpenError> {
+    result.map_err(|source| AuditOpenError::Segment { path: path.to_owned(), source })
+}

@@ -1,0 +1,296 @@
+//! Segments: the files of a log. Made whole before they are used, so that a line never needs more disk.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use super::line::LINE_MAXIMUM;
+
+/// Zeros are written in pieces of this size where `fallocate` is not there.
+const PIECE: usize = 1 << 20;
+
+/// A segment's place: `audit-00000001.log` …
+pub(super) fn path_of(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("audit-{number:08}.log"))
+}
+
+/// All segments of a directory, oldest first.
+pub(super) fn list(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let number = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.strip_prefix("audit-")?.strip_suffix(".log")?.parse::<u64>().ok());
+        if let Some(number) = number
+            && path == path_of(directory, number)
+        {
+            segments.push((number, path));
+        }
+    }
+    segments.sort();
+    Ok(segments)
+}
+
+/// Whether nothing was ever written to a segment: it is part of the reserve.
+pub(super) fn is_unused(path: &Path) -> io::Result<bool> {
+    let mut first = [0];
+    Ok(File::open(path)?.read(&mut first)? == 0 || first == [0])
+}
+
+/// Makes directory entries durable.
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Makes a segment of zeros that occupies all its space. Leaves nothing behind if there is not enough.
+pub(super) fn create(path: &Path, bytes: u64) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    let made = allocate(&file, bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| path.parent().map_or(Ok(()), sync_directory));
+    if let Err(error) = made {
+        // What could not be filled must not be taken for a reserve.
+        let _removed = fs::remove_file(path);
+        return Err(error);
+    }
+    Ok(file)
+}
+
+fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Ok(()) => Ok(()),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_zeros(file, 0, bytes),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; PIECE];
+    let mut position = from;
+    while position < to {
+        let length = usize::try_from(to.saturating_sub(position)).unwrap_or(PIECE).min(PIECE);
+        file.write_all_at(zeros.get(..length).unwrap_or_default(), position)?;
+        position = position.saturating_add(length as u64);
+    }
+    Ok(())
+}
+
+/// Whether an error says that the disk, or a quota on it, is full.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
+/// The segment that is written.
+pub(super) struct Segment {
+    path: PathBuf,
+    file: File,
+    /// Bytes that can be written without more disk.
+    capacity: u64,
+    /// Where the next line goes; all before it is durable.
+    position: u64,
+}
+
+impl Segment {
+    /// Opens a segment whose first `position` bytes are lines.
+    pub(super) fn open(path: PathBuf, position: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let capacity = file.metadata()?.len();
+        Ok(Self { path, file, capacity, position })
+    }
+
+    /// Takes a segment that was just made.
+    pub(super) fn fresh(path: PathBuf, file: File, capacity: u64) -> Self {
+        Self { path, file, capacity, position: 0 }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn room(&self) -> u64 {
+        self.capacity.saturating_sub(self.position)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.position == 0
+    }
+
+    /// Writes lines after the durable ones; [`Segment::sync`] makes them durable.
+    pub(super) fn write(&self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(lines, self.position)
+    }
+
+    /// Makes what was written durable, and counts it as lines only then.
+    pub(super) fn sync(&mut self, length: usize) -> io::Result<()> {
+        self.file.sync_data()?;
+        self.position = self.position.saturating_add(length as u64);
+        Ok(())
+    }
+
+    /// Overwrites with zeros what a torn write left after the lines, and answers how much that was.
+    pub(super) fn wipe_tail(&self) -> io::Result<u64> {
+        let mut end = self.position;
+        let mut tail = LineReader::open(&self.path, self.position)?;
+        while let Some((offset, byte)) = tail.next_nonzero()? {
+            debug_assert_ne!(byte, 0);
+            end = offset.saturating_add(1);
+        }
+        if end > self.position {
+            write_zeros(&self.file, self.position, end)?;
+            self.file.sync_all()?;
+        }
+        Ok(end.saturating_sub(self.position))
+    }
+
+    /// Ends the segment at its last durable line and makes it read-only.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.file.set_len(self.position)?;
+        self.file.set_permissions(fs::Permissions::from_mode(0o400))?;
+        self.file.sync_all()?;
+        self.capacity = self.position;
+        Ok(())
+    }
+
+    /// Whether the last durable line stands where it should, read back from the file.
+    pub(super) fn ends_with(&self, line: &[u8]) -> io::Result<bool> {
+        let Some(start) = self.position.checked_sub(line.len() as u64) else {
+            return Ok(false);
+        };
+        let mut bytes = vec![0; line.len()];
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(bytes == line)
+    }
+
+    /// Compares the file with what the directory shows under its name.
+    pub(super) fn presence(&self) -> io::Result<Presence> {
+        let own = self.file.metadata()?;
+        if own.len() < self.capacity {
+            return Ok(Presence::Cut);
+        }
+        match fs::symlink_metadata(&self.path) {
+            Ok(shown) if (shown.dev(), shown.ino()) == (own.dev(), own.ino()) => Ok(Presence::Same),
+            Ok(_) => Ok(Presence::Replaced),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Presence::Gone),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts the lines back under the segment's name, from the file that is still open. What stands there
+    /// instead is kept beside it.
+    pub(super) fn restore(&mut self) -> io::Result<()> {
+        let beside = |suffix: &str| {
+            let mut name = self.path.clone().into_os_string();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let copy = beside(".restored");
+        if fs::symlink_metadata(&copy).is_ok() {
+            fs::remove_file(&copy)?;
+        }
+        let file = create(&copy, self.capacity)?;
+        let mut piece = vec![0; PIECE];
+        let mut offset = 0;
+        while offset < self.position {
+            let length = usize::try_from(self.position.saturating_sub(offset)).unwrap_or(PIECE).min(PIECE);
+            let piece = piece.get_mut(..length).unwrap_or_default();
+            self.file.read_exact_at(piece, offset)?;
+            file.write_all_at(piece, offset)?;
+            offset = offset.saturating_add(length as u64);
+        }
+        file.sync_all()?;
+        if fs::symlink_metadata(&self.path).is_ok() {
+            fs::rename(&self.path, beside(".foreign"))?;
+        }
+        fs::rename(&copy, &self.path)?;
+        if let Some(directory) = self.path.parent() {
+            sync_directory(directory)?;
+        }
+        self.file = file;
+        Ok(())
+    }
+}
+
+/// What the directory shows under the name of the segment that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// The segment.
+    Same,
+    /// Another file.
+    Replaced,
+    /// Nothing.
+    Gone,
+    /// The segment, shorter than it was made.
+    Cut,
+}
+
+/// Reads the lines of a segment in bounded memory.
+pub(super) struct LineReader {
+    reader: BufReader<File>,
+    offset: u64,
+    line: Vec<u8>,
+}
+
+/// What comes next in a segment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next<'a> {
+    /// A line, without its newline.
+    Line(&'a [u8]),
+    /// Zeros up to the end, or the end.
+    End,
+    /// Something without a newline that is not the unused end of a segment.
+    Fragment,
+}
+
+impl LineReader {
+    /// Reads from `offset` on.
+    pub(super) fn open(path: &Path, offset: u64) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;
+        Ok(Self { reader: BufReader::with_capacity(256 * 1024, file), offset, line: Vec::new() })
+    }
+
+    /// Where the next line begins.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next line.
+    pub(super) fn read_next(&mut self) -> io::Result<Next<'_>> {
+        self.line.clear();
+        let limit = LINE_MAXIMUM as u64;
+        let length = self.reader.by_ref().take(limit).read_until(b'\n', &mut self.line)? as u64;
+        if self.line.last() != Some(&b'\n') {
+            let has_more = self.line.iter().any(|byte| *byte != 0) || self.next_nonzero()?.is_some();
+            return Ok(if has_more { Next::Fragment } else { Next::End });
+        }
+        self.offset = self.offset.saturating_add(length);
+        self.line.pop();
+        Ok(Next::Line(&self.line))
+    }
+
+    /// Position and value of the next byte that is not zero.
+    fn next_nonzero(&mut self) -> io::Result<Option<(u64, u8)>> {
+        loop {
+            let buffer = self.reader.fill_buf()?;
+            if buffer.is_empty() {
+                return Ok(None);
+            }
+            let found = buffer.iter().copied().enumerate().find(|(_, byte)| *byte != 0);
+            let passed = found.map_or(buffer.len(), |(index, _)| index.saturating_add(1));
+            self.reader.consume(passed);
+            self.offset = self.offset.saturating_add(passed as u64);
+            if let Some((_, byte)) = found {
+                return Ok(Some((self.offset.saturating_sub(1), byte)));
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `petsem operator audit verify`: finds any line changed, cut, swapped or missing, and says from where to
+//! where it saw.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use petsem_keys::AuditMacKey;
+
+use super::error::{Fault, Finding};
+use super::log::KnownCheckpoint;
+use super::segment::{self, LineReader, Next};
+use super::walker::Walker;
+
+/// Lines with the outcome `recovered` that a report lists.
+const RECOVERED_MAXIMUM: usize = 10_000;
+/// Looks at a line that has no end, while the node goes on writing it.
+const LOOKS_MAXIMUM: usize = 5;
+
+/// What a verification has beside the files. Without any of it, the chain is verified alone: enough
+/// against accidents, not against someone who makes the chain anew.
+#[derive(Default)]
+pub struct VerifyKeys {
+    /// The MAC key that the log began with.
+    pub initial_mac: Option<AuditMacKey>,
+    /// The node's public key for checkpoints.
+    pub public: Option<[u8; 32]>,
+    /// The last checkpoint of the node in the store: shows a cut end.
+    pub expect_at_least: Option<KnownCheckpoint>,
+    /// Whether lines without a MAC are accepted, because the node was sealed at times.
+    pub sealed_lines: bool,
+}
+
+impl fmt::Debug for VerifyKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyKeys")
+            .field("initial_mac", &self.initial_mac.is_some())
+            .field("public", &self.public.is_some())
+            .field("expect_at_least", &self.expect_at_least.map(|known| known.line))
+            .field("sealed_lines", &self.sealed_lines)
+            .finish()
+    }
+}
+
+/// What was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The node whose log it is; `None` if there is no line.
+    pub node: Option<[u8; 16]>,
+    /// First line that was seen; later than 1 if older files are elsewhere.
+    pub first_line: u64,
+    /// Last line that was seen; 0 if there is none.
+    pub last_line: u64,
+    /// Chain of the last line; zeros if there is none.
+    pub head: [u8; 32],
+    /// Checkpoints among the lines.
+    pub checkpoints: u64,
+    /// Lines that have no MAC, because the node was sealed.
+    pub without_mac: u64,
+    /// Numbers of lines that were written for changes which a kill had left without one; the first 10 000.
+    pub recovered: Vec<u64>,
+    /// Whether MACs were compared.
+    pub macs_verified: bool,
+    /// Whether signatures were compared.
+    pub signatures_verified: bool,
+}
+
+/// Verifies all segments of a directory, also of a log that is written meanwhile.
+///
+/// Bounded memory; reads every byte once.
+///
+/// # Errors
+/// The first line that is not as it was written, or is missing, and its file.
+pub fn verify_log(directory: &Path, keys: VerifyKeys) -> Result<Report, Finding> {
+    let nowhere = |source| Finding { file: directory.to_owned(), line: 0, fault: Fault::Unreadable(source) };
+    let mut used = Vec::new();
+    for (_, path) in segment::list(directory).map_err(nowhere)? {
+        if !segment::is_unused(&path).map_err(nowhere)? {
+            used.push(path);
+        }
+    }
+    let macs_verified = keys.initial_mac.is_some();
+    let signatures_verified = keys.public.is_some();
+    let mut walker =
+        Walker::new(None, keys.public, keys.initial_mac, keys.expect_at_least, keys.sealed_lines);
+    let mut recovered = Vec::new();
+    for (index, path) in used.iter().enumerate() {
+        let is_last = index.saturating_add(1) == used.len();
+        let end = read_segment(path, is_last, &mut walker, &mut recovered);
+        end.map_err(|fault| Finding { file: path.clone(), line: walker.expected(), fault })?;
+    }
+    let file = || used.last().cloned().unwrap_or_else(|| PathBuf::from(directory));
+    walker.finish().map_err(|fault| Finding { file: file(), line: walker.expected(), fault })?;
+    let (last_line, head) = walker.position().unwrap_or((0, [0; 32]));
+    Ok(Report {
+        node: walker.node(),
+        first_line: walker.first,
+        last_line,
+        head,
+        checkpoints: walker.checkpoints,
+        without_mac: walker.without_mac,
+        recovered,
+        macs_verified,
+        signatures_verified,
+    })
+}
+
+fn read_segment(
+    path: &Path,
+    is_last: bool,
+    walker: &mut Walker,
+    recovered: &mut Vec<u64>,
+) -> Result<(), Fault> {
+    let mut reader = LineReader::open(path, 0).map_err(Fault::Unreadable)?;
+    let mut looks = 0;
+    loop {
+        let offset = reader.offset();
+        match reader.read_next().map_err(Fault::Unreadable)? {
+            Next::Line(bytes) => {
+                let line = walker.step(bytes)?;
+                if line.is_recovered() && recovered.len() < RECOVERED_MAXIMUM {
+                    recovered.push(line.number);
+                }
+            }
+            // A finished segment ends with its last line.
+            Next::End if !is_last && has_more(path, offset).map_err(Fault::Unreadable)? => {
+                return Err(Fault::Torn);
+            }
+            Next::End => return Ok(()),
+            Next::Fragment if is_last && looks < LOOKS_MAXIMUM => {
+                looks = looks.saturating_add(1);
+                reader = LineReader::open(path, offset).map_err(Fault::Unreadable)?;
+            }
+            Next::Fragment => return Err(Fault::Torn),
+        }
+    }
+}
+
+fn has_more(path: &Path, offset: u64) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.len() > offset)
+}

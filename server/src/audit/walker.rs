@@ -1,0 +1,179 @@
+//! Walks along a log, line by line, and says where it stops being what was written.
+//!
+//! The same walk serves the start of a node and `audit verify`: chain always, MACs and signatures as far
+//! as there are keys.
+
+use petsem_keys::AuditMacKey;
+
+use super::checkpoint::Checkpoint;
+use super::error::Fault;
+use super::line::{self, Line};
+use super::log::KnownCheckpoint;
+
+/// Where the walk is, and what it saw.
+pub(super) struct Walker {
+    node: Option<[u8; 16]>,
+    public: Option<[u8; 32]>,
+    mac: Option<AuditMacKey>,
+    known: Option<KnownCheckpoint>,
+    /// Number and chain of the last line; `None` before the first one.
+    position: Option<(u64, [u8; 32])>,
+    /// First line of the walk.
+    pub(super) first: u64,
+    /// Signed checkpoints in the log up to here, those before the walk included.
+    pub(super) signed: u64,
+    /// Checkpoints of the walk.
+    pub(super) checkpoints: u64,
+    /// Lines without a MAC.
+    pub(super) without_mac: u64,
+    /// Whether a node may have been sealed: its lines then have no MAC, which whoever can write the disk
+    /// can make too.
+    sealed_lines: bool,
+    /// Whether the last line had a MAC.
+    had_mac: Option<bool>,
+}
+
+/// More signed checkpoints than a log ever has: one a second for eight years.
+const CHECKPOINTS_MAXIMUM: u64 = 1 << 28;
+
+impl Walker {
+    /// A walk that has seen nothing. `mac` is the key that the log began with.
+    pub(super) fn new(
+        node: Option<[u8; 16]>,
+        public: Option<[u8; 32]>,
+        mac: Option<AuditMacKey>,
+        known: Option<KnownCheckpoint>,
+        sealed_lines: bool,
+    ) -> Self {
+        Self {
+            node,
+            public,
+            mac,
+            known,
+            position: None,
+            first: 1,
+            signed: 0,
+            checkpoints: 0,
+            without_mac: 0,
+            sealed_lines,
+            had_mac: None,
+        }
+    }
+
+    /// Number of the line that must come next.
+    pub(super) fn expected(&self) -> u64 {
+        self.position.map_or(1, |(number, _)| number.saturating_add(1))
+    }
+
+    /// Number and chain of the last line.
+    pub(super) fn position(&self) -> Option<(u64, [u8; 32])> {
+        self.position
+    }
+
+    /// The node whose log it is.
+    pub(super) fn node(&self) -> Option<[u8; 16]> {
+        self.node
+    }
+
+    /// The MAC key of the next line.
+    pub(super) fn into_mac(self) -> Option<AuditMacKey> {
+        self.mac
+    }
+
+    /// Takes the next line, without its newline.
+    pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<Line<'a>, Fault> {
+        let line = Line::parse(bytes).ok_or(Fault::Malformed)?;
+        if *self.node.get_or_insert(line.node) != line.node {
+            return Err(Fault::OtherNode);
+        }
+        let checkpoint = if line.is_checkpoint() {
+            Some(Checkpoint::decode(line.node, &line.fields_json()).ok_or(Fault::Malformed)?)
+        } else {
+            None
+        };
+        let (last, head) = match self.position {
+            Some(position) => position,
+            None => self.begin(&line, checkpoint.as_ref())?,
+        };
+        if line.number != last.saturating_add(1) {
+            return Err(Fault::Number { found: line.number });
+        }
+        if line::link(&head, line.body) != line.chain {
+            return Err(Fault::Chain);
+        }
+        self.verify_mac(&line)?;
+        if let Some(checkpoint) = &checkpoint {
+            self.pass(checkpoint, last, &head)?;
+        }
+        if self.known.is_some_and(|known| known.line == line.number && known.head != line.chain) {
+            return Err(Fault::OtherHistory);
+        }
+        self.position = Some((line.number, line.chain));
+        Ok(line)
+    }
+
+    /// Says whether the walk came as far as the checkpoint that the store knows.
+    pub(super) fn finish(&self) -> Result<(), Fault> {
+        let last = self.position.map_or(0, |(number, _)| number);
+        match self.known {
+            Some(known) if known.line > last => Err(Fault::Cut { expected: known.line }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The position before the first line that is there: the beginning, or what its checkpoint says.
+    fn begin(&mut self, line: &Line<'_>, checkpoint: Option<&Checkpoint>) -> Result<(u64, [u8; 32]), Fault> {
+        self.first = line.number;
+        if line.number == 1 {
+            return Ok((0, line::genesis(&line.node)));
+        }
+        let checkpoint = checkpoint.ok_or(Fault::NoStart)?;
+        if let (Some(public), Some(_)) = (&self.public, &checkpoint.signature) {
+            checkpoint.verify(public)?;
+        }
+        if checkpoint.number > CHECKPOINTS_MAXIMUM {
+            return Err(Fault::Checkpoint);
+        }
+        self.signed = checkpoint.number.saturating_sub(u64::from(checkpoint.signature.is_some()));
+        for _ in 0..self.signed {
+            self.mac = self.mac.take().map(AuditMacKey::ratchet);
+        }
+        Ok((checkpoint.line, checkpoint.head))
+    }
+
+    fn verify_mac(&mut self, line: &Line<'_>) -> Result<(), Fault> {
+        let has_mac = line.mac.is_some();
+        // Sealing and unsealing both begin with a checkpoint.
+        if self.had_mac.is_some_and(|had_mac| had_mac != has_mac) && !line.is_checkpoint() {
+            return Err(Fault::Mac);
+        }
+        self.had_mac = Some(has_mac);
+        match (&self.mac, &line.mac) {
+            (Some(_), None) if !self.sealed_lines => return Err(Fault::NoMac),
+            (_, None) => self.without_mac = self.without_mac.saturating_add(1),
+            (Some(key), Some(mac)) => key.verify(&line.chain, mac).map_err(|_| Fault::Mac)?,
+            (None, Some(_)) => {}
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, checkpoint: &Checkpoint, last: u64, head: &[u8; 32]) -> Result<(), Fault> {
+        let signed = checkpoint.signature.is_some();
+        if self.had_mac.is_some_and(|had_mac| had_mac != signed) {
+            return Err(Fault::Checkpoint);
+        }
+        let number = self.signed.saturating_add(u64::from(signed));
+        if checkpoint.line != last || checkpoint.head != *head || checkpoint.number != number {
+            return Err(Fault::Checkpoint);
+        }
+        if signed {
+            if let Some(public) = &self.public {
+                checkpoint.verify(public)?;
+            }
+            self.mac = self.mac.take().map(AuditMacKey::ratchet);
+        }
+        self.signed = number;
+        self.checkpoints = self.checkpoints.saturating_add(1);
+        Ok(())
+    }
+}
