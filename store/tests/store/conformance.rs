@@ -98,7 +98,7 @@ pub(crate) async fn changes_that_wait_together_share_a_transaction(place: &impl 
     assert_eq!(revisions, (1..=200).collect());
     let stats = store.stats();
     assert_eq!((stats.commits, stats.conflicts, stats.failures, stats.queue_length), (200, 0, 0, 0));
-    assert_eq!((1..=100).contains(&stats.groups), true, "{} transactions for 200 changes", stats.groups);
+    assert!((1..=100).contains(&stats.groups), "{} transactions for 200 changes", stats.groups);
 }
 
 pub(crate) async fn a_conflict_in_a_group_fails_alone(place: &impl Place) {
@@ -280,7 +280,7 @@ pub(crate) async fn pages_of_a_prefix_hold_every_id_once(place: &impl Place) {
             loop {
                 let after = seen.last().cloned();
                 let page = store.records(RecordKind::Token, prefix, after.as_deref(), limit).await.unwrap();
-                assert_eq!(page.iter().all(|row| row.kind == RecordKind::Token), true);
+                assert!(page.iter().all(|row| row.kind == RecordKind::Token));
                 let last = page.len() < usize::try_from(limit).unwrap();
                 seen.extend(page.into_iter().map(|row| row.id));
                 if last {
@@ -344,7 +344,7 @@ pub(crate) async fn readers_see_whole_changes_alone(place: &impl Place) {
                     let rows = runtime.block_on(store.app_for_boot(app(1))).unwrap().unwrap();
                     let version = rows.head.row_version;
                     assert_eq!(rows, rows_of(1, version));
-                    assert_eq!(version >= newest, true, "{version} after {newest}");
+                    assert!(version >= newest, "{version} after {newest}");
                     newest = version;
                 }
             })
@@ -395,7 +395,7 @@ pub(crate) async fn a_version_beyond_the_range_is_refused_alone(place: &impl Pla
     results.sort_by_key(Result::is_err);
     assert_eq!(results[0].as_ref().unwrap().revision, 1);
     for result in &results[1..] {
-        assert_eq!(matches!(result, Err(CommitError::OutOfRange)), true, "{result:?}");
+        assert!(matches!(result, Err(CommitError::OutOfRange)), "{result:?}");
     }
     assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 1)));
     for number in 2..=4 {
@@ -406,11 +406,11 @@ pub(crate) async fn a_version_beyond_the_range_is_refused_alone(place: &impl Pla
 
 pub(crate) async fn a_store_is_empty_until_its_installation_row_is_there(place: &impl Place) {
     let store = place.open();
-    assert_eq!(store.is_empty().await.unwrap(), true);
+    assert!(store.is_empty().await.unwrap());
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
-    assert_eq!(store.is_empty().await.unwrap(), true);
+    assert!(store.is_empty().await.unwrap());
     store.commit(Change { puts: vec![record(RecordKind::Store, b"", 1)], ..change() }).await.unwrap();
-    assert_eq!(store.is_empty().await.unwrap(), false);
+    assert!(!store.is_empty().await.unwrap());
 }
 
 pub(crate) async fn a_closed_store_says_so(place: &impl Place) {
@@ -425,9 +425,9 @@ pub(crate) async fn a_closed_store_says_so(place: &impl Place) {
     store.close().await.unwrap();
     store.close().await.unwrap();
     let error = store.commit(change()).await.unwrap_err();
-    assert_eq!(matches!(error, CommitError::Unavailable), true, "{error:?}");
+    assert!(matches!(error, CommitError::Unavailable), "{error:?}");
     let error = store.revision().await.unwrap_err();
-    assert_eq!(matches!(error, ReadError::Unavailable), true, "{error:?}");
+    assert!(matches!(error, ReadError::Unavailable), "{error:?}");
 
     let results = waiting.join_all().await;
     drop(store);

@@ -27,7 +27,7 @@ async fn closing_leaves_one_database_file() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
-    assert_eq!(store.stats().wal_bytes > 0, true);
+    assert!(store.stats().wal_bytes > 0);
     store.close().await.unwrap();
     let mut names: Vec<_> =
         fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -43,7 +43,7 @@ fn a_directory_in_use_is_refused_by_its_lock_file() {
     let error = open(directory.path()).err().unwrap();
     let OpenError::InUse { path } = &error else { panic!("{error:?}") };
     assert_eq!(*path, directory.path().join("petsem.lock"));
-    assert_eq!(error.to_string().contains(path.to_str().unwrap()), true);
+    assert!(error.to_string().contains(path.to_str().unwrap()));
     drop(first);
     assert_eq!(open(directory.path()).err().map(|error| error.to_string()), None);
 }
@@ -78,7 +78,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
     let error = open(Path::new("/proc/petsem")).err().unwrap();
     let OpenError::NotWritable { path, .. } = &error else { panic!("{error:?}") };
     assert_eq!(path, Path::new("/proc/petsem"));
-    assert_eq!(error.to_string().starts_with("cannot write /proc/petsem: "), true, "{error}");
+    assert!(error.to_string().starts_with("cannot write /proc/petsem: "), "{error}");
 }
 
 #[test]
@@ -92,8 +92,8 @@ fn a_newer_format_is_refused_and_left_alone() {
     let error = open(directory.path()).err().unwrap();
     let OpenError::NewerFormat { path, found, known } = &error else { panic!("{error:?}") };
     assert_eq!((path, *found, *known), (&database, 2, 1));
-    assert_eq!(error.to_string().contains("run a newer petsem"), true);
-    assert_eq!(fs::read(&database).unwrap() == before, true);
+    assert!(error.to_string().contains("run a newer petsem"));
+    assert!(fs::read(&database).unwrap() == before);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn what_is_not_petsems_is_refused_and_left_alone() {
         let error = open(directory.path()).err().unwrap();
         let OpenError::NotPetsem { path } = &error else { panic!("{error:?}") };
         assert_eq!(*path, database);
-        assert_eq!(fs::read(&database).unwrap() == before, true);
+        assert!(fs::read(&database).unwrap() == before);
     }
 }
 
@@ -137,9 +137,9 @@ async fn a_row_of_a_wrong_form_is_corrupt_and_no_value() {
     let by_hand = Connection::open(directory.path().join("petsem.db")).unwrap();
     by_hand.execute_batch("UPDATE revisions SET mark = x'00'; UPDATE records SET row_version = -1").unwrap();
     let error = store.revision().await.unwrap_err();
-    assert_eq!(matches!(error, ReadError::Corrupt(_)), true, "{error:?}");
+    assert!(matches!(error, ReadError::Corrupt(_)), "{error:?}");
     let error = store.app_for_boot(app(1)).await.unwrap_err();
-    assert_eq!(matches!(error, ReadError::Corrupt(_)), true, "{error:?}");
+    assert!(matches!(error, ReadError::Corrupt(_)), "{error:?}");
 }
 
 /// Whoever can write the file can put a trigger into it. It does not run.

@@ -1,11 +1,5 @@
 //! What every store must do ([`conformance`]), run on real SQLite files, and what only SQLite can do wrong.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests may fail loudly"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 mod conformance;
 mod files;

@@ -25,7 +25,7 @@ async fn reads_do_not_wait_for_a_write_under_way() {
         let rows = store.app_for_boot(app(1)).await.unwrap();
         assert_eq!(rows.map(|rows| rows.head), Some(head(app(1), 1)));
     }
-    assert_eq!(waiting.is_finished(), false);
+    assert!(!waiting.is_finished());
     holds_the_lock.execute_batch("ROLLBACK").unwrap();
     assert_eq!(waiting.await.unwrap().unwrap().revision, 2);
     assert_eq!(store.app_for_boot(app(1)).await.unwrap().map(|rows| rows.head), Some(head(app(1), 2)));
@@ -53,8 +53,8 @@ async fn a_full_database_refuses_writes_serves_reads_and_recovers() {
             Err(error) => break error,
         }
     };
-    assert_eq!(matches!(error, CommitError::Full), true, "{error:?}");
-    assert_eq!((5..=10).contains(&stored), true, "{stored}");
+    assert!(matches!(error, CommitError::Full), "{error:?}");
+    assert!((5..=10).contains(&stored), "{stored}");
 
     // Nothing is left of what was refused, and all the rest is served.
     assert_eq!(store.app_for_boot(app(stored)).await.unwrap(), None);
@@ -103,7 +103,7 @@ async fn a_change_whose_caller_went_away_is_applied_whole() {
     let holds_the_lock = Connection::open(directory.path().join("petsem.db")).unwrap();
     holds_the_lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let gone = timeout(Duration::from_millis(1), store.commit(app_change(app(1), 1, 3))).await;
-    assert_eq!(gone.is_err(), true);
+    assert!(gone.is_err());
     holds_the_lock.execute_batch("ROLLBACK").unwrap();
     assert_eq!(store.commit(app_change(app(1), 2, 3)).await.unwrap().revision, 2);
 }
@@ -127,6 +127,6 @@ async fn the_write_ahead_log_is_used_again_under_steady_load() {
     }
     let stats = store.stats();
     assert_eq!(stats.commits, 900);
-    assert_eq!(stats.wal_bytes < 60 << 20, true, "{stats:?}");
+    assert!(stats.wal_bytes < 60 << 20, "{stats:?}");
     assert_eq!((stats.checkpoints > 3, stats.checkpoint_failures), (true, 0), "{stats:?}");
 }
