@@ -54,7 +54,6 @@ impl<'t> Header<'t> {
         }
         let elements = tokens
             .split(',')
-            .take(parts)
             .map(|part| {
                 let text = part.trim();
                 Element { text, content: Content::of(text) }
@@ -76,6 +75,13 @@ impl<'t> Header<'t> {
     /// All other tokens.
     pub fn discharges(&self) -> Vec<&UnverifiedToken> {
         self.tokens().filter(|token| token.location() != self.location).collect()
+    }
+
+    /// The third-party caveats of our permission tokens that no discharge here answers, as location and
+    /// ticket.
+    pub fn undischarged(&self) -> Vec<(&str, &[u8])> {
+        let discharges = self.discharges();
+        self.permissions().flat_map(|permission| permission.undischarged(&discharges)).collect()
     }
 
     /// What a client passes on: everything but malformed elements and discharges that fit no ticket of a

@@ -22,6 +22,7 @@ mod clear;
 mod denial;
 #[cfg(feature = "evaluate")]
 pub mod evaluate;
+pub mod fly;
 mod header;
 mod inherit;
 mod key;

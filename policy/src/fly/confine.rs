@@ -1,0 +1,36 @@
+//! Conditions on who asks for a discharge, and for how long.
+
+use super::{FlyAccess, FlyClass, FlyErrors};
+use crate::caveat::Caveat;
+
+/// Who asks for a discharge: what each of his logins says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FlyIdentity<'a> {
+    /// Fly users, each with the organizations he is in.
+    pub users: Vec<(u64, Vec<u64>)>,
+    /// Google hosted domains.
+    pub google_domains: Vec<&'a str>,
+    /// GitHub organizations.
+    pub github_organizations: Vec<u64>,
+}
+
+pub(super) fn clears(access: &FlyAccess<'_>, caveat: &Caveat) -> Result<(), FlyErrors> {
+    if access.class != FlyClass::Discharge {
+        return Err(FlyErrors::INVALID_ACCESS);
+    }
+    let identity = &access.identity;
+    let met = match caveat {
+        Caveat::ConfineUser(id) => identity.users.iter().any(|(user, _)| user == id),
+        Caveat::ConfineOrganization(id) => {
+            identity.users.iter().any(|(_, organizations)| organizations.contains(id))
+        }
+        Caveat::ConfineGoogleHd(domain) => identity.google_domains.iter().any(|asked| asked == domain),
+        Caveat::ConfineGitHubOrg(id) => identity.github_organizations.contains(id),
+        Caveat::MaxValidity(seconds) => {
+            let life = i128::from(access.expires_unix_seconds) - i128::from(access.now_unix_seconds);
+            return if life <= i128::from(*seconds) { Ok(()) } else { Err(FlyErrors::UNAUTHORIZED) };
+        }
+        _ => return Err(FlyErrors::BAD_CAVEAT),
+    };
+    if met { Ok(()) } else { Err(FlyErrors::IDENTITY_REQUIRED) }
+}
