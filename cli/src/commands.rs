@@ -1,0 +1,45 @@
+//! The command tree. A file for each subcommand; one that has subcommands itself has a directory.
+
+mod app;
+mod org;
+mod policy;
+mod secrets;
+mod token;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+use crate::process::InheritedUmask;
+
+pub(crate) use token::Inspected;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Create, list and delete orgs
+    #[command(subcommand)]
+    Org(org::Org),
+    /// Create, list and delete apps
+    #[command(subcommand)]
+    App(app::App),
+    /// Set, list and roll back an app's secrets; values are never shown
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
+    /// Make, narrow, read, list and revoke tokens
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Show and set the rules by which an app's JWTs may read or boot
+    #[command(subcommand)]
+    Policy(policy::Policy),
+}
+
+impl Command {
+    pub(crate) fn run(self, _umask: InheritedUmask) -> Result<(), Failure> {
+        match self {
+            Self::Org(org) => org.run(),
+            Self::App(app) => app.run(),
+            Self::Secrets(secrets) => secrets.run(),
+            Self::Token(token) => token.run(),
+            Self::Policy(policy) => policy.run(),
+        }
+    }
+}

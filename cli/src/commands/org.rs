@@ -1,0 +1,94 @@
+//! `petsem org`.
+
+use clap::{Args, Subcommand};
+use petsem_api::{CreateOrg, OrgList, OrgName, OrgRef};
+
+use crate::context::Connection;
+use crate::failure::Failure;
+use crate::messages;
+use crate::output::{self, Table};
+use crate::remote::Remote;
+
+#[derive(Subcommand)]
+pub(crate) enum Org {
+    /// Create an org
+    Create(Create),
+    /// List the orgs that your token may list
+    List(List),
+    /// Delete an org that has no apps
+    Delete(Delete),
+}
+
+#[derive(Args)]
+pub(crate) struct Create {
+    /// Its name: a label for people, unique in the installation
+    name: OrgName,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+pub(crate) struct Delete {
+    /// The org, by name or id
+    org: OrgRef,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Common {
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Org {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Create(create) => create.run(),
+            Self::List(list) => list.run(),
+            Self::Delete(delete) => delete.run(),
+        }
+    }
+}
+
+impl Create {
+    fn run(self) -> Result<(), Failure> {
+        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let org: petsem_api::Org = remote.post("/v1/orgs", &CreateOrg { name: self.name })?;
+        output::confirm(self.common.json, &org, &messages::org_created(&org))
+    }
+}
+
+impl List {
+    fn run(self) -> Result<(), Failure> {
+        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let answer: OrgList = remote.get("/v1/orgs")?;
+        output::answer(self.common.json, &answer, |answer| {
+            let mut table = Table::new(&["NAME", "ID", "CREATED"]);
+            for org in &answer.orgs {
+                table.row([org.name.to_string(), org.id.to_string(), org.created_at.clone()]);
+            }
+            table
+        })
+    }
+}
+
+impl Delete {
+    fn run(self) -> Result<(), Failure> {
+        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let answer: serde_json::Value = remote.delete(&format!("/v1/orgs/{}", self.org))?;
+        output::confirm(self.common.json, &answer, &messages::org_deleted(&self.org))
+    }
+}

@@ -1,0 +1,84 @@
+//! `petsem secrets`: what an app's owner does with values that he never sees again.
+
+mod history;
+mod import;
+mod list;
+mod rollback;
+mod set;
+mod unset;
+
+use clap::{Args, Subcommand};
+use petsem_api::{AppRef, SecretName};
+
+use crate::context::{AppArgument, Connection};
+use crate::failure::Failure;
+use crate::messages;
+use crate::remote::Remote;
+
+#[derive(Subcommand)]
+pub(crate) enum Secrets {
+    /// Set one secret; the value comes from a prompt, a file or standard input
+    Set(set::Set),
+    /// Delete secrets, all or none
+    Unset(unset::Unset),
+    /// List names, digests, versions and authors
+    List(list::List),
+    /// Set every variable of a .env file, all or none
+    Import(import::Import),
+    /// Show what became of one secret
+    History(history::History),
+    /// Set an earlier value again
+    Rollback(rollback::Rollback),
+}
+
+impl Secrets {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Set(set) => set.run(),
+            Self::Unset(unset) => unset.run(),
+            Self::List(list) => list.run(),
+            Self::Import(import) => import.run(),
+            Self::History(history) => history.run(),
+            Self::Rollback(rollback) => rollback.run(),
+        }
+    }
+}
+
+/// What every command on an app's secrets takes.
+#[derive(Args)]
+struct Common {
+    #[command(flatten)]
+    app: AppArgument,
+
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// A condition on a change.
+#[derive(Args)]
+struct IfVersion {
+    /// Change nothing unless the app stands at this version
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u64>,
+}
+
+impl Common {
+    fn open(&self) -> Result<(Remote, AppRef), Failure> {
+        let resolved = self.connection.resolve()?;
+        let app = resolved.app(&self.app)?;
+        Ok((Remote::open(&resolved)?, app))
+    }
+}
+
+/// A name out of an argument. Not parsed by clap, which would repeat `NAME=value` in its error.
+pub(super) fn secret_name(argument: &str) -> Result<SecretName, Failure> {
+    match argument.parse() {
+        Ok(name) => Ok(name),
+        Err(_) if argument.contains('=') => Err(messages::value_in_argument()),
+        Err(error) => Err(messages::bad_secret_name(&error)),
+    }
+}

@@ -1,0 +1,74 @@
+//! `petsem secrets set`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use petsem_api::{SetSecret, SetSecretResponse};
+
+use super::{Common, IfVersion, secret_name};
+use crate::failure::Failure;
+use crate::{messages, output, value_source};
+
+/// Set one secret.
+///
+/// Without --file or --stdin the value is asked for, and not shown while it is typed.
+#[derive(Args)]
+pub(crate) struct Set {
+    /// The secret's name
+    name: String,
+
+    /// Takes what must not be there, to say why.
+    #[arg(hide = true)]
+    misplaced: Vec<OsString>,
+
+    /// Take the file's bytes as the value
+    #[arg(long, value_name = "FILE", conflicts_with = "stdin")]
+    file: Option<PathBuf>,
+
+    /// Take the bytes of standard input as the value
+    #[arg(long)]
+    stdin: bool,
+
+    /// Take one newline off the end of the file or input
+    #[arg(long)]
+    trim_newline: bool,
+
+    #[command(flatten)]
+    condition: IfVersion,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Set {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        if !self.misplaced.is_empty() {
+            return Err(messages::value_in_argument());
+        }
+        let name = secret_name(&self.name)?;
+        let (remote, app) = self.common.open()?;
+        let value = match &self.file {
+            Some(path) => self.trimmed(value_source::value_from_file(path)?),
+            None if self.stdin => self.trimmed(value_source::value_from_stdin()?),
+            None => value_source::value_from_prompt(&messages::value_prompt(&name))?,
+        };
+        let request = SetSecret { value, expected_version: self.condition.if_version };
+        let answer: SetSecretResponse = remote.post(&format!("/v1/apps/{app}/secrets/{name}"), &request)?;
+        output::confirm(self.common.json, &answer, &messages::secret_set(&name, &app, answer.version))
+    }
+
+    fn trimmed(&self, value: petsem_api::Value) -> petsem_api::Value {
+        match value.expose_bytes() {
+            [text @ .., b'\n'] if self.trim_newline => {
+                let text = text.strip_suffix(b"\r").unwrap_or(text);
+                petsem_api::Value::new(text.to_vec())
+            }
+            [.., b'\n'] => {
+                output::notice(messages::VALUE_ENDS_WITH_NEWLINE);
+                value
+            }
+            _ => value,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! `petsem secrets unset`.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use petsem_api::{BulkUpdate, BulkUpdateResponse};
+
+use super::{Common, IfVersion, secret_name};
+use crate::failure::Failure;
+use crate::{messages, output};
+
+/// Delete secrets, all or none. What is not there may be deleted.
+#[derive(Args)]
+pub(crate) struct Unset {
+    /// The secrets' names
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+
+    #[command(flatten)]
+    condition: IfVersion,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Unset {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let names = self.names.iter().map(|name| secret_name(name)).collect::<Result<Vec<_>, _>>()?;
+        let (remote, app) = self.common.open()?;
+        let values: BTreeMap<_, _> = names.into_iter().map(|name| (name, None)).collect();
+        let count = values.len();
+        let request = BulkUpdate { values, expected_version: self.condition.if_version };
+        let answer: BulkUpdateResponse = remote.post(&format!("/v1/apps/{app}/secrets"), &request)?;
+        output::confirm(self.common.json, &answer, &messages::secrets_unset(count, &app, answer.version))
+    }
+}

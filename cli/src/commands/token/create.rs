@@ -1,0 +1,124 @@
+//! `petsem token create`.
+
+use clap::{Args, ValueEnum};
+use petsem_api::{AppRef, CreateToken, HostId, MachineId, MintedToken, OrgRef, TokenKind};
+use zeroize::Zeroizing;
+
+use super::written::Destination;
+use crate::commands::secrets::secret_name;
+use crate::context::Connection;
+use crate::duration::Seconds;
+use crate::failure::Failure;
+use crate::remote::Remote;
+use crate::{messages, output};
+
+/// Mint a token that can do less than yours. Without --out it goes to standard output, if that is no terminal.
+#[derive(Args)]
+pub(crate) struct Create {
+    /// What the token is for
+    #[arg(long, value_enum, default_value_t = Kind::Org)]
+    kind: Kind,
+
+    /// The org that it works in, by name or id (kind org) [default: the context file's]
+    #[arg(long, value_name = "ORG")]
+    org: Option<OrgRef>,
+
+    /// The host that it is for (kind host)
+    #[arg(long, value_name = "HOST", required_if_eq("kind", "host"))]
+    host: Option<HostId>,
+
+    /// Only this app, by name or id; may be repeated
+    #[arg(long = "app", value_name = "APP")]
+    apps: Vec<AppRef>,
+
+    /// Only this secret; may be repeated
+    #[arg(long = "secret", value_name = "NAME")]
+    secrets: Vec<String>,
+
+    /// Only secrets whose names start so; may be repeated
+    #[arg(long = "secret-prefix", value_name = "PREFIX")]
+    secret_prefixes: Vec<String>,
+
+    /// Only this action, such as list, write, delete, boot, mint; may be repeated
+    #[arg(long = "action", value_name = "ACTION")]
+    actions: Vec<String>,
+
+    /// Only this Machine; may be repeated
+    #[arg(long = "machine", value_name = "MACHINE")]
+    machines: Vec<MachineId>,
+
+    /// How long it lives, such as 15m, 24h or 30d [default: 1d]
+    #[arg(long, value_name = "DURATION")]
+    expires_in: Option<Seconds>,
+
+    /// Who will hold it [default: whoever holds yours]
+    #[arg(long, value_name = "SUBJECT")]
+    subject: Option<String>,
+
+    #[command(flatten)]
+    destination: Destination,
+
+    /// Print id and end as JSON; with --out, without the token
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Works inside one org
+    Org,
+    /// Boots Machines on one host, with a discharge for each
+    Host,
+    /// Runs the installation
+    Operator,
+}
+
+impl Create {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        self.destination.check()?;
+        let secrets = self.secrets.iter().map(|name| secret_name(name)).collect::<Result<_, _>>()?;
+        let resolved = self.connection.resolve()?;
+        let (kind, org) = match self.kind {
+            Kind::Org => (TokenKind::Org, Some(resolved.org(self.org.as_ref())?)),
+            Kind::Host => (TokenKind::Host, self.org),
+            Kind::Operator => (TokenKind::Operator, self.org),
+        };
+        let request = CreateToken {
+            kind,
+            org,
+            host: self.host,
+            apps: self.apps,
+            secrets,
+            secret_prefixes: self.secret_prefixes,
+            actions: self.actions,
+            machines: self.machines,
+            expires_in: self.expires_in.map(|life| life.0),
+            subject: self.subject,
+        };
+        let mut minted: MintedToken = Remote::open(&resolved)?.post("/v1/tokens", &request)?;
+        let token = Zeroizing::new(std::mem::take(&mut minted.token));
+        if self.json {
+            self.destination.write_silently(&token)?;
+            return output::confirm(true, &Shown::of(&minted, &token, self.destination.is_file()), "");
+        }
+        self.destination.write(&token, &messages::token_minted(&minted))
+    }
+}
+
+/// [`MintedToken`], whose token is there only when it goes nowhere else.
+#[derive(serde::Serialize)]
+struct Shown<'a> {
+    id: petsem_api::TokenUuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    expires_at: &'a str,
+}
+
+impl<'a> Shown<'a> {
+    fn of(minted: &'a MintedToken, token: &'a str, in_file: bool) -> Self {
+        Self { id: minted.id, token: (!in_file).then_some(token), expires_at: &minted.expires_at }
+    }
+}

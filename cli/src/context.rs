@@ -1,0 +1,243 @@
+//! Where petsem is and who we are: from flags and the environment, else from the context file that
+//! `petsem dev` writes.
+//!
+//! A context file's token goes to that file's endpoint and nowhere else: who names another endpoint names the
+//! token file, too. Tokens themselves are never arguments and never in the environment.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use petsem_api::{AppName, AppRef, HostId, OrgName, OrgRef};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::messages;
+
+/// Where the context file is looked for when `PETSEM_CONTEXT` names none.
+pub(crate) const DEFAULT_CONTEXT: &str = "petsem-dev/context.toml";
+
+/// The server and the token for it.
+#[derive(Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// The server: http://127.0.0.1:PORT or unix:/PATH [default: from the context file]
+    #[arg(long, value_name = "URL", env = "PETSEM_ENDPOINT", hide_env_values = true)]
+    pub(crate) endpoint: Option<String>,
+
+    /// The file that holds the token (mode 0600) [default: from the context file]
+    #[arg(long, value_name = "FILE", env = "PETSEM_TOKEN_FILE", hide_env_values = true)]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Endpoint and token files, as `petsem dev` writes them [default: petsem-dev/context.toml]
+    #[arg(long, value_name = "FILE", env = "PETSEM_CONTEXT", hide_env_values = true)]
+    pub(crate) context: Option<PathBuf>,
+}
+
+/// The app that a command works on.
+#[derive(Args)]
+pub(crate) struct AppArgument {
+    /// The app, by name or id [default: the context file's]
+    #[arg(long, value_name = "APP", env = "PETSEM_APP", hide_env_values = true)]
+    pub(crate) app: Option<AppRef>,
+}
+
+/// The context file. Paths in it are relative to its directory.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Context {
+    /// The server.
+    pub(crate) endpoint: String,
+    /// A token for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The token of the host that boots Machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) host_token_file: Option<PathBuf>,
+    /// The host that this token is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<HostId>,
+    /// The org to work in when none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) org: Option<OrgName>,
+    /// The app to work on when none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) app: Option<AppName>,
+    /// How to sign JWTs as the development issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) development_issuer: Option<DevelopmentIssuer>,
+}
+
+/// An issuer whose private key lies on this machine: for trying things out, and for nothing else.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DevelopmentIssuer {
+    /// The `iss` of its JWTs.
+    pub(crate) issuer: String,
+    /// The `aud`: the installation's own name.
+    pub(crate) audience: String,
+    /// Its ES256 private key, PKCS #8 in PEM.
+    pub(crate) key_file: PathBuf,
+}
+
+/// Everything that flags, environment and context file say together.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) endpoint: String,
+    token_file: Option<PathBuf>,
+    context: Option<Context>,
+}
+
+/// Why a context file is of no use.
+#[derive(Debug)]
+#[non_exhaustive]
+pub(crate) enum ContextError {
+    Read(crate::private_file::PrivateFileError),
+    NotToml { path: PathBuf, source: Box<toml::de::Error> },
+}
+
+/// Largest context file.
+const MAX_CONTEXT: usize = 64 * 1024;
+
+impl Connection {
+    /// Puts flags, environment and context file together.
+    ///
+    /// # Errors
+    /// A context file that was named and cannot be read, or no endpoint from anywhere.
+    pub(crate) fn resolve(&self) -> Result<Resolved, Failure> {
+        let context = self.context_file()?;
+        if let Some(endpoint) = &self.endpoint {
+            // Its tokens are for its own endpoint; the names in it are for nobody else either.
+            let context = context.filter(|context| context.endpoint == *endpoint);
+            return Ok(self.resolved(endpoint.clone(), context));
+        }
+        let context = context.ok_or_else(messages::no_endpoint)?;
+        Ok(self.resolved(context.endpoint.clone(), Some(context)))
+    }
+
+    fn resolved(&self, endpoint: String, context: Option<Context>) -> Resolved {
+        let of_context = || context.as_ref().and_then(|context| context.token_file.clone());
+        let token_file = self.token_file.clone().or_else(of_context);
+        Resolved { endpoint, token_file, context }
+    }
+
+    fn context_file(&self) -> Result<Option<Context>, Failure> {
+        match &self.context {
+            Some(path) => Context::load(path).map(Some).map_err(Failure::from),
+            None if Path::new(DEFAULT_CONTEXT).exists() => {
+                Context::load(Path::new(DEFAULT_CONTEXT)).map(Some).map_err(Failure::from)
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+impl Resolved {
+    /// The file with the token for people.
+    pub(crate) fn token_file(&self) -> Result<&Path, Failure> {
+        self.token_file.as_deref().ok_or_else(messages::no_token_file)
+    }
+
+    /// The file with the host token: the one given, else the context file's.
+    pub(crate) fn host_token_file<'a>(&'a self, given: Option<&'a Path>) -> Result<&'a Path, Failure> {
+        let of_context = self.context.as_ref().and_then(|context| context.host_token_file.as_deref());
+        given.or(of_context).ok_or_else(messages::no_host_token_file)
+    }
+
+    /// The app to work on.
+    pub(crate) fn app(&self, given: &AppArgument) -> Result<AppRef, Failure> {
+        let of_context = || self.context.as_ref().and_then(|context| context.app.clone()).map(AppRef::Name);
+        given.app.clone().or_else(of_context).ok_or_else(messages::no_app)
+    }
+
+    /// The org to work in.
+    pub(crate) fn org(&self, given: Option<&OrgRef>) -> Result<OrgRef, Failure> {
+        let of_context = || self.context.as_ref().and_then(|context| context.org.clone()).map(OrgRef::Name);
+        given.cloned().or_else(of_context).ok_or_else(messages::no_org)
+    }
+
+    /// The host whose token boots Machines here.
+    pub(crate) fn host(&self) -> Option<&HostId> {
+        self.context.as_ref().and_then(|context| context.host.as_ref())
+    }
+
+    /// The issuer of `petsem dev`.
+    pub(crate) fn development_issuer(&self) -> Option<&DevelopmentIssuer> {
+        self.context.as_ref().and_then(|context| context.development_issuer.as_ref())
+    }
+}
+
+impl Context {
+    /// Reads a context file and makes its paths independent of where we are.
+    ///
+    /// # Errors
+    /// [`ContextError`]; a key that is not known is one.
+    pub(crate) fn load(path: &Path) -> Result<Self, ContextError> {
+        let (bytes, _) = crate::private_file::read_bytes(path, MAX_CONTEXT).map_err(ContextError::Read)?;
+        let text = crate::private_file::trimmed_text(&bytes).unwrap_or_default();
+        let mut context: Self = toml::from_str(&text)
+            .map_err(|source| ContextError::NotToml { path: path.into(), source: Box::new(source) })?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        for file in [&mut context.token_file, &mut context.host_token_file].into_iter().flatten() {
+            *file = directory.join(&*file);
+        }
+        if let Some(issuer) = &mut context.development_issuer {
+            issuer.key_file = directory.join(&issuer.key_file);
+        }
+        Ok(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(endpoint: Option<&str>, token_file: Option<&str>, context: &Path) -> Connection {
+        Connection {
+            endpoint: endpoint.map(str::to_owned),
+            token_file: token_file.map(PathBuf::from),
+            context: Some(context.into()),
+        }
+    }
+
+    fn context_file(directory: &Path, text: &str) -> PathBuf {
+        let path = directory.join("context.toml");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    const WHOLE: &str = r#"
+        endpoint = "http://127.0.0.1:8200"
+        token_file = "operator.token"
+        host_token_file = "/else/host.token"
+        app = "shop"
+    "#;
+
+    #[test]
+    fn paths_of_a_context_file_are_relative_to_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = context_file(directory.path(), WHOLE);
+        let resolved = connection(None, None, &path).resolve().unwrap();
+        assert_eq!(resolved.endpoint, "http://127.0.0.1:8200");
+        assert_eq!(resolved.token_file().unwrap(), directory.path().join("operator.token"));
+        assert_eq!(resolved.host_token_file(None).unwrap(), Path::new("/else/host.token"));
+        assert_eq!(resolved.app(&AppArgument { app: None }).unwrap().to_string(), "shop");
+    }
+
+    #[test]
+    fn the_token_of_a_context_file_goes_to_no_other_endpoint() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = context_file(directory.path(), WHOLE);
+        let resolved = connection(Some("http://127.0.0.1:9999"), None, &path).resolve().unwrap();
+        assert_eq!(resolved.token_file().unwrap_err().fact, messages::no_token_file().fact);
+        assert_eq!(resolved.host_token_file(None).unwrap_err().fact, messages::no_host_token_file().fact);
+        let named = connection(Some("http://127.0.0.1:9999"), Some("mine"), &path).resolve().unwrap();
+        assert_eq!(named.token_file().unwrap(), Path::new("mine"));
+    }
+
+    #[test]
+    fn unknown_keys_of_a_context_file_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = context_file(directory.path(), "endpoint = \"http://127.0.0.1:1\"\ntoken = \"fm2_x\"\n");
+        assert!(matches!(Context::load(&path), Err(ContextError::NotToml { .. })));
+    }
+}

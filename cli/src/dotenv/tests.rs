@@ -1,0 +1,207 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn read(file: &str) -> Vec<(String, String)> {
+    read_bytes(file.as_bytes())
+}
+
+fn read_bytes(file: &[u8]) -> Vec<(String, String)> {
+    parse(file)
+        .unwrap()
+        .entries
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8(value.expose_bytes().to_vec()).unwrap()))
+        .collect()
+}
+
+fn value(file: &str) -> String {
+    let entries = read(file);
+    assert_eq!(entries.len(), 1, "{file:?}");
+    entries[0].1.clone()
+}
+
+fn problems(file: &[u8]) -> Vec<(usize, ProblemKind)> {
+    parse(file).unwrap_err().problems.iter().map(|problem| (problem.line, problem.kind)).collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn names_values_comments_and_export_are_read_in_order() {
+    let file = "# a comment\n\nA=1\n  export B=two\nexport\tC = three \n\t# another\nexport=4\nD=\n";
+    assert_eq!(read(file), pairs(&[("A", "1"), ("B", "two"), ("C", "three"), ("export", "4"), ("D", "")]));
+}
+
+#[test]
+fn a_name_may_start_with_export() {
+    assert_eq!(read("exported=1\nexport exportX=2\n"), pairs(&[("exported", "1"), ("exportX", "2")]));
+}
+
+#[test]
+fn unquoted_values_end_at_a_blank_and_a_hash_and_are_trimmed() {
+    assert_eq!(value("A=  x y  "), "x y");
+    assert_eq!(value("A=x # comment"), "x");
+    assert_eq!(value("A=x\t# comment"), "x");
+    assert_eq!(value("A=x#y # z # w"), "x#y");
+    assert_eq!(value("A=https://h/p?a=b&c=d==#frag"), "https://h/p?a=b&c=d==#frag");
+    assert_eq!(value("A=#f00"), "#f00");
+    assert_eq!(value("A= # nothing"), "");
+    assert_eq!(value("A=a\"b'c\\n$HOME${X}"), "a\"b'c\\n$HOME${X}");
+    assert_eq!(value("A={\"k\": \"v\", \"n\": [1, 2]}"), "{\"k\": \"v\", \"n\": [1, 2]}");
+}
+
+#[test]
+fn double_quotes_know_six_escapes_and_no_others() {
+    assert_eq!(value(r#"A="a\nb\rc\td\"e\\f\$g""#), "a\nb\rc\td\"e\\f$g");
+    assert_eq!(value(r#"A="\d+ \u00e9 \/ C:\Users \'""#), r"\d+ \u00e9 \/ C:\Users \'");
+    assert_eq!(value(r#"A="\\n""#), r"\n");
+    assert_eq!(value(r#"A="\\" # comment with a " quote"#), r"\");
+    assert_eq!(value("A=\"a\\\nb\""), "a\\\nb");
+    assert_eq!(value("A=\"$HOME ${X} `id`\""), "$HOME ${X} `id`");
+    assert_eq!(value("A=\" # not a comment \""), " # not a comment ");
+}
+
+#[test]
+fn single_quotes_know_no_escapes() {
+    assert_eq!(value(r#"A='a\nb\\ "c" $d # e'"#), r#"a\nb\\ "c" $d # e"#);
+    assert_eq!(value(r"A='\'"), r"\");
+    assert_eq!(value("A=''"), "");
+}
+
+#[test]
+fn quoted_values_span_lines_and_the_lines_are_counted() {
+    let pem = "-----BEGIN PRIVATE KEY-----\nMIIB+/==\n-----END PRIVATE KEY-----\n";
+    assert_eq!(value(&format!("KEY=\"{pem}\"\n")), pem);
+    assert_eq!(value(&format!("KEY='{pem}' # a key\n")), pem);
+    assert_eq!(problems(format!("KEY=\"{pem}\"\n?\n").as_bytes()), [(5, ProblemKind::NoEqualsSign)]);
+}
+
+#[test]
+fn carriage_returns_of_line_ends_are_no_part_of_values() {
+    let file = "A=1\r\nB=\"x\r\ny\"\r\n\r\n# c\r\nC='z'\r\nD=\r\nE=last\r";
+    assert_eq!(read(file), pairs(&[("A", "1"), ("B", "x\ny"), ("C", "z"), ("D", ""), ("E", "last")]));
+    assert_eq!(value("A=\"x\ry\""), "x\ry");
+}
+
+#[test]
+fn utf_8_is_kept_and_a_byte_order_mark_is_not() {
+    assert_eq!(read_bytes(b"\xef\xbb\xbfA=Gr\xc3\xbc\xc3\x9fe \xe2\x9c\x93\n"), pairs(&[("A", "Grüße ✓")]));
+    assert_eq!(problems(b"A=1\nB=\xff\n"), [(2, ProblemKind::NotUtf8)]);
+}
+
+#[test]
+fn an_empty_file_is_an_empty_result() {
+    for file in ["", "\n\n", "# only\n", "\u{feff}", " \t", "\r\n"] {
+        assert_eq!(read(file), [], "{file:?}");
+    }
+}
+
+#[test]
+fn every_line_that_cannot_be_read_is_named() {
+    let file = "A=1\nno equals\n2B=x\n=x\nC D=x\nE=\"x\" y\nF=`id`\nG='x'#y\nexport H\nÜ=1\n";
+    assert_eq!(
+        problems(file.as_bytes()),
+        [
+            (2, ProblemKind::NoEqualsSign),
+            (3, ProblemKind::BadName),
+            (4, ProblemKind::BadName),
+            (5, ProblemKind::BadName),
+            (6, ProblemKind::TextAfterQuote),
+            (7, ProblemKind::Backtick),
+            (8, ProblemKind::TextAfterQuote),
+            (9, ProblemKind::NoEqualsSign),
+            (10, ProblemKind::BadName),
+        ]
+    );
+}
+
+#[test]
+fn an_open_quote_is_named_by_the_line_it_opened_on() {
+    assert_eq!(problems(b"A=1\nB=\"x\nC=2\n"), [(2, ProblemKind::UnclosedQuote)]);
+    assert_eq!(problems(b"A=\"x\\\"\n"), [(1, ProblemKind::UnclosedQuote)]);
+}
+
+#[test]
+fn a_pem_without_quotes_is_refused_with_its_own_reason() {
+    let found = problems(b"K=-----BEGIN KEY-----\nMIIB\n-----END KEY-----\n");
+    assert_eq!(found[0], (1, ProblemKind::UnquotedPem));
+    assert_eq!(
+        value("K=-----BEGIN K-----\\nMIIB\\n-----END K-----"),
+        "-----BEGIN K-----\\nMIIB\\n-----END K-----"
+    );
+}
+
+#[test]
+fn a_name_that_stands_twice_is_refused_by_both_lines() {
+    let file = b"A=1\nB=2\nA=3\nA=1\n";
+    let first = ProblemKind::Duplicate { first: 1 };
+    assert_eq!(problems(file), [(3, first), (4, first)]);
+}
+
+#[test]
+fn control_characters_and_values_over_the_limit_are_refused() {
+    assert_eq!(problems(b"A=x\0y"), [(1, ProblemKind::ControlCharacter)]);
+    assert_eq!(problems(b"A=\"x\0y\""), [(1, ProblemKind::ControlCharacter)]);
+    assert_eq!(problems(b"A=x\x1by"), [(1, ProblemKind::ControlCharacter)]);
+    assert_eq!(problems(b"A=x\ry\n"), [(1, ProblemKind::ControlCharacter)]);
+    assert_eq!(value(&format!("A={}", "x".repeat(MAX_VALUE))).len(), MAX_VALUE);
+    let over = format!("A={}", "x".repeat(MAX_VALUE + 1));
+    assert_eq!(problems(over.as_bytes()), [(1, ProblemKind::ValueTooLarge)]);
+}
+
+#[test]
+fn errors_and_debug_hold_nothing_of_the_file() {
+    let file = "CANARY\nA=\"CANARY\" CANARY\nB='CANARY\n";
+    let error = parse(file.as_bytes()).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("CANARY"), "{error}");
+    let good = parse(b"A=CANARY\n").unwrap();
+    assert!(!format!("{good:?}").contains("CANARY"));
+}
+
+#[test]
+fn the_demo_file_holds_forty_variables() {
+    let file = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../demo/shop.env")).unwrap();
+    let entries = read_bytes(&file);
+    assert_eq!(entries.len(), 40);
+    let of = |wanted: &str| entries.iter().find(|(name, _)| name == wanted).unwrap().1.clone();
+    assert!(of("JWT_SIGNING_KEY").ends_with("-----END PRIVATE KEY-----\n"));
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&of("FEATURE_FLAGS")).unwrap()["checkout_v2"], true);
+    assert_eq!(of("SENTRY_DSN_BROWSER"), "");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_bytes_make_it_panic(file in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse(&file);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic_and_no_error_repeats_a_line(
+        file in "[A-C \t\r\n='\"\\\\#$`é\u{feff}]{0,60}",
+    ) {
+        match parse(file.as_bytes()) {
+            Ok(dotenv) => prop_assert!(dotenv.entries.len() <= 3),
+            Err(error) => {
+                prop_assert!(!error.problems.is_empty());
+                let lines = 1 + newlines(file.as_bytes());
+                prop_assert!(error.problems.iter().all(|problem| (1..=lines).contains(&problem.line)));
+            }
+        }
+    }
+
+    #[test]
+    fn every_value_survives_double_quotes(text in "[^\0\r]{0,80}") {
+        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('$', "\\$");
+        prop_assert_eq!(value(&format!("A=\"{quoted}\"\n")), text);
+    }
+
+    #[test]
+    fn every_value_without_it_survives_single_quotes(text in "[^\0\r']{0,80}") {
+        prop_assert_eq!(value(&format!("A='{text}'\n")), text);
+    }
+}

@@ -1,0 +1,48 @@
+//! `petsem`: the server, the operators' tools, and secrets at the command line. One file a subcommand.
+//!
+//! Non-goals: it decides nothing. What is allowed is the server's to say, what a token may do is in the token;
+//! this crate reads what people type, carries it there, and shows what came back. It takes no value, key or
+//! token from its arguments, and prints none to a terminal unasked.
+
+mod clock;
+mod commands;
+mod context;
+mod dotenv;
+mod duration;
+mod failure;
+mod messages;
+mod output;
+mod private_file;
+mod process;
+mod remote;
+mod value_source;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::Command;
+use crate::failure::Failure;
+
+/// Secrets for Machines and for people.
+#[derive(Parser)]
+#[command(name = "petsem", version, max_term_width = 100, after_help = messages::EXIT_STATUSES)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    let outcome = process::harden()
+        .map_err(messages::cannot_harden)
+        .and_then(|umask| CommandLine::parse().command.run(umask));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => ended(&failure),
+    }
+}
+
+fn ended(failure: &Failure) -> ExitCode {
+    output::failure(failure);
+    ExitCode::from(failure.exit as u8)
+}

@@ -1,0 +1,539 @@
+//! Everything that people read, but for `--help`, which stands beside the arguments that it explains.
+//!
+//! A failure says what happened, then what to do, naming the flag or command to type. No text here can hold a
+//! value, a key or a token: the functions are not given any.
+
+use std::fmt;
+use std::path::Path;
+
+use petsem_api::{
+    App, AppRef, DeletedApp, MintedToken, NameError, Org, OrgRef, RevokeRequest, Revoked, SecretName,
+};
+use petsem_client::{BootFlowError, CallError, CredentialsError, EndpointError, NarrowError};
+use petsem_policy::{Action, AddError, HeaderError, TextError, TokenId};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::commands::Inspected;
+use crate::context::ContextError;
+use crate::dotenv::{DotenvError, Problem, ProblemKind};
+use crate::failure::{Exit, Failure};
+use crate::private_file::PrivateFileError;
+
+/// The end of `petsem --help`.
+pub(crate) const EXIT_STATUSES: &str = "\
+Exit status:
+  0  done
+  1  refused by the server, or failed on this machine
+  2  the command line, or a file that it names, is not as it must be
+  3  no server answered, or none could work now (502, 503, 504)
+`petsem run` and `petsem boot` end as the command does that they start.";
+
+/// How standard input is called where a file name stands otherwise.
+pub(crate) const STDIN_NAME: &str = "standard input";
+pub(crate) const TOKEN_PROMPT: &str = "Token (not shown): ";
+pub(crate) const DURATION_RULE: &str =
+    "give a whole number and a unit, s, m, h or d, such as 90s, 15m, 24h or 30d";
+pub(crate) const VALUE_ENDS_WITH_NEWLINE: &str =
+    "the value ends with a newline, which is part of it; --trim-newline takes it off";
+pub(crate) const DELETED_ENTRY: &str = "(deleted)";
+pub(crate) const REVOKED: &str = "revoked";
+pub(crate) const VALID: &str = "valid";
+
+// -- the command line ------------------------------------------------------------------------------------------
+
+pub(crate) fn value_in_argument() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "a value was given on the command line, where every user of this machine can read it",
+        "give the name alone and type the value when asked, or use --stdin or --file FILE; the value that was \
+         typed is in the shell's history now: choose a new one",
+    )
+}
+
+pub(crate) fn bad_secret_name(error: &NameError) -> Failure {
+    Failure::new(Exit::Usage, "this is no secret's name", error.to_string())
+}
+
+pub(crate) fn nothing_narrows() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "nothing was given that would narrow the token",
+        "give at least one of --app, --secret, --secret-prefix, --action, --machine, --host, --expires-in",
+    )
+}
+
+pub(crate) fn unknown_action() -> Failure {
+    let names: Vec<_> = Action::ALL.iter().map(|action| action.name()).collect();
+    Failure::new(Exit::Usage, "there is no such action", format!("actions are {}", names.join(", ")))
+}
+
+pub(crate) fn too_far_away() -> Failure {
+    Failure::new(Exit::Usage, "this is too far in the future", "give a shorter --expires-in, such as 30d")
+}
+
+pub(crate) fn nothing_to_revoke() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "it is not said what to revoke",
+        "give a token's id, or --machine with --app, or --host",
+    )
+}
+
+pub(crate) fn nothing_to_run() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "there is no command to run",
+        "give it behind two dashes, as in: petsem boot --app shop --machine m1 -- ./start; or give --show",
+    )
+}
+
+// -- where petsem is, and who we are -----------------------------------------------------------------------------
+
+pub(crate) fn no_endpoint() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "it is not known where petsem is",
+        "give --endpoint URL and --token-file FILE, or --context FILE; or start `petsem dev` here",
+    )
+}
+
+pub(crate) fn no_token_file() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "there is no token for this endpoint",
+        "give --token-file FILE; the context file's token goes to the context file's endpoint alone",
+    )
+}
+
+pub(crate) fn no_host_token_file() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "there is no host token for this endpoint",
+        "give --host-token-file FILE; `petsem token create --kind host --host HOST --out FILE` makes one",
+    )
+}
+
+pub(crate) fn no_app() -> Failure {
+    Failure::new(Exit::Usage, "it is not said which app", "give --app APP, by name or id")
+}
+
+pub(crate) fn no_org() -> Failure {
+    Failure::new(Exit::Usage, "it is not said which org", "give --org ORG, by name or id")
+}
+
+pub(crate) fn no_jwt() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "there is no JWT that says who asks",
+        "give --jwt-file FILE or PETSEM_JWT_FILE; in front of `petsem dev` its context file is enough",
+    )
+}
+
+pub(crate) fn no_host() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "it is not known for which host to narrow your token",
+        "give --host HOST, as the host token names it, or a proof by --jwt-file FILE",
+    )
+}
+
+impl From<ContextError> for Failure {
+    fn from(error: ContextError) -> Self {
+        match error {
+            ContextError::Read(source) => source.into(),
+            ContextError::NotToml { path, source } => Self::new(
+                Exit::Usage,
+                format!("{} is no context file: {}", path.display(), source.message()),
+                "let `petsem dev` write it, or name another with --context FILE",
+            ),
+        }
+    }
+}
+
+impl From<EndpointError> for Failure {
+    fn from(error: EndpointError) -> Self {
+        Self::bare(Exit::Usage, error.to_string())
+    }
+}
+
+impl From<CredentialsError> for Failure {
+    fn from(error: CredentialsError) -> Self {
+        Self::bare(Exit::Usage, error.to_string())
+    }
+}
+
+// -- files, prompts, the process -----------------------------------------------------------------------------------
+
+impl From<PrivateFileError> for Failure {
+    fn from(error: PrivateFileError) -> Self {
+        match error {
+            PrivateFileError::Open { path, source } => Self::new(
+                Exit::Usage,
+                format!("{} cannot be opened: {source}", path.display()),
+                "check the path and who may read it",
+            ),
+            PrivateFileError::Read { path, source } => Self::new(
+                Exit::Refused,
+                format!("{} cannot be read: {source}", path.display()),
+                "check the file and its disk",
+            ),
+            PrivateFileError::OpenToOthers { path, mode } => {
+                let path = path.display();
+                Self::new(
+                    Exit::Usage,
+                    format!(
+                        "others may read or change {path} (mode {mode:04o}), so what it holds is no secret"
+                    ),
+                    format!("chmod 600 {path}; and replace the token if others use this machine"),
+                )
+            }
+            PrivateFileError::ForeignOwner { path, owner } => {
+                let path = path.display();
+                Self::new(
+                    Exit::Usage,
+                    format!("{path} belongs to user {owner}, who may read and change it"),
+                    format!("chown it to the user who runs petsem, or name another file than {path}"),
+                )
+            }
+            PrivateFileError::NotAFile { path } => {
+                Self::new(Exit::Usage, format!("{} is no regular file", path.display()), "name a file")
+            }
+            PrivateFileError::TooLarge { path, limit } => Self::new(
+                Exit::Usage,
+                format!("{} holds more than {limit} bytes", path.display()),
+                "check that it is the file you mean",
+            ),
+            PrivateFileError::NotText { path } => Self::new(
+                Exit::Usage,
+                format!("{} holds no text", path.display()),
+                "check that it is the file you mean",
+            ),
+            PrivateFileError::Exists { path } => Self::new(
+                Exit::Usage,
+                format!("{} is there already, and is left as it is", path.display()),
+                "name a file that is not there",
+            ),
+            PrivateFileError::Write { path, source } => Self::new(
+                Exit::Refused,
+                format!("{} cannot be written: {source}", path.display()),
+                "check the directory, who may write there, and the space on its disk",
+            ),
+        }
+    }
+}
+
+pub(crate) fn values_readable_by_others(path: &Path, mode: u32) -> String {
+    let path = path.display();
+    format!("other users of this machine may read {path} (mode {mode:04o}); chmod 600 {path}, or delete it")
+}
+
+pub(crate) fn no_prompt() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "there is nobody to ask: standard input is no terminal",
+        "give --stdin to read the value from standard input, or --file FILE",
+    )
+}
+
+pub(crate) fn prompt_failed(error: std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("the terminal cannot be read: {error}"),
+        "give --stdin or --file FILE",
+    )
+}
+
+pub(crate) fn output_failed(error: impl fmt::Display) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("standard output cannot be written: {error}"),
+        "what was asked for may be done all the same: look before you repeat it",
+    )
+}
+
+pub(crate) fn cannot_harden(error: rustix::io::Errno) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("this process cannot be closed to others: {error}"),
+        "run petsem where prctl and setrlimit are allowed; nothing secret has been read",
+    )
+}
+
+pub(crate) fn no_runtime(error: std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("the process cannot be set up: {error}"),
+        "check the limits on threads and open files (ulimit -a)",
+    )
+}
+
+pub(crate) fn not_json(path: &Path, error: &serde_json::Error) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} is not JSON: line {}, column {}", path.display(), error.line(), error.column()),
+        "check the file; `petsem policy show` prints the form that is taken",
+    )
+}
+
+// -- the server's answers --------------------------------------------------------------------------------------------
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let hint = match &error {
+            CallError::Refused { request_id: Some(id), .. } => {
+                Some(format!("the server's audit log has this request as {id}"))
+            }
+            _ => None,
+        };
+        let (exit, fact) = match &error {
+            CallError::Refused { code, message, .. } => (Exit::Refused, format!("{message} ({code})")),
+            CallError::Unavailable { .. } => (Exit::Unreachable, error.to_string()),
+            _ => (Exit::Refused, error.to_string()),
+        };
+        Self { exit, fact, hint }
+    }
+}
+
+impl From<BootFlowError> for Failure {
+    fn from(error: BootFlowError) -> Self {
+        match error {
+            BootFlowError::Discharge(call) => {
+                let Self { exit, fact, hint } = call.into();
+                Self { exit, fact: format!("no discharge for this boot: {fact}"), hint }
+            }
+            BootFlowError::Boot(call) | BootFlowError::Renew(call) => call.into(),
+            other => Self::bare(Exit::Usage, other.to_string()),
+        }
+    }
+}
+
+impl From<NarrowError> for Failure {
+    fn from(error: NarrowError) -> Self {
+        Self::bare(Exit::Usage, error.to_string())
+    }
+}
+
+// -- .env files -----------------------------------------------------------------------------------------------------
+
+/// Most problems of one file that are shown.
+const PROBLEMS_SHOWN: usize = 10;
+
+pub(crate) fn dotenv_problems(f: &mut fmt::Formatter<'_>, problems: &[Problem]) -> fmt::Result {
+    for (at, problem) in problems.iter().take(PROBLEMS_SHOWN).enumerate() {
+        let separator = if at == 0 { "" } else { "\n" };
+        write!(f, "{separator}  line {}: {}", problem.line, DescribedProblem(problem.kind))?;
+    }
+    match problems.len().saturating_sub(PROBLEMS_SHOWN) {
+        0 => Ok(()),
+        more => write!(f, "\n  and {more} more"),
+    }
+}
+
+struct DescribedProblem(ProblemKind);
+
+impl fmt::Display for DescribedProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            ProblemKind::NotUtf8 => "not UTF-8; for other bytes use `petsem secrets set NAME --file FILE`",
+            ProblemKind::NoEqualsSign => "no NAME=value; a value over several lines stands in quotes",
+            ProblemKind::BadName => {
+                "the name is not 1 to 255 letters, digits and underscores, not starting with a digit"
+            }
+            ProblemKind::UnclosedQuote => "the quote that opens here is never closed",
+            ProblemKind::TextAfterQuote => {
+                "text behind the closing quote; inside double quotes write a double quote as \\\""
+            }
+            ProblemKind::Backtick => "backticks are no quotes here; use single or double ones",
+            ProblemKind::UnquotedPem => "a key over several lines stands in quotes",
+            ProblemKind::ControlCharacter => {
+                "a control character; for such values use `petsem secrets set NAME --file FILE`"
+            }
+            ProblemKind::ValueTooLarge => "the value is over 64 KiB",
+            ProblemKind::Duplicate { first } => {
+                return write!(f, "the same name as on line {first}; which value is meant cannot be known");
+            }
+        })
+    }
+}
+
+pub(crate) fn dotenv_refused(path: &Path, error: &DotenvError) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("nothing was imported, {} cannot be read whole:\n{error}", name_of(path)),
+        "correct these lines; `petsem secrets import --dry-run FILE` checks without a server",
+    )
+}
+
+pub(crate) fn dotenv_empty(path: &Path) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("nothing was imported, {} holds no variables", name_of(path)),
+        "check that it is the file you mean",
+    )
+}
+
+fn name_of(path: &Path) -> String {
+    if path == Path::new(crate::value_source::STDIN) {
+        STDIN_NAME.to_owned()
+    } else {
+        path.display().to_string()
+    }
+}
+
+// -- tokens -----------------------------------------------------------------------------------------------------------
+
+pub(crate) fn token_to_terminal() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "the token would be shown on this terminal, and stay in its history",
+        "give --out FILE to write it to a file of yours alone, or --print to show it all the same",
+    )
+}
+
+pub(crate) fn token_not_text() -> Failure {
+    Failure::new(Exit::Usage, "standard input holds no token", "give the text that starts with fm2_")
+}
+
+pub(crate) fn no_token() -> Failure {
+    Failure::new(Exit::Usage, "there is no token", "give the text that starts with fm2_")
+}
+
+pub(crate) fn not_a_token(error: &TextError) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("this is no single token: {error}"),
+        "give one token, the text that starts with fm2_, without its discharges",
+    )
+}
+
+pub(crate) fn header_refused(error: &HeaderError) -> Failure {
+    Failure::new(Exit::Usage, error.to_string(), "give one token and its discharges")
+}
+
+pub(crate) fn element_malformed(number: usize) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("token {number} cannot be read: it is cut short, or not in canonical form"),
+        "copy the whole text, from fm2_ to its end",
+    )
+}
+
+pub(crate) fn element_foreign(number: usize) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("token {number} is no macaroon"),
+        "give the text that starts with fm2_; JWTs and OAuth tokens are not read here",
+    )
+}
+
+pub(crate) fn cannot_narrow(error: &AddError) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("the token cannot be narrowed: {error}"),
+        "mint a narrower one with `petsem token create`",
+    )
+}
+
+pub(crate) fn inspected(token: &Inspected) -> String {
+    let mut text = format!("token     {}\nbelongs   to {}\n", token.id, token.location);
+    let state = if token.expired { " (over)" } else { "" };
+    match &token.expires_at {
+        Some(end) => text.push_str(&format!("ends      {end}{state}\n")),
+        None => text.push_str("ends      never by itself\n"),
+    }
+    if token.proof {
+        text.push_str("kind      proof (such as a discharge): nothing can be added to it\n");
+    }
+    if token.caveats.is_empty() {
+        text.push_str("may       all that its key allows\n");
+    }
+    for (at, caveat) in token.caveats.iter().enumerate() {
+        text.push_str(if at == 0 { "may       " } else { "     and  " });
+        text.push_str(caveat);
+        text.push('\n');
+    }
+    text
+}
+
+pub(crate) fn validity(not_before: i64, not_after: i64) -> String {
+    match not_before {
+        ..=0 => format!("only until {}", time_text(not_after)),
+        _ => format!("only from {} until {}", time_text(not_before), time_text(not_after)),
+    }
+}
+
+/// RFC 3339; the number itself where it is beyond the calendar.
+pub(crate) fn time_text(unix_seconds: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(unix_seconds)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("unix second {unix_seconds}"))
+}
+
+pub(crate) fn token_minted(minted: &MintedToken) -> String {
+    format!("token {}, good until {}", minted.id, minted.expires_at)
+}
+
+pub(crate) fn token_narrowed(id: &TokenId) -> String {
+    format!("token {id}, narrowed; it is revoked together with the one it came from")
+}
+
+pub(crate) fn token_written(path: &Path, described: &str) -> String {
+    format!("{described}, is in {}", path.display())
+}
+
+pub(crate) fn revoked(what: &RevokeRequest, answer: &Revoked) -> String {
+    let what = match what {
+        RevokeRequest::Token { id } => format!("token {id} and all that descend from it are"),
+        RevokeRequest::Machine { app, machine } => format!("Machine {machine} of {app} is"),
+        RevokeRequest::Host { host } => format!("host {host} is"),
+    };
+    format!("{what} revoked (control change {})", answer.number)
+}
+
+// -- what was done ------------------------------------------------------------------------------------------------------
+
+pub(crate) fn value_prompt(name: &SecretName) -> String {
+    format!("Value of {name} (not shown): ")
+}
+
+pub(crate) fn secret_set(name: &SecretName, app: &AppRef, version: u64) -> String {
+    format!("{name} is set; {app} is at version {version}")
+}
+
+pub(crate) fn secret_rolled_back(name: &SecretName, app: &AppRef, to: u64, version: u64) -> String {
+    format!("{name} has its value of version {to} again; {app} is at version {version}")
+}
+
+pub(crate) fn secrets_unset(count: usize, app: &AppRef, version: u64) -> String {
+    format!("{count} {} deleted; {app} is at version {version}", plural(count, "secret is", "secrets are"))
+}
+
+pub(crate) fn secrets_imported(count: usize, app: &AppRef, version: u64) -> String {
+    format!("{count} {} set; {app} is at version {version}", plural(count, "secret is", "secrets are"))
+}
+
+pub(crate) fn org_created(org: &Org) -> String {
+    format!("org {} is {}", org.name, org.id)
+}
+
+pub(crate) fn org_deleted(org: &OrgRef) -> String {
+    format!("org {org} is deleted")
+}
+
+pub(crate) fn app_created(app: &App) -> String {
+    format!("app {} is {}", app.name, app.id)
+}
+
+pub(crate) fn app_deleted(app: &AppRef, answer: &DeletedApp) -> String {
+    format!("app {app} ({}) is deleted. {}", answer.id, answer.notice)
+}
+
+pub(crate) fn policy_set(app: &AppRef, version: u64) -> String {
+    format!("the policy of {app} is at version {version}")
+}
+
+fn plural<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {
+    if count == 1 { one } else { many }
+}

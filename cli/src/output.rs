@@ -1,0 +1,145 @@
+//! Standard output: JSON where it was asked for, aligned tables on a terminal, tabs otherwise.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::messages;
+
+/// Rows under headings.
+pub(crate) struct Table {
+    headings: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(headings: &'static [&'static str]) -> Self {
+        Self { headings, rows: Vec::new() }
+    }
+
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().map(|cell| harmless(&cell)).collect());
+    }
+}
+
+/// Prints an answer: as JSON, or as what `shown` makes of it.
+pub(crate) fn answer<T: Serialize>(
+    json: bool,
+    data: &T,
+    shown: impl FnOnce(&T) -> Table,
+) -> Result<(), Failure> {
+    if json { json_line(data) } else { table(&shown(data)) }
+}
+
+/// Prints an answer: as JSON, or as one line of text.
+pub(crate) fn confirm<T: Serialize>(json: bool, data: &T, text: &str) -> Result<(), Failure> {
+    if json { json_line(data) } else { line(text) }
+}
+
+/// One line of text.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    write(format!("{text}\n").as_bytes())
+}
+
+/// Bytes as they are.
+pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    finish(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+}
+
+/// Something that a person should know; on standard error, so that it never mixes with data.
+pub(crate) fn notice(text: &str) {
+    let _ = writeln!(io::stderr(), "note: {text}");
+}
+
+/// The failure that ends the command.
+pub(crate) fn failure(failure: &Failure) {
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (red, dim, plain) = if colour { ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+    let mut stderr = io::stderr().lock();
+    let _ = writeln!(stderr, "{red}error:{plain} {}", failure.fact);
+    if let Some(hint) = &failure.hint {
+        let _ = writeln!(stderr, "{dim}hint:{plain} {hint}");
+    }
+}
+
+/// Whether a person would see what is written to standard output.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+fn json_line<T: Serialize>(data: &T) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(data).map_err(messages::output_failed)?;
+    text.push('\n');
+    write(text.as_bytes())
+}
+
+fn table(table: &Table) -> Result<(), Failure> {
+    let text = match is_terminal() {
+        true => aligned(table, std::env::var_os("NO_COLOR").is_none()),
+        false => tabbed(table),
+    };
+    write(text.as_bytes())
+}
+
+fn tabbed(table: &Table) -> String {
+    table.rows.iter().map(|row| row.join("\t") + "\n").collect()
+}
+
+fn aligned(table: &Table, colour: bool) -> String {
+    let width_of = |column: usize| {
+        let cells = table.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(table.headings.get(column).map(|heading| heading.len())).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..table.headings.len()).map(width_of).collect();
+    let padded = |cells: &mut dyn Iterator<Item = &str>| {
+        let line: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        line.join("  ").trim_end().to_owned()
+    };
+    let (bold, plain) = if colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let mut text = format!("{bold}{}{plain}\n", padded(&mut table.headings.iter().copied()));
+    for row in &table.rows {
+        text.push_str(&padded(&mut row.iter().map(String::as_str)));
+        text.push('\n');
+    }
+    text
+}
+
+/// Labels and authors come from others: no control character of theirs reaches a terminal or splits a row.
+fn harmless(cell: &str) -> String {
+    cell.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+}
+
+/// A reader that has left (`petsem … | head`) ends the command quietly; anything else is a failure.
+fn finish(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(messages::output_failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_rows() -> Table {
+        let mut table = Table::new(&["NAME", "VERSION"]);
+        table.row(["A".to_owned(), "12".to_owned()]);
+        table.row(["LONG\x1b[31m\tNAME".to_owned(), "3".to_owned()]);
+        table
+    }
+
+    #[test]
+    fn a_terminal_gets_headings_and_columns() {
+        assert_eq!(
+            aligned(&two_rows(), false),
+            "NAME            VERSION\nA               12\nLONG\u{fffd}[31m\u{fffd}NAME  3\n"
+        );
+    }
+
+    #[test]
+    fn programs_get_tabs_and_no_control_characters() {
+        assert_eq!(tabbed(&two_rows()), "A\t12\nLONG\u{fffd}[31m\u{fffd}NAME\t3\n");
+    }
+}

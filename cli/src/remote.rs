@@ -1,0 +1,76 @@
+//! The server as the commands see it: typed calls, each ending in data or in a [`Failure`].
+
+use std::future::Future;
+
+use petsem_client::{Client, Credentials, Endpoint, Method};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::runtime::Runtime;
+
+use crate::context::Resolved;
+use crate::failure::Failure;
+use crate::{messages, private_file};
+
+/// One installation, and a token for it.
+pub(crate) struct Remote {
+    runtime: Runtime,
+    client: Client,
+    credentials: Credentials,
+}
+
+impl Remote {
+    /// Reads the token file. Nothing is sent yet.
+    pub(crate) fn open(resolved: &Resolved) -> Result<Self, Failure> {
+        let endpoint: Endpoint = resolved.endpoint.parse()?;
+        let token = private_file::read_token(resolved.token_file()?)?;
+        Ok(Self {
+            runtime: runtime()?,
+            client: Client::builder(vec![endpoint]).build(),
+            credentials: Credentials::new(&token)?,
+        })
+    }
+
+    pub(crate) fn get<Answer: DeserializeOwned>(&self, path: &str) -> Result<Answer, Failure> {
+        self.call(Method::GET, path, None::<&()>)
+    }
+
+    pub(crate) fn post<Answer: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<Answer, Failure> {
+        self.call(Method::POST, path, Some(request))
+    }
+
+    pub(crate) fn put<Answer: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<Answer, Failure> {
+        self.call(Method::PUT, path, Some(request))
+    }
+
+    pub(crate) fn delete<Answer: DeserializeOwned>(&self, path: &str) -> Result<Answer, Failure> {
+        self.call(Method::DELETE, path, None::<&()>)
+    }
+
+    fn call<Answer: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        request: Option<&impl Serialize>,
+    ) -> Result<Answer, Failure> {
+        let call = self.client.call(method, path, Some(&self.credentials), request);
+        Ok(self.runtime.block_on(call)?)
+    }
+}
+
+/// Drives one future to its end; for commands that keep nothing between calls.
+pub(crate) fn wait_for<Answer>(future: impl Future<Output = Answer>) -> Result<Answer, Failure> {
+    Ok(runtime()?.block_on(future))
+}
+
+/// One thread: a command makes one call at a time.
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(messages::no_runtime)
+}
