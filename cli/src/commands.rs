@@ -1,8 +1,10 @@
 //! The command tree. A file for each subcommand; one that has subcommands itself has a directory.
 
 mod app;
+mod boot;
 mod org;
 mod policy;
+mod run;
 mod secrets;
 mod token;
 
@@ -30,16 +32,22 @@ pub(crate) enum Command {
     /// Show and set the rules by which an app's JWTs may read or boot
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Run a command with an app's secrets in its environment, read by a JWT
+    Run(run::Run),
+    /// Boot a Machine as its host does: discharge, secrets, then a command in its place
+    Boot(boot::Boot),
 }
 
 impl Command {
-    pub(crate) fn run(self, _umask: InheritedUmask) -> Result<(), Failure> {
+    pub(crate) fn run(self, umask: InheritedUmask) -> Result<(), Failure> {
         match self {
             Self::Org(org) => org.run(),
             Self::App(app) => app.run(),
             Self::Secrets(secrets) => secrets.run(),
             Self::Token(token) => token.run(),
             Self::Policy(policy) => policy.run(),
+            Self::Run(run) => run.run(umask),
+            Self::Boot(boot) => boot.run(umask),
         }
     }
 }

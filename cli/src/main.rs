@@ -10,6 +10,7 @@ mod context;
 mod dotenv;
 mod duration;
 mod failure;
+mod jwt;
 mod messages;
 mod output;
 mod private_file;

@@ -7,9 +7,12 @@ use std::fmt;
 use std::path::Path;
 
 use petsem_api::{
-    App, AppRef, DeletedApp, MintedToken, NameError, Org, OrgRef, RevokeRequest, Revoked, SecretName,
+    App, AppRef, BootResponse, DeletedApp, MintedToken, NameError, Org, OrgRef, RevokeRequest, Revoked,
+    SecretName,
 };
-use petsem_client::{BootFlowError, CallError, CredentialsError, EndpointError, NarrowError};
+use petsem_client::{
+    BootFlowError, CallError, CredentialsError, DeliveryError, EndpointError, NarrowError, Rejection,
+};
 use petsem_policy::{Action, AddError, HeaderError, TextError, TokenId};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -312,6 +315,44 @@ impl From<NarrowError> for Failure {
     fn from(error: NarrowError) -> Self {
         Self::bare(Exit::Usage, error.to_string())
     }
+}
+
+/// A bundle that the command's environment cannot carry.
+pub(crate) fn does_not_fit(rejection: Rejection) -> Failure {
+    Failure::bare(Exit::Refused, rejection.to_string())
+}
+
+impl From<DeliveryError> for Failure {
+    fn from(error: DeliveryError) -> Self {
+        Self::bare(Exit::Refused, error.to_string())
+    }
+}
+
+pub(crate) fn booted(response: &BootResponse) -> String {
+    format!(
+        "Machine {} of {} has booted with version {}: {} {}",
+        response.machine,
+        response.app_name,
+        response.version,
+        response.secrets.len(),
+        plural(response.secrets.len(), "secret", "secrets")
+    )
+}
+
+pub(crate) fn bad_issuer_key(path: &Path) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} is no ES256 private key in PEM", path.display()),
+        "start `petsem dev` in a new directory, which makes one; or give --jwt-file FILE",
+    )
+}
+
+pub(crate) fn no_randomness(error: getrandom::Error) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("the system gives no random bytes: {error}"),
+        "try again; without them nothing is signed",
+    )
 }
 
 // -- .env files -----------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@
 //! ? 2                   the exit status, where it is not 0
 //! ```
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,170 @@
+//! `petsem boot`: what a host does at every Machine boot, for one process Machine, by hand.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use petsem_api::{AppId, AppRef, BootResponse, HostId, MachineId};
+use petsem_client::{BootFlow, Client, Credentials, Endpoint, narrow_for_boot};
+use petsem_policy::UnverifiedToken;
+use serde::Serialize;
+
+use super::run::become_command;
+use crate::context::{AppArgument, Connection, Resolved};
+use crate::failure::Failure;
+use crate::output::{self, Table};
+use crate::process::InheritedUmask;
+use crate::remote::{self, Remote};
+use crate::{clock, jwt, messages, private_file};
+
+/// Boot a Machine as its host does, for people who want to see it.
+///
+/// The host token earns a discharge with a proof, then the secrets with the discharge; the command takes this
+/// process's place with nothing in its environment but them and what programs need. With --show, names and digests
+/// are printed instead. The proof is a JWT from --jwt-file; else one signed by the development issuer, in front of
+/// `petsem dev`; else your own token, narrowed to exactly this boot before it leaves.
+#[derive(Args)]
+pub(crate) struct Boot {
+    #[command(flatten)]
+    app: AppArgument,
+
+    /// The Machine that boots
+    #[arg(long, value_name = "MACHINE")]
+    machine: MachineId,
+
+    /// The host that it boots on, as the host token names it [default: the context file's]
+    #[arg(long, value_name = "HOST")]
+    host: Option<HostId>,
+
+    /// The file with the host token (mode 0600) [default: from the context file]
+    #[arg(long, value_name = "FILE", env = "PETSEM_HOST_TOKEN_FILE", hide_env_values = true)]
+    host_token_file: Option<PathBuf>,
+
+    /// The file with the JWT that proves that this Machine shall boot here, or - for standard input
+    #[arg(long, value_name = "FILE", env = "PETSEM_JWT_FILE", hide_env_values = true)]
+    jwt_file: Option<PathBuf>,
+
+    /// The lowest app version that will do
+    #[arg(long, value_name = "VERSION")]
+    min_version: Option<u64>,
+
+    /// Print what the Machine got, by name and digest, and start nothing
+    #[arg(long, conflicts_with = "command")]
+    show: bool,
+
+    /// With --show: print it as JSON
+    #[arg(long, requires = "show")]
+    json: bool,
+
+    /// The command and its arguments, behind two dashes
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Boot {
+    pub(crate) fn run(self, umask: InheritedUmask) -> Result<(), Failure> {
+        if !self.show && self.command.is_empty() {
+            return Err(messages::nothing_to_run());
+        }
+        let resolved = self.connection.resolve()?;
+        let app = resolved.app(&self.app)?;
+        let host_token =
+            private_file::read_token(resolved.host_token_file(self.host_token_file.as_deref())?)?;
+        let proof = self.proof(&resolved, &app)?;
+        let flow = flow(&resolved, &host_token)?;
+        let booting = flow.boot(&app, &self.machine, self.min_version, Some(&proof));
+        let booted = remote::wait_for(booting)??;
+        if self.show {
+            return show(self.json, booted.response());
+        }
+        let bundle = booted.bundle();
+        drop((booted, flow, proof, host_token));
+        become_command(self.command, true, bundle, umask)
+    }
+
+    /// Who says that this Machine shall boot here.
+    fn proof(&self, resolved: &Resolved, app: &AppRef) -> Result<Credentials, Failure> {
+        if let Some(path) = &self.jwt_file {
+            return jwt::from_file(path);
+        }
+        let host = self.host.as_ref().or(resolved.host()).ok_or_else(messages::no_host)?;
+        if let Some(issuer) = resolved.development_issuer() {
+            return jwt::sign(issuer, app, Some((&self.machine, host)));
+        }
+        let own = Credentials::new(&private_file::read_token(resolved.token_file()?)?)?;
+        let now = i64::try_from(clock::unix_now()).unwrap_or(i64::MAX);
+        Ok(narrow_for_boot(&own, &app_id(resolved, app)?, &self.machine, host, now)?)
+    }
+}
+
+/// The host token's discharger is the server that is called: petsem's own.
+fn flow(resolved: &Resolved, host_token: &str) -> Result<BootFlow, Failure> {
+    let endpoint: Endpoint = resolved.endpoint.parse()?;
+    let mut client = Client::builder(vec![endpoint.clone()]);
+    if let Some(location) = discharger(host_token) {
+        client = client.discharger(&location, vec![endpoint]);
+    }
+    Ok(BootFlow::new(Arc::new(client.build()), Credentials::new(host_token)?)?)
+}
+
+fn discharger(host_token: &str) -> Option<String> {
+    let token = UnverifiedToken::parse(host_token).ok()?;
+    token.undischarged(&[]).first().map(|(location, _)| (*location).to_owned())
+}
+
+/// A token is narrowed to ids: a name could become another app.
+fn app_id(resolved: &Resolved, app: &AppRef) -> Result<AppId, Failure> {
+    match app {
+        AppRef::Id(id) => Ok(*id),
+        AppRef::Name(name) => {
+            Remote::open(resolved)?.get::<petsem_api::App>(&format!("/v1/apps/{name}")).map(|app| app.id)
+        }
+    }
+}
+
+/// What `--show --json` prints: a boot without its values.
+#[derive(Serialize)]
+struct Shown<'a> {
+    app: AppId,
+    machine: &'a MachineId,
+    version: u64,
+    secrets: Vec<ShownSecret<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renewal_expires_at: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ShownSecret<'a> {
+    name: &'a petsem_api::SecretName,
+    bytes: usize,
+    digest: petsem_api::Digest,
+}
+
+fn show(json: bool, response: &BootResponse) -> Result<(), Failure> {
+    let secrets = response.secrets.iter().map(|secret| ShownSecret {
+        name: &secret.name,
+        bytes: secret.value.as_ref().map_or(0, petsem_api::Value::len),
+        digest: secret.digest,
+    });
+    let shown = Shown {
+        app: response.app,
+        machine: &response.machine,
+        version: response.version,
+        secrets: secrets.collect(),
+        renewal_expires_at: response.renewal_expires_at.as_deref(),
+    };
+    if !json {
+        output::notice(&messages::booted(response));
+    }
+    output::answer(json, &shown, |shown| {
+        let mut table = Table::new(&["NAME", "BYTES", "DIGEST"]);
+        for secret in &shown.secrets {
+            table.row([secret.name.to_string(), secret.bytes.to_string(), secret.digest.to_string()]);
+        }
+        table
+    })
+}
