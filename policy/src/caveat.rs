@@ -89,8 +89,9 @@ pub enum Caveat {
 pub struct ThirdParty {
     /// Where the discharger is. Written by whoever attenuated the token: not to be trusted.
     pub location: String,
-    /// The discharge key, sealed under the tail before this caveat.
-    pub verifier_key: Vec<u8>,
+    /// The discharge key, sealed under the tail before this caveat. `None` (written as nil) in a caveat that
+    /// somebody put into `IfPresent`, where it never opens.
+    pub verifier_key: Option<Vec<u8>>,
     /// The discharge key and the third party's conditions, sealed under the key shared with it.
     pub ticket: Vec<u8>,
 }
@@ -248,7 +249,10 @@ impl Caveat {
             Self::ThirdParty(third_party) => {
                 out.array(3);
                 out.str(&third_party.location);
-                out.bin(&third_party.verifier_key);
+                match &third_party.verifier_key {
+                    Some(sealed) => out.bin(sealed),
+                    None => out.nil(),
+                }
                 out.bin(&third_party.ticket);
             }
             Self::BindToParent(bytes) | Self::GoogleUserId(bytes) => out.bin(bytes),
@@ -394,7 +398,7 @@ fn read_body(kind: u64, reader: &mut Reader<'_>, budget: &mut Budget) -> Result<
             reader.fields(3)?;
             Caveat::ThirdParty(ThirdParty {
                 location: read_text(reader)?,
-                verifier_key: reader.bin()?.to_vec(),
+                verifier_key: if reader.nil() { None } else { Some(reader.bin()?.to_vec()) },
                 ticket: reader.bin()?.to_vec(),
             })
         }

@@ -90,11 +90,13 @@ impl FlyAccess<'_> {
         let orphan = self.organization.is_none()
             || (of_app > 0 && self.app.is_none())
             || (of_machine > 0 && self.machine.is_none())
-            || (self.cluster.is_some() && self.feature != Some(resources::CLUSTER_FEATURE));
+            || (self.cluster.is_some() && self.feature.is_none());
         if of_org > 1 || of_app > 1 || of_machine > 1 {
             Err(FlyErrors::MUTUALLY_EXCLUSIVE)
         } else if orphan {
             Err(FlyErrors::RESOURCE_UNSPECIFIED)
+        } else if self.cluster.is_some() && self.feature != Some(resources::CLUSTER_FEATURE) {
+            Err(FlyErrors::INVALID_ACCESS)
         } else {
             Ok(())
         }
@@ -172,9 +174,7 @@ impl Request for FlyAccess<'_> {
             }
             Caveat::AllowedRoles(mask) => self.full().and_then(|()| roles::clears(self, *mask)),
             Caveat::IsMember => self.full().and_then(|()| roles::clears(self, roles::MEMBER)),
-            Caveat::FromMachineSource(_) | Caveat::FlySrc { .. } => {
-                self.full().and_then(|()| source::clears(self, caveat))
-            }
+            Caveat::FromMachineSource(_) | Caveat::FlySrc { .. } => source::clears(self, caveat),
             Caveat::ConfineUser(_)
             | Caveat::ConfineOrganization(_)
             | Caveat::ConfineGoogleHd(_)

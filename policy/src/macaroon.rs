@@ -115,7 +115,7 @@ impl Macaroon {
         let mut discharge_key = Zeroizing::new([0; 32]);
         rng.fill_bytes(discharge_key.as_mut_slice());
         let ticket = Ticket::seal(&discharge_key, conditions, key, rng);
-        let verifier_key = SharedKey::new(*self.tail).seal(discharge_key.as_slice(), rng);
+        let verifier_key = Some(SharedKey::new(*self.tail).seal(discharge_key.as_slice(), rng));
         let caveat = Caveat::ThirdParty(ThirdParty { location: location.to_owned(), verifier_key, ticket });
         self.tail = extend(&self.tail, &caveat.as_set());
         self.caveats.push(caveat);

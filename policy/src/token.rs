@@ -242,3 +242,6 @@ fn placed(part: &Decoded, origin: Origin) -> impl Iterator<Item = PlacedCaveat<'
 fn counts_as_grant(origin: Origin) -> bool {
     matches!(origin, Origin::Discharge { third_party: 0, proof: true, discharger: Some(_), .. })
 }
+
+#[cfg(test)]
+mod tests;

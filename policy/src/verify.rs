@@ -64,7 +64,10 @@ impl UnverifiedToken {
             _ => None,
         });
         for (index, (third_party, tail)) in third_parties.enumerate() {
-            let discharge_key = open_key(tail, &third_party.verifier_key)
+            let discharge_key = third_party
+                .verifier_key
+                .as_deref()
+                .and_then(|sealed| open_key(tail, sealed))
                 .ok_or(VerifyError::VerifierKey { third_party: index })?;
             let mut refused = None;
             let made_for_it = discharges
