@@ -249,3 +249,33 @@ impl Error for CloseError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_names_the_kind_and_what_to_do_and_no_id() {
+        let error = CommitError::Conflict { kind: RecordKind::AppHead, id: b"CANARY".to_vec() };
+        assert_eq!(error.to_string(), "the app head row changed meanwhile; read it and try again");
+        let error = CommitError::FeedConflict { last: 7 };
+        assert_eq!(error.to_string(), "the control feed went on to 7 meanwhile; read it and try again");
+    }
+
+    #[test]
+    fn sources_are_kept() {
+        let source: Source = Arc::new(std::io::Error::other("the disk's own words"));
+        let words = |error: &dyn Error| error.source().map(ToString::to_string);
+        let path = PathBuf::from("/data/petsem.db");
+        let errors: [&dyn Error; 4] = [
+            &CommitError::Storage(Arc::clone(&source)),
+            &ReadError::Corrupt(Arc::clone(&source)),
+            &CloseError::Checkpoint(Arc::clone(&source)),
+            &OpenError::NotWritable { path, source },
+        ];
+        for error in errors {
+            assert_eq!(words(error).as_deref(), Some("the disk's own words"));
+            assert!(error.to_string().contains("the disk's own words"));
+        }
+    }
+}

@@ -189,3 +189,17 @@ pub struct UnauditedChange {
     /// The audit line, as [`crate::RequestAudit`] carried it.
     pub line: Vec<u8>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On disk and in MACs: this test is the list, and only grows.
+    #[test]
+    fn kinds_keep_their_numbers() {
+        let numbers: Vec<u8> = RecordKind::ALL.iter().map(|kind| kind.number()).collect();
+        assert_eq!(numbers, (1..=19).collect::<Vec<u8>>());
+        assert_eq!(RecordKind::AppHead.number(), 6);
+        assert_eq!(RecordKind::Revocation.number(), 19);
+    }
+}

@@ -12,7 +12,7 @@ pub(super) fn open(path: &Path, error: Error) -> OpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::NotPetsem { path },
         Some(ErrorCode::DatabaseCorrupt) => OpenError::Corrupt { path, source: Arc::new(error) },
-        Some(ErrorCode::DiskFull) => OpenError::Full { path },
+        _ if no_room(&error) => OpenError::Full { path },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             OpenError::NotWritable { path, source: Arc::new(error) }
         }
@@ -21,8 +21,10 @@ pub(super) fn open(path: &Path, error: Error) -> OpenError {
 }
 
 pub(super) fn commit(error: Error) -> CommitError {
+    if no_room(&error) {
+        return CommitError::Full;
+    }
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => CommitError::Full,
         Some(ErrorCode::ReadOnly) => CommitError::ReadOnly,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => CommitError::Unavailable,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => CommitError::Corrupt(Arc::new(error)),
@@ -49,4 +51,11 @@ pub(super) fn read(error: Error) -> ReadError {
         }
         None => ReadError::Storage(Arc::new(error)),
     }
+}
+
+/// A full disk, also where SQLite notices it while the log's index in `-shm` grows.
+fn no_room(error: &Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        error.code == ErrorCode::DiskFull || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+    })
 }

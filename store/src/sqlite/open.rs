@@ -170,3 +170,61 @@ fn open_file(path: &Path) -> Result<File, OpenError> {
 fn not_writable(path: &Path, source: io::Error) -> OpenError {
     OpenError::NotWritable { path: path.into(), source: Arc::new(source) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(connection: &Connection, pragma: &str) -> i64 {
+        connection.pragma_query_value(None, pragma, |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn connections_that_write_are_durable_and_leave_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::claim(directory.path()).unwrap();
+        for connection in [writer(&place, None).unwrap(), checkpointer(&place).unwrap()] {
+            let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+            assert_eq!(mode, "wal");
+            // 2: FULL, and for temp_store MEMORY.
+            for (pragma, value) in [
+                ("synchronous", 2),
+                ("secure_delete", 1),
+                ("temp_store", 2),
+                ("trusted_schema", 0),
+                ("cell_size_check", 1),
+                ("wal_autocheckpoint", 0),
+                ("journal_size_limit", i64::from(WAL_FILE)),
+                ("busy_timeout", 5000),
+            ] {
+                assert_eq!((pragma, number(&connection, pragma)), (pragma, value));
+            }
+        }
+    }
+
+    #[test]
+    fn readers_cannot_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::claim(directory.path()).unwrap();
+        let _writer = writer(&place, None).unwrap();
+        let reader = reader(&place).unwrap();
+        let error = reader.execute("DELETE FROM records", []).unwrap_err();
+        assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ReadOnly));
+        assert_eq!((number(&reader, "temp_store"), number(&reader, "trusted_schema")), (2, 0));
+    }
+
+    #[test]
+    fn a_start_that_was_killed_while_it_made_the_file_is_begun_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::claim(directory.path()).unwrap();
+        // Killed before the tables: once with no page, once with the first.
+        drop(place);
+        let place = Place::claim(directory.path()).unwrap();
+        let connection = connect(&place.database, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+        durable(&connection).unwrap();
+        drop((connection, place));
+        let place = Place::claim(directory.path()).unwrap();
+        assert!(place.length > 0);
+        assert_eq!(number(&writer(&place, None).unwrap(), "user_version"), 1);
+    }
+}

@@ -21,10 +21,13 @@ const GROUP: usize = 256;
 /// Bytes in one transaction, about, so that its pages stay in the cache.
 const GROUP_BYTES: usize = 8 << 20;
 
+/// What one change is told.
+pub(super) type Answer = Result<Committed, CommitError>;
+
 /// A change that waits.
 pub(super) struct Job {
     pub(super) change: Change,
-    pub(super) answer: oneshot::Sender<Result<Committed, CommitError>>,
+    pub(super) answer: oneshot::Sender<Answer>,
     /// Its part of the memory that waiting changes may hold.
     pub(super) _room: OwnedSemaphorePermit,
 }
@@ -78,11 +81,11 @@ impl Writer {
         let outcome = self.transact(&group);
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         match outcome {
-            Ok(results) => {
-                self.counters.group(&results, micros);
-                for (job, result) in group.into_iter().zip(results) {
+            Ok(answers) => {
+                self.counters.group(&answers, micros);
+                for (job, answer) in group.into_iter().zip(answers) {
                     // A caller that went away does not take its change back.
-                    let _ = job.answer.send(result);
+                    let _ = job.answer.send(answer);
                 }
             }
             Err(error) => {
@@ -97,11 +100,14 @@ impl Writer {
     }
 
     /// One transaction. `Err`: nothing of it is there, and everybody in it is told the same.
-    fn transact(&mut self, group: &[Job]) -> Result<Vec<Result<Committed, CommitError>>, CommitError> {
+    fn transact(&mut self, group: &[Job]) -> Result<Vec<Answer>, CommitError> {
         let audited = self.audited.take();
         let outcome = self.write(group, &audited);
         match &outcome {
-            Ok((_, last)) => self.revision = *last,
+            Ok(answers) => {
+                let newest = answers.iter().flatten().map(|committed| committed.revision).max();
+                self.revision = newest.unwrap_or(self.revision);
+            }
             Err(_) => {
                 self.audited.put_back(audited);
                 // SQLite has ended the transaction itself after some errors.
@@ -110,53 +116,45 @@ impl Writer {
                 }
             }
         }
-        outcome.map(|(results, _)| results)
+        outcome
     }
 
-    /// The results, and the last revision after them.
-    fn write(
-        &mut self,
-        group: &[Job],
-        audited: &[([u8; 16], u64)],
-    ) -> Result<(Vec<Result<Committed, CommitError>>, u64), CommitError> {
+    fn write(&mut self, group: &[Job], audited: &[([u8; 16], u64)]) -> Result<Vec<Answer>, CommitError> {
         self.run_sql("BEGIN IMMEDIATE")?;
-        let mut last = self.revision;
-        let mut results = Vec::with_capacity(group.len());
+        let mut next = self.revision + 1;
+        let mut answers = Vec::with_capacity(group.len());
         for job in group {
-            let result = self.write_one(&job.change, last + 1);
-            if result.is_err() && self.connection.is_autocommit() {
-                // A full disk can end the whole transaction, the changes before this one included.
-                return Err(result.err().unwrap_or(CommitError::Full));
-            }
-            last = result.as_ref().map_or(last, |committed| committed.revision);
-            results.push(result);
+            let answer = self.write_one(&job.change, next)?;
+            next += u64::from(answer.is_ok());
+            answers.push(answer);
         }
         for (node, revision) in audited {
             apply::audited(&self.connection, node, *revision).map_err(failure::commit)?;
         }
         self.run_sql("COMMIT")?;
-        Ok((results, last))
+        Ok(answers)
     }
 
-    /// One change behind a savepoint: after `Err` nothing of it is left in the transaction.
-    fn write_one(&mut self, change: &Change, revision: u64) -> Result<Committed, CommitError> {
-        apply::check(&self.connection, change)?;
+    /// One change behind a savepoint: refused, nothing of it is left in the transaction. The outer `Err`: the
+    /// transaction is lost, with the changes before this one.
+    fn write_one(&mut self, change: &Change, revision: u64) -> Result<Answer, CommitError> {
+        if let Err(refusal) = apply::check(&self.connection, change) {
+            return if self.connection.is_autocommit() { Err(refusal) } else { Ok(Err(refusal)) };
+        }
         let mut mark = [0; 16];
         self.rng.fill_bytes(&mut mark);
         let committed = Committed { revision, mark };
         self.run_sql("SAVEPOINT one")?;
-        match apply::apply(&self.connection, change, &committed) {
-            Ok(()) => self.run_sql("RELEASE one").map(|()| committed),
-            Err(error) => {
-                if !self.connection.is_autocommit() && self.run_sql("ROLLBACK TO one").is_err() {
-                    // Nobody can say what is left of the change: the group ends here.
-                    let _ = self.connection.execute_batch("ROLLBACK");
-                } else if !self.connection.is_autocommit() {
-                    self.run_sql("RELEASE one")?;
-                }
-                Err(failure::commit(error))
+        let applied = apply::apply(&self.connection, change, &committed).map_err(failure::commit);
+        if let Err(error) = &applied {
+            // A full disk makes SQLite take back the whole transaction, not the savepoint alone.
+            if self.connection.is_autocommit() {
+                return Err(error.clone());
             }
+            self.run_sql("ROLLBACK TO one")?;
         }
+        self.run_sql("RELEASE one")?;
+        Ok(applied.map(|()| committed))
     }
 
     fn run_sql(&self, sql: &str) -> Result<(), CommitError> {
@@ -198,10 +196,10 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    fn group(&self, results: &[Result<Committed, CommitError>], micros: u64) {
+    fn group(&self, answers: &[Answer], micros: u64) {
         let (mut commits, mut conflicts, mut failures) = (0, 0, 0);
-        for result in results {
-            match result {
+        for answer in answers {
+            match answer {
                 Ok(_) => commits += 1,
                 Err(CommitError::Conflict { .. } | CommitError::FeedConflict { .. }) => conflicts += 1,
                 Err(_) => failures += 1,
