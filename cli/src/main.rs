@@ -17,6 +17,7 @@ mod private_file;
 mod process;
 mod remote;
 mod value_source;
+mod wiping_allocator;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,9 @@ use clap::Parser;
 
 use crate::commands::Command;
 use crate::failure::Failure;
+
+#[global_allocator]
+static ALLOCATOR: wiping_allocator::Wiping<std::alloc::System> = wiping_allocator::Wiping(std::alloc::System);
 
 /// Secrets for Machines and for people.
 #[derive(Parser)]
