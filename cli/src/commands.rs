@@ -32,9 +32,7 @@ pub(crate) enum Command {
     /// Show and set the rules by which an app's JWTs may read or boot
     #[command(subcommand)]
     Policy(policy::Policy),
-    /// Run a command with an app's secrets in its environment, read by a JWT
     Run(run::Run),
-    /// Boot a Machine as its host does: discharge, secrets, then a command in its place
     Boot(boot::Boot),
 }
 

@@ -18,7 +18,7 @@ use crate::process::InheritedUmask;
 use crate::remote::{self, Remote};
 use crate::{clock, jwt, messages, private_file};
 
-/// Boot a Machine as its host does, for people who want to see it.
+/// Boot a Machine as its host does, to see it by hand
 ///
 /// The host token earns a discharge with a proof, then the secrets with the discharge; the command takes this
 /// process's place with nothing in its environment but them and what programs need. With --show, names and digests

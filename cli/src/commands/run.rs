@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::process::InheritedUmask;
 use crate::{jwt, messages, remote};
 
-/// Run a command with an app's secrets in its environment.
+/// Run a command with an app's secrets in its environment
 ///
 /// The secrets are read with a JWT that the app's policy lets read them: from --jwt-file, or, in front of `petsem
 /// dev`, signed by the development issuer. The command takes this process's place, so that no other process holds

@@ -17,17 +17,11 @@ use crate::remote::Remote;
 
 #[derive(Subcommand)]
 pub(crate) enum Secrets {
-    /// Set one secret; the value comes from a prompt, a file or standard input
     Set(set::Set),
-    /// Delete secrets, all or none
     Unset(unset::Unset),
-    /// List names, digests, versions and authors
     List(list::List),
-    /// Set every variable of a .env file, all or none
     Import(import::Import),
-    /// Show what became of one secret
     History(history::History),
-    /// Set an earlier value again
     Rollback(rollback::Rollback),
 }
 

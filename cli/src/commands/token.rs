@@ -15,15 +15,10 @@ pub(crate) use inspect::Inspected;
 
 #[derive(Subcommand)]
 pub(crate) enum Token {
-    /// Mint a token that can do less than yours
     Create(create::Create),
-    /// Narrow a token that you hold; needs no server
     Attenuate(attenuate::Attenuate),
-    /// Say in words what a token may do; needs no server
     Inspect(inspect::Inspect),
-    /// List tokens that were minted
     List(list::List),
-    /// Revoke a token, a Machine or a host
     Revoke(revoke::Revoke),
 }
 

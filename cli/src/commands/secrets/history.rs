@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::messages;
 use crate::output::{self, Table};
 
-/// Show what became of one secret, newest first.
+/// Show what became of one secret, newest first
 #[derive(Args)]
 pub(crate) struct History {
     /// The secret's name

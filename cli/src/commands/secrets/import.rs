@@ -14,7 +14,7 @@ use crate::{dotenv, messages, output, value_source};
 /// Largest file: values of a full bundle, with room for quoting and comments.
 const MAX_FILE: usize = 4 * MAX_BUNDLE;
 
-/// Set every variable of a .env file, all or none.
+/// Set every variable of a .env file, all or none
 ///
 /// Read are comments, `export`, single and double quotes, values over several lines, and CRLF. In double quotes
 /// \n \r \t \" \\ \$ are escapes; in single quotes nothing is. Nothing is expanded. A line that cannot be read is

@@ -7,7 +7,7 @@ use super::Common;
 use crate::failure::Failure;
 use crate::output::{self, Table};
 
-/// List an app's secrets: names, keyed digests, the version and time of the last change, and its author.
+/// List names, digests, versions and authors
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]

@@ -7,8 +7,10 @@ use super::{Common, IfVersion, secret_name};
 use crate::failure::Failure;
 use crate::{messages, output};
 
-/// Set the value that an earlier app version had, as `petsem secrets history` lists it. A new version: nothing
-/// is lost.
+/// Set an earlier value again
+///
+/// The value is the one that the app had at --to-version, as `petsem secrets history` lists it. It becomes a new
+/// version: nothing is lost.
 #[derive(Args)]
 pub(crate) struct Rollback {
     /// The secret's name

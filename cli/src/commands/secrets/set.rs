@@ -10,7 +10,7 @@ use super::{Common, IfVersion, secret_name};
 use crate::failure::Failure;
 use crate::{messages, output, value_source};
 
-/// Set one secret.
+/// Set one secret
 ///
 /// Without --file or --stdin the value is asked for, and not shown while it is typed.
 #[derive(Args)]

@@ -9,7 +9,9 @@ use super::{Common, IfVersion, secret_name};
 use crate::failure::Failure;
 use crate::{messages, output};
 
-/// Delete secrets, all or none. What is not there may be deleted.
+/// Delete secrets, all or none
+///
+/// What is not there may be deleted.
 #[derive(Args)]
 pub(crate) struct Unset {
     /// The secrets' names

@@ -16,8 +16,10 @@ use crate::failure::Failure;
 use crate::remote::Remote;
 use crate::{clock, messages, value_source};
 
-/// Narrow a token that you hold. What is given here is added to what narrows it already: the result can never do
-/// more. Needs no server, except to find the id of an app that is given by name.
+/// Narrow a token that you hold; needs no server
+///
+/// What is given is added to what narrows the token already: the result can never do more. A server is asked only
+/// for the id of an app that is given by name.
 #[derive(Args)]
 pub(crate) struct Attenuate {
     /// The file with the token (mode 0600), or - for standard input

@@ -12,7 +12,9 @@ use crate::failure::Failure;
 use crate::remote::Remote;
 use crate::{messages, output};
 
-/// Mint a token that can do less than yours. Without --out it goes to standard output, if that is no terminal.
+/// Mint a token that can do less than yours
+///
+/// Without --out it goes to standard output, if that is no terminal.
 #[derive(Args)]
 pub(crate) struct Create {
     /// What the token is for

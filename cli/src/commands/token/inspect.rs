@@ -9,8 +9,9 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::{clock, messages, output, value_source};
 
-/// Say in words what a token may do, and until when. Needs no server, and verifies nothing: a forged token reads
-/// as well as a true one. The token itself is not shown.
+/// Say in words what a token may do; needs no server
+///
+/// Nothing is verified: a forged token reads as well as a true one. The token itself is not shown.
 #[derive(Args)]
 pub(crate) struct Inspect {
     /// The file with the token (mode 0600), or - for standard input

@@ -9,7 +9,7 @@ use crate::messages;
 use crate::output::{self, Table};
 use crate::remote::Remote;
 
-/// List tokens that were minted: what is known of them, never the tokens.
+/// List tokens that were minted: what is known of them, never the tokens
 #[derive(Args)]
 pub(crate) struct List {
     /// Print the server's answer as JSON

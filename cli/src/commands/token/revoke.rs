@@ -8,8 +8,10 @@ use crate::failure::Failure;
 use crate::remote::Remote;
 use crate::{messages, output};
 
-/// Revoke a token and all that descend from it; or a Machine, so that it boots nowhere; or a host, so that
-/// nothing boots there.
+/// Revoke a token, a Machine or a host
+///
+/// With a token all that descend from it are revoked; a revoked Machine boots nowhere, and on a revoked host
+/// nothing boots.
 #[derive(Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["id", "machine", "host"])))]
 pub(crate) struct Revoke {
