@@ -164,7 +164,7 @@ mod tests {
         let fields = br#""t":"x","detail":"\",\"outcome\":\"recovered\"""#;
         write_line(&mut buffer, 7, &[3; 16], fields, &[9; 32], None);
         let line = Line::parse(buffer.strip_suffix(b"\n").unwrap()).unwrap();
-        assert_eq!(line.is_recovered(), false);
+        assert!(!line.is_recovered());
     }
 
     #[test]

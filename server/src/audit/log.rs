@@ -132,6 +132,12 @@ impl AuditLog {
         open::open(settings, node, keys, known, clock)
     }
 
+    /// Lets the next syncs fail, as a dying disk does.
+    #[cfg(test)]
+    pub(super) fn fail_syncs(&self, count: u64) {
+        self.shared.failing_syncs.store(count, std::sync::atomic::Ordering::SeqCst);
+    }
+
     pub(super) fn new(shared: Arc<Shared>, writer: JoinHandle<()>, append_timeout: Duration) -> Self {
         Self { shared, writer: Mutex::new(Some(writer)), append_timeout }
     }
@@ -169,7 +175,8 @@ impl AuditLog {
         }
     }
 
-    /// Counts a request whose token did not verify. Writes at most one line a second and source.
+    /// Counts a request whose token did not verify. Writes at most one line a second and source,
+    /// and what is left when the log is closed.
     ///
     /// `reason` is a machine code. Never blocks on the disk.
     pub fn unverified(&self, source: &str, reason: &'static str) {

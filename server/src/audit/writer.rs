@@ -92,7 +92,7 @@ impl Writer {
     /// Brings the last lines and a checkpoint to the disk.
     fn end(mut self) {
         let Some(closer) = self.shared.closer() else { return };
-        self.write_unverified();
+        self.write_unverified((self.clock)());
         let result = self.checkpoint_now();
         drop(self.lock);
         // Nobody may wait any more.
@@ -320,21 +320,25 @@ impl Writer {
 
     /// Once a second: is the file still there, who knocked, is the reserve whole?
     fn look_around(&mut self) {
-        let second = (self.clock)() / 1000;
+        let now_ms = (self.clock)();
+        let second = now_ms / 1000;
         if self.condition.second == Some(second) {
+            // What a full segment took is made up for at once, while the disk allows it.
+            if self.reserve.is_short() && !self.condition.reserve_short {
+                self.fill_reserve();
+            }
             return;
         }
         self.condition.second = Some(second);
         if let Err(error) = self.check_presence() {
             self.complain(&error);
         }
-        self.write_unverified();
-        let _short = !self.fill_reserve();
+        self.write_unverified(now_ms);
+        self.fill_reserve();
     }
 
-    fn write_unverified(&mut self) {
+    fn write_unverified(&mut self, time_ms: u64) {
         let summaries = self.shared.unverified.take();
-        let time_ms = (self.clock)();
         let events: Vec<Vec<u8>> =
             summaries.iter().filter_map(|summary| summary.event(time_ms).encode().ok()).collect();
         if events.is_empty() {

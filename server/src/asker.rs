@@ -1,0 +1,110 @@
+//! Who asked for a boot: written into the grant by the discharger, asked again at each boot and renewal.
+
+use std::collections::BTreeMap;
+
+use petsem_api::{ErrorCode, TokenUuid};
+use petsem_policy::evaluate::{AppPolicy, BootRequest, Claims};
+use serde::{Deserialize, Serialize};
+
+use crate::control::Control;
+use crate::core::OpenApp;
+use crate::failure::Failure;
+
+/// The proof that the discharger accepted, as far as it must be asked again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Asker {
+    /// A JWT that a rule of the app's policy accepted.
+    Jwt {
+        /// The rule.
+        rule: String,
+        /// The claims that the rule read.
+        claims: BTreeMap<String, String>,
+        /// The JWT's `sub`.
+        sub: Option<String>,
+        /// The JWT's `jti`.
+        jti: Option<String>,
+    },
+    /// A user's token that named exactly this boot.
+    Token {
+        /// The token.
+        id: TokenUuid,
+        /// What it was minted from.
+        ancestors: Vec<TokenUuid>,
+        /// Who holds it.
+        subject: String,
+    },
+}
+
+impl Asker {
+    /// The text in the grant.
+    pub(crate) fn to_text(&self) -> Result<String, Failure> {
+        let text = serde_json::to_string(self).map_err(Failure::internal)?;
+        if text.len() > petsem_policy::MAX_ASKER_BYTES {
+            return Err(Failure::new(
+                ErrorCode::BadRequest,
+                "the claims that the policy's rule reads are over 2 KiB together; let the rule read fewer or shorter ones",
+            ));
+        }
+        Ok(text)
+    }
+
+    /// The asker of a grant. A text of another build is refused.
+    pub(crate) fn of(text: &str) -> Result<Self, Failure> {
+        serde_json::from_str(text).map_err(|_| {
+            Failure::new(
+                ErrorCode::DischargeInvalid,
+                "the boot grant is of a form that this petsem does not know; ask for a new discharge",
+            )
+        })
+    }
+
+    /// In words, for the audit log.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Jwt { rule, claims, sub, .. } => format!(
+                "asked by {} of {}, rule {rule}",
+                sub.as_deref().unwrap_or("nobody named"),
+                claims.get("iss").map_or("", String::as_str)
+            ),
+            Self::Token { id, subject, .. } => format!("asked by {subject}, token {id}"),
+        }
+    }
+
+    /// Asks again: what stood behind the grant must still stand.
+    pub(crate) fn ask_again(
+        &self,
+        control: &Control,
+        policy: &AppPolicy,
+        app: &OpenApp,
+        machine: &str,
+        host: &str,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Jwt { claims, .. } => {
+                let claims = Claims::from_stored(claims.clone());
+                if control.issuer(claims.issuer()).is_none() {
+                    return Err(Failure::new(
+                        ErrorCode::PolicyDenied,
+                        "the issuer of the JWT behind this boot is no longer registered; ask for a new discharge",
+                    ));
+                }
+                let name = app.head.name.as_str();
+                let request = BootRequest { app_id: *app.id.as_bytes(), app_name: name, machine, host };
+                policy
+                    .decide_boot(&claims, &request)
+                    .map(|_| ())
+                    .map_err(|denial| Failure::new(ErrorCode::PolicyDenied, denial.to_string()))
+            }
+            Self::Token { id, ancestors, .. } => {
+                if std::iter::once(id).chain(ancestors).any(|id| control.is_token_revoked(id)) {
+                    return Err(Failure::new(
+                        ErrorCode::Revoked,
+                        "the token of whoever asked for this boot was revoked; ask for a new discharge with another one",
+                    ));
+                }
+                Ok(())
+            }
+        }
+    }
+}

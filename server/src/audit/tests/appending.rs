@@ -1,0 +1,194 @@
+//! Appending: groups, checkpoints, segments, summaries, the end.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::super::{AuditError, Revision};
+use super::*;
+
+#[tokio::test]
+async fn lines_are_numbered_behind_the_first_checkpoint() {
+    let lab = Lab::new();
+    let Opened { log, tail, .. } = lab.open();
+    assert_eq!((tail.line, tail.cut_bytes, tail.request_ids.len()), (0, 0, 0));
+    assert_eq!(log.append(event(1)).await.unwrap(), 2);
+    assert_eq!(log.append_batch(vec![event(2), event(3), event(4)]).await.unwrap(), [3, 4, 5]);
+    assert_eq!(log.append_batch(Vec::new()).await.unwrap(), Vec::<u64>::new());
+    log.close().await.unwrap();
+    let report = lab.verify().unwrap();
+    assert_eq!(
+        (report.node, report.first_line, report.last_line, report.checkpoints, report.without_mac),
+        (Some(NODE), 1, 6, 2, 0)
+    );
+    assert_eq!((report.macs_verified, report.signatures_verified), (true, true));
+}
+
+#[tokio::test]
+async fn a_hundred_lines_at_once_share_their_syncs() {
+    let lab = Lab::new();
+    let log = Arc::new(lab.open().log);
+    let before = log.stats();
+    let mut tasks = JoinSet::new();
+    for number in 0..100 {
+        let log = Arc::clone(&log);
+        tasks.spawn(async move { log.append(event(number)).await.unwrap() });
+    }
+    let numbers: BTreeSet<u64> = tasks.join_all().await.into_iter().collect();
+    assert_eq!(numbers, (2..102).collect());
+    let after = log.stats();
+    assert_eq!(after.lines - before.lines, 100);
+    assert!(after.syncs - before.syncs < 50, "{} syncs", after.syncs - before.syncs);
+    assert_eq!((after.line, after.queue, after.error), (101, 0, None));
+    log.close().await.unwrap();
+    assert_eq!(lab.verify().unwrap().last_line, 102);
+}
+
+#[tokio::test]
+async fn files_are_private_and_finished_ones_are_read_only_and_exact() {
+    let mut lab = Lab::new();
+    lab.settings.reserve_bytes = 128 << 10;
+    let log = lab.open().log;
+    for number in 0..40 {
+        log.append(long_event(number, 4000)).await.unwrap();
+    }
+    log.close().await.unwrap();
+    let used = lab.used();
+    assert_eq!(used.len(), 3);
+    for (index, path) in used.iter().enumerate() {
+        let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, if index < 2 { 0o400 } else { 0o600 }, "{}", path.display());
+        let bytes = fs::read(path).unwrap();
+        assert!(bytes.starts_with(b"{\"n\":") && bytes.windows(14).any(|part| part == b"\"checkpoint\":{"));
+        assert_eq!(bytes.last(), Some(if index < 2 { &b'\n' } else { &0 }));
+    }
+    assert_eq!(fs::metadata(lab.directory()).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(lab.verify().unwrap().first_line, 1);
+    // The reserve stands ahead of the segment in use.
+    let reserve = fs::metadata(lab.directory().join("audit-00000004.log")).unwrap();
+    assert_eq!((reserve.len(), reserve.permissions().mode() & 0o777), (64 << 10, 0o600));
+}
+
+#[tokio::test]
+async fn checkpoints_come_by_lines_and_by_time_and_reach_the_store() {
+    let mut lab = Lab::new();
+    lab.settings.checkpoint_lines = 10;
+    let Opened { log, mut checkpoints, .. } = lab.open();
+    let first = checkpoints.recv().await.unwrap();
+    assert_eq!((first.line, first.number, first.revision, first.feed), (0, 1, None, None));
+
+    log.set_revision(77, [7; 16]);
+    log.set_feed(5);
+    for number in 0..10 {
+        log.append(event(number)).await.unwrap();
+    }
+    let second = checkpoints.recv().await.unwrap();
+    assert_eq!((second.line, second.number, second.feed), (11, 2, Some(5)));
+    assert_eq!(second.revision, Some(Revision { revision: 77, mark: [7; 16] }));
+    second.verify(&keys().signing.public()).unwrap();
+
+    lab.pass(59_000);
+    log.append(event(10)).await.unwrap();
+    lab.pass(1_000);
+    log.append(event(11)).await.unwrap();
+    let third = checkpoints.recv().await.unwrap();
+    // Both lines may have come before it, or the second one behind it.
+    assert_eq!((third.line, third.time_ms), (14, NOON + 60_000));
+    log.close().await.unwrap();
+    let last = checkpoints.recv().await.unwrap();
+    assert_eq!(last.number, 4);
+    assert_eq!(checkpoints.recv().await, None);
+    assert_eq!(verify_log(lab.directory(), all_keys(Some(known(&last)))).unwrap().checkpoints, 4);
+}
+
+#[tokio::test]
+async fn ten_thousand_strangers_requests_are_one_line_a_second_and_source() {
+    let lab = Lab::new();
+    let log = lab.open().log;
+    for round in 0..3 {
+        lab.pass(1000);
+        for number in 0..10_000 {
+            log.unverified(if number % 10 == 0 { "10.0.0.2" } else { "10.0.0.1" }, "signature");
+        }
+        log.append(event(round)).await.unwrap();
+    }
+    lab.pass(1000);
+    log.close().await.unwrap();
+    let mut seen = BTreeSet::new();
+    let mut counted = 0;
+    for line in lab.lines() {
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        if line["action"] == "request.unverified" {
+            let second = line["t"].as_str().unwrap()[..19].to_owned();
+            assert!(seen.insert((second, line["source"].to_string())), "a second line: {line}");
+            counted += line["count"].as_u64().unwrap();
+        }
+    }
+    assert_eq!(counted, 30_000);
+    assert!(seen.len() <= 8, "{} lines", seen.len());
+    lab.verify().unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_past_half_a_segment_is_refused_and_the_next_line_is_written() {
+    let lab = Lab::new();
+    let log = lab.open().log;
+    let batch = (0..9).map(|number| long_event(number, 4000)).collect();
+    let error = log.append_batch(batch).await.unwrap_err();
+    assert!(matches!(error, AuditError::TooLong { maximum: 32_768, .. }), "{error:?}");
+    assert_eq!(log.append(event(1)).await.unwrap(), 2);
+    assert_eq!(log.stats().error, None);
+}
+
+#[tokio::test]
+async fn after_closing_nothing_is_taken() {
+    let lab = Lab::new();
+    let log = lab.open().log;
+    log.close().await.unwrap();
+    assert!(matches!(log.append(event(1)).await, Err(AuditError::Closed)));
+    assert!(matches!(log.close().await, Err(AuditError::Closed)));
+    // Directory and chain are free for the next process.
+    assert_eq!(lab.open().tail.line, 2);
+}
+
+#[tokio::test]
+async fn a_writer_that_hangs_is_a_time_out_then_a_full_queue() {
+    let mut lab = Lab::new();
+    lab.settings.append_timeout = Duration::from_millis(20);
+    let (is_shut, opened) = &*Box::leak(Box::new((Mutex::new(false), Condvar::new())));
+    let time = lab.clock();
+    let clock: Clock = Arc::new(move || {
+        let _open = opened.wait_while(is_shut.lock().unwrap(), |is_shut| *is_shut).unwrap();
+        time()
+    });
+    let log = AuditLog::open(lab.settings.clone(), NODE, Some(keys()), None, clock).unwrap().log;
+    log.append(event(0)).await.unwrap();
+    *is_shut.lock().unwrap() = true;
+    let mut timed_out = 0;
+    let mut error = log.append(event(1)).await.err();
+    for _ in 0..20 {
+        match error {
+            Some(AuditError::TimedOut) => timed_out += 1,
+            None => {}
+            Some(other) => panic!("{other:?}"),
+        }
+        if timed_out == 2 {
+            break;
+        }
+        error = log.append(event(1)).await.err();
+    }
+    assert_eq!(timed_out, 2);
+    let mut busy = log.append_batch((0..5000).map(event).collect()).await.unwrap_err();
+    assert!(matches!(busy, AuditError::TimedOut), "{busy:?}");
+    busy = log.append_batch((0..5000).map(event).collect()).await.unwrap_err();
+    assert!(matches!(busy, AuditError::Busy), "{busy:?}");
+    *is_shut.lock().unwrap() = false;
+    opened.notify_all();
+}
+
+fn known(checkpoint: &super::super::Checkpoint) -> KnownCheckpoint {
+    KnownCheckpoint { line: checkpoint.line, head: checkpoint.head }
+}

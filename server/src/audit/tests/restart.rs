@@ -1,0 +1,247 @@
+//! Starting again after a kill, a power cut, an accident with files.
+
+use std::os::unix::fs::FileExt;
+
+use super::super::{AuditOpenError, Fault};
+use super::*;
+
+/// A running log with some lines, and its file as bytes.
+async fn running() -> (Lab, AuditLog, PathBuf, usize) {
+    let lab = Lab::new();
+    let log = lab.open().log;
+    for number in 0..5 {
+        log.append(event(number)).await.unwrap();
+    }
+    let path = lab.used().remove(0);
+    let length: usize = lab.lines().iter().map(Vec::len).sum();
+    (lab, log, path, length)
+}
+
+/// What a kill leaves: the files as they are, with this content in the segment.
+fn killed(lab: &Lab, path: &Path, content: &[u8]) -> Lab {
+    let after = lab.beside();
+    copy(lab.directory(), after.directory());
+    fs::write(after.directory().join(path.file_name().unwrap()), content).unwrap();
+    after
+}
+
+#[tokio::test]
+async fn a_write_torn_at_any_byte_is_cut_and_the_log_goes_on() {
+    let (lab, log, path, before) = running().await;
+    log.append(event(5)).await.unwrap();
+    let whole = fs::read(&path).unwrap();
+    let length = lab.lines().iter().map(Vec::len).sum::<usize>() - before;
+    for kept in 0..=length {
+        let mut content = whole.clone();
+        content[before + kept..].fill(0);
+        let after = killed(&lab, &path, &content);
+        let Opened { log, tail, .. } = after.open();
+        let is_whole = kept == length;
+        assert_eq!(tail.line, if is_whole { 7 } else { 6 }, "{kept}");
+        assert_eq!(tail.cut_bytes, if is_whole { 0 } else { kept as u64 }, "{kept}");
+        assert_eq!(tail.request_ids.contains("r-5"), is_whole);
+        assert!(tail.request_ids.contains("r-4"));
+        log.append(event(6)).await.unwrap();
+        log.close().await.unwrap();
+        assert_eq!(after.count("audit.cut"), usize::from(tail.cut_bytes > 0));
+        let report = after.verify().unwrap();
+        assert_eq!((report.first_line, report.checkpoints), (1, 3));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_ends_in_the_middle_of_a_line_is_cut_there() {
+    let (lab, _log, path, length) = running().await;
+    let whole = fs::read(&path).unwrap();
+    for kept in [length - 1, length - 100, 1] {
+        let after = killed(&lab, &path, &whole[..kept]);
+        let log = after.open().log;
+        log.append(event(6)).await.unwrap();
+        log.close().await.unwrap();
+        assert_eq!(after.verify().unwrap().first_line, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_a_power_cut_lost_takes_the_rest_of_that_write_with_it() {
+    let (lab, log, path, before) = running().await;
+    log.append_batch((0..30).map(|number| long_event(number, 400)).collect()).await.unwrap();
+    let mut content = fs::read(&path).unwrap();
+    content[before.next_multiple_of(4096)..before.next_multiple_of(4096) + 4096].fill(0);
+    let after = killed(&lab, &path, &content);
+    let Opened { log, tail, .. } = after.open();
+    assert!(tail.line >= 6 && tail.line < 36, "{}", tail.line);
+    assert!(tail.cut_bytes > 10_000, "{}", tail.cut_bytes);
+    log.append(event(6)).await.unwrap();
+    log.close().await.unwrap();
+    after.verify().unwrap();
+}
+
+#[tokio::test]
+async fn a_line_changed_in_the_middle_stops_the_start_and_is_named() {
+    let (lab, _log, path, _) = running().await;
+    let content = String::from_utf8(fs::read(&path).unwrap()).unwrap();
+    let after = killed(&lab, &path, content.replace("r-2", "r-9").as_bytes());
+    let error = AuditLog::open(after.settings.clone(), NODE, Some(keys()), None, after.clock()).unwrap_err();
+    let AuditOpenError::Broken(finding) = &error else { panic!("{error:?}") };
+    assert!(matches!(finding.fault, Fault::Chain) && finding.line == 4, "{finding:?}");
+    let text = error.to_string();
+    assert!(text.contains("audit line 4") && text.contains("new node id"), "{text}");
+    // Nothing was touched.
+    assert_eq!(after.lines().len(), 6);
+}
+
+#[tokio::test]
+async fn a_log_behind_the_store_stops_the_start() {
+    let (lab, log, path, _) = running().await;
+    let before = fs::read(&path).unwrap();
+    log.close().await.unwrap();
+    let open =
+        |lab: &Lab, known| AuditLog::open(lab.settings.clone(), NODE, Some(keys()), Some(known), lab.clock());
+    let end = lab.open().tail;
+    let known = KnownCheckpoint { line: end.line, head: end.head };
+    let after = killed(&lab, &path, &before);
+    let AuditOpenError::Broken(finding) = open(&after, known).unwrap_err() else { panic!() };
+    assert!(matches!(finding.fault, Fault::Cut { expected: 7 }) && finding.line == 7, "{finding:?}");
+    // An empty directory is as far behind as one can be.
+    let AuditOpenError::Broken(finding) = open(&lab.beside(), known).unwrap_err() else { panic!() };
+    assert!(matches!(finding.fault, Fault::Cut { expected: 7 }) && finding.line == 1, "{finding:?}");
+    assert_eq!(open(&lab, known).unwrap().tail.line, 8);
+}
+
+#[tokio::test]
+async fn another_nodes_log_stops_the_start() {
+    let (lab, log, _, _) = running().await;
+    log.close().await.unwrap();
+    let error = AuditLog::open(lab.settings.clone(), [1; 16], Some(keys()), None, lab.clock()).unwrap_err();
+    let AuditOpenError::Broken(finding) = error else { panic!("{error:?}") };
+    assert!(matches!(finding.fault, Fault::OtherNode) && finding.line == 1, "{finding:?}");
+}
+
+#[tokio::test]
+async fn two_processes_do_not_write_one_log() {
+    let (lab, _log, _, _) = running().await;
+    let error = AuditLog::open(lab.settings.clone(), NODE, Some(keys()), None, lab.clock()).unwrap_err();
+    assert!(matches!(error, AuditOpenError::InUse { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_directory_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let lab = Lab::new();
+    fs::create_dir(lab.directory()).unwrap();
+    fs::set_permissions(lab.directory(), fs::Permissions::from_mode(0o750)).unwrap();
+    let error = AuditLog::open(lab.settings.clone(), NODE, Some(keys()), None, lab.clock()).unwrap_err();
+    assert!(error.to_string().contains("0700"), "{error}");
+}
+
+#[tokio::test]
+async fn the_mac_key_is_found_again_after_many_starts_and_lost_old_files() {
+    let mut lab = Lab::new();
+    lab.settings.checkpoint_lines = 3;
+    for round in 0..5 {
+        let Opened { log, tail, .. } = lab.open();
+        assert_eq!(tail.verified_from, 1);
+        for number in 0..20 {
+            log.append(long_event(round * 100 + number, 1000)).await.unwrap();
+        }
+        log.close().await.unwrap();
+    }
+    let whole = lab.verify().unwrap();
+    assert!(whole.checkpoints > 20, "{}", whole.checkpoints);
+    let used = lab.used();
+    fs::remove_file(&used[0]).unwrap();
+    let Opened { log, tail, .. } = lab.open();
+    assert_eq!((tail.line, tail.head), (whole.last_line, whole.head));
+    assert!(tail.verified_from > 1);
+    log.close().await.unwrap();
+    let report = lab.verify().unwrap();
+    assert_eq!((report.first_line, report.last_line), (tail.verified_from, whole.last_line + 2));
+}
+
+#[tokio::test]
+async fn request_ids_go_back_to_the_checkpoint_that_the_store_knows() {
+    let mut lab = Lab::new();
+    lab.settings.checkpoint_lines = 4;
+    let Opened { log, mut checkpoints, .. } = lab.open();
+    for number in 0..13 {
+        log.append(event(number)).await.unwrap();
+    }
+    log.close().await.unwrap();
+    let first = checkpoints.recv().await.unwrap();
+    let known = KnownCheckpoint { line: first.line, head: first.head };
+    let opened = AuditLog::open(lab.settings.clone(), NODE, Some(keys()), Some(known), lab.clock()).unwrap();
+    assert_eq!(opened.tail.request_ids.len(), 13);
+    opened.log.close().await.unwrap();
+    let opened = lab.open();
+    assert_eq!(opened.tail.request_ids.len(), 0, "the last two checkpoints stand side by side");
+}
+
+#[tokio::test]
+async fn a_sealed_node_chains_its_lines_and_goes_on_with_macs_when_unsealed() {
+    let lab = Lab::new();
+    let open = |keys| AuditLog::open(lab.settings.clone(), NODE, keys, None, lab.clock()).unwrap().log;
+    let log = open(Some(keys()));
+    log.append(event(1)).await.unwrap();
+    log.close().await.unwrap();
+    let log = open(None);
+    log.append(event(2)).await.unwrap();
+    log.unseal(keys()).unwrap();
+    log.append(event(3)).await.unwrap();
+    log.close().await.unwrap();
+    let sealed = || VerifyKeys { sealed_lines: true, ..all_keys(None) };
+    let report = verify_log(lab.directory(), sealed()).unwrap();
+    assert_eq!((report.last_line, report.without_mac, report.checkpoints), (8, 2, 5));
+    let finding = lab.verify().unwrap_err();
+    assert!(matches!(finding.fault, Fault::NoMac) && finding.line == 4, "{finding:?}");
+}
+
+#[tokio::test]
+async fn a_deleted_file_is_written_anew_and_said_aloud() {
+    let (lab, log, path, _) = running().await;
+    fs::remove_file(&path).unwrap();
+    lab.pass(1000);
+    log.append(event(5)).await.unwrap();
+    log.append(event(6)).await.unwrap();
+    assert_eq!(log.stats().files_restored, 1);
+    log.close().await.unwrap();
+    assert_eq!(lab.count("audit.restore"), 1);
+    let report = lab.verify().unwrap();
+    assert_eq!((report.first_line, report.last_line), (1, 10));
+}
+
+#[tokio::test]
+async fn a_replaced_file_is_kept_beside_the_one_that_is_written_anew() {
+    let (lab, log, path, _) = running().await;
+    fs::rename(&path, lab.directory().join("elsewhere")).unwrap();
+    fs::write(&path, b"nothing happened\n").unwrap();
+    lab.pass(1000);
+    log.append(event(5)).await.unwrap();
+    log.append(event(6)).await.unwrap();
+    log.close().await.unwrap();
+    assert_eq!(lab.verify().unwrap().last_line, 10);
+    let foreign = lab.directory().join("audit-00000001.log.foreign");
+    assert_eq!(fs::read(foreign).unwrap(), b"nothing happened\n");
+}
+
+#[tokio::test]
+async fn a_file_cut_while_in_use_ends_the_log() {
+    let (lab, log, path, _) = running().await;
+    fs::File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
+    lab.pass(1000);
+    let _written_into_the_hole = log.append(event(5)).await;
+    let error = log.append(event(6)).await.unwrap_err();
+    assert!(error.to_string().contains("cut or changed while in use"), "{error}");
+    assert!(log.stats().error.unwrap().contains("audit-00000001.log"));
+    assert_eq!(lab.verify().unwrap_err().line, 1);
+}
+
+#[tokio::test]
+async fn a_line_changed_before_a_failed_sync_is_not_built_upon() {
+    let (_lab, log, path, length) = running().await;
+    fs::File::options().write(true).open(&path).unwrap().write_all_at(b"x", length as u64 - 9).unwrap();
+    log.fail_syncs(1);
+    log.append(event(5)).await.unwrap_err();
+    let error = log.append(event(6)).await.unwrap_err();
+    assert!(matches!(error, super::super::AuditError::Damaged { .. }), "{error:?}");
+}

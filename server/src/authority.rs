@@ -1,0 +1,321 @@
+//! Who asks: from the text of an `Authorization` header to tokens whose signatures, discharges and
+//! revocations were checked. What they allow is asked for each object that the handler touches.
+
+use petsem_api::{AppRef, ErrorCode, HostId, MachineId, OrgId, SecretName, TokenUuid};
+use petsem_policy::{
+    Access, Action, Denial, DischargeRejection, Header, HeaderError, Reason, Subject, Token, TokenId,
+    Trusted, UnverifiedToken, VerifyError,
+};
+
+use crate::clock::Moment;
+use crate::control::Control;
+use crate::core::{Core, OpenApp};
+use crate::failure::Failure;
+use crate::request::Trail;
+
+/// A token that verified, and the org that its key speaks for.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub(crate) token: Token,
+    /// None = the platform's key.
+    pub(crate) org: Option<OrgId>,
+}
+
+/// Whoever stands behind a request. Tokens never add up: one of them must allow all of it.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    tokens: Vec<Verified>,
+}
+
+/// What a request touches, as policy is asked about it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Touched<'a> {
+    pub(crate) org: Option<OrgId>,
+    pub(crate) app: Option<&'a OpenApp>,
+    pub(crate) secret: Option<&'a SecretName>,
+    pub(crate) machine: Option<&'a MachineId>,
+    pub(crate) host: Option<&'a HostId>,
+}
+
+impl Touched<'_> {
+    /// The access that a token is asked to clear.
+    pub(crate) fn access(&self, action: Action, now: Moment) -> Access<'_> {
+        let org = self.app.map(|app| app.head.org).or(self.org);
+        Access {
+            now_unix_seconds: now.seconds(),
+            now_nanos: now.nanos(),
+            action,
+            org: org.map(|org| *org.as_bytes()),
+            app: self.app.map(|app| *app.id.as_bytes()),
+            secret: self.secret.map(SecretName::as_str),
+            machine: self.machine.map(MachineId::as_str),
+            host: self.host.map(HostId::as_str),
+        }
+    }
+}
+
+impl Core {
+    /// Verifies the macaroons of a header. At least one must verify.
+    pub(crate) fn authenticate(&self, header: Option<&str>, trail: &mut Trail) -> Result<Caller, Failure> {
+        if let Some(trouble) = self.trouble() {
+            return Err(untrusted(&trouble));
+        }
+        let header =
+            Header::parse(header.ok_or_else(missing)?, &self.settings.location).map_err(malformed)?;
+        let control = self.control();
+        let discharges = header.discharges();
+        let mut tokens = Vec::new();
+        let mut first_failure = None;
+        for unverified in header.permissions() {
+            match verify(&control, unverified, &discharges) {
+                Ok(verified) => tokens.push(verified),
+                Err(failure) => {
+                    first_failure.get_or_insert(failure);
+                }
+            }
+        }
+        let Some(first) = tokens.first() else { return Err(first_failure.unwrap_or_else(unreadable)) };
+        trail.verified(
+            first.token.id().to_string(),
+            first.token.ancestors().iter().map(ToString::to_string).collect(),
+            first.token.subject().map(|subject| (subject.issuer, subject.sub)),
+        );
+        tokens.retain(|verified| check_revocations(&control, &verified.token).is_ok());
+        if tokens.is_empty() {
+            return Err(revoked());
+        }
+        Ok(Caller { tokens })
+    }
+
+    /// The app that a request names, if the caller may do `action` with what it touches there. Whoever is not
+    /// of the app's org gets one answer, whether the app is there or not.
+    pub(crate) async fn app_for(
+        &self,
+        caller: &Caller,
+        trail: &mut Trail,
+        app: &AppRef,
+        action: Action,
+        secret: Option<&SecretName>,
+    ) -> Result<OpenApp, Failure> {
+        let found = self.find_app(app).await?;
+        let touched = Touched { app: found.as_ref(), secret, ..Touched::default() };
+        let decision = caller.allows(&touched, action, self.now());
+        match (found, decision) {
+            (Some(app), Ok(())) => {
+                trail.set_app(&app);
+                Ok(app)
+            }
+            (None, Ok(())) => Err(no_such_app()),
+            (found, Err(denial)) => {
+                let insider = match &found {
+                    Some(app) => caller.is_of(app.head.org),
+                    None => caller.is_platform(),
+                };
+                if let Some(app) = &found {
+                    trail.set_app(app);
+                }
+                Err(if insider { denied(&denial) } else { stranger(action, &denial) })
+            }
+        }
+    }
+}
+
+impl Verified {
+    /// Whether this token allows this. An org's key speaks only for its org, whatever the caveats say.
+    pub(crate) fn allows(&self, access: &Access<'_>) -> Result<(), Refused> {
+        match self.org {
+            Some(own) if access.org != Some(*own.as_bytes()) => Err(Refused::OtherOrg),
+            _ => self.token.clear(access).map_err(Refused::Denied),
+        }
+    }
+}
+
+impl Caller {
+    /// Whether one of the tokens allows this.
+    pub(crate) fn allows(&self, touched: &Touched<'_>, action: Action, now: Moment) -> Result<(), Refused> {
+        self.token_for(touched, action, now).map(|_| ())
+    }
+
+    /// The first token that allows this.
+    pub(crate) fn token_for(
+        &self,
+        touched: &Touched<'_>,
+        action: Action,
+        now: Moment,
+    ) -> Result<&Verified, Refused> {
+        let mut first = None;
+        for verified in &self.tokens {
+            match verified.allows(&touched.access(action, now)) {
+                Ok(()) => return Ok(verified),
+                Err(refused) => {
+                    first.get_or_insert(refused);
+                }
+            }
+        }
+        Err(first.unwrap_or(Refused::OtherOrg))
+    }
+
+    /// The tokens.
+    pub(crate) fn tokens(&self) -> &[Verified] {
+        &self.tokens
+    }
+
+    /// Whether one of the tokens is of this org, or of the platform.
+    pub(crate) fn is_of(&self, org: OrgId) -> bool {
+        self.tokens.iter().any(|verified| verified.org.is_none_or(|own| own == org))
+    }
+
+    /// Whether one of the tokens is of the platform.
+    pub(crate) fn is_platform(&self) -> bool {
+        self.tokens.iter().any(|verified| verified.org.is_none())
+    }
+
+    /// Who it is, for histories: the subject, else the token's id.
+    pub(crate) fn author(&self) -> String {
+        self.tokens.first().map_or_else(String::new, |verified| author_of(&verified.token))
+    }
+}
+
+/// Why a verified token does not allow a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Its key speaks for another org, or the request is the platform's.
+    OtherOrg,
+    /// A caveat refused.
+    Denied(Denial),
+}
+
+/// Who holds a token, in words.
+pub(crate) fn author_of(token: &Token) -> String {
+    match token.subject() {
+        Some(Subject { issuer, sub }) => format!("{sub} ({issuer})"),
+        None => format!("token {}", token.id()),
+    }
+}
+
+/// The api's id of a token.
+pub(crate) fn token_uuid(id: TokenId) -> TokenUuid {
+    TokenUuid::from_bytes(*id.as_bytes())
+}
+
+/// Verifies one permission token: the key that its KID names, its MACs, its discharges.
+pub(crate) fn verify(
+    control: &Control,
+    unverified: &UnverifiedToken,
+    discharges: &[&UnverifiedToken],
+) -> Result<Verified, Failure> {
+    let entry = control.signing_key(unverified.kid()).ok_or_else(invalid)?;
+    let trusted: Vec<Trusted<'_>> = control
+        .dischargers()
+        .iter()
+        .map(|entry| Trusted { location: &entry.location, key: &entry.key, discharger: entry.id })
+        .collect();
+    let token = unverified.verify(&entry.key, discharges, &trusted).map_err(|error| unverifiable(&error))?;
+    Ok(Verified { token, org: entry.org })
+}
+
+/// Refuses a token of which anything was revoked: itself, an ancestor, a discharge.
+pub(crate) fn check_revocations(control: &Control, token: &Token) -> Result<(), Failure> {
+    let ids = std::iter::once(token.id()).chain(token.ancestors()).chain(token.discharge_ids());
+    for id in ids {
+        if control.is_token_revoked(&token_uuid(id)) {
+            return Err(revoked());
+        }
+    }
+    Ok(())
+}
+
+/// The refusal that a caller of the same org, or of the platform, reads.
+pub(crate) fn denied(refused: &Refused) -> Failure {
+    match refused {
+        Refused::OtherOrg => Failure::new(
+            ErrorCode::Forbidden,
+            "the token's key does not speak for this; use a token of that org, or an operator's",
+        ),
+        Refused::Denied(denial) => denied_by(denial),
+    }
+}
+
+/// The refusal of a token by its own caveats. A request of an app token for values is told the way to them.
+pub(crate) fn denied_by(denial: &Denial) -> Failure {
+    let code = match denial.reason {
+        Reason::Expired | Reason::NotYetValid => ErrorCode::TokenExpired,
+        Reason::GrantMissing => ErrorCode::DischargeMissing,
+        Reason::GrantExpired | Reason::GrantOther(_) | Reason::GrantRepeated => ErrorCode::DischargeInvalid,
+        Reason::ReadNeedsOneApp => ErrorCode::ReadNeedsWorkload,
+        _ => ErrorCode::Forbidden,
+    };
+    Failure::new(code, denial.to_string())
+}
+
+/// The refusal that everybody else reads, whether the thing is there or not.
+fn stranger(action: Action, refused: &Refused) -> Failure {
+    // Time is of the token, not of the thing: it is told to its holder in any case.
+    match refused {
+        Refused::Denied(denial) if matches!(denial.reason, Reason::Expired | Reason::NotYetValid) => {
+            denied_by(denial)
+        }
+        _ => Failure::new(
+            ErrorCode::Forbidden,
+            format!(
+                "there is no such app, or this token does not allow {action} there; check the app's name and the token with `petsem token inspect`"
+            ),
+        ),
+    }
+}
+
+/// An app that is not there, told to those who may know.
+pub(crate) fn no_such_app() -> Failure {
+    Failure::new(ErrorCode::NotFound, "there is no such app; `petsem app list` shows what there is")
+}
+
+/// Something that was revoked.
+pub(crate) fn revoked() -> Failure {
+    Failure::new(
+        ErrorCode::Revoked,
+        "the token, or what it descends from, was revoked; ask whoever gave it to you for a new one",
+    )
+}
+
+fn missing() -> Failure {
+    Failure::new(
+        ErrorCode::TokenMissing,
+        "no token came with the request; send `Authorization: FlyV1 fm2_…` or `Bearer …`",
+    )
+}
+
+fn malformed(error: HeaderError) -> Failure {
+    Failure::new(ErrorCode::TokenMalformed, error.to_string())
+}
+
+fn unreadable() -> Failure {
+    Failure::new(
+        ErrorCode::TokenMalformed,
+        "no token of this petsem stands in the Authorization header, or it cannot be read; look at it with `petsem token inspect`",
+    )
+}
+
+fn invalid() -> Failure {
+    Failure::new(
+        ErrorCode::TokenInvalid,
+        "the token was not signed by this petsem, or was changed; ask for a new one",
+    )
+}
+
+fn unverifiable(error: &VerifyError) -> Failure {
+    let code = match error {
+        VerifyError::NoDischarge { .. } => ErrorCode::DischargeMissing,
+        VerifyError::DischargeRejected { reason: DischargeRejection::Signature, .. }
+        | VerifyError::DischargeRejected { .. } => ErrorCode::DischargeInvalid,
+        _ => ErrorCode::TokenInvalid,
+    };
+    Failure::new(code, error.to_string())
+}
+
+fn untrusted(trouble: &str) -> Failure {
+    Failure::new(
+        ErrorCode::Integrity,
+        "what is stored is not what was written, so nothing is decided; tell the operator of this petsem the request id",
+    )
+    .because(trouble)
+}

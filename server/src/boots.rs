@@ -1,0 +1,222 @@
+//! Boots: the main walk (design §4). Parse, verify, decide, open, record, answer — in this order.
+
+use petsem_api::{AppRef, BootResponse, BootedSecret, ErrorCode, HostId, MachineId, RenewResponse, Value};
+use petsem_policy::{Action, Caveat, GrantEvidence, Header, Ticket, Token, UnverifiedToken};
+
+use crate::asker::Asker;
+use crate::authority::{Touched, check_revocations, denied_by, verify};
+use crate::clock::{Moment, rfc3339_seconds};
+use crate::control::Control;
+use crate::core::{Core, OpenApp};
+use crate::discharge::{Grant, write_grant};
+use crate::failure::Failure;
+use crate::request::{Peer, Trail};
+use crate::secrets::check_reached;
+
+/// One Machine that wants to boot.
+pub(crate) struct Boot<'a> {
+    /// The host token.
+    pub(crate) host_token: &'a UnverifiedToken,
+    /// The discharges that came for this very boot; those of other items are not among them.
+    pub(crate) discharges: &'a [UnverifiedToken],
+    pub(crate) app: &'a AppRef,
+    pub(crate) machine: &'a MachineId,
+    pub(crate) min_version: Option<u64>,
+    pub(crate) peer: &'a Peer,
+    pub(crate) now: Moment,
+}
+
+/// A boot that was decided: it may have the app's secrets.
+struct Granted {
+    token: Token,
+    evidence: GrantEvidence,
+    asker: Asker,
+    app: OpenApp,
+    host: HostId,
+}
+
+impl Core {
+    /// Gives a booting Machine its secrets. The caller makes the record durable before the answer leaves.
+    pub(crate) async fn boot(&self, trail: &mut Trail, boot: &Boot<'_>) -> Result<BootResponse, Failure> {
+        let granted = self.decide(trail, boot).await?;
+        let app = &granted.app;
+        check_reached(app, boot.min_version)?;
+        trail.set_version(app.head.app_version);
+        let bundle = self.open_bundle(app)?;
+        let secrets = bundle
+            .entries
+            .into_iter()
+            .map(|(name, entry)| BootedSecret {
+                name,
+                value: Some(Value::new(entry.value.expose_bytes().to_vec())),
+                digest: entry.digest,
+            })
+            .collect();
+        let renewal = self.renewal(boot, &granted)?;
+        let (renewal, renewal_expires_at) =
+            renewal.map_or((None, None), |renewal| (Some(renewal.renewal), Some(renewal.expires_at)));
+        Ok(BootResponse {
+            app: app.id,
+            app_name: app.head.name.clone(),
+            machine: boot.machine.clone(),
+            version: app.head.app_version,
+            secrets,
+            renewal,
+            renewal_expires_at,
+        })
+    }
+
+    /// A later end for the same app, Machine and host; no values.
+    pub(crate) async fn renew(&self, trail: &mut Trail, boot: &Boot<'_>) -> Result<RenewResponse, Failure> {
+        let granted = self.decide(trail, boot).await?;
+        self.renewal(boot, &granted)?.ok_or_else(|| {
+            Failure::new(
+                ErrorCode::Forbidden,
+                "the app allows no renewals (renewal_life is 0); ask for a new discharge at each boot",
+            )
+        })
+    }
+
+    /// What became of a boot: whoever could boot may say so.
+    pub(crate) async fn check_boot(&self, trail: &mut Trail, boot: &Boot<'_>) -> Result<(), Failure> {
+        self.decide(trail, boot).await.map(|_| ())
+    }
+
+    async fn decide(&self, trail: &mut Trail, boot: &Boot<'_>) -> Result<Granted, Failure> {
+        if let Some(trouble) = self.trouble() {
+            return Err(Failure::new(
+                ErrorCode::Integrity,
+                "what is stored is not what was written, so nothing is decided; tell the operator of this petsem the request id",
+            )
+            .because(trouble));
+        }
+        trail.set_machine(boot.machine);
+        let control = self.control();
+        let discharges: Vec<_> = boot.discharges.iter().collect();
+        let verified = verify(&control, boot.host_token, &discharges)?;
+        let token = verified.token;
+        trail.verified(
+            token.id().to_string(),
+            token.ancestors().iter().map(ToString::to_string).collect(),
+            token.subject().map(|subject| (subject.issuer, subject.sub)),
+        );
+        if verified.org.is_some() {
+            return Err(Failure::new(
+                ErrorCode::Forbidden,
+                "this is no host token: it was signed with an org's key",
+            ));
+        }
+        check_revocations(&control, &token)?;
+        let host = boot.peer.host.clone().ok_or_else(|| {
+            Failure::new(
+                ErrorCode::Forbidden,
+                "no host is known for this connection; boot through the listener that is configured for the host",
+            )
+        })?;
+        // Without a grant there is nothing to say about any app.
+        token.boot_grant().map_err(|denial| denied_by(&denial))?;
+        let found = self.find_app(boot.app).await?;
+        let touched = Touched {
+            app: found.as_ref(),
+            machine: Some(boot.machine),
+            host: Some(&host),
+            ..Touched::default()
+        };
+        let evidence =
+            token.clear_boot(&touched.access(Action::Boot, boot.now)).map_err(|denial| denied_by(&denial));
+        let (evidence, app) = match (evidence, found) {
+            (Ok(evidence), Some(app)) => (evidence, app),
+            (Err(failure), found) => {
+                if let Some(app) = &found {
+                    trail.set_app(app);
+                }
+                return Err(failure);
+            }
+            (Ok(_), None) => return Err(Failure::internal("a grant for no app was accepted")),
+        };
+        trail.set_app(&app);
+        self.check_grant(&control, &app, &evidence, boot, &host)?;
+        let (_, policy, _) = self.policy_of(&app).await?;
+        let asker = Asker::of(&evidence.grant.asker)?;
+        trail.set_detail(asker.describe());
+        asker.ask_again(&control, &policy, &app, boot.machine.as_str(), host.as_str())?;
+        Ok(Granted { token, evidence, asker, app, host })
+    }
+
+    fn check_grant(
+        &self,
+        control: &Control,
+        app: &OpenApp,
+        evidence: &GrantEvidence,
+        boot: &Boot<'_>,
+        host: &HostId,
+    ) -> Result<(), Failure> {
+        let speaks = control
+            .dischargers()
+            .iter()
+            .find(|entry| entry.id == evidence.discharger)
+            .is_some_and(|entry| entry.org.is_none_or(|org| org == app.head.org));
+        if !speaks {
+            return Err(Failure::new(
+                ErrorCode::DischargeInvalid,
+                "this discharger does not speak for the app's org",
+            ));
+        }
+        if control.is_host_revoked(host) || control.is_machine_revoked(app.id, boot.machine) {
+            return Err(Failure::new(
+                ErrorCode::Revoked,
+                "the Machine or the host was revoked; it boots nowhere any more",
+            ));
+        }
+        Ok(())
+    }
+
+    fn renewal(&self, boot: &Boot<'_>, granted: &Granted) -> Result<Option<RenewResponse>, Failure> {
+        let life = granted.app.head.settings.renewal_life;
+        if life == 0 {
+            return Ok(None);
+        }
+        let control = self.control();
+        let discharger =
+            control
+                .dischargers()
+                .iter()
+                .find(|entry| entry.id == granted.evidence.discharger)
+                .ok_or_else(|| Failure::internal("the discharger of an accepted grant is not registered"))?;
+        let sealed = granted
+            .token
+            .own_caveats()
+            .iter()
+            .find_map(|caveat| match caveat {
+                Caveat::ThirdParty(third_party) => Some(&third_party.ticket),
+                _ => None,
+            })
+            .ok_or_else(|| Failure::internal("a host token without a third-party caveat was accepted"))?;
+        let ticket = Ticket::open(sealed, &discharger.key).map_err(Failure::internal)?;
+        let grant = Grant {
+            app: &granted.app,
+            machine: boot.machine.as_str(),
+            host: granted.host.as_str(),
+            asker: &granted.asker,
+            expires: boot.now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX)),
+        };
+        let (renewal, expires) = write_grant(&ticket, &discharger.location, &grant, boot.now)?;
+        Ok(Some(RenewResponse { renewal, expires_at: rfc3339_seconds(expires) }))
+    }
+}
+
+/// The one token at our location that a boot's header may carry.
+pub(crate) fn host_token<'h>(header: &'h Header<'_>) -> Result<&'h UnverifiedToken, Failure> {
+    let mut permissions = header.permissions();
+    match (permissions.next(), permissions.next()) {
+        (Some(token), None) => Ok(token),
+        (None, _) => Err(Failure::new(
+            ErrorCode::TokenMalformed,
+            "no token of this petsem stands in the Authorization header; send the host token",
+        )),
+        (Some(_), Some(_)) => Err(Failure::new(
+            ErrorCode::TokenMalformed,
+            "a boot's Authorization header carries exactly one host token; leave the others out",
+        )),
+    }
+}

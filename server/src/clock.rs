@@ -1,0 +1,73 @@
+//! The server's one clock. Everything else takes the time as an argument.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A moment: unix time, read once for each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment {
+    seconds: i64,
+    nanos: u32,
+}
+
+impl Moment {
+    /// The system's time. A clock before 1970 reads as 1970: every window is then closed.
+    #[expect(clippy::disallowed_methods, reason = "the one place")]
+    pub(crate) fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: since.subsec_nanos() }
+    }
+
+    /// The moment of these unix milliseconds.
+    pub(crate) fn from_millis(millis: u64) -> Self {
+        let nanos = u32::try_from(millis % 1000).unwrap_or(0).saturating_mul(1_000_000);
+        Self { seconds: i64::try_from(millis / 1000).unwrap_or(i64::MAX), nanos }
+    }
+
+    /// Whole unix seconds.
+    pub(crate) fn seconds(self) -> i64 {
+        self.seconds
+    }
+
+    /// Nanoseconds within the second.
+    pub(crate) fn nanos(self) -> u32 {
+        self.nanos
+    }
+
+    /// Unix milliseconds.
+    pub(crate) fn millis(self) -> u64 {
+        u64::try_from(self.seconds)
+            .unwrap_or(0)
+            .saturating_mul(1000)
+            .saturating_add(u64::from(self.nanos / 1_000_000))
+    }
+
+    /// RFC 3339 with milliseconds, in UTC.
+    pub(crate) fn rfc3339(self) -> String {
+        let whole = self.nanos - self.nanos % 1_000_000;
+        OffsetDateTime::from_unix_timestamp(self.seconds)
+            .ok()
+            .and_then(|time| time.replace_nanosecond(whole).ok())
+            .and_then(|time| time.format(&Rfc3339).ok())
+            .unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
+    }
+}
+
+/// RFC 3339 of whole unix seconds.
+pub(crate) fn rfc3339_seconds(seconds: i64) -> String {
+    Moment { seconds, nanos: 0 }.rfc3339()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_prints_as_rfc3339_in_utc() {
+        assert_eq!(Moment::from_millis(1_766_473_409_250).rfc3339(), "2025-12-23T07:03:29.25Z");
+        assert_eq!(rfc3339_seconds(0), "1970-01-01T00:00:00Z");
+        assert_eq!(Moment::from_millis(1_766_473_409_250).millis(), 1_766_473_409_250);
+    }
+}

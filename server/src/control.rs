@@ -1,0 +1,275 @@
+//! What every decision depends on, in memory: signing keys, dischargers, issuers, revocations.
+//!
+//! It is built from the control feed, whose changes are numbered without gaps, each MAC covering the one
+//! before. A missing number, or a row that is not at the version that the feed names, fails closed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use petsem_api::{AppId, HostId, IssuerId, MachineId, OrgId, StoreId, TokenUuid};
+use petsem_keys::{DischargerKey, Keyring, SigningKey, WrapContext};
+use petsem_policy::{MacaroonKey, SharedKey};
+use petsem_store::Store;
+
+use crate::failure::Failure;
+use crate::rows::{
+    Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, Ledger, Row, SigningKeyRow,
+};
+
+/// Entries of the feed read at once.
+const PAGE: u32 = 512;
+
+/// A key that signs tokens.
+pub(crate) struct SigningEntry {
+    /// Its id: the KID of its tokens.
+    pub(crate) id: [u8; 16],
+    /// The org that it speaks for; none = the platform.
+    pub(crate) org: Option<OrgId>,
+    /// The key.
+    pub(crate) key: MacaroonKey,
+}
+
+/// A registered discharger.
+pub(crate) struct DischargerEntry {
+    /// Its id.
+    pub(crate) id: [u8; 16],
+    /// Its location.
+    pub(crate) location: String,
+    /// The org that it speaks for; none = the platform.
+    pub(crate) org: Option<OrgId>,
+    /// The key that it shares with petsem.
+    pub(crate) key: SharedKey,
+}
+
+/// A registered issuer of JWTs.
+pub(crate) struct IssuerEntry {
+    /// Its id.
+    pub(crate) id: IssuerId,
+    /// Its registration.
+    pub(crate) row: IssuerRow,
+}
+
+/// The state after a number of the feed.
+#[derive(Clone, Default)]
+pub(crate) struct Control {
+    /// The last change that it holds.
+    pub(crate) number: u64,
+    mac: [u8; 32],
+    head_version: u64,
+    revoked_tokens: HashSet<TokenUuid>,
+    revoked_machines: HashSet<(AppId, MachineId)>,
+    revoked_hosts: HashSet<HostId>,
+    signing_keys: HashMap<[u8; 16], Arc<SigningEntry>>,
+    platform_key: Option<[u8; 16]>,
+    org_keys: HashMap<OrgId, [u8; 16]>,
+    dischargers: Vec<Arc<DischargerEntry>>,
+    issuers: HashMap<String, Arc<IssuerEntry>>,
+}
+
+/// What the feed is read with.
+pub(crate) struct Readers<'a> {
+    /// The store.
+    pub(crate) store: &'a dyn Store,
+    /// Checks rows.
+    pub(crate) ledger: &'a Ledger,
+    /// Opens wrapped keys.
+    pub(crate) keyring: &'a Keyring,
+    /// The store's id.
+    pub(crate) store_id: StoreId,
+}
+
+impl Control {
+    /// The MAC of the last change.
+    pub(crate) fn mac(&self) -> &[u8; 32] {
+        &self.mac
+    }
+
+    /// The row version of the feed's head.
+    pub(crate) fn head_version(&self) -> u64 {
+        self.head_version
+    }
+
+    /// Whether this token, discharge or renewal was revoked.
+    pub(crate) fn is_token_revoked(&self, token: &TokenUuid) -> bool {
+        self.revoked_tokens.contains(token)
+    }
+
+    /// Whether this Machine was revoked.
+    pub(crate) fn is_machine_revoked(&self, app: AppId, machine: &MachineId) -> bool {
+        // The set is small; a key of two owned parts is the price of having one map.
+        !self.revoked_machines.is_empty() && self.revoked_machines.contains(&(app, machine.clone()))
+    }
+
+    /// Whether this host was revoked.
+    pub(crate) fn is_host_revoked(&self, host: &HostId) -> bool {
+        self.revoked_hosts.contains(host)
+    }
+
+    /// The signing key with this KID. An unknown or empty KID has none.
+    pub(crate) fn signing_key(&self, kid: &[u8]) -> Option<&Arc<SigningEntry>> {
+        self.signing_keys.get(<&[u8; 16]>::try_from(kid).ok()?)
+    }
+
+    /// The platform's key for new tokens.
+    pub(crate) fn platform_key(&self) -> Option<&Arc<SigningEntry>> {
+        self.signing_keys.get(&self.platform_key?)
+    }
+
+    /// An org's key for new tokens.
+    pub(crate) fn org_key(&self, org: OrgId) -> Option<&Arc<SigningEntry>> {
+        self.signing_keys.get(self.org_keys.get(&org)?)
+    }
+
+    /// All dischargers.
+    pub(crate) fn dischargers(&self) -> &[Arc<DischargerEntry>] {
+        &self.dischargers
+    }
+
+    /// The issuer whose `iss` is exactly this.
+    pub(crate) fn issuer(&self, iss: &str) -> Option<&Arc<IssuerEntry>> {
+        self.issuers.get(iss)
+    }
+
+    /// All issuers.
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = &Arc<IssuerEntry>> {
+        self.issuers.values()
+    }
+
+    /// The same state, carried on to the end of the feed.
+    pub(crate) async fn advanced(&self, readers: &Readers<'_>) -> Result<Self, Failure> {
+        let head = readers.head().await?;
+        let mut next = self.clone();
+        next.head_version = head.version;
+        if head.content.number < self.number || head.version < self.head_version {
+            return Err(gone(
+                head.content.number + 1,
+                "the feed ends before a change that this node has seen",
+            ));
+        }
+        while next.number < head.content.number {
+            let entries = readers.store.feed(next.number, PAGE).await?;
+            if entries.is_empty() {
+                return Err(gone(next.number + 1, "it is missing"));
+            }
+            for entry in &entries {
+                if next.number == head.content.number {
+                    break; // Written after the head was read: for the next time.
+                }
+                let number = next.number + 1;
+                let (row, mac) = readers.ledger.read_feed(number, &next.mac, entry)?;
+                next.apply(readers, row).await?;
+                next.number = number;
+                next.mac = mac;
+            }
+        }
+        if HEXLOWER.encode(&next.mac) != head.content.mac {
+            return Err(gone(next.number, "its MAC is not the one that the feed's head names"));
+        }
+        Ok(next)
+    }
+
+    async fn apply(&mut self, readers: &Readers<'_>, row: FeedRow) -> Result<(), Failure> {
+        match row {
+            FeedRow::TokenRevoked { token, .. } => {
+                self.revoked_tokens.insert(token);
+            }
+            FeedRow::MachineRevoked { app, machine, .. } => {
+                self.revoked_machines.insert((app, machine));
+            }
+            FeedRow::HostRevoked { host, .. } => {
+                self.revoked_hosts.insert(host);
+            }
+            // Policies and apps hang on the app head, which is read at each use.
+            FeedRow::PolicySet { .. } | FeedRow::AppDeleted { .. } => {}
+            FeedRow::OrgDeleted { org, .. } => {
+                self.org_keys.remove(&org);
+                self.signing_keys.retain(|_, entry| entry.org != Some(org));
+            }
+            FeedRow::IssuerSet { issuer, version, .. } => {
+                self.issuers.retain(|_, entry| entry.id != issuer);
+                if let Some(row) = readers.at::<IssuerRow>(issuer.as_bytes(), version).await? {
+                    self.issuers.insert(row.issuer.clone(), Arc::new(IssuerEntry { id: issuer, row }));
+                }
+            }
+            FeedRow::DischargerSet { discharger, version, .. } => {
+                let id = id_of(&discharger)?;
+                self.dischargers.retain(|entry| entry.id != id);
+                if let Some(row) = readers.at::<DischargerRow>(&id, version).await? {
+                    self.dischargers.push(Arc::new(readers.discharger(id, row)?));
+                }
+            }
+            FeedRow::SigningKeySet { key, version, .. } => {
+                let id = id_of(&key)?;
+                if let Some(row) = readers.at::<SigningKeyRow>(&id, version).await? {
+                    let entry = readers.signing_key(id, row)?;
+                    match entry.org {
+                        None => self.platform_key = Some(id),
+                        Some(org) => {
+                            self.org_keys.insert(org, id);
+                        }
+                    }
+                    self.signing_keys.insert(id, Arc::new(entry));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Readers<'_> {
+    async fn head(&self) -> Result<Row<FeedHeadRow>, Failure> {
+        let record = self.store.record(FeedHeadRow::KIND, &[]).await?;
+        let record = record.ok_or_else(|| IntegrityFault::new("feed head", &[], "it is missing"))?;
+        Ok(self.ledger.read(&[], &record)?)
+    }
+
+    /// A row that the feed names at a version. A later version is named by a later change; a row that is gone
+    /// was deleted by a later change or by hand: what it allowed is not allowed then.
+    async fn at<T: Content>(&self, id: &[u8], version: u64) -> Result<Option<T>, Failure> {
+        let Some(record) = self.store.record(T::KIND, id).await? else { return Ok(None) };
+        let row: Row<T> = self.ledger.read(id, &record)?;
+        if row.version < version {
+            return Err(IntegrityFault::new(T::KIND, id, "an older version of it was put back").into());
+        }
+        Ok(Some(row.content))
+    }
+
+    fn signing_key(&self, id: [u8; 16], row: SigningKeyRow) -> Result<SigningEntry, Failure> {
+        let context = owned(self.store_id, id, row.org);
+        let key: SigningKey = self.keyring.unwrap(&row.wrapped, &context).map_err(|error| {
+            Failure::from(IntegrityFault::new("signing key", &id, "it does not open")).because(error)
+        })?;
+        Ok(SigningEntry { id, org: row.org, key: MacaroonKey::new(key.expose_signing_key()) })
+    }
+
+    fn discharger(&self, id: [u8; 16], row: DischargerRow) -> Result<DischargerEntry, Failure> {
+        let context = owned(self.store_id, id, row.org);
+        let key: DischargerKey = self.keyring.unwrap(&row.wrapped, &context).map_err(|error| {
+            Failure::from(IntegrityFault::new("discharger", &id, "it does not open")).because(error)
+        })?;
+        let key = SharedKey::new(*key.expose_discharger_key());
+        Ok(DischargerEntry { id, location: row.location, org: row.org, key })
+    }
+}
+
+/// The wrap context of a key that an org or the platform owns.
+pub(crate) fn owned(store: StoreId, id: [u8; 16], org: Option<OrgId>) -> WrapContext {
+    let context = WrapContext::new(*store.as_bytes(), id);
+    match org {
+        None => context,
+        Some(org) => context.owned_by(*org.as_bytes()),
+    }
+}
+
+fn id_of(hex: &str) -> Result<[u8; 16], IntegrityFault> {
+    HEXLOWER
+        .decode(hex.as_bytes())
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| IntegrityFault::new("control change", hex.as_bytes(), "it names no id"))
+}
+
+fn gone(number: u64, what: &'static str) -> Failure {
+    IntegrityFault::new("control change", &number.to_be_bytes(), what).into()
+}

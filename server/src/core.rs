@@ -1,0 +1,357 @@
+//! What every route works on: the store, the keys, the state of control, the audit log.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use data_encoding::HEXLOWER;
+use petsem_api::{AppId, AppRef, ErrorCode, StoreId};
+use petsem_keys::{AppKek, Keyring, RecordContext, SealedRef, WrapContext};
+use petsem_store::{
+    AppRows, BundleRow, Change, CommitError, Committed, Expect, Record, RecordKind, RequestAudit, Store,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::audit::{AuditEvent, AuditLog};
+use crate::clock::Moment;
+use crate::control::{Control, Readers};
+use crate::failure::Failure;
+use crate::metrics::Counters;
+use crate::request::Trail;
+use crate::rows::{AppHead, AppNameRow, Bundle, Content, FeedHeadRow, FeedRow, IntegrityFault, Ledger};
+use crate::settings::Settings;
+
+/// Age of the control feed, in seconds, at which `/readyz` says so.
+const FEED_WARNING: u64 = 60;
+/// Locks that keep one node's writers of one app from conflicting with each other.
+const APP_LOCKS: usize = 64;
+
+/// The parts that a running server brings together.
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store_id: StoreId,
+    pub(crate) node: [u8; 16],
+    pub(crate) keyring: Keyring,
+    pub(crate) ledger: Ledger,
+    pub(crate) audit: AuditLog,
+    pub(crate) counters: Counters,
+    control: RwLock<Arc<Control>>,
+    feed_lock: tokio::sync::Mutex<()>,
+    app_locks: Vec<tokio::sync::Mutex<()>>,
+    seen: Mutex<HashMap<AppId, u64>>,
+    last: Mutex<Option<Committed>>,
+    trouble: Mutex<Option<String>>,
+    feed_read_at: AtomicI64,
+}
+
+/// The parts as they stand at start.
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store_id: StoreId,
+    pub(crate) node: [u8; 16],
+    pub(crate) keyring: Keyring,
+    pub(crate) ledger: Ledger,
+    pub(crate) audit: AuditLog,
+}
+
+/// An app as of one moment: its head's MAC was checked.
+pub(crate) struct OpenApp {
+    pub(crate) id: AppId,
+    /// Row version of the head.
+    pub(crate) head_version: u64,
+    pub(crate) head: AppHead,
+    bundle: Option<BundleRow>,
+}
+
+impl std::fmt::Debug for OpenApp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OpenApp({})", self.id)
+    }
+}
+
+impl Core {
+    /// Brings the parts together and reads the control feed to its end.
+    pub(crate) async fn start(parts: Parts) -> Result<Self, Failure> {
+        let Parts { settings, store, store_id, node, keyring, ledger, audit } = parts;
+        let core = Self {
+            settings,
+            store,
+            store_id,
+            node,
+            keyring,
+            ledger,
+            audit,
+            counters: Counters::default(),
+            control: RwLock::new(Arc::new(Control::default())),
+            feed_lock: tokio::sync::Mutex::new(()),
+            app_locks: (0..APP_LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
+            seen: Mutex::new(HashMap::new()),
+            last: Mutex::new(None),
+            trouble: Mutex::new(None),
+            feed_read_at: AtomicI64::new(0),
+        };
+        core.refresh().await?;
+        Ok(core)
+    }
+
+    /// The state of control, as of the last refresh.
+    pub(crate) fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What stands in the way of serving, if anything does: for `/readyz`, and checked by every decision.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Seconds since the control feed was last read to its end.
+    pub(crate) fn feed_age(&self) -> u64 {
+        let age = self.now().seconds().saturating_sub(self.feed_read_at.load(Ordering::Relaxed));
+        u64::try_from(age).unwrap_or(0)
+    }
+
+    /// What an operator must know, each with what to do.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        problems.extend(self.trouble());
+        if let Some(error) = self.audit.stats().error {
+            problems.push(format!("the audit log cannot be written: {error}"));
+        }
+        let age = self.feed_age();
+        if age > FEED_WARNING {
+            problems.push(format!("the control feed was last read {age} seconds ago; look at the store"));
+        }
+        problems
+    }
+
+    /// Reads what is new in the control feed, and checks that the store still holds what this node saw last.
+    /// A fault stays: decisions fail closed until an operator has looked.
+    pub(crate) async fn refresh(&self) -> Result<(), Failure> {
+        let result = self.refresh_once().await;
+        if let Err(failure) = &result
+            && failure.code() == ErrorCode::Integrity
+        {
+            let text = failure.internal_text().unwrap_or_default().to_owned();
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        }
+        result
+    }
+
+    async fn refresh_once(&self) -> Result<(), Failure> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = last
+            && self.store.mark(last.revision).await? != Some(last.mark)
+        {
+            let what = "the store lacks a revision that this node has seen: it was rolled back or forked";
+            return Err(IntegrityFault::new("revision", &last.revision.to_be_bytes(), what).into());
+        }
+        if let Some(newest) = self.store.revision().await? {
+            self.note_revision(newest);
+        }
+        let before = self.control();
+        let next = before.advanced(&self.readers()).await?;
+        if next.number != before.number || next.head_version() != before.head_version() {
+            let mut guard = self.control.write().unwrap_or_else(PoisonError::into_inner);
+            if guard.number <= next.number {
+                self.audit.set_feed(next.number);
+                *guard = Arc::new(next);
+            }
+        }
+        self.feed_read_at.store(self.now().seconds(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn readers(&self) -> Readers<'_> {
+        Readers { store: &*self.store, ledger: &self.ledger, keyring: &self.keyring, store_id: self.store_id }
+    }
+
+    fn note_revision(&self, committed: Committed) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.revision < committed.revision) {
+            *last = Some(committed);
+            self.audit.set_revision(committed.revision, committed.mark);
+        }
+    }
+
+    /// A change that this request makes. Its audit line goes with it, in case the process dies in between.
+    pub(crate) fn change(&self, trail: &Trail) -> Change {
+        let line = trail.to_line();
+        Change::new(RequestAudit { node: self.node, request_id: trail.request_id(), line })
+    }
+
+    /// Commits a change. The trail remembers the revision, so that its line ends the change's wait for one.
+    pub(crate) async fn commit(&self, trail: &mut Trail, change: Change) -> Result<Committed, CommitError> {
+        let committed = self.store.commit(change).await?;
+        trail.committed(committed.revision);
+        self.note_revision(committed);
+        Ok(committed)
+    }
+
+    /// Commits control changes: numbers them, and lets `fill` add the rows that go with them. `fill` is asked
+    /// anew when another node was faster.
+    pub(crate) async fn commit_control(
+        &self,
+        trail: &mut Trail,
+        rows: &[FeedRow],
+        fill: impl Fn(&mut Change) + Send,
+    ) -> Result<u64, Failure> {
+        let _turn = self.feed_lock.lock().await;
+        for _ in 0..5 {
+            self.refresh().await?;
+            let control = self.control();
+            let mut change = self.change(trail);
+            fill(&mut change);
+            let (mut number, mut mac) = (control.number, *control.mac());
+            for row in rows {
+                number += 1;
+                let entry = self.ledger.write_feed(number, &mac, row);
+                mac = <[u8; 32]>::try_from(entry.mac.as_slice()).unwrap_or_default();
+                change.feed.push(entry);
+            }
+            let head_version = control.head_version();
+            change.expects.push(Expect {
+                kind: RecordKind::FeedHead,
+                id: Vec::new(),
+                row_version: head_version,
+            });
+            let head = FeedHeadRow { number, mac: HEXLOWER.encode(&mac) };
+            change.puts.push(self.ledger.write(&[], head_version + 1, &head));
+            match self.commit(trail, change).await {
+                Ok(_) => {
+                    self.refresh().await?;
+                    return Ok(number);
+                }
+                Err(
+                    CommitError::FeedConflict { .. }
+                    | CommitError::Conflict { kind: RecordKind::FeedHead, .. },
+                ) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::new(ErrorCode::Busy, "other nodes change the same installation all the time; try again")
+            .retry_after(1))
+    }
+
+    /// The lock of an app's writers on this node.
+    pub(crate) async fn app_turn(&self, app: AppId) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let [.., last] = *app.as_bytes();
+        match self.app_locks.get(usize::from(last) % APP_LOCKS) {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        }
+    }
+
+    /// An app by name or id, with its bundle, as of one moment.
+    pub(crate) async fn find_app(&self, app: &AppRef) -> Result<Option<OpenApp>, Failure> {
+        match app {
+            AppRef::Id(id) => match self.store.app_for_boot(*id).await? {
+                None => Ok(None),
+                Some(rows) => self.open_app(*id, rows).map(Some),
+            },
+            AppRef::Name(name) => {
+                let key = name.as_str().as_bytes();
+                let app_of = |record: &Record| {
+                    self.ledger.read::<AppNameRow>(key, record).ok().map(|row| row.content.app)
+                };
+                let Some(named) = self.store.app_by_name(name, &app_of).await? else { return Ok(None) };
+                let id = self.ledger.read::<AppNameRow>(key, &named.name)?.content.app;
+                let rows = named
+                    .app
+                    .ok_or_else(|| IntegrityFault::new("app head", id.as_bytes(), "it is missing"))?;
+                let app = self.open_app(id, rows)?;
+                if app.head.name != *name {
+                    return Err(IntegrityFault::new("app name", key, "the app has another name").into());
+                }
+                Ok(Some(app))
+            }
+        }
+    }
+
+    fn open_app(&self, id: AppId, rows: AppRows) -> Result<OpenApp, Failure> {
+        let head = self.ledger.read::<AppHead>(id.as_bytes(), &rows.head)?;
+        let app = OpenApp { id, head_version: head.version, head: head.content, bundle: rows.bundle };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = seen.entry(id).or_insert(0);
+        if app.head_version < *newest {
+            return Err(IntegrityFault::new(
+                "app head",
+                id.as_bytes(),
+                "an older version of it was put back",
+            )
+            .into());
+        }
+        *newest = app.head_version;
+        Ok(app)
+    }
+
+    /// An app's KEK of this version.
+    pub(crate) fn kek(&self, app: &OpenApp, version: u32) -> Result<AppKek, Failure> {
+        let fault = |what| IntegrityFault::new("app KEK", app.id.as_bytes(), what);
+        let row =
+            app.head.keks.iter().find(|kek| kek.version == version).ok_or_else(|| fault("it is missing"))?;
+        let context = WrapContext::app_kek(*self.store_id.as_bytes(), *app.id.as_bytes(), version);
+        self.keyring
+            .unwrap(&row.wrapped, &context)
+            .map_err(|error| Failure::from(fault("it does not open")).because(error))
+    }
+
+    /// The app's secrets. What the head names is demanded: its version, its digest, its app.
+    pub(crate) fn open_bundle(&self, app: &OpenApp) -> Result<Bundle, Failure> {
+        let fault = |what| Failure::from(IntegrityFault::new("bundle", app.id.as_bytes(), what));
+        let version = app.head.app_version;
+        let (Some(row), Some(digest)) = (&app.bundle, &app.head.bundle_digest) else {
+            return match (version, &app.bundle) {
+                (0, None) => Ok(Bundle::default()),
+                _ => Err(fault("it is missing, or the head does not name it")),
+            };
+        };
+        let sealed = SealedRef { wrapped_dek: &row.wrapped_dek, ciphertext: &row.ciphertext };
+        if bundle_digest(sealed) != *digest {
+            return Err(fault("it is not the one that the app head names"));
+        }
+        let epoch = app.head.epoch_of(version).ok_or_else(|| fault("its epoch is unknown"))?;
+        let context =
+            RecordContext::Bundle { epoch, org: *app.head.org.as_bytes(), app: *app.id.as_bytes(), version };
+        let kek_version =
+            AppKek::version_of_dek(sealed.wrapped_dek).map_err(|_| fault("its DEK does not open"))?;
+        let plaintext = self
+            .kek(app, kek_version)?
+            .open(sealed, &context)
+            .map_err(|error| fault("it does not open").because(error))?;
+        Ok(Bundle::decode(&plaintext)?)
+    }
+
+    /// Writes an audit line and waits until it is durable.
+    pub(crate) async fn audit(&self, event: AuditEvent) -> Result<(), Failure> {
+        self.audit.append(event).await.map(|_| ()).map_err(|error| {
+            Failure::new(
+                ErrorCode::AuditFull,
+                "the audit log cannot be written, and nothing is answered without a record; try again later",
+            )
+            .because(error)
+            .retry_after(5)
+        })
+    }
+
+    /// The moment of now; requests read it once.
+    pub(crate) fn now(&self) -> Moment {
+        Moment::now()
+    }
+}
+
+/// SHA-256 over the wrapped DEK and the ciphertext, each with its length (u64 BE) before it, in hex.
+pub(crate) fn bundle_digest(sealed: SealedRef<'_>) -> String {
+    let mut hash = Sha256::new();
+    for part in [sealed.wrapped_dek, sealed.ciphertext] {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part);
+    }
+    HEXLOWER.encode(&hash.finalize())
+}
+
+/// The row of a name must exist or not; a shorthand for [`Expect`].
+pub(crate) fn expect<T: Content>(id: &[u8], row_version: u64) -> Expect {
+    Expect { kind: T::KIND, id: id.to_vec(), row_version }
+}

@@ -1,0 +1,250 @@
+//! `petsem dev`: a whole installation in one directory, ready to try. Its issuer's key lies in a file, so
+//! whoever reads the directory reads every value: `petsem server` refuses such a store.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::EncodePrivateKey as _;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use petsem_api::{AppSettings, HostId, PutIssuer};
+use petsem_policy::{Ancestors, Subject};
+
+use crate::clock::Moment;
+use crate::core::Core;
+use crate::entropy;
+use crate::failure::Failure;
+use crate::serve::{Bound, ServeError, bind, serve_on};
+use crate::settings::{AuditSettings, Limits, ListenAddress, Listener, SealSettings, Settings};
+use crate::start::{StartError, Started, local_trail, make, record, start};
+
+const DAY: u64 = 24 * 60 * 60;
+/// The installation's name: the `aud` of its JWTs.
+const NAME: &str = "petsem-dev";
+/// The issuer of its JWTs.
+const ISSUER: &str = "https://issuer.petsem-dev.invalid";
+
+/// Where things lie in a development directory. Every file in it is 0600.
+#[derive(Clone, Debug)]
+pub struct Development {
+    directory: PathBuf,
+}
+
+impl Development {
+    /// The org that it starts with.
+    pub const ORG: &'static str = "demo";
+    /// The app that it starts with.
+    pub const APP: &'static str = "shop";
+    /// The host that it is.
+    pub const HOST: &'static str = "dev";
+    /// The `aud` of its JWTs.
+    pub const AUDIENCE: &'static str = NAME;
+    /// The `iss` of its JWTs.
+    pub const ISSUER: &'static str = ISSUER;
+
+    /// The layout of this directory.
+    pub fn at(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// The operator's token.
+    pub fn operator_token(&self) -> PathBuf {
+        self.directory.join("operator.token")
+    }
+
+    /// The token of the host `dev`.
+    pub fn host_token(&self) -> PathBuf {
+        self.directory.join("host.token")
+    }
+
+    /// The issuer's private key, PKCS #8 PEM.
+    pub fn issuer_key(&self) -> PathBuf {
+        self.directory.join("issuer.pem")
+    }
+
+    /// The audit log's directory.
+    pub fn audit(&self) -> PathBuf {
+        self.directory.join("audit")
+    }
+
+    /// The settings of its server.
+    ///
+    /// # Errors
+    /// [`StartError::Refused`] if `listen` is no loopback address and port.
+    pub fn settings(&self, listen: &str) -> Result<Settings, StartError> {
+        let address = listen
+            .parse()
+            .ok()
+            .filter(|address: &std::net::SocketAddr| address.ip().is_loopback())
+            .ok_or_else(|| {
+                StartError::Refused(format!(
+                    "{listen} is no loopback address with a port: `petsem dev` has no TLS; give one like 127.0.0.1:8200"
+                ))
+            })?;
+        let host: Option<HostId> = Self::HOST.parse().ok();
+        Ok(Settings {
+            name: NAME.to_owned(),
+            location: "https://petsem-dev.invalid".to_owned(),
+            data_directory: self.directory.join("data"),
+            listeners: vec![Listener { address: ListenAddress::Tcp(address), host }],
+            seals: vec![SealSettings::KeyFile { path: self.directory.join("seal.key") }],
+            audit: AuditSettings {
+                directory: self.audit(),
+                segment_bytes: 4 * 1024 * 1024,
+                reserve_bytes: 8 * 1024 * 1024,
+            },
+            limits: Limits { requests: 1024, connections: 8192, seconds: 10 },
+            development: true,
+        })
+    }
+}
+
+/// Serves a development directory until SIGTERM or SIGINT; makes what is missing in it first.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve_development(
+    development: &Development,
+    listen: &str,
+    on_ready: impl FnOnce(&Bound),
+) -> Result<(), ServeError> {
+    let settings = development.settings(listen).map_err(ServeError::Start)?;
+    let bound = settings.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let started = open(development, settings).await.map_err(ServeError::Start)?;
+    serve_on(started, bound, on_ready).await
+}
+
+async fn open(development: &Development, settings: Settings) -> Result<Started, StartError> {
+    let file = |path: &Path, source| StartError::Node { path: path.to_owned(), source };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&development.directory)
+        .map_err(|source| file(&development.directory, source))?;
+    // The operator's token is written last: without it the directory was never finished.
+    if development.operator_token().exists() {
+        return start(settings).await;
+    }
+    if settings.data_directory.exists() {
+        return Err(StartError::Refused(format!(
+            "{} was left half made by an earlier start; remove it and start again",
+            development.directory.display()
+        )));
+    }
+    let started = make(&settings, true).await?;
+    populate(development, &started.core).await?;
+    Ok(started)
+}
+
+/// The first org, app, issuer, policy and tokens.
+async fn populate(development: &Development, core: &Arc<Core>) -> Result<(), StartError> {
+    let now = core.now();
+    let mut trail = local_trail(now, "org.create");
+    let org = core.create_org(&mut trail, &Development::ORG.parse().map_err(Failure::internal)?).await?;
+    record(core, &trail).await?;
+
+    let mut trail = local_trail(now, "issuer.register");
+    let key = issuer_key(&development.issuer_key())?;
+    core.register_issuer(&mut trail, &key, true).await?;
+    record(core, &trail).await?;
+
+    let org = core
+        .find_org(&petsem_api::OrgRef::Id(org.id))
+        .await?
+        .ok_or_else(|| StartError::Refused("the org that was just made is not there".to_owned()))?;
+    let mut trail = local_trail(now, "app.create");
+    let name = Development::APP.parse().map_err(Failure::internal)?;
+    let app = core.create_app(&mut trail, &org, &name, AppSettings::default()).await?;
+    record(core, &trail).await?;
+
+    let app = core
+        .find_app(&petsem_api::AppRef::Id(app.id))
+        .await?
+        .ok_or_else(|| StartError::Refused("the app that was just made is not there".to_owned()))?;
+    let mut trail = local_trail(now, "policy.set");
+    core.set_policy(&mut trail, &app, policy(), None, "petsem dev").await?;
+    record(core, &trail).await?;
+
+    let mut trail = local_trail(now, "token.mint");
+    let host = Development::HOST.parse().map_err(Failure::internal)?;
+    let token = core
+        .mint_host_token(&mut trail, &host, Ancestors(Vec::new()), "petsem dev".to_owned(), 30 * DAY, now)
+        .await?;
+    record(core, &trail).await?;
+    write_secret(&development.host_token(), &token.token)?;
+
+    let mut trail = local_trail(now, "operator.init");
+    let subject = Subject { issuer: NAME.to_owned(), sub: "developer".to_owned() };
+    let token = core.mint_first_token(&mut trail, subject, 366 * DAY, now).await?;
+    record(core, &trail).await?;
+    write_secret(&development.operator_token(), &token.token)
+}
+
+/// What the development issuer may do with the first app: boot Machines that its JWT names, and read as
+/// `developer`.
+fn policy() -> serde_json::Value {
+    serde_json::json!({
+        "format": 1,
+        "rules": [
+            {
+                "name": "boot",
+                "issuer": ISSUER,
+                "actions": ["boot"],
+                "bind": {"app": "petsem_app", "machine": "petsem_machine", "host": "petsem_host"}
+            },
+            {
+                "name": "developer",
+                "issuer": ISSUER,
+                "claims": {"sub": "developer"},
+                "actions": ["read_value"],
+                "secrets": {"prefixes": [""]}
+            }
+        ]
+    })
+}
+
+fn issuer_key(path: &Path) -> Result<PutIssuer, StartError> {
+    let key = SigningKey::generate(&mut entropy::rng());
+    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(Failure::internal)?;
+    write_secret(path, &pem)?;
+    let public = BASE64URL_NOPAD.encode(key.verifying_key().as_bytes());
+    let jwk = serde_json::json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "x": public});
+    Ok(PutIssuer {
+        issuer: ISSUER.to_owned(),
+        algorithms: vec!["EdDSA".to_owned()],
+        keys: serde_json::json!({"keys": [jwk]}),
+    })
+}
+
+/// A JWT of the development issuer, good for five minutes. `claims` are added to `iss`, `aud`, `iat`, `exp`.
+///
+/// # Errors
+/// [`StartError`] if the key cannot be read.
+pub fn sign_development_jwt(key: &Path, claims: &BTreeMap<&str, &str>) -> Result<String, StartError> {
+    let pem = std::fs::read(key).map_err(|source| StartError::Node { path: key.to_owned(), source })?;
+    let key = jsonwebtoken::EncodingKey::from_ed_pem(&zeroize::Zeroizing::new(pem))
+        .map_err(|_| StartError::Refused(format!("{} is no Ed25519 key in PEM", key.display())))?;
+    let now = Moment::now().seconds();
+    let mut body = serde_json::json!({"iss": ISSUER, "aud": NAME, "iat": now, "exp": now + 300});
+    for (name, value) in claims {
+        if let Some(object) = body.as_object_mut() {
+            object.insert((*name).to_owned(), serde_json::Value::from(*value));
+        }
+    }
+    jsonwebtoken::encode(&jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA), &body, &key)
+        .map_err(|error| StartError::Refused(format!("the JWT cannot be signed: {error}")))
+}
+
+fn write_secret(path: &Path, text: &str) -> Result<(), StartError> {
+    let write = || {
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()
+    };
+    write().map_err(|source| StartError::Node { path: path.to_owned(), source })
+}

@@ -1,0 +1,230 @@
+//! The discharger: whoever asks proves that this Machine of this app may boot on the ticket's host.
+
+use data_encoding::BASE64;
+use petsem_api::{DischargeRequest, DischargeResponse, ErrorCode, HostId};
+use petsem_policy::evaluate::BootRequest;
+use petsem_policy::{
+    Action, BootGrant, BootTarget, Caveat, DischargeRequest as TicketRequest, PetsemCaveat, Ticket,
+};
+
+use crate::asker::Asker;
+use crate::authority::{Touched, author_of, denied, denied_by, no_such_app, token_uuid};
+use crate::clock::Moment;
+use crate::control::DischargerEntry;
+use crate::core::{Core, OpenApp};
+use crate::entropy;
+use crate::failure::Failure;
+use crate::jwt::{BOOT_LIFE, jwt_of};
+use crate::request::Trail;
+
+/// A discharge is good from this long before it was made, in seconds: clocks differ.
+const BEFORE: i64 = 30;
+/// And this long after, in seconds.
+const AFTER: i64 = 60;
+
+/// The boot that a grant is for.
+pub(crate) struct Grant<'a> {
+    pub(crate) app: &'a OpenApp,
+    pub(crate) machine: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) asker: &'a Asker,
+    /// Unix seconds.
+    pub(crate) expires: i64,
+}
+
+impl Core {
+    /// The immediate flow: ticket and proof in, discharge out.
+    pub(crate) async fn discharge(
+        &self,
+        trail: &mut Trail,
+        authorization: Option<&str>,
+        request: &DischargeRequest,
+        now: Moment,
+    ) -> Result<DischargeResponse, Failure> {
+        let (discharger, ticket) = self.open_ticket(&request.ticket)?;
+        let host = host_of(&ticket)?;
+        trail.set_machine(&request.machine);
+        let (app, asker) = match jwt_of(authorization) {
+            Some(jwt) => self.proof_by_jwt(trail, jwt, request, &host, now).await?,
+            None => self.proof_by_token(trail, authorization, request, &host, now).await?,
+        };
+        let control = self.control();
+        if control.is_machine_revoked(app.id, &request.machine) || control.is_host_revoked(&host) {
+            return Err(Failure::new(
+                ErrorCode::Revoked,
+                "the Machine or the host was revoked; it boots nowhere any more",
+            ));
+        }
+        if discharger.org.is_some_and(|org| org != app.head.org) {
+            return Err(Failure::new(
+                ErrorCode::Forbidden,
+                "this discharger does not speak for the app's org",
+            ));
+        }
+        let expires = now.seconds().saturating_add(AFTER);
+        let touched = Touched {
+            app: Some(&app),
+            machine: Some(&request.machine),
+            host: Some(&host),
+            ..Touched::default()
+        };
+        let conditions =
+            TicketRequest { access: touched.access(Action::Boot, now), expires_unix_seconds: expires };
+        ticket.clear(&conditions).map_err(|denial| Failure::new(ErrorCode::Forbidden, denial.to_string()))?;
+        trail.set_detail(format_args!("for host {host}, {}", asker.describe()));
+        let grant = Grant {
+            app: &app,
+            machine: request.machine.as_str(),
+            host: host.as_str(),
+            asker: &asker,
+            expires,
+        };
+        let (discharge, _) = write_grant(&ticket, &discharger.location, &grant, now)?;
+        Ok(DischargeResponse { discharge })
+    }
+
+    fn open_ticket(&self, text: &str) -> Result<(std::sync::Arc<DischargerEntry>, Ticket), Failure> {
+        let wrong = || {
+            Failure::new(
+                ErrorCode::BadRequest,
+                "the ticket is not one of this discharger; send the ticket of the host token's third-party caveat, in standard base64",
+            )
+        };
+        let sealed = BASE64.decode(text.as_bytes()).map_err(|_| wrong())?;
+        self.control()
+            .dischargers()
+            .iter()
+            .find_map(|entry| {
+                Ticket::open(&sealed, &entry.key).ok().map(|ticket| (std::sync::Arc::clone(entry), ticket))
+            })
+            .ok_or_else(wrong)
+    }
+
+    async fn proof_by_jwt(
+        &self,
+        trail: &mut Trail,
+        jwt: &str,
+        request: &DischargeRequest,
+        host: &HostId,
+        now: Moment,
+    ) -> Result<(OpenApp, Asker), Failure> {
+        let claims = self.verify_jwt(jwt, BOOT_LIFE, now, trail)?;
+        let refused = || {
+            Failure::new(
+                ErrorCode::PolicyDenied,
+                "there is no such app, or no rule of its policy lets this JWT boot this Machine on this host; \
+                 the app's owner sees the policy with `petsem policy show`",
+            )
+        };
+        let app = self.find_app(&request.app).await?.ok_or_else(refused)?;
+        trail.set_app(&app);
+        let (_, policy, _) = self.policy_of(&app).await?;
+        let boot = BootRequest {
+            app_id: *app.id.as_bytes(),
+            app_name: app.head.name.as_str(),
+            machine: request.machine.as_str(),
+            host: host.as_str(),
+        };
+        let allowed = policy.decide_boot(&claims, &boot).map_err(|denial| refused().because(denial))?;
+        let asker = Asker::Jwt {
+            rule: allowed.rule,
+            claims: allowed.claims,
+            sub: claims.subject().map(str::to_owned),
+            jti: claims.jti().map(str::to_owned),
+        };
+        Ok((app, asker))
+    }
+
+    async fn proof_by_token(
+        &self,
+        trail: &mut Trail,
+        authorization: Option<&str>,
+        request: &DischargeRequest,
+        host: &HostId,
+        now: Moment,
+    ) -> Result<(OpenApp, Asker), Failure> {
+        let caller = self.authenticate(authorization, trail)?;
+        let found = self.find_app(&request.app).await?;
+        let touched = Touched {
+            app: found.as_ref(),
+            machine: Some(&request.machine),
+            host: Some(host),
+            ..Touched::default()
+        };
+        let decision = caller.token_for(&touched, Action::Boot, now);
+        let Some(app) = found.as_ref() else {
+            // Whoever is of no org of ours reads the same as for an app that is not his.
+            return Err(if caller.is_platform() { no_such_app() } else { not_yours() });
+        };
+        trail.set_app(app);
+        let verified = match decision {
+            Ok(verified) => verified,
+            Err(refused) if caller.is_of(app.head.org) => return Err(denied(&refused)),
+            Err(_) => return Err(not_yours()),
+        };
+        let target =
+            BootTarget { app: *app.id.as_bytes(), machine: request.machine.as_str(), host: host.as_str() };
+        verified.token.names_exactly(&target, now.seconds()).map_err(|denial| denied_by(&denial))?;
+        let asker = Asker::Token {
+            id: token_uuid(verified.token.id()),
+            ancestors: verified.token.ancestors().into_iter().map(token_uuid).collect(),
+            subject: author_of(&verified.token),
+        };
+        match found {
+            Some(app) => Ok((app, asker)),
+            None => Err(no_such_app()),
+        }
+    }
+}
+
+/// A discharge with one boot grant, and its end in unix seconds.
+pub(crate) fn write_grant(
+    ticket: &Ticket,
+    location: &str,
+    grant: &Grant<'_>,
+    now: Moment,
+) -> Result<(String, i64), Failure> {
+    let mut discharge = ticket.discharge(location, &mut entropy::rng());
+    let caveats: [Caveat; 2] = [
+        Caveat::ValidityWindow { not_before: now.seconds().saturating_sub(BEFORE), not_after: grant.expires },
+        BootGrant {
+            org: *grant.app.head.org.as_bytes(),
+            app: *grant.app.id.as_bytes(),
+            machine: grant.machine.to_owned(),
+            host: grant.host.to_owned(),
+            expires: grant.expires,
+            asker: grant.asker.to_text()?,
+        }
+        .into(),
+    ];
+    discharge.add(caveats).map_err(Failure::internal)?;
+    Ok((discharge.to_text().to_string(), grant.expires))
+}
+
+/// The one host that a ticket names.
+fn host_of(ticket: &Ticket) -> Result<HostId, Failure> {
+    let mut hosts = ticket.caveats().iter().filter_map(|caveat| match PetsemCaveat::of(caveat) {
+        Some(Ok(Some(PetsemCaveat::Hosts(hosts)))) => Some(hosts),
+        _ => None,
+    });
+    let named = match (hosts.next(), hosts.next()) {
+        (Some(hosts), None) => match hosts.ids() {
+            [host] => host.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    named.ok_or_else(|| {
+        Failure::new(
+            ErrorCode::BadRequest,
+            "the ticket does not name exactly one host; it is not of a host token",
+        )
+    })
+}
+
+fn not_yours() -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        "there is no such app, or this token does not allow boot there; check the app's name and the token with `petsem token inspect`",
+    )
+}

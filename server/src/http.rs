@@ -1,0 +1,308 @@
+//! Between HTTP and the core: one way in, one way out.
+//!
+//! In: [`Call`] takes a request apart within limits and never fails by itself, so that every refusal has the
+//! one error body and its audit line. Out: [`finish`] makes the audit line durable, and only then the answer.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use petsem_api::{ErrorBody, ErrorCode, RequestId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::audit::Outcome;
+use crate::clock::Moment;
+use crate::core::Core;
+use crate::failure::Failure;
+use crate::request::{Peer, Trail, outcome_of};
+
+/// Largest body of a set of secrets: a bundle of 1 MiB, escaped.
+const SECRETS_BODY: usize = 4 * 1024 * 1024;
+/// Largest body of a batch of boots: 256 discharges.
+const BOOT_BODY: usize = 2 * 1024 * 1024;
+/// Largest body of anything else: a policy of 64 KiB, escaped.
+const OTHER_BODY: usize = 256 * 1024;
+
+/// A request, taken apart.
+pub(crate) struct Call {
+    pub(crate) core: Arc<Core>,
+    pub(crate) peer: Peer,
+    pub(crate) now: Moment,
+    headers: HeaderMap,
+    path: HashMap<String, String>,
+    query: Option<String>,
+    body: Result<Bytes, Failure>,
+}
+
+impl FromRequest<Arc<Core>> for Call {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request(request: Request, core: &Arc<Core>) -> Result<Self, Self::Rejection> {
+        let (mut parts, body) = request.into_parts();
+        let path = match RawPathParams::from_request_parts(&mut parts, core).await {
+            Ok(params) => params.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            // Not UTF-8 after decoding: no name, so the handler will refuse it.
+            Err(_) => HashMap::new(),
+        };
+        let peer = parts
+            .extensions
+            .get::<Peer>()
+            .cloned()
+            .unwrap_or_else(|| Peer { source: "unknown".to_owned(), host: None });
+        let body = read(body, limit_of(parts.uri.path()), core.settings.limits.seconds).await;
+        Ok(Self {
+            core: Arc::clone(core),
+            peer,
+            now: core.now(),
+            headers: parts.headers,
+            path,
+            query: parts.uri.query().map(str::to_owned),
+            body,
+        })
+    }
+}
+
+impl Call {
+    /// The trail of this request.
+    pub(crate) fn trail(&self, action: &'static str) -> Trail {
+        Trail::new(self.now, &self.peer, action)
+    }
+
+    /// The `Authorization` header. One that stands twice, or is no text, is none.
+    pub(crate) fn authorization(&self) -> Option<&str> {
+        let mut values = self.headers.get_all(AUTHORIZATION).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => value.to_str().ok(),
+            _ => None,
+        }
+    }
+
+    /// A part of the path as the name or id that it must be.
+    pub(crate) fn param<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T, Failure> {
+        let text = self.path.get(name).map_or("", String::as_str);
+        text.parse().map_err(|error| Failure::new(ErrorCode::BadName, format!("{name} in the path: {error}")))
+    }
+
+    /// The query. Unknown parameters are refused: a misspelt one would silently not narrow.
+    pub(crate) fn query<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        let text = self.query.as_deref().unwrap_or("");
+        let pairs = text.split('&').filter(|pair| !pair.is_empty());
+        let mut map = serde_json::Map::new();
+        for pair in pairs {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = match value {
+                "true" => serde_json::Value::Bool(true),
+                "false" => serde_json::Value::Bool(false),
+                text => match text.parse::<u64>() {
+                    Ok(number) => serde_json::Value::from(number),
+                    Err(_) => serde_json::Value::from(text),
+                },
+            };
+            if map.insert(key.to_owned(), value).is_some() {
+                return Err(bad_query());
+            }
+        }
+        serde_json::from_value(serde_json::Value::Object(map)).map_err(|_| bad_query())
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
+        let body = std::mem::replace(&mut self.body, Ok(Bytes::new()))?;
+        let is_json =
+            self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+                value
+                    .split(';')
+                    .next()
+                    .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+            });
+        if !is_json {
+            return Err(Failure::new(
+                ErrorCode::UnsupportedMediaType,
+                "the body is not JSON by its header; send `Content-Type: application/json`",
+            ));
+        }
+        serde_json::from_slice(&body).map_err(|error| bad_json(&error))
+    }
+}
+
+/// The whole body, within its limit and time.
+async fn read(body: Body, limit: usize, seconds: u64) -> Result<Bytes, Failure> {
+    let collected =
+        tokio::time::timeout(Duration::from_secs(seconds), Limited::new(body, limit).collect()).await;
+    match collected {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Failure::new(
+            ErrorCode::BodyTooLarge,
+            format!("the body is over {limit} bytes; nothing was changed; send less at once"),
+        )),
+        Ok(Err(_)) => {
+            Err(Failure::new(ErrorCode::BadRequest, "the body broke off; nothing was changed; send it again"))
+        }
+        Err(_) => Err(Failure::new(
+            ErrorCode::BadRequest,
+            format!("the body did not come within {seconds} seconds; nothing was changed; send it again"),
+        )),
+    }
+}
+
+fn limit_of(path: &str) -> usize {
+    if path.contains("/secrets") {
+        SECRETS_BODY
+    } else if path.ends_with("/boot") {
+        BOOT_BODY
+    } else {
+        OTHER_BODY
+    }
+}
+
+fn bad_query() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "a query parameter is unknown here, stands twice, or has the wrong type; see /openapi.json",
+    )
+}
+
+/// What is wrong with a body, without a word of it: a value may stand where a name was wanted.
+fn bad_json(error: &serde_json::Error) -> Failure {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let text = error.to_string();
+    // Texts of our own types, which never repeat their input.
+    let ours: [(&str, ErrorCode); 5] = [
+        ("a secret's name is", ErrorCode::BadName),
+        ("an app's name is", ErrorCode::BadName),
+        ("an org's name is", ErrorCode::BadName),
+        ("a machine id is", ErrorCode::BadName),
+        ("a host id is", ErrorCode::BadName),
+    ];
+    let values = ["value and value_b64 were both", "no value was given", "value_b64 is not base64"];
+    let plain = ["a name stands twice", "more than 4096 names", "missing field", "expected_version belongs"];
+    let fact = text.split(" at line ").next().unwrap_or_default();
+    if let Some((_, code)) = ours.iter().find(|(start, _)| text.starts_with(start)) {
+        return Failure::new(*code, format!("{fact} ({place} of the body); nothing was changed"));
+    }
+    if values.iter().any(|start| text.starts_with(start)) {
+        return Failure::new(
+            ErrorCode::BadValue,
+            format!("{fact} ({place} of the body); nothing was changed"),
+        );
+    }
+    if plain.iter().any(|start| text.starts_with(start)) {
+        return Failure::new(
+            ErrorCode::BadRequest,
+            format!("{fact} ({place} of the body); nothing was changed"),
+        );
+    }
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "a field of the body is unknown or of the wrong type",
+        _ => "the body is not well-formed JSON",
+    };
+    Failure::new(ErrorCode::BadRequest, format!("{what}, at {place}; nothing was changed; see /openapi.json"))
+}
+
+/// Makes the record durable, then the answer.
+pub(crate) async fn finish<T: Serialize>(
+    call: &Call,
+    trail: Trail,
+    status: StatusCode,
+    result: Result<T, Failure>,
+) -> Response {
+    let id = trail.request_id();
+    match conclude(&call.core, &trail, result).await {
+        Ok(answer) => json(status, id, &answer),
+        Err(failure) => refuse(&call.core, id, &failure),
+    }
+}
+
+/// Writes the audit line of a request, or counts it where nothing verified. A result that cannot be recorded
+/// becomes a refusal.
+pub(crate) async fn conclude<T>(
+    core: &Core,
+    trail: &Trail,
+    result: Result<T, Failure>,
+) -> Result<T, Failure> {
+    if !trail.is_verified() {
+        let reason = result.as_ref().err().map_or("unverified", |failure| failure.code().as_str());
+        core.audit.unverified(trail.source(), reason);
+        return result;
+    }
+    let outcome = result.as_ref().err().map_or(Outcome::Allowed, outcome_of);
+    let event = trail.event(outcome, result.as_ref().err());
+    core.audit(event).await?;
+    if let Some(revision) = trail.revision() {
+        core.store.audited(core.node, &[revision]);
+    }
+    result
+}
+
+/// The error body. The internal text goes to the log, under the request id.
+pub(crate) fn refuse(core: &Core, id: RequestId, failure: &Failure) -> Response {
+    log_refusal(core, id, failure);
+    let body =
+        ErrorBody { error: failure.external().to_owned(), status: failure.code(), request_id: Some(id) };
+    let status =
+        StatusCode::from_u16(failure.code().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, id, &body);
+    if let Some(seconds) = failure.retry_after_seconds() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Counts a refusal, and tells the log its internal text, under the request id.
+pub(crate) fn log_refusal(core: &Core, id: RequestId, failure: &Failure) {
+    core.counters.refused(failure.code());
+    if let Some(internal) = failure.internal_text() {
+        tracing::warn!(request = %id, status = failure.code().as_str(), reason = internal, "request failed");
+    } else {
+        tracing::debug!(request = %id, status = failure.code().as_str(), "request refused");
+    }
+}
+
+/// A JSON answer. Nobody may cache it.
+pub(crate) fn json<T: Serialize>(status: StatusCode, id: RequestId, body: &T) -> Response {
+    let bytes = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("cache-control", HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert("petsem-request-id", id.clone());
+        headers.insert("fly-request-id", id);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use petsem_api::BulkUpdate;
+
+    use super::*;
+
+    #[test]
+    fn a_json_error_never_repeats_the_body() {
+        for body in [
+            r#"{"values":"canary"}"#,
+            r#"{"values":{"A":["canary"]}}"#,
+            r#"{"values":{"canary-x":"v"}}"#,
+            r#"{"canary":1}"#,
+            r#"{"values":{"A":"canary"#,
+            r#"{"values":{"A":canary}}"#,
+            r#"{"values":{"A":{"canary":"x"}}}"#,
+        ] {
+            let error = serde_json::from_str::<BulkUpdate>(body).unwrap_err();
+            let failure = bad_json(&error);
+            assert!(!failure.external().contains("canary"), "{}", failure.external());
+            assert!(failure.external().contains("nothing was changed"), "{}", failure.external());
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What `/metrics` answers, in the text form of Prometheus.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use petsem_api::ErrorCode;
+
+use crate::core::Core;
+
+/// Counted since start.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    boots: AtomicU64,
+    requests: AtomicU64,
+    refused: Vec<(ErrorCode, AtomicU64)>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let refused = ErrorCode::ALL.iter().map(|code| (*code, AtomicU64::new(0))).collect();
+        Self { boots: AtomicU64::new(0), requests: AtomicU64::new(0), refused }
+    }
+}
+
+impl Counters {
+    /// A request came in.
+    pub(crate) fn request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A Machine got its secrets.
+    pub(crate) fn boot(&self) {
+        self.boots.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request was refused.
+    pub(crate) fn refused(&self, code: ErrorCode) {
+        if let Some((_, count)) = self.refused.iter().find(|(known, _)| *known == code) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The page.
+pub(crate) fn page(core: &Core) -> String {
+    let mut page = String::new();
+    let store = core.store.stats();
+    let audit = core.audit.stats();
+    let mut line = |name: &str, kind: &str, help: &str, value: u64| {
+        // Writing into a String does not fail.
+        let _ = write!(page, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+    };
+    line("petsem_requests_total", "counter", "Requests.", core.counters.requests.load(Ordering::Relaxed));
+    line(
+        "petsem_boots_total",
+        "counter",
+        "Machines that got their secrets.",
+        core.counters.boots.load(Ordering::Relaxed),
+    );
+    line("petsem_ready", "gauge", "1 when decisions are made.", u64::from(core.trouble().is_none()));
+    line("petsem_feed_number", "gauge", "Last control change applied.", core.control().number);
+    line("petsem_feed_age_seconds", "gauge", "Seconds since the control feed was read.", core.feed_age());
+    line("petsem_store_commits_total", "counter", "Changes committed.", store.commits);
+    line("petsem_store_groups_total", "counter", "Transactions that committed them.", store.groups);
+    line("petsem_store_conflicts_total", "counter", "Changes refused for a conflict.", store.conflicts);
+    line("petsem_store_failures_total", "counter", "Changes that failed otherwise.", store.failures);
+    line("petsem_store_queue", "gauge", "Changes that wait for the writer.", store.queue_length);
+    line("petsem_store_wal_bytes", "gauge", "Length of the write-ahead log.", store.wal_bytes);
+    line(
+        "petsem_store_last_commit_micros",
+        "gauge",
+        "Duration of the last transaction.",
+        store.last_commit_micros,
+    );
+    line("petsem_audit_lines_total", "counter", "Audit lines written.", audit.lines);
+    line("petsem_audit_syncs_total", "counter", "Syncs of the audit log.", audit.syncs);
+    line(
+        "petsem_audit_reserve_bytes",
+        "gauge",
+        "Preallocated bytes left for a full disk.",
+        audit.reserve_left,
+    );
+    let _ = write!(
+        page,
+        "# HELP petsem_refused_total Requests refused, by status code of the API.\n# TYPE petsem_refused_total counter\n"
+    );
+    for (code, count) in &core.counters.refused {
+        let _ = writeln!(page, "petsem_refused_total{{status=\"{code}\"}} {}", count.load(Ordering::Relaxed));
+    }
+    page
+}

@@ -1,0 +1,146 @@
+//! Orgs: made and deleted by operators, each with its own signing key.
+
+use data_encoding::HEXLOWER;
+use petsem_api::{ErrorCode, Org, OrgId, OrgName, OrgRef};
+use petsem_keys::SigningKey;
+use petsem_store::{CommitError, RecordKind};
+
+use crate::control::owned;
+use crate::core::{Core, expect};
+use crate::entropy;
+use crate::failure::Failure;
+use crate::request::Trail;
+use crate::rows::{FeedRow, IntegrityFault, OrgAppRow, OrgNameRow, OrgRow, Row, SigningKeyRow};
+use crate::secrets::time_text;
+
+/// Orgs answered at once; an installation has few.
+const MOST: u32 = 10_000;
+
+/// An org whose row was checked.
+pub(crate) struct OpenOrg {
+    pub(crate) id: OrgId,
+    pub(crate) row: Row<OrgRow>,
+}
+
+impl Core {
+    /// Makes an org with a signing key of its own.
+    pub(crate) async fn create_org(&self, trail: &mut Trail, name: &OrgName) -> Result<Org, Failure> {
+        let now = self.now().millis();
+        let id = OrgId::new_v7(now, &entropy::bytes());
+        let kid: [u8; 16] = entropy::bytes();
+        let key = SigningKey::generate(&mut entropy::rng());
+        let wrapped = self
+            .keyring
+            .wrap(&mut entropy::rng(), &key, &owned(self.store_id, kid, Some(id)))
+            .map_err(Failure::internal)?;
+        let row = OrgRow { name: name.clone(), created_at: now };
+        let key_row = SigningKeyRow { org: Some(id), wrapped, created_at: now };
+        trail.set_org(id);
+        trail.set_detail(format_args!("org {name}"));
+        let feed = [FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), version: 1, at: now }];
+        let label = name.as_str().as_bytes();
+        self.commit_control(trail, &feed, |change| {
+            change.expects.push(expect::<OrgNameRow>(label, 0));
+            change.puts.push(self.ledger.write(label, 1, &OrgNameRow { org: id }));
+            change.puts.push(self.ledger.write(id.as_bytes(), 1, &row));
+            change.puts.push(self.ledger.write(&kid, 1, &key_row));
+        })
+        .await
+        .map_err(|failure| match failure.code() {
+            ErrorCode::Conflict => taken(name.as_str(), "org"),
+            _ => failure,
+        })?;
+        Ok(shown(id, &row))
+    }
+
+    /// An org by name or id.
+    pub(crate) async fn find_org(&self, org: &OrgRef) -> Result<Option<OpenOrg>, Failure> {
+        let id = match org {
+            OrgRef::Id(id) => *id,
+            OrgRef::Name(name) => {
+                let label = name.as_str().as_bytes();
+                match self.store.record(RecordKind::OrgName, label).await? {
+                    None => return Ok(None),
+                    Some(record) => self.ledger.read::<OrgNameRow>(label, &record)?.content.org,
+                }
+            }
+        };
+        let Some(record) = self.store.record(RecordKind::Org, id.as_bytes()).await? else {
+            return match org {
+                OrgRef::Id(_) => Ok(None),
+                OrgRef::Name(_) => Err(IntegrityFault::new("org", id.as_bytes(), "it is missing").into()),
+            };
+        };
+        let row = self.ledger.read::<OrgRow>(id.as_bytes(), &record)?;
+        match org {
+            OrgRef::Name(name) if row.content.name != *name => {
+                Err(IntegrityFault::new("org name", name.as_str().as_bytes(), "the org has another name")
+                    .into())
+            }
+            _ => Ok(Some(OpenOrg { id, row })),
+        }
+    }
+
+    /// All orgs.
+    pub(crate) async fn list_orgs(&self) -> Result<Vec<Org>, Failure> {
+        let records = self.store.records(RecordKind::Org, &[], None, MOST).await?;
+        records
+            .iter()
+            .map(|record| {
+                let id = <[u8; 16]>::try_from(record.id.as_slice())
+                    .map_err(|_| IntegrityFault::new("org", &record.id, "its id has the wrong length"))?;
+                let row = self.ledger.read::<OrgRow>(&id, record)?;
+                Ok(shown(OrgId::from_bytes(id), &row.content))
+            })
+            .collect()
+    }
+
+    /// Deletes an org that has no apps, with its signing key: its tokens verify nowhere any more.
+    pub(crate) async fn delete_org(&self, trail: &mut Trail, org: &OpenOrg) -> Result<(), Failure> {
+        let apps = self.store.records(RecordKind::OrgApp, org.id.as_bytes(), None, 1).await?;
+        for record in &apps {
+            self.ledger.read::<OrgAppRow>(&record.id, record)?;
+        }
+        if !apps.is_empty() {
+            return Err(Failure::new(
+                ErrorCode::Conflict,
+                "the org still has apps; nothing was changed; delete them first",
+            ));
+        }
+        let now = self.now().millis();
+        let control = self.control();
+        let kid = control.org_key(org.id).map(|entry| entry.id);
+        let label = org.row.content.name.as_str().as_bytes().to_vec();
+        self.commit_control(trail, &[FeedRow::OrgDeleted { org: org.id, at: now }], |change| {
+            // An app that is made at this moment writes the org's row, and one of the two fails.
+            change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
+            change.deletes.push((RecordKind::Org, org.id.as_bytes().to_vec()));
+            change.deletes.push((RecordKind::OrgName, label.clone()));
+            if let Some(kid) = kid {
+                change.deletes.push((RecordKind::SigningKey, kid.to_vec()));
+            }
+        })
+        .await
+        .map(|_| ())
+    }
+}
+
+/// An org as the API shows it.
+pub(crate) fn shown(id: OrgId, row: &OrgRow) -> Org {
+    Org { id, name: row.name.clone(), created_at: time_text(row.created_at) }
+}
+
+/// A name that is in use.
+pub(crate) fn taken(name: &str, what: &str) -> Failure {
+    Failure::new(
+        ErrorCode::NameTaken,
+        format!(
+            "the name {name} is in use; names are unique in the whole store; choose another name for the {what}"
+        ),
+    )
+}
+
+/// Whether a commit failed because a row of this kind was there already.
+pub(crate) fn is_taken(error: &CommitError, kind: RecordKind) -> bool {
+    matches!(error, CommitError::Conflict { kind: found, .. } if *found == kind)
+}

@@ -1,0 +1,127 @@
+//! `/v1/apps`, an app, and its policy.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use petsem_api::{
+    App, AppId, AppList, AppRef, CreateApp, DeletedApp, ErrorCode, OrgRef, PolicyDocument, PutPolicy,
+};
+use petsem_policy::Action;
+use serde::Deserialize;
+
+use crate::apps::shown;
+use crate::authority::{Caller, Touched, denied};
+use crate::failure::Failure;
+use crate::http::{Call, finish};
+use crate::orgs::OpenOrg;
+use crate::request::Trail;
+
+/// `POST /v1/apps`
+pub(super) async fn create(mut call: Call) -> Response {
+    let mut trail = call.trail("app.create");
+    let result = create_app(&mut call, &mut trail).await;
+    finish(&call, trail, StatusCode::CREATED, result).await
+}
+
+async fn create_app(call: &mut Call, trail: &mut Trail) -> Result<App, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let wanted: CreateApp = call.json()?;
+    let org = org_for(call, &caller, &wanted.org, Action::Write).await?;
+    call.core.create_app(trail, &org, &wanted.name, wanted.settings).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    org: Option<OrgRef>,
+    after: Option<AppId>,
+}
+
+/// `GET /v1/apps?org=…&after=…`
+pub(super) async fn list(call: Call) -> Response {
+    let mut trail = call.trail("app.list");
+    let result = list_apps(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn list_apps(call: &Call, trail: &mut Trail) -> Result<AppList, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let query: ListQuery = call.query()?;
+    let org = query.org.ok_or_else(|| Failure::new(ErrorCode::BadRequest, "say of which org: ?org=NAME"))?;
+    let org = org_for(call, &caller, &org, Action::List).await?;
+    trail.set_org(org.id);
+    call.core.list_apps(org.id, query.after).await
+}
+
+/// `GET /v1/apps/{app}`
+pub(super) async fn show(call: Call) -> Response {
+    let mut trail = call.trail("app.show");
+    let result = show_app(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn show_app(call: &Call, trail: &mut Trail) -> Result<App, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let app = call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::List, None).await?;
+    Ok(shown(app.id, &app.head))
+}
+
+/// `DELETE /v1/apps/{app}`
+pub(super) async fn delete(call: Call) -> Response {
+    let mut trail = call.trail("app.delete");
+    let result = delete_app(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn delete_app(call: &Call, trail: &mut Trail) -> Result<DeletedApp, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let app = call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::Delete, None).await?;
+    call.core.delete_app(trail, &app).await
+}
+
+/// `GET /v1/apps/{app}/policy`
+pub(super) async fn policy(call: Call) -> Response {
+    let mut trail = call.trail("policy.show");
+    let result = show_policy(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn show_policy(call: &Call, trail: &mut Trail) -> Result<PolicyDocument, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let app =
+        call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::ManagePolicy, None).await?;
+    let (version, _, policy) = call.core.policy_of(&app).await?;
+    Ok(PolicyDocument { version, policy })
+}
+
+/// `PUT /v1/apps/{app}/policy`
+pub(super) async fn set_policy(mut call: Call) -> Response {
+    let mut trail = call.trail("policy.set");
+    let result = put_policy(&mut call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn put_policy(call: &mut Call, trail: &mut Trail) -> Result<PolicyDocument, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let wanted: PutPolicy = call.json()?;
+    let app =
+        call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::ManagePolicy, None).await?;
+    call.core.set_policy(trail, &app, wanted.policy, wanted.expected_version, &caller.author()).await
+}
+
+/// The org that a request names, if the caller may do that there.
+async fn org_for(call: &Call, caller: &Caller, org: &OrgRef, action: Action) -> Result<OpenOrg, Failure> {
+    let found = call.core.find_org(org).await?;
+    let touched = Touched { org: found.as_ref().map(|org| org.id), ..Touched::default() };
+    match (caller.allows(&touched, action, call.now), found) {
+        (Ok(()), Some(org)) => Ok(org),
+        (Ok(()), None) => Err(Failure::new(
+            ErrorCode::NotFound,
+            "there is no such org; `petsem org list` shows what there is",
+        )),
+        (Err(refused), Some(org)) if caller.is_of(org.id) => Err(denied(&refused)),
+        (Err(_), _) => Err(Failure::new(
+            ErrorCode::Forbidden,
+            format!("there is no such org, or this token does not allow {action} there"),
+        )),
+    }
+}

@@ -1,0 +1,39 @@
+//! What the process says of itself, to anybody: no credential, no secret.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use petsem_api::{Health, Readiness};
+
+use crate::core::Core;
+use crate::metrics;
+
+/// The API's description; a test compares it with the router.
+const OPENAPI: &str = include_str!("../../openapi.json");
+
+/// `GET /healthz`
+pub(super) async fn alive() -> Json<Health> {
+    Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
+}
+
+/// `GET /readyz`
+pub(super) async fn ready(State(core): State<Arc<Core>>) -> Response {
+    let problems = core.problems();
+    let ready = problems.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, problems })).into_response()
+}
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(core): State<Arc<Core>>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::page(&core)).into_response()
+}
+
+/// `GET /openapi.json`
+pub(super) async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}

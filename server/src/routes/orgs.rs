@@ -1,0 +1,87 @@
+//! `/v1/orgs`
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use petsem_api::{CreateOrg, ErrorCode, Org, OrgList, OrgRef};
+use petsem_policy::Action;
+use serde_json::{Value, json};
+
+use crate::authority::{Touched, denied};
+use crate::failure::Failure;
+use crate::http::{Call, finish};
+use crate::orgs::shown;
+use crate::request::Trail;
+
+/// `POST /v1/orgs`
+pub(super) async fn create(mut call: Call) -> Response {
+    let mut trail = call.trail("org.create");
+    let result = create_org(&mut call, &mut trail).await;
+    finish(&call, trail, StatusCode::CREATED, result).await
+}
+
+async fn create_org(call: &mut Call, trail: &mut Trail) -> Result<Org, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let wanted: CreateOrg = call.json()?;
+    caller.allows(&Touched::default(), Action::Operate, call.now).map_err(|refused| denied(&refused))?;
+    call.core.create_org(trail, &wanted.name).await
+}
+
+/// `GET /v1/orgs`
+pub(super) async fn list(call: Call) -> Response {
+    let mut trail = call.trail("org.list");
+    let result = list_orgs(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn list_orgs(call: &Call, trail: &mut Trail) -> Result<OrgList, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let mut orgs = call.core.list_orgs().await?;
+    // Each org is asked about alone: a token of an org sees its own.
+    orgs.retain(|org| {
+        caller.allows(&Touched { org: Some(org.id), ..Touched::default() }, Action::List, call.now).is_ok()
+    });
+    Ok(OrgList { orgs })
+}
+
+/// `GET /v1/orgs/{org}`
+pub(super) async fn show(call: Call) -> Response {
+    let mut trail = call.trail("org.show");
+    let result = show_org(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn show_org(call: &Call, trail: &mut Trail) -> Result<Org, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let found = call.core.find_org(&call.param::<OrgRef>("org")?).await?;
+    let touched = Touched { org: found.as_ref().map(|org| org.id), ..Touched::default() };
+    match (caller.allows(&touched, Action::List, call.now), found) {
+        (Ok(()), Some(org)) => Ok(shown(org.id, &org.row.content)),
+        (Ok(()), None) => Err(no_such_org()),
+        (Err(refused), _) if caller.is_platform() => Err(denied(&refused)),
+        (Err(_), _) => Err(not_yours()),
+    }
+}
+
+/// `DELETE /v1/orgs/{org}`
+pub(super) async fn delete(call: Call) -> Response {
+    let mut trail = call.trail("org.delete");
+    let result = delete_org(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn delete_org(call: &Call, trail: &mut Trail) -> Result<Value, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    caller.allows(&Touched::default(), Action::Operate, call.now).map_err(|refused| denied(&refused))?;
+    let org = call.core.find_org(&call.param::<OrgRef>("org")?).await?.ok_or_else(no_such_org)?;
+    trail.set_org(org.id);
+    call.core.delete_org(trail, &org).await?;
+    Ok(json!({ "id": org.id }))
+}
+
+fn no_such_org() -> Failure {
+    Failure::new(ErrorCode::NotFound, "there is no such org; `petsem org list` shows what there is")
+}
+
+fn not_yours() -> Failure {
+    Failure::new(ErrorCode::Forbidden, "there is no such org, or this token does not allow that there")
+}

@@ -1,0 +1,308 @@
+//! `/v1/apps/{app}/secrets`, in the Machines-API shapes.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use petsem_api::{
+    AppRef, AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, ErrorCode, History, RollbackRequest,
+    SecretList, SecretName, SetSecret, SetSecretResponse, Value,
+};
+use petsem_policy::Action;
+use serde::Deserialize;
+
+use crate::authority::{Caller, Touched, denied};
+use crate::core::OpenApp;
+use crate::failure::Failure;
+use crate::http::{Call, finish};
+use crate::jwt::jwt_of;
+use crate::request::Trail;
+use crate::rows::{Bundle, Entry};
+use crate::secrets::{Update, Updated, check_reached, shown};
+
+/// `version` is the lowest version that will do; `min_version` is its newer name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadQuery {
+    version: Option<u64>,
+    min_version: Option<u64>,
+    #[serde(default)]
+    show_secrets: bool,
+}
+
+/// `GET /v1/apps/{app}/secrets`
+pub(super) async fn list(call: Call) -> Response {
+    let mut trail = call.trail("secret.list");
+    let result = list_secrets(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Failure> {
+    let app: AppRef = call.param("app")?;
+    let query = || call.query::<ReadQuery>();
+    if jwt_of(call.authorization()).is_some() {
+        return read_all(call, trail, &app, &query()?).await;
+    }
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let query = query()?;
+    refuse_values(&query)?;
+    // Whoever is narrowed to some names sees those: each is asked about alone.
+    let found = call.core.app_for(&caller, trail, &app, Action::List, None).await;
+    let (app, all) = match found {
+        Ok(app) => (app, true),
+        Err(failure) => match call.core.find_app(&app).await? {
+            Some(app) if caller.is_of(app.head.org) => (app, false),
+            _ => return Err(failure),
+        },
+    };
+    check_reached(&app, query.lowest())?;
+    let bundle = call.core.open_bundle(&app)?;
+    trail.set_version(app.head.app_version);
+    let names: Vec<_> = bundle
+        .entries
+        .iter()
+        .filter(|(name, _)| all || may(call, &caller, &app, name, Action::List).is_ok())
+        .collect();
+    if !all && names.is_empty() {
+        // Not one name is his: the refusal says which caveat.
+        call.core.app_for(&caller, trail, &AppRef::Id(app.id), Action::List, None).await?;
+    }
+    let secrets = names.into_iter().map(|(name, entry)| shown(name, entry)).collect();
+    Ok(SecretList { secrets, version: app.head.app_version })
+}
+
+/// `GET /v1/apps/{app}/secrets/{name}`
+pub(super) async fn show(call: Call) -> Response {
+    let mut trail = call.trail("secret.show");
+    let result = show_secret(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn show_secret(call: &Call, trail: &mut Trail) -> Result<AppSecret, Failure> {
+    let app: AppRef = call.param("app")?;
+    if jwt_of(call.authorization()).is_some() {
+        let name: SecretName = call.param("name")?;
+        let query: ReadQuery = call.query()?;
+        trail.set_names([&name]);
+        return read_one(call, trail, &app, &name, &query).await;
+    }
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let name: SecretName = call.param("name")?;
+    let query: ReadQuery = call.query()?;
+    trail.set_names([&name]);
+    refuse_values(&query)?;
+    let app = call.core.app_for(&caller, trail, &app, Action::List, Some(&name)).await?;
+    check_reached(&app, query.lowest())?;
+    let bundle = call.core.open_bundle(&app)?;
+    trail.set_version(app.head.app_version);
+    bundle.entries.get(&name).map(|entry| shown(&name, entry)).ok_or_else(|| no_such_secret(&name))
+}
+
+/// `POST /v1/apps/{app}/secrets/{name}`
+pub(super) async fn set(mut call: Call) -> Response {
+    let mut trail = call.trail("secret.set");
+    let result = set_secret(&mut call, &mut trail).await;
+    finish(&call, trail, StatusCode::CREATED, result).await
+}
+
+async fn set_secret(call: &mut Call, trail: &mut Trail) -> Result<SetSecretResponse, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let name: SecretName = call.param("name")?;
+    let wanted: SetSecret = call.json()?;
+    let values = BTreeMap::from([(name, Some(wanted.value))]);
+    let updated = change(call, trail, &caller, &values, wanted.expected_version).await?;
+    let version = updated.version;
+    let secret = updated
+        .secrets
+        .into_iter()
+        .next()
+        .ok_or_else(|| Failure::internal("a set secret is not answered"))?;
+    Ok(SetSecretResponse { secret, version, deprecated_version: version })
+}
+
+/// `POST /v1/apps/{app}/secrets`
+pub(super) async fn update(mut call: Call) -> Response {
+    let mut trail = call.trail("secret.update");
+    let result = update_secrets(&mut call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn update_secrets(call: &mut Call, trail: &mut Trail) -> Result<BulkUpdateResponse, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let wanted: BulkUpdate = call.json()?;
+    let updated = change(call, trail, &caller, &wanted.values, wanted.expected_version).await?;
+    Ok(BulkUpdateResponse {
+        secrets: updated.secrets,
+        version: updated.version,
+        deprecated_version: updated.version,
+    })
+}
+
+/// `DELETE /v1/apps/{app}/secrets/{name}`
+pub(super) async fn unset(call: Call) -> Response {
+    let mut trail = call.trail("secret.unset");
+    let result = unset_secret(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn unset_secret(call: &Call, trail: &mut Trail) -> Result<Deleted, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let values = BTreeMap::from([(call.param::<SecretName>("name")?, None)]);
+    let version = change(call, trail, &caller, &values, None).await?.version;
+    Ok(Deleted { version, deprecated_version: version })
+}
+
+/// `GET /v1/apps/{app}/secrets/{name}/history`
+pub(super) async fn history(call: Call) -> Response {
+    let mut trail = call.trail("secret.history");
+    let result = show_history(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn show_history(call: &Call, trail: &mut Trail) -> Result<History, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let name: SecretName = call.param("name")?;
+    trail.set_names([&name]);
+    let app =
+        call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::List, Some(&name)).await?;
+    let history = call.core.history_of(&app, &name).await?;
+    if history.history.is_empty() { Err(no_such_secret(&name)) } else { Ok(history) }
+}
+
+/// `POST /v1/apps/{app}/secrets/{name}/rollback`
+pub(super) async fn rollback(mut call: Call) -> Response {
+    let mut trail = call.trail("secret.rollback");
+    let result = roll_back(&mut call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn roll_back(call: &mut Call, trail: &mut Trail) -> Result<SetSecretResponse, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let name: SecretName = call.param("name")?;
+    let wanted: RollbackRequest = call.json()?;
+    trail.set_names([&name]);
+    trail.set_detail(format_args!("to the value of version {}", wanted.to_version));
+    let app =
+        call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::Write, Some(&name)).await?;
+    let value = call.core.value_at(&app, &name, wanted.to_version).await?;
+    let values = BTreeMap::from([(name, Some(value))]);
+    let updated = change(call, trail, &caller, &values, wanted.expected_version).await?;
+    let version = updated.version;
+    let secret = updated
+        .secrets
+        .into_iter()
+        .next()
+        .ok_or_else(|| Failure::internal("a set secret is not answered"))?;
+    Ok(SetSecretResponse { secret, version, deprecated_version: version })
+}
+
+/// Asks about every name that changes, then changes them all, or nothing.
+async fn change(
+    call: &Call,
+    trail: &mut Trail,
+    caller: &Caller,
+    values: &BTreeMap<SecretName, Option<Value>>,
+    expected_version: Option<u64>,
+) -> Result<Updated, Failure> {
+    trail.set_names(values.keys());
+    let app: AppRef = call.param("app")?;
+    let mut first = None;
+    for (name, value) in values {
+        let action = if value.is_some() { Action::Write } else { Action::Delete };
+        match &first {
+            None => first = Some(call.core.app_for(caller, trail, &app, action, Some(name)).await?),
+            Some(app) => may(call, caller, app, name, action)?,
+        }
+    }
+    let app = match first {
+        Some(app) => app,
+        // Nothing to change: whoever may write learns the version.
+        None => call.core.app_for(caller, trail, &app, Action::Write, None).await?,
+    };
+    let author = caller.author();
+    let update = Update { app: app.id, values, expected_version, author: &author, now: call.now };
+    let updated = call.core.update(trail, &update).await?;
+    trail.set_version(updated.version);
+    Ok(updated)
+}
+
+fn may(
+    call: &Call,
+    caller: &Caller,
+    app: &OpenApp,
+    name: &SecretName,
+    action: Action,
+) -> Result<(), Failure> {
+    let touched = Touched { app: Some(app), secret: Some(name), ..Touched::default() };
+    caller.allows(&touched, action, call.now).map_err(|refused| denied(&refused))
+}
+
+/// A workload read of everything that the JWT's rule names.
+async fn read_all(
+    call: &Call,
+    trail: &mut Trail,
+    app: &AppRef,
+    query: &ReadQuery,
+) -> Result<SecretList, Failure> {
+    let read = call.core.workload(trail, call.authorization(), app, call.now).await?;
+    check_reached(&read.app, query.lowest())?;
+    let bundle: Bundle = call.core.open_bundle(&read.app)?;
+    let total = bundle.entries.len();
+    let allowed: Vec<(SecretName, Entry)> =
+        bundle.entries.into_iter().filter(|(name, _)| read.may(name)).collect();
+    if allowed.is_empty() && (total > 0 || !read.reads_anything()) {
+        return Err(read.refused());
+    }
+    trail.set_names(allowed.iter().map(|(name, _)| name));
+    trail.set_version(read.app.head.app_version);
+    let secrets =
+        allowed.into_iter().map(|(name, entry)| with_value(name, entry, query.show_secrets)).collect();
+    Ok(SecretList { secrets, version: read.app.head.app_version })
+}
+
+async fn read_one(
+    call: &Call,
+    trail: &mut Trail,
+    app: &AppRef,
+    name: &SecretName,
+    query: &ReadQuery,
+) -> Result<AppSecret, Failure> {
+    let read = call.core.workload(trail, call.authorization(), app, call.now).await?;
+    if !read.may(name) {
+        return Err(read.refused());
+    }
+    check_reached(&read.app, query.lowest())?;
+    let mut bundle: Bundle = call.core.open_bundle(&read.app)?;
+    trail.set_version(read.app.head.app_version);
+    let entry = bundle.entries.remove(name).ok_or_else(|| no_such_secret(name))?;
+    Ok(with_value(name.clone(), entry, query.show_secrets))
+}
+
+fn with_value(name: SecretName, entry: Entry, show: bool) -> AppSecret {
+    let secret = shown(&name, &entry);
+    AppSecret { value: show.then_some(entry.value), ..secret }
+}
+
+impl ReadQuery {
+    fn lowest(&self) -> Option<u64> {
+        self.version.max(self.min_version)
+    }
+}
+
+/// Tokens list; values are read another way.
+fn refuse_values(query: &ReadQuery) -> Result<(), Failure> {
+    if query.show_secrets {
+        return Err(Failure::new(
+            ErrorCode::ReadNeedsWorkload,
+            "a token does not read values: read them with a JWT that the app's policy accepts (`petsem run`), or boot a Machine",
+        ));
+    }
+    Ok(())
+}
+
+fn no_such_secret(name: &SecretName) -> Failure {
+    Failure::new(
+        ErrorCode::NotFound,
+        format!("the app has no secret {name}; `petsem secrets list` shows what there is"),
+    )
+}

@@ -1,0 +1,72 @@
+//! `/v1/tokens` and `/v1/revocations`
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use petsem_api::{CreateToken, ErrorCode, MintedToken, OrgRef, RevokeRequest, Revoked, TokenList};
+use petsem_policy::Action;
+use serde::Deserialize;
+
+use crate::authority::{Touched, denied};
+use crate::failure::Failure;
+use crate::http::{Call, finish};
+use crate::request::Trail;
+
+/// `POST /v1/tokens`
+pub(super) async fn create(mut call: Call) -> Response {
+    let mut trail = call.trail("token.mint");
+    let result = create_token(&mut call, &mut trail).await;
+    finish(&call, trail, StatusCode::CREATED, result).await
+}
+
+async fn create_token(call: &mut Call, trail: &mut Trail) -> Result<MintedToken, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let wanted: CreateToken = call.json()?;
+    call.core.create_token(trail, &caller, &wanted, call.now).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    org: Option<OrgRef>,
+}
+
+/// `GET /v1/tokens?org=…`
+pub(super) async fn list(call: Call) -> Response {
+    let mut trail = call.trail("token.list");
+    let result = list_tokens(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn list_tokens(call: &Call, trail: &mut Trail) -> Result<TokenList, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let query: ListQuery = call.query()?;
+    let org = match &query.org {
+        None => None,
+        Some(org) => Some(call.core.find_org(org).await?.ok_or_else(|| {
+            Failure::new(
+                ErrorCode::Forbidden,
+                "there is no such org, or this token does not allow list there",
+            )
+        })?),
+    };
+    let org = org.map(|org| org.id);
+    // Without an org all tokens are meant: an operator's question.
+    let action = if org.is_some() { Action::List } else { Action::Operate };
+    caller
+        .allows(&Touched { org, ..Touched::default() }, action, call.now)
+        .map_err(|refused| denied(&refused))?;
+    call.core.list_tokens(org).await
+}
+
+/// `POST /v1/revocations`
+pub(super) async fn revoke(mut call: Call) -> Response {
+    let mut trail = call.trail("revoke");
+    let result = revoke_it(&mut call, &mut trail).await;
+    finish(&call, trail, StatusCode::CREATED, result).await
+}
+
+async fn revoke_it(call: &mut Call, trail: &mut Trail) -> Result<Revoked, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let wanted: RevokeRequest = call.json()?;
+    call.core.revoke(trail, &caller, &wanted, call.now).await
+}

@@ -1,0 +1,378 @@
+//! What the rows say. Every struct refuses fields that it does not know. Wrapped keys are base64 text.
+
+use petsem_api::{
+    AppId, AppName, AppSettings, HostId, IssuerId, MachineId, OrgId, OrgName, StoreId, TokenKind, TokenUuid,
+};
+use petsem_store::RecordKind;
+use serde::{Deserialize, Serialize};
+
+use super::Content;
+
+macro_rules! content {
+    ($($name:ident = $kind:ident),* $(,)?) => {
+        $(impl Content for $name {
+            const KIND: RecordKind = RecordKind::$kind;
+        })*
+    };
+}
+
+content! {
+    StoreRow = Store,
+    SealRow = Seal,
+    KeyringKeyRow = KeyringKey,
+    OrgRow = Org,
+    OrgNameRow = OrgName,
+    AppHead = AppHead,
+    AppNameRow = AppName,
+    OrgAppRow = OrgApp,
+    PolicyRow = Policy,
+    IssuerRow = Issuer,
+    DischargerRow = Discharger,
+    SigningKeyRow = SigningKey,
+    TokenRow = Token,
+    NodeRow = Node,
+    CheckpointRow = Checkpoint,
+    FeedHeadRow = FeedHead,
+}
+
+/// The installation. Id: empty.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoreRow {
+    /// The store's id: in the AAD of every wrap.
+    pub(crate) store: StoreId,
+    /// Goes up with every restore.
+    pub(crate) epoch: u64,
+    /// Version of the root key.
+    pub(crate) root_version: u32,
+    /// Version of the keyring that wraps anew.
+    pub(crate) keyring_version: u32,
+    /// The row-MAC key under the keyring.
+    #[serde(with = "base64")]
+    pub(crate) row_mac_key: Vec<u8>,
+    /// Unix milliseconds.
+    pub(crate) created_at: u64,
+}
+
+/// A seal's wrap of the root key. Id: the seal's 16 random bytes.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SealRow {
+    /// `key-file` and so on.
+    pub(crate) kind: String,
+    /// Which one, for people.
+    pub(crate) description: String,
+    /// The root key under the seal.
+    #[serde(with = "base64")]
+    pub(crate) wrapped_root: Vec<u8>,
+    /// Unix milliseconds.
+    pub(crate) created_at: u64,
+}
+
+/// One version of the keyring. Id: the version, u32 BE.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyringKeyRow {
+    /// The key under the root key.
+    #[serde(with = "base64")]
+    pub(crate) wrapped: Vec<u8>,
+    /// Unix milliseconds.
+    pub(crate) created_at: u64,
+}
+
+/// An org. Id: the org's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OrgRow {
+    /// Its label.
+    pub(crate) name: OrgName,
+    /// Unix milliseconds.
+    pub(crate) created_at: u64,
+}
+
+/// A label of an org. Id: the label.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OrgNameRow {
+    /// The org that has it.
+    pub(crate) org: OrgId,
+}
+
+/// What the rest of an app hangs on. Id: the app's id.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppHead {
+    /// The org that owns it.
+    pub(crate) org: OrgId,
+    /// Its label.
+    pub(crate) name: AppName,
+    /// Whether it lives.
+    pub(crate) state: AppState,
+    /// Its app version; 0 before the first secret.
+    pub(crate) app_version: u64,
+    /// SHA-256 of the sealed bundle (wrapped DEK, then ciphertext, each with its length), in hex; none at version 0.
+    pub(crate) bundle_digest: Option<String>,
+    /// Row version of its policy; 0 = none.
+    pub(crate) policy_version: u64,
+    /// Version of the KEK that seals anew.
+    pub(crate) kek_version: u32,
+    /// Its KEKs under the keyring.
+    pub(crate) keks: Vec<KekRow>,
+    /// The digest key under the KEK.
+    #[serde(with = "base64")]
+    pub(crate) digest_key: Vec<u8>,
+    /// From which app version each epoch counts: `(epoch, first app version)`.
+    pub(crate) epochs: Vec<(u64, u64)>,
+    /// The owner's settings.
+    pub(crate) settings: AppSettings,
+    /// Unix milliseconds.
+    pub(crate) created_at: u64,
+}
+
+impl AppHead {
+    /// The epoch in which an app version was written.
+    pub(crate) fn epoch_of(&self, app_version: u64) -> Option<u64> {
+        self.epochs.iter().rev().find(|(_, first)| *first <= app_version).map(|(epoch, _)| *epoch)
+    }
+}
+
+/// Whether an app lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AppState {
+    /// It does.
+    Live,
+}
+
+/// One version of an app's KEK.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KekRow {
+    /// Its version.
+    pub(crate) version: u32,
+    /// The KEK under the keyring.
+    #[serde(with = "base64")]
+    pub(crate) wrapped: Vec<u8>,
+}
+
+/// A label of an app. Id: the label.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppNameRow {
+    /// The app that has it.
+    pub(crate) app: AppId,
+}
+
+/// An app of an org. Id: org id, app id.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OrgAppRow {}
+
+/// An app's policy. Id: the app's id. The row version stands in the app head.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PolicyRow {
+    /// The rules, as `petsem_policy::AppPolicy` reads them.
+    pub(crate) policy: serde_json::Value,
+    /// Who set it.
+    pub(crate) author: String,
+    /// Unix milliseconds.
+    pub(crate) at: u64,
+}
+
+/// A registered issuer of JWTs. Id: the issuer's id.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IssuerRow {
+    /// The exact `iss`.
+    pub(crate) issuer: String,
+    /// Its algorithms.
+    pub(crate) algorithms: Vec<String>,
+    /// Its public keys, a JWK set.
+    pub(crate) keys: serde_json::Value,
+    /// Of `petsem dev`: `petsem server` refuses the store.
+    pub(crate) development: bool,
+    /// Unix milliseconds.
+    pub(crate) created_at: u64,
+}
+
+/// A registered discharger. Id: 16 random bytes.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DischargerRow {
+    /// Its location.
+    pub(crate) location: String,
+    /// The org that it speaks for; none = the platform.
+    pub(crate) org: Option<OrgId>,
+    /// The shared key under the keyring.
+    #[serde(with = "base64")]
+    pub(crate) wrapped: Vec<u8>,
+    /// Unix milliseconds.
+    pub(crate) created_at: u64,
+}
+
+/// A signing key. Id: its 16 random bytes, the KID of its tokens.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SigningKeyRow {
+    /// The org that it speaks for; none = the platform.
+    pub(crate) org: Option<OrgId>,
+    /// The key under the keyring.
+    #[serde(with = "base64")]
+    pub(crate) wrapped: Vec<u8>,
+    /// Unix milliseconds.
+    pub(crate) created_at: u64,
+}
+
+/// A token that was minted; never the token. Id: the token's id.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenRow {
+    /// What it is for.
+    pub(crate) kind: TokenKind,
+    /// The org that its key speaks for; none = the platform.
+    pub(crate) org: Option<OrgId>,
+    /// Who holds it.
+    pub(crate) subject: String,
+    /// What it was minted from, nearest first.
+    pub(crate) ancestors: Vec<TokenUuid>,
+    /// Its caveats in words.
+    pub(crate) caveats: Vec<String>,
+    /// Unix milliseconds.
+    pub(crate) created_at: u64,
+    /// Unix seconds.
+    pub(crate) expires_at: i64,
+}
+
+/// A node. Id: the node's 16 random bytes.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeRow {
+    /// The first audit MAC key under the keyring.
+    #[serde(with = "base64")]
+    pub(crate) audit_mac_key: Vec<u8>,
+    /// The checkpoint signing key under the keyring.
+    #[serde(with = "base64")]
+    pub(crate) audit_signing_key: Vec<u8>,
+    /// The public half, base64.
+    #[serde(with = "base64")]
+    pub(crate) audit_public_key: Vec<u8>,
+    /// Unix milliseconds.
+    pub(crate) created_at: u64,
+}
+
+/// A node's newest audit checkpoint. Id: the node's id.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CheckpointRow {
+    /// Line that it stands after.
+    pub(crate) line: u64,
+    /// Chain up to there, hex.
+    pub(crate) head: String,
+    /// Ed25519 over the checkpoint's message, hex.
+    pub(crate) signature: Option<String>,
+}
+
+/// The end of the control feed. Id: empty.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FeedHeadRow {
+    /// Number of the last change.
+    pub(crate) number: u64,
+    /// Its MAC, hex.
+    pub(crate) mac: String,
+}
+
+/// One control change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum FeedRow {
+    /// A token, and all that descend from it, are refused from now on.
+    TokenRevoked {
+        /// The token.
+        token: TokenUuid,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// A Machine boots nowhere any more.
+    MachineRevoked {
+        /// Its app.
+        app: AppId,
+        /// The Machine.
+        machine: MachineId,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// Nothing boots on a host any more.
+    HostRevoked {
+        /// The host.
+        host: HostId,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// An app's policy row has a new version.
+    PolicySet {
+        /// The app.
+        app: AppId,
+        /// The policy row's version.
+        version: u64,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// An app was deleted with its KEKs.
+    AppDeleted {
+        /// The app.
+        app: AppId,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// An org was deleted.
+    OrgDeleted {
+        /// The org.
+        org: OrgId,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// An issuer's row has a new version.
+    IssuerSet {
+        /// The issuer.
+        issuer: IssuerId,
+        /// The row's version.
+        version: u64,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// A discharger's row has a new version.
+    DischargerSet {
+        /// Its id, hex.
+        discharger: String,
+        /// The row's version.
+        version: u64,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// A signing key's row has a new version.
+    SigningKeySet {
+        /// Its id, hex.
+        key: String,
+        /// The row's version.
+        version: u64,
+        /// Unix milliseconds.
+        at: u64,
+    },
+}
+
+/// Bytes as base64 text.
+mod base64 {
+    use data_encoding::BASE64;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        BASE64.decode(text.as_bytes()).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,313 @@
+//! Listeners, connections, and the end of both.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt as _;
+
+use crate::core::Core;
+use crate::request::Peer;
+use crate::routes::router;
+use crate::settings::{ListenAddress, Listener, Settings};
+use crate::start::{StartError, Started, record_checkpoint, start, stop};
+
+/// Connections that the kernel keeps until they are accepted: a thousand Machines may boot at once.
+const BACKLOG: i32 = 4096;
+/// How often the control feed is read.
+const FEED_EVERY: Duration = Duration::from_millis(500);
+/// How long requests may go on after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(8);
+/// Bytes of a request's head.
+const HEAD: usize = 128 * 1024;
+
+/// Why a server ended, or did not begin.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// It did not start.
+    Start(StartError),
+    /// A listener cannot be opened.
+    Listen {
+        /// Which one, as configured.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What was written is safe, but closing it did not end cleanly.
+    Stop(String),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(source) => source.fmt(f),
+            Self::Listen { address, source } if source.kind() == std::io::ErrorKind::AddrInUse => write!(
+                f,
+                "cannot listen on {address}: something listens there already\nstop it, or choose another \
+                 listener.address in the configuration (`petsem dev`: --listen)"
+            ),
+            Self::Listen { address, source } => {
+                write!(
+                    f,
+                    "cannot listen on {address}: {source}\ncorrect listener.address in the configuration"
+                )
+            }
+            Self::Stop(text) => write!(f, "the server stopped, but not cleanly: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Start(source) => source.source(),
+            Self::Listen { source, .. } => Some(source),
+            Self::Stop(_) => None,
+        }
+    }
+}
+
+/// What a server listens on, once it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The listeners in the order of the configuration, with the ports that they got.
+    pub listeners: Vec<String>,
+}
+
+/// Serves an installation until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`ServeError`]; nothing was served then, except for `Stop`.
+pub async fn serve(settings: Settings, on_ready: impl FnOnce(&Bound)) -> Result<(), ServeError> {
+    let listeners = settings.listeners.clone();
+    // The ports first: a second server on them must not touch the store.
+    let bound = listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let started = start(settings).await.map_err(ServeError::Start)?;
+    serve_on(started, bound, on_ready).await
+}
+
+pub(crate) async fn serve_on(
+    started: Started,
+    bound: Vec<BoundListener>,
+    on_ready: impl FnOnce(&Bound),
+) -> Result<(), ServeError> {
+    let Started { core, mut checkpoints } = started;
+    let router = router(Arc::clone(&core));
+    let (ending, ended) = watch::channel(false);
+    let graceful = GracefulShutdown::new();
+    let connections = Arc::new(Semaphore::new(core.settings.limits.connections));
+    let names = Bound { listeners: bound.iter().map(BoundListener::name).collect() };
+    let mut accepting = tokio::task::JoinSet::new();
+    let watcher = Arc::new(graceful);
+    for listener in bound {
+        let acceptor = Acceptor {
+            router: router.clone(),
+            graceful: Arc::clone(&watcher),
+            connections: Arc::clone(&connections),
+            header_timeout: Duration::from_secs(core.settings.limits.seconds),
+            ended: ended.clone(),
+        };
+        accepting.spawn(acceptor.run(listener));
+    }
+    for name in &names.listeners {
+        tracing::info!(listener = name, "listening");
+    }
+    on_ready(&names);
+    let feed = tokio::spawn(follow_feed(Arc::clone(&core), ended.clone()));
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(|error| ServeError::Stop(error.to_string()))?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(|error| ServeError::Stop(error.to_string()))?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            Some(checkpoint) = checkpoints.recv() => record_checkpoint(&core, &checkpoint).await,
+        }
+    }
+    tracing::info!("stopping: no new requests; finishing those under way");
+    ending.send_replace(true);
+    while accepting.join_next().await.is_some() {}
+    if let Ok(graceful) = Arc::try_unwrap(watcher).map_err(|_| ())
+        && tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err()
+    {
+        tracing::warn!("some requests did not finish in time and were cut off");
+    }
+    feed.abort();
+    let stopped = stop(Started { core, checkpoints }).await.map_err(ServeError::Stop);
+    tracing::info!("stopped");
+    stopped
+}
+
+/// Reads the control feed twice a second. What goes wrong shows in `/readyz` and the metrics.
+async fn follow_feed(core: Arc<Core>, mut ended: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(FEED_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ended.changed() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(failure) = core.refresh().await {
+            tracing::error!(
+                status = failure.code().as_str(),
+                reason = failure.internal_text().unwrap_or(failure.external()),
+                "the control feed cannot be followed"
+            );
+        }
+    }
+}
+
+pub(crate) enum BoundListener {
+    Tcp { listener: TcpListener, address: SocketAddr, settings: Listener },
+    Unix { listener: UnixListener, settings: Listener },
+}
+
+impl BoundListener {
+    fn name(&self) -> String {
+        match self {
+            Self::Tcp { address, .. } => address.to_string(),
+            Self::Unix { settings, .. } => settings.address.to_string(),
+        }
+    }
+
+    fn settings(&self) -> &Listener {
+        match self {
+            Self::Tcp { settings, .. } | Self::Unix { settings, .. } => settings,
+        }
+    }
+}
+
+/// Opens a listener. A Unix socket that nobody listens on any more is replaced.
+pub(crate) fn bind(settings: &Listener) -> Result<BoundListener, ServeError> {
+    let failed = |source| ServeError::Listen { address: settings.address.to_string(), source };
+    match &settings.address {
+        ListenAddress::Tcp(address) => bind_tcp(*address, settings).map_err(failed),
+        ListenAddress::Unix(path) => bind_unix(path, settings).map_err(failed),
+    }
+}
+
+fn bind_tcp(address: SocketAddr, settings: &Listener) -> std::io::Result<BoundListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(socket.into())?;
+    let address = listener.local_addr()?;
+    Ok(BoundListener::Tcp { listener, address, settings: settings.clone() })
+}
+
+fn bind_unix(path: &Path, settings: &Listener) -> std::io::Result<BoundListener> {
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(std::io::ErrorKind::AddrInUse.into());
+        }
+        std::fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Nobody can connect before listen(): the mode is right by then.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(BoundListener::Unix { listener: UnixListener::from_std(socket.into())?, settings: settings.clone() })
+}
+
+struct Acceptor {
+    router: Router,
+    graceful: Arc<GracefulShutdown>,
+    connections: Arc<Semaphore>,
+    header_timeout: Duration,
+    ended: watch::Receiver<bool>,
+}
+
+impl Acceptor {
+    async fn run(mut self, listener: BoundListener) {
+        let host = listener.settings().host.clone();
+        loop {
+            let Ok(place) = Arc::clone(&self.connections).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                _ = self.ended.changed() => break,
+                accepted = accept(&listener) => accepted,
+            };
+            match accepted {
+                Ok((Stream::Tcp(stream), source)) => {
+                    self.serve(TokioIo::new(stream), Peer { source, host: host.clone() }, place);
+                }
+                Ok((Stream::Unix(stream), source)) => {
+                    self.serve(TokioIo::new(stream), Peer { source, host: host.clone() }, place);
+                }
+                Err(error) => {
+                    // Out of descriptors, or the peer was gone already: neither ends the listener.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+        if let BoundListener::Unix { settings: Listener { address: ListenAddress::Unix(path), .. }, .. } =
+            &listener
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::warn!(%error, "the socket's file was not removed");
+        }
+    }
+
+    fn serve<S>(&self, io: TokioIo<S>, peer: Peer, place: tokio::sync::OwnedSemaphorePermit)
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let router = self.router.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header_timeout)
+            .max_buf_size(HEAD)
+            .serve_connection(io, service);
+        let connection = self.graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+}
+
+enum Stream {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+async fn accept(listener: &BoundListener) -> std::io::Result<(Stream, String)> {
+    match listener {
+        BoundListener::Tcp { listener, .. } => {
+            let (stream, peer) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok((Stream::Tcp(stream), peer.ip().to_string()))
+        }
+        BoundListener::Unix { listener, settings } => {
+            let (stream, _) = listener.accept().await?;
+            let user = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
+            Ok((Stream::Unix(stream), format!("{} uid {user}", settings.address)))
+        }
+    }
+}

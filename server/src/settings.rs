@@ -1,0 +1,384 @@
+//! The configuration file: every key with its default and its reason, in one place.
+//!
+//! Unknown keys are errors. The reference file is generated from here and compared in a test, so it cannot
+//! lie. A start-up error is of this module; a request never sees it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use petsem_api::HostId;
+use serde::Deserialize;
+
+/// What `petsem server` runs by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// This installation's own name: the `aud` that JWTs must carry.
+    pub name: String,
+    /// The location that this installation's tokens carry.
+    pub location: String,
+    /// Where the store lives.
+    pub data_directory: PathBuf,
+    /// The listeners.
+    pub listeners: Vec<Listener>,
+    /// The seals that open the store, tried in this order.
+    pub seals: Vec<SealSettings>,
+    /// The audit log.
+    pub audit: AuditSettings,
+    /// Limits.
+    pub limits: Limits,
+    /// Whether a development issuer is accepted: `petsem dev` alone sets it; no key does.
+    pub(crate) development: bool,
+}
+
+/// One listener. Until TLS is built (step 5), loopback addresses and Unix sockets only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// The host whose boots arrive here; none = no boots on this listener.
+    pub host: Option<HostId>,
+}
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// A loopback address and port; port 0 takes any free one.
+    Tcp(SocketAddr),
+    /// A Unix socket, made 0600.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// One seal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealSettings {
+    /// A key file, mode 0600.
+    KeyFile {
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+/// The audit log's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// Its directory; best on another disk than the store.
+    pub directory: PathBuf,
+    /// Size of one log file, in bytes.
+    pub segment_bytes: u64,
+    /// What is preallocated for the day that the disk is full, in bytes.
+    pub reserve_bytes: u64,
+}
+
+/// Bounds on what callers can make the server do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests worked on at once; more are answered 503 `busy`.
+    pub requests: usize,
+    /// Open connections; more wait to be accepted.
+    pub connections: usize,
+    /// Seconds for a request's header, for its body, and for an idle connection.
+    pub seconds: u64,
+}
+
+/// Why a configuration is refused: which key, which value, what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// The file cannot be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not the TOML that is wanted; the parser's words name line and key.
+    Syntax(String),
+    /// A value that cannot be.
+    Value {
+        /// The key.
+        key: &'static str,
+        /// The value, as written.
+        value: String,
+        /// What to write instead.
+        remedy: &'static str,
+    },
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, source } => {
+                write!(f, "the configuration {} cannot be read: {source}", path.display())
+            }
+            Self::Syntax(text) => write!(
+                f,
+                "the configuration is not understood: {text}\n`petsem config reference` prints every key that there is"
+            ),
+            Self::Value { key, value, remedy } => {
+                write!(f, "the configuration key `{key}` is {value:?}: {remedy}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SettingsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable { source, .. } => Some(source),
+            Self::Syntax(_) | Self::Value { .. } => None,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads and checks a configuration file. Relative paths are taken from the file's directory.
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
+        let base = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self::from_toml(&text, base)
+    }
+
+    /// Reads and checks a configuration text. Relative paths are taken from `base`.
+    pub fn from_toml(text: &str, base: &Path) -> Result<Self, SettingsError> {
+        let file: File = toml::from_str(text).map_err(|error| SettingsError::Syntax(error.to_string()))?;
+        file.check(base)
+    }
+
+    /// The reference configuration: every key, its default, and what it is for.
+    pub fn reference() -> &'static str {
+        REFERENCE
+    }
+}
+
+/// Kept as text because a person reads it; a test reads it back and compares it with the defaults.
+const REFERENCE: &str = include_str!("settings/reference.toml");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    location: String,
+    data_directory: PathBuf,
+    listener: Vec<ListenerFile>,
+    seal: Vec<SealFile>,
+    #[serde(default)]
+    audit: AuditFile,
+    #[serde(default)]
+    limits: LimitsFile,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenerFile {
+    address: String,
+    host: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+enum SealFile {
+    KeyFile { path: PathBuf },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AuditFile {
+    directory: Option<PathBuf>,
+    segment_mib: u64,
+    reserve_mib: u64,
+}
+
+impl Default for AuditFile {
+    fn default() -> Self {
+        Self { directory: None, segment_mib: 64, reserve_mib: 256 }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsFile {
+    requests: usize,
+    connections: usize,
+    seconds: u64,
+}
+
+impl Default for LimitsFile {
+    fn default() -> Self {
+        Self { requests: 1024, connections: 8192, seconds: 10 }
+    }
+}
+
+const MIB: u64 = 1024 * 1024;
+
+impl File {
+    fn check(self, base: &Path) -> Result<Settings, SettingsError> {
+        let name_fits =
+            (1..=200).contains(&self.name.len()) && self.name.bytes().all(|byte| byte.is_ascii_graphic());
+        if !name_fits {
+            return Err(value("name", &self.name, "give 1 to 200 printable ASCII characters without spaces"));
+        }
+        let location_fits = self.location.len() <= 200
+            && (self.location.starts_with("https://") || self.location.starts_with("http://"))
+            && self.location.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
+        if !location_fits {
+            return Err(value(
+                "location",
+                &self.location,
+                "give the URL that tokens carry, like https://petsem.example",
+            ));
+        }
+        if self.listener.is_empty() {
+            return Err(value("listener", "", "give at least one [[listener]]"));
+        }
+        if self.seal.is_empty() {
+            return Err(value("seal", "", "give at least one [[seal]]"));
+        }
+        let data_directory = base.join(&self.data_directory);
+        let audit = self.audit.check(base, &data_directory)?;
+        let limits = self.limits.check()?;
+        let listeners =
+            self.listener.into_iter().map(|listener| listener.check(base)).collect::<Result<Vec<_>, _>>()?;
+        let seals = self
+            .seal
+            .into_iter()
+            .map(|SealFile::KeyFile { path }| SealSettings::KeyFile { path: base.join(path) });
+        Ok(Settings {
+            name: self.name,
+            location: self.location.trim_end_matches('/').to_owned(),
+            data_directory,
+            listeners,
+            seals: seals.collect(),
+            audit,
+            limits,
+            development: false,
+        })
+    }
+}
+
+impl ListenerFile {
+    fn check(self, base: &Path) -> Result<Listener, SettingsError> {
+        let host = match self.host {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|_| {
+                value("listener.host", &text, "give 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'")
+            })?),
+        };
+        let address = if let Some(path) = self.address.strip_prefix("unix:") {
+            ListenAddress::Unix(base.join(path))
+        } else {
+            let address: SocketAddr = self.address.parse().map_err(|_| {
+                value(
+                    "listener.address",
+                    &self.address,
+                    "give ADDRESS:PORT, like 127.0.0.1:8200, or unix:/path",
+                )
+            })?;
+            if !address.ip().is_loopback() {
+                return Err(value(
+                    "listener.address",
+                    &self.address,
+                    "this build has no TLS yet: listen on a loopback address (127.0.0.1, [::1]) or on unix:/path",
+                ));
+            }
+            ListenAddress::Tcp(address)
+        };
+        Ok(Listener { address, host })
+    }
+}
+
+impl AuditFile {
+    fn check(self, base: &Path, data: &Path) -> Result<AuditSettings, SettingsError> {
+        if !(1..=4096).contains(&self.segment_mib) {
+            return Err(value("audit.segment_mib", &self.segment_mib.to_string(), "give 1 to 4096"));
+        }
+        if self.reserve_mib > 65_536 {
+            return Err(value("audit.reserve_mib", &self.reserve_mib.to_string(), "give 0 to 65536"));
+        }
+        Ok(AuditSettings {
+            directory: self.directory.map_or_else(|| data.join("audit"), |path| base.join(path)),
+            segment_bytes: self.segment_mib * MIB,
+            reserve_bytes: self.reserve_mib * MIB,
+        })
+    }
+}
+
+impl LimitsFile {
+    fn check(self) -> Result<Limits, SettingsError> {
+        let in_range = |key, number: u64, low, high, remedy| {
+            if (low..=high).contains(&number) { Ok(()) } else { Err(value(key, &number.to_string(), remedy)) }
+        };
+        in_range("limits.requests", self.requests as u64, 1, 100_000, "give 1 to 100000")?;
+        in_range("limits.connections", self.connections as u64, 1, 1_000_000, "give 1 to 1000000")?;
+        in_range("limits.seconds", self.seconds, 1, 600, "give 1 to 600")?;
+        Ok(Limits { requests: self.requests, connections: self.connections, seconds: self.seconds })
+    }
+}
+
+fn value(key: &'static str, value: &str, remedy: &'static str) -> SettingsError {
+    SettingsError::Value { key, value: value.to_owned(), remedy }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+        name = "test"
+        location = "https://petsem.test"
+        data_directory = "data"
+        [[listener]]
+        address = "127.0.0.1:0"
+        [[seal]]
+        kind = "key-file"
+        path = "key"
+    "#;
+
+    #[test]
+    fn the_reference_is_the_defaults() {
+        let reference = Settings::from_toml(Settings::reference(), Path::new("/etc/petsem")).unwrap();
+        let uncommented: String = Settings::reference()
+            .lines()
+            .map(|line| line.strip_prefix("#= ").unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_ne!(uncommented, Settings::reference());
+        assert_eq!(Settings::from_toml(&uncommented, Path::new("/etc/petsem")).unwrap(), reference);
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_file() {
+        let settings = Settings::from_toml(SMALL, Path::new("/base")).unwrap();
+        assert_eq!(settings.data_directory, Path::new("/base/data"));
+        assert_eq!(settings.audit.directory, Path::new("/base/data/audit"));
+        assert_eq!(settings.seals, [SealSettings::KeyFile { path: "/base/key".into() }]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_remedy() {
+        let error = |from: &str, to: &str| {
+            Settings::from_toml(&SMALL.replace(from, to), Path::new("/")).unwrap_err().to_string()
+        };
+        assert!(error("127.0.0.1:0", "0.0.0.0:8200").starts_with(
+            "the configuration key `listener.address` is \"0.0.0.0:8200\": this build has no TLS yet"
+        ));
+        assert!(
+            error("127.0.0.1:0", "localhost")
+                .contains("`listener.address` is \"localhost\": give ADDRESS:PORT")
+        );
+        assert!(error("name = \"test\"", "name = \"a b\"").contains("`name` is \"a b\""));
+        assert!(error("data_directory", "data_dir").contains("unknown field `data_dir`"));
+        assert!(error("key-file", "pkcs12").contains("unknown variant `pkcs12`"));
+        assert!(error("location = \"https://petsem.test\"", "location = \"ftp://x\"").contains("`location`"));
+    }
+}

@@ -1,0 +1,546 @@
+//! From an empty directory to an installation, and from an installation to a running core.
+//!
+//! A start reads the seal and the keyring, never the secrets: it takes as long with ten million of them as
+//! with ten.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use petsem_api::{MintedToken, StoreId};
+use petsem_keys::{
+    AuditMacKey, AuditSigningKey, DischargerKey, Keyring, KeyringKey, RootKey, RowMacKey, Seal, SealContext,
+    SigningKey, WrapContext,
+};
+use petsem_policy::Subject;
+use petsem_seals::{KEY_FILE_KIND, KeyFile};
+use petsem_store::{Change, Record, RecordKind, RequestAudit, SqliteOptions, SqliteStore, Store};
+use tokio::sync::mpsc;
+
+use crate::audit::{self, AuditKeys, AuditLog, Checkpoint, KnownCheckpoint, Outcome};
+use crate::clock::Moment;
+use crate::control::owned;
+use crate::core::{Core, Parts, expect};
+use crate::entropy;
+use crate::failure::Failure;
+use crate::request::{Peer, Trail, recovered_event};
+use crate::rows::{
+    CheckpointRow, DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, Ledger, NodeRow, SealRow,
+    SigningKeyRow, StoreRow, danger_read_unverified,
+};
+use crate::settings::{SealSettings, Settings};
+use crate::tokens::discharger_location;
+
+/// Why a server does not start. Never seen by a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store cannot be opened.
+    Store(petsem_store::OpenError),
+    /// The store has no installation in it.
+    Empty {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// The store has an installation in it already.
+    Installed {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// No configured seal opens the store; one line for each that was tried.
+    Sealed {
+        /// What each said.
+        tried: Vec<String>,
+    },
+    /// The seal's key file.
+    Seal(Box<dyn std::error::Error + Send + Sync>),
+    /// The audit log cannot be opened.
+    Audit(audit::AuditOpenError),
+    /// The node's id beside the audit log cannot be read or written.
+    Node {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store was made by `petsem dev`: whoever has the development key reads everything.
+    Development,
+    /// What is stored is not what was written, or cannot be read.
+    Refused(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(source) => source.fmt(f),
+            Self::Empty { directory } => write!(
+                f,
+                "the store in {} is empty: there is no installation to serve\nmake one with `petsem operator init`, or \
+                 correct data_directory in the configuration",
+                directory.display()
+            ),
+            Self::Installed { directory } => write!(
+                f,
+                "the store in {} holds an installation already; nothing was changed\nfor a new one name another \
+                 data_directory",
+                directory.display()
+            ),
+            Self::Sealed { tried } => write!(
+                f,
+                "no configured seal opens the store:\n{}\ngive the seal that the store was made with, under [[seal]]",
+                tried.join("\n")
+            ),
+            Self::Seal(source) => source.fmt(f),
+            Self::Audit(source) => source.fmt(f),
+            Self::Node { path, source } => {
+                write!(f, "the node's id in {} cannot be used: {source}; check the directory's owner and mode", path.display())
+            }
+            Self::Development => f.write_str(
+                "this store was made by `petsem dev`, whose issuer key lies in a file; `petsem server` does not serve it\n\
+                 make an installation of its own with `petsem operator init`",
+            ),
+            Self::Refused(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Store(source) => source.source(),
+            Self::Audit(source) => source.source(),
+            Self::Seal(source) => source.source(),
+            Self::Node { source, .. } => Some(source),
+            Self::Empty { .. }
+            | Self::Installed { .. }
+            | Self::Sealed { .. }
+            | Self::Development
+            | Self::Refused(_) => None,
+        }
+    }
+}
+
+impl From<Failure> for StartError {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure.internal_text().unwrap_or(failure.external()).to_owned())
+    }
+}
+
+impl From<petsem_store::ReadError> for StartError {
+    fn from(error: petsem_store::ReadError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+/// A core with what only its owner may do.
+pub(crate) struct Started {
+    pub(crate) core: Arc<Core>,
+    pub(crate) checkpoints: mpsc::Receiver<Checkpoint>,
+}
+
+/// Opens an installation: seal, keyring, audit log, control feed; and gives each committed change the line that
+/// a kill took from it.
+pub(crate) async fn start(settings: Settings) -> Result<Started, StartError> {
+    let store = open_store(&settings)?;
+    if store.is_empty().await? {
+        return Err(StartError::Empty { directory: settings.data_directory });
+    }
+    start_on(settings, store).await
+}
+
+async fn start_on(settings: Settings, store: Arc<dyn Store>) -> Result<Started, StartError> {
+    let Unlocked { store_id, keyring, ledger } = unlock(&settings, &*store).await?;
+    let (node, keys, known) = node(&settings, &*store, store_id, &keyring, &ledger).await?;
+    let audit_settings = audit::AuditSettings {
+        segment_bytes: settings.audit.segment_bytes,
+        reserve_bytes: settings.audit.reserve_bytes,
+        ..audit::AuditSettings::new(&settings.audit.directory)
+    };
+    let clock = Arc::new(|| Moment::now().millis());
+    let opened = AuditLog::open(audit_settings, node, Some(keys), known, clock).map_err(StartError::Audit)?;
+    let audit::Opened { log, tail, checkpoints } = opened;
+    let development = settings.development;
+    let core = Core::start(Parts { settings, store, store_id, node, keyring, ledger, audit: log }).await?;
+    if !development && core.control().issuers().any(|issuer| issuer.row.development) {
+        return Err(StartError::Development);
+    }
+    recover_lines(&core, &tail.request_ids).await?;
+    Ok(Started { core: Arc::new(core), checkpoints })
+}
+
+/// Closes what was opened, in the order that loses nothing.
+pub(crate) async fn stop(started: Started) -> Result<(), String> {
+    let Started { core, mut checkpoints } = started;
+    let audit = core.audit.close().await;
+    while let Ok(checkpoint) = checkpoints.try_recv() {
+        record_checkpoint(&core, &checkpoint).await;
+    }
+    let store = core.store.close().await;
+    audit.map_err(|error| error.to_string())?;
+    store.map_err(|error| error.to_string())
+}
+
+/// Keeps a checkpoint in the store: a log whose tail is cut is then noticed.
+pub(crate) async fn record_checkpoint(core: &Core, checkpoint: &Checkpoint) {
+    let row = CheckpointRow {
+        line: checkpoint.line,
+        head: HEXLOWER.encode(&checkpoint.head),
+        signature: checkpoint.signature.map(|signature| HEXLOWER.encode(&signature)),
+    };
+    let id = petsem_api::RequestId::new_v7(core.now().millis(), &entropy::bytes());
+    let version = match core.store.record(RecordKind::Checkpoint, &core.node).await {
+        Ok(record) => record.map_or(0, |record| record.row_version),
+        Err(error) => {
+            tracing::warn!(%error, "an audit checkpoint was not kept in the store; a later one will be");
+            return;
+        }
+    };
+    let mut change = Change::new(RequestAudit { node: core.node, request_id: id, line: Vec::new() });
+    change.puts.push(core.ledger.write(&core.node, version + 1, &row));
+    match core.store.commit(change).await {
+        Ok(committed) => core.store.audited(core.node, &[committed.revision]),
+        Err(error) => {
+            tracing::warn!(%error, "an audit checkpoint was not kept in the store; a later one will be")
+        }
+    }
+}
+
+/// What an installation is made with.
+#[derive(Clone, Debug)]
+pub struct InstallOptions {
+    /// The person who gets the first token.
+    pub operator: String,
+    /// Seconds that it lives.
+    pub life: u64,
+}
+
+/// An installation that was just made.
+#[derive(Debug)]
+pub struct Installed {
+    /// Its id.
+    pub store: StoreId,
+    /// The seals that open it.
+    pub seals: Vec<String>,
+    /// The first operator's token.
+    pub token: MintedToken,
+}
+
+/// Makes an installation in an empty store: seal, keyring, keys, first operator's token. A key file that is not
+/// there yet is made.
+///
+/// # Errors
+/// [`StartError`]; a store that holds an installation is left as it is.
+pub async fn install(settings: &Settings, options: &InstallOptions) -> Result<Installed, StartError> {
+    let started = make(settings, false).await?;
+    let result = first_token(&started.core, options).await;
+    let store = started.core.store_id;
+    let stopped = stop(started).await;
+    let token = result?;
+    stopped.map_err(StartError::Refused)?;
+    let seals =
+        settings.seals.iter().map(|SealSettings::KeyFile { path }| format!("key file {}", path.display()));
+    Ok(Installed { store, seals: seals.collect(), token })
+}
+
+/// Makes the installation and starts on it.
+pub(crate) async fn make(settings: &Settings, development: bool) -> Result<Started, StartError> {
+    let store = open_store(settings)?;
+    if !store.is_empty().await? {
+        return Err(StartError::Installed { directory: settings.data_directory.clone() });
+    }
+    let mut settings = settings.clone();
+    settings.development = development;
+    let now = Moment::now().millis();
+    let rng = &mut entropy::rng();
+    let store_id = StoreId::new_v7(now, &entropy::bytes());
+    let root = RootKey::generate(rng, 1);
+    let keyring_key = KeyringKey::generate(rng, 1);
+    let wrapped_keyring =
+        root.wrap_keyring_key(rng, &keyring_key, *store_id.as_bytes()).map_err(Failure::internal)?;
+    let keyring = Keyring::new([keyring_key], 1).map_err(Failure::internal)?;
+    let row_mac = RowMacKey::generate(rng);
+    let wrapped_row_mac =
+        keyring.wrap(rng, &row_mac, &row_mac_context(store_id)).map_err(Failure::internal)?;
+    let ledger = Ledger::new(row_mac, 1);
+
+    let mut change = Change::new(RequestAudit {
+        node: [0; 16],
+        request_id: petsem_api::RequestId::new_v7(now, &entropy::bytes()),
+        line: Vec::new(),
+    });
+    change.expects.push(expect::<StoreRow>(&[], 0));
+    for seal in &settings.seals {
+        let SealSettings::KeyFile { path } = seal;
+        let seal = if path.exists() { KeyFile::open(path) } else { KeyFile::create(rng, path) }
+            .map_err(|error| StartError::Seal(Box::new(error)))?;
+        let id: [u8; 16] = entropy::bytes();
+        let context = SealContext { store: *store_id.as_bytes(), seal: id, root_version: 1 };
+        let wrapped_root =
+            seal.wrap(rng, &root, &context).map_err(|error| StartError::Seal(Box::new(error)))?;
+        let row = SealRow {
+            kind: seal.kind().to_owned(),
+            description: seal.describe(),
+            wrapped_root,
+            created_at: now,
+        };
+        change.puts.push(ledger.write(&id, 1, &row));
+    }
+    let store_row = StoreRow {
+        store: store_id,
+        epoch: 1,
+        root_version: 1,
+        keyring_version: 1,
+        row_mac_key: wrapped_row_mac,
+        created_at: now,
+    };
+    change.puts.push(ledger.write(&[], 1, &store_row));
+    change.puts.push(ledger.write(
+        &1_u32.to_be_bytes(),
+        1,
+        &KeyringKeyRow { wrapped: wrapped_keyring, created_at: now },
+    ));
+
+    let kid: [u8; 16] = entropy::bytes();
+    let signing = SigningKey::generate(rng);
+    let wrapped = keyring.wrap(rng, &signing, &owned(store_id, kid, None)).map_err(Failure::internal)?;
+    change.puts.push(ledger.write(&kid, 1, &SigningKeyRow { org: None, wrapped, created_at: now }));
+    let discharger_id: [u8; 16] = entropy::bytes();
+    let discharger = DischargerKey::generate(rng);
+    let wrapped =
+        keyring.wrap(rng, &discharger, &owned(store_id, discharger_id, None)).map_err(Failure::internal)?;
+    let location = discharger_location(&settings.location);
+    change.puts.push(ledger.write(
+        &discharger_id,
+        1,
+        &DischargerRow { location, org: None, wrapped, created_at: now },
+    ));
+    let feed = [
+        FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), version: 1, at: now },
+        FeedRow::DischargerSet { discharger: HEXLOWER.encode(&discharger_id), version: 1, at: now },
+    ];
+    let (mut number, mut mac) = (0, [0; 32]);
+    for row in &feed {
+        number += 1;
+        let entry = ledger.write_feed(number, &mac, row);
+        mac = <[u8; 32]>::try_from(entry.mac.as_slice()).unwrap_or_default();
+        change.feed.push(entry);
+    }
+    change.puts.push(ledger.write(&[], 1, &FeedHeadRow { number, mac: HEXLOWER.encode(&mac) }));
+    store.commit(change).await.map_err(|error| StartError::Refused(error.to_string()))?;
+    start_on(settings, store).await
+}
+
+/// Mints the first operator's token, with its line.
+pub(crate) async fn first_token(core: &Core, options: &InstallOptions) -> Result<MintedToken, StartError> {
+    let now = core.now();
+    let mut trail = local_trail(now, "operator.init");
+    let subject = Subject { issuer: core.settings.name.clone(), sub: options.operator.clone() };
+    let token = core.mint_first_token(&mut trail, subject, options.life, now).await?;
+    record(core, &trail).await?;
+    Ok(token)
+}
+
+/// The trail of what is done at the node itself.
+pub(crate) fn local_trail(now: Moment, action: &'static str) -> Trail {
+    let mut trail = Trail::new(now, &Peer { source: "node".to_owned(), host: None }, action);
+    trail.local();
+    trail
+}
+
+/// Writes the line of what was done at the node itself.
+pub(crate) async fn record(core: &Core, trail: &Trail) -> Result<(), StartError> {
+    core.audit(trail.event(Outcome::Allowed, None)).await?;
+    if let Some(revision) = trail.revision() {
+        core.store.audited(core.node, &[revision]);
+    }
+    Ok(())
+}
+
+/// Opens the embedded store of the data directory.
+pub(crate) fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
+    let options = SqliteOptions::new(&settings.data_directory);
+    let store = SqliteStore::open(&options, Box::new(entropy::rng())).map_err(StartError::Store)?;
+    Ok(Arc::new(store))
+}
+
+pub(crate) struct Unlocked {
+    pub(crate) store_id: StoreId,
+    pub(crate) keyring: Keyring,
+    pub(crate) ledger: Ledger,
+}
+
+/// Opens the root key by the first seal that does, then the keyring, then checks every row on the way.
+pub(crate) async fn unlock(settings: &Settings, store: &dyn Store) -> Result<Unlocked, StartError> {
+    let store_record = store
+        .record(RecordKind::Store, &[])
+        .await?
+        .ok_or_else(|| StartError::Empty { directory: settings.data_directory.clone() })?;
+    let named: StoreRow = danger_read_unverified(&store_record).map_err(Failure::from)?;
+    let seals = store.records(RecordKind::Seal, &[], None, 64).await?;
+    let root = open_root(settings, &named, &seals)?;
+    let records = store.records(RecordKind::KeyringKey, &[], None, 10_000).await?;
+    let mut keys = Vec::with_capacity(records.len());
+    for record in &records {
+        let row: KeyringKeyRow = danger_read_unverified(record).map_err(Failure::from)?;
+        let version = <[u8; 4]>::try_from(record.id.as_slice()).map(u32::from_be_bytes).unwrap_or_default();
+        let key =
+            root.unwrap_keyring_key(&row.wrapped, *named.store.as_bytes(), version).map_err(|error| {
+                StartError::Refused(format!("version {version} of the keyring does not open: {error}"))
+            })?;
+        keys.push(key);
+    }
+    let keyring = Keyring::new(keys, named.keyring_version).map_err(|error| {
+        StartError::Refused(format!("the keyring is not whole: {error}; restore the store"))
+    })?;
+    let row_mac: RowMacKey =
+        keyring.unwrap(&named.row_mac_key, &row_mac_context(named.store)).map_err(|error| {
+            StartError::Refused(format!("the row-MAC key does not open: {error}; restore the store"))
+        })?;
+    let ledger = Ledger::new(row_mac, named.epoch);
+    // Now that the key is at hand, everything that led to it is checked.
+    ledger.read::<StoreRow>(&[], &store_record).map_err(Failure::from)?;
+    for record in &records {
+        ledger.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
+    }
+    for record in &seals {
+        ledger.read::<SealRow>(&record.id, record).map_err(Failure::from)?;
+    }
+    Ok(Unlocked { store_id: named.store, keyring, ledger })
+}
+
+fn open_root(settings: &Settings, named: &StoreRow, seals: &[Record]) -> Result<RootKey, StartError> {
+    let mut tried = Vec::new();
+    for SealSettings::KeyFile { path } in &settings.seals {
+        let seal = match KeyFile::open(path) {
+            Ok(seal) => seal,
+            Err(error) => {
+                tried.push(error.to_string());
+                continue;
+            }
+        };
+        let mut said = "the store has no seal of kind key-file".to_owned();
+        for record in seals {
+            let row: SealRow = danger_read_unverified(record).map_err(Failure::from)?;
+            let Ok(id) = <[u8; 16]>::try_from(record.id.as_slice()) else { continue };
+            if row.kind != KEY_FILE_KIND {
+                continue;
+            }
+            let context =
+                SealContext { store: *named.store.as_bytes(), seal: id, root_version: named.root_version };
+            match seal.unwrap(&row.wrapped_root, &context) {
+                Ok(root) => {
+                    tracing::info!(seal = seal.describe(), "opened by seal");
+                    return Ok(root);
+                }
+                Err(error) => said = error.to_string(),
+            }
+        }
+        tried.push(said);
+    }
+    Err(StartError::Sealed { tried })
+}
+
+/// This node's id and audit keys; made on its first start.
+async fn node(
+    settings: &Settings,
+    store: &dyn Store,
+    store_id: StoreId,
+    keyring: &Keyring,
+    ledger: &Ledger,
+) -> Result<([u8; 16], AuditKeys, Option<KnownCheckpoint>), StartError> {
+    let path = settings.audit.directory.join("node");
+    let fault = |source| StartError::Node { path: path.clone(), source };
+    let id = match std::fs::read_to_string(&path) {
+        Ok(text) => parse_node(&text)
+            .ok_or_else(|| fault(std::io::Error::other("it is not 32 hex digits and a line end")))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let id = entropy::bytes();
+            write_node(&settings.audit.directory, &path, &id).map_err(fault)?;
+            id
+        }
+        Err(error) => return Err(fault(error)),
+    };
+    let context = WrapContext::new(*store_id.as_bytes(), id);
+    let keys = match store.record(RecordKind::Node, &id).await? {
+        Some(record) => {
+            let row = ledger.read::<NodeRow>(&id, &record).map_err(Failure::from)?.content;
+            let wrong = |error| StartError::Refused(format!("the node's audit keys do not open: {error}"));
+            AuditKeys {
+                initial_mac: keyring.unwrap(&row.audit_mac_key, &context).map_err(wrong)?,
+                signing: keyring.unwrap(&row.audit_signing_key, &context).map_err(wrong)?,
+            }
+        }
+        None => {
+            let rng = &mut entropy::rng();
+            let keys = AuditKeys {
+                initial_mac: AuditMacKey::generate(rng),
+                signing: AuditSigningKey::generate(rng),
+            };
+            let now = Moment::now().millis();
+            let row = NodeRow {
+                audit_mac_key: keyring.wrap(rng, &keys.initial_mac, &context).map_err(Failure::internal)?,
+                audit_signing_key: keyring.wrap(rng, &keys.signing, &context).map_err(Failure::internal)?,
+                audit_public_key: keys.signing.public().to_vec(),
+                created_at: now,
+            };
+            let request_id = petsem_api::RequestId::new_v7(now, &entropy::bytes());
+            let mut change = Change::new(RequestAudit { node: id, request_id, line: Vec::new() });
+            change.expects.push(expect::<NodeRow>(&id, 0));
+            change.puts.push(ledger.write(&id, 1, &row));
+            store.commit(change).await.map_err(|error| StartError::Refused(error.to_string()))?;
+            keys
+        }
+    };
+    let known = match store.record(RecordKind::Checkpoint, &id).await? {
+        None => None,
+        Some(record) => {
+            let row = ledger.read::<CheckpointRow>(&id, &record).map_err(Failure::from)?.content;
+            let head = HEXLOWER.decode(row.head.as_bytes()).ok().and_then(|head| head.try_into().ok());
+            head.map(|head| KnownCheckpoint { line: row.line, head })
+        }
+    };
+    Ok((id, keys, known))
+}
+
+fn parse_node(text: &str) -> Option<[u8; 16]> {
+    HEXLOWER.decode(text.strip_suffix('\n')?.as_bytes()).ok()?.try_into().ok()
+}
+
+fn write_node(directory: &Path, path: &Path, id: &[u8; 16]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(format!("{}\n", HEXLOWER.encode(id)).as_bytes())?;
+    file.sync_all()?;
+    std::fs::File::open(directory)?.sync_all()
+}
+
+async fn recover_lines(core: &Core, written: &std::collections::HashSet<String>) -> Result<(), StartError> {
+    let mut done = Vec::new();
+    for change in core.store.unaudited(core.node).await? {
+        if !written.contains(&change.request_id.to_string())
+            && let Some(event) = recovered_event(&change.line)
+        {
+            tracing::warn!(request = %change.request_id, "a committed change had no audit line; it has one now");
+            core.audit(event).await?;
+        }
+        done.push(change.revision);
+    }
+    core.store.audited(core.node, &done);
+    Ok(())
+}
+
+/// Where the keys of a node's log are, for `verify_audit`.
+pub(crate) async fn audit_keys(
+    settings: &Settings,
+    store: &dyn Store,
+    unlocked: &Unlocked,
+) -> Result<([u8; 16], AuditKeys, Option<KnownCheckpoint>), StartError> {
+    node(settings, store, unlocked.store_id, &unlocked.keyring, &unlocked.ledger).await
+}
+
+fn row_mac_context(store: StoreId) -> WrapContext {
+    WrapContext::new(*store.as_bytes(), *store.as_bytes())
+}

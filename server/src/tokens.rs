@@ -1,0 +1,422 @@
+//! Tokens: minted from tokens, listed, revoked. Minting never gives more than the parent had; `enroll` is the
+//! exception, fixed here: what it makes opens nothing without a discharge.
+
+use petsem_api::{
+    AppRef, CreateToken, ErrorCode, HostId, MintedToken, OrgId, RevokeRequest, Revoked, TokenInfo, TokenKind,
+    TokenList, TokenUuid,
+};
+use petsem_policy::{
+    Action, ActionSet, Actions, Ancestors, Apps, Caveat, CaveatSet, Hosts, Macaroon, Machines, Organization,
+    SecretNames, Subject, Token,
+};
+use petsem_store::RecordKind;
+
+use crate::authority::{Caller, Touched, Verified, author_of, denied, no_such_app, token_uuid};
+use crate::clock::{Moment, rfc3339_seconds};
+use crate::control::{DischargerEntry, SigningEntry};
+use crate::core::{Core, OpenApp};
+use crate::entropy;
+use crate::failure::Failure;
+use crate::request::Trail;
+use crate::rows::{FeedRow, IntegrityFault, TokenRow};
+use crate::secrets::time_text;
+
+const DAY: u64 = 24 * 60 * 60;
+/// Longest life of a host token (design §4), in seconds.
+const LONGEST_HOST: u64 = 30 * DAY;
+/// Longest life of any other, in seconds.
+const LONGEST: u64 = 366 * DAY;
+/// Tokens answered at once.
+const MOST: u32 = 10_000;
+
+impl Core {
+    /// Mints a token from the caller's.
+    pub(crate) async fn create_token(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        wanted: &CreateToken,
+        now: Moment,
+    ) -> Result<MintedToken, Failure> {
+        match wanted.kind {
+            TokenKind::Host => self.enroll(trail, caller, wanted, now).await,
+            TokenKind::Operator => {
+                let parent = caller
+                    .token_for(&Touched::default(), Action::Mint, now)
+                    .map_err(|refused| denied(&refused))?;
+                if parent.org.is_some() {
+                    return Err(Failure::new(
+                        ErrorCode::Forbidden,
+                        "only an operator's token mints operators' tokens",
+                    ));
+                }
+                refuse_fields(wanted, &[("host", wanted.host.is_some()), ("org", wanted.org.is_some())])?;
+                let caveats = self.narrowing(wanted, None).await?;
+                self.mint_child(trail, parent, None, wanted, caveats, now).await
+            }
+            TokenKind::Org => {
+                refuse_fields(wanted, &[("host", wanted.host.is_some())])?;
+                let org = wanted.org.as_ref().ok_or_else(|| bad("a token of kind org names its org"))?;
+                let found = self.find_org(org).await?;
+                let touched = Touched { org: found.as_ref().map(|org| org.id), ..Touched::default() };
+                let parent =
+                    caller.token_for(&touched, Action::Mint, now).map_err(|refused| denied(&refused))?;
+                let org = found.ok_or_else(|| Failure::new(ErrorCode::NotFound, "there is no such org"))?.id;
+                trail.set_org(org);
+                let mut caveats = vec![Organization { org: *org.as_bytes() }.into()];
+                caveats.extend(self.narrowing(wanted, Some(org)).await?);
+                self.mint_child(trail, parent, Some(org), wanted, caveats, now).await
+            }
+        }
+    }
+
+    /// A host token: good for one host, and for nothing without a discharge.
+    async fn enroll(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        wanted: &CreateToken,
+        now: Moment,
+    ) -> Result<MintedToken, Failure> {
+        let host = wanted.host.as_ref().ok_or_else(|| bad("a token of kind host names its host"))?;
+        let narrowing = [
+            ("org", wanted.org.is_some()),
+            ("apps", !wanted.apps.is_empty()),
+            ("secrets", !wanted.secrets.is_empty()),
+            ("secret_prefixes", !wanted.secret_prefixes.is_empty()),
+            ("actions", !wanted.actions.is_empty()),
+            ("machines", !wanted.machines.is_empty()),
+        ];
+        refuse_fields(wanted, &narrowing)?;
+        let touched = Touched { host: Some(host), ..Touched::default() };
+        let parent = caller.token_for(&touched, Action::Enroll, now).map_err(|refused| denied(&refused))?;
+        trail.set_detail(format_args!("host token for {host}"));
+        let life = life_of(wanted, DAY, LONGEST_HOST)?;
+        let ancestors = ancestors_of(&parent.token);
+        self.mint_host_token(trail, host, ancestors, author_of(&parent.token), life, now).await
+    }
+
+    /// Mints the token itself; `ancestors` may revoke it.
+    pub(crate) async fn mint_host_token(
+        &self,
+        trail: &mut Trail,
+        host: &HostId,
+        ancestors: Ancestors,
+        author: String,
+        life: u64,
+        now: Moment,
+    ) -> Result<MintedToken, Failure> {
+        let control = self.control();
+        let key = control.platform_key().ok_or_else(no_key)?;
+        let discharger = own_discharger(&control, &self.settings.location)?;
+        let expires = expires_at(now, life);
+        let subject = Subject { issuer: self.settings.name.clone(), sub: format!("host:{host}") };
+        let parents = ancestors.0.clone();
+        let caveats = [
+            subject.clone().into(),
+            ancestors.into(),
+            Actions(ActionSet::from_iter([Action::Boot])).into(),
+            Hosts::new([host.to_string()]).into(),
+            window(now, expires),
+        ];
+        let rng = &mut entropy::rng();
+        let mut macaroon = Macaroon::mint(&key.key, &key.id, &self.settings.location, false, rng);
+        macaroon.add(caveats.clone()).map_err(Failure::internal)?;
+        let conditions = CaveatSet::new(vec![
+            Hosts::new([host.to_string()]).into(),
+            Actions(ActionSet::from_iter([Action::Boot])).into(),
+        ]);
+        macaroon
+            .add_third_party(&discharger.location, &discharger.key, &conditions, rng)
+            .map_err(Failure::internal)?;
+        let row = TokenRow {
+            kind: TokenKind::Host,
+            org: None,
+            subject: format!("host:{host}, enrolled by {author}"),
+            ancestors: parents.iter().map(|id| token_uuid(*id)).collect(),
+            caveats: caveats.iter().map(Caveat::describe).collect(),
+            created_at: now.millis(),
+            expires_at: expires,
+        };
+        self.record_token(trail, macaroon, row).await
+    }
+
+    /// A child of the parent's: all that narrows the parent, and what `caveats` narrow further.
+    async fn mint_child(
+        &self,
+        trail: &mut Trail,
+        parent: &Verified,
+        org: Option<OrgId>,
+        wanted: &CreateToken,
+        caveats: Vec<Caveat>,
+        now: Moment,
+    ) -> Result<MintedToken, Failure> {
+        let control = self.control();
+        let key = signing_key(&control, org)?;
+        let inherited =
+            parent.token.inherit().map_err(|error| Failure::new(ErrorCode::Forbidden, error.to_string()))?;
+        let life = life_of(wanted, DAY, LONGEST)?;
+        let expires =
+            parent.token.expires_at().map_or(expires_at(now, life), |end| end.min(expires_at(now, life)));
+        let mut all = inherited.as_slice().to_vec();
+        all.extend(caveats);
+        all.push(window(now, expires));
+        let row = TokenRow {
+            kind: if org.is_some() { TokenKind::Org } else { TokenKind::Operator },
+            org,
+            subject: author_of(&parent.token),
+            ancestors: ancestors_of(&parent.token).0.iter().map(|id| token_uuid(*id)).collect(),
+            caveats: all.iter().map(Caveat::describe).collect(),
+            created_at: now.millis(),
+            expires_at: expires,
+        };
+        let mut macaroon =
+            Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
+        macaroon.add(all).map_err(|error| Failure::new(ErrorCode::BadRequest, error.to_string()))?;
+        self.record_token(trail, macaroon, row).await
+    }
+
+    /// The first operator's token. No route leads here: only `petsem operator init` and `petsem dev`, on the node.
+    pub(crate) async fn mint_first_token(
+        &self,
+        trail: &mut Trail,
+        subject: Subject,
+        life: u64,
+        now: Moment,
+    ) -> Result<MintedToken, Failure> {
+        let control = self.control();
+        let key = control.platform_key().ok_or_else(no_key)?;
+        let expires = expires_at(now, life);
+        let everything = Action::ALL.into_iter().filter(|action| !matches!(action, Action::ReadValue));
+        let author = format!("{} ({})", subject.sub, subject.issuer);
+        let caveats =
+            [subject.into(), Actions(ActionSet::from_iter(everything)).into(), window(now, expires)];
+        let row = TokenRow {
+            kind: TokenKind::Operator,
+            org: None,
+            subject: author,
+            ancestors: Vec::new(),
+            caveats: caveats.iter().map(Caveat::describe).collect(),
+            created_at: now.millis(),
+            expires_at: expires,
+        };
+        let mut macaroon =
+            Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
+        macaroon.add(caveats).map_err(Failure::internal)?;
+        self.record_token(trail, macaroon, row).await
+    }
+
+    async fn record_token(
+        &self,
+        trail: &mut Trail,
+        macaroon: Macaroon,
+        row: TokenRow,
+    ) -> Result<MintedToken, Failure> {
+        let id = token_uuid(macaroon.id());
+        trail.set_detail(format_args!("token {id} for {}", row.subject));
+        let mut change = self.change(trail);
+        change.puts.push(self.ledger.write(id.as_bytes(), 1, &row));
+        self.commit(trail, change).await?;
+        Ok(MintedToken {
+            id,
+            token: macaroon.to_text().to_string(),
+            expires_at: rfc3339_seconds(row.expires_at),
+        })
+    }
+
+    /// What the request narrows the new token to.
+    async fn narrowing(&self, wanted: &CreateToken, org: Option<OrgId>) -> Result<Vec<Caveat>, Failure> {
+        let mut caveats = Vec::new();
+        if !wanted.apps.is_empty() {
+            let mut ids = Vec::with_capacity(wanted.apps.len());
+            for app in &wanted.apps {
+                ids.push(self.app_of_org(app, org).await?.id);
+            }
+            caveats.push(Apps::new(ids.iter().map(|id| *id.as_bytes())).into());
+        }
+        if !wanted.secrets.is_empty() || !wanted.secret_prefixes.is_empty() {
+            let names = wanted.secrets.iter().map(ToString::to_string);
+            caveats.push(SecretNames::new(names, wanted.secret_prefixes.iter().cloned()).into());
+        }
+        if !wanted.actions.is_empty() {
+            let actions =
+                wanted.actions.iter().map(|name| Action::from_name(name)).collect::<Option<Vec<_>>>();
+            let actions = actions.ok_or_else(|| {
+                let known: Vec<_> = Action::ALL.iter().map(|action| action.name()).collect();
+                bad(format!("an action is none that there is; the actions are {}", known.join(", ")))
+            })?;
+            caveats.push(Actions(ActionSet::from_iter(actions)).into());
+        }
+        if !wanted.machines.is_empty() {
+            caveats.push(Machines::new(wanted.machines.iter().map(ToString::to_string)).into());
+        }
+        Ok(caveats)
+    }
+
+    async fn app_of_org(&self, app: &AppRef, org: Option<OrgId>) -> Result<OpenApp, Failure> {
+        match self.find_app(app).await? {
+            Some(app) if org.is_none_or(|org| org == app.head.org) => Ok(app),
+            _ => Err(no_such_app()),
+        }
+    }
+
+    /// The tokens that the caller may see: an operator's all, anybody else those of the org.
+    pub(crate) async fn list_tokens(&self, org: Option<OrgId>) -> Result<TokenList, Failure> {
+        let control = self.control();
+        let records = self.store.records(RecordKind::Token, &[], None, MOST).await?;
+        let mut tokens = Vec::new();
+        for record in &records {
+            let id = <[u8; 16]>::try_from(record.id.as_slice())
+                .map_err(|_| IntegrityFault::new("token", &record.id, "its id has the wrong length"))?;
+            let row = self.ledger.read::<TokenRow>(&id, record)?.content;
+            if org.is_some() && row.org != org {
+                continue;
+            }
+            let id = TokenUuid::from_bytes(id);
+            let revoked =
+                control.is_token_revoked(&id) || row.ancestors.iter().any(|id| control.is_token_revoked(id));
+            tokens.push(TokenInfo {
+                id,
+                kind: row.kind,
+                org: row.org,
+                subject: row.subject,
+                ancestors: row.ancestors,
+                caveats: row.caveats,
+                created_at: time_text(row.created_at),
+                expires_at: rfc3339_seconds(row.expires_at),
+                revoked,
+            });
+        }
+        Ok(TokenList { tokens })
+    }
+
+    /// Revokes. Effective on this node when it answers.
+    pub(crate) async fn revoke(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        request: &RevokeRequest,
+        now: Moment,
+    ) -> Result<Revoked, Failure> {
+        let at = now.millis();
+        let row = match request {
+            RevokeRequest::Token { id } => {
+                self.may_revoke_token(caller, *id, now).await?;
+                FeedRow::TokenRevoked { token: *id, at }
+            }
+            RevokeRequest::Machine { app, machine } => {
+                let app = self.app_for(caller, trail, app, Action::Mint, None).await?;
+                trail.set_machine(machine);
+                FeedRow::MachineRevoked { app: app.id, machine: machine.clone(), at }
+            }
+            RevokeRequest::Host { host } => {
+                caller
+                    .allows(&Touched::default(), Action::Operate, now)
+                    .map_err(|refused| denied(&refused))?;
+                FeedRow::HostRevoked { host: host.clone(), at }
+            }
+        };
+        trail.set_detail(format_args!("{row:?}"));
+        let number = self.commit_control(trail, &[row], |_| {}).await?;
+        Ok(Revoked { number })
+    }
+
+    /// Operators revoke everything; an org's minter what its key signed; and every holder his own token.
+    async fn may_revoke_token(&self, caller: &Caller, id: TokenUuid, now: Moment) -> Result<(), Failure> {
+        let own = caller.tokens().iter().any(|verified| {
+            token_uuid(verified.token.id()) == id
+                || verified.token.discharge_ids().iter().any(|discharge| token_uuid(*discharge) == id)
+        });
+        if own || caller.allows(&Touched::default(), Action::Operate, now).is_ok() {
+            return Ok(());
+        }
+        let org = match self.store.record(RecordKind::Token, id.as_bytes()).await? {
+            None => None,
+            Some(record) => self.ledger.read::<TokenRow>(id.as_bytes(), &record)?.content.org,
+        };
+        let touched = Touched { org, ..Touched::default() };
+        match (org, caller.allows(&touched, Action::Mint, now)) {
+            (Some(_), Ok(())) => Ok(()),
+            // The same answer, whether it is another's or not there.
+            _ => Err(Failure::new(
+                ErrorCode::Forbidden,
+                "there is no such token, or yours may not revoke it; operators revoke every token, an org's minters the org's",
+            )),
+        }
+    }
+}
+
+/// From which tokens a child descends, nearest first.
+fn ancestors_of(parent: &Token) -> Ancestors {
+    let mut line = vec![parent.id()];
+    line.extend(parent.ancestors());
+    Ancestors(line)
+}
+
+fn signing_key(
+    control: &crate::control::Control,
+    org: Option<OrgId>,
+) -> Result<&std::sync::Arc<SigningEntry>, Failure> {
+    match org {
+        None => control.platform_key(),
+        Some(org) => control.org_key(org),
+    }
+    .ok_or_else(no_key)
+}
+
+/// The location of this installation's own discharger. It is not that of its tokens: a header tells permission
+/// tokens and discharges apart by it.
+pub(crate) fn discharger_location(location: &str) -> String {
+    format!("{location}/discharger")
+}
+
+/// The discharger that this installation is itself.
+pub(crate) fn own_discharger<'c>(
+    control: &'c crate::control::Control,
+    location: &str,
+) -> Result<&'c DischargerEntry, Failure> {
+    let own = discharger_location(location);
+    control
+        .dischargers()
+        .iter()
+        .find(|entry| entry.location == own && entry.org.is_none())
+        .map(std::convert::AsRef::as_ref)
+        .ok_or_else(|| Failure::internal("the installation has no discharger key for its own location"))
+}
+
+fn window(now: Moment, expires: i64) -> Caveat {
+    // No leeway is given when a window is read, so a token made on a clock that runs ahead would fail at first.
+    Caveat::ValidityWindow { not_before: now.seconds().saturating_sub(30), not_after: expires }
+}
+
+fn expires_at(now: Moment, life: u64) -> i64 {
+    now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX))
+}
+
+fn life_of(wanted: &CreateToken, default: u64, longest: u64) -> Result<u64, Failure> {
+    match wanted.expires_in.unwrap_or(default) {
+        0 => Err(bad("expires_in is at least 1 second")),
+        life if life > longest => {
+            Err(bad(format!("expires_in is at most {longest} seconds for such a token")))
+        }
+        life => Ok(life),
+    }
+}
+
+/// A field that this kind of token does not know would narrow nothing, so it is refused.
+fn refuse_fields(wanted: &CreateToken, fields: &[(&str, bool)]) -> Result<(), Failure> {
+    match fields.iter().find(|(_, present)| *present) {
+        None => Ok(()),
+        Some((field, _)) => {
+            Err(bad(format!("a token of kind {:?} has no {field}; leave it out", wanted.kind)))
+        }
+    }
+}
+
+fn bad(text: impl Into<String>) -> Failure {
+    Failure::new(ErrorCode::BadRequest, text)
+}
+
+fn no_key() -> Failure {
+    Failure::internal("there is no signing key for such a token")
+}

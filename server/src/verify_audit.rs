@@ -1,0 +1,34 @@
+//! `petsem operator audit verify`: is the log of this node what was written?
+
+use petsem_store::Store;
+
+use crate::audit::{Report, VerifyKeys, verify_log};
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::start::{StartError, audit_keys, open_store, unlock};
+
+/// Verifies this node's audit log: chain, MACs, signatures, and that its end is not before the last checkpoint
+/// in the store. No server may hold the store at the same time.
+///
+/// # Errors
+/// [`StartError`] if the store cannot be opened; [`StartError::Refused`] with the line at which the log is not
+/// what was written.
+pub async fn verify_audit(settings: &Settings) -> Result<Report, StartError> {
+    let store = open_store(settings)?;
+    let result = verify(settings, &*store).await;
+    store.close().await.map_err(Failure::internal)?;
+    result
+}
+
+async fn verify(settings: &Settings, store: &dyn Store) -> Result<Report, StartError> {
+    let unlocked = unlock(settings, store).await?;
+    let (_, keys, known) = audit_keys(settings, store, &unlocked).await?;
+    let verify_keys = VerifyKeys {
+        initial_mac: Some(keys.initial_mac),
+        public: Some(keys.signing.public()),
+        expect_at_least: known,
+        sealed_lines: false,
+    };
+    verify_log(&settings.audit.directory, verify_keys)
+        .map_err(|finding| StartError::Refused(finding.to_string()))
+}
