@@ -15,3 +15,6 @@ pub use rules::{
     Allowed, AppPolicy, Bind, BootRequest, MAX_POLICY_BYTES, MAX_RULES, PolicyDenial, PolicyError, Rule,
     RuleAction, RuleProblem, RuleReason, RuleRefusal, SecretSelection,
 };
+
+#[cfg(test)]
+mod tests;

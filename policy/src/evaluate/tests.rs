@@ -1,0 +1,353 @@
+//! JWTs of every pinned algorithm, forged in every way that is known, and the rules of policies.
+
+use std::collections::BTreeMap;
+
+use data_encoding::BASE64URL_NOPAD;
+use jsonwebtoken::EncodingKey;
+use jsonwebtoken::jwk::Jwk;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::denial::Resource;
+
+const NOW: i64 = 1_800_000_000;
+const APP: [u8; 16] = [0xab; 16];
+const APP_TEXT: &str = "abababab-abab-abab-abab-abababababab";
+
+struct Signer {
+    key: EncodingKey,
+    algorithm: Algorithm,
+}
+
+fn signer(algorithm: Algorithm) -> Signer {
+    let key = match algorithm {
+        Algorithm::ES256 => EncodingKey::from_ec_pem(include_bytes!("testdata/p256.pem")),
+        Algorithm::ES384 => EncodingKey::from_ec_pem(include_bytes!("testdata/p384.pem")),
+        Algorithm::EdDSA => EncodingKey::from_ed_pem(include_bytes!("testdata/ed25519.pem")),
+        _ => EncodingKey::from_rsa_pem(include_bytes!("testdata/rsa2048.pem")),
+    };
+    Signer { key: key.unwrap(), algorithm }
+}
+
+impl Signer {
+    fn jwk(&self, id: &str) -> Value {
+        let mut jwk =
+            serde_json::to_value(Jwk::from_encoding_key(&self.key, self.algorithm.of_library()).unwrap())
+                .unwrap();
+        jwk["kid"] = json!(id);
+        jwk.as_object_mut().unwrap().remove("alg");
+        jwk
+    }
+
+    fn sign(&self, header: &Value, claims: &Value) -> String {
+        let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+        let signed = format!("{}.{}", part(header), part(claims));
+        let signature =
+            jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, self.algorithm.of_library()).unwrap();
+        format!("{signed}.{signature}")
+    }
+
+    fn good(&self, claims: &Value) -> String {
+        self.sign(&json!({"alg": self.algorithm.name(), "kid": "k", "typ": "JWT"}), claims)
+    }
+}
+
+fn issuer(signer: &Signer) -> Issuer {
+    let keys = json!({"keys": [signer.jwk("k")]}).to_string();
+    Issuer {
+        id: [1; 16],
+        iss: "https://issuer.example".to_owned(),
+        audience: "petsem".to_owned(),
+        algorithms: vec![signer.algorithm],
+        keys: Jwks::parse(&keys).unwrap(),
+    }
+}
+
+fn claims() -> Value {
+    json!({
+        "iss": "https://issuer.example", "aud": "petsem", "iat": NOW, "exp": NOW + 300,
+        "sub": "workload", "app": "shop", "vm": "m1", "node": "h1", "roles": ["a"], "jti": "j",
+    })
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut changed = claims();
+    changed[name] = value;
+    changed
+}
+
+fn without(name: &str) -> Value {
+    let mut changed = claims();
+    changed.as_object_mut().unwrap().remove(name);
+    changed
+}
+
+#[test]
+fn every_pinned_algorithm_verifies_and_no_other_does() {
+    for algorithm in Algorithm::ALL {
+        let signer = signer(algorithm);
+        let issuer = issuer(&signer);
+        let jwt = signer.good(&claims());
+        let verified = verify_jwt(&jwt, &issuer, 300, NOW).unwrap();
+        assert_eq!((verified.subject(), verified.jti()), (Some("workload"), Some("j")), "{algorithm:?}");
+        assert_eq!((verified.issued_at(), verified.expires_at()), (Some(NOW), Some(NOW + 300)));
+        let others = Algorithm::ALL.into_iter().filter(|other| *other != algorithm).collect();
+        let pinned = Issuer { algorithms: others, ..issuer };
+        assert_eq!(verify_jwt(&jwt, &pinned, 300, NOW), Err(JwtError::Algorithm));
+    }
+}
+
+#[test]
+fn a_header_cannot_choose_none_hmac_another_algorithm_or_another_key() {
+    let signer = signer(Algorithm::RS256);
+    let all = Issuer { algorithms: Algorithm::ALL.to_vec(), ..issuer(&signer) };
+    let cases = [
+        (json!({"alg": "none", "kid": "k"}), JwtError::Algorithm),
+        (json!({"alg": "HS256", "kid": "k"}), JwtError::Algorithm),
+        (json!({"alg": "rs256", "kid": "k"}), JwtError::Algorithm),
+        (json!({"alg": 1, "kid": "k"}), JwtError::Algorithm),
+        (json!({"kid": "k"}), JwtError::Algorithm),
+        // Fits the key, and is not what the signature was made with.
+        (json!({"alg": "PS256", "kid": "k"}), JwtError::Signature),
+        // Does not fit the key.
+        (json!({"alg": "ES256", "kid": "k"}), JwtError::UnknownKey),
+        (json!({"alg": "RS256", "kid": "../../k"}), JwtError::UnknownKey),
+        (json!({"alg": "RS256", "kid": ["k"]}), JwtError::UnknownKey),
+        (json!({"alg": "RS256", "kid": "k", "crit": ["exp"]}), JwtError::Extension),
+        (json!({"alg": "RS256", "kid": "k", "b64": false}), JwtError::Extension),
+    ];
+    for (header, expected) in cases {
+        assert_eq!(verify_jwt(&signer.sign(&header, &claims()), &all, 300, NOW), Err(expected), "{header}");
+    }
+    // A key that names its algorithm serves no other.
+    let mut jwk = signer.jwk("k");
+    jwk["alg"] = json!("RS384");
+    let only = Issuer { keys: Jwks::parse(&json!({"keys": [jwk]}).to_string()).unwrap(), ..all.clone() };
+    assert_eq!(verify_jwt(&signer.good(&claims()), &only, 300, NOW), Err(JwtError::UnknownKey));
+    // A key inside the header is not looked at.
+    let own = json!({"alg": "RS256", "jwk": signer.jwk("k"), "kid": "other"});
+    assert_eq!(verify_jwt(&signer.sign(&own, &claims()), &all, 300, NOW), Err(JwtError::UnknownKey));
+}
+
+#[test]
+fn a_jwt_without_key_id_needs_a_set_with_one_fitting_key() {
+    let ec = signer(Algorithm::ES256);
+    let jwt = ec.sign(&json!({"alg": "ES256"}), &claims());
+    assert_eq!(verify_jwt(&jwt, &issuer(&ec), 300, NOW).unwrap().subject(), Some("workload"));
+    let two = json!({"keys": [ec.jwk("a"), ec.jwk("b")]}).to_string();
+    let two = Issuer { keys: Jwks::parse(&two).unwrap(), ..issuer(&ec) };
+    assert_eq!(verify_jwt(&jwt, &two, 300, NOW), Err(JwtError::UnknownKey));
+}
+
+#[test]
+fn claims_are_required_exact_and_in_time() {
+    let signer = signer(Algorithm::EdDSA);
+    let issuer = issuer(&signer);
+    let cases = [
+        (without("iss"), Err(JwtError::Claim("iss"))),
+        (with("iss", json!("https://issuer.example/")), Err(JwtError::Claim("iss"))),
+        (without("aud"), Err(JwtError::Claim("aud"))),
+        (with("aud", json!("Petsem")), Err(JwtError::Claim("aud"))),
+        (with("aud", json!(["other", "petsem"])), Ok(())),
+        (with("aud", json!(["other"])), Err(JwtError::Claim("aud"))),
+        (with("aud", json!({"petsem": 1})), Err(JwtError::Claim("aud"))),
+        (without("exp"), Err(JwtError::Claim("exp"))),
+        (without("iat"), Err(JwtError::Claim("iat"))),
+        (with("exp", json!("1800000100")), Err(JwtError::Claim("exp"))),
+        (with("exp", json!(NOW + 301)), Err(JwtError::TooLongLived)),
+        (with("exp", json!(1e300)), Err(JwtError::Claim("exp"))),
+        (with("exp", json!(i64::MAX)), Err(JwtError::TooLongLived)),
+        (with("iat", json!(i64::MIN)), Err(JwtError::TooLongLived)),
+        (with("iat", json!(NOW + 30)), Ok(())),
+        (with("iat", json!(NOW + 31)), Err(JwtError::NotYetValid)),
+        (with("nbf", json!(NOW + 30)), Ok(())),
+        (with("nbf", json!(NOW + 31)), Err(JwtError::NotYetValid)),
+        (with("nbf", json!("soon")), Err(JwtError::Claim("nbf"))),
+    ];
+    for (claims, expected) in cases {
+        assert_eq!(verify_jwt(&signer.good(&claims), &issuer, 300, NOW).map(|_| ()), expected, "{claims}");
+    }
+    let jwt = signer.good(&claims());
+    assert_eq!(verify_jwt(&jwt, &issuer, 300, NOW + 330).map(|_| ()), Ok(()));
+    assert_eq!(verify_jwt(&jwt, &issuer, 300, NOW + 331).map(|_| ()), Err(JwtError::Expired));
+}
+
+#[test]
+fn text_that_is_no_jwt_is_refused_before_anything_is_parsed() {
+    let issuer = issuer(&signer(Algorithm::EdDSA));
+    let cases = [
+        ("", JwtError::NotAJwt),
+        ("a.b", JwtError::NotAJwt),
+        ("a.b.c.d", JwtError::NotAJwt),
+        ("..", JwtError::NotAJwt),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(verify_jwt(text, &issuer, 300, NOW), Err(expected), "{text}");
+    }
+    let long = "a".repeat(MAX_JWT_BYTES + 1);
+    assert_eq!(verify_jwt(&long, &issuer, 300, NOW), Err(JwtError::TooLong));
+    assert_eq!(issuer_of(&long), Err(JwtError::TooLong));
+    let jwt = signer(Algorithm::EdDSA).good(&claims());
+    assert_eq!(issuer_of(&jwt), Ok(UnverifiedIssuer("https://issuer.example".to_owned())));
+}
+
+#[test]
+fn key_sets_leave_out_what_cannot_sign_and_refuse_what_is_ambiguous() {
+    let ec = signer(Algorithm::ES256);
+    let secret = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "s"});
+    let mut encryption = ec.jwk("e");
+    encryption["use"] = json!("enc");
+    let mixed = json!({"keys": [secret, encryption, ec.jwk("k")]}).to_string();
+    assert_eq!(Jwks::parse(&mixed).unwrap().len(), 1);
+    let unusable = json!({"keys": [secret]}).to_string();
+    assert!(matches!(Jwks::parse(&unusable), Err(JwksError::NoUsableKey)));
+    let twice = json!({"keys": [ec.jwk("k"), ec.jwk("k")]}).to_string();
+    assert!(matches!(Jwks::parse(&twice), Err(JwksError::RepeatedId)));
+}
+
+fn policy() -> AppPolicy {
+    AppPolicy::parse(
+        &json!({
+            "format": 1,
+            "rules": [
+                {
+                    "name": "boots", "issuer": "https://issuer.example", "actions": ["boot"],
+                    "bind": {"app": "app", "machine": "vm", "host": "node"}, "max_life_seconds": 300
+                },
+                {
+                    "name": "ci", "issuer": "https://issuer.example", "claims": {"sub": "work*"},
+                    "actions": ["read_value"], "secrets": {"names": ["A"], "prefixes": ["DB_"]}
+                }
+            ]
+        })
+        .to_string(),
+    )
+    .unwrap()
+}
+
+fn verified(claims: &Value) -> Claims {
+    let signer = signer(Algorithm::EdDSA);
+    verify_jwt(&signer.good(claims), &issuer(&signer), 900, NOW).unwrap()
+}
+
+fn boot_request() -> BootRequest<'static> {
+    BootRequest { app_id: APP, app_name: "shop", machine: "m1", host: "h1" }
+}
+
+fn nearest(denial: Result<Allowed, PolicyDenial>) -> (String, RuleReason) {
+    let refusal = denial.unwrap_err().nearest.unwrap();
+    (refusal.rule, refusal.reason)
+}
+
+#[test]
+fn a_boot_is_allowed_for_the_app_machine_and_host_that_the_jwt_was_made_for() {
+    let policy = policy();
+    let texts = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    };
+    let allowed = policy.decide_boot(&verified(&claims()), &boot_request()).unwrap();
+    let read = texts(&[("app", "shop"), ("iss", "https://issuer.example"), ("node", "h1"), ("vm", "m1")]);
+    assert_eq!(allowed, Allowed { rule: "boots".to_owned(), claims: read });
+    let by_id = verified(&with("app", json!(APP_TEXT)));
+    assert_eq!(policy.decide_boot(&by_id, &boot_request()).unwrap().rule, "boots");
+
+    // Asked again later with what was stored.
+    let stored = Claims::from_stored(allowed.claims.clone());
+    assert_eq!(policy.decide_boot(&stored, &boot_request()), Ok(allowed));
+    assert_eq!(
+        AppPolicy { format: 1, rules: vec![] }.decide_boot(&stored, &boot_request()),
+        Err(PolicyDenial { nearest: None })
+    );
+
+    let bound = |claim: &str, resource| RuleReason::Bound { claim: claim.to_owned(), resource };
+    let cases = [
+        (with("app", json!("Shop")), bound("app", Resource::App)),
+        (with("vm", json!("m2")), bound("vm", Resource::Machine)),
+        (with("node", json!("h2")), bound("node", Resource::Host)),
+        (with("vm", json!(["m1"])), RuleReason::ClaimNotText("vm".to_owned())),
+        (with("exp", json!(NOW + 301)), RuleReason::TooLongLived),
+    ];
+    for (claims, expected) in cases {
+        let only_boots = AppPolicy { format: 1, rules: vec![policy.rules[0].clone()] };
+        let denial = only_boots.decide_boot(&verified(&claims), &boot_request());
+        assert_eq!(nearest(denial), ("boots".to_owned(), expected), "{claims}");
+    }
+}
+
+#[test]
+fn a_read_is_allowed_for_named_secrets_and_matching_claims() {
+    let policy = policy();
+    let claims_read = |claims: &Value, secret: &str| policy.decide_read(&verified(claims), secret);
+    assert_eq!(claims_read(&claims(), "A").unwrap().rule, "ci");
+    assert_eq!(claims_read(&claims(), "DB_URL").unwrap().rule, "ci");
+    assert_eq!(nearest(claims_read(&claims(), "DB")), ("ci".to_owned(), RuleReason::Secret));
+    let boss = with("sub", json!("boss"));
+    let ci = AppPolicy { format: 1, rules: vec![policy.rules[1].clone()] };
+    let denied = ci.decide_read(&verified(&boss), "A");
+    assert_eq!(
+        denied.as_ref().unwrap_err().to_string(),
+        "no rule of the app's policy allows this; the nearest, \"ci\", does not match the claim sub; compare its pattern"
+    );
+    assert_eq!(nearest(denied), ("ci".to_owned(), RuleReason::Claim("sub".to_owned())));
+    let missing = verified(&without("sub"));
+    assert_eq!(nearest(ci.decide_read(&missing, "A")).1, RuleReason::ClaimMissing("sub".to_owned()));
+}
+
+#[test]
+fn rules_that_would_let_too_much_cannot_be_set() {
+    let rule = |change: &dyn Fn(&mut Value)| {
+        let mut rule = json!({
+            "name": "r", "issuer": "i", "claims": {"sub": "x"}, "actions": ["boot", "read_value"],
+            "secrets": {"names": ["A"]}, "bind": {"app": "a", "machine": "m", "host": "h"}
+        });
+        change(&mut rule);
+        match AppPolicy::parse(&json!({"format": 1, "rules": [rule]}).to_string()) {
+            Ok(_) => Ok(()),
+            Err(PolicyError::Rule { problem, .. }) => Err(Some(problem)),
+            Err(_) => Err(None),
+        }
+    };
+    type Change<'c> = &'c dyn Fn(&mut Value);
+    let cases: [(Change<'_>, Result<(), Option<RuleProblem>>); 15] = [
+        (&|_| {}, Ok(())),
+        (&|rule| rule["bind"] = Value::Null, Err(Some(RuleProblem::BindMissing))),
+        (&|rule| rule["bind"]["host"] = json!("m"), Err(Some(RuleProblem::Bind))),
+        (&|rule| rule["bind"]["host"] = json!("iss"), Err(Some(RuleProblem::Bind))),
+        (&|rule| rule["bind"]["host"] = json!(""), Err(Some(RuleProblem::Bind))),
+        (&|rule| rule["actions"] = json!(["read_value"]), Err(Some(RuleProblem::BindWithoutBoot))),
+        (&|rule| rule["actions"] = json!(["boot"]), Err(Some(RuleProblem::SecretsWithoutRead))),
+        (&|rule| rule["actions"] = json!([]), Err(Some(RuleProblem::Actions))),
+        (&|rule| rule["actions"] = json!(["boot", "boot"]), Err(Some(RuleProblem::Actions))),
+        (&|rule| rule["actions"] = json!(["fly"]), Err(None)),
+        (&|rule| rule["secrets"] = json!({}), Err(Some(RuleProblem::SecretsMissing))),
+        (&|rule| rule["claims"] = json!({}), Err(Some(RuleProblem::ReadsForEverybody))),
+        (&|rule| rule["claims"] = json!({"sub": "*"}), Err(Some(RuleProblem::ReadsForEverybody))),
+        (&|rule| rule["max_life_seconds"] = json!(901), Err(Some(RuleProblem::MaxLife))),
+        (&|rule| rule["surprise"] = json!(1), Err(None)),
+    ];
+    for (index, (change, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(rule(change), expected, "case {index}");
+    }
+    assert!(matches!(AppPolicy::parse(r#"{"format":2,"rules":[]}"#), Err(PolicyError::Format(2))));
+    let long = format!("{}{{}}", " ".repeat(MAX_POLICY_BYTES));
+    assert!(matches!(AppPolicy::parse(&long), Err(PolicyError::TooLong)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn arbitrary_text_is_no_jwt_and_no_policy(text in ".{0,200}", parts in proptest::collection::vec("[A-Za-z0-9_-]{0,40}", 3)) {
+        let issuer = issuer(&signer(Algorithm::EdDSA));
+        prop_assert!(verify_jwt(&text, &issuer, 300, NOW).is_err());
+        prop_assert!(verify_jwt(&parts.join("."), &issuer, 300, NOW).is_err());
+        prop_assert!(AppPolicy::parse(&text).is_err());
+    }
+
+    #[test]
+    fn a_pattern_matches_what_its_pieces_make(pieces in proptest::collection::vec("[ab]{0,3}", 1..5), between in "[ab]{0,3}") {
+        let pattern = Pattern::new(&pieces.join("*"));
+        prop_assert!(pattern.matches(&pieces.join(&between)));
+    }
+}
