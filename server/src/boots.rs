@@ -1,6 +1,6 @@
 //! Boots: the main walk (design §4). Parse, verify, decide, open, record, answer — in this order.
 
-use petsem_api::{AppRef, BootResponse, BootedSecret, ErrorCode, HostId, MachineId, RenewResponse, Value};
+use petsem_api::{AppRef, BootResponse, BootedSecret, ErrorCode, HostId, MachineId, RenewResponse};
 use petsem_policy::{Action, Caveat, GrantEvidence, Header, Ticket, Token, UnverifiedToken};
 
 use crate::asker::Asker;
@@ -46,11 +46,7 @@ impl Core {
         let secrets = bundle
             .entries
             .into_iter()
-            .map(|(name, entry)| BootedSecret {
-                name,
-                value: Some(Value::new(entry.value.expose_bytes().to_vec())),
-                digest: entry.digest,
-            })
+            .map(|(name, entry)| BootedSecret { name, value: Some(entry.value), digest: entry.digest })
             .collect();
         let renewal = self.renewal(boot, &granted)?;
         let (renewal, renewal_expires_at) =
@@ -80,6 +76,14 @@ impl Core {
     /// What became of a boot: whoever could boot may say so.
     pub(crate) async fn check_boot(&self, trail: &mut Trail, boot: &Boot<'_>) -> Result<(), Failure> {
         self.decide(trail, boot).await.map(|_| ())
+    }
+
+    /// Whether a batch's host token was signed here, before its body is read. It opens nothing by that.
+    pub(crate) fn check_host_token(&self, host_token: &UnverifiedToken) -> Result<(), Failure> {
+        match verify(&self.control(), host_token, &[]) {
+            Err(failure) if failure.code() != ErrorCode::DischargeMissing => Err(failure),
+            _ => Ok(()),
+        }
     }
 
     async fn decide(&self, trail: &mut Trail, boot: &Boot<'_>) -> Result<Granted, Failure> {

@@ -162,6 +162,13 @@ impl Core {
             Err(refused) if caller.is_of(app.head.org) => return Err(denied(&refused)),
             Err(_) => return Err(not_yours()),
         };
+        if verified.org.is_none() {
+            // Who may enroll hosts must not be able to prove boots as well.
+            return Err(Failure::new(
+                ErrorCode::Forbidden,
+                "an operator's token proves no boot; use a token of the app's org, or a JWT that the app's policy accepts",
+            ));
+        }
         let target =
             BootTarget { app: *app.id.as_bytes(), machine: request.machine.as_str(), host: host.as_str() };
         verified.token.names_exactly(&target, now.seconds()).map_err(|denial| denied_by(&denial))?;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -40,7 +40,9 @@ pub(crate) struct Call {
     headers: HeaderMap,
     path: HashMap<String, String>,
     query: Option<String>,
-    body: Result<Bytes, Failure>,
+    limit: usize,
+    // Read late: whoever has no valid token makes the server keep nothing.
+    body: Mutex<Option<Body>>,
 }
 
 impl FromRequest<Arc<Core>> for Call {
@@ -58,7 +60,6 @@ impl FromRequest<Arc<Core>> for Call {
             .get::<Peer>()
             .cloned()
             .unwrap_or_else(|| Peer { source: "unknown".to_owned(), host: None });
-        let body = read(body, limit_of(parts.uri.path()), core.settings.limits.seconds).await;
         Ok(Self {
             core: Arc::clone(core),
             peer,
@@ -66,7 +67,8 @@ impl FromRequest<Arc<Core>> for Call {
             headers: parts.headers,
             path,
             query: parts.uri.query().map(str::to_owned),
-            body,
+            limit: limit_of(parts.uri.path()),
+            body: Mutex::new(Some(body)),
         })
     }
 }
@@ -114,9 +116,11 @@ impl Call {
         serde_json::from_value(serde_json::Value::Object(map)).map_err(|_| bad_query())
     }
 
-    /// The body as JSON.
-    pub(crate) fn json<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
-        let body = std::mem::replace(&mut self.body, Ok(Bytes::new()))?;
+    /// The body as JSON. It is read now, once, within its limit and time; authenticate first.
+    pub(crate) async fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        let body =
+            self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Body::empty);
+        let body = read(body, self.limit, self.core.settings.limits.seconds).await?;
         let is_json =
             self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
                 value
@@ -157,7 +161,7 @@ async fn read(body: Body, limit: usize, seconds: u64) -> Result<Bytes, Failure> 
 fn limit_of(path: &str) -> usize {
     if path.contains("/secrets") {
         SECRETS_BODY
-    } else if path.ends_with("/boot") {
+    } else if path == "/v1/boot" {
         BOOT_BODY
     } else {
         OTHER_BODY

@@ -115,7 +115,7 @@ pub struct AuditLog {
 impl AuditLog {
     /// Opens the log of `node`, or begins it.
     ///
-    /// A torn last write is cut. What is there is verified: the newest 16 segments, from the checkpoint
+    /// A torn last write is cut. What is there is verified: the newest four segments, from the checkpoint
     /// that the first of them begins with; [`verify_log`](super::verify_log) sees the whole. `known` is
     /// the last checkpoint of this node in the store. Blocks while it reads.
     ///

@@ -23,8 +23,8 @@ use super::writer::{Condition, CurrentKeys, Writer};
 
 /// Smallest segment: room for two checkpoints and lines between them.
 const SEGMENT_MINIMUM: u64 = 64 * 1024;
-/// Segments that are verified at start.
-const SEGMENTS_VERIFIED: usize = 16;
+/// Segments that are verified at start: about a second of work at the default size.
+const SEGMENTS_VERIFIED: usize = 4;
 /// Checkpoints that wait for the store.
 const CHECKPOINTS_WAITING: usize = 64;
 /// The most that one write can have left behind after a power cut: a group of lines, with room to spare.

@@ -23,6 +23,6 @@ pub struct AuditStats {
     pub unverified: u64,
     /// Times that a file was found deleted or replaced underneath, and written anew.
     pub files_restored: u64,
-    /// What went wrong last, while it lasts.
+    /// Why the log refuses, while it does. It tries again once a second by itself.
     pub error: Option<String>,
 }

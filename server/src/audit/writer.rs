@@ -20,6 +20,8 @@ use super::segment::{self, Presence, Segment};
 
 /// Bytes that every segment keeps free for its last checkpoint.
 pub(super) const CHECKPOINT_ROOM: u64 = 1024;
+/// Room for a few lines: with less, the log still refuses.
+const PROBE: u64 = 8 * 1024;
 /// The longest wait before the writer looks at clock, file and reserve again.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -62,6 +64,9 @@ pub(super) struct Condition {
     pub(super) damaged: bool,
     /// The reserve cannot be filled.
     pub(super) reserve_short: bool,
+    /// The last attempt to write failed. It is tried again without a caller, or a node that says so of
+    /// itself would never be asked again.
+    pub(super) refusing: bool,
 }
 
 /// The keys of the next line and checkpoint.
@@ -192,6 +197,7 @@ impl Writer {
         self.last_line = buffer.split_off(last);
         (self.line, self.head) = (line, head);
         self.condition.lines = self.condition.lines.saturating_add(events.len() as u64);
+        self.condition.refusing = false;
         let left = self.reserve_left();
         let bytes = (buffer.len() + self.last_line.len()) as u64;
         self.shared.record(|stats| {
@@ -307,6 +313,12 @@ impl Writer {
         if self.line == before { self.write_checkpoint() } else { Ok(()) }
     }
 
+    /// Sees whether lines can be written once more. A checkpoint proves it.
+    fn try_again(&mut self) -> Result<(), AuditError> {
+        self.ready(PROBE)?;
+        self.write_checkpoint()
+    }
+
     fn checkpoint_if_due(&mut self) {
         let age_ms = (self.clock)().saturating_sub(self.condition.checkpoint_ms);
         let many = self.condition.lines >= self.settings.checkpoint_lines;
@@ -331,6 +343,11 @@ impl Writer {
         }
         self.condition.second = Some(second);
         if let Err(error) = self.check_presence() {
+            self.complain(&error);
+        }
+        if self.condition.refusing
+            && let Err(error) = self.try_again()
+        {
             self.complain(&error);
         }
         self.write_unverified(now_ms);
@@ -424,7 +441,8 @@ impl Writer {
     }
 
     /// Tells metrics and log what is wrong; the log once, not at every line.
-    fn complain(&self, error: &AuditError) {
+    fn complain(&mut self, error: &AuditError) {
+        self.condition.refusing = true;
         let text = match error {
             AuditError::Write(source) => format!("{error} ({source})"),
             _ => error.to_string(),

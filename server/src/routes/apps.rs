@@ -16,15 +16,15 @@ use crate::orgs::OpenOrg;
 use crate::request::Trail;
 
 /// `POST /v1/apps`
-pub(super) async fn create(mut call: Call) -> Response {
+pub(super) async fn create(call: Call) -> Response {
     let mut trail = call.trail("app.create");
-    let result = create_app(&mut call, &mut trail).await;
+    let result = create_app(&call, &mut trail).await;
     finish(&call, trail, StatusCode::CREATED, result).await
 }
 
-async fn create_app(call: &mut Call, trail: &mut Trail) -> Result<App, Failure> {
+async fn create_app(call: &Call, trail: &mut Trail) -> Result<App, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: CreateApp = call.json()?;
+    let wanted: CreateApp = call.json().await?;
     let org = org_for(call, &caller, &wanted.org, Action::Write).await?;
     call.core.create_app(trail, &org, &wanted.name, wanted.settings).await
 }
@@ -94,15 +94,15 @@ async fn show_policy(call: &Call, trail: &mut Trail) -> Result<PolicyDocument, F
 }
 
 /// `PUT /v1/apps/{app}/policy`
-pub(super) async fn set_policy(mut call: Call) -> Response {
+pub(super) async fn set_policy(call: Call) -> Response {
     let mut trail = call.trail("policy.set");
-    let result = put_policy(&mut call, &mut trail).await;
+    let result = put_policy(&call, &mut trail).await;
     finish(&call, trail, StatusCode::OK, result).await
 }
 
-async fn put_policy(call: &mut Call, trail: &mut Trail) -> Result<PolicyDocument, Failure> {
+async fn put_policy(call: &Call, trail: &mut Trail) -> Result<PolicyDocument, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: PutPolicy = call.json()?;
+    let wanted: PutPolicy = call.json().await?;
     let app =
         call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::ManagePolicy, None).await?;
     call.core.set_policy(trail, &app, wanted.policy, wanted.expected_version, &caller.author()).await

@@ -15,50 +15,47 @@ use crate::http::{Call, conclude, finish, json, log_refusal};
 use crate::request::Trail;
 
 /// `POST /v1/apps/{app}/boot`
-pub(super) async fn single(mut call: Call) -> Response {
+pub(super) async fn single(call: Call) -> Response {
     let mut trail = call.trail("boot");
-    let result = boot(&mut call, &mut trail).await;
+    let result = boot(&call, &mut trail).await;
     if result.is_ok() {
         call.core.counters.boot();
     }
     finish(&call, trail, StatusCode::OK, result).await
 }
 
-async fn boot(call: &mut Call, trail: &mut Trail) -> Result<BootResponse, Failure> {
-    let wanted = call.json::<BootRequest>();
+async fn boot(call: &Call, trail: &mut Trail) -> Result<BootResponse, Failure> {
     let tokens = Tokens::of(call)?;
-    let wanted = wanted?;
+    let wanted: BootRequest = call.json().await?;
     let app = call.param("app")?;
     let boot = Boot { min_version: wanted.min_version, ..tokens.boot(call, &app, &wanted.machine) };
     call.core.boot(trail, &boot).await
 }
 
 /// `POST /v1/apps/{app}/boot/renew`
-pub(super) async fn renew(mut call: Call) -> Response {
+pub(super) async fn renew(call: Call) -> Response {
     let mut trail = call.trail("boot.renew");
-    let result = renew_boot(&mut call, &mut trail).await;
+    let result = renew_boot(&call, &mut trail).await;
     finish(&call, trail, StatusCode::OK, result).await
 }
 
-async fn renew_boot(call: &mut Call, trail: &mut Trail) -> Result<RenewResponse, Failure> {
-    let wanted = call.json::<RenewRequest>();
+async fn renew_boot(call: &Call, trail: &mut Trail) -> Result<RenewResponse, Failure> {
     let tokens = Tokens::of(call)?;
-    let wanted = wanted?;
+    let wanted: RenewRequest = call.json().await?;
     let app = call.param("app")?;
     call.core.renew(trail, &tokens.boot(call, &app, &wanted.machine)).await
 }
 
 /// `POST /v1/apps/{app}/boot/report`
-pub(super) async fn report(mut call: Call) -> Response {
+pub(super) async fn report(call: Call) -> Response {
     let mut trail = call.trail("boot.report");
-    let result = report_boot(&mut call, &mut trail).await;
+    let result = report_boot(&call, &mut trail).await;
     finish(&call, trail, StatusCode::OK, result).await
 }
 
-async fn report_boot(call: &mut Call, trail: &mut Trail) -> Result<Value, Failure> {
-    let wanted = call.json::<BootReport>();
+async fn report_boot(call: &Call, trail: &mut Trail) -> Result<Value, Failure> {
     let tokens = Tokens::of(call)?;
-    let wanted = wanted?;
+    let wanted: BootReport = call.json().await?;
     let app = call.param("app")?;
     call.core.check_boot(trail, &tokens.boot(call, &app, &wanted.machine)).await?;
     trail.set_version(wanted.version);
@@ -72,9 +69,9 @@ async fn report_boot(call: &mut Call, trail: &mut Trail) -> Result<Value, Failur
 }
 
 /// `POST /v1/boot`: each Machine is verified, decided, recorded and answered alone.
-pub(super) async fn batch(mut call: Call) -> Response {
+pub(super) async fn batch(call: Call) -> Response {
     let mut trail = call.trail("boot.batch");
-    match read_batch(&mut call) {
+    match read_batch(&call).await {
         Ok((host, wanted)) => {
             let mut boots = Vec::with_capacity(wanted.boots.len());
             for item in &wanted.boots {
@@ -89,17 +86,17 @@ pub(super) async fn batch(mut call: Call) -> Response {
     }
 }
 
-fn read_batch(call: &mut Call) -> Result<(UnverifiedToken, BatchBootRequest), Failure> {
-    let wanted = call.json::<BatchBootRequest>();
+async fn read_batch(call: &Call) -> Result<(UnverifiedToken, BatchBootRequest), Failure> {
     let header = header(call)?;
     let host = host_token(&header)?.clone();
+    call.core.check_host_token(&host)?;
     if !header.discharges().is_empty() {
         return Err(Failure::new(
             ErrorCode::BadRequest,
             "the header of a batch carries the host token alone; each discharge goes with its Machine in the body",
         ));
     }
-    let wanted = wanted?;
+    let wanted: BatchBootRequest = call.json().await?;
     if wanted.boots.len() > MAX_BATCH {
         return Err(Failure::new(
             ErrorCode::BadRequest,

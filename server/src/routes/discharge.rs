@@ -9,13 +9,13 @@ use crate::http::{Call, finish};
 use crate::request::Trail;
 
 /// `POST /.well-known/macfly/3p`
-pub(super) async fn discharge(mut call: Call) -> Response {
+pub(super) async fn discharge(call: Call) -> Response {
     let mut trail = call.trail("discharge");
-    let result = make_discharge(&mut call, &mut trail).await;
+    let result = make_discharge(&call, &mut trail).await;
     finish(&call, trail, StatusCode::CREATED, result).await
 }
 
-async fn make_discharge(call: &mut Call, trail: &mut Trail) -> Result<DischargeResponse, Failure> {
-    let wanted: DischargeRequest = call.json()?;
+async fn make_discharge(call: &Call, trail: &mut Trail) -> Result<DischargeResponse, Failure> {
+    let wanted: DischargeRequest = call.json().await?;
     call.core.discharge(trail, call.authorization(), &wanted, call.now).await
 }

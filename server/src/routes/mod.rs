@@ -16,7 +16,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use petsem_api::{ErrorCode, RequestId};
 use tokio::sync::Semaphore;
 
@@ -28,35 +28,53 @@ use crate::http::refuse;
 /// Every route.
 pub(crate) fn router(core: Arc<Core>) -> Router {
     let room = Arc::new(Semaphore::new(core.settings.limits.requests));
-    let api = Router::new()
-        .route("/v1/orgs", get(orgs::list).post(orgs::create))
-        .route("/v1/orgs/{org}", get(orgs::show).delete(orgs::delete))
-        .route("/v1/apps", get(apps::list).post(apps::create))
-        .route("/v1/apps/{app}", get(apps::show).delete(apps::delete))
-        .route("/v1/apps/{app}/policy", get(apps::policy).put(apps::set_policy))
-        .route("/v1/apps/{app}/secrets", get(secrets::list).post(secrets::update))
-        .route("/v1/apps/{app}/secrets/{name}", get(secrets::show).post(secrets::set).delete(secrets::unset))
-        .route("/v1/apps/{app}/secrets/{name}/history", get(secrets::history))
-        .route("/v1/apps/{app}/secrets/{name}/rollback", post(secrets::rollback))
-        .route("/v1/apps/{app}/boot", post(boot::single))
-        .route("/v1/apps/{app}/boot/renew", post(boot::renew))
-        .route("/v1/apps/{app}/boot/report", post(boot::report))
-        .route("/v1/boot", post(boot::batch))
-        .route("/v1/tokens", get(tokens::list).post(tokens::create))
-        .route("/v1/revocations", post(tokens::revoke))
-        .route("/v1/issuers", get(issuers::list))
-        .route("/.well-known/macfly/3p", post(discharge::discharge))
-        .route("/discharger/.well-known/macfly/3p", post(discharge::discharge))
-        .layer(from_fn_with_state((Arc::clone(&core), room), bounded));
-    Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .route("/openapi.json", get(health::openapi))
-        .merge(api)
+    of(api())
+        .layer(from_fn_with_state((Arc::clone(&core), room), bounded))
+        .merge(of(process()))
         .fallback(no_route)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(core)
+}
+
+/// A path with its handlers. A test compares all of them with `openapi.json`.
+type Route = (&'static str, MethodRouter<Arc<Core>>);
+
+/// What callers with a credential ask.
+fn api() -> Vec<Route> {
+    vec![
+        ("/v1/orgs", get(orgs::list).post(orgs::create)),
+        ("/v1/orgs/{org}", get(orgs::show).delete(orgs::delete)),
+        ("/v1/apps", get(apps::list).post(apps::create)),
+        ("/v1/apps/{app}", get(apps::show).delete(apps::delete)),
+        ("/v1/apps/{app}/policy", get(apps::policy).put(apps::set_policy)),
+        ("/v1/apps/{app}/secrets", get(secrets::list).post(secrets::update)),
+        ("/v1/apps/{app}/secrets/{name}", get(secrets::show).post(secrets::set).delete(secrets::unset)),
+        ("/v1/apps/{app}/secrets/{name}/history", get(secrets::history)),
+        ("/v1/apps/{app}/secrets/{name}/rollback", post(secrets::rollback)),
+        ("/v1/apps/{app}/boot", post(boot::single)),
+        ("/v1/apps/{app}/boot/renew", post(boot::renew)),
+        ("/v1/apps/{app}/boot/report", post(boot::report)),
+        ("/v1/boot", post(boot::batch)),
+        ("/v1/tokens", get(tokens::list).post(tokens::create)),
+        ("/v1/revocations", post(tokens::revoke)),
+        ("/v1/issuers", get(issuers::list)),
+        ("/.well-known/macfly/3p", post(discharge::discharge)),
+        ("/discharger/.well-known/macfly/3p", post(discharge::discharge)),
+    ]
+}
+
+/// What the process says of itself, however busy it is.
+fn process() -> Vec<Route> {
+    vec![
+        ("/healthz", get(health::alive)),
+        ("/readyz", get(health::ready)),
+        ("/metrics", get(health::metrics)),
+        ("/openapi.json", get(health::openapi)),
+    ]
+}
+
+fn of(routes: Vec<Route>) -> Router<Arc<Core>> {
+    routes.into_iter().fold(Router::new(), |router, (path, handlers)| router.route(path, handlers))
 }
 
 /// Requests beyond the limit are told so at once; health stays honest beside them.
@@ -93,3 +111,6 @@ async fn method_not_allowed(State(core): State<Arc<Core>>) -> Response {
 fn request_id(core: &Core) -> RequestId {
     RequestId::new_v7(core.now().millis(), &entropy::bytes())
 }
+
+#[cfg(test)]
+mod openapi_tests;

@@ -13,15 +13,15 @@ use crate::orgs::shown;
 use crate::request::Trail;
 
 /// `POST /v1/orgs`
-pub(super) async fn create(mut call: Call) -> Response {
+pub(super) async fn create(call: Call) -> Response {
     let mut trail = call.trail("org.create");
-    let result = create_org(&mut call, &mut trail).await;
+    let result = create_org(&call, &mut trail).await;
     finish(&call, trail, StatusCode::CREATED, result).await
 }
 
-async fn create_org(call: &mut Call, trail: &mut Trail) -> Result<Org, Failure> {
+async fn create_org(call: &Call, trail: &mut Trail) -> Result<Org, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: CreateOrg = call.json()?;
+    let wanted: CreateOrg = call.json().await?;
     caller.allows(&Touched::default(), Action::Operate, call.now).map_err(|refused| denied(&refused))?;
     call.core.create_org(trail, &wanted.name).await
 }

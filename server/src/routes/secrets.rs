@@ -99,16 +99,16 @@ async fn show_secret(call: &Call, trail: &mut Trail) -> Result<AppSecret, Failur
 }
 
 /// `POST /v1/apps/{app}/secrets/{name}`
-pub(super) async fn set(mut call: Call) -> Response {
+pub(super) async fn set(call: Call) -> Response {
     let mut trail = call.trail("secret.set");
-    let result = set_secret(&mut call, &mut trail).await;
+    let result = set_secret(&call, &mut trail).await;
     finish(&call, trail, StatusCode::CREATED, result).await
 }
 
-async fn set_secret(call: &mut Call, trail: &mut Trail) -> Result<SetSecretResponse, Failure> {
+async fn set_secret(call: &Call, trail: &mut Trail) -> Result<SetSecretResponse, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let name: SecretName = call.param("name")?;
-    let wanted: SetSecret = call.json()?;
+    let wanted: SetSecret = call.json().await?;
     let values = BTreeMap::from([(name, Some(wanted.value))]);
     let updated = change(call, trail, &caller, &values, wanted.expected_version).await?;
     let version = updated.version;
@@ -121,15 +121,15 @@ async fn set_secret(call: &mut Call, trail: &mut Trail) -> Result<SetSecretRespo
 }
 
 /// `POST /v1/apps/{app}/secrets`
-pub(super) async fn update(mut call: Call) -> Response {
+pub(super) async fn update(call: Call) -> Response {
     let mut trail = call.trail("secret.update");
-    let result = update_secrets(&mut call, &mut trail).await;
+    let result = update_secrets(&call, &mut trail).await;
     finish(&call, trail, StatusCode::OK, result).await
 }
 
-async fn update_secrets(call: &mut Call, trail: &mut Trail) -> Result<BulkUpdateResponse, Failure> {
+async fn update_secrets(call: &Call, trail: &mut Trail) -> Result<BulkUpdateResponse, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: BulkUpdate = call.json()?;
+    let wanted: BulkUpdate = call.json().await?;
     let updated = change(call, trail, &caller, &wanted.values, wanted.expected_version).await?;
     Ok(BulkUpdateResponse {
         secrets: updated.secrets,
@@ -170,16 +170,16 @@ async fn show_history(call: &Call, trail: &mut Trail) -> Result<History, Failure
 }
 
 /// `POST /v1/apps/{app}/secrets/{name}/rollback`
-pub(super) async fn rollback(mut call: Call) -> Response {
+pub(super) async fn rollback(call: Call) -> Response {
     let mut trail = call.trail("secret.rollback");
-    let result = roll_back(&mut call, &mut trail).await;
+    let result = roll_back(&call, &mut trail).await;
     finish(&call, trail, StatusCode::OK, result).await
 }
 
-async fn roll_back(call: &mut Call, trail: &mut Trail) -> Result<SetSecretResponse, Failure> {
+async fn roll_back(call: &Call, trail: &mut Trail) -> Result<SetSecretResponse, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let name: SecretName = call.param("name")?;
-    let wanted: RollbackRequest = call.json()?;
+    let wanted: RollbackRequest = call.json().await?;
     trail.set_names([&name]);
     trail.set_detail(format_args!("to the value of version {}", wanted.to_version));
     let app =

@@ -12,15 +12,15 @@ use crate::http::{Call, finish};
 use crate::request::Trail;
 
 /// `POST /v1/tokens`
-pub(super) async fn create(mut call: Call) -> Response {
+pub(super) async fn create(call: Call) -> Response {
     let mut trail = call.trail("token.mint");
-    let result = create_token(&mut call, &mut trail).await;
+    let result = create_token(&call, &mut trail).await;
     finish(&call, trail, StatusCode::CREATED, result).await
 }
 
-async fn create_token(call: &mut Call, trail: &mut Trail) -> Result<MintedToken, Failure> {
+async fn create_token(call: &Call, trail: &mut Trail) -> Result<MintedToken, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: CreateToken = call.json()?;
+    let wanted: CreateToken = call.json().await?;
     call.core.create_token(trail, &caller, &wanted, call.now).await
 }
 
@@ -59,14 +59,14 @@ async fn list_tokens(call: &Call, trail: &mut Trail) -> Result<TokenList, Failur
 }
 
 /// `POST /v1/revocations`
-pub(super) async fn revoke(mut call: Call) -> Response {
+pub(super) async fn revoke(call: Call) -> Response {
     let mut trail = call.trail("revoke");
-    let result = revoke_it(&mut call, &mut trail).await;
+    let result = revoke_it(&call, &mut trail).await;
     finish(&call, trail, StatusCode::CREATED, result).await
 }
 
-async fn revoke_it(call: &mut Call, trail: &mut Trail) -> Result<Revoked, Failure> {
+async fn revoke_it(call: &Call, trail: &mut Trail) -> Result<Revoked, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: RevokeRequest = call.json()?;
+    let wanted: RevokeRequest = call.json().await?;
     call.core.revoke(trail, &caller, &wanted, call.now).await
 }

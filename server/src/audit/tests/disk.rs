@@ -29,6 +29,7 @@ async fn a_failed_sync_refuses_its_group_and_the_log_goes_on_in_a_fresh_segment(
 async fn a_disk_that_fails_for_a_while_leaves_no_gap() {
     let lab = Lab::new();
     let log = lab.open().log;
+    log.append(event(0)).await.unwrap();
     log.fail_syncs(5);
     let mut refused = 0;
     let mut numbers = Vec::new();
@@ -39,10 +40,10 @@ async fn a_disk_that_fails_for_a_while_leaves_no_gap() {
             Err(other) => panic!("{other:?}"),
         }
     }
-    assert_eq!((refused, numbers), (5, vec![3, 4, 5, 6, 7]));
+    assert_eq!((refused, numbers), (5, vec![4, 5, 6, 7, 8]));
     log.close().await.unwrap();
-    assert_eq!(lab.verify().unwrap().last_line, 8);
-    assert_eq!(lab.open().tail.line, 8);
+    assert_eq!(lab.verify().unwrap().last_line, 9);
+    assert_eq!(lab.open().tail.line, 9);
 }
 
 #[tokio::test]
@@ -75,13 +76,17 @@ async fn a_full_disk_uses_the_reserve_then_refuses_then_recovers() {
 
     // A node that starts on the full disk starts, and refuses.
     assert!(matches!(log.close().await, Ok(()) | Err(AuditError::Full)));
-    let log = lab.open().log;
-    let error = log.append(long_event(written, 1000)).await.unwrap_err();
+    let Opened { log, mut checkpoints, .. } = lab.open();
+    let error = log.append(long_event(written, 4000)).await.unwrap_err();
     assert!(matches!(error, AuditError::Full), "{error:?}");
 
     fs::remove_file(ballast).unwrap();
-    log.append(long_event(written, 1000)).await.unwrap();
+    while checkpoints.try_recv().is_ok() {}
     lab.pass(1000);
+    // Nobody asks, and the log is well again.
+    checkpoints.recv().await.unwrap();
+    assert_eq!(log.stats().error, None);
+    log.append(long_event(written, 1000)).await.unwrap();
     log.append(event(written)).await.unwrap();
     log.append(event(written)).await.unwrap();
     let stats = log.stats();

@@ -1,5 +1,7 @@
 //! Verification finds what was changed, and names the line.
 
+use proptest::prelude::*;
+
 use super::super::Fault;
 use super::super::checkpoint::fixed;
 use super::super::line::{Line, write_line};
@@ -262,4 +264,22 @@ fn hexadecimal_is_read_at_its_length_alone() {
     assert_eq!(fixed::<2>("01ff"), Some([1, 255]));
     assert_eq!(fixed::<2>("01FF"), None);
     assert_eq!(fixed::<2>("01f"), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn arbitrary_files_are_verified_or_refused(
+        first in prop::collection::vec(any::<u8>(), 0..300),
+        second in "(\\{\"n\":1,\"node\":\"[0-9a-f]{32}\",\"checkpoint\":\\{.{0,20}|\\x00|\n){0,5}",
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("audit-00000001.log"), &first).unwrap();
+        fs::write(directory.path().join("audit-00000002.log"), second.as_bytes()).unwrap();
+        // Two files can only verify if neither holds a line.
+        match verify_log(directory.path(), all_keys(None)) {
+            Ok(report) => prop_assert_eq!(report.last_line, 0),
+            Err(finding) => prop_assert!(finding.line <= 1, "{finding}"),
+        }
+    }
 }
