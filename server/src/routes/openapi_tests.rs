@@ -43,7 +43,8 @@ async fn the_document_has_the_routers_paths_and_methods() {
 fn every_error_code_stands_with_its_status() {
     let document = document();
     let codes = &document["components"]["schemas"]["ErrorCode"];
-    let listed: Vec<&str> = codes["enum"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+    let listed: Vec<&str> =
+        codes["enum"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
     let all: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(listed, all);
     for code in ErrorCode::ALL {
@@ -63,7 +64,10 @@ fn every_reference_resolves() {
         assert!(document.pointer(pointer).is_some(), "{reference}");
     }
     for name in document["components"]["schemas"].as_object().unwrap().keys() {
-        assert!(seen.contains(&format!("#/components/schemas/{name}")), "nothing refers to the schema {name}");
+        assert!(
+            seen.contains(&format!("#/components/schemas/{name}")),
+            "nothing refers to the schema {name}"
+        );
     }
 }
 
@@ -72,7 +76,8 @@ fn each_operation_says_how_it_is_called_and_refused() {
     let mut names = BTreeSet::new();
     for (path, item) in document()["paths"].as_object().unwrap() {
         let shared = item.get("parameters").and_then(Value::as_array).cloned().unwrap_or_default();
-        let named: BTreeSet<&str> = shared.iter().map(|parameter| parameter["name"].as_str().unwrap()).collect();
+        let named: BTreeSet<&str> =
+            shared.iter().map(|parameter| parameter["name"].as_str().unwrap()).collect();
         assert_eq!(named, placeholders(path), "{path}");
         for (method, operation) in item.as_object().unwrap() {
             if NO_METHODS.contains(&method.as_str()) {
