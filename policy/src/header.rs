@@ -182,3 +182,78 @@ impl fmt::Display for HeaderError {
 }
 
 impl std::error::Error for HeaderError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DecodeError, Macaroon, MacaroonKey, TextError};
+    use data_encoding::BASE64;
+    use proptest::prelude::*;
+
+    const HERE: &str = "https://petsem.example";
+
+    #[test]
+    fn a_header_over_the_limits_is_refused_before_anything_is_decoded() {
+        let many = vec!["fm2_AAAA"; 10_000].join(",");
+        assert_eq!(Header::parse(&many, HERE).map(|_| ()), Err(HeaderError::TooLong));
+        let many = vec!["fm2_A"; 129].join(",");
+        assert_eq!(Header::parse(&many, HERE).map(|_| ()), Err(HeaderError::TooManyTokens));
+        let most = vec!["fm2_A"; 128].join(",");
+        assert_eq!(Header::parse(&most, HERE).map(|header| header.elements().len()), Ok(128));
+    }
+
+    #[test]
+    fn depth_and_counts_are_refused_without_recursion_or_allocation() {
+        let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+        let token = Macaroon::mint(&MacaroonKey::new(&[1; 32]), b"kid", HERE, false, &mut rng).encode();
+        // Everything before the empty caveat set and the tail.
+        let front = token.get(..token.len() - 35).unwrap();
+        let with = |caveats: &[u8]| {
+            let wire = [front, caveats, &[0xc4, 0x00]].concat();
+            UnverifiedToken::parse(&format!("fm2_{}", BASE64.encode(&wire))).map(|_| ())
+        };
+        let nested_if = |levels: usize| {
+            let mut set = [0x92, 0x0d, 0x92].repeat(levels);
+            set.push(0x90);
+            set.extend(vec![0x00; levels]);
+            set
+        };
+        let content = |error| Err(TextError::Content(error));
+        assert_eq!(with(&nested_if(16)), Ok(()));
+        assert_eq!(with(&nested_if(17)), content(DecodeError::TooDeep));
+        assert_eq!(with(&nested_if(1_000_000)), content(DecodeError::TooDeep));
+        let mut nested_body = vec![0x92, 0x20];
+        nested_body.extend(vec![0x91; 1_000_000]);
+        assert_eq!(with(&nested_body), content(DecodeError::TooDeep));
+        assert_eq!(with(&[0xdd, 0xff, 0xff, 0xff, 0xfe]), content(DecodeError::TooManyCaveats));
+        let caveats = |count: u16| {
+            let mut set = vec![0xdc];
+            set.extend((2 * count).to_be_bytes());
+            set.extend([0x1a, 0x00].repeat(usize::from(count)));
+            set
+        };
+        assert_eq!(with(&caveats(512)), Ok(()));
+        assert_eq!(with(&caveats(513)), content(DecodeError::TooManyCaveats));
+    }
+
+    #[test]
+    fn junk_does_not_spoil_the_tokens_beside_it() {
+        let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+        let token = Macaroon::mint(&MacaroonKey::new(&[1; 32]), b"kid", HERE, false, &mut rng);
+        let text = format!("Bearer flyv1  xyz, fm2_!!, ,{} ", token.to_text().as_str());
+        let header = Header::parse(&text, HERE).unwrap();
+        let ids: Vec<_> = header.permissions().map(UnverifiedToken::id).collect();
+        assert_eq!(ids, [token.id()]);
+        assert_eq!(header.kept().collect::<Vec<_>>(), ["xyz", "", token.to_text().as_str()]);
+        assert_eq!(format!("{header:?}"), "Header(4 elements)");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_is_split_and_never_believed(text in "[ ,a-zA-Z0-9_+/=]{0,80}") {
+            let header = Header::parse(&text, HERE).unwrap();
+            prop_assert_eq!(header.elements().len(), text.matches(',').count() + 1);
+            prop_assert_eq!(header.permissions().count(), 0);
+        }
+    }
+}

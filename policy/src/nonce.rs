@@ -95,6 +95,13 @@ impl TokenId {
         Self(bytes)
     }
 
+    /// Reads what `Display` writes: UUID text with hyphens, in lower case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let id = Self(Uuid::try_parse(text).ok()?.into_bytes());
+        // One text for one identity: lists of revoked tokens are compared as people typed them.
+        (id.to_string() == text).then_some(id)
+    }
+
     /// The 16 bytes.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -116,6 +123,8 @@ mod tests {
         let rnd: [u8; 16] = std::array::from_fn(|index| 0x10 + index as u8);
         let nonce = Nonce::new(b"kid1".to_vec(), rnd, false);
         assert_eq!(nonce.token_id().to_string(), "c5ad1097-07c7-5db3-b181-a6187ee029ea");
+        assert_eq!(TokenId::parse("c5ad1097-07c7-5db3-b181-a6187ee029ea"), Some(nonce.token_id()));
+        assert_eq!(TokenId::parse("C5AD1097-07C7-5DB3-B181-A6187EE029EA"), None);
         assert_eq!(Nonce::decode(&nonce.encode()), Ok(nonce));
     }
 }
