@@ -91,7 +91,8 @@ impl Credentials {
 }
 
 fn without_scheme(text: &str) -> Option<&str> {
-    let (scheme, rest) = text.split_once(' ')?;
+    // A scheme with nothing behind it, whose space was trimmed away, leaves nothing.
+    let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
     (scheme.eq_ignore_ascii_case("FlyV1") || scheme.eq_ignore_ascii_case("Bearer")).then_some(rest)
 }
 

@@ -2,5 +2,7 @@
 
 mod canonical;
 mod channel;
+mod fetch;
 mod injectors;
 mod sample;
+mod server;

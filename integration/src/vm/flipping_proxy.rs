@@ -1,0 +1,55 @@
+//! A wire that lies: it carries a Machine channel and flips one bit of the bundle.
+//!
+//! A test that never fails proves nothing; this is the control under which the proof must not match.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::thread::JoinHandle;
+
+/// Longest frame that it carries, in bytes.
+const LONGEST_FRAME: u32 = 2 * 1024 * 1024;
+
+/// One connection from a VM to a channel, with a bit flipped on the way to the VM.
+#[derive(Debug)]
+pub struct FlippingProxy(JoinHandle<io::Result<()>>);
+
+impl FlippingProxy {
+    /// Listens at `path` for the VM and connects it to `channel`. In the first frame that the host sends, the
+    /// last bit is flipped: of a bundle that is a bit of the last value.
+    pub fn start(path: &Path, channel: &Path) -> io::Result<Self> {
+        let listener = UnixListener::bind(path)?;
+        let channel = channel.to_owned();
+        Ok(Self(std::thread::spawn(move || {
+            let (machine, _) = listener.accept()?;
+            carry(machine, UnixStream::connect(channel)?)
+        })))
+    }
+
+    /// Waits for the end of the connection.
+    pub fn join(self) -> io::Result<()> {
+        self.0.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+    }
+}
+
+fn carry(mut machine: UnixStream, mut host: UnixStream) -> io::Result<()> {
+    let (mut from_machine, mut to_host) = (machine.try_clone()?, host.try_clone()?);
+    let upward = std::thread::spawn(move || io::copy(&mut from_machine, &mut to_host));
+    let mut length = [0; 4];
+    host.read_exact(&mut length)?;
+    let mut frame = Vec::new();
+    Read::by_ref(&mut host)
+        .take(u32::from_be_bytes(length).min(LONGEST_FRAME).into())
+        .read_to_end(&mut frame)?;
+    if let Some(last) = frame.last_mut() {
+        *last ^= 1;
+    }
+    machine.write_all(&length)?;
+    machine.write_all(&frame)?;
+    io::copy(&mut host, &mut machine)?;
+    machine.shutdown(Shutdown::Both)?;
+    // The machine may have gone first; either way this direction is over.
+    let _ = upward.join();
+    Ok(())
+}
