@@ -23,6 +23,8 @@ use crate::settings::Settings;
 
 /// Age of the control feed, in seconds, at which `/readyz` says so.
 const FEED_WARNING: u64 = 60;
+/// Apps whose newest head this node remembers.
+const SEEN_APPS: usize = 1_000_000;
 /// Locks that keep one node's writers of one app from conflicting with each other.
 const APP_LOCKS: usize = 64;
 
@@ -273,6 +275,10 @@ impl Core {
         let head = self.ledger.read::<AppHead>(id.as_bytes(), &rows.head)?;
         let app = OpenApp { id, head_version: head.version, head: head.content, bundle: rows.bundle };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= SEEN_APPS {
+            // What is forgotten is still noticed by hosts and by the audit log; memory is bounded.
+            seen.clear();
+        }
         let newest = seen.entry(id).or_insert(0);
         if app.head_version < *newest {
             return Err(IntegrityFault::new(

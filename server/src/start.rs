@@ -64,6 +64,11 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The store is older than what this node's audit log saw of it, or another one.
+    RolledBack {
+        /// What it lacks.
+        what: String,
+    },
     /// The store was made by `petsem dev`: whoever has the development key reads everything.
     Development,
     /// What is stored is not what was written, or cannot be read.
@@ -96,6 +101,12 @@ impl fmt::Display for StartError {
             Self::Node { path, source } => {
                 write!(f, "the node's id in {} cannot be used: {source}; check the directory's owner and mode", path.display())
             }
+            Self::RolledBack { what } => write!(
+                f,
+                "integrity: the store lacks {what}, which this node's audit log has seen: an older copy of it was \
+                 put back, or another store\nrevocations may be missing in it, so it is not served; put the newer \
+                 database back"
+            ),
             Self::Development => f.write_str(
                 "this store was made by `petsem dev`, whose issuer key lies in a file; `petsem server` does not serve it\n\
                  make an installation of its own with `petsem operator init`",
@@ -115,6 +126,7 @@ impl std::error::Error for StartError {
             Self::Empty { .. }
             | Self::Installed { .. }
             | Self::Sealed { .. }
+            | Self::RolledBack { .. }
             | Self::Development
             | Self::Refused(_) => None,
         }
@@ -161,12 +173,27 @@ async fn start_on(settings: Settings, store: Arc<dyn Store>) -> Result<Started, 
     let opened = AuditLog::open(audit_settings, node, Some(keys), known, clock).map_err(StartError::Audit)?;
     let audit::Opened { log, tail, checkpoints } = opened;
     let development = settings.development;
+    check_not_rolled_back(&*store, tail.last_checkpoint.as_ref()).await?;
     let core = Core::start(Parts { settings, store, store_id, node, keyring, ledger, audit: log }).await?;
     if !development && core.control().issuers().any(|issuer| issuer.row.development) {
         return Err(StartError::Development);
     }
+    if let Some(seen) = tail.last_checkpoint.as_ref().and_then(|checkpoint| checkpoint.feed)
+        && seen > core.control().number
+    {
+        return Err(StartError::RolledBack { what: format!("control change {seen}") });
+    }
     recover_lines(&core, &tail.request_ids).await?;
     Ok(Started { core: Arc::new(core), checkpoints })
+}
+
+/// The store must still hold the last revision that this node's audit log saw.
+async fn check_not_rolled_back(store: &dyn Store, seen: Option<&Checkpoint>) -> Result<(), StartError> {
+    let Some(revision) = seen.and_then(|checkpoint| checkpoint.revision) else { return Ok(()) };
+    if store.mark(revision.revision).await? == Some(revision.mark) {
+        return Ok(());
+    }
+    Err(StartError::RolledBack { what: format!("revision {}", revision.revision) })
 }
 
 /// Closes what was opened, in the order that loses nothing.

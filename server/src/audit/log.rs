@@ -98,6 +98,8 @@ pub struct Tail {
     pub verified_from: u64,
     /// Bytes of a torn last write that were cut: its lines were never acknowledged.
     pub cut_bytes: u64,
+    /// The newest checkpoint: what the node had seen of the store by then.
+    pub last_checkpoint: Option<Checkpoint>,
     /// Request ids of the lines after the checkpoint that the store knows; without one, of the lines
     /// after the last checkpoint but one. A committed change whose id is not here has no line.
     pub request_ids: HashSet<String>,

@@ -71,8 +71,14 @@ pub(super) fn open(
     };
     let cut_bytes = at_path(segment.path(), segment.wipe_tail())?;
 
-    let tail =
-        Tail { line, head, verified_from: found.walker.first, cut_bytes, request_ids: found.request_ids };
+    let tail = Tail {
+        line,
+        head,
+        verified_from: found.walker.first,
+        cut_bytes,
+        last_checkpoint: found.walker.last_checkpoint.clone(),
+        request_ids: found.request_ids,
+    };
     let (sender, checkpoints) = mpsc::channel(CHECKPOINTS_WAITING);
     let append_timeout = settings.append_timeout;
     let shared = Arc::new(Shared::default());

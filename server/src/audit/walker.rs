@@ -24,6 +24,8 @@ pub(super) struct Walker {
     pub(super) signed: u64,
     /// Checkpoints of the walk.
     pub(super) checkpoints: u64,
+    /// The newest of them.
+    pub(super) last_checkpoint: Option<Checkpoint>,
     /// Lines without a MAC.
     pub(super) without_mac: u64,
     /// Whether a node may have been sealed: its lines then have no MAC, which whoever can write the disk
@@ -54,6 +56,7 @@ impl Walker {
             first: 1,
             signed: 0,
             checkpoints: 0,
+            last_checkpoint: None,
             without_mac: 0,
             sealed_lines,
             had_mac: None,
@@ -174,6 +177,7 @@ impl Walker {
         }
         self.signed = number;
         self.checkpoints = self.checkpoints.saturating_add(1);
+        self.last_checkpoint = Some(checkpoint.clone());
         Ok(())
     }
 }
