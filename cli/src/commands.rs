@@ -2,10 +2,14 @@
 
 mod app;
 mod boot;
+mod config;
+mod dev;
+mod operator;
 mod org;
 mod policy;
 mod run;
 mod secrets;
+mod server;
 mod token;
 
 use clap::Subcommand;
@@ -13,10 +17,19 @@ use clap::Subcommand;
 use crate::failure::Failure;
 use crate::process::InheritedUmask;
 
+pub(crate) use operator::Seen;
 pub(crate) use token::Inspected;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    Dev(dev::Dev),
+    Server(server::Server),
+    /// Set up and check an installation; on its node, with the server stopped
+    #[command(subcommand)]
+    Operator(operator::Operator),
+    /// Check a configuration file, or print one that explains itself
+    #[command(subcommand)]
+    Config(config::Config),
     /// Create, list and delete orgs
     #[command(subcommand)]
     Org(org::Org),
@@ -39,6 +52,10 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn run(self, umask: InheritedUmask) -> Result<(), Failure> {
         match self {
+            Self::Dev(dev) => dev.run(),
+            Self::Server(server) => server.run(),
+            Self::Operator(operator) => operator.run(),
+            Self::Config(config) => config.run(),
             Self::Org(org) => org.run(),
             Self::App(app) => app.run(),
             Self::Secrets(secrets) => secrets.run(),

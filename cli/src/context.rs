@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::messages;
 
-/// Where the context file is looked for when `PETSEM_CONTEXT` names none.
-pub(crate) const DEFAULT_CONTEXT: &str = "petsem-dev/context.toml";
+/// The directory of `petsem dev`; the context file is looked for there when `PETSEM_CONTEXT` names none.
+pub(crate) const DEFAULT_DIRECTORY: &str = "petsem-dev";
+/// The context file in it.
+pub(crate) const FILE_NAME: &str = "context.toml";
 
 /// The server and the token for it.
 #[derive(Args)]
@@ -62,21 +64,9 @@ pub(crate) struct Context {
     /// The app to work on when none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) app: Option<AppName>,
-    /// How to sign JWTs as the development issuer.
+    /// The private key of the issuer of `petsem dev`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) development_issuer: Option<DevelopmentIssuer>,
-}
-
-/// An issuer whose private key lies on this machine: for trying things out, and for nothing else.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DevelopmentIssuer {
-    /// The `iss` of its JWTs.
-    pub(crate) issuer: String,
-    /// The `aud`: the installation's own name.
-    pub(crate) audience: String,
-    /// Its ES256 private key, PKCS #8 in PEM.
-    pub(crate) key_file: PathBuf,
+    pub(crate) development_issuer_key: Option<PathBuf>,
 }
 
 /// Everything that flags, environment and context file say together.
@@ -121,11 +111,10 @@ impl Connection {
     }
 
     fn context_file(&self) -> Result<Option<Context>, Failure> {
+        let default = Path::new(DEFAULT_DIRECTORY).join(FILE_NAME);
         match &self.context {
-            Some(path) => Context::load(path).map(Some).map_err(Failure::from),
-            None if Path::new(DEFAULT_CONTEXT).exists() => {
-                Context::load(Path::new(DEFAULT_CONTEXT)).map(Some).map_err(Failure::from)
-            }
+            Some(path) => Ok(Some(Context::load(path)?)),
+            None if default.exists() => Ok(Some(Context::load(&default)?)),
             None => Ok(None),
         }
     }
@@ -160,9 +149,9 @@ impl Resolved {
         self.context.as_ref().and_then(|context| context.host.as_ref())
     }
 
-    /// The issuer of `petsem dev`.
-    pub(crate) fn development_issuer(&self) -> Option<&DevelopmentIssuer> {
-        self.context.as_ref().and_then(|context| context.development_issuer.as_ref())
+    /// The private key of the issuer of `petsem dev`.
+    pub(crate) fn development_issuer_key(&self) -> Option<&Path> {
+        self.context.as_ref().and_then(|context| context.development_issuer_key.as_deref())
     }
 }
 
@@ -177,11 +166,10 @@ impl Context {
         let mut context: Self = toml::from_str(&text)
             .map_err(|source| ContextError::NotToml { path: path.into(), source: Box::new(source) })?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        for file in [&mut context.token_file, &mut context.host_token_file].into_iter().flatten() {
+        let files =
+            [&mut context.token_file, &mut context.host_token_file, &mut context.development_issuer_key];
+        for file in files.into_iter().flatten() {
             *file = directory.join(&*file);
-        }
-        if let Some(issuer) = &mut context.development_issuer {
-            issuer.key_file = directory.join(&issuer.key_file);
         }
         Ok(context)
     }

@@ -1,40 +1,18 @@
 //! The JWT that says who asks: from a file, or signed here by the issuer of `petsem dev`.
 //!
-//! Its private key lies beside the development server, which alone accepts it: `petsem server` refuses a store
-//! that has such an issuer.
+//! That issuer's private key lies beside the development server, which alone accepts it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use petsem_api::{AppRef, HostId, MachineId};
 use petsem_client::Credentials;
-use serde::Serialize;
+use petsem_server::sign_development_jwt;
 use zeroize::Zeroizing;
 
-use crate::context::{DevelopmentIssuer, Resolved};
+use crate::context::Resolved;
 use crate::failure::Failure;
-use crate::{clock, messages, private_file, value_source};
-
-/// How long a JWT signed here lives, in seconds: what a boot takes at most.
-const LIFE: u64 = 300;
-/// The name of the development issuer's only key.
-const KEY_ID: &str = "petsem-dev";
-
-/// What a JWT signed here says.
-#[derive(Serialize)]
-struct Claims<'a> {
-    iss: &'a str,
-    aud: &'a str,
-    sub: String,
-    iat: u64,
-    exp: u64,
-    jti: String,
-    app: &'a AppRef,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    machine: Option<&'a MachineId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<&'a HostId>,
-}
+use crate::{messages, private_file, value_source};
 
 /// A JWT out of a file. Platforms mount them with modes of their own choice, so others' rights are told and not
 /// refused; it lives for minutes.
@@ -44,50 +22,29 @@ pub(crate) fn from_file(path: &Path) -> Result<Credentials, Failure> {
     Ok(Credentials::new(&text)?)
 }
 
-/// A JWT for a workload of the app, from the file or from the development issuer.
-pub(crate) fn for_workload(
-    file: Option<&Path>,
-    resolved: &Resolved,
-    app: &AppRef,
-) -> Result<Credentials, Failure> {
-    match (file, resolved.development_issuer()) {
+/// A JWT that may read, from the file or from the development issuer.
+pub(crate) fn for_workload(file: Option<&Path>, resolved: &Resolved) -> Result<Credentials, Failure> {
+    match (file, resolved.development_issuer_key()) {
         (Some(path), _) => from_file(path),
-        (None, Some(issuer)) => sign(issuer, app, None),
+        (None, Some(key)) => sign(key, &BTreeMap::from([("sub", "developer")])),
         (None, None) => Err(messages::no_jwt()),
     }
 }
 
-/// A JWT of the development issuer: for one boot where Machine and host are given, else for a workload.
-pub(crate) fn sign(
-    issuer: &DevelopmentIssuer,
+/// A JWT of the development issuer for exactly this boot.
+pub(crate) fn for_boot(
+    issuer_key: &Path,
     app: &AppRef,
-    boot: Option<(&MachineId, &HostId)>,
+    machine: &MachineId,
+    host: &HostId,
 ) -> Result<Credentials, Failure> {
-    let pem = private_file::read_token(&issuer.key_file)?;
-    let key =
-        EncodingKey::from_ec_pem(pem.as_bytes()).map_err(|_| messages::bad_issuer_key(&issuer.key_file))?;
-    let now = clock::unix_now();
-    let claims = Claims {
-        iss: &issuer.issuer,
-        aud: &issuer.audience,
-        sub: boot.map_or_else(|| format!("workload:{app}"), |(machine, _)| format!("machine:{machine}")),
-        iat: now,
-        exp: now + LIFE,
-        jti: unique()?,
-        app,
-        machine: boot.map(|(machine, _)| machine),
-        host: boot.map(|(_, host)| host),
-    };
-    let header = Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::ES256) };
-    let jwt = jsonwebtoken::encode(&header, &claims, &key)
-        .map(Zeroizing::new)
-        .map_err(|_| messages::bad_issuer_key(&issuer.key_file))?;
-    Ok(Credentials::new(&jwt)?)
+    let app = app.to_string();
+    let claims =
+        [("petsem_app", app.as_str()), ("petsem_machine", machine.as_str()), ("petsem_host", host.as_str())];
+    sign(issuer_key, &BTreeMap::from(claims))
 }
 
-/// 16 random bytes, so that no two JWTs are one in the audit log.
-fn unique() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(messages::no_randomness)?;
-    Ok(data_encoding::HEXLOWER.encode(&bytes))
+fn sign(key: &Path, claims: &BTreeMap<&str, &str>) -> Result<Credentials, Failure> {
+    let jwt = Zeroizing::new(sign_development_jwt(key, claims)?);
+    Ok(Credentials::new(&jwt)?)
 }

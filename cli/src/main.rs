@@ -11,6 +11,7 @@ mod dotenv;
 mod duration;
 mod failure;
 mod jwt;
+mod log;
 mod messages;
 mod output;
 mod private_file;

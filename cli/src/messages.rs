@@ -7,17 +7,19 @@ use std::fmt;
 use std::path::Path;
 
 use petsem_api::{
-    App, AppRef, BootResponse, DeletedApp, MintedToken, NameError, Org, OrgRef, RevokeRequest, Revoked,
-    SecretName,
+    App, AppRef, BootResponse, DeletedApp, Issuer, MintedToken, NameError, Org, OrgRef, RevokeRequest,
+    Revoked, SecretName,
 };
 use petsem_client::{
     BootFlowError, CallError, CredentialsError, DeliveryError, EndpointError, NarrowError, Rejection,
 };
 use petsem_policy::{Action, AddError, HeaderError, TextError, TokenId};
+use petsem_seals::KeyFileError;
+use petsem_server::{Installed, ServeError, SettingsError, StartError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::commands::Inspected;
+use crate::commands::{Inspected, Seen};
 use crate::context::ContextError;
 use crate::dotenv::{DotenvError, Problem, ProblemKind};
 use crate::failure::{Exit, Failure};
@@ -339,19 +341,123 @@ pub(crate) fn booted(response: &BootResponse) -> String {
     )
 }
 
-pub(crate) fn bad_issuer_key(path: &Path) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        format!("{} is no ES256 private key in PEM", path.display()),
-        "start `petsem dev` in a new directory, which makes one; or give --jwt-file FILE",
+// -- this node ----------------------------------------------------------------------------------------------
+
+/// The first lines of the context file that `petsem dev` writes.
+pub(crate) const CONTEXT_HEADER: &str = "\
+# Written by `petsem dev` at each start; other commands find their server by it.
+";
+
+pub(crate) fn development_ready(endpoint: &str, directory: &Path, context: &Path) -> String {
+    let export = match context == Path::new("petsem-dev/context.toml") {
+        true => String::new(),
+        false => format!("  export PETSEM_CONTEXT={}\n", context.display()),
+    };
+    format!(
+        "petsem dev serves {endpoint}; all it keeps is in {}. To try things out, not to keep secrets.\n\
+         Type in another terminal:\n\
+         {export}  petsem secrets set GREETING\n  petsem secrets list\n  \
+         petsem run -- sh -c 'echo \"$GREETING\"'\n\
+         Ctrl-C stops it; the next `petsem dev` goes on where this one was.",
+        directory.display()
     )
 }
 
-pub(crate) fn no_randomness(error: getrandom::Error) -> Failure {
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        two_lines(Exit::Usage, &error.to_string())
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        two_lines(Exit::Refused, &error.to_string())
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        two_lines(Exit::Refused, &error.to_string())
+    }
+}
+
+impl From<KeyFileError> for Failure {
+    fn from(error: KeyFileError) -> Self {
+        two_lines(Exit::Usage, &error.to_string())
+    }
+}
+
+/// The server's own texts put the hint on their last line.
+fn two_lines(exit: Exit, text: &str) -> Failure {
+    match text.rsplit_once('\n') {
+        Some((fact, hint)) => Failure::new(exit, fact, hint),
+        None => Failure::bare(exit, text),
+    }
+}
+
+pub(crate) fn bad_log_filter(variable: &str) -> Failure {
     Failure::new(
-        Exit::Refused,
-        format!("the system gives no random bytes: {error}"),
-        "try again; without them nothing is signed",
+        Exit::Usage,
+        format!("{variable} is no log filter"),
+        format!("give one such as {variable}=info or {variable}=petsem_server=debug"),
+    )
+}
+
+pub(crate) fn configuration_good(path: &Path) -> String {
+    format!("{} is a good configuration", path.display())
+}
+
+pub(crate) fn key_file_to_be_made(path: &Path) -> String {
+    format!("the key file {} is not there yet; `petsem operator init` makes it", path.display())
+}
+
+pub(crate) fn installed(installed: &Installed, token: &Path, config: &Path) -> String {
+    format!(
+        "installation {} is made, sealed by {}\n\
+         the first token is in {}, good until {}\n\
+         keep a copy of the key file in a safe place: without it nothing opens the store\n\
+         now: petsem server --config {}",
+        installed.store,
+        installed.seals.join(", "),
+        token.display(),
+        installed.token.expires_at,
+        config.display()
+    )
+}
+
+pub(crate) fn no_issuer(path: &Path, error: &serde_json::Error) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} is no issuer: {error}", name_of(path)),
+        "give {\"issuer\": \"https://…\", \"algorithms\": [\"ES256\"], \"keys\": {\"keys\": [ … ]}}",
+    )
+}
+
+pub(crate) fn issuer_added(issuer: &Issuer) -> String {
+    format!("issuer {} is registered as {}", issuer.issuer, issuer.id)
+}
+
+pub(crate) const UNREADABLE_LINE: &str = "(a line that cannot be read: petsem operator audit verify)";
+
+pub(crate) fn no_audit_log(directory: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} holds no audit log that can be read: {error}", directory.display()),
+        "name audit.directory of the configuration, or petsem-dev/audit, as a user who may read it",
+    )
+}
+
+pub(crate) fn audit_verified(report: &Seen) -> String {
+    if report.last_line == 0 {
+        return "the audit log has no lines".to_owned();
+    }
+    format!(
+        "the audit log is what was written: lines {} to {}, {} {}, {} recovered after a kill",
+        report.first_line,
+        report.last_line,
+        report.checkpoints,
+        plural(usize::try_from(report.checkpoints).unwrap_or(usize::MAX), "checkpoint", "checkpoints"),
+        report.recovered.len()
     )
 }
 

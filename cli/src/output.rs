@@ -75,7 +75,8 @@ fn json_line<T: Serialize>(data: &T) -> Result<(), Failure> {
     write(text.as_bytes())
 }
 
-fn table(table: &Table) -> Result<(), Failure> {
+/// A table: aligned on a terminal, tabs between cells otherwise.
+pub(crate) fn table(table: &Table) -> Result<(), Failure> {
     let text = match is_terminal() {
         true => aligned(table, std::env::var_os("NO_COLOR").is_none()),
         false => tabbed(table),

@@ -104,21 +104,64 @@ pub(crate) fn read_stream(
     read_bounded(name, stream, limit)
 }
 
-/// A new file with mode 0600, on the disk when this returns. A file that is there already is left alone.
+/// A new file with mode 0600, kept for content that can be had only once. Dropped without content, it goes.
+pub(crate) struct Reserved {
+    path: PathBuf,
+    file: File,
+    filled: bool,
+}
+
+impl Reserved {
+    /// Makes the file, empty. A file that is there already is left alone.
+    ///
+    /// # Errors
+    /// [`PrivateFileError::Exists`], or what the system said.
+    pub(crate) fn new(path: &Path) -> Result<Self, PrivateFileError> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let file = file.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => PrivateFileError::Exists { path: path.into() },
+            _ => PrivateFileError::Write { path: path.into(), source },
+        })?;
+        Ok(Self { path: path.into(), file, filled: false })
+    }
+
+    /// Writes the content and a newline; both are on the disk when this returns.
+    ///
+    /// # Errors
+    /// What the system said; the file is gone then.
+    pub(crate) fn fill(mut self, content: &[u8]) -> Result<(), PrivateFileError> {
+        let written = self.file.write_all(content).and_then(|()| self.file.write_all(b"\n"));
+        match written.and_then(|()| self.file.sync_all()) {
+            Ok(()) => self.filled = true,
+            Err(source) => return Err(PrivateFileError::Write { path: self.path.clone(), source }),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.filled {
+            // Half a token helps nobody, and would stand in the way of the next attempt.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Puts a file with mode 0600 in the place of another, whole or not at all.
 ///
 /// # Errors
-/// [`PrivateFileError::Exists`], or what the system said.
-pub(crate) fn write_new(path: &Path, content: &[u8]) -> Result<(), PrivateFileError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => PrivateFileError::Exists { path: path.into() },
-        _ => PrivateFileError::Write { path: path.into(), source },
-    };
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(|source| {
-        // Half a token helps nobody, and would stand in the way of the next attempt.
-        let _ = std::fs::remove_file(path);
-        PrivateFileError::Write { path: path.into(), source }
-    })
+/// What the system said; the old file is as it was.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), PrivateFileError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let failed = |source| PrivateFileError::Write { path: path.into(), source };
+    // A leftover of a kill at the wrong moment.
+    let _ = std::fs::remove_file(&beside);
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(failed)?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&beside, path).map_err(failed)
 }
 
 /// The text without the white space around it; `None` where it is not UTF-8.
@@ -168,7 +211,7 @@ mod tests {
     fn a_token_file_is_read_only_when_its_owner_alone_has_rights() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
-        write_new(&path, b" fm2_abc \r\n").unwrap();
+        Reserved::new(&path).unwrap().fill(b" fm2_abc \r").unwrap();
         assert_eq!(read_token(&path).unwrap().as_str(), "fm2_abc");
         for mode in [0o640, 0o604, 0o620, 0o601] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -183,17 +226,38 @@ mod tests {
     fn a_new_file_is_private_and_never_replaces_another() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
-        write_new(&path, b"first").unwrap();
+        Reserved::new(&path).unwrap().fill(b"first").unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
-        assert!(matches!(write_new(&path, b"second"), Err(PrivateFileError::Exists { .. })));
-        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        assert!(matches!(Reserved::new(&path), Err(PrivateFileError::Exists { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), b"first\n");
+    }
+
+    #[test]
+    fn a_reserved_file_that_got_nothing_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let reserved = Reserved::new(&path).unwrap();
+        assert!(path.exists());
+        drop(reserved);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_replaced_file_is_private_and_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("context.toml");
+        std::fs::write(&path, "old").unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn reading_is_bounded_and_says_who_else_may() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("values");
-        write_new(&path, b"12345").unwrap();
+        replace(&path, b"12345").unwrap();
         let (bytes, exposure) = read_bytes(&path, 5).unwrap();
         assert_eq!((bytes.as_slice(), exposure), (&b"12345"[..], Exposure::OwnerOnly));
         assert!(matches!(read_bytes(&path, 4), Err(PrivateFileError::TooLarge { limit: 4, .. })));

@@ -70,6 +70,12 @@ pub(crate) fn wait_for<Answer>(future: impl Future<Output = Answer>) -> Result<A
     Ok(runtime()?.block_on(future))
 }
 
+/// Drives a server, or work on its store, to its end.
+pub(crate) fn serve<Answer>(future: impl Future<Output = Answer>) -> Result<Answer, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    Ok(runtime.map_err(messages::no_runtime)?.block_on(future))
+}
+
 /// One thread: a command makes one call at a time.
 fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(messages::no_runtime)

@@ -92,8 +92,8 @@ impl Boot {
             return jwt::from_file(path);
         }
         let host = self.host.as_ref().or(resolved.host()).ok_or_else(messages::no_host)?;
-        if let Some(issuer) = resolved.development_issuer() {
-            return jwt::sign(issuer, app, Some((&self.machine, host)));
+        if let Some(key) = resolved.development_issuer_key() {
+            return jwt::for_boot(key, app, &self.machine, host);
         }
         let own = Credentials::new(&private_file::read_token(resolved.token_file()?)?)?;
         let now = i64::try_from(clock::unix_now()).unwrap_or(i64::MAX);

@@ -49,7 +49,7 @@ impl Run {
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
         let endpoint: Endpoint = resolved.endpoint.parse()?;
-        let jwt = jwt::for_workload(self.jwt_file.as_deref(), &resolved, &app)?;
+        let jwt = jwt::for_workload(self.jwt_file.as_deref(), &resolved)?;
         let client = Client::builder(vec![endpoint]).build();
         let only = (!only.is_empty()).then_some(only.as_slice());
         let list = remote::wait_for(client.workload_read(&app, &jwt, only))??;

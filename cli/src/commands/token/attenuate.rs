@@ -63,7 +63,7 @@ pub(crate) struct Attenuate {
 
 impl Attenuate {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        self.destination.check()?;
+        let destination = self.destination.open()?;
         let caveats = self.caveats()?;
         if caveats.is_empty() {
             return Err(messages::nothing_narrows());
@@ -74,7 +74,7 @@ impl Attenuate {
         let narrowed = Macaroon::from_token(&token)
             .and_then(|mut macaroon| macaroon.add(caveats).map(|()| macaroon))
             .map_err(|error| messages::cannot_narrow(&error))?;
-        self.destination.write(&narrowed.to_text(), &messages::token_narrowed(&narrowed.id()))
+        destination.write(&narrowed.to_text(), &messages::token_narrowed(&narrowed.id()))
     }
 
     fn caveats(&self) -> Result<Vec<Caveat>, Failure> {

@@ -80,7 +80,7 @@ enum Kind {
 
 impl Create {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        self.destination.check()?;
+        let destination = self.destination.open()?;
         let secrets = self.secrets.iter().map(|name| secret_name(name)).collect::<Result<_, _>>()?;
         let resolved = self.connection.resolve()?;
         let (kind, org) = match self.kind {
@@ -103,10 +103,11 @@ impl Create {
         let mut minted: MintedToken = Remote::open(&resolved)?.post("/v1/tokens", &request)?;
         let token = Zeroizing::new(std::mem::take(&mut minted.token));
         if self.json {
-            self.destination.write_silently(&token)?;
-            return output::confirm(true, &Shown::of(&minted, &token, self.destination.is_file()), "");
+            let token = destination.write_to_file(&token)?;
+            let shown = Shown { id: minted.id, token, expires_at: &minted.expires_at };
+            return output::confirm(true, &shown, "");
         }
-        self.destination.write(&token, &messages::token_minted(&minted))
+        destination.write(&token, &messages::token_minted(&minted))
     }
 }
 
@@ -117,10 +118,4 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<&'a str>,
     expires_at: &'a str,
-}
-
-impl<'a> Shown<'a> {
-    fn of(minted: &'a MintedToken, token: &'a str, in_file: bool) -> Self {
-        Self { id: minted.id, token: (!in_file).then_some(token), expires_at: &minted.expires_at }
-    }
 }

@@ -1,11 +1,12 @@
 //! Where a token goes: a new private file, or standard output when no person would see it there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::failure::Failure;
-use crate::{messages, output, private_file};
+use crate::private_file::Reserved;
+use crate::{messages, output};
 
 /// Where to put the token.
 #[derive(Args)]
@@ -19,43 +20,43 @@ pub(super) struct Destination {
     print: bool,
 }
 
+/// A place that is sure to take the token: found before the token is made.
+pub(super) enum Opened<'a> {
+    File(&'a Path, Reserved),
+    StandardOutput,
+}
+
 impl Destination {
-    /// Refuses before anything is made: a token that nobody can be given is not minted, a file that is there
-    /// already is not replaced.
-    pub(super) fn check(&self) -> Result<(), Failure> {
+    /// Opens the place. A token that could be given to nobody is then never minted.
+    pub(super) fn open(&self) -> Result<Opened<'_>, Failure> {
         match &self.out {
-            Some(path) if path.exists() => {
-                Err(private_file::PrivateFileError::Exists { path: path.clone() }.into())
-            }
+            Some(path) => Ok(Opened::File(path, Reserved::new(path)?)),
             None if output::is_terminal() && !self.print => Err(messages::token_to_terminal()),
-            _ => Ok(()),
+            None => Ok(Opened::StandardOutput),
         }
     }
+}
 
-    /// Writes the token. Says where it went, on standard error when the token itself goes to standard output.
-    pub(super) fn write(&self, token: &str, described: &str) -> Result<(), Failure> {
-        match &self.out {
-            Some(path) => {
-                private_file::write_new(path, format!("{token}\n").as_bytes())?;
+impl Opened<'_> {
+    /// Writes the token, and says where it went: on standard error when it went to standard output.
+    pub(super) fn write(self, token: &str, described: &str) -> Result<(), Failure> {
+        match self {
+            Self::File(path, file) => {
+                file.fill(token.as_bytes())?;
                 output::line(&messages::token_written(path, described))
             }
-            None => {
+            Self::StandardOutput => {
                 output::notice(described);
                 output::line(token)
             }
         }
     }
 
-    /// Whether the token goes to a file, so that standard output is free for data about it.
-    pub(super) fn is_file(&self) -> bool {
-        self.out.is_some()
-    }
-
-    /// Writes the token to the file alone, saying nothing.
-    pub(super) fn write_silently(&self, token: &str) -> Result<(), Failure> {
-        match &self.out {
-            Some(path) => Ok(private_file::write_new(path, format!("{token}\n").as_bytes())?),
-            None => Ok(()),
+    /// Writes the token to the file, if that is the place; answers what is left to print.
+    pub(super) fn write_to_file<'t>(self, token: &'t str) -> Result<Option<&'t str>, Failure> {
+        match self {
+            Self::File(_, file) => file.fill(token.as_bytes()).map(|()| None).map_err(Failure::from),
+            Self::StandardOutput => Ok(Some(token)),
         }
     }
 }

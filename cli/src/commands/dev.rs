@@ -1,0 +1,63 @@
+//! `petsem dev`: a whole installation in one directory and one process, to try things out.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use petsem_server::{Bound, Development, serve_development};
+
+use crate::context::{self, Context};
+use crate::failure::Failure;
+use crate::{log, messages, output, private_file, remote};
+
+/// Run a server to try petsem with
+///
+/// One process with a store of its own; the first start makes an org, an app, its policy, an issuer of JWTs, and
+/// tokens. Its keys lie in files beside each other: whoever reads the directory reads every value. `petsem server`
+/// refuses such a store.
+#[derive(Args)]
+pub(crate) struct Dev {
+    /// The directory that holds everything; made where it is not there
+    #[arg(long, value_name = "DIRECTORY", default_value = context::DEFAULT_DIRECTORY)]
+    dir: PathBuf,
+
+    /// The loopback address and port to listen on; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8200")]
+    listen: String,
+}
+
+impl Dev {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        log::start()?;
+        let development = Development::at(&self.dir);
+        let serving = serve_development(&development, &self.listen, |bound| self.greet(bound));
+        Ok(remote::serve(serving)??)
+    }
+
+    /// Leaves the context file that other commands find, and says what to type.
+    fn greet(&self, bound: &Bound) {
+        let endpoint = bound.listeners.first().map(|address| format!("http://{address}")).unwrap_or_default();
+        let path = self.dir.join(context::FILE_NAME);
+        let greeted = write_context(&path, &endpoint)
+            .and_then(|()| output::line(&messages::development_ready(&endpoint, &self.dir, &path)));
+        // The server serves all the same; who started it sees why nobody finds it.
+        if let Err(failure) = greeted {
+            output::failure(&failure);
+        }
+    }
+}
+
+fn write_context(path: &Path, endpoint: &str) -> Result<(), Failure> {
+    let development = Development::at("");
+    let context = Context {
+        endpoint: endpoint.to_owned(),
+        token_file: Some(development.operator_token()),
+        host_token_file: Some(development.host_token()),
+        host: Development::HOST.parse().ok(),
+        org: Development::ORG.parse().ok(),
+        app: Development::APP.parse().ok(),
+        development_issuer_key: Some(development.issuer_key()),
+    };
+    let text = toml::to_string(&context).map_err(messages::output_failed)?;
+    let text = format!("{}{text}", messages::CONTEXT_HEADER);
+    Ok(private_file::replace(path, text.as_bytes())?)
+}

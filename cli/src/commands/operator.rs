@@ -1,0 +1,32 @@
+//! `petsem operator`: what is done on the node itself, while no server holds its store.
+
+mod audit;
+mod init;
+mod issuer;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+
+pub(crate) use audit::Seen;
+
+#[derive(Subcommand)]
+pub(crate) enum Operator {
+    Init(init::Init),
+    /// Register issuers of JWTs
+    #[command(subcommand)]
+    Issuer(issuer::Issuer),
+    /// Show and verify this node's audit log
+    #[command(subcommand)]
+    Audit(audit::Audit),
+}
+
+impl Operator {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Init(init) => init.run(),
+            Self::Issuer(issuer) => issuer.run(),
+            Self::Audit(audit) => audit.run(),
+        }
+    }
+}
