@@ -39,8 +39,13 @@ pub(crate) fn for_boot(
     host: &HostId,
 ) -> Result<Credentials, Failure> {
     let app = app.to_string();
-    let claims =
-        [("petsem_app", app.as_str()), ("petsem_machine", machine.as_str()), ("petsem_host", host.as_str())];
+    let claims = [
+        // Not the subject that may read: this JWT boots one Machine and does nothing else.
+        ("sub", "orchestrator"),
+        ("petsem_app", app.as_str()),
+        ("petsem_machine", machine.as_str()),
+        ("petsem_host", host.as_str()),
+    ];
     sign(issuer_key, &BTreeMap::from(claims))
 }
 

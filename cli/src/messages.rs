@@ -365,7 +365,15 @@ pub(crate) fn development_ready(endpoint: &str, directory: &Path, context: &Path
 
 impl From<SettingsError> for Failure {
     fn from(error: SettingsError) -> Self {
-        two_lines(Exit::Usage, &error.to_string())
+        match error {
+            SettingsError::Value { key, value, remedy } => {
+                Self::new(Exit::Usage, format!("the configuration key {key} is {value:?}"), remedy)
+            }
+            SettingsError::Unreadable { .. } => {
+                Self::new(Exit::Usage, error.to_string(), "check the path and who may read it")
+            }
+            other => two_lines(Exit::Usage, &other.to_string()),
+        }
     }
 }
 
@@ -390,7 +398,7 @@ impl From<KeyFileError> for Failure {
 /// The server's own texts put the hint on their last line.
 fn two_lines(exit: Exit, text: &str) -> Failure {
     match text.rsplit_once('\n') {
-        Some((fact, hint)) => Failure::new(exit, fact, hint),
+        Some((fact, hint)) => Failure::new(exit, fact.trim_end(), hint),
         None => Failure::bare(exit, text),
     }
 }
@@ -593,10 +601,10 @@ pub(crate) fn inspected(token: &Inspected) -> String {
         text.push_str("kind      proof (such as a discharge): nothing can be added to it\n");
     }
     if token.caveats.is_empty() {
-        text.push_str("may       all that its key allows\n");
+        text.push_str("carries   nothing that narrows it\n");
     }
     for (at, caveat) in token.caveats.iter().enumerate() {
-        text.push_str(if at == 0 { "may       " } else { "     and  " });
+        text.push_str(if at == 0 { "carries   " } else { "          " });
         text.push_str(caveat);
         text.push('\n');
     }

@@ -1,5 +1,6 @@
 //! `petsem dev`: a whole installation in one directory and one process, to try things out.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -22,14 +23,15 @@ pub(crate) struct Dev {
 
     /// The loopback address and port to listen on; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8200")]
-    listen: String,
+    listen: SocketAddr,
 }
 
 impl Dev {
     pub(crate) fn run(self) -> Result<(), Failure> {
         log::start()?;
         let development = Development::at(&self.dir);
-        let serving = serve_development(&development, &self.listen, |bound| self.greet(bound));
+        let listen = self.listen.to_string();
+        let serving = serve_development(&development, &listen, |bound| self.greet(bound));
         Ok(remote::serve(serving)??)
     }
 

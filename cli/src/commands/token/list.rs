@@ -24,7 +24,7 @@ impl List {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let answer: TokenList = Remote::open(&self.connection.resolve()?)?.get("/v1/tokens")?;
         output::answer(self.json, &answer, |answer| {
-            let mut table = Table::new(&["ID", "KIND", "HELD BY", "EXPIRES", "STATE", "MAY"]);
+            let mut table = Table::new(&["ID", "KIND", "HELD BY", "EXPIRES", "STATE", "CARRIES"]);
             for token in &answer.tokens {
                 let kind = match token.kind {
                     TokenKind::Operator => "operator",
