@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(Credentials::read_file(&path).unwrap().expose_text(), "fm2_canary");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let error = Credentials::read_file(&path).map(|_| ()).unwrap_err().to_string();
-        assert_eq!(error.contains("chmod 600"), true);
+        assert!(error.contains("chmod 600"));
         assert!(!error.contains("canary"));
     }
 }

@@ -155,8 +155,8 @@ async fn a_bit_that_flips_on_the_way_is_a_mismatch() {
             GuestChannel::new(machine_end).receive(Claims { machine: "", app: "" }, [5; 16])
         });
         let mut hello = [0; 24];
-        proxy_end.read_exact(&mut hello[..23]).unwrap();
-        stream.write_all(&hello[..23]).unwrap();
+        proxy_end.read_exact(&mut hello).unwrap();
+        stream.write_all(&hello).unwrap();
         let mut head = [0; 4];
         stream.read_exact(&mut head).unwrap();
         let mut rest = vec![0; u32::from_be_bytes(head) as usize];

@@ -1,5 +1,7 @@
 //! The client against real sockets, a real server, a real tmpfs and a real exec.
 
+#![cfg(test)]
+
 mod canonical;
 mod channel;
 mod fetch;

@@ -100,7 +100,7 @@ async fn a_bit_flipped_in_transit_makes_the_proof_fail_and_is_still_printed() {
     .await;
     assert_eq!(outcome.proof().map(str::len), Some(64), "{}", outcome.serial);
     assert_ne!(outcome.proof(), Some(expected_proof(&claims).as_str()));
-    assert_eq!(outcome.ended(), true);
+    assert!(outcome.ended());
     assert_eq!(receipt.delivery, Delivery::Mismatch);
 }
 
