@@ -37,14 +37,11 @@ fn main() {
     let trusted = [Trusted { location: THIRD_PARTY, key: &shared, discharger: [9; 16] }];
     let verified = token.verify(&root, &[&discharge], &trusted).unwrap();
     let access = Access {
-        now_unix_seconds: 1_800_000_000,
-        now_nanos: 0,
-        action: Action::Boot,
         org: Some([1; 16]),
         app: Some([2; 16]),
-        secret: None,
         machine: Some("m1"),
         host: Some("h1"),
+        ..Access::new(Action::Boot, 1_800_000_000, 0)
     };
 
     measure("HMAC-SHA256 of 36 bytes", || {

@@ -1,5 +1,7 @@
 //! What a request wants, as caveats are asked about it.
 
+use std::net::IpAddr;
+
 use crate::action::Action;
 use crate::caveat::Caveat;
 use crate::caveats::PetsemCaveat;
@@ -24,10 +26,32 @@ pub struct Access<'a> {
     pub app: Option<[u8; 16]>,
     /// The name of the one secret.
     pub secret: Option<&'a str>,
+    /// The label of the one secret key.
+    pub secret_key: Option<&'a str>,
     /// The Machine.
     pub machine: Option<&'a str>,
     /// The host that asks, as its listener knows it; never from body or header.
     pub host: Option<&'a str>,
+    /// The address that asks, as the socket has it; never from a header. `None` of a Unix socket.
+    pub peer: Option<IpAddr>,
+}
+
+impl Access<'_> {
+    /// A request that names nothing.
+    pub const fn new(action: Action, now_unix_seconds: i64, now_nanos: u32) -> Self {
+        Self {
+            now_unix_seconds,
+            now_nanos,
+            action,
+            org: None,
+            app: None,
+            secret: None,
+            secret_key: None,
+            machine: None,
+            host: None,
+            peer: None,
+        }
+    }
 }
 
 /// A request for a discharge, as the conditions in a ticket are asked about it.
@@ -123,12 +147,16 @@ impl Request for DischargeRequest<'_> {
         }
         match PetsemCaveat::of(caveat) {
             Some(Ok(Some(
-                PetsemCaveat::SecretNames(_)
-                | PetsemCaveat::BootGrant(_)
-                | PetsemCaveat::Subject(_)
-                | PetsemCaveat::Ancestors(_),
-            ))) => Err(self.refuse(caveat, Reason::UnknownCaveat)),
-            _ => self.access.clears(caveat),
+                PetsemCaveat::Organization(_)
+                | PetsemCaveat::Apps(_)
+                | PetsemCaveat::Actions(_)
+                | PetsemCaveat::Machines(_)
+                | PetsemCaveat::Hosts(_),
+            )))
+            // These refuse, and say why.
+            | None
+            | Some(Err(_) | Ok(None)) => self.access.clears(caveat),
+            Some(Ok(Some(_))) => Err(self.refuse(caveat, Reason::UnknownCaveat)),
         }
     }
 }

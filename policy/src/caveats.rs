@@ -8,9 +8,14 @@ mod actions;
 mod ancestors;
 mod apps;
 mod boot_grant;
+mod break_glass;
+mod exchanged;
 mod hosts;
 mod machines;
+mod networks;
+mod operator;
 mod organization;
+mod secret_keys;
 mod secret_names;
 mod subject;
 
@@ -20,9 +25,14 @@ pub use actions::Actions;
 pub use ancestors::Ancestors;
 pub use apps::Apps;
 pub use boot_grant::{BootGrant, MAX_ASKER_BYTES};
+pub use break_glass::{BreakGlass, MAX_BREAK_GLASS_SECONDS};
+pub use exchanged::{Exchanged, MAX_EXCHANGED_CLAIMS_BYTES};
 pub use hosts::Hosts;
 pub use machines::Machines;
+pub use networks::{MAX_NETWORKS, Network, NetworkError, Networks};
+pub use operator::Operator;
 pub use organization::Organization;
+pub use secret_keys::SecretKeys;
 pub use secret_names::SecretNames;
 pub use subject::Subject;
 
@@ -34,28 +44,119 @@ use crate::msgpack::{DecodeError, Reader, Write};
 /// The block of type numbers that is petsem's.
 pub const PETSEM_BLOCK: RangeInclusive<u64> = 65_536..=65_791;
 
-/// A caveat of petsem's, read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a type is, for people: `docs/caveats.md` is made of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CaveatType {
+    /// The type number.
+    pub number: u64,
+    /// The name.
+    pub name: &'static str,
+    /// The body on the wire.
+    pub body: &'static str,
+    /// What it lets through, in a sentence.
+    pub meaning: &'static str,
+    /// What it answers to a request that does not name what it is about.
+    pub unnamed: Unnamed,
+    /// The version of petsem that knew it first.
+    pub since: &'static str,
+}
+
+/// What a caveat answers to a request that does not name what the caveat is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum PetsemCaveat {
+pub enum Unnamed {
+    /// Resource unspecified: refuses; inside `IfPresent` it is set aside.
+    Unspecified,
+    /// Every request has what it is about, so it always answers; inside `IfPresent` it always counts.
+    AlwaysNamed,
+    /// It lets every request pass; inside `IfPresent` it refuses.
+    Label,
+    /// It refuses everywhere but in a proof by a trusted discharger for the first third-party caveat.
+    Evidence,
+}
+
+/// One list for everything that all types have.
+macro_rules! petsem_caveats {
+    ($($(#[$meaning:meta])+ $name:ident,)+) => {
+        /// A caveat of petsem's, read.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum PetsemCaveat {
+            $($(#[$meaning])+ $name($name),)+
+        }
+
+        impl PetsemCaveat {
+            /// All types, by number.
+            pub const TYPES: &'static [CaveatType] = &[$($name::TYPE),+];
+
+            fn read(kind: u64, body: &[u8]) -> Result<Option<Self>, DecodeError> {
+                let reader = &mut Reader::new(body);
+                let caveat = match kind {
+                    $($name::KIND => Self::$name($name::read(reader)?),)+
+                    _ => return Ok(None),
+                };
+                reader.finish()?;
+                Ok(Some(caveat))
+            }
+
+            fn write(&self, body: &mut Vec<u8>) {
+                match self {
+                    $(Self::$name(caveat) => caveat.write(body),)+
+                }
+            }
+
+            /// The type number.
+            pub fn kind(&self) -> u64 {
+                match self {
+                    $(Self::$name(_) => $name::KIND,)+
+                }
+            }
+
+            /// What it means, for a person.
+            pub fn describe(&self) -> String {
+                match self {
+                    $(Self::$name(caveat) => caveat.describe(),)+
+                }
+            }
+        }
+
+        $(impl From<$name> for Caveat {
+            fn from(caveat: $name) -> Self {
+                PetsemCaveat::$name(caveat).into()
+            }
+        })+
+    };
+}
+
+petsem_caveats! {
     /// Only things of one org.
-    Organization(Organization),
+    Organization,
     /// Only these apps.
-    Apps(Apps),
+    Apps,
     /// Only these secrets.
-    SecretNames(SecretNames),
+    SecretNames,
     /// Only these actions.
-    Actions(Actions),
+    Actions,
     /// Only these Machines.
-    Machines(Machines),
+    Machines,
     /// Only from these hosts.
-    Hosts(Hosts),
+    Hosts,
     /// Evidence that one Machine may boot.
-    BootGrant(BootGrant),
+    BootGrant,
     /// Who holds the token.
-    Subject(Subject),
+    Subject,
     /// From which tokens it was minted.
-    Ancestors(Ancestors),
+    Ancestors,
+    /// Only these secret keys.
+    SecretKeys,
+    /// Only from these networks.
+    Networks,
+    /// Only the installation itself.
+    Operator,
+    /// From which JWT the token came.
+    Exchanged,
+    /// Evidence that one person may read one app, for the other person's word.
+    BreakGlass,
 }
 
 impl PetsemCaveat {
@@ -74,54 +175,6 @@ impl PetsemCaveat {
         }
     }
 
-    fn read(kind: u64, body: &[u8]) -> Result<Option<Self>, DecodeError> {
-        let reader = &mut Reader::new(body);
-        let caveat = match kind {
-            Organization::KIND => Self::Organization(Organization::read(reader)?),
-            Apps::KIND => Self::Apps(Apps::read(reader)?),
-            SecretNames::KIND => Self::SecretNames(SecretNames::read(reader)?),
-            Actions::KIND => Self::Actions(Actions::read(reader)?),
-            Machines::KIND => Self::Machines(Machines::read(reader)?),
-            Hosts::KIND => Self::Hosts(Hosts::read(reader)?),
-            BootGrant::KIND => Self::BootGrant(BootGrant::read(reader)?),
-            Subject::KIND => Self::Subject(Subject::read(reader)?),
-            Ancestors::KIND => Self::Ancestors(Ancestors::read(reader)?),
-            _ => return Ok(None),
-        };
-        reader.finish()?;
-        Ok(Some(caveat))
-    }
-
-    /// The type number.
-    pub fn kind(&self) -> u64 {
-        match self {
-            Self::Organization(_) => Organization::KIND,
-            Self::Apps(_) => Apps::KIND,
-            Self::SecretNames(_) => SecretNames::KIND,
-            Self::Actions(_) => Actions::KIND,
-            Self::Machines(_) => Machines::KIND,
-            Self::Hosts(_) => Hosts::KIND,
-            Self::BootGrant(_) => BootGrant::KIND,
-            Self::Subject(_) => Subject::KIND,
-            Self::Ancestors(_) => Ancestors::KIND,
-        }
-    }
-
-    /// What it means, for a person.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Organization(caveat) => caveat.describe(),
-            Self::Apps(caveat) => caveat.describe(),
-            Self::SecretNames(caveat) => caveat.describe(),
-            Self::Actions(caveat) => caveat.describe(),
-            Self::Machines(caveat) => caveat.describe(),
-            Self::Hosts(caveat) => caveat.describe(),
-            Self::BootGrant(caveat) => caveat.describe(),
-            Self::Subject(caveat) => caveat.describe(),
-            Self::Ancestors(caveat) => caveat.describe(),
-        }
-    }
-
     /// The caveat's own answer. Labels and evidence never get here at top level; inside `IfPresent` they
     /// are misplaced.
     pub(crate) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
@@ -132,7 +185,14 @@ impl PetsemCaveat {
             Self::Actions(caveat) => caveat.clears(access),
             Self::Machines(caveat) => caveat.clears(access),
             Self::Hosts(caveat) => caveat.clears(access),
-            Self::BootGrant(_) | Self::Subject(_) | Self::Ancestors(_) => Err(Reason::Misplaced),
+            Self::SecretKeys(caveat) => caveat.clears(access),
+            Self::Networks(caveat) => caveat.clears(access),
+            Self::Operator(caveat) => caveat.clears(access),
+            Self::BootGrant(_)
+            | Self::BreakGlass(_)
+            | Self::Subject(_)
+            | Self::Ancestors(_)
+            | Self::Exchanged(_) => Err(Reason::Misplaced),
         }
     }
 }
@@ -140,33 +200,10 @@ impl PetsemCaveat {
 impl From<PetsemCaveat> for Caveat {
     fn from(caveat: PetsemCaveat) -> Self {
         let mut body = Vec::new();
-        match &caveat {
-            PetsemCaveat::Organization(caveat) => caveat.write(&mut body),
-            PetsemCaveat::Apps(caveat) => caveat.write(&mut body),
-            PetsemCaveat::SecretNames(caveat) => caveat.write(&mut body),
-            PetsemCaveat::Actions(caveat) => caveat.write(&mut body),
-            PetsemCaveat::Machines(caveat) => caveat.write(&mut body),
-            PetsemCaveat::Hosts(caveat) => caveat.write(&mut body),
-            PetsemCaveat::BootGrant(caveat) => caveat.write(&mut body),
-            PetsemCaveat::Subject(caveat) => caveat.write(&mut body),
-            PetsemCaveat::Ancestors(caveat) => caveat.write(&mut body),
-        }
+        caveat.write(&mut body);
         Self::Unregistered(RawCaveat::petsem(caveat.kind(), body))
     }
 }
-
-/// Each typed caveat becomes a caveat of the format directly.
-macro_rules! into_caveat {
-    ($($name:ident),+) => {$(
-        impl From<$name> for Caveat {
-            fn from(caveat: $name) -> Self {
-                PetsemCaveat::$name(caveat).into()
-            }
-        }
-    )+};
-}
-
-into_caveat!(Organization, Apps, SecretNames, Actions, Machines, Hosts, BootGrant, Subject, Ancestors);
 
 fn read_id(reader: &mut Reader<'_>) -> Result<[u8; 16], DecodeError> {
     reader.bin()?.try_into().map_err(|_| DecodeError::OutOfRange)

@@ -68,7 +68,9 @@ pub enum Reason {
     NotForPetsem,
     /// The body of a petsem caveat is not its canonical form.
     NotCanonical,
-    /// A caveat that means something only elsewhere: a boot grant outside a trusted discharge of the first
+    /// The token is for the installation, and the request names one thing of an app.
+    OperatorOnly(Resource),
+    /// A caveat that means something only elsewhere: a grant outside a trusted discharge of the first
     /// third-party caveat; a label, attestation, binding or third-party caveat inside `IfPresent`.
     Misplaced,
     /// The token names two different subjects.
@@ -83,6 +85,16 @@ pub enum Reason {
     GrantOther(Resource),
     /// The boot grant has ended.
     GrantExpired,
+    /// A break-glass read asks for a grant, and there is none.
+    BreakGlassMissing,
+    /// There is more than one break-glass grant.
+    BreakGlassRepeated,
+    /// The break-glass grant is for another one.
+    BreakGlassOther(Resource),
+    /// The break-glass grant has ended.
+    BreakGlassExpired,
+    /// The break-glass grant ends more than an hour from now.
+    BreakGlassTooLong,
     /// The discharge would live longer than its ticket allows.
     TooLong,
     /// The token does not name exactly the one that is asked for.
@@ -113,6 +125,12 @@ impl Reason {
             Self::GrantRepeated => "boot_grant_repeated",
             Self::GrantOther(_) => "boot_grant_for_another",
             Self::GrantExpired => "boot_grant_expired",
+            Self::OperatorOnly(_) => "operator_only",
+            Self::BreakGlassMissing => "break_glass_missing",
+            Self::BreakGlassRepeated => "break_glass_repeated",
+            Self::BreakGlassOther(_) => "break_glass_for_another",
+            Self::BreakGlassExpired => "break_glass_expired",
+            Self::BreakGlassTooLong => "break_glass_too_long",
             Self::TooLong => "discharge_too_long",
             Self::NotExactly(_) => "not_narrow_enough",
             Self::NotExactlyAction(_) => "not_narrow_enough",
@@ -135,6 +153,10 @@ pub enum Resource {
     Machine,
     /// A host.
     Host,
+    /// A secret key, by label.
+    SecretKey,
+    /// The address that asks.
+    Peer,
 }
 
 impl fmt::Display for Denial {
@@ -153,6 +175,8 @@ impl fmt::Display for Resource {
             Self::Secret => "secret",
             Self::Machine => "Machine",
             Self::Host => "host",
+            Self::SecretKey => "secret key",
+            Self::Peer => "peer address",
         })
     }
 }

@@ -40,8 +40,9 @@ pub use access::{Access, DischargeRequest};
 pub use action::{Action, ActionSet};
 pub use caveat::{Caveat, CaveatSet, CommandArgs, IfPresent, RawCaveat, ResourceSet, ThirdParty};
 pub use caveats::{
-    Actions, Ancestors, Apps, BootGrant, Hosts, MAX_ASKER_BYTES, Machines, Organization, PETSEM_BLOCK,
-    PetsemCaveat, SecretNames, Subject,
+    Actions, Ancestors, Apps, BootGrant, BreakGlass, CaveatType, Exchanged, Hosts, MAX_ASKER_BYTES,
+    MAX_BREAK_GLASS_SECONDS, MAX_EXCHANGED_CLAIMS_BYTES, MAX_NETWORKS, Machines, Network, NetworkError,
+    Networks, Operator, Organization, PETSEM_BLOCK, PetsemCaveat, SecretKeys, SecretNames, Subject, Unnamed,
 };
 pub use denial::{Denial, DeniedCaveat, Origin, Reason, Resource};
 pub use header::{Content, Element, Header, HeaderError, MAX_HEADER_BYTES, MAX_HEADER_TOKENS};

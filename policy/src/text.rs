@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::caveat::Caveat;
-use crate::caveats::PetsemCaveat;
+use crate::caveats::{NetworkError, PetsemCaveat};
 use crate::denial::{Denial, Origin, Reason};
 use crate::header::HeaderError;
 use crate::inherit::InheritError;
@@ -86,6 +86,15 @@ pub(crate) fn inherit_error(error: InheritError) -> &'static str {
     }
 }
 
+pub(crate) fn network_error(error: NetworkError) -> &'static str {
+    match error {
+        NetworkError::Text => "this is no network; write it like 10.0.0.0/8 or 2001:db8::/32",
+        NetworkError::Length => "the length is more than the address has bits; IPv4 has 32, IPv6 has 128",
+        NetworkError::HostBits => "the address has bits set behind the length; set them to zero, or raise the length",
+        NetworkError::TooMany => "a caveat names at most 256 networks; join neighbours to shorter prefixes",
+    }
+}
+
 pub(crate) fn verify_error(error: VerifyError, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     match error {
         VerifyError::Signature => {
@@ -162,6 +171,23 @@ fn reason(reason: Reason, out: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(out, "the boot grant is for another {resource}; get a discharge for this one")
         }
         Reason::GrantExpired => out.write_str("the boot grant is over; get a new discharge"),
+        Reason::OperatorOnly(resource) => write!(
+            out,
+            "it is for operating the installation, and the request names one {resource}; use a token for the app"
+        ),
+        Reason::BreakGlassMissing => {
+            out.write_str("there is no break-glass grant; let a second person approve the request")
+        }
+        Reason::BreakGlassRepeated => {
+            out.write_str("there is more than one break-glass grant; get one discharge for this request")
+        }
+        Reason::BreakGlassOther(resource) => {
+            write!(out, "the break-glass grant is for another {resource}; ask for one for this")
+        }
+        Reason::BreakGlassExpired => out.write_str("the break-glass grant is over; ask for a new one"),
+        Reason::BreakGlassTooLong => {
+            out.write_str("the break-glass grant would last more than an hour; ask for a shorter one")
+        }
         Reason::TooLong => out.write_str("the ticket allows a shorter life only; ask for that"),
         Reason::NotExactly(resource) => {
             write!(out, "it does not name exactly this {resource}; narrow it with `petsem token attenuate`")

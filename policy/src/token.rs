@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::access::{Access, Refusal};
 use crate::action::Action;
 use crate::caveat::Caveat;
-use crate::caveats::{Ancestors, BootGrant, PetsemCaveat, Subject};
+use crate::caveats::{Ancestors, BootGrant, BreakGlass, Exchanged, PetsemCaveat, Subject};
 use crate::clear::clear_caveat;
 use crate::denial::{Denial, DeniedCaveat, Origin, Reason};
 use crate::nonce::TokenId;
@@ -26,11 +26,11 @@ pub(crate) struct Accepted {
     pub(crate) discharger: Option<[u8; 16]>,
 }
 
-/// A boot grant that counts, with who vouches for it.
+/// A grant that counts, with who vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GrantEvidence {
+pub struct GrantEvidence<Grant = BootGrant> {
     /// What was granted.
-    pub grant: BootGrant,
+    pub grant: Grant,
     /// The discharge that carried it.
     pub discharge: TokenId,
     /// The trusted discharger that made it. Whether he may speak for the grant's org is the caller's rule.
@@ -114,10 +114,24 @@ impl Token {
         first.unwrap_or_default()
     }
 
+    /// From which JWT the token came: its very first caveat, if [`crate::Apps`] with exactly one app stands
+    /// behind it. The rule that it names must be asked again at each use.
+    pub fn exchanged(&self) -> Option<Exchanged> {
+        match self.own_first::<2>() {
+            [Some(PetsemCaveat::Exchanged(exchanged)), Some(PetsemCaveat::Apps(apps))]
+                if apps.ids().len() == 1 =>
+            {
+                Some(exchanged)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the token allows the request: every caveat must.
     ///
-    /// Beside the caveats: *read value* asks for a token whose first caveat is [`crate::Apps`] with exactly one app,
-    /// or whose first third-party caveat was answered by a proof of a trusted discharger. Neither can be
+    /// Beside the caveats: *read value* asks for a token whose first caveat is [`crate::Apps`] with exactly one
+    /// app (or [`Exchanged`], and Apps the second), or whose first third-party caveat was answered by a proof
+    /// of a trusted discharger. Neither can be
     /// added to a token that was minted without (its first caveat stays the first), so nobody narrows his
     /// way to values. A boot asks for no grant here, because the discharger clears the asker's own token
     /// with this; where a boot grant is at hand it must be for this very boot. A boot that hands out values
@@ -127,7 +141,7 @@ impl Token {
     /// [`Denial`] with the first caveat that refuses.
     pub fn clear(&self, access: &Access<'_>) -> Result<(), Denial> {
         let mut subject = None;
-        let mut granted = false;
+        let (mut granted, mut glass_broken) = (false, false);
         for placed in self.caveats() {
             let answer = match PetsemCaveat::of(placed.caveat) {
                 Some(Ok(Some(PetsemCaveat::Subject(named)))) => {
@@ -137,7 +151,7 @@ impl Token {
                         Err(Reason::SecondSubject)
                     }
                 }
-                Some(Ok(Some(PetsemCaveat::Ancestors(_)))) => Ok(()),
+                Some(Ok(Some(PetsemCaveat::Ancestors(_) | PetsemCaveat::Exchanged(_)))) => Ok(()),
                 Some(Ok(Some(PetsemCaveat::BootGrant(grant)))) => {
                     if !counts_as_grant(placed.origin) {
                         Err(Reason::Misplaced)
@@ -147,6 +161,15 @@ impl Token {
                         grant.grants(access)
                     } else {
                         Ok(())
+                    }
+                }
+                Some(Ok(Some(PetsemCaveat::BreakGlass(grant)))) => {
+                    if !counts_as_grant(placed.origin) {
+                        Err(Reason::Misplaced)
+                    } else if std::mem::replace(&mut glass_broken, true) {
+                        Err(Reason::BreakGlassRepeated)
+                    } else {
+                        grant.grants(access)
                     }
                 }
                 _ if placed.caveat.is_attestation() => Ok(()),
@@ -180,6 +203,33 @@ impl Token {
     /// # Errors
     /// [`Denial`] when there is none, or more than one.
     pub fn boot_grant(&self) -> Result<GrantEvidence, Denial> {
+        let wanted = |caveat| match caveat {
+            PetsemCaveat::BootGrant(grant) => Some(grant),
+            _ => None,
+        };
+        self.grant(wanted, Reason::GrantMissing, Reason::GrantRepeated)
+    }
+
+    /// The one break-glass grant in the proof that a trusted discharger made for the token's first
+    /// third-party caveat. With it [`Self::clear`] lets values of that app be read until it ends, and
+    /// nothing else.
+    ///
+    /// # Errors
+    /// [`Denial`] when there is none, or more than one.
+    pub fn break_glass_grant(&self) -> Result<GrantEvidence<BreakGlass>, Denial> {
+        let wanted = |caveat| match caveat {
+            PetsemCaveat::BreakGlass(grant) => Some(grant),
+            _ => None,
+        };
+        self.grant(wanted, Reason::BreakGlassMissing, Reason::BreakGlassRepeated)
+    }
+
+    fn grant<Grant>(
+        &self,
+        wanted: impl Fn(PetsemCaveat) -> Option<Grant>,
+        missing: Reason,
+        repeated: Reason,
+    ) -> Result<GrantEvidence<Grant>, Denial> {
         let mut found = None;
         for placed in self.caveats() {
             let Origin::Discharge { third_party: 0, discharge, proof: true, discharger: Some(discharger) } =
@@ -187,13 +237,14 @@ impl Token {
             else {
                 continue;
             };
-            if let Some(Ok(Some(PetsemCaveat::BootGrant(grant)))) = PetsemCaveat::of(placed.caveat)
+            if let Some(Ok(Some(caveat))) = PetsemCaveat::of(placed.caveat)
+                && let Some(grant) = wanted(caveat)
                 && found.replace(GrantEvidence { grant, discharge, discharger }).is_some()
             {
-                return Err(self.denied(placed, BootGrant::KIND, Reason::GrantRepeated));
+                return Err(self.denied(placed, placed.caveat.kind(), repeated));
             }
         }
-        found.ok_or_else(|| self.lacks(Reason::GrantMissing))
+        found.ok_or_else(|| self.lacks(missing))
     }
 
     /// The token's own petsem caveats that read.
@@ -213,8 +264,15 @@ impl Token {
 
     /// What its maker wrote first; a holder can only append.
     fn made_for_one_app(&self) -> bool {
-        let first = self.own.caveats.first().and_then(|caveat| PetsemCaveat::of(caveat)?.ok()?);
-        matches!(first, Some(PetsemCaveat::Apps(apps)) if apps.ids().len() == 1)
+        match self.own_first::<2>() {
+            [Some(PetsemCaveat::Apps(apps)), _]
+            | [Some(PetsemCaveat::Exchanged(_)), Some(PetsemCaveat::Apps(apps))] => apps.ids().len() == 1,
+            _ => false,
+        }
+    }
+
+    fn own_first<const N: usize>(&self) -> [Option<PetsemCaveat>; N] {
+        std::array::from_fn(|index| PetsemCaveat::of(self.own.caveats.get(index)?)?.ok()?)
     }
 
     /// Needs the discharger's key: a third-party caveat that a holder appended has no trusted discharge.

@@ -42,14 +42,12 @@ impl Touched<'_> {
     pub(crate) fn access(&self, action: Action, now: Moment) -> Access<'_> {
         let org = self.app.map(|app| app.head.org).or(self.org);
         Access {
-            now_unix_seconds: now.seconds(),
-            now_nanos: now.nanos(),
-            action,
             org: org.map(|org| *org.as_bytes()),
             app: self.app.map(|app| *app.id.as_bytes()),
             secret: self.secret.map(SecretName::as_str),
             machine: self.machine.map(MachineId::as_str),
             host: self.host.map(HostId::as_str),
+            ..Access::new(action, now.seconds(), now.nanos())
         }
     }
 }

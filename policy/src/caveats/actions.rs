@@ -1,3 +1,4 @@
+use super::{CaveatType, Unnamed};
 use crate::access::Access;
 use crate::action::ActionSet;
 use crate::denial::Reason;
@@ -13,6 +14,15 @@ pub struct Actions(pub ActionSet);
 impl Actions {
     /// The type number.
     pub const KIND: u64 = 65_539;
+
+    pub(super) const TYPE: CaveatType = CaveatType {
+        number: Self::KIND,
+        name: "Actions",
+        body: "bare u16, a mask",
+        meaning: "only these actions",
+        unnamed: Unnamed::AlwaysNamed,
+        since: "0.1.0",
+    };
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self(ActionSet::from_bits(reader.u16()?)))

@@ -1,4 +1,4 @@
-use super::{list_text, read_id};
+use super::{CaveatType, Unnamed, list_text, read_id};
 use crate::msgpack::{DecodeError, Reader, Write};
 use crate::nonce::TokenId;
 
@@ -12,6 +12,15 @@ pub struct Ancestors(pub Vec<TokenId>);
 impl Ancestors {
     /// The type number.
     pub const KIND: u64 = 65_544;
+
+    pub(super) const TYPE: CaveatType = CaveatType {
+        number: Self::KIND,
+        name: "Ancestors",
+        body: "`[[token id: bin16 …]]`, nearest first",
+        meaning: "from which tokens this one was minted; revoking one of them revokes it",
+        unnamed: Unnamed::Label,
+        since: "0.1.0",
+    };
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.fields(1)?;

@@ -1,4 +1,4 @@
-use super::{id_text, list_text, read_id, read_sorted, sorted, write_ids};
+use super::{CaveatType, Unnamed, id_text, list_text, read_id, read_sorted, sorted, write_ids};
 use crate::access::{Access, named};
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
@@ -13,6 +13,15 @@ pub struct Apps(Vec<[u8; 16]>);
 impl Apps {
     /// The type number.
     pub const KIND: u64 = 65_537;
+
+    pub(super) const TYPE: CaveatType = CaveatType {
+        number: Self::KIND,
+        name: "Apps",
+        body: "`[[app: bin16 …]]`, ascending",
+        meaning: "only these apps; none in the list: nothing",
+        unnamed: Unnamed::Unspecified,
+        since: "0.1.0",
+    };
 
     /// Only apps with these ids, in any order.
     pub fn new(ids: impl IntoIterator<Item = [u8; 16]>) -> Self {

@@ -1,4 +1,4 @@
-use super::{id_text, read_id, read_text};
+use super::{CaveatType, Unnamed, id_text, read_id, read_text};
 use crate::access::Access;
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
@@ -32,6 +32,15 @@ pub struct BootGrant {
 impl BootGrant {
     /// The type number.
     pub const KIND: u64 = 65_542;
+
+    pub(super) const TYPE: CaveatType = CaveatType {
+        number: Self::KIND,
+        name: "BootGrant",
+        body: "`[org: bin16, app: bin16, machine: str, host: str, expires: i64, asker: str]`",
+        meaning: "this Machine of this app may boot on this host until then",
+        unnamed: Unnamed::Evidence,
+        since: "0.1.0",
+    };
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.fields(6)?;

@@ -1,4 +1,4 @@
-use super::{list_text, read_sorted, read_text, sorted, write_texts};
+use super::{CaveatType, Unnamed, list_text, read_sorted, read_text, sorted, write_texts};
 use crate::access::{Access, named};
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
@@ -12,6 +12,15 @@ pub struct Hosts(Vec<String>);
 impl Hosts {
     /// The type number.
     pub const KIND: u64 = 65_541;
+
+    pub(super) const TYPE: CaveatType = CaveatType {
+        number: Self::KIND,
+        name: "Hosts",
+        body: "`[[host: str …]]`, ascending",
+        meaning: "only from these hosts, as the listener knows them",
+        unnamed: Unnamed::Unspecified,
+        since: "0.1.0",
+    };
 
     /// Only hosts with these ids, in any order.
     pub fn new(ids: impl IntoIterator<Item = String>) -> Self {

@@ -1,4 +1,4 @@
-use super::{id_text, read_id};
+use super::{CaveatType, Unnamed, id_text, read_id};
 use crate::access::{Access, named};
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
@@ -15,6 +15,15 @@ pub struct Organization {
 impl Organization {
     /// The type number.
     pub const KIND: u64 = 65_536;
+
+    pub(super) const TYPE: CaveatType = CaveatType {
+        number: Self::KIND,
+        name: "Organization",
+        body: "`[org: bin16]`",
+        meaning: "only things of this org",
+        unnamed: Unnamed::Unspecified,
+        since: "0.1.0",
+    };
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.fields(1)?;

@@ -1,4 +1,4 @@
-use super::{list_text, read_sorted, read_text, sorted, write_texts};
+use super::{CaveatType, Unnamed, list_text, read_sorted, read_text, sorted, write_texts};
 use crate::access::{Access, named};
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
@@ -16,6 +16,15 @@ pub struct SecretNames {
 impl SecretNames {
     /// The type number.
     pub const KIND: u64 = 65_538;
+
+    pub(super) const TYPE: CaveatType = CaveatType {
+        number: Self::KIND,
+        name: "SecretNames",
+        body: "`[[exact: str …], [prefix: str …]]`, each ascending",
+        meaning: "only secrets with these names or prefixes",
+        unnamed: Unnamed::Unspecified,
+        since: "0.1.0",
+    };
 
     /// These names, and names with these prefixes, in any order.
     pub fn new(exact: impl IntoIterator<Item = String>, prefixes: impl IntoIterator<Item = String>) -> Self {

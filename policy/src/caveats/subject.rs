@@ -1,4 +1,4 @@
-use super::read_text;
+use super::{CaveatType, Unnamed, read_text};
 use crate::msgpack::{DecodeError, Reader, Write};
 
 /// Who holds the token: a label for audit and second-person rules.
@@ -16,6 +16,15 @@ pub struct Subject {
 impl Subject {
     /// The type number.
     pub const KIND: u64 = 65_543;
+
+    pub(super) const TYPE: CaveatType = CaveatType {
+        number: Self::KIND,
+        name: "Subject",
+        body: "`[issuer: str, sub: str]`",
+        meaning: "who holds the token; a second one that says anything else refuses everything",
+        unnamed: Unnamed::Label,
+        since: "0.1.0",
+    };
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.fields(2)?;

@@ -70,16 +70,7 @@ fn rng() -> UnwrapErr<getrandom::SysRng> {
 }
 
 fn access(action: Action) -> Access<'static> {
-    Access {
-        now_unix_seconds: NOW,
-        now_nanos: 0,
-        action,
-        org: Some(ORG),
-        app: Some(APP),
-        secret: None,
-        machine: None,
-        host: None,
-    }
+    Access { org: Some(ORG), app: Some(APP), ..Access::new(action, NOW, 0) }
 }
 
 fn boot() -> Access<'static> {

@@ -1,0 +1,67 @@
+use super::{CaveatType, Unnamed, list_text, read_sorted, read_text, sorted, write_texts};
+use crate::access::{Access, named};
+use crate::denial::{Reason, Resource};
+use crate::msgpack::{DecodeError, Reader, Write};
+
+/// Only secret keys with these labels, or whose labels begin so.
+///
+/// Type 65545, body `[[label: str …], [prefix: str …]]`, each ascending. A request that names no secret
+/// key: resource unspecified. The empty prefix is every label. Says nothing about secrets: a token for keys
+/// alone has the actions of keys alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretKeys {
+    labels: Vec<String>,
+    prefixes: Vec<String>,
+}
+
+impl SecretKeys {
+    /// The type number.
+    pub const KIND: u64 = 65_545;
+
+    pub(super) const TYPE: CaveatType = CaveatType {
+        number: Self::KIND,
+        name: "SecretKeys",
+        body: "`[[label: str …], [prefix: str …]]`, each ascending",
+        meaning: "only secret keys with these labels or prefixes",
+        unnamed: Unnamed::Unspecified,
+        since: "0.1.0",
+    };
+
+    /// These labels, and labels with these prefixes, in any order.
+    pub fn new(labels: impl IntoIterator<Item = String>, prefixes: impl IntoIterator<Item = String>) -> Self {
+        Self { labels: sorted(labels), prefixes: sorted(prefixes) }
+    }
+
+    /// The labels, ascending.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The prefixes, ascending.
+    pub fn prefixes(&self) -> &[String] {
+        &self.prefixes
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.fields(2)?;
+        Ok(Self { labels: read_sorted(reader, read_text)?, prefixes: read_sorted(reader, read_text)? })
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.array(2);
+        write_texts(out, &self.labels);
+        write_texts(out, &self.prefixes);
+    }
+
+    pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
+        named(Resource::SecretKey, access.secret_key, |label| {
+            self.labels.iter().any(|allowed| allowed == label)
+                || self.prefixes.iter().any(|prefix| label.starts_with(prefix.as_str()))
+        })
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let prefixes = self.prefixes.iter().map(|prefix| format!("{prefix}*"));
+        format!("only secret keys: {}", list_text(self.labels.iter().cloned().chain(prefixes)))
+    }
+}
