@@ -99,7 +99,7 @@ impl Bundle {
         self.secrets.iter().map(|(name, value)| (name, value.as_slice()))
     }
 
-    /// The canonical bytes ([`canonical`](crate::canonical)) that a Machine channel carries and that proofs
+    /// The canonical bytes ([`CanonicalBundle`](crate::CanonicalBundle)) that a Machine channel carries and that proofs
     /// speak of. `None` for a workload's bundle, which no Machine stands behind.
     pub fn expose_canonical(&self) -> Option<Zeroizing<Vec<u8>>> {
         let Identity::Machine { app, machine, .. } = &self.identity else { return None };

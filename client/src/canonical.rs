@@ -1,17 +1,4 @@
-//! The one encoding of a bundle that every target and every proof uses.
-//!
-//! | field | bytes |
-//! |---|---|
-//! | version of this encoding | 1, the value 1 |
-//! | app id | 16 |
-//! | length of the Machine's id, then the id | 2, n |
-//! | app version | 8 |
-//! | number of secrets | 4 |
-//! | for each secret, by ascending name: length of the name, then the name | 2, n |
-//! | … length of the value, then the value | 4, n |
-//!
-//! Integers are unsigned and big-endian. Names ascend by their bytes and stand once; nothing follows the last
-//! value. So two bundles have the same bytes exactly if they are the same.
+//! The one encoding of a bundle that every target and every proof uses, written and read.
 
 use std::fmt;
 
@@ -46,6 +33,20 @@ pub(crate) fn encode<'a>(
 }
 
 /// A bundle as a Machine reads it: views into the bytes that came, nothing copied. `Debug` shows no value.
+///
+/// # Encoding
+/// | field | bytes |
+/// |---|---|
+/// | version of this encoding | 1, the value 1 |
+/// | app id | 16 |
+/// | length of the Machine's id, then the id | 2, n |
+/// | app version | 8 |
+/// | number of secrets | 4 |
+/// | for each secret, by ascending name: length of the name, then the name | 2, n |
+/// | … length of the value, then the value | 4, n |
+///
+/// Integers are unsigned and big-endian. Names ascend by their bytes and stand once; nothing follows the last
+/// value. So two bundles have the same bytes exactly if they are the same.
 pub struct CanonicalBundle<'a> {
     /// The app's id.
     pub app: [u8; 16],

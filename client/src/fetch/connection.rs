@@ -76,12 +76,12 @@ impl Pool {
             Ok(response) => response,
             Err(mut error) => {
                 let Some(request) = error.take_message() else {
-                    return Err(ExchangeError::Exchange(unreachable(error.into_error())));
+                    return Err(broken(error.into_error()));
                 };
                 // A kept connection was dead and took nothing: once more, over a new one.
                 sender = self.connect().await.map_err(ExchangeError::Connect)?;
                 let again = sender.send_request(request).await;
-                again.map_err(|error| ExchangeError::Exchange(unreachable(error)))?
+                again.map_err(broken)?
             }
         };
         let answer = read(response).await?;
@@ -136,7 +136,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer, ExchangeError> {
     let announced = announced.and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
     let mut body = WipedBuffer::with_capacity(announced.min(64 * 1024));
     while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|error| ExchangeError::Exchange(unreachable(error)))?;
+        let frame = frame.map_err(broken)?;
         let Some(data) = frame.data_ref() else { continue };
         if body.len().saturating_add(data.len()) > LARGEST_ANSWER {
             return Err(ExchangeError::TooLarge);
@@ -152,4 +152,8 @@ async fn read(response: Response<Incoming>) -> Result<Answer, ExchangeError> {
 
 fn unreachable(error: impl std::error::Error + Send + Sync + 'static) -> FailureKind {
     FailureKind::Unreachable(Arc::new(error))
+}
+
+fn broken(error: hyper::Error) -> ExchangeError {
+    ExchangeError::Exchange(FailureKind::Broken(Arc::new(error)))
 }

@@ -73,12 +73,14 @@ pub struct EndpointFailure {
     pub kind: FailureKind,
 }
 
-/// How an endpoint failed to answer. Only these count as "petsem is down".
+/// How an endpoint failed to answer. Only a broken answer does not count as "petsem is down".
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// No connection, or it broke before the answer was whole.
+    /// No connection.
     Unreachable(Arc<dyn std::error::Error + Send + Sync>),
+    /// A connection that broke before the answer was whole. Somebody was there.
+    Broken(Arc<dyn std::error::Error + Send + Sync>),
     /// No whole answer within this time.
     TimedOut(Duration),
     /// 502, 503 or 504.
@@ -128,7 +130,12 @@ impl CallError {
     /// Whether the centre is down: every endpoint was tried, and each gave no connection, a time-out, or
     /// 502, 503 or 504. Only then may a host fall back on what it keeps.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable { all_tried: true, .. })
+        match self {
+            Self::Unavailable { failures, all_tried: true, .. } => {
+                failures.iter().all(|failure| !matches!(failure.kind, FailureKind::Broken(_)))
+            }
+            _ => false,
+        }
     }
 
     /// Whether this is an answer that stays the same for a while.
@@ -203,6 +210,7 @@ impl fmt::Display for EndpointFailure {
         let endpoint = &self.endpoint;
         match &self.kind {
             FailureKind::Unreachable(source) => write!(f, "{endpoint} cannot be reached ({source})"),
+            FailureKind::Broken(source) => write!(f, "{endpoint} broke off its answer ({source})"),
             FailureKind::TimedOut(after) => {
                 write!(f, "{endpoint} gave no answer within {:.1} s", after.as_secs_f64())
             }
@@ -235,7 +243,7 @@ impl std::error::Error for CallError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unavailable { failures, .. } => failures.iter().find_map(|failure| match &failure.kind {
-                FailureKind::Unreachable(source) => {
+                FailureKind::Unreachable(source) | FailureKind::Broken(source) => {
                     Some(source.as_ref() as &(dyn std::error::Error + 'static))
                 }
                 _ => None,

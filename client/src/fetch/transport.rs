@@ -106,7 +106,8 @@ impl Transport {
                 break;
             }
         }
-        let all_tried = tried.iter().all(|state| state.failure.is_some());
+        // Without an endpoint nothing was tried, and nothing is known to be down.
+        let all_tried = !tried.is_empty() && tried.iter().all(|state| state.failure.is_some());
         let failures = self.pools.iter().zip(tried).filter_map(|(pool, state)| {
             state.failure.map(|kind| EndpointFailure { endpoint: pool.endpoint().clone(), kind })
         });

@@ -75,7 +75,7 @@ impl Default for ChannelDeadlines {
 pub struct MachineReceipt {
     /// What the audit log is told.
     pub delivery: Delivery,
-    /// Why the Machine was denied, if it was.
+    /// Why the Machine was denied, if it was; also where it went away before it heard so.
     pub denial: Option<DenyReason>,
     /// Whose socket it was.
     pub binding: ChannelBinding,
@@ -214,14 +214,14 @@ impl Conversation {
     }
 
     async fn refuse(&mut self, reason: DenyReason, text: &str) -> (Delivery, Option<DenyReason>) {
-        let told = self.write(DENY, &[&denial(reason, text)]).await;
-        if told.is_some() {
-            // A close with unread bytes would reset the connection and could take the DENY with it.
-            drop(self.stream.shutdown().await);
-            let mut rest = [0; 256];
-            let drained = async { while matches!(self.stream.read(&mut rest).await, Ok(1..)) {} };
-            clock::within(self.deadlines.answer, drained).await;
+        if self.write(DENY, &[&denial(reason, text)]).await.is_none() {
+            return (Delivery::Unanswered, Some(reason));
         }
+        // A close with unread bytes would reset the connection and could take the DENY with it.
+        drop(self.stream.shutdown().await);
+        let mut rest = [0; 256];
+        let drained = async { while matches!(self.stream.read(&mut rest).await, Ok(1..)) {} };
+        clock::within(self.deadlines.answer, drained).await;
         (Delivery::Denied, Some(reason))
     }
 

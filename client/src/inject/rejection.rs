@@ -94,7 +94,7 @@ impl std::error::Error for Rejection {}
 pub enum DeliveryError {
     /// The bundle does not fit.
     Rejected(Rejection),
-    /// The program could not be started. This process is what it was before.
+    /// The program could not be started. This process goes on, with its core limit at 0.
     Exec {
         /// The program.
         program: OsString,

@@ -123,6 +123,7 @@ impl TmpfsDir {
             }
         }
         let next = format!("{generation}.link");
+        remove_name(top, &next)?;
         rustix::fs::symlinkat(generation, top, next.as_str())?;
         rustix::fs::renameat(top, next.as_str(), top, CURRENT)?;
         Ok(self.give(top)?)
@@ -191,7 +192,9 @@ fn tidy(top: BorrowedFd<'_>, current: &str, bundle: &Bundle) -> io::Result<()> {
         let Ok(name) = entry.file_name().to_str() else { continue };
         if name.starts_with("..") {
             let ours = name.trim_start_matches('.').starts_with(|first: char| first.is_ascii_digit());
-            if ours && name != current && !name.ends_with(".link") {
+            if ours && name.ends_with(".link") {
+                remove_name(top, name)?;
+            } else if ours && name != current {
                 remove_generation(top, name)?;
             }
         } else if name.parse::<SecretName>().is_ok_and(|name| bundle.names().all(|kept| *kept != name)) {
@@ -208,6 +211,14 @@ fn remove_link(top: BorrowedFd<'_>, name: &str) -> io::Result<()> {
             Ok(rustix::fs::unlinkat(top, name, AtFlags::empty())?)
         }
         _ => Ok(()),
+    }
+}
+
+/// Removes what a delivery that was killed may have left under this name.
+fn remove_name(top: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    match rustix::fs::unlinkat(top, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

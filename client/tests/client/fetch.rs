@@ -447,3 +447,16 @@ async fn nothing_public_prints_a_token_or_a_value() {
     assert!(!shown.contains(CANARY), "{shown}");
     assert!(canonical.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
 }
+
+#[tokio::test]
+async fn a_broken_answer_and_an_empty_configuration_are_no_outage() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::loopback(listener.local_addr().unwrap()).unwrap();
+    // Takes every connection and closes it without a word.
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    let error = health(&client(vec![endpoint])).await.unwrap_err();
+    let CallError::Unavailable { failures, all_tried: true, .. } = &error else { panic!("{error}") };
+    assert!(matches!(failures[0].kind, FailureKind::Broken(_)), "{error}");
+    assert!(!error.is_outage());
+    assert!(!health(&client(vec![])).await.unwrap_err().is_outage());
+}
