@@ -2,10 +2,10 @@
 
 use petsem_api::{App, AppId, AppList, AppName, AppSettings, DeletedApp, ErrorCode, OrgId, PolicyDocument};
 use petsem_keys::{AppKek, DigestKey, WrapContext};
-use petsem_policy::evaluate::AppPolicy;
+use petsem_policy::evaluate::{AppPolicy, PolicyError};
 use petsem_store::RecordKind;
 
-use crate::core::{Core, OpenApp, expect};
+use crate::core::{Core, OpenApp, REREADS, expect};
 use crate::entropy;
 use crate::failure::Failure;
 use crate::orgs::{OpenOrg, is_taken, taken};
@@ -131,21 +131,34 @@ impl Core {
         app: &OpenApp,
     ) -> Result<(u64, AppPolicy, serde_json::Value), Failure> {
         let fault = |what| Failure::from(IntegrityFault::new(RecordKind::Policy, app.id.as_bytes(), what));
-        let version = app.head.policy_version;
-        let Some(row) = self.policy_row(app).await? else {
-            return if version == 0 {
-                Ok((
-                    0,
-                    AppPolicy { format: 1, rules: Vec::new() },
-                    serde_json::json!({"format": 1, "rules": []}),
-                ))
-            } else {
-                Err(fault("it is missing"))
+        let mut version = app.head.policy_version;
+        let mut tries = 0;
+        let row = loop {
+            let row = self.policy_row(app).await?;
+            let found = row.as_ref().map_or(0, |row| row.version);
+            if found == version {
+                break row;
+            }
+            // Set between the two reads: the head says the newer version by now. Otherwise it was put there.
+            tries += 1;
+            if tries > REREADS {
+                return Err(fault("it is not at the version that the app head names"));
+            }
+            version = match self.find_app(&petsem_api::AppRef::Id(app.id)).await? {
+                Some(app) => app.head.policy_version,
+                None => return Err(Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile")),
             };
         };
-        if row.version != version {
-            return Err(fault("it is not at the version that the app head names"));
+        if version < self.control().policy_version(app.id) {
+            return Err(fault("an older version of it was put back"));
         }
+        let Some(row) = row else {
+            return Ok((
+                0,
+                AppPolicy { format: 1, rules: Vec::new() },
+                serde_json::json!({"format": 1, "rules": []}),
+            ));
+        };
         let policy = AppPolicy::parse(&row.content.policy.to_string())
             .map_err(|error| fault("it does not read").because(error))?;
         Ok((version, policy, row.content.policy))
@@ -168,7 +181,7 @@ impl Core {
         author: &str,
     ) -> Result<PolicyDocument, Failure> {
         let parsed = AppPolicy::parse(&policy.to_string()).map_err(|error| {
-            Failure::new(ErrorCode::BadPolicy, format!("{error}; the policy was not changed"))
+            Failure::new(ErrorCode::BadPolicy, format!("{}; the policy was not changed", told(&error)))
         })?;
         let control = self.control();
         for rule in &parsed.rules {
@@ -209,6 +222,18 @@ impl Core {
         })
         .await?;
         Ok(PolicyDocument { version: version + 1, policy })
+    }
+}
+
+/// What is wrong with a policy, without a word of its text where the JSON itself is wrong.
+fn told(error: &PolicyError) -> String {
+    match error {
+        PolicyError::Json(error) => format!(
+            "a field of the policy is unknown, missing or of the wrong type (line {}, column {} of its compact form)",
+            error.line(),
+            error.column()
+        ),
+        error => error.to_string(),
     }
 }
 

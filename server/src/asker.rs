@@ -10,10 +10,21 @@ use crate::control::Control;
 use crate::core::OpenApp;
 use crate::failure::Failure;
 
+/// Who asked, and the discharge that began it: revoking that one ends all renewals that came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asker {
+    /// What proved the boot.
+    pub(crate) proof: AskedBy,
+    /// The first discharge; none in itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) first: Option<TokenUuid>,
+}
+
 /// The proof that the discharger accepted, as far as it must be asked again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Asker {
+pub(crate) enum AskedBy {
     /// A JWT that a rule of the app's policy accepted.
     Jwt {
         /// The rule.
@@ -24,6 +35,8 @@ pub(crate) enum Asker {
         sub: Option<String>,
         /// The JWT's `jti`.
         jti: Option<String>,
+        /// The JWT's `iat`, unix seconds.
+        issued_at: i64,
     },
     /// A user's token that named exactly this boot.
     Token {
@@ -61,13 +74,13 @@ impl Asker {
 
     /// In words, for the audit log.
     pub(crate) fn describe(&self) -> String {
-        match self {
-            Self::Jwt { rule, claims, sub, .. } => format!(
+        match &self.proof {
+            AskedBy::Jwt { rule, claims, sub, .. } => format!(
                 "asked by {} of {}, rule {rule}",
                 sub.as_deref().unwrap_or("nobody named"),
                 claims.get("iss").map_or("", String::as_str)
             ),
-            Self::Token { id, subject, .. } => format!("asked by {subject}, token {id}"),
+            AskedBy::Token { id, subject, .. } => format!("asked by {subject}, token {id}"),
         }
     }
 
@@ -80,8 +93,14 @@ impl Asker {
         machine: &str,
         host: &str,
     ) -> Result<(), Failure> {
-        match self {
-            Self::Jwt { claims, .. } => {
+        if self.first.is_some_and(|first| control.is_token_revoked(&first)) {
+            return Err(Failure::new(
+                ErrorCode::Revoked,
+                "the discharge that this renewal came of was revoked; ask for a new discharge",
+            ));
+        }
+        match &self.proof {
+            AskedBy::Jwt { claims, .. } => {
                 let claims = Claims::from_stored(claims.clone());
                 if control.issuer(claims.issuer()).is_none() {
                     return Err(Failure::new(
@@ -96,7 +115,7 @@ impl Asker {
                     .map(|_| ())
                     .map_err(|denial| Failure::new(ErrorCode::PolicyDenied, denial.to_string()))
             }
-            Self::Token { id, ancestors, .. } => {
+            AskedBy::Token { id, ancestors, .. } => {
                 if std::iter::once(id).chain(ancestors).any(|id| control.is_token_revoked(id)) {
                     return Err(Failure::new(
                         ErrorCode::Revoked,

@@ -1,10 +1,12 @@
 //! Who asks: from the text of an `Authorization` header to tokens whose signatures, discharges and
 //! revocations were checked. What they allow is asked for each object that the handler touches.
 
+use std::sync::OnceLock;
+
 use petsem_api::{AppRef, ErrorCode, HostId, MachineId, OrgId, SecretName, TokenUuid};
 use petsem_policy::{
-    Access, Action, Denial, DischargeRejection, Header, HeaderError, Reason, Subject, Token, TokenId,
-    Trusted, UnverifiedToken, VerifyError,
+    Access, Action, Denial, DischargeRejection, Header, HeaderError, Reason, Resource, Subject, Token,
+    TokenId, Trusted, UnverifiedToken, VerifyError,
 };
 
 use crate::clock::Moment;
@@ -21,10 +23,12 @@ pub(crate) struct Verified {
     pub(crate) org: Option<OrgId>,
 }
 
-/// Whoever stands behind a request. Tokens never add up: one of them must allow all of it.
+/// Whoever stands behind a request. Tokens never add up: the first question that one of them answers settles
+/// which one it is, for all further questions, for the audit line and for histories.
 #[derive(Debug)]
 pub(crate) struct Caller {
     tokens: Vec<Verified>,
+    settled: OnceLock<usize>,
 }
 
 /// What a request touches, as policy is asked about it.
@@ -73,46 +77,41 @@ impl Core {
             }
         }
         let Some(first) = tokens.first() else { return Err(first_failure.unwrap_or_else(unreadable)) };
-        trail.verified(
-            first.token.id().to_string(),
-            first.token.ancestors().iter().map(ToString::to_string).collect(),
-            first.token.subject().map(|subject| (subject.issuer, subject.sub)),
-        );
+        trail.verified_token(&first.token);
         tokens.retain(|verified| check_revocations(&control, &verified.token).is_ok());
-        if tokens.is_empty() {
-            return Err(revoked());
-        }
-        Ok(Caller { tokens })
+        let Some(first) = tokens.first() else { return Err(revoked()) };
+        trail.verified_token(&first.token);
+        Ok(Caller { tokens, settled: OnceLock::new() })
     }
 
-    /// The app that a request names, if the caller may do `action` with what it touches there. Whoever is not
+    /// The app that a request names, if one of the caller's tokens allows all that is asked there. Whoever is not
     /// of the app's org gets one answer, whether the app is there or not.
     pub(crate) async fn app_for(
         &self,
         caller: &Caller,
         trail: &mut Trail,
         app: &AppRef,
-        action: Action,
-        secret: Option<&SecretName>,
+        asked: &[(Action, Option<&SecretName>)],
     ) -> Result<OpenApp, Failure> {
         let found = self.find_app(app).await?;
-        let touched = Touched { app: found.as_ref(), secret, ..Touched::default() };
-        let decision = caller.allows(&touched, action, self.now());
+        let now = self.now();
+        let touched = |secret| Touched { app: found.as_ref(), secret, ..Touched::default() };
+        let questions: Vec<_> = asked.iter().map(|(action, secret)| (*action, touched(*secret))).collect();
+        let decision = caller.settle(trail, &questions, now).map(|_| ());
+        if let Some(app) = &found {
+            trail.set_app(app);
+        }
         match (found, decision) {
-            (Some(app), Ok(())) => {
-                trail.set_app(&app);
-                Ok(app)
-            }
+            (Some(app), Ok(())) => Ok(app),
             (None, Ok(())) => Err(no_such_app()),
-            (found, Err(denial)) => {
-                let insider = match &found {
-                    Some(app) => caller.is_of(app.head.org),
-                    None => caller.is_platform(),
-                };
-                if let Some(app) = &found {
-                    trail.set_app(app);
-                }
-                Err(if insider { denied(&denial) } else { stranger(action, &denial) })
+            (found, Err(refused)) => {
+                let insider = found.as_ref().map_or(caller.is_platform(), |app| caller.is_of(app.head.org));
+                let action = asked.first().map_or(Action::List, |(action, _)| *action);
+                Err(if insider && !refused.tells_of_another() {
+                    denied(&refused)
+                } else {
+                    stranger(action, &refused)
+                })
             }
         }
     }
@@ -130,32 +129,47 @@ impl Verified {
 
 impl Caller {
     /// Whether one of the tokens allows this.
-    pub(crate) fn allows(&self, touched: &Touched<'_>, action: Action, now: Moment) -> Result<(), Refused> {
-        self.token_for(touched, action, now).map(|_| ())
-    }
-
-    /// The first token that allows this.
-    pub(crate) fn token_for(
+    pub(crate) fn allows(
         &self,
+        trail: &mut Trail,
         touched: &Touched<'_>,
         action: Action,
         now: Moment,
     ) -> Result<&Verified, Refused> {
+        self.settle(trail, &[(action, *touched)], now)
+    }
+
+    /// The token that allows all of this alone; from now on no other speaks for the caller.
+    pub(crate) fn settle(
+        &self,
+        trail: &mut Trail,
+        questions: &[(Action, Touched<'_>)],
+        now: Moment,
+    ) -> Result<&Verified, Refused> {
+        let settled = self.settled.get().copied();
         let mut first = None;
-        for verified in &self.tokens {
-            match verified.allows(&touched.access(action, now)) {
-                Ok(()) => return Ok(verified),
-                Err(refused) => {
+        let candidates = self
+            .tokens
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| settled.is_none_or(|settled| settled == *index));
+        for (index, verified) in candidates {
+            let refused = questions
+                .iter()
+                .find_map(|(action, touched)| verified.allows(&touched.access(*action, now)).err());
+            match refused {
+                None => {
+                    if self.settled.set(index).is_ok() {
+                        trail.verified_token(&verified.token);
+                    }
+                    return Ok(verified);
+                }
+                Some(refused) => {
                     first.get_or_insert(refused);
                 }
             }
         }
         Err(first.unwrap_or(Refused::OtherOrg))
-    }
-
-    /// The tokens.
-    pub(crate) fn tokens(&self) -> &[Verified] {
-        &self.tokens
     }
 
     /// Whether one of the tokens is of this org, or of the platform.
@@ -170,7 +184,8 @@ impl Caller {
 
     /// Who it is, for histories: the subject, else the token's id.
     pub(crate) fn author(&self) -> String {
-        self.tokens.first().map_or_else(String::new, |verified| author_of(&verified.token))
+        let settled = self.settled.get().copied().unwrap_or(0);
+        self.tokens.get(settled).map_or_else(String::new, |verified| author_of(&verified.token))
     }
 }
 
@@ -181,6 +196,20 @@ pub(crate) enum Refused {
     OtherOrg,
     /// A caveat refused.
     Denied(Denial),
+}
+
+impl Refused {
+    /// Whether the reason would tell if the thing is there.
+    fn tells_of_another(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied(Denial {
+                reason: Reason::Other(Resource::App | Resource::Organization)
+                    | Reason::Unspecified(Resource::App | Resource::Organization),
+                ..
+            })
+        )
+    }
 }
 
 /// Who holds a token, in words.
@@ -239,7 +268,14 @@ pub(crate) fn denied_by(denial: &Denial) -> Failure {
     let code = match denial.reason {
         Reason::Expired | Reason::NotYetValid => ErrorCode::TokenExpired,
         Reason::GrantMissing => ErrorCode::DischargeMissing,
-        Reason::GrantExpired | Reason::GrantOther(_) | Reason::GrantRepeated => ErrorCode::DischargeInvalid,
+        Reason::GrantOther(_) => {
+            // One text: whether the other app is of the same org is nobody's business.
+            return Failure::new(
+                ErrorCode::DischargeInvalid,
+                "the discharge is for another boot; ask for one for this app, Machine and host",
+            );
+        }
+        Reason::GrantExpired | Reason::GrantRepeated => ErrorCode::DischargeInvalid,
         Reason::ReadNeedsOneApp => ErrorCode::ReadNeedsWorkload,
         _ => ErrorCode::Forbidden,
     };
@@ -310,7 +346,8 @@ fn unverifiable(error: &VerifyError) -> Failure {
     Failure::new(code, error.to_string())
 }
 
-fn untrusted(trouble: &str) -> Failure {
+/// Decisions fail closed while what is stored is not what was written.
+pub(crate) fn untrusted(trouble: &str) -> Failure {
     Failure::new(
         ErrorCode::Integrity,
         "what is stored is not what was written, so nothing is decided; tell the operator of this petsem the request id",

@@ -1,10 +1,10 @@
 //! Boots: the main walk (design §4). Parse, verify, decide, open, record, answer — in this order.
 
 use petsem_api::{AppRef, BootResponse, BootedSecret, ErrorCode, HostId, MachineId, RenewResponse};
-use petsem_policy::{Action, Caveat, GrantEvidence, Header, Ticket, Token, UnverifiedToken};
+use petsem_policy::{Action, Caveat, GrantEvidence, Header, Ticket, UnverifiedToken};
 
 use crate::asker::Asker;
-use crate::authority::{Touched, check_revocations, denied_by, verify};
+use crate::authority::{Touched, Verified, check_revocations, denied_by, token_uuid, untrusted, verify};
 use crate::clock::{Moment, rfc3339_seconds};
 use crate::control::Control;
 use crate::core::{Core, OpenApp};
@@ -15,10 +15,8 @@ use crate::secrets::check_reached;
 
 /// One Machine that wants to boot.
 pub(crate) struct Boot<'a> {
-    /// The host token.
-    pub(crate) host_token: &'a UnverifiedToken,
-    /// The discharges that came for this very boot; those of other items are not among them.
-    pub(crate) discharges: &'a [UnverifiedToken],
+    /// The host token, verified with the discharges that came for this very boot alone.
+    pub(crate) verified: &'a Verified,
     pub(crate) app: &'a AppRef,
     pub(crate) machine: &'a MachineId,
     pub(crate) min_version: Option<u64>,
@@ -28,7 +26,6 @@ pub(crate) struct Boot<'a> {
 
 /// A boot that was decided: it may have the app's secrets.
 struct Granted {
-    token: Token,
     evidence: GrantEvidence,
     asker: Asker,
     app: OpenApp,
@@ -48,7 +45,7 @@ impl Core {
             .into_iter()
             .map(|(name, entry)| BootedSecret { name, value: Some(entry.value), digest: entry.digest })
             .collect();
-        let renewal = self.renewal(boot, &granted)?;
+        let renewal = self.renewal(trail, boot, &granted)?;
         let (renewal, renewal_expires_at) =
             renewal.map_or((None, None), |renewal| (Some(renewal.renewal), Some(renewal.expires_at)));
         Ok(BootResponse {
@@ -65,7 +62,7 @@ impl Core {
     /// A later end for the same app, Machine and host; no values.
     pub(crate) async fn renew(&self, trail: &mut Trail, boot: &Boot<'_>) -> Result<RenewResponse, Failure> {
         let granted = self.decide(trail, boot).await?;
-        self.renewal(boot, &granted)?.ok_or_else(|| {
+        self.renewal(trail, boot, &granted)?.ok_or_else(|| {
             Failure::new(
                 ErrorCode::Forbidden,
                 "the app allows no renewals (renewal_life is 0); ask for a new discharge at each boot",
@@ -78,6 +75,15 @@ impl Core {
         self.decide(trail, boot).await.map(|_| ())
     }
 
+    /// Verifies the host token of a boot with its discharges, before the body is read.
+    pub(crate) fn verify_host_token(
+        &self,
+        host_token: &UnverifiedToken,
+        discharges: &[&UnverifiedToken],
+    ) -> Result<Verified, Failure> {
+        verify(&self.control(), host_token, discharges)
+    }
+
     /// Whether a batch's host token was signed here, before its body is read. It opens nothing by that.
     pub(crate) fn check_host_token(&self, host_token: &UnverifiedToken) -> Result<(), Failure> {
         match verify(&self.control(), host_token, &[]) {
@@ -88,29 +94,19 @@ impl Core {
 
     async fn decide(&self, trail: &mut Trail, boot: &Boot<'_>) -> Result<Granted, Failure> {
         if let Some(trouble) = self.trouble() {
-            return Err(Failure::new(
-                ErrorCode::Integrity,
-                "what is stored is not what was written, so nothing is decided; tell the operator of this petsem the request id",
-            )
-            .because(trouble));
+            return Err(untrusted(&trouble));
         }
         trail.set_machine(boot.machine);
         let control = self.control();
-        let discharges: Vec<_> = boot.discharges.iter().collect();
-        let verified = verify(&control, boot.host_token, &discharges)?;
-        let token = verified.token;
-        trail.verified(
-            token.id().to_string(),
-            token.ancestors().iter().map(ToString::to_string).collect(),
-            token.subject().map(|subject| (subject.issuer, subject.sub)),
-        );
-        if verified.org.is_some() {
+        let Verified { token, org } = boot.verified;
+        trail.verified_token(token);
+        if org.is_some() {
             return Err(Failure::new(
                 ErrorCode::Forbidden,
                 "this is no host token: it was signed with an org's key",
             ));
         }
-        check_revocations(&control, &token)?;
+        check_revocations(&control, token)?;
         let host = boot.peer.host.clone().ok_or_else(|| {
             Failure::new(
                 ErrorCode::Forbidden,
@@ -142,9 +138,9 @@ impl Core {
         self.check_grant(&control, &app, &evidence, boot, &host)?;
         let (_, policy, _) = self.policy_of(&app).await?;
         let asker = Asker::of(&evidence.grant.asker)?;
-        trail.set_detail(asker.describe());
+        trail.set_detail(format_args!("discharge {}, {}", token_uuid(evidence.discharge), asker.describe()));
         asker.ask_again(&control, &policy, &app, boot.machine.as_str(), host.as_str())?;
-        Ok(Granted { token, evidence, asker, app, host })
+        Ok(Granted { evidence, asker, app, host })
     }
 
     fn check_grant(
@@ -175,7 +171,12 @@ impl Core {
         Ok(())
     }
 
-    fn renewal(&self, boot: &Boot<'_>, granted: &Granted) -> Result<Option<RenewResponse>, Failure> {
+    fn renewal(
+        &self,
+        trail: &mut Trail,
+        boot: &Boot<'_>,
+        granted: &Granted,
+    ) -> Result<Option<RenewResponse>, Failure> {
         let life = granted.app.head.settings.renewal_life;
         if life == 0 {
             return Ok(None);
@@ -187,7 +188,8 @@ impl Core {
                 .iter()
                 .find(|entry| entry.id == granted.evidence.discharger)
                 .ok_or_else(|| Failure::internal("the discharger of an accepted grant is not registered"))?;
-        let sealed = granted
+        let sealed = boot
+            .verified
             .token
             .own_caveats()
             .iter()
@@ -197,15 +199,23 @@ impl Core {
             })
             .ok_or_else(|| Failure::internal("a host token without a third-party caveat was accepted"))?;
         let ticket = Ticket::open(sealed, &discharger.key).map_err(Failure::internal)?;
+        let first = granted.asker.first.unwrap_or(token_uuid(granted.evidence.discharge));
+        let asker = Asker { first: Some(first), ..granted.asker.clone() };
         let grant = Grant {
             app: &granted.app,
             machine: boot.machine.as_str(),
             host: granted.host.as_str(),
-            asker: &granted.asker,
+            asker: &asker,
             expires: boot.now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX)),
         };
-        let (renewal, expires) = write_grant(&ticket, &discharger.location, &grant, boot.now)?;
-        Ok(Some(RenewResponse { renewal, expires_at: rfc3339_seconds(expires) }))
+        let written = write_grant(&ticket, &discharger.location, &grant, boot.now)?;
+        trail.set_detail(format_args!(
+            "discharge {}, renewal {}, {}",
+            token_uuid(granted.evidence.discharge),
+            written.id,
+            granted.asker.describe()
+        ));
+        Ok(Some(RenewResponse { renewal: written.text, expires_at: rfc3339_seconds(grant.expires) }))
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use petsem_api::{AppId, HostId, IssuerId, MachineId, OrgId, StoreId, TokenUuid};
 use petsem_keys::{DischargerKey, Keyring, SigningKey, WrapContext};
+use petsem_policy::evaluate::Jwks;
 use petsem_policy::{MacaroonKey, SharedKey};
 use petsem_store::Store;
 
@@ -48,6 +49,8 @@ pub(crate) struct IssuerEntry {
     pub(crate) id: IssuerId,
     /// Its registration.
     pub(crate) row: IssuerRow,
+    /// Its keys, read.
+    pub(crate) keys: Jwks,
 }
 
 /// The state after a number of the feed.
@@ -65,6 +68,9 @@ pub(crate) struct Control {
     org_keys: HashMap<OrgId, [u8; 16]>,
     dischargers: Vec<Arc<DischargerEntry>>,
     issuers: HashMap<String, Arc<IssuerEntry>>,
+    deleted_apps: HashSet<AppId>,
+    deleted_orgs: HashSet<OrgId>,
+    policies: HashMap<AppId, u64>,
 }
 
 /// What the feed is read with.
@@ -106,6 +112,21 @@ impl Control {
         self.revoked_hosts.contains(host)
     }
 
+    /// Whether this app was deleted: rows of it that are there again were put there by hand.
+    pub(crate) fn is_app_deleted(&self, app: AppId) -> bool {
+        self.deleted_apps.contains(&app)
+    }
+
+    /// Whether this org was deleted.
+    pub(crate) fn is_org_deleted(&self, org: OrgId) -> bool {
+        self.deleted_orgs.contains(&org)
+    }
+
+    /// The newest version of an app's policy that the feed names: an older one was put back by hand.
+    pub(crate) fn policy_version(&self, app: AppId) -> u64 {
+        self.policies.get(&app).copied().unwrap_or(0)
+    }
+
     /// The signing key with this KID. An unknown or empty KID has none.
     pub(crate) fn signing_key(&self, kid: &[u8]) -> Option<&Arc<SigningEntry>> {
         self.signing_keys.get(<&[u8; 16]>::try_from(kid).ok()?)
@@ -136,17 +157,24 @@ impl Control {
         self.issuers.values()
     }
 
-    /// The same state, carried on to the end of the feed.
-    pub(crate) async fn advanced(&self, readers: &Readers<'_>) -> Result<Self, Failure> {
+    /// The same state, carried on to the end of the feed; `None` if nothing is new.
+    pub(crate) async fn advanced(&self, readers: &Readers<'_>) -> Result<Option<Self>, Failure> {
         let head = readers.head().await?;
-        let mut next = self.clone();
-        next.head_version = head.version;
         if head.content.number < self.number || head.version < self.head_version {
             return Err(gone(
                 head.content.number + 1,
                 "the feed ends before a change that this node has seen",
             ));
         }
+        if head.content.number == self.number && head.version == self.head_version {
+            return if HEXLOWER.encode(&self.mac) == head.content.mac {
+                Ok(None)
+            } else {
+                Err(gone(self.number, "its MAC is not the one that the feed's head names"))
+            };
+        }
+        let mut next = self.clone();
+        next.head_version = head.version;
         while next.number < head.content.number {
             let entries = readers.store.feed(next.number, PAGE).await?;
             if entries.is_empty() {
@@ -166,7 +194,7 @@ impl Control {
         if HEXLOWER.encode(&next.mac) != head.content.mac {
             return Err(gone(next.number, "its MAC is not the one that the feed's head names"));
         }
-        Ok(next)
+        Ok(Some(next))
     }
 
     async fn apply(&mut self, readers: &Readers<'_>, row: FeedRow) -> Result<(), Failure> {
@@ -180,16 +208,25 @@ impl Control {
             FeedRow::HostRevoked { host, .. } => {
                 self.revoked_hosts.insert(host);
             }
-            // Policies and apps hang on the app head, which is read at each use.
-            FeedRow::PolicySet { .. } | FeedRow::AppDeleted { .. } => {}
+            // The rows are read at each use, and compared with this.
+            FeedRow::PolicySet { app, version, .. } => {
+                self.policies.insert(app, version);
+            }
+            FeedRow::AppDeleted { app, .. } => {
+                self.deleted_apps.insert(app);
+                self.policies.remove(&app);
+                self.revoked_machines.retain(|(other, _)| *other != app);
+            }
             FeedRow::OrgDeleted { org, .. } => {
+                self.deleted_orgs.insert(org);
                 self.org_keys.remove(&org);
                 self.signing_keys.retain(|_, entry| entry.org != Some(org));
             }
             FeedRow::IssuerSet { issuer, version, .. } => {
                 self.issuers.retain(|_, entry| entry.id != issuer);
                 if let Some(row) = readers.at::<IssuerRow>(issuer.as_bytes(), version).await? {
-                    self.issuers.insert(row.issuer.clone(), Arc::new(IssuerEntry { id: issuer, row }));
+                    let keys = Jwks::parse(&row.keys.to_string()).map_err(Failure::internal)?;
+                    self.issuers.insert(row.issuer.clone(), Arc::new(IssuerEntry { id: issuer, row, keys }));
                 }
             }
             FeedRow::DischargerSet { discharger, version, .. } => {

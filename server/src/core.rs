@@ -11,11 +11,13 @@ use petsem_store::{
     AppRows, BundleRow, Change, CommitError, Committed, Expect, Record, RecordKind, RequestAudit, Store,
 };
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
 use crate::audit::{AuditEvent, AuditLog};
 use crate::clock::Moment;
 use crate::control::{Control, Readers};
 use crate::failure::Failure;
+use crate::jwt::PerSecond;
 use crate::metrics::Counters;
 use crate::request::Trail;
 use crate::rows::{AppHead, AppNameRow, Bundle, Content, FeedHeadRow, FeedRow, IntegrityFault, Ledger};
@@ -25,6 +27,8 @@ use crate::settings::Settings;
 const FEED_WARNING: u64 = 60;
 /// Apps whose newest head this node remembers.
 const SEEN_APPS: usize = 1_000_000;
+/// How often a row is read again when another request may just have written it.
+pub(crate) const REREADS: usize = 3;
 /// Locks that keep one node's writers of one app from conflicting with each other.
 const APP_LOCKS: usize = 64;
 
@@ -45,6 +49,9 @@ pub(crate) struct Core {
     last: Mutex<Option<Committed>>,
     trouble: Mutex<Option<String>>,
     feed_read_at: AtomicI64,
+    owed: Mutex<Vec<(u64, AuditEvent)>>,
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) jwt_lines: PerSecond,
 }
 
 /// The parts as they stand at start.
@@ -76,6 +83,7 @@ impl std::fmt::Debug for OpenApp {
 impl Core {
     /// Brings the parts together and reads the control feed to its end.
     pub(crate) async fn start(parts: Parts) -> Result<Self, Failure> {
+        let room = Arc::new(Semaphore::new(parts.settings.limits.requests));
         let Parts { settings, store, store_id, node, keyring, ledger, audit } = parts;
         let core = Self {
             settings,
@@ -93,6 +101,9 @@ impl Core {
             last: Mutex::new(None),
             trouble: Mutex::new(None),
             feed_read_at: AtomicI64::new(0),
+            owed: Mutex::new(Vec::new()),
+            room,
+            jwt_lines: PerSecond::default(),
         };
         core.refresh().await?;
         Ok(core)
@@ -153,8 +164,7 @@ impl Core {
             self.note_revision(newest);
         }
         let before = self.control();
-        let next = before.advanced(&self.readers()).await?;
-        if next.number != before.number || next.head_version() != before.head_version() {
+        if let Some(next) = before.advanced(&self.readers()).await? {
             let mut guard = self.control.write().unwrap_or_else(PoisonError::into_inner);
             if guard.number <= next.number {
                 self.audit.set_feed(next.number);
@@ -179,12 +189,37 @@ impl Core {
 
     /// A change that this request makes. Its audit line goes with it, in case the process dies in between.
     pub(crate) fn change(&self, trail: &Trail) -> Change {
-        let line = trail.to_line();
-        Change::new(RequestAudit { node: self.node, request_id: trail.request_id(), line })
+        Change::new(RequestAudit { node: self.node, request_id: trail.request_id(), line: self.line(trail) })
+    }
+
+    /// The line that the store keeps with a change.
+    pub(crate) fn line(&self, trail: &Trail) -> Vec<u8> {
+        self.ledger.write_line(trail.request_id(), &trail.to_line())
+    }
+
+    /// A line could not be made durable after its change was: it is tried again until it is.
+    pub(crate) fn owe(&self, revision: u64, event: AuditEvent) {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner).push((revision, event));
+    }
+
+    /// Writes the lines that are owed.
+    pub(crate) async fn pay_owed(&self) {
+        let owed = std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
+        for (revision, event) in owed {
+            match self.audit.append(event.clone()).await {
+                Ok(_) => self.store.audited(self.node, &[revision]),
+                Err(_) => self.owe(revision, event),
+            }
+        }
     }
 
     /// Commits a change. The trail remembers the revision, so that its line ends the change's wait for one.
     pub(crate) async fn commit(&self, trail: &mut Trail, change: Change) -> Result<Committed, CommitError> {
+        if let Some(error) = self.audit.stats().error {
+            // A change whose line cannot be written must not be made.
+            tracing::warn!(error, "a change was refused: the audit log cannot be written");
+            return Err(CommitError::Unavailable);
+        }
         let committed = self.store.commit(change).await?;
         trail.committed(committed.revision);
         self.note_revision(committed);
@@ -247,6 +282,22 @@ impl Core {
 
     /// An app by name or id, with its bundle, as of one moment.
     pub(crate) async fn find_app(&self, app: &AppRef) -> Result<Option<OpenApp>, Failure> {
+        let mut tries = 0;
+        loop {
+            match self.read_app(app).await? {
+                None => return Ok(None),
+                Some(found) if self.is_newest(&found) => return Ok(Some(found)),
+                // Another request wrote it between this one's read and now: only what stays old was put back.
+                Some(_) if tries < REREADS => tries += 1,
+                Some(found) => {
+                    let what = "an older version of it was put back";
+                    return Err(IntegrityFault::new(RecordKind::AppHead, found.id.as_bytes(), what).into());
+                }
+            }
+        }
+    }
+
+    async fn read_app(&self, app: &AppRef) -> Result<Option<OpenApp>, Failure> {
         match app {
             AppRef::Id(id) => match self.store.app_for_boot(*id).await? {
                 None => Ok(None),
@@ -259,12 +310,12 @@ impl Core {
                 };
                 let Some(named) = self.store.app_by_name(name, &app_of).await? else { return Ok(None) };
                 let id = self.ledger.read::<AppNameRow>(key, &named.name)?.content.app;
-                let rows = named
-                    .app
-                    .ok_or_else(|| IntegrityFault::new("app head", id.as_bytes(), "it is missing"))?;
-                let app = self.open_app(id, rows)?;
+                let missing = || IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), "it is missing");
+                let app = self.open_app(id, named.app.ok_or_else(missing)?)?;
                 if app.head.name != *name {
-                    return Err(IntegrityFault::new("app name", key, "the app has another name").into());
+                    return Err(
+                        IntegrityFault::new(RecordKind::AppName, key, "the app has another name").into()
+                    );
                 }
                 Ok(Some(app))
             }
@@ -273,23 +324,25 @@ impl Core {
 
     fn open_app(&self, id: AppId, rows: AppRows) -> Result<OpenApp, Failure> {
         let head = self.ledger.read::<AppHead>(id.as_bytes(), &rows.head)?;
-        let app = OpenApp { id, head_version: head.version, head: head.content, bundle: rows.bundle };
+        let fault = |what| Failure::from(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what));
+        let control = self.control();
+        if control.is_app_deleted(id) || control.is_org_deleted(head.content.org) {
+            return Err(fault("the app was deleted, and its row is there again"));
+        }
+        Ok(OpenApp { id, head_version: head.version, head: head.content, bundle: rows.bundle })
+    }
+
+    /// Whether this node has seen no newer head of the app; remembers it.
+    fn is_newest(&self, app: &OpenApp) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= SEEN_APPS {
             // What is forgotten is still noticed by hosts and by the audit log; memory is bounded.
             seen.clear();
         }
-        let newest = seen.entry(id).or_insert(0);
-        if app.head_version < *newest {
-            return Err(IntegrityFault::new(
-                "app head",
-                id.as_bytes(),
-                "an older version of it was put back",
-            )
-            .into());
-        }
-        *newest = app.head_version;
-        Ok(app)
+        let newest = seen.entry(app.id).or_insert(0);
+        let is_newest = app.head_version >= *newest;
+        *newest = app.head_version.max(*newest);
+        is_newest
     }
 
     /// An app's KEK of this version.

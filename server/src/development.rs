@@ -61,6 +61,11 @@ impl Development {
         self.directory.join("host.token")
     }
 
+    /// The token of the owner of the org `demo`, which may also prove boots.
+    pub fn owner_token(&self) -> PathBuf {
+        self.directory.join("owner.token")
+    }
+
     /// The issuer's private key, PKCS #8 PEM.
     pub fn issuer_key(&self) -> PathBuf {
         self.directory.join("issuer.pem")
@@ -176,6 +181,12 @@ async fn populate(development: &Development, core: &Arc<Core>) -> Result<(), Sta
         .await?;
     record(core, &trail).await?;
     write_secret(&development.host_token(), &token.token)?;
+
+    let mut trail = local_trail(now, "operator.owner");
+    let subject = Subject { issuer: NAME.to_owned(), sub: "owner".to_owned() };
+    let token = core.mint_owner_token(&mut trail, org.id, subject, 366 * DAY, now).await?;
+    record(core, &trail).await?;
+    write_secret(&development.owner_token(), &token.token)?;
 
     let mut trail = local_trail(now, "operator.init");
     let subject = Subject { issuer: NAME.to_owned(), sub: "developer".to_owned() };

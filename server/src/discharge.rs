@@ -1,14 +1,14 @@
 //! The discharger: whoever asks proves that this Machine of this app may boot on the ticket's host.
 
 use data_encoding::BASE64;
-use petsem_api::{DischargeRequest, DischargeResponse, ErrorCode, HostId};
-use petsem_policy::evaluate::BootRequest;
+use petsem_api::{DischargeRequest, DischargeResponse, ErrorCode, HostId, TokenUuid};
+use petsem_policy::evaluate::{BootRequest, Claims};
 use petsem_policy::{
     Action, BootGrant, BootTarget, Caveat, DischargeRequest as TicketRequest, PetsemCaveat, Ticket,
 };
 
-use crate::asker::Asker;
-use crate::authority::{Touched, author_of, denied, denied_by, no_such_app, token_uuid};
+use crate::asker::{AskedBy, Asker};
+use crate::authority::{Caller, Touched, author_of, denied, denied_by, no_such_app, token_uuid, untrusted};
 use crate::clock::Moment;
 use crate::control::DischargerEntry;
 use crate::core::{Core, OpenApp};
@@ -33,20 +33,40 @@ pub(crate) struct Grant<'a> {
 }
 
 impl Core {
+    /// Checks the credential that shall prove a boot, before the body is read.
+    pub(crate) fn boot_proof(
+        &self,
+        trail: &mut Trail,
+        authorization: Option<&str>,
+        now: Moment,
+    ) -> Result<Proof, Failure> {
+        if let Some(trouble) = self.trouble() {
+            return Err(untrusted(&trouble));
+        }
+        match jwt_of(authorization) {
+            Some(jwt) => {
+                let claims = self.verify_jwt(jwt, BOOT_LIFE, now)?;
+                self.count_jwt(trail, &claims, now);
+                Ok(Proof::Jwt(claims))
+            }
+            None => self.authenticate(authorization, trail).map(Proof::Token),
+        }
+    }
+
     /// The immediate flow: ticket and proof in, discharge out.
     pub(crate) async fn discharge(
         &self,
         trail: &mut Trail,
-        authorization: Option<&str>,
+        proof: &Proof,
         request: &DischargeRequest,
         now: Moment,
     ) -> Result<DischargeResponse, Failure> {
         let (discharger, ticket) = self.open_ticket(&request.ticket)?;
         let host = host_of(&ticket)?;
         trail.set_machine(&request.machine);
-        let (app, asker) = match jwt_of(authorization) {
-            Some(jwt) => self.proof_by_jwt(trail, jwt, request, &host, now).await?,
-            None => self.proof_by_token(trail, authorization, request, &host, now).await?,
+        let (app, proof) = match proof {
+            Proof::Jwt(claims) => self.proof_by_jwt(trail, claims, request, &host).await?,
+            Proof::Token(caller) => self.proof_by_token(trail, caller, request, &host, now).await?,
         };
         let control = self.control();
         if control.is_machine_revoked(app.id, &request.machine) || control.is_host_revoked(&host) {
@@ -71,7 +91,7 @@ impl Core {
         let conditions =
             TicketRequest { access: touched.access(Action::Boot, now), expires_unix_seconds: expires };
         ticket.clear(&conditions).map_err(|denial| Failure::new(ErrorCode::Forbidden, denial.to_string()))?;
-        trail.set_detail(format_args!("for host {host}, {}", asker.describe()));
+        let asker = Asker { proof, first: None };
         let grant = Grant {
             app: &app,
             machine: request.machine.as_str(),
@@ -79,8 +99,9 @@ impl Core {
             asker: &asker,
             expires,
         };
-        let (discharge, _) = write_grant(&ticket, &discharger.location, &grant, now)?;
-        Ok(DischargeResponse { discharge })
+        let written = write_grant(&ticket, &discharger.location, &grant, now)?;
+        trail.set_detail(format_args!("discharge {} for host {host}, {}", written.id, asker.describe()));
+        Ok(DischargeResponse { discharge: written.text })
     }
 
     fn open_ticket(&self, text: &str) -> Result<(std::sync::Arc<DischargerEntry>, Ticket), Failure> {
@@ -103,12 +124,10 @@ impl Core {
     async fn proof_by_jwt(
         &self,
         trail: &mut Trail,
-        jwt: &str,
+        claims: &Claims,
         request: &DischargeRequest,
         host: &HostId,
-        now: Moment,
-    ) -> Result<(OpenApp, Asker), Failure> {
-        let claims = self.verify_jwt(jwt, BOOT_LIFE, now, trail)?;
+    ) -> Result<(OpenApp, AskedBy), Failure> {
         let refused = || {
             Failure::new(
                 ErrorCode::PolicyDenied,
@@ -125,12 +144,14 @@ impl Core {
             machine: request.machine.as_str(),
             host: host.as_str(),
         };
-        let allowed = policy.decide_boot(&claims, &boot).map_err(|denial| refused().because(denial))?;
-        let asker = Asker::Jwt {
+        let allowed = policy.decide_boot(claims, &boot).map_err(|denial| refused().because(denial))?;
+        trail.accepted_jwt(claims);
+        let asker = AskedBy::Jwt {
             rule: allowed.rule,
             claims: allowed.claims,
             sub: claims.subject().map(str::to_owned),
             jti: claims.jti().map(str::to_owned),
+            issued_at: claims.issued_at().unwrap_or_default(),
         };
         Ok((app, asker))
     }
@@ -138,12 +159,11 @@ impl Core {
     async fn proof_by_token(
         &self,
         trail: &mut Trail,
-        authorization: Option<&str>,
+        caller: &Caller,
         request: &DischargeRequest,
         host: &HostId,
         now: Moment,
-    ) -> Result<(OpenApp, Asker), Failure> {
-        let caller = self.authenticate(authorization, trail)?;
+    ) -> Result<(OpenApp, AskedBy), Failure> {
         let found = self.find_app(&request.app).await?;
         let touched = Touched {
             app: found.as_ref(),
@@ -151,7 +171,7 @@ impl Core {
             host: Some(host),
             ..Touched::default()
         };
-        let decision = caller.token_for(&touched, Action::Boot, now);
+        let decision = caller.allows(trail, &touched, Action::Boot, now);
         let Some(app) = found.as_ref() else {
             // Whoever is of no org of ours reads the same as for an app that is not his.
             return Err(if caller.is_platform() { no_such_app() } else { not_yours() });
@@ -172,7 +192,7 @@ impl Core {
         let target =
             BootTarget { app: *app.id.as_bytes(), machine: request.machine.as_str(), host: host.as_str() };
         verified.token.names_exactly(&target, now.seconds()).map_err(|denial| denied_by(&denial))?;
-        let asker = Asker::Token {
+        let asker = AskedBy::Token {
             id: token_uuid(verified.token.id()),
             ancestors: verified.token.ancestors().into_iter().map(token_uuid).collect(),
             subject: author_of(&verified.token),
@@ -184,13 +204,27 @@ impl Core {
     }
 }
 
-/// A discharge with one boot grant, and its end in unix seconds.
+/// A credential that shall prove a boot.
+pub(crate) enum Proof {
+    /// A JWT that verified.
+    Jwt(Claims),
+    /// A user's token.
+    Token(Caller),
+}
+
+/// A discharge that was made.
+pub(crate) struct Written {
+    pub(crate) id: TokenUuid,
+    pub(crate) text: String,
+}
+
+/// A discharge with one boot grant.
 pub(crate) fn write_grant(
     ticket: &Ticket,
     location: &str,
     grant: &Grant<'_>,
     now: Moment,
-) -> Result<(String, i64), Failure> {
+) -> Result<Written, Failure> {
     let mut discharge = ticket.discharge(location, &mut entropy::rng());
     let caveats: [Caveat; 2] = [
         Caveat::ValidityWindow { not_before: now.seconds().saturating_sub(BEFORE), not_after: grant.expires },
@@ -205,7 +239,7 @@ pub(crate) fn write_grant(
         .into(),
     ];
     discharge.add(caveats).map_err(Failure::internal)?;
-    Ok((discharge.to_text().to_string(), grant.expires))
+    Ok(Written { id: token_uuid(discharge.id()), text: discharge.to_text().to_string() })
 }
 
 /// The one host that a ticket names.

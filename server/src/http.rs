@@ -239,8 +239,18 @@ pub(crate) async fn conclude<T>(
         return result;
     }
     let outcome = result.as_ref().err().map_or(Outcome::Allowed, outcome_of);
-    let event = trail.event(outcome, result.as_ref().err());
-    core.audit(event).await?;
+    let mut event = trail.event(outcome, result.as_ref().err());
+    event.feed_age_s = Some(core.feed_age());
+    if let Err(failure) = core.audit(event.clone()).await {
+        let Some(revision) = trail.revision() else { return Err(failure) };
+        // The change is made: its line is owed, and the caller is told so.
+        core.owe(revision, event);
+        return Err(Failure::new(
+            failure.code(),
+            "the change was made, but its record could not be written yet; look before you repeat it",
+        )
+        .because(failure.internal_text().unwrap_or_default()));
+    }
     if let Some(revision) = trail.revision() {
         core.store.audited(core.node, &[revision]);
     }
@@ -259,6 +269,11 @@ pub(crate) fn refuse(core: &Core, id: RequestId, failure: &Failure) -> Response 
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// What the caller reads of a refusal.
+pub(crate) fn error_body(id: RequestId, failure: &Failure) -> ErrorBody {
+    ErrorBody { error: failure.external().to_owned(), status: failure.code(), request_id: Some(id) }
 }
 
 /// Counts a refusal, and tells the log its internal text, under the request id.

@@ -27,6 +27,7 @@ mod issuers;
 mod jwt;
 mod metrics;
 mod orgs;
+mod owners;
 mod request;
 mod routes;
 mod rows;
@@ -40,6 +41,7 @@ mod workload;
 
 pub use development::{Development, serve_development, sign_development_jwt};
 pub use issuers::add_issuer;
+pub use owners::mint_owner;
 pub use serve::{Bound, ServeError, serve};
 pub use settings::{AuditSettings, Limits, ListenAddress, Listener, SealSettings, Settings, SettingsError};
 pub use start::{InstallOptions, Installed, StartError, install};

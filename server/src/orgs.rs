@@ -72,6 +72,10 @@ impl Core {
             };
         };
         let row = self.ledger.read::<OrgRow>(id.as_bytes(), &record)?;
+        if self.control().is_org_deleted(id) {
+            let what = "the org was deleted, and its row is there again";
+            return Err(IntegrityFault::new(RecordKind::Org, id.as_bytes(), what).into());
+        }
         match org {
             OrgRef::Name(name) if row.content.name != *name => {
                 Err(IntegrityFault::new("org name", name.as_str().as_bytes(), "the org has another name")

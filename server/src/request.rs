@@ -1,6 +1,8 @@
 //! One request as the core sees it: who asks, from where, when; and the trail that becomes its audit line.
 
 use petsem_api::{ErrorCode, HostId, RequestId};
+use petsem_policy::Token;
+use petsem_policy::evaluate::Claims;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{AuditEvent, Outcome, SecretNames, Subject};
@@ -78,23 +80,28 @@ impl Trail {
         self.line.source.as_deref().unwrap_or("unknown")
     }
 
+    /// The token that verified, and that the request is made with.
+    pub(crate) fn verified_token(&mut self, token: &Token) {
+        self.verified(
+            token.id().to_string(),
+            token.ancestors().iter().map(ToString::to_string).collect(),
+            token.subject().map(|subject| (subject.issuer, subject.sub)),
+        );
+    }
+
     /// The credential that verified: from now on the request has its own line, refused or not.
-    pub(crate) fn verified(
-        &mut self,
-        token: String,
-        ancestors: Vec<String>,
-        subject: Option<(String, String)>,
-    ) {
+    fn verified(&mut self, token: String, ancestors: Vec<String>, subject: Option<(String, String)>) {
         self.line.token = Some(token);
         self.line.ancestors = ancestors;
         self.line.subject = subject;
         self.verified = true;
     }
 
-    /// The JWT that verified.
-    pub(crate) fn verified_jwt(&mut self, issuer: &str, sub: Option<&str>, jti: Option<&str>) {
-        self.line.subject = Some((issuer.to_owned(), sub.unwrap_or_default().to_owned()));
-        self.line.jti = jti.map(str::to_owned);
+    /// The JWT that the request is made with: it has its own line, refused or not.
+    pub(crate) fn accepted_jwt(&mut self, claims: &Claims) {
+        self.line.subject =
+            Some((claims.issuer().to_owned(), claims.subject().unwrap_or_default().to_owned()));
+        self.line.jti = claims.jti().map(str::to_owned);
         self.verified = true;
     }
 

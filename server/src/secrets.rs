@@ -107,7 +107,7 @@ impl Core {
                     StoredValue::encode_deleted(now, update.author)
                 }
             };
-            let context = self.value_context(app, name, version);
+            let context = value_context(app, name, version, self.ledger.epoch());
             let sealed = kek.seal(&mut entropy::rng(), &plaintext, &context).map_err(Failure::internal)?;
             change.values.push(NewValue {
                 row: ValueRow {
@@ -129,7 +129,10 @@ impl Core {
         };
         let sealed = kek.seal(&mut entropy::rng(), &bundle.encode(), &context).map_err(Failure::internal)?;
         let digest = bundle_digest(sealed.borrowed());
-        let head = AppHead { app_version: version, bundle_digest: Some(digest), ..app.head.clone() };
+        let mut head = AppHead { app_version: version, bundle_digest: Some(digest), ..app.head.clone() };
+        if head.epochs.last().is_none_or(|(epoch, _)| *epoch != self.ledger.epoch()) {
+            head.epochs.push((self.ledger.epoch(), version));
+        }
         change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
         change.puts.push(self.ledger.write(app.id.as_bytes(), app.head_version + 1, &head));
         change.bundle = Some(BundleRow {
@@ -139,7 +142,7 @@ impl Core {
             ciphertext: sealed.ciphertext,
         });
         trail.set_version(version);
-        change.request.line = trail.to_line();
+        change.request.line = self.line(trail);
         self.commit(trail, change).await.map_err(WriteError::Commit)?;
         Ok(Updated { version, secrets })
     }
@@ -159,6 +162,9 @@ impl Core {
                 ),
             )
         };
+        if version > app.head.app_version {
+            return Err(absent());
+        }
         let row = self.store.value(app.id, name, version).await?.ok_or_else(absent)?;
         match self.open_value(app, name, &row)? {
             StoredValue::Set(entry) => Ok(entry.value),
@@ -185,7 +191,9 @@ impl Core {
                 },
             })
         };
-        Ok(History { name: name.clone(), history: rows.iter().map(entry).collect::<Result<_, _>>()? })
+        // Written after the head was read: for the next time.
+        let known = rows.iter().filter(|row| row.app_version <= app.head.app_version);
+        Ok(History { name: name.clone(), history: known.map(entry).collect::<Result<_, _>>()? })
     }
 
     fn open_value(&self, app: &OpenApp, name: &SecretName, row: &ValueRow) -> Result<StoredValue, Failure> {
@@ -202,22 +210,13 @@ impl Core {
         let sealed = SealedRef { wrapped_dek: &row.wrapped_dek, ciphertext: &row.ciphertext };
         let kek_version =
             AppKek::version_of_dek(sealed.wrapped_dek).map_err(|_| fault("its DEK does not open"))?;
-        let context = self.value_context(app, name, row.app_version);
+        let epoch = app.head.epoch_of(row.app_version).ok_or_else(|| fault("its epoch is unknown"))?;
+        let context = value_context(app, name, row.app_version, epoch);
         let plaintext = self
             .kek(app, kek_version)?
             .open(sealed, &context)
             .map_err(|error| fault("it does not open").because(error))?;
         Ok(StoredValue::decode(&plaintext, row.app_version)?)
-    }
-
-    fn value_context<'a>(&self, app: &OpenApp, name: &'a SecretName, version: u64) -> RecordContext<'a> {
-        RecordContext::Value {
-            epoch: app.head.epoch_of(version).unwrap_or(self.ledger.epoch()),
-            org: *app.head.org.as_bytes(),
-            app: *app.id.as_bytes(),
-            name: name.as_str(),
-            version,
-        }
     }
 }
 
@@ -231,6 +230,16 @@ pub(crate) fn shown(name: &SecretName, entry: &Entry) -> AppSecret {
         updated_at: Moment::from_millis(entry.updated_at).rfc3339(),
         set_in_version: entry.set_in_version,
         author: entry.author.clone(),
+    }
+}
+
+fn value_context<'a>(app: &OpenApp, name: &'a SecretName, version: u64, epoch: u64) -> RecordContext<'a> {
+    RecordContext::Value {
+        epoch,
+        org: *app.head.org.as_bytes(),
+        app: *app.id.as_bytes(),
+        name: name.as_str(),
+        version,
     }
 }
 

@@ -18,6 +18,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::core::Core;
@@ -149,6 +150,12 @@ pub(crate) async fn serve_on(
         tracing::warn!("some requests did not finish in time and were cut off");
     }
     feed.abort();
+    // What a caller left behind when he hung up is finished too.
+    let all = u32::try_from(core.settings.limits.requests).unwrap_or(u32::MAX);
+    if tokio::time::timeout(Duration::from_secs(1), core.room.acquire_many(all)).await.is_err() {
+        tracing::warn!("some requests were still under way and were cut off");
+    }
+    core.pay_owed().await;
     let stopped = stop(Started { core, checkpoints }).await.map_err(ServeError::Stop);
     tracing::info!("stopped");
     stopped
@@ -163,6 +170,7 @@ async fn follow_feed(core: Arc<Core>, mut ended: watch::Receiver<bool>) {
             _ = ended.changed() => return,
             _ = ticks.tick() => {}
         }
+        core.pay_owed().await;
         if let Err(failure) = core.refresh().await {
             tracing::error!(
                 status = failure.code().as_str(),
@@ -214,17 +222,20 @@ fn bind_tcp(address: SocketAddr, settings: &Listener) -> std::io::Result<BoundLi
 }
 
 fn bind_unix(path: &Path, settings: &Listener) -> std::io::Result<BoundListener> {
-    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        // Only a socket that nobody listens on any more is replaced.
+        if !found.file_type().is_socket() || std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(std::io::ErrorKind::AddrInUse.into());
         }
-        std::fs::remove_file(path)?;
     }
+    // Made beside it and renamed: there is no moment at which another start could take the path away.
+    let beside = path.with_extension(format!("{}.new", std::process::id()));
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(path)?)?;
+    socket.bind(&SockAddr::unix(&beside)?)?;
     // Nobody can connect before listen(): the mode is right by then.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600))?;
     socket.listen(BACKLOG)?;
+    std::fs::rename(&beside, path)?;
     socket.set_nonblocking(true)?;
     Ok(BoundListener::Unix { listener: UnixListener::from_std(socket.into())?, settings: settings.clone() })
 }
@@ -241,17 +252,21 @@ impl Acceptor {
     async fn run(mut self, listener: BoundListener) {
         let host = listener.settings().host.clone();
         loop {
-            let Ok(place) = Arc::clone(&self.connections).acquire_owned().await else { return };
+            let place = tokio::select! {
+                _ = self.ended.changed() => break,
+                place = Arc::clone(&self.connections).acquire_owned() => place,
+            };
+            let Ok(place) = place else { break };
             let accepted = tokio::select! {
                 _ = self.ended.changed() => break,
                 accepted = accept(&listener) => accepted,
             };
             match accepted {
                 Ok((Stream::Tcp(stream), source)) => {
-                    self.serve(TokioIo::new(stream), Peer { source, host: host.clone() }, place);
+                    self.serve(stream, Peer { source, host: host.clone() }, place);
                 }
                 Ok((Stream::Unix(stream), source)) => {
-                    self.serve(TokioIo::new(stream), Peer { source, host: host.clone() }, place);
+                    self.serve(stream, Peer { source, host: host.clone() }, place);
                 }
                 Err(error) => {
                     // Out of descriptors, or the peer was gone already: neither ends the listener.
@@ -268,11 +283,15 @@ impl Acceptor {
         }
     }
 
-    fn serve<S>(&self, io: TokioIo<S>, peer: Peer, place: tokio::sync::OwnedSemaphorePermit)
+    fn serve<S>(&self, io: S, peer: Peer, place: tokio::sync::OwnedSemaphorePermit)
     where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
     {
         let router = self.router.clone();
+        let mut io = TimeoutStream::new(io);
+        // Whoever does not read his answers does not keep a connection for ever.
+        io.set_write_timeout(Some(self.header_timeout));
+        let io = TokioIo::new(Box::pin(io));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
             router.clone().oneshot(request.map(Body::new))

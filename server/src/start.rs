@@ -18,7 +18,7 @@ use petsem_seals::{KEY_FILE_KIND, KeyFile};
 use petsem_store::{Change, Record, RecordKind, RequestAudit, SqliteOptions, SqliteStore, Store};
 use tokio::sync::mpsc;
 
-use crate::audit::{self, AuditKeys, AuditLog, Checkpoint, KnownCheckpoint, Outcome};
+use crate::audit::{self, AuditEvent, AuditKeys, AuditLog, Checkpoint, KnownCheckpoint, Outcome, Revision};
 use crate::clock::Moment;
 use crate::control::owned;
 use crate::core::{Core, Parts, expect};
@@ -26,8 +26,8 @@ use crate::entropy;
 use crate::failure::Failure;
 use crate::request::{Peer, Trail, recovered_event};
 use crate::rows::{
-    CheckpointRow, DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, Ledger, NodeRow, SealRow,
-    SigningKeyRow, StoreRow, danger_read_unverified,
+    CheckpointRow, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, KeyringKeyRow, Ledger, NodeRow,
+    SealRow, SigningKeyRow, StoreRow, danger_read_unverified,
 };
 use crate::settings::{SealSettings, Settings};
 use crate::tokens::discharger_location;
@@ -173,12 +173,12 @@ async fn start_on(settings: Settings, store: Arc<dyn Store>) -> Result<Started, 
     let opened = AuditLog::open(audit_settings, node, Some(keys), known, clock).map_err(StartError::Audit)?;
     let audit::Opened { log, tail, checkpoints } = opened;
     let development = settings.development;
-    check_not_rolled_back(&*store, tail.last_checkpoint.as_ref()).await?;
+    check_not_rolled_back(&*store, tail.seen_revision).await?;
     let core = Core::start(Parts { settings, store, store_id, node, keyring, ledger, audit: log }).await?;
     if !development && core.control().issuers().any(|issuer| issuer.row.development) {
         return Err(StartError::Development);
     }
-    if let Some(seen) = tail.last_checkpoint.as_ref().and_then(|checkpoint| checkpoint.feed)
+    if let Some(seen) = tail.seen_feed
         && seen > core.control().number
     {
         return Err(StartError::RolledBack { what: format!("control change {seen}") });
@@ -188,8 +188,8 @@ async fn start_on(settings: Settings, store: Arc<dyn Store>) -> Result<Started, 
 }
 
 /// The store must still hold the last revision that this node's audit log saw.
-async fn check_not_rolled_back(store: &dyn Store, seen: Option<&Checkpoint>) -> Result<(), StartError> {
-    let Some(revision) = seen.and_then(|checkpoint| checkpoint.revision) else { return Ok(()) };
+async fn check_not_rolled_back(store: &dyn Store, seen: Option<Revision>) -> Result<(), StartError> {
+    let Some(revision) = seen else { return Ok(()) };
     if store.mark(revision.revision).await? == Some(revision.mark) {
         return Ok(());
     }
@@ -210,27 +210,32 @@ pub(crate) async fn stop(started: Started) -> Result<(), String> {
 
 /// Keeps a checkpoint in the store: a log whose tail is cut is then noticed.
 pub(crate) async fn record_checkpoint(core: &Core, checkpoint: &Checkpoint) {
-    let row = CheckpointRow {
+    if let Err(error) = keep_checkpoint(core, checkpoint).await {
+        tracing::warn!(
+            reason = error.internal_text().unwrap_or(error.external()),
+            "an audit checkpoint was not kept in the store; a later one will be"
+        );
+    }
+}
+
+async fn keep_checkpoint(core: &Core, checkpoint: &Checkpoint) -> Result<(), Failure> {
+    let missing = || IntegrityFault::new(RecordKind::Node, &core.node, "it is missing");
+    let record = core.store.record(RecordKind::Node, &core.node).await?.ok_or_else(missing)?;
+    let row = core.ledger.read::<NodeRow>(&core.node, &record)?;
+    let kept = CheckpointRow {
         line: checkpoint.line,
         head: HEXLOWER.encode(&checkpoint.head),
         signature: checkpoint.signature.map(|signature| HEXLOWER.encode(&signature)),
     };
+    let content = NodeRow { checkpoint: Some(kept), ..row.content };
     let id = petsem_api::RequestId::new_v7(core.now().millis(), &entropy::bytes());
-    let version = match core.store.record(RecordKind::Checkpoint, &core.node).await {
-        Ok(record) => record.map_or(0, |record| record.row_version),
-        Err(error) => {
-            tracing::warn!(%error, "an audit checkpoint was not kept in the store; a later one will be");
-            return;
-        }
-    };
-    let mut change = Change::new(RequestAudit { node: core.node, request_id: id, line: Vec::new() });
-    change.puts.push(core.ledger.write(&core.node, version + 1, &row));
-    match core.store.commit(change).await {
-        Ok(committed) => core.store.audited(core.node, &[committed.revision]),
-        Err(error) => {
-            tracing::warn!(%error, "an audit checkpoint was not kept in the store; a later one will be")
-        }
-    }
+    let line = core.ledger.write_line(id, b"");
+    let mut change = Change::new(RequestAudit { node: core.node, request_id: id, line });
+    change.expects.push(expect::<NodeRow>(&core.node, row.version));
+    change.puts.push(core.ledger.write(&core.node, row.version + 1, &content));
+    let committed = core.store.commit(change).await?;
+    core.store.audited(core.node, &[committed.revision]);
+    Ok(())
 }
 
 /// What an installation is made with.
@@ -475,59 +480,82 @@ async fn node(
     store_id: StoreId,
     keyring: &Keyring,
     ledger: &Ledger,
-) -> Result<([u8; 16], AuditKeys, Option<KnownCheckpoint>), StartError> {
+) -> Result<Node, StartError> {
+    match known_node(settings, store, store_id, keyring, ledger).await? {
+        Some(node) => Ok(node),
+        None => new_node(settings, store, store_id, keyring, ledger).await,
+    }
+}
+
+/// A node's id, its audit keys, and its last checkpoint in the store.
+pub(crate) type Node = ([u8; 16], AuditKeys, Option<KnownCheckpoint>);
+
+/// The node that wrote the audit directory, if one has.
+pub(crate) async fn known_node(
+    settings: &Settings,
+    store: &dyn Store,
+    store_id: StoreId,
+    keyring: &Keyring,
+    ledger: &Ledger,
+) -> Result<Option<Node>, StartError> {
     let path = settings.audit.directory.join("node");
     let fault = |source| StartError::Node { path: path.clone(), source };
     let id = match std::fs::read_to_string(&path) {
         Ok(text) => parse_node(&text)
             .ok_or_else(|| fault(std::io::Error::other("it is not 32 hex digits and a line end")))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let id = entropy::bytes();
-            write_node(&settings.audit.directory, &path, &id).map_err(fault)?;
-            id
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(fault(error)),
     };
+    let Some(record) = store.record(RecordKind::Node, &id).await? else {
+        return Err(StartError::Refused(format!(
+            "integrity: the store does not know the node whose audit log lies in {}: its row was removed, or the log \
+             is of another store\nname the store that belongs to it, or another audit.directory, which begins a new log",
+            settings.audit.directory.display()
+        )));
+    };
+    let row = ledger.read::<NodeRow>(&id, &record).map_err(Failure::from)?.content;
     let context = WrapContext::new(*store_id.as_bytes(), id);
-    let keys = match store.record(RecordKind::Node, &id).await? {
-        Some(record) => {
-            let row = ledger.read::<NodeRow>(&id, &record).map_err(Failure::from)?.content;
-            let wrong = |error| StartError::Refused(format!("the node's audit keys do not open: {error}"));
-            AuditKeys {
-                initial_mac: keyring.unwrap(&row.audit_mac_key, &context).map_err(wrong)?,
-                signing: keyring.unwrap(&row.audit_signing_key, &context).map_err(wrong)?,
-            }
-        }
-        None => {
-            let rng = &mut entropy::rng();
-            let keys = AuditKeys {
-                initial_mac: AuditMacKey::generate(rng),
-                signing: AuditSigningKey::generate(rng),
-            };
-            let now = Moment::now().millis();
-            let row = NodeRow {
-                audit_mac_key: keyring.wrap(rng, &keys.initial_mac, &context).map_err(Failure::internal)?,
-                audit_signing_key: keyring.wrap(rng, &keys.signing, &context).map_err(Failure::internal)?,
-                audit_public_key: keys.signing.public().to_vec(),
-                created_at: now,
-            };
-            let request_id = petsem_api::RequestId::new_v7(now, &entropy::bytes());
-            let mut change = Change::new(RequestAudit { node: id, request_id, line: Vec::new() });
-            change.expects.push(expect::<NodeRow>(&id, 0));
-            change.puts.push(ledger.write(&id, 1, &row));
-            store.commit(change).await.map_err(|error| StartError::Refused(error.to_string()))?;
-            keys
-        }
+    let wrong = |error| StartError::Refused(format!("the node's audit keys do not open: {error}"));
+    let keys = AuditKeys {
+        initial_mac: keyring.unwrap(&row.audit_mac_key, &context).map_err(wrong)?,
+        signing: keyring.unwrap(&row.audit_signing_key, &context).map_err(wrong)?,
     };
-    let known = match store.record(RecordKind::Checkpoint, &id).await? {
-        None => None,
-        Some(record) => {
-            let row = ledger.read::<CheckpointRow>(&id, &record).map_err(Failure::from)?.content;
-            let head = HEXLOWER.decode(row.head.as_bytes()).ok().and_then(|head| head.try_into().ok());
-            head.map(|head| KnownCheckpoint { line: row.line, head })
-        }
+    let known = row.checkpoint.and_then(|row| {
+        let head = HEXLOWER.decode(row.head.as_bytes()).ok()?.try_into().ok()?;
+        Some(KnownCheckpoint { line: row.line, head })
+    });
+    Ok(Some((id, keys, known)))
+}
+
+async fn new_node(
+    settings: &Settings,
+    store: &dyn Store,
+    store_id: StoreId,
+    keyring: &Keyring,
+    ledger: &Ledger,
+) -> Result<Node, StartError> {
+    let id: [u8; 16] = entropy::bytes();
+    let context = WrapContext::new(*store_id.as_bytes(), id);
+    let rng = &mut entropy::rng();
+    let keys = AuditKeys { initial_mac: AuditMacKey::generate(rng), signing: AuditSigningKey::generate(rng) };
+    let now = Moment::now().millis();
+    let row = NodeRow {
+        audit_mac_key: keyring.wrap(rng, &keys.initial_mac, &context).map_err(Failure::internal)?,
+        audit_signing_key: keyring.wrap(rng, &keys.signing, &context).map_err(Failure::internal)?,
+        audit_public_key: keys.signing.public().to_vec(),
+        checkpoint: None,
+        created_at: now,
     };
-    Ok((id, keys, known))
+    let request_id = petsem_api::RequestId::new_v7(now, &entropy::bytes());
+    let line = ledger.write_line(request_id, b"");
+    let mut change = Change::new(RequestAudit { node: id, request_id, line });
+    change.expects.push(expect::<NodeRow>(&id, 0));
+    change.puts.push(ledger.write(&id, 1, &row));
+    store.commit(change).await.map_err(|error| StartError::Refused(error.to_string()))?;
+    // The row first: a file without it would look like a row that somebody removed.
+    let path = settings.audit.directory.join("node");
+    write_node(&settings.audit.directory, &path, &id).map_err(|source| StartError::Node { path, source })?;
+    Ok((id, keys, None))
 }
 
 fn parse_node(text: &str) -> Option<[u8; 16]> {
@@ -547,25 +575,27 @@ fn write_node(directory: &Path, path: &Path, id: &[u8; 16]) -> std::io::Result<(
 async fn recover_lines(core: &Core, written: &std::collections::HashSet<String>) -> Result<(), StartError> {
     let mut done = Vec::new();
     for change in core.store.unaudited(core.node).await? {
-        if !written.contains(&change.request_id.to_string())
-            && let Some(event) = recovered_event(&change.line)
-        {
+        let line = core.ledger.read_line(change.request_id, &change.line);
+        // What a node keeps for itself (a checkpoint) owes no line.
+        let is_owed = line.is_none_or(|line| !line.is_empty());
+        if is_owed && !written.contains(&change.request_id.to_string()) {
             tracing::warn!(request = %change.request_id, "a committed change had no audit line; it has one now");
+            let event = line.and_then(recovered_event).unwrap_or_else(|| {
+                let mut event = AuditEvent::new(
+                    core.now().millis(),
+                    change.request_id.to_string(),
+                    "unknown",
+                    Outcome::Recovered,
+                );
+                event.detail = Some("what was kept of this change was altered in the store".to_owned());
+                event
+            });
             core.audit(event).await?;
         }
         done.push(change.revision);
     }
     core.store.audited(core.node, &done);
     Ok(())
-}
-
-/// Where the keys of a node's log are, for `verify_audit`.
-pub(crate) async fn audit_keys(
-    settings: &Settings,
-    store: &dyn Store,
-    unlocked: &Unlocked,
-) -> Result<([u8; 16], AuditKeys, Option<KnownCheckpoint>), StartError> {
-    node(settings, store, unlocked.store_id, &unlocked.keyring, &unlocked.ledger).await
 }
 
 fn row_mac_context(store: StoreId) -> WrapContext {

@@ -42,7 +42,7 @@ impl Core {
             TokenKind::Host => self.enroll(trail, caller, wanted, now).await,
             TokenKind::Operator => {
                 let parent = caller
-                    .token_for(&Touched::default(), Action::Mint, now)
+                    .allows(trail, &Touched::default(), Action::Mint, now)
                     .map_err(|refused| denied(&refused))?;
                 if parent.org.is_some() {
                     return Err(Failure::new(
@@ -60,7 +60,7 @@ impl Core {
                 let found = self.find_org(org).await?;
                 let touched = Touched { org: found.as_ref().map(|org| org.id), ..Touched::default() };
                 let parent =
-                    caller.token_for(&touched, Action::Mint, now).map_err(|refused| denied(&refused))?;
+                    caller.allows(trail, &touched, Action::Mint, now).map_err(|refused| denied(&refused))?;
                 let org = found.ok_or_else(|| Failure::new(ErrorCode::NotFound, "there is no such org"))?.id;
                 trail.set_org(org);
                 let mut caveats = vec![Organization { org: *org.as_bytes() }.into()];
@@ -89,7 +89,8 @@ impl Core {
         ];
         refuse_fields(wanted, &narrowing)?;
         let touched = Touched { host: Some(host), ..Touched::default() };
-        let parent = caller.token_for(&touched, Action::Enroll, now).map_err(|refused| denied(&refused))?;
+        let parent =
+            caller.allows(trail, &touched, Action::Enroll, now).map_err(|refused| denied(&refused))?;
         trail.set_detail(format_args!("host token for {host}"));
         let life = life_of(wanted, DAY, LONGEST_HOST)?;
         let ancestors = ancestors_of(&parent.token);
@@ -187,13 +188,60 @@ impl Core {
         let control = self.control();
         let key = control.platform_key().ok_or_else(no_key)?;
         let expires = expires_at(now, life);
-        let everything = Action::ALL.into_iter().filter(|action| !matches!(action, Action::ReadValue));
+        // Whoever may enroll hosts must not be able to prove boots, nor to make tokens that can.
+        let everything =
+            Action::ALL.into_iter().filter(|action| !matches!(action, Action::ReadValue | Action::Boot));
         let author = format!("{} ({})", subject.sub, subject.issuer);
         let caveats =
             [subject.into(), Actions(ActionSet::from_iter(everything)).into(), window(now, expires)];
         let row = TokenRow {
             kind: TokenKind::Operator,
             org: None,
+            subject: author,
+            ancestors: Vec::new(),
+            caveats: caveats.iter().map(Caveat::describe).collect(),
+            created_at: now.millis(),
+            expires_at: expires,
+        };
+        let mut macaroon =
+            Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
+        macaroon.add(caveats).map_err(Failure::internal)?;
+        self.record_token(trail, macaroon, row).await
+    }
+
+    /// The first token of an org's owner, who may also prove boots. No route leads here: only
+    /// `petsem operator owner` and `petsem dev`, on the node, with the seal opened for it.
+    pub(crate) async fn mint_owner_token(
+        &self,
+        trail: &mut Trail,
+        org: OrgId,
+        subject: Subject,
+        life: u64,
+        now: Moment,
+    ) -> Result<MintedToken, Failure> {
+        let control = self.control();
+        let key = control.org_key(org).ok_or_else(no_key)?;
+        let expires = expires_at(now, life);
+        let allowed = [
+            Action::Write,
+            Action::List,
+            Action::Delete,
+            Action::UseKey,
+            Action::Boot,
+            Action::ManagePolicy,
+            Action::Mint,
+        ];
+        trail.set_org(org);
+        let author = format!("{} ({})", subject.sub, subject.issuer);
+        let caveats = [
+            subject.into(),
+            Organization { org: *org.as_bytes() }.into(),
+            Actions(ActionSet::from_iter(allowed)).into(),
+            window(now, expires),
+        ];
+        let row = TokenRow {
+            kind: TokenKind::Org,
+            org: Some(org),
             subject: author,
             ancestors: Vec::new(),
             caveats: caveats.iter().map(Caveat::describe).collect(),
@@ -301,17 +349,17 @@ impl Core {
         let at = now.millis();
         let row = match request {
             RevokeRequest::Token { id } => {
-                self.may_revoke_token(caller, *id, now).await?;
+                self.may_revoke_token(trail, caller, *id, now).await?;
                 FeedRow::TokenRevoked { token: *id, at }
             }
             RevokeRequest::Machine { app, machine } => {
-                let app = self.app_for(caller, trail, app, Action::Mint, None).await?;
+                let app = self.app_for(caller, trail, app, &[(Action::Mint, None)]).await?;
                 trail.set_machine(machine);
                 FeedRow::MachineRevoked { app: app.id, machine: machine.clone(), at }
             }
             RevokeRequest::Host { host } => {
                 caller
-                    .allows(&Touched::default(), Action::Operate, now)
+                    .allows(trail, &Touched::default(), Action::Operate, now)
                     .map_err(|refused| denied(&refused))?;
                 FeedRow::HostRevoked { host: host.clone(), at }
             }
@@ -321,13 +369,16 @@ impl Core {
         Ok(Revoked { number })
     }
 
-    /// Operators revoke everything; an org's minter what its key signed; and every holder his own token.
-    async fn may_revoke_token(&self, caller: &Caller, id: TokenUuid, now: Moment) -> Result<(), Failure> {
-        let own = caller.tokens().iter().any(|verified| {
-            token_uuid(verified.token.id()) == id
-                || verified.token.discharge_ids().iter().any(|discharge| token_uuid(*discharge) == id)
-        });
-        if own || caller.allows(&Touched::default(), Action::Operate, now).is_ok() {
+    /// Operators revoke everything; an org's minter what its key signed. Nobody revokes his own token by holding
+    /// it: every narrowing of a token shares its id, and would end the whole.
+    async fn may_revoke_token(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        id: TokenUuid,
+        now: Moment,
+    ) -> Result<(), Failure> {
+        if caller.allows(trail, &Touched::default(), Action::Operate, now).is_ok() {
             return Ok(());
         }
         let org = match self.store.record(RecordKind::Token, id.as_bytes()).await? {
@@ -335,8 +386,8 @@ impl Core {
             Some(record) => self.ledger.read::<TokenRow>(id.as_bytes(), &record)?.content.org,
         };
         let touched = Touched { org, ..Touched::default() };
-        match (org, caller.allows(&touched, Action::Mint, now)) {
-            (Some(_), Ok(())) => Ok(()),
+        match (org, caller.allows(trail, &touched, Action::Mint, now)) {
+            (Some(_), Ok(_)) => Ok(()),
             // The same answer, whether it is another's or not there.
             _ => Err(Failure::new(
                 ErrorCode::Forbidden,

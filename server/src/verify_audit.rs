@@ -5,7 +5,7 @@ use petsem_store::Store;
 use crate::audit::{Report, VerifyKeys, verify_log};
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::start::{StartError, audit_keys, open_store, unlock};
+use crate::start::{StartError, Unlocked, known_node, open_store, unlock};
 
 /// Verifies this node's audit log: chain, MACs, signatures, and that its end is not before the last checkpoint
 /// in the store. No server may hold the store at the same time.
@@ -21,8 +21,14 @@ pub async fn verify_audit(settings: &Settings) -> Result<Report, StartError> {
 }
 
 async fn verify(settings: &Settings, store: &dyn Store) -> Result<Report, StartError> {
-    let unlocked = unlock(settings, store).await?;
-    let (_, keys, known) = audit_keys(settings, store, &unlocked).await?;
+    let Unlocked { store_id, keyring, ledger } = unlock(settings, store).await?;
+    let (_, keys, known) =
+        known_node(settings, store, store_id, &keyring, &ledger).await?.ok_or_else(|| {
+            StartError::Refused(format!(
+                "no node has written a log in {} yet",
+                settings.audit.directory.display()
+            ))
+        })?;
     let verify_keys = VerifyKeys {
         initial_mac: Some(keys.initial_mac),
         public: Some(keys.signing.public()),

@@ -1,7 +1,7 @@
 //! Workload reads: a JWT that the app's policy lets read some of its secrets. One app, at most 15 minutes.
 
 use petsem_api::{AppRef, ErrorCode, SecretName};
-use petsem_policy::evaluate::{AppPolicy, Claims, RuleAction};
+use petsem_policy::evaluate::{AppPolicy, Claims};
 
 use crate::clock::Moment;
 use crate::core::{Core, OpenApp};
@@ -33,10 +33,15 @@ impl Core {
             .because(trouble));
         }
         let jwt = jwt_of(authorization).ok_or_else(|| Failure::internal("a workload read without a JWT"))?;
-        let claims = self.verify_jwt(jwt, READ_LIFE, now, trail)?;
+        let claims = self.verify_jwt(jwt, READ_LIFE, now)?;
+        self.count_jwt(trail, &claims, now);
         let app = self.find_app(app).await?.ok_or_else(refused)?;
         trail.set_app(&app);
         let (_, policy, _) = self.policy_of(&app).await?;
+        // Before anything of the app is told or opened.
+        let allowed = policy.decide_any_read(&claims).map_err(|denial| refused().because(denial))?;
+        trail.accepted_jwt(&claims);
+        trail.set_detail(format_args!("rule {}", allowed.rule));
         Ok(Workload { app, policy, claims })
     }
 }
@@ -45,14 +50,6 @@ impl Workload {
     /// Whether a rule lets the JWT read this secret.
     pub(crate) fn may(&self, name: &SecretName) -> bool {
         self.policy.decide_read(&self.claims, name.as_str()).is_ok()
-    }
-
-    /// Whether a rule reads anything for this issuer at all: an empty app is then an empty answer.
-    pub(crate) fn reads_anything(&self) -> bool {
-        self.policy
-            .rules
-            .iter()
-            .any(|rule| rule.issuer == self.claims.issuer() && rule.actions.contains(&RuleAction::ReadValue))
     }
 
     /// The refusal, the same as for an app that is not there.

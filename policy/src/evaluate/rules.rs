@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jwt::Claims;
 use super::pattern::Pattern;
+use super::unique::unique_map;
 use crate::denial::Resource;
 
 /// Most rules of one policy.
@@ -42,7 +43,7 @@ pub struct Rule {
     /// The `iss` of a registered issuer.
     pub issuer: String,
     /// Claims that must be text and match.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "unique_map")]
     pub claims: BTreeMap<String, Pattern>,
     /// What is allowed.
     pub actions: Vec<RuleAction>,
@@ -163,6 +164,16 @@ impl AppPolicy {
     /// [`PolicyDenial`] with the rule that came nearest.
     pub fn decide_read(&self, claims: &Claims, secret: &str) -> Result<Allowed, PolicyDenial> {
         self.decide(claims, |rule, _| rule.allows_read(secret))
+    }
+
+    /// Whether a JWT with these claims may read anything at all: which secrets is asked for each.
+    ///
+    /// # Errors
+    /// [`PolicyDenial`] with the rule that came nearest.
+    pub fn decide_any_read(&self, claims: &Claims) -> Result<Allowed, PolicyDenial> {
+        self.decide(claims, |rule, _| {
+            if rule.actions.contains(&RuleAction::ReadValue) { Ok(()) } else { Err(RuleReason::Action(RuleAction::ReadValue)) }
+        })
     }
 
     fn decide(

@@ -98,8 +98,10 @@ pub struct Tail {
     pub verified_from: u64,
     /// Bytes of a torn last write that were cut: its lines were never acknowledged.
     pub cut_bytes: u64,
-    /// The newest checkpoint: what the node had seen of the store by then.
-    pub last_checkpoint: Option<Checkpoint>,
+    /// The last revision of the store that the node saw, as its checkpoints say.
+    pub seen_revision: Option<Revision>,
+    /// The last control change that the node saw, as its checkpoints say.
+    pub seen_feed: Option<u64>,
     /// Request ids of the lines after the checkpoint that the store knows; without one, of the lines
     /// after the last checkpoint but one. A committed change whose id is not here has no line.
     pub request_ids: HashSet<String>,
@@ -190,9 +192,11 @@ impl AuditLog {
         self.shared.position().revision = Some(Revision { revision, mark });
     }
 
-    /// Tells the log the number of the last control change that this node applied.
+    /// Tells the log the number of the last control change that this node applied. The next lines follow a
+    /// checkpoint that names it, so that a store that was put back behind it is noticed.
     pub fn set_feed(&self, number: u64) {
         self.shared.position().feed = Some(number);
+        self.shared.ask_for_checkpoint();
     }
 
     /// Gives the keys to a log that was opened sealed. The next lines carry MACs, after a checkpoint.

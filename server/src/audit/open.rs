@@ -76,12 +76,15 @@ pub(super) fn open(
         head,
         verified_from: found.walker.first,
         cut_bytes,
-        last_checkpoint: found.walker.last_checkpoint.clone(),
+        seen_revision: found.walker.seen.revision,
+        seen_feed: found.walker.seen.feed,
         request_ids: found.request_ids,
     };
     let (sender, checkpoints) = mpsc::channel(CHECKPOINTS_WAITING);
     let append_timeout = settings.append_timeout;
     let shared = Arc::new(Shared::default());
+    // Until the store was looked at, the first checkpoint names what an earlier one did.
+    *shared.position() = found.walker.seen;
     let mut writer = Writer {
         shared: Arc::clone(&shared),
         settings,

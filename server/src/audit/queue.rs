@@ -1,6 +1,7 @@
 //! What callers and the writer share: the lines that wait, bounded, and the numbers for the metrics.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ pub(super) struct Work {
 }
 
 /// What the node last saw of the store.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct StorePosition {
     pub(super) revision: Option<Revision>,
     pub(super) feed: Option<u64>,
@@ -66,6 +67,7 @@ pub(super) struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
     position: Mutex<StorePosition>,
+    checkpoint_soon: AtomicBool,
     stats: Mutex<AuditStats>,
     pub(super) unverified: Unverified,
     /// How many of the next syncs fail.
@@ -147,6 +149,16 @@ impl Shared {
     /// What the node last saw of the store.
     pub(super) fn position(&self) -> MutexGuard<'_, StorePosition> {
         lock(&self.position)
+    }
+
+    /// Asks for a checkpoint in front of the next lines.
+    pub(super) fn ask_for_checkpoint(&self) {
+        self.checkpoint_soon.store(true, Ordering::Release);
+    }
+
+    /// Whether a checkpoint was asked for since the last one.
+    pub(super) fn take_checkpoint_asked(&self) -> bool {
+        self.checkpoint_soon.swap(false, Ordering::AcqRel)
     }
 
     /// Changes the numbers.

@@ -9,6 +9,7 @@ use super::checkpoint::Checkpoint;
 use super::error::Fault;
 use super::line::{self, Line};
 use super::log::KnownCheckpoint;
+use super::queue::StorePosition;
 
 /// Where the walk is, and what it saw.
 pub(super) struct Walker {
@@ -24,8 +25,9 @@ pub(super) struct Walker {
     pub(super) signed: u64,
     /// Checkpoints of the walk.
     pub(super) checkpoints: u64,
-    /// The newest of them.
-    pub(super) last_checkpoint: Option<Checkpoint>,
+    /// The newest store position that any of them names. A checkpoint written before the store was looked at
+    /// names none, and must not hide an earlier one.
+    pub(super) seen: StorePosition,
     /// Lines without a MAC.
     pub(super) without_mac: u64,
     /// Whether a node may have been sealed: its lines then have no MAC, which whoever can write the disk
@@ -56,7 +58,7 @@ impl Walker {
             first: 1,
             signed: 0,
             checkpoints: 0,
-            last_checkpoint: None,
+            seen: StorePosition::default(),
             without_mac: 0,
             sealed_lines,
             had_mac: None,
@@ -177,7 +179,8 @@ impl Walker {
         }
         self.signed = number;
         self.checkpoints = self.checkpoints.saturating_add(1);
-        self.last_checkpoint = Some(checkpoint.clone());
+        self.seen.revision = checkpoint.revision.or(self.seen.revision);
+        self.seen.feed = checkpoint.feed.or(self.seen.feed);
         Ok(())
     }
 }

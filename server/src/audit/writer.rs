@@ -237,6 +237,7 @@ impl Writer {
         if self.segment.room() < bytes.saturating_add(CHECKPOINT_ROOM) {
             self.roll()?;
         }
+        self.condition.checkpoint_first |= self.shared.take_checkpoint_asked();
         if self.segment.is_empty() || self.condition.checkpoint_first {
             self.write_checkpoint()?;
             // It took its own room.

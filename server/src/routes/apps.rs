@@ -25,7 +25,7 @@ pub(super) async fn create(call: Call) -> Response {
 async fn create_app(call: &Call, trail: &mut Trail) -> Result<App, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let wanted: CreateApp = call.json().await?;
-    let org = org_for(call, &caller, &wanted.org, Action::Write).await?;
+    let org = org_for(call, trail, &caller, &wanted.org, Action::Write).await?;
     call.core.create_app(trail, &org, &wanted.name, wanted.settings).await
 }
 
@@ -47,7 +47,7 @@ async fn list_apps(call: &Call, trail: &mut Trail) -> Result<AppList, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let query: ListQuery = call.query()?;
     let org = query.org.ok_or_else(|| Failure::new(ErrorCode::BadRequest, "say of which org: ?org=NAME"))?;
-    let org = org_for(call, &caller, &org, Action::List).await?;
+    let org = org_for(call, trail, &caller, &org, Action::List).await?;
     trail.set_org(org.id);
     call.core.list_apps(org.id, query.after).await
 }
@@ -61,7 +61,8 @@ pub(super) async fn show(call: Call) -> Response {
 
 async fn show_app(call: &Call, trail: &mut Trail) -> Result<App, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let app = call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::List, None).await?;
+    let app =
+        call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::List, None)]).await?;
     Ok(shown(app.id, &app.head))
 }
 
@@ -74,7 +75,8 @@ pub(super) async fn delete(call: Call) -> Response {
 
 async fn delete_app(call: &Call, trail: &mut Trail) -> Result<DeletedApp, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let app = call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::Delete, None).await?;
+    let app =
+        call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::Delete, None)]).await?;
     call.core.delete_app(trail, &app).await
 }
 
@@ -87,8 +89,10 @@ pub(super) async fn policy(call: Call) -> Response {
 
 async fn show_policy(call: &Call, trail: &mut Trail) -> Result<PolicyDocument, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let app =
-        call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::ManagePolicy, None).await?;
+    let app = call
+        .core
+        .app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::ManagePolicy, None)])
+        .await?;
     let (version, _, policy) = call.core.policy_of(&app).await?;
     Ok(PolicyDocument { version, policy })
 }
@@ -103,18 +107,26 @@ pub(super) async fn set_policy(call: Call) -> Response {
 async fn put_policy(call: &Call, trail: &mut Trail) -> Result<PolicyDocument, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let wanted: PutPolicy = call.json().await?;
-    let app =
-        call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::ManagePolicy, None).await?;
+    let app = call
+        .core
+        .app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::ManagePolicy, None)])
+        .await?;
     call.core.set_policy(trail, &app, wanted.policy, wanted.expected_version, &caller.author()).await
 }
 
 /// The org that a request names, if the caller may do that there.
-async fn org_for(call: &Call, caller: &Caller, org: &OrgRef, action: Action) -> Result<OpenOrg, Failure> {
+pub(super) async fn org_for(
+    call: &Call,
+    trail: &mut Trail,
+    caller: &Caller,
+    org: &OrgRef,
+    action: Action,
+) -> Result<OpenOrg, Failure> {
     let found = call.core.find_org(org).await?;
     let touched = Touched { org: found.as_ref().map(|org| org.id), ..Touched::default() };
-    match (caller.allows(&touched, action, call.now), found) {
-        (Ok(()), Some(org)) => Ok(org),
-        (Ok(()), None) => Err(Failure::new(
+    match (caller.allows(trail, &touched, action, call.now), found) {
+        (Ok(_), Some(org)) => Ok(org),
+        (Ok(_), None) => Err(Failure::new(
             ErrorCode::NotFound,
             "there is no such org; `petsem org list` shows what there is",
         )),

@@ -2,17 +2,24 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use futures_util::stream::{self, StreamExt as _};
 use petsem_api::{
     AppRef, BatchBootItem, BatchBootRequest, BatchBootResponse, BatchBootResult, BootReport, BootRequest,
-    BootResponse, Delivery, ErrorBody, ErrorCode, MAX_BATCH, MachineId, RenewRequest, RenewResponse,
+    BootResponse, Delivery, ErrorCode, MAX_BATCH, MachineId, RenewRequest, RenewResponse,
 };
 use petsem_policy::{Header, UnverifiedToken};
 use serde_json::Value;
 
+use crate::authority::Verified;
 use crate::boots::{Boot, host_token};
 use crate::failure::Failure;
-use crate::http::{Call, conclude, finish, json, log_refusal};
+use crate::http::{Call, conclude, error_body, finish, json, log_refusal};
 use crate::request::Trail;
+
+/// Machines of one batch that are worked on at once.
+const AT_ONCE: usize = 32;
+/// Bytes of values after which a batch answers no more.
+const ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// `POST /v1/apps/{app}/boot`
 pub(super) async fn single(call: Call) -> Response {
@@ -73,16 +80,52 @@ pub(super) async fn batch(call: Call) -> Response {
     let mut trail = call.trail("boot.batch");
     match read_batch(&call).await {
         Ok((host, wanted)) => {
-            let mut boots = Vec::with_capacity(wanted.boots.len());
-            for item in &wanted.boots {
-                boots.push(boot_one(&call, &host, item).await);
-            }
+            // Some at a time: their audit lines share syncs, and the order of the answers is that of the request.
+            let boots = boot_all(&call, &host, &wanted.boots).await;
             json(StatusCode::OK, trail.request_id(), &BatchBootResponse { boots })
         }
         Err(failure) => {
             trail.set_detail("a batch that was not looked into");
             finish::<BatchBootResponse>(&call, trail, StatusCode::OK, Err(failure)).await
         }
+    }
+}
+
+/// Some at a time: their audit lines share syncs. The answers are in the order of the request, and bounded.
+async fn boot_all(call: &Call, host: &UnverifiedToken, items: &[BatchBootItem]) -> Vec<BatchBootResult> {
+    let mut results = Vec::with_capacity(items.len());
+    let mut bytes: usize = 0;
+    for group in items.chunks(AT_ONCE) {
+        if bytes > ANSWER_BYTES {
+            let failure = Failure::new(
+                ErrorCode::Busy,
+                "the answer to this batch is large enough; ask for this Machine in another batch",
+            );
+            let refused = || {
+                let trail = call.trail("boot");
+                log_refusal(&call.core, trail.request_id(), &failure);
+                BatchBootResult::Refused(error_body(trail.request_id(), &failure))
+            };
+            results.extend(group.iter().map(|_| refused()));
+            continue;
+        }
+        let machines: Vec<_> = group.iter().map(|item| boot_one(call, host, item)).collect();
+        let answers: Vec<_> = stream::iter(machines).buffered(AT_ONCE).collect().await;
+        bytes = bytes.saturating_add(answers.iter().map(size_of_answer).sum());
+        results.extend(answers);
+    }
+    results
+}
+
+fn size_of_answer(result: &BatchBootResult) -> usize {
+    match result {
+        BatchBootResult::Booted(boot) => boot
+            .secrets
+            .iter()
+            .filter_map(|secret| secret.value.as_ref())
+            .map(|value| value.len() + 128)
+            .sum(),
+        BatchBootResult::Refused(_) => 512,
     }
 }
 
@@ -108,11 +151,12 @@ async fn read_batch(call: &Call) -> Result<(UnverifiedToken, BatchBootRequest), 
 
 async fn boot_one(call: &Call, host: &UnverifiedToken, item: &BatchBootItem) -> BatchBootResult {
     let mut trail = call.trail("boot");
-    let result = match discharge_of(&item.discharge) {
-        Ok(discharge) => {
+    let verified =
+        discharge_of(&item.discharge).and_then(|discharge| call.core.verify_host_token(host, &[&discharge]));
+    let result = match &verified {
+        Ok(verified) => {
             let boot = Boot {
-                host_token: host,
-                discharges: std::slice::from_ref(&discharge),
+                verified,
                 app: &item.app,
                 machine: &item.machine,
                 min_version: item.min_version,
@@ -121,8 +165,9 @@ async fn boot_one(call: &Call, host: &UnverifiedToken, item: &BatchBootItem) -> 
             };
             call.core.boot(&mut trail, &boot).await
         }
-        Err(failure) => Err(failure),
+        Err(_) => Err(Failure::internal("a boot was not verified")),
     };
+    let result = verified.and(result);
     match conclude(&call.core, &trail, result).await {
         Ok(answer) => {
             call.core.counters.boot();
@@ -130,11 +175,7 @@ async fn boot_one(call: &Call, host: &UnverifiedToken, item: &BatchBootItem) -> 
         }
         Err(failure) => {
             log_refusal(&call.core, trail.request_id(), &failure);
-            BatchBootResult::Refused(ErrorBody {
-                error: failure.external().to_owned(),
-                status: failure.code(),
-                request_id: Some(trail.request_id()),
-            })
+            BatchBootResult::Refused(error_body(trail.request_id(), &failure))
         }
     }
 }
@@ -148,30 +189,17 @@ fn discharge_of(text: &str) -> Result<UnverifiedToken, Failure> {
     })
 }
 
-/// The header of a single boot: one host token, and the discharges that came with it.
-struct Tokens {
-    host: UnverifiedToken,
-    discharges: Vec<UnverifiedToken>,
-}
+/// The header of a single boot: one host token, verified with the discharges that came with it.
+struct Tokens(Verified);
 
 impl Tokens {
     fn of(call: &Call) -> Result<Self, Failure> {
         let header = header(call)?;
-        let host = host_token(&header)?.clone();
-        let discharges = header.discharges().into_iter().cloned().collect();
-        Ok(Self { host, discharges })
+        call.core.verify_host_token(host_token(&header)?, &header.discharges()).map(Self)
     }
 
     fn boot<'a>(&'a self, call: &'a Call, app: &'a AppRef, machine: &'a MachineId) -> Boot<'a> {
-        Boot {
-            host_token: &self.host,
-            discharges: &self.discharges,
-            app,
-            machine,
-            min_version: None,
-            peer: &call.peer,
-            now: call.now,
-        }
+        Boot { verified: &self.0, app, machine, min_version: None, peer: &call.peer, now: call.now }
     }
 }
 

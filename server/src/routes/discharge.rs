@@ -16,6 +16,7 @@ pub(super) async fn discharge(call: Call) -> Response {
 }
 
 async fn make_discharge(call: &Call, trail: &mut Trail) -> Result<DischargeResponse, Failure> {
+    let proof = call.core.boot_proof(trail, call.authorization(), call.now)?;
     let wanted: DischargeRequest = call.json().await?;
-    call.core.discharge(trail, call.authorization(), &wanted, call.now).await
+    call.core.discharge(trail, &proof, &wanted, call.now).await
 }

@@ -19,7 +19,9 @@ pub(super) async fn list(call: Call) -> Response {
 
 fn list_issuers(call: &Call, trail: &mut Trail) -> Result<IssuerList, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    caller.allows(&Touched::default(), Action::Operate, call.now).map_err(|refused| denied(&refused))?;
+    caller
+        .allows(trail, &Touched::default(), Action::Operate, call.now)
+        .map_err(|refused| denied(&refused))?;
     let control = call.core.control();
     let mut issuers: Vec<Issuer> = control
         .issuers()

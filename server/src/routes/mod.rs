@@ -18,7 +18,6 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use petsem_api::{ErrorCode, RequestId};
-use tokio::sync::Semaphore;
 
 use crate::core::Core;
 use crate::entropy;
@@ -27,9 +26,8 @@ use crate::http::refuse;
 
 /// Every route.
 pub(crate) fn router(core: Arc<Core>) -> Router {
-    let room = Arc::new(Semaphore::new(core.settings.limits.requests));
     of(api())
-        .layer(from_fn_with_state((Arc::clone(&core), room), bounded))
+        .layer(from_fn_with_state(Arc::clone(&core), bounded))
         .merge(of(process()))
         .fallback(no_route)
         .method_not_allowed_fallback(method_not_allowed)
@@ -78,14 +76,22 @@ fn of(routes: Vec<Route>) -> Router<Arc<Core>> {
 }
 
 /// Requests beyond the limit are told so at once; health stays honest beside them.
-async fn bounded(
-    State((core, room)): State<(Arc<Core>, Arc<Semaphore>)>,
-    request: Request,
-    next: Next,
-) -> Response {
+///
+/// The work goes on when the caller hangs up: what was committed gets its line.
+async fn bounded(State(core): State<Arc<Core>>, request: Request, next: Next) -> Response {
     core.counters.request();
-    match room.try_acquire() {
-        Ok(_place) => next.run(request).await,
+    match Arc::clone(&core.room).try_acquire_owned() {
+        Ok(place) => {
+            let work = tokio::spawn(async move {
+                let response = next.run(request).await;
+                drop(place);
+                response
+            });
+            match work.await {
+                Ok(response) => response,
+                Err(error) => refuse(&core, request_id(&core), &Failure::internal(error)),
+            }
+        }
         Err(_) => {
             let failure =
                 Failure::new(ErrorCode::Busy, "too many requests at once; nothing was changed; try again")

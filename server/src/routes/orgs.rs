@@ -22,7 +22,9 @@ pub(super) async fn create(call: Call) -> Response {
 async fn create_org(call: &Call, trail: &mut Trail) -> Result<Org, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let wanted: CreateOrg = call.json().await?;
-    caller.allows(&Touched::default(), Action::Operate, call.now).map_err(|refused| denied(&refused))?;
+    caller
+        .allows(trail, &Touched::default(), Action::Operate, call.now)
+        .map_err(|refused| denied(&refused))?;
     call.core.create_org(trail, &wanted.name).await
 }
 
@@ -38,7 +40,9 @@ async fn list_orgs(call: &Call, trail: &mut Trail) -> Result<OrgList, Failure> {
     let mut orgs = call.core.list_orgs().await?;
     // Each org is asked about alone: a token of an org sees its own.
     orgs.retain(|org| {
-        caller.allows(&Touched { org: Some(org.id), ..Touched::default() }, Action::List, call.now).is_ok()
+        caller
+            .allows(trail, &Touched { org: Some(org.id), ..Touched::default() }, Action::List, call.now)
+            .is_ok()
     });
     Ok(OrgList { orgs })
 }
@@ -54,9 +58,9 @@ async fn show_org(call: &Call, trail: &mut Trail) -> Result<Org, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let found = call.core.find_org(&call.param::<OrgRef>("org")?).await?;
     let touched = Touched { org: found.as_ref().map(|org| org.id), ..Touched::default() };
-    match (caller.allows(&touched, Action::List, call.now), found) {
-        (Ok(()), Some(org)) => Ok(shown(org.id, &org.row.content)),
-        (Ok(()), None) => Err(no_such_org()),
+    match (caller.allows(trail, &touched, Action::List, call.now), found) {
+        (Ok(_), Some(org)) => Ok(shown(org.id, &org.row.content)),
+        (Ok(_), None) => Err(no_such_org()),
         (Err(refused), _) if caller.is_platform() => Err(denied(&refused)),
         (Err(_), _) => Err(not_yours()),
     }
@@ -71,7 +75,9 @@ pub(super) async fn delete(call: Call) -> Response {
 
 async fn delete_org(call: &Call, trail: &mut Trail) -> Result<Value, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    caller.allows(&Touched::default(), Action::Operate, call.now).map_err(|refused| denied(&refused))?;
+    caller
+        .allows(trail, &Touched::default(), Action::Operate, call.now)
+        .map_err(|refused| denied(&refused))?;
     let org = call.core.find_org(&call.param::<OrgRef>("org")?).await?.ok_or_else(no_such_org)?;
     trail.set_org(org.id);
     call.core.delete_org(trail, &org).await?;

@@ -11,8 +11,7 @@ use petsem_api::{
 use petsem_policy::Action;
 use serde::Deserialize;
 
-use crate::authority::{Caller, Touched, denied};
-use crate::core::OpenApp;
+use crate::authority::{Caller, Touched};
 use crate::failure::Failure;
 use crate::http::{Call, finish};
 use crate::jwt::jwt_of;
@@ -32,7 +31,7 @@ struct ReadQuery {
 
 /// `GET /v1/apps/{app}/secrets`
 pub(super) async fn list(call: Call) -> Response {
-    let mut trail = call.trail("secret.list");
+    let mut trail = call.trail(reading(&call, "secret.list"));
     let result = list_secrets(&call, &mut trail).await;
     finish(&call, trail, StatusCode::OK, result).await
 }
@@ -47,7 +46,7 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
     let query = query()?;
     refuse_values(&query)?;
     // Whoever is narrowed to some names sees those: each is asked about alone.
-    let found = call.core.app_for(&caller, trail, &app, Action::List, None).await;
+    let found = call.core.app_for(&caller, trail, &app, &[(Action::List, None)]).await;
     let (app, all) = match found {
         Ok(app) => (app, true),
         Err(failure) => match call.core.find_app(&app).await? {
@@ -61,11 +60,14 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
     let names: Vec<_> = bundle
         .entries
         .iter()
-        .filter(|(name, _)| all || may(call, &caller, &app, name, Action::List).is_ok())
+        .filter(|(name, _)| {
+            let touched = Touched { app: Some(&app), secret: Some(name), ..Touched::default() };
+            all || caller.allows(trail, &touched, Action::List, call.now).is_ok()
+        })
         .collect();
     if !all && names.is_empty() {
         // Not one name is his: the refusal says which caveat.
-        call.core.app_for(&caller, trail, &AppRef::Id(app.id), Action::List, None).await?;
+        call.core.app_for(&caller, trail, &AppRef::Id(app.id), &[(Action::List, None)]).await?;
     }
     let secrets = names.into_iter().map(|(name, entry)| shown(name, entry)).collect();
     Ok(SecretList { secrets, version: app.head.app_version })
@@ -73,7 +75,7 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
 
 /// `GET /v1/apps/{app}/secrets/{name}`
 pub(super) async fn show(call: Call) -> Response {
-    let mut trail = call.trail("secret.show");
+    let mut trail = call.trail(reading(&call, "secret.show"));
     let result = show_secret(&call, &mut trail).await;
     finish(&call, trail, StatusCode::OK, result).await
 }
@@ -91,7 +93,7 @@ async fn show_secret(call: &Call, trail: &mut Trail) -> Result<AppSecret, Failur
     let query: ReadQuery = call.query()?;
     trail.set_names([&name]);
     refuse_values(&query)?;
-    let app = call.core.app_for(&caller, trail, &app, Action::List, Some(&name)).await?;
+    let app = call.core.app_for(&caller, trail, &app, &[(Action::List, Some(&name))]).await?;
     check_reached(&app, query.lowest())?;
     let bundle = call.core.open_bundle(&app)?;
     trail.set_version(app.head.app_version);
@@ -163,8 +165,10 @@ async fn show_history(call: &Call, trail: &mut Trail) -> Result<History, Failure
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let name: SecretName = call.param("name")?;
     trail.set_names([&name]);
-    let app =
-        call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::List, Some(&name)).await?;
+    let app = call
+        .core
+        .app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::List, Some(&name))])
+        .await?;
     let history = call.core.history_of(&app, &name).await?;
     if history.history.is_empty() { Err(no_such_secret(&name)) } else { Ok(history) }
 }
@@ -182,8 +186,10 @@ async fn roll_back(call: &Call, trail: &mut Trail) -> Result<SetSecretResponse, 
     let wanted: RollbackRequest = call.json().await?;
     trail.set_names([&name]);
     trail.set_detail(format_args!("to the value of version {}", wanted.to_version));
-    let app =
-        call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, Action::Write, Some(&name)).await?;
+    let app = call
+        .core
+        .app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::Write, Some(&name))])
+        .await?;
     let value = call.core.value_at(&app, &name, wanted.to_version).await?;
     let values = BTreeMap::from([(name, Some(value))]);
     let updated = change(call, trail, &caller, &values, wanted.expected_version).await?;
@@ -205,36 +211,18 @@ async fn change(
     expected_version: Option<u64>,
 ) -> Result<Updated, Failure> {
     trail.set_names(values.keys());
-    let app: AppRef = call.param("app")?;
-    let mut first = None;
-    for (name, value) in values {
-        let action = if value.is_some() { Action::Write } else { Action::Delete };
-        match &first {
-            None => first = Some(call.core.app_for(caller, trail, &app, action, Some(name)).await?),
-            Some(app) => may(call, caller, app, name, action)?,
-        }
-    }
-    let app = match first {
-        Some(app) => app,
-        // Nothing to change: whoever may write learns the version.
-        None => call.core.app_for(caller, trail, &app, Action::Write, None).await?,
-    };
+    let asked: Vec<_> = values
+        .iter()
+        .map(|(name, value)| (if value.is_some() { Action::Write } else { Action::Delete }, Some(name)))
+        .collect();
+    // With nothing to change, whoever may write learns the version.
+    let asked = if asked.is_empty() { vec![(Action::Write, None)] } else { asked };
+    let app = call.core.app_for(caller, trail, &call.param::<AppRef>("app")?, &asked).await?;
     let author = caller.author();
     let update = Update { app: app.id, values, expected_version, author: &author, now: call.now };
     let updated = call.core.update(trail, &update).await?;
     trail.set_version(updated.version);
     Ok(updated)
-}
-
-fn may(
-    call: &Call,
-    caller: &Caller,
-    app: &OpenApp,
-    name: &SecretName,
-    action: Action,
-) -> Result<(), Failure> {
-    let touched = Touched { app: Some(app), secret: Some(name), ..Touched::default() };
-    caller.allows(&touched, action, call.now).map_err(|refused| denied(&refused))
 }
 
 /// A workload read of everything that the JWT's rule names.
@@ -250,7 +238,7 @@ async fn read_all(
     let total = bundle.entries.len();
     let allowed: Vec<(SecretName, Entry)> =
         bundle.entries.into_iter().filter(|(name, _)| read.may(name)).collect();
-    if allowed.is_empty() && (total > 0 || !read.reads_anything()) {
+    if allowed.is_empty() && total > 0 {
         return Err(read.refused());
     }
     trail.set_names(allowed.iter().map(|(name, _)| name));
@@ -281,6 +269,14 @@ async fn read_one(
 fn with_value(name: SecretName, entry: Entry, show: bool) -> AppSecret {
     let secret = shown(&name, &entry);
     AppSecret { value: show.then_some(entry.value), ..secret }
+}
+
+/// What the audit line calls it: whether values were asked for must be seen at a glance.
+fn reading(call: &Call, otherwise: &'static str) -> &'static str {
+    match call.query::<ReadQuery>() {
+        Ok(query) if query.show_secrets => "secret.read",
+        _ => otherwise,
+    }
 }
 
 impl ReadQuery {

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use petsem_api::{CreateToken, ErrorCode, MintedToken, OrgRef, RevokeRequest, Revoked, TokenList};
+use petsem_api::{CreateToken, MintedToken, OrgRef, RevokeRequest, Revoked, TokenList};
 use petsem_policy::Action;
 use serde::Deserialize;
 
@@ -10,6 +10,7 @@ use crate::authority::{Touched, denied};
 use crate::failure::Failure;
 use crate::http::{Call, finish};
 use crate::request::Trail;
+use crate::routes::apps::org_for;
 
 /// `POST /v1/tokens`
 pub(super) async fn create(call: Call) -> Response {
@@ -41,20 +42,15 @@ async fn list_tokens(call: &Call, trail: &mut Trail) -> Result<TokenList, Failur
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let query: ListQuery = call.query()?;
     let org = match &query.org {
-        None => None,
-        Some(org) => Some(call.core.find_org(org).await?.ok_or_else(|| {
-            Failure::new(
-                ErrorCode::Forbidden,
-                "there is no such org, or this token does not allow list there",
-            )
-        })?),
+        // Without an org all tokens are meant: an operator's question.
+        None => {
+            caller
+                .allows(trail, &Touched::default(), Action::Operate, call.now)
+                .map_err(|refused| denied(&refused))?;
+            None
+        }
+        Some(org) => Some(org_for(call, trail, &caller, org, Action::List).await?.id),
     };
-    let org = org.map(|org| org.id);
-    // Without an org all tokens are meant: an operator's question.
-    let action = if org.is_some() { Action::List } else { Action::Operate };
-    caller
-        .allows(&Touched { org, ..Touched::default() }, action, call.now)
-        .map_err(|refused| denied(&refused))?;
     call.core.list_tokens(org).await
 }
 

@@ -31,7 +31,6 @@ content! {
     SigningKeyRow = SigningKey,
     TokenRow = Token,
     NodeRow = Node,
-    CheckpointRow = Checkpoint,
     FeedHeadRow = FeedHead,
 }
 
@@ -257,11 +256,13 @@ pub(crate) struct NodeRow {
     /// The public half, base64.
     #[serde(with = "base64")]
     pub(crate) audit_public_key: Vec<u8>,
+    /// Its newest audit checkpoint: with the keys, so that it cannot be removed alone.
+    pub(crate) checkpoint: Option<CheckpointRow>,
     /// Unix milliseconds.
     pub(crate) created_at: u64,
 }
 
-/// A node's newest audit checkpoint. Id: the node's id.
+/// A node's newest audit checkpoint.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckpointRow {

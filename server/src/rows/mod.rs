@@ -9,6 +9,7 @@ mod content;
 
 use std::fmt;
 
+use petsem_api::RequestId;
 use petsem_keys::{RowContext, RowMacKey};
 use petsem_store::{FeedEntry, Record, RecordKind};
 use serde::Serialize;
@@ -23,6 +24,8 @@ pub(crate) use content::{
 
 const FORMAT: u8 = 1;
 const HEADER: usize = 9;
+/// The table label of kept audit lines, beside those of `RecordKind`.
+const LINE_TABLE: u8 = 0xe0;
 
 /// A content that stands in rows of one kind.
 pub(crate) trait Content: Serialize + DeserializeOwned {
@@ -119,6 +122,23 @@ impl Ledger {
         let content =
             serde_json::from_slice(json).map_err(|_| fault("a field in it is unknown to this build"))?;
         Ok(Row { version: record.row_version, content })
+    }
+
+    /// What the store keeps of an audit line: its MAC, then the line. Nobody else can make one up.
+    pub(crate) fn write_line(&self, request: RequestId, line: &[u8]) -> Vec<u8> {
+        let tag = self.key.tag(&Self::line_context(request.as_bytes()), line);
+        [tag.as_slice(), line].concat()
+    }
+
+    /// The line, if it is the one that was kept for this request.
+    pub(crate) fn read_line<'l>(&self, request: RequestId, kept: &'l [u8]) -> Option<&'l [u8]> {
+        let (tag, line) = kept.split_first_chunk::<32>()?;
+        self.key.verify(&Self::line_context(request.as_bytes()), line, tag).ok()?;
+        Some(line)
+    }
+
+    fn line_context(request: &[u8; 16]) -> RowContext<'_> {
+        RowContext { table: LINE_TABLE, id: request, epoch: 0, row_version: 1 }
     }
 
     /// A control change to write after the one whose MAC is `previous`.
