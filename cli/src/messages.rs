@@ -441,6 +441,14 @@ pub(crate) fn no_issuer(path: &Path, error: &serde_json::Error) -> Failure {
     )
 }
 
+pub(crate) fn owner_made(token: &MintedToken, file: &Path) -> String {
+    format!(
+        "the owner's token is in {}, good until {}\nit may prove boots: keep it from whoever may enroll hosts",
+        file.display(),
+        token.expires_at
+    )
+}
+
 pub(crate) fn issuer_added(issuer: &Issuer) -> String {
     format!("issuer {} is registered as {}", issuer.issuer, issuer.id)
 }

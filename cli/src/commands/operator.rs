@@ -3,6 +3,7 @@
 mod audit;
 mod init;
 mod issuer;
+mod owner;
 
 use clap::Subcommand;
 
@@ -13,6 +14,7 @@ pub(crate) use audit::Seen;
 #[derive(Subcommand)]
 pub(crate) enum Operator {
     Init(init::Init),
+    Owner(owner::Owner),
     /// Register issuers of JWTs
     #[command(subcommand)]
     Issuer(issuer::Issuer),
@@ -25,6 +27,7 @@ impl Operator {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Init(init) => init.run(),
+            Self::Owner(owner) => owner.run(),
             Self::Issuer(issuer) => issuer.run(),
             Self::Audit(audit) => audit.run(),
         }
