@@ -32,14 +32,14 @@ fn channel(path: &Path) -> MachineChannel {
     MachineChannel::bind(path, binding, &mut UnwrapErr(SysRng)).unwrap()
 }
 
-fn claims(machine: &str) -> VmClaims {
+pub(super) fn claims(machine: &str) -> VmClaims {
     let mut challenge = [0; 32];
     UnwrapErr(SysRng).fill_bytes(&mut challenge);
     VmClaims { machine: machine.to_owned(), app: "shop".to_owned(), challenge }
 }
 
 /// Boots a VM whose channel `serve` makes at a path, and answers how both sides saw it.
-async fn boot(
+pub(super) async fn boot(
     claims: &VmClaims,
     serve: impl Fn(&Path) -> (PathBuf, JoinHandle<MachineReceipt>) + Send + 'static,
 ) -> (VmOutcome, MachineReceipt) {

@@ -1,0 +1,290 @@
+//! `petsem dev` in a directory of its own, with what its tokens and its issuer allow at hand.
+
+use std::path::Path;
+
+use data_encoding::BASE64;
+use petsem_client::{Credentials, narrow_for_boot};
+use petsem_policy::{Caveat, Macaroon, UnverifiedToken};
+use petsem_server::Development;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::http::{Answer, Request};
+use crate::server::{Ended, Server, petsem};
+
+/// A development installation and its server.
+#[derive(Debug)]
+pub struct Dev {
+    /// The server.
+    pub server: Server,
+    /// The directory that holds everything.
+    pub directory: TempDir,
+    /// The operator's token, without scheme.
+    pub operator: String,
+    /// The token of the host `dev`, without scheme.
+    pub host: String,
+}
+
+impl Dev {
+    /// A new installation.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A new installation whose server has these variables in its environment.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_with(environment: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().expect("there is room for a directory");
+        let server = serve(directory.path(), environment).expect("petsem dev starts");
+        let read = |path: std::path::PathBuf| {
+            std::fs::read_to_string(path).expect("petsem dev writes its tokens").trim().to_owned()
+        };
+        let layout = Development::at(directory.path());
+        let (operator, host) = (read(layout.operator_token()), read(layout.host_token()));
+        Self { server, directory, operator, host }
+    }
+
+    /// Another server on the same directory, after this one has ended.
+    ///
+    /// # Errors
+    /// [`Ended`], with what it said, if it refuses to start.
+    pub fn restart(self, how: impl FnOnce(Server) -> Ended) -> Result<Self, Ended> {
+        let Self { server, directory, operator, host } = self;
+        how(server);
+        let server = serve(directory.path(), &[])?;
+        Ok(Self { server, directory, operator, host })
+    }
+
+    /// The layout of the directory.
+    pub fn layout(&self) -> Development {
+        Development::at(self.directory.path())
+    }
+
+    /// The store's database file.
+    pub fn database(&self) -> std::path::PathBuf {
+        self.directory.path().join("data/petsem.db")
+    }
+
+    /// All bytes of the audit log, without the zeros that are room for more.
+    pub fn audit_log(&self) -> String {
+        audit_log(&self.layout().audit())
+    }
+
+    /// The audit lines as JSON, checkpoints among them.
+    pub fn audit_lines(&self) -> Vec<Value> {
+        self.audit_log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Sends a request with the value of an `Authorization` header.
+    pub fn call(&self, method: &str, target: &str, authorization: &str, body: Option<&Value>) -> Answer {
+        let request = Request::new(method, target).authorization(authorization);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        request.send(self.server.address())
+    }
+
+    /// [`Self::call`] as the operator.
+    pub fn operate(&self, method: &str, target: &str, body: Option<&Value>) -> Answer {
+        self.call(method, target, &flyv1(&self.operator), body)
+    }
+
+    /// Makes an app in an org, with the development policy, and answers its id.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn app(&self, name: &str, settings: &Value) -> String {
+        let body = json!({"org": Development::ORG, "name": name, "settings": settings});
+        let answer = self.operate("POST", "/v1/apps", Some(&body));
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let policy =
+            self.operate("PUT", &format!("/v1/apps/{name}/policy"), Some(&json!({"policy": policy()})));
+        assert_eq!(policy.status, 200, "{}", policy.text());
+        answer.field("id")
+    }
+
+    /// Sets secrets of an app at once, and answers the app version.
+    ///
+    /// # Panics
+    /// If they cannot be set.
+    pub fn set(&self, app: &str, values: &Value) -> u64 {
+        let body = json!({ "values": values });
+        let answer = self.operate("POST", &format!("/v1/apps/{app}/secrets"), Some(&body));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.number("version")
+    }
+
+    /// The app's version.
+    ///
+    /// # Panics
+    /// If there is no such app.
+    pub fn version(&self, app: &str) -> u64 {
+        let answer = self.operate("GET", &format!("/v1/apps/{app}"), None);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.number("version")
+    }
+
+    /// Mints a token (`POST /v1/tokens`) as the operator, and answers its text without scheme.
+    ///
+    /// # Panics
+    /// If it cannot be minted.
+    pub fn mint(&self, wanted: &Value) -> String {
+        let answer = self.operate("POST", "/v1/tokens", Some(wanted));
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.field("token")
+    }
+
+    /// The header of a JWT of the development issuer. `claims` come beside, or in place of, `iss`, `aud`,
+    /// `iat` and `exp`.
+    ///
+    /// # Panics
+    /// If it cannot be signed.
+    pub fn jwt(&self, claims: &Value) -> String {
+        let now = now();
+        let mut body = json!({
+            "iss": Development::ISSUER, "aud": Development::AUDIENCE, "iat": now, "exp": now + 300
+        });
+        if let (Some(body), Some(claims)) = (body.as_object_mut(), claims.as_object()) {
+            body.extend(claims.clone());
+        }
+        let pem = std::fs::read(self.layout().issuer_key()).expect("petsem dev writes its issuer's key");
+        let key = jsonwebtoken::EncodingKey::from_ed_pem(&pem).expect("the issuer's key reads");
+        let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA);
+        format!("Bearer {}", jsonwebtoken::encode(&header, &body, &key).expect("a JWT can be signed"))
+    }
+
+    /// The header of a JWT that proves this boot on the host `dev`.
+    pub fn boot_jwt(&self, app: &str, machine: &str) -> String {
+        self.jwt(&json!({
+            "sub": "orchestrator",
+            "petsem_app": app,
+            "petsem_machine": machine,
+            "petsem_host": Development::HOST,
+        }))
+    }
+
+    /// The header of a JWT that reads as a developer.
+    pub fn reader_jwt(&self) -> String {
+        self.jwt(&json!({"sub": "developer"}))
+    }
+
+    /// The header of the owner's token, narrowed to this boot on the host `dev`.
+    ///
+    /// # Panics
+    /// If the names are none.
+    pub fn boot_token(&self, app_id: &str, machine: &str) -> String {
+        let owner = std::fs::read_to_string(self.layout().owner_token()).expect("petsem dev writes its tokens");
+        let user = Credentials::new(owner.trim()).expect("the owner's token is a token");
+        let app = app_id.parse().expect("an app id");
+        let machine = machine.parse().expect("a machine id");
+        let host = Development::HOST.parse().expect("a host id");
+        let narrowed = narrow_for_boot(&user, &app, &machine, &host, now()).expect("it narrows");
+        flyv1(narrowed.expose_text())
+    }
+
+    /// Asks the discharger for a boot with the ticket of a host token.
+    pub fn ask_discharge(&self, host_token: &str, proof: &str, app: &str, machine: &str) -> Answer {
+        let body = json!({"ticket": ticket(host_token), "app": app, "machine": machine});
+        self.call("POST", "/.well-known/macfly/3p", proof, Some(&body))
+    }
+
+    /// The discharge of a boot on the host `dev`, earned by a JWT.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn discharge(&self, app: &str, machine: &str) -> String {
+        let answer = self.ask_discharge(&self.host, &self.boot_jwt(app, machine), app, machine);
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.field("discharge")
+    }
+
+    /// Boots with the token of the host `dev` and this discharge.
+    pub fn boot(&self, app: &str, machine: &str, discharge: &str) -> Answer {
+        let both = flyv1(&format!("{},{discharge}", self.host));
+        self.call("POST", &format!("/v1/apps/{app}/boot"), &both, Some(&json!({ "machine": machine })))
+    }
+}
+
+fn serve(directory: &Path, environment: &[(&str, &str)]) -> Result<Server, Ended> {
+    let mut command = petsem(["dev", "--listen", "127.0.0.1:0", "--dir"]);
+    command.arg(directory).envs(environment.iter().copied());
+    Server::start(command)
+}
+
+/// The development issuer may boot what its JWT names, and read everything as `developer`.
+pub fn policy() -> Value {
+    json!({"format": 1, "rules": [
+        {
+            "name": "boot",
+            "issuer": Development::ISSUER,
+            "actions": ["boot"],
+            "bind": {"app": "petsem_app", "machine": "petsem_machine", "host": "petsem_host"}
+        },
+        {
+            "name": "developer",
+            "issuer": Development::ISSUER,
+            "claims": {"sub": "developer"},
+            "actions": ["read_value"],
+            "secrets": {"prefixes": [""]}
+        }
+    ]})
+}
+
+/// The header of tokens, `FlyV1 …`.
+pub fn flyv1(tokens: &str) -> String {
+    format!("FlyV1 {tokens}")
+}
+
+/// The ticket in a token's third-party caveat, standard base64.
+///
+/// # Panics
+/// If there is none.
+pub fn ticket(token: &str) -> String {
+    let token = UnverifiedToken::parse(token).expect("a token");
+    let tickets = token.undischarged(&[]);
+    BASE64.encode(tickets.first().expect("a token with a ticket").1)
+}
+
+/// A token with caveats that its holder appended.
+///
+/// # Panics
+/// If nothing can be appended.
+pub fn appended(token: &str, caveats: impl IntoIterator<Item = Caveat>) -> String {
+    let token = UnverifiedToken::parse(token).expect("a token");
+    let mut macaroon = Macaroon::from_token(&token).expect("a token that is open");
+    macaroon.add(caveats).expect("it can be narrowed");
+    macaroon.to_text().to_string()
+}
+
+/// All bytes of an audit log, without the zeros that are room for more.
+///
+/// # Panics
+/// If it cannot be read.
+pub fn audit_log(directory: &Path) -> String {
+    let mut files: Vec<_> = std::fs::read_dir(directory)
+        .expect("an audit directory")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .collect();
+    files.sort();
+    let bytes: Vec<u8> = files
+        .iter()
+        .flat_map(|path| std::fs::read(path).expect("an audit file can be read"))
+        .filter(|byte| *byte != 0)
+        .collect();
+    String::from_utf8(bytes).expect("an audit log is text")
+}
+
+/// The wall clock, in unix seconds: what tokens and JWTs are made by.
+pub fn now() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "the one clock of this crate")]
+    let now = std::time::SystemTime::now();
+    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,165 @@
+//! HTTP/1.1 by hand, so that a test can send anything: malformed heads, bodies that break off, floods.
+//!
+//! One request a connection, answers read to their end. Clients that behave are `petsem_client`.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// No answer takes longer.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A request, as it will be written.
+#[derive(Clone, Debug)]
+pub struct Request {
+    method: String,
+    target: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status of its first line.
+    pub status: u16,
+    /// The lines before the body.
+    pub head: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// A request without body and credentials.
+    pub fn new(method: &str, target: &str) -> Self {
+        Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// With another header line.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With the value of an `Authorization` header, scheme included.
+    #[must_use]
+    pub fn authorization(self, value: &str) -> Self {
+        self.header("authorization", value)
+    }
+
+    /// With a JSON body.
+    #[must_use]
+    pub fn json(self, body: &Value) -> Self {
+        self.body("application/json", body.to_string())
+    }
+
+    /// With any body.
+    #[must_use]
+    pub fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let mut request = self.header("content-type", content_type);
+        request.body = body.into();
+        request
+    }
+
+    /// The bytes on the wire.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = format!("{} {} HTTP/1.1\r\nhost: petsem\r\n", self.method, self.target).into_bytes();
+        for (name, value) in &self.headers {
+            bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        bytes.extend_from_slice(
+            format!("content-length: {}\r\nconnection: close\r\n\r\n", self.body.len()).as_bytes(),
+        );
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+
+    /// Sends it and reads the answer.
+    ///
+    /// # Panics
+    /// If there is no answer: for requests that any server must answer.
+    pub fn send(&self, address: SocketAddr) -> Answer {
+        let received = exchange(address, &self.to_bytes()).expect("the server can be reached");
+        Answer::parse(&received).unwrap_or_else(|| panic!("no answer to {} {}", self.method, self.target))
+    }
+}
+
+/// Sends bytes and answers all that came back until the server closed. A connection that breaks after some
+/// bytes came answers those.
+///
+/// # Errors
+/// If nothing listens, or nothing came before the connection broke.
+pub fn exchange(address: SocketAddr, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = connect(address)?;
+    // A server that has seen enough answers before all is written.
+    let written = stream.write_all(bytes);
+    let mut received = Vec::new();
+    match stream.read_to_end(&mut received) {
+        Ok(_) => written.map(|()| received.clone()).or_else(|error| keep(received, error)),
+        Err(error) => keep(received, error),
+    }
+}
+
+/// A connection with the harness's deadlines.
+///
+/// # Errors
+/// If nothing listens.
+pub fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.set_write_timeout(Some(DEADLINE))?;
+    Ok(stream)
+}
+
+fn keep(received: Vec<u8>, error: std::io::Error) -> std::io::Result<Vec<u8>> {
+    if received.is_empty() { Err(error) } else { Ok(received) }
+}
+
+impl Answer {
+    /// Reads an answer of which the connection's end is the end.
+    pub fn parse(received: &[u8]) -> Option<Self> {
+        let end = received.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let (head, rest) = received.split_at_checked(end)?;
+        let head = std::str::from_utf8(head).ok()?.to_owned();
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some(Self { status, head, body: rest.get(4..)?.to_vec() })
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON; `null` if it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// HTTP status and machine code; the code is empty where there is none.
+    pub fn outcome(&self) -> (u16, String) {
+        (self.status, self.field("status"))
+    }
+
+    /// The text for people.
+    pub fn error(&self) -> String {
+        self.field("error")
+    }
+
+    /// A field of the body as text; empty where it is none.
+    pub fn field(&self, name: &str) -> String {
+        self.json().get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    /// A field of the body as a number; 0 where it is none.
+    pub fn number(&self, name: &str) -> u64 {
+        self.json().get(name).and_then(Value::as_u64).unwrap_or_default()
+    }
+
+    /// The value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}

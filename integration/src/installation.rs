@@ -1,0 +1,115 @@
+//! An installation as operators make one: a configuration file, `petsem operator init`, `petsem server`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::server::{Ended, Server, petsem, run};
+
+/// A directory with a configuration in it.
+#[derive(Debug)]
+pub struct Installation {
+    /// The directory: configuration, key file, data, tokens.
+    pub directory: TempDir,
+}
+
+impl Installation {
+    /// A directory with a configuration, and nothing else yet.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn configured() -> Self {
+        let directory = tempfile::tempdir().expect("there is room for a directory");
+        let installation = Self { directory };
+        installation.configure(CONFIGURATION);
+        installation
+    }
+
+    /// An installation that `petsem operator init` has made.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn made() -> Self {
+        let installation = Self::configured();
+        let made = installation.init();
+        assert!(made.status.success(), "{}", made.printed);
+        installation
+    }
+
+    /// Replaces the configuration.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn configure(&self, text: &str) {
+        std::fs::write(self.configuration(), text).expect("the configuration can be written");
+    }
+
+    /// The configuration file.
+    pub fn configuration(&self) -> PathBuf {
+        self.path("petsem.toml")
+    }
+
+    /// A file in the directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Runs `petsem operator init`; the first token goes to `operator.token`.
+    pub fn init(&self) -> Ended {
+        let mut command = petsem(["operator", "init", "--operator", "kim@example.com", "--config"]);
+        command.arg(self.configuration()).arg("--out").arg(self.path("operator.token"));
+        run(command)
+    }
+
+    /// `petsem server` with this configuration.
+    pub fn server(&self) -> Command {
+        self.with_configuration(&["server"])
+    }
+
+    /// Starts the server.
+    ///
+    /// # Errors
+    /// [`Ended`], with what it said, if it refuses to start.
+    pub fn start(&self) -> Result<Server, Ended> {
+        Server::start(self.server())
+    }
+
+    /// A command of `petsem` that takes `--config`.
+    pub fn with_configuration(&self, arguments: &[&str]) -> Command {
+        let mut command = petsem(arguments);
+        command.arg("--config").arg(self.configuration());
+        command
+    }
+
+    /// The first operator's token, without scheme.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn operator(&self) -> String {
+        read(&self.path("operator.token"))
+    }
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).expect("the file can be read").trim().to_owned()
+}
+
+/// Small files, so that hundreds of installations fit on a small disk.
+pub const CONFIGURATION: &str = r#"
+name = "petsem-test"
+location = "https://petsem.test"
+data_directory = "data"
+[[listener]]
+address = "127.0.0.1:0"
+host = "host-1"
+[[listener]]
+address = "unix:petsem.sock"
+host = "host-2"
+[[seal]]
+kind = "key-file"
+path = "seal.key"
+[audit]
+segment_mib = 1
+reserve_mib = 2
+"#;

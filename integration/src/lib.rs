@@ -1,0 +1,11 @@
+//! What the scenarios over the whole of petsem share. The scenarios themselves are `tests/it`.
+
+#[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
+pub mod dev;
+#[expect(clippy::expect_used, clippy::panic, reason = "a harness: what it cannot do fails the test")]
+pub mod http;
+#[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
+pub mod installation;
+#[expect(clippy::expect_used, clippy::panic, reason = "a harness: what it cannot do fails the test")]
+pub mod server;
+pub mod vm;

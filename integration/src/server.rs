@@ -1,0 +1,227 @@
+//! The real `petsem` binary as a child process: started, asked, killed.
+//!
+//! It is built once for each run of the tests, by cargo, so that no test sees a stale one. Every wait has an
+//! end, and whatever a server printed is kept: for the failure's text, and for searches in it.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a start may take on a machine that builds and tests beside it.
+const READY: Duration = Duration::from_secs(60);
+/// How long an end may take: design §8 promises ten seconds after SIGTERM.
+const ENDED: Duration = Duration::from_secs(30);
+
+/// A running server. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    /// The first TCP listener.
+    address: SocketAddr,
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How.
+    pub status: ExitStatus,
+    /// Everything that it printed to standard output and standard error.
+    pub printed: String,
+}
+
+/// A child whose output is read as it comes.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    printed: Arc<Mutex<Vec<u8>>>,
+    /// Tells that something was printed; disconnected when both outputs are closed.
+    news: Mutex<Receiver<()>>,
+}
+
+/// The built binary.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "petsem", "--bin", "petsem"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .output()
+            .expect("cargo runs");
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        // …/target/debug/deps/it-1234 → …/target/debug/petsem
+        let test = std::env::current_exe().expect("the test knows where it is");
+        let directory = test.parent().and_then(Path::parent).expect("a test lies in target/debug/deps");
+        directory.join("petsem")
+    })
+}
+
+/// `petsem` with these arguments and an empty environment.
+pub fn petsem<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(binary());
+    command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// If it cannot be run, or does not end in time.
+pub fn run(command: Command) -> Ended {
+    Process::start(command).ended()
+}
+
+impl Server {
+    /// Starts a server and waits until it listens.
+    ///
+    /// # Errors
+    /// [`Ended`], with what it said, if it ended instead.
+    ///
+    /// # Panics
+    /// If it does neither in time.
+    pub fn start(command: Command) -> Result<Self, Ended> {
+        let process = Process::start(command);
+        loop {
+            if let Some(address) = listening(&process.printed()) {
+                return Ok(Self { process, address });
+            }
+            match process.news(READY) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(process.ended()),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the server is not ready after {READY:?}: {}", process.printed())
+                }
+            }
+        }
+    }
+
+    /// The first TCP listener.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// What it printed until now.
+    pub fn printed(&self) -> String {
+        self.process.printed()
+    }
+
+    /// SIGTERM; the end is awaited by [`Self::ended`].
+    pub fn terminate(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// Waits for the end.
+    pub fn ended(self) -> Ended {
+        self.process.ended()
+    }
+
+    /// SIGTERM, and the end.
+    pub fn stop(self) -> Ended {
+        self.terminate();
+        self.ended()
+    }
+
+    /// SIGKILL: the process ends between two instructions.
+    pub fn kill(self) -> Ended {
+        self.process.signal(Signal::KILL);
+        self.ended()
+    }
+}
+
+/// Where a server says that it listens: the greeting of `petsem dev`, or the log line of `petsem server`.
+fn listening(printed: &str) -> Option<SocketAddr> {
+    let greeting = printed.split("petsem dev serves http://").nth(1);
+    let line = printed.split("\"listener\":\"").find(|rest| rest.starts_with("127.0.0.1:"));
+    let text = greeting.or(line)?;
+    let end = text.find(|character: char| !character.is_ascii_digit() && !".:".contains(character))?;
+    text.get(..end)?.trim_end_matches('.').parse().ok()
+}
+
+impl Process {
+    fn start(mut command: Command) -> Self {
+        // A group of its own: a signal to the tests does not reach it twice.
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .expect("petsem runs");
+        let printed = Arc::new(Mutex::new(Vec::new()));
+        let (told, news) = mpsc::channel();
+        let outputs: [Option<Box<dyn Read + Send>>; 2] = [
+            child.stdout.take().map(|output| Box::new(output) as _),
+            child.stderr.take().map(|output| Box::new(output) as _),
+        ];
+        for output in outputs.into_iter().flatten() {
+            let (printed, told) = (Arc::clone(&printed), told.clone());
+            std::thread::spawn(move || collect(output, &printed, &told));
+        }
+        Self { child, printed, news: Mutex::new(news) }
+    }
+
+    fn printed(&self) -> String {
+        let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&printed).into_owned()
+    }
+
+    fn news(&self, deadline: Duration) -> Result<(), RecvTimeoutError> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(deadline)
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has an id");
+        kill_process(id, signal).expect("the server runs until it is told to end");
+    }
+
+    fn ended(mut self) -> Ended {
+        // Both outputs close when the process ends: it starts no other.
+        loop {
+            match self.news(ENDED) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the process does not end within {ENDED:?}: {}", self.printed())
+                }
+            }
+        }
+        let status = self.child.wait().expect("a child can be waited for");
+        Ended { status, printed: self.printed() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Ended already, or ends now; there is nobody to tell.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(mut output: Box<dyn Read + Send>, printed: &Mutex<Vec<u8>>, told: &Sender<()>) {
+    let mut piece = [0; 16 * 1024];
+    while let Ok(length) = output.read(&mut piece) {
+        if length == 0 {
+            break;
+        }
+        printed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend_from_slice(piece.get(..length).unwrap_or_default());
+        // Nobody listens once the server is ready.
+        let _ = told.send(());
+    }
+}

@@ -1,0 +1,92 @@
+//! Arrows point inward: each crate depends on what the design lets it know, and on nothing else of ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The last column of the design's table of crates. `policy` without `evaluate` is a row of its own below.
+const MAY_USE: [(&str, &[&str]); 9] = [
+    ("petsem-keys", &[]),
+    ("petsem-seals", &["petsem-keys"]),
+    ("petsem-policy", &[]),
+    ("petsem-api", &[]),
+    ("petsem-store", &["petsem-api"]),
+    ("petsem-client", &["petsem-api", "petsem-keys", "petsem-policy"]),
+    (
+        "petsem-server",
+        &["petsem-keys", "petsem-seals", "petsem-policy", "petsem-store", "petsem-api", "petsem-client"],
+    ),
+    ("petsem", ALL),
+    ("petsem-integration", ALL),
+];
+const ALL: &[&str] = &[
+    "petsem-keys",
+    "petsem-seals",
+    "petsem-policy",
+    "petsem-store",
+    "petsem-api",
+    "petsem-client",
+    "petsem-server",
+];
+/// The init inside test VMs stands where a Machine's own code does: it links the client alone.
+const GUEST: (&str, &[&str]) = ("petsem-guest", &["petsem-client"]);
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The normal dependencies of every package on packages of ours, with the features that they ask for.
+fn dependencies() -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
+    let metadata = metadata();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let of = |package: &Value| {
+        package["dependencies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            // `kind` is null for normal dependencies, and `path` there for ours alone.
+            .filter(|dependency| dependency["kind"].is_null() && dependency["path"].is_string())
+            .map(|dependency| {
+                let features = dependency["features"].as_array().unwrap().iter().map(text).collect();
+                (text(&dependency["name"]), features)
+            })
+            .collect()
+    };
+    metadata["packages"].as_array().unwrap().iter().map(|package| (text(&package["name"]), of(package))).collect()
+}
+
+#[test]
+fn each_crate_uses_only_what_the_design_lets_it_know() {
+    let dependencies = dependencies();
+    let may_use: BTreeMap<_, _> = MAY_USE.into_iter().chain([GUEST]).collect();
+    let known: BTreeSet<_> = may_use.keys().copied().collect();
+    let there: BTreeSet<_> = dependencies.keys().map(String::as_str).collect();
+    assert_eq!(there, known, "a crate without a row in the design's table, or a row without a crate");
+    for (package, uses) in &dependencies {
+        let may: BTreeSet<&str> = may_use[package.as_str()].iter().copied().collect();
+        let uses: BTreeSet<&str> = uses.keys().map(String::as_str).collect();
+        assert_eq!(uses.difference(&may).collect::<Vec<_>>(), Vec::<&&str>::new(), "{package}");
+    }
+}
+
+#[test]
+fn the_client_links_no_policy_evaluation() {
+    let dependencies = dependencies();
+    assert_eq!(dependencies["petsem-client"]["petsem-policy"], Vec::<String>::new());
+    let metadata = metadata();
+    let policy = metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|package| package["name"] == "petsem-policy")
+        .unwrap();
+    let default = policy["features"]["default"].as_array().cloned().unwrap_or_default();
+    assert_eq!(default, Vec::<Value>::new(), "`evaluate` must not be on by default");
+}

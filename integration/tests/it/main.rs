@@ -1,0 +1,11 @@
+//! petsem from outside: real servers, real clients, real VMs.
+
+#![cfg(test)]
+
+mod boots;
+mod five_machines;
+mod layers;
+mod refusals;
+mod secrets;
+mod starts;
+mod vm;
