@@ -53,7 +53,7 @@ impl Opened<'_> {
     }
 
     /// Writes the token to the file, if that is the place; answers what is left to print.
-    pub(super) fn write_to_file<'t>(self, token: &'t str) -> Result<Option<&'t str>, Failure> {
+    pub(super) fn write_to_file(self, token: &str) -> Result<Option<&str>, Failure> {
         match self {
             Self::File(_, file) => file.fill(token.as_bytes()).map(|()| None).map_err(Failure::from),
             Self::StandardOutput => Ok(Some(token)),
