@@ -174,13 +174,22 @@ impl Dev {
         self.jwt(&json!({"sub": "developer"}))
     }
 
+    /// The token of the owner of the org `demo`, without scheme: the one that may prove boots.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub fn owner(&self) -> String {
+        let text =
+            std::fs::read_to_string(self.layout().owner_token()).expect("petsem dev writes its tokens");
+        text.trim().to_owned()
+    }
+
     /// The header of the owner's token, narrowed to this boot on the host `dev`.
     ///
     /// # Panics
     /// If the names are none.
     pub fn boot_token(&self, app_id: &str, machine: &str) -> String {
-        let owner = std::fs::read_to_string(self.layout().owner_token()).expect("petsem dev writes its tokens");
-        let user = Credentials::new(owner.trim()).expect("the owner's token is a token");
+        let user = Credentials::new(&self.owner()).expect("the owner's token is a token");
         let app = app_id.parse().expect("an app id");
         let machine = machine.parse().expect("a machine id");
         let host = Development::HOST.parse().expect("a host id");

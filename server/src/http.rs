@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use petsem_api::{ErrorBody, ErrorCode, RequestId};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::audit::Outcome;
 use crate::clock::Moment;
@@ -132,6 +132,13 @@ impl Call {
             return Err(Failure::new(
                 ErrorCode::UnsupportedMediaType,
                 "the body is not JSON by its header; send `Content-Type: application/json`",
+            ));
+        }
+        // serde reads a list as an object's fields in order; nobody means that.
+        if !body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(&body).is_ok() {
+            return Err(Failure::new(
+                ErrorCode::BadRequest,
+                "the body is JSON, but no object; nothing was changed; see /openapi.json",
             ));
         }
         serde_json::from_slice(&body).map_err(|error| bad_json(&error))

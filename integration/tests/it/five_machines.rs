@@ -11,8 +11,8 @@ use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use petsem_api::{AppRef, Delivery, ErrorCode, MachineId};
 use petsem_client::{
-    BootFlow, BootFlowError, Booted, Bundle, CallError, ChannelBinding, Client, Credentials, DenyReason, Endpoint,
-    Identity, Injector, MachineChannel, keyed_digest,
+    BootFlow, BootFlowError, Booted, Bundle, CallError, ChannelBinding, Client, Credentials, DenyReason,
+    Endpoint, Identity, Injector, MachineChannel, keyed_digest,
 };
 use petsem_integration::dev::Dev;
 use petsem_integration::vm::{FlippingProxy, VmClaims, VmOutcome};

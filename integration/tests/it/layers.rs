@@ -59,7 +59,12 @@ fn dependencies() -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
             })
             .collect()
     };
-    metadata["packages"].as_array().unwrap().iter().map(|package| (text(&package["name"]), of(package))).collect()
+    metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| (text(&package["name"]), of(package)))
+        .collect()
 }
 
 #[test]

@@ -41,8 +41,9 @@ fn wrong_bodies_and_names_are_refused_with_what_to_do() {
             .body("application/json", body)
             .send(dev.server.address())
     };
-    let refused =
-        |what: &str, answer: &Answer, status: u16, code: &str, text: &str| refused(&dev, what, answer, status, code, text);
+    let refused = |what: &str, answer: &Answer, status: u16, code: &str, text: &str| {
+        refused(&dev, what, answer, status, code, text)
+    };
 
     for name in ["1A", "A-B", "A.B", "%20", "A%20", "%C3%84", &"A".repeat(256)] {
         refused(name, &set(name, r#"{"value":"x"}"#), 400, "bad_name", "1 to 255");
@@ -61,7 +62,13 @@ fn wrong_bodies_and_names_are_refused_with_what_to_do() {
     let over = json!({ "values": names }).to_string();
     refused("a bundle over 1 MiB", &bulk(&over), 413, "bundle_too_large", "delete some");
     let many: serde_json::Map<_, _> = (0..4097).map(|number| (format!("B{number}"), json!(""))).collect();
-    refused("more names than a bundle has", &bulk(&json!({ "values": many }).to_string()), 400, "bad_request", "4096");
+    refused(
+        "more names than a bundle has",
+        &bulk(&json!({ "values": many }).to_string()),
+        400,
+        "bad_request",
+        "4096",
+    );
 
     for (what, body, status, code, text) in [
         ("nothing", "", 400, "bad_request", "well-formed JSON"),
@@ -75,7 +82,13 @@ fn wrong_bodies_and_names_are_refused_with_what_to_do() {
         ("base64 without padding", r#"{"value_b64":"eA"}"#, 400, "bad_value", "with padding"),
         ("base64 for URLs", r#"{"value_b64":"_-8="}"#, 400, "bad_value", "standard alphabet"),
         ("bytes that are no UTF-8", "{\"value\":\"\\ud800\"}", 400, "bad_request", "well-formed JSON"),
-        ("a version below zero", r#"{"value":"x","expected_version":-1}"#, 400, "bad_request", "/openapi.json"),
+        (
+            "a version below zero",
+            r#"{"value":"x","expected_version":-1}"#,
+            400,
+            "bad_request",
+            "/openapi.json",
+        ),
     ] {
         let answer = set("A", body);
         let code = if code == "bad_" { answer.outcome().1 } else { code.to_owned() };
@@ -83,7 +96,13 @@ fn wrong_bodies_and_names_are_refused_with_what_to_do() {
     }
     refused("a name twice", &bulk(r#"{"values":{"B":"x","B":"y"}}"#), 400, "bad_request", "twice");
     refused("no values", &bulk("{}"), 400, "bad_request", "missing field");
-    refused("a stray version", &bulk(r#"{"values":{"B":{"value":"x","expected_version":1}}}"#), 400, "bad_request", "beside");
+    refused(
+        "a stray version",
+        &bulk(r#"{"values":{"B":{"value":"x","expected_version":1}}}"#),
+        400,
+        "bad_request",
+        "beside",
+    );
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     refused("a nest of lists", &bulk(&deep), 400, "bad_request", "nothing was changed");
 
@@ -149,7 +168,8 @@ fn wrong_tokens_are_refused_with_what_to_do() {
         dev.mint(&json!({"kind": "org", "org": "demo", "apps": ["other"]}))
     };
     let rng = &mut getrandom::rand_core::UnwrapErr(getrandom::SysRng);
-    let forged = Macaroon::mint(&MacaroonKey::generate(rng), &[7; 16], "https://petsem-dev.invalid", false, rng);
+    let forged =
+        Macaroon::mint(&MacaroonKey::generate(rng), &[7; 16], "https://petsem-dev.invalid", false, rng);
     let forged = forged.to_text().to_string();
     let mut changed = data_encoding::BASE64.decode(org.trim_start_matches("fm2_").as_bytes()).unwrap();
     *changed.last_mut().unwrap() ^= 1;
@@ -157,7 +177,8 @@ fn wrong_tokens_are_refused_with_what_to_do() {
     let with = |caveat: Caveat| flyv1(&appended(&org, [caveat]));
     let only = |actions: &[Action]| with(Actions(actions.iter().copied().collect::<ActionSet>()).into());
     let unknown = Caveat::from_wire(65_700, &[0x91, 0x01]).unwrap();
-    let unreadable = Caveat::from_wire(65_540, &[0xc0]).unwrap_or_else(|_| Caveat::from_wire(65_540, &[0x91, 0x01]).unwrap());
+    let unreadable = Caveat::from_wire(65_540, &[0xc0])
+        .unwrap_or_else(|_| Caveat::from_wire(65_540, &[0x91, 0x01]).unwrap());
     let window = |not_before: i64, not_after: i64| with(Caveat::ValidityWindow { not_before, not_after });
 
     let table: Vec<(&str, String, u16, &str, &str)> = vec![
@@ -172,7 +193,13 @@ fn wrong_tokens_are_refused_with_what_to_do() {
         ("a token of another org", flyv1(&rivals), 403, "forbidden", "petsem token inspect"),
         ("a token for another app", flyv1(&other_app), 403, "forbidden", ""),
         ("an action that was taken away", only(&[Action::List]), 403, "forbidden", "write"),
-        ("a secret that was left out", with(SecretNames::new(["B".to_owned()], []).into()), 403, "forbidden", ""),
+        (
+            "a secret that was left out",
+            with(SecretNames::new(["B".to_owned()], []).into()),
+            403,
+            "forbidden",
+            "",
+        ),
         ("a caveat of an unknown type", with(unknown), 403, "forbidden", ""),
         ("a caveat that does not read", with(unreadable), 403, "forbidden", ""),
         ("a caveat of Fly's", with(Caveat::FeatureSet(None)), 403, "forbidden", ""),
@@ -238,9 +265,23 @@ fn names_in_use_and_orgs_with_apps_stay_as_they_are() {
     let full = dev.operate("DELETE", "/v1/orgs/demo", None);
     refused(&dev, "an org with apps", &full, 409, "conflict", "app");
     let settings = json!({"org": "demo", "name": "b", "settings": {"renewal_life": 2_592_001}});
-    refused(&dev, "a renewal of over 30 days", &dev.operate("POST", "/v1/apps", Some(&settings)), 400, "bad_request", "30 days");
+    refused(
+        &dev,
+        "a renewal of over 30 days",
+        &dev.operate("POST", "/v1/apps", Some(&settings)),
+        400,
+        "bad_request",
+        "30 days",
+    );
     let settings = json!({"org": "demo", "name": "b", "settings": {"history": 0}});
-    refused(&dev, "no history", &dev.operate("POST", "/v1/apps", Some(&settings)), 400, "bad_request", "1 to 100");
+    refused(
+        &dev,
+        "no history",
+        &dev.operate("POST", "/v1/apps", Some(&settings)),
+        400,
+        "bad_request",
+        "1 to 100",
+    );
 }
 
 #[test]
@@ -254,13 +295,28 @@ fn a_policy_that_could_let_the_wrong_one_in_is_not_set() {
     };
     for (what, rule) in [
         ("a boot that binds nothing", json!({"name": "r", "issuer": issuer, "actions": ["boot"]})),
-        ("a boot that binds no host", json!({"name": "r", "issuer": issuer, "actions": ["boot"], "bind": {"app": "a", "machine": "m"}})),
-        ("a boot that binds one claim twice", json!({"name": "r", "issuer": issuer, "actions": ["boot"], "bind": {"app": "a", "machine": "a", "host": "h"}})),
+        (
+            "a boot that binds no host",
+            json!({"name": "r", "issuer": issuer, "actions": ["boot"], "bind": {"app": "a", "machine": "m"}}),
+        ),
+        (
+            "a boot that binds one claim twice",
+            json!({"name": "r", "issuer": issuer, "actions": ["boot"], "bind": {"app": "a", "machine": "a", "host": "h"}}),
+        ),
         ("a read that names no secrets", json!({"name": "r", "issuer": issuer, "actions": ["read_value"]})),
-        ("an issuer that is not registered", json!({"name": "r", "issuer": "https://x", "actions": ["read_value"], "secrets": {"prefixes": [""]}, "claims": {"sub": "x"}})),
+        (
+            "an issuer that is not registered",
+            json!({"name": "r", "issuer": "https://x", "actions": ["read_value"], "secrets": {"prefixes": [""]}, "claims": {"sub": "x"}}),
+        ),
         ("an action that there is not", json!({"name": "r", "issuer": issuer, "actions": ["write"]})),
-        ("a field that there is not", json!({"name": "r", "issuer": issuer, "actions": ["read_value"], "secrets": {"prefixes": [""]}, "unless": {}})),
-        ("a JWT of an hour", json!({"name": "r", "issuer": issuer, "actions": ["read_value"], "secrets": {"prefixes": [""]}, "max_life_seconds": 3600})),
+        (
+            "a field that there is not",
+            json!({"name": "r", "issuer": issuer, "actions": ["read_value"], "secrets": {"prefixes": [""]}, "unless": {}}),
+        ),
+        (
+            "a JWT of an hour",
+            json!({"name": "r", "issuer": issuer, "actions": ["read_value"], "secrets": {"prefixes": [""]}, "max_life_seconds": 3600}),
+        ),
     ] {
         let answer = put(rule);
         refused(&dev, what, &answer, 400, "bad_policy", "the policy was not changed");
@@ -274,13 +330,17 @@ fn a_policy_that_could_let_the_wrong_one_in_is_not_set() {
 #[test]
 fn minting_never_gives_more_than_the_parent_had() {
     let dev = shop();
-    let lister = dev.mint(&json!({"kind": "org", "org": "demo", "actions": ["list", "mint"], "expires_in": 600}));
-    let mint = |token: &str, wanted: serde_json::Value| {
-        dev.call("POST", "/v1/tokens", &flyv1(token), Some(&wanted))
-    };
-    let child = mint(&lister, json!({"kind": "org", "org": "demo", "actions": ["write", "list", "mint"], "expires_in": 86_400}));
+    let lister =
+        dev.mint(&json!({"kind": "org", "org": "demo", "actions": ["list", "mint"], "expires_in": 600}));
+    let mint =
+        |token: &str, wanted: serde_json::Value| dev.call("POST", "/v1/tokens", &flyv1(token), Some(&wanted));
+    let child = mint(
+        &lister,
+        json!({"kind": "org", "org": "demo", "actions": ["write", "list", "mint"], "expires_in": 86_400}),
+    );
     assert_eq!(child.status, 201, "{}", child.text());
-    let set = |token: &str| dev.call("POST", &format!("{SHOP}/A"), &flyv1(token), Some(&json!({"value": "x"})));
+    let set =
+        |token: &str| dev.call("POST", &format!("{SHOP}/A"), &flyv1(token), Some(&json!({"value": "x"})));
     refused(&dev, "a child that writes", &set(&child.field("token")), 403, "forbidden", "write");
     let parent_end = petsem_policy::UnverifiedToken::parse(&lister).unwrap().expires_at();
     let child_end = petsem_policy::UnverifiedToken::parse(&child.field("token")).unwrap().expires_at();
@@ -293,8 +353,16 @@ fn minting_never_gives_more_than_the_parent_had() {
         refused(&dev, what, &answer, 403, "forbidden", "");
     }
     let no_mint = dev.mint(&json!({"kind": "org", "org": "demo", "actions": ["list"]}));
-    refused(&dev, "minting without mint", &mint(&no_mint, json!({"kind": "org", "org": "demo"})), 403, "forbidden", "mint");
-    let unknown = dev.operate("POST", "/v1/tokens", Some(&json!({"kind": "org", "org": "demo", "actions": ["fly"]})));
+    refused(
+        &dev,
+        "minting without mint",
+        &mint(&no_mint, json!({"kind": "org", "org": "demo"})),
+        403,
+        "forbidden",
+        "mint",
+    );
+    let unknown =
+        dev.operate("POST", "/v1/tokens", Some(&json!({"kind": "org", "org": "demo", "actions": ["fly"]})));
     refused(&dev, "an action that there is not", &unknown, 400, "bad_request", "the actions are");
 }
 
@@ -307,7 +375,8 @@ fn what_is_no_http_ends_the_connection_and_not_the_server() {
         b"\0\0\0\0\r\n\r\n".to_vec(),
         format!("GET /v1/orgs HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(200 * 1024)).into_bytes(),
         b"POST /v1/orgs HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n".to_vec(),
-        b"POST /v1/orgs HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\nhello".to_vec(),
+        b"POST /v1/orgs HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\nhello"
+            .to_vec(),
     ];
     for bytes in floods {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();

@@ -68,10 +68,7 @@ fn many_changes_are_one_version_and_null_deletes_also_what_is_not_there() {
         .iter()
         .map(|secret| (secret["name"].clone(), secret["value"].clone(), secret["value_b64"].clone()))
         .collect();
-    assert_eq!(
-        values,
-        [(json!("B"), Value::Null, json!("/wA=")), (json!("C"), json!(""), Value::Null)]
-    );
+    assert_eq!(values, [(json!("B"), Value::Null, json!("/wA=")), (json!("C"), json!(""), Value::Null)]);
 }
 
 #[test]

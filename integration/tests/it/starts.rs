@@ -122,7 +122,12 @@ fn a_configuration_with_anything_wrong_is_refused_by_key_and_value() {
     let installation = Installation::made();
     for (what, from, to, texts) in [
         ("an unknown key", "name =", "nmae = \"x\"\nname =", &["nmae", "petsem config reference"][..]),
-        ("an unknown key of a table", "segment_mib", "segment_mb", &["segment_mb", "petsem config reference"]),
+        (
+            "an unknown key of a table",
+            "segment_mib",
+            "segment_mb",
+            &["segment_mb", "petsem config reference"],
+        ),
         ("an unknown table", "[audit]", "[tls]\nport = 1\n[audit]", &["tls"]),
         ("a missing key", "location =", "#", &["location"]),
         ("a seal that there is not", "key-file", "hsm", &["hsm"]),
@@ -173,7 +178,11 @@ fn a_key_file_that_others_may_read_is_refused() {
     std::fs::copy(other.path("seal.key"), &key).unwrap();
     refused("another key", &installation.start().unwrap_err(), &["no configured seal opens the store"]);
     std::fs::remove_file(&key).unwrap();
-    refused("no key", &installation.start().unwrap_err(), &["seal.key", "no configured seal opens the store"]);
+    refused(
+        "no key",
+        &installation.start().unwrap_err(),
+        &["seal.key", "no configured seal opens the store"],
+    );
     // A key is never made for a store that is there.
     assert!(!key.exists());
 }
