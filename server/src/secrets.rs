@@ -191,7 +191,17 @@ impl Core {
                 },
             })
         };
-        // Written after the head was read: for the next time.
+        let mut newest = app.head.app_version;
+        if rows.iter().any(|row| row.app_version > newest) {
+            // Written after the head was read, so the head says it by now; else it was put there.
+            let app = self.find_app(&AppRef::Id(app.id)).await?.ok_or_else(gone)?;
+            newest = app.head.app_version;
+        }
+        if rows.iter().any(|row| row.app_version > newest) {
+            let id = [app.id.as_bytes(), name.as_str().as_bytes()].concat();
+            let what = "it is of a version that the app has not reached";
+            return Err(IntegrityFault::new("value", &id, what).into());
+        }
         let known = rows.iter().filter(|row| row.app_version <= app.head.app_version);
         Ok(History { name: name.clone(), history: known.map(entry).collect::<Result<_, _>>()? })
     }

@@ -160,11 +160,13 @@ fn check_app<'a>(dev: &Dev, app: &str, sets: impl Iterator<Item = &'a Acknowledg
     assert_eq!(read.status, 200, "{}", read.text());
     let version = read.number("version");
     let json = read.json();
-    let current: Vec<_> = json["secrets"].as_array().unwrap().iter().map(|secret| text(&secret["value"])).collect();
+    let current: Vec<_> =
+        json["secrets"].as_array().unwrap().iter().map(|secret| text(&secret["value"])).collect();
     assert!(current.is_empty() || current.len() == NAMES.len(), "{app}: {current:?}");
     assert!(current.iter().all(|value| *value == current[0]), "{app} is half applied: {current:?}");
 
-    let histories: Vec<BTreeMap<u64, String>> = NAMES.iter().map(|name| history(dev, &target, name)).collect();
+    let histories: Vec<BTreeMap<u64, String>> =
+        NAMES.iter().map(|name| history(dev, &target, name)).collect();
     let versions: Vec<_> = histories[0].keys().copied().collect();
     for other in &histories {
         assert_eq!(other.keys().copied().collect::<Vec<_>>(), versions, "{app}: a set is half there");
@@ -204,7 +206,9 @@ fn history(dev: &Dev, target: &str, name: &str) -> BTreeMap<u64, String> {
 fn check_lines(dev: &Dev, newest: &BTreeMap<&str, u64>) {
     let mut lines: BTreeMap<(String, u64), usize> = BTreeMap::new();
     for line in dev.audit_lines() {
-        if line["action"] == "secret.update" && ["allowed", "recovered"].contains(&text(&line["outcome"]).as_str()) {
+        if line["action"] == "secret.update"
+            && ["allowed", "recovered"].contains(&text(&line["outcome"]).as_str())
+        {
             let version = line["version"].as_u64().unwrap();
             *lines.entry((text(&line["app_name"]), version)).or_default() += 1;
         }
@@ -219,7 +223,7 @@ fn check_lines(dev: &Dev, newest: &BTreeMap<&str, u64>) {
 }
 
 /// Verifies the audit log of a development directory whose server has ended.
-fn verified_lines(directory: &std::path::Path) -> petsem_server::Report {
+fn verified_lines(directory: &std::path::Path) -> petsem_server::audit::Report {
     let settings = Development::at(directory).settings("127.0.0.1:0").unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(petsem_server::verify_audit(&settings)).unwrap()

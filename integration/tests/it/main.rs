@@ -4,8 +4,10 @@
 
 mod boots;
 mod five_machines;
+mod kills;
 mod layers;
 mod refusals;
 mod secrets;
 mod starts;
+mod tampering;
 mod vm;

@@ -70,7 +70,13 @@ impl Victim {
     fn row(&self, kind: u8, id: &[u8]) -> Saved {
         let query = "SELECT row_version, content, mac FROM records WHERE kind = ?1 AND id = ?2";
         let row = |row: &rusqlite::Row<'_>| {
-            Ok(Saved { kind, id: id.to_vec(), row_version: row.get(0)?, content: row.get(1)?, mac: row.get(2)? })
+            Ok(Saved {
+                kind,
+                id: id.to_vec(),
+                row_version: row.get(0)?,
+                content: row.get(1)?,
+                mac: row.get(2)?,
+            })
         };
         self.database().query_row(query, params![kind, id], row).unwrap()
     }
@@ -86,7 +92,8 @@ impl Victim {
     }
 
     fn delete(&self, kind: u8, id: &[u8]) {
-        let deleted = self.database().execute("DELETE FROM records WHERE kind = ?1 AND id = ?2", params![kind, id]);
+        let deleted =
+            self.database().execute("DELETE FROM records WHERE kind = ?1 AND id = ?2", params![kind, id]);
         assert_eq!(deleted.unwrap(), 1);
     }
 
@@ -114,9 +121,17 @@ impl Victim {
     /// `integrity`, and that the log names the row, and never a value.
     fn notices(&self, what: &str, needed_by: &[&str], row: &str) {
         for (name, answer) in self.answers() {
-            assert!(!answer.text().contains(CANARY) || !needed_by.contains(&name), "{what}: {name} yields a value");
+            assert!(
+                !answer.text().contains(CANARY) || !needed_by.contains(&name),
+                "{what}: {name} yields a value"
+            );
             if needed_by.contains(&name) {
-                assert_eq!(answer.outcome(), (500, "integrity".to_owned()), "{what}: {name}: {}", answer.text());
+                assert_eq!(
+                    answer.outcome(),
+                    (500, "integrity".to_owned()),
+                    "{what}: {name}: {}",
+                    answer.text()
+                );
                 assert!(answer.error().contains("tell the operator"), "{what}: {}", answer.error());
                 let printed = self.dev.server.printed();
                 let id = answer.field("request_id");
@@ -148,17 +163,23 @@ impl Victim {
         for text in texts {
             assert!(ended.printed.contains(text), "{what}: {:?} does not say {text:?}", ended.printed);
         }
-        assert!(!ended.printed.contains(CANARY) && !ended.printed.contains("panicked"), "{what}: {}", ended.printed);
+        assert!(
+            !ended.printed.contains(CANARY) && !ended.printed.contains("panicked"),
+            "{what}: {}",
+            ended.printed
+        );
     }
 }
 
 fn put(database: &Connection, row: &Saved) {
-    let put = "INSERT OR REPLACE INTO records (kind, id, row_version, content, mac) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let put =
+        "INSERT OR REPLACE INTO records (kind, id, row_version, content, mac) VALUES (?1, ?2, ?3, ?4, ?5)";
     database.execute(put, params![row.kind, row.id, row.row_version, row.content, row.mac]).unwrap();
 }
 
 fn put_bundle(database: &Connection, app: &[u8], (version, dek, ciphertext): (i64, &[u8], &[u8])) {
-    let put = "INSERT OR REPLACE INTO bundles (app, app_version, wrapped_dek, ciphertext) VALUES (?1, ?2, ?3, ?4)";
+    let put =
+        "INSERT OR REPLACE INTO bundles (app, app_version, wrapped_dek, ciphertext) VALUES (?1, ?2, ?3, ?4)";
     database.execute(put, params![app, version, dek, ciphertext]).unwrap();
 }
 
@@ -318,7 +339,12 @@ fn the_values_of_the_history_stay_where_they_were_written() {
     }
     assert_eq!(victim.dev.version("shop"), 2);
     // A version that the app has not reached.
-    database.execute("UPDATE secret_values SET app_version = 9 WHERE app = ?1 AND name = 'A' AND app_version = 1", [&victim.shop]).unwrap();
+    database
+        .execute(
+            "UPDATE secret_values SET app_version = 9 WHERE app = ?1 AND name = 'A' AND app_version = 1",
+            [&victim.shop],
+        )
+        .unwrap();
     let answer = victim.dev.operate("GET", "/v1/apps/shop/secrets/A/history", None);
     assert_eq!(answer.outcome(), (500, "integrity".to_owned()), "{}", answer.text());
 }
@@ -385,7 +411,8 @@ const CUT_FEED: &str = "DELETE FROM feed WHERE number = (SELECT max(number) FROM
 fn a_revocation_removed_from_the_feed_stays_in_force() {
     let victim = Victim::new();
     revoke_machine(&victim);
-    let number: i64 = victim.database().query_row("SELECT max(number) FROM feed", [], |row| row.get(0)).unwrap();
+    let number: i64 =
+        victim.database().query_row("SELECT max(number) FROM feed", [], |row| row.get(0)).unwrap();
     victim.database().execute(CUT_FEED, []).unwrap();
     let still = victim.boot();
     assert!(["revoked", "integrity"].contains(&still.outcome().1.as_str()), "{}", still.text());
@@ -447,7 +474,11 @@ fn an_older_copy_of_the_whole_database_is_not_served() {
         }
         std::fs::copy(&path, &file).unwrap();
     };
-    victim.does_not_start("an older copy", replace, &["integrity", "the audit log has seen"].map(|text| text.trim_start_matches("the ")));
+    victim.does_not_start(
+        "an older copy",
+        replace,
+        &["integrity", "the audit log has seen"].map(|text| text.trim_start_matches("the ")),
+    );
 }
 
 #[test]
@@ -455,7 +486,8 @@ fn an_issuer_written_by_hand_is_believed_nothing() {
     let victim = Victim::new();
     // A row of his own that the feed does not name, and one in place of the registered issuer's.
     let issuer = victim.any_row(kind::ISSUER);
-    let renamed = String::from_utf8_lossy(&issuer.content).replace(Development::ISSUER, "https://evil.example");
+    let renamed =
+        String::from_utf8_lossy(&issuer.content).replace(Development::ISSUER, "https://evil.example");
     victim.put(&Saved { id: vec![7; 16], content: renamed.into_bytes(), ..issuer.clone() });
     let jwt = victim.dev.jwt(&json!({"iss": "https://evil.example", "sub": "developer"}));
     let read = victim.dev.call("GET", "/v1/apps/shop/secrets?show_secrets=true", &jwt, None);
