@@ -119,6 +119,20 @@ impl Server {
         self.process.printed()
     }
 
+    /// The first line that it printed with this text in it; waits for it a while, because the answer may
+    /// come before what is printed was read here. Empty if it never comes.
+    pub fn printed_line(&self, text: &str) -> String {
+        for _ in 0..100 {
+            let printed = self.printed();
+            if let Some(line) = printed.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            // Ends early on the next line that is printed.
+            let _printed_or_waited = self.process.news(Duration::from_millis(50));
+        }
+        String::new()
+    }
+
     /// SIGTERM; the end is awaited by [`Self::ended`].
     pub fn terminate(&self) {
         self.process.signal(Signal::TERM);

@@ -90,7 +90,9 @@ pub(crate) fn network_error(error: NetworkError) -> &'static str {
     match error {
         NetworkError::Text => "this is no network; write it like 10.0.0.0/8 or 2001:db8::/32",
         NetworkError::Length => "the length is more than the address has bits; IPv4 has 32, IPv6 has 128",
-        NetworkError::HostBits => "the address has bits set behind the length; set them to zero, or raise the length",
+        NetworkError::HostBits => {
+            "the address has bits set behind the length; set them to zero, or raise the length"
+        }
         NetworkError::TooMany => "a caveat names at most 256 networks; join neighbours to shorter prefixes",
     }
 }

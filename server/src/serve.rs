@@ -108,6 +108,11 @@ pub(crate) async fn serve_on(
     on_ready: impl FnOnce(&Bound),
 ) -> Result<(), ServeError> {
     let Started { core, mut checkpoints } = started;
+    // Before anybody can know that it runs: a signal must never meet the default, which cuts everything off.
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(|error| ServeError::Stop(error.to_string()))?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(|error| ServeError::Stop(error.to_string()))?;
     let router = router(Arc::clone(&core));
     let (ending, ended) = watch::channel(false);
     let graceful = GracefulShutdown::new();
@@ -130,10 +135,6 @@ pub(crate) async fn serve_on(
     }
     on_ready(&names);
     let feed = tokio::spawn(follow_feed(Arc::clone(&core), ended.clone()));
-    let mut terminate =
-        signal(SignalKind::terminate()).map_err(|error| ServeError::Stop(error.to_string()))?;
-    let mut interrupt =
-        signal(SignalKind::interrupt()).map_err(|error| ServeError::Stop(error.to_string()))?;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

@@ -133,9 +133,8 @@ impl Victim {
                     answer.text()
                 );
                 assert!(answer.error().contains("tell the operator"), "{what}: {}", answer.error());
-                let printed = self.dev.server.printed();
                 let id = answer.field("request_id");
-                let line = printed.lines().find(|line| line.contains(&id)).unwrap_or_default();
+                let line = self.dev.server.printed_line(&id);
                 assert!(line.contains(row), "{what}: the log does not name {row:?}: {line}");
                 assert!(!line.contains(CANARY));
             }

@@ -243,7 +243,11 @@ mod tests {
             ("", Err(NetworkError::Text)),
         ];
         for (text, expected) in cases {
-            assert_eq!(network(text).map(|network| network.to_string()).as_deref(), expected.as_ref().map(|text| *text), "{text}");
+            assert_eq!(
+                network(text).map(|network| network.to_string()).as_deref(),
+                expected.as_ref().map(|text| *text),
+                "{text}"
+            );
         }
     }
 

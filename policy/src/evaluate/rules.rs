@@ -172,7 +172,11 @@ impl AppPolicy {
     /// [`PolicyDenial`] with the rule that came nearest.
     pub fn decide_any_read(&self, claims: &Claims) -> Result<Allowed, PolicyDenial> {
         self.decide(claims, |rule, _| {
-            if rule.actions.contains(&RuleAction::ReadValue) { Ok(()) } else { Err(RuleReason::Action(RuleAction::ReadValue)) }
+            if rule.actions.contains(&RuleAction::ReadValue) {
+                Ok(())
+            } else {
+                Err(RuleReason::Action(RuleAction::ReadValue))
+            }
         })
     }
 
