@@ -7,6 +7,7 @@ mod jwt;
 mod pattern;
 mod rules;
 mod text;
+mod unique;
 
 pub use jwks::{Algorithm, Jwks, JwksError, MAX_JWKS_BYTES};
 pub use jwt::{Claims, Issuer, JwtError, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, verify_jwt};

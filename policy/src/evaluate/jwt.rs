@@ -7,14 +7,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
+use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
 use super::jwks::{Algorithm, Jwks};
+use super::unique::UniqueObject;
 
 /// Longest JWT, in bytes.
 pub const MAX_JWT_BYTES: usize = 16 * 1024;
 /// How far the issuer's clock may be off, in seconds.
 const SKEW_SECONDS: i64 = 30;
+/// What `typ` may be, if it is there (RFC 7519 §5.1, RFC 9068 §2.1): whatever was made for another purpose
+/// says so here (RFC 8725 §3.11).
+const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 
 /// An issuer as an operator registered it.
 #[derive(Debug, Clone)]
@@ -114,6 +119,8 @@ pub fn issuer_of(text: &str) -> Result<UnverifiedIssuer, JwtError> {
 
 /// Verifies a JWT of this issuer.
 ///
+/// Keys, and addresses of keys, that stand in the header (`jwk`, `jku`, `x5c`, `x5u`) are not looked at.
+///
 /// Required: a pinned algorithm that fits the key, a good signature, `iss`, `aud` (text or list) with this
 /// installation's name, `iat` and `exp` at most `max_life_seconds` apart, and `now` (unix seconds) between
 /// `iat`, `nbf` (if there) and `exp`, give or take 30 s. A boot proof may live 300 s, a direct use 900 s.
@@ -127,6 +134,9 @@ pub fn verify_jwt(text: &str, issuer: &Issuer, max_life_seconds: i64, now: i64) 
     if header.contains_key("crit") || header.contains_key("b64") || header.contains_key("zip") {
         return Err(JwtError::Extension);
     }
+    if !header.get("typ").is_none_or(is_jwt_type) {
+        return Err(JwtError::Type);
+    }
     let algorithm = match header.get("alg") {
         Some(Value::String(name)) => Algorithm::from_name(name),
         _ => None,
@@ -138,12 +148,22 @@ pub fn verify_jwt(text: &str, issuer: &Issuer, max_life_seconds: i64, now: i64) 
         Some(_) => return Err(JwtError::UnknownKey),
     };
     let key = issuer.keys.find(key_id, algorithm).ok_or(JwtError::UnknownKey)?;
-    let good =
-        jsonwebtoken::crypto::verify(parts.signature, parts.signed.as_bytes(), key, algorithm.of_library());
-    if !good.unwrap_or(false) {
+    if !is_signed(parts.signed.as_bytes(), parts.signature, key, algorithm) {
         return Err(JwtError::Signature);
     }
     checked_claims(json_object(parts.claims)?, issuer, max_life_seconds, now)
+}
+
+/// Whether the signature, in base64url, is good.
+pub(super) fn is_signed(signed: &[u8], signature: &str, key: &DecodingKey, algorithm: Algorithm) -> bool {
+    jsonwebtoken::crypto::verify(signature, signed, key, algorithm.of_library()).unwrap_or(false)
+}
+
+/// Media types are compared without case, and `application/` may be left out (RFC 7515 §4.1.9).
+fn is_jwt_type(value: &Value) -> bool {
+    let Some(text) = value.as_str() else { return false };
+    let text = text.to_ascii_lowercase();
+    TYPES.contains(&text.strip_prefix("application/").unwrap_or(&text))
 }
 
 fn checked_claims(
@@ -216,7 +236,7 @@ impl<'t> Parts<'t> {
 
 fn json_object(part: &str) -> Result<Map<String, Value>, JwtError> {
     let bytes = BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| JwtError::NotAJwt)?;
-    serde_json::from_slice(&bytes).map_err(|_| JwtError::NotAJwt)
+    serde_json::from_slice(&bytes).map(|UniqueObject(map)| map).map_err(|_| JwtError::NotAJwt)
 }
 
 /// Why a JWT does not count.
@@ -225,8 +245,10 @@ fn json_object(part: &str) -> Result<Map<String, Value>, JwtError> {
 pub enum JwtError {
     /// Over 16 KiB.
     TooLong,
-    /// Not three parts of base64url, or not JSON objects in them.
+    /// Not three parts of base64url, or not JSON objects with unique names in them.
     NotAJwt,
+    /// Its header says that it was made for another purpose.
+    Type,
     /// The header asks for an extension that must be understood.
     Extension,
     /// The algorithm is not one of the issuer's.

@@ -21,6 +21,7 @@ pub(super) fn jwt_error(error: JwtError, out: &mut fmt::Formatter<'_>) -> fmt::R
     out.write_str(match error {
         JwtError::TooLong => "the JWT is longer than 16 KiB; ask the issuer for fewer claims",
         JwtError::NotAJwt => "this is no JWT; send the three base64url parts with dots between them",
+        JwtError::Type => "the JWT was made for another purpose (typ); ask for one of typ JWT or at+jwt",
         JwtError::Extension => "the JWT asks for an extension (crit, b64 or zip); issue it without",
         JwtError::Algorithm => {
             "the JWT's algorithm is not one that its issuer is registered with; register it"
