@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod boots;
+mod canary;
 mod five_machines;
 mod kills;
 mod layers;

@@ -1,0 +1,316 @@
+//! A canary value, set through the API, is found by no search but where it is answered to its reader.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use data_encoding::{BASE64, BASE64URL, HEXLOWER, HEXUPPER};
+use getrandom::SysRng;
+use getrandom::rand_core::{Rng, UnwrapErr};
+use petsem_api::{
+    AppSecret, BatchBootItem, BootedSecret, BulkUpdate, Digest, MintedToken, SetSecret, Value as Secret,
+};
+use petsem_client::{Bundle, Credentials, Identity};
+use petsem_integration::dev::{Dev, flyv1};
+use petsem_integration::http::Request;
+use petsem_integration::server::{petsem, run};
+use petsem_policy::{Header, MacaroonKey, SharedKey, UnverifiedToken};
+use serde_json::json;
+
+/// A text that stands nowhere by chance, and the forms that it may be written in.
+struct Canary {
+    text: String,
+    forms: Vec<Vec<u8>>,
+}
+
+impl Canary {
+    fn new() -> Self {
+        let mut bytes = [0; 18];
+        UnwrapErr(SysRng).fill_bytes(&mut bytes);
+        Self::of(&format!("canary+{}", HEXLOWER.encode(&bytes)))
+    }
+
+    fn of(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let mut forms = vec![
+            bytes.to_vec(),
+            HEXLOWER.encode(bytes).into_bytes(),
+            HEXUPPER.encode(bytes).into_bytes(),
+            text.replace('+', "%2B").into_bytes(),
+            // As a list of numbers, the way serde writes bytes.
+            bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(",").into_bytes(),
+            bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(", ").into_bytes(),
+        ];
+        // Base64 at each of the three places that it may begin; the edges depend on what stands beside.
+        for skipped in 0..3 {
+            let inner = &bytes[skipped..skipped + (bytes.len() - skipped) / 3 * 3];
+            forms.push(BASE64.encode(inner).into_bytes());
+            forms.push(BASE64URL.encode(inner).into_bytes());
+        }
+        Self { text: text.to_owned(), forms }
+    }
+
+    fn is_in(&self, bytes: &[u8]) -> bool {
+        self.forms.iter().any(|form| bytes.windows(form.len()).any(|window| window == form.as_slice()))
+    }
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// Where a canary is found: files of these directories, and these texts.
+fn found_in(canary: &Canary, directories: &[PathBuf], texts: &BTreeMap<&str, Vec<u8>>) -> Vec<String> {
+    let paths = directories.iter().flat_map(|directory| files(directory));
+    let in_files = paths.filter(|path| canary.is_in(&std::fs::read(path).unwrap()));
+    let in_texts = texts.iter().filter(|(_, text)| canary.is_in(text));
+    in_files
+        .map(|path| path.display().to_string())
+        .chain(in_texts.map(|(name, _)| (*name).to_owned()))
+        .collect()
+}
+
+fn every_command_line() -> Vec<u8> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    // A process may end while it is looked at.
+    entries.filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok()).flatten().collect()
+}
+
+#[test]
+fn the_search_finds_a_planted_canary_in_every_form() {
+    let canary = Canary::new();
+    let directory = tempfile::tempdir().unwrap();
+    for (number, form) in canary.forms.iter().enumerate() {
+        let path = directory.path().join(number.to_string());
+        std::fs::write(&path, [b"before", form.as_slice(), b"behind"].concat()).unwrap();
+        let found = found_in(&canary, &[directory.path().to_owned()], &BTreeMap::new());
+        assert_eq!(found, [path.display().to_string()]);
+        std::fs::remove_file(&path).unwrap();
+    }
+    for skipped in 0..3 {
+        let text = BASE64.encode(format!("{}{}xyz", "a".repeat(skipped), canary.text).as_bytes());
+        assert!(canary.is_in(text.as_bytes()), "{skipped}");
+    }
+}
+
+#[test]
+fn a_value_is_found_nowhere_but_in_the_answer_to_its_reader() {
+    let canary = Canary::new();
+    let dev = Dev::start_with(&[("PETSEM_LOG", "trace")]);
+    let value = &canary.text;
+    let secrets = "/v1/apps/shop/secrets";
+    let set = dev.operate("POST", &format!("{secrets}/ONE"), Some(&json!({ "value": value })));
+    let bulk = json!({"values": {"TWO": {"value_b64": BASE64.encode(value.as_bytes())}, "THREE": value}});
+    let bulk = dev.operate("POST", secrets, Some(&bulk));
+    let back = dev.operate("POST", &format!("{secrets}/ONE/rollback"), Some(&json!({"to_version": 1})));
+    let list = dev.operate("GET", secrets, None);
+    let history = dev.operate("GET", &format!("{secrets}/ONE/history"), None);
+    assert_eq!(
+        (set.status, bulk.status, back.status, list.status, history.status),
+        (201, 200, 200, 200, 200)
+    );
+
+    // Its readers get it: so it is there to be found.
+    let discharge = dev.discharge("shop", "m-1");
+    let boot = dev.boot("shop", "m-1", &discharge);
+    let jwt = dev.reader_jwt();
+    let read = dev.call("GET", &format!("{secrets}?show_secrets=true"), &jwt, None);
+    assert!(canary.is_in(boot.text().as_bytes()), "boot: {}", boot.status);
+    assert!(canary.is_in(read.text().as_bytes()), "read: {} {}", read.status, read.text());
+
+    let mut texts = BTreeMap::new();
+    for (name, answer) in
+        [("set", &set), ("bulk", &bulk), ("rollback", &back), ("list", &list), ("history", &history)]
+    {
+        texts.insert(name, answer.text().into_bytes());
+    }
+    texts.insert("refusals", refusals(&dev, value));
+    texts.insert("clients", clients(&dev));
+    texts.insert("command lines", every_command_line());
+    texts.insert("environment", std::fs::read(format!("/proc/{}/environ", dev.server.id())).unwrap());
+    let directories = [dev.layout().audit(), dev.directory.path().join("data")];
+    assert_eq!(found_in(&canary, &directories, &texts), Vec::<String>::new());
+
+    // Tokens are secrets, too.
+    let renewal = boot.field("renewal");
+    let jwt = jwt.trim_start_matches("Bearer ").to_owned();
+    let tokens = [&dev.operator, &dev.host, &dev.owner(), &discharge, &renewal, &jwt].map(|token| {
+        // Without the label and the location, which are no secret, and without the end, which base64 may change.
+        Canary::of(&token[token.len() / 2..token.len() - 4])
+    });
+    let log = dev.server.printed();
+    assert!(log.contains("\"level\":\"TRACE\"") || log.contains("\"level\":\"DEBUG\""), "nothing was traced");
+    texts.insert("server", log.into_bytes());
+    let ended = dev.server.stop();
+    texts.insert("server at its end", ended.printed.into_bytes());
+    assert_eq!(found_in(&canary, &directories, &texts), Vec::<String>::new());
+    for token in &tokens {
+        let found = found_in(token, &directories, &texts);
+        assert_eq!(found, Vec::<String>::new(), "a token");
+    }
+}
+
+/// Requests that are wrong, with the value in every field that they have; what was answered, all together.
+fn refusals(dev: &Dev, value: &str) -> Vec<u8> {
+    let secrets = "/v1/apps/shop/secrets";
+    let escaped = value.replace('+', "%2B");
+    let bodies = [
+        json!({ "value": [value] }).to_string(),
+        json!({ "value": {"value": value} }).to_string(),
+        json!({ "value": value, "value_b64": value }).to_string(),
+        json!({ "value_b64": value }).to_string(),
+        json!({ "value": "x", value: "x" }).to_string(),
+        json!({ "value": "x", "expected_version": value }).to_string(),
+        json!({ "values": value }).to_string(),
+        json!({ "values": {value: value} }).to_string(),
+        json!({ "values": {"A": [value]} }).to_string(),
+        json!({ "values": {"A": {"value": value, "extra": value}} }).to_string(),
+        json!([value]).to_string(),
+        format!("{{\"value\":\"{value}"),
+        format!("{{\"value\":{value}}}"),
+        format!("{{\"values\":{{\"A\":\"{value}\",\"A\":\"{value}\"}}}}"),
+        json!({ "value": format!("{value}{}", "x".repeat(65 * 1024)) }).to_string(),
+        json!({"policy": {"format": 1, "rules": value}}).to_string(),
+        json!({"policy": {"format": 1, "rules": [{"name": value}]}}).to_string(),
+        json!({"kind": value, "org": value, "actions": [value]}).to_string(),
+        json!({"machine": value}).to_string(),
+        json!({"boots": [{"app": value, "machine": value, "discharge": value}]}).to_string(),
+        json!({"ticket": value, "app": value, "machine": value}).to_string(),
+        json!({"token": {"id": value}}).to_string(),
+    ];
+    let single = format!("{secrets}/A");
+    let places = [
+        ("POST", single.as_str()),
+        ("POST", secrets),
+        ("PUT", "/v1/apps/shop/policy"),
+        ("POST", "/v1/tokens"),
+        ("POST", "/v1/apps/shop/boot"),
+        ("POST", "/v1/boot"),
+        ("POST", "/.well-known/macfly/3p"),
+        ("POST", "/v1/revocations"),
+        ("POST", "/v1/orgs"),
+        ("POST", "/v1/apps"),
+    ];
+    let mut answers = Vec::new();
+    for (method, target) in places {
+        for body in &bodies {
+            for authorization in
+                [flyv1(&dev.operator), flyv1(&dev.host), flyv1(value), format!("Bearer {value}.x.y")]
+            {
+                let request = Request::new(method, target).authorization(&authorization);
+                let answer = request.body("application/json", body.clone()).send(dev.server.address());
+                assert!(answer.status >= 400, "{method} {target} {body}: {}", answer.text());
+                answers.extend(answer.text().into_bytes());
+            }
+        }
+    }
+    for target in [
+        format!("{secrets}/{escaped}"),
+        format!("/v1/apps/{escaped}/secrets"),
+        format!("{secrets}?version={escaped}"),
+        format!("{secrets}?{escaped}=1"),
+        format!("/v1/{escaped}"),
+        format!("/v1/orgs/{escaped}"),
+        format!("/v1/apps?org={escaped}"),
+    ] {
+        let answer = dev.operate("GET", &target, None);
+        assert!(answer.status >= 400, "{target}: {}", answer.text());
+        answers.extend(answer.text().into_bytes());
+    }
+    answers
+}
+
+/// What the command line prints, traced, while it reads and boots without showing values.
+fn clients(dev: &Dev) -> Vec<u8> {
+    let mut printed = Vec::new();
+    let context = dev.directory.path().join("context.toml");
+    for arguments in [
+        &["run", "--app", "shop", "--", "true"][..],
+        &["boot", "--app", "shop", "--machine", "m-2", "--", "true"],
+        &["boot", "--app", "shop", "--machine", "m-2", "--show"],
+        &["secrets", "list", "--app", "shop"],
+        &["secrets", "history", "ONE", "--app", "shop"],
+        &["token", "list"],
+    ] {
+        let mut command = petsem(arguments);
+        command.env("PETSEM_CONTEXT", &context).env("PETSEM_LOG", "trace").env("RUST_LOG", "trace");
+        let ended = run(command);
+        assert_eq!(ended.status.code(), Some(0), "{arguments:?}: {}", ended.printed);
+        printed.extend(ended.printed.into_bytes());
+    }
+    printed
+}
+
+#[test]
+fn no_debug_text_of_a_public_type_shows_what_it_holds() {
+    let canary = Canary::new();
+    let secret = || Secret::new(canary.text.clone().into_bytes());
+    let name = || "NAME".parse().unwrap();
+    let shown = AppSecret {
+        name: name(),
+        value: Some(secret()),
+        digest: Digest::from_bytes([1; 16]),
+        created_at: String::new(),
+        updated_at: String::new(),
+        set_in_version: 1,
+        author: String::new(),
+    };
+    let booted = BootedSecret { name: name(), value: Some(secret()), digest: Digest::from_bytes([1; 16]) };
+    let token = MintedToken {
+        id: petsem_api::TokenUuid::from_bytes([1; 16]),
+        token: canary.text.clone(),
+        expires_at: String::new(),
+    };
+    let item = BatchBootItem {
+        app: "shop".parse().unwrap(),
+        machine: "m-1".parse().unwrap(),
+        discharge: canary.text.clone(),
+        min_version: None,
+    };
+    let identity = Identity::Workload { app: "shop".parse().unwrap() };
+    let bundle = Bundle::new(identity, 1, [(name(), canary.text.clone().into_bytes())]);
+    let key: [u8; 32] = canary.text.as_bytes()[..32].try_into().unwrap();
+    let part = Canary::of(&canary.text[..32]);
+    let key_texts = [format!("{:?}", MacaroonKey::new(&key)), format!("{:?}", SharedKey::new(key))];
+    let dev_token = petsem_policy::Macaroon::mint(
+        &MacaroonKey::new(&key),
+        b"kid",
+        "https://x",
+        false,
+        &mut UnwrapErr(SysRng),
+    );
+    let token_text = dev_token.to_text().to_string();
+    let unverified = UnverifiedToken::parse(&token_text).unwrap();
+    let header = Header::parse(&token_text, "https://x").unwrap();
+    let tail = Canary::of(&token_text[token_text.len() - 40..token_text.len() - 2]);
+    let credentials = Credentials::new(&token_text).unwrap();
+    for text in [
+        format!("{unverified:?}"),
+        format!("{header:?}"),
+        format!("{dev_token:?}"),
+        format!("{credentials:?}"),
+    ] {
+        assert!(!tail.is_in(text.as_bytes()), "{text}");
+    }
+    for text in key_texts {
+        assert!(!part.is_in(text.as_bytes()), "{text}");
+    }
+    let set = SetSecret { value: secret(), expected_version: None };
+    let bulk = BulkUpdate { values: [(name(), Some(secret()))].into(), expected_version: None };
+    for text in [
+        format!("{:?}", secret()),
+        format!("{shown:?}"),
+        format!("{booted:?}"),
+        format!("{token:?}"),
+        format!("{item:?}"),
+        format!("{bundle:?}"),
+        format!("{set:?}"),
+        format!("{bulk:?}"),
+    ] {
+        assert!(!canary.is_in(text.as_bytes()), "{text}");
+    }
+}
