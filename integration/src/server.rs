@@ -89,9 +89,11 @@ impl Server {
     /// # Panics
     /// If it does neither in time.
     pub fn start(command: Command) -> Result<Self, Ended> {
+        // `petsem dev` greets after it listens, when the files that other commands look for are there.
+        let greets = command.get_args().next().is_some_and(|first| first == "dev");
         let process = Process::start(command);
         loop {
-            if let Some(address) = listening(&process.printed()) {
+            if let Some(address) = listening(&process.printed(), greets) {
                 return Ok(Self { process, address });
             }
             match process.news(READY) {
@@ -157,10 +159,12 @@ impl Server {
 }
 
 /// Where a server says that it listens: the greeting of `petsem dev`, or the log line of `petsem server`.
-fn listening(printed: &str) -> Option<SocketAddr> {
-    let greeting = printed.split("petsem dev serves http://").nth(1);
-    let line = printed.split("\"listener\":\"").find(|rest| rest.starts_with("127.0.0.1:"));
-    let text = greeting.or(line)?;
+fn listening(printed: &str, greets: bool) -> Option<SocketAddr> {
+    let text = if greets {
+        printed.split("petsem dev serves http://").nth(1)?
+    } else {
+        printed.split("\"listener\":\"").find(|rest| rest.starts_with("127.0.0.1:"))?
+    };
     let end = text.find(|character: char| !character.is_ascii_digit() && !".:".contains(character))?;
     text.get(..end)?.trim_end_matches('.').parse().ok()
 }

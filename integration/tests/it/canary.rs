@@ -1,13 +1,16 @@
 //! A canary value, set through the API, is found by no search but where it is answered to its reader.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use data_encoding::{BASE64, BASE64URL, HEXLOWER, HEXUPPER};
 use getrandom::SysRng;
 use getrandom::rand_core::{Rng, UnwrapErr};
 use petsem_api::{
-    AppSecret, BatchBootItem, BootedSecret, BulkUpdate, Digest, MintedToken, SetSecret, Value as Secret,
+    AppSecret, BatchBootItem, BootResponse, BootedSecret, BulkUpdate, Digest, DischargeRequest,
+    DischargeResponse, MintedToken, RenewResponse, SetSecret, Value as Secret,
 };
 use petsem_client::{Bundle, Credentials, Identity};
 use petsem_integration::dev::{Dev, flyv1};
@@ -74,10 +77,13 @@ fn found_in(canary: &Canary, directories: &[PathBuf], texts: &BTreeMap<&str, Vec
         .collect()
 }
 
-fn every_command_line() -> Vec<u8> {
-    let entries = std::fs::read_dir("/proc").unwrap();
-    // A process may end while it is looked at.
-    entries.filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok()).flatten().collect()
+fn every_command_line_and_environment() -> Vec<u8> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    // A process may end while it is looked at, or be somebody else's.
+    processes
+        .flat_map(|process| ["cmdline", "environ"].map(|file| std::fs::read(process.path().join(file))))
+        .flat_map(Result::unwrap_or_default)
+        .collect()
 }
 
 #[test]
@@ -95,6 +101,29 @@ fn the_search_finds_a_planted_canary_in_every_form() {
         let text = BASE64.encode(format!("{}{}xyz", "a".repeat(skipped), canary.text).as_bytes());
         assert!(canary.is_in(text.as_bytes()), "{skipped}");
     }
+}
+
+#[test]
+fn the_search_of_processes_sees_their_arguments_and_environments() {
+    let (argument, variable) = (Canary::new(), Canary::new());
+    let mut process = Command::new("cat")
+        .args(["-", &argument.text])
+        .env("PLANTED", &variable.text)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Once it answers it runs.
+    let mut input = process.stdin.take().unwrap();
+    input.write_all(b"x").unwrap();
+    process.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    let seen = every_command_line_and_environment();
+    assert_eq!((argument.is_in(&seen), variable.is_in(&seen)), (true, true));
+    drop(input);
+    process.wait().unwrap();
+    let seen = every_command_line_and_environment();
+    assert_eq!((argument.is_in(&seen), variable.is_in(&seen)), (false, false));
 }
 
 #[test]
@@ -129,9 +158,8 @@ fn a_value_is_found_nowhere_but_in_the_answer_to_its_reader() {
         texts.insert(name, answer.text().into_bytes());
     }
     texts.insert("refusals", refusals(&dev, value));
-    texts.insert("clients", clients(&dev));
-    texts.insert("command lines", every_command_line());
-    texts.insert("environment", std::fs::read(format!("/proc/{}/environ", dev.server.id())).unwrap());
+    texts.insert("clients", clients(&dev, value));
+    texts.insert("processes", every_command_line_and_environment());
     let directories = [dev.layout().audit(), dev.directory.path().join("data")];
     assert_eq!(found_in(&canary, &directories, &texts), Vec::<String>::new());
 
@@ -224,12 +252,15 @@ fn refusals(dev: &Dev, value: &str) -> Vec<u8> {
     answers
 }
 
-/// What the command line prints, traced, while it reads and boots without showing values.
-fn clients(dev: &Dev) -> Vec<u8> {
+/// What the command line prints, traced, while it sets the value, reads and boots without showing it.
+fn clients(dev: &Dev, value: &str) -> Vec<u8> {
     let mut printed = Vec::new();
     let context = dev.directory.path().join("context.toml");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), value).unwrap();
     for arguments in [
-        &["run", "--app", "shop", "--", "true"][..],
+        &["secrets", "set", "FOUR", "--app", "shop", "--file", file.path().to_str().unwrap()][..],
+        &["run", "--app", "shop", "--", "true"],
         &["boot", "--app", "shop", "--machine", "m-2", "--", "true"],
         &["boot", "--app", "shop", "--machine", "m-2", "--show"],
         &["secrets", "list", "--app", "shop"],
@@ -301,7 +332,18 @@ fn no_debug_text_of_a_public_type_shows_what_it_holds() {
     }
     let set = SetSecret { value: secret(), expected_version: None };
     let bulk = BulkUpdate { values: [(name(), Some(secret()))].into(), expected_version: None };
+    let wire = |json: serde_json::Value| json.to_string();
+    let answered = wire(json!({
+        "app": "00000000-0000-7000-8000-000000000000", "app_name": "shop", "machine": "m-1", "version": 1,
+        "secrets": [{"name": "NAME", "value": canary.text, "digest": "01".repeat(16)}], "renewal": canary.text,
+    }));
+    let renewed = wire(json!({"renewal": canary.text, "expires_at": ""}));
+    let asked = wire(json!({"ticket": canary.text, "app": "shop", "machine": "m-1"}));
     for text in [
+        format!("{:?}", serde_json::from_str::<BootResponse>(&answered).unwrap()),
+        format!("{:?}", serde_json::from_str::<RenewResponse>(&renewed).unwrap()),
+        format!("{:?}", serde_json::from_str::<DischargeRequest>(&asked).unwrap()),
+        format!("{:?}", DischargeResponse { discharge: canary.text.clone() }),
         format!("{:?}", secret()),
         format!("{shown:?}"),
         format!("{booted:?}"),
