@@ -530,8 +530,8 @@ fn a_changed_row_of_a_token_is_noticed_where_tokens_are_listed() {
     victim.put(&row);
     let list = victim.dev.operate("GET", "/v1/tokens", None);
     assert_eq!(list.outcome(), (500, "integrity".to_owned()));
-    let printed = victim.dev.server.printed();
-    assert!(printed.contains(&format!("the token row {}", hex(&row.id))), "{printed}");
+    let named = format!("the token row {}", hex(&row.id));
+    assert!(victim.dev.server.printed_line(&named).contains(&named), "the log does not name it");
 }
 
 #[test]
