@@ -80,25 +80,28 @@ async fn checkpoints_come_by_lines_and_by_time_and_reach_the_store() {
     let first = checkpoints.recv().await.unwrap();
     assert_eq!((first.line, first.number, first.revision, first.feed), (0, 1, None, None));
 
+    // A new place in the control feed is named before the next line.
     log.set_revision(77, [7; 16]);
     log.set_feed(5);
     for number in 0..10 {
         log.append(event(number)).await.unwrap();
     }
     let second = checkpoints.recv().await.unwrap();
-    assert_eq!((second.line, second.number, second.feed), (11, 2, Some(5)));
+    assert_eq!((second.line, second.number, second.feed), (1, 2, Some(5)));
     assert_eq!(second.revision, Some(Revision { revision: 77, mark: [7; 16] }));
     second.verify(&keys().signing.public()).unwrap();
+    let third = checkpoints.recv().await.unwrap();
+    assert_eq!((third.line, third.number, third.feed), (12, 3, Some(5)));
 
     lab.pass(60_000);
     log.append(event(10)).await.unwrap();
-    let third = checkpoints.recv().await.unwrap();
-    assert_eq!((third.line, third.time_ms), (13, NOON + 60_000));
+    let fourth = checkpoints.recv().await.unwrap();
+    assert_eq!((fourth.line, fourth.time_ms), (14, NOON + 60_000));
     log.close().await.unwrap();
     let last = checkpoints.recv().await.unwrap();
-    assert_eq!(last.number, 4);
+    assert_eq!(last.number, 5);
     assert_eq!(checkpoints.recv().await, None);
-    assert_eq!(verify_log(lab.directory(), all_keys(Some(known(&last)))).unwrap().checkpoints, 4);
+    assert_eq!(verify_log(lab.directory(), all_keys(Some(known(&last)))).unwrap().checkpoints, 5);
 }
 
 #[tokio::test]
