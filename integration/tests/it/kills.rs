@@ -1,6 +1,6 @@
 //! `kill -9` while several clients set secrets: what was acknowledged is there, whole, and has its audit line.
 //!
-//! `PETSEM_KILLS` says how often (default 5), `PETSEM_SEED` repeats a run.
+//! `PETSEM_KILLS` says how often (default 50), `PETSEM_SEED` repeats a run.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Sender};
@@ -32,7 +32,7 @@ struct Acknowledged {
 
 #[test]
 fn what_was_acknowledged_survives_kills_whole_and_with_its_audit_line() {
-    let kills = from_environment("PETSEM_KILLS").unwrap_or(5);
+    let kills = from_environment("PETSEM_KILLS").unwrap_or(50);
     let seed = from_environment("PETSEM_SEED").unwrap_or_else(|| UnwrapErr(getrandom::SysRng).next_u64());
     println!("{kills} kills, seed {seed}");
     let mut random = SplitMix(seed);
