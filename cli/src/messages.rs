@@ -669,8 +669,13 @@ pub(crate) fn secret_rolled_back(name: &SecretName, app: &AppRef, to: u64, versi
     format!("{name} has its value of version {to} again; {app} is at version {version}")
 }
 
-pub(crate) fn secrets_unset(count: usize, app: &AppRef, version: u64) -> String {
-    format!("{count} {} deleted; {app} is at version {version}", plural(count, "secret is", "secrets are"))
+/// What was not there is not said to be deleted.
+pub(crate) fn secrets_unset(names: &[String], app: &AppRef, version: u64) -> String {
+    let gone = match names {
+        [name] => format!("secret {name}"),
+        names => format!("secret of these {} names", names.len()),
+    };
+    format!("{app} has no {gone} at version {version}")
 }
 
 pub(crate) fn secrets_imported(count: usize, app: &AppRef, version: u64) -> String {

@@ -30,9 +30,9 @@ impl Unset {
         let names = self.names.iter().map(|name| secret_name(name)).collect::<Result<Vec<_>, _>>()?;
         let (remote, app) = self.common.open()?;
         let values: BTreeMap<_, _> = names.into_iter().map(|name| (name, None)).collect();
-        let count = values.len();
+        let deleted: Vec<_> = values.keys().map(ToString::to_string).collect();
         let request = BulkUpdate { values, expected_version: self.condition.if_version };
         let answer: BulkUpdateResponse = remote.post(&format!("/v1/apps/{app}/secrets"), &request)?;
-        output::confirm(self.common.json, &answer, &messages::secrets_unset(count, &app, answer.version))
+        output::confirm(self.common.json, &answer, &messages::secrets_unset(&deleted, &app, answer.version))
     }
 }
