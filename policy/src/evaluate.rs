@@ -2,6 +2,8 @@
 //!
 //! Both are data in, data out: keys, time and claims are arguments, and a refusal says which rule and claim.
 
+mod decide;
+mod explain;
 mod jwks;
 mod jwt;
 mod pattern;
@@ -9,12 +11,13 @@ mod rules;
 mod text;
 mod unique;
 
+pub use decide::{Allowed, BootRequest, PolicyDenial, PolicyQuestion, RuleReason, RuleRefusal};
+pub use explain::{Change, ExplainedRefusal, Explanation, RuleExplanation};
 pub use jwks::{Algorithm, Jwks, JwksError, MAX_JWKS_BYTES};
 pub use jwt::{Claims, Issuer, JwtError, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, verify_jwt};
 pub use pattern::Pattern;
 pub use rules::{
-    Allowed, AppPolicy, Bind, BootRequest, MAX_POLICY_BYTES, MAX_RULES, PolicyDenial, PolicyError, Rule,
-    RuleAction, RuleProblem, RuleReason, RuleRefusal, SecretSelection,
+    AppPolicy, Bind, MAX_POLICY_BYTES, MAX_RULES, PolicyError, Rule, RuleAction, RuleProblem, SecretSelection,
 };
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! A verified token: the only thing that a decision accepts.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::access::{Access, Refusal};
+use crate::access::Access;
 use crate::action::Action;
 use crate::caveat::Caveat;
 use crate::caveats::{Ancestors, BootGrant, BreakGlass, Exchanged, PetsemCaveat, Subject};
@@ -140,17 +141,40 @@ impl Token {
     /// # Errors
     /// [`Denial`] with the first caveat that refuses.
     pub fn clear(&self, access: &Access<'_>) -> Result<(), Denial> {
+        let mut first = None;
+        let _ = self.ask(access, &mut |denial| {
+            first = Some(denial);
+            ControlFlow::Break(())
+        });
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Everything that refuses the request, where [`Self::clear`] stops at the first: with all of it out of
+    /// the way the request would pass. Empty: it does.
+    pub fn denials(&self, access: &Access<'_>) -> Vec<Denial> {
+        let mut denials = Vec::new();
+        let _ = self.ask(access, &mut |denial| {
+            denials.push(denial);
+            ControlFlow::Continue(())
+        });
+        denials
+    }
+
+    /// Tells everything that refuses, in order, until told to stop.
+    fn ask(&self, access: &Access<'_>, deny: &mut dyn FnMut(Denial) -> ControlFlow<()>) -> ControlFlow<()> {
         let mut subject = None;
         let (mut granted, mut glass_broken) = (false, false);
         for placed in self.caveats() {
+            let mut kind = placed.caveat.kind();
             let answer = match PetsemCaveat::of(placed.caveat) {
-                Some(Ok(Some(PetsemCaveat::Subject(named)))) => {
-                    if *subject.get_or_insert_with(|| named.clone()) == named {
+                Some(Ok(Some(PetsemCaveat::Subject(named)))) => match &subject {
+                    Some(first) if *first != named => Err(Reason::SecondSubject),
+                    Some(_) => Ok(()),
+                    None => {
+                        subject = Some(named);
                         Ok(())
-                    } else {
-                        Err(Reason::SecondSubject)
                     }
-                }
+                },
                 Some(Ok(Some(PetsemCaveat::Ancestors(_) | PetsemCaveat::Exchanged(_)))) => Ok(()),
                 Some(Ok(Some(PetsemCaveat::BootGrant(grant)))) => {
                     if !counts_as_grant(placed.origin) {
@@ -172,18 +196,21 @@ impl Token {
                         grant.grants(access)
                     }
                 }
+                Some(Ok(Some(known))) => known.clears(access),
                 _ if placed.caveat.is_attestation() => Ok(()),
-                _ => match clear_caveat(access, placed.caveat) {
-                    Ok(()) => Ok(()),
-                    Err(Refusal { kind, reason }) => return Err(self.denied(placed, kind, reason)),
-                },
+                _ => clear_caveat(access, placed.caveat).map_err(|refusal| {
+                    kind = refusal.kind;
+                    refusal.reason
+                }),
             };
-            answer.map_err(|reason| self.denied(placed, placed.caveat.kind(), reason))?;
+            if let Err(reason) = answer {
+                deny(self.denied(placed, kind, reason))?;
+            }
         }
         if access.action == Action::ReadValue && !self.made_for_one_app() && !self.vouched_for() {
-            return Err(self.lacks(Reason::ReadNeedsOneApp));
+            deny(self.lacks(Reason::ReadNeedsOneApp))?;
         }
-        Ok(())
+        ControlFlow::Continue(())
     }
 
     /// [`Self::clear`] for a boot that hands out values: there must be a boot grant for it.

@@ -7,9 +7,12 @@ use std::sync::{Arc, OnceLock};
 use data_encoding::BASE64;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::access::Access;
 use crate::caveat::{Budget, Caveat, read_set};
+use crate::denial::Denial;
 use crate::msgpack::{DecodeError, Reader};
 use crate::nonce::{Nonce, TokenId};
+use crate::token::{Accepted, Token};
 
 /// Labels in front of the base64 of a token. They say nothing about its role (macaroon-format §1).
 pub(crate) const LABELS: [&str; 3] = ["fm2", "fm1r", "fm1a"];
@@ -94,6 +97,23 @@ impl UnverifiedToken {
             }
         });
         missing
+    }
+
+    /// What would refuse the request if everything verified: to explain a token without its keys, and for
+    /// nothing else. Any token can claim anything.
+    ///
+    /// `discharges` are taken for made by a trusted discharger, each for the third-party caveat with its
+    /// ticket; see [`Self::undischarged`] for those that are missing.
+    pub fn danger_denials(&self, discharges: &[&UnverifiedToken], access: &Access<'_>) -> Vec<Denial> {
+        let tickets = self.caveats().iter().filter_map(|caveat| match caveat {
+            Caveat::ThirdParty(third_party) => Some(&third_party.ticket),
+            _ => None,
+        });
+        let assumed = tickets.enumerate().filter_map(|(third_party, ticket)| {
+            let discharge = discharges.iter().find(|discharge| discharge.kid() == ticket)?;
+            Some(Accepted { decoded: Arc::clone(&discharge.0), third_party, discharger: Some([0; 16]) })
+        });
+        Token::new(Arc::clone(&self.0), assumed.collect()).denials(access)
     }
 
     /// The bytes of the token, as they came. A bearer secret.

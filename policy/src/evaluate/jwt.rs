@@ -53,6 +53,32 @@ impl Claims {
         }
     }
 
+    /// Claims that nobody signed, as JSON of an object: to try a policy out, and for nothing else.
+    ///
+    /// # Errors
+    /// [`JwtError::NotAJwt`] unless it is an object with unique names, [`JwtError::TooLong`] over 16 KiB,
+    /// [`JwtError::Claim`] if `iat` or `exp` is no time.
+    pub fn danger_assume(json: &str) -> Result<Self, JwtError> {
+        if json.len() > MAX_JWT_BYTES {
+            return Err(JwtError::TooLong);
+        }
+        let UniqueObject(values) = serde_json::from_str(json).map_err(|_| JwtError::NotAJwt)?;
+        Self::unverified(values)
+    }
+
+    /// The claims of a JWT that is not verified: to try a policy out, and for nothing else.
+    ///
+    /// # Errors
+    /// [`JwtError::NotAJwt`] or [`JwtError::TooLong`], or [`JwtError::Claim`] if `iat` or `exp` is no time.
+    pub fn danger_read_unverified(text: &str) -> Result<Self, JwtError> {
+        Self::unverified(json_object(Parts::split(text)?.claims)?)
+    }
+
+    fn unverified(values: Map<String, Value>) -> Result<Self, JwtError> {
+        let times = time(&values, "iat")?.zip(time(&values, "exp")?);
+        Ok(Self { values, times })
+    }
+
     /// A claim, if it is text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.values.get(name).and_then(Value::as_str)

@@ -1,4 +1,4 @@
-//! An app's policy: which JWTs may boot its Machines or read its secrets.
+//! An app's policy as its owner writes it: which JWTs may boot its Machines or read its secrets.
 //!
 //! No rule, no access. A policy is stored as the JSON text that its owner wrote; a record with a field or an
 //! action that this version does not know is refused, never half understood.
@@ -8,10 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::jwt::Claims;
 use super::pattern::Pattern;
 use super::unique::unique_map;
-use crate::denial::Resource;
 
 /// Most rules of one policy.
 pub const MAX_RULES: usize = 100;
@@ -93,28 +91,6 @@ pub struct Bind {
     pub host: String,
 }
 
-/// The boot that is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BootRequest<'a> {
-    /// The app's id.
-    pub app_id: [u8; 16],
-    /// The app's name.
-    pub app_name: &'a str,
-    /// The Machine.
-    pub machine: &'a str,
-    /// The host.
-    pub host: &'a str,
-}
-
-/// What a policy allowed, and on what ground.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Allowed {
-    /// The rule.
-    pub rule: String,
-    /// The claims that the rule read, `iss` too: with [`Claims::from_stored`] it can be asked again.
-    pub claims: BTreeMap<String, String>,
-}
-
 impl AppPolicy {
     /// Reads and validates a policy.
     ///
@@ -149,108 +125,9 @@ impl AppPolicy {
         }
         Ok(())
     }
-
-    /// Whether a JWT with these claims may boot this.
-    ///
-    /// # Errors
-    /// [`PolicyDenial`] with the rule that came nearest.
-    pub fn decide_boot(&self, claims: &Claims, request: &BootRequest<'_>) -> Result<Allowed, PolicyDenial> {
-        self.decide(claims, |rule, read| rule.allows_boot(claims, request, read))
-    }
-
-    /// Whether a JWT with these claims may read this secret.
-    ///
-    /// # Errors
-    /// [`PolicyDenial`] with the rule that came nearest.
-    pub fn decide_read(&self, claims: &Claims, secret: &str) -> Result<Allowed, PolicyDenial> {
-        self.decide(claims, |rule, _| rule.allows_read(secret))
-    }
-
-    /// Whether a JWT with these claims may read anything at all: which secrets is asked for each.
-    ///
-    /// # Errors
-    /// [`PolicyDenial`] with the rule that came nearest.
-    pub fn decide_any_read(&self, claims: &Claims) -> Result<Allowed, PolicyDenial> {
-        self.decide(claims, |rule, _| {
-            if rule.actions.contains(&RuleAction::ReadValue) {
-                Ok(())
-            } else {
-                Err(RuleReason::Action(RuleAction::ReadValue))
-            }
-        })
-    }
-
-    fn decide(
-        &self,
-        claims: &Claims,
-        asks: impl Fn(&Rule, &mut BTreeMap<String, String>) -> Result<(), RuleReason>,
-    ) -> Result<Allowed, PolicyDenial> {
-        let mut nearest: Option<RuleRefusal> = None;
-        for rule in &self.rules {
-            let mut read = BTreeMap::new();
-            let reason = match rule.accepts(claims, &mut read).and_then(|()| asks(rule, &mut read)) {
-                Ok(()) => return Ok(Allowed { rule: rule.name.clone(), claims: read }),
-                Err(reason) => reason,
-            };
-            if nearest.as_ref().is_none_or(|other| reason.nearness() > other.reason.nearness()) {
-                nearest = Some(RuleRefusal { rule: rule.name.clone(), reason });
-            }
-        }
-        Err(PolicyDenial { nearest })
-    }
 }
 
 impl Rule {
-    /// What every action asks of the JWT.
-    fn accepts(&self, claims: &Claims, read: &mut BTreeMap<String, String>) -> Result<(), RuleReason> {
-        if claims.issuer() != self.issuer {
-            return Err(RuleReason::Issuer);
-        }
-        read.insert("iss".to_owned(), self.issuer.clone());
-        for (name, pattern) in &self.claims {
-            if !pattern.matches(text_claim(claims, name, read)?) {
-                return Err(RuleReason::Claim(name.clone()));
-            }
-        }
-        match (self.max_life_seconds, claims.life_seconds()) {
-            (Some(longest), Some(life)) if life > i64::from(longest) => Err(RuleReason::TooLongLived),
-            _ => Ok(()),
-        }
-    }
-
-    fn allows_boot(
-        &self,
-        claims: &Claims,
-        request: &BootRequest<'_>,
-        read: &mut BTreeMap<String, String>,
-    ) -> Result<(), RuleReason> {
-        let Some(bind) = self.bind.as_ref().filter(|_| self.actions.contains(&RuleAction::Boot)) else {
-            return Err(RuleReason::Action(RuleAction::Boot));
-        };
-        let app_id = uuid::Uuid::from_bytes(request.app_id).to_string();
-        let app = text_claim(claims, &bind.app, read)?;
-        let bound = |claim: &str, resource| Err(RuleReason::Bound { claim: claim.to_owned(), resource });
-        if app != app_id && app != request.app_name {
-            bound(&bind.app, Resource::App)
-        } else if text_claim(claims, &bind.machine, read)? != request.machine {
-            bound(&bind.machine, Resource::Machine)
-        } else if text_claim(claims, &bind.host, read)? != request.host {
-            bound(&bind.host, Resource::Host)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn allows_read(&self, secret: &str) -> Result<(), RuleReason> {
-        let Some(selection) = self.secrets.as_ref().filter(|_| self.actions.contains(&RuleAction::ReadValue))
-        else {
-            return Err(RuleReason::Action(RuleAction::ReadValue));
-        };
-        let selected = selection.names.iter().any(|name| name == secret)
-            || selection.prefixes.iter().any(|prefix| secret.starts_with(prefix.as_str()));
-        if selected { Ok(()) } else { Err(RuleReason::Secret) }
-    }
-
     fn problem(&self) -> Option<RuleProblem> {
         let boots = self.actions.contains(&RuleAction::Boot);
         let reads = self.actions.contains(&RuleAction::ReadValue);
@@ -295,6 +172,14 @@ impl Rule {
     }
 }
 
+impl SecretSelection {
+    /// Whether the secret is one of them.
+    pub fn selects(&self, secret: &str) -> bool {
+        self.names.iter().any(|name| name == secret)
+            || self.prefixes.iter().any(|prefix| secret.starts_with(prefix.as_str()))
+    }
+}
+
 impl Bind {
     /// Three different claims, none of which says something else already.
     fn is_sound(&self) -> bool {
@@ -308,90 +193,6 @@ impl Bind {
                 .all(|name| !name.is_empty() && name.len() <= MAX_NAME_BYTES && !TAKEN.contains(name))
     }
 }
-
-/// A claim that is missing, a list or of another type matches nothing.
-fn text_claim<'c>(
-    claims: &'c Claims,
-    name: &str,
-    read: &mut BTreeMap<String, String>,
-) -> Result<&'c str, RuleReason> {
-    match claims.text(name) {
-        Some(text) => {
-            read.insert(name.to_owned(), text.to_owned());
-            Ok(text)
-        }
-        None if claims.has(name) => Err(RuleReason::ClaimNotText(name.to_owned())),
-        None => Err(RuleReason::ClaimMissing(name.to_owned())),
-    }
-}
-
-/// No rule allowed it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyDenial {
-    /// The rule that came nearest; `None` if there is no rule at all.
-    pub nearest: Option<RuleRefusal>,
-}
-
-/// Why one rule did not allow it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleRefusal {
-    /// The rule's name.
-    pub rule: String,
-    /// What refused.
-    pub reason: RuleReason,
-}
-
-/// What in a rule refused. Claims are named, never quoted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RuleReason {
-    /// The rule is about another issuer.
-    Issuer,
-    /// The claim is missing.
-    ClaimMissing(String),
-    /// The claim is no text.
-    ClaimNotText(String),
-    /// The claim does not match.
-    Claim(String),
-    /// The JWT lives longer than the rule allows.
-    TooLongLived,
-    /// The rule does not allow this action.
-    Action(RuleAction),
-    /// The JWT was made for another one.
-    Bound {
-        /// The claim that says so.
-        claim: String,
-        /// What it names.
-        resource: Resource,
-    },
-    /// The rule does not name this secret.
-    Secret,
-}
-
-impl RuleReason {
-    /// How far the rule went before it refused.
-    fn nearness(&self) -> u8 {
-        match self {
-            Self::Issuer => 0,
-            Self::ClaimMissing(_) => 1,
-            Self::ClaimNotText(_) => 2,
-            Self::Claim(_) => 3,
-            Self::TooLongLived => 4,
-            Self::Action(_) => 5,
-            Self::Bound { resource: Resource::App, .. } => 6,
-            Self::Bound { resource: Resource::Machine, .. } => 7,
-            Self::Bound { .. } | Self::Secret => 8,
-        }
-    }
-}
-
-impl fmt::Display for PolicyDenial {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::text::policy_denial(self, out)
-    }
-}
-
-impl std::error::Error for PolicyDenial {}
 
 /// Why a policy cannot be set.
 #[derive(Debug)]

@@ -295,6 +295,52 @@ fn a_read_is_allowed_for_named_secrets_and_matching_claims() {
 }
 
 #[test]
+fn an_explanation_names_everything_that_refuses_and_the_smallest_change() {
+    let policy = policy();
+    let boot = PolicyQuestion::Boot(BootRequest { machine: "m2", ..boot_request() });
+    let mut lists = with("vm", json!(["m1"]));
+    lists.as_object_mut().unwrap().remove("node");
+    let claims = Claims::danger_assume(&lists.to_string()).unwrap();
+    let explained = policy.explain(&claims, &boot);
+    let bound = |claim: &str, text: &str| Change::Bound { claim: claim.to_owned(), text: text.to_owned() };
+    let not_text =
+        ExplainedRefusal { reason: RuleReason::ClaimNotText("vm".to_owned()), change: bound("vm", "m2") };
+    let missing =
+        ExplainedRefusal { reason: RuleReason::ClaimMissing("node".to_owned()), change: bound("node", "h1") };
+    let no_boot = ExplainedRefusal {
+        reason: RuleReason::Action(RuleAction::Boot),
+        change: Change::RuleAction(RuleAction::Boot),
+    };
+    let boots = RuleExplanation { rule: "boots".to_owned(), refusals: vec![not_text, missing] };
+    let ci = RuleExplanation { rule: "ci".to_owned(), refusals: vec![no_boot] };
+    assert_eq!(explained.rules, [boots, ci.clone()]);
+    assert_eq!(explained.smallest_change(), Some(&ci));
+    assert_eq!(explained.decision, policy.decide(&claims, &boot));
+
+    let boss = Claims::danger_assume(&with("sub", json!("boss")).to_string()).unwrap();
+    let read = policy.explain(&boss, &PolicyQuestion::Read("C"));
+    let smallest = read.smallest_change().unwrap();
+    let changes: Vec<_> = smallest.refusals.iter().map(|refusal| refusal.change.to_string()).collect();
+    assert_eq!(smallest.rule, "boots");
+    assert_eq!(
+        changes,
+        ["add the action \"read_value\" to the rule, and \"secrets\" with the names"],
+        "one change is smaller than the two of \"ci\""
+    );
+    let changes: Vec<_> = read.rules[1].refusals.iter().map(|refusal| refusal.change.to_string()).collect();
+    assert_eq!(
+        changes,
+        [
+            "have the issuer set the claim sub to text that matches \"work*\"",
+            "add \"C\" to the names of the rule's \"secrets\""
+        ]
+    );
+    let worker = Claims::danger_read_unverified(&signer(Algorithm::EdDSA).good(&self::claims())).unwrap();
+    let allowed = policy.explain(&worker, &PolicyQuestion::Read("A"));
+    assert_eq!((allowed.smallest_change(), allowed.rules[1].refusals.len()), (None, 0));
+}
+
+#[test]
 fn rules_that_would_let_too_much_cannot_be_set() {
     let rule = |change: &dyn Fn(&mut Value)| {
         let mut rule = json!({
@@ -349,5 +395,62 @@ proptest! {
     fn a_pattern_matches_what_its_pieces_make(pieces in proptest::collection::vec("[ab]{0,3}", 1..5), between in "[ab]{0,3}") {
         let pattern = Pattern::new(&pieces.join("*"));
         prop_assert!(pattern.matches(&pieces.join(&between)));
+    }
+
+    #[test]
+    fn with_the_changes_of_an_explanation_made_its_rule_allows(
+        texts in proptest::collection::vec(prop_oneof![Just(json!("a")), Just(json!("b")), Just(json!(["a"])), Just(Value::Null)], 4),
+        patterns in proptest::collection::vec(prop_oneof![Just("a"), Just("*"), Just("b*"), Just("c")], 4),
+        longest in prop_oneof![Just(1_u32), Just(300)],
+        asks_boot: bool, lets_boot: bool, issuer in prop_oneof![Just("i"), Just("j")],
+    ) {
+        let names = ["app", "vm", "node", "sub"];
+        let mut json: Value = json!({"iss": "i", "iat": 0, "exp": 60});
+        for (name, text) in names.into_iter().zip(texts) {
+            json[name] = text;
+        }
+        let patterns: BTreeMap<&str, &str> = names.into_iter().zip(patterns).collect();
+        let mut rule = json!({"name": "r", "issuer": issuer, "claims": patterns, "max_life_seconds": longest});
+        if lets_boot {
+            rule["actions"] = json!(["boot"]);
+            rule["bind"] = json!({"app": "app", "machine": "vm", "host": "node"});
+        } else {
+            rule["actions"] = json!(["read_value"]);
+            rule["secrets"] = json!({"names": ["S"]});
+        }
+        let boot = BootRequest { app_id: APP, app_name: "a", machine: "b", host: "c" };
+        let question = if asks_boot { PolicyQuestion::Boot(boot) } else { PolicyQuestion::Read("T") };
+        // Two rounds: an action that is added is asked about only then.
+        for _ in 0..3 {
+            let policy: AppPolicy = serde_json::from_value(json!({"format": 1, "rules": [rule]})).unwrap();
+            let claims = Claims::danger_assume(&json.to_string()).unwrap();
+            let explained = policy.explain(&claims, &question);
+            prop_assert_eq!(&explained.decision, &policy.decide(&claims, &question));
+            prop_assert_eq!(explained.decision.is_ok(), explained.rules[0].refusals.is_empty());
+            for ExplainedRefusal { change, .. } in &explained.rules[0].refusals {
+                match change {
+                    Change::Issuer(issuer) => json["iss"] = json!(issuer),
+                    Change::Claim { claim, pattern } => json[claim] = json!(pattern.as_str().replace('*', "")),
+                    Change::Bound { claim, text } => json[claim] = json!(text),
+                    Change::Life { seconds } => json["exp"] = json!(seconds),
+                    Change::RulePattern { claim, text } => {
+                        rule["claims"][claim] = json!(text);
+                        json[claim] = json!(text);
+                    }
+                    Change::RuleAction(RuleAction::Boot) => {
+                        rule["actions"] = json!(["boot"]);
+                        rule["bind"] = json!({"app": "app", "machine": "vm", "host": "node"});
+                    }
+                    Change::RuleAction(RuleAction::ReadValue) => {
+                        rule["actions"] = json!(["read_value"]);
+                        rule["secrets"] = json!({"names": ["S"]});
+                    }
+                    Change::RuleSecret(secret) => rule["secrets"]["names"] = json!([secret]),
+                }
+            }
+        }
+        let policy: AppPolicy = serde_json::from_value(json!({"format": 1, "rules": [rule]})).unwrap();
+        let claims = Claims::danger_assume(&json.to_string()).unwrap();
+        prop_assert_eq!(policy.decide(&claims, &question).map(|allowed| allowed.rule), Ok("r".to_owned()));
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use super::decide::{PolicyDenial, RuleReason};
+use super::explain::Change;
 use super::jwks::JwksError;
 use super::jwt::JwtError;
-use super::rules::{PolicyDenial, PolicyError, RuleAction, RuleProblem, RuleReason};
+use super::rules::{PolicyError, RuleAction, RuleProblem};
 
 pub(super) fn jwks_error(error: &JwksError) -> &'static str {
     match error {
@@ -109,5 +111,30 @@ pub(super) fn policy_denial(denial: &PolicyDenial, out: &mut fmt::Formatter<'_>)
             write!(out, "binds claim {claim}, which names another {resource}; get a JWT for this one")
         }
         RuleReason::Secret => out.write_str("does not name this secret; add it to \"secrets\""),
+    }
+}
+
+pub(super) fn change(change: &Change, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match change {
+        Change::Issuer(issuer) => write!(out, "present a JWT of the issuer {issuer:?}"),
+        Change::Claim { claim, pattern } => {
+            write!(out, "have the issuer set the claim {claim} to text that matches {:?}", pattern.as_str())
+        }
+        Change::Bound { claim, text } => {
+            write!(out, "present a JWT that was made for this: with the claim {claim} as {text:?}")
+        }
+        Change::Life { seconds } => {
+            write!(out, "present a JWT that lives at most {seconds} s from iat to exp")
+        }
+        Change::RulePattern { claim, text } => {
+            write!(out, "the rule contradicts itself; let its pattern for the claim {claim} match {text:?}")
+        }
+        Change::RuleAction(RuleAction::Boot) => out.write_str(
+            "add the action \"boot\" to the rule, and \"bind\" with the claims for app, machine and host",
+        ),
+        Change::RuleAction(RuleAction::ReadValue) => {
+            out.write_str("add the action \"read_value\" to the rule, and \"secrets\" with the names")
+        }
+        Change::RuleSecret(secret) => write!(out, "add {secret:?} to the names of the rule's \"secrets\""),
     }
 }

@@ -2,7 +2,7 @@
 
 use petsem_policy::Action;
 
-const DOCUMENT: &str = include_str!("../../docs/formats.md");
+const DOCUMENT: &str = include_str!("../../../docs/formats.md");
 
 #[test]
 fn the_action_table_has_every_bit() {
