@@ -3,12 +3,21 @@
 //! | kind | type | what holds the key |
 //! |---|---|---|
 //! | `key-file` | [`KeyFile`] | a file that only petsem's user can read |
+//! | `passphrase` | [`Passphrase`] | a person's memory, through Argon2id |
+//! | `shamir` | [`Shamir`] | k of n people, each with a share; [`ShareSet`] collects them |
 //!
 //! # Non-goals
 //! This crate knows no routes, storage or tokens: which seals a store has, and where their wraps lie,
-//! is the server's business. It has no cryptography of its own: a seal that holds a key holds a
+//! is the server's business. It has no ciphers of its own: a seal that holds a key holds a
 //! [`petsem_keys::SealKey`].
 
 mod key_file;
+mod passphrase;
+mod shamir;
 
 pub use key_file::{KEY_FILE_KIND, KeyFile, KeyFileError};
+pub use passphrase::{Argon2Parameters, PASSPHRASE_KIND, Passphrase, PassphraseError};
+pub use shamir::{
+    SHAMIR_KIND, SHARES_MAXIMUM, Shamir, Share, ShareError, ShareProgress, ShareSet, SplitError,
+    TooFewShares, TypingFault,
+};

@@ -1,0 +1,196 @@
+//! The passphrase seal: a key that Argon2id makes from what a person remembers.
+//!
+//! A wrap is `0x01 | salt 16 | memory KiB u32 | passes u32 | lanes u32 | wrap of the root key`, numbers
+//! big-endian. The key is Argon2id v1.3 (RFC 9106) with 32 bytes of output and the associated data
+//! `store id | seal id`; it wraps the root key as every [`SealKey`] does, with store, seal and root
+//! version as AAD. RFC 9106 §3.2 hashes all parameters, salt and associated data into the first block:
+//! whoever changes one of them in the database gets another key, which opens nothing. They are checked
+//! against bounds before they cost memory or time, so a changed wrap neither weakens nor stalls a start.
+//!
+//! Each wrap is made with a new salt and with the parameters of the seal, never with those of the wrap
+//! before: sealing anew raises them ([`Passphrase::is_stronger_than`] says whether there is a reason to).
+
+mod error;
+mod parameters;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use argon2::{Algorithm, Argon2, Block, ParamsBuilder, Version};
+use petsem_keys::{OpenError, RootKey, Seal, SealContext, SealError, SealKey};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+pub use error::PassphraseError;
+pub use parameters::Argon2Parameters;
+
+/// The kind of this seal in a store's list of seals.
+pub const PASSPHRASE_KIND: &str = "passphrase";
+
+/// Fewest characters of a passphrase that a store is sealed with.
+const SHORTEST: usize = 12;
+
+/// Most bytes that are taken as a passphrase.
+const LONGEST: usize = 1024;
+
+const FORMAT: u8 = 0x01;
+const SALT_LENGTH: usize = 16;
+const HEADER_LENGTH: usize = 1 + SALT_LENGTH + Argon2Parameters::LENGTH;
+
+/// A seal whose key is made from a passphrase.
+pub struct Passphrase {
+    text: Zeroizing<String>,
+    parameters: Argon2Parameters,
+}
+
+impl Passphrase {
+    /// The seal of this passphrase, with [`Argon2Parameters::RECOMMENDED`] for what it wraps. The text
+    /// is used byte for byte in UTF-8, so it is to be typed as it was typed before.
+    ///
+    /// # Errors
+    /// [`PassphraseError::NotTypeable`] for an empty one, one of more than 1024 bytes, one that begins
+    /// or ends with white space or holds a control character: nobody could tell it from the one meant.
+    pub fn new(text: Zeroizing<String>) -> Result<Self, PassphraseError> {
+        let spaced = text.trim().len() != text.len();
+        if text.is_empty() || text.len() > LONGEST || spaced || text.contains(char::is_control) {
+            return Err(PassphraseError::NotTypeable);
+        }
+        Ok(Self { text, parameters: Argon2Parameters::RECOMMENDED })
+    }
+
+    /// The same passphrase, with these parameters for what it wraps from now on.
+    #[must_use]
+    pub fn with_parameters(self, parameters: Argon2Parameters) -> Self {
+        Self { parameters, ..self }
+    }
+
+    /// Whether a wrap made now would cost an attacker more memory or more passes than this one does.
+    /// What is no wrap of a passphrase is not weaker, it is wrong: `false`.
+    pub fn is_stronger_than(&self, wrapped: &[u8]) -> bool {
+        Wrap::parse(wrapped).is_ok_and(|wrap| {
+            wrap.parameters.memory_kib() < self.parameters.memory_kib()
+                || wrap.parameters.passes() < self.parameters.passes()
+        })
+    }
+
+    /// Argon2id of the passphrase.
+    fn derive(
+        &self,
+        salt: &[u8; SALT_LENGTH],
+        parameters: Argon2Parameters,
+        context: &SealContext,
+    ) -> Result<SealKey, PassphraseError> {
+        let owner: [u8; 32] = {
+            let mut joined = [0; 32];
+            let (store, seal) = joined.split_at_mut(16);
+            store.copy_from_slice(&context.store);
+            seal.copy_from_slice(&context.seal);
+            joined
+        };
+        let failed = |source| PassphraseError::Derivation { source };
+        let params = ParamsBuilder::new()
+            .m_cost(parameters.memory_kib())
+            .t_cost(parameters.passes())
+            .p_cost(parameters.lanes())
+            .output_len(32)
+            .data(argon2::AssociatedData::new(&owner).map_err(failed)?)
+            .build()
+            .map_err(failed)?;
+        let mut memory = wiped_memory(params.block_count(), parameters)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        SealKey::filled_by(|key| {
+            argon2
+                .hash_password_into_with_memory(self.text.as_bytes(), salt, key, memory.as_mut_slice())
+                .map_err(failed)
+        })
+    }
+}
+
+impl Seal for Passphrase {
+    fn kind(&self) -> &'static str {
+        PASSPHRASE_KIND
+    }
+
+    fn describe(&self) -> String {
+        "passphrase".to_owned()
+    }
+
+    fn wrap(
+        &self,
+        rng: &mut dyn CryptoRng,
+        root: &RootKey,
+        context: &SealContext,
+    ) -> Result<Vec<u8>, SealError> {
+        let characters = self.text.chars().count();
+        if characters < SHORTEST {
+            return Err(PassphraseError::TooShort { characters, minimum: SHORTEST }.into());
+        }
+        let mut salt = [0; SALT_LENGTH];
+        rng.fill_bytes(&mut salt);
+        let root = self
+            .derive(&salt, self.parameters, context)?
+            .wrap_root_key(rng, root, context)
+            .map_err(|source| SealError::Wrap { seal: self.describe(), source })?;
+        Ok(Wrap { salt: &salt, parameters: self.parameters, root: &root }.to_vec())
+    }
+
+    fn unwrap(&self, wrapped: &[u8], context: &SealContext) -> Result<RootKey, SealError> {
+        let wrap =
+            Wrap::parse(wrapped).map_err(|source| SealError::NotItsWrap { seal: self.describe(), source })?;
+        wrap.parameters.check()?;
+        match self.derive(wrap.salt, wrap.parameters, context)?.unwrap_root_key(wrap.root, context) {
+            Ok(root) => Ok(root),
+            Err(source @ OpenError::NotAuthentic) => Err(PassphraseError::DoesNotOpen { source }.into()),
+            Err(source) => Err(SealError::NotItsWrap { seal: self.describe(), source }),
+        }
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passphrase").field("parameters", &self.parameters).finish_non_exhaustive()
+    }
+}
+
+/// A wrap, split but not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wrap<'a> {
+    salt: &'a [u8; SALT_LENGTH],
+    parameters: Argon2Parameters,
+    root: &'a [u8],
+}
+
+impl<'a> Wrap<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, OpenError> {
+        let too_short = OpenError::TooShort { length: bytes.len(), minimum: HEADER_LENGTH };
+        let rest = match bytes.split_first() {
+            None => return Err(too_short),
+            Some((&FORMAT, rest)) => rest,
+            Some((&format, _)) => return Err(OpenError::UnknownFormat { format }),
+        };
+        let (salt, rest) = rest.split_first_chunk().ok_or(too_short)?;
+        let (parameters, root) = rest.split_first_chunk().ok_or(too_short)?;
+        Ok(Self { salt, parameters: Argon2Parameters::danger_from_unchecked_bytes(parameters), root })
+    }
+
+    fn to_vec(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER_LENGTH + self.root.len());
+        bytes.push(FORMAT);
+        bytes.extend_from_slice(self.salt);
+        bytes.extend_from_slice(&self.parameters.to_bytes());
+        bytes.extend_from_slice(self.root);
+        bytes
+    }
+}
+
+/// Room for Argon2, wiped when it is given back; a machine without that much memory is told so.
+fn wiped_memory(
+    blocks: usize,
+    parameters: Argon2Parameters,
+) -> Result<Zeroizing<Vec<Block>>, PassphraseError> {
+    let mut memory = Zeroizing::new(Vec::new());
+    memory.try_reserve_exact(blocks).map_err(|_| PassphraseError::Memory { kib: parameters.memory_kib() })?;
+    memory.resize(blocks, Block::new());
+    Ok(memory)
+}

@@ -1,0 +1,209 @@
+//! The passphrase seal, at its lowest price.
+
+use std::error::Error;
+
+use getrandom::SysRng;
+use petsem_keys::{KeyringKey, OpenError, RootKey, Seal, SealContext, SealError};
+use proptest::prelude::*;
+use rand_core::{CryptoRng, UnwrapErr};
+use zeroize::Zeroizing;
+
+use super::{Argon2Parameters, HEADER_LENGTH, PASSPHRASE_KIND, Passphrase, PassphraseError, Wrap};
+
+const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
+const WORDS: &str = "correct horse battery staple";
+
+#[test]
+fn a_root_key_that_was_wrapped_and_unwrapped_opens_what_the_first_one_wrapped() {
+    let root = RootKey::generate(&mut rng(), 3);
+    let keyring_key = KeyringKey::generate(&mut rng(), 1);
+    let keyring_wrap = root.wrap_keyring_key(&mut rng(), &keyring_key, [1; 16]).unwrap();
+    let wrapped = seal(WORDS).wrap(&mut rng(), &root, &CONTEXT).unwrap();
+    let again = seal(WORDS).unwrap(&wrapped, &CONTEXT).unwrap();
+    assert_eq!(again.version(), 3);
+    assert_eq!(again.unwrap_keyring_key(&keyring_wrap, [1; 16], 1).unwrap().version(), 1);
+}
+
+#[test]
+fn the_key_is_argon2id_of_passphrase_salt_store_and_seal() {
+    // From Python, by OpenSSL's implementation: Argon2id(salt=bytes([7] * 16), length=32, iterations=3, lanes=1,
+    // memory_cost=65536, ad=bytes([1] * 16 + [2] * 16)).derive(b"correct horse battery staple").hex()
+    let key = seal(WORDS).derive(&[7; 16], Argon2Parameters::LOWEST, &CONTEXT).unwrap();
+    assert_eq!(
+        data_encoding::HEXLOWER.encode(key.expose_seal_key()),
+        "bee76a3ebe8346a129a8a7b11d738ee85f90baaac0ca68dc21a6afef44533e7d"
+    );
+}
+
+#[test]
+fn another_passphrase_is_refused_and_told_what_to_do() {
+    let wrapped = wrap(WORDS);
+    let error = seal("correct horse battery stable").unwrap(&wrapped, &CONTEXT).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "this passphrase does not open the root key of this store; type it again, mind the keyboard \
+         layout and upper case, or use another seal of the store"
+    );
+    assert_eq!(error.source().unwrap().to_string(), OpenError::NotAuthentic.to_string());
+}
+
+#[test]
+fn a_wrap_opens_for_no_other_store_seal_or_root_version() {
+    let wrapped = wrap(WORDS);
+    for context in [
+        SealContext { store: [9; 16], ..CONTEXT },
+        SealContext { seal: [9; 16], ..CONTEXT },
+        SealContext { root_version: 4, ..CONTEXT },
+    ] {
+        assert_eq!(refusal(&wrapped, &context), DOES_NOT_OPEN);
+    }
+}
+
+#[test]
+fn parameters_below_or_above_the_bounds_are_refused_before_they_cost_anything() {
+    let (lowest, highest) = (Argon2Parameters::LOWEST, Argon2Parameters::HIGHEST);
+    let outside = [
+        (lowest.memory_kib() - 1, 3, 1),
+        (8, 1, 1),
+        (highest.memory_kib() + 1, 3, 1),
+        (u32::MAX, u32::MAX, u32::MAX),
+        (lowest.memory_kib(), 2, 1),
+        (lowest.memory_kib(), 9, 1),
+        (lowest.memory_kib(), 3, 0),
+        (lowest.memory_kib(), 3, 5),
+    ];
+    for (memory_kib, passes, lanes) in outside {
+        let text = format!(
+            "{memory_kib} KiB of memory, {passes} passes and {lanes} lanes are outside what petsem accepts \
+             (65536 to 1048576 KiB, 3 to 8 passes, 1 to 4 lanes); give others, or if a stored seal says \
+             so: it was changed, restore it from a backup"
+        );
+        let error = Argon2Parameters::new(memory_kib, passes, lanes).unwrap_err();
+        assert_eq!(error.to_string(), text);
+
+        let mut changed = wrap(WORDS);
+        let stored = [memory_kib, passes, lanes].map(u32::to_be_bytes);
+        changed[17..HEADER_LENGTH].copy_from_slice(stored.as_flattened());
+        assert_eq!(refusal(&changed, &CONTEXT), text);
+    }
+}
+
+#[test]
+fn parameters_changed_within_the_bounds_open_nothing() {
+    let wrapped = wrap(WORDS);
+    // The salt, the lowest bit of memory, passes and lanes, and the wrap of the root key.
+    for position in [1, 16, 20, 24, 28, HEADER_LENGTH + 10, wrapped.len() - 1] {
+        let mut changed = wrapped.clone();
+        changed[position] ^= 4;
+        if position == 28 {
+            changed[position] ^= 4 | 3;
+        }
+        assert_eq!(refusal(&changed, &CONTEXT), DOES_NOT_OPEN, "byte {position}");
+    }
+}
+
+#[test]
+fn another_format_and_a_cut_wrap_are_no_wrap_of_a_passphrase() {
+    let wrapped = wrap(WORDS);
+    for length in 0..HEADER_LENGTH {
+        assert_eq!(
+            Wrap::parse(&wrapped[..length]),
+            Err(OpenError::TooShort { length, minimum: HEADER_LENGTH })
+        );
+    }
+    let mut changed = wrapped.clone();
+    changed[0] = 2;
+    assert_eq!(Wrap::parse(&changed), Err(OpenError::UnknownFormat { format: 2 }));
+    let error = seal(WORDS).unwrap(&changed, &CONTEXT).unwrap_err();
+    assert!(matches!(error, SealError::NotItsWrap { .. }), "{error:?}");
+    let cut = seal(WORDS).unwrap(&wrapped[..HEADER_LENGTH + 20], &CONTEXT).unwrap_err();
+    assert!(matches!(cut, SealError::NotItsWrap { source: OpenError::TooShort { .. }, .. }), "{cut:?}");
+}
+
+#[test]
+fn each_wrap_has_its_own_salt() {
+    assert_ne!(wrap(WORDS)[1..17], wrap(WORDS)[1..17]);
+}
+
+#[test]
+fn sealing_anew_raises_the_parameters_to_those_of_the_seal() {
+    let wrapped = wrap(WORDS);
+    let stronger = seal(WORDS).with_parameters(Argon2Parameters::new(64 * 1024, 4, 1).unwrap());
+    assert!(!seal(WORDS).is_stronger_than(&wrapped));
+    assert!(stronger.is_stronger_than(&wrapped));
+    let root = stronger.unwrap(&wrapped, &CONTEXT).unwrap();
+    let anew = stronger.wrap(&mut rng(), &root, &CONTEXT).unwrap();
+    assert_eq!(Wrap::parse(&anew).unwrap().parameters.passes(), 4);
+    assert!(!stronger.is_stronger_than(&anew));
+    assert_eq!(seal(WORDS).unwrap(&anew, &CONTEXT).unwrap().version(), 3);
+}
+
+#[test]
+fn a_new_seal_uses_what_is_recommended() {
+    let seal = Passphrase::new(Zeroizing::new(WORDS.to_owned())).unwrap();
+    assert_eq!(seal.parameters, Argon2Parameters::RECOMMENDED);
+    assert_eq!((seal.kind(), seal.describe().as_str()), (PASSPHRASE_KIND, "passphrase"));
+}
+
+#[test]
+fn what_nobody_could_type_again_is_no_passphrase() {
+    let long = "x".repeat(1025);
+    for text in ["", " leading", "trailing ", "two\nlines", "a line\n", "tab\there", "bell\u{7}", &long] {
+        let error = Passphrase::new(Zeroizing::new(text.to_owned())).unwrap_err();
+        assert!(matches!(error, PassphraseError::NotTypeable), "{error:?}");
+    }
+    assert_eq!(seal("пароль из шести разных слов").text.chars().count(), 27);
+}
+
+#[test]
+fn a_store_is_not_sealed_with_eleven_characters_but_would_be_opened() {
+    let short = seal("elevenchars");
+    assert_eq!(
+        short.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap_err().to_string(),
+        "the passphrase has 11 characters, a store is sealed with 12 at least; take six or more random words"
+    );
+    let error = short.unwrap(&wrap(WORDS), &CONTEXT).unwrap_err();
+    assert_eq!(error.to_string(), DOES_NOT_OPEN);
+}
+
+#[test]
+fn debug_and_errors_hold_no_passphrase() {
+    let seal = seal("canary-in-a-coal-mine");
+    let error = seal.unwrap(&wrap(WORDS), &CONTEXT).unwrap_err();
+    let short = Passphrase::new(Zeroizing::new("canary".to_owned())).unwrap();
+    let too_short = short.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap_err();
+    for text in [format!("{seal:?}"), format!("{error:?} {error}"), format!("{too_short:?} {too_short}")] {
+        assert_eq!(text.find("canary"), None, "{text}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_bytes_are_refused_or_printed_as_they_were_parsed(bytes: Vec<u8>) {
+        if let Ok(wrap) = Wrap::parse(&bytes) {
+            prop_assert_eq!(wrap.to_vec(), bytes);
+        }
+    }
+}
+
+const DOES_NOT_OPEN: &str = "this passphrase does not open the root key of this store; type it again, mind the \
+                             keyboard layout and upper case, or use another seal of the store";
+
+fn rng() -> impl CryptoRng {
+    UnwrapErr(SysRng)
+}
+
+fn seal(text: &str) -> Passphrase {
+    let seal = Passphrase::new(Zeroizing::new(text.to_owned())).unwrap();
+    seal.with_parameters(Argon2Parameters::LOWEST)
+}
+
+fn wrap(text: &str) -> Vec<u8> {
+    seal(text).wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap()
+}
+
+fn refusal(wrapped: &[u8], context: &SealContext) -> String {
+    seal(WORDS).unwrap(wrapped, context).unwrap_err().to_string()
+}

@@ -1,0 +1,183 @@
+//! The Shamir seal: a random seal key, split so that any k of n people have it together.
+//!
+//! What is split is a key of this seal alone, never the root key: a new set of shares is a new seal,
+//! and the old one is removed like any other. Sharing is Shamir's over GF(2^8), one polynomial of
+//! degree k - 1 for each byte (*How to Share a Secret*, 1979), with the arithmetic of `vsss-rs`, which
+//! has no tables and no branches. The polynomials are here, in memory that is wiped.
+//!
+//! A wrap is `0x01 | set id 5 | k | n | n × digest of a share 16 | wrap of the root key`. The digests
+//! let a share be refused as it is given: a stranger's share, or one mistyped beyond its checksums,
+//! neither takes the place of a good one nor spoils the set. They tell nothing of a share, each of
+//! which is 256 random bits; changed in the database they refuse, and cannot make anything open.
+
+mod error;
+mod set;
+mod share;
+mod sharing;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fmt;
+
+use petsem_keys::{OpenError, RootKey, Seal, SealContext, SealError, SealKey};
+use rand_core::CryptoRng;
+use subtle::ConstantTimeEq;
+
+pub use error::{ShareError, SplitError, TooFewShares, TypingFault};
+pub use set::{ShareProgress, ShareSet};
+pub use share::Share;
+
+/// The kind of this seal in a store's list of seals.
+pub const SHAMIR_KIND: &str = "shamir";
+
+/// Most shares of a set. GF(2^8) would allow 255; sixteen people are hard enough to find.
+pub const SHARES_MAXIMUM: u8 = 16;
+
+/// Fewest shares that open a set: one alone would be the key.
+const THRESHOLD_MINIMUM: u8 = 2;
+
+const FORMAT: u8 = 0x01;
+
+/// A seal whose key was split into shares, while the key is at hand.
+pub struct Shamir {
+    roster: Roster,
+    key: SealKey,
+}
+
+impl Shamir {
+    /// A new seal key and its `count` shares, any `threshold` of which give it back. The shares exist
+    /// nowhere else: print them, then wrap the root key.
+    ///
+    /// # Errors
+    /// [`SplitError`] unless 2 ≤ `threshold` ≤ `count` ≤ 16.
+    pub fn split(
+        rng: &mut dyn CryptoRng,
+        threshold: u8,
+        count: u8,
+    ) -> Result<(Self, Vec<Share>), SplitError> {
+        if !is_possible(threshold, count) {
+            return Err(SplitError { threshold, count });
+        }
+        let mut set = [0; SetId::LENGTH];
+        rng.fill_bytes(&mut set);
+        let set = SetId(set);
+        let key = SealKey::generate(rng);
+        let shares: Vec<Share> = (1..=count)
+            .zip(sharing::split(rng, key.expose_seal_key(), threshold, count))
+            .map(|(number, secret)| Share { number, threshold, count, set, secret })
+            .collect();
+        let digests = shares.iter().map(Share::digest).collect();
+        Ok((Self { roster: Roster { set, threshold, digests }, key }, shares))
+    }
+}
+
+impl Seal for Shamir {
+    fn kind(&self) -> &'static str {
+        SHAMIR_KIND
+    }
+
+    fn describe(&self) -> String {
+        self.roster.describe()
+    }
+
+    fn wrap(
+        &self,
+        rng: &mut dyn CryptoRng,
+        root: &RootKey,
+        context: &SealContext,
+    ) -> Result<Vec<u8>, SealError> {
+        let root = self
+            .key
+            .wrap_root_key(rng, root, context)
+            .map_err(|source| SealError::Wrap { seal: self.describe(), source })?;
+        Ok(self.roster.before(&root))
+    }
+
+    fn unwrap(&self, wrapped: &[u8], context: &SealContext) -> Result<RootKey, SealError> {
+        let not_its_wrap = |source| SealError::NotItsWrap { seal: self.describe(), source };
+        let (roster, root) = Roster::parse(wrapped).map_err(not_its_wrap)?;
+        if roster != self.roster {
+            return Err(not_its_wrap(OpenError::NotAuthentic));
+        }
+        self.key.unwrap_root_key(root, context).map_err(not_its_wrap)
+    }
+}
+
+impl fmt::Debug for Shamir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shamir").field("roster", &self.roster).finish_non_exhaustive()
+    }
+}
+
+/// Which set of shares it is. For people, who must not mix two sets; random, so that two stores do
+/// not share one by accident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SetId([u8; SetId::LENGTH]);
+
+impl SetId {
+    const LENGTH: usize = 5;
+}
+
+impl fmt::Display for SetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text::encode_block(&self.0).iter().try_for_each(|symbol| write!(f, "{symbol}"))
+    }
+}
+
+/// What a wrap says of the shares that open it: nothing secret, and nothing to be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Roster {
+    set: SetId,
+    threshold: u8,
+    digests: Vec<ShareDigest>,
+}
+
+type ShareDigest = [u8; 16];
+
+impl Roster {
+    /// Splits a wrap into the roster and the wrap of the root key.
+    fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), OpenError> {
+        const HEADER_LENGTH: usize = 1 + SetId::LENGTH + 2;
+        let too_short = |minimum| OpenError::TooShort { length: bytes.len(), minimum };
+        let (header, rest) = bytes.split_first_chunk::<HEADER_LENGTH>().ok_or(too_short(HEADER_LENGTH))?;
+        let [format, s0, s1, s2, s3, s4, threshold, count] = *header;
+        if format != FORMAT {
+            return Err(OpenError::UnknownFormat { format });
+        }
+        if !is_possible(threshold, count) {
+            return Err(OpenError::NotAuthentic);
+        }
+        let length = usize::from(count) * size_of::<ShareDigest>();
+        let (digests, root) = rest.split_at_checked(length).ok_or(too_short(HEADER_LENGTH + length))?;
+        let (digests, _) = digests.as_chunks();
+        Ok((Self { set: SetId([s0, s1, s2, s3, s4]), threshold, digests: digests.to_vec() }, root))
+    }
+
+    /// The wrap: this roster, then the wrap of the root key.
+    fn before(&self, root: &[u8]) -> Vec<u8> {
+        let header = [&[FORMAT], self.set.0.as_slice(), &[self.threshold, self.count()]].concat();
+        [header.as_slice(), self.digests.as_flattened(), root].concat()
+    }
+
+    fn count(&self) -> u8 {
+        // At most sixteen, see `is_possible`.
+        u8::try_from(self.digests.len()).unwrap_or(SHARES_MAXIMUM)
+    }
+
+    fn describe(&self) -> String {
+        format!("any {} of the {} shares of set {}", self.threshold, self.count(), self.set)
+    }
+
+    /// Whether this very share was made with the set.
+    fn lists(&self, share: &Share) -> bool {
+        usize::from(share.number)
+            .checked_sub(1)
+            .and_then(|position| self.digests.get(position))
+            .is_some_and(|digest| bool::from(digest.ct_eq(&share.digest())))
+    }
+}
+
+fn is_possible(threshold: u8, count: u8) -> bool {
+    (THRESHOLD_MINIMUM..=count).contains(&threshold) && count <= SHARES_MAXIMUM
+}

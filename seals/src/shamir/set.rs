@@ -1,0 +1,120 @@
+//! Collecting shares until there are enough.
+
+use std::fmt;
+
+use petsem_keys::{SealError, SealKey};
+
+use super::error::{ShareError, TooFewShares};
+use super::{Roster, SHAMIR_KIND, Shamir, Share, sharing};
+
+/// The shares that were given so far for one wrap, in the order of their numbers.
+///
+/// Every share is checked against the wrap before it is kept, so whoever gives a wrong one changes
+/// nothing for those who gave theirs, and at most as many are kept as the set has.
+pub struct ShareSet {
+    roster: Roster,
+    shares: Vec<Share>,
+}
+
+impl ShareSet {
+    /// No share yet, for the seal that this is the wrap of.
+    ///
+    /// # Errors
+    /// [`SealError::NotItsWrap`] if it is no wrap of a Shamir seal.
+    pub fn for_wrap(wrapped: &[u8]) -> Result<Self, SealError> {
+        let (roster, _) = Roster::parse(wrapped)
+            .map_err(|source| SealError::NotItsWrap { seal: SHAMIR_KIND.to_owned(), source })?;
+        Ok(Self { roster, shares: Vec::new() })
+    }
+
+    /// Takes a share as a person typed it. More than are needed may be given.
+    ///
+    /// # Errors
+    /// [`ShareError`]: typed wrong, of another set, given before. The set is as it was.
+    pub fn add(&mut self, typed: &str) -> Result<ShareProgress, ShareError> {
+        let share = Share::parse(typed)?;
+        if share.set != self.roster.set {
+            return Err(ShareError::OtherSet {
+                share: share.number,
+                set: share.set.to_string(),
+                expected: self.roster.set.to_string(),
+            });
+        }
+        if !self.roster.lists(&share) {
+            return Err(ShareError::NotInTheSet { share: share.number, set: share.set.to_string() });
+        }
+        match self.shares.binary_search_by_key(&share.number, Share::number) {
+            Ok(_) => return Err(ShareError::Repeated { share: share.number, progress: self.progress() }),
+            Err(position) => self.shares.insert(position, share),
+        }
+        Ok(self.progress())
+    }
+
+    /// How many were given and are needed.
+    pub fn progress(&self) -> ShareProgress {
+        // At most sixteen, see `Roster::lists`.
+        let given = u8::try_from(self.shares.len()).unwrap_or(u8::MAX);
+        ShareProgress { given, threshold: self.roster.threshold, count: self.roster.count() }
+    }
+
+    /// The numbers of the shares that were given.
+    pub fn numbers(&self) -> impl Iterator<Item = u8> {
+        self.shares.iter().map(Share::number)
+    }
+
+    /// Which set it is, e.g. `any 3 of the 5 shares of set 3D7K0QZP`.
+    pub fn describe(&self) -> String {
+        self.roster.describe()
+    }
+
+    /// The seal, its key put together from the shares. They stay given.
+    ///
+    /// # Errors
+    /// [`TooFewShares`] before there are enough.
+    pub fn combine(&self) -> Result<Shamir, TooFewShares> {
+        let threshold = usize::from(self.roster.threshold);
+        let points: Vec<(u8, &[u8; 32])> =
+            self.shares.iter().take(threshold).map(|share| (share.number, &**share.secret)).collect();
+        let too_few = || TooFewShares { progress: self.progress(), set: self.roster.set.to_string() };
+        if points.len() < threshold {
+            return Err(too_few());
+        }
+        // Numbers differ, or they would not have been taken.
+        let secret = sharing::combine(&points).ok_or_else(too_few)?;
+        let key = SealKey::filled_by(|key| {
+            key.copy_from_slice(secret.as_slice());
+            Ok(())
+        })?;
+        Ok(Shamir { roster: self.roster.clone(), key })
+    }
+}
+
+impl fmt::Debug for ShareSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShareSet").field("roster", &self.roster).field("shares", &self.shares).finish()
+    }
+}
+
+/// How far the collecting is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShareProgress {
+    /// Shares that were given.
+    pub given: u8,
+    /// Shares that are needed.
+    pub threshold: u8,
+    /// Shares that there are.
+    pub count: u8,
+}
+
+impl ShareProgress {
+    /// How many are still to be given.
+    pub fn missing(self) -> u8 {
+        self.threshold.saturating_sub(self.given)
+    }
+}
+
+impl fmt::Display for ShareProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of the {} shares that are needed were given", self.given, self.threshold)
+    }
+}
