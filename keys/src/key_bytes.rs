@@ -51,5 +51,8 @@ mod tests {
         // The state of an HMAC is two of these.
         wipes::<sha2::Sha256>();
         wipes::<ed25519_dalek::SigningKey>();
+        wipes::<p256::ecdsa::SigningKey>();
+        wipes::<sha2::Sha384>();
+        wipes::<sha2::Sha512>();
     }
 }

@@ -70,6 +70,23 @@
 //!
 //! `tests/vectors/ciphertexts.json` holds one example of each; a change that alters it breaks stores.
 //!
+//! # Secret keys
+//! Keys that apps use and never read ([`SecretKey`]): the material is wrapped under label `0b`, and used
+//! by type. What they make is for others to open and has no context and no header of petsem's.
+//!
+//! | type | key, as it is stored and brought | encrypts to | signs to |
+//! |---|---|---|---|
+//! | `hs256` `hs384` `hs512` | 32, 48, 64 bytes, or more up to the hash's block | – | HMAC-SHA-2 (RFC 2104), 32, 48, 64 bytes |
+//! | `nacl_auth` | 32 bytes | – | HMAC-SHA-512 cut to 32 bytes (libsodium `crypto_auth`) |
+//! | `nacl_secretbox` | 32 bytes | nonce 24, tag 16, ciphertext (PyNaCl `SecretBox`) | – |
+//! | `nacl_box` | 32 bytes | ephemeral public key 32, tag 16, ciphertext (libsodium sealed box) | – |
+//! | `nacl_sign` | seed 32, or seed 32 and public key 32 | – | Ed25519 (RFC 8032), 64 bytes, detached |
+//! | `xaes256gcm` | 32 bytes | nonce 24, ciphertext, tag 16 (C2SP XAES-256-GCM) | – |
+//! | `es256` | scalar 32, big-endian | – | ECDSA P-256 with SHA-256, r 32, s 32 (RFC 7518 §3.4) |
+//!
+//! Public keys: `nacl_box` X25519, 32 bytes; `nacl_sign` Ed25519, 32 bytes; `es256` an uncompressed
+//! point (SEC 1), 65 bytes. The others have none. `tests/vectors/secret_keys.json` has examples.
+//!
 //! # Non-goals
 //! This crate knows no HTTP, storage, time or tokens. It does not lock memory: the process that holds
 //! the keys does that as a whole. It caches nothing, and it does not choose randomness: every
@@ -89,6 +106,7 @@ mod role;
 mod row_mac;
 mod seal;
 mod secret_key;
+mod secret_keys;
 mod xaes;
 
 pub use app_kek::{AppKek, PLAINTEXT_MAXIMUM, Sealed, SealedRef};
@@ -103,3 +121,7 @@ pub use role::{KeyRole, WrappedByAppKek, WrappedByKeyring};
 pub use row_mac::RowMacKey;
 pub use seal::{Seal, SealContext, SealError, SealKey};
 pub use secret_key::{SECRET_KEY_MAXIMUM, SecretKeyMaterial};
+pub use secret_keys::{
+    ImportError, KeyOperation, KeyUseError, SECRET_KEY_MESSAGE_MAXIMUM, SecretKey, SecretKeyType,
+    UnknownSecretKeyType,
+};

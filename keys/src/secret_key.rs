@@ -26,6 +26,11 @@ impl SecretKeyMaterial {
         Ok(Self(material))
     }
 
+    /// Material that a [`crate::SecretKey`] made or checked; every type's is far below the maximum.
+    pub(crate) fn checked(material: Zeroizing<Box<[u8]>>) -> Self {
+        Self(material)
+    }
+
     /// The material itself, for the key's own operations.
     pub fn expose_secret_key_material(&self) -> &[u8] {
         &self.0

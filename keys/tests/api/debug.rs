@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use petsem_keys::{
     AppKek, AuditMacKey, AuditSigningKey, DigestKey, DischargerKey, HostCacheKey, Keyring, KeyringKey,
-    PollKey, RootKey, RowMacKey, SealKey, SecretKeyMaterial, SigningKey,
+    PollKey, RootKey, RowMacKey, SealKey, SecretKey, SecretKeyMaterial, SecretKeyType, SigningKey,
 };
 
 use crate::seeded::Given;
@@ -27,6 +27,7 @@ fn debug_of_every_key_is_its_name_alone() {
     assert_prints(&PollKey::generate(&mut given()), "PollKey(..)");
     assert_prints(&DigestKey::generate(&mut given()), "DigestKey(..)");
     assert_prints(&SecretKeyMaterial::new(material.into()).unwrap(), "SecretKeyMaterial(..)");
+    assert_prints(&SecretKey::import(SecretKeyType::NaclAuth, &CANARY).unwrap(), "SecretKey(nacl_auth, ..)");
     assert_prints(&HostCacheKey::generate(&mut given()), "HostCacheKey(..)");
     assert_prints(&SealKey::generate(&mut given()), "SealKey(..)");
     let keyring = Keyring::new([KeyringKey::generate(&mut given(), 4)], 4).unwrap();

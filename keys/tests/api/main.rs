@@ -10,5 +10,7 @@ mod from_the_description;
 mod hierarchy;
 mod macs;
 mod refusals;
+mod secret_key_vectors;
+mod secret_keys;
 mod seeded;
 mod vectors;

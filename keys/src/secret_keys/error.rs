@@ -1,0 +1,132 @@
+//! Why a key was not taken, and why it was not used.
+
+use std::error::Error;
+use std::fmt;
+
+use super::kind::SecretKeyType;
+
+/// What a key is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyOperation {
+    /// Encrypt a message.
+    Encrypt,
+    /// Decrypt a ciphertext.
+    Decrypt,
+    /// Sign a message.
+    Sign,
+    /// Verify a signature.
+    Verify,
+}
+
+impl fmt::Display for KeyOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Encrypt => "encrypt",
+            Self::Decrypt => "decrypt",
+            Self::Sign => "sign",
+            Self::Verify => "verify",
+        })
+    }
+}
+
+/// Why bytes are no key of the type that was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// No key of the type is so long.
+    Length {
+        /// Length that was given, in bytes.
+        length: usize,
+        /// What keys of the type have, in words.
+        wanted: &'static str,
+    },
+    /// Every byte is zero, or there is none.
+    Zero,
+    /// The number is zero, or not below the order of the curve.
+    NotOnCurve,
+    /// The public key behind the seed is another key's.
+    OtherPublicKey,
+}
+
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { length, wanted } => {
+                write!(f, "the key is {length} bytes long, keys of this type are {wanted}; give the bare key")
+            }
+            Self::Zero => f.write_str("the key is nothing but zeros; take one from a random source"),
+            Self::NotOnCurve => f.write_str(
+                "the key is no scalar of P-256; give the 32 bytes of the private number, big-endian",
+            ),
+            Self::OtherPublicKey => {
+                f.write_str("the last 32 bytes are not the public key of the first 32; give the seed alone")
+            }
+        }
+    }
+}
+
+impl Error for ImportError {}
+
+/// Why a key did not do what it was asked. Nothing of a message was released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyUseError {
+    /// Keys of the type are for something else.
+    Unsupported {
+        /// The key's type.
+        kind: SecretKeyType,
+        /// What was asked.
+        operation: KeyOperation,
+    },
+    /// Keys of the type authenticate no associated data.
+    AssociatedData {
+        /// The key's type.
+        kind: SecretKeyType,
+    },
+    /// The message, or its associated data, is longer than is taken.
+    TooLong {
+        /// Length that was given, in bytes.
+        length: usize,
+        /// Longest that is taken, in bytes.
+        maximum: usize,
+    },
+    /// The ciphertext was changed, cut, or made with another key or other associated data.
+    NotAuthentic,
+    /// The signature is not this key's over this message.
+    SignatureMismatch,
+    /// The stored key is not of its type, or the cipher refused.
+    Damaged,
+}
+
+impl fmt::Display for KeyUseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsupported { kind, operation } => {
+                let uses =
+                    if kind.can(KeyOperation::Sign) { "sign and verify" } else { "encrypt and decrypt" };
+                write!(f, "a {kind} key does not {operation}; its kind is made to {uses}; use another key")
+            }
+            Self::AssociatedData { kind } => write!(
+                f,
+                "a {kind} key authenticates no associated data; leave it out, or use a key of type xaes256gcm"
+            ),
+            Self::TooLong { length, maximum } => write!(
+                f,
+                "the message is {length} bytes long, at most {maximum} are taken; encrypt a key of your own, \
+                 or sign a hash"
+            ),
+            Self::NotAuthentic => f.write_str(
+                "the ciphertext was changed, or made with another key or other associated data; \
+                 check which key made it",
+            ),
+            Self::SignatureMismatch => {
+                f.write_str("the signature is not this key's over this message; check which key made it")
+            }
+            Self::Damaged => {
+                f.write_str("the stored key cannot be used; restore it from a backup, or make a new one")
+            }
+        }
+    }
+}
+
+impl Error for KeyUseError {}
