@@ -53,7 +53,8 @@ pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "petsem", "--bin", "petsem"])
+            // The whole workspace is asked for, so that cargo finds what its tests have built already.
+            .args(["build", "--quiet", "--workspace", "--bin", "petsem"])
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .output()
             .expect("cargo runs");
