@@ -61,6 +61,14 @@ codes! {
     BadValue = 400, "bad_value";
     /// A policy that cannot be set as it is.
     BadPolicy = 400, "bad_policy";
+    /// Bytes that are no key of the type that was named.
+    BadKey = 400, "bad_key";
+    /// Keys of this type do something else, or without associated data.
+    WrongKeyType = 400, "wrong_key_type";
+    /// A ciphertext that was changed, or made with another key or other associated data.
+    DecryptionFailed = 400, "decryption_failed";
+    /// A signature that is not this key's over this message.
+    SignatureMismatch = 400, "signature_mismatch";
     /// No credential came with the request.
     TokenMissing = 401, "token_missing";
     /// A credential that cannot be read.

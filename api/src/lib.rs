@@ -12,6 +12,7 @@ mod error;
 mod id;
 mod name;
 mod secret;
+mod secret_key;
 mod value;
 
 pub use boot::{
@@ -26,9 +27,17 @@ pub use control::{
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use id::{AppId, IdError, IssuerId, OrgId, RequestId, StoreId, TokenUuid};
-pub use name::{AppName, AppRef, HostId, MAX_SECRET_NAME, MachineId, NameError, OrgName, OrgRef, SecretName};
+pub use name::{
+    AppName, AppRef, HostId, MAX_SECRET_NAME, MachineId, NameError, OrgName, OrgRef, SecretKeyName,
+    SecretName,
+};
 pub use secret::{
     AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, Digest, History, HistoryEntry, MAX_BUNDLE,
     MAX_SECRETS, MAX_VALUE, RollbackRequest, SecretList, SetSecret, SetSecretResponse,
+};
+pub use secret_key::{
+    DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, GenerateSecretKey, MAX_SECRET_KEYS,
+    SecretKey, SecretKeyList, SecretKeyType, SecretKeyTypeError, SetSecretKey, SetSecretKeyResponse,
+    SignRequest, SignResponse, VerifyRequest,
 };
 pub use value::{Value, ValueError};

@@ -74,6 +74,13 @@ name! {
     "a secret's name is 1 to 255 letters, digits and underscores (A-Z a-z 0-9 _), not starting with a digit"
 }
 name! {
+    /// A secret key's label: 1–128 of `[A-Za-z0-9_-]`, as flyctl has it. Versions of a key are labels that
+    /// end in `v0`, `v1` …, each a key of its own.
+    SecretKeyName,
+    is_secret_key_name,
+    "a secret key's name is 1 to 128 letters, digits, underscores and hyphens (A-Z a-z 0-9 _ -)"
+}
+name! {
     /// An org's label: 1–63 of `[a-z0-9-]`, starting with a letter, and not an id.
     OrgName,
     is_label,
@@ -160,6 +167,11 @@ fn is_secret_name(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+fn is_secret_key_name(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
 fn is_label(text: &str) -> bool {
     let mut bytes = text.bytes();
     text.len() <= 63
@@ -191,6 +203,16 @@ mod tests {
                 Some(true),
                 "{bad:?}"
             );
+        }
+    }
+
+    #[test]
+    fn secret_key_names_are_flyctls_labels() {
+        for good in ["a", "-", "signing-keyv0", "A_1", "0", &"x".repeat(128)] {
+            assert_eq!(good.parse::<SecretKeyName>().map(|name| name.to_string()), Ok(good.to_owned()));
+        }
+        for bad in ["", "a.b", "a/b", "a b", "é", "a\n", &"x".repeat(129)] {
+            assert!(bad.parse::<SecretKeyName>().is_err(), "{bad:?}");
         }
     }
 

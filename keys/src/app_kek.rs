@@ -167,6 +167,14 @@ impl AppKek {
         role::unwrap(&self.bytes, self.version, body, &self.owned(store, id))
     }
 
+    /// The KEK version that made this wrap, as its header says; [`AppKek::unwrap`] proves it.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it is not a wrap.
+    pub fn version_of(wrapped: &[u8]) -> Result<u32, OpenError> {
+        xaes::split_wrap(wrapped).map(|(version, _)| version)
+    }
+
     /// The same key under another version of the app's KEK.
     ///
     /// # Errors

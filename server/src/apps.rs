@@ -54,6 +54,7 @@ impl Core {
             app_version: 0,
             bundle_digest: None,
             policy_version: 0,
+            secret_keys_version: 0,
             kek_version: 1,
             keks: vec![KekRow { version: 1, wrapped }],
             digest_key: kek.wrap(rng, &digest_key, store, *id.as_bytes()).map_err(Failure::internal)?,
@@ -119,6 +120,7 @@ impl Core {
             change.deletes.push((RecordKind::AppName, app_now.head.name.as_str().as_bytes().to_vec()));
             change.deletes.push((RecordKind::OrgApp, org_app(app_now.head.org, app.id)));
             change.deletes.push((RecordKind::Policy, app.id.as_bytes().to_vec()));
+            change.deletes.push((RecordKind::SecretKeys, app.id.as_bytes().to_vec()));
             change.delete_app = Some(app.id);
         })
         .await?;

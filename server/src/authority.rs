@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use petsem_api::{AppRef, ErrorCode, HostId, MachineId, OrgId, SecretName, TokenUuid};
+use petsem_api::{AppRef, ErrorCode, HostId, MachineId, OrgId, SecretKeyName, SecretName, TokenUuid};
 use petsem_policy::{
     Access, Action, Denial, DischargeRejection, Header, HeaderError, Reason, Resource, Subject, Token,
     TokenId, Trusted, UnverifiedToken, VerifyError,
@@ -37,6 +37,7 @@ pub(crate) struct Touched<'a> {
     pub(crate) org: Option<OrgId>,
     pub(crate) app: Option<&'a OpenApp>,
     pub(crate) secret: Option<&'a SecretName>,
+    pub(crate) secret_key: Option<&'a SecretKeyName>,
     pub(crate) machine: Option<&'a MachineId>,
     pub(crate) host: Option<&'a HostId>,
 }
@@ -49,6 +50,7 @@ impl Touched<'_> {
             org: org.map(|org| *org.as_bytes()),
             app: self.app.map(|app| *app.id.as_bytes()),
             secret: self.secret.map(SecretName::as_str),
+            secret_key: self.secret_key.map(SecretKeyName::as_str),
             machine: self.machine.map(MachineId::as_str),
             host: self.host.map(HostId::as_str),
             ..Access::new(action, now.seconds(), now.nanos())
@@ -98,21 +100,47 @@ impl Core {
         let touched = |secret| Touched { app: found.as_ref(), secret, ..Touched::default() };
         let questions: Vec<_> = asked.iter().map(|(action, secret)| (*action, touched(*secret))).collect();
         let decision = caller.settle(trail, &questions, now).map(|_| ());
-        if let Some(app) = &found {
-            trail.set_app(app);
-        }
-        match (found, decision) {
-            (Some(app), Ok(())) => Ok(app),
-            (None, Ok(())) => Err(no_such_app()),
-            (found, Err(refused)) => {
-                let insider = found.as_ref().map_or(caller.is_platform(), |app| caller.is_of(app.head.org));
-                let action = asked.first().map_or(Action::List, |(action, _)| *action);
-                Err(if insider && !refused.tells_of_another() {
-                    denied(&refused)
-                } else {
-                    stranger(action, &refused)
-                })
-            }
+        let action = asked.first().map_or(Action::List, |(action, _)| *action);
+        answer(caller, trail, found, action, decision)
+    }
+
+    /// As [`Core::app_for`], for one of the app's secret keys, or for all of them.
+    pub(crate) async fn app_for_key(
+        &self,
+        caller: &Caller,
+        trail: &mut Trail,
+        app: &AppRef,
+        action: Action,
+        secret_key: Option<&SecretKeyName>,
+    ) -> Result<OpenApp, Failure> {
+        let found = self.find_app(app).await?;
+        let touched = Touched { app: found.as_ref(), secret_key, ..Touched::default() };
+        let decision = caller.settle(trail, &[(action, touched)], self.now()).map(|_| ());
+        answer(caller, trail, found, action, decision)
+    }
+}
+
+/// What was found, if it is allowed; else the refusal that this caller may read.
+fn answer(
+    caller: &Caller,
+    trail: &mut Trail,
+    found: Option<OpenApp>,
+    action: Action,
+    decision: Result<(), Refused>,
+) -> Result<OpenApp, Failure> {
+    if let Some(app) = &found {
+        trail.set_app(app);
+    }
+    match (found, decision) {
+        (Some(app), Ok(())) => Ok(app),
+        (None, Ok(())) => Err(no_such_app()),
+        (found, Err(refused)) => {
+            let insider = found.as_ref().map_or(caller.is_platform(), |app| caller.is_of(app.head.org));
+            Err(if insider && !refused.tells_of_another() {
+                denied(&refused)
+            } else {
+                stranger(action, &refused)
+            })
         }
     }
 }

@@ -25,7 +25,8 @@ use crate::core::Core;
 use crate::failure::Failure;
 use crate::request::{Peer, Trail, outcome_of};
 
-/// Largest body of a set of secrets: a bundle of 1 MiB, escaped.
+/// Largest body of a set of secrets: a bundle of 1 MiB, escaped. And of a use of a secret key: a message of 1 MiB
+/// and associated data as long, in base64.
 const SECRETS_BODY: usize = 4 * 1024 * 1024;
 /// Largest body of a batch of boots: 256 discharges.
 const BOOT_BODY: usize = 2 * 1024 * 1024;
@@ -166,7 +167,7 @@ async fn read(body: Body, limit: usize, seconds: u64) -> Result<Bytes, Failure> 
 }
 
 fn limit_of(path: &str) -> usize {
-    if path.contains("/secrets") {
+    if path.contains("/secrets") || path.contains("/secretkeys") {
         SECRETS_BODY
     } else if path == "/v1/boot" {
         BOOT_BODY
@@ -187,14 +188,21 @@ fn bad_json(error: &serde_json::Error) -> Failure {
     let place = format!("line {}, column {}", error.line(), error.column());
     let text = error.to_string();
     // Texts of our own types, which never repeat their input.
-    let ours: [(&str, ErrorCode); 5] = [
+    let ours: [(&str, ErrorCode); 7] = [
+        ("a secret key's name is", ErrorCode::BadName),
+        ("a secret key's type is", ErrorCode::BadKey),
         ("a secret's name is", ErrorCode::BadName),
         ("an app's name is", ErrorCode::BadName),
         ("an org's name is", ErrorCode::BadName),
         ("a machine id is", ErrorCode::BadName),
         ("a host id is", ErrorCode::BadName),
     ];
-    let values = ["value and value_b64 were both", "no value was given", "value_b64 is not base64"];
+    let values = [
+        "value and value_b64 were both",
+        "no value was given",
+        "value_b64 is not base64",
+        "a byte field is not",
+    ];
     let plain = ["a name stands twice", "more than 4096 names", "missing field", "expected_version belongs"];
     let fact = text.split(" at line ").next().unwrap_or_default();
     if let Some((_, code)) = ours.iter().find(|(start, _)| text.starts_with(start)) {
@@ -231,6 +239,16 @@ pub(crate) async fn finish<T: Serialize>(
         Ok(answer) => json(status, id, &answer),
         Err(failure) => refuse(&call.core, id, &failure),
     }
+}
+
+/// As [`finish`], with nothing to say but that it was done.
+pub(crate) async fn finish_empty(call: &Call, trail: Trail, result: Result<(), Failure>) -> Response {
+    let mut response = finish(call, trail, StatusCode::NO_CONTENT, result).await;
+    if response.status() == StatusCode::NO_CONTENT {
+        response.headers_mut().remove(CONTENT_TYPE);
+        *response.body_mut() = Body::empty();
+    }
+    response
 }
 
 /// Writes the audit line of a request, or counts it where nothing verified. A result that cannot be recorded

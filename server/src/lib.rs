@@ -31,6 +31,7 @@ mod owners;
 mod request;
 mod routes;
 mod rows;
+mod secret_keys;
 mod secrets;
 mod serve;
 mod settings;

@@ -44,6 +44,8 @@ struct Line {
     app: Option<String>,
     app_name: Option<String>,
     names: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret_key: Option<String>,
     version: Option<u64>,
     machine: Option<String>,
     host: Option<String>,
@@ -132,6 +134,11 @@ impl Trail {
         self.line.names = Some(names.into_iter().map(|name| name.to_string()).collect());
     }
 
+    /// The secret key that it uses or changes.
+    pub(crate) fn set_secret_key(&mut self, name: impl ToString) {
+        self.line.secret_key = Some(name.to_string());
+    }
+
     /// The app version that it reads or makes.
     pub(crate) fn set_version(&mut self, version: u64) {
         self.line.version = Some(version);
@@ -205,6 +212,7 @@ fn event(line: &Line, outcome: Outcome) -> AuditEvent {
     event.app = line.app;
     event.app_name = line.app_name;
     event.secrets = line.names.map(SecretNames::new);
+    event.secret_key = line.secret_key;
     event.version = line.version;
     event.machine = line.machine;
     event.host = line.host;

@@ -7,7 +7,7 @@ use petsem_api::{
     SecretName, Value,
 };
 use petsem_keys::{AppKek, DigestKey, RecordContext, SealedRef};
-use petsem_store::{BundleRow, CommitError, NewValue, RecordKind, ValueRow};
+use petsem_store::{BundleRow, Change, CommitError, NewValue, RecordKind, ValueRow};
 
 use crate::clock::{Moment, rfc3339_seconds};
 use crate::core::{Core, OpenApp, bundle_digest, expect};
@@ -17,7 +17,7 @@ use crate::request::Trail;
 use crate::rows::{AppHead, Bundle, Entry, IntegrityFault, StoredValue};
 
 /// How often a set without a version is tried anew when another node was faster.
-const TRIES: usize = 8;
+pub(crate) const TRIES: usize = 8;
 
 /// What a set of changes became.
 pub(crate) struct Updated {
@@ -61,8 +61,7 @@ impl Core {
                 Ok(updated) => return Ok(updated),
             }
         }
-        Err(Failure::new(ErrorCode::Busy, "the app changes all the time; nothing was changed; try again")
-            .retry_after(1))
+        Err(always_changing())
     }
 
     async fn write_version(
@@ -121,6 +120,24 @@ impl Core {
             });
         }
         check_bundle(&bundle)?;
+        self.seal_version(&mut change, app, &kek, &bundle, |_| ())?;
+        trail.set_version(version);
+        change.request.line = self.line(trail);
+        self.commit(trail, change).await.map_err(WriteError::Commit)?;
+        Ok(Updated { version, secrets })
+    }
+
+    /// Makes the next app version: seals the whole bundle for it and writes the head that names it. `fill` says
+    /// what else the head names now.
+    pub(crate) fn seal_version(
+        &self,
+        change: &mut Change,
+        app: &OpenApp,
+        kek: &AppKek,
+        bundle: &Bundle,
+        fill: impl FnOnce(&mut AppHead),
+    ) -> Result<(), Failure> {
+        let version = app.head.app_version + 1;
         let context = RecordContext::Bundle {
             epoch: self.ledger.epoch(),
             org: *app.head.org.as_bytes(),
@@ -133,6 +150,7 @@ impl Core {
         if head.epochs.last().is_none_or(|(epoch, _)| *epoch != self.ledger.epoch()) {
             head.epochs.push((self.ledger.epoch(), version));
         }
+        fill(&mut head);
         change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
         change.puts.push(self.ledger.write(app.id.as_bytes(), app.head_version + 1, &head));
         change.bundle = Some(BundleRow {
@@ -141,10 +159,7 @@ impl Core {
             wrapped_dek: sealed.wrapped_dek,
             ciphertext: sealed.ciphertext,
         });
-        trail.set_version(version);
-        change.request.line = self.line(trail);
-        self.commit(trail, change).await.map_err(WriteError::Commit)?;
-        Ok(Updated { version, secrets })
+        Ok(())
     }
 
     /// What was set at an app version that the history still holds.
@@ -265,7 +280,7 @@ pub(crate) fn check_reached(app: &OpenApp, min_version: Option<u64>) -> Result<(
     }
 }
 
-enum WriteError {
+pub(crate) enum WriteError {
     Commit(CommitError),
     Refused(Failure),
 }
@@ -319,7 +334,13 @@ fn check_bundle(bundle: &Bundle) -> Result<(), Failure> {
     Ok(())
 }
 
-fn gone() -> Failure {
+/// Other nodes were faster, every time.
+pub(crate) fn always_changing() -> Failure {
+    Failure::new(ErrorCode::Busy, "the app changes all the time; nothing was changed; try again")
+        .retry_after(1)
+}
+
+pub(crate) fn gone() -> Failure {
     Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile; nothing was changed")
 }
 

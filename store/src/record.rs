@@ -48,11 +48,13 @@ pub enum RecordKind {
     FeedHead = 18,
     /// A revocation.
     Revocation = 19,
+    /// An app's secret keys, wrapped: one row for all of them.
+    SecretKeys = 21,
 }
 
 impl RecordKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Store,
         Self::Seal,
         Self::KeyringKey,
@@ -72,6 +74,7 @@ impl RecordKind {
         Self::Checkpoint,
         Self::FeedHead,
         Self::Revocation,
+        Self::SecretKeys,
     ];
 
     /// The number on disk and in row MACs.
@@ -102,6 +105,7 @@ impl fmt::Display for RecordKind {
             Self::Checkpoint => "checkpoint",
             Self::FeedHead => "feed head",
             Self::Revocation => "revocation",
+            Self::SecretKeys => "secret keys",
         })
     }
 }
@@ -198,7 +202,7 @@ mod tests {
     #[test]
     fn kinds_keep_their_numbers() {
         let numbers: Vec<u8> = RecordKind::ALL.iter().map(|kind| kind.number()).collect();
-        assert_eq!(numbers, (1..=19).collect::<Vec<u8>>());
+        assert_eq!(numbers, (1..=19).chain([21]).collect::<Vec<u8>>());
         assert_eq!(RecordKind::AppHead.number(), 6);
         assert_eq!(RecordKind::Revocation.number(), 19);
     }

@@ -182,6 +182,53 @@ fn a_value_is_found_nowhere_but_in_the_answer_to_its_reader() {
     }
 }
 
+#[test]
+fn a_key_that_was_brought_and_what_it_opened_are_found_nowhere() {
+    let (key, message) = (Canary::of(&Canary::new().text[..32]), Canary::new());
+    let dev = Dev::start_with(&[("PETSEM_LOG", "trace")]);
+    let user = flyv1(&dev.mint(&json!({"kind": "org", "org": "demo"})));
+    let mut texts = BTreeMap::new();
+    let mut call = |name: &'static str, method: &str, path: &str, body: Option<serde_json::Value>| {
+        let target = format!("/v1/apps/shop/secretkeys{path}");
+        let answer = dev.call(method, &target, &user, body.as_ref());
+        texts.insert(name, answer.text().into_bytes());
+        answer
+    };
+    let bytes = |canary: &Canary| BASE64.encode(canary.text.as_bytes());
+    let set = json!({"type": "xaes256gcm", "value": bytes(&key)});
+    assert_eq!(call("set", "POST", "/k", Some(set)).status, 201);
+    let sealed = call("encrypt", "POST", "/k/encrypt", Some(json!({"plaintext": bytes(&message)})));
+    let opened =
+        call("decrypt", "POST", "/k/decrypt", Some(json!({"ciphertext": sealed.field("ciphertext")})));
+    assert_eq!(opened.field("plaintext"), bytes(&message));
+    call("list", "GET", "", None);
+    call("show", "GET", "/k", None);
+    for (name, body) in [
+        ("a wrong type", json!({"type": bytes(&key), "value": bytes(&key)})),
+        ("a long key", json!({"type": "nacl_auth", "value": BASE64.encode(key.text.repeat(9).as_bytes())})),
+        ("no base64", json!({"type": "nacl_auth", "value": key.text})),
+        ("an unknown field", json!({"type": "nacl_auth", "value": bytes(&key), key.text.as_str(): 1})),
+    ] {
+        assert_eq!(call(name, "POST", "/k", Some(body)).status, 400, "{name}");
+    }
+    for (name, path) in [("signed", "/k/sign"), ("encrypted with what it has not", "/k/encrypt?x=1")] {
+        assert_eq!(call(name, "POST", path, Some(json!({"plaintext": bytes(&message)}))).status, 400);
+    }
+    call("delete", "DELETE", "/k", None);
+    // The one place where it belongs.
+    assert!(message.is_in(&texts.remove("decrypt").unwrap()));
+    texts.insert("processes", every_command_line_and_environment());
+    texts.insert("server", dev.server.printed().into_bytes());
+    let directories = [dev.layout().audit(), dev.directory.path().join("data")];
+    for canary in [&key, &message] {
+        assert_eq!(found_in(canary, &directories, &texts), Vec::<String>::new());
+    }
+    texts.insert("server at its end", dev.server.stop().printed.into_bytes());
+    for canary in [&key, &message] {
+        assert_eq!(found_in(canary, &directories, &texts), Vec::<String>::new());
+    }
+}
+
 /// Requests that are wrong, with the value in every field that they have; what was answered, all together.
 fn refusals(dev: &Dev, value: &str) -> Vec<u8> {
     let secrets = "/v1/apps/shop/secrets";

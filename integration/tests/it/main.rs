@@ -8,6 +8,7 @@ mod five_machines;
 mod kills;
 mod layers;
 mod refusals;
+mod secret_keys;
 mod secrets;
 mod starts;
 mod tampering;

@@ -58,6 +58,9 @@ pub struct AuditEvent {
     /// The secrets that were meant, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secrets: Option<SecretNames>,
+    /// The secret key that was meant, by label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_key: Option<String>,
     /// The app version that was made or read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
@@ -101,6 +104,7 @@ impl AuditEvent {
             app: None,
             app_name: None,
             secrets: None,
+            secret_key: None,
             version: None,
             machine: None,
             host: None,

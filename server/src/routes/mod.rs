@@ -7,6 +7,7 @@ mod discharge;
 mod health;
 mod issuers;
 mod orgs;
+mod secret_keys;
 mod secrets;
 mod tokens;
 
@@ -49,6 +50,16 @@ fn api() -> Vec<Route> {
         ("/v1/apps/{app}/secrets/{name}", get(secrets::show).post(secrets::set).delete(secrets::unset)),
         ("/v1/apps/{app}/secrets/{name}/history", get(secrets::history)),
         ("/v1/apps/{app}/secrets/{name}/rollback", post(secrets::rollback)),
+        ("/v1/apps/{app}/secretkeys", get(secret_keys::list)),
+        (
+            "/v1/apps/{app}/secretkeys/{name}",
+            get(secret_keys::show).post(secret_keys::set).delete(secret_keys::delete),
+        ),
+        ("/v1/apps/{app}/secretkeys/{name}/generate", post(secret_keys::generate)),
+        ("/v1/apps/{app}/secretkeys/{name}/encrypt", post(secret_keys::encrypt)),
+        ("/v1/apps/{app}/secretkeys/{name}/decrypt", post(secret_keys::decrypt)),
+        ("/v1/apps/{app}/secretkeys/{name}/sign", post(secret_keys::sign)),
+        ("/v1/apps/{app}/secretkeys/{name}/verify", post(secret_keys::verify)),
         ("/v1/apps/{app}/boot", post(boot::single)),
         ("/v1/apps/{app}/boot/renew", post(boot::renew)),
         ("/v1/apps/{app}/boot/report", post(boot::report)),

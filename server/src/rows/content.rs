@@ -1,7 +1,10 @@
 //! What the rows say. Every struct refuses fields that it does not know. Wrapped keys are base64 text.
 
+use std::collections::BTreeMap;
+
 use petsem_api::{
-    AppId, AppName, AppSettings, HostId, IssuerId, MachineId, OrgId, OrgName, StoreId, TokenKind, TokenUuid,
+    AppId, AppName, AppSettings, HostId, IssuerId, MachineId, OrgId, OrgName, SecretKeyName, SecretKeyType,
+    StoreId, TokenKind, TokenUuid,
 };
 use petsem_store::RecordKind;
 use serde::{Deserialize, Serialize};
@@ -26,6 +29,7 @@ content! {
     AppNameRow = AppName,
     OrgAppRow = OrgApp,
     PolicyRow = Policy,
+    SecretKeysRow = SecretKeys,
     IssuerRow = Issuer,
     DischargerRow = Discharger,
     SigningKeyRow = SigningKey,
@@ -113,6 +117,9 @@ pub(crate) struct AppHead {
     pub(crate) bundle_digest: Option<String>,
     /// Row version of its policy; 0 = none.
     pub(crate) policy_version: u64,
+    /// Row version of its secret keys; 0 = none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) secret_keys_version: u64,
     /// Version of the KEK that seals anew.
     pub(crate) kek_version: u32,
     /// Its KEKs under the keyring.
@@ -135,6 +142,11 @@ impl AppHead {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_none(version: &u64) -> bool {
+    *version == 0
+}
+
 /// Whether an app lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -152,6 +164,39 @@ pub(crate) struct KekRow {
     /// The KEK under the keyring.
     #[serde(with = "base64")]
     pub(crate) wrapped: Vec<u8>,
+}
+
+/// An app's secret keys. Id: the app's id. The row version stands in the app head, so that none of them can be
+/// dropped, swapped or put back alone.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SecretKeysRow {
+    /// By label.
+    pub(crate) keys: BTreeMap<SecretKeyName, SecretKeyRow>,
+}
+
+/// One secret key of an app.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SecretKeyRow {
+    /// Its 16 random bytes, base64: in the AAD of its wrap. A key that is set anew has another.
+    #[serde(with = "base64")]
+    pub(crate) id: Vec<u8>,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub(crate) kind: SecretKeyType,
+    /// Its material under the app's KEK.
+    #[serde(with = "base64")]
+    pub(crate) wrapped: Vec<u8>,
+    /// Its public key, base64; empty where the type has none.
+    #[serde(with = "base64")]
+    pub(crate) public_key: Vec<u8>,
+    /// Unix milliseconds.
+    pub(crate) created_at: u64,
+    /// The app version that has it since.
+    pub(crate) set_in_version: u64,
+    /// Who made or brought it.
+    pub(crate) author: String,
 }
 
 /// A label of an app. Id: the label.
