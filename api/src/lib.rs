@@ -36,8 +36,8 @@ pub use secret::{
     MAX_SECRETS, MAX_VALUE, RollbackRequest, SecretList, SetSecret, SetSecretResponse,
 };
 pub use secret_key::{
-    DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, GenerateSecretKey, MAX_SECRET_KEYS,
-    SecretKey, SecretKeyList, SecretKeyType, SecretKeyTypeError, SetSecretKey, SetSecretKeyResponse,
-    SignRequest, SignResponse, VerifyRequest,
+    DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, GenerateSecretKey, MAX_KEY_MESSAGE,
+    MAX_SECRET_KEYS, SecretKey, SecretKeyList, SecretKeyType, SecretKeyTypeError, SetSecretKey,
+    SetSecretKeyResponse, SignRequest, SignResponse, VerifyRequest,
 };
 pub use value::{Value, ValueError};

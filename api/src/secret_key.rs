@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::name::SecretKeyName;
 use crate::value::Value;
 
+/// Longest message that a secret key encrypts or signs, in bytes.
+pub const MAX_KEY_MESSAGE: usize = 1024 * 1024;
 /// Most secret keys that one app has.
 pub const MAX_SECRET_KEYS: usize = 128;
 

@@ -4,6 +4,7 @@ mod app;
 mod boot;
 mod config;
 mod dev;
+mod keys;
 mod operator;
 mod org;
 mod policy;
@@ -39,6 +40,9 @@ pub(crate) enum Command {
     /// Set, list and roll back an app's secrets; values are never shown
     #[command(subcommand)]
     Secrets(secrets::Secrets),
+    /// Make, bring and use an app's secret keys; they are never shown
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Make, narrow, read, list and revoke tokens
     #[command(subcommand)]
     Token(token::Token),
@@ -59,6 +63,7 @@ impl Command {
             Self::Org(org) => org.run(),
             Self::App(app) => app.run(),
             Self::Secrets(secrets) => secrets.run(),
+            Self::Keys(keys) => keys.run(),
             Self::Token(token) => token.run(),
             Self::Policy(policy) => policy.run(),
             Self::Run(run) => run.run(umask),

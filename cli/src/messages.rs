@@ -8,7 +8,7 @@ use std::path::Path;
 
 use petsem_api::{
     App, AppRef, BootResponse, DeletedApp, Issuer, MintedToken, NameError, Org, OrgRef, RevokeRequest,
-    Revoked, SecretName,
+    Revoked, SecretKeyName, SecretName, SetSecretKeyResponse,
 };
 use petsem_client::{
     BootFlowError, CallError, CredentialsError, DeliveryError, EndpointError, NarrowError, Rejection,
@@ -44,6 +44,7 @@ pub(crate) const VALUE_ENDS_WITH_NEWLINE: &str =
 pub(crate) const DELETED_ENTRY: &str = "(deleted)";
 pub(crate) const REVOKED: &str = "revoked";
 pub(crate) const VALID: &str = "valid";
+pub(crate) const GOOD_SIGNATURE: &str = "the signature is good";
 
 // -- the command line ------------------------------------------------------------------------------------------
 
@@ -58,6 +59,43 @@ pub(crate) fn value_in_argument() -> Failure {
 
 pub(crate) fn bad_secret_name(error: &NameError) -> Failure {
     Failure::new(Exit::Usage, "this is no secret's name", error.to_string())
+}
+
+pub(crate) fn bad_key_label(error: &NameError) -> Failure {
+    Failure::new(Exit::Usage, "this is no key's label", error.to_string())
+}
+
+pub(crate) fn key_is_there(label: &SecretKeyName) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("there is a key {label} already"),
+        "leave the version off to get the next one, or give --force to replace the key: what it encrypted \
+         stays closed then",
+    )
+}
+
+pub(crate) fn no_such_key(label: &SecretKeyName, app: &AppRef) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("{app} has no key {label}, and no version of it"),
+        "`petsem keys list` shows what there is",
+    )
+}
+
+pub(crate) fn bytes_to_terminal() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "what comes out is bytes, and would be shown on this terminal",
+        "give --out FILE, or a pipe; for ciphertexts and signatures also --base64",
+    )
+}
+
+pub(crate) fn not_base64(path: &Path) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} does not hold base64", name_of(path)),
+        "use the standard alphabet (+ /) with padding, or leave --base64 off for bytes",
+    )
 }
 
 pub(crate) fn nothing_narrows() -> Failure {
@@ -680,6 +718,21 @@ pub(crate) fn secrets_unset(names: &[String], app: &AppRef, version: u64) -> Str
 
 pub(crate) fn secrets_imported(count: usize, app: &AppRef, version: u64) -> String {
     format!("{count} {} set; {app} is at version {version}", plural(count, "secret is", "secrets are"))
+}
+
+pub(crate) fn key_made(key: &SetSecretKeyResponse, app: &AppRef) -> String {
+    let label = &key.key.name;
+    let public = key.key.public_key.as_ref().map(|public| format!("; its public key is {public}"));
+    format!(
+        "{label} is a key of type {}{}; {app} is at version {}",
+        key.key.kind,
+        public.unwrap_or_default(),
+        key.version
+    )
+}
+
+pub(crate) fn key_deleted(label: &SecretKeyName, app: &AppRef, version: u64) -> String {
+    format!("{app} has no key {label} at version {version}")
 }
 
 pub(crate) fn org_created(org: &Org) -> String {

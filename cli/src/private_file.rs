@@ -131,6 +131,19 @@ impl Reserved {
     /// What the system said; the file is gone then.
     pub(crate) fn fill(mut self, content: &[u8]) -> Result<(), PrivateFileError> {
         let written = self.file.write_all(content).and_then(|()| self.file.write_all(b"\n"));
+        self.finish(written)
+    }
+
+    /// Writes the content and nothing else.
+    ///
+    /// # Errors
+    /// As [`Reserved::fill`].
+    pub(crate) fn fill_exactly(mut self, content: &[u8]) -> Result<(), PrivateFileError> {
+        let written = self.file.write_all(content);
+        self.finish(written)
+    }
+
+    fn finish(mut self, written: io::Result<()>) -> Result<(), PrivateFileError> {
         match written.and_then(|()| self.file.sync_all()) {
             Ok(()) => self.filled = true,
             Err(source) => return Err(PrivateFileError::Write { path: self.path.clone(), source }),

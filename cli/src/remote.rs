@@ -2,7 +2,8 @@
 
 use std::future::Future;
 
-use petsem_client::{Client, Credentials, Endpoint, Method};
+use petsem_api::ErrorCode;
+use petsem_client::{CallError, Client, Credentials, Endpoint, Method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -40,6 +41,20 @@ impl Remote {
         request: &impl Serialize,
     ) -> Result<Answer, Failure> {
         self.call(Method::POST, path, Some(request))
+    }
+
+    /// As [`Remote::post`]; none where what is named is not there.
+    pub(crate) fn post_if_there<Answer: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<Option<Answer>, Failure> {
+        let call = self.client.call(Method::POST, path, Some(&self.credentials), Some(request));
+        match self.runtime.block_on(call) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(CallError::Refused { code: ErrorCode::NotFound, .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(crate) fn put<Answer: DeserializeOwned>(

@@ -239,6 +239,7 @@ mod tests {
             assert_eq!(wire_type(key_type(*kind)), *kind);
             assert_eq!(key_type(*kind).as_str(), kind.as_str());
         }
+        assert_eq!(petsem_keys::SECRET_KEY_MESSAGE_MAXIMUM, petsem_api::MAX_KEY_MESSAGE);
         assert_eq!(petsem_keys::SecretKeyType::ALL.len(), SecretKeyType::ALL.len());
     }
 }

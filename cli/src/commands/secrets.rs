@@ -38,15 +38,25 @@ impl Secrets {
     }
 }
 
-/// What every command on an app's secrets takes.
+/// Which app, and where petsem is.
 #[derive(Args)]
-struct Common {
+pub(super) struct Target {
+    #[command(flatten)]
+    app: AppArgument,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What every command on an app's secrets takes, and those on its keys that answer data.
+#[derive(Args)]
+pub(super) struct Common {
     #[command(flatten)]
     app: AppArgument,
 
     /// Print the server's answer as JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 
     #[command(flatten)]
     connection: Connection,
@@ -61,11 +71,21 @@ struct IfVersion {
 }
 
 impl Common {
-    fn open(&self) -> Result<(Remote, AppRef), Failure> {
-        let resolved = self.connection.resolve()?;
-        let app = resolved.app(&self.app)?;
-        Ok((Remote::open(&resolved)?, app))
+    pub(super) fn open(&self) -> Result<(Remote, AppRef), Failure> {
+        open(&self.app, &self.connection)
     }
+}
+
+impl Target {
+    pub(super) fn open(&self) -> Result<(Remote, AppRef), Failure> {
+        open(&self.app, &self.connection)
+    }
+}
+
+fn open(app: &AppArgument, connection: &Connection) -> Result<(Remote, AppRef), Failure> {
+    let resolved = connection.resolve()?;
+    let app = resolved.app(app)?;
+    Ok((Remote::open(&resolved)?, app))
 }
 
 /// A name out of an argument. Not parsed by clap, which would repeat `NAME=value` in its error.

@@ -3,6 +3,7 @@
 use data_encoding::BASE64;
 use petsem_integration::dev::{Dev, appended, flyv1};
 use petsem_integration::http::Answer;
+use petsem_integration::server::{Server, petsem, run};
 use petsem_policy::{Action, ActionSet, Actions, SecretKeys};
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
@@ -132,7 +133,7 @@ fn a_key_survives_a_restart_and_secrets_and_keys_change_side_by_side() {
     let read = dev.call("GET", "/v1/apps/shop/secrets?show_secrets=true", &dev.reader_jwt(), None);
     assert!(read.text().contains("a key"), "{}", read.text());
 
-    let dev = dev.restart(petsem_integration::server::Server::stop).unwrap();
+    let dev = dev.restart(Server::stop).unwrap();
     assert_eq!(sign(&dev), signature);
     // Set anew, it is another key.
     generate(&dev, "mine", "hs256");
@@ -268,6 +269,74 @@ fn each_use_is_a_line_that_names_the_key() {
         (&json!("secret_key.verify"), &json!("signature_mismatch"), &json!("k"))
     );
     assert!(!dev.audit_log().contains("canary"));
+}
+
+#[test]
+fn the_command_line_makes_keys_by_version_and_works_on_files_and_pipes() {
+    let dev = Dev::start();
+    let work = tempfile::tempdir().unwrap();
+    let file = |name: &str| work.path().join(name).display().to_string();
+    let token = file("token");
+    std::fs::write(&token, dev.mint(&json!({"kind": "org", "org": "demo"}))).unwrap();
+    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let endpoint = format!("http://{}", dev.server.address());
+    let keys = |arguments: &[&str]| {
+        let connection = ["--app", "shop", "--endpoint", &endpoint, "--token-file", &token];
+        let ended = run(petsem(["keys"].iter().chain(arguments).chain(&connection)));
+        (ended.status.code(), ended.printed)
+    };
+    let done = |arguments: &[&str]| {
+        let (status, printed) = keys(arguments);
+        assert_eq!(status, Some(0), "{arguments:?}: {printed}");
+        printed
+    };
+    std::fs::write(file("message"), b"bytes \x00\xff\n").unwrap();
+    let message = file("message");
+
+    assert!(
+        done(&["generate", "mail", "--type", "xaes256gcm"]).contains("mailv0 is a key of type xaes256gcm")
+    );
+    done(&["encrypt", "mail", &message, "--out", &file("old")]);
+    assert!(done(&["generate", "mail", "--type", "xaes256gcm"]).contains("mailv1"));
+    done(&["encrypt", "mail", &message, "--associated-data", &token, "--out", &file("new"), "--base64"]);
+    done(&["decrypt", "mailv0", &file("old"), "--out", &file("old.plain")]);
+    done(&[
+        "decrypt",
+        "mail",
+        &file("new"),
+        "--associated-data",
+        &token,
+        "--base64",
+        "--out",
+        &file("new.plain"),
+    ]);
+    for plain in ["old.plain", "new.plain"] {
+        assert_eq!(std::fs::read(file(plain)).unwrap(), b"bytes \x00\xff\n", "{plain}");
+    }
+    // The newest version did not make this one.
+    let (status, printed) = keys(&["decrypt", "mail", &file("old"), "--out", &file("wrong")]);
+    assert!(printed.contains("decryption_failed"), "{printed}");
+    assert_eq!((status, std::fs::exists(file("wrong")).unwrap()), (Some(1), false));
+    let (status, printed) = keys(&["generate", "mailv1", "--type", "xaes256gcm"]);
+    assert!(printed.contains("there is a key mailv1 already") && printed.contains("--force"), "{printed}");
+    assert_eq!(status, Some(2));
+
+    std::fs::write(file("key"), BASE64.encode(&[7; 32])).unwrap();
+    done(&["set", "hook", "--type", "hs256", "--no-version", "--base64", "--file", &file("key")]);
+    done(&["sign", "hook", &message, "--out", &file("signature")]);
+    assert_eq!(std::fs::read(file("signature")).unwrap().len(), 32);
+    let verified = done(&["verify", "hook", &message, "--signature", &file("signature")]);
+    assert!(verified.contains("the signature is good"), "{verified}");
+    let (status, printed) = keys(&["verify", "hook", &token, "--signature", &file("signature")]);
+    assert!(printed.contains("signature_mismatch"), "{printed}");
+    assert_eq!(status, Some(1));
+    let (status, printed) = keys(&["sign", "nothing", &message, "--base64"]);
+    assert!(printed.contains("has no key nothing, and no version of it"), "{printed}");
+    assert_eq!(status, Some(1));
+
+    done(&["delete", "mailv0"]);
+    let list = done(&["list"]);
+    assert!(list.contains("mailv1") && list.contains("hook") && !list.contains("mailv0"), "{list}");
 }
 
 /// A row as it was at some time.

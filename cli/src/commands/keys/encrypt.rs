@@ -1,0 +1,45 @@
+//! `petsem keys encrypt`.
+
+use clap::Args;
+use petsem_api::{EncryptRequest, EncryptResponse};
+
+use super::data::{AssociatedData, Form, Input, Output};
+use super::label;
+use crate::commands::secrets::Target;
+use crate::failure::Failure;
+
+/// Encrypt a file, or what comes on standard input
+#[derive(Args)]
+pub(crate) struct Encrypt {
+    /// The key's label; without a version the newest one is used
+    label: String,
+
+    #[command(flatten)]
+    input: Input,
+
+    #[command(flatten)]
+    output: Output,
+
+    #[command(flatten)]
+    associated_data: AssociatedData,
+
+    #[command(flatten)]
+    form: Form,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Encrypt {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let label = label::parse(&self.label)?;
+        let (remote, app) = self.target.open()?;
+        let output = self.output.open(self.form.base64)?;
+        let request = EncryptRequest {
+            plaintext: self.input.plaintext()?,
+            associated_data: self.associated_data.read()?,
+        };
+        let answer: EncryptResponse = label::post(&remote, &app, &label, "encrypt", &request)?;
+        output.write(&answer.ciphertext, self.form.base64)
+    }
+}

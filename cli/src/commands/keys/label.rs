@@ -1,0 +1,124 @@
+//! Labels of keys and their versions, as flyctl has them.
+
+use clap::Args;
+use petsem_api::{AppRef, SecretKeyList, SecretKeyName};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+use crate::messages;
+use crate::remote::Remote;
+
+/// How a new key is called.
+#[derive(Args)]
+pub(super) struct NewLabel {
+    /// The key's label; without a version at its end (v0, v1 …) it gets the next one
+    label: String,
+
+    /// Take the label as it is, without a version
+    #[arg(long)]
+    no_version: bool,
+
+    /// Replace the key that has this label: what it encrypted stays closed for ever
+    #[arg(long)]
+    force: bool,
+}
+
+impl NewLabel {
+    /// The whole label, which no key has, unless that is wanted.
+    pub(super) fn resolve(&self, remote: &Remote, app: &AppRef) -> Result<SecretKeyName, Failure> {
+        let label = parse(&self.label)?;
+        let keys = all(remote, app)?;
+        let whole = if self.no_version || version_of(label.as_str()).is_some() {
+            label
+        } else {
+            let next = newest(&keys, label.as_str()).map_or(0, |(version, _)| version.saturating_add(1));
+            parse(&format!("{label}v{next}"))?
+        };
+        if !self.force && keys.secret_keys.iter().any(|key| key.name == whole) {
+            return Err(messages::key_is_there(&whole));
+        }
+        Ok(whole)
+    }
+}
+
+/// A label out of an argument.
+pub(super) fn parse(argument: &str) -> Result<SecretKeyName, Failure> {
+    argument.parse().map_err(|error| messages::bad_key_label(&error))
+}
+
+/// Posts to a key: the one with this very label, else the newest version of it. Answers which one it was.
+pub(super) fn post<Answer: DeserializeOwned>(
+    remote: &Remote,
+    app: &AppRef,
+    label: &SecretKeyName,
+    operation: &str,
+    request: &impl Serialize,
+) -> Result<Answer, Failure> {
+    let path = |label: &SecretKeyName| format!("/v1/apps/{app}/secretkeys/{label}/{operation}");
+    if version_of(label.as_str()).is_some() {
+        return remote.post(&path(label), request);
+    }
+    if let Some(answer) = remote.post_if_there(&path(label), request)? {
+        return Ok(answer);
+    }
+    match newest(&all(remote, app)?, label.as_str()) {
+        Some((_, newest)) => remote.post(&path(newest), request),
+        None => Err(messages::no_such_key(label, app)),
+    }
+}
+
+fn all(remote: &Remote, app: &AppRef) -> Result<SecretKeyList, Failure> {
+    remote.get(&format!("/v1/apps/{app}/secretkeys"))
+}
+
+fn newest<'a>(keys: &'a SecretKeyList, label: &str) -> Option<(u64, &'a SecretKeyName)> {
+    let version = |name: &'a SecretKeyName| {
+        let (base, version) = version_of(name.as_str())?;
+        (base == label).then_some((version, name))
+    };
+    keys.secret_keys.iter().filter_map(|key| version(&key.name)).max_by_key(|(version, _)| *version)
+}
+
+/// A label that ends in `v` and a number: what stands before, and the number.
+fn version_of(label: &str) -> Option<(&str, u64)> {
+    let (base, digits) = label.rsplit_once('v')?;
+    let written = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let version = digits.parse().ok().filter(|_| written)?;
+    Some((base, version))
+}
+
+#[cfg(test)]
+mod tests {
+    use petsem_api::{SecretKey, SecretKeyType};
+
+    use super::*;
+
+    #[test]
+    fn a_version_is_a_v_and_a_number_at_the_end() {
+        assert_eq!(version_of("signv0"), Some(("sign", 0)));
+        assert_eq!(version_of("sign-v12"), Some(("sign-", 12)));
+        for label in ["sign", "v", "signv", "signv1a", "signv+1", "signv99999999999999999999"] {
+            assert_eq!(version_of(label), None, "{label}");
+        }
+    }
+
+    #[test]
+    fn the_newest_version_is_the_highest_number_of_that_label() {
+        let key = |name: &str| SecretKey {
+            name: name.parse().unwrap(),
+            kind: SecretKeyType::Hs256,
+            public_key: None,
+            created_at: String::new(),
+            set_in_version: 1,
+            author: String::new(),
+        };
+        let secret_keys = ["sign", "signv10", "signv9", "signerv11"].map(key).into();
+        let keys = SecretKeyList { secret_keys, version: 4 };
+        assert_eq!(
+            newest(&keys, "sign").map(|(version, name)| (version, name.as_str())),
+            Some((10, "signv10"))
+        );
+        assert_eq!(newest(&keys, "sig"), None);
+    }
+}
