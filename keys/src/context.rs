@@ -6,6 +6,8 @@
 //! is injective, so distinct contexts are distinct byte strings. Labels and field orders are for
 //! ever: what was written under one must open under it.
 
+use crate::seal::SealContext;
+
 /// The first byte of every context. A number is never given twice, also not after its use ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -23,6 +25,7 @@ pub enum Label {
     DigestKey = 0x0a,
     SecretKeyMaterial = 0x0b,
     RootKey = 0x0c,
+    SealKey = 0x0d,
     // 0x20–0x3f: sealed messages.
     Value = 0x20,
     Bundle = 0x21,
@@ -138,6 +141,8 @@ pub struct HostCacheContext<'a> {
 pub(crate) enum Context<'a> {
     /// A key of role `role` under the keyring, an app's KEK, the root key or a seal.
     Wrap { role: Label, wrapped: &'a WrapContext, wrapping_version: u32 },
+    /// The key of a seal under a key of a device, which wraps it itself.
+    SealKey(&'a SealContext),
     /// A DEK under its app's KEK. The KEK is bound to the store by its own wrap.
     Dek { app: &'a [u8; 16], dek: &'a [u8; 16], kek_version: u32 },
     /// A value or bundle under its DEK. It names no KEK version: re-wrapping never touches it.
@@ -164,6 +169,7 @@ impl Context<'_> {
     fn label(&self) -> Label {
         match self {
             Self::Wrap { role, .. } => *role,
+            Self::SealKey(_) => Label::SealKey,
             Self::Dek { .. } => Label::Dek,
             Self::Record { record: RecordContext::Value { .. }, .. } => Label::Value,
             Self::Record { record: RecordContext::Bundle { .. }, .. } => Label::Bundle,
@@ -188,6 +194,11 @@ impl Context<'_> {
                 sink.bytes(wrapped.owner.as_ref().map_or(&[], |owner| owner.as_slice()));
                 sink.integer(u64::from(wrapped.version));
                 sink.integer(u64::from(wrapping_version));
+            }
+            Self::SealKey(SealContext { store, seal, root_version }) => {
+                sink.bytes(store);
+                sink.bytes(seal);
+                sink.integer(u64::from(*root_version));
             }
             Self::Dek { app, dek, kek_version } => {
                 sink.bytes(app);
@@ -294,6 +305,7 @@ mod tests {
             (Label::DigestKey, 0x0a),
             (Label::SecretKeyMaterial, 0x0b),
             (Label::RootKey, 0x0c),
+            (Label::SealKey, 0x0d),
             (Label::Value, 0x20),
             (Label::Bundle, 0x21),
             (Label::PollEntry, 0x22),

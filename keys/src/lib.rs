@@ -57,6 +57,7 @@
 //! | `0a` | digest key | store, id, app, key version (0), KEK version |
 //! | `0b` | secret key material | the same |
 //! | `0c` | root key under a seal | store, seal, owner (absent), root version, wrapping version (0) |
+//! | `0d` | key of a seal under a device's own key | store, seal, root version |
 //! | `20` | value | epoch, org, app, name, app version, DEK id |
 //! | `21` | bundle | epoch, org, app, app version, DEK id |
 //! | `22` | poll entry | store, id |

@@ -8,7 +8,7 @@ use std::fmt;
 
 use rand_core::CryptoRng;
 
-use crate::context::WrapContext;
+use crate::context::{Context, WrapContext};
 use crate::error::{EncryptError, OpenError};
 use crate::key_bytes::KeyBytes;
 use crate::keyring::RootKey;
@@ -23,6 +23,13 @@ pub struct SealContext {
     pub seal: [u8; 16],
     /// Version of the root key.
     pub root_version: u32,
+}
+
+impl SealContext {
+    /// The AAD under which a device (a token, a KMS) that has ciphers of its own keeps the key of a seal.
+    pub fn seal_key_aad(&self) -> Vec<u8> {
+        Context::SealKey(self).to_vec()
+    }
 }
 
 /// A way to wrap the root key and to get it back.
@@ -164,5 +171,25 @@ const UNVERSIONED: u32 = 0;
 impl From<&SealContext> for WrapContext {
     fn from(context: &SealContext) -> Self {
         Self { store: context.store, id: context.seal, owner: None, version: context.root_version }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_aad_of_a_seal_key_holds_store_seal_and_root_version() {
+        let aad = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 }.seal_key_aad();
+        let expected: [&[u8]; 7] = [
+            &[0x0d],
+            &[0, 0, 0, 16],
+            &[1; 16],
+            &[0, 0, 0, 16],
+            &[2; 16],
+            &[0, 0, 0, 8],
+            &[0, 0, 0, 0, 0, 0, 0, 3],
+        ];
+        assert_eq!(aad, expected.concat());
     }
 }

@@ -5,18 +5,27 @@
 //! | `key-file` | [`KeyFile`] | a file that only petsem's user can read |
 //! | `passphrase` | [`Passphrase`] | a person's memory, through Argon2id |
 //! | `shamir` | [`Shamir`] | k of n people, each with a share; [`ShareSet`] collects them |
+//! | `pkcs11` | `Pkcs11`, with the feature `pkcs11` | a token or HSM that does not give it away |
 //!
 //! # Non-goals
 //! This crate knows no routes, storage or tokens: which seals a store has, and where their wraps lie,
 //! is the server's business. It has no ciphers of its own: a seal that holds a key holds a
 //! [`petsem_keys::SealKey`].
 
+#[cfg(feature = "pkcs11")]
+mod envelope;
 mod key_file;
 mod passphrase;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
+mod private_file;
 mod shamir;
 
 pub use key_file::{KEY_FILE_KIND, KeyFile, KeyFileError};
 pub use passphrase::{Argon2Parameters, PASSPHRASE_KIND, Passphrase, PassphraseError};
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::{PKCS11_KIND, Pkcs11, Pkcs11Error, Pkcs11Settings};
+pub use private_file::{PrivateFileError, PrivateFileFault};
 pub use shamir::{
     SHAMIR_KIND, SHARES_MAXIMUM, Shamir, Share, ShareError, ShareProgress, ShareSet, SplitError,
     TooFewShares, TypingFault,

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use petsem_keys::SealError;
 
+use crate::private_file::{PrivateFileError, PrivateFileFault};
+
 /// Why a key file was not made or not used.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -136,6 +138,19 @@ impl Error for KeyFileError {
             | Self::ForeignOwner { .. }
             | Self::OpenToOthers { .. }
             | Self::Content { .. } => None,
+        }
+    }
+}
+
+impl From<PrivateFileError> for KeyFileError {
+    fn from(PrivateFileError { path, fault }: PrivateFileError) -> Self {
+        match fault {
+            PrivateFileFault::Missing => Self::Missing { path },
+            PrivateFileFault::Link => Self::Link { path },
+            PrivateFileFault::NotAFile => Self::NotAFile { path },
+            PrivateFileFault::ForeignOwner { owner, us } => Self::ForeignOwner { path, owner, us },
+            PrivateFileFault::OpenToOthers { mode } => Self::OpenToOthers { path, mode },
+            PrivateFileFault::Read { source } => Self::Read { path, source },
         }
     }
 }

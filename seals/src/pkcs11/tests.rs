@@ -1,0 +1,268 @@
+//! The PKCS#11 seal against a real SoftHSM2.
+//!
+//! SoftHSM2 reads its configuration's path from the environment when it is loaded, once in a process.
+//! So each test runs itself again in a process of its own, with a token directory of its own.
+
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cryptoki::object::{Attribute, KeyType, ObjectClass};
+use getrandom::SysRng;
+use petsem_keys::{KeyringKey, OpenError, RootKey, Seal, SealContext, SealError};
+use rand_core::{CryptoRng, UnwrapErr};
+
+use super::{PKCS11_KIND, Pkcs11, Pkcs11Error, Pkcs11Settings, token};
+
+const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
+const DIRECTORY: &str = "PETSEM_TEST_SOFTHSM_DIRECTORY";
+const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+const PIN: &str = "98765432";
+
+#[test]
+fn a_root_key_is_opened_by_the_token_that_wrapped_it() {
+    with_softhsm("a_root_key_is_opened_by_the_token_that_wrapped_it", |hsm| {
+        let seal = Pkcs11::create(hsm.settings()).unwrap();
+        let root = RootKey::generate(&mut rng(), 3);
+        let keyring_key = KeyringKey::generate(&mut rng(), 1);
+        let keyring_wrap = root.wrap_keyring_key(&mut rng(), &keyring_key, [1; 16]).unwrap();
+        let wrapped = seal.wrap(&mut rng(), &root, &CONTEXT).unwrap();
+        let again = Pkcs11::open(hsm.settings()).unwrap().unwrap(&wrapped, &CONTEXT).unwrap();
+        assert_eq!(again.unwrap_keyring_key(&keyring_wrap, [1; 16], 1).unwrap().version(), 1);
+        assert_eq!((seal.kind(), seal.describe().as_str()), (PKCS11_KIND, "key petsem of token ops"));
+    });
+}
+
+#[test]
+fn the_key_is_made_once_and_found_again() {
+    with_softhsm("the_key_is_made_once_and_found_again", |hsm| {
+        assert_eq!(
+            refusal(Pkcs11::open(hsm.settings())),
+            "there is no AES key petsem on token ops; name the one that this store was sealed with, or \
+             restore the token from its backup"
+        );
+        let wrapped = wrap(&Pkcs11::create(hsm.settings()).unwrap());
+        let second = Pkcs11::create(hsm.settings()).unwrap();
+        assert_eq!(second.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+    });
+}
+
+#[test]
+fn a_wrap_opens_for_no_other_context_and_no_other_key() {
+    with_softhsm("a_wrap_opens_for_no_other_context_and_no_other_key", |hsm| {
+        let seal = Pkcs11::create(hsm.settings()).unwrap();
+        let other = Pkcs11::create(Pkcs11Settings { key: "other".to_owned(), ..hsm.settings() }).unwrap();
+        let wrapped = wrap(&seal);
+        for context in [
+            SealContext { store: [9; 16], ..CONTEXT },
+            SealContext { seal: [9; 16], ..CONTEXT },
+            SealContext { root_version: 4, ..CONTEXT },
+        ] {
+            assert_eq!(not_its_wrap(&seal, &wrapped, &context), OpenError::NotAuthentic);
+        }
+        assert_eq!(not_its_wrap(&other, &wrapped, &CONTEXT), OpenError::NotAuthentic);
+    });
+}
+
+#[test]
+fn a_wrap_with_any_byte_changed_or_missing_is_refused() {
+    with_softhsm("a_wrap_with_any_byte_changed_or_missing_is_refused", |hsm| {
+        let seal = Pkcs11::create(hsm.settings()).unwrap();
+        let wrapped = wrap(&seal);
+        for position in 0..wrapped.len() {
+            let mut changed = wrapped.clone();
+            changed[position] ^= 1;
+            not_its_wrap(&seal, &changed, &CONTEXT);
+            not_its_wrap(&seal, &wrapped[..position], &CONTEXT);
+        }
+        assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+    });
+}
+
+#[test]
+fn a_wrong_pin_is_refused_with_a_warning_and_the_right_one_works_again() {
+    with_softhsm("a_wrong_pin_is_refused_with_a_warning_and_the_right_one_works_again", |hsm| {
+        let seal = Pkcs11::create(hsm.settings()).unwrap();
+        let wrapped = wrap(&seal);
+        hsm.write_pin("00000000");
+        assert_eq!(
+            seal.unwrap(&wrapped, &CONTEXT).unwrap_err().to_string(),
+            format!(
+                "token ops refused the PIN in {}; correct it before you try again, tokens lock themselves \
+                 after a few wrong ones",
+                hsm.pin_file().display()
+            )
+        );
+        hsm.write_pin(PIN);
+        assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+    });
+}
+
+#[test]
+fn a_missing_module_and_one_that_is_none_are_named() {
+    with_softhsm("a_missing_module_and_one_that_is_none_are_named", |hsm| {
+        for module in ["/no/such/module.so", "/usr/lib/x86_64-linux-gnu/libc.so.6", "/etc/hostname"] {
+            assert_eq!(
+                refusal(Pkcs11::open(Pkcs11Settings { module: module.into(), ..hsm.settings() })),
+                format!(
+                    "the PKCS#11 module {module} cannot be used; give the path of the library that came with \
+                     the token, and look at its own configuration"
+                )
+            );
+        }
+    });
+}
+
+#[test]
+fn an_absent_token_is_named_with_those_that_are_there() {
+    with_softhsm("an_absent_token_is_named_with_those_that_are_there", |hsm| {
+        assert_eq!(
+            refusal(Pkcs11::create(Pkcs11Settings { token: "dev".to_owned(), ..hsm.settings() })),
+            "there is no token dev; connect it, or name one that is there: ops"
+        );
+    });
+}
+
+#[test]
+fn where_no_token_is_the_label_is_named() {
+    with_softhsm("where_no_token_is_the_label_is_named", |hsm| {
+        fs::remove_dir_all(hsm.directory.join("tokens")).unwrap();
+        fs::create_dir(hsm.directory.join("tokens")).unwrap();
+        assert_eq!(
+            refusal(Pkcs11::open(hsm.settings())),
+            "there is no token ops, nor any other; connect it, or initialise one of that label"
+        );
+    });
+}
+
+#[test]
+fn a_key_that_can_be_read_out_is_refused() {
+    with_softhsm("a_key_that_can_be_read_out_is_refused", |hsm| {
+        let settings = Pkcs11Settings { key: "readable".to_owned(), ..hsm.settings() };
+        token::with_session(&settings, true, |session| {
+            let template = [
+                Attribute::Class(ObjectClass::SECRET_KEY),
+                Attribute::KeyType(KeyType::AES),
+                Attribute::Label(b"readable".to_vec()),
+                Attribute::Token(true),
+                Attribute::Sensitive(false),
+                Attribute::Extractable(true),
+                Attribute::Value(vec![7; 32]),
+            ];
+            session.create_object(&template).unwrap();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(
+            refusal(Pkcs11::open(settings)),
+            "key readable of token ops can be read out of it; let petsem make a key, or make one that is \
+             sensitive and not extractable"
+        );
+    });
+}
+
+#[test]
+fn debug_and_errors_hold_no_pin() {
+    with_softhsm("debug_and_errors_hold_no_pin", |hsm| {
+        hsm.write_pin("canary4711");
+        let error = Pkcs11::open(hsm.settings()).unwrap_err();
+        for text in [format!("{error:?} {error}"), format!("{:?}", hsm.settings())] {
+            assert_eq!(text.find("canary"), None, "{text}");
+        }
+    });
+}
+
+/// A SoftHSM2 with one token, `ops`.
+struct SoftHsm {
+    directory: PathBuf,
+}
+
+impl SoftHsm {
+    fn initialise(directory: &Path) -> Self {
+        let hsm = Self { directory: directory.into() };
+        fs::create_dir(directory.join("tokens")).unwrap();
+        fs::write(
+            hsm.configuration(),
+            format!("directories.tokendir = {}\nlog.level = ERROR\n", directory.join("tokens").display()),
+        )
+        .unwrap();
+        hsm.run(&["--init-token", "--free", "--label", "ops", "--pin", PIN, "--so-pin", "12345678"]);
+        hsm.write_pin(PIN);
+        hsm
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.directory.join("softhsm2.conf")
+    }
+
+    fn pin_file(&self) -> PathBuf {
+        self.directory.join("pin")
+    }
+
+    fn settings(&self) -> Pkcs11Settings {
+        Pkcs11Settings {
+            module: MODULE.into(),
+            token: "ops".to_owned(),
+            key: "petsem".to_owned(),
+            pin_file: self.pin_file(),
+        }
+    }
+
+    fn write_pin(&self, pin: &str) {
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).open(self.pin_file()).unwrap();
+        writeln!(file, "{pin}").unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) {
+        let output = Command::new("softhsm2-util")
+            .args(arguments)
+            .env("SOFTHSM2_CONF", self.configuration())
+            .output()
+            .expect("softhsm2-util is missing; `apt-get install softhsm2`, or run ./test");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Runs `body` of the test of this name in a process that has a SoftHSM2 of its own.
+fn with_softhsm(test: &str, body: impl FnOnce(&SoftHsm)) {
+    if let Some(directory) = env::var_os(DIRECTORY) {
+        return body(&SoftHsm { directory: directory.into() });
+    }
+    assert!(Path::new(MODULE).exists(), "{MODULE} is missing; `apt-get install softhsm2`, or run ./test");
+    let directory = tempfile::tempdir().unwrap();
+    let hsm = SoftHsm::initialise(directory.path());
+    let name = format!("pkcs11::tests::{test}");
+    let output = Command::new(env::current_exe().unwrap())
+        .args([name.as_str(), "--exact", "--nocapture"])
+        .env(DIRECTORY, directory.path())
+        .env("SOFTHSM2_CONF", hsm.configuration())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{log}");
+}
+
+fn rng() -> impl CryptoRng {
+    UnwrapErr(SysRng)
+}
+
+fn wrap(seal: &Pkcs11) -> Vec<u8> {
+    seal.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap()
+}
+
+fn refusal(result: Result<Pkcs11, Pkcs11Error>) -> String {
+    result.unwrap_err().to_string()
+}
+
+fn not_its_wrap(seal: &Pkcs11, wrapped: &[u8], context: &SealContext) -> OpenError {
+    match seal.unwrap(wrapped, context) {
+        Err(SealError::NotItsWrap { source, .. }) => source,
+        other => panic!("{other:?}"),
+    }
+}

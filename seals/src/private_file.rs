@@ -1,0 +1,161 @@
+//! Reading a file that only petsem's user may read: a key, a PIN.
+
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+/// Permission bits that would let anybody but the owner at the file.
+const OTHERS: u32 = 0o077;
+
+/// User id of root, who can read every file anyway.
+const ROOT: u32 = 0;
+
+/// Why a file with a secret was not read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PrivateFileError {
+    /// Where the file is, or should be.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub fault: PrivateFileFault,
+}
+
+/// What is wrong with a file that is to hold a secret.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PrivateFileFault {
+    /// There is no file.
+    Missing,
+    /// The path is a symbolic link.
+    Link,
+    /// The path is a directory, a device, a FIFO or a socket.
+    NotAFile,
+    /// The file belongs neither to us nor to root.
+    ForeignOwner {
+        /// User id of its owner.
+        owner: u32,
+        /// Our effective user id.
+        us: u32,
+    },
+    /// Group or others have a permission on the file.
+    OpenToOthers {
+        /// Permission bits that were seen.
+        mode: u32,
+    },
+    /// The file could not be opened or read.
+    Read {
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Reads into `buffer`, without a growing copy, until it is full or the file ends. The file is a
+/// regular one, ours or root's, and closed to everybody else.
+pub(crate) fn read<'a>(path: &Path, buffer: &'a mut [u8]) -> Result<&'a [u8], PrivateFileError> {
+    let fail = |fault| PrivateFileError { path: path.into(), fault };
+    let mut file = open(path).map_err(fail)?;
+    let mut length = 0;
+    while let Some(room) = buffer.get_mut(length..).filter(|room| !room.is_empty()) {
+        match file.read(room) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(fail(PrivateFileFault::Read { source })),
+        }
+    }
+    Ok(buffer.get(..length).unwrap_or_default())
+}
+
+/// The checks are made on the open file, so nothing can be put in its place between check and use.
+fn open(path: &Path) -> Result<File, PrivateFileFault> {
+    // NONBLOCK: a FIFO in its place must not make us wait for a writer.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = match rustix::fs::open(path, flags, rustix::fs::Mode::empty()) {
+        Ok(descriptor) => File::from(descriptor),
+        Err(Errno::NOENT) => return Err(PrivateFileFault::Missing),
+        Err(Errno::LOOP) => return Err(PrivateFileFault::Link),
+        Err(errno) => return Err(PrivateFileFault::Read { source: errno.into() }),
+    };
+    let metadata = file.metadata().map_err(|source| PrivateFileFault::Read { source })?;
+    if !metadata.is_file() {
+        return Err(PrivateFileFault::NotAFile);
+    }
+    check_access(metadata.uid(), rustix::process::geteuid().as_raw(), metadata.mode() & 0o7777)?;
+    Ok(file)
+}
+
+/// Refuses a file that a user other than `us` and root owns, or that others have a permission on.
+fn check_access(owner: u32, us: u32, mode: u32) -> Result<(), PrivateFileFault> {
+    if owner != us && owner != ROOT {
+        return Err(PrivateFileFault::ForeignOwner { owner, us });
+    }
+    if mode & OTHERS != 0 {
+        return Err(PrivateFileFault::OpenToOthers { mode });
+    }
+    Ok(())
+}
+
+impl fmt::Display for PrivateFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.fault {
+            PrivateFileFault::Missing => write!(f, "there is no file {path}; write it, mode 0600"),
+            PrivateFileFault::Link => {
+                write!(f, "{path} is a symbolic link; give the path of the file itself")
+            }
+            PrivateFileFault::NotAFile => write!(f, "{path} is not a regular file; give the path of one"),
+            PrivateFileFault::ForeignOwner { owner, us } => write!(
+                f,
+                "{path} belongs to user {owner}, petsem runs as user {us}; `chown {us} {path}` after \
+                 making sure that nobody else has read it"
+            ),
+            PrivateFileFault::OpenToOthers { mode } => write!(
+                f,
+                "{path} has mode {mode:04o}, others than its owner have access to it; \
+                 `chmod 600 {path}`, and change what is in it if somebody may have read it"
+            ),
+            PrivateFileFault::Read { source: _ } => {
+                write!(f, "{path} could not be read; let petsem run as the user that owns it")
+            }
+        }
+    }
+}
+
+impl Error for PrivateFileError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.fault {
+            PrivateFileFault::Read { source } => Some(source),
+            PrivateFileFault::Missing
+            | PrivateFileFault::Link
+            | PrivateFileFault::NotAFile
+            | PrivateFileFault::ForeignOwner { .. }
+            | PrivateFileFault::OpenToOthers { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_another_user_is_refused_but_one_of_root_is_not() {
+        let text = |result: Result<(), PrivateFileFault>| {
+            result.map_err(|fault| PrivateFileError { path: "/etc/petsem/pin".into(), fault }.to_string())
+        };
+        assert_eq!(
+            text(check_access(1001, 1000, 0o600)),
+            Err("/etc/petsem/pin belongs to user 1001, petsem runs as user 1000; `chown 1000 \
+                 /etc/petsem/pin` after making sure that nobody else has read it"
+                .to_owned())
+        );
+        assert_eq!(text(check_access(0, 1000, 0o600)), Ok(()));
+        assert_eq!(text(check_access(1000, 1000, 0o600)), Ok(()));
+    }
+}
