@@ -433,9 +433,10 @@ impl From<KeyFileError> for Failure {
     }
 }
 
-/// The server's own texts put the hint on their last line.
+/// The server's own texts put the hint on their last line. Those that also stand in its log, which has one line
+/// for each, put it behind the last semicolon.
 fn two_lines(exit: Exit, text: &str) -> Failure {
-    match text.rsplit_once('\n') {
+    match text.rsplit_once('\n').or_else(|| text.rsplit_once("; ")) {
         Some((fact, hint)) => Failure::new(exit, fact.trim_end(), hint),
         None => Failure::bare(exit, text),
     }

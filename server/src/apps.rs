@@ -81,6 +81,7 @@ impl Core {
 
     /// An org's apps, by id.
     pub(crate) async fn list_apps(&self, org: OrgId, after: Option<AppId>) -> Result<AppList, Failure> {
+        let control = self.control();
         let after = after.map(|app| org_app(org, app));
         let records = self.store.records(RecordKind::OrgApp, org.as_bytes(), after.as_deref(), PAGE).await?;
         let mut apps = Vec::with_capacity(records.len());
@@ -96,6 +97,10 @@ impl Core {
             let id = AppId::from_bytes(id);
             // Deleted since the page was read: not an app any more.
             if let Some(head) = self.store.record(RecordKind::AppHead, id.as_bytes()).await? {
+                if control.is_app_deleted(id) {
+                    let what = "the app was deleted, and its row is there again";
+                    return Err(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what).into());
+                }
                 apps.push(shown(id, &self.ledger.read::<AppHead>(id.as_bytes(), &head)?.content));
             }
         }
@@ -135,11 +140,13 @@ impl Core {
         let fault = |what| Failure::from(IntegrityFault::new(RecordKind::Policy, app.id.as_bytes(), what));
         let mut version = app.head.policy_version;
         let mut tries = 0;
-        let row = loop {
+        let (row, newest) = loop {
+            // Before the row: a policy that is set after it was read makes it no older one.
+            let newest = self.control().policy_version(app.id);
             let row = self.policy_row(app).await?;
             let found = row.as_ref().map_or(0, |row| row.version);
             if found == version {
-                break row;
+                break (row, newest);
             }
             // Set between the two reads: the head says the newer version by now. Otherwise it was put there.
             tries += 1;
@@ -151,7 +158,7 @@ impl Core {
                 None => return Err(Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile")),
             };
         };
-        if version < self.control().policy_version(app.id) {
+        if version < newest {
             return Err(fault("an older version of it was put back"));
         }
         let Some(row) = row else {

@@ -298,10 +298,12 @@ impl Core {
     }
 
     async fn read_app(&self, app: &AppRef) -> Result<Option<OpenApp>, Failure> {
+        // Before the rows: an app that is deleted after they were read was not put back.
+        let control = self.control();
         match app {
             AppRef::Id(id) => match self.store.app_for_boot(*id).await? {
                 None => Ok(None),
-                Some(rows) => self.open_app(*id, rows).map(Some),
+                Some(rows) => self.open_app(&control, *id, rows).map(Some),
             },
             AppRef::Name(name) => {
                 let key = name.as_str().as_bytes();
@@ -311,7 +313,7 @@ impl Core {
                 let Some(named) = self.store.app_by_name(name, &app_of).await? else { return Ok(None) };
                 let id = self.ledger.read::<AppNameRow>(key, &named.name)?.content.app;
                 let missing = || IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), "it is missing");
-                let app = self.open_app(id, named.app.ok_or_else(missing)?)?;
+                let app = self.open_app(&control, id, named.app.ok_or_else(missing)?)?;
                 if app.head.name != *name {
                     return Err(
                         IntegrityFault::new(RecordKind::AppName, key, "the app has another name").into()
@@ -322,10 +324,9 @@ impl Core {
         }
     }
 
-    fn open_app(&self, id: AppId, rows: AppRows) -> Result<OpenApp, Failure> {
+    fn open_app(&self, control: &Control, id: AppId, rows: AppRows) -> Result<OpenApp, Failure> {
         let head = self.ledger.read::<AppHead>(id.as_bytes(), &rows.head)?;
         let fault = |what| Failure::from(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what));
-        let control = self.control();
         if control.is_app_deleted(id) || control.is_org_deleted(head.content.org) {
             return Err(fault("the app was deleted, and its row is there again"));
         }

@@ -5,7 +5,7 @@ use petsem_api::{ErrorCode, Org, OrgId, OrgName, OrgRef};
 use petsem_keys::SigningKey;
 use petsem_store::{CommitError, RecordKind};
 
-use crate::control::owned;
+use crate::control::{Control, owned};
 use crate::core::{Core, expect};
 use crate::entropy;
 use crate::failure::Failure;
@@ -55,27 +55,26 @@ impl Core {
 
     /// An org by name or id.
     pub(crate) async fn find_org(&self, org: &OrgRef) -> Result<Option<OpenOrg>, Failure> {
+        // Before the rows: an org that is deleted after they were read was not put back.
+        let control = self.control();
         let id = match org {
             OrgRef::Id(id) => *id,
-            OrgRef::Name(name) => {
-                let label = name.as_str().as_bytes();
-                match self.store.record(RecordKind::OrgName, label).await? {
-                    None => return Ok(None),
-                    Some(record) => self.ledger.read::<OrgNameRow>(label, &record)?.content.org,
-                }
-            }
+            OrgRef::Name(name) => match self.org_named(name).await? {
+                None => return Ok(None),
+                Some(id) => id,
+            },
         };
         let Some(record) = self.store.record(RecordKind::Org, id.as_bytes()).await? else {
             return match org {
-                OrgRef::Id(_) => Ok(None),
-                OrgRef::Name(_) => Err(IntegrityFault::new("org", id.as_bytes(), "it is missing").into()),
+                // Deleted between the two reads: its name is gone as well.
+                OrgRef::Name(name) if self.org_named(name).await? == Some(id) => {
+                    Err(IntegrityFault::new("org", id.as_bytes(), "it is missing").into())
+                }
+                _ => Ok(None),
             };
         };
         let row = self.ledger.read::<OrgRow>(id.as_bytes(), &record)?;
-        if self.control().is_org_deleted(id) {
-            let what = "the org was deleted, and its row is there again";
-            return Err(IntegrityFault::new(RecordKind::Org, id.as_bytes(), what).into());
-        }
+        check_not_deleted(&control, id)?;
         match org {
             OrgRef::Name(name) if row.content.name != *name => {
                 Err(IntegrityFault::new("org name", name.as_str().as_bytes(), "the org has another name")
@@ -85,8 +84,17 @@ impl Core {
         }
     }
 
+    async fn org_named(&self, name: &OrgName) -> Result<Option<OrgId>, Failure> {
+        let label = name.as_str().as_bytes();
+        match self.store.record(RecordKind::OrgName, label).await? {
+            None => Ok(None),
+            Some(record) => Ok(Some(self.ledger.read::<OrgNameRow>(label, &record)?.content.org)),
+        }
+    }
+
     /// All orgs.
     pub(crate) async fn list_orgs(&self) -> Result<Vec<Org>, Failure> {
+        let control = self.control();
         let records = self.store.records(RecordKind::Org, &[], None, MOST).await?;
         records
             .iter()
@@ -94,6 +102,7 @@ impl Core {
                 let id = <[u8; 16]>::try_from(record.id.as_slice())
                     .map_err(|_| IntegrityFault::new("org", &record.id, "its id has the wrong length"))?;
                 let row = self.ledger.read::<OrgRow>(&id, record)?;
+                check_not_deleted(&control, OrgId::from_bytes(id))?;
                 Ok(shown(OrgId::from_bytes(id), &row.content))
             })
             .collect()
@@ -127,6 +136,15 @@ impl Core {
         .await
         .map(|_| ())
     }
+}
+
+/// A row of an org that was deleted was put there by hand.
+fn check_not_deleted(control: &Control, id: OrgId) -> Result<(), IntegrityFault> {
+    if control.is_org_deleted(id) {
+        let what = "the org was deleted, and its row is there again";
+        return Err(IntegrityFault::new(RecordKind::Org, id.as_bytes(), what));
+    }
+    Ok(())
 }
 
 /// An org as the API shows it.

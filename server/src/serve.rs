@@ -98,8 +98,13 @@ pub async fn serve(settings: Settings, on_ready: impl FnOnce(&Bound)) -> Result<
     let listeners = settings.listeners.clone();
     // The ports first: a second server on them must not touch the store.
     let bound = listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-    let started = start(settings).await.map_err(ServeError::Start)?;
-    serve_on(started, bound, on_ready).await
+    match start(settings).await {
+        Ok(started) => serve_on(started, bound, on_ready).await,
+        Err(error) => {
+            bound.iter().for_each(BoundListener::remove_socket);
+            Err(ServeError::Start(error))
+        }
+    }
 }
 
 pub(crate) async fn serve_on(
@@ -195,6 +200,15 @@ impl BoundListener {
         }
     }
 
+    /// Takes a Unix socket's file away: nobody listens there any more.
+    fn remove_socket(&self) {
+        if let Self::Unix { settings: Listener { address: ListenAddress::Unix(path), .. }, .. } = self
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::warn!(%error, "the socket's file was not removed");
+        }
+    }
+
     fn settings(&self) -> &Listener {
         match self {
             Self::Tcp { settings, .. } | Self::Unix { settings, .. } => settings,
@@ -276,12 +290,7 @@ impl Acceptor {
                 }
             }
         }
-        if let BoundListener::Unix { settings: Listener { address: ListenAddress::Unix(path), .. }, .. } =
-            &listener
-            && let Err(error) = std::fs::remove_file(path)
-        {
-            tracing::warn!(%error, "the socket's file was not removed");
-        }
+        listener.remove_socket();
     }
 
     fn serve<S>(&self, io: S, peer: Peer, place: tokio::sync::OwnedSemaphorePermit)

@@ -99,7 +99,7 @@ impl fmt::Display for StartError {
             Self::Seal(source) => source.fmt(f),
             Self::Audit(source) => source.fmt(f),
             Self::Node { path, source } => {
-                write!(f, "the node's id in {} cannot be used: {source}; check the directory's owner and mode", path.display())
+                write!(f, "the node's id in {} cannot be used: {source}\nlet the user that runs petsem own the directory, with mode 0700", path.display())
             }
             Self::RolledBack { what } => write!(
                 f,
@@ -154,7 +154,7 @@ pub(crate) struct Started {
 /// Opens an installation: seal, keyring, audit log, control feed; and gives each committed change the line that
 /// a kill took from it.
 pub(crate) async fn start(settings: Settings) -> Result<Started, StartError> {
-    let store = open_store(&settings)?;
+    let store = open_made_store(&settings)?;
     if store.is_empty().await? {
         return Err(StartError::Empty { directory: settings.data_directory });
     }
@@ -173,27 +173,37 @@ async fn start_on(settings: Settings, store: Arc<dyn Store>) -> Result<Started, 
     let opened = AuditLog::open(audit_settings, node, Some(keys), known, clock).map_err(StartError::Audit)?;
     let audit::Opened { log, tail, checkpoints } = opened;
     let development = settings.development;
-    check_not_rolled_back(&*store, tail.seen_revision).await?;
+    // Before the core tells the log where the store stands: the next start must notice it too.
+    check_revision(&*store, tail.seen_revision).await?;
+    check_feed(&*store, &ledger, tail.seen_feed).await?;
     let core = Core::start(Parts { settings, store, store_id, node, keyring, ledger, audit: log }).await?;
     if !development && core.control().issuers().any(|issuer| issuer.row.development) {
         return Err(StartError::Development);
-    }
-    if let Some(seen) = tail.seen_feed
-        && seen > core.control().number
-    {
-        return Err(StartError::RolledBack { what: format!("control change {seen}") });
     }
     recover_lines(&core, &tail.request_ids).await?;
     Ok(Started { core: Arc::new(core), checkpoints })
 }
 
 /// The store must still hold the last revision that this node's audit log saw.
-async fn check_not_rolled_back(store: &dyn Store, seen: Option<Revision>) -> Result<(), StartError> {
+async fn check_revision(store: &dyn Store, seen: Option<Revision>) -> Result<(), StartError> {
     let Some(revision) = seen else { return Ok(()) };
     if store.mark(revision.revision).await? == Some(revision.mark) {
         return Ok(());
     }
     Err(StartError::RolledBack { what: format!("revision {}", revision.revision) })
+}
+
+/// The control feed must still reach the last change that this node's audit log saw.
+async fn check_feed(store: &dyn Store, ledger: &Ledger, seen: Option<u64>) -> Result<(), StartError> {
+    let Some(seen) = seen else { return Ok(()) };
+    let number = match store.record(RecordKind::FeedHead, &[]).await? {
+        None => 0,
+        Some(record) => ledger.read::<FeedHeadRow>(&[], &record).map_err(Failure::from)?.content.number,
+    };
+    if number < seen {
+        return Err(StartError::RolledBack { what: format!("control change {seen}") });
+    }
+    Ok(())
 }
 
 /// Closes what was opened, in the order that loses nothing.
@@ -396,6 +406,14 @@ pub(crate) fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StartErr
     Ok(Arc::new(store))
 }
 
+/// The same, if a store was made there: looking at one makes nothing.
+pub(crate) fn open_made_store(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
+    if SqliteStore::is_absent(&SqliteOptions::new(&settings.data_directory)) {
+        return Err(StartError::Empty { directory: settings.data_directory.clone() });
+    }
+    open_store(settings)
+}
+
 pub(crate) struct Unlocked {
     pub(crate) store_id: StoreId,
     pub(crate) keyring: Keyring,
@@ -418,7 +436,9 @@ pub(crate) async fn unlock(settings: &Settings, store: &dyn Store) -> Result<Unl
         let version = <[u8; 4]>::try_from(record.id.as_slice()).map(u32::from_be_bytes).unwrap_or_default();
         let key =
             root.unwrap_keyring_key(&row.wrapped, *named.store.as_bytes(), version).map_err(|error| {
-                StartError::Refused(format!("version {version} of the keyring does not open: {error}"))
+                StartError::Refused(format!(
+                    "version {version} of the keyring does not open: {error}; restore the store"
+                ))
             })?;
         keys.push(key);
     }
@@ -515,7 +535,8 @@ pub(crate) async fn known_node(
     };
     let row = ledger.read::<NodeRow>(&id, &record).map_err(Failure::from)?.content;
     let context = WrapContext::new(*store_id.as_bytes(), id);
-    let wrong = |error| StartError::Refused(format!("the node's audit keys do not open: {error}"));
+    let wrong =
+        |error| StartError::Refused(format!("the node's audit keys do not open: {error}; restore the store"));
     let keys = AuditKeys {
         initial_mac: keyring.unwrap(&row.audit_mac_key, &context).map_err(wrong)?,
         signing: keyring.unwrap(&row.audit_signing_key, &context).map_err(wrong)?,

@@ -350,21 +350,23 @@ impl Core {
         let row = match request {
             RevokeRequest::Token { id } => {
                 self.may_revoke_token(trail, caller, *id, now).await?;
+                trail.set_detail(format_args!("revokes token {id}"));
                 FeedRow::TokenRevoked { token: *id, at }
             }
             RevokeRequest::Machine { app, machine } => {
                 let app = self.app_for(caller, trail, app, &[(Action::Mint, None)]).await?;
                 trail.set_machine(machine);
+                trail.set_detail(format_args!("revokes Machine {machine} of app {}", app.head.name));
                 FeedRow::MachineRevoked { app: app.id, machine: machine.clone(), at }
             }
             RevokeRequest::Host { host } => {
                 caller
                     .allows(trail, &Touched::default(), Action::Operate, now)
                     .map_err(|refused| denied(&refused))?;
+                trail.set_detail(format_args!("revokes host {host}"));
                 FeedRow::HostRevoked { host: host.clone(), at }
             }
         };
-        trail.set_detail(format_args!("{row:?}"));
         let number = self.commit_control(trail, &[row], |_| {}).await?;
         Ok(Revoked { number })
     }

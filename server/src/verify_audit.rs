@@ -5,7 +5,7 @@ use petsem_store::Store;
 use crate::audit::{Report, VerifyKeys, verify_log};
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::start::{StartError, Unlocked, known_node, open_store, unlock};
+use crate::start::{StartError, Unlocked, known_node, open_made_store, unlock};
 
 /// Verifies this node's audit log: chain, MACs, signatures, and that its end is not before the last checkpoint
 /// in the store. No server may hold the store at the same time.
@@ -14,7 +14,7 @@ use crate::start::{StartError, Unlocked, known_node, open_store, unlock};
 /// [`StartError`] if the store cannot be opened; [`StartError::Refused`] with the line at which the log is not
 /// what was written.
 pub async fn verify_audit(settings: &Settings) -> Result<Report, StartError> {
-    let store = open_store(settings)?;
+    let store = open_made_store(settings)?;
     let result = verify(settings, &*store).await;
     store.close().await.map_err(Failure::internal)?;
     result
@@ -25,7 +25,7 @@ async fn verify(settings: &Settings, store: &dyn Store) -> Result<Report, StartE
     let (_, keys, known) =
         known_node(settings, store, store_id, &keyring, &ledger).await?.ok_or_else(|| {
             StartError::Refused(format!(
-                "no node has written a log in {} yet",
+                "no node has written a log in {} yet; name the directory of one that has in audit.directory",
                 settings.audit.directory.display()
             ))
         })?;

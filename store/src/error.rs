@@ -98,7 +98,11 @@ impl fmt::Display for OpenError {
             Self::Full { path } => {
                 write!(f, "no room on the disk for {}; free some and start again", path.display())
             }
-            Self::Storage { path, source } => write!(f, "cannot open {}: {source}", path.display()),
+            Self::Storage { path, source } => write!(
+                f,
+                "cannot open {}: {source}; look at the disk, and at who may read and write there",
+                path.display()
+            ),
         }
     }
 }

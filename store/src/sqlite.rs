@@ -65,6 +65,12 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
+    /// Whether there is no database in the data directory, so that [`Self::open`] would make one. Makes nothing.
+    pub fn is_absent(options: &SqliteOptions) -> bool {
+        let found = std::fs::symlink_metadata(open::database_in(&options.directory));
+        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    }
+
     /// Opens the store of a data directory, or makes an empty one. Takes milliseconds, whatever the size, and
     /// blocks meanwhile. `rng` makes the marks of revisions.
     ///

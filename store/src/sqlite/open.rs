@@ -46,7 +46,7 @@ impl Place {
             .map_err(|source| not_writable(directory, source))?;
         let lock = lock(&directory.join("petsem.lock"))?;
 
-        let database = directory.join("petsem.db");
+        let database = database_in(directory);
         let file = open_file(&database)?;
         let length = file.metadata().map_err(|source| not_writable(&database, source))?.len();
         if length == 0 {
@@ -67,6 +67,11 @@ impl Place {
     pub(super) fn failed(&self, source: io::Error) -> OpenError {
         OpenError::Storage { path: self.database.clone(), source: Arc::new(source) }
     }
+}
+
+/// Where the database lies in a data directory.
+pub(super) fn database_in(directory: &Path) -> PathBuf {
+    directory.join("petsem.db")
 }
 
 /// The one connection that writes. Checks the file's identity and brings it to this build's format.
