@@ -40,7 +40,7 @@ impl Dev {
     /// If it does not start.
     pub fn start_with(environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("there is room for a directory");
-        let server = serve(directory.path(), environment).expect("petsem dev starts");
+        let server = serve_with(directory.path(), environment).expect("petsem dev starts");
         let read = |path: std::path::PathBuf| {
             std::fs::read_to_string(path).expect("petsem dev writes its tokens").trim().to_owned()
         };
@@ -56,7 +56,7 @@ impl Dev {
     pub fn restart(self, how: impl FnOnce(Server) -> Ended) -> Result<Self, Ended> {
         let Self { server, directory, operator, host } = self;
         how(server);
-        let server = serve(directory.path(), &[])?;
+        let server = serve(directory.path())?;
         Ok(Self { server, directory, operator, host })
     }
 
@@ -220,7 +220,15 @@ impl Dev {
     }
 }
 
-fn serve(directory: &Path, environment: &[(&str, &str)]) -> Result<Server, Ended> {
+/// A server on a directory that has no other one.
+///
+/// # Errors
+/// [`Ended`], with what it said, if it refuses to start.
+pub fn serve(directory: &Path) -> Result<Server, Ended> {
+    serve_with(directory, &[])
+}
+
+fn serve_with(directory: &Path, environment: &[(&str, &str)]) -> Result<Server, Ended> {
     let mut command = petsem(["dev", "--listen", "127.0.0.1:0", "--dir"]);
     command.arg(directory).envs(environment.iter().copied());
     Server::start(command)

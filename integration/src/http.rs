@@ -66,14 +66,18 @@ impl Request {
 
     /// The bytes on the wire.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.announcing(self.body.len());
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+
+    /// The bytes of its head alone, which announces a body of this length.
+    pub fn announcing(&self, length: usize) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\nhost: petsem\r\n", self.method, self.target).into_bytes();
         for (name, value) in &self.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
-        bytes.extend_from_slice(
-            format!("content-length: {}\r\nconnection: close\r\n\r\n", self.body.len()).as_bytes(),
-        );
-        bytes.extend_from_slice(&self.body);
+        bytes.extend_from_slice(format!("content-length: {length}\r\nconnection: close\r\n\r\n").as_bytes());
         bytes
     }
 

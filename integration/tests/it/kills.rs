@@ -120,6 +120,53 @@ fn a_committed_change_whose_line_was_lost_gets_one_marked_recovered() {
     assert_eq!(verified_lines(directory.path()).recovered.len(), 1);
 }
 
+#[test]
+fn a_line_put_among_the_kept_ones_by_hand_is_not_believed() {
+    let dev = Dev::start();
+    let open = |dev: &Dev| {
+        let database = rusqlite::Connection::open(dev.database()).unwrap();
+        database.busy_timeout(Duration::from_secs(10)).unwrap();
+        database
+    };
+    // A line that was really kept, to be kept again for another request.
+    let kept = (1..50).find_map(|value: u32| {
+        dev.set("shop", &json!({"A": value.to_string()}));
+        let query = "SELECT line FROM unaudited WHERE length(line) > 32 ORDER BY revision DESC LIMIT 1";
+        open(&dev).query_row(query, [], |row| row.get::<_, Vec<u8>>(0)).ok()
+    });
+    let kept = kept.unwrap();
+    let node = std::fs::read_to_string(dev.layout().audit().join("node")).unwrap();
+    let node = data_encoding::HEXLOWER.decode(node.trim().as_bytes()).unwrap();
+    let forged = br#"{"time_ms":1,"request_id":"x","action":"forged.action","source":null,"token":null,"ancestors":[],"subject":["forged-issuer","forged-subject"],"jti":null,"org":null,"app":null,"app_name":null,"names":null,"version":7,"machine":null,"host":null,"detail":null}"#;
+    let lines = [
+        forged.to_vec(),
+        [&[0; 32], &forged[..]].concat(),
+        [&kept[..32], &forged[..]].concat(),
+        kept,
+        Vec::new(),
+    ];
+    let ids: Vec<_> = (0..lines.len()).map(|number| [0xa0 + u8::try_from(number).unwrap(); 16]).collect();
+    let dev = dev.restart(Server::stop).unwrap();
+    let before = dev.audit_lines().iter().filter(|line| line["action"] == "secret.update").count();
+    let database = open(&dev);
+    for (number, (id, line)) in ids.iter().zip(&lines).enumerate() {
+        let insert = "INSERT INTO unaudited (revision, node, request_id, line) VALUES (?1, ?2, ?3, ?4)";
+        database.execute(insert, rusqlite::params![1_000_000 + number, node, id, line]).unwrap();
+    }
+    drop(database);
+    let dev = dev.restart(Server::kill).unwrap();
+    let log = dev.audit_lines();
+    assert!(!dev.audit_log().contains("forged"), "a forged line is in the log");
+    assert_eq!(log.iter().filter(|line| line["action"] == "secret.update").count(), before);
+    for id in ids {
+        let id = data_encoding::HEXLOWER.encode(&id);
+        let id = [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join("-");
+        let line = log.iter().find(|line| line["request_id"] == id).unwrap();
+        assert_eq!((&line["action"], &line["outcome"]), (&json!("unknown"), &json!("recovered")), "{line}");
+        assert!(text(&line["detail"]).contains("altered in the store"), "{line}");
+    }
+}
+
 /// Kills the server after `moment`, wherever it is then.
 fn kill_after(server: Server, moment: Duration) -> petsem_integration::server::Ended {
     let (_alive, timer) = mpsc::channel::<()>();

@@ -2,14 +2,21 @@
 
 #![cfg(test)]
 
+mod audit;
+mod batches;
 mod boots;
 mod canary;
+mod concurrency;
+mod connections;
 mod five_machines;
 mod kills;
 mod layers;
 mod refusals;
+mod rollbacks;
 mod secret_keys;
 mod secrets;
 mod starts;
+mod strangers;
 mod tampering;
+mod tokens;
 mod vm;

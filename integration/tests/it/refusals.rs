@@ -328,6 +328,43 @@ fn a_policy_that_could_let_the_wrong_one_in_is_not_set() {
 }
 
 #[test]
+fn a_policy_that_is_no_policy_is_refused_without_a_word_of_it() {
+    const CANARY: &str = "canary-policy-77b1c0de";
+    let dev = shop();
+    let before = dev.operate("GET", "/v1/apps/shop/policy", None).json();
+    let issuer = petsem_server::Development::ISSUER;
+    let rule = |more: &str| {
+        format!(
+            r#"{{"policy":{{"format":1,"rules":[{{"name":"r","issuer":"{issuer}","actions":["read_value"],"claims":{{"sub":"x"}},{more}}}]}}}}"#
+        )
+    };
+    for (body, code) in [
+        (format!(r#"{{"policy":{{"format":1,"rules":[{CANARY}]}}}}"#), "bad_request"),
+        (format!(r#"{{"policy":{{"format":1,"rules":["{CANARY}""#), "bad_request"),
+        (format!(r#"{{"policy":{{"format":1,"rules":[]}},"{CANARY}":1}}"#), "bad_request"),
+        (format!(r#"{{"policy":{{"format":1,"rules":[]}},"expected_version":"{CANARY}"}}"#), "bad_request"),
+        (format!(r#"{{"policy":"{CANARY}"}}"#), "bad_policy"),
+        (format!(r#"{{"policy":{{"format":"{CANARY}","rules":[]}}}}"#), "bad_policy"),
+        (format!(r#"{{"policy":{{"format":1,"rules":"{CANARY}"}}}}"#), "bad_policy"),
+        (format!(r#"{{"policy":{{"format":1,"rules":[],"{CANARY}":1}}}}"#), "bad_policy"),
+        (rule(&format!(r#""{CANARY}":true"#)), "bad_policy"),
+        (rule(&format!(r#""secrets":{{"names":"{CANARY}"}}"#)), "bad_policy"),
+        (rule(&format!(r#""secrets":{{"{CANARY}":[]}}"#)), "bad_policy"),
+        (rule(&format!(r#""secrets":{{"prefixes":[""]}},"max_life_seconds":"{CANARY}""#)), "bad_policy"),
+        (rule(r#""secrets":{"prefixes":[""]}"#).replace("read_value", CANARY), "bad_policy"),
+    ] {
+        let request = Request::new("PUT", "/v1/apps/shop/policy").authorization(&flyv1(&dev.operator));
+        let answer = request.body("application/json", body.as_str()).send(dev.server.address());
+        let text = if code == "bad_policy" { "the policy was not changed" } else { "nothing was changed" };
+        refused(&dev, &body, &answer, 400, code, text);
+        assert!(!answer.text().contains(CANARY), "{body}: {}", answer.text());
+    }
+    assert_eq!(dev.operate("GET", "/v1/apps/shop/policy", None).json(), before);
+    let (printed, log) = (dev.server.printed(), dev.audit_log());
+    assert!(!printed.contains(CANARY) && !log.contains(CANARY));
+}
+
+#[test]
 fn minting_never_gives_more_than_the_parent_had() {
     let dev = shop();
     let lister =

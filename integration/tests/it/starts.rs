@@ -65,6 +65,10 @@ fn a_server_on_an_empty_store_says_how_to_make_one() {
     let installation = Installation::configured();
     let ended = installation.start().unwrap_err();
     refused("an empty store", &ended, &["is empty", "petsem operator init"]);
+    let verify = run(installation.with_configuration(&["operator", "audit", "verify"]));
+    refused("an empty store", &verify, &["is empty", "petsem operator init"]);
+    // Looking made nothing.
+    assert_eq!(files(installation.directory.path()), ["petsem.toml"]);
     // And it can still be made.
     assert!(installation.init().status.success());
 }

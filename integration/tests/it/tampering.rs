@@ -22,6 +22,7 @@ mod kind {
     pub(super) const DISCHARGER: u8 = 11;
     pub(super) const SIGNING_KEY: u8 = 12;
     pub(super) const TOKEN: u8 = 13;
+    pub(super) const NODE: u8 = 16;
     pub(super) const FEED_HEAD: u8 = 18;
 }
 
@@ -520,6 +521,21 @@ fn a_server_does_not_start_on_a_changed_row_that_it_must_read() {
         let texts: Vec<_> = texts.iter().map(String::as_str).collect();
         victim.does_not_start(name, |database| put(database, &row), &texts);
     }
+}
+
+#[test]
+fn a_server_does_not_start_without_the_row_of_the_node_that_wrote_its_audit_log() {
+    let victim = Victim::new();
+    let remove = |database: &Connection| {
+        let removed = database.execute("DELETE FROM records WHERE kind = ?1", [kind::NODE]);
+        assert_eq!(removed.unwrap(), 1);
+    };
+    victim.does_not_start("a removed node", remove, &["integrity", "its row was removed", "audit.directory"]);
+
+    let victim = Victim::new();
+    let (_, changed) = damaged(&victim.any_row(kind::NODE)).remove(0);
+    let row = format!("the node row {}", hex(&changed.id));
+    victim.does_not_start("a changed node", |database| put(database, &changed), &[&row]);
 }
 
 #[test]

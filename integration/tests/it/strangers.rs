@@ -1,0 +1,112 @@
+//! Whoever has a good JWT of a registered issuer, and no rule that knows him: what he learns, and what he costs.
+
+use std::collections::BTreeMap;
+
+use petsem_integration::dev::Dev;
+use petsem_integration::http::Answer;
+use petsem_integration::server::Server;
+use petsem_server::Development;
+use serde_json::json;
+
+/// All that a caller sees of an answer, but for what differs in every answer.
+fn seen(answer: &Answer) -> (u16, String, String, usize, Vec<String>) {
+    let names = answer.head.lines().skip(1).filter_map(|line| line.split(':').next());
+    let names = names.map(str::to_owned).collect();
+    let (status, code) = answer.outcome();
+    (status, code, answer.error(), answer.body.len(), names)
+}
+
+/// An app without a policy, whose name is as given.
+fn without_policy(dev: &Dev, name: &str) {
+    let body = json!({"org": Development::ORG, "name": name});
+    let made = dev.operate("POST", "/v1/apps", Some(&body));
+    assert_eq!(made.status, 201, "{}", made.text());
+}
+
+#[test]
+fn a_stranger_cannot_tell_an_app_that_is_not_there_from_one_that_refuses_him() {
+    let dev = Dev::start();
+    dev.set("shop", &json!({"A": "1"}));
+    without_policy(&dev, "bare");
+    dev.set("bare", &json!({"A": "1"}));
+    without_policy(&dev, "void");
+    dev.app("idle", &json!({}));
+    let stranger = dev.jwt(&json!({"sub": "stranger"}));
+    // The last one is no app, the others: refused by a policy, no policy, neither, no secrets.
+    let apps = ["shop", "bare", "void", "idle", "none"];
+    for target in [
+        "secrets",
+        "secrets?show_secrets=true",
+        "secrets?show_secrets=true&min_version=9",
+        "secrets/A",
+        "secrets/A?show_secrets=true",
+        "secrets/A?show_secrets=true&version=9",
+    ] {
+        let get = |app: &str| dev.call("GET", &format!("/v1/apps/{app}/{target}"), &stranger, None);
+        let absent = get("none");
+        assert_eq!(absent.outcome(), (403, "policy_denied".to_owned()), "{target}");
+        for app in apps {
+            assert_eq!(seen(&get(app)), seen(&absent), "{app}: {target}");
+        }
+    }
+    // The same of boots: a good JWT for a Machine of an app, whose policy does not bind such a one.
+    let proof = dev
+        .jwt(&json!({"sub": "stranger", "petsem_app": "x", "petsem_machine": "m-1", "petsem_host": "dev"}));
+    let ask = |app: &str| dev.ask_discharge(&dev.host, &proof, app, "m-1");
+    let absent = ask("none");
+    assert_eq!(absent.outcome(), (403, "policy_denied".to_owned()));
+    for app in apps {
+        assert_eq!(seen(&ask(app)), seen(&absent), "{app}: discharge");
+    }
+}
+
+#[test]
+fn the_refusals_of_strangers_are_summed_up_beyond_fifty_a_second() {
+    const EACH: usize = 50;
+    const CALLERS: usize = 12;
+    let dev = Dev::start();
+    dev.set("shop", &json!({"A": "1"}));
+    let stranger = dev.jwt(&json!({"sub": "stranger"}));
+    let target = "/v1/apps/shop/secrets?show_secrets=true";
+    std::thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            scope.spawn(|| {
+                for _ in 0..EACH {
+                    let answer = dev.call("GET", target, &stranger, None);
+                    assert_eq!(answer.outcome(), (403, "policy_denied".to_owned()));
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..EACH {
+                assert_eq!(dev.call("GET", target, &dev.reader_jwt(), None).status, 200);
+            }
+        });
+    });
+    // The end writes what was not summed up yet.
+    let dev = dev.restart(Server::stop).unwrap();
+    let lines = dev.audit_lines();
+    let mut each_second: BTreeMap<&str, usize> = BTreeMap::new();
+    let denied = lines.iter().filter(|line| line["action"] == "secret.read" && line["outcome"] == "denied");
+    for line in denied {
+        assert_eq!(line["subject"]["sub"], "stranger");
+        // To the second: 2026-01-01T00:00:00
+        *each_second.entry(&line["t"].as_str().unwrap()[..19]).or_default() += 1;
+    }
+    assert!(each_second.values().all(|lines| *lines <= 50), "{each_second:?}");
+    let summed: u64 = lines
+        .iter()
+        .filter(|line| line["action"] == "request.unverified" && line["source"] == "127.0.0.1")
+        .filter(|line| line["detail"].as_str().unwrap().starts_with("policy_denied "))
+        .map(|line| line["count"].as_u64().unwrap())
+        .sum();
+    assert!(
+        summed > 0,
+        "nothing was summed up, or fewer than fifty were answered in a second: {each_second:?}"
+    );
+    let own: usize = each_second.values().sum();
+    assert_eq!(own as u64 + summed, (EACH * CALLERS) as u64);
+    // Whoever is let in has a line of his own all the same.
+    let read = lines.iter().filter(|line| line["action"] == "secret.read" && line["outcome"] == "allowed");
+    assert_eq!(read.count(), EACH);
+}
