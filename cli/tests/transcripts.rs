@@ -23,7 +23,7 @@ use std::process::{Command, Stdio};
 #[test]
 fn transcripts_say_what_the_command_line_does() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd");
-    let bless = std::env::var_os("PETSEM_BLESS").is_some();
+    let bless = std::env::var_os("PETSEM_BLESS").is_some_and(|bless| bless == "1");
     let mut transcripts: Vec<PathBuf> = fs::read_dir(&directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -9,6 +9,7 @@ mod debug;
 mod from_the_description;
 mod hierarchy;
 mod macs;
+mod published;
 mod refusals;
 mod secret_key_vectors;
 mod secret_keys;

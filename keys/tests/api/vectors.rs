@@ -12,14 +12,13 @@ use petsem_keys::{
 };
 use serde_json::{Value, json};
 
+use crate::published::bless;
 use crate::seeded::{Given, SeededRng};
 
 #[test]
 fn the_same_randomness_gives_the_published_bytes() {
     let generated = generate();
-    if std::env::var_os("PETSEM_BLESS").is_some() {
-        fs::write(path(), serde_json::to_string_pretty(&generated).unwrap() + "\n").unwrap();
-    }
+    bless(&path(), &generated);
     assert_eq!(published(), generated);
 }
 
