@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AppId, IssuerId, OrgId, TokenUuid};
+use crate::id::{AppId, IssuerId, OrgId, SigningKeyId, TokenUuid};
 use crate::name::{AppName, AppRef, HostId, MachineId, OrgName, OrgRef, SecretName};
 
 /// `POST /v1/orgs`.
@@ -281,6 +281,29 @@ pub enum RevokeRequest {
     Host {
         /// The host.
         host: HostId,
+    },
+    /// A signing key: all tokens of it, and all that descend from them. Rotate first: the current one stays.
+    SigningKey {
+        /// The key, as `GET /v1/signing-keys` lists it.
+        id: SigningKeyId,
+    },
+    /// The JWTs of a subject that were issued before a time, and the renewals and tokens that came of them.
+    JwtSubject {
+        /// The exact `iss`.
+        issuer: String,
+        /// The exact `sub`; empty for JWTs that name none.
+        sub: String,
+        /// Unix seconds: an `iat` before it is refused. Default: all that were issued so far, by an issuer whose
+        /// clock runs at most 30 s ahead.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<i64>,
+    },
+    /// One JWT, and the renewals and tokens that came of it.
+    Jwt {
+        /// The exact `iss`.
+        issuer: String,
+        /// The exact `jti`.
+        jti: String,
     },
 }
 

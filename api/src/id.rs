@@ -94,6 +94,10 @@ id! {
     RequestId
 }
 id! {
+    /// A signing key: the key id (KID) of the tokens that it signs.
+    SigningKeyId
+}
+id! {
     /// The identity of a token: the same for every attenuation of it (macaroon format, part 3).
     TokenUuid
 }

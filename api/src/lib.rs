@@ -26,7 +26,7 @@ pub use control::{
     TokenInfo, TokenKind, TokenList,
 };
 pub use error::{ErrorBody, ErrorCode};
-pub use id::{AppId, IdError, IssuerId, OrgId, RequestId, StoreId, TokenUuid};
+pub use id::{AppId, IdError, IssuerId, OrgId, RequestId, SigningKeyId, StoreId, TokenUuid};
 pub use name::{
     AppName, AppRef, HostId, MAX_SECRET_NAME, MachineId, NameError, OrgName, OrgRef, SecretKeyName,
     SecretName,

@@ -17,6 +17,8 @@ mod output;
 mod private_file;
 mod process;
 mod remote;
+mod revocation;
+mod time_argument;
 mod value_source;
 mod wiping_allocator;
 

@@ -15,7 +15,7 @@ use petsem_client::{
 };
 use petsem_policy::{Action, AddError, HeaderError, TextError, TokenId};
 use petsem_seals::KeyFileError;
-use petsem_server::{Installed, ServeError, SettingsError, StartError};
+use petsem_server::{Denied, Installed, ServeError, SettingsError, StartError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -41,6 +41,7 @@ pub(crate) const DURATION_RULE: &str =
     "give a whole number and a unit, s, m, h or d, such as 90s, 15m, 24h or 30d";
 pub(crate) const VALUE_ENDS_WITH_NEWLINE: &str =
     "the value ends with a newline, which is part of it; --trim-newline takes it off";
+pub(crate) const TIME_RULE: &str = "give date, time and offset, such as 2026-01-31T12:00:00Z";
 pub(crate) const DELETED_ENTRY: &str = "(deleted)";
 pub(crate) const REVOKED: &str = "revoked";
 pub(crate) const VALID: &str = "valid";
@@ -119,7 +120,7 @@ pub(crate) fn nothing_to_revoke() -> Failure {
     Failure::new(
         Exit::Usage,
         "it is not said what to revoke",
-        "give a token's id, or --machine with --app, or --host",
+        "give a token's id, or --key, --machine with --app, --host, or --issuer with --sub or --jti",
     )
 }
 
@@ -686,12 +687,42 @@ pub(crate) fn token_written(path: &Path, described: &str) -> String {
 }
 
 pub(crate) fn revoked(what: &RevokeRequest, answer: &Revoked) -> String {
-    let what = match what {
+    format!("{} revoked (control change {})", to_be_revoked(what), answer.number)
+}
+
+pub(crate) fn denied(what: &RevokeRequest, denied: Denied) -> String {
+    let what = to_be_revoked(what);
+    match denied {
+        Denied::Everywhere { number } => format!("{what} revoked (control change {number})"),
+        Denied::Here => format!(
+            "{what} refused on this node; the store takes no writes, so no other node knows yet; it is tried again"
+        ),
+        _ => format!("{what} refused from the next start of this node on; the store takes no writes"),
+    }
+}
+
+/// Subject and verb of a sentence.
+fn to_be_revoked(what: &RevokeRequest) -> String {
+    match what {
         RevokeRequest::Token { id } => format!("token {id} and all that descend from it are"),
+        RevokeRequest::SigningKey { id } => {
+            format!("all tokens of signing key {id} and all that descend from them are")
+        }
         RevokeRequest::Machine { app, machine } => format!("Machine {machine} of {app} is"),
         RevokeRequest::Host { host } => format!("host {host} is"),
-    };
-    format!("{what} revoked (control change {})", answer.number)
+        RevokeRequest::JwtSubject { issuer, sub, before: None } => {
+            format!("the JWTs so far of {sub} ({issuer}), and what came of them, are")
+        }
+        RevokeRequest::JwtSubject { issuer, sub, before: Some(before) } => format!(
+            "the JWTs of {sub} ({issuer}) from before {}, and what came of them, are",
+            time_text(*before)
+        ),
+        RevokeRequest::Jwt { issuer, jti } => format!("JWT {jti} of {issuer}, and what came of it, is"),
+    }
+}
+
+pub(crate) fn recovered(token: &MintedToken, file: &Path) -> String {
+    format!("the operator's token is in {}, good until {}", file.display(), token.expires_at)
 }
 
 // -- what was done ------------------------------------------------------------------------------------------------------

@@ -4,14 +4,15 @@ use std::fmt;
 
 use crate::caveat::{Caveat, CaveatSet};
 use crate::caveats::{Ancestors, PetsemCaveat};
+use crate::nonce::TokenId;
 use crate::token::Token;
 
-/// Longest line of descent.
+/// Longest line of descent, keys counted.
 pub const MAX_ANCESTORS: usize = 32;
 
 impl Token {
     /// The caveats that a token minted with this one must carry, in front of its own: all of this token's,
-    /// and [`Ancestors`] with this token before its own ancestors.
+    /// and its line of [`Self::descent`].
     ///
     /// # Errors
     /// [`InheritError`] for a token that cannot be copied.
@@ -26,13 +27,24 @@ impl Token {
                 other => caveats.push(other.clone()),
             }
         }
-        let mut line = self.ancestors();
-        line.insert(0, self.id());
-        if line.len() > MAX_ANCESTORS {
+        let line = self.descent();
+        if line.0.len() > MAX_ANCESTORS {
             return Err(InheritError::TooManyAncestors);
         }
-        caveats.push(Ancestors(line).into());
+        caveats.push(line.into());
         Ok(CaveatSet::new(caveats))
+    }
+
+    /// From what a token minted with this one descends: this token, the key that signed it
+    /// ([`TokenId::of_key`]), then this one's own ancestors, each once.
+    pub fn descent(&self) -> Ancestors {
+        let mut line = vec![self.id(), TokenId::of_key(self.kid())];
+        for ancestor in self.ancestors() {
+            if !line.contains(&ancestor) {
+                line.push(ancestor);
+            }
+        }
+        Ancestors(line)
     }
 }
 
@@ -48,7 +60,7 @@ pub enum InheritError {
     ThirdParty,
     /// It is a proof that says who someone is; that is not handed down.
     Attestation,
-    /// Too many generations.
+    /// Too many ancestors.
     TooManyAncestors,
 }
 

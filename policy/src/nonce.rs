@@ -95,6 +95,12 @@ impl TokenId {
         Self(bytes)
     }
 
+    /// The identity under which descendants name the key that signed an ancestor: revoking a key then reaches
+    /// all that was minted with its tokens, under whatever key. UUIDv5 of the key id alone.
+    pub fn of_key(kid: &[u8]) -> Self {
+        Self(Uuid::new_v5(&TOKEN_NAMESPACE, kid).into_bytes())
+    }
+
     /// Reads what `Display` writes: UUID text with hyphens, in lower case.
     pub fn parse(text: &str) -> Option<Self> {
         let id = Self(Uuid::try_parse(text).ok()?.into_bytes());

@@ -82,7 +82,7 @@ pub(crate) fn inherit_error(error: InheritError) -> &'static str {
             "a token with a third-party caveat cannot mint; mint with the token that it was narrowed from"
         }
         InheritError::Attestation => "a proof about a person cannot mint; mint with a petsem token",
-        InheritError::TooManyAncestors => "32 generations are the most; mint with an ancestor of this token",
+        InheritError::TooManyAncestors => "a token has at most 32 ancestors; mint with one of this token's",
     }
 }
 

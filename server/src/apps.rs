@@ -19,7 +19,7 @@ use crate::secrets::time_text;
 /// Apps on one page of a list.
 const PAGE: u32 = 500;
 /// Longest `renewal_life`, in seconds.
-const LONGEST_RENEWAL: u64 = 30 * 24 * 60 * 60;
+pub(crate) const LONGEST_RENEWAL: u64 = 30 * 24 * 60 * 60;
 /// Most values kept of a secret.
 const MOST_HISTORY: u32 = 100;
 

@@ -6,6 +6,7 @@ use petsem_api::{ErrorCode, TokenUuid};
 use petsem_policy::evaluate::{AppPolicy, BootRequest, Claims};
 use serde::{Deserialize, Serialize};
 
+use crate::authority::check_jwt;
 use crate::control::Control;
 use crate::core::OpenApp;
 use crate::failure::Failure;
@@ -42,7 +43,7 @@ pub(crate) enum AskedBy {
     Token {
         /// The token.
         id: TokenUuid,
-        /// What it was minted from.
+        /// Its key, and what it was minted from.
         ancestors: Vec<TokenUuid>,
         /// Who holds it.
         subject: String,
@@ -93,15 +94,16 @@ impl Asker {
         machine: &str,
         host: &str,
     ) -> Result<(), Failure> {
-        if self.first.is_some_and(|first| control.is_token_revoked(&first)) {
+        if self.first.is_some_and(|first| control.revoked().has_token(&first)) {
             return Err(Failure::new(
                 ErrorCode::Revoked,
                 "the discharge that this renewal came of was revoked; ask for a new discharge",
             ));
         }
         match &self.proof {
-            AskedBy::Jwt { claims, .. } => {
+            AskedBy::Jwt { claims, sub, jti, issued_at, .. } => {
                 let claims = Claims::from_stored(claims.clone());
+                check_jwt(control, claims.issuer(), sub.as_deref(), jti.as_deref(), *issued_at)?;
                 if control.issuer(claims.issuer()).is_none() {
                     return Err(Failure::new(
                         ErrorCode::PolicyDenied,
@@ -116,7 +118,7 @@ impl Asker {
                     .map_err(|denial| Failure::new(ErrorCode::PolicyDenied, denial.to_string()))
             }
             AskedBy::Token { id, ancestors, .. } => {
-                if std::iter::once(id).chain(ancestors).any(|id| control.is_token_revoked(id)) {
+                if std::iter::once(id).chain(ancestors).any(|id| control.revoked().has_token(id)) {
                     return Err(Failure::new(
                         ErrorCode::Revoked,
                         "the token of whoever asked for this boot was revoked; ask for a new discharge with another one",

@@ -10,7 +10,7 @@ use petsem_policy::{
 };
 
 use crate::clock::Moment;
-use crate::control::Control;
+use crate::control::{Control, NoKey};
 use crate::core::{Core, OpenApp};
 use crate::failure::Failure;
 use crate::request::Trail;
@@ -259,7 +259,10 @@ pub(crate) fn verify(
     unverified: &UnverifiedToken,
     discharges: &[&UnverifiedToken],
 ) -> Result<Verified, Failure> {
-    let entry = control.signing_key(unverified.kid()).ok_or_else(invalid)?;
+    let entry = control.signing_key(unverified.kid()).map_err(|missing| match missing {
+        NoKey::Unknown => invalid(),
+        NoKey::Revoked => revoked(),
+    })?;
     let trusted: Vec<Trusted<'_>> = control
         .dischargers()
         .iter()
@@ -273,9 +276,27 @@ pub(crate) fn verify(
 pub(crate) fn check_revocations(control: &Control, token: &Token) -> Result<(), Failure> {
     let ids = std::iter::once(token.id()).chain(token.ancestors()).chain(token.discharge_ids());
     for id in ids {
-        if control.is_token_revoked(&token_uuid(id)) {
+        if control.revoked().has_token(&token_uuid(id)) {
             return Err(revoked());
         }
+    }
+    Ok(())
+}
+
+/// Refuses a JWT that was revoked: itself by its `jti`, or its subject's up to a time. Asked at every use of the
+/// JWT, and of whatever came of it. `issued_at` in unix seconds.
+pub(crate) fn check_jwt(
+    control: &Control,
+    issuer: &str,
+    sub: Option<&str>,
+    jti: Option<&str>,
+    issued_at: i64,
+) -> Result<(), Failure> {
+    if control.revoked().has_jwt(issuer, sub, jti, issued_at) {
+        return Err(Failure::new(
+            ErrorCode::Revoked,
+            "the JWT behind this was revoked, or those of its subject from before a time; get a new one",
+        ));
     }
     Ok(())
 }
@@ -335,7 +356,7 @@ pub(crate) fn no_such_app() -> Failure {
 pub(crate) fn revoked() -> Failure {
     Failure::new(
         ErrorCode::Revoked,
-        "the token, or what it descends from, was revoked; ask whoever gave it to you for a new one",
+        "the token, its key, or what it descends from was revoked; ask whoever gave it to you for a new one",
     )
 }
 

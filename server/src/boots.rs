@@ -162,7 +162,7 @@ impl Core {
                 "this discharger does not speak for the app's org",
             ));
         }
-        if control.is_host_revoked(host) || control.is_machine_revoked(app.id, boot.machine) {
+        if control.revoked().has_host(host) || control.revoked().has_machine(app.id, boot.machine) {
             return Err(Failure::new(
                 ErrorCode::Revoked,
                 "the Machine or the host was revoked; it boots nowhere any more",

@@ -7,13 +7,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
-use petsem_api::{AppId, HostId, IssuerId, MachineId, OrgId, StoreId, TokenUuid};
+use petsem_api::{AppId, IssuerId, OrgId, SigningKeyId, StoreId};
 use petsem_keys::{DischargerKey, Keyring, SigningKey, WrapContext};
 use petsem_policy::evaluate::Jwks;
 use petsem_policy::{MacaroonKey, SharedKey};
 use petsem_store::Store;
 
+use crate::clock::Moment;
 use crate::failure::Failure;
+use crate::revoked::RevokedSet;
 use crate::rows::{
     Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, Ledger, Row, SigningKeyRow,
 };
@@ -29,6 +31,15 @@ pub(crate) struct SigningEntry {
     pub(crate) org: Option<OrgId>,
     /// The key.
     pub(crate) key: MacaroonKey,
+}
+
+/// Why no key verifies a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoKey {
+    /// No key has its KID.
+    Unknown,
+    /// The key was revoked.
+    Revoked,
 }
 
 /// A registered discharger.
@@ -60,12 +71,13 @@ pub(crate) struct Control {
     pub(crate) number: u64,
     mac: [u8; 32],
     head_version: u64,
-    revoked_tokens: HashSet<TokenUuid>,
-    revoked_machines: HashSet<(AppId, MachineId)>,
-    revoked_hosts: HashSet<HostId>,
+    revoked: RevokedSet,
     signing_keys: HashMap<[u8; 16], Arc<SigningEntry>>,
     platform_key: Option<[u8; 16]>,
     org_keys: HashMap<OrgId, [u8; 16]>,
+    known_keys: HashSet<[u8; 16]>,
+    /// Keys without a row: only those of an org that a later change deletes may be so.
+    missing_keys: HashMap<[u8; 16], Option<OrgId>>,
     dischargers: Vec<Arc<DischargerEntry>>,
     issuers: HashMap<String, Arc<IssuerEntry>>,
     deleted_apps: HashSet<AppId>,
@@ -83,6 +95,8 @@ pub(crate) struct Readers<'a> {
     pub(crate) keyring: &'a Keyring,
     /// The store's id.
     pub(crate) store_id: StoreId,
+    /// When it is read.
+    pub(crate) now: Moment,
 }
 
 impl Control {
@@ -96,20 +110,16 @@ impl Control {
         self.head_version
     }
 
-    /// Whether this token, discharge or renewal was revoked.
-    pub(crate) fn is_token_revoked(&self, token: &TokenUuid) -> bool {
-        self.revoked_tokens.contains(token)
+    /// What was revoked.
+    pub(crate) fn revoked(&self) -> &RevokedSet {
+        &self.revoked
     }
 
-    /// Whether this Machine was revoked.
-    pub(crate) fn is_machine_revoked(&self, app: AppId, machine: &MachineId) -> bool {
-        // The set is small; a key of two owned parts is the price of having one map.
-        !self.revoked_machines.is_empty() && self.revoked_machines.contains(&(app, machine.clone()))
-    }
-
-    /// Whether this host was revoked.
-    pub(crate) fn is_host_revoked(&self, host: &HostId) -> bool {
-        self.revoked_hosts.contains(host)
+    /// The same state with revocations that the feed does not hold yet.
+    pub(crate) fn denying(&self, rows: &[FeedRow]) -> Self {
+        let mut next = self.clone();
+        rows.iter().for_each(|row| next.revoked.apply(row));
+        next
     }
 
     /// Whether this app was deleted: rows of it that are there again were put there by hand.
@@ -128,8 +138,17 @@ impl Control {
     }
 
     /// The signing key with this KID. An unknown or empty KID has none.
-    pub(crate) fn signing_key(&self, kid: &[u8]) -> Option<&Arc<SigningEntry>> {
-        self.signing_keys.get(<&[u8; 16]>::try_from(kid).ok()?)
+    pub(crate) fn signing_key(&self, kid: &[u8]) -> Result<&Arc<SigningEntry>, NoKey> {
+        let id = <[u8; 16]>::try_from(kid).map_err(|_| NoKey::Unknown)?;
+        if self.revoked.has_key(SigningKeyId::from_bytes(id)) {
+            return Err(NoKey::Revoked);
+        }
+        self.signing_keys.get(&id).ok_or(NoKey::Unknown)
+    }
+
+    /// Whether new tokens are signed with this key.
+    pub(crate) fn is_current_key(&self, id: SigningKeyId) -> bool {
+        self.platform_key == Some(*id.as_bytes()) || self.org_keys.values().any(|key| key == id.as_bytes())
     }
 
     /// The platform's key for new tokens.
@@ -140,6 +159,11 @@ impl Control {
     /// An org's key for new tokens.
     pub(crate) fn org_key(&self, org: OrgId) -> Option<&Arc<SigningEntry>> {
         self.signing_keys.get(self.org_keys.get(&org)?)
+    }
+
+    /// All keys of an org.
+    pub(crate) fn keys_of(&self, org: OrgId) -> Vec<[u8; 16]> {
+        self.signing_keys.values().filter(|entry| entry.org == Some(org)).map(|entry| entry.id).collect()
     }
 
     /// All dischargers.
@@ -194,20 +218,21 @@ impl Control {
         if HEXLOWER.encode(&next.mac) != head.content.mac {
             return Err(gone(next.number, "its MAC is not the one that the feed's head names"));
         }
+        if let Some(id) = next.missing_keys.keys().next() {
+            return Err(IntegrityFault::new("signing key", id, "it is missing").into());
+        }
+        next.revoked.forget_ended(readers.now.seconds());
         Ok(Some(next))
     }
 
     async fn apply(&mut self, readers: &Readers<'_>, row: FeedRow) -> Result<(), Failure> {
         match row {
-            FeedRow::TokenRevoked { token, .. } => {
-                self.revoked_tokens.insert(token);
-            }
-            FeedRow::MachineRevoked { app, machine, .. } => {
-                self.revoked_machines.insert((app, machine));
-            }
-            FeedRow::HostRevoked { host, .. } => {
-                self.revoked_hosts.insert(host);
-            }
+            FeedRow::TokenRevoked { .. }
+            | FeedRow::SigningKeyRevoked { .. }
+            | FeedRow::MachineRevoked { .. }
+            | FeedRow::HostRevoked { .. }
+            | FeedRow::JwtRevoked { .. }
+            | FeedRow::JwtSubjectRevoked { .. } => self.revoked.apply(&row),
             // The rows are read at each use, and compared with this.
             FeedRow::PolicySet { app, version, .. } => {
                 self.policies.insert(app, version);
@@ -215,12 +240,13 @@ impl Control {
             FeedRow::AppDeleted { app, .. } => {
                 self.deleted_apps.insert(app);
                 self.policies.remove(&app);
-                self.revoked_machines.retain(|(other, _)| *other != app);
+                self.revoked.forget_app(app);
             }
             FeedRow::OrgDeleted { org, .. } => {
                 self.deleted_orgs.insert(org);
                 self.org_keys.remove(&org);
                 self.signing_keys.retain(|_, entry| entry.org != Some(org));
+                self.missing_keys.retain(|_, owner| *owner != Some(org));
             }
             FeedRow::IssuerSet { issuer, version, .. } => {
                 self.issuers.retain(|_, entry| entry.id != issuer);
@@ -236,17 +262,28 @@ impl Control {
                     self.dischargers.push(Arc::new(readers.discharger(id, row)?));
                 }
             }
-            FeedRow::SigningKeySet { key, version, .. } => {
+            FeedRow::SigningKeySet { key, org, version, .. } => {
                 let id = id_of(&key)?;
-                if let Some(row) = readers.at::<SigningKeyRow>(&id, version).await? {
-                    let entry = readers.signing_key(id, row)?;
-                    match entry.org {
+                // A key is for new tokens from the moment that it is first named; another wrap of it changes nothing.
+                if self.known_keys.insert(id) {
+                    match org {
                         None => self.platform_key = Some(id),
                         Some(org) => {
                             self.org_keys.insert(org, id);
                         }
                     }
-                    self.signing_keys.insert(id, Arc::new(entry));
+                }
+                match readers.at::<SigningKeyRow>(&id, version).await? {
+                    Some(row) if row.org == org => {
+                        self.missing_keys.remove(&id);
+                        self.signing_keys.insert(id, Arc::new(readers.signing_key(id, row)?));
+                    }
+                    Some(_) => {
+                        return Err(IntegrityFault::new("signing key", &id, "it is another org's").into());
+                    }
+                    None => {
+                        self.missing_keys.insert(id, org);
+                    }
                 }
             }
         }

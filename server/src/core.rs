@@ -16,11 +16,12 @@ use tokio::sync::Semaphore;
 use crate::audit::{AuditEvent, AuditLog};
 use crate::clock::Moment;
 use crate::control::{Control, Readers};
+use crate::denials::Denials;
 use crate::failure::Failure;
 use crate::jwt::PerSecond;
 use crate::metrics::Counters;
 use crate::request::Trail;
-use crate::rows::{AppHead, AppNameRow, Bundle, Content, FeedHeadRow, FeedRow, IntegrityFault, Ledger};
+use crate::rows::{AppHead, AppNameRow, Bundle, Content, FeedHeadRow, FeedRow, IntegrityFault, Ledger, Note};
 use crate::settings::Settings;
 
 /// Age of the control feed, in seconds, at which `/readyz` says so.
@@ -50,6 +51,7 @@ pub(crate) struct Core {
     trouble: Mutex<Option<String>>,
     feed_read_at: AtomicI64,
     owed: Mutex<Vec<(u64, AuditEvent)>>,
+    pub(crate) denials: Denials,
     pub(crate) room: Arc<Semaphore>,
     pub(crate) jwt_lines: PerSecond,
 }
@@ -102,6 +104,7 @@ impl Core {
             trouble: Mutex::new(None),
             feed_read_at: AtomicI64::new(0),
             owed: Mutex::new(Vec::new()),
+            denials: Denials::default(),
             room,
             jwt_lines: PerSecond::default(),
         };
@@ -129,6 +132,7 @@ impl Core {
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         problems.extend(self.trouble());
+        problems.extend(self.denials.problem());
         if let Some(error) = self.audit.stats().error {
             problems.push(format!("the audit log cannot be written: {error}"));
         }
@@ -168,15 +172,29 @@ impl Core {
             let mut guard = self.control.write().unwrap_or_else(PoisonError::into_inner);
             if guard.number <= next.number {
                 self.audit.set_feed(next.number);
-                *guard = Arc::new(next);
+                *guard = Arc::new(next.denying(&self.denials.rows()));
             }
         }
         self.feed_read_at.store(self.now().seconds(), Ordering::Relaxed);
         Ok(())
     }
 
+    /// Makes a denial effective on this node, before the control feed has it.
+    pub(crate) fn deny(&self, row: FeedRow) {
+        // First the list, then the state: a refresh in between takes it from the list.
+        self.denials.add(row);
+        let mut guard = self.control.write().unwrap_or_else(PoisonError::into_inner);
+        *guard = Arc::new(guard.denying(&self.denials.rows()));
+    }
+
     fn readers(&self) -> Readers<'_> {
-        Readers { store: &*self.store, ledger: &self.ledger, keyring: &self.keyring, store_id: self.store_id }
+        Readers {
+            store: &*self.store,
+            ledger: &self.ledger,
+            keyring: &self.keyring,
+            store_id: self.store_id,
+            now: self.now(),
+        }
     }
 
     fn note_revision(&self, committed: Committed) {
@@ -194,7 +212,7 @@ impl Core {
 
     /// The line that the store keeps with a change.
     pub(crate) fn line(&self, trail: &Trail) -> Vec<u8> {
-        self.ledger.write_line(trail.request_id(), &trail.to_line())
+        self.ledger.write_note(Note::Line, trail.request_id(), &trail.to_line())
     }
 
     /// A line could not be made durable after its change was: it is tried again until it is.

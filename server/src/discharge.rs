@@ -69,7 +69,7 @@ impl Core {
             Proof::Token(caller) => self.proof_by_token(trail, caller, request, &host, now).await?,
         };
         let control = self.control();
-        if control.is_machine_revoked(app.id, &request.machine) || control.is_host_revoked(&host) {
+        if control.revoked().has_machine(app.id, &request.machine) || control.revoked().has_host(&host) {
             return Err(Failure::new(
                 ErrorCode::Revoked,
                 "the Machine or the host was revoked; it boots nowhere any more",
@@ -194,7 +194,7 @@ impl Core {
         verified.token.names_exactly(&target, now.seconds()).map_err(|denial| denied_by(&denial))?;
         let asker = AskedBy::Token {
             id: token_uuid(verified.token.id()),
-            ancestors: verified.token.ancestors().into_iter().map(token_uuid).collect(),
+            ancestors: verified.token.descent().0.into_iter().skip(1).map(token_uuid).collect(),
             subject: author_of(&verified.token),
         };
         match found {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use petsem_api::ErrorCode;
 use petsem_policy::evaluate::{Algorithm, Claims, Issuer, JwtError, issuer_of, verify_jwt};
 
+use crate::authority::check_jwt;
 use crate::clock::Moment;
 use crate::control::IssuerEntry;
 use crate::core::Core;
@@ -27,7 +28,7 @@ pub(crate) fn jwt_of(header: Option<&str>) -> Option<&str> {
 }
 
 impl Core {
-    /// Verifies a JWT of a registered issuer.
+    /// Verifies a JWT of a registered issuer that was not revoked.
     pub(crate) fn verify_jwt(&self, text: &str, longest: i64, now: Moment) -> Result<Claims, Failure> {
         let control = self.control();
         let named = issuer_of(text).map_err(|error| refused(&error))?;
@@ -38,7 +39,10 @@ impl Core {
             )
         })?;
         let issuer = self.issuer_of(entry)?;
-        verify_jwt(text, &issuer, longest, now.seconds()).map_err(|error| refused(&error))
+        let claims = verify_jwt(text, &issuer, longest, now.seconds()).map_err(|error| refused(&error))?;
+        let issued_at = claims.issued_at().unwrap_or(i64::MIN);
+        check_jwt(&control, claims.issuer(), claims.subject(), claims.jti(), issued_at)?;
+        Ok(claims)
     }
 
     /// Gives a JWT that no rule has accepted yet a line of its own, as long as there are few of them: whoever gets

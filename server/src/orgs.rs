@@ -37,7 +37,8 @@ impl Core {
         let key_row = SigningKeyRow { org: Some(id), wrapped, created_at: now };
         trail.set_org(id);
         trail.set_detail(format_args!("org {name}"));
-        let feed = [FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), version: 1, at: now }];
+        let feed =
+            [FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: Some(id), version: 1, at: now }];
         let label = name.as_str().as_bytes();
         self.commit_control(trail, &feed, |change| {
             change.expects.push(expect::<OrgNameRow>(label, 0));
@@ -108,7 +109,7 @@ impl Core {
             .collect()
     }
 
-    /// Deletes an org that has no apps, with its signing key: its tokens verify nowhere any more.
+    /// Deletes an org that has no apps, with its signing keys: its tokens verify nowhere any more.
     pub(crate) async fn delete_org(&self, trail: &mut Trail, org: &OpenOrg) -> Result<(), Failure> {
         let apps = self.store.records(RecordKind::OrgApp, org.id.as_bytes(), None, 1).await?;
         for record in &apps {
@@ -122,15 +123,15 @@ impl Core {
         }
         let now = self.now().millis();
         let control = self.control();
-        let kid = control.org_key(org.id).map(|entry| entry.id);
+        let keys = control.keys_of(org.id);
         let label = org.row.content.name.as_str().as_bytes().to_vec();
         self.commit_control(trail, &[FeedRow::OrgDeleted { org: org.id, at: now }], |change| {
             // An app that is made at this moment writes the org's row, and one of the two fails.
             change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
             change.deletes.push((RecordKind::Org, org.id.as_bytes().to_vec()));
             change.deletes.push((RecordKind::OrgName, label.clone()));
-            if let Some(kid) = kid {
-                change.deletes.push((RecordKind::SigningKey, kid.to_vec()));
+            for key in &keys {
+                change.deletes.push((RecordKind::SigningKey, key.to_vec()));
             }
         })
         .await

@@ -1,11 +1,12 @@
-//! `petsem operator owner`: an org's first token, made on the node with the seal opened for it. An operator's
-//! own token cannot make it: whoever may enroll hosts must not be able to prove boots.
+//! Tokens that are made on the node alone, with the seal opened for it: an org's first one (`petsem operator
+//! owner`), which an operator's own token cannot make, because whoever may enroll hosts must not be able to prove
+//! boots; and an operator's when all others are lost (`petsem operator recover`).
 
 use petsem_api::{MintedToken, OrgRef};
 use petsem_policy::Subject;
 
 use crate::settings::Settings;
-use crate::start::{StartError, local_trail, record, start, stop};
+use crate::start::{InstallOptions, StartError, local_trail, operator_token, record, start, stop};
 
 /// Mints the token of an org's owner in the store of this node, which no server may hold at the same time.
 ///
@@ -33,6 +34,18 @@ pub async fn mint_owner(
         record(core, &trail).await.map(|()| token)
     }
     .await;
+    stop(started).await.map_err(StartError::Refused)?;
+    result
+}
+
+/// Mints an operator's token in the store of this node, which no server may hold at the same time.
+///
+/// # Errors
+/// [`StartError`]: the store cannot be opened; nothing was changed then.
+pub async fn recover(settings: &Settings, options: &InstallOptions) -> Result<MintedToken, StartError> {
+    let started = start(settings.clone()).await?;
+    tracing::warn!(operator = options.operator, "an operator's token is made on the node");
+    let result = operator_token(&started.core, "operator.recover", options).await;
     stop(started).await.map_err(StartError::Refused)?;
     result
 }

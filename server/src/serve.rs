@@ -177,6 +177,7 @@ async fn follow_feed(core: Arc<Core>, mut ended: watch::Receiver<bool>) {
             _ = ticks.tick() => {}
         }
         core.pay_owed().await;
+        core.take_denials().await;
         if let Err(failure) = core.refresh().await {
             tracing::error!(
                 status = failure.code().as_str(),

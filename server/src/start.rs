@@ -26,11 +26,16 @@ use crate::entropy;
 use crate::failure::Failure;
 use crate::request::{Peer, Trail, recovered_event};
 use crate::rows::{
-    CheckpointRow, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, KeyringKeyRow, Ledger, NodeRow,
+    CheckpointRow, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, KeyringKeyRow, Ledger, NodeRow, Note,
     SealRow, SigningKeyRow, StoreRow, danger_read_unverified,
 };
 use crate::settings::{SealSettings, Settings};
 use crate::tokens::discharger_location;
+
+/// Seals that a store has at most.
+pub(crate) const MOST_SEALS: u32 = 64;
+/// Versions of a keyring that are read at most.
+pub(crate) const MOST_KEYS: u32 = 10_000;
 
 /// Why a server does not start. Never seen by a request.
 #[derive(Debug)]
@@ -181,6 +186,7 @@ async fn start_on(settings: Settings, store: Arc<dyn Store>) -> Result<Started, 
         return Err(StartError::Development);
     }
     recover_lines(&core, &tail.request_ids).await?;
+    core.take_denials().await;
     Ok(Started { core: Arc::new(core), checkpoints })
 }
 
@@ -239,7 +245,7 @@ async fn keep_checkpoint(core: &Core, checkpoint: &Checkpoint) -> Result<(), Fai
     };
     let content = NodeRow { checkpoint: Some(kept), ..row.content };
     let id = petsem_api::RequestId::new_v7(core.now().millis(), &entropy::bytes());
-    let line = core.ledger.write_line(id, b"");
+    let line = core.ledger.write_note(Note::Line, id, b"");
     let mut change = Change::new(RequestAudit { node: core.node, request_id: id, line });
     change.expects.push(expect::<NodeRow>(&core.node, row.version));
     change.puts.push(core.ledger.write(&core.node, row.version + 1, &content));
@@ -248,10 +254,10 @@ async fn keep_checkpoint(core: &Core, checkpoint: &Checkpoint) -> Result<(), Fai
     Ok(())
 }
 
-/// What an installation is made with.
+/// Who gets an operator's token that is made on the node.
 #[derive(Clone, Debug)]
 pub struct InstallOptions {
-    /// The person who gets the first token.
+    /// The person.
     pub operator: String,
     /// Seconds that it lives.
     pub life: u64,
@@ -275,7 +281,7 @@ pub struct Installed {
 /// [`StartError`]; a store that holds an installation is left as it is.
 pub async fn install(settings: &Settings, options: &InstallOptions) -> Result<Installed, StartError> {
     let started = make(settings, false).await?;
-    let result = first_token(&started.core, options).await;
+    let result = operator_token(&started.core, "operator.init", options).await;
     let store = started.core.store_id;
     let stopped = stop(started).await;
     let token = result?;
@@ -358,7 +364,7 @@ pub(crate) async fn make(settings: &Settings, development: bool) -> Result<Start
         &DischargerRow { location, org: None, wrapped, created_at: now },
     ));
     let feed = [
-        FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), version: 1, at: now },
+        FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: None, version: 1, at: now },
         FeedRow::DischargerSet { discharger: HEXLOWER.encode(&discharger_id), version: 1, at: now },
     ];
     let (mut number, mut mac) = (0, [0; 32]);
@@ -373,10 +379,14 @@ pub(crate) async fn make(settings: &Settings, development: bool) -> Result<Start
     start_on(settings, store).await
 }
 
-/// Mints the first operator's token, with its line.
-pub(crate) async fn first_token(core: &Core, options: &InstallOptions) -> Result<MintedToken, StartError> {
+/// Mints an operator's token, with its line.
+pub(crate) async fn operator_token(
+    core: &Core,
+    action: &'static str,
+    options: &InstallOptions,
+) -> Result<MintedToken, StartError> {
     let now = core.now();
-    let mut trail = local_trail(now, "operator.init");
+    let mut trail = local_trail(now, action);
     let subject = Subject { issuer: core.settings.name.clone(), sub: options.operator.clone() };
     let token = core.mint_first_token(&mut trail, subject, options.life, now).await?;
     record(core, &trail).await?;
@@ -422,16 +432,32 @@ pub(crate) struct Unlocked {
 
 /// Opens the root key by the first seal that does, then the keyring, then checks every row on the way.
 pub(crate) async fn unlock(settings: &Settings, store: &dyn Store) -> Result<Unlocked, StartError> {
-    let store_record = store
-        .record(RecordKind::Store, &[])
-        .await?
-        .ok_or_else(|| StartError::Empty { directory: settings.data_directory.clone() })?;
-    let named: StoreRow = danger_read_unverified(&store_record).map_err(Failure::from)?;
-    let seals = store.records(RecordKind::Seal, &[], None, 64).await?;
-    let root = open_root(settings, &named, &seals)?;
-    let records = store.records(RecordKind::KeyringKey, &[], None, 10_000).await?;
+    unlock_rows(
+        settings,
+        &SealedRows {
+            store: store.record(RecordKind::Store, &[]).await?,
+            seals: store.records(RecordKind::Seal, &[], None, MOST_SEALS).await?,
+            keyring: store.records(RecordKind::KeyringKey, &[], None, MOST_KEYS).await?,
+        },
+    )
+}
+
+/// What leads from a seal to the row-MAC key.
+pub(crate) struct SealedRows {
+    pub(crate) store: Option<Record>,
+    pub(crate) seals: Vec<Record>,
+    pub(crate) keyring: Vec<Record>,
+}
+
+/// [`unlock`], on rows that were read.
+pub(crate) fn unlock_rows(settings: &Settings, rows: &SealedRows) -> Result<Unlocked, StartError> {
+    let SealedRows { store, seals, keyring: records } = rows;
+    let store_record =
+        store.as_ref().ok_or_else(|| StartError::Empty { directory: settings.data_directory.clone() })?;
+    let named: StoreRow = danger_read_unverified(store_record).map_err(Failure::from)?;
+    let root = open_root(settings, &named, seals)?;
     let mut keys = Vec::with_capacity(records.len());
-    for record in &records {
+    for record in records {
         let row: KeyringKeyRow = danger_read_unverified(record).map_err(Failure::from)?;
         let version = <[u8; 4]>::try_from(record.id.as_slice()).map(u32::from_be_bytes).unwrap_or_default();
         let key =
@@ -451,11 +477,11 @@ pub(crate) async fn unlock(settings: &Settings, store: &dyn Store) -> Result<Unl
         })?;
     let ledger = Ledger::new(row_mac, named.epoch);
     // Now that the key is at hand, everything that led to it is checked.
-    ledger.read::<StoreRow>(&[], &store_record).map_err(Failure::from)?;
-    for record in &records {
+    ledger.read::<StoreRow>(&[], store_record).map_err(Failure::from)?;
+    for record in records {
         ledger.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
     }
-    for record in &seals {
+    for record in seals {
         ledger.read::<SealRow>(&record.id, record).map_err(Failure::from)?;
     }
     Ok(Unlocked { store_id: named.store, keyring, ledger })
@@ -568,7 +594,7 @@ async fn new_node(
         created_at: now,
     };
     let request_id = petsem_api::RequestId::new_v7(now, &entropy::bytes());
-    let line = ledger.write_line(request_id, b"");
+    let line = ledger.write_note(Note::Line, request_id, b"");
     let mut change = Change::new(RequestAudit { node: id, request_id, line });
     change.expects.push(expect::<NodeRow>(&id, 0));
     change.puts.push(ledger.write(&id, 1, &row));
@@ -596,7 +622,7 @@ fn write_node(directory: &Path, path: &Path, id: &[u8; 16]) -> std::io::Result<(
 async fn recover_lines(core: &Core, written: &std::collections::HashSet<String>) -> Result<(), StartError> {
     let mut done = Vec::new();
     for change in core.store.unaudited(core.node).await? {
-        let line = core.ledger.read_line(change.request_id, &change.line);
+        let line = core.ledger.read_note(Note::Line, change.request_id, &change.line);
         // What a node keeps for itself (a checkpoint) owes no line.
         let is_owed = line.is_none_or(|line| !line.is_empty());
         if is_owed && !written.contains(&change.request_id.to_string()) {

@@ -1,13 +1,13 @@
-//! Tokens: minted from tokens, listed, revoked. Minting never gives more than the parent had; `enroll` is the
+//! Tokens: minted from tokens, listed. Minting never gives more than the parent had; `enroll` is the
 //! exception, fixed here: what it makes opens nothing without a discharge.
 
 use petsem_api::{
-    AppRef, CreateToken, ErrorCode, HostId, MintedToken, OrgId, RevokeRequest, Revoked, TokenInfo, TokenKind,
+    AppRef, CreateToken, ErrorCode, HostId, MintedToken, OrgId, SigningKeyId, TokenInfo, TokenKind,
     TokenList, TokenUuid,
 };
 use petsem_policy::{
     Action, ActionSet, Actions, Ancestors, Apps, Caveat, CaveatSet, Hosts, Macaroon, Machines, Organization,
-    SecretNames, Subject, Token,
+    SecretNames, Subject,
 };
 use petsem_store::RecordKind;
 
@@ -18,7 +18,7 @@ use crate::core::{Core, OpenApp};
 use crate::entropy;
 use crate::failure::Failure;
 use crate::request::Trail;
-use crate::rows::{FeedRow, IntegrityFault, TokenRow};
+use crate::rows::{IntegrityFault, TokenRow};
 use crate::secrets::time_text;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -93,7 +93,7 @@ impl Core {
             caller.allows(trail, &touched, Action::Enroll, now).map_err(|refused| denied(&refused))?;
         trail.set_detail(format_args!("host token for {host}"));
         let life = life_of(wanted, DAY, LONGEST_HOST)?;
-        let ancestors = ancestors_of(&parent.token);
+        let ancestors = parent.token.descent();
         self.mint_host_token(trail, host, ancestors, author_of(&parent.token), life, now).await
     }
 
@@ -133,6 +133,7 @@ impl Core {
         let row = TokenRow {
             kind: TokenKind::Host,
             org: None,
+            key: Some(SigningKeyId::from_bytes(key.id)),
             subject: format!("host:{host}, enrolled by {author}"),
             ancestors: parents.iter().map(|id| token_uuid(*id)).collect(),
             caveats: caveats.iter().map(Caveat::describe).collect(),
@@ -165,8 +166,9 @@ impl Core {
         let row = TokenRow {
             kind: if org.is_some() { TokenKind::Org } else { TokenKind::Operator },
             org,
+            key: Some(SigningKeyId::from_bytes(key.id)),
             subject: author_of(&parent.token),
-            ancestors: ancestors_of(&parent.token).0.iter().map(|id| token_uuid(*id)).collect(),
+            ancestors: parent.token.descent().0.iter().map(|id| token_uuid(*id)).collect(),
             caveats: all.iter().map(Caveat::describe).collect(),
             created_at: now.millis(),
             expires_at: expires,
@@ -197,6 +199,7 @@ impl Core {
         let row = TokenRow {
             kind: TokenKind::Operator,
             org: None,
+            key: Some(SigningKeyId::from_bytes(key.id)),
             subject: author,
             ancestors: Vec::new(),
             caveats: caveats.iter().map(Caveat::describe).collect(),
@@ -242,6 +245,7 @@ impl Core {
         let row = TokenRow {
             kind: TokenKind::Org,
             org: Some(org),
+            key: Some(SigningKeyId::from_bytes(key.id)),
             subject: author,
             ancestors: Vec::new(),
             caveats: caveats.iter().map(Caveat::describe).collect(),
@@ -321,8 +325,10 @@ impl Core {
                 continue;
             }
             let id = TokenUuid::from_bytes(id);
-            let revoked =
-                control.is_token_revoked(&id) || row.ancestors.iter().any(|id| control.is_token_revoked(id));
+            let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
+            let revoked = is_revoked(&id)
+                || row.key.is_some_and(|key| control.revoked().has_key(key))
+                || row.ancestors.iter().any(is_revoked);
             tokens.push(TokenInfo {
                 id,
                 kind: row.kind,
@@ -337,73 +343,6 @@ impl Core {
         }
         Ok(TokenList { tokens })
     }
-
-    /// Revokes. Effective on this node when it answers.
-    pub(crate) async fn revoke(
-        &self,
-        trail: &mut Trail,
-        caller: &Caller,
-        request: &RevokeRequest,
-        now: Moment,
-    ) -> Result<Revoked, Failure> {
-        let at = now.millis();
-        let row = match request {
-            RevokeRequest::Token { id } => {
-                self.may_revoke_token(trail, caller, *id, now).await?;
-                trail.set_detail(format_args!("revokes token {id}"));
-                FeedRow::TokenRevoked { token: *id, at }
-            }
-            RevokeRequest::Machine { app, machine } => {
-                let app = self.app_for(caller, trail, app, &[(Action::Mint, None)]).await?;
-                trail.set_machine(machine);
-                trail.set_detail(format_args!("revokes Machine {machine} of app {}", app.head.name));
-                FeedRow::MachineRevoked { app: app.id, machine: machine.clone(), at }
-            }
-            RevokeRequest::Host { host } => {
-                caller
-                    .allows(trail, &Touched::default(), Action::Operate, now)
-                    .map_err(|refused| denied(&refused))?;
-                trail.set_detail(format_args!("revokes host {host}"));
-                FeedRow::HostRevoked { host: host.clone(), at }
-            }
-        };
-        let number = self.commit_control(trail, &[row], |_| {}).await?;
-        Ok(Revoked { number })
-    }
-
-    /// Operators revoke everything; an org's minter what its key signed. Nobody revokes his own token by holding
-    /// it: every narrowing of a token shares its id, and would end the whole.
-    async fn may_revoke_token(
-        &self,
-        trail: &mut Trail,
-        caller: &Caller,
-        id: TokenUuid,
-        now: Moment,
-    ) -> Result<(), Failure> {
-        if caller.allows(trail, &Touched::default(), Action::Operate, now).is_ok() {
-            return Ok(());
-        }
-        let org = match self.store.record(RecordKind::Token, id.as_bytes()).await? {
-            None => None,
-            Some(record) => self.ledger.read::<TokenRow>(id.as_bytes(), &record)?.content.org,
-        };
-        let touched = Touched { org, ..Touched::default() };
-        match (org, caller.allows(trail, &touched, Action::Mint, now)) {
-            (Some(_), Ok(_)) => Ok(()),
-            // The same answer, whether it is another's or not there.
-            _ => Err(Failure::new(
-                ErrorCode::Forbidden,
-                "there is no such token, or yours may not revoke it; operators revoke every token, an org's minters the org's",
-            )),
-        }
-    }
-}
-
-/// From which tokens a child descends, nearest first.
-fn ancestors_of(parent: &Token) -> Ancestors {
-    let mut line = vec![parent.id()];
-    line.extend(parent.ancestors());
-    Ancestors(line)
 }
 
 fn signing_key(

@@ -22,5 +22,5 @@ mod store;
 pub use change::{Change, Committed, Expect, NewValue, RequestAudit};
 pub use error::{CloseError, CommitError, OpenError, ReadError, Source};
 pub use record::{AppRows, BundleRow, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow};
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteOptions, SqliteStore, SqliteView};
 pub use store::{Store, StoreFuture, StoreStats};

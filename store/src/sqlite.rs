@@ -11,6 +11,7 @@ mod open;
 mod read;
 mod readers;
 mod schema;
+mod view;
 mod writer;
 
 use std::fs::File;
@@ -28,6 +29,7 @@ use crate::error::{CloseError, CommitError, OpenError, ReadError};
 use crate::record::{AppRows, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow};
 use crate::store::{Store, StoreFuture, StoreStats};
 use readers::Readers;
+pub use view::SqliteView;
 use writer::{Audited, Counters, Job, Writer};
 
 /// Changes that may wait for the writer; the next one waits for a place.

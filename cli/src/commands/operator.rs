@@ -1,9 +1,11 @@
 //! `petsem operator`: what is done on the node itself, while no server holds its store.
 
 mod audit;
+mod deny;
 mod init;
 mod issuer;
 mod owner;
+mod recover;
 
 use clap::Subcommand;
 
@@ -15,6 +17,8 @@ pub(crate) use audit::Seen;
 pub(crate) enum Operator {
     Init(init::Init),
     Owner(owner::Owner),
+    Recover(recover::Recover),
+    Deny(deny::Deny),
     /// Register issuers of JWTs
     #[command(subcommand)]
     Issuer(issuer::Issuer),
@@ -28,6 +32,8 @@ impl Operator {
         match self {
             Self::Init(init) => init.run(),
             Self::Owner(owner) => owner.run(),
+            Self::Recover(recover) => recover.run(),
+            Self::Deny(deny) => deny.run(),
             Self::Issuer(issuer) => issuer.run(),
             Self::Audit(audit) => audit.run(),
         }

@@ -12,6 +12,7 @@ mod five_machines;
 mod kills;
 mod layers;
 mod refusals;
+mod revocations;
 mod rollbacks;
 mod secret_keys;
 mod secrets;

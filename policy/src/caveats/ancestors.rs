@@ -2,7 +2,8 @@ use super::{CaveatType, Unnamed, list_text, read_id};
 use crate::msgpack::{DecodeError, Reader, Write};
 use crate::nonce::TokenId;
 
-/// From which tokens this one was minted, nearest first: revoking one of them revokes it.
+/// From which tokens this one was minted, nearest first, each with the key that signed it
+/// ([`TokenId::of_key`]): revoking one of them revokes it.
 ///
 /// Type 65544, body `[[token id: bin16 …]]`, in order of descent (the one list that is not sorted). The
 /// first such caveat of a token counts; none ever refuses, except inside `IfPresent`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use petsem_api::{
     AppId, AppName, AppSettings, HostId, IssuerId, MachineId, OrgId, OrgName, SecretKeyName, SecretKeyType,
-    StoreId, TokenKind, TokenUuid,
+    SigningKeyId, StoreId, TokenKind, TokenUuid,
 };
 use petsem_store::RecordKind;
 use serde::{Deserialize, Serialize};
@@ -276,6 +276,9 @@ pub(crate) struct TokenRow {
     pub(crate) kind: TokenKind,
     /// The org that its key speaks for; none = the platform.
     pub(crate) org: Option<OrgId>,
+    /// The key that signed it; none in rows of the first builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<SigningKeyId>,
     /// Who holds it.
     pub(crate) subject: String,
     /// What it was minted from, nearest first.
@@ -340,6 +343,33 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
+    /// All tokens of a signing key, and all that descend from them, are refused from now on.
+    SigningKeyRevoked {
+        /// The key.
+        key: SigningKeyId,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// One JWT, and what came of it, is refused.
+    JwtRevoked {
+        /// The exact `iss`.
+        issuer: String,
+        /// The exact `jti`.
+        jti: String,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// A subject's JWTs that were issued before a time, and what came of them, are refused.
+    JwtSubjectRevoked {
+        /// The exact `iss`.
+        issuer: String,
+        /// The exact `sub`; empty = none.
+        sub: String,
+        /// Unix seconds.
+        before: i64,
+        /// Unix milliseconds.
+        at: u64,
+    },
     /// A Machine boots nowhere any more.
     MachineRevoked {
         /// Its app.
@@ -401,6 +431,9 @@ pub(crate) enum FeedRow {
     SigningKeySet {
         /// Its id, hex.
         key: String,
+        /// The org that it speaks for; none = the platform.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        org: Option<OrgId>,
         /// The row's version.
         version: u64,
         /// Unix milliseconds.

@@ -24,8 +24,24 @@ pub(crate) use content::{
 
 const FORMAT: u8 = 1;
 const HEADER: usize = 9;
-/// The table label of kept audit lines, beside those of `RecordKind`.
-const LINE_TABLE: u8 = 0xe0;
+
+/// What is kept outside of rows, each with a table label of its own beside those of `RecordKind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Note {
+    /// An audit line that is owed.
+    Line = 0xe0,
+    /// A denial that is handed to the running server.
+    Denial = 0xe1,
+    /// What the server says to it.
+    DenialAnswer = 0xe2,
+}
+
+impl Note {
+    fn context(self, id: &[u8; 16]) -> RowContext<'_> {
+        RowContext { table: self as u8, id, epoch: 0, row_version: 1 }
+    }
+}
 
 /// A content that stands in rows of one kind.
 pub(crate) trait Content: Serialize + DeserializeOwned {
@@ -124,21 +140,17 @@ impl Ledger {
         Ok(Row { version: record.row_version, content })
     }
 
-    /// What the store keeps of an audit line: its MAC, then the line. Nobody else can make one up.
-    pub(crate) fn write_line(&self, request: RequestId, line: &[u8]) -> Vec<u8> {
-        let tag = self.key.tag(&Self::line_context(request.as_bytes()), line);
-        [tag.as_slice(), line].concat()
+    /// A note under this id: its MAC, then its bytes. Nobody without the key can make one up.
+    pub(crate) fn write_note(&self, note: Note, id: RequestId, bytes: &[u8]) -> Vec<u8> {
+        let tag = self.key.tag(&note.context(id.as_bytes()), bytes);
+        [tag.as_slice(), bytes].concat()
     }
 
-    /// The line, if it is the one that was kept for this request.
-    pub(crate) fn read_line<'l>(&self, request: RequestId, kept: &'l [u8]) -> Option<&'l [u8]> {
-        let (tag, line) = kept.split_first_chunk::<32>()?;
-        self.key.verify(&Self::line_context(request.as_bytes()), line, tag).ok()?;
-        Some(line)
-    }
-
-    fn line_context(request: &[u8; 16]) -> RowContext<'_> {
-        RowContext { table: LINE_TABLE, id: request, epoch: 0, row_version: 1 }
+    /// The bytes of a note, if it is the one that was written under this id.
+    pub(crate) fn read_note<'n>(&self, note: Note, id: RequestId, kept: &'n [u8]) -> Option<&'n [u8]> {
+        let (tag, bytes) = kept.split_first_chunk::<32>()?;
+        self.key.verify(&note.context(id.as_bytes()), bytes, tag).ok()?;
+        Some(bytes)
     }
 
     /// A control change to write after the one whose MAC is `previous`.
@@ -208,6 +220,18 @@ mod tests {
 
     fn name_row() -> AppNameRow {
         AppNameRow { app: AppId::from_bytes([7; 16]) }
+    }
+
+    #[test]
+    fn a_note_reads_back_only_as_what_it_was_written() {
+        let ledger = ledger();
+        let (id, other) = (RequestId::from_bytes([1; 16]), RequestId::from_bytes([2; 16]));
+        let note = ledger.write_note(Note::Denial, id, b"text");
+        assert_eq!(ledger.read_note(Note::Denial, id, &note), Some(b"text".as_slice()));
+        assert_eq!(ledger.read_note(Note::Denial, other, &note), None);
+        assert_eq!(ledger.read_note(Note::DenialAnswer, id, &note), None);
+        assert_eq!(self::ledger().read_note(Note::Denial, id, &note), None);
+        assert_eq!(ledger.read_note(Note::Denial, id, &note[..31]), None);
     }
 
     #[test]

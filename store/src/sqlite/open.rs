@@ -107,7 +107,11 @@ pub(super) fn checkpointer(place: &Place) -> Result<Connection, OpenError> {
 
 /// A connection that cannot write.
 pub(super) fn reader(place: &Place) -> Result<Connection, OpenError> {
-    let path = &place.database;
+    reader_of(&place.database)
+}
+
+/// The same, whoever holds the directory.
+pub(super) fn reader_of(path: &Path) -> Result<Connection, OpenError> {
     let open = || {
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.pragma_update(None, "query_only", true)?;

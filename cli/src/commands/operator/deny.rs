@@ -1,0 +1,52 @@
+//! `petsem operator deny`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use petsem_server::{Denied, Settings, deny};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::revocation::Revocation;
+use crate::{messages, output, remote};
+
+/// Revoke on this node, with its seal and without the API
+///
+/// A server that runs on this node refuses within a second what is denied, also while the store takes no writes; the
+/// store gets it as soon as it does. Without a server it is written into the store.
+#[derive(Args)]
+pub(crate) struct Deny {
+    #[command(flatten)]
+    what: Revocation,
+
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "PETSEM_CONFIG", hide_env_values = true)]
+    config: PathBuf,
+
+    /// Print what became of it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Shown {
+    /// `everywhere`, `here` or `at_start`.
+    in_force: &'static str,
+    /// The number of the control change, where there is one.
+    number: Option<u64>,
+}
+
+impl Deny {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let settings = Settings::read(&self.config)?;
+        let request = self.what.request()?;
+        let denied = remote::serve(deny(&settings, &request))??;
+        let shown = match denied {
+            Denied::Everywhere { number } => Shown { in_force: "everywhere", number: Some(number) },
+            Denied::Here => Shown { in_force: "here", number: None },
+            _ => Shown { in_force: "at_start", number: None },
+        };
+        output::confirm(self.json, &shown, &messages::denied(&request, denied))
+    }
+}

@@ -1,0 +1,71 @@
+//! What shall be revoked, as it is typed: for `petsem token revoke` and `petsem operator deny`.
+
+use clap::{ArgGroup, Args};
+use petsem_api::{AppRef, HostId, MachineId, RevokeRequest, SigningKeyId, TokenUuid};
+
+use crate::failure::Failure;
+use crate::messages;
+use crate::time_argument::Instant;
+
+#[derive(Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["id", "key", "machine", "host", "sub", "jti"])))]
+#[command(group(ArgGroup::new("of_issuer").args(["sub", "jti"])))]
+pub(crate) struct Revocation {
+    /// The token's id, as `petsem token list` and `inspect` show it
+    #[arg(value_name = "TOKEN_ID")]
+    id: Option<TokenUuid>,
+
+    /// All tokens of this signing key, and all that descend from them; rotate first
+    #[arg(long, value_name = "KEY_ID")]
+    key: Option<SigningKeyId>,
+
+    /// This Machine of --app
+    #[arg(long, value_name = "MACHINE", requires = "app")]
+    machine: Option<MachineId>,
+
+    /// The Machine's app, by name or id
+    #[arg(long, value_name = "APP", requires = "machine")]
+    app: Option<AppRef>,
+
+    /// This host
+    #[arg(long, value_name = "HOST")]
+    host: Option<HostId>,
+
+    /// The issuer of the JWTs that --sub or --jti names, exactly as in `iss`
+    #[arg(long, value_name = "ISSUER", requires = "of_issuer")]
+    issuer: Option<String>,
+
+    /// The JWTs of this subject of --issuer, exactly as in `sub`
+    #[arg(long, value_name = "SUBJECT", requires = "issuer")]
+    sub: Option<String>,
+
+    /// Only those that were issued before this time, such as 2026-01-31T12:00:00Z [default: all so far]
+    #[arg(long, value_name = "TIME", requires = "sub")]
+    before: Option<Instant>,
+
+    /// The one JWT of --issuer with this `jti`
+    #[arg(long, value_name = "JTI", requires = "issuer")]
+    jti: Option<String>,
+}
+
+impl Revocation {
+    pub(crate) fn request(&self) -> Result<RevokeRequest, Failure> {
+        let issuer = || self.issuer.clone().unwrap_or_default();
+        let request = match self {
+            Self { id: Some(id), .. } => RevokeRequest::Token { id: *id },
+            Self { key: Some(id), .. } => RevokeRequest::SigningKey { id: *id },
+            Self { machine: Some(machine), app: Some(app), .. } => {
+                RevokeRequest::Machine { app: app.clone(), machine: machine.clone() }
+            }
+            Self { host: Some(host), .. } => RevokeRequest::Host { host: host.clone() },
+            Self { sub: Some(sub), .. } => RevokeRequest::JwtSubject {
+                issuer: issuer(),
+                sub: sub.clone(),
+                before: self.before.map(|time| time.0),
+            },
+            Self { jti: Some(jti), .. } => RevokeRequest::Jwt { issuer: issuer(), jti: jti.clone() },
+            _ => return Err(messages::nothing_to_revoke()),
+        };
+        Ok(request)
+    }
+}

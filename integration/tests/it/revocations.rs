@@ -1,0 +1,257 @@
+//! What was revoked is refused at every later use: of the credential, of what came of it, on this node at once.
+
+use petsem_integration::dev::{Dev, appended, flyv1, now, policy};
+use petsem_integration::http::{Answer, Request};
+use petsem_integration::installation::Installation;
+use petsem_integration::server::{Server, run};
+use petsem_policy::{Action, ActionSet, Actions, UnverifiedToken};
+use petsem_server::Development;
+use serde_json::{Value, json};
+
+const CANARY: &str = "canary-revoke-77d2a1c4";
+
+fn shop() -> Dev {
+    let dev = Dev::start();
+    dev.set("shop", &json!({ "GREETING": CANARY }));
+    dev
+}
+
+fn revoke(dev: &Dev, what: &Value) {
+    let answer = dev.operate("POST", "/v1/revocations", Some(what));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+}
+
+fn refused(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(answer.outcome(), (status, code.to_owned()), "{}", answer.text());
+    assert!(!answer.text().contains(CANARY), "{}", answer.text());
+}
+
+fn renew(dev: &Dev, renewal: &str) -> Answer {
+    let both = flyv1(&format!("{},{renewal}", dev.host));
+    dev.call("POST", "/v1/apps/shop/boot/renew", &both, Some(&json!({"machine": "m-1"})))
+}
+
+/// The proof of a boot of `m-1` by a JWT with these claims beside.
+fn proof(dev: &Dev, claims: Value) -> String {
+    let mut all = json!({
+        "sub": "orchestrator", "petsem_app": "shop", "petsem_machine": "m-1", "petsem_host": Development::HOST
+    });
+    all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+    dev.jwt(&all)
+}
+
+#[test]
+fn a_revoked_jti_ends_its_jwt_and_the_discharges_and_renewals_that_came_of_it() {
+    let dev = shop();
+    let ask = |jti: &str| dev.ask_discharge(&dev.host, &proof(&dev, json!({ "jti": jti })), "shop", "m-1");
+    let (discharge, other) = (ask("one").field("discharge"), ask("two").field("discharge"));
+    let renewal = dev.boot("shop", "m-1", &discharge).field("renewal");
+    let second = renew(&dev, &renewal).field("renewal");
+
+    revoke(&dev, &json!({"jwt": {"issuer": Development::ISSUER, "jti": "one"}}));
+    refused(&ask("one"), 401, "revoked");
+    for token in [&discharge, &renewal, &second] {
+        refused(&dev.boot("shop", "m-1", token), 401, "revoked");
+        refused(&renew(&dev, token), 401, "revoked");
+    }
+    assert_eq!(dev.boot("shop", "m-1", &other).status, 200);
+    assert_eq!(ask("two").status, 201);
+
+    // An equal `jti` of another issuer is another JWT.
+    revoke(&dev, &json!({"jwt": {"issuer": "https://else.invalid", "jti": "two"}}));
+    assert_eq!(ask("two").status, 201);
+
+    let dev = dev.restart(Server::kill).unwrap();
+    refused(&dev.boot("shop", "m-1", &second), 401, "revoked");
+    assert_eq!(dev.boot("shop", "m-1", &other).status, 200);
+}
+
+#[test]
+fn a_subjects_jwts_of_before_a_time_are_refused_and_later_ones_are_not() {
+    let dev = shop();
+    let read = |issued: i64| {
+        let jwt = dev.jwt(&json!({"sub": "developer", "iat": issued, "exp": issued + 300}));
+        dev.call("GET", "/v1/apps/shop/secrets?show_secrets=true", &jwt, None)
+    };
+    let ask = |issued: i64| {
+        dev.ask_discharge(&dev.host, &proof(&dev, json!({"iat": issued, "exp": issued + 300})), "shop", "m-1")
+    };
+    let now = now();
+    let (old, new) = (ask(now - 100).field("discharge"), ask(now).field("discharge"));
+    let renewal = dev.boot("shop", "m-1", &old).field("renewal");
+    for sub in ["developer", "orchestrator"] {
+        revoke(
+            &dev,
+            &json!({"jwt_subject": {"issuer": Development::ISSUER, "sub": sub, "before": now - 50}}),
+        );
+    }
+    refused(&read(now - 51), 401, "revoked");
+    assert_eq!(read(now - 50).status, 200);
+    refused(&ask(now - 51), 401, "revoked");
+    refused(&dev.boot("shop", "m-1", &old), 401, "revoked");
+    refused(&dev.boot("shop", "m-1", &renewal), 401, "revoked");
+    refused(&renew(&dev, &renewal), 401, "revoked");
+    assert_eq!(dev.boot("shop", "m-1", &new).status, 200);
+
+    // Without a time: all so far, also by an issuer whose clock runs ahead.
+    revoke(&dev, &json!({"jwt_subject": {"issuer": Development::ISSUER, "sub": "developer"}}));
+    refused(&read(now + 25), 401, "revoked");
+    assert_eq!(dev.boot("shop", "m-1", &new).status, 200);
+}
+
+#[test]
+fn operators_revoke_everything_and_orgs_what_is_theirs_alone() {
+    let dev = shop();
+    dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"})));
+    let rivals = dev.mint(&json!({"kind": "org", "org": "rivals"}));
+    let ours = dev.mint(&json!({"kind": "org", "org": "demo"}));
+    let id = |token: &str| UnverifiedToken::parse(token).unwrap().id().to_string();
+    let ask =
+        |token: &str, what: Value| dev.call("POST", "/v1/revocations", &flyv1(token), Some(&what)).outcome();
+    let forbidden = (403, "forbidden".to_owned());
+    let issuer = Development::ISSUER;
+    for what in [
+        json!({"token": {"id": id(&ours)}}),
+        json!({"token": {"id": id(&dev.operator)}}),
+        json!({"token": {"id": "00000000-0000-0000-0000-000000000000"}}),
+        json!({"machine": {"app": "shop", "machine": "m-1"}}),
+        json!({"machine": {"app": "nowhere", "machine": "m-1"}}),
+        json!({"host": {"host": "dev"}}),
+        json!({"signing_key": {"id": "00000000-0000-0000-0000-000000000000"}}),
+        json!({"jwt_subject": {"issuer": issuer, "sub": "developer"}}),
+        json!({"jwt": {"issuer": issuer, "jti": "one"}}),
+    ] {
+        assert_eq!(ask(&rivals, what.clone()), forbidden, "{what}");
+    }
+    // Who may not mint may not revoke either.
+    let list = appended(&ours, [Actions(ActionSet::from_iter([Action::List])).into()]);
+    assert_eq!(ask(&list, json!({"token": {"id": id(&ours)}})), forbidden);
+    assert_eq!(ask(&list, json!({"machine": {"app": "shop", "machine": "m-1"}})), forbidden);
+
+    assert_eq!(ask(&ours, json!({"machine": {"app": "shop", "machine": "m-1"}})).0, 201);
+    assert_eq!(ask(&rivals, json!({"token": {"id": id(&rivals)}})).0, 201);
+    let listing = |token: &str| dev.call("GET", "/v1/apps/shop/secrets", &flyv1(token), None).outcome();
+    assert_eq!(listing(&rivals), (401, "revoked".to_owned()));
+    assert_eq!(listing(&ours), (200, String::new()));
+
+    let bad = |what: Value| dev.operate("POST", "/v1/revocations", Some(&what));
+    let long = "x".repeat(4097);
+    for what in [
+        json!({"jwt": {"issuer": issuer, "jti": ""}}),
+        json!({"jwt": {"issuer": "", "jti": "x"}}),
+        json!({"jwt": {"issuer": issuer, "jti": long}}),
+        json!({"jwt_subject": {"issuer": issuer, "sub": "x", "before": now() + 367 * 86_400}}),
+    ] {
+        assert_eq!(bad(what).outcome(), (400, "bad_request".to_owned()));
+    }
+    let absent = bad(json!({"signing_key": {"id": "00000000-0000-0000-0000-000000000000"}}));
+    assert_eq!(absent.outcome(), (404, "not_found".to_owned()));
+}
+
+/// An installation with a running server, and an operator's token that may be lost.
+struct Node {
+    installation: Installation,
+    server: Option<Server>,
+    spare: (String, String),
+}
+
+impl Node {
+    fn start() -> Self {
+        let installation = Installation::made();
+        let server = installation.start().unwrap();
+        let answer = Request::new("POST", "/v1/tokens")
+            .authorization(&flyv1(&installation.operator()))
+            .json(&json!({"kind": "operator"}))
+            .send(server.address());
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let spare = (answer.field("id"), answer.field("token"));
+        Self { installation, server: Some(server), spare }
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    fn uses_spare(&self) -> (u16, String) {
+        let request = Request::new("GET", "/v1/orgs").authorization(&flyv1(&self.spare.1));
+        request.send(self.server().address()).outcome()
+    }
+
+    fn deny(&self) -> String {
+        let ended = run(self.installation.with_configuration(&["operator", "deny", &self.spare.0]));
+        assert!(ended.status.success(), "{}", ended.printed);
+        ended.printed
+    }
+
+    fn stop(&mut self) {
+        assert!(self.server.take().unwrap().stop().status.success());
+    }
+
+    fn restart(&mut self) {
+        self.server = Some(self.installation.start().unwrap());
+    }
+}
+
+#[test]
+fn a_denial_at_the_node_is_in_force_on_the_running_server_and_stays() {
+    let mut node = Node::start();
+    assert_eq!(node.uses_spare(), (200, String::new()));
+    let said = node.deny();
+    assert!(said.contains(&node.spare.0) && said.contains("revoked (control change"), "{said}");
+    assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
+    let left: Vec<_> = std::fs::read_dir(node.installation.path("data/denials")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+
+    // It stands in the control feed: nothing beside the store is needed for it.
+    node.stop();
+    std::fs::remove_dir(node.installation.path("data/denials")).unwrap();
+    node.restart();
+    assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
+}
+
+#[test]
+fn a_denial_at_the_node_is_written_into_the_store_while_no_server_runs() {
+    let mut node = Node::start();
+    node.stop();
+    let said = node.deny();
+    assert!(said.contains("revoked (control change"), "{said}");
+    node.restart();
+    assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
+}
+
+#[test]
+fn a_file_among_the_denials_that_no_seal_has_made_denies_nothing() {
+    let node = Node::start();
+    let folder = node.installation.path("data/denials");
+    std::fs::create_dir(&folder).unwrap();
+    let forged = folder.join("0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00.denial");
+    let text = json!({"token": {"id": node.spare.0}}).to_string();
+    std::fs::write(&forged, [&[0; 32], text.as_bytes()].concat()).unwrap();
+    let line = node.server().printed_line("its MAC does not fit");
+    assert!(line.contains("0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"), "{}", node.server().printed());
+    assert_eq!(node.uses_spare(), (200, String::new()));
+    assert!(forged.with_extension("refused").exists() && !forged.exists());
+}
+
+#[test]
+fn a_denial_of_what_is_not_there_is_refused_by_the_running_server() {
+    let node = Node::start();
+    let arguments = ["operator", "deny", "--machine", "m-1", "--app", "nowhere"];
+    let ended = run(node.installation.with_configuration(&arguments));
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.printed);
+    assert!(ended.printed.contains("there is no such app"), "{}", ended.printed);
+}
+
+#[test]
+fn the_policy_is_asked_again_beside_the_revocation() {
+    // What was not revoked still needs its rule: the two checks do not replace each other.
+    let dev = shop();
+    let renewal = dev.boot("shop", "m-1", &dev.discharge("shop", "m-1")).field("renewal");
+    let mut narrower = policy();
+    narrower["rules"][0]["claims"] = json!({"sub": "somebody-else"});
+    let put = dev.operate("PUT", "/v1/apps/shop/policy", Some(&json!({ "policy": narrower })));
+    assert_eq!(put.status, 200, "{}", put.text());
+    refused(&dev.boot("shop", "m-1", &renewal), 403, "policy_denied");
+    revoke(&dev, &json!({"jwt_subject": {"issuer": Development::ISSUER, "sub": "orchestrator"}}));
+    refused(&dev.boot("shop", "m-1", &renewal), 401, "revoked");
+}

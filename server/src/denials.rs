@@ -1,0 +1,291 @@
+//! Denials: revocations that reach the running server through a file in its data directory, without the API and
+//! without the primary (design §7).
+//!
+//! `DATA/denials/ID.denial` holds a [`RevokeRequest`] with a MAC of the row-MAC key: nobody without a seal writes
+//! one that counts. The server looks twice a second, refuses at once what it finds, and then writes it into the
+//! control feed, whose changes are numbered without gaps: from there on nobody takes it away unseen. `ID.answer`
+//! tells the command so, again with a MAC; whoever merely removes the file makes nobody believe that it was taken.
+//! Until the feed has it the server keeps it in memory, tries again, and shows it in `/readyz`.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use petsem_api::{RequestId, RevokeRequest};
+use serde::{Deserialize, Serialize};
+
+use crate::audit::Outcome;
+use crate::core::Core;
+use crate::failure::Failure;
+use crate::request::{Trail, outcome_of};
+use crate::rows::{FeedRow, Ledger, Note};
+use crate::start::local_trail;
+
+/// Longest denial or answer, in bytes.
+const LONGEST: u64 = 64 * 1024;
+/// Denials that are taken at once.
+const MOST: usize = 256;
+
+/// What the server says to a denial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum DenialAnswer {
+    /// It stands in the control feed.
+    Taken {
+        /// The number of the change.
+        number: u64,
+    },
+    /// It is in force on this node; the store takes no writes.
+    Held,
+    /// It cannot be done.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The denials of this node.
+#[derive(Debug, Default)]
+pub(crate) struct Denials {
+    rows: Mutex<Vec<FeedRow>>,
+    waiting: Mutex<BTreeMap<RequestId, RevokeRequest>>,
+}
+
+impl Denials {
+    /// What is denied here, whether the feed has it or not.
+    pub(crate) fn rows(&self) -> Vec<FeedRow> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Denies.
+    pub(crate) fn add(&self, row: FeedRow) {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
+    }
+
+    /// What an operator must know of them.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
+        (waiting > 0).then(|| {
+            format!(
+                "{waiting} denials are in force on this node alone; the store must take writes for the others"
+            )
+        })
+    }
+
+    fn waiting(&self) -> BTreeMap<RequestId, RevokeRequest> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn wait(&self, id: RequestId, request: RevokeRequest) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, request);
+    }
+
+    /// The feed has it. When it has all of them, the state of control has them from there.
+    fn done(&self, id: RequestId) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.remove(&id);
+        if waiting.is_empty() {
+            self.rows.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+}
+
+impl Core {
+    /// Takes what lies in the directory of denials. What goes wrong is logged; the next turn tries again.
+    pub(crate) async fn take_denials(&self) {
+        let folder = DenialFolder::of(&self.settings.data_directory);
+        let found = match folder.denials() {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "the directory of denials cannot be read");
+                return;
+            }
+        };
+        for id in found {
+            if self.denials.waiting().contains_key(&id) {
+                continue;
+            }
+            match folder.denial(&self.ledger, id) {
+                Ok(request) => self.take(&folder, id, request).await,
+                Err(error) => {
+                    tracing::error!(%error, denial = %id, "a file among the denials is none of ours, and is put aside");
+                    folder.put_aside(id);
+                }
+            }
+        }
+        for (id, request) in self.denials.waiting() {
+            self.keep(&folder, id, &request).await;
+        }
+    }
+
+    /// Refuses at once what a denial names, then sees to it that the feed has it.
+    async fn take(&self, folder: &DenialFolder, id: RequestId, request: RevokeRequest) {
+        let mut trail = local_trail(self.now(), "operator.deny");
+        match self.denial_row(&mut trail, &request).await {
+            Ok(row) => {
+                self.deny(row);
+                self.denials.wait(id, request.clone());
+                tracing::warn!(denial = %id, "a denial is in force on this node");
+                if !self.keep(folder, id, &request).await {
+                    self.note(&trail, None).await;
+                    folder.answer(&self.ledger, id, &DenialAnswer::Held);
+                }
+            }
+            Err(failure) => {
+                self.note(&trail, Some(&failure)).await;
+                folder.answer(
+                    &self.ledger,
+                    id,
+                    &DenialAnswer::Refused { reason: failure.external().to_owned() },
+                );
+                folder.remove(id);
+            }
+        }
+    }
+
+    /// Writes a denial into the control feed, if that can be done now.
+    async fn keep(&self, folder: &DenialFolder, id: RequestId, request: &RevokeRequest) -> bool {
+        let mut trail = local_trail(self.now(), "operator.deny");
+        let kept = async {
+            let row = self.denial_row(&mut trail, request).await?;
+            self.commit_control(&mut trail, &[row], |_| {}).await
+        };
+        match kept.await {
+            Ok(number) => {
+                self.note(&trail, None).await;
+                self.denials.done(id);
+                folder.answer(&self.ledger, id, &DenialAnswer::Taken { number });
+                folder.remove(id);
+                true
+            }
+            Err(failure) => {
+                tracing::debug!(
+                    denial = %id,
+                    reason = failure.internal_text().unwrap_or(failure.external()),
+                    "a denial waits for the store"
+                );
+                false
+            }
+        }
+    }
+
+    /// The control change of a denial.
+    pub(crate) async fn denial_row(
+        &self,
+        trail: &mut Trail,
+        request: &RevokeRequest,
+    ) -> Result<FeedRow, Failure> {
+        let app = match request {
+            RevokeRequest::Machine { app, .. } => self.find_app(app).await?,
+            _ => None,
+        };
+        self.revocation(trail, request, app.as_ref(), self.now()).await
+    }
+
+    async fn note(&self, trail: &Trail, failure: Option<&Failure>) {
+        let event = trail.event(failure.map_or(Outcome::Allowed, outcome_of), failure);
+        match (self.audit(event.clone()).await, trail.revision()) {
+            (Ok(()), Some(revision)) => self.store.audited(self.node, &[revision]),
+            (Err(_), Some(revision)) => self.owe(revision, event),
+            (Err(failure), None) => tracing::error!(
+                reason = failure.internal_text().unwrap_or_default(),
+                "a denial has no audit line"
+            ),
+            (Ok(()), None) => {}
+        }
+    }
+}
+
+/// `DATA/denials`.
+pub(crate) struct DenialFolder(PathBuf);
+
+impl DenialFolder {
+    /// The directory in a data directory; it need not be there.
+    pub(crate) fn of(data_directory: &Path) -> Self {
+        Self(data_directory.join("denials"))
+    }
+
+    /// Hands a denial to the server.
+    pub(crate) fn put(&self, ledger: &Ledger, id: RequestId, request: &RevokeRequest) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
+        self.write(
+            &self.path(id, "denial"),
+            &ledger.write_note(Note::Denial, id, &serde_json::to_vec(request)?),
+        )
+    }
+
+    /// The server's answer, if it is there. One with a wrong MAC is none.
+    pub(crate) fn read_answer(&self, ledger: &Ledger, id: RequestId) -> Option<DenialAnswer> {
+        let kept = read(&self.path(id, "answer")).ok()?;
+        serde_json::from_slice(ledger.read_note(Note::DenialAnswer, id, &kept)?).ok()
+    }
+
+    /// Takes the answer away.
+    pub(crate) fn forget_answer(&self, id: RequestId) {
+        let _ = std::fs::remove_file(self.path(id, "answer"));
+    }
+
+    /// Ids of the denials that lie there.
+    fn denials(&self) -> io::Result<Vec<RequestId>> {
+        let entries = match std::fs::read_dir(&self.0) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let named = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".denial")?.parse().ok());
+        Ok(named.take(MOST).collect())
+    }
+
+    fn denial(&self, ledger: &Ledger, id: RequestId) -> io::Result<RevokeRequest> {
+        let kept = read(&self.path(id, "denial"))?;
+        let request = ledger
+            .read_note(Note::Denial, id, &kept)
+            .ok_or_else(|| io::Error::other("its MAC does not fit"))?;
+        Ok(serde_json::from_slice(request)?)
+    }
+
+    fn answer(&self, ledger: &Ledger, id: RequestId, answer: &DenialAnswer) {
+        let written = serde_json::to_vec(answer).map_err(io::Error::from).and_then(|json| {
+            self.write(&self.path(id, "answer"), &ledger.write_note(Note::DenialAnswer, id, &json))
+        });
+        if let Err(error) = written {
+            tracing::warn!(%error, denial = %id, "the answer to a denial was not written");
+        }
+    }
+
+    fn remove(&self, id: RequestId) {
+        if let Err(error) = std::fs::remove_file(self.path(id, "denial"))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, denial = %id, "a denial that was taken is not removed; it is taken again");
+        }
+    }
+
+    fn put_aside(&self, id: RequestId) {
+        let _ = std::fs::rename(self.path(id, "denial"), self.path(id, "refused"));
+    }
+
+    fn path(&self, id: RequestId, kind: &str) -> PathBuf {
+        self.0.join(format!("{id}.{kind}"))
+    }
+
+    /// Whole or not at all, and durable.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let new = path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)?;
+        File::open(&self.0)?.sync_all()
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

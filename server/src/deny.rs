@@ -1,0 +1,122 @@
+//! `petsem operator deny`: a revocation at the node, with the seal opened for it, whether a server runs or not.
+
+use std::time::Duration;
+
+use petsem_api::{ErrorCode, RequestId, RevokeRequest};
+use petsem_store::{OpenError, RecordKind, SqliteView};
+
+use crate::clock::Moment;
+use crate::denials::{DenialAnswer, DenialFolder};
+use crate::entropy;
+use crate::settings::Settings;
+use crate::start::{
+    MOST_KEYS, MOST_SEALS, SealedRows, StartError, Started, Unlocked, local_trail, record, start, stop,
+    unlock_rows,
+};
+
+/// How long a running server gets for its answer: it looks twice a second.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often the answer is looked for.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What became of a denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Denied {
+    /// It stands in the control feed, under this number, for every node.
+    Everywhere {
+        /// The number of the change.
+        number: u64,
+    },
+    /// It is in force on this node; the store takes no writes now.
+    Here,
+    /// It lies in the data directory: a server takes it before it serves anybody.
+    AtStart,
+}
+
+/// Denies: refused at once by the server that runs on this node, if one does, and kept in the store.
+///
+/// # Errors
+/// [`StartError`]: no seal opens the store, what shall be denied is not there, or the running server did not answer
+/// (then the denial still lies in its data directory).
+pub async fn deny(settings: &Settings, request: &RevokeRequest) -> Result<Denied, StartError> {
+    match start(settings.clone()).await {
+        Ok(started) => deny_in_store(settings, started, request).await,
+        Err(StartError::Store(OpenError::InUse { .. })) => hand_over(settings, request).await,
+        Err(error) => Err(error),
+    }
+}
+
+async fn deny_in_store(
+    settings: &Settings,
+    started: Started,
+    request: &RevokeRequest,
+) -> Result<Denied, StartError> {
+    let core = &started.core;
+    let mut trail = local_trail(core.now(), "operator.deny");
+    let denied = async {
+        let row = core.denial_row(&mut trail, request).await?;
+        core.commit_control(&mut trail, &[row], |_| {}).await
+    }
+    .await;
+    let result = match denied {
+        Ok(number) => record(core, &trail).await.map(|()| Denied::Everywhere { number }),
+        Err(failure) if matches!(failure.code(), ErrorCode::StoreFull | ErrorCode::StoreUnavailable) => {
+            DenialFolder::of(&settings.data_directory)
+                .put(&core.ledger, trail.request_id(), request)
+                .map(|()| Denied::AtStart)
+                .map_err(|error| not_written(&error))
+        }
+        Err(failure) => Err(StartError::Refused(failure.external().to_owned())),
+    };
+    stop(started).await.map_err(StartError::Refused)?;
+    result
+}
+
+/// Lays the denial before the server that holds the store, and waits for its answer.
+async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denied, StartError> {
+    let Unlocked { ledger, .. } = look(settings)?;
+    let folder = DenialFolder::of(&settings.data_directory);
+    let id = RequestId::new_v7(Moment::now().millis(), &entropy::bytes());
+    folder.put(&ledger, id, request).map_err(|error| not_written(&error))?;
+    let answered = async {
+        let mut ticks = tokio::time::interval(LOOK);
+        loop {
+            ticks.tick().await;
+            if let Some(answer) = folder.read_answer(&ledger, id) {
+                return answer;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, answered).await.map_err(|_| {
+        StartError::Refused(format!(
+            "the server that holds the store did not answer within {} s, so it is not known that it denies\nlook at \
+             its log; the denial lies in {}/denials and is taken when the server looks again",
+            PATIENCE.as_secs(),
+            settings.data_directory.display()
+        ))
+    })?;
+    folder.forget_answer(id);
+    match answer {
+        DenialAnswer::Taken { number } => Ok(Denied::Everywhere { number }),
+        DenialAnswer::Held => Ok(Denied::Here),
+        DenialAnswer::Refused { reason } => Err(StartError::Refused(reason)),
+    }
+}
+
+/// Opens the seal on a store that another process holds.
+fn look(settings: &Settings) -> Result<Unlocked, StartError> {
+    let view = SqliteView::open(&settings.data_directory).map_err(StartError::Store)?;
+    let rows = SealedRows {
+        store: view.records(RecordKind::Store, 1)?.into_iter().next(),
+        seals: view.records(RecordKind::Seal, MOST_SEALS)?,
+        keyring: view.records(RecordKind::KeyringKey, MOST_KEYS)?,
+    };
+    unlock_rows(settings, &rows)
+}
+
+fn not_written(error: &std::io::Error) -> StartError {
+    StartError::Refused(format!(
+        "the denial cannot be written to the data directory: {error}\ncheck its owner, mode and disk; nothing was denied"
+    ))
+}
