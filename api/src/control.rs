@@ -282,9 +282,9 @@ pub enum RevokeRequest {
         /// The host.
         host: HostId,
     },
-    /// A signing key: all tokens of it, and all that descend from them. Rotate first: the current one stays.
+    /// A signing key: all tokens of it, and all that descend from them. The one that signs new tokens is refused.
     SigningKey {
-        /// The key, as `GET /v1/signing-keys` lists it.
+        /// The key.
         id: SigningKeyId,
     },
     /// The JWTs of a subject that were issued before a time, and the renewals and tokens that came of them.
