@@ -162,19 +162,44 @@ pub enum Delivery {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DischargeRequest {
-    /// The ticket of the host token's third-party caveat, standard base64. It names the host.
+    /// The ticket of the third-party caveat, standard base64. Of a host token it names the host; of a
+    /// break-glass token, the request.
     pub ticket: String,
-    /// The app that boots.
-    pub app: AppRef,
-    /// The Machine that boots.
-    pub machine: MachineId,
+    /// The app that boots; absent when nothing boots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppRef>,
+    /// The Machine that boots; absent when nothing boots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineId>,
 }
 
-/// The immediate flow's answer.
-#[derive(Serialize, Deserialize)]
-pub struct DischargeResponse {
+/// What a discharger answers, to the ticket and to each poll (macaroon format, part 9). Clients act on the
+/// first of these that is there.
+#[derive(Default, Serialize, Deserialize)]
+pub struct DischargeAnswer {
+    /// Why there is no discharge, or not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// The discharge as token text.
-    pub discharge: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discharge: Option<String>,
+    /// Where to ask again; absolute, and a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll_url: Option<String>,
+    /// What a person must open before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_interactive: Option<UserInteractive>,
+}
+
+/// The user-interactive flow.
+#[derive(Serialize, Deserialize)]
+pub struct UserInteractive {
+    /// Where to ask again; absolute, and a secret.
+    #[serde(default)]
+    pub poll_url: String,
+    /// The page for a person.
+    #[serde(default)]
+    pub user_url: String,
 }
 
 macro_rules! withheld {
@@ -187,4 +212,4 @@ macro_rules! withheld {
     )*};
 }
 
-withheld!(RenewResponse, DischargeResponse, DischargeRequest);
+withheld!(RenewResponse, DischargeAnswer, DischargeRequest, UserInteractive);

@@ -172,6 +172,9 @@ pub enum TokenKind {
     Host,
     /// Works inside one org (the org's key).
     Org,
+    /// Reads one app's values once a second person approved (the org's key). `POST /v1/apps/{app}/break-glass`
+    /// makes it, `POST /v1/tokens` does not.
+    BreakGlass,
 }
 
 /// `POST /v1/tokens`. What is absent does not narrow; nothing that the caller's token lacks is given.
@@ -186,6 +189,10 @@ pub struct CreateToken {
     /// The host that it is for (kind `host`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostId>,
+    /// The location of the registered discharger that its discharges come from (kind `host`). Default: this
+    /// installation itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discharger: Option<String>,
     /// Only these apps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<AppRef>,

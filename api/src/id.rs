@@ -86,6 +86,10 @@ id! {
     IssuerId
 }
 id! {
+    /// One request that needs a second person.
+    ApprovalId
+}
+id! {
     /// One store (one installation).
     StoreId
 }

@@ -6,6 +6,7 @@
 //!
 //! Non-goals: this crate knows no HTTP, no storage, no keys, no clock and no randomness.
 
+mod approval;
 mod boot;
 mod control;
 mod error;
@@ -15,10 +16,14 @@ mod secret;
 mod secret_key;
 mod value;
 
+pub use approval::{
+    Approval, ApprovalKind, ApprovalList, ApprovalState, AskBreakGlass, BreakGlassToken, Discharger,
+    DischargerList, OrgGuard, PutDischarger,
+};
 pub use boot::{
     BatchBootItem, BatchBootRequest, BatchBootResponse, BatchBootResult, BootReport, BootRequest,
-    BootResponse, BootedSecret, Delivery, DischargeRequest, DischargeResponse, MAX_BATCH, RenewRequest,
-    RenewResponse,
+    BootResponse, BootedSecret, Delivery, DischargeAnswer, DischargeRequest, MAX_BATCH, RenewRequest,
+    RenewResponse, UserInteractive,
 };
 pub use control::{
     App, AppList, AppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, Health, Issuer, IssuerList,
@@ -26,7 +31,7 @@ pub use control::{
     TokenInfo, TokenKind, TokenList,
 };
 pub use error::{ErrorBody, ErrorCode};
-pub use id::{AppId, IdError, IssuerId, OrgId, RequestId, SigningKeyId, StoreId, TokenUuid};
+pub use id::{AppId, ApprovalId, IdError, IssuerId, OrgId, RequestId, SigningKeyId, StoreId, TokenUuid};
 pub use name::{
     AppName, AppRef, HostId, MAX_SECRET_NAME, MachineId, NameError, OrgName, OrgRef, SecretKeyName,
     SecretName,

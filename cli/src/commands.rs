@@ -1,9 +1,12 @@
 //! The command tree. A file for each subcommand; one that has subcommands itself has a directory.
 
 mod app;
+mod approve;
 mod boot;
+mod break_glass;
 mod config;
 mod dev;
+mod discharger;
 mod keys;
 mod operator;
 mod org;
@@ -49,6 +52,11 @@ pub(crate) enum Command {
     /// Show and set the rules by which an app's JWTs may read or boot
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Register outside dischargers, list and delete them
+    #[command(subcommand)]
+    Discharger(discharger::Discharger),
+    BreakGlass(break_glass::AskGlass),
+    Approve(approve::Approve),
     Run(run::Run),
     Boot(boot::Boot),
 }
@@ -66,6 +74,9 @@ impl Command {
             Self::Keys(keys) => keys.run(),
             Self::Token(token) => token.run(),
             Self::Policy(policy) => policy.run(),
+            Self::Discharger(discharger) => discharger.run(),
+            Self::BreakGlass(ask) => ask.run(),
+            Self::Approve(approve) => approve.run(),
             Self::Run(run) => run.run(umask),
             Self::Boot(boot) => boot.run(umask),
         }

@@ -7,8 +7,9 @@ use std::fmt;
 use std::path::Path;
 
 use petsem_api::{
-    App, AppRef, BootResponse, DeletedApp, Issuer, MintedToken, NameError, Org, OrgRef, RevokeRequest,
-    Revoked, SecretKeyName, SecretName, SetSecretKeyResponse,
+    App, AppRef, Approval, ApprovalState, BootResponse, BreakGlassToken, DeletedApp, Discharger, Issuer,
+    MintedToken, NameError, Org, OrgRef, RevokeRequest, Revoked, SecretKeyName, SecretName,
+    SetSecretKeyResponse,
 };
 use petsem_client::{
     BootFlowError, CallError, CredentialsError, DeliveryError, EndpointError, NarrowError, Rejection,
@@ -789,4 +790,79 @@ pub(crate) fn policy_set(app: &AppRef, version: u64) -> String {
 
 fn plural<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {
     if count == 1 { one } else { many }
+}
+
+// -- the second person --------------------------------------------------------------------------------------------------
+
+pub(crate) const NO_SECOND_PERSON: &str =
+    "no second person stood behind this: the seal stood in, and the audit log says so";
+pub(crate) const PLATFORM: &str = "the platform";
+
+pub(crate) fn glass_waits(asked: &BreakGlassToken) -> String {
+    format!(
+        "request {} waits for a second person until {}; they type: petsem approve {}",
+        asked.request, asked.expires_at, asked.request
+    )
+}
+
+pub(crate) fn glass_broken(asked: &BreakGlassToken) -> String {
+    format!("token {} with its discharge, good until {}", asked.id, asked.expires_at)
+}
+
+pub(crate) fn no_ticket() -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "the server made a token that asks for no discharge",
+        "check that server and command are of one version",
+    )
+}
+
+pub(crate) fn page_to_open(url: &str) -> String {
+    let shown: String = url.chars().filter(|character| !character.is_control()).collect();
+    format!("the page for whoever approves it: {shown}")
+}
+
+pub(crate) fn approval_state(state: ApprovalState) -> &'static str {
+    match state {
+        ApprovalState::Open => "open",
+        ApprovalState::Approved => "approved",
+        ApprovalState::Denied => "denied",
+        ApprovalState::Expired => "over",
+    }
+}
+
+pub(crate) fn decided(approval: &Approval) -> String {
+    let Approval { id, state, summary, asker, reason, .. } = approval;
+    format!("request {id} is {}: {summary}, asked by {asker}: {reason}", approval_state(*state))
+}
+
+pub(crate) fn waits(approval: &Approval) -> String {
+    let Approval { id, summary, ends_at, .. } = approval;
+    format!(
+        "request {id} waits for a second person until {ends_at}: {summary}; they type: petsem approve {id}"
+    )
+}
+
+pub(crate) fn no_shared_key() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "this is no shared key",
+        "give 32 bytes in base64, as the discharger shows them",
+    )
+}
+
+pub(crate) fn no_discharger_id() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "this is no discharger's id",
+        "give 32 hex digits, as `petsem discharger list` shows",
+    )
+}
+
+pub(crate) fn discharger_added(discharger: &Discharger) -> String {
+    format!("the discharger at {} is registered as {}", discharger.location, discharger.id)
+}
+
+pub(crate) fn discharger_deleted(discharger: &Discharger) -> String {
+    format!("the discharger {} at {} is deleted", discharger.id, discharger.location)
 }

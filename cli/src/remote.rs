@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use petsem_api::ErrorCode;
-use petsem_client::{CallError, Client, Credentials, Endpoint, Method};
+use petsem_client::{CallError, Client, Credentials, Endpoint, Method, Patience};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -67,6 +67,22 @@ impl Remote {
 
     pub(crate) fn delete<Answer: DeserializeOwned>(&self, path: &str) -> Result<Answer, Failure> {
         self.call(Method::DELETE, path, None::<&()>)
+    }
+
+    /// The discharge of a ticket of petsem's own discharger, which is the server that is called.
+    pub(crate) fn discharge_ticket(
+        &self,
+        resolved: &Resolved,
+        location: &str,
+        ticket: &[u8],
+        wait: u64,
+    ) -> Result<Credentials, Failure> {
+        let endpoint: Endpoint = resolved.endpoint.parse()?;
+        let client = Client::builder(vec![endpoint.clone()]).discharger(location, vec![endpoint]).build();
+        let open = |url: &str| crate::output::notice(&messages::page_to_open(url));
+        let patience = Patience { wait: std::time::Duration::from_secs(wait), open_url: Some(&open) };
+        let discharge = client.discharge_ticket(location, ticket, Some(&self.credentials), &patience);
+        Ok(self.runtime.block_on(discharge)?)
     }
 
     fn call<Answer: DeserializeOwned>(

@@ -10,6 +10,7 @@ mod error;
 mod in_flight;
 mod narrow;
 mod refusals;
+mod third_party;
 mod transport;
 
 pub use boot_flow::{BootFlow, BootFlowError, Booted};
@@ -19,4 +20,5 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use error::{CallError, EndpointFailure, FailureKind, MalformedAnswer};
 pub use hyper::Method;
 pub use narrow::{NarrowError, narrow_for_boot};
+pub use third_party::Patience;
 pub use transport::Timing;

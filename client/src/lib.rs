@@ -33,7 +33,7 @@ pub use bundle::{Bundle, Identity};
 pub use fetch::{
     BootFlow, BootFlowError, BootItem, Booted, CallError, Client, ClientBuilder, Credentials,
     CredentialsError, Endpoint, EndpointError, EndpointFailure, FailureKind, MalformedAnswer, Method,
-    NarrowError, Timing, narrow_for_boot,
+    NarrowError, Patience, Timing, narrow_for_boot,
 };
 #[cfg(feature = "fetch")]
 pub use inject::{

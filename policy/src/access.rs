@@ -57,13 +57,16 @@ impl Access<'_> {
 /// A request for a discharge, as the conditions in a ticket are asked about it.
 ///
 /// Beside what an [`Access`] clears, `MaxValidity` does; of petsem's caveats Organization, Apps, Actions,
-/// Machines and Hosts do. Whatever else stands in the ticket refuses.
+/// Machines and Hosts do, and SecondPerson for the request that was approved. Whatever else stands in the
+/// ticket refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DischargeRequest<'a> {
     /// What the discharge will be for.
     pub access: Access<'a>,
     /// When it will end, in unix seconds.
     pub expires_unix_seconds: i64,
+    /// The request that a second person approved, where one did.
+    pub approved: Option<[u8; 16]>,
 }
 
 /// Why one caveat refused.
@@ -146,6 +149,13 @@ impl Request for DischargeRequest<'_> {
             };
         }
         match PetsemCaveat::of(caveat) {
+            Some(Ok(Some(PetsemCaveat::SecondPerson(condition)))) => {
+                if self.approved == Some(condition.request) {
+                    Ok(())
+                } else {
+                    Err(self.refuse(caveat, Reason::NotApproved))
+                }
+            }
             Some(Ok(Some(
                 PetsemCaveat::Organization(_)
                 | PetsemCaveat::Apps(_)

@@ -15,6 +15,7 @@ mod machines;
 mod networks;
 mod operator;
 mod organization;
+mod second_person;
 mod secret_keys;
 mod secret_names;
 mod subject;
@@ -32,6 +33,7 @@ pub use machines::Machines;
 pub use networks::{MAX_NETWORKS, Network, NetworkError, Networks};
 pub use operator::Operator;
 pub use organization::Organization;
+pub use second_person::{MAX_REASON_BYTES, SecondPerson};
 pub use secret_keys::SecretKeys;
 pub use secret_names::SecretNames;
 pub use subject::Subject;
@@ -73,6 +75,8 @@ pub enum Unnamed {
     Label,
     /// It refuses everywhere but in a proof by a trusted discharger for the first third-party caveat.
     Evidence,
+    /// It refuses everywhere but in a ticket.
+    Condition,
 }
 
 /// One list for everything that all types have.
@@ -157,6 +161,8 @@ petsem_caveats! {
     Exchanged,
     /// Evidence that one person may read one app, for the other person's word.
     BreakGlass,
+    /// In a ticket: a second person must have approved the request.
+    SecondPerson,
 }
 
 impl PetsemCaveat {
@@ -190,6 +196,7 @@ impl PetsemCaveat {
             Self::Operator(caveat) => caveat.clears(access),
             Self::BootGrant(_)
             | Self::BreakGlass(_)
+            | Self::SecondPerson(_)
             | Self::Subject(_)
             | Self::Ancestors(_)
             | Self::Exchanged(_) => Err(Reason::Misplaced),

@@ -95,6 +95,8 @@ pub enum Reason {
     BreakGlassExpired,
     /// The break-glass grant ends more than an hour from now.
     BreakGlassTooLong,
+    /// A second person has not approved the request that the ticket names.
+    NotApproved,
     /// The discharge would live longer than its ticket allows.
     TooLong,
     /// The token does not name exactly the one that is asked for.
@@ -131,6 +133,7 @@ impl Reason {
             Self::BreakGlassOther(_) => "break_glass_for_another",
             Self::BreakGlassExpired => "break_glass_expired",
             Self::BreakGlassTooLong => "break_glass_too_long",
+            Self::NotApproved => "not_approved",
             Self::TooLong => "discharge_too_long",
             Self::NotExactly(_) => "not_narrow_enough",
             Self::NotExactlyAction(_) => "not_narrow_enough",

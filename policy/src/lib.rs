@@ -41,8 +41,9 @@ pub use action::{Action, ActionSet};
 pub use caveat::{Caveat, CaveatSet, CommandArgs, IfPresent, RawCaveat, ResourceSet, ThirdParty};
 pub use caveats::{
     Actions, Ancestors, Apps, BootGrant, BreakGlass, CaveatType, Exchanged, Hosts, MAX_ASKER_BYTES,
-    MAX_BREAK_GLASS_SECONDS, MAX_EXCHANGED_CLAIMS_BYTES, MAX_NETWORKS, Machines, Network, NetworkError,
-    Networks, Operator, Organization, PETSEM_BLOCK, PetsemCaveat, SecretKeys, SecretNames, Subject, Unnamed,
+    MAX_BREAK_GLASS_SECONDS, MAX_EXCHANGED_CLAIMS_BYTES, MAX_NETWORKS, MAX_REASON_BYTES, Machines, Network,
+    NetworkError, Networks, Operator, Organization, PETSEM_BLOCK, PetsemCaveat, SecondPerson, SecretKeys,
+    SecretNames, Subject, Unnamed,
 };
 pub use denial::{Denial, DeniedCaveat, Origin, Reason, Resource};
 pub use header::{Content, Element, Header, HeaderError, MAX_HEADER_BYTES, MAX_HEADER_TOKENS};

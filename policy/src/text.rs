@@ -190,6 +190,9 @@ fn reason(reason: Reason, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         Reason::BreakGlassTooLong => {
             out.write_str("the break-glass grant would last more than an hour; ask for a shorter one")
         }
+        Reason::NotApproved => {
+            out.write_str("no second person has approved the request; ask one to, with `petsem approve`")
+        }
         Reason::TooLong => out.write_str("the ticket allows a shorter life only; ask for that"),
         Reason::NotExactly(resource) => {
             write!(out, "it does not name exactly this {resource}; narrow it with `petsem token attenuate`")

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::access::{DischargeRequest, Refusal};
 use crate::caveat::{Budget, CaveatSet};
+use crate::caveats::{PetsemCaveat, SecondPerson};
 use crate::clear::clear_caveat;
 use crate::denial::Reason;
 use crate::key::{MacaroonKey, OpenError, SharedKey};
@@ -81,6 +82,20 @@ impl Ticket {
             })?;
         }
         Ok(())
+    }
+
+    /// The request that a second person must approve before this ticket is discharged: its one [`SecondPerson`].
+    /// More than one is none; [`Self::clear`] then refuses.
+    pub fn second_person(&self) -> Option<SecondPerson> {
+        let mut found = None;
+        for caveat in self.caveats() {
+            if let Some(Ok(Some(PetsemCaveat::SecondPerson(condition)))) = PetsemCaveat::of(caveat)
+                && found.replace(condition).is_some()
+            {
+                return None;
+            }
+        }
+        found
     }
 
     /// A discharge of this ticket: a proof, so that its holder cannot add to it. Clear the ticket first.

@@ -210,6 +210,18 @@ impl Caller {
         self.tokens.iter().any(|verified| verified.org.is_none())
     }
 
+    /// The token that this person holds, as [`author_of`] writes him.
+    pub(crate) fn held_by(&self, person: &str) -> Option<&Verified> {
+        let named =
+            |verified: &&Verified| verified.token.subject().is_some() && author_of(&verified.token) == person;
+        self.tokens.iter().find(named)
+    }
+
+    /// Whether one of the tokens came with the discharge of a break-glass request.
+    pub(crate) fn broke_glass(&self) -> bool {
+        self.tokens.iter().any(|verified| verified.token.break_glass_grant().is_ok())
+    }
+
     /// Who it is, for histories: the subject, else the token's id.
     pub(crate) fn author(&self) -> String {
         let settled = self.settled.get().copied().unwrap_or(0);

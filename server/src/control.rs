@@ -82,6 +82,7 @@ pub(crate) struct Control {
     issuers: HashMap<String, Arc<IssuerEntry>>,
     deleted_apps: HashSet<AppId>,
     deleted_orgs: HashSet<OrgId>,
+    guarded_orgs: HashSet<OrgId>,
     policies: HashMap<AppId, u64>,
 }
 
@@ -130,6 +131,11 @@ impl Control {
     /// Whether this org was deleted.
     pub(crate) fn is_org_deleted(&self, org: OrgId) -> bool {
         self.deleted_orgs.contains(&org)
+    }
+
+    /// Whether rules that let boot or read need a second person in this org.
+    pub(crate) fn is_org_guarded(&self, org: OrgId) -> bool {
+        self.guarded_orgs.contains(&org)
     }
 
     /// The newest version of an app's policy that the feed names: an older one was put back by hand.
@@ -244,9 +250,17 @@ impl Control {
             }
             FeedRow::OrgDeleted { org, .. } => {
                 self.deleted_orgs.insert(org);
+                self.guarded_orgs.remove(&org);
                 self.org_keys.remove(&org);
                 self.signing_keys.retain(|_, entry| entry.org != Some(org));
                 self.missing_keys.retain(|_, owner| *owner != Some(org));
+            }
+            FeedRow::OrgGuardSet { org, on, .. } => {
+                if on {
+                    self.guarded_orgs.insert(org);
+                } else {
+                    self.guarded_orgs.remove(&org);
+                }
             }
             FeedRow::IssuerSet { issuer, version, .. } => {
                 self.issuers.retain(|_, entry| entry.id != issuer);

@@ -103,6 +103,7 @@ impl Development {
                 reserve_bytes: 8 * 1024 * 1024,
             },
             limits: Limits { requests: 1024, connections: 8192, seconds: 10 },
+            approval_page: None,
             development: true,
         })
     }
@@ -177,7 +178,15 @@ async fn populate(development: &Development, core: &Arc<Core>) -> Result<(), Sta
     let mut trail = local_trail(now, "token.mint");
     let host = Development::HOST.parse().map_err(Failure::internal)?;
     let token = core
-        .mint_host_token(&mut trail, &host, Ancestors(Vec::new()), "petsem dev".to_owned(), 30 * DAY, now)
+        .mint_host_token(
+            &mut trail,
+            &host,
+            None,
+            Ancestors(Vec::new()),
+            "petsem dev".to_owned(),
+            30 * DAY,
+            now,
+        )
         .await?;
     record(core, &trail).await?;
     write_secret(&development.host_token(), &token.token)?;

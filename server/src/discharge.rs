@@ -1,7 +1,6 @@
 //! The discharger: whoever asks proves that this Machine of this app may boot on the ticket's host.
 
-use data_encoding::BASE64;
-use petsem_api::{DischargeRequest, DischargeResponse, ErrorCode, HostId, TokenUuid};
+use petsem_api::{AppRef, DischargeAnswer, DischargeRequest, ErrorCode, HostId, MachineId, TokenUuid};
 use petsem_policy::evaluate::{BootRequest, Claims};
 use petsem_policy::{
     Action, BootGrant, BootTarget, Caveat, DischargeRequest as TicketRequest, PetsemCaveat, Ticket,
@@ -15,6 +14,7 @@ use crate::core::{Core, OpenApp};
 use crate::entropy;
 use crate::failure::Failure;
 use crate::jwt::{BOOT_LIFE, jwt_of};
+use crate::polls::ticket_bytes;
 use crate::request::Trail;
 
 /// A discharge is good from this long before it was made, in seconds: clocks differ.
@@ -53,43 +53,63 @@ impl Core {
         }
     }
 
-    /// The immediate flow: ticket and proof in, discharge out.
+    /// Ticket and proof in; out comes the discharge, or where to ask for it later. Tickets that need a second
+    /// person are for their askers, all others for boots.
     pub(crate) async fn discharge(
         &self,
         trail: &mut Trail,
         proof: &Proof,
         request: &DischargeRequest,
         now: Moment,
-    ) -> Result<DischargeResponse, Failure> {
-        let (discharger, ticket) = self.open_ticket(&request.ticket)?;
+    ) -> Result<DischargeAnswer, Failure> {
+        let (discharger, sealed, ticket) = self.open_ticket(&request.ticket)?;
+        if let Some(condition) = ticket.second_person() {
+            let Proof::Token(caller) = proof else {
+                return Err(Failure::new(
+                    ErrorCode::Forbidden,
+                    "this ticket is for the token that asked for it, not for a JWT; send that token",
+                ));
+            };
+            if request.app.is_some() || request.machine.is_some() {
+                return Err(Failure::new(
+                    ErrorCode::BadRequest,
+                    "this ticket boots nothing; leave app and machine out",
+                ));
+            }
+            return self.discharge_later(trail, caller, &sealed, &ticket, &condition, now).await;
+        }
         let host = host_of(&ticket)?;
-        trail.set_machine(&request.machine);
+        let (Some(app), Some(machine)) = (&request.app, &request.machine) else {
+            return Err(Failure::new(
+                ErrorCode::BadRequest,
+                "this ticket is of a host token; say what boots: app and machine",
+            ));
+        };
+        let request = &BootAsked { app, machine };
+        trail.set_machine(request.machine);
         let (app, proof) = match proof {
             Proof::Jwt(claims) => self.proof_by_jwt(trail, claims, request, &host).await?,
             Proof::Token(caller) => self.proof_by_token(trail, caller, request, &host, now).await?,
         };
         let control = self.control();
-        if control.revoked().has_machine(app.id, &request.machine) || control.revoked().has_host(&host) {
+        if control.revoked().has_machine(app.id, request.machine) || control.revoked().has_host(&host) {
             return Err(Failure::new(
                 ErrorCode::Revoked,
                 "the Machine or the host was revoked; it boots nowhere any more",
             ));
         }
-        if discharger.org.is_some_and(|org| org != app.head.org) {
-            return Err(Failure::new(
-                ErrorCode::Forbidden,
-                "this discharger does not speak for the app's org",
-            ));
-        }
         let expires = now.seconds().saturating_add(AFTER);
         let touched = Touched {
             app: Some(&app),
-            machine: Some(&request.machine),
+            machine: Some(request.machine),
             host: Some(&host),
             ..Touched::default()
         };
-        let conditions =
-            TicketRequest { access: touched.access(Action::Boot, now), expires_unix_seconds: expires };
+        let conditions = TicketRequest {
+            access: touched.access(Action::Boot, now),
+            expires_unix_seconds: expires,
+            approved: None,
+        };
         ticket.clear(&conditions).map_err(|denial| Failure::new(ErrorCode::Forbidden, denial.to_string()))?;
         let asker = Asker { proof, first: None };
         let grant = Grant {
@@ -101,23 +121,27 @@ impl Core {
         };
         let written = write_grant(&ticket, &discharger.location, &grant, now)?;
         trail.set_detail(format_args!("discharge {} for host {host}, {}", written.id, asker.describe()));
-        Ok(DischargeResponse { discharge: written.text })
+        Ok(DischargeAnswer { discharge: Some(written.text), ..DischargeAnswer::default() })
     }
 
-    fn open_ticket(&self, text: &str) -> Result<(std::sync::Arc<DischargerEntry>, Ticket), Failure> {
+    /// Opens a ticket of this installation's own. Those of outside dischargers, whose keys are known here too,
+    /// are theirs to answer.
+    fn open_ticket(&self, text: &str) -> Result<(std::sync::Arc<DischargerEntry>, Vec<u8>, Ticket), Failure> {
         let wrong = || {
             Failure::new(
                 ErrorCode::BadRequest,
-                "the ticket is not one of this discharger; send the ticket of the host token's third-party caveat, in standard base64",
+                "the ticket is not one of this discharger; send the ticket of the token's third-party caveat, in standard base64",
             )
         };
-        let sealed = BASE64.decode(text.as_bytes()).map_err(|_| wrong())?;
+        let sealed = ticket_bytes(text).ok_or_else(wrong)?;
         self.control()
             .dischargers()
             .iter()
+            .filter(|entry| self.is_own(entry))
             .find_map(|entry| {
                 Ticket::open(&sealed, &entry.key).ok().map(|ticket| (std::sync::Arc::clone(entry), ticket))
             })
+            .map(|(entry, ticket)| (entry, sealed, ticket))
             .ok_or_else(wrong)
     }
 
@@ -125,7 +149,7 @@ impl Core {
         &self,
         trail: &mut Trail,
         claims: &Claims,
-        request: &DischargeRequest,
+        request: &BootAsked<'_>,
         host: &HostId,
     ) -> Result<(OpenApp, AskedBy), Failure> {
         let refused = || {
@@ -135,7 +159,7 @@ impl Core {
                  the app's owner sees the policy with `petsem policy show`",
             )
         };
-        let app = self.find_app(&request.app).await?.ok_or_else(refused)?;
+        let app = self.find_app(request.app).await?.ok_or_else(refused)?;
         trail.set_app(&app);
         let (_, policy, _) = self.policy_of(&app).await?;
         let boot = BootRequest {
@@ -160,14 +184,14 @@ impl Core {
         &self,
         trail: &mut Trail,
         caller: &Caller,
-        request: &DischargeRequest,
+        request: &BootAsked<'_>,
         host: &HostId,
         now: Moment,
     ) -> Result<(OpenApp, AskedBy), Failure> {
-        let found = self.find_app(&request.app).await?;
+        let found = self.find_app(request.app).await?;
         let touched = Touched {
             app: found.as_ref(),
-            machine: Some(&request.machine),
+            machine: Some(request.machine),
             host: Some(host),
             ..Touched::default()
         };
@@ -202,6 +226,12 @@ impl Core {
             None => Err(no_such_app()),
         }
     }
+}
+
+/// What shall boot.
+struct BootAsked<'a> {
+    app: &'a AppRef,
+    machine: &'a MachineId,
 }
 
 /// A credential that shall prove a boot.

@@ -10,11 +10,13 @@
 //! # Non-goals
 //! No command line, no TLS yet, no plug-ins: configuration never names code to run.
 
+mod approvals;
 mod apps;
 mod asker;
 pub mod audit;
 mod authority;
 mod boots;
+mod break_glass;
 mod clock;
 mod control;
 mod core;
@@ -22,6 +24,7 @@ mod denials;
 mod deny;
 mod development;
 mod discharge;
+mod dischargers;
 mod entropy;
 mod failure;
 mod http;
@@ -30,6 +33,7 @@ mod jwt;
 mod metrics;
 mod orgs;
 mod owners;
+mod polls;
 mod request;
 mod revocations;
 mod revoked;
@@ -44,8 +48,10 @@ mod tokens;
 mod verify_audit;
 mod workload;
 
+pub use approvals::approve_with_seal;
 pub use deny::{Denied, deny};
 pub use development::{Development, serve_development, sign_development_jwt};
+pub use dischargers::add_discharger;
 pub use issuers::add_issuer;
 pub use owners::{mint_owner, recover};
 pub use serve::{Bound, ServeError, serve};

@@ -107,6 +107,12 @@ impl Trail {
         self.verified = true;
     }
 
+    /// Somebody comes back with a secret of a request that this person made.
+    pub(crate) fn asked_by(&mut self, person: &str) {
+        self.line.detail = Some(format!("asked by {person}"));
+        self.verified = true;
+    }
+
     /// It is done by the installation itself or at the node: no credential is asked.
     pub(crate) fn local(&mut self) {
         self.verified = true;

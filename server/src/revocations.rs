@@ -98,7 +98,8 @@ impl Core {
                 if before > now.seconds().saturating_add(LONGEST_AHEAD) {
                     return Err(bad("before is at most 366 days from now"));
                 }
-                trail.set_detail(format_args!("revokes JWTs of {sub:?} from {issuer} issued before {before}"));
+                trail
+                    .set_detail(format_args!("revokes JWTs of {sub:?} from {issuer} issued before {before}"));
                 FeedRow::JwtSubjectRevoked { issuer: issuer.clone(), sub: sub.clone(), before, at }
             }
             RevokeRequest::Jwt { issuer, jti } => {

@@ -27,6 +27,8 @@ pub struct Settings {
     pub audit: AuditSettings,
     /// Limits.
     pub limits: Limits,
+    /// The page where a person approves what the discharger is asked for; `{id}` stands for the request.
+    pub approval_page: Option<String>,
     /// Whether a development issuer is accepted: `petsem dev` alone sets it; no key does.
     pub(crate) development: bool,
 }
@@ -176,6 +178,8 @@ struct File {
     audit: AuditFile,
     #[serde(default)]
     limits: LimitsFile,
+    #[serde(default)]
+    discharger: DischargerFile,
 }
 
 #[derive(Deserialize)]
@@ -203,6 +207,12 @@ impl Default for AuditFile {
     fn default() -> Self {
         Self { directory: None, segment_mib: 64, reserve_mib: 256 }
     }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DischargerFile {
+    approval_page: String,
 }
 
 #[derive(Deserialize)]
@@ -247,6 +257,7 @@ impl File {
         let data_directory = base.join(&self.data_directory);
         let audit = self.audit.check(base, &data_directory)?;
         let limits = self.limits.check()?;
+        let approval_page = self.discharger.check()?;
         let listeners =
             self.listener.into_iter().map(|listener| listener.check(base)).collect::<Result<Vec<_>, _>>()?;
         let seals = self
@@ -261,6 +272,7 @@ impl File {
             seals: seals.collect(),
             audit,
             limits,
+            approval_page,
             development: false,
         })
     }
@@ -310,6 +322,24 @@ impl AuditFile {
             segment_bytes: self.segment_mib * MIB,
             reserve_bytes: self.reserve_mib * MIB,
         })
+    }
+}
+
+impl DischargerFile {
+    fn check(self) -> Result<Option<String>, SettingsError> {
+        let page = self.approval_page;
+        if page.is_empty() {
+            return Ok(None);
+        }
+        let fits = (page.starts_with("https://") || page.starts_with("http://"))
+            && page.len() <= 500
+            && page.bytes().all(|byte| byte.is_ascii_graphic())
+            && page.matches("{id}").count() == 1;
+        if !fits {
+            let remedy = "give a URL with {id} in it once, like https://console.example/approve/{id}";
+            return Err(value("discharger.approval_page", &page, remedy));
+        }
+        Ok(Some(page))
     }
 }
 
@@ -380,5 +410,9 @@ mod tests {
         assert!(error("data_directory", "data_dir").contains("unknown field `data_dir`"));
         assert!(error("key-file", "pkcs12").contains("unknown variant `pkcs12`"));
         assert!(error("location = \"https://petsem.test\"", "location = \"ftp://x\"").contains("`location`"));
+        for page in ["https://console.example/approve", "ftp://x/{id}", "https://x/{id}/{id}"] {
+            let with = format!("[discharger]\napproval_page = \"{page}\"\n[[seal]]");
+            assert!(error("[[seal]]", &with).contains("`discharger.approval_page`"), "{page}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use petsem_api::{
 };
 use petsem_policy::{
     Action, ActionSet, Actions, Ancestors, Apps, Caveat, CaveatSet, Hosts, Macaroon, Machines, Organization,
-    SecretNames, Subject,
+    PetsemCaveat, SecretNames, Subject,
 };
 use petsem_store::RecordKind;
 
@@ -40,6 +40,9 @@ impl Core {
     ) -> Result<MintedToken, Failure> {
         match wanted.kind {
             TokenKind::Host => self.enroll(trail, caller, wanted, now).await,
+            TokenKind::BreakGlass => Err(bad(
+                "break-glass tokens are asked for with a reason: POST /v1/apps/{app}/break-glass, `petsem break-glass`",
+            )),
             TokenKind::Operator => {
                 let parent = caller
                     .allows(trail, &Touched::default(), Action::Mint, now)
@@ -50,12 +53,13 @@ impl Core {
                         "only an operator's token mints operators' tokens",
                     ));
                 }
-                refuse_fields(wanted, &[("host", wanted.host.is_some()), ("org", wanted.org.is_some())])?;
+                refuse_fields(wanted, &[("org", wanted.org.is_some())])?;
+                refuse_host_fields(wanted)?;
                 let caveats = self.narrowing(wanted, None).await?;
                 self.mint_child(trail, parent, None, wanted, caveats, now).await
             }
             TokenKind::Org => {
-                refuse_fields(wanted, &[("host", wanted.host.is_some())])?;
+                refuse_host_fields(wanted)?;
                 let org = wanted.org.as_ref().ok_or_else(|| bad("a token of kind org names its org"))?;
                 let found = self.find_org(org).await?;
                 let touched = Touched { org: found.as_ref().map(|org| org.id), ..Touched::default() };
@@ -86,6 +90,7 @@ impl Core {
             ("secret_prefixes", !wanted.secret_prefixes.is_empty()),
             ("actions", !wanted.actions.is_empty()),
             ("machines", !wanted.machines.is_empty()),
+            ("subject", wanted.subject.is_some()),
         ];
         refuse_fields(wanted, &narrowing)?;
         let touched = Touched { host: Some(host), ..Touched::default() };
@@ -94,14 +99,18 @@ impl Core {
         trail.set_detail(format_args!("host token for {host}"));
         let life = life_of(wanted, DAY, LONGEST_HOST)?;
         let ancestors = parent.token.descent();
-        self.mint_host_token(trail, host, ancestors, author_of(&parent.token), life, now).await
+        let location = wanted.discharger.as_deref();
+        self.mint_host_token(trail, host, location, ancestors, author_of(&parent.token), life, now).await
     }
 
-    /// Mints the token itself; `ancestors` may revoke it.
+    /// Mints the token itself; `ancestors` may revoke it. Its discharges come from the discharger at `location`,
+    /// else from this installation.
+    #[expect(clippy::too_many_arguments, reason = "each is one fact of the token")]
     pub(crate) async fn mint_host_token(
         &self,
         trail: &mut Trail,
         host: &HostId,
+        location: Option<&str>,
         ancestors: Ancestors,
         author: String,
         life: u64,
@@ -109,7 +118,10 @@ impl Core {
     ) -> Result<MintedToken, Failure> {
         let control = self.control();
         let key = control.platform_key().ok_or_else(no_key)?;
-        let discharger = own_discharger(&control, &self.settings.location)?;
+        let discharger = match location {
+            None => own_discharger(&control, &self.settings.location)?,
+            Some(location) => newest_discharger(&control, location)?,
+        };
         let expires = expires_at(now, life);
         let subject = Subject { issuer: self.settings.name.clone(), sub: format!("host:{host}") };
         let parents = ancestors.0.clone();
@@ -133,7 +145,7 @@ impl Core {
         let row = TokenRow {
             kind: TokenKind::Host,
             org: None,
-            key: Some(SigningKeyId::from_bytes(key.id)),
+            key: SigningKeyId::from_bytes(key.id),
             subject: format!("host:{host}, enrolled by {author}"),
             ancestors: parents.iter().map(|id| token_uuid(*id)).collect(),
             caveats: caveats.iter().map(Caveat::describe).collect(),
@@ -161,13 +173,22 @@ impl Core {
         let expires =
             parent.token.expires_at().map_or(expires_at(now, life), |end| end.min(expires_at(now, life)));
         let mut all = inherited.as_slice().to_vec();
+        let mut holder = author_of(&parent.token);
+        if let Some(sub) = &wanted.subject {
+            let named = self.named(sub)?;
+            holder = format!("{} ({})", named.sub, named.issuer);
+            all.retain(|caveat| {
+                !matches!(PetsemCaveat::of(caveat), Some(Ok(Some(PetsemCaveat::Subject(_)))))
+            });
+            all.insert(0, named.into());
+        }
         all.extend(caveats);
         all.push(window(now, expires));
         let row = TokenRow {
             kind: if org.is_some() { TokenKind::Org } else { TokenKind::Operator },
             org,
-            key: Some(SigningKeyId::from_bytes(key.id)),
-            subject: author_of(&parent.token),
+            key: SigningKeyId::from_bytes(key.id),
+            subject: holder,
             ancestors: parent.token.descent().0.iter().map(|id| token_uuid(*id)).collect(),
             caveats: all.iter().map(Caveat::describe).collect(),
             created_at: now.millis(),
@@ -177,6 +198,14 @@ impl Core {
             Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
         macaroon.add(all).map_err(|error| Failure::new(ErrorCode::BadRequest, error.to_string()))?;
         self.record_token(trail, macaroon, row).await
+    }
+
+    /// The holder that a minter gives a token to. Second-person rules look behind it, at the minter.
+    fn named(&self, sub: &str) -> Result<Subject, Failure> {
+        if sub.is_empty() || sub.len() > 256 || sub.contains(char::is_control) {
+            return Err(bad("subject is 1 to 256 bytes of text on one line"));
+        }
+        Ok(Subject { issuer: self.settings.name.clone(), sub: sub.to_owned() })
     }
 
     /// The first operator's token. No route leads here: only `petsem operator init` and `petsem dev`, on the node.
@@ -199,7 +228,7 @@ impl Core {
         let row = TokenRow {
             kind: TokenKind::Operator,
             org: None,
-            key: Some(SigningKeyId::from_bytes(key.id)),
+            key: SigningKeyId::from_bytes(key.id),
             subject: author,
             ancestors: Vec::new(),
             caveats: caveats.iter().map(Caveat::describe).collect(),
@@ -245,7 +274,7 @@ impl Core {
         let row = TokenRow {
             kind: TokenKind::Org,
             org: Some(org),
-            key: Some(SigningKeyId::from_bytes(key.id)),
+            key: SigningKeyId::from_bytes(key.id),
             subject: author,
             ancestors: Vec::new(),
             caveats: caveats.iter().map(Caveat::describe).collect(),
@@ -327,7 +356,7 @@ impl Core {
             let id = TokenUuid::from_bytes(id);
             let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
             let revoked = is_revoked(&id)
-                || row.key.is_some_and(|key| control.revoked().has_key(key))
+                || control.revoked().has_key(row.key)
                 || row.ancestors.iter().any(is_revoked);
             tokens.push(TokenInfo {
                 id,
@@ -345,7 +374,7 @@ impl Core {
     }
 }
 
-fn signing_key(
+pub(crate) fn signing_key(
     control: &crate::control::Control,
     org: Option<OrgId>,
 ) -> Result<&std::sync::Arc<SigningEntry>, Failure> {
@@ -376,7 +405,24 @@ pub(crate) fn own_discharger<'c>(
         .ok_or_else(|| Failure::internal("the installation has no discharger key for its own location"))
 }
 
-fn window(now: Moment, expires: i64) -> Caveat {
+/// The discharger of a location whose key came last: new tickets are sealed for it.
+fn newest_discharger<'c>(
+    control: &'c crate::control::Control,
+    location: &str,
+) -> Result<&'c DischargerEntry, Failure> {
+    let location = location.trim_end_matches('/');
+    control
+        .dischargers()
+        .iter()
+        .rev()
+        .find(|entry| entry.location == location)
+        .map(std::convert::AsRef::as_ref)
+        .ok_or_else(|| {
+            bad("no discharger is registered at this location; `petsem discharger list` shows them")
+        })
+}
+
+pub(crate) fn window(now: Moment, expires: i64) -> Caveat {
     // No leeway is given when a window is read, so a token made on a clock that runs ahead would fail at first.
     Caveat::ValidityWindow { not_before: now.seconds().saturating_sub(30), not_after: expires }
 }
@@ -393,6 +439,11 @@ fn life_of(wanted: &CreateToken, default: u64, longest: u64) -> Result<u64, Fail
         }
         life => Ok(life),
     }
+}
+
+/// Fields of host tokens alone.
+fn refuse_host_fields(wanted: &CreateToken) -> Result<(), Failure> {
+    refuse_fields(wanted, &[("host", wanted.host.is_some()), ("discharger", wanted.discharger.is_some())])
 }
 
 /// A field that this kind of token does not know would narrow nothing, so it is refused.

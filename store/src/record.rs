@@ -50,11 +50,15 @@ pub enum RecordKind {
     Revocation = 19,
     /// An app's secret keys, wrapped: one row for all of them.
     SecretKeys = 21,
+    /// What somebody asked for, and a second person must approve.
+    Approval = 22,
+    /// An answer that waits to be polled: id is the hash of its secret.
+    PollEntry = 23,
 }
 
 impl RecordKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Store,
         Self::Seal,
         Self::KeyringKey,
@@ -75,6 +79,8 @@ impl RecordKind {
         Self::FeedHead,
         Self::Revocation,
         Self::SecretKeys,
+        Self::Approval,
+        Self::PollEntry,
     ];
 
     /// The number on disk and in row MACs.
@@ -106,6 +112,8 @@ impl fmt::Display for RecordKind {
             Self::FeedHead => "feed head",
             Self::Revocation => "revocation",
             Self::SecretKeys => "secret keys",
+            Self::Approval => "approval",
+            Self::PollEntry => "poll entry",
         })
     }
 }
@@ -202,8 +210,9 @@ mod tests {
     #[test]
     fn kinds_keep_their_numbers() {
         let numbers: Vec<u8> = RecordKind::ALL.iter().map(|kind| kind.number()).collect();
-        assert_eq!(numbers, (1..=19).chain([21]).collect::<Vec<u8>>());
+        assert_eq!(numbers, (1..=19).chain(21..=23).collect::<Vec<u8>>());
         assert_eq!(RecordKind::AppHead.number(), 6);
         assert_eq!(RecordKind::Revocation.number(), 19);
+        assert_eq!(RecordKind::PollEntry.number(), 23);
     }
 }

@@ -1,7 +1,9 @@
 //! `petsem operator`: what is done on the node itself, while no server holds its store.
 
+mod approve;
 mod audit;
 mod deny;
+mod discharger;
 mod init;
 mod issuer;
 mod owner;
@@ -22,6 +24,10 @@ pub(crate) enum Operator {
     /// Register issuers of JWTs
     #[command(subcommand)]
     Issuer(issuer::Issuer),
+    /// Register outside dischargers
+    #[command(subcommand)]
+    Discharger(discharger::Discharger),
+    Approve(approve::Approve),
     /// Show and verify this node's audit log
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -35,6 +41,8 @@ impl Operator {
             Self::Recover(recover) => recover.run(),
             Self::Deny(deny) => deny.run(),
             Self::Issuer(issuer) => issuer.run(),
+            Self::Discharger(discharger) => discharger.run(),
+            Self::Approve(approve) => approve.run(),
             Self::Audit(audit) => audit.run(),
         }
     }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use petsem_api::SecretName;
-use petsem_client::{Bundle, Client, Endpoint, Exec, Injector, OnClash};
+use petsem_client::{Bundle, Client, Credentials, Endpoint, Exec, Injector, OnClash};
 
 use crate::commands::secrets::secret_name;
 use crate::context::{AppArgument, Connection};
 use crate::failure::Failure;
 use crate::process::InheritedUmask;
-use crate::{jwt, messages, remote};
+use crate::{jwt, messages, private_file, remote};
 
 /// Run a command with an app's secrets in its environment
 ///
@@ -26,6 +26,10 @@ pub(crate) struct Run {
     /// The file with the JWT, or - for standard input [default: signed by the development issuer]
     #[arg(long, value_name = "FILE", env = "PETSEM_JWT_FILE", hide_env_values = true)]
     jwt_file: Option<PathBuf>,
+
+    /// The file that `petsem break-glass` wrote, in place of a JWT
+    #[arg(long, value_name = "FILE", conflicts_with = "jwt_file")]
+    break_glass: Option<PathBuf>,
 
     /// Only this secret, which must be there; may be repeated
     #[arg(long = "only", value_name = "NAME")]
@@ -49,7 +53,10 @@ impl Run {
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
         let endpoint: Endpoint = resolved.endpoint.parse()?;
-        let jwt = jwt::for_workload(self.jwt_file.as_deref(), &resolved)?;
+        let jwt = match &self.break_glass {
+            Some(path) => Credentials::new(&private_file::read_token(path)?)?,
+            None => jwt::for_workload(self.jwt_file.as_deref(), &resolved)?,
+        };
         let client = Client::builder(vec![endpoint]).build();
         let only = (!only.is_empty()).then_some(only.as_slice());
         let list = remote::wait_for(client.workload_read(&app, &jwt, only))??;

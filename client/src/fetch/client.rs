@@ -3,16 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use data_encoding::BASE64;
 use hyper::Method;
 use petsem_api::{
     AppRef, BatchBootItem, BatchBootRequest, BatchBootResponse, BatchBootResult, BootReport, BootRequest,
-    BootResponse, DischargeRequest, DischargeResponse, MAX_BATCH, MachineId, RenewRequest, RenewResponse,
-    SecretList, SecretName,
+    BootResponse, MAX_BATCH, MachineId, RenewRequest, RenewResponse, SecretList, SecretName,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::credentials::Credentials;
@@ -27,9 +24,10 @@ use crate::wiped::WipedBuffer;
 /// refusals and nothing else.
 pub struct Client {
     petsem: Transport,
-    dischargers: HashMap<String, Transport>,
+    pub(super) dischargers: HashMap<String, Transport>,
+    pub(super) timing: Timing,
     boots: InFlight<Grant, Result<Arc<BootResponse>, CallError>>,
-    refusals: Refusals<Grant>,
+    pub(super) refusals: Refusals<Grant>,
 }
 
 /// Sets up a [`Client`].
@@ -42,17 +40,17 @@ pub struct ClientBuilder {
 
 /// What makes two requests equal: app, Machine, who asks with what, and the version. Tokens as digests.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Grant {
-    kind: Kind,
-    app: AppRef,
-    machine: MachineId,
-    holder: [u8; 32],
-    grant: [u8; 32],
-    min_version: Option<u64>,
+pub(super) struct Grant {
+    pub(super) kind: Kind,
+    pub(super) app: AppRef,
+    pub(super) machine: MachineId,
+    pub(super) holder: [u8; 32],
+    pub(super) grant: [u8; 32],
+    pub(super) min_version: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+pub(super) enum Kind {
     Boot,
     Discharge,
 }
@@ -93,6 +91,7 @@ impl ClientBuilder {
         Client {
             petsem: Transport::new(self.endpoints, timing),
             dischargers: dischargers.map(|(at, endpoints)| (at, Transport::new(endpoints, timing))).collect(),
+            timing,
             boots: InFlight::new(),
             refusals: Refusals::new(timing.refusals),
         }
@@ -103,41 +102,6 @@ impl Client {
     /// A client of the installation behind `endpoints`, near one first.
     pub fn builder(endpoints: Vec<Endpoint>) -> ClientBuilder {
         ClientBuilder { endpoints, dischargers: HashMap::new(), timing: Timing::default() }
-    }
-
-    /// Asks the discharger at the token's third-party `location` for this boot's discharge
-    /// (`POST {base}/.well-known/macfly/3p`, the immediate flow). The base is what the configuration names
-    /// for the location. `proof` is a JWT that the app's policy accepts, or a narrowed user's token
-    /// ([`narrow_for_boot`](crate::narrow_for_boot)).
-    pub async fn discharge(
-        &self,
-        location: &str,
-        ticket: &[u8],
-        app: &AppRef,
-        machine: &MachineId,
-        proof: &Credentials,
-    ) -> Result<Credentials, CallError> {
-        let discharger = self.dischargers.get(location);
-        let discharger =
-            discharger.ok_or_else(|| CallError::UnknownDischarger { location: printable(location) })?;
-        let grant = Grant {
-            kind: Kind::Discharge,
-            app: app.clone(),
-            machine: machine.clone(),
-            holder: proof.fingerprint(),
-            grant: Sha256::digest(ticket).into(),
-            min_version: None,
-        };
-        if let Some(refusal) = self.refusals.recall(&grant) {
-            return Err(refusal);
-        }
-        let request =
-            DischargeRequest { ticket: BASE64.encode(ticket), app: app.clone(), machine: machine.clone() };
-        let outgoing = post("/.well-known/macfly/3p".to_owned(), Some(proof), &request, true)?;
-        let answer = exchange::<DischargeResponse>(discharger, outgoing).await;
-        let (endpoint, response) = answer.inspect_err(|error| self.refusals.remember(grant, error))?;
-        let text = Zeroizing::new(response.discharge);
-        Credentials::new(&text).map_err(|_| protocol(&endpoint, MalformedAnswer::NotTheJson))
     }
 
     /// The secrets of one booting Machine (`POST /v1/apps/{app}/boot`). `discharge` is this boot's discharge
@@ -337,7 +301,7 @@ impl Grant {
     }
 }
 
-fn post<Req: Serialize>(
+pub(super) fn post<Req: Serialize>(
     path: String,
     credentials: Option<&Credentials>,
     request: &Req,
@@ -346,7 +310,7 @@ fn post<Req: Serialize>(
     outgoing(Method::POST, path, credentials, Some(json(request)?), repeatable)
 }
 
-fn outgoing(
+pub(super) fn outgoing(
     method: Method,
     path: String,
     credentials: Option<&Credentials>,

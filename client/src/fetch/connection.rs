@@ -19,7 +19,7 @@ use super::endpoint::{Endpoint, Place};
 use super::error::FailureKind;
 use crate::wiped::WipedBuffer;
 
-/// Largest body of an answer, in bytes.
+/// Largest body of petsem's answers, in bytes.
 pub(crate) const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
 /// Most idle connections that are kept for one endpoint.
 const IDLE: usize = 16;
@@ -47,7 +47,7 @@ pub(crate) enum ExchangeError {
     Connect(FailureKind),
     /// The request, or a part of it, was sent.
     Exchange(FailureKind),
-    /// The answer is over [`LARGEST_ANSWER`].
+    /// The answer is over its bound.
     TooLarge,
 }
 
@@ -61,11 +61,12 @@ impl Pool {
     }
 
     /// Sends one request and reads the whole answer. With `fresh`, never over a kept connection, which the
-    /// other side may have closed without a word.
+    /// other side may have closed without a word. An answer over `largest` bytes is not read to its end.
     pub(crate) async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
         fresh: bool,
+        largest: usize,
     ) -> Result<Answer, ExchangeError> {
         let kept = if fresh { None } else { self.take() };
         let mut sender = match kept {
@@ -84,7 +85,7 @@ impl Pool {
                 again.map_err(broken)?
             }
         };
-        let answer = read(response).await?;
+        let answer = read(response, largest).await?;
         self.put_back(sender);
         Ok(answer)
     }
@@ -127,7 +128,7 @@ where
     Ok(sender)
 }
 
-async fn read(response: Response<Incoming>) -> Result<Answer, ExchangeError> {
+async fn read(response: Response<Incoming>, largest: usize) -> Result<Answer, ExchangeError> {
     let (head, mut incoming) = response.into_parts();
     let retry_after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = retry_after.and_then(|text| text.parse::<u64>().ok());
@@ -138,7 +139,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer, ExchangeError> {
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(broken)?;
         let Some(data) = frame.data_ref() else { continue };
-        if body.len().saturating_add(data.len()) > LARGEST_ANSWER {
+        if body.len().saturating_add(data.len()) > largest {
             return Err(ExchangeError::TooLarge);
         }
         body.extend(data);

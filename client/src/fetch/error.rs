@@ -52,6 +52,23 @@ pub enum CallError {
         /// The location that the token names.
         location: String,
     },
+    /// The third party's poll URL is not on its own origin, or no absolute URL: it was not asked.
+    PollElsewhere {
+        /// The location that the token names.
+        location: String,
+    },
+    /// The third party wants a person to open a page, and there is no way to show one.
+    NeedsPerson {
+        /// The location that the token names.
+        location: String,
+    },
+    /// Nobody decided within the time that there was.
+    NotReady {
+        /// The location that the token names.
+        location: String,
+        /// How long it was asked.
+        waited: Duration,
+    },
     /// A secret that was asked for by name did not come.
     SecretMissing {
         /// The name.
@@ -100,8 +117,12 @@ pub enum FailureKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MalformedAnswer {
-    /// A body over 4 MiB.
+    /// A body over its bound: 4 MiB, of a discharger 128 KiB.
     TooLarge,
+    /// Neither a discharge nor a way to one.
+    NoDischarge,
+    /// A page for a person that is no http URL.
+    NoPage,
     /// A success whose body is not the JSON of this call.
     NotTheJson,
     /// A status that petsem does not answer (1xx, 3xx).
@@ -184,6 +205,21 @@ impl fmt::Display for CallError {
                 "the token wants a discharge from {location}, which is none of the configured dischargers: name \
                  it in the configuration if you trust it with your proofs"
             ),
+            Self::PollElsewhere { location } => write!(
+                f,
+                "the discharger {location} named a place to ask again that is not its own; it was not asked: tell \
+                 whoever runs it"
+            ),
+            Self::NeedsPerson { location } => write!(
+                f,
+                "the discharger {location} wants a person to open a page, and none can be shown here: ask where \
+                 there is somebody to open it"
+            ),
+            Self::NotReady { location, waited } => write!(
+                f,
+                "nobody decided at {location} within {} s: ask again, and wait longer or remind them",
+                waited.as_secs()
+            ),
             Self::SecretMissing { name } => {
                 write!(f, "the app has no secret {name} that this credential may read: check name and policy")
             }
@@ -229,7 +265,9 @@ impl fmt::Display for EndpointFailure {
 impl fmt::Display for MalformedAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLarge => f.write_str("more than 4 MiB"),
+            Self::TooLarge => f.write_str("more than it may"),
+            Self::NoDischarge => f.write_str("neither a discharge nor a way to one"),
+            Self::NoPage => f.write_str("with a page for a person that is no http URL"),
             Self::NotTheJson => f.write_str("something that is not the JSON of this call"),
             Self::Status(status) => write!(f, "HTTP {status}, which petsem never does"),
             Self::BatchLength => f.write_str("another number of results than there were Machines"),

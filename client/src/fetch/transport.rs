@@ -10,7 +10,7 @@ use petsem_api::{ErrorBody, ErrorCode};
 use zeroize::Zeroizing;
 
 use super::clock::{self, Instant};
-use super::connection::{Answer, ExchangeError, Pool};
+use super::connection::{Answer, ExchangeError, LARGEST_ANSWER, Pool};
 use super::endpoint::Endpoint;
 use super::error::{CallError, EndpointFailure, FailureKind, MalformedAnswer, printable};
 
@@ -28,6 +28,10 @@ pub struct Timing {
     pub longest_pause: Duration,
     /// How often one endpoint is asked in one call. Default 4.
     pub attempts: u32,
+    /// The pause before a discharger is polled a second time; it doubles each time. Default 1 s.
+    pub first_poll: Duration,
+    /// The longest such pause. Default 16 s: a person decided, and somebody waits.
+    pub longest_poll: Duration,
     /// How long a refusal answers equal requests without asking again. Default 2 s, at most 5 s.
     pub refusals: Duration,
 }
@@ -40,6 +44,8 @@ impl Default for Timing {
             first_pause: Duration::from_millis(50),
             longest_pause: Duration::from_secs(2),
             attempts: 4,
+            first_poll: Duration::from_secs(1),
+            longest_poll: Duration::from_secs(16),
             refusals: Duration::from_secs(2),
         }
     }
@@ -75,8 +81,24 @@ impl Transport {
         Self { pools: endpoints.into_iter().map(Pool::new).collect(), timing }
     }
 
-    /// The body of a success, or why there is none.
+    /// The body of petsem's success, or why there is none.
     pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<(Endpoint, Zeroizing<Vec<u8>>), CallError> {
+        let said = self.carry(outgoing, LARGEST_ANSWER, judge).await?;
+        Ok((said.endpoint, said.body))
+    }
+
+    /// What a third party says, whatever the status, but for what is tried again and what HTTP itself means
+    /// (1xx, and redirects, which are never followed).
+    pub(crate) async fn ask(&self, outgoing: Outgoing, largest: usize) -> Result<Said, CallError> {
+        self.carry(outgoing, largest, hear).await
+    }
+
+    async fn carry(
+        &self,
+        outgoing: Outgoing,
+        largest: usize,
+        judge: fn(&Endpoint, Answer) -> Result<Judged, CallError>,
+    ) -> Result<Said, CallError> {
         let begin = clock::now();
         let deadline = begin + self.timing.call;
         let outgoing = Shared::new(outgoing);
@@ -87,9 +109,11 @@ impl Transport {
             let Some((pool, state)) = self.pools.get(next.at).zip(tried.get_mut(next.at)) else { break };
             clock::wait_until(next.ready_at).await;
             state.made += 1;
-            let (failure, pause, sent) = match self.attempt(pool, &outgoing, deadline).await? {
+            let (failure, pause, sent) = match self.attempt(pool, &outgoing, largest, deadline).await? {
                 Outcome::Answer(answer) => match judge(pool.endpoint(), answer)? {
-                    Judged::Success(body) => return Ok((pool.endpoint().clone(), body)),
+                    Judged::Success(status, body) => {
+                        return Ok(Said { endpoint: pool.endpoint().clone(), status, body });
+                    }
                     Judged::Failure(kind, retry_after) => {
                         let sent = !declined(&kind);
                         (kind, retry_after, sent)
@@ -128,10 +152,16 @@ impl Transport {
         doubled.min(self.timing.longest_pause)
     }
 
-    async fn attempt(&self, pool: &Pool, outgoing: &Shared, deadline: Instant) -> Result<Outcome, CallError> {
+    async fn attempt(
+        &self,
+        pool: &Pool,
+        outgoing: &Shared,
+        largest: usize,
+        deadline: Instant,
+    ) -> Result<Outcome, CallError> {
         let left = deadline.saturating_duration_since(clock::now());
         let limit = if outgoing.repeatable { left.min(self.timing.attempt) } else { left };
-        let exchange = pool.exchange(outgoing.request(pool.endpoint())?, !outgoing.repeatable);
+        let exchange = pool.exchange(outgoing.request(pool.endpoint())?, !outgoing.repeatable, largest);
         match clock::within(limit, exchange).await {
             None => Ok(Outcome::Sent(FailureKind::TimedOut(limit))),
             Some(Ok(answer)) => Ok(Outcome::Answer(answer)),
@@ -140,6 +170,13 @@ impl Transport {
             Some(Err(ExchangeError::TooLarge)) => Err(protocol(pool.endpoint(), MalformedAnswer::TooLarge)),
         }
     }
+}
+
+/// An answer, and who gave it.
+pub(crate) struct Said {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) status: u16,
+    pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
 struct Next {
@@ -154,7 +191,7 @@ enum Outcome {
 }
 
 enum Judged {
-    Success(Zeroizing<Vec<u8>>),
+    Success(u16, Zeroizing<Vec<u8>>),
     Failure(FailureKind, Option<Duration>),
 }
 
@@ -194,7 +231,7 @@ fn judge(endpoint: &Endpoint, answer: Answer) -> Result<Judged, CallError> {
     let status = answer.status.as_u16();
     let said = || serde_json::from_slice::<ErrorBody>(&answer.body).ok();
     match status {
-        200..=299 => Ok(Judged::Success(answer.body)),
+        200..=299 => Ok(Judged::Success(status, answer.body)),
         502..=504 => {
             let body = said();
             let kind = FailureKind::Status {
@@ -220,6 +257,15 @@ fn judge(endpoint: &Endpoint, answer: Answer) -> Result<Judged, CallError> {
             },
         }),
         _ => Err(protocol(endpoint, MalformedAnswer::Status(status))),
+    }
+}
+
+/// A third party's answer: only what passes is no answer.
+fn hear(endpoint: &Endpoint, answer: Answer) -> Result<Judged, CallError> {
+    match answer.status.as_u16() {
+        502..=504 => judge(endpoint, answer),
+        status @ (200..=299 | 400..=599) => Ok(Judged::Success(status, answer.body)),
+        status => Err(protocol(endpoint, MalformedAnswer::Status(status))),
     }
 }
 

@@ -385,7 +385,7 @@ async fn a_flow_discharges_boots_renews_and_reports() {
 
     let seen = server.seen();
     let lines: Vec<_> = seen.iter().map(|seen| seen.line.as_str()).collect();
-    let (third_party, boot) = ("POST /.well-known/macfly/3p", "POST /v1/apps/shop/boot");
+    let (third_party, boot) = ("POST /3p/.well-known/macfly/3p", "POST /v1/apps/shop/boot");
     let (renew, report) = ("POST /v1/apps/shop/boot/renew", "POST /v1/apps/shop/boot/report");
     assert_eq!(lines, [third_party, boot, boot, renew, report, boot, third_party, boot]);
     assert_eq!(seen[0].authorization, "Bearer head.body.signature");

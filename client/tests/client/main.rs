@@ -8,3 +8,4 @@ mod fetch;
 mod injectors;
 mod sample;
 mod server;
+mod third_party;

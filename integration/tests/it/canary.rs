@@ -9,8 +9,8 @@ use data_encoding::{BASE64, BASE64URL, HEXLOWER, HEXUPPER};
 use getrandom::SysRng;
 use getrandom::rand_core::{Rng, UnwrapErr};
 use petsem_api::{
-    AppSecret, BatchBootItem, BootResponse, BootedSecret, BulkUpdate, Digest, DischargeRequest,
-    DischargeResponse, MintedToken, RenewResponse, SetSecret, Value as Secret,
+    AppSecret, BatchBootItem, BootResponse, BootedSecret, BulkUpdate, Digest, DischargeAnswer,
+    DischargeRequest, MintedToken, RenewResponse, SetSecret, Value as Secret,
 };
 use petsem_client::{Bundle, Credentials, Identity};
 use petsem_integration::dev::{Dev, flyv1};
@@ -390,7 +390,7 @@ fn no_debug_text_of_a_public_type_shows_what_it_holds() {
         format!("{:?}", serde_json::from_str::<BootResponse>(&answered).unwrap()),
         format!("{:?}", serde_json::from_str::<RenewResponse>(&renewed).unwrap()),
         format!("{:?}", serde_json::from_str::<DischargeRequest>(&asked).unwrap()),
-        format!("{:?}", DischargeResponse { discharge: canary.text.clone() }),
+        format!("{:?}", DischargeAnswer { discharge: Some(canary.text.clone()), ..Default::default() }),
         format!("{:?}", secret()),
         format!("{shown:?}"),
         format!("{booted:?}"),

@@ -14,6 +14,7 @@ mod layers;
 mod refusals;
 mod revocations;
 mod rollbacks;
+mod second_person;
 mod secret_keys;
 mod secrets;
 mod starts;

@@ -7,8 +7,9 @@ use super::*;
 use crate::caveats::{Actions, Apps, Hosts, Machines, Organization, SecretNames};
 use crate::denial::Resource;
 use crate::{
-    ActionSet, BootTarget, CaveatSet, DischargeRequest, IfPresent, InheritError, Macaroon, MacaroonKey,
-    SharedKey, Ticket, TicketDenial, Trusted, UnverifiedToken,
+    ActionSet, BootTarget, CaveatSet, DecodeError, DischargeRequest, IfPresent, InheritError,
+    MAX_REASON_BYTES, Macaroon, MacaroonKey, SecondPerson, SharedKey, Ticket, TicketDenial, Trusted,
+    UnverifiedToken,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -367,7 +368,7 @@ fn a_narrow_token_names_exactly_one_boot_for_five_minutes() {
 #[test]
 fn a_discharger_refuses_conditions_that_it_does_not_understand() {
     let world = World::new();
-    let request = DischargeRequest { access: boot(), expires_unix_seconds: NOW + 60 };
+    let request = DischargeRequest { access: boot(), expires_unix_seconds: NOW + 60, approved: None };
     let hosts: Caveat = Hosts::new(["h1".to_owned()]).into();
     let cases: [(Caveat, Result<(), Reason>); 6] = [
         (hosts, Ok(())),
@@ -386,6 +387,44 @@ fn a_discharger_refuses_conditions_that_it_does_not_understand() {
         let ticket = Ticket::open(&third_party.ticket, &world.shared).unwrap();
         let expected = expected.map_err(|reason| TicketDenial { index: 0, kind, reason });
         assert_eq!(ticket.clear(&request), expected);
+    }
+}
+
+#[test]
+fn a_ticket_for_a_second_person_clears_for_the_approved_request_alone() {
+    let world = World::new();
+    let condition =
+        |request| SecondPerson { request: [request; 16], asker: "kim (i)".into(), reason: "outage".into() };
+    let ticket = |conditions: Vec<Caveat>| {
+        let mut token = world.mint([]);
+        token.add_third_party(THIRD_PARTY, &world.shared, &CaveatSet::new(conditions), &mut rng()).unwrap();
+        let [Caveat::ThirdParty(third_party)] = token.caveats() else { panic!("one third-party caveat") };
+        Ticket::open(&third_party.ticket, &world.shared).unwrap()
+    };
+    let cleared = |ticket: &Ticket, approved| {
+        let request = DischargeRequest { access: boot(), expires_unix_seconds: NOW + 60, approved };
+        ticket.clear(&request).map_err(|denial| (denial.kind, denial.reason))
+    };
+    let one = ticket(vec![condition(1).into()]);
+    assert_eq!(one.second_person(), Some(condition(1)));
+    assert_eq!(cleared(&one, Some([1; 16])), Ok(()));
+    for other in [None, Some([2; 16])] {
+        assert_eq!(cleared(&one, other), Err((SecondPerson::KIND, Reason::NotApproved)));
+    }
+    let two = ticket(vec![condition(1).into(), condition(2).into()]);
+    assert_eq!(two.second_person(), None);
+    assert_eq!(cleared(&two, Some([1; 16])), Err((SecondPerson::KIND, Reason::NotApproved)));
+
+    // In a token it refuses everything.
+    let token = world.verify(&world.mint([condition(1).into()]), &[]);
+    for action in Action::ALL {
+        assert_eq!(reason(token.clear(&access(action))), Reason::Misplaced);
+    }
+    // Nobody asks without a name or a reason, or at length.
+    for (asker, reason) in [("", "x"), ("x", ""), ("x", &*"r".repeat(MAX_REASON_BYTES + 1))] {
+        let caveat: Caveat =
+            SecondPerson { request: [1; 16], asker: asker.into(), reason: reason.into() }.into();
+        assert_eq!(PetsemCaveat::of(&caveat), Some(Err(DecodeError::OutOfRange)));
     }
 }
 

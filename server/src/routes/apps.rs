@@ -8,12 +8,15 @@ use petsem_api::{
 use petsem_policy::Action;
 use serde::Deserialize;
 
+use crate::approvals::{Wish, registration_ends};
 use crate::apps::shown;
 use crate::authority::{Caller, Touched, denied};
 use crate::failure::Failure;
 use crate::http::{Call, finish};
 use crate::orgs::OpenOrg;
 use crate::request::Trail;
+use crate::routes::approvals::{Answered, status_of};
+use crate::rows::Asked;
 
 /// `POST /v1/apps`
 pub(super) async fn create(call: Call) -> Response {
@@ -101,17 +104,40 @@ async fn show_policy(call: &Call, trail: &mut Trail) -> Result<PolicyDocument, F
 pub(super) async fn set_policy(call: Call) -> Response {
     let mut trail = call.trail("policy.set");
     let result = put_policy(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    finish(&call, trail, status_of(&result), result).await
 }
 
-async fn put_policy(call: &Call, trail: &mut Trail) -> Result<PolicyDocument, Failure> {
+async fn put_policy(call: &Call, trail: &mut Trail) -> Result<Answered<PolicyDocument>, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let wanted: PutPolicy = call.json().await?;
     let app = call
         .core
         .app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::ManagePolicy, None)])
         .await?;
-    call.core.set_policy(trail, &app, wanted.policy, wanted.expected_version, &caller.author()).await
+    if !call.core.control().is_org_guarded(app.head.org) || !has_rules(&wanted.policy) {
+        let author = caller.author();
+        let set = call.core.set_policy(trail, &app, wanted.policy, wanted.expected_version, &author);
+        return Ok(Answered::Done(set.await?));
+    }
+    let touched = Touched { app: Some(&app), ..Touched::default() };
+    let asker =
+        caller.allows(trail, &touched, Action::ManagePolicy, call.now).map_err(|refused| denied(&refused))?;
+    let expected_version = wanted.expected_version.unwrap_or(app.head.policy_version);
+    let wish = Wish {
+        asked: Asked::Policy { policy: wanted.policy, expected_version },
+        summary: format!("set the policy of app {} ({})", app.head.name, app.id),
+        org: Some(app.head.org),
+        app: Some(app.id),
+        reason: "policy",
+        ends_at: registration_ends(call.now),
+    };
+    let approval = call.core.ask_registration(trail, &asker.token, wish, call.now).await?;
+    Ok(Answered::Waits(Box::new(approval)))
+}
+
+/// A policy without rules lets nobody in, so nobody need guard it; whatever cannot be read is refused later.
+fn has_rules(policy: &serde_json::Value) -> bool {
+    policy.get("rules").and_then(serde_json::Value::as_array).is_none_or(|rules| !rules.is_empty())
 }
 
 /// The org that a request names, if the caller may do that there.

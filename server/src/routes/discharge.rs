@@ -1,11 +1,12 @@
-//! `/.well-known/macfly/3p`: the discharger, immediate flow.
+//! `/.well-known/macfly/3p`: the discharger, all flows (macaroon format, part 9).
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use petsem_api::{DischargeRequest, DischargeResponse};
+use petsem_api::{DischargeAnswer, DischargeRequest};
 
 use crate::failure::Failure;
-use crate::http::{Call, finish};
+use crate::http::{Call, conclude, finish, json, refuse};
+use crate::polls::Polled;
 use crate::request::Trail;
 
 /// `POST /.well-known/macfly/3p`
@@ -15,8 +16,30 @@ pub(super) async fn discharge(call: Call) -> Response {
     finish(&call, trail, StatusCode::CREATED, result).await
 }
 
-async fn make_discharge(call: &Call, trail: &mut Trail) -> Result<DischargeResponse, Failure> {
+async fn make_discharge(call: &Call, trail: &mut Trail) -> Result<DischargeAnswer, Failure> {
     let proof = call.core.boot_proof(trail, call.authorization(), call.now)?;
     let wanted: DischargeRequest = call.json().await?;
     call.core.discharge(trail, &proof, &wanted, call.now).await
+}
+
+/// `GET /.well-known/macfly/3p/poll/{secret}`: its answers have no more fields than the protocol names.
+pub(super) async fn poll(call: Call) -> Response {
+    let mut trail = call.trail("discharge.poll");
+    let result = match call.param::<String>("secret") {
+        Ok(secret) => call.core.poll(&mut trail, &secret, call.now).await,
+        Err(failure) => Err(failure),
+    };
+    let id = trail.request_id();
+    let (status, answer) = match conclude(&call.core, &trail, result).await {
+        Ok(Polled::Ready(answer)) => (StatusCode::OK, answer),
+        Ok(Polled::Refused(reason)) => (StatusCode::OK, error(reason)),
+        Ok(Polled::NotReady) => (StatusCode::ACCEPTED, error("not ready")),
+        Ok(Polled::NotFound) => (StatusCode::NOT_FOUND, error("not found")),
+        Err(failure) => return refuse(&call.core, id, &failure),
+    };
+    json(status, id, &answer)
+}
+
+fn error(text: &str) -> DischargeAnswer {
+    DischargeAnswer { error: Some(text.to_owned()), ..DischargeAnswer::default() }
 }

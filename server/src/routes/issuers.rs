@@ -1,14 +1,16 @@
-//! `/v1/issuers`: whom this installation believes JWTs of. Registering one is done on the node, with the seal.
+//! `/v1/issuers`: whom this installation believes JWTs of. Registering one needs a second person.
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use petsem_api::{Issuer, IssuerList};
+use petsem_api::{Approval, Issuer, IssuerList, PutIssuer};
 use petsem_policy::Action;
 
+use crate::approvals::{Wish, registration_ends};
 use crate::authority::{Touched, denied};
 use crate::failure::Failure;
 use crate::http::{Call, finish};
 use crate::request::Trail;
+use crate::rows::Asked;
 
 /// `GET /v1/issuers`
 pub(super) async fn list(call: Call) -> Response {
@@ -34,4 +36,28 @@ fn list_issuers(call: &Call, trail: &mut Trail) -> Result<IssuerList, Failure> {
         .collect();
     issuers.sort_by(|one, other| one.issuer.cmp(&other.issuer));
     Ok(IssuerList { issuers })
+}
+
+/// `POST /v1/issuers`: it waits for a second person.
+pub(super) async fn register(call: Call) -> Response {
+    let mut trail = call.trail("issuer.ask");
+    let result = ask_issuer(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::ACCEPTED, result).await
+}
+
+async fn ask_issuer(call: &Call, trail: &mut Trail) -> Result<Approval, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let wanted: PutIssuer = call.json().await?;
+    let asker = caller
+        .allows(trail, &Touched::default(), Action::Operate, call.now)
+        .map_err(|refused| denied(&refused))?;
+    let wish = Wish {
+        summary: format!("register the issuer {}", wanted.issuer.escape_debug()),
+        asked: Asked::Issuer(wanted),
+        org: None,
+        app: None,
+        reason: "registration",
+        ends_at: registration_ends(call.now),
+    };
+    call.core.ask_registration(trail, &asker.token, wish, call.now).await
 }

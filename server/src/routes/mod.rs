@@ -1,9 +1,11 @@
 //! The routes: one file for each group. A handler authenticates, reads the body, asks policy about the very
 //! object that it then touches, and hands its result to `finish`, which records and answers.
 
+mod approvals;
 mod apps;
 mod boot;
 mod discharge;
+mod dischargers;
 mod health;
 mod issuers;
 mod orgs;
@@ -17,7 +19,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use petsem_api::{ErrorCode, RequestId};
 
 use crate::core::Core;
@@ -43,9 +45,11 @@ fn api() -> Vec<Route> {
     vec![
         ("/v1/orgs", get(orgs::list).post(orgs::create)),
         ("/v1/orgs/{org}", get(orgs::show).delete(orgs::delete)),
+        ("/v1/orgs/{org}/guard", get(approvals::guard).put(approvals::set_guard)),
         ("/v1/apps", get(apps::list).post(apps::create)),
         ("/v1/apps/{app}", get(apps::show).delete(apps::delete)),
         ("/v1/apps/{app}/policy", get(apps::policy).put(apps::set_policy)),
+        ("/v1/apps/{app}/break-glass", post(approvals::break_glass)),
         ("/v1/apps/{app}/secrets", get(secrets::list).post(secrets::update)),
         ("/v1/apps/{app}/secrets/{name}", get(secrets::show).post(secrets::set).delete(secrets::unset)),
         ("/v1/apps/{app}/secrets/{name}/history", get(secrets::history)),
@@ -66,9 +70,17 @@ fn api() -> Vec<Route> {
         ("/v1/boot", post(boot::batch)),
         ("/v1/tokens", get(tokens::list).post(tokens::create)),
         ("/v1/revocations", post(tokens::revoke)),
-        ("/v1/issuers", get(issuers::list)),
+        ("/v1/issuers", get(issuers::list).post(issuers::register)),
+        ("/v1/dischargers", get(dischargers::list).post(dischargers::register)),
+        ("/v1/dischargers/{id}", delete(dischargers::delete)),
+        ("/v1/approvals", get(approvals::list)),
+        ("/v1/approvals/{id}", get(approvals::show)),
+        ("/v1/approvals/{id}/approve", post(approvals::approve)),
+        ("/v1/approvals/{id}/deny", post(approvals::deny)),
         ("/.well-known/macfly/3p", post(discharge::discharge)),
+        ("/.well-known/macfly/3p/poll/{secret}", get(discharge::poll)),
         ("/discharger/.well-known/macfly/3p", post(discharge::discharge)),
+        ("/discharger/.well-known/macfly/3p/poll/{secret}", get(discharge::poll)),
     ]
 }
 

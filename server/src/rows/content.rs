@@ -276,9 +276,8 @@ pub(crate) struct TokenRow {
     pub(crate) kind: TokenKind,
     /// The org that its key speaks for; none = the platform.
     pub(crate) org: Option<OrgId>,
-    /// The key that signed it; none in rows of the first builds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) key: Option<SigningKeyId>,
+    /// The key that signed it.
+    pub(crate) key: SigningKeyId,
     /// Who holds it.
     pub(crate) subject: String,
     /// What it was minted from, nearest first.
@@ -409,6 +408,15 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
+    /// From now on rules that let boot or read need a second person in an org, or no more.
+    OrgGuardSet {
+        /// The org.
+        org: OrgId,
+        /// Whether they do.
+        on: bool,
+        /// Unix milliseconds.
+        at: u64,
+    },
     /// An issuer's row has a new version.
     IssuerSet {
         /// The issuer.
@@ -442,15 +450,17 @@ pub(crate) enum FeedRow {
 }
 
 /// Bytes as base64 text.
-mod base64 {
+pub(super) mod base64 {
     use data_encoding::BASE64;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::rows) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&BASE64.encode(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(in crate::rows) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         BASE64.decode(text.as_bytes()).map_err(serde::de::Error::custom)
     }

@@ -4,6 +4,7 @@
 //! JSON (`petsem_keys::RowMacKey`). A format byte, field or kind that this build does not know refuses the
 //! row: it is never ignored.
 
+mod approval;
 mod bundle;
 mod content;
 
@@ -15,6 +16,7 @@ use petsem_store::{FeedEntry, Record, RecordKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use approval::{ApprovalRow, Asked, Decision, PollRow};
 pub(crate) use bundle::{Bundle, BundleError, Entry, StoredValue};
 pub(crate) use content::{
     AppHead, AppNameRow, AppState, CheckpointRow, DischargerRow, FeedHeadRow, FeedRow, IssuerRow, KekRow,

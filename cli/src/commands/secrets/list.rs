@@ -1,15 +1,20 @@
 //! `petsem secrets list`.
 
 use clap::Args;
-use petsem_api::SecretList;
+use petsem_api::{AppRef, SecretList, Value};
 
 use super::Common;
 use crate::failure::Failure;
 use crate::output::{self, Table};
+use crate::remote::Remote;
 
 /// List names, digests, versions and authors
 #[derive(Args)]
 pub(crate) struct List {
+    /// Show the values instead, with a token that a second person approved (`petsem break-glass`)
+    #[arg(long)]
+    show: bool,
+
     #[command(flatten)]
     common: Common,
 }
@@ -17,6 +22,9 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let (remote, app) = self.common.open()?;
+        if self.show {
+            return show(&remote, &app, self.common.json);
+        }
         let answer: SecretList = remote.get(&format!("/v1/apps/{app}/secrets"))?;
         output::answer(self.common.json, &answer, |answer| {
             let mut table = Table::new(&["NAME", "DIGEST", "VERSION", "UPDATED", "AUTHOR"]);
@@ -32,4 +40,17 @@ impl List {
             table
         })
     }
+}
+
+fn show(remote: &Remote, app: &AppRef, json: bool) -> Result<(), Failure> {
+    let answer: SecretList = remote.get(&format!("/v1/apps/{app}/secrets?show_secrets=true"))?;
+    output::answer(json, &answer, |answer| {
+        let mut table = Table::new(&["NAME", "VALUE"]);
+        for secret in &answer.secrets {
+            let (text, base64) = secret.value.as_ref().map(Value::expose_wire).unwrap_or_default();
+            let shown = text.or(base64).map(|text| text.to_string());
+            table.row([secret.name.to_string(), shown.unwrap_or_default()]);
+        }
+        table
+    })
 }

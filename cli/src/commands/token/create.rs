@@ -29,6 +29,10 @@ pub(crate) struct Create {
     #[arg(long, value_name = "HOST", required_if_eq("kind", "host"))]
     host: Option<HostId>,
 
+    /// The registered discharger that its discharges come from, by location (kind host) [default: petsem itself]
+    #[arg(long, value_name = "URL")]
+    discharger: Option<String>,
+
     /// Only this app, by name or id; may be repeated
     #[arg(long = "app", value_name = "APP")]
     apps: Vec<AppRef>,
@@ -92,6 +96,7 @@ impl Create {
             kind,
             org,
             host: self.host,
+            discharger: self.discharger,
             apps: self.apps,
             secrets,
             secret_prefixes: self.secret_prefixes,

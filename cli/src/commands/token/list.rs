@@ -30,6 +30,7 @@ impl List {
                     TokenKind::Operator => "operator",
                     TokenKind::Host => "host",
                     TokenKind::Org => "org",
+                    TokenKind::BreakGlass => "break-glass",
                 };
                 table.row([
                     token.id.to_string(),

@@ -1,0 +1,66 @@
+//! `petsem approve`: the second person's word.
+
+use clap::Args;
+use petsem_api::{Approval, ApprovalId, ApprovalList};
+
+use crate::context::Connection;
+use crate::failure::Failure;
+use crate::output::Table;
+use crate::remote::Remote;
+use crate::{messages, output};
+
+/// Approve or deny what another person asked for: break-glass, dischargers, issuers, guarded policies
+///
+/// Without an id, or with --list, the requests are listed that your token may decide.
+#[derive(Args)]
+pub(crate) struct Approve {
+    /// The request
+    #[arg(value_name = "ID")]
+    id: Option<ApprovalId>,
+
+    /// List the requests that your token may decide, or that you made
+    #[arg(long, conflicts_with_all = ["id", "deny"])]
+    list: bool,
+
+    /// Deny this request; of break-glass also after it was approved
+    #[arg(long, value_name = "ID", conflicts_with = "id")]
+    deny: Option<ApprovalId>,
+
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Approve {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let remote = Remote::open(&self.connection.resolve()?)?;
+        let (id, verb) = match (self.id, self.deny) {
+            (Some(id), _) => (id, "approve"),
+            (None, Some(id)) => (id, "deny"),
+            (None, None) => return list(&remote, self.json),
+        };
+        let answer: Approval = remote.post(&format!("/v1/approvals/{id}/{verb}"), &serde_json::json!({}))?;
+        output::confirm(self.json, &answer, &messages::decided(&answer))
+    }
+}
+
+fn list(remote: &Remote, json: bool) -> Result<(), Failure> {
+    let answer: ApprovalList = remote.get("/v1/approvals")?;
+    output::answer(json, &answer, |answer| {
+        let mut table = Table::new(&["ID", "STATE", "WHAT", "ASKED BY", "REASON", "UNTIL"]);
+        for approval in &answer.approvals {
+            table.row([
+                approval.id.to_string(),
+                messages::approval_state(approval.state).to_owned(),
+                approval.summary.clone(),
+                approval.asker.clone(),
+                approval.reason.clone(),
+                approval.ends_at.clone(),
+            ]);
+        }
+        table
+    })
+}

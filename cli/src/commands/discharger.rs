@@ -1,0 +1,140 @@
+//! `petsem discharger`: whose word about boots counts, beside petsem's own.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use petsem_api::{Approval, DischargerList, OrgRef, PutDischarger};
+
+use crate::context::Connection;
+use crate::failure::Failure;
+use crate::output::Table;
+use crate::remote::Remote;
+use crate::{messages, output, value_source};
+
+/// Longest file with a shared key: 32 bytes in base64, and a line end.
+const MAX_KEY: usize = 128;
+
+#[derive(Subcommand)]
+pub(crate) enum Discharger {
+    /// Ask to register a key that is shared with an outside discharger; a second person approves it
+    Add(Add),
+    /// List the registered dischargers
+    List(List),
+    /// Delete a discharger's key: what it vouched for counts no more
+    Delete(Delete),
+}
+
+/// What is registered, on the node and over the API.
+#[derive(Args)]
+pub(crate) struct Registered {
+    /// The location that its tickets carry, such as https://auth.example
+    #[arg(value_name = "URL")]
+    location: String,
+
+    /// The org that it speaks for [default: the whole platform]
+    #[arg(long, value_name = "ORG")]
+    org: Option<OrgRef>,
+
+    /// The file with the shared key, 32 bytes in base64, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    key_file: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Add {
+    #[command(flatten)]
+    registered: Registered,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Those that speak for this org [default: all, for operators]
+    #[arg(long, value_name = "ORG")]
+    org: Option<OrgRef>,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+pub(crate) struct Delete {
+    /// Its id, as `petsem discharger list` shows it
+    id: String,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Common {
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Discharger {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Add(add) => add.run(),
+            Self::List(list) => list.run(),
+            Self::Delete(delete) => delete.run(),
+        }
+    }
+}
+
+impl Registered {
+    /// Reads the key.
+    pub(crate) fn request(self) -> Result<PutDischarger, Failure> {
+        let Self { location, org, key_file } = self;
+        Ok(PutDischarger { location, org, key: key(&key_file)? })
+    }
+}
+
+fn key(path: &Path) -> Result<String, Failure> {
+    let bytes = value_source::file_or_stdin(path, MAX_KEY)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| messages::no_shared_key())?;
+    Ok(text.trim().to_owned())
+}
+
+impl Add {
+    fn run(self) -> Result<(), Failure> {
+        let request = self.registered.request()?;
+        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let approval: Approval = remote.post("/v1/dischargers", &request)?;
+        output::confirm(self.common.json, &approval, &messages::waits(&approval))
+    }
+}
+
+impl List {
+    fn run(self) -> Result<(), Failure> {
+        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let query = self.org.map_or_else(String::new, |org| format!("?org={org}"));
+        let answer: DischargerList = remote.get(&format!("/v1/dischargers{query}"))?;
+        output::answer(self.common.json, &answer, |answer| {
+            let mut table = Table::new(&["ID", "LOCATION", "SPEAKS FOR"]);
+            for entry in &answer.dischargers {
+                let whom = entry.org.map_or_else(|| messages::PLATFORM.to_owned(), |org| org.to_string());
+                table.row([entry.id.clone(), entry.location.clone(), whom]);
+            }
+            table
+        })
+    }
+}
+
+impl Delete {
+    fn run(self) -> Result<(), Failure> {
+        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let is_id = self.id.len() == 32 && self.id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_id {
+            return Err(messages::no_discharger_id());
+        }
+        let gone: petsem_api::Discharger = remote.delete(&format!("/v1/dischargers/{}", self.id))?;
+        output::confirm(self.common.json, &gone, &messages::discharger_deleted(&gone))
+    }
+}

@@ -1,0 +1,299 @@
+//! What needs a second person: break-glass from the asking to the reading, dischargers, issuers, guarded policies.
+
+use data_encoding::BASE64;
+use petsem_integration::dev::{Dev, flyv1};
+use petsem_integration::http::Answer;
+use petsem_integration::server::{petsem, run};
+use petsem_policy::UnverifiedToken;
+use serde_json::{Value, json};
+
+const VALUES: &str = "/v1/apps/shop/secrets?show_secrets=true";
+const THIRD_PARTY: &str = "/discharger/.well-known/macfly/3p";
+
+/// An installation whose app `shop` has a secret, and its two people.
+struct Scene {
+    dev: Dev,
+    /// The org's owner, whose token the operator did not mint.
+    owner: String,
+}
+
+/// A break-glass request that was made.
+struct Asked {
+    request: String,
+    token: String,
+    ticket: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let dev = Dev::start();
+        dev.set("shop", &json!({"A": "first"}));
+        let owner = std::fs::read_to_string(dev.layout().owner_token()).unwrap().trim().to_owned();
+        Self { dev, owner }
+    }
+
+    fn ask(&self, by: &str) -> Asked {
+        let body = json!({"reason": "the shop is down", "expires_in": 600});
+        let answer = self.dev.call("POST", "/v1/apps/shop/break-glass", &flyv1(by), Some(&body));
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let token = answer.field("token");
+        let read = UnverifiedToken::parse(&token).unwrap();
+        let ticket = BASE64.encode(read.undischarged(&[])[0].1);
+        Asked { request: answer.field("request"), token, ticket }
+    }
+
+    fn discharge(&self, asked: &Asked, by: &str) -> Answer {
+        self.dev.call("POST", THIRD_PARTY, &flyv1(by), Some(&json!({"ticket": asked.ticket})))
+    }
+
+    /// The path to poll at; the URL must be absolute, and at the discharger's own location.
+    fn poll_path(&self, asked: &Asked, by: &str) -> String {
+        let answer = self.discharge(asked, by);
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let url = answer.field("poll_url");
+        let path = url.strip_prefix("https://petsem-dev.invalid").unwrap();
+        let secret = path.strip_prefix("/discharger/.well-known/macfly/3p/poll/").unwrap();
+        assert!(secret.len() == 32 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()), "{secret}");
+        path.to_owned()
+    }
+
+    fn poll(&self, path: &str) -> (u16, Value) {
+        let answer = self.dev.call("GET", path, "", None);
+        (answer.status, serde_json::from_str(&answer.text()).unwrap())
+    }
+
+    fn decide(&self, request: &str, verb: &str, by: &str) -> Answer {
+        self.dev.call("POST", &format!("/v1/approvals/{request}/{verb}"), &flyv1(by), Some(&json!({})))
+    }
+
+    fn read(&self, tokens: &str) -> Answer {
+        self.dev.call("GET", VALUES, &flyv1(tokens), None)
+    }
+
+    /// A token minted from another, for this holder.
+    fn minted(&self, from: &str, holder: &str) -> String {
+        let body = json!({"kind": "org", "org": "demo", "subject": holder});
+        let answer = self.dev.call("POST", "/v1/tokens", &flyv1(from), Some(&body));
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.field("token")
+    }
+
+    fn lines(&self, action: &str) -> Vec<Value> {
+        self.dev.audit_lines().into_iter().filter(|line| line["action"] == action).collect()
+    }
+}
+
+fn refused(answer: &Answer, status: u16, code: &str, text: &str) {
+    assert_eq!(answer.outcome(), (status, code.to_owned()), "{}", answer.text());
+    assert!(answer.error().contains(text), "{:?} does not say {text:?}", answer.error());
+}
+
+#[test]
+fn a_value_is_read_once_another_person_said_so() {
+    let scene = Scene::new();
+    let operator = scene.dev.operator.clone();
+    let asked = scene.ask(&operator);
+    let path = scene.poll_path(&asked, &operator);
+    assert_eq!(scene.poll(&path), (202, json!({"error": "not ready"})));
+
+    let approved = scene.decide(&asked.request, "approve", &scene.owner);
+    assert_eq!((approved.status, approved.field("state")), (200, "approved".to_owned()));
+    let (status, answer) = scene.poll(&path);
+    let discharge = answer["discharge"].as_str().unwrap().to_owned();
+    assert_eq!((status, answer.as_object().unwrap().len()), (200, 1));
+    assert_eq!(scene.poll(&path), (404, json!({"error": "not found"})));
+    assert_eq!(scene.discharge(&asked, &operator).status, 201);
+
+    let both = format!("{},{discharge}", asked.token);
+    let read = scene.read(&both);
+    assert_eq!(read.status, 200, "{}", read.text());
+    assert!(read.text().contains(r#""value":"first""#), "{}", read.text());
+    let one = scene.dev.call("GET", "/v1/apps/shop/secrets/A?show_secrets=true", &flyv1(&both), None);
+    assert_eq!((one.status, one.field("value")), (200, "first".to_owned()));
+
+    // It reads the values of this app, and does nothing else.
+    let write = json!({"values": {"A": "second"}});
+    for (method, target, body) in [
+        ("GET", "/v1/apps/shop/secrets", None),
+        ("POST", "/v1/apps/shop/secrets", Some(&write)),
+        ("GET", "/v1/tokens?org=demo", None),
+        ("GET", "/v1/apps/shop/policy", None),
+    ] {
+        let answer = scene.dev.call(method, target, &flyv1(&both), body);
+        assert_eq!(answer.status, 403, "{method} {target}: {}", answer.text());
+    }
+    scene.dev.app("other", &json!({}));
+    let other = scene.dev.call("GET", "/v1/apps/other/secrets?show_secrets=true", &flyv1(&both), None);
+    assert_eq!(other.status, 403, "{}", other.text());
+
+    // Both people stand in the lines.
+    let (asker, approver) = ("developer (", "owner (");
+    for (action, subject) in
+        [("break_glass.ask", "developer"), ("approval.approve", "owner"), ("secret.read", "developer")]
+    {
+        let lines = scene.lines(action);
+        let line = lines.iter().find(|line| line["outcome"] == "allowed").unwrap();
+        assert_eq!(line["subject"]["sub"], subject, "{line}");
+        if action != "break_glass.ask" {
+            let detail = line["detail"].as_str().unwrap();
+            assert!(detail.contains(asker) && detail.contains(approver), "{detail}");
+        }
+    }
+
+    // Whoever approved takes it back, and reading ends at once.
+    assert_eq!(scene.decide(&asked.request, "deny", &scene.owner).status, 200);
+    refused(&scene.read(&both), 401, "revoked", "revoked");
+}
+
+#[test]
+fn enroll_and_break_glass_open_nothing_without_a_discharge() {
+    let scene = Scene::new();
+    let asked = scene.ask(&scene.dev.operator);
+    let enrolled = scene.dev.operate("POST", "/v1/tokens", Some(&json!({"kind": "host", "host": "dev"})));
+    let boot = json!({"machine": "m-1"});
+    let write = json!({"values": {"A": "second"}});
+    for token in [asked.token, enrolled.field("token")] {
+        for (method, target, body) in [
+            ("GET", VALUES, None),
+            ("GET", "/v1/apps/shop/secrets", None),
+            ("GET", "/v1/apps/shop/secrets/A?show_secrets=true", None),
+            ("POST", "/v1/apps/shop/secrets", Some(&write)),
+            ("POST", "/v1/apps/shop/boot", Some(&boot)),
+            ("GET", "/v1/tokens", None),
+            ("GET", "/v1/approvals", None),
+            ("GET", "/v1/orgs", None),
+        ] {
+            let answer = scene.dev.call(method, target, &flyv1(&token), body);
+            assert_eq!(
+                answer.outcome(),
+                (401, "discharge_missing".to_owned()),
+                "{method} {target}: {}",
+                answer.text()
+            );
+        }
+    }
+    assert_eq!(scene.dev.version("shop"), 1);
+}
+
+#[test]
+fn nobody_behind_the_asker_approves() {
+    let scene = Scene::new();
+    let operator = scene.dev.operator.clone();
+    let asked = scene.ask(&operator);
+    // The asker; a token that the asker minted in another name; and nobody at all for a stranger's id.
+    refused(&scene.decide(&asked.request, "approve", &operator), 403, "forbidden", "different persons");
+    let friend = scene.minted(&operator, "friend");
+    refused(&scene.decide(&asked.request, "approve", &friend), 403, "forbidden", "different persons");
+    refused(
+        &scene.decide("00000000-0000-7000-8000-000000000000", "approve", &scene.owner),
+        403,
+        "forbidden",
+        "there is no such request",
+    );
+    // Two holders whose tokens one person minted.
+    let (one, other) = (scene.minted(&scene.owner, "one"), scene.minted(&scene.owner, "other"));
+    let theirs = scene.ask(&one);
+    refused(&scene.decide(&theirs.request, "approve", &other), 403, "forbidden", "owner (");
+    assert_eq!(scene.decide(&theirs.request, "approve", &operator).status, 200);
+    refused(&scene.decide(&theirs.request, "approve", &operator), 409, "conflict", "approved already");
+}
+
+#[test]
+fn a_denied_request_is_told_once_and_leads_nowhere() {
+    let scene = Scene::new();
+    let operator = scene.dev.operator.clone();
+    let asked = scene.ask(&operator);
+    let path = scene.poll_path(&asked, &operator);
+    refused(&scene.discharge(&asked, &scene.owner), 403, "forbidden", "not yours");
+    assert_eq!(scene.decide(&asked.request, "deny", &scene.owner).status, 200);
+    let (status, answer) = scene.poll(&path);
+    assert_eq!(status, 200);
+    assert!(answer["error"].as_str().unwrap().contains("denied"), "{answer}");
+    assert_eq!(scene.poll(&path), (404, json!({"error": "not found"})));
+    refused(&scene.decide(&asked.request, "approve", &scene.owner), 409, "conflict", "ask anew");
+    for wrong in ["0", &"0".repeat(32), &"F".repeat(32), "%ff"] {
+        let answer = scene.dev.call("GET", &format!("{THIRD_PARTY}/poll/{wrong}"), "", None);
+        assert!(matches!(answer.status, 400 | 404), "{wrong}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_revoked_break_glass_token_reads_no_more() {
+    let scene = Scene::new();
+    let operator = scene.dev.operator.clone();
+    let asked = scene.ask(&operator);
+    assert_eq!(scene.decide(&asked.request, "approve", &scene.owner).status, 200);
+    let both = format!("{},{}", asked.token, scene.discharge(&asked, &operator).field("discharge"));
+    assert_eq!(scene.read(&both).status, 200);
+    let listed = scene.dev.operate("GET", "/v1/tokens", None);
+    let tokens: Value = serde_json::from_str(&listed.text()).unwrap();
+    let glass =
+        tokens["tokens"].as_array().unwrap().iter().find(|token| token["kind"] == "break_glass").unwrap();
+    let revoked = scene.dev.operate("POST", "/v1/revocations", Some(&json!({"token": {"id": glass["id"]}})));
+    assert_eq!(revoked.status, 201, "{}", revoked.text());
+    refused(&scene.read(&both), 401, "revoked", "revoked");
+}
+
+#[test]
+fn a_discharger_takes_effect_when_another_person_approves() {
+    let scene = Scene::new();
+    let key = BASE64.encode(&[7; 32]);
+    let wanted = json!({"location": "https://auth.example", "org": "demo", "key": key});
+    let pending = scene.dev.operate("POST", "/v1/dischargers", Some(&wanted));
+    assert_eq!((pending.status, pending.field("state")), (202, "open".to_owned()), "{}", pending.text());
+    let known = || scene.dev.operate("GET", "/v1/dischargers", None).text().matches("auth.example").count();
+    assert_eq!(known(), 0);
+    let request = pending.field("id");
+    refused(&scene.decide(&request, "approve", &scene.dev.operator), 403, "forbidden", "different persons");
+    let approved = scene.decide(&request, "approve", &scene.owner);
+    assert_eq!((approved.status, known()), (200, 1), "{}", approved.text());
+    assert!(!scene.dev.audit_log().contains(&key));
+
+    // The platform's are not for an org's owner to approve.
+    let platform = json!({"location": "https://other.example", "key": key});
+    let pending = scene.dev.operate("POST", "/v1/dischargers", Some(&platform));
+    refused(
+        &scene.decide(&pending.field("id"), "approve", &scene.owner),
+        403,
+        "forbidden",
+        "no such request",
+    );
+    for (location, key) in
+        [("https://petsem-dev.invalid/discharger", key.as_str()), ("ftp://x", &key), ("https://x", "AAAA")]
+    {
+        let answer =
+            scene.dev.operate("POST", "/v1/dischargers", Some(&json!({"location": location, "key": key})));
+        assert_eq!(answer.outcome(), (400, "bad_request".to_owned()), "{location}");
+    }
+}
+
+#[test]
+fn a_guarded_policy_waits_for_another_person() {
+    let scene = Scene::new();
+    let guard = "/v1/orgs/demo/guard";
+    let on = scene.dev.operate("PUT", guard, Some(&json!({"guard_policies": true})));
+    assert_eq!(on.status, 200, "{}", on.text());
+    let policy = petsem_integration::dev::policy();
+    let put = scene.dev.operate("PUT", "/v1/apps/shop/policy", Some(&json!({"policy": policy})));
+    assert_eq!(put.status, 202, "{}", put.text());
+    let version = || scene.dev.operate("GET", "/v1/apps/shop/policy", None).number("version");
+    assert_eq!(version(), 1);
+    let approved = scene.decide(&put.field("id"), "approve", &scene.owner);
+    assert_eq!((approved.status, version()), (200, 2), "{}", approved.text());
+    let off = scene.dev.operate("PUT", guard, Some(&json!({"guard_policies": false})));
+    assert_eq!(off.status, 202, "{}", off.text());
+    assert_eq!(scene.decide(&off.field("id"), "approve", &scene.owner).status, 200);
+    assert_eq!(scene.dev.operate("GET", guard, None).text(), r#"{"guard_policies":false}"#);
+}
+
+#[test]
+fn the_command_line_asks_and_approves() {
+    let scene = Scene::new();
+    let asked = scene.ask(&scene.dev.operator);
+    let mut approve = petsem(["approve", &asked.request, "--endpoint"]);
+    approve.arg(format!("http://{}", scene.dev.server.address()));
+    approve.arg("--token-file").arg(scene.dev.layout().owner_token());
+    let ended = run(approve);
+    assert!(ended.status.success(), "{}", ended.printed);
+    assert!(ended.printed.contains(" is approved: read the values of app shop"), "{}", ended.printed);
+}
