@@ -355,9 +355,8 @@ impl Core {
             }
             let id = TokenUuid::from_bytes(id);
             let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
-            let revoked = is_revoked(&id)
-                || control.revoked().has_key(row.key)
-                || row.ancestors.iter().any(is_revoked);
+            let revoked =
+                is_revoked(&id) || control.revoked().has_key(row.key) || row.ancestors.iter().any(is_revoked);
             tokens.push(TokenInfo {
                 id,
                 kind: row.kind,
