@@ -4,6 +4,7 @@
 //! this crate reads what people type, carries it there, and shows what came back. It takes no value, key or
 //! token from its arguments, and prints none to a terminal unasked.
 
+mod answered;
 mod clock;
 mod commands;
 mod context;

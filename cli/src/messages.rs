@@ -843,6 +843,16 @@ pub(crate) fn waits(approval: &Approval) -> String {
     )
 }
 
+pub(crate) fn org_guarded(org: &OrgRef, guarded: bool) -> String {
+    if guarded {
+        format!("in {org} a second person approves each policy with rules")
+    } else {
+        format!(
+            "in {org} policies take effect at once; `petsem org guard {org} --on` asks for a second person"
+        )
+    }
+}
+
 pub(crate) fn no_shared_key() -> Failure {
     Failure::new(
         Exit::Usage,

@@ -1,8 +1,9 @@
 //! `petsem org`.
 
 use clap::{Args, Subcommand};
-use petsem_api::{CreateOrg, OrgList, OrgName, OrgRef};
+use petsem_api::{CreateOrg, OrgGuard, OrgList, OrgName, OrgRef};
 
+use crate::answered::Answered;
 use crate::context::Connection;
 use crate::failure::Failure;
 use crate::messages;
@@ -17,6 +18,8 @@ pub(crate) enum Org {
     List(List),
     /// Delete an org that has no apps
     Delete(Delete),
+    /// Show whether policies that let boot or read need a second person in an org, or change it
+    Guard(Guard),
 }
 
 #[derive(Args)]
@@ -44,6 +47,23 @@ pub(crate) struct Delete {
 }
 
 #[derive(Args)]
+pub(crate) struct Guard {
+    /// The org, by name or id
+    org: OrgRef,
+
+    /// From now on, a second person approves each policy with rules
+    #[arg(long, conflicts_with = "off")]
+    on: bool,
+
+    /// Ask to end that, which a second person approves itself
+    #[arg(long)]
+    off: bool,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
 struct Common {
     /// Print the server's answer as JSON
     #[arg(long)]
@@ -59,6 +79,7 @@ impl Org {
             Self::Create(create) => create.run(),
             Self::List(list) => list.run(),
             Self::Delete(delete) => delete.run(),
+            Self::Guard(guard) => guard.run(),
         }
     }
 }
@@ -90,5 +111,18 @@ impl Delete {
         let remote = Remote::open(&self.common.connection.resolve()?)?;
         let answer: serde_json::Value = remote.delete(&format!("/v1/orgs/{}", self.org))?;
         output::confirm(self.common.json, &answer, &messages::org_deleted(&self.org))
+    }
+}
+
+impl Guard {
+    fn run(self) -> Result<(), Failure> {
+        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let path = format!("/v1/orgs/{}/guard", self.org);
+        let answer: Answered<OrgGuard> = if self.on || self.off {
+            remote.put(&path, &OrgGuard { guard_policies: self.on })?
+        } else {
+            remote.get(&path)?
+        };
+        answer.confirm(self.common.json, |guard| messages::org_guarded(&self.org, guard.guard_policies))
     }
 }

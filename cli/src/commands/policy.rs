@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use petsem_api::{PolicyDocument, PutPolicy};
 
+use crate::answered::Answered;
 use crate::context::{AppArgument, Connection};
 use crate::failure::Failure;
 use crate::remote::Remote;
@@ -71,9 +72,9 @@ impl Set {
         let resolved = self.common.connection.resolve()?;
         let app = resolved.app(&self.common.app)?;
         let request = PutPolicy { policy, expected_version: self.if_version };
-        let answer: PolicyDocument =
+        let answer: Answered<PolicyDocument> =
             Remote::open(&resolved)?.put(&format!("/v1/apps/{app}/policy"), &request)?;
-        output::confirm(self.common.json, &answer, &messages::policy_set(&app, answer.version))
+        answer.confirm(self.common.json, |set| messages::policy_set(&app, set.version))
     }
 }
 
