@@ -338,3 +338,46 @@ pub struct Readiness {
     /// What stands in the way, each with what to do.
     pub problems: Vec<String>,
 }
+
+/// `POST /v1/signing-keys`: a new key for new tokens. Those of older keys stay good.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateSigningKey {
+    /// Whose tokens; none = the platform's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<OrgRef>,
+}
+
+/// What is known of a signing key; never the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKeyInfo {
+    /// Its id: random, and the KID of the tokens that it signed.
+    pub id: SigningKeyId,
+    /// The org that it speaks for; none = the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<OrgId>,
+    /// What it is good for.
+    pub state: SigningKeyState,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+}
+
+/// What a signing key is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SigningKeyState {
+    /// It signs new tokens.
+    Current,
+    /// Its tokens are good, new ones are signed with another.
+    Verifying,
+    /// Nothing that it signed is good any more.
+    Revoked,
+}
+
+/// `GET /v1/signing-keys`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKeyList {
+    /// The platform's first, then the orgs', each from new to old.
+    pub signing_keys: Vec<SigningKeyInfo>,
+}

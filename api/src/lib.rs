@@ -10,6 +10,7 @@ mod approval;
 mod boot;
 mod control;
 mod error;
+mod explain;
 mod id;
 mod name;
 mod secret;
@@ -28,9 +29,10 @@ pub use boot::{
 pub use control::{
     App, AppList, AppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, Health, Issuer, IssuerList,
     MintedToken, Org, OrgList, PolicyDocument, PutIssuer, PutPolicy, Readiness, RevokeRequest, Revoked,
-    TokenInfo, TokenKind, TokenList,
+    RotateSigningKey, SigningKeyInfo, SigningKeyList, SigningKeyState, TokenInfo, TokenKind, TokenList,
 };
 pub use error::{ErrorBody, ErrorCode};
+pub use explain::{ExplainToken, ExplainedRefusal, ExplainedToken, Explanation};
 pub use id::{AppId, ApprovalId, IdError, IssuerId, OrgId, RequestId, SigningKeyId, StoreId, TokenUuid};
 pub use name::{
     AppName, AppRef, HostId, MAX_SECRET_NAME, MachineId, NameError, OrgName, OrgRef, SecretKeyName,

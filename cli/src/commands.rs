@@ -14,6 +14,7 @@ mod policy;
 mod run;
 mod secrets;
 mod server;
+mod signing_key;
 mod token;
 
 use clap::Subcommand;
@@ -22,6 +23,7 @@ use crate::failure::Failure;
 use crate::process::InheritedUmask;
 
 pub(crate) use operator::Seen;
+pub(crate) use policy::Tested;
 pub(crate) use token::Inspected;
 
 #[derive(Subcommand)]
@@ -46,10 +48,13 @@ pub(crate) enum Command {
     /// Make, bring and use an app's secret keys; they are never shown
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Make, narrow, read, list and revoke tokens
+    /// Make, narrow, read, explain, list and revoke tokens
     #[command(subcommand)]
     Token(token::Token),
-    /// Show and set the rules by which an app's JWTs may read or boot
+    /// List the keys that sign tokens, and replace them
+    #[command(subcommand)]
+    SigningKey(signing_key::SigningKey),
+    /// Show, set and try the rules by which an app's JWTs may read or boot
     #[command(subcommand)]
     Policy(policy::Policy),
     /// Register outside dischargers, list and delete them
@@ -73,6 +78,7 @@ impl Command {
             Self::Secrets(secrets) => secrets.run(),
             Self::Keys(keys) => keys.run(),
             Self::Token(token) => token.run(),
+            Self::SigningKey(key) => key.run(),
             Self::Policy(policy) => policy.run(),
             Self::Discharger(discharger) => discharger.run(),
             Self::BreakGlass(ask) => ask.run(),

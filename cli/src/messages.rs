@@ -7,9 +7,9 @@ use std::fmt;
 use std::path::Path;
 
 use petsem_api::{
-    App, AppRef, Approval, ApprovalState, BootResponse, BreakGlassToken, DeletedApp, Discharger, Issuer,
-    MintedToken, NameError, Org, OrgRef, RevokeRequest, Revoked, SecretKeyName, SecretName,
-    SetSecretKeyResponse,
+    App, AppRef, Approval, ApprovalState, BootResponse, BreakGlassToken, DeletedApp, Discharger,
+    ExplainedRefusal, Explanation, Issuer, MintedToken, NameError, Org, OrgRef, RevokeRequest, Revoked,
+    SecretKeyName, SecretName, SetSecretKeyResponse, SigningKeyInfo, SigningKeyState,
 };
 use petsem_client::{
     BootFlowError, CallError, CredentialsError, DeliveryError, EndpointError, NarrowError, Rejection,
@@ -20,7 +20,7 @@ use petsem_server::{Denied, Installed, ServeError, SettingsError, StartError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::commands::{Inspected, Seen};
+use crate::commands::{Inspected, Seen, Tested};
 use crate::context::ContextError;
 use crate::dotenv::{DotenvError, Problem, ProblemKind};
 use crate::failure::{Exit, Failure};
@@ -840,6 +840,126 @@ pub(crate) fn waits(approval: &Approval) -> String {
     let Approval { id, summary, ends_at, .. } = approval;
     format!(
         "request {id} waits for a second person until {ends_at}: {summary}; they type: petsem approve {id}"
+    )
+}
+
+pub(crate) fn signing_key_state(state: SigningKeyState) -> &'static str {
+    match state {
+        SigningKeyState::Current => "signs new tokens",
+        SigningKeyState::Verifying => "verifies old ones",
+        SigningKeyState::Revoked => REVOKED,
+        _ => "unknown to this version",
+    }
+}
+
+pub(crate) fn signing_key_rotated(key: &SigningKeyInfo) -> String {
+    format!(
+        "new tokens are signed with key {}; those of the key before stay good until they end or it is revoked",
+        key.id
+    )
+}
+
+// -- why was I denied? --------------------------------------------------------------------------------------------------
+
+pub(crate) fn explained(explanation: &Explanation) -> String {
+    let mut text = String::new();
+    for token in &explanation.tokens {
+        if token.refusals.is_empty() {
+            text.push_str(&format!("token {} allows it\n", token.id));
+            continue;
+        }
+        text.push_str(&format!("token {} refuses it\n", token.id));
+        for refusal in &token.refusals {
+            match &refusal.caveat {
+                Some(caveat) => {
+                    text.push_str(&format!("  {caveat}: {} ({})\n", refusal.reason, refusal.code))
+                }
+                None => text.push_str(&format!("  {} ({})\n", refusal.reason, refusal.code)),
+            }
+        }
+    }
+    text
+}
+
+pub(crate) fn not_allowed() -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "none of the tokens allows it",
+        "tokens never add up: one alone has to allow all of it",
+    )
+}
+
+pub(crate) fn offline_needs_ids() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "--offline asks no server, which alone knows names",
+        "give the id (`petsem app list`, `petsem org list`), or leave --offline out",
+    )
+}
+
+pub(crate) fn discharge_missing(location: &str) -> ExplainedRefusal {
+    ExplainedRefusal {
+        caveat: Some(format!("only with a discharge from {location}")),
+        code: "discharge_missing".to_owned(),
+        reason: "there is none; get one there, and give both".to_owned(),
+    }
+}
+
+pub(crate) fn of_discharge(kind: u64) -> String {
+    format!("a condition of a discharge (type {kind})")
+}
+
+pub(crate) fn policy_tested(tested: &Tested) -> String {
+    if let Some(rule) = &tested.allowed_by {
+        return format!("rule {rule} allows it");
+    }
+    if tested.rules.is_empty() {
+        return "the policy has no rule, and without one nothing is allowed".to_owned();
+    }
+    let mut text = String::new();
+    for rule in &tested.rules {
+        let nearest = if tested.nearest.as_ref() == Some(&rule.rule) { ", the nearest," } else { "" };
+        text.push_str(&format!("rule {}{nearest} refuses it; it would pass with\n", rule.rule));
+        for change in &rule.changes {
+            text.push_str(&format!("  {change}\n"));
+        }
+    }
+    text
+}
+
+pub(crate) fn policy_refuses() -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "no rule of the policy allows it",
+        "change the JWT or, if it shall be allowed, a rule, and `petsem policy set` it",
+    )
+}
+
+pub(crate) fn policy_unreadable(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Usage, format!("the policy is not one: {error}"), "mend it and try again")
+}
+
+pub(crate) fn policy_not_text() -> Failure {
+    Failure::new(Exit::Usage, "the policy is not UTF-8 text", "give JSON, as `petsem policy show` prints it")
+}
+
+pub(crate) fn claims_not_text() -> Failure {
+    Failure::new(Exit::Usage, "the claims are not UTF-8 text", "give a JSON object, or a JWT")
+}
+
+pub(crate) fn no_claims(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Usage, format!("these are no claims: {error}"), "give a JSON object, or a JWT")
+}
+
+pub(crate) fn nothing_to_test() -> Failure {
+    Failure::new(Exit::Usage, "there is nothing to ask", "give --secret, or --machine and --host")
+}
+
+pub(crate) fn test_needs_app() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "a policy from a file does not say which app it is of, and a boot is of one",
+        "give the app's name as --app and its id as --app-id, or leave --policy out",
     )
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Revocation {
     #[arg(value_name = "TOKEN_ID")]
     id: Option<TokenUuid>,
 
-    /// All tokens of this signing key, and all that descend from them; not of the one that signs new tokens
+    /// All tokens of this signing key, and all that descend from them; not of one that signs new tokens
     #[arg(long, value_name = "KEY_ID")]
     key: Option<SigningKeyId>,
 

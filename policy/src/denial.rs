@@ -170,6 +170,12 @@ impl fmt::Display for Denial {
 
 impl std::error::Error for Denial {}
 
+impl fmt::Display for Reason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::text::reason(*self, out)
+    }
+}
+
 impl fmt::Display for Resource {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {

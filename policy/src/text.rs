@@ -149,7 +149,7 @@ pub(crate) fn ticket_denial(denial: &TicketDenial, out: &mut fmt::Formatter<'_>)
     reason(denial.reason, out)
 }
 
-fn reason(reason: Reason, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(crate) fn reason(reason: Reason, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     match reason {
         Reason::Expired => out.write_str("its time is over; get a new one"),
         Reason::NotYetValid => out.write_str("its time has not come; check the clocks, or wait"),

@@ -148,10 +148,15 @@ fn answer(
 impl Verified {
     /// Whether this token allows this. An org's key speaks only for its org, whatever the caveats say.
     pub(crate) fn allows(&self, access: &Access<'_>) -> Result<(), Refused> {
-        match self.org {
-            Some(own) if access.org != Some(*own.as_bytes()) => Err(Refused::OtherOrg),
-            _ => self.token.clear(access).map_err(Refused::Denied),
+        if !self.speaks_for(access.org) {
+            return Err(Refused::OtherOrg);
         }
+        self.token.clear(access).map_err(Refused::Denied)
+    }
+
+    /// Whether its key may speak for this org; none = the installation.
+    pub(crate) fn speaks_for(&self, org: Option<[u8; 16]>) -> bool {
+        self.org.is_none_or(|own| org == Some(*own.as_bytes()))
     }
 }
 
@@ -200,6 +205,11 @@ impl Caller {
         Err(first.unwrap_or(Refused::OtherOrg))
     }
 
+    /// Its tokens.
+    pub(crate) fn verified(&self) -> &[Verified] {
+        &self.tokens
+    }
+
     /// Whether one of the tokens is of this org, or of the platform.
     pub(crate) fn is_of(&self, org: OrgId) -> bool {
         self.tokens.iter().any(|verified| verified.org.is_none_or(|own| own == org))
@@ -240,7 +250,7 @@ pub(crate) enum Refused {
 
 impl Refused {
     /// Whether the reason would tell if the thing is there.
-    fn tells_of_another(&self) -> bool {
+    pub(crate) fn tells_of_another(&self) -> bool {
         matches!(
             self,
             Self::Denied(Denial {
@@ -344,7 +354,7 @@ pub(crate) fn denied_by(denial: &Denial) -> Failure {
 }
 
 /// The refusal that everybody else reads, whether the thing is there or not.
-fn stranger(action: Action, refused: &Refused) -> Failure {
+pub(crate) fn stranger(action: Action, refused: &Refused) -> Failure {
     // Time is of the token, not of the thing: it is told to its holder in any case.
     match refused {
         Refused::Denied(denial) if matches!(denial.reason, Reason::Expired | Reason::NotYetValid) => {

@@ -172,6 +172,12 @@ impl Control {
         self.signing_keys.values().filter(|entry| entry.org == Some(org)).map(|entry| entry.id).collect()
     }
 
+    /// How many keys of an org, or of the platform, are not revoked.
+    pub(crate) fn live_keys_of(&self, org: Option<OrgId>) -> usize {
+        let live = |entry: &&Arc<SigningEntry>| !self.revoked.has_key(SigningKeyId::from_bytes(entry.id));
+        self.signing_keys.values().filter(|entry| entry.org == org).filter(live).count()
+    }
+
     /// All dischargers.
     pub(crate) fn dischargers(&self) -> &[Arc<DischargerEntry>] {
         &self.dischargers

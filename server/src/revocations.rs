@@ -117,15 +117,16 @@ impl Core {
         if self.control().is_current_key(id) {
             return Err(Failure::new(
                 ErrorCode::Conflict,
-                "new tokens are signed with this key, and this version has no rotation that gives it a successor; nothing was \
-                 changed; revoke its tokens one by one",
+                "new tokens are signed with this key; nothing was changed; give it a successor first \
+                 (`petsem signing-key rotate`)",
             ));
         }
         match self.store.record(RecordKind::SigningKey, id.as_bytes()).await? {
             Some(_) => Ok(()),
-            None => {
-                Err(Failure::new(ErrorCode::NotFound, "there is no such signing key; nothing was changed"))
-            }
+            None => Err(Failure::new(
+                ErrorCode::NotFound,
+                "there is no such signing key; nothing was changed; `petsem signing-key list` shows all",
+            )),
         }
     }
 

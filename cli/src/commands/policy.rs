@@ -1,5 +1,7 @@
 //! `petsem policy`.
 
+mod test;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -14,12 +16,15 @@ use crate::{messages, output, value_source};
 /// Largest policy file.
 const MAX_POLICY: usize = 256 * 1024;
 
+pub(crate) use test::Tested;
+
 #[derive(Subcommand)]
 pub(crate) enum Policy {
     /// Replace an app's policy
     Set(Set),
     /// Show an app's policy
     Show(Show),
+    Test(test::Test),
 }
 
 #[derive(Args)]
@@ -60,6 +65,7 @@ impl Policy {
         match self {
             Self::Set(set) => set.run(),
             Self::Show(show) => show.run(),
+            Self::Test(test) => test.run(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod attenuate;
 mod create;
+mod explain;
 mod inspect;
 mod list;
 mod revoke;
@@ -18,6 +19,7 @@ pub(crate) enum Token {
     Create(create::Create),
     Attenuate(attenuate::Attenuate),
     Inspect(inspect::Inspect),
+    Explain(explain::Explain),
     List(list::List),
     Revoke(revoke::Revoke),
 }
@@ -28,6 +30,7 @@ impl Token {
             Self::Create(create) => create.run(),
             Self::Attenuate(attenuate) => attenuate.run(),
             Self::Inspect(inspect) => inspect.run(),
+            Self::Explain(explain) => explain.run(),
             Self::List(list) => list.run(),
             Self::Revoke(revoke) => revoke.run(),
         }

@@ -69,6 +69,8 @@ fn api() -> Vec<Route> {
         ("/v1/apps/{app}/boot/report", post(boot::report)),
         ("/v1/boot", post(boot::batch)),
         ("/v1/tokens", get(tokens::list).post(tokens::create)),
+        ("/v1/tokens/explain", post(tokens::explain)),
+        ("/v1/signing-keys", get(tokens::signing_keys).post(tokens::rotate_signing_key)),
         ("/v1/revocations", post(tokens::revoke)),
         ("/v1/issuers", get(issuers::list).post(issuers::register)),
         ("/v1/dischargers", get(dischargers::list).post(dischargers::register)),

@@ -1,8 +1,11 @@
-//! `/v1/tokens` and `/v1/revocations`
+//! `/v1/tokens`, `/v1/signing-keys` and `/v1/revocations`
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use petsem_api::{CreateToken, MintedToken, OrgRef, RevokeRequest, Revoked, TokenList};
+use petsem_api::{
+    CreateToken, ExplainToken, Explanation, MintedToken, OrgRef, RevokeRequest, Revoked, RotateSigningKey,
+    SigningKeyInfo, SigningKeyList, TokenList,
+};
 use petsem_policy::Action;
 use serde::Deserialize;
 
@@ -65,4 +68,42 @@ async fn revoke_it(call: &Call, trail: &mut Trail) -> Result<Revoked, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let wanted: RevokeRequest = call.json().await?;
     call.core.revoke(trail, &caller, &wanted, call.now).await
+}
+
+/// `POST /v1/tokens/explain`
+pub(super) async fn explain(call: Call) -> Response {
+    let mut trail = call.trail("token.explain");
+    let result = explain_tokens(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn explain_tokens(call: &Call, trail: &mut Trail) -> Result<Explanation, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let wanted: ExplainToken = call.json().await?;
+    call.core.explain(trail, &caller, &wanted, call.now).await
+}
+
+/// `GET /v1/signing-keys`
+pub(super) async fn signing_keys(call: Call) -> Response {
+    let mut trail = call.trail("signing_key.list");
+    let result = list_signing_keys(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::OK, result).await
+}
+
+async fn list_signing_keys(call: &Call, trail: &mut Trail) -> Result<SigningKeyList, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    call.core.list_signing_keys(trail, &caller, call.now).await
+}
+
+/// `POST /v1/signing-keys`
+pub(super) async fn rotate_signing_key(call: Call) -> Response {
+    let mut trail = call.trail("signing_key.rotate");
+    let result = new_signing_key(&call, &mut trail).await;
+    finish(&call, trail, StatusCode::CREATED, result).await
+}
+
+async fn new_signing_key(call: &Call, trail: &mut Trail) -> Result<SigningKeyInfo, Failure> {
+    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let wanted: RotateSigningKey = call.json().await?;
+    call.core.rotate_signing_key(trail, &caller, &wanted, call.now).await
 }
