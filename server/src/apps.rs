@@ -44,7 +44,7 @@ impl Core {
         let kek = AppKek::generate(rng, *id.as_bytes(), 1);
         let digest_key = DigestKey::generate(rng);
         let wrapped = self
-            .keyring
+            .keyring()
             .wrap(rng, &kek, &WrapContext::app_kek(store, *id.as_bytes(), 1))
             .map_err(Failure::internal)?;
         let head = AppHead {

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use petsem_api::{AppId, IssuerId, OrgId, SigningKeyId, StoreId};
-use petsem_keys::{DischargerKey, Keyring, SigningKey, WrapContext};
+use petsem_keys::{DischargerKey, SigningKey, WrapContext};
 use petsem_policy::evaluate::Jwks;
 use petsem_policy::{MacaroonKey, SharedKey};
 use petsem_store::Store;
 
 use crate::clock::Moment;
 use crate::failure::Failure;
+use crate::keyring_state::KeyringState;
 use crate::revoked::RevokedSet;
 use crate::rows::{
     Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, Ledger, Row, SigningKeyRow,
@@ -93,7 +94,7 @@ pub(crate) struct Readers<'a> {
     /// Checks rows.
     pub(crate) ledger: &'a Ledger,
     /// Opens wrapped keys.
-    pub(crate) keyring: &'a Keyring,
+    pub(crate) keys: &'a KeyringState,
     /// The store's id.
     pub(crate) store_id: StoreId,
     /// When it is read.
@@ -331,7 +332,7 @@ impl Readers<'_> {
 
     fn signing_key(&self, id: [u8; 16], row: SigningKeyRow) -> Result<SigningEntry, Failure> {
         let context = owned(self.store_id, id, row.org);
-        let key: SigningKey = self.keyring.unwrap(&row.wrapped, &context).map_err(|error| {
+        let key: SigningKey = self.keys.keyring().unwrap(&row.wrapped, &context).map_err(|error| {
             Failure::from(IntegrityFault::new("signing key", &id, "it does not open")).because(error)
         })?;
         Ok(SigningEntry { id, org: row.org, key: MacaroonKey::new(key.expose_signing_key()) })
@@ -339,7 +340,7 @@ impl Readers<'_> {
 
     fn discharger(&self, id: [u8; 16], row: DischargerRow) -> Result<DischargerEntry, Failure> {
         let context = owned(self.store_id, id, row.org);
-        let key: DischargerKey = self.keyring.unwrap(&row.wrapped, &context).map_err(|error| {
+        let key: DischargerKey = self.keys.keyring().unwrap(&row.wrapped, &context).map_err(|error| {
             Failure::from(IntegrityFault::new("discharger", &id, "it does not open")).because(error)
         })?;
         let key = SharedKey::new(*key.expose_discharger_key());

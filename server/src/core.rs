@@ -19,6 +19,7 @@ use crate::control::{Control, Readers};
 use crate::denials::Denials;
 use crate::failure::Failure;
 use crate::jwt::PerSecond;
+use crate::keyring_state::KeyringState;
 use crate::metrics::Counters;
 use crate::request::Trail;
 use crate::rows::{AppHead, AppNameRow, Bundle, Content, FeedHeadRow, FeedRow, IntegrityFault, Ledger, Note};
@@ -39,7 +40,7 @@ pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) store_id: StoreId,
     pub(crate) node: [u8; 16],
-    pub(crate) keyring: Keyring,
+    pub(crate) keys: KeyringState,
     pub(crate) ledger: Ledger,
     pub(crate) audit: AuditLog,
     pub(crate) counters: Counters,
@@ -62,7 +63,7 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) store_id: StoreId,
     pub(crate) node: [u8; 16],
-    pub(crate) keyring: Keyring,
+    pub(crate) keys: KeyringState,
     pub(crate) ledger: Ledger,
     pub(crate) audit: AuditLog,
 }
@@ -86,13 +87,13 @@ impl Core {
     /// Brings the parts together and reads the control feed to its end.
     pub(crate) async fn start(parts: Parts) -> Result<Self, Failure> {
         let room = Arc::new(Semaphore::new(parts.settings.limits.requests));
-        let Parts { settings, store, store_id, node, keyring, ledger, audit } = parts;
+        let Parts { settings, store, store_id, node, keys, ledger, audit } = parts;
         let core = Self {
             settings,
             store,
             store_id,
             node,
-            keyring,
+            keys,
             ledger,
             audit,
             counters: Counters::default(),
@@ -110,6 +111,11 @@ impl Core {
         };
         core.refresh().await?;
         Ok(core)
+    }
+
+    /// The keyring as of now.
+    pub(crate) fn keyring(&self) -> Arc<Keyring> {
+        self.keys.keyring()
     }
 
     /// The state of control, as of the last refresh.
@@ -191,7 +197,7 @@ impl Core {
         Readers {
             store: &*self.store,
             ledger: &self.ledger,
-            keyring: &self.keyring,
+            keys: &self.keys,
             store_id: self.store_id,
             now: self.now(),
         }
@@ -370,7 +376,7 @@ impl Core {
         let row =
             app.head.keks.iter().find(|kek| kek.version == version).ok_or_else(|| fault("it is missing"))?;
         let context = WrapContext::app_kek(*self.store_id.as_bytes(), *app.id.as_bytes(), version);
-        self.keyring
+        self.keyring()
             .unwrap(&row.wrapped, &context)
             .map_err(|error| Failure::from(fault("it does not open")).because(error))
     }

@@ -134,7 +134,7 @@ impl Core {
         let key = key.map_err(|()| bad("key is the shared key: 32 bytes in standard base64"))?;
         let id: [u8; 16] = entropy::bytes();
         let wrapped = self
-            .keyring
+            .keyring()
             .wrap(&mut entropy::rng(), &key, &owned(self.store_id, id, org))
             .map_err(Failure::internal)?;
         Ok((id, DischargerRow { location: location.to_owned(), org, wrapped, created_at: now.millis() }))

@@ -31,6 +31,7 @@ mod failure;
 mod http;
 mod issuers;
 mod jwt;
+mod keyring_state;
 mod metrics;
 mod orgs;
 mod owners;

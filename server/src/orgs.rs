@@ -30,7 +30,7 @@ impl Core {
         let kid: [u8; 16] = entropy::bytes();
         let key = SigningKey::generate(&mut entropy::rng());
         let wrapped = self
-            .keyring
+            .keyring()
             .wrap(&mut entropy::rng(), &key, &owned(self.store_id, kid, Some(id)))
             .map_err(Failure::internal)?;
         let row = OrgRow { name: name.clone(), created_at: now };

@@ -121,7 +121,7 @@ impl Core {
         let row = PollRow {
             request,
             wrapped_key: self
-                .keyring
+                .keyring()
                 .wrap(rng, &key, &WrapContext::new(*store, short))
                 .map_err(Failure::internal)?,
             sealed_ticket: key.seal(rng, ticket, store, &short).map_err(Failure::internal)?,
@@ -187,7 +187,7 @@ impl Core {
         let store = self.store_id.as_bytes();
         let short = short_id(id);
         let key: PollKey = self
-            .keyring
+            .keyring()
             .unwrap(&row.wrapped_key, &WrapContext::new(*store, short))
             .map_err(|error| fault(&error))?;
         let sealed = key.open(&row.sealed_ticket, store, &short).map_err(|error| fault(&error))?;

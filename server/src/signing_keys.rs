@@ -55,7 +55,7 @@ impl Core {
         let kid: [u8; 16] = entropy::bytes();
         let key = SigningKey::generate(&mut entropy::rng());
         let wrapped = self
-            .keyring
+            .keyring()
             .wrap(&mut entropy::rng(), &key, &owned(self.store_id, kid, owner))
             .map_err(Failure::internal)?;
         let at = now.millis();
