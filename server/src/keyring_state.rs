@@ -9,7 +9,7 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use petsem_keys::{Keyring, RootKey};
+use petsem_keys::{Keyring, OpenError, RootKey, WrapContext, WrappedByKeyring};
 
 /// Root key and keyring of a store that is unsealed.
 pub(crate) struct KeyringState(RwLock<Keys>);
@@ -29,6 +29,20 @@ impl KeyringState {
     /// The keyring as of now.
     pub(crate) fn keyring(&self) -> Arc<Keyring> {
         self.read().keyring
+    }
+
+    /// Opens a wrap with the keyring that was at hand before it was read, else with that of now: whatever a rotation
+    /// did in between, one of the two has the version.
+    pub(crate) fn unwrap<K: WrappedByKeyring>(
+        &self,
+        before: &Keyring,
+        wrapped: &[u8],
+        context: &WrapContext,
+    ) -> Result<K, OpenError> {
+        match before.unwrap(wrapped, context) {
+            Err(OpenError::UnknownKeyVersion { .. }) => self.keyring().unwrap(wrapped, context),
+            opened => opened,
+        }
     }
 
     /// The root key as of now.

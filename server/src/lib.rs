@@ -39,6 +39,7 @@ mod polls;
 mod request;
 mod revocations;
 mod revoked;
+mod rotation;
 mod routes;
 mod rows;
 mod secret_keys;
