@@ -40,11 +40,11 @@ impl Core {
         let now = self.now().millis();
         let id = AppId::new_v7(now, &entropy::bytes());
         let store = *self.store_id.as_bytes();
+        let (keyring, fence) = self.wrapping().await?;
         let rng = &mut entropy::rng();
         let kek = AppKek::generate(rng, *id.as_bytes(), 1);
         let digest_key = DigestKey::generate(rng);
-        let wrapped = self
-            .keyring
+        let wrapped = keyring
             .wrap(rng, &kek, &WrapContext::app_kek(store, *id.as_bytes(), 1))
             .map_err(Failure::internal)?;
         let head = AppHead {
@@ -66,6 +66,7 @@ impl Core {
         trail.set_detail(format_args!("app {name} {id}"));
         let label = name.as_str().as_bytes();
         let mut change = self.change(trail);
+        change.expects.push(fence);
         change.expects.push(expect::<AppNameRow>(label, 0));
         change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
         change.puts.push(self.ledger.write(org.id.as_bytes(), org.row.version + 1, &org.row.content));
@@ -126,6 +127,7 @@ impl Core {
             change.deletes.push((RecordKind::OrgApp, org_app(app_now.head.org, app.id)));
             change.deletes.push((RecordKind::Policy, app.id.as_bytes().to_vec()));
             change.deletes.push((RecordKind::SecretKeys, app.id.as_bytes().to_vec()));
+            change.deletes.push((RecordKind::AppRotation, app.id.as_bytes().to_vec()));
             change.delete_app = Some(app.id);
         })
         .await?;

@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 
 use crate::core::Core;
 use crate::request::Peer;
+use crate::rotation;
 use crate::routes::router;
 use crate::settings::{ListenAddress, Listener, Settings};
 use crate::start::{StartError, Started, record_checkpoint, start, stop};
@@ -140,6 +141,7 @@ pub(crate) async fn serve_on(
     }
     on_ready(&names);
     let feed = tokio::spawn(follow_feed(Arc::clone(&core), ended.clone()));
+    let rotation = tokio::spawn(rotation::follow(Arc::clone(&core), ended.clone()));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -156,6 +158,7 @@ pub(crate) async fn serve_on(
         tracing::warn!("some requests did not finish in time and were cut off");
     }
     feed.abort();
+    rotation.abort();
     // What a caller left behind when he hung up is finished too.
     let all = u32::try_from(core.settings.limits.requests).unwrap_or(u32::MAX);
     if tokio::time::timeout(Duration::from_secs(1), core.room.acquire_many(all)).await.is_err() {

@@ -24,6 +24,7 @@ use crate::control::owned;
 use crate::core::{Core, Parts, expect};
 use crate::entropy;
 use crate::failure::Failure;
+use crate::keyring_state::KeyringState;
 use crate::request::{Peer, Trail, recovered_event};
 use crate::rows::{
     CheckpointRow, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, KeyringKeyRow, Ledger, NodeRow, Note,
@@ -167,7 +168,7 @@ pub(crate) async fn start(settings: Settings) -> Result<Started, StartError> {
 }
 
 async fn start_on(settings: Settings, store: Arc<dyn Store>) -> Result<Started, StartError> {
-    let Unlocked { store_id, keyring, ledger } = unlock(&settings, &*store).await?;
+    let Unlocked { store_id, root, keyring, ledger } = unlock(&settings, &*store).await?;
     let (node, keys, known) = node(&settings, &*store, store_id, &keyring, &ledger).await?;
     let audit_settings = audit::AuditSettings {
         segment_bytes: settings.audit.segment_bytes,
@@ -181,7 +182,8 @@ async fn start_on(settings: Settings, store: Arc<dyn Store>) -> Result<Started, 
     // Before the core tells the log where the store stands: the next start must notice it too.
     check_revision(&*store, tail.seen_revision).await?;
     check_feed(&*store, &ledger, tail.seen_feed).await?;
-    let core = Core::start(Parts { settings, store, store_id, node, keyring, ledger, audit: log }).await?;
+    let keys = KeyringState::new(root, keyring);
+    let core = Core::start(Parts { settings, store, store_id, node, keys, ledger, audit: log }).await?;
     if !development && core.control().issuers().any(|issuer| issuer.row.development) {
         return Err(StartError::Development);
     }
@@ -426,6 +428,7 @@ pub(crate) fn open_made_store(settings: &Settings) -> Result<Arc<dyn Store>, Sta
 
 pub(crate) struct Unlocked {
     pub(crate) store_id: StoreId,
+    pub(crate) root: RootKey,
     pub(crate) keyring: Keyring,
     pub(crate) ledger: Ledger,
 }
@@ -484,7 +487,7 @@ pub(crate) fn unlock_rows(settings: &Settings, rows: &SealedRows) -> Result<Unlo
     for record in seals {
         ledger.read::<SealRow>(&record.id, record).map_err(Failure::from)?;
     }
-    Ok(Unlocked { store_id: named.store, keyring, ledger })
+    Ok(Unlocked { store_id: named.store, root, keyring, ledger })
 }
 
 fn open_root(settings: &Settings, named: &StoreRow, seals: &[Record]) -> Result<RootKey, StartError> {
@@ -581,6 +584,8 @@ async fn new_node(
     keyring: &Keyring,
     ledger: &Ledger,
 ) -> Result<Node, StartError> {
+    let record = store.record(RecordKind::Store, &[]).await?;
+    let store_version = record.map_or(0, |record| record.row_version);
     let id: [u8; 16] = entropy::bytes();
     let context = WrapContext::new(*store_id.as_bytes(), id);
     let rng = &mut entropy::rng();
@@ -597,6 +602,8 @@ async fn new_node(
     let line = ledger.write_note(Note::Line, request_id, b"");
     let mut change = Change::new(RequestAudit { node: id, request_id, line });
     change.expects.push(expect::<NodeRow>(&id, 0));
+    // Should another node rotate the keyring at this moment, the next start wraps with the new version.
+    change.expects.push(expect::<StoreRow>(&[], store_version));
     change.puts.push(ledger.write(&id, 1, &row));
     store.commit(change).await.map_err(|error| StartError::Refused(error.to_string()))?;
     // The row first: a file without it would look like a row that somebody removed.
@@ -645,6 +652,7 @@ async fn recover_lines(core: &Core, written: &std::collections::HashSet<String>)
     Ok(())
 }
 
-fn row_mac_context(store: StoreId) -> WrapContext {
+/// The wrap context of the row-MAC key.
+pub(crate) fn row_mac_context(store: StoreId) -> WrapContext {
     WrapContext::new(*store.as_bytes(), *store.as_bytes())
 }
