@@ -11,7 +11,7 @@ use petsem_store::{
     AppRows, BundleRow, Change, CommitError, Committed, Expect, Record, RecordKind, RequestAudit, Store,
 };
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::audit::{AuditEvent, AuditLog};
 use crate::clock::Moment;
@@ -54,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) denials: Denials,
     pub(crate) room: Arc<Semaphore>,
     pub(crate) jwt_lines: PerSecond,
+    /// An operator has asked that the server forget its keys.
+    pub(crate) sealing: Notify,
 }
 
 /// The parts as they stand at start.
@@ -107,6 +109,7 @@ impl Core {
             denials: Denials::default(),
             room,
             jwt_lines: PerSecond::default(),
+            sealing: Notify::new(),
         };
         core.refresh().await?;
         Ok(core)
