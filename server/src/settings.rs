@@ -3,12 +3,20 @@
 //! Unknown keys are errors. The reference file is generated from here and compared in a test, so it cannot
 //! lie. A start-up error is of this module; a request never sees it.
 
+mod seals;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use petsem_api::HostId;
 use serde::Deserialize;
+
+use crate::given::Given;
+
+pub(crate) use seals::SealUnavailable;
+pub use seals::SealSettings;
+use seals::SealFile;
 
 /// What `petsem server` runs by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +41,8 @@ pub struct Settings {
     pub approval_page: Option<String>,
     /// Whether a development issuer is accepted: `petsem dev` alone sets it; no key does.
     pub(crate) development: bool,
+    /// What people gave to open the store by; no key does.
+    pub(crate) given: Given,
 }
 
 /// One listener. Until TLS is built (step 5), loopback addresses and Unix sockets only.
@@ -60,16 +70,6 @@ impl fmt::Display for ListenAddress {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
-}
-
-/// One seal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SealSettings {
-    /// A key file, mode 0600.
-    KeyFile {
-        /// Its path.
-        path: PathBuf,
-    },
 }
 
 /// The audit log's settings.
@@ -159,6 +159,12 @@ impl Settings {
         file.check(base)
     }
 
+    /// The same, with what people gave to open the store by: it is tried, and no seal of the configuration.
+    #[must_use]
+    pub fn opened_by(self, given: Given) -> Self {
+        Self { given, ..self }
+    }
+
     /// The reference configuration: every key, its default, and what it is for.
     pub fn reference() -> &'static str {
         REFERENCE
@@ -191,12 +197,6 @@ struct File {
 struct ListenerFile {
     address: String,
     host: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-enum SealFile {
-    KeyFile { path: PathBuf },
 }
 
 #[derive(Deserialize)]
@@ -280,21 +280,19 @@ impl File {
         let approval_page = self.discharger.check()?;
         let listeners =
             self.listener.into_iter().map(|listener| listener.check(base)).collect::<Result<Vec<_>, _>>()?;
-        let seals = self
-            .seal
-            .into_iter()
-            .map(|SealFile::KeyFile { path }| SealSettings::KeyFile { path: base.join(path) });
+        let seals = self.seal.into_iter().map(|seal| seal.check(base)).collect::<Result<Vec<_>, _>>()?;
         Ok(Settings {
             name: self.name,
             location: self.location.trim_end_matches('/').to_owned(),
             data_directory,
             listeners,
-            seals: seals.collect(),
+            seals,
             audit,
             limits,
             rewraps_per_second,
             approval_page,
             development: false,
+            given: Given::default(),
         })
     }
 }

@@ -24,7 +24,8 @@ use crate::failure::Failure;
 use crate::request::Trail;
 use crate::rows::{FeedRow, IntegrityFault, KeyringKeyRow, Note, Row, StoreRow};
 use crate::secrets::{TRIES, time_text};
-use crate::start::{MOST_KEYS, local_trail, row_mac_context};
+use crate::start::local_trail;
+use crate::unlock::{MOST_KEYS, row_mac_context};
 
 /// Carries on the rotation that is under way, whenever there is one.
 pub(super) async fn follow(core: &Core, mut ended: watch::Receiver<bool>) {
