@@ -1,4 +1,4 @@
-//! `petsem operator`: what is done on the node itself, while no server holds its store.
+//! `petsem operator`: what is done on the node itself; most of it while no server holds its store.
 
 mod approve;
 mod audit;
@@ -8,6 +8,10 @@ mod init;
 mod issuer;
 mod owner;
 mod recover;
+mod rotate_root;
+mod seal;
+mod status;
+mod unseal;
 
 use clap::Subcommand;
 
@@ -18,6 +22,10 @@ pub(crate) use audit::Seen;
 #[derive(Subcommand)]
 pub(crate) enum Operator {
     Init(init::Init),
+    Status(status::Status),
+    Unseal(unseal::Unseal),
+    Seal(seal::Seal),
+    RotateRoot(rotate_root::RotateRoot),
     Owner(owner::Owner),
     Recover(recover::Recover),
     Deny(deny::Deny),
@@ -37,6 +45,10 @@ impl Operator {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Init(init) => init.run(),
+            Self::Status(status) => status.run(),
+            Self::Unseal(unseal) => unseal.run(),
+            Self::Seal(seal) => seal.run(),
+            Self::RotateRoot(rotate_root) => rotate_root.run(),
             Self::Owner(owner) => owner.run(),
             Self::Recover(recover) => recover.run(),
             Self::Deny(deny) => deny.run(),
