@@ -3,6 +3,8 @@
 //! A failure says what happened, then what to do, naming the flag or command to type. No text here can hold a
 //! value, a key or a token: the functions are not given any.
 
+mod seals;
+
 use std::fmt;
 use std::path::Path;
 
@@ -25,6 +27,8 @@ use crate::context::ContextError;
 use crate::dotenv::{DotenvError, Problem, ProblemKind};
 use crate::failure::{Exit, Failure};
 use crate::private_file::PrivateFileError;
+
+pub(crate) use seals::*;
 
 /// The end of `petsem --help`.
 pub(crate) const EXIT_STATUSES: &str = "\
@@ -461,13 +465,18 @@ pub(crate) fn key_file_to_be_made(path: &Path) -> String {
 }
 
 pub(crate) fn installed(installed: &Installed, token: &Path, config: &Path) -> String {
+    let seals: Vec<&str> = installed.seals.iter().map(|seal| seal.description.as_str()).collect();
+    let keep = match installed.seals.iter().any(|seal| seal.kind == petsem_seals::KEY_FILE_KIND) {
+        true => "keep a copy of the key file in a safe place: without it, or another seal, nothing opens the store",
+        false => "keep what opens it in safe places: without a seal nothing opens the store",
+    };
     format!(
         "installation {} is made, sealed by {}\n\
          the first token is in {}, good until {}\n\
-         keep a copy of the key file in a safe place: without it nothing opens the store\n\
+         {keep}\n\
          now: petsem server --config {}",
         installed.store,
-        installed.seals.join(", "),
+        seals.join(", "),
         token.display(),
         installed.token.expires_at,
         config.display()
@@ -508,8 +517,14 @@ pub(crate) fn audit_verified(report: &Seen) -> String {
     if report.last_line == 0 {
         return "the audit log has no lines".to_owned();
     }
+    let sealed = match report.without_mac {
+        0 => String::new(),
+        count => format!(
+            "; {count} have no MAC: the node was sealed then, and whoever can write its disk could have made them"
+        ),
+    };
     format!(
-        "the audit log is what was written: lines {} to {}, {} {}, {} recovered after a kill",
+        "the audit log is what was written: lines {} to {}, {} {}, {} recovered after a kill{sealed}",
         report.first_line,
         report.last_line,
         report.checkpoints,

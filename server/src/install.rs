@@ -11,7 +11,7 @@ use crate::core::expect;
 use crate::entropy;
 use crate::failure::Failure;
 use crate::rows::{DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, Ledger, SigningKeyRow, StoreRow};
-use crate::seal_list::{KeepShares, NewSeal};
+use crate::seal_list::{KeepShares, NewSeal, SealInfo};
 use crate::settings::Settings;
 use crate::start::{StartError, Started, open_store, operator_token, start_unlocked, stop};
 use crate::tokens::discharger_location;
@@ -32,7 +32,7 @@ pub struct Installed {
     /// Its id.
     pub store: StoreId,
     /// The seals that open it.
-    pub seals: Vec<String>,
+    pub seals: Vec<SealInfo>,
     /// The first operator's token.
     pub token: MintedToken,
 }
@@ -54,8 +54,7 @@ pub async fn install(
     let stopped = stop(started).await;
     let token = result?;
     stopped.map_err(StartError::Refused)?;
-    let seals = seals?.into_iter().map(|seal| seal.description).collect();
-    Ok(Installed { store, seals, token })
+    Ok(Installed { store, seals: seals?, token })
 }
 
 /// Makes the installation and starts on it.

@@ -14,7 +14,6 @@ use serde::Deserialize;
 
 use crate::given::Given;
 
-pub(crate) use seals::SealUnavailable;
 pub use seals::SealSettings;
 use seals::SealFile;
 
@@ -163,6 +162,11 @@ impl Settings {
     #[must_use]
     pub fn opened_by(self, given: Given) -> Self {
         Self { given, ..self }
+    }
+
+    /// Whether people gave a passphrase.
+    pub fn has_passphrase(&self) -> bool {
+        self.given.passphrase.is_some()
     }
 
     /// The reference configuration: every key, its default, and what it is for.
