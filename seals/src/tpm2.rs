@@ -20,6 +20,8 @@
 mod chip;
 mod error;
 mod message;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

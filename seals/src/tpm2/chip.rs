@@ -1,23 +1,25 @@
 //! The commands: storage key, session, sealing, opening.
 
-use std::convert::TryFrom as _;
+use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::{Mutex, PoisonError};
 
 use petsem_keys::SealKey;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use subtle::ConstantTimeEq;
 use tss_esapi::Context;
 use tss_esapi::attributes::{ObjectAttributesBuilder, SessionAttributesBuilder};
 use tss_esapi::constants::response_code::Tss2ResponseCodeKind;
-use tss_esapi::constants::{PropertyTag, SessionType};
-use tss_esapi::handles::{KeyHandle, ObjectHandle};
+use tss_esapi::constants::{CapabilityType, PropertyTag, SessionType};
+use tss_esapi::handles::{KeyHandle, ObjectHandle, SessionHandle};
 use tss_esapi::interface_types::algorithm::{HashingAlgorithm, PublicAlgorithm};
 use tss_esapi::interface_types::ecc::EccCurve;
 use tss_esapi::interface_types::resource_handles::Hierarchy;
 use tss_esapi::interface_types::session_handles::AuthSession;
 use tss_esapi::structures::{
-    Auth, EccPoint, EccScheme, KeyDerivationFunctionScheme, KeyedHashScheme, Private, Public, PublicBuilder,
-    PublicEccParametersBuilder, PublicKeyedHashParameters, SensitiveData, SymmetricDefinition,
+    Auth, CapabilityData, EccPoint, EccScheme, KeyDerivationFunctionScheme, KeyedHashScheme, Private, Public,
+    PublicBuilder, PublicEccParametersBuilder, PublicKeyedHashParameters, SensitiveData, SymmetricDefinition,
     SymmetricDefinitionObject,
 };
 use tss_esapi::tcti_ldr::TctiNameConf;
@@ -97,7 +99,6 @@ impl Chip {
         aad: &[u8],
         pin: Option<&[u8]>,
     ) -> Result<SealKey, Tpm2Error> {
-        let failed = |source| Tpm2Error::Call { doing: "open the sealed key", source };
         if self.storage_key_name()? != sealed.parent {
             return Err(Tpm2Error::OtherChip { device: self.device.clone() });
         }
@@ -115,6 +116,18 @@ impl Chip {
         if wants_pin {
             self.check_tries()?;
         }
+        self.danger_unseal_uncounted(public, private, aad, pin)
+    }
+
+    /// As [`Chip::unseal`], whatever chip it is and however few tries are left.
+    pub(super) fn danger_unseal_uncounted(
+        &mut self,
+        public: Public,
+        private: Private,
+        aad: &[u8],
+        pin: Option<&[u8]>,
+    ) -> Result<SealKey, Tpm2Error> {
+        let failed = |source| Tpm2Error::Call { doing: "open the sealed key", source };
         let (parent_key, session) = (self.storage_key, self.session);
         let loaded = self
             .context
@@ -173,8 +186,6 @@ impl Chip {
 
     /// Wrong PINs that the chip still takes before it locks itself.
     fn tries_left(&mut self) -> Result<Option<u32>, tss_esapi::Error> {
-        use tss_esapi::constants::CapabilityType;
-        use tss_esapi::structures::CapabilityData;
         let mut property = |tag: PropertyTag| {
             // Not `get_tpm_property`, which remembers what it was told before.
             let (data, _) = self.context.execute_without_session(|context| {
@@ -189,7 +200,7 @@ impl Chip {
 
     /// Gives the chip's memory back. What does not go goes when the connection ends.
     fn flush(&mut self) {
-        let session = ObjectHandle::from(tss_esapi::handles::SessionHandle::from(self.session));
+        let session = ObjectHandle::from(SessionHandle::from(self.session));
         let key = ObjectHandle::from(self.storage_key);
         for handle in [session, key] {
             let _ = self.context.execute_without_session(|context| context.flush_context(handle));
@@ -210,9 +221,7 @@ fn connect(device: &Tpm2Device) -> Result<Context, Tpm2Error> {
 }
 
 /// libtss2 says of every file that it is an I/O error.
-fn check_access(path: &std::path::Path, device: &Tpm2Device) -> Result<(), Tpm2Error> {
-    use rustix::fs::{Mode, OFlags};
-    use rustix::io::Errno;
+fn check_access(path: &Path, device: &Tpm2Device) -> Result<(), Tpm2Error> {
     let device = device.clone();
     match rustix::fs::open(
         path,

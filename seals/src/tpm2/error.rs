@@ -191,8 +191,8 @@ impl fmt::Display for Tpm2Error {
             ),
             Self::PinWrong { tries_left: Some(tries) } => write!(
                 f,
-                "the TPM refused the PIN, it takes {tries} more wrong ones before it locks itself; correct the PIN \
-                 file before you try again"
+                "the TPM refused the PIN (wrong ones left before it locks itself: {tries}); correct the PIN file \
+                 before you try again"
             ),
             Self::PinWrong { tries_left: None } => f.write_str(
                 "the TPM refused the PIN; correct the PIN file before you try again, it locks itself after a few \
