@@ -24,8 +24,10 @@ pub(crate) const LONGEST_RENEWAL: u64 = 30 * 24 * 60 * 60;
 const MOST_HISTORY: u32 = 100;
 
 const DELETED: &str = "The app's keys are destroyed: from now on no node, query or new backup yields its values. \
-    Older backups and WAL archives still open for whoever holds them and a seal that was valid at that time: \
-    to end that, destroy those copies, or replace root key and keyring once those seals are gone.";
+    Older backups, WAL archives and copies of dead rows still open for whoever holds them and a seal that was valid at \
+    that time. To end that, destroy those copies; or leave nobody such a seal: give the store new seals (`petsem \
+    operator seal add`, `petsem operator seal remove`), then a new root key and a new keyring (`petsem operator \
+    rotate-root`, `petsem operator rotate-keyring`), and destroy what the old seals hold.";
 
 impl Core {
     /// Makes an app with a KEK of its own.

@@ -121,3 +121,73 @@ impl Core {
         self.record_own(&trail).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use petsem_api::{RevokeRequest, RotateSigningKey};
+    use petsem_policy::Subject;
+
+    use super::*;
+    use crate::control::NoKey;
+    use crate::development::Development;
+    use crate::start::{Started, make, start, stop};
+
+    const HOUR: u64 = 60 * 60;
+
+    /// An installation, a token of its first platform key that lives so many hours, and a second platform key.
+    async fn rotated(directory: &std::path::Path, hours: u64) -> (Started, SigningKeyId, TokenUuid) {
+        let settings = Development::at(directory).settings("127.0.0.1:0").unwrap();
+        let started = make(&settings, true).await.unwrap();
+        let core = &started.core;
+        let (now, mut trail) = (core.now(), local_trail(core.now(), "test"));
+        let old = SigningKeyId::from_bytes(core.control().platform_key().unwrap().id);
+        let subject = Subject { issuer: "test".to_owned(), sub: "kim".to_owned() };
+        let token = core.mint_first_token(&mut trail, subject, hours * HOUR, now).await.unwrap();
+        let header = format!("FlyV1 {}", token.token);
+        let caller = core.authenticate(Some(&header), &mut trail).unwrap();
+        let new = core.rotate_signing_key(&mut trail, &caller, &RotateSigningKey { org: None }, now).await;
+        assert_ne!(new.unwrap().id, old);
+        (started, old, token.id)
+    }
+
+    fn hours_later(core: &Core, hours: u64) -> Moment {
+        Moment::from_millis(core.now().millis() + hours * HOUR * 1000)
+    }
+
+    #[tokio::test]
+    async fn a_replaced_key_is_destroyed_when_its_last_token_has_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let (started, old, _) = rotated(directory.path(), 3).await;
+        let core = &started.core;
+        let destroyed =
+            async |hours| core.destroy_ended_signing_keys(hours_later(core, hours)).await.unwrap();
+        assert_eq!(destroyed(0).await, []);
+        assert_eq!(destroyed(2).await, []);
+        assert!(core.control().signing_key(old.as_bytes()).is_ok());
+        assert_eq!(destroyed(4).await, [old]);
+        assert_eq!(destroyed(4).await, []);
+        assert_eq!(core.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
+        assert_eq!(core.store.record(RecordKind::SigningKey, old.as_bytes()).await.unwrap(), None);
+        // The feed says so: a start misses nothing.
+        let settings = core.settings.clone();
+        stop(started).await.unwrap();
+        let started = start(settings).await.unwrap();
+        assert!(started.core.control().platform_key().is_some());
+        assert_eq!(started.core.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
+        stop(started).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_replaced_key_whose_tokens_were_revoked_stays_an_hour_and_is_destroyed_then() {
+        let directory = tempfile::tempdir().unwrap();
+        let (started, old, token) = rotated(directory.path(), 100).await;
+        let core = &started.core;
+        let mut trail = local_trail(core.now(), "test");
+        assert_eq!(core.destroy_ended_signing_keys(hours_later(core, 2)).await.unwrap(), []);
+        let row = core.denial_row(&mut trail, &RevokeRequest::Token { id: token }).await.unwrap();
+        core.commit_control(&mut trail, &[row], |_| {}).await.unwrap();
+        assert_eq!(core.destroy_ended_signing_keys(core.now()).await.unwrap(), []);
+        assert_eq!(core.destroy_ended_signing_keys(hours_later(core, 2)).await.unwrap(), [old]);
+        stop(started).await.unwrap();
+    }
+}
