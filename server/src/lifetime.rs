@@ -170,7 +170,8 @@ impl Lifetime {
         end(background).await;
         started.core.pay_owed().await;
         let closed = close_audit(*started).await;
-        let core = closed.map_err(|error| not_forgotten(&format!("the audit log was not closed: {error}")))?;
+        let core =
+            closed.map_err(|error| not_forgotten(&format!("the audit log was not closed: {error}")))?;
         let Some(core) = only_holder(core).await else {
             return Err(not_forgotten("something still holds the keys"));
         };

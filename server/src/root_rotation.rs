@@ -63,7 +63,8 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
     let mut expects = vec![expect::<StoreRow>(&[], store.version)];
     let mut deletes = Vec::new();
     let mut missing = Vec::new();
-    let mut report = RotatedRoot { root_version, keyring_versions: 0, seals: Vec::new(), dropped: Vec::new() };
+    let mut report =
+        RotatedRoot { root_version, keyring_versions: 0, seals: Vec::new(), dropped: Vec::new() };
     for ((id, row), seal) in seals.into_iter().zip(at_hand) {
         expects.push(expect::<SealRow>(&id, row.version));
         if dropped.contains(&id) {
@@ -98,7 +99,8 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
     for record in &rows.keyring {
         let row = unlocked.ledger.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
         let version = <[u8; 4]>::try_from(record.id.as_slice()).map(u32::from_be_bytes).unwrap_or_default();
-        let key = unlocked.keyring.key(version).ok_or_else(|| Failure::internal("the keyring is not whole"))?;
+        let key =
+            unlocked.keyring.key(version).ok_or_else(|| Failure::internal("the keyring is not whole"))?;
         let wrapped =
             root.wrap_keyring_key(rng, key, *unlocked.store_id.as_bytes()).map_err(Failure::internal)?;
         expects.push(expect::<KeyringKeyRow>(&record.id, row.version));

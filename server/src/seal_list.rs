@@ -257,11 +257,7 @@ impl PutRow {
 }
 
 fn before(record: &Record) -> Expect {
-    Expect {
-        kind: record.kind,
-        id: record.id.clone(),
-        row_version: record.row_version.saturating_sub(1),
-    }
+    Expect { kind: record.kind, id: record.id.clone(), row_version: record.row_version.saturating_sub(1) }
 }
 
 fn not_understood() -> Failure {

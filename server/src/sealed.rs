@@ -200,8 +200,7 @@ async fn alive() -> Json<Health> {
 }
 
 async fn ready() -> Response {
-    let body =
-        Readiness { ready: false, status: "sealed".to_owned(), problems: vec![NOTICE.to_owned()] };
+    let body = Readiness { ready: false, status: "sealed".to_owned(), problems: vec![NOTICE.to_owned()] };
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 

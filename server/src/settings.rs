@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use crate::given::Given;
 
-pub use seals::SealSettings;
 use seals::SealFile;
+pub use seals::SealSettings;
 
 /// What `petsem server` runs by.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -128,7 +128,9 @@ impl std::error::Error for StartError {
 
 fn write_sealed(f: &mut fmt::Formatter<'_>, tried: &[String], people: &[String]) -> fmt::Result {
     if tried.is_empty() {
-        f.write_str("the store is sealed, and the configuration names no seal that opens without a person\n")?;
+        f.write_str(
+            "the store is sealed, and the configuration names no seal that opens without a person\n",
+        )?;
     } else {
         writeln!(f, "no seal that was tried opens the store:\n{}", tried.join("\n"))?;
     }
@@ -136,7 +138,10 @@ fn write_sealed(f: &mut fmt::Formatter<'_>, tried: &[String], people: &[String])
         f.write_str("give the seal that the store was made with, under [[seal]]")
     } else {
         let people = people.join(", or ");
-        write!(f, "give {people} (--passphrase-file, --share-file), or the seal that the store was made with, under [[seal]]")
+        write!(
+            f,
+            "give {people} (--passphrase-file, --share-file), or the seal that the store was made with, under [[seal]]"
+        )
     }
 }
 

@@ -160,7 +160,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn no_more_than_the_bound_are_done_in_a_second() {
         let begun = Instant::now();
         let mut pace = Pace::new(100);
@@ -168,13 +168,13 @@ mod tests {
         for _ in 0..10 {
             pace.after(10).await;
         }
-        assert_eq!(begun.elapsed().as_millis(), 1000);
-        // An hour in which nothing was done is no credit.
-        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert!(begun.elapsed() >= Duration::from_millis(1000), "{:?}", begun.elapsed());
+        // A time in which nothing was done is no credit.
+        tokio::time::sleep(Duration::from_millis(300)).await;
         let begun = Instant::now();
         pace.after(10).await;
         pace.after(10).await;
-        assert_eq!(begun.elapsed().as_millis(), 100);
+        assert!(begun.elapsed() >= Duration::from_millis(100), "{:?}", begun.elapsed());
     }
 
     #[test]
