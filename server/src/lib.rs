@@ -59,6 +59,7 @@ mod status;
 mod tokens;
 mod unlock;
 mod verify_audit;
+mod verify_store;
 mod workload;
 
 pub use approvals::approve_with_seal;
@@ -79,3 +80,4 @@ pub use settings::{AuditSettings, Limits, ListenAddress, Listener, SealSettings,
 pub use start::StartError;
 pub use status::{NodeStatus, ServerStatus, StoreStatus, status};
 pub use verify_audit::verify_audit;
+pub use verify_store::{AppBehind, StoreReport, verify_store};

@@ -1,9 +1,9 @@
-//! Texts about seals.
+//! Texts about seals, and about how a node and its store are.
 
 use std::path::Path;
 
 use petsem_seals::{PassphraseError, ShareProgress};
-use petsem_server::{NodeStatus, RotatedRoot, SealInfo, StoreStatus, TriedSeal};
+use petsem_server::{NodeStatus, RotatedRoot, SealInfo, StoreReport, StoreStatus, TriedSeal};
 
 use super::{name_of, two_lines};
 use crate::failure::{Exit, Failure};
@@ -184,6 +184,41 @@ fn store_status(store: &StoreStatus) -> Vec<String> {
 
 fn indented(text: &str) -> String {
     text.replace('\n', "\n            ")
+}
+
+pub(crate) fn store_verified(report: &StoreReport) -> String {
+    let mut lines = report.faults.clone();
+    lines.extend(report.behind.iter().map(|app| match app.store_version {
+        Some(version) => format!(
+            "the app {} is at version {version}, and the audit log has seen {}: an older one was put back",
+            app.app, app.audit_version
+        ),
+        None => format!(
+            "the app {} is missing, and the audit log has seen its version {}",
+            app.app, app.audit_version
+        ),
+    }));
+    let audit = match report.audit_lines {
+        Some(count) => format!("{count} audit lines"),
+        None => "no audit log of this node".to_owned(),
+    };
+    lines.push(format!(
+        "looked at {} rows, {} apps, {} control changes, {audit}",
+        report.rows, report.apps, report.changes
+    ));
+    lines.join("\n")
+}
+
+pub(crate) fn store_not_good(report: &StoreReport) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!(
+            "the store is not what was written: {} faults, {} apps behind the audit log",
+            report.fault_count,
+            report.behind.len()
+        ),
+        "put the newer database back, or restore a backup; look for who can write to the database",
+    )
 }
 
 impl From<PassphraseError> for Failure {

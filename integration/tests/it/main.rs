@@ -16,6 +16,7 @@ mod refusals;
 mod revocations;
 mod rollbacks;
 mod second_person;
+mod seals;
 mod secret_keys;
 mod secrets;
 mod signing_keys;
