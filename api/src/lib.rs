@@ -13,6 +13,7 @@ mod error;
 mod explain;
 mod id;
 mod name;
+mod rotation;
 mod secret;
 mod secret_key;
 mod value;
@@ -38,6 +39,7 @@ pub use name::{
     AppName, AppRef, HostId, MAX_SECRET_NAME, MachineId, NameError, OrgName, OrgRef, SecretKeyName,
     SecretName,
 };
+pub use rotation::{AppRotation, KeyringInfo, KeyringVersion, RotateApp, RotationList, RotationProgress};
 pub use secret::{
     AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, Digest, History, HistoryEntry, MAX_BUNDLE,
     MAX_SECRETS, MAX_VALUE, RollbackRequest, SecretList, SetSecret, SetSecretResponse,

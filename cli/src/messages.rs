@@ -3,6 +3,7 @@
 //! A failure says what happened, then what to do, naming the flag or command to type. No text here can hold a
 //! value, a key or a token: the functions are not given any.
 
+mod rotation;
 mod seals;
 
 use std::fmt;
@@ -28,6 +29,7 @@ use crate::dotenv::{DotenvError, Problem, ProblemKind};
 use crate::failure::{Exit, Failure};
 use crate::private_file::PrivateFileError;
 
+pub(crate) use rotation::*;
 pub(crate) use seals::*;
 
 /// The end of `petsem --help`.

@@ -64,6 +64,35 @@ pub(crate) fn failure(failure: &Failure) {
     }
 }
 
+/// A line on standard error that is written over as work goes on, where a person looks on.
+pub(crate) struct Bar {
+    is_shown: bool,
+    written: bool,
+}
+
+impl Bar {
+    /// A bar; none where the command answers a program.
+    pub(crate) fn new(json: bool) -> Self {
+        Self { is_shown: !json && io::stderr().is_terminal(), written: false }
+    }
+
+    /// Writes the line anew.
+    pub(crate) fn show(&mut self, text: &str) {
+        if self.is_shown {
+            self.written = true;
+            let _ = write!(io::stderr(), "\r\x1b[K{text}");
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if self.written {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
 /// Whether a person would see what is written to standard output.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()

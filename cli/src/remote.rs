@@ -1,6 +1,7 @@
 //! The server as the commands see it: typed calls, each ending in data or in a [`Failure`].
 
 use std::future::Future;
+use std::time::Duration;
 
 use petsem_api::ErrorCode;
 use petsem_client::{CallError, Client, Credentials, Endpoint, EndpointFailure, FailureKind, Method, Patience};
@@ -100,9 +101,14 @@ impl Remote {
         let endpoint: Endpoint = resolved.endpoint.parse()?;
         let client = Client::builder(vec![endpoint.clone()]).discharger(location, vec![endpoint]).build();
         let open = |url: &str| crate::output::notice(&messages::page_to_open(url));
-        let patience = Patience { wait: std::time::Duration::from_secs(wait), open_url: Some(&open) };
+        let patience = Patience { wait: Duration::from_secs(wait), open_url: Some(&open) };
         let discharge = client.discharge_ticket(location, ticket, Some(&self.credentials), &patience);
         Ok(self.runtime.block_on(discharge)?)
+    }
+
+    /// Waits before the server is asked again.
+    pub(crate) fn pause(&self, duration: Duration) {
+        self.runtime.block_on(async { tokio::time::sleep(duration).await });
     }
 
     fn call<Answer: DeserializeOwned>(

@@ -55,6 +55,8 @@ pub fn binary() -> &'static Path {
         let built = Command::new(env!("CARGO"))
             // The whole workspace is asked for, so that cargo finds what its tests have built already.
             .args(["build", "--quiet", "--workspace", "--bin", "petsem"])
+            // What was built without debug assertions is a benchmark, in the release directory.
+            .args((!cfg!(debug_assertions)).then_some("--release"))
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .output()
             .expect("cargo runs");

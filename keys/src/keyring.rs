@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use rand_core::CryptoRng;
 
@@ -136,8 +137,8 @@ impl Role for KeyringKey {
 /// The keyring: its versions, one of them current. New wraps are made by the current one; old ones
 /// open with the version that their header names.
 pub struct Keyring {
-    current: KeyringKey,
-    others: BTreeMap<u32, KeyringKey>,
+    current: Arc<KeyringKey>,
+    others: BTreeMap<u32, Arc<KeyringKey>>,
 }
 
 impl Keyring {
@@ -150,12 +151,19 @@ impl Keyring {
         let mut others = BTreeMap::new();
         for key in keys {
             let version = key.version;
-            if others.insert(version, key).is_some() {
+            if others.insert(version, Arc::new(key)).is_some() {
                 return Err(KeyringError::VersionTwice { version });
             }
         }
         let current = others.remove(&current).ok_or(KeyringError::NoSuchVersion { version: current })?;
         Ok(Self { current, others })
+    }
+
+    /// A keyring of the same keys, to be changed while this one is in use. No key is copied: each is wiped when the
+    /// last keyring that has it is dropped.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self { current: Arc::clone(&self.current), others: self.others.clone() }
     }
 
     /// The version that makes new wraps.
@@ -173,7 +181,11 @@ impl Keyring {
 
     /// The keyring key of this version, for the root key to wrap.
     pub fn key(&self, version: u32) -> Option<&KeyringKey> {
-        if version == self.current.version { Some(&self.current) } else { self.others.get(&version) }
+        if version == self.current.version {
+            Some(&self.current)
+        } else {
+            self.others.get(&version).map(|key| &**key)
+        }
     }
 
     /// Takes a further version; the current one stays.
@@ -185,7 +197,7 @@ impl Keyring {
         if self.key(version).is_some() {
             return Err(KeyringError::VersionTwice { version });
         }
-        self.others.insert(version, key);
+        self.others.insert(version, Arc::new(key));
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use petsem_api::{
     AppRef, Approval, ApprovalId, ApprovalKind, ApprovalList, ApprovalState, ErrorCode, TokenUuid,
 };
 use petsem_policy::{Action, Token, TokenId};
-use petsem_store::{Change, RecordKind};
+use petsem_store::{Change, Expect, RecordKind};
 
 use crate::authority::{Caller, Touched, Verified, author_of, revoked, token_uuid};
 use crate::clock::{Moment, rfc3339_seconds};
@@ -183,8 +183,20 @@ impl Core {
         wish: Wish<'_>,
         now: Moment,
     ) -> Result<Approval, Failure> {
+        self.ask_registration_with(trail, token, wish, now, None).await
+    }
+
+    /// The same for what holds a wrapped key: no rotation may have begun since it was wrapped.
+    pub(crate) async fn ask_registration_with(
+        &self,
+        trail: &mut Trail,
+        token: &Token,
+        wish: Wish<'_>,
+        now: Moment,
+        fence: Option<Expect>,
+    ) -> Result<Approval, Failure> {
         let id = ApprovalId::new_v7(now.millis(), &entropy::bytes());
-        self.ask(trail, token, id, wish, now, |_| {}).await
+        self.ask(trail, token, id, wish, now, |change| change.expects.extend(fence)).await
     }
 
     /// The requests that the caller may decide, or has made.

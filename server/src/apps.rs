@@ -24,8 +24,10 @@ pub(crate) const LONGEST_RENEWAL: u64 = 30 * 24 * 60 * 60;
 const MOST_HISTORY: u32 = 100;
 
 const DELETED: &str = "The app's keys are destroyed: from now on no node, query or new backup yields its values. \
-    Older backups and WAL archives still open for whoever holds them and a seal that was valid at that time: \
-    to end that, destroy those copies, or replace root key and keyring once those seals are gone.";
+    Older backups, WAL archives and copies of dead rows still open for whoever holds them and a seal that was valid at \
+    that time. To end that, destroy those copies; or leave nobody such a seal: give the store new seals (`petsem \
+    operator seal add`, `petsem operator seal remove`), then a new root key and a new keyring (`petsem operator \
+    rotate-root`, `petsem operator rotate-keyring`), and destroy what the old seals hold.";
 
 impl Core {
     /// Makes an app with a KEK of its own.
@@ -40,11 +42,11 @@ impl Core {
         let now = self.now().millis();
         let id = AppId::new_v7(now, &entropy::bytes());
         let store = *self.store_id.as_bytes();
+        let (keyring, fence) = self.wrapping().await?;
         let rng = &mut entropy::rng();
         let kek = AppKek::generate(rng, *id.as_bytes(), 1);
         let digest_key = DigestKey::generate(rng);
-        let wrapped = self
-            .keyring
+        let wrapped = keyring
             .wrap(rng, &kek, &WrapContext::app_kek(store, *id.as_bytes(), 1))
             .map_err(Failure::internal)?;
         let head = AppHead {
@@ -66,6 +68,7 @@ impl Core {
         trail.set_detail(format_args!("app {name} {id}"));
         let label = name.as_str().as_bytes();
         let mut change = self.change(trail);
+        change.expects.push(fence);
         change.expects.push(expect::<AppNameRow>(label, 0));
         change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
         change.puts.push(self.ledger.write(org.id.as_bytes(), org.row.version + 1, &org.row.content));
@@ -126,6 +129,7 @@ impl Core {
             change.deletes.push((RecordKind::OrgApp, org_app(app_now.head.org, app.id)));
             change.deletes.push((RecordKind::Policy, app.id.as_bytes().to_vec()));
             change.deletes.push((RecordKind::SecretKeys, app.id.as_bytes().to_vec()));
+            change.deletes.push((RecordKind::AppRotation, app.id.as_bytes().to_vec()));
             change.delete_app = Some(app.id);
         })
         .await?;

@@ -3,21 +3,23 @@
 //! It is built from the control feed, whose changes are numbered without gaps, each MAC covering the one
 //! before. A missing number, or a row that is not at the version that the feed names, fails closed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use petsem_api::{AppId, IssuerId, OrgId, SigningKeyId, StoreId};
-use petsem_keys::{DischargerKey, Keyring, SigningKey, WrapContext};
+use petsem_keys::{DischargerKey, Keyring, OpenError, SigningKey, WrapContext, WrappedByKeyring};
 use petsem_policy::evaluate::Jwks;
 use petsem_policy::{MacaroonKey, SharedKey};
 use petsem_store::Store;
 
 use crate::clock::Moment;
 use crate::failure::Failure;
+use crate::keyring_state::KeyringState;
 use crate::revoked::RevokedSet;
 use crate::rows::{
-    Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, Ledger, Row, SigningKeyRow,
+    Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, Ledger, Row,
+    SigningKeyRow,
 };
 
 /// Entries of the feed read at once.
@@ -84,6 +86,16 @@ pub(crate) struct Control {
     deleted_orgs: HashSet<OrgId>,
     guarded_orgs: HashSet<OrgId>,
     policies: HashMap<AppId, u64>,
+    keyring: KeyringVersions,
+}
+
+/// What the feed says of the keyring. Version 1 of a new installation stands in no change.
+#[derive(Clone, Debug, Default)]
+struct KeyringVersions {
+    current: Option<u32>,
+    destroyed: BTreeSet<u32>,
+    /// Versions without a row: only those that a later change destroys may be so.
+    missing: BTreeSet<u32>,
 }
 
 /// What the feed is read with.
@@ -92,8 +104,10 @@ pub(crate) struct Readers<'a> {
     pub(crate) store: &'a dyn Store,
     /// Checks rows.
     pub(crate) ledger: &'a Ledger,
-    /// Opens wrapped keys.
-    pub(crate) keyring: &'a Keyring,
+    /// Opens wrapped keys, and learns new versions of the keyring.
+    pub(crate) keys: &'a KeyringState,
+    /// The keyring before anything was read: a version that is destroyed meanwhile still opens what was read before.
+    pub(crate) before: Arc<Keyring>,
     /// The store's id.
     pub(crate) store_id: StoreId,
     /// When it is read.
@@ -178,6 +192,16 @@ impl Control {
         self.signing_keys.values().filter(|entry| entry.org == org).filter(live).count()
     }
 
+    /// The version of the keyring that wraps, as far as the feed says it.
+    pub(crate) fn keyring_version(&self) -> Option<u32> {
+        self.keyring.current
+    }
+
+    /// The versions of the keyring that were destroyed.
+    pub(crate) fn destroyed_keyring_versions(&self) -> &BTreeSet<u32> {
+        &self.keyring.destroyed
+    }
+
     /// All dischargers.
     pub(crate) fn dischargers(&self) -> &[Arc<DischargerEntry>] {
         &self.dischargers
@@ -229,6 +253,11 @@ impl Control {
         }
         if HEXLOWER.encode(&next.mac) != head.content.mac {
             return Err(gone(next.number, "its MAC is not the one that the feed's head names"));
+        }
+        if let Some(version) = next.keyring.missing.first() {
+            return Err(
+                IntegrityFault::new(KeyringKeyRow::KIND, &version.to_be_bytes(), "it is missing").into()
+            );
         }
         if let Some(id) = next.missing_keys.keys().next() {
             return Err(IntegrityFault::new("signing key", id, "it is missing").into());
@@ -282,6 +311,20 @@ impl Control {
                     self.dischargers.push(Arc::new(readers.discharger(id, row)?));
                 }
             }
+            FeedRow::SigningKeyDestroyed { key, .. } => {
+                self.signing_keys.remove(key.as_bytes());
+                self.missing_keys.remove(key.as_bytes());
+            }
+            FeedRow::KeyringSet { version, .. } => {
+                if !readers.learn_keyring(version).await? {
+                    self.keyring.missing.insert(version);
+                }
+                self.keyring.current = Some(version);
+            }
+            FeedRow::KeyringDestroyed { version, .. } => {
+                self.keyring.missing.remove(&version);
+                self.keyring.destroyed.insert(version);
+            }
             FeedRow::SigningKeySet { key, org, version, .. } => {
                 let id = id_of(&key)?;
                 // A key is for new tokens from the moment that it is first named; another wrap of it changes nothing.
@@ -329,9 +372,31 @@ impl Readers<'_> {
         Ok(Some(row.content))
     }
 
+    /// Takes a version of the keyring into memory; `false` if it has no row.
+    async fn learn_keyring(&self, version: u32) -> Result<bool, Failure> {
+        if self.keys.keyring().key(version).is_some() {
+            return Ok(true);
+        }
+        let id = version.to_be_bytes();
+        let Some(record) = self.store.record(KeyringKeyRow::KIND, &id).await? else { return Ok(false) };
+        let row: Row<KeyringKeyRow> = self.ledger.read(&id, &record)?;
+        let key =
+            self.keys.root().unwrap_keyring_key(&row.content.wrapped, *self.store_id.as_bytes(), version);
+        let key = key.map_err(|error| {
+            Failure::from(IntegrityFault::new(KeyringKeyRow::KIND, &id, "it does not open")).because(error)
+        })?;
+        // Another task of this node may have been faster.
+        Ok(self.keys.change_keyring(|keyring| keyring.add(key)).is_ok()
+            || self.keys.keyring().key(version).is_some())
+    }
+
+    fn unwrap<K: WrappedByKeyring>(&self, wrapped: &[u8], context: &WrapContext) -> Result<K, OpenError> {
+        self.keys.unwrap(&self.before, wrapped, context)
+    }
+
     fn signing_key(&self, id: [u8; 16], row: SigningKeyRow) -> Result<SigningEntry, Failure> {
         let context = owned(self.store_id, id, row.org);
-        let key: SigningKey = self.keyring.unwrap(&row.wrapped, &context).map_err(|error| {
+        let key: SigningKey = self.unwrap(&row.wrapped, &context).map_err(|error| {
             Failure::from(IntegrityFault::new("signing key", &id, "it does not open")).because(error)
         })?;
         Ok(SigningEntry { id, org: row.org, key: MacaroonKey::new(key.expose_signing_key()) })
@@ -339,7 +404,7 @@ impl Readers<'_> {
 
     fn discharger(&self, id: [u8; 16], row: DischargerRow) -> Result<DischargerEntry, Failure> {
         let context = owned(self.store_id, id, row.org);
-        let key: DischargerKey = self.keyring.unwrap(&row.wrapped, &context).map_err(|error| {
+        let key: DischargerKey = self.unwrap(&row.wrapped, &context).map_err(|error| {
             Failure::from(IntegrityFault::new("discharger", &id, "it does not open")).because(error)
         })?;
         let key = SharedKey::new(*key.expose_discharger_key());

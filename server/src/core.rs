@@ -1,6 +1,6 @@
 //! What every route works on: the store, the keys, the state of control, the audit log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -19,8 +19,10 @@ use crate::control::{Control, Readers};
 use crate::denials::Denials;
 use crate::failure::Failure;
 use crate::jwt::PerSecond;
+use crate::keyring_state::KeyringState;
 use crate::metrics::Counters;
 use crate::request::Trail;
+use crate::rotation::Rotations;
 use crate::rows::{AppHead, AppNameRow, Bundle, Content, FeedHeadRow, FeedRow, IntegrityFault, Ledger, Note};
 use crate::settings::Settings;
 
@@ -39,7 +41,7 @@ pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) store_id: StoreId,
     pub(crate) node: [u8; 16],
-    pub(crate) keyring: Keyring,
+    pub(crate) keys: KeyringState,
     pub(crate) ledger: Ledger,
     pub(crate) audit: AuditLog,
     pub(crate) counters: Counters,
@@ -54,6 +56,7 @@ pub(crate) struct Core {
     pub(crate) denials: Denials,
     pub(crate) room: Arc<Semaphore>,
     pub(crate) jwt_lines: PerSecond,
+    pub(crate) rotations: Rotations,
     /// An operator has asked that the server forget its keys.
     pub(crate) sealing: Notify,
 }
@@ -64,7 +67,7 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) store_id: StoreId,
     pub(crate) node: [u8; 16],
-    pub(crate) keyring: Keyring,
+    pub(crate) keys: KeyringState,
     pub(crate) ledger: Ledger,
     pub(crate) audit: AuditLog,
 }
@@ -76,6 +79,20 @@ pub(crate) struct OpenApp {
     pub(crate) head_version: u64,
     pub(crate) head: AppHead,
     bundle: Option<BundleRow>,
+    /// As it was before the rows were read: a version that is destroyed meanwhile still opens them.
+    keyring: Arc<Keyring>,
+}
+
+impl OpenApp {
+    /// The sealed bundle; [`Core::open_bundle`] checks it.
+    pub(crate) fn bundle_row(&self) -> Option<&BundleRow> {
+        self.bundle.as_ref()
+    }
+
+    /// Whether the head names a KEK of this version.
+    pub(crate) fn has_kek(&self, version: u32) -> bool {
+        self.head.keks.iter().any(|kek| kek.version == version)
+    }
 }
 
 impl std::fmt::Debug for OpenApp {
@@ -88,13 +105,13 @@ impl Core {
     /// Brings the parts together and reads the control feed to its end.
     pub(crate) async fn start(parts: Parts) -> Result<Self, Failure> {
         let room = Arc::new(Semaphore::new(parts.settings.limits.requests));
-        let Parts { settings, store, store_id, node, keyring, ledger, audit } = parts;
+        let Parts { settings, store, store_id, node, keys, ledger, audit } = parts;
         let core = Self {
             settings,
             store,
             store_id,
             node,
-            keyring,
+            keys,
             ledger,
             audit,
             counters: Counters::default(),
@@ -109,10 +126,17 @@ impl Core {
             denials: Denials::default(),
             room,
             jwt_lines: PerSecond::default(),
+            rotations: Rotations::default(),
             sealing: Notify::new(),
         };
         core.refresh().await?;
+        core.check_destroyed_versions().await?;
         Ok(core)
+    }
+
+    /// The keyring as of now.
+    pub(crate) fn keyring(&self) -> Arc<Keyring> {
+        self.keys.keyring()
     }
 
     /// The state of control, as of the last refresh.
@@ -177,6 +201,8 @@ impl Core {
                 self.audit.set_feed(next.number);
                 *guard = Arc::new(next.denying(&self.denials.rows()));
             }
+            drop(guard);
+            self.follow_keyring();
         }
         self.feed_read_at.store(self.now().seconds(), Ordering::Relaxed);
         Ok(())
@@ -194,7 +220,8 @@ impl Core {
         Readers {
             store: &*self.store,
             ledger: &self.ledger,
-            keyring: &self.keyring,
+            keys: &self.keys,
+            before: self.keyring(),
             store_id: self.store_id,
             now: self.now(),
         }
@@ -301,6 +328,20 @@ impl Core {
         }
     }
 
+    /// The locks of several apps' writers. In order: two who take several never wait for each other.
+    pub(crate) async fn app_turns(
+        &self,
+        apps: impl Iterator<Item = &[u8]>,
+    ) -> Vec<tokio::sync::MutexGuard<'_, ()>> {
+        let places: BTreeSet<usize> =
+            apps.filter_map(|app| app.last()).map(|last| usize::from(*last) % APP_LOCKS).collect();
+        let mut turns = Vec::with_capacity(places.len());
+        for lock in places.into_iter().filter_map(|place| self.app_locks.get(place)) {
+            turns.push(lock.lock().await);
+        }
+        turns
+    }
+
     /// An app by name or id, with its bundle, as of one moment.
     pub(crate) async fn find_app(&self, app: &AppRef) -> Result<Option<OpenApp>, Failure> {
         let mut tries = 0;
@@ -321,10 +362,28 @@ impl Core {
     async fn read_app(&self, app: &AppRef) -> Result<Option<OpenApp>, Failure> {
         // Before the rows: an app that is deleted after they were read was not put back.
         let control = self.control();
+        let keyring = self.keyring();
+        let found = self.read_app_with(&control, &keyring, app).await?;
+        match found {
+            // Another node rotated the keyring, and this one has not read so yet.
+            Some(found) if !found.head.keks.iter().all(|kek| knows(&keyring, &kek.wrapped)) => {
+                self.refresh().await?;
+                self.read_app_with(&control, &self.keyring(), app).await
+            }
+            found => Ok(found),
+        }
+    }
+
+    async fn read_app_with(
+        &self,
+        control: &Control,
+        keyring: &Arc<Keyring>,
+        app: &AppRef,
+    ) -> Result<Option<OpenApp>, Failure> {
         match app {
             AppRef::Id(id) => match self.store.app_for_boot(*id).await? {
                 None => Ok(None),
-                Some(rows) => self.open_app(&control, *id, rows).map(Some),
+                Some(rows) => self.open_app(control, keyring, *id, rows).map(Some),
             },
             AppRef::Name(name) => {
                 let key = name.as_str().as_bytes();
@@ -334,7 +393,7 @@ impl Core {
                 let Some(named) = self.store.app_by_name(name, &app_of).await? else { return Ok(None) };
                 let id = self.ledger.read::<AppNameRow>(key, &named.name)?.content.app;
                 let missing = || IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), "it is missing");
-                let app = self.open_app(&control, id, named.app.ok_or_else(missing)?)?;
+                let app = self.open_app(control, keyring, id, named.app.ok_or_else(missing)?)?;
                 if app.head.name != *name {
                     return Err(
                         IntegrityFault::new(RecordKind::AppName, key, "the app has another name").into()
@@ -345,13 +404,20 @@ impl Core {
         }
     }
 
-    fn open_app(&self, control: &Control, id: AppId, rows: AppRows) -> Result<OpenApp, Failure> {
+    fn open_app(
+        &self,
+        control: &Control,
+        keyring: &Arc<Keyring>,
+        id: AppId,
+        rows: AppRows,
+    ) -> Result<OpenApp, Failure> {
         let head = self.ledger.read::<AppHead>(id.as_bytes(), &rows.head)?;
         let fault = |what| Failure::from(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what));
         if control.is_app_deleted(id) || control.is_org_deleted(head.content.org) {
             return Err(fault("the app was deleted, and its row is there again"));
         }
-        Ok(OpenApp { id, head_version: head.version, head: head.content, bundle: rows.bundle })
+        let keyring = Arc::clone(keyring);
+        Ok(OpenApp { id, head_version: head.version, head: head.content, bundle: rows.bundle, keyring })
     }
 
     /// Whether this node has seen no newer head of the app; remembers it.
@@ -373,8 +439,8 @@ impl Core {
         let row =
             app.head.keks.iter().find(|kek| kek.version == version).ok_or_else(|| fault("it is missing"))?;
         let context = WrapContext::app_kek(*self.store_id.as_bytes(), *app.id.as_bytes(), version);
-        self.keyring
-            .unwrap(&row.wrapped, &context)
+        self.keys
+            .unwrap(&app.keyring, &row.wrapped, &context)
             .map_err(|error| Failure::from(fault("it does not open")).because(error))
     }
 
@@ -420,6 +486,11 @@ impl Core {
     pub(crate) fn now(&self) -> Moment {
         Moment::now()
     }
+}
+
+/// Whether the keyring has the version that made a wrap.
+fn knows(keyring: &Keyring, wrapped: &[u8]) -> bool {
+    Keyring::version_of(wrapped).is_ok_and(|version| keyring.key(version).is_some())
 }
 
 /// SHA-256 over the wrapped DEK and the ciphertext, each with its length (u64 BE) before it, in hex.

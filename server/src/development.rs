@@ -19,9 +19,11 @@ use crate::core::Core;
 use crate::entropy;
 use crate::failure::Failure;
 use crate::serve::{Bound, ServeError, bind, serve_on};
-use crate::settings::{AuditSettings, Limits, ListenAddress, Listener, SealSettings, Settings};
 use crate::install::make;
 use crate::lifetime::Phase;
+use crate::settings::{
+    AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, SealSettings, Settings,
+};
 use crate::start::{StartError, Started, local_trail, record, start};
 
 const DAY: u64 = 24 * 60 * 60;
@@ -105,6 +107,7 @@ impl Development {
                 reserve_bytes: 8 * 1024 * 1024,
             },
             limits: Limits { requests: 1024, connections: 8192, seconds: 10 },
+            rewraps_per_second: REWRAPS_PER_SECOND,
             approval_page: None,
             development: true,
             given: crate::given::Given::default(),

@@ -7,7 +7,7 @@
 use data_encoding::{BASE64, HEXLOWER};
 use petsem_api::{Approval, Discharger, DischargerList, ErrorCode, OrgId, PutDischarger};
 use petsem_keys::DischargerKey;
-use petsem_store::RecordKind;
+use petsem_store::{Expect, RecordKind};
 use zeroize::Zeroizing;
 
 use crate::approvals::{Wish, registration_ends};
@@ -51,11 +51,12 @@ pub async fn add_discharger(settings: &Settings, wanted: &PutDischarger) -> Resu
                 Some(found.ok_or_else(missing)?.id)
             }
         };
-        let (id, row) = core.new_discharger(wanted, org, now)?;
+        let (id, row, fence) = core.new_discharger(wanted, org, now).await?;
         trail.set_detail(format_args!("discharger {} at {}", HEXLOWER.encode(&id), row.location));
         let feed =
             [FeedRow::DischargerSet { discharger: HEXLOWER.encode(&id), version: 1, at: now.millis() }];
         core.commit_control(&mut trail, &feed, |change| {
+            change.expects.push(fence.clone());
             change.expects.push(expect::<DischargerRow>(&id, 0));
             change.puts.push(core.ledger.write(&id, 1, &row));
         })
@@ -81,7 +82,7 @@ impl Core {
         org: Option<OrgId>,
         now: Moment,
     ) -> Result<Approval, Failure> {
-        let (id, row) = self.new_discharger(wanted, org, now)?;
+        let (id, row, fence) = self.new_discharger(wanted, org, now).await?;
         let whom = org.map_or_else(|| "the whole platform".to_owned(), |org| format!("org {org}"));
         let wish = Wish {
             summary: format!("register the discharger at {} for {whom}", row.location),
@@ -91,16 +92,16 @@ impl Core {
             reason: "registration",
             ends_at: registration_ends(now),
         };
-        self.ask_registration(trail, &asker.token, wish, now).await
+        self.ask_registration_with(trail, &asker.token, wish, now, Some(fence)).await
     }
 
-    /// Checks a registration and wraps its key.
-    fn new_discharger(
+    /// Checks a registration and wraps its key; with what the change that writes it must expect.
+    async fn new_discharger(
         &self,
         wanted: &PutDischarger,
         org: Option<OrgId>,
         now: Moment,
-    ) -> Result<([u8; 16], DischargerRow), Failure> {
+    ) -> Result<([u8; 16], DischargerRow, Expect), Failure> {
         let bad = |text: &str| Failure::new(ErrorCode::BadRequest, text);
         let location = wanted.location.trim_end_matches('/');
         let is_url = (location.starts_with("https://") || location.starts_with("http://"))
@@ -133,11 +134,12 @@ impl Core {
         });
         let key = key.map_err(|()| bad("key is the shared key: 32 bytes in standard base64"))?;
         let id: [u8; 16] = entropy::bytes();
-        let wrapped = self
-            .keyring
+        let (keyring, fence) = self.wrapping().await?;
+        let wrapped = keyring
             .wrap(&mut entropy::rng(), &key, &owned(self.store_id, id, org))
             .map_err(Failure::internal)?;
-        Ok((id, DischargerRow { location: location.to_owned(), org, wrapped, created_at: now.millis() }))
+        let row = DischargerRow { location: location.to_owned(), org, wrapped, created_at: now.millis() };
+        Ok((id, row, fence))
     }
 
     /// All dischargers, or those that one org may know: its own and the platform's.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use petsem_api::ErrorCode;
-use petsem_store::{CommitError, ReadError};
+use petsem_store::{CommitError, ReadError, RecordKind};
 
 use crate::rows::{BundleError, IntegrityFault};
 
@@ -103,6 +103,12 @@ impl From<CommitError> for Failure {
                 "the store's disk is full; nothing was changed; reads and boots go on; free space and try again",
             )
             .retry_after(30),
+            // Of what was wrapped under a version of the keyring that is no longer current.
+            CommitError::Conflict { kind: RecordKind::Store, .. } => Self::new(
+                ErrorCode::Busy,
+                "the keyring was rotated just now; nothing was changed; try again",
+            )
+            .retry_after(1),
             CommitError::Conflict { .. } | CommitError::FeedConflict { .. } => Self::new(
                 ErrorCode::Conflict,
                 "something else changed the same thing at the same time; nothing was changed; try again",

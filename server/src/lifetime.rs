@@ -11,7 +11,7 @@ use data_encoding::BASE64;
 use petsem_api::{ErrorCode, RequestId};
 use petsem_store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Moment;
@@ -19,6 +19,7 @@ use crate::core::Core;
 use crate::failure::Failure;
 use crate::given::Given;
 use crate::operator_socket::{Answer, Ask, Asked};
+use crate::rotation;
 use crate::routes::router;
 use crate::rows::Note;
 use crate::seal_list::SealChange;
@@ -140,7 +141,7 @@ impl Lifetime {
     async fn open(&mut self, mut started: Box<Started>) -> Result<End, ServeError> {
         let since = Moment::now();
         let core = Arc::clone(&started.core);
-        let feed = tokio::spawn(follow_feed(Arc::clone(&core)));
+        let background = tokio::spawn(background(Arc::clone(&core)));
         let is_sealing = loop {
             tokio::select! {
                 () = self.signals.stop() => break false,
@@ -151,14 +152,14 @@ impl Lifetime {
         };
         drop(core);
         if !is_sealing {
-            end(feed).await;
+            end(background).await;
             return Ok(End::Stop(Some(Phase::Open(started))));
         }
-        self.seal(started, feed).await.map(End::Next)
+        self.seal(started, background).await.map(End::Next)
     }
 
     /// Forgets every key.
-    async fn seal(&self, started: Box<Started>, feed: JoinHandle<()>) -> Result<Phase, ServeError> {
+    async fn seal(&self, started: Box<Started>, background: JoinHandle<()>) -> Result<Phase, ServeError> {
         tracing::warn!("an operator seals the server");
         self.front.show(sealed::router());
         let settings = started.core.settings.clone().opened_by(Given::default());
@@ -166,7 +167,7 @@ impl Lifetime {
         if !requests_ended(&started.core, SEALING).await {
             return Err(not_forgotten("requests are still under way"));
         }
-        end(feed).await;
+        end(background).await;
         started.core.pay_owed().await;
         let closed = close_audit(*started).await;
         let core = closed.map_err(|error| not_forgotten(&format!("the audit log was not closed: {error}")))?;
@@ -334,6 +335,13 @@ fn not_forgotten(why: &str) -> ServeError {
     ServeError::Stop(format!(
         "it was told to seal itself, and {why}: it ends, so that no key stays in memory"
     ))
+}
+
+/// What goes on beside the requests.
+async fn background(core: Arc<Core>) {
+    // It ends when it is aborted; nobody tells it.
+    let (_alive, ended) = watch::channel(false);
+    tokio::join!(follow_feed(Arc::clone(&core)), rotation::follow(core, ended));
 }
 
 /// Reads the control feed twice a second. What goes wrong shows in `/readyz` and the metrics.

@@ -80,6 +80,30 @@ pub(crate) fn page(core: &Core) -> String {
         "Preallocated bytes left for a full disk.",
         audit.reserve_left,
     );
+    line(
+        "petsem_keyring_version",
+        "gauge",
+        "Version of the keyring that wraps.",
+        u64::from(core.keyring().current_version()),
+    );
+    let versions = u64::try_from(core.keyring().versions().len()).unwrap_or(u64::MAX);
+    line("petsem_keyring_versions", "gauge", "Versions of the keyring; 1 when none is rotated.", versions);
+    let rotation = core.rotations.keyring_progress().unwrap_or_default();
+    line("petsem_keyring_rotation_done", "gauge", "Rows done in the keyring's rotation.", rotation.done);
+    line("petsem_keyring_rotation_total", "gauge", "Rows to do in the keyring's rotation.", rotation.total);
+    line(
+        "petsem_keyring_rotation_faults",
+        "gauge",
+        "Rows that the keyring's rotation cannot go past.",
+        rotation.faults,
+    );
+    line(
+        "petsem_app_rotations",
+        "gauge",
+        "Apps whose KEK this node is rotating.",
+        core.rotations.apps_under_way(),
+    );
+    line("petsem_rewraps_total", "counter", "Keys wrapped anew by rotations.", core.rotations.rewrapped());
     let _ = write!(
         page,
         "# HELP petsem_refused_total Requests refused, by status code of the API.\n# TYPE petsem_refused_total counter\n"

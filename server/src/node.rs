@@ -12,7 +12,7 @@ use crate::clock::Moment;
 use crate::core::expect;
 use crate::entropy;
 use crate::failure::Failure;
-use crate::rows::{Ledger, NodeRow, Note};
+use crate::rows::{Ledger, NodeRow, Note, StoreRow};
 use crate::settings::Settings;
 use crate::start::StartError;
 
@@ -84,6 +84,8 @@ async fn new_node(
     keyring: &Keyring,
     ledger: &Ledger,
 ) -> Result<Node, StartError> {
+    let record = store.record(RecordKind::Store, &[]).await?;
+    let store_version = record.map_or(0, |record| record.row_version);
     let id: [u8; 16] = entropy::bytes();
     let context = WrapContext::new(*store_id.as_bytes(), id);
     let rng = &mut entropy::rng();
@@ -100,6 +102,8 @@ async fn new_node(
     let line = ledger.write_note(Note::Line, request_id, b"");
     let mut change = Change::new(RequestAudit { node: id, request_id, line });
     change.expects.push(expect::<NodeRow>(&id, 0));
+    // Should another node rotate the keyring at this moment, the next start wraps with the new version.
+    change.expects.push(expect::<StoreRow>(&[], store_version));
     change.puts.push(ledger.write(&id, 1, &row));
     store.commit(change).await.map_err(|error| StartError::Refused(error.to_string()))?;
     // The row first: a file without it would look like a row that somebody removed.

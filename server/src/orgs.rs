@@ -29,8 +29,8 @@ impl Core {
         let id = OrgId::new_v7(now, &entropy::bytes());
         let kid: [u8; 16] = entropy::bytes();
         let key = SigningKey::generate(&mut entropy::rng());
-        let wrapped = self
-            .keyring
+        let (keyring, fence) = self.wrapping().await?;
+        let wrapped = keyring
             .wrap(&mut entropy::rng(), &key, &owned(self.store_id, kid, Some(id)))
             .map_err(Failure::internal)?;
         let row = OrgRow { name: name.clone(), created_at: now };
@@ -41,6 +41,7 @@ impl Core {
             [FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: Some(id), version: 1, at: now }];
         let label = name.as_str().as_bytes();
         self.commit_control(trail, &feed, |change| {
+            change.expects.push(fence.clone());
             change.expects.push(expect::<OrgNameRow>(label, 0));
             change.puts.push(self.ledger.write(label, 1, &OrgNameRow { org: id }));
             change.puts.push(self.ledger.write(id.as_bytes(), 1, &row));

@@ -7,7 +7,7 @@
 use blake2::{Blake2b256, Digest as _};
 use data_encoding::{BASE64, HEXLOWER};
 use petsem_api::{ApprovalId, ApprovalState, DischargeAnswer, ErrorCode, UserInteractive};
-use petsem_keys::{PollKey, WrapContext};
+use petsem_keys::{Keyring, PollKey, WrapContext};
 use petsem_policy::{SecondPerson, Ticket};
 use petsem_store::{CommitError, RecordKind};
 
@@ -116,12 +116,12 @@ impl Core {
         let id = entry_of(&secret);
         let store = self.store_id.as_bytes();
         let short = short_id(&id);
+        let (keyring, fence) = self.wrapping().await?;
         let rng = &mut entropy::rng();
         let key = PollKey::generate(rng);
         let row = PollRow {
             request,
-            wrapped_key: self
-                .keyring
+            wrapped_key: keyring
                 .wrap(rng, &key, &WrapContext::new(*store, short))
                 .map_err(Failure::internal)?,
             sealed_ticket: key.seal(rng, ticket, store, &short).map_err(Failure::internal)?,
@@ -131,6 +131,7 @@ impl Core {
         let mut change = self.change(trail);
         change.deletes.extend(over.into_iter().map(|id| (RecordKind::PollEntry, id)));
         change.expects.push(expect::<PollRow>(&id, 0));
+        change.expects.push(fence);
         change.puts.push(self.ledger.write(&id, 1, &row));
         self.commit(trail, change).await?;
         let base = discharger_location(&self.settings.location);
@@ -144,6 +145,8 @@ impl Core {
             return Ok(Polled::NotFound);
         };
         let id = entry_of(&secret);
+        // Before the row: it may be re-wrapped meanwhile.
+        let keyring = self.keyring();
         let Some(record) = self.store.record(RecordKind::PollEntry, &id).await? else {
             return Ok(Polled::NotFound);
         };
@@ -161,7 +164,7 @@ impl Core {
         }
         trail.asked_by(&row.asker);
         let polled = if standing == ApprovalState::Approved {
-            let ticket = self.open_entry(&id, &entry.content)?;
+            let ticket = self.open_entry(&keyring, &id, &entry.content)?;
             let discharge = self.glass_discharge(trail, &ticket, request, &row, now)?;
             Polled::Ready(DischargeAnswer { discharge: Some(discharge), ..DischargeAnswer::default() })
         } else {
@@ -179,7 +182,7 @@ impl Core {
         }
     }
 
-    fn open_entry(&self, id: &[u8; 32], row: &PollRow) -> Result<Ticket, Failure> {
+    fn open_entry(&self, keyring: &Keyring, id: &[u8; 32], row: &PollRow) -> Result<Ticket, Failure> {
         let fault = |error: &dyn std::fmt::Display| {
             let fault = crate::rows::IntegrityFault::new(RecordKind::PollEntry, id, "it does not open");
             Failure::from(fault).because(error)
@@ -187,8 +190,8 @@ impl Core {
         let store = self.store_id.as_bytes();
         let short = short_id(id);
         let key: PollKey = self
-            .keyring
-            .unwrap(&row.wrapped_key, &WrapContext::new(*store, short))
+            .keys
+            .unwrap(keyring, &row.wrapped_key, &WrapContext::new(*store, short))
             .map_err(|error| fault(&error))?;
         let sealed = key.open(&row.sealed_ticket, store, &short).map_err(|error| fault(&error))?;
         let control = self.control();
@@ -206,7 +209,7 @@ fn entry_of(secret: &[u8; 16]) -> [u8; 32] {
 }
 
 /// The half of it that key and ticket are bound to.
-fn short_id(id: &[u8; 32]) -> [u8; 16] {
+pub(crate) fn short_id(id: &[u8; 32]) -> [u8; 16] {
     let mut short = [0; 16];
     short.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
     short

@@ -181,7 +181,8 @@ impl Core {
             return Err(absent());
         }
         let row = self.store.value(app.id, name, version).await?.ok_or_else(absent)?;
-        match self.open_value(app, name, &row)? {
+        let newer = self.newer_head(app, std::slice::from_ref(&row)).await?;
+        match self.open_value(newer.as_ref().unwrap_or(app), name, &row)? {
             StoredValue::Set(entry) => Ok(entry.value),
             StoredValue::Deleted { .. } => Err(absent()),
         }
@@ -190,6 +191,8 @@ impl Core {
     /// What became of a secret, newest first; empty if it never was.
     pub(crate) async fn history_of(&self, app: &OpenApp, name: &SecretName) -> Result<History, Failure> {
         let rows = self.store.history(app.id, name).await?;
+        let newer = self.newer_head(app, &rows).await?;
+        let app = newer.as_ref().unwrap_or(app);
         let entry = |row: &ValueRow| -> Result<HistoryEntry, Failure> {
             Ok(match self.open_value(app, name, row)? {
                 StoredValue::Set(entry) => HistoryEntry {
@@ -219,6 +222,17 @@ impl Core {
         }
         let known = rows.iter().filter(|row| row.app_version <= app.head.app_version);
         Ok(History { name: name.clone(), history: known.map(entry).collect::<Result<_, _>>()? })
+    }
+
+    /// The app as of now, if values are under a KEK that its head as of then does not name: it was rotated in between.
+    async fn newer_head(&self, app: &OpenApp, rows: &[ValueRow]) -> Result<Option<OpenApp>, Failure> {
+        let is_known = |row: &ValueRow| {
+            AppKek::version_of_dek(&row.wrapped_dek).is_ok_and(|version| app.has_kek(version))
+        };
+        match rows.iter().all(is_known) {
+            true => Ok(None),
+            false => self.find_app(&AppRef::Id(app.id)).await,
+        }
     }
 
     fn open_value(&self, app: &OpenApp, name: &SecretName, row: &ValueRow) -> Result<StoredValue, Failure> {

@@ -34,6 +34,8 @@ pub struct Settings {
     pub audit: AuditSettings,
     /// Limits.
     pub limits: Limits,
+    /// Keys that a rotation wraps anew in a second, at most.
+    pub rewraps_per_second: u32,
     /// The page where a person approves what the discharger is asked for; `{id}` stands for the request.
     pub approval_page: Option<String>,
     /// Whether a development issuer is accepted: `petsem dev` alone sets it; no key does.
@@ -189,6 +191,8 @@ struct File {
     #[serde(default)]
     limits: LimitsFile,
     #[serde(default)]
+    rotation: RotationFile,
+    #[serde(default)]
     discharger: DischargerFile,
 }
 
@@ -233,6 +237,21 @@ impl Default for LimitsFile {
     }
 }
 
+/// What a small machine does without its boots noticing it.
+pub(crate) const REWRAPS_PER_SECOND: u32 = 2000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RotationFile {
+    rewraps_per_second: u32,
+}
+
+impl Default for RotationFile {
+    fn default() -> Self {
+        Self { rewraps_per_second: REWRAPS_PER_SECOND }
+    }
+}
+
 const MIB: u64 = 1024 * 1024;
 
 impl File {
@@ -261,6 +280,7 @@ impl File {
         let data_directory = base.join(&self.data_directory);
         let audit = self.audit.check(base, &data_directory)?;
         let limits = self.limits.check()?;
+        let rewraps_per_second = self.rotation.check()?;
         let approval_page = self.discharger.check()?;
         let listeners =
             self.listener.into_iter().map(|listener| listener.check(base)).collect::<Result<Vec<_>, _>>()?;
@@ -273,6 +293,7 @@ impl File {
             seals,
             audit,
             limits,
+            rewraps_per_second,
             approval_page,
             development: false,
             given: Given::default(),
@@ -342,6 +363,16 @@ impl DischargerFile {
             return Err(value("discharger.approval_page", &page, remedy));
         }
         Ok(Some(page))
+    }
+}
+
+impl RotationFile {
+    fn check(self) -> Result<u32, SettingsError> {
+        let rate = self.rewraps_per_second;
+        if (1..=1_000_000).contains(&rate) {
+            return Ok(rate);
+        }
+        Err(value("rotation.rewraps_per_second", &rate.to_string(), "give 1 to 1000000"))
     }
 }
 

@@ -54,8 +54,8 @@ impl Core {
         }
         let kid: [u8; 16] = entropy::bytes();
         let key = SigningKey::generate(&mut entropy::rng());
-        let wrapped = self
-            .keyring
+        let (keyring, fence) = self.wrapping().await?;
+        let wrapped = keyring
             .wrap(&mut entropy::rng(), &key, &owned(self.store_id, kid, owner))
             .map_err(Failure::internal)?;
         let at = now.millis();
@@ -71,6 +71,7 @@ impl Core {
             change
                 .expects
                 .extend(org.as_ref().map(|org| expect::<OrgRow>(org.id.as_bytes(), org.row.version)));
+            change.expects.push(fence.clone());
             change.expects.push(expect::<SigningKeyRow>(&kid, 0));
             change.puts.push(self.ledger.write(&kid, 1, &row));
         })

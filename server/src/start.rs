@@ -19,6 +19,7 @@ use crate::core::{Core, Parts, expect};
 use crate::entropy;
 use crate::failure::Failure;
 use crate::install::InstallOptions;
+use crate::keyring_state::KeyringState;
 use crate::node::node;
 use crate::request::{Peer, Trail, recovered_event};
 use crate::rows::{CheckpointRow, FeedHeadRow, IntegrityFault, Ledger, NodeRow, Note};
@@ -181,7 +182,7 @@ pub(crate) async fn start_unlocked(
     store: Arc<dyn Store>,
     unlocked: Unlocked,
 ) -> Result<Started, StartError> {
-    let Unlocked { store_id, root: _, keyring, ledger, opened_by } = unlocked;
+    let Unlocked { store_id, root, keyring, ledger, opened_by } = unlocked;
     let (node, keys, known) = node(&settings, &*store, store_id, &keyring, &ledger).await?;
     let opened = open_audit(&settings, node, Some(keys), known)?;
     let audit::Opened { log, tail, checkpoints } = opened;
@@ -189,7 +190,8 @@ pub(crate) async fn start_unlocked(
     // Before the core tells the log where the store stands: the next start must notice it too.
     check_revision(&*store, tail.seen_revision).await?;
     check_feed(&*store, &ledger, tail.seen_feed).await?;
-    let core = Core::start(Parts { settings, store, store_id, node, keyring, ledger, audit: log }).await?;
+    let keys = KeyringState::new(root, keyring);
+    let core = Core::start(Parts { settings, store, store_id, node, keys, ledger, audit: log }).await?;
     if !development && core.control().issuers().any(|issuer| issuer.row.development) {
         return Err(StartError::Development);
     }

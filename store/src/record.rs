@@ -54,11 +54,13 @@ pub enum RecordKind {
     Approval = 22,
     /// An answer that waits to be polled: id is the hash of its secret.
     PollEntry = 23,
+    /// A rotation of an app's KEK that is under way: id is the app's.
+    AppRotation = 24,
 }
 
 impl RecordKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Store,
         Self::Seal,
         Self::KeyringKey,
@@ -81,6 +83,7 @@ impl RecordKind {
         Self::SecretKeys,
         Self::Approval,
         Self::PollEntry,
+        Self::AppRotation,
     ];
 
     /// The number on disk and in row MACs.
@@ -114,6 +117,7 @@ impl fmt::Display for RecordKind {
             Self::SecretKeys => "secret keys",
             Self::Approval => "approval",
             Self::PollEntry => "poll entry",
+            Self::AppRotation => "app rotation",
         })
     }
 }
@@ -210,9 +214,10 @@ mod tests {
     #[test]
     fn kinds_keep_their_numbers() {
         let numbers: Vec<u8> = RecordKind::ALL.iter().map(|kind| kind.number()).collect();
-        assert_eq!(numbers, (1..=19).chain(21..=23).collect::<Vec<u8>>());
+        assert_eq!(numbers, (1..=19).chain(21..=24).collect::<Vec<u8>>());
         assert_eq!(RecordKind::AppHead.number(), 6);
         assert_eq!(RecordKind::Revocation.number(), 19);
         assert_eq!(RecordKind::PollEntry.number(), 23);
+        assert_eq!(RecordKind::AppRotation.number(), 24);
     }
 }

@@ -185,6 +185,23 @@ impl Store for SqliteStore {
         )
     }
 
+    fn values<'a>(
+        &'a self,
+        app: AppId,
+        after: Option<(&'a SecretName, u64)>,
+        limit: u32,
+    ) -> StoreFuture<'a, Result<Vec<ValueRow>, ReadError>> {
+        Box::pin(async move { self.readers.read(|connection| read::values(connection, app, after, limit)) })
+    }
+
+    fn count_values(&self, app: AppId) -> StoreFuture<'_, Result<u64, ReadError>> {
+        Box::pin(async move { self.readers.read(|connection| read::count_values(connection, app)) })
+    }
+
+    fn count(&self, kind: RecordKind) -> StoreFuture<'_, Result<u64, ReadError>> {
+        Box::pin(async move { self.readers.read(|connection| read::count(connection, kind)) })
+    }
+
     fn feed(&self, after: u64, limit: u32) -> StoreFuture<'_, Result<Vec<FeedEntry>, ReadError>> {
         Box::pin(async move { self.readers.read(|connection| read::feed(connection, after, limit)) })
     }

@@ -65,6 +65,21 @@ pub trait Store: Send + Sync {
         app_version: u64,
     ) -> StoreFuture<'a, Result<Option<ValueRow>, ReadError>>;
 
+    /// All kept values of an app in the order of name (bytewise) and app version, after the one that `after` names,
+    /// at most `limit`. A page shorter than `limit` is the last one.
+    fn values<'a>(
+        &'a self,
+        app: AppId,
+        after: Option<(&'a SecretName, u64)>,
+        limit: u32,
+    ) -> StoreFuture<'a, Result<Vec<ValueRow>, ReadError>>;
+
+    /// How many values of an app are kept.
+    fn count_values(&self, app: AppId) -> StoreFuture<'_, Result<u64, ReadError>>;
+
+    /// How many decision rows of a kind there are. Reads all of them: for what takes long anyway.
+    fn count(&self, kind: RecordKind) -> StoreFuture<'_, Result<u64, ReadError>>;
+
     /// Entries of the control feed with numbers above `after`, in order, at most `limit`.
     fn feed(&self, after: u64, limit: u32) -> StoreFuture<'_, Result<Vec<FeedEntry>, ReadError>>;
 

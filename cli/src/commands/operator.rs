@@ -1,4 +1,5 @@
-//! `petsem operator`: what is done on the node itself; most of it while no server holds its store.
+//! `petsem operator`: what is done on the node itself, most of it while no server holds its store; and rotations,
+//! which the running server does.
 
 mod approve;
 mod audit;
@@ -8,7 +9,10 @@ mod init;
 mod issuer;
 mod owner;
 mod recover;
+mod rotate_app;
+mod rotate_keyring;
 mod rotate_root;
+mod rotations;
 mod seal;
 mod status;
 mod unseal;
@@ -38,6 +42,9 @@ pub(crate) enum Operator {
     #[command(subcommand)]
     Discharger(discharger::Discharger),
     Approve(approve::Approve),
+    RotateKeyring(rotate_keyring::RotateKeyring),
+    RotateApp(rotate_app::RotateApp),
+    Rotations(rotations::Rotations),
     /// Show and verify this node's audit log
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -58,6 +65,9 @@ impl Operator {
             Self::Issuer(issuer) => issuer.run(),
             Self::Discharger(discharger) => discharger.run(),
             Self::Approve(approve) => approve.run(),
+            Self::RotateKeyring(rotate) => rotate.run(),
+            Self::RotateApp(rotate) => rotate.run(),
+            Self::Rotations(rotations) => rotations.run(),
             Self::Audit(audit) => audit.run(),
         }
     }

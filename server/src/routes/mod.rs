@@ -10,6 +10,7 @@ mod health;
 mod issuers;
 mod operator;
 mod orgs;
+mod rotations;
 mod secret_keys;
 mod secrets;
 mod tokens;
@@ -50,6 +51,7 @@ fn api() -> Vec<Route> {
         ("/v1/apps", get(apps::list).post(apps::create)),
         ("/v1/apps/{app}", get(apps::show).delete(apps::delete)),
         ("/v1/apps/{app}/policy", get(apps::policy).put(apps::set_policy)),
+        ("/v1/apps/{app}/rotate", post(rotations::rotate_app)),
         ("/v1/apps/{app}/break-glass", post(approvals::break_glass)),
         ("/v1/apps/{app}/secrets", get(secrets::list).post(secrets::update)),
         ("/v1/apps/{app}/secrets/{name}", get(secrets::show).post(secrets::set).delete(secrets::unset)),
@@ -71,6 +73,8 @@ fn api() -> Vec<Route> {
         ("/v1/boot", post(boot::batch)),
         ("/v1/tokens", get(tokens::list).post(tokens::create)),
         ("/v1/tokens/explain", post(tokens::explain)),
+        ("/v1/rotations", get(rotations::list)),
+        ("/v1/keyring/rotate", post(rotations::rotate_keyring)),
         ("/v1/signing-keys", get(tokens::signing_keys).post(tokens::rotate_signing_key)),
         ("/v1/revocations", post(tokens::revoke)),
         ("/v1/operator/seal", post(operator::seal)),

@@ -36,6 +36,7 @@ content! {
     TokenRow = Token,
     NodeRow = Node,
     FeedHeadRow = FeedHead,
+    AppRotationRow = AppRotation,
 }
 
 /// The installation. Id: empty.
@@ -182,6 +183,19 @@ pub(crate) struct KekRow {
     /// The KEK under the keyring.
     #[serde(with = "base64")]
     pub(crate) wrapped: Vec<u8>,
+}
+
+/// A rotation of an app's KEK that is under way. Id: the app's id. Whether it is done is seen from the head and the
+/// values themselves; this row is how a start finds it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppRotationRow {
+    /// Whether values get new DEKs, or new wraps of those that they have.
+    pub(crate) rewrite: bool,
+    /// Who asked.
+    pub(crate) author: String,
+    /// Unix milliseconds.
+    pub(crate) started_at: u64,
 }
 
 /// An app's secret keys. Id: the app's id. The row version stands in the app head, so that none of them can be
@@ -462,6 +476,27 @@ pub(crate) enum FeedRow {
         org: Option<OrgId>,
         /// The row's version.
         version: u64,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// A signing key was destroyed: nothing that it signed is good any more.
+    SigningKeyDestroyed {
+        /// The key.
+        key: SigningKeyId,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// From now on this version of the keyring wraps.
+    KeyringSet {
+        /// The version.
+        version: u32,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// A version of the keyring was destroyed: nothing is wrapped by it any more.
+    KeyringDestroyed {
+        /// The version.
+        version: u32,
         /// Unix milliseconds.
         at: u64,
     },

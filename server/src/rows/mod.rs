@@ -19,9 +19,9 @@ use serde::de::DeserializeOwned;
 pub(crate) use approval::{ApprovalRow, Asked, Decision, PollRow};
 pub(crate) use bundle::{Bundle, BundleError, Entry, StoredValue};
 pub(crate) use content::{
-    AppHead, AppNameRow, AppState, CheckpointRow, DischargerRow, FeedHeadRow, FeedRow, IssuerRow, KekRow,
-    KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, SealRow, SecretKeyRow, SecretKeysRow,
-    SigningKeyRow, StoreRow, TokenRow,
+    AppHead, AppNameRow, AppRotationRow, AppState, CheckpointRow, DischargerRow, FeedHeadRow, FeedRow,
+    IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, SealRow,
+    SecretKeyRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
 };
 
 const FORMAT: u8 = 1;

@@ -1,6 +1,6 @@
 //! The queries. Each is one statement, or one transaction: its rows are of one moment.
 
-use petsem_api::{AppId, AppName, RequestId, SecretName};
+use petsem_api::{AppId, AppName, NameError, RequestId, SecretName};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::change::Committed;
@@ -99,6 +99,42 @@ pub(super) fn value(
         )?
         .query_row(params![app.as_bytes(), name.as_str(), app_version], |row| value_of(row, app, name))
         .optional()
+}
+
+pub(super) fn values(
+    connection: &Connection,
+    app: AppId,
+    after: Option<(&SecretName, u64)>,
+    limit: u32,
+) -> Result<Vec<ValueRow>> {
+    let (name, app_version) = after.map_or(("", 0), |(name, version)| (name.as_str(), version));
+    let Ok(app_version) = i64::try_from(app_version) else { return Ok(Vec::new()) };
+    let mut statement = connection.prepare_cached(
+        "SELECT app_version, wrapped_dek, ciphertext, name FROM secret_values
+         WHERE app = ?1 AND (name, app_version) > (?2, ?3) ORDER BY name, app_version LIMIT ?4",
+    )?;
+    let mut rows = statement.query(params![app.as_bytes(), name, app_version, limit])?;
+    let mut page = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text: String = row.get(3)?;
+        let name = text.parse().map_err(|error: NameError| {
+            rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, Box::new(error))
+        })?;
+        page.push(value_of(row, app, &name)?);
+    }
+    Ok(page)
+}
+
+pub(super) fn count_values(connection: &Connection, app: AppId) -> Result<u64> {
+    connection
+        .prepare_cached("SELECT count(*) FROM secret_values WHERE app = ?1")?
+        .query_row([app.as_bytes()], |row| row.get(0))
+}
+
+pub(super) fn count(connection: &Connection, kind: RecordKind) -> Result<u64> {
+    connection
+        .prepare_cached("SELECT count(*) FROM records WHERE kind = ?1")?
+        .query_row([kind.number()], |row| row.get(0))
 }
 
 pub(super) fn feed(connection: &Connection, after: u64, limit: u32) -> Result<Vec<FeedEntry>> {

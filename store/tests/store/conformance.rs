@@ -202,6 +202,52 @@ pub(crate) async fn a_value_is_found_by_its_exact_version(place: &impl Place) {
     assert_eq!(store.history(app(1), &name).await.unwrap(), [value(app(1), "A", 2), again.row]);
 }
 
+pub(crate) async fn pages_of_an_apps_values_hold_each_once(place: &impl Place) {
+    let store = place.open();
+    assert_eq!(store.values(app(1), None, 10).await.unwrap(), []);
+    for version in 1..=3 {
+        store.commit(app_change(app(1), version, 9)).await.unwrap();
+        store.commit(app_change(app(2), version, 9)).await.unwrap();
+    }
+    let all: Vec<_> =
+        ["A", "B"].iter().flat_map(|name| (1..=3).map(|version| value(app(1), name, version))).collect();
+    for limit in 1..=7 {
+        let mut seen: Vec<petsem_store::ValueRow> = Vec::new();
+        loop {
+            let after = seen.last().map(|row| (&row.name, row.app_version));
+            let page = store.values(app(1), after, limit).await.unwrap();
+            let is_last = page.len() < usize::try_from(limit).unwrap();
+            seen.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        assert_eq!(seen, all, "{limit} at once");
+    }
+    let beyond = ("B".parse().unwrap(), u64::MAX);
+    assert_eq!(store.values(app(1), Some((&beyond.0, beyond.1)), 10).await.unwrap(), []);
+    let counts = [
+        store.count_values(app(1)).await.unwrap(),
+        store.count_values(app(3)).await.unwrap(),
+        store.count(RecordKind::AppHead).await.unwrap(),
+        store.count(RecordKind::Policy).await.unwrap(),
+    ];
+    assert_eq!(counts, [6, 0, 2, 0]);
+}
+
+pub(crate) async fn a_value_written_in_place_takes_none_of_the_history(place: &impl Place) {
+    let store = place.open();
+    for version in 1..=4 {
+        store.commit(app_change(app(1), version, 9)).await.unwrap();
+    }
+    let rewrapped = petsem_store::ValueRow { wrapped_dek: b"another".to_vec(), ..value(app(1), "A", 2) };
+    let values = vec![petsem_store::NewValue { row: rewrapped.clone(), keep: u32::MAX }];
+    let expects = vec![expect(RecordKind::AppHead, app(1).as_bytes(), 4)];
+    store.commit(Change { expects, values, ..change() }).await.unwrap();
+    assert_eq!(store.value(app(1), &"A".parse().unwrap(), 2).await.unwrap(), Some(rewrapped));
+    assert_eq!(history(&store, 1, "A").await, [4, 3, 2, 1]);
+}
+
 pub(crate) async fn deleting_an_app_takes_its_bundle_and_values_alone(place: &impl Place) {
     let store = place.open();
     for number in [1, 2] {

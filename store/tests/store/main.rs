@@ -64,6 +64,8 @@ sqlite! {
     the_feed_has_no_gaps
     history_keeps_what_the_change_says
     a_value_is_found_by_its_exact_version
+    pages_of_an_apps_values_hold_each_once
+    a_value_written_in_place_takes_none_of_the_history
     deleting_an_app_takes_its_bundle_and_values_alone
     deletes_come_before_puts
     an_app_is_found_by_its_name_in_one_moment

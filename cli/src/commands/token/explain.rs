@@ -9,7 +9,7 @@ use petsem_api::{
 };
 use petsem_policy::{Access, Action, Caveat, Denial, Header, Origin, UnverifiedToken};
 
-use crate::context::Connection;
+use crate::context::{AppArgument, Connection, Resolved};
 use crate::failure::Failure;
 use crate::remote::Remote;
 use crate::{clock, messages, output, value_source};
@@ -25,7 +25,7 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "ACTION")]
     action: String,
 
-    /// The app
+    /// The app [default: the context file's, where a secret, key or Machine of it is named]
     #[arg(long, value_name = "APP")]
     app: Option<AppRef>,
 
@@ -68,22 +68,31 @@ impl Explain {
                 let text = value_source::token(path)?;
                 self.offline(&text, clock::unix_now())?
             }
-            None => Remote::open(&self.connection.resolve()?)?.post("/v1/tokens/explain", &self.request())?,
+            None => {
+                let resolved = self.connection.resolve()?;
+                Remote::open(&resolved)?.post("/v1/tokens/explain", &self.request(&resolved)?)?
+            }
         };
         output::confirm(self.json, &explanation, messages::explained(&explanation).trim_end())?;
         if explanation.allowed { Ok(()) } else { Err(messages::not_allowed()) }
     }
 
-    fn request(&self) -> ExplainToken {
-        ExplainToken {
+    fn request(&self, resolved: &Resolved) -> Result<ExplainToken, Failure> {
+        let within_an_app = self.secret.is_some() || self.key.is_some() || self.machine.is_some();
+        let app = if within_an_app && self.org.is_none() {
+            Some(resolved.app(&AppArgument { app: self.app.clone() })?)
+        } else {
+            self.app.clone()
+        };
+        Ok(ExplainToken {
             action: self.action.clone(),
             org: self.org.clone(),
-            app: self.app.clone(),
+            app,
             secret: self.secret.clone(),
             secret_key: self.key.clone(),
             machine: self.machine.clone(),
             host: self.host.clone(),
-        }
+        })
     }
 
     fn offline(&self, text: &str, now: u64) -> Result<Explanation, Failure> {

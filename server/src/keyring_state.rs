@@ -1,0 +1,74 @@
+//! The keys above all others, as they stand now: the root key and the keyring.
+//!
+//! Whoever needs them takes a handle, and works with it to the end of what he does: a version that is taken away
+//! meanwhile is wiped when the last handle that has it is dropped. Nobody waits for a rotation.
+//!
+//! The root key stays in memory while the store is unsealed: without it a rotation of the keyring would need the seal
+//! anew, and with a seal that people carry that means people. SECURITY.md says what that costs.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use petsem_keys::{Keyring, OpenError, RootKey, WrapContext, WrappedByKeyring};
+
+/// Root key and keyring of a store that is unsealed.
+pub(crate) struct KeyringState(RwLock<Keys>);
+
+#[derive(Clone)]
+struct Keys {
+    root: Arc<RootKey>,
+    keyring: Arc<Keyring>,
+}
+
+impl KeyringState {
+    /// The keys that a seal led to.
+    pub(crate) fn new(root: RootKey, keyring: Keyring) -> Self {
+        Self(RwLock::new(Keys { root: Arc::new(root), keyring: Arc::new(keyring) }))
+    }
+
+    /// The keyring as of now.
+    pub(crate) fn keyring(&self) -> Arc<Keyring> {
+        self.read().keyring
+    }
+
+    /// Opens a wrap with the keyring that was at hand before it was read, else with that of now: whatever a rotation
+    /// did in between, one of the two has the version.
+    pub(crate) fn unwrap<K: WrappedByKeyring>(
+        &self,
+        before: &Keyring,
+        wrapped: &[u8],
+        context: &WrapContext,
+    ) -> Result<K, OpenError> {
+        match before.unwrap(wrapped, context) {
+            Err(OpenError::UnknownKeyVersion { .. }) => self.keyring().unwrap(wrapped, context),
+            opened => opened,
+        }
+    }
+
+    /// The root key as of now.
+    pub(crate) fn root(&self) -> Arc<RootKey> {
+        self.read().root
+    }
+
+    /// Changes the keyring for everybody who takes a handle from now on.
+    pub(crate) fn change_keyring<E>(
+        &self,
+        change: impl FnOnce(&mut Keyring) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut keyring = keys.keyring.share();
+        change(&mut keyring)?;
+        keys.keyring = Arc::new(keyring);
+        Ok(())
+    }
+
+    fn read(&self) -> Keys {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for KeyringState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyringState(..)")
+    }
+}
