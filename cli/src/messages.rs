@@ -469,7 +469,9 @@ pub(crate) fn key_file_to_be_made(path: &Path) -> String {
 pub(crate) fn installed(installed: &Installed, token: &Path, config: &Path) -> String {
     let seals: Vec<&str> = installed.seals.iter().map(|seal| seal.description.as_str()).collect();
     let keep = match installed.seals.iter().any(|seal| seal.kind == petsem_seals::KEY_FILE_KIND) {
-        true => "keep a copy of the key file in a safe place: without it, or another seal, nothing opens the store",
+        true => {
+            "keep a copy of the key file in a safe place: without it, or another seal, nothing opens the store"
+        }
         false => "keep what opens it in safe places: without a seal nothing opens the store",
     };
     format!(

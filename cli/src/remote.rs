@@ -4,7 +4,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use petsem_api::ErrorCode;
-use petsem_client::{CallError, Client, Credentials, Endpoint, EndpointFailure, FailureKind, Method, Patience};
+use petsem_client::{
+    CallError, Client, Credentials, Endpoint, EndpointFailure, FailureKind, Method, Patience,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -82,7 +84,9 @@ impl Remote {
                 let call = self.client.call(Method::GET, "/v1/orgs", Some(&self.credentials), None::<&()>);
                 let answer: Result<serde_json::Value, CallError> = call.await;
                 match answer {
-                    Err(CallError::Unavailable { failures, .. }) if failures.iter().any(says_sealed) => return true,
+                    Err(CallError::Unavailable { failures, .. }) if failures.iter().any(says_sealed) => {
+                        return true;
+                    }
                     _ => {}
                 }
             }

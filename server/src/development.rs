@@ -18,9 +18,9 @@ use crate::clock::Moment;
 use crate::core::Core;
 use crate::entropy;
 use crate::failure::Failure;
-use crate::serve::{Bound, ServeError, bind, serve_on};
 use crate::install::make;
 use crate::lifetime::Phase;
+use crate::serve::{Bound, ServeError, bind, serve_on};
 use crate::settings::{
     AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, SealSettings, Settings,
 };

@@ -97,7 +97,8 @@ pub(crate) async fn make(
         opened_by.get_or_insert_with(|| OpenedBy::new(id, &row));
         change.puts.push(ledger.write(&id, 1, &row));
     }
-    let opened_by = opened_by.ok_or_else(|| StartError::Refused("the configuration names no seal".to_owned()))?;
+    let opened_by =
+        opened_by.ok_or_else(|| StartError::Refused("the configuration names no seal".to_owned()))?;
     let store_row = StoreRow {
         store: store_id,
         epoch: 1,

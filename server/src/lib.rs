@@ -44,9 +44,9 @@ mod polls;
 mod request;
 mod revocations;
 mod revoked;
+mod root_rotation;
 mod rotation;
 mod routes;
-mod root_rotation;
 mod rows;
 mod seal_commands;
 mod seal_list;
@@ -72,7 +72,7 @@ pub use given::Given;
 pub use install::{InstallOptions, Installed, install};
 pub use issuers::add_issuer;
 pub use owners::{mint_owner, recover};
-pub use root_rotation::{RotatedRoot, rotate_root};
+pub use root_rotation::{Compromised, RotatedRoot, remove_compromised, rotate_root};
 pub use seal_commands::{
     AddSeal, PeopleSeals, TriedSeal, add_seal, list_seals, people_seals, remove_seal, unseal, verify_seals,
 };

@@ -288,7 +288,8 @@ impl OpenList {
     /// The first seal of the list that this opens.
     fn opened_by(&self, seal: &dyn Seal) -> Option<usize> {
         let fits = |(id, row): &SealOfList| {
-            row.content.kind == seal.kind() && seal.unwrap(&row.content.wrapped_root, &self.context(id)).is_ok()
+            row.content.kind == seal.kind()
+                && seal.unwrap(&row.content.wrapped_root, &self.context(id)).is_ok()
         };
         self.seals.iter().position(fits)
     }
@@ -426,10 +427,7 @@ fn by_shares(given: &Given, row: &SealRow) -> Result<Box<dyn Seal>, String> {
     }
 }
 
-fn checked(
-    ledger: &Ledger,
-    rows: &SealedRows,
-) -> Result<(Row<StoreRow>, Vec<SealOfList>), IntegrityFault> {
+fn checked(ledger: &Ledger, rows: &SealedRows) -> Result<(Row<StoreRow>, Vec<SealOfList>), IntegrityFault> {
     let missing = || IntegrityFault::new("store", &[], "it is missing");
     let store = ledger.read::<StoreRow>(&[], rows.store.as_ref().ok_or_else(missing)?)?;
     let mut seals = Vec::new();

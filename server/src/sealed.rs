@@ -20,6 +20,7 @@ use crate::entropy;
 use crate::given::Given;
 use crate::node::node_id;
 use crate::request::{Peer, Trail};
+use crate::seal_list::note_opened;
 use crate::settings::Settings;
 use crate::start::{StartError, Started, open_audit, record, start_unlocked};
 use crate::unlock::unlock;
@@ -150,6 +151,7 @@ impl SealedNode {
             Ok(started) => started,
             Err(error) => return Unsealing::Ended(error),
         };
+        note_opened(&started).await;
         let peer = Peer { source: source.to_owned(), host: None };
         let mut trail = Trail::new(started.core.now(), &peer, "operator.unseal");
         trail.local();
@@ -200,8 +202,7 @@ async fn alive() -> Json<Health> {
 }
 
 async fn ready() -> Response {
-    let body =
-        Readiness { ready: false, status: "sealed".to_owned(), problems: vec![NOTICE.to_owned()] };
+    let body = Readiness { ready: false, status: "sealed".to_owned(), problems: vec![NOTICE.to_owned()] };
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 

@@ -128,7 +128,9 @@ impl std::error::Error for StartError {
 
 fn write_sealed(f: &mut fmt::Formatter<'_>, tried: &[String], people: &[String]) -> fmt::Result {
     if tried.is_empty() {
-        f.write_str("the store is sealed, and the configuration names no seal that opens without a person\n")?;
+        f.write_str(
+            "the store is sealed, and the configuration names no seal that opens without a person\n",
+        )?;
     } else {
         writeln!(f, "no seal that was tried opens the store:\n{}", tried.join("\n"))?;
     }
@@ -136,7 +138,10 @@ fn write_sealed(f: &mut fmt::Formatter<'_>, tried: &[String], people: &[String])
         f.write_str("give the seal that the store was made with, under [[seal]]")
     } else {
         let people = people.join(", or ");
-        write!(f, "give {people} (--passphrase-file, --share-file), or the seal that the store was made with, under [[seal]]")
+        write!(
+            f,
+            "give {people} (--passphrase-file, --share-file), or the seal that the store was made with, under [[seal]]"
+        )
     }
 }
 
@@ -164,7 +169,9 @@ pub(crate) struct Started {
 pub(crate) async fn start(settings: Settings) -> Result<Started, StartError> {
     let store = open_installed(&settings).await?;
     let unlocked = unlock(&settings, &*store).await?;
-    start_unlocked(settings, store, unlocked).await
+    let started = start_unlocked(settings, store, unlocked).await?;
+    note_opened(&started).await;
+    Ok(started)
 }
 
 /// Opens the store of an installation, and nothing of it.
@@ -197,7 +204,6 @@ pub(crate) async fn start_unlocked(
     }
     recover_lines(&core, &tail.request_ids).await?;
     core.take_denials().await;
-    note_opened(&core, &opened_by).await;
     Ok(Started { core: Arc::new(core), checkpoints, opened_by })
 }
 

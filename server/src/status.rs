@@ -125,9 +125,11 @@ async fn look(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, Star
         Err(StartError::Sealed { tried, people }) => {
             problems.extend(tried);
             problems.push(match people.is_empty() {
-                true => "no configured seal opens the store: a server would start sealed; name the seal that the \
+                true => {
+                    "no configured seal opens the store: a server would start sealed; name the seal that the \
                          store was made with under [[seal]]"
-                    .to_owned(),
+                        .to_owned()
+                }
                 false => format!(
                     "a server will start sealed, and wait for `petsem operator unseal` with {}",
                     people.join(", or ")
@@ -179,9 +181,10 @@ pub(crate) fn view_rows(data_directory: &Path) -> Result<SealedRows, StartError>
 }
 
 fn of_rows(rows: &SealedRows, checked: bool) -> Result<StoreStatus, StartError> {
-    let record = rows.store.as_ref().ok_or_else(|| {
-        StartError::Refused("the store's own row is missing: restore the store".to_owned())
-    })?;
+    let record = rows
+        .store
+        .as_ref()
+        .ok_or_else(|| StartError::Refused("the store's own row is missing: restore the store".to_owned()))?;
     let row: StoreRow = danger_read_unverified(record).map_err(Failure::from)?;
     let mut seals = Vec::new();
     for record in &rows.seals {

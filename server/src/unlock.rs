@@ -12,9 +12,7 @@ use petsem_seals::{PASSPHRASE_KIND, SHAMIR_KIND, ShareSet};
 use petsem_store::{Record, RecordKind, Store};
 
 use crate::failure::Failure;
-use crate::rows::{
-    IntegrityFault, KeyringKeyRow, Ledger, SealRow, StoreRow, danger_read_unverified,
-};
+use crate::rows::{IntegrityFault, KeyringKeyRow, Ledger, SealRow, StoreRow, danger_read_unverified};
 use crate::settings::Settings;
 use crate::start::StartError;
 

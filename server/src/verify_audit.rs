@@ -4,8 +4,8 @@ use petsem_store::Store;
 
 use crate::audit::{Report, VerifyKeys, verify_log};
 use crate::failure::Failure;
-use crate::settings::Settings;
 use crate::node::known_node;
+use crate::settings::Settings;
 use crate::start::{StartError, open_made_store};
 use crate::unlock::{Unlocked, unlock};
 

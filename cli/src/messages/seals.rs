@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use petsem_seals::{PassphraseError, ShareProgress};
-use petsem_server::{NodeStatus, RotatedRoot, SealInfo, StoreReport, StoreStatus, TriedSeal};
+use petsem_server::{Compromised, NodeStatus, RotatedRoot, SealInfo, StoreReport, StoreStatus, TriedSeal};
 
 use super::{name_of, two_lines};
 use crate::failure::{Exit, Failure};
@@ -94,8 +94,8 @@ pub(crate) fn seal_added(seal: &SealInfo) -> String {
 
 pub(crate) fn seal_removed(seal: &SealInfo) -> String {
     format!(
-        "seal {} ({}) is removed\nwho has it and an older backup or copy of the store still opens that; if it was \
-         stolen, rotate the root key, too: `petsem operator rotate-root`",
+        "seal {} ({}) is removed\nwho has it and an older backup or copy of the store still opens that; if others \
+         may have it, rotate root key and keyring, too: `petsem operator rotate-root`, `rotate-keyring`",
         seal.id, seal.description
     )
 }
@@ -124,6 +124,19 @@ pub(crate) fn root_rotated(rotated: &RotatedRoot) -> String {
         "the root key has version {}, under {} seals{dropped}\nbackups from before still open by the seals of that time",
         rotated.root_version,
         rotated.seals.len()
+    )
+}
+
+pub(crate) fn compromised_removed(done: &Compromised) -> String {
+    let rest = match done.rewrapped {
+        true => "everything is wrapped by it, and the version before is destroyed",
+        false => "the server wraps the rest by it when it runs: `petsem operator rotations`",
+    };
+    format!(
+        "{}\nthe keyring has version {}; {rest}\nwho had the seal and a copy of the store has the keys of apps, too: \
+         `petsem operator rotate-app --rewrite` gives each new ones",
+        root_rotated(&done.root),
+        done.keyring_version
     )
 }
 

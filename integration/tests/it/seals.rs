@@ -130,6 +130,8 @@ fn verified_audit(installation: &Installation, files: &[(&str, &Path)]) -> Strin
 fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_by_the_right_one() {
     let (installation, passphrase) = by_passphrase();
     let wrong = private(&installation, "wrong", "another six random words it is");
+    // It has wrapped the root key, and nobody has seen it open anything.
+    assert_eq!(seals(&installation)[0]["verified_at"], Value::Null);
     let server = installation.start().unwrap();
     assert_sealed(&installation, &server);
     let ready = get(&server, "/readyz");
@@ -160,10 +162,7 @@ fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_by_the_right_one() {
     assert_eq!((&seen["state"], &seen["store"]["checked"]), (&json!("open"), &json!(true)));
     assert_eq!(seen["server"]["opened_by"], json!("passphrase (passphrase)"));
     assert_ne!(seen["store"]["seals"][0]["verified_at"], Value::Null);
-    refused(
-        &operator(&installation, &["unseal"], &[("--passphrase-file", &passphrase)]),
-        &["is not sealed"],
-    );
+    refused(&operator(&installation, &["unseal"], &[("--passphrase-file", &passphrase)]), &["is not sealed"]);
 
     let stopped = server.stop();
     assert_eq!(stopped.status.code(), Some(0), "{}", stopped.printed);
@@ -255,11 +254,8 @@ fn two_of_three_shares_open_and_nothing_less() {
     drop(other);
     assert_sealed(&installation, &server);
     // A wrong one beside enough right ones spoils nothing; all in one file.
-    let all = private(
-        &installation,
-        "all",
-        &format!("{typed}\n{}\n\n{}\n", text(&shares[0]), text(&shares[2])),
-    );
+    let all =
+        private(&installation, "all", &format!("{typed}\n{}\n\n{}\n", text(&shares[0]), text(&shares[2])));
     let unsealed = unseal(&[&all]);
     assert!(done(&unsealed).starts_with("unsealed by any 2 of the 3 shares of set "), "{}", unsealed.printed);
     assert_open(&installation, &server);
@@ -363,11 +359,7 @@ fn seals_are_added_verified_and_removed_beside_the_running_server() {
     );
     // A passphrase, which nobody has tried yet.
     let passphrase = private(&installation, "passphrase", PASSPHRASE);
-    done(&operator(
-        &installation,
-        &["seal", "add", "passphrase"],
-        &[("--new-passphrase-file", &passphrase)],
-    ));
+    done(&operator(&installation, &["seal", "add", "passphrase"], &[("--new-passphrase-file", &passphrase)]));
     assert_eq!(seals(&installation).iter().filter(|seal| seal["verified_at"].is_null()).count(), 1);
     refused(
         &operator(&installation, &["seal", "remove", &first], &[]),
@@ -508,6 +500,98 @@ fn a_new_root_key_opens_by_every_seal_and_an_old_wrap_by_none() {
 }
 
 #[test]
+fn a_seal_that_others_may_have_goes_with_root_key_and_keyring() {
+    let installation = configured(&format!("{KEY_FILE}{SECOND_KEY_FILE}"));
+    done(&init(&installation, &[]));
+    let server = installation.start().unwrap();
+    let authorization = flyv1(&installation.operator());
+    let post = |server: &Server, path: &str, body: &Value| {
+        let answer =
+            Request::new("POST", path).authorization(&authorization).json(body).send(server.address());
+        assert_eq!(answer.status, 201, "{path}: {}", answer.text());
+    };
+    post(&server, "/v1/orgs", &json!({"name": "acme"}));
+    post(&server, "/v1/apps", &json!({"name": "shop", "org": "acme"}));
+    let second = id_of(&installation, "second.key");
+    refused(
+        &operator(&installation, &["seal", "remove", "--compromised", &second], &[]),
+        &["a server holds the store", "nothing was changed"],
+    );
+    server.stop();
+    let ended = operator(&installation, &["seal", "remove", "--compromised", &second], &[]);
+    assert!(
+        done(&ended).contains("the keyring has version 2; everything is wrapped by it"),
+        "{}",
+        ended.printed
+    );
+    let store = status(&installation)["store"].clone();
+    assert_eq!((&store["root_version"], &store["keyring_version"]), (&json!(2), &json!(2)));
+    assert_eq!((&store["keyring_versions"], store["seals"].as_array().unwrap().len()), (&json!(1), 1));
+    let server = installation.start().unwrap();
+    assert_eq!(orgs(&installation, &server).json()["orgs"][0]["name"], json!("acme"));
+    let app = Request::new("GET", "/v1/apps/shop").authorization(&authorization).send(server.address());
+    assert_eq!(app.status, 200, "{}", app.text());
+    server.stop();
+    let verified = operator(&installation, &["verify"], &[]);
+    assert!(done(&verified).contains("1 apps"), "{}", verified.printed);
+    installation.configure(&configuration(SECOND_KEY_FILE));
+    let server = installation.start().unwrap();
+    assert_sealed(&installation, &server);
+}
+
+#[test]
+fn verify_names_an_app_that_was_put_back_while_the_server_was_stopped() {
+    let installation = Installation::made();
+    let server = installation.start().unwrap();
+    let authorization = flyv1(&installation.operator());
+    let post = |path: &str, body: &Value| {
+        let answer =
+            Request::new("POST", path).authorization(&authorization).json(body).send(server.address());
+        assert!(answer.status < 300, "{path}: {}", answer.text());
+        answer
+    };
+    post("/v1/orgs", &json!({"name": "acme"}));
+    let app = post("/v1/apps", &json!({"name": "shop", "org": "acme"})).field("id");
+    let minted = post("/v1/tokens", &json!({"org": "acme", "actions": ["write", "list"], "expires_in": 600}));
+    let writer = flyv1(&minted.field("token"));
+    let set = |value: &str| {
+        let answer = Request::new("POST", "/v1/apps/shop/secrets")
+            .authorization(&writer)
+            .json(&json!({"values": {"A": value}}))
+            .send(server.address());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    set("1");
+    let database = installation.path("data/petsem.db");
+    let old = installation.path("old.db");
+    Connection::open(&database).unwrap().execute("VACUUM INTO ?1", [old.to_str().unwrap()]).unwrap();
+    set("2");
+    server.stop();
+    let good = operator(&installation, &["verify"], &[]);
+    assert!(done(&good).contains("1 apps"), "{}", good.printed);
+    let newer = Connection::open(&database).unwrap();
+    newer.execute("ATTACH ?1 AS old", [old.to_str().unwrap()]).unwrap();
+    newer
+        .execute_batch(
+            "DELETE FROM records WHERE kind = 6;
+             INSERT INTO records SELECT * FROM old.records WHERE kind = 6;
+             DELETE FROM bundles; INSERT INTO bundles SELECT * FROM old.bundles;",
+        )
+        .unwrap();
+    drop(newer);
+    let behind = operator(&installation, &["verify"], &[]);
+    refused(
+        &behind,
+        &[&format!("the app {app} is at version 1, and the audit log has seen 2"), "1 apps behind"],
+    );
+    // And a bundle that is not the head's.
+    let newer = Connection::open(&database).unwrap();
+    newer.execute_batch("DELETE FROM bundles").unwrap();
+    drop(newer);
+    refused(&operator(&installation, &["verify"], &[]), &[&format!("the bundle of the app {app} is not")]);
+}
+
+#[test]
 fn a_seal_of_another_store_opens_nothing() {
     let (installation, other) = (Installation::made(), Installation::made());
     std::fs::copy(other.path("seal.key"), installation.path("seal.key")).unwrap();
@@ -525,9 +609,8 @@ fn a_row_of_the_seal_list_that_was_removed_or_put_back_is_noticed() {
         done(&init(&installation, &[]));
         installation
     };
-    let database = |installation: &Installation| {
-        Connection::open(installation.path("data/petsem.db")).unwrap()
-    };
+    let database =
+        |installation: &Installation| Connection::open(installation.path("data/petsem.db")).unwrap();
     let fault = |installation: &Installation, text: &str| {
         let ended = installation.start().unwrap_err();
         refused(&ended, &["seal row", text]);
@@ -649,7 +732,11 @@ fn a_seal_that_this_build_does_not_have_is_refused_by_its_feature() {
         assert!(ended.printed.contains(&format!("--features {kind}")), "{}", ended.printed);
     }
     for (what, seals, text) in [
-        ("a passphrase", "[[seal]]\nkind = \"passphrase\"\npassphrase = \"x\"\n", "unknown field `passphrase`"),
+        (
+            "a passphrase",
+            "[[seal]]\nkind = \"passphrase\"\npassphrase = \"x\"\n",
+            "unknown field `passphrase`",
+        ),
         ("one share", "[[seal]]\nkind = \"shamir\"\nthreshold = 1\nshares = 3\n", "seal.threshold"),
         ("too many", "[[seal]]\nkind = \"shamir\"\nthreshold = 2\nshares = 17\n", "seal.shares"),
     ] {

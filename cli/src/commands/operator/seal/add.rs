@@ -53,7 +53,8 @@ impl Add {
         if self.kind == SHAMIR_KIND {
             self.shares_out.check(self.json)?;
         }
-        let has_file = settings.seals.iter().any(|seal| matches!(seal, SealSettings::Passphrase { file: Some(_) }));
+        let has_file =
+            settings.seals.iter().any(|seal| matches!(seal, SealSettings::Passphrase { file: Some(_) }));
         let passphrase = match &self.new_passphrase_file {
             Some(path) => Some(passphrase_from(path)?),
             None if self.kind == PASSPHRASE_KIND && !has_file => Some(new_passphrase()?),

@@ -38,12 +38,7 @@ fn table(tried: &[TriedSeal]) -> Table {
     let mut table = Table::new(&["ID", "KIND", "SEAL", "RESULT"]);
     for one in tried {
         let seal = &one.seal;
-        table.row([
-            seal.id.clone(),
-            seal.kind.clone(),
-            seal.description.clone(),
-            messages::seal_tried(one),
-        ]);
+        table.row([seal.id.clone(), seal.kind.clone(), seal.description.clone(), messages::seal_tried(one)]);
     }
     table
 }
