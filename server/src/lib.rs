@@ -61,6 +61,7 @@ mod status;
 mod tokens;
 mod unlock;
 mod verify_audit;
+mod verify_store;
 mod workload;
 
 pub use approvals::approve_with_seal;
@@ -71,7 +72,7 @@ pub use given::Given;
 pub use install::{InstallOptions, Installed, install};
 pub use issuers::add_issuer;
 pub use owners::{mint_owner, recover};
-pub use root_rotation::{RotatedRoot, rotate_root};
+pub use root_rotation::{Compromised, RotatedRoot, remove_compromised, rotate_root};
 pub use seal_commands::{
     AddSeal, PeopleSeals, TriedSeal, add_seal, list_seals, people_seals, remove_seal, unseal, verify_seals,
 };
@@ -81,3 +82,4 @@ pub use settings::{AuditSettings, Limits, ListenAddress, Listener, SealSettings,
 pub use start::StartError;
 pub use status::{NodeStatus, ServerStatus, StoreStatus, status};
 pub use verify_audit::verify_audit;
+pub use verify_store::{AppBehind, StoreReport, verify_store};

@@ -22,7 +22,7 @@ use crate::operator_socket::{Answer, Ask, Asked};
 use crate::rotation;
 use crate::routes::router;
 use crate::rows::Note;
-use crate::seal_list::SealChange;
+use crate::seal_list::{SealChange, note_opened};
 use crate::sealed::{self, SealedNode, Unsealing, Why};
 use crate::serve::{Front, ServeError};
 use crate::settings::Settings;
@@ -67,7 +67,11 @@ impl Phase {
 pub(crate) async fn begin(settings: Settings) -> Result<Phase, StartError> {
     let store = open_installed(&settings).await?;
     match unlock(&settings, &*store).await {
-        Ok(unlocked) => Ok(Phase::Open(Box::new(start_unlocked(settings, store, unlocked).await?))),
+        Ok(unlocked) => {
+            let started = start_unlocked(settings, store, unlocked).await?;
+            note_opened(&started).await;
+            Ok(Phase::Open(Box::new(started)))
+        }
         Err(StartError::Sealed { tried, people }) => {
             let node = SealedNode::begin(settings, store, Why::NoSeal { tried, people }).await?;
             Ok(Phase::Sealed(Box::new(node)))

@@ -7,14 +7,14 @@ use data_encoding::HEXLOWER;
 use petsem_keys::{RootKey, SealContext};
 use petsem_store::OpenError;
 
-use crate::core::expect;
+use crate::core::{Core, expect};
 use crate::entropy;
 use crate::failure::Failure;
 use crate::rows::{KeyringKeyRow, SealRow, StoreRow};
 use crate::seal_commands::{OpenList, may_remove, refused};
 use crate::seal_list::{SealInfo, info};
 use crate::settings::Settings;
-use crate::start::{StartError, Started, local_trail, open_installed, record, start_unlocked, stop};
+use crate::start::{StartError, Started, local_trail, open_installed, record, start, start_unlocked, stop};
 use crate::unlock::SealedRows;
 
 /// What became of the root key.
@@ -118,6 +118,49 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
     let result = commit(&started, expects, puts, deletes, &report).await;
     stop(started).await.map_err(StartError::Refused)?;
     result.map(|()| report)
+}
+
+/// What became of a seal that others may have.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Compromised {
+    /// The new root key, and the seals.
+    pub root: RotatedRoot,
+    /// The keyring's new version.
+    pub keyring_version: u32,
+    /// Whether everything is wrapped by it, and the old version is destroyed; else a server carries on.
+    pub rewrapped: bool,
+}
+
+/// Removes a seal that others may have: with a new root key, a new version of the keyring, and everything that hangs
+/// on it wrapped anew. No server may hold the store meanwhile.
+///
+/// # Errors
+/// [`StartError`]; where the root key was rotated already, it says so, and what is left to do.
+pub async fn remove_compromised(settings: &Settings, which: &str) -> Result<Compromised, StartError> {
+    let root = rotate_root(settings, &[which.to_owned()]).await?;
+    let left = |error: StartError| {
+        refused(format!(
+            "the seal is removed and the root key is new, but the keyring is not: {error}\nstart the server, and \
+             rotate it with `petsem operator rotate-keyring`"
+        ))
+    };
+    // Opened anew: the core of before has the old root key.
+    let started = start(settings.clone()).await.map_err(left)?;
+    let result = new_keyring(&started.core).await;
+    stop(started).await.map_err(StartError::Refused)?;
+    let (keyring_version, rewrapped) = result.map_err(left)?;
+    Ok(Compromised { root, keyring_version, rewrapped })
+}
+
+async fn new_keyring(core: &Core) -> Result<(u32, bool), StartError> {
+    // A rotation that was under way ends first: its newest version is one that the seal led to.
+    core.carry_on_keyring().await?;
+    let mut trail = local_trail(core.now(), "keyring.rotate");
+    core.begin_keyring_rotation(&mut trail, core.now()).await?;
+    record(core, &trail).await?;
+    core.carry_on_keyring().await?;
+    let keyring = core.keyring();
+    Ok((keyring.current_version(), keyring.versions().len() == 1))
 }
 
 async fn commit(

@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::request::Trail;
 use crate::rows::{Content, IntegrityFault, Ledger, Note, Row, SealRow, StoreRow};
 use crate::settings::SealSettings;
-use crate::start::StartError;
+use crate::start::{StartError, Started};
 use crate::unlock::{MOST_SEALS, OpenedBy};
 
 /// How old the note may get that a seal opened the store: a start writes it anew at most once a day.
@@ -300,8 +300,8 @@ impl Core {
 }
 
 /// Keeps in the list that a seal has opened the store. A store that takes no writes opens all the same.
-pub(crate) async fn note_opened(core: &Core, opened_by: &OpenedBy) {
-    if let Err(failure) = try_note_opened(core, opened_by).await {
+pub(crate) async fn note_opened(started: &Started) {
+    if let Err(failure) = try_note_opened(&started.core, &started.opened_by).await {
         tracing::warn!(
             reason = failure.internal_text().unwrap_or(failure.external()),
             "it is not kept in the store that this seal opened it"

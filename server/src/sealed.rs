@@ -20,6 +20,7 @@ use crate::entropy;
 use crate::given::Given;
 use crate::node::node_id;
 use crate::request::{Peer, Trail};
+use crate::seal_list::note_opened;
 use crate::settings::Settings;
 use crate::start::{StartError, Started, open_audit, record, start_unlocked};
 use crate::unlock::unlock;
@@ -150,6 +151,7 @@ impl SealedNode {
             Ok(started) => started,
             Err(error) => return Unsealing::Ended(error),
         };
+        note_opened(&started).await;
         let peer = Peer { source: source.to_owned(), host: None };
         let mut trail = Trail::new(started.core.now(), &peer, "operator.unseal");
         trail.local();

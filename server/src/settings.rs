@@ -106,6 +106,13 @@ pub enum SettingsError {
     },
     /// It is not the TOML that is wanted; the parser's words name line and key.
     Syntax(String),
+    /// A seal that its kind refuses.
+    Seal {
+        /// Its kind.
+        kind: &'static str,
+        /// What it says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A value that cannot be.
     Value {
         /// The key.
@@ -127,6 +134,7 @@ impl fmt::Display for SettingsError {
                 f,
                 "the configuration is not understood: {text}\n`petsem config reference` prints every key that there is"
             ),
+            Self::Seal { kind, source } => write!(f, "the {kind} seal of the configuration: {source}"),
             Self::Value { key, value, remedy } => {
                 write!(f, "the configuration key `{key}` is {value:?}: {remedy}")
             }
@@ -138,6 +146,7 @@ impl std::error::Error for SettingsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreadable { source, .. } => Some(source),
+            Self::Seal { source, .. } => source.source(),
             Self::Syntax(_) | Self::Value { .. } => None,
         }
     }

@@ -169,7 +169,9 @@ pub(crate) struct Started {
 pub(crate) async fn start(settings: Settings) -> Result<Started, StartError> {
     let store = open_installed(&settings).await?;
     let unlocked = unlock(&settings, &*store).await?;
-    start_unlocked(settings, store, unlocked).await
+    let started = start_unlocked(settings, store, unlocked).await?;
+    note_opened(&started).await;
+    Ok(started)
 }
 
 /// Opens the store of an installation, and nothing of it.
@@ -202,7 +204,6 @@ pub(crate) async fn start_unlocked(
     }
     recover_lines(&core, &tail.request_ids).await?;
     core.take_denials().await;
-    note_opened(&core, &opened_by).await;
     Ok(Started { core: Arc::new(core), checkpoints, opened_by })
 }
 

@@ -16,6 +16,7 @@ mod rotations;
 mod seal;
 mod status;
 mod unseal;
+mod verify;
 
 use clap::Subcommand;
 
@@ -30,6 +31,7 @@ pub(crate) enum Operator {
     Unseal(unseal::Unseal),
     Seal(seal::Seal),
     RotateRoot(rotate_root::RotateRoot),
+    Verify(verify::Verify),
     Owner(owner::Owner),
     Recover(recover::Recover),
     Deny(deny::Deny),
@@ -56,6 +58,7 @@ impl Operator {
             Self::Unseal(unseal) => unseal.run(),
             Self::Seal(seal) => seal.run(),
             Self::RotateRoot(rotate_root) => rotate_root.run(),
+            Self::Verify(verify) => verify.run(),
             Self::Owner(owner) => owner.run(),
             Self::Recover(recover) => recover.run(),
             Self::Deny(deny) => deny.run(),

@@ -1,9 +1,9 @@
-//! Texts about seals.
+//! Texts about seals, and about how a node and its store are.
 
 use std::path::Path;
 
 use petsem_seals::{PassphraseError, ShareProgress};
-use petsem_server::{NodeStatus, RotatedRoot, SealInfo, StoreStatus, TriedSeal};
+use petsem_server::{Compromised, NodeStatus, RotatedRoot, SealInfo, StoreReport, StoreStatus, TriedSeal};
 
 use super::{name_of, two_lines};
 use crate::failure::{Exit, Failure};
@@ -94,8 +94,8 @@ pub(crate) fn seal_added(seal: &SealInfo) -> String {
 
 pub(crate) fn seal_removed(seal: &SealInfo) -> String {
     format!(
-        "seal {} ({}) is removed\nwho has it and an older backup or copy of the store still opens that; if it was \
-         stolen, rotate the root key, too: `petsem operator rotate-root`",
+        "seal {} ({}) is removed\nwho has it and an older backup or copy of the store still opens that; if others \
+         may have it, rotate root key and keyring, too: `petsem operator rotate-root`, `rotate-keyring`",
         seal.id, seal.description
     )
 }
@@ -124,6 +124,19 @@ pub(crate) fn root_rotated(rotated: &RotatedRoot) -> String {
         "the root key has version {}, under {} seals{dropped}\nbackups from before still open by the seals of that time",
         rotated.root_version,
         rotated.seals.len()
+    )
+}
+
+pub(crate) fn compromised_removed(done: &Compromised) -> String {
+    let rest = match done.rewrapped {
+        true => "everything is wrapped by it, and the version before is destroyed",
+        false => "the server wraps the rest by it when it runs: `petsem operator rotations`",
+    };
+    format!(
+        "{}\nthe keyring has version {}; {rest}\nwho had the seal and a copy of the store has the keys of apps, too: \
+         `petsem operator rotate-app --rewrite` gives each new ones",
+        root_rotated(&done.root),
+        done.keyring_version
     )
 }
 
@@ -184,6 +197,41 @@ fn store_status(store: &StoreStatus) -> Vec<String> {
 
 fn indented(text: &str) -> String {
     text.replace('\n', "\n            ")
+}
+
+pub(crate) fn store_verified(report: &StoreReport) -> String {
+    let mut lines = report.faults.clone();
+    lines.extend(report.behind.iter().map(|app| match app.store_version {
+        Some(version) => format!(
+            "the app {} is at version {version}, and the audit log has seen {}: an older one was put back",
+            app.app, app.audit_version
+        ),
+        None => format!(
+            "the app {} is missing, and the audit log has seen its version {}",
+            app.app, app.audit_version
+        ),
+    }));
+    let audit = match report.audit_lines {
+        Some(count) => format!("{count} audit lines"),
+        None => "no audit log of this node".to_owned(),
+    };
+    lines.push(format!(
+        "looked at {} rows, {} apps, {} control changes, {audit}",
+        report.rows, report.apps, report.changes
+    ));
+    lines.join("\n")
+}
+
+pub(crate) fn store_not_good(report: &StoreReport) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!(
+            "the store is not what was written: {} faults, {} apps behind the audit log",
+            report.fault_count,
+            report.behind.len()
+        ),
+        "put the newer database back, or restore a backup; look for who can write to the database",
+    )
 }
 
 impl From<PassphraseError> for Failure {

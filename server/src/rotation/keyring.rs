@@ -128,7 +128,7 @@ impl Core {
         self.rotation_list().await
     }
 
-    async fn begin_keyring_rotation(&self, trail: &mut Trail, now: Moment) -> Result<(), Failure> {
+    pub(crate) async fn begin_keyring_rotation(&self, trail: &mut Trail, now: Moment) -> Result<(), Failure> {
         let store = self.store_row().await?;
         let (keyring, root) = (self.keyring(), self.keys.root());
         if keyring.versions().len() > 1 {
@@ -215,7 +215,7 @@ impl Core {
     }
 
     /// Goes over all rows until a whole pass finds none that names an old version, then destroys the old ones.
-    async fn carry_on_keyring(&self) -> Result<(), Failure> {
+    pub(crate) async fn carry_on_keyring(&self) -> Result<(), Failure> {
         let mut pace = Pace::new(self.settings.rewraps_per_second);
         while self.keyring().versions().len() > 1 && self.trouble().is_none() {
             let keyring = self.keyring();

@@ -13,6 +13,8 @@ use serde::Deserialize;
 
 use super::{SettingsError, value};
 
+/// A service that may be away and comes back; the name is the same where its feature is not built.
+const AWS_KMS: &str = "aws-kms";
 /// What stands for systemd's directory of credentials.
 const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY/";
 
@@ -40,6 +42,12 @@ pub enum SealSettings {
     /// A key on a PKCS#11 token.
     #[cfg(feature = "pkcs11")]
     Pkcs11(petsem_seals::Pkcs11Settings),
+    /// A key of AWS KMS.
+    #[cfg(feature = "aws-kms")]
+    AwsKms(petsem_seals::AwsKmsSettings),
+    /// The machine's TPM.
+    #[cfg(feature = "tpm2")]
+    Tpm2(petsem_seals::Tpm2Settings),
 }
 
 /// Why a seal of the configuration is not at hand.
@@ -54,6 +62,10 @@ impl SealSettings {
             Self::Shamir { .. } => SHAMIR_KIND,
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(_) => petsem_seals::PKCS11_KIND,
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(_) => petsem_seals::AWS_KMS_KIND,
+            #[cfg(feature = "tpm2")]
+            Self::Tpm2(_) => petsem_seals::TPM2_KIND,
         }
     }
 
@@ -64,7 +76,7 @@ impl SealSettings {
 
     /// Whether trying it again costs nothing: no PIN is counted.
     pub(crate) fn may_be_tried_again(&self) -> bool {
-        matches!(self, Self::KeyFile { .. })
+        self.kind() == KEY_FILE_KIND || self.kind() == AWS_KMS
     }
 
     /// The seal, as it is; none if people must give it.
@@ -78,6 +90,12 @@ impl SealSettings {
             Self::Passphrase { file: None } | Self::Shamir { .. } => None,
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(settings) => Some(Box::new(petsem_seals::Pkcs11::open(settings.clone())?)),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(settings) => {
+                Some(Box::new(petsem_seals::AwsKms::open(settings.clone(), crate::clock::system_time)?))
+            }
+            #[cfg(feature = "tpm2")]
+            Self::Tpm2(settings) => Some(Box::new(petsem_seals::Tpm2::open(settings.clone())?)),
         })
     }
 
@@ -111,7 +129,13 @@ pub(super) enum SealFile {
     // Kinds that this build does not have: named, so that the refusal can say which feature is wanted.
     #[cfg(not(feature = "pkcs11"))]
     Pkcs11(#[expect(dead_code, reason = "what the kind needs is not looked at")] toml::Table),
+    #[cfg(feature = "aws-kms")]
+    AwsKms(AwsKmsFile),
+    #[cfg(not(feature = "aws-kms"))]
     AwsKms(#[expect(dead_code, reason = "what the kind needs is not looked at")] toml::Table),
+    #[cfg(feature = "tpm2")]
+    Tpm2(Tpm2File),
+    #[cfg(not(feature = "tpm2"))]
     Tpm2(#[expect(dead_code, reason = "what the kind needs is not looked at")] toml::Table),
 }
 
@@ -123,6 +147,23 @@ pub(super) struct Pkcs11File {
     token: String,
     key: String,
     pin_file: String,
+}
+
+#[cfg(feature = "aws-kms")]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AwsKmsFile {
+    key: String,
+    region: Option<String>,
+    endpoint: Option<String>,
+}
+
+#[cfg(feature = "tpm2")]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tpm2File {
+    device: Option<String>,
+    pin_file: Option<String>,
 }
 
 impl SealFile {
@@ -158,11 +199,34 @@ impl SealFile {
                 "pkcs11",
                 "this build does not have it; build petsem with `--features pkcs11`, or name another kind",
             )),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(AwsKmsFile { key, region, endpoint }) => {
+                let settings = petsem_seals::AwsKmsSettings { key, region, endpoint };
+                // Nothing is called by this: it says whether there is something to call.
+                match petsem_seals::AwsKms::open(settings.clone(), crate::clock::system_time) {
+                    Ok(_) => Ok(SealSettings::AwsKms(settings)),
+                    Err(error) => Err(SettingsError::Seal { kind: AWS_KMS, source: Box::new(error) }),
+                }
+            }
+            #[cfg(not(feature = "aws-kms"))]
             Self::AwsKms(_) => Err(value(
                 "seal.kind",
                 "aws-kms",
                 "this build does not have it; build petsem with `--features aws-kms`, or name another kind",
             )),
+            #[cfg(feature = "tpm2")]
+            Self::Tpm2(Tpm2File { device, pin_file }) => {
+                let device = match device.as_deref().map(str::parse).transpose() {
+                    Ok(device) => device.unwrap_or_default(),
+                    Err(error) => {
+                        let source = Box::new::<petsem_seals::Tpm2Error>(error);
+                        return Err(SettingsError::Seal { kind: petsem_seals::TPM2_KIND, source });
+                    }
+                };
+                let pin_file = pin_file.map(|path| path_of(base, &path));
+                Ok(SealSettings::Tpm2(petsem_seals::Tpm2Settings { device, pin_file }))
+            }
+            #[cfg(not(feature = "tpm2"))]
             Self::Tpm2(_) => Err(value(
                 "seal.kind",
                 "tpm2",

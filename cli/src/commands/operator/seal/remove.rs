@@ -1,7 +1,7 @@
 //! `petsem operator seal remove`.
 
 use clap::Args;
-use petsem_server::remove_seal;
+use petsem_server::{remove_compromised, remove_seal};
 
 use crate::failure::Failure;
 use crate::opening::Opening;
@@ -16,6 +16,11 @@ pub(crate) struct Remove {
     #[arg(value_name = "SEAL")]
     which: String,
 
+    /// Others may have it: make a new root key and keyring, too, and wrap everything anew. The server is stopped for
+    /// that, and every other seal must be at hand
+    #[arg(long)]
+    compromised: bool,
+
     #[command(flatten)]
     opening: Opening,
 
@@ -27,6 +32,10 @@ pub(crate) struct Remove {
 impl Remove {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let settings = self.opening.settings()?;
+        if self.compromised {
+            let done = remote::serve(remove_compromised(&settings, &self.which))??;
+            return output::confirm(self.json, &done, &messages::compromised_removed(&done));
+        }
         let removed = remote::serve(remove_seal(&settings, &self.which))??;
         output::confirm(self.json, &removed, &messages::seal_removed(&removed))
     }
