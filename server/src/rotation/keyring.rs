@@ -78,25 +78,15 @@ impl Core {
 
     /// Makes the keyring be as the control feed says: its current version, and none that was destroyed.
     pub(crate) fn follow_keyring(&self) {
-        let control = self.control();
-        let keyring = self.keyring();
-        let current = control.keyring_version().filter(|current| *current != keyring.current_version());
-        let gone: Vec<u32> = keyring
-            .versions()
-            .into_iter()
-            .filter(|version| control.destroyed_keyring_versions().contains(version))
-            .collect();
-        if current.is_none() && gone.is_empty() {
-            return;
-        }
         let changed = self.keys.change_keyring(|keyring| {
-            current.map_or(Ok(()), |current| keyring.make_current(current))?;
-            // Another task of this node may have been faster.
-            gone.iter()
-                .filter(|version| keyring.key(**version).is_some())
-                .copied()
-                .collect::<Vec<_>>()
-                .into_iter()
+            // In here, so that of two tasks none goes back behind the other.
+            let control = self.control();
+            if let Some(current) = control.keyring_version() {
+                keyring.make_current(current)?;
+            }
+            let versions = keyring.versions().into_iter();
+            versions
+                .filter(|version| control.destroyed_keyring_versions().contains(version))
                 .try_for_each(|version| keyring.remove(version))
         });
         if let Err(error) = changed {

@@ -244,8 +244,8 @@ pub(crate) async fn a_value_written_in_place_takes_none_of_the_history(place: &i
     let values = vec![petsem_store::NewValue { row: rewrapped.clone(), keep: u32::MAX }];
     let expects = vec![expect(RecordKind::AppHead, app(1).as_bytes(), 4)];
     store.commit(Change { expects, values, ..change() }).await.unwrap();
-    assert_eq!(store.value(app(1), &"A".parse().unwrap(), 2).await.unwrap(), Some(rewrapped));
-    assert_eq!(history(&store, 1, "A").await, [4, 3, 2, 1]);
+    let kept = store.history(app(1), &"A".parse().unwrap()).await.unwrap();
+    assert_eq!(kept, [value(app(1), "A", 4), value(app(1), "A", 3), rewrapped, value(app(1), "A", 1)]);
 }
 
 pub(crate) async fn deleting_an_app_takes_its_bundle_and_values_alone(place: &impl Place) {
