@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rand_core::{CryptoRng, UnwrapErr};
 use zeroize::Zeroizing;
 
-use super::{Argon2Parameters, HEADER_LENGTH, PASSPHRASE_KIND, Passphrase, PassphraseError, Wrap};
+use super::{Argon2Parameters, HEADER_LENGTH, PASSPHRASE_KIND, Passphrase, Wrap};
 
 const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
 const WORDS: &str = "correct horse battery staple";
