@@ -144,6 +144,12 @@ print(boto3.client('kms', endpoint_url=sys.argv[1], verify=sys.argv[2], region_n
         (of("AccessKeyId"), of("SecretAccessKey"))
     }
 
+    /// Moto loads each of its services when it is asked first; the seal does not wait so long for this one.
+    pub(super) fn load_metadata(&self) {
+        let answer = self.post("/latest/api/token", HeaderMap::new(), String::new());
+        assert_eq!(answer.status, 200);
+    }
+
     /// From here on moto refuses what is signed wrongly or not allowed.
     pub(super) fn check_from_now_on(&self) {
         let answer = self.post("/moto-api/reset-auth", HeaderMap::new(), "0".to_owned());
