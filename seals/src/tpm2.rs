@@ -1,9 +1,9 @@
 //! The TPM 2.0 seal: the machine's own chip keeps the seal key, and gives it to nobody on another machine.
 //!
 //! The seal key is sealed with the context of the wrap beside it (TPM 2.0 Library Specification, part 1 §25,
-//! "sealed data"), under a storage key that the chip derives anew each time from its owner seed: the TCG's
-//! template for ECC P-256 storage keys (TCG PC Client / EK Credential Profile, template L-1 for SRKs). So
-//! nothing of petsem's lies in the chip, and clearing it ends the seal.
+//! "sealed data"), under a storage key that the chip derives anew each time from its owner seed, by the template
+//! for storage root keys on P-256 of the TCG's provisioning guidance, but with an empty unique field. So nothing
+//! of petsem's lies in the chip, and clearing it ends the seal.
 //!
 //! All commands that carry the key go in an HMAC session whose salt is encrypted to that storage key, with
 //! parameter encryption (AES-128-CFB) both ways: who listens on the bus sees neither key nor PIN. The name of
@@ -15,7 +15,8 @@
 //! in another machine, cannot. No PCR is bound: an update of firmware or kernel never shuts a store.
 //!
 //! The sealed message is `name of the storage key 34 | length u16 | public part | private part`. libtss2 copies
-//! the key within its own memory, which this crate cannot wipe.
+//! the key within its own memory, which this crate cannot wipe, and writes what a chip refuses to standard error;
+//! `TSS2_LOG=all+none` in the environment keeps it silent.
 
 mod chip;
 mod error;

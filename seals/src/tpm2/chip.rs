@@ -26,7 +26,7 @@ use tss_esapi::tcti_ldr::TctiNameConf;
 use tss_esapi::traits::{Marshall as _, UnMarshall as _};
 use zeroize::Zeroizing;
 
-use super::error::{Tpm2Error, kind};
+use super::error::{Tpm2Error, failure, kind};
 use super::message::{NAME_LENGTH, SealedMessage};
 use super::{Tpm2Device, error};
 
@@ -43,8 +43,7 @@ pub(super) fn with_chip<T>(
     let _in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut context = connect(device)?;
     let storage_key = make_storage_key(&mut context, device)?;
-    let session = salted_session(&mut context, storage_key)
-        .map_err(|source| Tpm2Error::Call { doing: "start a session", source })?;
+    let session = salted_session(&mut context, storage_key).map_err(failure(device, "start a session"))?;
     let mut chip = Chip { context, storage_key, session, device: device.clone() };
     let result = work(&mut chip);
     chip.flush();
@@ -62,9 +61,9 @@ pub(super) struct Chip {
 impl Chip {
     /// The name of the storage key, which no other chip has.
     pub(super) fn storage_key_name(&mut self) -> Result<[u8; NAME_LENGTH], Tpm2Error> {
-        let failed = |source| Tpm2Error::Call { doing: "name its storage key", source };
+        let failed = failure(&self.device, "name its storage key");
         // libtss2 computes it from the public part that the salt was encrypted to.
-        let name = self.context.tr_get_name(self.storage_key.into()).map_err(failed)?;
+        let name = self.context.tr_get_name(self.storage_key.into()).map_err(&failed)?;
         name.value().try_into().map_err(|_| Tpm2Error::NotUnderstood)
     }
 
@@ -75,20 +74,20 @@ impl Chip {
         aad: &[u8],
         pin: Option<&[u8]>,
     ) -> Result<SealedMessage, Tpm2Error> {
-        let failed = |source| Tpm2Error::Call { doing: "seal the key", source };
+        let failed = failure(&self.device, "seal the key");
         let parent = self.storage_key_name()?;
         let content = Zeroizing::new([seal_key.expose_seal_key().as_slice(), aad].concat());
-        let content = SensitiveData::try_from(content.as_slice()).map_err(failed)?;
-        let pin_value = pin.map(Auth::try_from).transpose().map_err(failed)?;
-        let template = sealed_template(pin.is_some()).map_err(failed)?;
+        let content = SensitiveData::try_from(content.as_slice()).map_err(&failed)?;
+        let pin_value = pin.map(Auth::try_from).transpose().map_err(&failed)?;
+        let template = sealed_template(pin.is_some()).map_err(&failed)?;
         let parent_key = self.storage_key;
         let made = self
             .context
             .execute_with_session(Some(self.session), |context| {
                 context.create(parent_key, template, pin_value, Some(content), None, None)
             })
-            .map_err(failed)?;
-        let public = made.out_public.marshall().map_err(failed)?;
+            .map_err(&failed)?;
+        let public = made.out_public.marshall().map_err(&failed)?;
         Ok(SealedMessage { parent, public, private: made.out_private.value().to_vec() })
     }
 
@@ -127,7 +126,7 @@ impl Chip {
         aad: &[u8],
         pin: Option<&[u8]>,
     ) -> Result<SealKey, Tpm2Error> {
-        let failed = |source| Tpm2Error::Call { doing: "open the sealed key", source };
+        let failed = failure(&self.device, "open the sealed key");
         let (parent_key, session) = (self.storage_key, self.session);
         let loaded = self
             .context
@@ -158,10 +157,10 @@ impl Chip {
         object: ObjectHandle,
         pin: Option<&[u8]>,
     ) -> Result<SensitiveData, Tpm2Error> {
-        let failed = |source| Tpm2Error::Call { doing: "open the sealed key", source };
+        let failed = failure(&self.device, "open the sealed key");
         if let Some(pin) = pin {
-            let pin = Auth::try_from(pin).map_err(failed)?;
-            self.context.tr_set_auth(object, pin).map_err(failed)?;
+            let pin = Auth::try_from(pin).map_err(&failed)?;
+            self.context.tr_set_auth(object, pin).map_err(&failed)?;
         }
         let session = self.session;
         let opened = self.context.execute_with_session(Some(session), |context| context.unseal(object));
@@ -176,8 +175,8 @@ impl Chip {
 
     /// A PIN that may be wrong is not spent on the last try: a process that restarts would lock the chip.
     fn check_tries(&mut self) -> Result<(), Tpm2Error> {
-        let failed = |source| Tpm2Error::Call { doing: "say how many wrong PINs there were", source };
-        match self.tries_left().map_err(failed)? {
+        let failed = failure(&self.device, "say how many wrong PINs there were");
+        match self.tries_left().map_err(&failed)? {
             Some(0) => Err(Tpm2Error::Locked),
             Some(1) => Err(Tpm2Error::LastTry),
             _ => Ok(()),
@@ -237,8 +236,8 @@ fn check_access(path: &Path, device: &Tpm2Device) -> Result<(), Tpm2Error> {
 }
 
 fn make_storage_key(context: &mut Context, device: &Tpm2Device) -> Result<KeyHandle, Tpm2Error> {
-    let template =
-        storage_template().map_err(|source| Tpm2Error::Call { doing: "make its storage key", source })?;
+    let failed = failure(device, "make its storage key");
+    let template = storage_template().map_err(&failed)?;
     // The command carries nothing secret: an empty password, a public template.
     let made = context.execute_with_session(Some(AuthSession::Password), |context| {
         context.create_primary(Hierarchy::Owner, template, None, None, None, None)
@@ -246,15 +245,7 @@ fn make_storage_key(context: &mut Context, device: &Tpm2Device) -> Result<KeyHan
     made.map(|made| made.key_handle).map_err(|source| match kind(&source) {
         Some(Tss2ResponseCodeKind::BadAuth | Tss2ResponseCodeKind::AuthFail) => Tpm2Error::OwnerPassword,
         Some(Tss2ResponseCodeKind::Hierarchy) => Tpm2Error::OwnerDisabled,
-        Some(Tss2ResponseCodeKind::Initialize) => Tpm2Error::NotStarted { device: device.clone() },
-        Some(
-            Tss2ResponseCodeKind::ObjectMemory
-            | Tss2ResponseCodeKind::Memory
-            | Tss2ResponseCodeKind::Retry
-            | Tss2ResponseCodeKind::Yielded
-            | Tss2ResponseCodeKind::Testing,
-        ) => Tpm2Error::Busy { device: device.clone() },
-        _ => Tpm2Error::Call { doing: "make its storage key", source },
+        _ => failed(source),
     })
 }
 

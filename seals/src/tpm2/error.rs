@@ -101,6 +101,26 @@ pub enum Tpm2Error {
     },
 }
 
+/// What it means that a command failed while petsem was `doing` something.
+pub(super) fn failure(
+    device: &Tpm2Device,
+    doing: &'static str,
+) -> impl Fn(tss_esapi::Error) -> Tpm2Error + use<> {
+    let device = device.clone();
+    move |source| match kind(&source) {
+        Some(Tss2ResponseCodeKind::Initialize) => Tpm2Error::NotStarted { device: device.clone() },
+        Some(
+            Tss2ResponseCodeKind::ObjectMemory
+            | Tss2ResponseCodeKind::SessionMemory
+            | Tss2ResponseCodeKind::Memory
+            | Tss2ResponseCodeKind::Retry
+            | Tss2ResponseCodeKind::Yielded
+            | Tss2ResponseCodeKind::Testing,
+        ) => Tpm2Error::Busy { device: device.clone() },
+        _ => Tpm2Error::Call { doing, source },
+    }
+}
+
 /// Which response code it is, if the TPM said it.
 pub(super) fn kind(error: &tss_esapi::Error) -> Option<Tss2ResponseCodeKind> {
     match error {

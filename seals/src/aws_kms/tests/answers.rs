@@ -138,6 +138,24 @@ fn each_refusal_of_kms_says_what_to_do() {
              much",
         ),
         (
+            "400 Bad Request",
+            r#"{"__type":"InvalidSignatureException","message":"The request signature we calculated does not match"}"#,
+            "AWS refused the signature made with the credentials of the environment; the secret access key does not \
+             belong to the access key, give both anew",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"AccessDeniedException","Message":"User: canary is not authorized to perform: kms:Encrypt"}"#,
+            "AWS does not let the credentials of the environment use kms:Encrypt with key alias/store in \
+             eu-central-1; allow it in the key's policy or in that identity's, or give the right key",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"NotFoundException","message":"Alias canary is not found."}"#,
+            "AWS KMS has no key alias/store in eu-central-1; give the key that this store was sealed with, and its \
+             region",
+        ),
+        (
             "500 Internal Server Error",
             r#"{"__type":"KMSInternalException"}"#,
             "AWS KMS in eu-central-1 has trouble itself (HTTP 500); try again, look at AWS's health page, or use \

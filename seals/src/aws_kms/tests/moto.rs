@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
 use super::super::exchange::{self, Answer, AwsCallError, Call};
@@ -64,6 +64,8 @@ impl Moto {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Not the name of the server's certificate, which would then look self-signed to OpenSSL.
+        params.distinguished_name.push(DnType::CommonName, "petsem's test CA");
         let root = params.self_signed(&key).unwrap();
         let issuer = Issuer::new(params, key);
         let own = KeyPair::generate().unwrap();
@@ -140,6 +142,12 @@ print(boto3.client('kms', endpoint_url=sys.argv[1], verify=sys.argv[2], region_n
             rest.split_once('<').unwrap().0.to_owned()
         };
         (of("AccessKeyId"), of("SecretAccessKey"))
+    }
+
+    /// Moto loads each of its services when it is asked first; the seal does not wait so long for this one.
+    pub(super) fn load_metadata(&self) {
+        let answer = self.post("/latest/api/token", HeaderMap::new(), String::new());
+        assert_eq!(answer.status, 200);
     }
 
     /// From here on moto refuses what is signed wrongly or not allowed.
