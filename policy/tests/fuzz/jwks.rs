@@ -34,6 +34,8 @@ const VOCABULARY: Vocabulary = Vocabulary {
         "\"P-521\"",
         "\"X25519\"",
         "[\"sign\"]",
+        "[\"verify\"]",
+        "[\"verify\",\"sign\"]",
         "[]",
         "[\"\"]",
         "\"AQ\"",
@@ -120,7 +122,12 @@ fn a_key_set_verifies_only_what_a_key_that_stands_in_it_signed() {
             let is_it = |key: &&Value| numbers.iter().all(|name| key.get(name) == jwk.get(name));
             let found: Vec<&Value> = keys.iter().filter(is_it).collect();
             prop_assert!(!found.is_empty(), "{:?}", signer.algorithm);
-            prop_assert!(found.iter().any(|key| key.get("use").is_none_or(|purpose| purpose != "enc")));
+            let is_for_signatures = |key: &&Value| {
+                let operations = key.get("key_ops").and_then(Value::as_array);
+                key.get("use").is_none_or(|purpose| purpose == "sig" || purpose.is_null())
+                    && operations.is_none_or(|allowed| allowed.iter().any(|operation| operation == "verify"))
+            };
+            prop_assert!(found.into_iter().any(|key| is_for_signatures(&key)));
         }
         Ok(Seen::new(
             if good > 0 { "verifies" } else { "verifies none of ours" },
