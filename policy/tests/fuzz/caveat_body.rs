@@ -127,6 +127,7 @@ pub(crate) fn name(error: DecodeError) -> &'static str {
         DecodeError::MapKey => "map key",
         DecodeError::ForbiddenValue => "forbidden value",
         DecodeError::TooDeep => "too deep",
+        DecodeError::TooLong => "too long",
         DecodeError::TooManyCaveats => "too many caveats",
         _ => "another error",
     }

@@ -21,16 +21,11 @@ mod caveats;
 mod corpus;
 mod engine;
 mod header;
-#[cfg(feature = "evaluate")]
 mod json;
-#[cfg(feature = "evaluate")]
 mod jwks;
-#[cfg(feature = "evaluate")]
 mod jwt;
-#[cfg(feature = "evaluate")]
 mod keys;
 mod narrowing;
-#[cfg(feature = "evaluate")]
 mod policy_text;
 mod ticket;
 mod token;
