@@ -38,6 +38,7 @@ pub(crate) fn decode_error(error: DecodeError) -> &'static str {
         DecodeError::MapKey => "a map has a container as key; use text or numbers as keys",
         DecodeError::ForbiddenValue => "a value of a kind that tokens may not hold; leave it out",
         DecodeError::TooDeep => "values nest too deep; nest IfPresent at most 16 deep, other bodies 32",
+        DecodeError::TooLong => "the token is longer than 64 KiB; mint a new token instead of narrowing on",
         DecodeError::TooManyCaveats => "more than 512 caveats; mint a new token instead of narrowing on",
     }
 }

@@ -1,4 +1,4 @@
-use super::{CaveatType, Unnamed, id_text, read_id, read_text};
+use super::{CaveatType, Place, Unnamed, id_text, read_id, read_text};
 use crate::access::Access;
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
@@ -39,6 +39,7 @@ impl BootGrant {
         body: "`[org: bin16, app: bin16, machine: str, host: str, expires: i64, asker: str]`",
         meaning: "this Machine of this app may boot on this host until then",
         unnamed: Unnamed::Evidence,
+        places: &[Place::Discharge],
         since: "0.1.0",
     };
 

@@ -1,4 +1,4 @@
-use super::{CaveatType, MAX_ASKER_BYTES, Unnamed, id_text, read_id, read_text};
+use super::{CaveatType, MAX_ASKER_BYTES, Place, Unnamed, id_text, read_id, read_text};
 use crate::access::Access;
 use crate::action::Action;
 use crate::denial::{Reason, Resource};
@@ -42,6 +42,7 @@ impl BreakGlass {
         body: "`[org: bin16, app: bin16, expires: i64, request: bin16, asker: str, approver: str]`",
         meaning: "the asker may read the values of this app until then, at most an hour, and do nothing else",
         unnamed: Unnamed::Evidence,
+        places: &[Place::Discharge],
         since: "0.1.0",
     };
 

@@ -1,4 +1,4 @@
-use super::{Apps, CaveatType, Unnamed, read_text};
+use super::{Apps, CaveatType, Place, Unnamed, read_text};
 use crate::caveat::Caveat;
 use crate::msgpack::{DecodeError, Reader, Write};
 
@@ -40,6 +40,7 @@ impl Exchanged {
         body: "`[issuer: str, sub: str, jti: str, rule: str, claims: str (JSON, 2 KiB), expires: i64]`",
         meaning: "from which JWT the token came; believed only as the token's first caveat, before Apps of one app",
         unnamed: Unnamed::Label,
+        places: &[Place::Token, Place::Discharge],
         since: "0.1.0",
     };
 
