@@ -35,6 +35,10 @@ async fn verify(settings: &Settings, store: &dyn Store) -> Result<Report, StartE
         expect_at_least: known,
         sealed_lines: false,
     };
-    verify_log(&settings.audit.directory, verify_keys)
-        .map_err(|finding| StartError::Refused(finding.to_string()))
+    verify_log(&settings.audit.directory, verify_keys).map_err(|finding| {
+        StartError::Refused(format!(
+            "{finding}\nup to there the log is what was written; keep the directory as evidence, and compare \
+                 it with the copies that were shipped"
+        ))
+    })
 }
