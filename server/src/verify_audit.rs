@@ -38,6 +38,10 @@ async fn verify(settings: &Settings, store: &dyn Store) -> Result<Report, StartE
         // A node that was sealed wrote lines without MACs: the report counts them.
         sealed_lines: true,
     };
-    verify_log(&settings.audit.directory, verify_keys)
-        .map_err(|finding| StartError::Refused(finding.to_string()))
+    verify_log(&settings.audit.directory, verify_keys).map_err(|finding| {
+        StartError::Refused(format!(
+            "{finding}\nup to there the log is what was written; keep the directory as evidence, and compare \
+                 it with the copies that were shipped"
+        ))
+    })
 }

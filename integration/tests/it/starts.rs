@@ -292,7 +292,7 @@ fn the_audit_log_of_an_installation_verifies_and_a_changed_line_does_not() {
     let mut changed = good.clone();
     changed[at + 1] = b'O';
     std::fs::write(&segment, &changed).unwrap();
-    refused("a changed line", &verify(), &["line"]);
+    refused("a changed line", &verify(), &["line", "hint: up to there the log is what was written"]);
     // Two lines exchanged.
     let text = String::from_utf8(good.clone()).unwrap();
     let mut lines: Vec<_> = text.split_inclusive('\n').collect();

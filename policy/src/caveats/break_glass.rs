@@ -3,6 +3,7 @@ use crate::access::Access;
 use crate::action::Action;
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
+use crate::text::rfc3339;
 
 /// No break-glass grant lasts longer.
 pub const MAX_BREAK_GLASS_SECONDS: i64 = 3600;
@@ -94,8 +95,9 @@ impl BreakGlass {
     pub(super) fn describe(&self) -> String {
         let Self { expires, asker, approver, .. } = self;
         let (app, org) = (id_text(&self.app), id_text(&self.org));
+        let until = rfc3339(*expires);
         format!(
-            "grants {asker} to read the values of app {app} (org {org}) until unix second {expires}; approved by {approver}"
+            "grants {asker} to read the values of app {app} (org {org}) until {until}; approved by {approver}"
         )
     }
 }

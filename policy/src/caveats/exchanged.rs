@@ -1,6 +1,7 @@
 use super::{Apps, CaveatType, Place, Unnamed, read_text};
 use crate::caveat::Caveat;
 use crate::msgpack::{DecodeError, Reader, Write};
+use crate::text::rfc3339;
 
 /// Longest [`Exchanged::claims`], in bytes.
 pub const MAX_EXCHANGED_CLAIMS_BYTES: usize = 2048;
@@ -79,6 +80,7 @@ impl Exchanged {
 
     pub(super) fn describe(&self) -> String {
         let Self { issuer, sub, rule, expires, .. } = self;
-        format!("exchanged for a JWT of {sub} ({issuer}) by rule {rule}, until unix second {expires}")
+        let until = rfc3339(*expires);
+        format!("exchanged for a JWT of {sub} ({issuer}) by rule {rule}, until {until}")
     }
 }

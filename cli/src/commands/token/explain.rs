@@ -25,7 +25,7 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "ACTION")]
     action: String,
 
-    /// The app [default: the context file's, where a secret, key or Machine of it is named]
+    /// The app [default: the context file's, where a secret, a key or a Machine is named and no org]
     #[arg(long, value_name = "APP")]
     app: Option<AppRef>,
 
@@ -70,21 +70,21 @@ impl Explain {
             }
             None => {
                 let resolved = self.connection.resolve()?;
-                Remote::open(&resolved)?.post("/v1/tokens/explain", &self.request(&resolved)?)?
+                Remote::open(&resolved)?.post("/v1/tokens/explain", &self.request(&resolved))?
             }
         };
         output::confirm(self.json, &explanation, messages::explained(&explanation).trim_end())?;
         if explanation.allowed { Ok(()) } else { Err(messages::not_allowed()) }
     }
 
-    fn request(&self, resolved: &Resolved) -> Result<ExplainToken, Failure> {
-        let within_an_app = self.secret.is_some() || self.key.is_some() || self.machine.is_some();
-        let app = if within_an_app && self.org.is_none() {
-            Some(resolved.app(&AppArgument { app: self.app.clone() })?)
-        } else {
-            self.app.clone()
+    fn request(&self, resolved: &Resolved) -> ExplainToken {
+        // Whatever is of an app is looked for where every other command looks for it.
+        let of_an_app = self.secret.is_some() || self.key.is_some() || self.machine.is_some();
+        let app = match &self.app {
+            None if of_an_app && self.org.is_none() => resolved.app(&AppArgument { app: None }).ok(),
+            given => given.clone(),
         };
-        Ok(ExplainToken {
+        ExplainToken {
             action: self.action.clone(),
             org: self.org.clone(),
             app,
@@ -92,7 +92,7 @@ impl Explain {
             secret_key: self.key.clone(),
             machine: self.machine.clone(),
             host: self.host.clone(),
-        })
+        }
     }
 
     fn offline(&self, text: &str, now: u64) -> Result<Explanation, Failure> {
