@@ -31,6 +31,8 @@ use crate::start::{StartError, Started, record_checkpoint, start, stop};
 const BACKLOG: i32 = 4096;
 /// How often the control feed is read.
 const FEED_EVERY: Duration = Duration::from_millis(500);
+/// How often it is looked whether keys of issuers get old.
+const KEYS_EVERY: Duration = Duration::from_millis(500);
 /// How long requests may go on after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(8);
 /// Bytes of a request's head.
@@ -140,6 +142,7 @@ pub(crate) async fn serve_on(
     }
     on_ready(&names);
     let feed = tokio::spawn(follow_feed(Arc::clone(&core), ended.clone()));
+    let keys = tokio::spawn(renew_keys(Arc::clone(&core), ended.clone()));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -156,6 +159,7 @@ pub(crate) async fn serve_on(
         tracing::warn!("some requests did not finish in time and were cut off");
     }
     feed.abort();
+    keys.abort();
     // What a caller left behind when he hung up is finished too.
     let all = u32::try_from(core.settings.limits.requests).unwrap_or(u32::MAX);
     if tokio::time::timeout(Duration::from_secs(1), core.room.acquire_many(all)).await.is_err() {
@@ -184,6 +188,18 @@ async fn follow_feed(core: Arc<Core>, mut ended: watch::Receiver<bool>) {
                 reason = failure.internal_text().unwrap_or(failure.external()),
                 "the control feed cannot be followed"
             );
+        }
+    }
+}
+
+/// Keeps the keys that issuers publish new. What goes wrong shows in `/readyz` and the metrics.
+async fn renew_keys(core: Arc<Core>, mut ended: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(KEYS_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ended.changed() => return,
+            _ = ticks.tick() => core.renew_keys(),
         }
     }
 }

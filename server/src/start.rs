@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use petsem_api::{MintedToken, StoreId};
+use petsem_client::{Outside, OutsideSetupError};
 use petsem_keys::{
     AuditMacKey, AuditSigningKey, DischargerKey, Keyring, KeyringKey, RootKey, RowMacKey, Seal, SealContext,
     SigningKey, WrapContext,
@@ -74,6 +75,8 @@ pub enum StartError {
         /// What it lacks.
         what: String,
     },
+    /// Third parties cannot be called as configured.
+    Outgoing(OutsideSetupError),
     /// The store was made by `petsem dev`: whoever has the development key reads everything.
     Development,
     /// What is stored is not what was written, or cannot be read.
@@ -112,6 +115,7 @@ impl fmt::Display for StartError {
                  put back, or another store\nrevocations may be missing in it, so it is not served; put the newer \
                  database back"
             ),
+            Self::Outgoing(source) => write!(f, "{source}\nthat is outgoing.ca_file in the configuration"),
             Self::Development => f.write_str(
                 "this store was made by `petsem dev`, whose issuer key lies in a file; `petsem server` does not serve it\n\
                  make an installation of its own with `petsem operator init`",
@@ -128,6 +132,7 @@ impl std::error::Error for StartError {
             Self::Audit(source) => source.source(),
             Self::Seal(source) => source.source(),
             Self::Node { source, .. } => Some(source),
+            Self::Outgoing(source) => Some(source),
             Self::Empty { .. }
             | Self::Installed { .. }
             | Self::Sealed { .. }
@@ -167,6 +172,7 @@ pub(crate) async fn start(settings: Settings) -> Result<Started, StartError> {
 }
 
 async fn start_on(settings: Settings, store: Arc<dyn Store>) -> Result<Started, StartError> {
+    let outside = Outside::new(&settings.outgoing).map_err(StartError::Outgoing)?;
     let Unlocked { store_id, keyring, ledger } = unlock(&settings, &*store).await?;
     let (node, keys, known) = node(&settings, &*store, store_id, &keyring, &ledger).await?;
     let audit_settings = audit::AuditSettings {
@@ -181,7 +187,8 @@ async fn start_on(settings: Settings, store: Arc<dyn Store>) -> Result<Started, 
     // Before the core tells the log where the store stands: the next start must notice it too.
     check_revision(&*store, tail.seen_revision).await?;
     check_feed(&*store, &ledger, tail.seen_feed).await?;
-    let core = Core::start(Parts { settings, store, store_id, node, keyring, ledger, audit: log }).await?;
+    let core =
+        Core::start(Parts { settings, store, store_id, node, keyring, ledger, audit: log, outside }).await?;
     if !development && core.control().issuers().any(|issuer| issuer.row.development) {
         return Err(StartError::Development);
     }

@@ -25,7 +25,7 @@ pub(super) async fn ready(State(core): State<Arc<Core>>) -> Response {
     let problems = core.problems();
     let ready = problems.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, problems })).into_response()
+    (status, Json(Readiness { ready, problems, warnings: core.warnings() })).into_response()
 }
 
 /// `GET /metrics`

@@ -18,6 +18,7 @@ use crate::jwt::jwt_of;
 use crate::request::Trail;
 use crate::rows::{Bundle, Entry};
 use crate::secrets::{Update, Updated, check_reached, shown};
+use crate::workload::Workload;
 
 /// `version` is the lowest version that will do; `min_version` is its newer name.
 #[derive(Deserialize)]
@@ -40,7 +41,9 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
     let app: AppRef = call.param("app")?;
     let query = || call.query::<ReadQuery>();
     if jwt_of(call.authorization()).is_some() {
-        return read_all(call, trail, &app, &query()?).await;
+        let query = query()?;
+        let read = call.core.workload(trail, call.authorization(), &app, call.now).await?;
+        return read_all(call, trail, read, &query);
     }
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let query = query()?;
@@ -52,6 +55,10 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
         trail.set_version(app.head.app_version);
         let secrets = bundle.entries.into_iter().map(|(name, entry)| with_value(name, entry, true)).collect();
         return Ok(SecretList { secrets, version: app.head.app_version });
+    }
+    if caller.is_exchanged(query.show_secrets) {
+        let read = call.core.exchanged_workload(trail, &caller, &app, None, call.now).await?;
+        return read_all(call, trail, read, &query);
     }
     refuse_values(&query)?;
     // Whoever is narrowed to some names sees those: each is asked about alone.
@@ -95,7 +102,8 @@ async fn show_secret(call: &Call, trail: &mut Trail) -> Result<AppSecret, Failur
         let name: SecretName = call.param("name")?;
         let query: ReadQuery = call.query()?;
         trail.set_names([&name]);
-        return read_one(call, trail, &app, &name, &query).await;
+        let read = call.core.workload(trail, call.authorization(), &app, call.now).await?;
+        return read_one(call, trail, &read, &name, &query);
     }
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let name: SecretName = call.param("name")?;
@@ -108,6 +116,10 @@ async fn show_secret(call: &Call, trail: &mut Trail) -> Result<AppSecret, Failur
         trail.set_version(app.head.app_version);
         let entry = bundle.entries.remove(&name).ok_or_else(|| no_such_secret(&name))?;
         return Ok(with_value(name, entry, true));
+    }
+    if caller.is_exchanged(query.show_secrets) {
+        let read = call.core.exchanged_workload(trail, &caller, &app, Some(&name), call.now).await?;
+        return read_one(call, trail, &read, &name, &query);
     }
     refuse_values(&query)?;
     let app = call.core.app_for(&caller, trail, &app, &[(Action::List, Some(&name))]).await?;
@@ -243,13 +255,12 @@ async fn change(
 }
 
 /// A workload read of everything that the JWT's rule names.
-async fn read_all(
+fn read_all(
     call: &Call,
     trail: &mut Trail,
-    app: &AppRef,
+    read: Workload<'_>,
     query: &ReadQuery,
 ) -> Result<SecretList, Failure> {
-    let read = call.core.workload(trail, call.authorization(), app, call.now).await?;
     check_reached(&read.app, query.lowest())?;
     let bundle: Bundle = call.core.open_bundle(&read.app)?;
     let total = bundle.entries.len();
@@ -265,14 +276,13 @@ async fn read_all(
     Ok(SecretList { secrets, version: read.app.head.app_version })
 }
 
-async fn read_one(
+fn read_one(
     call: &Call,
     trail: &mut Trail,
-    app: &AppRef,
+    read: &Workload<'_>,
     name: &SecretName,
     query: &ReadQuery,
 ) -> Result<AppSecret, Failure> {
-    let read = call.core.workload(trail, call.authorization(), app, call.now).await?;
     if !read.may(name) {
         return Err(read.refused());
     }
