@@ -130,7 +130,8 @@ pub struct PutPolicy {
     pub expected_version: Option<u64>,
 }
 
-/// A registration of an issuer of JWTs, as the node's operator gives it.
+/// A registration of an issuer of JWTs, as an operator gives it. Its keys come from exactly one of `keys`,
+/// `jwks_url` and `discovery`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PutIssuer {
@@ -139,7 +140,14 @@ pub struct PutIssuer {
     /// The algorithms that it may use, such as `ES256`.
     pub algorithms: Vec<String>,
     /// Its public keys: a JWK set (RFC 7517).
-    pub keys: serde_json::Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<serde_json::Value>,
+    /// Where it publishes them: an `https` URL of a JWK set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_url: Option<String>,
+    /// Whether it says so itself, at `issuer` + `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub discovery: bool,
 }
 
 /// A registered issuer.
@@ -153,6 +161,42 @@ pub struct Issuer {
     pub algorithms: Vec<String>,
     /// Whether it is the issuer of `petsem dev`.
     pub development: bool,
+    /// Where its keys come from.
+    #[serde(default)]
+    pub keys_from: KeysFrom,
+    /// The registered URL of its keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_url: Option<String>,
+    /// What this node holds of keys that it fetches; absent for registered ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched: Option<FetchedKeys>,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum KeysFrom {
+    /// They were registered.
+    #[default]
+    Registration,
+    /// From a registered URL.
+    JwksUrl,
+    /// From where the issuer says.
+    Discovery,
+}
+
+/// What a node holds of an issuer's keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchedKeys {
+    /// How many can be used.
+    pub keys: u64,
+    /// Seconds since they were fetched; absent if they never were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<u64>,
+    /// Why the latest fetch failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// `GET /v1/issuers`.
@@ -339,6 +383,9 @@ pub struct Readiness {
     pub status: String,
     /// What stands in the way, each with what to do.
     pub problems: Vec<String>,
+    /// What will, or stands in the way of some; boots go on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// `POST /v1/operator/seal`: the server has begun to forget its keys.

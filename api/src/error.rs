@@ -9,12 +9,22 @@ use crate::id::RequestId;
 /// The body of every answer outside 2xx.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// What happened and what to do, for people.
+    /// What happened and what to do, for people. Of `POST /v1/token` the error code of RFC 6749.
     pub error: String,
+    /// Of `POST /v1/token`: what happened and what to do, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_description: Option<String>,
     /// The code that programs act on.
     pub status: ErrorCode,
     /// The request, as the audit log names it.
     pub request_id: Option<RequestId>,
+}
+
+impl ErrorBody {
+    /// What happened and what to do, for people.
+    pub fn text(&self) -> &str {
+        self.error_description.as_deref().unwrap_or(&self.error)
+    }
 }
 
 macro_rules! codes {
@@ -121,6 +131,8 @@ codes! {
     VersionNotReached = 503, "version_not_reached";
     /// The audit log cannot be written.
     AuditFull = 503, "audit_full";
+    /// The keys of a JWT's issuer cannot be had now.
+    IssuerUnavailable = 503, "issuer_unavailable";
     /// The store cannot be reached or takes no writes.
     StoreUnavailable = 503, "store_unavailable";
     /// The server is stopping.

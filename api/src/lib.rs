@@ -10,6 +10,7 @@ mod approval;
 mod boot;
 mod control;
 mod error;
+mod exchange;
 mod explain;
 mod id;
 mod name;
@@ -28,12 +29,13 @@ pub use boot::{
     RenewResponse, UserInteractive,
 };
 pub use control::{
-    App, AppList, AppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, Health, Issuer, IssuerList,
-    MintedToken, Org, OrgList, PolicyDocument, PutIssuer, PutPolicy, Readiness, RevokeRequest, Revoked,
-    RotateSigningKey, Sealing, SigningKeyInfo, SigningKeyList, SigningKeyState, TokenInfo, TokenKind,
-    TokenList,
+    App, AppList, AppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, FetchedKeys, Health, Issuer,
+    IssuerList, KeysFrom, MintedToken, Org, OrgList, PolicyDocument, PutIssuer, PutPolicy, Readiness,
+    RevokeRequest, Revoked, RotateSigningKey, Sealing, SigningKeyInfo, SigningKeyList, SigningKeyState,
+    TokenInfo, TokenKind, TokenList,
 };
 pub use error::{ErrorBody, ErrorCode};
+pub use exchange::{ACCESS_TOKEN_TYPE, ExchangedToken, ID_TOKEN_TYPE, JWT_TYPE, TOKEN_EXCHANGE};
 pub use explain::{ExplainToken, ExplainedRefusal, ExplainedToken, Explanation};
 pub use id::{AppId, ApprovalId, IdError, IssuerId, OrgId, RequestId, SigningKeyId, StoreId, TokenUuid};
 pub use name::{

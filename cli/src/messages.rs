@@ -505,7 +505,8 @@ pub(crate) fn no_issuer(path: &Path, error: &serde_json::Error) -> Failure {
     Failure::new(
         Exit::Usage,
         format!("{} is no issuer: {error}", name_of(path)),
-        "give {\"issuer\": \"https://…\", \"algorithms\": [\"ES256\"], \"keys\": {\"keys\": [ … ]}}",
+        "give {\"issuer\": \"https://…\", \"algorithms\": [\"ES256\"]} with one of \"keys\": {\"keys\": [ … ]}, \
+         \"jwks_url\": \"https://…\" and \"discovery\": true",
     )
 }
 
@@ -518,7 +519,13 @@ pub(crate) fn owner_made(token: &MintedToken, file: &Path) -> String {
 }
 
 pub(crate) fn issuer_added(issuer: &Issuer) -> String {
-    format!("issuer {} is registered as {}", issuer.issuer, issuer.id)
+    let registered = format!("issuer {} is registered as {}", issuer.issuer, issuer.id);
+    match issuer.fetched {
+        None => registered,
+        Some(_) => format!(
+            "{registered}\nits keys are fetched while the server runs; /readyz warns when they cannot be"
+        ),
+    }
 }
 
 pub(crate) const UNREADABLE_LINE: &str = "(a line that cannot be read: petsem operator audit verify)";
@@ -711,6 +718,10 @@ pub(crate) fn time_text(unix_seconds: i64) -> String {
 
 pub(crate) fn token_minted(minted: &MintedToken) -> String {
     format!("token {}, good until {}", minted.id, minted.expires_at)
+}
+
+pub(crate) fn jwt_exchanged(app: &AppRef, seconds: u64) -> String {
+    format!("a token that reads of app {app}, good for {seconds} s")
 }
 
 pub(crate) fn token_narrowed(id: &TokenId) -> String {

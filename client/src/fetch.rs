@@ -7,6 +7,7 @@ mod connection;
 mod credentials;
 mod endpoint;
 mod error;
+mod exchange;
 mod in_flight;
 mod narrow;
 mod refusals;

@@ -15,7 +15,7 @@ mod unique;
 pub use decide::{Allowed, BootRequest, PolicyDenial, PolicyQuestion, RuleReason, RuleRefusal};
 pub use explain::{Change, ExplainedRefusal, Explanation, RuleExplanation};
 pub use jwks::{Algorithm, Jwks, JwksError, MAX_JWKS_BYTES};
-pub use jwt::{Claims, Issuer, JwtError, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, verify_jwt};
+pub use jwt::{Claims, Issuer, JwtError, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, key_id_of, verify_jwt};
 pub use pattern::Pattern;
 pub use rules::{
     AppPolicy, Bind, MAX_POLICY_BYTES, MAX_RULES, PolicyError, Rule, RuleAction, RuleProblem, SecretSelection,

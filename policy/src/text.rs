@@ -278,8 +278,16 @@ mod tests {
         let grants: [Caveat; 3] = [
             BootGrant { org, app, machine: text(), host: text(), expires, asker: text() }.into(),
             BreakGlass { org, app, expires, request, asker: text(), approver: text() }.into(),
-            Exchanged { issuer: text(), sub: text(), jti: text(), rule: text(), claims: text(), expires }
-                .into(),
+            Exchanged {
+                issuer: text(),
+                sub: text(),
+                jti: text(),
+                rule: text(),
+                claims: text(),
+                issued: 0,
+                expires,
+            }
+            .into(),
         ];
         for grant in grants {
             let described = grant.describe();

@@ -232,6 +232,13 @@ impl Caller {
         self.tokens.iter().any(|verified| verified.token.break_glass_grant().is_ok())
     }
 
+    /// Whether it asks by a token that a JWT was exchanged for: for values if one is there, for anything else if
+    /// there is no other.
+    pub(crate) fn is_exchanged(&self, values: bool) -> bool {
+        let mut exchanged = self.tokens.iter().map(|verified| verified.token.exchanged().is_some());
+        if values { exchanged.any(|one| one) } else { exchanged.all(|one| one) }
+    }
+
     /// Who it is, for histories: the subject, else the token's id.
     pub(crate) fn author(&self) -> String {
         let settled = self.settled.get().copied().unwrap_or(0);
@@ -302,7 +309,11 @@ pub(crate) fn check_revocations(control: &Control, token: &Token) -> Result<(), 
             return Err(revoked());
         }
     }
-    Ok(())
+    // What was exchanged ends with the JWT that it came of.
+    token.exchanged().map_or(Ok(()), |of| {
+        let jti = Some(of.jti.as_str()).filter(|jti| !jti.is_empty());
+        check_jwt(control, &of.issuer, Some(&of.sub), jti, of.issued)
+    })
 }
 
 /// Refuses a JWT that was revoked: itself by its `jti`, or its subject's up to a time. Asked at every use of the

@@ -1,6 +1,7 @@
 //! The server's one clock. Everything else takes the time as an argument.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -59,6 +60,42 @@ impl Moment {
             .and_then(|time| time.replace_nanosecond(whole).ok())
             .and_then(|time| time.format(&Rfc3339).ok())
             .unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
+    }
+}
+
+/// A point in time for ages: on the clock that people set, and on the one that nobody sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tick {
+    wall: i64,
+    steady: Duration,
+}
+
+impl Tick {
+    /// Both clocks, now.
+    #[expect(clippy::disallowed_methods, reason = "the one place")]
+    pub(crate) fn now() -> Self {
+        static BEGIN: OnceLock<Instant> = OnceLock::new();
+        let begin = *BEGIN.get_or_init(Instant::now);
+        Self { wall: Moment::now().seconds(), steady: Instant::now().saturating_duration_since(begin) }
+    }
+
+    /// How long ago `earlier` was. The longer of both: one clock can be set back, the other stands still while
+    /// the machine sleeps.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        let by_wall = u64::try_from(self.wall.saturating_sub(earlier.wall)).unwrap_or(0);
+        self.steady.saturating_sub(earlier.steady).max(Duration::from_secs(by_wall))
+    }
+
+    /// The same, so much later on both clocks.
+    #[cfg(test)]
+    pub(crate) fn after(self, time: Duration) -> Self {
+        Self { wall: self.wall + time.as_secs().cast_signed(), steady: self.steady + time }
+    }
+
+    /// The same, with the clock that people set moved by so many seconds.
+    #[cfg(test)]
+    pub(crate) fn with_wall_moved(self, seconds: i64) -> Self {
+        Self { wall: self.wall + seconds, ..self }
     }
 }
 

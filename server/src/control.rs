@@ -9,12 +9,12 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use petsem_api::{AppId, IssuerId, OrgId, SigningKeyId, StoreId};
 use petsem_keys::{DischargerKey, Keyring, OpenError, SigningKey, WrapContext, WrappedByKeyring};
-use petsem_policy::evaluate::Jwks;
 use petsem_policy::{MacaroonKey, SharedKey};
 use petsem_store::Store;
 
 use crate::clock::Moment;
 use crate::failure::Failure;
+use crate::issuer_keys::IssuerKeys;
 use crate::keyring_state::KeyringState;
 use crate::revoked::RevokedSet;
 use crate::rows::{
@@ -62,8 +62,8 @@ pub(crate) struct IssuerEntry {
     pub(crate) id: IssuerId,
     /// Its registration.
     pub(crate) row: IssuerRow,
-    /// Its keys, read.
-    pub(crate) keys: Jwks,
+    /// Its keys.
+    pub(crate) keys: IssuerKeys,
 }
 
 /// The state after a number of the feed.
@@ -300,7 +300,7 @@ impl Control {
             FeedRow::IssuerSet { issuer, version, .. } => {
                 self.issuers.retain(|_, entry| entry.id != issuer);
                 if let Some(row) = readers.at::<IssuerRow>(issuer.as_bytes(), version).await? {
-                    let keys = Jwks::parse(&row.keys.to_string()).map_err(Failure::internal)?;
+                    let keys = IssuerKeys::of(&row).map_err(Failure::internal)?;
                     self.issuers.insert(row.issuer.clone(), Arc::new(IssuerEntry { id: issuer, row, keys }));
                 }
             }

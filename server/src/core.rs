@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use data_encoding::HEXLOWER;
 use petsem_api::{AppId, AppRef, ErrorCode, StoreId};
+use petsem_client::Outside;
 use petsem_keys::{AppKek, Keyring, RecordContext, SealedRef, WrapContext};
 use petsem_store::{
     AppRows, BundleRow, Change, CommitError, Committed, Expect, Record, RecordKind, RequestAudit, Store,
@@ -45,6 +46,7 @@ pub(crate) struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) audit: AuditLog,
     pub(crate) counters: Counters,
+    pub(crate) outside: Arc<Outside>,
     control: RwLock<Arc<Control>>,
     feed_lock: tokio::sync::Mutex<()>,
     app_locks: Vec<tokio::sync::Mutex<()>>,
@@ -70,6 +72,7 @@ pub(crate) struct Parts {
     pub(crate) keys: KeyringState,
     pub(crate) ledger: Ledger,
     pub(crate) audit: AuditLog,
+    pub(crate) outside: Outside,
 }
 
 /// An app as of one moment: its head's MAC was checked.
@@ -105,7 +108,7 @@ impl Core {
     /// Brings the parts together and reads the control feed to its end.
     pub(crate) async fn start(parts: Parts) -> Result<Self, Failure> {
         let room = Arc::new(Semaphore::new(parts.settings.limits.requests));
-        let Parts { settings, store, store_id, node, keys, ledger, audit } = parts;
+        let Parts { settings, store, store_id, node, keys, ledger, audit, outside } = parts;
         let core = Self {
             settings,
             store,
@@ -115,6 +118,7 @@ impl Core {
             ledger,
             audit,
             counters: Counters::default(),
+            outside: Arc::new(outside),
             control: RwLock::new(Arc::new(Control::default())),
             feed_lock: tokio::sync::Mutex::new(()),
             app_locks: (0..APP_LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
@@ -168,6 +172,13 @@ impl Core {
             problems.push(format!("the control feed was last read {age} seconds ago; look at the store"));
         }
         problems
+    }
+
+    /// What an operator must know though boots go on, each with what to do.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let control = self.control();
+        let published = control.issuers().filter_map(|entry| entry.keys.published());
+        published.filter_map(|published| published.warning()).collect()
     }
 
     /// Reads what is new in the control feed, and checks that the store still holds what this node saw last.

@@ -109,6 +109,7 @@ impl Development {
             limits: Limits { requests: 1024, connections: 8192, seconds: 10 },
             rewraps_per_second: REWRAPS_PER_SECOND,
             approval_page: None,
+            outgoing: Settings::usual_outgoing(),
             development: true,
             given: crate::given::Given::default(),
         })
@@ -242,7 +243,9 @@ fn issuer_key(path: &Path) -> Result<PutIssuer, StartError> {
     Ok(PutIssuer {
         issuer: ISSUER.to_owned(),
         algorithms: vec!["EdDSA".to_owned()],
-        keys: serde_json::json!({"keys": [jwk]}),
+        keys: Some(serde_json::json!({"keys": [jwk]})),
+        jwks_url: None,
+        discovery: false,
     })
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Grant<'a> {
 
 impl Core {
     /// Checks the credential that shall prove a boot, before the body is read.
-    pub(crate) fn boot_proof(
+    pub(crate) async fn boot_proof(
         &self,
         trail: &mut Trail,
         authorization: Option<&str>,
@@ -45,7 +45,7 @@ impl Core {
         }
         match jwt_of(authorization) {
             Some(jwt) => {
-                let claims = self.verify_jwt(jwt, BOOT_LIFE, now)?;
+                let claims = self.verify_jwt(jwt, BOOT_LIFE, now).await?;
                 self.count_jwt(trail, &claims, now);
                 Ok(Proof::Jwt(claims))
             }

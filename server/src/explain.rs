@@ -3,14 +3,16 @@
 //! Of apps and orgs it tells no more than the request itself would: who is not of the org, or whose token is for
 //! another app, reads the one answer for strangers.
 
-use petsem_api::{ErrorCode, ExplainToken, ExplainedRefusal, ExplainedToken, Explanation};
-use petsem_policy::{Action, Caveat, Denial, Origin};
+use petsem_api::{ErrorCode, ExplainToken, ExplainedRefusal, ExplainedToken, Explanation, SecretName};
+use petsem_policy::evaluate::PolicyQuestion;
+use petsem_policy::{Action, Caveat, Denial, Exchanged, Origin};
 
 use crate::authority::{Caller, Refused, Touched, Verified, stranger, token_uuid};
 use crate::clock::Moment;
-use crate::core::Core;
+use crate::core::{Core, OpenApp};
 use crate::failure::Failure;
 use crate::request::Trail;
+use crate::workload::claims_of;
 
 impl Core {
     /// Asks each token of the caller about a request that is not made.
@@ -81,10 +83,33 @@ impl Core {
             if !verified.speaks_for(access.org) {
                 refusals.push(other_org());
             }
+            if let (Some(app), Some(exchanged)) = (&app, verified.token.exchanged())
+                && action == Action::ReadValue
+            {
+                refusals.extend(self.refused_by_rule(app, &exchanged, wanted.secret.as_ref()).await?);
+            }
             tokens.push(ExplainedToken { id: token_uuid(verified.token.id()), refusals });
         }
         let allowed = tokens.iter().any(|token| token.refusals.is_empty());
         Ok(Explanation { allowed, tokens })
+    }
+
+    /// What the rule behind an exchanged token says, as the policy stands now.
+    async fn refused_by_rule(
+        &self,
+        app: &OpenApp,
+        exchanged: &Exchanged,
+        secret: Option<&SecretName>,
+    ) -> Result<Option<ExplainedRefusal>, Failure> {
+        let (_, policy, _) = self.policy_of(app).await?;
+        let question =
+            secret.map_or(PolicyQuestion::ReadAnything, |name| PolicyQuestion::Read(name.as_str()));
+        let answer = policy.decide_by(&exchanged.rule, &claims_of(exchanged)?, &question);
+        Ok(answer.err().map(|denial| ExplainedRefusal {
+            caveat: Some(Caveat::from(exchanged.clone()).describe()),
+            code: "rule".to_owned(),
+            reason: denial.to_string(),
+        }))
     }
 }
 

@@ -32,6 +32,11 @@ const SECRETS_BODY: usize = 4 * 1024 * 1024;
 const BOOT_BODY: usize = 2 * 1024 * 1024;
 /// Largest body of anything else: a policy of 64 KiB, escaped.
 const OTHER_BODY: usize = 256 * 1024;
+/// Largest body of a token exchange: a JWT, and what goes with it.
+const EXCHANGE_BODY: usize = 32 * 1024;
+/// Media types of bodies.
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A request, taken apart.
 pub(crate) struct Call {
@@ -125,24 +130,16 @@ impl Call {
         serde_json::from_value(serde_json::Value::Object(map)).map_err(|_| bad_query())
     }
 
+    /// The body as a form (RFC 6749, appendix B): names and values in order. It is read now, once, within its limit
+    /// and time.
+    pub(crate) async fn form(&self) -> Result<Vec<(String, String)>, Failure> {
+        let body = self.body(FORM, "the body is no form by its header").await?;
+        Ok(form_urlencoded::parse(&body).into_owned().collect())
+    }
+
     /// The body as JSON. It is read now, once, within its limit and time; authenticate first.
     pub(crate) async fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        let body =
-            self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Body::empty);
-        let body = read(body, self.limit, self.core.settings.limits.seconds).await?;
-        let is_json =
-            self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-                value
-                    .split(';')
-                    .next()
-                    .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-            });
-        if !is_json {
-            return Err(Failure::new(
-                ErrorCode::UnsupportedMediaType,
-                "the body is not JSON by its header; send `Content-Type: application/json`",
-            ));
-        }
+        let body = self.body(JSON, "the body is not JSON by its header").await?;
         // serde reads a list as an object's fields in order; nobody means that.
         if !body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(&body).is_ok() {
             return Err(Failure::new(
@@ -151,6 +148,22 @@ impl Call {
             ));
         }
         serde_json::from_slice(&body).map_err(|error| bad_json(&error))
+    }
+
+    /// The body, if its header says that it is of this kind.
+    async fn body(&self, wanted: &str, otherwise: &str) -> Result<Bytes, Failure> {
+        let body =
+            self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Body::empty);
+        let body = read(body, self.limit, self.core.settings.limits.seconds).await?;
+        let header = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let kind = header.and_then(|value| value.split(';').next()).unwrap_or_default();
+        if kind.trim().eq_ignore_ascii_case(wanted) {
+            return Ok(body);
+        }
+        Err(Failure::new(
+            ErrorCode::UnsupportedMediaType,
+            format!("{otherwise}; send `Content-Type: {wanted}`"),
+        ))
     }
 }
 
@@ -179,6 +192,8 @@ fn limit_of(path: &str) -> usize {
         SECRETS_BODY
     } else if path == "/v1/boot" {
         BOOT_BODY
+    } else if path == "/v1/token" {
+        EXCHANGE_BODY
     } else {
         OTHER_BODY
     }
@@ -297,12 +312,21 @@ pub(crate) async fn conclude<T>(
 /// The error body. The internal text goes to the log, under the request id.
 pub(crate) fn refuse(core: &Core, id: RequestId, failure: &Failure) -> Response {
     log_refusal(core, id, failure);
-    let body =
-        ErrorBody { error: failure.external().to_owned(), status: failure.code(), request_id: Some(id) };
+    let body = error_body(id, failure);
     let status =
         StatusCode::from_u16(failure.code().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(status, id, &body);
-    if let Some(seconds) = failure.retry_after_seconds() {
+    answer(status, id, failure.retry_after_seconds(), &body)
+}
+
+/// A JSON answer that may say when to come back.
+pub(crate) fn answer<T: Serialize>(
+    status: StatusCode,
+    id: RequestId,
+    retry_after: Option<u32>,
+    body: &T,
+) -> Response {
+    let mut response = json(status, id, body);
+    if let Some(seconds) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
@@ -310,7 +334,12 @@ pub(crate) fn refuse(core: &Core, id: RequestId, failure: &Failure) -> Response 
 
 /// What the caller reads of a refusal.
 pub(crate) fn error_body(id: RequestId, failure: &Failure) -> ErrorBody {
-    ErrorBody { error: failure.external().to_owned(), status: failure.code(), request_id: Some(id) }
+    ErrorBody {
+        error: failure.external().to_owned(),
+        error_description: None,
+        status: failure.code(),
+        request_id: Some(id),
+    }
 }
 
 /// Counts a refusal, and tells the log its internal text, under the request id.

@@ -1,11 +1,13 @@
 //! Registering issuers: done on the node, with the seal opened for it.
 
 use petsem_api::{ErrorCode, Issuer, IssuerId, PutIssuer};
-use petsem_policy::evaluate::{Algorithm, Jwks};
+use petsem_policy::evaluate::Algorithm;
 
+use crate::control::IssuerEntry;
 use crate::core::{Core, expect};
 use crate::entropy;
 use crate::failure::Failure;
+use crate::issuer_keys::IssuerKeys;
 use crate::request::Trail;
 use crate::rows::{FeedRow, IssuerRow};
 use crate::settings::Settings;
@@ -27,16 +29,15 @@ pub async fn add_issuer(settings: &Settings, wanted: &PutIssuer) -> Result<Issue
 }
 
 impl Core {
-    /// Registers an issuer.
-    pub(crate) async fn register_issuer(
-        &self,
-        trail: &mut Trail,
-        wanted: &PutIssuer,
-        development: bool,
-    ) -> Result<Issuer, Failure> {
+    /// The row of a registration that can be made. It is asked before a second person is, and again after.
+    pub(crate) fn check_issuer(&self, wanted: &PutIssuer, development: bool) -> Result<IssuerRow, Failure> {
         let bad = |text: String| Failure::new(ErrorCode::BadRequest, text);
-        if wanted.issuer.is_empty() || wanted.issuer.len() > 512 {
-            return Err(bad("issuer is the exact `iss` of its JWTs, 1 to 512 bytes".to_owned()));
+        if wanted.issuer.is_empty() || wanted.issuer.len() > 512 || wanted.issuer.contains(char::is_control) {
+            return Err(bad("issuer is the exact `iss` of its JWTs, 1 to 512 bytes on one line".to_owned()));
+        }
+        if wanted.issuer == self.settings.name {
+            // Holders of this installation's own tokens are named by it.
+            return Err(bad("issuer is this installation's own name; register the JWTs' `iss`".to_owned()));
         }
         if let Some(name) = wanted.algorithms.iter().find(|name| Algorithm::from_name(name).is_none()) {
             let known: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
@@ -48,29 +49,67 @@ impl Core {
         if wanted.algorithms.is_empty() {
             return Err(bad("algorithms names at least one, such as ES256".to_owned()));
         }
-        Jwks::parse(&wanted.keys.to_string()).map_err(|error| bad(format!("keys: {error}")))?;
+        let row = IssuerRow {
+            issuer: wanted.issuer.clone(),
+            algorithms: wanted.algorithms.clone(),
+            keys: wanted.keys.clone(),
+            jwks_url: wanted.jwks_url.clone(),
+            discovery: wanted.discovery,
+            development,
+            created_at: self.now().millis(),
+        };
+        IssuerKeys::of(&row).map_err(|error| bad(error.to_string()))?;
         if self.control().issuer(&wanted.issuer).is_some() {
             return Err(Failure::new(
                 ErrorCode::NameTaken,
                 "this issuer is registered already; nothing was changed",
             ));
         }
-        let now = self.now().millis();
+        Ok(row)
+    }
+
+    /// Registers an issuer.
+    pub(crate) async fn register_issuer(
+        &self,
+        trail: &mut Trail,
+        wanted: &PutIssuer,
+        development: bool,
+    ) -> Result<Issuer, Failure> {
+        let row = self.check_issuer(wanted, development)?;
+        let now = row.created_at;
         let id = IssuerId::new_v7(now, &entropy::bytes());
-        let row = IssuerRow {
-            issuer: wanted.issuer.clone(),
-            algorithms: wanted.algorithms.clone(),
-            keys: wanted.keys.clone(),
-            development,
-            created_at: now,
-        };
-        trail.set_detail(format_args!("issuer {}", wanted.issuer));
+        trail.set_detail(format_args!("{}", described(wanted)));
         let feed = [FeedRow::IssuerSet { issuer: id, version: 1, at: now }];
         self.commit_control(trail, &feed, |change| {
             change.expects.push(expect::<IssuerRow>(id.as_bytes(), 0));
             change.puts.push(self.ledger.write(id.as_bytes(), 1, &row));
         })
         .await?;
-        Ok(Issuer { id, issuer: row.issuer, algorithms: row.algorithms, development })
+        let keys = IssuerKeys::of(&row).map_err(Failure::internal)?;
+        Ok(shown(&IssuerEntry { id, row, keys }))
+    }
+}
+
+/// An issuer as it is listed.
+pub(crate) fn shown(entry: &IssuerEntry) -> Issuer {
+    let IssuerEntry { id, row, keys } = entry;
+    Issuer {
+        id: *id,
+        issuer: row.issuer.clone(),
+        algorithms: row.algorithms.clone(),
+        development: row.development,
+        keys_from: keys.from(),
+        jwks_url: row.jwks_url.clone(),
+        fetched: keys.published().map(|published| published.shown()),
+    }
+}
+
+/// What is asked for, in words: whoever approves it reads where the keys come from.
+pub(crate) fn described(wanted: &PutIssuer) -> String {
+    let issuer = wanted.issuer.escape_debug();
+    match (&wanted.jwks_url, wanted.discovery) {
+        (Some(url), _) => format!("the issuer {issuer}, keys from {}", url.escape_debug()),
+        (None, true) => format!("the issuer {issuer}, keys by its discovery document"),
+        (None, false) => format!("the issuer {issuer}"),
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use petsem_api::ErrorCode;
-use petsem_policy::evaluate::{Algorithm, Claims, Issuer, JwtError, issuer_of, verify_jwt};
+use petsem_policy::evaluate::{Algorithm, Claims, Issuer, Jwks, JwtError, issuer_of, key_id_of, verify_jwt};
 
 use crate::authority::check_jwt;
 use crate::clock::Moment;
-use crate::control::IssuerEntry;
+use crate::control::{Control, IssuerEntry};
 use crate::core::Core;
 use crate::failure::Failure;
 use crate::request::Trail;
@@ -28,21 +28,45 @@ pub(crate) fn jwt_of(header: Option<&str>) -> Option<&str> {
 }
 
 impl Core {
-    /// Verifies a JWT of a registered issuer that was not revoked.
-    pub(crate) fn verify_jwt(&self, text: &str, longest: i64, now: Moment) -> Result<Claims, Failure> {
+    /// Verifies a JWT of a registered issuer that was not revoked. Only one that is in order but for its key, which
+    /// the issuer may publish since a moment ago, waits for anything.
+    pub(crate) async fn verify_jwt(&self, text: &str, longest: i64, now: Moment) -> Result<Claims, Failure> {
+        match self.verify_at_hand(text, longest, now)? {
+            Ok(claims) => return Ok(claims),
+            Err(JwtError::UnknownKey) => {}
+            Err(error) => return Err(refused(&error)),
+        }
         let control = self.control();
-        let named = issuer_of(text).map_err(|error| refused(&error))?;
-        let entry = control.issuer(&named.0).ok_or_else(|| {
-            Failure::new(
-                ErrorCode::TokenInvalid,
-                "the JWT's issuer is not registered here; an operator registers issuers",
-            )
-        })?;
-        let issuer = self.issuer_of(entry)?;
-        let claims = verify_jwt(text, &issuer, longest, now.seconds()).map_err(|error| refused(&error))?;
+        let entry = issuer_entry(&control, text)?;
+        let key_id = key_id_of(text).map_err(|error| refused(&error))?;
+        let newer = match entry.keys.published() {
+            Some(published) => self.look_for_key(published, key_id.as_deref()).await?,
+            None => false,
+        };
+        if !newer {
+            return Err(refused(&JwtError::UnknownKey));
+        }
+        // Time has passed: revocations and the JWT's own end are asked as of now.
+        self.verify_at_hand(text, longest, self.now())?.map_err(|error| refused(&error))
+    }
+
+    /// Verifies a JWT with the keys that are here.
+    fn verify_at_hand(
+        &self,
+        text: &str,
+        longest: i64,
+        now: Moment,
+    ) -> Result<Result<Claims, JwtError>, Failure> {
+        let control = self.control();
+        let entry = issuer_entry(&control, text)?;
+        let issuer = self.issuer_of(entry, entry.keys.at_hand());
+        let claims = match verify_jwt(text, &issuer, longest, now.seconds()) {
+            Ok(claims) => claims,
+            Err(error) => return Ok(Err(error)),
+        };
         let issued_at = claims.issued_at().unwrap_or(i64::MIN);
         check_jwt(&control, claims.issuer(), claims.subject(), claims.jti(), issued_at)?;
-        Ok(claims)
+        Ok(Ok(claims))
     }
 
     /// Gives a JWT that no rule has accepted yet a line of its own, as long as there are few of them: whoever gets
@@ -53,16 +77,27 @@ impl Core {
         }
     }
 
-    fn issuer_of(&self, entry: &IssuerEntry) -> Result<Issuer, Failure> {
+    fn issuer_of(&self, entry: &IssuerEntry, keys: Jwks) -> Issuer {
         let algorithms = entry.row.algorithms.iter().filter_map(|name| Algorithm::from_name(name)).collect();
-        Ok(Issuer {
+        Issuer {
             id: *entry.id.as_bytes(),
             iss: entry.row.issuer.clone(),
             audience: self.settings.name.clone(),
             algorithms,
-            keys: entry.keys.clone(),
-        })
+            keys,
+        }
     }
+}
+
+/// The registration of the issuer that a JWT names.
+fn issuer_entry<'c>(control: &'c Control, text: &str) -> Result<&'c IssuerEntry, Failure> {
+    let named = issuer_of(text).map_err(|error| refused(&error))?;
+    control.issuer(&named.0).map(AsRef::as_ref).ok_or_else(|| {
+        Failure::new(
+            ErrorCode::TokenInvalid,
+            "the JWT's issuer is not registered here; an operator registers issuers",
+        )
+    })
 }
 
 /// At most so many a second.

@@ -34,6 +34,8 @@ use crate::unlock::unlock;
 
 /// How often the control feed is read.
 const FEED_EVERY: Duration = Duration::from_millis(500);
+/// How often it is looked whether keys of issuers get old.
+const KEYS_EVERY: Duration = Duration::from_millis(500);
 /// How long requests may go on after the server was told to seal itself.
 const SEALING: Duration = Duration::from_secs(8);
 /// How often a sealed server looks whether its own seals are back.
@@ -346,7 +348,21 @@ fn not_forgotten(why: &str) -> ServeError {
 async fn background(core: Arc<Core>) {
     // It ends when it is aborted; nobody tells it.
     let (_alive, ended) = watch::channel(false);
-    tokio::join!(follow_feed(Arc::clone(&core)), rotation::follow(core, ended));
+    tokio::join!(
+        follow_feed(Arc::clone(&core)),
+        renew_keys(Arc::clone(&core)),
+        rotation::follow(core, ended)
+    );
+}
+
+/// Keeps the keys that issuers publish new. What goes wrong shows in `/readyz` and the metrics.
+async fn renew_keys(core: Arc<Core>) {
+    let mut ticks = tokio::time::interval(KEYS_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        core.renew_keys();
+    }
 }
 
 /// Reads the control feed twice a second. What goes wrong shows in `/readyz` and the metrics.

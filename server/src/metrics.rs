@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use petsem_api::ErrorCode;
 
 use crate::core::Core;
+use crate::issuer_keys::PublishedKeys;
 
 /// Counted since start.
 #[derive(Debug)]
@@ -104,6 +105,7 @@ pub(crate) fn page(core: &Core) -> String {
         core.rotations.apps_under_way(),
     );
     line("petsem_rewraps_total", "counter", "Keys wrapped anew by rotations.", core.rotations.rewrapped());
+    issuer_lines(&mut page, core);
     let _ = write!(
         page,
         "# HELP petsem_refused_total Requests refused, by status code of the API.\n# TYPE petsem_refused_total counter\n"
@@ -112,4 +114,44 @@ pub(crate) fn page(core: &Core) -> String {
         let _ = writeln!(page, "petsem_refused_total{{status=\"{code}\"}} {}", count.load(Ordering::Relaxed));
     }
     page
+}
+
+/// Of each issuer that publishes its keys.
+fn issuer_lines(page: &mut String, core: &Core) {
+    let control = core.control();
+    let published: Vec<_> = control
+        .issuers()
+        .filter_map(|entry| Some((label(&entry.row.issuer), entry.keys.published()?)))
+        .collect();
+    if published.is_empty() {
+        return;
+    }
+    let mut metric = |name: &str, kind: &str, help: &str, value: &dyn Fn(&PublishedKeys) -> Option<u64>| {
+        let _ = write!(page, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        for (issuer, keys) in &published {
+            if let Some(value) = value(keys) {
+                let _ = writeln!(page, "{name}{{issuer=\"{issuer}\"}} {value}");
+            }
+        }
+    };
+    metric("petsem_issuer_keys", "gauge", "Usable keys that an issuer publishes.", &|keys| {
+        Some(keys.shown().keys)
+    });
+    metric(
+        "petsem_issuer_keys_age_seconds",
+        "gauge",
+        "Seconds since an issuer's keys were fetched.",
+        &|keys| keys.shown().age_seconds,
+    );
+    metric("petsem_issuer_fetches_total", "counter", "Fetches of an issuer's keys.", &|keys| {
+        Some(keys.counted().0)
+    });
+    metric("petsem_issuer_fetch_failures_total", "counter", "Those that failed.", &|keys| {
+        Some(keys.counted().1)
+    });
+}
+
+/// A label's value, escaped as the text form wants it.
+fn label(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

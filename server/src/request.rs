@@ -1,8 +1,8 @@
 //! One request as the core sees it: who asks, from where, when; and the trail that becomes its audit line.
 
 use petsem_api::{ErrorCode, HostId, RequestId};
-use petsem_policy::Token;
 use petsem_policy::evaluate::Claims;
+use petsem_policy::{Exchanged, Token};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{AuditEvent, Outcome, SecretNames, Subject};
@@ -107,6 +107,12 @@ impl Trail {
         self.verified = true;
     }
 
+    /// The JWT that the request's token was exchanged for.
+    pub(crate) fn exchanged_jwt(&mut self, exchanged: &Exchanged) {
+        self.line.subject = Some((exchanged.issuer.clone(), exchanged.sub.clone()));
+        self.line.jti = Some(exchanged.jti.clone()).filter(|jti| !jti.is_empty());
+    }
+
     /// Somebody comes back with a secret of a request that this person made.
     pub(crate) fn asked_by(&mut self, person: &str) {
         self.line.detail = Some(format!("asked by {person}"));
@@ -200,6 +206,7 @@ pub(crate) fn outcome_of(failure: &Failure) -> Outcome {
         | ErrorCode::AuditFull
         | ErrorCode::StoreFull
         | ErrorCode::StoreUnavailable
+        | ErrorCode::IssuerUnavailable
         | ErrorCode::VersionNotReached
         | ErrorCode::Stopping
         | ErrorCode::Sealed => Outcome::Failed,

@@ -202,14 +202,20 @@ async fn alive() -> Json<Health> {
 }
 
 async fn ready() -> Response {
-    let body = Readiness { ready: false, status: "sealed".to_owned(), problems: vec![NOTICE.to_owned()] };
+    let problems = vec![NOTICE.to_owned()];
+    let body = Readiness { ready: false, status: "sealed".to_owned(), problems, warnings: Vec::new() };
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
 /// The one answer to everything else. It looks at nothing of the request: there is no key to check it by.
 async fn sealed(_request: Request<Body>) -> Response {
     let id = RequestId::new_v7(Moment::now().millis(), &entropy::bytes());
-    let body = ErrorBody { error: NOTICE.to_owned(), status: ErrorCode::Sealed, request_id: Some(id) };
+    let body = ErrorBody {
+        error: NOTICE.to_owned(),
+        error_description: None,
+        status: ErrorCode::Sealed,
+        request_id: Some(id),
+    };
     let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(AGAIN));

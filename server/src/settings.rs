@@ -8,8 +8,10 @@ mod seals;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use petsem_api::HostId;
+use petsem_client::OutsideSettings;
 use serde::Deserialize;
 
 use crate::given::Given;
@@ -38,6 +40,8 @@ pub struct Settings {
     pub rewraps_per_second: u32,
     /// The page where a person approves what the discharger is asked for; `{id}` stands for the request.
     pub approval_page: Option<String>,
+    /// Calls to third parties.
+    pub outgoing: OutsideSettings,
     /// Whether a development issuer is accepted: `petsem dev` alone sets it; no key does.
     pub(crate) development: bool,
     /// What people gave to open the store by; no key does.
@@ -203,6 +207,8 @@ struct File {
     rotation: RotationFile,
     #[serde(default)]
     discharger: DischargerFile,
+    #[serde(default)]
+    outgoing: OutgoingFile,
 }
 
 #[derive(Deserialize)]
@@ -230,6 +236,20 @@ impl Default for AuditFile {
 #[serde(deny_unknown_fields, default)]
 struct DischargerFile {
     approval_page: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct OutgoingFile {
+    ca_file: PathBuf,
+    private_hosts: Vec<String>,
+    seconds: u64,
+}
+
+impl Default for OutgoingFile {
+    fn default() -> Self {
+        Self { ca_file: PathBuf::new(), private_hosts: Vec::new(), seconds: 5 }
+    }
 }
 
 #[derive(Deserialize)]
@@ -291,6 +311,7 @@ impl File {
         let limits = self.limits.check()?;
         let rewraps_per_second = self.rotation.check()?;
         let approval_page = self.discharger.check()?;
+        let outgoing = self.outgoing.check(base)?;
         let listeners =
             self.listener.into_iter().map(|listener| listener.check(base)).collect::<Result<Vec<_>, _>>()?;
         let seals = self.seal.into_iter().map(|seal| seal.check(base)).collect::<Result<Vec<_>, _>>()?;
@@ -304,6 +325,7 @@ impl File {
             limits,
             rewraps_per_second,
             approval_page,
+            outgoing,
             development: false,
             given: Given::default(),
         })
@@ -385,6 +407,37 @@ impl RotationFile {
     }
 }
 
+impl OutgoingFile {
+    fn check(self, base: &Path) -> Result<OutsideSettings, SettingsError> {
+        if !(1..=60).contains(&self.seconds) {
+            return Err(value("outgoing.seconds", &self.seconds.to_string(), "give 1 to 60"));
+        }
+        for host in &self.private_hosts {
+            let is_host = (1..=255).contains(&host.len())
+                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte));
+            // A port would never match: what is listed is a host.
+            let has_port = host.matches(':').count() == 1;
+            if !is_host || has_port {
+                let remedy = "give names or addresses alone, like keys.internal or 10.0.0.7";
+                return Err(value("outgoing.private_hosts", host, remedy));
+            }
+        }
+        Ok(OutsideSettings {
+            ca_file: (!self.ca_file.as_os_str().is_empty()).then(|| base.join(&self.ca_file)),
+            private_hosts: self.private_hosts,
+            within: Duration::from_secs(self.seconds),
+        })
+    }
+}
+
+impl Settings {
+    /// Calls to third parties when nothing is said.
+    pub(crate) fn usual_outgoing() -> OutsideSettings {
+        let OutgoingFile { seconds, .. } = OutgoingFile::default();
+        OutsideSettings { ca_file: None, private_hosts: Vec::new(), within: Duration::from_secs(seconds) }
+    }
+}
+
 impl LimitsFile {
     fn check(self) -> Result<Limits, SettingsError> {
         let in_range = |key, number: u64, low, high, remedy| {
@@ -456,5 +509,27 @@ mod tests {
             let with = format!("[discharger]\napproval_page = \"{page}\"\n[[seal]]");
             assert!(error("[[seal]]", &with).contains("`discharger.approval_page`"), "{page}");
         }
+        for host in ["", "https://keys.internal", "keys.internal:8443", "a b"] {
+            let with = format!("[outgoing]\nprivate_hosts = [\"{host}\"]\n[[seal]]");
+            assert!(error("[[seal]]", &with).contains("`outgoing.private_hosts`"), "{host}");
+        }
+        assert!(
+            error("[[seal]]", "[outgoing]\nseconds = 61\n[[seal]]").contains("`outgoing.seconds` is \"61\"")
+        );
+    }
+
+    #[test]
+    fn calls_to_third_parties_are_as_configured() {
+        let with = SMALL.to_owned()
+            + "[outgoing]\nca_file = \"ca.pem\"\nprivate_hosts = [\"keys.internal\", \"::1\"]\nseconds = 2\n";
+        let settings = Settings::from_toml(&with, Path::new("/base")).unwrap();
+        let expected = OutsideSettings {
+            ca_file: Some("/base/ca.pem".into()),
+            private_hosts: vec!["keys.internal".to_owned(), "::1".to_owned()],
+            within: Duration::from_secs(2),
+        };
+        assert_eq!(settings.outgoing, expected);
+        let settings = Settings::from_toml(SMALL, Path::new("/base")).unwrap();
+        assert_eq!(settings.outgoing, Settings::usual_outgoing());
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use petsem_api::MintedToken;
+use petsem_client::{Outside, OutsideSetupError};
 use petsem_policy::Subject;
 use petsem_store::{Change, RecordKind, RequestAudit, SqliteOptions, SqliteStore, Store};
 use tokio::sync::mpsc;
@@ -66,6 +67,8 @@ pub enum StartError {
         /// What it lacks.
         what: String,
     },
+    /// Third parties cannot be called as configured.
+    Outgoing(OutsideSetupError),
     /// The store was made by `petsem dev`: whoever has the development key reads everything.
     Development,
     /// What is stored is not what was written, or cannot be read.
@@ -100,6 +103,7 @@ impl fmt::Display for StartError {
                  put back, or another store\nrevocations may be missing in it, so it is not served; put the newer \
                  database back"
             ),
+            Self::Outgoing(source) => write!(f, "{source}\nthat is outgoing.ca_file in the configuration"),
             Self::Development => f.write_str(
                 "this store was made by `petsem dev`, whose issuer key lies in a file; `petsem server` does not serve it\n\
                  make an installation of its own with `petsem operator init`",
@@ -116,6 +120,7 @@ impl std::error::Error for StartError {
             Self::Audit(source) => source.source(),
             Self::Seal(source) => source.source(),
             Self::Node { source, .. } => Some(source),
+            Self::Outgoing(source) => Some(source),
             Self::Empty { .. }
             | Self::Installed { .. }
             | Self::Sealed { .. }
@@ -189,6 +194,7 @@ pub(crate) async fn start_unlocked(
     store: Arc<dyn Store>,
     unlocked: Unlocked,
 ) -> Result<Started, StartError> {
+    let outside = Outside::new(&settings.outgoing).map_err(StartError::Outgoing)?;
     let Unlocked { store_id, root, keyring, ledger, opened_by } = unlocked;
     let (node, keys, known) = node(&settings, &*store, store_id, &keyring, &ledger).await?;
     let opened = open_audit(&settings, node, Some(keys), known)?;
@@ -198,7 +204,8 @@ pub(crate) async fn start_unlocked(
     check_revision(&*store, tail.seen_revision).await?;
     check_feed(&*store, &ledger, tail.seen_feed).await?;
     let keys = KeyringState::new(root, keyring);
-    let core = Core::start(Parts { settings, store, store_id, node, keys, ledger, audit: log }).await?;
+    let core =
+        Core::start(Parts { settings, store, store_id, node, keys, ledger, audit: log, outside }).await?;
     if !development && core.control().issuers().any(|issuer| issuer.row.development) {
         return Err(StartError::Development);
     }

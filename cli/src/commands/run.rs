@@ -31,6 +31,10 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE", conflicts_with = "jwt_file")]
     break_glass: Option<PathBuf>,
 
+    /// The file that `petsem token exchange` wrote, in place of a JWT
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jwt_file", "break_glass"])]
+    exchanged: Option<PathBuf>,
+
     /// Only this secret, which must be there; may be repeated
     #[arg(long = "only", value_name = "NAME")]
     only: Vec<String>,
@@ -53,7 +57,7 @@ impl Run {
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
         let endpoint: Endpoint = resolved.endpoint.parse()?;
-        let jwt = match &self.break_glass {
+        let jwt = match self.break_glass.as_ref().or(self.exchanged.as_ref()) {
             Some(path) => Credentials::new(&private_file::read_token(path)?)?,
             None => jwt::for_workload(self.jwt_file.as_deref(), &resolved)?,
         };

@@ -2,6 +2,7 @@
 
 mod attenuate;
 mod create;
+mod exchange;
 mod explain;
 mod inspect;
 mod list;
@@ -17,6 +18,7 @@ pub(crate) use inspect::Inspected;
 #[derive(Subcommand)]
 pub(crate) enum Token {
     Create(create::Create),
+    Exchange(exchange::ExchangeJwt),
     Attenuate(attenuate::Attenuate),
     Inspect(inspect::Inspect),
     Explain(explain::Explain),
@@ -28,6 +30,7 @@ impl Token {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Create(create) => create.run(),
+            Self::Exchange(exchange) => exchange.run(),
             Self::Attenuate(attenuate) => attenuate.run(),
             Self::Inspect(inspect) => inspect.run(),
             Self::Explain(explain) => explain.run(),

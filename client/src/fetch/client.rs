@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hyper::Method;
+use hyper::header::HeaderValue;
 use petsem_api::{
     AppRef, BatchBootItem, BatchBootRequest, BatchBootResponse, BatchBootResult, BootReport, BootRequest,
     BootResponse, MAX_BATCH, MachineId, RenewRequest, RenewResponse, SecretList, SecretName,
@@ -23,7 +24,7 @@ use crate::wiped::WipedBuffer;
 /// A client of one petsem installation. Cheap to share by reference; it holds connections, remembered
 /// refusals and nothing else.
 pub struct Client {
-    petsem: Transport,
+    pub(super) petsem: Transport,
     pub(super) dischargers: HashMap<String, Transport>,
     pub(super) timing: Timing,
     boots: InFlight<Grant, Result<Arc<BootResponse>, CallError>>,
@@ -191,7 +192,7 @@ impl Client {
                 let refusal = CallError::Refused {
                     status: body.status.http_status(),
                     code: body.status,
-                    message: printable(&body.error),
+                    message: printable(body.text()),
                     request_id: body.request_id,
                 };
                 self.refusals.remember(Grant::of_item(host, item), &refusal);
@@ -319,7 +320,8 @@ pub(super) fn outgoing(
 ) -> Result<Outgoing, CallError> {
     let authorization = credentials.map(Credentials::expose_header).transpose();
     let authorization = authorization.map_err(|_| CallError::BadCredentials)?;
-    Ok(Outgoing { method, path, authorization, body, repeatable })
+    let content = HeaderValue::from_static("application/json");
+    Ok(Outgoing { method, path, authorization, body, content, repeatable })
 }
 
 fn json<Req: Serialize + ?Sized>(request: &Req) -> Result<Zeroizing<Vec<u8>>, CallError> {
@@ -328,7 +330,7 @@ fn json<Req: Serialize + ?Sized>(request: &Req) -> Result<Zeroizing<Vec<u8>>, Ca
     Ok(body.into_inner())
 }
 
-async fn exchange<Resp: DeserializeOwned>(
+pub(super) async fn exchange<Resp: DeserializeOwned>(
     transport: &Transport,
     outgoing: Outgoing,
 ) -> Result<(Endpoint, Resp), CallError> {

@@ -57,8 +57,9 @@ pub(crate) struct Outgoing {
     /// Path and query.
     pub(crate) path: String,
     pub(crate) authorization: Option<HeaderValue>,
-    /// JSON, or nothing.
     pub(crate) body: Option<Zeroizing<Vec<u8>>>,
+    /// What the body is.
+    pub(crate) content: HeaderValue,
     /// Whether carrying it out twice is the same as once.
     pub(crate) repeatable: bool,
 }
@@ -201,14 +202,15 @@ struct Shared {
     path: String,
     authorization: Option<HeaderValue>,
     body: Option<Bytes>,
+    content: HeaderValue,
     repeatable: bool,
 }
 
 impl Shared {
     fn new(outgoing: Outgoing) -> Self {
-        let Outgoing { method, path, authorization, body, repeatable } = outgoing;
+        let Outgoing { method, path, authorization, body, content, repeatable } = outgoing;
         // The bytes stay in the one wiped buffer; attempts hold references to it.
-        Self { method, path, authorization, body: body.map(Bytes::from_owner), repeatable }
+        Self { method, path, authorization, body: body.map(Bytes::from_owner), content, repeatable }
     }
 
     fn request(&self, endpoint: &Endpoint) -> Result<Request<Full<Bytes>>, CallError> {
@@ -221,7 +223,7 @@ impl Shared {
             builder = builder.header(AUTHORIZATION, authorization.clone());
         }
         if self.body.is_some() {
-            builder = builder.header(CONTENT_TYPE, "application/json");
+            builder = builder.header(CONTENT_TYPE, self.content.clone());
         }
         builder.body(Full::new(self.body.clone().unwrap_or_default())).map_err(|_| CallError::Unsendable)
     }
@@ -238,7 +240,7 @@ fn judge(endpoint: &Endpoint, answer: Answer) -> Result<Judged, CallError> {
                 status,
                 code: body.as_ref().map(|body| body.status),
                 request_id: body.as_ref().and_then(|body| body.request_id),
-                message: body.map(|body| printable(&body.error)),
+                message: body.map(|body| printable(body.text())),
             };
             Ok(Judged::Failure(kind, answer.retry_after))
         }
@@ -246,7 +248,7 @@ fn judge(endpoint: &Endpoint, answer: Answer) -> Result<Judged, CallError> {
             Some(body) => CallError::Refused {
                 status,
                 code: body.status,
-                message: printable(&body.error),
+                message: printable(body.text()),
                 request_id: body.request_id,
             },
             None => CallError::Refused {
@@ -272,7 +274,14 @@ fn hear(endpoint: &Endpoint, answer: Answer) -> Result<Judged, CallError> {
 /// Whether the server said so before it did anything.
 fn declined(kind: &FailureKind) -> bool {
     let FailureKind::Status { code: Some(code), .. } = kind else { return false };
-    matches!(code, ErrorCode::Busy | ErrorCode::Stopping | ErrorCode::Sealed | ErrorCode::VersionNotReached)
+    matches!(
+        code,
+        ErrorCode::Busy
+            | ErrorCode::Stopping
+            | ErrorCode::Sealed
+            | ErrorCode::VersionNotReached
+            | ErrorCode::IssuerUnavailable
+    )
 }
 
 pub(crate) fn protocol(endpoint: &Endpoint, malformed: MalformedAnswer) -> CallError {

@@ -9,7 +9,7 @@ pub const MAX_EXCHANGED_CLAIMS_BYTES: usize = 2048;
 /// From which JWT a token came (RFC 8693), so that the rule can be asked again at each use, and the token
 /// be revoked by issuer, subject and `jti`.
 ///
-/// Type 65548, body `[issuer: str, sub: str, jti: str, rule: str, claims: str, expires: i64]`.
+/// Type 65548, body `[issuer: str, sub: str, jti: str, rule: str, claims: str, issued: i64, expires: i64]`.
 ///
 /// It refuses nothing, except inside `IfPresent`. It is believed only as the very first caveat of a token
 /// with [`Apps`] of one app behind it: a holder appends, so he cannot put it there.
@@ -27,6 +27,8 @@ pub struct Exchanged {
     /// The claims that the rule read: JSON text of an object of texts, at most
     /// [`MAX_EXCHANGED_CLAIMS_BYTES`].
     pub claims: String,
+    /// The JWT's `iat`, unix seconds: its subject is revoked before a time.
+    pub issued: i64,
     /// The JWT's `exp`, unix seconds: with it the token ends.
     pub expires: i64,
 }
@@ -38,7 +40,7 @@ impl Exchanged {
     pub(super) const TYPE: CaveatType = CaveatType {
         number: Self::KIND,
         name: "Exchanged",
-        body: "`[issuer: str, sub: str, jti: str, rule: str, claims: str (JSON, 2 KiB), expires: i64]`",
+        body: "`[issuer: str, sub: str, jti: str, rule: str, claims: str (JSON, 2 KiB), issued: i64, expires: i64]`",
         meaning: "from which JWT the token came; believed only as the token's first caveat, before Apps of one app",
         unnamed: Unnamed::Label,
         places: &[Place::Token, Place::Discharge],
@@ -52,13 +54,14 @@ impl Exchanged {
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        reader.fields(6)?;
+        reader.fields(7)?;
         let exchanged = Self {
             issuer: read_text(reader)?,
             sub: read_text(reader)?,
             jti: read_text(reader)?,
             rule: read_text(reader)?,
             claims: read_text(reader)?,
+            issued: reader.int()?,
             expires: reader.int()?,
         };
         if exchanged.claims.len() > MAX_EXCHANGED_CLAIMS_BYTES {
@@ -69,12 +72,13 @@ impl Exchanged {
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.array(6);
+        out.array(7);
         out.str(&self.issuer);
         out.str(&self.sub);
         out.str(&self.jti);
         out.str(&self.rule);
         out.str(&self.claims);
+        out.int(self.issued);
         out.int(self.expires);
     }
 

@@ -69,25 +69,46 @@ impl AppPolicy {
         self.decide(claims, &PolicyQuestion::ReadAnything)
     }
 
+    /// Asks one rule alone: what was allowed by it once stands and falls with it.
+    ///
+    /// # Errors
+    /// [`PolicyDenial`] with that rule, or with none if there is none of that name.
+    pub fn decide_by(
+        &self,
+        rule: &str,
+        claims: &Claims,
+        question: &PolicyQuestion<'_>,
+    ) -> Result<Allowed, PolicyDenial> {
+        first_that_allows(self.rules.iter().filter(|known| known.name == rule), claims, question)
+    }
+
     /// Asks the rules in order. The first that allows is enough; without one, nothing is allowed.
     ///
     /// # Errors
     /// [`PolicyDenial`] with the rule that came nearest.
     pub fn decide(&self, claims: &Claims, question: &PolicyQuestion<'_>) -> Result<Allowed, PolicyDenial> {
-        let mut nearest: Option<RuleRefusal> = None;
-        for rule in &self.rules {
-            let mut refused = None;
-            let _ = rule.ask(claims, question, &mut |reason| {
-                refused = Some(reason);
-                ControlFlow::Break(())
-            });
-            let Some(reason) = refused else { return Ok(rule.allowed(claims, question)) };
-            if nearest.as_ref().is_none_or(|other| reason.nearness() > other.reason.nearness()) {
-                nearest = Some(RuleRefusal { rule: rule.name.clone(), reason });
-            }
-        }
-        Err(PolicyDenial { nearest })
+        first_that_allows(self.rules.iter(), claims, question)
     }
+}
+
+fn first_that_allows<'r>(
+    rules: impl Iterator<Item = &'r Rule>,
+    claims: &Claims,
+    question: &PolicyQuestion<'_>,
+) -> Result<Allowed, PolicyDenial> {
+    let mut nearest: Option<RuleRefusal> = None;
+    for rule in rules {
+        let mut refused = None;
+        let _ = rule.ask(claims, question, &mut |reason| {
+            refused = Some(reason);
+            ControlFlow::Break(())
+        });
+        let Some(reason) = refused else { return Ok(rule.allowed(claims, question)) };
+        if nearest.as_ref().is_none_or(|other| reason.nearness() > other.reason.nearness()) {
+            nearest = Some(RuleRefusal { rule: rule.name.clone(), reason });
+        }
+    }
+    Err(PolicyDenial { nearest })
 }
 
 impl Rule {

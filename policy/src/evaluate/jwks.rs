@@ -1,15 +1,24 @@
 //! The public keys of an issuer (RFC 7517), and the algorithms that may be pinned.
 
 use std::fmt;
+use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::DecodingKey;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyOperations, PublicKeyUse};
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse, RSAKeyParameters,
+};
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::roca;
 
 /// Longest text of a key set, in bytes.
 pub const MAX_JWKS_BYTES: usize = 256 * 1024;
+/// Shortest RSA modulus that is believed, in bits (RFC 7518 §3.3).
+const SHORTEST_RSA: usize = 2048;
+/// Longest RSA modulus that is worked with, in bits: a signature costs as much as its issuer likes otherwise.
+const LONGEST_RSA: usize = 8192;
 
 /// Signature algorithms of JWTs (RFC 7518, RFC 8037). There is none with a shared secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -76,9 +85,9 @@ impl Algorithm {
     }
 }
 
-/// An issuer's keys that can verify signatures.
-#[derive(Clone)]
-pub struct Jwks(Vec<Key>);
+/// An issuer's keys that can verify signatures. Cheap to clone; by default there is none.
+#[derive(Clone, Default)]
+pub struct Jwks(Arc<[Key]>);
 
 #[derive(Clone)]
 struct Key {
@@ -98,27 +107,39 @@ enum KeyKind {
 }
 
 impl Jwks {
-    /// Reads a key set. Keys that are not for verifying (`use`, `key_ops`), those of kinds without an
-    /// [`Algorithm`] and RSA keys that can be factored (CVE-2017-15361) are left out; symmetric ones are thus
-    /// never used.
+    /// Reads a key set that somebody registers. What cannot be used is left out: see [`Self::parse_published`].
     ///
     /// # Errors
-    /// [`JwksError`] when no usable key is left, or two have one id.
+    /// [`JwksError`] when no usable key is left, or two of one kind have one id.
     pub fn parse(json: &str) -> Result<Self, JwksError> {
+        let keys = Self::parse_published(json)?;
+        if keys.is_empty() { Err(JwksError::NoUsableKey) } else { Ok(keys) }
+    }
+
+    /// Reads a key set as its issuer publishes it. Left out are keys of kinds without an [`Algorithm`], so that
+    /// symmetric ones are never used, keys for other uses than signatures, RSA keys of fewer than 2048 bits
+    /// or that can be factored (CVE-2017-15361), and whatever cannot be read (RFC 7517 §5). An issuer that withdraws all of its keys publishes none.
+    ///
+    /// # Errors
+    /// [`JwksError`] when it is no key set, or two keys of one kind have one id.
+    pub fn parse_published(json: &str) -> Result<Self, JwksError> {
         if json.len() > MAX_JWKS_BYTES {
             return Err(JwksError::TooLong);
         }
-        let set: JwkSet = serde_json::from_str(json).map_err(JwksError::Json)?;
-        let keys: Vec<Key> = set.keys.iter().filter_map(Key::usable).collect();
-        if keys.is_empty() {
-            return Err(JwksError::NoUsableKey);
-        }
+        let set: KeySet = serde_json::from_str(json).map_err(JwksError::Json)?;
+        let keys: Vec<Key> = set.keys.into_iter().filter_map(Key::usable).collect();
         for (index, key) in keys.iter().enumerate() {
-            if key.id.is_some() && keys.iter().take(index).any(|other| other.id == key.id) {
+            let same = |other: &Key| other.id == key.id && other.kind == key.kind;
+            if key.id.is_some() && keys.iter().take(index).any(same) {
                 return Err(JwksError::RepeatedId);
             }
         }
-        Ok(Self(keys))
+        Ok(Self(keys.into()))
+    }
+
+    /// Whether a key has this id, for whatever algorithm.
+    pub fn has_id(&self, id: &str) -> bool {
+        self.0.iter().any(|key| key.id.as_deref() == Some(id))
     }
 
     /// How many keys can be used.
@@ -126,7 +147,7 @@ impl Jwks {
         self.0.len()
     }
 
-    /// Never true for a set that was parsed.
+    /// Whether none can; never of a set that was registered.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -152,30 +173,42 @@ impl fmt::Debug for Jwks {
     }
 }
 
+/// The members are read one by one: an issuer may publish keys that are not understood here.
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
+}
+
 impl Key {
-    fn usable(jwk: &Jwk) -> Option<Self> {
+    fn usable(value: Value) -> Option<Self> {
+        let jwk: Jwk = serde_json::from_value(value).ok()?;
         let kind = match &jwk.algorithm {
-            AlgorithmParameters::RSA(key) if is_sound(&key.n) => KeyKind::Rsa,
+            AlgorithmParameters::RSA(key) if has_sound_modulus(key) => KeyKind::Rsa,
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => KeyKind::P256,
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => KeyKind::P384,
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => KeyKind::Ed25519,
             _ => return None,
         };
-        let for_signing = jwk.common.public_key_use.as_ref().is_none_or(|of| *of == PublicKeyUse::Signature);
-        let operations = jwk.common.key_operations.as_ref();
-        let may_verify = operations.is_none_or(|allowed| allowed.contains(&KeyOperations::Verify));
-        if !for_signing || !may_verify {
+        let common = &jwk.common;
+        let for_signatures =
+            common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature)
+                && common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
+        if !for_signatures {
             return None;
         }
-        let key = DecodingKey::from_jwk(jwk).ok()?;
-        let only = jwk.common.key_algorithm.map(|algorithm| algorithm.to_string());
-        Some(Self { id: jwk.common.key_id.clone(), kind, only, key })
+        let key = DecodingKey::from_jwk(&jwk).ok()?;
+        let only = common.key_algorithm.map(|algorithm| algorithm.to_string());
+        Some(Self { id: jwk.common.key_id, kind, only, key })
     }
 }
 
-/// Whether the modulus is not one that is known to be factored.
-fn is_sound(modulus: &str) -> bool {
-    BASE64URL_NOPAD.decode(modulus.as_bytes()).is_ok_and(|modulus| !roca::has_mark(&modulus))
+/// Whether the modulus is of a fitting length, and none that can be factored.
+fn has_sound_modulus(key: &RSAKeyParameters) -> bool {
+    let Ok(modulus) = BASE64URL_NOPAD.decode(key.n.trim_end_matches('=').as_bytes()) else { return false };
+    let mut bytes = modulus.iter().skip_while(|byte| **byte == 0);
+    let Some(first) = bytes.next() else { return false };
+    let top = usize::try_from(8 - first.leading_zeros()).unwrap_or(0);
+    (SHORTEST_RSA..=LONGEST_RSA).contains(&(top + 8 * bytes.count())) && !roca::has_mark(&modulus)
 }
 
 /// Why a key set cannot be used.
@@ -188,7 +221,7 @@ pub enum JwksError {
     Json(serde_json::Error),
     /// No key for any [`Algorithm`].
     NoUsableKey,
-    /// Two keys have one id.
+    /// Two keys of one kind have one id.
     RepeatedId,
 }
 

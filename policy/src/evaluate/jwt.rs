@@ -53,6 +53,12 @@ impl Claims {
         }
     }
 
+    /// [`Self::from_stored`], with `iat` and `exp` of the JWT, in unix seconds: a rule's longest life is asked
+    /// about them too.
+    pub fn from_exchange(claims: BTreeMap<String, String>, issued_at: i64, expires_at: i64) -> Self {
+        Self { times: Some((issued_at, expires_at)), ..Self::from_stored(claims) }
+    }
+
     /// Claims that nobody signed, as JSON of an object: to try a policy out, and for nothing else.
     ///
     /// # Errors
@@ -104,7 +110,7 @@ impl Claims {
         self.text("jti")
     }
 
-    /// `exp` in unix seconds; `None` of stored claims.
+    /// `exp` in unix seconds; `None` of stored claims without times.
     pub fn expires_at(&self) -> Option<i64> {
         self.times.map(|(_, expires)| expires)
     }
@@ -140,6 +146,18 @@ pub fn issuer_of(text: &str) -> Result<UnverifiedIssuer, JwtError> {
     match claims.get("iss") {
         Some(Value::String(iss)) => Ok(UnverifiedIssuer(iss.clone())),
         _ => Err(JwtError::Claim("iss")),
+    }
+}
+
+/// The `kid` of a JWT that nobody has verified: good for asking its issuer for newer keys, and for nothing else.
+/// `None` also where it is no text.
+///
+/// # Errors
+/// [`JwtError`] if the text is too long or no JWT.
+pub fn key_id_of(text: &str) -> Result<Option<String>, JwtError> {
+    match json_object(Parts::split(text)?.header)?.remove("kid") {
+        Some(Value::String(id)) => Ok(Some(id)),
+        _ => Ok(None),
     }
 }
 

@@ -192,6 +192,10 @@ fn text_that_is_no_jwt_is_refused_before_anything_is_parsed() {
     assert_eq!(issuer_of(&long), Err(JwtError::TooLong));
     let jwt = signer(Algorithm::EdDSA).good(&claims());
     assert_eq!(issuer_of(&jwt), Ok(UnverifiedIssuer("https://issuer.example".to_owned())));
+    assert_eq!((key_id_of(&jwt), key_id_of(&long)), (Ok(Some("k".to_owned())), Err(JwtError::TooLong)));
+    for header in [json!({"alg": "EdDSA"}), json!({"alg": "EdDSA", "kid": ["k"]})] {
+        assert_eq!(key_id_of(&signer(Algorithm::EdDSA).sign(&header, &claims())), Ok(None));
+    }
 }
 
 #[test]
@@ -206,6 +210,96 @@ fn key_sets_leave_out_what_cannot_sign_and_refuse_what_is_ambiguous() {
     assert!(matches!(Jwks::parse(&unusable), Err(JwksError::NoUsableKey)));
     let twice = json!({"keys": [ec.jwk("k"), ec.jwk("k")]}).to_string();
     assert!(matches!(Jwks::parse(&twice), Err(JwksError::RepeatedId)));
+    // One id for keys of two kinds names one of them for each algorithm.
+    let two_kinds = json!({"keys": [ec.jwk("k"), signer(Algorithm::RS256).jwk("k")]}).to_string();
+    let both = Issuer { keys: Jwks::parse(&two_kinds).unwrap(), ..issuer(&ec) };
+    assert_eq!(verify_jwt(&ec.good(&claims()), &both, 300, NOW).unwrap().jti(), Some("j"));
+}
+
+#[test]
+fn published_sets_may_hold_what_is_not_understood_and_may_be_empty() {
+    let ec = signer(Algorithm::ES256);
+    let mut wrap = ec.jwk("w");
+    wrap["key_ops"] = json!(["wrapKey"]);
+    let mut other_use = ec.jwk("u");
+    other_use["use"] = json!("tls");
+    let strange = [
+        json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA", "kid": "q"}),
+        json!({"kty": "EC", "crv": "P-521", "x": "AA", "y": "AA"}),
+        json!({"kty": "EC"}),
+        json!("no key"),
+        json!(null),
+        wrap,
+        other_use,
+    ];
+    let mut all = strange.to_vec();
+    assert_eq!(Jwks::parse_published(&json!({ "keys": all }).to_string()).unwrap().len(), 0);
+    all.push(ec.jwk("k"));
+    let keys = Jwks::parse_published(&json!({"keys": all, "more": 1}).to_string()).unwrap();
+    assert_eq!((keys.len(), keys.has_id("k"), keys.has_id("q")), (1, true, false));
+    assert_eq!(Jwks::parse_published(r#"{"keys":[]}"#).unwrap().len(), 0);
+    for text in ["", "{}", "[]", r#"{"keys":{}}"#, "<html>"] {
+        assert!(matches!(Jwks::parse_published(text), Err(JwksError::Json(_))), "{text}");
+    }
+    let long = format!(r#"{{"keys":[]}}{}"#, " ".repeat(MAX_JWKS_BYTES));
+    assert!(matches!(Jwks::parse_published(&long), Err(JwksError::TooLong)));
+}
+
+#[test]
+fn rsa_keys_under_2048_and_over_8192_bits_are_left_out() {
+    let modulus = |bits: usize| {
+        let mut bytes = vec![0xff; bits.div_ceil(8)];
+        bytes[0] = u8::try_from(0xff_u32 >> (bytes.len() * 8 - bits)).unwrap();
+        // Zeros in front make no key longer.
+        let padded = [vec![0; 300], bytes].concat();
+        json!({"kty": "RSA", "n": BASE64URL_NOPAD.encode(&padded), "e": "AQAB", "kid": bits.to_string()})
+    };
+    let sizes = [512, 1024, 2047, 2048, 3072, 8192, 8193, 16384];
+    let set = json!({"keys": sizes.map(modulus)}).to_string();
+    let keys = Jwks::parse(&set).unwrap();
+    let believed: Vec<_> = sizes.into_iter().filter(|bits| keys.has_id(&bits.to_string())).collect();
+    assert_eq!(believed, [2048, 3072, 8192]);
+    let weak = json!({"keys": [modulus(1024)]}).to_string();
+    assert!(matches!(Jwks::parse(&weak), Err(JwksError::NoUsableKey)));
+}
+
+#[test]
+fn what_one_rule_allowed_stands_and_falls_with_that_rule() {
+    let rules = |first: Value| {
+        let second = json!({
+            "name": "second", "issuer": "https://issuer.example", "claims": {"sub": "w*"},
+            "actions": ["read_value"], "secrets": {"names": ["B"]}
+        });
+        AppPolicy::parse(&json!({"format": 1, "rules": [first, second]}).to_string()).unwrap()
+    };
+    let first = json!({
+        "name": "first", "issuer": "https://issuer.example", "claims": {"sub": "workload"},
+        "actions": ["read_value"], "secrets": {"names": ["A"]}, "max_life_seconds": 300
+    });
+    let signer = signer(Algorithm::EdDSA);
+    let jwt = verify_jwt(&signer.good(&claims()), &issuer(&signer), 300, NOW).unwrap();
+    let policy = rules(first.clone());
+    let allowed = policy.decide_any_read(&jwt).unwrap();
+    assert_eq!(allowed.rule, "first");
+    let stored = Claims::from_exchange(allowed.claims, NOW, NOW + 300);
+    let by = |policy: &AppPolicy, secret| {
+        policy
+            .decide_by("first", &stored, &PolicyQuestion::Read(secret))
+            .map(|allowed| allowed.rule)
+            .map_err(|denial| denial.nearest.map(|refusal| refusal.reason))
+    };
+    assert_eq!(by(&policy, "A"), Ok("first".to_owned()));
+    // Another rule would, and it is not asked.
+    assert_eq!(by(&policy, "B"), Err(Some(RuleReason::Secret)));
+    let mut changed = first.clone();
+    changed["max_life_seconds"] = json!(299);
+    assert_eq!(by(&rules(changed), "A"), Err(Some(RuleReason::TooLongLived)));
+    let mut changed = first.clone();
+    changed["claims"]["app"] = json!("shop");
+    assert_eq!(by(&rules(changed), "A"), Err(Some(RuleReason::ClaimMissing("app".to_owned()))));
+    let mut changed = first;
+    changed["name"] = json!("renamed");
+    assert_eq!(by(&rules(changed), "A"), Err(None));
 }
 
 fn policy() -> AppPolicy {

@@ -13,7 +13,7 @@ pub(super) fn jwks_error(error: &JwksError) -> &'static str {
         JwksError::TooLong => "the key set is longer than 256 KiB; give the issuer's signing keys only",
         JwksError::Json(_) => "the key set is not JSON of the form {\"keys\":[…]}; give the issuer's JWKS",
         JwksError::NoUsableKey => {
-            "the key set has no RSA, P-256, P-384 or Ed25519 signing key; give the issuer's JWKS"
+            "the key set has no signing key of RSA (2048 to 8192 bits), P-256, P-384 or Ed25519; give the issuer's JWKS"
         }
         JwksError::RepeatedId => "two keys of the set have one kid; give each its own",
     }

@@ -347,6 +347,7 @@ fn no_caveat_moves_to_the_front_of_a_child() {
         jti: String::new(),
         rule: "r".to_owned(),
         claims: "{}".to_owned(),
+        issued: NOW,
         expires: NOW + 60,
     };
     let one: Caveat = Apps::new([APP]).into();

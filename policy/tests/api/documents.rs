@@ -100,6 +100,7 @@ fn examples() -> Vec<Caveat> {
             jti: String::new(),
             rule: "r".to_owned(),
             claims: "{}".to_owned(),
+            issued: NOW,
             expires: NOW,
         }
         .into(),

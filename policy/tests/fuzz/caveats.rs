@@ -49,7 +49,7 @@ pub(crate) fn petsem() -> BoxedStrategy<Caveat> {
         2 => (name(), end()).prop_map(|(sub, expires)| {
             let claims = format!("{{\"sub\":\"{sub}\"}}");
             let (issuer, jti, rule) = ("i".to_owned(), String::new(), "r".to_owned());
-            Exchanged { issuer, sub, jti, rule, claims, expires }.into()
+            Exchanged { issuer, sub, jti, rule, claims, issued: 0, expires }.into()
         }),
         1 => (id(), id(), end(), id(), name(), name()).prop_map(|(org, app, expires, request, asker, approver)| {
             BreakGlass { org, app, expires, request, asker, approver }.into()

@@ -17,7 +17,7 @@ pub(super) async fn discharge(call: Call) -> Response {
 }
 
 async fn make_discharge(call: &Call, trail: &mut Trail) -> Result<DischargeAnswer, Failure> {
-    let proof = call.core.boot_proof(trail, call.authorization(), call.now)?;
+    let proof = call.core.boot_proof(trail, call.authorization(), call.now).await?;
     let wanted: DischargeRequest = call.json().await?;
     call.core.discharge(trail, &proof, &wanted, call.now).await
 }

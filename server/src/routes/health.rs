@@ -26,7 +26,8 @@ pub(super) async fn ready(State(core): State<Arc<Core>>) -> Response {
     let ready = problems.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if ready { "ready" } else { "not_ready" };
-    (status, Json(Readiness { ready, status: word.to_owned(), problems })).into_response()
+    let warnings = core.warnings();
+    (status, Json(Readiness { ready, status: word.to_owned(), problems, warnings })).into_response()
 }
 
 /// `GET /metrics`

@@ -9,6 +9,7 @@ use crate::approvals::{Wish, registration_ends};
 use crate::authority::{Touched, denied};
 use crate::failure::Failure;
 use crate::http::{Call, finish};
+use crate::issuers::{described, shown};
 use crate::request::Trail;
 use crate::rows::Asked;
 
@@ -25,15 +26,7 @@ fn list_issuers(call: &Call, trail: &mut Trail) -> Result<IssuerList, Failure> {
         .allows(trail, &Touched::default(), Action::Operate, call.now)
         .map_err(|refused| denied(&refused))?;
     let control = call.core.control();
-    let mut issuers: Vec<Issuer> = control
-        .issuers()
-        .map(|entry| Issuer {
-            id: entry.id,
-            issuer: entry.row.issuer.clone(),
-            algorithms: entry.row.algorithms.clone(),
-            development: entry.row.development,
-        })
-        .collect();
+    let mut issuers: Vec<Issuer> = control.issuers().map(|entry| shown(entry)).collect();
     issuers.sort_by(|one, other| one.issuer.cmp(&other.issuer));
     Ok(IssuerList { issuers })
 }
@@ -51,8 +44,9 @@ async fn ask_issuer(call: &Call, trail: &mut Trail) -> Result<Approval, Failure>
     let asker = caller
         .allows(trail, &Touched::default(), Action::Operate, call.now)
         .map_err(|refused| denied(&refused))?;
+    call.core.check_issuer(&wanted, false)?;
     let wish = Wish {
-        summary: format!("register the issuer {}", wanted.issuer.escape_debug()),
+        summary: format!("register {}", described(&wanted)),
         asked: Asked::Issuer(wanted),
         org: None,
         app: None,

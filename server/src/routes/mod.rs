@@ -6,6 +6,7 @@ mod apps;
 mod boot;
 mod discharge;
 mod dischargers;
+mod exchange;
 mod health;
 mod issuers;
 mod operator;
@@ -71,6 +72,7 @@ fn api() -> Vec<Route> {
         ("/v1/apps/{app}/boot/renew", post(boot::renew)),
         ("/v1/apps/{app}/boot/report", post(boot::report)),
         ("/v1/boot", post(boot::batch)),
+        ("/v1/token", post(exchange::exchange)),
         ("/v1/tokens", get(tokens::list).post(tokens::create)),
         ("/v1/tokens/explain", post(tokens::explain)),
         ("/v1/rotations", get(rotations::list)),

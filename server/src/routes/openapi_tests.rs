@@ -90,8 +90,11 @@ fn each_operation_says_how_it_is_called_and_refused() {
             let responses = operation["responses"].as_object().unwrap();
             assert!(responses.keys().any(|status| status.starts_with('2')), "{name}");
             if path.starts_with("/v1") {
-                for status in ["400", "401", "403", "500", "503"] {
-                    assert!(responses.contains_key(status), "{name}: {status}");
+                // OAuth knows 400 alone for what is wrong with a credential (RFC 6749 §5.2).
+                let oauth = path == "/v1/token";
+                let refusals: &[&str] = if oauth { &["400"] } else { &["400", "401", "403"] };
+                for status in refusals.iter().chain(&["500", "503"]) {
+                    assert!(responses.contains_key(*status), "{name}: {status}");
                 }
             }
         }

@@ -20,6 +20,7 @@ use crate::jwt::jwt_of;
 use crate::request::Trail;
 use crate::rows::{Bundle, Entry};
 use crate::secrets::{Update, Updated, check_reached, shown};
+use crate::workload::Workload;
 
 /// `version` is the lowest version that will do; `min_version` is its newer name.
 #[derive(Deserialize)]
@@ -40,7 +41,9 @@ pub(super) async fn list(call: Call) -> Response {
 
 async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Failure> {
     if jwt_of(call.authorization()).is_some() {
-        return read_all(call, trail, &call.param("app")?, &call.query()?).await;
+        let (app, query) = (call.param("app")?, call.query()?);
+        let read = call.core.workload(trail, call.authorization(), &app, call.now).await?;
+        return read_all(call, trail, read, &query);
     }
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let app: AppRef = call.param("app")?;
@@ -53,6 +56,10 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
         trail.set_version(app.head.app_version);
         let secrets = bundle.entries.into_iter().map(|(name, entry)| with_value(name, entry, true)).collect();
         return Ok(SecretList { secrets, version: app.head.app_version });
+    }
+    if caller.is_exchanged(query.show_secrets) {
+        let read = call.core.exchanged_workload(trail, &caller, &app, None, call.now).await?;
+        return read_all(call, trail, read, &query);
     }
     refuse_values(&query)?;
     // Whoever is narrowed to some names sees those: each is asked about alone.
@@ -110,7 +117,9 @@ async fn show_secret(call: &Call, trail: &mut Trail) -> Result<AppSecret, Failur
         let name: SecretName = call.param("name")?;
         let query: ReadQuery = call.query()?;
         trail.set_names([&name]);
-        return read_one(call, trail, &call.param("app")?, &name, &query).await;
+        let app = call.param("app")?;
+        let read = call.core.workload(trail, call.authorization(), &app, call.now).await?;
+        return read_one(call, trail, &read, &name, &query);
     }
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let app: AppRef = call.param("app")?;
@@ -124,6 +133,10 @@ async fn show_secret(call: &Call, trail: &mut Trail) -> Result<AppSecret, Failur
         trail.set_version(app.head.app_version);
         let entry = bundle.entries.remove(&name).ok_or_else(|| no_such_secret(&name))?;
         return Ok(with_value(name, entry, true));
+    }
+    if caller.is_exchanged(query.show_secrets) {
+        let read = call.core.exchanged_workload(trail, &caller, &app, Some(&name), call.now).await?;
+        return read_one(call, trail, &read, &name, &query);
     }
     refuse_values(&query)?;
     let app = call.core.app_for(&caller, trail, &app, &[(Action::List, Some(&name))]).await?;
@@ -259,13 +272,12 @@ async fn change(
 }
 
 /// A workload read of everything that the JWT's rule names.
-async fn read_all(
+fn read_all(
     call: &Call,
     trail: &mut Trail,
-    app: &AppRef,
+    read: Workload<'_>,
     query: &ReadQuery,
 ) -> Result<SecretList, Failure> {
-    let read = call.core.workload(trail, call.authorization(), app, call.now).await?;
     check_reached(&read.app, query.lowest())?;
     let bundle: Bundle = call.core.open_bundle(&read.app)?;
     let total = bundle.entries.len();
@@ -281,14 +293,13 @@ async fn read_all(
     Ok(SecretList { secrets, version: read.app.head.app_version })
 }
 
-async fn read_one(
+fn read_one(
     call: &Call,
     trail: &mut Trail,
-    app: &AppRef,
+    read: &Workload<'_>,
     name: &SecretName,
     query: &ReadQuery,
 ) -> Result<AppSecret, Failure> {
-    let read = call.core.workload(trail, call.authorization(), app, call.now).await?;
     if !read.may(name) {
         return Err(read.refused());
     }

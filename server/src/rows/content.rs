@@ -264,8 +264,15 @@ pub(crate) struct IssuerRow {
     pub(crate) issuer: String,
     /// Its algorithms.
     pub(crate) algorithms: Vec<String>,
-    /// Its public keys, a JWK set.
-    pub(crate) keys: serde_json::Value,
+    /// Its public keys, a JWK set, if they were registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keys: Option<serde_json::Value>,
+    /// The URL of its keys, if that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) jwks_url: Option<String>,
+    /// Whether it says itself where its keys are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) discovery: bool,
     /// Of `petsem dev`: `petsem server` refuses the store.
     pub(crate) development: bool,
     /// Unix milliseconds.

@@ -20,8 +20,9 @@ pub(crate) enum Issuer {
 
 /// Register an issuer of JWTs
 ///
-/// The file is JSON: {"issuer": the exact `iss`, "algorithms": ["ES256"], "keys": a JWK set (RFC 7517)}. App
-/// policies may then refer to the issuer; by itself it opens nothing.
+/// The file is JSON: {"issuer": the exact `iss`, "algorithms": ["ES256"]} with exactly one of "keys": a JWK set (RFC
+/// 7517), "jwks_url": where the issuer publishes one, and "discovery": true, if it says so itself (OpenID Connect).
+/// App policies may then refer to the issuer; by itself it opens nothing.
 #[derive(Args)]
 pub(crate) struct Add {
     /// The issuer as JSON, or - for standard input

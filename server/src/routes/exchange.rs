@@ -1,0 +1,169 @@
+//! `POST /v1/token`, as OAuth has it (RFC 8693, RFC 6749 §5): a form in, and refusals whose `error` is one of its codes.
+//!
+//! The JWT in the form is the credential, so the body is read before anything is known of the caller; it is small.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use petsem_api::{
+    ACCESS_TOKEN_TYPE, AppRef, ErrorBody, ErrorCode, ExchangedToken, ID_TOKEN_TYPE, JWT_TYPE, TOKEN_EXCHANGE,
+};
+
+use crate::failure::Failure;
+use crate::http::{Call, answer, conclude, log_refusal};
+use crate::request::Trail;
+
+/// `POST /v1/token`
+pub(super) async fn exchange(call: Call) -> Response {
+    let mut trail = call.trail("token.exchange");
+    let (oauth, result) = match exchange_token(&call, &mut trail).await {
+        Ok(token) => (OAuthCode::InvalidRequest, Ok(token)),
+        Err(refusal) => (refusal.oauth, Err(refusal.failure)),
+    };
+    let id = trail.request_id();
+    match conclude(&call.core, &trail, result).await {
+        Ok(token) => answer(StatusCode::OK, id, None, &token),
+        Err(failure) => {
+            log_refusal(&call.core, id, &failure);
+            let (status, oauth) = oauth.of(&failure);
+            let body = ErrorBody {
+                error: oauth.as_str().to_owned(),
+                error_description: Some(failure.external().to_owned()),
+                status: failure.code(),
+                request_id: Some(id),
+            };
+            answer(status, id, failure.retry_after_seconds(), &body)
+        }
+    }
+}
+
+async fn exchange_token(call: &Call, trail: &mut Trail) -> Result<ExchangedToken, Refusal> {
+    let wanted = Wanted::of(call.form().await?)?;
+    let exchanged = call.core.exchange(trail, &wanted.jwt, &wanted.app, call.now).await;
+    exchanged.map_err(|failure| match failure.code() {
+        // The app is not there, or refuses: RFC 8693 §2.2.2.
+        ErrorCode::PolicyDenied => Refusal { oauth: OAuthCode::InvalidTarget, failure },
+        _ => failure.into(),
+    })
+}
+
+/// What the form asks for.
+struct Wanted {
+    jwt: String,
+    app: AppRef,
+}
+
+impl Wanted {
+    fn of(form: Vec<(String, String)>) -> Result<Self, Refusal> {
+        let mut fields = Fields(form);
+        match fields.take("grant_type")?.as_deref() {
+            Some(TOKEN_EXCHANGE) => {}
+            None => return Err(bad(format!("grant_type is missing; send {TOKEN_EXCHANGE}"))),
+            Some(_) => {
+                let text = format!("grant_type is none that is known here; send {TOKEN_EXCHANGE}");
+                return Err(Refusal::new(OAuthCode::UnsupportedGrantType, text));
+            }
+        }
+        match fields.take("subject_token_type")?.as_deref() {
+            Some(JWT_TYPE | ID_TOKEN_TYPE) => {}
+            _ => return Err(bad(format!("subject_token_type is {JWT_TYPE} or {ID_TOKEN_TYPE}"))),
+        }
+        let jwt = fields
+            .take("subject_token")?
+            .ok_or_else(|| bad("subject_token is missing; send the JWT".to_owned()))?;
+        if fields.take("requested_token_type")?.is_some_and(|wanted| wanted != ACCESS_TOKEN_TYPE) {
+            return Err(bad(format!("requested_token_type is {ACCESS_TOKEN_TYPE}, or left out")));
+        }
+        if fields.take("actor_token")?.is_some() || fields.take("actor_token_type")?.is_some() {
+            return Err(bad("nobody acts for another here; leave actor_token out".to_owned()));
+        }
+        if fields.take("scope")?.is_some() {
+            // Ignored, it would seem to narrow.
+            let text =
+                "a token's scope is the rule that allowed it; leave scope out, and narrow the token itself";
+            return Err(Refusal::new(OAuthCode::InvalidScope, text.to_owned()));
+        }
+        let target = |text: &str| Refusal::new(OAuthCode::InvalidTarget, text.to_owned());
+        if fields.take("resource").map_err(|_| target(ONE_TARGET))?.is_some() {
+            return Err(target(ONE_TARGET));
+        }
+        let audience = fields.take("audience").map_err(|_| target(ONE_TARGET))?;
+        let app = audience.and_then(|text| text.parse().ok()).ok_or_else(|| target(ONE_TARGET))?;
+        Ok(Self { jwt, app })
+    }
+}
+
+const ONE_TARGET: &str =
+    "a token is for one app: name it, by name or id, in audience, once; leave resource out";
+
+/// The form. What is empty counts as left out, and what is not known is ignored (RFC 6749 §3.2).
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// A field; twice it is refused.
+    fn take(&mut self, name: &str) -> Result<Option<String>, Refusal> {
+        let mut found = self.0.iter_mut().filter(|(known, value)| known == name && !value.is_empty());
+        match (found.next(), found.next()) {
+            (Some(_), Some(_)) => Err(bad(format!("{name} stands twice; send it once"))),
+            (Some((_, value)), None) => Ok(Some(std::mem::take(value))),
+            (None, _) => Ok(None),
+        }
+    }
+}
+
+/// The codes of RFC 6749 §5.2 and RFC 8693 §2.2.2 that are answered here. Where none fits, two of §4.1.2.1 do.
+#[derive(Clone, Copy)]
+enum OAuthCode {
+    InvalidRequest,
+    UnsupportedGrantType,
+    InvalidTarget,
+    InvalidScope,
+    ServerError,
+    TemporarilyUnavailable,
+}
+
+impl OAuthCode {
+    /// The status and the code of a refusal. What is wrong with a JWT is `invalid_request`, and 400 (RFC 8693 §2.2.2).
+    fn of(self, failure: &Failure) -> (StatusCode, Self) {
+        match failure.code().http_status() {
+            400 | 401 | 403 | 404 => (StatusCode::BAD_REQUEST, self),
+            503 => (StatusCode::SERVICE_UNAVAILABLE, Self::TemporarilyUnavailable),
+            other => {
+                let status = StatusCode::from_u16(other).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                (status, if status.is_server_error() { Self::ServerError } else { self })
+            }
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidTarget => "invalid_target",
+            Self::InvalidScope => "invalid_scope",
+            Self::ServerError => "server_error",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+        }
+    }
+}
+
+/// A refusal in the terms of both.
+struct Refusal {
+    oauth: OAuthCode,
+    failure: Failure,
+}
+
+impl Refusal {
+    fn new(oauth: OAuthCode, text: String) -> Self {
+        Self { oauth, failure: Failure::new(ErrorCode::BadRequest, text) }
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self { oauth: OAuthCode::InvalidRequest, failure }
+    }
+}
+
+fn bad(text: String) -> Refusal {
+    Refusal::new(OAuthCode::InvalidRequest, text)
+}
