@@ -21,7 +21,7 @@ use crate::given::Given;
 use crate::node::node_id;
 use crate::request::{Peer, Trail};
 use crate::seal_list::note_opened;
-use crate::settings::Settings;
+use crate::settings::{SealSettings, Settings};
 use crate::start::{StartError, Started, open_audit, record, start_unlocked};
 use crate::unlock::unlock;
 
@@ -125,13 +125,17 @@ impl SealedNode {
     /// that counts wrong PINs, and never against an operator's will.
     pub(crate) fn tries_again(&self) -> bool {
         matches!(self.why, Why::NoSeal { .. })
-            && self.settings.seals.iter().any(crate::settings::SealSettings::may_be_tried_again)
+            && self.settings.seals.iter().any(SealSettings::may_be_tried_again)
     }
 
     /// Opens the store by what was given, or by its own seals if nothing was.
     pub(crate) async fn unseal(self, given: Given, source: &str, is_asked: bool) -> Unsealing {
         let settings = self.settings.clone().opened_by(given);
-        let unlocked = match unlock(&settings, &*self.store).await {
+        let mut tried = settings.clone();
+        if !is_asked {
+            tried.seals.retain(SealSettings::may_be_tried_again);
+        }
+        let unlocked = match unlock(&tried, &*self.store).await {
             Ok(unlocked) => unlocked,
             Err(error) => {
                 if is_asked {
