@@ -12,7 +12,7 @@ use petsem_store::{
     AppRows, BundleRow, Change, CommitError, Committed, Expect, Record, RecordKind, RequestAudit, Store,
 };
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::audit::{AuditEvent, AuditLog};
 use crate::clock::Moment;
@@ -61,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) rotations: Rotations,
     /// An operator has asked that the server forget its keys.
     pub(crate) sealing: Notify,
+    /// Requests that have not ended by now do: the keys go.
+    pub(crate) cut_off: watch::Sender<bool>,
 }
 
 /// The parts as they stand at start.
@@ -132,6 +134,7 @@ impl Core {
             jwt_lines: PerSecond::default(),
             rotations: Rotations::default(),
             sealing: Notify::new(),
+            cut_off: watch::Sender::new(false),
         };
         core.refresh().await?;
         core.check_destroyed_versions().await?;

@@ -48,3 +48,18 @@ impl PartialEq for Given {
 }
 
 impl Eq for Given {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_is_in_no_debug_text() {
+        let passphrase = Passphrase::new(Zeroizing::new("canary passphrase".to_owned())).unwrap();
+        let given = Given::new(Some(passphrase), vec![Zeroizing::new("canary share".to_owned())]);
+        assert_eq!(format!("{given:?}"), "Given { passphrase: true, shares: 1 }");
+        assert!(!given.is_empty() && Given::default().is_empty());
+        assert_eq!(given, given.clone());
+        assert_ne!(given, Given::default());
+    }
+}

@@ -38,6 +38,8 @@ const FEED_EVERY: Duration = Duration::from_millis(500);
 const KEYS_EVERY: Duration = Duration::from_millis(500);
 /// How long requests may go on after the server was told to seal itself.
 const SEALING: Duration = Duration::from_secs(8);
+/// How long those that did not end by then may take to let go.
+const CUT_OFF: Duration = Duration::from_secs(2);
 /// How often a sealed server looks whether its own seals are back.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 
@@ -167,11 +169,18 @@ impl Lifetime {
     /// Forgets every key.
     async fn seal(&self, started: Box<Started>, background: JoinHandle<()>) -> Result<Phase, ServeError> {
         tracing::warn!("an operator seals the server");
-        self.front.show(sealed::router());
+        // Not `sealed` yet: that word says that the keys are gone.
+        self.front.show(sealed::sealing_router());
         let settings = started.core.settings.clone().opened_by(Given::default());
         let store: Arc<dyn Store> = Arc::clone(&started.core.store);
-        if !requests_ended(&started.core, SEALING).await {
-            return Err(not_forgotten("requests are still under way"));
+        let core = &started.core;
+        if !requests_ended(core, SEALING).await {
+            // Nobody keeps the keys in memory by being slow.
+            tracing::warn!("some requests did not end in time and are cut off");
+            core.cut_off.send_replace(true);
+            if !requests_ended(core, CUT_OFF).await {
+                return Err(not_forgotten("requests are still under way"));
+            }
         }
         end(background).await;
         started.core.pay_owed().await;

@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -21,13 +20,15 @@ use crate::given::Given;
 use crate::node::node_id;
 use crate::request::{Peer, Trail};
 use crate::seal_list::note_opened;
-use crate::settings::Settings;
+use crate::settings::{SealSettings, Settings};
 use crate::start::{StartError, Started, open_audit, record, start_unlocked};
 use crate::unlock::unlock;
 
 /// What everybody is told; the node's own users learn more by `petsem operator status`.
 const NOTICE: &str = "this server is sealed: it has no key, and nothing can be read or written; on its node, \
      `petsem operator unseal` opens it and `petsem operator status` says why it is sealed";
+/// What everybody is told while the keys go.
+const SEALING: &str = "an operator seals this server: it takes no more requests, and lets go of its keys";
 /// When asking again may make sense, in seconds: people have to be found.
 const AGAIN: u32 = 30;
 
@@ -125,13 +126,17 @@ impl SealedNode {
     /// that counts wrong PINs, and never against an operator's will.
     pub(crate) fn tries_again(&self) -> bool {
         matches!(self.why, Why::NoSeal { .. })
-            && self.settings.seals.iter().any(crate::settings::SealSettings::may_be_tried_again)
+            && self.settings.seals.iter().any(SealSettings::may_be_tried_again)
     }
 
     /// Opens the store by what was given, or by its own seals if nothing was.
     pub(crate) async fn unseal(self, given: Given, source: &str, is_asked: bool) -> Unsealing {
         let settings = self.settings.clone().opened_by(given);
-        let unlocked = match unlock(&settings, &*self.store).await {
+        let mut tried = settings.clone();
+        if !is_asked {
+            tried.seals.retain(SealSettings::may_be_tried_again);
+        }
+        let unlocked = match unlock(&tried, &*self.store).await {
             Ok(unlocked) => unlocked,
             Err(error) => {
                 if is_asked {
@@ -190,32 +195,39 @@ impl SealedNode {
 
 /// Every route of a sealed node.
 pub(crate) fn router() -> Router {
+    routes(ErrorCode::Sealed, "sealed", NOTICE)
+}
+
+/// Every route of a node whose keys are about to go.
+pub(crate) fn sealing_router() -> Router {
+    routes(ErrorCode::Stopping, "not_ready", SEALING)
+}
+
+fn routes(code: ErrorCode, status: &'static str, notice: &'static str) -> Router {
+    // It looks at nothing of the request: there is no key to check it by.
+    let refused = move || async move { refuse(code, notice) };
     Router::new()
         .route("/healthz", get(alive))
-        .route("/readyz", get(ready))
-        .fallback(sealed)
-        .method_not_allowed_fallback(sealed)
+        .route("/readyz", get(move || async move { unready(status, notice) }))
+        .fallback(refused)
+        .method_not_allowed_fallback(refused)
 }
 
 async fn alive() -> Json<Health> {
     Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
 }
 
-async fn ready() -> Response {
-    let problems = vec![NOTICE.to_owned()];
-    let body = Readiness { ready: false, status: "sealed".to_owned(), problems, warnings: Vec::new() };
+fn unready(status: &str, notice: &str) -> Response {
+    let problems = vec![notice.to_owned()];
+    let body = Readiness { ready: false, status: status.to_owned(), problems, warnings: Vec::new() };
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
-/// The one answer to everything else. It looks at nothing of the request: there is no key to check it by.
-async fn sealed(_request: Request<Body>) -> Response {
+/// The one answer to everything else.
+fn refuse(code: ErrorCode, notice: &str) -> Response {
     let id = RequestId::new_v7(Moment::now().millis(), &entropy::bytes());
-    let body = ErrorBody {
-        error: NOTICE.to_owned(),
-        error_description: None,
-        status: ErrorCode::Sealed,
-        request_id: Some(id),
-    };
+    let body =
+        ErrorBody { error: notice.to_owned(), error_description: None, status: code, request_id: Some(id) };
     let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(AGAIN));

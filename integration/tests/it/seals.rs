@@ -1,11 +1,12 @@
 //! Seals in the whole: several kinds, a server that is sealed, unsealed and sealed again, and the list of seals.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use petsem_integration::dev::{audit_log, flyv1};
-use petsem_integration::http::{Answer, Request};
+use petsem_integration::http::{Answer, Request, connect};
 use petsem_integration::installation::{CONFIGURATION, Installation};
 use petsem_integration::server::{Ended, Server, petsem, run};
 use rusqlite::Connection;
@@ -225,6 +226,25 @@ fn an_operator_seals_the_server_and_nobody_else_does() {
     assert!(verified_audit(&installation, &[]).contains("is what was written"));
     let server = installation.start().unwrap();
     assert_eq!(get(&server, "/readyz").status, 200);
+}
+
+#[test]
+fn a_request_that_does_not_end_keeps_no_key_in_memory() {
+    let installation = Installation::made();
+    let server = installation.start().unwrap();
+    // A token that is good, and a body that never comes.
+    let slow = Request::new("POST", "/v1/orgs")
+        .authorization(&flyv1(&installation.operator()))
+        .header("content-type", "application/json")
+        .announcing(100);
+    let mut connection = connect(server.address()).unwrap();
+    connection.write_all(&slow).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    done(&seal_the_server(&installation, &server));
+    assert_sealed(&installation, &server);
+    done(&operator(&installation, &["unseal"], &[]));
+    assert_open(&installation, &server);
+    assert_eq!(server.stop().status.code(), Some(0));
 }
 
 #[test]

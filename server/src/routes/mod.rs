@@ -115,8 +115,15 @@ async fn bounded(State(core): State<Arc<Core>>, request: Request, next: Next) ->
     core.counters.request();
     match Arc::clone(&core.room).try_acquire_owned() {
         Ok(place) => {
+            let held = Arc::clone(&core);
+            let mut cut_off = core.cut_off.subscribe();
             let work = tokio::spawn(async move {
-                let response = next.run(request).await;
+                // A change that is cut off after its commit gets its line when the store is opened again.
+                let response = tokio::select! {
+                    response = next.run(request) => response,
+                    _ = cut_off.wait_for(|is_cut| *is_cut) => refuse(&held, request_id(&held), &sealing()),
+                };
+                drop(held);
                 drop(place);
                 response
             });
@@ -132,6 +139,10 @@ async fn bounded(State(core): State<Arc<Core>>, request: Request, next: Next) ->
             refuse(&core, request_id(&core), &failure)
         }
     }
+}
+
+fn sealing() -> Failure {
+    Failure::new(ErrorCode::Stopping, "an operator seals this server; look whether what you asked was done")
 }
 
 async fn no_route(State(core): State<Arc<Core>>) -> Response {

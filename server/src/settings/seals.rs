@@ -245,3 +245,58 @@ fn path_of(base: &Path, text: &str) -> PathBuf {
         (None, _) => base.join(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+
+    fn settings(seals: &str) -> Result<Settings, SettingsError> {
+        let text = format!(
+            "name = \"test\"\nlocation = \"https://petsem.test\"\ndata_directory = \"data\"\n\
+             [[listener]]\naddress = \"127.0.0.1:0\"\n{seals}"
+        );
+        Settings::from_toml(&text, Path::new("/base"))
+    }
+
+    #[test]
+    fn seals_keep_their_order_and_people_are_no_automatic_seals() {
+        let settings = settings(
+            "[[seal]]\nkind = \"shamir\"\nthreshold = 2\nshares = 3\n\
+             [[seal]]\nkind = \"passphrase\"\n\
+             [[seal]]\nkind = \"passphrase\"\nfile = \"p\"\n\
+             [[seal]]\nkind = \"key-file\"\npath = \"/k\"\n",
+        )
+        .unwrap();
+        assert_eq!(
+            settings.seals,
+            [
+                SealSettings::Shamir { threshold: 2, shares: 3 },
+                SealSettings::Passphrase { file: None },
+                SealSettings::Passphrase { file: Some("/base/p".into()) },
+                SealSettings::KeyFile { path: "/k".into() },
+            ]
+        );
+        let automatic: Vec<bool> = settings.seals.iter().map(SealSettings::is_automatic).collect();
+        assert_eq!(automatic, [false, false, true, true]);
+        let again: Vec<bool> = settings.seals.iter().map(SealSettings::may_be_tried_again).collect();
+        assert_eq!(again, [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_seal_that_cannot_be_is_refused_by_key_and_value() {
+        let error = |seal: &str| settings(&format!("[[seal]]\n{seal}")).unwrap_err().to_string();
+        assert_eq!(
+            error("kind = \"shamir\"\nthreshold = 4\nshares = 3"),
+            "the configuration key `seal.threshold` is \"4\": give 2 to the number of shares: one share alone would be \
+             the key"
+        );
+        assert!(error("kind = \"passphrase\"\npassphrase = \"x\"").contains("unknown field `passphrase`"));
+        #[cfg(not(feature = "tpm2"))]
+        assert_eq!(
+            error("kind = \"tpm2\"\ndevice = \"/dev/tpmrm0\""),
+            "the configuration key `seal.kind` is \"tpm2\": this build does not have it; build petsem with `--features \
+             tpm2`, or name another kind"
+        );
+    }
+}
