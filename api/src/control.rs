@@ -335,8 +335,17 @@ pub struct Health {
 pub struct Readiness {
     /// Whether boots can be answered.
     pub ready: bool,
+    /// `ready`, `not_ready`, or `sealed`: no key is in memory, and people may be needed.
+    pub status: String,
     /// What stands in the way, each with what to do.
     pub problems: Vec<String>,
+}
+
+/// `POST /v1/operator/seal`: the server has begun to forget its keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealing {
+    /// `sealing`; `/readyz` says `sealed` when it is done.
+    pub status: String,
 }
 
 /// `POST /v1/signing-keys`: a new key for new tokens. Those of older keys stay good.

@@ -125,6 +125,8 @@ codes! {
     StoreUnavailable = 503, "store_unavailable";
     /// The server is stopping.
     Stopping = 503, "stopping";
+    /// The server is sealed: it has no key until somebody opens a seal on its node.
+    Sealed = 503, "sealed";
     /// The store's disk is full.
     StoreFull = 507, "store_full";
 }

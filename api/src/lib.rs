@@ -30,7 +30,8 @@ pub use boot::{
 pub use control::{
     App, AppList, AppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, Health, Issuer, IssuerList,
     MintedToken, Org, OrgList, PolicyDocument, PutIssuer, PutPolicy, Readiness, RevokeRequest, Revoked,
-    RotateSigningKey, SigningKeyInfo, SigningKeyList, SigningKeyState, TokenInfo, TokenKind, TokenList,
+    RotateSigningKey, Sealing, SigningKeyInfo, SigningKeyList, SigningKeyState, TokenInfo, TokenKind,
+    TokenList,
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use explain::{ExplainToken, ExplainedRefusal, ExplainedToken, Explanation};

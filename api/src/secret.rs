@@ -107,7 +107,7 @@ pub struct SetSecretResponse {
     /// The new app version.
     pub version: u64,
     /// The same, under its older name.
-    #[serde(rename = "Version", default, skip_deserializing)]
+    #[serde(rename = "Version", default)]
     pub deprecated_version: u64,
 }
 
@@ -128,7 +128,7 @@ pub struct BulkUpdateResponse {
     /// The new app version.
     pub version: u64,
     /// The same, under its older name.
-    #[serde(rename = "Version", default, skip_deserializing)]
+    #[serde(rename = "Version", default)]
     pub deprecated_version: u64,
 }
 
@@ -138,7 +138,7 @@ pub struct Deleted {
     /// The app version without it.
     pub version: u64,
     /// The same, under its older name.
-    #[serde(rename = "Version", default, skip_deserializing)]
+    #[serde(rename = "Version", default)]
     pub deprecated_version: u64,
 }
 
@@ -384,6 +384,23 @@ mod tests {
         assert_eq!(update.expected_version, Some(3));
         let again = serde_json::to_string(&update).unwrap();
         assert_eq!(again, r#"{"values":{"A":"x","B":null,"C":{"value_b64":"/wA="}},"expected_version":3}"#);
+    }
+
+    #[test]
+    fn what_a_client_read_it_prints_as_it_was_answered() {
+        let deleted = r#"{"version":7,"Version":7}"#;
+        let bulk = r#"{"secrets":[],"version":8,"Version":8}"#;
+        let set = r#"{"name":"A","digest":"00000000000000000000000000000000","created_at":"t","updated_at":"t","set_in_version":9,"author":"a","version":9,"Version":9}"#;
+        let again = |text: serde_json::Result<String>| text.unwrap();
+        assert_eq!(again(serde_json::to_string(&serde_json::from_str::<Deleted>(deleted).unwrap())), deleted);
+        assert_eq!(
+            again(serde_json::to_string(&serde_json::from_str::<BulkUpdateResponse>(bulk).unwrap())),
+            bulk
+        );
+        assert_eq!(
+            again(serde_json::to_string(&serde_json::from_str::<SetSecretResponse>(set).unwrap())),
+            set
+        );
     }
 
     #[test]

@@ -156,7 +156,7 @@ pub struct SetSecretKeyResponse {
     /// The new app version.
     pub version: u64,
     /// The same, under its older name.
-    #[serde(rename = "Version", default, skip_deserializing)]
+    #[serde(rename = "Version", default)]
     pub deprecated_version: u64,
 }
 

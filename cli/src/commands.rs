@@ -30,7 +30,7 @@ pub(crate) use token::Inspected;
 pub(crate) enum Command {
     Dev(dev::Dev),
     Server(server::Server),
-    /// Set up and check an installation, on its node with the server stopped; rotate its keys while it runs
+    /// Set up, unseal and check an installation, on its node; rotate its keys while it runs
     #[command(subcommand)]
     Operator(operator::Operator),
     /// Check a configuration file, or print one that explains itself

@@ -14,6 +14,7 @@ mod failure;
 mod jwt;
 mod log;
 mod messages;
+mod opening;
 mod output;
 mod private_file;
 mod process;

@@ -4,12 +4,13 @@
 //! value, a key or a token: the functions are not given any.
 
 mod rotation;
+mod seals;
 
 use std::fmt;
 use std::path::Path;
 
 use petsem_api::{
-    App, AppRef, Approval, ApprovalState, BootResponse, BreakGlassToken, DeletedApp, Discharger,
+    App, AppRef, Approval, ApprovalState, BootResponse, BreakGlassToken, DeletedApp, Discharger, ErrorCode,
     ExplainedRefusal, Explanation, Issuer, MintedToken, NameError, Org, OrgRef, RevokeRequest, Revoked,
     SecretKeyName, SecretName, SetSecretKeyResponse, SigningKeyInfo, SigningKeyState,
 };
@@ -26,9 +27,11 @@ use crate::commands::{Inspected, Seen, Tested};
 use crate::context::ContextError;
 use crate::dotenv::{DotenvError, Problem, ProblemKind};
 use crate::failure::{Exit, Failure};
+use crate::output::harmless;
 use crate::private_file::PrivateFileError;
 
 pub(crate) use rotation::*;
+pub(crate) use seals::*;
 
 /// The end of `petsem --help`.
 pub(crate) const EXIT_STATUSES: &str = "\
@@ -330,7 +333,7 @@ pub(crate) fn not_json(path: &Path, error: &serde_json::Error) -> Failure {
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let hint = match &error {
-            CallError::Refused { request_id: Some(id), .. } => {
+            CallError::Refused { code, request_id: Some(id), .. } if has_its_own_line(*code) => {
                 Some(format!("the server's audit log has this request as {id}"))
             }
             _ => None,
@@ -342,6 +345,19 @@ impl From<CallError> for Failure {
         };
         Self { exit, fact, hint }
     }
+}
+
+/// Requests whose credential did not verify are summed up in the audit log, and what is no route is not in it.
+fn has_its_own_line(code: ErrorCode) -> bool {
+    !matches!(
+        code,
+        ErrorCode::TokenMissing
+            | ErrorCode::TokenMalformed
+            | ErrorCode::TokenInvalid
+            | ErrorCode::DischargeMissing
+            | ErrorCode::NoRoute
+            | ErrorCode::MethodNotAllowed
+    )
 }
 
 impl From<BootFlowError> for Failure {
@@ -465,13 +481,20 @@ pub(crate) fn key_file_to_be_made(path: &Path) -> String {
 }
 
 pub(crate) fn installed(installed: &Installed, token: &Path, config: &Path) -> String {
+    let seals: Vec<&str> = installed.seals.iter().map(|seal| seal.description.as_str()).collect();
+    let keep = match installed.seals.iter().any(|seal| seal.kind == petsem_seals::KEY_FILE_KIND) {
+        true => {
+            "keep a copy of the key file in a safe place: without it, or another seal, nothing opens the store"
+        }
+        false => "keep what opens it in safe places: without a seal nothing opens the store",
+    };
     format!(
         "installation {} is made, sealed by {}\n\
          the first token is in {}, good until {}\n\
-         keep a copy of the key file in a safe place: without it nothing opens the store\n\
+         {keep}\n\
          now: petsem server --config {}",
         installed.store,
-        installed.seals.join(", "),
+        seals.join(", "),
         token.display(),
         installed.token.expires_at,
         config.display()
@@ -508,12 +531,26 @@ pub(crate) fn no_audit_log(directory: &Path, error: &std::io::Error) -> Failure 
     )
 }
 
+pub(crate) fn not_an_audit_log(directory: &Path) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} holds no audit log: no file in it is named audit-….log", directory.display()),
+        "name audit.directory of the configuration; by default that is `audit` in the data directory",
+    )
+}
+
 pub(crate) fn audit_verified(report: &Seen) -> String {
     if report.last_line == 0 {
         return "the audit log has no lines".to_owned();
     }
+    let sealed = match report.without_mac {
+        0 => String::new(),
+        count => format!(
+            "; {count} have no MAC: the node was sealed then, and whoever can write its disk could have made them"
+        ),
+    };
     format!(
-        "the audit log is what was written: lines {} to {}, {} {}, {} recovered after a kill",
+        "the audit log is what was written: lines {} to {}, {} {}, {} recovered after a kill{sealed}",
         report.first_line,
         report.last_line,
         report.checkpoints,
@@ -644,7 +681,7 @@ pub(crate) fn cannot_narrow(error: &AddError) -> Failure {
 }
 
 pub(crate) fn inspected(token: &Inspected) -> String {
-    let mut text = format!("token     {}\nbelongs   to {}\n", token.id, token.location);
+    let mut text = format!("token     {}\nbelongs   to {}\n", token.id, harmless(&token.location));
     let state = if token.expired { " (over)" } else { "" };
     match &token.expires_at {
         Some(end) => text.push_str(&format!("ends      {end}{state}\n")),
@@ -658,17 +695,10 @@ pub(crate) fn inspected(token: &Inspected) -> String {
     }
     for (at, caveat) in token.caveats.iter().enumerate() {
         text.push_str(if at == 0 { "carries   " } else { "          " });
-        text.push_str(caveat);
+        text.push_str(&harmless(caveat));
         text.push('\n');
     }
     text
-}
-
-pub(crate) fn validity(not_before: i64, not_after: i64) -> String {
-    match not_before {
-        ..=0 => format!("only until {}", time_text(not_after)),
-        _ => format!("only from {} until {}", time_text(not_before), time_text(not_after)),
-    }
 }
 
 /// RFC 3339; the number itself where it is beyond the calendar.
@@ -874,11 +904,10 @@ pub(crate) fn explained(explanation: &Explanation) -> String {
         }
         text.push_str(&format!("token {} refuses it\n", token.id));
         for refusal in &token.refusals {
+            let reason = harmless(&format!("{} ({})", refusal.reason, refusal.code));
             match &refusal.caveat {
-                Some(caveat) => {
-                    text.push_str(&format!("  {caveat}: {} ({})\n", refusal.reason, refusal.code))
-                }
-                None => text.push_str(&format!("  {} ({})\n", refusal.reason, refusal.code)),
+                Some(caveat) => text.push_str(&format!("  {}: {reason}\n", harmless(caveat))),
+                None => text.push_str(&format!("  {reason}\n")),
             }
         }
     }

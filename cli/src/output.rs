@@ -137,7 +137,7 @@ fn aligned(table: &Table, colour: bool) -> String {
 }
 
 /// Labels and authors come from others: no control character of theirs reaches a terminal or splits a row.
-fn harmless(cell: &str) -> String {
+pub(crate) fn harmless(cell: &str) -> String {
     cell.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 

@@ -4,7 +4,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use petsem_api::ErrorCode;
-use petsem_client::{CallError, Client, Credentials, Endpoint, Method, Patience};
+use petsem_client::{
+    CallError, Client, Credentials, Endpoint, EndpointFailure, FailureKind, Method, Patience,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -12,6 +14,10 @@ use tokio::runtime::Runtime;
 use crate::context::Resolved;
 use crate::failure::Failure;
 use crate::{messages, private_file};
+
+/// How often a server that was told to seal itself is asked whether it is.
+const SEALED_LOOKS: u32 = 60;
+const SEALED_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// One installation, and a token for it.
 pub(crate) struct Remote {
@@ -70,6 +76,24 @@ impl Remote {
         self.call(Method::DELETE, path, None::<&()>)
     }
 
+    /// Whether the server says within a while that it is sealed.
+    pub(crate) fn is_sealed_soon(&self) -> bool {
+        self.runtime.block_on(async {
+            for _ in 0..SEALED_LOOKS {
+                tokio::time::sleep(SEALED_EVERY).await;
+                let call = self.client.call(Method::GET, "/v1/orgs", Some(&self.credentials), None::<&()>);
+                let answer: Result<serde_json::Value, CallError> = call.await;
+                match answer {
+                    Err(CallError::Unavailable { failures, .. }) if failures.iter().any(says_sealed) => {
+                        return true;
+                    }
+                    _ => {}
+                }
+            }
+            false
+        })
+    }
+
     /// The discharge of a ticket of petsem's own discharger, which is the server that is called.
     pub(crate) fn discharge_ticket(
         &self,
@@ -100,6 +124,10 @@ impl Remote {
         let call = self.client.call(method, path, Some(&self.credentials), request);
         Ok(self.runtime.block_on(call)?)
     }
+}
+
+fn says_sealed(failure: &EndpointFailure) -> bool {
+    matches!(failure.kind, FailureKind::Status { code: Some(ErrorCode::Sealed), .. })
 }
 
 /// Drives one future to its end; for commands that keep nothing between calls.

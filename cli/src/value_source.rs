@@ -53,7 +53,8 @@ pub(crate) fn token(path: &Path) -> Result<Zeroizing<String>, Failure> {
     private_file::trimmed_text(&bytes).ok_or_else(messages::token_not_text)
 }
 
-fn typed(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+/// A line that a person types, and that is not shown.
+pub(crate) fn typed(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(messages::no_prompt());
     }

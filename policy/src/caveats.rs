@@ -59,6 +59,8 @@ pub struct CaveatType {
     pub meaning: &'static str,
     /// What it answers to a request that does not name what it is about.
     pub unnamed: Unnamed,
+    /// Where it can be met. In any other place it refuses everything.
+    pub places: &'static [Place],
     /// The version of petsem that knew it first.
     pub since: &'static str,
 }
@@ -77,6 +79,24 @@ pub enum Unnamed {
     Evidence,
     /// It refuses everywhere but in a ticket.
     Condition,
+}
+
+/// What may hold a caveat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// A token, put there by whoever minted it or holds it.
+    Token,
+    /// A discharge, put there by the discharger. Evidence counts only in a proof by a trusted one for the
+    /// token's first third-party caveat.
+    Discharge,
+    /// A ticket, as a condition of the discharge.
+    Ticket,
+}
+
+impl Place {
+    /// All places.
+    pub const EVERYWHERE: &[Self] = &[Self::Token, Self::Discharge, Self::Ticket];
 }
 
 /// One list for everything that all types have.

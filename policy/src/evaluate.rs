@@ -7,6 +7,7 @@ mod explain;
 mod jwks;
 mod jwt;
 mod pattern;
+mod roca;
 mod rules;
 mod text;
 mod unique;

@@ -11,28 +11,27 @@ use crate::token::Token;
 pub const MAX_ANCESTORS: usize = 32;
 
 impl Token {
-    /// The caveats that a token minted with this one must carry, in front of its own: all of this token's,
-    /// and its line of [`Self::descent`].
+    /// The caveats that a token minted with this one must carry, in front of its own: all of this token's in
+    /// their order, and its line of [`Self::descent`] in the place of this one's, else behind them.
     ///
     /// # Errors
     /// [`InheritError`] for a token that cannot be copied.
     pub fn inherit(&self) -> Result<CaveatSet, InheritError> {
+        let line = self.descent();
+        let is_long = line.0.len() > MAX_ANCESTORS;
+        let mut line = Some(Caveat::from(line));
         let mut caveats = Vec::with_capacity(self.own_caveats().len() + 1);
         for caveat in self.own_caveats() {
             match caveat {
                 Caveat::ThirdParty(_) => return Err(InheritError::ThirdParty),
                 attestation if attestation.is_attestation() => return Err(InheritError::Attestation),
-                // Its place is taken by the one made below.
-                ancestors if is_ancestors(ancestors) => {}
+                // In its place, so that no other caveat moves to the front: the first ones say what may be read.
+                ancestors if is_ancestors(ancestors) => caveats.extend(line.take()),
                 other => caveats.push(other.clone()),
             }
         }
-        let line = self.descent();
-        if line.0.len() > MAX_ANCESTORS {
-            return Err(InheritError::TooManyAncestors);
-        }
-        caveats.push(line.into());
-        Ok(CaveatSet::new(caveats))
+        caveats.extend(line);
+        if is_long { Err(InheritError::TooManyAncestors) } else { Ok(CaveatSet::new(caveats)) }
     }
 
     /// From what a token minted with this one descends: this token, the key that signed it

@@ -42,8 +42,8 @@ pub use caveat::{Caveat, CaveatSet, CommandArgs, IfPresent, RawCaveat, ResourceS
 pub use caveats::{
     Actions, Ancestors, Apps, BootGrant, BreakGlass, CaveatType, Exchanged, Hosts, MAX_ASKER_BYTES,
     MAX_BREAK_GLASS_SECONDS, MAX_EXCHANGED_CLAIMS_BYTES, MAX_NETWORKS, MAX_REASON_BYTES, Machines, Network,
-    NetworkError, Networks, Operator, Organization, PETSEM_BLOCK, PetsemCaveat, SecondPerson, SecretKeys,
-    SecretNames, Subject, Unnamed,
+    NetworkError, Networks, Operator, Organization, PETSEM_BLOCK, PetsemCaveat, Place, SecondPerson,
+    SecretKeys, SecretNames, Subject, Unnamed,
 };
 pub use denial::{Denial, DeniedCaveat, Origin, Reason, Resource};
 pub use header::{Content, Element, Header, HeaderError, MAX_HEADER_BYTES, MAX_HEADER_TOKENS};
@@ -55,5 +55,5 @@ pub use narrow::BootTarget;
 pub use nonce::{Nonce, TokenId};
 pub use ticket::{Ticket, TicketDenial, TicketError};
 pub use token::{GrantEvidence, PlacedCaveat, Token};
-pub use unverified::{TextError, UnverifiedToken};
+pub use unverified::{MAX_TOKEN_BYTES, TextError, UnverifiedToken};
 pub use verify::{DischargeRejection, Trusted, VerifyError};

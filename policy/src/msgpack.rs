@@ -39,6 +39,8 @@ pub enum DecodeError {
     TooDeep,
     /// More caveats than allowed.
     TooManyCaveats,
+    /// More bytes than a token may have.
+    TooLong,
 }
 
 impl fmt::Display for DecodeError {

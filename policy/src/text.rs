@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use crate::caveat::Caveat;
 use crate::caveats::{NetworkError, PetsemCaveat};
 use crate::denial::{Denial, Origin, Reason};
@@ -38,6 +41,7 @@ pub(crate) fn decode_error(error: DecodeError) -> &'static str {
         DecodeError::MapKey => "a map has a container as key; use text or numbers as keys",
         DecodeError::ForbiddenValue => "a value of a kind that tokens may not hold; leave it out",
         DecodeError::TooDeep => "values nest too deep; nest IfPresent at most 16 deep, other bodies 32",
+        DecodeError::TooLong => "the token is longer than 64 KiB; mint a new token instead of narrowing on",
         DecodeError::TooManyCaveats => "more than 512 caveats; mint a new token instead of narrowing on",
     }
 }
@@ -206,6 +210,21 @@ pub(crate) fn reason(reason: Reason, out: &mut fmt::Formatter<'_>) -> fmt::Resul
     }
 }
 
+fn validity(not_before: i64, not_after: i64) -> String {
+    match not_before {
+        ..=0 => format!("only until {}", rfc3339(not_after)),
+        _ => format!("only from {} until {}", rfc3339(not_before), rfc3339(not_after)),
+    }
+}
+
+/// UTC as RFC 3339; the number itself where it is beyond the calendar.
+pub(crate) fn rfc3339(unix_seconds: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(unix_seconds)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("unix second {unix_seconds}"))
+}
+
 impl Caveat {
     /// What the caveat means, for a person. No secrets: of tickets and keys only that they are there.
     pub fn describe(&self) -> String {
@@ -220,9 +239,7 @@ impl Caveat {
             None => {}
         }
         match self {
-            Self::ValidityWindow { not_before, not_after } => {
-                format!("only from unix second {not_before} to {not_after}")
-            }
+            Self::ValidityWindow { not_before, not_after } => validity(*not_before, *not_after),
             Self::ThirdParty(third_party) => format!("only with a discharge from {}", third_party.location),
             Self::BindToParent(_) => "only together with the token that it is bound to".to_owned(),
             Self::IfPresent(inner) => {
@@ -236,6 +253,37 @@ impl Caveat {
             Self::MaxValidity(seconds) => format!("discharges live at most {seconds} s"),
             Self::Unregistered(_) => format!("type {}, unknown: refuses everything", self.kind()),
             fly => format!("Fly's type {} (petsem does not clear it): {fly:?}", fly.kind()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caveats::{BootGrant, BreakGlass, Exchanged};
+
+    #[test]
+    fn times_are_described_in_utc_as_people_write_them() {
+        let window = |not_before, not_after| Caveat::ValidityWindow { not_before, not_after }.describe();
+        assert_eq!(
+            window(1_795_647_122, 1_827_269_552),
+            "only from 2026-11-25T22:52:02Z until 2027-11-26T22:52:32Z"
+        );
+        assert_eq!(window(0, 1_827_269_552), "only until 2027-11-26T22:52:32Z");
+        assert_eq!(window(0, i64::MAX), "only until unix second 9223372036854775807");
+
+        let expires = 1_827_269_552;
+        let (org, app, request) = ([1; 16], [2; 16], [3; 16]);
+        let text = || "x".to_owned();
+        let grants: [Caveat; 3] = [
+            BootGrant { org, app, machine: text(), host: text(), expires, asker: text() }.into(),
+            BreakGlass { org, app, expires, request, asker: text(), approver: text() }.into(),
+            Exchanged { issuer: text(), sub: text(), jti: text(), rule: text(), claims: text(), expires }
+                .into(),
+        ];
+        for grant in grants {
+            let described = grant.describe();
+            assert!(described.contains("until 2027-11-26T22:52:32Z"), "{described}");
         }
     }
 }

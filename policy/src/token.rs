@@ -132,11 +132,13 @@ impl Token {
     ///
     /// Beside the caveats: *read value* asks for a token whose first caveat is [`crate::Apps`] with exactly one
     /// app (or [`Exchanged`], and Apps the second), or whose first third-party caveat was answered by a proof
-    /// of a trusted discharger. Neither can be
-    /// added to a token that was minted without (its first caveat stays the first), so nobody narrows his
-    /// way to values. A boot asks for no grant here, because the discharger clears the asker's own token
-    /// with this; where a boot grant is at hand it must be for this very boot. A boot that hands out values
-    /// calls [`Self::clear_boot`].
+    /// of a trusted discharger. Neither can be added to a token that was minted without (its first caveat
+    /// stays the first), so nobody narrows his way to values; a maker leaves no token without caveats, nor
+    /// with an [`Exchanged`] alone, for then its holder would write the first ones.
+    ///
+    /// A boot asks for no grant here, because the discharger clears the asker's own token with this; where a
+    /// boot grant is at hand it must be for this very boot. A boot that hands out values calls
+    /// [`Self::clear_boot`].
     ///
     /// # Errors
     /// [`Denial`] with the first caveat that refuses.

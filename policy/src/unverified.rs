@@ -17,6 +17,9 @@ use crate::token::{Accepted, Token};
 /// Labels in front of the base64 of a token. They say nothing about its role (macaroon-format §1).
 pub(crate) const LABELS: [&str; 3] = ["fm2", "fm1r", "fm1a"];
 
+/// Longest token, in bytes: more than a header holds.
+pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
+
 /// A token that nobody has verified. The only way to a decision is [`Self::verify`].
 #[derive(Clone)]
 pub struct UnverifiedToken(pub(crate) Arc<Decoded>);
@@ -38,9 +41,12 @@ impl UnverifiedToken {
     /// Reads the bytes of one token.
     ///
     /// # Errors
-    /// [`DecodeError`] for anything but the canonical form within the limits (512 caveats, `IfPresent` 16
-    /// deep), and for bytes behind it.
+    /// [`DecodeError`] for anything but the canonical form within the limits ([`MAX_TOKEN_BYTES`], 512
+    /// caveats, `IfPresent` 16 deep), and for bytes behind it.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() > MAX_TOKEN_BYTES {
+            return Err(DecodeError::TooLong);
+        }
         Self::from_wire(bytes.to_vec())
     }
 
@@ -52,6 +58,10 @@ impl UnverifiedToken {
         let (label, base64) = text.split_once('_').ok_or(TextError::NotAToken)?;
         if !LABELS.contains(&label) {
             return Err(TextError::NotAToken);
+        }
+        // Three bytes are four characters; the last three may hold two fewer.
+        if base64.len() / 4 * 3 > MAX_TOKEN_BYTES + 2 {
+            return Err(TextError::Content(DecodeError::TooLong));
         }
         let bytes = BASE64.decode(base64.as_bytes()).map_err(|_| TextError::Base64)?;
         Self::from_wire(bytes).map_err(TextError::Content)

@@ -139,7 +139,7 @@ impl Work<'_> {
         self.parent_ids
             .get_or_insert_with(|| parent.iter().map(|tail| binding_id(tail.as_slice())).collect())
             .iter()
-            .any(|id| id.starts_with(prefix))
+            .any(|id| id.get(..prefix.len()).is_some_and(|start| start.ct_eq(prefix).into()))
     }
 }
 

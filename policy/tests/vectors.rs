@@ -27,9 +27,10 @@ type Outcome = Result<BTreeMap<&'static str, Value>, String>;
 
 #[test]
 fn every_vector_is_treated_as_its_policy_asks() {
-    let path = std::env::var("PETSEM_MACAROON_VECTORS")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/macaroon.json").to_owned());
-    let file: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let named = std::env::var("PETSEM_MACAROON_VECTORS").ok();
+    let path =
+        named.as_deref().unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/macaroon.json"));
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert_eq!(file["schema"], "petsem-macaroon-vectors/1");
     let reference_now = file["reference_now"].as_i64().unwrap();
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -39,7 +40,9 @@ fn every_vector_is_treated_as_its_policy_asks() {
     for case in file["cases"].as_array().unwrap() {
         let (kind, policy) = (text(case, "kind"), text(case, "policy"));
         *counts.entry((kind.to_owned(), policy.to_owned())).or_default() += 1;
-        access_checks += case["clear"].as_array().map_or(0, Vec::len);
+        if kind == "verify" {
+            access_checks += case["clear"].as_array().map_or(0, Vec::len);
+        }
         let outcome = match kind {
             "nonce" => nonce(case),
             "caveat_codec" => caveat_codec(case),
@@ -65,9 +68,13 @@ fn every_vector_is_treated_as_its_policy_asks() {
     for ((kind, policy), count) in &counts {
         println!("{kind:14} {policy:8} {count}");
     }
-    println!("total {} cases, {access_checks} access checks of verify cases", counts.values().sum::<usize>());
+    let total: usize = counts.values().sum();
+    println!("total {total} cases, {access_checks} access checks of verify cases");
     println!("refused, by policy: {refused:?}");
     assert_eq!(failures, Vec::<String>::new(), "{} cases differ", failures.len());
+    if named.is_none() {
+        assert_eq!((total, access_checks), (838, 1572));
+    }
 }
 
 /// Compares what came out with what was recorded, as the policy of the case says.
@@ -93,8 +100,10 @@ fn judge(case: &Value, policy: &str, outcome: &Outcome) -> Result<(), String> {
             }
         },
         "lenient" if outcome.is_err() => Ok(()),
-        // Of a header, an element may be refused as malformed.
-        "lenient" if case["kind"] == "header" => Ok(()),
+        // Of a header, an element may be refused: it is then malformed.
+        "lenient" if outcome.as_ref().is_ok_and(|fields| refuses_an_element(fields, &case["bundle"])) => {
+            Ok(())
+        }
         _ => match outcome {
             Err(_) if !recorded_ok => Ok(()),
             Err(error) => Err(format!("refused: {error}")),
@@ -108,6 +117,13 @@ fn judge(case: &Value, policy: &str, outcome: &Outcome) -> Result<(), String> {
             }
         },
     }
+}
+
+/// Whether what was recorded as a token is malformed here.
+fn refuses_an_element(fields: &BTreeMap<&'static str, Value>, recorded: &Value) -> bool {
+    let (ours, theirs) = (fields.get("all").and_then(Value::as_array), recorded["all"].as_array());
+    let pairs = ours.into_iter().flatten().zip(theirs.into_iter().flatten());
+    pairs.into_iter().any(|(our, their)| our["class"] == "malformed" && their["class"] == "macaroon")
 }
 
 /// Of lists as long as recorded, only the first entry that differs is shown.
@@ -169,9 +185,13 @@ fn mint(case: &Value) -> Outcome {
 }
 
 fn add(case: &Value) -> Outcome {
-    let mut token = macaroon(&bytes(case, "token"))?;
+    let before = bytes(case, "token");
+    let mut token = macaroon(&before)?;
     let caveats = case["add"].as_array().into_iter().flatten().map(caveat).collect::<Result<Vec<_>, _>>()?;
-    token.add(caveats).map_err(|error| error.to_string())?;
+    token.add(caveats).map_err(|error| {
+        assert_eq!(*token.encode(), before, "{}: refused, and changed", text(case, "id"));
+        error.to_string()
+    })?;
     Ok(BTreeMap::from([("token_out", hex_value(&token.encode()))]))
 }
 

@@ -5,14 +5,18 @@
 //! | `key-file` | [`KeyFile`] | a file that only petsem's user can read |
 //! | `passphrase` | [`Passphrase`] | a person's memory, through Argon2id |
 //! | `shamir` | [`Shamir`] | k of n people, each with a share; [`ShareSet`] collects them |
+//! | `aws-kms` | `AwsKms`, with the feature `aws-kms` | AWS KMS, for whom it lets use the key |
 //! | `pkcs11` | `Pkcs11`, with the feature `pkcs11` | a token or HSM that does not give it away |
+//! | `tpm2` | `Tpm2`, with the feature `tpm2` | the TPM 2.0 of this one machine |
 //!
 //! # Non-goals
 //! This crate knows no routes, storage or tokens: which seals a store has, and where their wraps lie,
 //! is the server's business. It has no ciphers of its own: a seal that holds a key holds a
 //! [`petsem_keys::SealKey`].
 
-#[cfg(feature = "pkcs11")]
+#[cfg(feature = "aws-kms")]
+mod aws_kms;
+#[cfg(any(feature = "aws-kms", feature = "pkcs11", feature = "tpm2"))]
 mod envelope;
 mod key_file;
 mod passphrase;
@@ -20,7 +24,14 @@ mod passphrase;
 mod pkcs11;
 mod private_file;
 mod shamir;
+#[cfg(feature = "tpm2")]
+mod tpm2;
 
+#[cfg(feature = "aws-kms")]
+pub use aws_kms::{
+    AWS_KMS_KIND, Action as AwsKmsAction, AwsCallError, AwsCredentialsError, AwsKms, AwsKmsError,
+    AwsKmsSettings, CredentialSource as AwsCredentialSource, KeyState as AwsKeyState,
+};
 pub use key_file::{KEY_FILE_KIND, KeyFile, KeyFileError};
 pub use passphrase::{Argon2Parameters, PASSPHRASE_KIND, Passphrase, PassphraseError};
 #[cfg(feature = "pkcs11")]
@@ -30,3 +41,5 @@ pub use shamir::{
     SHAMIR_KIND, SHARES_MAXIMUM, Shamir, Share, ShareError, ShareProgress, ShareSet, SplitError,
     TooFewShares, TypingFault,
 };
+#[cfg(feature = "tpm2")]
+pub use tpm2::{TPM2_KIND, Tpm2, Tpm2Device, Tpm2Error, Tpm2Settings};

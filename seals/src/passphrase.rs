@@ -16,11 +16,14 @@ mod parameters;
 mod tests;
 
 use std::fmt;
+use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Block, ParamsBuilder, Version};
 use petsem_keys::{OpenError, RootKey, Seal, SealContext, SealError, SealKey};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
+
+use crate::private_file;
 
 pub use error::PassphraseError;
 pub use parameters::Argon2Parameters;
@@ -57,6 +60,25 @@ impl Passphrase {
             return Err(PassphraseError::NotTypeable);
         }
         Ok(Self { text, parameters: Argon2Parameters::RECOMMENDED })
+    }
+
+    /// The seal of the passphrase in a file that nobody else may read; one newline at its end does not count.
+    ///
+    /// # Errors
+    /// [`PassphraseError::File`] if it cannot be read, is open to others, or is no file; as
+    /// [`Passphrase::new`] for what it holds.
+    pub fn from_file(path: &Path) -> Result<Self, PassphraseError> {
+        // Two bytes more than a passphrase and its newline: what is longer is refused, not cut.
+        let mut content = Zeroizing::new([0; LONGEST + 2]);
+        let content = private_file::read(path, content.as_mut())?;
+        let line = content.strip_suffix(b"\n").unwrap_or(content);
+        let text = std::str::from_utf8(line).map_err(|_| PassphraseError::NotTypeable)?;
+        Self::new(Zeroizing::new(text.to_owned()))
+    }
+
+    /// The passphrase itself, for the process that opens the store with it.
+    pub fn expose_text(&self) -> Zeroizing<String> {
+        self.text.clone()
     }
 
     /// The same passphrase, with these parameters for what it wraps from now on.

@@ -385,7 +385,7 @@ pub(crate) fn revoked() -> Failure {
 fn missing() -> Failure {
     Failure::new(
         ErrorCode::TokenMissing,
-        "no token came with the request; send `Authorization: FlyV1 fm2_…` or `Bearer …`",
+        "no token came with the request, or more than one Authorization header did; send one: `Authorization: FlyV1 fm2_…` or `Bearer …`",
     )
 }
 

@@ -11,7 +11,7 @@ use petsem_store::{
     AppRows, BundleRow, Change, CommitError, Committed, Expect, Record, RecordKind, RequestAudit, Store,
 };
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::audit::{AuditEvent, AuditLog};
 use crate::clock::Moment;
@@ -57,6 +57,8 @@ pub(crate) struct Core {
     pub(crate) room: Arc<Semaphore>,
     pub(crate) jwt_lines: PerSecond,
     pub(crate) rotations: Rotations,
+    /// An operator has asked that the server forget its keys.
+    pub(crate) sealing: Notify,
 }
 
 /// The parts as they stand at start.
@@ -125,6 +127,7 @@ impl Core {
             room,
             jwt_lines: PerSecond::default(),
             rotations: Rotations::default(),
+            sealing: Notify::new(),
         };
         core.refresh().await?;
         core.check_destroyed_versions().await?;

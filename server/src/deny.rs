@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use petsem_api::{ErrorCode, RequestId, RevokeRequest};
-use petsem_store::{OpenError, RecordKind, SqliteView};
+use petsem_store::OpenError;
 
 use crate::clock::Moment;
 use crate::denials::{DenialAnswer, DenialFolder};
 use crate::entropy;
 use crate::settings::Settings;
-use crate::start::{
-    MOST_KEYS, MOST_SEALS, SealedRows, StartError, Started, Unlocked, local_trail, record, start, stop,
-    unlock_rows,
-};
+use crate::start::{StartError, Started, local_trail, record, start, stop};
+use crate::status::view_rows;
+use crate::unlock::{Unlocked, unlock_rows};
 
 /// How long a running server gets for its answer: it looks twice a second.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,7 +74,8 @@ async fn deny_in_store(
 
 /// Lays the denial before the server that holds the store, and waits for its answer.
 async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denied, StartError> {
-    let Unlocked { ledger, .. } = look(settings)?;
+    // The seal opened on a store that another process holds.
+    let Unlocked { ledger, .. } = unlock_rows(settings, view_rows(&settings.data_directory)?).await?;
     let folder = DenialFolder::of(&settings.data_directory);
     let id = RequestId::new_v7(Moment::now().millis(), &entropy::bytes());
     folder.put(&ledger, id, request).map_err(|error| not_written(&error))?;
@@ -102,17 +102,6 @@ async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denie
         DenialAnswer::Held => Ok(Denied::Here),
         DenialAnswer::Refused { reason } => Err(StartError::Refused(reason)),
     }
-}
-
-/// Opens the seal on a store that another process holds.
-fn look(settings: &Settings) -> Result<Unlocked, StartError> {
-    let view = SqliteView::open(&settings.data_directory).map_err(StartError::Store)?;
-    let rows = SealedRows {
-        store: view.records(RecordKind::Store, 1)?.into_iter().next(),
-        seals: view.records(RecordKind::Seal, MOST_SEALS)?,
-        keyring: view.records(RecordKind::KeyringKey, MOST_KEYS)?,
-    };
-    unlock_rows(settings, &rows)
 }
 
 fn not_written(error: &std::io::Error) -> StartError {

@@ -18,11 +18,13 @@ use crate::clock::Moment;
 use crate::core::Core;
 use crate::entropy;
 use crate::failure::Failure;
+use crate::install::make;
+use crate::lifetime::Phase;
 use crate::serve::{Bound, ServeError, bind, serve_on};
 use crate::settings::{
     AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, SealSettings, Settings,
 };
-use crate::start::{StartError, Started, local_trail, make, record, start};
+use crate::start::{StartError, Started, local_trail, record, start};
 
 const DAY: u64 = 24 * 60 * 60;
 /// The installation's name: the `aud` of its JWTs.
@@ -108,6 +110,7 @@ impl Development {
             rewraps_per_second: REWRAPS_PER_SECOND,
             approval_page: None,
             development: true,
+            given: crate::given::Given::default(),
         })
     }
 }
@@ -124,7 +127,7 @@ pub async fn serve_development(
     let settings = development.settings(listen).map_err(ServeError::Start)?;
     let bound = settings.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     let started = open(development, settings).await.map_err(ServeError::Start)?;
-    serve_on(started, bound, on_ready).await
+    serve_on(Phase::Open(Box::new(started)), bound, on_ready).await
 }
 
 async fn open(development: &Development, settings: Settings) -> Result<Started, StartError> {
@@ -144,7 +147,7 @@ async fn open(development: &Development, settings: Settings) -> Result<Started, 
             development.directory.display()
         )));
     }
-    let started = make(&settings, true).await?;
+    let started = make(&settings, true, &mut |_| Ok(())).await?;
     populate(development, &started.core).await?;
     Ok(started)
 }

@@ -70,7 +70,11 @@ impl Core {
                 continue;
             }
             let denials = verified.token.denials(&access);
-            if let Some(denial) = denials.iter().find(|denial| Refused::Denied(**denial).tells_of_another()) {
+            let names_one = access.app.is_some() || access.org.is_some();
+            if names_one
+                && let Some(denial) =
+                    denials.iter().find(|denial| Refused::Denied(**denial).tells_of_another())
+            {
                 return Err(stranger(action, &Refused::Denied(*denial)));
             }
             let mut refusals: Vec<_> = denials.iter().map(|denial| explained(verified, denial)).collect();

@@ -39,7 +39,7 @@ pub(crate) struct Call {
     pub(crate) peer: Peer,
     pub(crate) now: Moment,
     headers: HeaderMap,
-    path: HashMap<String, String>,
+    path: Option<HashMap<String, String>>,
     query: Option<String>,
     limit: usize,
     // Read late: whoever has no valid token makes the server keep nothing.
@@ -52,9 +52,11 @@ impl FromRequest<Arc<Core>> for Call {
     async fn from_request(request: Request, core: &Arc<Core>) -> Result<Self, Self::Rejection> {
         let (mut parts, body) = request.into_parts();
         let path = match RawPathParams::from_request_parts(&mut parts, core).await {
-            Ok(params) => params.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            Ok(params) => {
+                Some(params.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+            }
             // Not UTF-8 after decoding: no name, so the handler will refuse it.
-            Err(_) => HashMap::new(),
+            Err(_) => None,
         };
         let peer = parts
             .extensions
@@ -91,7 +93,13 @@ impl Call {
 
     /// A part of the path as the name or id that it must be.
     pub(crate) fn param<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T, Failure> {
-        let text = self.path.get(name).map_or("", String::as_str);
+        let path = self.path.as_ref().ok_or_else(|| {
+            Failure::new(
+                ErrorCode::BadName,
+                "the path is not UTF-8 once its % escapes are decoded; names and ids are letters, digits and a few signs",
+            )
+        })?;
+        let text = path.get(name).map_or("", String::as_str);
         text.parse().map_err(|error| Failure::new(ErrorCode::BadName, format!("{name} in the path: {error}")))
     }
 
@@ -185,7 +193,11 @@ fn bad_query() -> Failure {
 
 /// What is wrong with a body, without a word of it: a value may stand where a name was wanted.
 fn bad_json(error: &serde_json::Error) -> Failure {
-    let place = format!("line {}, column {}", error.line(), error.column());
+    // What is wrong with the object as a whole stands at no place.
+    let place = match error.line() {
+        0 => "the object".to_owned(),
+        line => format!("line {line}, column {}", error.column()),
+    };
     let text = error.to_string();
     // Texts of our own types, which never repeat their input.
     let ours: [(&str, ErrorCode); 7] = [

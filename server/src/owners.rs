@@ -5,8 +5,9 @@
 use petsem_api::{MintedToken, OrgRef};
 use petsem_policy::Subject;
 
+use crate::install::InstallOptions;
 use crate::settings::Settings;
-use crate::start::{InstallOptions, StartError, local_trail, operator_token, record, start, stop};
+use crate::start::{StartError, local_trail, operator_token, record, start, stop};
 
 /// Mints the token of an org's owner in the store of this node, which no server may hold at the same time.
 ///

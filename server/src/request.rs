@@ -201,7 +201,8 @@ pub(crate) fn outcome_of(failure: &Failure) -> Outcome {
         | ErrorCode::StoreFull
         | ErrorCode::StoreUnavailable
         | ErrorCode::VersionNotReached
-        | ErrorCode::Stopping => Outcome::Failed,
+        | ErrorCode::Stopping
+        | ErrorCode::Sealed => Outcome::Failed,
         _ => Outcome::Denied,
     }
 }

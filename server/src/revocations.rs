@@ -72,6 +72,7 @@ impl Core {
         let at = now.millis();
         let row = match request {
             RevokeRequest::Token { id } => {
+                check_token_id(*id)?;
                 trail.set_detail(format_args!("revokes token {id}"));
                 FeedRow::TokenRevoked { token: *id, at }
             }
@@ -155,6 +156,18 @@ impl Core {
                 "there is no such token, or yours may not revoke it; operators revoke every token, an org's minters the org's",
             )),
         }
+    }
+}
+
+/// Nobody shall believe a token revoked whose request, app or org he named: ids of tokens are UUIDv5, all others
+/// are not. Whether a token is there cannot be asked: of discharges there are no books.
+fn check_token_id(id: TokenUuid) -> Result<(), Failure> {
+    match id.as_bytes() {
+        [_, _, _, _, _, _, version, ..] if version >> 4 == 5 => Ok(()),
+        _ => Err(bad(
+            "this is the id of something else than a token; nothing was changed; `petsem token list` and `petsem \
+             token inspect` show the ids of tokens",
+        )),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,24 +16,22 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
-use crate::core::Core;
+use crate::lifetime::{Lifetime, Phase, Signals, begin, requests_ended};
+use crate::operator_socket::OperatorSocket;
 use crate::request::Peer;
-use crate::rotation;
-use crate::routes::router;
 use crate::settings::{ListenAddress, Listener, Settings};
-use crate::start::{StartError, Started, record_checkpoint, start, stop};
+use crate::start::{StartError, stop};
 
 /// Connections that the kernel keeps until they are accepted: a thousand Machines may boot at once.
 const BACKLOG: i32 = 4096;
-/// How often the control feed is read.
-const FEED_EVERY: Duration = Duration::from_millis(500);
 /// How long requests may go on after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(8);
+/// Requests of operators on the node that wait for the one that is worked on.
+const ASKED: usize = 8;
 /// Bytes of a request's head.
 const HEAD: usize = 128 * 1024;
 
@@ -91,7 +89,7 @@ pub struct Bound {
     pub listeners: Vec<String>,
 }
 
-/// Serves an installation until SIGTERM or SIGINT.
+/// Serves an installation until SIGTERM or SIGINT; sealed, until somebody unseals it, where no seal opens.
 ///
 /// # Errors
 /// [`ServeError`]; nothing was served then, except for `Stop`.
@@ -99,8 +97,8 @@ pub async fn serve(settings: Settings, on_ready: impl FnOnce(&Bound)) -> Result<
     let listeners = settings.listeners.clone();
     // The ports first: a second server on them must not touch the store.
     let bound = listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-    match start(settings).await {
-        Ok(started) => serve_on(started, bound, on_ready).await,
+    match begin(settings).await {
+        Ok(phase) => serve_on(phase, bound, on_ready).await,
         Err(error) => {
             bound.iter().for_each(BoundListener::remove_socket);
             Err(ServeError::Start(error))
@@ -108,30 +106,33 @@ pub async fn serve(settings: Settings, on_ready: impl FnOnce(&Bound)) -> Result<
     }
 }
 
+/// Serves what is open, or says that it is sealed.
 pub(crate) async fn serve_on(
-    started: Started,
+    phase: Phase,
     bound: Vec<BoundListener>,
     on_ready: impl FnOnce(&Bound),
 ) -> Result<(), ServeError> {
-    let Started { core, mut checkpoints } = started;
     // Before anybody can know that it runs: a signal must never meet the default, which cuts everything off.
-    let mut terminate =
-        signal(SignalKind::terminate()).map_err(|error| ServeError::Stop(error.to_string()))?;
-    let mut interrupt =
-        signal(SignalKind::interrupt()).map_err(|error| ServeError::Stop(error.to_string()))?;
-    let router = router(Arc::clone(&core));
+    let signals = Signals::new().map_err(|error| ServeError::Stop(error.to_string()))?;
+    let settings = phase.settings().clone();
     let (ending, ended) = watch::channel(false);
-    let graceful = GracefulShutdown::new();
-    let connections = Arc::new(Semaphore::new(core.settings.limits.connections));
+    let graceful = Arc::new(GracefulShutdown::new());
+    let connections = Arc::new(Semaphore::new(settings.limits.connections));
+    let front = Front::new(phase.router());
     let names = Bound { listeners: bound.iter().map(BoundListener::name).collect() };
+    let (asking, asked) = mpsc::channel(ASKED);
+    let socket = OperatorSocket::bind(&settings.data_directory).map_err(|source| {
+        bound.iter().for_each(BoundListener::remove_socket);
+        ServeError::Listen { address: "operator.sock in the data directory".to_owned(), source }
+    })?;
     let mut accepting = tokio::task::JoinSet::new();
-    let watcher = Arc::new(graceful);
+    accepting.spawn(socket.run(asking, ended.clone()));
     for listener in bound {
         let acceptor = Acceptor {
-            router: router.clone(),
-            graceful: Arc::clone(&watcher),
+            front: front.clone(),
+            graceful: Arc::clone(&graceful),
             connections: Arc::clone(&connections),
-            header_timeout: Duration::from_secs(core.settings.limits.seconds),
+            header_timeout: Duration::from_secs(settings.limits.seconds),
             ended: ended.clone(),
         };
         accepting.spawn(acceptor.run(listener));
@@ -140,54 +141,47 @@ pub(crate) async fn serve_on(
         tracing::info!(listener = name, "listening");
     }
     on_ready(&names);
-    let feed = tokio::spawn(follow_feed(Arc::clone(&core), ended.clone()));
-    let rotation = tokio::spawn(rotation::follow(Arc::clone(&core), ended.clone()));
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            Some(checkpoint) = checkpoints.recv() => record_checkpoint(&core, &checkpoint).await,
-        }
-    }
+    let last = Lifetime { signals, asked, front }.run(phase).await;
     tracing::info!("stopping: no new requests; finishing those under way");
     ending.send_replace(true);
     while accepting.join_next().await.is_some() {}
-    if let Ok(graceful) = Arc::try_unwrap(watcher).map_err(|_| ())
+    if let Ok(graceful) = Arc::try_unwrap(graceful).map_err(|_| ())
         && tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err()
     {
         tracing::warn!("some requests did not finish in time and were cut off");
     }
-    feed.abort();
-    rotation.abort();
-    // What a caller left behind when he hung up is finished too.
-    let all = u32::try_from(core.settings.limits.requests).unwrap_or(u32::MAX);
-    if tokio::time::timeout(Duration::from_secs(1), core.room.acquire_many(all)).await.is_err() {
-        tracing::warn!("some requests were still under way and were cut off");
-    }
-    core.pay_owed().await;
-    let stopped = stop(Started { core, checkpoints }).await.map_err(ServeError::Stop);
+    let stopped = match last? {
+        Some(Phase::Open(started)) => {
+            // What a caller left behind when he hung up is finished too.
+            if !requests_ended(&started.core, Duration::from_secs(1)).await {
+                tracing::warn!("some requests were still under way and were cut off");
+            }
+            started.core.pay_owed().await;
+            stop(*started).await
+        }
+        Some(Phase::Sealed(node)) => node.stop().await,
+        None => Ok(()),
+    };
     tracing::info!("stopped");
-    stopped
+    stopped.map_err(ServeError::Stop)
 }
 
-/// Reads the control feed twice a second. What goes wrong shows in `/readyz` and the metrics.
-async fn follow_feed(core: Arc<Core>, mut ended: watch::Receiver<bool>) {
-    let mut ticks = tokio::time::interval(FEED_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ended.changed() => return,
-            _ = ticks.tick() => {}
-        }
-        core.pay_owed().await;
-        core.take_denials().await;
-        if let Err(failure) = core.refresh().await {
-            tracing::error!(
-                status = failure.code().as_str(),
-                reason = failure.internal_text().unwrap_or(failure.external()),
-                "the control feed cannot be followed"
-            );
-        }
+/// What answers requests now; it changes when the server is sealed or unsealed, while the listeners stay.
+#[derive(Clone)]
+pub(crate) struct Front(Arc<RwLock<Router>>);
+
+impl Front {
+    fn new(router: Router) -> Self {
+        Self(Arc::new(RwLock::new(router)))
+    }
+
+    /// Lets this router answer from now on. The one before goes, with all that it holds.
+    pub(crate) fn show(&self, router: Router) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = router;
+    }
+
+    fn now(&self) -> Router {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -260,7 +254,7 @@ fn bind_unix(path: &Path, settings: &Listener) -> std::io::Result<BoundListener>
 }
 
 struct Acceptor {
-    router: Router,
+    front: Front,
     graceful: Arc<GracefulShutdown>,
     connections: Arc<Semaphore>,
     header_timeout: Duration,
@@ -301,14 +295,14 @@ impl Acceptor {
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
     {
-        let router = self.router.clone();
+        let front = self.front.clone();
         let mut io = TimeoutStream::new(io);
         // Whoever does not read his answers does not keep a connection for ever.
         io.set_write_timeout(Some(self.header_timeout));
         let io = TokioIo::new(Box::pin(io));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
-            router.clone().oneshot(request.map(Body::new))
+            front.now().oneshot(request.map(Body::new))
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())

@@ -3,12 +3,19 @@
 //! Unknown keys are errors. The reference file is generated from here and compared in a test, so it cannot
 //! lie. A start-up error is of this module; a request never sees it.
 
+mod seals;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use petsem_api::HostId;
 use serde::Deserialize;
+
+use crate::given::Given;
+
+use seals::SealFile;
+pub use seals::SealSettings;
 
 /// What `petsem server` runs by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +40,8 @@ pub struct Settings {
     pub approval_page: Option<String>,
     /// Whether a development issuer is accepted: `petsem dev` alone sets it; no key does.
     pub(crate) development: bool,
+    /// What people gave to open the store by; no key does.
+    pub(crate) given: Given,
 }
 
 /// One listener. Until TLS is built (step 5), loopback addresses and Unix sockets only.
@@ -60,16 +69,6 @@ impl fmt::Display for ListenAddress {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
-}
-
-/// One seal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SealSettings {
-    /// A key file, mode 0600.
-    KeyFile {
-        /// Its path.
-        path: PathBuf,
-    },
 }
 
 /// The audit log's settings.
@@ -107,6 +106,13 @@ pub enum SettingsError {
     },
     /// It is not the TOML that is wanted; the parser's words name line and key.
     Syntax(String),
+    /// A seal that its kind refuses.
+    Seal {
+        /// Its kind.
+        kind: &'static str,
+        /// What it says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A value that cannot be.
     Value {
         /// The key.
@@ -128,6 +134,7 @@ impl fmt::Display for SettingsError {
                 f,
                 "the configuration is not understood: {text}\n`petsem config reference` prints every key that there is"
             ),
+            Self::Seal { kind, source } => write!(f, "the {kind} seal of the configuration: {source}"),
             Self::Value { key, value, remedy } => {
                 write!(f, "the configuration key `{key}` is {value:?}: {remedy}")
             }
@@ -139,6 +146,7 @@ impl std::error::Error for SettingsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreadable { source, .. } => Some(source),
+            Self::Seal { source, .. } => source.source(),
             Self::Syntax(_) | Self::Value { .. } => None,
         }
     }
@@ -157,6 +165,17 @@ impl Settings {
     pub fn from_toml(text: &str, base: &Path) -> Result<Self, SettingsError> {
         let file: File = toml::from_str(text).map_err(|error| SettingsError::Syntax(error.to_string()))?;
         file.check(base)
+    }
+
+    /// The same, with what people gave to open the store by: it is tried, and no seal of the configuration.
+    #[must_use]
+    pub fn opened_by(self, given: Given) -> Self {
+        Self { given, ..self }
+    }
+
+    /// Whether people gave a passphrase.
+    pub fn has_passphrase(&self) -> bool {
+        self.given.passphrase.is_some()
     }
 
     /// The reference configuration: every key, its default, and what it is for.
@@ -191,12 +210,6 @@ struct File {
 struct ListenerFile {
     address: String,
     host: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-enum SealFile {
-    KeyFile { path: PathBuf },
 }
 
 #[derive(Deserialize)]
@@ -280,21 +293,19 @@ impl File {
         let approval_page = self.discharger.check()?;
         let listeners =
             self.listener.into_iter().map(|listener| listener.check(base)).collect::<Result<Vec<_>, _>>()?;
-        let seals = self
-            .seal
-            .into_iter()
-            .map(|SealFile::KeyFile { path }| SealSettings::KeyFile { path: base.join(path) });
+        let seals = self.seal.into_iter().map(|seal| seal.check(base)).collect::<Result<Vec<_>, _>>()?;
         Ok(Settings {
             name: self.name,
             location: self.location.trim_end_matches('/').to_owned(),
             data_directory,
             listeners,
-            seals: seals.collect(),
+            seals,
             audit,
             limits,
             rewraps_per_second,
             approval_page,
             development: false,
+            given: Given::default(),
         })
     }
 }

@@ -450,8 +450,19 @@ fn refuse_fields(wanted: &CreateToken, fields: &[(&str, bool)]) -> Result<(), Fa
     match fields.iter().find(|(_, present)| *present) {
         None => Ok(()),
         Some((field, _)) => {
-            Err(bad(format!("a token of kind {:?} has no {field}; leave it out", wanted.kind)))
+            let kind = kind_name(wanted.kind);
+            Err(bad(format!("a token of kind {kind} has no {field}; leave it out")))
         }
+    }
+}
+
+/// As the wire has it.
+fn kind_name(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::Operator => "operator",
+        TokenKind::Host => "host",
+        TokenKind::Org => "org",
+        TokenKind::BreakGlass => "break_glass",
     }
 }
 

@@ -4,8 +4,10 @@ use petsem_store::Store;
 
 use crate::audit::{Report, VerifyKeys, verify_log};
 use crate::failure::Failure;
+use crate::node::known_node;
 use crate::settings::Settings;
-use crate::start::{StartError, Unlocked, known_node, open_made_store, unlock};
+use crate::start::{StartError, open_made_store};
+use crate::unlock::{Unlocked, unlock};
 
 /// Verifies this node's audit log: chain, MACs, signatures, and that its end is not before the last checkpoint
 /// in the store. No server may hold the store at the same time.
@@ -33,8 +35,13 @@ async fn verify(settings: &Settings, store: &dyn Store) -> Result<Report, StartE
         initial_mac: Some(keys.initial_mac),
         public: Some(keys.signing.public()),
         expect_at_least: known,
-        sealed_lines: false,
+        // A node that was sealed wrote lines without MACs: the report counts them.
+        sealed_lines: true,
     };
-    verify_log(&settings.audit.directory, verify_keys)
-        .map_err(|finding| StartError::Refused(finding.to_string()))
+    verify_log(&settings.audit.directory, verify_keys).map_err(|finding| {
+        StartError::Refused(format!(
+            "{finding}\nup to there the log is what was written; keep the directory as evidence, and compare \
+                 it with the copies that were shipped"
+        ))
+    })
 }

@@ -1,5 +1,5 @@
-//! `petsem operator`: what is done on the node itself, while no server holds its store; and rotations, which the
-//! running server does.
+//! `petsem operator`: what is done on the node itself, most of it while no server holds its store; and rotations,
+//! which the running server does.
 
 mod approve;
 mod audit;
@@ -11,7 +11,12 @@ mod owner;
 mod recover;
 mod rotate_app;
 mod rotate_keyring;
+mod rotate_root;
 mod rotations;
+mod seal;
+mod status;
+mod unseal;
+mod verify;
 
 use clap::Subcommand;
 
@@ -22,6 +27,11 @@ pub(crate) use audit::Seen;
 #[derive(Subcommand)]
 pub(crate) enum Operator {
     Init(init::Init),
+    Status(status::Status),
+    Unseal(unseal::Unseal),
+    Seal(seal::Seal),
+    RotateRoot(rotate_root::RotateRoot),
+    Verify(verify::Verify),
     Owner(owner::Owner),
     Recover(recover::Recover),
     Deny(deny::Deny),
@@ -44,6 +54,11 @@ impl Operator {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Init(init) => init.run(),
+            Self::Status(status) => status.run(),
+            Self::Unseal(unseal) => unseal.run(),
+            Self::Seal(seal) => seal.run(),
+            Self::RotateRoot(rotate_root) => rotate_root.run(),
+            Self::Verify(verify) => verify.run(),
             Self::Owner(owner) => owner.run(),
             Self::Recover(recover) => recover.run(),
             Self::Deny(deny) => deny.run(),

@@ -159,6 +159,15 @@ impl CallError {
         }
     }
 
+    /// Whether petsem answered everywhere, and said why not now: its texts carry their own advice.
+    fn every_endpoint_gave_its_reason(&self) -> bool {
+        let Self::Unavailable { failures, .. } = self else { return false };
+        let gave = |failure: &EndpointFailure| {
+            matches!(failure.kind, FailureKind::Status { code: Some(_), message: Some(_), .. })
+        };
+        !failures.is_empty() && failures.iter().all(gave)
+    }
+
     /// Whether this is an answer that stays the same for a while.
     pub(crate) fn is_definite(&self) -> bool {
         match self {
@@ -178,7 +187,8 @@ impl fmt::Display for CallError {
                 request(f, *request_id)
             }
             Self::Unavailable { failures, perhaps_done, .. } => {
-                f.write_str("petsem does not answer: ")?;
+                let answered = self.every_endpoint_gave_its_reason();
+                f.write_str(if answered { "petsem cannot do it now: " } else { "petsem does not answer: " })?;
                 for (at, failure) in failures.iter().enumerate() {
                     if at > 0 {
                         f.write_str("; ")?;
@@ -189,6 +199,8 @@ impl fmt::Display for CallError {
                     f.write_str(
                         ". It is not known whether the request was carried out: look before you repeat it",
                     )
+                } else if answered {
+                    Ok(())
                 } else {
                     f.write_str(". Check that petsem runs and that the endpoint is right")
                 }

@@ -272,7 +272,7 @@ fn hear(endpoint: &Endpoint, answer: Answer) -> Result<Judged, CallError> {
 /// Whether the server said so before it did anything.
 fn declined(kind: &FailureKind) -> bool {
     let FailureKind::Status { code: Some(code), .. } = kind else { return false };
-    matches!(code, ErrorCode::Busy | ErrorCode::Stopping | ErrorCode::VersionNotReached)
+    matches!(code, ErrorCode::Busy | ErrorCode::Stopping | ErrorCode::Sealed | ErrorCode::VersionNotReached)
 }
 
 pub(crate) fn protocol(endpoint: &Endpoint, malformed: MalformedAnswer) -> CallError {

@@ -116,6 +116,14 @@ async fn an_outage_is_an_outage_only_when_every_endpoint_was_tried() {
     assert!(text.contains(&format!("{gone} cannot be reached (Connection refused")), "{text}");
     assert!(text.contains("answered audit_full: said by the server"), "{text}");
 
+    assert!(text.starts_with("petsem does not answer: ") && text.contains("endpoint is right"), "{text}");
+
+    // Who gave his reason is there, and is no matter of the endpoint.
+    let later = Server::new(|_, _| refusal(503, "version_not_reached")).start().await;
+    let text = health(&client(vec![later])).await.unwrap_err().to_string();
+    assert!(text.starts_with("petsem cannot do it now: http://127.0.0.1:"), "{text}");
+    assert!(text.ends_with("answered version_not_reached: said by the server"), "{text}");
+
     let refused = Server::new(|_, _| refusal(401, "token_invalid")).start().await;
     let error = health(&client(vec![nowhere().await, refused])).await.unwrap_err();
     assert_eq!((error.is_outage(), error.code()), (false, Some(ErrorCode::TokenInvalid)));

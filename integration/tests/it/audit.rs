@@ -127,6 +127,24 @@ fn every_discharge_and_renewal_is_named_and_the_first_one_revoked_ends_all_that_
 }
 
 #[test]
+fn a_boot_whose_body_is_of_no_use_has_its_own_line_all_the_same() {
+    let dev = Dev::start();
+    dev.set("shop", &json!({"A": "1"}));
+    let both = flyv1(&format!("{},{}", dev.host, dev.discharge("shop", "m-1")));
+    for (what, action) in [("", "boot"), ("/renew", "boot.renew"), ("/report", "boot.report")] {
+        let target = format!("/v1/apps/shop/boot{what}");
+        let answer = dev.call("POST", &target, &both, Some(&json!({"machine": 1})));
+        assert_eq!(answer.outcome(), (400, "bad_request".to_owned()));
+        let line = line_of(&dev, &answer);
+        assert_eq!(
+            (&line["action"], &line["outcome"], &line["token"]),
+            (&json!(action), &json!("denied"), &json!(id_of(&dev.host))),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn a_revocation_says_in_words_what_it_revokes() {
     let dev = Dev::start();
     for (what, words) in [

@@ -88,6 +88,12 @@ fn the_command_line_explains_with_the_server_and_without() {
     assert!(asked.printed.contains("it does not allow write"), "{}", asked.printed);
     assert!(asked.printed.contains("none of the tokens allows it"), "{}", asked.printed);
 
+    // The app is found where every other command finds it.
+    let mut by_context = petsem(["token", "explain", "--action", "write", "--secret", "A"]);
+    by_context.arg("--context").arg(&context).arg("--token-file").arg(&file);
+    let by_context = run(by_context);
+    assert_eq!((by_context.status.code(), by_context.printed), (Some(1), asked.printed));
+
     let offline = |action: &str| {
         let id = dev.operate("GET", "/v1/apps/shop", None).field("id");
         let mut command = petsem(["token", "explain", "--action", action, "--app", &id, "--offline"]);

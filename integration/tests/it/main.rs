@@ -17,6 +17,7 @@ mod refusals;
 mod revocations;
 mod rollbacks;
 mod rotation;
+mod seals;
 mod second_person;
 mod secret_keys;
 mod secrets;

@@ -50,6 +50,13 @@ fn wrong_bodies_and_names_are_refused_with_what_to_do() {
         refused(name, &dev.operate("DELETE", &format!("{SHOP}/{name}"), None), 400, "bad_name", "1 to 255");
     }
     refused("a name in a bulk", &bulk(r#"{"values":{"B":"x","A-B":"y"}}"#), 400, "bad_name", "1 to 255");
+    refused(
+        "a name that is no text",
+        &dev.operate("GET", &format!("{SHOP}/%FF"), None),
+        400,
+        "bad_name",
+        "not UTF-8",
+    );
     refused("an app's name", &dev.operate("GET", "/v1/apps/Shop!/secrets", None), 400, "bad_name", "app");
 
     let long = "x".repeat(64 * 1024 + 1);
@@ -95,6 +102,8 @@ fn wrong_bodies_and_names_are_refused_with_what_to_do() {
         refused(what, &answer, status, &code, text);
     }
     refused("a name twice", &bulk(r#"{"values":{"B":"x","B":"y"}}"#), 400, "bad_request", "twice");
+    let both = set("A", r#"{"value":"x","value_b64":"eA=="}"#);
+    assert!(!both.error().contains("line 0"), "{}", both.error());
     refused("no values", &bulk("{}"), 400, "bad_request", "missing field");
     refused(
         "a stray version",

@@ -141,6 +141,8 @@ fn operators_revoke_everything_and_orgs_what_is_theirs_alone() {
         json!({"jwt": {"issuer": "", "jti": "x"}}),
         json!({"jwt": {"issuer": issuer, "jti": long}}),
         json!({"jwt_subject": {"issuer": issuer, "sub": "x", "before": now() + 367 * 86_400}}),
+        // An app's id in a token's place revokes nothing, and does not say that it did.
+        json!({"token": {"id": dev.operate("GET", "/v1/apps/shop", None).field("id")}}),
     ] {
         assert_eq!(bad(what).outcome(), (400, "bad_request".to_owned()));
     }

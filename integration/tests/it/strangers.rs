@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use petsem_integration::dev::Dev;
+use petsem_integration::dev::{Dev, flyv1};
 use petsem_integration::http::Answer;
 use petsem_integration::server::Server;
 use petsem_server::Development;
@@ -58,6 +58,25 @@ fn a_stranger_cannot_tell_an_app_that_is_not_there_from_one_that_refuses_him() {
     for app in apps {
         assert_eq!(seen(&ask(app)), seen(&absent), "{app}: discharge");
     }
+}
+
+#[test]
+fn a_token_for_another_app_of_the_org_learns_nothing_by_a_version() {
+    let dev = Dev::start();
+    let other = dev.app("other", &json!({}));
+    dev.set("shop", &json!({"A": "1"}));
+    let of_other = dev.mint(&json!({"kind": "org", "org": "demo", "apps": [other], "secrets": ["A"]}));
+    let list = |app: &str, query: &str| {
+        let answer = dev.call("GET", &format!("/v1/apps/{app}/secrets{query}"), &flyv1(&of_other), None);
+        (answer.outcome(), answer.error())
+    };
+    let absent = list("nowhere", "");
+    assert_eq!(absent.0, (403, "forbidden".to_owned()));
+    for query in ["", "?version=1", "?version=9999"] {
+        assert_eq!(list("shop", query), absent, "{query}");
+    }
+    // Where it may list, it is told that the version is not there yet.
+    assert_eq!(list("other", "?version=9999").0, (503, "version_not_reached".to_owned()));
 }
 
 #[test]

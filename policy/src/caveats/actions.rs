@@ -1,4 +1,4 @@
-use super::{CaveatType, Unnamed};
+use super::{CaveatType, Place, Unnamed};
 use crate::access::Access;
 use crate::action::ActionSet;
 use crate::denial::Reason;
@@ -21,6 +21,7 @@ impl Actions {
         body: "bare u16, a mask",
         meaning: "only these actions",
         unnamed: Unnamed::AlwaysNamed,
+        places: Place::EVERYWHERE,
         since: "0.1.0",
     };
 

@@ -1,4 +1,4 @@
-use super::{CaveatType, Unnamed, list_text, read_id};
+use super::{CaveatType, Place, Unnamed, list_text, read_id};
 use crate::msgpack::{DecodeError, Reader, Write};
 use crate::nonce::TokenId;
 
@@ -20,6 +20,7 @@ impl Ancestors {
         body: "`[[token id: bin16 …]]`, nearest first",
         meaning: "from which tokens this one was minted; revoking one of them revokes it",
         unnamed: Unnamed::Label,
+        places: &[Place::Token, Place::Discharge],
         since: "0.1.0",
     };
 

@@ -1,4 +1,4 @@
-use super::{CaveatType, Unnamed, id_text, list_text, read_id, read_sorted, sorted, write_ids};
+use super::{CaveatType, Place, Unnamed, id_text, list_text, read_id, read_sorted, sorted, write_ids};
 use crate::access::{Access, named};
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
@@ -20,6 +20,7 @@ impl Apps {
         body: "`[[app: bin16 …]]`, ascending",
         meaning: "only these apps; none in the list: nothing",
         unnamed: Unnamed::Unspecified,
+        places: Place::EVERYWHERE,
         since: "0.1.0",
     };
 

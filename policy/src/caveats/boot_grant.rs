@@ -1,7 +1,8 @@
-use super::{CaveatType, Unnamed, id_text, read_id, read_text};
+use super::{CaveatType, Place, Unnamed, id_text, read_id, read_text};
 use crate::access::Access;
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
+use crate::text::rfc3339;
 
 /// Longest [`BootGrant::asker`], in bytes.
 pub const MAX_ASKER_BYTES: usize = 2048;
@@ -39,6 +40,7 @@ impl BootGrant {
         body: "`[org: bin16, app: bin16, machine: str, host: str, expires: i64, asker: str]`",
         meaning: "this Machine of this app may boot on this host until then",
         unnamed: Unnamed::Evidence,
+        places: &[Place::Discharge],
         since: "0.1.0",
     };
 
@@ -86,8 +88,7 @@ impl BootGrant {
     pub(super) fn describe(&self) -> String {
         let Self { machine, host, expires, .. } = self;
         let (app, org) = (id_text(&self.app), id_text(&self.org));
-        format!(
-            "grants Machine {machine} of app {app} (org {org}) to boot on host {host} until unix second {expires}"
-        )
+        let until = rfc3339(*expires);
+        format!("grants Machine {machine} of app {app} (org {org}) to boot on host {host} until {until}")
     }
 }

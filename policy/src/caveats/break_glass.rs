@@ -1,8 +1,9 @@
-use super::{CaveatType, MAX_ASKER_BYTES, Unnamed, id_text, read_id, read_text};
+use super::{CaveatType, MAX_ASKER_BYTES, Place, Unnamed, id_text, read_id, read_text};
 use crate::access::Access;
 use crate::action::Action;
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
+use crate::text::rfc3339;
 
 /// No break-glass grant lasts longer.
 pub const MAX_BREAK_GLASS_SECONDS: i64 = 3600;
@@ -42,6 +43,7 @@ impl BreakGlass {
         body: "`[org: bin16, app: bin16, expires: i64, request: bin16, asker: str, approver: str]`",
         meaning: "the asker may read the values of this app until then, at most an hour, and do nothing else",
         unnamed: Unnamed::Evidence,
+        places: &[Place::Discharge],
         since: "0.1.0",
     };
 
@@ -93,8 +95,9 @@ impl BreakGlass {
     pub(super) fn describe(&self) -> String {
         let Self { expires, asker, approver, .. } = self;
         let (app, org) = (id_text(&self.app), id_text(&self.org));
+        let until = rfc3339(*expires);
         format!(
-            "grants {asker} to read the values of app {app} (org {org}) until unix second {expires}; approved by {approver}"
+            "grants {asker} to read the values of app {app} (org {org}) until {until}; approved by {approver}"
         )
     }
 }

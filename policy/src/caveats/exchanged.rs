@@ -1,6 +1,7 @@
-use super::{Apps, CaveatType, Unnamed, read_text};
+use super::{Apps, CaveatType, Place, Unnamed, read_text};
 use crate::caveat::Caveat;
 use crate::msgpack::{DecodeError, Reader, Write};
+use crate::text::rfc3339;
 
 /// Longest [`Exchanged::claims`], in bytes.
 pub const MAX_EXCHANGED_CLAIMS_BYTES: usize = 2048;
@@ -40,6 +41,7 @@ impl Exchanged {
         body: "`[issuer: str, sub: str, jti: str, rule: str, claims: str (JSON, 2 KiB), expires: i64]`",
         meaning: "from which JWT the token came; believed only as the token's first caveat, before Apps of one app",
         unnamed: Unnamed::Label,
+        places: &[Place::Token, Place::Discharge],
         since: "0.1.0",
     };
 
@@ -78,6 +80,7 @@ impl Exchanged {
 
     pub(super) fn describe(&self) -> String {
         let Self { issuer, sub, rule, expires, .. } = self;
-        format!("exchanged for a JWT of {sub} ({issuer}) by rule {rule}, until unix second {expires}")
+        let until = rfc3339(*expires);
+        format!("exchanged for a JWT of {sub} ({issuer}) by rule {rule}, until {until}")
     }
 }

@@ -1,4 +1,4 @@
-use super::{CaveatType, Unnamed, list_text, read_sorted, read_text, sorted, write_texts};
+use super::{CaveatType, Place, Unnamed, list_text, read_sorted, read_text, sorted, write_texts};
 use crate::access::{Access, named};
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
@@ -19,6 +19,7 @@ impl Hosts {
         body: "`[[host: str …]]`, ascending",
         meaning: "only from these hosts, as the listener knows them",
         unnamed: Unnamed::Unspecified,
+        places: Place::EVERYWHERE,
         since: "0.1.0",
     };
 

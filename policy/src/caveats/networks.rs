@@ -2,7 +2,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::{CaveatType, Unnamed, list_text, read_sorted, sorted};
+use super::{CaveatType, Place, Unnamed, list_text, read_sorted, sorted};
 use crate::access::{Access, named};
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
@@ -40,6 +40,7 @@ impl Networks {
         body: "`[[[address: bin4 or bin16, length: u8] …]]`, IPv4 first, ascending",
         meaning: "only from these CIDR networks, by the socket's address; IPv4-mapped IPv6 is IPv4",
         unnamed: Unnamed::Unspecified,
+        places: &[Place::Token, Place::Discharge],
         since: "0.1.0",
     };
 

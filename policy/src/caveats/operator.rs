@@ -1,4 +1,4 @@
-use super::{CaveatType, Unnamed};
+use super::{CaveatType, Place, Unnamed};
 use crate::access::Access;
 use crate::action::{Action, ActionSet};
 use crate::denial::{Reason, Resource};
@@ -26,6 +26,7 @@ impl Operator {
         body: "`[]`",
         meaning: "only operate, enroll, mint and list, and no app, secret, secret key or Machine",
         unnamed: Unnamed::AlwaysNamed,
+        places: &[Place::Token, Place::Discharge],
         since: "0.1.0",
     };
 

@@ -1,4 +1,4 @@
-use super::{CaveatType, Unnamed, id_text, read_id};
+use super::{CaveatType, Place, Unnamed, id_text, read_id};
 use crate::access::{Access, named};
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
@@ -22,6 +22,7 @@ impl Organization {
         body: "`[org: bin16]`",
         meaning: "only things of this org",
         unnamed: Unnamed::Unspecified,
+        places: Place::EVERYWHERE,
         since: "0.1.0",
     };
 

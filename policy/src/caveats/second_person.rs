@@ -1,4 +1,4 @@
-use super::{CaveatType, MAX_ASKER_BYTES, Unnamed, read_id, read_text};
+use super::{CaveatType, MAX_ASKER_BYTES, Place, Unnamed, read_id, read_text};
 use crate::msgpack::{DecodeError, Reader, Write};
 
 /// Longest [`SecondPerson::reason`], in bytes.
@@ -30,6 +30,7 @@ impl SecondPerson {
         body: "`[request: bin16, asker: str, reason: str]`",
         meaning: "in a ticket: only when a second person has approved this request; refuses everywhere else",
         unnamed: Unnamed::Condition,
+        places: &[Place::Ticket],
         since: "0.1.0",
     };
 

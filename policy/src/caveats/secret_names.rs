@@ -1,4 +1,4 @@
-use super::{CaveatType, Unnamed, list_text, read_sorted, read_text, sorted, write_texts};
+use super::{CaveatType, Place, Unnamed, list_text, read_sorted, read_text, sorted, write_texts};
 use crate::access::{Access, named};
 use crate::denial::{Reason, Resource};
 use crate::msgpack::{DecodeError, Reader, Write};
@@ -23,6 +23,7 @@ impl SecretNames {
         body: "`[[exact: str …], [prefix: str …]]`, each ascending",
         meaning: "only secrets with these names or prefixes",
         unnamed: Unnamed::Unspecified,
+        places: &[Place::Token, Place::Discharge],
         since: "0.1.0",
     };
 

@@ -1,4 +1,4 @@
-use super::{CaveatType, Unnamed, read_text};
+use super::{CaveatType, Place, Unnamed, read_text};
 use crate::msgpack::{DecodeError, Reader, Write};
 
 /// Who holds the token: a label for audit and second-person rules.
@@ -23,6 +23,7 @@ impl Subject {
         body: "`[issuer: str, sub: str]`",
         meaning: "who holds the token; a second one that says anything else refuses everything",
         unnamed: Unnamed::Label,
+        places: &[Place::Token, Place::Discharge],
         since: "0.1.0",
     };
 

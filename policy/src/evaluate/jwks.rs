@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::DecodingKey;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyOperations, PublicKeyUse};
+
+use super::roca;
 
 /// Longest text of a key set, in bytes.
 pub const MAX_JWKS_BYTES: usize = 256 * 1024;
@@ -95,8 +98,9 @@ enum KeyKind {
 }
 
 impl Jwks {
-    /// Reads a key set. Keys for encryption and of kinds without an [`Algorithm`] are left out; symmetric
-    /// ones are thus never used.
+    /// Reads a key set. Keys that are not for verifying (`use`, `key_ops`), those of kinds without an
+    /// [`Algorithm`] and RSA keys that can be factored (CVE-2017-15361) are left out; symmetric ones are thus
+    /// never used.
     ///
     /// # Errors
     /// [`JwksError`] when no usable key is left, or two have one id.
@@ -151,19 +155,27 @@ impl fmt::Debug for Jwks {
 impl Key {
     fn usable(jwk: &Jwk) -> Option<Self> {
         let kind = match &jwk.algorithm {
-            AlgorithmParameters::RSA(_) => KeyKind::Rsa,
+            AlgorithmParameters::RSA(key) if is_sound(&key.n) => KeyKind::Rsa,
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => KeyKind::P256,
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => KeyKind::P384,
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => KeyKind::Ed25519,
             _ => return None,
         };
-        if matches!(&jwk.common.public_key_use, Some(PublicKeyUse::Encryption)) {
+        let for_signing = jwk.common.public_key_use.as_ref().is_none_or(|of| *of == PublicKeyUse::Signature);
+        let operations = jwk.common.key_operations.as_ref();
+        let may_verify = operations.is_none_or(|allowed| allowed.contains(&KeyOperations::Verify));
+        if !for_signing || !may_verify {
             return None;
         }
         let key = DecodingKey::from_jwk(jwk).ok()?;
         let only = jwk.common.key_algorithm.map(|algorithm| algorithm.to_string());
         Some(Self { id: jwk.common.key_id.clone(), kind, only, key })
     }
+}
+
+/// Whether the modulus is not one that is known to be factored.
+fn is_sound(modulus: &str) -> bool {
+    BASE64URL_NOPAD.decode(modulus.as_bytes()).is_ok_and(|modulus| !roca::has_mark(&modulus))
 }
 
 /// Why a key set cannot be used.

@@ -154,6 +154,13 @@ pub fn issuer_of(text: &str) -> Result<UnverifiedIssuer, JwtError> {
 /// # Errors
 /// [`JwtError`] with the first thing that is wrong.
 pub fn verify_jwt(text: &str, issuer: &Issuer, max_life_seconds: i64, now: i64) -> Result<Claims, JwtError> {
+    let parts = signed_parts(text, issuer)?;
+    checked_claims(json_object(parts.claims)?, issuer, max_life_seconds, now)
+}
+
+/// The parts of a JWS whose header asks for nothing strange, and which one of the issuer's keys signed. What it
+/// says was not looked at.
+pub(super) fn signed_parts<'t>(text: &'t str, issuer: &Issuer) -> Result<Parts<'t>, JwtError> {
     let parts = Parts::split(text)?;
     let header = json_object(parts.header)?;
     // Extensions that must be understood (RFC 7515 §4.1.11): none is.
@@ -174,14 +181,15 @@ pub fn verify_jwt(text: &str, issuer: &Issuer, max_life_seconds: i64, now: i64) 
         Some(_) => return Err(JwtError::UnknownKey),
     };
     let key = issuer.keys.find(key_id, algorithm).ok_or(JwtError::UnknownKey)?;
-    if !is_signed(parts.signed.as_bytes(), parts.signature, key, algorithm) {
-        return Err(JwtError::Signature);
+    if is_signed(parts.signed.as_bytes(), parts.signature, key, algorithm) {
+        Ok(parts)
+    } else {
+        Err(JwtError::Signature)
     }
-    checked_claims(json_object(parts.claims)?, issuer, max_life_seconds, now)
 }
 
 /// Whether the signature, in base64url, is good.
-pub(super) fn is_signed(signed: &[u8], signature: &str, key: &DecodingKey, algorithm: Algorithm) -> bool {
+fn is_signed(signed: &[u8], signature: &str, key: &DecodingKey, algorithm: Algorithm) -> bool {
     jsonwebtoken::crypto::verify(signature, signed, key, algorithm.of_library()).unwrap_or(false)
 }
 
@@ -239,7 +247,7 @@ fn time(values: &Map<String, Value>, name: &'static str) -> Result<Option<i64>, 
 }
 
 /// The parts of a compact JWS (RFC 7515 §7.1).
-struct Parts<'t> {
+pub(super) struct Parts<'t> {
     header: &'t str,
     claims: &'t str,
     signature: &'t str,

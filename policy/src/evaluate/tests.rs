@@ -8,6 +8,8 @@ use jsonwebtoken::jwk::Jwk;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+mod wycheproof;
+
 use super::*;
 use crate::denial::Resource;
 

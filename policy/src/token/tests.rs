@@ -336,6 +336,37 @@ fn a_child_carries_all_caveats_and_the_line_of_its_parents() {
     assert_eq!(world.verify(&host, &[&discharge]).inherit(), Err(InheritError::ThirdParty));
 }
 
+/// Found by `tests/fuzz/narrowing.rs`: without its line in front the child was one made for an app.
+#[test]
+fn no_caveat_moves_to_the_front_of_a_child() {
+    let world = World::new();
+    let line: Caveat = Ancestors(vec![TokenId::from_bytes([6; 16])]).into();
+    let made_from = || Exchanged {
+        issuer: "i".to_owned(),
+        sub: "s".to_owned(),
+        jti: String::new(),
+        rule: "r".to_owned(),
+        claims: "{}".to_owned(),
+        expires: NOW + 60,
+    };
+    let one: Caveat = Apps::new([APP]).into();
+    let read = Access { secret: Some("A"), ..access(Action::ReadValue) };
+    for parent in [
+        vec![line.clone(), one.clone()],
+        vec![line.clone(), made_from().into(), one.clone()],
+        vec![made_from().into(), line, one],
+    ] {
+        let parent = world.verify(&world.mint(parent), &[]);
+        let child = world.verify(&world.mint(parent.inherit().unwrap().into_vec()), &[]);
+        for token in [&parent, &child] {
+            assert_eq!(reason(token.clear(&read)), Reason::ReadNeedsOneApp);
+            assert_eq!(token.exchanged(), None);
+        }
+        let kinds = |token: &Token| token.own_caveats().iter().map(Caveat::kind).collect::<Vec<_>>();
+        assert_eq!(kinds(&child), kinds(&parent));
+    }
+}
+
 #[test]
 fn a_narrow_token_names_exactly_one_boot_for_five_minutes() {
     let world = World::new();

@@ -5,9 +5,16 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "a test may fail loudly; lints see helper functions as production code"
+    clippy::disallowed_methods,
+    reason = "a test may fail loudly, and reads the clock; lints see helper functions as production code"
 )]
 
+#[path = "../allocations/mod.rs"]
+mod allocations;
 mod documents;
 mod explanations;
+mod limits;
 mod world;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;

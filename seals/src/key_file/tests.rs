@@ -87,7 +87,14 @@ fn permissions_are_checked_at_every_use_not_only_at_the_first() {
     fs::set_permissions(key_file.path(), Permissions::from_mode(0o644)).unwrap();
     let error = key_file.unwrap(&wrapped, &CONTEXT).unwrap_err();
     assert!(matches!(error, SealError::Unavailable { .. }), "{error:?}");
-    assert!(error.to_string().contains("has mode 0644"), "{error}");
+    let path = key_file.path().display();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the key file {path} has mode 0644, others than its owner have access to it; `chmod 600 {path}`, and \
+             take a new seal if somebody may have read it"
+        )
+    );
 }
 
 #[test]
@@ -102,7 +109,13 @@ fn a_symbolic_link_to_a_good_key_file_is_refused() {
     let dangling = directory.path().join("dangling.key");
     symlink(directory.path().join("absent"), &dangling).unwrap();
     let error = KeyFile::create(&mut rng(), &dangling).unwrap_err().to_string();
-    assert!(error.contains("exists already"), "{error}");
+    assert_eq!(
+        error,
+        format!(
+            "{} exists already and was left as it is; give another path, or use the key in it",
+            dangling.display()
+        )
+    );
 }
 
 #[test]
@@ -126,8 +139,24 @@ fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
 fn a_missing_file_and_a_missing_directory_are_named() {
     let directory = TempDir::new().unwrap();
     let absent = directory.path().join("absent.key");
-    let error = KeyFile::open(&absent).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("there is no key file {};", absent.display())), "{error}");
+    assert_eq!(
+        KeyFile::open(&absent).unwrap_err().to_string(),
+        format!(
+            "there is no key file {}; give the path of the one this store was made with, or put it back from your \
+             backup of it",
+            absent.display()
+        )
+    );
+    // Something else stands where a directory should.
+    let (_directory, key_file) = new_key_file();
+    let beneath = key_file.path().join("seal.key");
+    assert_eq!(
+        KeyFile::open(&beneath).unwrap_err().to_string(),
+        format!(
+            "the key file {} could not be read; let petsem run as the user that owns it",
+            beneath.display()
+        )
+    );
 
     let nowhere = directory.path().join("no/such/directory.key");
     let error = KeyFile::create(&mut rng(), &nowhere).unwrap_err();
@@ -214,6 +243,21 @@ fn a_wrap_opens_under_no_other_store_seal_root_version_or_key_file() {
 }
 
 #[test]
+fn the_key_file_of_another_store_is_named_with_what_to_do() {
+    let (_directory, key_file) = new_key_file();
+    let (_other_directory, other) = new_key_file();
+    let wrapped = key_file.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap();
+    assert_eq!(
+        other.unwrap(&wrapped, &CONTEXT).unwrap_err().to_string(),
+        format!(
+            "key file {} does not open the root key of this store; give the seal that this store was made with, or \
+             restore the store that belongs to it",
+            other.path().display()
+        )
+    );
+}
+
+#[test]
 fn a_root_key_of_another_version_than_the_context_says_is_not_wrapped() {
     let (_directory, key_file) = new_key_file();
     let error = key_file.wrap(&mut rng(), &RootKey::generate(&mut rng(), 4), &CONTEXT).unwrap_err();
@@ -259,7 +303,11 @@ fn open_content(key_file: &KeyFile, content: &[u8]) -> Result<(), String> {
 }
 
 fn content_error(path: &Path) -> String {
-    KeyFileError::Content { path: path.into() }.to_string()
+    format!(
+        "{} is not a whole petsem key file (a line `petsem-key-file-v1`, a line of 64 hexadecimal digits); put it back \
+         from your backup of it",
+        path.display()
+    )
 }
 
 /// Why the seal did not open the wrap, if it did not.

@@ -6,6 +6,7 @@ use std::fmt;
 use petsem_keys::{OpenError, SealError};
 
 use super::Argon2Parameters;
+use crate::private_file::PrivateFileError;
 
 /// Why a passphrase was not taken, or did not open or seal. It never holds the passphrase.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ use super::Argon2Parameters;
 pub enum PassphraseError {
     /// Empty, longer than 1024 bytes, with white space at an end or with a control character.
     NotTypeable,
+    /// Its file was not read.
+    File(PrivateFileError),
     /// Sealing: there are too few characters to withstand guessing.
     TooShort {
         /// Characters that were given.
@@ -49,6 +52,7 @@ impl fmt::Display for PassphraseError {
                 "this is no passphrase: it is empty, longer than 1024 bytes, begins or ends with white \
                  space, or holds a control character such as a newline; give it as one line of text",
             ),
+            Self::File(source) => source.fmt(f),
             Self::TooShort { characters, minimum } => write!(
                 f,
                 "the passphrase has {characters} characters, a store is sealed with {minimum} at least; \
@@ -89,9 +93,16 @@ impl Error for PassphraseError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::DoesNotOpen { source } => Some(source),
+            Self::File(source) => source.source(),
             Self::Derivation { source } => Some(source),
             Self::NotTypeable | Self::TooShort { .. } | Self::Parameters { .. } | Self::Memory { .. } => None,
         }
+    }
+}
+
+impl From<PrivateFileError> for PassphraseError {
+    fn from(source: PrivateFileError) -> Self {
+        Self::File(source)
     }
 }
 

@@ -64,6 +64,11 @@ fn a_wrap_opens_for_no_other_context_and_no_other_key() {
             assert_eq!(not_its_wrap(&seal, &wrapped, &context), OpenError::NotAuthentic);
         }
         assert_eq!(not_its_wrap(&other, &wrapped, &CONTEXT), OpenError::NotAuthentic);
+        assert_eq!(
+            other.unwrap(&wrapped, &CONTEXT).unwrap_err().to_string(),
+            "key other of token ops does not open the root key of this store; give the seal that this store was made \
+             with, or restore the store that belongs to it"
+        );
     });
 }
 
@@ -162,6 +167,75 @@ fn a_key_that_can_be_read_out_is_refused() {
              sensitive and not extractable"
         );
     });
+}
+
+#[test]
+fn two_keys_of_one_label_are_not_guessed_between() {
+    with_softhsm("two_keys_of_one_label_are_not_guessed_between", |hsm| {
+        Pkcs11::create(hsm.settings()).unwrap();
+        let ambiguous = "2 AES keys of token ops have the label petsem; give each its own";
+        let second = token::with_session(&hsm.settings(), true, |session| {
+            token::generate_key(session, &hsm.settings())
+        });
+        assert_eq!(second.unwrap_err().to_string(), ambiguous);
+        assert_eq!(refusal(Pkcs11::open(hsm.settings())), ambiguous);
+    });
+}
+
+#[test]
+fn two_tokens_of_one_label_are_not_guessed_between() {
+    with_softhsm("two_tokens_of_one_label_are_not_guessed_between", |hsm| {
+        hsm.run(&["--init-token", "--free", "--label", "ops", "--pin", PIN, "--so-pin", "12345678"]);
+        assert_eq!(
+            refusal(Pkcs11::open(hsm.settings())),
+            "2 tokens have the label ops; connect only one, or give each its own label"
+        );
+    });
+}
+
+#[test]
+fn a_key_that_was_deleted_from_the_token_is_named_when_it_is_to_open() {
+    with_softhsm("a_key_that_was_deleted_from_the_token_is_named_when_it_is_to_open", |hsm| {
+        let seal = Pkcs11::create(hsm.settings()).unwrap();
+        let wrapped = wrap(&seal);
+        token::with_session(&hsm.settings(), true, |session| {
+            let key = token::find_key(session, &hsm.settings())?;
+            session.destroy_object(key).unwrap();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(
+            seal.unwrap(&wrapped, &CONTEXT).unwrap_err().to_string(),
+            "there is no AES key petsem on token ops; name the one that this store was sealed with, or restore the \
+             token from its backup"
+        );
+    });
+}
+
+#[test]
+fn what_no_softhsm_says_has_its_remedy_too() {
+    let token = || "ops".to_owned();
+    for (error, expected) in [
+        (
+            Pkcs11Error::PinNotSet { token: token() },
+            "token ops has no user's PIN yet; have its security officer set one",
+        ),
+        (
+            Pkcs11Error::NoGcm { token: token() },
+            "token ops has no AES-GCM (CKM_AES_GCM); use one that has, or another kind of seal",
+        ),
+        (
+            Pkcs11Error::NotGcm { length: 48, expected: 60 },
+            "the token's AES-GCM gave 48 bytes instead of 60; use another token, or another kind of seal",
+        ),
+        (
+            Pkcs11Error::NotReadBack,
+            "the token did not decrypt what it had encrypted, nothing was sealed; use another token, or another kind \
+             of seal",
+        ),
+    ] {
+        assert_eq!(error.to_string(), expected);
+    }
 }
 
 #[test]

@@ -128,6 +128,13 @@ fn a_forged_share_of_the_right_set_is_refused_and_does_not_take_the_place_of_the
         set.add(&forged.expose_text()),
         Err(ShareError::NotInTheSet { share: 2, set: set_id.clone() })
     );
+    assert_eq!(
+        set.add(&forged.expose_text()).unwrap_err().to_string(),
+        format!(
+            "share 2 names set {set_id}, but was not made with it; look for the one that was printed, and ask where \
+             this one came from"
+        )
+    );
     // A number that the set does not have, though the share says so.
     forged.number = 9;
     forged.count = 16;
@@ -164,6 +171,10 @@ fn shares_of_a_format_to_come_and_impossible_ones_are_refused() {
         Share { threshold: 4, ..real() },
         Share { count: 17, ..real() },
     ];
+    assert_eq!(
+        ShareError::Checksum { share: 3 }.to_string(),
+        "share 3 is typed wrong in several groups; compare all of it with what was printed"
+    );
     for share in impossible {
         assert_eq!(
             store.empty_set().add(&share.expose_text()),
@@ -209,7 +220,27 @@ fn a_wrap_opens_for_no_other_store_seal_root_version_or_set() {
     ] {
         assert_eq!(refusal(&seal, &store.wrapped, &context), OpenError::NotAuthentic);
     }
-    assert_eq!(refusal(&seal, &Store::split(2, 3).wrapped, &CONTEXT), OpenError::NotAuthentic);
+    let other = Store::split(2, 3);
+    assert_eq!(refusal(&seal, &other.wrapped, &CONTEXT), OpenError::NotAuthentic);
+    assert_eq!(
+        seal.unwrap(&other.wrapped, &CONTEXT).unwrap_err().to_string(),
+        format!(
+            "any 2 of the 3 shares of set {} does not open the root key of this store; give the seal that this store \
+             was made with, or restore the store that belongs to it",
+            store.set_id()
+        )
+    );
+}
+
+#[test]
+fn shares_are_not_collected_for_what_is_no_wrap_of_theirs() {
+    for bytes in [[].as_slice(), &[1, 2, 3], &[9; 200]] {
+        assert_eq!(
+            ShareSet::for_wrap(bytes).map(drop).unwrap_err().to_string(),
+            "shamir does not open the root key of this store; give the seal that this store was made with, or \
+             restore the store that belongs to it"
+        );
+    }
 }
 
 #[test]

@@ -42,4 +42,4 @@ pub use error::{AuditError, AuditOpenError, Fault, Finding};
 pub use event::{AuditEvent, Outcome, SecretNames, Subject};
 pub use log::{AuditKeys, AuditLog, AuditSettings, Clock, KnownCheckpoint, Opened, Tail};
 pub use stats::AuditStats;
-pub use verify::{Report, VerifyKeys, verify_log};
+pub use verify::{Report, VerifyKeys, verify_lines, verify_log};

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use petsem_keys::AuditMacKey;
 
+use super::checkpoint::Revision;
 use super::error::{Fault, Finding};
 use super::log::KnownCheckpoint;
 use super::segment::{self, LineReader, Next};
@@ -64,6 +65,8 @@ pub struct Report {
     pub macs_verified: bool,
     /// Whether signatures were compared.
     pub signatures_verified: bool,
+    /// The newest revision of the store that a checkpoint names.
+    pub seen_revision: Option<Revision>,
 }
 
 /// Verifies all segments of a directory, also of a log that is written meanwhile.
@@ -73,6 +76,18 @@ pub struct Report {
 /// # Errors
 /// The first line that is not as it was written, or is missing, and its file.
 pub fn verify_log(directory: &Path, keys: VerifyKeys) -> Result<Report, Finding> {
+    verify_lines(directory, keys, &mut |_| ())
+}
+
+/// [`verify_log`], showing each line as JSON once it is verified.
+///
+/// # Errors
+/// As [`verify_log`]; the lines before were shown.
+pub fn verify_lines(
+    directory: &Path,
+    keys: VerifyKeys,
+    show: &mut dyn FnMut(&[u8]),
+) -> Result<Report, Finding> {
     let nowhere = |source| Finding { file: directory.to_owned(), line: 0, fault: Fault::Unreadable(source) };
     let mut used = Vec::new();
     for (_, path) in segment::list(directory).map_err(nowhere)? {
@@ -87,7 +102,7 @@ pub fn verify_log(directory: &Path, keys: VerifyKeys) -> Result<Report, Finding>
     let mut recovered = Vec::new();
     for (index, path) in used.iter().enumerate() {
         let is_last = index.saturating_add(1) == used.len();
-        let end = read_segment(path, is_last, &mut walker, &mut recovered);
+        let end = read_segment(path, is_last, &mut walker, &mut recovered, show);
         end.map_err(|fault| Finding { file: path.clone(), line: walker.expected(), fault })?;
     }
     let file = || used.last().cloned().unwrap_or_else(|| PathBuf::from(directory));
@@ -103,6 +118,7 @@ pub fn verify_log(directory: &Path, keys: VerifyKeys) -> Result<Report, Finding>
         recovered,
         macs_verified,
         signatures_verified,
+        seen_revision: walker.seen.revision,
     })
 }
 
@@ -111,6 +127,7 @@ fn read_segment(
     is_last: bool,
     walker: &mut Walker,
     recovered: &mut Vec<u64>,
+    show: &mut dyn FnMut(&[u8]),
 ) -> Result<(), Fault> {
     let mut reader = LineReader::open(path, 0).map_err(Fault::Unreadable)?;
     let mut looks = 0;
@@ -119,6 +136,9 @@ fn read_segment(
         match reader.read_next().map_err(Fault::Unreadable)? {
             Next::Line(bytes) => {
                 let line = walker.step(bytes)?;
+                if !line.is_checkpoint() {
+                    show(&line.fields_json());
+                }
                 if line.is_recovered() && recovered.len() < RECOVERED_MAXIMUM {
                     recovered.push(line.number);
                 }

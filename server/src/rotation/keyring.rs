@@ -24,7 +24,8 @@ use crate::failure::Failure;
 use crate::request::Trail;
 use crate::rows::{FeedRow, IntegrityFault, KeyringKeyRow, Note, Row, StoreRow};
 use crate::secrets::{TRIES, time_text};
-use crate::start::{MOST_KEYS, local_trail, row_mac_context};
+use crate::start::local_trail;
+use crate::unlock::{MOST_KEYS, row_mac_context};
 
 /// Carries on the rotation that is under way, whenever there is one.
 pub(super) async fn follow(core: &Core, mut ended: watch::Receiver<bool>) {
@@ -117,7 +118,7 @@ impl Core {
         self.rotation_list().await
     }
 
-    async fn begin_keyring_rotation(&self, trail: &mut Trail, now: Moment) -> Result<(), Failure> {
+    pub(crate) async fn begin_keyring_rotation(&self, trail: &mut Trail, now: Moment) -> Result<(), Failure> {
         let store = self.store_row().await?;
         let (keyring, root) = (self.keyring(), self.keys.root());
         if keyring.versions().len() > 1 {
@@ -204,7 +205,7 @@ impl Core {
     }
 
     /// Goes over all rows until a whole pass finds none that names an old version, then destroys the old ones.
-    async fn carry_on_keyring(&self) -> Result<(), Failure> {
+    pub(crate) async fn carry_on_keyring(&self) -> Result<(), Failure> {
         let mut pace = Pace::new(self.settings.rewraps_per_second);
         while self.keyring().versions().len() > 1 && self.trouble().is_none() {
             let keyring = self.keyring();

@@ -130,14 +130,15 @@ mod tests {
     use super::*;
     use crate::control::NoKey;
     use crate::development::Development;
-    use crate::start::{Started, make, start, stop};
+    use crate::install::make;
+    use crate::start::{Started, start, stop};
 
     const HOUR: u64 = 60 * 60;
 
     /// An installation, a token of its first platform key that lives so many hours, and a second platform key.
     async fn rotated(directory: &std::path::Path, hours: u64) -> (Started, SigningKeyId, TokenUuid) {
         let settings = Development::at(directory).settings("127.0.0.1:0").unwrap();
-        let started = make(&settings, true).await.unwrap();
+        let started = make(&settings, true, &mut |_| Ok(())).await.unwrap();
         let core = &started.core;
         let (now, mut trail) = (core.now(), local_trail(core.now(), "test"));
         let old = SigningKeyId::from_bytes(core.control().platform_key().unwrap().id);

@@ -32,7 +32,7 @@ pub(super) async fn single(call: Call) -> Response {
 }
 
 async fn boot(call: &Call, trail: &mut Trail) -> Result<BootResponse, Failure> {
-    let tokens = Tokens::of(call)?;
+    let tokens = Tokens::of(call, trail)?;
     let wanted: BootRequest = call.json().await?;
     let app = call.param("app")?;
     let boot = Boot { min_version: wanted.min_version, ..tokens.boot(call, &app, &wanted.machine) };
@@ -47,7 +47,7 @@ pub(super) async fn renew(call: Call) -> Response {
 }
 
 async fn renew_boot(call: &Call, trail: &mut Trail) -> Result<RenewResponse, Failure> {
-    let tokens = Tokens::of(call)?;
+    let tokens = Tokens::of(call, trail)?;
     let wanted: RenewRequest = call.json().await?;
     let app = call.param("app")?;
     call.core.renew(trail, &tokens.boot(call, &app, &wanted.machine)).await
@@ -61,7 +61,7 @@ pub(super) async fn report(call: Call) -> Response {
 }
 
 async fn report_boot(call: &Call, trail: &mut Trail) -> Result<Value, Failure> {
-    let tokens = Tokens::of(call)?;
+    let tokens = Tokens::of(call, trail)?;
     let wanted: BootReport = call.json().await?;
     let app = call.param("app")?;
     call.core.check_boot(trail, &tokens.boot(call, &app, &wanted.machine)).await?;
@@ -193,9 +193,12 @@ fn discharge_of(text: &str) -> Result<UnverifiedToken, Failure> {
 struct Tokens(Verified);
 
 impl Tokens {
-    fn of(call: &Call) -> Result<Self, Failure> {
+    fn of(call: &Call, trail: &mut Trail) -> Result<Self, Failure> {
         let header = header(call)?;
-        call.core.verify_host_token(host_token(&header)?, &header.discharges()).map(Self)
+        let verified = call.core.verify_host_token(host_token(&header)?, &header.discharges())?;
+        // From here on the request has its own line, also when its body is of no use.
+        trail.verified_token(&verified.token);
+        Ok(Self(verified))
     }
 
     fn boot<'a>(&'a self, call: &'a Call, app: &'a AppRef, machine: &'a MachineId) -> Boot<'a> {

@@ -25,7 +25,8 @@ pub(super) async fn ready(State(core): State<Arc<Core>>) -> Response {
     let problems = core.problems();
     let ready = problems.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, problems })).into_response()
+    let word = if ready { "ready" } else { "not_ready" };
+    (status, Json(Readiness { ready, status: word.to_owned(), problems })).into_response()
 }
 
 /// `GET /metrics`

@@ -8,6 +8,7 @@ mod discharge;
 mod dischargers;
 mod health;
 mod issuers;
+mod operator;
 mod orgs;
 mod rotations;
 mod secret_keys;
@@ -76,6 +77,7 @@ fn api() -> Vec<Route> {
         ("/v1/keyring/rotate", post(rotations::rotate_keyring)),
         ("/v1/signing-keys", get(tokens::signing_keys).post(tokens::rotate_signing_key)),
         ("/v1/revocations", post(tokens::revoke)),
+        ("/v1/operator/seal", post(operator::seal)),
         ("/v1/issuers", get(issuers::list).post(issuers::register)),
         ("/v1/dischargers", get(dischargers::list).post(dischargers::register)),
         ("/v1/dischargers/{id}", delete(dischargers::delete)),

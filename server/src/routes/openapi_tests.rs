@@ -11,7 +11,8 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::development::Development;
-use crate::start::{make, stop};
+use crate::install::make;
+use crate::start::stop;
 
 /// Keys of a path item that are no methods.
 const NO_METHODS: [&str; 3] = ["parameters", "summary", "description"];
@@ -20,7 +21,7 @@ const NO_METHODS: [&str; 3] = ["parameters", "summary", "description"];
 async fn the_document_has_the_routers_paths_and_methods() {
     let directory = tempfile::tempdir().unwrap();
     let settings = Development::at(directory.path()).settings("127.0.0.1:0").unwrap();
-    let started = make(&settings, true).await.unwrap();
+    let started = make(&settings, true, &mut |_| Ok(())).await.unwrap();
 
     let mut routed = BTreeMap::new();
     for (path, _) in api().into_iter().chain(process()) {

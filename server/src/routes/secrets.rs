@@ -8,10 +8,12 @@ use petsem_api::{
     AppRef, AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, ErrorCode, History, RollbackRequest,
     SecretList, SecretName, SetSecret, SetSecretResponse, Value,
 };
-use petsem_policy::Action;
+use petsem_policy::{Action, Reason, Resource};
 use serde::Deserialize;
 
 use crate::authority::{Caller, Touched};
+use crate::clock::Moment;
+use crate::core::OpenApp;
 use crate::failure::Failure;
 use crate::http::{Call, finish};
 use crate::jwt::jwt_of;
@@ -37,13 +39,12 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Failure> {
-    let app: AppRef = call.param("app")?;
-    let query = || call.query::<ReadQuery>();
     if jwt_of(call.authorization()).is_some() {
-        return read_all(call, trail, &app, &query()?).await;
+        return read_all(call, trail, &call.param("app")?, &call.query()?).await;
     }
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let query = query()?;
+    let app: AppRef = call.param("app")?;
+    let query: ReadQuery = call.query()?;
     if query.show_secrets && caller.broke_glass() {
         let app = call.core.broken_glass(trail, &caller, &app, None, call.now).await?;
         check_reached(&app, query.lowest())?;
@@ -59,7 +60,7 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
     let (app, all) = match found {
         Ok(app) => (app, true),
         Err(failure) => match call.core.find_app(&app).await? {
-            Some(app) if caller.is_of(app.head.org) => (app, false),
+            Some(app) if is_narrowed_to_names_alone(&caller, &app, call.now) => (app, false),
             _ => return Err(failure),
         },
     };
@@ -82,6 +83,21 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
     Ok(SecretList { secrets, version: app.head.app_version })
 }
 
+/// Whether nothing keeps one of the tokens from listing the app but that it names secrets. Whom anything else keeps
+/// from it must not learn by a version or a count that the app is there.
+fn is_narrowed_to_names_alone(caller: &Caller, app: &OpenApp, now: Moment) -> bool {
+    let touched = Touched { app: Some(app), ..Touched::default() };
+    let access = touched.access(Action::List, now);
+    caller.verified().iter().any(|verified| {
+        verified.speaks_for(access.org)
+            && verified
+                .token
+                .denials(&access)
+                .iter()
+                .all(|denial| denial.reason == Reason::Unspecified(Resource::Secret))
+    })
+}
+
 /// `GET /v1/apps/{app}/secrets/{name}`
 pub(super) async fn show(call: Call) -> Response {
     let mut trail = call.trail(reading(&call, "secret.show"));
@@ -90,14 +106,14 @@ pub(super) async fn show(call: Call) -> Response {
 }
 
 async fn show_secret(call: &Call, trail: &mut Trail) -> Result<AppSecret, Failure> {
-    let app: AppRef = call.param("app")?;
     if jwt_of(call.authorization()).is_some() {
         let name: SecretName = call.param("name")?;
         let query: ReadQuery = call.query()?;
         trail.set_names([&name]);
-        return read_one(call, trail, &app, &name, &query).await;
+        return read_one(call, trail, &call.param("app")?, &name, &query).await;
     }
     let caller = call.core.authenticate(call.authorization(), trail)?;
+    let app: AppRef = call.param("app")?;
     let name: SecretName = call.param("name")?;
     let query: ReadQuery = call.query()?;
     trail.set_names([&name]);

@@ -54,6 +54,8 @@ pub(crate) struct StoreRow {
     /// The row-MAC key under the keyring.
     #[serde(with = "base64")]
     pub(crate) row_mac_key: Vec<u8>,
+    /// The ids of the seals, hex: none is taken away and none put back unseen.
+    pub(crate) seals: Vec<String>,
     /// Unix milliseconds.
     pub(crate) created_at: u64,
 }
@@ -71,6 +73,22 @@ pub(crate) struct SealRow {
     pub(crate) wrapped_root: Vec<u8>,
     /// Unix milliseconds.
     pub(crate) created_at: u64,
+    /// When it last opened the store, in Unix milliseconds; none: it never has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) verified_at: Option<u64>,
+}
+
+impl SealRow {
+    /// The same, having opened the store at this time.
+    pub(crate) fn verified_at_time(&self, now: u64) -> Self {
+        Self {
+            kind: self.kind.clone(),
+            description: self.description.clone(),
+            wrapped_root: self.wrapped_root.clone(),
+            created_at: self.created_at,
+            verified_at: Some(now),
+        }
+    }
 }
 
 /// One version of the keyring. Id: the version, u32 BE.

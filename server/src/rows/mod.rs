@@ -37,6 +37,8 @@ pub(crate) enum Note {
     Denial = 0xe1,
     /// What the server says to it.
     DenialAnswer = 0xe2,
+    /// A change of the seal list that is handed to the running server.
+    SealChange = 0xe3,
 }
 
 impl Note {

@@ -1,12 +1,11 @@
 //! `petsem operator approve`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use petsem_api::ApprovalId;
-use petsem_server::{Settings, approve_with_seal};
+use petsem_server::approve_with_seal;
 
 use crate::failure::Failure;
+use crate::opening::Opening;
 use crate::{messages, output, remote};
 
 /// Approve a request with the seal, where there is no second person yet
@@ -19,9 +18,8 @@ pub(crate) struct Approve {
     #[arg(value_name = "ID")]
     id: ApprovalId,
 
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "PETSEM_CONFIG", hide_env_values = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Print the request as JSON
     #[arg(long)]
@@ -30,7 +28,7 @@ pub(crate) struct Approve {
 
 impl Approve {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = Settings::read(&self.config)?;
+        let settings = self.opening.settings()?;
         let approval = remote::serve(approve_with_seal(&settings, self.id))??;
         output::notice(messages::NO_SECOND_PERSON);
         output::confirm(self.json, &approval, &messages::decided(&approval))

@@ -1,12 +1,11 @@
 //! `petsem operator deny`.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use petsem_server::{Denied, Settings, deny};
+use petsem_server::{Denied, deny};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::opening::Opening;
 use crate::revocation::Revocation;
 use crate::{messages, output, remote};
 
@@ -19,9 +18,8 @@ pub(crate) struct Deny {
     #[command(flatten)]
     what: Revocation,
 
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "PETSEM_CONFIG", hide_env_values = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Print what became of it as JSON
     #[arg(long)]
@@ -39,7 +37,7 @@ struct Shown {
 
 impl Deny {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = Settings::read(&self.config)?;
+        let settings = self.opening.settings()?;
         let request = self.what.request()?;
         let denied = remote::serve(deny(&settings, &request))??;
         let shown = match denied {

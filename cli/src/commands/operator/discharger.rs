@@ -1,12 +1,11 @@
 //! `petsem operator discharger`.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
-use petsem_server::{Settings, add_discharger};
+use petsem_server::add_discharger;
 
 use crate::commands::discharger::Registered;
 use crate::failure::Failure;
+use crate::opening::Opening;
 use crate::{messages, output, remote};
 
 #[derive(Subcommand)]
@@ -22,9 +21,8 @@ pub(crate) struct Add {
     #[command(flatten)]
     registered: Registered,
 
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "PETSEM_CONFIG", hide_env_values = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Print the discharger as JSON
     #[arg(long)]
@@ -34,7 +32,7 @@ pub(crate) struct Add {
 impl Discharger {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let Self::Add(add) = self;
-        let settings = Settings::read(&add.config)?;
+        let settings = add.opening.settings()?;
         let request = add.registered.request()?;
         let added = remote::serve(add_discharger(&settings, &request))??;
         output::notice(messages::NO_SECOND_PERSON);

@@ -3,30 +3,33 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use petsem_server::{InstallOptions, Settings, install};
+use petsem_server::{Given, InstallOptions, NewShare, SealInfo, SealSettings, Settings, install};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::opening::{Opening, SharesOut, new_passphrase};
 use crate::private_file::Reserved;
 use crate::{messages, output, remote};
 
 /// How long the first token lives, in seconds.
 const LIFE: u64 = 24 * 60 * 60;
 
-/// Make an installation: store, key-file seal, first token
+/// Make an installation: store, seals, first token
 ///
 /// It is done once, on an empty store; a store that holds an installation is left as it is. The first operator's
 /// token lives 24 hours and is written to a new file (mode 0600).
 #[derive(Args)]
 pub(crate) struct Init {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "PETSEM_CONFIG", hide_env_values = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Who holds the first token, such as an e-mail address; the audit log names it
     #[arg(long, value_name = "SUBJECT")]
     operator: String,
+
+    #[command(flatten)]
+    shares_out: SharesOut,
 
     /// The new file for the first token
     #[arg(long, value_name = "FILE", default_value = "operator.token")]
@@ -41,7 +44,7 @@ pub(crate) struct Init {
 #[derive(Serialize)]
 struct Shown<'a> {
     store: petsem_api::StoreId,
-    seals: &'a [String],
+    seals: &'a [SealInfo],
     token_id: petsem_api::TokenUuid,
     token_expires_at: &'a str,
     token_file: &'a std::path::Path,
@@ -49,11 +52,19 @@ struct Shown<'a> {
 
 impl Init {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = Settings::read(&self.config)?;
+        let settings = self.opening.settings_unasked()?;
+        let settings = match needs_passphrase(&settings) {
+            true => settings.opened_by(Given::new(Some(new_passphrase()?), Vec::new())),
+            false => settings,
+        };
+        if settings.seals.iter().any(|seal| matches!(seal, SealSettings::Shamir { .. })) {
+            self.shares_out.check(self.json)?;
+        }
         // The file first: the token is answered once, and an installation is made once.
         let file = Reserved::new(&self.out)?;
         let options = InstallOptions { operator: self.operator, life: LIFE };
-        let mut installed = remote::serve(install(&settings, &options))??;
+        let mut keep = |shares: &[NewShare]| self.shares_out.keep(shares);
+        let mut installed = remote::serve(install(&settings, &options, &mut keep))??;
         let token = Zeroizing::new(std::mem::take(&mut installed.token.token));
         file.fill(token.as_bytes())?;
         let shown = Shown {
@@ -63,6 +74,12 @@ impl Init {
             token_expires_at: &installed.token.expires_at,
             token_file: &self.out,
         };
-        output::confirm(self.json, &shown, &messages::installed(&installed, &self.out, &self.config))
+        output::confirm(self.json, &shown, &messages::installed(&installed, &self.out, &self.opening.config))
     }
+}
+
+/// Whether a passphrase is to be chosen that no file holds and nobody has given.
+fn needs_passphrase(settings: &Settings) -> bool {
+    !settings.has_passphrase()
+        && settings.seals.iter().any(|seal| matches!(seal, SealSettings::Passphrase { file: None }))
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use petsem_api::PutIssuer;
-use petsem_server::{Settings, add_issuer};
+use petsem_server::add_issuer;
 
 use crate::failure::Failure;
+use crate::opening::Opening;
 use crate::{messages, output, remote, value_source};
 
 /// Largest issuer file.
@@ -27,9 +28,8 @@ pub(crate) struct Add {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "PETSEM_CONFIG", hide_env_values = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Print the issuer as JSON
     #[arg(long)]
@@ -39,7 +39,7 @@ pub(crate) struct Add {
 impl Issuer {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let Self::Add(add) = self;
-        let settings = Settings::read(&add.config)?;
+        let settings = add.opening.settings()?;
         let bytes = value_source::public_file_or_stdin(&add.file, MAX_ISSUER)?;
         let wanted: PutIssuer =
             serde_json::from_slice(&bytes).map_err(|error| messages::no_issuer(&add.file, &error))?;

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use petsem_api::{OrgRef, TokenUuid};
-use petsem_server::{Settings, mint_owner};
+use petsem_server::mint_owner;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::duration::Seconds;
 use crate::failure::Failure;
+use crate::opening::Opening;
 use crate::private_file::Reserved;
 use crate::{messages, output, remote};
 
@@ -35,9 +36,8 @@ pub(crate) struct Owner {
     #[arg(long, value_name = "FILE", default_value = "owner.token")]
     out: PathBuf,
 
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "PETSEM_CONFIG", hide_env_values = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Print what was made as JSON, without the token
     #[arg(long)]
@@ -54,7 +54,7 @@ struct Shown<'a> {
 
 impl Owner {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = Settings::read(&self.config)?;
+        let settings = self.opening.settings()?;
         let file = Reserved::new(&self.out)?;
         let life = self.expires_in.0;
         let mut minted = remote::serve(mint_owner(&settings, &self.org, &self.owner, life))??;

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use petsem_server::{InstallOptions, Settings, recover};
+use petsem_server::{InstallOptions, recover};
 use zeroize::Zeroizing;
 
 use crate::duration::Seconds;
 use crate::failure::Failure;
+use crate::opening::Opening;
 use crate::private_file::Reserved;
 use crate::{messages, output, remote};
 
@@ -29,14 +30,13 @@ pub(crate) struct Recover {
     #[arg(long, value_name = "FILE", default_value = "operator.token")]
     out: PathBuf,
 
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "PETSEM_CONFIG", hide_env_values = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
 }
 
 impl Recover {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = Settings::read(&self.config)?;
+        let settings = self.opening.settings()?;
         let file = Reserved::new(&self.out)?;
         let options = InstallOptions { operator: self.operator, life: self.expires_in.0 };
         let mut minted = remote::serve(recover(&settings, &options))??;

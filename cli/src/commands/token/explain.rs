@@ -9,7 +9,7 @@ use petsem_api::{
 };
 use petsem_policy::{Access, Action, Caveat, Denial, Header, Origin, UnverifiedToken};
 
-use crate::context::Connection;
+use crate::context::{AppArgument, Connection, Resolved};
 use crate::failure::Failure;
 use crate::remote::Remote;
 use crate::{clock, messages, output, value_source};
@@ -25,7 +25,7 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "ACTION")]
     action: String,
 
-    /// The app
+    /// The app [default: the context file's, where a secret, a key or a Machine is named and no org]
     #[arg(long, value_name = "APP")]
     app: Option<AppRef>,
 
@@ -68,17 +68,26 @@ impl Explain {
                 let text = value_source::token(path)?;
                 self.offline(&text, clock::unix_now())?
             }
-            None => Remote::open(&self.connection.resolve()?)?.post("/v1/tokens/explain", &self.request())?,
+            None => {
+                let resolved = self.connection.resolve()?;
+                Remote::open(&resolved)?.post("/v1/tokens/explain", &self.request(&resolved))?
+            }
         };
         output::confirm(self.json, &explanation, messages::explained(&explanation).trim_end())?;
         if explanation.allowed { Ok(()) } else { Err(messages::not_allowed()) }
     }
 
-    fn request(&self) -> ExplainToken {
+    fn request(&self, resolved: &Resolved) -> ExplainToken {
+        // Whatever is of an app is looked for where every other command looks for it.
+        let of_an_app = self.secret.is_some() || self.key.is_some() || self.machine.is_some();
+        let app = match &self.app {
+            None if of_an_app && self.org.is_none() => resolved.app(&AppArgument { app: None }).ok(),
+            given => given.clone(),
+        };
         ExplainToken {
             action: self.action.clone(),
             org: self.org.clone(),
-            app: self.app.clone(),
+            app,
             secret: self.secret.clone(),
             secret_key: self.key.clone(),
             machine: self.machine.clone(),

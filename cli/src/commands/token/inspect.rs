@@ -79,7 +79,7 @@ impl Inspected {
             id: token.id().to_string(),
             location: token.location().to_owned(),
             proof: token.nonce().proof(),
-            caveats: token.caveats().iter().map(in_words).collect(),
+            caveats: token.caveats().iter().map(Caveat::describe).collect(),
             third_parties: token
                 .undischarged(&[])
                 .into_iter()
@@ -91,21 +91,24 @@ impl Inspected {
     }
 }
 
-fn in_words(caveat: &Caveat) -> String {
-    match caveat {
-        Caveat::ValidityWindow { not_before, not_after } => messages::validity(*not_before, *not_after),
-        other => other.describe(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use petsem_policy::{Action, ActionSet, Actions, Apps, Macaroon};
+    use petsem_policy::{Action, ActionSet, Actions, Apps, Macaroon, Machines};
 
     use super::*;
 
     /// The worked example of the format's description, part 13.
     const EXAMPLE: &str = "fm2_lJPEBGtpZDHEEBAREhMUFRYXGBkaGxwdHh/Ctmh0dHBzOi8vcGV0c2VtLmV4YW1wbGWUAJLNEnEfzgABAACBpHJlYWTDxCDBgM5HrCEYOhxC0MdxtZZP4HyKwiEF/HRogWLAWMy5iA==";
+
+    #[test]
+    fn what_a_forger_wrote_neither_moves_the_terminal_nor_makes_lines() {
+        let mut forged = Macaroon::from_token(&UnverifiedToken::parse(EXAMPLE).unwrap()).unwrap();
+        forged.add([Machines::new(["m\x1b]0;x\x07\nends      never".to_owned()]).into()]).unwrap();
+        let inspected = inspect(&forged.to_text(), 0).unwrap();
+        let shown = messages::inspected(inspected.first().unwrap());
+        let controls: Vec<char> = shown.chars().filter(|one| one.is_control() && *one != '\n').collect();
+        assert_eq!((controls, shown.lines().count()), (Vec::new(), 6), "{shown:?}");
+    }
 
     #[test]
     fn a_token_is_shown_by_id_and_words_and_never_by_its_text() {

@@ -122,6 +122,9 @@ fn last_lines(directory: &Path, count: usize) -> Result<VecDeque<String>, Failur
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
         .map_err(failed)?;
     segments.retain(|path| is_segment(path));
+    if segments.is_empty() {
+        return Err(messages::not_an_audit_log(directory));
+    }
     segments.sort();
     let mut last = VecDeque::new();
     for path in segments {
@@ -159,6 +162,15 @@ mod tests {
         write("audit-00000003.log", &[0; 100]);
         write("node", b"{\"n\":9}\n");
         assert_eq!(last_lines(directory.path(), 3).unwrap(), ["{\"n\":2}", "{\"n\":3}", "{\"n\":4}"]);
+    }
+
+    #[test]
+    fn a_directory_without_a_log_is_named_and_not_shown_as_an_empty_one() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("petsem.db"), "x").unwrap();
+        let failure = last_lines(directory.path(), 3).unwrap_err();
+        assert_eq!(failure.exit, crate::failure::Exit::Usage);
+        assert!(failure.fact.ends_with("holds no audit log: no file in it is named audit-….log"));
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! `petsem operator audit verify`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use data_encoding::HEXLOWER;
-use petsem_server::{Settings, verify_audit};
+use petsem_server::verify_audit;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::opening::Opening;
 use crate::{messages, output, remote};
 
 /// Say whether this node's audit log is what was written
@@ -16,9 +15,8 @@ use crate::{messages, output, remote};
 /// against the last checkpoint in the store. The first line that was changed or is missing is named.
 #[derive(Args)]
 pub(crate) struct Verify {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "PETSEM_CONFIG", hide_env_values = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
 
     /// Print what was seen as JSON
     #[arg(long)]
@@ -41,7 +39,7 @@ pub(crate) struct Seen {
 
 impl Verify {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = Settings::read(&self.config)?;
+        let settings = self.opening.settings()?;
         let report = remote::serve(verify_audit(&settings))??;
         let seen = Seen {
             node: report.node.map(|node| HEXLOWER.encode(&node)),

@@ -1,0 +1,233 @@
+//! Texts of app policies, and what they then allow.
+
+use std::collections::BTreeMap;
+
+use petsem_policy::evaluate::{
+    AppPolicy, BootRequest, Claims, MAX_POLICY_BYTES, MAX_RULES, PolicyError, PolicyQuestion, Rule,
+    RuleAction,
+};
+use proptest::collection::btree_map;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+use crate::allocations::taken;
+use crate::corpus::Corpus;
+use crate::engine::{self, Seen};
+use crate::json::{self, Vocabulary};
+
+/// A rule in memory, and what JSON takes to get there, per byte of text; measured, and held to.
+const BYTES_PER_BYTE: usize = 220;
+const BYTES_BESIDE: usize = 8192;
+
+const VOCABULARY: Vocabulary = Vocabulary {
+    names: &[
+        "format",
+        "rules",
+        "name",
+        "issuer",
+        "claims",
+        "actions",
+        "secrets",
+        "names",
+        "prefixes",
+        "bind",
+        "app",
+        "machine",
+        "host",
+        "max_life_seconds",
+        "sub",
+        "env",
+        "vm",
+        "node",
+        "extra",
+    ],
+    values: &[
+        "1",
+        "2",
+        "0",
+        "900",
+        "901",
+        "[\"boot\"]",
+        "[\"read_value\"]",
+        "[\"boot\",\"read_value\"]",
+        "[\"boot\",\"boot\"]",
+        "[\"mint\"]",
+        "[]",
+        "{}",
+        "{\"names\":[\"A\"]}",
+        "{\"prefixes\":[\"\"]}",
+        "[\"\"]",
+        "{\"sub\":\"*\"}",
+        "{\"sub\":\"w*k*\"}",
+        "\"*\"",
+        "\"**\"",
+        "\"w*r\"",
+        "\"*o*\"",
+        "\"work*load\"",
+        "\"\"",
+        "\"i\"",
+        "\"iss\"",
+        "\"app\"",
+        "\"vm\"",
+        "\"sub\"",
+        "{\"app\":\"app\",\"machine\":\"vm\",\"host\":\"node\"}",
+    ],
+    words: &[
+        "\"format\":1,",
+        "\"name\":\"boots\",",
+        "\"sub\":\"*\",",
+        "*",
+        "null",
+        ",",
+        "{}",
+        "[[",
+        "\\u002a",
+    ],
+};
+
+/// Claims, and what is asked.
+type Asked = (BTreeMap<&'static str, &'static str>, [&'static str; 3], &'static str);
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let names = select(["iss", "sub", "app", "vm", "node", "env"].as_slice());
+    let texts = || select(["i", "work", "worker", "shop", "m1", "h1", "A", ""].as_slice());
+    let claims = btree_map(names, texts(), 0..6).prop_map(|mut claims| {
+        claims.entry("iss").or_insert("i");
+        claims
+    });
+    (claims, [select(["shop", "m1", "worker"].as_slice()), texts(), texts()], texts())
+}
+
+#[test]
+fn a_policy_is_refused_or_sound_and_allows_only_what_one_of_its_rules_says() {
+    let boots = json!({
+        "name": "boots", "issuer": "i", "actions": ["boot"],
+        "bind": {"app": "app", "machine": "vm", "host": "node"}, "max_life_seconds": 300,
+    });
+    let reads = json!({
+        "name": "ci", "issuer": "i", "claims": {"sub": "work*", "env": "*"}, "actions": ["read_value"],
+        "secrets": {"names": ["A"], "prefixes": ["w"]},
+    });
+    let both = json!({
+        "name": "both", "issuer": "i", "claims": {"sub": "*k*r"}, "actions": ["boot", "read_value"],
+        "secrets": {"names": ["A"]}, "bind": {"app": "a", "machine": "sub", "host": "h"},
+    });
+    let seeds = [json!([]), json!([boots]), json!([reads]), json!([boots, reads, both])];
+    let corpus = Corpus::new(seeds.map(|rules| json!({"format": 1, "rules": rules}).to_string()));
+    let spoilt = json::spoilt(&corpus, VOCABULARY);
+    let counts = engine::run(
+        "policy text",
+        &corpus,
+        (spoilt, asked()),
+        |(text, (claims, [app, machine, host], secret))| {
+            let (policy, memory) = taken(|| AppPolicy::parse(&text));
+            prop_assert!(memory.peak <= BYTES_PER_BYTE * text.len() + BYTES_BESIDE, "{:?}", memory);
+            let way = memory.allocations.min(200);
+            let policy = match policy {
+                Ok(policy) => policy,
+                Err(error) => {
+                    let (answer, problem) = match error {
+                        PolicyError::TooLong => ("too long", None),
+                        PolicyError::Json(_) => ("JSON", None),
+                        PolicyError::Format(_) => ("format", None),
+                        PolicyError::TooManyRules => ("too many rules", None),
+                        PolicyError::Rule { problem, .. } => {
+                            ("a rule is wrong", Some(format!("{problem:?}")))
+                        }
+                        _ => ("another refusal", None),
+                    };
+                    prop_assert_eq!(answer == "too long", text.len() > MAX_POLICY_BYTES);
+                    return Ok(Seen::new(answer, (problem, way), text.as_bytes()));
+                }
+            };
+            prop_assert!(policy.rules.len() <= MAX_RULES);
+            policy.rules.iter().try_for_each(is_sound)?;
+            // Nothing in the text went unread.
+            let written = serde_json::to_string(&policy).unwrap();
+            prop_assert_eq!(&AppPolicy::parse(&written).unwrap(), &policy);
+
+            let json: Value = claims.iter().map(|(name, text)| (name.to_string(), json!(text))).collect();
+            let claims = Claims::danger_assume(&json.to_string()).unwrap();
+            let boot = BootRequest { app_id: [2; 16], app_name: app, machine, host };
+            let mut allowed = 0;
+            for question in
+                [PolicyQuestion::Boot(boot), PolicyQuestion::Read(secret), PolicyQuestion::ReadAnything]
+            {
+                let decision = policy.decide(&claims, &question);
+                let expected = policy.rules.iter().find(|rule| says_yes(rule, &json, &question));
+                prop_assert_eq!(decision.as_ref().ok().map(|yes| &yes.rule), expected.map(|rule| &rule.name));
+                prop_assert_eq!(&policy.explain(&claims, &question).decision, &decision);
+                if let Ok(yes) = decision {
+                    allowed += 1;
+                    // Asked again with what was stored.
+                    let stored = Claims::from_stored(yes.claims.clone());
+                    prop_assert!(policy.decide(&stored, &question).is_ok());
+                }
+            }
+            let answer = if allowed > 0 { "allows" } else { "sound, and refuses" };
+            Ok(Seen::new(answer, (allowed, policy.rules.len(), way), text.as_bytes()))
+        },
+    );
+    counts.reached(&["allows", "sound, and refuses", "JSON", "format", "a rule is wrong"]);
+}
+
+/// What design §7 and the rules' documentation ask of a rule.
+fn is_sound(rule: &Rule) -> Result<(), TestCaseError> {
+    let lets = |action| rule.actions.contains(&action);
+    prop_assert!(!rule.name.is_empty() && !rule.issuer.is_empty() && !rule.actions.is_empty());
+    prop_assert_eq!(rule.bind.is_some(), lets(RuleAction::Boot));
+    prop_assert_eq!(rule.secrets.is_some(), lets(RuleAction::ReadValue));
+    if let Some(bind) = &rule.bind {
+        let bound = [&bind.app, &bind.machine, &bind.host];
+        prop_assert!(bound[0] != bound[1] && bound[1] != bound[2] && bound[0] != bound[2]);
+        prop_assert!(
+            bound.iter().all(|name| !["", "iss", "aud", "exp", "iat", "nbf"].contains(&name.as_str()))
+        );
+    }
+    if lets(RuleAction::ReadValue) {
+        prop_assert!(rule.claims.values().any(|pattern| pattern.as_str().bytes().any(|byte| byte != b'*')));
+    }
+    prop_assert!(rule.max_life_seconds.is_none_or(|longest| (1..=900).contains(&longest)));
+    Ok(())
+}
+
+/// A rule's answer, worked out here again from its fields. Claims without times have any life.
+fn says_yes(rule: &Rule, claims: &Value, question: &PolicyQuestion<'_>) -> bool {
+    let is = |name: &str, wanted: &str| claims[name] == wanted;
+    let matching = rule.claims.iter().all(|(name, pattern)| {
+        claims[name].as_str().is_some_and(|text| matches(pattern.as_str().as_bytes(), text.as_bytes()))
+    });
+    if !is("iss", &rule.issuer) || !matching {
+        return false;
+    }
+    match question {
+        PolicyQuestion::Boot(asked) => rule.bind.as_ref().is_some_and(|bind| {
+            let app = is(&bind.app, asked.app_name) || is(&bind.app, "02020202-0202-0202-0202-020202020202");
+            app && is(&bind.machine, asked.machine) && is(&bind.host, asked.host)
+        }),
+        PolicyQuestion::Read(name) => rule.secrets.as_ref().is_some_and(|secrets| {
+            secrets.names.iter().any(|exact| exact == name)
+                || secrets.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
+        }),
+        PolicyQuestion::ReadAnything => rule.secrets.is_some(),
+    }
+}
+
+/// A pattern as its definition has it, byte by byte: `*` is any text, all else is itself.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    // For each length of the text's beginning, whether the pattern so far matches it.
+    let mut reached = vec![false; text.len() + 1];
+    reached[0] = true;
+    for byte in pattern {
+        let mut next = vec![false; text.len() + 1];
+        for at in 0..=text.len() {
+            next[at] = match byte {
+                b'*' => reached[at] || (at > 0 && next[at - 1]),
+                byte => at > 0 && reached[at - 1] && text[at - 1] == *byte,
+            };
+        }
+        reached = next;
+    }
+    reached[text.len()]
+}

@@ -1,0 +1,225 @@
+//! Bytes of tokens: as they come, and signed again after they were spoilt.
+
+use hmac::{Hmac, KeyInit, Mac};
+use petsem_policy::{
+    Action, AddError, Caveat, CaveatSet, Macaroon, MacaroonKey, Nonce, SharedKey, Ticket, Trusted,
+    UnverifiedToken, VerifyError,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use sha2::Sha256;
+
+use crate::allocations::taken;
+use crate::caveat_body::{BYTES_BESIDE, BYTES_PER_BYTE, name};
+use crate::caveats::{Counting, HERE, NOW, THIRD_PARTY, any_caveat, request};
+use crate::corpus::{Corpus, bytes_of_vectors};
+use crate::engine::{self, Seen};
+
+/// All tokens of the vectors, permission tokens and discharges.
+pub(crate) fn tokens_of_vectors() -> Vec<Vec<u8>> {
+    let kinds = ["verify", "mint", "add", "add_3p", "bind", "tickets"];
+    bytes_of_vectors(&kinds, &["token", "discharges", "token_out", "parent"])
+}
+
+#[test]
+fn token_bytes_are_refused_or_kept_and_verify_only_with_the_key_that_signed_them() {
+    let keys: Vec<_> =
+        bytes_of_vectors(&["verify"], &["key"]).iter().map(|key| MacaroonKey::new(key)).collect();
+    let keys = &keys[..1];
+    let corpus = Corpus::new(tokens_of_vectors());
+    let inputs = (corpus.mutated(&[]), request());
+    let counts = engine::run("token", &corpus, inputs, |(bytes, access)| {
+        let (token, memory) = taken(|| UnverifiedToken::decode(&bytes));
+        prop_assert!(memory.peak <= BYTES_PER_BYTE * bytes.len() + BYTES_BESIDE, "{:?}", memory);
+        let way = memory.allocations.min(200);
+        let token = match token {
+            Ok(token) => token,
+            Err(error) => return Ok(Seen::new(name(error), way, &bytes)),
+        };
+        prop_assert_eq!(token.expose_wire(), bytes.as_slice());
+        let text = token.expose_text();
+        let parsed = UnverifiedToken::parse(&text).unwrap();
+        prop_assert_eq!(parsed.expose_wire(), bytes.as_slice());
+        prop_assert_eq!(Nonce::decode(&token.nonce().encode()), Ok(token.nonce().clone()));
+        match Macaroon::from_token(&token) {
+            // A proof is written as it was: nothing is left to finalize.
+            Ok(same) => prop_assert_eq!(same.encode().to_vec(), bytes.clone()),
+            Err(error) => prop_assert_eq!((error, tail_of(&token)), (AddError::Tail, None)),
+        }
+        prop_assert!(token.danger_denials(&[], &access).len() <= token.caveats().len() + 1);
+        let mut answer = "decoded";
+        for key in keys {
+            let signed = is_signed(&token, key.expose_bytes());
+            match token.verify(key, &[], &[]) {
+                Ok(verified) => {
+                    prop_assert!(signed);
+                    prop_assert_eq!(verified.expires_at(), token.expires_at());
+                    prop_assert_eq!(
+                        verified.clear(&access).err(),
+                        verified.denials(&access).first().copied()
+                    );
+                    answer = "verified";
+                }
+                Err(VerifyError::Signature) => prop_assert!(!signed),
+                Err(_) => {
+                    prop_assert!(signed);
+                    answer = "signed, and refused";
+                }
+            }
+        }
+        let kinds: Vec<u64> = token.caveats().iter().map(Caveat::kind).take(8).collect();
+        Ok(Seen::new(answer, (kinds, way), &bytes))
+    });
+    counts.reached(&["decoded", "verified", "signed, and refused", "truncated", "not canonical"]);
+}
+
+/// The enemy has the key here: what gets past the MAC must still be read as it was written.
+#[test]
+fn a_spoilt_token_that_was_signed_again_verifies_if_and_only_if_it_decodes_and_is_no_discharge() {
+    let key = MacaroonKey::new(&[7; 32]);
+    let shared = SharedKey::new([8; 32]);
+    let sets = bytes_of_vectors(&["caveat_codec"], &["wire"]);
+    let corpus = Corpus::new(sets);
+    let made = vec(any_caveat(), 0..5).prop_map(|caveats| CaveatSet::new(caveats).encode());
+    let set = prop_oneof![2 => corpus.mutated(&[]), 1 => made];
+    let inputs = (set, any::<bool>(), request());
+    let counts = engine::run("token signed again", &corpus, inputs, |(set, proof, access)| {
+        let Ok(read) = CaveatSet::decode(&set) else { return Ok(Seen::new("no set", 0, &set)) };
+        let caveats = read.as_slice();
+        let wire = signed_token(&key, caveats, &set, proof);
+        let token = UnverifiedToken::decode(&wire);
+        prop_assert_eq!(token.as_ref().map(UnverifiedToken::caveats), Ok(caveats));
+        let token = token.unwrap();
+        prop_assert!(is_signed(&token, key.expose_bytes()));
+        let verified =
+            token.verify(&key, &[], &[Trusted { location: THIRD_PARTY, key: &shared, discharger: [9; 16] }]);
+        let third_party = caveats.iter().any(|caveat| matches!(caveat, Caveat::ThirdParty(_)));
+        let bound = caveats.iter().any(|caveat| matches!(caveat, Caveat::BindToParent(_)));
+        let attested = !proof && caveats.iter().any(Caveat::is_attestation);
+        prop_assert_eq!(verified.is_ok(), !(third_party || bound || attested));
+        let other = MacaroonKey::new(&[6; 32]);
+        prop_assert_eq!(token.verify(&other, &[], &[]).err(), Some(VerifyError::Signature));
+        let kinds: Vec<u64> = caveats.iter().map(Caveat::kind).take(8).collect();
+        let Ok(verified) = verified else { return Ok(Seen::new("refused", kinds, &set)) };
+        // No grant without a discharge, whatever the token says.
+        prop_assert!(verified.boot_grant().is_err() && verified.break_glass_grant().is_err());
+        prop_assert!(verified.clear_boot(&access).is_err());
+        let allowed = verified.clear(&access).is_ok();
+        if allowed {
+            // An unknown condition at the top denies.
+            let known = |caveat: &Caveat| {
+                let own = matches!(caveat, Caveat::ValidityWindow { .. } | Caveat::IfPresent(_));
+                own || caveat.is_attestation() || (65_536..=65_550).contains(&caveat.kind())
+            };
+            prop_assert!(caveats.iter().all(known));
+        }
+        let answer = if allowed { "verified and allowed" } else { "verified and denied" };
+        Ok(Seen::new(answer, kinds, &set))
+    });
+    counts.reached(&["no set", "refused", "verified and allowed", "verified and denied"]);
+}
+
+/// Discharges that were spoilt: none is taken that the discharge key did not sign, none bound elsewhere.
+#[test]
+fn a_spoilt_discharge_opens_nothing() {
+    let (root, shared) = (MacaroonKey::new(&[7; 32]), SharedKey::new([8; 32]));
+    let mut parent = Macaroon::mint(&root, b"kid", HERE, false, &mut Counting(0));
+    parent.add_third_party(THIRD_PARTY, &shared, &CaveatSet::default(), &mut Counting(1)).unwrap();
+    let [Caveat::ThirdParty(third_party)] = parent.caveats() else { panic!("a third-party caveat") };
+    let ticket = Ticket::open(&third_party.ticket, &shared).unwrap();
+    let parent = UnverifiedToken::decode(&parent.encode()).unwrap();
+    let seeds = [
+        Vec::new(),
+        vec![Caveat::ValidityWindow { not_before: 0, not_after: NOW }],
+        vec![Caveat::FlyioUserId(7), Caveat::MaxValidity(60)],
+    ];
+    let seeds = seeds.into_iter().enumerate().map(|(index, caveats)| {
+        let mut discharge = ticket.discharge(THIRD_PARTY, &mut Counting(index as u8));
+        discharge.add(caveats).unwrap();
+        if index == 1 {
+            discharge.bind_to_parent(&parent).unwrap();
+        }
+        discharge.encode().to_vec()
+    });
+    let corpus = Corpus::new(seeds);
+    let trusted = [Trusted { location: THIRD_PARTY, key: &shared, discharger: [9; 16] }];
+    let counts = engine::run("discharge", &corpus, corpus.mutated(&[]), |bytes| {
+        let Ok(discharge) = UnverifiedToken::decode(&bytes) else {
+            return Ok(Seen::new("no token", 0, &bytes));
+        };
+        let signed = is_signed(&discharge, ticket.expose_discharge_key());
+        let for_it = discharge.kid() == third_party.ticket;
+        let answer = match parent.verify(&root, &[&discharge], &trusted) {
+            Ok(token) => {
+                prop_assert!(signed && for_it);
+                prop_assert_eq!(token.discharge_ids(), [discharge.id()]);
+                "taken"
+            }
+            Err(VerifyError::NoDischarge { .. }) => {
+                prop_assert!(!for_it);
+                "for another ticket"
+            }
+            Err(error) => {
+                let rejected = matches!(error, VerifyError::DischargeRejected { third_party: 0, .. });
+                prop_assert!(for_it && rejected, "{error}");
+                "rejected"
+            }
+        };
+        Ok(Seen::new(answer, discharge.caveats().len(), &bytes))
+    });
+    counts.reached(&["no token", "taken", "for another ticket", "rejected"]);
+}
+
+/// The chain of macaroon-format §5, computed here from what the token says it holds.
+fn is_signed(token: &UnverifiedToken, key: &[u8]) -> bool {
+    tail_of(token) == Some(chain(key, token.nonce(), token.caveats()).as_slice())
+}
+
+fn chain(key: &[u8], nonce: &Nonce, caveats: &[Caveat]) -> Vec<u8> {
+    let mut tail = mac(key, &nonce.encode());
+    for caveat in caveats {
+        tail = mac(&tail, &CaveatSet::new(vec![caveat.clone()]).encode());
+    }
+    if nonce.proof() { mac(b"proof-signature-finalization", &tail) } else { tail }
+}
+
+fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).unwrap();
+    mac.update(text);
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// The last field, if it is as long as tails are: what stands behind the other three.
+fn tail_of(token: &UnverifiedToken) -> Option<&[u8]> {
+    let location = match token.location().len() {
+        short @ 0..32 => 1 + short,
+        byte @ 32..256 => 2 + byte,
+        long => 3 + long,
+    };
+    let set = CaveatSet::new(token.caveats().to_vec()).encode();
+    let start = 1 + token.nonce().encode().len() + location + set.len();
+    match token.expose_wire().get(start..)? {
+        [0xc4, 32, tail @ ..] => Some(tail),
+        _ => None,
+    }
+}
+
+/// A token around a set of caveats, which may be spoilt, under a chain that fits it.
+fn signed_token(key: &MacaroonKey, caveats: &[Caveat], set: &[u8], proof: bool) -> Vec<u8> {
+    let empty = Macaroon::mint(key, b"kid", HERE, proof, &mut Counting(0)).encode();
+    // Everything up to the empty set and the tail of 32 bytes.
+    let front = &empty[..empty.len() - 35];
+    let token = UnverifiedToken::decode(&empty).unwrap();
+    [front, set, &[0xc4, 32], &chain(key.expose_bytes(), token.nonce(), caveats)].concat()
+}
+
+#[test]
+fn the_chain_of_this_test_is_the_one_that_makers_write() {
+    let key = MacaroonKey::new(&[7; 32]);
+    for (proof, action) in [(false, Action::List), (true, Action::Boot)] {
+        let mut token = Macaroon::mint(&key, b"kid", HERE, proof, &mut Counting(0));
+        token.add([Caveat::Action(action.bit()), Caveat::MaxValidity(7)]).unwrap();
+        let set = CaveatSet::new(token.caveats().to_vec()).encode();
+        assert_eq!(signed_token(&key, token.caveats(), &set, proof), token.encode().to_vec());
+    }
+}

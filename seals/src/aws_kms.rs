@@ -1,0 +1,165 @@
+//! The AWS KMS seal: a symmetric KMS key encrypts a seal key, and never leaves AWS.
+//!
+//! Two calls (AWS KMS API reference, `TrentService.Encrypt` and `TrentService.Decrypt`), JSON 1.1 over HTTP/1.1,
+//! signed with Signature Version 4. Store, seal and root version are the encryption context: KMS authenticates
+//! it, policies can demand it, CloudTrail shows it. Each wrap is decrypted once before it is handed out: a seal
+//! whose credentials may encrypt and not decrypt would be found out at the next start.
+//!
+//! Credentials are looked for anew at every use and held no longer: in the environment, then at the container's
+//! address, then at the instance metadata service, version 2 alone. Files of profiles, SSO, web identity and
+//! proxies are not known here. Redirects are never followed, https is a must but on loopback and for the
+//! addresses of the metadata services, bodies and time are bounded.
+//!
+//! The trait is synchronous. Each use runs its calls on a thread of its own with a runtime of its own, so that
+//! it works within a runtime and without one; hyper and rustls are what petsem speaks HTTP with everywhere.
+
+mod credentials;
+mod error;
+mod exchange;
+mod origin;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use petsem_keys::{OpenError, RootKey, Seal, SealContext, SealError};
+use rand_core::CryptoRng;
+use subtle::ConstantTimeEq;
+
+pub use credentials::{AwsCredentialsError, CredentialSource};
+pub use error::{AwsKmsError, KeyState};
+pub use exchange::AwsCallError;
+pub use service::Action;
+
+use crate::envelope;
+use credentials::Environment;
+use origin::{Origin, PlainHttp};
+use service::Service;
+
+/// The kind of this seal in a store's list of seals.
+pub const AWS_KMS_KIND: &str = "aws-kms";
+
+/// Longest name of a key: KMS takes no longer one.
+const KEY_MAXIMUM: usize = 2048;
+
+/// Which key of AWS KMS, and how to reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsKmsSettings {
+    /// The symmetric key: its id, its ARN, `alias/NAME` or the ARN of an alias.
+    pub key: String,
+    /// Region of the key, e.g. `eu-central-1`; not needed where `key` is an ARN.
+    pub region: Option<String>,
+    /// `https://HOST[:PORT]` instead of the region's public endpoint; plain `http://` only to loopback.
+    pub endpoint: Option<String>,
+}
+
+/// A seal whose key is in AWS KMS.
+pub struct AwsKms {
+    settings: AwsKmsSettings,
+    service: Service,
+}
+
+impl AwsKms {
+    /// The seal of a key. `clock` says the time that signatures name. Nothing is called yet.
+    ///
+    /// # Errors
+    /// [`AwsKmsError::Key`], [`AwsKmsError::RegionMissing`], [`AwsKmsError::RegionText`],
+    /// [`AwsKmsError::RegionOfKey`], [`AwsKmsError::Endpoint`]: the settings name nothing that could be called.
+    pub fn open(settings: AwsKmsSettings, clock: fn() -> SystemTime) -> Result<Self, AwsKmsError> {
+        Self::with_environment(settings, clock, Arc::new(|name| std::env::var_os(name)))
+    }
+
+    fn with_environment(
+        settings: AwsKmsSettings,
+        clock: fn() -> SystemTime,
+        environment: Environment,
+    ) -> Result<Self, AwsKmsError> {
+        let key = settings.key.clone();
+        let is_key_text = |byte: u8| byte.is_ascii_alphanumeric() || b":/_+=,.@-".contains(&byte);
+        if key.is_empty() || key.len() > KEY_MAXIMUM || !key.bytes().all(is_key_text) {
+            return Err(AwsKmsError::Key);
+        }
+        let region = region(&settings)?;
+        let origin = match &settings.endpoint {
+            None => Origin::https(format!("kms.{region}.amazonaws.com{}", partition_suffix(&region))),
+            Some(text) => match Origin::parse(text, PlainHttp::Loopback) {
+                Ok((origin, target)) if target == "/" => origin,
+                _ => return Err(AwsKmsError::Endpoint { endpoint: text.clone() }),
+            },
+        };
+        let service = Service { origin, region, key, clock, environment, within: service::WITHIN };
+        Ok(Self { settings, service })
+    }
+}
+
+impl Seal for AwsKms {
+    fn kind(&self) -> &'static str {
+        AWS_KMS_KIND
+    }
+
+    fn describe(&self) -> String {
+        format!("AWS KMS key {} in {}", self.settings.key, self.service.region)
+    }
+
+    fn wrap(
+        &self,
+        rng: &mut dyn CryptoRng,
+        root: &RootKey,
+        context: &SealContext,
+    ) -> Result<Vec<u8>, SealError> {
+        envelope::wrap(rng, root, context, &self.describe(), |_, seal_key| {
+            let sealed = self.service.encrypt(seal_key, context)?;
+            let again = self.service.decrypt(&sealed, context).map_err(|error| match error {
+                AwsKmsError::NotItsCiphertext => AwsKmsError::NotReadBack,
+                other => other,
+            })?;
+            if bool::from(again.expose_seal_key().ct_eq(seal_key.expose_seal_key())) {
+                Ok(sealed)
+            } else {
+                Err(AwsKmsError::NotReadBack.into())
+            }
+        })
+    }
+
+    fn unwrap(&self, wrapped: &[u8], context: &SealContext) -> Result<RootKey, SealError> {
+        envelope::unwrap(wrapped, context, &self.describe(), |sealed| {
+            self.service.decrypt(sealed, context).map_err(|error| match error {
+                AwsKmsError::NotItsCiphertext => {
+                    SealError::NotItsWrap { seal: self.describe(), source: OpenError::NotAuthentic }
+                }
+                other => other.into(),
+            })
+        })
+    }
+}
+
+impl fmt::Debug for AwsKms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsKms").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// The region of the settings, or that of the key's ARN; they may not differ.
+fn region(settings: &AwsKmsSettings) -> Result<String, AwsKmsError> {
+    // arn:PARTITION:kms:REGION:ACCOUNT:key/ID
+    let of_key = settings.key.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2));
+    let region = match (settings.region.as_deref(), of_key) {
+        (Some(named), Some(of_key)) if named != of_key => {
+            return Err(AwsKmsError::RegionOfKey { region: named.to_owned(), of_key: of_key.to_owned() });
+        }
+        (Some(named), _) => named,
+        (None, Some(of_key)) => of_key,
+        (None, None) => return Err(AwsKmsError::RegionMissing),
+    };
+    let fits = (1..=40).contains(&region.len())
+        && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if fits { Ok(region.to_owned()) } else { Err(AwsKmsError::RegionText { region: region.to_owned() }) }
+}
+
+/// What follows `amazonaws.com`. Regions of other partitions need an endpoint in the settings.
+fn partition_suffix(region: &str) -> &'static str {
+    if region.starts_with("cn-") { ".cn" } else { "" }
+}

@@ -1,0 +1,255 @@
+//! Where AWS credentials come from: the environment, the container's address, the instance's metadata.
+//!
+//! The first that is configured is used, and an error there is an error: nothing falls through to the
+//! credentials of somebody else. They are asked for anew at each use, so what a role renews is picked up.
+
+mod error;
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use hyper::Method;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+pub use error::AwsCredentialsError;
+
+use super::exchange::{self, Answer, AwsCallError, Call};
+use super::origin::{Origin, PlainHttp};
+
+/// The longest that one answer about credentials is waited for: their services are on this machine.
+const WITHIN: Duration = Duration::from_secs(3);
+
+/// Longest role name, token or key that is taken, in bytes.
+const LONGEST: usize = 16 * 1024;
+
+/// How a variable of the environment is read.
+pub(super) type Environment = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
+
+/// Credentials, and where they were found.
+pub(super) struct FoundCredentials {
+    pub(super) credentials: Credentials,
+    pub(super) source: CredentialSource,
+}
+
+/// Where credentials were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CredentialSource {
+    /// `AWS_ACCESS_KEY_ID` and its companions.
+    Environment,
+    /// The address that ECS or EKS names to the container.
+    Container,
+    /// The role of the EC2 instance.
+    InstanceMetadata,
+}
+
+/// The credentials to sign with.
+pub(super) async fn find(environment: &Environment) -> Result<FoundCredentials, AwsCredentialsError> {
+    let look = Look { environment };
+    if let Some(credentials) = look.of_environment()? {
+        return Ok(FoundCredentials { credentials, source: CredentialSource::Environment });
+    }
+    // Whoever set these wants a role that is not known here; the host's own would be another's.
+    if look.text("AWS_WEB_IDENTITY_TOKEN_FILE")?.is_some() {
+        return Err(AwsCredentialsError::WebIdentity);
+    }
+    if let Some(credentials) = look.of_container().await? {
+        return Ok(FoundCredentials { credentials, source: CredentialSource::Container });
+    }
+    let credentials = look.of_instance().await?;
+    Ok(FoundCredentials { credentials, source: CredentialSource::InstanceMetadata })
+}
+
+struct Look<'a> {
+    environment: &'a Environment,
+}
+
+impl Look<'_> {
+    fn of_environment(&self) -> Result<Option<Credentials>, AwsCredentialsError> {
+        let access = self.secret("AWS_ACCESS_KEY_ID")?;
+        let secret = self.secret("AWS_SECRET_ACCESS_KEY")?;
+        let token = self.secret("AWS_SESSION_TOKEN")?;
+        match (access, secret) {
+            (Some(access), Some(secret)) => credentials(
+                &access,
+                &secret,
+                token.as_deref().map(String::as_str),
+                CredentialSource::Environment,
+            )
+            .map(Some),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(AwsCredentialsError::Incomplete {
+                set: "AWS_ACCESS_KEY_ID",
+                missing: "AWS_SECRET_ACCESS_KEY",
+            }),
+            (None, Some(_)) => Err(AwsCredentialsError::Incomplete {
+                set: "AWS_SECRET_ACCESS_KEY",
+                missing: "AWS_ACCESS_KEY_ID",
+            }),
+        }
+    }
+
+    async fn of_container(&self) -> Result<Option<Credentials>, AwsCredentialsError> {
+        const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+        const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+        let (variable, url) = match (self.text(RELATIVE)?, self.text(FULL)?) {
+            (Some(path), _) => (RELATIVE, format!("http://169.254.170.2/{}", path.trim_start_matches('/'))),
+            (None, Some(url)) => (FULL, url),
+            (None, None) => return Ok(None),
+        };
+        let (origin, target) = Origin::parse(&url, PlainHttp::Container)
+            .map_err(|_| AwsCredentialsError::ContainerAddress { variable })?;
+        let mut headers = HeaderMap::new();
+        if let Some(token) = self.container_token()? {
+            headers.insert(AUTHORIZATION, sensitive(&token, CredentialSource::Container)?);
+        }
+        let answer = get(&origin, &target, headers).await?;
+        if answer.status != 200 {
+            return Err(AwsCredentialsError::Refused {
+                source: CredentialSource::Container,
+                origin: origin.text(),
+                status: answer.status,
+            });
+        }
+        read(&answer, CredentialSource::Container).map(Some)
+    }
+
+    /// The token that the container's address wants: a file's content, read anew, or a variable's.
+    fn container_token(&self) -> Result<Option<Zeroizing<String>>, AwsCredentialsError> {
+        match self.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")? {
+            Some(path) => read_token(Path::new(&path)).map(Some),
+            None => self.secret("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+        }
+    }
+
+    /// The instance's role, by version 2 of the metadata service: a token is asked for first, which a request
+    /// that somebody slipped in from outside could not do.
+    async fn of_instance(&self) -> Result<Credentials, AwsCredentialsError> {
+        const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
+        if self.text("AWS_EC2_METADATA_DISABLED")?.is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+            return Err(AwsCredentialsError::NoneFound { metadata: None });
+        }
+        let variable = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+        let url = self.text(variable)?.unwrap_or_else(|| "http://169.254.169.254".to_owned());
+        let (origin, target) = Origin::parse(&url, PlainHttp::Metadata)
+            .map_err(|_| AwsCredentialsError::MetadataAddress { variable })?;
+        if target != "/" {
+            return Err(AwsCredentialsError::MetadataAddress { variable });
+        }
+        let refused = |status| AwsCredentialsError::Refused {
+            source: CredentialSource::InstanceMetadata,
+            origin: origin.text(),
+            status,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("x-aws-ec2-metadata-token-ttl-seconds", HeaderValue::from_static("60"));
+        let call = Call {
+            method: Method::PUT,
+            origin: &origin,
+            target: "/latest/api/token",
+            headers,
+            body: Zeroizing::default(),
+            within: WITHIN,
+        };
+        // Not being there is the usual way of not being on EC2.
+        let answer = exchange::call(call)
+            .await
+            .map_err(|source| AwsCredentialsError::NoneFound { metadata: Some(source) })?;
+        let token = match answer.status {
+            200 => text(&answer, CredentialSource::InstanceMetadata)?,
+            status => return Err(refused(status)),
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("x-aws-ec2-metadata-token", sensitive(token, CredentialSource::InstanceMetadata)?);
+        let answer = get(&origin, ROLES, headers.clone()).await?;
+        let roles = match answer.status {
+            200 => text(&answer, CredentialSource::InstanceMetadata)?,
+            404 => return Err(AwsCredentialsError::NoRole),
+            status => return Err(refused(status)),
+        };
+        let role = roles.lines().next().unwrap_or_default().trim();
+        let is_role = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+        if role.is_empty() || !role.bytes().all(is_role) {
+            return Err(AwsCredentialsError::NoRole);
+        }
+        let answer = get(&origin, &format!("{ROLES}{role}"), headers).await?;
+        if answer.status != 200 {
+            return Err(refused(answer.status));
+        }
+        read(&answer, CredentialSource::InstanceMetadata)
+    }
+
+    /// A variable that is set and not empty.
+    fn text(&self, name: &'static str) -> Result<Option<String>, AwsCredentialsError> {
+        let value = (self.environment)(name).filter(|value| !value.is_empty());
+        value.map(OsString::into_string).transpose().map_err(|_| AwsCredentialsError::Variable { name })
+    }
+
+    fn secret(&self, name: &'static str) -> Result<Option<Zeroizing<String>>, AwsCredentialsError> {
+        self.text(name).map(|value| value.map(Zeroizing::new))
+    }
+}
+
+async fn get(origin: &Origin, target: &str, headers: HeaderMap) -> Result<Answer, AwsCallError> {
+    let body = Zeroizing::default();
+    exchange::call(Call { method: Method::GET, origin, target, headers, body, within: WITHIN }).await
+}
+
+/// The answer of a container's address or an instance's role.
+fn read(answer: &Answer, source: CredentialSource) -> Result<Credentials, AwsCredentialsError> {
+    #[derive(Deserialize)]
+    struct Given<'a> {
+        #[serde(rename = "AccessKeyId", borrow)]
+        access: Cow<'a, str>,
+        #[serde(rename = "SecretAccessKey", borrow)]
+        secret: Cow<'a, str>,
+        #[serde(rename = "Token", borrow)]
+        token: Cow<'a, str>,
+    }
+    let given: Given<'_> =
+        serde_json::from_slice(&answer.body).map_err(|_| AwsCredentialsError::NotUnderstood { source })?;
+    credentials(&given.access, &given.secret, Some(&given.token), source)
+}
+
+fn credentials(
+    access: &str,
+    secret: &str,
+    token: Option<&str>,
+    source: CredentialSource,
+) -> Result<Credentials, AwsCredentialsError> {
+    // They stand in headers: what no header may hold is no credential.
+    let fits =
+        |text: &str| (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !fits(access) || !fits(secret) || token.is_some_and(|token| !fits(token)) {
+        return Err(AwsCredentialsError::NotUnderstood { source });
+    }
+    Ok(Credentials::new(access, secret, token.map(str::to_owned), None, "petsem"))
+}
+
+fn text(answer: &Answer, source: CredentialSource) -> Result<&str, AwsCredentialsError> {
+    std::str::from_utf8(&answer.body).map_err(|_| AwsCredentialsError::NotUnderstood { source })
+}
+
+fn sensitive(text: &str, source: CredentialSource) -> Result<HeaderValue, AwsCredentialsError> {
+    let mut value =
+        HeaderValue::from_str(text.trim()).map_err(|_| AwsCredentialsError::NotUnderstood { source })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// EKS mounts the token as a link to a file that the container's group reads, so neither is refused.
+fn read_token(path: &Path) -> Result<Zeroizing<String>, AwsCredentialsError> {
+    let unread = |source| AwsCredentialsError::TokenFile { path: PathBuf::from(path), source };
+    let file = File::open(path).map_err(unread)?;
+    let mut text = Zeroizing::new(String::with_capacity(LONGEST));
+    file.take(LONGEST as u64).read_to_string(&mut text).map_err(unread)?;
+    Ok(text)
+}

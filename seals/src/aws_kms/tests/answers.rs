@@ -1,0 +1,311 @@
+//! Answers that moto never gives, as AWS documents them (AWS KMS API reference, "Common errors" and the errors
+//! of Encrypt and Decrypt), and answers that nobody should give.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use super::*;
+
+/// A server that gives each connection the next of its answers, and keeps what it was asked.
+pub(super) struct Answers {
+    pub(super) port: u16,
+    asked: Receiver<String>,
+}
+
+impl Answers {
+    pub(super) fn serve(answers: Vec<String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (heard, asked) = channel();
+        thread::spawn(move || {
+            for answer in answers {
+                let Ok((mut stream, _)) = listener.accept() else { return };
+                let mut request = Vec::new();
+                while !is_whole(&request) {
+                    let mut part = [0; 4096];
+                    match stream.read(&mut part) {
+                        Ok(read) if read > 0 => request.extend_from_slice(&part[..read]),
+                        _ => break,
+                    }
+                }
+                let _ = heard.send(String::from_utf8_lossy(&request).into_owned());
+                if answer.is_empty() {
+                    // It never answers; the other side ends it.
+                    let _ = stream.read(&mut [0]);
+                    continue;
+                }
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        Self { port, asked }
+    }
+
+    pub(super) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The requests so far.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.asked.try_iter().collect()
+    }
+
+    fn seal(&self) -> AwsKms {
+        let settings = AwsKmsSettings {
+            key: "alias/store".to_owned(),
+            region: Some("eu-central-1".to_owned()),
+            endpoint: Some(self.endpoint()),
+        };
+        open(settings, &KEYS)
+    }
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head
+        .to_ascii_lowercase()
+        .split_once("content-length: ")
+        .map_or(0, |(_, rest)| rest.lines().next().unwrap().parse().unwrap());
+    body.len() >= length
+}
+
+pub(super) fn answer(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn told(text: String) -> String {
+    refusal(&Answers::serve(vec![text]).seal())
+}
+
+#[test]
+fn each_refusal_of_kms_says_what_to_do() {
+    for (status, body, expected) in [
+        (
+            "400 Bad Request",
+            r#"{"__type":"DisabledException","message":"arn:aws:kms:x is disabled. canary"}"#,
+            "AWS KMS key alias/store is disabled; enable it, or use another seal of the store",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"KMSInvalidStateException","message":"arn:aws:kms:x is pending deletion."}"#,
+            "AWS KMS key alias/store is about to be deleted, and what it sealed would be lost; cancel the deletion \
+             now and enable the key, or add another seal while one still opens",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"KMSInvalidStateException","message":"arn:aws:kms:x is pending import."}"#,
+            "AWS KMS key alias/store cannot be used in its state; look whether its material is imported and its \
+             key store connected",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"com.amazonaws.kms#InvalidKeyUsageException"}"#,
+            "AWS KMS key alias/store is not for encryption; give a symmetric key with the usage ENCRYPT_DECRYPT",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#,
+            "AWS KMS in eu-central-1 has too many requests of this account; try again in a while, or raise the quota",
+        ),
+        (
+            "429 Too Many Requests",
+            "",
+            "AWS KMS in eu-central-1 has too many requests of this account; try again in a while, or raise the quota",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"ExpiredTokenException","message":"The security token included in the request is expired"}"#,
+            "the AWS credentials of the environment have expired; set fresh ones, or let petsem use a role",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"UnrecognizedClientException","message":"The security token ... is invalid."}"#,
+            "AWS in eu-central-1 does not know the credentials of the environment; give others, and look whether \
+             the access key was deleted and the session token belongs to it",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"InvalidSignatureException","message":"Signature expired: 20260101T000000Z is now earlier than"}"#,
+            "AWS refused the signature for its time; set this machine's clock right, more than five minutes are too \
+             much",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"InvalidSignatureException","message":"Signature not yet current: 20260101T000000Z"}"#,
+            "AWS refused the signature for its time; set this machine's clock right, more than five minutes are too \
+             much",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"InvalidSignatureException","message":"The request signature we calculated does not match"}"#,
+            "AWS refused the signature made with the credentials of the environment; the secret access key does not \
+             belong to the access key, give both anew",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"AccessDeniedException","Message":"User: canary is not authorized to perform: kms:Encrypt"}"#,
+            "AWS does not let the credentials of the environment use kms:Encrypt with key alias/store in \
+             eu-central-1; allow it in the key's policy or in that identity's, or give the right key",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"NotFoundException","message":"Alias canary is not found."}"#,
+            "AWS KMS has no key alias/store in eu-central-1; give the key that this store was sealed with, and its \
+             region",
+        ),
+        (
+            "500 Internal Server Error",
+            r#"{"__type":"KMSInternalException"}"#,
+            "AWS KMS in eu-central-1 has trouble itself (HTTP 500); try again, look at AWS's health page, or use \
+             another seal of the store",
+        ),
+        (
+            "503 Service Unavailable",
+            "<html>canary</html>",
+            "AWS KMS in eu-central-1 has trouble itself (HTTP 503); try again, look at AWS's health page, or use \
+             another seal of the store",
+        ),
+        (
+            "400 Bad Request",
+            r#"{"__type":"DryRunOperationException"}"#,
+            "AWS KMS refused kms:Encrypt with DryRunOperationException (HTTP 400); look for it in AWS's list of KMS \
+             errors",
+        ),
+        (
+            "404 Not Found",
+            r#"{"__type":"a canary\u001b[31m that is no code"}"#,
+            "AWS KMS refused kms:Encrypt with HTTP 404; look whether the endpoint is really one of KMS",
+        ),
+        (
+            "200 OK",
+            "canary",
+            "what AWS KMS answered to kms:Encrypt is not understood; look whether the endpoint is really one of KMS",
+        ),
+    ] {
+        assert_eq!(told(answer(status, body)), expected);
+    }
+    let server = Answers::serve(vec![answer(
+        "400 Bad Request",
+        r#"{"__type":"InvalidSignatureException","message":"Credential should be scoped to a valid region."}"#,
+    )]);
+    assert_eq!(
+        refusal(&server.seal()),
+        format!(
+            "{} does not serve region eu-central-1; give the endpoint and the region that belong together",
+            server.endpoint()
+        )
+    );
+}
+
+#[test]
+fn a_code_in_the_header_counts_where_the_body_has_none() {
+    let text = "HTTP/1.1 400 Bad Request\r\nx-amzn-errortype: DisabledException:http://internal/\r\n\
+                Content-Length: 0\r\n\r\n";
+    assert_eq!(
+        told(text.to_owned()),
+        "AWS KMS key alias/store is disabled; enable it, or use another seal of the store"
+    );
+}
+
+#[test]
+fn another_key_of_the_alias_is_not_its_wrap() {
+    let moto = Moto::shared();
+    let wrapped = wrap(&moto.seal(&moto.create_key()));
+    let refused = answer("400 Bad Request", r#"{"__type":"IncorrectKeyException"}"#);
+    let server = Answers::serve(vec![refused]);
+    assert_eq!(not_its_wrap(&server.seal(), &wrapped, &CONTEXT), OpenError::NotAuthentic);
+}
+
+#[test]
+fn what_kms_encrypts_and_does_not_give_back_seals_nothing() {
+    let encrypted = answer("200 OK", r#"{"CiphertextBlob":"AAECAw=="}"#);
+    for given in [
+        // Another key, too short, too long, no base64.
+        answer("200 OK", &format!(r#"{{"Plaintext":"{}="}}"#, "A".repeat(43))),
+        answer("200 OK", r#"{"Plaintext":"AAAA"}"#),
+        answer("200 OK", &format!(r#"{{"Plaintext":"{}"}}"#, "A".repeat(4000))),
+        answer("200 OK", &format!(r#"{{"Plaintext":"{}"}}"#, "*".repeat(44))),
+        answer("400 Bad Request", r#"{"__type":"InvalidCiphertextException"}"#),
+    ] {
+        assert_eq!(
+            refusal(&Answers::serve(vec![encrypted.clone(), given]).seal()),
+            "AWS KMS did not decrypt what it had encrypted, nothing was sealed; look whether an alias was moved \
+             meanwhile, and try again"
+        );
+    }
+}
+
+#[test]
+fn redirects_floods_nonsense_and_silence_end_in_bounded_time_and_memory() {
+    let redirect = Answers::serve(vec![
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/canary\r\nContent-Length: 0\r\n\r\n"
+            .to_owned(),
+    ]);
+    assert_eq!(
+        refusal(&redirect.seal()),
+        format!(
+            "AWS KMS gave no answer: {} answers HTTP 307 and sends elsewhere; give the final endpoint",
+            redirect.endpoint()
+        )
+    );
+    let flood = Answers::serve(vec![format!("HTTP/1.1 200 OK\r\n\r\n{}", "canary".repeat(100_000))]);
+    assert_eq!(
+        refusal(&flood.seal()),
+        format!(
+            "AWS KMS gave no answer: {} answers more than 65536 bytes; check the endpoint",
+            flood.endpoint()
+        )
+    );
+    let nonsense = Answers::serve(vec!["SSH-2.0-canary\r\n".to_owned()]);
+    assert_eq!(
+        refusal(&nonsense.seal()),
+        format!(
+            "AWS KMS gave no answer: {} broke off, or speaks no HTTP; check the endpoint, then try again",
+            nonsense.endpoint()
+        )
+    );
+    let silent = Answers::serve(vec![String::new()]);
+    let mut seal = silent.seal();
+    assert_eq!(seal.service.within, Duration::from_secs(10));
+    seal.service.within = Duration::from_secs(1);
+    assert_eq!(
+        refusal(&seal),
+        format!(
+            "AWS KMS gave no answer: {} did not answer within 1 s; check the network and what filters it",
+            silent.endpoint()
+        )
+    );
+}
+
+#[test]
+fn the_request_is_what_kms_documents_and_holds_no_secret_access_key() {
+    let server = Answers::serve(vec![answer("400 Bad Request", "")]);
+    refusal(&server.seal());
+    let [asked] = <[String; 1]>::try_from(server.asked()).unwrap();
+    let (head, body) = asked.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST / HTTP/1.1\r\n"), "{head}");
+    for line in [
+        "content-type: application/x-amz-json-1.1",
+        "x-amz-target: TrentService.Encrypt",
+        "x-amz-date: 20260101T000000Z",
+        "authorization: AWS4-HMAC-SHA256 Credential=AKIATEST/20260101/eu-central-1/kms/aws4_request, \
+         SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature=",
+        &format!("host: 127.0.0.1:{}", server.port),
+    ] {
+        assert!(head.contains(&format!("\r\n{line}")), "{line} is not in {head}");
+    }
+    assert_eq!(asked.find("canary"), None);
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["KeyId"], "alias/store");
+    assert_eq!(
+        body["EncryptionContext"],
+        serde_json::json!({
+            "petsem-store": "01010101010101010101010101010101",
+            "petsem-seal": "02020202020202020202020202020202",
+            "petsem-root-version": "3",
+        })
+    );
+    assert_eq!(body["Plaintext"].as_str().unwrap().len(), 44);
+}

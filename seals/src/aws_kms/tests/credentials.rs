@@ -1,0 +1,185 @@
+//! Where credentials are looked for, in which order, and what is said when there are none.
+
+use super::answers::{Answers, answer};
+use super::*;
+
+const GIVEN: &str = r#"{"AccessKeyId":"AKIAROLE","SecretAccessKey":"canary\/secret","Token":"canary+token==",
+                        "Expiration":"2026-01-01T06:00:00Z","Code":"Success"}"#;
+
+#[test]
+fn the_role_of_an_instance_is_taken_from_the_metadata_service() {
+    let moto = Moto::shared();
+    moto.load_metadata();
+    let key = moto.create_key();
+    let seal = open(moto.settings(&key), &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &moto.endpoint())]);
+    assert_eq!(seal.unwrap(&wrap(&seal), &CONTEXT).unwrap().version(), 3);
+}
+
+#[test]
+fn the_metadata_service_is_asked_by_version_2_and_its_session_token_is_signed() {
+    let roles = answer("200 OK", "app-role\n");
+    let metadata = Answers::serve(vec![answer("200 OK", "a-token"), roles, answer("200 OK", GIVEN)]);
+    let kms = Answers::serve(vec![answer("400 Bad Request", r#"{"__type":"ExpiredTokenException"}"#)]);
+    assert_eq!(
+        told(&kms, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.endpoint())]),
+        "the AWS credentials of the instance's role have expired; wait for the role's next ones, and check this \
+         machine's clock"
+    );
+    let asked = metadata.asked();
+    assert!(asked[0].starts_with("PUT /latest/api/token HTTP/1.1\r\n"), "{asked:?}");
+    assert!(asked[0].contains("\r\nx-aws-ec2-metadata-token-ttl-seconds: 60\r\n"), "{asked:?}");
+    assert!(
+        asked[1].starts_with("GET /latest/meta-data/iam/security-credentials/ HTTP/1.1\r\n"),
+        "{asked:?}"
+    );
+    assert!(asked[2].starts_with("GET /latest/meta-data/iam/security-credentials/app-role HTTP/1.1\r\n"));
+    assert!(
+        asked[1..].iter().all(|one| one.contains("\r\nx-aws-ec2-metadata-token: a-token\r\n")),
+        "{asked:?}"
+    );
+    let [signed] = <[String; 1]>::try_from(kms.asked()).unwrap();
+    assert!(signed.contains("\r\nx-amz-security-token: canary+token==\r\n"), "{signed}");
+    assert!(signed.contains("SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target"));
+}
+
+#[test]
+fn a_container_is_given_its_credentials_for_the_token_of_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    std::fs::write(&token, "pod-token\n").unwrap();
+    let container = Answers::serve(vec![answer("200 OK", GIVEN)]);
+    let kms = Answers::serve(vec![answer("400 Bad Request", r#"{"__type":"ExpiredTokenException"}"#)]);
+    let url = format!("{}/v1/credentials?x=y", container.endpoint());
+    let variables = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.to_str().unwrap()),
+    ];
+    assert_eq!(
+        told(&kms, &variables),
+        "the AWS credentials of the container have expired; wait for the role's next ones, and check this \
+         machine's clock"
+    );
+    let asked = container.asked();
+    assert!(asked[0].starts_with("GET /v1/credentials?x=y HTTP/1.1\r\n"), "{asked:?}");
+    assert!(asked[0].contains("\r\nauthorization: pod-token\r\n"), "{asked:?}");
+
+    std::fs::remove_file(&token).unwrap();
+    assert_eq!(
+        told(&kms, &variables),
+        format!(
+            "the token file {} of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE was not read; let petsem's user read it",
+            token.display()
+        )
+    );
+}
+
+#[test]
+fn the_environment_comes_before_the_container_and_the_container_before_the_instance() {
+    let kms = Answers::serve(vec![answer("400 Bad Request", r#"{"__type":"ExpiredTokenException"}"#)]);
+    let nobody = "http://127.0.0.1:1";
+    assert_eq!(
+        told(&kms, &[KEYS[0], KEYS[1], ("AWS_CONTAINER_CREDENTIALS_FULL_URI", nobody)]),
+        "the AWS credentials of the environment have expired; set fresh ones, or let petsem use a role"
+    );
+    let container = Answers::serve(vec![answer("403 Forbidden", "canary")]);
+    assert_eq!(
+        told(
+            &kms,
+            &[
+                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container.endpoint()),
+                ("AWS_EC2_METADATA_SERVICE_ENDPOINT", nobody)
+            ]
+        ),
+        format!(
+            "{} gave no AWS credentials (HTTP 403); look whether the container has a role, and its token is the \
+             right one",
+            container.endpoint()
+        )
+    );
+}
+
+#[test]
+fn where_there_are_none_it_is_said_where_they_were_looked_for() {
+    let kms = Answers::serve(Vec::new());
+    assert_eq!(
+        told(&kms, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")]),
+        "there are no AWS credentials: AWS_ACCESS_KEY_ID is not set, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and \
+         AWS_CONTAINER_CREDENTIALS_FULL_URI are not set, and the instance metadata service did not answer \
+         (http://127.0.0.1:1 cannot be reached (Connection refused (os error 111)); check the network and what \
+         filters it); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+    );
+    assert_eq!(
+        told(&kms, &[("AWS_EC2_METADATA_DISABLED", "true")]),
+        "there are no AWS credentials: AWS_ACCESS_KEY_ID is not set, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and \
+         AWS_CONTAINER_CREDENTIALS_FULL_URI are not set, and AWS_EC2_METADATA_DISABLED is set; set \
+         AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+    );
+}
+
+#[test]
+fn each_fault_of_the_places_says_what_to_do() {
+    let kms = Answers::serve(Vec::new());
+    for (variables, expected) in [
+        (vec![KEYS[0]], "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not; set both or none"),
+        (vec![KEYS[1]], "AWS_SECRET_ACCESS_KEY is set and AWS_ACCESS_KEY_ID is not; set both or none"),
+        (
+            vec![KEYS[0], ("AWS_SECRET_ACCESS_KEY", "canary with space")],
+            "what should be the AWS credentials of the environment is none; give whole ones, without spaces",
+        ),
+        (
+            vec![KEYS[0], KEYS[1], ("AWS_SESSION_TOKEN", "canary\r\nheader: x")],
+            "what should be the AWS credentials of the environment is none; give whole ones, without spaces",
+        ),
+        (
+            vec![("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token")],
+            "AWS_WEB_IDENTITY_TOKEN_FILE is set, and petsem does not use web identities; give the pod its role by \
+             EKS Pod Identity, or unset it",
+        ),
+        (
+            vec![("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://canary.example/")],
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI names no address that credentials are taken from; https, loopback \
+             and the addresses of ECS and EKS are",
+        ),
+        (
+            vec![("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://10.0.0.1/")],
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT names no instance metadata service; unset it, or give https, \
+             loopback or the service's own address, without a path",
+        ),
+    ] {
+        assert_eq!(told(&kms, &variables), expected);
+    }
+    for (answers, expected) in [
+        (
+            vec![answer("403 Forbidden", "")],
+            "the instance metadata service at {} answered HTTP 403; let the instance use version 2 of it, with a \
+             hop limit that reaches petsem",
+        ),
+        (
+            vec![answer("200 OK", "t"), answer("404 Not Found", "canary")],
+            "this instance has no role, and no other AWS credentials were found; give it one that may use the key, \
+             or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+        (
+            vec![answer("200 OK", "t"), answer("200 OK", "../../canary?")],
+            "this instance has no role, and no other AWS credentials were found; give it one that may use the key, \
+             or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+        (
+            vec![answer("200 OK", "t"), answer("200 OK", "role"), answer("200 OK", r#"{"Code":"canary"}"#)],
+            "what should be the AWS credentials of the instance's role is none; give whole ones, without spaces",
+        ),
+    ] {
+        let metadata = Answers::serve(answers);
+        let told = told(&kms, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.endpoint())]);
+        assert_eq!(told, expected.replace("{}", &metadata.endpoint()));
+    }
+}
+
+fn told(kms: &Answers, variables: &[(&str, &str)]) -> String {
+    let settings = AwsKmsSettings {
+        key: "alias/store".to_owned(),
+        region: Some("eu-central-1".to_owned()),
+        endpoint: Some(kms.endpoint()),
+    };
+    refusal(&open(settings, variables))
+}

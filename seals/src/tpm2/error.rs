@@ -1,0 +1,277 @@
+//! What can be wrong with a TPM, and what to do then.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use petsem_keys::SealError;
+use tss_esapi::constants::response_code::Tss2ResponseCodeKind;
+
+use super::Tpm2Device;
+use crate::private_file::PrivateFileError;
+
+/// Why a TPM did not seal or open. It never holds a PIN.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Tpm2Error {
+    /// The settings' device is none.
+    DeviceText {
+        /// What stands there.
+        device: String,
+    },
+    /// There is no such device file.
+    NoDevice {
+        /// Which.
+        device: Tpm2Device,
+    },
+    /// The device file may not be used.
+    NoAccess {
+        /// Which.
+        device: Tpm2Device,
+    },
+    /// The device file cannot be opened.
+    DeviceFile {
+        /// Which.
+        device: Tpm2Device,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process has the TPM, or it has no room left.
+    Busy {
+        /// Which.
+        device: Tpm2Device,
+    },
+    /// No TPM answers there.
+    Absent {
+        /// Where.
+        device: Tpm2Device,
+        /// What libtss2 said.
+        source: tss_esapi::Error,
+    },
+    /// The firmware did not start the TPM.
+    NotStarted {
+        /// Which.
+        device: Tpm2Device,
+    },
+    /// The owner hierarchy has a password.
+    OwnerPassword,
+    /// The owner hierarchy is switched off.
+    OwnerDisabled,
+    /// It is another TPM than the one that sealed, or the same after it was cleared.
+    OtherChip {
+        /// Which was asked.
+        device: Tpm2Device,
+    },
+    /// The PIN file was not read.
+    PinFile {
+        /// Why.
+        source: PrivateFileError,
+    },
+    /// The PIN file holds no PIN.
+    PinText {
+        /// Which file.
+        pin_file: PathBuf,
+    },
+    /// It was sealed with a PIN, and the settings have none.
+    PinMissing,
+    /// It was sealed without a PIN, and the settings have one.
+    PinNotWanted,
+    /// The PIN is wrong.
+    PinWrong {
+        /// Wrong PINs that the TPM still takes, if it says so.
+        tries_left: Option<u32>,
+    },
+    /// One more wrong PIN would lock the TPM: it was not tried.
+    LastTry,
+    /// The TPM takes no PIN now.
+    Locked,
+    /// The TPM does not know the sealed object, or it was changed, or it is of another context.
+    NotItsOwn,
+    /// The TPM gave another key back.
+    NotReadBack,
+    /// The TPM said what it cannot mean.
+    NotUnderstood,
+    /// Another refusal.
+    Call {
+        /// What was asked.
+        doing: &'static str,
+        /// What the TPM or libtss2 said.
+        source: tss_esapi::Error,
+    },
+}
+
+/// What it means that a command failed while petsem was `doing` something.
+pub(super) fn failure(
+    device: &Tpm2Device,
+    doing: &'static str,
+) -> impl Fn(tss_esapi::Error) -> Tpm2Error + use<> {
+    let device = device.clone();
+    move |source| match kind(&source) {
+        Some(Tss2ResponseCodeKind::Initialize) => Tpm2Error::NotStarted { device: device.clone() },
+        Some(
+            Tss2ResponseCodeKind::ObjectMemory
+            | Tss2ResponseCodeKind::SessionMemory
+            | Tss2ResponseCodeKind::Memory
+            | Tss2ResponseCodeKind::Retry
+            | Tss2ResponseCodeKind::Yielded
+            | Tss2ResponseCodeKind::Testing,
+        ) => Tpm2Error::Busy { device: device.clone() },
+        _ => Tpm2Error::Call { doing, source },
+    }
+}
+
+/// Which response code it is, if the TPM said it.
+pub(super) fn kind(error: &tss_esapi::Error) -> Option<Tss2ResponseCodeKind> {
+    match error {
+        tss_esapi::Error::Tss2Error(code) => code.kind(),
+        tss_esapi::Error::WrapperError(_) => None,
+    }
+}
+
+/// Whether an object that was loaded is what the TPM, or libtss2's reading of it, complains of.
+pub(super) fn is_about_the_object(error: &tss_esapi::Error) -> bool {
+    match kind(error) {
+        Some(
+            Tss2ResponseCodeKind::Integrity
+            | Tss2ResponseCodeKind::Size
+            | Tss2ResponseCodeKind::Value
+            | Tss2ResponseCodeKind::Type
+            | Tss2ResponseCodeKind::Binding
+            | Tss2ResponseCodeKind::Attributes
+            | Tss2ResponseCodeKind::Hash
+            | Tss2ResponseCodeKind::Scheme
+            | Tss2ResponseCodeKind::Symmetric
+            | Tss2ResponseCodeKind::Key
+            | Tss2ResponseCodeKind::KeySize
+            | Tss2ResponseCodeKind::Insufficient
+            | Tss2ResponseCodeKind::ReservedBits
+            | Tss2ResponseCodeKind::Sensitive,
+        ) => true,
+        Some(_) => false,
+        None => matches!(error, tss_esapi::Error::WrapperError(_)),
+    }
+}
+
+impl fmt::Display for Tpm2Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DeviceText { device } => write!(
+                f,
+                "`{}` is no TPM; give the path of its device file, usually /dev/tpmrm0",
+                device.escape_default()
+            ),
+            Self::NoDevice { device } => write!(
+                f,
+                "there is no TPM at {device}; switch it on in the firmware's setup, give the virtual machine one, \
+                 or give the path of its device file"
+            ),
+            Self::NoAccess { device } => write!(
+                f,
+                "petsem may not use the TPM at {device}; add its user to the group of that file, usually tss"
+            ),
+            Self::DeviceFile { device, source: _ } => {
+                write!(f, "the TPM at {device} cannot be opened; see what the kernel's log says of it")
+            }
+            Self::Busy { device } => write!(
+                f,
+                "the TPM at {device} is in use by another process; use /dev/tpmrm0, which the kernel shares, or \
+                 try again when the other is done"
+            ),
+            Self::Absent { device, source: _ } => {
+                write!(f, "no TPM 2.0 answers at {device}; check the device, and that it is version 2.0")
+            }
+            Self::NotStarted { device } => {
+                write!(f, "the TPM at {device} was not started by the firmware; restart the machine")
+            }
+            Self::OwnerPassword => f.write_str(
+                "the TPM's owner hierarchy has a password, which petsem does not use; take it away \
+                 (`tpm2_changeauth -c owner`), or use another seal",
+            ),
+            Self::OwnerDisabled => f.write_str(
+                "the TPM's owner hierarchy is switched off; switch it on in the firmware's setup, or use another \
+                 seal",
+            ),
+            Self::OtherChip { device } => write!(
+                f,
+                "the TPM at {device} is not the one that sealed this store, or it was cleared since; start petsem \
+                 on the machine where it was sealed, or open the store with another seal and add this TPM anew"
+            ),
+            Self::PinFile { source } => write!(f, "the PIN was not read: {source}"),
+            Self::PinText { pin_file } => write!(
+                f,
+                "{} holds no PIN; write 1 to 32 bytes there in one line, with nothing else",
+                pin_file.display()
+            ),
+            Self::PinMissing => {
+                f.write_str("the TPM's key was sealed with a PIN, and none is set; give the file that holds it")
+            }
+            Self::PinNotWanted => f.write_str(
+                "the TPM's key was sealed without a PIN, and one is set; leave it out, or add the seal anew with it",
+            ),
+            Self::PinWrong { tries_left: Some(tries) } => write!(
+                f,
+                "the TPM refused the PIN (wrong ones left before it locks itself: {tries}); correct the PIN file \
+                 before you try again"
+            ),
+            Self::PinWrong { tries_left: None } => f.write_str(
+                "the TPM refused the PIN; correct the PIN file before you try again, it locks itself after a few \
+                 wrong ones",
+            ),
+            Self::LastTry => f.write_str(
+                "the TPM locks itself after one more wrong PIN, so petsem did not try; check the PIN file, then wait \
+                 until the TPM forgets a failure, or reset its count (`tpm2_dictionarylockout --clear-lockout`)",
+            ),
+            Self::Locked => f.write_str(
+                "the TPM is locked after too many wrong PINs; wait until it opens again, or reset it with its \
+                 lockout password (`tpm2_dictionarylockout --clear-lockout`)",
+            ),
+            Self::NotItsOwn => {
+                f.write_str("the TPM does not open this; give the seal that this store was made with")
+            }
+            Self::NotReadBack => f.write_str(
+                "the TPM did not give back what it had sealed, nothing was sealed; use another kind of seal",
+            ),
+            Self::NotUnderstood => {
+                f.write_str("the TPM named its storage key in a way that is not known; use another kind of seal")
+            }
+            Self::Call { doing, source: _ } => {
+                write!(f, "the TPM did not {doing}; see whether it works with `tpm2_selftest` and `tpm2_getcap`")
+            }
+        }
+    }
+}
+
+impl Error for Tpm2Error {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Absent { source, .. } | Self::Call { source, .. } => Some(source),
+            Self::DeviceFile { source, .. } => Some(source),
+            // Its text is part of ours.
+            Self::PinFile { source } => source.source(),
+            Self::DeviceText { .. }
+            | Self::NoDevice { .. }
+            | Self::NoAccess { .. }
+            | Self::Busy { .. }
+            | Self::NotStarted { .. }
+            | Self::OwnerPassword
+            | Self::OwnerDisabled
+            | Self::OtherChip { .. }
+            | Self::PinText { .. }
+            | Self::PinMissing
+            | Self::PinNotWanted
+            | Self::PinWrong { .. }
+            | Self::LastTry
+            | Self::Locked
+            | Self::NotItsOwn
+            | Self::NotReadBack
+            | Self::NotUnderstood => None,
+        }
+    }
+}
+
+impl From<Tpm2Error> for SealError {
+    fn from(source: Tpm2Error) -> Self {
+        Self::Unavailable { source: Box::new(source) }
+    }
+}

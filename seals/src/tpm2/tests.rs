@@ -1,0 +1,412 @@
+//! The TPM 2.0 seal against swtpm, with tpm2-tools for what an operator would do to it.
+
+mod swtpm;
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use getrandom::SysRng;
+use petsem_keys::{KeyringKey, RootKey, SealKey};
+use rand_core::{CryptoRng, UnwrapErr};
+use tss_esapi::structures::{Private, Public};
+use tss_esapi::traits::UnMarshall as _;
+
+use super::*;
+use swtpm::{Bus, Swtpm};
+
+const ALONE: &str = "PETSEM_TEST_TPM_ALONE";
+const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
+
+#[test]
+fn a_root_key_is_opened_by_the_tpm_that_wrapped_it_also_after_a_restart() {
+    alone("a_root_key_is_opened_by_the_tpm_that_wrapped_it_also_after_a_restart", || {
+        let mut chip = Swtpm::start();
+        let seal = open(&chip, None);
+        let root = RootKey::generate(&mut rng(), 3);
+        let keyring_key = KeyringKey::generate(&mut rng(), 1);
+        let keyring_wrap = root.wrap_keyring_key(&mut rng(), &keyring_key, [1; 16]).unwrap();
+        let wrapped = seal.wrap(&mut rng(), &root, &CONTEXT).unwrap();
+        chip.start_again();
+        let again = open(&chip, None).unwrap(&wrapped, &CONTEXT).unwrap();
+        assert_eq!(again.unwrap_keyring_key(&keyring_wrap, [1; 16], 1).unwrap().version(), 1);
+        assert_eq!((seal.kind(), seal.describe()), (TPM2_KIND, format!("TPM swtpm:{}", chip.port)));
+    });
+}
+
+#[test]
+fn the_tpm_s_own_message_opens_for_no_other_context() {
+    alone("the_tpm_s_own_message_opens_for_no_other_context", || {
+        let chip = Swtpm::start();
+        let seal = open(&chip, None);
+        let wrapped = wrap(&seal);
+        for context in [
+            SealContext { store: [9; 16], ..CONTEXT },
+            SealContext { seal: [9; 16], ..CONTEXT },
+            SealContext { root_version: 4, ..CONTEXT },
+        ] {
+            let sealed = SealedMessage::parse(&wrapped[3..3 + sealed_length(&wrapped)]).unwrap();
+            let opened =
+                chip::with_chip(&chip.device(), |chip| chip.unseal(&sealed, &context.seal_key_aad(), None));
+            assert!(matches!(opened, Err(Tpm2Error::NotItsOwn)), "{opened:?}");
+            assert_eq!(
+                refusal(&seal, &wrapped, &context),
+                format!(
+                    "TPM {} does not open the root key of this store; give the seal that this store was made with, or \
+                 restore the store that belongs to it",
+                    chip.device()
+                )
+            );
+        }
+    });
+}
+
+#[test]
+fn a_wrap_with_a_byte_changed_or_missing_is_refused() {
+    alone("a_wrap_with_a_byte_changed_or_missing_is_refused", || {
+        let chip = Swtpm::start();
+        let seal = open(&chip, None);
+        let wrapped = wrap(&seal);
+        let mut told = BTreeSet::new();
+        for position in (0..wrapped.len()).filter(|place| place % 5 == 0 || (37..80).contains(place)) {
+            let mut changed = wrapped.clone();
+            changed[position] ^= 4;
+            told.insert(refusal(&seal, &changed, &CONTEXT));
+            told.insert(refusal(&seal, &wrapped[..position], &CONTEXT));
+        }
+        let expected = [
+            // The name of the storage key.
+            other_chip(&chip),
+            // The attribute that says whether there is a PIN.
+            "the TPM's key was sealed with a PIN, and none is set; give the file that holds it".to_owned(),
+            format!(
+                "TPM {} does not open the root key of this store; give the seal that this store was made with, or restore \
+             the store that belongs to it",
+                chip.device()
+            ),
+        ];
+        assert_eq!(told, BTreeSet::from(expected));
+        assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+    });
+}
+
+#[test]
+fn another_tpm_and_one_that_was_cleared_are_told_from_the_one_that_sealed() {
+    alone("another_tpm_and_one_that_was_cleared_are_told_from_the_one_that_sealed", || {
+        let (first, second) = (Swtpm::start(), Swtpm::start());
+        let wrapped = wrap(&open(&first, None));
+        assert_eq!(refusal(&open(&second, None), &wrapped, &CONTEXT), other_chip(&second));
+        first.tool("tpm2_clear", &[]);
+        assert_eq!(refusal(&open(&first, None), &wrapped, &CONTEXT), other_chip(&first));
+    });
+}
+
+#[test]
+fn who_listens_on_the_bus_hears_neither_key_nor_pin() {
+    alone("who_listens_on_the_bus_hears_neither_key_nor_pin", || {
+        let chip = Swtpm::start();
+        let bus = Bus::to(&chip);
+        let key = SealKey::generate(&mut rng());
+        let pin = b"canary-pin-4711";
+        let sealed = chip::with_chip(&bus.device(), |chip| chip.seal(&key, b"context", Some(pin))).unwrap();
+        let again =
+            chip::with_chip(&bus.device(), |chip| chip.unseal(&sealed, b"context", Some(pin))).unwrap();
+        assert_eq!(again.expose_seal_key(), key.expose_seal_key());
+        // What is no secret was heard, so the rest would have been.
+        assert!(bus.heard(&sealed.public));
+        assert!(!bus.heard(key.expose_seal_key()));
+        assert!(!bus.heard(&key.expose_seal_key()[..8]));
+        assert!(!bus.heard(&pin[..8]));
+        assert!(!bus.heard(&sealed.private));
+    });
+}
+
+#[test]
+fn wrong_pins_are_counted_the_last_try_is_not_spent_and_a_reset_opens_again() {
+    alone("wrong_pins_are_counted_the_last_try_is_not_spent_and_a_reset_opens_again", || {
+        let chip = Swtpm::start();
+        chip.tool("tpm2_dictionarylockout", &["--setup-parameters", "--max-tries=3"]);
+        let directory = tempfile::tempdir().unwrap();
+        let pin_file = directory.path().join("pin");
+        write_pin(&pin_file, "canary-right");
+        let seal = open(&chip, Some(&pin_file));
+        let wrapped = wrap(&seal);
+        assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+
+        write_pin(&pin_file, "canary-wrong");
+        assert_eq!(
+            refusal(&seal, &wrapped, &CONTEXT),
+            "the TPM refused the PIN (wrong ones left before it locks itself: 2); correct the PIN file before you try \
+         again"
+        );
+        assert_eq!(
+            refusal(&seal, &wrapped, &CONTEXT),
+            "the TPM refused the PIN (wrong ones left before it locks itself: 1); correct the PIN file before you try \
+         again"
+        );
+        let last_try = "the TPM locks itself after one more wrong PIN, so petsem did not try; check the PIN file, then \
+                    wait until the TPM forgets a failure, or reset its count (`tpm2_dictionarylockout --clear-lockout`)";
+        assert_eq!(refusal(&seal, &wrapped, &CONTEXT), last_try);
+        write_pin(&pin_file, "canary-right");
+        assert_eq!(refusal(&seal, &wrapped, &CONTEXT), last_try);
+
+        // Somebody else spends it.
+        let locked = "the TPM is locked after too many wrong PINs; wait until it opens again, or reset it with its \
+                  lockout password (`tpm2_dictionarylockout --clear-lockout`)";
+        assert_eq!(try_uncounted(&chip, &wrapped, b"wrong").unwrap_err().to_string(), locked_or_wrong(0));
+        assert_eq!(try_uncounted(&chip, &wrapped, b"canary-right").unwrap_err().to_string(), locked);
+        assert_eq!(refusal(&seal, &wrapped, &CONTEXT), locked);
+
+        chip.tool("tpm2_dictionarylockout", &["--clear-lockout"]);
+        assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+    });
+}
+
+#[test]
+fn a_pin_that_is_missing_or_not_wanted_is_told_and_costs_no_try() {
+    alone("a_pin_that_is_missing_or_not_wanted_is_told_and_costs_no_try", || {
+        let chip = Swtpm::start();
+        let directory = tempfile::tempdir().unwrap();
+        let pin_file = directory.path().join("pin");
+        write_pin(&pin_file, "1234");
+        let (with, without) = (open(&chip, Some(&pin_file)), open(&chip, None));
+        let (sealed_with, sealed_without) = (wrap(&with), wrap(&without));
+        for _ in 0..5 {
+            assert_eq!(
+                refusal(&without, &sealed_with, &CONTEXT),
+                "the TPM's key was sealed with a PIN, and none is set; give the file that holds it"
+            );
+            assert_eq!(
+                refusal(&with, &sealed_without, &CONTEXT),
+                "the TPM's key was sealed without a PIN, and one is set; leave it out, or add the seal anew with it"
+            );
+        }
+        assert_eq!(with.unwrap(&sealed_with, &CONTEXT).unwrap().version(), 3);
+    });
+}
+
+#[test]
+fn a_locked_tpm_still_opens_what_has_no_pin() {
+    alone("a_locked_tpm_still_opens_what_has_no_pin", || {
+        let chip = Swtpm::start();
+        let seal = open(&chip, None);
+        let wrapped = wrap(&seal);
+        let directory = tempfile::tempdir().unwrap();
+        let pin_file = directory.path().join("pin");
+        write_pin(&pin_file, "1234");
+        let with_pin = wrap(&open(&chip, Some(&pin_file)));
+        chip.tool("tpm2_dictionarylockout", &["--setup-parameters", "--max-tries=1"]);
+        try_uncounted(&chip, &with_pin, b"wrong").unwrap_err();
+        assert!(matches!(try_uncounted(&chip, &with_pin, b"1234"), Err(Tpm2Error::Locked)));
+        assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+    });
+}
+
+#[test]
+fn a_tpm_that_is_absent_is_told_by_where_it_should_be() {
+    alone("a_tpm_that_is_absent_is_told_by_where_it_should_be", || {
+        let mut chip = Swtpm::start();
+        let seal = open(&chip, None);
+        let wrapped = wrap(&seal);
+        chip.stop();
+        assert_eq!(
+            refusal(&seal, &wrapped, &CONTEXT),
+            format!("no TPM 2.0 answers at {}; check the device, and that it is version 2.0", chip.device())
+        );
+        let at = |path: &str| {
+            Tpm2::open(Tpm2Settings { device: path.parse().unwrap(), pin_file: None })
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            at("/dev/no-such-tpm"),
+            "there is no TPM at /dev/no-such-tpm; switch it on in the firmware's setup, give the virtual machine one, or \
+         give the path of its device file"
+        );
+        assert_eq!(
+            at("/dev/null"),
+            "no TPM 2.0 answers at /dev/null; check the device, and that it is version 2.0"
+        );
+        assert_eq!(at("/"), "the TPM at / cannot be opened; see what the kernel's log says of it");
+    });
+}
+
+#[test]
+fn what_an_operator_can_do_to_a_tpm_is_told_with_its_remedy() {
+    alone("what_an_operator_can_do_to_a_tpm_is_told_with_its_remedy", || {
+        let refused = |chip: &Swtpm| {
+            let settings = Tpm2Settings { device: chip.device(), pin_file: None };
+            Tpm2::open(settings).unwrap_err().to_string()
+        };
+        let not_started = Swtpm::start_without_startup();
+        assert_eq!(
+            refused(&not_started),
+            format!(
+                "the TPM at {} was not started by the firmware; restart the machine",
+                not_started.device()
+            )
+        );
+        let chip = Swtpm::start();
+        chip.tool("tpm2_changeauth", &["-c", "owner", "a-password"]);
+        assert_eq!(
+            refused(&chip),
+            "the TPM's owner hierarchy has a password, which petsem does not use; take it away (`tpm2_changeauth -c \
+         owner`), or use another seal"
+        );
+        chip.tool("tpm2_changeauth", &["-c", "owner", "-p", "a-password"]);
+        // A swtpm has room for three objects, and nobody who swaps them out.
+        for name in ["1", "2", "3"] {
+            chip.tool("tpm2_createprimary", &["-C", "n", "-G", "ecc", "-c", name]);
+        }
+        assert_eq!(
+            refused(&chip),
+            format!(
+                "the TPM at {} is in use by another process; use /dev/tpmrm0, which the kernel shares, or try again when \
+             the other is done",
+                chip.device()
+            )
+        );
+        chip.tool("tpm2_flushcontext", &["-t"]);
+        open(&chip, None);
+        chip.tool("tpm2_hierarchycontrol", &["-C", "o", "shEnable", "clear"]);
+        assert_eq!(
+            refused(&chip),
+            "the TPM's owner hierarchy is switched off; switch it on in the firmware's setup, or use another seal"
+        );
+    });
+}
+
+#[test]
+fn a_device_file_that_others_have_is_told_with_its_remedy() {
+    // By number: no kernel here has a device that could say so itself.
+    let device = Tpm2Device::File("/dev/tpm0".into());
+    assert_eq!(
+        Tpm2Error::NoAccess { device: device.clone() }.to_string(),
+        "petsem may not use the TPM at /dev/tpm0; add its user to the group of that file, usually tss"
+    );
+    assert_eq!(
+        Tpm2Error::Busy { device }.to_string(),
+        "the TPM at /dev/tpm0 is in use by another process; use /dev/tpmrm0, which the kernel shares, or try again \
+         when the other is done"
+    );
+}
+
+#[test]
+fn a_device_is_an_absolute_path_or_a_port_of_swtpm() {
+    let read = |text: &str| text.parse::<Tpm2Device>().map_err(|error| error.to_string());
+    assert_eq!(read("/dev/tpmrm0"), Ok(Tpm2Device::default()));
+    assert_eq!(read("swtpm:2321"), Ok(Tpm2Device::Swtpm { port: 2321 }));
+    for text in ["", "tpm0", "device:/dev/tpm0", "cmd:evil", "swtpm:", "swtpm:0", "swtpm:65535", "/dev/tpm\n"]
+    {
+        assert_eq!(
+            read(text),
+            Err(format!(
+                "`{}` is no TPM; give the path of its device file, usually /dev/tpmrm0",
+                text.escape_default()
+            ))
+        );
+    }
+    for text in ["/dev/tpmrm0", "swtpm:2321"] {
+        assert_eq!(read(text).unwrap().to_string(), text);
+    }
+}
+
+#[test]
+fn a_pin_file_holds_one_line_of_at_most_32_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let pin_file = directory.path().join("pin");
+    let seal =
+        Tpm2 { settings: Tpm2Settings { device: Tpm2Device::default(), pin_file: Some(pin_file.clone()) } };
+    let long = "x".repeat(32);
+    for pin in ["1", "1234", "пароль", &long] {
+        write_pin(&pin_file, pin);
+        assert_eq!(seal.read_pin().unwrap().unwrap().as_slice(), pin.as_bytes());
+    }
+    for pin in ["", "12\n34", "1234\n", "tab\t", "x\0", &"x".repeat(33), &"x".repeat(40)] {
+        write_pin(&pin_file, pin);
+        assert_eq!(
+            seal.read_pin().unwrap_err().to_string(),
+            format!(
+                "{} holds no PIN; write 1 to 32 bytes there in one line, with nothing else",
+                pin_file.display()
+            )
+        );
+    }
+    std::fs::remove_file(&pin_file).unwrap();
+    assert_eq!(
+        seal.read_pin().unwrap_err().to_string(),
+        format!("the PIN was not read: there is no file {}; write it, mode 0600", pin_file.display())
+    );
+}
+
+/// Runs `body` of the test of this name in a process of its own: libtss2's sockets go on to every process that
+/// another test starts meanwhile, and swtpm takes the next connection only when the last is closed everywhere.
+fn alone(test: &str, body: impl FnOnce()) {
+    if env::var_os(ALONE).is_some() {
+        return body();
+    }
+    let output = Command::new(env::current_exe().unwrap())
+        .args([format!("tpm2::tests::{test}").as_str(), "--exact", "--nocapture"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{log}");
+}
+
+/// Tries a PIN as somebody who does not look how many are left.
+fn try_uncounted(chip: &Swtpm, wrapped: &[u8], pin: &[u8]) -> Result<SealKey, Tpm2Error> {
+    let sealed = SealedMessage::parse(&wrapped[3..3 + sealed_length(wrapped)]).unwrap();
+    let (public, private) =
+        (Public::unmarshall(&sealed.public).unwrap(), Private::try_from(sealed.private).unwrap());
+    chip::with_chip(&chip.device(), |chip| {
+        chip.danger_unseal_uncounted(public, private, &CONTEXT.seal_key_aad(), Some(pin))
+    })
+}
+
+fn locked_or_wrong(tries: u32) -> String {
+    Tpm2Error::PinWrong { tries_left: Some(tries) }.to_string()
+}
+
+fn sealed_length(wrapped: &[u8]) -> usize {
+    usize::from(u16::from_be_bytes([wrapped[1], wrapped[2]]))
+}
+
+fn other_chip(chip: &Swtpm) -> String {
+    format!(
+        "the TPM at {} is not the one that sealed this store, or it was cleared since; start petsem on the machine \
+         where it was sealed, or open the store with another seal and add this TPM anew",
+        chip.device()
+    )
+}
+
+fn open(chip: &Swtpm, pin_file: Option<&Path>) -> Tpm2 {
+    Tpm2::open(Tpm2Settings { device: chip.device(), pin_file: pin_file.map(Path::to_owned) }).unwrap()
+}
+
+fn write_pin(path: &Path, pin: &str) {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    writeln!(file, "{pin}").unwrap();
+}
+
+fn rng() -> impl CryptoRng {
+    UnwrapErr(SysRng)
+}
+
+fn wrap(seal: &Tpm2) -> Vec<u8> {
+    seal.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap()
+}
+
+/// What is told when it is to open; no PIN stands in it.
+fn refusal(seal: &Tpm2, wrapped: &[u8], context: &SealContext) -> String {
+    let error = seal.unwrap(wrapped, context).unwrap_err();
+    let all = format!("{error} {error:?} {seal:?}");
+    assert_eq!(all.find("canary"), None, "{all}");
+    error.to_string()
+}

@@ -1,0 +1,50 @@
+//! What people give to open the store by: a passphrase, shares.
+
+use std::fmt;
+use std::sync::Arc;
+
+use petsem_seals::Passphrase;
+use zeroize::Zeroizing;
+
+/// What people gave. Nothing, where the seals of the configuration shall open the store.
+#[derive(Clone, Default)]
+pub struct Given {
+    pub(crate) passphrase: Option<Arc<Passphrase>>,
+    pub(crate) shares: Arc<Vec<Zeroizing<String>>>,
+}
+
+impl Given {
+    /// This passphrase and these shares, as they were typed.
+    pub fn new(passphrase: Option<Passphrase>, shares: Vec<Zeroizing<String>>) -> Self {
+        Self { passphrase: passphrase.map(Arc::new), shares: Arc::new(shares) }
+    }
+
+    /// Whether people gave nothing.
+    pub fn is_empty(&self) -> bool {
+        self.passphrase.is_none() && self.shares.is_empty()
+    }
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Given")
+            .field("passphrase", &self.passphrase.is_some())
+            .field("shares", &self.shares.len())
+            .finish()
+    }
+}
+
+/// Whether it is the very same gift; what was given is not compared.
+impl PartialEq for Given {
+    fn eq(&self, other: &Self) -> bool {
+        let same_passphrase = match (&self.passphrase, &other.passphrase) {
+            (None, None) => true,
+            (Some(one), Some(another)) => Arc::ptr_eq(one, another),
+            _ => false,
+        };
+        same_passphrase
+            && (Arc::ptr_eq(&self.shares, &other.shares) || self.shares.is_empty() && other.shares.is_empty())
+    }
+}
+
+impl Eq for Given {}

@@ -1,0 +1,368 @@
+//! The life of a server between its start and its end: open, sealed, and the ways from one to the other.
+//!
+//! One loop owns the keys. To seal is to let go of the router, to wait until no request holds the core, and to drop
+//! it: keys wipe themselves. A core that will not go ends the process rather than let it say that it is sealed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use data_encoding::BASE64;
+use petsem_api::{ErrorCode, RequestId};
+use petsem_store::Store;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::clock::Moment;
+use crate::core::Core;
+use crate::failure::Failure;
+use crate::given::Given;
+use crate::operator_socket::{Answer, Ask, Asked};
+use crate::rotation;
+use crate::routes::router;
+use crate::rows::Note;
+use crate::seal_list::{SealChange, note_opened};
+use crate::sealed::{self, SealedNode, Unsealing, Why};
+use crate::serve::{Front, ServeError};
+use crate::settings::Settings;
+use crate::start::{
+    StartError, Started, close_audit, open_installed, record, record_checkpoint, start_unlocked,
+};
+use crate::status;
+use crate::unlock::unlock;
+
+/// How often the control feed is read.
+const FEED_EVERY: Duration = Duration::from_millis(500);
+/// How long requests may go on after the server was told to seal itself.
+const SEALING: Duration = Duration::from_secs(8);
+/// How often a sealed server looks whether its own seals are back.
+const TRY_AGAIN: Duration = Duration::from_secs(30);
+
+/// What a server is now.
+pub(crate) enum Phase {
+    /// It has the keys.
+    Open(Box<Started>),
+    /// It has none.
+    Sealed(Box<SealedNode>),
+}
+
+impl Phase {
+    pub(crate) fn settings(&self) -> &Settings {
+        match self {
+            Self::Open(started) => &started.core.settings,
+            Self::Sealed(node) => node.settings(),
+        }
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        match self {
+            Self::Open(started) => router(Arc::clone(&started.core)),
+            Self::Sealed(_) => sealed::router(),
+        }
+    }
+}
+
+/// Starts: open if a seal opens, sealed if none does.
+pub(crate) async fn begin(settings: Settings) -> Result<Phase, StartError> {
+    let store = open_installed(&settings).await?;
+    match unlock(&settings, &*store).await {
+        Ok(unlocked) => {
+            let started = start_unlocked(settings, store, unlocked).await?;
+            note_opened(&started).await;
+            Ok(Phase::Open(Box::new(started)))
+        }
+        Err(StartError::Sealed { tried, people }) => {
+            let node = SealedNode::begin(settings, store, Why::NoSeal { tried, people }).await?;
+            Ok(Phase::Sealed(Box::new(node)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether all requests have ended within this time; no new one begins then.
+pub(crate) async fn requests_ended(core: &Core, within: Duration) -> bool {
+    let all = u32::try_from(core.settings.limits.requests).unwrap_or(u32::MAX);
+    match tokio::time::timeout(within, core.room.acquire_many(all)).await {
+        Ok(Ok(places)) => {
+            places.forget();
+            true
+        }
+        _ => false,
+    }
+}
+
+/// SIGTERM and SIGINT.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// The loop, and what it hears.
+pub(crate) struct Lifetime {
+    pub(crate) signals: Signals,
+    pub(crate) asked: mpsc::Receiver<Asked>,
+    pub(crate) front: Front,
+}
+
+/// How a phase ended.
+enum End {
+    /// The server is told to end; none while a seal was being tried, when nothing is open.
+    Stop(Option<Phase>),
+    /// Another phase begins.
+    Next(Phase),
+}
+
+impl Lifetime {
+    /// Goes from phase to phase until a signal; answers the last one.
+    pub(crate) async fn run(mut self, mut phase: Phase) -> Result<Option<Phase>, ServeError> {
+        loop {
+            let end = match phase {
+                Phase::Open(started) => self.open(started).await?,
+                Phase::Sealed(node) => self.sealed(*node).await?,
+            };
+            phase = match end {
+                End::Stop(last) => return Ok(last),
+                End::Next(next) => next,
+            };
+            self.front.show(phase.router());
+        }
+    }
+
+    async fn open(&mut self, mut started: Box<Started>) -> Result<End, ServeError> {
+        let since = Moment::now();
+        let core = Arc::clone(&started.core);
+        let background = tokio::spawn(background(Arc::clone(&core)));
+        let is_sealing = loop {
+            tokio::select! {
+                () = self.signals.stop() => break false,
+                () = core.sealing.notified() => break true,
+                Some(checkpoint) = started.checkpoints.recv() => record_checkpoint(&core, &checkpoint).await,
+                Some(asked) = self.asked.recv() => answer_open(&started, since, asked).await,
+            }
+        };
+        drop(core);
+        if !is_sealing {
+            end(background).await;
+            return Ok(End::Stop(Some(Phase::Open(started))));
+        }
+        self.seal(started, background).await.map(End::Next)
+    }
+
+    /// Forgets every key.
+    async fn seal(&self, started: Box<Started>, background: JoinHandle<()>) -> Result<Phase, ServeError> {
+        tracing::warn!("an operator seals the server");
+        self.front.show(sealed::router());
+        let settings = started.core.settings.clone().opened_by(Given::default());
+        let store: Arc<dyn Store> = Arc::clone(&started.core.store);
+        if !requests_ended(&started.core, SEALING).await {
+            return Err(not_forgotten("requests are still under way"));
+        }
+        end(background).await;
+        started.core.pay_owed().await;
+        let closed = close_audit(*started).await;
+        let core =
+            closed.map_err(|error| not_forgotten(&format!("the audit log was not closed: {error}")))?;
+        let Some(core) = only_holder(core).await else {
+            return Err(not_forgotten("something still holds the keys"));
+        };
+        drop(core);
+        tracing::warn!("sealed: no key is in memory");
+        let node = match SealedNode::begin(settings.clone(), Arc::clone(&store), Why::Operator).await {
+            Ok(node) => node,
+            Err(error) => {
+                // Sealed is sealed: what cannot be written is said in the log of the process.
+                tracing::error!(%error, "the audit log does not go on while the server is sealed");
+                SealedNode::without_log(settings, store, Why::Operator)
+            }
+        };
+        Ok(Phase::Sealed(Box::new(node)))
+    }
+
+    async fn sealed(&mut self, mut node: SealedNode) -> Result<End, ServeError> {
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TRY_AGAIN, TRY_AGAIN);
+        loop {
+            let asked = tokio::select! {
+                () = self.signals.stop() => return Ok(End::Stop(Some(Phase::Sealed(Box::new(node))))),
+                _ = ticks.tick(), if node.tries_again() => None,
+                Some(asked) = self.asked.recv() => Some(asked),
+            };
+            let (given, source, answer) = match asked {
+                None => (Given::default(), "node".to_owned(), None),
+                Some(Asked { ask, source, answer }) => match ask {
+                    Ask::Status {} => {
+                        let status = Box::new(status::of_sealed(&node));
+                        reply(answer, Answer::Status { status });
+                        continue;
+                    }
+                    Ask::ChangeSeals { .. } => {
+                        reply(answer, is_sealed());
+                        continue;
+                    }
+                    Ask::Unseal { passphrase, shares } => match given_of(passphrase, shares) {
+                        Ok(given) => (given, source, Some(answer)),
+                        Err(error) => {
+                            reply(answer, error);
+                            continue;
+                        }
+                    },
+                },
+            };
+            let is_asked = answer.is_some();
+            let unsealing = tokio::select! {
+                // What it had is dropped with it: the store's lock, and the log's.
+                () = self.signals.stop() => return Ok(End::Stop(None)),
+                unsealing = node.unseal(given, &source, is_asked) => unsealing,
+            };
+            node = match unsealing {
+                Unsealing::Open(started) => {
+                    // First the routes, then the word that they are there.
+                    self.front.show(router(Arc::clone(&started.core)));
+                    tracing::warn!(seal = started.opened_by.description, "unsealed");
+                    let by = format!("{} ({})", started.opened_by.description, started.opened_by.kind);
+                    answer.map(|answer| reply(answer, Answer::Unsealed { by }));
+                    return Ok(End::Next(Phase::Open(started)));
+                }
+                Unsealing::Still(node, error) => {
+                    let text = error.to_string();
+                    tracing::warn!(reason = text, "not unsealed");
+                    let refused = Answer::Refused { code: ErrorCode::Sealed, error: text };
+                    answer.map(|answer| reply(answer, refused));
+                    *node
+                }
+                Unsealing::Ended(error) => {
+                    let refused = Answer::Refused { code: ErrorCode::Integrity, error: error.to_string() };
+                    answer.map(|answer| reply(answer, refused));
+                    return Err(ServeError::Start(error));
+                }
+            };
+        }
+    }
+}
+
+/// Answers a command while the server is open.
+async fn answer_open(started: &Started, since: Moment, asked: Asked) {
+    let Asked { ask, source, answer } = asked;
+    let said = match ask {
+        Ask::Status {} => Answer::Status { status: Box::new(status::of_open(started, since).await) },
+        Ask::Unseal { .. } => Answer::Refused {
+            code: ErrorCode::Conflict,
+            error: format!("the server is not sealed: {} opened it", started.opened_by.description),
+        },
+        Ask::ChangeSeals { id, note } => match change_seals(&started.core, &source, id, &note).await {
+            Ok(()) => Answer::Changed {},
+            Err(failure) => {
+                tracing::warn!(
+                    reason = failure.internal_text().unwrap_or(failure.external()),
+                    "the list of seals was not changed"
+                );
+                Answer::refused(&failure)
+            }
+        },
+    };
+    reply(answer, said);
+}
+
+/// Makes a change of the seal list that a command worked out with a seal: its MAC says so.
+async fn change_seals(core: &Core, source: &str, id: RequestId, note: &str) -> Result<(), Failure> {
+    let refused = || {
+        Failure::new(
+            ErrorCode::BadRequest,
+            "the change of the seals is not of this store; use its own configuration, and the `petsem` of the same \
+             version as the server's",
+        )
+    };
+    let note = BASE64.decode(note.as_bytes()).map_err(|_| refused())?;
+    let text = core.ledger.read_note(Note::SealChange, id, &note).ok_or_else(refused)?;
+    let change: SealChange = serde_json::from_slice(text).map_err(|_| refused())?;
+    let mut trail = core.seal_trail(source, &change);
+    core.change_seals(&mut trail, &change).await?;
+    record(core, &trail).await.map_err(Failure::internal)
+}
+
+fn given_of(
+    passphrase: Option<crate::operator_socket::Typed>,
+    shares: Vec<crate::operator_socket::Typed>,
+) -> Result<Given, Answer> {
+    let passphrase = match passphrase.map(|typed| petsem_seals::Passphrase::new(typed.0)).transpose() {
+        Ok(passphrase) => passphrase,
+        Err(error) => {
+            return Err(Answer::Refused { code: ErrorCode::BadRequest, error: error.to_string() });
+        }
+    };
+    Ok(Given::new(passphrase, shares.into_iter().map(|typed| typed.0).collect()))
+}
+
+fn is_sealed() -> Answer {
+    Answer::Refused {
+        code: ErrorCode::Sealed,
+        error: "the server is sealed; open it first with `petsem operator unseal`".to_owned(),
+    }
+}
+
+fn reply(answer: tokio::sync::oneshot::Sender<Answer>, said: Answer) {
+    // Whoever asked may have gone.
+    let _unheard = answer.send(said);
+}
+
+/// Ends a task, and what it holds with it.
+async fn end(task: JoinHandle<()>) {
+    task.abort();
+    let _cancelled = task.await;
+}
+
+/// The core, once nobody else has it: the tasks of ended requests let go of it a moment after their answers.
+async fn only_holder(mut core: Arc<Core>) -> Option<Core> {
+    for _ in 0..200 {
+        core = match Arc::try_unwrap(core) {
+            Ok(core) => return Some(core),
+            Err(shared) => shared,
+        };
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    None
+}
+
+fn not_forgotten(why: &str) -> ServeError {
+    ServeError::Stop(format!(
+        "it was told to seal itself, and {why}: it ends, so that no key stays in memory"
+    ))
+}
+
+/// What goes on beside the requests.
+async fn background(core: Arc<Core>) {
+    // It ends when it is aborted; nobody tells it.
+    let (_alive, ended) = watch::channel(false);
+    tokio::join!(follow_feed(Arc::clone(&core)), rotation::follow(core, ended));
+}
+
+/// Reads the control feed twice a second. What goes wrong shows in `/readyz` and the metrics.
+async fn follow_feed(core: Arc<Core>) {
+    let mut ticks = tokio::time::interval(FEED_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        core.pay_owed().await;
+        core.take_denials().await;
+        if let Err(failure) = core.refresh().await {
+            tracing::error!(
+                status = failure.code().as_str(),
+                reason = failure.internal_text().unwrap_or(failure.external()),
+                "the control feed cannot be followed"
+            );
+        }
+    }
+}

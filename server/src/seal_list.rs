@@ -1,0 +1,330 @@
+//! The list of seals: how one is made, what is kept of it, and how the list is changed.
+//!
+//! A change is worked out where a seal was opened for it, by the command on the node, and committed where the store
+//! is held, which may be the running server: that holds the row-MAC key, and takes the change only with a MAC of it.
+//! So nobody changes the list without a seal, and the server needs none again.
+
+use std::fmt;
+
+use data_encoding::{BASE64, HEXLOWER};
+use petsem_api::{ErrorCode, StoreId};
+use petsem_keys::{RootKey, Seal, SealContext};
+use petsem_seals::{Passphrase, Shamir};
+use petsem_store::{Change, Expect, Record, RecordKind, RequestAudit};
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::clock::Moment;
+use crate::core::{Core, expect};
+use crate::entropy;
+use crate::failure::Failure;
+use crate::request::Trail;
+use crate::rows::{Content, IntegrityFault, Ledger, Note, Row, SealRow, StoreRow};
+use crate::settings::SealSettings;
+use crate::start::{StartError, Started};
+use crate::unlock::{MOST_SEALS, OpenedBy};
+
+/// How old the note may get that a seal opened the store: a start writes it anew at most once a day.
+const NOTE_AGE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// A seal of the store, as people see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealInfo {
+    /// Its id, 32 hex digits.
+    pub id: String,
+    /// `key-file` and so on.
+    pub kind: String,
+    /// Which one.
+    pub description: String,
+    /// When it was made (RFC 3339).
+    pub created_at: String,
+    /// When it last opened the store (RFC 3339); none: it never has, so nobody knows whether it can.
+    pub verified_at: Option<String>,
+}
+
+/// A share that was just made: it exists nowhere else.
+pub struct NewShare {
+    /// Which one it is, for people.
+    pub description: String,
+    /// What its keeper types.
+    pub text: Zeroizing<String>,
+}
+
+impl fmt::Debug for NewShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewShare").field("description", &self.description).finish_non_exhaustive()
+    }
+}
+
+/// Takes new shares before the store depends on them; its error ends the work, and nothing was changed.
+pub type KeepShares<'a> = &'a mut dyn FnMut(&[NewShare]) -> Result<(), String>;
+
+/// A seal to be made.
+pub(crate) struct NewSeal<'a> {
+    /// As the configuration has it.
+    pub(crate) wanted: &'a SealSettings,
+    /// The passphrase, where that is the seal and no file has it.
+    pub(crate) passphrase: Option<&'a Passphrase>,
+}
+
+impl NewSeal<'_> {
+    /// Makes it and wraps the root key with it. What needs nobody is opened again at once, and so verified.
+    pub(crate) fn make(
+        &self,
+        rng: &mut dyn CryptoRng,
+        root: &RootKey,
+        store: StoreId,
+        now: u64,
+        keep_shares: KeepShares<'_>,
+    ) -> Result<([u8; 16], SealRow), StartError> {
+        let id: [u8; 16] = entropy::bytes();
+        let context = SealContext { store: *store.as_bytes(), seal: id, root_version: root.version() };
+        let row = match (self.wanted.create(rng).map_err(StartError::Seal)?, self.wanted, self.passphrase) {
+            (Some(seal), ..) => {
+                let mut row = wrap(rng, &*seal, root, &context, now)?;
+                seal.unwrap(&row.wrapped_root, &context).map_err(seal_failed)?;
+                row.verified_at = Some(now);
+                row
+            }
+            (None, SealSettings::Shamir { threshold, shares }, _) => {
+                let (seal, shares) = Shamir::split(rng, *threshold, *shares)
+                    .map_err(|error| StartError::Seal(Box::new(error)))?;
+                let shares: Vec<NewShare> = shares
+                    .iter()
+                    .map(|share| NewShare { description: share.describe(), text: share.expose_text() })
+                    .collect();
+                let row = wrap(rng, &seal, root, &context, now)?;
+                keep_shares(&shares).map_err(StartError::Refused)?;
+                row
+            }
+            (None, _, Some(passphrase)) => wrap(rng, passphrase, root, &context, now)?,
+            (None, _, None) => {
+                return Err(StartError::Refused(
+                    "a seal of the kind passphrase needs a passphrase, and none was given\ngive it with \
+                     --new-passphrase-file FILE, or on a terminal when asked"
+                        .to_owned(),
+                ));
+            }
+        };
+        Ok((id, row))
+    }
+}
+
+/// The root key under a seal.
+pub(crate) fn wrap(
+    rng: &mut dyn CryptoRng,
+    seal: &dyn Seal,
+    root: &RootKey,
+    context: &SealContext,
+    now: u64,
+) -> Result<SealRow, StartError> {
+    Ok(SealRow {
+        kind: seal.kind().to_owned(),
+        description: seal.describe(),
+        wrapped_root: seal.wrap(rng, root, context).map_err(seal_failed)?,
+        created_at: now,
+        verified_at: None,
+    })
+}
+
+fn seal_failed(error: petsem_keys::SealError) -> StartError {
+    StartError::Seal(Box::new(error))
+}
+
+/// What a row says to people.
+pub(crate) fn info(id: &[u8], row: &SealRow) -> SealInfo {
+    SealInfo {
+        id: HEXLOWER.encode(id),
+        kind: row.kind.clone(),
+        description: row.description.clone(),
+        created_at: Moment::from_millis(row.created_at).rfc3339(),
+        verified_at: row.verified_at.map(|at| Moment::from_millis(at).rfc3339()),
+    }
+}
+
+/// What is done to the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SealAction {
+    Add,
+    Remove,
+    Verify,
+}
+
+impl SealAction {
+    fn audited_as(self) -> &'static str {
+        match self {
+            Self::Add => "operator.seal.add",
+            Self::Remove => "operator.seal.remove",
+            Self::Verify => "operator.seal.verify",
+        }
+    }
+}
+
+/// A change of the list, worked out and not yet made.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SealChange {
+    pub(crate) action: SealAction,
+    /// For the audit log.
+    pub(crate) detail: String,
+    /// The store's own row, which names the seals; none if they stay the same.
+    store: Option<PutRow>,
+    seals: Vec<PutRow>,
+    /// Ids and row versions.
+    deleted: Vec<(String, u64)>,
+}
+
+/// A row to write, with its MAC; it replaces the version before.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PutRow {
+    id: String,
+    row_version: u64,
+    content: String,
+    mac: String,
+}
+
+impl SealChange {
+    /// A change that does nothing yet.
+    pub(crate) fn new(action: SealAction, detail: String) -> Self {
+        Self { action, detail, store: None, seals: Vec::new(), deleted: Vec::new() }
+    }
+
+    /// Writes a seal's row as its next version.
+    pub(crate) fn put(&mut self, ledger: &Ledger, id: &[u8], version: u64, row: &SealRow) {
+        self.seals.push(PutRow::of(&ledger.write(id, version, row)));
+    }
+
+    /// Takes a seal's row away.
+    pub(crate) fn delete(&mut self, id: &[u8], version: u64) {
+        self.deleted.push((HEXLOWER.encode(id), version));
+    }
+
+    /// Names the seals that there are from now on.
+    pub(crate) fn name(&mut self, ledger: &Ledger, row: Row<StoreRow>, seals: Vec<String>) {
+        let content = StoreRow { seals, ..row.content };
+        self.store = Some(PutRow::of(&ledger.write(&[], row.version + 1, &content)));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.store.is_none() && self.seals.is_empty() && self.deleted.is_empty()
+    }
+
+    /// The rows, each checked against its MAC.
+    fn apply(&self, ledger: &Ledger, change: &mut Change) -> Result<(), Failure> {
+        if let Some(put) = &self.store {
+            let record = put.checked::<StoreRow>(ledger)?;
+            change.expects.push(before(&record));
+            change.puts.push(record);
+        }
+        for put in &self.seals {
+            let record = put.checked::<SealRow>(ledger)?;
+            change.expects.push(before(&record));
+            change.puts.push(record);
+        }
+        for (id, version) in &self.deleted {
+            let id = HEXLOWER.decode(id.as_bytes()).map_err(|_| not_understood())?;
+            change.expects.push(expect::<SealRow>(&id, *version));
+            change.deletes.push((RecordKind::Seal, id));
+        }
+        Ok(())
+    }
+}
+
+impl PutRow {
+    fn of(record: &Record) -> Self {
+        Self {
+            id: HEXLOWER.encode(&record.id),
+            row_version: record.row_version,
+            content: BASE64.encode(&record.content),
+            mac: HEXLOWER.encode(&record.mac),
+        }
+    }
+
+    fn checked<T: Content>(&self, ledger: &Ledger) -> Result<Record, Failure> {
+        let record = Record {
+            kind: T::KIND,
+            id: HEXLOWER.decode(self.id.as_bytes()).map_err(|_| not_understood())?,
+            row_version: self.row_version,
+            content: BASE64.decode(self.content.as_bytes()).map_err(|_| not_understood())?,
+            mac: HEXLOWER.decode(self.mac.as_bytes()).map_err(|_| not_understood())?,
+        };
+        ledger.read::<T>(&record.id, &record)?;
+        Ok(record)
+    }
+}
+
+fn before(record: &Record) -> Expect {
+    Expect { kind: record.kind, id: record.id.clone(), row_version: record.row_version.saturating_sub(1) }
+}
+
+fn not_understood() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "the change of the seals is not understood; use the `petsem` of the same version as the server's",
+    )
+}
+
+impl Core {
+    /// Makes a change of the list, with its audit line.
+    pub(crate) async fn change_seals(&self, trail: &mut Trail, wanted: &SealChange) -> Result<(), Failure> {
+        trail.set_detail(&wanted.detail);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut change = self.change(trail);
+        wanted.apply(&self.ledger, &mut change)?;
+        self.commit(trail, change).await?;
+        Ok(())
+    }
+
+    /// The trail of a change of the list.
+    pub(crate) fn seal_trail(&self, source: &str, wanted: &SealChange) -> Trail {
+        let peer = crate::request::Peer { source: source.to_owned(), host: None };
+        let mut trail = Trail::new(self.now(), &peer, wanted.action.audited_as());
+        trail.local();
+        trail
+    }
+
+    /// The seals of the store, each row checked.
+    pub(crate) async fn seals(&self) -> Result<Vec<SealInfo>, Failure> {
+        let records = self.store.records(RecordKind::Seal, &[], None, MOST_SEALS).await?;
+        let seals = records.iter().map(|record| {
+            let row = self.ledger.read::<SealRow>(&record.id, record)?;
+            Ok(info(&record.id, &row.content))
+        });
+        seals.collect::<Result<_, IntegrityFault>>().map_err(Failure::from)
+    }
+}
+
+/// Keeps in the list that a seal has opened the store. A store that takes no writes opens all the same.
+pub(crate) async fn note_opened(started: &Started) {
+    if let Err(failure) = try_note_opened(&started.core, &started.opened_by).await {
+        tracing::warn!(
+            reason = failure.internal_text().unwrap_or(failure.external()),
+            "it is not kept in the store that this seal opened it"
+        );
+    }
+}
+
+async fn try_note_opened(core: &Core, opened_by: &OpenedBy) -> Result<(), Failure> {
+    let missing = || IntegrityFault::new(RecordKind::Seal, &opened_by.id, "it is missing");
+    let record = core.store.record(RecordKind::Seal, &opened_by.id).await?.ok_or_else(missing)?;
+    let row = core.ledger.read::<SealRow>(&opened_by.id, &record)?;
+    let now = core.now().millis();
+    if row.content.verified_at.is_some_and(|at| now < at.saturating_add(NOTE_AGE_MS)) {
+        return Ok(());
+    }
+    let content = SealRow { verified_at: Some(now), ..row.content };
+    let id = petsem_api::RequestId::new_v7(now, &entropy::bytes());
+    // The start itself has its place in the log; this is bookkeeping, as a checkpoint is.
+    let line = core.ledger.write_note(Note::Line, id, b"");
+    let mut change = Change::new(RequestAudit { node: core.node, request_id: id, line });
+    change.expects.push(expect::<SealRow>(&opened_by.id, row.version));
+    change.puts.push(core.ledger.write(&opened_by.id, row.version + 1, &content));
+    let committed = core.store.commit(change).await?;
+    core.store.audited(core.node, &[committed.revision]);
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! A node without keys: it listens, says that it is sealed and what to do, and waits to be unsealed.
+//!
+//! No key is in memory. Its audit log goes on, each line chained to the one before, without MACs until there are keys
+//! again. Nothing on the network unseals it: that goes through the operator's socket alone.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use petsem_api::{ErrorBody, ErrorCode, Health, Readiness, RequestId};
+use petsem_store::Store;
+
+use crate::audit::{AuditEvent, AuditLog, Outcome};
+use crate::clock::Moment;
+use crate::entropy;
+use crate::given::Given;
+use crate::node::node_id;
+use crate::request::{Peer, Trail};
+use crate::seal_list::note_opened;
+use crate::settings::Settings;
+use crate::start::{StartError, Started, open_audit, record, start_unlocked};
+use crate::unlock::unlock;
+
+/// What everybody is told; the node's own users learn more by `petsem operator status`.
+const NOTICE: &str = "this server is sealed: it has no key, and nothing can be read or written; on its node, \
+     `petsem operator unseal` opens it and `petsem operator status` says why it is sealed";
+/// When asking again may make sense, in seconds: people have to be found.
+const AGAIN: u32 = 30;
+
+/// A node that holds the store and no key.
+pub(crate) struct SealedNode {
+    settings: Settings,
+    store: Arc<dyn Store>,
+    audit: Option<AuditLog>,
+    why: Why,
+    since: Moment,
+}
+
+/// Why a node is sealed.
+#[derive(Clone, Debug)]
+pub(crate) enum Why {
+    /// No seal opened at its start.
+    NoSeal {
+        /// What each that was tried said.
+        tried: Vec<String>,
+        /// What people can give.
+        people: Vec<String>,
+    },
+    /// An operator sealed it.
+    Operator,
+}
+
+impl Why {
+    /// One line for each thing to know.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Operator => vec!["an operator sealed it".to_owned()],
+            Self::NoSeal { tried, people } => {
+                let mut lines = tried.clone();
+                if tried.is_empty() {
+                    lines.push("the configuration names no seal that opens without a person".to_owned());
+                }
+                lines.extend(people.iter().map(|people| format!("it can be opened with {people}")));
+                lines
+            }
+        }
+    }
+}
+
+/// What became of an unsealing.
+pub(crate) enum Unsealing {
+    /// The store is open.
+    Open(Box<Started>),
+    /// It is as sealed as before.
+    Still(Box<SealedNode>, StartError),
+    /// A seal opened it, and what is in it cannot be served.
+    Ended(StartError),
+}
+
+impl SealedNode {
+    /// A node that goes on sealed: its audit log is opened without keys.
+    pub(crate) async fn begin(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        why: Why,
+    ) -> Result<Self, StartError> {
+        // A node that never wrote a log has no chain to go on with; it begins one with its keys.
+        let audit = match node_id(&settings)? {
+            Some(node) => Some(open_audit(&settings, node, None, None)?.log),
+            None => None,
+        };
+        let node = Self { settings, store, audit, why, since: Moment::now() };
+        for reason in node.why.lines() {
+            tracing::warn!(reason, "the server is sealed; `petsem operator unseal` opens it");
+        }
+        node.note("server.sealed", Outcome::Allowed, &node.why.lines().join("; "), None).await;
+        Ok(node)
+    }
+
+    /// A node whose log cannot be opened, and which has no keys all the same.
+    pub(crate) fn without_log(settings: Settings, store: Arc<dyn Store>, why: Why) -> Self {
+        Self { settings, store, audit: None, why, since: Moment::now() }
+    }
+
+    /// Why it is sealed.
+    pub(crate) fn why(&self) -> &Why {
+        &self.why
+    }
+
+    /// Since when.
+    pub(crate) fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// Its settings.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether its own seals are worth another try, nobody having been there: what was away may be back. Never one
+    /// that counts wrong PINs, and never against an operator's will.
+    pub(crate) fn tries_again(&self) -> bool {
+        matches!(self.why, Why::NoSeal { .. })
+            && self.settings.seals.iter().any(crate::settings::SealSettings::may_be_tried_again)
+    }
+
+    /// Opens the store by what was given, or by its own seals if nothing was.
+    pub(crate) async fn unseal(self, given: Given, source: &str, is_asked: bool) -> Unsealing {
+        let settings = self.settings.clone().opened_by(given);
+        let unlocked = match unlock(&settings, &*self.store).await {
+            Ok(unlocked) => unlocked,
+            Err(error) => {
+                if is_asked {
+                    let text = error.to_string();
+                    self.note("operator.unseal", Outcome::Denied, &text, Some(source)).await;
+                }
+                return Unsealing::Still(Box::new(self), error);
+            }
+        };
+        let Self { settings, store, audit, .. } = self;
+        if let Some(audit) = audit
+            && let Err(error) = audit.close().await
+        {
+            return Unsealing::Ended(StartError::Refused(format!("the audit log cannot go on: {error}")));
+        }
+        let started = match start_unlocked(settings, store, unlocked).await {
+            Ok(started) => started,
+            Err(error) => return Unsealing::Ended(error),
+        };
+        note_opened(&started).await;
+        let peer = Peer { source: source.to_owned(), host: None };
+        let mut trail = Trail::new(started.core.now(), &peer, "operator.unseal");
+        trail.local();
+        trail.set_detail(format_args!("opened by {}", started.opened_by.description));
+        match record(&started.core, &trail).await {
+            Ok(()) => Unsealing::Open(Box::new(started)),
+            Err(error) => Unsealing::Ended(error),
+        }
+    }
+
+    /// Closes what is open.
+    pub(crate) async fn stop(self) -> Result<(), String> {
+        let audit = match &self.audit {
+            Some(audit) => audit.close().await.map_err(|error| error.to_string()),
+            None => Ok(()),
+        };
+        let store = self.store.close().await.map_err(|error| error.to_string());
+        audit.and(store)
+    }
+
+    async fn note(&self, action: &'static str, outcome: Outcome, detail: &str, source: Option<&str>) {
+        let Some(audit) = &self.audit else { return };
+        let now = Moment::now().millis();
+        let id = RequestId::new_v7(now, &entropy::bytes());
+        let mut event = AuditEvent::new(now, id.to_string(), action, outcome);
+        event.detail = Some(detail.to_owned());
+        event.source = source.map(str::to_owned);
+        if outcome == Outcome::Denied {
+            event.reason = Some(ErrorCode::Sealed.as_str().into());
+        }
+        if let Err(error) = audit.append(event).await {
+            tracing::error!(%error, action, "there is no audit line of this");
+        }
+    }
+}
+
+/// Every route of a sealed node.
+pub(crate) fn router() -> Router {
+    Router::new()
+        .route("/healthz", get(alive))
+        .route("/readyz", get(ready))
+        .fallback(sealed)
+        .method_not_allowed_fallback(sealed)
+}
+
+async fn alive() -> Json<Health> {
+    Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
+}
+
+async fn ready() -> Response {
+    let body = Readiness { ready: false, status: "sealed".to_owned(), problems: vec![NOTICE.to_owned()] };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+}
+
+/// The one answer to everything else. It looks at nothing of the request: there is no key to check it by.
+async fn sealed(_request: Request<Body>) -> Response {
+    let id = RequestId::new_v7(Moment::now().millis(), &entropy::bytes());
+    let body = ErrorBody { error: NOTICE.to_owned(), status: ErrorCode::Sealed, request_id: Some(id) };
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from(AGAIN));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("cache-control", HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert("petsem-request-id", id);
+    }
+    response
+}

@@ -1,0 +1,256 @@
+//! `petsem operator status`: how this node is, whether a server runs on it or not.
+
+use std::path::Path;
+
+use petsem_api::StoreId;
+use petsem_store::{OpenError, RecordKind, SqliteView, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::audit::AuditStats;
+use crate::core::Core;
+use crate::failure::Failure;
+use crate::operator_socket::{Answer, Ask, AskError, ask};
+use crate::rows::{SealRow, StoreRow, danger_read_unverified};
+use crate::seal_list::{SealInfo, info};
+use crate::sealed::SealedNode;
+use crate::settings::Settings;
+use crate::start::{StartError, Started, open_installed};
+use crate::unlock::{MOST_SEALS, SealedRows, unlock_rows};
+
+/// How a running server is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Its version.
+    pub version: String,
+    /// Whether it is sealed.
+    pub sealed: bool,
+    /// Since when it is sealed or open (RFC 3339).
+    pub since: String,
+    /// The seal that opened it.
+    pub opened_by: Option<String>,
+    /// Why it is sealed, and what opens it.
+    pub why_sealed: Vec<String>,
+    /// Seconds since the control feed was read to its end.
+    pub feed_age_seconds: Option<u64>,
+    /// Lines that it wrote to the audit log since it was opened.
+    pub audit_lines: Option<u64>,
+    /// Preallocated bytes that the audit log has left for a full disk.
+    pub audit_reserve_bytes: Option<u64>,
+    /// What stands in its way, each with what to do.
+    pub problems: Vec<String>,
+    /// The store as it sees it; none while it is sealed.
+    pub store: Option<StoreStatus>,
+}
+
+/// What the store says of its keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// The installation.
+    pub store: StoreId,
+    /// It goes up with every restore.
+    pub epoch: u64,
+    /// Version of the root key.
+    pub root_version: u32,
+    /// Version of the keyring that wraps anew.
+    pub keyring_version: u32,
+    /// Versions of the keyring that there are.
+    pub keyring_versions: usize,
+    /// Its seals.
+    pub seals: Vec<SealInfo>,
+    /// Whether the MACs of all this were checked, which takes a seal.
+    pub checked: bool,
+}
+
+/// How a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeStatus {
+    /// `open`, `sealed` or `stopped`.
+    pub state: &'static str,
+    /// The server that runs here, if one does.
+    pub server: Option<ServerStatus>,
+    /// The store.
+    pub store: StoreStatus,
+    /// The seal that a start would be opened by; looked at only where no server runs.
+    pub would_open: Option<String>,
+    /// What is wrong, and what to type.
+    pub problems: Vec<String>,
+}
+
+/// Looks at this node: asks the server that runs here, else the store itself. Changes nothing.
+///
+/// # Errors
+/// [`StartError`]: there is no store, or it cannot be read.
+pub async fn status(settings: &Settings) -> Result<NodeStatus, StartError> {
+    match ask(&settings.data_directory, &Ask::Status {}).await {
+        Ok(Answer::Status { status }) => of_running(settings, *status),
+        Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
+        Ok(_) => Err(AskError::NoServer.into()),
+        Err(AskError::NoServer) => of_stopped(settings).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatus, StartError> {
+    let store = match server.store.take() {
+        Some(store) => store,
+        None => of_rows(&view_rows(&settings.data_directory)?, false)?,
+    };
+    let mut problems = server.problems.clone();
+    if server.sealed {
+        problems.push("the server is sealed: `petsem operator unseal` opens it".to_owned());
+    }
+    problems.extend(of_seals(&store));
+    let state = if server.sealed { "sealed" } else { "open" };
+    Ok(NodeStatus { state, server: Some(server), store, would_open: None, problems })
+}
+
+async fn of_stopped(settings: &Settings) -> Result<NodeStatus, StartError> {
+    let opened = open_installed(settings).await;
+    let store = match opened {
+        Ok(store) => store,
+        // Held, and not by a server that answers: it starts, or is of another version.
+        Err(StartError::Store(OpenError::InUse { .. })) => return Err(AskError::NoServer.into()),
+        Err(error) => return Err(error),
+    };
+    let result = look(settings, &*store).await;
+    store.close().await.map_err(Failure::internal)?;
+    result
+}
+
+async fn look(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, StartError> {
+    let rows = SealedRows::read(store).await?;
+    let mut problems = vec!["no server runs on this node: `petsem server` starts one".to_owned()];
+    let (checked, would_open) = match unlock_rows(settings, rows.clone()).await {
+        Ok(unlocked) => (true, Some(unlocked.opened_by.description)),
+        Err(StartError::Sealed { tried, people }) => {
+            problems.extend(tried);
+            problems.push(match people.is_empty() {
+                true => {
+                    "no configured seal opens the store: a server would start sealed; name the seal that the \
+                         store was made with under [[seal]]"
+                        .to_owned()
+                }
+                false => format!(
+                    "a server will start sealed, and wait for `petsem operator unseal` with {}",
+                    people.join(", or ")
+                ),
+            });
+            (false, None)
+        }
+        Err(error) => {
+            problems.push(error.to_string());
+            (false, None)
+        }
+    };
+    let store = of_rows(&rows, checked)?;
+    problems.extend(of_seals(&store));
+    Ok(NodeStatus { state: "stopped", server: None, store, would_open, problems })
+}
+
+/// What is wrong with a list of seals.
+fn of_seals(store: &StoreStatus) -> Vec<String> {
+    let mut problems = Vec::new();
+    let never: Vec<&str> = store
+        .seals
+        .iter()
+        .filter(|seal| seal.verified_at.is_none())
+        .map(|seal| seal.description.as_str())
+        .collect();
+    if !never.is_empty() {
+        problems.push(format!(
+            "nobody knows whether these open the store: {}; `petsem operator seal verify` tries them",
+            never.join(", ")
+        ));
+    }
+    if store.seals.len() == 1 {
+        problems.push(
+            "the store has one seal: whoever loses it loses everything; `petsem operator seal add` makes another"
+                .to_owned(),
+        );
+    }
+    problems
+}
+
+pub(crate) fn view_rows(data_directory: &Path) -> Result<SealedRows, StartError> {
+    let view = SqliteView::open(data_directory).map_err(StartError::Store)?;
+    Ok(SealedRows {
+        store: view.records(RecordKind::Store, 1)?.into_iter().next(),
+        seals: view.records(RecordKind::Seal, MOST_SEALS)?,
+        keyring: view.records(RecordKind::KeyringKey, crate::unlock::MOST_KEYS)?,
+    })
+}
+
+fn of_rows(rows: &SealedRows, checked: bool) -> Result<StoreStatus, StartError> {
+    let record = rows
+        .store
+        .as_ref()
+        .ok_or_else(|| StartError::Refused("the store's own row is missing: restore the store".to_owned()))?;
+    let row: StoreRow = danger_read_unverified(record).map_err(Failure::from)?;
+    let mut seals = Vec::new();
+    for record in &rows.seals {
+        let seal: SealRow = danger_read_unverified(record).map_err(Failure::from)?;
+        seals.push(info(&record.id, &seal));
+    }
+    Ok(StoreStatus {
+        store: row.store,
+        epoch: row.epoch,
+        root_version: row.root_version,
+        keyring_version: row.keyring_version,
+        keyring_versions: rows.keyring.len(),
+        seals,
+        checked,
+    })
+}
+
+/// What a server says of itself that is open.
+pub(crate) async fn of_open(started: &Started, since: crate::clock::Moment) -> ServerStatus {
+    let core = &started.core;
+    let mut problems = core.problems();
+    let store = match store_status(core).await {
+        Ok(store) => Some(store),
+        Err(failure) => {
+            problems.push(failure.internal_text().unwrap_or(failure.external()).to_owned());
+            None
+        }
+    };
+    let AuditStats { lines, reserve_left, .. } = core.audit.stats();
+    ServerStatus {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        sealed: false,
+        since: since.rfc3339(),
+        opened_by: Some(format!("{} ({})", started.opened_by.description, started.opened_by.kind)),
+        why_sealed: Vec::new(),
+        feed_age_seconds: Some(core.feed_age()),
+        audit_lines: Some(lines),
+        audit_reserve_bytes: Some(reserve_left),
+        problems,
+        store,
+    }
+}
+
+async fn store_status(core: &Core) -> Result<StoreStatus, Failure> {
+    let rows = SealedRows::read(&*core.store).await?;
+    if let Some(record) = &rows.store {
+        core.ledger.read::<StoreRow>(&[], record)?;
+    }
+    for record in &rows.seals {
+        core.ledger.read::<SealRow>(&record.id, record)?;
+    }
+    of_rows(&rows, true).map_err(Failure::internal)
+}
+
+/// What a server says of itself that is sealed.
+pub(crate) fn of_sealed(node: &SealedNode) -> ServerStatus {
+    ServerStatus {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        sealed: true,
+        since: node.since().rfc3339(),
+        opened_by: None,
+        why_sealed: node.why().lines(),
+        feed_age_seconds: None,
+        audit_lines: None,
+        audit_reserve_bytes: None,
+        problems: Vec::new(),
+        store: None,
+    }
+}

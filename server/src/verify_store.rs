@@ -1,0 +1,298 @@
+//! `petsem operator verify`: is the store what was written, and does it hold all that the audit log saw?
+//!
+//! It needs a seal and no secret: MACs of rows, digests of bundles, the chain of control changes, and the newest
+//! version of each app that the log names. It goes on after a fault, so that one look shows all of them.
+
+use std::collections::{HashMap, HashSet};
+
+use data_encoding::HEXLOWER;
+use petsem_api::AppId;
+use petsem_keys::SealedRef;
+use petsem_store::{RecordKind, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::audit::{VerifyKeys, verify_lines};
+use crate::core::bundle_digest;
+use crate::failure::Failure;
+use crate::node::known_node;
+use crate::rows::{
+    AppHead, AppNameRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow, IssuerRow, KeyringKeyRow,
+    Ledger, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, Row, SealRow, SecretKeysRow, SigningKeyRow,
+    StoreRow, TokenRow,
+};
+use crate::settings::Settings;
+use crate::start::{StartError, open_installed};
+use crate::unlock::{Unlocked, unlock};
+
+/// Rows and control changes read at once.
+const PAGE: u32 = 500;
+/// Faults that are listed; more are only counted.
+const LISTED: usize = 1000;
+
+/// What was seen of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StoreReport {
+    /// Rows whose MACs were checked.
+    pub rows: u64,
+    /// Apps, their bundles compared with what their heads name.
+    pub apps: u64,
+    /// Control changes.
+    pub changes: u64,
+    /// Lines of this node's audit log; none where it never wrote one.
+    pub audit_lines: Option<u64>,
+    /// Apps whose newest version in the log is above the store's.
+    pub behind: Vec<AppBehind>,
+    /// What is not as it was written; the first 1000.
+    pub faults: Vec<String>,
+    /// How many there are.
+    pub fault_count: u64,
+}
+
+/// An app that was put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AppBehind {
+    /// Its id.
+    pub app: AppId,
+    /// Its version in the store; none: it is not there.
+    pub store_version: Option<u64>,
+    /// The newest version that the log names.
+    pub audit_version: u64,
+}
+
+impl StoreReport {
+    /// Whether everything is as it was written.
+    pub fn is_good(&self) -> bool {
+        self.fault_count == 0 && self.behind.is_empty()
+    }
+
+    fn fault(&mut self, text: impl ToString) {
+        self.fault_count += 1;
+        if self.faults.len() < LISTED {
+            self.faults.push(text.to_string());
+        }
+    }
+}
+
+/// Looks at the whole store, which no server may hold at the same time.
+///
+/// # Errors
+/// [`StartError`]: the store cannot be opened or read. What is wrong in it is in the report.
+pub async fn verify_store(settings: &Settings) -> Result<StoreReport, StartError> {
+    let store = open_installed(settings).await?;
+    let result = look(settings, &*store).await;
+    store.close().await.map_err(Failure::internal)?;
+    result
+}
+
+async fn look(settings: &Settings, store: &dyn Store) -> Result<StoreReport, StartError> {
+    let unlocked = unlock(settings, store).await?;
+    let mut look = Look { store, ledger: &unlocked.ledger, report: StoreReport::default() };
+    look.rows::<StoreRow>().await?;
+    look.rows::<SealRow>().await?;
+    look.rows::<KeyringKeyRow>().await?;
+    look.rows::<OrgRow>().await?;
+    look.rows::<OrgNameRow>().await?;
+    look.rows::<AppNameRow>().await?;
+    look.rows::<OrgAppRow>().await?;
+    look.rows::<PolicyRow>().await?;
+    look.rows::<SecretKeysRow>().await?;
+    look.rows::<IssuerRow>().await?;
+    look.rows::<DischargerRow>().await?;
+    look.rows::<SigningKeyRow>().await?;
+    look.rows::<TokenRow>().await?;
+    look.rows::<NodeRow>().await?;
+    look.rows::<ApprovalRow>().await?;
+    let versions = look.apps().await?;
+    let deleted = look.feed().await?;
+    look.audit(settings, &unlocked, &versions, &deleted).await?;
+    Ok(look.report)
+}
+
+struct Look<'a> {
+    store: &'a dyn Store,
+    ledger: &'a Ledger,
+    report: StoreReport,
+}
+
+impl Look<'_> {
+    /// Checks every row of a kind.
+    async fn rows<T: Content>(&mut self) -> Result<(), StartError> {
+        self.each::<T>().await.map(drop)
+    }
+
+    /// The same, and answers those that are good.
+    async fn each<T: Content>(&mut self) -> Result<Vec<(Vec<u8>, Row<T>)>, StartError> {
+        let mut good = Vec::new();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = self.store.records(T::KIND, &[], after.as_deref(), PAGE).await?;
+            let is_last = page.len() < PAGE as usize;
+            after = page.last().map(|record| record.id.clone());
+            for record in page {
+                match self.ledger.read::<T>(&record.id, &record) {
+                    Ok(row) => {
+                        self.report.rows += 1;
+                        good.push((record.id, row));
+                    }
+                    Err(fault) => self.report.fault(fault),
+                }
+            }
+            if is_last {
+                return Ok(good);
+            }
+        }
+    }
+
+    /// Compares each app with what its head names; answers their versions.
+    async fn apps(&mut self) -> Result<HashMap<AppId, u64>, StartError> {
+        let mut versions = HashMap::new();
+        for (id, head) in self.each::<AppHead>().await? {
+            let Ok(id) = <[u8; 16]>::try_from(id.as_slice()) else { continue };
+            let app = AppId::from_bytes(id);
+            versions.insert(app, head.content.app_version);
+            self.report.apps += 1;
+            self.bundle(app, &head.content).await?;
+            let policy = self.store.record(RecordKind::Policy, &id).await?;
+            let policy_version = policy.map_or(0, |row| row.row_version);
+            if policy_version != head.content.policy_version {
+                self.report.fault(format_args!(
+                    "the app {app} names version {} of its policy, and the store has {policy_version}",
+                    head.content.policy_version
+                ));
+            }
+        }
+        Ok(versions)
+    }
+
+    async fn bundle(&mut self, app: AppId, head: &AppHead) -> Result<(), StartError> {
+        let rows = self.store.app_for_boot(app).await?;
+        let found = rows.and_then(|rows| rows.bundle).map(|bundle| {
+            bundle_digest(SealedRef { wrapped_dek: &bundle.wrapped_dek, ciphertext: &bundle.ciphertext })
+        });
+        if found != head.bundle_digest {
+            self.report.fault(format_args!(
+                "the bundle of the app {app} is not the one that its head names; restore it from a backup"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Follows the control changes from the first; answers the apps that were deleted.
+    async fn feed(&mut self) -> Result<HashSet<AppId>, StartError> {
+        let mut deleted = HashSet::new();
+        let head = match self.store.record(RecordKind::FeedHead, &[]).await? {
+            None => {
+                self.report.fault("the head of the control changes is missing");
+                return Ok(deleted);
+            }
+            Some(record) => match self.ledger.read::<FeedHeadRow>(&[], &record) {
+                Ok(row) => row.content,
+                Err(fault) => {
+                    self.report.fault(fault);
+                    return Ok(deleted);
+                }
+            },
+        };
+        let (mut number, mut mac) = (0, [0; 32]);
+        while number < head.number {
+            let entries = self.store.feed(number, PAGE).await?;
+            if entries.is_empty() {
+                self.report.fault(format_args!("the control changes from {} on are missing", number + 1));
+                return Ok(deleted);
+            }
+            for entry in entries {
+                match self.ledger.read_feed(number + 1, &mac, &entry) {
+                    Ok((row, next)) => {
+                        if let FeedRow::AppDeleted { app, .. } = row {
+                            deleted.insert(app);
+                        }
+                        number += 1;
+                        mac = next;
+                        self.report.changes += 1;
+                    }
+                    Err(fault) => {
+                        // Every later one hangs on this.
+                        self.report.fault(fault);
+                        return Ok(deleted);
+                    }
+                }
+            }
+        }
+        if HEXLOWER.encode(&mac) != head.mac {
+            self.report.fault("the last control change is not the one that the head names");
+        }
+        Ok(deleted)
+    }
+
+    /// Verifies this node's audit log, and compares the store with what it saw.
+    async fn audit(
+        &mut self,
+        settings: &Settings,
+        unlocked: &Unlocked,
+        versions: &HashMap<AppId, u64>,
+        deleted: &HashSet<AppId>,
+    ) -> Result<(), StartError> {
+        let Unlocked { store_id, keyring, ledger, .. } = unlocked;
+        let Some((_, keys, known)) = known_node(settings, self.store, *store_id, keyring, ledger).await?
+        else {
+            return Ok(());
+        };
+        let verify_keys = VerifyKeys {
+            initial_mac: Some(keys.initial_mac),
+            public: Some(keys.signing.public()),
+            expect_at_least: known,
+            sealed_lines: true,
+        };
+        let mut newest: HashMap<AppId, u64> = HashMap::new();
+        let mut show = |line: &[u8]| {
+            if let Some((app, version)) = Seen::of(line) {
+                let entry = newest.entry(app).or_default();
+                *entry = version.max(*entry);
+            }
+        };
+        match verify_lines(&settings.audit.directory, verify_keys, &mut show) {
+            Ok(report) => {
+                self.report.audit_lines = Some(report.last_line);
+                if let Some(seen) = report.seen_revision
+                    && self.store.mark(seen.revision).await? != Some(seen.mark)
+                {
+                    self.report.fault(format_args!(
+                        "the store lacks revision {}, which the audit log has seen: an older copy of it was put back, \
+                         or another store",
+                        seen.revision
+                    ));
+                }
+            }
+            Err(finding) => self.report.fault(finding),
+        }
+        let mut behind: Vec<AppBehind> = newest
+            .into_iter()
+            .map(|(app, audit_version)| AppBehind {
+                app,
+                store_version: versions.get(&app).copied(),
+                audit_version,
+            })
+            .filter(|app| app.store_version.is_none_or(|version| version < app.audit_version))
+            .filter(|app| !deleted.contains(&app.app))
+            .collect();
+        behind.sort_by_key(|app| *app.app.as_bytes());
+        self.report.behind = behind;
+        Ok(())
+    }
+}
+
+/// What of a line says how far an app is.
+#[derive(Deserialize)]
+struct Seen {
+    outcome: String,
+    app: Option<AppId>,
+    version: Option<u64>,
+}
+
+impl Seen {
+    fn of(line: &[u8]) -> Option<(AppId, u64)> {
+        let seen: Self = serde_json::from_slice(line).ok()?;
+        let was_done = matches!(seen.outcome.as_str(), "allowed" | "recovered");
+        seen.app.zip(seen.version).filter(|_| was_done)
+    }
+}
