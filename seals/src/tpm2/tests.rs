@@ -118,6 +118,9 @@ fn who_listens_on_the_bus_hears_neither_key_nor_pin() {
         assert_eq!(again.expose_seal_key(), key.expose_seal_key());
         // What is no secret was heard, so the rest would have been.
         assert!(bus.heard(&sealed.public));
+        // TPM2_StartAuthSession names a loaded key, to which the salt is encrypted, and not TPM_RH_NULL.
+        assert!(bus.heard(&[0, 0, 1, 0x76, 0x80, 0, 0, 0]));
+        assert!(!bus.heard(&[0, 0, 1, 0x76, 0x40, 0, 0, 7]));
         assert!(!bus.heard(key.expose_seal_key()));
         assert!(!bus.heard(&key.expose_seal_key()[..8]));
         assert!(!bus.heard(&pin[..8]));
