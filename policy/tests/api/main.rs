@@ -12,6 +12,7 @@
 #[path = "../allocations/mod.rs"]
 mod allocations;
 mod documents;
+mod evidence;
 mod explanations;
 mod limits;
 mod world;
