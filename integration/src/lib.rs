@@ -6,6 +6,8 @@ pub mod dev;
 pub mod http;
 #[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
 pub mod installation;
+#[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
+pub mod publisher;
 #[expect(clippy::expect_used, clippy::panic, reason = "a harness: what it cannot do fails the test")]
 pub mod server;
 pub mod vm;
