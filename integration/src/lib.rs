@@ -8,6 +8,8 @@ pub mod http;
 pub mod installation;
 #[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
 pub mod platform;
+#[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
+pub mod publisher;
 #[expect(clippy::expect_used, clippy::panic, reason = "a harness: what it cannot do fails the test")]
 pub mod server;
 pub mod vm;
