@@ -16,9 +16,9 @@ use crate::core::bundle_digest;
 use crate::failure::Failure;
 use crate::node::known_node;
 use crate::rows::{
-    AppHead, AppNameRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow, IssuerRow, KeyringKeyRow,
-    Ledger, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, Row, SealRow, SecretKeysRow, SigningKeyRow,
-    StoreRow, TokenRow,
+    AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow,
+    IssuerRow, KeyringKeyRow, Ledger, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, Row, SealRow,
+    SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
 };
 use crate::settings::Settings;
 use crate::start::{StartError, open_installed};
@@ -102,6 +102,7 @@ async fn look(settings: &Settings, store: &dyn Store) -> Result<StoreReport, Sta
     look.rows::<TokenRow>().await?;
     look.rows::<NodeRow>().await?;
     look.rows::<ApprovalRow>().await?;
+    look.rows::<AppRotationRow>().await?;
     let versions = look.apps().await?;
     let deleted = look.feed().await?;
     look.audit(settings, &unlocked, &versions, &deleted).await?;
@@ -203,8 +204,12 @@ impl Look<'_> {
             for entry in entries {
                 match self.ledger.read_feed(number + 1, &mac, &entry) {
                     Ok((row, next)) => {
-                        if let FeedRow::AppDeleted { app, .. } = row {
-                            deleted.insert(app);
+                        match row {
+                            FeedRow::AppDeleted { app, .. } => {
+                                deleted.insert(app);
+                            }
+                            FeedRow::KeyringDestroyed { version, .. } => self.is_gone(version).await?,
+                            _ => {}
                         }
                         number += 1;
                         mac = next;
@@ -222,6 +227,17 @@ impl Look<'_> {
             self.report.fault("the last control change is not the one that the head names");
         }
         Ok(deleted)
+    }
+
+    /// A version of the keyring that was destroyed has no row.
+    async fn is_gone(&mut self, version: u32) -> Result<(), StartError> {
+        if self.store.record(RecordKind::KeyringKey, &version.to_be_bytes()).await?.is_some() {
+            self.report.fault(format_args!(
+                "version {version} of the keyring was destroyed, and its row is there again; look for who can write to \
+                 the database"
+            ));
+        }
+        Ok(())
     }
 
     /// Verifies this node's audit log, and compares the store with what it saw.

@@ -312,6 +312,10 @@ fn a_destroyed_version_of_the_keyring_that_is_put_back_by_hand_is_noticed_at_the
     assert!(scene.stop().status.success());
     let insert = "INSERT INTO records (kind, id, row_version, content, mac) VALUES (?1, ?2, ?3, ?4, ?5)";
     database.execute(insert, rusqlite::params![saved.0, saved.1, saved.2, saved.3, saved.4]).unwrap();
+    let verified = run(scene.installation.with_configuration(&["operator", "verify"]));
+    assert!(!verified.status.success());
+    let told = "version 1 of the keyring was destroyed, and its row is there again";
+    assert!(verified.printed.contains(told), "{}", verified.printed);
     let refused = scene.installation.start().unwrap_err();
     assert!(refused.printed.contains("it was destroyed, and its row is there again"), "{}", refused.printed);
     database.execute("DELETE FROM records WHERE kind = 3 AND id = ?1", [saved.1]).unwrap();
