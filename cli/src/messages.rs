@@ -825,6 +825,18 @@ pub(crate) fn app_created(app: &App) -> String {
     format!("app {} is {}", app.name, app.id)
 }
 
+pub(crate) fn app_typed_again(app: &str) -> String {
+    format!("This destroys all secrets and keys of {app}. Type {app} to go on: ")
+}
+
+pub(crate) fn app_not_deleted() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "something else was typed; nothing was deleted",
+        "type the app as it stands in the command, or give --yes",
+    )
+}
+
 pub(crate) fn app_deleted(app: &AppRef, answer: &DeletedApp) -> String {
     format!("app {app} ({}) is deleted. {}", answer.id, answer.notice)
 }

@@ -53,6 +53,12 @@ pub(crate) fn notice(text: &str) {
     let _ = writeln!(io::stderr(), "note: {text}");
 }
 
+/// A question on standard error, whose answer is typed behind it.
+pub(crate) fn prompt(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+}
+
 /// The failure that ends the command.
 pub(crate) fn failure(failure: &Failure) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

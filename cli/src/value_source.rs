@@ -53,6 +53,17 @@ pub(crate) fn token(path: &Path) -> Result<Zeroizing<String>, Failure> {
     private_file::trimmed_text(&bytes).ok_or_else(messages::token_not_text)
 }
 
+/// Whether a person types `wanted` once more. Where there is no terminal nobody is asked, and it counts as typed.
+pub(crate) fn typed_again(wanted: &str, prompt: fn(&str) -> String) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    output::prompt(&prompt(wanted));
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(messages::prompt_failed)?;
+    Ok(line.trim() == wanted)
+}
+
 /// A line that a person types, and that is not shown.
 pub(crate) fn typed(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     if !std::io::stdin().is_terminal() {

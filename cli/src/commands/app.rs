@@ -6,9 +6,9 @@ use petsem_api::{AppId, AppList, AppName, AppRef, AppSettings, CreateApp, Delete
 use crate::context::Connection;
 use crate::duration::Seconds;
 use crate::failure::Failure;
-use crate::messages;
 use crate::output::{self, Table};
 use crate::remote::Remote;
+use crate::{messages, value_source};
 
 #[derive(Subcommand)]
 pub(crate) enum App {
@@ -16,7 +16,7 @@ pub(crate) enum App {
     Create(Create),
     /// List an org's apps
     List(List),
-    /// Delete an app and destroy its keys
+    /// Delete an app and destroy its keys, for ever; on a terminal its name is asked for again
     Delete(Delete),
 }
 
@@ -59,6 +59,10 @@ pub(crate) struct List {
 pub(crate) struct Delete {
     /// The app, by name or id
     app: AppRef,
+
+    /// Ask nothing
+    #[arg(long)]
+    yes: bool,
 
     #[command(flatten)]
     common: Common,
@@ -141,6 +145,10 @@ fn all_pages(remote: &Remote, org: &OrgRef) -> Result<AppList, Failure> {
 impl Delete {
     fn run(self) -> Result<(), Failure> {
         let remote = Remote::open(&self.common.connection.resolve()?)?;
+        // Scripts have said it by running; at a terminal a slip of one word is final.
+        if !self.yes && !value_source::typed_again(&self.app.to_string(), messages::app_typed_again)? {
+            return Err(messages::app_not_deleted());
+        }
         let answer: DeletedApp = remote.delete(&format!("/v1/apps/{}", self.app))?;
         output::confirm(self.common.json, &answer, &messages::app_deleted(&self.app, &answer))
     }

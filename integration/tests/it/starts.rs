@@ -304,6 +304,36 @@ fn the_audit_log_of_an_installation_verifies_and_a_changed_line_does_not() {
 }
 
 #[test]
+fn at_a_terminal_an_app_is_deleted_only_when_its_name_is_typed_again() {
+    let dev = Dev::start();
+    let context = dev.layout().operator_token().with_file_name("context.toml");
+    let program = petsem([""; 0]).get_program().to_owned();
+    // Under `script` the command has a terminal; what is typed comes through it.
+    let delete = |typed: &str| {
+        let command =
+            format!("{} app delete shop --context {}", program.to_str().unwrap(), context.to_str().unwrap());
+        let mut under_script = std::process::Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        under_script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        let ended = under_script.wait_with_output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stdout).unwrap())
+    };
+    for slip in ["y\n", "shopp\n", "\n"] {
+        let (status, printed) = delete(slip);
+        assert_eq!(status, Some(2), "{slip:?}: {printed}");
+        assert!(printed.contains("nothing was deleted"), "{slip:?}: {printed}");
+        assert_eq!(dev.operate("GET", "/v1/apps/shop", None).status, 200);
+    }
+    let (status, printed) = delete("shop\n");
+    assert_eq!(status, Some(0), "{printed}");
+    assert_eq!(dev.operate("GET", "/v1/apps/shop", None).status, 404);
+}
+
+#[test]
 fn what_a_command_refuses_is_on_standard_error_with_a_status() {
     let output = petsem(["server", "--config", "/nowhere/petsem.toml"])
         .stdout(Stdio::piped())
