@@ -12,6 +12,7 @@ use petsem_keys::{DischargerKey, Keyring, SigningKey, WrapContext};
 use petsem_policy::evaluate::Jwks;
 use petsem_policy::{MacaroonKey, SharedKey};
 use petsem_store::Store;
+use subtle::ConstantTimeEq;
 
 use crate::clock::Moment;
 use crate::failure::Failure;
@@ -203,7 +204,7 @@ impl Control {
             ));
         }
         if head.content.number == self.number && head.version == self.head_version {
-            return if HEXLOWER.encode(&self.mac) == head.content.mac {
+            return if is_the_mac(&self.mac, &head.content.mac) {
                 Ok(None)
             } else {
                 Err(gone(self.number, "its MAC is not the one that the feed's head names"))
@@ -227,7 +228,7 @@ impl Control {
                 next.mac = mac;
             }
         }
-        if HEXLOWER.encode(&next.mac) != head.content.mac {
+        if !is_the_mac(&next.mac, &head.content.mac) {
             return Err(gone(next.number, "its MAC is not the one that the feed's head names"));
         }
         if let Some(id) = next.missing_keys.keys().next() {
@@ -362,6 +363,11 @@ fn id_of(hex: &str) -> Result<[u8; 16], IntegrityFault> {
         .ok()
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| IntegrityFault::new("control change", hex.as_bytes(), "it names no id"))
+}
+
+/// Compares in constant time, as every MAC is.
+fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
+    HEXLOWER.encode(mac).as_bytes().ct_eq(hex.as_bytes()).into()
 }
 
 fn gone(number: u64, what: &'static str) -> Failure {
