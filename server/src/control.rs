@@ -11,6 +11,7 @@ use petsem_api::{AppId, IssuerId, OrgId, SigningKeyId, StoreId};
 use petsem_keys::{DischargerKey, Keyring, OpenError, SigningKey, WrapContext, WrappedByKeyring};
 use petsem_policy::{MacaroonKey, SharedKey};
 use petsem_store::Store;
+use subtle::ConstantTimeEq;
 
 use crate::clock::Moment;
 use crate::failure::Failure;
@@ -227,7 +228,7 @@ impl Control {
             ));
         }
         if head.content.number == self.number && head.version == self.head_version {
-            return if HEXLOWER.encode(&self.mac) == head.content.mac {
+            return if is_the_mac(&self.mac, &head.content.mac) {
                 Ok(None)
             } else {
                 Err(gone(self.number, "its MAC is not the one that the feed's head names"))
@@ -251,7 +252,7 @@ impl Control {
                 next.mac = mac;
             }
         }
-        if HEXLOWER.encode(&next.mac) != head.content.mac {
+        if !is_the_mac(&next.mac, &head.content.mac) {
             return Err(gone(next.number, "its MAC is not the one that the feed's head names"));
         }
         if let Some(version) = next.keyring.missing.first() {
@@ -427,6 +428,11 @@ fn id_of(hex: &str) -> Result<[u8; 16], IntegrityFault> {
         .ok()
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| IntegrityFault::new("control change", hex.as_bytes(), "it names no id"))
+}
+
+/// Compares in constant time, as every MAC is.
+fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
+    HEXLOWER.encode(mac).as_bytes().ct_eq(hex.as_bytes()).into()
 }
 
 fn gone(number: u64, what: &'static str) -> Failure {

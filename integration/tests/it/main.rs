@@ -6,6 +6,7 @@ mod audit;
 mod batches;
 mod boots;
 mod canary;
+mod comparisons;
 mod concurrency;
 mod connections;
 mod exchange;
