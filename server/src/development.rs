@@ -20,6 +20,7 @@ use crate::entropy;
 use crate::failure::Failure;
 use crate::serve::{Bound, ServeError, bind, serve_on};
 use crate::settings::{AuditSettings, Limits, ListenAddress, Listener, SealSettings, Settings};
+use crate::stack::scrubbed_start;
 use crate::start::{StartError, Started, local_trail, make, record, start};
 
 const DAY: u64 = 24 * 60 * 60;
@@ -120,7 +121,7 @@ pub async fn serve_development(
 ) -> Result<(), ServeError> {
     let settings = development.settings(listen).map_err(ServeError::Start)?;
     let bound = settings.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-    let started = open(development, settings).await.map_err(ServeError::Start)?;
+    let started = scrubbed_start(open(development, settings)).await.map_err(ServeError::Start)?;
     serve_on(started, bound, on_ready).await
 }
 

@@ -45,9 +45,11 @@ mod secrets;
 mod serve;
 mod settings;
 mod signing_keys;
+mod stack;
 mod start;
 mod tokens;
 mod verify_audit;
+mod wiped;
 mod workload;
 
 pub use approvals::approve_with_seal;

@@ -14,6 +14,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use petsem_keys::KeyMemory;
+use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +27,7 @@ use crate::core::Core;
 use crate::request::Peer;
 use crate::routes::router;
 use crate::settings::{ListenAddress, Listener, Settings};
+use crate::stack::{scrubbed, scrubbed_start};
 use crate::start::{StartError, Started, record_checkpoint, start, stop};
 
 /// Connections that the kernel keeps until they are accepted: a thousand Machines may boot at once.
@@ -98,7 +101,7 @@ pub async fn serve(settings: Settings, on_ready: impl FnOnce(&Bound)) -> Result<
     let listeners = settings.listeners.clone();
     // The ports first: a second server on them must not touch the store.
     let bound = listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-    match start(settings).await {
+    match scrubbed_start(start(settings)).await {
         Ok(started) => serve_on(started, bound, on_ready).await,
         Err(error) => {
             bound.iter().for_each(BoundListener::remove_socket);
@@ -139,12 +142,12 @@ pub(crate) async fn serve_on(
         tracing::info!(listener = name, "listening");
     }
     on_ready(&names);
-    let feed = tokio::spawn(follow_feed(Arc::clone(&core), ended.clone()));
+    let feed = tokio::spawn(scrubbed(follow_feed(Arc::clone(&core), ended.clone())));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            Some(checkpoint) = checkpoints.recv() => record_checkpoint(&core, &checkpoint).await,
+            Some(checkpoint) = checkpoints.recv() => scrubbed(record_checkpoint(&core, &checkpoint)).await,
         }
     }
     tracing::info!("stopping: no new requests; finishing those under way");
@@ -171,11 +174,13 @@ pub(crate) async fn serve_on(
 async fn follow_feed(core: Arc<Core>, mut ended: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(FEED_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut unlocked = 0;
     loop {
         tokio::select! {
             _ = ended.changed() => return,
             _ = ticks.tick() => {}
         }
+        warn_of_unlocked_keys(&mut unlocked);
         core.pay_owed().await;
         core.take_denials().await;
         if let Err(failure) = core.refresh().await {
@@ -185,6 +190,23 @@ async fn follow_feed(core: Arc<Core>, mut ended: watch::Receiver<bool>) {
                 "the control feed cannot be followed"
             );
         }
+    }
+}
+
+/// Says it once for each time that the system refuses to lock more memory for keys.
+fn warn_of_unlocked_keys(told: &mut usize) {
+    let memory = KeyMemory::of_this_process();
+    if let Some(refusal) = memory.refusal
+        && memory.unlocked > *told
+    {
+        *told = memory.unlocked;
+        tracing::warn!(
+            unlocked_bytes = memory.unlocked,
+            locked_bytes = memory.locked,
+            limit_bytes = getrlimit(Resource::Memlock).current.unwrap_or(u64::MAX),
+            "{refusal}; keys work, but the system may swap them to disk. Raise the limit of locked memory \
+             (LimitMEMLOCK= of the systemd unit, or ulimit -l) to 8 MiB and restart, or use no swap"
+        );
     }
 }
 
@@ -313,12 +335,12 @@ impl Acceptor {
             .max_buf_size(HEAD)
             .serve_connection(io, service);
         let connection = self.graceful.watch(connection);
-        tokio::spawn(async move {
+        tokio::spawn(scrubbed(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
-        });
+        }));
     }
 }
 

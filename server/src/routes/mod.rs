@@ -26,6 +26,7 @@ use crate::core::Core;
 use crate::entropy;
 use crate::failure::Failure;
 use crate::http::refuse;
+use crate::stack::scrubbed;
 
 /// Every route.
 pub(crate) fn router(core: Arc<Core>) -> Router {
@@ -107,11 +108,11 @@ async fn bounded(State(core): State<Arc<Core>>, request: Request, next: Next) ->
     core.counters.request();
     match Arc::clone(&core.room).try_acquire_owned() {
         Ok(place) => {
-            let work = tokio::spawn(async move {
+            let work = tokio::spawn(scrubbed(async move {
                 let response = next.run(request).await;
                 drop(place);
                 response
-            });
+            }));
             match work.await {
                 Ok(response) => response,
                 Err(error) => refuse(&core, request_id(&core), &Failure::internal(error)),
