@@ -92,7 +92,7 @@ mod tests {
         let place = call(leave::<40_000>);
         assert_eq!(found_at(place), MARK, "the test does not see the stack");
         assert_eq!(found_at(scrubbed_call(leave::<40_000>)), [0; 64]);
-        assert_eq!(found_at(scrubbed_call(leave::<100>)), [0; 64]);
+        assert_eq!(found_at(scrubbed_call(leave::<20_000>)), [0; 64]);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use tempfile::TempDir;
 /// Rows that a server reads when it starts, and holds; the others are read when they are asked about.
 const READ_AT_START: [i64; 8] = [1, 2, 3, 10, 11, 12, 16, 18];
 
+/// Where a development directory has its database.
+const DATABASE: &str = "data/petsem.db";
+
 /// How far apart the bytes are that are flipped. `usual` is what a run of the tests has time for.
 fn stride(usual: usize) -> usize {
     std::env::var("PETSEM_FLIP_EVERY")
@@ -289,14 +292,15 @@ fn a_flipped_byte_of_a_row_that_a_start_reads_refuses_the_start_or_changes_nothi
     let small = Small::new();
     let right = small.right();
     let every = stride(41);
-    let database = small.database();
+    let Small { dev: Dev { server, directory, operator, host }, renewal, revoked, user, shop } = small;
+    assert!(server.stop().status.success());
+    // Now, because its end writes the row of its node.
+    let database = Connection::open(directory.path().join(DATABASE)).unwrap();
     let mut all = flips(&database, "records", 2, &kinds(""), every);
     for (table, keys) in [("feed", 1), ("revisions", 1), ("meta", 1), ("unaudited", 1)] {
         all.extend(flips(&database, table, keys, "true", every));
     }
     drop(database);
-    let Small { dev: Dev { server, directory, operator, host }, renewal, revoked, user, shop } = small;
-    assert!(server.stop().status.success());
     let mut refused = 0;
     // Which row, or that nothing opens: and what to do.
     let says =
@@ -305,7 +309,7 @@ fn a_flipped_byte_of_a_row_that_a_start_reads_refuses_the_start_or_changes_nothi
     for flip in &all {
         // A copy for each: a server that starts writes down what it saw.
         let copy = copied(directory.path());
-        flip.apply(&Connection::open(copy.path().join("data/petsem.db")).unwrap());
+        flip.apply(&Connection::open(copy.path().join(DATABASE)).unwrap());
         let printed = match serve(copy.path()) {
             Err(ended) => {
                 refused += 1;

@@ -45,10 +45,11 @@ fn argon2id_gives_the_tag_of_rfc_9106() {
         .data(argon2::AssociatedData::new(&[4; 12]).unwrap())
         .build()
         .unwrap();
-    let argon2 =
-        argon2::Argon2::new_with_secret(&[3; 8], argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+    let mut memory = vec![argon2::Block::default(); params.block_count()];
+    let (algorithm, version) = (argon2::Algorithm::Argon2id, argon2::Version::V0x13);
+    let argon2 = argon2::Argon2::new_with_secret(&[3; 8], algorithm, version, params).unwrap();
     let mut tag = [0; 32];
-    argon2.unwrap().hash_password_into(&[1; 32], &[2; 16], &mut tag).unwrap();
+    argon2.hash_password_into_with_memory(&[1; 32], &[2; 16], &mut tag, &mut memory).unwrap();
     assert_eq!(
         data_encoding::HEXLOWER.encode(&tag),
         "0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659"
