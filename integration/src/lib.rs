@@ -6,10 +6,14 @@ pub mod dev;
 pub mod http;
 #[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
 pub mod installation;
+#[expect(clippy::expect_used, clippy::panic, reason = "a harness: what it cannot do fails the test")]
+pub mod memory;
 #[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
 pub mod platform;
 #[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
 pub mod publisher;
 #[expect(clippy::expect_used, clippy::panic, reason = "a harness: what it cannot do fails the test")]
 pub mod server;
+#[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
+pub mod store_keys;
 pub mod vm;

@@ -1,17 +1,19 @@
-//! Where key bytes lie: one heap block for each key, filled in place and wiped when it is dropped.
+//! Where key bytes lie: one place of locked memory for each key, filled there and wiped when it is dropped.
 
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::ZeroizeOnDrop;
 
-/// 32 bytes of key. Boxed, so that moving the key moves a pointer and leaves no copy behind.
-pub(crate) struct KeyBytes(Box<[u8; 32]>);
+use crate::key_memory::{self, Place};
+
+/// 32 bytes of key. Moving the key moves a pointer and leaves no copy behind.
+pub(crate) struct KeyBytes(Option<Place>);
 
 impl KeyBytes {
     pub(crate) const LENGTH: usize = 32;
 
-    /// A block of zeros, to be filled before use.
+    /// Zeros, to be filled before use.
     pub(crate) fn zeroed() -> Self {
-        Self(Box::new([0; Self::LENGTH]))
+        Self(Some(key_memory::take()))
     }
 
     pub(crate) fn generate(rng: &mut dyn CryptoRng) -> Self {
@@ -20,18 +22,20 @@ impl KeyBytes {
         bytes
     }
 
+    #[expect(clippy::expect_used, reason = "the place is given back by `drop` alone")]
     pub(crate) fn as_array(&self) -> &[u8; 32] {
-        &self.0
+        self.0.as_deref().expect("a key has its place")
     }
 
+    #[expect(clippy::expect_used, reason = "the place is given back by `drop` alone")]
     pub(crate) fn as_mut(&mut self) -> &mut [u8; 32] {
-        &mut self.0
+        self.0.as_deref_mut().expect("a key has its place")
     }
 }
 
 impl Drop for KeyBytes {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.0.take().into_iter().for_each(key_memory::give_back);
     }
 }
 

@@ -89,9 +89,10 @@
 //! point (SEC 1), 65 bytes. The others have none. `tests/vectors/secret_keys.json` has examples.
 //!
 //! # Non-goals
-//! This crate knows no HTTP, storage, time or tokens. It does not lock memory: the process that holds
-//! the keys does that as a whole. It caches nothing, and it does not choose randomness: every
-//! function that needs some takes a [`rand_core::CryptoRng`].
+//! This crate knows no HTTP, storage, time or tokens. Keys of 32 bytes lie in locked memory
+//! ([`KeyMemory`]); what ciphers leave on the stack while they work is the caller's to overwrite. It caches
+//! nothing, and it does not choose randomness: every function that needs some takes a
+//! [`rand_core::CryptoRng`].
 
 mod app_kek;
 mod audit_keys;
@@ -99,6 +100,7 @@ mod context;
 mod digest_key;
 mod error;
 mod key_bytes;
+mod key_memory;
 mod keyring;
 mod mac;
 mod macaroon_keys;
@@ -115,6 +117,7 @@ pub use audit_keys::{AuditMacKey, AuditSigningKey, verify_checkpoint};
 pub use context::{HostCacheContext, RecordContext, RowContext, WrapContext};
 pub use digest_key::DigestKey;
 pub use error::{EncryptError, IntegrityError, OpenError, RewrapError};
+pub use key_memory::{KeyMemory, Refusal};
 pub use keyring::{Keyring, KeyringError, KeyringKey, RootKey};
 pub use macaroon_keys::{DischargerKey, SigningKey};
 pub use message_keys::{HostCacheKey, PollKey};

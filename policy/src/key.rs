@@ -17,25 +17,30 @@ const NONCE_LENGTH: usize = 12;
 const TAG_LENGTH: usize = 16;
 
 /// The root key of tokens: the key of the first HMAC-SHA-256 of a chain (RFC 2104, so of any length).
-/// Wiped on drop.
-pub struct MacaroonKey(Zeroizing<Vec<u8>>);
+/// Wiped on drop, by itself or by who holds it.
+pub struct MacaroonKey(Box<dyn AsRef<[u8]> + Send + Sync>);
 
 impl MacaroonKey {
     /// Takes key bytes of any length; 32 random ones are what should be used.
     pub fn new(bytes: &[u8]) -> Self {
-        Self(Zeroizing::new(bytes.to_vec()))
+        Self(Box::new(Zeroizing::new(bytes.to_vec())))
+    }
+
+    /// A key that stays where it is: in memory that is locked, and that `holder` wipes.
+    pub fn held_by(holder: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+        Self(Box::new(holder))
     }
 
     /// 32 random bytes.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
         let mut bytes = Zeroizing::new(vec![0; KEY_LENGTH]);
         rng.fill_bytes(&mut bytes);
-        Self(bytes)
+        Self(Box::new(bytes))
     }
 
     /// The key bytes, for wrapping them.
     pub fn expose_bytes(&self) -> &[u8] {
-        &self.0
+        (*self.0).as_ref()
     }
 }
 
@@ -46,13 +51,27 @@ impl fmt::Debug for MacaroonKey {
 }
 
 /// The key that a discharger shares with whoever writes tickets for it: ChaCha20-Poly1305 (RFC 8439), 32
-/// bytes. Wiped on drop.
-pub struct SharedKey(Zeroizing<[u8; KEY_LENGTH]>);
+/// bytes. Wiped on drop, by itself or by who holds it.
+pub struct SharedKey(Box<dyn AsRef<[u8; KEY_LENGTH]> + Send + Sync>);
+
+/// A key of our own on the heap, so that moving it leaves no copy behind.
+struct Owned(Zeroizing<[u8; KEY_LENGTH]>);
+
+impl AsRef<[u8; KEY_LENGTH]> for Owned {
+    fn as_ref(&self) -> &[u8; KEY_LENGTH] {
+        &self.0
+    }
+}
 
 impl SharedKey {
     /// Takes a key.
     pub fn new(bytes: [u8; KEY_LENGTH]) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(Box::new(Owned(Zeroizing::new(bytes))))
+    }
+
+    /// A key that stays where it is: in memory that is locked, and that `holder` wipes.
+    pub fn held_by(holder: impl AsRef<[u8; KEY_LENGTH]> + Send + Sync + 'static) -> Self {
+        Self(Box::new(holder))
     }
 
     /// Takes a key from a slice.
@@ -60,24 +79,24 @@ impl SharedKey {
     /// # Errors
     /// [`OpenError`] unless it has 32 bytes.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, OpenError> {
-        let mut key = Zeroizing::new([0; KEY_LENGTH]);
+        let mut key = Box::new(Owned(Zeroizing::new([0; KEY_LENGTH])));
         if bytes.len() != KEY_LENGTH {
             return Err(OpenError);
         }
-        key.copy_from_slice(bytes);
+        key.0.copy_from_slice(bytes);
         Ok(Self(key))
     }
 
     /// A random key.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
-        let mut bytes = Zeroizing::new([0; KEY_LENGTH]);
-        rng.fill_bytes(bytes.as_mut_slice());
-        Self(bytes)
+        let mut key = Box::new(Owned(Zeroizing::new([0; KEY_LENGTH])));
+        rng.fill_bytes(key.0.as_mut_slice());
+        Self(key)
     }
 
     /// The key bytes, for wrapping them.
     pub fn expose_bytes(&self) -> &[u8; KEY_LENGTH] {
-        &self.0
+        (*self.0).as_ref()
     }
 
     /// `nonce(12) ‖ ciphertext ‖ tag(16)`, random nonce, no associated data (macaroon-format §5).
@@ -87,7 +106,7 @@ impl SharedKey {
         let mut sealed = Vec::with_capacity(NONCE_LENGTH + plaintext.len() + TAG_LENGTH);
         sealed.extend_from_slice(&nonce);
         // The one failure of this AEAD is a plaintext of 256 GiB; an empty text then opens for nobody.
-        sealed.extend(cipher(&self.0).encrypt(&nonce, plaintext).unwrap_or_default());
+        sealed.extend(cipher(self.expose_bytes()).encrypt(&nonce, plaintext).unwrap_or_default());
         sealed
     }
 
@@ -97,7 +116,10 @@ impl SharedKey {
     /// [`OpenError`]: too short, changed, or sealed under another key.
     pub fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_LENGTH>().ok_or(OpenError)?;
-        cipher(&self.0).decrypt(&Nonce::from(*nonce), ciphertext).map(Zeroizing::new).map_err(|_| OpenError)
+        cipher(self.expose_bytes())
+            .decrypt(&Nonce::from(*nonce), ciphertext)
+            .map(Zeroizing::new)
+            .map_err(|_| OpenError)
     }
 }
 

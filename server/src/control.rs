@@ -400,7 +400,7 @@ impl Readers<'_> {
         let key: SigningKey = self.unwrap(&row.wrapped, &context).map_err(|error| {
             Failure::from(IntegrityFault::new("signing key", &id, "it does not open")).because(error)
         })?;
-        Ok(SigningEntry { id, org: row.org, key: MacaroonKey::new(key.expose_signing_key()) })
+        Ok(SigningEntry { id, org: row.org, key: MacaroonKey::held_by(LockedSigningKey(key)) })
     }
 
     fn discharger(&self, id: [u8; 16], row: DischargerRow) -> Result<DischargerEntry, Failure> {
@@ -408,8 +408,26 @@ impl Readers<'_> {
         let key: DischargerKey = self.unwrap(&row.wrapped, &context).map_err(|error| {
             Failure::from(IntegrityFault::new("discharger", &id, "it does not open")).because(error)
         })?;
-        let key = SharedKey::new(*key.expose_discharger_key());
+        let key = SharedKey::held_by(LockedDischargerKey(key));
         Ok(DischargerEntry { id, location: row.location, org: row.org, key })
+    }
+}
+
+/// For as long as the server runs the key lies where `keys` put it, in locked memory.
+struct LockedSigningKey(SigningKey);
+
+impl AsRef<[u8]> for LockedSigningKey {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose_signing_key()
+    }
+}
+
+/// As [`LockedSigningKey`].
+struct LockedDischargerKey(DischargerKey);
+
+impl AsRef<[u8; 32]> for LockedDischargerKey {
+    fn as_ref(&self) -> &[u8; 32] {
+        self.0.expose_discharger_key()
     }
 }
 

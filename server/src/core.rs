@@ -26,6 +26,7 @@ use crate::request::Trail;
 use crate::rotation::Rotations;
 use crate::rows::{AppHead, AppNameRow, Bundle, Content, FeedHeadRow, FeedRow, IntegrityFault, Ledger, Note};
 use crate::settings::Settings;
+use crate::stack::scrubbed_call;
 
 /// Age of the control feed, in seconds, at which `/readyz` says so.
 const FEED_WARNING: u64 = 60;
@@ -401,8 +402,11 @@ impl Core {
             },
             AppRef::Name(name) => {
                 let key = name.as_str().as_bytes();
+                // On a thread of the store, which has no key but for this moment.
                 let app_of = |record: &Record| {
-                    self.ledger.read::<AppNameRow>(key, record).ok().map(|row| row.content.app)
+                    scrubbed_call(|| self.ledger.read::<AppNameRow>(key, record))
+                        .ok()
+                        .map(|row| row.content.app)
                 };
                 let Some(named) = self.store.app_by_name(name, &app_of).await? else { return Ok(None) };
                 let id = self.ledger.read::<AppNameRow>(key, &named.name)?.content.app;

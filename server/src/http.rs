@@ -24,6 +24,7 @@ use crate::clock::Moment;
 use crate::core::Core;
 use crate::failure::Failure;
 use crate::request::{Peer, Trail, outcome_of};
+use crate::wiped::WipedBuffer;
 
 /// Largest body of a set of secrets: a bundle of 1 MiB, escaped. And of a use of a secret key: a message of 1 MiB
 /// and associated data as long, in base64.
@@ -354,7 +355,9 @@ pub(crate) fn log_refusal(core: &Core, id: RequestId, failure: &Failure) {
 
 /// A JSON answer. Nobody may cache it.
 pub(crate) fn json<T: Serialize>(status: StatusCode, id: RequestId, body: &T) -> Response {
-    let bytes = serde_json::to_vec(body).unwrap_or_default();
+    let mut bytes = WipedBuffer::default();
+    // Serialising our own types into memory has no way to fail; half an answer would be worse than none.
+    let bytes = serde_json::to_writer(&mut bytes, body).map(|()| bytes.into_bytes()).unwrap_or_default();
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -58,12 +58,14 @@ mod secrets;
 mod serve;
 mod settings;
 mod signing_keys;
+mod stack;
 mod start;
 mod status;
 mod tokens;
 mod unlock;
 mod verify_audit;
 mod verify_store;
+mod wiped;
 mod workload;
 
 pub use approvals::approve_with_seal;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use data_encoding::BASE64;
 use petsem_api::{ErrorCode, RequestId};
+use petsem_keys::KeyMemory;
 use petsem_store::Store;
+use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -26,6 +28,7 @@ use crate::seal_list::{SealChange, note_opened};
 use crate::sealed::{self, SealedNode, Unsealing, Why};
 use crate::serve::{Front, ServeError};
 use crate::settings::Settings;
+use crate::stack::{scrubbed, scrubbed_start};
 use crate::start::{
     StartError, Started, close_audit, open_installed, record, record_checkpoint, start_unlocked,
 };
@@ -149,13 +152,13 @@ impl Lifetime {
     async fn open(&mut self, mut started: Box<Started>) -> Result<End, ServeError> {
         let since = Moment::now();
         let core = Arc::clone(&started.core);
-        let background = tokio::spawn(background(Arc::clone(&core)));
+        let background = tokio::spawn(scrubbed(background(Arc::clone(&core))));
         let is_sealing = loop {
             tokio::select! {
                 () = self.signals.stop() => break false,
                 () = core.sealing.notified() => break true,
-                Some(checkpoint) = started.checkpoints.recv() => record_checkpoint(&core, &checkpoint).await,
-                Some(asked) = self.asked.recv() => answer_open(&started, since, asked).await,
+                Some(checkpoint) = started.checkpoints.recv() => scrubbed(record_checkpoint(&core, &checkpoint)).await,
+                Some(asked) = self.asked.recv() => scrubbed(answer_open(&started, since, asked)).await,
             }
         };
         drop(core);
@@ -236,7 +239,7 @@ impl Lifetime {
             let unsealing = tokio::select! {
                 // What it had is dropped with it: the store's lock, and the log's.
                 () = self.signals.stop() => return Ok(End::Stop(None)),
-                unsealing = node.unseal(given, &source, is_asked) => unsealing,
+                unsealing = scrubbed_start(node.unseal(given, &source, is_asked)) => unsealing,
             };
             node = match unsealing {
                 Unsealing::Open(started) => {
@@ -374,12 +377,31 @@ async fn renew_keys(core: Arc<Core>) {
     }
 }
 
+/// Says it once for each time that the system refuses to lock more memory for keys.
+fn warn_of_unlocked_keys(told: &mut usize) {
+    let memory = KeyMemory::of_this_process();
+    if let Some(refusal) = memory.refusal
+        && memory.unlocked > *told
+    {
+        *told = memory.unlocked;
+        tracing::warn!(
+            unlocked_bytes = memory.unlocked,
+            locked_bytes = memory.locked,
+            limit_bytes = getrlimit(Resource::Memlock).current.unwrap_or(u64::MAX),
+            "{refusal}; keys work, but the system may swap them to disk. Raise the limit of locked memory \
+             (LimitMEMLOCK= of the systemd unit, or ulimit -l) to 8 MiB and restart, or use no swap"
+        );
+    }
+}
+
 /// Reads the control feed twice a second. What goes wrong shows in `/readyz` and the metrics.
 async fn follow_feed(core: Arc<Core>) {
     let mut ticks = tokio::time::interval(FEED_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut unlocked = 0;
     loop {
         ticks.tick().await;
+        warn_of_unlocked_keys(&mut unlocked);
         core.pay_owed().await;
         core.take_denials().await;
         if let Err(failure) = core.refresh().await {

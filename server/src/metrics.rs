@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use petsem_api::ErrorCode;
+use petsem_keys::KeyMemory;
 
 use crate::core::Core;
 use crate::issuer_keys::PublishedKeys;
@@ -105,6 +106,15 @@ pub(crate) fn page(core: &Core) -> String {
         core.rotations.apps_under_way(),
     );
     line("petsem_rewraps_total", "counter", "Keys wrapped anew by rotations.", core.rotations.rewrapped());
+    let keys = KeyMemory::of_this_process();
+    let bytes = |bytes| u64::try_from(bytes).unwrap_or(u64::MAX);
+    line("petsem_keys_locked_bytes", "gauge", "Memory for keys that is never swapped.", bytes(keys.locked));
+    line(
+        "petsem_keys_unlocked_bytes",
+        "gauge",
+        "Memory for keys that the system did not lock: raise the limit of locked memory.",
+        bytes(keys.unlocked),
+    );
     issuer_lines(&mut page, core);
     let _ = write!(
         page,

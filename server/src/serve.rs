@@ -24,6 +24,7 @@ use crate::lifetime::{Lifetime, Phase, Signals, begin, requests_ended};
 use crate::operator_socket::OperatorSocket;
 use crate::request::Peer;
 use crate::settings::{ListenAddress, Listener, Settings};
+use crate::stack::{scrubbed, scrubbed_start};
 use crate::start::{StartError, stop};
 
 /// Connections that the kernel keeps until they are accepted: a thousand Machines may boot at once.
@@ -97,7 +98,7 @@ pub async fn serve(settings: Settings, on_ready: impl FnOnce(&Bound)) -> Result<
     let listeners = settings.listeners.clone();
     // The ports first: a second server on them must not touch the store.
     let bound = listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-    match begin(settings).await {
+    match scrubbed_start(begin(settings)).await {
         Ok(phase) => serve_on(phase, bound, on_ready).await,
         Err(error) => {
             bound.iter().for_each(BoundListener::remove_socket);
@@ -310,12 +311,12 @@ impl Acceptor {
             .max_buf_size(HEAD)
             .serve_connection(io, service);
         let connection = self.graceful.watch(connection);
-        tokio::spawn(async move {
+        tokio::spawn(scrubbed(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
-        });
+        }));
     }
 }
 

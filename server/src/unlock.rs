@@ -14,6 +14,7 @@ use petsem_store::{Record, RecordKind, Store};
 use crate::failure::Failure;
 use crate::rows::{IntegrityFault, KeyringKeyRow, Ledger, SealRow, StoreRow, danger_read_unverified};
 use crate::settings::Settings;
+use crate::stack::scrubbed_call;
 use crate::start::StartError;
 
 /// Seals that a store has at most.
@@ -71,7 +72,7 @@ pub(crate) async fn unlock(settings: &Settings, store: &dyn Store) -> Result<Unl
 /// [`unlock`], on rows that were read. Seals take their time (a passphrase, a network): not on a thread of requests.
 pub(crate) async fn unlock_rows(settings: &Settings, rows: SealedRows) -> Result<Unlocked, StartError> {
     let settings = settings.clone();
-    tokio::task::spawn_blocking(move || open_rows(&settings, &rows))
+    tokio::task::spawn_blocking(move || scrubbed_call(|| open_rows(&settings, &rows)))
         .await
         .map_err(|error| StartError::Refused(format!("the seals were not tried to the end: {error}")))?
 }

@@ -350,6 +350,69 @@ fn the_values_of_the_history_stay_where_they_were_written() {
 }
 
 #[test]
+fn a_value_of_another_app_or_version_in_its_place_is_noticed() {
+    let victim = Victim::new();
+    victim.dev.set("shop", &json!({"A": "second"}));
+    let database = victim.database();
+    let row = |app: &[u8], version: i64| -> (Vec<u8>, Vec<u8>) {
+        let query = "SELECT wrapped_dek, ciphertext FROM secret_values WHERE app = ?1 AND name = 'A' AND app_version = ?2";
+        database.query_row(query, params![app, version], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let put = |(dek, ciphertext): &(Vec<u8>, Vec<u8>)| {
+        let put = "UPDATE secret_values SET wrapped_dek = ?1, ciphertext = ?2
+                   WHERE app = ?3 AND name = 'A' AND app_version = 1";
+        assert_eq!(database.execute(put, params![dek, ciphertext, victim.shop]).unwrap(), 1);
+    };
+    let first = row(&victim.shop, 1);
+    let history = || victim.dev.operate("GET", "/v1/apps/shop/secrets/A/history", None);
+    assert_eq!(history().status, 200);
+    for (what, from) in
+        [("another app's", row(&victim.other, 1)), ("another version's", row(&victim.shop, 2))]
+    {
+        put(&from);
+        let rollback = json!({"to_version": 1});
+        for answer in
+            [history(), victim.dev.operate("POST", "/v1/apps/shop/secrets/A/rollback", Some(&rollback))]
+        {
+            assert_eq!(answer.outcome(), (500, "integrity".to_owned()), "{what}: {}", answer.text());
+        }
+        // Its ciphertext alone, under the DEK that was there.
+        put(&(first.0.clone(), from.1));
+        assert_eq!(history().outcome(), (500, "integrity".to_owned()), "{what} ciphertext");
+    }
+    put(&first);
+    assert_eq!(history().status, 200);
+}
+
+#[test]
+fn a_policy_written_by_hand_lets_nobody_in() {
+    let victim = Victim::new();
+    let bare = json!({"org": Development::ORG, "name": "bare"});
+    let made = victim.dev.operate("POST", "/v1/apps", Some(&bare));
+    assert_eq!(made.status, 201, "{}", made.text());
+    victim.dev.set("bare", &json!({ "A": CANARY }));
+    let id = made.field("id").parse::<petsem_api::AppId>().unwrap().as_bytes().to_vec();
+    let reads = || {
+        let jwt = victim.dev.reader_jwt();
+        victim.dev.call("GET", "/v1/apps/bare/secrets?show_secrets=true", &jwt, None)
+    };
+    let without = reads();
+    assert_eq!(without.outcome(), (403, "policy_denied".to_owned()), "{}", without.text());
+    // With the policy of an app that lets its readers in; the head says that there is none.
+    victim.put(&Saved { id: id.clone(), ..victim.row(kind::POLICY, &victim.shop) });
+    let after = reads();
+    assert!(after.status >= 400 && !after.text().contains(CANARY), "{}", after.text());
+    // And with a head that says that there is one.
+    let mut head = victim.row(kind::APP_HEAD, &id);
+    let content =
+        String::from_utf8_lossy(&head.content).replace("\"policy_version\":0", "\"policy_version\":1");
+    assert_ne!(content.as_bytes(), head.content);
+    head.content = content.into_bytes();
+    victim.put(&head);
+    assert_eq!(reads().outcome(), (500, "integrity".to_owned()));
+}
+
+#[test]
 fn a_deleted_app_put_back_row_by_row_does_not_come_to_life() {
     let victim = Victim::new();
     let org: petsem_api::OrgId =

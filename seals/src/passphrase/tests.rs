@@ -36,6 +36,27 @@ fn the_key_is_argon2id_of_passphrase_salt_store_and_seal() {
 }
 
 #[test]
+fn argon2id_gives_the_tag_of_rfc_9106() {
+    // Section 5.3; its parameters are below what the seal accepts.
+    let params = argon2::ParamsBuilder::new()
+        .m_cost(32)
+        .t_cost(3)
+        .p_cost(4)
+        .data(argon2::AssociatedData::new(&[4; 12]).unwrap())
+        .build()
+        .unwrap();
+    let mut memory = vec![argon2::Block::default(); params.block_count()];
+    let (algorithm, version) = (argon2::Algorithm::Argon2id, argon2::Version::V0x13);
+    let argon2 = argon2::Argon2::new_with_secret(&[3; 8], algorithm, version, params).unwrap();
+    let mut tag = [0; 32];
+    argon2.hash_password_into_with_memory(&[1; 32], &[2; 16], &mut tag, &mut memory).unwrap();
+    assert_eq!(
+        data_encoding::HEXLOWER.encode(&tag),
+        "0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659"
+    );
+}
+
+#[test]
 fn another_passphrase_is_refused_and_told_what_to_do() {
     let wrapped = wrap(WORDS);
     let error = seal("correct horse battery stable").unwrap(&wrapped, &CONTEXT).unwrap_err();

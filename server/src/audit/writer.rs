@@ -17,6 +17,7 @@ use super::log::{AuditKeys, AuditSettings, Clock};
 use super::queue::{Item, Shared};
 use super::reserve::Reserve;
 use super::segment::{self, Presence, Segment};
+use crate::stack::scrubbed_call;
 
 /// Bytes that every segment keeps free for its last checkpoint.
 pub(super) const CHECKPOINT_ROOM: u64 = 1024;
@@ -81,13 +82,17 @@ impl Writer {
     pub(super) fn run(mut self) {
         loop {
             let work = self.shared.take(TICK);
-            if let Some(keys) = work.keys {
-                self.unseal(keys);
-            }
-            self.write_items(work.items);
-            self.look_around();
-            self.checkpoint_if_due();
-            if work.last {
+            let last = work.last;
+            // The key of lines moves one way: of the one before nothing may stay.
+            scrubbed_call(|| {
+                if let Some(keys) = work.keys {
+                    self.unseal(keys);
+                }
+                self.write_items(work.items);
+                self.look_around();
+                self.checkpoint_if_due();
+            });
+            if last {
                 self.end();
                 return;
             }

@@ -29,6 +29,7 @@ use crate::core::Core;
 use crate::entropy;
 use crate::failure::Failure;
 use crate::http::refuse;
+use crate::stack::scrubbed;
 
 /// Every route.
 pub(crate) fn router(core: Arc<Core>) -> Router {
@@ -117,7 +118,7 @@ async fn bounded(State(core): State<Arc<Core>>, request: Request, next: Next) ->
         Ok(place) => {
             let held = Arc::clone(&core);
             let mut cut_off = core.cut_off.subscribe();
-            let work = tokio::spawn(async move {
+            let work = tokio::spawn(scrubbed(async move {
                 // A change that is cut off after its commit gets its line when the store is opened again.
                 let response = tokio::select! {
                     response = next.run(request) => response,
@@ -126,7 +127,7 @@ async fn bounded(State(core): State<Arc<Core>>, request: Request, next: Next) ->
                 drop(held);
                 drop(place);
                 response
-            });
+            }));
             match work.await {
                 Ok(response) => response,
                 Err(error) => refuse(&core, request_id(&core), &Failure::internal(error)),

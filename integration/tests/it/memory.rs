@@ -1,0 +1,404 @@
+//! What is left in the memory of a server that did its work: the keys that it needs, locked; and no value, no
+//! token and no other key.
+//!
+//! It needs root: the server is not dumpable, so nobody else reads its memory. Run as anybody else it fails.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use data_encoding::{BASE64, HEXLOWER};
+use getrandom::SysRng;
+use getrandom::rand_core::{Rng, UnwrapErr};
+use petsem_integration::dev::{Dev, flyv1};
+use petsem_integration::http::{Request, connect};
+use petsem_integration::memory::{Found, Needles};
+use petsem_integration::server::Server;
+use petsem_integration::store_keys::StoreKeys;
+use petsem_policy::UnverifiedToken;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha512};
+
+/// After the last request, and before the look.
+const QUIET: Duration = Duration::from_secs(10);
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    UnwrapErr(SysRng).fill_bytes(&mut bytes);
+    bytes
+}
+
+fn random_text(label: &str) -> String {
+    format!("{label}-{}", HEXLOWER.encode(&random::<24>()))
+}
+
+fn wait() {
+    #[expect(clippy::disallowed_methods, reason = "the wait is what is tested")]
+    std::thread::sleep(QUIET);
+}
+
+/// A server, and everything secret that it was given, gave, or knows.
+struct Watched {
+    dev: Dev,
+    canaries: Needles,
+}
+
+impl Watched {
+    fn new() -> Self {
+        let mut watched = Self { dev: Dev::start(), canaries: Needles::default() };
+        for (name, token) in [
+            ("operator's token", watched.dev.operator.clone()),
+            ("host token", watched.dev.host.clone()),
+            ("owner's token", watched.dev.owner()),
+        ] {
+            watched.token(name, &token);
+        }
+        let pem = std::fs::read_to_string(watched.dev.layout().issuer_key()).unwrap();
+        let key = pem.lines().nth(1).unwrap();
+        // PKCS #8 of an Ed25519 key ends in its seed.
+        let der = BASE64.decode(key.as_bytes()).unwrap();
+        watched.canaries.key("issuer's key", &der[16..48]);
+        watched
+    }
+
+    /// A value whose every piece is random.
+    fn value(&mut self, name: &str) -> String {
+        let text = random_text("value");
+        self.canaries.text(name, &text);
+        text
+    }
+
+    /// A token: its signature, which is what makes it one, and its text from where it differs from others.
+    fn token(&mut self, name: &str, text: &str) {
+        let token = UnverifiedToken::parse(text).unwrap();
+        let wire = token.expose_wire();
+        self.canaries.key(name, &wire[wire.len() - 32..]);
+        self.canaries.bytes(name, &text.as_bytes()[text.len() / 2..]);
+    }
+
+    /// A JWT: the signature, and the text of both parts that differ from JWT to JWT.
+    fn jwt(&mut self, name: &str, header: &str) {
+        let mut parts = header.trim_start_matches("Bearer ").split('.').skip(1);
+        let (claims, signature) = (parts.next().unwrap(), parts.next().unwrap());
+        self.canaries.text(name, signature);
+        self.canaries.text(name, claims);
+    }
+
+    fn found(&self) -> Vec<Found> {
+        self.canaries.found_in(self.dev.server.id())
+    }
+
+    fn call(&self, method: &str, path: &str, body: &Value) -> petsem_integration::http::Answer {
+        self.dev.operate(method, path, Some(body))
+    }
+
+    fn sets_and_reads(&mut self) {
+        let secrets = "/v1/apps/shop/secrets";
+        let (one, two, three) = (self.value("value"), self.value("first value"), self.value("third value"));
+        let escaped = format!("\"{}\"\n\\{}é", self.value("quoted value"), self.value("quoted value's end"));
+        self.canaries.text("escaped value", &escaped);
+        let binary: [u8; 48] = random();
+        self.canaries.bytes("binary value", &binary);
+        let set = self.call("POST", &format!("{secrets}/ONE"), &json!({ "value": two }));
+        assert_eq!(set.status, 201, "{}", set.text());
+        let first = set.number("version");
+        let set = self.call("POST", &format!("{secrets}/ONE"), &json!({ "value": one }));
+        assert_eq!(set.status, 201, "{}", set.text());
+        let bulk = json!({"values": {
+            "TWO": {"value_b64": BASE64.encode(&binary)}, "THREE": three, "FOUR": escaped, "FIVE": three,
+        }});
+        assert_eq!(self.call("POST", secrets, &bulk).status, 200);
+        let back = self.call("POST", &format!("{secrets}/ONE/rollback"), &json!({"to_version": first}));
+        assert_eq!(back.status, 200, "{}", back.text());
+        assert_eq!(self.dev.operate("GET", secrets, None).status, 200);
+        assert_eq!(self.dev.operate("GET", &format!("{secrets}/ONE/history"), None).status, 200);
+        assert_eq!(self.dev.operate("DELETE", &format!("{secrets}/FIVE"), None).status, 200);
+        for path in ["?show_secrets=true", "/ONE?show_secrets=true", ""] {
+            let reader = self.dev.jwt(&json!({"sub": "developer", "jti": random_text("jti")}));
+            self.jwt("reader's JWT", &reader);
+            let read = self.dev.call("GET", &format!("{secrets}{path}"), &reader, None);
+            assert_eq!((read.status, read.text().contains(&two)), (200, !path.is_empty()), "{}", read.text());
+        }
+    }
+
+    fn boots(&mut self) {
+        let proof = self.dev.boot_jwt("shop", "m-1");
+        self.jwt("boot's JWT", &proof);
+        let earned = self.dev.ask_discharge(&self.dev.host, &proof, "shop", "m-1").field("discharge");
+        self.token("discharge", &earned);
+        let boot = self.dev.boot("shop", "m-1", &earned);
+        assert_eq!(boot.status, 200, "{}", boot.text());
+        let renewal = boot.field("renewal");
+        self.token("renewal", &renewal);
+        let both = flyv1(&format!("{},{renewal}", self.dev.host));
+        let renew =
+            self.dev.call("POST", "/v1/apps/shop/boot/renew", &both, Some(&json!({"machine": "m-1"})));
+        assert_eq!(renew.status, 200, "{}", renew.text());
+        self.token("second renewal", &renew.field("renewal"));
+        let id = self.dev.operate("GET", "/v1/apps/shop", None).field("id");
+        let narrowed = self.dev.boot_token(&id, "m-2");
+        self.token("narrowed token", narrowed.trim_start_matches("FlyV1 "));
+        let second = self.dev.ask_discharge(&self.dev.host, &narrowed, "shop", "m-2").field("discharge");
+        self.token("second discharge", &second);
+        let batch = json!({"boots": [
+            {"app": "shop", "machine": "m-1", "discharge": renewal},
+            {"app": "shop", "machine": "m-2", "discharge": second},
+            {"app": "shop", "machine": "m-3", "discharge": second},
+        ]});
+        let host = flyv1(&self.dev.host);
+        let batch = self.dev.call("POST", "/v1/boot", &host, Some(&batch));
+        assert_eq!(batch.status, 200, "{}", batch.text());
+        for (index, name) in [(0, "batch's renewal"), (1, "batch's second renewal")] {
+            let renewal = batch.json()["boots"][index]["booted"]["renewal"].as_str().unwrap().to_owned();
+            self.token(name, &renewal);
+        }
+    }
+
+    fn tokens(&mut self) {
+        let org = self.dev.mint(&json!({"kind": "org", "org": "demo"}));
+        self.token("org's token", &org);
+        let host = self.dev.mint(&json!({"kind": "host", "host": "dev"}));
+        self.token("second host token", &host);
+        let wanted = json!({"action": "read_value", "app": "shop", "secret": "ONE"});
+        let explained = self.dev.call("POST", "/v1/tokens/explain", &flyv1(&org), Some(&wanted));
+        assert_eq!(explained.status, 200, "{}", explained.text());
+        assert_eq!(self.dev.operate("GET", "/v1/tokens", None).status, 200);
+        let id = UnverifiedToken::parse(&org).unwrap().id().to_string();
+        let revoked = self.call("POST", "/v1/revocations", &json!({"token": {"id": id}}));
+        assert_eq!(revoked.status, 201, "{}", revoked.text());
+        let refused = self.dev.call("GET", "/v1/apps/shop/secrets", &flyv1(&org), None);
+        assert_eq!(refused.outcome(), (401, "revoked".to_owned()));
+    }
+
+    fn secret_keys(&mut self) {
+        let token = self.dev.mint(&json!({"kind": "org", "org": "demo"}));
+        self.token("key user's token", &token);
+        let user = flyv1(&token);
+        let keys = "/v1/apps/shop/secretkeys";
+        let kinds = [
+            ("hs256", 48),
+            ("hs384", 64),
+            ("hs512", 80),
+            ("nacl_auth", 32),
+            ("nacl_secretbox", 32),
+            ("nacl_box", 32),
+            ("nacl_sign", 32),
+            ("xaes256gcm", 32),
+            ("es256", 32),
+        ];
+        for (kind, length) in kinds {
+            let mut key = random::<80>()[..length].to_vec();
+            // A scalar of P-256 for sure.
+            key[0] &= 0x7f;
+            self.canaries.key(&format!("brought {kind} key"), &key);
+            // What Ed25519 signs with is made of the seed.
+            self.canaries.key(&format!("brought {kind} key, hashed"), &Sha512::digest(&key));
+            let call = |path: &str, body: Value| {
+                let answer = self.dev.call("POST", &format!("{keys}/{kind}{path}"), &user, Some(&body));
+                assert!((200..300).contains(&answer.status), "{kind}{path}: {}", answer.text());
+                answer
+            };
+            call("", json!({"type": kind, "value": BASE64.encode(&key)}));
+            call("-made/generate", json!({"type": kind}));
+            let message = random_text("message");
+            for which in ["", "-made"] {
+                if ["nacl_secretbox", "nacl_box", "xaes256gcm"].contains(&kind) {
+                    let plaintext = json!({"plaintext": BASE64.encode(message.as_bytes())});
+                    let sealed = call(&format!("{which}/encrypt"), plaintext).field("ciphertext");
+                    let opened = call(&format!("{which}/decrypt"), json!({ "ciphertext": sealed }));
+                    assert_eq!(opened.field("plaintext"), BASE64.encode(message.as_bytes()));
+                } else {
+                    let plaintext = BASE64.encode(message.as_bytes());
+                    let signed = call(&format!("{which}/sign"), json!({ "plaintext": plaintext }));
+                    let both = json!({"plaintext": plaintext, "signature": signed.field("signature")});
+                    call(&format!("{which}/verify"), both);
+                }
+            }
+            self.canaries.text(&format!("message of {kind}"), &message);
+        }
+    }
+
+    /// Requests that end badly, each with a value or a token in it.
+    fn errors(&mut self) {
+        let value = self.value("refused value");
+        let single = "/v1/apps/shop/secrets/A";
+        let long = format!("{value}{}", "x".repeat(65 * 1024));
+        let bodies = [
+            json!({ "value": [value] }).to_string(),
+            json!({ "value": value, "value_b64": value }).to_string(),
+            json!({ "value": value, "expected_version": 999 }).to_string(),
+            json!({ "value": long }).to_string(),
+            json!({ "values": {"A": value, "B": [value]} }).to_string(),
+            format!("{{\"value\":\"{value}"),
+            format!("{{\"value\":{value}}}"),
+        ];
+        for body in bodies {
+            for path in [single, "/v1/apps/shop/secrets", "/v1/apps/shop/secretkeys/k", "/v1/tokens"] {
+                let request = Request::new("POST", path).authorization(&flyv1(&self.dev.operator));
+                let answer = request.body("application/json", body.clone()).send(self.dev.server.address());
+                assert!((400..500).contains(&answer.status), "{path}: {}", answer.text());
+            }
+        }
+        let endless = format!("{{\"value\":\"{value}\"}}{}", " ".repeat(4 << 20));
+        let request = Request::new("POST", single).authorization(&flyv1(&self.dev.operator));
+        let answer = request.body("application/json", endless).send(self.dev.server.address());
+        assert_eq!(answer.outcome(), (413, "body_too_large".to_owned()));
+        let forged = random_text("FlyV1 fm2_forged");
+        self.canaries.text("forged token", &forged[6..]);
+        let unsigned = format!("Bearer {}.{}.x", random_text("head"), random_text("claims"));
+        self.canaries.text("forged JWT", &unsigned[7..]);
+        for authorization in [&forged, &unsigned] {
+            assert_eq!(self.dev.call("GET", single, authorization, None).status, 401);
+        }
+        let path = format!("/v1/apps/shop/secrets/{value}?{value}={value}");
+        assert!(self.dev.operate("GET", &path, None).status >= 400);
+        let patched = self.dev.operate("PATCH", single, Some(&json!({ "value": value })));
+        assert_eq!(patched.status, 405, "{}", patched.text());
+        // A body that breaks off.
+        let request = Request::new("POST", single)
+            .authorization(&flyv1(&self.dev.operator))
+            .header("content-type", "application/json");
+        let mut connection = connect(self.dev.server.address()).unwrap();
+        let head = request.announcing(1000);
+        connection.write_all(&[head, value.into_bytes()].concat()).unwrap();
+        drop(connection);
+    }
+
+    fn an_app_that_goes(&mut self) {
+        self.dev.app("gone", &json!({}));
+        let value = self.value("deleted app's value");
+        self.dev.set("gone", &json!({ "A": value }));
+        let keys = self.opened();
+        for (name, key) in keys.passing.iter().filter(|(name, _)| name.contains("of gone")) {
+            self.canaries.key(name, key);
+        }
+        assert_eq!(self.dev.operate("DELETE", "/v1/apps/gone", None).status, 200);
+    }
+
+    fn checkpoints(&self) -> u64 {
+        let numbers =
+            self.dev.audit_lines().into_iter().filter_map(|line| line["checkpoint"]["number"].as_u64());
+        numbers.max().unwrap()
+    }
+
+    fn opened(&self) -> StoreKeys {
+        let key_file = self.dev.directory.path().join("seal.key");
+        StoreKeys::open(&self.dev.database(), &key_file, self.checkpoints())
+    }
+
+    /// Half a request: what came of it lies in the connection's buffer. So the scan is known to find a value and a
+    /// token; when it was answered, they are among those that must be gone.
+    fn half_a_request(&mut self) {
+        let value = self.value("value that arrives");
+        let body = json!({ "value": value }).to_string();
+        let request = Request::new("POST", "/v1/apps/shop/secrets/HALF")
+            .authorization(&flyv1(&self.dev.operator))
+            .header("content-type", "application/json");
+        let mut connection = connect(self.dev.server.address()).unwrap();
+        let (most, last) = body.split_at(body.len() - 1);
+        connection.write_all(&[&request.announcing(body.len()), most.as_bytes()].concat()).unwrap();
+        let names = ["value that arrives", "operator's token"].map(|name| (name.to_owned(), "bytes"));
+        let found = (0..100).map(|_| self.found()).find(|found| !found.is_empty()).unwrap_or_default();
+        let found: Vec<_> = found.into_iter().map(|found| (found.name, found.form)).collect();
+        for name in &names {
+            assert!(found.contains(name), "the scan does not find {name:?}: {found:?}");
+        }
+        connection.write_all(last.as_bytes()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    }
+
+    /// Does everything, once.
+    fn work(&mut self) {
+        self.sets_and_reads();
+        self.boots();
+        self.tokens();
+        self.secret_keys();
+        self.errors();
+        self.an_app_that_goes();
+        self.half_a_request();
+    }
+
+    fn restarted(self, how: impl FnOnce(Server) -> petsem_integration::server::Ended) -> Self {
+        Self { dev: self.dev.restart(how).unwrap(), ..self }
+    }
+}
+
+fn listed(found: &[Found]) -> String {
+    found.iter().map(|found| format!("\n  {found}")).collect()
+}
+
+/// Whether it is in memory that is never swapped and that no dump has.
+fn is_kept(found: &Found) -> bool {
+    ["lo", "dd"].iter().all(|flag| found.mapping.flags.iter().any(|has| has == flag))
+}
+
+/// Looks for what must be there and for what must not.
+fn look(watched: &mut Watched, when: &str) {
+    wait();
+    let keys = watched.opened();
+    for (name, key) in keys.passing.iter().chain(&keys.spent_audit_keys) {
+        watched.canaries.key(name, key);
+    }
+    // The scan sees what is there: a text of the configuration, and the keys of a running server.
+    let mut control = Needles::default();
+    control.text("control", watched.dev.directory.path().join("data").to_str().unwrap());
+    let process = watched.dev.server.id();
+    assert!(!control.found_in(process).is_empty(), "{when}: the scan does not find what is there");
+    let mut needles = Needles::default();
+    for (name, key) in keys.kept.iter().chain(&keys.audit_keys) {
+        needles.key(name, key);
+    }
+    // It uses its own keys twice a second, and may just have been at it: what it leaves is there at every look.
+    let looks: Vec<_> = (0..5).map(|_| needles.found_in(process)).collect();
+    for (name, _) in keys.kept.iter().chain(keys.audit_keys.first()) {
+        let is_found =
+            looks.iter().all(|found| found.iter().any(|found| found.name == *name && is_kept(found)));
+        assert!(is_found, "{when}: the scan does not find the {name} in locked memory");
+    }
+    let least = looks.into_iter().map(|found| found.into_iter().filter(|found| !is_kept(found)).collect());
+    let least: Vec<Found> = least.min_by_key(Vec::len).unwrap();
+    assert!(least.is_empty(), "{when}: keys are not in locked memory alone:{}", listed(&least));
+    let found = watched.found();
+    assert!(found.is_empty(), "{when}: memory holds what it should not:{}", listed(&found));
+}
+
+#[test]
+fn ten_seconds_after_its_last_request_a_server_holds_no_value_no_token_and_no_key_but_its_own() {
+    let mut watched = Watched::new();
+    watched.work();
+    look(&mut watched, "after its first start");
+    // A start that makes nothing, but opens the seal; and the work again.
+    let mut watched = watched.restarted(Server::stop);
+    watched.work();
+    look(&mut watched, "after a second start");
+}
+
+#[test]
+fn a_server_that_may_not_lock_its_keys_serves_and_says_what_to_do() {
+    let dev = Dev::start();
+    let Dev { server, directory, .. } = dev;
+    assert!(server.stop().status.success());
+    // Root may lock what it likes, unless it gives the capability up.
+    let mut command = std::process::Command::new("setpriv");
+    command
+        .args(["--bounding-set", "-ipc_lock", "prlimit", "--memlock=0:0"])
+        .arg(petsem_integration::server::binary())
+        .args(["dev", "--listen", "127.0.0.1:0", "--dir"])
+        .arg(directory.path())
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin");
+    let server = Server::start(command).unwrap();
+    let line = server.printed_line("unlocked_bytes");
+    for text in ["did not lock memory", "LimitMEMLOCK=", "\"level\":\"WARN\"", "\"limit_bytes\":0"] {
+        assert!(line.contains(text), "{text}: {line}");
+    }
+    let metrics = Request::new("GET", "/metrics").send(server.address()).text();
+    let value = |name: &str| -> u64 {
+        let line = metrics.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split(' ').nth(1).unwrap().parse().unwrap()
+    };
+    assert_eq!(value("petsem_keys_locked_bytes "), 0);
+    assert!(value("petsem_keys_unlocked_bytes ") > 0);
+    assert_eq!(Request::new("GET", "/readyz").send(server.address()).status, 200);
+}

@@ -1,0 +1,111 @@
+//! What calls leave on the stack of their thread, overwritten before the thread does something else.
+//!
+//! Types that hold keys and values wipe themselves, but the compiler keeps copies where it likes: registers that
+//! were spilled, arguments that were moved, key schedules and hash states of ciphers. They all lie below the
+//! frame that called; so that frame overwrites what is below it when the call is done.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use zeroize::zeroize_stack;
+
+/// Bytes below the caller that are overwritten after a part of a request: more than twice what requests were seen
+/// to use. The memory test finds what a deeper call leaves.
+const DEPTH: usize = 64 * 1024;
+/// As [`DEPTH`], for a start, which has one deep stack of its own.
+const START_DEPTH: usize = 256 * 1024;
+
+/// A future that overwrites, each time after it was polled, what it left on the stack of its worker.
+pub(crate) async fn scrubbed<F: Future>(future: F) -> F::Output {
+    scrubbed_to::<DEPTH, F>(future).await
+}
+
+/// As [`scrubbed`], for a start.
+pub(crate) async fn scrubbed_start<F: Future>(future: F) -> F::Output {
+    scrubbed_to::<START_DEPTH, F>(future).await
+}
+
+async fn scrubbed_to<const BYTES: usize, F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(move |context| {
+        let polled = poll(future.as_mut(), context);
+        zeroize_stack::<BYTES>();
+        polled
+    })
+    .await
+}
+
+/// Calls `work`, and overwrites what it left on the stack.
+pub(crate) fn scrubbed_call<T>(work: impl FnOnce() -> T) -> T {
+    let result = call(work);
+    zeroize_stack::<DEPTH>();
+    result
+}
+
+/// In a frame of its own: inlined, its locals would lie in the caller's, which goes on.
+#[inline(never)]
+fn poll<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+    future.poll(context)
+}
+
+#[inline(never)]
+fn call<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::hint::black_box;
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+
+    const MARK: [u8; 64] = *b"what a call left on the stack, 64 bytes of it, for all to see...";
+
+    /// Leaves the mark `depth` bytes below its caller, and says where.
+    #[inline(never)]
+    fn leave<const DEEP: usize>() -> usize {
+        let room = black_box([0_u8; DEEP]);
+        let place = mark();
+        black_box(&room);
+        place
+    }
+
+    #[inline(never)]
+    fn mark() -> usize {
+        let mark = black_box(MARK);
+        black_box(&mark).as_ptr() as usize
+    }
+
+    /// What lies there now: this process's memory as a file, so that nothing unsafe is needed.
+    fn found_at(place: usize) -> [u8; 64] {
+        let mut found = [0; 64];
+        let memory = File::open("/proc/self/mem").unwrap();
+        memory.read_exact_at(&mut found, place as u64).unwrap();
+        found
+    }
+
+    #[test]
+    fn what_a_call_left_on_the_stack_is_overwritten() {
+        let place = call(leave::<40_000>);
+        assert_eq!(found_at(place), MARK, "the test does not see the stack");
+        assert_eq!(found_at(scrubbed_call(leave::<40_000>)), [0; 64]);
+        assert_eq!(found_at(scrubbed_call(leave::<20_000>)), [0; 64]);
+    }
+
+    #[test]
+    fn what_each_step_of_a_future_left_on_the_stack_is_overwritten() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let places = async {
+            let first = leave::<40_000>();
+            let between = found_at(first);
+            tokio::task::yield_now().await;
+            (between, found_at(first), leave::<40_000>())
+        };
+        let (before, after, second) = runtime.block_on(scrubbed(places));
+        assert_eq!(before, MARK, "the test does not see the stack");
+        assert_eq!((after, found_at(second)), ([0; 64], [0; 64]));
+    }
+}
