@@ -5,13 +5,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use data_encoding::HEXLOWER;
 use petsem_api::AppId;
 use petsem_keys::SealedRef;
 use petsem_store::{RecordKind, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{VerifyKeys, verify_lines};
+use crate::control::is_the_mac;
 use crate::core::bundle_digest;
 use crate::failure::Failure;
 use crate::node::known_node;
@@ -223,7 +223,7 @@ impl Look<'_> {
                 }
             }
         }
-        if HEXLOWER.encode(&mac) != head.mac {
+        if !is_the_mac(&mac, &head.mac) {
             self.report.fault("the last control change is not the one that the head names");
         }
         Ok(deleted)

@@ -61,7 +61,12 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+        // A socket holds no bytes.
+        match (path.is_dir(), path.is_file()) {
+            (true, _) => found.extend(files(&path)),
+            (_, true) => found.push(path),
+            _ => {}
+        }
     }
     found
 }

@@ -121,9 +121,9 @@ pub enum AuditOpenError {
 impl fmt::Display for AuditOpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Directory { path, .. } => write!(
+            Self::Directory { path, source } => write!(
                 f,
-                "the audit directory {} cannot be used; make it writable for petsem alone (0700)",
+                "the audit directory {} cannot be used: {source}; make it writable for petsem alone (0700)",
                 path.display()
             ),
             Self::InUse { path } => write!(
