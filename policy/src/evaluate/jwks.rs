@@ -108,6 +108,10 @@ impl Jwks {
         if json.len() > MAX_JWKS_BYTES {
             return Err(JwksError::TooLong);
         }
+        // A derived reader takes a list of the fields, too; RFC 7517 has an object.
+        if !json.trim_start().starts_with('{') {
+            return Err(JwksError::Json(serde::de::Error::custom("a key set is an object")));
+        }
         let set: JwkSet = serde_json::from_str(json).map_err(JwksError::Json)?;
         let keys: Vec<Key> = set.keys.iter().filter_map(Key::usable).collect();
         if keys.is_empty() {
