@@ -126,6 +126,10 @@ impl Jwks {
         if json.len() > MAX_JWKS_BYTES {
             return Err(JwksError::TooLong);
         }
+        // A derived reader takes a list of the fields, too; RFC 7517 has an object.
+        if !json.trim_start().starts_with('{') {
+            return Err(JwksError::Json(serde::de::Error::custom("a key set is an object")));
+        }
         let set: KeySet = serde_json::from_str(json).map_err(JwksError::Json)?;
         let keys: Vec<Key> = set.keys.into_iter().filter_map(Key::usable).collect();
         for (index, key) in keys.iter().enumerate() {

@@ -206,6 +206,8 @@ fn key_sets_leave_out_what_cannot_sign_and_refuse_what_is_ambiguous() {
     encryption["use"] = json!("enc");
     let mixed = json!({"keys": [secret, encryption, ec.jwk("k")]}).to_string();
     assert_eq!(Jwks::parse(&mixed).unwrap().len(), 1);
+    let listed = json!([[ec.jwk("k")]]).to_string();
+    assert!(matches!(Jwks::parse(&listed), Err(JwksError::Json(_))), "found by tests/fuzz/jwks.rs");
     let unusable = json!({"keys": [secret]}).to_string();
     assert!(matches!(Jwks::parse(&unusable), Err(JwksError::NoUsableKey)));
     let twice = json!({"keys": [ec.jwk("k"), ec.jwk("k")]}).to_string();

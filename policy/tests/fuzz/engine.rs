@@ -41,12 +41,12 @@ pub(crate) struct Counts(BTreeMap<&'static str, u64>);
 impl Counts {
     /// Fails unless each of these came: a target that never gets so deep tests nothing there.
     ///
-    /// A short run may miss some; only one as long as the default is held to it.
+    /// A short run, or one on a busy machine, may miss some and is not held to it.
     pub(crate) fn reached(&self, answers: &[&str]) {
         let total: u64 = self.0.values().sum();
         for answer in answers {
             assert!(
-                total < 2_000 || self.0.contains_key(answer),
+                total < 10_000 || self.0.contains_key(answer),
                 "no input of {total} came to: {answer}; {:?}",
                 self.0
             );

@@ -73,7 +73,13 @@ fn a_key_set_verifies_only_what_a_key_that_stands_in_it_signed() {
     let all: Vec<Value> = signers.iter().map(|signer| signer.jwk(signer.algorithm.name())).collect();
     let alone = all.iter().map(|jwk| json!({"keys": [jwk]}));
     let secret = json!({"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "s"}, all[1]]});
-    let seeds = alone.chain([json!({"keys": all}), secret]).map(|set| set.to_string());
+    let told = all.iter().map(|jwk| {
+        let mut jwk = jwk.clone();
+        jwk["use"] = json!("sig");
+        jwk["key_ops"] = json!(["verify"]);
+        json!({"keys": [jwk]})
+    });
+    let seeds = alone.chain(told).chain([json!({"keys": all}), secret]).map(|set| set.to_string());
     let corpus = Corpus::new(seeds);
     let spoilt = json::spoilt(&corpus, VOCABULARY);
     let template = Issuer {
@@ -101,8 +107,12 @@ fn a_key_set_verifies_only_what_a_key_that_stands_in_it_signed() {
                 return Ok(Seen::new(answer, way, text.as_bytes()));
             }
         };
-        let read: Value =
-            serde_json::from_str(&text).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        // What nests too deep for a value stands in a field that nobody reads.
+        let Ok(read) = serde_json::from_str::<Value>(&text) else {
+            let nested = text.matches(['[', '{']).count();
+            prop_assert!(nested > 100);
+            return Ok(Seen::new("deep where nobody reads", way, text.as_bytes()));
+        };
         let keys = read["keys"].as_array().unwrap();
         prop_assert!(!set.is_empty() && set.len() <= keys.len());
         prop_assert_eq!(Jwks::parse(&text).unwrap().len(), set.len());

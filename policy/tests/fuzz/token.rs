@@ -7,7 +7,8 @@ use petsem_policy::{
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sha2::Sha256;
+use proptest::sample::select;
+use sha2::{Digest, Sha256};
 
 use crate::allocations::taken;
 use crate::caveat_body::{BYTES_BESIDE, BYTES_PER_BYTE, name};
@@ -86,7 +87,8 @@ fn a_spoilt_token_that_was_signed_again_verifies_if_and_only_if_it_decodes_and_i
     let counts = engine::run("token signed again", &corpus, inputs, |(set, proof, access)| {
         let Ok(read) = CaveatSet::decode(&set) else { return Ok(Seen::new("no set", 0, &set)) };
         let caveats = read.as_slice();
-        let wire = signed_token(&key, caveats, &set, proof);
+        let empty = Macaroon::mint(&key, b"kid", HERE, proof, &mut Counting(0));
+        let wire = signed_token(&key, &empty, caveats, &set);
         let token = UnverifiedToken::decode(&wire);
         prop_assert_eq!(token.as_ref().map(UnverifiedToken::caveats), Ok(caveats));
         let token = token.unwrap();
@@ -119,39 +121,57 @@ fn a_spoilt_token_that_was_signed_again_verifies_if_and_only_if_it_decodes_and_i
     counts.reached(&["no set", "refused", "verified and allowed", "verified and denied"]);
 }
 
-/// Discharges that were spoilt: none is taken that the discharge key did not sign, none bound elsewhere.
+/// Discharges that were spoilt, and discharges that say anything at all: one is taken if the discharge key signed
+/// it, and it is for this ticket, asks for no discharge itself and is bound to no other token.
 #[test]
-fn a_spoilt_discharge_opens_nothing() {
+fn a_discharge_is_taken_only_for_its_token_and_with_its_key() {
     let (root, shared) = (MacaroonKey::new(&[7; 32]), SharedKey::new([8; 32]));
     let mut parent = Macaroon::mint(&root, b"kid", HERE, false, &mut Counting(0));
+    let first = *parent.expose_tail();
     parent.add_third_party(THIRD_PARTY, &shared, &CaveatSet::default(), &mut Counting(1)).unwrap();
+    let tails = [first, *parent.expose_tail()].map(|tail| Sha256::digest(tail).to_vec());
     let [Caveat::ThirdParty(third_party)] = parent.caveats() else { panic!("a third-party caveat") };
     let ticket = Ticket::open(&third_party.ticket, &shared).unwrap();
     let parent = UnverifiedToken::decode(&parent.encode()).unwrap();
-    let seeds = [
-        Vec::new(),
-        vec![Caveat::ValidityWindow { not_before: 0, not_after: NOW }],
-        vec![Caveat::FlyioUserId(7), Caveat::MaxValidity(60)],
-    ];
-    let seeds = seeds.into_iter().enumerate().map(|(index, caveats)| {
-        let mut discharge = ticket.discharge(THIRD_PARTY, &mut Counting(index as u8));
-        discharge.add(caveats).unwrap();
-        if index == 1 {
-            discharge.bind_to_parent(&parent).unwrap();
-        }
-        discharge.encode().to_vec()
-    });
-    let corpus = Corpus::new(seeds);
+    let key = MacaroonKey::new(ticket.expose_discharge_key());
+    let signed = |caveats: &[Caveat], proof: bool| {
+        let empty = Macaroon::mint(&key, &third_party.ticket, THIRD_PARTY, proof, &mut Counting(0));
+        signed_token(&key, &empty, caveats, &CaveatSet::new(caveats.to_vec()).encode())
+    };
+    let ends = Caveat::ValidityWindow { not_before: 0, not_after: NOW };
+    let bound = Caveat::BindToParent(tails[1][..16].to_vec());
+    let corpus = Corpus::new([
+        signed(&[], true),
+        signed(&[ends.clone(), bound.clone()], true),
+        signed(&[Caveat::FlyioUserId(7), Caveat::MaxValidity(60)], true),
+    ]);
+    let bindings =
+        (select(tails.to_vec()), 0..33_usize, any::<bool>()).prop_map(|(mut id, length, other)| {
+            id[0] ^= u8::from(other);
+            id.truncate(length);
+            Caveat::BindToParent(id)
+        });
+    let made = (
+        vec(prop_oneof![2 => any_caveat(), 1 => bindings, 1 => Just(bound), 1 => Just(ends)], 0..4),
+        any::<bool>(),
+    )
+        .prop_map(|(caveats, proof)| signed(&caveats, proof));
     let trusted = [Trusted { location: THIRD_PARTY, key: &shared, discharger: [9; 16] }];
-    let counts = engine::run("discharge", &corpus, corpus.mutated(&[]), |bytes| {
+    let inputs = prop_oneof![corpus.mutated(&[]), made];
+    let counts = engine::run("discharge", &corpus, inputs, |bytes| {
         let Ok(discharge) = UnverifiedToken::decode(&bytes) else {
             return Ok(Seen::new("no token", 0, &bytes));
         };
         let signed = is_signed(&discharge, ticket.expose_discharge_key());
         let for_it = discharge.kid() == third_party.ticket;
+        let sound = discharge.caveats().iter().all(|caveat| match caveat {
+            Caveat::ThirdParty(_) => false,
+            Caveat::BindToParent(prefix) => tails.iter().any(|tail| tail.starts_with(prefix)),
+            caveat => discharge.nonce().proof() || !caveat.is_attestation(),
+        });
         let answer = match parent.verify(&root, &[&discharge], &trusted) {
             Ok(token) => {
-                prop_assert!(signed && for_it);
+                prop_assert!(signed && for_it && sound);
                 prop_assert_eq!(token.discharge_ids(), [discharge.id()]);
                 "taken"
             }
@@ -161,13 +181,13 @@ fn a_spoilt_discharge_opens_nothing() {
             }
             Err(error) => {
                 let rejected = matches!(error, VerifyError::DischargeRejected { third_party: 0, .. });
-                prop_assert!(for_it && rejected, "{error}");
-                "rejected"
+                prop_assert!(for_it && rejected && !(signed && sound), "{error}");
+                if signed { "signed, and rejected" } else { "rejected" }
             }
         };
         Ok(Seen::new(answer, discharge.caveats().len(), &bytes))
     });
-    counts.reached(&["no token", "taken", "for another ticket", "rejected"]);
+    counts.reached(&["no token", "taken", "for another ticket", "rejected", "signed, and rejected"]);
 }
 
 /// The chain of macaroon-format §5, computed here from what the token says it holds.
@@ -204,9 +224,9 @@ fn tail_of(token: &UnverifiedToken) -> Option<&[u8]> {
     }
 }
 
-/// A token around a set of caveats, which may be spoilt, under a chain that fits it.
-fn signed_token(key: &MacaroonKey, caveats: &[Caveat], set: &[u8], proof: bool) -> Vec<u8> {
-    let empty = Macaroon::mint(key, b"kid", HERE, proof, &mut Counting(0)).encode();
+/// `empty` with a set of caveats in it, which may be spoilt, under a chain that fits it.
+fn signed_token(key: &MacaroonKey, empty: &Macaroon, caveats: &[Caveat], set: &[u8]) -> Vec<u8> {
+    let empty = empty.encode();
     // Everything up to the empty set and the tail of 32 bytes.
     let front = &empty[..empty.len() - 35];
     let token = UnverifiedToken::decode(&empty).unwrap();
@@ -217,9 +237,10 @@ fn signed_token(key: &MacaroonKey, caveats: &[Caveat], set: &[u8], proof: bool) 
 fn the_chain_of_this_test_is_the_one_that_makers_write() {
     let key = MacaroonKey::new(&[7; 32]);
     for (proof, action) in [(false, Action::List), (true, Action::Boot)] {
-        let mut token = Macaroon::mint(&key, b"kid", HERE, proof, &mut Counting(0));
+        let mint = || Macaroon::mint(&key, b"kid", HERE, proof, &mut Counting(0));
+        let mut token = mint();
         token.add([Caveat::Action(action.bit()), Caveat::MaxValidity(7)]).unwrap();
         let set = CaveatSet::new(token.caveats().to_vec()).encode();
-        assert_eq!(signed_token(&key, token.caveats(), &set, proof), token.encode().to_vec());
+        assert_eq!(signed_token(&key, &mint(), token.caveats(), &set), token.encode().to_vec());
     }
 }
