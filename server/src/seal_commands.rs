@@ -325,17 +325,13 @@ impl OpenList {
                 Err(error) => self.blame(PASSPHRASE_KIND, &error.to_string(), &mut hands),
             }
         }
-        for ((_, row), hand) in self.seals.iter().zip(&mut hands) {
-            if row.content.kind == SHAMIR_KIND && !settings.given.shares.is_empty() {
-                *hand = by_shares(&settings.given, &row.content);
-            }
-        }
-        // Shares that combine must still open.
         for ((id, row), hand) in self.seals.iter().zip(&mut hands) {
-            let context = self.context(id);
-            let opens = hand.as_ref().ok().map(|seal| seal.unwrap(&row.content.wrapped_root, &context));
-            if let Some(Err(error)) = opens {
-                *hand = Err(error.to_string());
+            if row.content.kind == SHAMIR_KIND && !settings.given.shares.is_empty() {
+                // Shares that combine must still open.
+                *hand = by_shares(&settings.given, &row.content).and_then(|seal| {
+                    let opened = seal.unwrap(&row.content.wrapped_root, &self.context(id));
+                    opened.map(|_| seal).map_err(|error| error.to_string())
+                });
             }
         }
         hands

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use petsem_integration::dev::{audit_log, flyv1};
@@ -71,6 +72,12 @@ fn init(installation: &Installation, files: &[(&str, &Path)]) -> Ended {
     operator(installation, &["init", "--operator", "kim@example.com"], &files)
 }
 
+/// Argon2id takes 256 MiB and a core: tests that use it do so one after another.
+fn one_passphrase_at_a_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn by_passphrase() -> (Installation, PathBuf) {
     let installation = configured(BY_PASSPHRASE);
     let passphrase = private(&installation, "passphrase", &format!("{PASSPHRASE}\n"));
@@ -129,6 +136,7 @@ fn verified_audit(installation: &Installation, files: &[(&str, &Path)]) -> Strin
 
 #[test]
 fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_by_the_right_one() {
+    let _turn = one_passphrase_at_a_time();
     let (installation, passphrase) = by_passphrase();
     let wrong = private(&installation, "wrong", "another six random words it is");
     // It has wrapped the root key, and nobody has seen it open anything.
@@ -193,7 +201,7 @@ fn an_operator_seals_the_server_and_nobody_else_does() {
     assert_eq!(org.status, 201, "{}", org.text());
     let minted = Request::new("POST", "/v1/tokens")
         .authorization(&flyv1(&installation.operator()))
-        .json(&json!({"org": "acme", "actions": ["list"], "expires_in": 600}))
+        .json(&json!({"kind": "org", "org": "acme", "actions": ["list"], "expires_in": 600}))
         .send(server.address());
     assert_eq!(minted.status, 201, "{}", minted.text());
     let refused = seal().authorization(&flyv1(&minted.field("token"))).send(server.address());
@@ -329,6 +337,7 @@ fn the_first_seal_of_the_configuration_that_opens_is_the_one() {
 
 #[test]
 fn a_passphrase_in_a_file_opens_without_a_person() {
+    let _turn = one_passphrase_at_a_time();
     let installation = configured("[[seal]]\nkind = \"passphrase\"\nfile = \"passphrase\"\n");
     let file = private(&installation, "passphrase", PASSPHRASE);
     done(&init(&installation, &[]));
@@ -366,6 +375,7 @@ fn a_key_file_that_comes_back_is_tried_again_without_a_person() {
 
 #[test]
 fn seals_are_added_verified_and_removed_beside_the_running_server() {
+    let _turn = one_passphrase_at_a_time();
     let installation = Installation::made();
     let server = installation.start().unwrap();
     let first = seals(&installation)[0]["id"].as_str().unwrap().to_owned();
@@ -439,6 +449,7 @@ fn seals_are_added_verified_and_removed_beside_the_running_server() {
 
 #[test]
 fn a_new_root_key_opens_by_every_seal_and_an_old_wrap_by_none() {
+    let _turn = one_passphrase_at_a_time();
     let installation = configured(&format!("{KEY_FILE}{SECOND_KEY_FILE}{BY_PASSPHRASE}{BY_SHARES}"));
     let passphrase = private(&installation, "passphrase", PASSPHRASE);
     let directory = installation.path("shares");
@@ -572,7 +583,10 @@ fn verify_names_an_app_that_was_put_back_while_the_server_was_stopped() {
     };
     post("/v1/orgs", &json!({"name": "acme"}));
     let app = post("/v1/apps", &json!({"name": "shop", "org": "acme"})).field("id");
-    let minted = post("/v1/tokens", &json!({"org": "acme", "actions": ["write", "list"], "expires_in": 600}));
+    let minted = post(
+        "/v1/tokens",
+        &json!({"kind": "org", "org": "acme", "actions": ["write", "list"], "expires_in": 600}),
+    );
     let writer = flyv1(&minted.field("token"));
     let set = |value: &str| {
         let answer = Request::new("POST", "/v1/apps/shop/secrets")
@@ -665,13 +679,22 @@ fn a_row_of_the_seal_list_that_was_removed_or_put_back_is_noticed() {
     assert_eq!(database(&installation).execute(&sql, []).unwrap(), 1);
     let ended = installation.start().unwrap_err();
     refused(&ended, &["seal row"]);
-    // The wraps of two seals swapped: neither opens.
+    // The rows of two seals swapped, MACs and all: neither opens.
     let installation = fresh();
-    let sql = format!(
-        "UPDATE records SET content = (SELECT other.content FROM records other
-             WHERE other.kind = {SEAL_ROWS} AND other.id <> records.id) WHERE kind = {SEAL_ROWS}"
-    );
-    assert_eq!(database(&installation).execute(&sql, []).unwrap(), 2);
+    let connection = database(&installation);
+    let sql = format!("SELECT id, content, mac FROM records WHERE kind = {SEAL_ROWS}");
+    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = connection
+        .prepare(&sql)
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    for ((id, ..), (_, content, mac)) in rows.iter().zip(rows.iter().rev()) {
+        let sql = format!("UPDATE records SET content = ?2, mac = ?3 WHERE kind = {SEAL_ROWS} AND id = ?1");
+        assert_eq!(connection.execute(&sql, (id, content, mac)).unwrap(), 1);
+    }
+    drop(connection);
     let server = installation.start().unwrap();
     assert_sealed(&installation, &server);
 }
@@ -683,6 +706,7 @@ fn id_of(installation: &Installation, name: &str) -> String {
 
 #[test]
 fn a_flood_of_strangers_keeps_no_operator_from_unsealing() {
+    let _turn = one_passphrase_at_a_time();
     let (installation, passphrase) = by_passphrase();
     let server = installation.start().unwrap();
     let address = server.address();
