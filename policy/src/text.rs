@@ -277,7 +277,7 @@ mod tests {
         let text = || "x".to_owned();
         let grants: [Caveat; 3] = [
             BootGrant { org, app, machine: text(), host: text(), expires, asker: text() }.into(),
-            BreakGlass { org, app, expires, request, asker: text(), approver: text() }.into(),
+            BreakGlass { org, app, expires, request, asker: text(), approver: "y".to_owned() }.into(),
             Exchanged {
                 issuer: text(),
                 sub: text(),
