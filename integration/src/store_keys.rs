@@ -31,7 +31,7 @@ pub type Named = (String, Vec<u8>);
 pub struct StoreKeys {
     /// What a server needs as long as it runs.
     pub kept: Vec<Named>,
-    /// What it needs for a moment: seal and root key at its start, an app's keys for a request.
+    /// What it needs for a moment: the seal's key at its start, an app's keys for a request.
     pub passing: Vec<Named>,
     /// The audit MAC keys that the current one came from, the first one first.
     pub spent_audit_keys: Vec<Named>,
@@ -109,7 +109,7 @@ impl StoreKeys {
             }
         }
         keys.kept.push(("keyring key".to_owned(), keyring));
-        keys.passing.push(("root key".to_owned(), root));
+        keys.kept.push(("root key".to_owned(), root));
         keys.passing.push(("seal key".to_owned(), seal_key));
         keys
     }
