@@ -352,7 +352,6 @@ fn copy_into(from: &Path, to: &Path) {
         let place = to.join(entry.file_name());
         if entry.path().is_dir() {
             std::fs::create_dir(&place).unwrap();
-            std::fs::set_permissions(&place, entry.metadata().unwrap().permissions()).unwrap();
             copy_into(&entry.path(), &place);
             // A server takes no directory that others may look into.
             std::fs::set_permissions(&place, entry.metadata().unwrap().permissions()).unwrap();
