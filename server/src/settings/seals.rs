@@ -216,13 +216,12 @@ impl SealFile {
             )),
             #[cfg(feature = "tpm2")]
             Self::Tpm2(Tpm2File { device, pin_file }) => {
-                let device = match device.as_deref().map(str::parse).transpose() {
-                    Ok(device) => device.unwrap_or_default(),
-                    Err(error) => {
-                        let source = Box::new::<petsem_seals::Tpm2Error>(error);
-                        return Err(SettingsError::Seal { kind: petsem_seals::TPM2_KIND, source });
-                    }
-                };
+                let device = device.as_deref().map(str::parse::<petsem_seals::Tpm2Device>).transpose();
+                let device = device.map_err(|error| SettingsError::Seal {
+                    kind: petsem_seals::TPM2_KIND,
+                    source: Box::new(error),
+                })?;
+                let device = device.unwrap_or_default();
                 let pin_file = pin_file.map(|path| path_of(base, &path));
                 Ok(SealSettings::Tpm2(petsem_seals::Tpm2Settings { device, pin_file }))
             }
