@@ -126,10 +126,10 @@ fn ask_people(settings: &Settings) -> Result<Given, Failure> {
 }
 
 /// Asks for shares until there are enough. Each is checked as it is typed; an empty line gives up.
-fn ask_for_shares<'a>(
+fn ask_for_shares(
     mut set: ShareSet,
-    shares: &'a mut Vec<Zeroizing<String>>,
-) -> Result<&'a [Zeroizing<String>], Failure> {
+    shares: &mut Vec<Zeroizing<String>>,
+) -> Result<&[Zeroizing<String>], Failure> {
     output::notice(&messages::shares_wanted(&set.describe()));
     while set.progress().missing() > 0 {
         let typed = value_source::typed(&messages::share_prompt(set.progress()))?;

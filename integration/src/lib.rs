@@ -17,3 +17,9 @@ pub mod server;
 #[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
 pub mod store_keys;
 pub mod vm;
+
+/// Lets time pass, for a fact that only time shows.
+pub fn pause(time: std::time::Duration) {
+    #[expect(clippy::disallowed_methods, reason = "a harness: the wait is what is tested")]
+    std::thread::sleep(time);
+}

@@ -247,19 +247,25 @@ impl Lifetime {
                     self.front.show(router(Arc::clone(&started.core)));
                     tracing::warn!(seal = started.opened_by.description, "unsealed");
                     let by = format!("{} ({})", started.opened_by.description, started.opened_by.kind);
-                    answer.map(|answer| reply(answer, Answer::Unsealed { by }));
+                    if let Some(answer) = answer {
+                        reply(answer, Answer::Unsealed { by });
+                    }
                     return Ok(End::Next(Phase::Open(started)));
                 }
                 Unsealing::Still(node, error) => {
                     let text = error.to_string();
                     tracing::warn!(reason = text, "not unsealed");
                     let refused = Answer::Refused { code: ErrorCode::Sealed, error: text };
-                    answer.map(|answer| reply(answer, refused));
+                    if let Some(answer) = answer {
+                        reply(answer, refused);
+                    }
                     *node
                 }
                 Unsealing::Ended(error) => {
                     let refused = Answer::Refused { code: ErrorCode::Integrity, error: error.to_string() };
-                    answer.map(|answer| reply(answer, refused));
+                    if let Some(answer) = answer {
+                        reply(answer, refused);
+                    }
                     return Err(ServeError::Start(error));
                 }
             };

@@ -1,10 +1,10 @@
 //! `POST /v1/token`: a JWT in exchange for a macaroon, which reads what the JWT could, and ends with what it came of.
 
-use std::sync::mpsc;
 use std::time::Duration;
 
 use petsem_integration::dev::{Dev, appended, flyv1, now};
 use petsem_integration::http::{Answer, Request};
+use petsem_integration::pause;
 use petsem_integration::server::{Ended, petsem, run};
 use petsem_policy::{Action, ActionSet, Actions, Apps, Caveat, Exchanged, SecretNames, UnverifiedToken};
 use petsem_server::Development;
@@ -88,11 +88,6 @@ fn names(answer: &Answer) -> Vec<String> {
 fn refused(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.outcome(), (status, code.to_owned()), "{}", answer.text());
     assert!(!answer.text().contains(CANARY), "{}", answer.text());
-}
-
-fn pause(time: Duration) {
-    let (_sender, receiver) = mpsc::channel::<()>();
-    let _elapsed = receiver.recv_timeout(time);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Issuers that publish their keys: fetched over HTTPS from a real server, followed through rotations and outages,
 //! and never a way to make petsem call whom or as often as a stranger likes.
 
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use petsem_integration::dev::{Dev, flyv1, now};
 use petsem_integration::http::{self, Request};
 use petsem_integration::installation::{CONFIGURATION, Installation};
+use petsem_integration::pause;
 use petsem_integration::publisher::{Answer, IssuerKey, Publisher};
 use petsem_integration::server::{Ended, Server, run};
 use serde_json::{Value, json};
@@ -125,11 +125,6 @@ fn register(installation: &Installation, wanted: &Value) -> Ended {
     std::fs::write(installation.path("issuer.json"), wanted.to_string()).unwrap();
     let file = installation.path("issuer.json");
     run(installation.with_configuration(&["operator", "issuer", "add", file.to_str().unwrap()]))
-}
-
-fn pause(time: Duration) {
-    let (_sender, receiver) = mpsc::channel::<()>();
-    let _elapsed = receiver.recv_timeout(time);
 }
 
 fn good() -> (u16, String) {

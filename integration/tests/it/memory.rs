@@ -12,6 +12,7 @@ use getrandom::rand_core::{Rng, UnwrapErr};
 use petsem_integration::dev::{Dev, flyv1};
 use petsem_integration::http::{Request, connect};
 use petsem_integration::memory::{Found, Needles};
+use petsem_integration::pause;
 use petsem_integration::server::Server;
 use petsem_integration::store_keys::StoreKeys;
 use petsem_policy::UnverifiedToken;
@@ -29,11 +30,6 @@ fn random<const N: usize>() -> [u8; N] {
 
 fn random_text(label: &str) -> String {
     format!("{label}-{}", HEXLOWER.encode(&random::<24>()))
-}
-
-fn wait() {
-    #[expect(clippy::disallowed_methods, reason = "the wait is what is tested")]
-    std::thread::sleep(QUIET);
 }
 
 /// A server, and everything secret that it was given, gave, or knows.
@@ -335,7 +331,7 @@ fn is_kept(found: &Found) -> bool {
 
 /// Looks for what must be there and for what must not.
 fn look(watched: &mut Watched, when: &str) {
-    wait();
+    pause(QUIET);
     let keys = watched.opened();
     for (name, key) in keys.passing.iter().chain(&keys.spent_audit_keys) {
         watched.canaries.key(name, key);

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use petsem_api::AppId;
 use petsem_integration::dev::flyv1;
 use petsem_integration::http::Answer;
+use petsem_integration::pause;
 use petsem_integration::platform::Platform;
 use petsem_integration::server::{Ended, petsem, run};
 use petsem_keys::OpenError;
@@ -61,7 +61,7 @@ impl Scene {
             if wanted(seen.last().unwrap()) {
                 return seen;
             }
-            pause(20);
+            pause(Duration::from_millis(20));
         }
         panic!("it did not come to it: {}", seen.last().unwrap());
     }
@@ -123,7 +123,7 @@ fn the_keyring_is_rotated_while_clients_set_and_boot() {
             }
             made
         });
-        pause(200);
+        pause(Duration::from_millis(200));
         let begun = scene.rotate_keyring();
         assert_eq!(versions(&begun), [1, 2]);
         assert_eq!(begun["keyring"]["current"], 2);
@@ -441,9 +441,4 @@ fn values(answer: &Answer) -> BTreeMap<String, String> {
     let secrets = json["secrets"].as_array().unwrap().iter();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     secrets.map(|secret| (text(&secret["name"]), text(&secret["value"]))).collect()
-}
-
-fn pause(milliseconds: u64) {
-    let (_alive, timer) = mpsc::channel::<()>();
-    let _elapsed = timer.recv_timeout(Duration::from_millis(milliseconds));
 }

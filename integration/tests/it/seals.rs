@@ -9,6 +9,7 @@ use std::time::Duration;
 use petsem_integration::dev::{audit_log, flyv1};
 use petsem_integration::http::{Answer, Request, connect};
 use petsem_integration::installation::{CONFIGURATION, Installation};
+use petsem_integration::pause;
 use petsem_integration::server::{Ended, Server, petsem, run};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -219,7 +220,7 @@ fn an_operator_seals_the_server_and_nobody_else_does() {
     let seen = status(&installation);
     assert_eq!(seen["server"]["why_sealed"], json!(["an operator sealed it"]));
     // Its key file is there, and it stays sealed until it is told otherwise.
-    std::thread::sleep(Duration::from_secs(1));
+    pause(Duration::from_secs(1));
     assert_sealed(&installation, &server);
     let unsealed = operator(&installation, &["unseal"], &[]);
     assert!(done(&unsealed).starts_with("unsealed by key file "), "{}", unsealed.printed);
@@ -247,7 +248,7 @@ fn a_request_that_does_not_end_keeps_no_key_in_memory() {
         .announcing(100);
     let mut connection = connect(server.address()).unwrap();
     connection.write_all(&slow).unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    pause(Duration::from_millis(200));
     done(&seal_the_server(&installation, &server));
     assert_sealed(&installation, &server);
     done(&operator(&installation, &["unseal"], &[]));
@@ -727,7 +728,7 @@ fn a_flood_of_strangers_keeps_no_operator_from_unsealing() {
             })
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(500));
+    pause(Duration::from_millis(500));
     let unsealed = operator(&installation, &["unseal"], &[("--passphrase-file", &passphrase)]);
     over.store(true, std::sync::atomic::Ordering::Relaxed);
     let guesses: u32 = strangers.into_iter().map(|stranger| stranger.join().unwrap()).sum();
