@@ -27,7 +27,7 @@ pub(crate) enum Discharger {
 /// What is registered, on the node and over the API.
 #[derive(Args)]
 pub(crate) struct Registered {
-    /// The location that its tickets carry, such as https://auth.example
+    /// The location that its tickets carry, such as `https://auth.example`
     #[arg(value_name = "URL")]
     location: String,
 

@@ -16,7 +16,7 @@ const KINDS: [&str; 6] = ["key-file", "passphrase", "shamir", "pkcs11", "aws-kms
 
 /// Add a seal: it opens the same store
 ///
-/// The seal is the configuration's: put a [[seal]] there first. A passphrase, or shares with --threshold and --shares,
+/// The seal is the configuration's: put it there first. A passphrase, or shares with --threshold and --shares,
 /// need no entry. It works beside a running server.
 #[derive(Args)]
 pub(crate) struct Add {
