@@ -184,7 +184,12 @@ fn of_rows(rows: &SealedRows, checked: bool) -> Result<StoreStatus, StartError> 
     let record = rows
         .store
         .as_ref()
-        .ok_or_else(|| StartError::Refused("the store's own row is missing: restore the store".to_owned()))?;
+        .ok_or_else(|| {
+            StartError::Refused(
+                "integrity: the store's own row is missing, and other rows are there\nrestore the store from a backup"
+                    .to_owned(),
+            )
+        })?;
     let row: StoreRow = danger_read_unverified(record).map_err(Failure::from)?;
     let mut seals = Vec::new();
     for record in &rows.seals {

@@ -79,8 +79,14 @@ pub(crate) async fn unlock_rows(settings: &Settings, rows: SealedRows) -> Result
 
 fn open_rows(settings: &Settings, rows: &SealedRows) -> Result<Unlocked, StartError> {
     let SealedRows { store, seals, keyring: records } = rows;
-    let store_record =
-        store.as_ref().ok_or_else(|| StartError::Empty { directory: settings.data_directory.clone() })?;
+    // Whoever opened the store has seen that it is not empty.
+    let store_record = store.as_ref().ok_or_else(|| {
+        StartError::Refused(format!(
+            "integrity: the store in {} has rows, and its own row is not among them: it was removed, or the file is \
+             damaged\nrestore the store from a backup; do not make a new one in its place",
+            settings.data_directory.display()
+        ))
+    })?;
     let named: StoreRow = danger_read_unverified(store_record).map_err(Failure::from)?;
     let seal_rows = seals.iter().map(UnverifiedSeal::of).collect::<Result<Vec<_>, _>>()?;
     let (root, opened_by) = open_root(settings, &named, &seal_rows)?;

@@ -6,7 +6,7 @@ use crate::audit::{Report, VerifyKeys, verify_log};
 use crate::failure::Failure;
 use crate::node::known_node;
 use crate::settings::Settings;
-use crate::start::{StartError, open_made_store};
+use crate::start::{StartError, open_installed};
 use crate::unlock::{Unlocked, unlock};
 
 /// Verifies this node's audit log: chain, MACs, signatures, and that its end is not before the last checkpoint
@@ -16,7 +16,7 @@ use crate::unlock::{Unlocked, unlock};
 /// [`StartError`] if the store cannot be opened; [`StartError::Refused`] with the line at which the log is not
 /// what was written.
 pub async fn verify_audit(settings: &Settings) -> Result<Report, StartError> {
-    let store = open_made_store(settings)?;
+    let store = open_installed(settings).await?;
     let result = verify(settings, &*store).await;
     store.close().await.map_err(Failure::internal)?;
     result

@@ -97,7 +97,7 @@ pub trait Store: Send + Sync {
     /// with the next commit or at [`Store::close`].
     fn audited(&self, node: [u8; 16], revisions: &[u64]);
 
-    /// Whether there is no installation in it: no row of kind [`RecordKind::Store`].
+    /// Whether there is nothing of an installation in it: no record of any kind.
     fn is_empty(&self) -> StoreFuture<'_, Result<bool, ReadError>>;
 
     /// The newest record format that every node of this installation knows, and so the one to write.

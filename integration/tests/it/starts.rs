@@ -10,6 +10,7 @@ use petsem_integration::dev::{Dev, audit_log, flyv1};
 use petsem_integration::http::{Answer, Request, connect};
 use petsem_integration::installation::{CONFIGURATION, Installation};
 use petsem_integration::server::{Ended, petsem, run};
+use rusqlite::Connection;
 use serde_json::json;
 
 /// Asserts that a program ended with an error that says this, and has printed no more than two lines of it.
@@ -71,6 +72,26 @@ fn a_server_on_an_empty_store_says_how_to_make_one() {
     assert_eq!(files(installation.directory.path()), ["petsem.toml"]);
     // And it can still be made.
     assert!(installation.init().status.success());
+}
+
+/// Nobody shall make a new installation where there is one to save.
+#[test]
+fn a_store_without_its_own_row_is_damaged_and_not_empty() {
+    let installation = Installation::made();
+    let database = Connection::open(installation.path("data/petsem.db")).unwrap();
+    // Kind 1, which has no id.
+    assert_eq!(database.execute("DELETE FROM records WHERE kind = ?1 AND id = x''", [1]).unwrap(), 1);
+    drop(database);
+    std::fs::remove_file(installation.path("operator.token")).unwrap();
+    refused("an init there", &installation.init(), &["holds an installation already", "nothing was changed"]);
+    for ended in [
+        installation.start().unwrap_err(),
+        run(installation.with_configuration(&["operator", "audit", "verify"])),
+        run(installation.with_configuration(&["operator", "status"])),
+    ] {
+        refused("a store without its row", &ended, &["integrity", "own row", "restore the store"]);
+        assert!(!ended.printed.contains("operator init"), "{}", ended.printed);
+    }
 }
 
 #[test]

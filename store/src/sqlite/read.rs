@@ -176,9 +176,7 @@ pub(super) fn unaudited(connection: &Connection, node: [u8; 16]) -> Result<Vec<U
 }
 
 pub(super) fn is_empty(connection: &Connection) -> Result<bool> {
-    connection
-        .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM records WHERE kind = ?1)")?
-        .query_row([RecordKind::Store.number()], |row| row.get(0))
+    connection.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM records)")?.query_row([], |row| row.get(0))
 }
 
 pub(super) fn format_floor(connection: &Connection) -> Result<u32> {

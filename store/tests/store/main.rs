@@ -74,6 +74,6 @@ sqlite! {
     readers_see_whole_changes_alone
     reopening_shows_what_was_acknowledged
     a_version_beyond_the_range_is_refused_alone
-    a_store_is_empty_until_its_installation_row_is_there
+    a_store_is_empty_until_there_is_any_record
     a_closed_store_says_so
 }
