@@ -1,6 +1,8 @@
 //! Apps: made in an org, deleted with their keys; and their policies.
 
-use petsem_api::{App, AppId, AppList, AppName, AppSettings, DeletedApp, ErrorCode, OrgId, PolicyDocument};
+use petsem_api::{
+    App, AppId, AppList, AppName, AppSettings, DeletedApp, ErrorCode, OrgId, OrgRef, PolicyDocument,
+};
 use petsem_keys::{AppKek, DigestKey, WrapContext};
 use petsem_policy::evaluate::{AppPolicy, PolicyError};
 use petsem_store::RecordKind;
@@ -39,6 +41,12 @@ impl Core {
         settings: AppSettings,
     ) -> Result<App, Failure> {
         check_settings(&settings)?;
+        // Each new app changes the org's row, so that the org is not deleted meanwhile: makers of one org wait for each
+        // other here, rather than be refused.
+        let _turn = self.app_turns(std::iter::once(org.id.as_bytes().as_slice())).await;
+        let org = &self.find_org(&OrgRef::Id(org.id)).await?.ok_or_else(|| {
+            Failure::new(ErrorCode::NotFound, "the org was deleted meanwhile; nothing was made")
+        })?;
         let now = self.now().millis();
         let id = AppId::new_v7(now, &entropy::bytes());
         let store = *self.store_id.as_bytes();

@@ -110,3 +110,24 @@ fn apps_and_orgs_that_are_deleted_under_their_readers_are_gone_and_not_integrity
     }
     assert_eq!(dev.operate("GET", "/readyz", None).status, 200);
 }
+
+#[test]
+fn apps_made_at_once_in_one_org_are_all_made() {
+    let dev = Dev::start();
+    std::thread::scope(|scope| {
+        for maker in 0..16 {
+            let dev = &dev;
+            scope.spawn(move || {
+                for app in 0..4 {
+                    let wanted = json!({"org": "demo", "name": format!("made-{maker}-{app}")});
+                    let made = dev.operate("POST", "/v1/apps", Some(&wanted));
+                    assert_eq!(made.status, 201, "{}", made.text());
+                }
+            });
+        }
+    });
+    let listed = dev.operate("GET", "/v1/apps?org=demo", None);
+    let apps = listed.json()["apps"].as_array().unwrap().len();
+    // And `shop`, which was there.
+    assert_eq!(apps, 16 * 4 + 1, "{}", listed.text());
+}
