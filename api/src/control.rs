@@ -349,6 +349,14 @@ pub enum RevokeRequest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         before: Option<i64>,
     },
+    /// All JWTs of an issuer that were issued before a time, and the renewals and tokens that came of them.
+    JwtIssuer {
+        /// The exact `iss`.
+        issuer: String,
+        /// As with a subject's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<i64>,
+    },
     /// One JWT, and the renewals and tokens that came of it.
     Jwt {
         /// The exact `iss`.

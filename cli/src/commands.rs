@@ -7,6 +7,7 @@ mod break_glass;
 mod config;
 mod dev;
 mod discharger;
+mod issuer;
 mod keys;
 mod operator;
 mod org;
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// Show, set and try the rules by which an app's JWTs may read or boot
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Register issuers of JWTs, list and delete them
+    #[command(subcommand)]
+    Issuer(issuer::Issuer),
     /// Register outside dischargers, list and delete them
     #[command(subcommand)]
     Discharger(discharger::Discharger),
@@ -80,6 +84,7 @@ impl Command {
             Self::Token(token) => token.run(),
             Self::SigningKey(key) => key.run(),
             Self::Policy(policy) => policy.run(),
+            Self::Issuer(issuer) => issuer.run(),
             Self::Discharger(discharger) => discharger.run(),
             Self::BreakGlass(ask) => ask.run(),
             Self::Approve(approve) => approve.run(),

@@ -4,6 +4,7 @@
 //! value, a key or a token: the functions are not given any.
 
 mod explanations;
+mod issuers;
 mod rotation;
 mod seals;
 mod second_person;
@@ -14,7 +15,7 @@ use std::path::Path;
 
 use petsem_api::{
     App, AppRef, Approval, ApprovalState, BootResponse, BreakGlassToken, DeletedApp, Discharger, ErrorCode,
-    ExplainedRefusal, Explanation, Issuer, MintedToken, NameError, Org, OrgRef, RevokeRequest, Revoked,
+    ExplainedRefusal, Explanation, MintedToken, NameError, Org, OrgRef, RevokeRequest, Revoked,
     SecretKeyName, SecretName, SetSecretKeyResponse, SigningKeyInfo, SigningKeyState,
 };
 use petsem_client::{
@@ -34,6 +35,7 @@ use crate::output::harmless;
 use crate::private_file::PrivateFileError;
 
 pub(crate) use explanations::*;
+pub(crate) use issuers::*;
 pub(crate) use rotation::*;
 pub(crate) use seals::*;
 pub(crate) use second_person::*;
@@ -507,31 +509,12 @@ pub(crate) fn installed(installed: &Installed, token: &Path, config: &Path) -> S
     )
 }
 
-pub(crate) fn no_issuer(path: &Path, error: &serde_json::Error) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        format!("{} is no issuer: {error}", name_of(path)),
-        "give {\"issuer\": \"https://…\", \"algorithms\": [\"ES256\"]} with one of \"keys\": {\"keys\": [ … ]}, \
-         \"jwks_url\": \"https://…\" and \"discovery\": true",
-    )
-}
-
 pub(crate) fn owner_made(token: &MintedToken, file: &Path) -> String {
     format!(
         "the owner's token is in {}, good until {}\nit may prove boots: keep it from whoever may enroll hosts",
         file.display(),
         token.expires_at
     )
-}
-
-pub(crate) fn issuer_added(issuer: &Issuer) -> String {
-    let registered = format!("issuer {} is registered as {}", issuer.issuer, issuer.id);
-    match issuer.fetched {
-        None => registered,
-        Some(_) => format!(
-            "{registered}\nits keys are fetched while the server runs; /readyz warns when they cannot be"
-        ),
-    }
 }
 
 pub(crate) const UNREADABLE_LINE: &str = "(a line that cannot be read: petsem operator audit verify)";

@@ -8,8 +8,9 @@ use crate::messages;
 use crate::time_argument::Instant;
 
 #[derive(Args)]
-#[command(group(ArgGroup::new("what").required(true).args(["id", "key", "machine", "host", "sub", "jti"])))]
-#[command(group(ArgGroup::new("of_issuer").args(["sub", "jti"])))]
+#[command(group(ArgGroup::new("what").required(true).args(["id", "key", "machine", "host", "sub", "all_jwts", "jti"])))]
+#[command(group(ArgGroup::new("of_issuer").args(["sub", "all_jwts", "jti"])))]
+#[command(group(ArgGroup::new("by_time").args(["sub", "all_jwts"])))]
 pub(crate) struct Revocation {
     /// The token's id, as `petsem token list` and `inspect` show it
     #[arg(value_name = "TOKEN_ID")]
@@ -31,7 +32,7 @@ pub(crate) struct Revocation {
     #[arg(long, value_name = "HOST")]
     host: Option<HostId>,
 
-    /// The issuer of the JWTs that --sub or --jti names, exactly as in `iss`
+    /// The issuer of the JWTs that --sub, --all-jwts or --jti names, exactly as in `iss`
     #[arg(long, value_name = "ISSUER", requires = "of_issuer")]
     issuer: Option<String>,
 
@@ -39,8 +40,12 @@ pub(crate) struct Revocation {
     #[arg(long, value_name = "SUBJECT", requires = "issuer")]
     sub: Option<String>,
 
+    /// All JWTs of --issuer, whoever they name
+    #[arg(long, requires = "issuer")]
+    all_jwts: bool,
+
     /// Only those that were issued before this time, such as 2026-01-31T12:00:00Z [default: all so far]
-    #[arg(long, value_name = "TIME", requires = "sub")]
+    #[arg(long, value_name = "TIME", requires = "by_time")]
     before: Option<Instant>,
 
     /// The one JWT of --issuer with this `jti`
@@ -63,6 +68,9 @@ impl Revocation {
                 sub: sub.clone(),
                 before: self.before.map(|time| time.0),
             },
+            Self { all_jwts: true, .. } => {
+                RevokeRequest::JwtIssuer { issuer: issuer(), before: self.before.map(|time| time.0) }
+            }
             Self { jti: Some(jti), .. } => RevokeRequest::Jwt { issuer: issuer(), jti: jti.clone() },
             _ => return Err(messages::nothing_to_revoke()),
         };

@@ -367,10 +367,15 @@ impl Core {
                 self.commit_control(trail, &feed, |change| self.decided(change, id, version, &decided))
                     .await?;
             }
-            Asked::Issuer(issuer) => {
-                self.register_issuer(trail, issuer, false).await?;
-                trail.set_detail(&detail);
-                self.put_approval(trail, id, version, &decided).await?;
+            Asked::Issuer(wanted) => {
+                let row = self.check_issuer(wanted, false)?;
+                self.register_issuer(trail, row, |change| self.decided(change, id, version, &decided))
+                    .await?;
+            }
+            Asked::IssuerChange { id: issuer, expected_version, wanted } => {
+                let row = self.check_issuer_change(*issuer, *expected_version, wanted)?;
+                let fill = |change: &mut Change| self.decided(change, id, version, &decided);
+                self.change_issuer(trail, *issuer, *expected_version, row, fill).await?;
             }
             Asked::Policy { policy, expected_version } => {
                 let app = decided.app.ok_or_else(|| Failure::internal("a policy of no app"))?;
@@ -421,7 +426,7 @@ impl Core {
             Asked::BreakGlass { .. } => Action::Mint,
             Asked::Policy { .. } | Asked::GuardOff {} => Action::ManagePolicy,
             Asked::Discharger { .. } if row.org.is_some() => Action::ManagePolicy,
-            Asked::Discharger { .. } | Asked::Issuer(_) => Action::Operate,
+            Asked::Discharger { .. } | Asked::Issuer(_) | Asked::IssuerChange { .. } => Action::Operate,
         };
         let touched = Touched { org: row.org, app: app.as_ref(), ..Touched::default() };
         Ok(caller.allows(trail, &touched, action, now).ok())
@@ -474,7 +479,7 @@ fn shown(id: ApprovalId, row: &ApprovalRow, now: Moment) -> Approval {
         kind: match row.asked {
             Asked::BreakGlass { .. } => ApprovalKind::BreakGlass,
             Asked::Discharger { .. } => ApprovalKind::Discharger,
-            Asked::Issuer(_) => ApprovalKind::Issuer,
+            Asked::Issuer(_) | Asked::IssuerChange { .. } => ApprovalKind::Issuer,
             Asked::Policy { .. } => ApprovalKind::Policy,
             Asked::GuardOff {} => ApprovalKind::GuardOff,
         },

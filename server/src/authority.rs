@@ -328,7 +328,7 @@ pub(crate) fn check_jwt(
     if control.revoked().has_jwt(issuer, sub, jti, issued_at) {
         return Err(Failure::new(
             ErrorCode::Revoked,
-            "the JWT behind this was revoked, or those of its subject from before a time; get a new one",
+            "the JWT behind this was revoked, or those of its subject or issuer from before a time; get a new one",
         ));
     }
     Ok(())

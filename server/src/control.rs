@@ -61,6 +61,8 @@ pub(crate) struct DischargerEntry {
 pub(crate) struct IssuerEntry {
     /// Its id.
     pub(crate) id: IssuerId,
+    /// The version of its row.
+    pub(crate) version: u64,
     /// Its registration.
     pub(crate) row: IssuerRow,
     /// Its keys.
@@ -213,6 +215,11 @@ impl Control {
         self.issuers.get(iss)
     }
 
+    /// The issuer with this id.
+    pub(crate) fn issuer_by_id(&self, id: IssuerId) -> Option<&Arc<IssuerEntry>> {
+        self.issuers.values().find(|entry| entry.id == id)
+    }
+
     /// All issuers.
     pub(crate) fn issuers(&self) -> impl Iterator<Item = &Arc<IssuerEntry>> {
         self.issuers.values()
@@ -274,7 +281,8 @@ impl Control {
             | FeedRow::MachineRevoked { .. }
             | FeedRow::HostRevoked { .. }
             | FeedRow::JwtRevoked { .. }
-            | FeedRow::JwtSubjectRevoked { .. } => self.revoked.apply(&row),
+            | FeedRow::JwtSubjectRevoked { .. }
+            | FeedRow::JwtIssuerRevoked { .. } => self.revoked.apply(&row),
             // The rows are read at each use, and compared with this.
             FeedRow::PolicySet { app, version, .. } => {
                 self.policies.insert(app, version);
@@ -302,7 +310,8 @@ impl Control {
                 self.issuers.retain(|_, entry| entry.id != issuer);
                 if let Some(row) = readers.at::<IssuerRow>(issuer.as_bytes(), version).await? {
                     let keys = IssuerKeys::of(&row).map_err(Failure::internal)?;
-                    self.issuers.insert(row.issuer.clone(), Arc::new(IssuerEntry { id: issuer, row, keys }));
+                    let entry = IssuerEntry { id: issuer, version, row, keys };
+                    self.issuers.insert(entry.row.issuer.clone(), Arc::new(entry));
                 }
             }
             FeedRow::DischargerSet { discharger, version, .. } => {

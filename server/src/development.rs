@@ -163,7 +163,7 @@ async fn populate(development: &Development, core: &Arc<Core>) -> Result<(), Sta
 
     let mut trail = local_trail(now, "issuer.register");
     let key = issuer_key(&development.issuer_key())?;
-    core.register_issuer(&mut trail, &key, true).await?;
+    core.register_issuer(&mut trail, core.check_issuer(&key, true)?, |_| {}).await?;
     record(core, &trail).await?;
 
     let org = core

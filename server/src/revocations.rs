@@ -39,6 +39,7 @@ impl Core {
             RevokeRequest::Host { .. }
             | RevokeRequest::SigningKey { .. }
             | RevokeRequest::JwtSubject { .. }
+            | RevokeRequest::JwtIssuer { .. }
             | RevokeRequest::Jwt { .. } => {
                 let verified = caller
                     .allows(trail, &Touched::default(), Action::Operate, now)
@@ -95,13 +96,16 @@ impl Core {
             RevokeRequest::JwtSubject { issuer, sub, before } => {
                 check_claim("issuer", issuer, 1)?;
                 check_claim("sub", sub, 0)?;
-                let before = before.unwrap_or(now.seconds().saturating_add(SKEW + 1));
-                if before > now.seconds().saturating_add(LONGEST_AHEAD) {
-                    return Err(bad("before is at most 366 days from now"));
-                }
+                let before = issued_before(*before, now)?;
                 trail
                     .set_detail(format_args!("revokes JWTs of {sub:?} from {issuer} issued before {before}"));
                 FeedRow::JwtSubjectRevoked { issuer: issuer.clone(), sub: sub.clone(), before, at }
+            }
+            RevokeRequest::JwtIssuer { issuer, before } => {
+                check_claim("issuer", issuer, 1)?;
+                let before = issued_before(*before, now)?;
+                trail.set_detail(format_args!("revokes all JWTs from {issuer} issued before {before}"));
+                FeedRow::JwtIssuerRevoked { issuer: issuer.clone(), before, at }
             }
             RevokeRequest::Jwt { issuer, jti } => {
                 check_claim("issuer", issuer, 1)?;
@@ -169,6 +173,20 @@ fn check_token_id(id: TokenUuid) -> Result<(), Failure> {
              token inspect` show the ids of tokens",
         )),
     }
+}
+
+/// The time before which JWTs are revoked, in unix seconds; by default all that were issued so far.
+fn issued_before(before: Option<i64>, now: Moment) -> Result<i64, Failure> {
+    let before = before.unwrap_or_else(|| all_so_far(now));
+    if before > now.seconds().saturating_add(LONGEST_AHEAD) {
+        return Err(bad("before is at most 366 days from now"));
+    }
+    Ok(before)
+}
+
+/// After every `iat` that an issuer has put in a JWT by now.
+pub(crate) fn all_so_far(now: Moment) -> i64 {
+    now.seconds().saturating_add(SKEW + 1)
 }
 
 fn check_claim(name: &str, text: &str, shortest: usize) -> Result<(), Failure> {

@@ -32,12 +32,28 @@ pub(crate) struct RevokedSet {
 struct OfIssuer {
     ids: HashMap<String, i64>,
     subjects: HashMap<String, IssuedBefore>,
+    all: Option<IssuedBefore>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct IssuedBefore {
     before: i64,
     kept: i64,
+}
+
+impl IssuedBefore {
+    fn new(before: i64, at: u64) -> Self {
+        Self { before, kept: seconds(at).max(before).saturating_add(KEPT) }
+    }
+
+    /// Both: a later revocation with an earlier time gives nothing back.
+    fn and(self, other: Self) -> Self {
+        Self { before: self.before.max(other.before), kept: self.kept.max(other.kept) }
+    }
+
+    fn has(self, issued_at: i64) -> bool {
+        issued_at < self.before
+    }
 }
 
 impl RevokedSet {
@@ -62,12 +78,13 @@ impl RevokedSet {
         self.hosts.contains(host)
     }
 
-    /// Whether a JWT was revoked: by its `jti`, or because its subject's JWTs were that were issued before a time.
-    /// `issued_at` in unix seconds.
+    /// Whether a JWT was revoked: by its `jti`, or because its subject's or all its issuer's JWTs were that were
+    /// issued before a time. `issued_at` in unix seconds.
     pub(crate) fn has_jwt(&self, issuer: &str, sub: Option<&str>, jti: Option<&str>, issued_at: i64) -> bool {
         let Some(revoked) = self.jwts.get(issuer) else { return false };
         jti.is_some_and(|jti| revoked.ids.contains_key(jti))
-            || revoked.subjects.get(sub.unwrap_or_default()).is_some_and(|entry| issued_at < entry.before)
+            || revoked.subjects.get(sub.unwrap_or_default()).is_some_and(|entry| entry.has(issued_at))
+            || revoked.all.is_some_and(|entry| entry.has(issued_at))
     }
 
     /// Takes a revocation in; any other change is none of its business.
@@ -91,12 +108,14 @@ impl RevokedSet {
                 self.of_issuer(issuer).ids.insert(jti.clone(), kept);
             }
             FeedRow::JwtSubjectRevoked { issuer, sub, before, at } => {
-                let kept = seconds(*at).max(*before).saturating_add(KEPT);
-                let new = IssuedBefore { before: *before, kept };
+                let new = IssuedBefore::new(*before, *at);
                 let entry = self.of_issuer(issuer).subjects.entry(sub.clone()).or_insert(new);
-                // A later revocation with an earlier time gives nothing back.
-                *entry =
-                    IssuedBefore { before: entry.before.max(new.before), kept: entry.kept.max(new.kept) };
+                *entry = entry.and(new);
+            }
+            FeedRow::JwtIssuerRevoked { issuer, before, at } => {
+                let new = IssuedBefore::new(*before, *at);
+                let all = &mut self.of_issuer(issuer).all;
+                *all = Some(all.map_or(new, |entry| entry.and(new)));
             }
             _ => {}
         }
@@ -112,7 +131,8 @@ impl RevokedSet {
         self.jwts.retain(|_, revoked| {
             revoked.ids.retain(|_, kept| *kept >= now);
             revoked.subjects.retain(|_, entry| entry.kept >= now);
-            !(revoked.ids.is_empty() && revoked.subjects.is_empty())
+            revoked.all = revoked.all.filter(|entry| entry.kept >= now);
+            !(revoked.ids.is_empty() && revoked.subjects.is_empty() && revoked.all.is_none())
         });
     }
 
@@ -161,6 +181,22 @@ mod tests {
         assert!(!revoked.has_jwt(ISSUER, Some("ann"), Some("two"), 0));
         assert!(!revoked.has_jwt("other", Some("ann"), Some("one"), 0));
         assert!(!revoked.has_jwt(ISSUER, Some("one"), None, 0));
+    }
+
+    #[test]
+    fn all_jwts_of_an_issuer_are_revoked_up_to_the_latest_time_that_was_named() {
+        let mut revoked = RevokedSet::default();
+        for before in [200, 100] {
+            let issuer = ISSUER.to_owned();
+            revoked.apply(&FeedRow::JwtIssuerRevoked { issuer, before, at: 1_000_000 });
+        }
+        let has = |issuer, sub, issued_at| revoked.has_jwt(issuer, sub, None, issued_at);
+        assert_eq!([has(ISSUER, Some("ann"), 199), has(ISSUER, None, 199)], [true, true]);
+        assert_eq!([has(ISSUER, Some("ann"), 200), has("other", Some("ann"), 0)], [false, false]);
+        revoked.forget_ended(1000 + KEPT);
+        assert!(revoked.has_jwt(ISSUER, None, None, 0), "the last second counts");
+        revoked.forget_ended(1001 + KEPT);
+        assert!(revoked.jwts.is_empty());
     }
 
     #[test]

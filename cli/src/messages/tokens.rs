@@ -130,6 +130,12 @@ fn to_be_revoked(what: &RevokeRequest) -> String {
             "the JWTs of {sub} ({issuer}) from before {}, and what came of them, are",
             time_text(*before)
         ),
+        RevokeRequest::JwtIssuer { issuer, before: None } => {
+            format!("all JWTs of {issuer} so far, and what came of them, are")
+        }
+        RevokeRequest::JwtIssuer { issuer, before: Some(before) } => {
+            format!("all JWTs of {issuer} from before {}, and what came of them, are", time_text(*before))
+        }
         RevokeRequest::Jwt { issuer, jti } => format!("JWT {jti} of {issuer}, and what came of it, is"),
     }
 }

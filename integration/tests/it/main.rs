@@ -13,6 +13,7 @@ mod exchange;
 mod explanations;
 mod five_machines;
 mod flips;
+mod issuer_changes;
 mod issuers;
 mod kills;
 mod layers;

@@ -568,6 +568,23 @@ fn an_issuer_written_by_hand_is_believed_nothing() {
 }
 
 #[test]
+fn a_deleted_issuer_whose_row_is_put_back_is_believed_nothing() {
+    let victim = Victim::new();
+    let row = victim.any_row(kind::ISSUER);
+    let id = victim.dev.operate("GET", "/v1/issuers", None).json()["issuers"][0]["id"].clone();
+    let path = format!("/v1/issuers/{}", id.as_str().unwrap());
+    assert_eq!(victim.dev.operate("DELETE", &path, None).status, 200);
+    victim.put(&row);
+    assert_eq!(victim.boot().outcome(), (401, "revoked".to_owned()));
+    let read = victim.dev.call("GET", "/v1/apps/shop/secrets", &victim.dev.reader_jwt(), None);
+    assert_eq!(read.outcome(), (401, "token_invalid".to_owned()));
+    let texts =
+        [format!("the issuer row {}", hex(&row.id)), "an older version of it was put back".to_owned()];
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    victim.does_not_start("a deleted issuer", |database| put(database, &row), &texts);
+}
+
+#[test]
 fn a_server_does_not_start_on_a_changed_row_that_it_must_read() {
     for (kind, name) in [
         (kind::STORE, "store"),

@@ -22,7 +22,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use petsem_api::{ErrorCode, RequestId};
 
 use crate::core::Core;
@@ -82,6 +82,7 @@ fn api() -> Vec<Route> {
         ("/v1/revocations", post(tokens::revoke)),
         ("/v1/operator/seal", post(operator::seal)),
         ("/v1/issuers", get(issuers::list).post(issuers::register)),
+        ("/v1/issuers/{id}", put(issuers::change).delete(issuers::delete)),
         ("/v1/dischargers", get(dischargers::list).post(dischargers::register)),
         ("/v1/dischargers/{id}", delete(dischargers::delete)),
         ("/v1/approvals", get(approvals::list)),

@@ -1,6 +1,6 @@
 //! Rows of what needs a second person.
 
-use petsem_api::{AppId, ApprovalId, OrgId, PutIssuer, TokenUuid};
+use petsem_api::{AppId, ApprovalId, IssuerId, OrgId, PutIssuer, TokenUuid};
 use petsem_store::RecordKind;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,15 @@ pub(crate) enum Asked {
     },
     /// An issuer.
     Issuer(PutIssuer),
+    /// Another registration of an issuer that is registered.
+    IssuerChange {
+        /// The issuer.
+        id: IssuerId,
+        /// The version that it replaces.
+        expected_version: u64,
+        /// What it shall be.
+        wanted: PutIssuer,
+    },
     /// An app's policy.
     Policy {
         /// The rules.

@@ -408,6 +408,15 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
+    /// All JWTs of an issuer that were issued before a time, and what came of them, are refused.
+    JwtIssuerRevoked {
+        /// The exact `iss`.
+        issuer: String,
+        /// Unix seconds.
+        before: i64,
+        /// Unix milliseconds.
+        at: u64,
+    },
     /// A Machine boots nowhere any more.
     MachineRevoked {
         /// Its app.
