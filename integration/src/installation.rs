@@ -82,6 +82,14 @@ impl Installation {
         command
     }
 
+    /// `petsem operator seal`, which comes back when the server holds no key any more.
+    pub fn seal(&self, server: &Server) -> Ended {
+        let mut command = petsem(["operator", "seal", "--yes", "--endpoint"]);
+        command.arg(format!("http://{}", server.address()));
+        command.arg("--token-file").arg(self.path("operator.token"));
+        run(command)
+    }
+
     /// The first operator's token, without scheme.
     ///
     /// # Panics

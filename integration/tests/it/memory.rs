@@ -4,16 +4,18 @@
 //! It needs root: the server is not dumpable, so nobody else reads its memory. Run as anybody else it fails.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER};
 use getrandom::SysRng;
 use getrandom::rand_core::{Rng, UnwrapErr};
-use petsem_integration::dev::{Dev, flyv1};
+use petsem_integration::dev::{Dev, audit_log, flyv1};
 use petsem_integration::http::{Request, connect};
+use petsem_integration::installation::{CONFIGURATION, Installation};
 use petsem_integration::memory::{Found, Needles};
 use petsem_integration::pause;
-use petsem_integration::server::Server;
+use petsem_integration::server::{Ended, Server, run};
 use petsem_integration::store_keys::StoreKeys;
 use petsem_policy::UnverifiedToken;
 use serde_json::{Value, json};
@@ -165,6 +167,60 @@ impl Watched {
         assert_eq!(refused.outcome(), (401, "revoked".to_owned()));
     }
 
+    /// A JWT in exchange for a token that reads; refusals too.
+    fn exchanges(&mut self) {
+        let reader = self.dev.jwt(&json!({"sub": "developer", "jti": random_text("jti")}));
+        self.jwt("exchanged JWT", &reader);
+        let exchange = |app: &str| {
+            let form = format!(
+                "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&audience={app}&subject_token={}\
+                 &subject_token_type=urn:ietf:params:oauth:token-type:jwt",
+                reader.trim_start_matches("Bearer ")
+            );
+            Request::new("POST", "/v1/token")
+                .body("application/x-www-form-urlencoded", form)
+                .send(self.dev.server.address())
+        };
+        assert_eq!(exchange("nowhere").status, 400);
+        let token = exchange("shop").field("access_token");
+        self.token("exchanged token", &token);
+        let read = self.dev.call("GET", "/v1/apps/shop/secrets?show_secrets=true", &flyv1(&token), None);
+        assert_eq!(read.status, 200, "{}", read.text());
+    }
+
+    /// Break-glass from the asking to the reading, with its polls; and a discharger that waits for its second person.
+    fn second_person(&mut self) {
+        let operator = flyv1(&self.dev.operator);
+        let owner = flyv1(&self.dev.owner());
+        let call = |path: &str, token: &str, body: Value| {
+            let answer = self.dev.call("POST", path, token, Some(&body));
+            assert!((200..300).contains(&answer.status), "{path}: {}", answer.text());
+            answer
+        };
+        let asked = call("/v1/apps/shop/break-glass", &operator, json!({"reason": "the scan"}));
+        let (token, request) = (asked.field("token"), asked.field("request"));
+        let ticket = BASE64.encode(UnverifiedToken::parse(&token).unwrap().undischarged(&[])[0].1);
+        let discharger = "/discharger/.well-known/macfly/3p";
+        let url = call(discharger, &operator, json!({ "ticket": ticket })).field("poll_url");
+        let path = url.strip_prefix("https://petsem-dev.invalid").unwrap().to_owned();
+        let poll = || self.dev.call("GET", &path, "", None);
+        assert_eq!(poll().status, 202);
+        call(&format!("/v1/approvals/{request}/approve"), &owner, json!({}));
+        let polled = poll();
+        assert_eq!((polled.status, poll().status), (200, 404));
+        let discharge = polled.field("discharge");
+        let both = flyv1(&format!("{token},{discharge}"));
+        let read = self.dev.call("GET", "/v1/apps/shop/secrets?show_secrets=true", &both, None);
+        assert_eq!(read.status, 200, "{}", read.text());
+        let key: [u8; 32] = random();
+        let location = format!("https://{}.example", HEXLOWER.encode(&random::<8>()));
+        call("/v1/dischargers", &operator, json!({"location": location, "key": BASE64.encode(&key)}));
+        self.token("break-glass token", &token);
+        self.token("break-glass discharge", &discharge);
+        self.canaries.text("poll's secret", path.rsplit('/').next().unwrap());
+        self.canaries.key("key shared with a discharger", &key);
+    }
+
     fn secret_keys(&mut self) {
         let token = self.dev.mint(&json!({"kind": "org", "org": "demo"}));
         self.token("key user's token", &token);
@@ -309,13 +365,15 @@ impl Watched {
         self.sets_and_reads();
         self.boots();
         self.tokens();
+        self.exchanges();
+        self.second_person();
         self.secret_keys();
         self.errors();
         self.an_app_that_goes();
         self.half_a_request();
     }
 
-    fn restarted(self, how: impl FnOnce(Server) -> petsem_integration::server::Ended) -> Self {
+    fn restarted(self, how: impl FnOnce(Server) -> Ended) -> Self {
         Self { dev: self.dev.restart(how).unwrap(), ..self }
     }
 }
@@ -368,6 +426,121 @@ fn ten_seconds_after_its_last_request_a_server_holds_no_value_no_token_and_no_ke
     let mut watched = watched.restarted(Server::stop);
     watched.work();
     look(&mut watched, "after a second start");
+}
+
+/// `petsem operator …` with the configuration.
+fn operator(installation: &Installation, arguments: &[&str]) -> Ended {
+    run(installation.with_configuration(&[&["operator"], arguments].concat()))
+}
+
+#[test]
+fn a_sealed_server_holds_no_key_at_all() {
+    let installation = Installation::made();
+    let server = installation.start().unwrap();
+    for (path, body) in [
+        ("/v1/orgs", json!({"name": "acme"})),
+        ("/v1/apps", json!({"org": "acme", "name": "shop"})),
+        ("/v1/apps/shop/secrets", json!({"values": {"A": random_text("value")}})),
+    ] {
+        let request = Request::new("POST", path).authorization(&flyv1(&installation.operator()));
+        let answer = request.json(&body).send(server.address());
+        assert!((200..300).contains(&answer.status), "{path}: {}", answer.text());
+    }
+    let lines = audit_log(&installation.path("data/audit"));
+    let checkpoints = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let checkpoints = checkpoints.filter_map(|line| line["checkpoint"]["number"].as_u64()).max().unwrap();
+    let keys =
+        StoreKeys::open(&installation.path("data/petsem.db"), &installation.path("seal.key"), checkpoints);
+    let (mut kept, mut all) = (Needles::default(), Needles::default());
+    for (name, key) in &keys.kept {
+        kept.key(name, key);
+    }
+    for (name, key) in [keys.kept, keys.passing, keys.spent_audit_keys, keys.audit_keys].into_iter().flatten()
+    {
+        all.key(&name, &key);
+    }
+    assert!(!kept.found_in(server.id()).is_empty(), "the scan does not find what is there");
+    let sealed = installation.seal(&server);
+    assert!(sealed.status.success(), "{}", sealed.printed);
+    pause(QUIET);
+    let found = all.found_in(server.id());
+    assert!(found.is_empty(), "a sealed server holds keys:{}", listed(&found));
+    let unsealed = operator(&installation, &["unseal"]);
+    assert!(unsealed.status.success(), "{}", unsealed.printed);
+    assert!(!kept.found_in(server.id()).is_empty(), "the scan does not find what is there again");
+}
+
+/// The secret 32 bytes of a share, as docs/formats.md has them.
+fn secret_of(share: &str) -> Vec<u8> {
+    let mut base32 = data_encoding::Specification::new();
+    base32.symbols.push_str("0123456789ABCDEFGHJKMNPQRSTVWXYZ");
+    let groups = share.split('-').map(|group| group.get(..4).unwrap());
+    let bytes = base32.encoding().unwrap().decode(groups.collect::<String>().as_bytes()).unwrap();
+    assert_eq!(bytes.len(), 45, "a share has 45 bytes");
+    bytes[9..41].to_vec()
+}
+
+#[test]
+fn what_a_person_unseals_with_is_gone_from_memory_afterwards() {
+    let installation = Installation::configured();
+    let (before, rest) = CONFIGURATION.split_once("[[seal]]").unwrap();
+    let (_, audit) = rest.split_once("[audit]").unwrap();
+    installation.configure(&format!(
+        "{before}[[seal]]\nkind = \"passphrase\"\n[[seal]]\nkind = \"shamir\"\nthreshold = 2\nshares = 2\n\n[audit]{audit}"
+    ));
+    let private = |name: &str, text: &str| {
+        let path = installation.path(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (right, wrong) = (random_text("right passphrase"), random_text("wrong passphrase"));
+    let (right_file, wrong_file) = (private("right", &right), private("wrong", &wrong));
+    let shares = installation.path("shares");
+    std::fs::create_dir(&shares).unwrap();
+    let made = operator(
+        &installation,
+        &[
+            "init",
+            "--operator",
+            "kim@example.com",
+            "--out",
+            installation.path("operator.token").to_str().unwrap(),
+            "--passphrase-file",
+            &right_file,
+            "--shares-directory",
+            shares.to_str().unwrap(),
+        ],
+    );
+    assert!(made.status.success(), "{}", made.printed);
+
+    let server = installation.start().unwrap();
+    let mut needles = Needles::default();
+    needles.text("passphrase", &right);
+    needles.text("wrong passphrase", &wrong);
+    let refused = operator(&installation, &["unseal", "--passphrase-file", &wrong_file]);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.printed);
+    let opened = operator(&installation, &["unseal", "--passphrase-file", &right_file]);
+    assert!(opened.printed.contains("unsealed by passphrase"), "{}", opened.printed);
+    let sealed = installation.seal(&server);
+    assert!(sealed.status.success(), "{}", sealed.printed);
+    let mut unseal = vec!["unseal".to_owned()];
+    for number in 1..=2 {
+        let file = shares.join(format!("share-{number}"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        needles.text(&format!("share {number}"), text.trim());
+        needles.key(&format!("secret of share {number}"), &secret_of(text.trim()));
+        unseal.extend(["--share-file".to_owned(), file.to_str().unwrap().to_owned()]);
+    }
+    let unseal: Vec<&str> = unseal.iter().map(String::as_str).collect();
+    let opened = operator(&installation, &unseal);
+    assert!(opened.printed.contains("unsealed by any 2 of the 2 shares"), "{}", opened.printed);
+    let mut control = Needles::default();
+    control.text("control", installation.path("data").to_str().unwrap());
+    assert!(!control.found_in(server.id()).is_empty(), "the scan does not find what is there");
+    pause(QUIET);
+    let found = needles.found_in(server.id());
+    assert!(found.is_empty(), "memory holds what it should not:{}", listed(&found));
 }
 
 #[test]

@@ -124,13 +124,6 @@ fn seals(installation: &Installation) -> Vec<Value> {
     status(installation)["store"]["seals"].as_array().unwrap().clone()
 }
 
-fn seal_the_server(installation: &Installation, server: &Server) -> Ended {
-    let mut command = petsem(["operator", "seal", "--yes", "--endpoint"]);
-    command.arg(format!("http://{}", server.address()));
-    command.arg("--token-file").arg(installation.path("operator.token"));
-    run(command)
-}
-
 fn verified_audit(installation: &Installation, files: &[(&str, &Path)]) -> String {
     done(&operator(installation, &["audit", "verify"], files)).to_owned()
 }
@@ -214,7 +207,7 @@ fn an_operator_seals_the_server_and_nobody_else_does() {
     let unconfirmed = run(unconfirmed);
     assert!(unconfirmed.status.code() == Some(2) && unconfirmed.printed.contains("--yes"));
 
-    let ended = seal_the_server(&installation, &server);
+    let ended = installation.seal(&server);
     assert!(done(&ended).starts_with("sealed: no key is in the server's memory"), "{}", ended.printed);
     assert_sealed(&installation, &server);
     let seen = status(&installation);
@@ -226,7 +219,7 @@ fn an_operator_seals_the_server_and_nobody_else_does() {
     assert!(done(&unsealed).starts_with("unsealed by key file "), "{}", unsealed.printed);
     assert_eq!(orgs(&installation, &server).json()["orgs"][0]["name"], json!("acme"));
     // And again, on the same server.
-    done(&seal_the_server(&installation, &server));
+    done(&installation.seal(&server));
     assert_sealed(&installation, &server);
     let stopped = server.stop();
     assert_eq!(stopped.status.code(), Some(0), "{}", stopped.printed);
@@ -249,7 +242,7 @@ fn a_request_that_does_not_end_keeps_no_key_in_memory() {
     let mut connection = connect(server.address()).unwrap();
     connection.write_all(&slow).unwrap();
     pause(Duration::from_millis(200));
-    done(&seal_the_server(&installation, &server));
+    done(&installation.seal(&server));
     assert_sealed(&installation, &server);
     done(&operator(&installation, &["unseal"], &[]));
     assert_open(&installation, &server);
