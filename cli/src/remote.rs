@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use clap::Args;
 use petsem_api::ErrorCode;
 use petsem_client::{
     CallError, Client, Credentials, Endpoint, EndpointFailure, FailureKind, Method, Patience,
@@ -11,13 +12,31 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 
-use crate::context::Resolved;
+use crate::context::{Connection, Resolved};
 use crate::failure::Failure;
 use crate::{messages, private_file};
 
 /// How often a server that was told to seal itself is asked whether it is.
 const SEALED_LOOKS: u32 = 60;
 const SEALED_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// What a command takes that asks the server and shows its answer.
+#[derive(Args)]
+pub(crate) struct Asking {
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+impl Asking {
+    /// Reads context and token file. Nothing is sent yet.
+    pub(crate) fn remote(&self) -> Result<Remote, Failure> {
+        Remote::open(&self.connection.resolve()?)
+    }
+}
 
 /// One installation, and a token for it.
 pub(crate) struct Remote {

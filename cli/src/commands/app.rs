@@ -3,11 +3,10 @@
 use clap::{Args, Subcommand};
 use petsem_api::{AppId, AppList, AppName, AppRef, AppSettings, CreateApp, DeletedApp, OrgRef};
 
-use crate::context::Connection;
 use crate::duration::Seconds;
 use crate::failure::Failure;
 use crate::output::{self, Table};
-use crate::remote::Remote;
+use crate::remote::{Asking, Remote};
 use crate::{messages, value_source};
 
 #[derive(Subcommand)]
@@ -42,7 +41,7 @@ pub(crate) struct Create {
     history: Option<u32>,
 
     #[command(flatten)]
-    common: Common,
+    common: Asking,
 }
 
 #[derive(Args)]
@@ -52,7 +51,7 @@ pub(crate) struct List {
     org: Option<OrgRef>,
 
     #[command(flatten)]
-    common: Common,
+    common: Asking,
 }
 
 #[derive(Args)]
@@ -65,17 +64,7 @@ pub(crate) struct Delete {
     yes: bool,
 
     #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Args)]
-struct Common {
-    /// Print the server's answer as JSON
-    #[arg(long)]
-    json: bool,
-
-    #[command(flatten)]
-    connection: Connection,
+    common: Asking,
 }
 
 impl App {
@@ -144,7 +133,7 @@ fn all_pages(remote: &Remote, org: &OrgRef) -> Result<AppList, Failure> {
 
 impl Delete {
     fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         // Scripts have said it by running; at a terminal a slip of one word is final.
         if !self.yes && !value_source::typed_again(&self.app.to_string(), messages::app_typed_again)? {
             return Err(messages::app_not_deleted());

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use petsem_api::{Approval, DischargerList, OrgRef, PutDischarger};
 
-use crate::context::Connection;
 use crate::failure::Failure;
 use crate::output::Table;
-use crate::remote::Remote;
+use crate::remote::Asking;
 use crate::{messages, output, value_source};
 
 /// Longest file with a shared key: 32 bytes in base64, and a line end.
@@ -46,7 +45,7 @@ pub(crate) struct Add {
     registered: Registered,
 
     #[command(flatten)]
-    common: Common,
+    common: Asking,
 }
 
 #[derive(Args)]
@@ -56,7 +55,7 @@ pub(crate) struct List {
     org: Option<OrgRef>,
 
     #[command(flatten)]
-    common: Common,
+    common: Asking,
 }
 
 #[derive(Args)]
@@ -65,17 +64,7 @@ pub(crate) struct Delete {
     id: String,
 
     #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Args)]
-struct Common {
-    /// Print the server's answer as JSON
-    #[arg(long)]
-    json: bool,
-
-    #[command(flatten)]
-    connection: Connection,
+    common: Asking,
 }
 
 impl Discharger {
@@ -105,7 +94,7 @@ fn key(path: &Path) -> Result<String, Failure> {
 impl Add {
     fn run(self) -> Result<(), Failure> {
         let request = self.registered.request()?;
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         let approval: Approval = remote.post("/v1/dischargers", &request)?;
         output::confirm(self.common.json, &approval, &messages::waits(&approval))
     }
@@ -113,7 +102,7 @@ impl Add {
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         let query = self.org.map_or_else(String::new, |org| format!("?org={org}"));
         let answer: DischargerList = remote.get(&format!("/v1/dischargers{query}"))?;
         output::answer(self.common.json, &answer, |answer| {
@@ -129,7 +118,7 @@ impl List {
 
 impl Delete {
     fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         let is_id = self.id.len() == 32 && self.id.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_id {
             return Err(messages::no_discharger_id());

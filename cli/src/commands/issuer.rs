@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use petsem_api::{Approval, IssuerId, IssuerList, PutIssuer};
 
-use crate::context::Connection;
 use crate::failure::Failure;
 use crate::output::Table;
-use crate::remote::Remote;
+use crate::remote::Asking;
 use crate::{messages, output, value_source};
 
 /// Largest issuer file.
@@ -46,13 +45,13 @@ pub(crate) struct Add {
     registered: Registered,
 
     #[command(flatten)]
-    common: Common,
+    common: Asking,
 }
 
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    common: Common,
+    common: Asking,
 }
 
 #[derive(Args)]
@@ -62,17 +61,7 @@ pub(crate) struct Delete {
     id: IssuerId,
 
     #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Args)]
-struct Common {
-    /// Print the server's answer as JSON
-    #[arg(long)]
-    json: bool,
-
-    #[command(flatten)]
-    connection: Connection,
+    common: Asking,
 }
 
 impl Issuer {
@@ -96,7 +85,7 @@ impl Registered {
 impl Add {
     fn run(self) -> Result<(), Failure> {
         let wanted = self.registered.request()?;
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         let approval: Approval = if self.registered.replace {
             let all: IssuerList = remote.get("/v1/issuers")?;
             let replaced = all.issuers.iter().find(|issuer| issuer.issuer == wanted.issuer);
@@ -111,7 +100,7 @@ impl Add {
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         let answer: IssuerList = remote.get("/v1/issuers")?;
         output::answer(self.common.json, &answer, |answer| {
             let mut table = Table::new(&["ID", "ISSUER", "ALGORITHMS", "KEYS"]);
@@ -126,7 +115,7 @@ impl List {
 
 impl Delete {
     fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         let gone: petsem_api::Issuer = remote.delete(&format!("/v1/issuers/{}", self.id))?;
         output::confirm(self.common.json, &gone, &messages::issuer_deleted(&gone))
     }

@@ -4,11 +4,10 @@ use clap::{Args, Subcommand};
 use petsem_api::{CreateOrg, OrgGuard, OrgList, OrgName, OrgRef};
 
 use crate::answered::Answered;
-use crate::context::Connection;
 use crate::failure::Failure;
 use crate::messages;
 use crate::output::{self, Table};
-use crate::remote::Remote;
+use crate::remote::Asking;
 
 #[derive(Subcommand)]
 pub(crate) enum Org {
@@ -28,13 +27,13 @@ pub(crate) struct Create {
     name: OrgName,
 
     #[command(flatten)]
-    common: Common,
+    common: Asking,
 }
 
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    common: Common,
+    common: Asking,
 }
 
 #[derive(Args)]
@@ -43,7 +42,7 @@ pub(crate) struct Delete {
     org: OrgRef,
 
     #[command(flatten)]
-    common: Common,
+    common: Asking,
 }
 
 #[derive(Args)]
@@ -60,17 +59,7 @@ pub(crate) struct Guard {
     off: bool,
 
     #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Args)]
-struct Common {
-    /// Print the server's answer as JSON
-    #[arg(long)]
-    json: bool,
-
-    #[command(flatten)]
-    connection: Connection,
+    common: Asking,
 }
 
 impl Org {
@@ -86,7 +75,7 @@ impl Org {
 
 impl Create {
     fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         let org: petsem_api::Org = remote.post("/v1/orgs", &CreateOrg { name: self.name })?;
         output::confirm(self.common.json, &org, &messages::org_created(&org))
     }
@@ -94,7 +83,7 @@ impl Create {
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         let answer: OrgList = remote.get("/v1/orgs")?;
         output::answer(self.common.json, &answer, |answer| {
             let mut table = Table::new(&["NAME", "ID", "CREATED"]);
@@ -108,7 +97,7 @@ impl List {
 
 impl Delete {
     fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         let answer: serde_json::Value = remote.delete(&format!("/v1/orgs/{}", self.org))?;
         output::confirm(self.common.json, &answer, &messages::org_deleted(&self.org))
     }
@@ -116,7 +105,7 @@ impl Delete {
 
 impl Guard {
     fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         let path = format!("/v1/orgs/{}/guard", self.org);
         let answer: Answered<OrgGuard> = if self.on || self.off {
             remote.put(&path, &OrgGuard { guard_policies: self.on })?

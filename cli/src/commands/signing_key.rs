@@ -3,11 +3,10 @@
 use clap::{Args, Subcommand};
 use petsem_api::{OrgRef, RotateSigningKey, SigningKeyInfo, SigningKeyList};
 
-use crate::context::Connection;
 use crate::failure::Failure;
 use crate::messages;
 use crate::output::{self, Table};
-use crate::remote::Remote;
+use crate::remote::Asking;
 
 #[derive(Subcommand)]
 pub(crate) enum SigningKey {
@@ -22,7 +21,7 @@ pub(crate) enum SigningKey {
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    common: Common,
+    common: Asking,
 }
 
 #[derive(Args)]
@@ -32,17 +31,7 @@ pub(crate) struct Rotate {
     org: Option<OrgRef>,
 
     #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Args)]
-struct Common {
-    /// Print the server's answer as JSON
-    #[arg(long)]
-    json: bool,
-
-    #[command(flatten)]
-    connection: Connection,
+    common: Asking,
 }
 
 impl SigningKey {
@@ -56,7 +45,7 @@ impl SigningKey {
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         let answer: SigningKeyList = remote.get("/v1/signing-keys")?;
         output::answer(self.common.json, &answer, |answer| {
             let mut table = Table::new(&["ID", "SPEAKS FOR", "STATE", "CREATED"]);
@@ -75,7 +64,7 @@ impl List {
 
 impl Rotate {
     fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.common.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         let key: SigningKeyInfo = remote.post("/v1/signing-keys", &RotateSigningKey { org: self.org })?;
         output::confirm(self.common.json, &key, &messages::signing_key_rotated(&key))
     }
