@@ -220,6 +220,18 @@ impl Caller {
         self.tokens.iter().any(|verified| verified.org.is_none())
     }
 
+    /// Whether nothing keeps one of the tokens from listing the app but that it names things of this kind there.
+    /// Whom anything else keeps from it must not learn by a version or a count that the app is there.
+    pub(crate) fn lists_by_name(&self, app: &OpenApp, kind: Resource, now: Moment) -> bool {
+        let touched = Touched { app: Some(app), ..Touched::default() };
+        let access = touched.access(Action::List, now);
+        self.tokens.iter().any(|verified| {
+            let denials = verified.token.denials(&access);
+            verified.speaks_for(access.org)
+                && denials.iter().all(|denial| denial.reason == Reason::Unspecified(kind))
+        })
+    }
+
     /// The token that this person holds, as [`author_of`] writes him.
     pub(crate) fn held_by(&self, person: &str) -> Option<&Verified> {
         let named =

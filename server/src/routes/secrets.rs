@@ -8,12 +8,10 @@ use petsem_api::{
     AppRef, AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, ErrorCode, History, RollbackRequest,
     SecretList, SecretName, SetSecret, SetSecretResponse, Value,
 };
-use petsem_policy::{Action, Reason, Resource};
+use petsem_policy::{Action, Resource};
 use serde::Deserialize;
 
 use crate::authority::{Caller, Touched};
-use crate::clock::Moment;
-use crate::core::OpenApp;
 use crate::failure::Failure;
 use crate::http::{Call, finish};
 use crate::jwt::jwt_of;
@@ -67,7 +65,7 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
     let (app, all) = match found {
         Ok(app) => (app, true),
         Err(failure) => match call.core.find_app(&app).await? {
-            Some(app) if is_narrowed_to_names_alone(&caller, &app, call.now) => (app, false),
+            Some(app) if caller.lists_by_name(&app, Resource::Secret, call.now) => (app, false),
             _ => return Err(failure),
         },
     };
@@ -88,21 +86,6 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
     }
     let secrets = names.into_iter().map(|(name, entry)| shown(name, entry)).collect();
     Ok(SecretList { secrets, version: app.head.app_version })
-}
-
-/// Whether nothing keeps one of the tokens from listing the app but that it names secrets. Whom anything else keeps
-/// from it must not learn by a version or a count that the app is there.
-fn is_narrowed_to_names_alone(caller: &Caller, app: &OpenApp, now: Moment) -> bool {
-    let touched = Touched { app: Some(app), ..Touched::default() };
-    let access = touched.access(Action::List, now);
-    caller.verified().iter().any(|verified| {
-        verified.speaks_for(access.org)
-            && verified
-                .token
-                .denials(&access)
-                .iter()
-                .all(|denial| denial.reason == Reason::Unspecified(Resource::Secret))
-    })
 }
 
 /// `GET /v1/apps/{app}/secrets/{name}`
