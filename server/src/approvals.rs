@@ -199,7 +199,7 @@ impl Core {
         self.ask(trail, token, id, wish, now, |change| change.expects.extend(fence)).await
     }
 
-    /// The requests that the caller may decide, or has made.
+    /// The requests that the caller may decide. That is who may ask, too: whoever asked sees his own.
     pub(crate) async fn list_approvals(
         &self,
         trail: &mut Trail,
@@ -209,16 +209,14 @@ impl Core {
         let mut approvals = Vec::new();
         for (id, row) in self.all_approvals().await? {
             let row = row.content;
-            let may = caller.held_by(&row.asker).is_some()
-                || self.may_decide(trail, caller, &row, now).await?.is_some();
-            if may {
+            if self.may_decide(trail, caller, &row, now).await?.is_some() {
                 approvals.push(shown(id, &row, now));
             }
         }
         Ok(ApprovalList { approvals })
     }
 
-    /// One request, for those who may decide it or have made it.
+    /// One request, for those who may decide it.
     pub(crate) async fn show_approval(
         &self,
         trail: &mut Trail,
@@ -227,10 +225,7 @@ impl Core {
         now: Moment,
     ) -> Result<Approval, Failure> {
         let row = self.approval(id).await?.ok_or_else(not_yours)?.content;
-        if caller.held_by(&row.asker).is_none() && self.may_decide(trail, caller, &row, now).await?.is_none()
-        {
-            return Err(not_yours());
-        }
+        self.may_decide(trail, caller, &row, now).await?.ok_or_else(not_yours)?;
         Ok(shown(id, &row, now))
     }
 
@@ -266,7 +261,7 @@ impl Core {
         self.carry_out(trail, id, row, decision, now).await
     }
 
-    /// No, also after a yes where that still ends something. Whoever may decide says it, and whoever asked.
+    /// No, also after a yes where that still ends something. Whoever asked may say it as well.
     pub(crate) async fn turn_down(
         &self,
         trail: &mut Trail,
@@ -276,10 +271,7 @@ impl Core {
     ) -> Result<Approval, Failure> {
         let row = self.approval(id).await?.ok_or_else(not_yours)?;
         self.set_trail(trail, id, &row.content);
-        let verified = match caller.held_by(&row.content.asker) {
-            Some(asker) => asker,
-            None => self.may_decide(trail, caller, &row.content, now).await?.ok_or_else(not_yours)?,
-        };
+        let verified = self.may_decide(trail, caller, &row.content, now).await?.ok_or_else(not_yours)?;
         let ends_something = matches!(row.content.asked, Asked::BreakGlass { .. });
         match state_of(&row.content, now) {
             ApprovalState::Open => {}

@@ -235,6 +235,48 @@ fn a_revoked_break_glass_token_reads_no_more() {
 }
 
 #[test]
+fn an_askers_name_on_a_token_is_no_power_over_his_requests() {
+    let scene = Scene::new();
+    let operator = scene.dev.operator.clone();
+    assert_eq!(scene.dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"}))).status, 201);
+    let asked = scene.ask(&operator);
+    let guard = json!({"guard_policies": true});
+    assert_eq!(scene.dev.operate("PUT", "/v1/orgs/demo/guard", Some(&guard)).status, 200);
+    let policy = json!({"policy": petsem_integration::dev::policy()});
+    let put = scene.dev.operate("PUT", "/v1/apps/shop/policy", Some(&policy));
+    let key = BASE64.encode(&[7; 32]);
+    let platform = json!({"location": "https://auth.example", "key": key});
+    let registration = scene.dev.operate("POST", "/v1/dischargers", Some(&platform));
+    let requests = [asked.request.clone(), put.field("id"), registration.field("id")];
+
+    // The operator's name comes with what he mints; and whoever mints writes what he likes.
+    let inherited = scene.dev.mint(&json!({"kind": "org", "org": "rivals"}));
+    let rival = scene.dev.mint(&json!({"kind": "org", "org": "rivals", "subject": "mallory"}));
+    let wanted = json!({"kind": "org", "org": "rivals", "subject": "developer"});
+    let named = scene.dev.call("POST", "/v1/tokens", &flyv1(&rival), Some(&wanted)).field("token");
+    let lister = scene.dev.mint(&json!({"kind": "org", "org": "demo", "actions": ["list"]}));
+    for token in [&inherited, &named, &lister] {
+        let token = token.as_str();
+        assert_eq!(UnverifiedToken::parse(token).unwrap().undischarged(&[]).len(), 0);
+        let list = scene.dev.call("GET", "/v1/approvals", &flyv1(token), None);
+        assert_eq!((list.status, list.text().as_str()), (200, r#"{"approvals":[]}"#));
+        for request in &requests {
+            let shown = scene.dev.call("GET", &format!("/v1/approvals/{request}"), &flyv1(token), None);
+            refused(&shown, 403, "forbidden", "there is no such request");
+            refused(&scene.decide(request, "deny", token), 403, "forbidden", "there is no such request");
+        }
+        refused(&scene.discharge(&asked, token), 403, "forbidden", "not yours");
+    }
+    // Whoever asked sees them, fetches what came of them, and takes them back.
+    let list = scene.dev.operate("GET", "/v1/approvals", None).text();
+    assert_eq!(list.matches(r#""state":"open""#).count(), 3, "{list}");
+    assert_eq!(scene.discharge(&asked, &operator).status, 201);
+    for request in &requests {
+        assert_eq!(scene.decide(request, "deny", &operator).field("state"), "denied");
+    }
+}
+
+#[test]
 fn a_discharger_takes_effect_when_another_person_approves() {
     let scene = Scene::new();
     let key = BASE64.encode(&[7; 32]);
