@@ -29,6 +29,8 @@ const REGISTRATION_WAITS: i64 = 24 * 60 * 60;
 const KEPT: i64 = 24 * 60 * 60;
 /// Requests kept at once.
 const MOST: usize = 1000;
+/// Requests of one org kept at once: a minter names as many askers as he likes.
+const MOST_OF_ORG: usize = 100;
 /// Requests of one asker that wait at once.
 const MOST_OPEN: usize = 20;
 /// Who decides at the node. No subject is written so: those name their issuer in brackets.
@@ -142,7 +144,8 @@ impl Core {
         let waiting = kept.clone().filter(|(_, row)| {
             row.content.asker == asker && state_of(&row.content, now) == ApprovalState::Open
         });
-        if waiting.count() >= MOST_OPEN || kept.count() >= MOST {
+        let of_org = kept.clone().filter(|(_, row)| wish.org.is_some() && row.content.org == wish.org);
+        if waiting.count() >= MOST_OPEN || of_org.count() >= MOST_OF_ORG || kept.count() >= MOST {
             return Err(Failure::new(
                 ErrorCode::Busy,
                 "too many requests wait for a second person; nothing was changed; let some be decided first \

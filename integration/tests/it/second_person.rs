@@ -277,6 +277,37 @@ fn an_askers_name_on_a_token_is_no_power_over_his_requests() {
 }
 
 #[test]
+fn the_requests_of_one_org_leave_room_for_those_of_another() {
+    const MOST_OF_ORG: usize = 100;
+    let scene = Scene::new();
+    let ask = |app: &str, token: &str| {
+        let body = json!({"reason": "the shop is down"});
+        scene.dev.call("POST", &format!("/v1/apps/{app}/break-glass"), &flyv1(token), Some(&body))
+    };
+    assert_eq!(scene.dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"}))).status, 201);
+    let theirs = scene.dev.operate("POST", "/v1/apps", Some(&json!({"org": "rivals", "name": "theirs"})));
+    assert_eq!(theirs.status, 201, "{}", theirs.text());
+    let rival = scene.dev.mint(&json!({"kind": "org", "org": "rivals", "subject": "mallory"}));
+    // A few requests for each of as many names as he likes.
+    let mut made = 0;
+    'names: for number in 0..60 {
+        let wanted = json!({"kind": "org", "org": "rivals", "subject": format!("mallory-{number}")});
+        let token = scene.dev.call("POST", "/v1/tokens", &flyv1(&rival), Some(&wanted)).field("token");
+        for _ in 0..20 {
+            let answer = ask("theirs", &token);
+            if answer.status != 201 {
+                refused(&answer, 503, "busy", "let some be decided first");
+                break 'names;
+            }
+            made += 1;
+        }
+    }
+    assert_eq!(made, MOST_OF_ORG);
+    assert_eq!(ask("shop", &scene.owner).status, 201);
+    assert_eq!(ask("shop", &scene.dev.operator).status, 201);
+}
+
+#[test]
 fn a_discharger_takes_effect_when_another_person_approves() {
     let scene = Scene::new();
     let key = BASE64.encode(&[7; 32]);
