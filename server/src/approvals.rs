@@ -370,10 +370,11 @@ impl Core {
             Asked::Policy { policy, expected_version } => {
                 let app = decided.app.ok_or_else(|| Failure::internal("a policy of no app"))?;
                 let app = self.find_app(&AppRef::Id(app)).await?.ok_or_else(no_such_request)?;
-                let author = &decided.asker;
-                self.set_policy(trail, &app, policy.clone(), Some(*expected_version), author).await?;
+                let (policy, author) = (policy.clone(), &decided.asker);
+                // Both or neither: somebody may deny it at this moment.
+                let also = |change: &mut Change| self.decided(change, id, version, &decided);
+                self.set_policy(trail, &app, policy, Some(*expected_version), author, also).await?;
                 trail.set_detail(&detail);
-                self.put_approval(trail, id, version, &decided).await?;
             }
         }
         Ok(shown(id, &decided, now))

@@ -307,6 +307,31 @@ fn the_requests_of_one_org_leave_room_for_those_of_another() {
     assert_eq!(ask("shop", &scene.dev.operator).status, 201);
 }
 
+/// The policy and the decision are one change: whoever is denied has not got his rules in force.
+#[test]
+fn a_guarded_policy_that_is_approved_and_denied_at_once_is_set_or_denied() {
+    let scene = Scene::new();
+    let guard = json!({"guard_policies": true});
+    assert_eq!(scene.dev.operate("PUT", "/v1/orgs/demo/guard", Some(&guard)).status, 200);
+    let body = json!({"policy": petsem_integration::dev::policy()});
+    let version = || scene.dev.operate("GET", "/v1/apps/shop/policy", None).number("version");
+    for _ in 0..20 {
+        let before = version();
+        let request = scene.dev.operate("PUT", "/v1/apps/shop/policy", Some(&body)).field("id");
+        let (approved, denied) = std::thread::scope(|scope| {
+            let approved = scope.spawn(|| scene.decide(&request, "approve", &scene.owner).status);
+            let denied = scope.spawn(|| scene.decide(&request, "deny", &scene.dev.operator).status);
+            (approved.join().unwrap(), denied.join().unwrap())
+        });
+        let state = scene.dev.operate("GET", &format!("/v1/approvals/{request}"), None).field("state");
+        let (set, statuses) = match state.as_str() {
+            "approved" => (1, (200, 409)),
+            _ => (0, (409, 200)),
+        };
+        assert_eq!(((approved, denied), version() - before), (statuses, set), "{state}");
+    }
+}
+
 #[test]
 fn a_discharger_takes_effect_when_another_person_approves() {
     let scene = Scene::new();
