@@ -221,7 +221,9 @@ async fn roll_back(call: &Call, trail: &mut Trail) -> Result<SetSecretResponse, 
         .await?;
     let value = call.core.value_at(&app, &name, wanted.to_version).await?;
     let values = BTreeMap::from([(name, Some(value))]);
-    let updated = change(call, trail, &caller, &values, wanted.expected_version).await?;
+    // To the app that it was read from, whatever has its name by now.
+    let updated =
+        change_in(call, trail, &caller, &AppRef::Id(app.id), &values, wanted.expected_version).await?;
     let version = updated.version;
     let secret = updated
         .secrets
@@ -239,6 +241,17 @@ async fn change(
     values: &BTreeMap<SecretName, Option<Value>>,
     expected_version: Option<u64>,
 ) -> Result<Updated, Failure> {
+    change_in(call, trail, caller, &call.param("app")?, values, expected_version).await
+}
+
+async fn change_in(
+    call: &Call,
+    trail: &mut Trail,
+    caller: &Caller,
+    app: &AppRef,
+    values: &BTreeMap<SecretName, Option<Value>>,
+    expected_version: Option<u64>,
+) -> Result<Updated, Failure> {
     trail.set_names(values.keys());
     let asked: Vec<_> = values
         .iter()
@@ -246,7 +259,7 @@ async fn change(
         .collect();
     // With nothing to change, whoever may write learns the version.
     let asked = if asked.is_empty() { vec![(Action::Write, None)] } else { asked };
-    let app = call.core.app_for(caller, trail, &call.param::<AppRef>("app")?, &asked).await?;
+    let app = call.core.app_for(caller, trail, app, &asked).await?;
     let author = caller.author();
     let update = Update { app: app.id, values, expected_version, author: &author, now: call.now };
     let updated = call.core.update(trail, &update).await?;
