@@ -177,9 +177,12 @@ fn wrong_tokens_are_refused_with_what_to_do() {
         dev.mint(&json!({"kind": "org", "org": "demo", "apps": ["other"]}))
     };
     let rng = &mut getrandom::rand_core::UnwrapErr(getrandom::SysRng);
-    let forged =
-        Macaroon::mint(&MacaroonKey::generate(rng), &[7; 16], "https://petsem-dev.invalid", false, rng);
-    let forged = forged.to_text().to_string();
+    let mut forged = |key_id: &[u8]| {
+        let key = MacaroonKey::generate(rng);
+        let forged = Macaroon::mint(&key, key_id, "https://petsem-dev.invalid", false, rng);
+        flyv1(&forged.to_text().to_string())
+    };
+    let own_key = petsem_policy::UnverifiedToken::parse(&org).unwrap().kid().to_vec();
     let mut changed = data_encoding::BASE64.decode(org.trim_start_matches("fm2_").as_bytes()).unwrap();
     *changed.last_mut().unwrap() ^= 1;
     let changed = format!("fm2_{}", data_encoding::BASE64.encode(&changed));
@@ -195,7 +198,18 @@ fn wrong_tokens_are_refused_with_what_to_do() {
         ("half a token", flyv1(&org[..org.len() / 2]), 401, "token_malformed", "petsem token inspect"),
         ("a token cut to its label", flyv1("fm2_"), 401, "token_malformed", "petsem token inspect"),
         ("somebody else's token", flyv1("fo1_abcdef"), 401, "token_malformed", "petsem token inspect"),
-        ("a token of another key", flyv1(&forged), 401, "token_invalid", "new one"),
+        ("a token of a key that is not there", forged(&[7; 16]), 401, "token_invalid", "new one"),
+        ("a token of the org's key by its id alone", forged(&own_key), 401, "token_invalid", ""),
+        ("a token with an empty key id", forged(&[]), 401, "token_invalid", "new one"),
+        ("a token with a key id of zeros", forged(&[0; 16]), 401, "token_invalid", "new one"),
+        ("a token with half a key id", forged(&own_key[..8]), 401, "token_invalid", "new one"),
+        (
+            "a token with more than a key id",
+            forged(&[&own_key[..], &[0]].concat()),
+            401,
+            "token_invalid",
+            "new one",
+        ),
         ("a token that was changed", flyv1(&changed), 401, "token_invalid", ""),
         ("a token whose time is over", window(0, now() - 1), 401, "token_expired", ""),
         ("a token whose time has not come", window(now() + 600, now() + 900), 401, "token_expired", ""),
