@@ -9,6 +9,7 @@ mod canary;
 mod comparisons;
 mod concurrency;
 mod connections;
+mod documents;
 mod exchange;
 mod explanations;
 mod five_machines;
