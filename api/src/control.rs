@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::id::{AppId, IssuerId, OrgId, SigningKeyId, TokenUuid};
 use crate::name::{AppName, AppRef, HostId, MachineId, OrgName, OrgRef, SecretName};
@@ -238,19 +238,19 @@ pub struct CreateToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discharger: Option<String>,
     /// Only these apps.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "naming", skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<AppRef>,
     /// Only these secrets.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "naming", skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretName>,
     /// Only secrets whose names start so.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "naming", skip_serializing_if = "Vec::is_empty")]
     pub secret_prefixes: Vec<String>,
     /// Only these actions, such as `write`, `list`, `delete`, `boot`, `manage_policy`, `mint`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "naming", skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<String>,
     /// Only these Machines.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "naming", skip_serializing_if = "Vec::is_empty")]
     pub machines: Vec<MachineId>,
     /// How long it lives, in seconds. Default: one day; at most 30 days for hosts, 366 days otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -258,6 +258,17 @@ pub struct CreateToken {
     /// The person or service that will hold it; inherited when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+}
+
+/// A list that narrows. An empty one would read as nothing, and be everything.
+fn naming<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let list = Vec::deserialize(deserializer)?;
+    if list.is_empty() {
+        return Err(serde::de::Error::custom(
+            "an empty list would narrow nothing: leave it out, or name something",
+        ));
+    }
+    Ok(list)
 }
 
 /// A token, answered once.

@@ -162,6 +162,15 @@ impl Answer {
         self.json().get(name).and_then(Value::as_u64).unwrap_or_default()
     }
 
+    /// All that a caller sees of an answer, but for what differs in every answer: status, code, text, the length of
+    /// the body, the names of its headers.
+    pub fn seen(&self) -> (u16, String, String, usize, Vec<String>) {
+        let names = self.head.lines().skip(1).filter_map(|line| line.split(':').next());
+        let names = names.map(str::to_owned).collect();
+        let (status, code) = self.outcome();
+        (status, code, self.error(), self.body.len(), names)
+    }
+
     /// The value of a header, by its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))

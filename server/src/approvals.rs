@@ -29,6 +29,8 @@ const REGISTRATION_WAITS: i64 = 24 * 60 * 60;
 const KEPT: i64 = 24 * 60 * 60;
 /// Requests kept at once.
 const MOST: usize = 1000;
+/// Requests of one org kept at once: a minter names as many askers as he likes.
+const MOST_OF_ORG: usize = 100;
 /// Requests of one asker that wait at once.
 const MOST_OPEN: usize = 20;
 /// Who decides at the node. No subject is written so: those name their issuer in brackets.
@@ -142,7 +144,8 @@ impl Core {
         let waiting = kept.clone().filter(|(_, row)| {
             row.content.asker == asker && state_of(&row.content, now) == ApprovalState::Open
         });
-        if waiting.count() >= MOST_OPEN || kept.count() >= MOST {
+        let of_org = kept.clone().filter(|(_, row)| wish.org.is_some() && row.content.org == wish.org);
+        if waiting.count() >= MOST_OPEN || of_org.count() >= MOST_OF_ORG || kept.count() >= MOST {
             return Err(Failure::new(
                 ErrorCode::Busy,
                 "too many requests wait for a second person; nothing was changed; let some be decided first \
@@ -199,7 +202,7 @@ impl Core {
         self.ask(trail, token, id, wish, now, |change| change.expects.extend(fence)).await
     }
 
-    /// The requests that the caller may decide, or has made.
+    /// The requests that the caller may decide. That is who may ask, too: whoever asked sees his own.
     pub(crate) async fn list_approvals(
         &self,
         trail: &mut Trail,
@@ -209,16 +212,14 @@ impl Core {
         let mut approvals = Vec::new();
         for (id, row) in self.all_approvals().await? {
             let row = row.content;
-            let may = caller.held_by(&row.asker).is_some()
-                || self.may_decide(trail, caller, &row, now).await?.is_some();
-            if may {
+            if self.may_decide(trail, caller, &row, now).await?.is_some() {
                 approvals.push(shown(id, &row, now));
             }
         }
         Ok(ApprovalList { approvals })
     }
 
-    /// One request, for those who may decide it or have made it.
+    /// One request, for those who may decide it.
     pub(crate) async fn show_approval(
         &self,
         trail: &mut Trail,
@@ -227,10 +228,7 @@ impl Core {
         now: Moment,
     ) -> Result<Approval, Failure> {
         let row = self.approval(id).await?.ok_or_else(not_yours)?.content;
-        if caller.held_by(&row.asker).is_none() && self.may_decide(trail, caller, &row, now).await?.is_none()
-        {
-            return Err(not_yours());
-        }
+        self.may_decide(trail, caller, &row, now).await?.ok_or_else(not_yours)?;
         Ok(shown(id, &row, now))
     }
 
@@ -266,7 +264,7 @@ impl Core {
         self.carry_out(trail, id, row, decision, now).await
     }
 
-    /// No, also after a yes where that still ends something. Whoever may decide says it, and whoever asked.
+    /// No, also after a yes where that still ends something. Whoever asked may say it as well.
     pub(crate) async fn turn_down(
         &self,
         trail: &mut Trail,
@@ -276,10 +274,7 @@ impl Core {
     ) -> Result<Approval, Failure> {
         let row = self.approval(id).await?.ok_or_else(not_yours)?;
         self.set_trail(trail, id, &row.content);
-        let verified = match caller.held_by(&row.content.asker) {
-            Some(asker) => asker,
-            None => self.may_decide(trail, caller, &row.content, now).await?.ok_or_else(not_yours)?,
-        };
+        let verified = self.may_decide(trail, caller, &row.content, now).await?.ok_or_else(not_yours)?;
         let ends_something = matches!(row.content.asked, Asked::BreakGlass { .. });
         match state_of(&row.content, now) {
             ApprovalState::Open => {}
@@ -380,10 +375,11 @@ impl Core {
             Asked::Policy { policy, expected_version } => {
                 let app = decided.app.ok_or_else(|| Failure::internal("a policy of no app"))?;
                 let app = self.find_app(&AppRef::Id(app)).await?.ok_or_else(no_such_request)?;
-                let author = &decided.asker;
-                self.set_policy(trail, &app, policy.clone(), Some(*expected_version), author).await?;
+                let (policy, author) = (policy.clone(), &decided.asker);
+                // Both or neither: somebody may deny it at this moment.
+                let also = |change: &mut Change| self.decided(change, id, version, &decided);
+                self.set_policy(trail, &app, policy, Some(*expected_version), author, also).await?;
                 trail.set_detail(&detail);
-                self.put_approval(trail, id, version, &decided).await?;
             }
         }
         Ok(shown(id, &decided, now))

@@ -5,7 +5,7 @@ use petsem_api::{
 };
 use petsem_keys::{AppKek, DigestKey, WrapContext};
 use petsem_policy::evaluate::{AppPolicy, PolicyError};
-use petsem_store::RecordKind;
+use petsem_store::{Change, RecordKind};
 
 use crate::core::{Core, OpenApp, REREADS, expect};
 use crate::entropy;
@@ -192,7 +192,8 @@ impl Core {
         }
     }
 
-    /// Sets the app's policy. Rules that could let the wrong one boot or read are refused here.
+    /// Sets the app's policy, and in the same transaction what `also` adds. Rules that could let the wrong one boot
+    /// or read are refused here.
     pub(crate) async fn set_policy(
         &self,
         trail: &mut Trail,
@@ -200,6 +201,7 @@ impl Core {
         policy: serde_json::Value,
         expected: Option<u64>,
         author: &str,
+        also: impl Fn(&mut Change) + Send + Sync,
     ) -> Result<PolicyDocument, Failure> {
         let parsed = AppPolicy::parse(&policy.to_string()).map_err(|error| {
             Failure::new(ErrorCode::BadPolicy, format!("{}; the policy was not changed", told(&error)))
@@ -240,6 +242,7 @@ impl Core {
             change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
             change.puts.push(self.ledger.write(app.id.as_bytes(), app.head_version + 1, &head));
             change.puts.push(self.ledger.write(app.id.as_bytes(), version + 1, &row));
+            also(change);
         })
         .await?;
         Ok(PolicyDocument { version: version + 1, policy })

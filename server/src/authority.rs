@@ -220,11 +220,21 @@ impl Caller {
         self.tokens.iter().any(|verified| verified.org.is_none())
     }
 
-    /// The token that this person holds, as [`author_of`] writes him.
-    pub(crate) fn held_by(&self, person: &str) -> Option<&Verified> {
-        let named =
-            |verified: &&Verified| verified.token.subject().is_some() && author_of(&verified.token) == person;
-        self.tokens.iter().find(named)
+    /// Whether nothing keeps one of the tokens from listing the app but that it names things of this kind there.
+    /// Whom anything else keeps from it must not learn by a version or a count that the app is there.
+    pub(crate) fn lists_by_name(&self, app: &OpenApp, kind: Resource, now: Moment) -> bool {
+        let touched = Touched { app: Some(app), ..Touched::default() };
+        let access = touched.access(Action::List, now);
+        self.tokens.iter().any(|verified| {
+            let denials = verified.token.denials(&access);
+            verified.speaks_for(access.org)
+                && denials.iter().all(|denial| denial.reason == Reason::Unspecified(kind))
+        })
+    }
+
+    /// Whether one of the tokens has this id. A holder's name is no substitute: whoever mints tokens gives it.
+    pub(crate) fn has_token(&self, id: TokenUuid) -> bool {
+        self.tokens.iter().any(|verified| token_uuid(verified.token.id()) == id)
     }
 
     /// Whether one of the tokens came with the discharge of a break-glass request.

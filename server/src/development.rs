@@ -180,7 +180,7 @@ async fn populate(development: &Development, core: &Arc<Core>) -> Result<(), Sta
         .await?
         .ok_or_else(|| StartError::Refused("the app that was just made is not there".to_owned()))?;
     let mut trail = local_trail(now, "policy.set");
-    core.set_policy(&mut trail, &app, policy(), None, "petsem dev").await?;
+    core.set_policy(&mut trail, &app, policy(), None, "petsem dev", |_| {}).await?;
     record(core, &trail).await?;
 
     let mut trail = local_trail(now, "token.mint");

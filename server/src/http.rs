@@ -231,7 +231,13 @@ fn bad_json(error: &serde_json::Error) -> Failure {
         "value_b64 is not base64",
         "a byte field is not",
     ];
-    let plain = ["a name stands twice", "more than 4096 names", "missing field", "expected_version belongs"];
+    let plain = [
+        "a name stands twice",
+        "more than 4096 names",
+        "missing field",
+        "expected_version belongs",
+        "an empty list would narrow nothing",
+    ];
     let fact = text.split(" at line ").next().unwrap_or_default();
     if let Some((_, code)) = ours.iter().find(|(start, _)| text.starts_with(start)) {
         return Failure::new(*code, format!("{fact} ({place} of the body); nothing was changed"));

@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 
 use petsem_integration::dev::{Dev, appended, flyv1, now};
 use petsem_integration::http::{Answer, Request, connect, exchange};
-use petsem_policy::{Action, ActionSet, Actions, Caveat, Macaroon, MacaroonKey, SecretNames};
+use petsem_policy::{
+    Action, ActionSet, Actions, Apps, Caveat, Hosts, Macaroon, MacaroonKey, Machines, Networks, SecretNames,
+};
 use serde_json::json;
 
 const SHOP: &str = "/v1/apps/shop/secrets";
@@ -177,9 +179,12 @@ fn wrong_tokens_are_refused_with_what_to_do() {
         dev.mint(&json!({"kind": "org", "org": "demo", "apps": ["other"]}))
     };
     let rng = &mut getrandom::rand_core::UnwrapErr(getrandom::SysRng);
-    let forged =
-        Macaroon::mint(&MacaroonKey::generate(rng), &[7; 16], "https://petsem-dev.invalid", false, rng);
-    let forged = forged.to_text().to_string();
+    let mut forged = |key_id: &[u8]| {
+        let key = MacaroonKey::generate(rng);
+        let forged = Macaroon::mint(&key, key_id, "https://petsem-dev.invalid", false, rng);
+        flyv1(&forged.to_text().to_string())
+    };
+    let own_key = petsem_policy::UnverifiedToken::parse(&org).unwrap().kid().to_vec();
     let mut changed = data_encoding::BASE64.decode(org.trim_start_matches("fm2_").as_bytes()).unwrap();
     *changed.last_mut().unwrap() ^= 1;
     let changed = format!("fm2_{}", data_encoding::BASE64.encode(&changed));
@@ -195,7 +200,18 @@ fn wrong_tokens_are_refused_with_what_to_do() {
         ("half a token", flyv1(&org[..org.len() / 2]), 401, "token_malformed", "petsem token inspect"),
         ("a token cut to its label", flyv1("fm2_"), 401, "token_malformed", "petsem token inspect"),
         ("somebody else's token", flyv1("fo1_abcdef"), 401, "token_malformed", "petsem token inspect"),
-        ("a token of another key", flyv1(&forged), 401, "token_invalid", "new one"),
+        ("a token of a key that is not there", forged(&[7; 16]), 401, "token_invalid", "new one"),
+        ("a token of the org's key by its id alone", forged(&own_key), 401, "token_invalid", ""),
+        ("a token with an empty key id", forged(&[]), 401, "token_invalid", "new one"),
+        ("a token with a key id of zeros", forged(&[0; 16]), 401, "token_invalid", "new one"),
+        ("a token with half a key id", forged(&own_key[..8]), 401, "token_invalid", "new one"),
+        (
+            "a token with more than a key id",
+            forged(&[&own_key[..], &[0]].concat()),
+            401,
+            "token_invalid",
+            "new one",
+        ),
         ("a token that was changed", flyv1(&changed), 401, "token_invalid", ""),
         ("a token whose time is over", window(0, now() - 1), 401, "token_expired", ""),
         ("a token whose time has not come", window(now() + 600, now() + 900), 401, "token_expired", ""),
@@ -410,6 +426,53 @@ fn minting_never_gives_more_than_the_parent_had() {
     let unknown =
         dev.operate("POST", "/v1/tokens", Some(&json!({"kind": "org", "org": "demo", "actions": ["fly"]})));
     refused(&dev, "an action that there is not", &unknown, 400, "bad_request", "the actions are");
+}
+
+#[test]
+fn an_empty_list_never_stands_for_everything() {
+    let dev = shop();
+    let tokens = || dev.operate("GET", "/v1/tokens", None).json()["tokens"].as_array().unwrap().len();
+    let before = tokens();
+    for field in ["apps", "secrets", "secret_prefixes", "actions", "machines"] {
+        let wanted = json!({"kind": "org", "org": "demo", field: []});
+        let answer = dev.operate("POST", "/v1/tokens", Some(&wanted));
+        refused(&dev, field, &answer, 400, "bad_request", "an empty list would narrow nothing");
+    }
+    assert_eq!(tokens(), before);
+    // A caveat that names nothing lets nothing through.
+    let org = dev.mint(&json!({"kind": "org", "org": "demo"}));
+    let nothing: [(&str, Caveat); 6] = [
+        ("apps", Apps::new([]).into()),
+        ("secrets", SecretNames::new([], []).into()),
+        ("actions", Actions(ActionSet::from_iter([])).into()),
+        ("machines", Machines::new([]).into()),
+        ("hosts", Hosts::new([]).into()),
+        ("networks", Networks::new([]).unwrap().into()),
+    ];
+    for (what, caveat) in nothing {
+        let header = flyv1(&appended(&org, [caveat]));
+        let answer = dev.call("POST", &format!("{SHOP}/A"), &header, Some(&json!({"value": "x"})));
+        refused(&dev, what, &answer, 403, "forbidden", "");
+    }
+    // No rule, no access; and a rule for everybody cannot be set.
+    let made = dev.operate("POST", "/v1/apps", Some(&json!({"org": "demo", "name": "bare"})));
+    assert_eq!(made.status, 201, "{}", made.text());
+    dev.set("bare", &json!({"A": "1"}));
+    let read = || dev.call("GET", "/v1/apps/bare/secrets?show_secrets=true", &dev.reader_jwt(), None);
+    refused(&dev, "no policy", &read(), 403, "policy_denied", "");
+    let put = |policy: serde_json::Value| {
+        dev.operate("PUT", "/v1/apps/bare/policy", Some(&json!({ "policy": policy })))
+    };
+    let issuer = petsem_server::Development::ISSUER;
+    for more in [json!({"claims": {}}), json!({"claims": {"sub": "*"}}), json!({})] {
+        let mut rule =
+            json!({"name": "r", "issuer": issuer, "actions": ["read_value"], "secrets": {"prefixes": [""]}});
+        rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = put(json!({"format": 1, "rules": [rule]}));
+        refused(&dev, &more.to_string(), &answer, 400, "bad_policy", "the policy was not changed");
+    }
+    assert_eq!(put(json!({"format": 1, "rules": []})).status, 200);
+    refused(&dev, "no rules", &read(), 403, "policy_denied", "");
 }
 
 #[test]

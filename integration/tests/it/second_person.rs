@@ -235,6 +235,104 @@ fn a_revoked_break_glass_token_reads_no_more() {
 }
 
 #[test]
+fn an_askers_name_on_a_token_is_no_power_over_his_requests() {
+    let scene = Scene::new();
+    let operator = scene.dev.operator.clone();
+    assert_eq!(scene.dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"}))).status, 201);
+    let asked = scene.ask(&operator);
+    let guard = json!({"guard_policies": true});
+    assert_eq!(scene.dev.operate("PUT", "/v1/orgs/demo/guard", Some(&guard)).status, 200);
+    let policy = json!({"policy": petsem_integration::dev::policy()});
+    let put = scene.dev.operate("PUT", "/v1/apps/shop/policy", Some(&policy));
+    let key = BASE64.encode(&[7; 32]);
+    let platform = json!({"location": "https://auth.example", "key": key});
+    let registration = scene.dev.operate("POST", "/v1/dischargers", Some(&platform));
+    let requests = [asked.request.clone(), put.field("id"), registration.field("id")];
+
+    // The operator's name comes with what he mints; and whoever mints writes what he likes.
+    let inherited = scene.dev.mint(&json!({"kind": "org", "org": "rivals"}));
+    let rival = scene.dev.mint(&json!({"kind": "org", "org": "rivals", "subject": "mallory"}));
+    let wanted = json!({"kind": "org", "org": "rivals", "subject": "developer"});
+    let named = scene.dev.call("POST", "/v1/tokens", &flyv1(&rival), Some(&wanted)).field("token");
+    let lister = scene.dev.mint(&json!({"kind": "org", "org": "demo", "actions": ["list"]}));
+    for token in [&inherited, &named, &lister] {
+        let token = token.as_str();
+        assert_eq!(UnverifiedToken::parse(token).unwrap().undischarged(&[]).len(), 0);
+        let list = scene.dev.call("GET", "/v1/approvals", &flyv1(token), None);
+        assert_eq!((list.status, list.text().as_str()), (200, r#"{"approvals":[]}"#));
+        for request in &requests {
+            let shown = scene.dev.call("GET", &format!("/v1/approvals/{request}"), &flyv1(token), None);
+            refused(&shown, 403, "forbidden", "there is no such request");
+            refused(&scene.decide(request, "deny", token), 403, "forbidden", "there is no such request");
+        }
+        refused(&scene.discharge(&asked, token), 403, "forbidden", "not yours");
+    }
+    // Whoever asked sees them, fetches what came of them, and takes them back.
+    let list = scene.dev.operate("GET", "/v1/approvals", None).text();
+    assert_eq!(list.matches(r#""state":"open""#).count(), 3, "{list}");
+    assert_eq!(scene.discharge(&asked, &operator).status, 201);
+    for request in &requests {
+        assert_eq!(scene.decide(request, "deny", &operator).field("state"), "denied");
+    }
+}
+
+#[test]
+fn the_requests_of_one_org_leave_room_for_those_of_another() {
+    const MOST_OF_ORG: usize = 100;
+    let scene = Scene::new();
+    let ask = |app: &str, token: &str| {
+        let body = json!({"reason": "the shop is down"});
+        scene.dev.call("POST", &format!("/v1/apps/{app}/break-glass"), &flyv1(token), Some(&body))
+    };
+    assert_eq!(scene.dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"}))).status, 201);
+    let theirs = scene.dev.operate("POST", "/v1/apps", Some(&json!({"org": "rivals", "name": "theirs"})));
+    assert_eq!(theirs.status, 201, "{}", theirs.text());
+    let rival = scene.dev.mint(&json!({"kind": "org", "org": "rivals", "subject": "mallory"}));
+    // A few requests for each of as many names as he likes.
+    let mut made = 0;
+    'names: for number in 0..60 {
+        let wanted = json!({"kind": "org", "org": "rivals", "subject": format!("mallory-{number}")});
+        let token = scene.dev.call("POST", "/v1/tokens", &flyv1(&rival), Some(&wanted)).field("token");
+        for _ in 0..20 {
+            let answer = ask("theirs", &token);
+            if answer.status != 201 {
+                refused(&answer, 503, "busy", "let some be decided first");
+                break 'names;
+            }
+            made += 1;
+        }
+    }
+    assert_eq!(made, MOST_OF_ORG);
+    assert_eq!(ask("shop", &scene.owner).status, 201);
+    assert_eq!(ask("shop", &scene.dev.operator).status, 201);
+}
+
+/// The policy and the decision are one change: whoever is denied has not got his rules in force.
+#[test]
+fn a_guarded_policy_that_is_approved_and_denied_at_once_is_set_or_denied() {
+    let scene = Scene::new();
+    let guard = json!({"guard_policies": true});
+    assert_eq!(scene.dev.operate("PUT", "/v1/orgs/demo/guard", Some(&guard)).status, 200);
+    let body = json!({"policy": petsem_integration::dev::policy()});
+    let version = || scene.dev.operate("GET", "/v1/apps/shop/policy", None).number("version");
+    for _ in 0..20 {
+        let before = version();
+        let request = scene.dev.operate("PUT", "/v1/apps/shop/policy", Some(&body)).field("id");
+        let (approved, denied) = std::thread::scope(|scope| {
+            let approved = scope.spawn(|| scene.decide(&request, "approve", &scene.owner).status);
+            let denied = scope.spawn(|| scene.decide(&request, "deny", &scene.dev.operator).status);
+            (approved.join().unwrap(), denied.join().unwrap())
+        });
+        let state = scene.dev.operate("GET", &format!("/v1/approvals/{request}"), None).field("state");
+        let (set, statuses) = match state.as_str() {
+            "approved" => (1, (200, 409)),
+            _ => (0, (409, 200)),
+        };
+        assert_eq!(((approved, denied), version() - before), (statuses, set), "{state}");
+    }
+}
+
+#[test]
 fn a_discharger_takes_effect_when_another_person_approves() {
     let scene = Scene::new();
     let key = BASE64.encode(&[7; 32]);

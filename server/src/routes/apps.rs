@@ -116,7 +116,7 @@ async fn put_policy(call: &Call, trail: &mut Trail) -> Result<Answered<PolicyDoc
         .await?;
     if !call.core.control().is_org_guarded(app.head.org) || !has_rules(&wanted.policy) {
         let author = caller.author();
-        let set = call.core.set_policy(trail, &app, wanted.policy, wanted.expected_version, &author);
+        let set = call.core.set_policy(trail, &app, wanted.policy, wanted.expected_version, &author, |_| {});
         return Ok(Answered::Done(set.await?));
     }
     let touched = Touched { app: Some(&app), ..Touched::default() };

@@ -7,7 +7,7 @@ use petsem_api::{
     GenerateSecretKey, SecretKey, SecretKeyList, SecretKeyName, SetSecretKey, SetSecretKeyResponse,
     SignRequest, SignResponse, Value, VerifyRequest,
 };
-use petsem_policy::Action;
+use petsem_policy::{Action, Resource};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -54,7 +54,7 @@ async fn list_keys(call: &Call, trail: &mut Trail) -> Result<SecretKeyList, Fail
     let (app, all) = match found {
         Ok(app) => (app, true),
         Err(failure) => match call.core.find_app(&app).await? {
-            Some(app) if caller.is_of(app.head.org) => (app, false),
+            Some(app) if caller.lists_by_name(&app, Resource::SecretKey, call.now) => (app, false),
             _ => return Err(failure),
         },
     };

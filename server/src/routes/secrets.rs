@@ -8,12 +8,10 @@ use petsem_api::{
     AppRef, AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, ErrorCode, History, RollbackRequest,
     SecretList, SecretName, SetSecret, SetSecretResponse, Value,
 };
-use petsem_policy::{Action, Reason, Resource};
+use petsem_policy::{Action, Resource};
 use serde::Deserialize;
 
 use crate::authority::{Caller, Touched};
-use crate::clock::Moment;
-use crate::core::OpenApp;
 use crate::failure::Failure;
 use crate::http::{Call, finish};
 use crate::jwt::jwt_of;
@@ -67,7 +65,7 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
     let (app, all) = match found {
         Ok(app) => (app, true),
         Err(failure) => match call.core.find_app(&app).await? {
-            Some(app) if is_narrowed_to_names_alone(&caller, &app, call.now) => (app, false),
+            Some(app) if caller.lists_by_name(&app, Resource::Secret, call.now) => (app, false),
             _ => return Err(failure),
         },
     };
@@ -88,21 +86,6 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
     }
     let secrets = names.into_iter().map(|(name, entry)| shown(name, entry)).collect();
     Ok(SecretList { secrets, version: app.head.app_version })
-}
-
-/// Whether nothing keeps one of the tokens from listing the app but that it names secrets. Whom anything else keeps
-/// from it must not learn by a version or a count that the app is there.
-fn is_narrowed_to_names_alone(caller: &Caller, app: &OpenApp, now: Moment) -> bool {
-    let touched = Touched { app: Some(app), ..Touched::default() };
-    let access = touched.access(Action::List, now);
-    caller.verified().iter().any(|verified| {
-        verified.speaks_for(access.org)
-            && verified
-                .token
-                .denials(&access)
-                .iter()
-                .all(|denial| denial.reason == Reason::Unspecified(Resource::Secret))
-    })
 }
 
 /// `GET /v1/apps/{app}/secrets/{name}`
@@ -238,7 +221,9 @@ async fn roll_back(call: &Call, trail: &mut Trail) -> Result<SetSecretResponse, 
         .await?;
     let value = call.core.value_at(&app, &name, wanted.to_version).await?;
     let values = BTreeMap::from([(name, Some(value))]);
-    let updated = change(call, trail, &caller, &values, wanted.expected_version).await?;
+    // To the app that it was read from, whatever has its name by now.
+    let updated =
+        change_in(call, trail, &caller, &AppRef::Id(app.id), &values, wanted.expected_version).await?;
     let version = updated.version;
     let secret = updated
         .secrets
@@ -256,6 +241,17 @@ async fn change(
     values: &BTreeMap<SecretName, Option<Value>>,
     expected_version: Option<u64>,
 ) -> Result<Updated, Failure> {
+    change_in(call, trail, caller, &call.param("app")?, values, expected_version).await
+}
+
+async fn change_in(
+    call: &Call,
+    trail: &mut Trail,
+    caller: &Caller,
+    app: &AppRef,
+    values: &BTreeMap<SecretName, Option<Value>>,
+    expected_version: Option<u64>,
+) -> Result<Updated, Failure> {
     trail.set_names(values.keys());
     let asked: Vec<_> = values
         .iter()
@@ -263,7 +259,7 @@ async fn change(
         .collect();
     // With nothing to change, whoever may write learns the version.
     let asked = if asked.is_empty() { vec![(Action::Write, None)] } else { asked };
-    let app = call.core.app_for(caller, trail, &call.param::<AppRef>("app")?, &asked).await?;
+    let app = call.core.app_for(caller, trail, app, &asked).await?;
     let author = caller.author();
     let update = Update { app: app.id, values, expected_version, author: &author, now: call.now };
     let updated = call.core.update(trail, &update).await?;
