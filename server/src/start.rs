@@ -139,14 +139,17 @@ fn write_sealed(f: &mut fmt::Formatter<'_>, tried: &[String], people: &[String])
     } else {
         writeln!(f, "no seal that was tried opens the store:\n{}", tried.join("\n"))?;
     }
-    if people.is_empty() {
-        f.write_str("give the seal that the store was made with, under [[seal]]")
-    } else {
+    if !people.is_empty() {
         let people = people.join(", or ");
         write!(
             f,
-            "give {people} (--passphrase-file, --share-file), or the seal that the store was made with, under [[seal]]"
+            "give {people} (--passphrase-file, --share-file), or a seal of this store that opens without a person, \
+             under [[seal]]"
         )
+    } else if tried.is_empty() {
+        f.write_str("give the seal that the store was made with, under [[seal]]")
+    } else {
+        f.write_str("put that right and try again, or give another seal of this store, under [[seal]]")
     }
 }
 

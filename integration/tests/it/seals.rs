@@ -7,10 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use petsem_integration::dev::{audit_log, flyv1};
-use petsem_integration::http::{Answer, Request, connect};
-use petsem_integration::installation::{CONFIGURATION, Installation};
+use petsem_integration::http::{Request, connect};
+use petsem_integration::installation::Installation;
 use petsem_integration::pause;
-use petsem_integration::server::{Ended, Server, petsem, run};
+use petsem_integration::seals::{
+    KEY_FILE, SECOND_KEY_FILE, assert_open, assert_sealed, configuration, configured, done, get, id_of, init,
+    operator, orgs, private, refused, seal_the_server, seals, status,
+};
+use petsem_integration::server::{Server, petsem, run};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -18,60 +22,8 @@ const PASSPHRASE: &str = "six random words make a passphrase";
 /// Kinds of rows, as their numbers are on disk.
 const SEAL_ROWS: &str = "2";
 
-/// The test configuration with these seals.
-fn configuration(seals: &str) -> String {
-    let (before, rest) = CONFIGURATION.split_once("[[seal]]").unwrap();
-    let (_, audit) = rest.split_once("[audit]").unwrap();
-    format!("{before}{seals}\n[audit]{audit}")
-}
-
-const KEY_FILE: &str = "[[seal]]\nkind = \"key-file\"\npath = \"seal.key\"\n";
-const SECOND_KEY_FILE: &str = "[[seal]]\nkind = \"key-file\"\npath = \"second.key\"\n";
 const BY_PASSPHRASE: &str = "[[seal]]\nkind = \"passphrase\"\n";
 const BY_SHARES: &str = "[[seal]]\nkind = \"shamir\"\nthreshold = 2\nshares = 3\n";
-
-fn configured(seals: &str) -> Installation {
-    let installation = Installation::configured();
-    installation.configure(&configuration(seals));
-    installation
-}
-
-/// A file that nobody else may read.
-fn private(installation: &Installation, name: &str, content: &str) -> PathBuf {
-    let path = installation.path(name);
-    std::fs::write(&path, content).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    path
-}
-
-/// `petsem operator …` with the configuration, and files behind flags.
-fn operator(installation: &Installation, arguments: &[&str], files: &[(&str, &Path)]) -> Ended {
-    let arguments: Vec<&str> = ["operator"].into_iter().chain(arguments.iter().copied()).collect();
-    let mut command = installation.with_configuration(&arguments);
-    for (flag, file) in files {
-        command.arg(flag).arg(file);
-    }
-    run(command)
-}
-
-fn done(ended: &Ended) -> &str {
-    assert!(ended.status.success(), "{}", ended.printed);
-    &ended.printed
-}
-
-fn refused(ended: &Ended, texts: &[&str]) {
-    assert_eq!(ended.status.code(), Some(1), "{}", ended.printed);
-    for text in texts {
-        assert!(ended.printed.contains(text), "{:?} does not say {text:?}", ended.printed);
-    }
-    assert!(!ended.printed.contains("panicked"), "{}", ended.printed);
-}
-
-fn init(installation: &Installation, files: &[(&str, &Path)]) -> Ended {
-    let out = installation.path("operator.token");
-    let files: Vec<(&str, &Path)> = files.iter().copied().chain([("--out", out.as_path())]).collect();
-    operator(installation, &["init", "--operator", "kim@example.com"], &files)
-}
 
 /// Argon2id takes 256 MiB and a core: tests that use it do so one after another.
 fn one_passphrase_at_a_time() -> MutexGuard<'static, ()> {
@@ -93,42 +45,6 @@ fn by_shares() -> (Installation, Vec<PathBuf>) {
     done(&init(&installation, &[("--shares-directory", &directory)]));
     let shares = (1..=3).map(|number| directory.join(format!("share-{number}"))).collect();
     (installation, shares)
-}
-
-fn orgs(installation: &Installation, server: &Server) -> Answer {
-    let token = installation.operator();
-    Request::new("GET", "/v1/orgs").authorization(&flyv1(&token)).send(server.address())
-}
-
-fn get(server: &Server, path: &str) -> Answer {
-    Request::new("GET", path).send(server.address())
-}
-
-fn assert_sealed(installation: &Installation, server: &Server) {
-    let answer = orgs(installation, server);
-    assert_eq!(answer.outcome(), (503, "sealed".to_owned()), "{}", answer.text());
-    assert_eq!(get(server, "/healthz").status, 200);
-}
-
-fn assert_open(installation: &Installation, server: &Server) {
-    let answer = orgs(installation, server);
-    assert_eq!((answer.status, answer.json()), (200, json!({"orgs": []})));
-}
-
-fn status(installation: &Installation) -> Value {
-    let ended = operator(installation, &["status", "--json"], &[]);
-    serde_json::from_str(done(&ended)).unwrap_or_else(|error| panic!("{error}: {}", ended.printed))
-}
-
-fn seals(installation: &Installation) -> Vec<Value> {
-    status(installation)["store"]["seals"].as_array().unwrap().clone()
-}
-
-fn seal_the_server(installation: &Installation, server: &Server) -> Ended {
-    let mut command = petsem(["operator", "seal", "--yes", "--endpoint"]);
-    command.arg(format!("http://{}", server.address()));
-    command.arg("--token-file").arg(installation.path("operator.token"));
-    run(command)
 }
 
 fn verified_audit(installation: &Installation, files: &[(&str, &Path)]) -> String {
@@ -700,11 +616,6 @@ fn a_row_of_the_seal_list_that_was_removed_or_put_back_is_noticed() {
     assert_sealed(&installation, &server);
 }
 
-fn id_of(installation: &Installation, name: &str) -> String {
-    let is_meant = |seal: &Value| seal["description"].as_str().unwrap().ends_with(name);
-    seals(installation).into_iter().find(is_meant).unwrap()["id"].as_str().unwrap().to_owned()
-}
-
 #[test]
 fn a_flood_of_strangers_keeps_no_operator_from_unsealing() {
     let _turn = one_passphrase_at_a_time();
@@ -765,6 +676,8 @@ fn a_wrong_attempt_of_an_operator_spoils_no_other_attempt() {
     assert_open(&installation, &server);
 }
 
+// The other build has them: `devices`.
+#[cfg(not(feature = "device-seals"))]
 #[test]
 fn a_seal_that_this_build_does_not_have_is_refused_by_its_feature() {
     let installation = Installation::configured();
