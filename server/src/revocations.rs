@@ -70,9 +70,9 @@ impl Core {
         now: Moment,
     ) -> Result<FeedRow, Failure> {
         let at = now.millis();
+        check(request, now)?;
         let row = match request {
             RevokeRequest::Token { id } => {
-                check_token_id(*id)?;
                 trail.set_detail(format_args!("revokes token {id}"));
                 FeedRow::TokenRevoked { token: *id, at }
             }
@@ -93,19 +93,12 @@ impl Core {
                 FeedRow::SigningKeyRevoked { key: *id, at }
             }
             RevokeRequest::JwtSubject { issuer, sub, before } => {
-                check_claim("issuer", issuer, 1)?;
-                check_claim("sub", sub, 0)?;
                 let before = before.unwrap_or(now.seconds().saturating_add(SKEW + 1));
-                if before > now.seconds().saturating_add(LONGEST_AHEAD) {
-                    return Err(bad("before is at most 366 days from now"));
-                }
                 trail
                     .set_detail(format_args!("revokes JWTs of {sub:?} from {issuer} issued before {before}"));
                 FeedRow::JwtSubjectRevoked { issuer: issuer.clone(), sub: sub.clone(), before, at }
             }
             RevokeRequest::Jwt { issuer, jti } => {
-                check_claim("issuer", issuer, 1)?;
-                check_claim("jti", jti, 1)?;
                 trail.set_detail(format_args!("revokes JWT {jti:?} of {issuer}"));
                 FeedRow::JwtRevoked { issuer: issuer.clone(), jti: jti.clone(), at }
             }
@@ -124,10 +117,7 @@ impl Core {
         }
         match self.store.record(RecordKind::SigningKey, id.as_bytes()).await? {
             Some(_) => Ok(()),
-            None => Err(Failure::new(
-                ErrorCode::NotFound,
-                "there is no such signing key; nothing was changed; `petsem signing-key list` shows all",
-            )),
+            None => Err(no_such_signing_key()),
         }
     }
 
@@ -157,6 +147,37 @@ impl Core {
             )),
         }
     }
+}
+
+/// What of a request can be refused without looking at the store.
+pub(crate) fn check(request: &RevokeRequest, now: Moment) -> Result<(), Failure> {
+    match request {
+        RevokeRequest::Token { id } => check_token_id(*id),
+        RevokeRequest::JwtSubject { issuer, sub, before } => {
+            check_claim("issuer", issuer, 1)?;
+            check_claim("sub", sub, 0)?;
+            match before {
+                Some(before) if *before > now.seconds().saturating_add(LONGEST_AHEAD) => {
+                    Err(bad("before is at most 366 days from now"))
+                }
+                _ => Ok(()),
+            }
+        }
+        RevokeRequest::Jwt { issuer, jti } => {
+            check_claim("issuer", issuer, 1)?;
+            check_claim("jti", jti, 1)
+        }
+        RevokeRequest::Machine { .. } | RevokeRequest::Host { .. } | RevokeRequest::SigningKey { .. } => {
+            Ok(())
+        }
+    }
+}
+
+pub(crate) fn no_such_signing_key() -> Failure {
+    Failure::new(
+        ErrorCode::NotFound,
+        "there is no such signing key; nothing was changed; `petsem signing-key list` shows all",
+    )
 }
 
 /// Nobody shall believe a token revoked whose request, app or org he named: ids of tokens are UUIDv5, all others
