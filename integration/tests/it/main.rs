@@ -18,6 +18,7 @@ mod kills;
 mod layers;
 mod memory;
 mod opened;
+mod operator;
 mod refusals;
 mod revocations;
 mod rollbacks;

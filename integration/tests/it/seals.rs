@@ -217,6 +217,83 @@ fn two_of_three_shares_open_and_nothing_less() {
 }
 
 #[test]
+fn shares_that_do_not_open_are_told_by_every_command_and_change_nothing() {
+    let (installation, shares) = by_shares();
+    let (_other, others) = by_shares();
+    let text = std::fs::read_to_string(&shares[1]).unwrap();
+    let mut typed = text.trim().to_owned();
+    let last = typed.pop().unwrap();
+    typed.push(if last == 'A' { 'B' } else { 'A' });
+    let typed = private(&installation, "typed-wrong", &typed);
+    let none = private(&installation, "no-share", "hello\n");
+    let out = installation.path("made.token");
+    let commands: [&[&str]; 9] = [
+        &["seal", "list"],
+        &["seal", "verify"],
+        &["seal", "remove", "abcd"],
+        &["seal", "add", "shamir", "--threshold", "2", "--shares", "2", "--print-shares"],
+        &["rotate-root"],
+        &["verify"],
+        &["audit", "verify"],
+        &["recover", "--operator", "kim", "--out", out.to_str().unwrap()],
+        &["deny", "--host", "host-9"],
+    ];
+    let before = status(&installation)["store"].clone();
+    let short = "1 of the 2 shares that are needed were given; give 1 more of set ";
+    for (given, told) in [
+        (vec![&shares[0]], [short, short]),
+        (vec![&shares[0], &shares[0]], ["share 1 was given already; give another one", short]),
+        (vec![&shares[0], &typed], ["share 2 is typed wrong: group 18 of 18; compare", short]),
+        (vec![&shares[0], &none], ["a share has 90, 18 groups of 5; look for", short]),
+        (vec![&shares[0], &others[1]], ["set", short]),
+    ] {
+        let given: Vec<(&str, &Path)> = given.iter().map(|file| ("--share-file", file.as_path())).collect();
+        for arguments in commands {
+            let ended = operator(&installation, arguments, &given);
+            refused(&ended, &[told[0], told[1], "hint: give any 2 of the 3 shares of set ", "--share-file"]);
+            assert!(!ended.printed.contains(text.trim()), "{}", ended.printed);
+        }
+    }
+    assert_eq!(status(&installation)["store"], before);
+    assert!(!out.exists() && !installation.path("data/denials").exists());
+}
+
+#[test]
+fn a_wrong_passphrase_is_told_by_commands_on_the_node_and_changes_nothing() {
+    let _turn = one_passphrase_at_a_time();
+    let (installation, passphrase) = by_passphrase();
+    let wrong = private(&installation, "wrong", "another six random words it is");
+    let before = status(&installation)["store"].clone();
+    for arguments in [["rotate-root"].as_slice(), &["seal", "list"], &["deny", "--host", "host-9"]] {
+        let ended = operator(&installation, arguments, &[("--passphrase-file", &wrong)]);
+        refused(
+            &ended,
+            &[
+                "this passphrase does not open",
+                "type it again",
+                "hint: give the passphrase (--passphrase-file",
+            ],
+        );
+        let unasked = operator(&installation, arguments, &[]);
+        refused(
+            &unasked,
+            &["no seal that opens without a person", "hint: give the passphrase (--passphrase-file"],
+        );
+    }
+    assert_eq!(status(&installation)["store"], before);
+    assert!(!installation.path("data/denials").exists());
+    // On a server that waits for a person a denial is taken with what opens it.
+    let server = installation.start().unwrap();
+    assert_sealed(&installation, &server);
+    let denied =
+        operator(&installation, &["deny", "--host", "host-9"], &[("--passphrase-file", &passphrase)]);
+    assert!(done(&denied).contains("refused as soon as this node is unsealed"), "{}", denied.printed);
+    done(&operator(&installation, &["unseal"], &[("--passphrase-file", &passphrase)]));
+    let log = audit_log(&installation.path("data/audit"));
+    assert!(log.contains("\"action\":\"operator.deny\",\"outcome\":\"allowed\""), "{log}");
+}
+
+#[test]
 fn shares_go_to_no_pipe_unasked() {
     let installation = configured(BY_SHARES);
     let ended = init(&installation, &[]);
