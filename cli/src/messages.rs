@@ -288,10 +288,13 @@ pub(crate) fn values_readable_by_others(path: &Path, mode: u32) -> String {
     format!("other users of this machine may read {path} (mode {mode:04o}); chmod 600 {path}, or delete it")
 }
 
+/// Where somebody would be asked.
+const NO_TERMINAL: &str = "there is nobody to ask: standard input is no terminal";
+
 pub(crate) fn no_prompt() -> Failure {
     Failure::new(
         Exit::Usage,
-        "there is nobody to ask: standard input is no terminal",
+        NO_TERMINAL,
         "give --stdin to read the value from standard input, or --file FILE",
     )
 }

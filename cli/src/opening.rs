@@ -84,8 +84,11 @@ pub(crate) fn passphrase_from(path: &Path) -> Result<Passphrase, Failure> {
     Ok(Passphrase::new(Zeroizing::new(line.to_owned()))?)
 }
 
-/// A new passphrase, typed twice.
-pub(crate) fn new_passphrase() -> Result<Passphrase, Failure> {
+/// A new passphrase, typed twice; `flag` is the other way to give it.
+pub(crate) fn new_passphrase(flag: &str) -> Result<Passphrase, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(messages::no_passphrase_prompt(flag));
+    }
     let first = value_source::typed(messages::NEW_PASSPHRASE_PROMPT)?;
     let second = value_source::typed(messages::PASSPHRASE_AGAIN_PROMPT)?;
     if *first != *second {

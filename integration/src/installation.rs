@@ -1,5 +1,6 @@
 //! An installation as operators make one: a configuration file, `petsem operator init`, `petsem server`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +13,8 @@ use crate::server::{Ended, Server, petsem, run};
 pub struct Installation {
     /// The directory: configuration, key file, data, tokens.
     pub directory: TempDir,
+    /// What its commands and its server have in their environment.
+    pub environment: Vec<(&'static str, OsString)>,
 }
 
 impl Installation {
@@ -21,7 +24,7 @@ impl Installation {
     /// If it cannot be written.
     pub fn configured() -> Self {
         let directory = tempfile::tempdir().expect("there is room for a directory");
-        let installation = Self { directory };
+        let installation = Self { directory, environment: Vec::new() };
         installation.configure(CONFIGURATION);
         installation
     }
@@ -57,8 +60,8 @@ impl Installation {
 
     /// Runs `petsem operator init`; the first token goes to `operator.token`.
     pub fn init(&self) -> Ended {
-        let mut command = petsem(["operator", "init", "--operator", "kim@example.com", "--config"]);
-        command.arg(self.configuration()).arg("--out").arg(self.path("operator.token"));
+        let mut command = self.with_configuration(&["operator", "init", "--operator", "kim@example.com"]);
+        command.arg("--out").arg(self.path("operator.token"));
         run(command)
     }
 
@@ -79,15 +82,8 @@ impl Installation {
     pub fn with_configuration(&self, arguments: &[&str]) -> Command {
         let mut command = petsem(arguments);
         command.arg("--config").arg(self.configuration());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
-    }
-
-    /// `petsem operator seal`, which comes back when the server holds no key any more.
-    pub fn seal(&self, server: &Server) -> Ended {
-        let mut command = petsem(["operator", "seal", "--yes", "--endpoint"]);
-        command.arg(format!("http://{}", server.address()));
-        command.arg("--token-file").arg(self.path("operator.token"));
-        run(command)
     }
 
     /// The first operator's token, without scheme.

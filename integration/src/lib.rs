@@ -13,6 +13,8 @@ pub mod platform;
 #[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
 pub mod publisher;
 #[expect(clippy::expect_used, clippy::panic, reason = "a harness: what it cannot do fails the test")]
+pub mod seals;
+#[expect(clippy::expect_used, clippy::panic, reason = "a harness: what it cannot do fails the test")]
 pub mod server;
 #[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
 pub mod store_keys;

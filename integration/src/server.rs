@@ -20,6 +20,12 @@ const READY: Duration = Duration::from_secs(60);
 /// §8 promises ten seconds after SIGTERM.
 const ENDED: Duration = Duration::from_secs(120);
 
+/// What the binary is built with: for the tests of the whole workspace, or for those of `devices`.
+#[cfg(not(feature = "device-seals"))]
+const BUILT: &[&str] = &["--workspace"];
+#[cfg(feature = "device-seals")]
+const BUILT: &[&str] = &["-p", "petsem", "-p", "petsem-seals", "-p", "petsem-integration", "--all-features"];
+
 /// A running server. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Server {
@@ -54,8 +60,9 @@ pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
-            // As the tests of the whole workspace build it, so that cargo finds it built already.
-            .args(["test", "--quiet", "--workspace", "--no-run", "--test", "transcripts"])
+            .args(["test", "--quiet", "--no-run", "--test", "transcripts"])
+            // As ./test builds it, so that cargo finds it built already.
+            .args(BUILT)
             // What was built without debug assertions is a benchmark, in the release directory.
             .args((!cfg!(debug_assertions)).then_some("--release"))
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))

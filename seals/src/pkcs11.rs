@@ -52,6 +52,13 @@ pub struct Pkcs11Settings {
     pub pin_file: PathBuf,
 }
 
+impl Pkcs11Settings {
+    /// Which seal it is, for people: as [`Seal::describe`].
+    pub fn describe(&self) -> String {
+        format!("key {} of token {}", self.key, self.token)
+    }
+}
+
 /// A seal whose key is in a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pkcs11 {
@@ -98,7 +105,7 @@ impl Seal for Pkcs11 {
     }
 
     fn describe(&self) -> String {
-        format!("key {} of token {}", self.settings.key, self.settings.token)
+        self.settings.describe()
     }
 
     fn wrap(

@@ -53,6 +53,13 @@ pub struct Tpm2Settings {
     pub pin_file: Option<PathBuf>,
 }
 
+impl Tpm2Settings {
+    /// Which seal it is, for people: as [`Seal::describe`].
+    pub fn describe(&self) -> String {
+        format!("TPM {}", self.device)
+    }
+}
+
 /// Where a TPM is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tpm2Device {
@@ -140,7 +147,7 @@ impl Seal for Tpm2 {
     }
 
     fn describe(&self) -> String {
-        format!("TPM {}", self.settings.device)
+        self.settings.describe()
     }
 
     fn wrap(

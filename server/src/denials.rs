@@ -135,6 +135,12 @@ impl Core {
                 }
             }
             Err(failure) => {
+                // Whoever asked may be gone: it may have lain there while the server was sealed.
+                tracing::warn!(
+                    denial = %id,
+                    reason = failure.internal_text().unwrap_or(failure.external()),
+                    "a denial is refused"
+                );
                 self.note(&trail, Some(&failure)).await;
                 folder.answer(
                     &self.ledger,

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use petsem_api::{ErrorCode, RequestId, RevokeRequest};
-use petsem_store::OpenError;
+use petsem_api::{AppRef, ErrorCode, RequestId, RevokeRequest};
+use petsem_store::{OpenError, RecordKind, SqliteView};
 
+use crate::authority::no_such_app;
 use crate::clock::Moment;
 use crate::denials::{DenialAnswer, DenialFolder};
 use crate::entropy;
+use crate::failure::Failure;
+use crate::operator_socket::{Answer, Ask, ask};
+use crate::revocations::{check, no_such_signing_key};
 use crate::settings::Settings;
 use crate::start::{StartError, Started, local_trail, record, start, stop};
 use crate::status::view_rows;
@@ -31,6 +35,8 @@ pub enum Denied {
     Here,
     /// It lies in the data directory: a server takes it before it serves anybody.
     AtStart,
+    /// The same, of the server that runs here sealed.
+    AtUnseal,
 }
 
 /// Denies: refused at once by the server that runs on this node, if one does, and kept in the store.
@@ -66,7 +72,7 @@ async fn deny_in_store(
                 .map(|()| Denied::AtStart)
                 .map_err(|error| not_written(&error))
         }
-        Err(failure) => Err(StartError::Refused(failure.external().to_owned())),
+        Err(failure) => Err(refusal(failure)),
     };
     stop(started).await.map_err(StartError::Refused)?;
     result
@@ -76,9 +82,17 @@ async fn deny_in_store(
 async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denied, StartError> {
     // The seal opened on a store that another process holds.
     let Unlocked { ledger, .. } = unlock_rows(settings, view_rows(&settings.data_directory)?).await?;
+    if is_sealed(settings).await {
+        // It answers nothing yet, and who mistyped must hear of it now.
+        check(request, Moment::now()).and_then(|()| is_there(settings, request)).map_err(refusal)?;
+    }
     let folder = DenialFolder::of(&settings.data_directory);
     let id = RequestId::new_v7(Moment::now().millis(), &entropy::bytes());
     folder.put(&ledger, id, request).map_err(|error| not_written(&error))?;
+    // Asked after it lies there: whatever unseals the server from now on takes it first.
+    if is_sealed(settings).await {
+        return Ok(Denied::AtUnseal);
+    }
     let answered = async {
         let mut ticks = tokio::time::interval(LOOK);
         loop {
@@ -88,20 +102,55 @@ async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denie
             }
         }
     };
-    let answer = tokio::time::timeout(PATIENCE, answered).await.map_err(|_| {
-        StartError::Refused(format!(
-            "the server that holds the store did not answer within {} s, so it is not known that it denies\nlook at \
-             its log; the denial lies in {}/denials and is taken when the server looks again",
-            PATIENCE.as_secs(),
-            settings.data_directory.display()
-        ))
-    })?;
+    let answer = match tokio::time::timeout(PATIENCE, answered).await {
+        Ok(answer) => answer,
+        // It was sealed meanwhile.
+        Err(_) if is_sealed(settings).await => return Ok(Denied::AtUnseal),
+        Err(_) => {
+            return Err(StartError::Refused(format!(
+                "the server that holds the store did not answer within {} s, so it is not known that it denies\nlook \
+                 at its log; the denial lies in {}/denials and is taken when the server looks again",
+                PATIENCE.as_secs(),
+                settings.data_directory.display()
+            )));
+        }
+    };
     folder.forget_answer(id);
     match answer {
         DenialAnswer::Taken { number } => Ok(Denied::Everywhere { number }),
         DenialAnswer::Held => Ok(Denied::Here),
         DenialAnswer::Refused { reason } => Err(StartError::Refused(reason)),
     }
+}
+
+/// Whether the server that runs here has no keys.
+async fn is_sealed(settings: &Settings) -> bool {
+    matches!(ask(&settings.data_directory, &Ask::Status {}).await, Ok(Answer::Status { status }) if status.sealed)
+}
+
+/// Whether the database has what a request names, as far as it can be seen without the server.
+fn is_there(settings: &Settings, request: &RevokeRequest) -> Result<(), Failure> {
+    let (kind, id, absent): (_, _, fn() -> Failure) = match request {
+        RevokeRequest::Machine { app: AppRef::Id(app), .. } => {
+            (RecordKind::AppHead, app.as_bytes().to_vec(), no_such_app)
+        }
+        RevokeRequest::Machine { app: AppRef::Name(app), .. } => {
+            (RecordKind::AppName, app.as_str().as_bytes().to_vec(), no_such_app)
+        }
+        RevokeRequest::SigningKey { id } => {
+            (RecordKind::SigningKey, id.as_bytes().to_vec(), no_such_signing_key)
+        }
+        _ => return Ok(()),
+    };
+    let view = SqliteView::open(&settings.data_directory).map_err(Failure::internal)?;
+    match view.record(kind, &id)? {
+        Some(_) => Ok(()),
+        None => Err(absent()),
+    }
+}
+
+fn refusal(failure: Failure) -> StartError {
+    StartError::Refused(failure.external().to_owned())
 }
 
 fn not_written(error: &std::io::Error) -> StartError {

@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 use petsem_api::{MintedToken, StoreId};
 use petsem_keys::{DischargerKey, Keyring, KeyringKey, RootKey, RowMacKey, SigningKey};
-use petsem_store::{Change, RequestAudit};
+use petsem_store::{Change, OpenError, RequestAudit};
 
 use crate::clock::Moment;
 use crate::control::owned;
@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::rows::{DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, Ledger, SigningKeyRow, StoreRow};
 use crate::seal_list::{KeepShares, NewSeal, SealInfo};
 use crate::settings::Settings;
-use crate::start::{StartError, Started, open_store, operator_token, start_unlocked, stop};
+use crate::start::{StartError, Started, is_absent, open_store, operator_token, start_unlocked, stop};
 use crate::tokens::discharger_location;
 use crate::unlock::{OpenedBy, Unlocked, row_mac_context};
 
@@ -63,7 +63,13 @@ pub(crate) async fn make(
     development: bool,
     keep_shares: KeepShares<'_>,
 ) -> Result<Started, StartError> {
-    let store = open_store(settings)?;
+    let store = match open_store(settings) {
+        // An installation all the same: whoever stops that server ends it.
+        Err(StartError::Store(OpenError::InUse { .. })) if is_absent(settings) => {
+            return Err(StartError::Gone { directory: settings.data_directory.clone() });
+        }
+        opened => opened?,
+    };
     if !store.is_empty().await? {
         return Err(StartError::Installed { directory: settings.data_directory.clone() });
     }

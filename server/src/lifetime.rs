@@ -280,7 +280,10 @@ async fn answer_open(started: &Started, since: Moment, asked: Asked) {
         Ask::Status {} => Answer::Status { status: Box::new(status::of_open(started, since).await) },
         Ask::Unseal { .. } => Answer::Refused {
             code: ErrorCode::Conflict,
-            error: format!("the server is not sealed: {} opened it", started.opened_by.description),
+            error: format!(
+                "the server is not sealed: {} opened it; nothing is left to do",
+                started.opened_by.description
+            ),
         },
         Ask::ChangeSeals { id, note } => match change_seals(&started.core, &source, id, &note).await {
             Ok(()) => Answer::Changed {},

@@ -71,9 +71,9 @@ impl Core {
         now: Moment,
     ) -> Result<FeedRow, Failure> {
         let at = now.millis();
+        check(request, now)?;
         let row = match request {
             RevokeRequest::Token { id } => {
-                check_token_id(*id)?;
                 trail.set_detail(format_args!("revokes token {id}"));
                 FeedRow::TokenRevoked { token: *id, at }
             }
@@ -94,22 +94,17 @@ impl Core {
                 FeedRow::SigningKeyRevoked { key: *id, at }
             }
             RevokeRequest::JwtSubject { issuer, sub, before } => {
-                check_claim("issuer", issuer, 1)?;
-                check_claim("sub", sub, 0)?;
-                let before = issued_before(*before, now)?;
+                let before = before.unwrap_or_else(|| all_so_far(now));
                 trail
                     .set_detail(format_args!("revokes JWTs of {sub:?} from {issuer} issued before {before}"));
                 FeedRow::JwtSubjectRevoked { issuer: issuer.clone(), sub: sub.clone(), before, at }
             }
             RevokeRequest::JwtIssuer { issuer, before } => {
-                check_claim("issuer", issuer, 1)?;
-                let before = issued_before(*before, now)?;
+                let before = before.unwrap_or_else(|| all_so_far(now));
                 trail.set_detail(format_args!("revokes all JWTs from {issuer} issued before {before}"));
                 FeedRow::JwtIssuerRevoked { issuer: issuer.clone(), before, at }
             }
             RevokeRequest::Jwt { issuer, jti } => {
-                check_claim("issuer", issuer, 1)?;
-                check_claim("jti", jti, 1)?;
                 trail.set_detail(format_args!("revokes JWT {jti:?} of {issuer}"));
                 FeedRow::JwtRevoked { issuer: issuer.clone(), jti: jti.clone(), at }
             }
@@ -128,10 +123,7 @@ impl Core {
         }
         match self.store.record(RecordKind::SigningKey, id.as_bytes()).await? {
             Some(_) => Ok(()),
-            None => Err(Failure::new(
-                ErrorCode::NotFound,
-                "there is no such signing key; nothing was changed; `petsem signing-key list` shows all",
-            )),
+            None => Err(no_such_signing_key()),
         }
     }
 
@@ -163,6 +155,36 @@ impl Core {
     }
 }
 
+/// What of a request can be refused without looking at the store.
+pub(crate) fn check(request: &RevokeRequest, now: Moment) -> Result<(), Failure> {
+    match request {
+        RevokeRequest::Token { id } => check_token_id(*id),
+        RevokeRequest::JwtSubject { issuer, sub, before } => {
+            check_claim("issuer", issuer, 1)?;
+            check_claim("sub", sub, 0)?;
+            check_before(*before, now)
+        }
+        RevokeRequest::JwtIssuer { issuer, before } => {
+            check_claim("issuer", issuer, 1)?;
+            check_before(*before, now)
+        }
+        RevokeRequest::Jwt { issuer, jti } => {
+            check_claim("issuer", issuer, 1)?;
+            check_claim("jti", jti, 1)
+        }
+        RevokeRequest::Machine { .. } | RevokeRequest::Host { .. } | RevokeRequest::SigningKey { .. } => {
+            Ok(())
+        }
+    }
+}
+
+pub(crate) fn no_such_signing_key() -> Failure {
+    Failure::new(
+        ErrorCode::NotFound,
+        "there is no such signing key; nothing was changed; `petsem signing-key list` shows all",
+    )
+}
+
 /// Nobody shall believe a token revoked whose request, app or org he named: ids of tokens are UUIDv5, all others
 /// are not. Whether a token is there cannot be asked: of discharges there are no books.
 fn check_token_id(id: TokenUuid) -> Result<(), Failure> {
@@ -175,18 +197,18 @@ fn check_token_id(id: TokenUuid) -> Result<(), Failure> {
     }
 }
 
-/// The time before which JWTs are revoked, in unix seconds; by default all that were issued so far.
-fn issued_before(before: Option<i64>, now: Moment) -> Result<i64, Failure> {
-    let before = before.unwrap_or_else(|| all_so_far(now));
-    if before > now.seconds().saturating_add(LONGEST_AHEAD) {
-        return Err(bad("before is at most 366 days from now"));
-    }
-    Ok(before)
-}
-
 /// After every `iat` that an issuer has put in a JWT by now.
 pub(crate) fn all_so_far(now: Moment) -> i64 {
     now.seconds().saturating_add(SKEW + 1)
+}
+
+fn check_before(before: Option<i64>, now: Moment) -> Result<(), Failure> {
+    match before {
+        Some(before) if before > now.seconds().saturating_add(LONGEST_AHEAD) => {
+            Err(bad("before is at most 366 days from now"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_claim(name: &str, text: &str, shortest: usize) -> Result<(), Failure> {

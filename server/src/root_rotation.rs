@@ -12,7 +12,7 @@ use crate::entropy;
 use crate::failure::Failure;
 use crate::rows::{KeyringKeyRow, SealRow, StoreRow};
 use crate::seal_commands::{OpenList, may_remove, refused};
-use crate::seal_list::{SealInfo, info};
+use crate::seal_list::{SealInfo, info, seal_failed};
 use crate::settings::Settings;
 use crate::start::{StartError, Started, local_trail, open_installed, record, start, start_unlocked, stop};
 use crate::unlock::SealedRows;
@@ -81,7 +81,7 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
             }
         };
         let context = SealContext { store: *unlocked.store_id.as_bytes(), seal: id, root_version };
-        let failed = |error| StartError::Seal(Box::new(error));
+        let failed = |error| seal_failed(&*seal, error);
         let wrapped_root = seal.wrap(rng, &root, &context).map_err(failed)?;
         // What does not open now must not replace what does.
         seal.unwrap(&wrapped_root, &context).map_err(failed)?;

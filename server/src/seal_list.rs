@@ -8,7 +8,7 @@ use std::fmt;
 
 use data_encoding::{BASE64, HEXLOWER};
 use petsem_api::{ErrorCode, StoreId};
-use petsem_keys::{RootKey, Seal, SealContext};
+use petsem_keys::{RootKey, Seal, SealContext, SealError};
 use petsem_seals::{Passphrase, Shamir};
 use petsem_store::{Change, Expect, Record, RecordKind, RequestAudit};
 use rand_core::CryptoRng;
@@ -21,7 +21,7 @@ use crate::entropy;
 use crate::failure::Failure;
 use crate::request::Trail;
 use crate::rows::{Content, IntegrityFault, Ledger, Note, Row, SealRow, StoreRow};
-use crate::settings::SealSettings;
+use crate::settings::{OfSeal, SealSettings};
 use crate::start::{StartError, Started};
 use crate::unlock::{MOST_SEALS, OpenedBy};
 
@@ -83,7 +83,7 @@ impl NewSeal<'_> {
         let row = match (self.wanted.create(rng).map_err(StartError::Seal)?, self.wanted, self.passphrase) {
             (Some(seal), ..) => {
                 let mut row = wrap(rng, &*seal, root, &context, now)?;
-                seal.unwrap(&row.wrapped_root, &context).map_err(seal_failed)?;
+                seal.unwrap(&row.wrapped_root, &context).map_err(|error| seal_failed(&*seal, error))?;
                 row.verified_at = Some(now);
                 row
             }
@@ -122,14 +122,15 @@ pub(crate) fn wrap(
     Ok(SealRow {
         kind: seal.kind().to_owned(),
         description: seal.describe(),
-        wrapped_root: seal.wrap(rng, root, context).map_err(seal_failed)?,
+        wrapped_root: seal.wrap(rng, root, context).map_err(|error| seal_failed(seal, error))?,
         created_at: now,
         verified_at: None,
     })
 }
 
-fn seal_failed(error: petsem_keys::SealError) -> StartError {
-    StartError::Seal(Box::new(error))
+/// What a seal says that does not wrap, or does not open what it wrapped.
+pub(crate) fn seal_failed(seal: &dyn Seal, error: SealError) -> StartError {
+    StartError::Seal(Box::new(OfSeal::new(seal.describe(), error)))
 }
 
 /// What a row says to people.

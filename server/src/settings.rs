@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::given::Given;
 
+pub(crate) use seals::OfSeal;
 use seals::SealFile;
 pub use seals::SealSettings;
 

@@ -4,7 +4,7 @@
 //! with ten.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::install::InstallOptions;
 use crate::keyring_state::KeyringState;
 use crate::node::node;
+use crate::operator_socket::{Ask, ask};
 use crate::request::{Peer, Trail, recovered_event};
 use crate::rows::{CheckpointRow, FeedHeadRow, IntegrityFault, Ledger, NodeRow, Note};
 use crate::seal_list::note_opened;
@@ -36,6 +37,11 @@ pub enum StartError {
     Store(petsem_store::OpenError),
     /// The store has no installation in it.
     Empty {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// A server runs, and its database is not where it opened it.
+    Gone {
         /// The data directory.
         directory: PathBuf,
     },
@@ -85,6 +91,13 @@ impl fmt::Display for StartError {
                  correct data_directory in the configuration",
                 directory.display()
             ),
+            Self::Gone { directory } => write!(
+                f,
+                "a server runs on {}, and its database is no longer there: it was moved or removed; nothing was \
+                 changed\nput petsem.db and what lies beside it back while that server still runs: what it writes is \
+                 lost when it ends",
+                directory.display()
+            ),
             Self::Installed { directory } => write!(
                 f,
                 "the store in {} holds an installation already; nothing was changed\nfor a new one name another \
@@ -122,6 +135,7 @@ impl std::error::Error for StartError {
             Self::Node { source, .. } => Some(source),
             Self::Outgoing(source) => Some(source),
             Self::Empty { .. }
+            | Self::Gone { .. }
             | Self::Installed { .. }
             | Self::Sealed { .. }
             | Self::RolledBack { .. }
@@ -139,14 +153,17 @@ fn write_sealed(f: &mut fmt::Formatter<'_>, tried: &[String], people: &[String])
     } else {
         writeln!(f, "no seal that was tried opens the store:\n{}", tried.join("\n"))?;
     }
-    if people.is_empty() {
-        f.write_str("give the seal that the store was made with, under [[seal]]")
-    } else {
+    if !people.is_empty() {
         let people = people.join(", or ");
         write!(
             f,
-            "give {people} (--passphrase-file, --share-file), or the seal that the store was made with, under [[seal]]"
+            "give {people} (--passphrase-file, --share-file), or a seal of this store that opens without a person, \
+             under [[seal]]"
         )
+    } else if tried.is_empty() {
+        f.write_str("give the seal that the store was made with, under [[seal]]")
+    } else {
+        f.write_str("put that right and try again, or give another seal of this store, under [[seal]]")
     }
 }
 
@@ -181,11 +198,21 @@ pub(crate) async fn start(settings: Settings) -> Result<Started, StartError> {
 
 /// Opens the store of an installation, and nothing of it.
 pub(crate) async fn open_installed(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
-    let store = open_made_store(settings)?;
+    let store = match open_made_store(settings) {
+        Err(StartError::Empty { directory }) if is_served(&directory).await => {
+            return Err(StartError::Gone { directory });
+        }
+        opened => opened?,
+    };
     if store.is_empty().await? {
         return Err(StartError::Empty { directory: settings.data_directory.clone() });
     }
     Ok(store)
+}
+
+/// Whether a server runs on this data directory.
+async fn is_served(data_directory: &Path) -> bool {
+    ask(data_directory, &Ask::Status {}).await.is_ok()
 }
 
 /// [`start`], with the keys at hand.
@@ -339,9 +366,14 @@ pub(crate) fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StartErr
     Ok(Arc::new(store))
 }
 
+/// Whether there is no database in the data directory.
+pub(crate) fn is_absent(settings: &Settings) -> bool {
+    SqliteStore::is_absent(&SqliteOptions::new(&settings.data_directory))
+}
+
 /// The same, if a store was made there: looking at one makes nothing.
 pub(crate) fn open_made_store(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
-    if SqliteStore::is_absent(&SqliteOptions::new(&settings.data_directory)) {
+    if is_absent(settings) {
         return Err(StartError::Empty { directory: settings.data_directory.clone() });
     }
     open_store(settings)

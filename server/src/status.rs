@@ -14,7 +14,7 @@ use crate::rows::{SealRow, StoreRow, danger_read_unverified};
 use crate::seal_list::{SealInfo, info};
 use crate::sealed::SealedNode;
 use crate::settings::Settings;
-use crate::start::{StartError, Started, open_installed};
+use crate::start::{StartError, Started, is_absent, open_installed};
 use crate::unlock::{MOST_SEALS, SealedRows, unlock_rows};
 
 /// How a running server is.
@@ -98,6 +98,9 @@ fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatu
     let mut problems = server.problems.clone();
     if server.sealed {
         problems.push("the server is sealed: `petsem operator unseal` opens it".to_owned());
+    }
+    if is_absent(settings) {
+        problems.push(StartError::Gone { directory: settings.data_directory.clone() }.to_string());
     }
     problems.extend(of_seals(&store));
     let state = if server.sealed { "sealed" } else { "open" };

@@ -13,7 +13,7 @@ use petsem_store::{Record, RecordKind, Store};
 
 use crate::failure::Failure;
 use crate::rows::{IntegrityFault, KeyringKeyRow, Ledger, SealRow, StoreRow, danger_read_unverified};
-use crate::settings::Settings;
+use crate::settings::{OfSeal, Settings};
 use crate::stack::scrubbed_call;
 use crate::start::StartError;
 
@@ -234,7 +234,7 @@ fn open_by(
     for row in same.into_iter().chain(others) {
         match row.open(seal, named) {
             Ok(root) => return Some(row.opened(root)),
-            Err(error) => said = error.to_string(),
+            Err(error) => said = OfSeal::new(seal.describe(), error).to_string(),
         }
     }
     tried.push(said);

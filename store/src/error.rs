@@ -80,7 +80,12 @@ impl fmt::Display for OpenError {
                 path.display()
             ),
             Self::InUse { path } => {
-                write!(f, "another process holds {}; stop it, or name another data directory", path.display())
+                write!(
+                    f,
+                    "another process holds {}, most likely a server, and nothing was changed; stop it and do this \
+                     again, or name the data directory that is meant",
+                    path.display()
+                )
             }
             Self::NotPetsem { path } => write!(
                 f,

@@ -5,7 +5,7 @@ use std::path::Path;
 use petsem_seals::{PassphraseError, ShareProgress};
 use petsem_server::{Compromised, NodeStatus, RotatedRoot, SealInfo, StoreReport, StoreStatus, TriedSeal};
 
-use super::{name_of, two_lines};
+use super::{NO_TERMINAL, name_of, two_lines};
 use crate::failure::{Exit, Failure};
 
 pub(crate) const NEW_PASSPHRASE_PROMPT: &str = "New passphrase (not shown): ";
@@ -35,6 +35,14 @@ pub(crate) fn share_file_name(number: usize) -> String {
 /// The one place where a share is shown: to whoever made it.
 pub(crate) fn share_shown(description: &str, text: &str) -> String {
     format!("{description}:\n  {text}")
+}
+
+pub(crate) fn no_passphrase_prompt(flag: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        NO_TERMINAL,
+        format!("give the new passphrase with {flag} FILE (mode 0600); nothing was changed"),
+    )
 }
 
 pub(crate) fn passphrases_differ() -> Failure {

@@ -110,6 +110,9 @@ pub(crate) fn denied(what: &RevokeRequest, denied: Denied) -> String {
         Denied::Here => format!(
             "{what} refused on this node; the store takes no writes, so no other node knows yet; it is tried again"
         ),
+        Denied::AtUnseal => format!(
+            "{what} refused as soon as this node is unsealed; its server is sealed and serves nobody until then"
+        ),
         _ => format!("{what} refused from the next start of this node on; the store takes no writes"),
     }
 }

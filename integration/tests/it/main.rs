@@ -21,6 +21,7 @@ mod layers;
 mod memory;
 mod names;
 mod opened;
+mod operator;
 mod refusals;
 mod revocations;
 mod rollbacks;

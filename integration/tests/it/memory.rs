@@ -4,7 +4,7 @@
 //! It needs root: the server is not dumpable, so nobody else reads its memory. Run as anybody else it fails.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER};
@@ -12,10 +12,11 @@ use getrandom::SysRng;
 use getrandom::rand_core::{Rng, UnwrapErr};
 use petsem_integration::dev::{Dev, audit_log, flyv1};
 use petsem_integration::http::{Request, connect};
-use petsem_integration::installation::{CONFIGURATION, Installation};
+use petsem_integration::installation::Installation;
 use petsem_integration::memory::{Found, Needles};
 use petsem_integration::pause;
-use petsem_integration::server::{Ended, Server, run};
+use petsem_integration::seals::{configured, done, init, operator, private, refused, seal_the_server};
+use petsem_integration::server::{Ended, Server};
 use petsem_integration::store_keys::StoreKeys;
 use petsem_policy::UnverifiedToken;
 use serde_json::{Value, json};
@@ -428,11 +429,6 @@ fn ten_seconds_after_its_last_request_a_server_holds_no_value_no_token_and_no_ke
     look(&mut watched, "after a second start");
 }
 
-/// `petsem operator …` with the configuration.
-fn operator(installation: &Installation, arguments: &[&str]) -> Ended {
-    run(installation.with_configuration(&[&["operator"], arguments].concat()))
-}
-
 #[test]
 fn a_sealed_server_holds_no_key_at_all() {
     let installation = Installation::made();
@@ -460,13 +456,11 @@ fn a_sealed_server_holds_no_key_at_all() {
         all.key(&name, &key);
     }
     assert!(!kept.found_in(server.id()).is_empty(), "the scan does not find what is there");
-    let sealed = installation.seal(&server);
-    assert!(sealed.status.success(), "{}", sealed.printed);
+    done(&seal_the_server(&installation, &server));
     pause(QUIET);
     let found = all.found_in(server.id());
     assert!(found.is_empty(), "a sealed server holds keys:{}", listed(&found));
-    let unsealed = operator(&installation, &["unseal"]);
-    assert!(unsealed.status.success(), "{}", unsealed.printed);
+    done(&operator(&installation, &["unseal"], &[]));
     assert!(!kept.found_in(server.id()).is_empty(), "the scan does not find what is there again");
 }
 
@@ -482,59 +476,33 @@ fn secret_of(share: &str) -> Vec<u8> {
 
 #[test]
 fn what_a_person_unseals_with_is_gone_from_memory_afterwards() {
-    let installation = Installation::configured();
-    let (before, rest) = CONFIGURATION.split_once("[[seal]]").unwrap();
-    let (_, audit) = rest.split_once("[audit]").unwrap();
-    installation.configure(&format!(
-        "{before}[[seal]]\nkind = \"passphrase\"\n[[seal]]\nkind = \"shamir\"\nthreshold = 2\nshares = 2\n\n[audit]{audit}"
-    ));
-    let private = |name: &str, text: &str| {
-        let path = installation.path(name);
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
+    let installation = configured(
+        "[[seal]]\nkind = \"passphrase\"\n[[seal]]\nkind = \"shamir\"\nthreshold = 2\nshares = 2\n",
+    );
     let (right, wrong) = (random_text("right passphrase"), random_text("wrong passphrase"));
-    let (right_file, wrong_file) = (private("right", &right), private("wrong", &wrong));
+    let (right_file, wrong_file) =
+        (private(&installation, "right", &right), private(&installation, "wrong", &wrong));
     let shares = installation.path("shares");
     std::fs::create_dir(&shares).unwrap();
-    let made = operator(
-        &installation,
-        &[
-            "init",
-            "--operator",
-            "kim@example.com",
-            "--out",
-            installation.path("operator.token").to_str().unwrap(),
-            "--passphrase-file",
-            &right_file,
-            "--shares-directory",
-            shares.to_str().unwrap(),
-        ],
-    );
-    assert!(made.status.success(), "{}", made.printed);
+    done(&init(&installation, &[("--passphrase-file", &right_file), ("--shares-directory", &shares)]));
 
     let server = installation.start().unwrap();
     let mut needles = Needles::default();
     needles.text("passphrase", &right);
     needles.text("wrong passphrase", &wrong);
-    let refused = operator(&installation, &["unseal", "--passphrase-file", &wrong_file]);
-    assert_eq!(refused.status.code(), Some(1), "{}", refused.printed);
-    let opened = operator(&installation, &["unseal", "--passphrase-file", &right_file]);
-    assert!(opened.printed.contains("unsealed by passphrase"), "{}", opened.printed);
-    let sealed = installation.seal(&server);
-    assert!(sealed.status.success(), "{}", sealed.printed);
-    let mut unseal = vec!["unseal".to_owned()];
-    for number in 1..=2 {
-        let file = shares.join(format!("share-{number}"));
-        let text = std::fs::read_to_string(&file).unwrap();
+    let unseal = |files: &[(&str, &Path)]| operator(&installation, &["unseal"], files);
+    refused(&unseal(&[("--passphrase-file", &wrong_file)]), &["this passphrase does not open"]);
+    let opened = unseal(&[("--passphrase-file", &right_file)]);
+    assert!(done(&opened).contains("unsealed by passphrase"), "{}", opened.printed);
+    done(&seal_the_server(&installation, &server));
+    let files = [shares.join("share-1"), shares.join("share-2")];
+    for (file, number) in files.iter().zip(1..) {
+        let text = std::fs::read_to_string(file).unwrap();
         needles.text(&format!("share {number}"), text.trim());
         needles.key(&format!("secret of share {number}"), &secret_of(text.trim()));
-        unseal.extend(["--share-file".to_owned(), file.to_str().unwrap().to_owned()]);
     }
-    let unseal: Vec<&str> = unseal.iter().map(String::as_str).collect();
-    let opened = operator(&installation, &unseal);
-    assert!(opened.printed.contains("unsealed by any 2 of the 2 shares"), "{}", opened.printed);
+    let opened = unseal(&[("--share-file", &files[0]), ("--share-file", &files[1])]);
+    assert!(done(&opened).contains("unsealed by any 2 of the 2 shares"), "{}", opened.printed);
     let mut control = Needles::default();
     control.text("control", installation.path("data").to_str().unwrap());
     assert!(!control.found_in(server.id()).is_empty(), "the scan does not find what is there");

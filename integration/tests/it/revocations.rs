@@ -1,8 +1,9 @@
 //! What was revoked is refused at every later use: of the credential, of what came of it, on this node at once.
 
-use petsem_integration::dev::{Dev, appended, flyv1, now, policy};
+use petsem_integration::dev::{Dev, appended, audit_log, flyv1, now, policy};
 use petsem_integration::http::{Answer, Request};
 use petsem_integration::installation::Installation;
+use petsem_integration::seals::{done, operator, refused as refused_by_command, seal_the_server};
 use petsem_integration::server::{Server, run};
 use petsem_policy::{Action, ActionSet, Actions, UnverifiedToken};
 use petsem_server::Development;
@@ -218,6 +219,98 @@ fn a_denial_at_the_node_is_written_into_the_store_while_no_server_runs() {
     let said = node.deny();
     assert!(said.contains("revoked (control change"), "{said}");
     node.restart();
+    assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
+}
+
+#[test]
+fn a_denial_on_a_sealed_server_is_in_force_before_it_serves_anybody() {
+    let mut node = Node::start();
+    let denials = node.installation.path("data/denials");
+    done(&seal_the_server(&node.installation, node.server()));
+    // What is not there is refused at once, and nothing of it is left for later.
+    for (arguments, text) in [
+        (["--machine", "m-1", "--app", "nowhere"].as_slice(), "there is no such app"),
+        (&["--key", "00000000-0000-0000-0000-000000000000"], "there is no such signing key"),
+        (&["0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"], "this is the id of something else than a token"),
+    ] {
+        let ended = operator(&node.installation, &[&["deny"], arguments].concat(), &[]);
+        refused_by_command(&ended, &[text]);
+    }
+    assert!(!denials.exists());
+
+    let denied = operator(&node.installation, &["deny", &node.spare.0, "--json"], &[]);
+    assert!(done(&denied).contains("\"at_unseal\""), "{}", denied.printed);
+    let said = node.deny();
+    assert!(said.contains("refused as soon as this node is unsealed; its server is sealed"), "{said}");
+    assert_eq!(node.uses_spare(), (503, "sealed".to_owned()));
+    done(&operator(&node.installation, &["unseal"], &[]));
+    assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
+    let waiting = |path: &std::path::Path| path.extension().is_some_and(|extension| extension == "denial");
+    let left = std::fs::read_dir(&denials).unwrap().filter(|entry| waiting(&entry.as_ref().unwrap().path()));
+    assert_eq!(left.count(), 0);
+    // It stands in the control feed.
+    node.stop();
+    std::fs::remove_dir_all(&denials).unwrap();
+    node.restart();
+    assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
+    let log = audit_log(&node.installation.path("data/audit"));
+    assert_eq!(log.matches("\"action\":\"operator.deny\",\"outcome\":\"allowed\"").count(), 2, "{log}");
+}
+
+#[test]
+fn a_denial_without_a_seal_at_hand_is_refused_and_lies_nowhere() {
+    let node = Node::start();
+    let (key, away) = (node.installation.path("seal.key"), node.installation.path("away.key"));
+    std::fs::rename(&key, &away).unwrap();
+    for is_sealed in [false, true] {
+        if is_sealed {
+            done(&seal_the_server(&node.installation, node.server()));
+        }
+        let ended = operator(&node.installation, &["deny", &node.spare.0], &[]);
+        refused_by_command(&ended, &["seal.key", "put that right and try again, or give another seal"]);
+        assert!(!node.installation.path("data/denials").exists());
+    }
+    std::fs::rename(&away, &key).unwrap();
+    assert!(node.deny().contains("as soon as this node is unsealed"));
+}
+
+#[test]
+fn a_database_that_was_moved_from_under_the_server_is_told_by_every_command_on_the_node() {
+    let node = Node::start();
+    let (database, away) = (node.installation.path("data/petsem.db"), node.installation.path("petsem.away"));
+    std::fs::rename(&database, &away).unwrap();
+    let second = node.installation.path("second.token");
+    for arguments in [
+        ["deny", &node.spare.0].as_slice(),
+        &["seal", "list"],
+        &["seal", "verify"],
+        &["seal", "add", "key-file"],
+        &["seal", "remove", "abcd"],
+        &["seal", "remove", "--compromised", "abcd"],
+        &["rotate-root"],
+        &["verify"],
+        &["recover", "--operator", "kim", "--out", second.to_str().unwrap()],
+        &["init", "--operator", "kim", "--out", second.to_str().unwrap()],
+    ] {
+        let ended = operator(&node.installation, arguments, &[]);
+        refused_by_command(
+            &ended,
+            &[
+                "its database is no longer there",
+                "nothing was changed",
+                "put petsem.db",
+                "back while that server still runs",
+            ],
+        );
+        assert!(!database.exists() && !second.exists(), "{arguments:?}");
+    }
+    assert!(!node.installation.path("data/denials").exists());
+    let status = operator(&node.installation, &["status"], &[]);
+    assert!(done(&status).contains("its database is no longer there"), "{}", status.printed);
+    // It goes on with what it has open, and is whole when the file is back.
+    assert_eq!(node.uses_spare(), (200, String::new()));
+    std::fs::rename(&away, &database).unwrap();
+    assert!(node.deny().contains("revoked (control change"));
     assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
 }
 

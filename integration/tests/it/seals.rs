@@ -7,10 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use petsem_integration::dev::{audit_log, flyv1};
-use petsem_integration::http::{Answer, Request, connect};
-use petsem_integration::installation::{CONFIGURATION, Installation};
+use petsem_integration::http::{Request, connect};
+use petsem_integration::installation::Installation;
 use petsem_integration::pause;
-use petsem_integration::server::{Ended, Server, petsem, run};
+use petsem_integration::seals::{
+    KEY_FILE, SECOND_KEY_FILE, assert_open, assert_sealed, configuration, configured, done, get, id_of, init,
+    operator, orgs, private, refused, seal_the_server, seals, status,
+};
+use petsem_integration::server::{Server, petsem, run};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -18,60 +22,8 @@ const PASSPHRASE: &str = "six random words make a passphrase";
 /// Kinds of rows, as their numbers are on disk.
 const SEAL_ROWS: &str = "2";
 
-/// The test configuration with these seals.
-fn configuration(seals: &str) -> String {
-    let (before, rest) = CONFIGURATION.split_once("[[seal]]").unwrap();
-    let (_, audit) = rest.split_once("[audit]").unwrap();
-    format!("{before}{seals}\n[audit]{audit}")
-}
-
-const KEY_FILE: &str = "[[seal]]\nkind = \"key-file\"\npath = \"seal.key\"\n";
-const SECOND_KEY_FILE: &str = "[[seal]]\nkind = \"key-file\"\npath = \"second.key\"\n";
 const BY_PASSPHRASE: &str = "[[seal]]\nkind = \"passphrase\"\n";
 const BY_SHARES: &str = "[[seal]]\nkind = \"shamir\"\nthreshold = 2\nshares = 3\n";
-
-fn configured(seals: &str) -> Installation {
-    let installation = Installation::configured();
-    installation.configure(&configuration(seals));
-    installation
-}
-
-/// A file that nobody else may read.
-fn private(installation: &Installation, name: &str, content: &str) -> PathBuf {
-    let path = installation.path(name);
-    std::fs::write(&path, content).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    path
-}
-
-/// `petsem operator …` with the configuration, and files behind flags.
-fn operator(installation: &Installation, arguments: &[&str], files: &[(&str, &Path)]) -> Ended {
-    let arguments: Vec<&str> = ["operator"].into_iter().chain(arguments.iter().copied()).collect();
-    let mut command = installation.with_configuration(&arguments);
-    for (flag, file) in files {
-        command.arg(flag).arg(file);
-    }
-    run(command)
-}
-
-fn done(ended: &Ended) -> &str {
-    assert!(ended.status.success(), "{}", ended.printed);
-    &ended.printed
-}
-
-fn refused(ended: &Ended, texts: &[&str]) {
-    assert_eq!(ended.status.code(), Some(1), "{}", ended.printed);
-    for text in texts {
-        assert!(ended.printed.contains(text), "{:?} does not say {text:?}", ended.printed);
-    }
-    assert!(!ended.printed.contains("panicked"), "{}", ended.printed);
-}
-
-fn init(installation: &Installation, files: &[(&str, &Path)]) -> Ended {
-    let out = installation.path("operator.token");
-    let files: Vec<(&str, &Path)> = files.iter().copied().chain([("--out", out.as_path())]).collect();
-    operator(installation, &["init", "--operator", "kim@example.com"], &files)
-}
 
 /// Argon2id takes 256 MiB and a core: tests that use it do so one after another.
 fn one_passphrase_at_a_time() -> MutexGuard<'static, ()> {
@@ -93,35 +45,6 @@ fn by_shares() -> (Installation, Vec<PathBuf>) {
     done(&init(&installation, &[("--shares-directory", &directory)]));
     let shares = (1..=3).map(|number| directory.join(format!("share-{number}"))).collect();
     (installation, shares)
-}
-
-fn orgs(installation: &Installation, server: &Server) -> Answer {
-    let token = installation.operator();
-    Request::new("GET", "/v1/orgs").authorization(&flyv1(&token)).send(server.address())
-}
-
-fn get(server: &Server, path: &str) -> Answer {
-    Request::new("GET", path).send(server.address())
-}
-
-fn assert_sealed(installation: &Installation, server: &Server) {
-    let answer = orgs(installation, server);
-    assert_eq!(answer.outcome(), (503, "sealed".to_owned()), "{}", answer.text());
-    assert_eq!(get(server, "/healthz").status, 200);
-}
-
-fn assert_open(installation: &Installation, server: &Server) {
-    let answer = orgs(installation, server);
-    assert_eq!((answer.status, answer.json()), (200, json!({"orgs": []})));
-}
-
-fn status(installation: &Installation) -> Value {
-    let ended = operator(installation, &["status", "--json"], &[]);
-    serde_json::from_str(done(&ended)).unwrap_or_else(|error| panic!("{error}: {}", ended.printed))
-}
-
-fn seals(installation: &Installation) -> Vec<Value> {
-    status(installation)["store"]["seals"].as_array().unwrap().clone()
 }
 
 fn verified_audit(installation: &Installation, files: &[(&str, &Path)]) -> String {
@@ -207,7 +130,7 @@ fn an_operator_seals_the_server_and_nobody_else_does() {
     let unconfirmed = run(unconfirmed);
     assert!(unconfirmed.status.code() == Some(2) && unconfirmed.printed.contains("--yes"));
 
-    let ended = installation.seal(&server);
+    let ended = seal_the_server(&installation, &server);
     assert!(done(&ended).starts_with("sealed: no key is in the server's memory"), "{}", ended.printed);
     assert_sealed(&installation, &server);
     let seen = status(&installation);
@@ -219,7 +142,7 @@ fn an_operator_seals_the_server_and_nobody_else_does() {
     assert!(done(&unsealed).starts_with("unsealed by key file "), "{}", unsealed.printed);
     assert_eq!(orgs(&installation, &server).json()["orgs"][0]["name"], json!("acme"));
     // And again, on the same server.
-    done(&installation.seal(&server));
+    done(&seal_the_server(&installation, &server));
     assert_sealed(&installation, &server);
     let stopped = server.stop();
     assert_eq!(stopped.status.code(), Some(0), "{}", stopped.printed);
@@ -242,7 +165,7 @@ fn a_request_that_does_not_end_keeps_no_key_in_memory() {
     let mut connection = connect(server.address()).unwrap();
     connection.write_all(&slow).unwrap();
     pause(Duration::from_millis(200));
-    done(&installation.seal(&server));
+    done(&seal_the_server(&installation, &server));
     assert_sealed(&installation, &server);
     done(&operator(&installation, &["unseal"], &[]));
     assert_open(&installation, &server);
@@ -291,6 +214,83 @@ fn two_of_three_shares_open_and_nothing_less() {
     let files = [("--share-file", shares[1].as_path()), ("--share-file", shares[2].as_path())];
     assert!(verified_audit(&installation, &files).contains("is what was written"));
     refused(&operator(&installation, &["audit", "verify"], &[]), &["sealed", "--share-file"]);
+}
+
+#[test]
+fn shares_that_do_not_open_are_told_by_every_command_and_change_nothing() {
+    let (installation, shares) = by_shares();
+    let (_other, others) = by_shares();
+    let text = std::fs::read_to_string(&shares[1]).unwrap();
+    let mut typed = text.trim().to_owned();
+    let last = typed.pop().unwrap();
+    typed.push(if last == 'A' { 'B' } else { 'A' });
+    let typed = private(&installation, "typed-wrong", &typed);
+    let none = private(&installation, "no-share", "hello\n");
+    let out = installation.path("made.token");
+    let commands: [&[&str]; 9] = [
+        &["seal", "list"],
+        &["seal", "verify"],
+        &["seal", "remove", "abcd"],
+        &["seal", "add", "shamir", "--threshold", "2", "--shares", "2", "--print-shares"],
+        &["rotate-root"],
+        &["verify"],
+        &["audit", "verify"],
+        &["recover", "--operator", "kim", "--out", out.to_str().unwrap()],
+        &["deny", "--host", "host-9"],
+    ];
+    let before = status(&installation)["store"].clone();
+    let short = "1 of the 2 shares that are needed were given; give 1 more of set ";
+    for (given, told) in [
+        (vec![&shares[0]], [short, short]),
+        (vec![&shares[0], &shares[0]], ["share 1 was given already; give another one", short]),
+        (vec![&shares[0], &typed], ["share 2 is typed wrong: group 18 of 18; compare", short]),
+        (vec![&shares[0], &none], ["a share has 90, 18 groups of 5; look for", short]),
+        (vec![&shares[0], &others[1]], ["set", short]),
+    ] {
+        let given: Vec<(&str, &Path)> = given.iter().map(|file| ("--share-file", file.as_path())).collect();
+        for arguments in commands {
+            let ended = operator(&installation, arguments, &given);
+            refused(&ended, &[told[0], told[1], "hint: give any 2 of the 3 shares of set ", "--share-file"]);
+            assert!(!ended.printed.contains(text.trim()), "{}", ended.printed);
+        }
+    }
+    assert_eq!(status(&installation)["store"], before);
+    assert!(!out.exists() && !installation.path("data/denials").exists());
+}
+
+#[test]
+fn a_wrong_passphrase_is_told_by_commands_on_the_node_and_changes_nothing() {
+    let _turn = one_passphrase_at_a_time();
+    let (installation, passphrase) = by_passphrase();
+    let wrong = private(&installation, "wrong", "another six random words it is");
+    let before = status(&installation)["store"].clone();
+    for arguments in [["rotate-root"].as_slice(), &["seal", "list"], &["deny", "--host", "host-9"]] {
+        let ended = operator(&installation, arguments, &[("--passphrase-file", &wrong)]);
+        refused(
+            &ended,
+            &[
+                "this passphrase does not open",
+                "type it again",
+                "hint: give the passphrase (--passphrase-file",
+            ],
+        );
+        let unasked = operator(&installation, arguments, &[]);
+        refused(
+            &unasked,
+            &["no seal that opens without a person", "hint: give the passphrase (--passphrase-file"],
+        );
+    }
+    assert_eq!(status(&installation)["store"], before);
+    assert!(!installation.path("data/denials").exists());
+    // On a server that waits for a person a denial is taken with what opens it.
+    let server = installation.start().unwrap();
+    assert_sealed(&installation, &server);
+    let denied =
+        operator(&installation, &["deny", "--host", "host-9"], &[("--passphrase-file", &passphrase)]);
+    assert!(done(&denied).contains("refused as soon as this node is unsealed"), "{}", denied.printed);
+    done(&operator(&installation, &["unseal"], &[("--passphrase-file", &passphrase)]));
+    let log = audit_log(&installation.path("data/audit"));
+    assert!(log.contains("\"action\":\"operator.deny\",\"outcome\":\"allowed\""), "{log}");
 }
 
 #[test]
@@ -693,11 +693,6 @@ fn a_row_of_the_seal_list_that_was_removed_or_put_back_is_noticed() {
     assert_sealed(&installation, &server);
 }
 
-fn id_of(installation: &Installation, name: &str) -> String {
-    let is_meant = |seal: &Value| seal["description"].as_str().unwrap().ends_with(name);
-    seals(installation).into_iter().find(is_meant).unwrap()["id"].as_str().unwrap().to_owned()
-}
-
 #[test]
 fn a_flood_of_strangers_keeps_no_operator_from_unsealing() {
     let _turn = one_passphrase_at_a_time();
@@ -758,6 +753,8 @@ fn a_wrong_attempt_of_an_operator_spoils_no_other_attempt() {
     assert_open(&installation, &server);
 }
 
+// The other build has them: `devices`.
+#[cfg(not(feature = "device-seals"))]
 #[test]
 fn a_seal_that_this_build_does_not_have_is_refused_by_its_feature() {
     let installation = Installation::configured();

@@ -10,17 +10,18 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use getrandom::SysRng;
+use petsem_counterparts::{Moto, REGION};
 use petsem_keys::{KeyringKey, OpenError, RootKey, Seal, SealContext, SealError};
 use rand_core::{CryptoRng, UnwrapErr};
 
 use super::*;
-use moto::{Moto, REGION};
+use moto::MotoSeals;
 
 const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
 
 #[test]
 fn a_root_key_is_opened_by_the_kms_key_that_wrapped_it() {
-    let moto = Moto::shared();
+    let moto = moto::shared();
     let key = moto.create_key();
     let seal = moto.seal(&key);
     let root = RootKey::generate(&mut rng(), 3);
@@ -35,7 +36,7 @@ fn a_root_key_is_opened_by_the_kms_key_that_wrapped_it() {
 
 #[test]
 fn an_alias_and_an_arn_name_the_same_key() {
-    let moto = Moto::shared();
+    let moto = moto::shared();
     let key = moto.create_key();
     moto.create_alias(&key, "alias/of-the-store");
     let wrapped = wrap(&moto.seal(&key));
@@ -50,7 +51,7 @@ fn an_alias_and_an_arn_name_the_same_key() {
 
 #[test]
 fn store_seal_and_root_version_are_the_encryption_context_that_kms_authenticates() {
-    let moto = Moto::shared();
+    let moto = moto::shared();
     let seal = moto.seal(&moto.create_key());
     let wrapped = wrap(&seal);
     for context in [
@@ -77,7 +78,7 @@ fn store_seal_and_root_version_are_the_encryption_context_that_kms_authenticates
 
 #[test]
 fn a_wrap_with_a_byte_changed_or_missing_is_refused() {
-    let moto = Moto::shared();
+    let moto = moto::shared();
     let seal = moto.seal(&moto.create_key());
     let wrapped = wrap(&seal);
     // Moto's ciphertext begins with the name of the key, 36 bytes; after it each byte is authenticated.
@@ -92,7 +93,7 @@ fn a_wrap_with_a_byte_changed_or_missing_is_refused() {
 
 #[test]
 fn a_key_that_is_not_there_is_named_with_its_region() {
-    let moto = Moto::shared();
+    let moto = moto::shared();
     let absent = "11111111-2222-3333-4444-555555555555";
     assert_eq!(
         refusal(&moto.seal(absent)),
@@ -158,7 +159,7 @@ fn signatures_and_policies_are_checked_by_the_other_side() {
 
 #[test]
 fn a_key_that_the_ciphertext_is_not_of_is_not_allowed() {
-    let moto = Moto::shared();
+    let moto = moto::shared();
     let wrapped = wrap(&moto.seal(&moto.create_key()));
     let other = moto.create_key();
     // Moto's word for it; KMS says IncorrectKeyException (in `answers`).
@@ -182,8 +183,8 @@ fn https_is_spoken_with_a_certificate_that_the_system_trusts_and_credentials_of_
         return;
     }
     let certificates = tempfile::tempdir().unwrap();
-    let moto = Moto::start_tls(certificates.path());
-    let key = moto.create_key_by_tls(certificates.path());
+    let moto = moto::start_tls(certificates.path());
+    let key = moto::create_key_by_tls(&moto, certificates.path());
     let output = Command::new(env::current_exe().unwrap())
         .args([NAME, "--exact", "--nocapture"])
         .env(ENDPOINT, moto.endpoint())
@@ -263,7 +264,7 @@ fn settings_that_name_nothing_callable_are_refused_before_anything_is_called() {
 
 #[test]
 fn it_works_within_a_runtime_too() {
-    let moto = Moto::shared();
+    let moto = moto::shared();
     let seal = moto.seal(&moto.create_key());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let opened = runtime.block_on(async { seal.unwrap(&wrap(&seal), &CONTEXT) });

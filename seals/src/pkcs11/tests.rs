@@ -4,14 +4,13 @@
 //! So each test runs itself again in a process of its own, with a token directory of its own.
 
 use std::env;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use cryptoki::object::{Attribute, KeyType, ObjectClass};
 use getrandom::SysRng;
+use petsem_counterparts::{MODULE, PIN, SoftHsm, TOKEN};
 use petsem_keys::{KeyringKey, OpenError, RootKey, Seal, SealContext, SealError};
 use rand_core::{CryptoRng, UnwrapErr};
 
@@ -19,8 +18,6 @@ use super::{PKCS11_KIND, Pkcs11, Pkcs11Error, Pkcs11Settings, token};
 
 const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
 const DIRECTORY: &str = "PETSEM_TEST_SOFTHSM_DIRECTORY";
-const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
-const PIN: &str = "98765432";
 
 #[test]
 fn a_root_key_is_opened_by_the_token_that_wrapped_it() {
@@ -134,12 +131,47 @@ fn an_absent_token_is_named_with_those_that_are_there() {
 #[test]
 fn where_no_token_is_the_label_is_named() {
     with_softhsm("where_no_token_is_the_label_is_named", |hsm| {
-        fs::remove_dir_all(hsm.directory.join("tokens")).unwrap();
-        fs::create_dir(hsm.directory.join("tokens")).unwrap();
+        fs::remove_dir_all(hsm.tokens()).unwrap();
+        fs::create_dir(hsm.tokens()).unwrap();
         assert_eq!(
             refusal(Pkcs11::open(hsm.settings())),
             "there is no token ops, nor any other; connect it, or initialise one of that label"
         );
+    });
+}
+
+#[test]
+fn a_token_that_comes_back_is_seen_without_a_restart() {
+    with_softhsm("a_token_that_comes_back_is_seen_without_a_restart", |hsm| {
+        let away = hsm.tokens().with_extension("away");
+        let wrapped = wrap(&Pkcs11::create(hsm.settings()).unwrap());
+        // The module is initialised while the token is away, or cannot be.
+        for (is_empty, told) in [
+            (
+                true,
+                "there is no token ops, nor any other; connect it, or initialise one of that label"
+                    .to_owned(),
+            ),
+            (
+                false,
+                format!(
+                    "the PKCS#11 module {MODULE} cannot be used; give the path of the library that came with the token, and look at its own configuration"
+                ),
+            ),
+        ] {
+            fs::rename(hsm.tokens(), &away).unwrap();
+            if is_empty {
+                fs::create_dir(hsm.tokens()).unwrap();
+            }
+            assert_eq!(refusal(Pkcs11::open(hsm.settings())), told);
+            assert_eq!(refusal(Pkcs11::open(hsm.settings())), told);
+            if is_empty {
+                fs::remove_dir(hsm.tokens()).unwrap();
+            }
+            fs::rename(&away, hsm.tokens()).unwrap();
+            let again = Pkcs11::open(hsm.settings()).unwrap();
+            assert_eq!(again.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+        }
     });
 }
 
@@ -249,65 +281,27 @@ fn debug_and_errors_hold_no_pin() {
     });
 }
 
-/// A SoftHSM2 with one token, `ops`.
-struct SoftHsm {
-    directory: PathBuf,
+/// The settings of a token that the tests started.
+trait HsmSettings {
+    fn settings(&self) -> Pkcs11Settings;
 }
 
-impl SoftHsm {
-    fn initialise(directory: &Path) -> Self {
-        let hsm = Self { directory: directory.into() };
-        fs::create_dir(directory.join("tokens")).unwrap();
-        fs::write(
-            hsm.configuration(),
-            format!("directories.tokendir = {}\nlog.level = ERROR\n", directory.join("tokens").display()),
-        )
-        .unwrap();
-        hsm.run(&["--init-token", "--free", "--label", "ops", "--pin", PIN, "--so-pin", "12345678"]);
-        hsm.write_pin(PIN);
-        hsm
-    }
-
-    fn configuration(&self) -> PathBuf {
-        self.directory.join("softhsm2.conf")
-    }
-
-    fn pin_file(&self) -> PathBuf {
-        self.directory.join("pin")
-    }
-
+impl HsmSettings for SoftHsm {
     fn settings(&self) -> Pkcs11Settings {
         Pkcs11Settings {
             module: MODULE.into(),
-            token: "ops".to_owned(),
+            token: TOKEN.to_owned(),
             key: "petsem".to_owned(),
             pin_file: self.pin_file(),
         }
-    }
-
-    fn write_pin(&self, pin: &str) {
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(self.pin_file()).unwrap();
-        writeln!(file, "{pin}").unwrap();
-    }
-
-    fn run(&self, arguments: &[&str]) {
-        let output = Command::new("softhsm2-util")
-            .args(arguments)
-            .env("SOFTHSM2_CONF", self.configuration())
-            .output()
-            .expect("softhsm2-util is missing; `apt-get install softhsm2`, or run ./test");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
 /// Runs `body` of the test of this name in a process that has a SoftHSM2 of its own.
 fn with_softhsm(test: &str, body: impl FnOnce(&SoftHsm)) {
     if let Some(directory) = env::var_os(DIRECTORY) {
-        return body(&SoftHsm { directory: directory.into() });
+        return body(&SoftHsm::at(Path::new(&directory)));
     }
-    assert!(Path::new(MODULE).exists(), "{MODULE} is missing; `apt-get install softhsm2`, or run ./test");
     let directory = tempfile::tempdir().unwrap();
     let hsm = SoftHsm::initialise(directory.path());
     let name = format!("pkcs11::tests::{test}");

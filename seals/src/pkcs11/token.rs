@@ -31,18 +31,15 @@ pub(super) fn with_session<T>(
 ) -> Result<T, Pkcs11Error> {
     let pin = read_pin(&settings.pin_file)?;
     let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
-    let module = match modules.get(&settings.module) {
-        Some(module) => module.clone(),
+    let (module, (slot, session)) = match modules.get(&settings.module) {
+        Some(module) => (module.clone(), open_again(module, settings, read_write)?),
         None => {
             let module = load(&settings.module)?;
             modules.insert(settings.module.clone(), module.clone());
-            module
+            let opened = open(&module, settings, read_write)?;
+            (module, opened)
         }
     };
-    let slot = find_slot(&module, settings)?;
-    let failed = |source| Pkcs11Error::Call { doing: "open a session", source };
-    let session = if read_write { module.open_rw_session(slot) } else { module.open_ro_session(slot) }
-        .map_err(failed)?;
     log_in(&module, slot, &session, &pin, settings)?;
     let result = work(&session);
     // The session ends below in any case, and the login with it.
@@ -96,9 +93,46 @@ pub(super) fn generate_key(session: &Session, settings: &Pkcs11Settings) -> Resu
 fn load(path: &Path) -> Result<Module, Pkcs11Error> {
     let failed = |source| Pkcs11Error::Module { path: path.into(), source };
     let module = Module::new(path).map_err(failed)?;
+    initialise(&module).map_err(failed)?;
+    Ok(module)
+}
+
+fn initialise(module: &Module) -> Result<(), Error> {
     match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-        Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(module),
-        Err(source) => Err(failed(source)),
+        Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(()),
+        Err(source) => Err(source),
+    }
+}
+
+/// A session that nobody is logged in to.
+fn open(
+    module: &Module,
+    settings: &Pkcs11Settings,
+    read_write: bool,
+) -> Result<(Slot, Session), Pkcs11Error> {
+    let slot = find_slot(module, settings)?;
+    let failed = |source| Pkcs11Error::Call { doing: "open a session", source };
+    let session = if read_write { module.open_rw_session(slot) } else { module.open_ro_session(slot) }
+        .map_err(failed)?;
+    Ok((slot, session))
+}
+
+/// The same with a module that was loaded before. Many look for tokens when they are initialised, and then no more:
+/// one that was away is seen when that is done again. The lock is held, and no PIN is spent until then.
+fn open_again(
+    module: &Module,
+    settings: &Pkcs11Settings,
+    read_write: bool,
+) -> Result<(Slot, Session), Pkcs11Error> {
+    match open(module, settings, read_write) {
+        Err(Pkcs11Error::TokenAbsent { .. } | Pkcs11Error::Call { .. }) => {
+            // One that could not be initialised the last time has nothing to end.
+            let _ = module.clone().finalize();
+            let failed = |source| Pkcs11Error::Module { path: settings.module.clone(), source };
+            initialise(module).map_err(failed)?;
+            open(module, settings, read_write)
+        }
+        opened => opened,
     }
 }
 

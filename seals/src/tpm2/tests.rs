@@ -1,6 +1,6 @@
 //! The TPM 2.0 seal against swtpm, with tpm2-tools for what an operator would do to it.
 
-mod swtpm;
+mod bus;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -11,13 +11,14 @@ use std::path::Path;
 use std::process::Command;
 
 use getrandom::SysRng;
+use petsem_counterparts::Swtpm;
 use petsem_keys::{KeyringKey, RootKey, SealKey};
 use rand_core::{CryptoRng, UnwrapErr};
 use tss_esapi::structures::{Private, Public};
 use tss_esapi::traits::UnMarshall as _;
 
 use super::*;
-use swtpm::{Bus, Swtpm};
+use bus::{Bus, Device};
 
 const ALONE: &str = "PETSEM_TEST_TPM_ALONE";
 const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
@@ -34,7 +35,7 @@ fn a_root_key_is_opened_by_the_tpm_that_wrapped_it_also_after_a_restart() {
         chip.start_again();
         let again = open(&chip, None).unwrap(&wrapped, &CONTEXT).unwrap();
         assert_eq!(again.unwrap_keyring_key(&keyring_wrap, [1; 16], 1).unwrap().version(), 1);
-        assert_eq!((seal.kind(), seal.describe()), (TPM2_KIND, format!("TPM swtpm:{}", chip.port)));
+        assert_eq!((seal.kind(), seal.describe()), (TPM2_KIND, format!("TPM swtpm:{}", chip.port())));
     });
 }
 

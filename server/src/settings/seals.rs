@@ -4,6 +4,7 @@
 //! begins with `$CREDENTIALS_DIRECTORY/` is one of the credentials that systemd gave this process.
 
 use std::error::Error;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use petsem_keys::Seal;
@@ -53,6 +54,37 @@ pub enum SealSettings {
 /// Why a seal of the configuration is not at hand.
 pub(crate) type SealUnavailable = Box<dyn Error + Send + Sync>;
 
+/// What a seal says that cannot be used, behind its name: there may be several of its kind.
+#[derive(Debug)]
+pub(crate) struct OfSeal {
+    seal: String,
+    source: SealUnavailable,
+}
+
+impl OfSeal {
+    /// What this seal says.
+    pub(crate) fn new(seal: String, source: impl Into<SealUnavailable>) -> Self {
+        Self { seal, source: source.into() }
+    }
+}
+
+impl fmt::Display for OfSeal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.source.to_string();
+        match text.contains(&self.seal) {
+            true => f.write_str(&text),
+            false => write!(f, "{}: {text}", self.seal),
+        }
+    }
+}
+
+impl Error for OfSeal {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        // Its text is part of ours.
+        self.source.source()
+    }
+}
+
 impl SealSettings {
     /// Its kind, as in the store's list of seals.
     pub fn kind(&self) -> &'static str {
@@ -89,13 +121,19 @@ impl SealSettings {
             Self::Passphrase { file: Some(file) } => Some(Box::new(Passphrase::from_file(file)?)),
             Self::Passphrase { file: None } | Self::Shamir { .. } => None,
             #[cfg(feature = "pkcs11")]
-            Self::Pkcs11(settings) => Some(Box::new(petsem_seals::Pkcs11::open(settings.clone())?)),
+            Self::Pkcs11(settings) => Some(Box::new(
+                petsem_seals::Pkcs11::open(settings.clone())
+                    .map_err(|error| OfSeal::new(settings.describe(), error))?,
+            )),
             #[cfg(feature = "aws-kms")]
             Self::AwsKms(settings) => {
                 Some(Box::new(petsem_seals::AwsKms::open(settings.clone(), crate::clock::system_time)?))
             }
             #[cfg(feature = "tpm2")]
-            Self::Tpm2(settings) => Some(Box::new(petsem_seals::Tpm2::open(settings.clone())?)),
+            Self::Tpm2(settings) => Some(Box::new(
+                petsem_seals::Tpm2::open(settings.clone())
+                    .map_err(|error| OfSeal::new(settings.describe(), error))?,
+            )),
         })
     }
 
@@ -104,7 +142,10 @@ impl SealSettings {
         Ok(match self {
             Self::KeyFile { path } if !path.exists() => Some(Box::new(KeyFile::create(rng, path)?)),
             #[cfg(feature = "pkcs11")]
-            Self::Pkcs11(settings) => Some(Box::new(petsem_seals::Pkcs11::create(settings.clone())?)),
+            Self::Pkcs11(settings) => Some(Box::new(
+                petsem_seals::Pkcs11::create(settings.clone())
+                    .map_err(|error| OfSeal::new(settings.describe(), error))?,
+            )),
             other => other.open()?,
         })
     }

@@ -26,6 +26,14 @@ impl SqliteView {
         open::reader_of(&database).map(Self)
     }
 
+    /// The row of this kind and id.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn record(&self, kind: RecordKind, id: &[u8]) -> Result<Option<Record>, ReadError> {
+        read::record(&self.0, kind, id).map_err(failure::read)
+    }
+
     /// Rows of a kind in the order of their ids, `limit` at most.
     ///
     /// # Errors
@@ -64,6 +72,8 @@ mod tests {
         store.commit(change).await.unwrap();
 
         let view = SqliteView::open(directory.path()).unwrap();
+        assert_eq!(view.record(RecordKind::Seal, &[1]).unwrap(), Some(record.clone()));
+        assert_eq!(view.record(RecordKind::Seal, &[2]).unwrap(), None);
         assert_eq!(view.records(RecordKind::Seal, 10).unwrap(), [record]);
         assert_eq!(view.records(RecordKind::Org, 10).unwrap(), []);
         store.close().await.unwrap();

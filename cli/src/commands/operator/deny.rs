@@ -12,7 +12,8 @@ use crate::{messages, output, remote};
 /// Revoke on this node, with its seal and without the API
 ///
 /// A server that runs on this node refuses within a second what is denied, also while the store takes no writes; the
-/// store gets it as soon as it does. Without a server it is written into the store.
+/// store gets it as soon as it does. A sealed one takes it when it is unsealed, before it serves anybody. Without a
+/// server it is written into the store.
 #[derive(Args)]
 pub(crate) struct Deny {
     #[command(flatten)]
@@ -29,7 +30,7 @@ pub(crate) struct Deny {
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Shown {
-    /// `everywhere`, `here` or `at_start`.
+    /// `everywhere`, `here`, `at_start` or `at_unseal`.
     in_force: &'static str,
     /// The number of the control change, where there is one.
     number: Option<u64>,
@@ -43,6 +44,7 @@ impl Deny {
         let shown = match denied {
             Denied::Everywhere { number } => Shown { in_force: "everywhere", number: Some(number) },
             Denied::Here => Shown { in_force: "here", number: None },
+            Denied::AtUnseal => Shown { in_force: "at_unseal", number: None },
             _ => Shown { in_force: "at_start", number: None },
         };
         output::confirm(self.json, &shown, &messages::denied(&request, denied))

@@ -54,7 +54,7 @@ impl Init {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let settings = self.opening.settings_unasked()?;
         let settings = match needs_passphrase(&settings) {
-            true => settings.opened_by(Given::new(Some(new_passphrase()?), Vec::new())),
+            true => settings.opened_by(Given::new(Some(new_passphrase("--passphrase-file")?), Vec::new())),
             false => settings,
         };
         if settings.seals.iter().any(|seal| matches!(seal, SealSettings::Shamir { .. })) {

@@ -211,7 +211,7 @@ fn a_code_in_the_header_counts_where_the_body_has_none() {
 
 #[test]
 fn another_key_of_the_alias_is_not_its_wrap() {
-    let moto = Moto::shared();
+    let moto = moto::shared();
     let wrapped = wrap(&moto.seal(&moto.create_key()));
     let refused = answer("400 Bad Request", r#"{"__type":"IncorrectKeyException"}"#);
     let server = Answers::serve(vec![refused]);

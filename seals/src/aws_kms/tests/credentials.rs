@@ -8,7 +8,7 @@ const GIVEN: &str = r#"{"AccessKeyId":"AKIAROLE","SecretAccessKey":"canary\/secr
 
 #[test]
 fn the_role_of_an_instance_is_taken_from_the_metadata_service() {
-    let moto = Moto::shared();
+    let moto = moto::shared();
     moto.load_metadata();
     let key = moto.create_key();
     let seal = open(moto.settings(&key), &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &moto.endpoint())]);

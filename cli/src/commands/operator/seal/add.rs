@@ -57,7 +57,9 @@ impl Add {
             settings.seals.iter().any(|seal| matches!(seal, SealSettings::Passphrase { file: Some(_) }));
         let passphrase = match &self.new_passphrase_file {
             Some(path) => Some(passphrase_from(path)?),
-            None if self.kind == PASSPHRASE_KIND && !has_file => Some(new_passphrase()?),
+            None if self.kind == PASSPHRASE_KIND && !has_file => {
+                Some(new_passphrase("--new-passphrase-file")?)
+            }
             None => None,
         };
         let wanted = AddSeal { kind: &self.kind, passphrase, shares: self.threshold.zip(self.shares) };

@@ -1,0 +1,123 @@
+//! A key on a PKCS#11 token: SoftHSM2.
+
+use std::ffi::OsString;
+
+use petsem_counterparts::{MODULE, PIN, SoftHsm, TOKEN};
+use petsem_integration::seals::{assert_open, done, refused};
+use tempfile::TempDir;
+
+use crate::scene::{self, Device, Scene};
+
+struct Token {
+    hsm: SoftHsm,
+    _directory: TempDir,
+}
+
+impl Token {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { hsm: SoftHsm::initialise(directory.path()), _directory: directory }
+    }
+}
+
+impl Device for Token {
+    const KIND: &'static str = "pkcs11";
+
+    fn seal(&self) -> String {
+        format!(
+            "[[seal]]\nkind = \"pkcs11\"\nmodule = \"{MODULE}\"\ntoken = \"{TOKEN}\"\nkey = \"petsem\"\npin_file = \"{}\"\n",
+            self.hsm.pin_file().display()
+        )
+    }
+
+    fn description(&self) -> String {
+        format!("key petsem of token {TOKEN}")
+    }
+
+    fn environment(&self) -> Vec<(&'static str, OsString)> {
+        vec![("SOFTHSM2_CONF", self.hsm.configuration().into())]
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        vec![PIN.to_owned(), "12345678".to_owned()]
+    }
+
+    fn take_away(&mut self) {
+        scene::move_away(&self.hsm.tokens());
+        std::fs::create_dir(self.hsm.tokens()).unwrap();
+    }
+
+    fn bring_back(&mut self) {
+        std::fs::remove_dir(self.hsm.tokens()).unwrap();
+        scene::move_back(&self.hsm.tokens());
+    }
+
+    fn away(&self) -> [String; 2] {
+        [
+            format!("there is no token {TOKEN}, nor any other"),
+            "connect it, or initialise one of that label".to_owned(),
+        ]
+    }
+}
+
+#[test]
+fn a_token_opens_a_store_without_a_person() {
+    scene::opens_a_store_without_a_person(Token::new());
+}
+
+#[test]
+fn a_token_is_added_beside_a_key_file_and_removed() {
+    scene::is_added_beside_a_key_file_and_removed(Token::new());
+}
+
+#[test]
+fn a_token_is_away_and_comes_back() {
+    scene::is_away_and_comes_back(Token::new());
+}
+
+#[test]
+fn a_wrong_pin_seals_the_server_until_it_is_corrected_and_somebody_says_so() {
+    let scene = Scene::made(Token::new());
+    let hsm = &scene.device.hsm;
+    hsm.write_pin("canary4711");
+    let refusal = [
+        format!("token {TOKEN} refused the PIN in {}", hsm.pin_file().display()),
+        "correct it before you try again".to_owned(),
+    ];
+    let texts: Vec<&str> = refusal.iter().map(String::as_str).collect();
+    let server = scene.start();
+    let why = scene.why_sealed(&server);
+    assert!(texts.iter().all(|text| why.contains(text)), "{why}");
+    refused(&scene.operator(&["unseal", "--configured"]), &texts);
+    refused(&scene.operator(&["rotate-root"]), &["a server holds the store", "nothing was changed"]);
+    hsm.write_pin(PIN);
+    done(&scene.operator(&["unseal", "--configured"]));
+    assert_open(&scene.installation, &server);
+    let printed = scene.stop(server);
+    assert!(!printed.contains("canary4711"), "{printed}");
+    // A file that others may read is told by its mode.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(hsm.pin_file(), mode).unwrap();
+    let server = scene.start();
+    let why = scene.why_sealed(&server);
+    assert!(why.contains("the PIN was not read") && why.contains("0644"), "{why}");
+    scene.stop(server);
+    scene.nothing_secret();
+}
+
+#[test]
+fn a_module_that_is_not_there_and_a_key_that_was_deleted_are_told() {
+    let scene = Scene::made(Token::new());
+    let seal = scene.device.seal();
+    scene.configure(&seal.replace(MODULE, "/no/such/module.so"));
+    let server = scene.start();
+    let why = scene.why_sealed(&server);
+    assert!(why.contains("the PKCS#11 module /no/such/module.so cannot be used; give the path"), "{why}");
+    scene.stop(server);
+    scene.configure(&seal.replace("key = \"petsem\"", "key = \"deleted\""));
+    let server = scene.start();
+    let why = scene.why_sealed(&server);
+    assert!(why.contains("there is no AES key deleted on token ops; name the one"), "{why}");
+    scene.stop(server);
+    scene.nothing_secret();
+}

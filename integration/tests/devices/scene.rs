@@ -1,0 +1,337 @@
+//! What an operator does with any seal that has a counterpart, and what the server then is and says.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::path::Path;
+
+use petsem_integration::dev::{audit_log, flyv1};
+use petsem_integration::http::Request;
+use petsem_integration::installation::Installation;
+use petsem_integration::seals::{
+    self, KEY_FILE, assert_open, assert_sealed, configuration, configured, done, get, id_of, orgs, refused,
+    seals, status,
+};
+use petsem_integration::server::{Ended, Server, petsem, run};
+use serde_json::{Value, json};
+
+/// A value that stands nowhere by chance.
+const CANARY: &str = "canary-8c1f02ab-value";
+
+/// A seal with its counterpart.
+pub(crate) trait Device {
+    /// Its kind in the configuration.
+    const KIND: &'static str;
+    /// Its `[[seal]]`.
+    fn seal(&self) -> String;
+    /// How petsem names it.
+    fn description(&self) -> String;
+    /// What petsem needs in its environment for it.
+    fn environment(&self) -> Vec<(&'static str, OsString)>;
+    /// What must be nowhere.
+    fn secrets(&self) -> Vec<String>;
+    /// The counterpart is gone.
+    fn take_away(&mut self);
+    /// It is back.
+    fn bring_back(&mut self);
+    /// What is said while it is gone: what happened, and what to do.
+    fn away(&self) -> [String; 2];
+}
+
+/// An installation and a device; it hears all that commands and servers print.
+pub(crate) struct Scene<D> {
+    pub(crate) installation: Installation,
+    pub(crate) device: D,
+    heard: RefCell<String>,
+}
+
+impl<D: Device> Scene<D> {
+    /// With these seals in the configuration; nothing is made yet.
+    pub(crate) fn configured(device: D, seals: &str) -> Self {
+        let mut installation = configured(seals);
+        installation.environment = device.environment();
+        Self { installation, device, heard: RefCell::default() }
+    }
+
+    /// With the device as the only seal.
+    pub(crate) fn made(device: D) -> Self {
+        let seal = device.seal();
+        let scene = Self::configured(device, &seal);
+        done(&scene.init());
+        scene
+    }
+
+    pub(crate) fn configure(&self, seals: &str) {
+        self.installation.configure(&configuration(seals));
+    }
+
+    pub(crate) fn init(&self) -> Ended {
+        self.hear(seals::init(&self.installation, &[]))
+    }
+
+    pub(crate) fn operator(&self, arguments: &[&str]) -> Ended {
+        self.hear(seals::operator(&self.installation, arguments, &[]))
+    }
+
+    pub(crate) fn start(&self) -> Server {
+        self.installation.start().unwrap()
+    }
+
+    pub(crate) fn stop(&self, server: Server) -> String {
+        let stopped = self.hear(server.stop());
+        done(&stopped).to_owned()
+    }
+
+    fn hear(&self, ended: Ended) -> Ended {
+        self.heard.borrow_mut().push_str(&ended.printed);
+        ended
+    }
+
+    /// How `petsem operator status` names what opened the server.
+    fn opener(&self) -> Value {
+        json!(format!("{} ({})", self.device.description(), D::KIND))
+    }
+
+    pub(crate) fn opened_by(&self) -> Value {
+        status(&self.installation)["server"]["opened_by"].clone()
+    }
+
+    /// Why the server is sealed; it says so where anybody asks.
+    pub(crate) fn why_sealed(&self, server: &Server) -> String {
+        assert_sealed(&self.installation, server);
+        let ready = get(server, "/readyz");
+        assert_eq!((ready.status, ready.field("status")), (503, "sealed".to_owned()), "{}", ready.text());
+        assert!(ready.text().contains("petsem operator unseal"), "{}", ready.text());
+        let seen = status(&self.installation);
+        assert_eq!(seen["state"], json!("sealed"));
+        let why = seen["server"]["why_sealed"].to_string();
+        // A person reads the same, and so does whoever has the log.
+        let shown = self.operator(&["status"]);
+        assert!(done(&shown).contains("SEALED"), "{}", shown.printed);
+        let logged = server.printed_line("the server is sealed");
+        assert!(logged.contains("petsem operator unseal"), "{}", server.printed());
+        why
+    }
+
+    /// Why a server whose device is away is sealed.
+    fn why_away(&self) -> Vec<String> {
+        let [what, remedy] = self.device.away();
+        vec![self.device.description(), what, remedy]
+    }
+
+    /// Neither what the device keeps secret nor a value is in anything that was heard, or in the audit log.
+    pub(crate) fn nothing_secret(&self) {
+        let log = audit_log(&self.installation.path("data/audit"));
+        let heard = self.heard.borrow();
+        // It is heard at all, and the log is that of this store.
+        assert!(heard.contains(" is made, sealed by "), "{heard}");
+        assert!(log.contains("\"action\":\"operator.init\""), "{log}");
+        for secret in self.device.secrets().iter().map(String::as_str).chain([CANARY]) {
+            assert_eq!((heard.find(secret), log.find(secret)), (None, None), "{heard}\n{log}");
+        }
+    }
+}
+
+fn says(text: &str, wanted: &[String]) {
+    for wanted in wanted {
+        assert!(text.contains(wanted.as_str()), "{text:?} does not say {wanted:?}");
+    }
+}
+
+fn refused_with(ended: &Ended, wanted: &[String]) {
+    refused(ended, &wanted.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// The only seal of a store: init, start, status, list, verify, a new root key, and a secret that is still there.
+pub(crate) fn opens_a_store_without_a_person<D: Device>(device: D) {
+    let scene = Scene::configured(device, "");
+    scene.configure(&scene.device.seal());
+    let mut check = petsem(["config", "check"]);
+    check.arg(scene.installation.configuration());
+    check.envs(scene.device.environment());
+    done(&run(check));
+    done(&scene.init());
+    let stopped = status(&scene.installation);
+    assert_eq!(
+        (&stopped["state"], &stopped["would_open"]),
+        (&json!("stopped"), &json!(scene.device.description()))
+    );
+
+    let server = scene.start();
+    assert_open(&scene.installation, &server);
+    assert_eq!(get(&server, "/readyz").status, 200);
+    assert_eq!(scene.opened_by(), scene.opener());
+    let line = server.printed_line("opened by seal");
+    says(&line, &[scene.device.description(), format!("\"kind\":\"{}\"", D::KIND)]);
+    says(done(&scene.operator(&["status"])), &[format!("opened by   {}", scene.opener().as_str().unwrap())]);
+    let list = seals(&scene.installation);
+    assert_eq!((list.len(), &list[0]["kind"]), (1, &json!(D::KIND)));
+    assert_eq!(list[0]["description"], json!(scene.device.description()));
+    let listed = scene.operator(&["seal", "list"]);
+    assert_eq!(done(&listed).lines().count(), 1, "{}", listed.printed);
+    says(&listed.printed, &[scene.device.description()]);
+    let verified = scene.operator(&["seal", "verify"]);
+    assert_eq!(done(&verified).matches("opens the store").count(), 1, "{}", verified.printed);
+
+    let operator = flyv1(&scene.installation.operator());
+    let post = |path: &str, authorization: &str, body: &Value| {
+        let answer =
+            Request::new("POST", path).authorization(authorization).json(body).send(server.address());
+        assert!(answer.status < 300, "{path}: {}", answer.text());
+        answer
+    };
+    post("/v1/orgs", &operator, &json!({"name": "acme"}));
+    post("/v1/apps", &operator, &json!({"name": "shop", "org": "acme"}));
+    let minted = post(
+        "/v1/tokens",
+        &operator,
+        &json!({"kind": "org", "org": "acme", "actions": ["write", "list"], "expires_in": 600}),
+    );
+    let writer = flyv1(&minted.field("token"));
+    post("/v1/apps/shop/secrets", &writer, &json!({"values": {"A": CANARY}}));
+    let secrets = |server: &Server| {
+        let request = Request::new("GET", "/v1/apps/shop/secrets").authorization(&writer);
+        let answer = request.send(server.address());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    };
+    let before = secrets(&server);
+    assert_eq!(before["secrets"][0]["name"], json!("A"), "{before}");
+    refused(&scene.operator(&["rotate-root"]), &["a server holds the store", "nothing was changed"]);
+    scene.stop(server);
+
+    let rotated = scene.operator(&["rotate-root"]);
+    assert!(done(&rotated).contains("version 2, under 1 seals"), "{}", rotated.printed);
+    assert!(done(&scene.operator(&["verify"])).contains("1 apps"));
+    let server = scene.start();
+    assert_eq!((scene.opened_by(), secrets(&server)), (scene.opener(), before));
+    scene.stop(server);
+    assert!(done(&scene.operator(&["audit", "verify"])).contains("is what was written"));
+    scene.nothing_secret();
+}
+
+/// A second seal of a running server, and one that others may have.
+pub(crate) fn is_added_beside_a_key_file_and_removed<D: Device>(device: D) {
+    let scene = Scene::configured(device, KEY_FILE);
+    done(&scene.init());
+    let server = scene.start();
+    let both = format!("{KEY_FILE}{}", scene.device.seal());
+    refused(
+        &scene.operator(&["seal", "add", D::KIND]),
+        &[&format!("no seal of kind {}", D::KIND), "nothing was changed", "add a [[seal]]"],
+    );
+    scene.configure(&both);
+    says(done(&scene.operator(&["seal", "add", D::KIND])), &[scene.device.description()]);
+    refused(&scene.operator(&["seal", "add", D::KIND]), &["opens the store already", "nothing was changed"]);
+    assert_open(&scene.installation, &server);
+    assert_eq!(seals(&scene.installation).len(), 2);
+    let verified = scene.operator(&["seal", "verify"]);
+    assert_eq!(done(&verified).matches("opens the store").count(), 2, "{}", verified.printed);
+    scene.stop(server);
+
+    let opens_by_the_device = || {
+        scene.configure(&scene.device.seal());
+        let server = scene.start();
+        assert_eq!(scene.opened_by(), scene.opener());
+        scene.stop(server);
+        scene.configure(&both);
+    };
+    opens_by_the_device();
+    let id = id_of(&scene.installation, &scene.device.description());
+    done(&scene.operator(&["seal", "remove", &id]));
+    done(&scene.operator(&["seal", "add", D::KIND]));
+    opens_by_the_device();
+
+    let id = id_of(&scene.installation, &scene.device.description());
+    let server = scene.start();
+    refused(
+        &scene.operator(&["seal", "remove", "--compromised", &id]),
+        &["a server holds the store", "nothing was changed"],
+    );
+    scene.stop(server);
+    let removed = scene.operator(&["seal", "remove", "--compromised", &id]);
+    assert!(done(&removed).contains("everything is wrapped by it"), "{}", removed.printed);
+    let store = status(&scene.installation)["store"].clone();
+    assert_eq!((&store["root_version"], &store["keyring_version"]), (&json!(2), &json!(2)));
+    assert_eq!(store["seals"].as_array().unwrap().len(), 1);
+    let server = scene.start();
+    assert_open(&scene.installation, &server);
+    scene.stop(server);
+    scene.configure(&scene.device.seal());
+    let server = scene.start();
+    says(&scene.why_sealed(&server), &[format!("no seal of kind {}", D::KIND)]);
+    scene.stop(server);
+    scene.nothing_secret();
+}
+
+/// Nothing is made, changed or opened without it, and what opens without it still does.
+pub(crate) fn is_away_and_comes_back<D: Device>(device: D) {
+    let seal = device.seal();
+    let mut scene = Scene::configured(device, &seal);
+    scene.device.take_away();
+    let [what, remedy] = scene.device.away();
+    refused_with(&scene.init(), &[what.clone(), remedy.clone()]);
+    assert!(!scene.installation.path("operator.token").exists());
+    let none = scene.installation.start().unwrap_err();
+    refused(&none, &["there is no installation to serve", "petsem operator init"]);
+    scene.device.bring_back();
+    done(&scene.init());
+
+    // Alone: sealed, and it says why.
+    scene.device.take_away();
+    let why = scene.why_away();
+    let looked = scene.operator(&["status"]);
+    says(done(&looked), &why);
+    says(&looked.printed, &["none runs on this node".to_owned()]);
+    let server = scene.start();
+    says(&scene.why_sealed(&server), &why);
+    refused_with(&scene.operator(&["unseal", "--configured"]), &why);
+    refused_with(&scene.operator(&["seal", "list"]), &why);
+    assert_sealed(&scene.installation, &server);
+    scene.device.bring_back();
+    says(done(&scene.operator(&["unseal", "--configured"])), &[scene.device.description()]);
+    assert_open(&scene.installation, &server);
+
+    // An open server needs it no more, and a seal beside it opens the next start.
+    let both = format!("{}{KEY_FILE}", scene.device.seal());
+    scene.configure(&both);
+    done(&scene.operator(&["seal", "add", "key-file"]));
+    scene.device.take_away();
+    assert_open(&scene.installation, &server);
+    scene.stop(server);
+    let server = scene.start();
+    assert_open(&scene.installation, &server);
+    assert!(scene.opened_by().as_str().unwrap().contains("seal.key"), "{}", scene.opened_by());
+    says(&server.printed_line("a seal did not open the store"), &why);
+    let verified = scene.operator(&["seal", "verify"]);
+    refused(&verified, &["1 of the seals did not open", "opens the store", &what, &remedy]);
+    scene.stop(server);
+    refused(
+        &scene.operator(&["rotate-root"]),
+        &[&scene.device.description(), &what, "nothing was changed", "--drop-seal"],
+    );
+    let store = status(&scene.installation)["store"].clone();
+    assert_eq!((&store["root_version"], store["seals"].as_array().unwrap().len()), (&json!(1), 2));
+
+    // And it is no key file's fault if a new seal cannot be made.
+    let id = id_of(&scene.installation, &scene.device.description());
+    done(&scene.operator(&["seal", "remove", &id]));
+    refused_with(&scene.operator(&["seal", "add", D::KIND]), &[what, remedy]);
+    assert_eq!(seals(&scene.installation).len(), 1);
+    scene.device.bring_back();
+    done(&scene.operator(&["seal", "add", D::KIND]));
+    let server = scene.start();
+    assert_eq!(scene.opened_by(), scene.opener());
+    assert_eq!(orgs(&scene.installation, &server).status, 200);
+    scene.stop(server);
+    scene.nothing_secret();
+}
+
+/// A directory that is there only while the device is.
+pub(crate) fn move_away(path: &Path) {
+    std::fs::rename(path, path.with_extension("away")).unwrap();
+}
+
+/// And back.
+pub(crate) fn move_back(path: &Path) {
+    std::fs::rename(path.with_extension("away"), path).unwrap();
+}
