@@ -120,7 +120,7 @@ fn credentials_that_may_not_and_wrong_ones_are_told_and_open_nothing() {
     let wrong = (scene.device.credentials.0.clone(), "canary-of-a-wrong-secret".to_owned());
     for credentials in [half, wrong] {
         scene.device.credentials = credentials;
-        scene.installation.environment = scene.device.environment();
+        scene.equip();
         let server = scene.start();
         let why = scene.why_sealed(&server);
         // Moto says why in XML, which KMS never does.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use petsem_integration::dev::{audit_log, flyv1};
 use petsem_integration::http::Request;
@@ -47,9 +47,16 @@ pub(crate) struct Scene<D> {
 impl<D: Device> Scene<D> {
     /// With these seals in the configuration; nothing is made yet.
     pub(crate) fn configured(device: D, seals: &str) -> Self {
-        let mut installation = configured(seals);
-        installation.environment = device.environment();
-        Self { installation, device, heard: RefCell::default() }
+        let mut scene = Self { installation: configured(seals), device, heard: RefCell::default() };
+        scene.equip();
+        scene
+    }
+
+    /// Puts into the environment what the device needs there.
+    pub(crate) fn equip(&mut self) {
+        self.installation.environment = self.device.environment();
+        // Whatever can be logged is logged, and searched.
+        self.installation.environment.push(("PETSEM_LOG", "trace".into()));
     }
 
     /// With the device as the only seal.
@@ -118,17 +125,38 @@ impl<D: Device> Scene<D> {
         vec![self.device.description(), what, remedy]
     }
 
-    /// Neither what the device keeps secret nor a value is in anything that was heard, or in the audit log.
+    /// Neither what the device keeps secret nor a value is in anything that was heard, in the audit log, or beside it.
     pub(crate) fn nothing_secret(&self) {
         let log = audit_log(&self.installation.path("data/audit"));
         let heard = self.heard.borrow();
+        let files = files(&self.installation.path("data"));
+        assert!(files.iter().any(|(path, _)| path.ends_with("petsem.db")));
         // It is heard at all, and the log is that of this store.
         assert!(heard.contains(" is made, sealed by "), "{heard}");
         assert!(log.contains("\"action\":\"operator.init\""), "{log}");
         for secret in self.device.secrets().iter().map(String::as_str).chain([CANARY]) {
             assert_eq!((heard.find(secret), log.find(secret)), (None, None), "{heard}\n{log}");
+            for (path, bytes) in &files {
+                let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+                assert!(!found, "{} holds what nobody may know", path.display());
+            }
         }
     }
+}
+
+/// All files below a directory, with their bytes.
+fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match (path.is_dir(), path.is_file()) {
+            (true, _) => found.extend(files(&path)),
+            (_, true) => found.push((path.clone(), std::fs::read(path).unwrap())),
+            // A socket holds no bytes.
+            _ => {}
+        }
+    }
+    found
 }
 
 fn says(text: &str, wanted: &[String]) {
@@ -259,6 +287,18 @@ pub(crate) fn is_added_beside_a_key_file_and_removed<D: Device>(device: D) {
     scene.configure(&scene.device.seal());
     let server = scene.start();
     says(&scene.why_sealed(&server), &[format!("no seal of kind {}", D::KIND)]);
+    scene.stop(server);
+
+    // The other way round: it wraps the new root key, and the key file opens nothing any more.
+    scene.configure(&both);
+    done(&scene.operator(&["seal", "add", D::KIND]));
+    let id = id_of(&scene.installation, "seal.key");
+    done(&scene.operator(&["seal", "remove", "--compromised", &id]));
+    opens_by_the_device();
+    assert_eq!(status(&scene.installation)["store"]["root_version"], json!(3));
+    scene.configure(KEY_FILE);
+    let server = scene.start();
+    says(&scene.why_sealed(&server), &["no seal of kind key-file".to_owned()]);
     scene.stop(server);
     scene.nothing_secret();
 }
