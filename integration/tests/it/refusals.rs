@@ -182,7 +182,7 @@ fn wrong_tokens_are_refused_with_what_to_do() {
     let mut forged = |key_id: &[u8]| {
         let key = MacaroonKey::generate(rng);
         let forged = Macaroon::mint(&key, key_id, "https://petsem-dev.invalid", false, rng);
-        flyv1(&forged.to_text().to_string())
+        flyv1(forged.to_text().as_ref())
     };
     let own_key = petsem_policy::UnverifiedToken::parse(&org).unwrap().kid().to_vec();
     let mut changed = data_encoding::BASE64.decode(org.trim_start_matches("fm2_").as_bytes()).unwrap();
