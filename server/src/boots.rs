@@ -84,11 +84,23 @@ impl Core {
         verify(&self.control(), host_token, discharges)
     }
 
-    /// Whether a batch's host token was signed here, before its body is read. It opens nothing by that.
-    pub(crate) fn check_host_token(&self, host_token: &UnverifiedToken) -> Result<(), Failure> {
+    /// Whether a batch's host token was signed here, before its body is read. It opens nothing by that. What verifies
+    /// without a discharge is no host token, and is not refused once for each Machine.
+    pub(crate) fn check_host_token(
+        &self,
+        trail: &mut Trail,
+        host_token: &UnverifiedToken,
+    ) -> Result<(), Failure> {
         match verify(&self.control(), host_token, &[]) {
-            Err(failure) if failure.code() != ErrorCode::DischargeMissing => Err(failure),
-            _ => Ok(()),
+            Err(failure) if failure.code() == ErrorCode::DischargeMissing => Ok(()),
+            Err(failure) => Err(failure),
+            Ok(verified) => {
+                trail.verified_token(&verified.token);
+                Err(Failure::new(
+                    ErrorCode::Forbidden,
+                    "this is no host token: it needs no discharge; send that of the host",
+                ))
+            }
         }
     }
 

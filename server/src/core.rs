@@ -58,6 +58,9 @@ pub(crate) struct Core {
     owed: Mutex<Vec<(u64, AuditEvent)>>,
     pub(crate) denials: Denials,
     pub(crate) room: Arc<Semaphore>,
+    /// Places for bodies that are waited for before anybody is known: a part of the room, so that strangers who send
+    /// none never have all of it.
+    pub(crate) forms: Semaphore,
     pub(crate) jwt_lines: PerSecond,
     pub(crate) rotations: Rotations,
     /// An operator has asked that the server forget its keys.
@@ -111,6 +114,7 @@ impl Core {
     /// Brings the parts together and reads the control feed to its end.
     pub(crate) async fn start(parts: Parts) -> Result<Self, Failure> {
         let room = Arc::new(Semaphore::new(parts.settings.limits.requests));
+        let forms = Semaphore::new((parts.settings.limits.requests / 4).max(1));
         let Parts { settings, store, store_id, node, keys, ledger, audit, outside } = parts;
         let core = Self {
             settings,
@@ -132,6 +136,7 @@ impl Core {
             owed: Mutex::new(Vec::new()),
             denials: Denials::default(),
             room,
+            forms,
             jwt_lines: PerSecond::default(),
             rotations: Rotations::default(),
             sealing: Notify::new(),

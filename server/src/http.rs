@@ -132,8 +132,12 @@ impl Call {
     }
 
     /// The body as a form (RFC 6749, appendix B): names and values in order. It is read now, once, within its limit
-    /// and time.
+    /// and time, and before anybody is known: for a part of the callers at once.
     pub(crate) async fn form(&self) -> Result<Vec<(String, String)>, Failure> {
+        let _place = self.core.forms.try_acquire().map_err(|_| {
+            Failure::new(ErrorCode::Busy, "too many requests at once; nothing was changed; try again")
+                .retry_after(1)
+        })?;
         let body = self.body(FORM, "the body is no form by its header").await?;
         Ok(form_urlencoded::parse(&body).into_owned().collect())
     }

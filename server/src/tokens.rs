@@ -26,8 +26,9 @@ const DAY: u64 = 24 * 60 * 60;
 const LONGEST_HOST: u64 = 30 * DAY;
 /// Longest life of any other, in seconds.
 const LONGEST: u64 = 366 * DAY;
-/// Tokens answered at once.
-const MOST: u32 = 10_000;
+/// Tokens answered at once, and rows read at once.
+const MOST: usize = 10_000;
+const PAGE: u32 = 1000;
 
 impl Core {
     /// Mints a token from the caller's.
@@ -344,31 +345,43 @@ impl Core {
     /// The tokens that the caller may see: an operator's all, anybody else those of the org.
     pub(crate) async fn list_tokens(&self, org: Option<OrgId>) -> Result<TokenList, Failure> {
         let control = self.control();
-        let records = self.store.records(RecordKind::Token, &[], None, MOST).await?;
+        let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
         let mut tokens = Vec::new();
-        for record in &records {
-            let id = <[u8; 16]>::try_from(record.id.as_slice())
-                .map_err(|_| IntegrityFault::new("token", &record.id, "its id has the wrong length"))?;
-            let row = self.ledger.read::<TokenRow>(&id, record)?.content;
-            if org.is_some() && row.org != org {
-                continue;
+        let mut after = None;
+        // To the end: what one org has many of hides nothing of another.
+        loop {
+            let records = self.store.records(RecordKind::Token, &[], after.as_deref(), PAGE).await?;
+            for record in &records {
+                let id = <[u8; 16]>::try_from(record.id.as_slice())
+                    .map_err(|_| IntegrityFault::new("token", &record.id, "its id has the wrong length"))?;
+                let row = self.ledger.read::<TokenRow>(&id, record)?.content;
+                if org.is_some() && row.org != org {
+                    continue;
+                }
+                let id = TokenUuid::from_bytes(id);
+                let revoked = is_revoked(&id)
+                    || control.revoked().has_key(row.key)
+                    || row.ancestors.iter().any(is_revoked);
+                tokens.push(TokenInfo {
+                    id,
+                    kind: row.kind,
+                    org: row.org,
+                    subject: row.subject,
+                    ancestors: row.ancestors,
+                    caveats: row.caveats,
+                    created_at: time_text(row.created_at),
+                    expires_at: rfc3339_seconds(row.expires_at),
+                    revoked,
+                });
             }
-            let id = TokenUuid::from_bytes(id);
-            let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
-            let revoked =
-                is_revoked(&id) || control.revoked().has_key(row.key) || row.ancestors.iter().any(is_revoked);
-            tokens.push(TokenInfo {
-                id,
-                kind: row.kind,
-                org: row.org,
-                subject: row.subject,
-                ancestors: row.ancestors,
-                caveats: row.caveats,
-                created_at: time_text(row.created_at),
-                expires_at: rfc3339_seconds(row.expires_at),
-                revoked,
-            });
+            match records.last() {
+                Some(last) if records.len() == PAGE as usize && tokens.len() < MOST => {
+                    after = Some(last.id.clone());
+                }
+                _ => break,
+            }
         }
+        tokens.truncate(MOST);
         Ok(TokenList { tokens })
     }
 }

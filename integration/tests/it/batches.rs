@@ -1,5 +1,6 @@
 //! A batch whose answers would be larger than a node wants to hold.
 
+use petsem_api::MAX_BATCH;
 use petsem_integration::dev::{Dev, flyv1};
 use serde_json::{Value, json};
 
@@ -37,4 +38,24 @@ fn a_batch_that_would_be_too_large_is_answered_in_part_and_the_rest_is_told_to_c
     }
     let again = batch(&mut (booted..MACHINES));
     assert!(again.iter().all(|result| result.get("booted").is_some()));
+}
+
+#[test]
+fn a_batch_with_a_token_that_is_of_no_host_is_one_refusal_and_one_line() {
+    let dev = Dev::start();
+    let org = dev.mint(&json!({"kind": "org", "org": "demo"}));
+    let boots = vec![json!({"app": "shop", "machine": "m-1", "discharge": org}); MAX_BATCH];
+    for token in [&org, &dev.owner(), &dev.operator] {
+        let before = dev.audit_lines().len();
+        let answer = dev.call("POST", "/v1/boot", &flyv1(token), Some(&json!({ "boots": boots })));
+        assert_eq!(answer.outcome(), (403, "forbidden".to_owned()), "{}", answer.text());
+        assert!(answer.error().contains("no host token"), "{}", answer.text());
+        let lines = dev.audit_lines().split_off(before);
+        let lines: Vec<_> = lines.iter().filter(|line| line["request_id"].is_string()).collect();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert_eq!(
+            (&lines[0]["action"], &lines[0]["outcome"], &lines[0]["request_id"]),
+            (&json!("boot.batch"), &json!("denied"), &json!(answer.field("request_id")))
+        );
+    }
 }

@@ -69,6 +69,39 @@ fn a_body_is_not_waited_for_before_the_token_is_known_to_be_good() {
     assert_eq!(answered_without_body(&dev, &proof).outcome(), (401, "token_invalid".to_owned()));
 }
 
+/// The JWT of an exchange stands in its body, so that body is waited for before anybody is known.
+#[test]
+fn forms_that_never_come_leave_room_for_everybody_else() {
+    const REQUESTS: usize = 16;
+    let installation = Installation::made();
+    installation.configure(&format!("{CONFIGURATION}\n[limits]\nrequests = {REQUESTS}\n"));
+    let server = installation.start().unwrap();
+    let exchange = Request::new("POST", "/v1/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("expect", "100-continue");
+    let mut open = Vec::new();
+    let (mut waited_for, mut refused) = (0, 0);
+    for _ in 0..2 * REQUESTS {
+        let mut stream = connect(server.address()).unwrap();
+        stream.write_all(&exchange.announcing(1000)).unwrap();
+        let mut begun = [0; 12];
+        stream.read_exact(&mut begun).unwrap();
+        match &begun {
+            b"HTTP/1.1 100" => waited_for += 1,
+            b"HTTP/1.1 503" => refused += 1,
+            other => panic!("{}", String::from_utf8_lossy(other)),
+        }
+        open.push(stream);
+    }
+    assert_eq!((waited_for, refused), (REQUESTS / 4, 2 * REQUESTS - REQUESTS / 4));
+    // All of them are still open, and wait.
+    let ask = Request::new("GET", "/v1/orgs").authorization(&flyv1(&installation.operator()));
+    assert_eq!(ask.send(server.address()).status, 200);
+    let boot = Request::new("POST", "/v1/apps/shop/boot").authorization("FlyV1 nonsense");
+    assert_eq!(boot.send(server.address()).outcome(), (401, "token_malformed".to_owned()));
+    drop(open);
+}
+
 #[test]
 fn whoever_never_reads_his_answers_loses_his_connection() {
     let installation = Installation::made();

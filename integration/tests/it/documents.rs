@@ -26,7 +26,7 @@ fn is_there(command: &str) -> bool {
     sources.iter().filter(|(path, _)| modules.iter().all(|module| path.contains(module))).any(
         |(_, source)| {
             let before = source.split_once(&function).map(|(before, _)| before.lines().rev().take(3));
-            before.is_some_and(|mut lines| lines.any(|line| is_test(line)))
+            before.is_some_and(|mut lines| lines.any(is_test))
         },
     )
 }

@@ -172,3 +172,29 @@ fn a_narrowed_token_revokes_neither_its_root_nor_a_sibling_nor_itself() {
     assert_eq!(revoke(&dev.operator, &id_of(&root)).0, 201);
     assert_eq!(dev.call("GET", "/v1/apps/shop/secrets", &flyv1(&sibling), None).outcome().1, "revoked");
 }
+
+#[test]
+fn an_orgs_tokens_are_all_listed_however_many_another_has() {
+    const THEIRS: usize = 12_000;
+    const OURS: usize = 40;
+    let dev = Dev::start_in_memory();
+    assert_eq!(dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"}))).status, 201);
+    let mut ours: Vec<_> =
+        (0..OURS).map(|_| id_of(&dev.mint(&json!({"kind": "org", "org": "demo"})))).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..THEIRS / 8 {
+                    dev.mint(&json!({"kind": "org", "org": "rivals"}));
+                }
+            });
+        }
+    });
+    let listed = dev.operate("GET", "/v1/tokens?org=demo", None).json();
+    let listed = listed["tokens"].as_array().unwrap().iter();
+    let mut listed: Vec<_> = listed.map(|token| token["id"].as_str().unwrap().to_owned()).collect();
+    ours.push(id_of(&dev.owner()));
+    ours.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, ours);
+}

@@ -78,7 +78,7 @@ async fn report_boot(call: &Call, trail: &mut Trail) -> Result<Value, Failure> {
 /// `POST /v1/boot`: each Machine is verified, decided, recorded and answered alone.
 pub(super) async fn batch(call: Call) -> Response {
     let mut trail = call.trail("boot.batch");
-    match read_batch(&call).await {
+    match read_batch(&call, &mut trail).await {
         Ok((host, wanted)) => {
             // Some at a time: their audit lines share syncs, and the order of the answers is that of the request.
             let boots = boot_all(&call, &host, &wanted.boots).await;
@@ -129,10 +129,10 @@ fn size_of_answer(result: &BatchBootResult) -> usize {
     }
 }
 
-async fn read_batch(call: &Call) -> Result<(UnverifiedToken, BatchBootRequest), Failure> {
+async fn read_batch(call: &Call, trail: &mut Trail) -> Result<(UnverifiedToken, BatchBootRequest), Failure> {
     let header = header(call)?;
     let host = host_token(&header)?.clone();
-    call.core.check_host_token(&host)?;
+    call.core.check_host_token(trail, &host)?;
     if !header.discharges().is_empty() {
         return Err(Failure::new(
             ErrorCode::BadRequest,
