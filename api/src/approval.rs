@@ -100,6 +100,9 @@ pub struct Approval {
     pub asked_at: String,
     /// Until when it can be approved; of break-glass also the end of reading. RFC 3339.
     pub ends_at: String,
+    /// What would be set, an app's rules or an issuer's registration: where one request is asked about, not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<serde_json::Value>,
 }
 
 /// `GET /v1/approvals`.

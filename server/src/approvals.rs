@@ -229,7 +229,7 @@ impl Core {
     ) -> Result<Approval, Failure> {
         let row = self.approval(id).await?.ok_or_else(not_yours)?.content;
         self.may_decide(trail, caller, &row, now).await?.ok_or_else(not_yours)?;
-        Ok(shown(id, &row, now))
+        Ok(Approval { wanted: wanted(&row.asked)?, ..shown(id, &row, now) })
     }
 
     /// The second person's yes: what was asked for takes effect.
@@ -488,6 +488,18 @@ fn shown(id: ApprovalId, row: &ApprovalRow, now: Moment) -> Approval {
         decided_by: row.decision.as_ref().map(|decision| decision.by.clone()),
         asked_at: time_text(row.asked_at),
         ends_at: rfc3339_seconds(row.ends_at),
+        wanted: None,
+    }
+}
+
+/// What takes effect, as far as the summary cannot say it: nobody shall have to approve what he does not see.
+fn wanted(asked: &Asked) -> Result<Option<serde_json::Value>, Failure> {
+    match asked {
+        Asked::Policy { policy, .. } => Ok(Some(policy.clone())),
+        Asked::Issuer(wanted) | Asked::IssuerChange { wanted, .. } => {
+            serde_json::to_value(wanted).map(Some).map_err(Failure::internal)
+        }
+        Asked::BreakGlass { .. } | Asked::Discharger { .. } | Asked::GuardOff {} => Ok(None),
     }
 }
 

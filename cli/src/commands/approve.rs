@@ -22,6 +22,10 @@ pub(crate) struct Approve {
     #[arg(long, conflicts_with_all = ["id", "deny"])]
     list: bool,
 
+    /// Show this request, with the rules or the registration that would take effect
+    #[arg(long, value_name = "ID", conflicts_with_all = ["id", "list", "deny"])]
+    show: Option<ApprovalId>,
+
     /// Deny this request; of break-glass also after it was approved
     #[arg(long, value_name = "ID", conflicts_with = "id")]
     deny: Option<ApprovalId>,
@@ -37,6 +41,10 @@ pub(crate) struct Approve {
 impl Approve {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let remote = Remote::open(&self.connection.resolve()?)?;
+        if let Some(id) = self.show {
+            let answer: Approval = remote.get(&format!("/v1/approvals/{id}"))?;
+            return output::confirm(self.json, &answer, &messages::approval_shown(&answer));
+        }
         let (id, verb) = match (self.id, self.deny) {
             (Some(id), _) => (id, "approve"),
             (None, Some(id)) => (id, "deny"),

@@ -39,6 +39,17 @@ pub(crate) fn approval_state(state: ApprovalState) -> &'static str {
     }
 }
 
+pub(crate) fn approval_shown(approval: &Approval) -> String {
+    let Approval { id, state, summary, asker, reason, ends_at, wanted, .. } = approval;
+    let state = approval_state(*state);
+    let facts = format!("request {id} is {state}, until {ends_at}: {summary}, asked by {asker}: {reason}");
+    // A control character of a claim or a URL is escaped in JSON.
+    match wanted {
+        Some(wanted) => format!("{facts}\n{wanted:#}"),
+        None => facts,
+    }
+}
+
 pub(crate) fn decided(approval: &Approval) -> String {
     let Approval { id, state, summary, asker, reason, .. } = approval;
     format!("request {id} is {}: {summary}, asked by {asker}: {reason}", approval_state(*state))

@@ -45,7 +45,7 @@ fn a_body_is_not_waited_for_before_the_token_is_known_to_be_good() {
         bodies.extend(with_body.map(|(method, _)| (method.to_uppercase(), path.as_str())));
     }
     bodies.retain(|(_, path)| *path != "/v1/token");
-    assert_eq!(bodies.len(), 27, "{bodies:?}");
+    assert_eq!(bodies.len(), 28, "{bodies:?}");
     for (method, path) in bodies {
         let takes_org_tokens = !path.contains("/boot");
         let target = &path.replace("{app}", "shop").replace("{org}", "demo").replace("{name}", "A");

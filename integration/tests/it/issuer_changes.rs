@@ -139,6 +139,8 @@ fn another_person_approves_other_keys_and_the_old_ones_sign_nothing_more() {
     let request = scene.ask_change(&path, &registration(&new));
     let stale = scene.ask_change(&path, &registration(&IssuerKey::new("third")));
     assert_eq!(scene.approve(&request, &scene.kim).outcome(), refused(403, "forbidden"));
+    let shown = scene.command(&["approve", "--show", &request]);
+    assert!(shown.status.success() && shown.printed.contains("\"kid\": \"new\""), "{}", shown.printed);
     assert_eq!(scene.read(&new.sign(&claims("reader-ann", now()))), refused(401, "token_invalid"));
 
     let exchanged = scene.exchange(&old.sign(&claims("reader-ann", now()))).field("access_token");

@@ -376,6 +376,14 @@ fn a_guarded_policy_waits_for_another_person() {
     assert_eq!(put.status, 202, "{}", put.text());
     let version = || scene.dev.operate("GET", "/v1/apps/shop/policy", None).number("version");
     assert_eq!(version(), 1);
+    // Whoever approves sees what: the rules that would be in force, and nobody else does.
+    let request = format!("/v1/approvals/{}", put.field("id"));
+    let seen = scene.dev.call("GET", &request, &flyv1(&scene.owner), None);
+    assert_eq!((seen.status, &seen.json()["wanted"]), (200, &policy), "{}", seen.text());
+    let other = scene.dev.operate("POST", "/v1/orgs", Some(&json!({"name": "other"})));
+    assert_eq!(other.status, 201, "{}", other.text());
+    let stranger = scene.dev.mint(&json!({"kind": "org", "org": "other"}));
+    assert_eq!(scene.dev.call("GET", &request, &flyv1(&stranger), None).status, 403);
     let approved = scene.decide(&put.field("id"), "approve", &scene.owner);
     assert_eq!((approved.status, version()), (200, 2), "{}", approved.text());
     let off = scene.dev.operate("PUT", guard, Some(&json!({"guard_policies": false})));

@@ -159,10 +159,13 @@ fn operators_own() -> Vec<Asked> {
         ("POST", "/v1/revocations", Some(json!({"host": {"host": "dev"}}))),
         ("POST", "/v1/operator/seal", None),
         ("GET", "/v1/issuers", None),
-        ("POST", "/v1/issuers", Some(issuer)),
+        ("POST", "/v1/issuers", Some(issuer.clone())),
         ("GET", "/v1/dischargers", None),
     ];
-    of_all.into_iter().map(|(method, route, body)| (method, route, route.to_owned(), body)).collect()
+    let (of_one, one) = ("/v1/issuers/{id}", "/v1/issuers/019a0000-0000-7000-8000-000000000000");
+    let of_one = [("PUT", of_one, one.to_owned(), Some(issuer)), ("DELETE", of_one, one.to_owned(), None)];
+    let of_all = of_all.into_iter().map(|(method, route, body)| (method, route, route.to_owned(), body));
+    of_all.chain(of_one).collect()
 }
 
 /// Routes that neither name anything of an org nor take a token for what they do.
