@@ -10,7 +10,7 @@ use crate::{messages, output};
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Answered<T> {
-    Waits(Approval),
+    Waits(Box<Approval>),
     Done(T),
 }
 

@@ -63,11 +63,12 @@ pub(crate) fn prompt(text: &str) {
 pub(crate) fn failure(failure: &Failure) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (red, dim, plain) = if colour { ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
-    let mut stderr = io::stderr().lock();
-    let _ = writeln!(stderr, "{red}error:{plain} {}", failure.fact);
+    let mut said = format!("{red}error:{plain} {}\n", failure.fact);
     if let Some(hint) = &failure.hint {
-        let _ = writeln!(stderr, "{dim}hint:{plain} {hint}");
+        said.push_str(&format!("{dim}hint:{plain} {hint}\n"));
     }
+    // At once: lines of other processes may share the terminal or the log.
+    let _ = io::stderr().write_all(said.as_bytes());
 }
 
 /// A line on standard error that is written over as work goes on, where a person looks on.

@@ -3,7 +3,7 @@
 //! It is built once for each run of the tests, by cargo, so that no test sees a stale one. Every wait has an
 //! end, and whatever a server printed is kept: for the failure's text, and for searches in it.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -240,16 +240,12 @@ impl Drop for Process {
     }
 }
 
-fn collect(mut output: Box<dyn Read + Send>, printed: &Mutex<Vec<u8>>, told: &Sender<()>) {
-    let mut piece = [0; 16 * 1024];
-    while let Ok(length) = output.read(&mut piece) {
-        if length == 0 {
-            break;
-        }
-        printed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(piece.get(..length).unwrap_or_default());
+// By lines: pieces of both outputs would tear one another's.
+fn collect(output: Box<dyn Read + Send>, printed: &Mutex<Vec<u8>>, told: &Sender<()>) {
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    while output.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        printed.lock().unwrap_or_else(PoisonError::into_inner).append(&mut line);
         // Nobody listens once the server is ready.
         let _ = told.send(());
     }
