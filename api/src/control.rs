@@ -319,8 +319,11 @@ pub struct TokenInfo {
 /// `GET /v1/tokens`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenList {
-    /// Tokens that the caller may see.
+    /// Tokens that the caller may see, at most 10,000.
     pub tokens: Vec<TokenInfo>,
+    /// Whether there are more.
+    #[serde(default)]
+    pub truncated: bool,
 }
 
 /// `POST /v1/revocations`: what shall not be accepted from now on.

@@ -7,12 +7,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
-use petsem_api::{AppId, IssuerId, OrgId, SigningKeyId, StoreId};
+use petsem_api::{AppId, IssuerId, OrgId, SigningKeyId, StoreId, TokenUuid};
 use petsem_keys::{DischargerKey, Keyring, OpenError, SigningKey, WrapContext, WrappedByKeyring};
-use petsem_policy::{MacaroonKey, SharedKey};
+use petsem_policy::{MacaroonKey, SharedKey, TokenId};
 use petsem_store::Store;
 use subtle::ConstantTimeEq;
 
+use crate::authority::token_uuid;
 use crate::clock::Moment;
 use crate::failure::Failure;
 use crate::issuer_keys::IssuerKeys;
@@ -172,6 +173,14 @@ impl Control {
     /// Whether new tokens are signed with this key.
     pub(crate) fn is_current_key(&self, id: SigningKeyId) -> bool {
         self.platform_key == Some(*id.as_bytes()) || self.org_keys.values().any(|key| key == id.as_bytes())
+    }
+
+    /// The signing key that stands with this id in the line of its tokens' ancestors.
+    pub(crate) fn key_in_lines(&self, id: &TokenUuid) -> Option<SigningKeyId> {
+        self.signing_keys
+            .keys()
+            .find(|key| token_uuid(TokenId::of_key(*key)) == *id)
+            .map(|key| SigningKeyId::from_bytes(*key))
     }
 
     /// The platform's key for new tokens.

@@ -25,8 +25,10 @@ use crate::tokens::discharger_location;
 
 /// Keys of one location and org at once.
 const MOST_KEYS: usize = 8;
-/// Dischargers at once.
+/// Keys of all orgs at once.
 const MOST: usize = 1000;
+/// Keys of one org, or of the platform, at once.
+const MOST_OF_ORG: usize = 32;
 
 /// Registers an outside discharger in the store of this node, which no server may hold at the same time.
 ///
@@ -119,13 +121,20 @@ impl Core {
         let control = self.control();
         let of_location =
             |entry: &&std::sync::Arc<DischargerEntry>| entry.location == location && entry.org == org;
-        if control.dischargers().len() >= MOST
-            || control.dischargers().iter().filter(of_location).count() >= MOST_KEYS
-        {
-            return Err(Failure::new(
-                ErrorCode::Conflict,
-                "there are eight keys for this location already; nothing was changed; delete those that are not used any more",
-            ));
+        let full = |text: String| {
+            let hint = "nothing was changed; delete those that are not used any more";
+            Failure::new(ErrorCode::Conflict, format!("{text}; {hint}"))
+        };
+        if control.dischargers().iter().filter(of_location).count() >= MOST_KEYS {
+            return Err(full(format!("there are {MOST_KEYS} keys for this location already")));
+        }
+        // One org's keys leave room for everybody else's, and all orgs' for the platform's.
+        if control.dischargers().iter().filter(|entry| entry.org == org).count() >= MOST_OF_ORG {
+            let whose = if org.is_some() { "this org" } else { "the platform" };
+            return Err(full(format!("{whose} has {MOST_OF_ORG} dischargers' keys already")));
+        }
+        if org.is_some() && control.dischargers().len() >= MOST {
+            return Err(full(format!("this installation has {MOST} dischargers' keys already")));
         }
         let key = DischargerKey::filled_by(|bytes| {
             let decoded = Zeroizing::new(BASE64.decode(wanted.key.as_bytes()).map_err(|_| ())?);

@@ -74,6 +74,16 @@ impl Core {
         check(request, now)?;
         let row = match request {
             RevokeRequest::Token { id } => {
+                // It would end all tokens of the key, without what is asked before that of a key.
+                if let Some(key) = self.control().key_in_lines(id) {
+                    return Err(Failure::new(
+                        ErrorCode::Conflict,
+                        format!(
+                            "this id stands for signing key {key} among the ancestors of its tokens; nothing was \
+                             changed; to end all of them, revoke the key: `petsem token revoke --key {key}`"
+                        ),
+                    ));
+                }
                 trail.set_detail(format_args!("revokes token {id}"));
                 FeedRow::TokenRevoked { token: *id, at }
             }

@@ -375,14 +375,15 @@ impl Core {
                 });
             }
             match records.last() {
-                Some(last) if records.len() == PAGE as usize && tokens.len() < MOST => {
+                Some(last) if records.len() == PAGE as usize && tokens.len() <= MOST => {
                     after = Some(last.id.clone());
                 }
                 _ => break,
             }
         }
+        let truncated = tokens.len() > MOST;
         tokens.truncate(MOST);
-        Ok(TokenList { tokens })
+        Ok(TokenList { tokens, truncated })
     }
 }
 

@@ -5,7 +5,7 @@ use petsem_integration::http::{Answer, Request};
 use petsem_integration::installation::Installation;
 use petsem_integration::seals::{done, operator, refused as refused_by_command, seal_the_server};
 use petsem_integration::server::{Server, run};
-use petsem_policy::{Action, ActionSet, Actions, UnverifiedToken};
+use petsem_policy::{Action, ActionSet, Actions, TokenId, UnverifiedToken};
 use petsem_server::Development;
 use serde_json::{Value, json};
 
@@ -147,6 +147,12 @@ fn operators_revoke_everything_and_orgs_what_is_theirs_alone() {
     ] {
         assert_eq!(bad(what).outcome(), (400, "bad_request".to_owned()));
     }
+    // Nor does the id that stands for a key among ancestors end all of the key, and the operator with it.
+    let kid = UnverifiedToken::parse(&dev.operator).unwrap().kid().to_vec();
+    let of_key = bad(json!({"token": {"id": TokenId::of_key(&kid).to_string()}}));
+    assert_eq!(of_key.outcome(), (409, "conflict".to_owned()));
+    assert!(of_key.text().contains("petsem token revoke --key"), "{}", of_key.text());
+    assert_eq!(dev.operate("GET", "/v1/orgs", None).status, 200);
     let absent = bad(json!({"signing_key": {"id": "00000000-0000-0000-0000-000000000000"}}));
     assert_eq!(absent.outcome(), (404, "not_found".to_owned()));
 }

@@ -366,6 +366,31 @@ fn a_discharger_takes_effect_when_another_person_approves() {
 }
 
 #[test]
+fn the_dischargers_of_one_org_leave_room_for_those_of_others() {
+    let scene = Scene::new();
+    assert_eq!(scene.dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"}))).status, 201);
+    let ask = |org: &str, location: &str| {
+        let wanted = json!({"location": location, "org": org, "key": BASE64.encode(&[7; 32])});
+        scene.dev.operate("POST", "/v1/dischargers", Some(&wanted))
+    };
+    let add = |location: &str| {
+        let pending = ask("demo", location);
+        assert_eq!(pending.status, 202, "{}", pending.text());
+        assert_eq!(scene.decide(&pending.field("id"), "approve", &scene.owner).status, 200);
+    };
+    let full = |answer: &Answer, text: &str| refused(answer, 409, "conflict", text);
+    for _ in 0..8 {
+        add("https://auth.example");
+    }
+    full(&ask("demo", "https://auth.example"), "there are 8 keys for this location already");
+    for number in 8..32 {
+        add(&format!("https://auth-{number}.example"));
+    }
+    full(&ask("demo", "https://more.example"), "this org has 32 dischargers' keys already");
+    assert_eq!(ask("rivals", "https://auth.example").status, 202);
+}
+
+#[test]
 fn a_guarded_policy_waits_for_another_person() {
     let scene = Scene::new();
     let guard = "/v1/orgs/demo/guard";

@@ -23,6 +23,9 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let answer: TokenList = Remote::open(&self.connection.resolve()?)?.get("/v1/tokens")?;
+        if answer.truncated {
+            output::notice("there are more tokens than these; the list of an org's token has all of the org");
+        }
         output::answer(self.json, &answer, |answer| {
             let mut table = Table::new(&["ID", "KIND", "HELD BY", "EXPIRES", "STATE", "CARRIES"]);
             for token in &answer.tokens {
