@@ -1,11 +1,15 @@
 //! An installation as operators make one: a configuration file, `petsem operator init`, `petsem server`.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::dev::flyv1;
+use crate::http::Request;
 use crate::server::{Ended, Server, petsem, run};
 
 /// A directory with a configuration in it.
@@ -84,6 +88,23 @@ impl Installation {
         command.arg("--config").arg(self.configuration());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Makes org `acme` with app `shop`: its policy, and the value of its secret `A`.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub fn make_shop(&self, server: SocketAddr, policy: &Value, value: &str) {
+        for (method, target, body) in [
+            ("POST", "/v1/orgs", json!({"name": "acme"})),
+            ("POST", "/v1/apps", json!({"org": "acme", "name": "shop"})),
+            ("PUT", "/v1/apps/shop/policy", json!({ "policy": policy })),
+            ("POST", "/v1/apps/shop/secrets", json!({"values": {"A": value}})),
+        ] {
+            let asked = Request::new(method, target).authorization(&flyv1(&self.operator())).json(&body);
+            let answer = asked.send(server);
+            assert!(answer.status < 300, "{method} {target}: {}", answer.text());
+        }
     }
 
     /// The first operator's token, without scheme.

@@ -45,15 +45,7 @@ impl Scene {
             "name": "readers", "issuer": ISSUER, "claims": {"sub": "reader-*"},
             "actions": ["read_value"], "secrets": {"names": ["A"]}
         }]});
-        for (method, target, body) in [
-            ("POST", "/v1/orgs", json!({"name": "acme"})),
-            ("POST", "/v1/apps", json!({"org": "acme", "name": "shop"})),
-            ("PUT", "/v1/apps/shop/policy", json!({ "policy": policy })),
-            ("POST", "/v1/apps/shop/secrets", json!({"values": {"A": CANARY}})),
-        ] {
-            let answer = scene.call(method, target, &scene.kim, Some(&body));
-            assert!(answer.status < 300, "{method} {target}: {}", answer.text());
-        }
+        scene.installation.make_shop(scene.address(), &policy, CANARY);
         scene
     }
 

@@ -53,15 +53,7 @@ impl Scene {
             "name": "readers", "issuer": iss, "claims": {"sub": "reader"},
             "actions": ["read_value"], "secrets": {"names": ["A"]}
         }]});
-        for (method, target, body) in [
-            ("POST", "/v1/orgs", json!({"name": "acme"})),
-            ("POST", "/v1/apps", json!({"org": "acme", "name": "shop"})),
-            ("PUT", "/v1/apps/shop/policy", json!({ "policy": policy })),
-            ("POST", "/v1/apps/shop/secrets", json!({"values": {"A": CANARY}})),
-        ] {
-            let answer = scene.operate(method, target, Some(&body));
-            assert!(answer.status < 300, "{method} {target}: {}", answer.text());
-        }
+        scene.installation.make_shop(scene.server().address(), &policy, CANARY);
         scene
     }
 
