@@ -178,7 +178,15 @@ pub(crate) fn may_remove(seals: &[SealOfList], id: &[u8; 16]) -> Result<(), Star
 /// # Errors
 /// [`StartError`]: none opens, or the list cannot be written.
 pub async fn verify_seals(settings: &Settings) -> Result<Vec<TriedSeal>, StartError> {
-    let list = OpenList::open(settings, read_rows(settings).await?).await?;
+    let rows = read_rows(settings).await?;
+    let list = match OpenList::open(settings, rows.clone()).await {
+        // What was given is tried; what opens the store may be another seal.
+        Err(first @ StartError::Sealed { .. }) if !settings.given.is_empty() => {
+            let configured = settings.clone().opened_by(Given::default());
+            OpenList::open(&configured, rows).await.map_err(|_| first)?
+        }
+        opened => opened?,
+    };
     let (list, at_hand) = list.at_hand(settings).await?;
     let now = Moment::now().millis();
     let mut tried = Vec::new();

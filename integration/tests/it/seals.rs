@@ -396,6 +396,9 @@ fn seals_are_added_verified_and_removed_beside_the_running_server() {
     );
     let untried = operator(&installation, &["seal", "verify"], &[]);
     refused(&untried, &["it was not tried", "opens the store"]);
+    let mistyped = private(&installation, "mistyped", "correct horse staple battery");
+    let mistyped = operator(&installation, &["seal", "verify"], &[("--passphrase-file", &mistyped)]);
+    refused(&mistyped, &["passphrase does not open the root key", "opens the store", "1 of the seals"]);
     let verified = operator(&installation, &["seal", "verify"], &[("--passphrase-file", &passphrase)]);
     assert_eq!(done(&verified).matches("opens the store").count(), 2, "{}", verified.printed);
     assert_eq!(seals(&installation).iter().filter(|seal| seal["verified_at"].is_null()).count(), 0);
