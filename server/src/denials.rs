@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use petsem_api::{RequestId, RevokeRequest};
+use petsem_api::{ErrorCode, RequestId, RevokeRequest};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Outcome;
@@ -133,6 +133,13 @@ impl Core {
                     self.note(&trail, None).await;
                     folder.answer(&self.ledger, id, &DenialAnswer::Held);
                 }
+            }
+            Err(failure) if failure.code() == ErrorCode::StoreUnavailable => {
+                tracing::error!(
+                    denial = %id,
+                    reason = failure.internal_text().unwrap_or(failure.external()),
+                    "a denial cannot be looked up in the store; it stays there, and is taken when it can"
+                );
             }
             Err(failure) => {
                 // Whoever asked may be gone: it may have lain there while the server was sealed.
