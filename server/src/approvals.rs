@@ -12,7 +12,9 @@ use petsem_store::{Change, Expect, RecordKind};
 
 use crate::authority::{Caller, Touched, Verified, author_of, revoked, token_uuid};
 use crate::clock::{Moment, rfc3339_seconds};
+use crate::control::Control;
 use crate::core::{Core, OpenApp, expect};
+use crate::dischargers::check_room;
 use crate::entropy;
 use crate::failure::Failure;
 use crate::request::Trail;
@@ -27,10 +29,13 @@ const OLDEST_FEED: u64 = 60;
 const REGISTRATION_WAITS: i64 = 24 * 60 * 60;
 /// How long a request that is over is still listed, in seconds.
 const KEPT: i64 = 24 * 60 * 60;
-/// Requests kept at once.
+/// Requests of all orgs that wait or are in force at once. The platform's own are not counted among them.
 const MOST: usize = 1000;
-/// Requests of one org kept at once: a minter names as many askers as he likes.
+/// Requests of one org, or of the platform, that wait or are in force at once: a minter names as many askers as he
+/// likes. So many that are over are listed beside them.
 const MOST_OF_ORG: usize = 100;
+/// Requests that are looked at: all.
+const MOST_KEPT: usize = 2 * MOST;
 /// Requests of one asker that wait at once.
 const MOST_OPEN: usize = 20;
 /// Who decides at the node. No subject is written so: those name their issuer in brackets.
@@ -139,20 +144,34 @@ impl Core {
         let asker = author_of(token);
         let people = self.people_behind(token).await?;
         let others = self.all_approvals().await?;
-        let over = |row: &ApprovalRow| row.ends_at.saturating_add(KEPT) < now.seconds();
-        let kept = others.iter().filter(|(_, row)| !over(&row.content));
-        let waiting = kept.clone().filter(|(_, row)| {
+        let (counting, over): (Vec<_>, Vec<_>) =
+            others.iter().partition(|(_, row)| counts(&row.content, now));
+        let waiting = counting.iter().filter(|(_, row)| {
             row.content.asker == asker && state_of(&row.content, now) == ApprovalState::Open
         });
-        let of_org = kept.clone().filter(|(_, row)| wish.org.is_some() && row.content.org == wish.org);
-        if waiting.count() >= MOST_OPEN || of_org.count() >= MOST_OF_ORG || kept.count() >= MOST {
+        let of_same = counting.iter().filter(|(_, row)| row.content.org == wish.org).count();
+        let of_orgs = counting.iter().filter(|(_, row)| row.content.org.is_some()).count();
+        let is_full = of_same >= MOST_OF_ORG || (wish.org.is_some() && of_orgs >= MOST);
+        if is_full || waiting.count() >= MOST_OPEN {
             return Err(Failure::new(
                 ErrorCode::Busy,
-                "too many requests wait for a second person; nothing was changed; let some be decided first \
-                 (`petsem approve --list`)",
+                "too many requests wait for a second person, or are in force; nothing was changed; let some be decided \
+                 first, or deny what is not needed any more (`petsem approve --list`)",
             )
             .retry_after(60));
         }
+        // What is over makes room, the oldest first (ids are in order of time): no limit counts it.
+        let of_same = over.iter().filter(|(_, row)| row.content.org == wish.org).count();
+        let mut from_same = (of_same + 1).saturating_sub(MOST_OF_ORG);
+        let mut from_all = (others.len() + MOST_OF_ORG).saturating_sub(MOST_KEPT);
+        let goes = |row: &ApprovalRow| {
+            let is_same = row.org == wish.org && from_same > 0;
+            let goes = is_same || from_all > 0 || row.ends_at.saturating_add(KEPT) < now.seconds();
+            from_same -= usize::from(is_same);
+            from_all = from_all.saturating_sub(usize::from(goes));
+            goes
+        };
+        let gone: Vec<_> = over.iter().map(|(_, row)| &row.content).map(goes).collect();
         let row = ApprovalRow {
             asked: wish.asked,
             summary: wish.summary,
@@ -168,7 +187,7 @@ impl Core {
         };
         trail.set_detail(format_args!("request {id}: {}; reason: {}", row.summary, row.reason));
         let mut change = self.change(trail);
-        for (id, _) in others.iter().filter(|(_, row)| over(&row.content)) {
+        for ((id, _), _) in over.iter().zip(gone).filter(|(_, goes)| *goes) {
             change.deletes.push((RecordKind::Approval, id.as_bytes().to_vec()));
         }
         change.expects.push(expect::<ApprovalRow>(id.as_bytes(), 0));
@@ -349,7 +368,8 @@ impl Core {
             Asked::Discharger { id: discharger, row } => {
                 let key = discharger_id(discharger)?;
                 let feed = [FeedRow::DischargerSet { discharger: discharger.clone(), version: 1, at }];
-                self.commit_control(trail, &feed, |change| {
+                let check = |control: &Control| check_room(control, &row.location, row.org);
+                self.commit_control_if(trail, &feed, check, |change| {
                     self.decided(change, id, version, &decided);
                     change.expects.push(expect::<crate::rows::DischargerRow>(&key, 0));
                     change.puts.push(self.ledger.write(&key, 1, row));
@@ -429,7 +449,7 @@ impl Core {
     }
 
     async fn all_approvals(&self) -> Result<Vec<(ApprovalId, Row<ApprovalRow>)>, Failure> {
-        let limit = u32::try_from(MOST * 2).unwrap_or(u32::MAX);
+        let limit = u32::try_from(MOST_KEPT).unwrap_or(u32::MAX);
         let records = self.store.records(RecordKind::Approval, &[], None, limit).await?;
         let mut rows = Vec::with_capacity(records.len());
         for record in &records {
@@ -456,6 +476,15 @@ pub(crate) fn registration_ends(now: Moment) -> i64 {
 /// A token's id, and those of its key and of all that it was minted from.
 fn line_of(token: &Token) -> Vec<TokenUuid> {
     token.descent().0.into_iter().map(token_uuid).collect()
+}
+
+/// Whether a request waits for somebody, or is in force.
+fn counts(row: &ApprovalRow, now: Moment) -> bool {
+    match state_of(row, now) {
+        ApprovalState::Open => true,
+        ApprovalState::Approved => matches!(row.asked, Asked::BreakGlass { .. }),
+        ApprovalState::Denied | ApprovalState::Expired => false,
+    }
 }
 
 fn state_of(row: &ApprovalRow, now: Moment) -> ApprovalState {

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
-use petsem_api::{AppId, IssuerId, OrgId, SigningKeyId, StoreId, TokenUuid};
+use petsem_api::{AppId, ErrorCode, IssuerId, OrgId, SigningKeyId, StoreId, TokenUuid};
 use petsem_keys::{DischargerKey, Keyring, OpenError, SigningKey, WrapContext, WrappedByKeyring};
 use petsem_policy::{MacaroonKey, SharedKey, TokenId};
 use petsem_store::Store;
@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 
 use crate::authority::token_uuid;
 use crate::clock::Moment;
+use crate::core::REREADS;
 use crate::failure::Failure;
 use crate::issuer_keys::IssuerKeys;
 use crate::keyring_state::KeyringState;
@@ -54,6 +55,8 @@ pub(crate) struct DischargerEntry {
     pub(crate) location: String,
     /// The org that it speaks for; none = the platform.
     pub(crate) org: Option<OrgId>,
+    /// When it was registered, in Unix milliseconds.
+    pub(crate) created_at: u64,
     /// The key that it shares with petsem.
     pub(crate) key: SharedKey,
 }
@@ -236,7 +239,28 @@ impl Control {
 
     /// The same state, carried on to the end of the feed; `None` if nothing is new.
     pub(crate) async fn advanced(&self, readers: &Readers<'_>) -> Result<Option<Self>, Failure> {
-        let head = readers.head().await?;
+        let mut tries = 0;
+        loop {
+            let head = readers.head().await?;
+            match self.advanced_to(readers, &head).await {
+                // A change after this head may have taken away what is missing now: what counts is where it rests.
+                Err(failure)
+                    if failure.code() == ErrorCode::Integrity
+                        && tries < REREADS
+                        && readers.head().await?.version != head.version =>
+                {
+                    tries += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn advanced_to(
+        &self,
+        readers: &Readers<'_>,
+        head: &Row<FeedHeadRow>,
+    ) -> Result<Option<Self>, Failure> {
         if head.content.number < self.number || head.version < self.head_version {
             return Err(gone(
                 head.content.number + 1,
@@ -427,7 +451,7 @@ impl Readers<'_> {
             Failure::from(IntegrityFault::new("discharger", &id, "it does not open")).because(error)
         })?;
         let key = SharedKey::held_by(LockedDischargerKey(key));
-        Ok(DischargerEntry { id, location: row.location, org: row.org, key })
+        Ok(DischargerEntry { id, location: row.location, org: row.org, created_at: row.created_at, key })
     }
 }
 

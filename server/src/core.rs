@@ -19,6 +19,7 @@ use crate::clock::Moment;
 use crate::control::{Control, Readers};
 use crate::denials::Denials;
 use crate::failure::Failure;
+use crate::forms::Forms;
 use crate::jwt::PerSecond;
 use crate::keyring_state::KeyringState;
 use crate::metrics::Counters;
@@ -60,7 +61,7 @@ pub(crate) struct Core {
     pub(crate) room: Arc<Semaphore>,
     /// Places for bodies that are waited for before anybody is known: a part of the room, so that strangers who send
     /// none never have all of it.
-    pub(crate) forms: Semaphore,
+    pub(crate) forms: Forms,
     pub(crate) jwt_lines: PerSecond,
     pub(crate) rotations: Rotations,
     /// An operator has asked that the server forget its keys.
@@ -114,7 +115,7 @@ impl Core {
     /// Brings the parts together and reads the control feed to its end.
     pub(crate) async fn start(parts: Parts) -> Result<Self, Failure> {
         let room = Arc::new(Semaphore::new(parts.settings.limits.requests));
-        let forms = Semaphore::new((parts.settings.limits.requests / 4).max(1));
+        let forms = Forms::new(parts.settings.limits.requests / 4);
         let Parts { settings, store, store_id, node, keys, ledger, audit, outside } = parts;
         let core = Self {
             settings,
@@ -302,10 +303,22 @@ impl Core {
         rows: &[FeedRow],
         fill: impl Fn(&mut Change) + Send,
     ) -> Result<u64, Failure> {
+        self.commit_control_if(trail, rows, |_| Ok(()), fill).await
+    }
+
+    /// The same, if `check` agrees to it in the very state of control that the change follows.
+    pub(crate) async fn commit_control_if(
+        &self,
+        trail: &mut Trail,
+        rows: &[FeedRow],
+        check: impl Fn(&Control) -> Result<(), Failure> + Send,
+        fill: impl Fn(&mut Change) + Send,
+    ) -> Result<u64, Failure> {
         let _turn = self.feed_lock.lock().await;
         for _ in 0..5 {
             self.refresh().await?;
             let control = self.control();
+            check(&control)?;
             let mut change = self.change(trail);
             fill(&mut change);
             let (mut number, mut mac) = (control.number, *control.mac());

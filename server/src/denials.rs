@@ -7,12 +7,12 @@
 //! tells the command so, again with a MAC; whoever merely removes the file makes nobody believe that it was taken.
 //! Until the feed has it the server keeps it in memory, tries again, and shows it in `/readyz`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use petsem_api::{ErrorCode, RequestId, RevokeRequest};
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,8 @@ pub(crate) enum DenialAnswer {
 pub(crate) struct Denials {
     rows: Mutex<Vec<FeedRow>>,
     waiting: Mutex<BTreeMap<RequestId, RevokeRequest>>,
+    /// Those that lie there and cannot be read.
+    unread: Mutex<BTreeSet<RequestId>>,
 }
 
 impl Denials {
@@ -67,12 +69,22 @@ impl Denials {
 
     /// What an operator must know of them.
     pub(crate) fn problem(&self) -> Option<String> {
+        let unread = self.unread().len();
+        if unread > 0 {
+            return Some(format!(
+                "{unread} denials cannot be read, so they are not in force; the log says why, and who must own them"
+            ));
+        }
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
         (waiting > 0).then(|| {
             format!(
                 "{waiting} denials are in force on this node alone; the store must take writes for the others"
             )
         })
+    }
+
+    fn unread(&self) -> MutexGuard<'_, BTreeSet<RequestId>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waiting(&self) -> BTreeMap<RequestId, RevokeRequest> {
@@ -104,15 +116,29 @@ impl Core {
                 return;
             }
         };
+        self.denials.unread().retain(|id| found.contains(id));
         for id in found {
             if self.denials.waiting().contains_key(&id) {
                 continue;
             }
             match folder.denial(&self.ledger, id) {
-                Ok(request) => self.take(&folder, id, request).await,
-                Err(error) => {
-                    tracing::error!(%error, denial = %id, "a file among the denials is none of ours, and is put aside");
+                Ok(Some(request)) => {
+                    self.denials.unread().remove(&id);
+                    self.take(&folder, id, request).await;
+                }
+                Ok(None) => {
+                    tracing::error!(denial = %id, "a file among the denials is none of ours, and is put aside");
                     folder.put_aside(id);
+                }
+                // It may be one of ours, so it stays; it is told once.
+                Err(error) => {
+                    if self.denials.unread().insert(id) {
+                        tracing::error!(
+                            %error,
+                            denial = %id,
+                            "a denial cannot be read, so it is not in force; the user that runs the server must own it"
+                        );
+                    }
                 }
             }
         }
@@ -224,6 +250,11 @@ impl DenialFolder {
     /// Hands a denial to the server.
     pub(crate) fn put(&self, ledger: &Ledger, id: RequestId, request: &RevokeRequest) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
+        // Root may deny in the place of the server's own user, who must be able to read it.
+        let (owner, made) = (self.owner()?, std::fs::metadata(&self.0)?);
+        if (made.uid(), made.gid()) != owner {
+            chown(&self.0, Some(owner.0), Some(owner.1))?;
+        }
         self.write(
             &self.path(id, "denial"),
             &ledger.write_note(Note::Denial, id, &serde_json::to_vec(request)?),
@@ -253,12 +284,11 @@ impl DenialFolder {
         Ok(named.take(MOST).collect())
     }
 
-    fn denial(&self, ledger: &Ledger, id: RequestId) -> io::Result<RevokeRequest> {
+    /// `None` for what no seal of this installation has made.
+    fn denial(&self, ledger: &Ledger, id: RequestId) -> io::Result<Option<RevokeRequest>> {
         let kept = read(&self.path(id, "denial"))?;
-        let request = ledger
-            .read_note(Note::Denial, id, &kept)
-            .ok_or_else(|| io::Error::other("its MAC does not fit"))?;
-        Ok(serde_json::from_slice(request)?)
+        let request = ledger.read_note(Note::Denial, id, &kept);
+        Ok(request.and_then(|request| serde_json::from_slice(request).ok()))
     }
 
     fn answer(&self, ledger: &Ledger, id: RequestId, answer: &DenialAnswer) {
@@ -286,11 +316,22 @@ impl DenialFolder {
         self.0.join(format!("{id}.{kind}"))
     }
 
-    /// Whole or not at all, and durable.
+    /// User and group of the data directory: the server's.
+    fn owner(&self) -> io::Result<(u32, u32)> {
+        let data_directory = self.0.parent().ok_or(io::ErrorKind::NotFound)?;
+        let metadata = std::fs::metadata(data_directory)?;
+        Ok((metadata.uid(), metadata.gid()))
+    }
+
+    /// Whole or not at all, durable, and for the server to read.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let new = path.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(bytes)?;
+        let (owner, made) = (self.owner()?, file.metadata()?);
+        if (made.uid(), made.gid()) != owner {
+            fchown(&file, Some(owner.0), Some(owner.1))?;
+        }
         file.sync_all()?;
         std::fs::rename(&new, path)?;
         File::open(&self.0)?.sync_all()

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::approvals::{Wish, registration_ends};
 use crate::authority::Verified;
 use crate::clock::Moment;
-use crate::control::{DischargerEntry, owned};
+use crate::control::{Control, DischargerEntry, owned};
 use crate::core::{Core, expect};
 use crate::entropy;
 use crate::failure::Failure;
@@ -74,6 +74,27 @@ pub async fn add_discharger(settings: &Settings, wanted: &PutDischarger) -> Resu
     result
 }
 
+/// Whether there is room for one more key. It is asked before a second person is, and again as it takes effect.
+pub(crate) fn check_room(control: &Control, location: &str, org: Option<OrgId>) -> Result<(), Failure> {
+    let full = |text: String| {
+        let hint = "nothing was changed; delete those that are not used any more";
+        Failure::new(ErrorCode::Conflict, format!("{text}; {hint}"))
+    };
+    let of_org = || control.dischargers().iter().filter(|entry| entry.org == org);
+    if of_org().filter(|entry| entry.location == location).count() >= MOST_KEYS {
+        return Err(full(format!("there are {MOST_KEYS} keys for this location already")));
+    }
+    // One org's keys leave room for everybody else's, and all orgs' for the platform's.
+    if of_org().count() >= MOST_OF_ORG {
+        let whose = if org.is_some() { "this org" } else { "the platform" };
+        return Err(full(format!("{whose} has {MOST_OF_ORG} dischargers' keys already")));
+    }
+    if org.is_some() && control.dischargers().len() >= MOST {
+        return Err(full(format!("this installation has {MOST} dischargers' keys already")));
+    }
+    Ok(())
+}
+
 impl Core {
     /// Asks for the registration of an outside discharger; it takes effect when a second person approves.
     pub(crate) async fn ask_discharger(
@@ -118,24 +139,7 @@ impl Core {
         if location == own || location.strip_prefix(own.as_str()).is_some_and(|rest| rest.starts_with('/')) {
             return Err(bad("this location is this petsem's own; give that of the outside discharger"));
         }
-        let control = self.control();
-        let of_location =
-            |entry: &&std::sync::Arc<DischargerEntry>| entry.location == location && entry.org == org;
-        let full = |text: String| {
-            let hint = "nothing was changed; delete those that are not used any more";
-            Failure::new(ErrorCode::Conflict, format!("{text}; {hint}"))
-        };
-        if control.dischargers().iter().filter(of_location).count() >= MOST_KEYS {
-            return Err(full(format!("there are {MOST_KEYS} keys for this location already")));
-        }
-        // One org's keys leave room for everybody else's, and all orgs' for the platform's.
-        if control.dischargers().iter().filter(|entry| entry.org == org).count() >= MOST_OF_ORG {
-            let whose = if org.is_some() { "this org" } else { "the platform" };
-            return Err(full(format!("{whose} has {MOST_OF_ORG} dischargers' keys already")));
-        }
-        if org.is_some() && control.dischargers().len() >= MOST {
-            return Err(full(format!("this installation has {MOST} dischargers' keys already")));
-        }
+        check_room(&self.control(), location, org)?;
         let key = DischargerKey::filled_by(|bytes| {
             let decoded = Zeroizing::new(BASE64.decode(wanted.key.as_bytes()).map_err(|_| ())?);
             bytes.copy_from_slice(<&[u8; 32]>::try_from(decoded.as_slice()).map_err(|_| ())?);

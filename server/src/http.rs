@@ -134,11 +134,12 @@ impl Call {
     /// The body as a form (RFC 6749, appendix B): names and values in order. It is read now, once, within its limit
     /// and time, and before anybody is known: for a part of the callers at once.
     pub(crate) async fn form(&self) -> Result<Vec<(String, String)>, Failure> {
-        let _place = self.core.forms.try_acquire().map_err(|_| {
-            Failure::new(ErrorCode::Busy, "too many requests at once; nothing was changed; try again")
-                .retry_after(1)
-        })?;
-        let body = self.body(FORM, "the body is no form by its header").await?;
+        let body = self.body(FORM, "the body is no form by its header");
+        let body = self.core.forms.wait_for(body).await.ok_or_else(|| {
+            let text =
+                "too many requests at once, and this one's body did not come; nothing was changed; try again";
+            Failure::new(ErrorCode::Busy, text).retry_after(1)
+        })??;
         Ok(form_urlencoded::parse(&body).into_owned().collect())
     }
 

@@ -13,7 +13,7 @@ use petsem_store::{Change, RecordKind};
 
 use crate::approvals::{Wish, registration_ends};
 use crate::clock::{Moment, rfc3339_seconds};
-use crate::control::IssuerEntry;
+use crate::control::{Control, IssuerEntry};
 use crate::core::{Core, expect};
 use crate::entropy;
 use crate::failure::Failure;
@@ -90,13 +90,7 @@ impl Core {
     /// The row of a registration that can be made. It is asked before a second person is, and again after.
     pub(crate) fn check_issuer(&self, wanted: &PutIssuer, development: bool) -> Result<IssuerRow, Failure> {
         let row = self.issuer_row(wanted, development)?;
-        if self.control().issuer(&wanted.issuer).is_some() {
-            return Err(Failure::new(
-                ErrorCode::NameTaken,
-                "this issuer is registered already; nothing was changed; `petsem issuer add --replace` asks for \
-                 another registration of it",
-            ));
-        }
+        check_no_other(&self.control(), &row, None)?;
         Ok(row)
     }
 
@@ -180,7 +174,9 @@ impl Core {
     ) -> Result<Issuer, Failure> {
         let version = replaced + 1;
         let feed = [FeedRow::IssuerSet { issuer: id, version, at: row.created_at }];
-        self.commit_control(trail, &feed, |change| {
+        // Again, where nobody registers at the same moment: of two with one `iss` only one would ever be deleted.
+        let check = |control: &Control| check_no_other(control, &row, Some(id));
+        self.commit_control_if(trail, &feed, check, |change| {
             fill(change);
             change.expects.push(expect::<IssuerRow>(id.as_bytes(), replaced));
             change.puts.push(self.ledger.write(id.as_bytes(), version, &row));
@@ -218,6 +214,18 @@ impl Core {
 
     fn issuer(&self, id: IssuerId) -> Result<Arc<IssuerEntry>, Failure> {
         self.control().issuer_by_id(id).cloned().ok_or_else(no_such_issuer)
+    }
+}
+
+/// Refuses a registration under the `iss` of another issuer.
+fn check_no_other(control: &Control, row: &IssuerRow, id: Option<IssuerId>) -> Result<(), Failure> {
+    match control.issuer(&row.issuer) {
+        Some(entry) if id != Some(entry.id) => Err(Failure::new(
+            ErrorCode::NameTaken,
+            "this issuer is registered already; nothing was changed; `petsem issuer add --replace` asks for another \
+             registration of it",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -29,6 +29,7 @@ mod entropy;
 mod exchange;
 mod explain;
 mod failure;
+mod forms;
 mod given;
 mod http;
 mod install;

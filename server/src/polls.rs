@@ -14,7 +14,7 @@ use petsem_store::{CommitError, RecordKind};
 use crate::authority::Caller;
 use crate::break_glass::clear_glass;
 use crate::clock::Moment;
-use crate::core::{Core, expect};
+use crate::core::{Core, REREADS, expect};
 use crate::entropy;
 use crate::failure::Failure;
 use crate::request::Trail;
@@ -146,22 +146,37 @@ impl Core {
             return Ok(Polled::NotFound);
         };
         let id = entry_of(&secret);
+        for _ in 0..REREADS {
+            if let Some(polled) = self.poll_once(trail, id, now).await? {
+                return Ok(polled);
+            }
+        }
+        Ok(Polled::NotReady)
+    }
+
+    /// `None` if the entry was changed at the same moment: fetched, or wrapped anew.
+    async fn poll_once(
+        &self,
+        trail: &mut Trail,
+        id: [u8; 32],
+        now: Moment,
+    ) -> Result<Option<Polled>, Failure> {
         // Before the row: it may be re-wrapped meanwhile.
         let keyring = self.keyring();
         let Some(record) = self.store.record(RecordKind::PollEntry, &id).await? else {
-            return Ok(Polled::NotFound);
+            return Ok(Some(Polled::NotFound));
         };
         let entry = self.ledger.read::<PollRow>(&id, &record)?;
         if entry.content.ends_at < now.seconds() {
-            return Ok(Polled::NotFound);
+            return Ok(Some(Polled::NotFound));
         }
         let request = entry.content.request;
-        let Some(row) = self.approval(request).await? else { return Ok(Polled::NotFound) };
+        let Some(row) = self.approval(request).await? else { return Ok(Some(Polled::NotFound)) };
         let row = row.content;
         // Revoked meanwhile is as good as denied.
         let standing = self.standing(&row, now).unwrap_or(ApprovalState::Denied);
         if standing == ApprovalState::Open || self.check_feed().is_err() {
-            return Ok(Polled::NotReady);
+            return Ok(Some(Polled::NotReady));
         }
         trail.asked_by(&row.asker);
         let polled = if standing == ApprovalState::Approved {
@@ -176,9 +191,8 @@ impl Core {
         change.expects.push(expect::<PollRow>(&id, entry.version));
         change.deletes.push((RecordKind::PollEntry, id.to_vec()));
         match self.commit(trail, change).await {
-            Ok(_) => Ok(polled),
-            // Somebody fetched it at the same moment.
-            Err(CommitError::Conflict { kind: RecordKind::PollEntry, .. }) => Ok(Polled::NotFound),
+            Ok(_) => Ok(Some(polled)),
+            Err(CommitError::Conflict { kind: RecordKind::PollEntry, .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

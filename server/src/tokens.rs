@@ -6,8 +6,8 @@ use petsem_api::{
     TokenList, TokenUuid,
 };
 use petsem_policy::{
-    Action, ActionSet, Actions, Ancestors, Apps, Caveat, CaveatSet, Hosts, Macaroon, Machines, Organization,
-    PetsemCaveat, SecretNames, Subject,
+    Action, ActionSet, Actions, Ancestors, Apps, Caveat, CaveatSet, Hosts, InheritError, MAX_ANCESTORS,
+    Macaroon, Machines, Organization, PetsemCaveat, SecretNames, Subject,
 };
 use petsem_store::RecordKind;
 
@@ -100,6 +100,9 @@ impl Core {
         trail.set_detail(format_args!("host token for {host}"));
         let life = life_of(wanted, DAY, LONGEST_HOST)?;
         let ancestors = parent.token.descent();
+        if ancestors.0.len() > MAX_ANCESTORS {
+            return Err(bad(InheritError::TooManyAncestors.to_string()));
+        }
         let location = wanted.discharger.as_deref();
         self.mint_host_token(trail, host, location, ancestors, author_of(&parent.token), life, now).await
     }
@@ -418,7 +421,8 @@ pub(crate) fn own_discharger<'c>(
         .ok_or_else(|| Failure::internal("the installation has no discharger key for its own location"))
 }
 
-/// The discharger of a location whose key came last: new tickets are sealed for it.
+/// The discharger of a location whose key came last: new tickets are sealed for it. One of the platform goes before
+/// one of an org, which may register whatever location it likes, and speaks for that org's apps alone.
 fn newest_discharger<'c>(
     control: &'c crate::control::Control,
     location: &str,
@@ -427,8 +431,8 @@ fn newest_discharger<'c>(
     control
         .dischargers()
         .iter()
-        .rev()
-        .find(|entry| entry.location == location)
+        .filter(|entry| entry.location == location)
+        .max_by_key(|entry| (entry.org.is_none(), entry.created_at))
         .map(std::convert::AsRef::as_ref)
         .ok_or_else(|| {
             bad("no discharger is registered at this location; `petsem discharger list` shows them")

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use petsem_integration::dev::{Dev, flyv1};
+use petsem_integration::dev::{Dev, appended, flyv1};
 use petsem_integration::http::{Answer, Request, connect};
 use petsem_integration::server::Server;
-use petsem_policy::UnverifiedToken;
+use petsem_policy::{Ancestors, TokenId, UnverifiedToken};
 use serde_json::{Value, json};
 
 const SHOP: &str = "/v1/apps/shop/secrets";
@@ -49,6 +49,30 @@ fn a_change_whose_caller_hung_up_has_its_own_line() {
     allowed.sort_unstable();
     assert_eq!(allowed, (1..=version).collect::<Vec<_>>());
     assert_eq!(of("recovered"), Vec::<u64>::new());
+}
+
+/// Whoever appends whatever he likes to his token is named in a line all the same, and the next start has nothing to
+/// make up for.
+#[test]
+fn a_token_with_all_the_ancestors_that_a_header_holds_leaves_its_line() {
+    let dev = Dev::start();
+    let ids = (0..1700_u128).map(|number| TokenId::from_bytes(number.to_be_bytes())).collect();
+    let token = appended(&dev.operator, [Ancestors(ids).into()]);
+    let answer = dev.call("POST", &format!("{SHOP}/A"), &flyv1(&token), Some(&json!({"value": "1"})));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let line = line_of(&dev, &answer);
+    assert_eq!((&line["action"], &line["outcome"]), (&json!("secret.set"), &json!("allowed")));
+    assert_eq!(line["token"], id_of(&token));
+    assert_eq!(line["ancestors"].as_array().unwrap().len(), 64);
+    assert!(detail(&line).contains("the line was too long and is cut; 1700 ancestors"), "{line}");
+    let refused = dev.call("GET", &format!("{SHOP}?show_secrets=true"), &flyv1(&token), None);
+    assert_eq!(line_of(&dev, &refused)["reason"], "read_needs_workload");
+    // Nor does a host's token take such a line along into the books.
+    let host = dev.call("POST", "/v1/tokens", &flyv1(&token), Some(&json!({"kind": "host", "host": "h"})));
+    assert_eq!(host.outcome(), (400, "bad_request".to_owned()));
+    assert!(host.text().contains("at most 32 ancestors"), "{}", host.text());
+    let dev = dev.restart(Server::kill).unwrap();
+    assert!(dev.audit_lines().iter().all(|line| line["outcome"] != "recovered"));
 }
 
 #[test]

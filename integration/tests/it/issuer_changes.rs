@@ -201,6 +201,40 @@ fn what_cannot_be_changed_is_told_before_anybody_is_asked() {
     assert_eq!(scene.read(&key.sign(&claims("reader-ann", now()))), good());
 }
 
+/// Of two registrations under one `iss` a deletion would end only one, and the other would come back with a restart.
+#[test]
+fn of_registrations_of_one_issuer_that_are_approved_at_once_one_takes_effect() {
+    let key = IssuerKey::new("one");
+    let mut scene = Scene::new(&key);
+    for number in 0..10 {
+        let issuer = format!("https://issuer-{number}.example");
+        let mut wanted = registration(&key);
+        wanted["issuer"] = json!(issuer);
+        let asked =
+            [(); 2].map(|()| scene.call("POST", "/v1/issuers", &scene.kim, Some(&wanted)).field("id"));
+        let mut outcomes = std::thread::scope(|scope| {
+            let scene = &scene;
+            let approvals =
+                asked.map(|request| scope.spawn(move || scene.approve(&request, &scene.lee).outcome()));
+            approvals.map(|approval| approval.join().unwrap())
+        });
+        outcomes.sort();
+        assert_eq!(outcomes, [good(), refused(409, "name_taken")]);
+        let deletes = |issuer: &Value| {
+            let path = format!("/v1/issuers/{}", issuer["id"].as_str().unwrap());
+            assert_eq!(scene.call("DELETE", &path, &scene.kim, None).status, 200);
+        };
+        let listed = scene.call("GET", "/v1/issuers", &scene.kim, None).json()["issuers"].clone();
+        listed.as_array().unwrap().iter().filter(|one| one["issuer"] == issuer.as_str()).for_each(deletes);
+    }
+    let listed = scene.call("GET", "/v1/issuers", &scene.kim, None);
+    assert!(!listed.text().contains("issuer-"), "{}", listed.text());
+    assert!(scene.server.take().unwrap().stop().status.success());
+    scene.server = Some(scene.installation.start().unwrap());
+    let listed = scene.call("GET", "/v1/issuers", &scene.kim, None);
+    assert!(!listed.text().contains("issuer-"), "{}", listed.text());
+}
+
 #[test]
 fn a_deleted_issuer_is_believed_no_more_and_what_it_issued_never_again() {
     let key = IssuerKey::new("one");

@@ -1,8 +1,12 @@
 //! What was revoked is refused at every later use: of the credential, of what came of it, on this node at once.
 
+use std::os::unix::fs::{MetadataExt, chown};
+use std::time::Duration;
+
 use petsem_integration::dev::{Dev, appended, audit_log, flyv1, now, policy};
 use petsem_integration::http::{Answer, Request};
 use petsem_integration::installation::Installation;
+use petsem_integration::pause;
 use petsem_integration::seals::{done, operator, refused as refused_by_command, seal_the_server};
 use petsem_integration::server::{Server, run};
 use petsem_policy::{Action, ActionSet, Actions, TokenId, UnverifiedToken};
@@ -328,10 +332,53 @@ fn a_file_among_the_denials_that_no_seal_has_made_denies_nothing() {
     let forged = folder.join("0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00.denial");
     let text = json!({"token": {"id": node.spare.0}}).to_string();
     std::fs::write(&forged, [&[0; 32], text.as_bytes()].concat()).unwrap();
-    let line = node.server().printed_line("its MAC does not fit");
+    let line = node.server().printed_line("none of ours, and is put aside");
     assert!(line.contains("0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"), "{}", node.server().printed());
     assert_eq!(node.uses_spare(), (200, String::new()));
     assert!(forged.with_extension("refused").exists() && !forged.exists());
+}
+
+#[test]
+fn a_denial_that_cannot_be_read_is_told_and_stays() {
+    let node = Node::start();
+    let folder = node.installation.path("data/denials");
+    // Even root cannot read this as a file.
+    let denial = folder.join("0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00.denial");
+    std::fs::create_dir_all(&denial).unwrap();
+    let line = node.server().printed_line("a denial cannot be read, so it is not in force");
+    assert!(line.contains("0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"), "{}", node.server().printed());
+    let ready = || Request::new("GET", "/readyz").send(node.server().address());
+    assert!(ready().text().contains("1 denials cannot be read"), "{}", ready().text());
+    assert!(denial.exists() && !denial.with_extension("refused").exists());
+    std::fs::remove_dir(&denial).unwrap();
+    let reads = || !ready().text().contains("cannot be read");
+    for _ in 0..100 {
+        if reads() {
+            return;
+        }
+        pause(Duration::from_millis(100));
+    }
+    panic!("{}", ready().text());
+}
+
+/// It needs root: it gives files to another user.
+#[test]
+fn what_root_denies_belongs_to_the_user_of_the_server() {
+    const USER: u32 = 12_345;
+    let node = Node::start();
+    done(&seal_the_server(&node.installation, node.server()));
+    chown(node.installation.path("data"), Some(USER), Some(USER)).expect("this test needs root");
+    assert!(node.deny().contains("as soon as this node is unsealed"));
+    let denials = node.installation.path("data/denials");
+    let laid: Vec<_> = std::fs::read_dir(&denials).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(
+        laid.iter().any(|path| path.extension().is_some_and(|extension| extension == "denial")),
+        "{laid:?}"
+    );
+    for path in laid.iter().chain([&denials]) {
+        let metadata = std::fs::metadata(path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o077), (USER, USER, 0), "{path:?}");
+    }
 }
 
 #[test]

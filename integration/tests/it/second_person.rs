@@ -2,9 +2,10 @@
 
 use data_encoding::BASE64;
 use petsem_integration::dev::{Dev, flyv1};
-use petsem_integration::http::Answer;
+use petsem_integration::http::{Answer, Request};
+use petsem_integration::installation::Installation;
 use petsem_integration::server::{petsem, run};
-use petsem_policy::UnverifiedToken;
+use petsem_policy::{SharedKey, Ticket, UnverifiedToken};
 use serde_json::{Value, json};
 
 const VALUES: &str = "/v1/apps/shop/secrets?show_secrets=true";
@@ -307,6 +308,84 @@ fn the_requests_of_one_org_leave_room_for_those_of_another() {
     assert_eq!(ask("shop", &scene.dev.operator).status, 201);
 }
 
+#[test]
+fn requests_that_are_over_keep_nobody_from_asking() {
+    let scene = Scene::new();
+    let owner = scene.minted(&scene.owner, "mallory");
+    let ask = |token: &str, seconds: u64| {
+        let body = json!({"reason": "the shop is down", "expires_in": seconds});
+        scene.dev.call("POST", "/v1/apps/shop/break-glass", &flyv1(token), Some(&body))
+    };
+    for number in 0..6 {
+        let token = scene.minted(&owner, &format!("mallory-{number}"));
+        for _ in 0..20 {
+            let answer = ask(&token, 1);
+            if answer.status != 201 {
+                refused(&answer, 503, "busy", "let some be decided first");
+                break;
+            }
+        }
+    }
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    let asked = ask(&scene.owner, 600);
+    assert_eq!(asked.status, 201, "{}", asked.text());
+    let listed = scene.dev.operate("GET", "/v1/approvals", None).json()["approvals"].clone();
+    let states: Vec<_> =
+        listed.as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
+    let of = |state: &str| states.iter().filter(|is| **is == state).count();
+    assert_eq!((of("open"), of("expired")), (1, 99), "the oldest of those that are over made room");
+}
+
+/// An org may register a key for the location of the platform's discharger; host tokens are not sealed for it.
+#[test]
+fn tickets_of_hosts_are_sealed_for_the_platforms_newest_key_and_for_no_orgs() {
+    const LOCATION: &str = "https://auth.example";
+    let installation = Installation::made();
+    let lee = installation.path("lee.token");
+    let lee_file = lee.to_str().unwrap();
+    let recover = ["operator", "recover", "--operator", "lee@example.com", "--out", lee_file];
+    let recovered = run(installation.with_configuration(&recover));
+    assert!(recovered.status.success(), "{}", recovered.printed);
+    let (kim, lee) = (installation.operator(), std::fs::read_to_string(&lee).unwrap().trim().to_owned());
+    let server = installation.start().unwrap();
+    let call = |method: &str, target: &str, token: &str, body: &Value| {
+        Request::new(method, target).authorization(&flyv1(token)).json(body).send(server.address())
+    };
+    assert_eq!(call("POST", "/v1/orgs", &kim, &json!({"name": "rivals"})).status, 201);
+    let register = |byte: u8, org: Option<&str>| {
+        let wanted = json!({"location": LOCATION, "org": org, "key": BASE64.encode(&[byte; 32])});
+        let pending = call("POST", "/v1/dischargers", &kim, &wanted);
+        assert_eq!(pending.status, 202, "{}", pending.text());
+        let path = format!("/v1/approvals/{}/approve", pending.field("id"));
+        assert_eq!(call("POST", &path, &lee, &json!({})).status, 200);
+    };
+    let opened_by = || {
+        let body = json!({"kind": "host", "host": "host-9", "discharger": LOCATION});
+        let token = call("POST", "/v1/tokens", &kim, &body).field("token");
+        let token = UnverifiedToken::parse(&token).unwrap();
+        let ticket = token.undischarged(&[])[0].1.to_vec();
+        (1..=6)
+            .filter(|byte| Ticket::open(&ticket, &SharedKey::new([*byte; 32])).is_ok())
+            .collect::<Vec<u8>>()
+    };
+    register(1, None);
+    register(2, Some("rivals"));
+    assert_eq!(opened_by(), [1]);
+    // After a rotation of the keyring, which names all of them anew, the newest is still the newest.
+    for byte in 3..=6 {
+        register(byte, None);
+    }
+    assert_eq!(opened_by(), [6]);
+    let rotated = run({
+        let mut command = petsem(["operator", "rotate-keyring", "--endpoint"]);
+        command.arg(format!("http://{}", server.address())).arg("--token-file");
+        command.arg(installation.path("operator.token"));
+        command
+    });
+    assert!(rotated.status.success(), "{}", rotated.printed);
+    assert_eq!(opened_by(), [6]);
+}
+
 /// The policy and the decision are one change: whoever is denied has not got his rules in force.
 #[test]
 fn a_guarded_policy_that_is_approved_and_denied_at_once_is_set_or_denied() {
@@ -379,9 +458,13 @@ fn the_dischargers_of_one_org_leave_room_for_those_of_others() {
         assert_eq!(scene.decide(&pending.field("id"), "approve", &scene.owner).status, 200);
     };
     let full = |answer: &Answer, text: &str| refused(answer, 409, "conflict", text);
-    for _ in 0..8 {
-        add("https://auth.example");
+    // More may be asked for than there is room for; it is asked again when they take effect.
+    let asked: Vec<_> = (0..9).map(|_| ask("demo", "https://auth.example").field("id")).collect();
+    let (ninth, eight) = asked.split_last().unwrap();
+    for request in eight {
+        assert_eq!(scene.decide(request, "approve", &scene.owner).status, 200);
     }
+    full(&scene.decide(ninth, "approve", &scene.owner), "there are 8 keys for this location already");
     full(&ask("demo", "https://auth.example"), "there are 8 keys for this location already");
     for number in 8..32 {
         add(&format!("https://auth-{number}.example"));

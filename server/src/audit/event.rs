@@ -13,6 +13,10 @@ pub(super) const EVENT_MAXIMUM: usize = 64 * 1024;
 const NAMES_MAXIMUM: usize = 32 * 1024;
 /// Bytes of `detail` that an event keeps.
 const DETAIL_MAXIMUM: usize = 512;
+/// Bytes that each other text keeps in an event that would be too long.
+const TEXT_MAXIMUM: usize = 256;
+/// Ancestors that it keeps: more than any token minted here has.
+const ANCESTORS_MAXIMUM: usize = 64;
 
 /// One thing that happened, or was refused.
 ///
@@ -121,11 +125,43 @@ impl AuditEvent {
         }
         let mut json = serde_json::to_vec(&self).map_err(|_| AuditError::Encode)?;
         if json.len() > EVENT_MAXIMUM {
+            self.cut();
+            json = serde_json::to_vec(&self).map_err(|_| AuditError::Encode)?;
+        }
+        if json.len() > EVENT_MAXIMUM {
             return Err(AuditError::TooLong { length: json.len(), maximum: EVENT_MAXIMUM });
         }
         json.pop();
         json.remove(0);
         Ok(json)
+    }
+
+    /// Cuts every text that a caller may have made long, so that there is a line of whatever he did.
+    fn cut(&mut self) {
+        let subject = self.subject.iter_mut().flat_map(|subject| [&mut subject.issuer, &mut subject.sub]);
+        let texts = [
+            &mut self.source,
+            &mut self.token,
+            &mut self.jti,
+            &mut self.org,
+            &mut self.app,
+            &mut self.app_name,
+            &mut self.secret_key,
+            &mut self.machine,
+            &mut self.host,
+        ];
+        for text in texts.into_iter().flatten().chain([&mut self.request_id]).chain(subject) {
+            text.truncate(text.floor_char_boundary(TEXT_MAXIMUM));
+        }
+        let ancestors = self.ancestors.len();
+        self.ancestors.truncate(ANCESTORS_MAXIMUM);
+        for ancestor in &mut self.ancestors {
+            ancestor.truncate(ancestor.floor_char_boundary(TEXT_MAXIMUM / 4));
+        }
+        let detail = self.detail.take().unwrap_or_default();
+        let mut detail = format!("the line was too long and is cut; {ancestors} ancestors; {detail}");
+        detail.truncate(detail.floor_char_boundary(DETAIL_MAXIMUM));
+        self.detail = Some(detail);
     }
 }
 
@@ -240,13 +276,36 @@ mod tests {
     }
 
     #[test]
-    fn an_event_past_the_limit_is_refused() {
+    fn an_event_past_the_limit_is_cut_and_says_so() {
+        // JSON escapes each of these with six bytes.
+        let long = || Some("\u{1}".repeat(EVENT_MAXIMUM));
         let event = AuditEvent {
-            machine: Some("m".repeat(EVENT_MAXIMUM)),
-            ..AuditEvent::new(0, "r", "boot", Outcome::Denied)
+            reason: Some("policy_denied".into()),
+            source: long(),
+            token: long(),
+            ancestors: vec!["\u{1}".repeat(40); 2000],
+            subject: Some(Subject { issuer: long().unwrap(), sub: long().unwrap() }),
+            jti: long(),
+            org: long(),
+            app: long(),
+            app_name: long(),
+            secrets: Some(SecretNames::new(vec!["N".repeat(255); 500])),
+            secret_key: long(),
+            version: Some(u64::MAX),
+            machine: long(),
+            host: long(),
+            feed_age_s: Some(u64::MAX),
+            count: Some(u64::MAX),
+            detail: long(),
+            ..AuditEvent::new(0, long().unwrap(), "secret.update", Outcome::Recovered)
         };
-        let error = event.encode().unwrap_err();
-        assert!(matches!(error, AuditError::TooLong { maximum: EVENT_MAXIMUM, .. }), "{error:?}");
+        let json = String::from_utf8(event.encode().unwrap()).unwrap();
+        assert!(
+            json.contains(r#""detail":"the line was too long and is cut; 2000 ancestors; \u0001"#),
+            "{json}"
+        );
+        assert!(json.contains(r#""action":"secret.update","outcome":"recovered","reason":"policy_denied""#));
+        assert!(json.contains(r#""count":500,"#));
     }
 
     #[test]
