@@ -14,9 +14,11 @@ const NAMES_MAXIMUM: usize = 32 * 1024;
 /// Bytes of `detail` that an event keeps.
 const DETAIL_MAXIMUM: usize = 512;
 /// Bytes that each other text keeps in an event that would be too long.
-const TEXT_MAXIMUM: usize = 256;
-/// Ancestors that it keeps: more than any token minted here has.
-const ANCESTORS_MAXIMUM: usize = 64;
+const TEXT_MAXIMUM: usize = 192;
+/// Ancestors that it keeps: as many as a token minted here can have.
+const ANCESTORS_MAXIMUM: usize = petsem_policy::MAX_ANCESTORS;
+/// Bytes of each that it keeps: more than a UUID has.
+const ANCESTOR_MAXIMUM: usize = 64;
 
 /// One thing that happened, or was refused.
 ///
@@ -156,7 +158,7 @@ impl AuditEvent {
         let ancestors = self.ancestors.len();
         self.ancestors.truncate(ANCESTORS_MAXIMUM);
         for ancestor in &mut self.ancestors {
-            ancestor.truncate(ancestor.floor_char_boundary(TEXT_MAXIMUM / 4));
+            ancestor.truncate(ancestor.floor_char_boundary(ANCESTOR_MAXIMUM));
         }
         let detail = self.detail.take().unwrap_or_default();
         let mut detail = format!("the line was too long and is cut; {ancestors} ancestors; {detail}");
@@ -283,7 +285,7 @@ mod tests {
             reason: Some("policy_denied".into()),
             source: long(),
             token: long(),
-            ancestors: vec!["\u{1}".repeat(40); 2000],
+            ancestors: vec![long().unwrap(); 2000],
             subject: Some(Subject { issuer: long().unwrap(), sub: long().unwrap() }),
             jti: long(),
             org: long(),
