@@ -274,3 +274,52 @@ pub fn mappings(process: u32) -> Vec<Mapping> {
     assert!(!mappings.is_empty(), "the server has no memory");
     mappings
 }
+
+/// What calls left below where a thread stands now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Below {
+    /// The thread.
+    pub thread: String,
+    /// Its pages that are not all zero: how far below the deepest byte lies, and how many bytes are not zero.
+    pub pages: Vec<(u64, usize)>,
+}
+
+/// What lies on the stacks of a process's threads below where they stand.
+///
+/// # Panics
+/// If the kernel does not tell.
+pub fn below_stacks(process: u32) -> Vec<Below> {
+    let stopped = Stopped::new(process);
+    // A signal takes effect a moment later, on each thread for itself.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let memory = File::open(format!("/proc/{process}/mem")).unwrap_or_else(|error| {
+        panic!("the stacks of the server cannot be read ({error}): run this test as root")
+    });
+    let mappings = mappings(process);
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("the server runs");
+    let below = threads.map(|thread| {
+        let thread = thread.expect("the server stands still").path();
+        let told = |what: &str| {
+            std::fs::read_to_string(thread.join(what)).unwrap_or_else(|error| {
+                panic!("{what} of a thread cannot be read ({error}): run this test as root")
+            })
+        };
+        // The last two words: the stack pointer, and the program counter.
+        let registers = told("syscall");
+        let pointer = registers.split_whitespace().rev().nth(1).expect("a thread that stands has registers");
+        let pointer = u64::from_str_radix(pointer.trim_start_matches("0x"), 16).expect("an address");
+        let stack = mappings.iter().find(|mapping| (mapping.start..mapping.end).contains(&pointer));
+        let start = stack.expect("a thread has a stack").start;
+        let mut bytes = vec![0; usize::try_from(pointer - start).expect("a stack is small")];
+        memory.read_exact_at(&mut bytes, start).expect("a stack can be read");
+        let pages = bytes.chunks(4096).enumerate().filter_map(|(page, bytes)| {
+            let first = bytes.iter().position(|byte| *byte != 0)?;
+            let filled = bytes.iter().filter(|byte| **byte != 0).count();
+            Some((pointer - start - (page * 4096 + first) as u64, filled))
+        });
+        Below { thread: told("comm").trim().to_owned(), pages: pages.collect() }
+    });
+    let below = below.collect();
+    drop(stopped);
+    below
+}

@@ -24,7 +24,7 @@ use crate::serve::{Bound, ServeError, bind, serve_on};
 use crate::settings::{
     AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, SealSettings, Settings,
 };
-use crate::stack::scrubbed_start;
+use crate::stack::scrubbed_deep;
 use crate::start::{StartError, Started, local_trail, record, start};
 
 const DAY: u64 = 24 * 60 * 60;
@@ -128,7 +128,7 @@ pub async fn serve_development(
 ) -> Result<(), ServeError> {
     let settings = development.settings(listen).map_err(ServeError::Start)?;
     let bound = settings.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-    let started = scrubbed_start(open(development, settings)).await.map_err(ServeError::Start)?;
+    let started = scrubbed_deep(open(development, settings)).await.map_err(ServeError::Start)?;
     serve_on(Phase::Open(Box::new(started)), bound, on_ready).await
 }
 

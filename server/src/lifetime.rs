@@ -28,7 +28,7 @@ use crate::seal_list::{SealChange, note_opened};
 use crate::sealed::{self, SealedNode, Unsealing, Why};
 use crate::serve::{Front, ServeError};
 use crate::settings::Settings;
-use crate::stack::{scrubbed, scrubbed_start};
+use crate::stack::{scrubbed, scrubbed_deep};
 use crate::start::{
     StartError, Started, close_audit, open_installed, record, record_checkpoint, start_unlocked,
 };
@@ -152,7 +152,7 @@ impl Lifetime {
     async fn open(&mut self, mut started: Box<Started>) -> Result<End, ServeError> {
         let since = Moment::now();
         let core = Arc::clone(&started.core);
-        let background = tokio::spawn(scrubbed(background(Arc::clone(&core))));
+        let background = tokio::spawn(scrubbed_deep(background(Arc::clone(&core))));
         let is_sealing = loop {
             tokio::select! {
                 () = self.signals.stop() => break false,
@@ -239,7 +239,7 @@ impl Lifetime {
             let unsealing = tokio::select! {
                 // What it had is dropped with it: the store's lock, and the log's.
                 () = self.signals.stop() => return Ok(End::Stop(None)),
-                unsealing = scrubbed_start(node.unseal(given, &source, is_asked)) => unsealing,
+                unsealing = scrubbed_deep(node.unseal(given, &source, is_asked)) => unsealing,
             };
             node = match unsealing {
                 Unsealing::Open(started) => {

@@ -24,7 +24,7 @@ use crate::lifetime::{Lifetime, Phase, Signals, begin, requests_ended};
 use crate::operator_socket::OperatorSocket;
 use crate::request::Peer;
 use crate::settings::{ListenAddress, Listener, Settings};
-use crate::stack::{scrubbed, scrubbed_start};
+use crate::stack::{scrubbed, scrubbed_deep};
 use crate::start::{StartError, stop};
 
 /// Connections that the kernel keeps until they are accepted: a thousand Machines may boot at once.
@@ -98,7 +98,7 @@ pub async fn serve(settings: Settings, on_ready: impl FnOnce(&Bound)) -> Result<
     let listeners = settings.listeners.clone();
     // The ports first: a second server on them must not touch the store.
     let bound = listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-    match scrubbed_start(begin(settings)).await {
+    match scrubbed_deep(begin(settings)).await {
         Ok(phase) => serve_on(phase, bound, on_ready).await,
         Err(error) => {
             bound.iter().for_each(BoundListener::remove_socket);

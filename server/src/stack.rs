@@ -13,17 +13,17 @@ use zeroize::zeroize_stack;
 /// Bytes below the caller that are overwritten after a part of a request: more than twice what requests were seen
 /// to use. The memory test finds what a deeper call leaves.
 const DEPTH: usize = 64 * 1024;
-/// As [`DEPTH`], for a start, which has one deep stack of its own.
-const START_DEPTH: usize = 256 * 1024;
+/// As [`DEPTH`], for what goes deeper: a start, and what goes on beside the requests.
+const DEEP: usize = 256 * 1024;
 
 /// A future that overwrites, each time after it was polled, what it left on the stack of its worker.
 pub(crate) async fn scrubbed<F: Future>(future: F) -> F::Output {
     scrubbed_to::<DEPTH, F>(future).await
 }
 
-/// As [`scrubbed`], for a start.
-pub(crate) async fn scrubbed_start<F: Future>(future: F) -> F::Output {
-    scrubbed_to::<START_DEPTH, F>(future).await
+/// As [`scrubbed`], for a start, and for what goes on beside the requests.
+pub(crate) async fn scrubbed_deep<F: Future>(future: F) -> F::Output {
+    scrubbed_to::<DEEP, F>(future).await
 }
 
 async fn scrubbed_to<const BYTES: usize, F: Future>(future: F) -> F::Output {

@@ -63,7 +63,7 @@ fn a_token_with_all_the_ancestors_that_a_header_holds_leaves_its_line() {
     let line = line_of(&dev, &answer);
     assert_eq!((&line["action"], &line["outcome"]), (&json!("secret.set"), &json!("allowed")));
     assert_eq!(line["token"], id_of(&token));
-    assert_eq!(line["ancestors"].as_array().unwrap().len(), 64);
+    assert_eq!(line["ancestors"].as_array().unwrap().len(), 32);
     assert!(detail(&line).contains("the line was too long and is cut; 1700 ancestors"), "{line}");
     let refused = dev.call("GET", &format!("{SHOP}?show_secrets=true"), &flyv1(&token), None);
     assert_eq!(line_of(&dev, &refused)["reason"], "read_needs_workload");

@@ -13,7 +13,7 @@ use getrandom::rand_core::{Rng, UnwrapErr};
 use petsem_integration::dev::{Dev, audit_log, flyv1};
 use petsem_integration::http::{Request, connect};
 use petsem_integration::installation::Installation;
-use petsem_integration::memory::{Found, Needles};
+use petsem_integration::memory::{Found, Needles, below_stacks};
 use petsem_integration::pause;
 use petsem_integration::seals::{configured, done, init, operator, private, refused, seal_the_server};
 use petsem_integration::server::{Ended, Server};
@@ -350,11 +350,16 @@ impl Watched {
         let (most, last) = body.split_at(body.len() - 1);
         connection.write_all(&[&request.announcing(body.len()), most.as_bytes()].concat()).unwrap();
         let names = ["value that arrives", "operator's token"].map(|name| (name.to_owned(), "bytes"));
-        let found = (0..100).map(|_| self.found()).find(|found| !found.is_empty()).unwrap_or_default();
-        let found: Vec<_> = found.into_iter().map(|found| (found.name, found.form)).collect();
-        for name in &names {
-            assert!(found.contains(name), "the scan does not find {name:?}: {found:?}");
-        }
+        // Between the scans, for which it stands still, the server has time to read.
+        let scans = (0..100).map(|_| {
+            pause(Duration::from_millis(50));
+            self.found().into_iter().map(|found| (found.name, found.form)).collect::<Vec<_>>()
+        });
+        let mut last_found = Vec::new();
+        let is_found = scans
+            .inspect(|found| last_found.clone_from(found))
+            .any(|found| names.iter().all(|name| found.contains(name)));
+        assert!(is_found, "the scan does not find {names:?}: {last_found:?}");
         connection.write_all(last.as_bytes()).unwrap();
         let mut answer = String::new();
         connection.read_to_string(&mut answer).unwrap();
@@ -388,9 +393,23 @@ fn is_kept(found: &Found) -> bool {
     ["lo", "dd"].iter().all(|flag| found.mapping.flags.iter().any(|has| has == flag))
 }
 
+/// Requests and what goes on beside them overwrite their stacks 64 or 256 KiB deep. What went deeper than the first
+/// and was not overwritten would lie there; what overwrites leaves the few return addresses that led to it.
+fn nothing_lies_deeper_than_is_overwritten(process: u32, when: &str) {
+    let threads = below_stacks(process);
+    let workers = || threads.iter().filter(|below| below.thread == "tokio-rt-worker");
+    assert!(workers().next().is_some(), "{when}: there are no workers in {threads:?}");
+    for worker in workers() {
+        assert_eq!(worker.pages.iter().map(|page| page.0).min().map(|least| least < 4096), Some(true));
+        let deep = |page: &&(u64, usize)| page.0 > 66 * 1024 && page.1 > 96;
+        assert_eq!(worker.pages.iter().find(deep), None, "{when}: in {worker:?}");
+    }
+}
+
 /// Looks for what must be there and for what must not.
 fn look(watched: &mut Watched, when: &str) {
     pause(QUIET);
+    nothing_lies_deeper_than_is_overwritten(watched.dev.server.id(), when);
     let keys = watched.opened();
     for (name, key) in keys.passing.iter().chain(&keys.spent_audit_keys) {
         watched.canaries.key(name, key);
