@@ -15,12 +15,14 @@
 mod change;
 mod clock;
 mod error;
+mod lock;
 mod record;
 mod sqlite;
 mod store;
 
 pub use change::{Change, Committed, Expect, NewValue, RequestAudit};
 pub use error::{CloseError, CommitError, OpenError, ReadError, Source};
+pub use lock::FileLock;
 pub use record::{AppRows, BundleRow, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow};
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteView};
 pub use store::{Store, StoreFuture, StoreStats};

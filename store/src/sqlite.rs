@@ -14,7 +14,6 @@ mod schema;
 mod view;
 mod writer;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -26,6 +25,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::change::{Change, Committed};
 use crate::error::{CloseError, CommitError, OpenError, ReadError};
+use crate::lock::FileLock;
 use crate::record::{AppRows, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow};
 use crate::store::{Store, StoreFuture, StoreStats};
 use readers::Readers;
@@ -269,7 +269,7 @@ struct Threads {
     writer: JoinHandle<Connection>,
     checkpointer: JoinHandle<()>,
     readers: Arc<Readers>,
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl Threads {

@@ -1,15 +1,14 @@
 //! Opening a log: finding its end after whatever ended the last process, and starting the writer.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
+use petsem_store::FileLock;
 use tokio::sync::mpsc;
 
 use super::error::{AuditError, AuditOpenError, Fault, Finding};
@@ -126,24 +125,17 @@ fn begin(writer: &mut Writer, cut_bytes: u64) -> Result<(), AuditOpenError> {
 }
 
 /// Makes the directory, or sees that it is petsem's alone, and locks it against other processes.
-fn claim(directory: &Path) -> Result<File, AuditOpenError> {
+fn claim(directory: &Path) -> Result<FileLock, AuditOpenError> {
     let failed = |source| AuditOpenError::Directory { path: directory.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
     let mode = fs::metadata(directory).map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, "others have access to it")));
     }
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(directory.join("audit.lock"))
-        .map_err(failed)?;
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(Errno::WOULDBLOCK) => Err(AuditOpenError::InUse { path: directory.to_owned() }),
-        Err(error) => Err(failed(error.into())),
+    match FileLock::of(&directory.join("audit.lock")) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(AuditOpenError::InUse { path: directory.to_owned() }),
+        Err(error) => Err(failed(error)),
     }
 }
 

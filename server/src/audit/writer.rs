@@ -1,12 +1,13 @@
 //! The one thread that writes: groups, checkpoints, segments, and what follows when the disk fails.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use petsem_keys::{AuditMacKey, AuditSigningKey};
+use petsem_store::FileLock;
 use tokio::sync::mpsc;
 
 use super::checkpoint::Checkpoint;
@@ -42,7 +43,7 @@ pub(super) struct Writer {
     pub(super) signed: u64,
     pub(super) checkpoints: mpsc::Sender<Checkpoint>,
     /// Held as long as this process writes the log.
-    pub(super) lock: File,
+    pub(super) lock: FileLock,
     /// Bytes of the last line of the segment, to find the position again.
     pub(super) last_line: Vec<u8>,
     pub(super) condition: Condition,

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use rustix::fs::FlockOperation;
 
 use super::{failure, schema};
 use crate::error::OpenError;
+use crate::lock::FileLock;
 
 /// How long a connection waits for a lock that another program holds (a copier such as Litestream).
 const BUSY: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ pub(super) struct Place {
     /// Length of the database file when it was found, in bytes; 0 for a new one.
     length: u64,
     /// Held for as long as it is open.
-    pub(super) lock: File,
+    pub(super) lock: FileLock,
 }
 
 impl Place {
@@ -154,14 +154,11 @@ fn no_row(error: rusqlite::Error) -> rusqlite::Result<()> {
     }
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let file = open_file(path)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { path: path.into() }),
-        Err(source) => {
-            Err(OpenError::Storage { path: path.into(), source: Arc::new(io::Error::from(source)) })
-        }
+fn lock(path: &Path) -> Result<FileLock, OpenError> {
+    match FileLock::of(path) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(OpenError::InUse { path: path.into() }),
+        Err(source) => Err(OpenError::Storage { path: path.into(), source: Arc::new(source) }),
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use petsem_store::{OpenError, ReadError, Store};
 use rusqlite::Connection;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 use crate::open;
 use crate::rows::{app, app_change};
@@ -46,6 +47,22 @@ fn a_directory_in_use_is_refused_by_its_lock_file() {
     assert!(error.to_string().contains(path.to_str().unwrap()));
     drop(first);
     assert_eq!(open(directory.path()).err().map(|error| error.to_string()), None);
+}
+
+#[test]
+fn a_closed_store_gives_its_directory_free_though_a_child_has_its_lock_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    // As a child has it between fork and exec: the same open file.
+    let lock_file = directory.path().join("petsem.lock");
+    let is_locked = |entry: &fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|file| file == lock_file);
+    let mut open_files = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap());
+    let number = open_files.find(is_locked).unwrap().file_name().into_string().unwrap().parse().unwrap();
+    let this = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+    let childs = pidfd_getfd(this, number, PidfdGetfdFlags::empty()).unwrap();
+    drop(store);
+    assert_eq!(open(directory.path()).err().map(|error| error.to_string()), None);
+    drop(childs);
 }
 
 #[test]
