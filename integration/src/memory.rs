@@ -291,7 +291,7 @@ pub struct Below {
 pub fn below_stacks(process: u32) -> Vec<Below> {
     let stopped = Stopped::new(process);
     // A signal takes effect a moment later, on each thread for itself.
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    crate::pause(std::time::Duration::from_millis(20));
     let memory = File::open(format!("/proc/{process}/mem")).unwrap_or_else(|error| {
         panic!("the stacks of the server cannot be read ({error}): run this test as root")
     });
