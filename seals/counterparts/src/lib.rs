@@ -6,9 +6,11 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a harness: what it cannot do fails the test")]
 
 mod moto;
+mod ports;
 mod softhsm;
 mod swtpm;
 
 pub use moto::{Moto, REGION, python};
+pub use ports::two_ports;
 pub use softhsm::{MODULE, PIN, SoftHsm, TOKEN};
-pub use swtpm::{Swtpm, two_ports};
+pub use swtpm::Swtpm;

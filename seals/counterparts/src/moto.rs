@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::ports::two_ports;
+
 /// The region that it is asked for.
 pub const REGION: &str = "eu-central-1";
 
@@ -49,7 +51,9 @@ impl Moto {
     /// If it does not start.
     pub fn start(arguments: &[&str]) -> Self {
         let kept = tempfile::tempdir().expect("there is room for a directory");
-        let (process, endpoint) = serve(kept.path(), "0", arguments);
+        let (port, free) = two_ports();
+        drop(free);
+        let (process, endpoint) = serve(kept.path(), &port.to_string(), arguments);
         Self { process: Some(process), endpoint, kept }
     }
 

@@ -1,12 +1,14 @@
 //! swtpm: a TPM as a process.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
+
+use crate::ports::two_ports;
 
 /// swtpm ends with the standard input, so that it goes with this process however that ends.
 const SERVE: &str = r#"swtpm "$@" & read -r _; kill $!; wait $!"#;
@@ -117,22 +119,6 @@ fn serve(port: u16, state: &Path, flags: &str) -> Option<(Child, ChildStdin)> {
     drop(stdin);
     let _ = process.wait();
     None
-}
-
-/// Two ports in a row: libtss2 takes the second for granted.
-///
-/// # Panics
-/// If this machine has no ports.
-pub fn two_ports() -> (u16, [TcpListener; 2]) {
-    loop {
-        let first = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
-        let port = first.local_addr().expect("a listener has an address").port();
-        if let Some(next) = port.checked_add(1)
-            && let Ok(second) = TcpListener::bind(("127.0.0.1", next))
-        {
-            return (port, [first, second]);
-        }
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a process of others is waited for")]
