@@ -10,6 +10,14 @@ use crate::value::Value;
 
 /// Most Machines in one batch.
 pub const MAX_BATCH: usize = 256;
+/// Machines of a batch that are worked on at once.
+pub const BATCH_AT_ONCE: usize = 32;
+/// Bytes of its answer after which a batch begins with no more Machines.
+pub const BATCH_ANSWERS: usize = 32 * 1024 * 1024;
+/// Most bytes of an answer but a batch's: [`MAX_BUNDLE`](crate::MAX_BUNDLE) in JSON, where a byte takes up to six.
+pub const MAX_ANSWER: usize = 8 * 1024 * 1024;
+/// Most bytes of a batch's answer.
+pub const MAX_BATCH_ANSWER: usize = BATCH_ANSWERS + BATCH_AT_ONCE * MAX_ANSWER;
 
 /// `POST /v1/apps/{app}/boot`. The header carries the host token and this boot's discharge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

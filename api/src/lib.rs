@@ -24,9 +24,9 @@ pub use approval::{
     DischargerList, OrgGuard, PutDischarger,
 };
 pub use boot::{
-    BatchBootItem, BatchBootRequest, BatchBootResponse, BatchBootResult, BootReport, BootRequest,
-    BootResponse, BootedSecret, Delivery, DischargeAnswer, DischargeRequest, MAX_BATCH, RenewRequest,
-    RenewResponse, UserInteractive,
+    BATCH_ANSWERS, BATCH_AT_ONCE, BatchBootItem, BatchBootRequest, BatchBootResponse, BatchBootResult,
+    BootReport, BootRequest, BootResponse, BootedSecret, Delivery, DischargeAnswer, DischargeRequest,
+    MAX_ANSWER, MAX_BATCH, MAX_BATCH_ANSWER, RenewRequest, RenewResponse, UserInteractive,
 };
 pub use control::{
     App, AppList, AppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, FetchedKeys, Health, Issuer,

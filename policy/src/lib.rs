@@ -56,4 +56,4 @@ pub use nonce::{Nonce, TokenId};
 pub use ticket::{Ticket, TicketDenial, TicketError};
 pub use token::{GrantEvidence, PlacedCaveat, Token};
 pub use unverified::{MAX_TOKEN_BYTES, TextError, UnverifiedToken};
-pub use verify::{DischargeRejection, Trusted, VerifyError};
+pub use verify::{DischargeBudget, DischargeRejection, Trusted, VerifyError};

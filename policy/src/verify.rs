@@ -15,9 +15,26 @@ use crate::unverified::{Decoded, UnverifiedToken};
 
 /// How many discharges of one ticket are tried.
 pub(crate) const MAX_DISCHARGES: usize = 64;
-/// How many MACs one verification spends on discharges: a holder may present many third-party caveats with
-/// one ticket, and many discharges of it.
+/// How many MACs are spent on discharges: a holder may present many third-party caveats with one ticket, and many
+/// discharges of it.
 const MAX_DISCHARGE_MACS: usize = 16_384;
+
+/// The MACs that verifications may spend on discharges: of one token, or of all that come with one request.
+#[derive(Debug)]
+pub struct DischargeBudget(usize);
+
+impl DischargeBudget {
+    /// At most so many MACs, and at most what one verification may spend: 16,384.
+    pub fn of(macs: usize) -> Self {
+        Self(macs.min(MAX_DISCHARGE_MACS))
+    }
+}
+
+impl Default for DischargeBudget {
+    fn default() -> Self {
+        Self(MAX_DISCHARGE_MACS)
+    }
+}
 
 /// A discharger whose word about people and Machines is believed.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +62,21 @@ impl UnverifiedToken {
         discharges: &[&UnverifiedToken],
         trusted: &[Trusted<'_>],
     ) -> Result<Token, VerifyError> {
+        self.verify_within(key, discharges, trusted, &mut DischargeBudget::default())
+    }
+
+    /// As [`Self::verify`], for one of the tokens that came with a request: they share what their discharges cost,
+    /// or one header would have it spent anew for each of its tokens.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_within(
+        &self,
+        key: &MacaroonKey,
+        discharges: &[&UnverifiedToken],
+        trusted: &[Trusted<'_>],
+        budget: &mut DischargeBudget,
+    ) -> Result<Token, VerifyError> {
         let own = &self.0;
         let tails = tails_of(own, key.expose_bytes());
         if !tail_matches(own, &tails) {
@@ -57,7 +89,7 @@ impl UnverifiedToken {
         if !own.nonce.proof() && own.caveats.iter().any(Caveat::is_attestation) {
             return Err(VerifyError::AttestationOutsideProof);
         }
-        let mut work = Work { parent: &tails, parent_ids: None, macs_left: MAX_DISCHARGE_MACS };
+        let mut work = Work { parent: &tails, parent_ids: None, budget };
         let mut accepted = Vec::new();
         let third_parties = own.caveats.iter().zip(tails.iter()).filter_map(|(caveat, tail)| match caveat {
             Caveat::ThirdParty(third_party) => Some((third_party, tail)),
@@ -101,7 +133,7 @@ struct Work<'t> {
     parent: &'t [Tail],
     /// Made when the first binding is met.
     parent_ids: Option<Vec<[u8; 32]>>,
-    macs_left: usize,
+    budget: &'t mut DischargeBudget,
 }
 
 impl Work<'_> {
@@ -112,7 +144,7 @@ impl Work<'_> {
         trusted: &[Trusted<'_>],
     ) -> Result<Option<[u8; 16]>, DischargeRejection> {
         let macs = discharge.caveats.len() + 2;
-        self.macs_left = self.macs_left.checked_sub(macs).ok_or(DischargeRejection::TooMuchWork)?;
+        self.budget.0 = self.budget.0.checked_sub(macs).ok_or(DischargeRejection::TooMuchWork)?;
         let tails = tails_of(discharge, discharge_key.as_slice());
         if !tail_matches(discharge, &tails) {
             return Err(DischargeRejection::Signature);

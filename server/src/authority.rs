@@ -1,12 +1,13 @@
 //! Who asks: from the text of an `Authorization` header to tokens whose signatures, discharges and
 //! revocations were checked. What they allow is asked for each object that the handler touches.
 
+use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use petsem_api::{AppRef, ErrorCode, HostId, MachineId, OrgId, SecretKeyName, SecretName, TokenUuid};
 use petsem_policy::{
-    Access, Action, Denial, DischargeRejection, Header, HeaderError, Reason, Resource, Subject, Token,
-    TokenId, Trusted, UnverifiedToken, VerifyError,
+    Access, Action, Denial, DischargeBudget, DischargeRejection, Header, HeaderError, Reason, Resource,
+    Subject, Token, TokenId, Trusted, UnverifiedToken, VerifyError,
 };
 
 use crate::clock::Moment;
@@ -29,6 +30,7 @@ pub(crate) struct Verified {
 pub(crate) struct Caller {
     tokens: Vec<Verified>,
     settled: OnceLock<usize>,
+    peer: Option<IpAddr>,
 }
 
 /// What a request touches, as policy is asked about it.
@@ -40,11 +42,13 @@ pub(crate) struct Touched<'a> {
     pub(crate) secret_key: Option<&'a SecretKeyName>,
     pub(crate) machine: Option<&'a MachineId>,
     pub(crate) host: Option<&'a HostId>,
+    /// The address that asks. Questions to a [`Caller`] have his.
+    pub(crate) peer: Option<IpAddr>,
 }
 
-impl Touched<'_> {
+impl<'a> Touched<'a> {
     /// The access that a token is asked to clear.
-    pub(crate) fn access(&self, action: Action, now: Moment) -> Access<'_> {
+    pub(crate) fn access(&self, action: Action, now: Moment) -> Access<'a> {
         let org = self.app.map(|app| app.head.org).or(self.org);
         Access {
             org: org.map(|org| *org.as_bytes()),
@@ -53,6 +57,7 @@ impl Touched<'_> {
             secret_key: self.secret_key.map(SecretKeyName::as_str),
             machine: self.machine.map(MachineId::as_str),
             host: self.host.map(HostId::as_str),
+            peer: self.peer,
             ..Access::new(action, now.seconds(), now.nanos())
         }
     }
@@ -70,8 +75,9 @@ impl Core {
         let discharges = header.discharges();
         let mut tokens = Vec::new();
         let mut first_failure = None;
+        let mut budget = DischargeBudget::default();
         for unverified in header.permissions() {
-            match verify(&control, unverified, &discharges) {
+            match verify(&control, unverified, &discharges, &mut budget) {
                 Ok(verified) => tokens.push(verified),
                 Err(failure) => {
                     first_failure.get_or_insert(failure);
@@ -83,7 +89,17 @@ impl Core {
         tokens.retain(|verified| check_revocations(&control, &verified.token).is_ok());
         let Some(first) = tokens.first() else { return Err(revoked()) };
         trail.verified_token(&first.token);
-        Ok(Caller { tokens, settled: OnceLock::new() })
+        Ok(Caller { tokens, settled: OnceLock::new(), peer: trail.peer() })
+    }
+
+    /// Refuses a caller of whom anything was revoked since he was verified: a body may come seconds later, and a
+    /// revocation holds from its answer on.
+    pub(crate) fn still_stands(&self, caller: &Caller) -> Result<(), Failure> {
+        if let Some(trouble) = self.trouble() {
+            return Err(untrusted(&trouble));
+        }
+        let control = self.control();
+        caller.tokens.iter().try_for_each(|verified| check_revocations(&control, &verified.token))
     }
 
     /// The app that a request names, if one of the caller's tokens allows all that is asked there. Whoever is not
@@ -154,6 +170,16 @@ impl Verified {
         self.token.clear(access).map_err(Refused::Denied)
     }
 
+    /// Whether it lets do nothing but what hosts do.
+    fn only_boots(&self) -> bool {
+        let others =
+            Action::ALL.into_iter().filter(|action| !matches!(action, Action::Boot | Action::Enroll));
+        others.into_iter().all(|action| {
+            let denials = self.token.denials(&Access::new(action, 0, 0));
+            denials.iter().any(|denial| matches!(denial.reason, Reason::Action(_)))
+        })
+    }
+
     /// Whether its key may speak for this org; none = the installation.
     pub(crate) fn speaks_for(&self, org: Option<[u8; 16]>) -> bool {
         self.org.is_none_or(|own| org == Some(*own.as_bytes()))
@@ -189,7 +215,7 @@ impl Caller {
         for (index, verified) in candidates {
             let refused = questions
                 .iter()
-                .find_map(|(action, touched)| verified.allows(&touched.access(*action, now)).err());
+                .find_map(|(action, touched)| verified.allows(&self.access(touched, *action, now)).err());
             match refused {
                 None => {
                     if self.settled.set(index).is_ok() {
@@ -205,26 +231,38 @@ impl Caller {
         Err(first.unwrap_or(Refused::OtherOrg))
     }
 
+    /// The access that its tokens are asked to clear.
+    pub(crate) fn access<'a>(&self, touched: &Touched<'a>, action: Action, now: Moment) -> Access<'a> {
+        Touched { peer: self.peer, ..*touched }.access(action, now)
+    }
+
     /// Its tokens.
     pub(crate) fn verified(&self) -> &[Verified] {
         &self.tokens
     }
 
-    /// Whether one of the tokens is of this org, or of the platform.
+    /// Whether one of the tokens is of this org, or of the platform's people.
     pub(crate) fn is_of(&self, org: OrgId) -> bool {
-        self.tokens.iter().any(|verified| verified.org.is_none_or(|own| own == org))
+        self.tokens.iter().any(|verified| verified.org == Some(org)) || self.is_platform()
     }
 
-    /// Whether one of the tokens is of the platform.
+    /// Whether one of the tokens is of the platform's people. A host's token is signed with its key too, and hosts
+    /// learn nothing of apps and orgs but what their grants open.
     pub(crate) fn is_platform(&self) -> bool {
-        self.tokens.iter().any(|verified| verified.org.is_none())
+        self.tokens.iter().any(|verified| verified.org.is_none() && !verified.only_boots())
+    }
+
+    /// Whether one of the tokens came with a boot grant for this app.
+    pub(crate) fn boots(&self, app: &OpenApp) -> bool {
+        let grants = self.tokens.iter().filter_map(|verified| verified.token.boot_grant().ok());
+        grants.into_iter().any(|evidence| evidence.grant.app == *app.id.as_bytes())
     }
 
     /// Whether nothing keeps one of the tokens from listing the app but that it names things of this kind there.
     /// Whom anything else keeps from it must not learn by a version or a count that the app is there.
     pub(crate) fn lists_by_name(&self, app: &OpenApp, kind: Resource, now: Moment) -> bool {
         let touched = Touched { app: Some(app), ..Touched::default() };
-        let access = touched.access(Action::List, now);
+        let access = self.access(&touched, Action::List, now);
         self.tokens.iter().any(|verified| {
             let denials = verified.token.denials(&access);
             verified.speaks_for(access.org)
@@ -297,6 +335,7 @@ pub(crate) fn verify(
     control: &Control,
     unverified: &UnverifiedToken,
     discharges: &[&UnverifiedToken],
+    budget: &mut DischargeBudget,
 ) -> Result<Verified, Failure> {
     let entry = control.signing_key(unverified.kid()).map_err(|missing| match missing {
         NoKey::Unknown => invalid(),
@@ -307,7 +346,9 @@ pub(crate) fn verify(
         .iter()
         .map(|entry| Trusted { location: &entry.location, key: &entry.key, discharger: entry.id })
         .collect();
-    let token = unverified.verify(&entry.key, discharges, &trusted).map_err(|error| unverifiable(&error))?;
+    let token = unverified
+        .verify_within(&entry.key, discharges, &trusted, budget)
+        .map_err(|error| unverifiable(&error))?;
     Ok(Verified { token, org: entry.org })
 }
 
@@ -372,6 +413,17 @@ pub(crate) fn denied_by(denial: &Denial) -> Failure {
         _ => ErrorCode::Forbidden,
     };
     Failure::new(code, denial.to_string())
+}
+
+/// The refusal of a boot. Hosts do not learn which apps there are.
+pub(crate) fn boot_denied(denial: &Denial) -> Failure {
+    if Refused::Denied(*denial).tells_of_another() {
+        return Failure::new(
+            ErrorCode::Forbidden,
+            "there is no such app, or the host token does not allow its boots; check the app and the token with `petsem token inspect`",
+        );
+    }
+    denied_by(denial)
 }
 
 /// The refusal that everybody else reads, whether the thing is there or not.

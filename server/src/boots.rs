@@ -1,10 +1,12 @@
 //! Boots: the main walk (design §4). Parse, verify, decide, open, record, answer — in this order.
 
 use petsem_api::{AppRef, BootResponse, BootedSecret, ErrorCode, HostId, MachineId, RenewResponse};
-use petsem_policy::{Action, Caveat, GrantEvidence, Header, Ticket, UnverifiedToken};
+use petsem_policy::{Action, Caveat, DischargeBudget, GrantEvidence, Header, Ticket, UnverifiedToken};
 
 use crate::asker::Asker;
-use crate::authority::{Touched, Verified, check_revocations, denied_by, token_uuid, untrusted, verify};
+use crate::authority::{
+    Touched, Verified, boot_denied, check_revocations, denied_by, token_uuid, untrusted, verify,
+};
 use crate::clock::{Moment, rfc3339_seconds};
 use crate::control::Control;
 use crate::core::{Core, OpenApp};
@@ -80,8 +82,9 @@ impl Core {
         &self,
         host_token: &UnverifiedToken,
         discharges: &[&UnverifiedToken],
+        mut budget: DischargeBudget,
     ) -> Result<Verified, Failure> {
-        verify(&self.control(), host_token, discharges)
+        verify(&self.control(), host_token, discharges, &mut budget)
     }
 
     /// Whether a batch's host token was signed here, before its body is read. It opens nothing by that. What verifies
@@ -91,7 +94,7 @@ impl Core {
         trail: &mut Trail,
         host_token: &UnverifiedToken,
     ) -> Result<(), Failure> {
-        match verify(&self.control(), host_token, &[]) {
+        match verify(&self.control(), host_token, &[], &mut DischargeBudget::default()) {
             Err(failure) if failure.code() == ErrorCode::DischargeMissing => Ok(()),
             Err(failure) => Err(failure),
             Ok(verified) => {
@@ -132,10 +135,11 @@ impl Core {
             app: found.as_ref(),
             machine: Some(boot.machine),
             host: Some(&host),
+            peer: boot.peer.address,
             ..Touched::default()
         };
         let evidence =
-            token.clear_boot(&touched.access(Action::Boot, boot.now)).map_err(|denial| denied_by(&denial));
+            token.clear_boot(&touched.access(Action::Boot, boot.now)).map_err(|denial| boot_denied(&denial));
         let (evidence, app) = match (evidence, found) {
             (Ok(evidence), Some(app)) => (evidence, app),
             (Err(failure), found) => {

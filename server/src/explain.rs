@@ -35,7 +35,7 @@ impl Core {
             Some(app) => Some(
                 self.find_app(app)
                     .await?
-                    .filter(|app| caller.is_of(app.head.org))
+                    .filter(|app| caller.is_of(app.head.org) || caller.boots(app))
                     .ok_or_else(|| stranger(action, &Refused::OtherOrg))?,
             ),
         };
@@ -60,8 +60,9 @@ impl Core {
             secret_key: wanted.secret_key.as_ref(),
             machine: wanted.machine.as_ref(),
             host: wanted.host.as_ref(),
+            peer: None,
         };
-        let access = touched.access(action, now);
+        let access = caller.access(&touched, action, now);
         let mut tokens = Vec::with_capacity(caller.verified().len());
         for verified in caller.verified() {
             if access.org.is_some() && !verified.speaks_for(access.org) {

@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::audit::Outcome;
+use crate::authority::Caller;
 use crate::clock::Moment;
 use crate::core::Core;
 use crate::failure::Failure;
@@ -64,11 +65,11 @@ impl FromRequest<Arc<Core>> for Call {
             // Not UTF-8 after decoding: no name, so the handler will refuse it.
             Err(_) => None,
         };
-        let peer = parts
-            .extensions
-            .get::<Peer>()
-            .cloned()
-            .unwrap_or_else(|| Peer { source: "unknown".to_owned(), host: None });
+        let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer {
+            source: "unknown".to_owned(),
+            address: None,
+            host: None,
+        });
         Ok(Self {
             core: Arc::clone(core),
             peer,
@@ -141,6 +142,13 @@ impl Call {
             Failure::new(ErrorCode::Busy, text).retry_after(1)
         })??;
         Ok(form_urlencoded::parse(&body).into_owned().collect())
+    }
+
+    /// The body as JSON, of a caller whose tokens still stand when it came.
+    pub(crate) async fn json_of<T: DeserializeOwned>(&self, caller: &Caller) -> Result<T, Failure> {
+        let wanted = self.json().await?;
+        self.core.still_stands(caller)?;
+        Ok(wanted)
     }
 
     /// The body as JSON. It is read now, once, within its limit and time; authenticate first.

@@ -1,5 +1,7 @@
 //! One request as the core sees it: who asks, from where, when; and the trail that becomes its audit line.
 
+use std::net::IpAddr;
+
 use petsem_api::{ErrorCode, HostId, RequestId};
 use petsem_policy::evaluate::Claims;
 use petsem_policy::{Exchanged, Token};
@@ -16,6 +18,8 @@ use crate::failure::Failure;
 pub(crate) struct Peer {
     /// Where it comes from, for the audit log.
     pub(crate) source: String,
+    /// The address that it comes from; none of a Unix socket.
+    pub(crate) address: Option<IpAddr>,
     /// The host that the listener is for.
     pub(crate) host: Option<HostId>,
 }
@@ -25,6 +29,7 @@ pub(crate) struct Peer {
 pub(crate) struct Trail {
     id: RequestId,
     line: Line,
+    peer: Option<IpAddr>,
     revision: Option<u64>,
     verified: bool,
 }
@@ -69,12 +74,17 @@ impl Trail {
             host: peer.host.as_ref().map(ToString::to_string),
             ..Line::default()
         };
-        Self { id, line, revision: None, verified: false }
+        Self { id, line, peer: peer.address, revision: None, verified: false }
     }
 
     /// The request's id.
     pub(crate) fn request_id(&self) -> RequestId {
         self.id
+    }
+
+    /// The address that the request comes from.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// Where the request comes from.

@@ -283,7 +283,7 @@ impl Core {
 
     /// The trail of a change of the list.
     pub(crate) fn seal_trail(&self, source: &str, wanted: &SealChange) -> Trail {
-        let peer = crate::request::Peer { source: source.to_owned(), host: None };
+        let peer = crate::request::Peer { source: source.to_owned(), address: None, host: None };
         let mut trail = Trail::new(self.now(), &peer, wanted.action.audited_as());
         trail.local();
         trail

@@ -157,7 +157,7 @@ impl SealedNode {
             Err(error) => return Unsealing::Ended(error),
         };
         note_opened(&started).await;
-        let peer = Peer { source: source.to_owned(), host: None };
+        let peer = Peer { source: source.to_owned(), address: None, host: None };
         let mut trail = Trail::new(started.core.now(), &peer, "operator.unseal");
         trail.local();
         trail.set_detail(format_args!("opened by {}", started.opened_by.description));

@@ -1,7 +1,7 @@
 //! Listeners, connections, and the end of both.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -276,11 +276,12 @@ impl Acceptor {
                 accepted = accept(&listener) => accepted,
             };
             match accepted {
-                Ok((Stream::Tcp(stream), source)) => {
-                    self.serve(stream, Peer { source, host: host.clone() }, place);
+                Ok((Stream::Tcp(stream, address), source)) => {
+                    let peer = Peer { source, address: Some(address), host: host.clone() };
+                    self.serve(stream, peer, place);
                 }
                 Ok((Stream::Unix(stream), source)) => {
-                    self.serve(stream, Peer { source, host: host.clone() }, place);
+                    self.serve(stream, Peer { source, address: None, host: host.clone() }, place);
                 }
                 Err(error) => {
                     // Out of descriptors, or the peer was gone already: neither ends the listener.
@@ -321,7 +322,7 @@ impl Acceptor {
 }
 
 enum Stream {
-    Tcp(tokio::net::TcpStream),
+    Tcp(tokio::net::TcpStream, IpAddr),
     Unix(tokio::net::UnixStream),
 }
 
@@ -330,7 +331,9 @@ async fn accept(listener: &BoundListener) -> std::io::Result<(Stream, String)> {
         BoundListener::Tcp { listener, .. } => {
             let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok((Stream::Tcp(stream), peer.ip().to_string()))
+            // A listener on [::] has IPv4 peers in IPv6 clothes; networks are written without.
+            let address = peer.ip().to_canonical();
+            Ok((Stream::Tcp(stream, address), address.to_string()))
         }
         BoundListener::Unix { listener, settings } => {
             let (stream, _) = listener.accept().await?;

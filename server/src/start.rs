@@ -345,7 +345,7 @@ pub(crate) async fn operator_token(
 
 /// The trail of what is done at the node itself.
 pub(crate) fn local_trail(now: Moment, action: &'static str) -> Trail {
-    let mut trail = Trail::new(now, &Peer { source: "node".to_owned(), host: None }, action);
+    let mut trail = Trail::new(now, &Peer { source: "node".to_owned(), address: None, host: None }, action);
     trail.local();
     trail
 }

@@ -2,6 +2,7 @@
 //! exchanged for. One app, at most 15 minutes.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use petsem_api::{AppRef, ErrorCode, SecretName};
 use petsem_policy::evaluate::{Allowed, AppPolicy, Claims, PolicyQuestion};
@@ -27,6 +28,7 @@ struct Exchange<'c> {
     verified: &'c Verified,
     rule: String,
     now: Moment,
+    peer: Option<IpAddr>,
 }
 
 impl Core {
@@ -95,7 +97,7 @@ impl Core {
             .decide_by(&exchanged.rule, &claims, &PolicyQuestion::ReadAnything)
             .map_err(|denial| refused_token().because(denial))?;
         trail.set_detail(format_args!("exchanged token, rule {}", exchanged.rule));
-        let exchange = Some(Exchange { verified, rule: exchanged.rule, now });
+        let exchange = Some(Exchange { verified, rule: exchanged.rule, now, peer: trail.peer() });
         Ok(Workload { app, policy, claims, exchange })
     }
 }
@@ -113,7 +115,7 @@ fn chosen<'c>(
     touched: &Touched<'_>,
     now: Moment,
 ) -> Result<(&'c Verified, Exchanged), Failure> {
-    let access = touched.access(Action::ReadValue, now);
+    let access = caller.access(touched, Action::ReadValue, now);
     let mut first = None;
     for verified in caller.verified() {
         let Some(exchanged) = verified.token.exchanged() else { continue };
@@ -138,8 +140,9 @@ impl Workload<'_> {
     pub(crate) fn may(&self, name: &SecretName) -> bool {
         match &self.exchange {
             None => self.policy.decide_read(&self.claims, name.as_str()).is_ok(),
-            Some(Exchange { verified, rule, now }) => {
-                let touched = Touched { app: Some(&self.app), secret: Some(name), ..Touched::default() };
+            Some(Exchange { verified, rule, now, peer }) => {
+                let touched =
+                    Touched { app: Some(&self.app), secret: Some(name), peer: *peer, ..Touched::default() };
                 let question = PolicyQuestion::Read(name.as_str());
                 verified.allows(&touched.access(Action::ReadValue, *now)).is_ok()
                     && self.policy.decide_by(rule, &self.claims, &question).is_ok()

@@ -7,7 +7,8 @@ use hyper::Method;
 use hyper::header::HeaderValue;
 use petsem_api::{
     AppRef, BatchBootItem, BatchBootRequest, BatchBootResponse, BatchBootResult, BootReport, BootRequest,
-    BootResponse, MAX_BATCH, MachineId, RenewRequest, RenewResponse, SecretList, SecretName,
+    BootResponse, MAX_ANSWER, MAX_BATCH, MAX_BATCH_ANSWER, MachineId, RenewRequest, RenewResponse,
+    SecretList, SecretName,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -180,7 +181,8 @@ impl Client {
         let mut request = BatchBootRequest { boots: boots.collect() };
         let outgoing = post("/v1/boot".to_owned(), Some(host), &request, true);
         request.boots.iter_mut().for_each(|item| item.discharge.zeroize());
-        let (endpoint, response) = exchange::<BatchBootResponse>(&self.petsem, outgoing?).await?;
+        let (endpoint, response) =
+            exchange_within::<BatchBootResponse>(&self.petsem, outgoing?, MAX_BATCH_ANSWER).await?;
         if response.boots.len() != items.len() {
             return Err(protocol(&endpoint, MalformedAnswer::BatchLength));
         }
@@ -229,7 +231,7 @@ impl Client {
         let credentials = host.with_discharge(discharge.expose_text());
         let credentials = credentials.map_err(|_| CallError::BadCredentials)?;
         let outgoing = post(format!("/v1/apps/{app}/boot/report"), Some(&credentials), report, true)?;
-        self.petsem.send(outgoing).await.map(|_| ())
+        self.petsem.send(outgoing, MAX_ANSWER).await.map(|_| ())
     }
 
     /// A workload's read of its app's secrets with a JWT that the app's policy lets read
@@ -334,7 +336,15 @@ pub(super) async fn exchange<Resp: DeserializeOwned>(
     transport: &Transport,
     outgoing: Outgoing,
 ) -> Result<(Endpoint, Resp), CallError> {
-    let (endpoint, body) = transport.send(outgoing).await?;
+    exchange_within(transport, outgoing, MAX_ANSWER).await
+}
+
+async fn exchange_within<Resp: DeserializeOwned>(
+    transport: &Transport,
+    outgoing: Outgoing,
+    largest: usize,
+) -> Result<(Endpoint, Resp), CallError> {
+    let (endpoint, body) = transport.send(outgoing, largest).await?;
     let text = if body.is_empty() { b"null" } else { body.as_slice() };
     match serde_json::from_slice(text) {
         Ok(response) => Ok((endpoint, response)),

@@ -19,8 +19,6 @@ use super::endpoint::{Endpoint, Place};
 use super::error::FailureKind;
 use crate::wiped::WipedBuffer;
 
-/// Largest body of petsem's answers, in bytes.
-pub(crate) const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
 /// Most idle connections that are kept for one endpoint.
 const IDLE: usize = 16;
 /// Longest `Retry-After` that means anything to a call of seconds.

@@ -117,7 +117,7 @@ pub enum FailureKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MalformedAnswer {
-    /// A body over its bound: 4 MiB, of a discharger 128 KiB.
+    /// A body over its bound: 8 MiB, of a batch 288 MiB, of a discharger 128 KiB.
     TooLarge,
     /// Neither a discharge nor a way to one.
     NoDischarge,

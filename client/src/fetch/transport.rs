@@ -10,7 +10,7 @@ use petsem_api::{ErrorBody, ErrorCode};
 use zeroize::Zeroizing;
 
 use super::clock::{self, Instant};
-use super::connection::{Answer, ExchangeError, LARGEST_ANSWER, Pool};
+use super::connection::{Answer, ExchangeError, Pool};
 use super::endpoint::Endpoint;
 use super::error::{CallError, EndpointFailure, FailureKind, MalformedAnswer, printable};
 
@@ -82,9 +82,13 @@ impl Transport {
         Self { pools: endpoints.into_iter().map(Pool::new).collect(), timing }
     }
 
-    /// The body of petsem's success, or why there is none.
-    pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<(Endpoint, Zeroizing<Vec<u8>>), CallError> {
-        let said = self.carry(outgoing, LARGEST_ANSWER, judge).await?;
+    /// The body of petsem's success, of so many bytes at most, or why there is none.
+    pub(crate) async fn send(
+        &self,
+        outgoing: Outgoing,
+        largest: usize,
+    ) -> Result<(Endpoint, Zeroizing<Vec<u8>>), CallError> {
+        let said = self.carry(outgoing, largest, judge).await?;
         Ok((said.endpoint, said.body))
     }
 

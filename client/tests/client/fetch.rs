@@ -187,8 +187,8 @@ async fn a_change_that_was_never_sent_or_was_declined_is_tried_elsewhere() {
 }
 
 #[tokio::test]
-async fn an_answer_has_at_most_four_mebibytes() {
-    const BOUND: usize = 4 * 1024 * 1024;
+async fn an_answer_has_at_most_eight_mebibytes() {
+    const BOUND: usize = petsem_api::MAX_ANSWER;
     let server = Server::new(|_, seen| {
         let extra = usize::from(seen.line.ends_with("/more"));
         let text = format!("\"{}\"", "x".repeat(BOUND - 2 + extra));

@@ -675,3 +675,16 @@ fn the_discharger_does_not_say_what_is_there() {
     let answer = dev.call("POST", "/.well-known/macfly/3p", &dev.boot_jwt("shop", "m-1"), Some(&wrong));
     assert_eq!(answer.outcome(), (400, "bad_request".to_owned()));
 }
+
+#[test]
+fn the_largest_answer_is_one_that_clients_take() {
+    let dev = Dev::start();
+    // JSON takes six bytes for each of these, and a body has at most 4 MiB.
+    for number in 0..15 {
+        dev.set("shop", &json!({ format!("N{number}"): "\u{1}".repeat(64 * 1024) }));
+    }
+    let answer = dev.boot("shop", "m-1", &dev.discharge("shop", "m-1"));
+    assert_eq!(answer.status, 200);
+    let bytes = answer.body.len();
+    assert!((5 * 1024 * 1024..petsem_api::MAX_ANSWER).contains(&bytes), "{bytes}");
+}

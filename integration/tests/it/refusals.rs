@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use petsem_integration::dev::{Dev, appended, flyv1, now};
 use petsem_integration::http::{Answer, Request, connect, exchange};
 use petsem_policy::{
-    Action, ActionSet, Actions, Apps, Caveat, Hosts, Macaroon, MacaroonKey, Machines, Networks, SecretNames,
+    Action, ActionSet, Actions, Apps, Caveat, CaveatSet, Hosts, Macaroon, MacaroonKey, Machines, Networks,
+    SecretNames, SharedKey, Ticket, UnverifiedToken,
 };
 use serde_json::json;
 
@@ -497,4 +498,69 @@ fn what_is_no_http_ends_the_connection_and_not_the_server() {
         }
         assert_eq!(dev.version("shop"), 1, "{shown:?}");
     }
+}
+
+#[test]
+fn a_token_for_networks_is_asked_about_the_address_of_its_connection() {
+    let dev = shop();
+    let of = |network: &str| Caveat::from(Networks::new([network.parse().unwrap()]).unwrap());
+    let org = dev.mint(&json!({"kind": "org", "org": "demo"}));
+    let set = |caveat: Caveat| {
+        let header = flyv1(&appended(&org, [caveat]));
+        dev.call("POST", &format!("{SHOP}/B"), &header, Some(&json!({"value": "x"})))
+    };
+    let elsewhere = set(of("10.0.0.0/8"));
+    refused(&dev, "elsewhere", &elsewhere, 403, "forbidden", "peer address");
+    let discharge = dev.discharge("shop", "m-1");
+    let boot = |caveat: Caveat| {
+        let header = flyv1(&format!("{},{discharge}", appended(&dev.host, [caveat])));
+        dev.call("POST", "/v1/apps/shop/boot", &header, Some(&json!({"machine": "m-1"})))
+    };
+    refused(&dev, "a boot elsewhere", &boot(of("10.0.0.0/8")), 403, "forbidden", "peer address");
+    assert_eq!(boot(of("127.0.0.0/8")).status, 200);
+    let here = set(of("127.0.0.0/8"));
+    assert_eq!(here.status, 201, "{}", here.text());
+}
+
+#[test]
+fn all_tokens_of_a_header_share_what_their_discharges_cost() {
+    let dev = shop();
+    let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
+    let own = SharedKey::new([7; 32]);
+    let mut with_own_third_party = || {
+        let org = UnverifiedToken::parse(&dev.mint(&json!({"kind": "org", "org": "demo"}))).unwrap();
+        let mut macaroon = Macaroon::from_token(&org).unwrap();
+        macaroon.add_third_party("https://own.example", &own, &CaveatSet::default(), &mut rng).unwrap();
+        let ticket = macaroon.caveats().iter().rev().find_map(|caveat| match caveat {
+            Caveat::ThirdParty(third_party) => Some(third_party.ticket.clone()),
+            _ => None,
+        });
+        (macaroon.to_text().to_string(), ticket.unwrap())
+    };
+    let (good, ticket) = with_own_third_party();
+    let (wasteful, wasted) = with_own_third_party();
+    let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
+    let mut discharge = Ticket::open(&ticket, &own).unwrap().discharge("https://own.example", &mut rng);
+    let set = |tokens: &[String]| {
+        let header = flyv1(&tokens.join(","));
+        dev.call("POST", &format!("{SHOP}/B"), &header, Some(&json!({"value": "x"})))
+    };
+    // Seven tokens that try five discharges of 502 MACs each, all for nothing, and one that would do.
+    let numbered = |number| [Caveat::ConfineUser(number)];
+    let mut tokens: Vec<_> = (0..7).map(|number| appended(&wasteful, numbered(number))).collect();
+    tokens.push(good.clone());
+    for _ in 0..5 {
+        let mut bogus =
+            Macaroon::mint(&MacaroonKey::new(&[1; 32]), &wasted, "https://own.example", false, &mut rng);
+        bogus.add((0..500).flat_map(numbered)).unwrap();
+        tokens.push(bogus.to_text().to_string());
+    }
+    // What is left is too little for this one, which has four hundred conditions.
+    discharge
+        .add((0..400).map(|number| Caveat::ValidityWindow { not_before: 0, not_after: now() + 600 + number }))
+        .unwrap();
+    let discharge = discharge.to_text().to_string();
+    tokens.push(discharge.clone());
+    refused(&dev, "spent", &set(&tokens), 401, "discharge_invalid", "");
+    assert_eq!(set(&[good, discharge]).status, 201);
 }

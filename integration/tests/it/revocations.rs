@@ -1,10 +1,11 @@
 //! What was revoked is refused at every later use: of the credential, of what came of it, on this node at once.
 
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::time::Duration;
 
 use petsem_integration::dev::{Dev, appended, audit_log, flyv1, now, policy};
-use petsem_integration::http::{Answer, Request};
+use petsem_integration::http::{Answer, Request, connect};
 use petsem_integration::installation::Installation;
 use petsem_integration::pause;
 use petsem_integration::seals::{done, operator, refused as refused_by_command, seal_the_server};
@@ -402,4 +403,33 @@ fn the_policy_is_asked_again_beside_the_revocation() {
     refused(&dev.boot("shop", "m-1", &renewal), 403, "policy_denied");
     revoke(&dev, &json!({"jwt_subject": {"issuer": Development::ISSUER, "sub": "orchestrator"}}));
     refused(&dev.boot("shop", "m-1", &renewal), 401, "revoked");
+}
+
+#[test]
+fn a_body_that_comes_after_its_token_was_revoked_does_nothing() {
+    let dev = shop();
+    let token = dev.mint(&json!({"kind": "org", "org": "demo"}));
+    let id = UnverifiedToken::parse(&token).unwrap().id().to_string();
+    let body = json!({"value": CANARY}).to_string();
+    let (most, last) = body.split_at(body.len() - 1);
+    let late = |path: &str| {
+        let request = Request::new("POST", path)
+            .authorization(&flyv1(&token))
+            .header("content-type", "application/json");
+        let mut connection = connect(dev.server.address()).unwrap();
+        connection.write_all(&[&request.announcing(body.len()), most.as_bytes()].concat()).unwrap();
+        connection
+    };
+    let connection = late("/v1/apps/shop/secrets/LATE");
+    // It is verified, and waits for its body.
+    pause(Duration::from_millis(300));
+    revoke(&dev, &json!({"token": {"id": id}}));
+    let mut connection = connection;
+    connection.write_all(last.as_bytes()).unwrap();
+    let mut received = Vec::new();
+    connection.read_to_end(&mut received).unwrap();
+    refused(&Answer::parse(&received).unwrap(), 401, "revoked");
+    assert_eq!(dev.version("shop"), 1);
+    let line = dev.audit_lines().into_iter().rfind(|line| line["action"] == "secret.set").unwrap();
+    assert_eq!((&line["outcome"], &line["reason"]), (&json!("denied"), &json!("revoked")), "{line}");
 }

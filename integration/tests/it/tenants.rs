@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::BASE64;
-use petsem_integration::dev::{Dev, flyv1, ticket};
+use petsem_integration::dev::{Dev, appended, flyv1, ticket};
 use petsem_integration::http::Answer;
+use petsem_policy::Apps;
 use serde_json::{Value, json};
 
 /// What belongs to an org, or is nowhere.
@@ -349,4 +350,43 @@ fn an_org_made_again_under_its_old_name_accepts_nothing_of_the_old_one() {
     let new = dev.mint(&json!({"kind": "org", "org": "rivals"}));
     assert_eq!(list(&new, "/v1/apps/theirs/secrets"), (200, String::new()));
     assert_eq!(list(&dev.operator, &format!("/v1/orgs/{first}")), (404, "not_found".to_owned()));
+}
+
+#[test]
+fn a_host_cannot_tell_an_app_or_an_org_that_is_there_from_one_that_is_not() {
+    let dev = Dev::start();
+    dev.app("other", &json!({}));
+    for app in ["shop", "other"] {
+        dev.set(app, &json!({"A": "1"}));
+    }
+    let discharge = dev.discharge("shop", "m-1");
+    let header = flyv1(&format!("{},{discharge}", dev.host));
+    let explain = |what: Value| dev.call("POST", "/v1/tokens/explain", &header, Some(&what)).seen();
+    for action in ["list", "boot"] {
+        let (there, absent) = (
+            explain(json!({"action": action, "app": "other"})),
+            explain(json!({"action": action, "app": "none"})),
+        );
+        assert_eq!((there.0, &there), (403, &absent), "{action}");
+        let (there, absent) = (
+            explain(json!({"action": action, "org": "demo"})),
+            explain(json!({"action": action, "org": "none"})),
+        );
+        assert_eq!((there.0, &there), (403, &absent), "{action}");
+    }
+    // Of the app that its grant is for it may know.
+    assert_eq!(explain(json!({"action": "list", "app": "shop"})).0, 200);
+    let apps_of = |org: &str| dev.call("GET", &format!("/v1/apps?org={org}"), &header, None).seen();
+    assert_eq!(apps_of("demo"), apps_of("none"));
+    let narrowed = flyv1(&format!("{},{discharge}", appended(&dev.host, [Apps::new([[0; 16]]).into()])));
+    let boot = |app: &str, header: &str| {
+        dev.call("POST", &format!("/v1/apps/{app}/boot"), header, Some(&json!({"machine": "m-1"}))).seen()
+    };
+    assert_eq!(boot("other", &narrowed), boot("none", &narrowed));
+    assert_eq!(boot("other", &header), boot("none", &header));
+    let prove = |app: &str| {
+        let asked = json!({"ticket": ticket(&dev.host), "app": app, "machine": "m-1"});
+        dev.call("POST", "/.well-known/macfly/3p", &header, Some(&asked)).seen()
+    };
+    assert_eq!(prove("other"), prove("none"));
 }

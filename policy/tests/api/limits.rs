@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use petsem_policy::{
-    CaveatSet, DecodeError, Header, HeaderError, MAX_HEADER_BYTES, MAX_HEADER_TOKENS, MAX_TOKEN_BYTES,
-    TextError, UnverifiedToken,
+    Caveat, CaveatSet, DecodeError, DischargeBudget, DischargeRejection, Header, HeaderError,
+    MAX_HEADER_BYTES, MAX_HEADER_TOKENS, MAX_TOKEN_BYTES, TextError, UnverifiedToken, VerifyError,
 };
 
 use crate::allocations::{Taken, taken};
-use crate::world::{HERE, World};
+use crate::world::{HERE, World, unverified};
 
 /// No refusal may take longer, on a busy machine too.
 const LONGEST: Duration = Duration::from_millis(100);
@@ -159,4 +159,19 @@ fn around(world: &World, set: &[u8]) -> Vec<u8> {
     // Before the empty set, and the tail of 32 bytes behind it.
     let (front, behind) = token.split_at(token.len() - 35);
     [front, set, &behind[1..]].concat()
+}
+
+#[test]
+fn the_tokens_of_a_request_share_what_their_discharges_cost() {
+    let world = World::new();
+    let mut token = world.mint([]);
+    world.add_third_party(&mut token);
+    let discharge = world.discharge(&token, (0..8).map(Caveat::ConfineUser));
+    let token = unverified(&token);
+    // A MAC of its nonce, one of each caveat, and the last.
+    let mut budget = DischargeBudget::of(19);
+    let mut verify = || token.verify_within(&world.root, &[&discharge], &[], &mut budget);
+    assert_eq!(verify().map(|_| ()), Ok(()));
+    let rejected = VerifyError::DischargeRejected { third_party: 0, reason: DischargeRejection::TooMuchWork };
+    assert_eq!(verify().map(|_| ()), Err(rejected));
 }

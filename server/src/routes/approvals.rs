@@ -33,7 +33,7 @@ pub(super) async fn break_glass(call: Call) -> Response {
 
 async fn ask_break_glass(call: &Call, trail: &mut Trail) -> Result<BreakGlassToken, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: AskBreakGlass = call.json().await?;
+    let wanted: AskBreakGlass = call.json_of(&caller).await?;
     call.core.ask_break_glass(trail, &caller, &call.param::<AppRef>("app")?, &wanted, call.now).await
 }
 
@@ -107,7 +107,7 @@ pub(super) async fn set_guard(call: Call) -> Response {
 
 async fn put_guard(call: &Call, trail: &mut Trail) -> Result<Answered<OrgGuard>, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: OrgGuard = call.json().await?;
+    let wanted: OrgGuard = call.json_of(&caller).await?;
     let org = org_for(call, trail, &caller, &call.param::<OrgRef>("org")?, Action::ManagePolicy).await?;
     trail.set_org(org.id);
     let guarded = call.core.control().is_org_guarded(org.id);

@@ -27,7 +27,7 @@ pub(super) async fn create(call: Call) -> Response {
 
 async fn create_app(call: &Call, trail: &mut Trail) -> Result<App, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: CreateApp = call.json().await?;
+    let wanted: CreateApp = call.json_of(&caller).await?;
     let org = org_for(call, trail, &caller, &wanted.org, Action::Write).await?;
     call.core.create_app(trail, &org, &wanted.name, wanted.settings).await
 }
@@ -109,7 +109,7 @@ pub(super) async fn set_policy(call: Call) -> Response {
 
 async fn put_policy(call: &Call, trail: &mut Trail) -> Result<Answered<PolicyDocument>, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: PutPolicy = call.json().await?;
+    let wanted: PutPolicy = call.json_of(&caller).await?;
     let app = call
         .core
         .app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::ManagePolicy, None)])

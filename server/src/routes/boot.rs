@@ -4,10 +4,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::stream::{self, StreamExt as _};
 use petsem_api::{
-    AppRef, BatchBootItem, BatchBootRequest, BatchBootResponse, BatchBootResult, BootReport, BootRequest,
-    BootResponse, Delivery, ErrorCode, MAX_BATCH, MachineId, RenewRequest, RenewResponse,
+    AppRef, BATCH_ANSWERS, BATCH_AT_ONCE, BatchBootItem, BatchBootRequest, BatchBootResponse,
+    BatchBootResult, BootReport, BootRequest, BootResponse, Delivery, ErrorCode, MAX_BATCH, MachineId,
+    RenewRequest, RenewResponse,
 };
-use petsem_policy::{Header, UnverifiedToken};
+use petsem_policy::{DischargeBudget, Header, UnverifiedToken};
 use serde_json::Value;
 
 use crate::authority::Verified;
@@ -16,10 +17,8 @@ use crate::failure::Failure;
 use crate::http::{Call, conclude, error_body, finish, json, log_refusal};
 use crate::request::Trail;
 
-/// Machines of one batch that are worked on at once.
-const AT_ONCE: usize = 32;
-/// Bytes of values after which a batch answers no more.
-const ANSWER_BYTES: usize = 32 * 1024 * 1024;
+/// MACs that the discharge of one Machine of a batch may cost: a grant has a dozen caveats.
+const MACS_OF_ONE: usize = 2048;
 
 /// `POST /v1/apps/{app}/boot`
 pub(super) async fn single(call: Call) -> Response {
@@ -95,8 +94,8 @@ pub(super) async fn batch(call: Call) -> Response {
 async fn boot_all(call: &Call, host: &UnverifiedToken, items: &[BatchBootItem]) -> Vec<BatchBootResult> {
     let mut results = Vec::with_capacity(items.len());
     let mut bytes: usize = 0;
-    for group in items.chunks(AT_ONCE) {
-        if bytes > ANSWER_BYTES {
+    for group in items.chunks(BATCH_AT_ONCE) {
+        if bytes > BATCH_ANSWERS {
             let failure = Failure::new(
                 ErrorCode::Busy,
                 "the answer to this batch is large enough; ask for this Machine in another batch",
@@ -110,7 +109,7 @@ async fn boot_all(call: &Call, host: &UnverifiedToken, items: &[BatchBootItem]) 
             continue;
         }
         let machines: Vec<_> = group.iter().map(|item| boot_one(call, host, item)).collect();
-        let answers: Vec<_> = stream::iter(machines).buffered(AT_ONCE).collect().await;
+        let answers: Vec<_> = stream::iter(machines).buffered(BATCH_AT_ONCE).collect().await;
         bytes = bytes.saturating_add(answers.iter().map(size_of_answer).sum());
         results.extend(answers);
     }
@@ -123,10 +122,20 @@ fn size_of_answer(result: &BatchBootResult) -> usize {
             .secrets
             .iter()
             .filter_map(|secret| secret.value.as_ref())
-            .map(|value| value.len() + 128)
+            .map(|value| size_in_json(value.expose_bytes()) + 512)
             .sum(),
         BatchBootResult::Refused(_) => 512,
     }
+}
+
+/// Bytes of a value in JSON: control characters take six, quotes and backslashes two, base64 four for three.
+fn size_in_json(value: &[u8]) -> usize {
+    let escaped = value.iter().map(|byte| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    });
+    escaped.sum::<usize>().max(value.len().div_ceil(3) * 4)
 }
 
 async fn read_batch(call: &Call, trail: &mut Trail) -> Result<(UnverifiedToken, BatchBootRequest), Failure> {
@@ -151,8 +160,9 @@ async fn read_batch(call: &Call, trail: &mut Trail) -> Result<(UnverifiedToken, 
 
 async fn boot_one(call: &Call, host: &UnverifiedToken, item: &BatchBootItem) -> BatchBootResult {
     let mut trail = call.trail("boot");
-    let verified =
-        discharge_of(&item.discharge).and_then(|discharge| call.core.verify_host_token(host, &[&discharge]));
+    let verified = discharge_of(&item.discharge).and_then(|discharge| {
+        call.core.verify_host_token(host, &[&discharge], DischargeBudget::of(MACS_OF_ONE))
+    });
     let result = match &verified {
         Ok(verified) => {
             let boot = Boot {
@@ -195,7 +205,11 @@ struct Tokens(Verified);
 impl Tokens {
     fn of(call: &Call, trail: &mut Trail) -> Result<Self, Failure> {
         let header = header(call)?;
-        let verified = call.core.verify_host_token(host_token(&header)?, &header.discharges())?;
+        let verified = call.core.verify_host_token(
+            host_token(&header)?,
+            &header.discharges(),
+            DischargeBudget::default(),
+        )?;
         // From here on the request has its own line, also when its body is of no use.
         trail.verified_token(&verified.token);
         Ok(Self(verified))

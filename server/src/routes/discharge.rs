@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use petsem_api::{DischargeAnswer, DischargeRequest};
 
+use crate::discharge::Proof;
 use crate::failure::Failure;
 use crate::http::{Call, conclude, finish, json, refuse};
 use crate::polls::Polled;
@@ -18,7 +19,10 @@ pub(super) async fn discharge(call: Call) -> Response {
 
 async fn make_discharge(call: &Call, trail: &mut Trail) -> Result<DischargeAnswer, Failure> {
     let proof = call.core.boot_proof(trail, call.authorization(), call.now).await?;
-    let wanted: DischargeRequest = call.json().await?;
+    let wanted: DischargeRequest = match &proof {
+        Proof::Token(caller) => call.json_of(caller).await?,
+        Proof::Jwt(_) => call.json().await?,
+    };
     call.core.discharge(trail, &proof, &wanted, call.now).await
 }
 

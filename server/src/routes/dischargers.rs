@@ -47,7 +47,7 @@ pub(super) async fn register(call: Call) -> Response {
 
 async fn register_discharger(call: &Call, trail: &mut Trail) -> Result<Approval, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: PutDischarger = call.json().await?;
+    let wanted: PutDischarger = call.json_of(&caller).await?;
     let org = match &wanted.org {
         None => None,
         Some(org) => Some(org_for(call, trail, &caller, org, Action::ManagePolicy).await?.id),

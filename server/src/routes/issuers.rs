@@ -36,7 +36,7 @@ pub(super) async fn register(call: Call) -> Response {
 
 async fn ask_issuer(call: &Call, trail: &mut Trail) -> Result<Approval, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: PutIssuer = call.json().await?;
+    let wanted: PutIssuer = call.json_of(&caller).await?;
     let asker = operator(call, trail, &caller)?;
     call.core.ask_issuer(trail, &asker.token, wanted, call.now).await
 }
@@ -50,7 +50,7 @@ pub(super) async fn change(call: Call) -> Response {
 
 async fn ask_change(call: &Call, trail: &mut Trail) -> Result<Approval, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: PutIssuer = call.json().await?;
+    let wanted: PutIssuer = call.json_of(&caller).await?;
     let asker = operator(call, trail, &caller)?;
     let id = call.param::<IssuerId>("id")?;
     call.core.ask_issuer_change(trail, &asker.token, id, wanted, call.now).await

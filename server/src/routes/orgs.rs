@@ -21,7 +21,7 @@ pub(super) async fn create(call: Call) -> Response {
 
 async fn create_org(call: &Call, trail: &mut Trail) -> Result<Org, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: CreateOrg = call.json().await?;
+    let wanted: CreateOrg = call.json_of(&caller).await?;
     caller
         .allows(trail, &Touched::default(), Action::Operate, call.now)
         .map_err(|refused| denied(&refused))?;

@@ -42,7 +42,7 @@ pub(super) async fn rotate_app(call: Call) -> Response {
 
 async fn begin_app(call: &Call, trail: &mut Trail) -> Result<AppRotation, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: RotateApp = call.json().await?;
+    let wanted: RotateApp = call.json_of(&caller).await?;
     let app =
         call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::Operate, None)]).await?;
     call.core.rotate_app(trail, app.id, wanted.rewrite, &caller.author(), call.now).await

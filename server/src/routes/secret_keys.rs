@@ -107,7 +107,7 @@ pub(super) async fn set(call: Call) -> Response {
 async fn set_key(call: &Call, trail: &mut Trail) -> Result<SetSecretKeyResponse, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let name = named(call, trail)?;
-    let wanted: SetSecretKey = call.json().await?;
+    let wanted: SetSecretKey = call.json_of(&caller).await?;
     trail.set_detail(format_args!("type {}", wanted.kind));
     let app = app_for(call, trail, &caller, Action::Write, &name).await?;
     let key = brought(wanted.kind, &wanted.value)?;
@@ -124,7 +124,7 @@ pub(super) async fn generate(call: Call) -> Response {
 async fn generate_key(call: &Call, trail: &mut Trail) -> Result<SetSecretKeyResponse, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let name = named(call, trail)?;
-    let wanted: GenerateSecretKey = call.json().await?;
+    let wanted: GenerateSecretKey = call.json_of(&caller).await?;
     if wanted.value.is_some() {
         return Err(Failure::new(
             ErrorCode::BadRequest,
@@ -234,7 +234,7 @@ async fn key_for_use<Wanted: DeserializeOwned>(
 ) -> Result<(petsem_keys::SecretKey, Wanted), Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let name = named(call, trail)?;
-    let wanted = call.json().await?;
+    let wanted = call.json_of(&caller).await?;
     let (app, row) = keys_for(call, trail, &caller, Action::UseKey, &name).await?;
     let row = row.keys.get(&name).ok_or_else(|| no_such_key(&name))?;
     Ok((call.core.open_secret_key(&app, &name, row)?, wanted))

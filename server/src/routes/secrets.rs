@@ -139,7 +139,7 @@ pub(super) async fn set(call: Call) -> Response {
 async fn set_secret(call: &Call, trail: &mut Trail) -> Result<SetSecretResponse, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let name: SecretName = call.param("name")?;
-    let wanted: SetSecret = call.json().await?;
+    let wanted: SetSecret = call.json_of(&caller).await?;
     let values = BTreeMap::from([(name, Some(wanted.value))]);
     let updated = change(call, trail, &caller, &values, wanted.expected_version).await?;
     let version = updated.version;
@@ -160,7 +160,7 @@ pub(super) async fn update(call: Call) -> Response {
 
 async fn update_secrets(call: &Call, trail: &mut Trail) -> Result<BulkUpdateResponse, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: BulkUpdate = call.json().await?;
+    let wanted: BulkUpdate = call.json_of(&caller).await?;
     let updated = change(call, trail, &caller, &wanted.values, wanted.expected_version).await?;
     Ok(BulkUpdateResponse {
         secrets: updated.secrets,
@@ -212,7 +212,7 @@ pub(super) async fn rollback(call: Call) -> Response {
 async fn roll_back(call: &Call, trail: &mut Trail) -> Result<SetSecretResponse, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
     let name: SecretName = call.param("name")?;
-    let wanted: RollbackRequest = call.json().await?;
+    let wanted: RollbackRequest = call.json_of(&caller).await?;
     trail.set_names([&name]);
     trail.set_detail(format_args!("to the value of version {}", wanted.to_version));
     let app = call

@@ -24,7 +24,7 @@ pub(super) async fn create(call: Call) -> Response {
 
 async fn create_token(call: &Call, trail: &mut Trail) -> Result<MintedToken, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: CreateToken = call.json().await?;
+    let wanted: CreateToken = call.json_of(&caller).await?;
     call.core.create_token(trail, &caller, &wanted, call.now).await
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn revoke(call: Call) -> Response {
 
 async fn revoke_it(call: &Call, trail: &mut Trail) -> Result<Revoked, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: RevokeRequest = call.json().await?;
+    let wanted: RevokeRequest = call.json_of(&caller).await?;
     call.core.revoke(trail, &caller, &wanted, call.now).await
 }
 
@@ -79,7 +79,7 @@ pub(super) async fn explain(call: Call) -> Response {
 
 async fn explain_tokens(call: &Call, trail: &mut Trail) -> Result<Explanation, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: ExplainToken = call.json().await?;
+    let wanted: ExplainToken = call.json_of(&caller).await?;
     call.core.explain(trail, &caller, &wanted, call.now).await
 }
 
@@ -104,6 +104,6 @@ pub(super) async fn rotate_signing_key(call: Call) -> Response {
 
 async fn new_signing_key(call: &Call, trail: &mut Trail) -> Result<SigningKeyInfo, Failure> {
     let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: RotateSigningKey = call.json().await?;
+    let wanted: RotateSigningKey = call.json_of(&caller).await?;
     call.core.rotate_signing_key(trail, &caller, &wanted, call.now).await
 }
