@@ -117,7 +117,7 @@ impl Core {
         let questions: Vec<_> = asked.iter().map(|(action, secret)| (*action, touched(*secret))).collect();
         let decision = caller.settle(trail, &questions, now).map(|_| ());
         let action = asked.first().map_or(Action::List, |(action, _)| *action);
-        answer(caller, trail, found, action, decision)
+        answer(caller, trail, found, action, now, decision)
     }
 
     /// As [`Core::app_for`], for one of the app's secret keys, or for all of them.
@@ -131,8 +131,9 @@ impl Core {
     ) -> Result<OpenApp, Failure> {
         let found = self.find_app(app).await?;
         let touched = Touched { app: found.as_ref(), secret_key, ..Touched::default() };
-        let decision = caller.settle(trail, &[(action, touched)], self.now()).map(|_| ());
-        answer(caller, trail, found, action, decision)
+        let now = self.now();
+        let decision = caller.settle(trail, &[(action, touched)], now).map(|_| ());
+        answer(caller, trail, found, action, now, decision)
     }
 }
 
@@ -142,6 +143,7 @@ fn answer(
     trail: &mut Trail,
     found: Option<OpenApp>,
     action: Action,
+    now: Moment,
     decision: Result<(), Refused>,
 ) -> Result<OpenApp, Failure> {
     if let Some(app) = &found {
@@ -151,7 +153,9 @@ fn answer(
         (Some(app), Ok(())) => Ok(app),
         (None, Ok(())) => Err(no_such_app()),
         (found, Err(refused)) => {
-            let insider = found.as_ref().map_or(caller.is_platform(), |app| caller.is_of(app.head.org));
+            let insider = found.as_ref().map_or(caller.is_platform(), |app| {
+                caller.is_of(app.head.org) && caller.may_know(app, action, now)
+            });
             Err(if insider && !refused.tells_of_another() {
                 denied(&refused)
             } else {
@@ -250,6 +254,18 @@ impl Caller {
     /// learn nothing of apps and orgs but what their grants open.
     pub(crate) fn is_platform(&self) -> bool {
         self.tokens.iter().any(|verified| verified.org.is_none() && !verified.only_boots())
+    }
+
+    /// Whether one of the tokens is for this app, whatever else refuses: of any other it must not learn that it is
+    /// there.
+    fn may_know(&self, app: &OpenApp, action: Action, now: Moment) -> bool {
+        let touched = Touched { app: Some(app), ..Touched::default() };
+        let access = self.access(&touched, action, now);
+        self.tokens.iter().any(|verified| {
+            let denials = verified.token.denials(&access);
+            verified.speaks_for(access.org)
+                && !denials.into_iter().any(|denial| Refused::Denied(denial).tells_of_another())
+        })
     }
 
     /// Whether one of the tokens came with a boot grant for this app.

@@ -390,3 +390,22 @@ fn a_host_cannot_tell_an_app_or_an_org_that_is_there_from_one_that_is_not() {
     };
     assert_eq!(prove("other"), prove("none"));
 }
+
+#[test]
+fn a_token_of_one_app_cannot_tell_another_of_its_org_from_none() {
+    let dev = Dev::start();
+    dev.app("other", &json!({}));
+    let token = dev.mint(&json!({"kind": "org", "org": "demo", "apps": ["shop"], "actions": ["list"]}));
+    let rotate = |app: &str| {
+        dev.call("POST", &format!("/v1/apps/{app}/rotate"), &flyv1(&token), Some(&json!({}))).seen()
+    };
+    assert_eq!(rotate("other"), rotate("none"));
+    // Of its own it is told what is missing.
+    assert_ne!(rotate("shop"), rotate("none"));
+    let set = |app: &str| {
+        let path = format!("/v1/apps/{app}/secrets/A");
+        dev.call("POST", &path, &flyv1(&token), Some(&json!({"value": "x"}))).seen()
+    };
+    assert_eq!(set("other"), set("none"));
+    assert_ne!(set("shop"), set("none"));
+}

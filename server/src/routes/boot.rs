@@ -128,14 +128,18 @@ fn size_of_answer(result: &BatchBootResult) -> usize {
     }
 }
 
-/// Bytes of a value in JSON: control characters take six, quotes and backslashes two, base64 four for three.
+/// Bytes of a value in JSON: base64 takes four for three; in text control characters take six, quotes and backslashes
+/// two.
 fn size_in_json(value: &[u8]) -> usize {
+    if std::str::from_utf8(value).is_err() {
+        return value.len().div_ceil(3) * 4;
+    }
     let escaped = value.iter().map(|byte| match byte {
         0..0x20 => 6,
         b'"' | b'\\' => 2,
         _ => 1,
     });
-    escaped.sum::<usize>().max(value.len().div_ceil(3) * 4)
+    escaped.sum()
 }
 
 async fn read_batch(call: &Call, trail: &mut Trail) -> Result<(UnverifiedToken, BatchBootRequest), Failure> {
