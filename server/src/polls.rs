@@ -4,9 +4,11 @@
 //! sealed under a key of its own; the discharge is made when it is fetched, and is never at rest. An entry is
 //! fetched once, and ends with its request, at the latest an hour after it was made.
 
+use std::collections::BTreeMap;
+
 use blake2::{Blake2b256, Digest as _};
 use data_encoding::{BASE64, HEXLOWER};
-use petsem_api::{ApprovalId, ApprovalState, DischargeAnswer, ErrorCode, UserInteractive};
+use petsem_api::{ApprovalId, ApprovalState, DischargeAnswer, ErrorCode, OrgId, UserInteractive};
 use petsem_keys::{Keyring, PollKey, WrapContext};
 use petsem_policy::{SecondPerson, Ticket};
 use petsem_store::{CommitError, RecordKind};
@@ -23,8 +25,10 @@ use crate::tokens::{discharger_location, own_discharger};
 
 /// Longest life of an entry, in seconds.
 const LIFE: i64 = 60 * 60;
-/// Entries at once.
+/// Entries of all orgs that wait at once; those of the platform have their own places.
 const MOST: usize = 1000;
+/// Entries of one org, or of the platform, that wait at once.
+const MOST_OF_ORG: usize = 100;
 /// Entries of one request at once.
 const MOST_OF_REQUEST: usize = 8;
 
@@ -67,7 +71,7 @@ impl Core {
             }
             ApprovalState::Open if matches!(row.asked, Asked::BreakGlass { .. }) => {
                 let ends_at = row.ends_at.min(now.seconds().saturating_add(LIFE));
-                let poll_url = self.new_entry(trail, id, sealed, ends_at, now).await?;
+                let poll_url = self.new_entry(trail, (id, row.org), sealed, ends_at, now).await?;
                 Ok(self.waiting(id, poll_url))
             }
             _ => Err(Failure::new(ErrorCode::Forbidden, OVER)),
@@ -89,24 +93,45 @@ impl Core {
     async fn new_entry(
         &self,
         trail: &mut Trail,
-        request: ApprovalId,
+        (request, org): (ApprovalId, Option<OrgId>),
         ticket: &[u8],
         ends_at: i64,
         now: Moment,
     ) -> Result<String, Failure> {
         let limit = u32::try_from(MOST * 2).unwrap_or(u32::MAX);
-        let mut over = Vec::new();
-        let (mut all, mut of_request) = (0, 0);
-        for record in self.store.records(RecordKind::PollEntry, &[], None, limit).await? {
+        let records = self.store.records(RecordKind::PollEntry, &[], None, limit).await?;
+        let is_tight = records.len() >= MOST;
+        let (mut over, mut decided) = (Vec::new(), Vec::new());
+        let mut requests = BTreeMap::new();
+        let (mut of_orgs, mut of_same, mut of_request) = (0, 0, 0);
+        for record in records {
             let row = self.ledger.read::<PollRow>(&record.id, &record)?.content;
             if row.ends_at < now.seconds() {
                 over.push(record.id);
-            } else {
-                all += 1;
+                continue;
+            }
+            let (waits, of) = match requests.get(&row.request) {
+                Some(known) => *known,
+                None => {
+                    let known = self.waits_for(row.request, now).await?;
+                    requests.insert(row.request, known);
+                    known
+                }
+            };
+            if waits {
+                of_orgs += usize::from(of.is_some());
+                of_same += usize::from(of == org);
                 of_request += usize::from(row.request == request);
+            } else {
+                decided.push(record.id);
             }
         }
-        if all >= MOST || of_request >= MOST_OF_REQUEST {
+        if is_tight {
+            // What leads nowhere any more takes nobody's place; whoever still asks for it reads that it is not there.
+            over.append(&mut decided);
+        }
+        let is_full = of_same >= MOST_OF_ORG || (org.is_some() && of_orgs >= MOST);
+        if is_full || of_request >= MOST_OF_REQUEST {
             return Err(Failure::new(
                 ErrorCode::Busy,
                 "too many discharges wait to be fetched; fetch those that you were told of, or try later",
@@ -137,6 +162,13 @@ impl Core {
         self.commit(trail, change).await?;
         let base = discharger_location(&self.settings.location);
         Ok(format!("{base}/.well-known/macfly/3p/poll/{}", HEXLOWER.encode(&secret)))
+    }
+
+    /// Whether something may still come of a request, and the org that it is of.
+    async fn waits_for(&self, request: ApprovalId, now: Moment) -> Result<(bool, Option<OrgId>), Failure> {
+        let Some(row) = self.approval(request).await? else { return Ok((false, None)) };
+        let standing = self.standing(&row.content, now).unwrap_or(ApprovalState::Denied);
+        Ok((matches!(standing, ApprovalState::Open | ApprovalState::Approved), row.content.org))
     }
 
     /// Fetches what a poll secret stands for. Nobody is asked who he is: the secret is what he has.

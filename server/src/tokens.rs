@@ -26,9 +26,14 @@ const DAY: u64 = 24 * 60 * 60;
 const LONGEST_HOST: u64 = 30 * DAY;
 /// Longest life of any other, in seconds.
 const LONGEST: u64 = 366 * DAY;
-/// Tokens answered at once, and rows read at once.
+/// Longest token that is made, as text: four of them go in a header.
+const LONGEST_TEXT: usize = 16 * 1024;
+/// Tokens answered at once.
 const MOST: usize = 10_000;
-const PAGE: u32 = 1000;
+/// Bytes after which a list of tokens ends: what one org makes long costs no other one memory.
+const LIST_BYTES: usize = 4 * 1024 * 1024;
+/// Rows read at once.
+const PAGE: u32 = 250;
 
 impl Core {
     /// Mints a token from the caller's.
@@ -297,16 +302,20 @@ impl Core {
         macaroon: Macaroon,
         row: TokenRow,
     ) -> Result<MintedToken, Failure> {
+        let text = macaroon.to_text();
+        if text.len() > LONGEST_TEXT {
+            return Err(bad(format!(
+                "the token would have {} bytes, and {LONGEST_TEXT} are the most; nothing was made; narrow it to fewer apps, \
+                 names or Machines, or to a prefix",
+                text.len()
+            )));
+        }
         let id = token_uuid(macaroon.id());
         trail.set_detail(format_args!("token {id} for {}", row.subject));
         let mut change = self.change(trail);
         change.puts.push(self.ledger.write(id.as_bytes(), 1, &row));
         self.commit(trail, change).await?;
-        Ok(MintedToken {
-            id,
-            token: macaroon.to_text().to_string(),
-            expires_at: rfc3339_seconds(row.expires_at),
-        })
+        Ok(MintedToken { id, token: text.to_string(), expires_at: rfc3339_seconds(row.expires_at) })
     }
 
     /// What the request narrows the new token to.
@@ -350,9 +359,10 @@ impl Core {
         let control = self.control();
         let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
         let mut tokens = Vec::new();
+        let (mut bytes, mut truncated) = (0, false);
         let mut after = None;
         // To the end: what one org has many of hides nothing of another.
-        loop {
+        'all: loop {
             let records = self.store.records(RecordKind::Token, &[], after.as_deref(), PAGE).await?;
             for record in &records {
                 let id = <[u8; 16]>::try_from(record.id.as_slice())
@@ -361,6 +371,11 @@ impl Core {
                 if org.is_some() && row.org != org {
                     continue;
                 }
+                if bytes > LIST_BYTES || tokens.len() >= MOST {
+                    truncated = true;
+                    break 'all;
+                }
+                bytes += 512 + row.ancestors.len() * 40 + row.caveats.iter().map(String::len).sum::<usize>();
                 let id = TokenUuid::from_bytes(id);
                 let revoked = is_revoked(&id)
                     || control.revoked().has_key(row.key)
@@ -378,14 +393,12 @@ impl Core {
                 });
             }
             match records.last() {
-                Some(last) if records.len() == PAGE as usize && tokens.len() <= MOST => {
+                Some(last) if records.len() == PAGE as usize => {
                     after = Some(last.id.clone());
                 }
                 _ => break,
             }
         }
-        let truncated = tokens.len() > MOST;
-        tokens.truncate(MOST);
         Ok(TokenList { tokens, truncated })
     }
 }

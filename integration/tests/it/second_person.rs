@@ -5,7 +5,7 @@ use petsem_integration::dev::{Dev, flyv1};
 use petsem_integration::http::{Answer, Request};
 use petsem_integration::installation::Installation;
 use petsem_integration::pause;
-use petsem_integration::server::{petsem, run};
+use petsem_integration::server::{Server, petsem, run};
 use petsem_policy::{SharedKey, Ticket, UnverifiedToken};
 use serde_json::{Value, json};
 
@@ -514,4 +514,39 @@ fn the_command_line_asks_and_approves() {
     let ended = run(approve);
     assert!(ended.status.success(), "{}", ended.printed);
     assert!(ended.printed.contains(" is approved: read the values of app shop"), "{}", ended.printed);
+}
+
+#[test]
+fn polls_of_requests_that_were_denied_keep_nobody_waiting() {
+    let scene = Scene::new();
+    let minter = scene.minted(&scene.owner, "minter");
+    let mut first = None;
+    for _ in 0..126 {
+        let asked = scene.ask(&minter);
+        for _ in 0..8 {
+            let path = scene.poll_path(&asked, &minter);
+            first.get_or_insert(path);
+        }
+        assert_eq!(scene.decide(&asked.request, "deny", &minter).status, 200);
+    }
+    // Gone to make room.
+    assert_eq!(scene.poll(&first.unwrap()), (404, json!({"error": "not found"})));
+    let operator = scene.dev.operator.clone();
+    let asked = scene.ask(&operator);
+    scene.poll_path(&asked, &operator);
+}
+
+#[test]
+fn waiting_is_no_denial() {
+    let scene = Scene::new();
+    let operator = scene.dev.operator.clone();
+    let asked = scene.ask(&operator);
+    let path = scene.poll_path(&asked, &operator);
+    for _ in 0..3 {
+        assert_eq!(scene.poll(&path), (202, json!({"error": "not ready"})));
+    }
+    // The end writes what was not summed up yet.
+    let dev = scene.dev.restart(Server::stop).unwrap();
+    let lines = dev.audit_lines();
+    assert_eq!(lines.iter().find(|line| line["action"] == "request.unverified"), None);
 }

@@ -198,3 +198,25 @@ fn an_orgs_tokens_are_all_listed_however_many_another_has() {
     listed.sort_unstable();
     assert_eq!(listed, ours);
 }
+
+#[test]
+fn a_token_that_no_header_holds_is_not_made_and_long_ones_do_not_fill_lists() {
+    let dev = Dev::start();
+    let with = |prefixes: &[String]| {
+        dev.operate(
+            "POST",
+            "/v1/tokens",
+            Some(&json!({"kind": "org", "org": "demo", "secret_prefixes": prefixes})),
+        )
+    };
+    let endless = with(&["A".repeat(240_000)]);
+    assert_eq!(endless.outcome(), (400, "bad_request".to_owned()), "{}", endless.text());
+    assert!(endless.error().contains("16384 are the most"), "{}", endless.text());
+    for number in 0..400 {
+        assert_eq!(with(&[format!("{number}{}", "A".repeat(11_000))]).status, 201);
+    }
+    let listed = dev.operate("GET", "/v1/tokens?org=demo", None);
+    assert!(listed.body.len() < 5 * 1024 * 1024, "{}", listed.body.len());
+    assert_eq!(listed.json()["truncated"], true);
+    assert!(listed.json()["tokens"].as_array().unwrap().len() > 300);
+}

@@ -34,6 +34,10 @@ pub(super) async fn poll(call: Call) -> Response {
         Err(failure) => Err(failure),
     };
     let id = trail.request_id();
+    if matches!(result, Ok(Polled::NotReady)) {
+        // Nobody was refused, and nothing was given: no line, and no count of what was not verified.
+        return json(StatusCode::ACCEPTED, id, &error("not ready"));
+    }
     let (status, answer) = match conclude(&call.core, &trail, result).await {
         Ok(Polled::Ready(answer)) => (StatusCode::OK, answer),
         Ok(Polled::Refused(reason)) => (StatusCode::OK, error(reason)),
