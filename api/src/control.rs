@@ -123,7 +123,8 @@ pub struct PolicyDocument {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PutPolicy {
-    /// The rules; their form is told by the server's documentation of policies.
+    /// The rules; their form is told by the server's documentation of policies. No name may stand twice.
+    #[serde(deserialize_with = "crate::unique::unique_json")]
     pub policy: serde_json::Value,
     /// Refuse unless the policy stands at this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]

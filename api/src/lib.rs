@@ -17,6 +17,7 @@ mod name;
 mod rotation;
 mod secret;
 mod secret_key;
+mod unique;
 mod value;
 
 pub use approval::{
@@ -52,4 +53,5 @@ pub use secret_key::{
     MAX_SECRET_KEYS, SecretKey, SecretKeyList, SecretKeyType, SecretKeyTypeError, SetSecretKey,
     SetSecretKeyResponse, SignRequest, SignResponse, VerifyRequest,
 };
+pub use unique::UniqueJson;
 pub use value::{Value, ValueError};

@@ -192,6 +192,25 @@ impl Core {
         }
     }
 
+    /// Refuses a policy that cannot be read, or that trusts somebody whom nobody registered.
+    pub(crate) fn check_policy(&self, policy: &serde_json::Value) -> Result<(), Failure> {
+        let parsed = AppPolicy::parse(&policy.to_string()).map_err(|error| {
+            Failure::new(ErrorCode::BadPolicy, format!("{}; the policy was not changed", told(&error)))
+        })?;
+        let control = self.control();
+        match parsed.rules.iter().find(|rule| control.issuer(&rule.issuer).is_none()) {
+            None => Ok(()),
+            Some(rule) => Err(Failure::new(
+                ErrorCode::BadPolicy,
+                format!(
+                    "rule {:?} trusts an issuer that is not registered, {}; the policy was not changed; an operator \
+                     registers issuers (`petsem issuer add`)",
+                    rule.name, rule.issuer
+                ),
+            )),
+        }
+    }
+
     /// Sets the app's policy, and in the same transaction what `also` adds. Rules that could let the wrong one boot
     /// or read are refused here.
     pub(crate) async fn set_policy(
@@ -203,36 +222,14 @@ impl Core {
         author: &str,
         also: impl Fn(&mut Change) + Send + Sync,
     ) -> Result<PolicyDocument, Failure> {
-        let parsed = AppPolicy::parse(&policy.to_string()).map_err(|error| {
-            Failure::new(ErrorCode::BadPolicy, format!("{}; the policy was not changed", told(&error)))
-        })?;
-        let control = self.control();
-        for rule in &parsed.rules {
-            if control.issuer(&rule.issuer).is_none() {
-                return Err(Failure::new(
-                    ErrorCode::BadPolicy,
-                    format!(
-                        "rule {:?} trusts an issuer that is not registered; the policy was not changed; an operator \
-                         registers issuers",
-                        rule.name
-                    ),
-                ));
-            }
-        }
+        self.check_policy(&policy)?;
         let _turn = self.app_turn(app.id).await;
         let app = self
             .find_app(&petsem_api::AppRef::Id(app.id))
             .await?
             .ok_or_else(|| Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile"))?;
         let version = app.head.policy_version;
-        if let Some(expected) = expected.filter(|expected| *expected != version) {
-            return Err(Failure::new(
-                ErrorCode::StaleVersion,
-                format!(
-                    "the policy stands at version {version}, not at {expected}; nothing was changed; look at it and try again"
-                ),
-            ));
-        }
+        check_policy_version(&app, expected)?;
         let now = self.now().millis();
         let row = PolicyRow { policy: policy.clone(), author: author.to_owned(), at: now };
         let head = AppHead { policy_version: version + 1, ..app.head.clone() };
@@ -246,6 +243,20 @@ impl Core {
         })
         .await?;
         Ok(PolicyDocument { version: version + 1, policy })
+    }
+}
+
+/// Refuses a change of another policy than the one that stands.
+pub(crate) fn check_policy_version(app: &OpenApp, expected: Option<u64>) -> Result<(), Failure> {
+    let version = app.head.policy_version;
+    match expected.filter(|expected| *expected != version) {
+        None => Ok(()),
+        Some(expected) => Err(Failure::new(
+            ErrorCode::StaleVersion,
+            format!(
+                "the policy stands at version {version}, not at {expected}; nothing was changed; look at it and try again"
+            ),
+        )),
     }
 }
 

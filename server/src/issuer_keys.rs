@@ -226,7 +226,10 @@ impl Core {
             }
             Next::Wait => false,
         };
-        let Ok(_place) = published.places.try_acquire() else { return Err(come_back(1)) };
+        let Ok(_place) = published.places.try_acquire() else {
+            let has_keys = published.held().live(Tick::now()).is_some();
+            return Err(if has_keys { come_back(1) } else { unavailable(published) });
+        };
         // A sender that is gone is of an issuer that is gone: there is nothing to wait for.
         let waited = tokio::time::timeout(LONGEST_WAIT, fetched.changed()).await;
         let mut held = published.held();
@@ -250,7 +253,8 @@ impl Core {
     }
 }
 
-/// Whoever has a new key gets it known a moment later; whoever invents key ids learns nothing.
+/// Whoever has a new key gets it known a moment later; whoever invents key ids learns nothing. With its `Retry-After`
+/// it is no verdict on the JWT, and clients try again.
 fn come_back(seconds: u64) -> Failure {
     Failure::new(
         ErrorCode::TokenInvalid,

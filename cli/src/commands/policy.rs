@@ -5,7 +5,7 @@ mod test;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use petsem_api::{PolicyDocument, PutPolicy};
+use petsem_api::{PolicyDocument, PutPolicy, UniqueJson};
 
 use crate::answered::Answered;
 use crate::context::{AppArgument, Connection};
@@ -73,7 +73,7 @@ impl Policy {
 impl Set {
     fn run(self) -> Result<(), Failure> {
         let bytes = value_source::public_file_or_stdin(&self.file, MAX_POLICY)?;
-        let policy =
+        let UniqueJson(policy) =
             serde_json::from_slice(&bytes).map_err(|error| messages::not_json(&self.file, &error))?;
         let resolved = self.common.connection.resolve()?;
         let app = resolved.app(&self.common.app)?;

@@ -238,7 +238,8 @@ fn judge(endpoint: &Endpoint, answer: Answer) -> Result<Judged, CallError> {
     let said = || serde_json::from_slice::<ErrorBody>(&answer.body).ok();
     match status {
         200..=299 => Ok(Judged::Success(status, answer.body)),
-        502..=504 => {
+        // With a time to come back, 401 is no verdict: the key of a JWT may be known by then.
+        401 | 502..=504 if status != 401 || answer.retry_after.is_some() => {
             let body = said();
             let kind = FailureKind::Status {
                 status,
@@ -280,7 +281,8 @@ fn declined(kind: &FailureKind) -> bool {
     let FailureKind::Status { code: Some(code), .. } = kind else { return false };
     matches!(
         code,
-        ErrorCode::Busy
+        ErrorCode::TokenInvalid
+            | ErrorCode::Busy
             | ErrorCode::Stopping
             | ErrorCode::Sealed
             | ErrorCode::VersionNotReached

@@ -138,13 +138,16 @@ async fn a_retry_after_beyond_the_deadline_ends_the_call_at_once() {
 
 #[tokio::test]
 async fn a_retry_after_is_waited_for() {
-    let server = Server::new(|at, _| match at {
-        0 => ([("retry-after", "1")], json(503, "")).into_response(),
-        _ => json(200, "1"),
-    });
-    let begin = tokio::time::Instant::now();
-    assert_eq!(health(&client(vec![server.start().await])).await.unwrap(), serde_json::json!(1));
-    assert!(begin.elapsed() >= Duration::from_secs(1));
+    // 401 with it is no verdict.
+    for status in [503, 401] {
+        let server = Server::new(move |at, _| match at {
+            0 => ([("retry-after", "1")], json(status, "")).into_response(),
+            _ => json(200, "1"),
+        });
+        let begin = tokio::time::Instant::now();
+        assert_eq!(health(&client(vec![server.start().await])).await.unwrap(), serde_json::json!(1));
+        assert!(begin.elapsed() >= Duration::from_secs(1), "{status}");
+    }
 }
 
 #[tokio::test]

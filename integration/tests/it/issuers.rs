@@ -229,6 +229,23 @@ fn an_outage_of_the_issuer_ends_no_key_that_is_known() {
 }
 
 #[test]
+fn before_the_first_keys_came_no_jwt_is_called_bad() {
+    let key = IssuerKey::new("known");
+    let publisher = Publisher::start();
+    publisher.answer(KEYS, Answer::Silence);
+    let scene = Scene::with_url(publisher);
+    // More than wait for a fetch at once.
+    std::thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| {
+                let outcome = scene.outcome(&key.sign(&scene.claims()));
+                assert_eq!(outcome, (503, "issuer_unavailable".to_owned()));
+            });
+        }
+    });
+}
+
+#[test]
 fn a_flood_of_unknown_key_ids_costs_the_issuer_one_fetch_in_five_seconds_and_stalls_nobody() {
     let key = IssuerKey::new("known");
     let publisher = Publisher::start();

@@ -484,7 +484,12 @@ fn a_guarded_policy_waits_for_another_person() {
     let on = scene.dev.operate("PUT", guard, Some(&json!({"guard_policies": true})));
     assert_eq!(on.status, 200, "{}", on.text());
     let policy = petsem_integration::dev::policy();
-    let put = scene.dev.operate("PUT", "/v1/apps/shop/policy", Some(&json!({"policy": policy})));
+    let set = |body: Value| scene.dev.operate("PUT", "/v1/apps/shop/policy", Some(&body));
+    // What could never take effect is refused at once.
+    let nonsense = set(json!({"policy": {"format": 1, "rules": [{"nope": 1}]}}));
+    refused(&nonsense, 400, "bad_policy", "the policy was not changed");
+    refused(&set(json!({"policy": policy, "expected_version": 99})), 412, "stale_version", "at version 1");
+    let put = set(json!({"policy": policy}));
     assert_eq!(put.status, 202, "{}", put.text());
     let version = || scene.dev.operate("GET", "/v1/apps/shop/policy", None).number("version");
     assert_eq!(version(), 1);

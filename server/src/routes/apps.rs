@@ -9,7 +9,7 @@ use petsem_policy::Action;
 use serde::Deserialize;
 
 use crate::approvals::{Wish, registration_ends};
-use crate::apps::shown;
+use crate::apps::{check_policy_version, shown};
 use crate::authority::{Caller, Touched, denied};
 use crate::failure::Failure;
 use crate::http::{Call, finish};
@@ -119,6 +119,9 @@ async fn put_policy(call: &Call, trail: &mut Trail) -> Result<Answered<PolicyDoc
         let set = call.core.set_policy(trail, &app, wanted.policy, wanted.expected_version, &author, |_| {});
         return Ok(Answered::Done(set.await?));
     }
+    // What could never take effect waits for nobody.
+    call.core.check_policy(&wanted.policy)?;
+    check_policy_version(&app, wanted.expected_version)?;
     let touched = Touched { app: Some(&app), ..Touched::default() };
     let asker =
         caller.allows(trail, &touched, Action::ManagePolicy, call.now).map_err(|refused| denied(&refused))?;
