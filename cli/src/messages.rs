@@ -61,6 +61,7 @@ pub(crate) const TIME_RULE: &str = "give date, time and offset, such as 2026-01-
 pub(crate) const DELETED_ENTRY: &str = "(deleted)";
 pub(crate) const REVOKED: &str = "revoked";
 pub(crate) const VALID: &str = "valid";
+pub(crate) const OVER: &str = "over";
 pub(crate) const GOOD_SIGNATURE: &str = "the signature is good";
 
 // -- the command line ------------------------------------------------------------------------------------------
@@ -303,7 +304,7 @@ pub(crate) fn prompt_failed(error: std::io::Error) -> Failure {
     Failure::new(
         Exit::Refused,
         format!("the terminal cannot be read: {error}"),
-        "give --stdin or --file FILE",
+        "end the line with Enter; or give it in a file, with the option that --help names",
     )
 }
 
@@ -346,6 +347,9 @@ impl From<CallError> for Failure {
         let hint = match &error {
             CallError::Refused { code, request_id: Some(id), .. } if has_its_own_line(*code) => {
                 Some(format!("the server's audit log has this request as {id}"))
+            }
+            CallError::Refused { request_id: Some(id), .. } => {
+                Some(format!("this was request {id}; the server's audit log counts such refusals together"))
             }
             _ => None,
         };
@@ -642,10 +646,10 @@ pub(crate) fn secret_rolled_back(name: &SecretName, app: &AppRef, to: u64, versi
 /// What was not there is not said to be deleted.
 pub(crate) fn secrets_unset(names: &[String], app: &AppRef, version: u64) -> String {
     let gone = match names {
-        [name] => format!("secret {name}"),
-        names => format!("secret of these {} names", names.len()),
+        [name] => format!("{name} is not set any more"),
+        names => format!("none of these {} secrets is set any more", names.len()),
     };
-    format!("{app} has no {gone} at version {version}")
+    format!("{gone}; {app} is at version {version}")
 }
 
 pub(crate) fn secrets_imported(count: usize, app: &AppRef, version: u64) -> String {
@@ -664,7 +668,7 @@ pub(crate) fn key_made(key: &SetSecretKeyResponse, app: &AppRef) -> String {
 }
 
 pub(crate) fn key_deleted(label: &SecretKeyName, app: &AppRef, version: u64) -> String {
-    format!("{app} has no key {label} at version {version}")
+    format!("{label} is deleted; {app} is at version {version}")
 }
 
 pub(crate) fn org_created(org: &Org) -> String {

@@ -14,7 +14,7 @@ use crate::rows::{DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, Ledger, Si
 use crate::seal_list::{KeepShares, NewSeal, SealInfo};
 use crate::settings::Settings;
 use crate::start::{StartError, Started, is_absent, open_store, operator_token, start_unlocked, stop};
-use crate::tokens::discharger_location;
+use crate::tokens::{check_first, discharger_location};
 use crate::unlock::{OpenedBy, Unlocked, row_mac_context};
 
 /// Who gets an operator's token that is made on the node.
@@ -47,6 +47,7 @@ pub async fn install(
     options: &InstallOptions,
     keep_shares: KeepShares<'_>,
 ) -> Result<Installed, StartError> {
+    check_first(&options.operator, options.life)?;
     let started = make(settings, false, keep_shares).await?;
     let result = operator_token(&started.core, "operator.init", options).await;
     let store = started.core.store_id;

@@ -92,7 +92,7 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
     if !missing.is_empty() {
         return Err(refused(format!(
             "these seals are not at hand, and each must wrap the new root key; nothing was changed:\n{}\ngive them, or \
-             take them from the store for good with --drop-seal ID",
+             take them from the store for good: `petsem operator rotate-root --drop-seal ID`",
             missing.join("\n")
         )));
     }

@@ -211,9 +211,7 @@ impl Core {
 
     /// The holder that a minter gives a token to. Second-person rules look behind it, at the minter.
     fn named(&self, sub: &str) -> Result<Subject, Failure> {
-        if sub.is_empty() || sub.len() > 256 || sub.contains(char::is_control) {
-            return Err(bad("subject is 1 to 256 bytes of text on one line"));
-        }
+        check_name(sub)?;
         Ok(Subject { issuer: self.settings.name.clone(), sub: sub.to_owned() })
     }
 
@@ -225,6 +223,7 @@ impl Core {
         life: u64,
         now: Moment,
     ) -> Result<MintedToken, Failure> {
+        check_first(&subject.sub, life)?;
         let control = self.control();
         let key = control.platform_key().ok_or_else(no_key)?;
         let expires = expires_at(now, life);
@@ -260,6 +259,7 @@ impl Core {
         life: u64,
         now: Moment,
     ) -> Result<MintedToken, Failure> {
+        check_first(&subject.sub, life)?;
         let control = self.control();
         let key = control.org_key(org).ok_or_else(no_key)?;
         let expires = expires_at(now, life);
@@ -459,6 +459,23 @@ pub(crate) fn window(now: Moment, expires: i64) -> Caveat {
 
 fn expires_at(now: Moment, life: u64) -> i64 {
     now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX))
+}
+
+/// What a second person is compared with must be a name.
+fn check_name(sub: &str) -> Result<(), Failure> {
+    if sub.trim().is_empty() || sub.len() > 256 || sub.contains(char::is_control) {
+        return Err(bad("a token's holder is named with 1 to 256 bytes of text on one line"));
+    }
+    Ok(())
+}
+
+/// Refuses holder or life of a token that is made on the node, before anything is made.
+pub(crate) fn check_first(sub: &str, life: u64) -> Result<(), Failure> {
+    check_name(sub)?;
+    if !(1..=LONGEST).contains(&life) {
+        return Err(bad(format!("a token lives from 1 second to {} days; nothing was made", LONGEST / DAY)));
+    }
+    Ok(())
 }
 
 fn life_of(wanted: &CreateToken, default: u64, longest: u64) -> Result<u64, Failure> {

@@ -301,6 +301,21 @@ fn an_operator_whose_tokens_are_lost_takes_a_new_one_on_the_node_and_the_audit_l
 }
 
 #[test]
+fn a_token_made_on_the_node_names_somebody_and_lives_no_longer_than_any_other() {
+    let installation = Installation::made();
+    let out = installation.path("eve.token");
+    for (arguments, text) in [
+        (&["recover", "--operator", ""][..], "named with 1 to 256 bytes"),
+        (&["recover", "--operator", "  "], "named with 1 to 256 bytes"),
+        (&["recover", "--operator", "eve", "--expires-in", "367d"], "366 days"),
+    ] {
+        let made = operator(&installation, arguments, &[("--out", &out)]);
+        assert!(!made.status.success() && made.printed.contains(text), "{arguments:?}: {}", made.printed);
+        assert!(!out.exists(), "{arguments:?}");
+    }
+}
+
+#[test]
 fn an_init_that_lacks_a_passphrase_or_a_place_for_shares_names_the_flag_and_makes_nothing() {
     let installation = configured("[[seal]]\nkind = \"passphrase\"\n");
     let ended = init(&installation, &[]);

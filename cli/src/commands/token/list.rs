@@ -1,7 +1,9 @@
 //! `petsem token list`.
 
 use clap::Args;
-use petsem_api::{TokenKind, TokenList};
+use petsem_api::{TokenInfo, TokenKind, TokenList};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::context::Connection;
 use crate::failure::Failure;
@@ -18,6 +20,16 @@ pub(crate) struct List {
 
     #[command(flatten)]
     connection: Connection,
+}
+
+/// By this machine's clock, as is good enough for a list.
+fn state(token: &TokenInfo) -> &'static str {
+    let end = OffsetDateTime::parse(&token.expires_at, &Rfc3339);
+    match end {
+        _ if token.revoked => messages::REVOKED,
+        Ok(end) if end < OffsetDateTime::now_utc() => messages::OVER,
+        _ => messages::VALID,
+    }
 }
 
 impl List {
@@ -40,11 +52,32 @@ impl List {
                     kind.to_owned(),
                     token.subject.clone(),
                     token.expires_at.clone(),
-                    if token.revoked { messages::REVOKED } else { messages::VALID }.to_owned(),
+                    state(token).to_owned(),
                     token.caveats.join("; "),
                 ]);
             }
             table
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_valid_until_it_ends_or_is_revoked() {
+        let token = |end: &str, revoked: bool| {
+            serde_json::from_value(json!({
+                "id": "00000000-0000-0000-0000-000000000001", "kind": "org", "subject": "kim", "ancestors": [],
+                "caveats": [], "created_at": "2026-01-01T00:00:00.000Z", "expires_at": end, "revoked": revoked,
+            }))
+            .unwrap()
+        };
+        assert_eq!(state(&token("2999-01-01T00:00:00Z", false)), "valid");
+        assert_eq!(state(&token("2026-01-02T00:00:00Z", false)), "over");
+        assert_eq!(state(&token("2026-01-02T00:00:00Z", true)), "revoked");
     }
 }
