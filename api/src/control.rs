@@ -320,7 +320,7 @@ pub struct TokenInfo {
 /// `GET /v1/tokens`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenList {
-    /// Tokens that the caller may see, at most 10,000.
+    /// Tokens that the caller may see, at most 10,000, or 4 MiB.
     pub tokens: Vec<TokenInfo>,
     /// Whether there are more.
     #[serde(default)]
