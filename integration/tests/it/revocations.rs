@@ -433,3 +433,22 @@ fn a_body_that_comes_after_its_token_was_revoked_does_nothing() {
     let line = dev.audit_lines().into_iter().rfind(|line| line["action"] == "secret.set").unwrap();
     assert_eq!((&line["outcome"], &line["reason"]), (&json!("denied"), &json!("revoked")), "{line}");
 }
+
+#[test]
+fn whoever_gets_a_discharge_boots_with_it_however_long_the_jwt_is() {
+    let dev = shop();
+    let mut ends = [0, 0];
+    for length in (1500..1960).step_by(5) {
+        let proof = proof(&dev, json!({"jti": "j".repeat(length)}));
+        let asked = dev.ask_discharge(&dev.host, &proof, "shop", "m-1");
+        if asked.status == 201 {
+            ends[0] += 1;
+            assert_eq!(dev.boot("shop", "m-1", &asked.field("discharge")).status, 200, "{length}");
+        } else {
+            ends[1] += 1;
+            assert_eq!(asked.outcome(), (400, "bad_request".to_owned()), "{length}: {}", asked.text());
+            assert!(asked.error().contains("jti"), "{}", asked.text());
+        }
+    }
+    assert!(ends.iter().all(|count| *count > 0), "{ends:?}");
+}
