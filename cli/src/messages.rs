@@ -345,12 +345,7 @@ pub(crate) fn not_json(path: &Path, error: &serde_json::Error) -> Failure {
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let hint = match &error {
-            CallError::Refused { code, request_id: Some(id), .. } if has_its_own_line(*code) => {
-                Some(format!("the server's audit log has this request as {id}"))
-            }
-            CallError::Refused { request_id: Some(id), .. } => {
-                Some(format!("this was request {id}; the server's audit log counts such refusals together"))
-            }
+            CallError::Refused { code, request_id: Some(id), .. } => Some(in_the_log(*code, *id)),
             _ => None,
         };
         let (exit, fact) = match &error {
@@ -363,16 +358,19 @@ impl From<CallError> for Failure {
 }
 
 /// Requests whose credential did not verify are summed up in the audit log, and what is no route is not in it.
-fn has_its_own_line(code: ErrorCode) -> bool {
-    !matches!(
-        code,
+fn in_the_log(code: ErrorCode, id: RequestId) -> String {
+    match code {
         ErrorCode::TokenMissing
-            | ErrorCode::TokenMalformed
-            | ErrorCode::TokenInvalid
-            | ErrorCode::DischargeMissing
-            | ErrorCode::NoRoute
-            | ErrorCode::MethodNotAllowed
-    )
+        | ErrorCode::TokenMalformed
+        | ErrorCode::TokenInvalid
+        | ErrorCode::DischargeMissing => {
+            format!("this was request {id}; the server's audit log counts such refusals together")
+        }
+        ErrorCode::NoRoute | ErrorCode::MethodNotAllowed => {
+            format!("this was request {id}; the audit log has no line of it")
+        }
+        _ => format!("the server's audit log has this request as {id}"),
+    }
 }
 
 impl From<BootFlowError> for Failure {

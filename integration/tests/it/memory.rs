@@ -393,16 +393,22 @@ fn is_kept(found: &Found) -> bool {
     ["lo", "dd"].iter().all(|flag| found.mapping.flags.iter().any(|has| has == flag))
 }
 
-/// Requests and what goes on beside them overwrite their stacks 64 or 256 KiB deep. What went deeper than the first
-/// and was not overwritten would lie there; what overwrites leaves the few return addresses that led to it.
+/// Requests overwrite their stacks 64 KiB deep; with a margin for where they begin.
+const OVERWRITTEN: u64 = 66 * 1024;
+/// What overwriting leaves of itself in a page, in bytes: return addresses, of six bytes that are not zero.
+const ITS_OWN: usize = 96;
+
+/// What went deeper than is overwritten lies there still: requests overwrite their stacks 64 KiB deep, what goes on
+/// beside them 256.
 fn nothing_lies_deeper_than_is_overwritten(process: u32, when: &str) {
     let threads = below_stacks(process);
-    let workers = || threads.iter().filter(|below| below.thread == "tokio-rt-worker");
-    assert!(workers().next().is_some(), "{when}: there are no workers in {threads:?}");
-    for worker in workers() {
-        assert_eq!(worker.pages.iter().map(|page| page.0).min().map(|least| least < 4096), Some(true));
-        let deep = |page: &&(u64, usize)| page.0 > 66 * 1024 && page.1 > 96;
-        assert_eq!(worker.pages.iter().find(deep), None, "{when}: in {worker:?}");
+    let workers: Vec<_> = threads.iter().filter(|below| below.thread == "tokio-rt-worker").collect();
+    assert!(!workers.is_empty(), "{when}: there are no workers in {threads:?}");
+    for worker in workers {
+        // The look sees the stack: how the thread went to sleep lies right below it.
+        assert!(worker.pages.iter().any(|(depth, _)| *depth < 4096), "{when}: in {worker:?}");
+        let deep = worker.pages.iter().find(|(depth, filled)| *depth > OVERWRITTEN && *filled > ITS_OWN);
+        assert_eq!(deep, None, "{when}: in {worker:?}");
     }
 }
 

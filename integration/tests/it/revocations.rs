@@ -412,19 +412,14 @@ fn a_body_that_comes_after_its_token_was_revoked_does_nothing() {
     let id = UnverifiedToken::parse(&token).unwrap().id().to_string();
     let body = json!({"value": CANARY}).to_string();
     let (most, last) = body.split_at(body.len() - 1);
-    let late = |path: &str| {
-        let request = Request::new("POST", path)
-            .authorization(&flyv1(&token))
-            .header("content-type", "application/json");
-        let mut connection = connect(dev.server.address()).unwrap();
-        connection.write_all(&[&request.announcing(body.len()), most.as_bytes()].concat()).unwrap();
-        connection
-    };
-    let connection = late("/v1/apps/shop/secrets/LATE");
+    let request = Request::new("POST", "/v1/apps/shop/secrets/LATE")
+        .authorization(&flyv1(&token))
+        .header("content-type", "application/json");
+    let mut connection = connect(dev.server.address()).unwrap();
+    connection.write_all(&[&request.announcing(body.len()), most.as_bytes()].concat()).unwrap();
     // It is verified, and waits for its body.
     pause(Duration::from_millis(300));
     revoke(&dev, &json!({"token": {"id": id}}));
-    let mut connection = connection;
     connection.write_all(last.as_bytes()).unwrap();
     let mut received = Vec::new();
     connection.read_to_end(&mut received).unwrap();
