@@ -14,7 +14,6 @@ use petsem_store::{
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::audit::{AuditEvent, AuditLog};
 use crate::clock::Moment;
 use crate::control::{Control, Readers};
 use crate::denials::Denials;
@@ -28,6 +27,7 @@ use crate::rotation::Rotations;
 use crate::rows::{AppHead, AppNameRow, Bundle, Content, FeedHeadRow, FeedRow, IntegrityFault, Ledger, Note};
 use crate::settings::Settings;
 use crate::stack::scrubbed_call;
+use petsem_audit::{AuditEvent, AuditLog};
 
 /// Age of the control feed, in seconds, at which `/readyz` says so.
 const FEED_WARNING: u64 = 60;

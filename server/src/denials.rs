@@ -17,12 +17,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use petsem_api::{ErrorCode, RequestId, RevokeRequest};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::Outcome;
 use crate::core::Core;
 use crate::failure::Failure;
 use crate::request::{Trail, outcome_of};
 use crate::rows::{FeedRow, Ledger, Note};
 use crate::start::local_trail;
+use petsem_audit::Outcome;
 
 /// Longest denial or answer, in bytes.
 const LONGEST: u64 = 64 * 1024;

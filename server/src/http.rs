@@ -19,13 +19,13 @@ use petsem_api::{ErrorBody, ErrorCode, RequestId};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::audit::Outcome;
 use crate::authority::Caller;
 use crate::clock::Moment;
 use crate::core::Core;
 use crate::failure::Failure;
 use crate::request::{Peer, Trail, outcome_of};
 use crate::wiped::WipedBuffer;
+use petsem_audit::Outcome;
 
 /// Largest body of a set of secrets: a bundle of 1 MiB, escaped. And of a use of a secret key: a message of 1 MiB
 /// and associated data as long, in base64.

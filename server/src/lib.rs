@@ -13,7 +13,7 @@
 mod approvals;
 mod apps;
 mod asker;
-pub mod audit;
+pub use petsem_audit as audit;
 mod authority;
 mod boots;
 mod break_glass;

@@ -7,7 +7,6 @@ use petsem_api::StoreId;
 use petsem_keys::{AuditMacKey, AuditSigningKey, Keyring, WrapContext};
 use petsem_store::{Change, RecordKind, RequestAudit, Store};
 
-use crate::audit::{AuditKeys, KnownCheckpoint};
 use crate::clock::Moment;
 use crate::core::expect;
 use crate::entropy;
@@ -15,6 +14,7 @@ use crate::failure::Failure;
 use crate::rows::{Ledger, NodeRow, Note, StoreRow};
 use crate::settings::Settings;
 use crate::start::StartError;
+use petsem_audit::{AuditKeys, KnownCheckpoint};
 
 /// This node's id and audit keys; made on its first start.
 pub(crate) async fn node(

@@ -7,11 +7,11 @@ use petsem_policy::evaluate::Claims;
 use petsem_policy::{Exchanged, Token};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{AuditEvent, Outcome, SecretNames, Subject};
 use crate::clock::Moment;
 use crate::core::OpenApp;
 use crate::entropy;
 use crate::failure::Failure;
+use petsem_audit::{AuditEvent, Outcome, SecretNames, Subject};
 
 /// What only the listener fills: never a body or a header.
 #[derive(Clone, Debug)]

@@ -13,7 +13,6 @@ use axum::{Json, Router};
 use petsem_api::{ErrorBody, ErrorCode, Health, Readiness, RequestId};
 use petsem_store::Store;
 
-use crate::audit::{AuditEvent, AuditLog, Outcome};
 use crate::clock::Moment;
 use crate::entropy;
 use crate::given::Given;
@@ -23,6 +22,7 @@ use crate::seal_list::note_opened;
 use crate::settings::{SealSettings, Settings};
 use crate::start::{StartError, Started, open_audit, record, start_unlocked};
 use crate::unlock::unlock;
+use petsem_audit::{AuditEvent, AuditLog, Outcome};
 
 /// What everybody is told; the node's own users learn more by `petsem operator status`.
 const NOTICE: &str = "this server is sealed: it has no key, and nothing can be read or written; on its node, \

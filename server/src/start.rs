@@ -14,7 +14,6 @@ use petsem_policy::Subject;
 use petsem_store::{Change, RecordKind, RequestAudit, SqliteOptions, SqliteStore, Store};
 use tokio::sync::mpsc;
 
-use crate::audit::{self, AuditEvent, AuditKeys, AuditLog, Checkpoint, KnownCheckpoint, Outcome, Revision};
 use crate::clock::Moment;
 use crate::core::{Core, Parts, expect};
 use crate::entropy;
@@ -28,6 +27,9 @@ use crate::rows::{CheckpointRow, FeedHeadRow, IntegrityFault, Ledger, NodeRow, N
 use crate::seal_list::note_opened;
 use crate::settings::Settings;
 use crate::unlock::{OpenedBy, Unlocked, unlock};
+use petsem_audit::{
+    self as audit, AuditEvent, AuditKeys, AuditLog, Checkpoint, KnownCheckpoint, Outcome, Revision,
+};
 
 /// Why a server does not start. Never seen by a request.
 #[derive(Debug)]

@@ -6,7 +6,6 @@ use petsem_api::StoreId;
 use petsem_store::{OpenError, RecordKind, SqliteView, Store};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::AuditStats;
 use crate::core::Core;
 use crate::failure::Failure;
 use crate::operator_socket::{Answer, Ask, AskError, ask};
@@ -16,6 +15,7 @@ use crate::sealed::SealedNode;
 use crate::settings::Settings;
 use crate::start::{StartError, Started, is_absent, open_installed};
 use crate::unlock::{MOST_SEALS, SealedRows, unlock_rows};
+use petsem_audit::AuditStats;
 
 /// How a running server is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,12 +2,12 @@
 
 use petsem_store::Store;
 
-use crate::audit::{Report, VerifyKeys, verify_log};
 use crate::failure::Failure;
 use crate::node::known_node;
 use crate::settings::Settings;
 use crate::start::{StartError, open_installed};
 use crate::unlock::{Unlocked, unlock};
+use petsem_audit::{Report, VerifyKeys, verify_log};
 
 /// Verifies this node's audit log: chain, MACs, signatures, and that its end is not before the last checkpoint
 /// in the store. No server may hold the store at the same time.

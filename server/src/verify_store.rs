@@ -10,7 +10,6 @@ use petsem_keys::SealedRef;
 use petsem_store::{RecordKind, Store};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{VerifyKeys, verify_lines};
 use crate::control::is_the_mac;
 use crate::core::bundle_digest;
 use crate::failure::Failure;
@@ -23,6 +22,7 @@ use crate::rows::{
 use crate::settings::Settings;
 use crate::start::{StartError, open_installed};
 use crate::unlock::{Unlocked, unlock};
+use petsem_audit::{VerifyKeys, verify_lines};
 
 /// Rows and control changes read at once.
 const PAGE: u32 = 500;

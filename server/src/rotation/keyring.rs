@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use super::AGAIN;
 use super::progress::{Pace, Progress};
 use super::rewrap::{KINDS, Rewrapped};
-use crate::audit::Outcome;
 use crate::authority::{Caller, Touched, denied};
 use crate::clock::Moment;
 use crate::core::{Core, REREADS, expect};
@@ -26,6 +25,7 @@ use crate::rows::{FeedRow, IntegrityFault, KeyringKeyRow, Note, Row, StoreRow};
 use crate::secrets::{TRIES, time_text};
 use crate::start::local_trail;
 use crate::unlock::{MOST_KEYS, row_mac_context};
+use petsem_audit::Outcome;
 
 /// Carries on the rotation that is under way, whenever there is one.
 pub(super) async fn follow(core: &Core, mut ended: watch::Receiver<bool>) {

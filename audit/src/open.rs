@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use petsem_store::FileLock;
 use tokio::sync::mpsc;
 
-use super::error::{AuditError, AuditOpenError, Fault, Finding};
-use super::line;
-use super::log::{AuditKeys, AuditLog, AuditSettings, Clock, KnownCheckpoint, Opened, Tail};
-use super::queue::Shared;
-use super::reserve::Reserve;
-use super::segment::{self, LineReader, Next, Segment};
-use super::walker::Walker;
-use super::writer::{Condition, CurrentKeys, Writer};
+use crate::error::{AuditError, AuditOpenError, Fault, Finding};
+use crate::line;
+use crate::lock::DirectoryLock;
+use crate::log::{AuditKeys, AuditLog, AuditSettings, Clock, KnownCheckpoint, Opened, Tail};
+use crate::queue::Shared;
+use crate::reserve::Reserve;
+use crate::segment::{self, LineReader, Next, Segment};
+use crate::walker::Walker;
+use crate::writer::{Condition, CurrentKeys, Writer};
 
 /// Smallest segment: room for two checkpoints and lines between them.
 const SEGMENT_MINIMUM: u64 = 64 * 1024;
@@ -29,7 +29,7 @@ const CHECKPOINTS_WAITING: usize = 64;
 /// The most that one write can have left behind after a power cut: a group of lines, with room to spare.
 const TORN_MAXIMUM: u64 = 64 << 20;
 
-pub(super) fn open(
+pub(crate) fn open(
     settings: AuditSettings,
     node: [u8; 16],
     keys: Option<AuditKeys>,
@@ -125,14 +125,14 @@ fn begin(writer: &mut Writer, cut_bytes: u64) -> Result<(), AuditOpenError> {
 }
 
 /// Makes the directory, or sees that it is petsem's alone, and locks it against other processes.
-fn claim(directory: &Path) -> Result<FileLock, AuditOpenError> {
+fn claim(directory: &Path) -> Result<DirectoryLock, AuditOpenError> {
     let failed = |source| AuditOpenError::Directory { path: directory.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
     let mode = fs::metadata(directory).map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, "others have access to it")));
     }
-    match FileLock::of(&directory.join("audit.lock")) {
+    match DirectoryLock::acquire(directory) {
         Ok(Some(lock)) => Ok(lock),
         Ok(None) => Err(AuditOpenError::InUse { path: directory.to_owned() }),
         Err(error) => Err(failed(error)),

@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::FileExt;
 
-use super::super::{AuditOpenError, Fault};
 use super::*;
+use crate::{AuditOpenError, Fault};
 
 /// A running log with some lines, and its file as bytes.
 async fn running() -> (Lab, AuditLog, PathBuf, usize) {
@@ -244,5 +244,5 @@ async fn a_line_changed_before_a_failed_sync_is_not_built_upon() {
     log.fail_syncs(1);
     log.append(event(5)).await.unwrap_err();
     let error = log.append(event(6)).await.unwrap_err();
-    assert!(matches!(error, super::super::AuditError::Damaged { .. }), "{error:?}");
+    assert!(matches!(error, crate::AuditError::Damaged { .. }), "{error:?}");
 }

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use petsem_keys::AuditMacKey;
 
-use super::checkpoint::Revision;
-use super::error::{Fault, Finding};
-use super::log::KnownCheckpoint;
-use super::segment::{self, LineReader, Next};
-use super::walker::Walker;
+use crate::checkpoint::Revision;
+use crate::error::{Fault, Finding};
+use crate::log::KnownCheckpoint;
+use crate::segment::{self, LineReader, Next};
+use crate::walker::Walker;
 
 /// Lines with the outcome `recovered` that a report lists.
 const RECOVERED_MAXIMUM: usize = 10_000;

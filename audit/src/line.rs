@@ -8,12 +8,12 @@ use data_encoding::HEXLOWER;
 use petsem_keys::AuditMacKey;
 use sha2::{Digest, Sha256};
 
-use super::event::EVENT_MAXIMUM;
+use crate::event::EVENT_MAXIMUM;
 
 /// Longest line, in bytes, its newline included.
-pub(super) const LINE_MAXIMUM: usize = EVENT_MAXIMUM + ENVELOPE_MAXIMUM;
+pub(crate) const LINE_MAXIMUM: usize = EVENT_MAXIMUM + ENVELOPE_MAXIMUM;
 /// Bytes that a line has beside its event, at most (311 with a number of 20 digits).
-pub(super) const ENVELOPE_MAXIMUM: usize = 320;
+pub(crate) const ENVELOPE_MAXIMUM: usize = 320;
 
 const CHAIN_FIELD: &[u8] = b",\"chain\":\"";
 const MAC_FIELD: &[u8] = b"\",\"mac\":\"";
@@ -25,17 +25,17 @@ const RECOVERED: &[u8] = b",\"outcome\":\"recovered\"";
 const HEX: usize = 64;
 
 /// The chain before the first line.
-pub(super) fn genesis(node: &[u8; 16]) -> [u8; 32] {
+pub(crate) fn genesis(node: &[u8; 16]) -> [u8; 32] {
     Sha256::new().chain_update(b"petsem audit log 1").chain_update(node).finalize().into()
 }
 
 /// The chain of a line: SHA-256 (FIPS 180-4) over the chain of the line before and the body.
-pub(super) fn link(previous: &[u8; 32], body: &[u8]) -> [u8; 32] {
+pub(crate) fn link(previous: &[u8; 32], body: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(previous).chain_update(body).finalize().into()
 }
 
 /// Writes one line with its newline and answers its chain.
-pub(super) fn write_line(
+pub(crate) fn write_line(
     buffer: &mut Vec<u8>,
     number: u64,
     node: &[u8; 16],
@@ -63,19 +63,19 @@ pub(super) fn write_line(
 }
 
 /// A line as it stands in a file: well-formed, nothing else is known of it.
-pub(super) struct Line<'a> {
-    pub(super) number: u64,
-    pub(super) node: [u8; 16],
+pub(crate) struct Line<'a> {
+    pub(crate) number: u64,
+    pub(crate) node: [u8; 16],
     /// What the chain covers.
-    pub(super) body: &'a [u8],
-    pub(super) chain: [u8; 32],
-    pub(super) mac: Option<[u8; 32]>,
+    pub(crate) body: &'a [u8],
+    pub(crate) chain: [u8; 32],
+    pub(crate) mac: Option<[u8; 32]>,
     fields: &'a [u8],
 }
 
 impl<'a> Line<'a> {
     /// Reads a line without its newline.
-    pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
         let rest = line.strip_suffix(END)?;
         let (rest, last) = split_hex(rest)?;
         let (body, chain, mac) = match rest.strip_suffix(MAC_FIELD) {
@@ -102,18 +102,18 @@ impl<'a> Line<'a> {
     }
 
     /// Whether it is a checkpoint. The fields of an event begin with its time.
-    pub(super) fn is_checkpoint(&self) -> bool {
+    pub(crate) fn is_checkpoint(&self) -> bool {
         self.fields.starts_with(CHECKPOINT_FIELD)
     }
 
     /// Whether it was written for a change that a kill had left without a line. A quote inside a string is
     /// escaped, so the text can only be the field.
-    pub(super) fn is_recovered(&self) -> bool {
+    pub(crate) fn is_recovered(&self) -> bool {
         self.fields.windows(RECOVERED.len()).any(|window| window == RECOVERED)
     }
 
     /// Its fields as a JSON object.
-    pub(super) fn fields_json(&self) -> Vec<u8> {
+    pub(crate) fn fields_json(&self) -> Vec<u8> {
         let mut json = Vec::with_capacity(self.fields.len().saturating_add(2));
         json.push(b'{');
         json.extend_from_slice(self.fields);
@@ -122,7 +122,7 @@ impl<'a> Line<'a> {
     }
 
     /// The request that it tells of.
-    pub(super) fn request_id(&self) -> Option<String> {
+    pub(crate) fn request_id(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
         struct Request {
             request_id: String,
@@ -139,8 +139,8 @@ fn split_hex(bytes: &[u8]) -> Option<(&[u8], [u8; 32])> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::keys;
     use super::*;
+    use crate::tests::keys;
     use proptest::prelude::*;
 
     #[test]

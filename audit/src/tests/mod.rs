@@ -15,8 +15,8 @@ use petsem_keys::{AuditMacKey, AuditSigningKey};
 use rand_core::{TryCryptoRng, TryRng};
 use tempfile::TempDir;
 
-use super::segment::LineReader;
-use super::{
+use crate::segment::LineReader;
+use crate::{
     AuditEvent, AuditKeys, AuditLog, AuditSettings, Clock, Finding, KnownCheckpoint, Opened, Outcome, Report,
     VerifyKeys, verify_log,
 };
@@ -78,10 +78,10 @@ impl Lab {
 
     /// Segments that hold lines.
     pub(super) fn used(&self) -> Vec<PathBuf> {
-        let all = super::segment::list(self.directory()).unwrap();
+        let all = crate::segment::list(self.directory()).unwrap();
         all.into_iter()
             .map(|(_, path)| path)
-            .filter(|path| !super::segment::is_unused(path).unwrap())
+            .filter(|path| !crate::segment::is_unused(path).unwrap())
             .collect()
     }
 
@@ -90,7 +90,7 @@ impl Lab {
         let mut lines = Vec::new();
         for path in self.used() {
             let mut reader = LineReader::open(&path, 0).unwrap();
-            while let super::segment::Next::Line(line) = reader.read_next().unwrap() {
+            while let crate::segment::Next::Line(line) = reader.read_next().unwrap() {
                 lines.push([line, b"\n"].concat());
             }
         }

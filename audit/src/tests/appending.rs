@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::super::{AuditError, Revision};
 use super::*;
+use crate::{AuditError, Revision};
 
 #[tokio::test]
 async fn lines_are_numbered_behind_the_first_checkpoint() {
@@ -189,6 +189,6 @@ async fn a_writer_that_hangs_is_a_time_out_then_a_full_queue() {
     opened.notify_all();
 }
 
-fn known(checkpoint: &super::super::Checkpoint) -> KnownCheckpoint {
+fn known(checkpoint: &crate::Checkpoint) -> KnownCheckpoint {
     KnownCheckpoint { line: checkpoint.line, head: checkpoint.head }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::event::{AuditEvent, Outcome};
+use crate::event::{AuditEvent, Outcome};
 
 /// Sources that are told apart in one second.
 const SOURCES_MAXIMUM: usize = 1024;
@@ -24,23 +24,23 @@ struct Counts {
 
 /// Counts by source since the last summary.
 #[derive(Default)]
-pub(super) struct Unverified(Mutex<Counts>);
+pub(crate) struct Unverified(Mutex<Counts>);
 
 impl Unverified {
     /// Counts one request.
-    pub(super) fn count(&self, source: &str, reason: &'static str) {
+    pub(crate) fn count(&self, source: &str, reason: &'static str) {
         let mut counts = self.lock();
         counts.total = counts.total.saturating_add(1);
         counts.add(source, reason, 1);
     }
 
     /// Requests counted since the start.
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.lock().total
     }
 
     /// Takes what was counted: one summary for each source, in a fixed order.
-    pub(super) fn take(&self) -> Vec<Summary> {
+    pub(crate) fn take(&self) -> Vec<Summary> {
         let sources = std::mem::take(&mut self.lock().sources);
         let mut summaries: Vec<Summary> =
             sources.into_iter().map(|(source, reasons)| Summary { source, reasons }).collect();
@@ -49,7 +49,7 @@ impl Unverified {
     }
 
     /// Gives back what could not be written.
-    pub(super) fn put_back(&self, summaries: Vec<Summary>) {
+    pub(crate) fn put_back(&self, summaries: Vec<Summary>) {
         let mut counts = self.lock();
         for Summary { source, reasons } in summaries {
             for (reason, count) in reasons {
@@ -74,14 +74,14 @@ impl Counts {
 }
 
 /// What one source sent.
-pub(super) struct Summary {
+pub(crate) struct Summary {
     source: String,
     reasons: Reasons,
 }
 
 impl Summary {
     /// Its line.
-    pub(super) fn event(&self, time_ms: u64) -> AuditEvent {
+    pub(crate) fn event(&self, time_ms: u64) -> AuditEvent {
         let mut detail = String::new();
         for (reason, count) in &self.reasons {
             let comma = if detail.is_empty() { "" } else { ", " };

@@ -5,14 +5,14 @@
 
 use petsem_keys::AuditMacKey;
 
-use super::checkpoint::Checkpoint;
-use super::error::Fault;
-use super::line::{self, Line};
-use super::log::KnownCheckpoint;
-use super::queue::StorePosition;
+use crate::checkpoint::Checkpoint;
+use crate::error::Fault;
+use crate::line::{self, Line};
+use crate::log::KnownCheckpoint;
+use crate::queue::StorePosition;
 
 /// Where the walk is, and what it saw.
-pub(super) struct Walker {
+pub(crate) struct Walker {
     node: Option<[u8; 16]>,
     public: Option<[u8; 32]>,
     mac: Option<AuditMacKey>,
@@ -20,16 +20,16 @@ pub(super) struct Walker {
     /// Number and chain of the last line; `None` before the first one.
     position: Option<(u64, [u8; 32])>,
     /// First line of the walk.
-    pub(super) first: u64,
+    pub(crate) first: u64,
     /// Signed checkpoints in the log up to here, those before the walk included.
-    pub(super) signed: u64,
+    pub(crate) signed: u64,
     /// Checkpoints of the walk.
-    pub(super) checkpoints: u64,
+    pub(crate) checkpoints: u64,
     /// The newest store position that any of them names. A checkpoint written before the store was looked at
     /// names none, and must not hide an earlier one.
-    pub(super) seen: StorePosition,
+    pub(crate) seen: StorePosition,
     /// Lines without a MAC.
-    pub(super) without_mac: u64,
+    pub(crate) without_mac: u64,
     /// Whether a node may have been sealed: its lines then have no MAC, which whoever can write the disk
     /// can make too.
     sealed_lines: bool,
@@ -42,7 +42,7 @@ const CHECKPOINTS_MAXIMUM: u64 = 1 << 28;
 
 impl Walker {
     /// A walk that has seen nothing. `mac` is the key that the log began with.
-    pub(super) fn new(
+    pub(crate) fn new(
         node: Option<[u8; 16]>,
         public: Option<[u8; 32]>,
         mac: Option<AuditMacKey>,
@@ -66,27 +66,27 @@ impl Walker {
     }
 
     /// Number of the line that must come next.
-    pub(super) fn expected(&self) -> u64 {
+    pub(crate) fn expected(&self) -> u64 {
         self.position.map_or(1, |(number, _)| number.saturating_add(1))
     }
 
     /// Number and chain of the last line.
-    pub(super) fn position(&self) -> Option<(u64, [u8; 32])> {
+    pub(crate) fn position(&self) -> Option<(u64, [u8; 32])> {
         self.position
     }
 
     /// The node whose log it is.
-    pub(super) fn node(&self) -> Option<[u8; 16]> {
+    pub(crate) fn node(&self) -> Option<[u8; 16]> {
         self.node
     }
 
     /// The MAC key of the next line.
-    pub(super) fn into_mac(self) -> Option<AuditMacKey> {
+    pub(crate) fn into_mac(self) -> Option<AuditMacKey> {
         self.mac
     }
 
     /// Takes the next line, without its newline.
-    pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<Line<'a>, Fault> {
+    pub(crate) fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<Line<'a>, Fault> {
         let line = Line::parse(bytes).ok_or(Fault::Malformed)?;
         if *self.node.get_or_insert(line.node) != line.node {
             return Err(Fault::OtherNode);
@@ -118,7 +118,7 @@ impl Walker {
     }
 
     /// Says whether the walk came as far as the checkpoint that the store knows.
-    pub(super) fn finish(&self) -> Result<(), Fault> {
+    pub(crate) fn finish(&self) -> Result<(), Fault> {
         let last = self.position.map_or(0, |(number, _)| number);
         match self.known {
             Some(known) if known.line > last => Err(Fault::Cut { expected: known.line }),

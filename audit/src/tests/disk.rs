@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::process::Command;
 
-use super::super::AuditError;
 use super::*;
+use crate::AuditError;
 
 #[tokio::test]
 async fn a_failed_sync_refuses_its_group_and_the_log_goes_on_in_a_fresh_segment() {

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 
-use super::segment::{self, Segment};
+use crate::segment::{self, Segment};
 
 /// Names that are tried when a file that petsem did not make stands in the way.
 const TRIES: usize = 16;
 
 /// Segments that wait to be used, in the order of their numbers.
-pub(super) struct Reserve {
+pub(crate) struct Reserve {
     directory: PathBuf,
     segment_bytes: u64,
     target_bytes: u64,
@@ -20,7 +20,7 @@ pub(super) struct Reserve {
 
 impl Reserve {
     /// A reserve of `unused` segments, each with its bytes; `next_number` is the first free one.
-    pub(super) fn new(
+    pub(crate) fn new(
         directory: PathBuf,
         segment_bytes: u64,
         target_bytes: u64,
@@ -31,24 +31,24 @@ impl Reserve {
     }
 
     /// Bytes that wait.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.unused.iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// Whether less waits than should.
-    pub(super) fn is_short(&self) -> bool {
+    pub(crate) fn is_short(&self) -> bool {
         self.bytes() < self.target_bytes
     }
 
     /// Makes one more segment.
-    pub(super) fn add_one(&mut self) -> io::Result<()> {
+    pub(crate) fn add_one(&mut self) -> io::Result<()> {
         let (path, _) = self.make()?;
         self.unused.push_back((path, self.segment_bytes));
         Ok(())
     }
 
     /// The next segment to write: one that waits, else one that is made now.
-    pub(super) fn take(&mut self) -> io::Result<Segment> {
+    pub(crate) fn take(&mut self) -> io::Result<Segment> {
         while let Some((path, bytes)) = self.unused.front() {
             match Segment::open(path.clone(), 0) {
                 Ok(segment) if segment.room() == *bytes && segment::is_unused(path)? => {
@@ -67,7 +67,7 @@ impl Reserve {
     }
 
     /// Gives back a segment that was taken and not written.
-    pub(super) fn put_back(&mut self, segment: &Segment) {
+    pub(crate) fn put_back(&mut self, segment: &Segment) {
         self.unused.push_front((segment.path().to_owned(), segment.room()));
     }
 

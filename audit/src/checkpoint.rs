@@ -6,8 +6,8 @@ use data_encoding::HEXLOWER;
 use petsem_keys::{AuditSigningKey, verify_checkpoint};
 use serde::{Deserialize, Serialize};
 
-use super::error::Fault;
-use super::event::rfc3339_text;
+use crate::error::Fault;
+use crate::event::rfc3339_text;
 
 /// The store's revision and mark, as one pair (design §5, rollback).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,12 +71,12 @@ impl Checkpoint {
         verify_checkpoint(public, &self.message(), signature).map_err(|_| Fault::Signature)
     }
 
-    pub(super) fn sign(&mut self, key: &AuditSigningKey) {
+    pub(crate) fn sign(&mut self, key: &AuditSigningKey) {
         self.signature = Some(key.sign(&self.message()));
     }
 
     /// The inside of its line, without braces.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let body = Body {
             number: self.number,
             line: self.line,
@@ -97,7 +97,7 @@ impl Checkpoint {
     }
 
     /// Reads it back from the body of its line, closed by a brace.
-    pub(super) fn decode(node: [u8; 16], json: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(node: [u8; 16], json: &[u8]) -> Option<Self> {
         let wire: Wire = serde_json::from_slice(json).ok()?;
         let revision = match (wire.checkpoint.revision, wire.checkpoint.mark) {
             (Some(revision), Some(mark)) => Some(Revision { revision, mark: fixed(&mark)? }),
@@ -137,7 +137,7 @@ impl fmt::Debug for Checkpoint {
 }
 
 /// Lower-case hexadecimal of exactly this length.
-pub(super) fn fixed<const LENGTH: usize>(text: &str) -> Option<[u8; LENGTH]> {
+pub(crate) fn fixed<const LENGTH: usize>(text: &str) -> Option<[u8; LENGTH]> {
     HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 

@@ -6,81 +6,80 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use petsem_keys::{AuditMacKey, AuditSigningKey};
-use petsem_store::FileLock;
+use petsem_keys::{AuditMacKey, AuditSigningKey, scrubbed_call};
 use tokio::sync::mpsc;
 
-use super::checkpoint::Checkpoint;
-use super::error::AuditError;
-use super::event::{AuditEvent, Outcome};
-use super::line::{ENVELOPE_MAXIMUM, write_line};
-use super::log::{AuditKeys, AuditSettings, Clock};
-use super::queue::{Item, Shared};
-use super::reserve::Reserve;
-use super::segment::{self, Presence, Segment};
-use crate::stack::scrubbed_call;
+use crate::checkpoint::Checkpoint;
+use crate::error::AuditError;
+use crate::event::{AuditEvent, Outcome};
+use crate::line::{ENVELOPE_MAXIMUM, write_line};
+use crate::lock::DirectoryLock;
+use crate::log::{AuditKeys, AuditSettings, Clock};
+use crate::queue::{Item, Shared};
+use crate::reserve::Reserve;
+use crate::segment::{self, Presence, Segment};
 
 /// Bytes that every segment keeps free for its last checkpoint.
-pub(super) const CHECKPOINT_ROOM: u64 = 1024;
+pub(crate) const CHECKPOINT_ROOM: u64 = 1024;
 /// Room for a few lines: with less, the log still refuses.
 const PROBE: u64 = 8 * 1024;
 /// The longest wait before the writer looks at clock, file and reserve again.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The state of the log between two groups: everything in it is durable.
-pub(super) struct Writer {
-    pub(super) shared: Arc<Shared>,
-    pub(super) settings: AuditSettings,
-    pub(super) clock: Clock,
-    pub(super) node: [u8; 16],
-    pub(super) segment: Segment,
-    pub(super) reserve: Reserve,
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) settings: AuditSettings,
+    pub(crate) clock: Clock,
+    pub(crate) node: [u8; 16],
+    pub(crate) segment: Segment,
+    pub(crate) reserve: Reserve,
     /// Number and chain of the last line.
-    pub(super) line: u64,
-    pub(super) head: [u8; 32],
-    pub(super) keys: Option<CurrentKeys>,
+    pub(crate) line: u64,
+    pub(crate) head: [u8; 32],
+    pub(crate) keys: Option<CurrentKeys>,
     /// Signed checkpoints in the log.
-    pub(super) signed: u64,
-    pub(super) checkpoints: mpsc::Sender<Checkpoint>,
+    pub(crate) signed: u64,
+    pub(crate) checkpoints: mpsc::Sender<Checkpoint>,
     /// Held as long as this process writes the log.
-    pub(super) lock: FileLock,
+    pub(crate) lock: DirectoryLock,
     /// Bytes of the last line of the segment, to find the position again.
-    pub(super) last_line: Vec<u8>,
-    pub(super) condition: Condition,
+    pub(crate) last_line: Vec<u8>,
+    pub(crate) condition: Condition,
 }
 
 /// What must happen before, or beside, the next line.
 #[derive(Default)]
-pub(super) struct Condition {
+pub(crate) struct Condition {
     /// A checkpoint comes first: at start and after unsealing.
-    pub(super) checkpoint_first: bool,
+    pub(crate) checkpoint_first: bool,
     /// Lines after the last checkpoint.
-    pub(super) lines: u64,
+    pub(crate) lines: u64,
     /// When the last checkpoint was made, in Unix milliseconds.
-    pub(super) checkpoint_ms: u64,
+    pub(crate) checkpoint_ms: u64,
     /// The second of the last look around.
-    pub(super) second: Option<u64>,
+    pub(crate) second: Option<u64>,
     /// A write or sync failed: nothing after the position is trusted.
-    pub(super) suspect: bool,
+    pub(crate) suspect: bool,
     /// Durable lines are gone; only a person can say what then.
-    pub(super) damaged: bool,
+    pub(crate) damaged: bool,
     /// The reserve cannot be filled.
-    pub(super) reserve_short: bool,
+    pub(crate) reserve_short: bool,
     /// The last attempt to write failed. It is tried again without a caller, or a node that says so of
     /// itself would never be asked again.
-    pub(super) refusing: bool,
+    pub(crate) refusing: bool,
 }
 
 /// The keys of the next line and checkpoint.
-pub(super) struct CurrentKeys {
+pub(crate) struct CurrentKeys {
     /// Taken and put back moved forward at each checkpoint.
-    pub(super) mac: Option<AuditMacKey>,
-    pub(super) signing: AuditSigningKey,
+    pub(crate) mac: Option<AuditMacKey>,
+    pub(crate) signing: AuditSigningKey,
 }
 
 impl Writer {
     /// Writes until the log is closed.
-    pub(super) fn run(mut self) {
+    pub(crate) fn run(mut self) {
         loop {
             let work = self.shared.take(TICK);
             let last = work.last;
@@ -233,7 +232,7 @@ impl Writer {
     }
 
     /// Makes the log fit to take `bytes` more: healed, in a segment with room, behind a checkpoint.
-    pub(super) fn ready(&mut self, bytes: u64) -> Result<(), AuditError> {
+    pub(crate) fn ready(&mut self, bytes: u64) -> Result<(), AuditError> {
         if self.condition.damaged {
             return Err(AuditError::Damaged { file: self.segment.path().to_owned() });
         }
@@ -313,7 +312,7 @@ impl Writer {
     }
 
     /// A checkpoint behind the last line, whatever it takes.
-    pub(super) fn checkpoint_now(&mut self) -> Result<(), AuditError> {
+    pub(crate) fn checkpoint_now(&mut self) -> Result<(), AuditError> {
         self.check_presence()?;
         let before = self.line;
         self.ready(0)?;
@@ -388,7 +387,7 @@ impl Writer {
     }
 
     /// Writes a line about the log itself.
-    pub(super) fn write_notice(&mut self, action: &'static str, detail: String) -> Result<(), AuditError> {
+    pub(crate) fn write_notice(&mut self, action: &'static str, detail: String) -> Result<(), AuditError> {
         let event = AuditEvent {
             detail: Some(detail),
             ..AuditEvent::new((self.clock)(), "-", action, Outcome::Failed)
@@ -397,12 +396,12 @@ impl Writer {
         self.write_own(&[encoded])
     }
 
-    pub(super) fn reserve_is_short(&self) -> bool {
+    pub(crate) fn reserve_is_short(&self) -> bool {
         self.reserve.is_short()
     }
 
     /// Adds one segment to a short reserve, so that nobody waits long for it. Answers whether it could.
-    pub(super) fn fill_reserve(&mut self) -> bool {
+    pub(crate) fn fill_reserve(&mut self) -> bool {
         let added = if self.reserve.is_short() { self.reserve.add_one() } else { Ok(()) };
         let left = self.reserve_left();
         let short = added.is_err();

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::checkpoint::Revision;
-use super::error::AuditError;
-use super::log::AuditKeys;
-use super::stats::AuditStats;
-use super::unverified::Unverified;
+use crate::checkpoint::Revision;
+use crate::error::AuditError;
+use crate::log::AuditKeys;
+use crate::stats::AuditStats;
+use crate::unverified::Unverified;
 
 /// Lines of one group: one write, one sync.
 const GROUP_LINES: usize = 1024;
@@ -32,12 +32,12 @@ struct Queue {
 }
 
 /// Where an answer goes.
-pub(super) type Answer<T> = oneshot::Sender<Result<T, AuditError>>;
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, AuditError>>;
 
 /// Lines that are written together, and who waits for their numbers.
-pub(super) struct Item {
-    pub(super) events: Vec<Vec<u8>>,
-    pub(super) answer: Answer<Vec<u64>>,
+pub(crate) struct Item {
+    pub(crate) events: Vec<Vec<u8>>,
+    pub(crate) answer: Answer<Vec<u64>>,
 }
 
 impl Item {
@@ -47,37 +47,37 @@ impl Item {
 }
 
 /// What the writer finds when it looks.
-pub(super) struct Work {
-    pub(super) items: VecDeque<Item>,
-    pub(super) keys: Option<AuditKeys>,
+pub(crate) struct Work {
+    pub(crate) items: VecDeque<Item>,
+    pub(crate) keys: Option<AuditKeys>,
     /// The log was closed, and these were the last lines.
-    pub(super) last: bool,
+    pub(crate) last: bool,
 }
 
 /// What the node last saw of the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct StorePosition {
-    pub(super) revision: Option<Revision>,
-    pub(super) feed: Option<u64>,
+pub(crate) struct StorePosition {
+    pub(crate) revision: Option<Revision>,
+    pub(crate) feed: Option<u64>,
 }
 
 /// Shared by the handle and the writer.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
     position: Mutex<StorePosition>,
     checkpoint_soon: AtomicBool,
     stats: Mutex<AuditStats>,
-    pub(super) unverified: Unverified,
+    pub(crate) unverified: Unverified,
     /// How many of the next syncs fail.
     #[cfg(test)]
-    pub(super) failing_syncs: std::sync::atomic::AtomicU64,
+    pub(crate) failing_syncs: std::sync::atomic::AtomicU64,
 }
 
 impl Shared {
     /// Lets lines wait, or says at once why not.
-    pub(super) fn push(&self, item: Item) -> Result<(), AuditError> {
+    pub(crate) fn push(&self, item: Item) -> Result<(), AuditError> {
         let mut queue = lock(&self.queue);
         if queue.closed {
             return Err(AuditError::Closed);
@@ -96,7 +96,7 @@ impl Shared {
     }
 
     /// Gives keys to the writer.
-    pub(super) fn give_keys(&self, keys: AuditKeys) -> Result<(), AuditError> {
+    pub(crate) fn give_keys(&self, keys: AuditKeys) -> Result<(), AuditError> {
         let mut queue = lock(&self.queue);
         if queue.closed {
             return Err(AuditError::Closed);
@@ -108,7 +108,7 @@ impl Shared {
     }
 
     /// Ends intake. With an answer, the writer makes a last checkpoint.
-    pub(super) fn close(&self, answer: Option<Answer<()>>) -> Result<(), AuditError> {
+    pub(crate) fn close(&self, answer: Option<Answer<()>>) -> Result<(), AuditError> {
         let mut queue = lock(&self.queue);
         if queue.closed {
             return Err(AuditError::Closed);
@@ -121,12 +121,12 @@ impl Shared {
     }
 
     /// Who waits for the end.
-    pub(super) fn closer(&self) -> Option<Answer<()>> {
+    pub(crate) fn closer(&self) -> Option<Answer<()>> {
         lock(&self.queue).closer.take()
     }
 
     /// Waits for something to do, at most for `longest`, and takes one group of it.
-    pub(super) fn take(&self, longest: Duration) -> Work {
+    pub(crate) fn take(&self, longest: Duration) -> Work {
         let queue = lock(&self.queue);
         let idle = |queue: &mut Queue| queue.items.is_empty() && queue.keys.is_none() && !queue.closed;
         let (mut queue, _) =
@@ -147,27 +147,27 @@ impl Shared {
     }
 
     /// What the node last saw of the store.
-    pub(super) fn position(&self) -> MutexGuard<'_, StorePosition> {
+    pub(crate) fn position(&self) -> MutexGuard<'_, StorePosition> {
         lock(&self.position)
     }
 
     /// Asks for a checkpoint in front of the next lines.
-    pub(super) fn ask_for_checkpoint(&self) {
+    pub(crate) fn ask_for_checkpoint(&self) {
         self.checkpoint_soon.store(true, Ordering::Release);
     }
 
     /// Whether a checkpoint was asked for since the last one.
-    pub(super) fn take_checkpoint_asked(&self) -> bool {
+    pub(crate) fn take_checkpoint_asked(&self) -> bool {
         self.checkpoint_soon.swap(false, Ordering::AcqRel)
     }
 
     /// Changes the numbers.
-    pub(super) fn record(&self, change: impl FnOnce(&mut AuditStats)) {
+    pub(crate) fn record(&self, change: impl FnOnce(&mut AuditStats)) {
         change(&mut lock(&self.stats));
     }
 
     /// The numbers now.
-    pub(super) fn stats(&self) -> AuditStats {
+    pub(crate) fn stats(&self) -> AuditStats {
         let mut stats = lock(&self.stats).clone();
         stats.queue = lock(&self.queue).lines as u64;
         stats.unverified = self.unverified.total();

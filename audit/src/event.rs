@@ -5,18 +5,18 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
-use super::error::AuditError;
+use crate::error::AuditError;
 
 /// Longest event, as JSON, in bytes.
-pub(super) const EVENT_MAXIMUM: usize = 64 * 1024;
+pub(crate) const EVENT_MAXIMUM: usize = 64 * 1024;
 /// Bytes of secret names that an event keeps; the count is always of all.
 const NAMES_MAXIMUM: usize = 32 * 1024;
 /// Bytes of `detail` that an event keeps.
 const DETAIL_MAXIMUM: usize = 512;
 /// Bytes that each other text keeps in an event that would be too long.
 const TEXT_MAXIMUM: usize = 192;
-/// Ancestors that it keeps: as many as a token minted here can have.
-const ANCESTORS_MAXIMUM: usize = petsem_policy::MAX_ANCESTORS;
+/// Ancestors that a long event keeps. The engine checks that no token minted here has more.
+pub const ANCESTORS_MAXIMUM: usize = 32;
 /// Bytes of each that it keeps: more than a UUID has.
 const ANCESTOR_MAXIMUM: usize = 64;
 
@@ -121,7 +121,7 @@ impl AuditEvent {
     }
 
     /// The event as the inside of a JSON object, without its braces.
-    pub(super) fn encode(mut self) -> Result<Vec<u8>, AuditError> {
+    pub(crate) fn encode(mut self) -> Result<Vec<u8>, AuditError> {
         if let Some(detail) = self.detail.as_mut() {
             detail.truncate(detail.floor_char_boundary(DETAIL_MAXIMUM));
         }
@@ -219,7 +219,7 @@ impl SecretNames {
 }
 
 /// RFC 3339 with milliseconds, UTC; a time past the year 9999 is written as its last millisecond.
-pub(super) fn rfc3339_text(time_ms: u64) -> String {
+pub(crate) fn rfc3339_text(time_ms: u64) -> String {
     let last = 253_402_300_799_999;
     let milliseconds = time_ms.min(last);
     let seconds = i64::try_from(milliseconds / 1000).unwrap_or(0);

@@ -10,12 +10,12 @@ use std::time::Duration;
 use petsem_keys::{AuditMacKey, AuditSigningKey};
 use tokio::sync::{mpsc, oneshot};
 
-use super::checkpoint::{Checkpoint, Revision};
-use super::error::{AuditError, AuditOpenError};
-use super::event::AuditEvent;
-use super::open;
-use super::queue::{Item, Shared};
-use super::stats::AuditStats;
+use crate::checkpoint::{Checkpoint, Revision};
+use crate::error::{AuditError, AuditOpenError};
+use crate::event::AuditEvent;
+use crate::open;
+use crate::queue::{Item, Shared};
+use crate::stats::AuditStats;
 
 /// The clock: Unix time in milliseconds.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -120,7 +120,7 @@ impl AuditLog {
     /// Opens the log of `node`, or begins it.
     ///
     /// A torn last write is cut. What is there is verified: the newest four segments, from the checkpoint
-    /// that the first of them begins with; [`verify_log`](super::verify_log) sees the whole. `known` is
+    /// that the first of them begins with; [`verify_log`](crate::verify_log) sees the whole. `known` is
     /// the last checkpoint of this node in the store. Blocks while it reads.
     ///
     /// # Errors
@@ -138,11 +138,11 @@ impl AuditLog {
 
     /// Lets the next syncs fail, as a dying disk does.
     #[cfg(test)]
-    pub(super) fn fail_syncs(&self, count: u64) {
+    pub(crate) fn fail_syncs(&self, count: u64) {
         self.shared.failing_syncs.store(count, std::sync::atomic::Ordering::SeqCst);
     }
 
-    pub(super) fn new(shared: Arc<Shared>, writer: JoinHandle<()>, append_timeout: Duration) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, writer: JoinHandle<()>, append_timeout: Duration) -> Self {
         Self { shared, writer: Mutex::new(Some(writer)), append_timeout }
     }
 

@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use super::line::LINE_MAXIMUM;
+use crate::line::LINE_MAXIMUM;
 
 /// Zeros are written in pieces of this size where `fallocate` is not there.
 const PIECE: usize = 1 << 20;
 
 /// A segment's place: `audit-00000001.log` …
-pub(super) fn path_of(directory: &Path, number: u64) -> PathBuf {
+pub(crate) fn path_of(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("audit-{number:08}.log"))
 }
 
 /// All segments of a directory, oldest first.
-pub(super) fn list(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+pub(crate) fn list(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut segments = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -38,18 +38,18 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 }
 
 /// Whether nothing was ever written to a segment: it is part of the reserve.
-pub(super) fn is_unused(path: &Path) -> io::Result<bool> {
+pub(crate) fn is_unused(path: &Path) -> io::Result<bool> {
     let mut first = [0];
     Ok(File::open(path)?.read(&mut first)? == 0 || first == [0])
 }
 
 /// Makes directory entries durable.
-pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
 /// Makes a segment of zeros that occupies all its space. Leaves nothing behind if there is not enough.
-pub(super) fn create(path: &Path, bytes: u64) -> io::Result<File> {
+pub(crate) fn create(path: &Path, bytes: u64) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
     let made = allocate(&file, bytes)
         .and_then(|()| file.sync_all())
@@ -82,7 +82,7 @@ fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
 }
 
 /// Whether an error says that the disk, or a quota on it, is full.
-pub(super) fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
@@ -90,7 +90,7 @@ pub(super) fn is_full(error: &io::Error) -> bool {
 }
 
 /// The segment that is written.
-pub(super) struct Segment {
+pub(crate) struct Segment {
     path: PathBuf,
     file: File,
     /// Bytes that can be written without more disk.
@@ -101,43 +101,43 @@ pub(super) struct Segment {
 
 impl Segment {
     /// Opens a segment whose first `position` bytes are lines.
-    pub(super) fn open(path: PathBuf, position: u64) -> io::Result<Self> {
+    pub(crate) fn open(path: PathBuf, position: u64) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
         let capacity = file.metadata()?.len();
         Ok(Self { path, file, capacity, position })
     }
 
     /// Takes a segment that was just made.
-    pub(super) fn fresh(path: PathBuf, file: File, capacity: u64) -> Self {
+    pub(crate) fn fresh(path: PathBuf, file: File, capacity: u64) -> Self {
         Self { path, file, capacity, position: 0 }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn room(&self) -> u64 {
+    pub(crate) fn room(&self) -> u64 {
         self.capacity.saturating_sub(self.position)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.position == 0
     }
 
     /// Writes lines after the durable ones; [`Segment::sync`] makes them durable.
-    pub(super) fn write(&self, lines: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, lines: &[u8]) -> io::Result<()> {
         self.file.write_all_at(lines, self.position)
     }
 
     /// Makes what was written durable, and counts it as lines only then.
-    pub(super) fn sync(&mut self, length: usize) -> io::Result<()> {
+    pub(crate) fn sync(&mut self, length: usize) -> io::Result<()> {
         self.file.sync_data()?;
         self.position = self.position.saturating_add(length as u64);
         Ok(())
     }
 
     /// Overwrites with zeros what a torn write left after the lines, and answers how much that was.
-    pub(super) fn wipe_tail(&self) -> io::Result<u64> {
+    pub(crate) fn wipe_tail(&self) -> io::Result<u64> {
         let mut end = self.position;
         let mut tail = LineReader::open(&self.path, self.position)?;
         while let Some((offset, byte)) = tail.next_nonzero()? {
@@ -152,7 +152,7 @@ impl Segment {
     }
 
     /// Ends the segment at its last durable line and makes it read-only.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.file.set_len(self.position)?;
         self.file.set_permissions(fs::Permissions::from_mode(0o400))?;
         self.file.sync_all()?;
@@ -161,7 +161,7 @@ impl Segment {
     }
 
     /// Whether the last durable line stands where it should, read back from the file.
-    pub(super) fn ends_with(&self, line: &[u8]) -> io::Result<bool> {
+    pub(crate) fn ends_with(&self, line: &[u8]) -> io::Result<bool> {
         let Some(start) = self.position.checked_sub(line.len() as u64) else {
             return Ok(false);
         };
@@ -171,7 +171,7 @@ impl Segment {
     }
 
     /// Compares the file with what the directory shows under its name.
-    pub(super) fn presence(&self) -> io::Result<Presence> {
+    pub(crate) fn presence(&self) -> io::Result<Presence> {
         let own = self.file.metadata()?;
         if own.len() < self.capacity {
             return Ok(Presence::Cut);
@@ -186,7 +186,7 @@ impl Segment {
 
     /// Puts the lines back under the segment's name, from the file that is still open. What stands there
     /// instead is kept beside it.
-    pub(super) fn restore(&mut self) -> io::Result<()> {
+    pub(crate) fn restore(&mut self) -> io::Result<()> {
         let beside = |suffix: &str| {
             let mut name = self.path.clone().into_os_string();
             name.push(suffix);
@@ -221,7 +221,7 @@ impl Segment {
 
 /// What the directory shows under the name of the segment that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
+pub(crate) enum Presence {
     /// The segment.
     Same,
     /// Another file.
@@ -233,7 +233,7 @@ pub(super) enum Presence {
 }
 
 /// Reads the lines of a segment in bounded memory.
-pub(super) struct LineReader {
+pub(crate) struct LineReader {
     reader: BufReader<File>,
     offset: u64,
     line: Vec<u8>,
@@ -241,7 +241,7 @@ pub(super) struct LineReader {
 
 /// What comes next in a segment.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next<'a> {
+pub(crate) enum Next<'a> {
     /// A line, without its newline.
     Line(&'a [u8]),
     /// Zeros up to the end, or the end.
@@ -252,19 +252,19 @@ pub(super) enum Next<'a> {
 
 impl LineReader {
     /// Reads from `offset` on.
-    pub(super) fn open(path: &Path, offset: u64) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, offset: u64) -> io::Result<Self> {
         let mut file = File::open(path)?;
         io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;
         Ok(Self { reader: BufReader::with_capacity(256 * 1024, file), offset, line: Vec::new() })
     }
 
     /// Where the next line begins.
-    pub(super) fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// The next line.
-    pub(super) fn read_next(&mut self) -> io::Result<Next<'_>> {
+    pub(crate) fn read_next(&mut self) -> io::Result<Next<'_>> {
         self.line.clear();
         let limit = LINE_MAXIMUM as u64;
         let length = self.reader.by_ref().take(limit).read_until(b'\n', &mut self.line)? as u64;

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::super::Fault;
-use super::super::checkpoint::fixed;
-use super::super::line::{Line, write_line};
 use super::*;
+use crate::Fault;
+use crate::checkpoint::fixed;
+use crate::line::{Line, write_line};
 
 /// Lines 1 (checkpoint) to 9 (checkpoint) in one segment, copied into a fresh directory.
 async fn small() -> (Lab, PathBuf, Vec<u8>) {

@@ -23,6 +23,7 @@ mod checkpoint;
 mod error;
 mod event;
 mod line;
+mod lock;
 mod log;
 mod open;
 mod queue;
@@ -39,7 +40,7 @@ mod tests;
 
 pub use checkpoint::{Checkpoint, Revision};
 pub use error::{AuditError, AuditOpenError, Fault, Finding};
-pub use event::{AuditEvent, Outcome, SecretNames, Subject};
+pub use event::{ANCESTORS_MAXIMUM, AuditEvent, Outcome, SecretNames, Subject};
 pub use log::{AuditKeys, AuditLog, AuditSettings, Clock, KnownCheckpoint, Opened, Tail};
 pub use stats::AuditStats;
 pub use verify::{Report, VerifyKeys, verify_lines, verify_log};
