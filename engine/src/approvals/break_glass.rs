@@ -1,0 +1,227 @@
+//! Break-glass (design §7): one person reads the values of one app for at most an hour, because another said so.
+//!
+//! Like `enroll` it is an exception to "minting never gives more than the parent had", fixed here: what is
+//! made reads values, and opens nothing without the discharge that follows the approval.
+
+use petsem_api::{
+    AppRef, ApprovalId, ApprovalState, AskBreakGlass, BreakGlassToken, ErrorCode, SigningKeyId, TokenKind,
+};
+use petsem_policy::{
+    Action, ActionSet, Actions, Apps, BreakGlass, Caveat, CaveatSet, DischargeRequest as TicketRequest,
+    Macaroon, Organization, PetsemCaveat, SecondPerson, Ticket,
+};
+
+use crate::approvals::request::Wish;
+use crate::authn::tokens::{author_of, revoked, token_uuid};
+use crate::authz::decide::{Caller, denied, denied_by};
+use crate::authz::target::Touched;
+use crate::clock::{Moment, rfc3339_seconds};
+use crate::engine::Core;
+use crate::tenancy::found::OpenApp;
+use crate::entropy;
+use crate::error::Failure;
+use crate::request::Trail;
+use crate::records::{ApprovalRow, Asked, TokenRow};
+use crate::tokens::mint::{own_discharger, signing_key, window};
+
+/// How long it lasts when nothing is said, in seconds.
+const USUAL: u64 = 30 * 60;
+/// The longest, in seconds.
+const LONGEST: u64 = petsem_policy::MAX_BREAK_GLASS_SECONDS.unsigned_abs();
+
+impl Core {
+    /// Makes a token for one app, and the request that a second person approves. Whoever may mint tokens for the
+    /// app may ask.
+    pub(crate) async fn ask_break_glass(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        app: &AppRef,
+        wanted: &AskBreakGlass,
+        now: Moment,
+    ) -> Result<BreakGlassToken, Failure> {
+        let app = self.app_for(caller, trail, app, &[(Action::Mint, None)]).await?;
+        let touched = Touched { app: Some(&app), ..Touched::default() };
+        let parent = caller.allows(trail, &touched, Action::Mint, now).map_err(|refused| denied(&refused))?;
+        let life = wanted.expires_in.unwrap_or(USUAL);
+        if !(1..=LONGEST).contains(&life) {
+            return Err(Failure::new(
+                ErrorCode::BadRequest,
+                format!("expires_in is 1 to {LONGEST} seconds: break-glass lasts at most an hour"),
+            ));
+        }
+        let latest = now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX));
+        let ends_at = parent.token.expires_at().map_or(latest, |end| end.min(latest));
+        let id = ApprovalId::new_v7(now.millis(), &entropy::bytes());
+        let (macaroon, row) = self.glass(&app, parent, id, &wanted.reason, ends_at, now)?;
+        let token = token_uuid(macaroon.id());
+        let wish = Wish {
+            asked: Asked::BreakGlass { token },
+            summary: format!(
+                "read the values of app {} ({}) until {}",
+                app.head.name,
+                app.id,
+                rfc3339_seconds(ends_at)
+            ),
+            org: Some(app.head.org),
+            app: Some(app.id),
+            reason: &wanted.reason,
+            ends_at,
+        };
+        let record = self.ledger.write(token.as_bytes(), 1, &row);
+        self.ask(trail, &parent.token, id, wish, now, |change| change.puts.push(record)).await?;
+        Ok(BreakGlassToken {
+            request: id,
+            id: token,
+            token: macaroon.to_text().to_string(),
+            expires_at: rfc3339_seconds(ends_at),
+        })
+    }
+
+    /// The token: what narrows its parent to places and times, one app, one action, and the ticket.
+    fn glass(
+        &self,
+        app: &OpenApp,
+        parent: &crate::authn::tokens::Verified,
+        id: ApprovalId,
+        reason: &str,
+        ends_at: i64,
+        now: Moment,
+    ) -> Result<(Macaroon, TokenRow), Failure> {
+        let control = self.control();
+        let key = signing_key(&control, Some(app.head.org))?;
+        let discharger = own_discharger(&control, &self.settings.location)?;
+        let inherited =
+            parent.token.inherit().map_err(|error| Failure::new(ErrorCode::Forbidden, error.to_string()))?;
+        let carried = inherited.as_slice().iter().filter(|caveat| {
+            matches!(caveat, Caveat::ValidityWindow { .. })
+                || matches!(
+                    PetsemCaveat::of(caveat),
+                    Some(Ok(Some(
+                        PetsemCaveat::Subject(_) | PetsemCaveat::Ancestors(_) | PetsemCaveat::Networks(_)
+                    )))
+                )
+        });
+        let one_app: [Caveat; 3] = [
+            Organization { org: *app.head.org.as_bytes() }.into(),
+            Apps::new([*app.id.as_bytes()]).into(),
+            Actions(ActionSet::from_iter([Action::ReadValue])).into(),
+        ];
+        let asker = author_of(&parent.token);
+        let condition =
+            SecondPerson { request: *id.as_bytes(), asker: asker.clone(), reason: reason.to_owned() };
+        let mut conditions = one_app.to_vec();
+        conditions.push(Caveat::ValidityWindow { not_before: 0, not_after: ends_at });
+        conditions.push(condition.into());
+        let mut caveats: Vec<Caveat> = carried.cloned().collect();
+        caveats.extend(one_app);
+        caveats.push(window(now, ends_at));
+        let rng = &mut entropy::rng();
+        let mut macaroon = Macaroon::mint(&key.key, &key.id, &self.settings.location, false, rng);
+        macaroon.add(caveats.clone()).map_err(Failure::internal)?;
+        macaroon
+            .add_third_party(&discharger.location, &discharger.key, &CaveatSet::new(conditions), rng)
+            .map_err(Failure::internal)?;
+        let row = TokenRow {
+            kind: TokenKind::BreakGlass,
+            org: Some(app.head.org),
+            key: SigningKeyId::from_bytes(key.id),
+            subject: asker,
+            ancestors: parent.token.descent().0.into_iter().map(token_uuid).collect(),
+            caveats: macaroon.caveats().iter().map(Caveat::describe).collect(),
+            created_at: now.millis(),
+            expires_at: ends_at,
+        };
+        Ok((macaroon, row))
+    }
+
+    /// The discharge of an approved request.
+    pub(crate) fn glass_discharge(
+        &self,
+        trail: &mut Trail,
+        ticket: &Ticket,
+        id: ApprovalId,
+        row: &ApprovalRow,
+        now: Moment,
+    ) -> Result<String, Failure> {
+        let (Some(org), Some(app), Some(decision)) = (row.org, row.app, &row.decision) else {
+            return Err(Failure::internal("an approved request without app or decision"));
+        };
+        let approved =
+            (decision.approved && matches!(row.asked, Asked::BreakGlass { .. })).then_some(*id.as_bytes());
+        clear_glass(ticket, row, approved, now)?;
+        let control = self.control();
+        let location = &own_discharger(&control, &self.settings.location)?.location;
+        let mut discharge = ticket.discharge(location, &mut entropy::rng());
+        let grant = BreakGlass {
+            org: *org.as_bytes(),
+            app: *app.as_bytes(),
+            expires: row.ends_at,
+            request: *id.as_bytes(),
+            asker: row.asker.clone(),
+            approver: decision.by.clone(),
+        };
+        discharge.add([window(now, row.ends_at), grant.into()]).map_err(Failure::internal)?;
+        trail.set_org(org);
+        trail.set_detail(format_args!(
+            "discharge {} of request {id}: {}; asked by {}; approved by {}",
+            discharge.id(),
+            row.summary,
+            row.asker,
+            decision.by
+        ));
+        Ok(discharge.to_text().to_string())
+    }
+
+    /// The app whose values a break-glass token may read now.
+    pub(crate) async fn broken_glass(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        app: &AppRef,
+        secret: Option<&petsem_api::SecretName>,
+        now: Moment,
+    ) -> Result<OpenApp, Failure> {
+        self.check_feed()?;
+        let app = self.app_for(caller, trail, app, &[(Action::ReadValue, secret)]).await?;
+        let touched = Touched { app: Some(&app), secret, ..Touched::default() };
+        let verified =
+            caller.allows(trail, &touched, Action::ReadValue, now).map_err(|refused| denied(&refused))?;
+        let evidence = verified.token.break_glass_grant().map_err(|denial| denied_by(&denial))?;
+        let control = self.control();
+        if own_discharger(&control, &self.settings.location)?.id != evidence.discharger {
+            return Err(Failure::new(
+                ErrorCode::DischargeInvalid,
+                "only this petsem itself vouches for a second person; ask for break-glass here",
+            ));
+        }
+        let id = ApprovalId::from_bytes(evidence.grant.request);
+        let row = self.approval(id).await?.ok_or_else(revoked)?.content;
+        let own =
+            matches!(row.asked, Asked::BreakGlass { token } if token == token_uuid(verified.token.id()));
+        if !own || self.standing(&row, now)? != ApprovalState::Approved {
+            return Err(revoked());
+        }
+        trail.set_detail(format_args!(
+            "break-glass, request {id}; asked by {}; approved by {}; reason: {}",
+            evidence.grant.asker, evidence.grant.approver, row.reason
+        ));
+        Ok(app)
+    }
+}
+
+/// Asks the conditions of a ticket; one that is not understood refuses.
+pub(crate) fn clear_glass(
+    ticket: &Ticket,
+    row: &ApprovalRow,
+    approved: Option<[u8; 16]>,
+    now: Moment,
+) -> Result<(), Failure> {
+    let access = petsem_policy::Access {
+        org: row.org.map(|org| *org.as_bytes()),
+        app: row.app.map(|app| *app.as_bytes()),
+        ..petsem_policy::Access::new(Action::ReadValue, now.seconds(), now.nanos())
+    };
+    let request = TicketRequest { access, expires_unix_seconds: row.ends_at, approved };
+    ticket.clear(&request).map_err(|denial| Failure::new(ErrorCode::Forbidden, denial.to_string()))
+}

@@ -1,0 +1,221 @@
+//! Outside dischargers: services that share a key with petsem and vouch for boots, for one org or for all.
+//!
+//! Whoever holds a platform discharger's key can read the apps of the hosts that he controls, so registering
+//! one needs a second person, or the seal at the node. Several keys of one location stand side by side while
+//! one takes the other's place.
+
+use data_encoding::{BASE64, HEXLOWER};
+use petsem_api::{Approval, Discharger, DischargerList, ErrorCode, OrgId, PutDischarger};
+use petsem_keys::DischargerKey;
+use petsem_store::{Expect, RecordKind};
+use zeroize::Zeroizing;
+
+use crate::approvals::request::{Wish, registration_ends};
+use crate::authn::tokens::Verified;
+use crate::clock::Moment;
+use crate::control::state::{Control, DischargerEntry};
+use crate::keyring::state::owned;
+use crate::engine::Core;
+use crate::records::expect;
+use crate::entropy;
+use crate::error::Failure;
+use crate::request::Trail;
+use crate::records::{Asked, DischargerRow, FeedRow, Row};
+use crate::settings::Settings;
+use crate::X::{StartError, start, stop};
+use crate::engine::record;
+use crate::request::local_trail;
+use crate::tokens::mint::discharger_location;
+
+/// Keys of one location and org at once.
+const MOST_KEYS: usize = 8;
+/// Keys of all orgs at once.
+const MOST: usize = 1000;
+/// Keys of one org, or of the platform, at once.
+const MOST_OF_ORG: usize = 32;
+
+/// Registers an outside discharger in the store of this node, which no server may hold at the same time.
+///
+/// # Errors
+/// [`StartError`]: the store cannot be opened, or the registration is refused; nothing was changed then.
+pub async fn add_discharger(settings: &Settings, wanted: &PutDischarger) -> Result<Discharger, StartError> {
+    let started = start(settings.clone()).await?;
+    let core = &started.core;
+    let now = core.now();
+    let mut trail = local_trail(now, "discharger.register");
+    let result = async {
+        let org = match &wanted.org {
+            None => None,
+            Some(org) => {
+                let found = core.find_org(org).await?;
+                let missing = || {
+                    Failure::new(
+                        ErrorCode::NotFound,
+                        "there is no such org; make it with `petsem org create`",
+                    )
+                };
+                Some(found.ok_or_else(missing)?.id)
+            }
+        };
+        let (id, row, fence) = core.new_discharger(wanted, org, now).await?;
+        trail.set_detail(format_args!("discharger {} at {}", HEXLOWER.encode(&id), row.location));
+        let feed =
+            [FeedRow::DischargerSet { discharger: HEXLOWER.encode(&id), version: 1, at: now.millis() }];
+        core.commit_control(&mut trail, &feed, |change| {
+            change.expects.push(fence.clone());
+            change.expects.push(expect::<DischargerRow>(&id, 0));
+            change.puts.push(core.ledger.write(&id, 1, &row));
+        })
+        .await?;
+        Ok(Discharger { id: HEXLOWER.encode(&id), location: row.location, org, own: false })
+    };
+    let result: Result<Discharger, Failure> = result.await;
+    let result = match result {
+        Ok(discharger) => record(core, &trail).await.map(|()| discharger),
+        Err(failure) => Err(StartError::Refused(failure.external().to_owned())),
+    };
+    stop(started).await.map_err(StartError::Refused)?;
+    result
+}
+
+/// Whether there is room for one more key. It is asked before a second person is, and again as it takes effect.
+pub(crate) fn check_room(control: &Control, location: &str, org: Option<OrgId>) -> Result<(), Failure> {
+    let full = |text: String| {
+        let hint = "nothing was changed; delete those that are not used any more";
+        Failure::new(ErrorCode::Conflict, format!("{text}; {hint}"))
+    };
+    let of_org = || control.dischargers().iter().filter(|entry| entry.org == org);
+    if of_org().filter(|entry| entry.location == location).count() >= MOST_KEYS {
+        return Err(full(format!("there are {MOST_KEYS} keys for this location already")));
+    }
+    // One org's keys leave room for everybody else's, and all orgs' for the platform's.
+    if of_org().count() >= MOST_OF_ORG {
+        let whose = if org.is_some() { "this org" } else { "the platform" };
+        return Err(full(format!("{whose} has {MOST_OF_ORG} dischargers' keys already")));
+    }
+    if org.is_some() && control.dischargers().len() >= MOST {
+        return Err(full(format!("this installation has {MOST} dischargers' keys already")));
+    }
+    Ok(())
+}
+
+impl Core {
+    /// Asks for the registration of an outside discharger; it takes effect when a second person approves.
+    pub(crate) async fn ask_discharger(
+        &self,
+        trail: &mut Trail,
+        asker: &Verified,
+        wanted: &PutDischarger,
+        org: Option<OrgId>,
+        now: Moment,
+    ) -> Result<Approval, Failure> {
+        let (id, row, fence) = self.new_discharger(wanted, org, now).await?;
+        let whom = org.map_or_else(|| "the whole platform".to_owned(), |org| format!("org {org}"));
+        let wish = Wish {
+            summary: format!("register the discharger at {} for {whom}", row.location),
+            asked: Asked::Discharger { id: HEXLOWER.encode(&id), row },
+            org,
+            app: None,
+            reason: "registration",
+            ends_at: registration_ends(now),
+        };
+        self.ask_registration_with(trail, &asker.token, wish, now, Some(fence)).await
+    }
+
+    /// Checks a registration and wraps its key; with what the change that writes it must expect.
+    async fn new_discharger(
+        &self,
+        wanted: &PutDischarger,
+        org: Option<OrgId>,
+        now: Moment,
+    ) -> Result<([u8; 16], DischargerRow, Expect), Failure> {
+        let bad = |text: &str| Failure::new(ErrorCode::BadRequest, text);
+        let location = wanted.location.trim_end_matches('/');
+        let is_url = (location.starts_with("https://") || location.starts_with("http://"))
+            && location.len() <= 200
+            && location.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',' && byte != b'@');
+        if !is_url {
+            return Err(bad(
+                "location is the URL that the discharger's tickets carry, like https://auth.example, at most 200 bytes",
+            ));
+        }
+        let own = &self.settings.location;
+        if location == own || location.strip_prefix(own.as_str()).is_some_and(|rest| rest.starts_with('/')) {
+            return Err(bad("this location is this petsem's own; give that of the outside discharger"));
+        }
+        check_room(&self.control(), location, org)?;
+        let key = DischargerKey::filled_by(|bytes| {
+            let decoded = Zeroizing::new(BASE64.decode(wanted.key.as_bytes()).map_err(|_| ())?);
+            bytes.copy_from_slice(<&[u8; 32]>::try_from(decoded.as_slice()).map_err(|_| ())?);
+            Ok(())
+        });
+        let key = key.map_err(|()| bad("key is the shared key: 32 bytes in standard base64"))?;
+        let id: [u8; 16] = entropy::bytes();
+        let (keyring, fence) = self.wrapping().await?;
+        let wrapped = keyring
+            .wrap(&mut entropy::rng(), &key, &owned(self.store_id, id, org))
+            .map_err(Failure::internal)?;
+        let row = DischargerRow { location: location.to_owned(), org, wrapped, created_at: now.millis() };
+        Ok((id, row, fence))
+    }
+
+    /// All dischargers, or those that one org may know: its own and the platform's.
+    pub(crate) fn list_dischargers(&self, org: Option<OrgId>) -> DischargerList {
+        let control = self.control();
+        let mut dischargers: Vec<Discharger> = control
+            .dischargers()
+            .iter()
+            .filter(|entry| org.is_none() || entry.org.is_none() || entry.org == org)
+            .map(|entry| self.shown_discharger(entry))
+            .collect();
+        dischargers.sort_by(|one, other| (&one.location, &one.id).cmp(&(&other.location, &other.id)));
+        DischargerList { dischargers }
+    }
+
+    /// A discharger by its id.
+    pub(crate) fn find_discharger(&self, id: &str) -> Option<Discharger> {
+        let control = self.control();
+        control.dischargers().iter().map(|entry| self.shown_discharger(entry)).find(|found| found.id == id)
+    }
+
+    fn shown_discharger(&self, entry: &DischargerEntry) -> Discharger {
+        Discharger {
+            id: HEXLOWER.encode(&entry.id),
+            location: entry.location.clone(),
+            org: entry.org,
+            own: self.is_own(entry),
+        }
+    }
+
+    /// Whether a discharger is this installation itself.
+    pub(crate) fn is_own(&self, entry: &DischargerEntry) -> bool {
+        entry.org.is_none() && entry.location == discharger_location(&self.settings.location)
+    }
+
+    /// Forgets a discharger's key: what it vouched for counts no more.
+    pub(crate) async fn delete_discharger(
+        &self,
+        trail: &mut Trail,
+        gone: &Discharger,
+    ) -> Result<(), Failure> {
+        if gone.own {
+            return Err(Failure::new(
+                ErrorCode::Conflict,
+                "this is petsem's own discharger, on which host tokens depend; nothing was changed",
+            ));
+        }
+        let missing = || Failure::new(ErrorCode::NotFound, "the discharger is gone already");
+        let id = HEXLOWER.decode(gone.id.as_bytes()).map_err(Failure::internal)?;
+        let record = self.store.record(RecordKind::Discharger, &id).await?.ok_or_else(missing)?;
+        let row: Row<DischargerRow> = self.ledger.read(&id, &record)?;
+        trail.set_detail(format_args!("discharger {} at {}", gone.id, gone.location));
+        let at = self.now().millis();
+        let feed = [FeedRow::DischargerSet { discharger: gone.id.clone(), version: row.version + 1, at }];
+        self.commit_control(trail, &feed, |change| {
+            change.expects.push(expect::<DischargerRow>(&id, row.version));
+            change.deletes.push((RecordKind::Discharger, id.clone()));
+        })
+        .await
+        .map(|_| ())
+    }
+}

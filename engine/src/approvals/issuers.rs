@@ -1,0 +1,272 @@
+//! Whose JWTs are believed. Registering and changing an issuer needs a second person, or the seal opened at the node;
+//! deleting one does not: it lets nobody in.
+//!
+//! An issuer that is registered again under its old `iss` is another one: with the deletion all JWTs that it had issued
+//! by then were revoked, and what came of them.
+
+use std::sync::Arc;
+
+use petsem_api::{Approval, ErrorCode, Issuer, IssuerId, PutIssuer};
+use petsem_policy::Token;
+use petsem_policy::evaluate::Algorithm;
+use petsem_store::{Change, RecordKind};
+
+use crate::approvals::request::{Wish, registration_ends};
+use crate::clock::{Moment, rfc3339_seconds};
+use crate::control::state::{Control, IssuerEntry};
+use crate::engine::Core;
+use crate::records::expect;
+use crate::entropy;
+use crate::error::Failure;
+use crate::authn::issuer_keys::IssuerKeys;
+use crate::request::Trail;
+use crate::tokens::revoke::all_so_far;
+use crate::records::{Asked, FeedRow, IssuerRow};
+use crate::settings::Settings;
+use crate::X::{StartError, start, stop};
+use crate::engine::record;
+use crate::request::local_trail;
+
+/// Registers an issuer in the store of this node, or changes the registration of one, while no server holds the store.
+///
+/// # Errors
+/// [`StartError`]: the store cannot be opened, or the registration is refused; nothing was changed then.
+pub async fn add_issuer(
+    settings: &Settings,
+    wanted: &PutIssuer,
+    replaces: bool,
+) -> Result<Issuer, StartError> {
+    let started = start(settings.clone()).await?;
+    let core = &started.core;
+    let mut trail = local_trail(core.now(), if replaces { "issuer.change" } else { "issuer.register" });
+    let result = async {
+        if !replaces {
+            let row = core.check_issuer(wanted, false)?;
+            trail.set_detail(described(&row));
+            return core.register_issuer(&mut trail, row, |_| {}).await;
+        }
+        let control = core.control();
+        let entry = control.issuer(&wanted.issuer).ok_or_else(no_such_issuer)?;
+        let row = core.check_issuer_change(entry.id, entry.version, wanted)?;
+        trail.set_detail(described(&row));
+        core.change_issuer(&mut trail, entry.id, entry.version, row, |_| {}).await
+    };
+    let result: Result<Issuer, Failure> = result.await;
+    let result = match result {
+        Ok(issuer) => record(core, &trail).await.map(|()| issuer),
+        Err(failure) => Err(StartError::Refused(failure.external().to_owned())),
+    };
+    stop(started).await.map_err(StartError::Refused)?;
+    result
+}
+
+impl Core {
+    /// Asks for an issuer to be registered; it takes effect when a second person approves.
+    pub(crate) async fn ask_issuer(
+        &self,
+        trail: &mut Trail,
+        asker: &Token,
+        wanted: PutIssuer,
+        now: Moment,
+    ) -> Result<Approval, Failure> {
+        let row = self.check_issuer(&wanted, false)?;
+        let summary = format!("register {}", described(&row));
+        self.ask_registration(trail, asker, wish(summary, Asked::Issuer(wanted), now), now).await
+    }
+
+    /// The same for another registration of an issuer.
+    pub(crate) async fn ask_issuer_change(
+        &self,
+        trail: &mut Trail,
+        asker: &Token,
+        id: IssuerId,
+        wanted: PutIssuer,
+        now: Moment,
+    ) -> Result<Approval, Failure> {
+        let expected_version = self.issuer(id)?.version;
+        let row = self.check_issuer_change(id, expected_version, &wanted)?;
+        let summary = format!("change {}", described(&row));
+        let asked = Asked::IssuerChange { id, expected_version, wanted };
+        self.ask_registration(trail, asker, wish(summary, asked, now), now).await
+    }
+
+    /// The row of a registration that can be made. It is asked before a second person is, and again after.
+    pub(crate) fn check_issuer(&self, wanted: &PutIssuer, development: bool) -> Result<IssuerRow, Failure> {
+        let row = self.issuer_row(wanted, development)?;
+        check_no_other(&self.control(), &row, None)?;
+        Ok(row)
+    }
+
+    /// The same for another registration of an issuer, which must stand where it stood when it was asked for.
+    pub(crate) fn check_issuer_change(
+        &self,
+        id: IssuerId,
+        expected_version: u64,
+        wanted: &PutIssuer,
+    ) -> Result<IssuerRow, Failure> {
+        let entry = self.issuer(id)?;
+        let row = self.issuer_row(wanted, entry.row.development)?;
+        if entry.row.issuer != wanted.issuer {
+            return Err(Failure::new(
+                ErrorCode::BadRequest,
+                "the `iss` of an issuer cannot be changed; nothing was changed; register the new one, and delete the \
+                 old one",
+            ));
+        }
+        if entry.version != expected_version {
+            return Err(Failure::new(
+                ErrorCode::StaleVersion,
+                "the issuer was changed since this was asked for; nothing was changed; look at it, and ask anew",
+            ));
+        }
+        Ok(row)
+    }
+
+    /// The row of a registration by itself.
+    fn issuer_row(&self, wanted: &PutIssuer, development: bool) -> Result<IssuerRow, Failure> {
+        let bad = |text: String| Failure::new(ErrorCode::BadRequest, text);
+        if wanted.issuer.is_empty() || wanted.issuer.len() > 512 || wanted.issuer.contains(char::is_control) {
+            return Err(bad("issuer is the exact `iss` of its JWTs, 1 to 512 bytes on one line".to_owned()));
+        }
+        if wanted.issuer == self.settings.name {
+            // Holders of this installation's own tokens are named by it.
+            return Err(bad("issuer is this installation's own name; register the JWTs' `iss`".to_owned()));
+        }
+        if let Some(name) = wanted.algorithms.iter().find(|name| Algorithm::from_name(name).is_none()) {
+            let known: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
+            return Err(bad(format!(
+                "{name:?} is no algorithm for JWTs here; choose of {}",
+                known.join(", ")
+            )));
+        }
+        if wanted.algorithms.is_empty() {
+            return Err(bad("algorithms names at least one, such as ES256".to_owned()));
+        }
+        let row = IssuerRow {
+            issuer: wanted.issuer.clone(),
+            algorithms: wanted.algorithms.clone(),
+            keys: wanted.keys.clone(),
+            jwks_url: wanted.jwks_url.clone(),
+            discovery: wanted.discovery,
+            development,
+            created_at: self.now().millis(),
+        };
+        IssuerKeys::of(&row).map_err(|error| bad(error.to_string()))?;
+        Ok(row)
+    }
+
+    /// Registers an issuer; `fill` adds what goes with it.
+    pub(crate) async fn register_issuer(
+        &self,
+        trail: &mut Trail,
+        row: IssuerRow,
+        fill: impl Fn(&mut Change) + Send + Sync,
+    ) -> Result<Issuer, Failure> {
+        let id = IssuerId::new_v7(row.created_at, &entropy::bytes());
+        self.change_issuer(trail, id, 0, row, fill).await
+    }
+
+    /// Puts a registration of an issuer in the place of the one at this version; 0 = none.
+    pub(crate) async fn change_issuer(
+        &self,
+        trail: &mut Trail,
+        id: IssuerId,
+        replaced: u64,
+        row: IssuerRow,
+        fill: impl Fn(&mut Change) + Send + Sync,
+    ) -> Result<Issuer, Failure> {
+        let version = replaced + 1;
+        let feed = [FeedRow::IssuerSet { issuer: id, version, at: row.created_at }];
+        // Again, where nobody registers at the same moment: of two with one `iss` only one would ever be deleted.
+        let check = |control: &Control| check_no_other(control, &row, Some(id));
+        self.commit_control_if(trail, &feed, check, |change| {
+            fill(change);
+            change.expects.push(expect::<IssuerRow>(id.as_bytes(), replaced));
+            change.puts.push(self.ledger.write(id.as_bytes(), version, &row));
+        })
+        .await?;
+        let keys = IssuerKeys::of(&row).map_err(Failure::internal)?;
+        Ok(shown(&IssuerEntry { id, version, row, keys }))
+    }
+
+    /// Deletes an issuer, and revokes all JWTs that it has issued so far.
+    pub(crate) async fn delete_issuer(
+        &self,
+        trail: &mut Trail,
+        id: IssuerId,
+        now: Moment,
+    ) -> Result<Issuer, Failure> {
+        let entry = self.issuer(id)?;
+        let (issuer, before, at) = (entry.row.issuer.clone(), all_so_far(now), now.millis());
+        trail.set_detail(format_args!(
+            "{}; JWTs issued before {} are revoked",
+            described(&entry.row),
+            rfc3339_seconds(before)
+        ));
+        let feed = [
+            FeedRow::IssuerSet { issuer: id, version: entry.version + 1, at },
+            FeedRow::JwtIssuerRevoked { issuer, before, at },
+        ];
+        self.commit_control(trail, &feed, |change| {
+            change.expects.push(expect::<IssuerRow>(id.as_bytes(), entry.version));
+            change.deletes.push((RecordKind::Issuer, id.as_bytes().to_vec()));
+        })
+        .await?;
+        Ok(shown(&entry))
+    }
+
+    fn issuer(&self, id: IssuerId) -> Result<Arc<IssuerEntry>, Failure> {
+        self.control().issuer_by_id(id).cloned().ok_or_else(no_such_issuer)
+    }
+}
+
+/// Refuses a registration under the `iss` of another issuer.
+fn check_no_other(control: &Control, row: &IssuerRow, id: Option<IssuerId>) -> Result<(), Failure> {
+    match control.issuer(&row.issuer) {
+        Some(entry) if id != Some(entry.id) => Err(Failure::new(
+            ErrorCode::NameTaken,
+            "this issuer is registered already; nothing was changed; `petsem issuer add --replace` asks for another \
+             registration of it",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn wish(summary: String, asked: Asked, now: Moment) -> Wish<'static> {
+    Wish { asked, summary, org: None, app: None, reason: "registration", ends_at: registration_ends(now) }
+}
+
+/// Told to operators alone, who may know all issuers.
+fn no_such_issuer() -> Failure {
+    Failure::new(
+        ErrorCode::NotFound,
+        "there is no such issuer; nothing was changed; `petsem issuer list` shows all",
+    )
+}
+
+/// An issuer as it is listed.
+pub(crate) fn shown(entry: &IssuerEntry) -> Issuer {
+    let IssuerEntry { id, row, keys, .. } = entry;
+    Issuer {
+        id: *id,
+        issuer: row.issuer.clone(),
+        algorithms: row.algorithms.clone(),
+        development: row.development,
+        keys_from: keys.from(),
+        jwks_url: row.jwks_url.clone(),
+        fetched: keys.published().map(|published| published.shown()),
+    }
+}
+
+/// A registration in words: whoever approves it reads where the keys come from.
+fn described(row: &IssuerRow) -> String {
+    let issuer = row.issuer.escape_debug();
+    match (&row.jwks_url, row.discovery) {
+        (Some(url), _) => format!("the issuer {issuer}, keys from {}", url.escape_debug()),
+        (None, true) => format!("the issuer {issuer}, keys by its discovery document"),
+        (None, false) => {
+            let keys = row.keys.as_ref().and_then(|set| set.get("keys")?.as_array()).map_or(0, Vec::len);
+            format!("the issuer {issuer}, {keys} registered keys")
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A JWT in exchange for a macaroon (RFC 8693): for a workload that must hand on less than it has.
+//!
+//! The macaroon reads what the rule that allowed it lets read, of one app, and ends with the JWT. It is in no book:
+//! an exchange writes nothing but its audit line. Who it came of stands in it, and is asked again at each use.
+
+use petsem_api::{ACCESS_TOKEN_TYPE, AppRef, ErrorCode, ExchangedToken};
+use petsem_policy::{
+    Action, ActionSet, Actions, Caveat, Exchanged, MAX_EXCHANGED_CLAIMS_BYTES, Macaroon, Organization,
+    Subject,
+};
+
+use crate::authn::tokens::token_uuid;
+use crate::clock::{Moment, rfc3339_seconds};
+use crate::engine::Core;
+use crate::entropy;
+use crate::error::Failure;
+use crate::authn::jwt::READ_LIFE;
+use crate::request::Trail;
+use crate::tokens::mint::signing_key;
+
+/// Longest `sub` and `jti` of a JWT that is exchanged, in bytes: what cannot be named cannot be revoked.
+const LONGEST_NAME: usize = 1024;
+
+impl Core {
+    /// Verifies the JWT, asks the app's policy, and makes the macaroon.
+    pub(crate) async fn exchange(
+        &self,
+        trail: &mut Trail,
+        jwt: &str,
+        app: &AppRef,
+        now: Moment,
+    ) -> Result<ExchangedToken, Failure> {
+        self.check_trouble()?;
+        let claims = self.verify_jwt(jwt, READ_LIFE, now).await?;
+        self.count_jwt(trail, &claims, now);
+        let (app, _, allowed) = self.workload_app(trail, &claims, app).await?;
+        let (Some(issued), Some(expires)) = (claims.issued_at(), claims.expires_at()) else {
+            return Err(Failure::internal("a JWT without its times was accepted"));
+        };
+        // The skew that a JWT is given is not handed on: a macaroon's end is exact.
+        let left = u64::try_from(expires.saturating_sub(self.now().seconds())).unwrap_or(0);
+        if left == 0 {
+            return Err(Failure::new(
+                ErrorCode::TokenExpired,
+                "the JWT's time is over, and so would be the token's; get a new one from the issuer",
+            ));
+        }
+        let sub = claims.subject().unwrap_or_default().to_owned();
+        let jti = claims.jti().unwrap_or_default().to_owned();
+        let read = serde_json::to_string(&allowed.claims).map_err(Failure::internal)?;
+        if read.len() > MAX_EXCHANGED_CLAIMS_BYTES || sub.len().max(jti.len()) > LONGEST_NAME {
+            return Err(Failure::new(
+                ErrorCode::BadRequest,
+                "the JWT's sub or jti is over 1 KiB, or the claims that the rule reads are over 2 KiB together; have \
+                 shorter ones issued, or read with the JWT itself",
+            ));
+        }
+        let subject = Subject { issuer: claims.issuer().to_owned(), sub: sub.clone() };
+        let rule = allowed.rule;
+        let first = Exchanged {
+            issuer: claims.issuer().to_owned(),
+            sub,
+            jti,
+            rule: rule.clone(),
+            claims: read,
+            issued,
+            expires,
+        };
+        let mut caveats: Vec<Caveat> = first.first_caveats(*app.id.as_bytes()).into();
+        caveats.push(subject.into());
+        caveats.push(Organization { org: *app.head.org.as_bytes() }.into());
+        caveats.push(Actions(ActionSet::from_iter([Action::ReadValue])).into());
+        let control = self.control();
+        let key = signing_key(&control, Some(app.head.org))?;
+        let mut macaroon =
+            Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
+        macaroon.add(caveats).map_err(Failure::internal)?;
+        trail.set_detail(format_args!(
+            "token {}, rule {rule}, until {}",
+            token_uuid(macaroon.id()),
+            rfc3339_seconds(expires)
+        ));
+        Ok(ExchangedToken {
+            access_token: macaroon.to_text().to_string(),
+            issued_token_type: ACCESS_TOKEN_TYPE.to_owned(),
+            token_type: "Bearer".to_owned(),
+            expires_in: left,
+        })
+    }
+}

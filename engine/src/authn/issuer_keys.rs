@@ -1,0 +1,280 @@
+//! The keys by which JWTs of an issuer are verified: registered with it, or fetched from where it publishes them.
+//!
+//! Fetched keys live in memory alone. What was registered decides: the algorithms, the `iss`, and the one URL or
+//! the issuer's own discovery document. Anybody can send a JWT with a key id that is not known, so a JWT never
+//! causes more than one fetch at a time and one in five seconds for its issuer, a few wait for it, and whoever
+//! names a known key waits for nobody.
+
+mod fetch;
+mod held;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use petsem_api::{ErrorCode, FetchedKeys, KeysFrom};
+use petsem_client::{Outside, OutsideUrl, OutsideUrlError};
+use petsem_policy::evaluate::{Jwks, JwksError};
+use tokio::sync::{Semaphore, watch};
+
+use crate::clock::Tick;
+use crate::engine::Core;
+use crate::error::Failure;
+use crate::records::IssuerRow;
+use fetch::{FetchError, Source};
+use held::{Held, Next};
+
+/// Requests that wait for one issuer's keys at once; more are told to come back.
+const MOST_WAITING: usize = 16;
+/// The longest that a request waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Fetches that one look at all issuers begins.
+const MOST_BEGUN: usize = 8;
+
+/// An issuer's keys.
+pub(crate) enum IssuerKeys {
+    /// They were registered.
+    Registered(Jwks),
+    /// The issuer publishes them.
+    Published(Arc<PublishedKeys>),
+}
+
+/// Keys that an issuer publishes, as far as this node has fetched them.
+pub(crate) struct PublishedKeys {
+    issuer: String,
+    source: Source,
+    held: Mutex<Held>,
+    fetched: watch::Sender<()>,
+    places: Semaphore,
+}
+
+/// Why an issuer cannot be registered as it is.
+#[derive(Debug)]
+#[non_exhaustive]
+pub(crate) enum IssuerKeysError {
+    /// Not exactly one of the three.
+    NotOneSource,
+    /// The registered keys.
+    Keys(JwksError),
+    /// The URL of its keys.
+    Url(OutsideUrlError),
+    /// Its `iss` is no URL to discover anything at.
+    Issuer(OutsideUrlError),
+    /// Its `iss` has a query, which the discovery document's address cannot be made of.
+    IssuerWithQuery,
+}
+
+impl fmt::Display for IssuerKeysError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOneSource => f.write_str(
+                "an issuer's keys come from exactly one of keys, jwks_url and discovery; give one of them",
+            ),
+            Self::Keys(error) => write!(f, "keys: {error}"),
+            Self::Url(error) => write!(f, "jwks_url: {error}"),
+            Self::Issuer(error) => {
+                write!(f, "issuer, whose discovery document is wanted: {error}; or give keys or jwks_url")
+            }
+            Self::IssuerWithQuery => {
+                f.write_str("issuer has a query, so it has no discovery document; give keys or jwks_url")
+            }
+        }
+    }
+}
+
+impl std::error::Error for IssuerKeysError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Keys(source) => Some(source),
+            Self::Url(source) | Self::Issuer(source) => Some(source),
+            Self::NotOneSource | Self::IssuerWithQuery => None,
+        }
+    }
+}
+
+impl IssuerKeys {
+    /// The keys of a registration. Nothing is fetched yet.
+    pub(crate) fn of(row: &IssuerRow) -> Result<Self, IssuerKeysError> {
+        let source = match (&row.keys, &row.jwks_url, row.discovery) {
+            (Some(keys), None, false) => {
+                return Jwks::parse(&keys.to_string()).map(Self::Registered).map_err(IssuerKeysError::Keys);
+            }
+            (None, Some(url), false) => Source::Url(url.parse().map_err(IssuerKeysError::Url)?),
+            (None, None, true) => Source::Discovery(discovery_url(&row.issuer)?),
+            _ => return Err(IssuerKeysError::NotOneSource),
+        };
+        Ok(Self::Published(Arc::new(PublishedKeys {
+            issuer: row.issuer.clone(),
+            source,
+            held: Mutex::new(Held::default()),
+            fetched: watch::Sender::new(()),
+            places: Semaphore::new(MOST_WAITING),
+        })))
+    }
+
+    /// Where they come from.
+    pub(crate) fn from(&self) -> KeysFrom {
+        match self {
+            Self::Registered(_) => KeysFrom::Registration,
+            Self::Published(published) => match published.source {
+                Source::Url(_) => KeysFrom::JwksUrl,
+                Source::Discovery(_) => KeysFrom::Discovery,
+            },
+        }
+    }
+
+    /// Those that are good now, at once; none where they must be fetched first.
+    pub(crate) fn at_hand(&self) -> Jwks {
+        match self {
+            Self::Registered(keys) => keys.clone(),
+            Self::Published(published) => published.held().live(Tick::now()).unwrap_or_default(),
+        }
+    }
+
+    /// Keys that the issuer publishes.
+    pub(crate) fn published(&self) -> Option<&Arc<PublishedKeys>> {
+        match self {
+            Self::Registered(_) => None,
+            Self::Published(published) => Some(published),
+        }
+    }
+}
+
+/// OpenID Connect Discovery 1.0, §4: a slash at the end of the issuer is left out.
+fn discovery_url(issuer: &str) -> Result<OutsideUrl, IssuerKeysError> {
+    issuer.parse::<OutsideUrl>().map_err(IssuerKeysError::Issuer)?;
+    if issuer.contains('?') {
+        return Err(IssuerKeysError::IssuerWithQuery);
+    }
+    let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+    url.parse().map_err(IssuerKeysError::Issuer)
+}
+
+impl PublishedKeys {
+    /// What an operator sees of them.
+    pub(crate) fn shown(&self) -> FetchedKeys {
+        let held = self.held();
+        FetchedKeys {
+            keys: held.live(Tick::now()).map_or(0, |keys| keys.len() as u64),
+            age_seconds: held.age(Tick::now()).map(|age| age.as_secs()),
+            problem: held.problem().map(str::to_owned),
+        }
+    }
+
+    /// Fetches that ended, and how many of them failed.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        self.held().counted()
+    }
+
+    /// What an operator must know before JWTs are refused.
+    pub(crate) fn warning(&self) -> Option<String> {
+        self.held().warning(&self.issuer, Tick::now())
+    }
+
+    /// Fetches the keys, beside whatever goes on; the caller has noted that it begins.
+    fn begin(self: &Arc<Self>, outside: &Arc<Outside>) {
+        let (published, outside) = (Arc::clone(self), Arc::clone(outside));
+        tokio::spawn(async move {
+            let mut in_flight = InFlight { published: &published, result: Err(FetchError::GivenUp) };
+            in_flight.result = published.source.fetch(&published.issuer, &outside).await;
+        });
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A fetch under way. However it ends, it is noted, and those who wait are told.
+struct InFlight<'a> {
+    published: &'a PublishedKeys,
+    result: Result<Jwks, FetchError>,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        let issuer = &self.published.issuer;
+        let result = std::mem::replace(&mut self.result, Err(FetchError::GivenUp));
+        match &result {
+            Ok(keys) => tracing::debug!(issuer, keys = keys.len(), "the keys of an issuer were fetched"),
+            Err(error) => tracing::warn!(issuer, reason = %error, "the keys of an issuer cannot be fetched"),
+        }
+        self.published.held().end(result.map_err(|error| error.to_string()), Tick::now());
+        self.published.fetched.send_replace(());
+    }
+}
+
+impl Core {
+    /// Sees to it that the keys at hand are new enough for a JWT that names this key id, which is none of them.
+    /// Answers whether they may have changed.
+    pub(crate) async fn look_for_key(
+        &self,
+        published: &Arc<PublishedKeys>,
+        key_id: Option<&str>,
+    ) -> Result<bool, Failure> {
+        // Before the question: an end in between is not missed.
+        let mut fetched = published.fetched.subscribe();
+        let next = published.held().next(key_id, Tick::now());
+        let begun = match next {
+            Next::Done => return Ok(false),
+            Next::Known => return Ok(true),
+            Next::Later { seconds } => return Err(come_back(seconds)),
+            Next::Unavailable => return Err(unavailable(published)),
+            Next::Fetch => {
+                published.begin(&self.outside);
+                true
+            }
+            Next::Wait => false,
+        };
+        let Ok(_place) = published.places.try_acquire() else {
+            let has_keys = published.held().live(Tick::now()).is_some();
+            return Err(if has_keys { come_back(1) } else { unavailable(published) });
+        };
+        // A sender that is gone is of an issuer that is gone: there is nothing to wait for.
+        let waited = tokio::time::timeout(LONGEST_WAIT, fetched.changed()).await;
+        let mut held = published.held();
+        if held.live(Tick::now()).is_none() {
+            drop(held);
+            return Err(unavailable(published));
+        }
+        if let (true, Ok(_), Some(id)) = (begun, waited, key_id) {
+            held.note_if_unknown(id, Tick::now());
+        }
+        Ok(true)
+    }
+
+    /// Begins to fetch the keys that get old, or that there are none of yet.
+    pub(crate) fn renew_keys(&self) {
+        let control = self.control();
+        let published = control.issuers().filter_map(|entry| entry.keys.published());
+        for due in published.filter(|published| published.held().take_if_due(Tick::now())).take(MOST_BEGUN) {
+            due.begin(&self.outside);
+        }
+    }
+}
+
+/// Whoever has a new key gets it known a moment later; whoever invents key ids learns nothing. With its `Retry-After`
+/// it is no verdict on the JWT, and clients try again.
+fn come_back(seconds: u64) -> Failure {
+    Failure::new(
+        ErrorCode::TokenInvalid,
+        format!(
+            "the JWT's key is not known here; if its issuer has just begun to use it, try again in {seconds} s"
+        ),
+    )
+    .retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
+}
+
+fn unavailable(published: &PublishedKeys) -> Failure {
+    let failure = Failure::new(
+        ErrorCode::IssuerUnavailable,
+        "the keys of the JWT's issuer cannot be had now, so it cannot be verified; try again; the operator of this \
+         petsem sees why in the list of issuers",
+    )
+    .retry_after(5);
+    let problem = published.held().problem().map(str::to_owned);
+    match problem {
+        Some(problem) => failure.because(problem),
+        None => failure,
+    }
+}

@@ -1,0 +1,127 @@
+//! JWTs as proofs: which issuer, which keys, how long.
+
+use std::sync::{Mutex, PoisonError};
+
+use petsem_api::ErrorCode;
+use petsem_policy::evaluate::{Algorithm, Claims, Issuer, Jwks, JwtError, issuer_of, key_id_of, verify_jwt};
+
+use crate::authn::tokens::check_jwt;
+use crate::clock::Moment;
+use crate::control::state::{Control, IssuerEntry};
+use crate::engine::Core;
+use crate::error::Failure;
+use crate::request::Trail;
+
+/// Longest life of a JWT that proves a boot (design §4), in seconds.
+pub(crate) const BOOT_LIFE: i64 = 300;
+/// Longest life of a JWT that reads (design §7), in seconds.
+pub(crate) const READ_LIFE: i64 = 900;
+
+/// The JWT of an `Authorization` header, if it holds one: `Bearer` and three parts.
+pub(crate) fn jwt_of(header: Option<&str>) -> Option<&str> {
+    let (scheme, rest) = header?.trim().split_once(' ')?;
+    let text = rest.trim();
+    // Macaroons are base64 with a label in front: they have no dot.
+    let is_jwt =
+        scheme.eq_ignore_ascii_case("bearer") && text.bytes().filter(|byte| *byte == b'.').count() == 2;
+    is_jwt.then_some(text)
+}
+
+impl Core {
+    /// Verifies a JWT of a registered issuer that was not revoked. Only one that is in order but for its key, which
+    /// the issuer may publish since a moment ago, waits for anything.
+    pub(crate) async fn verify_jwt(&self, text: &str, longest: i64, now: Moment) -> Result<Claims, Failure> {
+        match self.verify_at_hand(text, longest, now)? {
+            Ok(claims) => return Ok(claims),
+            Err(JwtError::UnknownKey) => {}
+            Err(error) => return Err(refused(&error)),
+        }
+        let control = self.control();
+        let entry = issuer_entry(&control, text)?;
+        let key_id = key_id_of(text).map_err(|error| refused(&error))?;
+        let newer = match entry.keys.published() {
+            Some(published) => self.look_for_key(published, key_id.as_deref()).await?,
+            None => false,
+        };
+        if !newer {
+            return Err(refused(&JwtError::UnknownKey));
+        }
+        // Time has passed: revocations and the JWT's own end are asked as of now.
+        self.verify_at_hand(text, longest, self.now())?.map_err(|error| refused(&error))
+    }
+
+    /// Verifies a JWT with the keys that are here.
+    fn verify_at_hand(
+        &self,
+        text: &str,
+        longest: i64,
+        now: Moment,
+    ) -> Result<Result<Claims, JwtError>, Failure> {
+        let control = self.control();
+        let entry = issuer_entry(&control, text)?;
+        let issuer = self.issuer_of(entry, entry.keys.at_hand());
+        let claims = match verify_jwt(text, &issuer, longest, now.seconds()) {
+            Ok(claims) => claims,
+            Err(error) => return Ok(Err(error)),
+        };
+        let issued_at = claims.issued_at().unwrap_or(i64::MIN);
+        check_jwt(&control, claims.issuer(), claims.subject(), claims.jti(), issued_at)?;
+        Ok(Ok(claims))
+    }
+
+    /// Gives a JWT that no rule has accepted yet a line of its own, as long as there are few of them: whoever gets
+    /// JWTs of a public issuer must not be able to fill the log. The rest is summed up.
+    pub(crate) fn count_jwt(&self, trail: &mut Trail, claims: &Claims, now: Moment) {
+        if self.jwt_lines.allows(now.seconds()) {
+            trail.accepted_jwt(claims);
+        }
+    }
+
+    fn issuer_of(&self, entry: &IssuerEntry, keys: Jwks) -> Issuer {
+        let algorithms = entry.row.algorithms.iter().filter_map(|name| Algorithm::from_name(name)).collect();
+        Issuer {
+            id: *entry.id.as_bytes(),
+            iss: entry.row.issuer.clone(),
+            audience: self.settings.name.clone(),
+            algorithms,
+            keys,
+        }
+    }
+}
+
+/// The registration of the issuer that a JWT names.
+fn issuer_entry<'c>(control: &'c Control, text: &str) -> Result<&'c IssuerEntry, Failure> {
+    let named = issuer_of(text).map_err(|error| refused(&error))?;
+    control.issuer(&named.0).map(AsRef::as_ref).ok_or_else(|| {
+        Failure::new(
+            ErrorCode::TokenInvalid,
+            "the JWT's issuer is not registered here; an operator registers issuers",
+        )
+    })
+}
+
+/// At most so many a second.
+#[derive(Debug, Default)]
+pub(crate) struct PerSecond(Mutex<(i64, u32)>);
+
+impl PerSecond {
+    const MOST: u32 = 50;
+
+    fn allows(&self, second: i64) -> bool {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.0 != second {
+            *counted = (second, 0);
+        }
+        counted.1 = counted.1.saturating_add(1);
+        counted.1 <= Self::MOST
+    }
+}
+
+fn refused(error: &JwtError) -> Failure {
+    let code = match error {
+        JwtError::TooLong | JwtError::NotAJwt | JwtError::Extension => ErrorCode::TokenMalformed,
+        JwtError::Expired | JwtError::NotYetValid => ErrorCode::TokenExpired,
+        _ => ErrorCode::TokenInvalid,
+    };
+    Failure::new(code, error.to_string())
+}

@@ -1,0 +1,136 @@
+//! `POST /v1/tokens/explain`: everything in a token that refuses a request, to whoever holds the token.
+//!
+//! Of apps and orgs it tells no more than the request itself would: who is not of the org, or whose token is for
+//! another app, reads the one answer for strangers.
+
+use petsem_api::{ErrorCode, ExplainToken, ExplainedRefusal, ExplainedToken, Explanation, SecretName};
+use petsem_policy::evaluate::PolicyQuestion;
+use petsem_policy::{Action, Caveat, Denial, Exchanged, Origin};
+
+use crate::authn::tokens::{Verified, token_uuid};
+use crate::authz::decide::{Caller, Refused, stranger};
+use crate::authz::target::Touched;
+use crate::clock::Moment;
+use crate::engine::Core;
+use crate::tenancy::found::OpenApp;
+use crate::error::Failure;
+use crate::request::Trail;
+use crate::secrets::read::claims_of;
+
+impl Core {
+    /// Asks each token of the caller about a request that is not made.
+    pub(crate) async fn explain(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        wanted: &ExplainToken,
+        now: Moment,
+    ) -> Result<Explanation, Failure> {
+        let action = Action::from_name(&wanted.action).ok_or_else(|| {
+            let all: Vec<&str> = Action::ALL.into_iter().map(Action::name).collect();
+            Failure::new(
+                ErrorCode::BadRequest,
+                format!("there is no such action; actions are {}", all.join(", ")),
+            )
+        })?;
+        let app = match &wanted.app {
+            None => None,
+            Some(app) => Some(
+                self.find_app(app)
+                    .await?
+                    .filter(|app| caller.is_of(app.head.org) || caller.boots(app))
+                    .ok_or_else(|| stranger(action, &Refused::OtherOrg))?,
+            ),
+        };
+        let org = match &wanted.org {
+            None => None,
+            Some(org) => Some(
+                self.find_org(org)
+                    .await?
+                    .filter(|org| caller.is_of(org.id))
+                    .ok_or_else(|| stranger(action, &Refused::OtherOrg))?
+                    .id,
+            ),
+        };
+        if let Some(app) = &app {
+            trail.set_app(app);
+        }
+        trail.set_detail(format_args!("explains {action}"));
+        let touched = Touched {
+            org,
+            app: app.as_ref(),
+            secret: wanted.secret.as_ref(),
+            secret_key: wanted.secret_key.as_ref(),
+            machine: wanted.machine.as_ref(),
+            host: wanted.host.as_ref(),
+            peer: None,
+        };
+        let access = caller.access(&touched, action, now);
+        let mut tokens = Vec::with_capacity(caller.verified().len());
+        for verified in caller.verified() {
+            if access.org.is_some() && !verified.speaks_for(access.org) {
+                tokens.push(ExplainedToken {
+                    id: token_uuid(verified.token.id()),
+                    refusals: vec![other_org()],
+                });
+                continue;
+            }
+            let denials = verified.token.denials(&access);
+            let names_one = access.app.is_some() || access.org.is_some();
+            if names_one
+                && let Some(denial) =
+                    denials.iter().find(|denial| Refused::Denied(**denial).tells_of_another())
+            {
+                return Err(stranger(action, &Refused::Denied(*denial)));
+            }
+            let mut refusals: Vec<_> = denials.iter().map(|denial| explained(verified, denial)).collect();
+            if !verified.speaks_for(access.org) {
+                refusals.push(other_org());
+            }
+            if let (Some(app), Some(exchanged)) = (&app, verified.token.exchanged())
+                && action == Action::ReadValue
+            {
+                refusals.extend(self.refused_by_rule(app, &exchanged, wanted.secret.as_ref()).await?);
+            }
+            tokens.push(ExplainedToken { id: token_uuid(verified.token.id()), refusals });
+        }
+        let allowed = tokens.iter().any(|token| token.refusals.is_empty());
+        Ok(Explanation { allowed, tokens })
+    }
+
+    /// What the rule behind an exchanged token says, as the policy stands now.
+    async fn refused_by_rule(
+        &self,
+        app: &OpenApp,
+        exchanged: &Exchanged,
+        secret: Option<&SecretName>,
+    ) -> Result<Option<ExplainedRefusal>, Failure> {
+        let (_, policy, _) = self.policy_of(app).await?;
+        let question =
+            secret.map_or(PolicyQuestion::ReadAnything, |name| PolicyQuestion::Read(name.as_str()));
+        let answer = policy.decide_by(&exchanged.rule, &claims_of(exchanged)?, &question);
+        Ok(answer.err().map(|denial| ExplainedRefusal {
+            caveat: Some(Caveat::from(exchanged.clone()).describe()),
+            code: "rule".to_owned(),
+            reason: denial.to_string(),
+        }))
+    }
+}
+
+fn explained(verified: &Verified, denial: &Denial) -> ExplainedRefusal {
+    let caveat = denial.caveat.and_then(|at| match at.origin {
+        Origin::Token => verified.token.own_caveats().get(at.index).map(Caveat::describe),
+        // Its place is its discharge's, and the words of a discharge are its maker's.
+        Origin::Discharge { .. } => Some(format!("a condition of a discharge (type {})", at.kind)),
+    });
+    ExplainedRefusal { caveat, code: denial.reason.code().to_owned(), reason: denial.reason.to_string() }
+}
+
+fn other_org() -> ExplainedRefusal {
+    ExplainedRefusal {
+        caveat: None,
+        code: "other_org".to_owned(),
+        reason: "the token's key does not speak for this; use a token of that org, or an operator's"
+            .to_owned(),
+    }
+}

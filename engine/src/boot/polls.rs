@@ -1,0 +1,276 @@
+//! The discharger's flows that take a person: poll and user-interactive (macaroon format, part 9).
+//!
+//! A poll secret is 16 random bytes in hex; the store keeps its BLAKE2b-256 alone. The entry keeps the ticket,
+//! sealed under a key of its own; the discharge is made when it is fetched, and is never at rest. An entry is
+//! fetched once, and ends with its request, at the latest an hour after it was made.
+
+use std::collections::BTreeMap;
+
+use blake2::{Blake2b256, Digest as _};
+use data_encoding::{BASE64, HEXLOWER};
+use petsem_api::{ApprovalId, ApprovalState, DischargeAnswer, ErrorCode, OrgId, UserInteractive};
+use petsem_keys::{Keyring, PollKey, WrapContext};
+use petsem_policy::{SecondPerson, Ticket};
+use petsem_store::{CommitError, RecordKind};
+
+use crate::authz::decide::Caller;
+use crate::approvals::break_glass::clear_glass;
+use crate::clock::Moment;
+use crate::engine::{Core, REREADS};
+use crate::records::expect;
+use crate::entropy;
+use crate::error::Failure;
+use crate::request::Trail;
+use crate::records::{Asked, PollRow};
+use crate::tokens::mint::{discharger_location, own_discharger};
+
+/// Longest life of an entry, in seconds.
+const LIFE: i64 = 60 * 60;
+/// Entries of all orgs that wait at once; those of the platform have their own places.
+const MOST: usize = 1000;
+/// Entries of one org, or of the platform, that wait at once.
+const MOST_OF_ORG: usize = 100;
+/// Entries of one request at once.
+const MOST_OF_REQUEST: usize = 8;
+
+/// What a poll comes to.
+pub(crate) enum Polled {
+    /// Nobody has decided yet.
+    NotReady,
+    /// There is no such entry, or not any more.
+    NotFound,
+    /// No: the reason. The entry is gone.
+    Refused(&'static str),
+    /// The discharge. The entry is gone.
+    Ready(DischargeAnswer),
+}
+
+impl Core {
+    /// Answers a ticket that needs a second person: the discharge, or where to ask for it later.
+    pub(crate) async fn discharge_later(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        sealed: &[u8],
+        ticket: &Ticket,
+        condition: &SecondPerson,
+        now: Moment,
+    ) -> Result<DischargeAnswer, Failure> {
+        self.check_feed()?;
+        let id = ApprovalId::from_bytes(condition.request);
+        let row = self.approval(id).await?.ok_or_else(not_asked)?.content;
+        let is_asker = row.tokens.first().is_some_and(|asked_by| caller.has_token(*asked_by));
+        if row.asker != condition.asker || !is_asker {
+            return Err(not_asked());
+        }
+        // The other conditions are asked now: a ticket that is not understood waits for nobody.
+        clear_glass(ticket, &row, Some(condition.request), now)?;
+        match self.standing(&row, now)? {
+            ApprovalState::Approved => {
+                let discharge = self.glass_discharge(trail, ticket, id, &row, now)?;
+                Ok(DischargeAnswer { discharge: Some(discharge), ..DischargeAnswer::default() })
+            }
+            ApprovalState::Open if matches!(row.asked, Asked::BreakGlass { .. }) => {
+                let ends_at = row.ends_at.min(now.seconds().saturating_add(LIFE));
+                let poll_url = self.new_entry(trail, (id, row.org), sealed, ends_at, now).await?;
+                Ok(self.waiting(id, poll_url))
+            }
+            _ => Err(Failure::new(ErrorCode::Forbidden, OVER)),
+        }
+    }
+
+    /// Where the asker goes on: to the page for people, if there is one.
+    fn waiting(&self, id: ApprovalId, poll_url: String) -> DischargeAnswer {
+        match &self.settings.approval_page {
+            None => DischargeAnswer { poll_url: Some(poll_url), ..DischargeAnswer::default() },
+            Some(page) => {
+                let user_url = page.replace("{id}", &id.to_string());
+                let user_interactive = Some(UserInteractive { poll_url, user_url });
+                DischargeAnswer { user_interactive, ..DischargeAnswer::default() }
+            }
+        }
+    }
+
+    async fn new_entry(
+        &self,
+        trail: &mut Trail,
+        (request, org): (ApprovalId, Option<OrgId>),
+        ticket: &[u8],
+        ends_at: i64,
+        now: Moment,
+    ) -> Result<String, Failure> {
+        let limit = u32::try_from(MOST * 2).unwrap_or(u32::MAX);
+        let records = self.store.records(RecordKind::PollEntry, &[], None, limit).await?;
+        let is_tight = records.len() >= MOST;
+        let (mut over, mut decided) = (Vec::new(), Vec::new());
+        let mut requests = BTreeMap::new();
+        let (mut of_orgs, mut of_same, mut of_request) = (0, 0, 0);
+        for record in records {
+            let row = self.ledger.read::<PollRow>(&record.id, &record)?.content;
+            if row.ends_at < now.seconds() {
+                over.push(record.id);
+                continue;
+            }
+            let (waits, of) = match requests.get(&row.request) {
+                Some(known) => *known,
+                None => {
+                    let known = self.waits_for(row.request, now).await?;
+                    requests.insert(row.request, known);
+                    known
+                }
+            };
+            if waits {
+                of_orgs += usize::from(of.is_some());
+                of_same += usize::from(of == org);
+                of_request += usize::from(row.request == request);
+            } else {
+                decided.push(record.id);
+            }
+        }
+        if is_tight {
+            // What leads nowhere any more takes nobody's place; whoever still asks for it reads that it is not there.
+            over.append(&mut decided);
+        }
+        let is_full = of_same >= MOST_OF_ORG || (org.is_some() && of_orgs >= MOST);
+        if is_full || of_request >= MOST_OF_REQUEST {
+            return Err(Failure::new(
+                ErrorCode::Busy,
+                "too many discharges wait to be fetched; fetch those that you were told of, or try later",
+            )
+            .retry_after(60));
+        }
+        let secret: [u8; 16] = entropy::bytes();
+        let id = entry_of(&secret);
+        let store = self.store_id.as_bytes();
+        let short = short_id(&id);
+        let (keyring, fence) = self.wrapping().await?;
+        let rng = &mut entropy::rng();
+        let key = PollKey::generate(rng);
+        let row = PollRow {
+            request,
+            wrapped_key: keyring
+                .wrap(rng, &key, &WrapContext::new(*store, short))
+                .map_err(Failure::internal)?,
+            sealed_ticket: key.seal(rng, ticket, store, &short).map_err(Failure::internal)?,
+            ends_at,
+        };
+        trail.set_detail(format_args!("request {request} waits for a second person"));
+        let mut change = self.change(trail);
+        change.deletes.extend(over.into_iter().map(|id| (RecordKind::PollEntry, id)));
+        change.expects.push(expect::<PollRow>(&id, 0));
+        change.expects.push(fence);
+        change.puts.push(self.ledger.write(&id, 1, &row));
+        self.commit(trail, change).await?;
+        let base = discharger_location(&self.settings.location);
+        Ok(format!("{base}/.well-known/macfly/3p/poll/{}", HEXLOWER.encode(&secret)))
+    }
+
+    /// Whether something may still come of a request, and the org that it is of.
+    async fn waits_for(&self, request: ApprovalId, now: Moment) -> Result<(bool, Option<OrgId>), Failure> {
+        let Some(row) = self.approval(request).await? else { return Ok((false, None)) };
+        let standing = self.standing(&row.content, now).unwrap_or(ApprovalState::Denied);
+        Ok((matches!(standing, ApprovalState::Open | ApprovalState::Approved), row.content.org))
+    }
+
+    /// Fetches what a poll secret stands for. Nobody is asked who he is: the secret is what he has.
+    pub(crate) async fn poll(&self, trail: &mut Trail, secret: &str, now: Moment) -> Result<Polled, Failure> {
+        let Some(secret) = HEXLOWER.decode(secret.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok())
+        else {
+            return Ok(Polled::NotFound);
+        };
+        let id = entry_of(&secret);
+        for _ in 0..REREADS {
+            if let Some(polled) = self.poll_once(trail, id, now).await? {
+                return Ok(polled);
+            }
+        }
+        Ok(Polled::NotReady)
+    }
+
+    /// `None` if the entry was changed at the same moment: fetched, or wrapped anew.
+    async fn poll_once(
+        &self,
+        trail: &mut Trail,
+        id: [u8; 32],
+        now: Moment,
+    ) -> Result<Option<Polled>, Failure> {
+        // Before the row: it may be re-wrapped meanwhile.
+        let keyring = self.keyring();
+        let Some(record) = self.store.record(RecordKind::PollEntry, &id).await? else {
+            return Ok(Some(Polled::NotFound));
+        };
+        let entry = self.ledger.read::<PollRow>(&id, &record)?;
+        if entry.content.ends_at < now.seconds() {
+            return Ok(Some(Polled::NotFound));
+        }
+        let request = entry.content.request;
+        let Some(row) = self.approval(request).await? else { return Ok(Some(Polled::NotFound)) };
+        let row = row.content;
+        // Revoked meanwhile is as good as denied.
+        let standing = self.standing(&row, now).unwrap_or(ApprovalState::Denied);
+        if standing == ApprovalState::Open || self.check_feed().is_err() {
+            return Ok(Some(Polled::NotReady));
+        }
+        trail.asked_by(&row.asker);
+        let polled = if standing == ApprovalState::Approved {
+            let ticket = self.open_entry(&keyring, &id, &entry.content)?;
+            let discharge = self.glass_discharge(trail, &ticket, request, &row, now)?;
+            Polled::Ready(DischargeAnswer { discharge: Some(discharge), ..DischargeAnswer::default() })
+        } else {
+            trail.set_detail(format_args!("request {request} was denied, or is over"));
+            Polled::Refused(OVER)
+        };
+        let mut change = self.change(trail);
+        change.expects.push(expect::<PollRow>(&id, entry.version));
+        change.deletes.push((RecordKind::PollEntry, id.to_vec()));
+        match self.commit(trail, change).await {
+            Ok(_) => Ok(Some(polled)),
+            Err(CommitError::Conflict { kind: RecordKind::PollEntry, .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn open_entry(&self, keyring: &Keyring, id: &[u8; 32], row: &PollRow) -> Result<Ticket, Failure> {
+        let fault = |error: &dyn std::fmt::Display| {
+            let fault = crate::records::IntegrityFault::new(RecordKind::PollEntry, id, "it does not open");
+            Failure::from(fault).because(error)
+        };
+        let store = self.store_id.as_bytes();
+        let short = short_id(id);
+        let key: PollKey = self
+            .keys
+            .unwrap(keyring, &row.wrapped_key, &WrapContext::new(*store, short))
+            .map_err(|error| fault(&error))?;
+        let sealed = key.open(&row.sealed_ticket, store, &short).map_err(|error| fault(&error))?;
+        let control = self.control();
+        let own = own_discharger(&control, &self.settings.location)?;
+        Ticket::open(&sealed, &own.key).map_err(|error| fault(&error))
+    }
+}
+
+/// What the asker reads of a request that leads nowhere any more.
+const OVER: &str = "the request was denied, or its time is over; ask anew with `petsem break-glass`";
+
+/// The id of an entry: BLAKE2b-256 (RFC 7693) of its secret.
+fn entry_of(secret: &[u8; 16]) -> [u8; 32] {
+    Blake2b256::digest(secret).into()
+}
+
+/// The half of it that key and ticket are bound to.
+pub(crate) fn short_id(id: &[u8; 32]) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
+    short
+}
+
+fn not_asked() -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        "this ticket's request is not yours, or is gone; ask with the token that you asked for break-glass with",
+    )
+}
+
+/// The ticket's bytes out of their base64.
+pub(crate) fn ticket_bytes(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text.as_bytes()).ok()
+}

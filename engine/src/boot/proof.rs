@@ -1,0 +1,137 @@
+//! Who asked for a boot: written into the grant by the discharger, asked again at each boot and renewal.
+
+use std::collections::BTreeMap;
+
+use petsem_api::{ErrorCode, TokenUuid};
+use petsem_policy::evaluate::{AppPolicy, BootRequest, Claims};
+use serde::{Deserialize, Serialize};
+
+use crate::authn::tokens::check_jwt;
+use crate::control::state::Control;
+use crate::tenancy::found::OpenApp;
+use crate::error::Failure;
+
+/// Who asked, and the discharge that began it: revoking that one ends all renewals that came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asker {
+    /// What proved the boot.
+    pub(crate) proof: AskedBy,
+    /// The first discharge; none in itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) first: Option<TokenUuid>,
+}
+
+/// The proof that the discharger accepted, as far as it must be asked again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum AskedBy {
+    /// A JWT that a rule of the app's policy accepted.
+    Jwt {
+        /// The rule.
+        rule: String,
+        /// The claims that the rule read.
+        claims: BTreeMap<String, String>,
+        /// The JWT's `sub`.
+        sub: Option<String>,
+        /// The JWT's `jti`.
+        jti: Option<String>,
+        /// The JWT's `iat`, unix seconds.
+        issued_at: i64,
+    },
+    /// A user's token that named exactly this boot.
+    Token {
+        /// The token.
+        id: TokenUuid,
+        /// Its key, and what it was minted from.
+        ancestors: Vec<TokenUuid>,
+        /// Who holds it.
+        subject: String,
+    },
+}
+
+/// Bytes of `"first":"…",` with a UUID.
+const FIRST: usize = 47;
+
+impl Asker {
+    /// The text in the grant.
+    pub(crate) fn to_text(&self) -> Result<String, Failure> {
+        let text = serde_json::to_string(self).map_err(Failure::internal)?;
+        // A grant that leaves no room for what its renewals add would boot nothing.
+        let kept = if self.first.is_none() { FIRST } else { 0 };
+        if text.len() + kept > petsem_policy::MAX_ASKER_BYTES {
+            return Err(Failure::new(
+                ErrorCode::BadRequest,
+                "the JWT's sub, its jti and the claims that the policy's rule reads are over 2 KiB together; have shorter \
+                 ones issued, or let the rule read fewer",
+            ));
+        }
+        Ok(text)
+    }
+
+    /// The asker of a grant. A text of another build is refused.
+    pub(crate) fn of(text: &str) -> Result<Self, Failure> {
+        serde_json::from_str(text).map_err(|_| {
+            Failure::new(
+                ErrorCode::DischargeInvalid,
+                "the boot grant is of a form that this petsem does not know; ask for a new discharge",
+            )
+        })
+    }
+
+    /// In words, for the audit log.
+    pub(crate) fn describe(&self) -> String {
+        match &self.proof {
+            AskedBy::Jwt { rule, claims, sub, .. } => format!(
+                "asked by {} of {}, rule {rule}",
+                sub.as_deref().unwrap_or("nobody named"),
+                claims.get("iss").map_or("", String::as_str)
+            ),
+            AskedBy::Token { id, subject, .. } => format!("asked by {subject}, token {id}"),
+        }
+    }
+
+    /// Asks again: what stood behind the grant must still stand.
+    pub(crate) fn ask_again(
+        &self,
+        control: &Control,
+        policy: &AppPolicy,
+        app: &OpenApp,
+        machine: &str,
+        host: &str,
+    ) -> Result<(), Failure> {
+        if self.first.is_some_and(|first| control.revoked().has_token(&first)) {
+            return Err(Failure::new(
+                ErrorCode::Revoked,
+                "the discharge that this renewal came of was revoked; ask for a new discharge",
+            ));
+        }
+        match &self.proof {
+            AskedBy::Jwt { claims, sub, jti, issued_at, .. } => {
+                let claims = Claims::from_stored(claims.clone());
+                check_jwt(control, claims.issuer(), sub.as_deref(), jti.as_deref(), *issued_at)?;
+                if control.issuer(claims.issuer()).is_none() {
+                    return Err(Failure::new(
+                        ErrorCode::PolicyDenied,
+                        "the issuer of the JWT behind this boot is no longer registered; ask for a new discharge",
+                    ));
+                }
+                let name = app.head.name.as_str();
+                let request = BootRequest { app_id: *app.id.as_bytes(), app_name: name, machine, host };
+                policy
+                    .decide_boot(&claims, &request)
+                    .map(|_| ())
+                    .map_err(|denial| Failure::new(ErrorCode::PolicyDenied, denial.to_string()))
+            }
+            AskedBy::Token { id, ancestors, .. } => {
+                if std::iter::once(id).chain(ancestors).any(|id| control.revoked().has_token(id)) {
+                    return Err(Failure::new(
+                        ErrorCode::Revoked,
+                        "the token of whoever asked for this boot was revoked; ask for a new discharge with another one",
+                    ));
+                }
+                Ok(())
+            }
+        }
+    }
+}

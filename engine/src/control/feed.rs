@@ -1,0 +1,130 @@
+//! Following the control feed, and writing to it: every control change is numbered without gaps.
+
+use std::sync::{Arc, PoisonError};
+use std::sync::atomic::Ordering;
+
+use data_encoding::HEXLOWER;
+use petsem_api::ErrorCode;
+use petsem_store::{Change, CommitError, Expect, RecordKind};
+
+use crate::control::state::{Control, Readers};
+use crate::engine::Core;
+use crate::error::Failure;
+use crate::records::{FeedHeadRow, FeedRow, IntegrityFault};
+use crate::request::Trail;
+
+impl Core {
+    /// Reads what is new in the control feed, and checks that the store still holds what this node saw last.
+    /// A fault stays: decisions fail closed until an operator has looked.
+    pub(crate) async fn refresh(&self) -> Result<(), Failure> {
+        let result = self.refresh_once().await;
+        if let Err(failure) = &result
+            && failure.code() == ErrorCode::Integrity
+        {
+            let text = failure.internal_text().unwrap_or_default().to_owned();
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        }
+        result
+    }
+
+    async fn refresh_once(&self) -> Result<(), Failure> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = last
+            && self.store.mark(last.revision).await? != Some(last.mark)
+        {
+            let what = "the store lacks a revision that this node has seen: it was rolled back or forked";
+            return Err(IntegrityFault::new("revision", &last.revision.to_be_bytes(), what).into());
+        }
+        if let Some(newest) = self.store.revision().await? {
+            self.note_revision(newest);
+        }
+        let before = self.control();
+        if let Some(next) = before.advanced(&self.readers()).await? {
+            let mut guard = self.control.write().unwrap_or_else(PoisonError::into_inner);
+            if guard.number <= next.number {
+                self.audit.set_feed(next.number);
+                *guard = Arc::new(next.denying(&self.denials.rows()));
+            }
+            drop(guard);
+            self.follow_keyring();
+        }
+        self.feed_read_at.store(self.now().seconds(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Makes a denial effective on this node, before the control feed has it.
+    pub(crate) fn deny(&self, row: FeedRow) {
+        // First the list, then the state: a refresh in between takes it from the list.
+        self.denials.add(row);
+        let mut guard = self.control.write().unwrap_or_else(PoisonError::into_inner);
+        *guard = Arc::new(guard.denying(&self.denials.rows()));
+    }
+
+    fn readers(&self) -> Readers<'_> {
+        Readers {
+            store: &*self.store,
+            ledger: &self.ledger,
+            keys: &self.keys,
+            before: self.keyring(),
+            store_id: self.store_id,
+            now: self.now(),
+        }
+    }
+
+    /// Commits control changes: numbers them, and lets `fill` add the rows that go with them. `fill` is asked
+    /// anew when another node was faster.
+    pub(crate) async fn commit_control(
+        &self,
+        trail: &mut Trail,
+        rows: &[FeedRow],
+        fill: impl Fn(&mut Change) + Send,
+    ) -> Result<u64, Failure> {
+        self.commit_control_if(trail, rows, |_| Ok(()), fill).await
+    }
+
+    /// The same, if `check` agrees to it in the very state of control that the change follows.
+    pub(crate) async fn commit_control_if(
+        &self,
+        trail: &mut Trail,
+        rows: &[FeedRow],
+        check: impl Fn(&Control) -> Result<(), Failure> + Send,
+        fill: impl Fn(&mut Change) + Send,
+    ) -> Result<u64, Failure> {
+        let _turn = self.feed_lock.lock().await;
+        for _ in 0..5 {
+            self.refresh().await?;
+            let control = self.control();
+            check(&control)?;
+            let mut change = self.change(trail);
+            fill(&mut change);
+            let (mut number, mut mac) = (control.number, *control.mac());
+            for row in rows {
+                number += 1;
+                let entry = self.ledger.write_feed(number, &mac, row);
+                mac = <[u8; 32]>::try_from(entry.mac.as_slice()).unwrap_or_default();
+                change.feed.push(entry);
+            }
+            let head_version = control.head_version();
+            change.expects.push(Expect {
+                kind: RecordKind::FeedHead,
+                id: Vec::new(),
+                row_version: head_version,
+            });
+            let head = FeedHeadRow { number, mac: HEXLOWER.encode(&mac) };
+            change.puts.push(self.ledger.write(&[], head_version + 1, &head));
+            match self.commit(trail, change).await {
+                Ok(_) => {
+                    self.refresh().await?;
+                    return Ok(number);
+                }
+                Err(
+                    CommitError::FeedConflict { .. }
+                    | CommitError::Conflict { kind: RecordKind::FeedHead, .. },
+                ) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::new(ErrorCode::Busy, "other nodes change the same installation all the time; try again")
+            .retry_after(1))
+    }
+}

@@ -1,0 +1,497 @@
+//! What every decision depends on, in memory: signing keys, dischargers, issuers, revocations.
+//!
+//! It is built from the control feed, whose changes are numbered without gaps, each MAC covering the one
+//! before. A missing number, or a row that is not at the version that the feed names, fails closed.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use petsem_api::{AppId, ErrorCode, IssuerId, OrgId, SigningKeyId, StoreId, TokenUuid};
+use petsem_keys::{DischargerKey, Keyring, OpenError, SigningKey, WrapContext, WrappedByKeyring};
+use petsem_policy::{MacaroonKey, SharedKey, TokenId};
+use petsem_store::Store;
+use subtle::ConstantTimeEq;
+
+use crate::authn::tokens::token_uuid;
+use crate::clock::Moment;
+use crate::engine::REREADS;
+use crate::error::Failure;
+use crate::authn::issuer_keys::IssuerKeys;
+use crate::keyring::state::KeyringState;
+use crate::control::revoked::RevokedSet;
+use crate::records::{Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, Ledger, Row, SigningKeyRow};
+
+/// Entries of the feed read at once.
+const PAGE: u32 = 512;
+
+/// A key that signs tokens.
+pub(crate) struct SigningEntry {
+    /// Its id: the KID of its tokens.
+    pub(crate) id: [u8; 16],
+    /// The org that it speaks for; none = the platform.
+    pub(crate) org: Option<OrgId>,
+    /// The key.
+    pub(crate) key: MacaroonKey,
+}
+
+/// Why no key verifies a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoKey {
+    /// No key has its KID.
+    Unknown,
+    /// The key was revoked.
+    Revoked,
+}
+
+/// A registered discharger.
+pub(crate) struct DischargerEntry {
+    /// Its id.
+    pub(crate) id: [u8; 16],
+    /// Its location.
+    pub(crate) location: String,
+    /// The org that it speaks for; none = the platform.
+    pub(crate) org: Option<OrgId>,
+    /// When it was registered, in Unix milliseconds.
+    pub(crate) created_at: u64,
+    /// The key that it shares with petsem.
+    pub(crate) key: SharedKey,
+}
+
+/// A registered issuer of JWTs.
+pub(crate) struct IssuerEntry {
+    /// Its id.
+    pub(crate) id: IssuerId,
+    /// The version of its row.
+    pub(crate) version: u64,
+    /// Its registration.
+    pub(crate) row: IssuerRow,
+    /// Its keys.
+    pub(crate) keys: IssuerKeys,
+}
+
+/// The state after a number of the feed.
+#[derive(Clone, Default)]
+pub(crate) struct Control {
+    /// The last change that it holds.
+    pub(crate) number: u64,
+    mac: [u8; 32],
+    head_version: u64,
+    revoked: RevokedSet,
+    signing_keys: HashMap<[u8; 16], Arc<SigningEntry>>,
+    platform_key: Option<[u8; 16]>,
+    org_keys: HashMap<OrgId, [u8; 16]>,
+    known_keys: HashSet<[u8; 16]>,
+    /// Keys without a row: only those of an org that a later change deletes may be so.
+    missing_keys: HashMap<[u8; 16], Option<OrgId>>,
+    dischargers: Vec<Arc<DischargerEntry>>,
+    issuers: HashMap<String, Arc<IssuerEntry>>,
+    deleted_apps: HashSet<AppId>,
+    deleted_orgs: HashSet<OrgId>,
+    guarded_orgs: HashSet<OrgId>,
+    policies: HashMap<AppId, u64>,
+    keyring: KeyringVersions,
+}
+
+/// What the feed says of the keyring. Version 1 of a new installation stands in no change.
+#[derive(Clone, Debug, Default)]
+struct KeyringVersions {
+    current: Option<u32>,
+    destroyed: BTreeSet<u32>,
+    /// Versions without a row: only those that a later change destroys may be so.
+    missing: BTreeSet<u32>,
+}
+
+/// What the feed is read with.
+pub(crate) struct Readers<'a> {
+    /// The store.
+    pub(crate) store: &'a dyn Store,
+    /// Checks rows.
+    pub(crate) ledger: &'a Ledger,
+    /// Opens wrapped keys, and learns new versions of the keyring.
+    pub(crate) keys: &'a KeyringState,
+    /// The keyring before anything was read: a version that is destroyed meanwhile still opens what was read before.
+    pub(crate) before: Arc<Keyring>,
+    /// The store's id.
+    pub(crate) store_id: StoreId,
+    /// When it is read.
+    pub(crate) now: Moment,
+}
+
+impl Control {
+    /// The MAC of the last change.
+    pub(crate) fn mac(&self) -> &[u8; 32] {
+        &self.mac
+    }
+
+    /// The row version of the feed's head.
+    pub(crate) fn head_version(&self) -> u64 {
+        self.head_version
+    }
+
+    /// What was revoked.
+    pub(crate) fn revoked(&self) -> &RevokedSet {
+        &self.revoked
+    }
+
+    /// The same state with revocations that the feed does not hold yet.
+    pub(crate) fn denying(&self, rows: &[FeedRow]) -> Self {
+        let mut next = self.clone();
+        rows.iter().for_each(|row| next.revoked.apply(row));
+        next
+    }
+
+    /// Whether this app was deleted: rows of it that are there again were put there by hand.
+    pub(crate) fn is_app_deleted(&self, app: AppId) -> bool {
+        self.deleted_apps.contains(&app)
+    }
+
+    /// Whether this org was deleted.
+    pub(crate) fn is_org_deleted(&self, org: OrgId) -> bool {
+        self.deleted_orgs.contains(&org)
+    }
+
+    /// Whether rules that let boot or read need a second person in this org.
+    pub(crate) fn is_org_guarded(&self, org: OrgId) -> bool {
+        self.guarded_orgs.contains(&org)
+    }
+
+    /// The newest version of an app's policy that the feed names: an older one was put back by hand.
+    pub(crate) fn policy_version(&self, app: AppId) -> u64 {
+        self.policies.get(&app).copied().unwrap_or(0)
+    }
+
+    /// The signing key with this KID. An unknown or empty KID has none.
+    pub(crate) fn signing_key(&self, kid: &[u8]) -> Result<&Arc<SigningEntry>, NoKey> {
+        let id = <[u8; 16]>::try_from(kid).map_err(|_| NoKey::Unknown)?;
+        if self.revoked.has_key(SigningKeyId::from_bytes(id)) {
+            return Err(NoKey::Revoked);
+        }
+        self.signing_keys.get(&id).ok_or(NoKey::Unknown)
+    }
+
+    /// Whether new tokens are signed with this key.
+    pub(crate) fn is_current_key(&self, id: SigningKeyId) -> bool {
+        self.platform_key == Some(*id.as_bytes()) || self.org_keys.values().any(|key| key == id.as_bytes())
+    }
+
+    /// The signing key that stands with this id in the line of its tokens' ancestors.
+    pub(crate) fn key_in_lines(&self, id: &TokenUuid) -> Option<SigningKeyId> {
+        self.signing_keys
+            .keys()
+            .find(|key| token_uuid(TokenId::of_key(*key)) == *id)
+            .map(|key| SigningKeyId::from_bytes(*key))
+    }
+
+    /// The platform's key for new tokens.
+    pub(crate) fn platform_key(&self) -> Option<&Arc<SigningEntry>> {
+        self.signing_keys.get(&self.platform_key?)
+    }
+
+    /// An org's key for new tokens.
+    pub(crate) fn org_key(&self, org: OrgId) -> Option<&Arc<SigningEntry>> {
+        self.signing_keys.get(self.org_keys.get(&org)?)
+    }
+
+    /// All keys of an org.
+    pub(crate) fn keys_of(&self, org: OrgId) -> Vec<[u8; 16]> {
+        self.signing_keys.values().filter(|entry| entry.org == Some(org)).map(|entry| entry.id).collect()
+    }
+
+    /// How many keys of an org, or of the platform, are not revoked.
+    pub(crate) fn live_keys_of(&self, org: Option<OrgId>) -> usize {
+        let live = |entry: &&Arc<SigningEntry>| !self.revoked.has_key(SigningKeyId::from_bytes(entry.id));
+        self.signing_keys.values().filter(|entry| entry.org == org).filter(live).count()
+    }
+
+    /// The version of the keyring that wraps, as far as the feed says it.
+    pub(crate) fn keyring_version(&self) -> Option<u32> {
+        self.keyring.current
+    }
+
+    /// The versions of the keyring that were destroyed.
+    pub(crate) fn destroyed_keyring_versions(&self) -> &BTreeSet<u32> {
+        &self.keyring.destroyed
+    }
+
+    /// All dischargers.
+    pub(crate) fn dischargers(&self) -> &[Arc<DischargerEntry>] {
+        &self.dischargers
+    }
+
+    /// The issuer whose `iss` is exactly this.
+    pub(crate) fn issuer(&self, iss: &str) -> Option<&Arc<IssuerEntry>> {
+        self.issuers.get(iss)
+    }
+
+    /// The issuer with this id.
+    pub(crate) fn issuer_by_id(&self, id: IssuerId) -> Option<&Arc<IssuerEntry>> {
+        self.issuers.values().find(|entry| entry.id == id)
+    }
+
+    /// All issuers.
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = &Arc<IssuerEntry>> {
+        self.issuers.values()
+    }
+
+    /// The same state, carried on to the end of the feed; `None` if nothing is new.
+    pub(crate) async fn advanced(&self, readers: &Readers<'_>) -> Result<Option<Self>, Failure> {
+        let mut tries = 0;
+        loop {
+            let head = readers.head().await?;
+            match self.advanced_to(readers, &head).await {
+                // A change after this head may have taken away what is missing now: what counts is where it rests.
+                Err(failure)
+                    if failure.code() == ErrorCode::Integrity
+                        && tries < REREADS
+                        && readers.head().await?.version != head.version =>
+                {
+                    tries += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn advanced_to(
+        &self,
+        readers: &Readers<'_>,
+        head: &Row<FeedHeadRow>,
+    ) -> Result<Option<Self>, Failure> {
+        if head.content.number < self.number || head.version < self.head_version {
+            return Err(gone(
+                head.content.number + 1,
+                "the feed ends before a change that this node has seen",
+            ));
+        }
+        if head.content.number == self.number && head.version == self.head_version {
+            return if is_the_mac(&self.mac, &head.content.mac) {
+                Ok(None)
+            } else {
+                Err(gone(self.number, "its MAC is not the one that the feed's head names"))
+            };
+        }
+        let mut next = self.clone();
+        next.head_version = head.version;
+        while next.number < head.content.number {
+            let entries = readers.store.feed(next.number, PAGE).await?;
+            if entries.is_empty() {
+                return Err(gone(next.number + 1, "it is missing"));
+            }
+            for entry in &entries {
+                if next.number == head.content.number {
+                    break; // Written after the head was read: for the next time.
+                }
+                let number = next.number + 1;
+                let (row, mac) = readers.ledger.read_feed(number, &next.mac, entry)?;
+                next.apply(readers, row).await?;
+                next.number = number;
+                next.mac = mac;
+            }
+        }
+        if !is_the_mac(&next.mac, &head.content.mac) {
+            return Err(gone(next.number, "its MAC is not the one that the feed's head names"));
+        }
+        if let Some(version) = next.keyring.missing.first() {
+            return Err(
+                IntegrityFault::new(KeyringKeyRow::KIND, &version.to_be_bytes(), "it is missing").into()
+            );
+        }
+        if let Some(id) = next.missing_keys.keys().next() {
+            return Err(IntegrityFault::new("signing key", id, "it is missing").into());
+        }
+        next.revoked.forget_ended(readers.now.seconds());
+        Ok(Some(next))
+    }
+
+    async fn apply(&mut self, readers: &Readers<'_>, row: FeedRow) -> Result<(), Failure> {
+        match row {
+            FeedRow::TokenRevoked { .. }
+            | FeedRow::SigningKeyRevoked { .. }
+            | FeedRow::MachineRevoked { .. }
+            | FeedRow::HostRevoked { .. }
+            | FeedRow::JwtRevoked { .. }
+            | FeedRow::JwtSubjectRevoked { .. }
+            | FeedRow::JwtIssuerRevoked { .. } => self.revoked.apply(&row),
+            // The rows are read at each use, and compared with this.
+            FeedRow::PolicySet { app, version, .. } => {
+                self.policies.insert(app, version);
+            }
+            FeedRow::AppDeleted { app, .. } => {
+                self.deleted_apps.insert(app);
+                self.policies.remove(&app);
+                self.revoked.forget_app(app);
+            }
+            FeedRow::OrgDeleted { org, .. } => {
+                self.deleted_orgs.insert(org);
+                self.guarded_orgs.remove(&org);
+                self.org_keys.remove(&org);
+                self.signing_keys.retain(|_, entry| entry.org != Some(org));
+                self.missing_keys.retain(|_, owner| *owner != Some(org));
+            }
+            FeedRow::OrgGuardSet { org, on, .. } => {
+                if on {
+                    self.guarded_orgs.insert(org);
+                } else {
+                    self.guarded_orgs.remove(&org);
+                }
+            }
+            FeedRow::IssuerSet { issuer, version, .. } => {
+                self.issuers.retain(|_, entry| entry.id != issuer);
+                if let Some(row) = readers.at::<IssuerRow>(issuer.as_bytes(), version).await? {
+                    let keys = IssuerKeys::of(&row).map_err(Failure::internal)?;
+                    let entry = IssuerEntry { id: issuer, version, row, keys };
+                    self.issuers.insert(entry.row.issuer.clone(), Arc::new(entry));
+                }
+            }
+            FeedRow::DischargerSet { discharger, version, .. } => {
+                let id = id_of(&discharger)?;
+                self.dischargers.retain(|entry| entry.id != id);
+                if let Some(row) = readers.at::<DischargerRow>(&id, version).await? {
+                    self.dischargers.push(Arc::new(readers.discharger(id, row)?));
+                }
+            }
+            FeedRow::SigningKeyDestroyed { key, .. } => {
+                self.signing_keys.remove(key.as_bytes());
+                self.missing_keys.remove(key.as_bytes());
+            }
+            FeedRow::KeyringSet { version, .. } => {
+                if !readers.learn_keyring(version).await? {
+                    self.keyring.missing.insert(version);
+                }
+                self.keyring.current = Some(version);
+            }
+            FeedRow::KeyringDestroyed { version, .. } => {
+                self.keyring.missing.remove(&version);
+                self.keyring.destroyed.insert(version);
+            }
+            FeedRow::SigningKeySet { key, org, version, .. } => {
+                let id = id_of(&key)?;
+                // A key is for new tokens from the moment that it is first named; another wrap of it changes nothing.
+                if self.known_keys.insert(id) {
+                    match org {
+                        None => self.platform_key = Some(id),
+                        Some(org) => {
+                            self.org_keys.insert(org, id);
+                        }
+                    }
+                }
+                match readers.at::<SigningKeyRow>(&id, version).await? {
+                    Some(row) if row.org == org => {
+                        self.missing_keys.remove(&id);
+                        self.signing_keys.insert(id, Arc::new(readers.signing_key(id, row)?));
+                    }
+                    Some(_) => {
+                        return Err(IntegrityFault::new("signing key", &id, "it is another org's").into());
+                    }
+                    None => {
+                        self.missing_keys.insert(id, org);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Readers<'_> {
+    async fn head(&self) -> Result<Row<FeedHeadRow>, Failure> {
+        let record = self.store.record(FeedHeadRow::KIND, &[]).await?;
+        let record = record.ok_or_else(|| IntegrityFault::new("feed head", &[], "it is missing"))?;
+        Ok(self.ledger.read(&[], &record)?)
+    }
+
+    /// A row that the feed names at a version. A later version is named by a later change; a row that is gone
+    /// was deleted by a later change or by hand: what it allowed is not allowed then.
+    async fn at<T: Content>(&self, id: &[u8], version: u64) -> Result<Option<T>, Failure> {
+        let Some(record) = self.store.record(T::KIND, id).await? else { return Ok(None) };
+        let row: Row<T> = self.ledger.read(id, &record)?;
+        if row.version < version {
+            return Err(IntegrityFault::new(T::KIND, id, "an older version of it was put back").into());
+        }
+        Ok(Some(row.content))
+    }
+
+    /// Takes a version of the keyring into memory; `false` if it has no row.
+    async fn learn_keyring(&self, version: u32) -> Result<bool, Failure> {
+        if self.keys.keyring().key(version).is_some() {
+            return Ok(true);
+        }
+        let id = version.to_be_bytes();
+        let Some(record) = self.store.record(KeyringKeyRow::KIND, &id).await? else { return Ok(false) };
+        let row: Row<KeyringKeyRow> = self.ledger.read(&id, &record)?;
+        let key =
+            self.keys.root().unwrap_keyring_key(&row.content.wrapped, *self.store_id.as_bytes(), version);
+        let key = key.map_err(|error| {
+            Failure::from(IntegrityFault::new(KeyringKeyRow::KIND, &id, "it does not open")).because(error)
+        })?;
+        // Another task of this node may have been faster.
+        Ok(self.keys.change_keyring(|keyring| keyring.add(key)).is_ok()
+            || self.keys.keyring().key(version).is_some())
+    }
+
+    fn unwrap<K: WrappedByKeyring>(&self, wrapped: &[u8], context: &WrapContext) -> Result<K, OpenError> {
+        self.keys.unwrap(&self.before, wrapped, context)
+    }
+
+    fn signing_key(&self, id: [u8; 16], row: SigningKeyRow) -> Result<SigningEntry, Failure> {
+        let context = owned(self.store_id, id, row.org);
+        let key: SigningKey = self.unwrap(&row.wrapped, &context).map_err(|error| {
+            Failure::from(IntegrityFault::new("signing key", &id, "it does not open")).because(error)
+        })?;
+        Ok(SigningEntry { id, org: row.org, key: MacaroonKey::held_by(LockedSigningKey(key)) })
+    }
+
+    fn discharger(&self, id: [u8; 16], row: DischargerRow) -> Result<DischargerEntry, Failure> {
+        let context = owned(self.store_id, id, row.org);
+        let key: DischargerKey = self.unwrap(&row.wrapped, &context).map_err(|error| {
+            Failure::from(IntegrityFault::new("discharger", &id, "it does not open")).because(error)
+        })?;
+        let key = SharedKey::held_by(LockedDischargerKey(key));
+        Ok(DischargerEntry { id, location: row.location, org: row.org, created_at: row.created_at, key })
+    }
+}
+
+/// For as long as the server runs the key lies where `keys` put it, in locked memory.
+struct LockedSigningKey(SigningKey);
+
+impl AsRef<[u8]> for LockedSigningKey {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose_signing_key()
+    }
+}
+
+/// As [`LockedSigningKey`].
+struct LockedDischargerKey(DischargerKey);
+
+impl AsRef<[u8; 32]> for LockedDischargerKey {
+    fn as_ref(&self) -> &[u8; 32] {
+        self.0.expose_discharger_key()
+    }
+}
+
+/// The wrap context of a key that an org or the platform owns.
+pub(crate) fn owned(store: StoreId, id: [u8; 16], org: Option<OrgId>) -> WrapContext {
+    let context = WrapContext::new(*store.as_bytes(), id);
+    match org {
+        None => context,
+        Some(org) => context.owned_by(*org.as_bytes()),
+    }
+}
+
+fn id_of(hex: &str) -> Result<[u8; 16], IntegrityFault> {
+    HEXLOWER
+        .decode(hex.as_bytes())
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| IntegrityFault::new("control change", hex.as_bytes(), "it names no id"))
+}
+
+/// Compares in constant time, as every MAC is.
+pub(crate) fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
+    HEXLOWER.encode(mac).as_bytes().ct_eq(hex.as_bytes()).into()
+}
+
+fn gone(number: u64, what: &'static str) -> Failure {
+    IntegrityFault::new("control change", &number.to_be_bytes(), what).into()
+}

@@ -1,0 +1,412 @@
+//! Rotation of one app's KEK: a new version with all that a boot needs at once, the history in the background, then
+//! the old version is destroyed.
+//!
+//! The head of the app decides: while it names two versions the rotation is under way. A value whose DEK an old
+//! version wraps is still to be done, so a rotation that was killed is carried on from what is there. With `rewrite`
+//! each value gets a new DEK as well; a value is never under its old DEK and a new KEK then.
+
+use petsem_api::{AppId, AppRef, AppRotation, ErrorCode, SecretName};
+use petsem_keys::{AppKek, DigestKey, RecordContext, SealedRef, SecretKeyMaterial, WrapContext};
+use petsem_store::{BundleRow, Change, CommitError, NewValue, RecordKind, ValueRow};
+use tokio::sync::watch;
+
+use super::AGAIN;
+use super::progress::{Pace, Progress};
+use crate::clock::Moment;
+use crate::engine::Core;
+use crate::records::expect;
+use crate::secrets::bundle::bundle_digest;
+use crate::tenancy::found::OpenApp;
+use crate::entropy;
+use crate::error::Failure;
+use crate::request::Trail;
+use crate::records::{AppHead, AppRotationRow, IntegrityFault, KekRow, Row, SecretKeysRow};
+use crate::secrets::write::{TRIES, always_changing, gone, time_text};
+use crate::request::local_trail;
+
+/// Rotations of apps at once; each has a row.
+const MOST: u32 = 10_000;
+/// Values that stay when one of them is written in place: none goes.
+const KEEP_ALL: u32 = u32::MAX;
+
+/// Carries on the rotations that are under way, whenever there are some.
+pub(super) async fn follow(core: &Core, mut ended: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = ended.changed() => return,
+            outcome = core.carry_on_apps() => if let Err(failure) = outcome {
+                let reason = failure.internal_text().unwrap_or(failure.external());
+                tracing::warn!(reason, "the rotation of apps pauses; it is tried again");
+            },
+        }
+        tokio::select! {
+            _ = ended.changed() => return,
+            () = core.rotations.app_begun.notified() => {}
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
+
+/// What became of a page of values.
+struct Page {
+    /// The last value of it; none = there are no more.
+    last: Option<(SecretName, u64)>,
+    seen: u64,
+    rewrapped: u64,
+}
+
+impl Core {
+    /// Gives an app a new KEK. Boots, lists and sets use it from now on; the background does the history.
+    pub(crate) async fn rotate_app(
+        &self,
+        trail: &mut Trail,
+        app: AppId,
+        rewrite: bool,
+        author: &str,
+        now: Moment,
+    ) -> Result<AppRotation, Failure> {
+        let turn = self.app_turn(app).await;
+        for _ in 0..TRIES {
+            let found = self.find_app(&AppRef::Id(app)).await?.ok_or_else(gone)?;
+            if found.head.keks.len() > 1 {
+                return Err(Failure::new(
+                    ErrorCode::Conflict,
+                    "the app's KEK is being rotated already; nothing was changed; `petsem operator rotations` shows \
+                     how far it is",
+                ));
+            }
+            let (found, keys) = self.secret_keys_of(found).await?;
+            let row = AppRotationRow { rewrite, author: author.to_owned(), started_at: now.millis() };
+            match self.begin_app_rotation(trail, &found, keys, &row).await? {
+                Ok(()) => {
+                    drop(turn);
+                    let total = self.store.count_values(app).await?;
+                    self.rotations.app(app, |progress| *progress = Progress::of(total));
+                    self.rotations.app_begun.notify_one();
+                    let keks = vec![found.head.kek_version, found.head.kek_version + 1];
+                    return Ok(self.shown_rotation(app, keks, &row));
+                }
+                Err(CommitError::Conflict { kind: RecordKind::AppHead, .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(always_changing())
+    }
+
+    async fn begin_app_rotation(
+        &self,
+        trail: &mut Trail,
+        app: &OpenApp,
+        keys: SecretKeysRow,
+        rotation: &AppRotationRow,
+    ) -> Result<Result<(), CommitError>, Failure> {
+        let id = app.id.as_bytes();
+        let store = *self.store_id.as_bytes();
+        let old = self.kek(app, app.head.kek_version)?;
+        let version = old.version().checked_add(1);
+        let version = version.ok_or_else(|| Failure::internal("the app's KEK has no further version"))?;
+        let new = AppKek::generate(&mut entropy::rng(), *id, version);
+        let (keyring, fence) = self.wrapping().await?;
+        let wrapped = keyring
+            .wrap(&mut entropy::rng(), &new, &WrapContext::app_kek(store, *id, version))
+            .map_err(Failure::internal)?;
+        let fault = |what, id: &[u8]| IntegrityFault::new(what, id, "it does not open");
+        let digest_key = old
+            .rewrap::<DigestKey>(&mut entropy::rng(), &new, &app.head.digest_key, store, *id)
+            .map_err(|error| Failure::from(fault("digest key", id)).because(error))?;
+
+        let mut change = self.change(trail);
+        let mut head = AppHead { kek_version: version, digest_key, ..app.head.clone() };
+        head.keks.push(KekRow { version, wrapped });
+        if let Some(bundle) = self.bundle_under(app, &old, &new, rotation.rewrite)? {
+            head.bundle_digest = Some(bundle_digest(sealed_ref(&bundle.wrapped_dek, &bundle.ciphertext)));
+            change.bundle = Some(bundle);
+        }
+        if app.head.secret_keys_version > 0 {
+            let keys = self.secret_keys_under(app, keys, &old, &new)?;
+            head.secret_keys_version += 1;
+            change.puts.push(self.ledger.write(id, head.secret_keys_version, &keys));
+        }
+        trail.set_detail(format_args!(
+            "KEK version {version}{}",
+            if rotation.rewrite { ", values rewritten" } else { "" }
+        ));
+        change.request.line = self.line(trail);
+        change.expects.push(fence);
+        change.expects.push(expect::<AppHead>(id, app.head_version));
+        change.expects.push(expect::<AppRotationRow>(id, 0));
+        change.puts.push(self.ledger.write(id, app.head_version + 1, &head));
+        change.puts.push(self.ledger.write(id, 1, rotation));
+        Ok(self.commit(trail, change).await.map(|_| ()))
+    }
+
+    /// The bundle with its DEK under the new KEK, or sealed anew; it stays the bundle of the same app version.
+    fn bundle_under(
+        &self,
+        app: &OpenApp,
+        old: &AppKek,
+        new: &AppKek,
+        rewrite: bool,
+    ) -> Result<Option<BundleRow>, Failure> {
+        // Checks it against the head.
+        let bundle = self.open_bundle(app)?;
+        let Some(row) = app.bundle_row() else { return Ok(None) };
+        if !rewrite {
+            let wrapped_dek = rewrapped_dek(old, new, &row.wrapped_dek)
+                .map_err(|error| error.of("bundle", app.id.as_bytes()))?;
+            return Ok(Some(BundleRow { wrapped_dek, ..row.clone() }));
+        }
+        let fault = || IntegrityFault::new("bundle", app.id.as_bytes(), "its epoch is unknown");
+        let context = RecordContext::Bundle {
+            epoch: app.head.epoch_of(app.head.app_version).ok_or_else(fault)?,
+            org: *app.head.org.as_bytes(),
+            app: *app.id.as_bytes(),
+            version: app.head.app_version,
+        };
+        let sealed = new.seal(&mut entropy::rng(), &bundle.encode(), &context).map_err(Failure::internal)?;
+        let petsem_keys::Sealed { wrapped_dek, ciphertext } = sealed;
+        Ok(Some(BundleRow { app: app.id, app_version: app.head.app_version, wrapped_dek, ciphertext }))
+    }
+
+    fn secret_keys_under(
+        &self,
+        app: &OpenApp,
+        mut row: SecretKeysRow,
+        old: &AppKek,
+        new: &AppKek,
+    ) -> Result<SecretKeysRow, Failure> {
+        for (name, key) in &mut row.keys {
+            let fault = |what| {
+                let id = [app.id.as_bytes(), name.as_str().as_bytes()].concat();
+                Failure::from(IntegrityFault::new("secret key", &id, what))
+            };
+            let id: [u8; 16] =
+                key.id.as_slice().try_into().map_err(|_| fault("its id has the wrong length"))?;
+            key.wrapped = old
+                .rewrap::<SecretKeyMaterial>(
+                    &mut entropy::rng(),
+                    new,
+                    &key.wrapped,
+                    *self.store_id.as_bytes(),
+                    id,
+                )
+                .map_err(|error| fault("it does not open").because(error))?;
+        }
+        Ok(row)
+    }
+
+    /// The rotations that have a row.
+    pub(super) async fn app_rotations(&self) -> Result<Vec<AppRotation>, Failure> {
+        let mut rotations = Vec::new();
+        for (app, row) in self.app_rotation_rows().await? {
+            let Some(open) = self.find_app(&AppRef::Id(app)).await? else { continue };
+            let keks = open.head.keks.iter().map(|kek| kek.version).collect();
+            rotations.push(self.shown_rotation(app, keks, &row.content));
+        }
+        Ok(rotations)
+    }
+
+    fn shown_rotation(&self, app: AppId, kek_versions: Vec<u32>, row: &AppRotationRow) -> AppRotation {
+        AppRotation {
+            app,
+            rewrite: row.rewrite,
+            kek_versions,
+            started_at: time_text(row.started_at),
+            progress: self.rotations.app_progress(app),
+        }
+    }
+
+    async fn app_rotation_rows(&self) -> Result<Vec<(AppId, Row<AppRotationRow>)>, Failure> {
+        let records = self.store.records(RecordKind::AppRotation, &[], None, MOST).await?;
+        let rows = records.iter().map(|record| {
+            let id = <[u8; 16]>::try_from(record.id.as_slice()).map_err(|_| {
+                IntegrityFault::new(RecordKind::AppRotation, &record.id, "its id has the wrong length")
+            })?;
+            Ok((AppId::from_bytes(id), self.ledger.read(&id, record)?))
+        });
+        rows.collect()
+    }
+
+    async fn carry_on_apps(&self) -> Result<(), Failure> {
+        let mut pace = Pace::new(self.settings.rewraps_per_second);
+        for (app, row) in self.app_rotation_rows().await? {
+            // One app that cannot be finished does not stop the others.
+            if let Err(failure) = self.carry_on_app(app, &row, &mut pace).await {
+                self.rotations.app(app, |progress| progress.fault(&failure));
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes over an app's values until a whole pass finds none under an old KEK, then destroys that.
+    async fn carry_on_app(
+        &self,
+        app: AppId,
+        row: &Row<AppRotationRow>,
+        pace: &mut Pace,
+    ) -> Result<(), Failure> {
+        let total = self.store.count_values(app).await?;
+        self.rotations.app(app, |progress| progress.total = progress.total.max(total));
+        loop {
+            self.rotations.app(app, |progress| {
+                progress.done = 0;
+                progress.again();
+            });
+            let (mut after, mut rewrapped) = (None, 0);
+            loop {
+                let page = self.rewrap_values(app, row.content.rewrite, after.as_ref(), pace.batch()).await?;
+                rewrapped += page.rewrapped;
+                self.rotations.count(page.rewrapped);
+                self.rotations.app(app, |progress| {
+                    progress.done += page.seen;
+                    progress.rewrapped += page.rewrapped;
+                });
+                pace.after(page.rewrapped).await;
+                after = page.last;
+                if after.is_none() {
+                    break;
+                }
+            }
+            if self.rotations.app(app, |progress| progress.is_blocked()) {
+                return Ok(());
+            }
+            if rewrapped == 0 {
+                return self.end_app_rotation(app, row.version).await;
+            }
+        }
+    }
+
+    /// The next page of an app's values; those under an old KEK are written, in one transaction.
+    async fn rewrap_values(
+        &self,
+        app: AppId,
+        rewrite: bool,
+        after: Option<&(SecretName, u64)>,
+        limit: u32,
+    ) -> Result<Page, Failure> {
+        // This node's writers of the app wait for a moment.
+        let _turn = self.app_turn(app).await;
+        for _ in 0..TRIES {
+            let Some(open) = self.find_app(&AppRef::Id(app)).await? else {
+                return Ok(Page { last: None, seen: 0, rewrapped: 0 });
+            };
+            let new = self.kek(&open, open.head.kek_version)?;
+            let page = self.store.values(app, after.map(|(name, version)| (name, *version)), limit).await?;
+            let last = page.last().map(|row| (row.name.clone(), row.app_version));
+            let seen = u64::try_from(page.len()).unwrap_or(u64::MAX);
+            let trail = local_trail(self.now(), "app.rewrap");
+            let mut change = Change::new(self.owing_no_line(&trail));
+            for row in &page {
+                match self.value_under(&open, &new, row, rewrite) {
+                    Ok(None) => {}
+                    Ok(Some(row)) => change.values.push(NewValue { row, keep: KEEP_ALL }),
+                    Err(failure) => self.rotations.app(app, |progress| progress.fault(&failure)),
+                }
+            }
+            let rewrapped = u64::try_from(change.values.len()).unwrap_or(u64::MAX);
+            if rewrapped == 0 {
+                return Ok(Page { last, seen, rewrapped });
+            }
+            // Nothing was set, and so nothing was taken out of the history, since it was read.
+            change.expects.push(expect::<AppHead>(app.as_bytes(), open.head_version));
+            let mut trail = trail;
+            match self.commit(&mut trail, change).await {
+                Ok(committed) => {
+                    self.store.audited(self.node, &[committed.revision]);
+                    return Ok(Page { last, seen, rewrapped });
+                }
+                Err(CommitError::Conflict { kind: RecordKind::AppHead, .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(always_changing())
+    }
+
+    /// The value under the new KEK; `None` if it is.
+    fn value_under(
+        &self,
+        app: &OpenApp,
+        new: &AppKek,
+        row: &ValueRow,
+        rewrite: bool,
+    ) -> Result<Option<ValueRow>, Failure> {
+        let id = [app.id.as_bytes(), row.name.as_str().as_bytes()].concat();
+        let fault = |what| Failure::from(IntegrityFault::new("value", &id, what));
+        let version = AppKek::version_of_dek(&row.wrapped_dek).map_err(|_| fault("its DEK does not open"))?;
+        if version == new.version() {
+            return Ok(None);
+        }
+        let old = self.kek(app, version)?;
+        if !rewrite {
+            let wrapped_dek =
+                rewrapped_dek(&old, new, &row.wrapped_dek).map_err(|error| error.of("value", &id))?;
+            return Ok(Some(ValueRow { wrapped_dek, ..row.clone() }));
+        }
+        let epoch = app.head.epoch_of(row.app_version).ok_or_else(|| fault("its epoch is unknown"))?;
+        let context = RecordContext::Value {
+            epoch,
+            org: *app.head.org.as_bytes(),
+            app: *app.id.as_bytes(),
+            name: row.name.as_str(),
+            version: row.app_version,
+        };
+        let plaintext = old
+            .open(sealed_ref(&row.wrapped_dek, &row.ciphertext), &context)
+            .map_err(|error| fault("it does not open").because(error))?;
+        let sealed = new.seal(&mut entropy::rng(), &plaintext, &context).map_err(Failure::internal)?;
+        let petsem_keys::Sealed { wrapped_dek, ciphertext } = sealed;
+        Ok(Some(ValueRow { wrapped_dek, ciphertext, ..row.clone() }))
+    }
+
+    /// The old KEK goes out of the head: nothing is under it any more.
+    async fn end_app_rotation(&self, app: AppId, rotation: u64) -> Result<(), Failure> {
+        let _turn = self.app_turn(app).await;
+        let mut trail = local_trail(self.now(), "app.kek_destroy");
+        for _ in 0..TRIES {
+            let open = self.find_app(&AppRef::Id(app)).await?;
+            let mut change = self.change(&trail);
+            if let Some(open) = &open {
+                trail.set_app(open);
+                let mut head = open.head.clone();
+                head.keks.retain(|kek| kek.version == head.kek_version);
+                trail.set_detail(format_args!("only KEK version {} is left", head.kek_version));
+                change.request.line = self.line(&trail);
+                change.expects.push(expect::<AppHead>(app.as_bytes(), open.head_version));
+                change.puts.push(self.ledger.write(app.as_bytes(), open.head_version + 1, &head));
+            }
+            change.expects.push(expect::<AppRotationRow>(app.as_bytes(), rotation));
+            change.deletes.push((RecordKind::AppRotation, app.as_bytes().to_vec()));
+            match self.commit(&mut trail, change).await {
+                // Another node was faster, or the app was deleted.
+                Ok(_) => {
+                    self.rotations.end_app(app);
+                    return self.record_own(&trail).await;
+                }
+                Err(CommitError::Conflict { kind: RecordKind::AppRotation, .. }) => {
+                    self.rotations.end_app(app);
+                    return Ok(());
+                }
+                Err(CommitError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(always_changing())
+    }
+}
+
+/// A DEK that could not be re-wrapped.
+struct RewrapFault(petsem_keys::RewrapError);
+
+impl RewrapFault {
+    fn of(self, kind: &'static str, id: &[u8]) -> Failure {
+        Failure::from(IntegrityFault::new(kind, id, "its DEK does not open")).because(self.0)
+    }
+}
+
+fn rewrapped_dek(old: &AppKek, new: &AppKek, wrapped_dek: &[u8]) -> Result<Vec<u8>, RewrapFault> {
+    old.rewrap_dek(&mut entropy::rng(), new, wrapped_dek).map_err(RewrapFault)
+}
+
+fn sealed_ref<'a>(wrapped_dek: &'a [u8], ciphertext: &'a [u8]) -> SealedRef<'a> {
+    SealedRef { wrapped_dek, ciphertext }
+}

@@ -1,0 +1,398 @@
+//! Rotation of the keyring: a new version at once, all wraps under it in the background, the old version destroyed
+//! when a whole pass found nothing that it wraps.
+//!
+//! No new wrap of an old version can come after: whoever writes a row with a new wrap expects the row of the store to
+//! be the one that named the version he used ([`Core::wrapping`]), and a rotation writes that row.
+
+use std::sync::Arc;
+
+use petsem_api::{ErrorCode, KeyringInfo, KeyringVersion, RotationList};
+use petsem_keys::{Keyring, KeyringKey, RowMacKey};
+use petsem_policy::Action;
+use petsem_store::{Change, CommitError, Expect, Record, RecordKind, RequestAudit};
+use tokio::sync::watch;
+
+use super::AGAIN;
+use super::progress::{Pace, Progress};
+use super::rewrap::{KINDS, Rewrapped};
+use crate::authz::decide::{Caller, denied};
+use crate::authz::target::Touched;
+use crate::clock::Moment;
+use crate::engine::{Core, REREADS};
+use crate::records::expect;
+use crate::entropy;
+use crate::error::Failure;
+use crate::request::Trail;
+use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, Note, Row, StoreRow};
+use crate::secrets::write::{TRIES, time_text};
+use crate::request::local_trail;
+use crate::keyring::state::{MOST_KEYS, row_mac_context};
+use petsem_audit::Outcome;
+
+/// Carries on the rotation that is under way, whenever there is one.
+pub(super) async fn follow(core: &Core, mut ended: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = ended.changed() => return,
+            outcome = core.carry_on_keyring() => if let Err(failure) = outcome {
+                let reason = failure.internal_text().unwrap_or(failure.external());
+                tracing::warn!(reason, "the keyring's rotation pauses; it is tried again");
+            },
+        }
+        tokio::select! {
+            _ = ended.changed() => return,
+            () = core.rotations.keyring_begun.notified() => {}
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Default)]
+struct Pass {
+    rewrapped: u64,
+    /// Rows that others wrote at the same moment.
+    left: u64,
+}
+
+impl Core {
+    /// The row of the store.
+    pub(crate) async fn store_row(&self) -> Result<Row<StoreRow>, Failure> {
+        let missing = || IntegrityFault::new(RecordKind::Store, &[], "it is missing");
+        let record = self.store.record(RecordKind::Store, &[]).await?.ok_or_else(missing)?;
+        Ok(self.ledger.read(&[], &record)?)
+    }
+
+    /// The keyring for a wrap in a new row, and what the change that writes it must expect: that no rotation has
+    /// begun since.
+    pub(crate) async fn wrapping(&self) -> Result<(Arc<Keyring>, Expect), Failure> {
+        for _ in 0..REREADS {
+            let row = self.store_row().await?;
+            let keyring = self.keyring();
+            if keyring.current_version() == row.content.keyring_version {
+                return Ok((keyring, expect::<StoreRow>(&[], row.version)));
+            }
+            self.refresh().await?;
+        }
+        Err(Failure::new(ErrorCode::Busy, "the keyring is rotated just now; nothing was changed; try again")
+            .retry_after(1))
+    }
+
+    /// Makes the keyring be as the control feed says: its current version, and none that was destroyed.
+    pub(crate) fn follow_keyring(&self) {
+        let changed = self.keys.change_keyring(|keyring| {
+            // In here, so that of two tasks none goes back behind the other.
+            let control = self.control();
+            if let Some(current) = control.keyring_version() {
+                keyring.make_current(current)?;
+            }
+            let versions = keyring.versions().into_iter();
+            versions
+                .filter(|version| control.destroyed_keyring_versions().contains(version))
+                .try_for_each(|version| keyring.remove(version))
+        });
+        if let Err(error) = changed {
+            tracing::error!(%error, "the keyring is not as the control feed says");
+        }
+    }
+
+    /// A version that was destroyed must have no row: one that is there again was put back by hand.
+    pub(crate) async fn check_destroyed_versions(&self) -> Result<(), Failure> {
+        for version in self.control().destroyed_keyring_versions() {
+            let id = version.to_be_bytes();
+            if self.store.record(RecordKind::KeyringKey, &id).await?.is_some() {
+                let what = "it was destroyed, and its row is there again";
+                return Err(IntegrityFault::new(RecordKind::KeyringKey, &id, what).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the version that wraps from now on; the background does the rest.
+    pub(crate) async fn rotate_keyring(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        now: Moment,
+    ) -> Result<RotationList, Failure> {
+        may_operate(trail, caller, now)?;
+        self.begin_keyring_rotation(trail, now).await?;
+        self.rotation_list().await
+    }
+
+    pub(crate) async fn begin_keyring_rotation(&self, trail: &mut Trail, now: Moment) -> Result<(), Failure> {
+        let store = self.store_row().await?;
+        let (keyring, root) = (self.keyring(), self.keys.root());
+        if keyring.versions().len() > 1 {
+            return Err(Failure::new(
+                ErrorCode::Conflict,
+                "the keyring is being rotated already; nothing was changed; `petsem operator rotations` shows how far \
+                 it is",
+            ));
+        }
+        let is_newest = keyring.current_version() == store.content.keyring_version;
+        if !is_newest || root.version() != store.content.root_version {
+            return Err(Failure::new(
+                ErrorCode::Busy,
+                "the root key or the keyring is being replaced just now; nothing was changed; try again",
+            )
+            .retry_after(1));
+        }
+        let version = store.content.keyring_version.checked_add(1);
+        let version = version.ok_or_else(|| Failure::internal("the keyring has no further version"))?;
+        let store_id = *self.store_id.as_bytes();
+        let (key, wrapped) = {
+            let rng = &mut entropy::rng();
+            let key = KeyringKey::generate(rng, version);
+            let wrapped = root.wrap_keyring_key(rng, &key, store_id).map_err(Failure::internal)?;
+            (key, wrapped)
+        };
+        let context = row_mac_context(self.store_id);
+        let row_mac: RowMacKey =
+            keyring.unwrap(&store.content.row_mac_key, &context).map_err(Failure::internal)?;
+        let next = Keyring::new([key], version).map_err(Failure::internal)?;
+        let row_mac_key = next.wrap(&mut entropy::rng(), &row_mac, &context).map_err(Failure::internal)?;
+        drop((row_mac, next));
+        let at = now.millis();
+        let row = KeyringKeyRow { wrapped, created_at: at };
+        let content = StoreRow { keyring_version: version, row_mac_key, ..store.content };
+        let id = version.to_be_bytes();
+        trail.set_detail(format_args!("keyring version {version}"));
+        self.commit_control(trail, &[FeedRow::KeyringSet { version, at }], |change| {
+            change.expects.push(expect::<StoreRow>(&[], store.version));
+            change.expects.push(expect::<KeyringKeyRow>(&id, 0));
+            change.puts.push(self.ledger.write(&[], store.version + 1, &content));
+            change.puts.push(self.ledger.write(&id, 1, &row));
+        })
+        .await?;
+        let total = self.rows_under_keyring().await?;
+        self.rotations.keyring(|progress| *progress = Some(Progress::of(total)));
+        self.rotations.keyring_begun.notify_one();
+        Ok(())
+    }
+
+    /// What is under way, for those who may operate.
+    pub(crate) async fn list_rotations(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        now: Moment,
+    ) -> Result<RotationList, Failure> {
+        may_operate(trail, caller, now)?;
+        self.rotation_list().await
+    }
+
+    async fn rotation_list(&self) -> Result<RotationList, Failure> {
+        let mut versions = Vec::new();
+        for record in self.store.records(RecordKind::KeyringKey, &[], None, MOST_KEYS).await? {
+            let row: Row<KeyringKeyRow> = self.ledger.read(&record.id, &record)?;
+            let id = <[u8; 4]>::try_from(record.id.as_slice());
+            let version = id.map(u32::from_be_bytes).map_err(|_| {
+                IntegrityFault::new(RecordKind::KeyringKey, &record.id, "its id has the wrong length")
+            })?;
+            versions.push(KeyringVersion { version, created_at: time_text(row.content.created_at) });
+        }
+        let under_way = versions.len() > 1;
+        let rotation = under_way.then(|| self.rotations.keyring_progress().unwrap_or_default());
+        let keyring = KeyringInfo { current: self.keyring().current_version(), versions, rotation };
+        Ok(RotationList { keyring, apps: self.app_rotations().await? })
+    }
+
+    async fn rows_under_keyring(&self) -> Result<u64, Failure> {
+        let mut total = 0;
+        for kind in KINDS {
+            total += self.store.count(kind).await?;
+        }
+        Ok(total)
+    }
+
+    /// Goes over all rows until a whole pass finds none that names an old version, then destroys the old ones.
+    pub(crate) async fn carry_on_keyring(&self) -> Result<(), Failure> {
+        let mut pace = Pace::new(self.settings.rewraps_per_second);
+        while self.keyring().versions().len() > 1 && self.trouble().is_none() {
+            let keyring = self.keyring();
+            if self.rotations.keyring(|progress| progress.is_none()) {
+                let total = self.rows_under_keyring().await?;
+                tracing::info!(version = keyring.current_version(), "the keyring's rotation is carried on");
+                self.rotations.keyring(|progress| *progress = Some(Progress::of(total)));
+            }
+            let pass = self.keyring_pass(&keyring, &mut pace).await?;
+            if self.rotations.keyring(|progress| progress.as_ref().is_some_and(Progress::is_blocked)) {
+                return Ok(());
+            }
+            if pass.rewrapped == 0 && pass.left == 0 {
+                for version in keyring.versions() {
+                    if version != keyring.current_version() {
+                        self.destroy_keyring_version(version).await?;
+                    }
+                }
+            }
+        }
+        if self.keyring().versions().len() == 1 {
+            self.rotations.keyring(|progress| *progress = None);
+        }
+        Ok(())
+    }
+
+    async fn keyring_pass(&self, keyring: &Keyring, pace: &mut Pace) -> Result<Pass, Failure> {
+        let mut pass = Pass::default();
+        self.rotations.keyring(|progress| {
+            if let Some(progress) = progress {
+                progress.done = 0;
+                progress.again();
+            }
+        });
+        for kind in KINDS {
+            let mut after: Option<Vec<u8>> = None;
+            loop {
+                let page = self.store.records(kind, &[], after.as_deref(), pace.batch()).await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.id.clone());
+                let batch = self.rewrap_batch(keyring, &page).await?;
+                pass.rewrapped += batch.rewrapped;
+                pass.left += batch.left;
+                self.rotations.count(batch.rewrapped);
+                self.rotations.keyring(|progress| {
+                    if let Some(progress) = progress {
+                        progress.done += u64::try_from(page.len()).unwrap_or(u64::MAX);
+                        progress.rewrapped += batch.rewrapped;
+                    }
+                });
+                pace.after(batch.rewrapped).await;
+            }
+        }
+        Ok(pass)
+    }
+
+    /// Writes the rows of a page that name an old version, in one transaction.
+    async fn rewrap_batch(&self, keyring: &Keyring, page: &[Record]) -> Result<Pass, Failure> {
+        let mut rows = self.rewrap_all(keyring, page);
+        let mut pass = Pass::default();
+        let Some(first) = rows.first() else { return Ok(pass) };
+        if first.feed.is_some() {
+            return match self.commit_rewrapped_with_feed(&rows).await {
+                Ok(()) => Ok(Pass { rewrapped: keys_of(&rows), left: 0 }),
+                Err(failure) if failure.code() == ErrorCode::Conflict => Ok(Pass { left: 1, ..pass }),
+                Err(failure) => Err(failure),
+            };
+        }
+        // This node's writers of these apps wait for a moment; so none of them meets a conflict, nor does this.
+        let heads = rows.iter().filter(|row| row.record.kind == RecordKind::AppHead);
+        let _turns = self.app_turns(heads.map(|row| row.record.id.as_slice())).await;
+        for _ in 0..TRIES + rows.len() {
+            if rows.is_empty() {
+                return Ok(pass);
+            }
+            match self.commit_rewrapped(&rows).await {
+                Ok(()) => {
+                    pass.rewrapped += keys_of(&rows);
+                    return Ok(pass);
+                }
+                Err(CommitError::Conflict { kind, id }) => {
+                    // Written, or deleted, since the page was read.
+                    rows.retain(|row| row.record.id != id);
+                    if let Some(record) = self.store.record(kind, &id).await? {
+                        rows.extend(self.rewrap_all(keyring, &[record]));
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        pass.left += 1;
+        Ok(pass)
+    }
+
+    /// The rows that are to be written. One that cannot be opened is told, and stands in the way of the end.
+    fn rewrap_all(&self, keyring: &Keyring, page: &[Record]) -> Vec<Rewrapped> {
+        let at = self.now().millis();
+        let rewrapped = page.iter().filter_map(|record| match self.rewrapped(keyring, record, at) {
+            Ok(rewrapped) => rewrapped,
+            Err(failure) => {
+                self.rotations.keyring(|progress| progress.get_or_insert_default().fault(&failure));
+                None
+            }
+        });
+        rewrapped.collect()
+    }
+
+    async fn commit_rewrapped(&self, rows: &[Rewrapped]) -> Result<(), CommitError> {
+        let mut trail = local_trail(self.now(), "keyring.rewrap");
+        let mut change = Change::new(self.owing_no_line(&trail));
+        put_rewrapped(&mut change, rows);
+        let committed = self.commit(&mut trail, change).await?;
+        self.store.audited(self.node, &[committed.revision]);
+        Ok(())
+    }
+
+    async fn commit_rewrapped_with_feed(&self, rows: &[Rewrapped]) -> Result<(), Failure> {
+        let mut trail = local_trail(self.now(), "keyring.rewrap");
+        let feed: Vec<FeedRow> = rows.iter().filter_map(|row| row.feed.clone()).collect();
+        let request = self.owing_no_line(&trail);
+        self.commit_control(&mut trail, &feed, |change| {
+            change.request = request.clone();
+            put_rewrapped(change, rows);
+        })
+        .await?;
+        if let Some(revision) = trail.revision() {
+            self.store.audited(self.node, &[revision]);
+        }
+        Ok(())
+    }
+
+    /// What a node does for itself, row by row, has no line in the audit log: its beginning and its end have.
+    pub(super) fn owing_no_line(&self, trail: &Trail) -> RequestAudit {
+        let line = self.ledger.write_note(Note::Line, trail.request_id(), b"");
+        RequestAudit { node: self.node, request_id: trail.request_id(), line }
+    }
+
+    async fn destroy_keyring_version(&self, version: u32) -> Result<(), Failure> {
+        let id = version.to_be_bytes();
+        // Gone: another node was faster, and the feed says so.
+        let Some(record) = self.store.record(RecordKind::KeyringKey, &id).await? else {
+            self.refresh().await?;
+            let missing = || IntegrityFault::new(RecordKind::KeyringKey, &id, "it is missing");
+            return self.keyring().key(version).map_or(Ok(()), |_| Err(missing().into()));
+        };
+        let row: Row<KeyringKeyRow> = self.ledger.read(&id, &record)?;
+        let now = self.now();
+        let mut trail = local_trail(now, "keyring.destroy");
+        trail.set_detail(format_args!("keyring version {version}"));
+        let feed = [FeedRow::KeyringDestroyed { version, at: now.millis() }];
+        self.commit_control(&mut trail, &feed, |change| {
+            change.expects.push(expect::<KeyringKeyRow>(&id, row.version));
+            change.deletes.push((RecordKind::KeyringKey, id.to_vec()));
+        })
+        .await?;
+        tracing::info!(version, "a version of the keyring that wraps nothing any more was destroyed");
+        self.record_own(&trail).await
+    }
+
+    /// The line of what the node finished by itself. One that cannot be written is owed.
+    pub(super) async fn record_own(&self, trail: &Trail) -> Result<(), Failure> {
+        let event = trail.event(Outcome::Allowed, None);
+        let written = self.audit(event.clone()).await;
+        match (trail.revision(), &written) {
+            (Some(revision), Ok(())) => self.store.audited(self.node, &[revision]),
+            (Some(revision), Err(_)) => self.owe(revision, event),
+            (None, _) => {}
+        }
+        written
+    }
+}
+
+pub(super) fn may_operate(trail: &mut Trail, caller: &Caller, now: Moment) -> Result<(), Failure> {
+    let allowed = caller.allows(trail, &Touched::default(), Action::Operate, now);
+    allowed.map(|_| ()).map_err(|refused| denied(&refused))
+}
+
+fn keys_of(rows: &[Rewrapped]) -> u64 {
+    rows.iter().map(|row| row.keys).sum()
+}
+
+fn put_rewrapped(change: &mut Change, rows: &[Rewrapped]) {
+    for row in rows {
+        let (kind, id) = (row.record.kind, row.record.id.clone());
+        change.expects.push(Expect { kind, id, row_version: row.read });
+        change.puts.push(row.record.clone());
+    }
+}

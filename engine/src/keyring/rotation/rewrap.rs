@@ -1,0 +1,190 @@
+//! One row that holds keys under the keyring, with them under its current version. Every role that the keyring wraps
+//! has its kind of row here; the row-MAC key, in the row of the store, goes with the new version itself.
+
+use data_encoding::HEXLOWER;
+use petsem_api::AppId;
+use petsem_keys::{
+    AppKek, AuditMacKey, AuditSigningKey, DischargerKey, Keyring, PollKey, SigningKey, WrapContext,
+    WrappedByKeyring,
+};
+use petsem_store::{Record, RecordKind};
+
+use crate::keyring::state::owned;
+use crate::engine::Core;
+use crate::entropy;
+use crate::error::Failure;
+use crate::boot::polls::short_id;
+use crate::records::{AppHead, ApprovalRow, Asked, DischargerRow, FeedRow, IntegrityFault, NodeRow, PollRow, Row, SigningKeyRow};
+
+/// The kinds in the order in which they are gone through: an approval's key becomes a discharger's, so approvals come
+/// first.
+pub(super) const KINDS: [RecordKind; 6] = [
+    RecordKind::Approval,
+    RecordKind::Discharger,
+    RecordKind::SigningKey,
+    RecordKind::Node,
+    RecordKind::PollEntry,
+    RecordKind::AppHead,
+];
+
+/// A row to write in place of the one that was read.
+pub(super) struct Rewrapped {
+    /// The version of the row that was read.
+    pub(super) read: u64,
+    /// The new row.
+    pub(super) record: Record,
+    /// The control change that names its version, for rows that the feed names.
+    pub(super) feed: Option<FeedRow>,
+    /// Keys in it that were wrapped anew.
+    pub(super) keys: u64,
+}
+
+/// Wraps keys anew that an older version than the current one wraps, and counts them.
+struct Rewrapper<'a> {
+    keyring: &'a Keyring,
+    keys: u64,
+}
+
+impl Rewrapper<'_> {
+    fn rewrap<K: WrappedByKeyring>(
+        &mut self,
+        wrapped: &mut Vec<u8>,
+        context: &WrapContext,
+        fault: impl Fn(&'static str) -> IntegrityFault,
+    ) -> Result<(), Failure> {
+        let version = Keyring::version_of(wrapped).map_err(|_| fault("it does not open"))?;
+        if version == self.keyring.current_version() {
+            return Ok(());
+        }
+        *wrapped = self
+            .keyring
+            .rewrap::<K>(&mut entropy::rng(), wrapped, context)
+            .map_err(|error| Failure::from(fault("it does not open")).because(error))?;
+        self.keys += 1;
+        Ok(())
+    }
+}
+
+impl Core {
+    /// The row with its keys under the current version of `keyring`; `None` if they are.
+    pub(super) fn rewrapped(
+        &self,
+        keyring: &Keyring,
+        record: &Record,
+        at: u64,
+    ) -> Result<Option<Rewrapped>, Failure> {
+        let mut rewrapper = Rewrapper { keyring, keys: 0 };
+        let (written, feed) = match record.kind {
+            RecordKind::AppHead => (self.rewrap_app_head(&mut rewrapper, record)?, None),
+            RecordKind::SigningKey => self.rewrap_signing_key(&mut rewrapper, record, at)?,
+            RecordKind::Discharger => self.rewrap_discharger(&mut rewrapper, record, at)?,
+            RecordKind::Node => (self.rewrap_node(&mut rewrapper, record)?, None),
+            RecordKind::PollEntry => (self.rewrap_poll_entry(&mut rewrapper, record)?, None),
+            RecordKind::Approval => (self.rewrap_approval(&mut rewrapper, record)?, None),
+            // No other holds a key under the keyring.
+            _ => return Ok(None),
+        };
+        let keys = rewrapper.keys;
+        Ok((keys > 0).then_some(Rewrapped { read: record.row_version, record: written, feed, keys }))
+    }
+
+    fn rewrap_app_head(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
+        let id = id_of(record)?;
+        let mut row: Row<AppHead> = self.ledger.read(&id, record)?;
+        let app = AppId::from_bytes(id);
+        let control = self.control();
+        if control.is_app_deleted(app) || control.is_org_deleted(row.content.org) {
+            let what = "the app was deleted, and its row is there again";
+            return Err(IntegrityFault::new(RecordKind::AppHead, &id, what).into());
+        }
+        for kek in &mut row.content.keks {
+            let context = WrapContext::app_kek(*self.store_id.as_bytes(), id, kek.version);
+            let fault = |what| IntegrityFault::new("app KEK", &id, what);
+            rewrapper.rewrap::<AppKek>(&mut kek.wrapped, &context, fault)?;
+        }
+        Ok(self.ledger.write(&id, row.version + 1, &row.content))
+    }
+
+    fn rewrap_signing_key(
+        &self,
+        rewrapper: &mut Rewrapper<'_>,
+        record: &Record,
+        at: u64,
+    ) -> Result<(Record, Option<FeedRow>), Failure> {
+        let id = id_of(record)?;
+        let mut row: Row<SigningKeyRow> = self.ledger.read(&id, record)?;
+        let context = owned(self.store_id, id, row.content.org);
+        rewrapper.rewrap::<SigningKey>(&mut row.content.wrapped, &context, fault_of(record))?;
+        let version = row.version + 1;
+        let feed = FeedRow::SigningKeySet { key: HEXLOWER.encode(&id), org: row.content.org, version, at };
+        Ok((self.ledger.write(&id, version, &row.content), Some(feed)))
+    }
+
+    fn rewrap_discharger(
+        &self,
+        rewrapper: &mut Rewrapper<'_>,
+        record: &Record,
+        at: u64,
+    ) -> Result<(Record, Option<FeedRow>), Failure> {
+        let id = id_of(record)?;
+        let mut row: Row<DischargerRow> = self.ledger.read(&id, record)?;
+        let context = owned(self.store_id, id, row.content.org);
+        rewrapper.rewrap::<DischargerKey>(&mut row.content.wrapped, &context, fault_of(record))?;
+        let version = row.version + 1;
+        let feed = FeedRow::DischargerSet { discharger: HEXLOWER.encode(&id), version, at };
+        Ok((self.ledger.write(&id, version, &row.content), Some(feed)))
+    }
+
+    fn rewrap_node(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
+        let id = id_of(record)?;
+        let mut row: Row<NodeRow> = self.ledger.read(&id, record)?;
+        let context = WrapContext::new(*self.store_id.as_bytes(), id);
+        rewrapper.rewrap::<AuditMacKey>(&mut row.content.audit_mac_key, &context, fault_of(record))?;
+        rewrapper.rewrap::<AuditSigningKey>(
+            &mut row.content.audit_signing_key,
+            &context,
+            fault_of(record),
+        )?;
+        Ok(self.ledger.write(&id, row.version + 1, &row.content))
+    }
+
+    fn rewrap_poll_entry(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
+        let id = <[u8; 32]>::try_from(record.id.as_slice())
+            .map_err(|_| fault_of(record)("its id has the wrong length"))?;
+        let mut row: Row<PollRow> = self.ledger.read(&id, record)?;
+        let context = WrapContext::new(*self.store_id.as_bytes(), short_id(&id));
+        rewrapper.rewrap::<PollKey>(&mut row.content.wrapped_key, &context, fault_of(record))?;
+        Ok(self.ledger.write(&id, row.version + 1, &row.content))
+    }
+
+    fn rewrap_approval(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
+        let mut row: Row<ApprovalRow> = self.ledger.read(&record.id, record)?;
+        if let Asked::Discharger { id, row } = &mut row.content.asked {
+            let id = HEXLOWER.decode(id.as_bytes()).ok().and_then(|id| <[u8; 16]>::try_from(id).ok());
+            let id = id.ok_or_else(|| fault_of(record)("it names no id"))?;
+            let context = owned(self.store_id, id, row.org);
+            rewrapper.rewrap::<DischargerKey>(&mut row.wrapped, &context, fault_of(record))?;
+        }
+        Ok(self.ledger.write(&record.id, row.version + 1, &row.content))
+    }
+}
+
+fn id_of(record: &Record) -> Result<[u8; 16], IntegrityFault> {
+    record.id.as_slice().try_into().map_err(|_| fault_of(record)("its id has the wrong length"))
+}
+
+fn fault_of(record: &Record) -> impl Fn(&'static str) -> IntegrityFault + '_ {
+    |what| IntegrityFault::new(record.kind, &record.id, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::Content as _;
+
+    #[test]
+    fn approvals_come_before_dischargers() {
+        let place = |kind| KINDS.iter().position(|of| *of == kind).unwrap();
+        assert!(place(ApprovalRow::KIND) < place(DischargerRow::KIND));
+    }
+}

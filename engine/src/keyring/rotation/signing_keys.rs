@@ -1,0 +1,196 @@
+//! Signing keys that nothing needs any more are destroyed: every token that they signed has ended or was revoked.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use petsem_api::{OrgId, SigningKeyId, TokenUuid};
+use petsem_store::RecordKind;
+use tokio::sync::watch;
+
+use crate::clock::Moment;
+use crate::engine::Core;
+use crate::records::expect;
+use crate::error::Failure;
+use crate::records::{FeedRow, IntegrityFault, Row, SigningKeyRow, TokenRow};
+use crate::request::local_trail;
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_secs(60 * 60);
+/// Seconds that a key stays after the one that took its place was made: a token that was being minted with it at that
+/// moment has its row by then.
+const STAYS: i64 = 60 * 60;
+/// Keys looked at.
+const MOST: u32 = 10_000;
+/// Tokens read at once.
+const PAGE: u32 = 512;
+
+/// Looks at the start and every hour.
+pub(super) async fn follow(core: &Core, mut ended: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(EVERY);
+    loop {
+        tokio::select! {
+            _ = ended.changed() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(failure) = core.destroy_ended_signing_keys(core.now()).await {
+            let reason = failure.internal_text().unwrap_or(failure.external());
+            tracing::warn!(reason, "signing keys that have ended were not destroyed; it is tried again");
+        }
+    }
+}
+
+impl Core {
+    /// Destroys the keys that sign nothing and have signed nothing that is good at `now`; answers them.
+    pub(crate) async fn destroy_ended_signing_keys(&self, now: Moment) -> Result<Vec<SigningKeyId>, Failure> {
+        let replaced = self.replaced_signing_keys(now).await?;
+        if replaced.is_empty() {
+            return Ok(Vec::new());
+        }
+        let needed = self.keys_of_living_tokens(now).await?;
+        let mut destroyed = Vec::new();
+        for (key, version) in replaced {
+            if !needed.contains(&key) {
+                self.destroy_signing_key(key, version, now).await?;
+                destroyed.push(key);
+            }
+        }
+        Ok(destroyed)
+    }
+
+    /// Keys, with the versions of their rows, in whose place another was made long enough ago.
+    async fn replaced_signing_keys(&self, now: Moment) -> Result<Vec<(SigningKeyId, u64)>, Failure> {
+        let records = self.store.records(RecordKind::SigningKey, &[], None, MOST).await?;
+        let control = self.control();
+        let (mut current, mut others): (HashMap<Option<OrgId>, u64>, Vec<_>) = Default::default();
+        for record in &records {
+            let id = <[u8; 16]>::try_from(record.id.as_slice())
+                .map_err(|_| IntegrityFault::new("signing key", &record.id, "its id has the wrong length"))?;
+            let row: Row<SigningKeyRow> = self.ledger.read(&id, record)?;
+            let key = SigningKeyId::from_bytes(id);
+            if control.is_current_key(key) {
+                current.insert(row.content.org, row.content.created_at);
+            } else {
+                others.push((key, row.version, row.content.org));
+            }
+        }
+        let stays = |org: &Option<OrgId>| {
+            let since = current.get(org).map(|at| Moment::from_millis(*at).seconds());
+            since.is_none_or(|since| since.saturating_add(STAYS) > now.seconds())
+        };
+        Ok(others
+            .into_iter()
+            .filter(|(.., org)| !stays(org))
+            .map(|(key, version, _)| (key, version))
+            .collect())
+    }
+
+    /// The keys that signed tokens which are good, by themselves and by what they were minted from.
+    async fn keys_of_living_tokens(&self, now: Moment) -> Result<HashSet<SigningKeyId>, Failure> {
+        let control = self.control();
+        let revoked = control.revoked();
+        let mut keys = HashSet::new();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = self.store.records(RecordKind::Token, &[], after.as_deref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(keys) };
+            after = Some(last.id.clone());
+            for record in &page {
+                let id = <[u8; 16]>::try_from(record.id.as_slice())
+                    .map_err(|_| IntegrityFault::new("token", &record.id, "its id has the wrong length"))?;
+                let row = self.ledger.read::<TokenRow>(&id, record)?.content;
+                let is_revoked = revoked.has_key(row.key)
+                    || revoked.has_token(&TokenUuid::from_bytes(id))
+                    || row.ancestors.iter().any(|ancestor| revoked.has_token(ancestor));
+                if row.expires_at >= now.seconds() && !is_revoked {
+                    keys.insert(row.key);
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn destroy_signing_key(&self, key: SigningKeyId, version: u64, now: Moment) -> Result<(), Failure> {
+        let mut trail = local_trail(now, "signing_key.destroy");
+        trail.set_detail(format_args!("signing key {key}"));
+        let feed = [FeedRow::SigningKeyDestroyed { key, at: now.millis() }];
+        self.commit_control(&mut trail, &feed, |change| {
+            change.expects.push(expect::<SigningKeyRow>(key.as_bytes(), version));
+            change.deletes.push((RecordKind::SigningKey, key.as_bytes().to_vec()));
+        })
+        .await?;
+        tracing::info!(%key, "a signing key of which no token is good any more was destroyed");
+        self.record_own(&trail).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use petsem_api::{RevokeRequest, RotateSigningKey};
+    use petsem_policy::Subject;
+
+    use super::*;
+    use crate::control::state::NoKey;
+    use crate::development::Development;
+    use crate::install::make;
+    use crate::X::{start, stop};
+    use crate::start::Started;
+
+    const HOUR: u64 = 60 * 60;
+
+    /// An installation, a token of its first platform key that lives so many hours, and a second platform key.
+    async fn rotated(directory: &std::path::Path, hours: u64) -> (Started, SigningKeyId, TokenUuid) {
+        let settings = Development::at(directory).settings("127.0.0.1:0").unwrap();
+        let started = make(&settings, true, &mut |_| Ok(())).await.unwrap();
+        let core = &started.core;
+        let (now, mut trail) = (core.now(), local_trail(core.now(), "test"));
+        let old = SigningKeyId::from_bytes(core.control().platform_key().unwrap().id);
+        let subject = Subject { issuer: "test".to_owned(), sub: "kim".to_owned() };
+        let token = core.mint_first_token(&mut trail, subject, hours * HOUR, now).await.unwrap();
+        let header = format!("FlyV1 {}", token.token);
+        let caller = core.authenticate(Some(&header), &mut trail).unwrap();
+        let new = core.rotate_signing_key(&mut trail, &caller, &RotateSigningKey { org: None }, now).await;
+        assert_ne!(new.unwrap().id, old);
+        (started, old, token.id)
+    }
+
+    fn hours_later(core: &Core, hours: u64) -> Moment {
+        Moment::from_millis(core.now().millis() + hours * HOUR * 1000)
+    }
+
+    #[tokio::test]
+    async fn a_replaced_key_is_destroyed_when_its_last_token_has_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let (started, old, _) = rotated(directory.path(), 3).await;
+        let core = &started.core;
+        let destroyed =
+            async |hours| core.destroy_ended_signing_keys(hours_later(core, hours)).await.unwrap();
+        assert_eq!(destroyed(0).await, []);
+        assert_eq!(destroyed(2).await, []);
+        assert!(core.control().signing_key(old.as_bytes()).is_ok());
+        assert_eq!(destroyed(4).await, [old]);
+        assert_eq!(destroyed(4).await, []);
+        assert_eq!(core.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
+        assert_eq!(core.store.record(RecordKind::SigningKey, old.as_bytes()).await.unwrap(), None);
+        // The feed says so: a start misses nothing.
+        let settings = core.settings.clone();
+        stop(started).await.unwrap();
+        let started = start(settings).await.unwrap();
+        assert!(started.core.control().platform_key().is_some());
+        assert_eq!(started.core.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
+        stop(started).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_replaced_key_whose_tokens_were_revoked_stays_an_hour_and_is_destroyed_then() {
+        let directory = tempfile::tempdir().unwrap();
+        let (started, old, token) = rotated(directory.path(), 100).await;
+        let core = &started.core;
+        let mut trail = local_trail(core.now(), "test");
+        assert_eq!(core.destroy_ended_signing_keys(hours_later(core, 2)).await.unwrap(), []);
+        let row = core.denial_row(&mut trail, &RevokeRequest::Token { id: token }).await.unwrap();
+        core.commit_control(&mut trail, &[row], |_| {}).await.unwrap();
+        assert_eq!(core.destroy_ended_signing_keys(core.now()).await.unwrap(), []);
+        assert_eq!(core.destroy_ended_signing_keys(hours_later(core, 2)).await.unwrap(), [old]);
+        stop(started).await.unwrap();
+    }
+}

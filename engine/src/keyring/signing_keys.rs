@@ -1,0 +1,122 @@
+//! Signing keys: listed, and replaced for new tokens without an end to those of the old key.
+
+use data_encoding::HEXLOWER;
+use petsem_api::{
+    ErrorCode, RotateSigningKey, SigningKeyId, SigningKeyInfo, SigningKeyList, SigningKeyState,
+};
+use petsem_keys::SigningKey;
+use petsem_policy::Action;
+use petsem_store::RecordKind;
+
+use crate::authz::decide::{Caller, denied};
+use crate::authz::target::Touched;
+use crate::clock::Moment;
+use crate::control::state::NoKey;
+use crate::keyring::state::owned;
+use crate::engine::Core;
+use crate::records::expect;
+use crate::entropy;
+use crate::error::Failure;
+use crate::request::Trail;
+use crate::records::{FeedRow, IntegrityFault, OrgRow, SigningKeyRow};
+use crate::secrets::write::time_text;
+
+/// Keys that are not revoked, of one org or the platform: each is tried by no one, but all are in memory.
+const MOST_OF_OWNER: usize = 64;
+/// Keys answered at once.
+const MOST: u32 = 10_000;
+
+impl Core {
+    /// Makes the key that new tokens are signed with from now on.
+    pub(crate) async fn rotate_signing_key(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        wanted: &RotateSigningKey,
+        now: Moment,
+    ) -> Result<SigningKeyInfo, Failure> {
+        may_operate(trail, caller, now)?;
+        let org = match &wanted.org {
+            None => None,
+            Some(org) => Some(self.find_org(org).await?.ok_or_else(|| {
+                Failure::new(
+                    ErrorCode::NotFound,
+                    "there is no such org; `petsem org list` shows what there is",
+                )
+            })?),
+        };
+        let owner = org.as_ref().map(|org| org.id);
+        if self.control().live_keys_of(owner) >= MOST_OF_OWNER {
+            return Err(Failure::new(
+                ErrorCode::Conflict,
+                format!(
+                    "there are {MOST_OF_OWNER} signing keys already; nothing was changed; revoke the oldest ones \
+                     (`petsem signing-key list`, `petsem token revoke --key`)"
+                ),
+            ));
+        }
+        let kid: [u8; 16] = entropy::bytes();
+        let key = SigningKey::generate(&mut entropy::rng());
+        let (keyring, fence) = self.wrapping().await?;
+        let wrapped = keyring
+            .wrap(&mut entropy::rng(), &key, &owned(self.store_id, kid, owner))
+            .map_err(Failure::internal)?;
+        let at = now.millis();
+        let row = SigningKeyRow { org: owner, wrapped, created_at: at };
+        let id = SigningKeyId::from_bytes(kid);
+        if let Some(org) = owner {
+            trail.set_org(org);
+        }
+        trail.set_detail(format_args!("signing key {id}"));
+        let feed = [FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: owner, version: 1, at }];
+        self.commit_control(trail, &feed, |change| {
+            // An org that is deleted meanwhile gets no key.
+            change
+                .expects
+                .extend(org.as_ref().map(|org| expect::<OrgRow>(org.id.as_bytes(), org.row.version)));
+            change.expects.push(fence.clone());
+            change.expects.push(expect::<SigningKeyRow>(&kid, 0));
+            change.puts.push(self.ledger.write(&kid, 1, &row));
+        })
+        .await?;
+        Ok(shown(id, &row, SigningKeyState::Current))
+    }
+
+    /// All signing keys.
+    pub(crate) async fn list_signing_keys(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        now: Moment,
+    ) -> Result<SigningKeyList, Failure> {
+        may_operate(trail, caller, now)?;
+        let records = self.store.records(RecordKind::SigningKey, &[], None, MOST).await?;
+        let control = self.control();
+        let mut keys = Vec::with_capacity(records.len());
+        for record in &records {
+            let kid = <[u8; 16]>::try_from(record.id.as_slice())
+                .map_err(|_| IntegrityFault::new("signing key", &record.id, "its id has the wrong length"))?;
+            let row = self.ledger.read::<SigningKeyRow>(&kid, record)?.content;
+            let id = SigningKeyId::from_bytes(kid);
+            let state = match control.signing_key(&kid) {
+                Ok(_) if control.is_current_key(id) => SigningKeyState::Current,
+                Ok(_) => SigningKeyState::Verifying,
+                Err(NoKey::Revoked) => SigningKeyState::Revoked,
+                // Of an org that is deleted, or made a moment ago.
+                Err(NoKey::Unknown) => continue,
+            };
+            keys.push((row.org, std::cmp::Reverse(row.created_at), shown(id, &row, state)));
+        }
+        keys.sort_by_key(|(org, made, _)| (*org, *made));
+        Ok(SigningKeyList { signing_keys: keys.into_iter().map(|(_, _, key)| key).collect() })
+    }
+}
+
+fn may_operate(trail: &mut Trail, caller: &Caller, now: Moment) -> Result<(), Failure> {
+    let allowed = caller.allows(trail, &Touched::default(), Action::Operate, now);
+    allowed.map(|_| ()).map_err(|refused| denied(&refused))
+}
+
+fn shown(id: SigningKeyId, row: &SigningKeyRow, state: SigningKeyState) -> SigningKeyInfo {
+    SigningKeyInfo { id, org: row.org, state, created_at: time_text(row.created_at) }
+}

@@ -1,0 +1,285 @@
+//! The rows that decide something, typed, with their MACs checked at every read.
+//!
+//! On disk a row's content is `01 ‖ epoch (u64 BE) ‖ JSON`; the MAC covers table, id, epoch, row version and
+//! JSON (`petsem_keys::RowMacKey`). A format byte, field or kind that this build does not know refuses the
+//! row: it is never ignored.
+
+mod approval;
+mod bundle;
+mod content;
+
+use std::fmt;
+
+use petsem_api::RequestId;
+use petsem_keys::{RowContext, RowMacKey};
+use petsem_store::{Expect, FeedEntry, Record, RecordKind};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use approval::{ApprovalRow, Asked, Decision, PollRow};
+pub(crate) use bundle::{Bundle, BundleError, Entry, StoredValue};
+pub(crate) use content::{
+    AppHead, AppNameRow, AppRotationRow, AppState, CheckpointRow, DischargerRow, FeedHeadRow, FeedRow,
+    IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, SealRow,
+    SecretKeyRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
+};
+
+const FORMAT: u8 = 1;
+const HEADER: usize = 9;
+
+/// What is kept outside of rows, each with a table label of its own beside those of `RecordKind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Note {
+    /// An audit line that is owed.
+    Line = 0xe0,
+    /// A denial that is handed to the running server.
+    Denial = 0xe1,
+    /// What the server says to it.
+    DenialAnswer = 0xe2,
+    /// A change of the seal list that is handed to the running server.
+    SealChange = 0xe3,
+}
+
+impl Note {
+    fn context(self, id: &[u8; 16]) -> RowContext<'_> {
+        RowContext { table: self as u8, id, epoch: 0, row_version: 1 }
+    }
+}
+
+/// A content that stands in rows of one kind.
+pub(crate) trait Content: Serialize + DeserializeOwned {
+    /// The kind of its rows.
+    const KIND: RecordKind;
+}
+
+/// A row whose MAC was checked.
+#[derive(Debug)]
+pub(crate) struct Row<T> {
+    /// Its row version: what the next write of it expects.
+    pub(crate) version: u64,
+    /// What it says.
+    pub(crate) content: T,
+}
+
+/// A row that does not hold what was written to it: which one, for the operator. The caller is told no more
+/// than `integrity`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IntegrityFault {
+    /// What kind of row.
+    pub(crate) kind: String,
+    /// Its id, in hex.
+    pub(crate) id: String,
+    /// What is wrong with it.
+    pub(crate) what: &'static str,
+}
+
+impl fmt::Display for IntegrityFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the {} row {} does not hold what was written to it ({}); restore it from a backup, \
+             and look for who can write to the database",
+            self.kind, self.id, self.what
+        )
+    }
+}
+
+impl std::error::Error for IntegrityFault {}
+
+impl IntegrityFault {
+    /// A fault of a row of this kind.
+    pub(crate) fn new(kind: impl fmt::Display, id: &[u8], what: &'static str) -> Self {
+        Self { kind: kind.to_string(), id: data_encoding::HEXLOWER.encode(id), what }
+    }
+}
+
+/// Makes rows and checks them. Holds the row-MAC key and the store's epoch.
+pub(crate) struct Ledger {
+    key: RowMacKey,
+    epoch: u64,
+}
+
+impl Ledger {
+    /// A ledger for this epoch.
+    pub(crate) fn new(key: RowMacKey, epoch: u64) -> Self {
+        Self { key, epoch }
+    }
+
+    /// The store's epoch.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// A row to write. `version` is the row's new version, from 1.
+    pub(crate) fn write<T: Content>(&self, id: &[u8], version: u64, content: &T) -> Record {
+        // Serialising our own types into memory has no way to fail; an empty text would be refused on reading.
+        let json = serde_json::to_vec(content).unwrap_or_default();
+        let mac = self.key.tag(&context::<T>(id, self.epoch, version), &json);
+        let mut bytes = Vec::with_capacity(HEADER + json.len());
+        bytes.push(FORMAT);
+        bytes.extend_from_slice(&self.epoch.to_be_bytes());
+        bytes.extend_from_slice(&json);
+        Record { kind: T::KIND, id: id.to_vec(), row_version: version, content: bytes, mac: mac.to_vec() }
+    }
+
+    /// The content of a row, if its MAC fits the kind and id that it was asked for.
+    pub(crate) fn read<T: Content>(&self, id: &[u8], record: &Record) -> Result<Row<T>, IntegrityFault> {
+        let fault = |what| IntegrityFault::new(T::KIND, id, what);
+        if record.kind != T::KIND || record.id != id {
+            return Err(fault("another row was answered"));
+        }
+        let (epoch, json) =
+            split(&record.content).ok_or_else(|| fault("its form is unknown to this build"))?;
+        if epoch > self.epoch {
+            return Err(fault("it is of a later epoch"));
+        }
+        let tag = <&[u8; 32]>::try_from(record.mac.as_slice())
+            .map_err(|_| fault("its MAC has the wrong length"))?;
+        self.key
+            .verify(&context::<T>(id, epoch, record.row_version), json, tag)
+            .map_err(|_| fault("its MAC does not fit"))?;
+        let content =
+            serde_json::from_slice(json).map_err(|_| fault("a field in it is unknown to this build"))?;
+        Ok(Row { version: record.row_version, content })
+    }
+
+    /// A note under this id: its MAC, then its bytes. Nobody without the key can make one up.
+    pub(crate) fn write_note(&self, note: Note, id: RequestId, bytes: &[u8]) -> Vec<u8> {
+        let tag = self.key.tag(&note.context(id.as_bytes()), bytes);
+        [tag.as_slice(), bytes].concat()
+    }
+
+    /// The bytes of a note, if it is the one that was written under this id.
+    pub(crate) fn read_note<'n>(&self, note: Note, id: RequestId, kept: &'n [u8]) -> Option<&'n [u8]> {
+        let (tag, bytes) = kept.split_first_chunk::<32>()?;
+        self.key.verify(&note.context(id.as_bytes()), bytes, tag).ok()?;
+        Some(bytes)
+    }
+
+    /// A control change to write after the one whose MAC is `previous`.
+    pub(crate) fn write_feed(&self, number: u64, previous: &[u8; 32], content: &FeedRow) -> FeedEntry {
+        let json = serde_json::to_vec(content).unwrap_or_default();
+        let mac = self.key.feed_tag(self.epoch, number, previous, &json);
+        let mut bytes = Vec::with_capacity(HEADER + json.len());
+        bytes.push(FORMAT);
+        bytes.extend_from_slice(&self.epoch.to_be_bytes());
+        bytes.extend_from_slice(&json);
+        FeedEntry { number, content: bytes, mac: mac.to_vec() }
+    }
+
+    /// A control change, if it is the one after `previous`; and its MAC.
+    pub(crate) fn read_feed(
+        &self,
+        number: u64,
+        previous: &[u8; 32],
+        entry: &FeedEntry,
+    ) -> Result<(FeedRow, [u8; 32]), IntegrityFault> {
+        let fault = |what| IntegrityFault::new("control change", &number.to_be_bytes(), what);
+        if entry.number != number {
+            return Err(fault("it is missing"));
+        }
+        let (epoch, json) =
+            split(&entry.content).ok_or_else(|| fault("its form is unknown to this build"))?;
+        let tag =
+            <[u8; 32]>::try_from(entry.mac.as_slice()).map_err(|_| fault("its MAC has the wrong length"))?;
+        self.key
+            .verify_feed(epoch, number, previous, json, &tag)
+            .map_err(|_| fault("its MAC does not fit the change before it"))?;
+        let content =
+            serde_json::from_slice(json).map_err(|_| fault("a field in it is unknown to this build"))?;
+        Ok((content, tag))
+    }
+}
+
+/// The content of a row before its MAC can be checked: only for what leads to the row-MAC key itself, each of
+/// which is checked by its own AEAD, and again by [`Ledger::read`] once the key is at hand.
+pub(crate) fn danger_read_unverified<T: Content>(record: &Record) -> Result<T, IntegrityFault> {
+    let fault = |what| IntegrityFault::new(T::KIND, &record.id, what);
+    let (_, json) = split(&record.content).ok_or_else(|| fault("its form is unknown to this build"))?;
+    serde_json::from_slice(json).map_err(|_| fault("a field in it is unknown to this build"))
+}
+
+fn split(content: &[u8]) -> Option<(u64, &[u8])> {
+    let (header, json) = content.split_at_checked(HEADER)?;
+    let (format, epoch) = header.split_first()?;
+    (*format == FORMAT).then_some(())?;
+    Some((u64::from_be_bytes(epoch.try_into().ok()?), json))
+}
+
+/// The row of a name must exist or not; a shorthand for [`Expect`].
+pub(crate) fn expect<T: Content>(id: &[u8], row_version: u64) -> Expect {
+    Expect { kind: T::KIND, id: id.to_vec(), row_version }
+}
+
+fn context<T: Content>(id: &[u8], epoch: u64, row_version: u64) -> RowContext<'_> {
+    RowContext { table: T::KIND.number(), id, epoch, row_version }
+}
+
+#[cfg(test)]
+mod tests {
+    use petsem_api::AppId;
+
+    use super::*;
+    use crate::entropy;
+
+    fn ledger() -> Ledger {
+        Ledger::new(RowMacKey::generate(&mut entropy::rng()), 1)
+    }
+
+    fn name_row() -> AppNameRow {
+        AppNameRow { app: AppId::from_bytes([7; 16]) }
+    }
+
+    #[test]
+    fn a_note_reads_back_only_as_what_it_was_written() {
+        let ledger = ledger();
+        let (id, other) = (RequestId::from_bytes([1; 16]), RequestId::from_bytes([2; 16]));
+        let note = ledger.write_note(Note::Denial, id, b"text");
+        assert_eq!(ledger.read_note(Note::Denial, id, &note), Some(b"text".as_slice()));
+        assert_eq!(ledger.read_note(Note::Denial, other, &note), None);
+        assert_eq!(ledger.read_note(Note::DenialAnswer, id, &note), None);
+        assert_eq!(self::ledger().read_note(Note::Denial, id, &note), None);
+        assert_eq!(ledger.read_note(Note::Denial, id, &note[..31]), None);
+    }
+
+    #[test]
+    fn a_row_reads_back_only_where_it_was_written() {
+        let ledger = ledger();
+        let record = ledger.write(b"shop", 3, &name_row());
+        let row: Row<AppNameRow> = ledger.read(b"shop", &record).unwrap();
+        assert_eq!((row.version, row.content.app), (3, AppId::from_bytes([7; 16])));
+
+        let what = |record: &Record, id: &[u8]| ledger.read::<AppNameRow>(id, record).unwrap_err().what;
+        assert_eq!(what(&record, b"other"), "another row was answered");
+        assert_eq!(what(&Record { row_version: 4, ..record.clone() }, b"shop"), "its MAC does not fit");
+        assert_eq!(what(&Record { id: b"shoq".to_vec(), ..record.clone() }, b"shoq"), "its MAC does not fit");
+        assert_eq!(
+            what(&Record { mac: vec![0; 31], ..record.clone() }, b"shop"),
+            "its MAC has the wrong length"
+        );
+        for at in 0..record.content.len() {
+            let mut changed = record.clone();
+            changed.content[at] ^= 1;
+            assert!(ledger.read::<AppNameRow>(b"shop", &changed).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_control_change_follows_the_one_before_it() {
+        let ledger = ledger();
+        let first =
+            ledger.write_feed(1, &[0; 32], &FeedRow::HostRevoked { host: "h".parse().unwrap(), at: 1 });
+        let (_, mac) = ledger.read_feed(1, &[0; 32], &first).unwrap();
+        let second = ledger.write_feed(2, &mac, &FeedRow::HostRevoked { host: "i".parse().unwrap(), at: 2 });
+        assert_eq!(
+            ledger.read_feed(2, &mac, &second).unwrap().0,
+            FeedRow::HostRevoked { host: "i".parse().unwrap(), at: 2 }
+        );
+        assert_eq!(
+            ledger.read_feed(2, &[0; 32], &second).unwrap_err().what,
+            "its MAC does not fit the change before it"
+        );
+        assert_eq!(ledger.read_feed(1, &[0; 32], &second).unwrap_err().what, "it is missing");
+    }
+}

@@ -1,0 +1,138 @@
+//! Finding apps: by name or id, never an older head than this node has seen.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+use petsem_api::{AppId, AppRef};
+use petsem_keys::{Keyring, scrubbed_call};
+use petsem_store::{AppRows, Record, RecordKind};
+
+use crate::control::state::Control;
+use crate::engine::{APP_LOCKS, Core, REREADS, SEEN_APPS};
+use crate::error::Failure;
+use crate::records::{AppHead, AppNameRow, IntegrityFault};
+use crate::tenancy::found::OpenApp;
+
+impl Core {
+    /// The lock of an app's writers on this node.
+    pub(crate) async fn app_turn(&self, app: AppId) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let [.., last] = *app.as_bytes();
+        match self.app_locks.get(usize::from(last) % APP_LOCKS) {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        }
+    }
+
+    /// The locks of several apps' writers. In order: two who take several never wait for each other.
+    pub(crate) async fn app_turns(
+        &self,
+        apps: impl Iterator<Item = &[u8]>,
+    ) -> Vec<tokio::sync::MutexGuard<'_, ()>> {
+        let places: BTreeSet<usize> =
+            apps.filter_map(|app| app.last()).map(|last| usize::from(*last) % APP_LOCKS).collect();
+        let mut turns = Vec::with_capacity(places.len());
+        for lock in places.into_iter().filter_map(|place| self.app_locks.get(place)) {
+            turns.push(lock.lock().await);
+        }
+        turns
+    }
+
+    /// An app by name or id, with its bundle, as of one moment.
+    pub(crate) async fn find_app(&self, app: &AppRef) -> Result<Option<OpenApp>, Failure> {
+        let mut tries = 0;
+        loop {
+            match self.read_app(app).await? {
+                None => return Ok(None),
+                Some(found) if self.is_newest(&found) => return Ok(Some(found)),
+                // Another request wrote it between this one's read and now: only what stays old was put back.
+                Some(_) if tries < REREADS => tries += 1,
+                Some(found) => {
+                    let what = "an older version of it was put back";
+                    return Err(IntegrityFault::new(RecordKind::AppHead, found.id.as_bytes(), what).into());
+                }
+            }
+        }
+    }
+
+    async fn read_app(&self, app: &AppRef) -> Result<Option<OpenApp>, Failure> {
+        // Before the rows: an app that is deleted after they were read was not put back.
+        let control = self.control();
+        let keyring = self.keyring();
+        let found = self.read_app_with(&control, &keyring, app).await?;
+        match found {
+            // Another node rotated the keyring, and this one has not read so yet.
+            Some(found) if !found.head.keks.iter().all(|kek| knows(&keyring, &kek.wrapped)) => {
+                self.refresh().await?;
+                self.read_app_with(&control, &self.keyring(), app).await
+            }
+            found => Ok(found),
+        }
+    }
+
+    async fn read_app_with(
+        &self,
+        control: &Control,
+        keyring: &Arc<Keyring>,
+        app: &AppRef,
+    ) -> Result<Option<OpenApp>, Failure> {
+        match app {
+            AppRef::Id(id) => match self.store.app_for_boot(*id).await? {
+                None => Ok(None),
+                Some(rows) => self.open_app(control, keyring, *id, rows).map(Some),
+            },
+            AppRef::Name(name) => {
+                let key = name.as_str().as_bytes();
+                // On a thread of the store, which has no key but for this moment.
+                let app_of = |record: &Record| {
+                    scrubbed_call(|| self.ledger.read::<AppNameRow>(key, record))
+                        .ok()
+                        .map(|row| row.content.app)
+                };
+                let Some(named) = self.store.app_by_name(name, &app_of).await? else { return Ok(None) };
+                let id = self.ledger.read::<AppNameRow>(key, &named.name)?.content.app;
+                let missing = || IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), "it is missing");
+                let app = self.open_app(control, keyring, id, named.app.ok_or_else(missing)?)?;
+                if app.head.name != *name {
+                    return Err(
+                        IntegrityFault::new(RecordKind::AppName, key, "the app has another name").into()
+                    );
+                }
+                Ok(Some(app))
+            }
+        }
+    }
+
+    fn open_app(
+        &self,
+        control: &Control,
+        keyring: &Arc<Keyring>,
+        id: AppId,
+        rows: AppRows,
+    ) -> Result<OpenApp, Failure> {
+        let head = self.ledger.read::<AppHead>(id.as_bytes(), &rows.head)?;
+        let fault = |what| Failure::from(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what));
+        if control.is_app_deleted(id) || control.is_org_deleted(head.content.org) {
+            return Err(fault("the app was deleted, and its row is there again"));
+        }
+        let keyring = Arc::clone(keyring);
+        Ok(OpenApp { id, head_version: head.version, head: head.content, bundle: rows.bundle, keyring })
+    }
+
+    /// Whether this node has seen no newer head of the app; remembers it.
+    fn is_newest(&self, app: &OpenApp) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= SEEN_APPS {
+            // What is forgotten is still noticed by hosts and by the audit log; memory is bounded.
+            seen.clear();
+        }
+        let newest = seen.entry(app.id).or_insert(0);
+        let is_newest = app.head_version >= *newest;
+        *newest = app.head_version.max(*newest);
+        is_newest
+    }
+}
+
+/// Whether the keyring has the version that made a wrap.
+fn knows(keyring: &Keyring, wrapped: &[u8]) -> bool {
+    Keyring::version_of(wrapped).is_ok_and(|version| keyring.key(version).is_some())
+}

@@ -1,0 +1,172 @@
+//! Orgs: made and deleted by operators, each with its own signing key.
+
+use data_encoding::HEXLOWER;
+use petsem_api::{ErrorCode, Org, OrgId, OrgName, OrgRef};
+use petsem_keys::SigningKey;
+use petsem_store::{CommitError, RecordKind};
+
+use crate::control::state::Control;
+use crate::keyring::state::owned;
+use crate::engine::Core;
+use crate::records::expect;
+use crate::entropy;
+use crate::error::Failure;
+use crate::request::Trail;
+use crate::records::{FeedRow, IntegrityFault, OrgAppRow, OrgNameRow, OrgRow, Row, SigningKeyRow};
+use crate::secrets::write::time_text;
+
+/// Orgs answered at once; an installation has few.
+const MOST: u32 = 10_000;
+
+/// An org whose row was checked.
+pub(crate) struct OpenOrg {
+    pub(crate) id: OrgId,
+    pub(crate) row: Row<OrgRow>,
+}
+
+impl Core {
+    /// Makes an org with a signing key of its own.
+    pub(crate) async fn create_org(&self, trail: &mut Trail, name: &OrgName) -> Result<Org, Failure> {
+        let now = self.now().millis();
+        let id = OrgId::new_v7(now, &entropy::bytes());
+        let kid: [u8; 16] = entropy::bytes();
+        let key = SigningKey::generate(&mut entropy::rng());
+        let (keyring, fence) = self.wrapping().await?;
+        let wrapped = keyring
+            .wrap(&mut entropy::rng(), &key, &owned(self.store_id, kid, Some(id)))
+            .map_err(Failure::internal)?;
+        let row = OrgRow { name: name.clone(), created_at: now };
+        let key_row = SigningKeyRow { org: Some(id), wrapped, created_at: now };
+        trail.set_org(id);
+        trail.set_detail(format_args!("org {name}"));
+        let feed =
+            [FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: Some(id), version: 1, at: now }];
+        let label = name.as_str().as_bytes();
+        self.commit_control(trail, &feed, |change| {
+            change.expects.push(fence.clone());
+            change.expects.push(expect::<OrgNameRow>(label, 0));
+            change.puts.push(self.ledger.write(label, 1, &OrgNameRow { org: id }));
+            change.puts.push(self.ledger.write(id.as_bytes(), 1, &row));
+            change.puts.push(self.ledger.write(&kid, 1, &key_row));
+        })
+        .await
+        .map_err(|failure| match failure.code() {
+            ErrorCode::Conflict => taken(name.as_str(), "org"),
+            _ => failure,
+        })?;
+        Ok(shown(id, &row))
+    }
+
+    /// An org by name or id.
+    pub(crate) async fn find_org(&self, org: &OrgRef) -> Result<Option<OpenOrg>, Failure> {
+        // Before the rows: an org that is deleted after they were read was not put back.
+        let control = self.control();
+        let id = match org {
+            OrgRef::Id(id) => *id,
+            OrgRef::Name(name) => match self.org_named(name).await? {
+                None => return Ok(None),
+                Some(id) => id,
+            },
+        };
+        let Some(record) = self.store.record(RecordKind::Org, id.as_bytes()).await? else {
+            return match org {
+                // Deleted between the two reads: its name is gone as well.
+                OrgRef::Name(name) if self.org_named(name).await? == Some(id) => {
+                    Err(IntegrityFault::new("org", id.as_bytes(), "it is missing").into())
+                }
+                _ => Ok(None),
+            };
+        };
+        let row = self.ledger.read::<OrgRow>(id.as_bytes(), &record)?;
+        check_not_deleted(&control, id)?;
+        match org {
+            OrgRef::Name(name) if row.content.name != *name => {
+                Err(IntegrityFault::new("org name", name.as_str().as_bytes(), "the org has another name")
+                    .into())
+            }
+            _ => Ok(Some(OpenOrg { id, row })),
+        }
+    }
+
+    async fn org_named(&self, name: &OrgName) -> Result<Option<OrgId>, Failure> {
+        let label = name.as_str().as_bytes();
+        match self.store.record(RecordKind::OrgName, label).await? {
+            None => Ok(None),
+            Some(record) => Ok(Some(self.ledger.read::<OrgNameRow>(label, &record)?.content.org)),
+        }
+    }
+
+    /// All orgs.
+    pub(crate) async fn list_orgs(&self) -> Result<Vec<Org>, Failure> {
+        let control = self.control();
+        let records = self.store.records(RecordKind::Org, &[], None, MOST).await?;
+        records
+            .iter()
+            .map(|record| {
+                let id = <[u8; 16]>::try_from(record.id.as_slice())
+                    .map_err(|_| IntegrityFault::new("org", &record.id, "its id has the wrong length"))?;
+                let row = self.ledger.read::<OrgRow>(&id, record)?;
+                check_not_deleted(&control, OrgId::from_bytes(id))?;
+                Ok(shown(OrgId::from_bytes(id), &row.content))
+            })
+            .collect()
+    }
+
+    /// Deletes an org that has no apps, with its signing keys: its tokens verify nowhere any more.
+    pub(crate) async fn delete_org(&self, trail: &mut Trail, org: &OpenOrg) -> Result<(), Failure> {
+        let apps = self.store.records(RecordKind::OrgApp, org.id.as_bytes(), None, 1).await?;
+        for record in &apps {
+            self.ledger.read::<OrgAppRow>(&record.id, record)?;
+        }
+        if !apps.is_empty() {
+            return Err(Failure::new(
+                ErrorCode::Conflict,
+                "the org still has apps; nothing was changed; delete them first",
+            ));
+        }
+        let now = self.now().millis();
+        let control = self.control();
+        let keys = control.keys_of(org.id);
+        let label = org.row.content.name.as_str().as_bytes().to_vec();
+        self.commit_control(trail, &[FeedRow::OrgDeleted { org: org.id, at: now }], |change| {
+            // An app that is made at this moment writes the org's row, and one of the two fails.
+            change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
+            change.deletes.push((RecordKind::Org, org.id.as_bytes().to_vec()));
+            change.deletes.push((RecordKind::OrgName, label.clone()));
+            for key in &keys {
+                change.deletes.push((RecordKind::SigningKey, key.to_vec()));
+            }
+        })
+        .await
+        .map(|_| ())
+    }
+}
+
+/// A row of an org that was deleted was put there by hand.
+fn check_not_deleted(control: &Control, id: OrgId) -> Result<(), IntegrityFault> {
+    if control.is_org_deleted(id) {
+        let what = "the org was deleted, and its row is there again";
+        return Err(IntegrityFault::new(RecordKind::Org, id.as_bytes(), what));
+    }
+    Ok(())
+}
+
+/// An org as the API shows it.
+pub(crate) fn shown(id: OrgId, row: &OrgRow) -> Org {
+    Org { id, name: row.name.clone(), created_at: time_text(row.created_at) }
+}
+
+/// A name that is in use.
+pub(crate) fn taken(name: &str, what: &str) -> Failure {
+    Failure::new(
+        ErrorCode::NameTaken,
+        format!(
+            "the name {name} is in use; names are unique in the whole store; choose another name for the {what}"
+        ),
+    )
+}
+
+/// Whether a commit failed because a row of this kind was there already.
+pub(crate) fn is_taken(error: &CommitError, kind: RecordKind) -> bool {
+    matches!(error, CommitError::Conflict { kind: found, .. } if *found == kind)
+}

@@ -1,0 +1,526 @@
+//! Tokens: minted from tokens, listed. Minting never gives more than the parent had; `enroll` is the
+//! exception, fixed here: what it makes opens nothing without a discharge.
+
+use petsem_api::{
+    AppRef, CreateToken, ErrorCode, HostId, MintedToken, OrgId, SigningKeyId, TokenInfo, TokenKind,
+    TokenList, TokenUuid,
+};
+use petsem_policy::{
+    Action, ActionSet, Actions, Ancestors, Apps, Caveat, CaveatSet, Hosts, InheritError, MAX_ANCESTORS,
+    Macaroon, Machines, Organization, PetsemCaveat, SecretNames, Subject,
+};
+use petsem_store::RecordKind;
+
+use crate::authn::tokens::{Verified, author_of, token_uuid};
+use crate::authz::decide::{Caller, denied, no_such_app};
+use crate::authz::target::Touched;
+use crate::clock::{Moment, rfc3339_seconds};
+use crate::control::state::{DischargerEntry, SigningEntry};
+use crate::engine::Core;
+use crate::tenancy::found::OpenApp;
+use crate::entropy;
+use crate::error::Failure;
+use crate::request::Trail;
+use crate::records::{IntegrityFault, TokenRow};
+use crate::secrets::write::time_text;
+
+const DAY: u64 = 24 * 60 * 60;
+/// Longest life of a host token (design §4), in seconds.
+const LONGEST_HOST: u64 = 30 * DAY;
+/// Longest life of any other, in seconds.
+const LONGEST: u64 = 366 * DAY;
+/// Longest token that is made, as text: four of them go in a header.
+const LONGEST_TEXT: usize = 16 * 1024;
+/// Tokens answered at once.
+const MOST: usize = 10_000;
+/// Bytes after which a list of tokens ends: what one org makes long costs no other one memory.
+const LIST_BYTES: usize = 4 * 1024 * 1024;
+/// Rows read at once.
+const PAGE: u32 = 250;
+
+impl Core {
+    /// Mints a token from the caller's.
+    pub(crate) async fn create_token(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        wanted: &CreateToken,
+        now: Moment,
+    ) -> Result<MintedToken, Failure> {
+        match wanted.kind {
+            TokenKind::Host => self.enroll(trail, caller, wanted, now).await,
+            TokenKind::BreakGlass => Err(bad(
+                "break-glass tokens are asked for with a reason: POST /v1/apps/{app}/break-glass, `petsem break-glass`",
+            )),
+            TokenKind::Operator => {
+                let parent = caller
+                    .allows(trail, &Touched::default(), Action::Mint, now)
+                    .map_err(|refused| denied(&refused))?;
+                if parent.org.is_some() {
+                    return Err(Failure::new(
+                        ErrorCode::Forbidden,
+                        "only an operator's token mints operators' tokens",
+                    ));
+                }
+                refuse_fields(wanted, &[("org", wanted.org.is_some())])?;
+                refuse_host_fields(wanted)?;
+                let caveats = self.narrowing(wanted, None).await?;
+                self.mint_child(trail, parent, None, wanted, caveats, now).await
+            }
+            TokenKind::Org => {
+                refuse_host_fields(wanted)?;
+                let org = wanted.org.as_ref().ok_or_else(|| bad("a token of kind org names its org"))?;
+                let found = self.find_org(org).await?;
+                let touched = Touched { org: found.as_ref().map(|org| org.id), ..Touched::default() };
+                let parent =
+                    caller.allows(trail, &touched, Action::Mint, now).map_err(|refused| denied(&refused))?;
+                let org = found.ok_or_else(|| Failure::new(ErrorCode::NotFound, "there is no such org"))?.id;
+                trail.set_org(org);
+                let mut caveats = vec![Organization { org: *org.as_bytes() }.into()];
+                caveats.extend(self.narrowing(wanted, Some(org)).await?);
+                self.mint_child(trail, parent, Some(org), wanted, caveats, now).await
+            }
+        }
+    }
+
+    /// A host token: good for one host, and for nothing without a discharge.
+    async fn enroll(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        wanted: &CreateToken,
+        now: Moment,
+    ) -> Result<MintedToken, Failure> {
+        let host = wanted.host.as_ref().ok_or_else(|| bad("a token of kind host names its host"))?;
+        let narrowing = [
+            ("org", wanted.org.is_some()),
+            ("apps", !wanted.apps.is_empty()),
+            ("secrets", !wanted.secrets.is_empty()),
+            ("secret_prefixes", !wanted.secret_prefixes.is_empty()),
+            ("actions", !wanted.actions.is_empty()),
+            ("machines", !wanted.machines.is_empty()),
+            ("subject", wanted.subject.is_some()),
+        ];
+        refuse_fields(wanted, &narrowing)?;
+        let touched = Touched { host: Some(host), ..Touched::default() };
+        let parent =
+            caller.allows(trail, &touched, Action::Enroll, now).map_err(|refused| denied(&refused))?;
+        trail.set_detail(format_args!("host token for {host}"));
+        let life = life_of(wanted, DAY, LONGEST_HOST)?;
+        let ancestors = parent.token.descent();
+        if ancestors.0.len() > MAX_ANCESTORS {
+            return Err(bad(InheritError::TooManyAncestors.to_string()));
+        }
+        let location = wanted.discharger.as_deref();
+        self.mint_host_token(trail, host, location, ancestors, author_of(&parent.token), life, now).await
+    }
+
+    /// Mints the token itself; `ancestors` may revoke it. Its discharges come from the discharger at `location`,
+    /// else from this installation.
+    #[expect(clippy::too_many_arguments, reason = "each is one fact of the token")]
+    pub(crate) async fn mint_host_token(
+        &self,
+        trail: &mut Trail,
+        host: &HostId,
+        location: Option<&str>,
+        ancestors: Ancestors,
+        author: String,
+        life: u64,
+        now: Moment,
+    ) -> Result<MintedToken, Failure> {
+        let control = self.control();
+        let key = control.platform_key().ok_or_else(no_key)?;
+        let discharger = match location {
+            None => own_discharger(&control, &self.settings.location)?,
+            Some(location) => newest_discharger(&control, location)?,
+        };
+        let expires = expires_at(now, life);
+        let subject = Subject { issuer: self.settings.name.clone(), sub: format!("host:{host}") };
+        let parents = ancestors.0.clone();
+        let caveats = [
+            subject.clone().into(),
+            ancestors.into(),
+            Actions(ActionSet::from_iter([Action::Boot])).into(),
+            Hosts::new([host.to_string()]).into(),
+            window(now, expires),
+        ];
+        let rng = &mut entropy::rng();
+        let mut macaroon = Macaroon::mint(&key.key, &key.id, &self.settings.location, false, rng);
+        macaroon.add(caveats.clone()).map_err(Failure::internal)?;
+        let conditions = CaveatSet::new(vec![
+            Hosts::new([host.to_string()]).into(),
+            Actions(ActionSet::from_iter([Action::Boot])).into(),
+        ]);
+        macaroon
+            .add_third_party(&discharger.location, &discharger.key, &conditions, rng)
+            .map_err(Failure::internal)?;
+        let row = TokenRow {
+            kind: TokenKind::Host,
+            org: None,
+            key: SigningKeyId::from_bytes(key.id),
+            subject: format!("host:{host}, enrolled by {author}"),
+            ancestors: parents.iter().map(|id| token_uuid(*id)).collect(),
+            caveats: caveats.iter().map(Caveat::describe).collect(),
+            created_at: now.millis(),
+            expires_at: expires,
+        };
+        self.record_token(trail, macaroon, row).await
+    }
+
+    /// A child of the parent's: all that narrows the parent, and what `caveats` narrow further.
+    async fn mint_child(
+        &self,
+        trail: &mut Trail,
+        parent: &Verified,
+        org: Option<OrgId>,
+        wanted: &CreateToken,
+        caveats: Vec<Caveat>,
+        now: Moment,
+    ) -> Result<MintedToken, Failure> {
+        let control = self.control();
+        let key = signing_key(&control, org)?;
+        let inherited =
+            parent.token.inherit().map_err(|error| Failure::new(ErrorCode::Forbidden, error.to_string()))?;
+        let life = life_of(wanted, DAY, LONGEST)?;
+        let expires =
+            parent.token.expires_at().map_or(expires_at(now, life), |end| end.min(expires_at(now, life)));
+        let mut all = inherited.as_slice().to_vec();
+        let mut holder = author_of(&parent.token);
+        if let Some(sub) = &wanted.subject {
+            let named = self.named(sub)?;
+            holder = format!("{} ({})", named.sub, named.issuer);
+            all.retain(|caveat| {
+                !matches!(PetsemCaveat::of(caveat), Some(Ok(Some(PetsemCaveat::Subject(_)))))
+            });
+            all.insert(0, named.into());
+        }
+        all.extend(caveats);
+        all.push(window(now, expires));
+        let row = TokenRow {
+            kind: if org.is_some() { TokenKind::Org } else { TokenKind::Operator },
+            org,
+            key: SigningKeyId::from_bytes(key.id),
+            subject: holder,
+            ancestors: parent.token.descent().0.iter().map(|id| token_uuid(*id)).collect(),
+            caveats: all.iter().map(Caveat::describe).collect(),
+            created_at: now.millis(),
+            expires_at: expires,
+        };
+        let mut macaroon =
+            Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
+        macaroon.add(all).map_err(|error| Failure::new(ErrorCode::BadRequest, error.to_string()))?;
+        self.record_token(trail, macaroon, row).await
+    }
+
+    /// The holder that a minter gives a token to. Second-person rules look behind it, at the minter.
+    fn named(&self, sub: &str) -> Result<Subject, Failure> {
+        check_name(sub)?;
+        Ok(Subject { issuer: self.settings.name.clone(), sub: sub.to_owned() })
+    }
+
+    /// The first operator's token. No route leads here: only `petsem operator init` and `petsem dev`, on the node.
+    pub(crate) async fn mint_first_token(
+        &self,
+        trail: &mut Trail,
+        subject: Subject,
+        life: u64,
+        now: Moment,
+    ) -> Result<MintedToken, Failure> {
+        check_first(&subject.sub, life)?;
+        let control = self.control();
+        let key = control.platform_key().ok_or_else(no_key)?;
+        let expires = expires_at(now, life);
+        // Whoever may enroll hosts must not be able to prove boots, nor to make tokens that can.
+        let everything =
+            Action::ALL.into_iter().filter(|action| !matches!(action, Action::ReadValue | Action::Boot));
+        let author = format!("{} ({})", subject.sub, subject.issuer);
+        let caveats =
+            [subject.into(), Actions(ActionSet::from_iter(everything)).into(), window(now, expires)];
+        let row = TokenRow {
+            kind: TokenKind::Operator,
+            org: None,
+            key: SigningKeyId::from_bytes(key.id),
+            subject: author,
+            ancestors: Vec::new(),
+            caveats: caveats.iter().map(Caveat::describe).collect(),
+            created_at: now.millis(),
+            expires_at: expires,
+        };
+        let mut macaroon =
+            Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
+        macaroon.add(caveats).map_err(Failure::internal)?;
+        self.record_token(trail, macaroon, row).await
+    }
+
+    /// The first token of an org's owner, who may also prove boots. No route leads here: only
+    /// `petsem operator owner` and `petsem dev`, on the node, with the seal opened for it.
+    pub(crate) async fn mint_owner_token(
+        &self,
+        trail: &mut Trail,
+        org: OrgId,
+        subject: Subject,
+        life: u64,
+        now: Moment,
+    ) -> Result<MintedToken, Failure> {
+        check_first(&subject.sub, life)?;
+        let control = self.control();
+        let key = control.org_key(org).ok_or_else(no_key)?;
+        let expires = expires_at(now, life);
+        let allowed = [
+            Action::Write,
+            Action::List,
+            Action::Delete,
+            Action::UseKey,
+            Action::Boot,
+            Action::ManagePolicy,
+            Action::Mint,
+        ];
+        trail.set_org(org);
+        let author = format!("{} ({})", subject.sub, subject.issuer);
+        let caveats = [
+            subject.into(),
+            Organization { org: *org.as_bytes() }.into(),
+            Actions(ActionSet::from_iter(allowed)).into(),
+            window(now, expires),
+        ];
+        let row = TokenRow {
+            kind: TokenKind::Org,
+            org: Some(org),
+            key: SigningKeyId::from_bytes(key.id),
+            subject: author,
+            ancestors: Vec::new(),
+            caveats: caveats.iter().map(Caveat::describe).collect(),
+            created_at: now.millis(),
+            expires_at: expires,
+        };
+        let mut macaroon =
+            Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
+        macaroon.add(caveats).map_err(Failure::internal)?;
+        self.record_token(trail, macaroon, row).await
+    }
+
+    async fn record_token(
+        &self,
+        trail: &mut Trail,
+        macaroon: Macaroon,
+        row: TokenRow,
+    ) -> Result<MintedToken, Failure> {
+        let text = macaroon.to_text();
+        if text.len() > LONGEST_TEXT {
+            return Err(bad(format!(
+                "the token would have {} bytes, and {LONGEST_TEXT} are the most; nothing was made; narrow it to fewer apps, \
+                 names or Machines, or to a prefix",
+                text.len()
+            )));
+        }
+        let id = token_uuid(macaroon.id());
+        trail.set_detail(format_args!("token {id} for {}", row.subject));
+        let mut change = self.change(trail);
+        change.puts.push(self.ledger.write(id.as_bytes(), 1, &row));
+        self.commit(trail, change).await?;
+        Ok(MintedToken { id, token: text.to_string(), expires_at: rfc3339_seconds(row.expires_at) })
+    }
+
+    /// What the request narrows the new token to.
+    async fn narrowing(&self, wanted: &CreateToken, org: Option<OrgId>) -> Result<Vec<Caveat>, Failure> {
+        let mut caveats = Vec::new();
+        if !wanted.apps.is_empty() {
+            let mut ids = Vec::with_capacity(wanted.apps.len());
+            for app in &wanted.apps {
+                ids.push(self.app_of_org(app, org).await?.id);
+            }
+            caveats.push(Apps::new(ids.iter().map(|id| *id.as_bytes())).into());
+        }
+        if !wanted.secrets.is_empty() || !wanted.secret_prefixes.is_empty() {
+            let names = wanted.secrets.iter().map(ToString::to_string);
+            caveats.push(SecretNames::new(names, wanted.secret_prefixes.iter().cloned()).into());
+        }
+        if !wanted.actions.is_empty() {
+            let actions =
+                wanted.actions.iter().map(|name| Action::from_name(name)).collect::<Option<Vec<_>>>();
+            let actions = actions.ok_or_else(|| {
+                let known: Vec<_> = Action::ALL.iter().map(|action| action.name()).collect();
+                bad(format!("an action is none that there is; the actions are {}", known.join(", ")))
+            })?;
+            caveats.push(Actions(ActionSet::from_iter(actions)).into());
+        }
+        if !wanted.machines.is_empty() {
+            caveats.push(Machines::new(wanted.machines.iter().map(ToString::to_string)).into());
+        }
+        Ok(caveats)
+    }
+
+    async fn app_of_org(&self, app: &AppRef, org: Option<OrgId>) -> Result<OpenApp, Failure> {
+        match self.find_app(app).await? {
+            Some(app) if org.is_none_or(|org| org == app.head.org) => Ok(app),
+            _ => Err(no_such_app()),
+        }
+    }
+
+    /// The tokens that the caller may see: an operator's all, anybody else those of the org.
+    pub(crate) async fn list_tokens(&self, org: Option<OrgId>) -> Result<TokenList, Failure> {
+        let control = self.control();
+        let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
+        let mut tokens = Vec::new();
+        let (mut bytes, mut truncated) = (0, false);
+        let mut after = None;
+        // To the end: what one org has many of hides nothing of another.
+        'all: loop {
+            let records = self.store.records(RecordKind::Token, &[], after.as_deref(), PAGE).await?;
+            for record in &records {
+                let id = <[u8; 16]>::try_from(record.id.as_slice())
+                    .map_err(|_| IntegrityFault::new("token", &record.id, "its id has the wrong length"))?;
+                let row = self.ledger.read::<TokenRow>(&id, record)?.content;
+                if org.is_some() && row.org != org {
+                    continue;
+                }
+                if bytes > LIST_BYTES || tokens.len() >= MOST {
+                    truncated = true;
+                    break 'all;
+                }
+                bytes += 512 + row.ancestors.len() * 40 + row.caveats.iter().map(String::len).sum::<usize>();
+                let id = TokenUuid::from_bytes(id);
+                let revoked = is_revoked(&id)
+                    || control.revoked().has_key(row.key)
+                    || row.ancestors.iter().any(is_revoked);
+                tokens.push(TokenInfo {
+                    id,
+                    kind: row.kind,
+                    org: row.org,
+                    subject: row.subject,
+                    ancestors: row.ancestors,
+                    caveats: row.caveats,
+                    created_at: time_text(row.created_at),
+                    expires_at: rfc3339_seconds(row.expires_at),
+                    revoked,
+                });
+            }
+            match records.last() {
+                Some(last) if records.len() == PAGE as usize => {
+                    after = Some(last.id.clone());
+                }
+                _ => break,
+            }
+        }
+        Ok(TokenList { tokens, truncated })
+    }
+}
+
+pub(crate) fn signing_key(
+    control: &crate::control::state::Control,
+    org: Option<OrgId>,
+) -> Result<&std::sync::Arc<SigningEntry>, Failure> {
+    match org {
+        None => control.platform_key(),
+        Some(org) => control.org_key(org),
+    }
+    .ok_or_else(no_key)
+}
+
+/// The location of this installation's own discharger. It is not that of its tokens: a header tells permission
+/// tokens and discharges apart by it.
+pub(crate) fn discharger_location(location: &str) -> String {
+    format!("{location}/discharger")
+}
+
+/// The discharger that this installation is itself.
+pub(crate) fn own_discharger<'c>(
+    control: &'c crate::control::state::Control,
+    location: &str,
+) -> Result<&'c DischargerEntry, Failure> {
+    let own = discharger_location(location);
+    control
+        .dischargers()
+        .iter()
+        .find(|entry| entry.location == own && entry.org.is_none())
+        .map(std::convert::AsRef::as_ref)
+        .ok_or_else(|| Failure::internal("the installation has no discharger key for its own location"))
+}
+
+/// The discharger of a location whose key came last: new tickets are sealed for it. One of the platform goes before
+/// one of an org, which may register whatever location it likes, and speaks for that org's apps alone.
+fn newest_discharger<'c>(
+    control: &'c crate::control::state::Control,
+    location: &str,
+) -> Result<&'c DischargerEntry, Failure> {
+    let location = location.trim_end_matches('/');
+    control
+        .dischargers()
+        .iter()
+        .filter(|entry| entry.location == location)
+        .max_by_key(|entry| (entry.org.is_none(), entry.created_at))
+        .map(std::convert::AsRef::as_ref)
+        .ok_or_else(|| {
+            bad("no discharger is registered at this location; `petsem discharger list` shows them")
+        })
+}
+
+pub(crate) fn window(now: Moment, expires: i64) -> Caveat {
+    // No leeway is given when a window is read, so a token made on a clock that runs ahead would fail at first.
+    Caveat::ValidityWindow { not_before: now.seconds().saturating_sub(30), not_after: expires }
+}
+
+fn expires_at(now: Moment, life: u64) -> i64 {
+    now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX))
+}
+
+/// What a second person is compared with must be a name.
+fn check_name(sub: &str) -> Result<(), Failure> {
+    if sub.trim().is_empty() || sub.len() > 256 || sub.contains(char::is_control) {
+        return Err(bad("a token's holder is named with 1 to 256 bytes of text on one line"));
+    }
+    Ok(())
+}
+
+/// Refuses holder or life of a token that is made on the node, before anything is made.
+pub(crate) fn check_first(sub: &str, life: u64) -> Result<(), Failure> {
+    check_name(sub)?;
+    if !(1..=LONGEST).contains(&life) {
+        return Err(bad(format!("a token lives from 1 second to {} days; nothing was made", LONGEST / DAY)));
+    }
+    Ok(())
+}
+
+fn life_of(wanted: &CreateToken, default: u64, longest: u64) -> Result<u64, Failure> {
+    match wanted.expires_in.unwrap_or(default) {
+        0 => Err(bad("expires_in is at least 1 second")),
+        life if life > longest => {
+            Err(bad(format!("expires_in is at most {longest} seconds for such a token")))
+        }
+        life => Ok(life),
+    }
+}
+
+/// Fields of host tokens alone.
+fn refuse_host_fields(wanted: &CreateToken) -> Result<(), Failure> {
+    refuse_fields(wanted, &[("host", wanted.host.is_some()), ("discharger", wanted.discharger.is_some())])
+}
+
+/// A field that this kind of token does not know would narrow nothing, so it is refused.
+fn refuse_fields(wanted: &CreateToken, fields: &[(&str, bool)]) -> Result<(), Failure> {
+    match fields.iter().find(|(_, present)| *present) {
+        None => Ok(()),
+        Some((field, _)) => {
+            let kind = kind_name(wanted.kind);
+            Err(bad(format!("a token of kind {kind} has no {field}; leave it out")))
+        }
+    }
+}
+
+/// As the wire has it.
+fn kind_name(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::Operator => "operator",
+        TokenKind::Host => "host",
+        TokenKind::Org => "org",
+        TokenKind::BreakGlass => "break_glass",
+    }
+}
+
+fn bad(text: impl Into<String>) -> Failure {
+    Failure::new(ErrorCode::BadRequest, text)
+}
+
+fn no_key() -> Failure {
+    Failure::internal("there is no signing key for such a token")
+}

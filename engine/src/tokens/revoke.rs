@@ -1,0 +1,235 @@
+//! `POST /v1/revocations`: who may revoke what. What a revocation does stands in [`crate::revoked`].
+
+use petsem_api::{ErrorCode, RevokeRequest, Revoked, SigningKeyId, TokenUuid};
+use petsem_policy::{Action, TokenId};
+use petsem_store::RecordKind;
+
+use crate::authz::decide::{Caller, denied, no_such_app};
+use crate::authz::target::Touched;
+use crate::clock::Moment;
+use crate::engine::Core;
+use crate::tenancy::found::OpenApp;
+use crate::error::Failure;
+use crate::request::Trail;
+use crate::records::{FeedRow, TokenRow};
+
+/// Longest `iss`, `sub` or `jti` that can be revoked, in bytes.
+const LONGEST_CLAIM: usize = 4096;
+/// How far an issuer's clock may run ahead of ours, in seconds.
+const SKEW: i64 = 30;
+/// A subject's JWTs are revoked up to so far in the future at most, in seconds.
+const LONGEST_AHEAD: i64 = 366 * 24 * 60 * 60;
+
+impl Core {
+    /// Revokes. Effective on this node when it answers.
+    pub(crate) async fn revoke(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        request: &RevokeRequest,
+        now: Moment,
+    ) -> Result<Revoked, Failure> {
+        let app = match request {
+            RevokeRequest::Token { id } => {
+                self.may_revoke_token(trail, caller, *id, now).await?;
+                None
+            }
+            // Who is not of the app's org is told nothing of the app.
+            RevokeRequest::Machine { app, .. } => {
+                Some(self.app_for(caller, trail, app, &[(Action::Mint, None)]).await?)
+            }
+            RevokeRequest::Host { .. }
+            | RevokeRequest::SigningKey { .. }
+            | RevokeRequest::JwtSubject { .. }
+            | RevokeRequest::JwtIssuer { .. }
+            | RevokeRequest::Jwt { .. } => {
+                let verified = caller
+                    .allows(trail, &Touched::default(), Action::Operate, now)
+                    .map_err(|refused| denied(&refused))?;
+                if let RevokeRequest::SigningKey { id } = request
+                    && verified.token.descent().0.contains(&TokenId::of_key(id.as_bytes()))
+                {
+                    return Err(Failure::new(
+                        ErrorCode::Conflict,
+                        "your own token is of this key, or descends from one that is; nothing was changed; \
+                         take a new one from `petsem operator recover`",
+                    ));
+                }
+                None
+            }
+        };
+        let row = self.revocation(trail, request, app.as_ref(), now).await?;
+        let number = self.commit_control(trail, &[row], |_| {}).await?;
+        Ok(Revoked { number })
+    }
+
+    /// The control change that a request asks for, if it can be made. `app` is the app of a Machine, as the caller
+    /// was let to it.
+    pub(crate) async fn revocation(
+        &self,
+        trail: &mut Trail,
+        request: &RevokeRequest,
+        app: Option<&OpenApp>,
+        now: Moment,
+    ) -> Result<FeedRow, Failure> {
+        let at = now.millis();
+        check(request, now)?;
+        let row = match request {
+            RevokeRequest::Token { id } => {
+                // It would end all tokens of the key, without what is asked before that of a key.
+                if let Some(key) = self.control().key_in_lines(id) {
+                    return Err(Failure::new(
+                        ErrorCode::Conflict,
+                        format!(
+                            "this id stands for signing key {key} among the ancestors of its tokens; nothing was \
+                             changed; to end all of them, revoke the key: `petsem token revoke --key {key}`"
+                        ),
+                    ));
+                }
+                trail.set_detail(format_args!("revokes token {id}"));
+                FeedRow::TokenRevoked { token: *id, at }
+            }
+            RevokeRequest::Machine { machine, .. } => {
+                let app = app.ok_or_else(no_such_app)?;
+                trail.set_app(app);
+                trail.set_machine(machine);
+                trail.set_detail(format_args!("revokes Machine {machine} of app {}", app.head.name));
+                FeedRow::MachineRevoked { app: app.id, machine: machine.clone(), at }
+            }
+            RevokeRequest::Host { host } => {
+                trail.set_detail(format_args!("revokes host {host}"));
+                FeedRow::HostRevoked { host: host.clone(), at }
+            }
+            RevokeRequest::SigningKey { id } => {
+                self.check_revocable_key(*id).await?;
+                trail.set_detail(format_args!("revokes signing key {id}"));
+                FeedRow::SigningKeyRevoked { key: *id, at }
+            }
+            RevokeRequest::JwtSubject { issuer, sub, before } => {
+                let before = before.unwrap_or_else(|| all_so_far(now));
+                trail
+                    .set_detail(format_args!("revokes JWTs of {sub:?} from {issuer} issued before {before}"));
+                FeedRow::JwtSubjectRevoked { issuer: issuer.clone(), sub: sub.clone(), before, at }
+            }
+            RevokeRequest::JwtIssuer { issuer, before } => {
+                let before = before.unwrap_or_else(|| all_so_far(now));
+                trail.set_detail(format_args!("revokes all JWTs from {issuer} issued before {before}"));
+                FeedRow::JwtIssuerRevoked { issuer: issuer.clone(), before, at }
+            }
+            RevokeRequest::Jwt { issuer, jti } => {
+                trail.set_detail(format_args!("revokes JWT {jti:?} of {issuer}"));
+                FeedRow::JwtRevoked { issuer: issuer.clone(), jti: jti.clone(), at }
+            }
+        };
+        Ok(row)
+    }
+
+    /// A key that new tokens are signed with must have a successor first. One that has never gets back.
+    async fn check_revocable_key(&self, id: SigningKeyId) -> Result<(), Failure> {
+        if self.control().is_current_key(id) {
+            return Err(Failure::new(
+                ErrorCode::Conflict,
+                "new tokens are signed with this key; nothing was changed; give it a successor first \
+                 (`petsem signing-key rotate`)",
+            ));
+        }
+        match self.store.record(RecordKind::SigningKey, id.as_bytes()).await? {
+            Some(_) => Ok(()),
+            None => Err(no_such_signing_key()),
+        }
+    }
+
+    /// Operators revoke everything; an org's minter what its key signed. Nobody revokes his own token by holding
+    /// it: every narrowing of a token shares its id, and would end the whole.
+    async fn may_revoke_token(
+        &self,
+        trail: &mut Trail,
+        caller: &Caller,
+        id: TokenUuid,
+        now: Moment,
+    ) -> Result<(), Failure> {
+        if caller.allows(trail, &Touched::default(), Action::Operate, now).is_ok() {
+            return Ok(());
+        }
+        let org = match self.store.record(RecordKind::Token, id.as_bytes()).await? {
+            None => None,
+            Some(record) => self.ledger.read::<TokenRow>(id.as_bytes(), &record)?.content.org,
+        };
+        let touched = Touched { org, ..Touched::default() };
+        match (org, caller.allows(trail, &touched, Action::Mint, now)) {
+            (Some(_), Ok(_)) => Ok(()),
+            // The same answer, whether it is another's or not there.
+            _ => Err(Failure::new(
+                ErrorCode::Forbidden,
+                "there is no such token, or yours may not revoke it; operators revoke every token, an org's minters the org's",
+            )),
+        }
+    }
+}
+
+/// What of a request can be refused without looking at the store.
+pub(crate) fn check(request: &RevokeRequest, now: Moment) -> Result<(), Failure> {
+    match request {
+        RevokeRequest::Token { id } => check_token_id(*id),
+        RevokeRequest::JwtSubject { issuer, sub, before } => {
+            check_claim("issuer", issuer, 1)?;
+            check_claim("sub", sub, 0)?;
+            check_before(*before, now)
+        }
+        RevokeRequest::JwtIssuer { issuer, before } => {
+            check_claim("issuer", issuer, 1)?;
+            check_before(*before, now)
+        }
+        RevokeRequest::Jwt { issuer, jti } => {
+            check_claim("issuer", issuer, 1)?;
+            check_claim("jti", jti, 1)
+        }
+        RevokeRequest::Machine { .. } | RevokeRequest::Host { .. } | RevokeRequest::SigningKey { .. } => {
+            Ok(())
+        }
+    }
+}
+
+pub(crate) fn no_such_signing_key() -> Failure {
+    Failure::new(
+        ErrorCode::NotFound,
+        "there is no such signing key; nothing was changed; `petsem signing-key list` shows all",
+    )
+}
+
+/// Nobody shall believe a token revoked whose request, app or org he named: ids of tokens are UUIDv5, all others
+/// are not. Whether a token is there cannot be asked: of discharges there are no books.
+fn check_token_id(id: TokenUuid) -> Result<(), Failure> {
+    match id.as_bytes() {
+        [_, _, _, _, _, _, version, ..] if version >> 4 == 5 => Ok(()),
+        _ => Err(bad(
+            "this is the id of something else than a token; nothing was changed; `petsem token list` and `petsem \
+             token inspect` show the ids of tokens",
+        )),
+    }
+}
+
+/// After every `iat` that an issuer has put in a JWT by now.
+pub(crate) fn all_so_far(now: Moment) -> i64 {
+    now.seconds().saturating_add(SKEW + 1)
+}
+
+fn check_before(before: Option<i64>, now: Moment) -> Result<(), Failure> {
+    match before {
+        Some(before) if before > now.seconds().saturating_add(LONGEST_AHEAD) => {
+            Err(bad("before is at most 366 days from now"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_claim(name: &str, text: &str, shortest: usize) -> Result<(), Failure> {
+    if (shortest..=LONGEST_CLAIM).contains(&text.len()) {
+        return Ok(());
+    }
+    Err(bad(format!("{name} is {shortest} to {LONGEST_CLAIM} bytes, exactly as in the JWT")))
+}
+
+fn bad(text: impl Into<String>) -> Failure {
+    Failure::new(ErrorCode::BadRequest, text)
+}
