@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use data_encoding::HEXLOWER;
 use petsem_api::{AppId, AppRef, ErrorCode, StoreId};
 use petsem_client::Outside;
-use petsem_keys::{AppKek, Keyring, RecordContext, SealedRef, WrapContext};
+use petsem_keys::{AppKek, Keyring, RecordContext, SealedRef, WrapContext, scrubbed_call};
 use petsem_store::{
     AppRows, BundleRow, Change, CommitError, Committed, Expect, Record, RecordKind, RequestAudit, Store,
 };
@@ -27,7 +27,6 @@ use crate::request::Trail;
 use crate::rotation::Rotations;
 use crate::rows::{AppHead, AppNameRow, Bundle, Content, FeedHeadRow, FeedRow, IntegrityFault, Ledger, Note};
 use crate::settings::Settings;
-use crate::stack::scrubbed_call;
 
 /// Age of the control feed, in seconds, at which `/readyz` says so.
 const FEED_WARNING: u64 = 60;

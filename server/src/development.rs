@@ -12,6 +12,7 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use petsem_api::{AppSettings, HostId, PutIssuer};
+use petsem_keys::scrubbed_deep;
 use petsem_policy::{Ancestors, Subject};
 
 use crate::clock::Moment;
@@ -24,7 +25,6 @@ use crate::serve::{Bound, ServeError, bind, serve_on};
 use crate::settings::{
     AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, SealSettings, Settings,
 };
-use crate::stack::scrubbed_deep;
 use crate::start::{StartError, Started, local_trail, record, start};
 
 const DAY: u64 = 24 * 60 * 60;

@@ -59,7 +59,6 @@ mod secrets;
 mod serve;
 mod settings;
 mod signing_keys;
-mod stack;
 mod start;
 mod status;
 mod tokens;

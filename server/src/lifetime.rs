@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use data_encoding::BASE64;
 use petsem_api::{ErrorCode, RequestId};
-use petsem_keys::KeyMemory;
+use petsem_keys::{KeyMemory, scrubbed, scrubbed_deep};
 use petsem_store::Store;
 use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -28,7 +28,6 @@ use crate::seal_list::{SealChange, note_opened};
 use crate::sealed::{self, SealedNode, Unsealing, Why};
 use crate::serve::{Front, ServeError};
 use crate::settings::Settings;
-use crate::stack::{scrubbed, scrubbed_deep};
 use crate::start::{
     StartError, Started, close_audit, open_installed, record, record_checkpoint, start_unlocked,
 };

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use petsem_keys::{scrubbed, scrubbed_deep};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -24,7 +25,6 @@ use crate::lifetime::{Lifetime, Phase, Signals, begin, requests_ended};
 use crate::operator_socket::OperatorSocket;
 use crate::request::Peer;
 use crate::settings::{ListenAddress, Listener, Settings};
-use crate::stack::{scrubbed, scrubbed_deep};
 use crate::start::{StartError, stop};
 
 /// Connections that the kernel keeps until they are accepted: a thousand Machines may boot at once.

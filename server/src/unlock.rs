@@ -7,14 +7,13 @@
 
 use data_encoding::HEXLOWER;
 use petsem_api::StoreId;
-use petsem_keys::{Keyring, RootKey, RowMacKey, Seal, SealContext, WrapContext};
+use petsem_keys::{Keyring, RootKey, RowMacKey, Seal, SealContext, WrapContext, scrubbed_call};
 use petsem_seals::{PASSPHRASE_KIND, SHAMIR_KIND, ShareSet};
 use petsem_store::{Record, RecordKind, Store};
 
 use crate::failure::Failure;
 use crate::rows::{IntegrityFault, KeyringKeyRow, Ledger, SealRow, StoreRow, danger_read_unverified};
 use crate::settings::{OfSeal, Settings};
-use crate::stack::scrubbed_call;
 use crate::start::StartError;
 
 /// Seals that a store has at most.

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use petsem_keys::{AuditMacKey, AuditSigningKey};
+use petsem_keys::{AuditMacKey, AuditSigningKey, scrubbed_call};
 use petsem_store::FileLock;
 use tokio::sync::mpsc;
 
@@ -18,7 +18,6 @@ use super::log::{AuditKeys, AuditSettings, Clock};
 use super::queue::{Item, Shared};
 use super::reserve::Reserve;
 use super::segment::{self, Presence, Segment};
-use crate::stack::scrubbed_call;
 
 /// Bytes that every segment keeps free for its last checkpoint.
 pub(super) const CHECKPOINT_ROOM: u64 = 1024;

@@ -24,12 +24,12 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use petsem_api::{ErrorCode, RequestId};
+use petsem_keys::scrubbed;
 
 use crate::core::Core;
 use crate::entropy;
 use crate::failure::Failure;
 use crate::http::refuse;
-use crate::stack::scrubbed;
 
 /// Every route.
 pub(crate) fn router(core: Arc<Core>) -> Router {
