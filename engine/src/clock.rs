@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 /// A moment: unix time, read once for each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment {
+pub(crate) struct Timestamp {
     seconds: i64,
     nanos: u32,
 }
@@ -20,7 +20,7 @@ pub(crate) fn system_time() -> SystemTime {
     SystemTime::now()
 }
 
-impl Moment {
+impl Timestamp {
     /// The system's time. A clock before 1970 reads as 1970: every window is then closed.
     #[expect(clippy::disallowed_methods, reason = "the one place")]
     pub(crate) fn now() -> Self {
@@ -65,18 +65,18 @@ impl Moment {
 
 /// A point in time for ages: on the clock that people set, and on the one that nobody sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tick {
+pub(crate) struct ClockReading {
     wall: i64,
     steady: Duration,
 }
 
-impl Tick {
+impl ClockReading {
     /// Both clocks, now.
     #[expect(clippy::disallowed_methods, reason = "the one place")]
     pub(crate) fn now() -> Self {
         static BEGIN: OnceLock<Instant> = OnceLock::new();
         let begin = *BEGIN.get_or_init(Instant::now);
-        Self { wall: Moment::now().seconds(), steady: Instant::now().saturating_duration_since(begin) }
+        Self { wall: Timestamp::now().seconds(), steady: Instant::now().saturating_duration_since(begin) }
     }
 
     /// How long ago `earlier` was. The longer of both: one clock can be set back, the other stands still while
@@ -101,7 +101,7 @@ impl Tick {
 
 /// RFC 3339 of whole unix seconds.
 pub(crate) fn rfc3339_seconds(seconds: i64) -> String {
-    Moment { seconds, nanos: 0 }.rfc3339()
+    Timestamp { seconds, nanos: 0 }.rfc3339()
 }
 
 #[cfg(test)]
@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn a_moment_prints_as_rfc3339_in_utc() {
-        assert_eq!(Moment::from_millis(1_766_473_409_250).rfc3339(), "2025-12-23T07:03:29.25Z");
+        assert_eq!(Timestamp::from_millis(1_766_473_409_250).rfc3339(), "2025-12-23T07:03:29.25Z");
         assert_eq!(rfc3339_seconds(0), "1970-01-01T00:00:00Z");
-        assert_eq!(Moment::from_millis(1_766_473_409_250).millis(), 1_766_473_409_250);
+        assert_eq!(Timestamp::from_millis(1_766_473_409_250).millis(), 1_766_473_409_250);
     }
 }

@@ -14,17 +14,17 @@ use petsem_store::{
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::clock::Moment;
+use crate::clock::Timestamp;
 use crate::control::state::{Control, Readers};
 use crate::control::pending_denials::Denials;
 use crate::error::Failure;
-use crate::forms::Forms;
+use crate::forms::UnauthenticatedBodyQueue;
 use crate::authn::rate::PerSecond;
 use crate::keyring::state::KeyringState;
 use crate::metrics::Counters;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::keyring::rotation::progress::Rotations;
-use crate::records::{AppHead, AppNameRow, Bundle, Content, FeedHeadRow, FeedRow, IntegrityFault, Ledger, Note};
+use crate::records::{AppHead, AppNameRow, Bundle, Content, FeedHeadRow, FeedRow, IntegrityFault, RecordCodec, SignedNote};
 use crate::settings::Settings;
 use petsem_keys::scrubbed_call;
 use petsem_audit::{AuditEvent, AuditLog};
@@ -39,13 +39,13 @@ pub(crate) const REREADS: usize = 3;
 const APP_LOCKS: usize = 64;
 
 /// The parts that a running server brings together.
-pub(crate) struct Core {
+pub(crate) struct Engine {
     pub(crate) settings: Settings,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) store_id: StoreId,
     pub(crate) node: [u8; 16],
     pub(crate) keys: KeyringState,
-    pub(crate) ledger: Ledger,
+    pub(crate) codec: RecordCodec,
     pub(crate) audit: AuditLog,
     pub(crate) counters: Counters,
     pub(crate) outside: Arc<Outside>,
@@ -56,12 +56,12 @@ pub(crate) struct Core {
     last: Mutex<Option<Committed>>,
     trouble: Mutex<Option<String>>,
     feed_read_at: AtomicI64,
-    owed: Mutex<Vec<(u64, AuditEvent)>>,
+    pending_audit: Mutex<Vec<(u64, AuditEvent)>>,
     pub(crate) denials: Denials,
     pub(crate) room: Arc<Semaphore>,
     /// Places for bodies that are waited for before anybody is known: a part of the room, so that strangers who send
     /// none never have all of it.
-    pub(crate) forms: Forms,
+    pub(crate) forms: UnauthenticatedBodyQueue,
     pub(crate) jwt_lines: PerSecond,
     pub(crate) rotations: Rotations,
     /// An operator has asked that the server forget its keys.
@@ -71,30 +71,30 @@ pub(crate) struct Core {
 }
 
 /// The parts as they stand at start.
-pub(crate) struct Parts {
+pub(crate) struct EngineParts {
     pub(crate) settings: Settings,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) store_id: StoreId,
     pub(crate) node: [u8; 16],
     pub(crate) keys: KeyringState,
-    pub(crate) ledger: Ledger,
+    pub(crate) codec: RecordCodec,
     pub(crate) audit: AuditLog,
     pub(crate) outside: Outside,
 }
 
-impl Core {
+impl Engine {
     /// Brings the parts together and reads the control feed to its end.
-    pub(crate) async fn start(parts: Parts) -> Result<Self, Failure> {
+    pub(crate) async fn start(parts: EngineParts) -> Result<Self, Failure> {
         let room = Arc::new(Semaphore::new(parts.settings.limits.requests));
-        let forms = Forms::new(parts.settings.limits.requests / 4);
-        let Parts { settings, store, store_id, node, keys, ledger, audit, outside } = parts;
+        let forms = UnauthenticatedBodyQueue::new(parts.settings.limits.requests / 4);
+        let EngineParts { settings, store, store_id, node, keys, codec, audit, outside } = parts;
         let core = Self {
             settings,
             store,
             store_id,
             node,
             keys,
-            ledger,
+            codec,
             audit,
             counters: Counters::default(),
             outside: Arc::new(outside),
@@ -105,7 +105,7 @@ impl Core {
             last: Mutex::new(None),
             trouble: Mutex::new(None),
             feed_read_at: AtomicI64::new(0),
-            owed: Mutex::new(Vec::new()),
+            pending_audit: Mutex::new(Vec::new()),
             denials: Denials::default(),
             room,
             forms,
@@ -171,40 +171,40 @@ impl Core {
     }
 
     /// A change that this request makes. Its audit line goes with it, in case the process dies in between.
-    pub(crate) fn change(&self, trail: &Trail) -> Change {
-        Change::new(RequestAudit { node: self.node, request_id: trail.request_id(), line: self.line(trail) })
+    pub(crate) fn change(&self, audit: &AuditRecord) -> Change {
+        Change::new(RequestAudit { node: self.node, request_id: audit.request_id(), line: self.line(audit) })
     }
 
     /// The line that the store keeps with a change.
-    pub(crate) fn line(&self, trail: &Trail) -> Vec<u8> {
-        self.ledger.write_note(Note::Line, trail.request_id(), &trail.to_line())
+    pub(crate) fn line(&self, audit: &AuditRecord) -> Vec<u8> {
+        self.codec.write_note(SignedNote::Line, audit.request_id(), &audit.to_line())
     }
 
     /// A line could not be made durable after its change was: it is tried again until it is.
-    pub(crate) fn owe(&self, revision: u64, event: AuditEvent) {
-        self.owed.lock().unwrap_or_else(PoisonError::into_inner).push((revision, event));
+    pub(crate) fn defer_audit(&self, revision: u64, event: AuditEvent) {
+        self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner).push((revision, event));
     }
 
-    /// Writes the lines that are owed.
-    pub(crate) async fn pay_owed(&self) {
-        let owed = std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Writes the lines that are pending_audit.
+    pub(crate) async fn flush_pending_audit(&self) {
+        let owed = std::mem::take(&mut *self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner));
         for (revision, event) in owed {
             match self.audit.append(event.clone()).await {
                 Ok(_) => self.store.audited(self.node, &[revision]),
-                Err(_) => self.owe(revision, event),
+                Err(_) => self.defer_audit(revision, event),
             }
         }
     }
 
-    /// Commits a change. The trail remembers the revision, so that its line ends the change's wait for one.
-    pub(crate) async fn commit(&self, trail: &mut Trail, change: Change) -> Result<Committed, CommitError> {
+    /// Commits a change. The audit remembers the revision, so that its line ends the change's wait for one.
+    pub(crate) async fn commit(&self, audit: &mut AuditRecord, change: Change) -> Result<Committed, CommitError> {
         if let Some(error) = self.audit.stats().error {
             // A change whose line cannot be written must not be made.
             tracing::warn!(error, "a change was refused: the audit log cannot be written");
             return Err(CommitError::Unavailable);
         }
         let committed = self.store.commit(change).await?;
-        trail.committed(committed.revision);
+        audit.committed(committed.revision);
         self.note_revision(committed);
         Ok(committed)
     }
@@ -222,8 +222,8 @@ impl Core {
     }
 
     /// The moment of now; requests read it once.
-    pub(crate) fn now(&self) -> Moment {
-        Moment::now()
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::now()
     }
 }
 

@@ -7,7 +7,7 @@ use petsem_store::{CommitError, ReadError, RecordKind};
 
 use crate::records::{BundleError, IntegrityFault};
 
-/// A refusal. The external text says what happened and what to do, and no more than the caller may know; the
+/// A refusal. The external text says what happened and what to do, and no more than the principal may know; the
 /// internal one goes to the log. Neither ever holds a value or a token.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -50,7 +50,7 @@ impl Failure {
         self.code
     }
 
-    /// What the caller reads.
+    /// What the principal reads.
     pub(crate) fn external(&self) -> &str {
         &self.external
     }
@@ -126,4 +126,13 @@ impl From<CommitError> for Failure {
 fn unavailable(what: &str) -> Failure {
     Failure::new(ErrorCode::StoreUnavailable, format!("{what}; nothing was changed; try again"))
         .retry_after(2)
+}
+
+/// Decisions fail closed while what is stored is not what was written.
+pub(crate) fn untrusted(trouble: &str) -> Failure {
+    Failure::new(
+        ErrorCode::Integrity,
+        "what is stored is not what was written, so nothing is decided; tell the operator of this petsem the request id",
+    )
+    .because(trouble)
 }

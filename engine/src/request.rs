@@ -1,4 +1,4 @@
-//! One request as the core sees it: who asks, from where, when; and the trail that becomes its audit line.
+//! One request as the core sees it: who asks, from where, when; and the audit that becomes its audit line.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use petsem_policy::evaluate::Claims;
 use petsem_policy::{Exchanged, Token};
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Moment;
+use crate::clock::Timestamp;
 use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
@@ -26,7 +26,7 @@ pub(crate) struct Peer {
 
 /// What becomes the audit line of a request. Holds names and ids, never a value or a token.
 #[derive(Clone, Debug)]
-pub(crate) struct Trail {
+pub(crate) struct AuditRecord {
     id: RequestId,
     line: Line,
     peer: Option<IpAddr>,
@@ -57,15 +57,15 @@ struct Line {
     detail: Option<String>,
 }
 
-impl Trail {
-    /// The trail of a new request.
-    pub(crate) fn new(now: Moment, peer: &Peer, action: &'static str) -> Self {
+impl AuditRecord {
+    /// The audit of a new request.
+    pub(crate) fn new(now: Timestamp, peer: &Peer, action: &'static str) -> Self {
         let id = RequestId::new_v7(now.millis(), &entropy::bytes());
         Self::with_id(id, now, peer, action)
     }
 
-    /// The trail of one item of a request that has many.
-    pub(crate) fn with_id(id: RequestId, now: Moment, peer: &Peer, action: &'static str) -> Self {
+    /// The audit of one item of a request that has many.
+    pub(crate) fn with_id(id: RequestId, now: Timestamp, peer: &Peer, action: &'static str) -> Self {
         let line = Line {
             time_ms: now.millis(),
             request_id: id.to_string(),
@@ -176,12 +176,12 @@ impl Trail {
         self.line.detail = Some(detail.to_string());
     }
 
-    /// A change was committed: its line is owed.
+    /// A change was committed: its line is pending_audit.
     pub(crate) fn committed(&mut self, revision: u64) {
         self.revision = Some(revision);
     }
 
-    /// The revision whose line is owed.
+    /// The revision whose line is pending_audit.
     pub(crate) fn revision(&self) -> Option<u64> {
         self.revision
     }

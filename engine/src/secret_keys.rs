@@ -9,12 +9,12 @@ use petsem_api::{AppId, AppRef, ErrorCode, MAX_SECRET_KEYS, SecretKey, SecretKey
 use petsem_keys::{AppKek, ImportError, KeyUseError, SecretKeyMaterial};
 use petsem_store::{CommitError, RecordKind};
 
-use crate::clock::Moment;
-use crate::engine::{Core, REREADS};
+use crate::clock::Timestamp;
+use crate::engine::{Engine, REREADS};
 use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::records::{IntegrityFault, Row, SecretKeyRow, SecretKeysRow};
 use crate::secrets::write::{TRIES, WriteError, always_changing, gone};
 
@@ -32,21 +32,21 @@ pub(crate) struct KeyChange<'a> {
     pub(crate) name: &'a SecretKeyName,
     pub(crate) write: &'a KeyWrite,
     pub(crate) author: &'a str,
-    pub(crate) now: Moment,
+    pub(crate) now: Timestamp,
 }
 
-impl Core {
+impl Engine {
     /// Puts or deletes a key, as one new app version. Answers the version, and the key where there is one now.
     pub(crate) async fn change_secret_key(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         change: &KeyChange<'_>,
     ) -> Result<(u64, Option<SecretKey>), Failure> {
         let _turn = self.app_turn(change.app).await;
         for _ in 0..TRIES {
             let app = self.find_app(&AppRef::Id(change.app)).await?.ok_or_else(gone)?;
             let (app, keys) = self.secret_keys_of(app).await?;
-            match self.write_secret_key(trail, &app, keys, change).await {
+            match self.write_secret_key(audit, &app, keys, change).await {
                 Err(WriteError::Commit(CommitError::Conflict { kind: RecordKind::AppHead, .. })) => {}
                 Err(WriteError::Commit(error)) => return Err(error.into()),
                 Err(WriteError::Refused(failure)) => return Err(failure),
@@ -58,7 +58,7 @@ impl Core {
 
     async fn write_secret_key(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         app: &OpenApp,
         mut row: SecretKeysRow,
         wanted: &KeyChange<'_>,
@@ -91,13 +91,13 @@ impl Core {
         }
         let shown = row.keys.get(wanted.name).map(|key| shown(wanted.name, key));
         let row_version = app.head.secret_keys_version + 1;
-        let mut change = self.change(trail);
+        let mut change = self.change(audit);
         let bundle = self.open_bundle(app)?;
         self.seal_version(&mut change, app, &kek, &bundle, |head| head.secret_keys_version = row_version)?;
-        change.puts.push(self.ledger.write(app.id.as_bytes(), row_version, &row));
-        trail.set_version(version);
-        change.request.line = self.line(trail);
-        self.commit(trail, change).await.map_err(WriteError::Commit)?;
+        change.puts.push(self.codec.write(app.id.as_bytes(), row_version, &row));
+        audit.set_version(version);
+        change.request.line = self.line(audit);
+        self.commit(audit, change).await.map_err(WriteError::Commit)?;
         Ok((version, shown))
     }
 
@@ -108,7 +108,7 @@ impl Core {
         loop {
             let record = self.store.record(RecordKind::SecretKeys, id.as_bytes()).await?;
             let row: Option<Row<SecretKeysRow>> =
-                record.map(|record| self.ledger.read(id.as_bytes(), &record)).transpose()?;
+                record.map(|record| self.codec.read(id.as_bytes(), &record)).transpose()?;
             if row.as_ref().map_or(0, |row| row.version) == app.head.secret_keys_version {
                 return Ok((app, row.map(|row| row.content).unwrap_or_default()));
             }
@@ -161,7 +161,7 @@ pub(crate) fn shown(name: &SecretKeyName, row: &SecretKeyRow) -> SecretKey {
         name: name.clone(),
         kind: row.kind,
         public_key: public_key.map(|key| data_encoding::BASE64.encode(key)),
-        created_at: Moment::from_millis(row.created_at).rfc3339(),
+        created_at: Timestamp::from_millis(row.created_at).rfc3339(),
         set_in_version: row.set_in_version,
         author: row.author.clone(),
     }

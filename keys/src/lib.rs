@@ -90,8 +90,8 @@
 //!
 //! # Non-goals
 //! This crate knows no HTTP, storage, time or tokens. Keys of 32 bytes lie in locked memory
-//! ([`KeyMemory`]); what ciphers leave on the stack while they work is the caller's to overwrite. It caches
-//! nothing, and it does not choose randomness: every function that needs some takes a
+//! ([`KeyMemory`]). What ciphers leave on the stack while they work, the caller overwrites with [`scrubbed`] or
+//! [`scrubbed_call`]. It caches nothing, and it does not choose randomness: every function that needs some takes a
 //! [`rand_core::CryptoRng`].
 
 mod app_kek;
@@ -110,6 +110,7 @@ mod row_mac;
 mod seal;
 mod secret_key;
 mod secret_keys;
+mod stack;
 mod xaes;
 
 pub use app_kek::{AppKek, PLAINTEXT_MAXIMUM, Sealed, SealedRef};
@@ -129,3 +130,4 @@ pub use secret_keys::{
     ImportError, KeyOperation, KeyUseError, SECRET_KEY_MESSAGE_MAXIMUM, SecretKey, SecretKeyType,
     UnknownSecretKeyType,
 };
+pub use stack::{scrubbed, scrubbed_call, scrubbed_deep};

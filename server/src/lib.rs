@@ -3,8 +3,8 @@
 //!
 //! The walk of one boot, by name: [`serve`] accepts a connection and knows its host → `routes::boot` takes the
 //! request apart within limits → `boots::decide` verifies tokens (`petsem_policy`), checks revocations, asks
-//! the app's policy again → `Core::find_app` reads head and bundle (`petsem_store`) and checks the head's MAC
-//! → `Core::open_bundle` opens the one sealed message (`petsem_keys`) → `http::finish` makes the audit line
+//! the app's policy again → `Engine::find_app` reads head and bundle (`petsem_store`) and checks the head's MAC
+//! → `Engine::open_bundle` opens the one sealed message (`petsem_keys`) → `http::finish` makes the audit line
 //! durable, and only then answers.
 //!
 //! # Non-goals
@@ -59,7 +59,6 @@ mod secrets;
 mod serve;
 mod settings;
 mod signing_keys;
-mod stack;
 mod start;
 mod status;
 mod tokens;
@@ -73,7 +72,7 @@ pub use approvals::approve_with_seal;
 pub use deny::{Denied, deny};
 pub use development::{Development, serve_development, sign_development_jwt};
 pub use dischargers::add_discharger;
-pub use given::Given;
+pub use given::UnsealInput;
 pub use install::{InstallOptions, Installed, install};
 pub use issuers::add_issuer;
 pub use owners::{mint_owner, recover};

@@ -14,7 +14,7 @@ use petsem_api::HostId;
 use petsem_client::OutsideSettings;
 use serde::Deserialize;
 
-use crate::given::Given;
+use crate::given::UnsealInput;
 
 pub(crate) use seals::OfSeal;
 use seals::SealFile;
@@ -46,7 +46,7 @@ pub struct Settings {
     /// Whether a development issuer is accepted: `petsem dev` alone sets it; no key does.
     pub(crate) development: bool,
     /// What people gave to open the store by; no key does.
-    pub(crate) given: Given,
+    pub(crate) given: UnsealInput,
 }
 
 /// One listener. Until TLS is built (step 5), loopback addresses and Unix sockets only.
@@ -174,7 +174,7 @@ impl Settings {
 
     /// The same, with what people gave to open the store by: it is tried, and no seal of the configuration.
     #[must_use]
-    pub fn opened_by(self, given: Given) -> Self {
+    pub fn opened_by(self, given: UnsealInput) -> Self {
         Self { given, ..self }
     }
 
@@ -328,7 +328,7 @@ impl File {
             approval_page,
             outgoing,
             development: false,
-            given: Given::default(),
+            given: UnsealInput::default(),
         })
     }
 }

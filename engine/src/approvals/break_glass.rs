@@ -11,17 +11,17 @@ use petsem_policy::{
     Macaroon, Organization, PetsemCaveat, SecondPerson, Ticket,
 };
 
-use crate::approvals::request::Wish;
+use crate::approvals::request::ApprovalRequest;
 use crate::authn::tokens::{author_of, revoked, token_uuid};
-use crate::authz::decide::{Caller, denied, denied_by};
-use crate::authz::target::Touched;
-use crate::clock::{Moment, rfc3339_seconds};
-use crate::engine::Core;
+use crate::authz::decide::{Principal, denied, denied_by};
+use crate::authz::target::AccessTarget;
+use crate::clock::{Timestamp, rfc3339_seconds};
+use crate::engine::Engine;
 use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::Trail;
-use crate::records::{ApprovalRow, Asked, TokenRow};
+use crate::request::AuditRecord;
+use crate::records::{ApprovalRow, ProtectedChange, TokenRow};
 use crate::tokens::mint::{own_discharger, signing_key, window};
 
 /// How long it lasts when nothing is said, in seconds.
@@ -29,20 +29,20 @@ const USUAL: u64 = 30 * 60;
 /// The longest, in seconds.
 const LONGEST: u64 = petsem_policy::MAX_BREAK_GLASS_SECONDS.unsigned_abs();
 
-impl Core {
+impl Engine {
     /// Makes a token for one app, and the request that a second person approves. Whoever may mint tokens for the
     /// app may ask.
     pub(crate) async fn ask_break_glass(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         app: &AppRef,
         wanted: &AskBreakGlass,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<BreakGlassToken, Failure> {
-        let app = self.app_for(caller, trail, app, &[(Action::Mint, None)]).await?;
-        let touched = Touched { app: Some(&app), ..Touched::default() };
-        let parent = caller.allows(trail, &touched, Action::Mint, now).map_err(|refused| denied(&refused))?;
+        let app = self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?;
+        let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
+        let parent = principal.allows(audit, &target, Action::Mint, now).map_err(|refused| denied(&refused))?;
         let life = wanted.expires_in.unwrap_or(USUAL);
         if !(1..=LONGEST).contains(&life) {
             return Err(Failure::new(
@@ -55,8 +55,8 @@ impl Core {
         let id = ApprovalId::new_v7(now.millis(), &entropy::bytes());
         let (macaroon, row) = self.glass(&app, parent, id, &wanted.reason, ends_at, now)?;
         let token = token_uuid(macaroon.id());
-        let wish = Wish {
-            asked: Asked::BreakGlass { token },
+        let request = ApprovalRequest {
+            asked: ProtectedChange::BreakGlass { token },
             summary: format!(
                 "read the values of app {} ({}) until {}",
                 app.head.name,
@@ -68,8 +68,8 @@ impl Core {
             reason: &wanted.reason,
             ends_at,
         };
-        let record = self.ledger.write(token.as_bytes(), 1, &row);
-        self.ask(trail, &parent.token, id, wish, now, |change| change.puts.push(record)).await?;
+        let record = self.codec.write(token.as_bytes(), 1, &row);
+        self.ask(audit, &parent.token, id, request, now, |change| change.puts.push(record)).await?;
         Ok(BreakGlassToken {
             request: id,
             id: token,
@@ -86,7 +86,7 @@ impl Core {
         id: ApprovalId,
         reason: &str,
         ends_at: i64,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<(Macaroon, TokenRow), Failure> {
         let control = self.control();
         let key = signing_key(&control, Some(app.head.org))?;
@@ -138,17 +138,17 @@ impl Core {
     /// The discharge of an approved request.
     pub(crate) fn glass_discharge(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         ticket: &Ticket,
         id: ApprovalId,
         row: &ApprovalRow,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<String, Failure> {
         let (Some(org), Some(app), Some(decision)) = (row.org, row.app, &row.decision) else {
             return Err(Failure::internal("an approved request without app or decision"));
         };
         let approved =
-            (decision.approved && matches!(row.asked, Asked::BreakGlass { .. })).then_some(*id.as_bytes());
+            (decision.approved && matches!(row.asked, ProtectedChange::BreakGlass { .. })).then_some(*id.as_bytes());
         clear_glass(ticket, row, approved, now)?;
         let control = self.control();
         let location = &own_discharger(&control, &self.settings.location)?.location;
@@ -162,8 +162,8 @@ impl Core {
             approver: decision.by.clone(),
         };
         discharge.add([window(now, row.ends_at), grant.into()]).map_err(Failure::internal)?;
-        trail.set_org(org);
-        trail.set_detail(format_args!(
+        audit.set_org(org);
+        audit.set_detail(format_args!(
             "discharge {} of request {id}: {}; asked by {}; approved by {}",
             discharge.id(),
             row.summary,
@@ -176,17 +176,17 @@ impl Core {
     /// The app whose values a break-glass token may read now.
     pub(crate) async fn broken_glass(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         app: &AppRef,
         secret: Option<&petsem_api::SecretName>,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<OpenApp, Failure> {
         self.check_feed()?;
-        let app = self.app_for(caller, trail, app, &[(Action::ReadValue, secret)]).await?;
-        let touched = Touched { app: Some(&app), secret, ..Touched::default() };
+        let app = self.app_for(principal, audit, app, &[(Action::ReadValue, secret)]).await?;
+        let target = AccessTarget { app: Some(&app), secret, ..AccessTarget::default() };
         let verified =
-            caller.allows(trail, &touched, Action::ReadValue, now).map_err(|refused| denied(&refused))?;
+            principal.allows(audit, &target, Action::ReadValue, now).map_err(|refused| denied(&refused))?;
         let evidence = verified.token.break_glass_grant().map_err(|denial| denied_by(&denial))?;
         let control = self.control();
         if own_discharger(&control, &self.settings.location)?.id != evidence.discharger {
@@ -198,11 +198,11 @@ impl Core {
         let id = ApprovalId::from_bytes(evidence.grant.request);
         let row = self.approval(id).await?.ok_or_else(revoked)?.content;
         let own =
-            matches!(row.asked, Asked::BreakGlass { token } if token == token_uuid(verified.token.id()));
+            matches!(row.asked, ProtectedChange::BreakGlass { token } if token == token_uuid(verified.token.id()));
         if !own || self.standing(&row, now)? != ApprovalState::Approved {
             return Err(revoked());
         }
-        trail.set_detail(format_args!(
+        audit.set_detail(format_args!(
             "break-glass, request {id}; asked by {}; approved by {}; reason: {}",
             evidence.grant.asker, evidence.grant.approver, row.reason
         ));
@@ -215,7 +215,7 @@ pub(crate) fn clear_glass(
     ticket: &Ticket,
     row: &ApprovalRow,
     approved: Option<[u8; 16]>,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<(), Failure> {
     let access = petsem_policy::Access {
         org: row.org.map(|org| *org.as_bytes()),

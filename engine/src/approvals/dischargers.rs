@@ -10,21 +10,21 @@ use petsem_keys::DischargerKey;
 use petsem_store::{Expect, RecordKind};
 use zeroize::Zeroizing;
 
-use crate::approvals::request::{Wish, registration_ends};
+use crate::approvals::request::{ApprovalRequest, registration_ends};
 use crate::authn::tokens::Verified;
-use crate::clock::Moment;
+use crate::clock::Timestamp;
 use crate::control::state::{Control, DischargerEntry};
 use crate::keyring::state::owned;
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::records::expect;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::Trail;
-use crate::records::{Asked, DischargerRow, FeedRow, Row};
+use crate::request::AuditRecord;
+use crate::records::{ProtectedChange, DischargerRow, FeedRow, Row};
 use crate::settings::Settings;
 use crate::X::{StartError, start, stop};
 use crate::engine::record;
-use crate::request::local_trail;
+use crate::request::local_record;
 use crate::tokens::mint::discharger_location;
 
 /// Keys of one location and org at once.
@@ -42,7 +42,7 @@ pub async fn add_discharger(settings: &Settings, wanted: &PutDischarger) -> Resu
     let started = start(settings.clone()).await?;
     let core = &started.core;
     let now = core.now();
-    let mut trail = local_trail(now, "discharger.register");
+    let mut audit = local_record(now, "discharger.register");
     let result = async {
         let org = match &wanted.org {
             None => None,
@@ -58,20 +58,20 @@ pub async fn add_discharger(settings: &Settings, wanted: &PutDischarger) -> Resu
             }
         };
         let (id, row, fence) = core.new_discharger(wanted, org, now).await?;
-        trail.set_detail(format_args!("discharger {} at {}", HEXLOWER.encode(&id), row.location));
+        audit.set_detail(format_args!("discharger {} at {}", HEXLOWER.encode(&id), row.location));
         let feed =
             [FeedRow::DischargerSet { discharger: HEXLOWER.encode(&id), version: 1, at: now.millis() }];
-        core.commit_control(&mut trail, &feed, |change| {
+        core.commit_control(&mut audit, &feed, |change| {
             change.expects.push(fence.clone());
             change.expects.push(expect::<DischargerRow>(&id, 0));
-            change.puts.push(core.ledger.write(&id, 1, &row));
+            change.puts.push(core.codec.write(&id, 1, &row));
         })
         .await?;
         Ok(Discharger { id: HEXLOWER.encode(&id), location: row.location, org, own: false })
     };
     let result: Result<Discharger, Failure> = result.await;
     let result = match result {
-        Ok(discharger) => record(core, &trail).await.map(|()| discharger),
+        Ok(discharger) => record(core, &audit).await.map(|()| discharger),
         Err(failure) => Err(StartError::Refused(failure.external().to_owned())),
     };
     stop(started).await.map_err(StartError::Refused)?;
@@ -99,27 +99,27 @@ pub(crate) fn check_room(control: &Control, location: &str, org: Option<OrgId>) 
     Ok(())
 }
 
-impl Core {
+impl Engine {
     /// Asks for the registration of an outside discharger; it takes effect when a second person approves.
     pub(crate) async fn ask_discharger(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         asker: &Verified,
         wanted: &PutDischarger,
         org: Option<OrgId>,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Approval, Failure> {
         let (id, row, fence) = self.new_discharger(wanted, org, now).await?;
         let whom = org.map_or_else(|| "the whole platform".to_owned(), |org| format!("org {org}"));
-        let wish = Wish {
+        let request = ApprovalRequest {
             summary: format!("register the discharger at {} for {whom}", row.location),
-            asked: Asked::Discharger { id: HEXLOWER.encode(&id), row },
+            asked: ProtectedChange::Discharger { id: HEXLOWER.encode(&id), row },
             org,
             app: None,
             reason: "registration",
             ends_at: registration_ends(now),
         };
-        self.ask_registration_with(trail, &asker.token, wish, now, Some(fence)).await
+        self.ask_registration_with(audit, &asker.token, request, now, Some(fence)).await
     }
 
     /// Checks a registration and wraps its key; with what the change that writes it must expect.
@@ -127,7 +127,7 @@ impl Core {
         &self,
         wanted: &PutDischarger,
         org: Option<OrgId>,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<([u8; 16], DischargerRow, Expect), Failure> {
         let bad = |text: &str| Failure::new(ErrorCode::BadRequest, text);
         let location = wanted.location.trim_end_matches('/');
@@ -195,7 +195,7 @@ impl Core {
     /// Forgets a discharger's key: what it vouched for counts no more.
     pub(crate) async fn delete_discharger(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         gone: &Discharger,
     ) -> Result<(), Failure> {
         if gone.own {
@@ -207,11 +207,11 @@ impl Core {
         let missing = || Failure::new(ErrorCode::NotFound, "the discharger is gone already");
         let id = HEXLOWER.decode(gone.id.as_bytes()).map_err(Failure::internal)?;
         let record = self.store.record(RecordKind::Discharger, &id).await?.ok_or_else(missing)?;
-        let row: Row<DischargerRow> = self.ledger.read(&id, &record)?;
-        trail.set_detail(format_args!("discharger {} at {}", gone.id, gone.location));
+        let row: Row<DischargerRow> = self.codec.read(&id, &record)?;
+        audit.set_detail(format_args!("discharger {} at {}", gone.id, gone.location));
         let at = self.now().millis();
         let feed = [FeedRow::DischargerSet { discharger: gone.id.clone(), version: row.version + 1, at }];
-        self.commit_control(trail, &feed, |change| {
+        self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<DischargerRow>(&id, row.version));
             change.deletes.push((RecordKind::Discharger, id.clone()));
         })

@@ -11,21 +11,21 @@ use petsem_policy::Token;
 use petsem_policy::evaluate::Algorithm;
 use petsem_store::{Change, RecordKind};
 
-use crate::approvals::request::{Wish, registration_ends};
-use crate::clock::{Moment, rfc3339_seconds};
+use crate::approvals::request::{ApprovalRequest, registration_ends};
+use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::control::state::{Control, IssuerEntry};
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::records::expect;
 use crate::entropy;
 use crate::error::Failure;
 use crate::authn::issuer_keys::IssuerKeys;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::tokens::revoke::all_so_far;
-use crate::records::{Asked, FeedRow, IssuerRow};
+use crate::records::{ProtectedChange, FeedRow, IssuerRow};
 use crate::settings::Settings;
 use crate::X::{StartError, start, stop};
 use crate::engine::record;
-use crate::request::local_trail;
+use crate::request::local_record;
 
 /// Registers an issuer in the store of this node, or changes the registration of one, while no server holds the store.
 ///
@@ -38,56 +38,56 @@ pub async fn add_issuer(
 ) -> Result<Issuer, StartError> {
     let started = start(settings.clone()).await?;
     let core = &started.core;
-    let mut trail = local_trail(core.now(), if replaces { "issuer.change" } else { "issuer.register" });
+    let mut audit = local_record(core.now(), if replaces { "issuer.change" } else { "issuer.register" });
     let result = async {
         if !replaces {
             let row = core.check_issuer(wanted, false)?;
-            trail.set_detail(described(&row));
-            return core.register_issuer(&mut trail, row, |_| {}).await;
+            audit.set_detail(described(&row));
+            return core.register_issuer(&mut audit, row, |_| {}).await;
         }
         let control = core.control();
         let entry = control.issuer(&wanted.issuer).ok_or_else(no_such_issuer)?;
         let row = core.check_issuer_change(entry.id, entry.version, wanted)?;
-        trail.set_detail(described(&row));
-        core.change_issuer(&mut trail, entry.id, entry.version, row, |_| {}).await
+        audit.set_detail(described(&row));
+        core.change_issuer(&mut audit, entry.id, entry.version, row, |_| {}).await
     };
     let result: Result<Issuer, Failure> = result.await;
     let result = match result {
-        Ok(issuer) => record(core, &trail).await.map(|()| issuer),
+        Ok(issuer) => record(core, &audit).await.map(|()| issuer),
         Err(failure) => Err(StartError::Refused(failure.external().to_owned())),
     };
     stop(started).await.map_err(StartError::Refused)?;
     result
 }
 
-impl Core {
+impl Engine {
     /// Asks for an issuer to be registered; it takes effect when a second person approves.
     pub(crate) async fn ask_issuer(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         asker: &Token,
         wanted: PutIssuer,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Approval, Failure> {
         let row = self.check_issuer(&wanted, false)?;
         let summary = format!("register {}", described(&row));
-        self.ask_registration(trail, asker, wish(summary, Asked::Issuer(wanted), now), now).await
+        self.ask_registration(audit, asker, request(summary, ProtectedChange::Issuer(wanted), now), now).await
     }
 
     /// The same for another registration of an issuer.
     pub(crate) async fn ask_issuer_change(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         asker: &Token,
         id: IssuerId,
         wanted: PutIssuer,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Approval, Failure> {
         let expected_version = self.issuer(id)?.version;
         let row = self.check_issuer_change(id, expected_version, &wanted)?;
         let summary = format!("change {}", described(&row));
-        let asked = Asked::IssuerChange { id, expected_version, wanted };
-        self.ask_registration(trail, asker, wish(summary, asked, now), now).await
+        let asked = ProtectedChange::IssuerChange { id, expected_version, wanted };
+        self.ask_registration(audit, asker, request(summary, asked, now), now).await
     }
 
     /// The row of a registration that can be made. It is asked before a second person is, and again after.
@@ -158,18 +158,18 @@ impl Core {
     /// Registers an issuer; `fill` adds what goes with it.
     pub(crate) async fn register_issuer(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         row: IssuerRow,
         fill: impl Fn(&mut Change) + Send + Sync,
     ) -> Result<Issuer, Failure> {
         let id = IssuerId::new_v7(row.created_at, &entropy::bytes());
-        self.change_issuer(trail, id, 0, row, fill).await
+        self.change_issuer(audit, id, 0, row, fill).await
     }
 
     /// Puts a registration of an issuer in the place of the one at this version; 0 = none.
     pub(crate) async fn change_issuer(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         id: IssuerId,
         replaced: u64,
         row: IssuerRow,
@@ -179,10 +179,10 @@ impl Core {
         let feed = [FeedRow::IssuerSet { issuer: id, version, at: row.created_at }];
         // Again, where nobody registers at the same moment: of two with one `iss` only one would ever be deleted.
         let check = |control: &Control| check_no_other(control, &row, Some(id));
-        self.commit_control_if(trail, &feed, check, |change| {
+        self.commit_control_if(audit, &feed, check, |change| {
             fill(change);
             change.expects.push(expect::<IssuerRow>(id.as_bytes(), replaced));
-            change.puts.push(self.ledger.write(id.as_bytes(), version, &row));
+            change.puts.push(self.codec.write(id.as_bytes(), version, &row));
         })
         .await?;
         let keys = IssuerKeys::of(&row).map_err(Failure::internal)?;
@@ -192,13 +192,13 @@ impl Core {
     /// Deletes an issuer, and revokes all JWTs that it has issued so far.
     pub(crate) async fn delete_issuer(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         id: IssuerId,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Issuer, Failure> {
         let entry = self.issuer(id)?;
         let (issuer, before, at) = (entry.row.issuer.clone(), all_so_far(now), now.millis());
-        trail.set_detail(format_args!(
+        audit.set_detail(format_args!(
             "{}; JWTs issued before {} are revoked",
             described(&entry.row),
             rfc3339_seconds(before)
@@ -207,7 +207,7 @@ impl Core {
             FeedRow::IssuerSet { issuer: id, version: entry.version + 1, at },
             FeedRow::JwtIssuerRevoked { issuer, before, at },
         ];
-        self.commit_control(trail, &feed, |change| {
+        self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<IssuerRow>(id.as_bytes(), entry.version));
             change.deletes.push((RecordKind::Issuer, id.as_bytes().to_vec()));
         })
@@ -232,8 +232,8 @@ fn check_no_other(control: &Control, row: &IssuerRow, id: Option<IssuerId>) -> R
     }
 }
 
-fn wish(summary: String, asked: Asked, now: Moment) -> Wish<'static> {
-    Wish { asked, summary, org: None, app: None, reason: "registration", ends_at: registration_ends(now) }
+fn request(summary: String, asked: ProtectedChange, now: Timestamp) -> ApprovalRequest<'static> {
+    ApprovalRequest { asked, summary, org: None, app: None, reason: "registration", ends_at: registration_ends(now) }
 }
 
 /// Told to operators alone, who may know all issuers.

@@ -11,23 +11,23 @@ use petsem_policy::{Action, Token, TokenId};
 use petsem_store::{Change, Expect, RecordKind};
 
 use crate::authn::tokens::{Verified, author_of, revoked, token_uuid};
-use crate::authz::decide::Caller;
-use crate::authz::target::Touched;
-use crate::clock::{Moment, rfc3339_seconds};
+use crate::authz::decide::Principal;
+use crate::authz::target::AccessTarget;
+use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::control::state::Control;
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::records::expect;
 use crate::tenancy::found::OpenApp;
 use crate::approvals::dischargers::check_room;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::Trail;
-use crate::records::{ApprovalRow, Asked, Decision, FeedRow, IntegrityFault, Row, TokenRow};
+use crate::request::AuditRecord;
+use crate::records::{ApprovalRow, ProtectedChange, Decision, FeedRow, IntegrityFault, Row, TokenRow};
 use crate::secrets::write::time_text;
 use crate::settings::Settings;
 use crate::X::{StartError, start, stop};
 use crate::engine::record;
-use crate::request::local_trail;
+use crate::request::local_record;
 
 /// Oldest control feed, in seconds, by which a second person is heard (design §7): a revocation may be missing.
 const OLDEST_FEED: u64 = 60;
@@ -48,8 +48,8 @@ const MOST_OPEN: usize = 20;
 const SEAL: &str = "the seal, at the node";
 
 /// A request as it is made.
-pub(crate) struct Wish<'a> {
-    pub(crate) asked: Asked,
+pub(crate) struct ApprovalRequest<'a> {
+    pub(crate) asked: ProtectedChange,
     pub(crate) summary: String,
     pub(crate) org: Option<petsem_api::OrgId>,
     pub(crate) app: Option<petsem_api::AppId>,
@@ -67,23 +67,23 @@ pub async fn approve_with_seal(settings: &Settings, id: ApprovalId) -> Result<Ap
     let started = start(settings.clone()).await?;
     let core = &started.core;
     let now = core.now();
-    let mut trail = local_trail(now, "approval.approve");
+    let mut audit = local_record(now, "approval.approve");
     let result = async {
         let row = core.approval(id).await?.ok_or_else(no_such_request)?;
         core.check_open(&row.content, now)?;
         let decision = Decision { approved: true, by: SEAL.to_owned(), tokens: Vec::new(), at: now.millis() };
-        core.carry_out(&mut trail, id, row, decision, now).await
+        core.carry_out(&mut audit, id, row, decision, now).await
     };
     let result: Result<Approval, Failure> = result.await;
     let result = match result {
-        Ok(approval) => record(core, &trail).await.map(|()| approval),
+        Ok(approval) => record(core, &audit).await.map(|()| approval),
         Err(failure) => Err(StartError::Refused(failure.external().to_owned())),
     };
     stop(started).await.map_err(StartError::Refused)?;
     result
 }
 
-impl Core {
+impl Engine {
     /// Refuses whatever a second person decides while revocations may be missing here.
     pub(crate) fn check_feed(&self) -> Result<(), Failure> {
         let age = self.feed_age();
@@ -116,7 +116,7 @@ impl Core {
                 unknown.push(ancestor);
                 continue;
             };
-            let row = self.ledger.read::<TokenRow>(ancestor.as_bytes(), &record)?.content;
+            let row = self.codec.read::<TokenRow>(ancestor.as_bytes(), &record)?.content;
             keys.push(token_uuid(TokenId::of_key(row.key.as_bytes())));
             if !people.contains(&row.subject) {
                 people.push(row.subject);
@@ -138,15 +138,15 @@ impl Core {
     /// A new request and the change that makes it; `fill` adds what goes with it.
     pub(crate) async fn ask(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         token: &Token,
         id: ApprovalId,
-        wish: Wish<'_>,
-        now: Moment,
+        request: ApprovalRequest<'_>,
+        now: Timestamp,
         fill: impl FnOnce(&mut Change) + Send,
     ) -> Result<Approval, Failure> {
         self.check_feed()?;
-        check_reason(wish.reason)?;
+        check_reason(request.reason)?;
         let asker = author_of(token);
         let people = self.people_behind(token).await?;
         let others = self.all_approvals().await?;
@@ -155,9 +155,9 @@ impl Core {
         let waiting = counting.iter().filter(|(_, row)| {
             row.content.asker == asker && state_of(&row.content, now) == ApprovalState::Open
         });
-        let of_same = counting.iter().filter(|(_, row)| row.content.org == wish.org).count();
+        let of_same = counting.iter().filter(|(_, row)| row.content.org == request.org).count();
         let of_orgs = counting.iter().filter(|(_, row)| row.content.org.is_some()).count();
-        let is_full = of_same >= MOST_OF_ORG || (wish.org.is_some() && of_orgs >= MOST);
+        let is_full = of_same >= MOST_OF_ORG || (request.org.is_some() && of_orgs >= MOST);
         if is_full || waiting.count() >= MOST_OPEN {
             return Err(Failure::new(
                 ErrorCode::Busy,
@@ -167,11 +167,11 @@ impl Core {
             .retry_after(60));
         }
         // What is over makes room, the oldest first (ids are in order of time): no limit counts it.
-        let of_same = over.iter().filter(|(_, row)| row.content.org == wish.org).count();
+        let of_same = over.iter().filter(|(_, row)| row.content.org == request.org).count();
         let mut from_same = (of_same + 1).saturating_sub(MOST_OF_ORG);
         let mut from_all = (others.len() + MOST_OF_ORG).saturating_sub(MOST_KEPT);
         let goes = |row: &ApprovalRow| {
-            let is_same = row.org == wish.org && from_same > 0;
+            let is_same = row.org == request.org && from_same > 0;
             let goes = is_same || from_all > 0 || row.ends_at.saturating_add(KEPT) < now.seconds();
             from_same -= usize::from(is_same);
             from_all = from_all.saturating_sub(usize::from(goes));
@@ -179,65 +179,65 @@ impl Core {
         };
         let gone: Vec<_> = over.iter().map(|(_, row)| &row.content).map(goes).collect();
         let row = ApprovalRow {
-            asked: wish.asked,
-            summary: wish.summary,
-            org: wish.org,
-            app: wish.app,
+            asked: request.asked,
+            summary: request.summary,
+            org: request.org,
+            app: request.app,
             asker,
             people,
             tokens: line_of(token),
-            reason: wish.reason.to_owned(),
+            reason: request.reason.to_owned(),
             asked_at: now.millis(),
-            ends_at: wish.ends_at,
+            ends_at: request.ends_at,
             decision: None,
         };
-        trail.set_detail(format_args!("request {id}: {}; reason: {}", row.summary, row.reason));
-        let mut change = self.change(trail);
+        audit.set_detail(format_args!("request {id}: {}; reason: {}", row.summary, row.reason));
+        let mut change = self.change(audit);
         for ((id, _), _) in over.iter().zip(gone).filter(|(_, goes)| *goes) {
             change.deletes.push((RecordKind::Approval, id.as_bytes().to_vec()));
         }
         change.expects.push(expect::<ApprovalRow>(id.as_bytes(), 0));
-        change.puts.push(self.ledger.write(id.as_bytes(), 1, &row));
+        change.puts.push(self.codec.write(id.as_bytes(), 1, &row));
         fill(&mut change);
-        self.commit(trail, change).await?;
+        self.commit(audit, change).await?;
         Ok(shown(id, &row, now))
     }
 
     /// A registration that waits for a second person.
     pub(crate) async fn ask_registration(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         token: &Token,
-        wish: Wish<'_>,
-        now: Moment,
+        request: ApprovalRequest<'_>,
+        now: Timestamp,
     ) -> Result<Approval, Failure> {
-        self.ask_registration_with(trail, token, wish, now, None).await
+        self.ask_registration_with(audit, token, request, now, None).await
     }
 
     /// The same for what holds a wrapped key: no rotation may have begun since it was wrapped.
     pub(crate) async fn ask_registration_with(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         token: &Token,
-        wish: Wish<'_>,
-        now: Moment,
+        request: ApprovalRequest<'_>,
+        now: Timestamp,
         fence: Option<Expect>,
     ) -> Result<Approval, Failure> {
         let id = ApprovalId::new_v7(now.millis(), &entropy::bytes());
-        self.ask(trail, token, id, wish, now, |change| change.expects.extend(fence)).await
+        self.ask(audit, token, id, request, now, |change| change.expects.extend(fence)).await
     }
 
-    /// The requests that the caller may decide. That is who may ask, too: whoever asked sees his own.
+    /// The requests that the principal may decide. That is who may ask, too: whoever asked sees his own.
     pub(crate) async fn list_approvals(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
-        now: Moment,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        now: Timestamp,
     ) -> Result<ApprovalList, Failure> {
         let mut approvals = Vec::new();
         for (id, row) in self.all_approvals().await? {
             let row = row.content;
-            if self.may_decide(trail, caller, &row, now).await?.is_some() {
+            if self.may_decide(audit, principal, &row, now).await?.is_some() {
                 approvals.push(shown(id, &row, now));
             }
         }
@@ -247,28 +247,28 @@ impl Core {
     /// One request, for those who may decide it.
     pub(crate) async fn show_approval(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         id: ApprovalId,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Approval, Failure> {
         let row = self.approval(id).await?.ok_or_else(not_yours)?.content;
-        self.may_decide(trail, caller, &row, now).await?.ok_or_else(not_yours)?;
+        self.may_decide(audit, principal, &row, now).await?.ok_or_else(not_yours)?;
         Ok(Approval { wanted: wanted(&row.asked)?, ..shown(id, &row, now) })
     }
 
     /// The second person's yes: what was asked for takes effect.
     pub(crate) async fn approve(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         id: ApprovalId,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Approval, Failure> {
         self.check_feed()?;
         let row = self.approval(id).await?.ok_or_else(not_yours)?;
-        self.set_trail(trail, id, &row.content);
-        let verified = self.may_decide(trail, caller, &row.content, now).await?.ok_or_else(not_yours)?;
+        self.set_trail(audit, id, &row.content);
+        let verified = self.may_decide(audit, principal, &row.content, now).await?.ok_or_else(not_yours)?;
         let people = self.people_behind(&verified.token).await?;
         if let Some(both) = people.iter().find(|person| row.content.people.contains(person)) {
             return Err(Failure::new(
@@ -286,21 +286,21 @@ impl Core {
             tokens: line_of(&verified.token),
             at: now.millis(),
         };
-        self.carry_out(trail, id, row, decision, now).await
+        self.carry_out(audit, id, row, decision, now).await
     }
 
     /// No, also after a yes where that still ends something. Whoever asked may say it as well.
     pub(crate) async fn turn_down(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         id: ApprovalId,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Approval, Failure> {
         let row = self.approval(id).await?.ok_or_else(not_yours)?;
-        self.set_trail(trail, id, &row.content);
-        let verified = self.may_decide(trail, caller, &row.content, now).await?.ok_or_else(not_yours)?;
-        let ends_something = matches!(row.content.asked, Asked::BreakGlass { .. });
+        self.set_trail(audit, id, &row.content);
+        let verified = self.may_decide(audit, principal, &row.content, now).await?.ok_or_else(not_yours)?;
+        let ends_something = matches!(row.content.asked, ProtectedChange::BreakGlass { .. });
         match state_of(&row.content, now) {
             ApprovalState::Open => {}
             ApprovalState::Approved if ends_something => {}
@@ -319,7 +319,7 @@ impl Core {
             at: now.millis(),
         };
         let decided = ApprovalRow { decision: Some(decision), ..row.content };
-        self.put_approval(trail, id, row.version, &decided).await?;
+        self.put_approval(audit, id, row.version, &decided).await?;
         Ok(shown(id, &decided, now))
     }
 
@@ -327,12 +327,12 @@ impl Core {
     pub(crate) async fn approval(&self, id: ApprovalId) -> Result<Option<Row<ApprovalRow>>, Failure> {
         match self.store.record(RecordKind::Approval, id.as_bytes()).await? {
             None => Ok(None),
-            Some(record) => Ok(Some(self.ledger.read(id.as_bytes(), &record)?)),
+            Some(record) => Ok(Some(self.codec.read(id.as_bytes(), &record)?)),
         }
     }
 
     /// How a request stands, with regard to what was revoked since.
-    pub(crate) fn standing(&self, row: &ApprovalRow, now: Moment) -> Result<ApprovalState, Failure> {
+    pub(crate) fn standing(&self, row: &ApprovalRow, now: Timestamp) -> Result<ApprovalState, Failure> {
         let control = self.control();
         let decided = row.decision.iter().flat_map(|decision| &decision.tokens);
         if row.tokens.iter().chain(decided).any(|token| control.revoked().has_token(token)) {
@@ -341,7 +341,7 @@ impl Core {
         Ok(state_of(row, now))
     }
 
-    fn check_open(&self, row: &ApprovalRow, now: Moment) -> Result<(), Failure> {
+    fn check_open(&self, row: &ApprovalRow, now: Timestamp) -> Result<(), Failure> {
         match self.standing(row, now)? {
             ApprovalState::Open => Ok(()),
             ApprovalState::Approved => Err(Failure::new(
@@ -355,57 +355,57 @@ impl Core {
     /// What was asked for takes effect, and the request says so.
     async fn carry_out(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         id: ApprovalId,
         row: Row<ApprovalRow>,
         decision: Decision,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Approval, Failure> {
-        self.set_trail(trail, id, &row.content);
+        self.set_trail(audit, id, &row.content);
         let by = decision.by.clone();
         let version = row.version;
         let decided = ApprovalRow { decision: Some(decision), ..row.content };
         let detail =
             format!("request {id}: {}; asked by {}; approved by {by}", decided.summary, decided.asker);
-        trail.set_detail(&detail);
+        audit.set_detail(&detail);
         let at = now.millis();
         match &decided.asked {
-            Asked::BreakGlass { .. } => self.put_approval(trail, id, version, &decided).await?,
-            Asked::Discharger { id: discharger, row } => {
+            ProtectedChange::BreakGlass { .. } => self.put_approval(audit, id, version, &decided).await?,
+            ProtectedChange::Discharger { id: discharger, row } => {
                 let key = discharger_id(discharger)?;
                 let feed = [FeedRow::DischargerSet { discharger: discharger.clone(), version: 1, at }];
                 let check = |control: &Control| check_room(control, &row.location, row.org);
-                self.commit_control_if(trail, &feed, check, |change| {
+                self.commit_control_if(audit, &feed, check, |change| {
                     self.decided(change, id, version, &decided);
                     change.expects.push(expect::<crate::records::DischargerRow>(&key, 0));
-                    change.puts.push(self.ledger.write(&key, 1, row));
+                    change.puts.push(self.codec.write(&key, 1, row));
                 })
                 .await?;
             }
-            Asked::GuardOff {} => {
+            ProtectedChange::GuardOff {} => {
                 let org = decided.org.ok_or_else(|| Failure::internal("a guard of no org"))?;
                 let feed = [FeedRow::OrgGuardSet { org, on: false, at }];
-                self.commit_control(trail, &feed, |change| self.decided(change, id, version, &decided))
+                self.commit_control(audit, &feed, |change| self.decided(change, id, version, &decided))
                     .await?;
             }
-            Asked::Issuer(wanted) => {
+            ProtectedChange::Issuer(wanted) => {
                 let row = self.check_issuer(wanted, false)?;
-                self.register_issuer(trail, row, |change| self.decided(change, id, version, &decided))
+                self.register_issuer(audit, row, |change| self.decided(change, id, version, &decided))
                     .await?;
             }
-            Asked::IssuerChange { id: issuer, expected_version, wanted } => {
+            ProtectedChange::IssuerChange { id: issuer, expected_version, wanted } => {
                 let row = self.check_issuer_change(*issuer, *expected_version, wanted)?;
                 let fill = |change: &mut Change| self.decided(change, id, version, &decided);
-                self.change_issuer(trail, *issuer, *expected_version, row, fill).await?;
+                self.change_issuer(audit, *issuer, *expected_version, row, fill).await?;
             }
-            Asked::Policy { policy, expected_version } => {
+            ProtectedChange::Policy { policy, expected_version } => {
                 let app = decided.app.ok_or_else(|| Failure::internal("a policy of no app"))?;
                 let app = self.find_app(&AppRef::Id(app)).await?.ok_or_else(no_such_request)?;
                 let (policy, author) = (policy.clone(), &decided.asker);
                 // Both or neither: somebody may deny it at this moment.
                 let also = |change: &mut Change| self.decided(change, id, version, &decided);
-                self.set_policy(trail, &app, policy, Some(*expected_version), author, also).await?;
-                trail.set_detail(&detail);
+                self.set_policy(audit, &app, policy, Some(*expected_version), author, also).await?;
+                audit.set_detail(&detail);
             }
         }
         Ok(shown(id, &decided, now))
@@ -413,29 +413,29 @@ impl Core {
 
     async fn put_approval(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         id: ApprovalId,
         version: u64,
         row: &ApprovalRow,
     ) -> Result<(), Failure> {
-        let mut change = self.change(trail);
+        let mut change = self.change(audit);
         self.decided(&mut change, id, version, row);
-        self.commit(trail, change).await?;
+        self.commit(audit, change).await?;
         Ok(())
     }
 
     fn decided(&self, change: &mut Change, id: ApprovalId, version: u64, row: &ApprovalRow) {
         change.expects.push(expect::<ApprovalRow>(id.as_bytes(), version));
-        change.puts.push(self.ledger.write(id.as_bytes(), version + 1, row));
+        change.puts.push(self.codec.write(id.as_bytes(), version + 1, row));
     }
 
-    /// The caller's token that may decide this, if one may.
+    /// The principal's token that may decide this, if one may.
     async fn may_decide<'c>(
         &self,
-        trail: &mut Trail,
-        caller: &'c Caller,
+        audit: &mut AuditRecord,
+        principal: &'c Principal,
         row: &ApprovalRow,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Option<&'c Verified>, Failure> {
         let app: Option<OpenApp> = match row.app {
             None => None,
@@ -445,13 +445,13 @@ impl Core {
             },
         };
         let action = match row.asked {
-            Asked::BreakGlass { .. } => Action::Mint,
-            Asked::Policy { .. } | Asked::GuardOff {} => Action::ManagePolicy,
-            Asked::Discharger { .. } if row.org.is_some() => Action::ManagePolicy,
-            Asked::Discharger { .. } | Asked::Issuer(_) | Asked::IssuerChange { .. } => Action::Operate,
+            ProtectedChange::BreakGlass { .. } => Action::Mint,
+            ProtectedChange::Policy { .. } | ProtectedChange::GuardOff {} => Action::ManagePolicy,
+            ProtectedChange::Discharger { .. } if row.org.is_some() => Action::ManagePolicy,
+            ProtectedChange::Discharger { .. } | ProtectedChange::Issuer(_) | ProtectedChange::IssuerChange { .. } => Action::Operate,
         };
-        let touched = Touched { org: row.org, app: app.as_ref(), ..Touched::default() };
-        Ok(caller.allows(trail, &touched, action, now).ok())
+        let target = AccessTarget { org: row.org, app: app.as_ref(), ..AccessTarget::default() };
+        Ok(principal.allows(audit, &target, action, now).ok())
     }
 
     async fn all_approvals(&self) -> Result<Vec<(ApprovalId, Row<ApprovalRow>)>, Failure> {
@@ -461,21 +461,21 @@ impl Core {
         for record in &records {
             let id = <[u8; 16]>::try_from(record.id.as_slice())
                 .map_err(|_| IntegrityFault::new("approval", &record.id, "its id has the wrong length"))?;
-            rows.push((ApprovalId::from_bytes(id), self.ledger.read(&id, record)?));
+            rows.push((ApprovalId::from_bytes(id), self.codec.read(&id, record)?));
         }
         Ok(rows)
     }
 
-    fn set_trail(&self, trail: &mut Trail, id: ApprovalId, row: &ApprovalRow) {
+    fn set_trail(&self, audit: &mut AuditRecord, id: ApprovalId, row: &ApprovalRow) {
         if let Some(org) = row.org {
-            trail.set_org(org);
+            audit.set_org(org);
         }
-        trail.set_detail(format_args!("request {id}: {}; asked by {}", row.summary, row.asker));
+        audit.set_detail(format_args!("request {id}: {}; asked by {}", row.summary, row.asker));
     }
 }
 
 /// Until when a registration waits.
-pub(crate) fn registration_ends(now: Moment) -> i64 {
+pub(crate) fn registration_ends(now: Timestamp) -> i64 {
     now.seconds().saturating_add(REGISTRATION_WAITS)
 }
 
@@ -485,34 +485,34 @@ fn line_of(token: &Token) -> Vec<TokenUuid> {
 }
 
 /// Whether a request waits for somebody, or is in force.
-fn counts(row: &ApprovalRow, now: Moment) -> bool {
+fn counts(row: &ApprovalRow, now: Timestamp) -> bool {
     match state_of(row, now) {
         ApprovalState::Open => true,
-        ApprovalState::Approved => matches!(row.asked, Asked::BreakGlass { .. }),
+        ApprovalState::Approved => matches!(row.asked, ProtectedChange::BreakGlass { .. }),
         ApprovalState::Denied | ApprovalState::Expired => false,
     }
 }
 
-fn state_of(row: &ApprovalRow, now: Moment) -> ApprovalState {
+fn state_of(row: &ApprovalRow, now: Timestamp) -> ApprovalState {
     match &row.decision {
         Some(decision) if !decision.approved => ApprovalState::Denied,
         // Of a registration the approval is the end; break-glass goes on until its time is over.
-        Some(_) if !matches!(row.asked, Asked::BreakGlass { .. }) => ApprovalState::Approved,
+        Some(_) if !matches!(row.asked, ProtectedChange::BreakGlass { .. }) => ApprovalState::Approved,
         _ if now.seconds() > row.ends_at => ApprovalState::Expired,
         Some(_) => ApprovalState::Approved,
         None => ApprovalState::Open,
     }
 }
 
-fn shown(id: ApprovalId, row: &ApprovalRow, now: Moment) -> Approval {
+fn shown(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
     Approval {
         id,
         kind: match row.asked {
-            Asked::BreakGlass { .. } => ApprovalKind::BreakGlass,
-            Asked::Discharger { .. } => ApprovalKind::Discharger,
-            Asked::Issuer(_) | Asked::IssuerChange { .. } => ApprovalKind::Issuer,
-            Asked::Policy { .. } => ApprovalKind::Policy,
-            Asked::GuardOff {} => ApprovalKind::GuardOff,
+            ProtectedChange::BreakGlass { .. } => ApprovalKind::BreakGlass,
+            ProtectedChange::Discharger { .. } => ApprovalKind::Discharger,
+            ProtectedChange::Issuer(_) | ProtectedChange::IssuerChange { .. } => ApprovalKind::Issuer,
+            ProtectedChange::Policy { .. } => ApprovalKind::Policy,
+            ProtectedChange::GuardOff {} => ApprovalKind::GuardOff,
         },
         summary: row.summary.clone(),
         org: row.org,
@@ -528,13 +528,13 @@ fn shown(id: ApprovalId, row: &ApprovalRow, now: Moment) -> Approval {
 }
 
 /// What takes effect, as far as the summary cannot say it: nobody shall have to approve what he does not see.
-fn wanted(asked: &Asked) -> Result<Option<serde_json::Value>, Failure> {
+fn wanted(asked: &ProtectedChange) -> Result<Option<serde_json::Value>, Failure> {
     match asked {
-        Asked::Policy { policy, .. } => Ok(Some(policy.clone())),
-        Asked::Issuer(wanted) | Asked::IssuerChange { wanted, .. } => {
+        ProtectedChange::Policy { policy, .. } => Ok(Some(policy.clone())),
+        ProtectedChange::Issuer(wanted) | ProtectedChange::IssuerChange { wanted, .. } => {
             serde_json::to_value(wanted).map(Some).map_err(Failure::internal)
         }
-        Asked::BreakGlass { .. } | Asked::Discharger { .. } | Asked::GuardOff {} => Ok(None),
+        ProtectedChange::BreakGlass { .. } | ProtectedChange::Discharger { .. } | ProtectedChange::GuardOff {} => Ok(None),
     }
 }
 

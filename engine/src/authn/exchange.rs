@@ -10,30 +10,30 @@ use petsem_policy::{
 };
 
 use crate::authn::tokens::token_uuid;
-use crate::clock::{Moment, rfc3339_seconds};
-use crate::engine::Core;
+use crate::clock::{Timestamp, rfc3339_seconds};
+use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::authn::jwt::READ_LIFE;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::tokens::mint::signing_key;
 
 /// Longest `sub` and `jti` of a JWT that is exchanged, in bytes: what cannot be named cannot be revoked.
 const LONGEST_NAME: usize = 1024;
 
-impl Core {
+impl Engine {
     /// Verifies the JWT, asks the app's policy, and makes the macaroon.
     pub(crate) async fn exchange(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         jwt: &str,
         app: &AppRef,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<ExchangedToken, Failure> {
         self.check_trouble()?;
         let claims = self.verify_jwt(jwt, READ_LIFE, now).await?;
-        self.count_jwt(trail, &claims, now);
-        let (app, _, allowed) = self.workload_app(trail, &claims, app).await?;
+        self.count_jwt(audit, &claims, now);
+        let (app, _, allowed) = self.workload_app(audit, &claims, app).await?;
         let (Some(issued), Some(expires)) = (claims.issued_at(), claims.expires_at()) else {
             return Err(Failure::internal("a JWT without its times was accepted"));
         };
@@ -75,7 +75,7 @@ impl Core {
         let mut macaroon =
             Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
         macaroon.add(caveats).map_err(Failure::internal)?;
-        trail.set_detail(format_args!(
+        audit.set_detail(format_args!(
             "token {}, rule {rule}, until {}",
             token_uuid(macaroon.id()),
             rfc3339_seconds(expires)

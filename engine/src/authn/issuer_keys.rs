@@ -17,8 +17,8 @@ use petsem_client::{Outside, OutsideUrl, OutsideUrlError};
 use petsem_policy::evaluate::{Jwks, JwksError};
 use tokio::sync::{Semaphore, watch};
 
-use crate::clock::Tick;
-use crate::engine::Core;
+use crate::clock::ClockReading;
+use crate::engine::Engine;
 use crate::error::Failure;
 use crate::records::IssuerRow;
 use fetch::{FetchError, Source};
@@ -127,7 +127,7 @@ impl IssuerKeys {
     pub(crate) fn at_hand(&self) -> Jwks {
         match self {
             Self::Registered(keys) => keys.clone(),
-            Self::Published(published) => published.held().live(Tick::now()).unwrap_or_default(),
+            Self::Published(published) => published.held().live(ClockReading::now()).unwrap_or_default(),
         }
     }
 
@@ -155,8 +155,8 @@ impl PublishedKeys {
     pub(crate) fn shown(&self) -> FetchedKeys {
         let held = self.held();
         FetchedKeys {
-            keys: held.live(Tick::now()).map_or(0, |keys| keys.len() as u64),
-            age_seconds: held.age(Tick::now()).map(|age| age.as_secs()),
+            keys: held.live(ClockReading::now()).map_or(0, |keys| keys.len() as u64),
+            age_seconds: held.age(ClockReading::now()).map(|age| age.as_secs()),
             problem: held.problem().map(str::to_owned),
         }
     }
@@ -168,10 +168,10 @@ impl PublishedKeys {
 
     /// What an operator must know before JWTs are refused.
     pub(crate) fn warning(&self) -> Option<String> {
-        self.held().warning(&self.issuer, Tick::now())
+        self.held().warning(&self.issuer, ClockReading::now())
     }
 
-    /// Fetches the keys, beside whatever goes on; the caller has noted that it begins.
+    /// Fetches the keys, beside whatever goes on; the principal has noted that it begins.
     fn begin(self: &Arc<Self>, outside: &Arc<Outside>) {
         let (published, outside) = (Arc::clone(self), Arc::clone(outside));
         tokio::spawn(async move {
@@ -199,12 +199,12 @@ impl Drop for InFlight<'_> {
             Ok(keys) => tracing::debug!(issuer, keys = keys.len(), "the keys of an issuer were fetched"),
             Err(error) => tracing::warn!(issuer, reason = %error, "the keys of an issuer cannot be fetched"),
         }
-        self.published.held().end(result.map_err(|error| error.to_string()), Tick::now());
+        self.published.held().end(result.map_err(|error| error.to_string()), ClockReading::now());
         self.published.fetched.send_replace(());
     }
 }
 
-impl Core {
+impl Engine {
     /// Sees to it that the keys at hand are new enough for a JWT that names this key id, which is none of them.
     /// Answers whether they may have changed.
     pub(crate) async fn look_for_key(
@@ -214,7 +214,7 @@ impl Core {
     ) -> Result<bool, Failure> {
         // Before the question: an end in between is not missed.
         let mut fetched = published.fetched.subscribe();
-        let next = published.held().next(key_id, Tick::now());
+        let next = published.held().next(key_id, ClockReading::now());
         let begun = match next {
             Next::Done => return Ok(false),
             Next::Known => return Ok(true),
@@ -227,18 +227,18 @@ impl Core {
             Next::Wait => false,
         };
         let Ok(_place) = published.places.try_acquire() else {
-            let has_keys = published.held().live(Tick::now()).is_some();
+            let has_keys = published.held().live(ClockReading::now()).is_some();
             return Err(if has_keys { come_back(1) } else { unavailable(published) });
         };
         // A sender that is gone is of an issuer that is gone: there is nothing to wait for.
         let waited = tokio::time::timeout(LONGEST_WAIT, fetched.changed()).await;
         let mut held = published.held();
-        if held.live(Tick::now()).is_none() {
+        if held.live(ClockReading::now()).is_none() {
             drop(held);
             return Err(unavailable(published));
         }
         if let (true, Ok(_), Some(id)) = (begun, waited, key_id) {
-            held.note_if_unknown(id, Tick::now());
+            held.note_if_unknown(id, ClockReading::now());
         }
         Ok(true)
     }
@@ -247,7 +247,7 @@ impl Core {
     pub(crate) fn renew_keys(&self) {
         let control = self.control();
         let published = control.issuers().filter_map(|entry| entry.keys.published());
-        for due in published.filter(|published| published.held().take_if_due(Tick::now())).take(MOST_BEGUN) {
+        for due in published.filter(|published| published.held().take_if_due(ClockReading::now())).take(MOST_BEGUN) {
             due.begin(&self.outside);
         }
     }

@@ -6,11 +6,11 @@ use petsem_api::ErrorCode;
 use petsem_policy::evaluate::{Algorithm, Claims, Issuer, Jwks, JwtError, issuer_of, key_id_of, verify_jwt};
 
 use crate::authn::tokens::check_jwt;
-use crate::clock::Moment;
+use crate::clock::Timestamp;
 use crate::control::state::{Control, IssuerEntry};
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::error::Failure;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 
 /// Longest life of a JWT that proves a boot (design §4), in seconds.
 pub(crate) const BOOT_LIFE: i64 = 300;
@@ -27,10 +27,10 @@ pub(crate) fn jwt_of(header: Option<&str>) -> Option<&str> {
     is_jwt.then_some(text)
 }
 
-impl Core {
+impl Engine {
     /// Verifies a JWT of a registered issuer that was not revoked. Only one that is in order but for its key, which
     /// the issuer may publish since a moment ago, waits for anything.
-    pub(crate) async fn verify_jwt(&self, text: &str, longest: i64, now: Moment) -> Result<Claims, Failure> {
+    pub(crate) async fn verify_jwt(&self, text: &str, longest: i64, now: Timestamp) -> Result<Claims, Failure> {
         match self.verify_at_hand(text, longest, now)? {
             Ok(claims) => return Ok(claims),
             Err(JwtError::UnknownKey) => {}
@@ -55,7 +55,7 @@ impl Core {
         &self,
         text: &str,
         longest: i64,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Result<Claims, JwtError>, Failure> {
         let control = self.control();
         let entry = issuer_entry(&control, text)?;
@@ -71,9 +71,9 @@ impl Core {
 
     /// Gives a JWT that no rule has accepted yet a line of its own, as long as there are few of them: whoever gets
     /// JWTs of a public issuer must not be able to fill the log. The rest is summed up.
-    pub(crate) fn count_jwt(&self, trail: &mut Trail, claims: &Claims, now: Moment) {
+    pub(crate) fn count_jwt(&self, audit: &mut AuditRecord, claims: &Claims, now: Timestamp) {
         if self.jwt_lines.allows(now.seconds()) {
-            trail.accepted_jwt(claims);
+            audit.accepted_jwt(claims);
         }
     }
 
@@ -98,23 +98,6 @@ fn issuer_entry<'c>(control: &'c Control, text: &str) -> Result<&'c IssuerEntry,
             "the JWT's issuer is not registered here; an operator registers issuers",
         )
     })
-}
-
-/// At most so many a second.
-#[derive(Debug, Default)]
-pub(crate) struct PerSecond(Mutex<(i64, u32)>);
-
-impl PerSecond {
-    const MOST: u32 = 50;
-
-    fn allows(&self, second: i64) -> bool {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.0 != second {
-            *counted = (second, 0);
-        }
-        counted.1 = counted.1.saturating_add(1);
-        counted.1 <= Self::MOST
-    }
 }
 
 fn refused(error: &JwtError) -> Failure {

@@ -8,23 +8,23 @@ use petsem_policy::evaluate::PolicyQuestion;
 use petsem_policy::{Action, Caveat, Denial, Exchanged, Origin};
 
 use crate::authn::tokens::{Verified, token_uuid};
-use crate::authz::decide::{Caller, Refused, stranger};
-use crate::authz::target::Touched;
-use crate::clock::Moment;
-use crate::engine::Core;
+use crate::authz::decide::{Principal, Refused, stranger};
+use crate::authz::target::AccessTarget;
+use crate::clock::Timestamp;
+use crate::engine::Engine;
 use crate::tenancy::found::OpenApp;
 use crate::error::Failure;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::secrets::read::claims_of;
 
-impl Core {
-    /// Asks each token of the caller about a request that is not made.
+impl Engine {
+    /// Asks each token of the principal about a request that is not made.
     pub(crate) async fn explain(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         wanted: &ExplainToken,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Explanation, Failure> {
         let action = Action::from_name(&wanted.action).ok_or_else(|| {
             let all: Vec<&str> = Action::ALL.into_iter().map(Action::name).collect();
@@ -38,7 +38,7 @@ impl Core {
             Some(app) => Some(
                 self.find_app(app)
                     .await?
-                    .filter(|app| caller.is_of(app.head.org) || caller.boots(app))
+                    .filter(|app| principal.is_of(app.head.org) || principal.boots(app))
                     .ok_or_else(|| stranger(action, &Refused::OtherOrg))?,
             ),
         };
@@ -47,16 +47,16 @@ impl Core {
             Some(org) => Some(
                 self.find_org(org)
                     .await?
-                    .filter(|org| caller.is_of(org.id))
+                    .filter(|org| principal.is_of(org.id))
                     .ok_or_else(|| stranger(action, &Refused::OtherOrg))?
                     .id,
             ),
         };
         if let Some(app) = &app {
-            trail.set_app(app);
+            audit.set_app(app);
         }
-        trail.set_detail(format_args!("explains {action}"));
-        let touched = Touched {
+        audit.set_detail(format_args!("explains {action}"));
+        let target = AccessTarget {
             org,
             app: app.as_ref(),
             secret: wanted.secret.as_ref(),
@@ -65,9 +65,9 @@ impl Core {
             host: wanted.host.as_ref(),
             peer: None,
         };
-        let access = caller.access(&touched, action, now);
-        let mut tokens = Vec::with_capacity(caller.verified().len());
-        for verified in caller.verified() {
+        let access = principal.access(&target, action, now);
+        let mut tokens = Vec::with_capacity(principal.verified().len());
+        for verified in principal.verified() {
             if access.org.is_some() && !verified.speaks_for(access.org) {
                 tokens.push(ExplainedToken {
                     id: token_uuid(verified.token.id()),

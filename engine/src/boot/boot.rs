@@ -3,18 +3,18 @@
 use petsem_api::{AppRef, BootResponse, BootedSecret, ErrorCode, HostId, MachineId, RenewResponse};
 use petsem_policy::{Action, Caveat, DischargeBudget, GrantEvidence, Header, Ticket, UnverifiedToken};
 
-use crate::boot::proof::Asker;
+use crate::boot::proof::GrantProvenance;
 use crate::authn::tokens::{Verified, check_revocations, token_uuid, verify};
 use crate::authz::decide::{boot_denied, denied_by};
-use crate::authz::target::Touched;
+use crate::authz::target::AccessTarget;
 use crate::error::untrusted;
-use crate::clock::{Moment, rfc3339_seconds};
+use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::control::state::Control;
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::tenancy::found::OpenApp;
 use crate::boot::discharger::{Grant, write_grant};
 use crate::error::Failure;
-use crate::request::{Peer, Trail};
+use crate::request::{Peer, AuditRecord};
 use crate::secrets::write::check_reached;
 
 /// One Machine that wants to boot.
@@ -25,31 +25,31 @@ pub(crate) struct Boot<'a> {
     pub(crate) machine: &'a MachineId,
     pub(crate) min_version: Option<u64>,
     pub(crate) peer: &'a Peer,
-    pub(crate) now: Moment,
+    pub(crate) now: Timestamp,
 }
 
 /// A boot that was decided: it may have the app's secrets.
 struct Granted {
     evidence: GrantEvidence,
-    asker: Asker,
+    asker: GrantProvenance,
     app: OpenApp,
     host: HostId,
 }
 
-impl Core {
-    /// Gives a booting Machine its secrets. The caller makes the record durable before the answer leaves.
-    pub(crate) async fn boot(&self, trail: &mut Trail, boot: &Boot<'_>) -> Result<BootResponse, Failure> {
-        let granted = self.decide(trail, boot).await?;
+impl Engine {
+    /// Gives a booting Machine its secrets. The principal makes the record durable before the answer leaves.
+    pub(crate) async fn boot(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<BootResponse, Failure> {
+        let granted = self.decide(audit, boot).await?;
         let app = &granted.app;
         check_reached(app, boot.min_version)?;
-        trail.set_version(app.head.app_version);
+        audit.set_version(app.head.app_version);
         let bundle = self.open_bundle(app)?;
         let secrets = bundle
             .entries
             .into_iter()
             .map(|(name, entry)| BootedSecret { name, value: Some(entry.value), digest: entry.digest })
             .collect();
-        let renewal = self.renewal(trail, boot, &granted)?;
+        let renewal = self.renewal(audit, boot, &granted)?;
         let (renewal, renewal_expires_at) =
             renewal.map_or((None, None), |renewal| (Some(renewal.renewal), Some(renewal.expires_at)));
         Ok(BootResponse {
@@ -64,9 +64,9 @@ impl Core {
     }
 
     /// A later end for the same app, Machine and host; no values.
-    pub(crate) async fn renew(&self, trail: &mut Trail, boot: &Boot<'_>) -> Result<RenewResponse, Failure> {
-        let granted = self.decide(trail, boot).await?;
-        self.renewal(trail, boot, &granted)?.ok_or_else(|| {
+    pub(crate) async fn renew(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<RenewResponse, Failure> {
+        let granted = self.decide(audit, boot).await?;
+        self.renewal(audit, boot, &granted)?.ok_or_else(|| {
             Failure::new(
                 ErrorCode::Forbidden,
                 "the app allows no renewals (renewal_life is 0); ask for a new discharge at each boot",
@@ -75,8 +75,8 @@ impl Core {
     }
 
     /// What became of a boot: whoever could boot may say so.
-    pub(crate) async fn check_boot(&self, trail: &mut Trail, boot: &Boot<'_>) -> Result<(), Failure> {
-        self.decide(trail, boot).await.map(|_| ())
+    pub(crate) async fn check_boot(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<(), Failure> {
+        self.decide(audit, boot).await.map(|_| ())
     }
 
     /// Verifies the host token of a boot with its discharges, before the body is read.
@@ -93,14 +93,14 @@ impl Core {
     /// without a discharge is no host token, and is not refused once for each Machine.
     pub(crate) fn check_host_token(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         host_token: &UnverifiedToken,
     ) -> Result<(), Failure> {
         match verify(&self.control(), host_token, &[], &mut DischargeBudget::default()) {
             Err(failure) if failure.code() == ErrorCode::DischargeMissing => Ok(()),
             Err(failure) => Err(failure),
             Ok(verified) => {
-                trail.verified_token(&verified.token);
+                audit.verified_token(&verified.token);
                 Err(Failure::new(
                     ErrorCode::Forbidden,
                     "this is no host token: it needs no discharge; send that of the host",
@@ -109,14 +109,14 @@ impl Core {
         }
     }
 
-    async fn decide(&self, trail: &mut Trail, boot: &Boot<'_>) -> Result<Granted, Failure> {
+    async fn decide(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<Granted, Failure> {
         if let Some(trouble) = self.trouble() {
             return Err(untrusted(&trouble));
         }
-        trail.set_machine(boot.machine);
+        audit.set_machine(boot.machine);
         let control = self.control();
         let Verified { token, org } = boot.verified;
-        trail.verified_token(token);
+        audit.verified_token(token);
         if org.is_some() {
             return Err(Failure::new(
                 ErrorCode::Forbidden,
@@ -133,31 +133,31 @@ impl Core {
         // Without a grant there is nothing to say about any app.
         token.boot_grant().map_err(|denial| denied_by(&denial))?;
         let found = self.find_app(boot.app).await?;
-        let touched = Touched {
+        let target = AccessTarget {
             app: found.as_ref(),
             machine: Some(boot.machine),
             host: Some(&host),
             peer: boot.peer.address,
-            ..Touched::default()
+            ..AccessTarget::default()
         };
         let evidence =
-            token.clear_boot(&touched.access(Action::Boot, boot.now)).map_err(|denial| boot_denied(&denial));
+            token.clear_boot(&target.access(Action::Boot, boot.now)).map_err(|denial| boot_denied(&denial));
         let (evidence, app) = match (evidence, found) {
             (Ok(evidence), Some(app)) => (evidence, app),
             (Err(failure), found) => {
                 if let Some(app) = &found {
-                    trail.set_app(app);
+                    audit.set_app(app);
                 }
                 return Err(failure);
             }
             (Ok(_), None) => return Err(Failure::internal("a grant for no app was accepted")),
         };
-        trail.set_app(&app);
+        audit.set_app(&app);
         self.check_grant(&control, &app, &evidence, boot, &host)?;
         let (_, policy, _) = self.policy_of(&app).await?;
-        let asker = Asker::of(&evidence.grant.asker)?;
-        trail.set_detail(format_args!("discharge {}, {}", token_uuid(evidence.discharge), asker.describe()));
-        asker.ask_again(&control, &policy, &app, boot.machine.as_str(), host.as_str())?;
+        let asker = GrantProvenance::of(&evidence.grant.asker)?;
+        audit.set_detail(format_args!("discharge {}, {}", token_uuid(evidence.discharge), asker.describe()));
+        asker.reauthorize(&control, &policy, &app, boot.machine.as_str(), host.as_str())?;
         Ok(Granted { evidence, asker, app, host })
     }
 
@@ -191,7 +191,7 @@ impl Core {
 
     fn renewal(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         boot: &Boot<'_>,
         granted: &Granted,
     ) -> Result<Option<RenewResponse>, Failure> {
@@ -218,7 +218,7 @@ impl Core {
             .ok_or_else(|| Failure::internal("a host token without a third-party caveat was accepted"))?;
         let ticket = Ticket::open(sealed, &discharger.key).map_err(Failure::internal)?;
         let first = granted.asker.first.unwrap_or(token_uuid(granted.evidence.discharge));
-        let asker = Asker { first: Some(first), ..granted.asker.clone() };
+        let asker = GrantProvenance { first: Some(first), ..granted.asker.clone() };
         let grant = Grant {
             app: &granted.app,
             machine: boot.machine.as_str(),
@@ -227,7 +227,7 @@ impl Core {
             expires: boot.now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX)),
         };
         let written = write_grant(&ticket, &discharger.location, &grant, boot.now)?;
-        trail.set_detail(format_args!(
+        audit.set_detail(format_args!(
             "discharge {}, renewal {}, {}",
             token_uuid(granted.evidence.discharge),
             written.id,

@@ -6,20 +6,20 @@ use petsem_policy::{
     Action, BootGrant, BootTarget, Caveat, DischargeRequest as TicketRequest, PetsemCaveat, Ticket,
 };
 
-use crate::boot::proof::{AskedBy, Asker};
+use crate::boot::proof::{BootProof, GrantProvenance};
 use crate::authn::tokens::{author_of, token_uuid};
-use crate::authz::decide::{Caller, denied, denied_by, no_such_app};
-use crate::authz::target::Touched;
+use crate::authz::decide::{Principal, denied, denied_by, no_such_app};
+use crate::authz::target::AccessTarget;
 use crate::error::untrusted;
-use crate::clock::Moment;
+use crate::clock::Timestamp;
 use crate::control::state::DischargerEntry;
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
 use crate::authn::jwt::{BOOT_LIFE, jwt_of};
 use crate::boot::polls::ticket_bytes;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 
 /// A discharge is good from this long before it was made, in seconds: clocks differ.
 const BEFORE: i64 = 30;
@@ -31,18 +31,18 @@ pub(crate) struct Grant<'a> {
     pub(crate) app: &'a OpenApp,
     pub(crate) machine: &'a str,
     pub(crate) host: &'a str,
-    pub(crate) asker: &'a Asker,
+    pub(crate) asker: &'a GrantProvenance,
     /// Unix seconds.
     pub(crate) expires: i64,
 }
 
-impl Core {
+impl Engine {
     /// Checks the credential that shall prove a boot, before the body is read.
     pub(crate) async fn boot_proof(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         authorization: Option<&str>,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Proof, Failure> {
         if let Some(trouble) = self.trouble() {
             return Err(untrusted(&trouble));
@@ -50,10 +50,10 @@ impl Core {
         match jwt_of(authorization) {
             Some(jwt) => {
                 let claims = self.verify_jwt(jwt, BOOT_LIFE, now).await?;
-                self.count_jwt(trail, &claims, now);
+                self.count_jwt(audit, &claims, now);
                 Ok(Proof::Jwt(claims))
             }
-            None => self.authenticate(authorization, trail).map(Proof::Token),
+            None => self.authenticate(authorization, audit).map(Proof::Token),
         }
     }
 
@@ -61,14 +61,14 @@ impl Core {
     /// person are for their askers, all others for boots.
     pub(crate) async fn discharge(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         proof: &Proof,
         request: &DischargeRequest,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<DischargeAnswer, Failure> {
         let (discharger, sealed, ticket) = self.open_ticket(&request.ticket)?;
         if let Some(condition) = ticket.second_person() {
-            let Proof::Token(caller) = proof else {
+            let Proof::Token(principal) = proof else {
                 return Err(Failure::new(
                     ErrorCode::Forbidden,
                     "this ticket is for the token that asked for it, not for a JWT; send that token",
@@ -80,7 +80,7 @@ impl Core {
                     "this ticket boots nothing; leave app and machine out",
                 ));
             }
-            return self.discharge_later(trail, caller, &sealed, &ticket, &condition, now).await;
+            return self.discharge_later(audit, principal, &sealed, &ticket, &condition, now).await;
         }
         let host = host_of(&ticket)?;
         let (Some(app), Some(machine)) = (&request.app, &request.machine) else {
@@ -89,11 +89,11 @@ impl Core {
                 "this ticket is of a host token; say what boots: app and machine",
             ));
         };
-        let request = &BootAsked { app, machine };
-        trail.set_machine(request.machine);
+        let request = &BootRequested { app, machine };
+        audit.set_machine(request.machine);
         let (app, proof) = match proof {
-            Proof::Jwt(claims) => self.proof_by_jwt(trail, claims, request, &host).await?,
-            Proof::Token(caller) => self.proof_by_token(trail, caller, request, &host, now).await?,
+            Proof::Jwt(claims) => self.proof_by_jwt(audit, claims, request, &host).await?,
+            Proof::Token(principal) => self.proof_by_token(audit, principal, request, &host, now).await?,
         };
         let control = self.control();
         if control.revoked().has_machine(app.id, request.machine) || control.revoked().has_host(&host) {
@@ -103,19 +103,19 @@ impl Core {
             ));
         }
         let expires = now.seconds().saturating_add(AFTER);
-        let touched = Touched {
+        let target = AccessTarget {
             app: Some(&app),
             machine: Some(request.machine),
             host: Some(&host),
-            ..Touched::default()
+            ..AccessTarget::default()
         };
         let conditions = TicketRequest {
-            access: touched.access(Action::Boot, now),
+            access: target.access(Action::Boot, now),
             expires_unix_seconds: expires,
             approved: None,
         };
         ticket.clear(&conditions).map_err(|denial| Failure::new(ErrorCode::Forbidden, denial.to_string()))?;
-        let asker = Asker { proof, first: None };
+        let asker = GrantProvenance { proof, first: None };
         let grant = Grant {
             app: &app,
             machine: request.machine.as_str(),
@@ -124,7 +124,7 @@ impl Core {
             expires,
         };
         let written = write_grant(&ticket, &discharger.location, &grant, now)?;
-        trail.set_detail(format_args!("discharge {} for host {host}, {}", written.id, asker.describe()));
+        audit.set_detail(format_args!("discharge {} for host {host}, {}", written.id, asker.describe()));
         Ok(DischargeAnswer { discharge: Some(written.text), ..DischargeAnswer::default() })
     }
 
@@ -151,11 +151,11 @@ impl Core {
 
     async fn proof_by_jwt(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         claims: &Claims,
-        request: &BootAsked<'_>,
+        request: &BootRequested<'_>,
         host: &HostId,
-    ) -> Result<(OpenApp, AskedBy), Failure> {
+    ) -> Result<(OpenApp, BootProof), Failure> {
         let refused = || {
             Failure::new(
                 ErrorCode::PolicyDenied,
@@ -164,7 +164,7 @@ impl Core {
             )
         };
         let app = self.find_app(request.app).await?.ok_or_else(refused)?;
-        trail.set_app(&app);
+        audit.set_app(&app);
         let (_, policy, _) = self.policy_of(&app).await?;
         let boot = BootRequest {
             app_id: *app.id.as_bytes(),
@@ -173,8 +173,8 @@ impl Core {
             host: host.as_str(),
         };
         let allowed = policy.decide_boot(claims, &boot).map_err(|denial| refused().because(denial))?;
-        trail.accepted_jwt(claims);
-        let asker = AskedBy::Jwt {
+        audit.accepted_jwt(claims);
+        let asker = BootProof::Jwt {
             rule: allowed.rule,
             claims: allowed.claims,
             sub: claims.subject().map(str::to_owned),
@@ -186,28 +186,28 @@ impl Core {
 
     async fn proof_by_token(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
-        request: &BootAsked<'_>,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        request: &BootRequested<'_>,
         host: &HostId,
-        now: Moment,
-    ) -> Result<(OpenApp, AskedBy), Failure> {
+        now: Timestamp,
+    ) -> Result<(OpenApp, BootProof), Failure> {
         let found = self.find_app(request.app).await?;
-        let touched = Touched {
+        let target = AccessTarget {
             app: found.as_ref(),
             machine: Some(request.machine),
             host: Some(host),
-            ..Touched::default()
+            ..AccessTarget::default()
         };
-        let decision = caller.allows(trail, &touched, Action::Boot, now);
+        let decision = principal.allows(audit, &target, Action::Boot, now);
         let Some(app) = found.as_ref() else {
             // Whoever is of no org of ours reads the same as for an app that is not his.
-            return Err(if caller.is_platform() { no_such_app() } else { not_yours() });
+            return Err(if principal.is_platform() { no_such_app() } else { not_yours() });
         };
-        trail.set_app(app);
+        audit.set_app(app);
         let verified = match decision {
             Ok(verified) => verified,
-            Err(refused) if caller.is_of(app.head.org) => return Err(denied(&refused)),
+            Err(refused) if principal.is_of(app.head.org) => return Err(denied(&refused)),
             Err(_) => return Err(not_yours()),
         };
         if verified.org.is_none() {
@@ -220,7 +220,7 @@ impl Core {
         let target =
             BootTarget { app: *app.id.as_bytes(), machine: request.machine.as_str(), host: host.as_str() };
         verified.token.names_exactly(&target, now.seconds()).map_err(|denial| denied_by(&denial))?;
-        let asker = AskedBy::Token {
+        let asker = BootProof::Token {
             id: token_uuid(verified.token.id()),
             ancestors: verified.token.descent().0.into_iter().skip(1).map(token_uuid).collect(),
             subject: author_of(&verified.token),
@@ -233,7 +233,7 @@ impl Core {
 }
 
 /// What shall boot.
-struct BootAsked<'a> {
+struct BootRequested<'a> {
     app: &'a AppRef,
     machine: &'a MachineId,
 }
@@ -243,7 +243,7 @@ pub(crate) enum Proof {
     /// A JWT that verified.
     Jwt(Claims),
     /// A user's token.
-    Token(Caller),
+    Token(Principal),
 }
 
 /// A discharge that was made.
@@ -257,7 +257,7 @@ pub(crate) fn write_grant(
     ticket: &Ticket,
     location: &str,
     grant: &Grant<'_>,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<Written, Failure> {
     let mut discharge = ticket.discharge(location, &mut entropy::rng());
     let caveats: [Caveat; 2] = [

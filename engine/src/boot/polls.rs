@@ -13,15 +13,15 @@ use petsem_keys::{Keyring, PollKey, WrapContext};
 use petsem_policy::{SecondPerson, Ticket};
 use petsem_store::{CommitError, RecordKind};
 
-use crate::authz::decide::Caller;
+use crate::authz::decide::Principal;
 use crate::approvals::break_glass::clear_glass;
-use crate::clock::Moment;
-use crate::engine::{Core, REREADS};
+use crate::clock::Timestamp;
+use crate::engine::{Engine, REREADS};
 use crate::records::expect;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::Trail;
-use crate::records::{Asked, PollRow};
+use crate::request::AuditRecord;
+use crate::records::{ProtectedChange, PollRow};
 use crate::tokens::mint::{discharger_location, own_discharger};
 
 /// Longest life of an entry, in seconds.
@@ -45,21 +45,21 @@ pub(crate) enum Polled {
     Ready(DischargeAnswer),
 }
 
-impl Core {
+impl Engine {
     /// Answers a ticket that needs a second person: the discharge, or where to ask for it later.
     pub(crate) async fn discharge_later(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         sealed: &[u8],
         ticket: &Ticket,
         condition: &SecondPerson,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<DischargeAnswer, Failure> {
         self.check_feed()?;
         let id = ApprovalId::from_bytes(condition.request);
         let row = self.approval(id).await?.ok_or_else(not_asked)?.content;
-        let is_asker = row.tokens.first().is_some_and(|asked_by| caller.has_token(*asked_by));
+        let is_asker = row.tokens.first().is_some_and(|asked_by| principal.has_token(*asked_by));
         if row.asker != condition.asker || !is_asker {
             return Err(not_asked());
         }
@@ -67,12 +67,12 @@ impl Core {
         clear_glass(ticket, &row, Some(condition.request), now)?;
         match self.standing(&row, now)? {
             ApprovalState::Approved => {
-                let discharge = self.glass_discharge(trail, ticket, id, &row, now)?;
+                let discharge = self.glass_discharge(audit, ticket, id, &row, now)?;
                 Ok(DischargeAnswer { discharge: Some(discharge), ..DischargeAnswer::default() })
             }
-            ApprovalState::Open if matches!(row.asked, Asked::BreakGlass { .. }) => {
+            ApprovalState::Open if matches!(row.asked, ProtectedChange::BreakGlass { .. }) => {
                 let ends_at = row.ends_at.min(now.seconds().saturating_add(LIFE));
-                let poll_url = self.new_entry(trail, (id, row.org), sealed, ends_at, now).await?;
+                let poll_url = self.new_entry(audit, (id, row.org), sealed, ends_at, now).await?;
                 Ok(self.waiting(id, poll_url))
             }
             _ => Err(Failure::new(ErrorCode::Forbidden, OVER)),
@@ -93,11 +93,11 @@ impl Core {
 
     async fn new_entry(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         (request, org): (ApprovalId, Option<OrgId>),
         ticket: &[u8],
         ends_at: i64,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<String, Failure> {
         let limit = u32::try_from(MOST * 2).unwrap_or(u32::MAX);
         let records = self.store.records(RecordKind::PollEntry, &[], None, limit).await?;
@@ -106,7 +106,7 @@ impl Core {
         let mut requests = BTreeMap::new();
         let (mut of_orgs, mut of_same, mut of_request) = (0, 0, 0);
         for record in records {
-            let row = self.ledger.read::<PollRow>(&record.id, &record)?.content;
+            let row = self.codec.read::<PollRow>(&record.id, &record)?.content;
             if row.ends_at < now.seconds() {
                 over.push(record.id);
                 continue;
@@ -154,33 +154,33 @@ impl Core {
             sealed_ticket: key.seal(rng, ticket, store, &short).map_err(Failure::internal)?,
             ends_at,
         };
-        trail.set_detail(format_args!("request {request} waits for a second person"));
-        let mut change = self.change(trail);
+        audit.set_detail(format_args!("request {request} waits for a second person"));
+        let mut change = self.change(audit);
         change.deletes.extend(over.into_iter().map(|id| (RecordKind::PollEntry, id)));
         change.expects.push(expect::<PollRow>(&id, 0));
         change.expects.push(fence);
-        change.puts.push(self.ledger.write(&id, 1, &row));
-        self.commit(trail, change).await?;
+        change.puts.push(self.codec.write(&id, 1, &row));
+        self.commit(audit, change).await?;
         let base = discharger_location(&self.settings.location);
         Ok(format!("{base}/.well-known/macfly/3p/poll/{}", HEXLOWER.encode(&secret)))
     }
 
     /// Whether something may still come of a request, and the org that it is of.
-    async fn waits_for(&self, request: ApprovalId, now: Moment) -> Result<(bool, Option<OrgId>), Failure> {
+    async fn waits_for(&self, request: ApprovalId, now: Timestamp) -> Result<(bool, Option<OrgId>), Failure> {
         let Some(row) = self.approval(request).await? else { return Ok((false, None)) };
         let standing = self.standing(&row.content, now).unwrap_or(ApprovalState::Denied);
         Ok((matches!(standing, ApprovalState::Open | ApprovalState::Approved), row.content.org))
     }
 
     /// Fetches what a poll secret stands for. Nobody is asked who he is: the secret is what he has.
-    pub(crate) async fn poll(&self, trail: &mut Trail, secret: &str, now: Moment) -> Result<Polled, Failure> {
+    pub(crate) async fn poll(&self, audit: &mut AuditRecord, secret: &str, now: Timestamp) -> Result<Polled, Failure> {
         let Some(secret) = HEXLOWER.decode(secret.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok())
         else {
             return Ok(Polled::NotFound);
         };
         let id = entry_of(&secret);
         for _ in 0..REREADS {
-            if let Some(polled) = self.poll_once(trail, id, now).await? {
+            if let Some(polled) = self.poll_once(audit, id, now).await? {
                 return Ok(polled);
             }
         }
@@ -190,16 +190,16 @@ impl Core {
     /// `None` if the entry was changed at the same moment: fetched, or wrapped anew.
     async fn poll_once(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         id: [u8; 32],
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Option<Polled>, Failure> {
         // Before the row: it may be re-wrapped meanwhile.
         let keyring = self.keyring();
         let Some(record) = self.store.record(RecordKind::PollEntry, &id).await? else {
             return Ok(Some(Polled::NotFound));
         };
-        let entry = self.ledger.read::<PollRow>(&id, &record)?;
+        let entry = self.codec.read::<PollRow>(&id, &record)?;
         if entry.content.ends_at < now.seconds() {
             return Ok(Some(Polled::NotFound));
         }
@@ -211,19 +211,19 @@ impl Core {
         if standing == ApprovalState::Open || self.check_feed().is_err() {
             return Ok(Some(Polled::NotReady));
         }
-        trail.asked_by(&row.asker);
+        audit.asked_by(&row.asker);
         let polled = if standing == ApprovalState::Approved {
             let ticket = self.open_entry(&keyring, &id, &entry.content)?;
-            let discharge = self.glass_discharge(trail, &ticket, request, &row, now)?;
+            let discharge = self.glass_discharge(audit, &ticket, request, &row, now)?;
             Polled::Ready(DischargeAnswer { discharge: Some(discharge), ..DischargeAnswer::default() })
         } else {
-            trail.set_detail(format_args!("request {request} was denied, or is over"));
+            audit.set_detail(format_args!("request {request} was denied, or is over"));
             Polled::Refused(OVER)
         };
-        let mut change = self.change(trail);
+        let mut change = self.change(audit);
         change.expects.push(expect::<PollRow>(&id, entry.version));
         change.deletes.push((RecordKind::PollEntry, id.to_vec()));
-        match self.commit(trail, change).await {
+        match self.commit(audit, change).await {
             Ok(_) => Ok(Some(polled)),
             Err(CommitError::Conflict { kind: RecordKind::PollEntry, .. }) => Ok(None),
             Err(error) => Err(error.into()),

@@ -14,9 +14,9 @@ use crate::error::Failure;
 /// Who asked, and the discharge that began it: revoking that one ends all renewals that came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Asker {
+pub(crate) struct GrantProvenance {
     /// What proved the boot.
-    pub(crate) proof: AskedBy,
+    pub(crate) proof: BootProof,
     /// The first discharge; none in itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first: Option<TokenUuid>,
@@ -25,7 +25,7 @@ pub(crate) struct Asker {
 /// The proof that the discharger accepted, as far as it must be asked again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum AskedBy {
+pub(crate) enum BootProof {
     /// A JWT that a rule of the app's policy accepted.
     Jwt {
         /// The rule.
@@ -53,7 +53,7 @@ pub(crate) enum AskedBy {
 /// Bytes of `"first":"…",` with a UUID.
 const FIRST: usize = 47;
 
-impl Asker {
+impl GrantProvenance {
     /// The text in the grant.
     pub(crate) fn to_text(&self) -> Result<String, Failure> {
         let text = serde_json::to_string(self).map_err(Failure::internal)?;
@@ -82,17 +82,17 @@ impl Asker {
     /// In words, for the audit log.
     pub(crate) fn describe(&self) -> String {
         match &self.proof {
-            AskedBy::Jwt { rule, claims, sub, .. } => format!(
+            BootProof::Jwt { rule, claims, sub, .. } => format!(
                 "asked by {} of {}, rule {rule}",
                 sub.as_deref().unwrap_or("nobody named"),
                 claims.get("iss").map_or("", String::as_str)
             ),
-            AskedBy::Token { id, subject, .. } => format!("asked by {subject}, token {id}"),
+            BootProof::Token { id, subject, .. } => format!("asked by {subject}, token {id}"),
         }
     }
 
     /// Asks again: what stood behind the grant must still stand.
-    pub(crate) fn ask_again(
+    pub(crate) fn reauthorize(
         &self,
         control: &Control,
         policy: &AppPolicy,
@@ -107,7 +107,7 @@ impl Asker {
             ));
         }
         match &self.proof {
-            AskedBy::Jwt { claims, sub, jti, issued_at, .. } => {
+            BootProof::Jwt { claims, sub, jti, issued_at, .. } => {
                 let claims = Claims::from_stored(claims.clone());
                 check_jwt(control, claims.issuer(), sub.as_deref(), jti.as_deref(), *issued_at)?;
                 if control.issuer(claims.issuer()).is_none() {
@@ -123,7 +123,7 @@ impl Asker {
                     .map(|_| ())
                     .map_err(|denial| Failure::new(ErrorCode::PolicyDenied, denial.to_string()))
             }
-            AskedBy::Token { id, ancestors, .. } => {
+            BootProof::Token { id, ancestors, .. } => {
                 if std::iter::once(id).chain(ancestors).any(|id| control.revoked().has_token(id)) {
                     return Err(Failure::new(
                         ErrorCode::Revoked,

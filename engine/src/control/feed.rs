@@ -8,12 +8,12 @@ use petsem_api::ErrorCode;
 use petsem_store::{Change, CommitError, Expect, RecordKind};
 
 use crate::control::state::{Control, Readers};
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::error::Failure;
 use crate::records::{FeedHeadRow, FeedRow, IntegrityFault};
-use crate::request::Trail;
+use crate::request::AuditRecord;
 
-impl Core {
+impl Engine {
     /// Reads what is new in the control feed, and checks that the store still holds what this node saw last.
     /// A fault stays: decisions fail closed until an operator has looked.
     pub(crate) async fn refresh(&self) -> Result<(), Failure> {
@@ -63,7 +63,7 @@ impl Core {
     fn readers(&self) -> Readers<'_> {
         Readers {
             store: &*self.store,
-            ledger: &self.ledger,
+            codec: &self.codec,
             keys: &self.keys,
             before: self.keyring(),
             store_id: self.store_id,
@@ -75,17 +75,17 @@ impl Core {
     /// anew when another node was faster.
     pub(crate) async fn commit_control(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         rows: &[FeedRow],
         fill: impl Fn(&mut Change) + Send,
     ) -> Result<u64, Failure> {
-        self.commit_control_if(trail, rows, |_| Ok(()), fill).await
+        self.commit_control_if(audit, rows, |_| Ok(()), fill).await
     }
 
     /// The same, if `check` agrees to it in the very state of control that the change follows.
     pub(crate) async fn commit_control_if(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         rows: &[FeedRow],
         check: impl Fn(&Control) -> Result<(), Failure> + Send,
         fill: impl Fn(&mut Change) + Send,
@@ -95,12 +95,12 @@ impl Core {
             self.refresh().await?;
             let control = self.control();
             check(&control)?;
-            let mut change = self.change(trail);
+            let mut change = self.change(audit);
             fill(&mut change);
             let (mut number, mut mac) = (control.number, *control.mac());
             for row in rows {
                 number += 1;
-                let entry = self.ledger.write_feed(number, &mac, row);
+                let entry = self.codec.write_feed(number, &mac, row);
                 mac = <[u8; 32]>::try_from(entry.mac.as_slice()).unwrap_or_default();
                 change.feed.push(entry);
             }
@@ -111,8 +111,8 @@ impl Core {
                 row_version: head_version,
             });
             let head = FeedHeadRow { number, mac: HEXLOWER.encode(&mac) };
-            change.puts.push(self.ledger.write(&[], head_version + 1, &head));
-            match self.commit(trail, change).await {
+            change.puts.push(self.codec.write(&[], head_version + 1, &head));
+            match self.commit(audit, change).await {
                 Ok(_) => {
                     self.refresh().await?;
                     return Ok(number);

@@ -17,11 +17,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use petsem_api::{ErrorCode, RequestId, RevokeRequest};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::error::Failure;
-use crate::request::{Trail, outcome_of};
-use crate::records::{FeedRow, Ledger, Note};
-use crate::request::local_trail;
+use crate::request::{AuditRecord, outcome_of};
+use crate::records::{FeedRow, RecordCodec, SignedNote};
+use crate::request::local_record;
 use petsem_audit::Outcome;
 
 /// Longest denial or answer, in bytes.
@@ -105,7 +105,7 @@ impl Denials {
     }
 }
 
-impl Core {
+impl Engine {
     /// Takes what lies in the directory of denials. What goes wrong is logged; the next turn tries again.
     pub(crate) async fn take_denials(&self) {
         let folder = DenialFolder::of(&self.settings.data_directory);
@@ -121,7 +121,7 @@ impl Core {
             if self.denials.waiting().contains_key(&id) {
                 continue;
             }
-            match folder.denial(&self.ledger, id) {
+            match folder.denial(&self.codec, id) {
                 Ok(Some(request)) => {
                     self.denials.unread().remove(&id);
                     self.take(&folder, id, request).await;
@@ -149,15 +149,15 @@ impl Core {
 
     /// Refuses at once what a denial names, then sees to it that the feed has it.
     async fn take(&self, folder: &DenialFolder, id: RequestId, request: RevokeRequest) {
-        let mut trail = local_trail(self.now(), "operator.deny");
-        match self.denial_row(&mut trail, &request).await {
+        let mut audit = local_record(self.now(), "operator.deny");
+        match self.denial_row(&mut audit, &request).await {
             Ok(row) => {
                 self.deny(row);
                 self.denials.wait(id, request.clone());
                 tracing::warn!(denial = %id, "a denial is in force on this node");
                 if !self.keep(folder, id, &request).await {
-                    self.note(&trail, None).await;
-                    folder.answer(&self.ledger, id, &DenialAnswer::Held);
+                    self.note(&audit, None).await;
+                    folder.answer(&self.codec, id, &DenialAnswer::Held);
                 }
             }
             Err(failure) if failure.code() == ErrorCode::StoreUnavailable => {
@@ -174,9 +174,9 @@ impl Core {
                     reason = failure.internal_text().unwrap_or(failure.external()),
                     "a denial is refused"
                 );
-                self.note(&trail, Some(&failure)).await;
+                self.note(&audit, Some(&failure)).await;
                 folder.answer(
-                    &self.ledger,
+                    &self.codec,
                     id,
                     &DenialAnswer::Refused { reason: failure.external().to_owned() },
                 );
@@ -187,16 +187,16 @@ impl Core {
 
     /// Writes a denial into the control feed, if that can be done now.
     async fn keep(&self, folder: &DenialFolder, id: RequestId, request: &RevokeRequest) -> bool {
-        let mut trail = local_trail(self.now(), "operator.deny");
+        let mut audit = local_record(self.now(), "operator.deny");
         let kept = async {
-            let row = self.denial_row(&mut trail, request).await?;
-            self.commit_control(&mut trail, &[row], |_| {}).await
+            let row = self.denial_row(&mut audit, request).await?;
+            self.commit_control(&mut audit, &[row], |_| {}).await
         };
         match kept.await {
             Ok(number) => {
-                self.note(&trail, None).await;
+                self.note(&audit, None).await;
                 self.denials.done(id);
-                folder.answer(&self.ledger, id, &DenialAnswer::Taken { number });
+                folder.answer(&self.codec, id, &DenialAnswer::Taken { number });
                 folder.remove(id);
                 true
             }
@@ -214,21 +214,21 @@ impl Core {
     /// The control change of a denial.
     pub(crate) async fn denial_row(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         request: &RevokeRequest,
     ) -> Result<FeedRow, Failure> {
         let app = match request {
             RevokeRequest::Machine { app, .. } => self.find_app(app).await?,
             _ => None,
         };
-        self.revocation(trail, request, app.as_ref(), self.now()).await
+        self.revocation(audit, request, app.as_ref(), self.now()).await
     }
 
-    async fn note(&self, trail: &Trail, failure: Option<&Failure>) {
-        let event = trail.event(failure.map_or(Outcome::Allowed, outcome_of), failure);
-        match (self.audit(event.clone()).await, trail.revision()) {
+    async fn note(&self, audit: &AuditRecord, failure: Option<&Failure>) {
+        let event = audit.event(failure.map_or(Outcome::Allowed, outcome_of), failure);
+        match (self.audit(event.clone()).await, audit.revision()) {
             (Ok(()), Some(revision)) => self.store.audited(self.node, &[revision]),
-            (Err(_), Some(revision)) => self.owe(revision, event),
+            (Err(_), Some(revision)) => self.defer_audit(revision, event),
             (Err(failure), None) => tracing::error!(
                 reason = failure.internal_text().unwrap_or_default(),
                 "a denial has no audit line"
@@ -248,7 +248,7 @@ impl DenialFolder {
     }
 
     /// Hands a denial to the server.
-    pub(crate) fn put(&self, ledger: &Ledger, id: RequestId, request: &RevokeRequest) -> io::Result<()> {
+    pub(crate) fn put(&self, codec: &RecordCodec, id: RequestId, request: &RevokeRequest) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         // Root may deny in the place of the server's own user, who must be able to read it.
         let (owner, made) = (self.owner()?, std::fs::metadata(&self.0)?);
@@ -257,14 +257,14 @@ impl DenialFolder {
         }
         self.write(
             &self.path(id, "denial"),
-            &ledger.write_note(Note::Denial, id, &serde_json::to_vec(request)?),
+            &codec.write_note(SignedNote::Denial, id, &serde_json::to_vec(request)?),
         )
     }
 
     /// The server's answer, if it is there. One with a wrong MAC is none.
-    pub(crate) fn read_answer(&self, ledger: &Ledger, id: RequestId) -> Option<DenialAnswer> {
+    pub(crate) fn read_answer(&self, codec: &RecordCodec, id: RequestId) -> Option<DenialAnswer> {
         let kept = read(&self.path(id, "answer")).ok()?;
-        serde_json::from_slice(ledger.read_note(Note::DenialAnswer, id, &kept)?).ok()
+        serde_json::from_slice(codec.read_note(SignedNote::DenialAnswer, id, &kept)?).ok()
     }
 
     /// Takes the answer away.
@@ -285,15 +285,15 @@ impl DenialFolder {
     }
 
     /// `None` for what no seal of this installation has made.
-    fn denial(&self, ledger: &Ledger, id: RequestId) -> io::Result<Option<RevokeRequest>> {
+    fn denial(&self, codec: &RecordCodec, id: RequestId) -> io::Result<Option<RevokeRequest>> {
         let kept = read(&self.path(id, "denial"))?;
-        let request = ledger.read_note(Note::Denial, id, &kept);
+        let request = codec.read_note(SignedNote::Denial, id, &kept);
         Ok(request.and_then(|request| serde_json::from_slice(request).ok()))
     }
 
-    fn answer(&self, ledger: &Ledger, id: RequestId, answer: &DenialAnswer) {
+    fn answer(&self, codec: &RecordCodec, id: RequestId, answer: &DenialAnswer) {
         let written = serde_json::to_vec(answer).map_err(io::Error::from).and_then(|json| {
-            self.write(&self.path(id, "answer"), &ledger.write_note(Note::DenialAnswer, id, &json))
+            self.write(&self.path(id, "answer"), &codec.write_note(SignedNote::DenialAnswer, id, &json))
         });
         if let Err(error) = written {
             tracing::warn!(%error, denial = %id, "the answer to a denial was not written");

@@ -14,13 +14,13 @@ use petsem_store::Store;
 use subtle::ConstantTimeEq;
 
 use crate::authn::tokens::token_uuid;
-use crate::clock::Moment;
+use crate::clock::Timestamp;
 use crate::engine::REREADS;
 use crate::error::Failure;
 use crate::authn::issuer_keys::IssuerKeys;
 use crate::keyring::state::KeyringState;
 use crate::control::revoked::RevokedSet;
-use crate::records::{Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, Ledger, Row, SigningKeyRow};
+use crate::records::{Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, RecordCodec, Row, SigningKeyRow};
 
 /// Entries of the feed read at once.
 const PAGE: u32 = 512;
@@ -107,7 +107,7 @@ pub(crate) struct Readers<'a> {
     /// The store.
     pub(crate) store: &'a dyn Store,
     /// Checks rows.
-    pub(crate) ledger: &'a Ledger,
+    pub(crate) codec: &'a RecordCodec,
     /// Opens wrapped keys, and learns new versions of the keyring.
     pub(crate) keys: &'a KeyringState,
     /// The keyring before anything was read: a version that is destroyed meanwhile still opens what was read before.
@@ -115,7 +115,7 @@ pub(crate) struct Readers<'a> {
     /// The store's id.
     pub(crate) store_id: StoreId,
     /// When it is read.
-    pub(crate) now: Moment,
+    pub(crate) now: Timestamp,
 }
 
 impl Control {
@@ -283,7 +283,7 @@ impl Control {
                     break; // Written after the head was read: for the next time.
                 }
                 let number = next.number + 1;
-                let (row, mac) = readers.ledger.read_feed(number, &next.mac, entry)?;
+                let (row, mac) = readers.codec.read_feed(number, &next.mac, entry)?;
                 next.apply(readers, row).await?;
                 next.number = number;
                 next.mac = mac;
@@ -398,14 +398,14 @@ impl Readers<'_> {
     async fn head(&self) -> Result<Row<FeedHeadRow>, Failure> {
         let record = self.store.record(FeedHeadRow::KIND, &[]).await?;
         let record = record.ok_or_else(|| IntegrityFault::new("feed head", &[], "it is missing"))?;
-        Ok(self.ledger.read(&[], &record)?)
+        Ok(self.codec.read(&[], &record)?)
     }
 
     /// A row that the feed names at a version. A later version is named by a later change; a row that is gone
     /// was deleted by a later change or by hand: what it allowed is not allowed then.
     async fn at<T: Content>(&self, id: &[u8], version: u64) -> Result<Option<T>, Failure> {
         let Some(record) = self.store.record(T::KIND, id).await? else { return Ok(None) };
-        let row: Row<T> = self.ledger.read(id, &record)?;
+        let row: Row<T> = self.codec.read(id, &record)?;
         if row.version < version {
             return Err(IntegrityFault::new(T::KIND, id, "an older version of it was put back").into());
         }
@@ -419,7 +419,7 @@ impl Readers<'_> {
         }
         let id = version.to_be_bytes();
         let Some(record) = self.store.record(KeyringKeyRow::KIND, &id).await? else { return Ok(false) };
-        let row: Row<KeyringKeyRow> = self.ledger.read(&id, &record)?;
+        let row: Row<KeyringKeyRow> = self.codec.read(&id, &record)?;
         let key =
             self.keys.root().unwrap_keyring_key(&row.content.wrapped, *self.store_id.as_bytes(), version);
         let key = key.map_err(|error| {
@@ -467,15 +467,6 @@ struct LockedDischargerKey(DischargerKey);
 impl AsRef<[u8; 32]> for LockedDischargerKey {
     fn as_ref(&self) -> &[u8; 32] {
         self.0.expose_discharger_key()
-    }
-}
-
-/// The wrap context of a key that an org or the platform owns.
-pub(crate) fn owned(store: StoreId, id: [u8; 16], org: Option<OrgId>) -> WrapContext {
-    let context = WrapContext::new(*store.as_bytes(), id);
-    match org {
-        None => context,
-        Some(org) => context.owned_by(*org.as_bytes()),
     }
 }
 

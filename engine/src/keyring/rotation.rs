@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::engine::Core;
+use crate::engine::Engine;
 
 pub(crate) use progress::Rotations;
 
@@ -24,7 +24,7 @@ pub(crate) use progress::Rotations;
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// Carries on what is under way and what is begun, until the server ends.
-pub(crate) async fn follow(core: Arc<Core>, ended: watch::Receiver<bool>) {
+pub(crate) async fn follow(core: Arc<Engine>, ended: watch::Receiver<bool>) {
     tokio::join!(
         keyring::follow(&core, ended.clone()),
         app::follow(&core, ended.clone()),

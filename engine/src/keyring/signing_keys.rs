@@ -8,16 +8,16 @@ use petsem_keys::SigningKey;
 use petsem_policy::Action;
 use petsem_store::RecordKind;
 
-use crate::authz::decide::{Caller, denied};
-use crate::authz::target::Touched;
-use crate::clock::Moment;
+use crate::authz::decide::{Principal, denied};
+use crate::authz::target::AccessTarget;
+use crate::clock::Timestamp;
 use crate::control::state::NoKey;
 use crate::keyring::state::owned;
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::records::expect;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::records::{FeedRow, IntegrityFault, OrgRow, SigningKeyRow};
 use crate::secrets::write::time_text;
 
@@ -26,16 +26,16 @@ const MOST_OF_OWNER: usize = 64;
 /// Keys answered at once.
 const MOST: u32 = 10_000;
 
-impl Core {
+impl Engine {
     /// Makes the key that new tokens are signed with from now on.
     pub(crate) async fn rotate_signing_key(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         wanted: &RotateSigningKey,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<SigningKeyInfo, Failure> {
-        may_operate(trail, caller, now)?;
+        may_operate(audit, principal, now)?;
         let org = match &wanted.org {
             None => None,
             Some(org) => Some(self.find_org(org).await?.ok_or_else(|| {
@@ -65,18 +65,18 @@ impl Core {
         let row = SigningKeyRow { org: owner, wrapped, created_at: at };
         let id = SigningKeyId::from_bytes(kid);
         if let Some(org) = owner {
-            trail.set_org(org);
+            audit.set_org(org);
         }
-        trail.set_detail(format_args!("signing key {id}"));
+        audit.set_detail(format_args!("signing key {id}"));
         let feed = [FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: owner, version: 1, at }];
-        self.commit_control(trail, &feed, |change| {
+        self.commit_control(audit, &feed, |change| {
             // An org that is deleted meanwhile gets no key.
             change
                 .expects
                 .extend(org.as_ref().map(|org| expect::<OrgRow>(org.id.as_bytes(), org.row.version)));
             change.expects.push(fence.clone());
             change.expects.push(expect::<SigningKeyRow>(&kid, 0));
-            change.puts.push(self.ledger.write(&kid, 1, &row));
+            change.puts.push(self.codec.write(&kid, 1, &row));
         })
         .await?;
         Ok(shown(id, &row, SigningKeyState::Current))
@@ -85,18 +85,18 @@ impl Core {
     /// All signing keys.
     pub(crate) async fn list_signing_keys(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
-        now: Moment,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        now: Timestamp,
     ) -> Result<SigningKeyList, Failure> {
-        may_operate(trail, caller, now)?;
+        may_operate(audit, principal, now)?;
         let records = self.store.records(RecordKind::SigningKey, &[], None, MOST).await?;
         let control = self.control();
         let mut keys = Vec::with_capacity(records.len());
         for record in &records {
             let kid = <[u8; 16]>::try_from(record.id.as_slice())
                 .map_err(|_| IntegrityFault::new("signing key", &record.id, "its id has the wrong length"))?;
-            let row = self.ledger.read::<SigningKeyRow>(&kid, record)?.content;
+            let row = self.codec.read::<SigningKeyRow>(&kid, record)?.content;
             let id = SigningKeyId::from_bytes(kid);
             let state = match control.signing_key(&kid) {
                 Ok(_) if control.is_current_key(id) => SigningKeyState::Current,
@@ -112,8 +112,8 @@ impl Core {
     }
 }
 
-fn may_operate(trail: &mut Trail, caller: &Caller, now: Moment) -> Result<(), Failure> {
-    let allowed = caller.allows(trail, &Touched::default(), Action::Operate, now);
+fn may_operate(audit: &mut AuditRecord, principal: &Principal, now: Timestamp) -> Result<(), Failure> {
+    let allowed = principal.allows(audit, &AccessTarget::default(), Action::Operate, now);
     allowed.map(|_| ()).map_err(|refused| denied(&refused))
 }
 

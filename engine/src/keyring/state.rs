@@ -72,3 +72,18 @@ impl fmt::Debug for KeyringState {
         f.write_str("KeyringState(..)")
     }
 }
+
+/// The wrap context of a key that an org or the platform owns.
+pub(crate) fn owned(store: StoreId, id: [u8; 16], org: Option<OrgId>) -> WrapContext {
+    let context = WrapContext::new(*store.as_bytes(), id);
+    match org {
+        None => context,
+        Some(org) => context.owned_by(*org.as_bytes()),
+    }
+}
+
+/// The wrap context of the row-MAC key.
+pub(crate) fn row_mac_context(store: StoreId) -> WrapContext {
+    WrapContext::new(*store.as_bytes(), *store.as_bytes())
+}
+

@@ -20,7 +20,7 @@ impl Content for PollRow {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApprovalRow {
     /// What takes effect when a second person says yes.
-    pub(crate) asked: Asked,
+    pub(crate) asked: ProtectedChange,
     /// The same in words.
     pub(crate) summary: String,
     /// The org that it is about; none = the platform.
@@ -46,7 +46,7 @@ pub(crate) struct ApprovalRow {
 /// What a request asks for.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Asked {
+pub(crate) enum ProtectedChange {
     /// That this token's ticket is discharged.
     BreakGlass {
         /// The token.

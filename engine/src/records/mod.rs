@@ -16,7 +16,7 @@ use petsem_store::{Expect, FeedEntry, Record, RecordKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use approval::{ApprovalRow, Asked, Decision, PollRow};
+pub(crate) use approval::{ApprovalRow, ProtectedChange, Decision, PollRow};
 pub(crate) use bundle::{Bundle, BundleError, Entry, StoredValue};
 pub(crate) use content::{
     AppHead, AppNameRow, AppRotationRow, AppState, CheckpointRow, DischargerRow, FeedHeadRow, FeedRow,
@@ -30,8 +30,8 @@ const HEADER: usize = 9;
 /// What is kept outside of rows, each with a table label of its own beside those of `RecordKind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Note {
-    /// An audit line that is owed.
+pub(crate) enum SignedNote {
+    /// An audit line that is pending_audit.
     Line = 0xe0,
     /// A denial that is handed to the running server.
     Denial = 0xe1,
@@ -41,7 +41,7 @@ pub(crate) enum Note {
     SealChange = 0xe3,
 }
 
-impl Note {
+impl SignedNote {
     fn context(self, id: &[u8; 16]) -> RowContext<'_> {
         RowContext { table: self as u8, id, epoch: 0, row_version: 1 }
     }
@@ -62,7 +62,7 @@ pub(crate) struct Row<T> {
     pub(crate) content: T,
 }
 
-/// A row that does not hold what was written to it: which one, for the operator. The caller is told no more
+/// A row that does not hold what was written to it: which one, for the operator. The principal is told no more
 /// than `integrity`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IntegrityFault {
@@ -95,13 +95,13 @@ impl IntegrityFault {
 }
 
 /// Makes rows and checks them. Holds the row-MAC key and the store's epoch.
-pub(crate) struct Ledger {
+pub(crate) struct RecordCodec {
     key: RowMacKey,
     epoch: u64,
 }
 
-impl Ledger {
-    /// A ledger for this epoch.
+impl RecordCodec {
+    /// A codec for this epoch.
     pub(crate) fn new(key: RowMacKey, epoch: u64) -> Self {
         Self { key, epoch }
     }
@@ -145,13 +145,13 @@ impl Ledger {
     }
 
     /// A note under this id: its MAC, then its bytes. Nobody without the key can make one up.
-    pub(crate) fn write_note(&self, note: Note, id: RequestId, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn write_note(&self, note: SignedNote, id: RequestId, bytes: &[u8]) -> Vec<u8> {
         let tag = self.key.tag(&note.context(id.as_bytes()), bytes);
         [tag.as_slice(), bytes].concat()
     }
 
     /// The bytes of a note, if it is the one that was written under this id.
-    pub(crate) fn read_note<'n>(&self, note: Note, id: RequestId, kept: &'n [u8]) -> Option<&'n [u8]> {
+    pub(crate) fn read_note<'n>(&self, note: SignedNote, id: RequestId, kept: &'n [u8]) -> Option<&'n [u8]> {
         let (tag, bytes) = kept.split_first_chunk::<32>()?;
         self.key.verify(&note.context(id.as_bytes()), bytes, tag).ok()?;
         Some(bytes)
@@ -193,7 +193,7 @@ impl Ledger {
 }
 
 /// The content of a row before its MAC can be checked: only for what leads to the row-MAC key itself, each of
-/// which is checked by its own AEAD, and again by [`Ledger::read`] once the key is at hand.
+/// which is checked by its own AEAD, and again by [`RecordCodec::read`] once the key is at hand.
 pub(crate) fn danger_read_unverified<T: Content>(record: &Record) -> Result<T, IntegrityFault> {
     let fault = |what| IntegrityFault::new(T::KIND, &record.id, what);
     let (_, json) = split(&record.content).ok_or_else(|| fault("its form is unknown to this build"))?;
@@ -223,8 +223,8 @@ mod tests {
     use super::*;
     use crate::entropy;
 
-    fn ledger() -> Ledger {
-        Ledger::new(RowMacKey::generate(&mut entropy::rng()), 1)
+    fn codec() -> RecordCodec {
+        RecordCodec::new(RowMacKey::generate(&mut entropy::rng()), 1)
     }
 
     fn name_row() -> AppNameRow {
@@ -233,24 +233,24 @@ mod tests {
 
     #[test]
     fn a_note_reads_back_only_as_what_it_was_written() {
-        let ledger = ledger();
+        let codec = codec();
         let (id, other) = (RequestId::from_bytes([1; 16]), RequestId::from_bytes([2; 16]));
-        let note = ledger.write_note(Note::Denial, id, b"text");
-        assert_eq!(ledger.read_note(Note::Denial, id, &note), Some(b"text".as_slice()));
-        assert_eq!(ledger.read_note(Note::Denial, other, &note), None);
-        assert_eq!(ledger.read_note(Note::DenialAnswer, id, &note), None);
-        assert_eq!(self::ledger().read_note(Note::Denial, id, &note), None);
-        assert_eq!(ledger.read_note(Note::Denial, id, &note[..31]), None);
+        let note = codec.write_note(SignedNote::Denial, id, b"text");
+        assert_eq!(codec.read_note(SignedNote::Denial, id, &note), Some(b"text".as_slice()));
+        assert_eq!(codec.read_note(SignedNote::Denial, other, &note), None);
+        assert_eq!(codec.read_note(SignedNote::DenialAnswer, id, &note), None);
+        assert_eq!(self::codec().read_note(SignedNote::Denial, id, &note), None);
+        assert_eq!(codec.read_note(SignedNote::Denial, id, &note[..31]), None);
     }
 
     #[test]
     fn a_row_reads_back_only_where_it_was_written() {
-        let ledger = ledger();
-        let record = ledger.write(b"shop", 3, &name_row());
-        let row: Row<AppNameRow> = ledger.read(b"shop", &record).unwrap();
+        let codec = codec();
+        let record = codec.write(b"shop", 3, &name_row());
+        let row: Row<AppNameRow> = codec.read(b"shop", &record).unwrap();
         assert_eq!((row.version, row.content.app), (3, AppId::from_bytes([7; 16])));
 
-        let what = |record: &Record, id: &[u8]| ledger.read::<AppNameRow>(id, record).unwrap_err().what;
+        let what = |record: &Record, id: &[u8]| codec.read::<AppNameRow>(id, record).unwrap_err().what;
         assert_eq!(what(&record, b"other"), "another row was answered");
         assert_eq!(what(&Record { row_version: 4, ..record.clone() }, b"shop"), "its MAC does not fit");
         assert_eq!(what(&Record { id: b"shoq".to_vec(), ..record.clone() }, b"shoq"), "its MAC does not fit");
@@ -261,25 +261,25 @@ mod tests {
         for at in 0..record.content.len() {
             let mut changed = record.clone();
             changed.content[at] ^= 1;
-            assert!(ledger.read::<AppNameRow>(b"shop", &changed).is_err(), "byte {at}");
+            assert!(codec.read::<AppNameRow>(b"shop", &changed).is_err(), "byte {at}");
         }
     }
 
     #[test]
     fn a_control_change_follows_the_one_before_it() {
-        let ledger = ledger();
+        let codec = codec();
         let first =
-            ledger.write_feed(1, &[0; 32], &FeedRow::HostRevoked { host: "h".parse().unwrap(), at: 1 });
-        let (_, mac) = ledger.read_feed(1, &[0; 32], &first).unwrap();
-        let second = ledger.write_feed(2, &mac, &FeedRow::HostRevoked { host: "i".parse().unwrap(), at: 2 });
+            codec.write_feed(1, &[0; 32], &FeedRow::HostRevoked { host: "h".parse().unwrap(), at: 1 });
+        let (_, mac) = codec.read_feed(1, &[0; 32], &first).unwrap();
+        let second = codec.write_feed(2, &mac, &FeedRow::HostRevoked { host: "i".parse().unwrap(), at: 2 });
         assert_eq!(
-            ledger.read_feed(2, &mac, &second).unwrap().0,
+            codec.read_feed(2, &mac, &second).unwrap().0,
             FeedRow::HostRevoked { host: "i".parse().unwrap(), at: 2 }
         );
         assert_eq!(
-            ledger.read_feed(2, &[0; 32], &second).unwrap_err().what,
+            codec.read_feed(2, &[0; 32], &second).unwrap_err().what,
             "its MAC does not fit the change before it"
         );
-        assert_eq!(ledger.read_feed(1, &[0; 32], &second).unwrap_err().what, "it is missing");
+        assert_eq!(codec.read_feed(1, &[0; 32], &second).unwrap_err().what, "it is missing");
     }
 }

@@ -4,12 +4,12 @@ use data_encoding::HEXLOWER;
 use petsem_keys::{AppKek, RecordContext, SealedRef, WrapContext};
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::error::Failure;
 use crate::records::{Bundle, IntegrityFault};
 use crate::tenancy::found::OpenApp;
 
-impl Core {
+impl Engine {
     /// An app's KEK of this version.
     pub(crate) fn kek(&self, app: &OpenApp, version: u32) -> Result<AppKek, Failure> {
         let fault = |what| IntegrityFault::new("app KEK", app.id.as_bytes(), what);

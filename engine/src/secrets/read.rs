@@ -9,15 +9,15 @@ use petsem_policy::evaluate::{Allowed, AppPolicy, Claims, PolicyQuestion};
 use petsem_policy::{Action, Denial, Exchanged, Reason, Resource};
 
 use crate::authn::tokens::Verified;
-use crate::authz::decide::{Caller, denied_by};
-use crate::authz::target::Touched;
+use crate::authz::decide::{Principal, denied_by};
+use crate::authz::target::AccessTarget;
 use crate::error::untrusted;
-use crate::clock::Moment;
-use crate::engine::Core;
+use crate::clock::Timestamp;
+use crate::engine::Engine;
 use crate::tenancy::found::OpenApp;
 use crate::error::Failure;
 use crate::authn::jwt::{READ_LIFE, jwt_of};
-use crate::request::Trail;
+use crate::request::AuditRecord;
 
 /// A reader and the app whose policy is asked about each name.
 pub(crate) struct Workload<'c> {
@@ -31,11 +31,11 @@ pub(crate) struct Workload<'c> {
 struct Exchange<'c> {
     verified: &'c Verified,
     rule: String,
-    now: Moment,
+    now: Timestamp,
     peer: Option<IpAddr>,
 }
 
-impl Core {
+impl Engine {
     /// Refuses while what is stored is not what was written.
     pub(crate) fn check_trouble(&self) -> Result<(), Failure> {
         self.trouble().map_or(Ok(()), |trouble| Err(untrusted(&trouble)))
@@ -44,52 +44,52 @@ impl Core {
     /// Verifies the JWT, and finds the app and its policy.
     pub(crate) async fn workload(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         authorization: Option<&str>,
         app: &AppRef,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Workload<'static>, Failure> {
         self.check_trouble()?;
         let jwt = jwt_of(authorization).ok_or_else(|| Failure::internal("a workload read without a JWT"))?;
         let claims = self.verify_jwt(jwt, READ_LIFE, now).await?;
-        self.count_jwt(trail, &claims, now);
-        let (app, policy, allowed) = self.workload_app(trail, &claims, app).await?;
-        trail.set_detail(format_args!("rule {}", allowed.rule));
+        self.count_jwt(audit, &claims, now);
+        let (app, policy, allowed) = self.workload_app(audit, &claims, app).await?;
+        audit.set_detail(format_args!("rule {}", allowed.rule));
         Ok(Workload { app, policy, claims, exchange: None })
     }
 
     /// The app that a rule lets a JWT read anything of, before anything of it is told or opened.
     pub(crate) async fn workload_app(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         claims: &Claims,
         app: &AppRef,
     ) -> Result<(OpenApp, AppPolicy, Allowed), Failure> {
         let app = self.find_app(app).await?.ok_or_else(refused)?;
-        trail.set_app(&app);
+        audit.set_app(&app);
         let (_, policy, _) = self.policy_of(&app).await?;
         let allowed = policy.decide_any_read(claims).map_err(|denial| refused().because(denial))?;
-        trail.accepted_jwt(claims);
+        audit.accepted_jwt(claims);
         Ok((app, policy, allowed))
     }
 
-    /// The caller's exchanged token for this app, and what it came of: its rule is asked as the policy stands now.
+    /// The principal's exchanged token for this app, and what it came of: its rule is asked as the policy stands now.
     /// `secret` is the one that is asked for, if it is one.
     pub(crate) async fn exchanged_workload<'c>(
         &self,
-        trail: &mut Trail,
-        caller: &'c Caller,
+        audit: &mut AuditRecord,
+        principal: &'c Principal,
         app: &AppRef,
         secret: Option<&SecretName>,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Workload<'c>, Failure> {
         let found = self.find_app(app).await?;
-        let touched = Touched { app: found.as_ref(), secret, ..Touched::default() };
-        let (verified, exchanged) = chosen(caller, &touched, now)?;
-        trail.verified_token(&verified.token);
-        trail.exchanged_jwt(&exchanged);
+        let target = AccessTarget { app: found.as_ref(), secret, ..AccessTarget::default() };
+        let (verified, exchanged) = chosen(principal, &target, now)?;
+        audit.verified_token(&verified.token);
+        audit.exchanged_jwt(&exchanged);
         let app = found.ok_or_else(refused_token)?;
-        trail.set_app(&app);
+        audit.set_app(&app);
         if self.control().issuer(&exchanged.issuer).is_none() {
             return Err(
                 refused_token().because("the issuer of the JWT behind the token is no longer registered")
@@ -100,8 +100,8 @@ impl Core {
         policy
             .decide_by(&exchanged.rule, &claims, &PolicyQuestion::ReadAnything)
             .map_err(|denial| refused_token().because(denial))?;
-        trail.set_detail(format_args!("exchanged token, rule {}", exchanged.rule));
-        let exchange = Some(Exchange { verified, rule: exchanged.rule, now, peer: trail.peer() });
+        audit.set_detail(format_args!("exchanged token, rule {}", exchanged.rule));
+        let exchange = Some(Exchange { verified, rule: exchanged.rule, now, peer: audit.peer() });
         Ok(Workload { app, policy, claims, exchange })
     }
 }
@@ -115,13 +115,13 @@ pub(crate) fn claims_of(exchanged: &Exchanged) -> Result<Claims, Failure> {
 
 /// The first exchanged token that may read of this app, or why the first may not. Tokens never add up.
 fn chosen<'c>(
-    caller: &'c Caller,
-    touched: &Touched<'_>,
-    now: Moment,
+    principal: &'c Principal,
+    target: &AccessTarget<'_>,
+    now: Timestamp,
 ) -> Result<(&'c Verified, Exchanged), Failure> {
-    let access = caller.access(touched, Action::ReadValue, now);
+    let access = principal.access(target, Action::ReadValue, now);
     let mut first = None;
-    for verified in caller.verified() {
+    for verified in principal.verified() {
         let Some(exchanged) = verified.token.exchanged() else { continue };
         // Which secrets is asked for each.
         let counts = |denial: &Denial| denial.reason != Reason::Unspecified(Resource::Secret);
@@ -145,10 +145,10 @@ impl Workload<'_> {
         match &self.exchange {
             None => self.policy.decide_read(&self.claims, name.as_str()).is_ok(),
             Some(Exchange { verified, rule, now, peer }) => {
-                let touched =
-                    Touched { app: Some(&self.app), secret: Some(name), peer: *peer, ..Touched::default() };
+                let target =
+                    AccessTarget { app: Some(&self.app), secret: Some(name), peer: *peer, ..AccessTarget::default() };
                 let question = PolicyQuestion::Read(name.as_str());
-                verified.allows(&touched.access(Action::ReadValue, *now)).is_ok()
+                verified.allows(&target.access(Action::ReadValue, *now)).is_ok()
                     && self.policy.decide_by(rule, &self.claims, &question).is_ok()
             }
         }

@@ -9,14 +9,14 @@ use petsem_api::{
 use petsem_keys::{AppKek, DigestKey, RecordContext, SealedRef};
 use petsem_store::{BundleRow, Change, CommitError, NewValue, RecordKind, ValueRow};
 
-use crate::clock::{Moment, rfc3339_seconds};
-use crate::engine::Core;
+use crate::clock::{Timestamp, rfc3339_seconds};
+use crate::engine::Engine;
 use crate::records::expect;
 use crate::secrets::bundle::bundle_digest;
 use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::records::{AppHead, Bundle, Entry, IntegrityFault, StoredValue};
 
 /// How often a set without a version is tried anew when another node was faster.
@@ -37,12 +37,12 @@ pub(crate) struct Update<'a> {
     pub(crate) values: &'a BTreeMap<SecretName, Option<Value>>,
     pub(crate) expected_version: Option<u64>,
     pub(crate) author: &'a str,
-    pub(crate) now: Moment,
+    pub(crate) now: Timestamp,
 }
 
-impl Core {
+impl Engine {
     /// Applies a set of changes to an app: all of it as one new app version, or nothing.
-    pub(crate) async fn update(&self, trail: &mut Trail, update: &Update<'_>) -> Result<Updated, Failure> {
+    pub(crate) async fn update(&self, audit: &mut AuditRecord, update: &Update<'_>) -> Result<Updated, Failure> {
         check_sizes(update.values)?;
         let _turn = self.app_turn(update.app).await;
         for _ in 0..TRIES {
@@ -57,7 +57,7 @@ impl Core {
                 // Deleting what is not there succeeds and changes nothing.
                 return Ok(Updated { version: app.head.app_version, secrets: Vec::new() });
             }
-            match self.write_version(trail, &app, bundle, update).await {
+            match self.write_version(audit, &app, bundle, update).await {
                 Err(WriteError::Commit(CommitError::Conflict { kind: RecordKind::AppHead, .. })) => {}
                 Err(WriteError::Commit(error)) => return Err(error.into()),
                 Err(WriteError::Refused(failure)) => return Err(failure),
@@ -69,7 +69,7 @@ impl Core {
 
     async fn write_version(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         app: &OpenApp,
         mut bundle: Bundle,
         update: &Update<'_>,
@@ -82,7 +82,7 @@ impl Core {
                 Failure::from(IntegrityFault::new("digest key", app.id.as_bytes(), "it does not open"))
                     .because(error)
             })?;
-        let mut change = self.change(trail);
+        let mut change = self.change(audit);
         let mut secrets = Vec::new();
         for (name, value) in update.values {
             let now = update.now.millis();
@@ -109,7 +109,7 @@ impl Core {
                     StoredValue::encode_deleted(now, update.author)
                 }
             };
-            let context = value_context(app, name, version, self.ledger.epoch());
+            let context = value_context(app, name, version, self.codec.epoch());
             let sealed = kek.seal(&mut entropy::rng(), &plaintext, &context).map_err(Failure::internal)?;
             change.values.push(NewValue {
                 row: ValueRow {
@@ -124,9 +124,9 @@ impl Core {
         }
         check_bundle(&bundle)?;
         self.seal_version(&mut change, app, &kek, &bundle, |_| ())?;
-        trail.set_version(version);
-        change.request.line = self.line(trail);
-        self.commit(trail, change).await.map_err(WriteError::Commit)?;
+        audit.set_version(version);
+        change.request.line = self.line(audit);
+        self.commit(audit, change).await.map_err(WriteError::Commit)?;
         Ok(Updated { version, secrets })
     }
 
@@ -142,7 +142,7 @@ impl Core {
     ) -> Result<(), Failure> {
         let version = app.head.app_version + 1;
         let context = RecordContext::Bundle {
-            epoch: self.ledger.epoch(),
+            epoch: self.codec.epoch(),
             org: *app.head.org.as_bytes(),
             app: *app.id.as_bytes(),
             version,
@@ -150,12 +150,12 @@ impl Core {
         let sealed = kek.seal(&mut entropy::rng(), &bundle.encode(), &context).map_err(Failure::internal)?;
         let digest = bundle_digest(sealed.borrowed());
         let mut head = AppHead { app_version: version, bundle_digest: Some(digest), ..app.head.clone() };
-        if head.epochs.last().is_none_or(|(epoch, _)| *epoch != self.ledger.epoch()) {
-            head.epochs.push((self.ledger.epoch(), version));
+        if head.epochs.last().is_none_or(|(epoch, _)| *epoch != self.codec.epoch()) {
+            head.epochs.push((self.codec.epoch(), version));
         }
         fill(&mut head);
         change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
-        change.puts.push(self.ledger.write(app.id.as_bytes(), app.head_version + 1, &head));
+        change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));
         change.bundle = Some(BundleRow {
             app: app.id,
             app_version: version,
@@ -201,13 +201,13 @@ impl Core {
                 StoredValue::Set(entry) => HistoryEntry {
                     version: row.app_version,
                     digest: Some(entry.digest),
-                    at: Moment::from_millis(entry.updated_at).rfc3339(),
+                    at: Timestamp::from_millis(entry.updated_at).rfc3339(),
                     author: entry.author,
                 },
                 StoredValue::Deleted { at, author } => HistoryEntry {
                     version: row.app_version,
                     digest: None,
-                    at: Moment::from_millis(at).rfc3339(),
+                    at: Timestamp::from_millis(at).rfc3339(),
                     author,
                 },
             })
@@ -268,8 +268,8 @@ pub(crate) fn shown(name: &SecretName, entry: &Entry) -> AppSecret {
         name: name.clone(),
         value: None,
         digest: entry.digest,
-        created_at: Moment::from_millis(entry.created_at).rfc3339(),
-        updated_at: Moment::from_millis(entry.updated_at).rfc3339(),
+        created_at: Timestamp::from_millis(entry.created_at).rfc3339(),
+        updated_at: Timestamp::from_millis(entry.updated_at).rfc3339(),
         set_in_version: entry.set_in_version,
         author: entry.author.clone(),
     }
@@ -285,7 +285,7 @@ fn value_context<'a>(app: &OpenApp, name: &'a SecretName, version: u64, epoch: u
     }
 }
 
-/// Demands that the app stands at the lowest version that the caller wants, or later.
+/// Demands that the app stands at the lowest version that the principal wants, or later.
 pub(crate) fn check_reached(app: &OpenApp, min_version: Option<u64>) -> Result<(), Failure> {
     match min_version {
         Some(wanted) if wanted > app.head.app_version => Err(Failure::new(

@@ -7,13 +7,13 @@ use petsem_keys::{AppKek, DigestKey, WrapContext};
 use petsem_policy::evaluate::{AppPolicy, PolicyError};
 use petsem_store::{Change, RecordKind};
 
-use crate::engine::{Core, REREADS};
+use crate::engine::{Engine, REREADS};
 use crate::records::expect;
 use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
 use crate::tenancy::orgs::{OpenOrg, is_taken, taken};
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::records::{AppHead, AppNameRow, AppState, Content, FeedRow, IntegrityFault, KekRow, OrgAppRow, OrgRow, PolicyRow, Row};
 use crate::secrets::write::time_text;
 
@@ -30,11 +30,11 @@ const DELETED: &str = "The app's keys are destroyed: from now on no node, query 
     operator seal add`, `petsem operator seal remove`), then a new root key and a new keyring (`petsem operator \
     rotate-root`, `petsem operator rotate-keyring`), and destroy what the old seals hold.";
 
-impl Core {
+impl Engine {
     /// Makes an app with a KEK of its own.
     pub(crate) async fn create_app(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         org: &OpenOrg,
         name: &AppName,
         settings: AppSettings,
@@ -67,22 +67,22 @@ impl Core {
             kek_version: 1,
             keks: vec![KekRow { version: 1, wrapped }],
             digest_key: kek.wrap(rng, &digest_key, store, *id.as_bytes()).map_err(Failure::internal)?,
-            epochs: vec![(self.ledger.epoch(), 1)],
+            epochs: vec![(self.codec.epoch(), 1)],
             settings,
             created_at: now,
         };
-        trail.set_org(org.id);
-        trail.set_detail(format_args!("app {name} {id}"));
+        audit.set_org(org.id);
+        audit.set_detail(format_args!("app {name} {id}"));
         let label = name.as_str().as_bytes();
-        let mut change = self.change(trail);
+        let mut change = self.change(audit);
         change.expects.push(fence);
         change.expects.push(expect::<AppNameRow>(label, 0));
         change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
-        change.puts.push(self.ledger.write(org.id.as_bytes(), org.row.version + 1, &org.row.content));
-        change.puts.push(self.ledger.write(label, 1, &AppNameRow { app: id }));
-        change.puts.push(self.ledger.write(id.as_bytes(), 1, &head));
-        change.puts.push(self.ledger.write(&org_app(org.id, id), 1, &OrgAppRow {}));
-        match self.commit(trail, change).await {
+        change.puts.push(self.codec.write(org.id.as_bytes(), org.row.version + 1, &org.row.content));
+        change.puts.push(self.codec.write(label, 1, &AppNameRow { app: id }));
+        change.puts.push(self.codec.write(id.as_bytes(), 1, &head));
+        change.puts.push(self.codec.write(&org_app(org.id, id), 1, &OrgAppRow {}));
+        match self.commit(audit, change).await {
             Ok(_) => Ok(shown(id, &head)),
             Err(error) if is_taken(&error, RecordKind::AppName) => Err(taken(name.as_str(), "app")),
             Err(error) => Err(error.into()),
@@ -96,7 +96,7 @@ impl Core {
         let records = self.store.records(RecordKind::OrgApp, org.as_bytes(), after.as_deref(), PAGE).await?;
         let mut apps = Vec::with_capacity(records.len());
         for record in &records {
-            self.ledger.read::<OrgAppRow>(&record.id, record)?;
+            self.codec.read::<OrgAppRow>(&record.id, record)?;
             let id = record
                 .id
                 .strip_prefix(org.as_bytes())
@@ -111,7 +111,7 @@ impl Core {
                     let what = "the app was deleted, and its row is there again";
                     return Err(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what).into());
                 }
-                apps.push(shown(id, &self.ledger.read::<AppHead>(id.as_bytes(), &head)?.content));
+                apps.push(shown(id, &self.codec.read::<AppHead>(id.as_bytes(), &head)?.content));
             }
         }
         let full = records.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
@@ -120,7 +120,7 @@ impl Core {
     }
 
     /// Deletes an app: its name, its policy, its values, and its KEKs.
-    pub(crate) async fn delete_app(&self, trail: &mut Trail, app: &OpenApp) -> Result<DeletedApp, Failure> {
+    pub(crate) async fn delete_app(&self, audit: &mut AuditRecord, app: &OpenApp) -> Result<DeletedApp, Failure> {
         let _turn = self.app_turn(app.id).await;
         let now = self.now().millis();
         let feed = [FeedRow::AppDeleted { app: app.id, at: now }];
@@ -129,7 +129,7 @@ impl Core {
             .find_app(&petsem_api::AppRef::Id(app.id))
             .await?
             .ok_or_else(|| Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile"))?;
-        self.commit_control(trail, &feed, |change| {
+        self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<AppHead>(app.id.as_bytes(), app_now.head_version));
             change.deletes.push((RecordKind::AppHead, app.id.as_bytes().to_vec()));
             change.deletes.push((RecordKind::AppName, app_now.head.name.as_str().as_bytes().to_vec()));
@@ -187,7 +187,7 @@ impl Core {
     async fn policy_row(&self, app: &OpenApp) -> Result<Option<Row<PolicyRow>>, Failure> {
         match self.store.record(PolicyRow::KIND, app.id.as_bytes()).await? {
             None => Ok(None),
-            Some(record) => Ok(Some(self.ledger.read(app.id.as_bytes(), &record)?)),
+            Some(record) => Ok(Some(self.codec.read(app.id.as_bytes(), &record)?)),
         }
     }
 
@@ -214,7 +214,7 @@ impl Core {
     /// or read are refused here.
     pub(crate) async fn set_policy(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         app: &OpenApp,
         policy: serde_json::Value,
         expected: Option<u64>,
@@ -232,12 +232,12 @@ impl Core {
         let now = self.now().millis();
         let row = PolicyRow { policy: policy.clone(), author: author.to_owned(), at: now };
         let head = AppHead { policy_version: version + 1, ..app.head.clone() };
-        trail.set_detail(format_args!("policy version {}", version + 1));
+        audit.set_detail(format_args!("policy version {}", version + 1));
         let feed = [FeedRow::PolicySet { app: app.id, version: version + 1, at: now }];
-        self.commit_control(trail, &feed, |change| {
+        self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
-            change.puts.push(self.ledger.write(app.id.as_bytes(), app.head_version + 1, &head));
-            change.puts.push(self.ledger.write(app.id.as_bytes(), version + 1, &row));
+            change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));
+            change.puts.push(self.codec.write(app.id.as_bytes(), version + 1, &row));
             also(change);
         })
         .await?;

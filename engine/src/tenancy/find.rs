@@ -8,12 +8,12 @@ use petsem_keys::{Keyring, scrubbed_call};
 use petsem_store::{AppRows, Record, RecordKind};
 
 use crate::control::state::Control;
-use crate::engine::{APP_LOCKS, Core, REREADS, SEEN_APPS};
+use crate::engine::{APP_LOCKS, Engine, REREADS, SEEN_APPS};
 use crate::error::Failure;
 use crate::records::{AppHead, AppNameRow, IntegrityFault};
 use crate::tenancy::found::OpenApp;
 
-impl Core {
+impl Engine {
     /// The lock of an app's writers on this node.
     pub(crate) async fn app_turn(&self, app: AppId) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         let [.., last] = *app.as_bytes();
@@ -84,12 +84,12 @@ impl Core {
                 let key = name.as_str().as_bytes();
                 // On a thread of the store, which has no key but for this moment.
                 let app_of = |record: &Record| {
-                    scrubbed_call(|| self.ledger.read::<AppNameRow>(key, record))
+                    scrubbed_call(|| self.codec.read::<AppNameRow>(key, record))
                         .ok()
                         .map(|row| row.content.app)
                 };
                 let Some(named) = self.store.app_by_name(name, &app_of).await? else { return Ok(None) };
-                let id = self.ledger.read::<AppNameRow>(key, &named.name)?.content.app;
+                let id = self.codec.read::<AppNameRow>(key, &named.name)?.content.app;
                 let missing = || IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), "it is missing");
                 let app = self.open_app(control, keyring, id, named.app.ok_or_else(missing)?)?;
                 if app.head.name != *name {
@@ -109,7 +109,7 @@ impl Core {
         id: AppId,
         rows: AppRows,
     ) -> Result<OpenApp, Failure> {
-        let head = self.ledger.read::<AppHead>(id.as_bytes(), &rows.head)?;
+        let head = self.codec.read::<AppHead>(id.as_bytes(), &rows.head)?;
         let fault = |what| Failure::from(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what));
         if control.is_app_deleted(id) || control.is_org_deleted(head.content.org) {
             return Err(fault("the app was deleted, and its row is there again"));

@@ -20,7 +20,7 @@ pub(crate) struct OpenApp {
 }
 
 impl OpenApp {
-    /// The sealed bundle; [`Core::open_bundle`] checks it.
+    /// The sealed bundle; [`Engine::open_bundle`] checks it.
     pub(crate) fn bundle_row(&self) -> Option<&BundleRow> {
         self.bundle.as_ref()
     }

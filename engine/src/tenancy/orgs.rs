@@ -7,11 +7,11 @@ use petsem_store::{CommitError, RecordKind};
 
 use crate::control::state::Control;
 use crate::keyring::state::owned;
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::records::expect;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::records::{FeedRow, IntegrityFault, OrgAppRow, OrgNameRow, OrgRow, Row, SigningKeyRow};
 use crate::secrets::write::time_text;
 
@@ -24,9 +24,9 @@ pub(crate) struct OpenOrg {
     pub(crate) row: Row<OrgRow>,
 }
 
-impl Core {
+impl Engine {
     /// Makes an org with a signing key of its own.
-    pub(crate) async fn create_org(&self, trail: &mut Trail, name: &OrgName) -> Result<Org, Failure> {
+    pub(crate) async fn create_org(&self, audit: &mut AuditRecord, name: &OrgName) -> Result<Org, Failure> {
         let now = self.now().millis();
         let id = OrgId::new_v7(now, &entropy::bytes());
         let kid: [u8; 16] = entropy::bytes();
@@ -37,17 +37,17 @@ impl Core {
             .map_err(Failure::internal)?;
         let row = OrgRow { name: name.clone(), created_at: now };
         let key_row = SigningKeyRow { org: Some(id), wrapped, created_at: now };
-        trail.set_org(id);
-        trail.set_detail(format_args!("org {name}"));
+        audit.set_org(id);
+        audit.set_detail(format_args!("org {name}"));
         let feed =
             [FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: Some(id), version: 1, at: now }];
         let label = name.as_str().as_bytes();
-        self.commit_control(trail, &feed, |change| {
+        self.commit_control(audit, &feed, |change| {
             change.expects.push(fence.clone());
             change.expects.push(expect::<OrgNameRow>(label, 0));
-            change.puts.push(self.ledger.write(label, 1, &OrgNameRow { org: id }));
-            change.puts.push(self.ledger.write(id.as_bytes(), 1, &row));
-            change.puts.push(self.ledger.write(&kid, 1, &key_row));
+            change.puts.push(self.codec.write(label, 1, &OrgNameRow { org: id }));
+            change.puts.push(self.codec.write(id.as_bytes(), 1, &row));
+            change.puts.push(self.codec.write(&kid, 1, &key_row));
         })
         .await
         .map_err(|failure| match failure.code() {
@@ -77,7 +77,7 @@ impl Core {
                 _ => Ok(None),
             };
         };
-        let row = self.ledger.read::<OrgRow>(id.as_bytes(), &record)?;
+        let row = self.codec.read::<OrgRow>(id.as_bytes(), &record)?;
         check_not_deleted(&control, id)?;
         match org {
             OrgRef::Name(name) if row.content.name != *name => {
@@ -92,7 +92,7 @@ impl Core {
         let label = name.as_str().as_bytes();
         match self.store.record(RecordKind::OrgName, label).await? {
             None => Ok(None),
-            Some(record) => Ok(Some(self.ledger.read::<OrgNameRow>(label, &record)?.content.org)),
+            Some(record) => Ok(Some(self.codec.read::<OrgNameRow>(label, &record)?.content.org)),
         }
     }
 
@@ -105,7 +105,7 @@ impl Core {
             .map(|record| {
                 let id = <[u8; 16]>::try_from(record.id.as_slice())
                     .map_err(|_| IntegrityFault::new("org", &record.id, "its id has the wrong length"))?;
-                let row = self.ledger.read::<OrgRow>(&id, record)?;
+                let row = self.codec.read::<OrgRow>(&id, record)?;
                 check_not_deleted(&control, OrgId::from_bytes(id))?;
                 Ok(shown(OrgId::from_bytes(id), &row.content))
             })
@@ -113,10 +113,10 @@ impl Core {
     }
 
     /// Deletes an org that has no apps, with its signing keys: its tokens verify nowhere any more.
-    pub(crate) async fn delete_org(&self, trail: &mut Trail, org: &OpenOrg) -> Result<(), Failure> {
+    pub(crate) async fn delete_org(&self, audit: &mut AuditRecord, org: &OpenOrg) -> Result<(), Failure> {
         let apps = self.store.records(RecordKind::OrgApp, org.id.as_bytes(), None, 1).await?;
         for record in &apps {
-            self.ledger.read::<OrgAppRow>(&record.id, record)?;
+            self.codec.read::<OrgAppRow>(&record.id, record)?;
         }
         if !apps.is_empty() {
             return Err(Failure::new(
@@ -128,7 +128,7 @@ impl Core {
         let control = self.control();
         let keys = control.keys_of(org.id);
         let label = org.row.content.name.as_str().as_bytes().to_vec();
-        self.commit_control(trail, &[FeedRow::OrgDeleted { org: org.id, at: now }], |change| {
+        self.commit_control(audit, &[FeedRow::OrgDeleted { org: org.id, at: now }], |change| {
             // An app that is made at this moment writes the org's row, and one of the two fails.
             change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
             change.deletes.push((RecordKind::Org, org.id.as_bytes().to_vec()));

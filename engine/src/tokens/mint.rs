@@ -12,15 +12,15 @@ use petsem_policy::{
 use petsem_store::RecordKind;
 
 use crate::authn::tokens::{Verified, author_of, token_uuid};
-use crate::authz::decide::{Caller, denied, no_such_app};
-use crate::authz::target::Touched;
-use crate::clock::{Moment, rfc3339_seconds};
+use crate::authz::decide::{Principal, denied, no_such_app};
+use crate::authz::target::AccessTarget;
+use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::control::state::{DischargerEntry, SigningEntry};
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::records::{IntegrityFault, TokenRow};
 use crate::secrets::write::time_text;
 
@@ -38,23 +38,23 @@ const LIST_BYTES: usize = 4 * 1024 * 1024;
 /// Rows read at once.
 const PAGE: u32 = 250;
 
-impl Core {
-    /// Mints a token from the caller's.
+impl Engine {
+    /// Mints a token from the principal's.
     pub(crate) async fn create_token(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         wanted: &CreateToken,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<MintedToken, Failure> {
         match wanted.kind {
-            TokenKind::Host => self.enroll(trail, caller, wanted, now).await,
+            TokenKind::Host => self.enroll(audit, principal, wanted, now).await,
             TokenKind::BreakGlass => Err(bad(
                 "break-glass tokens are asked for with a reason: POST /v1/apps/{app}/break-glass, `petsem break-glass`",
             )),
             TokenKind::Operator => {
-                let parent = caller
-                    .allows(trail, &Touched::default(), Action::Mint, now)
+                let parent = principal
+                    .allows(audit, &AccessTarget::default(), Action::Mint, now)
                     .map_err(|refused| denied(&refused))?;
                 if parent.org.is_some() {
                     return Err(Failure::new(
@@ -65,20 +65,20 @@ impl Core {
                 refuse_fields(wanted, &[("org", wanted.org.is_some())])?;
                 refuse_host_fields(wanted)?;
                 let caveats = self.narrowing(wanted, None).await?;
-                self.mint_child(trail, parent, None, wanted, caveats, now).await
+                self.mint_child(audit, parent, None, wanted, caveats, now).await
             }
             TokenKind::Org => {
                 refuse_host_fields(wanted)?;
                 let org = wanted.org.as_ref().ok_or_else(|| bad("a token of kind org names its org"))?;
                 let found = self.find_org(org).await?;
-                let touched = Touched { org: found.as_ref().map(|org| org.id), ..Touched::default() };
+                let target = AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
                 let parent =
-                    caller.allows(trail, &touched, Action::Mint, now).map_err(|refused| denied(&refused))?;
+                    principal.allows(audit, &target, Action::Mint, now).map_err(|refused| denied(&refused))?;
                 let org = found.ok_or_else(|| Failure::new(ErrorCode::NotFound, "there is no such org"))?.id;
-                trail.set_org(org);
+                audit.set_org(org);
                 let mut caveats = vec![Organization { org: *org.as_bytes() }.into()];
                 caveats.extend(self.narrowing(wanted, Some(org)).await?);
-                self.mint_child(trail, parent, Some(org), wanted, caveats, now).await
+                self.mint_child(audit, parent, Some(org), wanted, caveats, now).await
             }
         }
     }
@@ -86,10 +86,10 @@ impl Core {
     /// A host token: good for one host, and for nothing without a discharge.
     async fn enroll(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         wanted: &CreateToken,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<MintedToken, Failure> {
         let host = wanted.host.as_ref().ok_or_else(|| bad("a token of kind host names its host"))?;
         let narrowing = [
@@ -102,17 +102,17 @@ impl Core {
             ("subject", wanted.subject.is_some()),
         ];
         refuse_fields(wanted, &narrowing)?;
-        let touched = Touched { host: Some(host), ..Touched::default() };
+        let target = AccessTarget { host: Some(host), ..AccessTarget::default() };
         let parent =
-            caller.allows(trail, &touched, Action::Enroll, now).map_err(|refused| denied(&refused))?;
-        trail.set_detail(format_args!("host token for {host}"));
+            principal.allows(audit, &target, Action::Enroll, now).map_err(|refused| denied(&refused))?;
+        audit.set_detail(format_args!("host token for {host}"));
         let life = life_of(wanted, DAY, LONGEST_HOST)?;
         let ancestors = parent.token.descent();
         if ancestors.0.len() > MAX_ANCESTORS {
             return Err(bad(InheritError::TooManyAncestors.to_string()));
         }
         let location = wanted.discharger.as_deref();
-        self.mint_host_token(trail, host, location, ancestors, author_of(&parent.token), life, now).await
+        self.mint_host_token(audit, host, location, ancestors, author_of(&parent.token), life, now).await
     }
 
     /// Mints the token itself; `ancestors` may revoke it. Its discharges come from the discharger at `location`,
@@ -120,13 +120,13 @@ impl Core {
     #[expect(clippy::too_many_arguments, reason = "each is one fact of the token")]
     pub(crate) async fn mint_host_token(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         host: &HostId,
         location: Option<&str>,
         ancestors: Ancestors,
         author: String,
         life: u64,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<MintedToken, Failure> {
         let control = self.control();
         let key = control.platform_key().ok_or_else(no_key)?;
@@ -164,18 +164,18 @@ impl Core {
             created_at: now.millis(),
             expires_at: expires,
         };
-        self.record_token(trail, macaroon, row).await
+        self.record_token(audit, macaroon, row).await
     }
 
     /// A child of the parent's: all that narrows the parent, and what `caveats` narrow further.
     async fn mint_child(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         parent: &Verified,
         org: Option<OrgId>,
         wanted: &CreateToken,
         caveats: Vec<Caveat>,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<MintedToken, Failure> {
         let control = self.control();
         let key = signing_key(&control, org)?;
@@ -209,7 +209,7 @@ impl Core {
         let mut macaroon =
             Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
         macaroon.add(all).map_err(|error| Failure::new(ErrorCode::BadRequest, error.to_string()))?;
-        self.record_token(trail, macaroon, row).await
+        self.record_token(audit, macaroon, row).await
     }
 
     /// The holder that a minter gives a token to. Second-person rules look behind it, at the minter.
@@ -221,10 +221,10 @@ impl Core {
     /// The first operator's token. No route leads here: only `petsem operator init` and `petsem dev`, on the node.
     pub(crate) async fn mint_first_token(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         subject: Subject,
         life: u64,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<MintedToken, Failure> {
         check_first(&subject.sub, life)?;
         let control = self.control();
@@ -249,18 +249,18 @@ impl Core {
         let mut macaroon =
             Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
         macaroon.add(caveats).map_err(Failure::internal)?;
-        self.record_token(trail, macaroon, row).await
+        self.record_token(audit, macaroon, row).await
     }
 
     /// The first token of an org's owner, who may also prove boots. No route leads here: only
     /// `petsem operator owner` and `petsem dev`, on the node, with the seal opened for it.
     pub(crate) async fn mint_owner_token(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         org: OrgId,
         subject: Subject,
         life: u64,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<MintedToken, Failure> {
         check_first(&subject.sub, life)?;
         let control = self.control();
@@ -275,7 +275,7 @@ impl Core {
             Action::ManagePolicy,
             Action::Mint,
         ];
-        trail.set_org(org);
+        audit.set_org(org);
         let author = format!("{} ({})", subject.sub, subject.issuer);
         let caveats = [
             subject.into(),
@@ -296,12 +296,12 @@ impl Core {
         let mut macaroon =
             Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
         macaroon.add(caveats).map_err(Failure::internal)?;
-        self.record_token(trail, macaroon, row).await
+        self.record_token(audit, macaroon, row).await
     }
 
     async fn record_token(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         macaroon: Macaroon,
         row: TokenRow,
     ) -> Result<MintedToken, Failure> {
@@ -314,10 +314,10 @@ impl Core {
             )));
         }
         let id = token_uuid(macaroon.id());
-        trail.set_detail(format_args!("token {id} for {}", row.subject));
-        let mut change = self.change(trail);
-        change.puts.push(self.ledger.write(id.as_bytes(), 1, &row));
-        self.commit(trail, change).await?;
+        audit.set_detail(format_args!("token {id} for {}", row.subject));
+        let mut change = self.change(audit);
+        change.puts.push(self.codec.write(id.as_bytes(), 1, &row));
+        self.commit(audit, change).await?;
         Ok(MintedToken { id, token: text.to_string(), expires_at: rfc3339_seconds(row.expires_at) })
     }
 
@@ -357,7 +357,7 @@ impl Core {
         }
     }
 
-    /// The tokens that the caller may see: an operator's all, anybody else those of the org.
+    /// The tokens that the principal may see: an operator's all, anybody else those of the org.
     pub(crate) async fn list_tokens(&self, org: Option<OrgId>) -> Result<TokenList, Failure> {
         let control = self.control();
         let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
@@ -370,7 +370,7 @@ impl Core {
             for record in &records {
                 let id = <[u8; 16]>::try_from(record.id.as_slice())
                     .map_err(|_| IntegrityFault::new("token", &record.id, "its id has the wrong length"))?;
-                let row = self.ledger.read::<TokenRow>(&id, record)?.content;
+                let row = self.codec.read::<TokenRow>(&id, record)?.content;
                 if org.is_some() && row.org != org {
                     continue;
                 }
@@ -455,12 +455,12 @@ fn newest_discharger<'c>(
         })
 }
 
-pub(crate) fn window(now: Moment, expires: i64) -> Caveat {
+pub(crate) fn window(now: Timestamp, expires: i64) -> Caveat {
     // No leeway is given when a window is read, so a token made on a clock that runs ahead would fail at first.
     Caveat::ValidityWindow { not_before: now.seconds().saturating_sub(30), not_after: expires }
 }
 
-fn expires_at(now: Moment, life: u64) -> i64 {
+fn expires_at(now: Timestamp, life: u64) -> i64 {
     now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX))
 }
 

@@ -4,13 +4,13 @@ use petsem_api::{ErrorCode, RevokeRequest, Revoked, SigningKeyId, TokenUuid};
 use petsem_policy::{Action, TokenId};
 use petsem_store::RecordKind;
 
-use crate::authz::decide::{Caller, denied, no_such_app};
-use crate::authz::target::Touched;
-use crate::clock::Moment;
-use crate::engine::Core;
+use crate::authz::decide::{Principal, denied, no_such_app};
+use crate::authz::target::AccessTarget;
+use crate::clock::Timestamp;
+use crate::engine::Engine;
 use crate::tenancy::found::OpenApp;
 use crate::error::Failure;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::records::{FeedRow, TokenRow};
 
 /// Longest `iss`, `sub` or `jti` that can be revoked, in bytes.
@@ -20,31 +20,31 @@ const SKEW: i64 = 30;
 /// A subject's JWTs are revoked up to so far in the future at most, in seconds.
 const LONGEST_AHEAD: i64 = 366 * 24 * 60 * 60;
 
-impl Core {
+impl Engine {
     /// Revokes. Effective on this node when it answers.
     pub(crate) async fn revoke(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         request: &RevokeRequest,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Revoked, Failure> {
         let app = match request {
             RevokeRequest::Token { id } => {
-                self.may_revoke_token(trail, caller, *id, now).await?;
+                self.may_revoke_token(audit, principal, *id, now).await?;
                 None
             }
             // Who is not of the app's org is told nothing of the app.
             RevokeRequest::Machine { app, .. } => {
-                Some(self.app_for(caller, trail, app, &[(Action::Mint, None)]).await?)
+                Some(self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?)
             }
             RevokeRequest::Host { .. }
             | RevokeRequest::SigningKey { .. }
             | RevokeRequest::JwtSubject { .. }
             | RevokeRequest::JwtIssuer { .. }
             | RevokeRequest::Jwt { .. } => {
-                let verified = caller
-                    .allows(trail, &Touched::default(), Action::Operate, now)
+                let verified = principal
+                    .allows(audit, &AccessTarget::default(), Action::Operate, now)
                     .map_err(|refused| denied(&refused))?;
                 if let RevokeRequest::SigningKey { id } = request
                     && verified.token.descent().0.contains(&TokenId::of_key(id.as_bytes()))
@@ -58,19 +58,19 @@ impl Core {
                 None
             }
         };
-        let row = self.revocation(trail, request, app.as_ref(), now).await?;
-        let number = self.commit_control(trail, &[row], |_| {}).await?;
+        let row = self.revocation(audit, request, app.as_ref(), now).await?;
+        let number = self.commit_control(audit, &[row], |_| {}).await?;
         Ok(Revoked { number })
     }
 
-    /// The control change that a request asks for, if it can be made. `app` is the app of a Machine, as the caller
+    /// The control change that a request asks for, if it can be made. `app` is the app of a Machine, as the principal
     /// was let to it.
     pub(crate) async fn revocation(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         request: &RevokeRequest,
         app: Option<&OpenApp>,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<FeedRow, Failure> {
         let at = now.millis();
         check(request, now)?;
@@ -86,38 +86,38 @@ impl Core {
                         ),
                     ));
                 }
-                trail.set_detail(format_args!("revokes token {id}"));
+                audit.set_detail(format_args!("revokes token {id}"));
                 FeedRow::TokenRevoked { token: *id, at }
             }
             RevokeRequest::Machine { machine, .. } => {
                 let app = app.ok_or_else(no_such_app)?;
-                trail.set_app(app);
-                trail.set_machine(machine);
-                trail.set_detail(format_args!("revokes Machine {machine} of app {}", app.head.name));
+                audit.set_app(app);
+                audit.set_machine(machine);
+                audit.set_detail(format_args!("revokes Machine {machine} of app {}", app.head.name));
                 FeedRow::MachineRevoked { app: app.id, machine: machine.clone(), at }
             }
             RevokeRequest::Host { host } => {
-                trail.set_detail(format_args!("revokes host {host}"));
+                audit.set_detail(format_args!("revokes host {host}"));
                 FeedRow::HostRevoked { host: host.clone(), at }
             }
             RevokeRequest::SigningKey { id } => {
                 self.check_revocable_key(*id).await?;
-                trail.set_detail(format_args!("revokes signing key {id}"));
+                audit.set_detail(format_args!("revokes signing key {id}"));
                 FeedRow::SigningKeyRevoked { key: *id, at }
             }
             RevokeRequest::JwtSubject { issuer, sub, before } => {
                 let before = before.unwrap_or_else(|| all_so_far(now));
-                trail
+                audit
                     .set_detail(format_args!("revokes JWTs of {sub:?} from {issuer} issued before {before}"));
                 FeedRow::JwtSubjectRevoked { issuer: issuer.clone(), sub: sub.clone(), before, at }
             }
             RevokeRequest::JwtIssuer { issuer, before } => {
                 let before = before.unwrap_or_else(|| all_so_far(now));
-                trail.set_detail(format_args!("revokes all JWTs from {issuer} issued before {before}"));
+                audit.set_detail(format_args!("revokes all JWTs from {issuer} issued before {before}"));
                 FeedRow::JwtIssuerRevoked { issuer: issuer.clone(), before, at }
             }
             RevokeRequest::Jwt { issuer, jti } => {
-                trail.set_detail(format_args!("revokes JWT {jti:?} of {issuer}"));
+                audit.set_detail(format_args!("revokes JWT {jti:?} of {issuer}"));
                 FeedRow::JwtRevoked { issuer: issuer.clone(), jti: jti.clone(), at }
             }
         };
@@ -143,20 +143,20 @@ impl Core {
     /// it: every narrowing of a token shares its id, and would end the whole.
     async fn may_revoke_token(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         id: TokenUuid,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<(), Failure> {
-        if caller.allows(trail, &Touched::default(), Action::Operate, now).is_ok() {
+        if principal.allows(audit, &AccessTarget::default(), Action::Operate, now).is_ok() {
             return Ok(());
         }
         let org = match self.store.record(RecordKind::Token, id.as_bytes()).await? {
             None => None,
-            Some(record) => self.ledger.read::<TokenRow>(id.as_bytes(), &record)?.content.org,
+            Some(record) => self.codec.read::<TokenRow>(id.as_bytes(), &record)?.content.org,
         };
-        let touched = Touched { org, ..Touched::default() };
-        match (org, caller.allows(trail, &touched, Action::Mint, now)) {
+        let target = AccessTarget { org, ..AccessTarget::default() };
+        match (org, principal.allows(audit, &target, Action::Mint, now)) {
             (Some(_), Ok(_)) => Ok(()),
             // The same answer, whether it is another's or not there.
             _ => Err(Failure::new(
@@ -168,7 +168,7 @@ impl Core {
 }
 
 /// What of a request can be refused without looking at the store.
-pub(crate) fn check(request: &RevokeRequest, now: Moment) -> Result<(), Failure> {
+pub(crate) fn check(request: &RevokeRequest, now: Timestamp) -> Result<(), Failure> {
     match request {
         RevokeRequest::Token { id } => check_token_id(*id),
         RevokeRequest::JwtSubject { issuer, sub, before } => {
@@ -210,11 +210,11 @@ fn check_token_id(id: TokenUuid) -> Result<(), Failure> {
 }
 
 /// After every `iat` that an issuer has put in a JWT by now.
-pub(crate) fn all_so_far(now: Moment) -> i64 {
+pub(crate) fn all_so_far(now: Timestamp) -> i64 {
     now.seconds().saturating_add(SKEW + 1)
 }
 
-fn check_before(before: Option<i64>, now: Moment) -> Result<(), Failure> {
+fn check_before(before: Option<i64>, now: Timestamp) -> Result<(), Failure> {
     match before {
         Some(before) if before > now.seconds().saturating_add(LONGEST_AHEAD) => {
             Err(bad("before is at most 366 days from now"))

@@ -8,28 +8,28 @@ use petsem_api::{
 use petsem_policy::Action;
 use serde::Deserialize;
 
-use crate::approvals::{Wish, registration_ends};
+use crate::approvals::{ApprovalRequest, registration_ends};
 use crate::apps::{check_policy_version, shown};
-use crate::authority::{Caller, Touched, denied};
+use crate::authority::{Principal, AccessTarget, denied};
 use crate::failure::Failure;
 use crate::http::{Call, finish};
 use crate::orgs::OpenOrg;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::routes::approvals::{Answered, status_of};
 use crate::rows::Asked;
 
 /// `POST /v1/apps`
 pub(super) async fn create(call: Call) -> Response {
-    let mut trail = call.trail("app.create");
-    let result = create_app(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::CREATED, result).await
+    let mut audit = call.audit("app.create");
+    let result = create_app(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::CREATED, result).await
 }
 
-async fn create_app(call: &Call, trail: &mut Trail) -> Result<App, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: CreateApp = call.json_of(&caller).await?;
-    let org = org_for(call, trail, &caller, &wanted.org, Action::Write).await?;
-    call.core.create_app(trail, &org, &wanted.name, wanted.settings).await
+async fn create_app(call: &Call, audit: &mut AuditRecord) -> Result<App, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let wanted: CreateApp = call.json_of(&principal).await?;
+    let org = org_for(call, audit, &principal, &wanted.org, Action::Write).await?;
+    call.core.create_app(audit, &org, &wanted.name, wanted.settings).await
 }
 
 #[derive(Deserialize)]
@@ -41,60 +41,60 @@ struct ListQuery {
 
 /// `GET /v1/apps?org=…&after=…`
 pub(super) async fn list(call: Call) -> Response {
-    let mut trail = call.trail("app.list");
-    let result = list_apps(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("app.list");
+    let result = list_apps(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn list_apps(call: &Call, trail: &mut Trail) -> Result<AppList, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+async fn list_apps(call: &Call, audit: &mut AuditRecord) -> Result<AppList, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let query: ListQuery = call.query()?;
     let org = query.org.ok_or_else(|| Failure::new(ErrorCode::BadRequest, "say of which org: ?org=NAME"))?;
-    let org = org_for(call, trail, &caller, &org, Action::List).await?;
-    trail.set_org(org.id);
+    let org = org_for(call, audit, &principal, &org, Action::List).await?;
+    audit.set_org(org.id);
     call.core.list_apps(org.id, query.after).await
 }
 
 /// `GET /v1/apps/{app}`
 pub(super) async fn show(call: Call) -> Response {
-    let mut trail = call.trail("app.show");
-    let result = show_app(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("app.show");
+    let result = show_app(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn show_app(call: &Call, trail: &mut Trail) -> Result<App, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+async fn show_app(call: &Call, audit: &mut AuditRecord) -> Result<App, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let app =
-        call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::List, None)]).await?;
+        call.core.app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::List, None)]).await?;
     Ok(shown(app.id, &app.head))
 }
 
 /// `DELETE /v1/apps/{app}`
 pub(super) async fn delete(call: Call) -> Response {
-    let mut trail = call.trail("app.delete");
-    let result = delete_app(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("app.delete");
+    let result = delete_app(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn delete_app(call: &Call, trail: &mut Trail) -> Result<DeletedApp, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+async fn delete_app(call: &Call, audit: &mut AuditRecord) -> Result<DeletedApp, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let app =
-        call.core.app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::Delete, None)]).await?;
-    call.core.delete_app(trail, &app).await
+        call.core.app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::Delete, None)]).await?;
+    call.core.delete_app(audit, &app).await
 }
 
 /// `GET /v1/apps/{app}/policy`
 pub(super) async fn policy(call: Call) -> Response {
-    let mut trail = call.trail("policy.show");
-    let result = show_policy(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("policy.show");
+    let result = show_policy(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn show_policy(call: &Call, trail: &mut Trail) -> Result<PolicyDocument, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+async fn show_policy(call: &Call, audit: &mut AuditRecord) -> Result<PolicyDocument, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let app = call
         .core
-        .app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::ManagePolicy, None)])
+        .app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::ManagePolicy, None)])
         .await?;
     let (version, _, policy) = call.core.policy_of(&app).await?;
     Ok(PolicyDocument { version, policy })
@@ -102,31 +102,31 @@ async fn show_policy(call: &Call, trail: &mut Trail) -> Result<PolicyDocument, F
 
 /// `PUT /v1/apps/{app}/policy`
 pub(super) async fn set_policy(call: Call) -> Response {
-    let mut trail = call.trail("policy.set");
-    let result = put_policy(&call, &mut trail).await;
-    finish(&call, trail, status_of(&result), result).await
+    let mut audit = call.audit("policy.set");
+    let result = put_policy(&call, &mut audit).await;
+    finish(&call, audit, status_of(&result), result).await
 }
 
-async fn put_policy(call: &Call, trail: &mut Trail) -> Result<Answered<PolicyDocument>, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: PutPolicy = call.json_of(&caller).await?;
+async fn put_policy(call: &Call, audit: &mut AuditRecord) -> Result<Answered<PolicyDocument>, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let wanted: PutPolicy = call.json_of(&principal).await?;
     let app = call
         .core
-        .app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::ManagePolicy, None)])
+        .app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::ManagePolicy, None)])
         .await?;
     if !call.core.control().is_org_guarded(app.head.org) || !has_rules(&wanted.policy) {
-        let author = caller.author();
-        let set = call.core.set_policy(trail, &app, wanted.policy, wanted.expected_version, &author, |_| {});
+        let author = principal.author();
+        let set = call.core.set_policy(audit, &app, wanted.policy, wanted.expected_version, &author, |_| {});
         return Ok(Answered::Done(set.await?));
     }
     // What could never take effect waits for nobody.
     call.core.check_policy(&wanted.policy)?;
     check_policy_version(&app, wanted.expected_version)?;
-    let touched = Touched { app: Some(&app), ..Touched::default() };
+    let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
     let asker =
-        caller.allows(trail, &touched, Action::ManagePolicy, call.now).map_err(|refused| denied(&refused))?;
+        principal.allows(audit, &target, Action::ManagePolicy, call.now).map_err(|refused| denied(&refused))?;
     let expected_version = wanted.expected_version.unwrap_or(app.head.policy_version);
-    let wish = Wish {
+    let request = ApprovalRequest {
         asked: Asked::Policy { policy: wanted.policy, expected_version },
         summary: format!("set the policy of app {} ({})", app.head.name, app.id),
         org: Some(app.head.org),
@@ -134,7 +134,7 @@ async fn put_policy(call: &Call, trail: &mut Trail) -> Result<Answered<PolicyDoc
         reason: "policy",
         ends_at: registration_ends(call.now),
     };
-    let approval = call.core.ask_registration(trail, &asker.token, wish, call.now).await?;
+    let approval = call.core.ask_registration(audit, &asker.token, request, call.now).await?;
     Ok(Answered::Waits(Box::new(approval)))
 }
 
@@ -143,23 +143,23 @@ fn has_rules(policy: &serde_json::Value) -> bool {
     policy.get("rules").and_then(serde_json::Value::as_array).is_none_or(|rules| !rules.is_empty())
 }
 
-/// The org that a request names, if the caller may do that there.
+/// The org that a request names, if the principal may do that there.
 pub(super) async fn org_for(
     call: &Call,
-    trail: &mut Trail,
-    caller: &Caller,
+    audit: &mut AuditRecord,
+    principal: &Principal,
     org: &OrgRef,
     action: Action,
 ) -> Result<OpenOrg, Failure> {
     let found = call.core.find_org(org).await?;
-    let touched = Touched { org: found.as_ref().map(|org| org.id), ..Touched::default() };
-    match (caller.allows(trail, &touched, action, call.now), found) {
+    let target = AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
+    match (principal.allows(audit, &target, action, call.now), found) {
         (Ok(_), Some(org)) => Ok(org),
         (Ok(_), None) => Err(Failure::new(
             ErrorCode::NotFound,
             "there is no such org; `petsem org list` shows what there is",
         )),
-        (Err(refused), Some(org)) if caller.is_of(org.id) => Err(denied(&refused)),
+        (Err(refused), Some(org)) if principal.is_of(org.id) => Err(denied(&refused)),
         (Err(_), _) => Err(Failure::new(
             ErrorCode::Forbidden,
             format!("there is no such org, or this token does not allow {action} there"),

@@ -15,57 +15,57 @@ use crate::authority::Verified;
 use crate::boots::{Boot, host_token};
 use crate::failure::Failure;
 use crate::http::{Call, conclude, error_body, finish, json, log_refusal};
-use crate::request::Trail;
+use crate::request::AuditRecord;
 
 /// MACs that the discharge of one Machine of a batch may cost: a grant has a dozen caveats.
 const MACS_OF_ONE: usize = 2048;
 
 /// `POST /v1/apps/{app}/boot`
 pub(super) async fn single(call: Call) -> Response {
-    let mut trail = call.trail("boot");
-    let result = boot(&call, &mut trail).await;
+    let mut audit = call.audit("boot");
+    let result = boot(&call, &mut audit).await;
     if result.is_ok() {
         call.core.counters.boot();
     }
-    finish(&call, trail, StatusCode::OK, result).await
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn boot(call: &Call, trail: &mut Trail) -> Result<BootResponse, Failure> {
-    let tokens = Tokens::of(call, trail)?;
+async fn boot(call: &Call, audit: &mut AuditRecord) -> Result<BootResponse, Failure> {
+    let tokens = Tokens::of(call, audit)?;
     let wanted: BootRequest = call.json().await?;
     let app = call.param("app")?;
     let boot = Boot { min_version: wanted.min_version, ..tokens.boot(call, &app, &wanted.machine) };
-    call.core.boot(trail, &boot).await
+    call.core.boot(audit, &boot).await
 }
 
 /// `POST /v1/apps/{app}/boot/renew`
 pub(super) async fn renew(call: Call) -> Response {
-    let mut trail = call.trail("boot.renew");
-    let result = renew_boot(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("boot.renew");
+    let result = renew_boot(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn renew_boot(call: &Call, trail: &mut Trail) -> Result<RenewResponse, Failure> {
-    let tokens = Tokens::of(call, trail)?;
+async fn renew_boot(call: &Call, audit: &mut AuditRecord) -> Result<RenewResponse, Failure> {
+    let tokens = Tokens::of(call, audit)?;
     let wanted: RenewRequest = call.json().await?;
     let app = call.param("app")?;
-    call.core.renew(trail, &tokens.boot(call, &app, &wanted.machine)).await
+    call.core.renew(audit, &tokens.boot(call, &app, &wanted.machine)).await
 }
 
 /// `POST /v1/apps/{app}/boot/report`
 pub(super) async fn report(call: Call) -> Response {
-    let mut trail = call.trail("boot.report");
-    let result = report_boot(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("boot.report");
+    let result = report_boot(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn report_boot(call: &Call, trail: &mut Trail) -> Result<Value, Failure> {
-    let tokens = Tokens::of(call, trail)?;
+async fn report_boot(call: &Call, audit: &mut AuditRecord) -> Result<Value, Failure> {
+    let tokens = Tokens::of(call, audit)?;
     let wanted: BootReport = call.json().await?;
     let app = call.param("app")?;
-    call.core.check_boot(trail, &tokens.boot(call, &app, &wanted.machine)).await?;
-    trail.set_version(wanted.version);
-    trail.set_detail(match wanted.delivery {
+    call.core.check_boot(audit, &tokens.boot(call, &app, &wanted.machine)).await?;
+    audit.set_version(wanted.version);
+    audit.set_detail(match wanted.delivery {
         Delivery::Proved => "the Machine proved that it holds the bundle",
         Delivery::Mismatch => "the Machine's proof did not match",
         Delivery::Denied => "the Machine was told DENY",
@@ -76,16 +76,16 @@ async fn report_boot(call: &Call, trail: &mut Trail) -> Result<Value, Failure> {
 
 /// `POST /v1/boot`: each Machine is verified, decided, recorded and answered alone.
 pub(super) async fn batch(call: Call) -> Response {
-    let mut trail = call.trail("boot.batch");
-    match read_batch(&call, &mut trail).await {
+    let mut audit = call.audit("boot.batch");
+    match read_batch(&call, &mut audit).await {
         Ok((host, wanted)) => {
             // Some at a time: their audit lines share syncs, and the order of the answers is that of the request.
             let boots = boot_all(&call, &host, &wanted.boots).await;
-            json(StatusCode::OK, trail.request_id(), &BatchBootResponse { boots })
+            json(StatusCode::OK, audit.request_id(), &BatchBootResponse { boots })
         }
         Err(failure) => {
-            trail.set_detail("a batch that was not looked into");
-            finish::<BatchBootResponse>(&call, trail, StatusCode::OK, Err(failure)).await
+            audit.set_detail("a batch that was not looked into");
+            finish::<BatchBootResponse>(&call, audit, StatusCode::OK, Err(failure)).await
         }
     }
 }
@@ -101,9 +101,9 @@ async fn boot_all(call: &Call, host: &UnverifiedToken, items: &[BatchBootItem]) 
                 "the answer to this batch is large enough; ask for this Machine in another batch",
             );
             let refused = || {
-                let trail = call.trail("boot");
-                log_refusal(&call.core, trail.request_id(), &failure);
-                BatchBootResult::Refused(error_body(trail.request_id(), &failure))
+                let audit = call.audit("boot");
+                log_refusal(&call.core, audit.request_id(), &failure);
+                BatchBootResult::Refused(error_body(audit.request_id(), &failure))
             };
             results.extend(group.iter().map(|_| refused()));
             continue;
@@ -142,10 +142,10 @@ fn size_in_json(value: &[u8]) -> usize {
     escaped.sum()
 }
 
-async fn read_batch(call: &Call, trail: &mut Trail) -> Result<(UnverifiedToken, BatchBootRequest), Failure> {
+async fn read_batch(call: &Call, audit: &mut AuditRecord) -> Result<(UnverifiedToken, BatchBootRequest), Failure> {
     let header = header(call)?;
     let host = host_token(&header)?.clone();
-    call.core.check_host_token(trail, &host)?;
+    call.core.check_host_token(audit, &host)?;
     if !header.discharges().is_empty() {
         return Err(Failure::new(
             ErrorCode::BadRequest,
@@ -163,7 +163,7 @@ async fn read_batch(call: &Call, trail: &mut Trail) -> Result<(UnverifiedToken, 
 }
 
 async fn boot_one(call: &Call, host: &UnverifiedToken, item: &BatchBootItem) -> BatchBootResult {
-    let mut trail = call.trail("boot");
+    let mut audit = call.audit("boot");
     let verified = discharge_of(&item.discharge).and_then(|discharge| {
         call.core.verify_host_token(host, &[&discharge], DischargeBudget::of(MACS_OF_ONE))
     });
@@ -177,19 +177,19 @@ async fn boot_one(call: &Call, host: &UnverifiedToken, item: &BatchBootItem) -> 
                 peer: &call.peer,
                 now: call.now,
             };
-            call.core.boot(&mut trail, &boot).await
+            call.core.boot(&mut audit, &boot).await
         }
         Err(_) => Err(Failure::internal("a boot was not verified")),
     };
     let result = verified.and(result);
-    match conclude(&call.core, &trail, result).await {
+    match conclude(&call.core, &audit, result).await {
         Ok(answer) => {
             call.core.counters.boot();
             BatchBootResult::Booted(Box::new(answer))
         }
         Err(failure) => {
-            log_refusal(&call.core, trail.request_id(), &failure);
-            BatchBootResult::Refused(error_body(trail.request_id(), &failure))
+            log_refusal(&call.core, audit.request_id(), &failure);
+            BatchBootResult::Refused(error_body(audit.request_id(), &failure))
         }
     }
 }
@@ -207,7 +207,7 @@ fn discharge_of(text: &str) -> Result<UnverifiedToken, Failure> {
 struct Tokens(Verified);
 
 impl Tokens {
-    fn of(call: &Call, trail: &mut Trail) -> Result<Self, Failure> {
+    fn of(call: &Call, audit: &mut AuditRecord) -> Result<Self, Failure> {
         let header = header(call)?;
         let verified = call.core.verify_host_token(
             host_token(&header)?,
@@ -215,7 +215,7 @@ impl Tokens {
             DischargeBudget::default(),
         )?;
         // From here on the request has its own line, also when its body is of no use.
-        trail.verified_token(&verified.token);
+        audit.verified_token(&verified.token);
         Ok(Self(verified))
     }
 

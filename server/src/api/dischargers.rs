@@ -6,10 +6,10 @@ use petsem_api::{Approval, Discharger, DischargerList, ErrorCode, OrgId, OrgRef,
 use petsem_policy::Action;
 use serde::Deserialize;
 
-use crate::authority::{Caller, Touched, Verified, denied};
+use crate::authority::{Principal, AccessTarget, Verified, denied};
 use crate::failure::Failure;
 use crate::http::{Call, finish};
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::routes::apps::org_for;
 
 #[derive(Deserialize)]
@@ -20,54 +20,54 @@ struct ListQuery {
 
 /// `GET /v1/dischargers?org=…`
 pub(super) async fn list(call: Call) -> Response {
-    let mut trail = call.trail("discharger.list");
-    let result = list_dischargers(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("discharger.list");
+    let result = list_dischargers(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn list_dischargers(call: &Call, trail: &mut Trail) -> Result<DischargerList, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+async fn list_dischargers(call: &Call, audit: &mut AuditRecord) -> Result<DischargerList, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let query: ListQuery = call.query()?;
     let org = match &query.org {
         None => {
-            may_register(call, trail, &caller, None)?;
+            may_register(call, audit, &principal, None)?;
             None
         }
-        Some(org) => Some(org_for(call, trail, &caller, org, Action::List).await?.id),
+        Some(org) => Some(org_for(call, audit, &principal, org, Action::List).await?.id),
     };
     Ok(call.core.list_dischargers(org))
 }
 
 /// `POST /v1/dischargers`: it waits for a second person.
 pub(super) async fn register(call: Call) -> Response {
-    let mut trail = call.trail("discharger.ask");
-    let result = register_discharger(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::ACCEPTED, result).await
+    let mut audit = call.audit("discharger.ask");
+    let result = register_discharger(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::ACCEPTED, result).await
 }
 
-async fn register_discharger(call: &Call, trail: &mut Trail) -> Result<Approval, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: PutDischarger = call.json_of(&caller).await?;
+async fn register_discharger(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let wanted: PutDischarger = call.json_of(&principal).await?;
     let org = match &wanted.org {
         None => None,
-        Some(org) => Some(org_for(call, trail, &caller, org, Action::ManagePolicy).await?.id),
+        Some(org) => Some(org_for(call, audit, &principal, org, Action::ManagePolicy).await?.id),
     };
-    let asker = may_register(call, trail, &caller, org)?;
+    let asker = may_register(call, audit, &principal, org)?;
     if let Some(org) = org {
-        trail.set_org(org);
+        audit.set_org(org);
     }
-    call.core.ask_discharger(trail, asker, &wanted, org, call.now).await
+    call.core.ask_discharger(audit, asker, &wanted, org, call.now).await
 }
 
 /// `DELETE /v1/dischargers/{id}`
 pub(super) async fn delete(call: Call) -> Response {
-    let mut trail = call.trail("discharger.delete");
-    let result = delete_discharger(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("discharger.delete");
+    let result = delete_discharger(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn delete_discharger(call: &Call, trail: &mut Trail) -> Result<Discharger, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+async fn delete_discharger(call: &Call, audit: &mut AuditRecord) -> Result<Discharger, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let not_yours = || {
         Failure::new(
             ErrorCode::Forbidden,
@@ -75,20 +75,20 @@ async fn delete_discharger(call: &Call, trail: &mut Trail) -> Result<Discharger,
         )
     };
     let found = call.core.find_discharger(&call.param::<String>("id")?).ok_or_else(not_yours)?;
-    may_register(call, trail, &caller, found.org).map_err(|_| not_yours())?;
-    call.core.delete_discharger(trail, &found).await?;
+    may_register(call, audit, &principal, found.org).map_err(|_| not_yours())?;
+    call.core.delete_discharger(audit, &found).await?;
     Ok(found)
 }
 
 /// An org's dischargers are for those who manage its policies, the platform's for operators.
 fn may_register<'c>(
     call: &Call,
-    trail: &mut Trail,
-    caller: &'c Caller,
+    audit: &mut AuditRecord,
+    principal: &'c Principal,
     org: Option<OrgId>,
 ) -> Result<&'c Verified, Failure> {
     let action = if org.is_some() { Action::ManagePolicy } else { Action::Operate };
-    caller
-        .allows(trail, &Touched { org, ..Touched::default() }, action, call.now)
+    principal
+        .allows(audit, &AccessTarget { org, ..AccessTarget::default() }, action, call.now)
         .map_err(|refused| denied(&refused))
 }

@@ -9,7 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use petsem_api::{Health, Readiness};
 
-use crate::core::Core;
+use crate::core::Engine;
 use crate::metrics;
 
 /// The API's description; a test compares it with the router.
@@ -21,7 +21,7 @@ pub(super) async fn alive() -> Json<Health> {
 }
 
 /// `GET /readyz`
-pub(super) async fn ready(State(core): State<Arc<Core>>) -> Response {
+pub(super) async fn ready(State(core): State<Arc<Engine>>) -> Response {
     let problems = core.problems();
     let ready = problems.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -31,7 +31,7 @@ pub(super) async fn ready(State(core): State<Arc<Core>>) -> Response {
 }
 
 /// `GET /metrics`
-pub(super) async fn metrics(State(core): State<Arc<Core>>) -> Response {
+pub(super) async fn metrics(State(core): State<Arc<Engine>>) -> Response {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::page(&core)).into_response()
 }
 

@@ -24,15 +24,15 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use petsem_api::{ErrorCode, RequestId};
+use petsem_keys::scrubbed;
 
-use crate::core::Core;
+use crate::core::Engine;
 use crate::entropy;
 use crate::failure::Failure;
 use crate::http::refuse;
-use crate::stack::scrubbed;
 
 /// Every route.
-pub(crate) fn router(core: Arc<Core>) -> Router {
+pub(crate) fn router(core: Arc<Engine>) -> Router {
     of(api())
         .layer(from_fn_with_state(Arc::clone(&core), bounded))
         .merge(of(process()))
@@ -42,7 +42,7 @@ pub(crate) fn router(core: Arc<Core>) -> Router {
 }
 
 /// A path with its handlers. A test compares all of them with `openapi.json`.
-type Route = (&'static str, MethodRouter<Arc<Core>>);
+type Route = (&'static str, MethodRouter<Arc<Engine>>);
 
 /// What callers with a credential ask.
 fn api() -> Vec<Route> {
@@ -106,14 +106,14 @@ fn process() -> Vec<Route> {
     ]
 }
 
-fn of(routes: Vec<Route>) -> Router<Arc<Core>> {
+fn of(routes: Vec<Route>) -> Router<Arc<Engine>> {
     routes.into_iter().fold(Router::new(), |router, (path, handlers)| router.route(path, handlers))
 }
 
 /// Requests beyond the limit are told so at once; health stays honest beside them.
 ///
-/// The work goes on when the caller hangs up: what was committed gets its line.
-async fn bounded(State(core): State<Arc<Core>>, request: Request, next: Next) -> Response {
+/// The work goes on when the principal hangs up: what was committed gets its line.
+async fn bounded(State(core): State<Arc<Engine>>, request: Request, next: Next) -> Response {
     core.counters.request();
     match Arc::clone(&core.room).try_acquire_owned() {
         Ok(place) => {
@@ -147,12 +147,12 @@ fn sealing() -> Failure {
     Failure::new(ErrorCode::Stopping, "an operator seals this server; look whether what you asked was done")
 }
 
-async fn no_route(State(core): State<Arc<Core>>) -> Response {
+async fn no_route(State(core): State<Arc<Engine>>) -> Response {
     let failure = Failure::new(ErrorCode::NoRoute, "there is no such route; /openapi.json lists all");
     refuse(&core, request_id(&core), &failure)
 }
 
-async fn method_not_allowed(State(core): State<Arc<Core>>) -> Response {
+async fn method_not_allowed(State(core): State<Arc<Engine>>) -> Response {
     let failure = Failure::new(
         ErrorCode::MethodNotAllowed,
         "this route does not know that method; /openapi.json lists all",
@@ -160,7 +160,7 @@ async fn method_not_allowed(State(core): State<Arc<Core>>) -> Response {
     refuse(&core, request_id(&core), &failure)
 }
 
-fn request_id(core: &Core) -> RequestId {
+fn request_id(core: &Engine) -> RequestId {
     RequestId::new_v7(core.now().millis(), &entropy::bytes())
 }
 

@@ -5,26 +5,26 @@ use axum::response::Response;
 use petsem_api::Sealing;
 use petsem_policy::Action;
 
-use crate::authority::{Touched, denied};
+use crate::authority::{AccessTarget, denied};
 use crate::failure::Failure;
 use crate::http::{Call, finish};
-use crate::request::Trail;
+use crate::request::AuditRecord;
 
 /// `POST /v1/operator/seal`: the answer leaves first, then the keys go; `/readyz` says when they are gone.
 pub(super) async fn seal(call: Call) -> Response {
-    let mut trail = call.trail("operator.seal");
-    let result = seal_it(&call, &mut trail);
-    let response = finish(&call, trail, StatusCode::ACCEPTED, result).await;
+    let mut audit = call.audit("operator.seal");
+    let result = seal_it(&call, &mut audit);
+    let response = finish(&call, audit, StatusCode::ACCEPTED, result).await;
     if response.status() == StatusCode::ACCEPTED {
         call.core.sealing.notify_one();
     }
     response
 }
 
-fn seal_it(call: &Call, trail: &mut Trail) -> Result<Sealing, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
-    caller
-        .allows(trail, &Touched::default(), Action::Operate, call.now)
+fn seal_it(call: &Call, audit: &mut AuditRecord) -> Result<Sealing, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
+    principal
+        .allows(audit, &AccessTarget::default(), Action::Operate, call.now)
         .map_err(|refused| denied(&refused))?;
     Ok(Sealing { status: "sealing".to_owned() })
 }

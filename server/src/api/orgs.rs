@@ -6,42 +6,42 @@ use petsem_api::{CreateOrg, ErrorCode, Org, OrgList, OrgRef};
 use petsem_policy::Action;
 use serde_json::{Value, json};
 
-use crate::authority::{Touched, denied};
+use crate::authority::{AccessTarget, denied};
 use crate::failure::Failure;
 use crate::http::{Call, finish};
 use crate::orgs::shown;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 
 /// `POST /v1/orgs`
 pub(super) async fn create(call: Call) -> Response {
-    let mut trail = call.trail("org.create");
-    let result = create_org(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::CREATED, result).await
+    let mut audit = call.audit("org.create");
+    let result = create_org(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::CREATED, result).await
 }
 
-async fn create_org(call: &Call, trail: &mut Trail) -> Result<Org, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: CreateOrg = call.json_of(&caller).await?;
-    caller
-        .allows(trail, &Touched::default(), Action::Operate, call.now)
+async fn create_org(call: &Call, audit: &mut AuditRecord) -> Result<Org, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let wanted: CreateOrg = call.json_of(&principal).await?;
+    principal
+        .allows(audit, &AccessTarget::default(), Action::Operate, call.now)
         .map_err(|refused| denied(&refused))?;
-    call.core.create_org(trail, &wanted.name).await
+    call.core.create_org(audit, &wanted.name).await
 }
 
 /// `GET /v1/orgs`
 pub(super) async fn list(call: Call) -> Response {
-    let mut trail = call.trail("org.list");
-    let result = list_orgs(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("org.list");
+    let result = list_orgs(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn list_orgs(call: &Call, trail: &mut Trail) -> Result<OrgList, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+async fn list_orgs(call: &Call, audit: &mut AuditRecord) -> Result<OrgList, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let mut orgs = call.core.list_orgs().await?;
     // Each org is asked about alone: a token of an org sees its own.
     orgs.retain(|org| {
-        caller
-            .allows(trail, &Touched { org: Some(org.id), ..Touched::default() }, Action::List, call.now)
+        principal
+            .allows(audit, &AccessTarget { org: Some(org.id), ..AccessTarget::default() }, Action::List, call.now)
             .is_ok()
     });
     Ok(OrgList { orgs })
@@ -49,38 +49,38 @@ async fn list_orgs(call: &Call, trail: &mut Trail) -> Result<OrgList, Failure> {
 
 /// `GET /v1/orgs/{org}`
 pub(super) async fn show(call: Call) -> Response {
-    let mut trail = call.trail("org.show");
-    let result = show_org(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("org.show");
+    let result = show_org(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn show_org(call: &Call, trail: &mut Trail) -> Result<Org, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+async fn show_org(call: &Call, audit: &mut AuditRecord) -> Result<Org, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let found = call.core.find_org(&call.param::<OrgRef>("org")?).await?;
-    let touched = Touched { org: found.as_ref().map(|org| org.id), ..Touched::default() };
-    match (caller.allows(trail, &touched, Action::List, call.now), found) {
+    let target = AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
+    match (principal.allows(audit, &target, Action::List, call.now), found) {
         (Ok(_), Some(org)) => Ok(shown(org.id, &org.row.content)),
         (Ok(_), None) => Err(no_such_org()),
-        (Err(refused), _) if caller.is_platform() => Err(denied(&refused)),
+        (Err(refused), _) if principal.is_platform() => Err(denied(&refused)),
         (Err(_), _) => Err(not_yours()),
     }
 }
 
 /// `DELETE /v1/orgs/{org}`
 pub(super) async fn delete(call: Call) -> Response {
-    let mut trail = call.trail("org.delete");
-    let result = delete_org(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("org.delete");
+    let result = delete_org(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn delete_org(call: &Call, trail: &mut Trail) -> Result<Value, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
-    caller
-        .allows(trail, &Touched::default(), Action::Operate, call.now)
+async fn delete_org(call: &Call, audit: &mut AuditRecord) -> Result<Value, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
+    principal
+        .allows(audit, &AccessTarget::default(), Action::Operate, call.now)
         .map_err(|refused| denied(&refused))?;
     let org = call.core.find_org(&call.param::<OrgRef>("org")?).await?.ok_or_else(no_such_org)?;
-    trail.set_org(org.id);
-    call.core.delete_org(trail, &org).await?;
+    audit.set_org(org.id);
+    call.core.delete_org(audit, &org).await?;
     Ok(json!({ "id": org.id }))
 }
 

@@ -11,11 +11,11 @@ use petsem_api::{
 use petsem_policy::{Action, Resource};
 use serde::Deserialize;
 
-use crate::authority::{Caller, Touched};
+use crate::authority::{Principal, AccessTarget};
 use crate::failure::Failure;
 use crate::http::{Call, finish};
 use crate::jwt::jwt_of;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::rows::{Bundle, Entry};
 use crate::secrets::{Update, Updated, check_reached, shown};
 use crate::workload::Workload;
@@ -32,57 +32,57 @@ struct ReadQuery {
 
 /// `GET /v1/apps/{app}/secrets`
 pub(super) async fn list(call: Call) -> Response {
-    let mut trail = call.trail(reading(&call, "secret.list"));
-    let result = list_secrets(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit(reading(&call, "secret.list"));
+    let result = list_secrets(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Failure> {
+async fn list_secrets(call: &Call, audit: &mut AuditRecord) -> Result<SecretList, Failure> {
     if jwt_of(call.authorization()).is_some() {
         let (app, query) = (call.param("app")?, call.query()?);
-        let read = call.core.workload(trail, call.authorization(), &app, call.now).await?;
-        return read_all(call, trail, read, &query);
+        let read = call.core.workload(audit, call.authorization(), &app, call.now).await?;
+        return read_all(call, audit, read, &query);
     }
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let app: AppRef = call.param("app")?;
     let query: ReadQuery = call.query()?;
-    if query.show_secrets && caller.broke_glass() {
-        let app = call.core.broken_glass(trail, &caller, &app, None, call.now).await?;
+    if query.show_secrets && principal.broke_glass() {
+        let app = call.core.broken_glass(audit, &principal, &app, None, call.now).await?;
         check_reached(&app, query.lowest())?;
         let bundle = call.core.open_bundle(&app)?;
-        trail.set_names(bundle.entries.keys());
-        trail.set_version(app.head.app_version);
+        audit.set_names(bundle.entries.keys());
+        audit.set_version(app.head.app_version);
         let secrets = bundle.entries.into_iter().map(|(name, entry)| with_value(name, entry, true)).collect();
         return Ok(SecretList { secrets, version: app.head.app_version });
     }
-    if caller.is_exchanged(query.show_secrets) {
-        let read = call.core.exchanged_workload(trail, &caller, &app, None, call.now).await?;
-        return read_all(call, trail, read, &query);
+    if principal.is_exchanged(query.show_secrets) {
+        let read = call.core.exchanged_workload(audit, &principal, &app, None, call.now).await?;
+        return read_all(call, audit, read, &query);
     }
     refuse_values(&query)?;
     // Whoever is narrowed to some names sees those: each is asked about alone.
-    let found = call.core.app_for(&caller, trail, &app, &[(Action::List, None)]).await;
+    let found = call.core.app_for(&principal, audit, &app, &[(Action::List, None)]).await;
     let (app, all) = match found {
         Ok(app) => (app, true),
         Err(failure) => match call.core.find_app(&app).await? {
-            Some(app) if caller.lists_by_name(&app, Resource::Secret, call.now) => (app, false),
+            Some(app) if principal.lists_by_name(&app, Resource::Secret, call.now) => (app, false),
             _ => return Err(failure),
         },
     };
     check_reached(&app, query.lowest())?;
     let bundle = call.core.open_bundle(&app)?;
-    trail.set_version(app.head.app_version);
+    audit.set_version(app.head.app_version);
     let names: Vec<_> = bundle
         .entries
         .iter()
         .filter(|(name, _)| {
-            let touched = Touched { app: Some(&app), secret: Some(name), ..Touched::default() };
-            all || caller.allows(trail, &touched, Action::List, call.now).is_ok()
+            let target = AccessTarget { app: Some(&app), secret: Some(name), ..AccessTarget::default() };
+            all || principal.allows(audit, &target, Action::List, call.now).is_ok()
         })
         .collect();
     if !all && names.is_empty() {
         // Not one name is his: the refusal says which caveat.
-        call.core.app_for(&caller, trail, &AppRef::Id(app.id), &[(Action::List, None)]).await?;
+        call.core.app_for(&principal, audit, &AppRef::Id(app.id), &[(Action::List, None)]).await?;
     }
     let secrets = names.into_iter().map(|(name, entry)| shown(name, entry)).collect();
     Ok(SecretList { secrets, version: app.head.app_version })
@@ -90,58 +90,58 @@ async fn list_secrets(call: &Call, trail: &mut Trail) -> Result<SecretList, Fail
 
 /// `GET /v1/apps/{app}/secrets/{name}`
 pub(super) async fn show(call: Call) -> Response {
-    let mut trail = call.trail(reading(&call, "secret.show"));
-    let result = show_secret(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit(reading(&call, "secret.show"));
+    let result = show_secret(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn show_secret(call: &Call, trail: &mut Trail) -> Result<AppSecret, Failure> {
+async fn show_secret(call: &Call, audit: &mut AuditRecord) -> Result<AppSecret, Failure> {
     if jwt_of(call.authorization()).is_some() {
         let name: SecretName = call.param("name")?;
         let query: ReadQuery = call.query()?;
-        trail.set_names([&name]);
+        audit.set_names([&name]);
         let app = call.param("app")?;
-        let read = call.core.workload(trail, call.authorization(), &app, call.now).await?;
-        return read_one(call, trail, &read, &name, &query);
+        let read = call.core.workload(audit, call.authorization(), &app, call.now).await?;
+        return read_one(call, audit, &read, &name, &query);
     }
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let app: AppRef = call.param("app")?;
     let name: SecretName = call.param("name")?;
     let query: ReadQuery = call.query()?;
-    trail.set_names([&name]);
-    if query.show_secrets && caller.broke_glass() {
-        let app = call.core.broken_glass(trail, &caller, &app, Some(&name), call.now).await?;
+    audit.set_names([&name]);
+    if query.show_secrets && principal.broke_glass() {
+        let app = call.core.broken_glass(audit, &principal, &app, Some(&name), call.now).await?;
         check_reached(&app, query.lowest())?;
         let mut bundle = call.core.open_bundle(&app)?;
-        trail.set_version(app.head.app_version);
+        audit.set_version(app.head.app_version);
         let entry = bundle.entries.remove(&name).ok_or_else(|| no_such_secret(&name))?;
         return Ok(with_value(name, entry, true));
     }
-    if caller.is_exchanged(query.show_secrets) {
-        let read = call.core.exchanged_workload(trail, &caller, &app, Some(&name), call.now).await?;
-        return read_one(call, trail, &read, &name, &query);
+    if principal.is_exchanged(query.show_secrets) {
+        let read = call.core.exchanged_workload(audit, &principal, &app, Some(&name), call.now).await?;
+        return read_one(call, audit, &read, &name, &query);
     }
     refuse_values(&query)?;
-    let app = call.core.app_for(&caller, trail, &app, &[(Action::List, Some(&name))]).await?;
+    let app = call.core.app_for(&principal, audit, &app, &[(Action::List, Some(&name))]).await?;
     check_reached(&app, query.lowest())?;
     let bundle = call.core.open_bundle(&app)?;
-    trail.set_version(app.head.app_version);
+    audit.set_version(app.head.app_version);
     bundle.entries.get(&name).map(|entry| shown(&name, entry)).ok_or_else(|| no_such_secret(&name))
 }
 
 /// `POST /v1/apps/{app}/secrets/{name}`
 pub(super) async fn set(call: Call) -> Response {
-    let mut trail = call.trail("secret.set");
-    let result = set_secret(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::CREATED, result).await
+    let mut audit = call.audit("secret.set");
+    let result = set_secret(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::CREATED, result).await
 }
 
-async fn set_secret(call: &Call, trail: &mut Trail) -> Result<SetSecretResponse, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+async fn set_secret(call: &Call, audit: &mut AuditRecord) -> Result<SetSecretResponse, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let name: SecretName = call.param("name")?;
-    let wanted: SetSecret = call.json_of(&caller).await?;
+    let wanted: SetSecret = call.json_of(&principal).await?;
     let values = BTreeMap::from([(name, Some(wanted.value))]);
-    let updated = change(call, trail, &caller, &values, wanted.expected_version).await?;
+    let updated = change(call, audit, &principal, &values, wanted.expected_version).await?;
     let version = updated.version;
     let secret = updated
         .secrets
@@ -153,15 +153,15 @@ async fn set_secret(call: &Call, trail: &mut Trail) -> Result<SetSecretResponse,
 
 /// `POST /v1/apps/{app}/secrets`
 pub(super) async fn update(call: Call) -> Response {
-    let mut trail = call.trail("secret.update");
-    let result = update_secrets(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("secret.update");
+    let result = update_secrets(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn update_secrets(call: &Call, trail: &mut Trail) -> Result<BulkUpdateResponse, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
-    let wanted: BulkUpdate = call.json_of(&caller).await?;
-    let updated = change(call, trail, &caller, &wanted.values, wanted.expected_version).await?;
+async fn update_secrets(call: &Call, audit: &mut AuditRecord) -> Result<BulkUpdateResponse, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let wanted: BulkUpdate = call.json_of(&principal).await?;
+    let updated = change(call, audit, &principal, &wanted.values, wanted.expected_version).await?;
     Ok(BulkUpdateResponse {
         secrets: updated.secrets,
         version: updated.version,
@@ -171,32 +171,32 @@ async fn update_secrets(call: &Call, trail: &mut Trail) -> Result<BulkUpdateResp
 
 /// `DELETE /v1/apps/{app}/secrets/{name}`
 pub(super) async fn unset(call: Call) -> Response {
-    let mut trail = call.trail("secret.unset");
-    let result = unset_secret(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("secret.unset");
+    let result = unset_secret(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn unset_secret(call: &Call, trail: &mut Trail) -> Result<Deleted, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+async fn unset_secret(call: &Call, audit: &mut AuditRecord) -> Result<Deleted, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let values = BTreeMap::from([(call.param::<SecretName>("name")?, None)]);
-    let version = change(call, trail, &caller, &values, None).await?.version;
+    let version = change(call, audit, &principal, &values, None).await?.version;
     Ok(Deleted { version, deprecated_version: version })
 }
 
 /// `GET /v1/apps/{app}/secrets/{name}/history`
 pub(super) async fn history(call: Call) -> Response {
-    let mut trail = call.trail("secret.history");
-    let result = show_history(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("secret.history");
+    let result = show_history(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn show_history(call: &Call, trail: &mut Trail) -> Result<History, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+async fn show_history(call: &Call, audit: &mut AuditRecord) -> Result<History, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let name: SecretName = call.param("name")?;
-    trail.set_names([&name]);
+    audit.set_names([&name]);
     let app = call
         .core
-        .app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::List, Some(&name))])
+        .app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::List, Some(&name))])
         .await?;
     let history = call.core.history_of(&app, &name).await?;
     if history.history.is_empty() { Err(no_such_secret(&name)) } else { Ok(history) }
@@ -204,26 +204,26 @@ async fn show_history(call: &Call, trail: &mut Trail) -> Result<History, Failure
 
 /// `POST /v1/apps/{app}/secrets/{name}/rollback`
 pub(super) async fn rollback(call: Call) -> Response {
-    let mut trail = call.trail("secret.rollback");
-    let result = roll_back(&call, &mut trail).await;
-    finish(&call, trail, StatusCode::OK, result).await
+    let mut audit = call.audit("secret.rollback");
+    let result = roll_back(&call, &mut audit).await;
+    finish(&call, audit, StatusCode::OK, result).await
 }
 
-async fn roll_back(call: &Call, trail: &mut Trail) -> Result<SetSecretResponse, Failure> {
-    let caller = call.core.authenticate(call.authorization(), trail)?;
+async fn roll_back(call: &Call, audit: &mut AuditRecord) -> Result<SetSecretResponse, Failure> {
+    let principal = call.core.authenticate(call.authorization(), audit)?;
     let name: SecretName = call.param("name")?;
-    let wanted: RollbackRequest = call.json_of(&caller).await?;
-    trail.set_names([&name]);
-    trail.set_detail(format_args!("to the value of version {}", wanted.to_version));
+    let wanted: RollbackRequest = call.json_of(&principal).await?;
+    audit.set_names([&name]);
+    audit.set_detail(format_args!("to the value of version {}", wanted.to_version));
     let app = call
         .core
-        .app_for(&caller, trail, &call.param::<AppRef>("app")?, &[(Action::Write, Some(&name))])
+        .app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::Write, Some(&name))])
         .await?;
     let value = call.core.value_at(&app, &name, wanted.to_version).await?;
     let values = BTreeMap::from([(name, Some(value))]);
     // To the app that it was read from, whatever has its name by now.
     let updated =
-        change_in(call, trail, &caller, &AppRef::Id(app.id), &values, wanted.expected_version).await?;
+        change_in(call, audit, &principal, &AppRef::Id(app.id), &values, wanted.expected_version).await?;
     let version = updated.version;
     let secret = updated
         .secrets
@@ -236,41 +236,41 @@ async fn roll_back(call: &Call, trail: &mut Trail) -> Result<SetSecretResponse, 
 /// Asks about every name that changes, then changes them all, or nothing.
 async fn change(
     call: &Call,
-    trail: &mut Trail,
-    caller: &Caller,
+    audit: &mut AuditRecord,
+    principal: &Principal,
     values: &BTreeMap<SecretName, Option<Value>>,
     expected_version: Option<u64>,
 ) -> Result<Updated, Failure> {
-    change_in(call, trail, caller, &call.param("app")?, values, expected_version).await
+    change_in(call, audit, principal, &call.param("app")?, values, expected_version).await
 }
 
 async fn change_in(
     call: &Call,
-    trail: &mut Trail,
-    caller: &Caller,
+    audit: &mut AuditRecord,
+    principal: &Principal,
     app: &AppRef,
     values: &BTreeMap<SecretName, Option<Value>>,
     expected_version: Option<u64>,
 ) -> Result<Updated, Failure> {
-    trail.set_names(values.keys());
+    audit.set_names(values.keys());
     let asked: Vec<_> = values
         .iter()
         .map(|(name, value)| (if value.is_some() { Action::Write } else { Action::Delete }, Some(name)))
         .collect();
     // With nothing to change, whoever may write learns the version.
     let asked = if asked.is_empty() { vec![(Action::Write, None)] } else { asked };
-    let app = call.core.app_for(caller, trail, app, &asked).await?;
-    let author = caller.author();
+    let app = call.core.app_for(principal, audit, app, &asked).await?;
+    let author = principal.author();
     let update = Update { app: app.id, values, expected_version, author: &author, now: call.now };
-    let updated = call.core.update(trail, &update).await?;
-    trail.set_version(updated.version);
+    let updated = call.core.update(audit, &update).await?;
+    audit.set_version(updated.version);
     Ok(updated)
 }
 
 /// A workload read of everything that the JWT's rule names.
 fn read_all(
     call: &Call,
-    trail: &mut Trail,
+    audit: &mut AuditRecord,
     read: Workload<'_>,
     query: &ReadQuery,
 ) -> Result<SecretList, Failure> {
@@ -282,8 +282,8 @@ fn read_all(
     if allowed.is_empty() && total > 0 {
         return Err(read.refused());
     }
-    trail.set_names(allowed.iter().map(|(name, _)| name));
-    trail.set_version(read.app.head.app_version);
+    audit.set_names(allowed.iter().map(|(name, _)| name));
+    audit.set_version(read.app.head.app_version);
     let secrets =
         allowed.into_iter().map(|(name, entry)| with_value(name, entry, query.show_secrets)).collect();
     Ok(SecretList { secrets, version: read.app.head.app_version })
@@ -291,7 +291,7 @@ fn read_all(
 
 fn read_one(
     call: &Call,
-    trail: &mut Trail,
+    audit: &mut AuditRecord,
     read: &Workload<'_>,
     name: &SecretName,
     query: &ReadQuery,
@@ -301,7 +301,7 @@ fn read_one(
     }
     check_reached(&read.app, query.lowest())?;
     let mut bundle: Bundle = call.core.open_bundle(&read.app)?;
-    trail.set_version(read.app.head.app_version);
+    audit.set_version(read.app.head.app_version);
     let entry = bundle.entries.remove(name).ok_or_else(|| no_such_secret(name))?;
     Ok(with_value(name.clone(), entry, query.show_secrets))
 }

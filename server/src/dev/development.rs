@@ -12,20 +12,20 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use petsem_api::{AppSettings, HostId, PutIssuer};
+use petsem_keys::scrubbed_deep;
 use petsem_policy::{Ancestors, Subject};
 
-use crate::clock::Moment;
-use crate::core::Core;
+use crate::clock::Timestamp;
+use crate::core::Engine;
 use crate::entropy;
 use crate::failure::Failure;
 use crate::install::make;
-use crate::lifetime::Phase;
+use crate::lifetime::NodeState;
 use crate::serve::{Bound, ServeError, bind, serve_on};
 use crate::settings::{
     AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, SealSettings, Settings,
 };
-use crate::stack::scrubbed_deep;
-use crate::start::{StartError, Started, local_trail, record, start};
+use crate::start::{StartError, Started, local_record, record, start};
 
 const DAY: u64 = 24 * 60 * 60;
 /// The installation's name: the `aud` of its JWTs.
@@ -112,7 +112,7 @@ impl Development {
             approval_page: None,
             outgoing: Settings::usual_outgoing(),
             development: true,
-            given: crate::given::Given::default(),
+            given: crate::given::UnsealInput::default(),
         })
     }
 }
@@ -129,7 +129,7 @@ pub async fn serve_development(
     let settings = development.settings(listen).map_err(ServeError::Start)?;
     let bound = settings.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     let started = scrubbed_deep(open(development, settings)).await.map_err(ServeError::Start)?;
-    serve_on(Phase::Open(Box::new(started)), bound, on_ready).await
+    serve_on(NodeState::Open(Box::new(started)), bound, on_ready).await
 }
 
 async fn open(development: &Development, settings: Settings) -> Result<Started, StartError> {
@@ -155,39 +155,39 @@ async fn open(development: &Development, settings: Settings) -> Result<Started, 
 }
 
 /// The first org, app, issuer, policy and tokens.
-async fn populate(development: &Development, core: &Arc<Core>) -> Result<(), StartError> {
+async fn populate(development: &Development, core: &Arc<Engine>) -> Result<(), StartError> {
     let now = core.now();
-    let mut trail = local_trail(now, "org.create");
-    let org = core.create_org(&mut trail, &Development::ORG.parse().map_err(Failure::internal)?).await?;
-    record(core, &trail).await?;
+    let mut audit = local_record(now, "org.create");
+    let org = core.create_org(&mut audit, &Development::ORG.parse().map_err(Failure::internal)?).await?;
+    record(core, &audit).await?;
 
-    let mut trail = local_trail(now, "issuer.register");
+    let mut audit = local_record(now, "issuer.register");
     let key = issuer_key(&development.issuer_key())?;
-    core.register_issuer(&mut trail, core.check_issuer(&key, true)?, |_| {}).await?;
-    record(core, &trail).await?;
+    core.register_issuer(&mut audit, core.check_issuer(&key, true)?, |_| {}).await?;
+    record(core, &audit).await?;
 
     let org = core
         .find_org(&petsem_api::OrgRef::Id(org.id))
         .await?
         .ok_or_else(|| StartError::Refused("the org that was just made is not there".to_owned()))?;
-    let mut trail = local_trail(now, "app.create");
+    let mut audit = local_record(now, "app.create");
     let name = Development::APP.parse().map_err(Failure::internal)?;
-    let app = core.create_app(&mut trail, &org, &name, AppSettings::default()).await?;
-    record(core, &trail).await?;
+    let app = core.create_app(&mut audit, &org, &name, AppSettings::default()).await?;
+    record(core, &audit).await?;
 
     let app = core
         .find_app(&petsem_api::AppRef::Id(app.id))
         .await?
         .ok_or_else(|| StartError::Refused("the app that was just made is not there".to_owned()))?;
-    let mut trail = local_trail(now, "policy.set");
-    core.set_policy(&mut trail, &app, policy(), None, "petsem dev", |_| {}).await?;
-    record(core, &trail).await?;
+    let mut audit = local_record(now, "policy.set");
+    core.set_policy(&mut audit, &app, policy(), None, "petsem dev", |_| {}).await?;
+    record(core, &audit).await?;
 
-    let mut trail = local_trail(now, "token.mint");
+    let mut audit = local_record(now, "token.mint");
     let host = Development::HOST.parse().map_err(Failure::internal)?;
     let token = core
         .mint_host_token(
-            &mut trail,
+            &mut audit,
             &host,
             None,
             Ancestors(Vec::new()),
@@ -196,19 +196,19 @@ async fn populate(development: &Development, core: &Arc<Core>) -> Result<(), Sta
             now,
         )
         .await?;
-    record(core, &trail).await?;
+    record(core, &audit).await?;
     write_secret(&development.host_token(), &token.token)?;
 
-    let mut trail = local_trail(now, "operator.owner");
+    let mut audit = local_record(now, "operator.owner");
     let subject = Subject { issuer: NAME.to_owned(), sub: "owner".to_owned() };
-    let token = core.mint_owner_token(&mut trail, org.id, subject, 366 * DAY, now).await?;
-    record(core, &trail).await?;
+    let token = core.mint_owner_token(&mut audit, org.id, subject, 366 * DAY, now).await?;
+    record(core, &audit).await?;
     write_secret(&development.owner_token(), &token.token)?;
 
-    let mut trail = local_trail(now, "operator.init");
+    let mut audit = local_record(now, "operator.init");
     let subject = Subject { issuer: NAME.to_owned(), sub: "developer".to_owned() };
-    let token = core.mint_first_token(&mut trail, subject, 366 * DAY, now).await?;
-    record(core, &trail).await?;
+    let token = core.mint_first_token(&mut audit, subject, 366 * DAY, now).await?;
+    record(core, &audit).await?;
     write_secret(&development.operator_token(), &token.token)
 }
 
@@ -258,7 +258,7 @@ pub fn sign_development_jwt(key: &Path, claims: &BTreeMap<&str, &str>) -> Result
     let pem = std::fs::read(key).map_err(|source| StartError::Node { path: key.to_owned(), source })?;
     let key = jsonwebtoken::EncodingKey::from_ed_pem(&zeroize::Zeroizing::new(pem))
         .map_err(|_| StartError::Refused(format!("{} is no Ed25519 key in PEM", key.display())))?;
-    let now = Moment::now().seconds();
+    let now = Timestamp::now().seconds();
     let mut body = serde_json::json!({"iss": ISSUER, "aud": NAME, "iat": now, "exp": now + 300});
     for (name, value) in claims {
         if let Some(object) = body.as_object_mut() {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 /// The places for such bodies.
 #[derive(Debug)]
-pub(crate) struct Forms {
+pub(crate) struct UnauthenticatedBodyQueue {
     most: usize,
     waiting: Mutex<Waiting>,
 }
@@ -21,7 +21,7 @@ struct Waiting {
     places: VecDeque<(u64, oneshot::Sender<()>)>,
 }
 
-impl Forms {
+impl UnauthenticatedBodyQueue {
     /// Places for so many at once.
     pub(crate) fn new(most: usize) -> Self {
         Self { most: most.max(1), waiting: Mutex::default() }
@@ -58,7 +58,7 @@ impl Forms {
 
 /// A place, given back however the waiting ends.
 struct Place<'a> {
-    forms: &'a Forms,
+    forms: &'a UnauthenticatedBodyQueue,
     number: u64,
 }
 

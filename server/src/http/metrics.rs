@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use petsem_api::ErrorCode;
 use petsem_keys::KeyMemory;
 
-use crate::core::Core;
+use crate::core::Engine;
 use crate::issuer_keys::PublishedKeys;
 
 /// Counted since start.
@@ -44,7 +44,7 @@ impl Counters {
 }
 
 /// The page.
-pub(crate) fn page(core: &Core) -> String {
+pub(crate) fn page(core: &Engine) -> String {
     let mut page = String::new();
     let store = core.store.stats();
     let audit = core.audit.stats();
@@ -127,7 +127,7 @@ pub(crate) fn page(core: &Core) -> String {
 }
 
 /// Of each issuer that publishes its keys.
-fn issuer_lines(page: &mut String, core: &Core) {
+fn issuer_lines(page: &mut String, core: &Engine) {
     let control = core.control();
     let published: Vec<_> = control
         .issuers()

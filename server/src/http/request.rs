@@ -19,11 +19,11 @@ use petsem_api::{ErrorBody, ErrorCode, RequestId};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::authority::Caller;
-use crate::clock::Moment;
-use crate::core::Core;
+use crate::authority::Principal;
+use crate::clock::Timestamp;
+use crate::core::Engine;
 use crate::failure::Failure;
-use crate::request::{Peer, Trail, outcome_of};
+use crate::request::{Peer, AuditRecord, outcome_of};
 use crate::wiped::WipedBuffer;
 use petsem_audit::Outcome;
 
@@ -42,9 +42,9 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A request, taken apart.
 pub(crate) struct Call {
-    pub(crate) core: Arc<Core>,
+    pub(crate) core: Arc<Engine>,
     pub(crate) peer: Peer,
-    pub(crate) now: Moment,
+    pub(crate) now: Timestamp,
     headers: HeaderMap,
     path: Option<HashMap<String, String>>,
     query: Option<String>,
@@ -53,10 +53,10 @@ pub(crate) struct Call {
     body: Mutex<Option<Body>>,
 }
 
-impl FromRequest<Arc<Core>> for Call {
+impl FromRequest<Arc<Engine>> for Call {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request(request: Request, core: &Arc<Core>) -> Result<Self, Self::Rejection> {
+    async fn from_request(request: Request, core: &Arc<Engine>) -> Result<Self, Self::Rejection> {
         let (mut parts, body) = request.into_parts();
         let path = match RawPathParams::from_request_parts(&mut parts, core).await {
             Ok(params) => {
@@ -84,9 +84,9 @@ impl FromRequest<Arc<Core>> for Call {
 }
 
 impl Call {
-    /// The trail of this request.
-    pub(crate) fn trail(&self, action: &'static str) -> Trail {
-        Trail::new(self.now, &self.peer, action)
+    /// The audit of this request.
+    pub(crate) fn audit(&self, action: &'static str) -> AuditRecord {
+        AuditRecord::new(self.now, &self.peer, action)
     }
 
     /// The `Authorization` header. One that stands twice, or is no text, is none.
@@ -144,10 +144,10 @@ impl Call {
         Ok(form_urlencoded::parse(&body).into_owned().collect())
     }
 
-    /// The body as JSON, of a caller whose tokens still stand when it came.
-    pub(crate) async fn json_of<T: DeserializeOwned>(&self, caller: &Caller) -> Result<T, Failure> {
+    /// The body as JSON, of a principal whose tokens still stand when it came.
+    pub(crate) async fn json_of<T: DeserializeOwned>(&self, principal: &Principal) -> Result<T, Failure> {
         let wanted = self.json().await?;
-        self.core.still_stands(caller)?;
+        self.core.still_stands(principal)?;
         Ok(wanted)
     }
 
@@ -277,20 +277,20 @@ fn bad_json(error: &serde_json::Error) -> Failure {
 /// Makes the record durable, then the answer.
 pub(crate) async fn finish<T: Serialize>(
     call: &Call,
-    trail: Trail,
+    audit: AuditRecord,
     status: StatusCode,
     result: Result<T, Failure>,
 ) -> Response {
-    let id = trail.request_id();
-    match conclude(&call.core, &trail, result).await {
+    let id = audit.request_id();
+    match conclude(&call.core, &audit, result).await {
         Ok(answer) => json(status, id, &answer),
         Err(failure) => refuse(&call.core, id, &failure),
     }
 }
 
 /// As [`finish`], with nothing to say but that it was done.
-pub(crate) async fn finish_empty(call: &Call, trail: Trail, result: Result<(), Failure>) -> Response {
-    let mut response = finish(call, trail, StatusCode::NO_CONTENT, result).await;
+pub(crate) async fn finish_empty(call: &Call, audit: AuditRecord, result: Result<(), Failure>) -> Response {
+    let mut response = finish(call, audit, StatusCode::NO_CONTENT, result).await;
     if response.status() == StatusCode::NO_CONTENT {
         response.headers_mut().remove(CONTENT_TYPE);
         *response.body_mut() = Body::empty();
@@ -301,36 +301,36 @@ pub(crate) async fn finish_empty(call: &Call, trail: Trail, result: Result<(), F
 /// Writes the audit line of a request, or counts it where nothing verified. A result that cannot be recorded
 /// becomes a refusal.
 pub(crate) async fn conclude<T>(
-    core: &Core,
-    trail: &Trail,
+    core: &Engine,
+    audit: &AuditRecord,
     result: Result<T, Failure>,
 ) -> Result<T, Failure> {
-    if !trail.is_verified() {
+    if !audit.is_verified() {
         let reason = result.as_ref().err().map_or("unverified", |failure| failure.code().as_str());
-        core.audit.unverified(trail.source(), reason);
+        core.audit.unverified(audit.source(), reason);
         return result;
     }
     let outcome = result.as_ref().err().map_or(Outcome::Allowed, outcome_of);
-    let mut event = trail.event(outcome, result.as_ref().err());
+    let mut event = audit.event(outcome, result.as_ref().err());
     event.feed_age_s = Some(core.feed_age());
     if let Err(failure) = core.audit(event.clone()).await {
-        let Some(revision) = trail.revision() else { return Err(failure) };
-        // The change is made: its line is owed, and the caller is told so.
-        core.owe(revision, event);
+        let Some(revision) = audit.revision() else { return Err(failure) };
+        // The change is made: its line is pending_audit, and the principal is told so.
+        core.defer_audit(revision, event);
         return Err(Failure::new(
             failure.code(),
             "the change was made, but its record could not be written yet; look before you repeat it",
         )
         .because(failure.internal_text().unwrap_or_default()));
     }
-    if let Some(revision) = trail.revision() {
+    if let Some(revision) = audit.revision() {
         core.store.audited(core.node, &[revision]);
     }
     result
 }
 
 /// The error body. The internal text goes to the log, under the request id.
-pub(crate) fn refuse(core: &Core, id: RequestId, failure: &Failure) -> Response {
+pub(crate) fn refuse(core: &Engine, id: RequestId, failure: &Failure) -> Response {
     log_refusal(core, id, failure);
     let body = error_body(id, failure);
     let status =
@@ -352,7 +352,7 @@ pub(crate) fn answer<T: Serialize>(
     response
 }
 
-/// What the caller reads of a refusal.
+/// What the principal reads of a refusal.
 pub(crate) fn error_body(id: RequestId, failure: &Failure) -> ErrorBody {
     ErrorBody {
         error: failure.external().to_owned(),
@@ -363,7 +363,7 @@ pub(crate) fn error_body(id: RequestId, failure: &Failure) -> ErrorBody {
 }
 
 /// Counts a refusal, and tells the log its internal text, under the request id.
-pub(crate) fn log_refusal(core: &Core, id: RequestId, failure: &Failure) {
+pub(crate) fn log_refusal(core: &Engine, id: RequestId, failure: &Failure) {
     core.counters.refused(failure.code());
     if let Some(internal) = failure.internal_text() {
         tracing::warn!(request = %id, status = failure.code().as_str(), reason = internal, "request failed");

@@ -14,17 +14,17 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use petsem_keys::{scrubbed, scrubbed_deep};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
-use crate::lifetime::{Lifetime, Phase, Signals, begin, requests_ended};
+use crate::lifetime::{Lifecycle, NodeState, Signals, begin, requests_ended};
 use crate::operator_socket::OperatorSocket;
 use crate::request::Peer;
 use crate::settings::{ListenAddress, Listener, Settings};
-use crate::stack::{scrubbed, scrubbed_deep};
 use crate::start::{StartError, stop};
 
 /// Connections that the kernel keeps until they are accepted: a thousand Machines may boot at once.
@@ -109,7 +109,7 @@ pub async fn serve(settings: Settings, on_ready: impl FnOnce(&Bound)) -> Result<
 
 /// Serves what is open, or says that it is sealed.
 pub(crate) async fn serve_on(
-    phase: Phase,
+    phase: NodeState,
     bound: Vec<BoundListener>,
     on_ready: impl FnOnce(&Bound),
 ) -> Result<(), ServeError> {
@@ -119,7 +119,7 @@ pub(crate) async fn serve_on(
     let (ending, ended) = watch::channel(false);
     let graceful = Arc::new(GracefulShutdown::new());
     let connections = Arc::new(Semaphore::new(settings.limits.connections));
-    let front = Front::new(phase.router());
+    let front = RouterSwitch::new(phase.router());
     let names = Bound { listeners: bound.iter().map(BoundListener::name).collect() };
     let (asking, asked) = mpsc::channel(ASKED);
     let socket = OperatorSocket::bind(&settings.data_directory).map_err(|source| {
@@ -142,7 +142,7 @@ pub(crate) async fn serve_on(
         tracing::info!(listener = name, "listening");
     }
     on_ready(&names);
-    let last = Lifetime { signals, asked, front }.run(phase).await;
+    let last = Lifecycle { signals, asked, front }.run(phase).await;
     tracing::info!("stopping: no new requests; finishing those under way");
     ending.send_replace(true);
     while accepting.join_next().await.is_some() {}
@@ -152,15 +152,15 @@ pub(crate) async fn serve_on(
         tracing::warn!("some requests did not finish in time and were cut off");
     }
     let stopped = match last? {
-        Some(Phase::Open(started)) => {
-            // What a caller left behind when he hung up is finished too.
+        Some(NodeState::Open(started)) => {
+            // What a principal left behind when he hung up is finished too.
             if !requests_ended(&started.core, Duration::from_secs(1)).await {
                 tracing::warn!("some requests were still under way and were cut off");
             }
-            started.core.pay_owed().await;
+            started.core.flush_pending_audit().await;
             stop(*started).await
         }
-        Some(Phase::Sealed(node)) => node.stop().await,
+        Some(NodeState::Sealed(node)) => node.stop().await,
         None => Ok(()),
     };
     tracing::info!("stopped");
@@ -169,9 +169,9 @@ pub(crate) async fn serve_on(
 
 /// What answers requests now; it changes when the server is sealed or unsealed, while the listeners stay.
 #[derive(Clone)]
-pub(crate) struct Front(Arc<RwLock<Router>>);
+pub(crate) struct RouterSwitch(Arc<RwLock<Router>>);
 
-impl Front {
+impl RouterSwitch {
     fn new(router: Router) -> Self {
         Self(Arc::new(RwLock::new(router)))
     }
@@ -255,7 +255,7 @@ fn bind_unix(path: &Path, settings: &Listener) -> std::io::Result<BoundListener>
 }
 
 struct Acceptor {
-    front: Front,
+    front: RouterSwitch,
     graceful: Arc<GracefulShutdown>,
     connections: Arc<Semaphore>,
     header_timeout: Duration,

@@ -7,11 +7,11 @@ use petsem_api::StoreId;
 use petsem_keys::{AuditMacKey, AuditSigningKey, Keyring, WrapContext};
 use petsem_store::{Change, RecordKind, RequestAudit, Store};
 
-use crate::clock::Moment;
+use crate::clock::Timestamp;
 use crate::core::expect;
 use crate::entropy;
 use crate::failure::Failure;
-use crate::rows::{Ledger, NodeRow, Note, StoreRow};
+use crate::rows::{RecordCodec, NodeRow, SignedNote, StoreRow};
 use crate::settings::Settings;
 use crate::start::StartError;
 use petsem_audit::{AuditKeys, KnownCheckpoint};
@@ -22,11 +22,11 @@ pub(crate) async fn node(
     store: &dyn Store,
     store_id: StoreId,
     keyring: &Keyring,
-    ledger: &Ledger,
+    codec: &RecordCodec,
 ) -> Result<Node, StartError> {
-    match known_node(settings, store, store_id, keyring, ledger).await? {
+    match known_node(settings, store, store_id, keyring, codec).await? {
         Some(node) => Ok(node),
-        None => new_node(settings, store, store_id, keyring, ledger).await,
+        None => new_node(settings, store, store_id, keyring, codec).await,
     }
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn known_node(
     store: &dyn Store,
     store_id: StoreId,
     keyring: &Keyring,
-    ledger: &Ledger,
+    codec: &RecordCodec,
 ) -> Result<Option<Node>, StartError> {
     let Some(id) = node_id(settings)? else { return Ok(None) };
     let Some(record) = store.record(RecordKind::Node, &id).await? else {
@@ -49,7 +49,7 @@ pub(crate) async fn known_node(
             settings.audit.directory.display()
         )));
     };
-    let row = ledger.read::<NodeRow>(&id, &record).map_err(Failure::from)?.content;
+    let row = codec.read::<NodeRow>(&id, &record).map_err(Failure::from)?.content;
     let context = WrapContext::new(*store_id.as_bytes(), id);
     let wrong =
         |error| StartError::Refused(format!("the node's audit keys do not open: {error}; restore the store"));
@@ -82,7 +82,7 @@ async fn new_node(
     store: &dyn Store,
     store_id: StoreId,
     keyring: &Keyring,
-    ledger: &Ledger,
+    codec: &RecordCodec,
 ) -> Result<Node, StartError> {
     let record = store.record(RecordKind::Store, &[]).await?;
     let store_version = record.map_or(0, |record| record.row_version);
@@ -90,7 +90,7 @@ async fn new_node(
     let context = WrapContext::new(*store_id.as_bytes(), id);
     let rng = &mut entropy::rng();
     let keys = AuditKeys { initial_mac: AuditMacKey::generate(rng), signing: AuditSigningKey::generate(rng) };
-    let now = Moment::now().millis();
+    let now = Timestamp::now().millis();
     let row = NodeRow {
         audit_mac_key: keyring.wrap(rng, &keys.initial_mac, &context).map_err(Failure::internal)?,
         audit_signing_key: keyring.wrap(rng, &keys.signing, &context).map_err(Failure::internal)?,
@@ -99,12 +99,12 @@ async fn new_node(
         created_at: now,
     };
     let request_id = petsem_api::RequestId::new_v7(now, &entropy::bytes());
-    let line = ledger.write_note(Note::Line, request_id, b"");
+    let line = codec.write_note(SignedNote::Line, request_id, b"");
     let mut change = Change::new(RequestAudit { node: id, request_id, line });
     change.expects.push(expect::<NodeRow>(&id, 0));
     // Should another node rotate the keyring at this moment, the next start wraps with the new version.
     change.expects.push(expect::<StoreRow>(&[], store_version));
-    change.puts.push(ledger.write(&id, 1, &row));
+    change.puts.push(codec.write(&id, 1, &row));
     store.commit(change).await.map_err(|error| StartError::Refused(error.to_string()))?;
     // The row first: a file without it would look like a row that somebody removed.
     let path = settings.audit.directory.join("node");

@@ -9,26 +9,25 @@ use std::time::Duration;
 use axum::Router;
 use data_encoding::BASE64;
 use petsem_api::{ErrorCode, RequestId};
-use petsem_keys::KeyMemory;
+use petsem_keys::{KeyMemory, scrubbed, scrubbed_deep};
 use petsem_store::Store;
 use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::clock::Moment;
-use crate::core::Core;
+use crate::clock::Timestamp;
+use crate::core::Engine;
 use crate::failure::Failure;
-use crate::given::Given;
+use crate::given::UnsealInput;
 use crate::operator_socket::{Answer, Ask, Asked};
 use crate::rotation;
 use crate::routes::router;
-use crate::rows::Note;
+use crate::rows::SignedNote;
 use crate::seal_list::{SealChange, note_opened};
 use crate::sealed::{self, SealedNode, Unsealing, Why};
-use crate::serve::{Front, ServeError};
+use crate::serve::{RouterSwitch, ServeError};
 use crate::settings::Settings;
-use crate::stack::{scrubbed, scrubbed_deep};
 use crate::start::{
     StartError, Started, close_audit, open_installed, record, record_checkpoint, start_unlocked,
 };
@@ -47,14 +46,14 @@ const CUT_OFF: Duration = Duration::from_secs(2);
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 
 /// What a server is now.
-pub(crate) enum Phase {
+pub(crate) enum NodeState {
     /// It has the keys.
     Open(Box<Started>),
     /// It has none.
     Sealed(Box<SealedNode>),
 }
 
-impl Phase {
+impl NodeState {
     pub(crate) fn settings(&self) -> &Settings {
         match self {
             Self::Open(started) => &started.core.settings,
@@ -71,24 +70,24 @@ impl Phase {
 }
 
 /// Starts: open if a seal opens, sealed if none does.
-pub(crate) async fn begin(settings: Settings) -> Result<Phase, StartError> {
+pub(crate) async fn begin(settings: Settings) -> Result<NodeState, StartError> {
     let store = open_installed(&settings).await?;
     match unlock(&settings, &*store).await {
         Ok(unlocked) => {
             let started = start_unlocked(settings, store, unlocked).await?;
             note_opened(&started).await;
-            Ok(Phase::Open(Box::new(started)))
+            Ok(NodeState::Open(Box::new(started)))
         }
         Err(StartError::Sealed { tried, people }) => {
             let node = SealedNode::begin(settings, store, Why::NoSeal { tried, people }).await?;
-            Ok(Phase::Sealed(Box::new(node)))
+            Ok(NodeState::Sealed(Box::new(node)))
         }
         Err(error) => Err(error),
     }
 }
 
 /// Whether all requests have ended within this time; no new one begins then.
-pub(crate) async fn requests_ended(core: &Core, within: Duration) -> bool {
+pub(crate) async fn requests_ended(core: &Engine, within: Duration) -> bool {
     let all = u32::try_from(core.settings.limits.requests).unwrap_or(u32::MAX);
     match tokio::time::timeout(within, core.room.acquire_many(all)).await {
         Ok(Ok(places)) => {
@@ -119,27 +118,27 @@ impl Signals {
 }
 
 /// The loop, and what it hears.
-pub(crate) struct Lifetime {
+pub(crate) struct Lifecycle {
     pub(crate) signals: Signals,
     pub(crate) asked: mpsc::Receiver<Asked>,
-    pub(crate) front: Front,
+    pub(crate) front: RouterSwitch,
 }
 
 /// How a phase ended.
 enum End {
     /// The server is told to end; none while a seal was being tried, when nothing is open.
-    Stop(Option<Phase>),
+    Stop(Option<NodeState>),
     /// Another phase begins.
-    Next(Phase),
+    Next(NodeState),
 }
 
-impl Lifetime {
+impl Lifecycle {
     /// Goes from phase to phase until a signal; answers the last one.
-    pub(crate) async fn run(mut self, mut phase: Phase) -> Result<Option<Phase>, ServeError> {
+    pub(crate) async fn run(mut self, mut phase: NodeState) -> Result<Option<NodeState>, ServeError> {
         loop {
             let end = match phase {
-                Phase::Open(started) => self.open(started).await?,
-                Phase::Sealed(node) => self.sealed(*node).await?,
+                NodeState::Open(started) => self.open(started).await?,
+                NodeState::Sealed(node) => self.sealed(*node).await?,
             };
             phase = match end {
                 End::Stop(last) => return Ok(last),
@@ -150,7 +149,7 @@ impl Lifetime {
     }
 
     async fn open(&mut self, mut started: Box<Started>) -> Result<End, ServeError> {
-        let since = Moment::now();
+        let since = Timestamp::now();
         let core = Arc::clone(&started.core);
         let background = tokio::spawn(scrubbed_deep(background(Arc::clone(&core))));
         let is_sealing = loop {
@@ -164,17 +163,17 @@ impl Lifetime {
         drop(core);
         if !is_sealing {
             end(background).await;
-            return Ok(End::Stop(Some(Phase::Open(started))));
+            return Ok(End::Stop(Some(NodeState::Open(started))));
         }
         self.seal(started, background).await.map(End::Next)
     }
 
     /// Forgets every key.
-    async fn seal(&self, started: Box<Started>, background: JoinHandle<()>) -> Result<Phase, ServeError> {
+    async fn seal(&self, started: Box<Started>, background: JoinHandle<()>) -> Result<NodeState, ServeError> {
         tracing::warn!("an operator seals the server");
         // Not `sealed` yet: that word says that the keys are gone.
         self.front.show(sealed::sealing_router());
-        let settings = started.core.settings.clone().opened_by(Given::default());
+        let settings = started.core.settings.clone().opened_by(UnsealInput::default());
         let store: Arc<dyn Store> = Arc::clone(&started.core.store);
         let core = &started.core;
         if !requests_ended(core, SEALING).await {
@@ -186,7 +185,7 @@ impl Lifetime {
             }
         }
         end(background).await;
-        started.core.pay_owed().await;
+        started.core.flush_pending_audit().await;
         let closed = close_audit(*started).await;
         let core =
             closed.map_err(|error| not_forgotten(&format!("the audit log was not closed: {error}")))?;
@@ -203,19 +202,19 @@ impl Lifetime {
                 SealedNode::without_log(settings, store, Why::Operator)
             }
         };
-        Ok(Phase::Sealed(Box::new(node)))
+        Ok(NodeState::Sealed(Box::new(node)))
     }
 
     async fn sealed(&mut self, mut node: SealedNode) -> Result<End, ServeError> {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TRY_AGAIN, TRY_AGAIN);
         loop {
             let asked = tokio::select! {
-                () = self.signals.stop() => return Ok(End::Stop(Some(Phase::Sealed(Box::new(node))))),
+                () = self.signals.stop() => return Ok(End::Stop(Some(NodeState::Sealed(Box::new(node))))),
                 _ = ticks.tick(), if node.tries_again() => None,
                 Some(asked) = self.asked.recv() => Some(asked),
             };
             let (given, source, answer) = match asked {
-                None => (Given::default(), "node".to_owned(), None),
+                None => (UnsealInput::default(), "node".to_owned(), None),
                 Some(Asked { ask, source, answer }) => match ask {
                     Ask::Status {} => {
                         let status = Box::new(status::of_sealed(&node));
@@ -250,7 +249,7 @@ impl Lifetime {
                     if let Some(answer) = answer {
                         reply(answer, Answer::Unsealed { by });
                     }
-                    return Ok(End::Next(Phase::Open(started)));
+                    return Ok(End::Next(NodeState::Open(started)));
                 }
                 Unsealing::Still(node, error) => {
                     let text = error.to_string();
@@ -274,7 +273,7 @@ impl Lifetime {
 }
 
 /// Answers a command while the server is open.
-async fn answer_open(started: &Started, since: Moment, asked: Asked) {
+async fn answer_open(started: &Started, since: Timestamp, asked: Asked) {
     let Asked { ask, source, answer } = asked;
     let said = match ask {
         Ask::Status {} => Answer::Status { status: Box::new(status::of_open(started, since).await) },
@@ -300,7 +299,7 @@ async fn answer_open(started: &Started, since: Moment, asked: Asked) {
 }
 
 /// Makes a change of the seal list that a command worked out with a seal: its MAC says so.
-async fn change_seals(core: &Core, source: &str, id: RequestId, note: &str) -> Result<(), Failure> {
+async fn change_seals(core: &Engine, source: &str, id: RequestId, note: &str) -> Result<(), Failure> {
     let refused = || {
         Failure::new(
             ErrorCode::BadRequest,
@@ -309,24 +308,24 @@ async fn change_seals(core: &Core, source: &str, id: RequestId, note: &str) -> R
         )
     };
     let note = BASE64.decode(note.as_bytes()).map_err(|_| refused())?;
-    let text = core.ledger.read_note(Note::SealChange, id, &note).ok_or_else(refused)?;
+    let text = core.codec.read_note(SignedNote::SealChange, id, &note).ok_or_else(refused)?;
     let change: SealChange = serde_json::from_slice(text).map_err(|_| refused())?;
-    let mut trail = core.seal_trail(source, &change);
-    core.change_seals(&mut trail, &change).await?;
-    record(core, &trail).await.map_err(Failure::internal)
+    let mut audit = core.seal_record(source, &change);
+    core.change_seals(&mut audit, &change).await?;
+    record(core, &audit).await.map_err(Failure::internal)
 }
 
 fn given_of(
-    passphrase: Option<crate::operator_socket::Typed>,
-    shares: Vec<crate::operator_socket::Typed>,
-) -> Result<Given, Answer> {
+    passphrase: Option<crate::operator_socket::SecretInput>,
+    shares: Vec<crate::operator_socket::SecretInput>,
+) -> Result<UnsealInput, Answer> {
     let passphrase = match passphrase.map(|typed| petsem_seals::Passphrase::new(typed.0)).transpose() {
         Ok(passphrase) => passphrase,
         Err(error) => {
             return Err(Answer::Refused { code: ErrorCode::BadRequest, error: error.to_string() });
         }
     };
-    Ok(Given::new(passphrase, shares.into_iter().map(|typed| typed.0).collect()))
+    Ok(UnsealInput::new(passphrase, shares.into_iter().map(|typed| typed.0).collect()))
 }
 
 fn is_sealed() -> Answer {
@@ -348,7 +347,7 @@ async fn end(task: JoinHandle<()>) {
 }
 
 /// The core, once nobody else has it: the tasks of ended requests let go of it a moment after their answers.
-async fn only_holder(mut core: Arc<Core>) -> Option<Core> {
+async fn only_holder(mut core: Arc<Engine>) -> Option<Engine> {
     for _ in 0..200 {
         core = match Arc::try_unwrap(core) {
             Ok(core) => return Some(core),
@@ -366,7 +365,7 @@ fn not_forgotten(why: &str) -> ServeError {
 }
 
 /// What goes on beside the requests.
-async fn background(core: Arc<Core>) {
+async fn background(core: Arc<Engine>) {
     // It ends when it is aborted; nobody tells it.
     let (_alive, ended) = watch::channel(false);
     tokio::join!(
@@ -377,7 +376,7 @@ async fn background(core: Arc<Core>) {
 }
 
 /// Keeps the keys that issuers publish new. What goes wrong shows in `/readyz` and the metrics.
-async fn renew_keys(core: Arc<Core>) {
+async fn renew_keys(core: Arc<Engine>) {
     let mut ticks = tokio::time::interval(KEYS_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -404,14 +403,14 @@ fn warn_of_unlocked_keys(told: &mut usize) {
 }
 
 /// Reads the control feed twice a second. What goes wrong shows in `/readyz` and the metrics.
-async fn follow_feed(core: Arc<Core>) {
+async fn follow_feed(core: Arc<Engine>) {
     let mut ticks = tokio::time::interval(FEED_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut unlocked = 0;
     loop {
         ticks.tick().await;
         warn_of_unlocked_keys(&mut unlocked);
-        core.pay_owed().await;
+        core.flush_pending_audit().await;
         core.take_denials().await;
         if let Err(failure) = core.refresh().await {
             tracing::error!(

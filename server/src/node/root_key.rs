@@ -7,14 +7,14 @@ use data_encoding::HEXLOWER;
 use petsem_keys::{RootKey, SealContext};
 use petsem_store::OpenError;
 
-use crate::core::{Core, expect};
+use crate::core::{Engine, expect};
 use crate::entropy;
 use crate::failure::Failure;
 use crate::rows::{KeyringKeyRow, SealRow, StoreRow};
 use crate::seal_commands::{OpenList, may_remove, refused};
 use crate::seal_list::{SealInfo, info, seal_failed};
 use crate::settings::Settings;
-use crate::start::{StartError, Started, local_trail, open_installed, record, start, start_unlocked, stop};
+use crate::start::{StartError, Started, local_record, open_installed, record, start, start_unlocked, stop};
 use crate::unlock::SealedRows;
 
 /// What became of the root key.
@@ -56,7 +56,7 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
     let (list, at_hand) = list.at_hand(settings).await?;
     let rng = &mut entropy::rng();
     let OpenList { unlocked, store, seals } = list;
-    let now = crate::clock::Moment::now().millis();
+    let now = crate::clock::Timestamp::now().millis();
     let root_version = unlocked.root.version() + 1;
     let root = RootKey::generate(rng, root_version);
     let mut puts = Vec::new();
@@ -87,7 +87,7 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
         seal.unwrap(&wrapped_root, &context).map_err(failed)?;
         let next = SealRow { wrapped_root, verified_at: Some(now), ..row.content };
         report.seals.push(info(&id, &next));
-        puts.push(unlocked.ledger.write(&id, row.version + 1, &next));
+        puts.push(unlocked.codec.write(&id, row.version + 1, &next));
     }
     if !missing.is_empty() {
         return Err(refused(format!(
@@ -97,14 +97,14 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
         )));
     }
     for record in &rows.keyring {
-        let row = unlocked.ledger.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
+        let row = unlocked.codec.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
         let version = <[u8; 4]>::try_from(record.id.as_slice()).map(u32::from_be_bytes).unwrap_or_default();
         let key =
             unlocked.keyring.key(version).ok_or_else(|| Failure::internal("the keyring is not whole"))?;
         let wrapped =
             root.wrap_keyring_key(rng, key, *unlocked.store_id.as_bytes()).map_err(Failure::internal)?;
         expects.push(expect::<KeyringKeyRow>(&record.id, row.version));
-        puts.push(unlocked.ledger.write(
+        puts.push(unlocked.codec.write(
             &record.id,
             row.version + 1,
             &KeyringKeyRow { wrapped, ..row.content },
@@ -113,7 +113,7 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
     }
     let names = report.seals.iter().map(|seal| seal.id.clone()).collect();
     let content = StoreRow { root_version, seals: names, ..store.content };
-    puts.push(unlocked.ledger.write(&[], store.version + 1, &content));
+    puts.push(unlocked.codec.write(&[], store.version + 1, &content));
     let started = start_unlocked(settings.clone(), held, unlocked).await?;
     let result = commit(&started, expects, puts, deletes, &report).await;
     stop(started).await.map_err(StartError::Refused)?;
@@ -152,12 +152,12 @@ pub async fn remove_compromised(settings: &Settings, which: &str) -> Result<Comp
     Ok(Compromised { root, keyring_version, rewrapped })
 }
 
-async fn new_keyring(core: &Core) -> Result<(u32, bool), StartError> {
+async fn new_keyring(core: &Engine) -> Result<(u32, bool), StartError> {
     // A rotation that was under way ends first: its newest version is one that the seal led to.
     core.carry_on_keyring().await?;
-    let mut trail = local_trail(core.now(), "keyring.rotate");
-    core.begin_keyring_rotation(&mut trail, core.now()).await?;
-    record(core, &trail).await?;
+    let mut audit = local_record(core.now(), "keyring.rotate");
+    core.begin_keyring_rotation(&mut audit, core.now()).await?;
+    record(core, &audit).await?;
     core.carry_on_keyring().await?;
     let keyring = core.keyring();
     Ok((keyring.current_version(), keyring.versions().len() == 1))
@@ -171,17 +171,17 @@ async fn commit(
     report: &RotatedRoot,
 ) -> Result<(), StartError> {
     let core = &started.core;
-    let mut trail = local_trail(core.now(), "operator.rotate_root");
-    trail.set_detail(format_args!(
+    let mut audit = local_record(core.now(), "operator.rotate_root");
+    audit.set_detail(format_args!(
         "root key {} under {} seals, {} dropped",
         report.root_version,
         report.seals.len(),
         report.dropped.len()
     ));
-    let mut change = core.change(&trail);
+    let mut change = core.change(&audit);
     change.expects.append(&mut expects);
     change.puts = puts;
     change.deletes = deletes;
-    core.commit(&mut trail, change).await.map_err(Failure::from)?;
-    record(core, &trail).await
+    core.commit(&mut audit, change).await.map_err(Failure::from)?;
+    record(core, &audit).await
 }

@@ -15,12 +15,12 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::clock::Moment;
-use crate::core::{Core, expect};
+use crate::clock::Timestamp;
+use crate::core::{Engine, expect};
 use crate::entropy;
 use crate::failure::Failure;
-use crate::request::Trail;
-use crate::rows::{Content, IntegrityFault, Ledger, Note, Row, SealRow, StoreRow};
+use crate::request::AuditRecord;
+use crate::rows::{Content, IntegrityFault, RecordCodec, SignedNote, Row, SealRow, StoreRow};
 use crate::settings::{OfSeal, SealSettings};
 use crate::start::{StartError, Started};
 use crate::unlock::{MOST_SEALS, OpenedBy};
@@ -139,8 +139,8 @@ pub(crate) fn info(id: &[u8], row: &SealRow) -> SealInfo {
         id: HEXLOWER.encode(id),
         kind: row.kind.clone(),
         description: row.description.clone(),
-        created_at: Moment::from_millis(row.created_at).rfc3339(),
-        verified_at: row.verified_at.map(|at| Moment::from_millis(at).rfc3339()),
+        created_at: Timestamp::from_millis(row.created_at).rfc3339(),
+        verified_at: row.verified_at.map(|at| Timestamp::from_millis(at).rfc3339()),
     }
 }
 
@@ -194,8 +194,8 @@ impl SealChange {
     }
 
     /// Writes a seal's row as its next version.
-    pub(crate) fn put(&mut self, ledger: &Ledger, id: &[u8], version: u64, row: &SealRow) {
-        self.seals.push(PutRow::of(&ledger.write(id, version, row)));
+    pub(crate) fn put(&mut self, codec: &RecordCodec, id: &[u8], version: u64, row: &SealRow) {
+        self.seals.push(PutRow::of(&codec.write(id, version, row)));
     }
 
     /// Takes a seal's row away.
@@ -204,9 +204,9 @@ impl SealChange {
     }
 
     /// Names the seals that there are from now on.
-    pub(crate) fn name(&mut self, ledger: &Ledger, row: Row<StoreRow>, seals: Vec<String>) {
+    pub(crate) fn name(&mut self, codec: &RecordCodec, row: Row<StoreRow>, seals: Vec<String>) {
         let content = StoreRow { seals, ..row.content };
-        self.store = Some(PutRow::of(&ledger.write(&[], row.version + 1, &content)));
+        self.store = Some(PutRow::of(&codec.write(&[], row.version + 1, &content)));
     }
 
     fn is_empty(&self) -> bool {
@@ -214,14 +214,14 @@ impl SealChange {
     }
 
     /// The rows, each checked against its MAC.
-    fn apply(&self, ledger: &Ledger, change: &mut Change) -> Result<(), Failure> {
+    fn apply(&self, codec: &RecordCodec, change: &mut Change) -> Result<(), Failure> {
         if let Some(put) = &self.store {
-            let record = put.checked::<StoreRow>(ledger)?;
+            let record = put.checked::<StoreRow>(codec)?;
             change.expects.push(before(&record));
             change.puts.push(record);
         }
         for put in &self.seals {
-            let record = put.checked::<SealRow>(ledger)?;
+            let record = put.checked::<SealRow>(codec)?;
             change.expects.push(before(&record));
             change.puts.push(record);
         }
@@ -244,7 +244,7 @@ impl PutRow {
         }
     }
 
-    fn checked<T: Content>(&self, ledger: &Ledger) -> Result<Record, Failure> {
+    fn checked<T: Content>(&self, codec: &RecordCodec) -> Result<Record, Failure> {
         let record = Record {
             kind: T::KIND,
             id: HEXLOWER.decode(self.id.as_bytes()).map_err(|_| not_understood())?,
@@ -252,7 +252,7 @@ impl PutRow {
             content: BASE64.decode(self.content.as_bytes()).map_err(|_| not_understood())?,
             mac: HEXLOWER.decode(self.mac.as_bytes()).map_err(|_| not_understood())?,
         };
-        ledger.read::<T>(&record.id, &record)?;
+        codec.read::<T>(&record.id, &record)?;
         Ok(record)
     }
 }
@@ -268,32 +268,32 @@ fn not_understood() -> Failure {
     )
 }
 
-impl Core {
+impl Engine {
     /// Makes a change of the list, with its audit line.
-    pub(crate) async fn change_seals(&self, trail: &mut Trail, wanted: &SealChange) -> Result<(), Failure> {
-        trail.set_detail(&wanted.detail);
+    pub(crate) async fn change_seals(&self, audit: &mut AuditRecord, wanted: &SealChange) -> Result<(), Failure> {
+        audit.set_detail(&wanted.detail);
         if wanted.is_empty() {
             return Ok(());
         }
-        let mut change = self.change(trail);
-        wanted.apply(&self.ledger, &mut change)?;
-        self.commit(trail, change).await?;
+        let mut change = self.change(audit);
+        wanted.apply(&self.codec, &mut change)?;
+        self.commit(audit, change).await?;
         Ok(())
     }
 
-    /// The trail of a change of the list.
-    pub(crate) fn seal_trail(&self, source: &str, wanted: &SealChange) -> Trail {
+    /// The audit of a change of the list.
+    pub(crate) fn seal_record(&self, source: &str, wanted: &SealChange) -> AuditRecord {
         let peer = crate::request::Peer { source: source.to_owned(), address: None, host: None };
-        let mut trail = Trail::new(self.now(), &peer, wanted.action.audited_as());
-        trail.local();
-        trail
+        let mut audit = AuditRecord::new(self.now(), &peer, wanted.action.audited_as());
+        audit.local();
+        audit
     }
 
     /// The seals of the store, each row checked.
     pub(crate) async fn seals(&self) -> Result<Vec<SealInfo>, Failure> {
         let records = self.store.records(RecordKind::Seal, &[], None, MOST_SEALS).await?;
         let seals = records.iter().map(|record| {
-            let row = self.ledger.read::<SealRow>(&record.id, record)?;
+            let row = self.codec.read::<SealRow>(&record.id, record)?;
             Ok(info(&record.id, &row.content))
         });
         seals.collect::<Result<_, IntegrityFault>>().map_err(Failure::from)
@@ -310,10 +310,10 @@ pub(crate) async fn note_opened(started: &Started) {
     }
 }
 
-async fn try_note_opened(core: &Core, opened_by: &OpenedBy) -> Result<(), Failure> {
+async fn try_note_opened(core: &Engine, opened_by: &OpenedBy) -> Result<(), Failure> {
     let missing = || IntegrityFault::new(RecordKind::Seal, &opened_by.id, "it is missing");
     let record = core.store.record(RecordKind::Seal, &opened_by.id).await?.ok_or_else(missing)?;
-    let row = core.ledger.read::<SealRow>(&opened_by.id, &record)?;
+    let row = core.codec.read::<SealRow>(&opened_by.id, &record)?;
     let now = core.now().millis();
     if row.content.verified_at.is_some_and(|at| now < at.saturating_add(NOTE_AGE_MS)) {
         return Ok(());
@@ -321,10 +321,10 @@ async fn try_note_opened(core: &Core, opened_by: &OpenedBy) -> Result<(), Failur
     let content = SealRow { verified_at: Some(now), ..row.content };
     let id = petsem_api::RequestId::new_v7(now, &entropy::bytes());
     // The start itself has its place in the log; this is bookkeeping, as a checkpoint is.
-    let line = core.ledger.write_note(Note::Line, id, b"");
+    let line = core.codec.write_note(SignedNote::Line, id, b"");
     let mut change = Change::new(RequestAudit { node: core.node, request_id: id, line });
     change.expects.push(expect::<SealRow>(&opened_by.id, row.version));
-    change.puts.push(core.ledger.write(&opened_by.id, row.version + 1, &content));
+    change.puts.push(core.codec.write(&opened_by.id, row.version + 1, &content));
     let committed = core.store.commit(change).await?;
     core.store.audited(core.node, &[committed.revision]);
     Ok(())

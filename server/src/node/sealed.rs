@@ -13,11 +13,11 @@ use axum::{Json, Router};
 use petsem_api::{ErrorBody, ErrorCode, Health, Readiness, RequestId};
 use petsem_store::Store;
 
-use crate::clock::Moment;
+use crate::clock::Timestamp;
 use crate::entropy;
-use crate::given::Given;
+use crate::given::UnsealInput;
 use crate::node::node_id;
-use crate::request::{Peer, Trail};
+use crate::request::{Peer, AuditRecord};
 use crate::seal_list::note_opened;
 use crate::settings::{SealSettings, Settings};
 use crate::start::{StartError, Started, open_audit, record, start_unlocked};
@@ -38,7 +38,7 @@ pub(crate) struct SealedNode {
     store: Arc<dyn Store>,
     audit: Option<AuditLog>,
     why: Why,
-    since: Moment,
+    since: Timestamp,
 }
 
 /// Why a node is sealed.
@@ -94,7 +94,7 @@ impl SealedNode {
             Some(node) => Some(open_audit(&settings, node, None, None)?.log),
             None => None,
         };
-        let node = Self { settings, store, audit, why, since: Moment::now() };
+        let node = Self { settings, store, audit, why, since: Timestamp::now() };
         for reason in node.why.lines() {
             tracing::warn!(reason, "the server is sealed; `petsem operator unseal` opens it");
         }
@@ -104,7 +104,7 @@ impl SealedNode {
 
     /// A node whose log cannot be opened, and which has no keys all the same.
     pub(crate) fn without_log(settings: Settings, store: Arc<dyn Store>, why: Why) -> Self {
-        Self { settings, store, audit: None, why, since: Moment::now() }
+        Self { settings, store, audit: None, why, since: Timestamp::now() }
     }
 
     /// Why it is sealed.
@@ -113,7 +113,7 @@ impl SealedNode {
     }
 
     /// Since when.
-    pub(crate) fn since(&self) -> Moment {
+    pub(crate) fn since(&self) -> Timestamp {
         self.since
     }
 
@@ -130,7 +130,7 @@ impl SealedNode {
     }
 
     /// Opens the store by what was given, or by its own seals if nothing was.
-    pub(crate) async fn unseal(self, given: Given, source: &str, is_asked: bool) -> Unsealing {
+    pub(crate) async fn unseal(self, given: UnsealInput, source: &str, is_asked: bool) -> Unsealing {
         let settings = self.settings.clone().opened_by(given);
         let mut tried = settings.clone();
         if !is_asked {
@@ -158,10 +158,10 @@ impl SealedNode {
         };
         note_opened(&started).await;
         let peer = Peer { source: source.to_owned(), address: None, host: None };
-        let mut trail = Trail::new(started.core.now(), &peer, "operator.unseal");
-        trail.local();
-        trail.set_detail(format_args!("opened by {}", started.opened_by.description));
-        match record(&started.core, &trail).await {
+        let mut audit = AuditRecord::new(started.core.now(), &peer, "operator.unseal");
+        audit.local();
+        audit.set_detail(format_args!("opened by {}", started.opened_by.description));
+        match record(&started.core, &audit).await {
             Ok(()) => Unsealing::Open(Box::new(started)),
             Err(error) => Unsealing::Ended(error),
         }
@@ -179,7 +179,7 @@ impl SealedNode {
 
     async fn note(&self, action: &'static str, outcome: Outcome, detail: &str, source: Option<&str>) {
         let Some(audit) = &self.audit else { return };
-        let now = Moment::now().millis();
+        let now = Timestamp::now().millis();
         let id = RequestId::new_v7(now, &entropy::bytes());
         let mut event = AuditEvent::new(now, id.to_string(), action, outcome);
         event.detail = Some(detail.to_owned());
@@ -225,7 +225,7 @@ fn unready(status: &str, notice: &str) -> Response {
 
 /// The one answer to everything else.
 fn refuse(code: ErrorCode, notice: &str) -> Response {
-    let id = RequestId::new_v7(Moment::now().millis(), &entropy::bytes());
+    let id = RequestId::new_v7(Timestamp::now().millis(), &entropy::bytes());
     let body =
         ErrorBody { error: notice.to_owned(), error_description: None, status: code, request_id: Some(id) };
     let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();

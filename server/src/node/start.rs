@@ -14,16 +14,16 @@ use petsem_policy::Subject;
 use petsem_store::{Change, RecordKind, RequestAudit, SqliteOptions, SqliteStore, Store};
 use tokio::sync::mpsc;
 
-use crate::clock::Moment;
-use crate::core::{Core, Parts, expect};
+use crate::clock::Timestamp;
+use crate::core::{Engine, EngineParts, expect};
 use crate::entropy;
 use crate::failure::Failure;
 use crate::install::InstallOptions;
 use crate::keyring_state::KeyringState;
 use crate::node::node;
 use crate::operator_socket::{Ask, ask};
-use crate::request::{Peer, Trail, recovered_event};
-use crate::rows::{CheckpointRow, FeedHeadRow, IntegrityFault, Ledger, NodeRow, Note};
+use crate::request::{Peer, AuditRecord, recovered_event};
+use crate::rows::{CheckpointRow, FeedHeadRow, IntegrityFault, RecordCodec, NodeRow, SignedNote};
 use crate::seal_list::note_opened;
 use crate::settings::Settings;
 use crate::unlock::{OpenedBy, Unlocked, unlock};
@@ -183,7 +183,7 @@ impl From<petsem_store::ReadError> for StartError {
 
 /// A core with what only its owner may do.
 pub(crate) struct Started {
-    pub(crate) core: Arc<Core>,
+    pub(crate) core: Arc<Engine>,
     pub(crate) checkpoints: mpsc::Receiver<Checkpoint>,
     pub(crate) opened_by: OpenedBy,
 }
@@ -224,17 +224,17 @@ pub(crate) async fn start_unlocked(
     unlocked: Unlocked,
 ) -> Result<Started, StartError> {
     let outside = Outside::new(&settings.outgoing).map_err(StartError::Outgoing)?;
-    let Unlocked { store_id, root, keyring, ledger, opened_by } = unlocked;
-    let (node, keys, known) = node(&settings, &*store, store_id, &keyring, &ledger).await?;
+    let Unlocked { store_id, root, keyring, codec, opened_by } = unlocked;
+    let (node, keys, known) = node(&settings, &*store, store_id, &keyring, &codec).await?;
     let opened = open_audit(&settings, node, Some(keys), known)?;
     let audit::Opened { log, tail, checkpoints } = opened;
     let development = settings.development;
     // Before the core tells the log where the store stands: the next start must notice it too.
     check_revision(&*store, tail.seen_revision).await?;
-    check_feed(&*store, &ledger, tail.seen_feed).await?;
+    check_feed(&*store, &codec, tail.seen_feed).await?;
     let keys = KeyringState::new(root, keyring);
     let core =
-        Core::start(Parts { settings, store, store_id, node, keys, ledger, audit: log, outside }).await?;
+        Engine::start(EngineParts { settings, store, store_id, node, keys, codec, audit: log, outside }).await?;
     if !development && core.control().issuers().any(|issuer| issuer.row.development) {
         return Err(StartError::Development);
     }
@@ -255,7 +255,7 @@ pub(crate) fn open_audit(
         reserve_bytes: settings.audit.reserve_bytes,
         ..audit::AuditSettings::new(&settings.audit.directory)
     };
-    let clock = Arc::new(|| Moment::now().millis());
+    let clock = Arc::new(|| Timestamp::now().millis());
     AuditLog::open(audit_settings, node, keys, known, clock).map_err(StartError::Audit)
 }
 
@@ -269,11 +269,11 @@ async fn check_revision(store: &dyn Store, seen: Option<Revision>) -> Result<(),
 }
 
 /// The control feed must still reach the last change that this node's audit log saw.
-async fn check_feed(store: &dyn Store, ledger: &Ledger, seen: Option<u64>) -> Result<(), StartError> {
+async fn check_feed(store: &dyn Store, codec: &RecordCodec, seen: Option<u64>) -> Result<(), StartError> {
     let Some(seen) = seen else { return Ok(()) };
     let number = match store.record(RecordKind::FeedHead, &[]).await? {
         None => 0,
-        Some(record) => ledger.read::<FeedHeadRow>(&[], &record).map_err(Failure::from)?.content.number,
+        Some(record) => codec.read::<FeedHeadRow>(&[], &record).map_err(Failure::from)?.content.number,
     };
     if number < seen {
         return Err(StartError::RolledBack { what: format!("control change {seen}") });
@@ -291,7 +291,7 @@ pub(crate) async fn stop(started: Started) -> Result<(), String> {
 }
 
 /// Closes the audit log and keeps its last checkpoint; the store stays open.
-pub(crate) async fn close_audit(started: Started) -> Result<Arc<Core>, String> {
+pub(crate) async fn close_audit(started: Started) -> Result<Arc<Engine>, String> {
     let Started { core, mut checkpoints, opened_by: _ } = started;
     let audit = core.audit.close().await;
     while let Ok(checkpoint) = checkpoints.try_recv() {
@@ -302,7 +302,7 @@ pub(crate) async fn close_audit(started: Started) -> Result<Arc<Core>, String> {
 }
 
 /// Keeps a checkpoint in the store: a log whose tail is cut is then noticed.
-pub(crate) async fn record_checkpoint(core: &Core, checkpoint: &Checkpoint) {
+pub(crate) async fn record_checkpoint(core: &Engine, checkpoint: &Checkpoint) {
     if let Err(error) = keep_checkpoint(core, checkpoint).await {
         tracing::warn!(
             reason = error.internal_text().unwrap_or(error.external()),
@@ -311,10 +311,10 @@ pub(crate) async fn record_checkpoint(core: &Core, checkpoint: &Checkpoint) {
     }
 }
 
-async fn keep_checkpoint(core: &Core, checkpoint: &Checkpoint) -> Result<(), Failure> {
+async fn keep_checkpoint(core: &Engine, checkpoint: &Checkpoint) -> Result<(), Failure> {
     let missing = || IntegrityFault::new(RecordKind::Node, &core.node, "it is missing");
     let record = core.store.record(RecordKind::Node, &core.node).await?.ok_or_else(missing)?;
-    let row = core.ledger.read::<NodeRow>(&core.node, &record)?;
+    let row = core.codec.read::<NodeRow>(&core.node, &record)?;
     let kept = CheckpointRow {
         line: checkpoint.line,
         head: HEXLOWER.encode(&checkpoint.head),
@@ -322,10 +322,10 @@ async fn keep_checkpoint(core: &Core, checkpoint: &Checkpoint) -> Result<(), Fai
     };
     let content = NodeRow { checkpoint: Some(kept), ..row.content };
     let id = petsem_api::RequestId::new_v7(core.now().millis(), &entropy::bytes());
-    let line = core.ledger.write_note(Note::Line, id, b"");
+    let line = core.codec.write_note(SignedNote::Line, id, b"");
     let mut change = Change::new(RequestAudit { node: core.node, request_id: id, line });
     change.expects.push(expect::<NodeRow>(&core.node, row.version));
-    change.puts.push(core.ledger.write(&core.node, row.version + 1, &content));
+    change.puts.push(core.codec.write(&core.node, row.version + 1, &content));
     let committed = core.store.commit(change).await?;
     core.store.audited(core.node, &[committed.revision]);
     Ok(())
@@ -333,29 +333,29 @@ async fn keep_checkpoint(core: &Core, checkpoint: &Checkpoint) -> Result<(), Fai
 
 /// Mints an operator's token, with its line.
 pub(crate) async fn operator_token(
-    core: &Core,
+    core: &Engine,
     action: &'static str,
     options: &InstallOptions,
 ) -> Result<MintedToken, StartError> {
     let now = core.now();
-    let mut trail = local_trail(now, action);
+    let mut audit = local_record(now, action);
     let subject = Subject { issuer: core.settings.name.clone(), sub: options.operator.clone() };
-    let token = core.mint_first_token(&mut trail, subject, options.life, now).await?;
-    record(core, &trail).await?;
+    let token = core.mint_first_token(&mut audit, subject, options.life, now).await?;
+    record(core, &audit).await?;
     Ok(token)
 }
 
-/// The trail of what is done at the node itself.
-pub(crate) fn local_trail(now: Moment, action: &'static str) -> Trail {
-    let mut trail = Trail::new(now, &Peer { source: "node".to_owned(), address: None, host: None }, action);
-    trail.local();
-    trail
+/// The audit of what is done at the node itself.
+pub(crate) fn local_record(now: Timestamp, action: &'static str) -> AuditRecord {
+    let mut audit = AuditRecord::new(now, &Peer { source: "node".to_owned(), address: None, host: None }, action);
+    audit.local();
+    audit
 }
 
 /// Writes the line of what was done at the node itself.
-pub(crate) async fn record(core: &Core, trail: &Trail) -> Result<(), StartError> {
-    core.audit(trail.event(Outcome::Allowed, None)).await?;
-    if let Some(revision) = trail.revision() {
+pub(crate) async fn record(core: &Engine, audit: &AuditRecord) -> Result<(), StartError> {
+    core.audit(audit.event(Outcome::Allowed, None)).await?;
+    if let Some(revision) = audit.revision() {
         core.store.audited(core.node, &[revision]);
     }
     Ok(())
@@ -381,10 +381,10 @@ pub(crate) fn open_made_store(settings: &Settings) -> Result<Arc<dyn Store>, Sta
     open_store(settings)
 }
 
-async fn recover_lines(core: &Core, written: &std::collections::HashSet<String>) -> Result<(), StartError> {
+async fn recover_lines(core: &Engine, written: &std::collections::HashSet<String>) -> Result<(), StartError> {
     let mut done = Vec::new();
     for change in core.store.unaudited(core.node).await? {
-        let line = core.ledger.read_note(Note::Line, change.request_id, &change.line);
+        let line = core.codec.read_note(SignedNote::Line, change.request_id, &change.line);
         // What a node keeps for itself (a checkpoint) owes no line.
         let is_owed = line.is_none_or(|line| !line.is_empty());
         if is_owed && !written.contains(&change.request_id.to_string()) {

@@ -7,27 +7,24 @@
 
 use data_encoding::HEXLOWER;
 use petsem_api::StoreId;
-use petsem_keys::{Keyring, RootKey, RowMacKey, Seal, SealContext, WrapContext};
+use petsem_keys::{Keyring, RootKey, RowMacKey, Seal, SealContext, WrapContext, scrubbed_call};
 use petsem_seals::{PASSPHRASE_KIND, SHAMIR_KIND, ShareSet};
 use petsem_store::{Record, RecordKind, Store};
 
 use crate::failure::Failure;
-use crate::rows::{IntegrityFault, KeyringKeyRow, Ledger, SealRow, StoreRow, danger_read_unverified};
+use crate::rows::{IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified};
 use crate::settings::{OfSeal, Settings};
-use crate::stack::scrubbed_call;
 use crate::start::StartError;
 
 /// Seals that a store has at most.
 pub(crate) const MOST_SEALS: u32 = 64;
-/// Versions of a keyring that are read at most.
-pub(crate) const MOST_KEYS: u32 = 10_000;
 
 /// What a seal led to.
 pub(crate) struct Unlocked {
     pub(crate) store_id: StoreId,
     pub(crate) root: RootKey,
     pub(crate) keyring: Keyring,
-    pub(crate) ledger: Ledger,
+    pub(crate) codec: RecordCodec,
     pub(crate) opened_by: OpenedBy,
 }
 
@@ -109,17 +106,17 @@ fn open_rows(settings: &Settings, rows: &SealedRows) -> Result<Unlocked, StartEr
         keyring.unwrap(&named.row_mac_key, &row_mac_context(named.store)).map_err(|error| {
             StartError::Refused(format!("the row-MAC key does not open: {error}; restore the store"))
         })?;
-    let ledger = Ledger::new(row_mac, named.epoch);
+    let codec = RecordCodec::new(row_mac, named.epoch);
     // Now that the key is at hand, everything that led to it is checked.
-    ledger.read::<StoreRow>(&[], store_record).map_err(Failure::from)?;
+    codec.read::<StoreRow>(&[], store_record).map_err(Failure::from)?;
     for record in records {
-        ledger.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
+        codec.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
     }
     for record in seals {
-        ledger.read::<SealRow>(&record.id, record).map_err(Failure::from)?;
+        codec.read::<SealRow>(&record.id, record).map_err(Failure::from)?;
     }
     check_seal_list(&named, seals).map_err(Failure::from)?;
-    Ok(Unlocked { store_id: named.store, root, keyring, ledger, opened_by })
+    Ok(Unlocked { store_id: named.store, root, keyring, codec, opened_by })
 }
 
 /// The seals that are there must be those that the store's own row names: none was taken away, none put back.
@@ -296,8 +293,4 @@ fn people_of(seals: &[UnverifiedSeal]) -> Vec<String> {
             _ => None,
         })
         .collect()
-}
-
-pub(crate) fn row_mac_context(store: StoreId) -> WrapContext {
-    WrapContext::new(*store.as_bytes(), *store.as_bytes())
 }

@@ -1,6 +1,6 @@
 //! `POST /v1/token`, as OAuth has it (RFC 8693, RFC 6749 §5): a form in, and refusals whose `error` is one of its codes.
 //!
-//! The JWT in the form is the credential, so the body is read before anything is known of the caller; it is small.
+//! The JWT in the form is the credential, so the body is read before anything is known of the principal; it is small.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,17 +10,17 @@ use petsem_api::{
 
 use crate::failure::Failure;
 use crate::http::{Call, answer, conclude, log_refusal};
-use crate::request::Trail;
+use crate::request::AuditRecord;
 
 /// `POST /v1/token`
 pub(super) async fn exchange(call: Call) -> Response {
-    let mut trail = call.trail("token.exchange");
-    let (oauth, result) = match exchange_token(&call, &mut trail).await {
+    let mut audit = call.audit("token.exchange");
+    let (oauth, result) = match exchange_token(&call, &mut audit).await {
         Ok(token) => (OAuthCode::InvalidRequest, Ok(token)),
         Err(refusal) => (refusal.oauth, Err(refusal.failure)),
     };
-    let id = trail.request_id();
-    match conclude(&call.core, &trail, result).await {
+    let id = audit.request_id();
+    match conclude(&call.core, &audit, result).await {
         Ok(token) => answer(StatusCode::OK, id, None, &token),
         Err(failure) => {
             log_refusal(&call.core, id, &failure);
@@ -36,9 +36,9 @@ pub(super) async fn exchange(call: Call) -> Response {
     }
 }
 
-async fn exchange_token(call: &Call, trail: &mut Trail) -> Result<ExchangedToken, Refusal> {
+async fn exchange_token(call: &Call, audit: &mut AuditRecord) -> Result<ExchangedToken, Refusal> {
     let wanted = Wanted::of(call.form().await?)?;
-    let exchanged = call.core.exchange(trail, &wanted.jwt, &wanted.app, call.now).await;
+    let exchanged = call.core.exchange(audit, &wanted.jwt, &wanted.app, call.now).await;
     exchanged.map_err(|failure| match failure.code() {
         // The app is not there, or refuses: RFC 8693 §2.2.2.
         ErrorCode::PolicyDenied => Refusal { oauth: OAuthCode::InvalidTarget, failure },

@@ -6,14 +6,14 @@ use petsem_api::{AppRef, ErrorCode, RequestId, RevokeRequest};
 use petsem_store::{OpenError, RecordKind, SqliteView};
 
 use crate::authority::no_such_app;
-use crate::clock::Moment;
+use crate::clock::Timestamp;
 use crate::denials::{DenialAnswer, DenialFolder};
 use crate::entropy;
 use crate::failure::Failure;
 use crate::operator_socket::{Answer, Ask, ask};
 use crate::revocations::{check, no_such_signing_key};
 use crate::settings::Settings;
-use crate::start::{StartError, Started, local_trail, record, start, stop};
+use crate::start::{StartError, Started, local_record, record, start, stop};
 use crate::status::view_rows;
 use crate::unlock::{Unlocked, unlock_rows};
 
@@ -58,17 +58,17 @@ async fn deny_in_store(
     request: &RevokeRequest,
 ) -> Result<Denied, StartError> {
     let core = &started.core;
-    let mut trail = local_trail(core.now(), "operator.deny");
+    let mut audit = local_record(core.now(), "operator.deny");
     let denied = async {
-        let row = core.denial_row(&mut trail, request).await?;
-        core.commit_control(&mut trail, &[row], |_| {}).await
+        let row = core.denial_row(&mut audit, request).await?;
+        core.commit_control(&mut audit, &[row], |_| {}).await
     }
     .await;
     let result = match denied {
-        Ok(number) => record(core, &trail).await.map(|()| Denied::Everywhere { number }),
+        Ok(number) => record(core, &audit).await.map(|()| Denied::Everywhere { number }),
         Err(failure) if matches!(failure.code(), ErrorCode::StoreFull | ErrorCode::StoreUnavailable) => {
             DenialFolder::of(&settings.data_directory)
-                .put(&core.ledger, trail.request_id(), request)
+                .put(&core.codec, audit.request_id(), request)
                 .map(|()| Denied::AtStart)
                 .map_err(|error| not_written(&error))
         }
@@ -81,14 +81,14 @@ async fn deny_in_store(
 /// Lays the denial before the server that holds the store, and waits for its answer.
 async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denied, StartError> {
     // The seal opened on a store that another process holds.
-    let Unlocked { ledger, .. } = unlock_rows(settings, view_rows(&settings.data_directory)?).await?;
+    let Unlocked { codec, .. } = unlock_rows(settings, view_rows(&settings.data_directory)?).await?;
     if is_sealed(settings).await {
         // It answers nothing yet, and who mistyped must hear of it now.
-        check(request, Moment::now()).and_then(|()| is_there(settings, request)).map_err(refusal)?;
+        check(request, Timestamp::now()).and_then(|()| is_there(settings, request)).map_err(refusal)?;
     }
     let folder = DenialFolder::of(&settings.data_directory);
-    let id = RequestId::new_v7(Moment::now().millis(), &entropy::bytes());
-    folder.put(&ledger, id, request).map_err(|error| not_written(&error))?;
+    let id = RequestId::new_v7(Timestamp::now().millis(), &entropy::bytes());
+    folder.put(&codec, id, request).map_err(|error| not_written(&error))?;
     // Asked after it lies there: whatever unseals the server from now on takes it first.
     if is_sealed(settings).await {
         return Ok(Denied::AtUnseal);
@@ -97,7 +97,7 @@ async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denie
         let mut ticks = tokio::time::interval(LOOK);
         loop {
             ticks.tick().await;
-            if let Some(answer) = folder.read_answer(&ledger, id) {
+            if let Some(answer) = folder.read_answer(&codec, id) {
                 return answer;
             }
         }

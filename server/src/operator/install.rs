@@ -5,12 +5,12 @@ use petsem_api::{MintedToken, StoreId};
 use petsem_keys::{DischargerKey, Keyring, KeyringKey, RootKey, RowMacKey, SigningKey};
 use petsem_store::{Change, OpenError, RequestAudit};
 
-use crate::clock::Moment;
+use crate::clock::Timestamp;
 use crate::control::owned;
 use crate::core::expect;
 use crate::entropy;
 use crate::failure::Failure;
-use crate::rows::{DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, Ledger, SigningKeyRow, StoreRow};
+use crate::rows::{DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, RecordCodec, SigningKeyRow, StoreRow};
 use crate::seal_list::{KeepShares, NewSeal, SealInfo};
 use crate::settings::Settings;
 use crate::start::{StartError, Started, is_absent, open_store, operator_token, start_unlocked, stop};
@@ -76,7 +76,7 @@ pub(crate) async fn make(
     }
     let mut settings = settings.clone();
     settings.development = development;
-    let now = Moment::now().millis();
+    let now = Timestamp::now().millis();
     let rng = &mut entropy::rng();
     let store_id = StoreId::new_v7(now, &entropy::bytes());
     let root = RootKey::generate(rng, 1);
@@ -87,7 +87,7 @@ pub(crate) async fn make(
     let row_mac = RowMacKey::generate(rng);
     let wrapped_row_mac =
         keyring.wrap(rng, &row_mac, &row_mac_context(store_id)).map_err(Failure::internal)?;
-    let ledger = Ledger::new(row_mac, 1);
+    let codec = RecordCodec::new(row_mac, 1);
 
     let mut change = Change::new(RequestAudit {
         node: [0; 16],
@@ -102,7 +102,7 @@ pub(crate) async fn make(
         let (id, row) = new.make(rng, &root, store_id, now, keep_shares)?;
         seals.push(HEXLOWER.encode(&id));
         opened_by.get_or_insert_with(|| OpenedBy::new(id, &row));
-        change.puts.push(ledger.write(&id, 1, &row));
+        change.puts.push(codec.write(&id, 1, &row));
     }
     let opened_by =
         opened_by.ok_or_else(|| StartError::Refused("the configuration names no seal".to_owned()))?;
@@ -115,8 +115,8 @@ pub(crate) async fn make(
         seals,
         created_at: now,
     };
-    change.puts.push(ledger.write(&[], 1, &store_row));
-    change.puts.push(ledger.write(
+    change.puts.push(codec.write(&[], 1, &store_row));
+    change.puts.push(codec.write(
         &1_u32.to_be_bytes(),
         1,
         &KeyringKeyRow { wrapped: wrapped_keyring, created_at: now },
@@ -125,13 +125,13 @@ pub(crate) async fn make(
     let kid: [u8; 16] = entropy::bytes();
     let signing = SigningKey::generate(rng);
     let wrapped = keyring.wrap(rng, &signing, &owned(store_id, kid, None)).map_err(Failure::internal)?;
-    change.puts.push(ledger.write(&kid, 1, &SigningKeyRow { org: None, wrapped, created_at: now }));
+    change.puts.push(codec.write(&kid, 1, &SigningKeyRow { org: None, wrapped, created_at: now }));
     let discharger_id: [u8; 16] = entropy::bytes();
     let discharger = DischargerKey::generate(rng);
     let wrapped =
         keyring.wrap(rng, &discharger, &owned(store_id, discharger_id, None)).map_err(Failure::internal)?;
     let location = discharger_location(&settings.location);
-    change.puts.push(ledger.write(
+    change.puts.push(codec.write(
         &discharger_id,
         1,
         &DischargerRow { location, org: None, wrapped, created_at: now },
@@ -143,11 +143,11 @@ pub(crate) async fn make(
     let (mut number, mut mac) = (0, [0; 32]);
     for row in &feed {
         number += 1;
-        let entry = ledger.write_feed(number, &mac, row);
+        let entry = codec.write_feed(number, &mac, row);
         mac = <[u8; 32]>::try_from(entry.mac.as_slice()).unwrap_or_default();
         change.feed.push(entry);
     }
-    change.puts.push(ledger.write(&[], 1, &FeedHeadRow { number, mac: HEXLOWER.encode(&mac) }));
+    change.puts.push(codec.write(&[], 1, &FeedHeadRow { number, mac: HEXLOWER.encode(&mac) }));
     store.commit(change).await.map_err(|error| StartError::Refused(error.to_string()))?;
-    start_unlocked(settings, store, Unlocked { store_id, root, keyring, ledger, opened_by }).await
+    start_unlocked(settings, store, Unlocked { store_id, root, keyring, codec, opened_by }).await
 }

@@ -7,7 +7,7 @@ use petsem_policy::Subject;
 
 use crate::install::InstallOptions;
 use crate::settings::Settings;
-use crate::start::{StartError, local_trail, operator_token, record, start, stop};
+use crate::start::{StartError, local_record, operator_token, record, start, stop};
 
 /// Mints the token of an org's owner in the store of this node, which no server may hold at the same time.
 ///
@@ -24,15 +24,15 @@ pub async fn mint_owner(
     let started = start(settings.clone()).await?;
     let core = &started.core;
     let now = core.now();
-    let mut trail = local_trail(now, "operator.owner");
+    let mut audit = local_record(now, "operator.owner");
     let result = async {
         let found = core.find_org(org).await?;
         let org = found.ok_or_else(|| {
             StartError::Refused("there is no such org; make it with `petsem org create`".to_owned())
         })?;
         let subject = Subject { issuer: core.settings.name.clone(), sub: owner.to_owned() };
-        let token = core.mint_owner_token(&mut trail, org.id, subject, life, now).await?;
-        record(core, &trail).await.map(|()| token)
+        let token = core.mint_owner_token(&mut audit, org.id, subject, life, now).await?;
+        record(core, &audit).await.map(|()| token)
     }
     .await;
     stop(started).await.map_err(StartError::Refused)?;

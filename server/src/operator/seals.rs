@@ -7,12 +7,12 @@ use petsem_keys::{Seal, SealContext};
 use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, ShareSet};
 use petsem_store::OpenError;
 
-use crate::clock::Moment;
+use crate::clock::Timestamp;
 use crate::entropy;
 use crate::failure::Failure;
-use crate::given::Given;
+use crate::given::UnsealInput;
 use crate::operator_socket::{Answer, Ask, AskError, ask, unseal_request};
-use crate::rows::{IntegrityFault, Ledger, Note, Row, SealRow, StoreRow};
+use crate::rows::{IntegrityFault, RecordCodec, SignedNote, Row, SealRow, StoreRow};
 use crate::seal_list::{KeepShares, NewSeal, SealAction, SealChange, SealInfo, info};
 use crate::settings::{SealSettings, Settings};
 use crate::start::{StartError, open_installed, record, start_unlocked, stop};
@@ -122,14 +122,14 @@ pub async fn add_seal(
         return Err(refused(format!("the store has {MOST_SEALS} seals already; remove one first")));
     }
     let wanted_settings = list.wanted(settings, wanted)?;
-    let now = Moment::now().millis();
+    let now = Timestamp::now().millis();
     let new = NewSeal { wanted: &wanted_settings, passphrase: wanted.passphrase.as_ref() };
     let rng = &mut entropy::rng();
     let (id, row) = new.make(rng, &list.unlocked.root, list.unlocked.store_id, now, keep_shares)?;
     let added = info(&id, &row);
     let mut change =
         SealChange::new(SealAction::Add, format!("{} seal {} ({})", added.kind, added.id, added.description));
-    change.put(&list.unlocked.ledger, &id, 1, &row);
+    change.put(&list.unlocked.codec, &id, 1, &row);
     let ids = list.ids().chain([HEXLOWER.encode(&id)]).collect();
     list.commit(settings, change, Some(ids)).await?;
     Ok(added)
@@ -182,13 +182,13 @@ pub async fn verify_seals(settings: &Settings) -> Result<Vec<TriedSeal>, StartEr
     let list = match OpenList::open(settings, rows.clone()).await {
         // What was given is tried; what opens the store may be another seal.
         Err(first @ StartError::Sealed { .. }) if !settings.given.is_empty() => {
-            let configured = settings.clone().opened_by(Given::default());
+            let configured = settings.clone().opened_by(UnsealInput::default());
             OpenList::open(&configured, rows).await.map_err(|_| first)?
         }
         opened => opened?,
     };
     let (list, at_hand) = list.at_hand(settings).await?;
-    let now = Moment::now().millis();
+    let now = Timestamp::now().millis();
     let mut tried = Vec::new();
     let mut change = SealChange::new(SealAction::Verify, String::new());
     let mut names = Vec::new();
@@ -197,7 +197,7 @@ pub async fn verify_seals(settings: &Settings) -> Result<Vec<TriedSeal>, StartEr
         let fault = match hand {
             Ok(_) => {
                 let next = row.content.verified_at_time(now);
-                change.put(&list.unlocked.ledger, id, row.version + 1, &next);
+                change.put(&list.unlocked.codec, id, row.version + 1, &next);
                 names.push(format!("{} ({})", seal.id, seal.description));
                 seal = info(id, &next);
                 None
@@ -224,7 +224,7 @@ pub(crate) struct OpenList {
 impl OpenList {
     pub(crate) async fn open(settings: &Settings, rows: SealedRows) -> Result<Self, StartError> {
         let unlocked = unlock_rows(settings, rows.clone()).await?;
-        let (store, seals) = checked(&unlocked.ledger, &rows).map_err(Failure::from)?;
+        let (store, seals) = checked(&unlocked.codec, &rows).map_err(Failure::from)?;
         Ok(Self { unlocked, store, seals })
     }
 
@@ -385,31 +385,31 @@ impl OpenList {
     ) -> Result<(), StartError> {
         let Self { unlocked, store, .. } = self;
         if let Some(names) = names {
-            change.name(&unlocked.ledger, store, names);
+            change.name(&unlocked.codec, store, names);
         }
         match open_installed(settings).await {
             Ok(held) => {
                 let started = start_unlocked(settings.clone(), held, unlocked).await?;
-                let mut trail = started.core.seal_trail("node", &change);
-                let result = match started.core.change_seals(&mut trail, &change).await {
-                    Ok(()) => record(&started.core, &trail).await,
+                let mut audit = started.core.seal_record("node", &change);
+                let result = match started.core.change_seals(&mut audit, &change).await {
+                    Ok(()) => record(&started.core, &audit).await,
                     Err(failure) => Err(failure.into()),
                 };
                 stop(started).await.map_err(StartError::Refused)?;
                 result
             }
             Err(StartError::Store(OpenError::InUse { .. })) => {
-                hand_over(settings, &unlocked.ledger, &change).await
+                hand_over(settings, &unlocked.codec, &change).await
             }
             Err(error) => Err(error),
         }
     }
 }
 
-async fn hand_over(settings: &Settings, ledger: &Ledger, change: &SealChange) -> Result<(), StartError> {
-    let id = RequestId::new_v7(Moment::now().millis(), &entropy::bytes());
+async fn hand_over(settings: &Settings, codec: &RecordCodec, change: &SealChange) -> Result<(), StartError> {
+    let id = RequestId::new_v7(Timestamp::now().millis(), &entropy::bytes());
     let text = serde_json::to_vec(change).map_err(Failure::internal)?;
-    let note = BASE64.encode(&ledger.write_note(Note::SealChange, id, &text));
+    let note = BASE64.encode(&codec.write_note(SignedNote::SealChange, id, &text));
     match ask(&settings.data_directory, &Ask::ChangeSeals { id, note }).await? {
         Answer::Changed {} => Ok(()),
         Answer::Refused { error, .. } => Err(StartError::Refused(error)),
@@ -417,7 +417,7 @@ async fn hand_over(settings: &Settings, ledger: &Ledger, change: &SealChange) ->
     }
 }
 
-fn by_shares(given: &Given, row: &SealRow) -> Result<Box<dyn Seal>, String> {
+fn by_shares(given: &UnsealInput, row: &SealRow) -> Result<Box<dyn Seal>, String> {
     let mut set = ShareSet::for_wrap(&row.wrapped_root).map_err(|error| error.to_string())?;
     let mut wrong = Vec::new();
     for share in given.shares.iter() {
@@ -431,14 +431,14 @@ fn by_shares(given: &Given, row: &SealRow) -> Result<Box<dyn Seal>, String> {
     }
 }
 
-fn checked(ledger: &Ledger, rows: &SealedRows) -> Result<(Row<StoreRow>, Vec<SealOfList>), IntegrityFault> {
+fn checked(codec: &RecordCodec, rows: &SealedRows) -> Result<(Row<StoreRow>, Vec<SealOfList>), IntegrityFault> {
     let missing = || IntegrityFault::new("store", &[], "it is missing");
-    let store = ledger.read::<StoreRow>(&[], rows.store.as_ref().ok_or_else(missing)?)?;
+    let store = codec.read::<StoreRow>(&[], rows.store.as_ref().ok_or_else(missing)?)?;
     let mut seals = Vec::new();
     for record in &rows.seals {
         let id = <[u8; 16]>::try_from(record.id.as_slice())
             .map_err(|_| IntegrityFault::new("seal", &record.id, "its id has the wrong length"))?;
-        seals.push((id, ledger.read::<SealRow>(&record.id, record)?));
+        seals.push((id, codec.read::<SealRow>(&record.id, record)?));
     }
     Ok((store, seals))
 }

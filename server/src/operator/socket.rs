@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::given::Given;
+use crate::given::UnsealInput;
 use crate::start::StartError;
 use crate::status::ServerStatus;
 
@@ -46,9 +46,9 @@ pub(crate) enum Ask {
     /// Open the store by what people gave, or by the configured seals if they gave nothing.
     Unseal {
         /// A passphrase.
-        passphrase: Option<Typed>,
+        passphrase: Option<SecretInput>,
         /// Shares.
-        shares: Vec<Typed>,
+        shares: Vec<SecretInput>,
     },
     /// Make this change of the seal list: a note with its MAC, base64.
     ChangeSeals {
@@ -92,23 +92,23 @@ impl Answer {
 }
 
 /// Something that a person typed, and that opens the store.
-pub(crate) struct Typed(pub(crate) Zeroizing<String>);
+pub(crate) struct SecretInput(pub(crate) Zeroizing<String>);
 
-impl Serialize for Typed {
+impl Serialize for SecretInput {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
 }
 
-impl<'de> Deserialize<'de> for Typed {
+impl<'de> Deserialize<'de> for SecretInput {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
     }
 }
 
-impl fmt::Debug for Typed {
+impl fmt::Debug for SecretInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Typed(..)")
+        f.write_str("SecretInput(..)")
     }
 }
 
@@ -288,10 +288,10 @@ async fn read(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// What people gave, for the server.
-pub(crate) fn unseal_request(given: &Given) -> Ask {
+pub(crate) fn unseal_request(given: &UnsealInput) -> Ask {
     Ask::Unseal {
-        passphrase: given.passphrase.as_ref().map(|passphrase| Typed(passphrase.expose_text())),
-        shares: given.shares.iter().map(|share| Typed(share.clone())).collect(),
+        passphrase: given.passphrase.as_ref().map(|passphrase| SecretInput(passphrase.expose_text())),
+        shares: given.shares.iter().map(|share| SecretInput(share.clone())).collect(),
     }
 }
 
@@ -307,8 +307,8 @@ mod tests {
 
     #[test]
     fn what_was_typed_is_in_no_debug_text() {
-        let typed = Typed(Zeroizing::new("canary".to_owned()));
-        assert_eq!(format!("{typed:?}"), "Typed(..)");
+        let typed = SecretInput(Zeroizing::new("canary".to_owned()));
+        assert_eq!(format!("{typed:?}"), "SecretInput(..)");
     }
 
     #[tokio::test]
@@ -327,7 +327,7 @@ mod tests {
             assert!(matches!(request.ask, Ask::Unseal { passphrase: None, .. }));
             request.answer.send(Answer::Unsealed { by: "a seal".to_owned() }).unwrap();
         });
-        let answer = ask(&deep, &unseal_request(&Given::default())).await.unwrap();
+        let answer = ask(&deep, &unseal_request(&UnsealInput::default())).await.unwrap();
         assert!(matches!(answer, Answer::Unsealed { by } if by == "a seal"));
         answering.await.unwrap();
         running.abort();

@@ -6,7 +6,7 @@ use petsem_api::StoreId;
 use petsem_store::{OpenError, RecordKind, SqliteView, Store};
 use serde::{Deserialize, Serialize};
 
-use crate::core::Core;
+use crate::core::Engine;
 use crate::failure::Failure;
 use crate::operator_socket::{Answer, Ask, AskError, ask};
 use crate::rows::{SealRow, StoreRow, danger_read_unverified};
@@ -211,7 +211,7 @@ fn of_rows(rows: &SealedRows, checked: bool) -> Result<StoreStatus, StartError> 
 }
 
 /// What a server says of itself that is open.
-pub(crate) async fn of_open(started: &Started, since: crate::clock::Moment) -> ServerStatus {
+pub(crate) async fn of_open(started: &Started, since: crate::clock::Timestamp) -> ServerStatus {
     let core = &started.core;
     let mut problems = core.problems();
     let store = match store_status(core).await {
@@ -236,13 +236,13 @@ pub(crate) async fn of_open(started: &Started, since: crate::clock::Moment) -> S
     }
 }
 
-async fn store_status(core: &Core) -> Result<StoreStatus, Failure> {
+async fn store_status(core: &Engine) -> Result<StoreStatus, Failure> {
     let rows = SealedRows::read(&*core.store).await?;
     if let Some(record) = &rows.store {
-        core.ledger.read::<StoreRow>(&[], record)?;
+        core.codec.read::<StoreRow>(&[], record)?;
     }
     for record in &rows.seals {
-        core.ledger.read::<SealRow>(&record.id, record)?;
+        core.codec.read::<SealRow>(&record.id, record)?;
     }
     of_rows(&rows, true).map_err(Failure::internal)
 }

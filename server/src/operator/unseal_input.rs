@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 /// What people gave. Nothing, where the seals of the configuration shall open the store.
 #[derive(Clone, Default)]
-pub struct Given {
+pub struct UnsealInput {
     pub(crate) passphrase: Option<Arc<Passphrase>>,
     pub(crate) shares: Arc<Vec<Zeroizing<String>>>,
 }
 
-impl Given {
+impl UnsealInput {
     /// This passphrase and these shares, as they were typed.
     pub fn new(passphrase: Option<Passphrase>, shares: Vec<Zeroizing<String>>) -> Self {
         Self { passphrase: passphrase.map(Arc::new), shares: Arc::new(shares) }
@@ -25,9 +25,9 @@ impl Given {
     }
 }
 
-impl fmt::Debug for Given {
+impl fmt::Debug for UnsealInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Given")
+        f.debug_struct("UnsealInput")
             .field("passphrase", &self.passphrase.is_some())
             .field("shares", &self.shares.len())
             .finish()
@@ -35,7 +35,7 @@ impl fmt::Debug for Given {
 }
 
 /// Whether it is the very same gift; what was given is not compared.
-impl PartialEq for Given {
+impl PartialEq for UnsealInput {
     fn eq(&self, other: &Self) -> bool {
         let same_passphrase = match (&self.passphrase, &other.passphrase) {
             (None, None) => true,
@@ -47,7 +47,7 @@ impl PartialEq for Given {
     }
 }
 
-impl Eq for Given {}
+impl Eq for UnsealInput {}
 
 #[cfg(test)]
 mod tests {
@@ -56,10 +56,10 @@ mod tests {
     #[test]
     fn what_was_given_is_in_no_debug_text() {
         let passphrase = Passphrase::new(Zeroizing::new("canary passphrase".to_owned())).unwrap();
-        let given = Given::new(Some(passphrase), vec![Zeroizing::new("canary share".to_owned())]);
-        assert_eq!(format!("{given:?}"), "Given { passphrase: true, shares: 1 }");
-        assert!(!given.is_empty() && Given::default().is_empty());
+        let given = UnsealInput::new(Some(passphrase), vec![Zeroizing::new("canary share".to_owned())]);
+        assert_eq!(format!("{given:?}"), "UnsealInput { passphrase: true, shares: 1 }");
+        assert!(!given.is_empty() && UnsealInput::default().is_empty());
         assert_eq!(given, given.clone());
-        assert_ne!(given, Given::default());
+        assert_ne!(given, UnsealInput::default());
     }
 }

@@ -23,9 +23,9 @@ pub async fn verify_audit(settings: &Settings) -> Result<Report, StartError> {
 }
 
 async fn verify(settings: &Settings, store: &dyn Store) -> Result<Report, StartError> {
-    let Unlocked { store_id, keyring, ledger, .. } = unlock(settings, store).await?;
+    let Unlocked { store_id, keyring, codec, .. } = unlock(settings, store).await?;
     let (_, keys, known) =
-        known_node(settings, store, store_id, &keyring, &ledger).await?.ok_or_else(|| {
+        known_node(settings, store, store_id, &keyring, &codec).await?.ok_or_else(|| {
             StartError::Refused(format!(
                 "no node has written a log in {} yet; name the directory of one that has in audit.directory",
                 settings.audit.directory.display()

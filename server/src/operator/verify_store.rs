@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::node::known_node;
 use crate::rows::{
     AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow,
-    IssuerRow, KeyringKeyRow, Ledger, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, Row, SealRow,
+    IssuerRow, KeyringKeyRow, RecordCodec, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, Row, SealRow,
     SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
 };
 use crate::settings::Settings;
@@ -86,7 +86,7 @@ pub async fn verify_store(settings: &Settings) -> Result<StoreReport, StartError
 
 async fn look(settings: &Settings, store: &dyn Store) -> Result<StoreReport, StartError> {
     let unlocked = unlock(settings, store).await?;
-    let mut look = Look { store, ledger: &unlocked.ledger, report: StoreReport::default() };
+    let mut look = Look { store, codec: &unlocked.codec, report: StoreReport::default() };
     look.rows::<StoreRow>().await?;
     look.rows::<SealRow>().await?;
     look.rows::<KeyringKeyRow>().await?;
@@ -111,7 +111,7 @@ async fn look(settings: &Settings, store: &dyn Store) -> Result<StoreReport, Sta
 
 struct Look<'a> {
     store: &'a dyn Store,
-    ledger: &'a Ledger,
+    codec: &'a RecordCodec,
     report: StoreReport,
 }
 
@@ -130,7 +130,7 @@ impl Look<'_> {
             let is_last = page.len() < PAGE as usize;
             after = page.last().map(|record| record.id.clone());
             for record in page {
-                match self.ledger.read::<T>(&record.id, &record) {
+                match self.codec.read::<T>(&record.id, &record) {
                     Ok(row) => {
                         self.report.rows += 1;
                         good.push((record.id, row));
@@ -186,7 +186,7 @@ impl Look<'_> {
                 self.report.fault("the head of the control changes is missing");
                 return Ok(deleted);
             }
-            Some(record) => match self.ledger.read::<FeedHeadRow>(&[], &record) {
+            Some(record) => match self.codec.read::<FeedHeadRow>(&[], &record) {
                 Ok(row) => row.content,
                 Err(fault) => {
                     self.report.fault(fault);
@@ -202,7 +202,7 @@ impl Look<'_> {
                 return Ok(deleted);
             }
             for entry in entries {
-                match self.ledger.read_feed(number + 1, &mac, &entry) {
+                match self.codec.read_feed(number + 1, &mac, &entry) {
                     Ok((row, next)) => {
                         match row {
                             FeedRow::AppDeleted { app, .. } => {
@@ -248,8 +248,8 @@ impl Look<'_> {
         versions: &HashMap<AppId, u64>,
         deleted: &HashSet<AppId>,
     ) -> Result<(), StartError> {
-        let Unlocked { store_id, keyring, ledger, .. } = unlocked;
-        let Some((_, keys, known)) = known_node(settings, self.store, *store_id, keyring, ledger).await?
+        let Unlocked { store_id, keyring, codec, .. } = unlocked;
+        let Some((_, keys, known)) = known_node(settings, self.store, *store_id, keyring, codec).await?
         else {
             return Ok(());
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use petsem_policy::evaluate::Jwks;
 
-use crate::clock::Tick;
+use crate::clock::ClockReading;
 
 /// How long keys are good without a fetch that succeeds (design §7).
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -29,14 +29,14 @@ const LONGEST_ID: usize = 256;
 /// The keys of one issuer, and the history of fetching them.
 #[derive(Default)]
 pub(super) struct Held {
-    keys: Option<(Jwks, Tick)>,
+    keys: Option<(Jwks, ClockReading)>,
     fetching: bool,
     /// The last fetch that began, for whatever reason.
-    tried: Option<Tick>,
+    tried: Option<ClockReading>,
     /// The last that a JWT caused.
-    asked: Option<Tick>,
+    asked: Option<ClockReading>,
     failed_in_a_row: u32,
-    unknown: VecDeque<(String, Tick)>,
+    unknown: VecDeque<(String, ClockReading)>,
     problem: Option<String>,
     ended: u64,
     failed: u64,
@@ -49,7 +49,7 @@ pub(super) enum Next {
     Done,
     /// A key with this id has come in the meantime, or is there for another algorithm.
     Known,
-    /// A fetch began with this answer; the caller carries it out.
+    /// A fetch began with this answer; the principal carries it out.
     Fetch,
     /// One is under way.
     Wait,
@@ -61,12 +61,12 @@ pub(super) enum Next {
 
 impl Held {
     /// The keys that are good now.
-    pub(super) fn live(&self, now: Tick) -> Option<Jwks> {
+    pub(super) fn live(&self, now: ClockReading) -> Option<Jwks> {
         self.keys.as_ref().filter(|(_, fetched)| now.since(*fetched) < LONGEST).map(|(keys, _)| keys.clone())
     }
 
     /// How long ago they were fetched; none if they never were.
-    pub(super) fn age(&self, now: Tick) -> Option<Duration> {
+    pub(super) fn age(&self, now: ClockReading) -> Option<Duration> {
         self.keys.as_ref().map(|(_, fetched)| now.since(*fetched))
     }
 
@@ -81,7 +81,7 @@ impl Held {
     }
 
     /// What to do for a JWT whose key is none of those at hand.
-    pub(super) fn next(&mut self, key_id: Option<&str>, now: Tick) -> Next {
+    pub(super) fn next(&mut self, key_id: Option<&str>, now: ClockReading) -> Next {
         let Some(keys) = self.live(now) else {
             return match self.tried {
                 _ if self.fetching => Next::Wait,
@@ -107,7 +107,7 @@ impl Held {
     }
 
     /// Whether the keys get old, or there are none, and it is time to try; then a fetch begins.
-    pub(super) fn take_if_due(&mut self, now: Tick) -> bool {
+    pub(super) fn take_if_due(&mut self, now: ClockReading) -> bool {
         let fresh = self.age(now).is_some_and(|age| age < RENEWED_FROM);
         let pausing = self.tried.is_some_and(|tried| now.since(tried) < self.pause());
         if fresh || pausing || self.fetching {
@@ -118,7 +118,7 @@ impl Held {
     }
 
     /// A fetch ended.
-    pub(super) fn end(&mut self, result: Result<Jwks, String>, now: Tick) {
+    pub(super) fn end(&mut self, result: Result<Jwks, String>, now: ClockReading) {
         self.fetching = false;
         self.ended += 1;
         match result {
@@ -136,7 +136,7 @@ impl Held {
     }
 
     /// Remembers that a fetch begun for this key id has not brought it.
-    pub(super) fn note_if_unknown(&mut self, id: &str, now: Tick) {
+    pub(super) fn note_if_unknown(&mut self, id: &str, now: ClockReading) {
         let brought = self.problem.is_some() || self.live(now).is_none_or(|keys| keys.has_id(id));
         if brought || id.len() > LONGEST_ID {
             return;
@@ -150,7 +150,7 @@ impl Held {
 
     /// What an operator must know. Anybody reads it: why a fetch fails, perhaps with addresses inside, is told
     /// elsewhere.
-    pub(super) fn warning(&self, issuer: &str, now: Tick) -> Option<String> {
+    pub(super) fn warning(&self, issuer: &str, now: ClockReading) -> Option<String> {
         const WHY: &str = "the log and the list of issuers (GET /v1/issuers) say why";
         let hours = |age: Duration| age.as_secs() / 3600;
         match self.age(now) {
@@ -172,18 +172,18 @@ impl Held {
         }
     }
 
-    fn ask(&mut self, now: Tick) -> Next {
+    fn ask(&mut self, now: ClockReading) -> Next {
         self.asked = Some(now);
         self.begin(now);
         Next::Fetch
     }
 
-    fn begin(&mut self, now: Tick) {
+    fn begin(&mut self, now: ClockReading) {
         self.fetching = true;
         self.tried = Some(now);
     }
 
-    fn is_known_to_be_unknown(&self, id: &str, now: Tick) -> bool {
+    fn is_known_to_be_unknown(&self, id: &str, now: ClockReading) -> bool {
         self.unknown.iter().any(|(known, noted)| known == id && now.since(*noted) < UNKNOWN_FOR)
     }
 
@@ -212,13 +212,13 @@ mod tests {
     /// With the key `a` fetched at the default tick.
     fn with_a() -> Held {
         let mut held = Held::default();
-        assert!(held.take_if_due(Tick::default()));
-        held.end(Ok(keys("a")), Tick::default());
+        assert!(held.take_if_due(ClockReading::default()));
+        held.end(Ok(keys("a")), ClockReading::default());
         held
     }
 
-    fn at(time: Duration) -> Tick {
-        Tick::default().after(time)
+    fn at(time: Duration) -> ClockReading {
+        ClockReading::default().after(time)
     }
 
     #[test]

@@ -12,17 +12,17 @@ use tokio::sync::watch;
 
 use super::AGAIN;
 use super::progress::{Pace, Progress};
-use crate::clock::Moment;
-use crate::engine::Core;
+use crate::clock::Timestamp;
+use crate::engine::Engine;
 use crate::records::expect;
 use crate::secrets::bundle::bundle_digest;
 use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::Trail;
+use crate::request::AuditRecord;
 use crate::records::{AppHead, AppRotationRow, IntegrityFault, KekRow, Row, SecretKeysRow};
 use crate::secrets::write::{TRIES, always_changing, gone, time_text};
-use crate::request::local_trail;
+use crate::request::local_record;
 
 /// Rotations of apps at once; each has a row.
 const MOST: u32 = 10_000;
@@ -30,7 +30,7 @@ const MOST: u32 = 10_000;
 const KEEP_ALL: u32 = u32::MAX;
 
 /// Carries on the rotations that are under way, whenever there are some.
-pub(super) async fn follow(core: &Core, mut ended: watch::Receiver<bool>) {
+pub(super) async fn follow(core: &Engine, mut ended: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = ended.changed() => return,
@@ -55,15 +55,15 @@ struct Page {
     rewrapped: u64,
 }
 
-impl Core {
+impl Engine {
     /// Gives an app a new KEK. Boots, lists and sets use it from now on; the background does the history.
     pub(crate) async fn rotate_app(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         app: AppId,
         rewrite: bool,
         author: &str,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<AppRotation, Failure> {
         let turn = self.app_turn(app).await;
         for _ in 0..TRIES {
@@ -77,7 +77,7 @@ impl Core {
             }
             let (found, keys) = self.secret_keys_of(found).await?;
             let row = AppRotationRow { rewrite, author: author.to_owned(), started_at: now.millis() };
-            match self.begin_app_rotation(trail, &found, keys, &row).await? {
+            match self.begin_app_rotation(audit, &found, keys, &row).await? {
                 Ok(()) => {
                     drop(turn);
                     let total = self.store.count_values(app).await?;
@@ -95,7 +95,7 @@ impl Core {
 
     async fn begin_app_rotation(
         &self,
-        trail: &mut Trail,
+        audit: &mut AuditRecord,
         app: &OpenApp,
         keys: SecretKeysRow,
         rotation: &AppRotationRow,
@@ -115,7 +115,7 @@ impl Core {
             .rewrap::<DigestKey>(&mut entropy::rng(), &new, &app.head.digest_key, store, *id)
             .map_err(|error| Failure::from(fault("digest key", id)).because(error))?;
 
-        let mut change = self.change(trail);
+        let mut change = self.change(audit);
         let mut head = AppHead { kek_version: version, digest_key, ..app.head.clone() };
         head.keks.push(KekRow { version, wrapped });
         if let Some(bundle) = self.bundle_under(app, &old, &new, rotation.rewrite)? {
@@ -125,19 +125,19 @@ impl Core {
         if app.head.secret_keys_version > 0 {
             let keys = self.secret_keys_under(app, keys, &old, &new)?;
             head.secret_keys_version += 1;
-            change.puts.push(self.ledger.write(id, head.secret_keys_version, &keys));
+            change.puts.push(self.codec.write(id, head.secret_keys_version, &keys));
         }
-        trail.set_detail(format_args!(
+        audit.set_detail(format_args!(
             "KEK version {version}{}",
             if rotation.rewrite { ", values rewritten" } else { "" }
         ));
-        change.request.line = self.line(trail);
+        change.request.line = self.line(audit);
         change.expects.push(fence);
         change.expects.push(expect::<AppHead>(id, app.head_version));
         change.expects.push(expect::<AppRotationRow>(id, 0));
-        change.puts.push(self.ledger.write(id, app.head_version + 1, &head));
-        change.puts.push(self.ledger.write(id, 1, rotation));
-        Ok(self.commit(trail, change).await.map(|_| ()))
+        change.puts.push(self.codec.write(id, app.head_version + 1, &head));
+        change.puts.push(self.codec.write(id, 1, rotation));
+        Ok(self.commit(audit, change).await.map(|_| ()))
     }
 
     /// The bundle with its DEK under the new KEK, or sealed anew; it stays the bundle of the same app version.
@@ -222,7 +222,7 @@ impl Core {
             let id = <[u8; 16]>::try_from(record.id.as_slice()).map_err(|_| {
                 IntegrityFault::new(RecordKind::AppRotation, &record.id, "its id has the wrong length")
             })?;
-            Ok((AppId::from_bytes(id), self.ledger.read(&id, record)?))
+            Ok((AppId::from_bytes(id), self.codec.read(&id, record)?))
         });
         rows.collect()
     }
@@ -294,8 +294,8 @@ impl Core {
             let page = self.store.values(app, after.map(|(name, version)| (name, *version)), limit).await?;
             let last = page.last().map(|row| (row.name.clone(), row.app_version));
             let seen = u64::try_from(page.len()).unwrap_or(u64::MAX);
-            let trail = local_trail(self.now(), "app.rewrap");
-            let mut change = Change::new(self.owing_no_line(&trail));
+            let audit = local_record(self.now(), "app.rewrap");
+            let mut change = Change::new(self.owing_no_line(&audit));
             for row in &page {
                 match self.value_under(&open, &new, row, rewrite) {
                     Ok(None) => {}
@@ -309,8 +309,8 @@ impl Core {
             }
             // Nothing was set, and so nothing was taken out of the history, since it was read.
             change.expects.push(expect::<AppHead>(app.as_bytes(), open.head_version));
-            let mut trail = trail;
-            match self.commit(&mut trail, change).await {
+            let mut audit = audit;
+            match self.commit(&mut audit, change).await {
                 Ok(committed) => {
                     self.store.audited(self.node, &[committed.revision]);
                     return Ok(Page { last, seen, rewrapped });
@@ -361,26 +361,26 @@ impl Core {
     /// The old KEK goes out of the head: nothing is under it any more.
     async fn end_app_rotation(&self, app: AppId, rotation: u64) -> Result<(), Failure> {
         let _turn = self.app_turn(app).await;
-        let mut trail = local_trail(self.now(), "app.kek_destroy");
+        let mut audit = local_record(self.now(), "app.kek_destroy");
         for _ in 0..TRIES {
             let open = self.find_app(&AppRef::Id(app)).await?;
-            let mut change = self.change(&trail);
+            let mut change = self.change(&audit);
             if let Some(open) = &open {
-                trail.set_app(open);
+                audit.set_app(open);
                 let mut head = open.head.clone();
                 head.keks.retain(|kek| kek.version == head.kek_version);
-                trail.set_detail(format_args!("only KEK version {} is left", head.kek_version));
-                change.request.line = self.line(&trail);
+                audit.set_detail(format_args!("only KEK version {} is left", head.kek_version));
+                change.request.line = self.line(&audit);
                 change.expects.push(expect::<AppHead>(app.as_bytes(), open.head_version));
-                change.puts.push(self.ledger.write(app.as_bytes(), open.head_version + 1, &head));
+                change.puts.push(self.codec.write(app.as_bytes(), open.head_version + 1, &head));
             }
             change.expects.push(expect::<AppRotationRow>(app.as_bytes(), rotation));
             change.deletes.push((RecordKind::AppRotation, app.as_bytes().to_vec()));
-            match self.commit(&mut trail, change).await {
+            match self.commit(&mut audit, change).await {
                 // Another node was faster, or the app was deleted.
                 Ok(_) => {
                     self.rotations.end_app(app);
-                    return self.record_own(&trail).await;
+                    return self.record_own(&audit).await;
                 }
                 Err(CommitError::Conflict { kind: RecordKind::AppRotation, .. }) => {
                     self.rotations.end_app(app);

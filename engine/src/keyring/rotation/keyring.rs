@@ -2,7 +2,7 @@
 //! when a whole pass found nothing that it wraps.
 //!
 //! No new wrap of an old version can come after: whoever writes a row with a new wrap expects the row of the store to
-//! be the one that named the version he used ([`Core::wrapping`]), and a rotation writes that row.
+//! be the one that named the version he used ([`Engine::wrapping`]), and a rotation writes that row.
 
 use std::sync::Arc;
 
@@ -15,22 +15,22 @@ use tokio::sync::watch;
 use super::AGAIN;
 use super::progress::{Pace, Progress};
 use super::rewrap::{KINDS, Rewrapped};
-use crate::authz::decide::{Caller, denied};
-use crate::authz::target::Touched;
-use crate::clock::Moment;
-use crate::engine::{Core, REREADS};
+use crate::authz::decide::{Principal, denied};
+use crate::authz::target::AccessTarget;
+use crate::clock::Timestamp;
+use crate::engine::{Engine, REREADS};
 use crate::records::expect;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::Trail;
-use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, Note, Row, StoreRow};
+use crate::request::AuditRecord;
+use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, SignedNote, Row, StoreRow};
 use crate::secrets::write::{TRIES, time_text};
-use crate::request::local_trail;
+use crate::request::local_record;
 use crate::keyring::state::{MOST_KEYS, row_mac_context};
 use petsem_audit::Outcome;
 
 /// Carries on the rotation that is under way, whenever there is one.
-pub(super) async fn follow(core: &Core, mut ended: watch::Receiver<bool>) {
+pub(super) async fn follow(core: &Engine, mut ended: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = ended.changed() => return,
@@ -55,12 +55,12 @@ struct Pass {
     left: u64,
 }
 
-impl Core {
+impl Engine {
     /// The row of the store.
     pub(crate) async fn store_row(&self) -> Result<Row<StoreRow>, Failure> {
         let missing = || IntegrityFault::new(RecordKind::Store, &[], "it is missing");
         let record = self.store.record(RecordKind::Store, &[]).await?.ok_or_else(missing)?;
-        Ok(self.ledger.read(&[], &record)?)
+        Ok(self.codec.read(&[], &record)?)
     }
 
     /// The keyring for a wrap in a new row, and what the change that writes it must expect: that no rotation has
@@ -111,16 +111,16 @@ impl Core {
     /// Makes the version that wraps from now on; the background does the rest.
     pub(crate) async fn rotate_keyring(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
-        now: Moment,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        now: Timestamp,
     ) -> Result<RotationList, Failure> {
-        may_operate(trail, caller, now)?;
-        self.begin_keyring_rotation(trail, now).await?;
+        may_operate(audit, principal, now)?;
+        self.begin_keyring_rotation(audit, now).await?;
         self.rotation_list().await
     }
 
-    pub(crate) async fn begin_keyring_rotation(&self, trail: &mut Trail, now: Moment) -> Result<(), Failure> {
+    pub(crate) async fn begin_keyring_rotation(&self, audit: &mut AuditRecord, now: Timestamp) -> Result<(), Failure> {
         let store = self.store_row().await?;
         let (keyring, root) = (self.keyring(), self.keys.root());
         if keyring.versions().len() > 1 {
@@ -157,12 +157,12 @@ impl Core {
         let row = KeyringKeyRow { wrapped, created_at: at };
         let content = StoreRow { keyring_version: version, row_mac_key, ..store.content };
         let id = version.to_be_bytes();
-        trail.set_detail(format_args!("keyring version {version}"));
-        self.commit_control(trail, &[FeedRow::KeyringSet { version, at }], |change| {
+        audit.set_detail(format_args!("keyring version {version}"));
+        self.commit_control(audit, &[FeedRow::KeyringSet { version, at }], |change| {
             change.expects.push(expect::<StoreRow>(&[], store.version));
             change.expects.push(expect::<KeyringKeyRow>(&id, 0));
-            change.puts.push(self.ledger.write(&[], store.version + 1, &content));
-            change.puts.push(self.ledger.write(&id, 1, &row));
+            change.puts.push(self.codec.write(&[], store.version + 1, &content));
+            change.puts.push(self.codec.write(&id, 1, &row));
         })
         .await?;
         let total = self.rows_under_keyring().await?;
@@ -174,18 +174,18 @@ impl Core {
     /// What is under way, for those who may operate.
     pub(crate) async fn list_rotations(
         &self,
-        trail: &mut Trail,
-        caller: &Caller,
-        now: Moment,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        now: Timestamp,
     ) -> Result<RotationList, Failure> {
-        may_operate(trail, caller, now)?;
+        may_operate(audit, principal, now)?;
         self.rotation_list().await
     }
 
     async fn rotation_list(&self) -> Result<RotationList, Failure> {
         let mut versions = Vec::new();
         for record in self.store.records(RecordKind::KeyringKey, &[], None, MOST_KEYS).await? {
-            let row: Row<KeyringKeyRow> = self.ledger.read(&record.id, &record)?;
+            let row: Row<KeyringKeyRow> = self.codec.read(&record.id, &record)?;
             let id = <[u8; 4]>::try_from(record.id.as_slice());
             let version = id.map(u32::from_be_bytes).map_err(|_| {
                 IntegrityFault::new(RecordKind::KeyringKey, &record.id, "its id has the wrong length")
@@ -316,33 +316,33 @@ impl Core {
     }
 
     async fn commit_rewrapped(&self, rows: &[Rewrapped]) -> Result<(), CommitError> {
-        let mut trail = local_trail(self.now(), "keyring.rewrap");
-        let mut change = Change::new(self.owing_no_line(&trail));
+        let mut audit = local_record(self.now(), "keyring.rewrap");
+        let mut change = Change::new(self.owing_no_line(&audit));
         put_rewrapped(&mut change, rows);
-        let committed = self.commit(&mut trail, change).await?;
+        let committed = self.commit(&mut audit, change).await?;
         self.store.audited(self.node, &[committed.revision]);
         Ok(())
     }
 
     async fn commit_rewrapped_with_feed(&self, rows: &[Rewrapped]) -> Result<(), Failure> {
-        let mut trail = local_trail(self.now(), "keyring.rewrap");
+        let mut audit = local_record(self.now(), "keyring.rewrap");
         let feed: Vec<FeedRow> = rows.iter().filter_map(|row| row.feed.clone()).collect();
-        let request = self.owing_no_line(&trail);
-        self.commit_control(&mut trail, &feed, |change| {
+        let request = self.owing_no_line(&audit);
+        self.commit_control(&mut audit, &feed, |change| {
             change.request = request.clone();
             put_rewrapped(change, rows);
         })
         .await?;
-        if let Some(revision) = trail.revision() {
+        if let Some(revision) = audit.revision() {
             self.store.audited(self.node, &[revision]);
         }
         Ok(())
     }
 
     /// What a node does for itself, row by row, has no line in the audit log: its beginning and its end have.
-    pub(super) fn owing_no_line(&self, trail: &Trail) -> RequestAudit {
-        let line = self.ledger.write_note(Note::Line, trail.request_id(), b"");
-        RequestAudit { node: self.node, request_id: trail.request_id(), line }
+    pub(super) fn owing_no_line(&self, audit: &AuditRecord) -> RequestAudit {
+        let line = self.codec.write_note(SignedNote::Line, audit.request_id(), b"");
+        RequestAudit { node: self.node, request_id: audit.request_id(), line }
     }
 
     async fn destroy_keyring_version(&self, version: u32) -> Result<(), Failure> {
@@ -353,35 +353,35 @@ impl Core {
             let missing = || IntegrityFault::new(RecordKind::KeyringKey, &id, "it is missing");
             return self.keyring().key(version).map_or(Ok(()), |_| Err(missing().into()));
         };
-        let row: Row<KeyringKeyRow> = self.ledger.read(&id, &record)?;
+        let row: Row<KeyringKeyRow> = self.codec.read(&id, &record)?;
         let now = self.now();
-        let mut trail = local_trail(now, "keyring.destroy");
-        trail.set_detail(format_args!("keyring version {version}"));
+        let mut audit = local_record(now, "keyring.destroy");
+        audit.set_detail(format_args!("keyring version {version}"));
         let feed = [FeedRow::KeyringDestroyed { version, at: now.millis() }];
-        self.commit_control(&mut trail, &feed, |change| {
+        self.commit_control(&mut audit, &feed, |change| {
             change.expects.push(expect::<KeyringKeyRow>(&id, row.version));
             change.deletes.push((RecordKind::KeyringKey, id.to_vec()));
         })
         .await?;
         tracing::info!(version, "a version of the keyring that wraps nothing any more was destroyed");
-        self.record_own(&trail).await
+        self.record_own(&audit).await
     }
 
-    /// The line of what the node finished by itself. One that cannot be written is owed.
-    pub(super) async fn record_own(&self, trail: &Trail) -> Result<(), Failure> {
-        let event = trail.event(Outcome::Allowed, None);
+    /// The line of what the node finished by itself. One that cannot be written is pending_audit.
+    pub(super) async fn record_own(&self, audit: &AuditRecord) -> Result<(), Failure> {
+        let event = audit.event(Outcome::Allowed, None);
         let written = self.audit(event.clone()).await;
-        match (trail.revision(), &written) {
+        match (audit.revision(), &written) {
             (Some(revision), Ok(())) => self.store.audited(self.node, &[revision]),
-            (Some(revision), Err(_)) => self.owe(revision, event),
+            (Some(revision), Err(_)) => self.defer_audit(revision, event),
             (None, _) => {}
         }
         written
     }
 }
 
-pub(super) fn may_operate(trail: &mut Trail, caller: &Caller, now: Moment) -> Result<(), Failure> {
-    let allowed = caller.allows(trail, &Touched::default(), Action::Operate, now);
+pub(super) fn may_operate(audit: &mut AuditRecord, principal: &Principal, now: Timestamp) -> Result<(), Failure> {
+    let allowed = principal.allows(audit, &AccessTarget::default(), Action::Operate, now);
     allowed.map(|_| ()).map_err(|refused| denied(&refused))
 }
 

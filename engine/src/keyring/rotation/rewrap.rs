@@ -10,11 +10,11 @@ use petsem_keys::{
 use petsem_store::{Record, RecordKind};
 
 use crate::keyring::state::owned;
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::boot::polls::short_id;
-use crate::records::{AppHead, ApprovalRow, Asked, DischargerRow, FeedRow, IntegrityFault, NodeRow, PollRow, Row, SigningKeyRow};
+use crate::records::{AppHead, ApprovalRow, ProtectedChange, DischargerRow, FeedRow, IntegrityFault, NodeRow, PollRow, Row, SigningKeyRow};
 
 /// The kinds in the order in which they are gone through: an approval's key becomes a discharger's, so approvals come
 /// first.
@@ -65,7 +65,7 @@ impl Rewrapper<'_> {
     }
 }
 
-impl Core {
+impl Engine {
     /// The row with its keys under the current version of `keyring`; `None` if they are.
     pub(super) fn rewrapped(
         &self,
@@ -90,7 +90,7 @@ impl Core {
 
     fn rewrap_app_head(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
         let id = id_of(record)?;
-        let mut row: Row<AppHead> = self.ledger.read(&id, record)?;
+        let mut row: Row<AppHead> = self.codec.read(&id, record)?;
         let app = AppId::from_bytes(id);
         let control = self.control();
         if control.is_app_deleted(app) || control.is_org_deleted(row.content.org) {
@@ -102,7 +102,7 @@ impl Core {
             let fault = |what| IntegrityFault::new("app KEK", &id, what);
             rewrapper.rewrap::<AppKek>(&mut kek.wrapped, &context, fault)?;
         }
-        Ok(self.ledger.write(&id, row.version + 1, &row.content))
+        Ok(self.codec.write(&id, row.version + 1, &row.content))
     }
 
     fn rewrap_signing_key(
@@ -112,12 +112,12 @@ impl Core {
         at: u64,
     ) -> Result<(Record, Option<FeedRow>), Failure> {
         let id = id_of(record)?;
-        let mut row: Row<SigningKeyRow> = self.ledger.read(&id, record)?;
+        let mut row: Row<SigningKeyRow> = self.codec.read(&id, record)?;
         let context = owned(self.store_id, id, row.content.org);
         rewrapper.rewrap::<SigningKey>(&mut row.content.wrapped, &context, fault_of(record))?;
         let version = row.version + 1;
         let feed = FeedRow::SigningKeySet { key: HEXLOWER.encode(&id), org: row.content.org, version, at };
-        Ok((self.ledger.write(&id, version, &row.content), Some(feed)))
+        Ok((self.codec.write(&id, version, &row.content), Some(feed)))
     }
 
     fn rewrap_discharger(
@@ -127,17 +127,17 @@ impl Core {
         at: u64,
     ) -> Result<(Record, Option<FeedRow>), Failure> {
         let id = id_of(record)?;
-        let mut row: Row<DischargerRow> = self.ledger.read(&id, record)?;
+        let mut row: Row<DischargerRow> = self.codec.read(&id, record)?;
         let context = owned(self.store_id, id, row.content.org);
         rewrapper.rewrap::<DischargerKey>(&mut row.content.wrapped, &context, fault_of(record))?;
         let version = row.version + 1;
         let feed = FeedRow::DischargerSet { discharger: HEXLOWER.encode(&id), version, at };
-        Ok((self.ledger.write(&id, version, &row.content), Some(feed)))
+        Ok((self.codec.write(&id, version, &row.content), Some(feed)))
     }
 
     fn rewrap_node(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
         let id = id_of(record)?;
-        let mut row: Row<NodeRow> = self.ledger.read(&id, record)?;
+        let mut row: Row<NodeRow> = self.codec.read(&id, record)?;
         let context = WrapContext::new(*self.store_id.as_bytes(), id);
         rewrapper.rewrap::<AuditMacKey>(&mut row.content.audit_mac_key, &context, fault_of(record))?;
         rewrapper.rewrap::<AuditSigningKey>(
@@ -145,27 +145,27 @@ impl Core {
             &context,
             fault_of(record),
         )?;
-        Ok(self.ledger.write(&id, row.version + 1, &row.content))
+        Ok(self.codec.write(&id, row.version + 1, &row.content))
     }
 
     fn rewrap_poll_entry(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
         let id = <[u8; 32]>::try_from(record.id.as_slice())
             .map_err(|_| fault_of(record)("its id has the wrong length"))?;
-        let mut row: Row<PollRow> = self.ledger.read(&id, record)?;
+        let mut row: Row<PollRow> = self.codec.read(&id, record)?;
         let context = WrapContext::new(*self.store_id.as_bytes(), short_id(&id));
         rewrapper.rewrap::<PollKey>(&mut row.content.wrapped_key, &context, fault_of(record))?;
-        Ok(self.ledger.write(&id, row.version + 1, &row.content))
+        Ok(self.codec.write(&id, row.version + 1, &row.content))
     }
 
     fn rewrap_approval(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
-        let mut row: Row<ApprovalRow> = self.ledger.read(&record.id, record)?;
-        if let Asked::Discharger { id, row } = &mut row.content.asked {
+        let mut row: Row<ApprovalRow> = self.codec.read(&record.id, record)?;
+        if let ProtectedChange::Discharger { id, row } = &mut row.content.asked {
             let id = HEXLOWER.decode(id.as_bytes()).ok().and_then(|id| <[u8; 16]>::try_from(id).ok());
             let id = id.ok_or_else(|| fault_of(record)("it names no id"))?;
             let context = owned(self.store_id, id, row.org);
             rewrapper.rewrap::<DischargerKey>(&mut row.wrapped, &context, fault_of(record))?;
         }
-        Ok(self.ledger.write(&record.id, row.version + 1, &row.content))
+        Ok(self.codec.write(&record.id, row.version + 1, &row.content))
     }
 }
 

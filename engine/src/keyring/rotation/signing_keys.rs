@@ -7,12 +7,12 @@ use petsem_api::{OrgId, SigningKeyId, TokenUuid};
 use petsem_store::RecordKind;
 use tokio::sync::watch;
 
-use crate::clock::Moment;
-use crate::engine::Core;
+use crate::clock::Timestamp;
+use crate::engine::Engine;
 use crate::records::expect;
 use crate::error::Failure;
 use crate::records::{FeedRow, IntegrityFault, Row, SigningKeyRow, TokenRow};
-use crate::request::local_trail;
+use crate::request::local_record;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(60 * 60);
@@ -25,7 +25,7 @@ const MOST: u32 = 10_000;
 const PAGE: u32 = 512;
 
 /// Looks at the start and every hour.
-pub(super) async fn follow(core: &Core, mut ended: watch::Receiver<bool>) {
+pub(super) async fn follow(core: &Engine, mut ended: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         tokio::select! {
@@ -39,9 +39,9 @@ pub(super) async fn follow(core: &Core, mut ended: watch::Receiver<bool>) {
     }
 }
 
-impl Core {
+impl Engine {
     /// Destroys the keys that sign nothing and have signed nothing that is good at `now`; answers them.
-    pub(crate) async fn destroy_ended_signing_keys(&self, now: Moment) -> Result<Vec<SigningKeyId>, Failure> {
+    pub(crate) async fn destroy_ended_signing_keys(&self, now: Timestamp) -> Result<Vec<SigningKeyId>, Failure> {
         let replaced = self.replaced_signing_keys(now).await?;
         if replaced.is_empty() {
             return Ok(Vec::new());
@@ -58,14 +58,14 @@ impl Core {
     }
 
     /// Keys, with the versions of their rows, in whose place another was made long enough ago.
-    async fn replaced_signing_keys(&self, now: Moment) -> Result<Vec<(SigningKeyId, u64)>, Failure> {
+    async fn replaced_signing_keys(&self, now: Timestamp) -> Result<Vec<(SigningKeyId, u64)>, Failure> {
         let records = self.store.records(RecordKind::SigningKey, &[], None, MOST).await?;
         let control = self.control();
         let (mut current, mut others): (HashMap<Option<OrgId>, u64>, Vec<_>) = Default::default();
         for record in &records {
             let id = <[u8; 16]>::try_from(record.id.as_slice())
                 .map_err(|_| IntegrityFault::new("signing key", &record.id, "its id has the wrong length"))?;
-            let row: Row<SigningKeyRow> = self.ledger.read(&id, record)?;
+            let row: Row<SigningKeyRow> = self.codec.read(&id, record)?;
             let key = SigningKeyId::from_bytes(id);
             if control.is_current_key(key) {
                 current.insert(row.content.org, row.content.created_at);
@@ -74,7 +74,7 @@ impl Core {
             }
         }
         let stays = |org: &Option<OrgId>| {
-            let since = current.get(org).map(|at| Moment::from_millis(*at).seconds());
+            let since = current.get(org).map(|at| Timestamp::from_millis(*at).seconds());
             since.is_none_or(|since| since.saturating_add(STAYS) > now.seconds())
         };
         Ok(others
@@ -85,7 +85,7 @@ impl Core {
     }
 
     /// The keys that signed tokens which are good, by themselves and by what they were minted from.
-    async fn keys_of_living_tokens(&self, now: Moment) -> Result<HashSet<SigningKeyId>, Failure> {
+    async fn keys_of_living_tokens(&self, now: Timestamp) -> Result<HashSet<SigningKeyId>, Failure> {
         let control = self.control();
         let revoked = control.revoked();
         let mut keys = HashSet::new();
@@ -97,7 +97,7 @@ impl Core {
             for record in &page {
                 let id = <[u8; 16]>::try_from(record.id.as_slice())
                     .map_err(|_| IntegrityFault::new("token", &record.id, "its id has the wrong length"))?;
-                let row = self.ledger.read::<TokenRow>(&id, record)?.content;
+                let row = self.codec.read::<TokenRow>(&id, record)?.content;
                 let is_revoked = revoked.has_key(row.key)
                     || revoked.has_token(&TokenUuid::from_bytes(id))
                     || row.ancestors.iter().any(|ancestor| revoked.has_token(ancestor));
@@ -109,17 +109,17 @@ impl Core {
         }
     }
 
-    async fn destroy_signing_key(&self, key: SigningKeyId, version: u64, now: Moment) -> Result<(), Failure> {
-        let mut trail = local_trail(now, "signing_key.destroy");
-        trail.set_detail(format_args!("signing key {key}"));
+    async fn destroy_signing_key(&self, key: SigningKeyId, version: u64, now: Timestamp) -> Result<(), Failure> {
+        let mut audit = local_record(now, "signing_key.destroy");
+        audit.set_detail(format_args!("signing key {key}"));
         let feed = [FeedRow::SigningKeyDestroyed { key, at: now.millis() }];
-        self.commit_control(&mut trail, &feed, |change| {
+        self.commit_control(&mut audit, &feed, |change| {
             change.expects.push(expect::<SigningKeyRow>(key.as_bytes(), version));
             change.deletes.push((RecordKind::SigningKey, key.as_bytes().to_vec()));
         })
         .await?;
         tracing::info!(%key, "a signing key of which no token is good any more was destroyed");
-        self.record_own(&trail).await
+        self.record_own(&audit).await
     }
 }
 
@@ -142,19 +142,19 @@ mod tests {
         let settings = Development::at(directory).settings("127.0.0.1:0").unwrap();
         let started = make(&settings, true, &mut |_| Ok(())).await.unwrap();
         let core = &started.core;
-        let (now, mut trail) = (core.now(), local_trail(core.now(), "test"));
+        let (now, mut audit) = (core.now(), local_record(core.now(), "test"));
         let old = SigningKeyId::from_bytes(core.control().platform_key().unwrap().id);
         let subject = Subject { issuer: "test".to_owned(), sub: "kim".to_owned() };
-        let token = core.mint_first_token(&mut trail, subject, hours * HOUR, now).await.unwrap();
+        let token = core.mint_first_token(&mut audit, subject, hours * HOUR, now).await.unwrap();
         let header = format!("FlyV1 {}", token.token);
-        let caller = core.authenticate(Some(&header), &mut trail).unwrap();
-        let new = core.rotate_signing_key(&mut trail, &caller, &RotateSigningKey { org: None }, now).await;
+        let principal = core.authenticate(Some(&header), &mut audit).unwrap();
+        let new = core.rotate_signing_key(&mut audit, &principal, &RotateSigningKey { org: None }, now).await;
         assert_ne!(new.unwrap().id, old);
         (started, old, token.id)
     }
 
-    fn hours_later(core: &Core, hours: u64) -> Moment {
-        Moment::from_millis(core.now().millis() + hours * HOUR * 1000)
+    fn hours_later(core: &Engine, hours: u64) -> Timestamp {
+        Timestamp::from_millis(core.now().millis() + hours * HOUR * 1000)
     }
 
     #[tokio::test]
@@ -185,10 +185,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (started, old, token) = rotated(directory.path(), 100).await;
         let core = &started.core;
-        let mut trail = local_trail(core.now(), "test");
+        let mut audit = local_record(core.now(), "test");
         assert_eq!(core.destroy_ended_signing_keys(hours_later(core, 2)).await.unwrap(), []);
-        let row = core.denial_row(&mut trail, &RevokeRequest::Token { id: token }).await.unwrap();
-        core.commit_control(&mut trail, &[row], |_| {}).await.unwrap();
+        let row = core.denial_row(&mut audit, &RevokeRequest::Token { id: token }).await.unwrap();
+        core.commit_control(&mut audit, &[row], |_| {}).await.unwrap();
         assert_eq!(core.destroy_ended_signing_keys(core.now()).await.unwrap(), []);
         assert_eq!(core.destroy_ended_signing_keys(hours_later(core, 2)).await.unwrap(), [old]);
         stop(started).await.unwrap();

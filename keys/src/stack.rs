@@ -1,8 +1,9 @@
-//! What calls leave on the stack of their thread, overwritten before the thread does something else.
+//! Overwrites what a call left on the stack of its thread.
 //!
-//! Types that hold keys and values wipe themselves, but the compiler keeps copies where it likes: registers that
-//! were spilled, arguments that were moved, key schedules and hash states of ciphers. They all lie below the
-//! frame that called; so that frame overwrites what is below it when the call is done.
+//! Types that hold keys and values wipe themselves, but the compiler leaves copies: spilled registers, moved
+//! arguments, key schedules and hash states of ciphers. They all lie below the frame that made the call, so that
+//! frame overwrites the stack below it when the call returns. The runtime is the caller's business: these functions
+//! take any future.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -10,19 +11,19 @@ use std::task::{Context, Poll};
 
 use zeroize::zeroize_stack;
 
-/// Bytes below the caller that are overwritten after a part of a request: more than twice what requests were seen
-/// to use. The memory test finds what a deeper call leaves.
+/// Bytes below the caller that are overwritten after a part of a request: more than twice what requests use in
+/// measurements. The memory test finds what a deeper call leaves.
 const DEPTH: usize = 64 * 1024;
-/// As [`DEPTH`], for what goes deeper: a start, and what goes on beside the requests.
+/// As [`DEPTH`], for deeper calls: a start, and background work.
 const DEEP: usize = 256 * 1024;
 
-/// A future that overwrites, each time after it was polled, what it left on the stack of its worker.
-pub(crate) async fn scrubbed<F: Future>(future: F) -> F::Output {
+/// Runs a future and overwrites, after each poll, what it left on the stack of its thread (64 KiB below the caller).
+pub async fn scrubbed<F: Future>(future: F) -> F::Output {
     scrubbed_to::<DEPTH, F>(future).await
 }
 
-/// As [`scrubbed`], for a start, and for what goes on beside the requests.
-pub(crate) async fn scrubbed_deep<F: Future>(future: F) -> F::Output {
+/// As [`scrubbed`], for a start and for background work: 256 KiB.
+pub async fn scrubbed_deep<F: Future>(future: F) -> F::Output {
     scrubbed_to::<DEEP, F>(future).await
 }
 
@@ -36,8 +37,8 @@ async fn scrubbed_to<const BYTES: usize, F: Future>(future: F) -> F::Output {
     .await
 }
 
-/// Calls `work`, and overwrites what it left on the stack.
-pub(crate) fn scrubbed_call<T>(work: impl FnOnce() -> T) -> T {
+/// Calls `work` and overwrites what it left on the stack (64 KiB below the caller).
+pub fn scrubbed_call<T>(work: impl FnOnce() -> T) -> T {
     let result = call(work);
     zeroize_stack::<DEPTH>();
     result
@@ -59,12 +60,13 @@ mod tests {
     use std::fs::File;
     use std::hint::black_box;
     use std::os::unix::fs::FileExt as _;
+    use std::task::Waker;
 
     use super::*;
 
     const MARK: [u8; 64] = *b"what a call left on the stack, 64 bytes of it, for all to see...";
 
-    /// Leaves the mark `depth` bytes below its caller, and says where.
+    /// Leaves the mark `DEEP` bytes below its caller and returns its address.
     #[inline(never)]
     fn leave<const DEEP: usize>() -> usize {
         let room = black_box([0_u8; DEEP]);
@@ -79,7 +81,7 @@ mod tests {
         black_box(&mark).as_ptr() as usize
     }
 
-    /// What lies there now: this process's memory as a file, so that nothing unsafe is needed.
+    /// The bytes at this address now: read from this process's memory as a file, without unsafe code.
     fn found_at(place: usize) -> [u8; 64] {
         let mut found = [0; 64];
         let memory = File::open("/proc/self/mem").unwrap();
@@ -97,14 +99,20 @@ mod tests {
 
     #[test]
     fn what_each_step_of_a_future_left_on_the_stack_is_overwritten() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let places = async {
+        let steps = async {
             let first = leave::<40_000>();
             let between = found_at(first);
-            tokio::task::yield_now().await;
+            let mut waited = false;
+            poll_fn(|_| if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending })
+                .await;
             (between, found_at(first), leave::<40_000>())
         };
-        let (before, after, second) = runtime.block_on(scrubbed(places));
+        let mut steps = pin!(scrubbed(steps));
+        let mut context = Context::from_waker(Waker::noop());
+        assert_eq!(steps.as_mut().poll(&mut context), Poll::Pending);
+        let Poll::Ready((before, after, second)) = steps.as_mut().poll(&mut context) else {
+            panic!("pending")
+        };
         assert_eq!(before, MARK, "the test does not see the stack");
         assert_eq!((after, found_at(second)), ([0; 64], [0; 64]));
     }
