@@ -8,16 +8,9 @@ use time::format_description::well_known::Rfc3339;
 
 /// A moment: unix time, read once for each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Timestamp {
+pub struct Timestamp {
     seconds: i64,
     nanos: u32,
-}
-
-/// The system's time as it is, for signatures that name it.
-#[cfg(feature = "aws-kms")]
-#[expect(clippy::disallowed_methods, reason = "the one place")]
-pub(crate) fn system_time() -> SystemTime {
-    SystemTime::now()
 }
 
 impl Timestamp {
@@ -102,6 +95,11 @@ impl ClockReading {
 /// RFC 3339 of whole unix seconds.
 pub(crate) fn rfc3339_seconds(seconds: i64) -> String {
     Timestamp { seconds, nanos: 0 }.rfc3339()
+}
+
+/// RFC 3339 of unix milliseconds, in whole seconds.
+pub(crate) fn time_text(millis: u64) -> String {
+    rfc3339_seconds(i64::try_from(millis / 1000).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -1,94 +1,98 @@
-//! What every route works on: the store, the keys, the state of control, the audit log.
+//! What every operation works on: the store, the keys, the control state, the audit log.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use data_encoding::HEXLOWER;
-use petsem_api::{AppId, AppRef, ErrorCode, StoreId};
-use petsem_client::Outside;
-use petsem_keys::{AppKek, Keyring, RecordContext, SealedRef, WrapContext};
-use petsem_store::{
-    AppRows, BundleRow, Change, CommitError, Committed, Expect, Record, RecordKind, RequestAudit, Store,
-};
-use sha2::{Digest as _, Sha256};
-use tokio::sync::{Notify, Semaphore, watch};
+use petsem_api::{AppId, ErrorCode, StoreId};
+use petsem_audit::{AuditEvent, AuditLog, Outcome};
+use petsem_keys::Keyring;
+use petsem_store::{Change, CommitError, Committed, RequestAudit, Store};
 
-use crate::clock::Timestamp;
-use crate::control::state::{Control, Readers};
-use crate::control::pending_denials::Denials;
-use crate::error::Failure;
-use crate::forms::UnauthenticatedBodyQueue;
 use crate::authn::rate::PerSecond;
-use crate::keyring::state::KeyringState;
-use crate::metrics::Counters;
-use crate::request::AuditRecord;
+use crate::clock::Timestamp;
+use crate::control::denied::PendingDenials;
+use crate::control::state::Control;
+use crate::error::{Failure, untrusted};
+use crate::fetch::Fetch;
 use crate::keyring::rotation::progress::Rotations;
-use crate::records::{AppHead, AppNameRow, Bundle, Content, FeedHeadRow, FeedRow, IntegrityFault, RecordCodec, SignedNote};
-use crate::settings::Settings;
-use petsem_keys::scrubbed_call;
-use petsem_audit::{AuditEvent, AuditLog};
+use crate::keyring::state::KeyringState;
+use crate::records::{RecordCodec, SignedNote};
+use crate::request::{AuditRecord, outcome_of};
 
 /// Age of the control feed, in seconds, at which `/readyz` says so.
 const FEED_WARNING: u64 = 60;
-/// Apps whose newest head this node remembers.
-const SEEN_APPS: usize = 1_000_000;
 /// How often a row is read again when another request may just have written it.
 pub(crate) const REREADS: usize = 3;
+/// How often a change is tried again when another node was faster.
+pub(crate) const TRIES: usize = 8;
 /// Locks that keep one node's writers of one app from conflicting with each other.
-const APP_LOCKS: usize = 64;
+pub(crate) const APP_LOCKS: usize = 64;
 
-/// The parts that a running server brings together.
-pub(crate) struct Engine {
-    pub(crate) settings: Settings,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) store_id: StoreId,
-    pub(crate) node: [u8; 16],
-    pub(crate) keys: KeyringState,
-    pub(crate) codec: RecordCodec,
-    pub(crate) audit: AuditLog,
-    pub(crate) counters: Counters,
-    pub(crate) outside: Arc<Outside>,
-    control: RwLock<Arc<Control>>,
-    feed_lock: tokio::sync::Mutex<()>,
-    app_locks: Vec<tokio::sync::Mutex<()>>,
-    seen: Mutex<HashMap<AppId, u64>>,
-    last: Mutex<Option<Committed>>,
-    trouble: Mutex<Option<String>>,
-    feed_read_at: AtomicI64,
-    pending_audit: Mutex<Vec<(u64, AuditEvent)>>,
-    pub(crate) denials: Denials,
-    pub(crate) room: Arc<Semaphore>,
-    /// Places for bodies that are waited for before anybody is known: a part of the room, so that strangers who send
-    /// none never have all of it.
-    pub(crate) forms: UnauthenticatedBodyQueue,
-    pub(crate) jwt_lines: PerSecond,
-    pub(crate) rotations: Rotations,
-    /// An operator has asked that the server forget its keys.
-    pub(crate) sealing: Notify,
-    /// Requests that have not ended by now do: the keys go.
-    pub(crate) cut_off: watch::Sender<bool>,
+/// What the engine takes from the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// This installation's own name: the `aud` that JWTs must carry.
+    pub name: String,
+    /// The location that this installation's tokens carry.
+    pub location: String,
+    /// The data directory of this node.
+    pub data_directory: PathBuf,
+    /// Keys that a rotation re-wraps per second, at most.
+    pub rewraps_per_second: u32,
+    /// The page where a person approves a discharge; `{id}` stands for the request.
+    pub approval_page: Option<String>,
 }
 
-/// The parts as they stand at start.
-pub(crate) struct EngineParts {
-    pub(crate) settings: Settings,
+/// The domain of one node: which principal may do what to which rows, and the doing of it.
+pub struct Engine {
+    pub(crate) settings: EngineSettings,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) store_id: StoreId,
     pub(crate) node: [u8; 16],
     pub(crate) keys: KeyringState,
     pub(crate) codec: RecordCodec,
     pub(crate) audit: AuditLog,
-    pub(crate) outside: Outside,
+    pub(crate) fetch: Arc<dyn Fetch>,
+    pub(crate) control: RwLock<Arc<Control>>,
+    pub(crate) feed_lock: tokio::sync::Mutex<()>,
+    pub(crate) app_locks: Vec<tokio::sync::Mutex<()>>,
+    pub(crate) newest_heads: Mutex<HashMap<AppId, u64>>,
+    pub(crate) last_revision: Mutex<Option<Committed>>,
+    pub(crate) integrity_fault: Mutex<Option<String>>,
+    pub(crate) feed_read_at: AtomicI64,
+    pending_audit: Mutex<Vec<(u64, AuditEvent)>>,
+    pub(crate) denials: PendingDenials,
+    pub(crate) jwt_lines: PerSecond,
+    pub(crate) rotations: Rotations,
+}
+
+/// The parts of an [`Engine`], as a start brings them together.
+pub struct EngineParts {
+    /// Its settings.
+    pub settings: EngineSettings,
+    /// The store, open.
+    pub store: Arc<dyn Store>,
+    /// The installation.
+    pub store_id: StoreId,
+    /// This node.
+    pub node: [u8; 16],
+    /// Root key and keyring.
+    pub keys: KeyringState,
+    /// Reads and writes rows.
+    pub codec: RecordCodec,
+    /// The audit log of this node.
+    pub audit: AuditLog,
+    /// Fetches what issuers publish.
+    pub fetch: Arc<dyn Fetch>,
 }
 
 impl Engine {
     /// Brings the parts together and reads the control feed to its end.
-    pub(crate) async fn start(parts: EngineParts) -> Result<Self, Failure> {
-        let room = Arc::new(Semaphore::new(parts.settings.limits.requests));
-        let forms = UnauthenticatedBodyQueue::new(parts.settings.limits.requests / 4);
-        let EngineParts { settings, store, store_id, node, keys, codec, audit, outside } = parts;
-        let core = Self {
+    pub async fn start(parts: EngineParts) -> Result<Self, Failure> {
+        let EngineParts { settings, store, store_id, node, keys, codec, audit, fetch } = parts;
+        let engine = Self {
             settings,
             store,
             store_id,
@@ -96,27 +100,22 @@ impl Engine {
             keys,
             codec,
             audit,
-            counters: Counters::default(),
-            outside: Arc::new(outside),
+            fetch,
             control: RwLock::new(Arc::new(Control::default())),
             feed_lock: tokio::sync::Mutex::new(()),
             app_locks: (0..APP_LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
-            seen: Mutex::new(HashMap::new()),
-            last: Mutex::new(None),
-            trouble: Mutex::new(None),
+            newest_heads: Mutex::new(HashMap::new()),
+            last_revision: Mutex::new(None),
+            integrity_fault: Mutex::new(None),
             feed_read_at: AtomicI64::new(0),
             pending_audit: Mutex::new(Vec::new()),
-            denials: Denials::default(),
-            room,
-            forms,
+            denials: PendingDenials::default(),
             jwt_lines: PerSecond::default(),
             rotations: Rotations::default(),
-            sealing: Notify::new(),
-            cut_off: watch::Sender::new(false),
         };
-        core.refresh().await?;
-        core.check_destroyed_versions().await?;
-        Ok(core)
+        engine.refresh().await?;
+        engine.check_destroyed_versions().await?;
+        Ok(engine)
     }
 
     /// The keyring as of now.
@@ -130,8 +129,13 @@ impl Engine {
     }
 
     /// What stands in the way of serving, if anything does: for `/readyz`, and checked by every decision.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn integrity_fault(&self) -> Option<String> {
+        self.integrity_fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Refuses while what is stored is not what was written.
+    pub(crate) fn check_integrity(&self) -> Result<(), Failure> {
+        self.integrity_fault().map_or(Ok(()), |fault| Err(untrusted(&fault)))
     }
 
     /// Seconds since the control feed was last read to its end.
@@ -140,10 +144,20 @@ impl Engine {
         u64::try_from(age).unwrap_or(0)
     }
 
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Whether an issuer of `petsem dev` is registered.
+    pub fn has_development_issuer(&self) -> bool {
+        self.control().issuers().any(|issuer| issuer.row.development)
+    }
+
     /// What an operator must know, each with what to do.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        problems.extend(self.trouble());
+        problems.extend(self.integrity_fault());
         problems.extend(self.denials.problem());
         if let Some(error) = self.audit.stats().error {
             problems.push(format!("the audit log cannot be written: {error}"));
@@ -162,8 +176,8 @@ impl Engine {
         published.filter_map(|published| published.warning()).collect()
     }
 
-    fn note_revision(&self, committed: Committed) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn note_revision(&self, committed: Committed) {
+        let mut last = self.last_revision.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.revision < committed.revision) {
             *last = Some(committed);
             self.audit.set_revision(committed.revision, committed.mark);
@@ -187,8 +201,8 @@ impl Engine {
 
     /// Writes the lines that are pending_audit.
     pub(crate) async fn flush_pending_audit(&self) {
-        let owed = std::mem::take(&mut *self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner));
-        for (revision, event) in owed {
+        let pending = std::mem::take(&mut *self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner));
+        for (revision, event) in pending {
             match self.audit.append(event.clone()).await {
                 Ok(_) => self.store.audited(self.node, &[revision]),
                 Err(_) => self.defer_audit(revision, event),
@@ -197,7 +211,11 @@ impl Engine {
     }
 
     /// Commits a change. The audit remembers the revision, so that its line ends the change's wait for one.
-    pub(crate) async fn commit(&self, audit: &mut AuditRecord, change: Change) -> Result<Committed, CommitError> {
+    pub(crate) async fn commit(
+        &self,
+        audit: &mut AuditRecord,
+        change: Change,
+    ) -> Result<Committed, CommitError> {
         if let Some(error) = self.audit.stats().error {
             // A change whose line cannot be written must not be made.
             tracing::warn!(error, "a change was refused: the audit log cannot be written");
@@ -225,5 +243,43 @@ impl Engine {
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::now()
     }
-}
 
+    /// Writes the audit line of what was done on the node itself.
+    pub(crate) async fn record(&self, audit: &AuditRecord) -> Result<(), Failure> {
+        self.audit(audit.event(Outcome::Allowed, None)).await?;
+        if let Some(revision) = audit.revision() {
+            self.store.audited(self.node, &[revision]);
+        }
+        Ok(())
+    }
+
+    /// Makes the record of a request durable, before its result may leave. A request that nothing verified is only
+    /// counted. A result that cannot be recorded becomes a refusal.
+    ///
+    /// # Errors
+    /// The request's own, or that the audit log cannot be written.
+    pub async fn conclude<T>(&self, audit: &AuditRecord, result: Result<T, Failure>) -> Result<T, Failure> {
+        if !audit.is_verified() {
+            let reason = result.as_ref().err().map_or("unverified", |failure| failure.code().as_str());
+            self.audit.unverified(audit.source(), reason);
+            return result;
+        }
+        let outcome = result.as_ref().err().map_or(Outcome::Allowed, outcome_of);
+        let mut event = audit.event(outcome, result.as_ref().err());
+        event.feed_age_s = Some(self.feed_age());
+        if let Err(failure) = self.audit(event.clone()).await {
+            let Some(revision) = audit.revision() else { return Err(failure) };
+            // The change is made: its line is owed, and the caller is told so.
+            self.defer_audit(revision, event);
+            return Err(Failure::new(
+                failure.code(),
+                "the change was made, but its record could not be written yet; look before you repeat it",
+            )
+            .because(failure.internal_text().unwrap_or_default()));
+        }
+        if let Some(revision) = audit.revision() {
+            self.store.audited(self.node, &[revision]);
+        }
+        result
+    }
+}

@@ -10,7 +10,7 @@ use crate::records::{BundleError, IntegrityFault};
 /// A refusal. The external text says what happened and what to do, and no more than the principal may know; the
 /// internal one goes to the log. Neither ever holds a value or a token.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     code: ErrorCode,
     external: String,
     internal: Option<String>,
@@ -129,10 +129,10 @@ fn unavailable(what: &str) -> Failure {
 }
 
 /// Decisions fail closed while what is stored is not what was written.
-pub(crate) fn untrusted(trouble: &str) -> Failure {
+pub(crate) fn untrusted(fault: &str) -> Failure {
     Failure::new(
         ErrorCode::Integrity,
         "what is stored is not what was written, so nothing is decided; tell the operator of this petsem the request id",
     )
-    .because(trouble)
+    .because(fault)
 }

@@ -8,14 +8,14 @@ use petsem_policy::{Exchanged, Token};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
+use crate::tenancy::found::FoundApp;
 use petsem_audit::{AuditEvent, Outcome, SecretNames, Subject};
 
 /// What only the listener fills: never a body or a header.
 #[derive(Clone, Debug)]
-pub(crate) struct Peer {
+pub struct Peer {
     /// Where it comes from, for the audit log.
     pub(crate) source: String,
     /// The address that it comes from; none of a Unix socket.
@@ -26,7 +26,7 @@ pub(crate) struct Peer {
 
 /// What becomes the audit line of a request. Holds names and ids, never a value or a token.
 #[derive(Clone, Debug)]
-pub(crate) struct AuditRecord {
+pub struct AuditRecord {
     id: RequestId,
     line: Line,
     peer: Option<IpAddr>,
@@ -140,7 +140,7 @@ impl AuditRecord {
     }
 
     /// The app that it touches.
-    pub(crate) fn set_app(&mut self, app: &OpenApp) {
+    pub(crate) fn set_app(&mut self, app: &FoundApp) {
         self.line.org = Some(app.head.org.to_string());
         self.line.app = Some(app.id.to_string());
         self.line.app_name = Some(app.head.name.to_string());
@@ -202,13 +202,21 @@ impl AuditRecord {
     }
 }
 
+/// The record of what is done on the node itself.
+pub fn local_record(now: Timestamp, action: &'static str) -> AuditRecord {
+    let mut audit =
+        AuditRecord::new(now, &Peer { source: "node".to_owned(), address: None, host: None }, action);
+    audit.local();
+    audit
+}
+
 /// The line of a committed change that a kill left without one.
-pub(crate) fn recovered_event(line: &[u8]) -> Option<AuditEvent> {
+pub fn recovered_event(line: &[u8]) -> Option<AuditEvent> {
     serde_json::from_slice::<Line>(line).ok().map(|line| event(&line, Outcome::Recovered))
 }
 
 /// How a refusal is named in the log: refused by a rule, or failed inside.
-pub(crate) fn outcome_of(failure: &Failure) -> Outcome {
+pub fn outcome_of(failure: &Failure) -> Outcome {
     match failure.code() {
         ErrorCode::Integrity
         | ErrorCode::Internal

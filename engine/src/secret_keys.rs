@@ -5,53 +5,307 @@
 //! secret, so that a writer can wait for it by version. Material is wrapped by the app's KEK, opened for one
 //! use, and wiped.
 
-use petsem_api::{AppId, AppRef, ErrorCode, MAX_SECRET_KEYS, SecretKey, SecretKeyName, SecretKeyType, Value};
+use petsem_api::{
+    AppRef, DecryptRequest, DecryptResponse, Deleted, EncryptRequest, EncryptResponse, ErrorCode,
+    GenerateSecretKey, MAX_SECRET_KEYS, SecretKey, SecretKeyList, SecretKeyName, SecretKeyType, SetSecretKey,
+    SetSecretKeyResponse, SignRequest, SignResponse, Value, VerifyRequest,
+};
 use petsem_keys::{AppKek, ImportError, KeyUseError, SecretKeyMaterial};
+use petsem_policy::{Action, Resource};
 use petsem_store::{CommitError, RecordKind};
 
+use crate::authz::decide::Principal;
+use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
+use crate::engine::TRIES;
 use crate::engine::{Engine, REREADS};
-use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::AuditRecord;
 use crate::records::{IntegrityFault, Row, SecretKeyRow, SecretKeysRow};
-use crate::secrets::write::{TRIES, WriteError, always_changing, gone};
+use crate::request::AuditRecord;
+use crate::secrets::write::{always_changing, deleted_meanwhile};
+use crate::tenancy::found::{FoundApp, check_reached};
 
 /// What a change does to one key.
-pub(crate) enum KeyWrite {
-    /// Put this key under the label; one that is there is gone.
+enum KeyWrite {
+    /// Put this key under the label; a key that is there is replaced.
     Put(petsem_keys::SecretKey),
     /// Delete the key.
     Delete,
 }
 
-/// Who changes which key, and when.
-pub(crate) struct KeyChange<'a> {
-    pub(crate) app: AppId,
-    pub(crate) name: &'a SecretKeyName,
-    pub(crate) write: &'a KeyWrite,
-    pub(crate) author: &'a str,
-    pub(crate) now: Timestamp,
+/// Which key changes, who changes it, and when.
+struct KeyChange<'a> {
+    name: &'a SecretKeyName,
+    write: &'a KeyWrite,
+    author: &'a str,
+    now: Timestamp,
+}
+
+/// Which keys a list asks for.
+#[derive(Clone, Debug, Default)]
+pub struct KeyQuery {
+    /// The lowest app version that will do.
+    pub min_version: Option<u64>,
+    /// Only keys of these types; `None` = all.
+    pub types: Option<Vec<String>>,
+}
+
+/// One of an app's secret keys, and the principal that names it.
+#[derive(Clone, Copy)]
+pub struct KeyRequest<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// The app.
+    pub app: &'a AppRef,
+    /// The key's label.
+    pub name: &'a SecretKeyName,
+    /// The lowest app version that will do; uses and reads heed it.
+    pub min_version: Option<u64>,
+    /// When.
+    pub now: Timestamp,
 }
 
 impl Engine {
-    /// Puts or deletes a key, as one new app version. Answers the version, and the key where there is one now.
-    pub(crate) async fn change_secret_key(
+    /// The app's secret keys that the principal may list; never their material.
+    ///
+    /// # Errors
+    /// Refused.
+    pub async fn list_secret_keys(
         &self,
         audit: &mut AuditRecord,
-        change: &KeyChange<'_>,
+        principal: &Principal,
+        app: &AppRef,
+        query: &KeyQuery,
+        now: Timestamp,
+    ) -> Result<SecretKeyList, Failure> {
+        // A principal that is narrowed to some keys sees those: each key is decided alone.
+        let found = self.app_for_key(principal, audit, app, Action::List, None).await;
+        let (app, all) = match found {
+            Ok(app) => (app, true),
+            Err(failure) => match self.find_app(app).await? {
+                Some(app) if principal.lists_by_name(&app, Resource::SecretKey, now) => (app, false),
+                _ => return Err(failure),
+            },
+        };
+        let (app, row) = self.secret_keys_of(app).await?;
+        check_reached(&app, query.min_version)?;
+        audit.set_version(app.head.app_version);
+        let may_list = |audit: &mut AuditRecord, name| {
+            let target = AccessTarget { app: Some(&app), secret_key: Some(name), ..AccessTarget::default() };
+            all || principal.allows(audit, &target, Action::List, now).is_ok()
+        };
+        let allowed: Vec<_> = row.keys.iter().filter(|(name, _)| may_list(audit, name)).collect();
+        if !all && allowed.is_empty() {
+            // Not one key is allowed: the refusal says which caveat.
+            self.app_for_key(principal, audit, &AppRef::Id(app.id), Action::List, None).await?;
+        }
+        let is_wanted = |row: &SecretKeyRow| {
+            query.types.as_ref().is_none_or(|types| types.iter().any(|wanted| wanted == row.kind.as_str()))
+        };
+        let secret_keys =
+            allowed.into_iter().filter(|(_, row)| is_wanted(row)).map(|(name, row)| to_wire(name, row));
+        Ok(SecretKeyList { secret_keys: secret_keys.collect(), version: app.head.app_version })
+    }
+
+    /// One secret key; never its material.
+    ///
+    /// # Errors
+    /// Refused, or the app has no such key.
+    pub async fn show_secret_key(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+    ) -> Result<SecretKey, Failure> {
+        let (_, row) = self.keys_for(audit, request, Action::List).await?;
+        let key = row.keys.get(request.name);
+        key.map(|row| to_wire(request.name, row)).ok_or_else(|| no_such_key(request.name))
+    }
+
+    /// Imports a key that its owner brings.
+    ///
+    /// # Errors
+    /// Refused, or the material is not of that type; nothing was changed then.
+    pub async fn import_secret_key(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+        wanted: &SetSecretKey,
+    ) -> Result<SetSecretKeyResponse, Failure> {
+        audit.set_detail(format_args!("type {}", wanted.kind));
+        let app = self.key_app(audit, request, Action::Write).await?;
+        let key = petsem_keys::SecretKey::import(key_type(wanted.kind), wanted.value.expose_bytes());
+        self.put_secret_key(audit, request, app, key.map_err(bad_key)?).await
+    }
+
+    /// Generates a key.
+    ///
+    /// # Errors
+    /// Refused; nothing was changed then.
+    pub async fn generate_secret_key(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+        wanted: &GenerateSecretKey,
+    ) -> Result<SetSecretKeyResponse, Failure> {
+        if wanted.value.is_some() {
+            return Err(Failure::new(
+                ErrorCode::BadRequest,
+                "a key that is generated takes no value; nothing was changed; \
+                 to bring a key, POST it to the path without /generate",
+            ));
+        }
+        audit.set_detail(format_args!("type {}", wanted.kind));
+        let app = self.key_app(audit, request, Action::Write).await?;
+        let key = petsem_keys::SecretKey::generate(&mut entropy::rng(), key_type(wanted.kind));
+        self.put_secret_key(audit, request, app, key).await
+    }
+
+    /// Deletes a key.
+    ///
+    /// # Errors
+    /// Refused, or the app has no such key; nothing was changed then.
+    pub async fn delete_secret_key(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+    ) -> Result<Deleted, Failure> {
+        let app = self.key_app(audit, request, Action::Delete).await?;
+        let (version, _) = self.change_secret_key(audit, request, app, &KeyWrite::Delete).await?;
+        Ok(Deleted { version, deprecated_version: version })
+    }
+
+    /// Encrypts with a key.
+    ///
+    /// # Errors
+    /// Refused, or the key is not for that.
+    pub async fn encrypt(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+        wanted: &EncryptRequest,
+    ) -> Result<EncryptResponse, Failure> {
+        let key = self.key_for_use(audit, request).await?;
+        let (plaintext, data) = (wanted.plaintext.expose_bytes(), wanted.associated_data.expose_bytes());
+        let ciphertext = key.encrypt(&mut entropy::rng(), plaintext, data).map_err(unusable)?;
+        Ok(EncryptResponse { ciphertext: Value::new(ciphertext) })
+    }
+
+    /// Decrypts with a key.
+    ///
+    /// # Errors
+    /// Refused, or the key did not make this ciphertext.
+    pub async fn decrypt(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+        wanted: &DecryptRequest,
+    ) -> Result<DecryptResponse, Failure> {
+        let key = self.key_for_use(audit, request).await?;
+        let (ciphertext, data) = (wanted.ciphertext.expose_bytes(), wanted.associated_data.expose_bytes());
+        let mut plaintext = key.decrypt(ciphertext, data).map_err(unusable)?;
+        Ok(DecryptResponse { plaintext: Value::new(std::mem::take(&mut *plaintext)) })
+    }
+
+    /// Signs with a key.
+    ///
+    /// # Errors
+    /// Refused, or the key is not for that.
+    pub async fn sign(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+        wanted: &SignRequest,
+    ) -> Result<SignResponse, Failure> {
+        let key = self.key_for_use(audit, request).await?;
+        let signature = key.sign(wanted.plaintext.expose_bytes()).map_err(unusable)?;
+        Ok(SignResponse { signature: Value::new(signature) })
+    }
+
+    /// Verifies a signature with a key.
+    ///
+    /// # Errors
+    /// Refused, or the key did not make this signature.
+    pub async fn verify_signature(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+        wanted: &VerifyRequest,
+    ) -> Result<(), Failure> {
+        let key = self.key_for_use(audit, request).await?;
+        key.verify(wanted.plaintext.expose_bytes(), wanted.signature.expose_bytes()).map_err(unusable)
+    }
+
+    async fn put_secret_key(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+        app: FoundApp,
+        key: petsem_keys::SecretKey,
+    ) -> Result<SetSecretKeyResponse, Failure> {
+        let (version, key) = self.change_secret_key(audit, request, app, &KeyWrite::Put(key)).await?;
+        let key = key.ok_or_else(|| Failure::internal("a key that was put is not in the result"))?;
+        Ok(SetSecretKeyResponse { key, version, deprecated_version: version })
+    }
+
+    /// The key, for a principal that may use it. It is opened last: plaintext material exists no longer than its use.
+    async fn key_for_use(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+    ) -> Result<petsem_keys::SecretKey, Failure> {
+        let (app, row) = self.keys_for(audit, request, Action::UseKey).await?;
+        let row = row.keys.get(request.name).ok_or_else(|| no_such_key(request.name))?;
+        self.open_secret_key(&app, request.name, row)
+    }
+
+    /// The app's keys, for a principal that may do this with the one that it names.
+    async fn keys_for(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+        action: Action,
+    ) -> Result<(FoundApp, SecretKeysRow), Failure> {
+        let app = self.key_app(audit, request, action).await?;
+        let (app, row) = self.secret_keys_of(app).await?;
+        check_reached(&app, request.min_version)?;
+        audit.set_version(app.head.app_version);
+        Ok((app, row))
+    }
+
+    async fn key_app(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+        action: Action,
+    ) -> Result<FoundApp, Failure> {
+        self.app_for_key(request.principal, audit, request.app, action, Some(request.name)).await
+    }
+
+    /// Puts or deletes a key, as one new app version. Returns the version, and the key where there is one now.
+    async fn change_secret_key(
+        &self,
+        audit: &mut AuditRecord,
+        request: &KeyRequest<'_>,
+        app: FoundApp,
+        write: &KeyWrite,
     ) -> Result<(u64, Option<SecretKey>), Failure> {
-        let _turn = self.app_turn(change.app).await;
+        let author = request.principal.author();
+        let change = KeyChange { name: request.name, write, author: &author, now: request.now };
+        let id = app.id;
+        let turn = self.app_turn(id).await;
+        let (mut found, mut is_stale) = (app, turn.waited);
         for _ in 0..TRIES {
-            let app = self.find_app(&AppRef::Id(change.app)).await?.ok_or_else(gone)?;
-            let (app, keys) = self.secret_keys_of(app).await?;
-            match self.write_secret_key(audit, &app, keys, change).await {
-                Err(WriteError::Commit(CommitError::Conflict { kind: RecordKind::AppHead, .. })) => {}
-                Err(WriteError::Commit(error)) => return Err(error.into()),
-                Err(WriteError::Refused(failure)) => return Err(failure),
-                Ok(written) => return Ok(written),
+            if is_stale {
+                found = self.find_app(&AppRef::Id(id)).await?.ok_or_else(deleted_meanwhile)?;
             }
+            let (app, keys) = self.secret_keys_of(found).await?;
+            match self.write_secret_key(audit, &app, keys, &change).await? {
+                Ok(written) => return Ok(written),
+                Err(CommitError::Conflict { kind: RecordKind::AppHead, .. }) => is_stale = true,
+                Err(error) => return Err(error.into()),
+            }
+            found = app;
         }
         Err(always_changing())
     }
@@ -59,10 +313,10 @@ impl Engine {
     async fn write_secret_key(
         &self,
         audit: &mut AuditRecord,
-        app: &OpenApp,
+        app: &FoundApp,
         mut row: SecretKeysRow,
         wanted: &KeyChange<'_>,
-    ) -> Result<(u64, Option<SecretKey>), WriteError> {
+    ) -> Result<Result<(u64, Option<SecretKey>), CommitError>, Failure> {
         let version = app.head.app_version + 1;
         let kek = self.kek(app, app.head.kek_version)?;
         match wanted.write {
@@ -85,24 +339,25 @@ impl Engine {
                 };
                 row.keys.insert(wanted.name.clone(), key_row);
                 if row.keys.len() > MAX_SECRET_KEYS {
-                    return Err(too_many().into());
+                    return Err(too_many());
                 }
             }
         }
-        let shown = row.keys.get(wanted.name).map(|key| shown(wanted.name, key));
+        let key = row.keys.get(wanted.name).map(|key| to_wire(wanted.name, key));
         let row_version = app.head.secret_keys_version + 1;
-        let mut change = self.change(audit);
-        let bundle = self.open_bundle(app)?;
-        self.seal_version(&mut change, app, &kek, &bundle, |head| head.secret_keys_version = row_version)?;
-        change.puts.push(self.codec.write(app.id.as_bytes(), row_version, &row));
+        let next = self.reseal(app, &kek, |head| head.secret_keys_version = row_version)?;
         audit.set_version(version);
-        change.request.line = self.line(audit);
-        self.commit(audit, change).await.map_err(WriteError::Commit)?;
-        Ok((version, shown))
+        let mut change = self.change(audit);
+        next.put_into(&mut change);
+        change.puts.push(self.codec.write(app.id.as_bytes(), row_version, &row));
+        Ok(self.commit(audit, change).await.map(|_| (version, key)))
     }
 
     /// The app's keys, at the version that its head names; and the app as of then.
-    pub(crate) async fn secret_keys_of(&self, mut app: OpenApp) -> Result<(OpenApp, SecretKeysRow), Failure> {
+    pub(crate) async fn secret_keys_of(
+        &self,
+        mut app: FoundApp,
+    ) -> Result<(FoundApp, SecretKeysRow), Failure> {
         let id = app.id;
         let mut tries = 0;
         loop {
@@ -118,14 +373,14 @@ impl Engine {
                 let what = "it is not at the version that the app head names";
                 return Err(IntegrityFault::new(RecordKind::SecretKeys, id.as_bytes(), what).into());
             }
-            app = self.find_app(&AppRef::Id(id)).await?.ok_or_else(gone)?;
+            app = self.find_app(&AppRef::Id(id)).await?.ok_or_else(deleted_meanwhile)?;
         }
     }
 
     /// A key, opened for one use.
-    pub(crate) fn open_secret_key(
+    fn open_secret_key(
         &self,
-        app: &OpenApp,
+        app: &FoundApp,
         name: &SecretKeyName,
         row: &SecretKeyRow,
     ) -> Result<petsem_keys::SecretKey, Failure> {
@@ -144,18 +399,8 @@ impl Engine {
     }
 }
 
-/// A key that its owner brings.
-pub(crate) fn brought(kind: SecretKeyType, material: &Value) -> Result<petsem_keys::SecretKey, Failure> {
-    petsem_keys::SecretKey::import(key_type(kind), material.expose_bytes()).map_err(bad_key)
-}
-
-/// A new key.
-pub(crate) fn generated(kind: SecretKeyType) -> petsem_keys::SecretKey {
-    petsem_keys::SecretKey::generate(&mut entropy::rng(), key_type(kind))
-}
-
 /// A key as everybody who may list sees it.
-pub(crate) fn shown(name: &SecretKeyName, row: &SecretKeyRow) -> SecretKey {
+fn to_wire(name: &SecretKeyName, row: &SecretKeyRow) -> SecretKey {
     let public_key = Some(&row.public_key).filter(|key| !key.is_empty());
     SecretKey {
         name: name.clone(),
@@ -168,7 +413,7 @@ pub(crate) fn shown(name: &SecretKeyName, row: &SecretKeyRow) -> SecretKey {
 }
 
 /// A key that is not there, told to those who may know.
-pub(crate) fn no_such_key(name: &SecretKeyName) -> Failure {
+fn no_such_key(name: &SecretKeyName) -> Failure {
     Failure::new(
         ErrorCode::NotFound,
         format!("the app has no secret key {name}; `petsem keys list` shows what there is"),
@@ -176,7 +421,7 @@ pub(crate) fn no_such_key(name: &SecretKeyName) -> Failure {
 }
 
 /// Why a key did not do what it was asked.
-pub(crate) fn unusable(error: KeyUseError) -> Failure {
+fn unusable(error: KeyUseError) -> Failure {
     let code = match error {
         KeyUseError::Unsupported { .. } | KeyUseError::AssociatedData { .. } => ErrorCode::WrongKeyType,
         KeyUseError::TooLong { .. } => ErrorCode::ValueTooLarge,

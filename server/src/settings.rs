@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use petsem_api::HostId;
 use petsem_client::OutsideSettings;
+use petsem_engine::EngineSettings;
 use serde::Deserialize;
 
-use crate::given::UnsealInput;
+use crate::operator::unseal_input::{UnsealInput};
 
 pub(crate) use seals::OfSeal;
 use seals::SealFile;
@@ -176,6 +177,17 @@ impl Settings {
     #[must_use]
     pub fn opened_by(self, given: UnsealInput) -> Self {
         Self { given, ..self }
+    }
+
+    /// What the engine takes of it.
+    pub(crate) fn for_engine(&self) -> EngineSettings {
+        EngineSettings {
+            name: self.name.clone(),
+            location: self.location.clone(),
+            data_directory: self.data_directory.clone(),
+            rewraps_per_second: self.rewraps_per_second,
+            approval_page: self.approval_page.clone(),
+        }
     }
 
     /// Whether people gave a passphrase.

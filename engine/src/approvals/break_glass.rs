@@ -14,14 +14,15 @@ use petsem_policy::{
 use crate::approvals::request::ApprovalRequest;
 use crate::authn::tokens::{author_of, revoked, token_uuid};
 use crate::authz::decide::{Principal, denied, denied_by};
+use crate::authz::readable::ReadableApp;
 use crate::authz::target::AccessTarget;
 use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::engine::Engine;
-use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::AuditRecord;
 use crate::records::{ApprovalRow, ProtectedChange, TokenRow};
+use crate::request::AuditRecord;
+use crate::tenancy::found::FoundApp;
 use crate::tokens::mint::{own_discharger, signing_key, window};
 
 /// How long it lasts when nothing is said, in seconds.
@@ -42,7 +43,8 @@ impl Engine {
     ) -> Result<BreakGlassToken, Failure> {
         let app = self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
-        let parent = principal.allows(audit, &target, Action::Mint, now).map_err(|refused| denied(&refused))?;
+        let parent =
+            principal.allows(audit, &target, Action::Mint, now).map_err(|refused| denied(&refused))?;
         let life = wanted.expires_in.unwrap_or(USUAL);
         if !(1..=LONGEST).contains(&life) {
             return Err(Failure::new(
@@ -81,7 +83,7 @@ impl Engine {
     /// The token: what narrows its parent to places and times, one app, one action, and the ticket.
     fn glass(
         &self,
-        app: &OpenApp,
+        app: &FoundApp,
         parent: &crate::authn::tokens::Verified,
         id: ApprovalId,
         reason: &str,
@@ -147,8 +149,8 @@ impl Engine {
         let (Some(org), Some(app), Some(decision)) = (row.org, row.app, &row.decision) else {
             return Err(Failure::internal("an approved request without app or decision"));
         };
-        let approved =
-            (decision.approved && matches!(row.asked, ProtectedChange::BreakGlass { .. })).then_some(*id.as_bytes());
+        let approved = (decision.approved && matches!(row.asked, ProtectedChange::BreakGlass { .. }))
+            .then_some(*id.as_bytes());
         clear_glass(ticket, row, approved, now)?;
         let control = self.control();
         let location = &own_discharger(&control, &self.settings.location)?.location;
@@ -181,7 +183,7 @@ impl Engine {
         app: &AppRef,
         secret: Option<&petsem_api::SecretName>,
         now: Timestamp,
-    ) -> Result<OpenApp, Failure> {
+    ) -> Result<ReadableApp<'static>, Failure> {
         self.check_feed()?;
         let app = self.app_for(principal, audit, app, &[(Action::ReadValue, secret)]).await?;
         let target = AccessTarget { app: Some(&app), secret, ..AccessTarget::default() };
@@ -197,8 +199,7 @@ impl Engine {
         }
         let id = ApprovalId::from_bytes(evidence.grant.request);
         let row = self.approval(id).await?.ok_or_else(revoked)?.content;
-        let own =
-            matches!(row.asked, ProtectedChange::BreakGlass { token } if token == token_uuid(verified.token.id()));
+        let own = matches!(row.asked, ProtectedChange::BreakGlass { token } if token == token_uuid(verified.token.id()));
         if !own || self.standing(&row, now)? != ApprovalState::Approved {
             return Err(revoked());
         }
@@ -206,7 +207,7 @@ impl Engine {
             "break-glass, request {id}; asked by {}; approved by {}; reason: {}",
             evidence.grant.asker, evidence.grant.approver, row.reason
         ));
-        Ok(app)
+        Ok(ReadableApp::by_break_glass(app, &evidence))
     }
 }
 

@@ -5,25 +5,25 @@
 //! one takes the other's place.
 
 use data_encoding::{BASE64, HEXLOWER};
-use petsem_api::{Approval, Discharger, DischargerList, ErrorCode, OrgId, PutDischarger};
+use petsem_api::{Approval, Discharger, DischargerList, ErrorCode, OrgId, OrgRef, PutDischarger};
 use petsem_keys::DischargerKey;
+use petsem_policy::Action;
 use petsem_store::{Expect, RecordKind};
 use zeroize::Zeroizing;
 
 use crate::approvals::request::{ApprovalRequest, registration_ends};
 use crate::authn::tokens::Verified;
+use crate::authz::decide::{Principal, denied};
+use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::control::state::{Control, DischargerEntry};
-use crate::keyring::state::owned;
 use crate::engine::Engine;
-use crate::records::expect;
 use crate::entropy;
 use crate::error::Failure;
+use crate::keyring::state::owned;
+use crate::records::expect;
+use crate::records::{DischargerRow, FeedRow, ProtectedChange, Row};
 use crate::request::AuditRecord;
-use crate::records::{ProtectedChange, DischargerRow, FeedRow, Row};
-use crate::settings::Settings;
-use crate::X::{StartError, start, stop};
-use crate::engine::record;
 use crate::request::local_record;
 use crate::tokens::mint::discharger_location;
 
@@ -33,50 +33,6 @@ const MOST_KEYS: usize = 8;
 const MOST: usize = 1000;
 /// Keys of one org, or of the platform, at once.
 const MOST_OF_ORG: usize = 32;
-
-/// Registers an outside discharger in the store of this node, which no server may hold at the same time.
-///
-/// # Errors
-/// [`StartError`]: the store cannot be opened, or the registration is refused; nothing was changed then.
-pub async fn add_discharger(settings: &Settings, wanted: &PutDischarger) -> Result<Discharger, StartError> {
-    let started = start(settings.clone()).await?;
-    let core = &started.core;
-    let now = core.now();
-    let mut audit = local_record(now, "discharger.register");
-    let result = async {
-        let org = match &wanted.org {
-            None => None,
-            Some(org) => {
-                let found = core.find_org(org).await?;
-                let missing = || {
-                    Failure::new(
-                        ErrorCode::NotFound,
-                        "there is no such org; make it with `petsem org create`",
-                    )
-                };
-                Some(found.ok_or_else(missing)?.id)
-            }
-        };
-        let (id, row, fence) = core.new_discharger(wanted, org, now).await?;
-        audit.set_detail(format_args!("discharger {} at {}", HEXLOWER.encode(&id), row.location));
-        let feed =
-            [FeedRow::DischargerSet { discharger: HEXLOWER.encode(&id), version: 1, at: now.millis() }];
-        core.commit_control(&mut audit, &feed, |change| {
-            change.expects.push(fence.clone());
-            change.expects.push(expect::<DischargerRow>(&id, 0));
-            change.puts.push(core.codec.write(&id, 1, &row));
-        })
-        .await?;
-        Ok(Discharger { id: HEXLOWER.encode(&id), location: row.location, org, own: false })
-    };
-    let result: Result<Discharger, Failure> = result.await;
-    let result = match result {
-        Ok(discharger) => record(core, &audit).await.map(|()| discharger),
-        Err(failure) => Err(StartError::Refused(failure.external().to_owned())),
-    };
-    stop(started).await.map_err(StartError::Refused)?;
-    result
-}
 
 /// Whether there is room for one more key. It is asked before a second person is, and again as it takes effect.
 pub(crate) fn check_room(control: &Control, location: &str, org: Option<OrgId>) -> Result<(), Failure> {
@@ -100,8 +56,106 @@ pub(crate) fn check_room(control: &Control, location: &str, org: Option<OrgId>) 
 }
 
 impl Engine {
+    /// Registers an outside discharger at once: on the node, with the seal opened for it.
+    ///
+    /// # Errors
+    /// The registration is refused; nothing was changed then.
+    pub async fn add_discharger(&self, wanted: &PutDischarger) -> Result<Discharger, Failure> {
+        let now = self.now();
+        let mut audit = local_record(now, "discharger.register");
+        let org = match &wanted.org {
+            None => None,
+            Some(org) => {
+                let missing = || {
+                    Failure::new(
+                        ErrorCode::NotFound,
+                        "there is no such org; make it with `petsem org create`",
+                    )
+                };
+                Some(self.find_org(org).await?.ok_or_else(missing)?.id)
+            }
+        };
+        let (id, row, fence) = self.new_discharger(wanted, org, now).await?;
+        audit.set_detail(format_args!("discharger {} at {}", HEXLOWER.encode(&id), row.location));
+        let feed =
+            [FeedRow::DischargerSet { discharger: HEXLOWER.encode(&id), version: 1, at: now.millis() }];
+        self.commit_control(&mut audit, &feed, |change| {
+            change.expects.push(fence.clone());
+            change.expects.push(expect::<DischargerRow>(&id, 0));
+            change.puts.push(self.codec.write(&id, 1, &row));
+        })
+        .await?;
+        self.record(&audit).await?;
+        Ok(Discharger { id: HEXLOWER.encode(&id), location: row.location, org, own: false })
+    }
+
+    /// The dischargers of an org, or all of them for those who operate.
+    ///
+    /// # Errors
+    /// Refused.
+    pub async fn list_dischargers(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        org: Option<&OrgRef>,
+        now: Timestamp,
+    ) -> Result<DischargerList, Failure> {
+        let org = match org {
+            None => {
+                may_register(audit, principal, None, now)?;
+                None
+            }
+            Some(org) => Some(self.org_for(audit, principal, org, Action::List, now).await?.id),
+        };
+        Ok(self.dischargers_of(org))
+    }
+
     /// Asks for the registration of an outside discharger; it takes effect when a second person approves.
-    pub(crate) async fn ask_discharger(
+    ///
+    /// # Errors
+    /// Refused; nothing was changed then.
+    pub async fn register_discharger(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        wanted: &PutDischarger,
+        now: Timestamp,
+    ) -> Result<Approval, Failure> {
+        let org = match &wanted.org {
+            None => None,
+            Some(org) => Some(self.org_for(audit, principal, org, Action::ManagePolicy, now).await?.id),
+        };
+        let asker = may_register(audit, principal, org, now)?;
+        if let Some(org) = org {
+            audit.set_org(org);
+        }
+        self.ask_discharger(audit, asker, wanted, org, now).await
+    }
+
+    /// Deletes a discharger's key: what it vouched for counts no more.
+    ///
+    /// # Errors
+    /// Refused; nothing was changed then.
+    pub async fn delete_discharger(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Discharger, Failure> {
+        let not_yours = || {
+            Failure::new(
+                ErrorCode::Forbidden,
+                "there is no such discharger, or this token may not delete it; `petsem discharger list` shows them",
+            )
+        };
+        let found = self.find_discharger(id).ok_or_else(not_yours)?;
+        may_register(audit, principal, found.org, now).map_err(|_| not_yours())?;
+        self.remove_discharger(audit, &found).await?;
+        Ok(found)
+    }
+
+    async fn ask_discharger(
         &self,
         audit: &mut AuditRecord,
         asker: &Verified,
@@ -160,7 +214,7 @@ impl Engine {
     }
 
     /// All dischargers, or those that one org may know: its own and the platform's.
-    pub(crate) fn list_dischargers(&self, org: Option<OrgId>) -> DischargerList {
+    fn dischargers_of(&self, org: Option<OrgId>) -> DischargerList {
         let control = self.control();
         let mut dischargers: Vec<Discharger> = control
             .dischargers()
@@ -173,7 +227,7 @@ impl Engine {
     }
 
     /// A discharger by its id.
-    pub(crate) fn find_discharger(&self, id: &str) -> Option<Discharger> {
+    fn find_discharger(&self, id: &str) -> Option<Discharger> {
         let control = self.control();
         control.dischargers().iter().map(|entry| self.shown_discharger(entry)).find(|found| found.id == id)
     }
@@ -192,12 +246,7 @@ impl Engine {
         entry.org.is_none() && entry.location == discharger_location(&self.settings.location)
     }
 
-    /// Forgets a discharger's key: what it vouched for counts no more.
-    pub(crate) async fn delete_discharger(
-        &self,
-        audit: &mut AuditRecord,
-        gone: &Discharger,
-    ) -> Result<(), Failure> {
+    async fn remove_discharger(&self, audit: &mut AuditRecord, gone: &Discharger) -> Result<(), Failure> {
         if gone.own {
             return Err(Failure::new(
                 ErrorCode::Conflict,
@@ -218,4 +267,16 @@ impl Engine {
         .await
         .map(|_| ())
     }
+}
+
+/// An org's dischargers are for those who manage its policies, the platform's for those who operate.
+fn may_register<'p>(
+    audit: &mut AuditRecord,
+    principal: &'p Principal,
+    org: Option<OrgId>,
+    now: Timestamp,
+) -> Result<&'p Verified, Failure> {
+    let action = if org.is_some() { Action::ManagePolicy } else { Action::Operate };
+    let target = AccessTarget { org, ..AccessTarget::default() };
+    principal.allows(audit, &target, action, now).map_err(|refused| denied(&refused))
 }

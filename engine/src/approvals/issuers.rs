@@ -6,83 +6,93 @@
 
 use std::sync::Arc;
 
-use petsem_api::{Approval, ErrorCode, Issuer, IssuerId, PutIssuer};
-use petsem_policy::Token;
+use petsem_api::{Approval, ErrorCode, Issuer, IssuerId, IssuerList, PutIssuer};
 use petsem_policy::evaluate::Algorithm;
 use petsem_store::{Change, RecordKind};
 
 use crate::approvals::request::{ApprovalRequest, registration_ends};
+use crate::authn::issuer_keys::IssuerKeys;
+use crate::authz::decide::Principal;
 use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::control::state::{Control, IssuerEntry};
 use crate::engine::Engine;
-use crate::records::expect;
 use crate::entropy;
 use crate::error::Failure;
-use crate::authn::issuer_keys::IssuerKeys;
+use crate::records::expect;
+use crate::records::{FeedRow, IssuerRow, ProtectedChange};
 use crate::request::AuditRecord;
-use crate::tokens::revoke::all_so_far;
-use crate::records::{ProtectedChange, FeedRow, IssuerRow};
-use crate::settings::Settings;
-use crate::X::{StartError, start, stop};
-use crate::engine::record;
 use crate::request::local_record;
-
-/// Registers an issuer in the store of this node, or changes the registration of one, while no server holds the store.
-///
-/// # Errors
-/// [`StartError`]: the store cannot be opened, or the registration is refused; nothing was changed then.
-pub async fn add_issuer(
-    settings: &Settings,
-    wanted: &PutIssuer,
-    replaces: bool,
-) -> Result<Issuer, StartError> {
-    let started = start(settings.clone()).await?;
-    let core = &started.core;
-    let mut audit = local_record(core.now(), if replaces { "issuer.change" } else { "issuer.register" });
-    let result = async {
-        if !replaces {
-            let row = core.check_issuer(wanted, false)?;
-            audit.set_detail(described(&row));
-            return core.register_issuer(&mut audit, row, |_| {}).await;
-        }
-        let control = core.control();
-        let entry = control.issuer(&wanted.issuer).ok_or_else(no_such_issuer)?;
-        let row = core.check_issuer_change(entry.id, entry.version, wanted)?;
-        audit.set_detail(described(&row));
-        core.change_issuer(&mut audit, entry.id, entry.version, row, |_| {}).await
-    };
-    let result: Result<Issuer, Failure> = result.await;
-    let result = match result {
-        Ok(issuer) => record(core, &audit).await.map(|()| issuer),
-        Err(failure) => Err(StartError::Refused(failure.external().to_owned())),
-    };
-    stop(started).await.map_err(StartError::Refused)?;
-    result
-}
+use crate::tokens::revoke::all_so_far;
 
 impl Engine {
-    /// Asks for an issuer to be registered; it takes effect when a second person approves.
-    pub(crate) async fn ask_issuer(
+    /// Registers an issuer at once, or changes the registration of one: on the node, with the seal opened for it.
+    ///
+    /// # Errors
+    /// The registration is refused; nothing was changed then.
+    pub async fn add_issuer(&self, wanted: &PutIssuer, replaces: bool) -> Result<Issuer, Failure> {
+        let mut audit = local_record(self.now(), if replaces { "issuer.change" } else { "issuer.register" });
+        let issuer = if replaces {
+            let control = self.control();
+            let entry = control.issuer(&wanted.issuer).ok_or_else(no_such_issuer)?;
+            let row = self.check_issuer_change(entry.id, entry.version, wanted)?;
+            audit.set_detail(described(&row));
+            self.change_issuer(&mut audit, entry.id, entry.version, row, |_| {}).await?
+        } else {
+            let row = self.check_issuer(wanted, false)?;
+            audit.set_detail(described(&row));
+            self.register_issuer(&mut audit, row, |_| {}).await?
+        };
+        self.record(&audit).await?;
+        Ok(issuer)
+    }
+
+    /// All registered issuers, for those who operate.
+    ///
+    /// # Errors
+    /// Refused.
+    pub fn list_issuers(
         &self,
         audit: &mut AuditRecord,
-        asker: &Token,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Result<IssuerList, Failure> {
+        principal.may_operate(audit, now)?;
+        let control = self.control();
+        let mut issuers: Vec<Issuer> = control.issuers().map(|entry| to_wire(entry)).collect();
+        issuers.sort_by(|one, other| one.issuer.cmp(&other.issuer));
+        Ok(IssuerList { issuers })
+    }
+
+    /// Asks for an issuer to be registered; it takes effect when a second person approves.
+    ///
+    /// # Errors
+    /// Refused; nothing was changed then.
+    pub async fn ask_issuer(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
         wanted: PutIssuer,
         now: Timestamp,
     ) -> Result<Approval, Failure> {
+        let asker = &principal.may_operate(audit, now)?.token;
         let row = self.check_issuer(&wanted, false)?;
         let summary = format!("register {}", described(&row));
         self.ask_registration(audit, asker, request(summary, ProtectedChange::Issuer(wanted), now), now).await
     }
 
-    /// The same for another registration of an issuer.
-    pub(crate) async fn ask_issuer_change(
+    /// Asks for another registration of an issuer; it takes effect when a second person approves.
+    ///
+    /// # Errors
+    /// Refused; nothing was changed then.
+    pub async fn ask_issuer_change(
         &self,
         audit: &mut AuditRecord,
-        asker: &Token,
+        principal: &Principal,
         id: IssuerId,
         wanted: PutIssuer,
         now: Timestamp,
     ) -> Result<Approval, Failure> {
+        let asker = &principal.may_operate(audit, now)?.token;
         let expected_version = self.issuer(id)?.version;
         let row = self.check_issuer_change(id, expected_version, &wanted)?;
         let summary = format!("change {}", described(&row));
@@ -151,7 +161,7 @@ impl Engine {
             development,
             created_at: self.now().millis(),
         };
-        IssuerKeys::of(&row).map_err(|error| bad(error.to_string()))?;
+        IssuerKeys::of(&row, &*self.fetch).map_err(|error| bad(error.to_string()))?;
         Ok(row)
     }
 
@@ -185,17 +195,22 @@ impl Engine {
             change.puts.push(self.codec.write(id.as_bytes(), version, &row));
         })
         .await?;
-        let keys = IssuerKeys::of(&row).map_err(Failure::internal)?;
-        Ok(shown(&IssuerEntry { id, version, row, keys }))
+        let keys = IssuerKeys::of(&row, &*self.fetch).map_err(Failure::internal)?;
+        Ok(to_wire(&IssuerEntry { id, version, row, keys }))
     }
 
     /// Deletes an issuer, and revokes all JWTs that it has issued so far.
-    pub(crate) async fn delete_issuer(
+    ///
+    /// # Errors
+    /// Refused, or it is not registered; nothing was changed then.
+    pub async fn delete_issuer(
         &self,
         audit: &mut AuditRecord,
+        principal: &Principal,
         id: IssuerId,
         now: Timestamp,
     ) -> Result<Issuer, Failure> {
+        principal.may_operate(audit, now)?;
         let entry = self.issuer(id)?;
         let (issuer, before, at) = (entry.row.issuer.clone(), all_so_far(now), now.millis());
         audit.set_detail(format_args!(
@@ -212,7 +227,7 @@ impl Engine {
             change.deletes.push((RecordKind::Issuer, id.as_bytes().to_vec()));
         })
         .await?;
-        Ok(shown(&entry))
+        Ok(to_wire(&entry))
     }
 
     fn issuer(&self, id: IssuerId) -> Result<Arc<IssuerEntry>, Failure> {
@@ -233,7 +248,14 @@ fn check_no_other(control: &Control, row: &IssuerRow, id: Option<IssuerId>) -> R
 }
 
 fn request(summary: String, asked: ProtectedChange, now: Timestamp) -> ApprovalRequest<'static> {
-    ApprovalRequest { asked, summary, org: None, app: None, reason: "registration", ends_at: registration_ends(now) }
+    ApprovalRequest {
+        asked,
+        summary,
+        org: None,
+        app: None,
+        reason: "registration",
+        ends_at: registration_ends(now),
+    }
 }
 
 /// Told to operators alone, who may know all issuers.
@@ -245,7 +267,7 @@ fn no_such_issuer() -> Failure {
 }
 
 /// An issuer as it is listed.
-pub(crate) fn shown(entry: &IssuerEntry) -> Issuer {
+fn to_wire(entry: &IssuerEntry) -> Issuer {
     let IssuerEntry { id, row, keys, .. } = entry;
     Issuer {
         id: *id,
@@ -254,7 +276,7 @@ pub(crate) fn shown(entry: &IssuerEntry) -> Issuer {
         development: row.development,
         keys_from: keys.from(),
         jwks_url: row.jwks_url.clone(),
-        fetched: keys.published().map(|published| published.shown()),
+        fetched: keys.published().map(|published| published.to_wire()),
     }
 }
 

@@ -9,25 +9,23 @@ use petsem_api::{
 };
 use petsem_policy::{Action, Token, TokenId};
 use petsem_store::{Change, Expect, RecordKind};
+use serde::Serialize;
 
+use crate::approvals::dischargers::check_room;
 use crate::authn::tokens::{Verified, author_of, revoked, token_uuid};
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
+use crate::clock::time_text;
 use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::control::state::Control;
 use crate::engine::Engine;
-use crate::records::expect;
-use crate::tenancy::found::OpenApp;
-use crate::approvals::dischargers::check_room;
 use crate::entropy;
 use crate::error::Failure;
+use crate::records::expect;
+use crate::records::{ApprovalRow, Decision, FeedRow, IntegrityFault, ProtectedChange, Row, TokenRow};
 use crate::request::AuditRecord;
-use crate::records::{ApprovalRow, ProtectedChange, Decision, FeedRow, IntegrityFault, Row, TokenRow};
-use crate::secrets::write::time_text;
-use crate::settings::Settings;
-use crate::X::{StartError, start, stop};
-use crate::engine::record;
 use crate::request::local_record;
+use crate::tenancy::found::FoundApp;
 
 /// Oldest control feed, in seconds, by which a second person is heard (design §7): a revocation may be missing.
 const OLDEST_FEED: u64 = 60;
@@ -47,6 +45,16 @@ const MOST_OPEN: usize = 20;
 /// Who decides at the node. No subject is written so: those name their issuer in brackets.
 const SEAL: &str = "the seal, at the node";
 
+/// A change that was made at once, or that waits for a second person.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Requested<T> {
+    /// It was made.
+    Done(T),
+    /// It waits.
+    Pending(Box<Approval>),
+}
+
 /// A request as it is made.
 pub(crate) struct ApprovalRequest<'a> {
     pub(crate) asked: ProtectedChange,
@@ -58,32 +66,22 @@ pub(crate) struct ApprovalRequest<'a> {
     pub(crate) ends_at: i64,
 }
 
-/// Approves a request in the store of this node, with the seal in the second person's place. No server may hold
-/// the store at the same time.
-///
-/// # Errors
-/// [`StartError`]: the store cannot be opened, or the request does not wait; nothing was changed then.
-pub async fn approve_with_seal(settings: &Settings, id: ApprovalId) -> Result<Approval, StartError> {
-    let started = start(settings.clone()).await?;
-    let core = &started.core;
-    let now = core.now();
-    let mut audit = local_record(now, "approval.approve");
-    let result = async {
-        let row = core.approval(id).await?.ok_or_else(no_such_request)?;
-        core.check_open(&row.content, now)?;
-        let decision = Decision { approved: true, by: SEAL.to_owned(), tokens: Vec::new(), at: now.millis() };
-        core.carry_out(&mut audit, id, row, decision, now).await
-    };
-    let result: Result<Approval, Failure> = result.await;
-    let result = match result {
-        Ok(approval) => record(core, &audit).await.map(|()| approval),
-        Err(failure) => Err(StartError::Refused(failure.external().to_owned())),
-    };
-    stop(started).await.map_err(StartError::Refused)?;
-    result
-}
-
 impl Engine {
+    /// Approves a request with the seal in the second person's place: on the node, with the seal opened for it.
+    ///
+    /// # Errors
+    /// The request does not wait; nothing was changed then.
+    pub async fn approve_with_seal(&self, id: ApprovalId) -> Result<Approval, Failure> {
+        let now = self.now();
+        let mut audit = local_record(now, "approval.approve");
+        let row = self.approval(id).await?.ok_or_else(no_such_request)?;
+        self.check_open(&row.content, now)?;
+        let decision = Decision { approved: true, by: SEAL.to_owned(), tokens: Vec::new(), at: now.millis() };
+        let approval = self.carry_out(&mut audit, id, row, decision, now).await?;
+        self.record(&audit).await?;
+        Ok(approval)
+    }
+
     /// Refuses whatever a second person decides while revocations may be missing here.
     pub(crate) fn check_feed(&self) -> Result<(), Failure> {
         let age = self.feed_age();
@@ -200,7 +198,7 @@ impl Engine {
         change.puts.push(self.codec.write(id.as_bytes(), 1, &row));
         fill(&mut change);
         self.commit(audit, change).await?;
-        Ok(shown(id, &row, now))
+        Ok(to_wire(id, &row, now))
     }
 
     /// A registration that waits for a second person.
@@ -238,7 +236,7 @@ impl Engine {
         for (id, row) in self.all_approvals().await? {
             let row = row.content;
             if self.may_decide(audit, principal, &row, now).await?.is_some() {
-                approvals.push(shown(id, &row, now));
+                approvals.push(to_wire(id, &row, now));
             }
         }
         Ok(ApprovalList { approvals })
@@ -254,7 +252,7 @@ impl Engine {
     ) -> Result<Approval, Failure> {
         let row = self.approval(id).await?.ok_or_else(not_yours)?.content;
         self.may_decide(audit, principal, &row, now).await?.ok_or_else(not_yours)?;
-        Ok(Approval { wanted: wanted(&row.asked)?, ..shown(id, &row, now) })
+        Ok(Approval { wanted: wanted(&row.asked)?, ..to_wire(id, &row, now) })
     }
 
     /// The second person's yes: what was asked for takes effect.
@@ -310,7 +308,7 @@ impl Engine {
                     "the request was approved, and has taken effect; nothing was changed; undo what it did",
                 ));
             }
-            ApprovalState::Denied | ApprovalState::Expired => return Err(over()),
+            ApprovalState::Denied | ApprovalState::Expired => return Err(already_closed()),
         }
         let decision = Decision {
             approved: false,
@@ -320,7 +318,7 @@ impl Engine {
         };
         let decided = ApprovalRow { decision: Some(decision), ..row.content };
         self.put_approval(audit, id, row.version, &decided).await?;
-        Ok(shown(id, &decided, now))
+        Ok(to_wire(id, &decided, now))
     }
 
     /// The row of a request.
@@ -348,7 +346,7 @@ impl Engine {
                 ErrorCode::Conflict,
                 "the request was approved already; nothing was changed",
             )),
-            ApprovalState::Denied | ApprovalState::Expired => Err(over()),
+            ApprovalState::Denied | ApprovalState::Expired => Err(already_closed()),
         }
     }
 
@@ -408,7 +406,7 @@ impl Engine {
                 audit.set_detail(&detail);
             }
         }
-        Ok(shown(id, &decided, now))
+        Ok(to_wire(id, &decided, now))
     }
 
     async fn put_approval(
@@ -437,7 +435,7 @@ impl Engine {
         row: &ApprovalRow,
         now: Timestamp,
     ) -> Result<Option<&'c Verified>, Failure> {
-        let app: Option<OpenApp> = match row.app {
+        let app: Option<FoundApp> = match row.app {
             None => None,
             Some(app) => match self.find_app(&AppRef::Id(app)).await? {
                 None => return Ok(None),
@@ -448,7 +446,9 @@ impl Engine {
             ProtectedChange::BreakGlass { .. } => Action::Mint,
             ProtectedChange::Policy { .. } | ProtectedChange::GuardOff {} => Action::ManagePolicy,
             ProtectedChange::Discharger { .. } if row.org.is_some() => Action::ManagePolicy,
-            ProtectedChange::Discharger { .. } | ProtectedChange::Issuer(_) | ProtectedChange::IssuerChange { .. } => Action::Operate,
+            ProtectedChange::Discharger { .. }
+            | ProtectedChange::Issuer(_)
+            | ProtectedChange::IssuerChange { .. } => Action::Operate,
         };
         let target = AccessTarget { org: row.org, app: app.as_ref(), ..AccessTarget::default() };
         Ok(principal.allows(audit, &target, action, now).ok())
@@ -504,7 +504,7 @@ fn state_of(row: &ApprovalRow, now: Timestamp) -> ApprovalState {
     }
 }
 
-fn shown(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
+fn to_wire(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
     Approval {
         id,
         kind: match row.asked {
@@ -534,7 +534,9 @@ fn wanted(asked: &ProtectedChange) -> Result<Option<serde_json::Value>, Failure>
         ProtectedChange::Issuer(wanted) | ProtectedChange::IssuerChange { wanted, .. } => {
             serde_json::to_value(wanted).map(Some).map_err(Failure::internal)
         }
-        ProtectedChange::BreakGlass { .. } | ProtectedChange::Discharger { .. } | ProtectedChange::GuardOff {} => Ok(None),
+        ProtectedChange::BreakGlass { .. }
+        | ProtectedChange::Discharger { .. }
+        | ProtectedChange::GuardOff {} => Ok(None),
     }
 }
 
@@ -569,7 +571,7 @@ fn no_such_request() -> Failure {
     Failure::new(ErrorCode::NotFound, "there is no such request, or what it was about is gone")
 }
 
-fn over() -> Failure {
+fn already_closed() -> Failure {
     Failure::new(
         ErrorCode::Conflict,
         "the request was denied, or its time is over; nothing was changed; ask anew",

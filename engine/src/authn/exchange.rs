@@ -9,12 +9,12 @@ use petsem_policy::{
     Subject,
 };
 
+use crate::authn::jwt::READ_LIFE;
 use crate::authn::tokens::token_uuid;
 use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
-use crate::authn::jwt::READ_LIFE;
 use crate::request::AuditRecord;
 use crate::tokens::mint::signing_key;
 
@@ -30,7 +30,7 @@ impl Engine {
         app: &AppRef,
         now: Timestamp,
     ) -> Result<ExchangedToken, Failure> {
-        self.check_trouble()?;
+        self.check_integrity()?;
         let claims = self.verify_jwt(jwt, READ_LIFE, now).await?;
         self.count_jwt(audit, &claims, now);
         let (app, _, allowed) = self.workload_app(audit, &claims, app).await?;

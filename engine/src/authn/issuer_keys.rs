@@ -13,13 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use petsem_api::{ErrorCode, FetchedKeys, KeysFrom};
-use petsem_client::{Outside, OutsideUrl, OutsideUrlError};
 use petsem_policy::evaluate::{Jwks, JwksError};
 use tokio::sync::{Semaphore, watch};
 
 use crate::clock::ClockReading;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::fetch::{Fetch, FetchRefusal};
 use crate::records::IssuerRow;
 use fetch::{FetchError, Source};
 use held::{Held, Next};
@@ -57,9 +57,9 @@ pub(crate) enum IssuerKeysError {
     /// The registered keys.
     Keys(JwksError),
     /// The URL of its keys.
-    Url(OutsideUrlError),
+    Url(FetchRefusal),
     /// Its `iss` is no URL to discover anything at.
-    Issuer(OutsideUrlError),
+    Issuer(FetchRefusal),
     /// Its `iss` has a query, which the discovery document's address cannot be made of.
     IssuerWithQuery,
 }
@@ -86,7 +86,7 @@ impl std::error::Error for IssuerKeysError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Keys(source) => Some(source),
-            Self::Url(source) | Self::Issuer(source) => Some(source),
+            Self::Url(source) | Self::Issuer(source) => Some(&**source),
             Self::NotOneSource | Self::IssuerWithQuery => None,
         }
     }
@@ -94,13 +94,16 @@ impl std::error::Error for IssuerKeysError {
 
 impl IssuerKeys {
     /// The keys of a registration. Nothing is fetched yet.
-    pub(crate) fn of(row: &IssuerRow) -> Result<Self, IssuerKeysError> {
+    pub(crate) fn of(row: &IssuerRow, fetch: &dyn Fetch) -> Result<Self, IssuerKeysError> {
         let source = match (&row.keys, &row.jwks_url, row.discovery) {
             (Some(keys), None, false) => {
                 return Jwks::parse(&keys.to_string()).map(Self::Registered).map_err(IssuerKeysError::Keys);
             }
-            (None, Some(url), false) => Source::Url(url.parse().map_err(IssuerKeysError::Url)?),
-            (None, None, true) => Source::Discovery(discovery_url(&row.issuer)?),
+            (None, Some(url), false) => {
+                fetch.origin(url).map_err(IssuerKeysError::Url)?;
+                Source::Url(url.clone())
+            }
+            (None, None, true) => Source::Discovery(discovery_url(&row.issuer, fetch)?),
             _ => return Err(IssuerKeysError::NotOneSource),
         };
         Ok(Self::Published(Arc::new(PublishedKeys {
@@ -124,7 +127,7 @@ impl IssuerKeys {
     }
 
     /// Those that are good now, at once; none where they must be fetched first.
-    pub(crate) fn at_hand(&self) -> Jwks {
+    pub(crate) fn available(&self) -> Jwks {
         match self {
             Self::Registered(keys) => keys.clone(),
             Self::Published(published) => published.held().live(ClockReading::now()).unwrap_or_default(),
@@ -141,18 +144,19 @@ impl IssuerKeys {
 }
 
 /// OpenID Connect Discovery 1.0, §4: a slash at the end of the issuer is left out.
-fn discovery_url(issuer: &str) -> Result<OutsideUrl, IssuerKeysError> {
-    issuer.parse::<OutsideUrl>().map_err(IssuerKeysError::Issuer)?;
+fn discovery_url(issuer: &str, fetch: &dyn Fetch) -> Result<String, IssuerKeysError> {
+    fetch.origin(issuer).map_err(IssuerKeysError::Issuer)?;
     if issuer.contains('?') {
         return Err(IssuerKeysError::IssuerWithQuery);
     }
     let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-    url.parse().map_err(IssuerKeysError::Issuer)
+    fetch.origin(&url).map_err(IssuerKeysError::Issuer)?;
+    Ok(url)
 }
 
 impl PublishedKeys {
     /// What an operator sees of them.
-    pub(crate) fn shown(&self) -> FetchedKeys {
+    pub(crate) fn to_wire(&self) -> FetchedKeys {
         let held = self.held();
         FetchedKeys {
             keys: held.live(ClockReading::now()).map_or(0, |keys| keys.len() as u64),
@@ -172,11 +176,11 @@ impl PublishedKeys {
     }
 
     /// Fetches the keys, beside whatever goes on; the principal has noted that it begins.
-    fn begin(self: &Arc<Self>, outside: &Arc<Outside>) {
-        let (published, outside) = (Arc::clone(self), Arc::clone(outside));
+    fn begin(self: &Arc<Self>, fetch: &Arc<dyn Fetch>) {
+        let (published, fetch) = (Arc::clone(self), Arc::clone(fetch));
         tokio::spawn(async move {
             let mut in_flight = InFlight { published: &published, result: Err(FetchError::GivenUp) };
-            in_flight.result = published.source.fetch(&published.issuer, &outside).await;
+            in_flight.result = published.source.fetch(&published.issuer, &*fetch).await;
         });
     }
 
@@ -221,7 +225,7 @@ impl Engine {
             Next::Later { seconds } => return Err(come_back(seconds)),
             Next::Unavailable => return Err(unavailable(published)),
             Next::Fetch => {
-                published.begin(&self.outside);
+                published.begin(&self.fetch);
                 true
             }
             Next::Wait => false,
@@ -247,8 +251,10 @@ impl Engine {
     pub(crate) fn renew_keys(&self) {
         let control = self.control();
         let published = control.issuers().filter_map(|entry| entry.keys.published());
-        for due in published.filter(|published| published.held().take_if_due(ClockReading::now())).take(MOST_BEGUN) {
-            due.begin(&self.outside);
+        for due in
+            published.filter(|published| published.held().take_if_due(ClockReading::now())).take(MOST_BEGUN)
+        {
+            due.begin(&self.fetch);
         }
     }
 }

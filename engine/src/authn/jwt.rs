@@ -18,7 +18,7 @@ pub(crate) const BOOT_LIFE: i64 = 300;
 pub(crate) const READ_LIFE: i64 = 900;
 
 /// The JWT of an `Authorization` header, if it holds one: `Bearer` and three parts.
-pub(crate) fn jwt_of(header: Option<&str>) -> Option<&str> {
+pub fn jwt_of(header: Option<&str>) -> Option<&str> {
     let (scheme, rest) = header?.trim().split_once(' ')?;
     let text = rest.trim();
     // Macaroons are base64 with a label in front: they have no dot.
@@ -30,7 +30,12 @@ pub(crate) fn jwt_of(header: Option<&str>) -> Option<&str> {
 impl Engine {
     /// Verifies a JWT of a registered issuer that was not revoked. Only one that is in order but for its key, which
     /// the issuer may publish since a moment ago, waits for anything.
-    pub(crate) async fn verify_jwt(&self, text: &str, longest: i64, now: Timestamp) -> Result<Claims, Failure> {
+    pub(crate) async fn verify_jwt(
+        &self,
+        text: &str,
+        longest: i64,
+        now: Timestamp,
+    ) -> Result<Claims, Failure> {
         match self.verify_at_hand(text, longest, now)? {
             Ok(claims) => return Ok(claims),
             Err(JwtError::UnknownKey) => {}
@@ -59,7 +64,7 @@ impl Engine {
     ) -> Result<Result<Claims, JwtError>, Failure> {
         let control = self.control();
         let entry = issuer_entry(&control, text)?;
-        let issuer = self.issuer_of(entry, entry.keys.at_hand());
+        let issuer = self.issuer_of(entry, entry.keys.available());
         let claims = match verify_jwt(text, &issuer, longest, now.seconds()) {
             Ok(claims) => claims,
             Err(error) => return Ok(Err(error)),

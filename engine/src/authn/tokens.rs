@@ -13,62 +13,21 @@ use petsem_policy::{
 use crate::clock::Timestamp;
 use crate::control::state::{Control, NoKey};
 use crate::engine::Engine;
-use crate::tenancy::found::OpenApp;
 use crate::error::Failure;
 use crate::request::AuditRecord;
+use crate::tenancy::found::FoundApp;
 
 /// A token that verified, and the org that its key speaks for.
 #[derive(Debug)]
-pub(crate) struct Verified {
+pub struct Verified {
     pub(crate) token: Token,
     /// None = the platform's key.
     pub(crate) org: Option<OrgId>,
 }
 
-impl Engine {
-    /// Verifies the macaroons of a header. At least one must verify.
-    pub(crate) fn authenticate(&self, header: Option<&str>, audit: &mut AuditRecord) -> Result<Principal, Failure> {
-        if let Some(trouble) = self.trouble() {
-            return Err(untrusted(&trouble));
-        }
-        let header =
-            Header::parse(header.ok_or_else(missing)?, &self.settings.location).map_err(malformed)?;
-        let control = self.control();
-        let discharges = header.discharges();
-        let mut tokens = Vec::new();
-        let mut first_failure = None;
-        let mut budget = DischargeBudget::default();
-        for unverified in header.permissions() {
-            match verify(&control, unverified, &discharges, &mut budget) {
-                Ok(verified) => tokens.push(verified),
-                Err(failure) => {
-                    first_failure.get_or_insert(failure);
-                }
-            }
-        }
-        let Some(first) = tokens.first() else { return Err(first_failure.unwrap_or_else(unreadable)) };
-        audit.verified_token(&first.token);
-        tokens.retain(|verified| check_revocations(&control, &verified.token).is_ok());
-        let Some(first) = tokens.first() else { return Err(revoked()) };
-        audit.verified_token(&first.token);
-        Ok(Principal { tokens, selected: OnceLock::new(), peer: audit.peer() })
-    }
-
-    /// Refuses a principal of whom anything was revoked since he was verified: a body may come seconds later, and a
-    /// revocation holds from its answer on.
-    pub(crate) fn still_stands(&self, principal: &Principal) -> Result<(), Failure> {
-        if let Some(trouble) = self.trouble() {
-            return Err(untrusted(&trouble));
-        }
-        let control = self.control();
-        principal.tokens.iter().try_for_each(|verified| check_revocations(&control, &verified.token))
-    }
-}
-
-
 impl Verified {
     /// Whether it lets do nothing but what hosts do.
-    fn only_boots(&self) -> bool {
+    pub(crate) fn only_boots(&self) -> bool {
         let others =
             Action::ALL.into_iter().filter(|action| !matches!(action, Action::Boot | Action::Enroll));
         others.into_iter().all(|action| {
@@ -156,24 +115,6 @@ pub(crate) fn revoked() -> Failure {
     Failure::new(
         ErrorCode::Revoked,
         "the token, its key, or what it descends from was revoked; ask whoever gave it to you for a new one",
-    )
-}
-
-fn missing() -> Failure {
-    Failure::new(
-        ErrorCode::TokenMissing,
-        "no token came with the request, or more than one Authorization header did; send one: `Authorization: FlyV1 fm2_…` or `Bearer …`",
-    )
-}
-
-fn malformed(error: HeaderError) -> Failure {
-    Failure::new(ErrorCode::TokenMalformed, error.to_string())
-}
-
-fn unreadable() -> Failure {
-    Failure::new(
-        ErrorCode::TokenMalformed,
-        "no token of this petsem stands in the Authorization header, or it cannot be read; look at it with `petsem token inspect`",
     )
 }
 

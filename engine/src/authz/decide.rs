@@ -12,12 +12,12 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::request::AuditRecord;
-use crate::tenancy::found::OpenApp;
+use crate::tenancy::found::FoundApp;
 
 /// Whoever stands behind a request. Tokens never add up: the first question that one of them answers settles
 /// which one it is, for all further questions, for the audit line and for histories.
 #[derive(Debug)]
-pub(crate) struct Principal {
+pub struct Principal {
     tokens: Vec<Verified>,
     selected: OnceLock<usize>,
     peer: Option<IpAddr>,
@@ -32,7 +32,7 @@ impl Engine {
         audit: &mut AuditRecord,
         app: &AppRef,
         asked: &[(Action, Option<&SecretName>)],
-    ) -> Result<OpenApp, Failure> {
+    ) -> Result<FoundApp, Failure> {
         let found = self.find_app(app).await?;
         let now = self.now();
         let target = |secret| AccessTarget { app: found.as_ref(), secret, ..AccessTarget::default() };
@@ -50,7 +50,7 @@ impl Engine {
         app: &AppRef,
         action: Action,
         secret_key: Option<&SecretKeyName>,
-    ) -> Result<OpenApp, Failure> {
+    ) -> Result<FoundApp, Failure> {
         let found = self.find_app(app).await?;
         let target = AccessTarget { app: found.as_ref(), secret_key, ..AccessTarget::default() };
         let now = self.now();
@@ -63,11 +63,11 @@ impl Engine {
 fn answer(
     principal: &Principal,
     audit: &mut AuditRecord,
-    found: Option<OpenApp>,
+    found: Option<FoundApp>,
     action: Action,
     now: Timestamp,
     decision: Result<(), Refused>,
-) -> Result<OpenApp, Failure> {
+) -> Result<FoundApp, Failure> {
     if let Some(app) = &found {
         audit.set_app(app);
     }
@@ -98,6 +98,16 @@ impl Verified {
 }
 
 impl Principal {
+    /// The principal of these tokens, at this address. There is at least one.
+    pub(crate) fn new(tokens: Vec<Verified>, peer: Option<IpAddr>) -> Self {
+        Self { tokens, selected: OnceLock::new(), peer }
+    }
+
+    /// The token that may operate the installation.
+    pub(crate) fn may_operate(&self, audit: &mut AuditRecord, now: Timestamp) -> Result<&Verified, Failure> {
+        self.allows(audit, &AccessTarget::default(), Action::Operate, now).map_err(|refused| denied(&refused))
+    }
+
     /// Whether one of the tokens allows this.
     pub(crate) fn allows(
         &self,
@@ -165,7 +175,7 @@ impl Principal {
 
     /// Whether one of the tokens is for this app, whatever else refuses: of any other it must not learn that it is
     /// there.
-    fn may_know(&self, app: &OpenApp, action: Action, now: Timestamp) -> bool {
+    fn may_know(&self, app: &FoundApp, action: Action, now: Timestamp) -> bool {
         let target = AccessTarget { app: Some(app), ..AccessTarget::default() };
         let access = self.access(&target, action, now);
         self.tokens.iter().any(|verified| {
@@ -176,14 +186,14 @@ impl Principal {
     }
 
     /// Whether one of the tokens came with a boot grant for this app.
-    pub(crate) fn boots(&self, app: &OpenApp) -> bool {
+    pub(crate) fn boots(&self, app: &FoundApp) -> bool {
         let grants = self.tokens.iter().filter_map(|verified| verified.token.boot_grant().ok());
         grants.into_iter().any(|evidence| evidence.grant.app == *app.id.as_bytes())
     }
 
     /// Whether nothing keeps one of the tokens from listing the app but that it names things of this kind there.
     /// Whom anything else keeps from it must not learn by a version or a count that the app is there.
-    pub(crate) fn lists_by_name(&self, app: &OpenApp, kind: Resource, now: Timestamp) -> bool {
+    pub(crate) fn lists_by_name(&self, app: &FoundApp, kind: Resource, now: Timestamp) -> bool {
         let target = AccessTarget { app: Some(app), ..AccessTarget::default() };
         let access = self.access(&target, Action::List, now);
         self.tokens.iter().any(|verified| {
@@ -241,7 +251,7 @@ impl Refused {
 }
 
 /// The refusal that a principal of the same org, or of the platform, reads.
-pub(crate) fn denied(refused: &Refused) -> Failure {
+pub fn denied(refused: &Refused) -> Failure {
     match refused {
         Refused::OtherOrg => Failure::new(
             ErrorCode::Forbidden,
@@ -298,6 +308,6 @@ pub(crate) fn stranger(action: Action, refused: &Refused) -> Failure {
 }
 
 /// An app that is not there, told to those who may know.
-pub(crate) fn no_such_app() -> Failure {
+pub fn no_such_app() -> Failure {
     Failure::new(ErrorCode::NotFound, "there is no such app; `petsem app list` shows what there is")
 }

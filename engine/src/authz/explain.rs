@@ -10,12 +10,12 @@ use petsem_policy::{Action, Caveat, Denial, Exchanged, Origin};
 use crate::authn::tokens::{Verified, token_uuid};
 use crate::authz::decide::{Principal, Refused, stranger};
 use crate::authz::target::AccessTarget;
+use crate::authz::workload::claims_of;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
-use crate::tenancy::found::OpenApp;
 use crate::error::Failure;
 use crate::request::AuditRecord;
-use crate::secrets::read::claims_of;
+use crate::tenancy::found::FoundApp;
 
 impl Engine {
     /// Asks each token of the principal about a request that is not made.
@@ -101,7 +101,7 @@ impl Engine {
     /// What the rule behind an exchanged token says, as the policy stands now.
     async fn refused_by_rule(
         &self,
-        app: &OpenApp,
+        app: &FoundApp,
         exchanged: &Exchanged,
         secret: Option<&SecretName>,
     ) -> Result<Option<ExplainedRefusal>, Failure> {

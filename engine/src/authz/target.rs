@@ -6,13 +6,13 @@ use petsem_api::{HostId, MachineId, OrgId, SecretKeyName, SecretName};
 use petsem_policy::{Access, Action};
 
 use crate::clock::Timestamp;
-use crate::tenancy::found::OpenApp;
+use crate::tenancy::found::FoundApp;
 
 /// What a request touches, as policy is asked about it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct AccessTarget<'a> {
+pub struct AccessTarget<'a> {
     pub(crate) org: Option<OrgId>,
-    pub(crate) app: Option<&'a OpenApp>,
+    pub(crate) app: Option<&'a FoundApp>,
     pub(crate) secret: Option<&'a SecretName>,
     pub(crate) secret_key: Option<&'a SecretKeyName>,
     pub(crate) machine: Option<&'a MachineId>,

@@ -1,62 +1,170 @@
 //! Boots: the main walk (design §4). Parse, verify, decide, open, record, answer — in this order.
 
-use petsem_api::{AppRef, BootResponse, BootedSecret, ErrorCode, HostId, MachineId, RenewResponse};
+use std::sync::Arc;
+
+use petsem_api::{
+    AppRef, BatchBootItem, BootReport, BootResponse, BootedSecret, Delivery, ErrorCode, HostId, MachineId,
+    RenewResponse,
+};
 use petsem_policy::{Action, Caveat, DischargeBudget, GrantEvidence, Header, Ticket, UnverifiedToken};
 
-use crate::boot::proof::GrantProvenance;
 use crate::authn::tokens::{Verified, check_revocations, token_uuid, verify};
 use crate::authz::decide::{boot_denied, denied_by};
+use crate::authz::readable::ReadableApp;
 use crate::authz::target::AccessTarget;
-use crate::error::untrusted;
+use crate::boot::grant::{Grant, write_grant};
+use crate::boot::proof::GrantProvenance;
 use crate::clock::{Timestamp, rfc3339_seconds};
-use crate::control::state::Control;
+use crate::control::state::{Control, DischargerEntry};
 use crate::engine::Engine;
-use crate::tenancy::found::OpenApp;
-use crate::boot::discharger::{Grant, write_grant};
 use crate::error::Failure;
-use crate::request::{Peer, AuditRecord};
-use crate::secrets::write::check_reached;
+use crate::request::{AuditRecord, Peer};
+use crate::tenancy::found::{FoundApp, check_reached};
 
-/// One Machine that wants to boot.
-pub(crate) struct Boot<'a> {
-    /// The host token, verified with the discharges that came for this very boot alone.
-    pub(crate) verified: &'a Verified,
-    pub(crate) app: &'a AppRef,
-    pub(crate) machine: &'a MachineId,
-    pub(crate) min_version: Option<u64>,
-    pub(crate) peer: &'a Peer,
-    pub(crate) now: Timestamp,
+/// MACs that the discharge of one Machine of a batch may cost: a grant has a dozen caveats.
+const MACS_OF_ONE: usize = 2048;
+
+/// One Machine that boots.
+pub struct Boot<'a> {
+    /// The host token, verified with the discharges that came for this boot alone.
+    pub verified: &'a Verified,
+    /// The app.
+    pub app: &'a AppRef,
+    /// The Machine.
+    pub machine: &'a MachineId,
+    /// The lowest app version that will do.
+    pub min_version: Option<u64>,
+    /// Where the request comes from.
+    pub peer: &'a Peer,
+    /// When.
+    pub now: Timestamp,
 }
 
-/// A boot that was decided: it may have the app's secrets.
+/// A boot that was decided.
 struct Granted {
     evidence: GrantEvidence,
-    asker: GrantProvenance,
-    app: OpenApp,
+    discharger: Arc<DischargerEntry>,
+    provenance: GrantProvenance,
+    app: FoundApp,
     host: HostId,
 }
 
 impl Engine {
-    /// Gives a booting Machine its secrets. The principal makes the record durable before the answer leaves.
-    pub(crate) async fn boot(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<BootResponse, Failure> {
+    /// Verifies the host token of a single boot with the discharges beside it, before the body is read.
+    ///
+    /// # Errors
+    /// There is not exactly one host token, or it does not verify.
+    pub fn host_token(
+        &self,
+        authorization: Option<&str>,
+        audit: &mut AuditRecord,
+    ) -> Result<Verified, Failure> {
+        let header = self.boot_header(authorization)?;
+        let token = only_token(&header)?;
+        let verified = verify(&self.control(), token, &header.discharges(), &mut DischargeBudget::default())?;
+        // From here on the request has its own line, even if its body is refused.
+        audit.verified_token(&verified.token);
+        Ok(verified)
+    }
+
+    /// Checks the host token of a batch before the body is read. Alone it opens nothing. A token that verifies without
+    /// a discharge is not a host token; it is refused here, not once for each Machine.
+    ///
+    /// # Errors
+    /// The header does not carry the host token alone, or the token was not signed here.
+    pub fn batch_token(
+        &self,
+        authorization: Option<&str>,
+        audit: &mut AuditRecord,
+    ) -> Result<UnverifiedToken, Failure> {
+        let header = self.boot_header(authorization)?;
+        let host = only_token(&header)?.clone();
+        match verify(&self.control(), &host, &[], &mut DischargeBudget::default()) {
+            Err(failure) if failure.code() == ErrorCode::DischargeMissing => {}
+            Err(failure) => return Err(failure),
+            Ok(verified) => {
+                audit.verified_token(&verified.token);
+                return Err(Failure::new(
+                    ErrorCode::Forbidden,
+                    "this is no host token: it needs no discharge; send that of the host",
+                ));
+            }
+        }
+        if !header.discharges().is_empty() {
+            return Err(Failure::new(
+                ErrorCode::BadRequest,
+                "the header of a batch carries the host token alone; each discharge goes with its Machine in the body",
+            ));
+        }
+        Ok(host)
+    }
+
+    /// Boots one Machine of a batch: verified, decided and recorded by itself.
+    ///
+    /// # Errors
+    /// Refused, or the record could not be made durable.
+    pub async fn boot_in_batch(
+        &self,
+        audit: &mut AuditRecord,
+        host: &UnverifiedToken,
+        item: &BatchBootItem,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Result<BootResponse, Failure> {
+        let result = async {
+            let discharge = discharge_of(&item.discharge)?;
+            let mut budget = DischargeBudget::of(MACS_OF_ONE);
+            let verified = verify(&self.control(), host, &[&discharge], &mut budget)?;
+            audit.verified_token(&verified.token);
+            let boot = Boot {
+                verified: &verified,
+                app: &item.app,
+                machine: &item.machine,
+                min_version: item.min_version,
+                peer,
+                now,
+            };
+            self.boot(audit, &boot).await
+        }
+        .await;
+        self.conclude(audit, result).await
+    }
+
+    fn boot_header<'h>(&self, authorization: Option<&'h str>) -> Result<Header<'h>, Failure> {
+        let text = authorization.ok_or_else(|| {
+            Failure::new(
+                ErrorCode::TokenMissing,
+                "no host token came with the request; send `Authorization: FlyV1 fm2_…`",
+            )
+        })?;
+        Header::parse(text, &self.settings.location)
+            .map_err(|error| Failure::new(ErrorCode::TokenMalformed, error.to_string()))
+    }
+
+    /// Gives a booting Machine its secrets. The caller makes the record durable before the response leaves.
+    ///
+    /// # Errors
+    /// Refused.
+    pub async fn boot(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<BootResponse, Failure> {
         let granted = self.decide(audit, boot).await?;
-        let app = &granted.app;
-        check_reached(app, boot.min_version)?;
-        audit.set_version(app.head.app_version);
-        let bundle = self.open_bundle(app)?;
-        let secrets = bundle
+        check_reached(&granted.app, boot.min_version)?;
+        let version = granted.app.head.app_version;
+        audit.set_version(version);
+        let renewal = self.renewal(audit, boot, &granted)?;
+        let readable = ReadableApp::by_boot(granted.app, &granted.evidence);
+        let secrets = self
+            .read(&readable)?
             .entries
             .into_iter()
             .map(|(name, entry)| BootedSecret { name, value: Some(entry.value), digest: entry.digest })
             .collect();
-        let renewal = self.renewal(audit, boot, &granted)?;
         let (renewal, renewal_expires_at) =
             renewal.map_or((None, None), |renewal| (Some(renewal.renewal), Some(renewal.expires_at)));
         Ok(BootResponse {
-            app: app.id,
-            app_name: app.head.name.clone(),
+            app: readable.app().id,
+            app_name: readable.app().head.name.clone(),
             machine: boot.machine.clone(),
-            version: app.head.app_version,
+            version,
             secrets,
             renewal,
             renewal_expires_at,
@@ -64,7 +172,14 @@ impl Engine {
     }
 
     /// A later end for the same app, Machine and host; no values.
-    pub(crate) async fn renew(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<RenewResponse, Failure> {
+    ///
+    /// # Errors
+    /// Refused.
+    pub async fn renew_boot(
+        &self,
+        audit: &mut AuditRecord,
+        boot: &Boot<'_>,
+    ) -> Result<RenewResponse, Failure> {
         let granted = self.decide(audit, boot).await?;
         self.renewal(audit, boot, &granted)?.ok_or_else(|| {
             Failure::new(
@@ -74,49 +189,32 @@ impl Engine {
         })
     }
 
-    /// What became of a boot: whoever could boot may say so.
-    pub(crate) async fn check_boot(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<(), Failure> {
-        self.decide(audit, boot).await.map(|_| ())
-    }
-
-    /// Verifies the host token of a boot with its discharges, before the body is read.
-    pub(crate) fn verify_host_token(
-        &self,
-        host_token: &UnverifiedToken,
-        discharges: &[&UnverifiedToken],
-        mut budget: DischargeBudget,
-    ) -> Result<Verified, Failure> {
-        verify(&self.control(), host_token, discharges, &mut budget)
-    }
-
-    /// Whether a batch's host token was signed here, before its body is read. It opens nothing by that. What verifies
-    /// without a discharge is no host token, and is not refused once for each Machine.
-    pub(crate) fn check_host_token(
+    /// Records what became of a boot, as reported by a host that could boot.
+    ///
+    /// # Errors
+    /// Refused.
+    pub async fn report_boot(
         &self,
         audit: &mut AuditRecord,
-        host_token: &UnverifiedToken,
+        boot: &Boot<'_>,
+        report: &BootReport,
     ) -> Result<(), Failure> {
-        match verify(&self.control(), host_token, &[], &mut DischargeBudget::default()) {
-            Err(failure) if failure.code() == ErrorCode::DischargeMissing => Ok(()),
-            Err(failure) => Err(failure),
-            Ok(verified) => {
-                audit.verified_token(&verified.token);
-                Err(Failure::new(
-                    ErrorCode::Forbidden,
-                    "this is no host token: it needs no discharge; send that of the host",
-                ))
-            }
-        }
+        self.decide(audit, boot).await?;
+        audit.set_version(report.version);
+        audit.set_detail(match report.delivery {
+            Delivery::Proved => "the Machine proved that it holds the bundle",
+            Delivery::Mismatch => "the Machine's proof did not match",
+            Delivery::Denied => "the Machine was told DENY",
+            Delivery::Unanswered => "the Machine never answered",
+        });
+        Ok(())
     }
 
     async fn decide(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<Granted, Failure> {
-        if let Some(trouble) = self.trouble() {
-            return Err(untrusted(&trouble));
-        }
+        self.check_integrity()?;
         audit.set_machine(boot.machine);
         let control = self.control();
         let Verified { token, org } = boot.verified;
-        audit.verified_token(token);
         if org.is_some() {
             return Err(Failure::new(
                 ErrorCode::Forbidden,
@@ -153,40 +251,16 @@ impl Engine {
             (Ok(_), None) => return Err(Failure::internal("a grant for no app was accepted")),
         };
         audit.set_app(&app);
-        self.check_grant(&control, &app, &evidence, boot, &host)?;
+        let discharger = check_grant(&control, &app, &evidence, boot, &host)?;
         let (_, policy, _) = self.policy_of(&app).await?;
-        let asker = GrantProvenance::of(&evidence.grant.asker)?;
-        audit.set_detail(format_args!("discharge {}, {}", token_uuid(evidence.discharge), asker.describe()));
-        asker.reauthorize(&control, &policy, &app, boot.machine.as_str(), host.as_str())?;
-        Ok(Granted { evidence, asker, app, host })
-    }
-
-    fn check_grant(
-        &self,
-        control: &Control,
-        app: &OpenApp,
-        evidence: &GrantEvidence,
-        boot: &Boot<'_>,
-        host: &HostId,
-    ) -> Result<(), Failure> {
-        let speaks = control
-            .dischargers()
-            .iter()
-            .find(|entry| entry.id == evidence.discharger)
-            .is_some_and(|entry| entry.org.is_none_or(|org| org == app.head.org));
-        if !speaks {
-            return Err(Failure::new(
-                ErrorCode::DischargeInvalid,
-                "this discharger does not speak for the app's org",
-            ));
-        }
-        if control.revoked().has_host(host) || control.revoked().has_machine(app.id, boot.machine) {
-            return Err(Failure::new(
-                ErrorCode::Revoked,
-                "the Machine or the host was revoked; it boots nowhere any more",
-            ));
-        }
-        Ok(())
+        let provenance = GrantProvenance::of(&evidence.grant.asker)?;
+        audit.set_detail(format_args!(
+            "discharge {}, {}",
+            token_uuid(evidence.discharge),
+            provenance.describe()
+        ));
+        provenance.reauthorize(&control, &policy, &app, boot.machine.as_str(), host.as_str())?;
+        Ok(Granted { evidence, discharger, provenance, app, host })
     }
 
     fn renewal(
@@ -199,13 +273,6 @@ impl Engine {
         if life == 0 {
             return Ok(None);
         }
-        let control = self.control();
-        let discharger =
-            control
-                .dischargers()
-                .iter()
-                .find(|entry| entry.id == granted.evidence.discharger)
-                .ok_or_else(|| Failure::internal("the discharger of an accepted grant is not registered"))?;
         let sealed = boot
             .verified
             .token
@@ -216,29 +283,63 @@ impl Engine {
                 _ => None,
             })
             .ok_or_else(|| Failure::internal("a host token without a third-party caveat was accepted"))?;
-        let ticket = Ticket::open(sealed, &discharger.key).map_err(Failure::internal)?;
-        let first = granted.asker.first.unwrap_or(token_uuid(granted.evidence.discharge));
-        let asker = GrantProvenance { first: Some(first), ..granted.asker.clone() };
+        let ticket = Ticket::open(sealed, &granted.discharger.key).map_err(Failure::internal)?;
+        let first = granted.provenance.first.unwrap_or(token_uuid(granted.evidence.discharge));
+        let provenance = GrantProvenance { first: Some(first), ..granted.provenance.clone() };
         let grant = Grant {
             app: &granted.app,
             machine: boot.machine.as_str(),
             host: granted.host.as_str(),
-            asker: &asker,
+            provenance: &provenance,
             expires: boot.now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX)),
         };
-        let written = write_grant(&ticket, &discharger.location, &grant, boot.now)?;
+        let written = write_grant(&ticket, &granted.discharger.location, &grant, boot.now)?;
         audit.set_detail(format_args!(
             "discharge {}, renewal {}, {}",
             token_uuid(granted.evidence.discharge),
             written.id,
-            granted.asker.describe()
+            granted.provenance.describe()
         ));
         Ok(Some(RenewResponse { renewal: written.text, expires_at: rfc3339_seconds(grant.expires) }))
     }
 }
 
+/// The discharger that vouched for a boot, if its word counts for the app's org and nothing of the boot is revoked.
+fn check_grant(
+    control: &Control,
+    app: &FoundApp,
+    evidence: &GrantEvidence,
+    boot: &Boot<'_>,
+    host: &HostId,
+) -> Result<Arc<DischargerEntry>, Failure> {
+    let discharger = control
+        .dischargers()
+        .iter()
+        .find(|entry| entry.id == evidence.discharger)
+        .filter(|entry| entry.org.is_none_or(|org| org == app.head.org))
+        .ok_or_else(|| {
+            Failure::new(ErrorCode::DischargeInvalid, "this discharger does not speak for the app's org")
+        })?;
+    if control.revoked().has_host(host) || control.revoked().has_machine(app.id, boot.machine) {
+        return Err(Failure::new(
+            ErrorCode::Revoked,
+            "the Machine or the host was revoked; it boots nowhere any more",
+        ));
+    }
+    Ok(Arc::clone(discharger))
+}
+
+fn discharge_of(text: &str) -> Result<UnverifiedToken, Failure> {
+    UnverifiedToken::parse(text.trim()).map_err(|_| {
+        Failure::new(
+            ErrorCode::DischargeInvalid,
+            "the discharge cannot be read; give it as the discharger answered it, one fm2_… text",
+        )
+    })
+}
+
 /// The one token at our location that a boot's header may carry.
-pub(crate) fn host_token<'h>(header: &'h Header<'_>) -> Result<&'h UnverifiedToken, Failure> {
+fn only_token<'h>(header: &'h Header<'_>) -> Result<&'h UnverifiedToken, Failure> {
     let mut permissions = header.permissions();
     match (permissions.next(), permissions.next()) {
         (Some(token), None) => Ok(token),

@@ -6,35 +6,24 @@ use petsem_policy::{
     Action, BootGrant, BootTarget, Caveat, DischargeRequest as TicketRequest, PetsemCaveat, Ticket,
 };
 
-use crate::boot::proof::{BootProof, GrantProvenance};
+use crate::authn::jwt::{BOOT_LIFE, jwt_of};
 use crate::authn::tokens::{author_of, token_uuid};
 use crate::authz::decide::{Principal, denied, denied_by, no_such_app};
 use crate::authz::target::AccessTarget;
-use crate::error::untrusted;
+use crate::boot::grant::{Grant, write_grant};
+use crate::boot::polls::ticket_bytes;
+use crate::boot::proof::{BootProof, GrantProvenance};
 use crate::clock::Timestamp;
 use crate::control::state::DischargerEntry;
 use crate::engine::Engine;
-use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
-use crate::authn::jwt::{BOOT_LIFE, jwt_of};
-use crate::boot::polls::ticket_bytes;
+use crate::error::untrusted;
 use crate::request::AuditRecord;
+use crate::tenancy::found::FoundApp;
 
-/// A discharge is good from this long before it was made, in seconds: clocks differ.
-const BEFORE: i64 = 30;
-/// And this long after, in seconds.
+/// A discharge is good this long after it was made, in seconds.
 const AFTER: i64 = 60;
-
-/// The boot that a grant is for.
-pub(crate) struct Grant<'a> {
-    pub(crate) app: &'a OpenApp,
-    pub(crate) machine: &'a str,
-    pub(crate) host: &'a str,
-    pub(crate) asker: &'a GrantProvenance,
-    /// Unix seconds.
-    pub(crate) expires: i64,
-}
 
 impl Engine {
     /// Checks the credential that shall prove a boot, before the body is read.
@@ -44,9 +33,7 @@ impl Engine {
         authorization: Option<&str>,
         now: Timestamp,
     ) -> Result<Proof, Failure> {
-        if let Some(trouble) = self.trouble() {
-            return Err(untrusted(&trouble));
-        }
+        self.check_integrity()?;
         match jwt_of(authorization) {
             Some(jwt) => {
                 let claims = self.verify_jwt(jwt, BOOT_LIFE, now).await?;
@@ -115,16 +102,16 @@ impl Engine {
             approved: None,
         };
         ticket.clear(&conditions).map_err(|denial| Failure::new(ErrorCode::Forbidden, denial.to_string()))?;
-        let asker = GrantProvenance { proof, first: None };
+        let provenance = GrantProvenance { proof, first: None };
         let grant = Grant {
             app: &app,
             machine: request.machine.as_str(),
             host: host.as_str(),
-            asker: &asker,
+            provenance: &provenance,
             expires,
         };
         let written = write_grant(&ticket, &discharger.location, &grant, now)?;
-        audit.set_detail(format_args!("discharge {} for host {host}, {}", written.id, asker.describe()));
+        audit.set_detail(format_args!("discharge {} for host {host}, {}", written.id, provenance.describe()));
         Ok(DischargeAnswer { discharge: Some(written.text), ..DischargeAnswer::default() })
     }
 
@@ -155,7 +142,7 @@ impl Engine {
         claims: &Claims,
         request: &BootRequested<'_>,
         host: &HostId,
-    ) -> Result<(OpenApp, BootProof), Failure> {
+    ) -> Result<(FoundApp, BootProof), Failure> {
         let refused = || {
             Failure::new(
                 ErrorCode::PolicyDenied,
@@ -191,7 +178,7 @@ impl Engine {
         request: &BootRequested<'_>,
         host: &HostId,
         now: Timestamp,
-    ) -> Result<(OpenApp, BootProof), Failure> {
+    ) -> Result<(FoundApp, BootProof), Failure> {
         let found = self.find_app(request.app).await?;
         let target = AccessTarget {
             app: found.as_ref(),
@@ -239,41 +226,11 @@ struct BootRequested<'a> {
 }
 
 /// A credential that shall prove a boot.
-pub(crate) enum Proof {
+pub enum Proof {
     /// A JWT that verified.
     Jwt(Claims),
     /// A user's token.
     Token(Principal),
-}
-
-/// A discharge that was made.
-pub(crate) struct Written {
-    pub(crate) id: TokenUuid,
-    pub(crate) text: String,
-}
-
-/// A discharge with one boot grant.
-pub(crate) fn write_grant(
-    ticket: &Ticket,
-    location: &str,
-    grant: &Grant<'_>,
-    now: Timestamp,
-) -> Result<Written, Failure> {
-    let mut discharge = ticket.discharge(location, &mut entropy::rng());
-    let caveats: [Caveat; 2] = [
-        Caveat::ValidityWindow { not_before: now.seconds().saturating_sub(BEFORE), not_after: grant.expires },
-        BootGrant {
-            org: *grant.app.head.org.as_bytes(),
-            app: *grant.app.id.as_bytes(),
-            machine: grant.machine.to_owned(),
-            host: grant.host.to_owned(),
-            expires: grant.expires,
-            asker: grant.asker.to_text()?,
-        }
-        .into(),
-    ];
-    discharge.add(caveats).map_err(Failure::internal)?;
-    Ok(Written { id: token_uuid(discharge.id()), text: discharge.to_text().to_string() })
 }
 
 /// The one host that a ticket names.

@@ -13,15 +13,15 @@ use petsem_keys::{Keyring, PollKey, WrapContext};
 use petsem_policy::{SecondPerson, Ticket};
 use petsem_store::{CommitError, RecordKind};
 
-use crate::authz::decide::Principal;
 use crate::approvals::break_glass::clear_glass;
+use crate::authz::decide::Principal;
 use crate::clock::Timestamp;
 use crate::engine::{Engine, REREADS};
-use crate::records::expect;
 use crate::entropy;
 use crate::error::Failure;
+use crate::records::expect;
+use crate::records::{PollRow, ProtectedChange};
 use crate::request::AuditRecord;
-use crate::records::{ProtectedChange, PollRow};
 use crate::tokens::mint::{discharger_location, own_discharger};
 
 /// Longest life of an entry, in seconds.
@@ -34,7 +34,7 @@ const MOST_OF_ORG: usize = 100;
 const MOST_OF_REQUEST: usize = 8;
 
 /// What a poll comes to.
-pub(crate) enum Polled {
+pub enum Polled {
     /// Nobody has decided yet.
     NotReady,
     /// There is no such entry, or not any more.
@@ -102,13 +102,13 @@ impl Engine {
         let limit = u32::try_from(MOST * 2).unwrap_or(u32::MAX);
         let records = self.store.records(RecordKind::PollEntry, &[], None, limit).await?;
         let is_tight = records.len() >= MOST;
-        let (mut over, mut decided) = (Vec::new(), Vec::new());
+        let (mut expired, mut decided) = (Vec::new(), Vec::new());
         let mut requests = BTreeMap::new();
         let (mut of_orgs, mut of_same, mut of_request) = (0, 0, 0);
         for record in records {
             let row = self.codec.read::<PollRow>(&record.id, &record)?.content;
             if row.ends_at < now.seconds() {
-                over.push(record.id);
+                expired.push(record.id);
                 continue;
             }
             let (waits, of) = match requests.get(&row.request) {
@@ -129,7 +129,7 @@ impl Engine {
         }
         if is_tight {
             // What leads nowhere any more takes nobody's place; whoever still asks for it reads that it is not there.
-            over.append(&mut decided);
+            expired.append(&mut decided);
         }
         let is_full = of_same >= MOST_OF_ORG || (org.is_some() && of_orgs >= MOST);
         if is_full || of_request >= MOST_OF_REQUEST {
@@ -156,7 +156,7 @@ impl Engine {
         };
         audit.set_detail(format_args!("request {request} waits for a second person"));
         let mut change = self.change(audit);
-        change.deletes.extend(over.into_iter().map(|id| (RecordKind::PollEntry, id)));
+        change.deletes.extend(expired.into_iter().map(|id| (RecordKind::PollEntry, id)));
         change.expects.push(expect::<PollRow>(&id, 0));
         change.expects.push(fence);
         change.puts.push(self.codec.write(&id, 1, &row));
@@ -173,7 +173,12 @@ impl Engine {
     }
 
     /// Fetches what a poll secret stands for. Nobody is asked who he is: the secret is what he has.
-    pub(crate) async fn poll(&self, audit: &mut AuditRecord, secret: &str, now: Timestamp) -> Result<Polled, Failure> {
+    pub(crate) async fn poll(
+        &self,
+        audit: &mut AuditRecord,
+        secret: &str,
+        now: Timestamp,
+    ) -> Result<Polled, Failure> {
         let Some(secret) = HEXLOWER.decode(secret.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok())
         else {
             return Ok(Polled::NotFound);

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::authn::tokens::check_jwt;
 use crate::control::state::Control;
-use crate::tenancy::found::OpenApp;
 use crate::error::Failure;
+use crate::tenancy::found::FoundApp;
 
 /// Who asked, and the discharge that began it: revoking that one ends all renewals that came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +96,7 @@ impl GrantProvenance {
         &self,
         control: &Control,
         policy: &AppPolicy,
-        app: &OpenApp,
+        app: &FoundApp,
         machine: &str,
         host: &str,
     ) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! Following the control feed, and writing to it: every control change is numbered without gaps.
 
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use data_encoding::HEXLOWER;
 use petsem_api::ErrorCode;
@@ -22,13 +22,13 @@ impl Engine {
             && failure.code() == ErrorCode::Integrity
         {
             let text = failure.internal_text().unwrap_or_default().to_owned();
-            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            *self.integrity_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         }
         result
     }
 
     async fn refresh_once(&self) -> Result<(), Failure> {
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self.last_revision.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = last
             && self.store.mark(last.revision).await? != Some(last.mark)
         {
@@ -63,6 +63,7 @@ impl Engine {
     fn readers(&self) -> Readers<'_> {
         Readers {
             store: &*self.store,
+            fetch: &*self.fetch,
             codec: &self.codec,
             keys: &self.keys,
             before: self.keyring(),

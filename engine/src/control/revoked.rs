@@ -9,9 +9,9 @@ use std::collections::{HashMap, HashSet};
 use petsem_api::{AppId, HostId, MachineId, SigningKeyId, TokenUuid};
 use petsem_policy::TokenId;
 
-use crate::tenancy::apps::LONGEST_RENEWAL;
 use crate::authn::tokens::token_uuid;
 use crate::records::FeedRow;
+use crate::tenancy::apps::LONGEST_RENEWAL;
 
 /// How long an entry about JWTs is kept, in seconds, from the time that it was made or that it names: the longest
 /// renewal, and a day for a JWT's own life and for clocks.

@@ -13,14 +13,18 @@ use petsem_policy::{MacaroonKey, SharedKey, TokenId};
 use petsem_store::Store;
 use subtle::ConstantTimeEq;
 
+use crate::authn::issuer_keys::IssuerKeys;
 use crate::authn::tokens::token_uuid;
 use crate::clock::Timestamp;
+use crate::control::revoked::RevokedSet;
 use crate::engine::REREADS;
 use crate::error::Failure;
-use crate::authn::issuer_keys::IssuerKeys;
-use crate::keyring::state::KeyringState;
-use crate::control::revoked::RevokedSet;
-use crate::records::{Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, RecordCodec, Row, SigningKeyRow};
+use crate::fetch::Fetch;
+use crate::keyring::state::{KeyringState, owned};
+use crate::records::{
+    Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, RecordCodec, Row,
+    SigningKeyRow,
+};
 
 /// Entries of the feed read at once.
 const PAGE: u32 = 512;
@@ -106,6 +110,8 @@ struct KeyringVersions {
 pub(crate) struct Readers<'a> {
     /// The store.
     pub(crate) store: &'a dyn Store,
+    /// Says which URLs may be fetched.
+    pub(crate) fetch: &'a dyn Fetch,
     /// Checks rows.
     pub(crate) codec: &'a RecordCodec,
     /// Opens wrapped keys, and learns new versions of the keyring.
@@ -259,7 +265,7 @@ impl Control {
         head: &Row<FeedHeadRow>,
     ) -> Result<Option<Self>, Failure> {
         if head.content.number < self.number || head.version < self.head_version {
-            return Err(gone(
+            return Err(not_found(
                 head.content.number + 1,
                 "the feed ends before a change that this node has seen",
             ));
@@ -268,7 +274,7 @@ impl Control {
             return if is_the_mac(&self.mac, &head.content.mac) {
                 Ok(None)
             } else {
-                Err(gone(self.number, "its MAC is not the one that the feed's head names"))
+                Err(not_found(self.number, "its MAC is not the one that the feed's head names"))
             };
         }
         let mut next = self.clone();
@@ -276,7 +282,7 @@ impl Control {
         while next.number < head.content.number {
             let entries = readers.store.feed(next.number, PAGE).await?;
             if entries.is_empty() {
-                return Err(gone(next.number + 1, "it is missing"));
+                return Err(not_found(next.number + 1, "it is missing"));
             }
             for entry in &entries {
                 if next.number == head.content.number {
@@ -290,7 +296,7 @@ impl Control {
             }
         }
         if !is_the_mac(&next.mac, &head.content.mac) {
-            return Err(gone(next.number, "its MAC is not the one that the feed's head names"));
+            return Err(not_found(next.number, "its MAC is not the one that the feed's head names"));
         }
         if let Some(version) = next.keyring.missing.first() {
             return Err(
@@ -339,7 +345,7 @@ impl Control {
             FeedRow::IssuerSet { issuer, version, .. } => {
                 self.issuers.retain(|_, entry| entry.id != issuer);
                 if let Some(row) = readers.at::<IssuerRow>(issuer.as_bytes(), version).await? {
-                    let keys = IssuerKeys::of(&row).map_err(Failure::internal)?;
+                    let keys = IssuerKeys::of(&row, readers.fetch).map_err(Failure::internal)?;
                     let entry = IssuerEntry { id: issuer, version, row, keys };
                     self.issuers.insert(entry.row.issuer.clone(), Arc::new(entry));
                 }
@@ -479,10 +485,10 @@ fn id_of(hex: &str) -> Result<[u8; 16], IntegrityFault> {
 }
 
 /// Compares in constant time, as every MAC is.
-pub(crate) fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
+pub fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
     HEXLOWER.encode(mac).as_bytes().ct_eq(hex.as_bytes()).into()
 }
 
-fn gone(number: u64, what: &'static str) -> Failure {
+fn not_found(number: u64, what: &'static str) -> Failure {
     IntegrityFault::new("control change", &number.to_be_bytes(), what).into()
 }

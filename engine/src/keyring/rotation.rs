@@ -7,7 +7,7 @@
 
 mod app;
 mod keyring;
-mod progress;
+pub(crate) mod progress;
 mod rewrap;
 mod signing_keys;
 

@@ -5,21 +5,19 @@ use petsem_api::{
     ErrorCode, RotateSigningKey, SigningKeyId, SigningKeyInfo, SigningKeyList, SigningKeyState,
 };
 use petsem_keys::SigningKey;
-use petsem_policy::Action;
 use petsem_store::RecordKind;
 
-use crate::authz::decide::{Principal, denied};
-use crate::authz::target::AccessTarget;
+use crate::authz::decide::Principal;
 use crate::clock::Timestamp;
+use crate::clock::time_text;
 use crate::control::state::NoKey;
-use crate::keyring::state::owned;
 use crate::engine::Engine;
-use crate::records::expect;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::AuditRecord;
+use crate::keyring::state::owned;
+use crate::records::expect;
 use crate::records::{FeedRow, IntegrityFault, OrgRow, SigningKeyRow};
-use crate::secrets::write::time_text;
+use crate::request::AuditRecord;
 
 /// Keys that are not revoked, of one org or the platform: each is tried by no one, but all are in memory.
 const MOST_OF_OWNER: usize = 64;
@@ -35,7 +33,7 @@ impl Engine {
         wanted: &RotateSigningKey,
         now: Timestamp,
     ) -> Result<SigningKeyInfo, Failure> {
-        may_operate(audit, principal, now)?;
+        principal.may_operate(audit, now)?;
         let org = match &wanted.org {
             None => None,
             Some(org) => Some(self.find_org(org).await?.ok_or_else(|| {
@@ -79,7 +77,7 @@ impl Engine {
             change.puts.push(self.codec.write(&kid, 1, &row));
         })
         .await?;
-        Ok(shown(id, &row, SigningKeyState::Current))
+        Ok(to_wire(id, &row, SigningKeyState::Current))
     }
 
     /// All signing keys.
@@ -89,7 +87,7 @@ impl Engine {
         principal: &Principal,
         now: Timestamp,
     ) -> Result<SigningKeyList, Failure> {
-        may_operate(audit, principal, now)?;
+        principal.may_operate(audit, now)?;
         let records = self.store.records(RecordKind::SigningKey, &[], None, MOST).await?;
         let control = self.control();
         let mut keys = Vec::with_capacity(records.len());
@@ -105,18 +103,13 @@ impl Engine {
                 // Of an org that is deleted, or made a moment ago.
                 Err(NoKey::Unknown) => continue,
             };
-            keys.push((row.org, std::cmp::Reverse(row.created_at), shown(id, &row, state)));
+            keys.push((row.org, std::cmp::Reverse(row.created_at), to_wire(id, &row, state)));
         }
         keys.sort_by_key(|(org, made, _)| (*org, *made));
         Ok(SigningKeyList { signing_keys: keys.into_iter().map(|(_, _, key)| key).collect() })
     }
 }
 
-fn may_operate(audit: &mut AuditRecord, principal: &Principal, now: Timestamp) -> Result<(), Failure> {
-    let allowed = principal.allows(audit, &AccessTarget::default(), Action::Operate, now);
-    allowed.map(|_| ()).map_err(|refused| denied(&refused))
-}
-
-fn shown(id: SigningKeyId, row: &SigningKeyRow, state: SigningKeyState) -> SigningKeyInfo {
+fn to_wire(id: SigningKeyId, row: &SigningKeyRow, state: SigningKeyState) -> SigningKeyInfo {
     SigningKeyInfo { id, org: row.org, state, created_at: time_text(row.created_at) }
 }

@@ -9,10 +9,14 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use petsem_api::{OrgId, StoreId};
 use petsem_keys::{Keyring, OpenError, RootKey, WrapContext, WrappedByKeyring};
 
+/// Versions of a keyring that are read at most.
+pub(crate) const MOST_KEYS: u32 = 10_000;
+
 /// Root key and keyring of a store that is unsealed.
-pub(crate) struct KeyringState(RwLock<Keys>);
+pub struct KeyringState(RwLock<Keys>);
 
 #[derive(Clone)]
 struct Keys {
@@ -74,7 +78,7 @@ impl fmt::Debug for KeyringState {
 }
 
 /// The wrap context of a key that an org or the platform owns.
-pub(crate) fn owned(store: StoreId, id: [u8; 16], org: Option<OrgId>) -> WrapContext {
+pub fn owned(store: StoreId, id: [u8; 16], org: Option<OrgId>) -> WrapContext {
     let context = WrapContext::new(*store.as_bytes(), id);
     match org {
         None => context,
@@ -83,7 +87,6 @@ pub(crate) fn owned(store: StoreId, id: [u8; 16], org: Option<OrgId>) -> WrapCon
 }
 
 /// The wrap context of the row-MAC key.
-pub(crate) fn row_mac_context(store: StoreId) -> WrapContext {
+pub fn row_mac_context(store: StoreId) -> WrapContext {
     WrapContext::new(*store.as_bytes(), *store.as_bytes())
 }
-

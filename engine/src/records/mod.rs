@@ -16,7 +16,7 @@ use petsem_store::{Expect, FeedEntry, Record, RecordKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use approval::{ApprovalRow, ProtectedChange, Decision, PollRow};
+pub(crate) use approval::{ApprovalRow, Decision, PollRow, ProtectedChange};
 pub(crate) use bundle::{Bundle, BundleError, Entry, StoredValue};
 pub(crate) use content::{
     AppHead, AppNameRow, AppRotationRow, AppState, CheckpointRow, DischargerRow, FeedHeadRow, FeedRow,

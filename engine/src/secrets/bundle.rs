@@ -1,17 +1,285 @@
-//! Opening sealed values: the one module that does.
+//! The one module that opens sealed values.
+//!
+//! [`Engine::read`] alone hands values out, and only for a [`ReadableApp`], which exists only after a decision for one
+//! of the three reads (design §4). Listing, writing and rotation get `describe`, `amend` and `reseal`, whose results
+//! never hold plaintext. A test in `layers.rs` checks that no other module names `AppKek::open`.
+
+use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
-use petsem_keys::{AppKek, RecordContext, SealedRef, WrapContext};
+use petsem_api::{AppSecret, Digest, ErrorCode, HistoryEntry, MAX_BUNDLE, MAX_SECRETS, SecretName, Value};
+use petsem_keys::{AppKek, DigestKey, RecordContext, RewrapError, SealedRef, WrapContext};
+use petsem_store::{BundleRow, Change, NewValue, Record, ValueRow};
 use sha2::{Digest as _, Sha256};
 
+use crate::authz::readable::ReadableApp;
+use crate::clock::Timestamp;
 use crate::engine::Engine;
+use crate::entropy;
 use crate::error::Failure;
-use crate::records::{Bundle, IntegrityFault};
-use crate::tenancy::found::OpenApp;
+use crate::records::{AppHead, Bundle, Entry, IntegrityFault, StoredValue, expect};
+use crate::tenancy::found::FoundApp;
+
+/// The values that a read may have.
+pub(crate) struct Values {
+    /// By name.
+    pub(crate) entries: BTreeMap<SecretName, Entry>,
+    /// Secrets of the app that the read may not have.
+    pub(crate) withheld: usize,
+}
+
+/// What happens to one secret in the next app version.
+#[derive(Debug)]
+pub(crate) enum Amendment<'a> {
+    /// It gets this value.
+    Set(&'a Value),
+    /// It is deleted, if it exists.
+    Delete,
+    /// It gets the value of an earlier version, as stored.
+    Restore(&'a ValueRow),
+}
+
+/// The next app version, sealed: what the transaction that makes it writes.
+pub(crate) struct NextVersion {
+    /// Its number.
+    pub(crate) version: u64,
+    secrets: Vec<AppSecret>,
+    values: Vec<NewValue>,
+    bundle: BundleRow,
+    head: Record,
+}
+
+impl NextVersion {
+    /// Adds the rows to a transaction; what was set, without values.
+    pub(crate) fn put_into(self, change: &mut Change) -> Vec<AppSecret> {
+        change.expects.push(expect::<AppHead>(&self.head.id, self.head.row_version - 1));
+        change.puts.push(self.head);
+        change.values.extend(self.values);
+        change.bundle = Some(self.bundle);
+        self.secrets
+    }
+}
 
 impl Engine {
-    /// An app's KEK of this version.
-    pub(crate) fn kek(&self, app: &OpenApp, version: u32) -> Result<AppKek, Failure> {
+    /// The values of an app that a decision made readable.
+    pub(crate) fn read(&self, readable: &ReadableApp<'_>) -> Result<Values, Failure> {
+        let mut entries = self.open_bundle(readable.app())?.entries;
+        let all = entries.len();
+        entries.retain(|name, _| readable.may_read(name));
+        Ok(Values { withheld: all - entries.len(), entries })
+    }
+
+    /// The app's secrets without their values.
+    pub(crate) fn describe(&self, app: &FoundApp) -> Result<BTreeMap<SecretName, AppSecret>, Failure> {
+        let bundle = self.open_bundle(app)?;
+        let described = bundle.entries.iter().map(|(name, entry)| (name.clone(), to_wire(name, entry)));
+        Ok(described.collect())
+    }
+
+    /// What happened to a secret, without values: one entry for each row.
+    pub(crate) fn describe_history(
+        &self,
+        app: &FoundApp,
+        name: &SecretName,
+        rows: &[ValueRow],
+    ) -> Result<Vec<HistoryEntry>, Failure> {
+        let entry = |row: &ValueRow| {
+            let (digest, at, author) = match self.open_value(app, name, row)? {
+                StoredValue::Set(entry) => (Some(entry.digest), entry.updated_at, entry.author),
+                StoredValue::Deleted { at, author } => (None, at, author),
+            };
+            Ok(HistoryEntry {
+                version: row.app_version,
+                digest,
+                at: Timestamp::from_millis(at).rfc3339(),
+                author,
+            })
+        };
+        rows.iter().map(entry).collect()
+    }
+
+    /// Whether a row of the history holds a value, and not a deletion.
+    pub(crate) fn is_restorable(
+        &self,
+        app: &FoundApp,
+        name: &SecretName,
+        row: &ValueRow,
+    ) -> Result<bool, Failure> {
+        Ok(matches!(self.open_value(app, name, row)?, StoredValue::Set(_)))
+    }
+
+    /// Seals the next version with these amendments; `None` if they change nothing.
+    pub(crate) fn amend(
+        &self,
+        app: &FoundApp,
+        amendments: &BTreeMap<SecretName, Amendment<'_>>,
+        author: &str,
+        now: Timestamp,
+    ) -> Result<Option<NextVersion>, Failure> {
+        let mut bundle = self.open_bundle(app)?;
+        let version = app.head.app_version + 1;
+        let kek = self.kek(app, app.head.kek_version)?;
+        let digest_key: DigestKey = kek
+            .unwrap(&app.head.digest_key, *self.store_id.as_bytes(), *app.id.as_bytes())
+            .map_err(|error| {
+                Failure::from(IntegrityFault::new("digest key", app.id.as_bytes(), "it does not open"))
+                    .because(error)
+            })?;
+        let (mut values, mut secrets) = (Vec::new(), Vec::new());
+        for (name, amendment) in amendments {
+            let value = match amendment {
+                Amendment::Set(value) => Some(Value::new(value.expose_bytes().to_vec())),
+                Amendment::Restore(row) if is_under_destroyed_kek(app, row) => {
+                    return Err(rotated_meanwhile());
+                }
+                Amendment::Restore(row) => match self.open_value(app, name, row)? {
+                    StoredValue::Set(entry) => Some(entry.value),
+                    StoredValue::Deleted { .. } => {
+                        return Err(Failure::internal("a deletion was to be restored"));
+                    }
+                },
+                Amendment::Delete => None,
+            };
+            let plaintext = match value {
+                Some(value) => {
+                    let created_at = bundle.entries.get(name).map_or(now.millis(), |entry| entry.created_at);
+                    let digest = Digest::from_bytes(digest_key.digest(name.as_str(), value.expose_bytes()));
+                    let entry = Entry {
+                        value,
+                        created_at,
+                        updated_at: now.millis(),
+                        set_in_version: version,
+                        digest,
+                        author: author.to_owned(),
+                    };
+                    secrets.push(to_wire(name, &entry));
+                    let plaintext = StoredValue::encode_set(&entry);
+                    bundle.entries.insert(name.clone(), entry);
+                    plaintext
+                }
+                None if bundle.entries.remove(name).is_none() => continue,
+                None => StoredValue::encode_deleted(now.millis(), author),
+            };
+            let context = value_context(app, name, version, self.codec.epoch());
+            let sealed = kek.seal(&mut entropy::rng(), &plaintext, &context).map_err(Failure::internal)?;
+            values.push(NewValue {
+                row: ValueRow {
+                    app: app.id,
+                    name: name.clone(),
+                    app_version: version,
+                    wrapped_dek: sealed.wrapped_dek,
+                    ciphertext: sealed.ciphertext,
+                },
+                keep: app.head.settings.history,
+            });
+        }
+        if values.is_empty() {
+            return Ok(None);
+        }
+        check_bundle(&bundle)?;
+        let sealed = self.seal_version(app, &kek, &bundle, |_| ())?;
+        Ok(Some(NextVersion { secrets, values, ..sealed }))
+    }
+
+    /// Seals the next version with the same secrets; `fill` says what else its head names now.
+    pub(crate) fn reseal(
+        &self,
+        app: &FoundApp,
+        kek: &AppKek,
+        fill: impl FnOnce(&mut AppHead),
+    ) -> Result<NextVersion, Failure> {
+        let bundle = self.open_bundle(app)?;
+        self.seal_version(app, kek, &bundle, fill)
+    }
+
+    fn seal_version(
+        &self,
+        app: &FoundApp,
+        kek: &AppKek,
+        bundle: &Bundle,
+        fill: impl FnOnce(&mut AppHead),
+    ) -> Result<NextVersion, Failure> {
+        let version = app.head.app_version + 1;
+        let epoch = self.codec.epoch();
+        let context = bundle_context(app, epoch, version);
+        let sealed = kek.seal(&mut entropy::rng(), &bundle.encode(), &context).map_err(Failure::internal)?;
+        let digest = bundle_digest(sealed.borrowed());
+        let mut head = AppHead { app_version: version, bundle_digest: Some(digest), ..app.head.clone() };
+        if head.epochs.last().is_none_or(|(last, _)| *last != epoch) {
+            head.epochs.push((epoch, version));
+        }
+        fill(&mut head);
+        Ok(NextVersion {
+            version,
+            secrets: Vec::new(),
+            values: Vec::new(),
+            bundle: BundleRow {
+                app: app.id,
+                app_version: version,
+                wrapped_dek: sealed.wrapped_dek,
+                ciphertext: sealed.ciphertext,
+            },
+            head: self.codec.write(app.id.as_bytes(), app.head_version + 1, &head),
+        })
+    }
+
+    /// The bundle under a new KEK, at the same app version: its DEK re-wrapped, or with `rewrite` a new DEK. The
+    /// bundle is checked against the head first. `None` if the app has no bundle.
+    pub(crate) fn reseal_bundle(
+        &self,
+        app: &FoundApp,
+        old: &AppKek,
+        new: &AppKek,
+        rewrite: bool,
+    ) -> Result<Option<BundleRow>, Failure> {
+        let bundle = self.open_bundle(app)?;
+        let Some(row) = &app.bundle else { return Ok(None) };
+        let fault = |what| IntegrityFault::new("bundle", app.id.as_bytes(), what);
+        if !rewrite {
+            let wrapped_dek = rewrap_dek(old, new, &row.wrapped_dek)
+                .map_err(|error| Failure::from(fault("its DEK does not open")).because(error))?;
+            return Ok(Some(BundleRow { wrapped_dek, ..row.clone() }));
+        }
+        let version = app.head.app_version;
+        let epoch = app.head.epoch_of(version).ok_or_else(|| fault("its epoch is unknown"))?;
+        let context = bundle_context(app, epoch, version);
+        let sealed = new.seal(&mut entropy::rng(), &bundle.encode(), &context).map_err(Failure::internal)?;
+        let (wrapped_dek, ciphertext) = (sealed.wrapped_dek, sealed.ciphertext);
+        Ok(Some(BundleRow { app: app.id, app_version: version, wrapped_dek, ciphertext }))
+    }
+
+    /// A value of the history under a new KEK; `None` if it already is.
+    pub(crate) fn reseal_value(
+        &self,
+        app: &FoundApp,
+        new: &AppKek,
+        row: &ValueRow,
+        rewrite: bool,
+    ) -> Result<Option<ValueRow>, Failure> {
+        let id = [app.id.as_bytes(), row.name.as_str().as_bytes()].concat();
+        let fault = |what| Failure::from(IntegrityFault::new("value", &id, what));
+        let version = AppKek::version_of_dek(&row.wrapped_dek).map_err(|_| fault("its DEK does not open"))?;
+        if version == new.version() {
+            return Ok(None);
+        }
+        let old = self.kek(app, version)?;
+        if !rewrite {
+            let wrapped_dek = rewrap_dek(&old, new, &row.wrapped_dek)
+                .map_err(|error| fault("its DEK does not open").because(error))?;
+            return Ok(Some(ValueRow { wrapped_dek, ..row.clone() }));
+        }
+        let epoch = app.head.epoch_of(row.app_version).ok_or_else(|| fault("its epoch is unknown"))?;
+        let context = value_context(app, &row.name, row.app_version, epoch);
+        let sealed = SealedRef { wrapped_dek: &row.wrapped_dek, ciphertext: &row.ciphertext };
+        let plaintext =
+            old.open(sealed, &context).map_err(|error| fault("it does not open").because(error))?;
+        let sealed = new.seal(&mut entropy::rng(), &plaintext, &context).map_err(Failure::internal)?;
+        let (wrapped_dek, ciphertext) = (sealed.wrapped_dek, sealed.ciphertext);
+        Ok(Some(ValueRow { wrapped_dek, ciphertext, ..row.clone() }))
+    }
+
+    /// The app's KEK of this version.
+    pub(crate) fn kek(&self, app: &FoundApp, version: u32) -> Result<AppKek, Failure> {
         let fault = |what| IntegrityFault::new("app KEK", app.id.as_bytes(), what);
         let row =
             app.head.keks.iter().find(|kek| kek.version == version).ok_or_else(|| fault("it is missing"))?;
@@ -21,8 +289,8 @@ impl Engine {
             .map_err(|error| Failure::from(fault("it does not open")).because(error))
     }
 
-    /// The app's secrets. What the head names is demanded: its version, its digest, its app.
-    pub(crate) fn open_bundle(&self, app: &OpenApp) -> Result<Bundle, Failure> {
+    /// The app's bundle. It must be the one that the head names: its version, its digest, its app.
+    fn open_bundle(&self, app: &FoundApp) -> Result<Bundle, Failure> {
         let fault = |what| Failure::from(IntegrityFault::new("bundle", app.id.as_bytes(), what));
         let version = app.head.app_version;
         let (Some(row), Some(digest)) = (&app.bundle, &app.head.bundle_digest) else {
@@ -36,15 +304,32 @@ impl Engine {
             return Err(fault("it is not the one that the app head names"));
         }
         let epoch = app.head.epoch_of(version).ok_or_else(|| fault("its epoch is unknown"))?;
-        let context =
-            RecordContext::Bundle { epoch, org: *app.head.org.as_bytes(), app: *app.id.as_bytes(), version };
         let kek_version =
             AppKek::version_of_dek(sealed.wrapped_dek).map_err(|_| fault("its DEK does not open"))?;
         let plaintext = self
             .kek(app, kek_version)?
-            .open(sealed, &context)
+            .open(sealed, &bundle_context(app, epoch, version))
             .map_err(|error| fault("it does not open").because(error))?;
         Ok(Bundle::decode(&plaintext)?)
+    }
+
+    fn open_value(&self, app: &FoundApp, name: &SecretName, row: &ValueRow) -> Result<StoredValue, Failure> {
+        let fault = |what| {
+            let id = [app.id.as_bytes(), name.as_str().as_bytes()].concat();
+            Failure::from(IntegrityFault::new("value", &id, what))
+        };
+        if row.app_version > app.head.app_version {
+            return Err(fault("it is of a version that the app has not reached"));
+        }
+        let sealed = SealedRef { wrapped_dek: &row.wrapped_dek, ciphertext: &row.ciphertext };
+        let kek_version =
+            AppKek::version_of_dek(sealed.wrapped_dek).map_err(|_| fault("its DEK does not open"))?;
+        let epoch = app.head.epoch_of(row.app_version).ok_or_else(|| fault("its epoch is unknown"))?;
+        let plaintext = self
+            .kek(app, kek_version)?
+            .open(sealed, &value_context(app, name, row.app_version, epoch))
+            .map_err(|error| fault("it does not open").because(error))?;
+        Ok(StoredValue::decode(&plaintext, row.app_version)?)
     }
 }
 
@@ -56,4 +341,61 @@ pub(crate) fn bundle_digest(sealed: SealedRef<'_>) -> String {
         hash.update(part);
     }
     HEXLOWER.encode(&hash.finalize())
+}
+
+/// A secret as a list shows it: without its value.
+pub(crate) fn to_wire(name: &SecretName, entry: &Entry) -> AppSecret {
+    AppSecret {
+        name: name.clone(),
+        value: None,
+        digest: entry.digest,
+        created_at: Timestamp::from_millis(entry.created_at).rfc3339(),
+        updated_at: Timestamp::from_millis(entry.updated_at).rfc3339(),
+        set_in_version: entry.set_in_version,
+        author: entry.author.clone(),
+    }
+}
+
+fn bundle_context(app: &FoundApp, epoch: u64, version: u64) -> RecordContext<'static> {
+    RecordContext::Bundle { epoch, org: *app.head.org.as_bytes(), app: *app.id.as_bytes(), version }
+}
+
+fn value_context<'a>(app: &FoundApp, name: &'a SecretName, version: u64, epoch: u64) -> RecordContext<'a> {
+    RecordContext::Value {
+        epoch,
+        org: *app.head.org.as_bytes(),
+        app: *app.id.as_bytes(),
+        name: name.as_str(),
+        version,
+    }
+}
+
+fn rewrap_dek(old: &AppKek, new: &AppKek, wrapped_dek: &[u8]) -> Result<Vec<u8>, RewrapError> {
+    old.rewrap_dek(&mut entropy::rng(), new, wrapped_dek)
+}
+
+/// Whether a row that was read before the head names a KEK that a rotation destroyed in between.
+fn is_under_destroyed_kek(app: &FoundApp, row: &ValueRow) -> bool {
+    AppKek::version_of_dek(&row.wrapped_dek).is_ok_and(|version| !app.has_kek(version))
+}
+
+fn rotated_meanwhile() -> Failure {
+    Failure::new(ErrorCode::Busy, "the app's KEK was rotated just now; nothing was changed; try again")
+        .retry_after(1)
+}
+
+fn check_bundle(bundle: &Bundle) -> Result<(), Failure> {
+    if bundle.entries.len() > MAX_SECRETS {
+        return Err(Failure::new(
+            ErrorCode::BundleTooLarge,
+            format!("an app has at most {MAX_SECRETS} secrets; nothing was changed; delete some first"),
+        ));
+    }
+    if bundle.size() > MAX_BUNDLE {
+        return Err(Failure::new(
+            ErrorCode::BundleTooLarge,
+            "the names and values of an app are at most 1 MiB together; nothing was changed; delete some first",
+        ));
+    }
+    Ok(())
 }

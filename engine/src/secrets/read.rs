@@ -1,61 +1,196 @@
-//! Workload reads: by a JWT that the app's policy lets read some of its secrets, or by the token that such a JWT was
-//! exchanged for. One app, at most 15 minutes.
+//! Reading an app's secrets: lists without values, workload reads and break-glass with them.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
-use petsem_api::{AppRef, ErrorCode, SecretName};
+use petsem_api::{AppRef, AppSecret, ErrorCode, SecretList, SecretName};
 use petsem_policy::evaluate::{Allowed, AppPolicy, Claims, PolicyQuestion};
 use petsem_policy::{Action, Denial, Exchanged, Reason, Resource};
 
+use crate::authn::jwt::{READ_LIFE, jwt_of};
 use crate::authn::tokens::Verified;
 use crate::authz::decide::{Principal, denied_by};
+use crate::authz::readable::ReadableApp;
 use crate::authz::target::AccessTarget;
-use crate::error::untrusted;
+use crate::authz::workload::{Exchange, Workload, claims_of};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
-use crate::tenancy::found::OpenApp;
 use crate::error::Failure;
-use crate::authn::jwt::{READ_LIFE, jwt_of};
+use crate::records::Entry;
 use crate::request::AuditRecord;
+use crate::secrets::bundle::to_wire;
+use crate::tenancy::found::{FoundApp, check_reached};
 
-/// A reader and the app whose policy is asked about each name.
-pub(crate) struct Workload<'c> {
-    pub(crate) app: OpenApp,
-    policy: AppPolicy,
-    claims: Claims,
-    exchange: Option<Exchange<'c>>,
+/// What a read asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadQuery {
+    /// The lowest app version that will do.
+    pub min_version: Option<u64>,
+    /// Whether values are asked for.
+    pub show_values: bool,
 }
 
-/// The token that the JWT was exchanged for, where it was.
-struct Exchange<'c> {
-    verified: &'c Verified,
-    rule: String,
-    now: Timestamp,
-    peer: Option<IpAddr>,
+/// The credential that a read comes with.
+pub enum Reader {
+    /// A JWT: its text.
+    Jwt(String),
+    /// Tokens that verified.
+    Tokens(Principal),
 }
 
 impl Engine {
-    /// Refuses while what is stored is not what was written.
-    pub(crate) fn check_trouble(&self) -> Result<(), Failure> {
-        self.trouble().map_or(Ok(()), |trouble| Err(untrusted(&trouble)))
+    /// The reader behind an `Authorization` header. A JWT is verified later, with the app whose policy is asked.
+    ///
+    /// # Errors
+    /// No token verified.
+    pub fn reader(&self, header: Option<&str>, audit: &mut AuditRecord) -> Result<Reader, Failure> {
+        match jwt_of(header) {
+            Some(jwt) => Ok(Reader::Jwt(jwt.to_owned())),
+            None => self.authenticate(header, audit).map(Reader::Tokens),
+        }
     }
 
-    /// Verifies the JWT, and finds the app and its policy.
-    pub(crate) async fn workload(
+    /// An app's secrets. Values are in the list only of a workload read and of break-glass, and only if asked for.
+    ///
+    /// # Errors
+    /// Refused.
+    pub async fn list_secrets(
         &self,
         audit: &mut AuditRecord,
-        authorization: Option<&str>,
+        reader: &Reader,
+        app: &AppRef,
+        query: &ReadQuery,
+        now: Timestamp,
+    ) -> Result<SecretList, Failure> {
+        let principal = match reader {
+            Reader::Jwt(jwt) => {
+                let readable = self.workload(audit, jwt, app, now).await?;
+                return self.read_all(audit, &readable, query, refused());
+            }
+            Reader::Tokens(principal) => principal,
+        };
+        if query.show_values && principal.broke_glass() {
+            let readable = self.broken_glass(audit, principal, app, None, now).await?;
+            return self.read_all(audit, &readable, query, refused());
+        }
+        if principal.is_exchanged(query.show_values) {
+            let readable = self.exchanged_workload(audit, principal, app, None, now).await?;
+            return self.read_all(audit, &readable, query, refused_token());
+        }
+        refuse_values(query)?;
+        // A principal that is narrowed to some names sees those: each name is decided alone.
+        let found = self.app_for(principal, audit, app, &[(Action::List, None)]).await;
+        let (app, all) = match found {
+            Ok(app) => (app, true),
+            Err(failure) => match self.find_app(app).await? {
+                Some(app) if principal.lists_by_name(&app, Resource::Secret, now) => (app, false),
+                _ => return Err(failure),
+            },
+        };
+        check_reached(&app, query.min_version)?;
+        let mut described = self.describe(&app)?;
+        audit.set_version(app.head.app_version);
+        described.retain(|name, _| {
+            let target = AccessTarget { app: Some(&app), secret: Some(name), ..AccessTarget::default() };
+            all || principal.allows(audit, &target, Action::List, now).is_ok()
+        });
+        if !all && described.is_empty() {
+            // Not one name is allowed: the refusal says which caveat.
+            self.app_for(principal, audit, &AppRef::Id(app.id), &[(Action::List, None)]).await?;
+        }
+        Ok(SecretList { secrets: described.into_values().collect(), version: app.head.app_version })
+    }
+
+    /// One secret, with its value as in [`Engine::list_secrets`].
+    ///
+    /// # Errors
+    /// Refused, or the app has no such secret.
+    pub async fn show_secret(
+        &self,
+        audit: &mut AuditRecord,
+        reader: &Reader,
+        app: &AppRef,
+        name: &SecretName,
+        query: &ReadQuery,
+        now: Timestamp,
+    ) -> Result<AppSecret, Failure> {
+        audit.set_names([name]);
+        let principal = match reader {
+            Reader::Jwt(jwt) => {
+                let readable = self.workload(audit, jwt, app, now).await?;
+                return self.read_one(audit, &readable, name, query, refused());
+            }
+            Reader::Tokens(principal) => principal,
+        };
+        if query.show_values && principal.broke_glass() {
+            let readable = self.broken_glass(audit, principal, app, Some(name), now).await?;
+            return self.read_one(audit, &readable, name, query, refused());
+        }
+        if principal.is_exchanged(query.show_values) {
+            let readable = self.exchanged_workload(audit, principal, app, Some(name), now).await?;
+            return self.read_one(audit, &readable, name, query, refused_token());
+        }
+        refuse_values(query)?;
+        let app = self.app_for(principal, audit, app, &[(Action::List, Some(name))]).await?;
+        check_reached(&app, query.min_version)?;
+        let secret = self.describe(&app)?.remove(name);
+        audit.set_version(app.head.app_version);
+        secret.ok_or_else(|| no_such_secret(name))
+    }
+
+    /// Everything that the read covers. `refusal` is for a read that covers nothing of what the app has.
+    fn read_all(
+        &self,
+        audit: &mut AuditRecord,
+        readable: &ReadableApp<'_>,
+        query: &ReadQuery,
+        refusal: Failure,
+    ) -> Result<SecretList, Failure> {
+        check_reached(readable.app(), query.min_version)?;
+        let values = self.read(readable)?;
+        if values.entries.is_empty() && values.withheld > 0 {
+            return Err(refusal);
+        }
+        let version = readable.app().head.app_version;
+        audit.set_names(values.entries.keys());
+        audit.set_version(version);
+        let secrets =
+            values.entries.into_iter().map(|(name, entry)| with_value(name, entry, query)).collect();
+        Ok(SecretList { secrets, version })
+    }
+
+    /// One secret, if the read covers it; else `refusal`, whether the app has it or not.
+    fn read_one(
+        &self,
+        audit: &mut AuditRecord,
+        readable: &ReadableApp<'_>,
+        name: &SecretName,
+        query: &ReadQuery,
+        refusal: Failure,
+    ) -> Result<AppSecret, Failure> {
+        if !readable.may_read(name) {
+            return Err(refusal);
+        }
+        check_reached(readable.app(), query.min_version)?;
+        let mut values: BTreeMap<SecretName, Entry> = self.read(readable)?.entries;
+        audit.set_version(readable.app().head.app_version);
+        let entry = values.remove(name).ok_or_else(|| no_such_secret(name))?;
+        Ok(with_value(name.clone(), entry, query))
+    }
+
+    /// Verifies the JWT, and finds an app whose policy lets it read something.
+    async fn workload(
+        &self,
+        audit: &mut AuditRecord,
+        jwt: &str,
         app: &AppRef,
         now: Timestamp,
-    ) -> Result<Workload<'static>, Failure> {
-        self.check_trouble()?;
-        let jwt = jwt_of(authorization).ok_or_else(|| Failure::internal("a workload read without a JWT"))?;
+    ) -> Result<ReadableApp<'static>, Failure> {
+        self.check_integrity()?;
         let claims = self.verify_jwt(jwt, READ_LIFE, now).await?;
         self.count_jwt(audit, &claims, now);
         let (app, policy, allowed) = self.workload_app(audit, &claims, app).await?;
         audit.set_detail(format_args!("rule {}", allowed.rule));
-        Ok(Workload { app, policy, claims, exchange: None })
+        Ok(ReadableApp::by_workload(app, Workload { policy, claims, exchange: None }))
     }
 
     /// The app that a rule lets a JWT read anything of, before anything of it is told or opened.
@@ -64,7 +199,7 @@ impl Engine {
         audit: &mut AuditRecord,
         claims: &Claims,
         app: &AppRef,
-    ) -> Result<(OpenApp, AppPolicy, Allowed), Failure> {
+    ) -> Result<(FoundApp, AppPolicy, Allowed), Failure> {
         let app = self.find_app(app).await?.ok_or_else(refused)?;
         audit.set_app(&app);
         let (_, policy, _) = self.policy_of(&app).await?;
@@ -73,16 +208,16 @@ impl Engine {
         Ok((app, policy, allowed))
     }
 
-    /// The principal's exchanged token for this app, and what it came of: its rule is asked as the policy stands now.
-    /// `secret` is the one that is asked for, if it is one.
-    pub(crate) async fn exchanged_workload<'c>(
+    /// The principal's exchanged token for this app, its rule re-evaluated against the policy as of now. `secret` is
+    /// the one that is asked for, if it is one.
+    async fn exchanged_workload<'p>(
         &self,
         audit: &mut AuditRecord,
-        principal: &'c Principal,
+        principal: &'p Principal,
         app: &AppRef,
         secret: Option<&SecretName>,
         now: Timestamp,
-    ) -> Result<Workload<'c>, Failure> {
+    ) -> Result<ReadableApp<'p>, Failure> {
         let found = self.find_app(app).await?;
         let target = AccessTarget { app: found.as_ref(), secret, ..AccessTarget::default() };
         let (verified, exchanged) = chosen(principal, &target, now)?;
@@ -102,28 +237,21 @@ impl Engine {
             .map_err(|denial| refused_token().because(denial))?;
         audit.set_detail(format_args!("exchanged token, rule {}", exchanged.rule));
         let exchange = Some(Exchange { verified, rule: exchanged.rule, now, peer: audit.peer() });
-        Ok(Workload { app, policy, claims, exchange })
+        Ok(ReadableApp::by_workload(app, Workload { policy, claims, exchange }))
     }
 }
 
-/// The claims that the rule read at the exchange.
-pub(crate) fn claims_of(exchanged: &Exchanged) -> Result<Claims, Failure> {
-    let claims: BTreeMap<String, String> =
-        serde_json::from_str(&exchanged.claims).map_err(Failure::internal)?;
-    Ok(Claims::from_exchange(claims, exchanged.issued, exchanged.expires))
-}
-
 /// The first exchanged token that may read of this app, or why the first may not. Tokens never add up.
-fn chosen<'c>(
-    principal: &'c Principal,
+fn chosen<'p>(
+    principal: &'p Principal,
     target: &AccessTarget<'_>,
     now: Timestamp,
-) -> Result<(&'c Verified, Exchanged), Failure> {
+) -> Result<(&'p Verified, Exchanged), Failure> {
     let access = principal.access(target, Action::ReadValue, now);
     let mut first = None;
     for verified in principal.verified() {
         let Some(exchanged) = verified.token.exchanged() else { continue };
-        // Which secrets is asked for each.
+        // Which secrets is decided for each name.
         let counts = |denial: &Denial| denial.reason != Reason::Unspecified(Resource::Secret);
         let denied = verified.token.denials(&access).into_iter().find(counts);
         match denied {
@@ -132,42 +260,46 @@ fn chosen<'c>(
                 first.get_or_insert_with(refused_token);
             }
             Some(denial) => {
-                first.get_or_insert_with(|| told(&denial));
+                first.get_or_insert_with(|| refused_by(&denial));
             }
         }
     }
     Err(first.unwrap_or_else(refused_token))
 }
 
-impl Workload<'_> {
-    /// Whether a rule lets the JWT read this secret: of an exchanged one its rule, and every caveat of the token.
-    pub(crate) fn may(&self, name: &SecretName) -> bool {
-        match &self.exchange {
-            None => self.policy.decide_read(&self.claims, name.as_str()).is_ok(),
-            Some(Exchange { verified, rule, now, peer }) => {
-                let target =
-                    AccessTarget { app: Some(&self.app), secret: Some(name), peer: *peer, ..AccessTarget::default() };
-                let question = PolicyQuestion::Read(name.as_str());
-                verified.allows(&target.access(Action::ReadValue, *now)).is_ok()
-                    && self.policy.decide_by(rule, &self.claims, &question).is_ok()
-            }
-        }
-    }
-
-    /// The refusal, the same as for an app that is not there.
-    pub(crate) fn refused(&self) -> Failure {
-        if self.exchange.is_some() { refused_token() } else { refused() }
-    }
+fn with_value(name: SecretName, entry: Entry, query: &ReadQuery) -> AppSecret {
+    let secret = to_wire(&name, &entry);
+    AppSecret { value: query.show_values.then_some(entry.value), ..secret }
 }
 
-/// Time is of the token, and told to its holder; nothing else is.
-fn told(denial: &Denial) -> Failure {
+/// Tokens list; values are read in other ways.
+fn refuse_values(query: &ReadQuery) -> Result<(), Failure> {
+    if query.show_values {
+        return Err(Failure::new(
+            ErrorCode::ReadNeedsWorkload,
+            "a token does not read values: read them with a JWT that the app's policy accepts (`petsem run`), boot a Machine, or ask a second person (`petsem break-glass`)",
+        ));
+    }
+    Ok(())
+}
+
+/// A secret that does not exist, for principals that may know.
+pub(crate) fn no_such_secret(name: &SecretName) -> Failure {
+    Failure::new(
+        ErrorCode::NotFound,
+        format!("the app has no secret {name}; `petsem secrets list` shows what there is"),
+    )
+}
+
+/// Time is of the token, and its holder learns it; nothing else.
+fn refused_by(denial: &Denial) -> Failure {
     match denial.reason {
         Reason::Expired | Reason::NotYetValid => denied_by(denial),
         _ => refused_token().because(denial),
     }
 }
 
+/// The refusal of a JWT, the same as for an app that does not exist.
 fn refused() -> Failure {
     Failure::new(
         ErrorCode::PolicyDenied,
@@ -176,6 +308,7 @@ fn refused() -> Failure {
     )
 }
 
+/// The refusal of an exchanged token, the same as for an app that does not exist.
 fn refused_token() -> Failure {
     Failure::new(
         ErrorCode::PolicyDenied,

@@ -1,21 +1,23 @@
-//! Apps: made in an org, deleted with their keys; and their policies.
+//! Apps: made in an org, deleted with their keys.
 
 use petsem_api::{
-    App, AppId, AppList, AppName, AppSettings, DeletedApp, ErrorCode, OrgId, OrgRef, PolicyDocument,
+    App, AppId, AppList, AppName, AppRef, AppSettings, CreateApp, DeletedApp, ErrorCode, OrgId, OrgRef,
 };
 use petsem_keys::{AppKek, DigestKey, WrapContext};
-use petsem_policy::evaluate::{AppPolicy, PolicyError};
-use petsem_store::{Change, RecordKind};
+use petsem_policy::Action;
+use petsem_store::RecordKind;
 
-use crate::engine::{Engine, REREADS};
-use crate::records::expect;
-use crate::tenancy::found::OpenApp;
+use crate::authz::decide::Principal;
+use crate::clock::{Timestamp, time_text};
+use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
-use crate::tenancy::orgs::{OpenOrg, is_taken, taken};
+use crate::records::{
+    AppHead, AppNameRow, AppState, FeedRow, IntegrityFault, KekRow, OrgAppRow, OrgRow, expect,
+};
 use crate::request::AuditRecord;
-use crate::records::{AppHead, AppNameRow, AppState, Content, FeedRow, IntegrityFault, KekRow, OrgAppRow, OrgRow, PolicyRow, Row};
-use crate::secrets::write::time_text;
+use crate::tenancy::found::FoundApp;
+use crate::tenancy::orgs::{FoundOrg, is_taken, taken};
 
 /// Apps on one page of a list.
 const PAGE: u32 = 500;
@@ -31,11 +33,71 @@ const DELETED: &str = "The app's keys are destroyed: from now on no node, query 
     rotate-root`, `petsem operator rotate-keyring`), and destroy what the old seals hold.";
 
 impl Engine {
-    /// Makes an app with a KEK of its own.
-    pub(crate) async fn create_app(
+    /// Makes an app in an org.
+    ///
+    /// # Errors
+    /// Refused, or the name is taken; nothing was changed then.
+    pub async fn create_app(
         &self,
         audit: &mut AuditRecord,
-        org: &OpenOrg,
+        principal: &Principal,
+        wanted: CreateApp,
+        now: Timestamp,
+    ) -> Result<App, Failure> {
+        let org = self.org_for(audit, principal, &wanted.org, Action::Write, now).await?;
+        self.make_app(audit, &org, &wanted.name, wanted.settings).await
+    }
+
+    /// An org's apps, a page of them.
+    ///
+    /// # Errors
+    /// Refused.
+    pub async fn list_apps(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        org: &OrgRef,
+        after: Option<AppId>,
+        now: Timestamp,
+    ) -> Result<AppList, Failure> {
+        let org = self.org_for(audit, principal, org, Action::List, now).await?;
+        audit.set_org(org.id);
+        self.apps_of(org.id, after).await
+    }
+
+    /// One app.
+    ///
+    /// # Errors
+    /// Refused, or it does not exist.
+    pub async fn show_app(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        app: &AppRef,
+    ) -> Result<App, Failure> {
+        let app = self.app_for(principal, audit, app, &[(Action::List, None)]).await?;
+        Ok(to_wire(app.id, &app.head))
+    }
+
+    /// Deletes an app, its name, its policy, its values and its KEKs.
+    ///
+    /// # Errors
+    /// Refused; nothing was changed then.
+    pub async fn delete_app(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        app: &AppRef,
+    ) -> Result<DeletedApp, Failure> {
+        let app = self.app_for(principal, audit, app, &[(Action::Delete, None)]).await?;
+        self.remove_app(audit, &app).await
+    }
+
+    /// Makes an app with a KEK of its own.
+    pub(crate) async fn make_app(
+        &self,
+        audit: &mut AuditRecord,
+        org: &FoundOrg,
         name: &AppName,
         settings: AppSettings,
     ) -> Result<App, Failure> {
@@ -83,14 +145,14 @@ impl Engine {
         change.puts.push(self.codec.write(id.as_bytes(), 1, &head));
         change.puts.push(self.codec.write(&org_app(org.id, id), 1, &OrgAppRow {}));
         match self.commit(audit, change).await {
-            Ok(_) => Ok(shown(id, &head)),
+            Ok(_) => Ok(to_wire(id, &head)),
             Err(error) if is_taken(&error, RecordKind::AppName) => Err(taken(name.as_str(), "app")),
             Err(error) => Err(error.into()),
         }
     }
 
     /// An org's apps, by id.
-    pub(crate) async fn list_apps(&self, org: OrgId, after: Option<AppId>) -> Result<AppList, Failure> {
+    async fn apps_of(&self, org: OrgId, after: Option<AppId>) -> Result<AppList, Failure> {
         let control = self.control();
         let after = after.map(|app| org_app(org, app));
         let records = self.store.records(RecordKind::OrgApp, org.as_bytes(), after.as_deref(), PAGE).await?;
@@ -111,7 +173,7 @@ impl Engine {
                     let what = "the app was deleted, and its row is there again";
                     return Err(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what).into());
                 }
-                apps.push(shown(id, &self.codec.read::<AppHead>(id.as_bytes(), &head)?.content));
+                apps.push(to_wire(id, &self.codec.read::<AppHead>(id.as_bytes(), &head)?.content));
             }
         }
         let full = records.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
@@ -120,7 +182,7 @@ impl Engine {
     }
 
     /// Deletes an app: its name, its policy, its values, and its KEKs.
-    pub(crate) async fn delete_app(&self, audit: &mut AuditRecord, app: &OpenApp) -> Result<DeletedApp, Failure> {
+    async fn remove_app(&self, audit: &mut AuditRecord, app: &FoundApp) -> Result<DeletedApp, Failure> {
         let _turn = self.app_turn(app.id).await;
         let now = self.now().millis();
         let feed = [FeedRow::AppDeleted { app: app.id, at: now }];
@@ -142,137 +204,10 @@ impl Engine {
         .await?;
         Ok(DeletedApp { id: app.id, notice: DELETED.to_owned() })
     }
-
-    /// The app's policy, at the version that its head names; none = no rule, no access.
-    pub(crate) async fn policy_of(
-        &self,
-        app: &OpenApp,
-    ) -> Result<(u64, AppPolicy, serde_json::Value), Failure> {
-        let fault = |what| Failure::from(IntegrityFault::new(RecordKind::Policy, app.id.as_bytes(), what));
-        let mut version = app.head.policy_version;
-        let mut tries = 0;
-        let (row, newest) = loop {
-            // Before the row: a policy that is set after it was read makes it no older one.
-            let newest = self.control().policy_version(app.id);
-            let row = self.policy_row(app).await?;
-            let found = row.as_ref().map_or(0, |row| row.version);
-            if found == version {
-                break (row, newest);
-            }
-            // Set between the two reads: the head says the newer version by now. Otherwise it was put there.
-            tries += 1;
-            if tries > REREADS {
-                return Err(fault("it is not at the version that the app head names"));
-            }
-            version = match self.find_app(&petsem_api::AppRef::Id(app.id)).await? {
-                Some(app) => app.head.policy_version,
-                None => return Err(Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile")),
-            };
-        };
-        if version < newest {
-            return Err(fault("an older version of it was put back"));
-        }
-        let Some(row) = row else {
-            return Ok((
-                0,
-                AppPolicy { format: 1, rules: Vec::new() },
-                serde_json::json!({"format": 1, "rules": []}),
-            ));
-        };
-        let policy = AppPolicy::parse(&row.content.policy.to_string())
-            .map_err(|error| fault("it does not read").because(error))?;
-        Ok((version, policy, row.content.policy))
-    }
-
-    async fn policy_row(&self, app: &OpenApp) -> Result<Option<Row<PolicyRow>>, Failure> {
-        match self.store.record(PolicyRow::KIND, app.id.as_bytes()).await? {
-            None => Ok(None),
-            Some(record) => Ok(Some(self.codec.read(app.id.as_bytes(), &record)?)),
-        }
-    }
-
-    /// Refuses a policy that cannot be read, or that trusts somebody whom nobody registered.
-    pub(crate) fn check_policy(&self, policy: &serde_json::Value) -> Result<(), Failure> {
-        let parsed = AppPolicy::parse(&policy.to_string()).map_err(|error| {
-            Failure::new(ErrorCode::BadPolicy, format!("{}; the policy was not changed", told(&error)))
-        })?;
-        let control = self.control();
-        match parsed.rules.iter().find(|rule| control.issuer(&rule.issuer).is_none()) {
-            None => Ok(()),
-            Some(rule) => Err(Failure::new(
-                ErrorCode::BadPolicy,
-                format!(
-                    "rule {:?} trusts an issuer that is not registered, {}; the policy was not changed; an operator \
-                     registers issuers (`petsem issuer add`)",
-                    rule.name, rule.issuer
-                ),
-            )),
-        }
-    }
-
-    /// Sets the app's policy, and in the same transaction what `also` adds. Rules that could let the wrong one boot
-    /// or read are refused here.
-    pub(crate) async fn set_policy(
-        &self,
-        audit: &mut AuditRecord,
-        app: &OpenApp,
-        policy: serde_json::Value,
-        expected: Option<u64>,
-        author: &str,
-        also: impl Fn(&mut Change) + Send + Sync,
-    ) -> Result<PolicyDocument, Failure> {
-        self.check_policy(&policy)?;
-        let _turn = self.app_turn(app.id).await;
-        let app = self
-            .find_app(&petsem_api::AppRef::Id(app.id))
-            .await?
-            .ok_or_else(|| Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile"))?;
-        let version = app.head.policy_version;
-        check_policy_version(&app, expected)?;
-        let now = self.now().millis();
-        let row = PolicyRow { policy: policy.clone(), author: author.to_owned(), at: now };
-        let head = AppHead { policy_version: version + 1, ..app.head.clone() };
-        audit.set_detail(format_args!("policy version {}", version + 1));
-        let feed = [FeedRow::PolicySet { app: app.id, version: version + 1, at: now }];
-        self.commit_control(audit, &feed, |change| {
-            change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
-            change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));
-            change.puts.push(self.codec.write(app.id.as_bytes(), version + 1, &row));
-            also(change);
-        })
-        .await?;
-        Ok(PolicyDocument { version: version + 1, policy })
-    }
-}
-
-/// Refuses a change of another policy than the one that stands.
-pub(crate) fn check_policy_version(app: &OpenApp, expected: Option<u64>) -> Result<(), Failure> {
-    let version = app.head.policy_version;
-    match expected.filter(|expected| *expected != version) {
-        None => Ok(()),
-        Some(expected) => Err(Failure::new(
-            ErrorCode::StaleVersion,
-            format!(
-                "the policy stands at version {version}, not at {expected}; nothing was changed; look at it and try again"
-            ),
-        )),
-    }
-}
-
-/// What is wrong with a policy, without a word of its text where the JSON itself is wrong.
-fn told(error: &PolicyError) -> String {
-    match error {
-        PolicyError::Json(error) => format!(
-            "a field of the policy is unknown, missing or of the wrong type (line {}, column {} of its compact form)",
-            error.line(),
-            error.column()
-        ),
-        error => error.to_string(),
-    }
 }
 
 /// An app as the API shows it.
-pub(crate) fn shown(id: AppId, head: &AppHead) -> App {
+pub(crate) fn to_wire(id: AppId, head: &AppHead) -> App {
     App {
         id,
         name: head.name.clone(),

@@ -8,18 +8,31 @@ use petsem_keys::{Keyring, scrubbed_call};
 use petsem_store::{AppRows, Record, RecordKind};
 
 use crate::control::state::Control;
-use crate::engine::{APP_LOCKS, Engine, REREADS, SEEN_APPS};
+use crate::engine::{APP_LOCKS, Engine, REREADS};
 use crate::error::Failure;
 use crate::records::{AppHead, AppNameRow, IntegrityFault};
-use crate::tenancy::found::OpenApp;
+use crate::tenancy::found::FoundApp;
+
+/// Apps whose newest head this node remembers.
+const SEEN_APPS: usize = 1_000_000;
+
+/// A turn of one of this node's writers of an app.
+pub(crate) struct AppTurn<'a> {
+    /// Whether another writer was busy: what was read before the turn may be old.
+    pub(crate) waited: bool,
+    _guard: Option<tokio::sync::MutexGuard<'a, ()>>,
+}
 
 impl Engine {
     /// The lock of an app's writers on this node.
-    pub(crate) async fn app_turn(&self, app: AppId) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+    pub(crate) async fn app_turn(&self, app: AppId) -> AppTurn<'_> {
         let [.., last] = *app.as_bytes();
-        match self.app_locks.get(usize::from(last) % APP_LOCKS) {
-            Some(lock) => Some(lock.lock().await),
-            None => None,
+        let Some(lock) = self.app_locks.get(usize::from(last) % APP_LOCKS) else {
+            return AppTurn { waited: true, _guard: None };
+        };
+        match lock.try_lock() {
+            Ok(guard) => AppTurn { waited: false, _guard: Some(guard) },
+            Err(_) => AppTurn { waited: true, _guard: Some(lock.lock().await) },
         }
     }
 
@@ -38,7 +51,7 @@ impl Engine {
     }
 
     /// An app by name or id, with its bundle, as of one moment.
-    pub(crate) async fn find_app(&self, app: &AppRef) -> Result<Option<OpenApp>, Failure> {
+    pub(crate) async fn find_app(&self, app: &AppRef) -> Result<Option<FoundApp>, Failure> {
         let mut tries = 0;
         loop {
             match self.read_app(app).await? {
@@ -54,7 +67,7 @@ impl Engine {
         }
     }
 
-    async fn read_app(&self, app: &AppRef) -> Result<Option<OpenApp>, Failure> {
+    async fn read_app(&self, app: &AppRef) -> Result<Option<FoundApp>, Failure> {
         // Before the rows: an app that is deleted after they were read was not put back.
         let control = self.control();
         let keyring = self.keyring();
@@ -74,7 +87,7 @@ impl Engine {
         control: &Control,
         keyring: &Arc<Keyring>,
         app: &AppRef,
-    ) -> Result<Option<OpenApp>, Failure> {
+    ) -> Result<Option<FoundApp>, Failure> {
         match app {
             AppRef::Id(id) => match self.store.app_for_boot(*id).await? {
                 None => Ok(None),
@@ -108,24 +121,24 @@ impl Engine {
         keyring: &Arc<Keyring>,
         id: AppId,
         rows: AppRows,
-    ) -> Result<OpenApp, Failure> {
+    ) -> Result<FoundApp, Failure> {
         let head = self.codec.read::<AppHead>(id.as_bytes(), &rows.head)?;
         let fault = |what| Failure::from(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what));
         if control.is_app_deleted(id) || control.is_org_deleted(head.content.org) {
             return Err(fault("the app was deleted, and its row is there again"));
         }
         let keyring = Arc::clone(keyring);
-        Ok(OpenApp { id, head_version: head.version, head: head.content, bundle: rows.bundle, keyring })
+        Ok(FoundApp { id, head_version: head.version, head: head.content, bundle: rows.bundle, keyring })
     }
 
     /// Whether this node has seen no newer head of the app; remembers it.
-    fn is_newest(&self, app: &OpenApp) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= SEEN_APPS {
+    fn is_newest(&self, app: &FoundApp) -> bool {
+        let mut heads = self.newest_heads.lock().unwrap_or_else(PoisonError::into_inner);
+        if heads.len() >= SEEN_APPS {
             // What is forgotten is still noticed by hosts and by the audit log; memory is bounded.
-            seen.clear();
+            heads.clear();
         }
-        let newest = seen.entry(app.id).or_insert(0);
+        let newest = heads.entry(app.id).or_insert(0);
         let is_newest = app.head_version >= *newest;
         *newest = app.head_version.max(*newest);
         is_newest

@@ -2,38 +2,45 @@
 
 use std::sync::Arc;
 
-use petsem_api::AppId;
+use petsem_api::{AppId, ErrorCode};
 use petsem_keys::Keyring;
 use petsem_store::BundleRow;
 
+use crate::error::Failure;
 use crate::records::AppHead;
 
 /// An app as of one moment: its head's MAC was checked.
-pub(crate) struct OpenApp {
+pub struct FoundApp {
     pub(crate) id: AppId,
     /// Row version of the head.
     pub(crate) head_version: u64,
     pub(crate) head: AppHead,
-    bundle: Option<BundleRow>,
+    pub(crate) bundle: Option<BundleRow>,
     /// As it was before the rows were read: a version that is destroyed meanwhile still opens them.
-    keyring: Arc<Keyring>,
+    pub(crate) keyring: Arc<Keyring>,
 }
 
-impl OpenApp {
-    /// The sealed bundle; [`Engine::open_bundle`] checks it.
-    pub(crate) fn bundle_row(&self) -> Option<&BundleRow> {
-        self.bundle.as_ref()
-    }
-
+impl FoundApp {
     /// Whether the head names a KEK of this version.
     pub(crate) fn has_kek(&self, version: u32) -> bool {
         self.head.keks.iter().any(|kek| kek.version == version)
     }
 }
 
-impl std::fmt::Debug for OpenApp {
+impl std::fmt::Debug for FoundApp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "OpenApp({})", self.id)
+        write!(f, "FoundApp({})", self.id)
     }
 }
 
+/// Demands that the app has reached the lowest version that the request accepts.
+pub(crate) fn check_reached(app: &FoundApp, min_version: Option<u64>) -> Result<(), Failure> {
+    match min_version {
+        Some(wanted) if wanted > app.head.app_version => Err(Failure::new(
+            ErrorCode::VersionNotReached,
+            format!("the app stands at version {}, not yet at {wanted}; try again", app.head.app_version),
+        )
+        .retry_after(1)),
+        _ => Ok(()),
+    }
+}

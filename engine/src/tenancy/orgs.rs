@@ -1,32 +1,132 @@
 //! Orgs: made and deleted by operators, each with its own signing key.
 
 use data_encoding::HEXLOWER;
-use petsem_api::{ErrorCode, Org, OrgId, OrgName, OrgRef};
+use petsem_api::{ErrorCode, Org, OrgId, OrgList, OrgName, OrgRef};
 use petsem_keys::SigningKey;
+use petsem_policy::Action;
 use petsem_store::{CommitError, RecordKind};
 
+use crate::authz::decide::{Principal, denied};
+use crate::authz::target::AccessTarget;
+use crate::clock::{Timestamp, time_text};
 use crate::control::state::Control;
-use crate::keyring::state::owned;
 use crate::engine::Engine;
-use crate::records::expect;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::AuditRecord;
+use crate::keyring::state::owned;
+use crate::records::expect;
 use crate::records::{FeedRow, IntegrityFault, OrgAppRow, OrgNameRow, OrgRow, Row, SigningKeyRow};
-use crate::secrets::write::time_text;
+use crate::request::AuditRecord;
 
 /// Orgs answered at once; an installation has few.
 const MOST: u32 = 10_000;
 
 /// An org whose row was checked.
-pub(crate) struct OpenOrg {
+pub(crate) struct FoundOrg {
     pub(crate) id: OrgId,
     pub(crate) row: Row<OrgRow>,
 }
 
 impl Engine {
+    /// Makes an org. Only operators do.
+    ///
+    /// # Errors
+    /// Refused, or the name is taken; nothing was changed then.
+    pub async fn create_org(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        name: &OrgName,
+        now: Timestamp,
+    ) -> Result<Org, Failure> {
+        principal.may_operate(audit, now)?;
+        self.make_org(audit, name).await
+    }
+
+    /// The orgs that the principal may list. A token of an org lists its own.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn list_orgs(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Result<OrgList, Failure> {
+        let mut orgs = self.all_orgs().await?;
+        orgs.retain(|org| {
+            let target = AccessTarget { org: Some(org.id), ..AccessTarget::default() };
+            principal.allows(audit, &target, Action::List, now).is_ok()
+        });
+        Ok(OrgList { orgs })
+    }
+
+    /// One org.
+    ///
+    /// # Errors
+    /// Refused, or it does not exist.
+    pub async fn show_org(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        org: &OrgRef,
+        now: Timestamp,
+    ) -> Result<Org, Failure> {
+        let found = self.find_org(org).await?;
+        let target = AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
+        match (principal.allows(audit, &target, Action::List, now), found) {
+            (Ok(_), Some(org)) => Ok(to_wire(org.id, &org.row.content)),
+            (Ok(_), None) => Err(no_such_org()),
+            (Err(refused), _) if principal.is_platform() => Err(denied(&refused)),
+            (Err(_), _) => Err(Failure::new(
+                ErrorCode::Forbidden,
+                "there is no such org, or this token does not allow that there",
+            )),
+        }
+    }
+
+    /// Deletes an org that has no apps. Only operators do.
+    ///
+    /// # Errors
+    /// Refused, or it has apps; nothing was changed then.
+    pub async fn delete_org(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        org: &OrgRef,
+        now: Timestamp,
+    ) -> Result<OrgId, Failure> {
+        principal.may_operate(audit, now)?;
+        let org = self.find_org(org).await?.ok_or_else(no_such_org)?;
+        audit.set_org(org.id);
+        self.remove_org(audit, &org).await?;
+        Ok(org.id)
+    }
+
+    /// The org that a request names, if the principal may do this there.
+    pub(crate) async fn org_for(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        org: &OrgRef,
+        action: Action,
+        now: Timestamp,
+    ) -> Result<FoundOrg, Failure> {
+        let found = self.find_org(org).await?;
+        let target = AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
+        match (principal.allows(audit, &target, action, now), found) {
+            (Ok(_), Some(org)) => Ok(org),
+            (Ok(_), None) => Err(no_such_org()),
+            (Err(refused), Some(org)) if principal.is_of(org.id) => Err(denied(&refused)),
+            (Err(_), _) => Err(Failure::new(
+                ErrorCode::Forbidden,
+                format!("there is no such org, or this token does not allow {action} there"),
+            )),
+        }
+    }
+
     /// Makes an org with a signing key of its own.
-    pub(crate) async fn create_org(&self, audit: &mut AuditRecord, name: &OrgName) -> Result<Org, Failure> {
+    pub(crate) async fn make_org(&self, audit: &mut AuditRecord, name: &OrgName) -> Result<Org, Failure> {
         let now = self.now().millis();
         let id = OrgId::new_v7(now, &entropy::bytes());
         let kid: [u8; 16] = entropy::bytes();
@@ -54,11 +154,11 @@ impl Engine {
             ErrorCode::Conflict => taken(name.as_str(), "org"),
             _ => failure,
         })?;
-        Ok(shown(id, &row))
+        Ok(to_wire(id, &row))
     }
 
     /// An org by name or id.
-    pub(crate) async fn find_org(&self, org: &OrgRef) -> Result<Option<OpenOrg>, Failure> {
+    pub(crate) async fn find_org(&self, org: &OrgRef) -> Result<Option<FoundOrg>, Failure> {
         // Before the rows: an org that is deleted after they were read was not put back.
         let control = self.control();
         let id = match org {
@@ -84,7 +184,7 @@ impl Engine {
                 Err(IntegrityFault::new("org name", name.as_str().as_bytes(), "the org has another name")
                     .into())
             }
-            _ => Ok(Some(OpenOrg { id, row })),
+            _ => Ok(Some(FoundOrg { id, row })),
         }
     }
 
@@ -96,8 +196,7 @@ impl Engine {
         }
     }
 
-    /// All orgs.
-    pub(crate) async fn list_orgs(&self) -> Result<Vec<Org>, Failure> {
+    async fn all_orgs(&self) -> Result<Vec<Org>, Failure> {
         let control = self.control();
         let records = self.store.records(RecordKind::Org, &[], None, MOST).await?;
         records
@@ -107,13 +206,13 @@ impl Engine {
                     .map_err(|_| IntegrityFault::new("org", &record.id, "its id has the wrong length"))?;
                 let row = self.codec.read::<OrgRow>(&id, record)?;
                 check_not_deleted(&control, OrgId::from_bytes(id))?;
-                Ok(shown(OrgId::from_bytes(id), &row.content))
+                Ok(to_wire(OrgId::from_bytes(id), &row.content))
             })
             .collect()
     }
 
     /// Deletes an org that has no apps, with its signing keys: its tokens verify nowhere any more.
-    pub(crate) async fn delete_org(&self, audit: &mut AuditRecord, org: &OpenOrg) -> Result<(), Failure> {
+    async fn remove_org(&self, audit: &mut AuditRecord, org: &FoundOrg) -> Result<(), Failure> {
         let apps = self.store.records(RecordKind::OrgApp, org.id.as_bytes(), None, 1).await?;
         for record in &apps {
             self.codec.read::<OrgAppRow>(&record.id, record)?;
@@ -152,8 +251,12 @@ fn check_not_deleted(control: &Control, id: OrgId) -> Result<(), IntegrityFault>
 }
 
 /// An org as the API shows it.
-pub(crate) fn shown(id: OrgId, row: &OrgRow) -> Org {
+pub(crate) fn to_wire(id: OrgId, row: &OrgRow) -> Org {
     Org { id, name: row.name.clone(), created_at: time_text(row.created_at) }
+}
+
+fn no_such_org() -> Failure {
+    Failure::new(ErrorCode::NotFound, "there is no such org; `petsem org list` shows what there is")
 }
 
 /// A name that is in use.

@@ -2,7 +2,7 @@
 //! exception, fixed here: what it makes opens nothing without a discharge.
 
 use petsem_api::{
-    AppRef, CreateToken, ErrorCode, HostId, MintedToken, OrgId, SigningKeyId, TokenInfo, TokenKind,
+    AppRef, CreateToken, ErrorCode, HostId, MintedToken, OrgId, OrgRef, SigningKeyId, TokenInfo, TokenKind,
     TokenList, TokenUuid,
 };
 use petsem_policy::{
@@ -14,15 +14,15 @@ use petsem_store::RecordKind;
 use crate::authn::tokens::{Verified, author_of, token_uuid};
 use crate::authz::decide::{Principal, denied, no_such_app};
 use crate::authz::target::AccessTarget;
+use crate::clock::time_text;
 use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::control::state::{DischargerEntry, SigningEntry};
 use crate::engine::Engine;
-use crate::tenancy::found::OpenApp;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::AuditRecord;
 use crate::records::{IntegrityFault, TokenRow};
-use crate::secrets::write::time_text;
+use crate::request::{AuditRecord, local_record};
+use crate::tenancy::found::FoundApp;
 
 const DAY: u64 = 24 * 60 * 60;
 /// Longest life of a host token (design §4), in seconds.
@@ -71,9 +71,11 @@ impl Engine {
                 refuse_host_fields(wanted)?;
                 let org = wanted.org.as_ref().ok_or_else(|| bad("a token of kind org names its org"))?;
                 let found = self.find_org(org).await?;
-                let target = AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
-                let parent =
-                    principal.allows(audit, &target, Action::Mint, now).map_err(|refused| denied(&refused))?;
+                let target =
+                    AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
+                let parent = principal
+                    .allows(audit, &target, Action::Mint, now)
+                    .map_err(|refused| denied(&refused))?;
                 let org = found.ok_or_else(|| Failure::new(ErrorCode::NotFound, "there is no such org"))?.id;
                 audit.set_org(org);
                 let mut caveats = vec![Organization { org: *org.as_bytes() }.into()];
@@ -218,6 +220,40 @@ impl Engine {
         Ok(Subject { issuer: self.settings.name.clone(), sub: sub.to_owned() })
     }
 
+    /// Mints an operator's token on the node and records it. `life` is in seconds.
+    ///
+    /// # Errors
+    /// The name or the life is refused; nothing was changed then.
+    pub async fn mint_operator_token(
+        &self,
+        action: &'static str,
+        operator: &str,
+        life: u64,
+    ) -> Result<MintedToken, Failure> {
+        let now = self.now();
+        let mut audit = local_record(now, action);
+        let subject = Subject { issuer: self.settings.name.clone(), sub: operator.to_owned() };
+        let token = self.mint_first_token(&mut audit, subject, life, now).await?;
+        self.record(&audit).await?;
+        Ok(token)
+    }
+
+    /// Mints the token of an org's owner on the node and records it. `life` is in seconds.
+    ///
+    /// # Errors
+    /// There is no such org, or the name or the life is refused; nothing was changed then.
+    pub async fn mint_owner(&self, org: &OrgRef, owner: &str, life: u64) -> Result<MintedToken, Failure> {
+        let now = self.now();
+        let mut audit = local_record(now, "operator.owner");
+        let absent =
+            || Failure::new(ErrorCode::NotFound, "there is no such org; make it with `petsem org create`");
+        let org = self.find_org(org).await?.ok_or_else(absent)?;
+        let subject = Subject { issuer: self.settings.name.clone(), sub: owner.to_owned() };
+        let token = self.mint_owner_token(&mut audit, org.id, subject, life, now).await?;
+        self.record(&audit).await?;
+        Ok(token)
+    }
+
     /// The first operator's token. No route leads here: only `petsem operator init` and `petsem dev`, on the node.
     pub(crate) async fn mint_first_token(
         &self,
@@ -350,15 +386,36 @@ impl Engine {
         Ok(caveats)
     }
 
-    async fn app_of_org(&self, app: &AppRef, org: Option<OrgId>) -> Result<OpenApp, Failure> {
+    async fn app_of_org(&self, app: &AppRef, org: Option<OrgId>) -> Result<FoundApp, Failure> {
         match self.find_app(app).await? {
             Some(app) if org.is_none_or(|org| org == app.head.org) => Ok(app),
             _ => Err(no_such_app()),
         }
     }
 
+    /// The tokens of an org, or all of them for those who operate.
+    ///
+    /// # Errors
+    /// Refused.
+    pub async fn list_tokens(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        org: Option<&OrgRef>,
+        now: Timestamp,
+    ) -> Result<TokenList, Failure> {
+        let org = match org {
+            None => {
+                principal.may_operate(audit, now)?;
+                None
+            }
+            Some(org) => Some(self.org_for(audit, principal, org, Action::List, now).await?.id),
+        };
+        self.tokens_of(org).await
+    }
+
     /// The tokens that the principal may see: an operator's all, anybody else those of the org.
-    pub(crate) async fn list_tokens(&self, org: Option<OrgId>) -> Result<TokenList, Failure> {
+    async fn tokens_of(&self, org: Option<OrgId>) -> Result<TokenList, Failure> {
         let control = self.control();
         let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
         let mut tokens = Vec::new();
@@ -419,7 +476,7 @@ pub(crate) fn signing_key(
 
 /// The location of this installation's own discharger. It is not that of its tokens: a header tells permission
 /// tokens and discharges apart by it.
-pub(crate) fn discharger_location(location: &str) -> String {
+pub fn discharger_location(location: &str) -> String {
     format!("{location}/discharger")
 }
 
@@ -473,7 +530,7 @@ fn check_name(sub: &str) -> Result<(), Failure> {
 }
 
 /// Refuses holder or life of a token that is made on the node, before anything is made.
-pub(crate) fn check_first(sub: &str, life: u64) -> Result<(), Failure> {
+pub fn check_first(sub: &str, life: u64) -> Result<(), Failure> {
     check_name(sub)?;
     if !(1..=LONGEST).contains(&life) {
         return Err(bad(format!("a token lives from 1 second to {} days; nothing was made", LONGEST / DAY)));

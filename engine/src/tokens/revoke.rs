@@ -8,10 +8,10 @@ use crate::authz::decide::{Principal, denied, no_such_app};
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
-use crate::tenancy::found::OpenApp;
 use crate::error::Failure;
-use crate::request::AuditRecord;
 use crate::records::{FeedRow, TokenRow};
+use crate::request::AuditRecord;
+use crate::tenancy::found::FoundApp;
 
 /// Longest `iss`, `sub` or `jti` that can be revoked, in bytes.
 const LONGEST_CLAIM: usize = 4096;
@@ -69,7 +69,7 @@ impl Engine {
         &self,
         audit: &mut AuditRecord,
         request: &RevokeRequest,
-        app: Option<&OpenApp>,
+        app: Option<&FoundApp>,
         now: Timestamp,
     ) -> Result<FeedRow, Failure> {
         let at = now.millis();
@@ -168,7 +168,7 @@ impl Engine {
 }
 
 /// What of a request can be refused without looking at the store.
-pub(crate) fn check(request: &RevokeRequest, now: Timestamp) -> Result<(), Failure> {
+pub fn check(request: &RevokeRequest, now: Timestamp) -> Result<(), Failure> {
     match request {
         RevokeRequest::Token { id } => check_token_id(*id),
         RevokeRequest::JwtSubject { issuer, sub, before } => {
@@ -190,7 +190,7 @@ pub(crate) fn check(request: &RevokeRequest, now: Timestamp) -> Result<(), Failu
     }
 }
 
-pub(crate) fn no_such_signing_key() -> Failure {
+pub fn no_such_signing_key() -> Failure {
     Failure::new(
         ErrorCode::NotFound,
         "there is no such signing key; nothing was changed; `petsem signing-key list` shows all",

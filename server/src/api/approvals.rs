@@ -8,13 +8,13 @@ use petsem_api::{
 use petsem_policy::Action;
 use serde::Serialize;
 
-use crate::approvals::{ApprovalRequest, registration_ends};
-use crate::authority::{AccessTarget, denied};
-use crate::failure::Failure;
-use crate::http::{Call, finish};
-use crate::request::AuditRecord;
-use crate::routes::apps::org_for;
-use crate::rows::{Asked, FeedRow};
+use petsem_engine::{ApprovalRequest, registration_ends};
+use petsem_engine::{AccessTarget, denied};
+use petsem_engine::{Failure};
+use crate::http::request::{Call, finish};
+use petsem_engine::{AuditRecord};
+use crate::api::{apps::org_for};
+use petsem_engine::{ProtectedChange, FeedRow};
 
 /// What was done at once, or waits for a second person: 202.
 #[derive(Serialize)]
@@ -32,9 +32,9 @@ pub(super) async fn break_glass(call: Call) -> Response {
 }
 
 async fn ask_break_glass(call: &Call, audit: &mut AuditRecord) -> Result<BreakGlassToken, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: AskBreakGlass = call.json_of(&principal).await?;
-    call.core.ask_break_glass(audit, &principal, &call.param::<AppRef>("app")?, &wanted, call.now).await
+    call.engine.ask_break_glass(audit, &principal, &call.param::<AppRef>("app")?, &wanted, call.now).await
 }
 
 /// `GET /v1/approvals`
@@ -45,8 +45,8 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 async fn list_approvals(call: &Call, audit: &mut AuditRecord) -> Result<ApprovalList, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
-    call.core.list_approvals(audit, &principal, call.now).await
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    call.engine.list_approvals(audit, &principal, call.now).await
 }
 
 /// `GET /v1/approvals/{id}`
@@ -57,8 +57,8 @@ pub(super) async fn show(call: Call) -> Response {
 }
 
 async fn show_approval(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
-    call.core.show_approval(audit, &principal, call.param::<ApprovalId>("id")?, call.now).await
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    call.engine.show_approval(audit, &principal, call.param::<ApprovalId>("id")?, call.now).await
 }
 
 /// `POST /v1/approvals/{id}/approve`
@@ -69,8 +69,8 @@ pub(super) async fn approve(call: Call) -> Response {
 }
 
 async fn approve_it(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
-    call.core.approve(audit, &principal, call.param::<ApprovalId>("id")?, call.now).await
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    call.engine.approve(audit, &principal, call.param::<ApprovalId>("id")?, call.now).await
 }
 
 /// `POST /v1/approvals/{id}/deny`
@@ -81,8 +81,8 @@ pub(super) async fn deny(call: Call) -> Response {
 }
 
 async fn deny_it(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
-    call.core.turn_down(audit, &principal, call.param::<ApprovalId>("id")?, call.now).await
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    call.engine.turn_down(audit, &principal, call.param::<ApprovalId>("id")?, call.now).await
 }
 
 /// `GET /v1/orgs/{org}/guard`
@@ -93,9 +93,9 @@ pub(super) async fn guard(call: Call) -> Response {
 }
 
 async fn show_guard(call: &Call, audit: &mut AuditRecord) -> Result<OrgGuard, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let org = org_for(call, audit, &principal, &call.param::<OrgRef>("org")?, Action::List).await?;
-    Ok(OrgGuard { guard_policies: call.core.control().is_org_guarded(org.id) })
+    Ok(OrgGuard { guard_policies: call.engine.control().is_org_guarded(org.id) })
 }
 
 /// `PUT /v1/orgs/{org}/guard`
@@ -106,15 +106,15 @@ pub(super) async fn set_guard(call: Call) -> Response {
 }
 
 async fn put_guard(call: &Call, audit: &mut AuditRecord) -> Result<Answered<OrgGuard>, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: OrgGuard = call.json_of(&principal).await?;
     let org = org_for(call, audit, &principal, &call.param::<OrgRef>("org")?, Action::ManagePolicy).await?;
     audit.set_org(org.id);
-    let guarded = call.core.control().is_org_guarded(org.id);
+    let guarded = call.engine.control().is_org_guarded(org.id);
     if !guarded && wanted.guard_policies {
         audit.set_detail("policies are guarded from now on");
         let feed = [FeedRow::OrgGuardSet { org: org.id, on: true, at: call.now.millis() }];
-        call.core.commit_control(audit, &feed, |_| {}).await?;
+        call.engine.commit_control(audit, &feed, |_| {}).await?;
     }
     if guarded == wanted.guard_policies || wanted.guard_policies {
         return Ok(Answered::Done(wanted));
@@ -123,14 +123,14 @@ async fn put_guard(call: &Call, audit: &mut AuditRecord) -> Result<Answered<OrgG
     let asker =
         principal.allows(audit, &target, Action::ManagePolicy, call.now).map_err(|refused| denied(&refused))?;
     let request = ApprovalRequest {
-        asked: Asked::GuardOff {},
+        asked: ProtectedChange::GuardOff {},
         summary: format!("end the guard of the policies of org {}", org.row.content.name),
         org: Some(org.id),
         app: None,
         reason: "setting",
         ends_at: registration_ends(call.now),
     };
-    let approval = call.core.ask_registration(audit, &asker.token, request, call.now).await?;
+    let approval = call.engine.ask_registration(audit, &asker.token, request, call.now).await?;
     Ok(Answered::Waits(Box::new(approval)))
 }
 

@@ -8,15 +8,15 @@ use petsem_api::{
 use petsem_policy::Action;
 use serde::Deserialize;
 
-use crate::approvals::{ApprovalRequest, registration_ends};
-use crate::apps::{check_policy_version, shown};
-use crate::authority::{Principal, AccessTarget, denied};
-use crate::failure::Failure;
-use crate::http::{Call, finish};
-use crate::orgs::OpenOrg;
-use crate::request::AuditRecord;
-use crate::routes::approvals::{Answered, status_of};
-use crate::rows::Asked;
+use petsem_engine::{ApprovalRequest, registration_ends};
+use petsem_engine::{check_policy_version, shown};
+use petsem_engine::{Principal, AccessTarget, denied};
+use petsem_engine::{Failure};
+use crate::http::request::{Call, finish};
+use petsem_engine::{OpenOrg};
+use petsem_engine::{AuditRecord};
+use crate::api::{approvals::{Answered, status_of}};
+use petsem_engine::{ProtectedChange};
 
 /// `POST /v1/apps`
 pub(super) async fn create(call: Call) -> Response {
@@ -26,10 +26,10 @@ pub(super) async fn create(call: Call) -> Response {
 }
 
 async fn create_app(call: &Call, audit: &mut AuditRecord) -> Result<App, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: CreateApp = call.json_of(&principal).await?;
     let org = org_for(call, audit, &principal, &wanted.org, Action::Write).await?;
-    call.core.create_app(audit, &org, &wanted.name, wanted.settings).await
+    call.engine.create_app(audit, &org, &wanted.name, wanted.settings).await
 }
 
 #[derive(Deserialize)]
@@ -47,12 +47,12 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 async fn list_apps(call: &Call, audit: &mut AuditRecord) -> Result<AppList, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let query: ListQuery = call.query()?;
     let org = query.org.ok_or_else(|| Failure::new(ErrorCode::BadRequest, "say of which org: ?org=NAME"))?;
     let org = org_for(call, audit, &principal, &org, Action::List).await?;
     audit.set_org(org.id);
-    call.core.list_apps(org.id, query.after).await
+    call.engine.list_apps(org.id, query.after).await
 }
 
 /// `GET /v1/apps/{app}`
@@ -63,9 +63,9 @@ pub(super) async fn show(call: Call) -> Response {
 }
 
 async fn show_app(call: &Call, audit: &mut AuditRecord) -> Result<App, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let app =
-        call.core.app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::List, None)]).await?;
+        call.engine.app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::List, None)]).await?;
     Ok(shown(app.id, &app.head))
 }
 
@@ -77,10 +77,10 @@ pub(super) async fn delete(call: Call) -> Response {
 }
 
 async fn delete_app(call: &Call, audit: &mut AuditRecord) -> Result<DeletedApp, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let app =
-        call.core.app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::Delete, None)]).await?;
-    call.core.delete_app(audit, &app).await
+        call.engine.app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::Delete, None)]).await?;
+    call.engine.delete_app(audit, &app).await
 }
 
 /// `GET /v1/apps/{app}/policy`
@@ -91,12 +91,12 @@ pub(super) async fn policy(call: Call) -> Response {
 }
 
 async fn show_policy(call: &Call, audit: &mut AuditRecord) -> Result<PolicyDocument, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let app = call
         .core
         .app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::ManagePolicy, None)])
         .await?;
-    let (version, _, policy) = call.core.policy_of(&app).await?;
+    let (version, _, policy) = call.engine.policy_of(&app).await?;
     Ok(PolicyDocument { version, policy })
 }
 
@@ -108,33 +108,33 @@ pub(super) async fn set_policy(call: Call) -> Response {
 }
 
 async fn put_policy(call: &Call, audit: &mut AuditRecord) -> Result<Answered<PolicyDocument>, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: PutPolicy = call.json_of(&principal).await?;
     let app = call
         .core
         .app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::ManagePolicy, None)])
         .await?;
-    if !call.core.control().is_org_guarded(app.head.org) || !has_rules(&wanted.policy) {
+    if !call.engine.control().is_org_guarded(app.head.org) || !has_rules(&wanted.policy) {
         let author = principal.author();
-        let set = call.core.set_policy(audit, &app, wanted.policy, wanted.expected_version, &author, |_| {});
+        let set = call.engine.set_policy(audit, &app, wanted.policy, wanted.expected_version, &author, |_| {});
         return Ok(Answered::Done(set.await?));
     }
     // What could never take effect waits for nobody.
-    call.core.check_policy(&wanted.policy)?;
+    call.engine.check_policy(&wanted.policy)?;
     check_policy_version(&app, wanted.expected_version)?;
     let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
     let asker =
         principal.allows(audit, &target, Action::ManagePolicy, call.now).map_err(|refused| denied(&refused))?;
     let expected_version = wanted.expected_version.unwrap_or(app.head.policy_version);
     let request = ApprovalRequest {
-        asked: Asked::Policy { policy: wanted.policy, expected_version },
+        asked: ProtectedChange::Policy { policy: wanted.policy, expected_version },
         summary: format!("set the policy of app {} ({})", app.head.name, app.id),
         org: Some(app.head.org),
         app: Some(app.id),
         reason: "policy",
         ends_at: registration_ends(call.now),
     };
-    let approval = call.core.ask_registration(audit, &asker.token, request, call.now).await?;
+    let approval = call.engine.ask_registration(audit, &asker.token, request, call.now).await?;
     Ok(Answered::Waits(Box::new(approval)))
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn org_for(
     org: &OrgRef,
     action: Action,
 ) -> Result<OpenOrg, Failure> {
-    let found = call.core.find_org(org).await?;
+    let found = call.engine.find_org(org).await?;
     let target = AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
     match (principal.allows(audit, &target, action, call.now), found) {
         (Ok(_), Some(org)) => Ok(org),

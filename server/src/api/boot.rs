@@ -11,11 +11,11 @@ use petsem_api::{
 use petsem_policy::{DischargeBudget, Header, UnverifiedToken};
 use serde_json::Value;
 
-use crate::authority::Verified;
-use crate::boots::{Boot, host_token};
-use crate::failure::Failure;
-use crate::http::{Call, conclude, error_body, finish, json, log_refusal};
-use crate::request::AuditRecord;
+use petsem_engine::{Verified};
+use petsem_engine::{Boot, host_token};
+use petsem_engine::{Failure};
+use crate::http::request::{Call, error_body, finish, json, log_refusal};
+use petsem_engine::{AuditRecord};
 
 /// MACs that the discharge of one Machine of a batch may cost: a grant has a dozen caveats.
 const MACS_OF_ONE: usize = 2048;
@@ -25,7 +25,7 @@ pub(super) async fn single(call: Call) -> Response {
     let mut audit = call.audit("boot");
     let result = boot(&call, &mut audit).await;
     if result.is_ok() {
-        call.core.counters.boot();
+        call.state.counters.boot();
     }
     finish(&call, audit, StatusCode::OK, result).await
 }
@@ -35,7 +35,7 @@ async fn boot(call: &Call, audit: &mut AuditRecord) -> Result<BootResponse, Fail
     let wanted: BootRequest = call.json().await?;
     let app = call.param("app")?;
     let boot = Boot { min_version: wanted.min_version, ..tokens.boot(call, &app, &wanted.machine) };
-    call.core.boot(audit, &boot).await
+    call.engine.boot(audit, &boot).await
 }
 
 /// `POST /v1/apps/{app}/boot/renew`
@@ -49,7 +49,7 @@ async fn renew_boot(call: &Call, audit: &mut AuditRecord) -> Result<RenewRespons
     let tokens = Tokens::of(call, audit)?;
     let wanted: RenewRequest = call.json().await?;
     let app = call.param("app")?;
-    call.core.renew(audit, &tokens.boot(call, &app, &wanted.machine)).await
+    call.engine.renew(audit, &tokens.boot(call, &app, &wanted.machine)).await
 }
 
 /// `POST /v1/apps/{app}/boot/report`
@@ -63,7 +63,7 @@ async fn report_boot(call: &Call, audit: &mut AuditRecord) -> Result<Value, Fail
     let tokens = Tokens::of(call, audit)?;
     let wanted: BootReport = call.json().await?;
     let app = call.param("app")?;
-    call.core.check_boot(audit, &tokens.boot(call, &app, &wanted.machine)).await?;
+    call.engine.check_boot(audit, &tokens.boot(call, &app, &wanted.machine)).await?;
     audit.set_version(wanted.version);
     audit.set_detail(match wanted.delivery {
         Delivery::Proved => "the Machine proved that it holds the bundle",
@@ -102,7 +102,7 @@ async fn boot_all(call: &Call, host: &UnverifiedToken, items: &[BatchBootItem]) 
             );
             let refused = || {
                 let audit = call.audit("boot");
-                log_refusal(&call.core, audit.request_id(), &failure);
+                log_refusal(&call.state, audit.request_id(), &failure);
                 BatchBootResult::Refused(error_body(audit.request_id(), &failure))
             };
             results.extend(group.iter().map(|_| refused()));
@@ -145,7 +145,7 @@ fn size_in_json(value: &[u8]) -> usize {
 async fn read_batch(call: &Call, audit: &mut AuditRecord) -> Result<(UnverifiedToken, BatchBootRequest), Failure> {
     let header = header(call)?;
     let host = host_token(&header)?.clone();
-    call.core.check_host_token(audit, &host)?;
+    call.engine.check_host_token(audit, &host)?;
     if !header.discharges().is_empty() {
         return Err(Failure::new(
             ErrorCode::BadRequest,
@@ -165,7 +165,7 @@ async fn read_batch(call: &Call, audit: &mut AuditRecord) -> Result<(UnverifiedT
 async fn boot_one(call: &Call, host: &UnverifiedToken, item: &BatchBootItem) -> BatchBootResult {
     let mut audit = call.audit("boot");
     let verified = discharge_of(&item.discharge).and_then(|discharge| {
-        call.core.verify_host_token(host, &[&discharge], DischargeBudget::of(MACS_OF_ONE))
+        call.engine.verify_host_token(host, &[&discharge], DischargeBudget::of(MACS_OF_ONE))
     });
     let result = match &verified {
         Ok(verified) => {
@@ -177,18 +177,18 @@ async fn boot_one(call: &Call, host: &UnverifiedToken, item: &BatchBootItem) -> 
                 peer: &call.peer,
                 now: call.now,
             };
-            call.core.boot(&mut audit, &boot).await
+            call.engine.boot(&mut audit, &boot).await
         }
         Err(_) => Err(Failure::internal("a boot was not verified")),
     };
     let result = verified.and(result);
-    match conclude(&call.core, &audit, result).await {
+    match call.engine.conclude(&audit, result).await {
         Ok(answer) => {
-            call.core.counters.boot();
+            call.state.counters.boot();
             BatchBootResult::Booted(Box::new(answer))
         }
         Err(failure) => {
-            log_refusal(&call.core, audit.request_id(), &failure);
+            log_refusal(&call.state, audit.request_id(), &failure);
             BatchBootResult::Refused(error_body(audit.request_id(), &failure))
         }
     }
@@ -209,7 +209,7 @@ struct Tokens(Verified);
 impl Tokens {
     fn of(call: &Call, audit: &mut AuditRecord) -> Result<Self, Failure> {
         let header = header(call)?;
-        let verified = call.core.verify_host_token(
+        let verified = call.engine.verify_host_token(
             host_token(&header)?,
             &header.discharges(),
             DischargeBudget::default(),
@@ -231,6 +231,6 @@ fn header(call: &Call) -> Result<Header<'_>, Failure> {
             "no host token came with the request; send `Authorization: FlyV1 fm2_…`",
         )
     })?;
-    Header::parse(text, &call.core.settings.location)
+    Header::parse(text, &call.engine.settings.location)
         .map_err(|error| Failure::new(ErrorCode::TokenMalformed, error.to_string()))
 }

@@ -4,11 +4,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use petsem_api::{DischargeAnswer, DischargeRequest};
 
-use crate::discharge::Proof;
-use crate::failure::Failure;
-use crate::http::{Call, conclude, finish, json, refuse};
-use crate::polls::Polled;
-use crate::request::AuditRecord;
+use petsem_engine::{Proof};
+use petsem_engine::{Failure};
+use crate::http::request::{Call, conclude, finish, json, refuse};
+use petsem_engine::{Polled};
+use petsem_engine::{AuditRecord};
 
 /// `POST /.well-known/macfly/3p`
 pub(super) async fn discharge(call: Call) -> Response {
@@ -18,19 +18,19 @@ pub(super) async fn discharge(call: Call) -> Response {
 }
 
 async fn make_discharge(call: &Call, audit: &mut AuditRecord) -> Result<DischargeAnswer, Failure> {
-    let proof = call.core.boot_proof(audit, call.authorization(), call.now).await?;
+    let proof = call.engine.boot_proof(audit, call.authorization(), call.now).await?;
     let wanted: DischargeRequest = match &proof {
         Proof::Token(principal) => call.json_of(principal).await?,
         Proof::Jwt(_) => call.json().await?,
     };
-    call.core.discharge(audit, &proof, &wanted, call.now).await
+    call.engine.discharge(audit, &proof, &wanted, call.now).await
 }
 
 /// `GET /.well-known/macfly/3p/poll/{secret}`: its answers have no more fields than the protocol names.
 pub(super) async fn poll(call: Call) -> Response {
     let mut audit = call.audit("discharge.poll");
     let result = match call.param::<String>("secret") {
-        Ok(secret) => call.core.poll(&mut audit, &secret, call.now).await,
+        Ok(secret) => call.engine.poll(&mut audit, &secret, call.now).await,
         Err(failure) => Err(failure),
     };
     let id = audit.request_id();
@@ -38,12 +38,12 @@ pub(super) async fn poll(call: Call) -> Response {
         // Nobody was refused, and nothing was given: no line, and no count of what was not verified.
         return json(StatusCode::ACCEPTED, id, &error("not ready"));
     }
-    let (status, answer) = match conclude(&call.core, &audit, result).await {
+    let (status, answer) = match conclude(&call.engine, &audit, result).await {
         Ok(Polled::Ready(answer)) => (StatusCode::OK, answer),
         Ok(Polled::Refused(reason)) => (StatusCode::OK, error(reason)),
         Ok(Polled::NotReady) => (StatusCode::ACCEPTED, error("not ready")),
         Ok(Polled::NotFound) => (StatusCode::NOT_FOUND, error("not found")),
-        Err(failure) => return refuse(&call.core, id, &failure),
+        Err(failure) => return refuse(&call.engine, id, &failure),
     };
     json(status, id, &answer)
 }

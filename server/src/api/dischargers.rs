@@ -6,11 +6,11 @@ use petsem_api::{Approval, Discharger, DischargerList, ErrorCode, OrgId, OrgRef,
 use petsem_policy::Action;
 use serde::Deserialize;
 
-use crate::authority::{Principal, AccessTarget, Verified, denied};
-use crate::failure::Failure;
-use crate::http::{Call, finish};
-use crate::request::AuditRecord;
-use crate::routes::apps::org_for;
+use petsem_engine::{Principal, AccessTarget, Verified, denied};
+use petsem_engine::{Failure};
+use crate::http::request::{Call, finish};
+use petsem_engine::{AuditRecord};
+use crate::api::{apps::org_for};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,7 +26,7 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 async fn list_dischargers(call: &Call, audit: &mut AuditRecord) -> Result<DischargerList, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let query: ListQuery = call.query()?;
     let org = match &query.org {
         None => {
@@ -35,7 +35,7 @@ async fn list_dischargers(call: &Call, audit: &mut AuditRecord) -> Result<Discha
         }
         Some(org) => Some(org_for(call, audit, &principal, org, Action::List).await?.id),
     };
-    Ok(call.core.list_dischargers(org))
+    Ok(call.engine.list_dischargers(org))
 }
 
 /// `POST /v1/dischargers`: it waits for a second person.
@@ -46,7 +46,7 @@ pub(super) async fn register(call: Call) -> Response {
 }
 
 async fn register_discharger(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: PutDischarger = call.json_of(&principal).await?;
     let org = match &wanted.org {
         None => None,
@@ -56,7 +56,7 @@ async fn register_discharger(call: &Call, audit: &mut AuditRecord) -> Result<App
     if let Some(org) = org {
         audit.set_org(org);
     }
-    call.core.ask_discharger(audit, asker, &wanted, org, call.now).await
+    call.engine.ask_discharger(audit, asker, &wanted, org, call.now).await
 }
 
 /// `DELETE /v1/dischargers/{id}`
@@ -67,16 +67,16 @@ pub(super) async fn delete(call: Call) -> Response {
 }
 
 async fn delete_discharger(call: &Call, audit: &mut AuditRecord) -> Result<Discharger, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let not_yours = || {
         Failure::new(
             ErrorCode::Forbidden,
             "there is no such discharger, or this token may not delete it; `petsem discharger list` shows them",
         )
     };
-    let found = call.core.find_discharger(&call.param::<String>("id")?).ok_or_else(not_yours)?;
+    let found = call.engine.find_discharger(&call.param::<String>("id")?).ok_or_else(not_yours)?;
     may_register(call, audit, &principal, found.org).map_err(|_| not_yours())?;
-    call.core.delete_discharger(audit, &found).await?;
+    call.engine.delete_discharger(audit, &found).await?;
     Ok(found)
 }
 

@@ -9,8 +9,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use petsem_api::{Health, Readiness};
 
-use crate::core::Engine;
-use crate::metrics;
+use petsem_engine::{Engine};
+use crate::http::metrics;
 
 /// The API's description; a test compares it with the router.
 const OPENAPI: &str = include_str!("../../openapi.json");
@@ -21,18 +21,18 @@ pub(super) async fn alive() -> Json<Health> {
 }
 
 /// `GET /readyz`
-pub(super) async fn ready(State(core): State<Arc<Engine>>) -> Response {
-    let problems = core.problems();
+pub(super) async fn ready(State(state): State<Arc<ServerState>>) -> Response {
+    let problems = state.engine.problems();
     let ready = problems.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if ready { "ready" } else { "not_ready" };
-    let warnings = core.warnings();
+    let warnings = state.engine.warnings();
     (status, Json(Readiness { ready, status: word.to_owned(), problems, warnings })).into_response()
 }
 
 /// `GET /metrics`
-pub(super) async fn metrics(State(core): State<Arc<Engine>>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::page(&core)).into_response()
+pub(super) async fn metrics(State(state): State<Arc<ServerState>>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::page(&state)).into_response()
 }
 
 /// `GET /openapi.json`

@@ -5,11 +5,11 @@ use axum::response::Response;
 use petsem_api::{Approval, Issuer, IssuerId, IssuerList, PutIssuer};
 use petsem_policy::Action;
 
-use crate::authority::{Principal, AccessTarget, Verified, denied};
-use crate::failure::Failure;
-use crate::http::{Call, finish};
-use crate::issuers::shown;
-use crate::request::AuditRecord;
+use petsem_engine::{Principal, AccessTarget, Verified, denied};
+use petsem_engine::{Failure};
+use crate::http::request::{Call, finish};
+use petsem_engine::{shown};
+use petsem_engine::{AuditRecord};
 
 /// `GET /v1/issuers`
 pub(super) async fn list(call: Call) -> Response {
@@ -19,9 +19,9 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 fn list_issuers(call: &Call, audit: &mut AuditRecord) -> Result<IssuerList, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     operator(call, audit, &principal)?;
-    let control = call.core.control();
+    let control = call.engine.control();
     let mut issuers: Vec<Issuer> = control.issuers().map(|entry| shown(entry)).collect();
     issuers.sort_by(|one, other| one.issuer.cmp(&other.issuer));
     Ok(IssuerList { issuers })
@@ -35,10 +35,10 @@ pub(super) async fn register(call: Call) -> Response {
 }
 
 async fn ask_issuer(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: PutIssuer = call.json_of(&principal).await?;
     let asker = operator(call, audit, &principal)?;
-    call.core.ask_issuer(audit, &asker.token, wanted, call.now).await
+    call.engine.ask_issuer(audit, &asker.token, wanted, call.now).await
 }
 
 /// `PUT /v1/issuers/{id}`: it waits for a second person.
@@ -49,11 +49,11 @@ pub(super) async fn change(call: Call) -> Response {
 }
 
 async fn ask_change(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: PutIssuer = call.json_of(&principal).await?;
     let asker = operator(call, audit, &principal)?;
     let id = call.param::<IssuerId>("id")?;
-    call.core.ask_issuer_change(audit, &asker.token, id, wanted, call.now).await
+    call.engine.ask_issuer_change(audit, &asker.token, id, wanted, call.now).await
 }
 
 /// `DELETE /v1/issuers/{id}`
@@ -64,9 +64,9 @@ pub(super) async fn delete(call: Call) -> Response {
 }
 
 async fn delete_issuer(call: &Call, audit: &mut AuditRecord) -> Result<Issuer, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     operator(call, audit, &principal)?;
-    call.core.delete_issuer(audit, call.param::<IssuerId>("id")?, call.now).await
+    call.engine.delete_issuer(audit, call.param::<IssuerId>("id")?, call.now).await
 }
 
 fn operator<'c>(call: &Call, audit: &mut AuditRecord, principal: &'c Principal) -> Result<&'c Verified, Failure> {

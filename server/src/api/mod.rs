@@ -6,7 +6,7 @@ mod apps;
 mod boot;
 mod discharge;
 mod dischargers;
-mod exchange;
+
 mod health;
 mod issuers;
 mod operator;
@@ -26,23 +26,23 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use petsem_api::{ErrorCode, RequestId};
 use petsem_keys::scrubbed;
 
-use crate::core::Engine;
-use crate::entropy;
-use crate::failure::Failure;
-use crate::http::refuse;
+use petsem_engine::{Engine};
+use petsem_engine as entropy;
+use petsem_engine::{Failure};
+use crate::http::request::{refuse};
 
 /// Every route.
-pub(crate) fn router(core: Arc<Engine>) -> Router {
+pub(crate) fn router(state: Arc<ServerState>) -> Router {
     of(api())
-        .layer(from_fn_with_state(Arc::clone(&core), bounded))
+        .layer(from_fn_with_state(Arc::clone(&state), bounded))
         .merge(of(process()))
         .fallback(no_route)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(core)
+        .with_state(state)
 }
 
 /// A path with its handlers. A test compares all of them with `openapi.json`.
-type Route = (&'static str, MethodRouter<Arc<Engine>>);
+type Route = (&'static str, MethodRouter<Arc<ServerState>>);
 
 /// What callers with a credential ask.
 fn api() -> Vec<Route> {
@@ -73,7 +73,7 @@ fn api() -> Vec<Route> {
         ("/v1/apps/{app}/boot/renew", post(boot::renew)),
         ("/v1/apps/{app}/boot/report", post(boot::report)),
         ("/v1/boot", post(boot::batch)),
-        ("/v1/token", post(exchange::exchange)),
+        ("/v1/token", post(crate::oauth::exchange::exchange)),
         ("/v1/tokens", get(tokens::list).post(tokens::create)),
         ("/v1/tokens/explain", post(tokens::explain)),
         ("/v1/rotations", get(rotations::list)),
@@ -106,24 +106,24 @@ fn process() -> Vec<Route> {
     ]
 }
 
-fn of(routes: Vec<Route>) -> Router<Arc<Engine>> {
+fn of(routes: Vec<Route>) -> Router<Arc<ServerState>> {
     routes.into_iter().fold(Router::new(), |router, (path, handlers)| router.route(path, handlers))
 }
 
 /// Requests beyond the limit are told so at once; health stays honest beside them.
 ///
 /// The work goes on when the principal hangs up: what was committed gets its line.
-async fn bounded(State(core): State<Arc<Engine>>, request: Request, next: Next) -> Response {
-    core.counters.request();
-    match Arc::clone(&core.room).try_acquire_owned() {
+async fn bounded(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response {
+    state.counters.request();
+    match Arc::clone(&state.request_permits).try_acquire_owned() {
         Ok(place) => {
-            let held = Arc::clone(&core);
-            let mut cut_off = core.cut_off.subscribe();
+            let held = Arc::clone(&state);
+            let mut cut_off = state.cut_off.subscribe();
             let work = tokio::spawn(scrubbed(async move {
                 // A change that is cut off after its commit gets its line when the store is opened again.
                 let response = tokio::select! {
                     response = next.run(request) => response,
-                    _ = cut_off.wait_for(|is_cut| *is_cut) => refuse(&held, request_id(&held), &sealing()),
+                    _ = cut_off.wait_for(|is_cut| *is_cut) => refuse(&held, request_id(&held.engine), &sealing()),
                 };
                 drop(held);
                 drop(place);
@@ -131,14 +131,14 @@ async fn bounded(State(core): State<Arc<Engine>>, request: Request, next: Next) 
             }));
             match work.await {
                 Ok(response) => response,
-                Err(error) => refuse(&core, request_id(&core), &Failure::internal(error)),
+                Err(error) => refuse(&state, request_id(&state.engine), &Failure::internal(error)),
             }
         }
         Err(_) => {
             let failure =
                 Failure::new(ErrorCode::Busy, "too many requests at once; nothing was changed; try again")
                     .retry_after(1);
-            refuse(&core, request_id(&core), &failure)
+            refuse(&state, request_id(&state.engine), &failure)
         }
     }
 }
@@ -147,21 +147,21 @@ fn sealing() -> Failure {
     Failure::new(ErrorCode::Stopping, "an operator seals this server; look whether what you asked was done")
 }
 
-async fn no_route(State(core): State<Arc<Engine>>) -> Response {
+async fn no_route(State(state): State<Arc<ServerState>>) -> Response {
     let failure = Failure::new(ErrorCode::NoRoute, "there is no such route; /openapi.json lists all");
-    refuse(&core, request_id(&core), &failure)
+    refuse(&state, request_id(&state.engine), &failure)
 }
 
-async fn method_not_allowed(State(core): State<Arc<Engine>>) -> Response {
+async fn method_not_allowed(State(state): State<Arc<ServerState>>) -> Response {
     let failure = Failure::new(
         ErrorCode::MethodNotAllowed,
         "this route does not know that method; /openapi.json lists all",
     );
-    refuse(&core, request_id(&core), &failure)
+    refuse(&state, request_id(&state.engine), &failure)
 }
 
-fn request_id(core: &Engine) -> RequestId {
-    RequestId::new_v7(core.now().millis(), &entropy::bytes())
+fn request_id(engine: &Engine) -> RequestId {
+    RequestId::new_v7(engine.now().millis(), &random_bytes())
 }
 
 #[cfg(test)]

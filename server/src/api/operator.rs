@@ -5,10 +5,10 @@ use axum::response::Response;
 use petsem_api::Sealing;
 use petsem_policy::Action;
 
-use crate::authority::{AccessTarget, denied};
-use crate::failure::Failure;
-use crate::http::{Call, finish};
-use crate::request::AuditRecord;
+use petsem_engine::{AccessTarget, denied};
+use petsem_engine::{Failure};
+use crate::http::request::{Call, finish};
+use petsem_engine::{AuditRecord};
 
 /// `POST /v1/operator/seal`: the answer leaves first, then the keys go; `/readyz` says when they are gone.
 pub(super) async fn seal(call: Call) -> Response {
@@ -16,13 +16,13 @@ pub(super) async fn seal(call: Call) -> Response {
     let result = seal_it(&call, &mut audit);
     let response = finish(&call, audit, StatusCode::ACCEPTED, result).await;
     if response.status() == StatusCode::ACCEPTED {
-        call.core.sealing.notify_one();
+        call.state.seal_requested.notify_one();
     }
     response
 }
 
 fn seal_it(call: &Call, audit: &mut AuditRecord) -> Result<Sealing, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     principal
         .allows(audit, &AccessTarget::default(), Action::Operate, call.now)
         .map_err(|refused| denied(&refused))?;

@@ -6,11 +6,11 @@ use petsem_api::{CreateOrg, ErrorCode, Org, OrgList, OrgRef};
 use petsem_policy::Action;
 use serde_json::{Value, json};
 
-use crate::authority::{AccessTarget, denied};
-use crate::failure::Failure;
-use crate::http::{Call, finish};
-use crate::orgs::shown;
-use crate::request::AuditRecord;
+use petsem_engine::{AccessTarget, denied};
+use petsem_engine::{Failure};
+use crate::http::request::{Call, finish};
+use petsem_engine::{shown};
+use petsem_engine::{AuditRecord};
 
 /// `POST /v1/orgs`
 pub(super) async fn create(call: Call) -> Response {
@@ -20,12 +20,12 @@ pub(super) async fn create(call: Call) -> Response {
 }
 
 async fn create_org(call: &Call, audit: &mut AuditRecord) -> Result<Org, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: CreateOrg = call.json_of(&principal).await?;
     principal
         .allows(audit, &AccessTarget::default(), Action::Operate, call.now)
         .map_err(|refused| denied(&refused))?;
-    call.core.create_org(audit, &wanted.name).await
+    call.engine.create_org(audit, &wanted.name).await
 }
 
 /// `GET /v1/orgs`
@@ -36,8 +36,8 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 async fn list_orgs(call: &Call, audit: &mut AuditRecord) -> Result<OrgList, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
-    let mut orgs = call.core.list_orgs().await?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let mut orgs = call.engine.list_orgs().await?;
     // Each org is asked about alone: a token of an org sees its own.
     orgs.retain(|org| {
         principal
@@ -55,8 +55,8 @@ pub(super) async fn show(call: Call) -> Response {
 }
 
 async fn show_org(call: &Call, audit: &mut AuditRecord) -> Result<Org, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
-    let found = call.core.find_org(&call.param::<OrgRef>("org")?).await?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let found = call.engine.find_org(&call.param::<OrgRef>("org")?).await?;
     let target = AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
     match (principal.allows(audit, &target, Action::List, call.now), found) {
         (Ok(_), Some(org)) => Ok(shown(org.id, &org.row.content)),
@@ -74,13 +74,13 @@ pub(super) async fn delete(call: Call) -> Response {
 }
 
 async fn delete_org(call: &Call, audit: &mut AuditRecord) -> Result<Value, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     principal
         .allows(audit, &AccessTarget::default(), Action::Operate, call.now)
         .map_err(|refused| denied(&refused))?;
-    let org = call.core.find_org(&call.param::<OrgRef>("org")?).await?.ok_or_else(no_such_org)?;
+    let org = call.engine.find_org(&call.param::<OrgRef>("org")?).await?.ok_or_else(no_such_org)?;
     audit.set_org(org.id);
-    call.core.delete_org(audit, &org).await?;
+    call.engine.delete_org(audit, &org).await?;
     Ok(json!({ "id": org.id }))
 }
 

@@ -5,9 +5,9 @@ use axum::response::Response;
 use petsem_api::{AppRef, AppRotation, RotateApp, RotationList};
 use petsem_policy::Action;
 
-use crate::failure::Failure;
-use crate::http::{Call, finish};
-use crate::request::AuditRecord;
+use petsem_engine::{Failure};
+use crate::http::request::{Call, finish};
+use petsem_engine::{AuditRecord};
 
 /// `GET /v1/rotations`
 pub(super) async fn list(call: Call) -> Response {
@@ -17,8 +17,8 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 async fn list_rotations(call: &Call, audit: &mut AuditRecord) -> Result<RotationList, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
-    call.core.list_rotations(audit, &principal, call.now).await
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    call.engine.list_rotations(audit, &principal, call.now).await
 }
 
 /// `POST /v1/keyring/rotate`
@@ -29,8 +29,8 @@ pub(super) async fn rotate_keyring(call: Call) -> Response {
 }
 
 async fn begin_keyring(call: &Call, audit: &mut AuditRecord) -> Result<RotationList, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
-    call.core.rotate_keyring(audit, &principal, call.now).await
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    call.engine.rotate_keyring(audit, &principal, call.now).await
 }
 
 /// `POST /v1/apps/{app}/rotate`
@@ -41,9 +41,9 @@ pub(super) async fn rotate_app(call: Call) -> Response {
 }
 
 async fn begin_app(call: &Call, audit: &mut AuditRecord) -> Result<AppRotation, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: RotateApp = call.json_of(&principal).await?;
     let app =
-        call.core.app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::Operate, None)]).await?;
-    call.core.rotate_app(audit, app.id, wanted.rewrite, &principal.author(), call.now).await
+        call.engine.app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::Operate, None)]).await?;
+    call.engine.rotate_app(audit, app.id, wanted.rewrite, &principal.author(), call.now).await
 }

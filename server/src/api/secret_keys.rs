@@ -11,15 +11,15 @@ use petsem_policy::{Action, Resource};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::authority::{Principal, AccessTarget};
-use crate::core::OpenApp;
-use crate::entropy;
-use crate::failure::Failure;
-use crate::http::{Call, finish, finish_empty};
-use crate::request::AuditRecord;
-use crate::rows::SecretKeysRow;
-use crate::secret_keys::{KeyChange, KeyWrite, brought, generated, no_such_key, shown, unusable};
-use crate::secrets::check_reached;
+use petsem_engine::{Principal, AccessTarget};
+use petsem_engine::{OpenApp};
+use petsem_engine as entropy;
+use petsem_engine::{Failure};
+use crate::http::request::{Call, finish, finish_empty};
+use petsem_engine::{AuditRecord};
+use petsem_engine::{SecretKeysRow};
+use petsem_engine::{KeyChange, KeyWrite, brought, generated, no_such_key, shown, unusable};
+use petsem_engine::{check_reached};
 
 /// `version` is the lowest app version that will do; `min_version` is its newer name.
 #[derive(Deserialize)]
@@ -46,19 +46,19 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 async fn list_keys(call: &Call, audit: &mut AuditRecord) -> Result<SecretKeyList, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let app: AppRef = call.param("app")?;
     let query: ListQuery = call.query()?;
     // Whoever is narrowed to some keys sees those: each is asked about alone.
-    let found = call.core.app_for_key(&principal, audit, &app, Action::List, None).await;
+    let found = call.engine.app_for_key(&principal, audit, &app, Action::List, None).await;
     let (app, all) = match found {
         Ok(app) => (app, true),
-        Err(failure) => match call.core.find_app(&app).await? {
+        Err(failure) => match call.engine.find_app(&app).await? {
             Some(app) if principal.lists_by_name(&app, Resource::SecretKey, call.now) => (app, false),
             _ => return Err(failure),
         },
     };
-    let (app, row) = call.core.secret_keys_of(app).await?;
+    let (app, row) = call.engine.secret_keys_of(app).await?;
     check_reached(&app, query.version.max(query.min_version))?;
     audit.set_version(app.head.app_version);
     let may = |audit: &mut AuditRecord, name| {
@@ -68,7 +68,7 @@ async fn list_keys(call: &Call, audit: &mut AuditRecord) -> Result<SecretKeyList
     let allowed: Vec<_> = row.keys.iter().filter(|(name, _)| may(audit, name)).collect();
     if !all && allowed.is_empty() {
         // Not one key is his: the refusal says which caveat.
-        call.core.app_for_key(&principal, audit, &AppRef::Id(app.id), Action::List, None).await?;
+        call.engine.app_for_key(&principal, audit, &AppRef::Id(app.id), Action::List, None).await?;
     }
     let wanted = |kind: &str| {
         query.types.as_ref().is_none_or(|types| {
@@ -91,7 +91,7 @@ pub(super) async fn show(call: Call) -> Response {
 }
 
 async fn show_key(call: &Call, audit: &mut AuditRecord) -> Result<SecretKey, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let name = named(call, audit)?;
     let (_, row) = keys_for(call, audit, &principal, Action::List, &name).await?;
     row.keys.get(&name).map(|row| shown(&name, row)).ok_or_else(|| no_such_key(&name))
@@ -105,7 +105,7 @@ pub(super) async fn set(call: Call) -> Response {
 }
 
 async fn set_key(call: &Call, audit: &mut AuditRecord) -> Result<SetSecretKeyResponse, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let name = named(call, audit)?;
     let wanted: SetSecretKey = call.json_of(&principal).await?;
     audit.set_detail(format_args!("type {}", wanted.kind));
@@ -122,7 +122,7 @@ pub(super) async fn generate(call: Call) -> Response {
 }
 
 async fn generate_key(call: &Call, audit: &mut AuditRecord) -> Result<SetSecretKeyResponse, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let name = named(call, audit)?;
     let wanted: GenerateSecretKey = call.json_of(&principal).await?;
     if wanted.value.is_some() {
@@ -148,7 +148,7 @@ async fn put(
     let write = KeyWrite::Put(key);
     let author = principal.author();
     let change = KeyChange { app: app.id, name, write: &write, author: &author, now: call.now };
-    let (version, key) = call.core.change_secret_key(audit, &change).await?;
+    let (version, key) = call.engine.change_secret_key(audit, &change).await?;
     let key = key.ok_or_else(|| Failure::internal("a key that was put is not answered"))?;
     Ok(SetSecretKeyResponse { key, version, deprecated_version: version })
 }
@@ -161,13 +161,13 @@ pub(super) async fn delete(call: Call) -> Response {
 }
 
 async fn delete_key(call: &Call, audit: &mut AuditRecord) -> Result<Deleted, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let name = named(call, audit)?;
     let app = app_for(call, audit, &principal, Action::Delete, &name).await?;
     let author = principal.author();
     let change =
         KeyChange { app: app.id, name: &name, write: &KeyWrite::Delete, author: &author, now: call.now };
-    let (version, _) = call.core.change_secret_key(audit, &change).await?;
+    let (version, _) = call.engine.change_secret_key(audit, &change).await?;
     Ok(Deleted { version, deprecated_version: version })
 }
 
@@ -232,12 +232,12 @@ async fn key_for_use<Wanted: DeserializeOwned>(
     call: &Call,
     audit: &mut AuditRecord,
 ) -> Result<(petsem_keys::SecretKey, Wanted), Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let name = named(call, audit)?;
     let wanted = call.json_of(&principal).await?;
     let (app, row) = keys_for(call, audit, &principal, Action::UseKey, &name).await?;
     let row = row.keys.get(&name).ok_or_else(|| no_such_key(&name))?;
-    Ok((call.core.open_secret_key(&app, &name, row)?, wanted))
+    Ok((call.engine.open_secret_key(&app, &name, row)?, wanted))
 }
 
 /// The app's keys, for a principal who may do this with the one that is named.
@@ -250,7 +250,7 @@ async fn keys_for(
 ) -> Result<(OpenApp, SecretKeysRow), Failure> {
     let query: VersionQuery = call.query()?;
     let app = app_for(call, audit, principal, action, name).await?;
-    let (app, row) = call.core.secret_keys_of(app).await?;
+    let (app, row) = call.engine.secret_keys_of(app).await?;
     check_reached(&app, query.version.max(query.min_version))?;
     audit.set_version(app.head.app_version);
     Ok((app, row))
@@ -263,7 +263,7 @@ async fn app_for(
     action: Action,
     name: &SecretKeyName,
 ) -> Result<OpenApp, Failure> {
-    call.core.app_for_key(principal, audit, &call.param::<AppRef>("app")?, action, Some(name)).await
+    call.engine.app_for_key(principal, audit, &call.param::<AppRef>("app")?, action, Some(name)).await
 }
 
 fn named(call: &Call, audit: &mut AuditRecord) -> Result<SecretKeyName, Failure> {

@@ -11,14 +11,14 @@ use petsem_api::{
 use petsem_policy::{Action, Resource};
 use serde::Deserialize;
 
-use crate::authority::{Principal, AccessTarget};
-use crate::failure::Failure;
-use crate::http::{Call, finish};
-use crate::jwt::jwt_of;
-use crate::request::AuditRecord;
-use crate::rows::{Bundle, Entry};
-use crate::secrets::{Update, Updated, check_reached, shown};
-use crate::workload::Workload;
+use petsem_engine::{Principal, AccessTarget};
+use petsem_engine::{Failure};
+use crate::http::request::{Call, finish};
+use petsem_engine::{jwt_of};
+use petsem_engine::{AuditRecord};
+use petsem_engine::{Bundle, Entry};
+use petsem_engine::{Update, Updated, check_reached, shown};
+use petsem_engine::{Workload};
 
 /// `version` is the lowest version that will do; `min_version` is its newer name.
 #[derive(Deserialize)]
@@ -40,37 +40,37 @@ pub(super) async fn list(call: Call) -> Response {
 async fn list_secrets(call: &Call, audit: &mut AuditRecord) -> Result<SecretList, Failure> {
     if jwt_of(call.authorization()).is_some() {
         let (app, query) = (call.param("app")?, call.query()?);
-        let read = call.core.workload(audit, call.authorization(), &app, call.now).await?;
+        let read = call.engine.workload(audit, call.authorization(), &app, call.now).await?;
         return read_all(call, audit, read, &query);
     }
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let app: AppRef = call.param("app")?;
     let query: ReadQuery = call.query()?;
     if query.show_secrets && principal.broke_glass() {
-        let app = call.core.broken_glass(audit, &principal, &app, None, call.now).await?;
+        let app = call.engine.broken_glass(audit, &principal, &app, None, call.now).await?;
         check_reached(&app, query.lowest())?;
-        let bundle = call.core.open_bundle(&app)?;
+        let bundle = call.engine.open_bundle(&app)?;
         audit.set_names(bundle.entries.keys());
         audit.set_version(app.head.app_version);
         let secrets = bundle.entries.into_iter().map(|(name, entry)| with_value(name, entry, true)).collect();
         return Ok(SecretList { secrets, version: app.head.app_version });
     }
     if principal.is_exchanged(query.show_secrets) {
-        let read = call.core.exchanged_workload(audit, &principal, &app, None, call.now).await?;
+        let read = call.engine.exchanged_workload(audit, &principal, &app, None, call.now).await?;
         return read_all(call, audit, read, &query);
     }
     refuse_values(&query)?;
     // Whoever is narrowed to some names sees those: each is asked about alone.
-    let found = call.core.app_for(&principal, audit, &app, &[(Action::List, None)]).await;
+    let found = call.engine.app_for(&principal, audit, &app, &[(Action::List, None)]).await;
     let (app, all) = match found {
         Ok(app) => (app, true),
-        Err(failure) => match call.core.find_app(&app).await? {
+        Err(failure) => match call.engine.find_app(&app).await? {
             Some(app) if principal.lists_by_name(&app, Resource::Secret, call.now) => (app, false),
             _ => return Err(failure),
         },
     };
     check_reached(&app, query.lowest())?;
-    let bundle = call.core.open_bundle(&app)?;
+    let bundle = call.engine.open_bundle(&app)?;
     audit.set_version(app.head.app_version);
     let names: Vec<_> = bundle
         .entries
@@ -82,7 +82,7 @@ async fn list_secrets(call: &Call, audit: &mut AuditRecord) -> Result<SecretList
         .collect();
     if !all && names.is_empty() {
         // Not one name is his: the refusal says which caveat.
-        call.core.app_for(&principal, audit, &AppRef::Id(app.id), &[(Action::List, None)]).await?;
+        call.engine.app_for(&principal, audit, &AppRef::Id(app.id), &[(Action::List, None)]).await?;
     }
     let secrets = names.into_iter().map(|(name, entry)| shown(name, entry)).collect();
     Ok(SecretList { secrets, version: app.head.app_version })
@@ -101,30 +101,30 @@ async fn show_secret(call: &Call, audit: &mut AuditRecord) -> Result<AppSecret, 
         let query: ReadQuery = call.query()?;
         audit.set_names([&name]);
         let app = call.param("app")?;
-        let read = call.core.workload(audit, call.authorization(), &app, call.now).await?;
+        let read = call.engine.workload(audit, call.authorization(), &app, call.now).await?;
         return read_one(call, audit, &read, &name, &query);
     }
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let app: AppRef = call.param("app")?;
     let name: SecretName = call.param("name")?;
     let query: ReadQuery = call.query()?;
     audit.set_names([&name]);
     if query.show_secrets && principal.broke_glass() {
-        let app = call.core.broken_glass(audit, &principal, &app, Some(&name), call.now).await?;
+        let app = call.engine.broken_glass(audit, &principal, &app, Some(&name), call.now).await?;
         check_reached(&app, query.lowest())?;
-        let mut bundle = call.core.open_bundle(&app)?;
+        let mut bundle = call.engine.open_bundle(&app)?;
         audit.set_version(app.head.app_version);
         let entry = bundle.entries.remove(&name).ok_or_else(|| no_such_secret(&name))?;
         return Ok(with_value(name, entry, true));
     }
     if principal.is_exchanged(query.show_secrets) {
-        let read = call.core.exchanged_workload(audit, &principal, &app, Some(&name), call.now).await?;
+        let read = call.engine.exchanged_workload(audit, &principal, &app, Some(&name), call.now).await?;
         return read_one(call, audit, &read, &name, &query);
     }
     refuse_values(&query)?;
-    let app = call.core.app_for(&principal, audit, &app, &[(Action::List, Some(&name))]).await?;
+    let app = call.engine.app_for(&principal, audit, &app, &[(Action::List, Some(&name))]).await?;
     check_reached(&app, query.lowest())?;
-    let bundle = call.core.open_bundle(&app)?;
+    let bundle = call.engine.open_bundle(&app)?;
     audit.set_version(app.head.app_version);
     bundle.entries.get(&name).map(|entry| shown(&name, entry)).ok_or_else(|| no_such_secret(&name))
 }
@@ -137,7 +137,7 @@ pub(super) async fn set(call: Call) -> Response {
 }
 
 async fn set_secret(call: &Call, audit: &mut AuditRecord) -> Result<SetSecretResponse, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let name: SecretName = call.param("name")?;
     let wanted: SetSecret = call.json_of(&principal).await?;
     let values = BTreeMap::from([(name, Some(wanted.value))]);
@@ -159,7 +159,7 @@ pub(super) async fn update(call: Call) -> Response {
 }
 
 async fn update_secrets(call: &Call, audit: &mut AuditRecord) -> Result<BulkUpdateResponse, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: BulkUpdate = call.json_of(&principal).await?;
     let updated = change(call, audit, &principal, &wanted.values, wanted.expected_version).await?;
     Ok(BulkUpdateResponse {
@@ -177,7 +177,7 @@ pub(super) async fn unset(call: Call) -> Response {
 }
 
 async fn unset_secret(call: &Call, audit: &mut AuditRecord) -> Result<Deleted, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let values = BTreeMap::from([(call.param::<SecretName>("name")?, None)]);
     let version = change(call, audit, &principal, &values, None).await?.version;
     Ok(Deleted { version, deprecated_version: version })
@@ -191,14 +191,14 @@ pub(super) async fn history(call: Call) -> Response {
 }
 
 async fn show_history(call: &Call, audit: &mut AuditRecord) -> Result<History, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let name: SecretName = call.param("name")?;
     audit.set_names([&name]);
     let app = call
         .core
         .app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::List, Some(&name))])
         .await?;
-    let history = call.core.history_of(&app, &name).await?;
+    let history = call.engine.history_of(&app, &name).await?;
     if history.history.is_empty() { Err(no_such_secret(&name)) } else { Ok(history) }
 }
 
@@ -210,7 +210,7 @@ pub(super) async fn rollback(call: Call) -> Response {
 }
 
 async fn roll_back(call: &Call, audit: &mut AuditRecord) -> Result<SetSecretResponse, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let name: SecretName = call.param("name")?;
     let wanted: RollbackRequest = call.json_of(&principal).await?;
     audit.set_names([&name]);
@@ -219,7 +219,7 @@ async fn roll_back(call: &Call, audit: &mut AuditRecord) -> Result<SetSecretResp
         .core
         .app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::Write, Some(&name))])
         .await?;
-    let value = call.core.value_at(&app, &name, wanted.to_version).await?;
+    let value = call.engine.value_at(&app, &name, wanted.to_version).await?;
     let values = BTreeMap::from([(name, Some(value))]);
     // To the app that it was read from, whatever has its name by now.
     let updated =
@@ -259,10 +259,10 @@ async fn change_in(
         .collect();
     // With nothing to change, whoever may write learns the version.
     let asked = if asked.is_empty() { vec![(Action::Write, None)] } else { asked };
-    let app = call.core.app_for(principal, audit, app, &asked).await?;
+    let app = call.engine.app_for(principal, audit, app, &asked).await?;
     let author = principal.author();
     let update = Update { app: app.id, values, expected_version, author: &author, now: call.now };
-    let updated = call.core.update(audit, &update).await?;
+    let updated = call.engine.update(audit, &update).await?;
     audit.set_version(updated.version);
     Ok(updated)
 }
@@ -275,7 +275,7 @@ fn read_all(
     query: &ReadQuery,
 ) -> Result<SecretList, Failure> {
     check_reached(&read.app, query.lowest())?;
-    let bundle: Bundle = call.core.open_bundle(&read.app)?;
+    let bundle: Bundle = call.engine.open_bundle(&read.app)?;
     let total = bundle.entries.len();
     let allowed: Vec<(SecretName, Entry)> =
         bundle.entries.into_iter().filter(|(name, _)| read.may(name)).collect();
@@ -300,7 +300,7 @@ fn read_one(
         return Err(read.refused());
     }
     check_reached(&read.app, query.lowest())?;
-    let mut bundle: Bundle = call.core.open_bundle(&read.app)?;
+    let mut bundle: Bundle = call.engine.open_bundle(&read.app)?;
     audit.set_version(read.app.head.app_version);
     let entry = bundle.entries.remove(name).ok_or_else(|| no_such_secret(name))?;
     Ok(with_value(name.clone(), entry, query.show_secrets))

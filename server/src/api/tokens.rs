@@ -9,11 +9,11 @@ use petsem_api::{
 use petsem_policy::Action;
 use serde::Deserialize;
 
-use crate::authority::{AccessTarget, denied};
-use crate::failure::Failure;
-use crate::http::{Call, finish};
-use crate::request::AuditRecord;
-use crate::routes::apps::org_for;
+use petsem_engine::{AccessTarget, denied};
+use petsem_engine::{Failure};
+use crate::http::request::{Call, finish};
+use petsem_engine::{AuditRecord};
+use crate::api::{apps::org_for};
 
 /// `POST /v1/tokens`
 pub(super) async fn create(call: Call) -> Response {
@@ -23,9 +23,9 @@ pub(super) async fn create(call: Call) -> Response {
 }
 
 async fn create_token(call: &Call, audit: &mut AuditRecord) -> Result<MintedToken, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: CreateToken = call.json_of(&principal).await?;
-    call.core.create_token(audit, &principal, &wanted, call.now).await
+    call.engine.create_token(audit, &principal, &wanted, call.now).await
 }
 
 #[derive(Deserialize)]
@@ -42,7 +42,7 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 async fn list_tokens(call: &Call, audit: &mut AuditRecord) -> Result<TokenList, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let query: ListQuery = call.query()?;
     let org = match &query.org {
         // Without an org all tokens are meant: an operator's question.
@@ -54,7 +54,7 @@ async fn list_tokens(call: &Call, audit: &mut AuditRecord) -> Result<TokenList, 
         }
         Some(org) => Some(org_for(call, audit, &principal, org, Action::List).await?.id),
     };
-    call.core.list_tokens(org).await
+    call.engine.list_tokens(org).await
 }
 
 /// `POST /v1/revocations`
@@ -65,9 +65,9 @@ pub(super) async fn revoke(call: Call) -> Response {
 }
 
 async fn revoke_it(call: &Call, audit: &mut AuditRecord) -> Result<Revoked, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: RevokeRequest = call.json_of(&principal).await?;
-    call.core.revoke(audit, &principal, &wanted, call.now).await
+    call.engine.revoke(audit, &principal, &wanted, call.now).await
 }
 
 /// `POST /v1/tokens/explain`
@@ -78,9 +78,9 @@ pub(super) async fn explain(call: Call) -> Response {
 }
 
 async fn explain_tokens(call: &Call, audit: &mut AuditRecord) -> Result<Explanation, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: ExplainToken = call.json_of(&principal).await?;
-    call.core.explain(audit, &principal, &wanted, call.now).await
+    call.engine.explain(audit, &principal, &wanted, call.now).await
 }
 
 /// `GET /v1/signing-keys`
@@ -91,8 +91,8 @@ pub(super) async fn signing_keys(call: Call) -> Response {
 }
 
 async fn list_signing_keys(call: &Call, audit: &mut AuditRecord) -> Result<SigningKeyList, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
-    call.core.list_signing_keys(audit, &principal, call.now).await
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    call.engine.list_signing_keys(audit, &principal, call.now).await
 }
 
 /// `POST /v1/signing-keys`
@@ -103,7 +103,7 @@ pub(super) async fn rotate_signing_key(call: Call) -> Response {
 }
 
 async fn new_signing_key(call: &Call, audit: &mut AuditRecord) -> Result<SigningKeyInfo, Failure> {
-    let principal = call.core.authenticate(call.authorization(), audit)?;
+    let principal = call.engine.authenticate(call.authorization(), audit)?;
     let wanted: RotateSigningKey = call.json_of(&principal).await?;
-    call.core.rotate_signing_key(audit, &principal, &wanted, call.now).await
+    call.engine.rotate_signing_key(audit, &principal, &wanted, call.now).await
 }

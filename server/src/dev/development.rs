@@ -15,17 +15,16 @@ use petsem_api::{AppSettings, HostId, PutIssuer};
 use petsem_keys::scrubbed_deep;
 use petsem_policy::{Ancestors, Subject};
 
-use crate::clock::Timestamp;
-use crate::core::Engine;
-use crate::entropy;
-use crate::failure::Failure;
-use crate::install::make;
-use crate::lifetime::NodeState;
-use crate::serve::{Bound, ServeError, bind, serve_on};
-use crate::settings::{
-    AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, SealSettings, Settings,
-};
-use crate::start::{StartError, Started, local_record, record, start};
+use petsem_engine::{Timestamp};
+use petsem_engine::{Engine};
+use petsem_engine as entropy;
+use petsem_engine::{Failure};
+use crate::operator::install::{make};
+use crate::node::lifecycle::{NodeState};
+use crate::listener::serve::{Bound, ServeError, bind, serve_on};
+use crate::settings::{AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, SealSettings, Settings};
+use petsem_engine::{local_record};
+use crate::node::start::{StartError, Started, record, start};
 
 const DAY: u64 = 24 * 60 * 60;
 /// The installation's name: the `aud` of its JWTs.
@@ -112,7 +111,7 @@ impl Development {
             approval_page: None,
             outgoing: Settings::usual_outgoing(),
             development: true,
-            given: crate::given::UnsealInput::default(),
+            given: crate::operator::unseal_input::UnsealInput::default(),
         })
     }
 }
@@ -150,42 +149,42 @@ async fn open(development: &Development, settings: Settings) -> Result<Started, 
         )));
     }
     let started = make(&settings, true, &mut |_| Ok(())).await?;
-    populate(development, &started.core).await?;
+    populate(development, &started.state.engine).await?;
     Ok(started)
 }
 
 /// The first org, app, issuer, policy and tokens.
 async fn populate(development: &Development, core: &Arc<Engine>) -> Result<(), StartError> {
-    let now = core.now();
+    let now = engine.now();
     let mut audit = local_record(now, "org.create");
-    let org = core.create_org(&mut audit, &Development::ORG.parse().map_err(Failure::internal)?).await?;
-    record(core, &audit).await?;
+    let org = engine.create_org(&mut audit, &Development::ORG.parse().map_err(Failure::internal)?).await?;
+    engine.record(&audit).await?;
 
     let mut audit = local_record(now, "issuer.register");
     let key = issuer_key(&development.issuer_key())?;
-    core.register_issuer(&mut audit, core.check_issuer(&key, true)?, |_| {}).await?;
-    record(core, &audit).await?;
+    engine.register_issuer(&mut audit, engine.check_issuer(&key, true)?, |_| {}).await?;
+    engine.record(&audit).await?;
 
-    let org = core
+    let org = engine
         .find_org(&petsem_api::OrgRef::Id(org.id))
         .await?
         .ok_or_else(|| StartError::Refused("the org that was just made is not there".to_owned()))?;
     let mut audit = local_record(now, "app.create");
     let name = Development::APP.parse().map_err(Failure::internal)?;
-    let app = core.create_app(&mut audit, &org, &name, AppSettings::default()).await?;
-    record(core, &audit).await?;
+    let app = engine.create_app(&mut audit, &org, &name, AppSettings::default()).await?;
+    engine.record(&audit).await?;
 
-    let app = core
+    let app = engine
         .find_app(&petsem_api::AppRef::Id(app.id))
         .await?
         .ok_or_else(|| StartError::Refused("the app that was just made is not there".to_owned()))?;
     let mut audit = local_record(now, "policy.set");
-    core.set_policy(&mut audit, &app, policy(), None, "petsem dev", |_| {}).await?;
-    record(core, &audit).await?;
+    engine.set_policy(&mut audit, &app, policy(), None, "petsem dev", |_| {}).await?;
+    engine.record(&audit).await?;
 
     let mut audit = local_record(now, "token.mint");
     let host = Development::HOST.parse().map_err(Failure::internal)?;
-    let token = core
+    let token = engine
         .mint_host_token(
             &mut audit,
             &host,
@@ -196,19 +195,19 @@ async fn populate(development: &Development, core: &Arc<Engine>) -> Result<(), S
             now,
         )
         .await?;
-    record(core, &audit).await?;
+    engine.record(&audit).await?;
     write_secret(&development.host_token(), &token.token)?;
 
     let mut audit = local_record(now, "operator.owner");
     let subject = Subject { issuer: NAME.to_owned(), sub: "owner".to_owned() };
-    let token = core.mint_owner_token(&mut audit, org.id, subject, 366 * DAY, now).await?;
-    record(core, &audit).await?;
+    let token = engine.mint_owner_token(&mut audit, org.id, subject, 366 * DAY, now).await?;
+    engine.record(&audit).await?;
     write_secret(&development.owner_token(), &token.token)?;
 
     let mut audit = local_record(now, "operator.init");
     let subject = Subject { issuer: NAME.to_owned(), sub: "developer".to_owned() };
-    let token = core.mint_first_token(&mut audit, subject, 366 * DAY, now).await?;
-    record(core, &audit).await?;
+    let token = engine.mint_first_token(&mut audit, subject, 366 * DAY, now).await?;
+    engine.record(&audit).await?;
     write_secret(&development.operator_token(), &token.token)
 }
 

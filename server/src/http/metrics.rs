@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use petsem_api::ErrorCode;
-use petsem_keys::KeyMemory;
+use crate::http::state::ServerState;
 
-use crate::core::Engine;
-use crate::issuer_keys::PublishedKeys;
+use petsem_engine::{EngineStats, IssuerStats};
 
 /// Counted since start.
 #[derive(Debug)]
@@ -44,24 +43,24 @@ impl Counters {
 }
 
 /// The page.
-pub(crate) fn page(core: &Engine) -> String {
+pub(crate) fn page(state: &ServerState) -> String {
     let mut page = String::new();
-    let store = core.store.stats();
-    let audit = core.audit.stats();
+    let stats = state.engine.stats();
+    let (store, audit) = (&stats.store, &stats.audit);
     let mut line = |name: &str, kind: &str, help: &str, value: u64| {
         // Writing into a String does not fail.
         let _ = write!(page, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
     };
-    line("petsem_requests_total", "counter", "Requests.", core.counters.requests.load(Ordering::Relaxed));
+    line("petsem_requests_total", "counter", "Requests.", state.counters.requests.load(Ordering::Relaxed));
     line(
         "petsem_boots_total",
         "counter",
         "Machines that got their secrets.",
-        core.counters.boots.load(Ordering::Relaxed),
+        state.counters.boots.load(Ordering::Relaxed),
     );
-    line("petsem_ready", "gauge", "1 when decisions are made.", u64::from(core.trouble().is_none()));
-    line("petsem_feed_number", "gauge", "Last control change applied.", core.control().number);
-    line("petsem_feed_age_seconds", "gauge", "Seconds since the control feed was read.", core.feed_age());
+    line("petsem_ready", "gauge", "1 when decisions are made.", u64::from(stats.ready));
+    line("petsem_feed_number", "gauge", "Last control change applied.", stats.feed_number);
+    line("petsem_feed_age_seconds", "gauge", "Seconds since the control feed was read.", stats.feed_age_seconds);
     line("petsem_store_commits_total", "counter", "Changes committed.", store.commits);
     line("petsem_store_groups_total", "counter", "Transactions that committed them.", store.groups);
     line("petsem_store_conflicts_total", "counter", "Changes refused for a conflict.", store.conflicts);
@@ -86,78 +85,68 @@ pub(crate) fn page(core: &Engine) -> String {
         "petsem_keyring_version",
         "gauge",
         "Version of the keyring that wraps.",
-        u64::from(core.keyring().current_version()),
+        u64::from(stats.keyring_version),
     );
-    let versions = u64::try_from(core.keyring().versions().len()).unwrap_or(u64::MAX);
-    line("petsem_keyring_versions", "gauge", "Versions of the keyring; 1 when none is rotated.", versions);
-    let rotation = core.rotations.keyring_progress().unwrap_or_default();
-    line("petsem_keyring_rotation_done", "gauge", "Rows done in the keyring's rotation.", rotation.done);
-    line("petsem_keyring_rotation_total", "gauge", "Rows to do in the keyring's rotation.", rotation.total);
+    line("petsem_keyring_versions", "gauge", "Versions of the keyring; 1 when none is rotated.", stats.keyring_versions);
+    line("petsem_keyring_rotation_done", "gauge", "Rows done in the keyring's rotation.", stats.rotation_done);
+    line("petsem_keyring_rotation_total", "gauge", "Rows to do in the keyring's rotation.", stats.rotation_total);
     line(
         "petsem_keyring_rotation_faults",
         "gauge",
         "Rows that the keyring's rotation cannot go past.",
-        rotation.faults,
+        stats.rotation_faults,
     );
     line(
         "petsem_app_rotations",
         "gauge",
         "Apps whose KEK this node is rotating.",
-        core.rotations.apps_under_way(),
+        stats.app_rotations,
     );
-    line("petsem_rewraps_total", "counter", "Keys wrapped anew by rotations.", core.rotations.rewrapped());
-    let keys = KeyMemory::of_this_process();
-    let bytes = |bytes| u64::try_from(bytes).unwrap_or(u64::MAX);
-    line("petsem_keys_locked_bytes", "gauge", "Memory for keys that is never swapped.", bytes(keys.locked));
+    line("petsem_rewraps_total", "counter", "Keys wrapped anew by rotations.", stats.rewraps);
+    let (locked, unlocked) = stats.key_bytes;
+    line("petsem_keys_locked_bytes", "gauge", "Memory for keys that is never swapped.", locked);
     line(
         "petsem_keys_unlocked_bytes",
         "gauge",
         "Memory for keys that the system did not lock: raise the limit of locked memory.",
-        bytes(keys.unlocked),
+        unlocked,
     );
-    issuer_lines(&mut page, core);
+    issuer_lines(&mut page, &stats);
     let _ = write!(
         page,
         "# HELP petsem_refused_total Requests refused, by status code of the API.\n# TYPE petsem_refused_total counter\n"
     );
-    for (code, count) in &core.counters.refused {
+    for (code, count) in &state.counters.refused {
         let _ = writeln!(page, "petsem_refused_total{{status=\"{code}\"}} {}", count.load(Ordering::Relaxed));
     }
     page
 }
 
 /// Of each issuer that publishes its keys.
-fn issuer_lines(page: &mut String, core: &Engine) {
-    let control = core.control();
-    let published: Vec<_> = control
-        .issuers()
-        .filter_map(|entry| Some((label(&entry.row.issuer), entry.keys.published()?)))
-        .collect();
-    if published.is_empty() {
+fn issuer_lines(page: &mut String, stats: &EngineStats) {
+    if stats.issuers.is_empty() {
         return;
     }
-    let mut metric = |name: &str, kind: &str, help: &str, value: &dyn Fn(&PublishedKeys) -> Option<u64>| {
+    let mut metric = |name: &str, kind: &str, help: &str, value: &dyn Fn(&IssuerStats) -> Option<u64>| {
         let _ = write!(page, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-        for (issuer, keys) in &published {
-            if let Some(value) = value(keys) {
-                let _ = writeln!(page, "{name}{{issuer=\"{issuer}\"}} {value}");
+        for issuer in &stats.issuers {
+            if let Some(value) = value(issuer) {
+                let _ = writeln!(page, "{name}{{issuer=\"{}\"}} {value}", label(&issuer.issuer));
             }
         }
     };
-    metric("petsem_issuer_keys", "gauge", "Usable keys that an issuer publishes.", &|keys| {
-        Some(keys.shown().keys)
-    });
+    metric("petsem_issuer_keys", "gauge", "Usable keys that an issuer publishes.", &|issuer| Some(issuer.keys));
     metric(
         "petsem_issuer_keys_age_seconds",
         "gauge",
         "Seconds since an issuer's keys were fetched.",
-        &|keys| keys.shown().age_seconds,
+        &|issuer| issuer.age_seconds,
     );
-    metric("petsem_issuer_fetches_total", "counter", "Fetches of an issuer's keys.", &|keys| {
-        Some(keys.counted().0)
+    metric("petsem_issuer_fetches_total", "counter", "Fetches of an issuer's keys.", &|issuer| {
+        Some(issuer.fetches)
     });
-    metric("petsem_issuer_fetch_failures_total", "counter", "Those that failed.", &|keys| {
-        Some(keys.counted().1)
+    metric("petsem_issuer_fetch_failures_total", "counter", "Those that failed.", &|issuer| {
+        Some(issuer.failures)
     });
 }
 

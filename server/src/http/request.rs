@@ -19,12 +19,12 @@ use petsem_api::{ErrorBody, ErrorCode, RequestId};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::authority::Principal;
-use crate::clock::Timestamp;
-use crate::core::Engine;
-use crate::failure::Failure;
-use crate::request::{Peer, AuditRecord, outcome_of};
-use crate::wiped::WipedBuffer;
+use petsem_engine::{Principal};
+use petsem_engine::{Timestamp};
+use petsem_engine::{Engine};
+use petsem_engine::{Failure};
+use petsem_engine::{Peer, AuditRecord, outcome_of};
+use crate::http::wiped::{WipedBuffer};
 use petsem_audit::Outcome;
 
 /// Largest body of a set of secrets: a bundle of 1 MiB, escaped. And of a use of a secret key: a message of 1 MiB
@@ -42,7 +42,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A request, taken apart.
 pub(crate) struct Call {
-    pub(crate) core: Arc<Engine>,
+    pub(crate) state: Arc<ServerState>,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) peer: Peer,
     pub(crate) now: Timestamp,
     headers: HeaderMap,
@@ -53,12 +54,12 @@ pub(crate) struct Call {
     body: Mutex<Option<Body>>,
 }
 
-impl FromRequest<Arc<Engine>> for Call {
+impl FromRequest<Arc<ServerState>> for Call {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request(request: Request, core: &Arc<Engine>) -> Result<Self, Self::Rejection> {
+    async fn from_request(request: Request, state: &Arc<ServerState>) -> Result<Self, Self::Rejection> {
         let (mut parts, body) = request.into_parts();
-        let path = match RawPathParams::from_request_parts(&mut parts, core).await {
+        let path = match RawPathParams::from_request_parts(&mut parts, state).await {
             Ok(params) => {
                 Some(params.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
             }
@@ -71,9 +72,10 @@ impl FromRequest<Arc<Engine>> for Call {
             host: None,
         });
         Ok(Self {
-            core: Arc::clone(core),
+            state: Arc::clone(state),
+            engine: Arc::clone(&state.engine),
             peer,
-            now: core.now(),
+            now: state.engine.now(),
             headers: parts.headers,
             path,
             query: parts.uri.query().map(str::to_owned),
@@ -136,7 +138,7 @@ impl Call {
     /// and time, and before anybody is known: for a part of the callers at once.
     pub(crate) async fn form(&self) -> Result<Vec<(String, String)>, Failure> {
         let body = self.body(FORM, "the body is no form by its header");
-        let body = self.core.forms.wait_for(body).await.ok_or_else(|| {
+        let body = self.state.body_queue.wait_for(body).await.ok_or_else(|| {
             let text =
                 "too many requests at once, and this one's body did not come; nothing was changed; try again";
             Failure::new(ErrorCode::Busy, text).retry_after(1)
@@ -147,7 +149,7 @@ impl Call {
     /// The body as JSON, of a principal whose tokens still stand when it came.
     pub(crate) async fn json_of<T: DeserializeOwned>(&self, principal: &Principal) -> Result<T, Failure> {
         let wanted = self.json().await?;
-        self.core.still_stands(principal)?;
+        self.engine.still_stands(principal)?;
         Ok(wanted)
     }
 
@@ -168,7 +170,7 @@ impl Call {
     async fn body(&self, wanted: &str, otherwise: &str) -> Result<Bytes, Failure> {
         let body =
             self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Body::empty);
-        let body = read(body, self.limit, self.core.settings.limits.seconds).await?;
+        let body = read(body, self.limit, self.state.limits.seconds).await?;
         let header = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let kind = header.and_then(|value| value.split(';').next()).unwrap_or_default();
         if kind.trim().eq_ignore_ascii_case(wanted) {
@@ -282,9 +284,9 @@ pub(crate) async fn finish<T: Serialize>(
     result: Result<T, Failure>,
 ) -> Response {
     let id = audit.request_id();
-    match conclude(&call.core, &audit, result).await {
+    match call.engine.conclude(&audit, result).await {
         Ok(answer) => json(status, id, &answer),
-        Err(failure) => refuse(&call.core, id, &failure),
+        Err(failure) => refuse(&call.state, id, &failure),
     }
 }
 
@@ -298,40 +300,9 @@ pub(crate) async fn finish_empty(call: &Call, audit: AuditRecord, result: Result
     response
 }
 
-/// Writes the audit line of a request, or counts it where nothing verified. A result that cannot be recorded
-/// becomes a refusal.
-pub(crate) async fn conclude<T>(
-    core: &Engine,
-    audit: &AuditRecord,
-    result: Result<T, Failure>,
-) -> Result<T, Failure> {
-    if !audit.is_verified() {
-        let reason = result.as_ref().err().map_or("unverified", |failure| failure.code().as_str());
-        core.audit.unverified(audit.source(), reason);
-        return result;
-    }
-    let outcome = result.as_ref().err().map_or(Outcome::Allowed, outcome_of);
-    let mut event = audit.event(outcome, result.as_ref().err());
-    event.feed_age_s = Some(core.feed_age());
-    if let Err(failure) = core.audit(event.clone()).await {
-        let Some(revision) = audit.revision() else { return Err(failure) };
-        // The change is made: its line is pending_audit, and the principal is told so.
-        core.defer_audit(revision, event);
-        return Err(Failure::new(
-            failure.code(),
-            "the change was made, but its record could not be written yet; look before you repeat it",
-        )
-        .because(failure.internal_text().unwrap_or_default()));
-    }
-    if let Some(revision) = audit.revision() {
-        core.store.audited(core.node, &[revision]);
-    }
-    result
-}
-
 /// The error body. The internal text goes to the log, under the request id.
-pub(crate) fn refuse(core: &Engine, id: RequestId, failure: &Failure) -> Response {
-    log_refusal(core, id, failure);
+pub(crate) fn refuse(state: &ServerState, id: RequestId, failure: &Failure) -> Response {
+    log_refusal(state, id, failure);
     let body = error_body(id, failure);
     let status =
         StatusCode::from_u16(failure.code().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -363,8 +334,8 @@ pub(crate) fn error_body(id: RequestId, failure: &Failure) -> ErrorBody {
 }
 
 /// Counts a refusal, and tells the log its internal text, under the request id.
-pub(crate) fn log_refusal(core: &Engine, id: RequestId, failure: &Failure) {
-    core.counters.refused(failure.code());
+pub(crate) fn log_refusal(state: &ServerState, id: RequestId, failure: &Failure) {
+    state.counters.refused(failure.code());
     if let Some(internal) = failure.internal_text() {
         tracing::warn!(request = %id, status = failure.code().as_str(), reason = internal, "request failed");
     } else {

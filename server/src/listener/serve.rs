@@ -21,11 +21,11 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
-use crate::lifetime::{Lifecycle, NodeState, Signals, begin, requests_ended};
-use crate::operator_socket::OperatorSocket;
-use crate::request::Peer;
+use crate::node::lifecycle::{Lifecycle, NodeState, Signals, begin, requests_ended};
+use crate::operator::socket::{OperatorSocket};
+use petsem_engine::{Peer};
 use crate::settings::{ListenAddress, Listener, Settings};
-use crate::start::{StartError, stop};
+use crate::node::start::{StartError, stop};
 
 /// Connections that the kernel keeps until they are accepted: a thousand Machines may boot at once.
 const BACKLOG: i32 = 4096;
@@ -154,10 +154,10 @@ pub(crate) async fn serve_on(
     let stopped = match last? {
         Some(NodeState::Open(started)) => {
             // What a principal left behind when he hung up is finished too.
-            if !requests_ended(&started.core, Duration::from_secs(1)).await {
+            if !requests_ended(&started.state, Duration::from_secs(1)).await {
                 tracing::warn!("some requests were still under way and were cut off");
             }
-            started.core.flush_pending_audit().await;
+            started.state.engine.flush_pending_audit().await;
             stop(*started).await
         }
         Some(NodeState::Sealed(node)) => node.stop().await,

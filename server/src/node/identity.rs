@@ -7,13 +7,13 @@ use petsem_api::StoreId;
 use petsem_keys::{AuditMacKey, AuditSigningKey, Keyring, WrapContext};
 use petsem_store::{Change, RecordKind, RequestAudit, Store};
 
-use crate::clock::Timestamp;
-use crate::core::expect;
-use crate::entropy;
-use crate::failure::Failure;
-use crate::rows::{RecordCodec, NodeRow, SignedNote, StoreRow};
-use crate::settings::Settings;
-use crate::start::StartError;
+use petsem_engine::{Timestamp};
+use petsem_engine::{expect};
+use petsem_engine as entropy;
+use petsem_engine::{Failure};
+use petsem_engine::{RecordCodec, NodeRow, SignedNote, StoreRow};
+use crate::settings::{Settings};
+use crate::node::start::{StartError};
 use petsem_audit::{AuditKeys, KnownCheckpoint};
 
 /// This node's id and audit keys; made on its first start.

@@ -1,7 +1,7 @@
 //! The life of a server between its start and its end: open, sealed, and the ways from one to the other.
 //!
-//! One loop owns the keys. To seal is to let go of the router, to wait until no request holds the core, and to drop
-//! it: keys wipe themselves. A core that will not go ends the process rather than let it say that it is sealed.
+//! One loop owns the keys. To seal is to let go of the router, to wait until no request holds the engine, and to drop
+//! it: keys wipe themselves. A engine that will not go ends the process rather than let it say that it is sealed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +16,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::clock::Timestamp;
-use crate::core::Engine;
-use crate::failure::Failure;
-use crate::given::UnsealInput;
-use crate::operator_socket::{Answer, Ask, Asked};
-use crate::rotation;
-use crate::routes::router;
-use crate::rows::SignedNote;
-use crate::seal_list::{SealChange, note_opened};
-use crate::sealed::{self, SealedNode, Unsealing, Why};
-use crate::serve::{RouterSwitch, ServeError};
-use crate::settings::Settings;
-use crate::start::{
-    StartError, Started, close_audit, open_installed, record, record_checkpoint, start_unlocked,
-};
-use crate::status;
-use crate::unlock::unlock;
+use petsem_engine::{Timestamp};
+use petsem_engine::{Engine};
+use petsem_engine::{Failure};
+use crate::operator::unseal_input::{UnsealInput};
+use crate::operator::socket::{Answer, Ask, Asked};
+use petsem_engine::follow_rotations;
+use crate::api::{router};
+use petsem_engine::{SignedNote};
+use crate::node::seal_list::{SealChange, note_opened};
+use crate::node::sealed::{self, SealedNode, Unsealing, Why};
+use crate::listener::serve::{RouterSwitch, ServeError};
+use crate::settings::{Settings};
+use crate::node::start::{StartError, Started, close_audit, open_installed, record, record_checkpoint, start_unlocked};
+use crate::operator::status;
+use crate::node::unlock::{unlock};
 
 /// How often the control feed is read.
 const FEED_EVERY: Duration = Duration::from_millis(500);
@@ -56,14 +54,14 @@ pub(crate) enum NodeState {
 impl NodeState {
     pub(crate) fn settings(&self) -> &Settings {
         match self {
-            Self::Open(started) => &started.core.settings,
+            Self::Open(started) => &started.settings,
             Self::Sealed(node) => node.settings(),
         }
     }
 
     pub(crate) fn router(&self) -> Router {
         match self {
-            Self::Open(started) => router(Arc::clone(&started.core)),
+            Self::Open(started) => router(Arc::clone(&started.state)),
             Self::Sealed(_) => sealed::router(),
         }
     }
@@ -87,9 +85,9 @@ pub(crate) async fn begin(settings: Settings) -> Result<NodeState, StartError> {
 }
 
 /// Whether all requests have ended within this time; no new one begins then.
-pub(crate) async fn requests_ended(core: &Engine, within: Duration) -> bool {
-    let all = u32::try_from(core.settings.limits.requests).unwrap_or(u32::MAX);
-    match tokio::time::timeout(within, core.room.acquire_many(all)).await {
+pub(crate) async fn requests_ended(state: &ServerState, within: Duration) -> bool {
+    let all = u32::try_from(state.limits.requests).unwrap_or(u32::MAX);
+    match tokio::time::timeout(within, state.request_permits.acquire_many(all)).await {
         Ok(Ok(places)) => {
             places.forget();
             true
@@ -150,17 +148,19 @@ impl Lifecycle {
 
     async fn open(&mut self, mut started: Box<Started>) -> Result<End, ServeError> {
         let since = Timestamp::now();
-        let core = Arc::clone(&started.core);
-        let background = tokio::spawn(scrubbed_deep(background(Arc::clone(&core))));
+        let state = Arc::clone(&started.state);
+        let background = tokio::spawn(scrubbed_deep(background(Arc::clone(&state.engine))));
         let is_sealing = loop {
             tokio::select! {
                 () = self.signals.stop() => break false,
-                () = core.sealing.notified() => break true,
-                Some(checkpoint) = started.checkpoints.recv() => scrubbed(record_checkpoint(&core, &checkpoint)).await,
+                () = state.seal_requested.notified() => break true,
+                Some(checkpoint) = started.checkpoints.recv() => {
+                    scrubbed(state.engine.record_checkpoint(&checkpoint)).await;
+                },
                 Some(asked) = self.asked.recv() => scrubbed(answer_open(&started, since, asked)).await,
             }
         };
-        drop(core);
+        drop(state);
         if !is_sealing {
             end(background).await;
             return Ok(End::Stop(Some(NodeState::Open(started))));
@@ -173,26 +173,26 @@ impl Lifecycle {
         tracing::warn!("an operator seals the server");
         // Not `sealed` yet: that word says that the keys are gone.
         self.front.show(sealed::sealing_router());
-        let settings = started.core.settings.clone().opened_by(UnsealInput::default());
-        let store: Arc<dyn Store> = Arc::clone(&started.core.store);
-        let core = &started.core;
-        if !requests_ended(core, SEALING).await {
+        let settings = started.settings.clone().opened_by(UnsealInput::default());
+        let store: Arc<dyn Store> = Arc::clone(started.state.engine.store());
+        let state = &started.state;
+        if !requests_ended(state, SEALING).await {
             // Nobody keeps the keys in memory by being slow.
             tracing::warn!("some requests did not end in time and are cut off");
-            core.cut_off.send_replace(true);
-            if !requests_ended(core, CUT_OFF).await {
+            state.cut_off.send_replace(true);
+            if !requests_ended(state, CUT_OFF).await {
                 return Err(not_forgotten("requests are still under way"));
             }
         }
         end(background).await;
-        started.core.flush_pending_audit().await;
+        started.state.engine.flush_pending_audit().await;
         let closed = close_audit(*started).await;
-        let core =
+        let state =
             closed.map_err(|error| not_forgotten(&format!("the audit log was not closed: {error}")))?;
-        let Some(core) = only_holder(core).await else {
+        let Some(engine) = only_holder(state).await else {
             return Err(not_forgotten("something still holds the keys"));
         };
-        drop(core);
+        drop(engine);
         tracing::warn!("sealed: no key is in memory");
         let node = match SealedNode::begin(settings.clone(), Arc::clone(&store), Why::Operator).await {
             Ok(node) => node,
@@ -243,7 +243,7 @@ impl Lifecycle {
             node = match unsealing {
                 Unsealing::Open(started) => {
                     // First the routes, then the word that they are there.
-                    self.front.show(router(Arc::clone(&started.core)));
+                    self.front.show(router(Arc::clone(&started.state)));
                     tracing::warn!(seal = started.opened_by.description, "unsealed");
                     let by = format!("{} ({})", started.opened_by.description, started.opened_by.kind);
                     if let Some(answer) = answer {
@@ -284,7 +284,7 @@ async fn answer_open(started: &Started, since: Timestamp, asked: Asked) {
                 started.opened_by.description
             ),
         },
-        Ask::ChangeSeals { id, note } => match change_seals(&started.core, &source, id, &note).await {
+        Ask::ChangeSeals { id, note } => match change_seals(&started.state.engine, &source, id, &note).await {
             Ok(()) => Answer::Changed {},
             Err(failure) => {
                 tracing::warn!(
@@ -299,7 +299,7 @@ async fn answer_open(started: &Started, since: Timestamp, asked: Asked) {
 }
 
 /// Makes a change of the seal list that a command worked out with a seal: its MAC says so.
-async fn change_seals(core: &Engine, source: &str, id: RequestId, note: &str) -> Result<(), Failure> {
+async fn change_seals(engine: &Engine, source: &str, id: RequestId, note: &str) -> Result<(), Failure> {
     let refused = || {
         Failure::new(
             ErrorCode::BadRequest,
@@ -308,16 +308,16 @@ async fn change_seals(core: &Engine, source: &str, id: RequestId, note: &str) ->
         )
     };
     let note = BASE64.decode(note.as_bytes()).map_err(|_| refused())?;
-    let text = core.codec.read_note(SignedNote::SealChange, id, &note).ok_or_else(refused)?;
+    let text = engine.codec.read_note(SignedNote::SealChange, id, &note).ok_or_else(refused)?;
     let change: SealChange = serde_json::from_slice(text).map_err(|_| refused())?;
-    let mut audit = core.seal_record(source, &change);
-    core.change_seals(&mut audit, &change).await?;
-    record(core, &audit).await.map_err(Failure::internal)
+    let mut audit = seal_record(engine, source, &change);
+    seal_list::change_seals(engine, &mut audit, &change).await?;
+    engine.record(&audit).await
 }
 
 fn given_of(
-    passphrase: Option<crate::operator_socket::SecretInput>,
-    shares: Vec<crate::operator_socket::SecretInput>,
+    passphrase: Option<crate::operator::socket::SecretInput>,
+    shares: Vec<crate::operator::socket::SecretInput>,
 ) -> Result<UnsealInput, Answer> {
     let passphrase = match passphrase.map(|typed| petsem_seals::Passphrase::new(typed.0)).transpose() {
         Ok(passphrase) => passphrase,
@@ -346,11 +346,16 @@ async fn end(task: JoinHandle<()>) {
     let _cancelled = task.await;
 }
 
-/// The core, once nobody else has it: the tasks of ended requests let go of it a moment after their answers.
-async fn only_holder(mut core: Arc<Engine>) -> Option<Engine> {
+/// The engine, once nothing else holds it: the tasks of ended requests release it a moment after their responses.
+async fn only_holder(state: Arc<ServerState>) -> Option<Engine> {
+    let state = once_unshared(state).await?;
+    once_unshared(state.engine).await
+}
+
+async fn once_unshared<T>(mut shared: Arc<T>) -> Option<T> {
     for _ in 0..200 {
-        core = match Arc::try_unwrap(core) {
-            Ok(core) => return Some(core),
+        shared = match Arc::try_unwrap(shared) {
+            Ok(value) => return Some(value),
             Err(shared) => shared,
         };
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -365,23 +370,23 @@ fn not_forgotten(why: &str) -> ServeError {
 }
 
 /// What goes on beside the requests.
-async fn background(core: Arc<Engine>) {
+async fn background(engine: Arc<Engine>) {
     // It ends when it is aborted; nobody tells it.
     let (_alive, ended) = watch::channel(false);
     tokio::join!(
-        follow_feed(Arc::clone(&core)),
-        renew_keys(Arc::clone(&core)),
-        rotation::follow(core, ended)
+        follow_feed(Arc::clone(&engine)),
+        renew_keys(Arc::clone(&engine)),
+        follow_rotations(engine, ended)
     );
 }
 
 /// Keeps the keys that issuers publish new. What goes wrong shows in `/readyz` and the metrics.
-async fn renew_keys(core: Arc<Engine>) {
+async fn renew_keys(engine: Arc<Engine>) {
     let mut ticks = tokio::time::interval(KEYS_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        core.renew_keys();
+        engine.renew_keys();
     }
 }
 
@@ -403,16 +408,16 @@ fn warn_of_unlocked_keys(told: &mut usize) {
 }
 
 /// Reads the control feed twice a second. What goes wrong shows in `/readyz` and the metrics.
-async fn follow_feed(core: Arc<Engine>) {
+async fn follow_feed(engine: Arc<Engine>) {
     let mut ticks = tokio::time::interval(FEED_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut unlocked = 0;
     loop {
         ticks.tick().await;
         warn_of_unlocked_keys(&mut unlocked);
-        core.flush_pending_audit().await;
-        core.take_denials().await;
-        if let Err(failure) = core.refresh().await {
+        engine.flush_pending_audit().await;
+        engine.take_denials().await;
+        if let Err(failure) = engine.refresh().await {
             tracing::error!(
                 status = failure.code().as_str(),
                 reason = failure.internal_text().unwrap_or(failure.external()),

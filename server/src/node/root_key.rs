@@ -7,15 +7,16 @@ use data_encoding::HEXLOWER;
 use petsem_keys::{RootKey, SealContext};
 use petsem_store::OpenError;
 
-use crate::core::{Engine, expect};
-use crate::entropy;
-use crate::failure::Failure;
-use crate::rows::{KeyringKeyRow, SealRow, StoreRow};
-use crate::seal_commands::{OpenList, may_remove, refused};
-use crate::seal_list::{SealInfo, info, seal_failed};
-use crate::settings::Settings;
-use crate::start::{StartError, Started, local_record, open_installed, record, start, start_unlocked, stop};
-use crate::unlock::SealedRows;
+use petsem_engine::{Engine, expect};
+use petsem_engine as entropy;
+use petsem_engine::{Failure};
+use petsem_engine::{KeyringKeyRow, SealRow, StoreRow};
+use crate::operator::seals::{OpenList, may_remove, refused};
+use crate::node::seal_list::{SealInfo, info, seal_failed};
+use crate::settings::{Settings};
+use petsem_engine::{local_record};
+use crate::node::start::{StartError, Started, open_installed, record, start, start_unlocked, stop};
+use crate::node::unlock::{SealedRows};
 
 /// What became of the root key.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -56,7 +57,7 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
     let (list, at_hand) = list.at_hand(settings).await?;
     let rng = &mut entropy::rng();
     let OpenList { unlocked, store, seals } = list;
-    let now = crate::clock::Timestamp::now().millis();
+    let now = petsem_engine::Timestamp::now().millis();
     let root_version = unlocked.root.version() + 1;
     let root = RootKey::generate(rng, root_version);
     let mut puts = Vec::new();
@@ -144,9 +145,9 @@ pub async fn remove_compromised(settings: &Settings, which: &str) -> Result<Comp
              rotate it with `petsem operator rotate-keyring`"
         ))
     };
-    // Opened anew: the core of before has the old root key.
+    // Opened anew: the engine of before has the old root key.
     let started = start(settings.clone()).await.map_err(left)?;
-    let result = new_keyring(&started.core).await;
+    let result = new_keyring(&started.state.engine).await;
     stop(started).await.map_err(StartError::Refused)?;
     let (keyring_version, rewrapped) = result.map_err(left)?;
     Ok(Compromised { root, keyring_version, rewrapped })
@@ -154,12 +155,12 @@ pub async fn remove_compromised(settings: &Settings, which: &str) -> Result<Comp
 
 async fn new_keyring(core: &Engine) -> Result<(u32, bool), StartError> {
     // A rotation that was under way ends first: its newest version is one that the seal led to.
-    core.carry_on_keyring().await?;
-    let mut audit = local_record(core.now(), "keyring.rotate");
-    core.begin_keyring_rotation(&mut audit, core.now()).await?;
-    record(core, &audit).await?;
-    core.carry_on_keyring().await?;
-    let keyring = core.keyring();
+    engine.carry_on_keyring().await?;
+    let mut audit = local_record(engine.now(), "keyring.rotate");
+    engine.begin_keyring_rotation(&mut audit, engine.now()).await?;
+    engine.record(&audit).await?;
+    engine.carry_on_keyring().await?;
+    let keyring = engine.keyring();
     Ok((keyring.current_version(), keyring.versions().len() == 1))
 }
 
@@ -170,18 +171,18 @@ async fn commit(
     deletes: Vec<(petsem_store::RecordKind, Vec<u8>)>,
     report: &RotatedRoot,
 ) -> Result<(), StartError> {
-    let core = &started.core;
-    let mut audit = local_record(core.now(), "operator.rotate_root");
+    let engine = &started.state.engine;
+    let mut audit = local_record(engine.now(), "operator.rotate_root");
     audit.set_detail(format_args!(
         "root key {} under {} seals, {} dropped",
         report.root_version,
         report.seals.len(),
         report.dropped.len()
     ));
-    let mut change = core.change(&audit);
+    let mut change = engine.change(&audit);
     change.expects.append(&mut expects);
     change.puts = puts;
     change.deletes = deletes;
-    core.commit(&mut audit, change).await.map_err(Failure::from)?;
-    record(core, &audit).await
+    engine.commit(&mut audit, change).await.map_err(Failure::from)?;
+    engine.record(&audit).await.map_err(StartError::from)
 }

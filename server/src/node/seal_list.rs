@@ -15,15 +15,15 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::clock::Timestamp;
-use crate::core::{Engine, expect};
-use crate::entropy;
-use crate::failure::Failure;
-use crate::request::AuditRecord;
-use crate::rows::{Content, IntegrityFault, RecordCodec, SignedNote, Row, SealRow, StoreRow};
+use petsem_engine::{Timestamp};
+use petsem_engine::{Engine, expect};
+use petsem_engine as entropy;
+use petsem_engine::{Failure};
+use petsem_engine::{AuditRecord};
+use petsem_engine::{Content, IntegrityFault, RecordCodec, SignedNote, Row, SealRow, StoreRow};
 use crate::settings::{OfSeal, SealSettings};
-use crate::start::{StartError, Started};
-use crate::unlock::{MOST_SEALS, OpenedBy};
+use crate::node::start::{StartError, Started};
+use crate::node::unlock::{MOST_SEALS, OpenedBy};
 
 /// How old the note may get that a seal opened the store: a start writes it anew at most once a day.
 const NOTE_AGE_MS: u64 = 24 * 60 * 60 * 1000;
@@ -268,41 +268,39 @@ fn not_understood() -> Failure {
     )
 }
 
-impl Engine {
-    /// Makes a change of the list, with its audit line.
-    pub(crate) async fn change_seals(&self, audit: &mut AuditRecord, wanted: &SealChange) -> Result<(), Failure> {
-        audit.set_detail(&wanted.detail);
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let mut change = self.change(audit);
-        wanted.apply(&self.codec, &mut change)?;
-        self.commit(audit, change).await?;
-        Ok(())
+/// Makes a change of the list, with its audit line.
+pub(crate) async fn change_seals(engine: &Engine, audit: &mut AuditRecord, wanted: &SealChange) -> Result<(), Failure> {
+    audit.set_detail(&wanted.detail);
+    if wanted.is_empty() {
+        return Ok(());
     }
+    let mut change = engine.change(audit);
+    wanted.apply(&engine.codec, &mut change)?;
+    engine.commit(audit, change).await?;
+    Ok(())
+}
 
-    /// The audit of a change of the list.
-    pub(crate) fn seal_record(&self, source: &str, wanted: &SealChange) -> AuditRecord {
-        let peer = crate::request::Peer { source: source.to_owned(), address: None, host: None };
-        let mut audit = AuditRecord::new(self.now(), &peer, wanted.action.audited_as());
-        audit.local();
-        audit
-    }
+/// The audit of a change of the list.
+pub(crate) fn seal_record(engine: &Engine, source: &str, wanted: &SealChange) -> AuditRecord {
+    let peer = petsem_engine::Peer { source: source.to_owned(), address: None, host: None };
+    let mut audit = AuditRecord::new(engine.now(), &peer, wanted.action.audited_as());
+    audit.local();
+    audit
+}
 
-    /// The seals of the store, each row checked.
-    pub(crate) async fn seals(&self) -> Result<Vec<SealInfo>, Failure> {
-        let records = self.store.records(RecordKind::Seal, &[], None, MOST_SEALS).await?;
-        let seals = records.iter().map(|record| {
-            let row = self.codec.read::<SealRow>(&record.id, record)?;
-            Ok(info(&record.id, &row.content))
-        });
-        seals.collect::<Result<_, IntegrityFault>>().map_err(Failure::from)
-    }
+/// The seals of the store, each row checked.
+pub(crate) async fn seals(engine: &Engine) -> Result<Vec<SealInfo>, Failure> {
+    let records = engine.store.records(RecordKind::Seal, &[], None, MOST_SEALS).await?;
+    let seals = records.iter().map(|record| {
+        let row = engine.codec.read::<SealRow>(&record.id, record)?;
+        Ok(info(&record.id, &row.content))
+    });
+    seals.collect::<Result<_, IntegrityFault>>().map_err(Failure::from)
 }
 
 /// Keeps in the list that a seal has opened the store. A store that takes no writes opens all the same.
 pub(crate) async fn note_opened(started: &Started) {
-    if let Err(failure) = try_note_opened(&started.core, &started.opened_by).await {
+    if let Err(failure) = try_note_opened(&started.state.engine, &started.opened_by).await {
         tracing::warn!(
             reason = failure.internal_text().unwrap_or(failure.external()),
             "it is not kept in the store that this seal opened it"
@@ -312,20 +310,20 @@ pub(crate) async fn note_opened(started: &Started) {
 
 async fn try_note_opened(core: &Engine, opened_by: &OpenedBy) -> Result<(), Failure> {
     let missing = || IntegrityFault::new(RecordKind::Seal, &opened_by.id, "it is missing");
-    let record = core.store.record(RecordKind::Seal, &opened_by.id).await?.ok_or_else(missing)?;
-    let row = core.codec.read::<SealRow>(&opened_by.id, &record)?;
-    let now = core.now().millis();
+    let record = engine.store.record(RecordKind::Seal, &opened_by.id).await?.ok_or_else(missing)?;
+    let row = engine.codec.read::<SealRow>(&opened_by.id, &record)?;
+    let now = engine.now().millis();
     if row.content.verified_at.is_some_and(|at| now < at.saturating_add(NOTE_AGE_MS)) {
         return Ok(());
     }
     let content = SealRow { verified_at: Some(now), ..row.content };
     let id = petsem_api::RequestId::new_v7(now, &entropy::bytes());
     // The start itself has its place in the log; this is bookkeeping, as a checkpoint is.
-    let line = core.codec.write_note(SignedNote::Line, id, b"");
-    let mut change = Change::new(RequestAudit { node: core.node, request_id: id, line });
+    let line = engine.codec.write_note(SignedNote::Line, id, b"");
+    let mut change = Change::new(RequestAudit { node: engine.node, request_id: id, line });
     change.expects.push(expect::<SealRow>(&opened_by.id, row.version));
-    change.puts.push(core.codec.write(&opened_by.id, row.version + 1, &content));
-    let committed = core.store.commit(change).await?;
-    core.store.audited(core.node, &[committed.revision]);
+    change.puts.push(engine.codec.write(&opened_by.id, row.version + 1, &content));
+    let committed = engine.store.commit(change).await?;
+    engine.store.audited(engine.node, &[committed.revision]);
     Ok(())
 }

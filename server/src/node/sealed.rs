@@ -13,15 +13,15 @@ use axum::{Json, Router};
 use petsem_api::{ErrorBody, ErrorCode, Health, Readiness, RequestId};
 use petsem_store::Store;
 
-use crate::clock::Timestamp;
-use crate::entropy;
-use crate::given::UnsealInput;
-use crate::node::node_id;
-use crate::request::{Peer, AuditRecord};
-use crate::seal_list::note_opened;
+use petsem_engine::{Timestamp};
+use petsem_engine as entropy;
+use crate::operator::unseal_input::{UnsealInput};
+use crate::node::identity::{node_id};
+use petsem_engine::{Peer, AuditRecord};
+use crate::node::seal_list::{note_opened};
 use crate::settings::{SealSettings, Settings};
-use crate::start::{StartError, Started, open_audit, record, start_unlocked};
-use crate::unlock::unlock;
+use crate::node::start::{StartError, Started, open_audit, record, start_unlocked};
+use crate::node::unlock::{unlock};
 use petsem_audit::{AuditEvent, AuditLog, Outcome};
 
 /// What everybody is told; the node's own users learn more by `petsem operator status`.
@@ -158,12 +158,12 @@ impl SealedNode {
         };
         note_opened(&started).await;
         let peer = Peer { source: source.to_owned(), address: None, host: None };
-        let mut audit = AuditRecord::new(started.core.now(), &peer, "operator.unseal");
+        let mut audit = AuditRecord::new(started.state.engine.now(), &peer, "operator.unseal");
         audit.local();
         audit.set_detail(format_args!("opened by {}", started.opened_by.description));
-        match record(&started.core, &audit).await {
+        match started.state.engine.record(&audit).await {
             Ok(()) => Unsealing::Open(Box::new(started)),
-            Err(error) => Unsealing::Ended(error),
+            Err(failure) => Unsealing::Ended(failure.into()),
         }
     }
 

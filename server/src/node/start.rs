@@ -14,19 +14,19 @@ use petsem_policy::Subject;
 use petsem_store::{Change, RecordKind, RequestAudit, SqliteOptions, SqliteStore, Store};
 use tokio::sync::mpsc;
 
-use crate::clock::Timestamp;
-use crate::core::{Engine, EngineParts, expect};
-use crate::entropy;
-use crate::failure::Failure;
-use crate::install::InstallOptions;
-use crate::keyring_state::KeyringState;
-use crate::node::node;
-use crate::operator_socket::{Ask, ask};
-use crate::request::{Peer, AuditRecord, recovered_event};
-use crate::rows::{CheckpointRow, FeedHeadRow, IntegrityFault, RecordCodec, NodeRow, SignedNote};
-use crate::seal_list::note_opened;
-use crate::settings::Settings;
-use crate::unlock::{OpenedBy, Unlocked, unlock};
+use petsem_engine::{Timestamp};
+use petsem_engine::{Engine, EngineParts, expect};
+use petsem_engine as entropy;
+use petsem_engine::{Failure};
+use crate::operator::install::{InstallOptions};
+use petsem_engine::{KeyringState};
+use crate::node::identity::{node};
+use crate::operator::socket::{Ask, ask};
+use petsem_engine::{Peer, AuditRecord, recovered_event};
+use petsem_engine::{CheckpointRow, FeedHeadRow, IntegrityFault, RecordCodec, NodeRow, SignedNote};
+use crate::node::seal_list::{note_opened};
+use crate::settings::{Settings};
+use crate::node::unlock::{OpenedBy, Unlocked, unlock};
 use petsem_audit::{
     self as audit, AuditEvent, AuditKeys, AuditLog, Checkpoint, KnownCheckpoint, Outcome, Revision,
 };
@@ -169,6 +169,13 @@ fn write_sealed(f: &mut fmt::Formatter<'_>, tried: &[String], people: &[String])
     }
 }
 
+impl StartError {
+    /// A refusal that the person at the node reads as a caller would.
+    pub(crate) fn refusal(failure: Failure) -> Self {
+        Self::Refused(failure.external().to_owned())
+    }
+}
+
 impl From<Failure> for StartError {
     fn from(failure: Failure) -> Self {
         Self::Refused(failure.internal_text().unwrap_or(failure.external()).to_owned())
@@ -183,7 +190,8 @@ impl From<petsem_store::ReadError> for StartError {
 
 /// A core with what only its owner may do.
 pub(crate) struct Started {
-    pub(crate) core: Arc<Engine>,
+    pub(crate) state: Arc<ServerState>,
+    pub(crate) settings: Settings,
     pub(crate) checkpoints: mpsc::Receiver<Checkpoint>,
     pub(crate) opened_by: OpenedBy,
 }
@@ -228,19 +236,27 @@ pub(crate) async fn start_unlocked(
     let (node, keys, known) = node(&settings, &*store, store_id, &keyring, &codec).await?;
     let opened = open_audit(&settings, node, Some(keys), known)?;
     let audit::Opened { log, tail, checkpoints } = opened;
-    let development = settings.development;
-    // Before the core tells the log where the store stands: the next start must notice it too.
+    // Before the engine tells the log where the store stands: the next start must notice it too.
     check_revision(&*store, tail.seen_revision).await?;
     check_feed(&*store, &codec, tail.seen_feed).await?;
-    let keys = KeyringState::new(root, keyring);
-    let core =
-        Engine::start(EngineParts { settings, store, store_id, node, keys, codec, audit: log, outside }).await?;
-    if !development && core.control().issuers().any(|issuer| issuer.row.development) {
+    let parts = EngineParts {
+        settings: settings.for_engine(),
+        store,
+        store_id,
+        node,
+        keys: KeyringState::new(root, keyring),
+        codec,
+        audit: log,
+        fetch: Arc::new(OutboundFetch(outside)),
+    };
+    let engine = Engine::start(parts).await?;
+    if !settings.development && engine.has_development_issuer() {
         return Err(StartError::Development);
     }
-    recover_lines(&core, &tail.request_ids).await?;
-    core.take_denials().await;
-    Ok(Started { core: Arc::new(core), checkpoints, opened_by })
+    engine.recover_lines(&tail.request_ids).await?;
+    engine.take_denials().await;
+    let state = Arc::new(ServerState::new(engine, settings.limits));
+    Ok(Started { state, settings, checkpoints, opened_by })
 }
 
 /// Opens this node's audit log; without keys its lines have no MACs until it gets some.
@@ -283,7 +299,7 @@ async fn check_feed(store: &dyn Store, codec: &RecordCodec, seen: Option<u64>) -
 
 /// Closes what was opened, in the order that loses nothing.
 pub(crate) async fn stop(started: Started) -> Result<(), String> {
-    let store = Arc::clone(&started.core.store);
+    let store = Arc::clone(started.state.engine.store());
     let audit = close_audit(started).await.map(drop);
     let store = store.close().await;
     audit?;
@@ -291,74 +307,14 @@ pub(crate) async fn stop(started: Started) -> Result<(), String> {
 }
 
 /// Closes the audit log and keeps its last checkpoint; the store stays open.
-pub(crate) async fn close_audit(started: Started) -> Result<Arc<Engine>, String> {
-    let Started { core, mut checkpoints, opened_by: _ } = started;
-    let audit = core.audit.close().await;
+pub(crate) async fn close_audit(started: Started) -> Result<Arc<ServerState>, String> {
+    let Started { state, mut checkpoints, opened_by: _, settings: _ } = started;
+    let closed = state.engine.close_audit().await;
     while let Ok(checkpoint) = checkpoints.try_recv() {
-        record_checkpoint(&core, &checkpoint).await;
+        state.engine.record_checkpoint(&checkpoint).await;
     }
-    audit.map_err(|error| error.to_string())?;
-    Ok(core)
-}
-
-/// Keeps a checkpoint in the store: a log whose tail is cut is then noticed.
-pub(crate) async fn record_checkpoint(core: &Engine, checkpoint: &Checkpoint) {
-    if let Err(error) = keep_checkpoint(core, checkpoint).await {
-        tracing::warn!(
-            reason = error.internal_text().unwrap_or(error.external()),
-            "an audit checkpoint was not kept in the store; a later one will be"
-        );
-    }
-}
-
-async fn keep_checkpoint(core: &Engine, checkpoint: &Checkpoint) -> Result<(), Failure> {
-    let missing = || IntegrityFault::new(RecordKind::Node, &core.node, "it is missing");
-    let record = core.store.record(RecordKind::Node, &core.node).await?.ok_or_else(missing)?;
-    let row = core.codec.read::<NodeRow>(&core.node, &record)?;
-    let kept = CheckpointRow {
-        line: checkpoint.line,
-        head: HEXLOWER.encode(&checkpoint.head),
-        signature: checkpoint.signature.map(|signature| HEXLOWER.encode(&signature)),
-    };
-    let content = NodeRow { checkpoint: Some(kept), ..row.content };
-    let id = petsem_api::RequestId::new_v7(core.now().millis(), &entropy::bytes());
-    let line = core.codec.write_note(SignedNote::Line, id, b"");
-    let mut change = Change::new(RequestAudit { node: core.node, request_id: id, line });
-    change.expects.push(expect::<NodeRow>(&core.node, row.version));
-    change.puts.push(core.codec.write(&core.node, row.version + 1, &content));
-    let committed = core.store.commit(change).await?;
-    core.store.audited(core.node, &[committed.revision]);
-    Ok(())
-}
-
-/// Mints an operator's token, with its line.
-pub(crate) async fn operator_token(
-    core: &Engine,
-    action: &'static str,
-    options: &InstallOptions,
-) -> Result<MintedToken, StartError> {
-    let now = core.now();
-    let mut audit = local_record(now, action);
-    let subject = Subject { issuer: core.settings.name.clone(), sub: options.operator.clone() };
-    let token = core.mint_first_token(&mut audit, subject, options.life, now).await?;
-    record(core, &audit).await?;
-    Ok(token)
-}
-
-/// The audit of what is done at the node itself.
-pub(crate) fn local_record(now: Timestamp, action: &'static str) -> AuditRecord {
-    let mut audit = AuditRecord::new(now, &Peer { source: "node".to_owned(), address: None, host: None }, action);
-    audit.local();
-    audit
-}
-
-/// Writes the line of what was done at the node itself.
-pub(crate) async fn record(core: &Engine, audit: &AuditRecord) -> Result<(), StartError> {
-    core.audit(audit.event(Outcome::Allowed, None)).await?;
-    if let Some(revision) = audit.revision() {
-        core.store.audited(core.node, &[revision]);
-    }
-    Ok(())
+    closed.map_err(|error| error.to_string())?;
+    Ok(state)
 }
 
 /// Opens the embedded store of the data directory.
@@ -381,28 +337,3 @@ pub(crate) fn open_made_store(settings: &Settings) -> Result<Arc<dyn Store>, Sta
     open_store(settings)
 }
 
-async fn recover_lines(core: &Engine, written: &std::collections::HashSet<String>) -> Result<(), StartError> {
-    let mut done = Vec::new();
-    for change in core.store.unaudited(core.node).await? {
-        let line = core.codec.read_note(SignedNote::Line, change.request_id, &change.line);
-        // What a node keeps for itself (a checkpoint) owes no line.
-        let is_owed = line.is_none_or(|line| !line.is_empty());
-        if is_owed && !written.contains(&change.request_id.to_string()) {
-            tracing::warn!(request = %change.request_id, "a committed change had no audit line; it has one now");
-            let event = line.and_then(recovered_event).unwrap_or_else(|| {
-                let mut event = AuditEvent::new(
-                    core.now().millis(),
-                    change.request_id.to_string(),
-                    "unknown",
-                    Outcome::Recovered,
-                );
-                event.detail = Some("what was kept of this change was altered in the store".to_owned());
-                event
-            });
-            core.audit(event).await?;
-        }
-        done.push(change.revision);
-    }
-    core.store.audited(core.node, &done);
-    Ok(())
-}

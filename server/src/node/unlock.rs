@@ -11,10 +11,10 @@ use petsem_keys::{Keyring, RootKey, RowMacKey, Seal, SealContext, WrapContext, s
 use petsem_seals::{PASSPHRASE_KIND, SHAMIR_KIND, ShareSet};
 use petsem_store::{Record, RecordKind, Store};
 
-use crate::failure::Failure;
-use crate::rows::{IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified};
+use petsem_engine::{Failure};
+use petsem_engine::{IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified};
 use crate::settings::{OfSeal, Settings};
-use crate::start::StartError;
+use crate::node::start::{StartError};
 
 /// Seals that a store has at most.
 pub(crate) const MOST_SEALS: u32 = 64;

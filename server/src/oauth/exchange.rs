@@ -8,9 +8,9 @@ use petsem_api::{
     ACCESS_TOKEN_TYPE, AppRef, ErrorBody, ErrorCode, ExchangedToken, ID_TOKEN_TYPE, JWT_TYPE, TOKEN_EXCHANGE,
 };
 
-use crate::failure::Failure;
-use crate::http::{Call, answer, conclude, log_refusal};
-use crate::request::AuditRecord;
+use petsem_engine::{Failure};
+use crate::http::request::{Call, answer, conclude, log_refusal};
+use petsem_engine::{AuditRecord};
 
 /// `POST /v1/token`
 pub(super) async fn exchange(call: Call) -> Response {
@@ -20,10 +20,10 @@ pub(super) async fn exchange(call: Call) -> Response {
         Err(refusal) => (refusal.oauth, Err(refusal.failure)),
     };
     let id = audit.request_id();
-    match conclude(&call.core, &audit, result).await {
+    match conclude(&call.engine, &audit, result).await {
         Ok(token) => answer(StatusCode::OK, id, None, &token),
         Err(failure) => {
-            log_refusal(&call.core, id, &failure);
+            log_refusal(&call.engine, id, &failure);
             let (status, oauth) = oauth.of(&failure);
             let body = ErrorBody {
                 error: oauth.as_str().to_owned(),
@@ -38,7 +38,7 @@ pub(super) async fn exchange(call: Call) -> Response {
 
 async fn exchange_token(call: &Call, audit: &mut AuditRecord) -> Result<ExchangedToken, Refusal> {
     let wanted = Wanted::of(call.form().await?)?;
-    let exchanged = call.core.exchange(audit, &wanted.jwt, &wanted.app, call.now).await;
+    let exchanged = call.engine.exchange(audit, &wanted.jwt, &wanted.app, call.now).await;
     exchanged.map_err(|failure| match failure.code() {
         // The app is not there, or refuses: RFC 8693 §2.2.2.
         ErrorCode::PolicyDenied => Refusal { oauth: OAuthCode::InvalidTarget, failure },

@@ -5,17 +5,18 @@ use std::time::Duration;
 use petsem_api::{AppRef, ErrorCode, RequestId, RevokeRequest};
 use petsem_store::{OpenError, RecordKind, SqliteView};
 
-use crate::authority::no_such_app;
-use crate::clock::Timestamp;
-use crate::denials::{DenialAnswer, DenialFolder};
-use crate::entropy;
-use crate::failure::Failure;
-use crate::operator_socket::{Answer, Ask, ask};
-use crate::revocations::{check, no_such_signing_key};
-use crate::settings::Settings;
-use crate::start::{StartError, Started, local_record, record, start, stop};
-use crate::status::view_rows;
-use crate::unlock::{Unlocked, unlock_rows};
+use petsem_engine::{no_such_app};
+use petsem_engine::{Timestamp};
+use petsem_engine::{DenialAnswer, DenialFolder};
+use petsem_engine as entropy;
+use petsem_engine::{Failure};
+use crate::operator::socket::{Answer, Ask, ask};
+use petsem_engine::{check, no_such_signing_key};
+use crate::settings::{Settings};
+use petsem_engine::{local_record};
+use crate::node::start::{StartError, Started, record, start, stop};
+use crate::operator::status::{view_rows};
+use crate::node::unlock::{Unlocked, unlock_rows};
 
 /// How long a running server gets for its answer: it looks twice a second.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,18 +58,18 @@ async fn deny_in_store(
     started: Started,
     request: &RevokeRequest,
 ) -> Result<Denied, StartError> {
-    let core = &started.core;
-    let mut audit = local_record(core.now(), "operator.deny");
+    let engine = &started.state.engine;
+    let mut audit = local_record(engine.now(), "operator.deny");
     let denied = async {
-        let row = core.denial_row(&mut audit, request).await?;
-        core.commit_control(&mut audit, &[row], |_| {}).await
+        let row = engine.denial_row(&mut audit, request).await?;
+        engine.commit_control(&mut audit, &[row], |_| {}).await
     }
     .await;
     let result = match denied {
-        Ok(number) => record(core, &audit).await.map(|()| Denied::Everywhere { number }),
+        Ok(number) => engine.record(&audit).await.map(|()| Denied::Everywhere { number }).map_err(StartError::from),
         Err(failure) if matches!(failure.code(), ErrorCode::StoreFull | ErrorCode::StoreUnavailable) => {
             DenialFolder::of(&settings.data_directory)
-                .put(&core.codec, audit.request_id(), request)
+                .put(&engine.codec, audit.request_id(), request)
                 .map(|()| Denied::AtStart)
                 .map_err(|error| not_written(&error))
         }

@@ -5,17 +5,18 @@ use petsem_api::{MintedToken, StoreId};
 use petsem_keys::{DischargerKey, Keyring, KeyringKey, RootKey, RowMacKey, SigningKey};
 use petsem_store::{Change, OpenError, RequestAudit};
 
-use crate::clock::Timestamp;
-use crate::control::owned;
-use crate::core::expect;
-use crate::entropy;
-use crate::failure::Failure;
-use crate::rows::{DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, RecordCodec, SigningKeyRow, StoreRow};
-use crate::seal_list::{KeepShares, NewSeal, SealInfo};
-use crate::settings::Settings;
-use crate::start::{StartError, Started, is_absent, open_store, operator_token, start_unlocked, stop};
-use crate::tokens::{check_first, discharger_location};
-use crate::unlock::{OpenedBy, Unlocked, row_mac_context};
+use petsem_engine::{Timestamp};
+use petsem_engine::{owned};
+use petsem_engine::{expect};
+use petsem_engine as entropy;
+use petsem_engine::{Failure};
+use petsem_engine::{DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, RecordCodec, SigningKeyRow, StoreRow};
+use crate::node::seal_list::{KeepShares, NewSeal, SealInfo};
+use crate::settings::{Settings};
+use crate::node::start::{StartError, Started, is_absent, open_store, operator_token, start_unlocked, stop};
+use petsem_engine::{check_first, discharger_location};
+use petsem_engine::{row_mac_context};
+use crate::node::unlock::{OpenedBy, Unlocked};
 
 /// Who gets an operator's token that is made on the node.
 #[derive(Clone, Debug)]
@@ -49,9 +50,9 @@ pub async fn install(
 ) -> Result<Installed, StartError> {
     check_first(&options.operator, options.life)?;
     let started = make(settings, false, keep_shares).await?;
-    let result = operator_token(&started.core, "operator.init", options).await;
-    let store = started.core.store_id;
-    let seals = started.core.seals().await;
+    let result = started.state.engine.mint_operator_token("operator.init", &options.operator, options.life).await;
+    let store = started.state.engine.store_id;
+    let seals = seals(&started.state.engine).await;
     let stopped = stop(started).await;
     let token = result?;
     stopped.map_err(StartError::Refused)?;

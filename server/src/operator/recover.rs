@@ -5,9 +5,10 @@
 use petsem_api::{MintedToken, OrgRef};
 use petsem_policy::Subject;
 
-use crate::install::InstallOptions;
-use crate::settings::Settings;
-use crate::start::{StartError, local_record, operator_token, record, start, stop};
+use crate::operator::install::{InstallOptions};
+use crate::settings::{Settings};
+use petsem_engine::{local_record};
+use crate::node::start::{StartError, operator_token, record, start, stop};
 
 /// Mints the token of an org's owner in the store of this node, which no server may hold at the same time.
 ///
@@ -22,21 +23,9 @@ pub async fn mint_owner(
     life: u64,
 ) -> Result<MintedToken, StartError> {
     let started = start(settings.clone()).await?;
-    let core = &started.core;
-    let now = core.now();
-    let mut audit = local_record(now, "operator.owner");
-    let result = async {
-        let found = core.find_org(org).await?;
-        let org = found.ok_or_else(|| {
-            StartError::Refused("there is no such org; make it with `petsem org create`".to_owned())
-        })?;
-        let subject = Subject { issuer: core.settings.name.clone(), sub: owner.to_owned() };
-        let token = core.mint_owner_token(&mut audit, org.id, subject, life, now).await?;
-        record(core, &audit).await.map(|()| token)
-    }
-    .await;
+    let result = started.state.engine.mint_owner(org, owner, life).await;
     stop(started).await.map_err(StartError::Refused)?;
-    result
+    result.map_err(StartError::refusal)
 }
 
 /// Mints an operator's token in the store of this node, which no server may hold at the same time.
@@ -46,7 +35,7 @@ pub async fn mint_owner(
 pub async fn recover(settings: &Settings, options: &InstallOptions) -> Result<MintedToken, StartError> {
     let started = start(settings.clone()).await?;
     tracing::warn!(operator = options.operator, "an operator's token is made on the node");
-    let result = operator_token(&started.core, "operator.recover", options).await;
+    let result = started.state.engine.mint_operator_token("operator.recover", &options.operator, options.life).await;
     stop(started).await.map_err(StartError::Refused)?;
-    result
+    result.map_err(StartError::refusal)
 }

@@ -7,17 +7,17 @@ use petsem_keys::{Seal, SealContext};
 use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, ShareSet};
 use petsem_store::OpenError;
 
-use crate::clock::Timestamp;
-use crate::entropy;
-use crate::failure::Failure;
-use crate::given::UnsealInput;
-use crate::operator_socket::{Answer, Ask, AskError, ask, unseal_request};
-use crate::rows::{IntegrityFault, RecordCodec, SignedNote, Row, SealRow, StoreRow};
-use crate::seal_list::{KeepShares, NewSeal, SealAction, SealChange, SealInfo, info};
+use petsem_engine::{Timestamp};
+use petsem_engine as entropy;
+use petsem_engine::{Failure};
+use crate::operator::unseal_input::{UnsealInput};
+use crate::operator::socket::{Answer, Ask, AskError, ask, unseal_request};
+use petsem_engine::{IntegrityFault, RecordCodec, SignedNote, Row, SealRow, StoreRow};
+use crate::node::seal_list::{KeepShares, NewSeal, SealAction, SealChange, SealInfo, info};
 use crate::settings::{SealSettings, Settings};
-use crate::start::{StartError, open_installed, record, start_unlocked, stop};
-use crate::status::view_rows;
-use crate::unlock::{MOST_SEALS, SealedRows, Unlocked, unlock_rows};
+use crate::node::start::{StartError, open_installed, record, start_unlocked, stop};
+use crate::operator::status::{view_rows};
+use crate::node::unlock::{MOST_SEALS, SealedRows, Unlocked, unlock_rows};
 
 /// A seal to add.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub async fn people_seals(settings: &Settings) -> Result<PeopleSeals, StartError
     let rows = read_rows(settings).await?;
     let mut people = PeopleSeals { passphrase: false, shares: Vec::new() };
     for record in &rows.seals {
-        let row: SealRow = crate::rows::danger_read_unverified(record).map_err(Failure::from)?;
+        let row: SealRow = petsem_engine::danger_read_unverified(record).map_err(Failure::from)?;
         match row.kind.as_str() {
             PASSPHRASE_KIND => people.passphrase = true,
             SHAMIR_KIND => people.shares.extend(ShareSet::for_wrap(&row.wrapped_root).ok()),
@@ -390,9 +390,9 @@ impl OpenList {
         match open_installed(settings).await {
             Ok(held) => {
                 let started = start_unlocked(settings.clone(), held, unlocked).await?;
-                let mut audit = started.core.seal_record("node", &change);
-                let result = match started.core.change_seals(&mut audit, &change).await {
-                    Ok(()) => record(&started.core, &audit).await,
+                let mut audit = seal_record(&started.state.engine, "node", &change);
+                let result = match seal_list::change_seals(&started.state.engine, &mut audit, &change).await {
+                    Ok(()) => started.state.engine.record(&audit).await.map_err(StartError::from),
                     Err(failure) => Err(failure.into()),
                 };
                 stop(started).await.map_err(StartError::Refused)?;

@@ -21,10 +21,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
-use crate::given::UnsealInput;
-use crate::start::StartError;
-use crate::status::ServerStatus;
+use petsem_engine::{Failure};
+use crate::operator::unseal_input::{UnsealInput};
+use crate::node::start::{StartError};
+use crate::operator::status::{ServerStatus};
 
 /// Its name in the data directory.
 const NAME: &str = "operator.sock";

@@ -6,15 +6,15 @@ use petsem_api::StoreId;
 use petsem_store::{OpenError, RecordKind, SqliteView, Store};
 use serde::{Deserialize, Serialize};
 
-use crate::core::Engine;
-use crate::failure::Failure;
-use crate::operator_socket::{Answer, Ask, AskError, ask};
-use crate::rows::{SealRow, StoreRow, danger_read_unverified};
-use crate::seal_list::{SealInfo, info};
-use crate::sealed::SealedNode;
-use crate::settings::Settings;
-use crate::start::{StartError, Started, is_absent, open_installed};
-use crate::unlock::{MOST_SEALS, SealedRows, unlock_rows};
+use petsem_engine::{Engine};
+use petsem_engine::{Failure};
+use crate::operator::socket::{Answer, Ask, AskError, ask};
+use petsem_engine::{SealRow, StoreRow, danger_read_unverified};
+use crate::node::seal_list::{SealInfo, info};
+use crate::node::sealed::{SealedNode};
+use crate::settings::{Settings};
+use crate::node::start::{StartError, Started, is_absent, open_installed};
+use crate::node::unlock::{MOST_SEALS, SealedRows, unlock_rows};
 use petsem_audit::AuditStats;
 
 /// How a running server is.
@@ -179,7 +179,7 @@ pub(crate) fn view_rows(data_directory: &Path) -> Result<SealedRows, StartError>
     Ok(SealedRows {
         store: view.records(RecordKind::Store, 1)?.into_iter().next(),
         seals: view.records(RecordKind::Seal, MOST_SEALS)?,
-        keyring: view.records(RecordKind::KeyringKey, crate::unlock::MOST_KEYS)?,
+        keyring: view.records(RecordKind::KeyringKey, crate::node::unlock::MOST_KEYS)?,
     })
 }
 
@@ -211,24 +211,24 @@ fn of_rows(rows: &SealedRows, checked: bool) -> Result<StoreStatus, StartError> 
 }
 
 /// What a server says of itself that is open.
-pub(crate) async fn of_open(started: &Started, since: crate::clock::Timestamp) -> ServerStatus {
-    let core = &started.core;
-    let mut problems = core.problems();
-    let store = match store_status(core).await {
+pub(crate) async fn of_open(started: &Started, since: petsem_engine::Timestamp) -> ServerStatus {
+    let engine = &started.state.engine;
+    let mut problems = engine.problems();
+    let store = match store_status(engine).await {
         Ok(store) => Some(store),
         Err(failure) => {
             problems.push(failure.internal_text().unwrap_or(failure.external()).to_owned());
             None
         }
     };
-    let AuditStats { lines, reserve_left, .. } = core.audit.stats();
+    let AuditStats { lines, reserve_left, .. } = engine.audit.stats();
     ServerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sealed: false,
         since: since.rfc3339(),
         opened_by: Some(format!("{} ({})", started.opened_by.description, started.opened_by.kind)),
         why_sealed: Vec::new(),
-        feed_age_seconds: Some(core.feed_age()),
+        feed_age_seconds: Some(engine.feed_age()),
         audit_lines: Some(lines),
         audit_reserve_bytes: Some(reserve_left),
         problems,
@@ -237,12 +237,12 @@ pub(crate) async fn of_open(started: &Started, since: crate::clock::Timestamp) -
 }
 
 async fn store_status(core: &Engine) -> Result<StoreStatus, Failure> {
-    let rows = SealedRows::read(&*core.store).await?;
+    let rows = SealedRows::read(&*engine.store).await?;
     if let Some(record) = &rows.store {
-        core.codec.read::<StoreRow>(&[], record)?;
+        engine.codec.read::<StoreRow>(&[], record)?;
     }
     for record in &rows.seals {
-        core.codec.read::<SealRow>(&record.id, record)?;
+        engine.codec.read::<SealRow>(&record.id, record)?;
     }
     of_rows(&rows, true).map_err(Failure::internal)
 }

@@ -2,11 +2,11 @@
 
 use petsem_store::Store;
 
-use crate::failure::Failure;
-use crate::node::known_node;
-use crate::settings::Settings;
-use crate::start::{StartError, open_installed};
-use crate::unlock::{Unlocked, unlock};
+use petsem_engine::{Failure};
+use crate::node::identity::{known_node};
+use crate::settings::{Settings};
+use crate::node::start::{StartError, open_installed};
+use crate::node::unlock::{Unlocked, unlock};
 use petsem_audit::{Report, VerifyKeys, verify_log};
 
 /// Verifies this node's audit log: chain, MACs, signatures, and that its end is not before the last checkpoint

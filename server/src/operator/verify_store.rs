@@ -10,18 +10,14 @@ use petsem_keys::SealedRef;
 use petsem_store::{RecordKind, Store};
 use serde::{Deserialize, Serialize};
 
-use crate::control::is_the_mac;
-use crate::core::bundle_digest;
-use crate::failure::Failure;
-use crate::node::known_node;
-use crate::rows::{
-    AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow,
-    IssuerRow, KeyringKeyRow, RecordCodec, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, Row, SealRow,
-    SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
-};
-use crate::settings::Settings;
-use crate::start::{StartError, open_installed};
-use crate::unlock::{Unlocked, unlock};
+use petsem_engine::{is_the_mac};
+use petsem_engine::{bundle_digest};
+use petsem_engine::{Failure};
+use crate::node::identity::{known_node};
+use petsem_engine::{AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow, IssuerRow, KeyringKeyRow, RecordCodec, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, Row, SealRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow};
+use crate::settings::{Settings};
+use crate::node::start::{StartError, open_installed};
+use crate::node::unlock::{Unlocked, unlock};
 use petsem_audit::{VerifyKeys, verify_lines};
 
 /// Rows and control changes read at once.

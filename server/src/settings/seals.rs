@@ -127,7 +127,7 @@ impl SealSettings {
             )),
             #[cfg(feature = "aws-kms")]
             Self::AwsKms(settings) => {
-                Some(Box::new(petsem_seals::AwsKms::open(settings.clone(), crate::clock::system_time)?))
+                Some(Box::new(petsem_seals::AwsKms::open(settings.clone(), petsem_engine::system_time)?))
             }
             #[cfg(feature = "tpm2")]
             Self::Tpm2(settings) => Some(Box::new(
@@ -244,7 +244,7 @@ impl SealFile {
             Self::AwsKms(AwsKmsFile { key, region, endpoint }) => {
                 let settings = petsem_seals::AwsKmsSettings { key, region, endpoint };
                 // Nothing is called by this: it says whether there is something to call.
-                match petsem_seals::AwsKms::open(settings.clone(), crate::clock::system_time) {
+                match petsem_seals::AwsKms::open(settings.clone(), petsem_engine::system_time) {
                     Ok(_) => Ok(SealSettings::AwsKms(settings)),
                     Err(error) => Err(SettingsError::Seal { kind: AWS_KMS, source: Box::new(error) }),
                 }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use petsem_client::{Outside, OutsideError, OutsideUrl, OutsideUrlError};
 use petsem_policy::evaluate::{Jwks, JwksError, MAX_JWKS_BYTES};
 use serde::Deserialize;
+
+use crate::fetch::{Fetch, FetchRefusal};
 
 /// Longest discovery document, in bytes.
 const MAX_DISCOVERY_BYTES: usize = 64 * 1024;
@@ -14,9 +15,9 @@ const OK: u16 = 200;
 /// Where an issuer publishes its keys.
 pub(super) enum Source {
     /// A JWK set (RFC 7517 §5).
-    Url(OutsideUrl),
+    Url(String),
     /// The discovery document that names the URL of the set (OpenID Connect Discovery 1.0, §3).
-    Discovery(OutsideUrl),
+    Discovery(String),
 }
 
 /// The part of a discovery document that counts here.
@@ -28,38 +29,44 @@ struct Document {
 
 impl Source {
     /// Fetches the keys. A set without usable keys is an answer, too: the issuer has withdrawn them.
-    pub(super) async fn fetch(&self, issuer: &str, outside: &Outside) -> Result<Jwks, FetchError> {
+    pub(super) async fn fetch(&self, issuer: &str, fetcher: &dyn Fetch) -> Result<Jwks, FetchError> {
         match self {
-            Self::Url(url) => keys_at(url, outside).await,
+            Self::Url(url) => keys_at(url, fetcher).await,
             Self::Discovery(url) => {
-                let body = get(url, MAX_DISCOVERY_BYTES, outside).await?;
+                let body = get(url, MAX_DISCOVERY_BYTES, fetcher).await?;
                 let document: Document = serde_json::from_slice(&body)
-                    .map_err(|_| FetchError::NoDocument { origin: url.origin() })?;
+                    .map_err(|_| FetchError::NoDocument { origin: origin(url, fetcher) })?;
                 // Exactly: one byte of difference is another issuer (§4.3).
                 if document.issuer != issuer {
-                    return Err(FetchError::OtherIssuer { origin: url.origin() });
+                    return Err(FetchError::OtherIssuer { origin: origin(url, fetcher) });
                 }
-                let named = document.jwks_uri.parse();
-                let named = named.map_err(|source| FetchError::KeysUrl { origin: url.origin(), source })?;
-                keys_at(&named, outside).await
+                let keys_url = document.jwks_uri;
+                if let Err(source) = fetcher.origin(&keys_url) {
+                    return Err(FetchError::KeysUrl { origin: origin(url, fetcher), source });
+                }
+                keys_at(&keys_url, fetcher).await
             }
         }
     }
 }
 
-async fn keys_at(url: &OutsideUrl, outside: &Outside) -> Result<Jwks, FetchError> {
-    let body = get(url, MAX_JWKS_BYTES, outside).await?;
-    let text = std::str::from_utf8(&body).map_err(|_| FetchError::NoText { origin: url.origin() })?;
-    Jwks::parse_published(text).map_err(|source| FetchError::Keys { origin: url.origin(), source })
+async fn keys_at(url: &str, fetcher: &dyn Fetch) -> Result<Jwks, FetchError> {
+    let body = get(url, MAX_JWKS_BYTES, fetcher).await?;
+    let text = std::str::from_utf8(&body).map_err(|_| FetchError::NoText { origin: origin(url, fetcher) })?;
+    Jwks::parse_published(text).map_err(|source| FetchError::Keys { origin: origin(url, fetcher), source })
 }
 
-async fn get(url: &OutsideUrl, limit: usize, outside: &Outside) -> Result<Vec<u8>, FetchError> {
-    let mut answer = outside.get(url, None, limit).await.map_err(FetchError::Outside)?;
+async fn get(url: &str, limit: usize, fetcher: &dyn Fetch) -> Result<Vec<u8>, FetchError> {
+    let answer = fetcher.get(url, limit).await.map_err(FetchError::Refused)?;
     if answer.status != OK {
-        return Err(FetchError::Status { origin: url.origin(), status: answer.status });
+        return Err(FetchError::Status { origin: origin(url, fetcher), status: answer.status });
     }
-    // Public keys: nothing to wipe.
-    Ok(std::mem::take(&mut *answer.body))
+    Ok(answer.body)
+}
+
+/// The origin of a URL that was fetched, for messages.
+fn origin(url: &str, fetcher: &dyn Fetch) -> String {
+    fetcher.origin(url).unwrap_or_default()
 }
 
 /// Why a fetch yielded no keys. Origins stand here, and nothing that the other side wrote.
@@ -67,7 +74,7 @@ async fn get(url: &OutsideUrl, limit: usize, outside: &Outside) -> Result<Vec<u8
 #[non_exhaustive]
 pub(super) enum FetchError {
     /// No answer came that may be looked at.
-    Outside(OutsideError),
+    Refused(FetchRefusal),
     /// Another status than 200.
     Status { origin: String, status: u16 },
     /// No JSON with `issuer` and `jwks_uri`.
@@ -75,7 +82,7 @@ pub(super) enum FetchError {
     /// The document is of another issuer.
     OtherIssuer { origin: String },
     /// `jwks_uri` is none that may be called.
-    KeysUrl { origin: String, source: OutsideUrlError },
+    KeysUrl { origin: String, source: FetchRefusal },
     /// The key set is not UTF-8.
     NoText { origin: String },
     /// The answer is no key set.
@@ -87,7 +94,7 @@ pub(super) enum FetchError {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Outside(source) => source.fmt(f),
+            Self::Refused(source) => source.fmt(f),
             Self::Status { origin, status } => {
                 write!(f, "{origin} answers HTTP {status}; check the registered URL")
             }
@@ -114,8 +121,8 @@ impl fmt::Display for FetchError {
 impl std::error::Error for FetchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Outside(source) => Some(source),
-            Self::KeysUrl { source, .. } => Some(source),
+            Self::Refused(source) => Some(&**source),
+            Self::KeysUrl { source, .. } => Some(&**source),
             Self::Keys { source, .. } => Some(source),
             Self::Status { .. }
             | Self::NoDocument { .. }

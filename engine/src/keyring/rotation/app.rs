@@ -6,23 +6,27 @@
 //! each value gets a new DEK as well; a value is never under its old DEK and a new KEK then.
 
 use petsem_api::{AppId, AppRef, AppRotation, ErrorCode, SecretName};
-use petsem_keys::{AppKek, DigestKey, RecordContext, SealedRef, SecretKeyMaterial, WrapContext};
-use petsem_store::{BundleRow, Change, CommitError, NewValue, RecordKind, ValueRow};
+use petsem_keys::{AppKek, DigestKey, SealedRef, SecretKeyMaterial, WrapContext};
+use petsem_policy::Action;
+use petsem_store::{Change, CommitError, NewValue, RecordKind};
 use tokio::sync::watch;
 
 use super::AGAIN;
 use super::progress::{Pace, Progress};
+use crate::authz::decide::Principal;
 use crate::clock::Timestamp;
+use crate::clock::time_text;
 use crate::engine::Engine;
-use crate::records::expect;
-use crate::secrets::bundle::bundle_digest;
-use crate::tenancy::found::OpenApp;
+use crate::engine::TRIES;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::AuditRecord;
+use crate::records::expect;
 use crate::records::{AppHead, AppRotationRow, IntegrityFault, KekRow, Row, SecretKeysRow};
-use crate::secrets::write::{TRIES, always_changing, gone, time_text};
+use crate::request::AuditRecord;
 use crate::request::local_record;
+use crate::secrets::bundle::bundle_digest;
+use crate::secrets::write::{always_changing, deleted_meanwhile};
+use crate::tenancy::found::FoundApp;
 
 /// Rotations of apps at once; each has a row.
 const MOST: u32 = 10_000;
@@ -57,17 +61,22 @@ struct Page {
 
 impl Engine {
     /// Gives an app a new KEK. Boots, lists and sets use it from now on; the background does the history.
-    pub(crate) async fn rotate_app(
+    ///
+    /// # Errors
+    /// Refused, or a rotation is under way; nothing was changed then.
+    pub async fn rotate_app(
         &self,
         audit: &mut AuditRecord,
-        app: AppId,
+        principal: &Principal,
+        app: &AppRef,
         rewrite: bool,
-        author: &str,
         now: Timestamp,
     ) -> Result<AppRotation, Failure> {
+        let app = self.app_for(principal, audit, app, &[(Action::Operate, None)]).await?.id;
+        let author = principal.author();
         let turn = self.app_turn(app).await;
         for _ in 0..TRIES {
-            let found = self.find_app(&AppRef::Id(app)).await?.ok_or_else(gone)?;
+            let found = self.find_app(&AppRef::Id(app)).await?.ok_or_else(deleted_meanwhile)?;
             if found.head.keks.len() > 1 {
                 return Err(Failure::new(
                     ErrorCode::Conflict,
@@ -76,7 +85,7 @@ impl Engine {
                 ));
             }
             let (found, keys) = self.secret_keys_of(found).await?;
-            let row = AppRotationRow { rewrite, author: author.to_owned(), started_at: now.millis() };
+            let row = AppRotationRow { rewrite, author: author.clone(), started_at: now.millis() };
             match self.begin_app_rotation(audit, &found, keys, &row).await? {
                 Ok(()) => {
                     drop(turn);
@@ -96,7 +105,7 @@ impl Engine {
     async fn begin_app_rotation(
         &self,
         audit: &mut AuditRecord,
-        app: &OpenApp,
+        app: &FoundApp,
         keys: SecretKeysRow,
         rotation: &AppRotationRow,
     ) -> Result<Result<(), CommitError>, Failure> {
@@ -118,8 +127,11 @@ impl Engine {
         let mut change = self.change(audit);
         let mut head = AppHead { kek_version: version, digest_key, ..app.head.clone() };
         head.keks.push(KekRow { version, wrapped });
-        if let Some(bundle) = self.bundle_under(app, &old, &new, rotation.rewrite)? {
-            head.bundle_digest = Some(bundle_digest(sealed_ref(&bundle.wrapped_dek, &bundle.ciphertext)));
+        if let Some(bundle) = self.reseal_bundle(app, &old, &new, rotation.rewrite)? {
+            head.bundle_digest = Some(bundle_digest(SealedRef {
+                wrapped_dek: &bundle.wrapped_dek,
+                ciphertext: &bundle.ciphertext,
+            }));
             change.bundle = Some(bundle);
         }
         if app.head.secret_keys_version > 0 {
@@ -140,37 +152,9 @@ impl Engine {
         Ok(self.commit(audit, change).await.map(|_| ()))
     }
 
-    /// The bundle with its DEK under the new KEK, or sealed anew; it stays the bundle of the same app version.
-    fn bundle_under(
-        &self,
-        app: &OpenApp,
-        old: &AppKek,
-        new: &AppKek,
-        rewrite: bool,
-    ) -> Result<Option<BundleRow>, Failure> {
-        // Checks it against the head.
-        let bundle = self.open_bundle(app)?;
-        let Some(row) = app.bundle_row() else { return Ok(None) };
-        if !rewrite {
-            let wrapped_dek = rewrapped_dek(old, new, &row.wrapped_dek)
-                .map_err(|error| error.of("bundle", app.id.as_bytes()))?;
-            return Ok(Some(BundleRow { wrapped_dek, ..row.clone() }));
-        }
-        let fault = || IntegrityFault::new("bundle", app.id.as_bytes(), "its epoch is unknown");
-        let context = RecordContext::Bundle {
-            epoch: app.head.epoch_of(app.head.app_version).ok_or_else(fault)?,
-            org: *app.head.org.as_bytes(),
-            app: *app.id.as_bytes(),
-            version: app.head.app_version,
-        };
-        let sealed = new.seal(&mut entropy::rng(), &bundle.encode(), &context).map_err(Failure::internal)?;
-        let petsem_keys::Sealed { wrapped_dek, ciphertext } = sealed;
-        Ok(Some(BundleRow { app: app.id, app_version: app.head.app_version, wrapped_dek, ciphertext }))
-    }
-
     fn secret_keys_under(
         &self,
-        app: &OpenApp,
+        app: &FoundApp,
         mut row: SecretKeysRow,
         old: &AppKek,
         new: &AppKek,
@@ -297,7 +281,7 @@ impl Engine {
             let audit = local_record(self.now(), "app.rewrap");
             let mut change = Change::new(self.owing_no_line(&audit));
             for row in &page {
-                match self.value_under(&open, &new, row, rewrite) {
+                match self.reseal_value(&open, &new, row, rewrite) {
                     Ok(None) => {}
                     Ok(Some(row)) => change.values.push(NewValue { row, keep: KEEP_ALL }),
                     Err(failure) => self.rotations.app(app, |progress| progress.fault(&failure)),
@@ -320,42 +304,6 @@ impl Engine {
             }
         }
         Err(always_changing())
-    }
-
-    /// The value under the new KEK; `None` if it is.
-    fn value_under(
-        &self,
-        app: &OpenApp,
-        new: &AppKek,
-        row: &ValueRow,
-        rewrite: bool,
-    ) -> Result<Option<ValueRow>, Failure> {
-        let id = [app.id.as_bytes(), row.name.as_str().as_bytes()].concat();
-        let fault = |what| Failure::from(IntegrityFault::new("value", &id, what));
-        let version = AppKek::version_of_dek(&row.wrapped_dek).map_err(|_| fault("its DEK does not open"))?;
-        if version == new.version() {
-            return Ok(None);
-        }
-        let old = self.kek(app, version)?;
-        if !rewrite {
-            let wrapped_dek =
-                rewrapped_dek(&old, new, &row.wrapped_dek).map_err(|error| error.of("value", &id))?;
-            return Ok(Some(ValueRow { wrapped_dek, ..row.clone() }));
-        }
-        let epoch = app.head.epoch_of(row.app_version).ok_or_else(|| fault("its epoch is unknown"))?;
-        let context = RecordContext::Value {
-            epoch,
-            org: *app.head.org.as_bytes(),
-            app: *app.id.as_bytes(),
-            name: row.name.as_str(),
-            version: row.app_version,
-        };
-        let plaintext = old
-            .open(sealed_ref(&row.wrapped_dek, &row.ciphertext), &context)
-            .map_err(|error| fault("it does not open").because(error))?;
-        let sealed = new.seal(&mut entropy::rng(), &plaintext, &context).map_err(Failure::internal)?;
-        let petsem_keys::Sealed { wrapped_dek, ciphertext } = sealed;
-        Ok(Some(ValueRow { wrapped_dek, ciphertext, ..row.clone() }))
     }
 
     /// The old KEK goes out of the head: nothing is under it any more.
@@ -392,21 +340,4 @@ impl Engine {
         }
         Err(always_changing())
     }
-}
-
-/// A DEK that could not be re-wrapped.
-struct RewrapFault(petsem_keys::RewrapError);
-
-impl RewrapFault {
-    fn of(self, kind: &'static str, id: &[u8]) -> Failure {
-        Failure::from(IntegrityFault::new(kind, id, "its DEK does not open")).because(self.0)
-    }
-}
-
-fn rewrapped_dek(old: &AppKek, new: &AppKek, wrapped_dek: &[u8]) -> Result<Vec<u8>, RewrapFault> {
-    old.rewrap_dek(&mut entropy::rng(), new, wrapped_dek).map_err(RewrapFault)
-}
-
-fn sealed_ref<'a>(wrapped_dek: &'a [u8], ciphertext: &'a [u8]) -> SealedRef<'a> {
-    SealedRef { wrapped_dek, ciphertext }
 }

@@ -8,25 +8,24 @@ use std::sync::Arc;
 
 use petsem_api::{ErrorCode, KeyringInfo, KeyringVersion, RotationList};
 use petsem_keys::{Keyring, KeyringKey, RowMacKey};
-use petsem_policy::Action;
 use petsem_store::{Change, CommitError, Expect, Record, RecordKind, RequestAudit};
 use tokio::sync::watch;
 
 use super::AGAIN;
 use super::progress::{Pace, Progress};
 use super::rewrap::{KINDS, Rewrapped};
-use crate::authz::decide::{Principal, denied};
-use crate::authz::target::AccessTarget;
+use crate::authz::decide::Principal;
 use crate::clock::Timestamp;
+use crate::clock::time_text;
+use crate::engine::TRIES;
 use crate::engine::{Engine, REREADS};
-use crate::records::expect;
 use crate::entropy;
 use crate::error::Failure;
-use crate::request::AuditRecord;
-use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, SignedNote, Row, StoreRow};
-use crate::secrets::write::{TRIES, time_text};
-use crate::request::local_record;
 use crate::keyring::state::{MOST_KEYS, row_mac_context};
+use crate::records::expect;
+use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, Row, SignedNote, StoreRow};
+use crate::request::AuditRecord;
+use crate::request::local_record;
 use petsem_audit::Outcome;
 
 /// Carries on the rotation that is under way, whenever there is one.
@@ -115,12 +114,16 @@ impl Engine {
         principal: &Principal,
         now: Timestamp,
     ) -> Result<RotationList, Failure> {
-        may_operate(audit, principal, now)?;
+        principal.may_operate(audit, now)?;
         self.begin_keyring_rotation(audit, now).await?;
         self.rotation_list().await
     }
 
-    pub(crate) async fn begin_keyring_rotation(&self, audit: &mut AuditRecord, now: Timestamp) -> Result<(), Failure> {
+    pub(crate) async fn begin_keyring_rotation(
+        &self,
+        audit: &mut AuditRecord,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let store = self.store_row().await?;
         let (keyring, root) = (self.keyring(), self.keys.root());
         if keyring.versions().len() > 1 {
@@ -178,7 +181,7 @@ impl Engine {
         principal: &Principal,
         now: Timestamp,
     ) -> Result<RotationList, Failure> {
-        may_operate(audit, principal, now)?;
+        principal.may_operate(audit, now)?;
         self.rotation_list().await
     }
 
@@ -209,7 +212,7 @@ impl Engine {
     /// Goes over all rows until a whole pass finds none that names an old version, then destroys the old ones.
     pub(crate) async fn carry_on_keyring(&self) -> Result<(), Failure> {
         let mut pace = Pace::new(self.settings.rewraps_per_second);
-        while self.keyring().versions().len() > 1 && self.trouble().is_none() {
+        while self.keyring().versions().len() > 1 && self.integrity_fault().is_none() {
             let keyring = self.keyring();
             if self.rotations.keyring(|progress| progress.is_none()) {
                 let total = self.rows_under_keyring().await?;
@@ -378,11 +381,6 @@ impl Engine {
         }
         written
     }
-}
-
-pub(super) fn may_operate(audit: &mut AuditRecord, principal: &Principal, now: Timestamp) -> Result<(), Failure> {
-    let allowed = principal.allows(audit, &AccessTarget::default(), Action::Operate, now);
-    allowed.map(|_| ()).map_err(|refused| denied(&refused))
 }
 
 fn keys_of(rows: &[Rewrapped]) -> u64 {

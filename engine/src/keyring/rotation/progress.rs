@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::error::Failure;
 
-/// Faults that are told; more are counted.
+/// Faults that are faults_shown; more are counted.
 const MOST_TOLD: usize = 20;
 /// Rows in one transaction: few enough that a writer hardly waits for it.
 const BATCH: u32 = 64;
@@ -38,7 +38,7 @@ pub(super) struct Progress {
     /// Keys that were wrapped anew.
     pub(super) rewrapped: u64,
     faults: u64,
-    told: Vec<String>,
+    faults_shown: Vec<String>,
 }
 
 impl Progress {
@@ -52,8 +52,8 @@ impl Progress {
         let text = failure.internal_text().unwrap_or(failure.external());
         tracing::error!(reason = text, "a rotation cannot go past a row");
         self.faults += 1;
-        if self.told.len() < MOST_TOLD {
-            self.told.push(text.to_owned());
+        if self.faults_shown.len() < MOST_TOLD {
+            self.faults_shown.push(text.to_owned());
         }
     }
 
@@ -65,16 +65,16 @@ impl Progress {
     /// Another pass over the same rows; what was wrong is looked at anew.
     pub(super) fn again(&mut self) {
         self.faults = 0;
-        self.told.clear();
+        self.faults_shown.clear();
     }
 
-    fn shown(&self) -> RotationProgress {
+    fn to_wire(&self) -> RotationProgress {
         RotationProgress {
             done: self.done.min(self.total),
             total: self.total,
             rewrapped: self.rewrapped,
             faults: self.faults,
-            problems: self.told.clone(),
+            problems: self.faults_shown.clone(),
         }
     }
 }
@@ -112,12 +112,12 @@ impl Rotations {
 
     /// How far the keyring's rotation is, if one is under way.
     pub(crate) fn keyring_progress(&self) -> Option<RotationProgress> {
-        lock(&self.keyring).as_ref().map(Progress::shown)
+        lock(&self.keyring).as_ref().map(Progress::to_wire)
     }
 
     /// How far an app's rotation is.
     pub(super) fn app_progress(&self, app: AppId) -> RotationProgress {
-        lock(&self.apps).get(&app).map(Progress::shown).unwrap_or_default()
+        lock(&self.apps).get(&app).map(Progress::to_wire).unwrap_or_default()
     }
 }
 

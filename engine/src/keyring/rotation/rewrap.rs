@@ -9,12 +9,15 @@ use petsem_keys::{
 };
 use petsem_store::{Record, RecordKind};
 
-use crate::keyring::state::owned;
+use crate::boot::polls::short_id;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
-use crate::boot::polls::short_id;
-use crate::records::{AppHead, ApprovalRow, ProtectedChange, DischargerRow, FeedRow, IntegrityFault, NodeRow, PollRow, Row, SigningKeyRow};
+use crate::keyring::state::owned;
+use crate::records::{
+    AppHead, ApprovalRow, DischargerRow, FeedRow, IntegrityFault, NodeRow, PollRow, ProtectedChange, Row,
+    SigningKeyRow,
+};
 
 /// The kinds in the order in which they are gone through: an approval's key becomes a discharger's, so approvals come
 /// first.

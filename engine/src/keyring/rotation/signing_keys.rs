@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::engine::Engine;
-use crate::records::expect;
 use crate::error::Failure;
+use crate::records::expect;
 use crate::records::{FeedRow, IntegrityFault, Row, SigningKeyRow, TokenRow};
 use crate::request::local_record;
 
@@ -41,7 +41,10 @@ pub(super) async fn follow(core: &Engine, mut ended: watch::Receiver<bool>) {
 
 impl Engine {
     /// Destroys the keys that sign nothing and have signed nothing that is good at `now`; answers them.
-    pub(crate) async fn destroy_ended_signing_keys(&self, now: Timestamp) -> Result<Vec<SigningKeyId>, Failure> {
+    pub(crate) async fn destroy_ended_signing_keys(
+        &self,
+        now: Timestamp,
+    ) -> Result<Vec<SigningKeyId>, Failure> {
         let replaced = self.replaced_signing_keys(now).await?;
         if replaced.is_empty() {
             return Ok(Vec::new());
@@ -109,7 +112,12 @@ impl Engine {
         }
     }
 
-    async fn destroy_signing_key(&self, key: SigningKeyId, version: u64, now: Timestamp) -> Result<(), Failure> {
+    async fn destroy_signing_key(
+        &self,
+        key: SigningKeyId,
+        version: u64,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let mut audit = local_record(now, "signing_key.destroy");
         audit.set_detail(format_args!("signing key {key}"));
         let feed = [FeedRow::SigningKeyDestroyed { key, at: now.millis() }];
@@ -129,10 +137,10 @@ mod tests {
     use petsem_policy::Subject;
 
     use super::*;
+    use crate::X::{start, stop};
     use crate::control::state::NoKey;
     use crate::development::Development;
     use crate::install::make;
-    use crate::X::{start, stop};
     use crate::start::Started;
 
     const HOUR: u64 = 60 * 60;

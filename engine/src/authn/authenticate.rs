@@ -1,0 +1,68 @@
+//! From the text of an `Authorization` header to a principal whose tokens verified.
+
+use petsem_api::ErrorCode;
+use petsem_policy::{DischargeBudget, Header, HeaderError};
+
+use crate::authn::tokens::{check_revocations, revoked, verify};
+use crate::authz::decide::Principal;
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::request::AuditRecord;
+
+impl Engine {
+    /// Verifies the macaroons of a header. At least one must verify.
+    pub(crate) fn authenticate(
+        &self,
+        header: Option<&str>,
+        audit: &mut AuditRecord,
+    ) -> Result<Principal, Failure> {
+        self.check_integrity()?;
+        let header =
+            Header::parse(header.ok_or_else(missing)?, &self.settings.location).map_err(malformed)?;
+        let control = self.control();
+        let discharges = header.discharges();
+        let mut tokens = Vec::new();
+        let mut first_failure = None;
+        let mut budget = DischargeBudget::default();
+        for unverified in header.permissions() {
+            match verify(&control, unverified, &discharges, &mut budget) {
+                Ok(verified) => tokens.push(verified),
+                Err(failure) => {
+                    first_failure.get_or_insert(failure);
+                }
+            }
+        }
+        let Some(first) = tokens.first() else { return Err(first_failure.unwrap_or_else(unreadable)) };
+        audit.verified_token(&first.token);
+        tokens.retain(|verified| check_revocations(&control, &verified.token).is_ok());
+        let Some(first) = tokens.first() else { return Err(revoked()) };
+        audit.verified_token(&first.token);
+        Ok(Principal::new(tokens, audit.peer()))
+    }
+
+    /// Refuses a principal of whom anything was revoked since he was verified: a body may come seconds later, and a
+    /// revocation holds from its answer on.
+    pub(crate) fn still_stands(&self, principal: &Principal) -> Result<(), Failure> {
+        self.check_integrity()?;
+        let control = self.control();
+        principal.verified().iter().try_for_each(|verified| check_revocations(&control, &verified.token))
+    }
+}
+
+fn missing() -> Failure {
+    Failure::new(
+        ErrorCode::TokenMissing,
+        "no token came with the request, or more than one Authorization header did; send one: `Authorization: FlyV1 fm2_…` or `Bearer …`",
+    )
+}
+
+fn malformed(error: HeaderError) -> Failure {
+    Failure::new(ErrorCode::TokenMalformed, error.to_string())
+}
+
+fn unreadable() -> Failure {
+    Failure::new(
+        ErrorCode::TokenMalformed,
+        "no token of this petsem stands in the Authorization header, or it cannot be read; look at it with `petsem token inspect`",
+    )
+}

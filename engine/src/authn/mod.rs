@@ -1,0 +1,8 @@
+//! Who asks: tokens, JWTs, and the keys that verify them.
+
+pub(crate) mod authenticate;
+pub(crate) mod exchange;
+pub(crate) mod issuer_keys;
+pub(crate) mod jwt;
+pub(crate) mod rate;
+pub(crate) mod tokens;

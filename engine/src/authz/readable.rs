@@ -1,0 +1,63 @@
+//! The right to read an app's values, as a type.
+//!
+//! A [`ReadableApp`] is made from the evidence of one of the three reads of design §4: a boot, a workload read,
+//! break-glass. Each constructor takes what only the decision for that read yields. There is no other, so a second
+//! HTTP API cannot read without the decision. (The design writes `Readable<App>`; only apps are ever readable, so the
+//! type has no parameter.)
+
+use std::fmt;
+
+use petsem_api::SecretName;
+use petsem_policy::{BreakGlass, GrantEvidence};
+
+use crate::authz::workload::Workload;
+use crate::tenancy::found::FoundApp;
+
+/// An app whose values a decision lets this request read.
+pub(crate) struct ReadableApp<'p> {
+    app: FoundApp,
+    scope: Scope<'p>,
+}
+
+/// Which of the values.
+enum Scope<'p> {
+    All,
+    /// Those that the rule and the token allow.
+    Workload(Workload<'p>),
+}
+
+impl<'p> ReadableApp<'p> {
+    /// A boot whose grant was accepted and whose proof was re-evaluated.
+    pub(crate) fn by_boot(app: FoundApp, _grant: &GrantEvidence) -> Self {
+        Self { app, scope: Scope::All }
+    }
+
+    /// Break-glass that a second person approved.
+    pub(crate) fn by_break_glass(app: FoundApp, _evidence: &GrantEvidence<BreakGlass>) -> Self {
+        Self { app, scope: Scope::All }
+    }
+
+    /// A workload read that a rule of the app's policy allows.
+    pub(crate) fn by_workload(app: FoundApp, workload: Workload<'p>) -> Self {
+        Self { app, scope: Scope::Workload(workload) }
+    }
+
+    /// The app.
+    pub(crate) fn app(&self) -> &FoundApp {
+        &self.app
+    }
+
+    /// Whether the read covers this secret.
+    pub(crate) fn may_read(&self, name: &SecretName) -> bool {
+        match &self.scope {
+            Scope::All => true,
+            Scope::Workload(workload) => workload.may_read(&self.app, name),
+        }
+    }
+}
+
+impl fmt::Debug for ReadableApp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadableApp({})", self.app.id)
+    }
+}

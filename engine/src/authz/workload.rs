@@ -1,0 +1,57 @@
+//! Which secrets a workload read covers: what the policy's rule allows and, for an exchanged token, each caveat of it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use petsem_api::SecretName;
+use petsem_policy::evaluate::{AppPolicy, Claims, PolicyQuestion};
+use petsem_policy::{Action, Exchanged};
+
+use crate::authn::tokens::Verified;
+use crate::authz::target::AccessTarget;
+use crate::clock::Timestamp;
+use crate::error::Failure;
+use crate::tenancy::found::FoundApp;
+
+/// A workload that a rule of the app's policy lets read something.
+pub(crate) struct Workload<'p> {
+    pub(crate) policy: AppPolicy,
+    pub(crate) claims: Claims,
+    /// Where it comes with a token that a JWT was exchanged for.
+    pub(crate) exchange: Option<Exchange<'p>>,
+}
+
+/// An exchanged token.
+pub(crate) struct Exchange<'p> {
+    pub(crate) verified: &'p Verified,
+    pub(crate) rule: String,
+    pub(crate) now: Timestamp,
+    pub(crate) peer: Option<IpAddr>,
+}
+
+impl Workload<'_> {
+    /// Whether it may read this secret.
+    pub(crate) fn may_read(&self, app: &FoundApp, name: &SecretName) -> bool {
+        match &self.exchange {
+            None => self.policy.decide_read(&self.claims, name.as_str()).is_ok(),
+            Some(Exchange { verified, rule, now, peer }) => {
+                let target = AccessTarget {
+                    app: Some(app),
+                    secret: Some(name),
+                    peer: *peer,
+                    ..AccessTarget::default()
+                };
+                let question = PolicyQuestion::Read(name.as_str());
+                verified.allows(&target.access(Action::ReadValue, *now)).is_ok()
+                    && self.policy.decide_by(rule, &self.claims, &question).is_ok()
+            }
+        }
+    }
+}
+
+/// The claims that the rule read at the exchange.
+pub(crate) fn claims_of(exchanged: &Exchanged) -> Result<Claims, Failure> {
+    let claims: BTreeMap<String, String> =
+        serde_json::from_str(&exchanged.claims).map_err(Failure::internal)?;
+    Ok(Claims::from_exchange(claims, exchanged.issued, exchanged.expires))
+}

@@ -1,0 +1,80 @@
+//! What ties the audit log to the store: checkpoints kept in the store, and lines that a kill took from the log.
+
+use std::collections::HashSet;
+
+use data_encoding::HEXLOWER;
+use petsem_audit::{AuditError, AuditEvent, Checkpoint, Outcome};
+use petsem_store::{Change, RecordKind, RequestAudit};
+
+use crate::engine::Engine;
+use crate::entropy;
+use crate::error::Failure;
+use crate::records::{CheckpointRow, IntegrityFault, NodeRow, SignedNote, expect};
+use crate::request::recovered_event;
+
+impl Engine {
+    /// Writes a last checkpoint and ends the audit log.
+    ///
+    /// # Errors
+    /// What kept the last checkpoint from being durable.
+    pub async fn close_audit(&self) -> Result<(), AuditError> {
+        self.audit.close().await
+    }
+
+    /// Keeps a checkpoint in the store: a log whose tail is cut is then noticed.
+    pub async fn record_checkpoint(&self, checkpoint: &Checkpoint) {
+        if let Err(error) = self.keep_checkpoint(checkpoint).await {
+            tracing::warn!(
+                reason = error.internal_text().unwrap_or(error.external()),
+                "an audit checkpoint was not kept in the store; a later one will be"
+            );
+        }
+    }
+
+    async fn keep_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Failure> {
+        let missing = || IntegrityFault::new(RecordKind::Node, &self.node, "it is missing");
+        let record = self.store.record(RecordKind::Node, &self.node).await?.ok_or_else(missing)?;
+        let row = self.codec.read::<NodeRow>(&self.node, &record)?;
+        let kept = CheckpointRow {
+            line: checkpoint.line,
+            head: HEXLOWER.encode(&checkpoint.head),
+            signature: checkpoint.signature.map(|signature| HEXLOWER.encode(&signature)),
+        };
+        let content = NodeRow { checkpoint: Some(kept), ..row.content };
+        let id = petsem_api::RequestId::new_v7(self.now().millis(), &entropy::bytes());
+        let line = self.codec.write_note(SignedNote::Line, id, b"");
+        let mut change = Change::new(RequestAudit { node: self.node, request_id: id, line });
+        change.expects.push(expect::<NodeRow>(&self.node, row.version));
+        change.puts.push(self.codec.write(&self.node, row.version + 1, &content));
+        let committed = self.store.commit(change).await?;
+        self.store.audited(self.node, &[committed.revision]);
+        Ok(())
+    }
+
+    /// Gives each committed change the audit line that a kill took from it; `written` are the request ids that the log has.
+    pub async fn recover_lines(&self, written: &HashSet<String>) -> Result<(), Failure> {
+        let mut done = Vec::new();
+        for change in self.store.unaudited(self.node).await? {
+            let line = self.codec.read_note(SignedNote::Line, change.request_id, &change.line);
+            // What a node keeps for itself (a checkpoint) owes no line.
+            let is_owed = line.is_none_or(|line| !line.is_empty());
+            if is_owed && !written.contains(&change.request_id.to_string()) {
+                tracing::warn!(request = %change.request_id, "a committed change had no audit line; it has one now");
+                let event = line.and_then(recovered_event).unwrap_or_else(|| {
+                    let mut event = AuditEvent::new(
+                        self.now().millis(),
+                        change.request_id.to_string(),
+                        "unknown",
+                        Outcome::Recovered,
+                    );
+                    event.detail = Some("what was kept of this change was altered in the store".to_owned());
+                    event
+                });
+                self.audit(event).await?;
+            }
+            done.push(change.revision);
+        }
+        self.store.audited(self.node, &done);
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! The history of a secret: what is kept of its earlier values, described and restored.
+
+use petsem_api::{AppRef, ErrorCode, History, SecretName};
+use petsem_keys::AppKek;
+use petsem_policy::Action;
+use petsem_store::ValueRow;
+
+use crate::authz::decide::Principal;
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::records::IntegrityFault;
+use crate::request::AuditRecord;
+use crate::secrets::read::no_such_secret;
+use crate::secrets::write::deleted_meanwhile;
+use crate::tenancy::found::FoundApp;
+
+impl Engine {
+    /// What happened to a secret, newest first, without values.
+    ///
+    /// # Errors
+    /// Refused, or the name never existed.
+    pub async fn secret_history(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        app: &AppRef,
+        name: &SecretName,
+    ) -> Result<History, Failure> {
+        audit.set_names([name]);
+        let app = self.app_for(principal, audit, app, &[(Action::List, Some(name))]).await?;
+        let mut rows = self.store.history(app.id, name).await?;
+        let newer = self.newer_head(&app, &rows).await?;
+        let app = newer.as_ref().unwrap_or(&app);
+        let mut newest = app.head.app_version;
+        if rows.iter().any(|row| row.app_version > newest) {
+            // Written after the head was read, so the head says it by now; else the row was put there by hand.
+            let app = self.find_app(&AppRef::Id(app.id)).await?.ok_or_else(deleted_meanwhile)?;
+            newest = app.head.app_version;
+        }
+        if rows.iter().any(|row| row.app_version > newest) {
+            let id = [app.id.as_bytes(), name.as_str().as_bytes()].concat();
+            let what = "it is of a version that the app has not reached";
+            return Err(IntegrityFault::new("value", &id, what).into());
+        }
+        rows.retain(|row| row.app_version <= app.head.app_version);
+        let history = self.describe_history(app, name, &rows)?;
+        if history.is_empty() {
+            return Err(no_such_secret(name));
+        }
+        Ok(History { name: name.clone(), history })
+    }
+
+    /// The row of the value that a secret got in this version, if the history still holds it.
+    pub(crate) async fn restorable(
+        &self,
+        app: &FoundApp,
+        name: &SecretName,
+        version: u64,
+    ) -> Result<ValueRow, Failure> {
+        let absent = || {
+            Failure::new(
+                ErrorCode::NotFound,
+                format!(
+                    "no value of {name} was set in version {version}, or it is no longer kept; ask for its history"
+                ),
+            )
+        };
+        if version > app.head.app_version {
+            return Err(absent());
+        }
+        let row = self.store.value(app.id, name, version).await?.ok_or_else(absent)?;
+        let newer = self.newer_head(app, std::slice::from_ref(&row)).await?;
+        match self.is_restorable(newer.as_ref().unwrap_or(app), name, &row)? {
+            true => Ok(row),
+            false => Err(absent()),
+        }
+    }
+
+    /// The app as of now, if values are under a KEK that its head as of then does not name: it was rotated in between.
+    async fn newer_head(&self, app: &FoundApp, rows: &[ValueRow]) -> Result<Option<FoundApp>, Failure> {
+        let is_known = |row: &ValueRow| {
+            AppKek::version_of_dek(&row.wrapped_dek).is_ok_and(|version| app.has_kek(version))
+        };
+        match rows.iter().all(is_known) {
+            true => Ok(None),
+            false => self.find_app(&AppRef::Id(app.id)).await,
+        }
+    }
+}

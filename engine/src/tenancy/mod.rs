@@ -1,0 +1,7 @@
+//! Orgs, apps and their policies.
+
+pub(crate) mod apps;
+pub(crate) mod find;
+pub(crate) mod found;
+pub(crate) mod orgs;
+pub(crate) mod policies;

@@ -1,0 +1,203 @@
+//! The policies of apps: read at each decision, set by those who manage them.
+
+use petsem_api::{AppRef, ErrorCode, PolicyDocument, PutPolicy};
+use petsem_policy::Action;
+use petsem_policy::evaluate::{AppPolicy, PolicyError};
+use petsem_store::{Change, RecordKind};
+
+use crate::approvals::request::{ApprovalRequest, Requested, registration_ends};
+use crate::authz::decide::{Principal, denied};
+use crate::authz::target::AccessTarget;
+use crate::clock::Timestamp;
+use crate::engine::{Engine, REREADS};
+use crate::error::Failure;
+use crate::records::{AppHead, Content, FeedRow, IntegrityFault, PolicyRow, ProtectedChange, Row, expect};
+use crate::request::AuditRecord;
+use crate::tenancy::found::FoundApp;
+
+impl Engine {
+    /// The app's policy, for principals that manage it.
+    ///
+    /// # Errors
+    /// Refused.
+    pub async fn show_policy(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        app: &AppRef,
+    ) -> Result<PolicyDocument, Failure> {
+        let app = self.app_for(principal, audit, app, &[(Action::ManagePolicy, None)]).await?;
+        let (version, _, policy) = self.policy_of(&app).await?;
+        Ok(PolicyDocument { version, policy })
+    }
+
+    /// Sets the app's policy, or asks a second person where the org guards its policies.
+    ///
+    /// # Errors
+    /// Refused, or the policy cannot take effect; nothing was changed then.
+    pub async fn put_policy(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        app: &AppRef,
+        wanted: PutPolicy,
+        now: Timestamp,
+    ) -> Result<Requested<PolicyDocument>, Failure> {
+        let app = self.app_for(principal, audit, app, &[(Action::ManagePolicy, None)]).await?;
+        if !self.control().is_org_guarded(app.head.org) || !has_rules(&wanted.policy) {
+            let author = principal.author();
+            let set = self.set_policy(audit, &app, wanted.policy, wanted.expected_version, &author, |_| {});
+            return Ok(Requested::Done(set.await?));
+        }
+        // A policy that could never take effect is not worth a second person.
+        self.check_policy(&wanted.policy)?;
+        check_policy_version(&app, wanted.expected_version)?;
+        let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
+        let asker = principal
+            .allows(audit, &target, Action::ManagePolicy, now)
+            .map_err(|refused| denied(&refused))?;
+        let expected_version = wanted.expected_version.unwrap_or(app.head.policy_version);
+        let request = ApprovalRequest {
+            asked: ProtectedChange::Policy { policy: wanted.policy, expected_version },
+            summary: format!("set the policy of app {} ({})", app.head.name, app.id),
+            org: Some(app.head.org),
+            app: Some(app.id),
+            reason: "policy",
+            ends_at: registration_ends(now),
+        };
+        let approval = self.ask_registration(audit, &asker.token, request, now).await?;
+        Ok(Requested::Pending(Box::new(approval)))
+    }
+
+    /// The app's policy, at the version that its head names; none = no rule, no access.
+    pub(crate) async fn policy_of(
+        &self,
+        app: &FoundApp,
+    ) -> Result<(u64, AppPolicy, serde_json::Value), Failure> {
+        let fault = |what| Failure::from(IntegrityFault::new(RecordKind::Policy, app.id.as_bytes(), what));
+        let mut version = app.head.policy_version;
+        let mut tries = 0;
+        let (row, newest) = loop {
+            // Before the row: a policy that is set after it was read makes it no older one.
+            let newest = self.control().policy_version(app.id);
+            let row = self.policy_row(app).await?;
+            let found = row.as_ref().map_or(0, |row| row.version);
+            if found == version {
+                break (row, newest);
+            }
+            // Set between the two reads: the head says the newer version by now. Otherwise it was put there.
+            tries += 1;
+            if tries > REREADS {
+                return Err(fault("it is not at the version that the app head names"));
+            }
+            version = match self.find_app(&petsem_api::AppRef::Id(app.id)).await? {
+                Some(app) => app.head.policy_version,
+                None => return Err(Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile")),
+            };
+        };
+        if version < newest {
+            return Err(fault("an older version of it was put back"));
+        }
+        let Some(row) = row else {
+            return Ok((
+                0,
+                AppPolicy { format: 1, rules: Vec::new() },
+                serde_json::json!({"format": 1, "rules": []}),
+            ));
+        };
+        let policy = AppPolicy::parse(&row.content.policy.to_string())
+            .map_err(|error| fault("it does not read").because(error))?;
+        Ok((version, policy, row.content.policy))
+    }
+
+    async fn policy_row(&self, app: &FoundApp) -> Result<Option<Row<PolicyRow>>, Failure> {
+        match self.store.record(PolicyRow::KIND, app.id.as_bytes()).await? {
+            None => Ok(None),
+            Some(record) => Ok(Some(self.codec.read(app.id.as_bytes(), &record)?)),
+        }
+    }
+
+    /// Refuses a policy that cannot be read, or that trusts somebody whom nobody registered.
+    pub(crate) fn check_policy(&self, policy: &serde_json::Value) -> Result<(), Failure> {
+        let parsed = AppPolicy::parse(&policy.to_string()).map_err(|error| {
+            Failure::new(ErrorCode::BadPolicy, format!("{}; the policy was not changed", to_text(&error)))
+        })?;
+        let control = self.control();
+        match parsed.rules.iter().find(|rule| control.issuer(&rule.issuer).is_none()) {
+            None => Ok(()),
+            Some(rule) => Err(Failure::new(
+                ErrorCode::BadPolicy,
+                format!(
+                    "rule {:?} trusts an issuer that is not registered, {}; the policy was not changed; an operator \
+                     registers issuers (`petsem issuer add`)",
+                    rule.name, rule.issuer
+                ),
+            )),
+        }
+    }
+
+    /// Sets the app's policy, and in the same transaction what `also` adds. Rules that could let the wrong one boot
+    /// or read are refused here.
+    pub(crate) async fn set_policy(
+        &self,
+        audit: &mut AuditRecord,
+        app: &FoundApp,
+        policy: serde_json::Value,
+        expected: Option<u64>,
+        author: &str,
+        also: impl Fn(&mut Change) + Send + Sync,
+    ) -> Result<PolicyDocument, Failure> {
+        self.check_policy(&policy)?;
+        let _turn = self.app_turn(app.id).await;
+        let app = self
+            .find_app(&petsem_api::AppRef::Id(app.id))
+            .await?
+            .ok_or_else(|| Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile"))?;
+        let version = app.head.policy_version;
+        check_policy_version(&app, expected)?;
+        let now = self.now().millis();
+        let row = PolicyRow { policy: policy.clone(), author: author.to_owned(), at: now };
+        let head = AppHead { policy_version: version + 1, ..app.head.clone() };
+        audit.set_detail(format_args!("policy version {}", version + 1));
+        let feed = [FeedRow::PolicySet { app: app.id, version: version + 1, at: now }];
+        self.commit_control(audit, &feed, |change| {
+            change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
+            change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));
+            change.puts.push(self.codec.write(app.id.as_bytes(), version + 1, &row));
+            also(change);
+        })
+        .await?;
+        Ok(PolicyDocument { version: version + 1, policy })
+    }
+}
+
+/// A policy without rules lets nothing in, so it needs no guard; one that cannot be read is refused later.
+fn has_rules(policy: &serde_json::Value) -> bool {
+    policy.get("rules").and_then(serde_json::Value::as_array).is_none_or(|rules| !rules.is_empty())
+}
+
+/// Refuses a change of another policy than the one that stands.
+fn check_policy_version(app: &FoundApp, expected: Option<u64>) -> Result<(), Failure> {
+    let version = app.head.policy_version;
+    match expected.filter(|expected| *expected != version) {
+        None => Ok(()),
+        Some(expected) => Err(Failure::new(
+            ErrorCode::StaleVersion,
+            format!(
+                "the policy stands at version {version}, not at {expected}; nothing was changed; look at it and try again"
+            ),
+        )),
+    }
+}
+
+/// What is wrong with a policy, without a word of its text where the JSON itself is wrong.
+fn to_text(error: &PolicyError) -> String {
+    match error {
+        PolicyError::Json(error) => format!(
+            "a field of the policy is unknown, missing or of the wrong type (line {}, column {} of its compact form)",
+            error.line(),
+            error.column()
+        ),
+        error => error.to_string(),
+    }
+}

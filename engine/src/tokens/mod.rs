@@ -1,0 +1,4 @@
+//! Tokens that this installation mints: made, listed, revoked.
+
+pub(crate) mod mint;
+pub(crate) mod revoke;

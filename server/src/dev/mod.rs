@@ -1,0 +1,3 @@
+//! `petsem dev`: a whole installation in one directory, for trying petsem.
+
+pub(crate) mod development;

@@ -1,0 +1,41 @@
+//! What every request shares on this server: the engine, and the bounds that keep one caller from the others.
+
+use std::sync::Arc;
+
+use petsem_engine::Engine;
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::http::body_queue::UnauthenticatedBodyQueue;
+use crate::http::metrics::Counters;
+use crate::settings::Limits;
+
+/// The state of an unsealed server.
+pub(crate) struct ServerState {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Counters,
+    /// One permit for each request that is worked on.
+    pub(crate) request_permits: Arc<Semaphore>,
+    /// Places for bodies that are awaited before their sender is authenticated: a part of the permits, so that
+    /// stalled bodies never take all of them.
+    pub(crate) body_queue: UnauthenticatedBodyQueue,
+    /// An operator has asked the server to seal itself.
+    pub(crate) seal_requested: Notify,
+    /// Set when requests that still run must end, because the keys go.
+    pub(crate) cut_off: watch::Sender<bool>,
+}
+
+impl ServerState {
+    /// The state around an engine that just started.
+    pub(crate) fn new(engine: Engine, limits: Limits) -> Self {
+        Self {
+            engine: Arc::new(engine),
+            limits,
+            counters: Counters::default(),
+            request_permits: Arc::new(Semaphore::new(limits.requests)),
+            body_queue: UnauthenticatedBodyQueue::new(limits.requests / 4),
+            seal_requested: Notify::new(),
+            cut_off: watch::Sender::new(false),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Listeners and their connections.
+
+pub(crate) mod serve;

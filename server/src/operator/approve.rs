@@ -1,0 +1,18 @@
+//! `petsem operator approve`: the seal in the second person's place.
+
+use petsem_api::{Approval, ApprovalId};
+
+use crate::node::start::{StartError, start, stop};
+use crate::settings::Settings;
+
+/// Approves a request in the store of this node, with the seal in the second person's place. No server may hold the
+/// store at the same time.
+///
+/// # Errors
+/// [`StartError`]: the store cannot be opened, or the request does not wait; nothing was changed then.
+pub async fn approve_with_seal(settings: &Settings, id: ApprovalId) -> Result<Approval, StartError> {
+    let started = start(settings.clone()).await?;
+    let result = started.state.engine.approve_with_seal(id).await;
+    stop(started).await.map_err(StartError::Refused)?;
+    result.map_err(StartError::refusal)
+}

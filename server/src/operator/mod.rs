@@ -1,0 +1,13 @@
+//! Operators' commands on the node, with and without a running server.
+
+pub(crate) mod approve;
+pub(crate) mod deny;
+pub(crate) mod install;
+pub(crate) mod recover;
+pub(crate) mod register;
+pub(crate) mod seals;
+pub(crate) mod socket;
+pub(crate) mod status;
+pub(crate) mod unseal_input;
+pub(crate) mod verify_audit;
+pub(crate) mod verify_store;

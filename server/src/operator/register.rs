@@ -1,0 +1,33 @@
+//! `petsem operator issuer add` and `discharger add`: registrations with the seal in the second person's place.
+
+use petsem_api::{Discharger, Issuer, PutDischarger, PutIssuer};
+
+use crate::node::start::{StartError, start, stop};
+use crate::settings::Settings;
+
+/// Registers an outside discharger in the store of this node. No server may hold the store at the same time.
+///
+/// # Errors
+/// [`StartError`]: the store cannot be opened, or the registration is refused; nothing was changed then.
+pub async fn add_discharger(settings: &Settings, wanted: &PutDischarger) -> Result<Discharger, StartError> {
+    let started = start(settings.clone()).await?;
+    let result = started.state.engine.add_discharger(wanted).await;
+    stop(started).await.map_err(StartError::Refused)?;
+    result.map_err(StartError::refusal)
+}
+
+/// Registers an issuer in the store of this node, or changes the registration of one. No server may hold the store
+/// at the same time.
+///
+/// # Errors
+/// [`StartError`]: the store cannot be opened, or the registration is refused; nothing was changed then.
+pub async fn add_issuer(
+    settings: &Settings,
+    wanted: &PutIssuer,
+    replaces: bool,
+) -> Result<Issuer, StartError> {
+    let started = start(settings.clone()).await?;
+    let result = started.state.engine.add_issuer(wanted, replaces).await;
+    stop(started).await.map_err(StartError::Refused)?;
+    result.map_err(StartError::refusal)
+}
