@@ -195,10 +195,10 @@ impl Context<'_> {
                 sink.integer(u64::from(wrapped.version));
                 sink.integer(u64::from(wrapping_version));
             }
-            Self::SealKey(SealContext { store, seal, root_version }) => {
-                sink.bytes(store);
+            Self::SealKey(SealContext { seal, key }) => {
+                sink.bytes(&key.store);
                 sink.bytes(seal);
-                sink.integer(u64::from(*root_version));
+                sink.integer(u64::from(key.version));
             }
             Self::Dek { app, dek, kek_version } => {
                 sink.bytes(app);

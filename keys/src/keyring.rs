@@ -13,7 +13,7 @@ use rand_core::CryptoRng;
 use crate::context::{Label, WrapContext};
 use crate::error::{EncryptError, OpenError, RewrapError};
 use crate::key_bytes::KeyBytes;
-use crate::role::{self, WrappedByKeyring, sealed::Role};
+use crate::role::{self, KeyRole, WrappedByKeyring, sealed::Role};
 use crate::xaes;
 
 /// The key above all: wrapped by each seal, kept nowhere else.
@@ -90,6 +90,8 @@ impl Role for RootKey {
     }
 }
 
+impl KeyRole for RootKey {}
+
 /// One version of the keyring.
 pub struct KeyringKey {
     version: u32,
@@ -133,6 +135,8 @@ impl Role for KeyringKey {
         Ok(Self { version: context.version, bytes: role::filled_key_bytes(length, fill)? })
     }
 }
+
+impl KeyRole for KeyringKey {}
 
 /// The keyring: its versions, one of them current. New wraps are made by the current one; old ones
 /// open with the version that their header names.

@@ -1,4 +1,4 @@
-//! The keys of petsem: the hierarchy, envelope encryption, row MACs, digests and the seal trait.
+//! The keys of petsem: the hierarchy, envelope encryption, row MACs, digests and the traits of seals.
 //!
 //! ```text
 //! seal(s) ─wrap→ root key ─wraps→ keyring (AES-256 keys by version)
@@ -108,6 +108,7 @@ mod message_keys;
 mod role;
 mod row_mac;
 mod seal;
+mod seal_source;
 mod secret_key;
 mod secret_keys;
 mod stack;
@@ -124,7 +125,8 @@ pub use macaroon_keys::{DischargerKey, SigningKey};
 pub use message_keys::{HostCacheKey, PollKey};
 pub use role::{KeyRole, WrappedByAppKek, WrappedByKeyring};
 pub use row_mac::RowMacKey;
-pub use seal::{Seal, SealContext, SealError, SealKey};
+pub use seal::{Seal, SealContext, SealError, SealExt, SealKey};
+pub use seal_source::{CreatedSeal, NamedSealError, NewShare, SealSource, SealUnavailable};
 pub use secret_key::{SECRET_KEY_MAXIMUM, SecretKeyMaterial};
 pub use secret_keys::{
     ImportError, KeyOperation, KeyUseError, SECRET_KEY_MESSAGE_MAXIMUM, SecretKey, SecretKeyType,

@@ -1,7 +1,9 @@
-//! The seal: what stands between a stored root key and its use.
+//! The seal: a way to wrap a key that is kept nowhere else, such as the root key of a store or the cache key of a
+//! host.
 //!
-//! Each seal of a store wraps the same root key. What a seal is made of (a file, a KMS, a token) is
-//! the business of `petsem-seals`; the cryptography of those that hold a key themselves is here.
+//! What holds a seal's own key (a file, a person, a KMS, a token) is the business of `petsem-seals`. The cryptography
+//! of the wrap is here and the same for every seal: `header of the seal | wrap of the key under a SealKey`. A seal
+//! only says how it comes by that [`SealKey`], so it can wrap a key of any role and never sees one.
 
 use std::error::Error;
 use std::fmt;
@@ -11,54 +13,100 @@ use rand_core::CryptoRng;
 use crate::context::{Context, WrapContext};
 use crate::error::{EncryptError, OpenError};
 use crate::key_bytes::KeyBytes;
-use crate::keyring::RootKey;
+use crate::role::KeyRole;
 use crate::{role, xaes};
 
-/// What a wrap of the root key is bound to.
+/// What a seal's wrap is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealContext {
-    /// Id of the store.
-    pub store: [u8; 16],
     /// Id of the seal within the store's list of seals.
     pub seal: [u8; 16],
-    /// Version of the root key.
-    pub root_version: u32,
+    /// The wrapped key. The root key has the id of the seal: a store has one root key, and a wrap of it for each seal.
+    pub key: WrapContext,
 }
 
 impl SealContext {
-    /// The AAD under which a device (a token, a KMS) that has ciphers of its own keeps the key of a seal.
+    /// The context of version `version` of a store's root key under one of its seals.
+    pub const fn root_key(store: [u8; 16], seal: [u8; 16], version: u32) -> Self {
+        Self { seal, key: WrapContext { store, id: seal, owner: None, version } }
+    }
+
+    /// The AAD under which a device (a token, a TPM) encrypts the [`SealKey`] of a wrap: store, seal and the version
+    /// of the wrapped key.
     pub fn seal_key_aad(&self) -> Vec<u8> {
         Context::SealKey(self).to_vec()
     }
 }
 
-/// A way to wrap the root key and to get it back.
+/// A seal, as its kind implements it. Its users call [`SealExt::wrap`] and [`SealExt::unwrap`].
 pub trait Seal: Send + Sync {
-    /// The kind of seal as it stands in the store's list of seals, e.g. `key-file`.
+    /// The kind of seal, as in the store's list of seals, e.g. `key-file`.
     fn kind(&self) -> &'static str;
 
-    /// Which one it is, for people: a path, a key's name. Nothing secret.
+    /// Which seal it is, for people: a path, a key's name. Nothing secret.
     fn describe(&self) -> String;
 
-    /// Wraps the root key.
+    /// The key for one new wrap, after the header that [`Seal::find_key`] finds it by. The header may be empty.
     ///
     /// # Errors
-    /// [`SealError`]: the seal cannot be reached, or refused.
-    fn wrap(
+    /// [`SealError`]: the seal is unavailable, or it refused.
+    fn new_key(
         &self,
         rng: &mut dyn CryptoRng,
-        root: &RootKey,
         context: &SealContext,
-    ) -> Result<Vec<u8>, SealError>;
+    ) -> Result<(Vec<u8>, SealKey), SealError>;
 
-    /// Gets the root key back.
+    /// The key that made this wrap, and the part of the wrap after the header.
     ///
     /// # Errors
-    /// [`SealError`]: the seal cannot be reached, or this is not its wrap for this context.
-    fn unwrap(&self, wrapped: &[u8], context: &SealContext) -> Result<RootKey, SealError>;
+    /// [`SealError`]: the seal is unavailable, or the header is not its own for this context.
+    fn find_key<'w>(
+        &self,
+        wrapped: &'w [u8],
+        context: &SealContext,
+    ) -> Result<(SealKey, &'w [u8]), SealError>;
+
+    /// The error where the key that the seal found does not open the wrap.
+    fn refusal(&self, source: OpenError) -> SealError {
+        SealError::NotItsWrap { seal: self.describe(), source }
+    }
 }
 
-/// Why a seal did not wrap or unwrap the root key.
+/// What every [`Seal`] does with a key of any role.
+pub trait SealExt: Seal {
+    /// Wraps a key.
+    ///
+    /// # Errors
+    /// [`SealError::Wrap`] with [`EncryptError::OtherKey`] if the context names another key, before the seal is
+    /// asked for anything; [`SealError`] of the seal.
+    fn wrap<K: KeyRole>(
+        &self,
+        rng: &mut dyn CryptoRng,
+        key: &K,
+        context: &SealContext,
+    ) -> Result<Vec<u8>, SealError> {
+        let failed = |source| SealError::Wrap { seal: self.describe(), source };
+        if !key.is_named_by(&context.key) {
+            return Err(failed(EncryptError::OtherKey));
+        }
+        let (mut wrapped, seal_key) = self.new_key(rng, context)?;
+        wrapped.extend(seal_key.wrap(rng, key, context).map_err(failed)?);
+        Ok(wrapped)
+    }
+
+    /// Opens a wrap as the key of role `K` that the context names.
+    ///
+    /// # Errors
+    /// [`SealError`]: the seal is unavailable, or this is not its wrap for this role and context.
+    fn unwrap<K: KeyRole>(&self, wrapped: &[u8], context: &SealContext) -> Result<K, SealError> {
+        let (seal_key, wrapped) = self.find_key(wrapped, context)?;
+        seal_key.unwrap(wrapped, context).map_err(|source| self.refusal(source))
+    }
+}
+
+impl<S: Seal + ?Sized> SealExt for S {}
+
+/// Why a seal did not wrap or unwrap a key.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SealError {
@@ -74,7 +122,7 @@ pub enum SealError {
         /// What the opening said.
         source: OpenError,
     },
-    /// The root key could not be wrapped.
+    /// The key could not be wrapped.
     Wrap {
         /// Which seal, as [`Seal::describe`] says.
         seal: String,
@@ -110,7 +158,8 @@ impl Error for SealError {
     }
 }
 
-/// A key that a seal holds itself, e.g. in a file.
+/// The key under which a seal wraps: kept by the seal itself (in a file), or made for one wrap and encrypted by a
+/// device.
 pub struct SealKey(KeyBytes);
 
 impl SealKey {
@@ -134,29 +183,29 @@ impl SealKey {
         self.0.as_array()
     }
 
-    /// Wraps the root key in the format of every wrap; a seal key has no versions, its header says 0.
+    /// Wraps a key of any role in the format of every wrap. A seal key has no versions; the header says 0.
     ///
     /// # Errors
-    /// [`EncryptError::OtherKey`] if the context names another version than the root key has.
-    pub fn wrap_root_key(
+    /// [`EncryptError::OtherKey`] if the context names another key.
+    pub fn wrap<K: KeyRole>(
         &self,
         rng: &mut dyn CryptoRng,
-        root: &RootKey,
+        key: &K,
         context: &SealContext,
     ) -> Result<Vec<u8>, EncryptError> {
-        role::wrap(rng, &self.0, UNVERSIONED, root, &context.into())
+        role::wrap(rng, &self.0, UNVERSIONED, key, &context.key)
     }
 
-    /// Opens the wrap of the root key that the context names.
+    /// Opens a wrap as the key of role `K` that the context names.
     ///
     /// # Errors
-    /// [`OpenError`]: changed, cut, or made by another seal, for another store or version.
-    pub fn unwrap_root_key(&self, wrapped: &[u8], context: &SealContext) -> Result<RootKey, OpenError> {
+    /// [`OpenError`]: changed, cut, or made by another seal, for another role, store, key or version.
+    pub fn unwrap<K: KeyRole>(&self, wrapped: &[u8], context: &SealContext) -> Result<K, OpenError> {
         let (version, body) = xaes::split_wrap(wrapped)?;
         if version != UNVERSIONED {
             return Err(OpenError::UnknownKeyVersion { version });
         }
-        role::unwrap(&self.0, UNVERSIONED, body, &context.into())
+        role::unwrap(&self.0, UNVERSIONED, body, &context.key)
     }
 }
 
@@ -168,19 +217,13 @@ impl fmt::Debug for SealKey {
 
 const UNVERSIONED: u32 = 0;
 
-impl From<&SealContext> for WrapContext {
-    fn from(context: &SealContext) -> Self {
-        Self { store: context.store, id: context.seal, owner: None, version: context.root_version }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_aad_of_a_seal_key_holds_store_seal_and_root_version() {
-        let aad = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 }.seal_key_aad();
+        let aad = SealContext::root_key([1; 16], [2; 16], 3).seal_key_aad();
         let expected: [&[u8]; 7] = [
             &[0x0d],
             &[0, 0, 0, 16],

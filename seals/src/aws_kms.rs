@@ -25,7 +25,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use petsem_keys::{OpenError, RootKey, Seal, SealContext, SealError};
+use petsem_keys::{OpenError, Seal, SealContext, SealError, SealKey};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 
@@ -104,13 +104,12 @@ impl Seal for AwsKms {
         format!("AWS KMS key {} in {}", self.settings.key, self.service.region)
     }
 
-    fn wrap(
+    fn new_key(
         &self,
         rng: &mut dyn CryptoRng,
-        root: &RootKey,
         context: &SealContext,
-    ) -> Result<Vec<u8>, SealError> {
-        envelope::wrap(rng, root, context, &self.describe(), |_, seal_key| {
+    ) -> Result<(Vec<u8>, SealKey), SealError> {
+        envelope::new_key(rng, &self.describe(), |_, seal_key| {
             let sealed = self.service.encrypt(seal_key, context)?;
             let again = self.service.decrypt(&sealed, context).map_err(|error| match error {
                 AwsKmsError::NotItsCiphertext => AwsKmsError::NotReadBack,
@@ -124,8 +123,12 @@ impl Seal for AwsKms {
         })
     }
 
-    fn unwrap(&self, wrapped: &[u8], context: &SealContext) -> Result<RootKey, SealError> {
-        envelope::unwrap(wrapped, context, &self.describe(), |sealed| {
+    fn find_key<'w>(
+        &self,
+        wrapped: &'w [u8],
+        context: &SealContext,
+    ) -> Result<(SealKey, &'w [u8]), SealError> {
+        envelope::find_key(wrapped, &self.describe(), |sealed| {
             self.service.decrypt(sealed, context).map_err(|error| match error {
                 AwsKmsError::NotItsCiphertext => {
                     SealError::NotItsWrap { seal: self.describe(), source: OpenError::NotAuthentic }

@@ -1,11 +1,11 @@
-//! The wrap of a seal whose key never leaves its device: the device encrypts a seal key that is made
-//! for this wrap alone, and the seal key wraps the root key as every other does.
+//! The wrap of a seal whose own key never leaves its device: the device encrypts a [`SealKey`] that is made for this
+//! wrap alone.
 //!
-//! `0x01 | length u16 | seal key as the device gave it | wrap of the root key`. The device is given
-//! [`SealContext::seal_key_aad`], or what it has in its place; the wrap of the root key holds store,
-//! seal and root version whether the device can or not.
+//! `0x01 | length u16 | seal key as the device encrypted it | wrapped key`. The device authenticates
+//! [`SealContext::seal_key_aad`](petsem_keys::SealContext::seal_key_aad), or its equivalent. The wrap behind it is
+//! bound to store, seal and version in any case.
 
-use petsem_keys::{OpenError, RootKey, SealContext, SealError, SealKey};
+use petsem_keys::{EncryptError, OpenError, SealError, SealKey};
 use rand_core::CryptoRng;
 
 const FORMAT: u8 = 0x01;
@@ -14,38 +14,32 @@ const HEADER_LENGTH: usize = 3;
 /// Longest encrypted seal key, in bytes: an AWS KMS ciphertext may be that long.
 const SEALED_KEY_MAXIMUM: usize = 6144;
 
-/// Makes a wrap; `seal_key` has the device encrypt the new seal key.
-pub(crate) fn wrap(
+/// Makes a seal key and the header of its wrap; `seal_key` has the device encrypt the new key.
+pub(crate) fn new_key(
     rng: &mut dyn CryptoRng,
-    root: &RootKey,
-    context: &SealContext,
     seal: &str,
     seal_key: impl FnOnce(&mut dyn CryptoRng, &SealKey) -> Result<Vec<u8>, SealError>,
-) -> Result<Vec<u8>, SealError> {
+) -> Result<(Vec<u8>, SealKey), SealError> {
     let key = SealKey::generate(rng);
-    let root = key
-        .wrap_root_key(rng, root, context)
-        .map_err(|source| SealError::Wrap { seal: seal.to_owned(), source })?;
     let sealed_key = seal_key(rng, &key)?;
     let length = u16::try_from(sealed_key.len()).unwrap_or(u16::MAX).to_be_bytes();
-    let wrapped = [&[FORMAT], length.as_slice(), &sealed_key, &root].concat();
-    // What could not be read back is not handed out.
-    match parse(&wrapped) {
-        Ok((same_key, same_root)) if same_key == sealed_key && same_root == root => Ok(wrapped),
-        _ => Err(SealError::Wrap { seal: seal.to_owned(), source: petsem_keys::EncryptError::Cipher }),
+    let header = [&[FORMAT], length.as_slice(), &sealed_key].concat();
+    // A header that could not be read back makes no wrap.
+    match parse(&header) {
+        Ok((same_key, [])) if same_key == sealed_key => Ok((header, key)),
+        _ => Err(SealError::Wrap { seal: seal.to_owned(), source: EncryptError::Cipher }),
     }
 }
 
-/// Opens a wrap; `open_key` has the device decrypt the seal key.
-pub(crate) fn unwrap(
-    wrapped: &[u8],
-    context: &SealContext,
+/// Finds the seal key of a wrap; `open_key` has the device decrypt it.
+pub(crate) fn find_key<'w>(
+    wrapped: &'w [u8],
     seal: &str,
     open_key: impl FnOnce(&[u8]) -> Result<SealKey, SealError>,
-) -> Result<RootKey, SealError> {
-    let not_its_wrap = |source| SealError::NotItsWrap { seal: seal.to_owned(), source };
-    let (sealed_key, root) = parse(wrapped).map_err(not_its_wrap)?;
-    open_key(sealed_key)?.unwrap_root_key(root, context).map_err(not_its_wrap)
+) -> Result<(SealKey, &'w [u8]), SealError> {
+    let (sealed_key, wrapped_key) =
+        parse(wrapped).map_err(|source| SealError::NotItsWrap { seal: seal.to_owned(), source })?;
+    Ok((open_key(sealed_key)?, wrapped_key))
 }
 
 fn parse(bytes: &[u8]) -> Result<(&[u8], &[u8]), OpenError> {
@@ -65,43 +59,74 @@ fn parse(bytes: &[u8]) -> Result<(&[u8], &[u8]), OpenError> {
 #[cfg(test)]
 mod tests {
     use getrandom::SysRng;
-    use petsem_keys::EncryptError;
+    use petsem_keys::{RootKey, Seal, SealContext, SealExt as _};
     use proptest::prelude::*;
     use rand_core::UnwrapErr;
 
     use super::*;
 
-    const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
+    const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 
-    /// A device that only reverses the key.
-    fn reversed(key: &SealKey) -> Vec<u8> {
-        key.expose_seal_key().iter().rev().copied().collect()
+    /// A device that only reverses the key, and appends `more` zeros.
+    struct Device {
+        more: usize,
     }
 
-    fn opened(bytes: &[u8]) -> Result<SealKey, SealError> {
-        SealKey::filled_by(|key| {
-            key.iter_mut().zip(bytes.iter().rev()).for_each(|(to, from)| *to = *from);
-            Ok(())
-        })
+    impl Seal for Device {
+        fn kind(&self) -> &'static str {
+            "device"
+        }
+
+        fn describe(&self) -> String {
+            "device".to_owned()
+        }
+
+        fn new_key(
+            &self,
+            rng: &mut dyn CryptoRng,
+            _context: &SealContext,
+        ) -> Result<(Vec<u8>, SealKey), SealError> {
+            new_key(rng, "device", |_, key| {
+                let reversed = key.expose_seal_key().iter().rev().copied();
+                Ok(reversed.chain(std::iter::repeat_n(0, self.more)).collect())
+            })
+        }
+
+        fn find_key<'w>(
+            &self,
+            wrapped: &'w [u8],
+            _context: &SealContext,
+        ) -> Result<(SealKey, &'w [u8]), SealError> {
+            find_key(wrapped, "device", |sealed| {
+                SealKey::filled_by(|key| {
+                    key.iter_mut().zip(sealed.iter().rev()).for_each(|(to, from)| *to = *from);
+                    Ok(())
+                })
+            })
+        }
+    }
+
+    fn unwrap(wrapped: &[u8], context: &SealContext) -> Result<RootKey, SealError> {
+        Device { more: 0 }.unwrap(wrapped, context)
     }
 
     fn wrapped() -> Vec<u8> {
         let rng = &mut UnwrapErr(SysRng);
         let root = RootKey::generate(rng, 3);
-        wrap(rng, &root, &CONTEXT, "device", |_, key| Ok(reversed(key))).unwrap()
+        Device { more: 0 }.wrap(rng, &root, &CONTEXT).unwrap()
     }
 
     #[test]
     fn each_wrap_has_its_own_seal_key_and_opens_for_its_context_alone() {
         let wrapped = wrapped();
         assert_ne!(wrapped[3..35], self::wrapped()[3..35]);
-        assert_eq!(unwrap(&wrapped, &CONTEXT, "device", opened).unwrap().version(), 3);
+        assert_eq!(unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
         for context in [
-            SealContext { store: [9; 16], ..CONTEXT },
-            SealContext { seal: [9; 16], ..CONTEXT },
-            SealContext { root_version: 4, ..CONTEXT },
+            SealContext::root_key([9; 16], [2; 16], 3),
+            SealContext::root_key([1; 16], [9; 16], 3),
+            SealContext::root_key([1; 16], [2; 16], 4),
         ] {
-            let error = unwrap(&wrapped, &context, "device", opened).unwrap_err();
+            let error = unwrap(&wrapped, &context).unwrap_err();
             assert!(
                 matches!(error, SealError::NotItsWrap { source: OpenError::NotAuthentic, .. }),
                 "{error:?}"
@@ -115,8 +140,8 @@ mod tests {
         for position in 0..wrapped.len() {
             let mut changed = wrapped.clone();
             changed[position] ^= 1;
-            assert!(unwrap(&changed, &CONTEXT, "device", opened).is_err(), "byte {position}");
-            assert!(unwrap(&wrapped[..position], &CONTEXT, "device", opened).is_err(), "length {position}");
+            assert!(unwrap(&changed, &CONTEXT).is_err(), "byte {position}");
+            assert!(unwrap(&wrapped[..position], &CONTEXT).is_err(), "length {position}");
         }
     }
 
@@ -125,7 +150,7 @@ mod tests {
         let rng = &mut UnwrapErr(SysRng);
         let root = RootKey::generate(rng, 3);
         for length in [SEALED_KEY_MAXIMUM + 1, 70_000] {
-            let error = wrap(rng, &root, &CONTEXT, "device", |_, _| Ok(vec![0; length])).unwrap_err();
+            let error = Device { more: length - 32 }.wrap(rng, &root, &CONTEXT).unwrap_err();
             assert!(matches!(error, SealError::Wrap { source: EncryptError::Cipher, .. }), "{error:?}");
         }
     }

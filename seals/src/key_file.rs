@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use petsem_keys::{RootKey, Seal, SealContext, SealError, SealKey};
+use petsem_keys::{Seal, SealContext, SealError, SealKey};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -90,21 +90,20 @@ impl Seal for KeyFile {
         format!("key file {}", self.path.display())
     }
 
-    fn wrap(
+    fn new_key(
         &self,
-        rng: &mut dyn CryptoRng,
-        root: &RootKey,
-        context: &SealContext,
-    ) -> Result<Vec<u8>, SealError> {
-        self.read_key()?
-            .wrap_root_key(rng, root, context)
-            .map_err(|source| SealError::Wrap { seal: self.describe(), source })
+        _rng: &mut dyn CryptoRng,
+        _context: &SealContext,
+    ) -> Result<(Vec<u8>, SealKey), SealError> {
+        Ok((Vec::new(), self.read_key()?))
     }
 
-    fn unwrap(&self, wrapped: &[u8], context: &SealContext) -> Result<RootKey, SealError> {
-        self.read_key()?
-            .unwrap_root_key(wrapped, context)
-            .map_err(|source| SealError::NotItsWrap { seal: self.describe(), source })
+    fn find_key<'w>(
+        &self,
+        wrapped: &'w [u8],
+        _context: &SealContext,
+    ) -> Result<(SealKey, &'w [u8]), SealError> {
+        Ok((self.read_key()?, wrapped))
     }
 }
 

@@ -19,7 +19,7 @@ use std::fmt;
 use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Block, ParamsBuilder, Version};
-use petsem_keys::{OpenError, RootKey, Seal, SealContext, SealError, SealKey};
+use petsem_keys::{OpenError, Seal, SealContext, SealError, SealKey};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -90,9 +90,9 @@ impl Passphrase {
     /// Whether a wrap made now would cost an attacker more memory or more passes than this one does.
     /// What is no wrap of a passphrase is not weaker, it is wrong: `false`.
     pub fn is_stronger_than(&self, wrapped: &[u8]) -> bool {
-        Wrap::parse(wrapped).is_ok_and(|wrap| {
-            wrap.parameters.memory_kib() < self.parameters.memory_kib()
-                || wrap.parameters.passes() < self.parameters.passes()
+        Header::split(wrapped).is_ok_and(|(header, _)| {
+            header.parameters.memory_kib() < self.parameters.memory_kib()
+                || header.parameters.passes() < self.parameters.passes()
         })
     }
 
@@ -106,7 +106,7 @@ impl Passphrase {
         let owner: [u8; 32] = {
             let mut joined = [0; 32];
             let (store, seal) = joined.split_at_mut(16);
-            store.copy_from_slice(&context.store);
+            store.copy_from_slice(&context.key.store);
             seal.copy_from_slice(&context.seal);
             joined
         };
@@ -138,33 +138,36 @@ impl Seal for Passphrase {
         "passphrase".to_owned()
     }
 
-    fn wrap(
+    fn new_key(
         &self,
         rng: &mut dyn CryptoRng,
-        root: &RootKey,
         context: &SealContext,
-    ) -> Result<Vec<u8>, SealError> {
+    ) -> Result<(Vec<u8>, SealKey), SealError> {
         let characters = self.text.chars().count();
         if characters < SHORTEST {
             return Err(PassphraseError::TooShort { characters, minimum: SHORTEST }.into());
         }
         let mut salt = [0; SALT_LENGTH];
         rng.fill_bytes(&mut salt);
-        let root = self
-            .derive(&salt, self.parameters, context)?
-            .wrap_root_key(rng, root, context)
-            .map_err(|source| SealError::Wrap { seal: self.describe(), source })?;
-        Ok(Wrap { salt: &salt, parameters: self.parameters, root: &root }.to_vec())
+        let key = self.derive(&salt, self.parameters, context)?;
+        Ok((Header { salt: &salt, parameters: self.parameters }.to_vec(), key))
     }
 
-    fn unwrap(&self, wrapped: &[u8], context: &SealContext) -> Result<RootKey, SealError> {
-        let wrap =
-            Wrap::parse(wrapped).map_err(|source| SealError::NotItsWrap { seal: self.describe(), source })?;
-        wrap.parameters.check()?;
-        match self.derive(wrap.salt, wrap.parameters, context)?.unwrap_root_key(wrap.root, context) {
-            Ok(root) => Ok(root),
-            Err(source @ OpenError::NotAuthentic) => Err(PassphraseError::DoesNotOpen { source }.into()),
-            Err(source) => Err(SealError::NotItsWrap { seal: self.describe(), source }),
+    fn find_key<'w>(
+        &self,
+        wrapped: &'w [u8],
+        context: &SealContext,
+    ) -> Result<(SealKey, &'w [u8]), SealError> {
+        let (header, wrapped_key) = Header::split(wrapped)
+            .map_err(|source| SealError::NotItsWrap { seal: self.describe(), source })?;
+        header.parameters.check()?;
+        Ok((self.derive(header.salt, header.parameters, context)?, wrapped_key))
+    }
+
+    fn refusal(&self, source: OpenError) -> SealError {
+        match source {
+            OpenError::NotAuthentic => PassphraseError::DoesNotOpen { source }.into(),
+            source => SealError::NotItsWrap { seal: self.describe(), source },
         }
     }
 }
@@ -175,16 +178,16 @@ impl fmt::Debug for Passphrase {
     }
 }
 
-/// A wrap, split but not believed.
+/// The header of a wrap, not yet trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wrap<'a> {
+struct Header<'a> {
     salt: &'a [u8; SALT_LENGTH],
     parameters: Argon2Parameters,
-    root: &'a [u8],
 }
 
-impl<'a> Wrap<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self, OpenError> {
+impl<'a> Header<'a> {
+    /// Splits a wrap into its header and the wrapped key.
+    fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), OpenError> {
         let too_short = OpenError::TooShort { length: bytes.len(), minimum: HEADER_LENGTH };
         let rest = match bytes.split_first() {
             None => return Err(too_short),
@@ -192,16 +195,16 @@ impl<'a> Wrap<'a> {
             Some((&format, _)) => return Err(OpenError::UnknownFormat { format }),
         };
         let (salt, rest) = rest.split_first_chunk().ok_or(too_short)?;
-        let (parameters, root) = rest.split_first_chunk().ok_or(too_short)?;
-        Ok(Self { salt, parameters: Argon2Parameters::danger_from_unchecked_bytes(parameters), root })
+        let (parameters, wrapped_key) = rest.split_first_chunk().ok_or(too_short)?;
+        let parameters = Argon2Parameters::danger_from_unchecked_bytes(parameters);
+        Ok((Self { salt, parameters }, wrapped_key))
     }
 
     fn to_vec(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER_LENGTH + self.root.len());
+        let mut bytes = Vec::with_capacity(HEADER_LENGTH);
         bytes.push(FORMAT);
         bytes.extend_from_slice(self.salt);
         bytes.extend_from_slice(&self.parameters.to_bytes());
-        bytes.extend_from_slice(self.root);
         bytes
     }
 }

@@ -22,7 +22,7 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
-use petsem_keys::{OpenError, RootKey, Seal, SealContext, SealError, SealKey};
+use petsem_keys::{OpenError, Seal, SealContext, SealError, SealKey};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -108,14 +108,13 @@ impl Seal for Pkcs11 {
         self.settings.describe()
     }
 
-    fn wrap(
+    fn new_key(
         &self,
         rng: &mut dyn CryptoRng,
-        root: &RootKey,
         context: &SealContext,
-    ) -> Result<Vec<u8>, SealError> {
+    ) -> Result<(Vec<u8>, SealKey), SealError> {
         let aad = context.seal_key_aad();
-        envelope::wrap(rng, root, context, &self.describe(), |rng, seal_key| {
+        envelope::new_key(rng, &self.describe(), |rng, seal_key| {
             let mut nonce = [0; NONCE_LENGTH];
             rng.fill_bytes(&mut nonce);
             let sealed = self.with_key(|session, key| {
@@ -131,9 +130,13 @@ impl Seal for Pkcs11 {
         })
     }
 
-    fn unwrap(&self, wrapped: &[u8], context: &SealContext) -> Result<RootKey, SealError> {
+    fn find_key<'w>(
+        &self,
+        wrapped: &'w [u8],
+        context: &SealContext,
+    ) -> Result<(SealKey, &'w [u8]), SealError> {
         let aad = context.seal_key_aad();
-        envelope::unwrap(wrapped, context, &self.describe(), |sealed| {
+        envelope::find_key(wrapped, &self.describe(), |sealed| {
             let not_its_wrap = |source| SealError::NotItsWrap { seal: self.describe(), source };
             let length = sealed.len();
             let sealed = sealed.as_array().ok_or_else(|| not_its_wrap(OpenError::KeyLength { length }))?;

@@ -20,7 +20,7 @@ mod text;
 
 use std::fmt;
 
-use petsem_keys::{OpenError, RootKey, Seal, SealContext, SealError, SealKey};
+use petsem_keys::{OpenError, Seal, SealContext, SealError, SealKey};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 
@@ -70,6 +70,14 @@ impl Shamir {
         let digests = shares.iter().map(Share::digest).collect();
         Ok((Self { roster: Roster { set, threshold, digests }, key }, shares))
     }
+
+    /// The key for one wrap: a copy, in locked memory as every key.
+    fn key(&self) -> Result<SealKey, SealError> {
+        SealKey::filled_by(|key| {
+            key.copy_from_slice(self.key.expose_seal_key());
+            Ok(())
+        })
+    }
 }
 
 impl Seal for Shamir {
@@ -81,26 +89,24 @@ impl Seal for Shamir {
         self.roster.describe()
     }
 
-    fn wrap(
+    fn new_key(
         &self,
-        rng: &mut dyn CryptoRng,
-        root: &RootKey,
-        context: &SealContext,
-    ) -> Result<Vec<u8>, SealError> {
-        let root = self
-            .key
-            .wrap_root_key(rng, root, context)
-            .map_err(|source| SealError::Wrap { seal: self.describe(), source })?;
-        Ok(self.roster.before(&root))
+        _rng: &mut dyn CryptoRng,
+        _context: &SealContext,
+    ) -> Result<(Vec<u8>, SealKey), SealError> {
+        Ok((self.roster.to_vec(), self.key()?))
     }
 
-    fn unwrap(&self, wrapped: &[u8], context: &SealContext) -> Result<RootKey, SealError> {
-        let not_its_wrap = |source| SealError::NotItsWrap { seal: self.describe(), source };
-        let (roster, root) = Roster::parse(wrapped).map_err(not_its_wrap)?;
+    fn find_key<'w>(
+        &self,
+        wrapped: &'w [u8],
+        _context: &SealContext,
+    ) -> Result<(SealKey, &'w [u8]), SealError> {
+        let (roster, wrapped_key) = Roster::parse(wrapped).map_err(|source| self.refusal(source))?;
         if roster != self.roster {
-            return Err(not_its_wrap(OpenError::NotAuthentic));
+            return Err(self.refusal(OpenError::NotAuthentic));
         }
-        self.key.unwrap_root_key(root, context).map_err(not_its_wrap)
+        Ok((self.key()?, wrapped_key))
     }
 }
 
@@ -136,7 +142,7 @@ struct Roster {
 type ShareDigest = [u8; 16];
 
 impl Roster {
-    /// Splits a wrap into the roster and the wrap of the root key.
+    /// Splits a wrap into the roster and the wrapped key.
     fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), OpenError> {
         const HEADER_LENGTH: usize = 1 + SetId::LENGTH + 2;
         let too_short = |minimum| OpenError::TooShort { length: bytes.len(), minimum };
@@ -154,10 +160,10 @@ impl Roster {
         Ok((Self { set: SetId([s0, s1, s2, s3, s4]), threshold, digests: digests.to_vec() }, root))
     }
 
-    /// The wrap: this roster, then the wrap of the root key.
-    fn before(&self, root: &[u8]) -> Vec<u8> {
-        let header = [&[FORMAT], self.set.0.as_slice(), &[self.threshold, self.count()]].concat();
-        [header.as_slice(), self.digests.as_flattened(), root].concat()
+    /// The header of a wrap.
+    fn to_vec(&self) -> Vec<u8> {
+        let fields = [&[FORMAT], self.set.0.as_slice(), &[self.threshold, self.count()]].concat();
+        [fields.as_slice(), self.digests.as_flattened()].concat()
     }
 
     fn count(&self) -> u8 {

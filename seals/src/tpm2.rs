@@ -28,7 +28,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use petsem_keys::{OpenError, RootKey, Seal, SealContext, SealError};
+use petsem_keys::{OpenError, Seal, SealContext, SealError, SealKey};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -150,14 +150,13 @@ impl Seal for Tpm2 {
         self.settings.describe()
     }
 
-    fn wrap(
+    fn new_key(
         &self,
         rng: &mut dyn CryptoRng,
-        root: &RootKey,
         context: &SealContext,
-    ) -> Result<Vec<u8>, SealError> {
+    ) -> Result<(Vec<u8>, SealKey), SealError> {
         let aad = context.seal_key_aad();
-        envelope::wrap(rng, root, context, &self.describe(), |_, seal_key| {
+        envelope::new_key(rng, &self.describe(), |_, seal_key| {
             let pin = self.read_pin()?;
             let sealed = chip::with_chip(&self.settings.device, |chip| {
                 let sealed = chip.seal(seal_key, &aad, pin.as_deref().map(Vec::as_slice))?;
@@ -172,9 +171,13 @@ impl Seal for Tpm2 {
         })
     }
 
-    fn unwrap(&self, wrapped: &[u8], context: &SealContext) -> Result<RootKey, SealError> {
+    fn find_key<'w>(
+        &self,
+        wrapped: &'w [u8],
+        context: &SealContext,
+    ) -> Result<(SealKey, &'w [u8]), SealError> {
         let aad = context.seal_key_aad();
-        envelope::unwrap(wrapped, context, &self.describe(), |sealed| {
+        envelope::find_key(wrapped, &self.describe(), |sealed| {
             let not_its_wrap = |source| SealError::NotItsWrap { seal: self.describe(), source };
             let sealed = SealedMessage::parse(sealed).map_err(not_its_wrap)?;
             let pin = self.read_pin()?;

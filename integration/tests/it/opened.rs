@@ -5,7 +5,7 @@ use std::path::Path;
 use data_encoding::{BASE64, HEXLOWER};
 use petsem_api::{AppId, OrgId, StoreId};
 use petsem_keys::{
-    AppKek, Keyring, KeyringKey, OpenError, RecordContext, RootKey, Seal as _, SealContext, SealedRef,
+    AppKek, Keyring, KeyringKey, OpenError, RecordContext, RootKey, SealContext, SealExt as _, SealedRef,
     WrapContext,
 };
 use petsem_seals::KeyFile;
@@ -49,7 +49,7 @@ impl Opened {
         let root: RootKey = rows_of(&database, kind::SEAL)
             .into_iter()
             .find_map(|(id, row)| {
-                let context = SealContext { store, seal: id.try_into().unwrap(), root_version };
+                let context = SealContext::root_key(store, id.try_into().unwrap(), root_version);
                 seal.unwrap(&bytes(&row["wrapped_root"]), &context).ok()
             })
             .unwrap();

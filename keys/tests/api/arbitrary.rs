@@ -21,7 +21,7 @@ proptest! {
         let kek = AppKek::generate(&mut Given(&KEY), ID, 1);
         let sealed = SealedRef { wrapped_dek: &one, ciphertext: &other };
         let record = RecordContext::Bundle { epoch: 1, org: ID, app: ID, version: 1 };
-        let seal = SealContext { store: ID, seal: ID, root_version: 1 };
+        let seal = SealContext::root_key(ID, ID, 1);
         let host = HostCacheContext { host: "h", org: ID, app: ID, machine: "m" };
         let opened = [
             keyring.unwrap::<SigningKey>(&one, &WrapContext::new(ID, ID)).is_ok(),
@@ -31,7 +31,7 @@ proptest! {
             kek.unwrap::<SecretKeyMaterial>(&one, ID, ID).is_ok(),
             kek.rewrap_dek(&mut Given(&[0; 64]), &kek, &one).is_ok(),
             RootKey::generate(&mut Given(&KEY), 1).unwrap_keyring_key(&one, ID, 1).is_ok(),
-            SealKey::generate(&mut Given(&KEY)).unwrap_root_key(&one, &seal).is_ok(),
+            SealKey::generate(&mut Given(&KEY)).unwrap::<RootKey>(&one, &seal).is_ok(),
             PollKey::generate(&mut Given(&KEY)).open(&one, &ID, &ID).is_ok(),
             HostCacheKey::generate(&mut Given(&KEY)).open(&one, &host).is_ok(),
         ];

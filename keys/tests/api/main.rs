@@ -11,6 +11,7 @@ mod hierarchy;
 mod macs;
 mod published;
 mod refusals;
+mod seals;
 mod secret_key_vectors;
 mod secret_keys;
 mod seeded;

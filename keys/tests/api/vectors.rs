@@ -138,11 +138,10 @@ struct Opened {
 
 fn open_root(vector: &Value) -> Opened {
     let seal = SealKey::generate(&mut Given(&bytes(vector, "wrapping_key")));
-    let context =
-        SealContext { store: id(vector, "store"), seal: id(vector, "id"), root_version: version(vector) };
-    let wrap = |root: &RootKey| seal.wrap_root_key(&mut Given(&nonce(vector)), root, &context).unwrap();
+    let context = SealContext::root_key(id(vector, "store"), id(vector, "id"), version(vector));
+    let wrap = |root: &RootKey| seal.wrap(&mut Given(&nonce(vector)), root, &context).unwrap();
     Opened {
-        again: wrap(&seal.unwrap_root_key(&bytes(vector, "wrapped"), &context).unwrap()),
+        again: wrap(&seal.unwrap(&bytes(vector, "wrapped"), &context).unwrap()),
         fresh: wrap(&RootKey::generate(&mut Given(&bytes(vector, "key")), version(vector))),
     }
 }
@@ -223,12 +222,11 @@ fn wraps(rng: &mut SeededRng) -> Vec<Value> {
 
 fn root_wrap(rng: &mut SeededRng) -> Value {
     let (wrapping_key, key): ([u8; 32], [u8; 32]) = (rng.array(), rng.array());
-    let context = SealContext { store: rng.array(), seal: rng.array(), root_version: 2 };
+    let context = SealContext::root_key(rng.array(), rng.array(), 2);
     let seal = SealKey::generate(&mut Given(&wrapping_key));
     let root = RootKey::generate(&mut Given(&key), 2);
-    let wrapped = seal.wrap_root_key(rng, &root, &context).unwrap();
-    let context = WrapContext { version: 2, ..WrapContext::new(context.store, context.seal) };
-    wrap_vector("root key under a seal", &wrapping_key, 0, &key, &context, &wrapped)
+    let wrapped = seal.wrap(rng, &root, &context).unwrap();
+    wrap_vector("root key under a seal", &wrapping_key, 0, &key, &context.key, &wrapped)
 }
 
 fn keyring_key_wrap(rng: &mut SeededRng) -> Value {

@@ -61,9 +61,9 @@ struct EncryptionContext {
 impl From<&SealContext> for EncryptionContext {
     fn from(context: &SealContext) -> Self {
         Self {
-            store: HEXLOWER.encode(&context.store),
+            store: HEXLOWER.encode(&context.key.store),
             seal: HEXLOWER.encode(&context.seal),
-            root_version: context.root_version.to_string(),
+            root_version: context.key.version.to_string(),
         }
     }
 }

@@ -11,13 +11,13 @@ use std::time::{Duration, SystemTime};
 
 use getrandom::SysRng;
 use petsem_counterparts::{Moto, REGION};
-use petsem_keys::{KeyringKey, OpenError, RootKey, Seal, SealContext, SealError};
+use petsem_keys::{KeyringKey, OpenError, RootKey, Seal as _, SealContext, SealError, SealExt as _};
 use rand_core::{CryptoRng, UnwrapErr};
 
 use super::*;
 use moto::MotoSeals;
 
-const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
+const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 
 #[test]
 fn a_root_key_is_opened_by_the_kms_key_that_wrapped_it() {
@@ -28,7 +28,7 @@ fn a_root_key_is_opened_by_the_kms_key_that_wrapped_it() {
     let keyring_key = KeyringKey::generate(&mut rng(), 1);
     let keyring_wrap = root.wrap_keyring_key(&mut rng(), &keyring_key, [1; 16]).unwrap();
     let wrapped = seal.wrap(&mut rng(), &root, &CONTEXT).unwrap();
-    let again = moto.seal(&key).unwrap(&wrapped, &CONTEXT).unwrap();
+    let again = moto.seal(&key).unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap();
     assert_eq!(again.unwrap_keyring_key(&keyring_wrap, [1; 16], 1).unwrap().version(), 1);
     assert_eq!(seal.kind(), AWS_KMS_KIND);
     assert_eq!(seal.describe(), format!("AWS KMS key {key} in {REGION}"));
@@ -40,13 +40,13 @@ fn an_alias_and_an_arn_name_the_same_key() {
     let key = moto.create_key();
     moto.create_alias(&key, "alias/of-the-store");
     let wrapped = wrap(&moto.seal(&key));
-    assert_eq!(moto.seal("alias/of-the-store").unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+    assert_eq!(moto.seal("alias/of-the-store").unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
     let by_arn = AwsKmsSettings {
         key: format!("arn:aws:kms:{REGION}:123456789012:key/{key}"),
         region: None,
         endpoint: Some(moto.endpoint()),
     };
-    assert_eq!(open(by_arn, &KEYS).unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+    assert_eq!(open(by_arn, &KEYS).unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
 }
 
 #[test]
@@ -55,9 +55,9 @@ fn store_seal_and_root_version_are_the_encryption_context_that_kms_authenticates
     let seal = moto.seal(&moto.create_key());
     let wrapped = wrap(&seal);
     for context in [
-        SealContext { store: [9; 16], ..CONTEXT },
-        SealContext { seal: [9; 16], ..CONTEXT },
-        SealContext { root_version: 4, ..CONTEXT },
+        SealContext::root_key([9; 16], [2; 16], 3),
+        SealContext::root_key([1; 16], [9; 16], 3),
+        SealContext::root_key([1; 16], [2; 16], 4),
     ] {
         // KMS itself refuses, before the wrap of the root key is looked at.
         let length = usize::from(u16::from_be_bytes([wrapped[1], wrapped[2]]));
@@ -65,7 +65,7 @@ fn store_seal_and_root_version_are_the_encryption_context_that_kms_authenticates
         assert!(matches!(error, AwsKmsError::NotItsCiphertext), "{error:?}");
         assert_eq!(not_its_wrap(&seal, &wrapped, &context), OpenError::NotAuthentic);
     }
-    let error = seal.unwrap(&wrapped, &SealContext { store: [9; 16], ..CONTEXT }).unwrap_err();
+    let error = seal.unwrap::<RootKey>(&wrapped, &SealContext::root_key([9; 16], [2; 16], 3)).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -88,7 +88,7 @@ fn a_wrap_with_a_byte_changed_or_missing_is_refused() {
         not_its_wrap(&seal, &changed, &CONTEXT);
         not_its_wrap(&seal, &wrapped[..position], &CONTEXT);
     }
-    assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+    assert_eq!(seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_kms_that_is_down_is_named() {
     let endpoint = moto.endpoint();
     moto.stop();
     assert_eq!(
-        seal.unwrap(&wrapped, &CONTEXT).unwrap_err().to_string(),
+        seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap_err().to_string(),
         format!(
             "AWS KMS gave no answer: {endpoint} cannot be reached (Connection refused (os error 111)); check the \
              network and what filters it"
@@ -142,7 +142,7 @@ fn signatures_and_policies_are_checked_by_the_other_side() {
 
     let may_both = moto.seal_as(&key, &both);
     let wrapped = wrap(&may_both);
-    assert_eq!(may_both.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+    assert_eq!(may_both.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
 
     // Moto says why in XML, which KMS never does; what KMS says is in `answers`.
     let refused = |action: &str| {
@@ -154,7 +154,7 @@ fn signatures_and_policies_are_checked_by_the_other_side() {
     assert_eq!(refusal(&moto.seal_as(&key, &wrong_secret)), refused("kms:Encrypt"));
     let unknown = ("AKIAIOSFODNN7EXAMPLE".to_owned(), both.1.clone());
     assert_eq!(refusal(&moto.seal_as(&key, &unknown)), refused("kms:Encrypt"));
-    assert_eq!(moto.seal_as(&key, &both).unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+    assert_eq!(moto.seal_as(&key, &both).unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_key_that_the_ciphertext_is_not_of_is_not_allowed() {
     let other = moto.create_key();
     // Moto's word for it; KMS says IncorrectKeyException (in `answers`).
     assert_eq!(
-        moto.seal(&other).unwrap(&wrapped, &CONTEXT).unwrap_err().to_string(),
+        moto.seal(&other).unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap_err().to_string(),
         format!(
             "AWS does not let the credentials of the environment use kms:Decrypt with key {other} in {REGION}; allow \
              it in the key's policy or in that identity's, or give the right key"
@@ -179,7 +179,7 @@ fn https_is_spoken_with_a_certificate_that_the_system_trusts_and_credentials_of_
     if let (Ok(endpoint), Ok(key)) = (env::var(ENDPOINT), env::var("PETSEM_TEST_KMS_KEY")) {
         let settings = AwsKmsSettings { key, region: Some(REGION.to_owned()), endpoint: Some(endpoint) };
         let seal = AwsKms::open(settings, clock).unwrap();
-        assert_eq!(seal.unwrap(&wrap(&seal), &CONTEXT).unwrap().version(), 3);
+        assert_eq!(seal.unwrap::<RootKey>(&wrap(&seal), &CONTEXT).unwrap().version(), 3);
         return;
     }
     let certificates = tempfile::tempdir().unwrap();
@@ -267,7 +267,7 @@ fn it_works_within_a_runtime_too() {
     let moto = moto::shared();
     let seal = moto.seal(&moto.create_key());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let opened = runtime.block_on(async { seal.unwrap(&wrap(&seal), &CONTEXT) });
+    let opened = runtime.block_on(async { seal.unwrap::<RootKey>(&wrap(&seal), &CONTEXT) });
     assert_eq!(opened.unwrap().version(), 3);
 }
 
@@ -307,7 +307,7 @@ fn refusal(seal: &AwsKms) -> String {
 }
 
 fn not_its_wrap(seal: &AwsKms, wrapped: &[u8], context: &SealContext) -> OpenError {
-    match seal.unwrap(wrapped, context) {
+    match seal.unwrap::<RootKey>(wrapped, context) {
         Err(SealError::NotItsWrap { source, .. }) => source,
         other => panic!("{other:?}"),
     }

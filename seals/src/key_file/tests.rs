@@ -6,14 +6,14 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use getrandom::SysRng;
-use petsem_keys::{KeyringKey, OpenError, RootKey, Seal, SealContext, SealError};
+use petsem_keys::{KeyringKey, OpenError, RootKey, Seal as _, SealContext, SealError, SealExt as _};
 use rand_core::UnwrapErr;
 use tempfile::TempDir;
 
 use super::{KEY_FILE_KIND, KeyFile, KeyFileError};
 use crate::private_file::{PrivateFileError, PrivateFileFault};
 
-const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
+const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 
 #[test]
 fn a_root_key_that_was_wrapped_and_unwrapped_opens_what_the_first_one_wrapped() {
@@ -24,7 +24,7 @@ fn a_root_key_that_was_wrapped_and_unwrapped_opens_what_the_first_one_wrapped() 
     let wrapped = key_file.wrap(&mut rng(), &root, &CONTEXT).unwrap();
 
     let reopened = KeyFile::open(&directory.path().join("seal.key")).unwrap();
-    let again = reopened.unwrap(&wrapped, &CONTEXT).unwrap();
+    let again = reopened.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap();
     assert_eq!(again.version(), 3);
     assert_eq!(again.unwrap_keyring_key(&keyring_wrap, [1; 16], 1).unwrap().version(), 1);
 }
@@ -85,7 +85,7 @@ fn permissions_are_checked_at_every_use_not_only_at_the_first() {
     let (_directory, key_file) = new_key_file();
     let wrapped = key_file.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap();
     fs::set_permissions(key_file.path(), Permissions::from_mode(0o644)).unwrap();
-    let error = key_file.unwrap(&wrapped, &CONTEXT).unwrap_err();
+    let error = key_file.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap_err();
     assert!(matches!(error, SealError::Unavailable { .. }), "{error:?}");
     let path = key_file.path().display();
     assert_eq!(
@@ -233,9 +233,9 @@ fn a_wrap_opens_under_no_other_store_seal_root_version_or_key_file() {
     let opened_by = |seal: &KeyFile, context: SealContext| refusal(seal, &wrapped, &context);
     assert_eq!(opened_by(&key_file, CONTEXT), None);
     for context in [
-        SealContext { store: [9; 16], ..CONTEXT },
-        SealContext { seal: [9; 16], ..CONTEXT },
-        SealContext { root_version: 4, ..CONTEXT },
+        SealContext::root_key([9; 16], [2; 16], 3),
+        SealContext::root_key([1; 16], [9; 16], 3),
+        SealContext::root_key([1; 16], [2; 16], 4),
     ] {
         assert_eq!(opened_by(&key_file, context), Some(OpenError::NotAuthentic));
     }
@@ -248,7 +248,7 @@ fn the_key_file_of_another_store_is_named_with_what_to_do() {
     let (_other_directory, other) = new_key_file();
     let wrapped = key_file.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap();
     assert_eq!(
-        other.unwrap(&wrapped, &CONTEXT).unwrap_err().to_string(),
+        other.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap_err().to_string(),
         format!(
             "key file {} does not open the root key of this store; give the seal that this store was made with, or \
              restore the store that belongs to it",
@@ -312,7 +312,7 @@ fn content_error(path: &Path) -> String {
 
 /// Why the seal did not open the wrap, if it did not.
 fn refusal(seal: &KeyFile, wrapped: &[u8], context: &SealContext) -> Option<OpenError> {
-    match seal.unwrap(wrapped, context) {
+    match seal.unwrap::<RootKey>(wrapped, context) {
         Ok(_) => None,
         Err(SealError::NotItsWrap { source, .. }) => Some(source),
         Err(other) => panic!("{other:?}"),

@@ -3,14 +3,14 @@
 use std::error::Error;
 
 use getrandom::SysRng;
-use petsem_keys::{KeyringKey, OpenError, RootKey, Seal, SealContext, SealError};
+use petsem_keys::{KeyringKey, OpenError, RootKey, Seal as _, SealContext, SealError, SealExt as _};
 use proptest::prelude::*;
 use rand_core::{CryptoRng, UnwrapErr};
 use zeroize::Zeroizing;
 
-use super::{Argon2Parameters, HEADER_LENGTH, PASSPHRASE_KIND, Passphrase, Wrap};
+use super::{Argon2Parameters, HEADER_LENGTH, Header, PASSPHRASE_KIND, Passphrase};
 
-const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
+const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 const WORDS: &str = "correct horse battery staple";
 
 #[test]
@@ -19,7 +19,7 @@ fn a_root_key_that_was_wrapped_and_unwrapped_opens_what_the_first_one_wrapped() 
     let keyring_key = KeyringKey::generate(&mut rng(), 1);
     let keyring_wrap = root.wrap_keyring_key(&mut rng(), &keyring_key, [1; 16]).unwrap();
     let wrapped = seal(WORDS).wrap(&mut rng(), &root, &CONTEXT).unwrap();
-    let again = seal(WORDS).unwrap(&wrapped, &CONTEXT).unwrap();
+    let again = seal(WORDS).unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap();
     assert_eq!(again.version(), 3);
     assert_eq!(again.unwrap_keyring_key(&keyring_wrap, [1; 16], 1).unwrap().version(), 1);
 }
@@ -59,7 +59,7 @@ fn argon2id_gives_the_tag_of_rfc_9106() {
 #[test]
 fn another_passphrase_is_refused_and_told_what_to_do() {
     let wrapped = wrap(WORDS);
-    let error = seal("correct horse battery stable").unwrap(&wrapped, &CONTEXT).unwrap_err();
+    let error = seal("correct horse battery stable").unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap_err();
     assert_eq!(
         error.to_string(),
         "this passphrase does not open the root key of this store; type it again, mind the keyboard \
@@ -72,9 +72,9 @@ fn another_passphrase_is_refused_and_told_what_to_do() {
 fn a_wrap_opens_for_no_other_store_seal_or_root_version() {
     let wrapped = wrap(WORDS);
     for context in [
-        SealContext { store: [9; 16], ..CONTEXT },
-        SealContext { seal: [9; 16], ..CONTEXT },
-        SealContext { root_version: 4, ..CONTEXT },
+        SealContext::root_key([9; 16], [2; 16], 3),
+        SealContext::root_key([1; 16], [9; 16], 3),
+        SealContext::root_key([1; 16], [2; 16], 4),
     ] {
         assert_eq!(refusal(&wrapped, &context), DOES_NOT_OPEN);
     }
@@ -128,20 +128,20 @@ fn another_format_and_a_cut_wrap_are_no_wrap_of_a_passphrase() {
     let wrapped = wrap(WORDS);
     for length in 0..HEADER_LENGTH {
         assert_eq!(
-            Wrap::parse(&wrapped[..length]),
+            Header::split(&wrapped[..length]),
             Err(OpenError::TooShort { length, minimum: HEADER_LENGTH })
         );
     }
     let mut changed = wrapped.clone();
     changed[0] = 2;
-    assert_eq!(Wrap::parse(&changed), Err(OpenError::UnknownFormat { format: 2 }));
-    let error = seal(WORDS).unwrap(&changed, &CONTEXT).unwrap_err();
+    assert_eq!(Header::split(&changed), Err(OpenError::UnknownFormat { format: 2 }));
+    let error = seal(WORDS).unwrap::<RootKey>(&changed, &CONTEXT).unwrap_err();
     assert_eq!(
         error.to_string(),
         "passphrase does not open the root key of this store; give the seal that this store was made with, or \
          restore the store that belongs to it"
     );
-    let cut = seal(WORDS).unwrap(&wrapped[..HEADER_LENGTH + 20], &CONTEXT).unwrap_err();
+    let cut = seal(WORDS).unwrap::<RootKey>(&wrapped[..HEADER_LENGTH + 20], &CONTEXT).unwrap_err();
     assert!(matches!(cut, SealError::NotItsWrap { source: OpenError::TooShort { .. }, .. }), "{cut:?}");
 }
 
@@ -156,11 +156,11 @@ fn sealing_anew_raises_the_parameters_to_those_of_the_seal() {
     let stronger = seal(WORDS).with_parameters(Argon2Parameters::new(64 * 1024, 4, 1).unwrap());
     assert!(!seal(WORDS).is_stronger_than(&wrapped));
     assert!(stronger.is_stronger_than(&wrapped));
-    let root = stronger.unwrap(&wrapped, &CONTEXT).unwrap();
+    let root = stronger.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap();
     let anew = stronger.wrap(&mut rng(), &root, &CONTEXT).unwrap();
-    assert_eq!(Wrap::parse(&anew).unwrap().parameters.passes(), 4);
+    assert_eq!(Header::split(&anew).unwrap().0.parameters.passes(), 4);
     assert!(!stronger.is_stronger_than(&anew));
-    assert_eq!(seal(WORDS).unwrap(&anew, &CONTEXT).unwrap().version(), 3);
+    assert_eq!(seal(WORDS).unwrap::<RootKey>(&anew, &CONTEXT).unwrap().version(), 3);
 }
 
 #[test]
@@ -191,14 +191,14 @@ fn a_store_is_not_sealed_with_eleven_characters_but_would_be_opened() {
         short.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap_err().to_string(),
         "the passphrase has 11 characters, a store is sealed with 12 at least; take six or more random words"
     );
-    let error = short.unwrap(&wrap(WORDS), &CONTEXT).unwrap_err();
+    let error = short.unwrap::<RootKey>(&wrap(WORDS), &CONTEXT).unwrap_err();
     assert_eq!(error.to_string(), DOES_NOT_OPEN);
 }
 
 #[test]
 fn debug_and_errors_hold_no_passphrase() {
     let seal = seal("canary-in-a-coal-mine");
-    let error = seal.unwrap(&wrap(WORDS), &CONTEXT).unwrap_err();
+    let error = seal.unwrap::<RootKey>(&wrap(WORDS), &CONTEXT).unwrap_err();
     let short = Passphrase::new(Zeroizing::new("canary".to_owned())).unwrap();
     let too_short = short.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap_err();
     for text in [format!("{seal:?}"), format!("{error:?} {error}"), format!("{too_short:?} {too_short}")] {
@@ -211,8 +211,8 @@ proptest! {
 
     #[test]
     fn any_bytes_are_refused_or_printed_as_they_were_parsed(bytes: Vec<u8>) {
-        if let Ok(wrap) = Wrap::parse(&bytes) {
-            prop_assert_eq!(wrap.to_vec(), bytes);
+        if let Ok((header, wrapped_key)) = Header::split(&bytes) {
+            prop_assert_eq!([&header.to_vec(), wrapped_key].concat(), bytes);
         }
     }
 }
@@ -234,5 +234,5 @@ fn wrap(text: &str) -> Vec<u8> {
 }
 
 fn refusal(wrapped: &[u8], context: &SealContext) -> String {
-    seal(WORDS).unwrap(wrapped, context).unwrap_err().to_string()
+    seal(WORDS).unwrap::<RootKey>(wrapped, context).unwrap_err().to_string()
 }

@@ -11,12 +11,12 @@ use std::process::Command;
 use cryptoki::object::{Attribute, KeyType, ObjectClass};
 use getrandom::SysRng;
 use petsem_counterparts::{MODULE, PIN, SoftHsm, TOKEN};
-use petsem_keys::{KeyringKey, OpenError, RootKey, Seal, SealContext, SealError};
+use petsem_keys::{KeyringKey, OpenError, RootKey, Seal as _, SealContext, SealError, SealExt as _};
 use rand_core::{CryptoRng, UnwrapErr};
 
 use super::{PKCS11_KIND, Pkcs11, Pkcs11Error, Pkcs11Settings, token};
 
-const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
+const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 const DIRECTORY: &str = "PETSEM_TEST_SOFTHSM_DIRECTORY";
 
 #[test]
@@ -27,7 +27,7 @@ fn a_root_key_is_opened_by_the_token_that_wrapped_it() {
         let keyring_key = KeyringKey::generate(&mut rng(), 1);
         let keyring_wrap = root.wrap_keyring_key(&mut rng(), &keyring_key, [1; 16]).unwrap();
         let wrapped = seal.wrap(&mut rng(), &root, &CONTEXT).unwrap();
-        let again = Pkcs11::open(hsm.settings()).unwrap().unwrap(&wrapped, &CONTEXT).unwrap();
+        let again = Pkcs11::open(hsm.settings()).unwrap().unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap();
         assert_eq!(again.unwrap_keyring_key(&keyring_wrap, [1; 16], 1).unwrap().version(), 1);
         assert_eq!((seal.kind(), seal.describe().as_str()), (PKCS11_KIND, "key petsem of token ops"));
     });
@@ -43,7 +43,7 @@ fn the_key_is_made_once_and_found_again() {
         );
         let wrapped = wrap(&Pkcs11::create(hsm.settings()).unwrap());
         let second = Pkcs11::create(hsm.settings()).unwrap();
-        assert_eq!(second.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+        assert_eq!(second.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
     });
 }
 
@@ -54,15 +54,15 @@ fn a_wrap_opens_for_no_other_context_and_no_other_key() {
         let other = Pkcs11::create(Pkcs11Settings { key: "other".to_owned(), ..hsm.settings() }).unwrap();
         let wrapped = wrap(&seal);
         for context in [
-            SealContext { store: [9; 16], ..CONTEXT },
-            SealContext { seal: [9; 16], ..CONTEXT },
-            SealContext { root_version: 4, ..CONTEXT },
+            SealContext::root_key([9; 16], [2; 16], 3),
+            SealContext::root_key([1; 16], [9; 16], 3),
+            SealContext::root_key([1; 16], [2; 16], 4),
         ] {
             assert_eq!(not_its_wrap(&seal, &wrapped, &context), OpenError::NotAuthentic);
         }
         assert_eq!(not_its_wrap(&other, &wrapped, &CONTEXT), OpenError::NotAuthentic);
         assert_eq!(
-            other.unwrap(&wrapped, &CONTEXT).unwrap_err().to_string(),
+            other.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap_err().to_string(),
             "key other of token ops does not open the root key of this store; give the seal that this store was made \
              with, or restore the store that belongs to it"
         );
@@ -80,7 +80,7 @@ fn a_wrap_with_any_byte_changed_or_missing_is_refused() {
             not_its_wrap(&seal, &changed, &CONTEXT);
             not_its_wrap(&seal, &wrapped[..position], &CONTEXT);
         }
-        assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+        assert_eq!(seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
     });
 }
 
@@ -91,7 +91,7 @@ fn a_wrong_pin_is_refused_with_a_warning_and_the_right_one_works_again() {
         let wrapped = wrap(&seal);
         hsm.write_pin("00000000");
         assert_eq!(
-            seal.unwrap(&wrapped, &CONTEXT).unwrap_err().to_string(),
+            seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap_err().to_string(),
             format!(
                 "token ops refused the PIN in {}; correct it before you try again, tokens lock themselves \
                  after a few wrong ones",
@@ -99,7 +99,7 @@ fn a_wrong_pin_is_refused_with_a_warning_and_the_right_one_works_again() {
             )
         );
         hsm.write_pin(PIN);
-        assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+        assert_eq!(seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
     });
 }
 
@@ -170,7 +170,7 @@ fn a_token_that_comes_back_is_seen_without_a_restart() {
             }
             fs::rename(&away, hsm.tokens()).unwrap();
             let again = Pkcs11::open(hsm.settings()).unwrap();
-            assert_eq!(again.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+            assert_eq!(again.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
         }
     });
 }
@@ -237,7 +237,7 @@ fn a_key_that_was_deleted_from_the_token_is_named_when_it_is_to_open() {
         })
         .unwrap();
         assert_eq!(
-            seal.unwrap(&wrapped, &CONTEXT).unwrap_err().to_string(),
+            seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap_err().to_string(),
             "there is no AES key petsem on token ops; name the one that this store was sealed with, or restore the \
              token from its backup"
         );
@@ -329,7 +329,7 @@ fn refusal(result: Result<Pkcs11, Pkcs11Error>) -> String {
 }
 
 fn not_its_wrap(seal: &Pkcs11, wrapped: &[u8], context: &SealContext) -> OpenError {
-    match seal.unwrap(wrapped, context) {
+    match seal.unwrap::<RootKey>(wrapped, context) {
         Err(SealError::NotItsWrap { source, .. }) => source,
         other => panic!("{other:?}"),
     }

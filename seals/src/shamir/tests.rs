@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use getrandom::SysRng;
-use petsem_keys::{KeyringKey, OpenError, RootKey, Seal, SealContext, SealError};
+use petsem_keys::{KeyringKey, OpenError, RootKey, Seal as _, SealContext, SealError, SealExt as _};
 use proptest::prelude::*;
 use rand_core::{CryptoRng, UnwrapErr};
 
@@ -13,7 +13,7 @@ use super::{
     SplitError, TypingFault,
 };
 
-const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
+const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 
 #[test]
 fn any_threshold_of_the_shares_opens_for_every_threshold_and_count() {
@@ -214,16 +214,16 @@ fn a_wrap_opens_for_no_other_store_seal_root_version_or_set() {
     let store = Store::split(2, 3);
     let seal = store.set_of(&[0, 1]).combine().unwrap();
     for context in [
-        SealContext { store: [9; 16], ..CONTEXT },
-        SealContext { seal: [9; 16], ..CONTEXT },
-        SealContext { root_version: 4, ..CONTEXT },
+        SealContext::root_key([9; 16], [2; 16], 3),
+        SealContext::root_key([1; 16], [9; 16], 3),
+        SealContext::root_key([1; 16], [2; 16], 4),
     ] {
         assert_eq!(refusal(&seal, &store.wrapped, &context), OpenError::NotAuthentic);
     }
     let other = Store::split(2, 3);
     assert_eq!(refusal(&seal, &other.wrapped, &CONTEXT), OpenError::NotAuthentic);
     assert_eq!(
-        seal.unwrap(&other.wrapped, &CONTEXT).unwrap_err().to_string(),
+        seal.unwrap::<RootKey>(&other.wrapped, &CONTEXT).unwrap_err().to_string(),
         format!(
             "any 2 of the 3 shares of set {} does not open the root key of this store; give the seal that this store \
              was made with, or restore the store that belongs to it",
@@ -259,12 +259,12 @@ fn a_wrap_with_any_byte_changed_or_missing_is_refused() {
 fn the_seal_that_was_put_together_seals_the_next_root_key_for_the_same_shares() {
     let store = Store::split(2, 3);
     let next = RootKey::generate(&mut rng(), 4);
-    let context = SealContext { root_version: 4, ..CONTEXT };
+    let context = SealContext::root_key([1; 16], [2; 16], 4);
     let wrapped = store.set_of(&[0, 1]).combine().unwrap().wrap(&mut rng(), &next, &context).unwrap();
     let mut set = ShareSet::for_wrap(&wrapped).unwrap();
     set.add(&store.texts[1]).unwrap();
     set.add(&store.texts[2]).unwrap();
-    assert_eq!(set.combine().unwrap().unwrap(&wrapped, &context).unwrap().version(), 4);
+    assert_eq!(set.combine().unwrap().unwrap::<RootKey>(&wrapped, &context).unwrap().version(), 4);
 }
 
 #[test]
@@ -296,7 +296,7 @@ proptest! {
     #[test]
     fn any_bytes_are_no_wrap_or_are_printed_as_they_were_parsed(bytes: Vec<u8>) {
         if let Ok((roster, root)) = Roster::parse(&bytes) {
-            prop_assert_eq!(roster.before(root), bytes);
+            prop_assert_eq!([&roster.to_vec(), root].concat(), bytes);
         }
     }
 
@@ -304,7 +304,7 @@ proptest! {
     fn any_bytes_that_begin_like_a_wrap_are_too(threshold in 0_u8..20, count in 0_u8..20, rest: Vec<u8>) {
         let bytes = [&[1, 1, 2, 3, 4, 5, threshold, count], rest.as_slice()].concat();
         if let Ok((roster, root)) = Roster::parse(&bytes) {
-            prop_assert_eq!(roster.before(root), bytes);
+            prop_assert_eq!([&roster.to_vec(), root].concat(), bytes);
         }
     }
 
@@ -355,7 +355,7 @@ impl Store {
 
     /// Whether the root key is the one that was sealed.
     fn is_opened_by(&self, set: &ShareSet) -> bool {
-        let root = set.combine().unwrap().unwrap(&self.wrapped, &CONTEXT).unwrap();
+        let root = set.combine().unwrap().unwrap::<RootKey>(&self.wrapped, &CONTEXT).unwrap();
         root.unwrap_keyring_key(&self.keyring_wrap, [1; 16], 1).is_ok()
     }
 }
@@ -365,7 +365,7 @@ fn rng() -> impl CryptoRng {
 }
 
 fn refusal(seal: &Shamir, wrapped: &[u8], context: &SealContext) -> OpenError {
-    match seal.unwrap(wrapped, context) {
+    match seal.unwrap::<RootKey>(wrapped, context) {
         Err(SealError::NotItsWrap { source, .. }) => source,
         other => panic!("{other:?}"),
     }

@@ -21,7 +21,7 @@ use super::*;
 use bus::{Bus, Device};
 
 const ALONE: &str = "PETSEM_TEST_TPM_ALONE";
-const CONTEXT: SealContext = SealContext { store: [1; 16], seal: [2; 16], root_version: 3 };
+const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 
 #[test]
 fn a_root_key_is_opened_by_the_tpm_that_wrapped_it_also_after_a_restart() {
@@ -33,7 +33,7 @@ fn a_root_key_is_opened_by_the_tpm_that_wrapped_it_also_after_a_restart() {
         let keyring_wrap = root.wrap_keyring_key(&mut rng(), &keyring_key, [1; 16]).unwrap();
         let wrapped = seal.wrap(&mut rng(), &root, &CONTEXT).unwrap();
         chip.start_again();
-        let again = open(&chip, None).unwrap(&wrapped, &CONTEXT).unwrap();
+        let again = open(&chip, None).unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap();
         assert_eq!(again.unwrap_keyring_key(&keyring_wrap, [1; 16], 1).unwrap().version(), 1);
         assert_eq!((seal.kind(), seal.describe()), (TPM2_KIND, format!("TPM swtpm:{}", chip.port())));
     });
@@ -46,9 +46,9 @@ fn the_tpm_s_own_message_opens_for_no_other_context() {
         let seal = open(&chip, None);
         let wrapped = wrap(&seal);
         for context in [
-            SealContext { store: [9; 16], ..CONTEXT },
-            SealContext { seal: [9; 16], ..CONTEXT },
-            SealContext { root_version: 4, ..CONTEXT },
+            SealContext::root_key([9; 16], [2; 16], 3),
+            SealContext::root_key([1; 16], [9; 16], 3),
+            SealContext::root_key([1; 16], [2; 16], 4),
         ] {
             let sealed = SealedMessage::parse(&wrapped[3..3 + sealed_length(&wrapped)]).unwrap();
             let opened =
@@ -91,7 +91,7 @@ fn a_wrap_with_a_byte_changed_or_missing_is_refused() {
             ),
         ];
         assert_eq!(told, BTreeSet::from(expected));
-        assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+        assert_eq!(seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
     });
 }
 
@@ -139,7 +139,7 @@ fn wrong_pins_are_counted_the_last_try_is_not_spent_and_a_reset_opens_again() {
         write_pin(&pin_file, "canary-right");
         let seal = open(&chip, Some(&pin_file));
         let wrapped = wrap(&seal);
-        assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+        assert_eq!(seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
 
         write_pin(&pin_file, "canary-wrong");
         assert_eq!(
@@ -166,7 +166,7 @@ fn wrong_pins_are_counted_the_last_try_is_not_spent_and_a_reset_opens_again() {
         assert_eq!(refusal(&seal, &wrapped, &CONTEXT), locked);
 
         chip.tool("tpm2_dictionarylockout", &["--clear-lockout"]);
-        assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+        assert_eq!(seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
     });
 }
 
@@ -189,7 +189,7 @@ fn a_pin_that_is_missing_or_not_wanted_is_told_and_costs_no_try() {
                 "the TPM's key was sealed without a PIN, and one is set; leave it out, or add the seal anew with it"
             );
         }
-        assert_eq!(with.unwrap(&sealed_with, &CONTEXT).unwrap().version(), 3);
+        assert_eq!(with.unwrap::<RootKey>(&sealed_with, &CONTEXT).unwrap().version(), 3);
     });
 }
 
@@ -206,7 +206,7 @@ fn a_locked_tpm_still_opens_what_has_no_pin() {
         chip.tool("tpm2_dictionarylockout", &["--setup-parameters", "--max-tries=1"]);
         try_uncounted(&chip, &with_pin, b"wrong").unwrap_err();
         assert!(matches!(try_uncounted(&chip, &with_pin, b"1234"), Err(Tpm2Error::Locked)));
-        assert_eq!(seal.unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
+        assert_eq!(seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
     });
 }
 
@@ -409,7 +409,7 @@ fn wrap(seal: &Tpm2) -> Vec<u8> {
 
 /// What is told when it is to open; no PIN stands in it.
 fn refusal(seal: &Tpm2, wrapped: &[u8], context: &SealContext) -> String {
-    let error = seal.unwrap(wrapped, context).unwrap_err();
+    let error = seal.unwrap::<RootKey>(wrapped, context).unwrap_err();
     let all = format!("{error} {error:?} {seal:?}");
     assert_eq!(all.find("canary"), None, "{all}");
     error.to_string()

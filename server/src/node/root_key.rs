@@ -4,7 +4,7 @@
 //! it is dropped by name. Values, app KEKs and the keyring itself stay as they are.
 
 use data_encoding::HEXLOWER;
-use petsem_keys::{RootKey, SealContext};
+use petsem_keys::{RootKey, SealContext, SealExt as _};
 use petsem_store::OpenError;
 
 use petsem_engine::{Engine, expect};
@@ -81,11 +81,11 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
                 continue;
             }
         };
-        let context = SealContext { store: *unlocked.store_id.as_bytes(), seal: id, root_version };
+        let context = SealContext::root_key(*unlocked.store_id.as_bytes(), id, root_version);
         let failed = |error| seal_failed(&*seal, error);
         let wrapped_root = seal.wrap(rng, &root, &context).map_err(failed)?;
         // What does not open now must not replace what does.
-        seal.unwrap(&wrapped_root, &context).map_err(failed)?;
+        seal.unwrap::<RootKey>(&wrapped_root, &context).map_err(failed)?;
         let next = SealRow { wrapped_root, verified_at: Some(now), ..row.content };
         report.seals.push(info(&id, &next));
         puts.push(unlocked.codec.write(&id, row.version + 1, &next));

@@ -8,7 +8,7 @@ use std::fmt;
 
 use data_encoding::{BASE64, HEXLOWER};
 use petsem_api::{ErrorCode, StoreId};
-use petsem_keys::{RootKey, Seal, SealContext, SealError};
+use petsem_keys::{RootKey, Seal, SealContext, SealError, SealExt as _};
 use petsem_seals::{Passphrase, Shamir};
 use petsem_store::{Change, Expect, Record, RecordKind, RequestAudit};
 use rand_core::CryptoRng;
@@ -79,11 +79,12 @@ impl NewSeal<'_> {
         keep_shares: KeepShares<'_>,
     ) -> Result<([u8; 16], SealRow), StartError> {
         let id: [u8; 16] = entropy::bytes();
-        let context = SealContext { store: *store.as_bytes(), seal: id, root_version: root.version() };
+        let context = SealContext::root_key(*store.as_bytes(), id, root.version());
         let row = match (self.wanted.create(rng).map_err(StartError::Seal)?, self.wanted, self.passphrase) {
             (Some(seal), ..) => {
                 let mut row = wrap(rng, &*seal, root, &context, now)?;
-                seal.unwrap(&row.wrapped_root, &context).map_err(|error| seal_failed(&*seal, error))?;
+                seal.unwrap::<RootKey>(&row.wrapped_root, &context)
+                    .map_err(|error| seal_failed(&*seal, error))?;
                 row.verified_at = Some(now);
                 row
             }

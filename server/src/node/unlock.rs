@@ -7,7 +7,7 @@
 
 use data_encoding::HEXLOWER;
 use petsem_api::StoreId;
-use petsem_keys::{Keyring, RootKey, RowMacKey, Seal, SealContext, WrapContext, scrubbed_call};
+use petsem_keys::{Keyring, RootKey, RowMacKey, Seal, SealContext, SealExt as _, WrapContext, scrubbed_call};
 use petsem_seals::{PASSPHRASE_KIND, SHAMIR_KIND, ShareSet};
 use petsem_store::{Record, RecordKind, Store};
 
@@ -156,7 +156,7 @@ impl UnverifiedSeal {
     }
 
     fn context(&self, named: &StoreRow) -> SealContext {
-        SealContext { store: *named.store.as_bytes(), seal: self.id, root_version: named.root_version }
+        SealContext::root_key(*named.store.as_bytes(), self.id, named.root_version)
     }
 
     fn opened(&self, root: RootKey) -> (RootKey, OpenedBy) {

@@ -3,7 +3,7 @@
 
 use data_encoding::{BASE64, HEXLOWER};
 use petsem_api::RequestId;
-use petsem_keys::{Seal, SealContext};
+use petsem_keys::{RootKey, Seal, SealContext, SealExt as _};
 use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, ShareSet};
 use petsem_store::OpenError;
 
@@ -286,18 +286,14 @@ impl OpenList {
     }
 
     fn context(&self, id: &[u8; 16]) -> SealContext {
-        SealContext {
-            store: *self.unlocked.store_id.as_bytes(),
-            seal: *id,
-            root_version: self.unlocked.root.version(),
-        }
+        SealContext::root_key(*self.unlocked.store_id.as_bytes(), *id, self.unlocked.root.version())
     }
 
     /// The first seal of the list that this opens.
     fn opened_by(&self, seal: &dyn Seal) -> Option<usize> {
         let fits = |(id, row): &SealOfList| {
             row.content.kind == seal.kind()
-                && seal.unwrap(&row.content.wrapped_root, &self.context(id)).is_ok()
+                && seal.unwrap::<RootKey>(&row.content.wrapped_root, &self.context(id)).is_ok()
         };
         self.seals.iter().position(fits)
     }
@@ -337,7 +333,7 @@ impl OpenList {
             if row.content.kind == SHAMIR_KIND && !settings.given.shares.is_empty() {
                 // Shares that combine must still open.
                 *hand = by_shares(&settings.given, &row.content).and_then(|seal| {
-                    let opened = seal.unwrap(&row.content.wrapped_root, &self.context(id));
+                    let opened = seal.unwrap::<RootKey>(&row.content.wrapped_root, &self.context(id));
                     opened.map(|_| seal).map_err(|error| error.to_string())
                 });
             }
@@ -352,7 +348,7 @@ impl OpenList {
             if row.content.kind != seal.kind() || hand.is_ok() {
                 continue;
             }
-            match seal.unwrap(&row.content.wrapped_root, &self.context(id)) {
+            match seal.unwrap::<RootKey>(&row.content.wrapped_root, &self.context(id)) {
                 Ok(_) => {
                     *hand = Ok(seal);
                     return;

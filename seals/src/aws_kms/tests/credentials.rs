@@ -12,7 +12,7 @@ fn the_role_of_an_instance_is_taken_from_the_metadata_service() {
     moto.load_metadata();
     let key = moto.create_key();
     let seal = open(moto.settings(&key), &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &moto.endpoint())]);
-    assert_eq!(seal.unwrap(&wrap(&seal), &CONTEXT).unwrap().version(), 3);
+    assert_eq!(seal.unwrap::<RootKey>(&wrap(&seal), &CONTEXT).unwrap().version(), 3);
 }
 
 #[test]
