@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use data_encoding::HEXLOWER;
 use petsem_api::{AppId, AppRef, ErrorCode, StoreId};
-use petsem_client::Outside;
 use petsem_keys::{AppKek, Keyring, RecordContext, SealedRef, WrapContext};
+use petsem_outbound::OutboundClient;
 use petsem_store::{
     AppRows, BundleRow, Change, CommitError, Committed, Expect, Record, RecordKind, RequestAudit, Store,
 };
@@ -48,7 +48,7 @@ pub(crate) struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) audit: AuditLog,
     pub(crate) counters: Counters,
-    pub(crate) outside: Arc<Outside>,
+    pub(crate) outside: Arc<OutboundClient>,
     control: RwLock<Arc<Control>>,
     feed_lock: tokio::sync::Mutex<()>,
     app_locks: Vec<tokio::sync::Mutex<()>>,
@@ -79,7 +79,7 @@ pub(crate) struct Parts {
     pub(crate) keys: KeyringState,
     pub(crate) ledger: Ledger,
     pub(crate) audit: AuditLog,
-    pub(crate) outside: Outside,
+    pub(crate) outside: OutboundClient,
 }
 
 /// An app as of one moment: its head's MAC was checked.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use petsem_api::{ErrorCode, FetchedKeys, KeysFrom};
-use petsem_client::{Outside, OutsideUrl, OutsideUrlError};
+use petsem_outbound::{OutboundClient, OutboundUrl, OutboundUrlError};
 use petsem_policy::evaluate::{Jwks, JwksError};
 use tokio::sync::{Semaphore, watch};
 
@@ -57,9 +57,9 @@ pub(crate) enum IssuerKeysError {
     /// The registered keys.
     Keys(JwksError),
     /// The URL of its keys.
-    Url(OutsideUrlError),
+    Url(OutboundUrlError),
     /// Its `iss` is no URL to discover anything at.
-    Issuer(OutsideUrlError),
+    Issuer(OutboundUrlError),
     /// Its `iss` has a query, which the discovery document's address cannot be made of.
     IssuerWithQuery,
 }
@@ -141,8 +141,8 @@ impl IssuerKeys {
 }
 
 /// OpenID Connect Discovery 1.0, §4: a slash at the end of the issuer is left out.
-fn discovery_url(issuer: &str) -> Result<OutsideUrl, IssuerKeysError> {
-    issuer.parse::<OutsideUrl>().map_err(IssuerKeysError::Issuer)?;
+fn discovery_url(issuer: &str) -> Result<OutboundUrl, IssuerKeysError> {
+    issuer.parse::<OutboundUrl>().map_err(IssuerKeysError::Issuer)?;
     if issuer.contains('?') {
         return Err(IssuerKeysError::IssuerWithQuery);
     }
@@ -172,7 +172,7 @@ impl PublishedKeys {
     }
 
     /// Fetches the keys, beside whatever goes on; the caller has noted that it begins.
-    fn begin(self: &Arc<Self>, outside: &Arc<Outside>) {
+    fn begin(self: &Arc<Self>, outside: &Arc<OutboundClient>) {
         let (published, outside) = (Arc::clone(self), Arc::clone(outside));
         tokio::spawn(async move {
             let mut in_flight = InFlight { published: &published, result: Err(FetchError::GivenUp) };

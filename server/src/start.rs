@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use petsem_api::MintedToken;
-use petsem_client::{Outside, OutsideSetupError};
+use petsem_outbound::{OutboundClient, OutboundSetupError};
 use petsem_policy::Subject;
 use petsem_store::{Change, RecordKind, RequestAudit, SqliteOptions, SqliteStore, Store};
 use tokio::sync::mpsc;
@@ -74,7 +74,7 @@ pub enum StartError {
         what: String,
     },
     /// Third parties cannot be called as configured.
-    Outgoing(OutsideSetupError),
+    Outgoing(OutboundSetupError),
     /// The store was made by `petsem dev`: whoever has the development key reads everything.
     Development,
     /// What is stored is not what was written, or cannot be read.
@@ -221,7 +221,7 @@ pub(crate) async fn start_unlocked(
     store: Arc<dyn Store>,
     unlocked: Unlocked,
 ) -> Result<Started, StartError> {
-    let outside = Outside::new(&settings.outgoing).map_err(StartError::Outgoing)?;
+    let outside = OutboundClient::new(&settings.outgoing).map_err(StartError::Outgoing)?;
     let Unlocked { store_id, root, keyring, ledger, opened_by } = unlocked;
     let (node, keys, known) = node(&settings, &*store, store_id, &keyring, &ledger).await?;
     let opened = open_audit(&settings, node, Some(keys), known)?;

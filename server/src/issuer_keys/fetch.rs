@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use petsem_client::{Outside, OutsideError, OutsideUrl, OutsideUrlError};
+use petsem_outbound::{OutboundClient, OutboundError, OutboundUrl, OutboundUrlError};
 use petsem_policy::evaluate::{Jwks, JwksError, MAX_JWKS_BYTES};
 use serde::Deserialize;
 
@@ -14,9 +14,9 @@ const OK: u16 = 200;
 /// Where an issuer publishes its keys.
 pub(super) enum Source {
     /// A JWK set (RFC 7517 §5).
-    Url(OutsideUrl),
+    Url(OutboundUrl),
     /// The discovery document that names the URL of the set (OpenID Connect Discovery 1.0, §3).
-    Discovery(OutsideUrl),
+    Discovery(OutboundUrl),
 }
 
 /// The part of a discovery document that counts here.
@@ -28,7 +28,7 @@ struct Document {
 
 impl Source {
     /// Fetches the keys. A set without usable keys is an answer, too: the issuer has withdrawn them.
-    pub(super) async fn fetch(&self, issuer: &str, outside: &Outside) -> Result<Jwks, FetchError> {
+    pub(super) async fn fetch(&self, issuer: &str, outside: &OutboundClient) -> Result<Jwks, FetchError> {
         match self {
             Self::Url(url) => keys_at(url, outside).await,
             Self::Discovery(url) => {
@@ -47,14 +47,14 @@ impl Source {
     }
 }
 
-async fn keys_at(url: &OutsideUrl, outside: &Outside) -> Result<Jwks, FetchError> {
+async fn keys_at(url: &OutboundUrl, outside: &OutboundClient) -> Result<Jwks, FetchError> {
     let body = get(url, MAX_JWKS_BYTES, outside).await?;
     let text = std::str::from_utf8(&body).map_err(|_| FetchError::NoText { origin: url.origin() })?;
     Jwks::parse_published(text).map_err(|source| FetchError::Keys { origin: url.origin(), source })
 }
 
-async fn get(url: &OutsideUrl, limit: usize, outside: &Outside) -> Result<Vec<u8>, FetchError> {
-    let mut answer = outside.get(url, None, limit).await.map_err(FetchError::Outside)?;
+async fn get(url: &OutboundUrl, limit: usize, outside: &OutboundClient) -> Result<Vec<u8>, FetchError> {
+    let mut answer = outside.get(url, limit).await.map_err(FetchError::Outbound)?;
     if answer.status != OK {
         return Err(FetchError::Status { origin: url.origin(), status: answer.status });
     }
@@ -67,7 +67,7 @@ async fn get(url: &OutsideUrl, limit: usize, outside: &Outside) -> Result<Vec<u8
 #[non_exhaustive]
 pub(super) enum FetchError {
     /// No answer came that may be looked at.
-    Outside(OutsideError),
+    Outbound(OutboundError),
     /// Another status than 200.
     Status { origin: String, status: u16 },
     /// No JSON with `issuer` and `jwks_uri`.
@@ -75,7 +75,7 @@ pub(super) enum FetchError {
     /// The document is of another issuer.
     OtherIssuer { origin: String },
     /// `jwks_uri` is none that may be called.
-    KeysUrl { origin: String, source: OutsideUrlError },
+    KeysUrl { origin: String, source: OutboundUrlError },
     /// The key set is not UTF-8.
     NoText { origin: String },
     /// The answer is no key set.
@@ -87,7 +87,7 @@ pub(super) enum FetchError {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Outside(source) => source.fmt(f),
+            Self::Outbound(source) => write!(f, "{source}; {}", hint(source)),
             Self::Status { origin, status } => {
                 write!(f, "{origin} answers HTTP {status}; check the registered URL")
             }
@@ -111,10 +111,30 @@ impl fmt::Display for FetchError {
     }
 }
 
+/// What an operator does when an issuer gave no answer.
+fn hint(error: &OutboundError) -> &'static str {
+    match error {
+        OutboundError::NoSystemCas => "install its CA certificates, or name a file as outgoing.ca_file",
+        OutboundError::NoServerName { .. } | OutboundError::PlainAddress { .. } => "correct the URL",
+        OutboundError::Unresolved { .. } => "check the host's name and the resolver",
+        OutboundError::PrivateAddress { .. } => {
+            "if this is intended, list the host in outgoing.private_hosts"
+        }
+        OutboundError::Unreachable { .. } => "check that it runs and what filters the network",
+        OutboundError::Tls { .. } => {
+            "if the system does not know its CA, name the CA's file as outgoing.ca_file"
+        }
+        OutboundError::Redirect { .. } => "register the final URL",
+        OutboundError::TooLarge { .. } => "check the registered URL",
+        OutboundError::TimedOut { .. } => "try again, or raise outgoing.seconds",
+        _ => "try again",
+    }
+}
+
 impl std::error::Error for FetchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Outside(source) => Some(source),
+            Self::Outbound(source) => source.source(),
             Self::KeysUrl { source, .. } => Some(source),
             Self::Keys { source, .. } => Some(source),
             Self::Status { .. }
