@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("petsem-client", &["petsem-api", "petsem-keys", "petsem-policy", "petsem-outbound"]),
     (
         "petsem-server",
-        &["petsem-keys", "petsem-seals", "petsem-policy", "petsem-store", "petsem-api", "petsem-client", "petsem-outbound"],
+        &["petsem-keys", "petsem-seals", "petsem-policy", "petsem-store", "petsem-api", "petsem-outbound"],
     ),
     ("petsem", ALL),
     ("petsem-integration", ALL),
