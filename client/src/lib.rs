@@ -3,8 +3,7 @@
 //!
 //! With the feature `fetch` (the default) it is the host's side: [`Client`] calls petsem, [`BootFlow`] walks
 //! one host's boots, a [`Bundle`] holds what came, and an [`Injector`] puts it where the Machine expects it.
-//! Without it only the channel's frames and the proof are left, for the init of a VM. With the feature `outside`
-//! there is [`Outside`], by which petsem's server calls third parties.
+//! Without it only the channel's frames and the proof are left, for the init of a VM.
 //!
 //! Non-goals: it decides nothing (petsem does), knows no server and no store, reads no clock but for waits,
 //! and keeps nothing on disk.
@@ -19,8 +18,6 @@ mod bundle;
 mod fetch;
 #[cfg(feature = "fetch")]
 mod inject;
-#[cfg(feature = "outside")]
-mod outside;
 
 pub use canonical::{CanonicalBundle, NotCanonical};
 pub use channel::{
@@ -39,8 +36,4 @@ pub use fetch::{
 pub use inject::{
     BindError, ChannelBinding, ChannelDeadlines, DeliveryError, EnvMap, Environment, Exec, Injector,
     MachineChannel, MachineReceipt, OnClash, Owner, Rejection, TmpfsDir, TmpfsReceipt,
-};
-#[cfg(feature = "outside")]
-pub use outside::{
-    Outside, OutsideAnswer, OutsideError, OutsideSettings, OutsideSetupError, OutsideUrl, OutsideUrlError,
 };

@@ -7,16 +7,15 @@
 //!
 //! Credentials are looked for anew at every use and held no longer: in the environment, then at the container's
 //! address, then at the instance metadata service, version 2 alone. Files of profiles, SSO, web identity and
-//! proxies are not known here. Redirects are never followed, https is a must but on loopback and for the
-//! addresses of the metadata services, bodies and time are bounded.
+//! proxies are not known here. [`petsem_outbound`] bounds every call: it follows no redirect, requires https except
+//! to loopback and to the addresses of the metadata services, and limits bodies and time.
 //!
 //! The trait is synchronous. Each use runs its calls on a thread of its own with a runtime of its own, so that
-//! it works within a runtime and without one; hyper and rustls are what petsem speaks HTTP with everywhere.
+//! it works within a runtime and without one.
 
+mod call;
 mod credentials;
 mod error;
-mod exchange;
-mod origin;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -26,17 +25,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use petsem_keys::{OpenError, Seal, SealContext, SealError, SealKey};
+use petsem_outbound::{OutboundUrl, PlainHttp};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 
+pub use call::AwsCallError;
 pub use credentials::{AwsCredentialsError, CredentialSource};
 pub use error::{AwsKmsError, KeyState};
-pub use exchange::AwsCallError;
 pub use service::Action;
 
 use crate::envelope;
 use credentials::Environment;
-use origin::{Origin, PlainHttp};
 use service::Service;
 
 /// The kind of this seal in a store's list of seals.
@@ -83,14 +82,13 @@ impl AwsKms {
             return Err(AwsKmsError::Key);
         }
         let region = region(&settings)?;
-        let origin = match &settings.endpoint {
-            None => Origin::https(format!("kms.{region}.amazonaws.com{}", partition_suffix(&region))),
-            Some(text) => match Origin::parse(text, PlainHttp::Loopback) {
-                Ok((origin, target)) if target == "/" => origin,
-                _ => return Err(AwsKmsError::Endpoint { endpoint: text.clone() }),
-            },
+        let region_endpoint = || format!("https://kms.{region}.amazonaws.com{}", partition_suffix(&region));
+        let text = settings.endpoint.clone().unwrap_or_else(region_endpoint);
+        let endpoint = match OutboundUrl::parse_with(&text, PlainHttp::LOOPBACK) {
+            Ok(url) if url.target() == "/" => url,
+            _ => return Err(AwsKmsError::Endpoint { endpoint: text }),
         };
-        let service = Service { origin, region, key, clock, environment, within: service::WITHIN };
+        let service = Service { endpoint, region, key, clock, environment, within: service::WITHIN };
         Ok(Self { settings, service })
     }
 }

@@ -3,15 +3,15 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use petsem_client::{Outside, OutsideUrl};
 use petsem_engine::{Fetch, FetchRefusal, Fetched};
+use petsem_outbound::{OutboundClient, OutboundUrl};
 
 /// Fetches over HTTPS, within the limits of the configuration.
-pub(crate) struct OutboundFetch(pub(crate) Outside);
+pub(crate) struct OutboundFetch(pub(crate) OutboundClient);
 
 impl Fetch for OutboundFetch {
     fn origin(&self, url: &str) -> Result<String, FetchRefusal> {
-        Ok(url.parse::<OutsideUrl>()?.origin())
+        Ok(url.parse::<OutboundUrl>()?.origin())
     }
 
     fn get<'a>(
@@ -20,8 +20,8 @@ impl Fetch for OutboundFetch {
         limit: usize,
     ) -> Pin<Box<dyn Future<Output = Result<Fetched, FetchRefusal>> + Send + 'a>> {
         Box::pin(async move {
-            let url: OutsideUrl = url.parse()?;
-            let mut answer = self.0.get(&url, None, limit).await?;
+            let url: OutboundUrl = url.parse()?;
+            let mut answer = self.0.get(&url, limit).await?;
             // Public keys: nothing to wipe.
             Ok(Fetched { status: answer.status, body: std::mem::take(&mut *answer.body) })
         })

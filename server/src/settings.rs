@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use petsem_api::HostId;
-use petsem_client::OutsideSettings;
 use petsem_engine::EngineSettings;
+use petsem_outbound::OutboundSettings;
 use serde::Deserialize;
 
 use crate::operator::unseal_input::{UnsealInput};
@@ -43,7 +43,7 @@ pub struct Settings {
     /// The page where a person approves what the discharger is asked for; `{id}` stands for the request.
     pub approval_page: Option<String>,
     /// Calls to third parties.
-    pub outgoing: OutsideSettings,
+    pub outgoing: OutboundSettings,
     /// Whether a development issuer is accepted: `petsem dev` alone sets it; no key does.
     pub(crate) development: bool,
     /// What people gave to open the store by; no key does.
@@ -421,7 +421,7 @@ impl RotationFile {
 }
 
 impl OutgoingFile {
-    fn check(self, base: &Path) -> Result<OutsideSettings, SettingsError> {
+    fn check(self, base: &Path) -> Result<OutboundSettings, SettingsError> {
         if !(1..=60).contains(&self.seconds) {
             return Err(value("outgoing.seconds", &self.seconds.to_string(), "give 1 to 60"));
         }
@@ -435,7 +435,7 @@ impl OutgoingFile {
                 return Err(value("outgoing.private_hosts", host, remedy));
             }
         }
-        Ok(OutsideSettings {
+        Ok(OutboundSettings {
             ca_file: (!self.ca_file.as_os_str().is_empty()).then(|| base.join(&self.ca_file)),
             private_hosts: self.private_hosts,
             within: Duration::from_secs(self.seconds),
@@ -445,9 +445,9 @@ impl OutgoingFile {
 
 impl Settings {
     /// Calls to third parties when nothing is said.
-    pub(crate) fn usual_outgoing() -> OutsideSettings {
+    pub(crate) fn usual_outgoing() -> OutboundSettings {
         let OutgoingFile { seconds, .. } = OutgoingFile::default();
-        OutsideSettings { ca_file: None, private_hosts: Vec::new(), within: Duration::from_secs(seconds) }
+        OutboundSettings { ca_file: None, private_hosts: Vec::new(), within: Duration::from_secs(seconds) }
     }
 }
 
@@ -536,7 +536,7 @@ mod tests {
         let with = SMALL.to_owned()
             + "[outgoing]\nca_file = \"ca.pem\"\nprivate_hosts = [\"keys.internal\", \"::1\"]\nseconds = 2\n";
         let settings = Settings::from_toml(&with, Path::new("/base")).unwrap();
-        let expected = OutsideSettings {
+        let expected = OutboundSettings {
             ca_file: Some("/base/ca.pem".into()),
             private_hosts: vec!["keys.internal".to_owned(), "::1".to_owned()],
             within: Duration::from_secs(2),

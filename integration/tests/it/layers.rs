@@ -6,22 +6,24 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The last column of the design's table of crates. `policy` without `evaluate` is a row of its own below.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("petsem-keys", &[]),
-    ("petsem-seals", &["petsem-keys"]),
+    ("petsem-outbound", &[]),
+    ("petsem-seals", &["petsem-keys", "petsem-outbound"]),
     ("petsem-policy", &[]),
     ("petsem-api", &[]),
     ("petsem-store", &["petsem-api"]),
-    ("petsem-client", &["petsem-api", "petsem-keys", "petsem-policy"]),
+    ("petsem-client", &["petsem-api", "petsem-keys", "petsem-policy", "petsem-outbound"]),
     (
         "petsem-server",
-        &["petsem-keys", "petsem-seals", "petsem-policy", "petsem-store", "petsem-api", "petsem-client"],
+        &["petsem-keys", "petsem-seals", "petsem-policy", "petsem-store", "petsem-api", "petsem-outbound"],
     ),
     ("petsem", ALL),
     ("petsem-integration", ALL),
 ];
 const ALL: &[&str] = &[
     "petsem-keys",
+    "petsem-outbound",
     "petsem-seals",
     "petsem-policy",
     "petsem-store",

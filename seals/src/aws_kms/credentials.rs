@@ -9,26 +9,41 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use hyper::Method;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use petsem_outbound::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use petsem_outbound::{
+    Bytes, Method, OutboundAnswer, OutboundClient, OutboundRequest, OutboundUrl, PlainHttp,
+};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 pub use error::AwsCredentialsError;
 
-use super::exchange::{self, Answer, AwsCallError, Call};
-use super::origin::{Origin, PlainHttp};
+use super::call::{AwsCallError, BODY_MAXIMUM};
 
 /// The longest that one answer about credentials is waited for: their services are on this machine.
 const WITHIN: Duration = Duration::from_secs(3);
 
 /// Longest role name, token or key that is taken, in bytes.
 const LONGEST: usize = 16 * 1024;
+
+/// Where ECS and EKS give containers their credentials: link-local, answered by the host itself.
+pub(super) const CONTAINER: PlainHttp = PlainHttp::to(&[
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+]);
+
+/// The instance metadata service: link-local, answered by the hypervisor.
+pub(super) const METADATA: PlainHttp = PlainHttp::to(&[
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+]);
 
 /// How a variable of the environment is read.
 pub(super) type Environment = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
@@ -105,17 +120,17 @@ impl Look<'_> {
             (None, Some(url)) => (FULL, url),
             (None, None) => return Ok(None),
         };
-        let (origin, target) = Origin::parse(&url, PlainHttp::Container)
+        let url = OutboundUrl::parse_with(&url, CONTAINER)
             .map_err(|_| AwsCredentialsError::ContainerAddress { variable })?;
         let mut headers = HeaderMap::new();
         if let Some(token) = self.container_token()? {
             headers.insert(AUTHORIZATION, sensitive(&token, CredentialSource::Container)?);
         }
-        let answer = get(&origin, &target, headers).await?;
+        let answer = send(Method::GET, &url, headers).await?;
         if answer.status != 200 {
             return Err(AwsCredentialsError::Refused {
                 source: CredentialSource::Container,
-                origin: origin.text(),
+                origin: url.origin(),
                 status: answer.status,
             });
         }
@@ -139,28 +154,23 @@ impl Look<'_> {
         }
         let variable = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
         let url = self.text(variable)?.unwrap_or_else(|| "http://169.254.169.254".to_owned());
-        let (origin, target) = Origin::parse(&url, PlainHttp::Metadata)
-            .map_err(|_| AwsCredentialsError::MetadataAddress { variable })?;
-        if target != "/" {
+        let no_service = |_| AwsCredentialsError::MetadataAddress { variable };
+        let service = OutboundUrl::parse_with(&url, METADATA).map_err(no_service)?;
+        if service.target() != "/" {
             return Err(AwsCredentialsError::MetadataAddress { variable });
         }
+        let at = |path: &str| {
+            OutboundUrl::parse_with(&format!("{}{path}", service.origin()), METADATA).map_err(no_service)
+        };
         let refused = |status| AwsCredentialsError::Refused {
             source: CredentialSource::InstanceMetadata,
-            origin: origin.text(),
+            origin: service.origin(),
             status,
         };
         let mut headers = HeaderMap::new();
         headers.insert("x-aws-ec2-metadata-token-ttl-seconds", HeaderValue::from_static("60"));
-        let call = Call {
-            method: Method::PUT,
-            origin: &origin,
-            target: "/latest/api/token",
-            headers,
-            body: Zeroizing::default(),
-            within: WITHIN,
-        };
         // Not being there is the usual way of not being on EC2.
-        let answer = exchange::call(call)
+        let answer = send(Method::PUT, &at("/latest/api/token")?, headers)
             .await
             .map_err(|source| AwsCredentialsError::NoneFound { metadata: Some(source) })?;
         let token = match answer.status {
@@ -169,7 +179,7 @@ impl Look<'_> {
         };
         let mut headers = HeaderMap::new();
         headers.insert("x-aws-ec2-metadata-token", sensitive(token, CredentialSource::InstanceMetadata)?);
-        let answer = get(&origin, ROLES, headers.clone()).await?;
+        let answer = send(Method::GET, &at(ROLES)?, headers.clone()).await?;
         let roles = match answer.status {
             200 => text(&answer, CredentialSource::InstanceMetadata)?,
             404 => return Err(AwsCredentialsError::NoRole),
@@ -180,7 +190,7 @@ impl Look<'_> {
         if role.is_empty() || !role.bytes().all(is_role) {
             return Err(AwsCredentialsError::NoRole);
         }
-        let answer = get(&origin, &format!("{ROLES}{role}"), headers).await?;
+        let answer = send(Method::GET, &at(&format!("{ROLES}{role}"))?, headers).await?;
         if answer.status != 200 {
             return Err(refused(answer.status));
         }
@@ -198,13 +208,15 @@ impl Look<'_> {
     }
 }
 
-async fn get(origin: &Origin, target: &str, headers: HeaderMap) -> Result<Answer, AwsCallError> {
-    let body = Zeroizing::default();
-    exchange::call(Call { method: Method::GET, origin, target, headers, body, within: WITHIN }).await
+async fn send(method: Method, url: &OutboundUrl, headers: HeaderMap) -> Result<OutboundAnswer, AwsCallError> {
+    // The environment names the host, so it may be private.
+    let client = OutboundClient::with_system_cas([url.host()], WITHIN);
+    let request = OutboundRequest { method, url, headers, body: Bytes::new(), limit: BODY_MAXIMUM };
+    Ok(client.send(request).await?)
 }
 
 /// The answer of a container's address or an instance's role.
-fn read(answer: &Answer, source: CredentialSource) -> Result<Credentials, AwsCredentialsError> {
+fn read(answer: &OutboundAnswer, source: CredentialSource) -> Result<Credentials, AwsCredentialsError> {
     #[derive(Deserialize)]
     struct Given<'a> {
         #[serde(rename = "AccessKeyId", borrow)]
@@ -234,7 +246,7 @@ fn credentials(
     Ok(Credentials::new(access, secret, token.map(str::to_owned), None, "petsem"))
 }
 
-fn text(answer: &Answer, source: CredentialSource) -> Result<&str, AwsCredentialsError> {
+fn text(answer: &OutboundAnswer, source: CredentialSource) -> Result<&str, AwsCredentialsError> {
     std::str::from_utf8(&answer.body).map_err(|_| AwsCredentialsError::NotUnderstood { source })
 }
 

@@ -6,8 +6,8 @@ use std::fmt;
 
 use petsem_keys::SealError;
 
+use super::call::AwsCallError;
 use super::credentials::{AwsCredentialsError, CredentialSource};
-use super::exchange::AwsCallError;
 use super::service::Action;
 
 /// Why AWS KMS did not seal or open.

@@ -5,17 +5,18 @@ use std::time::{Duration, SystemTime};
 use aws_sigv4::http_request::{PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use data_encoding::{BASE64, HEXLOWER};
-use hyper::Method;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use petsem_keys::{SealContext, SealKey};
+use petsem_outbound::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use petsem_outbound::{
+    Bytes, Method, OutboundAnswer, OutboundClient, OutboundError, OutboundRequest, OutboundUrl,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::call::{AwsCallError, BODY_MAXIMUM, block_on};
 use super::credentials::{self, Environment, FoundCredentials};
 use super::error::{AwsKmsError, KeyState};
-use super::exchange::{self, Answer, AwsCallError, Call};
-use super::origin::Origin;
 
 /// The longest that KMS is waited for.
 pub(super) const WITHIN: Duration = Duration::from_secs(10);
@@ -28,7 +29,7 @@ const CODE_MAXIMUM: usize = 64;
 
 /// KMS in one region, for one key.
 pub(super) struct Service {
-    pub(super) origin: Origin,
+    pub(super) endpoint: OutboundUrl,
     pub(super) region: String,
     pub(super) key: String,
     pub(super) clock: fn() -> SystemTime,
@@ -134,18 +135,20 @@ impl Service {
         let mut body = Zeroizing::new(Vec::with_capacity(REQUEST_CAPACITY));
         // Into memory, of text and numbers: it cannot fail, and an empty body would be refused by KMS.
         let _ = serde_json::to_writer(&mut *body, asked);
-        exchange::block_on(async {
+        block_on(async {
             let found = credentials::find(&self.environment).await?;
             let headers = self.signed_headers(action, &body, &found)?;
-            let call = Call {
+            // The settings name the endpoint, so it may be private: a VPC endpoint is. The client lives for one
+            // call, so that changed CAs count at the next.
+            let client = OutboundClient::with_system_cas([self.endpoint.host()], self.within);
+            let request = OutboundRequest {
                 method: Method::POST,
-                origin: &self.origin,
-                target: "/",
+                url: &self.endpoint,
                 headers,
-                body,
-                within: self.within,
+                body: Bytes::from_owner(body),
+                limit: BODY_MAXIMUM,
             };
-            let answer = exchange::call(call).await?;
+            let answer = client.send(request).await.map_err(AwsCallError::Outbound)?;
             if answer.status == 200 { Ok(answer.body) } else { Err(self.refusal(action, &answer, &found)) }
         })
     }
@@ -156,7 +159,8 @@ impl Service {
         body: &[u8],
         found: &FoundCredentials,
     ) -> Result<HeaderMap, AwsKmsError> {
-        let unsendable = || AwsCallError::Unsendable { origin: self.origin.text() };
+        let unsendable =
+            || AwsCallError::Outbound(OutboundError::Unsendable { origin: self.endpoint.origin() });
         let unsigned = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", action.target())];
         let mut settings = SigningSettings::default();
         settings.payload_checksum_kind = PayloadChecksumKind::NoHeader;
@@ -170,7 +174,7 @@ impl Service {
             .build()
             .map_err(|_| unsendable())?
             .into();
-        let url = format!("{}/", self.origin.text());
+        let url = format!("{}/", self.endpoint.origin());
         // The digest, not the body: the signer never sees, and so never logs, a key.
         let digest = SignableBody::Precomputed(HEXLOWER.encode(&Sha256::digest(body)));
         let request =
@@ -188,7 +192,7 @@ impl Service {
     }
 
     /// What KMS meant.
-    fn refusal(&self, action: Action, answer: &Answer, found: &FoundCredentials) -> AwsKmsError {
+    fn refusal(&self, action: Action, answer: &OutboundAnswer, found: &FoundCredentials) -> AwsKmsError {
         let (key, region, credentials) = (self.key.clone(), self.region.clone(), found.source);
         let Refusal { code, message } = Refusal::read(answer);
         let says = |part: &str| message.contains(part);
@@ -213,7 +217,7 @@ impl Service {
                 if says("Signature expired") || says("Signature not yet current") {
                     AwsKmsError::Clock
                 } else if says("scoped to a valid region") {
-                    AwsKmsError::OtherRegion { origin: self.origin.text(), region }
+                    AwsKmsError::OtherRegion { origin: self.endpoint.origin(), region }
                 } else {
                     AwsKmsError::Signature { credentials }
                 }
@@ -258,7 +262,7 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn read(answer: &Answer) -> Self {
+    fn read(answer: &OutboundAnswer) -> Self {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Body {

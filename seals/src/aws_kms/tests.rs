@@ -203,8 +203,8 @@ fn https_is_spoken_with_a_certificate_that_the_system_trusts_and_credentials_of_
     assert_eq!(
         refusal(&open(settings, &KEYS)),
         format!(
-            "AWS KMS gave no answer: {} has no certificate that this system trusts; check the endpoint and the \
-             system's CAs",
+            "AWS KMS gave no answer: the TLS handshake with {} failed (invalid peer certificate: UnknownIssuer); \
+             check the endpoint and the system's CAs",
             moto.endpoint()
         )
     );
@@ -219,7 +219,7 @@ fn settings_that_name_nothing_callable_are_refused_before_anything_is_called() {
             endpoint: endpoint.map(str::to_owned),
         };
         AwsKms::open(settings, clock)
-            .map(|seal| seal.service.origin.text())
+            .map(|seal| seal.service.endpoint.origin())
             .map_err(|error| error.to_string())
     };
     let (id, arn) = ("1234abcd", "arn:aws:kms:eu-west-1:111122223333:key/1234abcd");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use petsem_api::MintedToken;
-use petsem_client::{Outside, OutsideSetupError};
+use petsem_outbound::{OutboundClient, OutboundSetupError};
 use petsem_policy::Subject;
 use petsem_store::{Change, RecordKind, RequestAudit, SqliteOptions, SqliteStore, Store};
 use tokio::sync::mpsc;
@@ -76,7 +76,7 @@ pub enum StartError {
         what: String,
     },
     /// Third parties cannot be called as configured.
-    Outgoing(OutsideSetupError),
+    Outgoing(OutboundSetupError),
     /// The store was made by `petsem dev`: whoever has the development key reads everything.
     Development,
     /// What is stored is not what was written, or cannot be read.
@@ -231,7 +231,7 @@ pub(crate) async fn start_unlocked(
     store: Arc<dyn Store>,
     unlocked: Unlocked,
 ) -> Result<Started, StartError> {
-    let outside = Outside::new(&settings.outgoing).map_err(StartError::Outgoing)?;
+    let outbound = OutboundClient::new(&settings.outgoing).map_err(StartError::Outgoing)?;
     let Unlocked { store_id, root, keyring, codec, opened_by } = unlocked;
     let (node, keys, known) = node(&settings, &*store, store_id, &keyring, &codec).await?;
     let opened = open_audit(&settings, node, Some(keys), known)?;
@@ -247,7 +247,7 @@ pub(crate) async fn start_unlocked(
         keys: KeyringState::new(root, keyring),
         codec,
         audit: log,
-        fetch: Arc::new(OutboundFetch(outside)),
+        fetch: Arc::new(OutboundFetch(outbound)),
     };
     let engine = Engine::start(parts).await?;
     if !settings.development && engine.has_development_issuer() {

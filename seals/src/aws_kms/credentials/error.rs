@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::CredentialSource;
-use crate::aws_kms::exchange::AwsCallError;
+use crate::aws_kms::call::AwsCallError;
 
 /// Why there are no credentials to sign with.
 #[derive(Debug)]

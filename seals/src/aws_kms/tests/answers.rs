@@ -246,7 +246,7 @@ fn redirects_floods_nonsense_and_silence_end_in_bounded_time_and_memory() {
     assert_eq!(
         refusal(&redirect.seal()),
         format!(
-            "AWS KMS gave no answer: {} answers HTTP 307 and sends elsewhere; give the final endpoint",
+            "AWS KMS gave no answer: {} answered HTTP 307, a redirect, which is not followed; give the final endpoint",
             redirect.endpoint()
         )
     );
@@ -262,7 +262,8 @@ fn redirects_floods_nonsense_and_silence_end_in_bounded_time_and_memory() {
     assert_eq!(
         refusal(&nonsense.seal()),
         format!(
-            "AWS KMS gave no answer: {} broke off, or speaks no HTTP; check the endpoint, then try again",
+            "AWS KMS gave no answer: {} gave no complete HTTP response (invalid HTTP version parsed); check the endpoint, \
+             then try again",
             nonsense.endpoint()
         )
     );

@@ -175,6 +175,26 @@ fn each_fault_of_the_places_says_what_to_do() {
     }
 }
 
+#[test]
+fn plain_http_goes_to_loopback_and_the_services_own_addresses() {
+    use crate::aws_kms::credentials::{CONTAINER, METADATA};
+    let origin = |text: &str, plain| OutboundUrl::parse_with(text, plain).ok().map(|url| url.origin());
+    for (text, container, metadata) in [
+        ("http://127.0.0.1:5000", true, true),
+        ("http://169.254.170.2", true, false),
+        ("http://169.254.170.23", true, false),
+        ("http://[fd00:ec2::23]", true, false),
+        ("http://169.254.169.254", false, true),
+        ("http://[fd00:ec2::254]", false, true),
+        ("http://10.0.0.1", false, false),
+        ("http://kms.example", false, false),
+    ] {
+        let expected = |allowed: bool| allowed.then(|| text.to_owned());
+        assert_eq!(origin(text, CONTAINER), expected(container), "{text}");
+        assert_eq!(origin(text, METADATA), expected(metadata), "{text}");
+    }
+}
+
 fn told(kms: &Answers, variables: &[(&str, &str)]) -> String {
     let settings = AwsKmsSettings {
         key: "alias/store".to_owned(),

@@ -1,9 +1,9 @@
-//! Which addresses are everybody's. What is not known to be public is not.
+//! Which addresses are public. An address that is not known to be public is treated as private.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is of the public internet: global unicast by the IANA special-purpose registries
-/// (RFC 6890), and not a form that hides another address.
+/// Whether an address is public: global unicast by the IANA special-purpose registries (RFC 6890), and not a
+/// form that embeds another address, unless that one is public.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -35,15 +35,15 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         return is_public_v4(mapped);
     }
     match address.segments() {
-        // NAT64 of the well-known prefix (RFC 6052): what counts is the address behind it.
+        // NAT64 of the well-known prefix (RFC 6052): the embedded address counts.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             let [a, b] = high.to_be_bytes();
             let [c, d] = low.to_be_bytes();
             is_public_v4(Ipv4Addr::new(a, b, c, d))
         }
-        // IETF protocols and Teredo; documentation (RFC 3849, RFC 9637); 6to4, which hides an IPv4 address.
+        // IETF protocols and Teredo; documentation (RFC 3849, RFC 9637); 6to4, which embeds an IPv4 address.
         [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] | [0x2002, ..] => false,
-        // Global unicast, RFC 4291. Loopback, ULA, link-local and multicast are outside of it.
+        // Global unicast, RFC 4291. Loopback, ULA, link-local and multicast are not in it.
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn public_addresses_are_public() {
+    fn global_unicast_addresses_are_public() {
         for text in [
             "1.1.1.1",
             "100.63.255.255",
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn private_reserved_and_hidden_addresses_are_not() {
+    fn private_reserved_and_embedded_addresses_are_not_public() {
         for text in [
             "0.0.0.0",
             "0.1.2.3",
