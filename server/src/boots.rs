@@ -153,7 +153,7 @@ impl Core {
         trail.set_app(&app);
         self.check_grant(&control, &app, &evidence, boot, &host)?;
         let (_, policy, _) = self.policy_of(&app).await?;
-        let asker = Asker::of(&evidence.grant.asker)?;
+        let asker = Asker::of(&evidence.grant.provenance)?;
         trail.set_detail(format_args!("discharge {}, {}", token_uuid(evidence.discharge), asker.describe()));
         asker.ask_again(&control, &policy, &app, boot.machine.as_str(), host.as_str())?;
         Ok(Granted { evidence, asker, app, host })

@@ -94,7 +94,7 @@ impl Core {
         let (_, policy, _) = self.policy_of(&app).await?;
         let claims = claims_of(&exchanged)?;
         policy
-            .decide_by(&exchanged.rule, &claims, &PolicyQuestion::ReadAnything)
+            .decide_by_rule(&exchanged.rule, &claims, &PolicyQuestion::ReadAnything)
             .map_err(|denial| refused_token().because(denial))?;
         trail.set_detail(format_args!("exchanged token, rule {}", exchanged.rule));
         let exchange = Some(Exchange { verified, rule: exchanged.rule, now, peer: trail.peer() });
@@ -145,7 +145,7 @@ impl Workload<'_> {
                     Touched { app: Some(&self.app), secret: Some(name), peer: *peer, ..Touched::default() };
                 let question = PolicyQuestion::Read(name.as_str());
                 verified.allows(&touched.access(Action::ReadValue, *now)).is_ok()
-                    && self.policy.decide_by(rule, &self.claims, &question).is_ok()
+                    && self.policy.decide_by_rule(rule, &self.claims, &question).is_ok()
             }
         }
     }

@@ -165,7 +165,7 @@ async fn read_batch(call: &Call, trail: &mut Trail) -> Result<(UnverifiedToken, 
 async fn boot_one(call: &Call, host: &UnverifiedToken, item: &BatchBootItem) -> BatchBootResult {
     let mut trail = call.trail("boot");
     let verified = discharge_of(&item.discharge).and_then(|discharge| {
-        call.core.verify_host_token(host, &[&discharge], DischargeBudget::of(MACS_OF_ONE))
+        call.core.verify_host_token(host, &[&discharge], DischargeBudget::of_macs(MACS_OF_ONE))
     });
     let result = match &verified {
         Ok(verified) => {
