@@ -1,14 +1,14 @@
-//! What a request to petsem does: exactly one action, matched against masks of them.
+//! Every request to petsem has exactly one action; caveats have masks of actions.
 
 use std::fmt;
 use std::ops::BitAnd;
 
-/// One thing that a request does. The numbers are bits of a u16 on the wire, and forever.
+/// The action of a request. The numbers are bits of a u16 on the wire and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u16)]
 pub enum Action {
-    /// Read the value of a secret. See [`crate::Token::clear`] for what this asks beside the caveats.
+    /// Read the value of a secret. [`crate::Token::clear`] tells what this requires besides the caveats.
     ReadValue = 1,
     /// Set or roll back secrets.
     Write = 2,
@@ -16,11 +16,11 @@ pub enum Action {
     List = 4,
     /// Delete secrets, keys, apps.
     Delete = 8,
-    /// Encrypt, decrypt, sign, verify with a secret key.
+    /// Encrypt, decrypt, sign or verify with a secret key.
     UseKey = 16,
-    /// Boot a Machine, or ask for the discharge to do so.
+    /// Boot a Machine, or request the discharge for it.
     Boot = 32,
-    /// Make host tokens, which open nothing alone.
+    /// Make host tokens, which need a discharge.
     Enroll = 64,
     /// Change app policies.
     ManagePolicy = 128,
@@ -50,7 +50,7 @@ impl Action {
         self as u16
     }
 
-    /// The name that people type, and policies hold.
+    /// The name in commands and policies.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ReadValue => "read_value",
@@ -66,7 +66,7 @@ impl Action {
         }
     }
 
-    /// The action of that [`Self::name`].
+    /// The action with that [`Self::name`].
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.name() == name)
     }
@@ -78,7 +78,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// A mask of actions. Bits without an action are kept: they allow nothing today.
+/// A mask of actions. Unassigned bits are preserved and allow nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ActionSet(u16);
 
@@ -86,17 +86,17 @@ impl ActionSet {
     /// Every bit.
     pub const EVERYTHING: Self = Self(u16::MAX);
 
-    /// A mask as it is on the wire.
+    /// The mask from its bits on the wire.
     pub const fn from_bits(bits: u16) -> Self {
         Self(bits)
     }
 
-    /// The mask as it is on the wire.
+    /// The bits on the wire.
     pub const fn bits(self) -> u16 {
         self.0
     }
 
-    /// Whether the action is in it.
+    /// Whether the mask contains the action.
     pub const fn contains(self, action: Action) -> bool {
         self.0 & action.bit() != 0
     }

@@ -1,23 +1,24 @@
-//! Caveats as the format has them: Fly's registered types with typed bodies, all others byte for byte.
+//! Caveats of the format: Fly's registered types with typed bodies, all others as raw bytes.
 //!
-//! petsem's own types ([`crate::PetsemCaveat`]) are among the others on purpose: decoding, MAC and
-//! verification never look into them.
+//! petsem's own types ([`crate::PetsemCaveat`]) are among the raw ones: decoding, MACs and verification never
+//! parse their bodies.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::msgpack::{DecodeError, Reader, Write};
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
 
-/// Most caveats in one set, nested ones included.
+/// Most caveats in a set, nested ones included.
 pub(crate) const MAX_CAVEATS: usize = 512;
-/// `IfPresent` may nest this deep.
+/// Deepest nesting of `IfPresent`.
 pub(crate) const MAX_IF_DEPTH: usize = 16;
 
-/// A set of resources, each with the actions allowed on it. `None` (written as nil) and an empty map are
-/// different bytes, so both are kept; neither matches anything.
+/// Resources, each with the actions allowed on it. `None` (encoded as nil) and an empty map have different
+/// bytes, so they are distinct; neither matches anything.
 pub type ResourceSet<K> = Option<BTreeMap<K, u16>>;
 
-/// One condition of a token. Names and bodies as in macaroon-format §4.2; masks are action bits.
+/// A condition of a token. Names and bodies are those of macaroon-format §4.2; masks are action bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields are those of macaroon-format §4.2, which names them")]
@@ -40,7 +41,7 @@ pub enum Caveat {
     ConfineUser(u64),
     /// 9
     ConfineOrganization(u64),
-    /// 10: a label that anyone can add.
+    /// 10: a label that any holder can add.
     IsUser(u64),
     /// 11
     ThirdParty(ThirdParty),
@@ -80,19 +81,19 @@ pub enum Caveat {
     AllowedRoles(u32),
     /// 31
     FlySrc { organization: String, app: String, instance: String },
-    /// Every other type.
+    /// All other types.
     Unregistered(RawCaveat),
 }
 
-/// A third-party caveat: whoever holds the token must bring a discharge made from the ticket.
+/// A third-party caveat: the token needs a discharge made from the ticket.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ThirdParty {
-    /// Where the discharger is. Written by whoever attenuated the token: not to be trusted.
+    /// The discharger's location, as the author of the caveat wrote it. Not trusted.
     pub location: String,
-    /// The discharge key, sealed under the tail before this caveat. `None` (written as nil) in a caveat that
-    /// somebody put into `IfPresent`, where it never opens.
+    /// The discharge key, sealed under the tail before this caveat. `None` (encoded as nil) occurs only inside
+    /// `IfPresent`, where it never opens.
     pub verifier_key: Option<Vec<u8>>,
-    /// The discharge key and the third party's conditions, sealed under the key shared with it.
+    /// The discharge key and the conditions, sealed under the key shared with the third party.
     pub ticket: Vec<u8>,
 }
 
@@ -102,25 +103,25 @@ impl fmt::Debug for ThirdParty {
     }
 }
 
-/// Conditions that count only if the request names what they talk about.
+/// Conditions that apply only if the request names the resources that they restrict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IfPresent {
     /// The conditions.
     pub ifs: CaveatSet,
-    /// Actions allowed if none of them was about this request.
+    /// The actions allowed if no condition applies.
     pub otherwise: u16,
 }
 
 /// One entry of `Commands`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandArgs {
-    /// The arguments that a command must begin with.
+    /// The leading arguments of an allowed command.
     pub args: Option<Vec<String>>,
-    /// Whether the command must end there, too.
+    /// Whether further arguments are refused.
     pub exact: bool,
 }
 
-/// A caveat of a type without a typed body here: kept and MACed byte for byte.
+/// A caveat of a type without a typed body: its bytes are preserved and MACed as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawCaveat {
     kind: u64,
@@ -128,7 +129,7 @@ pub struct RawCaveat {
 }
 
 impl RawCaveat {
-    /// For petsem's own types, whose bodies are canonical by construction.
+    /// For petsem's own types, whose bodies this crate encodes.
     pub(crate) fn petsem(kind: u64, body: Vec<u8>) -> Self {
         Self { kind, body }
     }
@@ -145,11 +146,11 @@ impl RawCaveat {
 }
 
 impl Caveat {
-    /// Reads a caveat from its type number and the bytes of its body.
+    /// Decodes a caveat from its type number and the bytes of its body.
     ///
     /// # Errors
-    /// [`DecodeError`] unless the body is the canonical form of that type; for a type without a typed body,
-    /// unless it is one well-formed value that is not nil.
+    /// [`DecodeError`] unless the body is in the canonical form of that type; for a type without a typed body,
+    /// unless it is one well-formed value other than nil.
     pub fn from_wire(kind: u64, body: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         let caveat = read_body(kind, &mut reader, &mut Budget::default())?;
@@ -200,12 +201,12 @@ impl Caveat {
         out
     }
 
-    /// Whether this says who someone is; only proofs may (macaroon-format §5.1, §6).
+    /// Whether this attests a person's identity; only proofs may contain it (macaroon-format §5.1, §6).
     pub fn is_attestation(&self) -> bool {
         matches!(self, Self::FlyioUserId(_) | Self::GitHubUserId(_) | Self::GoogleUserId(_))
     }
 
-    /// What the chain MACs: a set of this one caveat.
+    /// The input of the MAC: a set of this caveat.
     pub(crate) fn as_set(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         out.array(2);
@@ -294,15 +295,16 @@ impl Caveat {
 pub struct CaveatSet(Vec<Caveat>);
 
 impl CaveatSet {
-    /// A set of these.
+    /// A set of these caveats, in this order.
     pub fn new(caveats: Vec<Caveat>) -> Self {
         Self(caveats)
     }
 
-    /// Reads a canonical set, and nothing behind it.
+    /// Decodes a canonical set.
     ///
     /// # Errors
-    /// [`DecodeError`] for anything that is not the canonical form, or beyond the limits on count and depth.
+    /// [`DecodeError`] unless the bytes are in canonical form, within the limits on count and depth, and nothing
+    /// follows them.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let set = Self::read(&mut reader, &mut Budget::default())?;
@@ -322,7 +324,7 @@ impl CaveatSet {
         &self.0
     }
 
-    /// The caveats, taken out.
+    /// The caveats, owned.
     pub fn into_vec(self) -> Vec<Caveat> {
         self.0
     }
@@ -341,7 +343,7 @@ impl CaveatSet {
     }
 }
 
-/// What one token may still nest and hold while it is read.
+/// The nesting depth and number of caveats that remain while a token is read.
 pub(crate) struct Budget {
     depth: usize,
     caveats: usize,
@@ -353,7 +355,7 @@ impl Default for Budget {
     }
 }
 
-/// Reads a set and hands over each caveat with the bytes of its type and body.
+/// Reads a set and passes on each caveat with the bytes of its type and body.
 pub(crate) fn read_set<'b>(
     reader: &mut Reader<'b>,
     budget: &mut Budget,
@@ -468,7 +470,7 @@ fn text_resources(reader: &mut Reader<'_>) -> Result<ResourceSet<String>, Decode
     read_resources(reader, read_text)
 }
 
-/// A struct whose one field is a map with ascending keys, or nil.
+/// A struct with one field: a map with ascending keys, or nil.
 fn read_resources<K: Ord>(
     reader: &mut Reader<'_>,
     mut read_key: impl FnMut(&mut Reader<'_>) -> Result<K, DecodeError>,

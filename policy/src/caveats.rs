@@ -1,14 +1,15 @@
-//! petsem's own caveats: types 65536 to 65791, one file each.
+//! petsem's own caveats: types 65536 to 65791, one file each, with the texts that describe them.
 //!
-//! Bodies are canonical arrays (or a bare number), ids are 16 bytes of bin, lists are sorted and without
-//! duplicates. They are read when a request is cleared, not before: then a type without a file here, or a
-//! body in any other form, refuses. A type number is never used again, and a field added is a new type.
+//! Bodies are canonical arrays (or a bare number), ids are bin of 16 bytes, lists are sorted and without
+//! duplicates. A body is parsed only when a request is cleared: an unassigned type, or a body that is not in
+//! canonical form, then refuses. A type number is never reused, and a new field requires a new type.
 
 mod actions;
 mod ancestors;
 mod apps;
 mod boot_grant;
 mod break_glass;
+mod describe;
 mod exchanged;
 mod hosts;
 mod machines;
@@ -22,31 +23,34 @@ mod subject;
 
 use std::ops::RangeInclusive;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 pub use actions::Actions;
 pub use ancestors::Ancestors;
 pub use apps::Apps;
-pub use boot_grant::{BootGrant, MAX_ASKER_BYTES};
+pub use boot_grant::{BootGrant, MAX_PROVENANCE_BYTES};
 pub use break_glass::{BreakGlass, MAX_BREAK_GLASS_SECONDS};
 pub use exchanged::{Exchanged, MAX_EXCHANGED_CLAIMS_BYTES};
 pub use hosts::Hosts;
 pub use machines::Machines;
-pub use networks::{MAX_NETWORKS, Network, NetworkError, Networks};
+pub use networks::{MAX_NETWORKS, Network, Networks};
 pub use operator::Operator;
 pub use organization::Organization;
-pub use second_person::{MAX_REASON_BYTES, SecondPerson};
+pub use second_person::{MAX_PERSON_BYTES, MAX_REASON_BYTES, SecondPerson};
 pub use secret_keys::SecretKeys;
 pub use secret_names::SecretNames;
 pub use subject::Subject;
 
 use crate::access::Access;
 use crate::caveat::{Caveat, RawCaveat};
-use crate::denial::Reason;
-use crate::msgpack::{DecodeError, Reader, Write};
+use crate::msgpack::{Reader, Write};
+use crate::text::{DecodeError, Reason, Resource};
 
-/// The block of type numbers that is petsem's.
+/// petsem's block of type numbers.
 pub const PETSEM_BLOCK: RangeInclusive<u64> = 65_536..=65_791;
 
-/// What a type is, for people: `docs/caveats.md` is made of these.
+/// The documentation of a type; `docs/caveats.md` is generated from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CaveatType {
     /// The type number.
@@ -55,54 +59,54 @@ pub struct CaveatType {
     pub name: &'static str,
     /// The body on the wire.
     pub body: &'static str,
-    /// What it lets through, in a sentence.
+    /// What it allows, in a sentence.
     pub meaning: &'static str,
-    /// What it answers to a request that does not name what it is about.
-    pub unnamed: Unnamed,
-    /// Where it can be met. In any other place it refuses everything.
-    pub places: &'static [Place],
-    /// The version of petsem that knew it first.
+    /// Its answer to a request that does not name the resource that it restricts.
+    pub when_unspecified: WhenUnspecified,
+    /// What may contain it. Elsewhere it refuses everything.
+    pub containers: &'static [Container],
+    /// The first version of petsem with this type.
     pub since: &'static str,
 }
 
-/// What a caveat answers to a request that does not name what the caveat is about.
+/// A caveat's answer to a request that does not name the resource that the caveat restricts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Unnamed {
-    /// Resource unspecified: refuses; inside `IfPresent` it is set aside.
-    Unspecified,
-    /// Every request has what it is about, so it always answers; inside `IfPresent` it always counts.
-    AlwaysNamed,
-    /// It lets every request pass; inside `IfPresent` it refuses.
+pub enum WhenUnspecified {
+    /// It refuses with "resource unspecified"; inside `IfPresent` it is skipped.
+    Refuses,
+    /// Every request names what it restricts, so it always applies, inside `IfPresent` too.
+    AlwaysSpecified,
+    /// It allows every request; inside `IfPresent` it refuses.
     Label,
-    /// It refuses everywhere but in a proof by a trusted discharger for the first third-party caveat.
+    /// It refuses, except in a proof of a trusted discharger for the first third-party caveat.
     Evidence,
-    /// It refuses everywhere but in a ticket.
+    /// It refuses, except in a ticket.
     Condition,
 }
 
-/// What may hold a caveat.
+/// What may contain a caveat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Place {
-    /// A token, put there by whoever minted it or holds it.
+pub enum Container {
+    /// A token: its issuer or a holder added the caveat.
     Token,
-    /// A discharge, put there by the discharger. Evidence counts only in a proof by a trusted one for the
-    /// token's first third-party caveat.
+    /// A discharge: the discharger added the caveat. Evidence counts only in a proof of a trusted discharger for
+    /// the token's first third-party caveat.
     Discharge,
-    /// A ticket, as a condition of the discharge.
+    /// A ticket: the caveat is a condition of the discharge.
     Ticket,
 }
 
-impl Place {
-    /// All places.
-    pub const EVERYWHERE: &[Self] = &[Self::Token, Self::Discharge, Self::Ticket];
+impl Container {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::Token, Self::Discharge, Self::Ticket];
 }
 
-/// One list for everything that all types have.
+/// Generates what all types have in common from one list.
 macro_rules! petsem_caveats {
     ($($(#[$meaning:meta])+ $name:ident,)+) => {
-        /// A caveat of petsem's, read.
+        /// A parsed petsem caveat.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum PetsemCaveat {
@@ -110,7 +114,7 @@ macro_rules! petsem_caveats {
         }
 
         impl PetsemCaveat {
-            /// All types, by number.
+            /// All types, in the order of their numbers.
             pub const TYPES: &'static [CaveatType] = &[$($name::TYPE),+];
 
             fn read(kind: u64, body: &[u8]) -> Result<Option<Self>, DecodeError> {
@@ -136,7 +140,7 @@ macro_rules! petsem_caveats {
                 }
             }
 
-            /// What it means, for a person.
+            /// What it means, as text for people.
             pub fn describe(&self) -> String {
                 match self {
                     $(Self::$name(caveat) => caveat.describe(),)+
@@ -153,7 +157,7 @@ macro_rules! petsem_caveats {
 }
 
 petsem_caveats! {
-    /// Only things of one org.
+    /// Only resources of one org.
     Organization,
     /// Only these apps.
     Apps,
@@ -165,11 +169,11 @@ petsem_caveats! {
     Machines,
     /// Only from these hosts.
     Hosts,
-    /// Evidence that one Machine may boot.
+    /// Evidence that a Machine may boot.
     BootGrant,
-    /// Who holds the token.
+    /// The holder of the token.
     Subject,
-    /// From which tokens it was minted.
+    /// The tokens that it was minted from.
     Ancestors,
     /// Only these secret keys.
     SecretKeys,
@@ -177,21 +181,21 @@ petsem_caveats! {
     Networks,
     /// Only the installation itself.
     Operator,
-    /// From which JWT the token came.
+    /// The JWT that the token was exchanged for.
     Exchanged,
-    /// Evidence that one person may read one app, for the other person's word.
+    /// Evidence that a person may read an app, approved by a second person.
     BreakGlass,
-    /// In a ticket: a second person must have approved the request.
+    /// A condition in a ticket: a second person must have approved the request.
     SecondPerson,
 }
 
 impl PetsemCaveat {
-    /// Reads a caveat as petsem's.
+    /// Parses a caveat of petsem's block.
     ///
-    /// `None`: a type outside petsem's block. `Some(Ok(None))`: inside it, and not assigned.
+    /// `None`: the type is outside the block. `Some(Ok(None))`: the type is not assigned.
     ///
     /// # Errors
-    /// [`DecodeError`] inside the option when the body is not the canonical form of its type.
+    /// [`DecodeError`] inside the option if the body is not in the canonical form of its type.
     pub fn of(caveat: &Caveat) -> Option<Result<Option<Self>, DecodeError>> {
         match caveat {
             Caveat::Unregistered(raw) if PETSEM_BLOCK.contains(&raw.kind()) => {
@@ -201,7 +205,7 @@ impl PetsemCaveat {
         }
     }
 
-    /// The caveat's own answer. Labels and evidence never get here at top level; inside `IfPresent` they
+    /// Evaluates the caveat. [`crate::Token`] handles labels and evidence at the top level; inside `IfPresent` they
     /// are misplaced.
     pub(crate) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
         match self {
@@ -277,9 +281,30 @@ fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     list
 }
 
-/// An id as people see it: UUID text.
+/// Evaluates a caveat on one resource: refuses if the request does not name it, or names another one.
+fn check_resource<T: Copy>(
+    resource: Resource,
+    requested: Option<T>,
+    allows: impl FnOnce(T) -> bool,
+) -> Result<(), Reason> {
+    match requested {
+        None => Err(Reason::Unspecified(resource)),
+        Some(requested) if allows(requested) => Ok(()),
+        Some(_) => Err(Reason::Other(resource)),
+    }
+}
+
+/// An id as UUID text.
 fn id_text(id: &[u8; 16]) -> String {
     uuid::Uuid::from_bytes(*id).to_string()
+}
+
+/// UTC as RFC 3339, or the number if the calendar cannot represent it.
+fn rfc3339(unix_seconds: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(unix_seconds)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("unix second {unix_seconds}"))
 }
 
 fn list_text(items: impl IntoIterator<Item = String>) -> String {

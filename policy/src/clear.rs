@@ -1,87 +1,117 @@
-//! Asking caveats about a request: what all kinds of request have in common (macaroon-format §7).
+//! Evaluating caveats against a request (macaroon-format §7).
 
+use crate::access::{Access, DischargeRequest};
+use crate::action::ActionSet;
 use crate::caveat::{Caveat, IfPresent};
-use crate::denial::Reason;
+use crate::caveats::PetsemCaveat;
+use crate::text::Reason;
 
-/// Bounds above this wrap in the format's first implementation; here they refuse (macaroon-format 12.7).
+/// Later bounds overflow in the format's first implementation; here they refuse (macaroon-format 12.7).
 const LARGEST_TIME: i64 = i64::MAX - 62_135_596_800;
 
-/// A point in time. Ordered as time is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment {
-    /// Unix seconds.
-    pub(crate) seconds: i64,
-    /// Nanoseconds into the second.
-    pub(crate) nanos: u32,
+/// The caveat that refused, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The type of the caveat; inside `IfPresent`, of the inner one.
+    pub(crate) kind: u64,
+    pub(crate) reason: Reason,
 }
 
-/// A kind of request: what it knows, and which caveats it can answer.
+/// A kind of request. Kinds differ in the caveats that they understand.
 pub(crate) trait Request {
-    /// Why a caveat refused, in the terms of this kind of request.
-    type Refusal;
+    fn access(&self) -> &Access<'_>;
 
-    fn now(&self) -> Moment;
-
-    fn refuse(&self, caveat: &Caveat, reason: Reason) -> Self::Refusal;
-
-    /// Whether the caveat talks about a resource that the request does not name.
-    fn is_unspecified(refusal: &Self::Refusal) -> bool;
-
-    fn join(first: Self::Refusal, second: Self::Refusal) -> Self::Refusal;
-
-    fn action_within(&self, caveat: &Caveat, mask: u16) -> Result<(), Self::Refusal>;
-
-    /// Answers every caveat that [`clear_caveat`] does not.
-    fn clears(&self, caveat: &Caveat) -> Result<(), Self::Refusal>;
+    /// Evaluates every caveat that [`clear_caveat`] does not.
+    fn clear_other(&self, caveat: &Caveat) -> Result<(), Reason>;
 }
 
-/// Asks one caveat. Nested sets are at most 16 deep: the reader has seen to that.
-pub(crate) fn clear_caveat<R: Request>(request: &R, caveat: &Caveat) -> Result<(), R::Refusal> {
-    match caveat {
+/// Evaluates one caveat. The reader has limited the nesting to 16.
+pub(crate) fn clear_caveat(request: &impl Request, caveat: &Caveat) -> Result<(), Refusal> {
+    let answer = match caveat {
         Caveat::ValidityWindow { not_before, not_after } => {
-            within(request.now(), *not_before, *not_after).map_err(|reason| request.refuse(caveat, reason))
+            clear_window(request.access(), *not_before, *not_after)
         }
-        Caveat::IfPresent(inner) => if_present(request, caveat, inner),
-        // At top level verification has dealt with these; nested ones mean nothing and refuse.
-        Caveat::ThirdParty(_) | Caveat::BindToParent(_) => Err(request.refuse(caveat, Reason::Misplaced)),
-        attestation if attestation.is_attestation() => Err(request.refuse(caveat, Reason::Misplaced)),
-        other => request.clears(other),
-    }
+        Caveat::IfPresent(inner) => {
+            let allowed = if_present_allows(request, inner)?;
+            if allowed { Ok(()) } else { Err(Reason::Action(request.access().action)) }
+        }
+        // Verification has handled those at the top level; nested ones have no meaning.
+        Caveat::ThirdParty(_) | Caveat::BindToParent(_) => Err(Reason::Misplaced),
+        attestation if attestation.is_attestation() => Err(Reason::Misplaced),
+        other => request.clear_other(other),
+    };
+    answer.map_err(|reason| Refusal { kind: caveat.kind(), reason })
 }
 
 /// Both ends are inclusive, to the nanosecond.
-fn within(now: Moment, not_before: i64, not_after: i64) -> Result<(), Reason> {
+fn clear_window(access: &Access<'_>, not_before: i64, not_after: i64) -> Result<(), Reason> {
     if not_before > LARGEST_TIME || not_after > LARGEST_TIME {
         Err(Reason::TimeOutOfRange)
-    } else if now > (Moment { seconds: not_after, nanos: 0 }) {
+    } else if access.is_after(not_after) {
         Err(Reason::Expired)
-    } else if now < (Moment { seconds: not_before, nanos: 0 }) {
+    } else if access.now_unix_seconds < not_before {
         Err(Reason::NotYetValid)
     } else {
         Ok(())
     }
 }
 
-/// Conditions about what the request does not name are set aside; if all are, the mask decides.
-fn if_present<R: Request>(request: &R, caveat: &Caveat, inner: &IfPresent) -> Result<(), R::Refusal> {
-    let mut relevant = false;
-    let mut refused = None;
+/// Conditions on resources that the request does not name are skipped; if all are, the mask decides.
+fn if_present_allows(request: &impl Request, inner: &IfPresent) -> Result<bool, Refusal> {
+    let mut is_relevant = false;
     for condition in inner.ifs.as_slice() {
         match clear_caveat(request, condition) {
-            Ok(()) => relevant = true,
-            Err(refusal) if R::is_unspecified(&refusal) => {}
-            Err(refusal) => {
-                relevant = true;
-                refused = Some(match refused {
-                    None => refusal,
-                    Some(first) => R::join(first, refusal),
-                });
+            Err(Refusal { reason: Reason::Unspecified(_), .. }) => {}
+            answer => {
+                answer?;
+                is_relevant = true;
             }
         }
     }
-    match refused {
-        Some(refusal) => Err(refusal),
-        None if relevant => Ok(()),
-        None => request.action_within(caveat, inner.otherwise),
+    Ok(is_relevant || ActionSet::from_bits(inner.otherwise).contains(request.access().action))
+}
+
+impl Request for Access<'_> {
+    fn access(&self) -> &Access<'_> {
+        self
+    }
+
+    fn clear_other(&self, caveat: &Caveat) -> Result<(), Reason> {
+        match PetsemCaveat::of(caveat) {
+            None => Err(Reason::NotForPetsem),
+            Some(Err(_)) => Err(Reason::NotCanonical),
+            Some(Ok(None)) => Err(Reason::UnknownCaveat),
+            Some(Ok(Some(known))) => known.clears(self),
+        }
+    }
+}
+
+impl Request for DischargeRequest<'_> {
+    fn access(&self) -> &Access<'_> {
+        &self.access
+    }
+
+    fn clear_other(&self, caveat: &Caveat) -> Result<(), Reason> {
+        if let Caveat::MaxValidity(seconds) = caveat {
+            let longest = i64::try_from(*seconds).unwrap_or(i64::MAX);
+            let latest = self.access.now_unix_seconds.saturating_add(longest);
+            return if self.expires_unix_seconds <= latest { Ok(()) } else { Err(Reason::TooLong) };
+        }
+        match PetsemCaveat::of(caveat) {
+            Some(Ok(Some(PetsemCaveat::SecondPerson(condition)))) => {
+                if self.approved == Some(condition.request) { Ok(()) } else { Err(Reason::NotApproved) }
+            }
+            Some(Ok(Some(
+                PetsemCaveat::Organization(_)
+                | PetsemCaveat::Apps(_)
+                | PetsemCaveat::Actions(_)
+                | PetsemCaveat::Machines(_)
+                | PetsemCaveat::Hosts(_),
+            )))
+            // These refuse, with their own reason.
+            | None
+            | Some(Err(_) | Ok(None)) => self.access.clear_other(caveat),
+            Some(Ok(Some(_))) => Err(Reason::UnknownCaveat),
+        }
     }
 }

@@ -1,6 +1,7 @@
-//! What only a server decides (feature `evaluate`): is a JWT good, and does an app's policy accept it.
+//! Decisions that only a server makes (feature `evaluate`): whether a JWT is valid, and whether an app's policy
+//! allows it.
 //!
-//! Both are data in, data out: keys, time and claims are arguments, and a refusal says which rule and claim.
+//! Keys, time and claims are arguments; the result is data: a refusal names the rule and the claim.
 
 mod decide;
 mod explain;
@@ -8,17 +9,20 @@ mod jwks;
 mod jwt;
 mod pattern;
 mod roca;
+mod rule_action;
 mod rules;
 mod text;
 mod unique;
 
-pub use decide::{Allowed, BootRequest, PolicyDenial, PolicyQuestion, RuleReason, RuleRefusal};
-pub use explain::{Change, ExplainedRefusal, Explanation, RuleExplanation};
-pub use jwks::{Algorithm, Jwks, JwksError, MAX_JWKS_BYTES};
-pub use jwt::{Claims, Issuer, JwtError, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, key_id_of, verify_jwt};
+pub use decide::{Allowed, BootRequest, PolicyQuestion};
+pub use explain::{ExplainedRefusal, Explanation, RuleExplanation};
+pub use jwks::{Algorithm, Jwks, MAX_JWKS_BYTES};
+pub use jwt::{Claims, Issuer, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, key_id_of, verify_jwt};
 pub use pattern::Pattern;
-pub use rules::{
-    AppPolicy, Bind, MAX_POLICY_BYTES, MAX_RULES, PolicyError, Rule, RuleAction, RuleProblem, SecretSelection,
+pub use rule_action::RuleAction;
+pub use rules::{AppPolicy, Bind, MAX_POLICY_BYTES, MAX_RULES, Rule, SecretSelection};
+pub use text::{
+    Change, JwksError, JwtError, PolicyDenial, PolicyError, RuleProblem, RuleReason, RuleRefusal,
 };
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
-//! The tokens of an `Authorization` header or an environment value, by the bundle rules of
-//! macaroon-format §1: what is no token does not spoil the others.
+//! The tokens of an `Authorization` header or an environment value, by the bundle rules of macaroon-format §1:
+//! elements that are not tokens do not affect the others.
 
 use std::fmt;
 
-use crate::unverified::{LABELS, UnverifiedToken, tickets};
+use crate::decoded::for_each_ticket;
+use crate::text::HeaderError;
+use crate::unverified::{LABELS, UnverifiedToken};
 
 /// Longest header text, in bytes.
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// Most elements of a header.
 pub const MAX_HEADER_TOKENS: usize = 128;
-/// Words that may stand before the tokens, compared without case.
+/// Schemes before the tokens, compared without case.
 const SCHEMES: [&str; 2] = ["FlyV1", "Bearer"];
 
 /// The elements of a header, in order.
@@ -24,24 +26,24 @@ pub struct Element<'t> {
     content: Content,
 }
 
-/// What an element turned out to be.
+/// What an element is.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Content {
-    /// A token; its location decides if it is a permission token or a discharge.
+    /// A token; its location tells whether it is a permission token or a discharge.
     Token(UnverifiedToken),
-    /// It has the label of a token, and is none.
+    /// A text with the label of a token that does not decode.
     Malformed,
     /// Something else, such as an OAuth token.
     Foreign,
 }
 
 impl<'t> Header<'t> {
-    /// Splits and reads a header. `our_location` is the location of permission tokens; all other tokens are
-    /// taken for discharges.
+    /// Splits and decodes a header. `our_location` is the location of permission tokens; all other tokens count as
+    /// discharges.
     ///
     /// # Errors
-    /// [`HeaderError`] if the text is over 64 KiB or has over 128 elements: nothing was decoded then.
+    /// [`HeaderError`] if the text is over 64 KiB or has over 128 elements; then nothing was decoded.
     pub fn parse(text: &'t str, our_location: &str) -> Result<Self, HeaderError> {
         if text.len() > MAX_HEADER_BYTES {
             return Err(HeaderError::TooLong);
@@ -77,30 +79,31 @@ impl<'t> Header<'t> {
         self.tokens().filter(|token| token.location() != self.location).collect()
     }
 
-    /// The third-party caveats of our permission tokens that no discharge here answers, as location and
-    /// ticket.
+    /// Location and ticket of the third-party caveats of our permission tokens that no discharge here answers.
     pub fn undischarged(&self) -> Vec<(&str, &[u8])> {
         let discharges = self.discharges();
         self.permissions().flat_map(|permission| permission.undischarged(&discharges)).collect()
     }
 
-    /// What a client passes on: everything but malformed elements and discharges that fit no ticket of a
+    /// The elements that a client forwards: all except malformed ones and discharges that answer no ticket of a
     /// permission token.
-    pub fn kept(&self) -> impl Iterator<Item = &'t str> {
-        self.elements.iter().filter(|element| self.keeps(element)).map(|element| element.text)
+    pub fn forwardable(&self) -> impl Iterator<Item = &'t str> {
+        self.elements.iter().filter(|element| self.is_forwardable(element)).map(|element| element.text)
     }
 
-    fn keeps(&self, element: &Element<'t>) -> bool {
+    fn is_forwardable(&self, element: &Element<'t>) -> bool {
         match &element.content {
             Content::Foreign => true,
             Content::Malformed => false,
             Content::Token(token) if token.location() == self.location => true,
             Content::Token(discharge) => {
-                let mut fits = false;
+                let mut answers = false;
                 for permission in self.permissions() {
-                    tickets(permission.caveats(), &mut |_, ticket| fits |= ticket == discharge.kid());
+                    for_each_ticket(permission.caveats(), &mut |_, ticket| {
+                        answers |= ticket == discharge.kid()
+                    });
                 }
-                fits
+                answers
             }
         }
     }
@@ -144,16 +147,16 @@ impl fmt::Debug for Element<'_> {
 
 impl Content {
     fn of(text: &str) -> Self {
-        let labelled = text.split_once('_').is_some_and(|(label, _)| LABELS.contains(&label));
+        let has_label = text.split_once('_').is_some_and(|(label, _)| LABELS.contains(&label));
         match UnverifiedToken::parse(text) {
             Ok(token) => Self::Token(token),
-            Err(_) if labelled => Self::Malformed,
+            Err(_) if has_label => Self::Malformed,
             Err(_) => Self::Foreign,
         }
     }
 }
 
-/// Takes schemes off the front, again and again.
+/// Removes all schemes from the front.
 fn without_schemes(text: &str) -> &str {
     let mut rest = text.trim();
     while let Some((word, tokens)) = rest.split_once(' ') {
@@ -165,24 +168,6 @@ fn without_schemes(text: &str) -> &str {
     rest
 }
 
-/// Why a header was not looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HeaderError {
-    /// Over 64 KiB.
-    TooLong,
-    /// Over 128 elements.
-    TooManyTokens,
-}
-
-impl fmt::Display for HeaderError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(crate::text::header_error(*self))
-    }
-}
-
-impl std::error::Error for HeaderError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +178,7 @@ mod tests {
     const HERE: &str = "https://petsem.example";
 
     #[test]
-    fn a_header_over_the_limits_is_refused_before_anything_is_decoded() {
+    fn headers_over_the_limits_are_refused_before_decoding() {
         let many = vec!["fm2_AAAA"; 10_000].join(",");
         assert_eq!(Header::parse(&many, HERE).map(|_| ()), Err(HeaderError::TooLong));
         let many = vec!["fm2_A"; 129].join(",");
@@ -203,10 +188,10 @@ mod tests {
     }
 
     #[test]
-    fn depth_and_counts_are_refused_without_recursion_or_allocation() {
+    fn excessive_depth_and_counts_are_refused_without_recursion() {
         let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
         let token = Macaroon::mint(&MacaroonKey::new(&[1; 32]), b"kid", HERE, false, &mut rng).encode();
-        // Everything before the empty caveat set and the tail.
+        // All bytes before the empty caveat set and the tail.
         let front = token.get(..token.len() - 35).unwrap();
         let with = |caveats: &[u8]| {
             let wire = [front, caveats, &[0xc4, 0x00]].concat();
@@ -237,20 +222,20 @@ mod tests {
     }
 
     #[test]
-    fn junk_does_not_spoil_the_tokens_beside_it() {
+    fn other_elements_do_not_affect_the_tokens() {
         let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
         let token = Macaroon::mint(&MacaroonKey::new(&[1; 32]), b"kid", HERE, false, &mut rng);
         let text = format!("Bearer flyv1  xyz, fm2_!!, ,{} ", token.to_text().as_str());
         let header = Header::parse(&text, HERE).unwrap();
         let ids: Vec<_> = header.permissions().map(UnverifiedToken::id).collect();
         assert_eq!(ids, [token.id()]);
-        assert_eq!(header.kept().collect::<Vec<_>>(), ["xyz", "", token.to_text().as_str()]);
+        assert_eq!(header.forwardable().collect::<Vec<_>>(), ["xyz", "", token.to_text().as_str()]);
         assert_eq!(format!("{header:?}"), "Header(4 elements)");
     }
 
     proptest! {
         #[test]
-        fn arbitrary_text_is_split_and_never_believed(text in "[ ,a-zA-Z0-9_+/=]{0,80}") {
+        fn arbitrary_text_is_split_into_elements_without_tokens(text in "[ ,a-zA-Z0-9_+/=]{0,80}") {
             let header = Header::parse(&text, HERE).unwrap();
             prop_assert_eq!(header.elements().len(), text.matches(',').count() + 1);
             prop_assert_eq!(header.permissions().count(), 0);

@@ -1,6 +1,6 @@
-//! The two kinds of key that the format knows, and its AEAD.
+//! The two kinds of key in the format, and its AEAD.
 //!
-//! This crate may not know the key hierarchy, so these are newtypes of its own: callers fill them from theirs.
+//! This crate must not know the key hierarchy, so it has its own newtypes; callers fill them from theirs.
 
 use std::fmt;
 
@@ -9,24 +9,26 @@ use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce, Tag};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use crate::text::OpenError;
+
 /// Bytes of the AEAD's key.
 const KEY_LENGTH: usize = 32;
-/// Bytes of the AEAD's nonce (RFC 8439), written before the ciphertext.
+/// Bytes of the AEAD's nonce (RFC 8439), which precedes the ciphertext.
 const NONCE_LENGTH: usize = 12;
-/// Bytes of the AEAD's tag (RFC 8439), written after it.
+/// Bytes of the AEAD's tag (RFC 8439), which follows it.
 const TAG_LENGTH: usize = 16;
 
-/// The root key of tokens: the key of the first HMAC-SHA-256 of a chain (RFC 2104, so of any length).
-/// Wiped on drop, by itself or by who holds it.
+/// The root key of tokens: the key of the first HMAC-SHA-256 of a chain (RFC 2104, hence of any length).
+/// Wiped on drop, by this type or by its holder.
 pub struct MacaroonKey(Box<dyn AsRef<[u8]> + Send + Sync>);
 
 impl MacaroonKey {
-    /// Takes key bytes of any length; 32 random ones are what should be used.
+    /// Copies key bytes of any length; use 32 random bytes.
     pub fn new(bytes: &[u8]) -> Self {
         Self(Box::new(Zeroizing::new(bytes.to_vec())))
     }
 
-    /// A key that stays where it is: in memory that is locked, and that `holder` wipes.
+    /// A key that stays in the memory of `holder`, which locks and wipes it.
     pub fn held_by(holder: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self(Box::new(holder))
     }
@@ -50,36 +52,36 @@ impl fmt::Debug for MacaroonKey {
     }
 }
 
-/// The key that a discharger shares with whoever writes tickets for it: ChaCha20-Poly1305 (RFC 8439), 32
-/// bytes. Wiped on drop, by itself or by who holds it.
+/// The key that a discharger shares with the authors of its tickets: ChaCha20-Poly1305 (RFC 8439), 32 bytes.
+/// Wiped on drop, by this type or by its holder.
 pub struct SharedKey(Box<dyn AsRef<[u8; KEY_LENGTH]> + Send + Sync>);
 
-/// A key of our own on the heap, so that moving it leaves no copy behind.
-struct Owned(Zeroizing<[u8; KEY_LENGTH]>);
+/// A key on the heap, so that moving it leaves no copy behind.
+struct HeapKey(Zeroizing<[u8; KEY_LENGTH]>);
 
-impl AsRef<[u8; KEY_LENGTH]> for Owned {
+impl AsRef<[u8; KEY_LENGTH]> for HeapKey {
     fn as_ref(&self) -> &[u8; KEY_LENGTH] {
         &self.0
     }
 }
 
 impl SharedKey {
-    /// Takes a key.
+    /// Takes the key bytes.
     pub fn new(bytes: [u8; KEY_LENGTH]) -> Self {
-        Self(Box::new(Owned(Zeroizing::new(bytes))))
+        Self(Box::new(HeapKey(Zeroizing::new(bytes))))
     }
 
-    /// A key that stays where it is: in memory that is locked, and that `holder` wipes.
+    /// A key that stays in the memory of `holder`, which locks and wipes it.
     pub fn held_by(holder: impl AsRef<[u8; KEY_LENGTH]> + Send + Sync + 'static) -> Self {
         Self(Box::new(holder))
     }
 
-    /// Takes a key from a slice.
+    /// Copies the key from a slice.
     ///
     /// # Errors
-    /// [`OpenError`] unless it has 32 bytes.
+    /// [`OpenError`] unless the slice has 32 bytes.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, OpenError> {
-        let mut key = Box::new(Owned(Zeroizing::new([0; KEY_LENGTH])));
+        let mut key = Box::new(HeapKey(Zeroizing::new([0; KEY_LENGTH])));
         if bytes.len() != KEY_LENGTH {
             return Err(OpenError);
         }
@@ -89,7 +91,7 @@ impl SharedKey {
 
     /// A random key.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
-        let mut key = Box::new(Owned(Zeroizing::new([0; KEY_LENGTH])));
+        let mut key = Box::new(HeapKey(Zeroizing::new([0; KEY_LENGTH])));
         rng.fill_bytes(key.0.as_mut_slice());
         Self(key)
     }
@@ -105,15 +107,15 @@ impl SharedKey {
         rng.fill_bytes(&mut nonce);
         let mut sealed = Vec::with_capacity(NONCE_LENGTH + plaintext.len() + TAG_LENGTH);
         sealed.extend_from_slice(&nonce);
-        // The one failure of this AEAD is a plaintext of 256 GiB; an empty text then opens for nobody.
+        // This AEAD fails only for a plaintext over 256 GiB; the empty ciphertext then never opens.
         sealed.extend(cipher(self.expose_bytes()).encrypt(&nonce, plaintext).unwrap_or_default());
         sealed
     }
 
-    /// Opens what [`Self::seal`] made.
+    /// Opens a sealed text of [`Self::seal`].
     ///
     /// # Errors
-    /// [`OpenError`]: too short, changed, or sealed under another key.
+    /// [`OpenError`]: too short, modified, or sealed under another key.
     pub fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_LENGTH>().ok_or(OpenError)?;
         cipher(self.expose_bytes())
@@ -129,20 +131,7 @@ impl fmt::Debug for SharedKey {
     }
 }
 
-/// A sealed text did not open, or a key is not 32 bytes long. Which one is not said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpenError;
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(crate::text::OPEN_ERROR)
-    }
-}
-
-impl std::error::Error for OpenError {}
-
-/// Opens a sealed 32-byte key without touching the heap; anything of another length is refused
-/// (macaroon-format 12.13).
+/// Opens a sealed 32-byte key without an allocation; other lengths are refused (macaroon-format 12.13).
 pub(crate) fn open_key(key: &[u8; 32], sealed: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     let (nonce, rest) = sealed.split_first_chunk::<NONCE_LENGTH>()?;
     let (ciphertext, tag) = rest.split_last_chunk::<TAG_LENGTH>()?;

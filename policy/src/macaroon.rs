@@ -1,4 +1,4 @@
-//! Making tokens, and narrowing them (macaroon-format §5.1).
+//! Minting tokens and discharges, and attenuating them (macaroon-format §5.1).
 
 use std::fmt;
 
@@ -7,25 +7,27 @@ use zeroize::Zeroizing;
 
 use crate::caveat::{Caveat, CaveatSet, MAX_CAVEATS, ThirdParty};
 use crate::chain::{TAIL_LENGTH, Tail, binding_id, finalized, first_tail, next_tail};
+use crate::decoded::for_each_ticket;
 use crate::key::{MacaroonKey, SharedKey};
 use crate::msgpack::Write;
 use crate::nonce::{Nonce, TokenId};
+use crate::text::AddError;
 use crate::ticket::Ticket;
-use crate::unverified::{UnverifiedToken, tickets, to_text};
+use crate::unverified::{UnverifiedToken, to_text};
 
-/// A token in the hands of its maker, or of a holder who narrows it.
+/// A token that its issuer mints, or that a holder attenuates.
 pub struct Macaroon {
     nonce: Nonce,
     location: String,
     caveats: Vec<Caveat>,
-    /// As MACed so far; of a finalized proof, the written one.
+    /// The current tail; for a finalized proof, the finalized one.
     tail: Tail,
     finalized: bool,
 }
 
 impl Macaroon {
-    /// A token without caveats. `kid` names the key, for whoever verifies it; `rng` gives the 16 random
-    /// bytes that make it unique. A proof is finalized when written: then nobody can add to it.
+    /// A token without caveats. `kid` names the key for the verifier; `rng` provides the 16 random bytes that make
+    /// the token unique. A proof is finalized when it is encoded, so that a holder cannot add to it.
     pub fn mint(key: &MacaroonKey, kid: &[u8], location: &str, proof: bool, rng: &mut dyn CryptoRng) -> Self {
         let mut rnd = [0; 16];
         rng.fill_bytes(&mut rnd);
@@ -34,10 +36,10 @@ impl Macaroon {
         Self { nonce, location: location.to_owned(), caveats: Vec::new(), tail, finalized: false }
     }
 
-    /// A holder's token, to add to it.
+    /// A holder's token, to be attenuated.
     ///
     /// # Errors
-    /// [`AddError::Tail`] if its tail has not 32 bytes, so that it could never verify.
+    /// [`AddError::Tail`] if its tail does not have 32 bytes, so that it can never verify.
     pub fn from_token(token: &UnverifiedToken) -> Result<Self, AddError> {
         let mut tail = Zeroizing::new([0; TAIL_LENGTH]);
         if token.0.tail().len() != TAIL_LENGTH {
@@ -53,11 +55,10 @@ impl Macaroon {
         })
     }
 
-    /// Adds caveats in order, all or none. Those whose bytes are there already are left out.
+    /// Adds caveats in order, all or none. A caveat that the token already has is skipped.
     ///
     /// # Errors
-    /// [`AddError`]; the token is then unchanged. Third-party caveats are made by
-    /// [`Self::add_third_party`] alone.
+    /// [`AddError`]; the token is then unchanged. Only [`Self::add_third_party`] adds third-party caveats.
     pub fn add(&mut self, caveats: impl IntoIterator<Item = Caveat>) -> Result<(), AddError> {
         if self.finalized {
             return Err(AddError::Finalized);
@@ -88,12 +89,12 @@ impl Macaroon {
         Ok(())
     }
 
-    /// Adds a third-party caveat: from now on the token needs a discharge of the party at `location`, which
-    /// shares `key` and checks `conditions`. `rng` gives the discharge key (32 bytes), then the nonces of
-    /// the ticket and of the verifier key (12 each).
+    /// Adds a third-party caveat: the token then needs a discharge from the party at `location`, which shares `key`
+    /// and checks `conditions`. `rng` provides the discharge key (32 bytes), then the nonces of the ticket and of
+    /// the verifier key (12 each).
     ///
     /// # Errors
-    /// [`AddError`]; the token is then unchanged. There can be one for each location.
+    /// [`AddError`]; the token is then unchanged. A location can have one third-party caveat.
     pub fn add_third_party(
         &mut self,
         location: &str,
@@ -105,7 +106,7 @@ impl Macaroon {
             return Err(AddError::Finalized);
         }
         let mut seen = false;
-        tickets(&self.caveats, &mut |other, _| seen |= other == location);
+        for_each_ticket(&self.caveats, &mut |other, _| seen |= other == location);
         if seen {
             return Err(AddError::LocationTwice);
         }
@@ -122,8 +123,8 @@ impl Macaroon {
         Ok(())
     }
 
-    /// Binds a discharge to the token that it is sent with: it then serves no other, and none that is
-    /// less narrow.
+    /// Binds a discharge to the token that it is sent with: it then discharges only that token and its
+    /// attenuations.
     ///
     /// # Errors
     /// [`AddError`], as [`Self::add`].
@@ -133,17 +134,17 @@ impl Macaroon {
         self.add([Caveat::BindToParent(prefix)])
     }
 
-    /// Who the token is, in its logs and revocations.
+    /// The identity, for audit records and revocations.
     pub fn id(&self) -> TokenId {
         self.nonce.token_id()
     }
 
-    /// What it carries.
+    /// The caveats, in order.
     pub fn caveats(&self) -> &[Caveat] {
         &self.caveats
     }
 
-    /// The state of the chain, not finalized, for comparing with published vectors.
+    /// The tail before finalization, for comparison with published vectors.
     pub fn expose_tail(&self) -> &[u8; 32] {
         &self.tail
     }
@@ -172,39 +173,23 @@ impl Macaroon {
     }
 }
 
+impl Ticket {
+    /// A discharge of this ticket: a proof, so that its holder cannot add to it. Clear the ticket first.
+    ///
+    /// `location` is the third party's own; `rng` provides the 16 random bytes of the nonce.
+    pub fn discharge(&self, location: &str, rng: &mut dyn CryptoRng) -> Macaroon {
+        let key = MacaroonKey::new(self.expose_discharge_key());
+        Macaroon::mint(&key, self.sealed(), location, true, rng)
+    }
+}
+
 impl fmt::Debug for Macaroon {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Macaroon({})", self.id())
     }
 }
 
-/// `set` is the caveat as a set of one, whose header the chain adds itself.
+/// `set` is the caveat as a set of one; the chain adds the set's header itself.
 fn extend(tail: &Tail, set: &[u8]) -> Tail {
     next_tail(tail, set.get(1..).unwrap_or_default())
 }
-
-/// Why nothing was added to a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AddError {
-    /// The token is a proof that was written: nothing can be added to it.
-    Finalized,
-    /// Only proofs say who someone is.
-    AttestationOutsideProof,
-    /// A third-party caveat needs a ticket and a sealed key: use [`Macaroon::add_third_party`].
-    ThirdParty,
-    /// The token has a third-party caveat for that location already.
-    LocationTwice,
-    /// More caveats than a reader takes.
-    TooManyCaveats,
-    /// The token's tail has a wrong length, so the token is broken.
-    Tail,
-}
-
-impl fmt::Display for AddError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(crate::text::add_error(*self))
-    }
-}
-
-impl std::error::Error for AddError {}

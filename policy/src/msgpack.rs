@@ -1,55 +1,15 @@
-//! The canonical subset of msgpack that the macaroon format writes (macaroon-format §2.1), and no more.
+//! The canonical subset of MessagePack that the macaroon format writes (macaroon-format §2.1).
 //!
-//! The reader takes exactly what the writer makes: shortest integers and lengths, str for text, bin for
-//! bytes. So whatever was read is its own re-encoding, and MACs may run over the received bytes. Nothing is
-//! allocated by a length header, and values of unknown types are walked with a bounded stack.
+//! This is our own code, because a MAC covers exact bytes. A general library accepts several encodings of one
+//! value, and chooses one when it writes. This reader accepts only what the writer produces: the shortest
+//! integers and lengths, str for text, bin for bytes. Every decoded value therefore re-encodes to the received
+//! bytes, and tokens have one form. A length header never causes an allocation, and values of unknown types are
+//! skipped with a bounded stack.
 
-use std::fmt;
+use crate::text::DecodeError;
 
-/// Arrays and maps inside the body of an unknown caveat type may nest this deep.
+/// Deepest nesting of arrays and maps in the body of an unknown caveat type.
 pub(crate) const MAX_BODY_DEPTH: usize = 32;
-
-/// Why bytes are no canonical value of the format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// The input ends inside a value.
-    Truncated,
-    /// Bytes follow the value.
-    TrailingBytes,
-    /// Another msgpack type stands where this format has a fixed one.
-    WrongType,
-    /// The value is right, but not in its one canonical form (width, order, duplicates).
-    NotCanonical,
-    /// A number is larger than its field.
-    OutOfRange,
-    /// A struct has another number of fields.
-    FieldCount,
-    /// A caveat set has a type without a body.
-    OddCaveatSet,
-    /// Text is not UTF-8.
-    NotUtf8,
-    /// The body of an unknown caveat is nil, which cannot be written again.
-    NilBody,
-    /// A map has an array, a map or bytes as a key.
-    MapKey,
-    /// The byte 0xc1, or an extension that is no timestamp.
-    ForbiddenValue,
-    /// `IfPresent`, or the body of an unknown caveat, nests deeper than allowed.
-    TooDeep,
-    /// More caveats than allowed.
-    TooManyCaveats,
-    /// More bytes than a token may have.
-    TooLong,
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(crate::text::decode_error(*self))
-    }
-}
-
-impl std::error::Error for DecodeError {}
 
 /// Reads canonical values one after the other.
 pub(crate) struct Reader<'b> {
@@ -62,17 +22,17 @@ impl<'b> Reader<'b> {
         Self { bytes, at: 0 }
     }
 
-    /// How many bytes were read.
+    /// The number of bytes read.
     pub(crate) fn position(&self) -> usize {
         self.at
     }
 
-    /// Fails when anything is left.
+    /// Fails if bytes remain.
     pub(crate) fn finish(&self) -> Result<(), DecodeError> {
         if self.at == self.bytes.len() { Ok(()) } else { Err(DecodeError::TrailingBytes) }
     }
 
-    /// What was read since `start`.
+    /// The bytes read since `start`.
     pub(crate) fn since(&self, start: usize) -> &'b [u8] {
         self.bytes.get(start..self.at).unwrap_or_default()
     }
@@ -120,7 +80,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// Takes a nil if one is next.
+    /// Consumes a nil if one is next.
     pub(crate) fn nil(&mut self) -> bool {
         let found = self.bytes.get(self.at) == Some(&0xc0);
         if found {
@@ -150,7 +110,7 @@ impl<'b> Reader<'b> {
         self.take(length)
     }
 
-    /// The header of an array. The number is a claim of the sender: never allocate by it.
+    /// The header of an array. Never allocate by this number: the sender chose it.
     pub(crate) fn array(&mut self) -> Result<usize, DecodeError> {
         match self.byte()? {
             short @ 0x90..=0x9f => Ok(usize::from(short & 0x0f)),
@@ -165,7 +125,7 @@ impl<'b> Reader<'b> {
         if self.array()? == fields { Ok(()) } else { Err(DecodeError::FieldCount) }
     }
 
-    /// The header of a map, as [`Self::array`].
+    /// The header of a map; as for [`Self::array`].
     pub(crate) fn map(&mut self) -> Result<usize, DecodeError> {
         match self.byte()? {
             short @ 0x80..=0x8f => Ok(usize::from(short & 0x0f)),
@@ -175,11 +135,11 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// Steps over one value of any type and width, as the body of an unknown caveat may be
-    /// (macaroon-format §4.3), and returns its bytes.
+    /// Skips one value of any type and width, such as the body of an unknown caveat (macaroon-format §4.3), and
+    /// returns its bytes.
     pub(crate) fn any(&mut self) -> Result<&'b [u8], DecodeError> {
         let start = self.at;
-        // What is still to come at each level: values, and whether the next one is a map key.
+        // For each open container: how many values remain, and whether it is a map.
         let mut open = [(0_u64, false); MAX_BODY_DEPTH];
         let mut depth = 0_usize;
         loop {
@@ -194,7 +154,7 @@ impl<'b> Reader<'b> {
             } else if let Some((left, _)) = depth.checked_sub(1).and_then(|top| open.get_mut(top)) {
                 *left -= 1;
             }
-            // A finished container is one finished value of the level above.
+            // A finished container counts as one value of its parent.
             while let Some(top) = depth.checked_sub(1) {
                 if open.get(top).is_some_and(|(left, _)| *left > 0) {
                     break;
@@ -210,7 +170,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// One header with its scalar content; for a container, how many values follow and if it is a map.
+    /// Reads a header and its scalar content. For a container: how many values follow, and whether it is a map.
     fn any_header(&mut self, is_key: bool) -> Result<Option<(u64, bool)>, DecodeError> {
         let first = self.byte()?;
         let container = |items: u64, is_map: bool| {
@@ -351,8 +311,7 @@ fn header(out: &mut Vec<u8>, length: usize, short: u8, short_max: u8, one: Optio
     }
 }
 
-/// Lengths beyond 32 bits are cut; nothing that long can be written within the limits of a token, and a
-/// reader would refuse it.
+/// Lengths over 32 bits are truncated. The limits of a token exclude them, and a reader would refuse the result.
 fn wide_header(out: &mut Vec<u8>, length: usize, two: u8, four: u8) {
     match u16::try_from(length) {
         Ok(length) => {
@@ -366,7 +325,7 @@ fn wide_header(out: &mut Vec<u8>, length: usize, two: u8, four: u8) {
     }
 }
 
-/// A value that a narrower form could have held is not canonical.
+/// A value that fits a narrower form is not canonical.
 fn shortest(value: u64, narrower: u64) -> Result<u64, DecodeError> {
     if value > narrower { Ok(value) } else { Err(DecodeError::NotCanonical) }
 }
@@ -379,7 +338,7 @@ fn to_usize(length: u32) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
 }
 
-/// Timestamps (type -1) are the only extension that the format's other readers take.
+/// Timestamps (type -1) are the only extension that other implementations of the format accept.
 fn timestamp(length: u32, kind: u8) -> Result<usize, DecodeError> {
     match (length, kind) {
         (4 | 8 | 12, 0xff) => Ok(to_usize(length)),
@@ -397,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_values_nest_to_the_limit_and_not_beyond() {
+    fn unknown_values_nest_up_to_the_limit() {
         let nested = |levels: usize| {
             let mut bytes = vec![0x91; levels];
             bytes.push(0x01);
@@ -409,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_as_map_key_is_refused_and_as_map_value_taken() {
+    fn a_container_is_refused_as_map_key_and_accepted_as_map_value() {
         assert_eq!(any_of(&[0x81, 0x90, 0x01]), Err(DecodeError::MapKey));
         assert_eq!(any_of(&[0x81, 0xc4, 0x00, 0x01]), Err(DecodeError::MapKey));
         assert_eq!(any_of(&[0x82, 0xa1, b'a', 0x91, 0x01, 0x02, 0xc4, 0x00]), Ok(8));
@@ -425,7 +384,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn integers_come_back_as_they_were_written(unsigned: u64, shift in 0_u32..64, signed: i64) {
+        fn integers_round_trip(unsigned: u64, shift in 0_u32..64, signed: i64) {
             let (unsigned, signed) = (unsigned >> shift, signed >> shift);
             let mut bytes = Vec::new();
             bytes.uint(unsigned);
@@ -437,10 +396,80 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_never_step_past_the_end(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn arbitrary_bytes_hold_one_value_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(length) = any_of(&bytes) {
-                prop_assert!(length <= bytes.len());
+                prop_assert_eq!(any_of(&bytes[..length]), Ok(length));
+                for shorter in 0..length {
+                    prop_assert_eq!(any_of(&bytes[..shorter]), Err(DecodeError::Truncated));
+                }
             }
         }
+
+        #[test]
+        fn skipping_a_value_agrees_with_its_encoding(value in value(4), suffix in any::<u8>()) {
+            let mut bytes = Vec::new();
+            value.write(&mut bytes);
+            prop_assert_eq!(any_of(&bytes), Ok(bytes.len()));
+            for length in 0..bytes.len() {
+                prop_assert_eq!(any_of(&bytes[..length]), Err(DecodeError::Truncated));
+            }
+            let length = bytes.len();
+            bytes.push(suffix);
+            prop_assert_eq!(any_of(&bytes), Ok(length));
+        }
+    }
+
+    /// A model of the values that [`Write`] produces.
+    #[derive(Debug, Clone)]
+    enum Value {
+        Uint(u64),
+        Int(i64),
+        Bool(bool),
+        Nil,
+        Str(String),
+        Bin(Vec<u8>),
+        Array(Vec<Value>),
+        Map(Vec<(u64, Value)>),
+    }
+
+    impl Value {
+        fn write(&self, out: &mut Vec<u8>) {
+            match self {
+                Self::Uint(value) => out.uint(*value),
+                Self::Int(value) => out.int(*value),
+                Self::Bool(value) => out.bool(*value),
+                Self::Nil => out.nil(),
+                Self::Str(text) => out.str(text),
+                Self::Bin(bytes) => out.bin(bytes),
+                Self::Array(items) => {
+                    out.array(items.len());
+                    items.iter().for_each(|item| item.write(out));
+                }
+                Self::Map(entries) => {
+                    out.map(entries.len());
+                    for (key, item) in entries {
+                        out.uint(*key);
+                        item.write(out);
+                    }
+                }
+            }
+        }
+    }
+
+    fn value(depth: u32) -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<u64>().prop_map(Value::Uint),
+            any::<i64>().prop_map(Value::Int),
+            any::<bool>().prop_map(Value::Bool),
+            Just(Value::Nil),
+            ".{0,40}".prop_map(Value::Str),
+            proptest::collection::vec(any::<u8>(), 0..40).prop_map(Value::Bin),
+        ];
+        leaf.prop_recursive(depth, 64, 20, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..20).prop_map(Value::Array),
+                proptest::collection::vec((any::<u64>(), inner), 0..20).prop_map(Value::Map),
+            ]
+        })
     }
 }

@@ -1,33 +1,34 @@
-//! The nonce of a token, and the identity that follows from it.
+//! The nonce of a token, and the identity derived from it.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-use crate::msgpack::{DecodeError, Reader, Write};
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
 
 /// The namespace of token identities (macaroon-format §3).
 const TOKEN_NAMESPACE: Uuid = Uuid::from_u128(0x968fc2c6_a94f_4988_a544_2ad72b02f222);
 
-/// The first field of a token: which key signed it, what makes it unique, and if it is a proof.
+/// The first field of a token: the key id, the unique random part, and whether the token is a proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nonce {
     kid: Vec<u8>,
     rnd: Vec<u8>,
-    /// `None` is the historical nonce of two fields, which means no proof but is MACed without the field.
+    /// `None` for the historical nonce of two fields: not a proof, and MACed without the field.
     proof: Option<bool>,
 }
 
 impl Nonce {
-    /// A nonce as it is written today: three fields.
+    /// A nonce in the current form: three fields.
     pub(crate) fn new(kid: Vec<u8>, rnd: [u8; 16], proof: bool) -> Self {
         Self { kid, rnd: rnd.to_vec(), proof: Some(proof) }
     }
 
-    /// Reads a canonical nonce of two or three fields, and nothing behind it.
+    /// Decodes a canonical nonce of two or three fields.
     ///
     /// # Errors
-    /// [`DecodeError`] for anything that is not the canonical form.
+    /// [`DecodeError`] unless the bytes are in canonical form, and nothing follows them.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let nonce = Self::read(&mut reader)?;
@@ -45,7 +46,7 @@ impl Nonce {
         Ok(Self { kid, rnd, proof })
     }
 
-    /// The canonical bytes, with the number of fields that the nonce was read with.
+    /// The canonical bytes, with as many fields as the nonce was decoded from.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.kid.len() + self.rnd.len() + 8);
         out.array(if self.proof.is_some() { 3 } else { 2 });
@@ -57,17 +58,17 @@ impl Nonce {
         out
     }
 
-    /// Names the root key of a permission token; in a discharge it is the whole ticket.
+    /// In a permission token, the id of the root key; in a discharge, the whole ticket.
     pub fn kid(&self) -> &[u8] {
         &self.kid
     }
 
-    /// The random part; 16 bytes when we wrote it.
+    /// The random part; 16 bytes if this crate wrote it.
     pub fn rnd(&self) -> &[u8] {
         &self.rnd
     }
 
-    /// Whether the token is a proof: finalized when written, so that nobody can attenuate it.
+    /// Whether the token is a proof: finalized when encoded, so that it cannot be attenuated.
     pub fn proof(&self) -> bool {
         self.proof == Some(true)
     }
@@ -84,27 +85,27 @@ impl Nonce {
     }
 }
 
-/// Who a token is, for logs and revocation: UUIDv5 (RFC 9562) of the random part, in the namespace of the
-/// key id. All attenuations of a token share it; text and bytes of a token are malleable, this is not.
+/// The identity of a token, for audit and revocation: UUIDv5 (RFC 9562) of the random part, in the namespace of
+/// the key id. All attenuations of a token share it. Unlike the text and bytes of a token, it is not malleable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId([u8; 16]);
 
 impl TokenId {
-    /// An identity that was stored or parsed.
+    /// An identity from its 16 bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The identity under which descendants name the key that signed an ancestor: revoking a key then reaches
-    /// all that was minted with its tokens, under whatever key. UUIDv5 of the key id alone.
+    /// The identity of a signing key, for the lineage of tokens: revoking the key then revokes all tokens minted
+    /// with its tokens, under any key. UUIDv5 of the key id alone.
     pub fn of_key(kid: &[u8]) -> Self {
         Self(Uuid::new_v5(&TOKEN_NAMESPACE, kid).into_bytes())
     }
 
-    /// Reads what `Display` writes: UUID text with hyphens, in lower case.
+    /// Parses the text of `Display`: UUID text with hyphens, in lower case.
     pub fn parse(text: &str) -> Option<Self> {
         let id = Self(Uuid::try_parse(text).ok()?.into_bytes());
-        // One text for one identity: lists of revoked tokens are compared as people typed them.
+        // One text for one identity: lists of revoked tokens are compared as text.
         (id.to_string() == text).then_some(id)
     }
 
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worked_example_has_its_identity() {
+    fn the_worked_example_has_the_published_identity() {
         let rnd: [u8; 16] = std::array::from_fn(|index| 0x10 + index as u8);
         let nonce = Nonce::new(b"kid1".to_vec(), rnd, false);
         assert_eq!(nonce.token_id().to_string(), "c5ad1097-07c7-5db3-b181-a6187ee029ea");

@@ -1,20 +1,19 @@
-//! Tickets: what a third party is asked to check, and how it answers (macaroon-format §5.2).
+//! Tickets: the conditions that a third party checks before it discharges (macaroon-format §5.2).
 
 use std::fmt;
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::access::{DischargeRequest, Refusal};
-use crate::caveat::{Budget, CaveatSet};
+use crate::access::DischargeRequest;
+use crate::caveat::{Budget, Caveat, CaveatSet};
 use crate::caveats::{PetsemCaveat, SecondPerson};
-use crate::clear::clear_caveat;
-use crate::denial::Reason;
-use crate::key::{MacaroonKey, OpenError, SharedKey};
-use crate::macaroon::Macaroon;
-use crate::msgpack::{DecodeError, Reader, Write};
+use crate::clear::{Refusal, clear_caveat};
+use crate::key::SharedKey;
+use crate::msgpack::{Reader, Write};
+use crate::text::{TicketDenial, TicketError};
 
-/// An opened ticket: the key to sign the discharge with, and the conditions to check before.
+/// An opened ticket: the key that signs the discharge, and the conditions to check first.
 pub struct Ticket {
     sealed: Vec<u8>,
     discharge_key: Zeroizing<[u8; 32]>,
@@ -22,10 +21,10 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Opens a ticket with the key shared with whoever wrote it.
+    /// Opens a ticket with the key shared with its author.
     ///
     /// # Errors
-    /// [`TicketError`] when it does not open, or is not the canonical form with a key of 32 bytes.
+    /// [`TicketError`] if it does not open, or is not in canonical form with a key of 32 bytes.
     pub fn open(sealed: &[u8], key: &SharedKey) -> Result<Self, TicketError> {
         let plaintext = key.open(sealed).map_err(TicketError::Open)?;
         Self::decode(sealed, &plaintext)
@@ -64,28 +63,33 @@ impl Ticket {
         key.seal(&plaintext, rng)
     }
 
-    /// The conditions of whoever wrote the ticket; [`Self::clear`] checks them.
-    pub fn caveats(&self) -> &[crate::Caveat] {
+    /// The sealed bytes: the key id of the discharge.
+    pub(crate) fn sealed(&self) -> &[u8] {
+        &self.sealed
+    }
+
+    /// The conditions, as the ticket's author wrote them. [`Self::clear`] checks them.
+    pub fn caveats(&self) -> &[Caveat] {
         self.caveats.as_slice()
     }
 
-    /// Whether the third party may discharge this: every condition must allow it, and unknown ones refuse.
+    /// Whether the third party may discharge the ticket: every condition must allow it, and unknown conditions
+    /// refuse.
     ///
     /// # Errors
     /// [`TicketDenial`] with the first condition that refuses.
     pub fn clear(&self, request: &DischargeRequest<'_>) -> Result<(), TicketDenial> {
-        for (index, caveat) in self.caveats.as_slice().iter().enumerate() {
+        self.caveats().iter().enumerate().try_for_each(|(index, caveat)| {
             clear_caveat(request, caveat).map_err(|Refusal { kind, reason }| TicketDenial {
                 index,
                 kind,
                 reason,
-            })?;
-        }
-        Ok(())
+            })
+        })
     }
 
-    /// The request that a second person must approve before this ticket is discharged: its one [`SecondPerson`].
-    /// More than one is none; [`Self::clear`] then refuses.
+    /// The request that a second person must approve before this ticket is discharged: its only
+    /// [`SecondPerson`]. `None` also if there is more than one; [`Self::clear`] then refuses.
     pub fn second_person(&self) -> Option<SecondPerson> {
         let mut found = None;
         for caveat in self.caveats() {
@@ -98,14 +102,6 @@ impl Ticket {
         found
     }
 
-    /// A discharge of this ticket: a proof, so that its holder cannot add to it. Clear the ticket first.
-    ///
-    /// `location` is the third party's own; `rng` gives the 16 random bytes of the nonce.
-    pub fn discharge(&self, location: &str, rng: &mut dyn CryptoRng) -> Macaroon {
-        let key = MacaroonKey::new(self.discharge_key.as_slice());
-        Macaroon::mint(&key, &self.sealed, location, true, rng)
-    }
-
     /// The key that signs the discharge.
     pub fn expose_discharge_key(&self) -> &[u8; 32] {
         &self.discharge_key
@@ -115,52 +111,5 @@ impl Ticket {
 impl fmt::Debug for Ticket {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Ticket(..)")
-    }
-}
-
-/// The condition of a ticket that refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TicketDenial {
-    /// Its place in the ticket, from 0.
-    pub index: usize,
-    /// Its type.
-    pub kind: u64,
-    /// Why.
-    pub reason: Reason,
-}
-
-impl fmt::Display for TicketDenial {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::text::ticket_denial(self, out)
-    }
-}
-
-impl std::error::Error for TicketDenial {}
-
-/// Why a ticket cannot be opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TicketError {
-    /// It does not open with this key.
-    Open(OpenError),
-    /// What it holds is no ticket.
-    Content(DecodeError),
-    /// The discharge key in it has not 32 bytes.
-    KeyLength,
-}
-
-impl fmt::Display for TicketError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(crate::text::ticket_error(*self))
-    }
-}
-
-impl std::error::Error for TicketError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Open(source) => Some(source),
-            Self::Content(source) => Some(source),
-            Self::KeyLength => None,
-        }
     }
 }

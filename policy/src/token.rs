@@ -1,4 +1,4 @@
-//! A verified token: the only thing that a decision accepts.
+//! A verified token: the only token that a decision accepts.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -9,75 +9,91 @@ use crate::action::Action;
 use crate::caveat::Caveat;
 use crate::caveats::{Ancestors, BootGrant, BreakGlass, Exchanged, PetsemCaveat, Subject};
 use crate::clear::clear_caveat;
-use crate::denial::{Denial, DeniedCaveat, Origin, Reason};
+use crate::decoded::{DecodedToken, earliest_end};
 use crate::nonce::TokenId;
-use crate::unverified::{Decoded, earliest_end};
+use crate::text::{Denial, DeniedCaveat, Origin, Reason};
 
-/// A token whose chain of MACs, bindings and discharges were verified by
-/// [`crate::UnverifiedToken::verify`]. What it allows is asked with [`Self::clear`].
+/// A token whose MACs, bindings and discharges [`crate::UnverifiedToken::verify`] has verified.
+/// [`Self::clear`] decides what it allows.
+///
+/// Nothing else makes one:
+///
+/// ```
+/// use petsem_policy::{MacaroonKey, Token, UnverifiedToken, VerifyError};
+/// fn verified(token: &UnverifiedToken, key: &MacaroonKey) -> Result<Token, VerifyError> {
+///     token.verify(key, &[], &[])
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// use petsem_policy::{Token, UnverifiedToken};
+/// fn verified(token: UnverifiedToken) -> Token {
+///     token
+/// }
+/// ```
 pub struct Token {
-    own: Arc<Decoded>,
-    accepted: Vec<Accepted>,
+    own: Arc<DecodedToken>,
+    accepted: Vec<AcceptedDischarge>,
 }
 
-/// A discharge that verification accepted, in the order of the third-party caveats.
-pub(crate) struct Accepted {
-    pub(crate) decoded: Arc<Decoded>,
+/// A discharge that verification accepted.
+pub(crate) struct AcceptedDischarge {
+    pub(crate) decoded: Arc<DecodedToken>,
     pub(crate) third_party: usize,
     pub(crate) discharger: Option<[u8; 16]>,
 }
 
-/// A grant that counts, with who vouches for it.
+/// A grant that counts, and the discharge that it came with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantEvidence<Grant = BootGrant> {
     /// What was granted.
     pub grant: Grant,
-    /// The discharge that carried it.
+    /// The discharge that contains it.
     pub discharge: TokenId,
-    /// The trusted discharger that made it. Whether he may speak for the grant's org is the caller's rule.
+    /// The trusted discharger that made it. The caller decides whether it may speak for the grant's org.
     pub discharger: [u8; 16],
 }
 
-/// A caveat of a verified token, and where it stands.
+/// A caveat of a verified token, and where it came from.
 #[derive(Debug, Clone, Copy)]
 pub struct PlacedCaveat<'t> {
     /// The caveat.
     pub caveat: &'t Caveat,
-    /// Its place in the token or discharge, from 0.
+    /// Its index in the token or discharge, from 0.
     pub index: usize,
-    /// Which of them that is.
+    /// The token or the discharge.
     pub origin: Origin,
 }
 
 impl Token {
-    pub(crate) fn new(own: Arc<Decoded>, accepted: Vec<Accepted>) -> Self {
+    pub(crate) fn new(own: Arc<DecodedToken>, accepted: Vec<AcceptedDischarge>) -> Self {
         Self { own, accepted }
     }
 
-    /// Who the token is, in audit lines and revocations; the same for all its attenuations.
+    /// The identity, for audit records and revocations; the same for all attenuations of the token.
     pub fn id(&self) -> TokenId {
         self.own.id()
     }
 
-    /// Which key signed it.
+    /// The id of the key that signed it.
     pub fn kid(&self) -> &[u8] {
         self.own.nonce.kid()
     }
 
-    /// The discharges that verification accepted, in the order of the third-party caveats.
+    /// The accepted discharges, in the order of the third-party caveats.
     pub fn discharge_ids(&self) -> Vec<TokenId> {
         self.accepted.iter().map(|accepted| accepted.decoded.id()).collect()
     }
 
-    /// The earliest end of any validity window of the token and its discharges, nested ones too, in unix
+    /// The earliest end of any validity window of the token and its discharges, nested ones included, in unix
     /// seconds.
     pub fn expires_at(&self) -> Option<i64> {
         let discharges = self.accepted.iter().map(|accepted| &accepted.decoded);
         std::iter::once(&self.own).chain(discharges).filter_map(|part| earliest_end(&part.caveats)).min()
     }
 
-    /// All caveats to clear, in order: those of the token, then those of its discharges. Third-party
-    /// caveats and bindings are done with, and what an untrusted discharge says about people is left out.
+    /// All caveats to clear, in order: those of the token, then those of its discharges. Without third-party
+    /// caveats and bindings, which verification has handled, and without attestations of untrusted dischargers.
     pub fn caveats(&self) -> impl Iterator<Item = PlacedCaveat<'_>> {
         let own = placed(&self.own, Origin::Token);
         let discharged = self.accepted.iter().flat_map(|accepted| {
@@ -93,12 +109,12 @@ impl Token {
         own.chain(discharged)
     }
 
-    /// The token's own caveats, third-party ones and bindings too, as they stand in it.
+    /// The token's own caveats as written, third-party ones and bindings included.
     pub fn own_caveats(&self) -> &[Caveat] {
         &self.own.caveats
     }
 
-    /// Who holds the token: its own first [`Subject`]. `None` also when that does not read.
+    /// The holder: the token's own first [`Subject`] in canonical form.
     pub fn subject(&self) -> Option<Subject> {
         self.own_petsem().find_map(|caveat| match caveat {
             PetsemCaveat::Subject(subject) => Some(subject),
@@ -115,8 +131,8 @@ impl Token {
         first.unwrap_or_default()
     }
 
-    /// From which JWT the token came: its very first caveat, if [`crate::Apps`] with exactly one app stands
-    /// behind it. The rule that it names must be asked again at each use.
+    /// The JWT that the token was exchanged for: its first caveat, if the second is [`crate::Apps`] with exactly
+    /// one app. The rule that it names must be evaluated again at each use.
     pub fn exchanged(&self) -> Option<Exchanged> {
         match self.own_first::<2>() {
             [Some(PetsemCaveat::Exchanged(exchanged)), Some(PetsemCaveat::Apps(apps))]
@@ -128,44 +144,47 @@ impl Token {
         }
     }
 
-    /// Whether the token allows the request: every caveat must.
+    /// Whether the token allows the request: every caveat must allow it.
     ///
-    /// Beside the caveats: *read value* asks for a token whose first caveat is [`crate::Apps`] with exactly one
-    /// app (or [`Exchanged`], and Apps the second), or whose first third-party caveat was answered by a proof
-    /// of a trusted discharger. Neither can be added to a token that was minted without (its first caveat
-    /// stays the first), so nobody narrows his way to values; a maker leaves no token without caveats, nor
-    /// with an [`Exchanged`] alone, for then its holder would write the first ones.
+    /// Besides the caveats, *read value* requires that the first caveat is [`crate::Apps`] with exactly one app
+    /// (or [`Exchanged`], and Apps the second), or that a proof of a trusted discharger answers the first
+    /// third-party caveat. A holder cannot add either to a token minted without, because it can only append:
+    /// attenuation never leads to values. Therefore an issuer must not issue a token without caveats, or with
+    /// an [`Exchanged`] alone: its holder would write the caveats that count.
     ///
-    /// A boot asks for no grant here, because the discharger clears the asker's own token with this; where a
-    /// boot grant is at hand it must be for this very boot. A boot that hands out values calls
+    /// A boot does not require a grant here, because the discharger clears the requester's token with this
+    /// method. A boot grant, if present, must be for this boot. A boot that returns values calls
     /// [`Self::clear_boot`].
     ///
     /// # Errors
     /// [`Denial`] with the first caveat that refuses.
     pub fn clear(&self, access: &Access<'_>) -> Result<(), Denial> {
         let mut first = None;
-        let _ = self.ask(access, &mut |denial| {
+        let _ = self.evaluate(access, &mut |denial| {
             first = Some(denial);
             ControlFlow::Break(())
         });
         first.map_or(Ok(()), Err)
     }
 
-    /// Everything that refuses the request, where [`Self::clear`] stops at the first: with all of it out of
-    /// the way the request would pass. Empty: it does.
+    /// Everything that refuses the request; [`Self::clear`] stops at the first. Empty if the request is allowed.
     pub fn denials(&self, access: &Access<'_>) -> Vec<Denial> {
         let mut denials = Vec::new();
-        let _ = self.ask(access, &mut |denial| {
+        let _ = self.evaluate(access, &mut |denial| {
             denials.push(denial);
             ControlFlow::Continue(())
         });
         denials
     }
 
-    /// Tells everything that refuses, in order, until told to stop.
-    fn ask(&self, access: &Access<'_>, deny: &mut dyn FnMut(Denial) -> ControlFlow<()>) -> ControlFlow<()> {
+    /// Calls `deny` for everything that refuses, in order, until it breaks.
+    fn evaluate(
+        &self,
+        access: &Access<'_>,
+        deny: &mut dyn FnMut(Denial) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let mut subject = None;
-        let (mut granted, mut glass_broken) = (false, false);
+        let (mut has_boot_grant, mut has_break_glass) = (false, false);
         for placed in self.caveats() {
             let mut kind = placed.caveat.kind();
             let answer = match PetsemCaveat::of(placed.caveat) {
@@ -181,7 +200,7 @@ impl Token {
                 Some(Ok(Some(PetsemCaveat::BootGrant(grant)))) => {
                     if !counts_as_grant(placed.origin) {
                         Err(Reason::Misplaced)
-                    } else if std::mem::replace(&mut granted, true) {
+                    } else if std::mem::replace(&mut has_boot_grant, true) {
                         Err(Reason::GrantRepeated)
                     } else if access.action == Action::Boot {
                         grant.grants(access)
@@ -192,7 +211,7 @@ impl Token {
                 Some(Ok(Some(PetsemCaveat::BreakGlass(grant)))) => {
                     if !counts_as_grant(placed.origin) {
                         Err(Reason::Misplaced)
-                    } else if std::mem::replace(&mut glass_broken, true) {
+                    } else if std::mem::replace(&mut has_break_glass, true) {
                         Err(Reason::BreakGlassRepeated)
                     } else {
                         grant.grants(access)
@@ -209,53 +228,51 @@ impl Token {
                 deny(self.denied(placed, kind, reason))?;
             }
         }
-        if access.action == Action::ReadValue && !self.made_for_one_app() && !self.vouched_for() {
-            deny(self.lacks(Reason::ReadNeedsOneApp))?;
+        if access.action == Action::ReadValue && !self.is_minted_for_one_app() && !self.has_trusted_proof() {
+            deny(self.missing(Reason::ReadNeedsOneApp))?;
         }
         ControlFlow::Continue(())
     }
 
-    /// [`Self::clear`] for a boot that hands out values: there must be a boot grant for it.
+    /// [`Self::clear`] for a boot that returns values: it requires a boot grant.
     ///
     /// # Errors
-    /// [`Denial`] of [`Self::clear`], or that there is no grant.
+    /// [`Denial`] as [`Self::clear`], or if the grant is missing.
     pub fn clear_boot(&self, access: &Access<'_>) -> Result<GrantEvidence, Denial> {
         self.clear(access)?;
         let evidence = self.boot_grant()?;
-        evidence.grant.grants(access).map_err(|reason| self.lacks(reason))?;
+        evidence.grant.grants(access).map_err(|reason| self.missing(reason))?;
         Ok(evidence)
     }
 
-    /// The one boot grant in the proof that a trusted discharger made for the token's first third-party
-    /// caveat.
+    /// The only boot grant in the proof of a trusted discharger for the token's first third-party caveat.
     ///
     /// # Errors
-    /// [`Denial`] when there is none, or more than one.
+    /// [`Denial`] if there is none, or more than one.
     pub fn boot_grant(&self) -> Result<GrantEvidence, Denial> {
-        let wanted = |caveat| match caveat {
+        let select = |caveat| match caveat {
             PetsemCaveat::BootGrant(grant) => Some(grant),
             _ => None,
         };
-        self.grant(wanted, Reason::GrantMissing, Reason::GrantRepeated)
+        self.grant(select, Reason::GrantMissing, Reason::GrantRepeated)
     }
 
-    /// The one break-glass grant in the proof that a trusted discharger made for the token's first
-    /// third-party caveat. With it [`Self::clear`] lets values of that app be read until it ends, and
-    /// nothing else.
+    /// The only break-glass grant in the proof of a trusted discharger for the token's first third-party caveat.
+    /// With it, [`Self::clear`] allows reading values of that app until it expires, and nothing else.
     ///
     /// # Errors
-    /// [`Denial`] when there is none, or more than one.
+    /// [`Denial`] if there is none, or more than one.
     pub fn break_glass_grant(&self) -> Result<GrantEvidence<BreakGlass>, Denial> {
-        let wanted = |caveat| match caveat {
+        let select = |caveat| match caveat {
             PetsemCaveat::BreakGlass(grant) => Some(grant),
             _ => None,
         };
-        self.grant(wanted, Reason::BreakGlassMissing, Reason::BreakGlassRepeated)
+        self.grant(select, Reason::BreakGlassMissing, Reason::BreakGlassRepeated)
     }
 
     fn grant<Grant>(
         &self,
-        wanted: impl Fn(PetsemCaveat) -> Option<Grant>,
+        select: impl Fn(PetsemCaveat) -> Option<Grant>,
         missing: Reason,
         repeated: Reason,
     ) -> Result<GrantEvidence<Grant>, Denial> {
@@ -267,22 +284,22 @@ impl Token {
                 continue;
             };
             if let Some(Ok(Some(caveat))) = PetsemCaveat::of(placed.caveat)
-                && let Some(grant) = wanted(caveat)
+                && let Some(grant) = select(caveat)
                 && found.replace(GrantEvidence { grant, discharge, discharger }).is_some()
             {
                 return Err(self.denied(placed, placed.caveat.kind(), repeated));
             }
         }
-        found.ok_or_else(|| self.lacks(missing))
+        found.ok_or_else(|| self.missing(missing))
     }
 
-    /// The token's own petsem caveats that read.
+    /// The token's own petsem caveats in canonical form.
     pub(crate) fn own_petsem(&self) -> impl Iterator<Item = PetsemCaveat> {
         self.own.caveats.iter().filter_map(|caveat| PetsemCaveat::of(caveat)?.ok()?)
     }
 
     /// A denial because something is missing.
-    pub(crate) fn lacks(&self, reason: Reason) -> Denial {
+    pub(crate) fn missing(&self, reason: Reason) -> Denial {
         Denial { token: self.id(), caveat: None, reason }
     }
 
@@ -291,8 +308,8 @@ impl Token {
         Denial { token: self.id(), caveat, reason }
     }
 
-    /// What its maker wrote first; a holder can only append.
-    fn made_for_one_app(&self) -> bool {
+    /// The issuer wrote the first caveats; a holder can only append.
+    fn is_minted_for_one_app(&self) -> bool {
         match self.own_first::<2>() {
             [Some(PetsemCaveat::Apps(apps)), _]
             | [Some(PetsemCaveat::Exchanged(_)), Some(PetsemCaveat::Apps(apps))] => apps.ids().len() == 1,
@@ -304,8 +321,8 @@ impl Token {
         std::array::from_fn(|index| PetsemCaveat::of(self.own.caveats.get(index)?)?.ok()?)
     }
 
-    /// Needs the discharger's key: a third-party caveat that a holder appended has no trusted discharge.
-    fn vouched_for(&self) -> bool {
+    /// This requires the discharger's key: a third-party caveat that a holder appended has no trusted discharge.
+    fn has_trusted_proof(&self) -> bool {
         self.accepted.iter().any(|accepted| {
             accepted.third_party == 0 && accepted.discharger.is_some() && accepted.decoded.nonce.proof()
         })
@@ -318,7 +335,7 @@ impl fmt::Debug for Token {
     }
 }
 
-fn placed(part: &Decoded, origin: Origin) -> impl Iterator<Item = PlacedCaveat<'_>> {
+fn placed(part: &DecodedToken, origin: Origin) -> impl Iterator<Item = PlacedCaveat<'_>> {
     part.caveats
         .iter()
         .enumerate()

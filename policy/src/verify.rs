@@ -1,31 +1,32 @@
-//! From an unverified token to a token: macaroon-format §6, with the order of §12.12 (the token's own MAC
-//! first, then bindings, then discharges).
+//! Verification: macaroon-format §6, in the order of §12.12 (the token's own MAC, then bindings, then
+//! discharges).
 
-use std::fmt;
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
 use crate::caveat::Caveat;
 use crate::chain::{Tail, binding_id, finalized, first_tail, next_tail};
+use crate::decoded::DecodedToken;
 use crate::key::{MacaroonKey, SharedKey, open_key};
+use crate::text::{DischargeRejection, VerifyError};
 use crate::ticket::Ticket;
-use crate::token::{Accepted, Token};
-use crate::unverified::{Decoded, UnverifiedToken};
+use crate::token::{AcceptedDischarge, Token};
+use crate::unverified::UnverifiedToken;
 
-/// How many discharges of one ticket are tried.
-pub(crate) const MAX_DISCHARGES: usize = 64;
-/// How many MACs are spent on discharges: a holder may present many third-party caveats with one ticket, and many
+/// Most discharges tried for one ticket.
+const MAX_DISCHARGES: usize = 64;
+/// Most MACs computed for discharges: a holder may present many third-party caveats with one ticket, and many
 /// discharges of it.
 const MAX_DISCHARGE_MACS: usize = 16_384;
 
-/// The MACs that verifications may spend on discharges: of one token, or of all that come with one request.
+/// The MACs that verification may compute for the discharges of one token, or of all tokens of a request.
 #[derive(Debug)]
 pub struct DischargeBudget(usize);
 
 impl DischargeBudget {
-    /// At most so many MACs, and at most what one verification may spend: 16,384.
-    pub fn of(macs: usize) -> Self {
+    /// At most this many MACs, and never more than 16,384.
+    pub fn of_macs(macs: usize) -> Self {
         Self(macs.min(MAX_DISCHARGE_MACS))
     }
 }
@@ -36,37 +37,37 @@ impl Default for DischargeBudget {
     }
 }
 
-/// A discharger whose word about people and Machines is believed.
+/// A discharger whose attestations and grants count.
 #[derive(Debug, Clone, Copy)]
-pub struct Trusted<'k> {
-    /// The location that its discharges carry. It only selects the key; the key is what proves.
+pub struct TrustedDischarger<'k> {
+    /// The location of its discharges. It only selects the key; the key is the proof.
     pub location: &'k str,
-    /// The key shared with it.
+    /// The key shared with the discharger.
     pub key: &'k SharedKey,
-    /// What the caller calls it; comes back in [`crate::Origin::Discharge`].
+    /// The caller's id for it, returned in [`crate::Origin::Discharge`].
     pub discharger: [u8; 16],
 }
 
 impl UnverifiedToken {
-    /// Verifies the token under the root key that its key id names, with the discharges at hand.
+    /// Verifies the token under the root key that its key id names, with the available discharges.
     ///
-    /// Discharges for other tickets are ignored. Of several for one ticket the first good one counts; at
-    /// most 64 are tried. A discharge whose location is in `trusted` must have been made from a ticket
-    /// under that key; what an untrusted one says about people is dropped, its conditions count.
+    /// Discharges for other tickets are ignored. Of several for one ticket, the first valid one counts; at most
+    /// 64 are tried. A discharge is trusted if its ticket opens under the key of a discharger in `trusted` with
+    /// its location. Attestations of an untrusted discharge are dropped; its conditions count.
     ///
     /// # Errors
-    /// [`VerifyError`]. Nothing of the token may then be believed, its id included.
+    /// [`VerifyError`]. Then nothing in the token is authentic, its id included.
     pub fn verify(
         &self,
         key: &MacaroonKey,
         discharges: &[&UnverifiedToken],
-        trusted: &[Trusted<'_>],
+        trusted: &[TrustedDischarger<'_>],
     ) -> Result<Token, VerifyError> {
         self.verify_within(key, discharges, trusted, &mut DischargeBudget::default())
     }
 
-    /// As [`Self::verify`], for one of the tokens that came with a request: they share what their discharges cost,
-    /// or one header would have it spent anew for each of its tokens.
+    /// As [`Self::verify`], for one of several tokens of a request. They share one budget for their discharges, so
+    /// the work does not grow with the number of tokens.
     ///
     /// # Errors
     /// As [`Self::verify`].
@@ -74,7 +75,7 @@ impl UnverifiedToken {
         &self,
         key: &MacaroonKey,
         discharges: &[&UnverifiedToken],
-        trusted: &[Trusted<'_>],
+        trusted: &[TrustedDischarger<'_>],
         budget: &mut DischargeBudget,
     ) -> Result<Token, VerifyError> {
         let own = &self.0;
@@ -82,14 +83,14 @@ impl UnverifiedToken {
         if !tail_matches(own, &tails) {
             return Err(VerifyError::Signature);
         }
-        // Bindings are compared with a parent, and this token has none.
+        // Only a discharge has a parent to be bound to.
         if own.caveats.iter().any(|caveat| matches!(caveat, Caveat::BindToParent(_))) {
             return Err(VerifyError::Binding);
         }
         if !own.nonce.proof() && own.caveats.iter().any(Caveat::is_attestation) {
             return Err(VerifyError::AttestationOutsideProof);
         }
-        let mut work = Work { parent: &tails, parent_ids: None, budget };
+        let mut verifier = DischargeVerifier { parent: &tails, parent_ids: None, budget };
         let mut accepted = Vec::new();
         let third_parties = own.caveats.iter().zip(tails.iter()).filter_map(|(caveat, tail)| match caveat {
             Caveat::ThirdParty(third_party) => Some((third_party, tail)),
@@ -101,23 +102,23 @@ impl UnverifiedToken {
                 .as_deref()
                 .and_then(|sealed| open_key(tail, sealed))
                 .ok_or(VerifyError::VerifierKey { third_party: index })?;
-            let mut refused = None;
-            let made_for_it = discharges
+            let mut rejected = None;
+            let candidates = discharges
                 .iter()
                 .filter(|discharge| discharge.kid() == third_party.ticket)
                 .take(MAX_DISCHARGES);
-            for discharge in made_for_it {
-                match work.try_discharge(&discharge.0, &discharge_key, trusted) {
+            for discharge in candidates {
+                match verifier.verify(&discharge.0, &discharge_key, trusted) {
                     Ok(discharger) => {
-                        refused = None;
+                        rejected = None;
                         let decoded = Arc::clone(&discharge.0);
-                        accepted.push(Accepted { decoded, third_party: index, discharger });
+                        accepted.push(AcceptedDischarge { decoded, third_party: index, discharger });
                         break;
                     }
-                    Err(reason) => refused = Some(reason),
+                    Err(reason) => rejected = Some(reason),
                 }
             }
-            if let Some(reason) = refused {
+            if let Some(reason) = rejected {
                 return Err(VerifyError::DischargeRejected { third_party: index, reason });
             }
             if accepted.last().is_none_or(|last| last.third_party != index) {
@@ -128,20 +129,20 @@ impl UnverifiedToken {
     }
 }
 
-/// What the discharges of one token share.
-struct Work<'t> {
+/// Verifies the discharges of one token.
+struct DischargeVerifier<'t> {
     parent: &'t [Tail],
-    /// Made when the first binding is met.
+    /// Computed at the first binding.
     parent_ids: Option<Vec<[u8; 32]>>,
     budget: &'t mut DischargeBudget,
 }
 
-impl Work<'_> {
-    fn try_discharge(
+impl DischargeVerifier<'_> {
+    fn verify(
         &mut self,
-        discharge: &Decoded,
+        discharge: &DecodedToken,
         discharge_key: &Tail,
-        trusted: &[Trusted<'_>],
+        trusted: &[TrustedDischarger<'_>],
     ) -> Result<Option<[u8; 16]>, DischargeRejection> {
         let macs = discharge.caveats.len() + 2;
         self.budget.0 = self.budget.0.checked_sub(macs).ok_or(DischargeRejection::TooMuchWork)?;
@@ -152,7 +153,7 @@ impl Work<'_> {
         let discharger = trusted_discharger(discharge, discharge_key, trusted)?;
         for caveat in &discharge.caveats {
             match caveat {
-                // A discharge gets no discharges of its own.
+                // Nothing discharges a discharge.
                 Caveat::ThirdParty(_) => return Err(DischargeRejection::ThirdParty),
                 Caveat::BindToParent(prefix) if !self.is_parent(prefix) => {
                     return Err(DischargeRejection::Binding);
@@ -175,12 +176,12 @@ impl Work<'_> {
     }
 }
 
-/// Whose ticket it was: the discharger under whose key the ticket opens with the very discharge key that
-/// the token's maker sealed in the token.
+/// The discharger under whose key the ticket opens. The ticket must contain the discharge key that is sealed in
+/// the token.
 fn trusted_discharger(
-    discharge: &Decoded,
+    discharge: &DecodedToken,
     discharge_key: &Tail,
-    trusted: &[Trusted<'_>],
+    trusted: &[TrustedDischarger<'_>],
 ) -> Result<Option<[u8; 16]>, DischargeRejection> {
     for candidate in trusted.iter().filter(|candidate| candidate.location == discharge.location) {
         let Ok(plaintext) = candidate.key.open(discharge.nonce.kid()) else { continue };
@@ -196,11 +197,11 @@ fn trusted_discharger(
     Ok(None)
 }
 
-/// The states of the chain: after the nonce, and after each caveat.
-fn tails_of(token: &Decoded, key: &[u8]) -> Vec<Tail> {
+/// The states of the chain: after the nonce and after each caveat.
+fn tails_of(token: &DecodedToken, key: &[u8]) -> Vec<Tail> {
     let mut tails = Vec::with_capacity(token.caveats.len() + 1);
     let mut tail = first_tail(key, token.nonce_bytes());
-    for (_, bytes) in token.placed() {
+    for bytes in token.caveat_bytes() {
         let next = next_tail(&tail, bytes);
         tails.push(std::mem::replace(&mut tail, next));
     }
@@ -209,7 +210,7 @@ fn tails_of(token: &Decoded, key: &[u8]) -> Vec<Tail> {
 }
 
 /// Compares in constant time; a tail of another length never matches.
-fn tail_matches(token: &Decoded, tails: &[Tail]) -> bool {
+fn tail_matches(token: &DecodedToken, tails: &[Tail]) -> bool {
     let Some(last) = tails.last() else { return false };
     let matches = if token.nonce.proof() {
         finalized(last).as_slice().ct_eq(token.tail())
@@ -217,67 +218,4 @@ fn tail_matches(token: &Decoded, tails: &[Tail]) -> bool {
         last.as_slice().ct_eq(token.tail())
     };
     matches.into()
-}
-
-/// Why a token is not to be believed. `third_party` counts the token's third-party caveats from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// The token was not signed with this key, or was changed.
-    Signature,
-    /// A permission token is bound to a parent, which it cannot have.
-    Binding,
-    /// The token says who someone is, but is no proof.
-    AttestationOutsideProof,
-    /// No discharge was presented for the ticket.
-    NoDischarge {
-        /// Which third-party caveat.
-        third_party: usize,
-    },
-    /// The discharge key in the caveat does not open.
-    VerifierKey {
-        /// Which third-party caveat.
-        third_party: usize,
-    },
-    /// Every discharge for the ticket was refused.
-    DischargeRejected {
-        /// Which third-party caveat.
-        third_party: usize,
-        /// Why the last one was.
-        reason: DischargeRejection,
-    },
-}
-
-impl fmt::Display for VerifyError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::text::verify_error(*self, out)
-    }
-}
-
-impl std::error::Error for VerifyError {}
-
-/// Why a discharge does not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DischargeRejection {
-    /// It was not made with the discharge key, or was changed.
-    Signature,
-    /// The ticket opened under a trusted key, and holds no ticket.
-    TicketContent,
-    /// The ticket holds another discharge key than the token.
-    OtherKey,
-    /// It has a third-party caveat of its own, which nothing can discharge.
-    ThirdParty,
-    /// It is bound to another token.
-    Binding,
-    /// It says who someone is, but is no proof.
-    AttestationOutsideProof,
-    /// So many discharges and third-party caveats that trying them all is refused.
-    TooMuchWork,
-}
-
-impl fmt::Display for DischargeRejection {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(crate::text::discharge_rejection(*self))
-    }
 }

@@ -1,4 +1,4 @@
-//! JWTs that other people's software made (`tests/foreign/generate`), accepted and refused as they should be.
+//! JWTs of other software (`tests/foreign/generate`) are accepted and refused as expected.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ const FIXTURES: &str = include_str!("foreign/jwts.json");
 const MAX_LIFE_SECONDS: i64 = 300;
 
 #[test]
-fn each_jwt_gets_the_answer_that_it_should() {
+fn each_jwt_gets_the_expected_answer() {
     let fixtures: Value = serde_json::from_str(FIXTURES).unwrap();
     let text = |name: &str| fixtures[name].as_str().unwrap().to_owned();
     let issuer = Issuer {
@@ -38,9 +38,9 @@ fn each_jwt_gets_the_answer_that_it_should() {
     }
 }
 
-/// Every algorithm comes from more than one maker.
+/// More than one implementation covers every algorithm.
 #[test]
-fn every_pinned_algorithm_was_made_by_two_others() {
+fn every_pinned_algorithm_has_jwts_of_two_implementations() {
     let fixtures: Value = serde_json::from_str(FIXTURES).unwrap();
     for algorithm in Algorithm::ALL {
         let makers = fixtures["cases"].as_array().unwrap().iter();

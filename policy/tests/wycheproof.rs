@@ -92,13 +92,13 @@ fn eddsa_agrees() {
     assert_eq!((counts.valid, counts.invalid), (88, 63));
 }
 
-/// As `verify_jwt` asks.
+/// The call of `verify_jwt`.
 fn is_signed(message: &[u8], signature: &[u8], key: &DecodingKey, algorithm: Algorithm) -> bool {
     let signature = BASE64URL_NOPAD.encode(signature);
     jsonwebtoken::crypto::verify(&signature, message, key, algorithm).unwrap_or(false)
 }
 
-/// How many vectors of each kind were tried: a set that is skipped is no proof.
+/// The number of tested vectors of each kind, so that a skipped set is noticed.
 #[derive(Default)]
 struct Counts {
     valid: usize,

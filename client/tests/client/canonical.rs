@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use data_encoding::HEXLOWER;
 use petsem_api::AppId;
 use petsem_client::{Bundle, CanonicalBundle, Identity, NotCanonical, keyed_digest, prove};
@@ -64,10 +66,67 @@ fn a_count_that_lies_allocates_nothing() {
     assert_eq!(CanonicalBundle::read(&empty).err(), Some(NotCanonical));
 }
 
+/// The encoding as it is documented, written a second time as a reference.
+fn reference(app: [u8; 16], machine: &str, version: u64, secrets: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut bytes =
+        [&[1], app.as_slice(), &(machine.len() as u16).to_be_bytes(), machine.as_bytes()].concat();
+    bytes.extend(version.to_be_bytes());
+    bytes.extend((secrets.len() as u32).to_be_bytes());
+    for (name, value) in secrets {
+        bytes.extend((name.len() as u16).to_be_bytes());
+        bytes.extend(name.bytes());
+        bytes.extend((value.len() as u32).to_be_bytes());
+        bytes.extend(*value);
+    }
+    bytes
+}
+
+fn secrets() -> impl Strategy<Value = BTreeMap<String, Vec<u8>>> {
+    prop::collection::btree_map("[A-Z]{1,3}", prop::collection::vec(any::<u8>(), 0..6), 0..4)
+}
+
+fn listed(secrets: &BTreeMap<String, Vec<u8>>) -> Vec<(&str, &[u8])> {
+    secrets.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
+
     #[test]
-    fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        drop(CanonicalBundle::read(&bytes));
+    fn every_bundle_has_the_reference_encoding_and_reads_back(version: u64, secrets in secrets()) {
+        let secrets = listed(&secrets);
+        let canonical = crate::sample::bundle(version, &secrets).expose_canonical().unwrap();
+        prop_assert_eq!(canonical.as_slice(), reference([7; 16], "m-1", version, &secrets));
+        let read = CanonicalBundle::read(&canonical).unwrap();
+        prop_assert_eq!((read.app, read.machine, read.version), ([7; 16], "m-1", version));
+        prop_assert_eq!(read.expose_secrets(), secrets.as_slice());
+    }
+
+    #[test]
+    fn modified_bytes_are_refused_or_are_the_encoding_of_what_was_read(
+        version: u64,
+        secrets in secrets(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let mut bytes = reference([7; 16], "m-1", version, &listed(&secrets));
+        for (index, byte) in &changes {
+            *index.get_mut(&mut bytes) = *byte;
+        }
+        if let Ok(read) = CanonicalBundle::read(&bytes) {
+            prop_assert!(read.expose_secrets().is_sorted_by(|(one, _), (next, _)| one < next));
+            let written = reference(read.app, read.machine, read.version, read.expose_secrets());
+            prop_assert_eq!(written, bytes);
+        } else {
+            prop_assert!(!changes.is_empty());
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_refused_or_are_the_encoding_of_what_was_read(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        if let Ok(read) = CanonicalBundle::read(&bytes) {
+            prop_assert_eq!(reference(read.app, read.machine, read.version, read.expose_secrets()), bytes);
+        }
     }
 }

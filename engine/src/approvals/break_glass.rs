@@ -111,7 +111,7 @@ impl Engine {
         ];
         let asker = author_of(&parent.token);
         let condition =
-            SecondPerson { request: *id.as_bytes(), asker: asker.clone(), reason: reason.to_owned() };
+            SecondPerson { request: *id.as_bytes(), requester: asker.clone(), reason: reason.to_owned() };
         let mut conditions = one_app.to_vec();
         conditions.push(Caveat::ValidityWindow { not_before: 0, not_after: ends_at });
         conditions.push(condition.into());
@@ -129,7 +129,7 @@ impl Engine {
             org: Some(app.head.org),
             key: SigningKeyId::from_bytes(key.id),
             subject: asker,
-            ancestors: parent.token.descent().0.into_iter().map(token_uuid).collect(),
+            ancestors: parent.token.lineage().0.into_iter().map(token_uuid).collect(),
             caveats: macaroon.caveats().iter().map(Caveat::describe).collect(),
             created_at: now.millis(),
             expires_at: ends_at,
@@ -160,7 +160,7 @@ impl Engine {
             app: *app.as_bytes(),
             expires: row.ends_at,
             request: *id.as_bytes(),
-            asker: row.asker.clone(),
+            requester: row.asker.clone(),
             approver: decision.by.clone(),
         };
         discharge.add([window(now, row.ends_at), grant.into()]).map_err(Failure::internal)?;
@@ -205,7 +205,7 @@ impl Engine {
         }
         audit.set_detail(format_args!(
             "break-glass, request {id}; asked by {}; approved by {}; reason: {}",
-            evidence.grant.asker, evidence.grant.approver, row.reason
+            evidence.grant.requester, evidence.grant.approver, row.reason
         ));
         Ok(ReadableApp::by_break_glass(app, &evidence))
     }

@@ -481,7 +481,7 @@ pub(crate) fn registration_ends(now: Timestamp) -> i64 {
 
 /// A token's id, and those of its key and of all that it was minted from.
 fn line_of(token: &Token) -> Vec<TokenUuid> {
-    token.descent().0.into_iter().map(token_uuid).collect()
+    token.lineage().0.into_iter().map(token_uuid).collect()
 }
 
 /// Whether a request waits for somebody, or is in force.

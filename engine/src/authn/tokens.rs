@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use petsem_api::{AppRef, ErrorCode, HostId, MachineId, OrgId, SecretKeyName, SecretName, TokenUuid};
 use petsem_policy::{
     Access, Action, Denial, DischargeBudget, DischargeRejection, Header, HeaderError, Reason, Resource,
-    Subject, Token, TokenId, Trusted, UnverifiedToken, VerifyError,
+    Subject, Token, TokenId, TrustedDischarger, UnverifiedToken, VerifyError,
 };
 
 use crate::clock::Timestamp;
@@ -66,10 +66,10 @@ pub(crate) fn verify(
         NoKey::Unknown => invalid(),
         NoKey::Revoked => revoked(),
     })?;
-    let trusted: Vec<Trusted<'_>> = control
+    let trusted: Vec<TrustedDischarger<'_>> = control
         .dischargers()
         .iter()
-        .map(|entry| Trusted { location: &entry.location, key: &entry.key, discharger: entry.id })
+        .map(|entry| TrustedDischarger { location: &entry.location, key: &entry.key, discharger: entry.id })
         .collect();
     let token = unverified
         .verify_within(&entry.key, discharges, &trusted, budget)

@@ -108,7 +108,7 @@ impl Engine {
         let (_, policy, _) = self.policy_of(app).await?;
         let question =
             secret.map_or(PolicyQuestion::ReadAnything, |name| PolicyQuestion::Read(name.as_str()));
-        let answer = policy.decide_by(&exchanged.rule, &claims_of(exchanged)?, &question);
+        let answer = policy.decide_by_rule(&exchanged.rule, &claims_of(exchanged)?, &question);
         Ok(answer.err().map(|denial| ExplainedRefusal {
             caveat: Some(Caveat::from(exchanged.clone()).describe()),
             code: "rule".to_owned(),

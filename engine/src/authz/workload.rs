@@ -43,7 +43,7 @@ impl Workload<'_> {
                 };
                 let question = PolicyQuestion::Read(name.as_str());
                 verified.allows(&target.access(Action::ReadValue, *now)).is_ok()
-                    && self.policy.decide_by(rule, &self.claims, &question).is_ok()
+                    && self.policy.decide_by_rule(rule, &self.claims, &question).is_ok()
             }
         }
     }

@@ -113,7 +113,7 @@ impl Engine {
     ) -> Result<BootResponse, Failure> {
         let result = async {
             let discharge = discharge_of(&item.discharge)?;
-            let mut budget = DischargeBudget::of(MACS_OF_ONE);
+            let mut budget = DischargeBudget::of_macs(MACS_OF_ONE);
             let verified = verify(&self.control(), host, &[&discharge], &mut budget)?;
             audit.verified_token(&verified.token);
             let boot = Boot {
@@ -253,7 +253,7 @@ impl Engine {
         audit.set_app(&app);
         let discharger = check_grant(&control, &app, &evidence, boot, &host)?;
         let (_, policy, _) = self.policy_of(&app).await?;
-        let provenance = GrantProvenance::of(&evidence.grant.asker)?;
+        let provenance = GrantProvenance::of(&evidence.grant.provenance)?;
         audit.set_detail(format_args!(
             "discharge {}, {}",
             token_uuid(evidence.discharge),

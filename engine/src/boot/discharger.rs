@@ -206,10 +206,10 @@ impl Engine {
         }
         let target =
             BootTarget { app: *app.id.as_bytes(), machine: request.machine.as_str(), host: host.as_str() };
-        verified.token.names_exactly(&target, now.seconds()).map_err(|denial| denied_by(&denial))?;
+        verified.token.is_limited_to(&target, now.seconds()).map_err(|denial| denied_by(&denial))?;
         let asker = BootProof::Token {
             id: token_uuid(verified.token.id()),
-            ancestors: verified.token.descent().0.into_iter().skip(1).map(token_uuid).collect(),
+            ancestors: verified.token.lineage().0.into_iter().skip(1).map(token_uuid).collect(),
             subject: author_of(&verified.token),
         };
         match found {

@@ -44,7 +44,7 @@ pub(crate) fn write_grant(
             machine: grant.machine.to_owned(),
             host: grant.host.to_owned(),
             expires: grant.expires,
-            asker: grant.provenance.to_text()?,
+            provenance: grant.provenance.to_text()?,
         }
         .into(),
     ];

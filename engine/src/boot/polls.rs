@@ -60,7 +60,7 @@ impl Engine {
         let id = ApprovalId::from_bytes(condition.request);
         let row = self.approval(id).await?.ok_or_else(not_asked)?.content;
         let is_asker = row.tokens.first().is_some_and(|asked_by| principal.has_token(*asked_by));
-        if row.asker != condition.asker || !is_asker {
+        if row.asker != condition.requester || !is_asker {
             return Err(not_asked());
         }
         // The other conditions are asked now: a ticket that is not understood waits for nobody.

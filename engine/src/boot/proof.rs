@@ -59,7 +59,7 @@ impl GrantProvenance {
         let text = serde_json::to_string(self).map_err(Failure::internal)?;
         // A grant that leaves no room for what its renewals add would boot nothing.
         let kept = if self.first.is_none() { FIRST } else { 0 };
-        if text.len() + kept > petsem_policy::MAX_ASKER_BYTES {
+        if text.len() + kept > petsem_policy::MAX_PROVENANCE_BYTES {
             return Err(Failure::new(
                 ErrorCode::BadRequest,
                 "the JWT's sub, its jti and the claims that the policy's rule reads are over 2 KiB together; have shorter \

@@ -233,7 +233,7 @@ impl Engine {
         let (_, policy, _) = self.policy_of(&app).await?;
         let claims = claims_of(&exchanged)?;
         policy
-            .decide_by(&exchanged.rule, &claims, &PolicyQuestion::ReadAnything)
+            .decide_by_rule(&exchanged.rule, &claims, &PolicyQuestion::ReadAnything)
             .map_err(|denial| refused_token().because(denial))?;
         audit.set_detail(format_args!("exchanged token, rule {}", exchanged.rule));
         let exchange = Some(Exchange { verified, rule: exchanged.rule, now, peer: audit.peer() });

@@ -109,7 +109,7 @@ impl Engine {
             principal.allows(audit, &target, Action::Enroll, now).map_err(|refused| denied(&refused))?;
         audit.set_detail(format_args!("host token for {host}"));
         let life = life_of(wanted, DAY, LONGEST_HOST)?;
-        let ancestors = parent.token.descent();
+        let ancestors = parent.token.lineage();
         if ancestors.0.len() > MAX_ANCESTORS {
             return Err(bad(InheritError::TooManyAncestors.to_string()));
         }
@@ -203,7 +203,7 @@ impl Engine {
             org,
             key: SigningKeyId::from_bytes(key.id),
             subject: holder,
-            ancestors: parent.token.descent().0.iter().map(|id| token_uuid(*id)).collect(),
+            ancestors: parent.token.lineage().0.iter().map(|id| token_uuid(*id)).collect(),
             caveats: all.iter().map(Caveat::describe).collect(),
             created_at: now.millis(),
             expires_at: expires,

@@ -47,7 +47,7 @@ impl Engine {
                     .allows(audit, &AccessTarget::default(), Action::Operate, now)
                     .map_err(|refused| denied(&refused))?;
                 if let RevokeRequest::SigningKey { id } = request
-                    && verified.token.descent().0.contains(&TokenId::of_key(id.as_bytes()))
+                    && verified.token.lineage().0.contains(&TokenId::of_key(id.as_bytes()))
                 {
                     return Err(Failure::new(
                         ErrorCode::Conflict,

@@ -311,8 +311,9 @@ fn a_host_token_with_caveats_of_its_holder_opens_nothing() {
         machine: "m-1".to_owned(),
         host: "dev".to_owned(),
         expires: now() + 3600,
-        asker: r#"{"token":{"id":"00000000-0000-0000-0000-000000000000","ancestors":[],"subject":"me"}}"#
-            .to_owned(),
+        provenance:
+            r#"{"token":{"id":"00000000-0000-0000-0000-000000000000","ancestors":[],"subject":"me"}}"#
+                .to_owned(),
     };
     let everything: ActionSet = Action::ALL.into_iter().collect();
     let apps = || Apps::new([*id.as_bytes()]);

@@ -1,13 +1,14 @@
-use super::{CaveatType, Place, Unnamed};
+use super::{CaveatType, Container, WhenUnspecified};
 use crate::access::Access;
 use crate::action::ActionSet;
-use crate::denial::Reason;
-use crate::msgpack::{DecodeError, Reader, Write};
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
+use crate::text::Reason;
 
 /// Only these actions.
 ///
-/// Type 65539, body a bare u16: the mask of [`crate::Action`] bits. Every request has an action, so this
-/// never answers resource unspecified: inside `IfPresent` it always counts.
+/// Type 65539, body a bare u16: the mask of [`crate::Action`] bits. Every request has an action, so this caveat
+/// always applies, inside `IfPresent` too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actions(pub ActionSet);
 
@@ -20,8 +21,8 @@ impl Actions {
         name: "Actions",
         body: "bare u16, a mask",
         meaning: "only these actions",
-        unnamed: Unnamed::AlwaysNamed,
-        places: Place::EVERYWHERE,
+        when_unspecified: WhenUnspecified::AlwaysSpecified,
+        containers: Container::ALL,
         since: "0.1.0",
     };
 

@@ -1,12 +1,13 @@
-use super::{CaveatType, Place, Unnamed, list_text, read_id};
-use crate::msgpack::{DecodeError, Reader, Write};
+use super::{CaveatType, Container, WhenUnspecified, list_text, read_id};
+use crate::msgpack::{Reader, Write};
 use crate::nonce::TokenId;
+use crate::text::DecodeError;
 
-/// From which tokens this one was minted, nearest first, each with the key that signed it
-/// ([`TokenId::of_key`]): revoking one of them revokes it.
+/// The tokens that this one was minted from, nearest first, and the keys that signed them ([`TokenId::of_key`]).
+/// Revoking one of them revokes the token.
 ///
-/// Type 65544, body `[[token id: bin16 …]]`, in order of descent (the one list that is not sorted). The
-/// first such caveat of a token counts; none ever refuses, except inside `IfPresent`.
+/// Type 65544, body `[[token id: bin16 …]]`, nearest first (the only list that is not sorted). The first such
+/// caveat of a token counts. It never refuses, except inside `IfPresent`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ancestors(pub Vec<TokenId>);
 
@@ -18,9 +19,9 @@ impl Ancestors {
         number: Self::KIND,
         name: "Ancestors",
         body: "`[[token id: bin16 …]]`, nearest first",
-        meaning: "from which tokens this one was minted; revoking one of them revokes it",
-        unnamed: Unnamed::Label,
-        places: &[Place::Token, Place::Discharge],
+        meaning: "the tokens that this one was minted from; revoking one of them revokes it",
+        when_unspecified: WhenUnspecified::Label,
+        containers: &[Container::Token, Container::Discharge],
         since: "0.1.0",
     };
 

@@ -1,12 +1,16 @@
-use super::{CaveatType, Place, Unnamed, id_text, list_text, read_id, read_sorted, sorted, write_ids};
-use crate::access::{Access, named};
-use crate::denial::{Reason, Resource};
-use crate::msgpack::{DecodeError, Reader, Write};
+use super::{
+    CaveatType, Container, WhenUnspecified, check_resource, id_text, list_text, read_id, read_sorted, sorted,
+    write_ids,
+};
+use crate::access::Access;
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
+use crate::text::{Reason, Resource};
 
 /// Only these apps.
 ///
-/// Type 65537, body `[[app: bin16 …]]`, ascending. A request that names no app: resource unspecified. No
-/// app in the list: nothing.
+/// Type 65537, body `[[app: bin16 …]]`, ascending. A request that names no app: resource unspecified. An empty
+/// list allows nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Apps(Vec<[u8; 16]>);
 
@@ -18,13 +22,13 @@ impl Apps {
         number: Self::KIND,
         name: "Apps",
         body: "`[[app: bin16 …]]`, ascending",
-        meaning: "only these apps; none in the list: nothing",
-        unnamed: Unnamed::Unspecified,
-        places: Place::EVERYWHERE,
+        meaning: "only these apps; an empty list allows nothing",
+        when_unspecified: WhenUnspecified::Refuses,
+        containers: Container::ALL,
         since: "0.1.0",
     };
 
-    /// Only apps with these ids, in any order.
+    /// Only apps with these ids, given in any order.
     pub fn new(ids: impl IntoIterator<Item = [u8; 16]>) -> Self {
         Self(sorted(ids))
     }
@@ -45,7 +49,7 @@ impl Apps {
     }
 
     pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
-        named(Resource::App, access.app, |app| self.0.contains(&app))
+        check_resource(Resource::App, access.app, |app| self.0.contains(&app))
     }
 
     pub(super) fn describe(&self) -> String {

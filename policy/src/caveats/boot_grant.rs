@@ -1,19 +1,19 @@
-use super::{CaveatType, Place, Unnamed, id_text, read_id, read_text};
+use super::{CaveatType, Container, WhenUnspecified, id_text, read_id, read_text, rfc3339};
 use crate::access::Access;
-use crate::denial::{Reason, Resource};
-use crate::msgpack::{DecodeError, Reader, Write};
-use crate::text::rfc3339;
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
+use crate::text::{Reason, Resource};
 
-/// Longest [`BootGrant::asker`], in bytes.
-pub const MAX_ASKER_BYTES: usize = 2048;
+/// Longest [`BootGrant::provenance`], in bytes.
+pub const MAX_PROVENANCE_BYTES: usize = 2048;
 
-/// Evidence that one Machine of one app may boot on one host.
+/// Evidence that a Machine of an app may boot on a host.
 ///
-/// Type 65542, body `[org: bin16, app: bin16, machine: str, host: str, expires: i64, asker: str]`.
+/// Type 65542, body `[org: bin16, app: bin16, machine: str, host: str, expires: i64, provenance: str]`.
 ///
-/// It counts only in a proof made by a trusted discharger for the token's first third-party caveat, once:
-/// everywhere else it refuses every request. Where it counts it refuses nothing but boots of anything else,
-/// or after its end. [`crate::Token::boot_grant`] finds it.
+/// It counts only in a proof of a trusted discharger for the token's first third-party caveat, and only once;
+/// elsewhere it refuses every request. Where it counts, it refuses only other boots, and boots after it expires.
+/// [`crate::Token::boot_grant`] returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootGrant {
     /// The org's id.
@@ -24,10 +24,10 @@ pub struct BootGrant {
     pub machine: String,
     /// The host.
     pub host: String,
-    /// The last second of it, unix time, inclusive.
+    /// The last valid second, unix time.
     pub expires: i64,
-    /// Who asked: JSON text that the discharger made, at most [`MAX_ASKER_BYTES`].
-    pub asker: String,
+    /// The proof that the grant is based on: JSON text of the discharger, at most [`MAX_PROVENANCE_BYTES`].
+    pub provenance: String,
 }
 
 impl BootGrant {
@@ -37,10 +37,10 @@ impl BootGrant {
     pub(super) const TYPE: CaveatType = CaveatType {
         number: Self::KIND,
         name: "BootGrant",
-        body: "`[org: bin16, app: bin16, machine: str, host: str, expires: i64, asker: str]`",
+        body: "`[org: bin16, app: bin16, machine: str, host: str, expires: i64, provenance: str]`",
         meaning: "this Machine of this app may boot on this host until then",
-        unnamed: Unnamed::Evidence,
-        places: &[Place::Discharge],
+        when_unspecified: WhenUnspecified::Evidence,
+        containers: &[Container::Discharge],
         since: "0.1.0",
     };
 
@@ -52,9 +52,9 @@ impl BootGrant {
             machine: read_text(reader)?,
             host: read_text(reader)?,
             expires: reader.int()?,
-            asker: read_text(reader)?,
+            provenance: read_text(reader)?,
         };
-        if grant.asker.len() > MAX_ASKER_BYTES { Err(DecodeError::OutOfRange) } else { Ok(grant) }
+        if grant.provenance.len() > MAX_PROVENANCE_BYTES { Err(DecodeError::OutOfRange) } else { Ok(grant) }
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {
@@ -64,10 +64,10 @@ impl BootGrant {
         out.str(&self.machine);
         out.str(&self.host);
         out.int(self.expires);
-        out.str(&self.asker);
+        out.str(&self.provenance);
     }
 
-    /// Whether this very boot is granted, now.
+    /// Whether it grants this boot, now.
     pub(crate) fn grants(&self, access: &Access<'_>) -> Result<(), Reason> {
         let other = |resource| Err(Reason::GrantOther(resource));
         if access.org != Some(self.org) {
@@ -78,7 +78,7 @@ impl BootGrant {
             other(Resource::Machine)
         } else if access.host != Some(self.host.as_str()) {
             other(Resource::Host)
-        } else if (access.now_unix_seconds, access.now_nanos) > (self.expires, 0) {
+        } else if access.is_after(self.expires) {
             Err(Reason::GrantExpired)
         } else {
             Ok(())
@@ -89,6 +89,6 @@ impl BootGrant {
         let Self { machine, host, expires, .. } = self;
         let (app, org) = (id_text(&self.app), id_text(&self.org));
         let until = rfc3339(*expires);
-        format!("grants Machine {machine} of app {app} (org {org}) to boot on host {host} until {until}")
+        format!("allows Machine {machine} of app {app} (org {org}) to boot on host {host} until {until}")
     }
 }

@@ -1,35 +1,34 @@
-use super::{CaveatType, MAX_ASKER_BYTES, Place, Unnamed, id_text, read_id, read_text};
+use super::{CaveatType, Container, MAX_PERSON_BYTES, WhenUnspecified, id_text, read_id, read_text, rfc3339};
 use crate::access::Access;
 use crate::action::Action;
-use crate::denial::{Reason, Resource};
-use crate::msgpack::{DecodeError, Reader, Write};
-use crate::text::rfc3339;
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
+use crate::text::{Reason, Resource};
 
-/// No break-glass grant lasts longer.
+/// Longest lifetime of a break-glass grant.
 pub const MAX_BREAK_GLASS_SECONDS: i64 = 3600;
 
-/// Evidence that one person may read the values of one app, because a second person said so.
+/// Evidence that a person may read the values of an app, approved by a second person.
 ///
-/// Type 65549, body `[org: bin16, app: bin16, expires: i64, request: bin16, asker: str, approver: str]`.
-/// Asker and approver are named, and are not the same: another body is refused.
+/// Type 65549, body `[org: bin16, app: bin16, expires: i64, request: bin16, requester: str, approver: str]`.
+/// Requester and approver must be named and must differ.
 ///
-/// It counts only in a proof made by a trusted discharger for the token's first third-party caveat, once:
-/// everywhere else it refuses every request. Where it counts, it lets nothing pass but reading values of
-/// that very app until it ends, which is never more than an hour away.
-/// [`crate::Token::break_glass_grant`] finds it.
+/// It counts only in a proof of a trusted discharger for the token's first third-party caveat, and only once;
+/// elsewhere it refuses every request. Where it counts, it allows only reading values of that app until it
+/// expires, which is at most an hour away. [`crate::Token::break_glass_grant`] returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakGlass {
     /// The org's id.
     pub org: [u8; 16],
     /// The app's id.
     pub app: [u8; 16],
-    /// The last second of it, unix time, inclusive.
+    /// The last valid second, unix time.
     pub expires: i64,
-    /// The id of the request that was approved.
+    /// The id of the approved request.
     pub request: [u8; 16],
-    /// Who asked: issuer and subject, as the discharger writes them; at most [`MAX_ASKER_BYTES`].
-    pub asker: String,
-    /// Who approved, likewise.
+    /// The requester: issuer and subject, as the discharger writes them; at most [`MAX_PERSON_BYTES`].
+    pub requester: String,
+    /// The approver, likewise.
     pub approver: String,
 }
 
@@ -40,10 +39,10 @@ impl BreakGlass {
     pub(super) const TYPE: CaveatType = CaveatType {
         number: Self::KIND,
         name: "BreakGlass",
-        body: "`[org: bin16, app: bin16, expires: i64, request: bin16, asker: str, approver: str]`",
-        meaning: "the asker may read the values of this app until then, at most an hour, and do nothing else",
-        unnamed: Unnamed::Evidence,
-        places: &[Place::Discharge],
+        body: "`[org: bin16, app: bin16, expires: i64, request: bin16, requester: str, approver: str]`",
+        meaning: "the requester may read the values of this app until then, at most an hour, and do nothing else",
+        when_unspecified: WhenUnspecified::Evidence,
+        containers: &[Container::Discharge],
         since: "0.1.0",
     };
 
@@ -54,11 +53,11 @@ impl BreakGlass {
             app: read_id(reader)?,
             expires: reader.int()?,
             request: read_id(reader)?,
-            asker: read_text(reader)?,
+            requester: read_text(reader)?,
             approver: read_text(reader)?,
         };
-        let named = |person: &str| !person.is_empty() && person.len() <= MAX_ASKER_BYTES;
-        if named(&grant.asker) && named(&grant.approver) && grant.asker != grant.approver {
+        let is_named = |person: &str| (1..=MAX_PERSON_BYTES).contains(&person.len());
+        if is_named(&grant.requester) && is_named(&grant.approver) && grant.requester != grant.approver {
             Ok(grant)
         } else {
             Err(DecodeError::OutOfRange)
@@ -71,11 +70,11 @@ impl BreakGlass {
         out.bin(&self.app);
         out.int(self.expires);
         out.bin(&self.request);
-        out.str(&self.asker);
+        out.str(&self.requester);
         out.str(&self.approver);
     }
 
-    /// Whether this very read is granted, now.
+    /// Whether it grants this read, now.
     pub(crate) fn grants(&self, access: &Access<'_>) -> Result<(), Reason> {
         if access.action != Action::ReadValue {
             Err(Reason::Action(access.action))
@@ -83,7 +82,7 @@ impl BreakGlass {
             Err(Reason::BreakGlassOther(Resource::Organization))
         } else if access.app != Some(self.app) {
             Err(Reason::BreakGlassOther(Resource::App))
-        } else if (access.now_unix_seconds, access.now_nanos) > (self.expires, 0) {
+        } else if access.is_after(self.expires) {
             Err(Reason::BreakGlassExpired)
         } else if self.expires > access.now_unix_seconds.saturating_add(MAX_BREAK_GLASS_SECONDS) {
             Err(Reason::BreakGlassTooLong)
@@ -93,11 +92,11 @@ impl BreakGlass {
     }
 
     pub(super) fn describe(&self) -> String {
-        let Self { expires, asker, approver, .. } = self;
+        let Self { expires, requester, approver, .. } = self;
         let (app, org) = (id_text(&self.app), id_text(&self.org));
         let until = rfc3339(*expires);
         format!(
-            "grants {asker} to read the values of app {app} (org {org}) until {until}; approved by {approver}"
+            "allows {requester} to read the values of app {app} (org {org}) until {until}; approved by {approver}"
         )
     }
 }

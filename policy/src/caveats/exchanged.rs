@@ -1,35 +1,35 @@
-use super::{Apps, CaveatType, Place, Unnamed, read_text};
+use super::{Apps, CaveatType, Container, WhenUnspecified, read_text, rfc3339};
 use crate::caveat::Caveat;
-use crate::msgpack::{DecodeError, Reader, Write};
-use crate::text::rfc3339;
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
 
 /// Longest [`Exchanged::claims`], in bytes.
 pub const MAX_EXCHANGED_CLAIMS_BYTES: usize = 2048;
 
-/// From which JWT a token came (RFC 8693), so that the rule can be asked again at each use, and the token
-/// be revoked by issuer, subject and `jti`.
+/// The JWT that a token was exchanged for (RFC 8693): the rule is evaluated again at each use, and the token can be
+/// revoked by issuer, subject and `jti`.
 ///
 /// Type 65548, body `[issuer: str, sub: str, jti: str, rule: str, claims: str, issued: i64, expires: i64]`.
 ///
-/// It refuses nothing, except inside `IfPresent`. It is believed only as the very first caveat of a token
-/// with [`Apps`] of one app behind it: a holder appends, so he cannot put it there.
-/// [`crate::Token::exchanged`] finds it; one that stands anywhere else is nothing.
+/// It refuses nothing, except inside `IfPresent`. It counts only as the first caveat of a token, followed by
+/// [`Apps`] with one app: a holder can only append, so it cannot add it there. Elsewhere it is ignored.
+/// [`crate::Token::exchanged`] returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchanged {
     /// The JWT's `iss`.
     pub issuer: String,
-    /// Its `sub`; empty if it had none.
+    /// The JWT's `sub`; empty if it had none.
     pub sub: String,
-    /// Its `jti`; empty if it had none.
+    /// The JWT's `jti`; empty if it had none.
     pub jti: String,
     /// The rule of the app's policy that allowed the exchange.
     pub rule: String,
-    /// The claims that the rule read: JSON text of an object of texts, at most
+    /// The claims that the rule used: JSON text of an object of texts, at most
     /// [`MAX_EXCHANGED_CLAIMS_BYTES`].
     pub claims: String,
-    /// The JWT's `iat`, unix seconds: its subject is revoked before a time.
+    /// The JWT's `iat`, unix seconds: a subject is revoked for JWTs issued before a given time.
     pub issued: i64,
-    /// The JWT's `exp`, unix seconds: with it the token ends.
+    /// The JWT's `exp`, unix seconds: the token expires then, too.
     pub expires: i64,
 }
 
@@ -41,13 +41,13 @@ impl Exchanged {
         number: Self::KIND,
         name: "Exchanged",
         body: "`[issuer: str, sub: str, jti: str, rule: str, claims: str (JSON, 2 KiB), issued: i64, expires: i64]`",
-        meaning: "from which JWT the token came; believed only as the token's first caveat, before Apps of one app",
-        unnamed: Unnamed::Label,
-        places: &[Place::Token, Place::Discharge],
+        meaning: "the JWT that the token was exchanged for; counts only as the token's first caveat, before Apps with one app",
+        when_unspecified: WhenUnspecified::Label,
+        containers: &[Container::Token, Container::Discharge],
         since: "0.1.0",
     };
 
-    /// The caveats that an exchanged token begins with: this one, the app, and the end of the JWT.
+    /// The first caveats of an exchanged token: this one, the app, and the expiry of the JWT.
     pub fn first_caveats(self, app: [u8; 16]) -> [Caveat; 3] {
         let window = Caveat::ValidityWindow { not_before: 0, not_after: self.expires };
         [self.into(), Apps::new([app]).into(), window]

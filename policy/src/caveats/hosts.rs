@@ -1,9 +1,13 @@
-use super::{CaveatType, Place, Unnamed, list_text, read_sorted, read_text, sorted, write_texts};
-use crate::access::{Access, named};
-use crate::denial::{Reason, Resource};
-use crate::msgpack::{DecodeError, Reader, Write};
+use super::{
+    CaveatType, Container, WhenUnspecified, check_resource, list_text, read_sorted, read_text, sorted,
+    write_texts,
+};
+use crate::access::Access;
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
+use crate::text::{Reason, Resource};
 
-/// Only these hosts. The host is what the listener knows, not what a request says.
+/// Only these hosts. The listener authenticates the host; a request cannot name it.
 ///
 /// Type 65541, body `[[host: str …]]`, ascending. A request that names no host: resource unspecified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,13 +21,13 @@ impl Hosts {
         number: Self::KIND,
         name: "Hosts",
         body: "`[[host: str …]]`, ascending",
-        meaning: "only from these hosts, as the listener knows them",
-        unnamed: Unnamed::Unspecified,
-        places: Place::EVERYWHERE,
+        meaning: "only from these hosts, as the listener authenticates them",
+        when_unspecified: WhenUnspecified::Refuses,
+        containers: Container::ALL,
         since: "0.1.0",
     };
 
-    /// Only hosts with these ids, in any order.
+    /// Only hosts with these ids, given in any order.
     pub fn new(ids: impl IntoIterator<Item = String>) -> Self {
         Self(sorted(ids))
     }
@@ -44,7 +48,7 @@ impl Hosts {
     }
 
     pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
-        named(Resource::Host, access.host, |id| self.0.iter().any(|allowed| allowed == id))
+        check_resource(Resource::Host, access.host, |id| self.0.iter().any(|allowed| allowed == id))
     }
 
     pub(super) fn describe(&self) -> String {

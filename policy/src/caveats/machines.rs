@@ -1,7 +1,11 @@
-use super::{CaveatType, Place, Unnamed, list_text, read_sorted, read_text, sorted, write_texts};
-use crate::access::{Access, named};
-use crate::denial::{Reason, Resource};
-use crate::msgpack::{DecodeError, Reader, Write};
+use super::{
+    CaveatType, Container, WhenUnspecified, check_resource, list_text, read_sorted, read_text, sorted,
+    write_texts,
+};
+use crate::access::Access;
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
+use crate::text::{Reason, Resource};
 
 /// Only these Machines.
 ///
@@ -18,12 +22,12 @@ impl Machines {
         name: "Machines",
         body: "`[[machine: str …]]`, ascending",
         meaning: "only these Machines",
-        unnamed: Unnamed::Unspecified,
-        places: Place::EVERYWHERE,
+        when_unspecified: WhenUnspecified::Refuses,
+        containers: Container::ALL,
         since: "0.1.0",
     };
 
-    /// Only Machines with these ids, in any order.
+    /// Only Machines with these ids, given in any order.
     pub fn new(ids: impl IntoIterator<Item = String>) -> Self {
         Self(sorted(ids))
     }
@@ -44,7 +48,7 @@ impl Machines {
     }
 
     pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
-        named(Resource::Machine, access.machine, |id| self.0.iter().any(|allowed| allowed == id))
+        check_resource(Resource::Machine, access.machine, |id| self.0.iter().any(|allowed| allowed == id))
     }
 
     pub(super) fn describe(&self) -> String {

@@ -2,28 +2,28 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::{CaveatType, Place, Unnamed, list_text, read_sorted, sorted};
-use crate::access::{Access, named};
-use crate::denial::{Reason, Resource};
-use crate::msgpack::{DecodeError, Reader, Write};
+use super::{CaveatType, Container, WhenUnspecified, check_resource, list_text, read_sorted, sorted};
+use crate::access::Access;
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
+use crate::text::{NetworkError, Reason, Resource};
 
 /// Most networks of one caveat.
 pub const MAX_NETWORKS: usize = 256;
-/// Of an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2), this many bits are the mapping.
+/// The prefix length of IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2).
 const MAPPED_BITS: u8 = 96;
 
-/// Only from these networks. The address is the socket's, as the listener knows it, never one that a header
-/// names.
+/// Only from these networks. The address comes from the socket, never from a header.
 ///
 /// Type 65546, body `[[[address: bin4 or bin16, length: u8] …]]`: IPv4 before IPv6, then by address, then
 /// by length, at most [`MAX_NETWORKS`]. A request without an address (a Unix socket): resource unspecified.
 ///
-/// An IPv4 client of an IPv6 socket has the address `::ffff:a.b.c.d`. It counts as the IPv4 address that it
-/// is: an IPv4 network has it, an IPv6 network never does, `::/0` neither.
+/// An IPv4 client of an IPv6 socket has the address `::ffff:a.b.c.d`, which counts as IPv4: an IPv4 network can
+/// contain it, an IPv6 network never does, not even `::/0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Networks(Vec<Network>);
 
-/// A CIDR prefix (RFC 4632, RFC 4291 §2.3). Host bits are zero; what is IPv4 is never written as IPv6.
+/// A CIDR prefix (RFC 4632, RFC 4291 §2.3). Host bits are zero; IPv4 is never written as mapped IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Network {
     address: IpAddr,
@@ -38,9 +38,9 @@ impl Networks {
         number: Self::KIND,
         name: "Networks",
         body: "`[[[address: bin4 or bin16, length: u8] …]]`, IPv4 first, ascending",
-        meaning: "only from these CIDR networks, by the socket's address; IPv4-mapped IPv6 is IPv4",
-        unnamed: Unnamed::Unspecified,
-        places: &[Place::Token, Place::Discharge],
+        meaning: "only from these CIDR networks, by the address of the socket; IPv4-mapped IPv6 counts as IPv4",
+        when_unspecified: WhenUnspecified::Refuses,
+        containers: &[Container::Token, Container::Discharge],
         since: "0.1.0",
     };
 
@@ -78,7 +78,9 @@ impl Networks {
     }
 
     pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
-        named(Resource::Peer, access.peer, |peer| self.0.iter().any(|network| network.contains(peer)))
+        check_resource(Resource::Peer, access.peer, |peer| {
+            self.0.iter().any(|network| network.contains(peer))
+        })
     }
 
     pub(super) fn describe(&self) -> String {
@@ -87,11 +89,10 @@ impl Networks {
 }
 
 impl Network {
-    /// The network of that many leading bits. One inside `::ffff:0:0/96` becomes the IPv4 network that it
-    /// is.
+    /// The network with this prefix. One inside `::ffff:0:0/96` becomes the IPv4 network.
     ///
     /// # Errors
-    /// [`NetworkError`] if the length is more than the address has, or a bit behind it is set.
+    /// [`NetworkError`] if the length exceeds the address, or a bit after the prefix is set.
     pub fn new(address: IpAddr, length: u8) -> Result<Self, NetworkError> {
         let bits = if address.is_ipv4() { 32 } else { 128 };
         if length > bits {
@@ -110,31 +111,31 @@ impl Network {
         }
     }
 
-    /// Its first address.
+    /// The first address.
     pub fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// How many leading bits all its addresses share.
+    /// The prefix length, in bits.
     pub fn length(&self) -> u8 {
         self.length
     }
 
-    /// Whether the address is in it. IPv4-mapped IPv6 is the IPv4 address that it maps.
+    /// Whether it contains the address. IPv4-mapped IPv6 counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.masked(address.to_canonical()) == Some(self.address)
     }
 
-    /// The address without the bits behind the length; `None` for one of the other family.
+    /// The address without the bits after the prefix; `None` for the other address family.
     fn masked(&self, address: IpAddr) -> Option<IpAddr> {
-        let behind = u32::from(self.length);
+        let prefix = u32::from(self.length);
         match (self.address, address) {
             (IpAddr::V4(_), IpAddr::V4(address)) => {
-                let mask = !u32::MAX.checked_shr(behind).unwrap_or(0);
+                let mask = !u32::MAX.checked_shr(prefix).unwrap_or(0);
                 Some(Ipv4Addr::from_bits(address.to_bits() & mask).into())
             }
             (IpAddr::V6(_), IpAddr::V6(address)) => {
-                let mask = !u128::MAX.checked_shr(behind).unwrap_or(0);
+                let mask = !u128::MAX.checked_shr(prefix).unwrap_or(0);
                 Some(Ipv6Addr::from_bits(address.to_bits() & mask).into())
             }
             _ => None,
@@ -156,7 +157,7 @@ impl Network {
             NetworkError::HostBits => DecodeError::NotCanonical,
             _ => DecodeError::OutOfRange,
         })?;
-        // What is IPv4 has one form, and that is not IPv6.
+        // IPv4 has one canonical form, which is not mapped IPv6.
         if network.address == address { Ok(network) } else { Err(DecodeError::NotCanonical) }
     }
 }
@@ -164,7 +165,7 @@ impl Network {
 impl FromStr for Network {
     type Err = NetworkError;
 
-    /// `10.0.0.0/8`, `2001:db8::/32`; an address alone is the network of that one address.
+    /// `10.0.0.0/8`, `2001:db8::/32`; an address alone is the network of that address.
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(length)),
@@ -174,7 +175,7 @@ impl FromStr for Network {
         let length = match length {
             None if address.is_ipv4() => 32,
             None => 128,
-            // `u8::from_str` takes a sign and leading zeros; one text for one network.
+            // `u8::from_str` accepts a sign and leading zeros; a network has one text.
             Some(digits) => match digits.parse::<u8>() {
                 Ok(length) if length.to_string() == digits => length,
                 _ => return Err(NetworkError::Text),
@@ -190,28 +191,6 @@ impl fmt::Display for Network {
     }
 }
 
-/// Why something is no network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NetworkError {
-    /// No address and length.
-    Text,
-    /// The length is more than the address has bits.
-    Length,
-    /// Bits behind the length are set, so that it is not clear which network is meant.
-    HostBits,
-    /// Over [`MAX_NETWORKS`].
-    TooMany,
-}
-
-impl fmt::Display for NetworkError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(crate::text::network_error(*self))
-    }
-}
-
-impl std::error::Error for NetworkError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn text_has_one_network_or_none() {
+    fn network_texts_parse_or_are_refused() {
         let cases = [
             ("10.0.0.0/8", Ok("10.0.0.0/8")),
             ("192.0.2.7", Ok("192.0.2.7/32")),
@@ -253,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_in_a_network_of_its_own_family_and_mapped_ones_are_ipv4() {
+    fn networks_contain_addresses_of_their_family_and_mapped_addresses_are_ipv4() {
         let cases = [
             ("10.0.0.0/8", "10.255.0.1", true),
             ("10.0.0.0/8", "11.0.0.0", false),

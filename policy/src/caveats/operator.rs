@@ -1,18 +1,18 @@
-use super::{CaveatType, Place, Unnamed};
+use super::{CaveatType, Container, WhenUnspecified};
 use crate::access::Access;
 use crate::action::{Action, ActionSet};
-use crate::denial::{Reason, Resource};
-use crate::msgpack::{DecodeError, Reader, Write};
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
+use crate::text::{Reason, Resource};
 
 /// Only the installation itself: the caveat of operators' tokens.
 ///
-/// Type 65547, body `[]`. It clears requests that name no app, secret, secret key or Machine, and whose
-/// action is operate, enroll, mint or list; all others it refuses. Which org, host or network a request
-/// names makes no difference: orgs are listed and given tokens from here. It never answers resource
-/// unspecified.
+/// Type 65547, body `[]`. It allows requests that name no app, secret, secret key or Machine, and whose action is
+/// operate, enroll, mint or list; it refuses all others. Org, host and network do not matter, because operators
+/// list orgs and mint tokens for them. It never answers "resource unspecified".
 ///
-/// What such a token mints carries this caveat, too. Only the host tokens that enroll makes do not, and
-/// those open nothing without a discharge.
+/// Tokens minted with such a token carry this caveat, too. The exceptions are the host tokens of enroll, which need
+/// a discharge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operator;
 
@@ -25,12 +25,12 @@ impl Operator {
         name: "Operator",
         body: "`[]`",
         meaning: "only operate, enroll, mint and list, and no app, secret, secret key or Machine",
-        unnamed: Unnamed::AlwaysNamed,
-        places: &[Place::Token, Place::Discharge],
+        when_unspecified: WhenUnspecified::AlwaysSpecified,
+        containers: &[Container::Token, Container::Discharge],
         since: "0.1.0",
     };
 
-    /// The actions that it leaves.
+    /// The actions that it allows.
     pub fn actions() -> ActionSet {
         ActionSet::from_iter([Action::Operate, Action::Enroll, Action::Mint, Action::List])
     }
@@ -45,7 +45,7 @@ impl Operator {
     }
 
     pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
-        let named = [
+        let resources = [
             (access.app.is_some(), Resource::App),
             (access.secret.is_some(), Resource::Secret),
             (access.secret_key.is_some(), Resource::SecretKey),
@@ -53,7 +53,7 @@ impl Operator {
         ];
         if !Self::actions().contains(access.action) {
             Err(Reason::Action(access.action))
-        } else if let Some((_, resource)) = named.into_iter().find(|(is_named, _)| *is_named) {
+        } else if let Some((_, resource)) = resources.into_iter().find(|(is_named, _)| *is_named) {
             Err(Reason::OperatorOnly(resource))
         } else {
             Ok(())
@@ -61,6 +61,6 @@ impl Operator {
     }
 
     pub(super) fn describe(&self) -> String {
-        format!("only the installation itself, no app: {}", Self::actions())
+        format!("only the installation, not apps: {}", Self::actions())
     }
 }

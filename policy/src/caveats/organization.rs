@@ -1,9 +1,10 @@
-use super::{CaveatType, Place, Unnamed, id_text, read_id};
-use crate::access::{Access, named};
-use crate::denial::{Reason, Resource};
-use crate::msgpack::{DecodeError, Reader, Write};
+use super::{CaveatType, Container, WhenUnspecified, check_resource, id_text, read_id};
+use crate::access::Access;
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
+use crate::text::{Reason, Resource};
 
-/// Only things of one org.
+/// Only resources of one org.
 ///
 /// Type 65536, body `[org: bin16]`. A request that names no org: resource unspecified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +21,9 @@ impl Organization {
         number: Self::KIND,
         name: "Organization",
         body: "`[org: bin16]`",
-        meaning: "only things of this org",
-        unnamed: Unnamed::Unspecified,
-        places: Place::EVERYWHERE,
+        meaning: "only resources of this org",
+        when_unspecified: WhenUnspecified::Refuses,
+        containers: Container::ALL,
         since: "0.1.0",
     };
 
@@ -37,7 +38,7 @@ impl Organization {
     }
 
     pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
-        named(Resource::Organization, access.org, |org| org == self.org)
+        check_resource(Resource::Organization, access.org, |org| org == self.org)
     }
 
     pub(super) fn describe(&self) -> String {

@@ -1,13 +1,17 @@
-use super::{CaveatType, Place, Unnamed, list_text, read_sorted, read_text, sorted, write_texts};
-use crate::access::{Access, named};
-use crate::denial::{Reason, Resource};
-use crate::msgpack::{DecodeError, Reader, Write};
+use super::{
+    CaveatType, Container, WhenUnspecified, check_resource, list_text, read_sorted, read_text, sorted,
+    write_texts,
+};
+use crate::access::Access;
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
+use crate::text::{Reason, Resource};
 
-/// Only secret keys with these labels, or whose labels begin so.
+/// Only secret keys with these labels or label prefixes.
 ///
-/// Type 65545, body `[[label: str …], [prefix: str …]]`, each ascending. A request that names no secret
-/// key: resource unspecified. The empty prefix is every label. Says nothing about secrets: a token for keys
-/// alone has the actions of keys alone.
+/// Type 65545, body `[[label: str …], [prefix: str …]]`, each ascending. A request that names no secret key:
+/// resource unspecified. The empty prefix matches every label. It does not restrict secrets: a token for keys only
+/// also needs [`super::Actions`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretKeys {
     labels: Vec<String>,
@@ -23,12 +27,12 @@ impl SecretKeys {
         name: "SecretKeys",
         body: "`[[label: str …], [prefix: str …]]`, each ascending",
         meaning: "only secret keys with these labels or prefixes",
-        unnamed: Unnamed::Unspecified,
-        places: &[Place::Token, Place::Discharge],
+        when_unspecified: WhenUnspecified::Refuses,
+        containers: &[Container::Token, Container::Discharge],
         since: "0.1.0",
     };
 
-    /// These labels, and labels with these prefixes, in any order.
+    /// Only these labels, and labels with these prefixes, given in any order.
     pub fn new(labels: impl IntoIterator<Item = String>, prefixes: impl IntoIterator<Item = String>) -> Self {
         Self { labels: sorted(labels), prefixes: sorted(prefixes) }
     }
@@ -55,7 +59,7 @@ impl SecretKeys {
     }
 
     pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
-        named(Resource::SecretKey, access.secret_key, |label| {
+        check_resource(Resource::SecretKey, access.secret_key, |label| {
             self.labels.iter().any(|allowed| allowed == label)
                 || self.prefixes.iter().any(|prefix| label.starts_with(prefix.as_str()))
         })

@@ -1,12 +1,16 @@
-use super::{CaveatType, Place, Unnamed, list_text, read_sorted, read_text, sorted, write_texts};
-use crate::access::{Access, named};
-use crate::denial::{Reason, Resource};
-use crate::msgpack::{DecodeError, Reader, Write};
+use super::{
+    CaveatType, Container, WhenUnspecified, check_resource, list_text, read_sorted, read_text, sorted,
+    write_texts,
+};
+use crate::access::Access;
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
+use crate::text::{Reason, Resource};
 
-/// Only secrets with these names, or whose names begin so.
+/// Only secrets with these names or name prefixes.
 ///
 /// Type 65538, body `[[exact: str …], [prefix: str …]]`, each ascending. A request that names no secret:
-/// resource unspecified. The empty prefix is every name.
+/// resource unspecified. The empty prefix matches every name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretNames {
     exact: Vec<String>,
@@ -22,12 +26,12 @@ impl SecretNames {
         name: "SecretNames",
         body: "`[[exact: str …], [prefix: str …]]`, each ascending",
         meaning: "only secrets with these names or prefixes",
-        unnamed: Unnamed::Unspecified,
-        places: &[Place::Token, Place::Discharge],
+        when_unspecified: WhenUnspecified::Refuses,
+        containers: &[Container::Token, Container::Discharge],
         since: "0.1.0",
     };
 
-    /// These names, and names with these prefixes, in any order.
+    /// Only these names, and names with these prefixes, given in any order.
     pub fn new(exact: impl IntoIterator<Item = String>, prefixes: impl IntoIterator<Item = String>) -> Self {
         Self { exact: sorted(exact), prefixes: sorted(prefixes) }
     }
@@ -54,7 +58,7 @@ impl SecretNames {
     }
 
     pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
-        named(Resource::Secret, access.secret, |name| {
+        check_resource(Resource::Secret, access.secret, |name| {
             self.exact.iter().any(|exact| exact == name)
                 || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
         })

@@ -1,15 +1,16 @@
-use super::{CaveatType, Place, Unnamed, read_text};
-use crate::msgpack::{DecodeError, Reader, Write};
+use super::{CaveatType, Container, WhenUnspecified, read_text};
+use crate::msgpack::{Reader, Write};
+use crate::text::DecodeError;
 
-/// Who holds the token: a label for audit and second-person rules.
+/// The holder of the token: a label for audit and second-person rules.
 ///
-/// Type 65543, body `[issuer: str, sub: str]`. The first one in the token counts; a later one that says
-/// anything else refuses every request. Inside `IfPresent` it refuses.
+/// Type 65543, body `[issuer: str, sub: str]`. The first one in the token counts; a later one with another value
+/// refuses every request. Inside `IfPresent` it refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
-    /// Who says so: the issuer of a JWT, or petsem's own name.
+    /// The issuer of the subject's JWT, or petsem's own name.
     pub issuer: String,
-    /// The person or service, in the issuer's words.
+    /// The issuer's name for the person or service.
     pub sub: String,
 }
 
@@ -21,9 +22,9 @@ impl Subject {
         number: Self::KIND,
         name: "Subject",
         body: "`[issuer: str, sub: str]`",
-        meaning: "who holds the token; a second one that says anything else refuses everything",
-        unnamed: Unnamed::Label,
-        places: &[Place::Token, Place::Discharge],
+        meaning: "the holder of the token; a second one with another value refuses everything",
+        when_unspecified: WhenUnspecified::Label,
+        containers: &[Container::Token, Container::Discharge],
         since: "0.1.0",
     };
 
@@ -39,6 +40,6 @@ impl Subject {
     }
 
     pub(super) fn describe(&self) -> String {
-        format!("held by {} (says {})", self.sub, self.issuer)
+        format!("held by {} (according to {})", self.sub, self.issuer)
     }
 }

@@ -1,28 +1,29 @@
-//! Asking an app's policy.
+//! Decisions by an app's policy.
 //!
-//! A rule is asked in one place, [`Rule::ask`], which goes on after a refusal if it is told to: a decision
-//! stops at the first, an explanation collects them all, and the two cannot differ.
+//! Only [`Rule::evaluate`] evaluates rules. A decision stops at the first refusal, an explanation collects them
+//! all; because both use this function, they cannot differ.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::ControlFlow;
 
 use super::jwt::Claims;
-use super::rules::{AppPolicy, Rule, RuleAction};
-use crate::denial::Resource;
+use super::rule_action::RuleAction;
+use super::rules::{AppPolicy, Rule};
+use super::text::{PolicyDenial, RuleReason, RuleRefusal};
+use crate::text::Resource;
 
-/// What a policy can be asked.
+/// A question to a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyQuestion<'a> {
     /// May this Machine boot?
     Boot(BootRequest<'a>),
-    /// May the secret of this name be read?
+    /// May the secret with this name be read?
     Read(&'a str),
-    /// May anything at all be read? Which secrets is asked for each.
+    /// May any secret be read? [`Self::Read`] then decides each secret.
     ReadAnything,
 }
 
-/// The boot that is asked for.
+/// The requested boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BootRequest<'a> {
     /// The app's id.
@@ -35,20 +36,20 @@ pub struct BootRequest<'a> {
     pub host: &'a str,
 }
 
-/// What a policy allowed, and on what ground.
+/// The rule that allowed a request, and the claims that it used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowed {
     /// The rule.
     pub rule: String,
-    /// The claims that the rule read, `iss` too: with [`Claims::from_stored`] it can be asked again.
+    /// The claims that the rule used, `iss` included: with [`Claims::from_stored`] it can be evaluated again.
     pub claims: BTreeMap<String, String>,
 }
 
 impl AppPolicy {
-    /// Whether a JWT with these claims may boot this.
+    /// Whether a JWT with these claims may do this boot.
     ///
     /// # Errors
-    /// [`PolicyDenial`] with the rule that came nearest.
+    /// [`PolicyDenial`] with the nearest rule.
     pub fn decide_boot(&self, claims: &Claims, request: &BootRequest<'_>) -> Result<Allowed, PolicyDenial> {
         self.decide(claims, &PolicyQuestion::Boot(*request))
     }
@@ -56,24 +57,24 @@ impl AppPolicy {
     /// Whether a JWT with these claims may read this secret.
     ///
     /// # Errors
-    /// [`PolicyDenial`] with the rule that came nearest.
+    /// [`PolicyDenial`] with the nearest rule.
     pub fn decide_read(&self, claims: &Claims, secret: &str) -> Result<Allowed, PolicyDenial> {
         self.decide(claims, &PolicyQuestion::Read(secret))
     }
 
-    /// Whether a JWT with these claims may read anything at all: which secrets is asked for each.
+    /// Whether a JWT with these claims may read any secret; [`Self::decide_read`] then decides each secret.
     ///
     /// # Errors
-    /// [`PolicyDenial`] with the rule that came nearest.
+    /// [`PolicyDenial`] with the nearest rule.
     pub fn decide_any_read(&self, claims: &Claims) -> Result<Allowed, PolicyDenial> {
         self.decide(claims, &PolicyQuestion::ReadAnything)
     }
 
-    /// Asks one rule alone: what was allowed by it once stands and falls with it.
+    /// Evaluates only one rule: what it allowed earlier stays allowed only while this rule allows it.
     ///
     /// # Errors
-    /// [`PolicyDenial`] with that rule, or with none if there is none of that name.
-    pub fn decide_by(
+    /// [`PolicyDenial`] with that rule, or with `None` if no rule has that name.
+    pub fn decide_by_rule(
         &self,
         rule: &str,
         claims: &Claims,
@@ -82,10 +83,10 @@ impl AppPolicy {
         first_that_allows(self.rules.iter().filter(|known| known.name == rule), claims, question)
     }
 
-    /// Asks the rules in order. The first that allows is enough; without one, nothing is allowed.
+    /// Evaluates the rules in order until one allows. Without such a rule, the request is denied.
     ///
     /// # Errors
-    /// [`PolicyDenial`] with the rule that came nearest.
+    /// [`PolicyDenial`] with the nearest rule.
     pub fn decide(&self, claims: &Claims, question: &PolicyQuestion<'_>) -> Result<Allowed, PolicyDenial> {
         first_that_allows(self.rules.iter(), claims, question)
     }
@@ -99,7 +100,7 @@ fn first_that_allows<'r>(
     let mut nearest: Option<RuleRefusal> = None;
     for rule in rules {
         let mut refused = None;
-        let _ = rule.ask(claims, question, &mut |reason| {
+        let _ = rule.evaluate(claims, question, &mut |reason| {
             refused = Some(reason);
             ControlFlow::Break(())
         });
@@ -112,8 +113,8 @@ fn first_that_allows<'r>(
 }
 
 impl Rule {
-    /// Tells everything that refuses, in the order of asking, until told to stop. Nothing told: it allows.
-    pub(super) fn ask(
+    /// Calls `refuse` for everything that refuses, in order, until it breaks. Without a call, the rule allows.
+    pub(super) fn evaluate(
         &self,
         claims: &Claims,
         question: &PolicyQuestion<'_>,
@@ -135,13 +136,13 @@ impl Rule {
             refuse(RuleReason::TooLongLived)?;
         }
         match question {
-            PolicyQuestion::Boot(request) => self.ask_boot(claims, request, refuse),
-            PolicyQuestion::Read(secret) => self.ask_read(Some(secret), refuse),
-            PolicyQuestion::ReadAnything => self.ask_read(None, refuse),
+            PolicyQuestion::Boot(request) => self.evaluate_boot(claims, request, refuse),
+            PolicyQuestion::Read(secret) => self.evaluate_read(Some(secret), refuse),
+            PolicyQuestion::ReadAnything => self.evaluate_read(None, refuse),
         }
     }
 
-    fn ask_boot(
+    fn evaluate_boot(
         &self,
         claims: &Claims,
         request: &BootRequest<'_>,
@@ -162,7 +163,7 @@ impl Rule {
         ControlFlow::Continue(())
     }
 
-    fn ask_read(
+    fn evaluate_read(
         &self,
         secret: Option<&str>,
         refuse: &mut dyn FnMut(RuleReason) -> ControlFlow<()>,
@@ -177,21 +178,21 @@ impl Rule {
         }
     }
 
-    /// What the rule read, once it has allowed.
-    pub(super) fn allowed(&self, claims: &Claims, question: &PolicyQuestion<'_>) -> Allowed {
+    /// The result of a rule that allows.
+    fn allowed(&self, claims: &Claims, question: &PolicyQuestion<'_>) -> Allowed {
         let bound = match (question, &self.bind) {
             (PolicyQuestion::Boot(_), Some(bind)) => [&bind.app, &bind.machine, &bind.host].to_vec(),
             _ => Vec::new(),
         };
         let issuer = [("iss".to_owned(), self.issuer.clone())];
-        let read = self.claims.keys().chain(bound);
-        let read = read.filter_map(|name| Some((name.clone(), claims.text(name)?.to_owned())));
-        Allowed { rule: self.name.clone(), claims: issuer.into_iter().chain(read).collect() }
+        let used = self.claims.keys().chain(bound);
+        let used = used.filter_map(|name| Some((name.clone(), claims.text(name)?.to_owned())));
+        Allowed { rule: self.name.clone(), claims: issuer.into_iter().chain(used).collect() }
     }
 }
 
 impl BootRequest<'_> {
-    /// Whether the text is what this boot's resource is called. An app has a name and an id.
+    /// Whether the text names this boot's resource. An app has a name and an id.
     fn is_named(&self, resource: Resource, text: &str) -> bool {
         match resource {
             Resource::App => text == self.app_name || text == self.app_id_text(),
@@ -206,7 +207,7 @@ impl BootRequest<'_> {
     }
 }
 
-/// A claim that is missing, a list or of another type matches nothing.
+/// A claim that is missing or not text matches nothing.
 fn text_claim<'c>(claims: &'c Claims, name: &str) -> Result<&'c str, RuleReason> {
     match claims.text(name) {
         Some(text) => Ok(text),
@@ -215,51 +216,8 @@ fn text_claim<'c>(claims: &'c Claims, name: &str) -> Result<&'c str, RuleReason>
     }
 }
 
-/// No rule allowed it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyDenial {
-    /// The rule that came nearest; `None` if there is no rule at all.
-    pub nearest: Option<RuleRefusal>,
-}
-
-/// Why one rule did not allow it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleRefusal {
-    /// The rule's name.
-    pub rule: String,
-    /// What refused.
-    pub reason: RuleReason,
-}
-
-/// What in a rule refused. Claims are named, never quoted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RuleReason {
-    /// The rule is about another issuer.
-    Issuer,
-    /// The claim is missing.
-    ClaimMissing(String),
-    /// The claim is no text.
-    ClaimNotText(String),
-    /// The claim does not match.
-    Claim(String),
-    /// The JWT lives longer than the rule allows.
-    TooLongLived,
-    /// The rule does not allow this action.
-    Action(RuleAction),
-    /// The JWT was made for another one.
-    Bound {
-        /// The claim that says so.
-        claim: String,
-        /// What it names.
-        resource: Resource,
-    },
-    /// The rule does not name this secret.
-    Secret,
-}
-
 impl RuleReason {
-    /// How far the rule went before it refused.
+    /// How far the evaluation of the rule got before it refused.
     pub(super) fn nearness(&self) -> u8 {
         match self {
             Self::Issuer => 0,
@@ -274,11 +232,3 @@ impl RuleReason {
         }
     }
 }
-
-impl fmt::Display for PolicyDenial {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::text::policy_denial(self, out)
-    }
-}
-
-impl std::error::Error for PolicyDenial {}

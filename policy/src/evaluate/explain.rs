@@ -1,23 +1,25 @@
-//! Why was I denied? Every rule's answer whole, and what would have to be different.
+//! Explanations: everything that refuses in every rule, and the changes that would help.
 //!
-//! For callers who may see the policy: unlike a denial, this quotes patterns. It quotes no claim.
+//! They are for callers that may see the policy: unlike a denial, an explanation contains patterns. It contains no
+//! values of claims.
 
-use std::fmt;
 use std::ops::ControlFlow;
 
-use super::decide::{Allowed, BootRequest, PolicyDenial, PolicyQuestion, RuleReason};
+use super::decide::{Allowed, BootRequest, PolicyQuestion};
 use super::jwt::Claims;
 use super::pattern::Pattern;
-use super::rules::{AppPolicy, Rule, RuleAction};
+use super::rule_action::RuleAction;
+use super::rules::{AppPolicy, Rule};
+use super::text::{Change, PolicyDenial, RuleReason};
 
 impl AppPolicy {
-    /// Asks every rule to the end, and says of each what refused and what would have to change.
+    /// Evaluates every rule completely, and lists what refused and what would have to change.
     pub fn explain(&self, claims: &Claims, question: &PolicyQuestion<'_>) -> Explanation {
         let rules = self.rules.iter().map(|rule| {
             let mut refusals = Vec::new();
-            let _ = rule.ask(claims, question, &mut |reason| {
+            let _ = rule.evaluate(claims, question, &mut |reason| {
                 let change = rule.change_for(&reason, question);
-                // Pattern and binding of one claim ask for the same.
+                // Pattern and binding of one claim may need the same change.
                 if refusals.iter().all(|other: &ExplainedRefusal| other.change != change) {
                     refusals.push(ExplainedRefusal { reason, change });
                 }
@@ -29,101 +31,46 @@ impl AppPolicy {
     }
 }
 
-/// What every rule of a policy says to one question.
+/// How every rule of a policy answers a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// The decision: what [`AppPolicy::decide`] says.
+    /// The decision of [`AppPolicy::decide`].
     pub decision: Result<Allowed, PolicyDenial>,
     /// The rules, in the order of the policy.
     pub rules: Vec<RuleExplanation>,
 }
 
 impl Explanation {
-    /// The rule that the fewest changes would make pass; of those the one that came nearest, of those the
-    /// first. `None` if a rule allows already, or there is none.
+    /// The rule that would allow the request after the fewest changes; among those the nearest, then the first.
+    /// `None` if a rule already allows it, or if there is no rule.
     pub fn smallest_change(&self) -> Option<&RuleExplanation> {
         if self.decision.is_ok() {
             return None;
         }
-        let far = |rule: &RuleExplanation| {
+        let distance = |rule: &RuleExplanation| {
             let nearness = rule.refusals.first().map_or(0, |refusal| refusal.reason.nearness());
             (rule.refusals.len(), u8::MAX - nearness)
         };
-        self.rules.iter().min_by_key(|rule| far(rule))
+        self.rules.iter().min_by_key(|rule| distance(rule))
     }
 }
 
-/// What one rule says.
+/// How a rule answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleExplanation {
     /// The rule's name.
     pub rule: String,
-    /// Everything in it that refuses; with all the changes made it would allow. Empty: it does.
+    /// Everything in it that refuses; after all these changes it would allow. Empty if it allows.
     pub refusals: Vec<ExplainedRefusal>,
 }
 
-/// One thing in a rule that refuses.
+/// A part of a rule that refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExplainedRefusal {
     /// What refused.
     pub reason: RuleReason,
-    /// What would not refuse.
+    /// The change after which it would not refuse.
     pub change: Change,
-}
-
-/// What would have to be different for one thing in a rule not to refuse.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Change {
-    /// The JWT: from this issuer.
-    Issuer(String),
-    /// The JWT: this claim as text that the pattern matches.
-    Claim {
-        /// Its name.
-        claim: String,
-        /// The rule's pattern.
-        pattern: Pattern,
-    },
-    /// The JWT: this claim as exactly this text.
-    Bound {
-        /// Its name.
-        claim: String,
-        /// What was asked for.
-        text: String,
-    },
-    /// The JWT: at most so long from `iat` to `exp`.
-    Life {
-        /// The longest that the rule allows.
-        seconds: u32,
-    },
-    /// The rule: this claim's pattern, and then the JWT. The rule binds the claim, too, and its pattern does
-    /// not match what the claim would have to be: no JWT passes.
-    RulePattern {
-        /// Its name.
-        claim: String,
-        /// What the pattern would have to match.
-        text: String,
-    },
-    /// The rule: this action added, with what belongs to it.
-    RuleAction(RuleAction),
-    /// The rule: this secret added to those that it names.
-    RuleSecret(String),
-}
-
-impl Change {
-    /// Whether the JWT has to change, and not the rule.
-    pub fn is_of_jwt(&self) -> bool {
-        match self {
-            Self::Issuer(_) | Self::Claim { .. } | Self::Bound { .. } | Self::Life { .. } => true,
-            Self::RulePattern { .. } | Self::RuleAction(_) | Self::RuleSecret(_) => false,
-        }
-    }
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::text::change(self, out)
-    }
 }
 
 impl Rule {
@@ -143,16 +90,16 @@ impl Rule {
         }
     }
 
-    /// A claim that the rule binds has one right text, whatever else the rule says about it.
+    /// A claim that the rule binds must have the bound text, whatever its pattern is.
     fn change_of_claim(&self, claim: &str, question: &PolicyQuestion<'_>) -> Change {
         let pattern = self.claims.get(claim);
-        let wanted = match question {
+        let required = match question {
             PolicyQuestion::Boot(request) => self.bound_texts(claim, request),
             _ => Vec::new(),
         };
         let claim = claim.to_owned();
         let fits = |text: &&String| pattern.is_none_or(|pattern| pattern.matches(text));
-        match (wanted.iter().find(fits), wanted.first(), pattern) {
+        match (required.iter().find(fits), required.first(), pattern) {
             (Some(text), ..) => Change::Bound { claim, text: text.clone() },
             (None, Some(text), _) => Change::RulePattern { claim, text: text.clone() },
             (None, None, pattern) => {
@@ -161,7 +108,7 @@ impl Rule {
         }
     }
 
-    /// The texts that a bound claim may be.
+    /// The texts that a bound claim may have.
     fn bound_texts(&self, claim: &str, request: &BootRequest<'_>) -> Vec<String> {
         let Some(bind) = self.bind.as_ref().filter(|_| self.actions.contains(&RuleAction::Boot)) else {
             return Vec::new();

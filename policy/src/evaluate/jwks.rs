@@ -1,4 +1,4 @@
-//! The public keys of an issuer (RFC 7517), and the algorithms that may be pinned.
+//! The public keys of an issuer (RFC 7517), and the algorithms that can be pinned.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,15 +12,16 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::roca;
+use super::text::JwksError;
 
 /// Longest text of a key set, in bytes.
 pub const MAX_JWKS_BYTES: usize = 256 * 1024;
-/// Shortest RSA modulus that is believed, in bits (RFC 7518 §3.3).
+/// Shortest accepted RSA modulus, in bits (RFC 7518 §3.3).
 const SHORTEST_RSA: usize = 2048;
-/// Longest RSA modulus that is worked with, in bits: a signature costs as much as its issuer likes otherwise.
+/// Longest accepted RSA modulus, in bits: it bounds the cost of a verification.
 const LONGEST_RSA: usize = 8192;
 
-/// Signature algorithms of JWTs (RFC 7518, RFC 8037). There is none with a shared secret.
+/// Signature algorithms of JWTs (RFC 7518, RFC 8037). None uses a shared secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -58,12 +59,12 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of that [`Self::name`].
+    /// The algorithm with that [`Self::name`].
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
-    pub(super) const fn of_library(self) -> jsonwebtoken::Algorithm {
+    pub(super) const fn to_library(self) -> jsonwebtoken::Algorithm {
         match self {
             Self::RS256 => jsonwebtoken::Algorithm::RS256,
             Self::RS384 => jsonwebtoken::Algorithm::RS384,
@@ -85,7 +86,7 @@ impl Algorithm {
     }
 }
 
-/// An issuer's keys that can verify signatures. Cheap to clone; by default there is none.
+/// An issuer's keys for verifying signatures. Cheap to clone; empty by default.
 #[derive(Clone, Default)]
 pub struct Jwks(Arc<[Key]>);
 
@@ -93,7 +94,7 @@ pub struct Jwks(Arc<[Key]>);
 struct Key {
     id: Option<String>,
     kind: KeyKind,
-    /// If the key itself says which algorithm it is for.
+    /// The algorithm, if the key names one.
     only: Option<String>,
     key: DecodingKey,
 }
@@ -107,26 +108,27 @@ enum KeyKind {
 }
 
 impl Jwks {
-    /// Reads a key set that somebody registers. What cannot be used is left out: see [`Self::parse_published`].
+    /// Parses a key set for a registration. Unusable keys are skipped: see [`Self::parse_published`].
     ///
     /// # Errors
-    /// [`JwksError`] when no usable key is left, or two of one kind have one id.
+    /// [`JwksError`] if no usable key remains, or two keys of one kind have the same id.
     pub fn parse(json: &str) -> Result<Self, JwksError> {
         let keys = Self::parse_published(json)?;
         if keys.is_empty() { Err(JwksError::NoUsableKey) } else { Ok(keys) }
     }
 
-    /// Reads a key set as its issuer publishes it. Left out are keys of kinds without an [`Algorithm`], so that
-    /// symmetric ones are never used, keys for other uses than signatures, RSA keys of fewer than 2048 bits
-    /// or that can be factored (CVE-2017-15361), and whatever cannot be read (RFC 7517 §5). An issuer that withdraws all of its keys publishes none.
+    /// Parses a key set as its issuer publishes it. These keys are skipped: kinds without an [`Algorithm`], which
+    /// includes symmetric keys; keys for other uses than signatures; RSA keys below 2048 or above 8192 bits, or that
+    /// can be factored (CVE-2017-15361); and keys that do not parse (RFC 7517 §5). The set may be empty: an issuer
+    /// can withdraw all keys.
     ///
     /// # Errors
-    /// [`JwksError`] when it is no key set, or two keys of one kind have one id.
+    /// [`JwksError`] if the text is not a key set, or two keys of one kind have the same id.
     pub fn parse_published(json: &str) -> Result<Self, JwksError> {
         if json.len() > MAX_JWKS_BYTES {
             return Err(JwksError::TooLong);
         }
-        // A derived reader takes a list of the fields, too; RFC 7517 has an object.
+        // A derived `Deserialize` also accepts a list of the fields; RFC 7517 requires an object.
         if !json.trim_start().starts_with('{') {
             return Err(JwksError::Json(serde::de::Error::custom("a key set is an object")));
         }
@@ -141,30 +143,30 @@ impl Jwks {
         Ok(Self(keys.into()))
     }
 
-    /// Whether a key has this id, for whatever algorithm.
+    /// Whether a key has this id, for any algorithm.
     pub fn has_id(&self, id: &str) -> bool {
         self.0.iter().any(|key| key.id.as_deref() == Some(id))
     }
 
-    /// How many keys can be used.
+    /// The number of usable keys.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether none can; never of a set that was registered.
+    /// Whether there is none; never true for a registered set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The key that a JWT names. Without an id the set must have exactly one key for the algorithm.
+    /// The key that a JWT names. Without an id, the set must have exactly one key for the algorithm.
     pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
-        let mut fitting = self
+        let mut candidates = self
             .0
             .iter()
             .filter(|key| id.is_none() || key.id.as_deref() == id)
             .filter(|key| key.kind == algorithm.key_kind())
             .filter(|key| key.only.as_deref().is_none_or(|only| only == algorithm.name()));
-        match (fitting.next(), fitting.next()) {
+        match (candidates.next(), candidates.next()) {
             (Some(key), None) => Some(&key.key),
             _ => None,
         }
@@ -177,7 +179,7 @@ impl fmt::Debug for Jwks {
     }
 }
 
-/// The members are read one by one: an issuer may publish keys that are not understood here.
+/// Keys are parsed one by one, because an issuer may publish unknown kinds.
 #[derive(Deserialize)]
 struct KeySet {
     keys: Vec<Value>,
@@ -187,7 +189,7 @@ impl Key {
     fn usable(value: Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(value).ok()?;
         let kind = match &jwk.algorithm {
-            AlgorithmParameters::RSA(key) if has_sound_modulus(key) => KeyKind::Rsa,
+            AlgorithmParameters::RSA(key) if has_accepted_modulus(key) => KeyKind::Rsa,
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => KeyKind::P256,
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => KeyKind::P384,
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => KeyKind::Ed25519,
@@ -206,40 +208,11 @@ impl Key {
     }
 }
 
-/// Whether the modulus is of a fitting length, and none that can be factored.
-fn has_sound_modulus(key: &RSAKeyParameters) -> bool {
+/// Whether the modulus has an accepted length, and is not known to be factorable.
+fn has_accepted_modulus(key: &RSAKeyParameters) -> bool {
     let Ok(modulus) = BASE64URL_NOPAD.decode(key.n.trim_end_matches('=').as_bytes()) else { return false };
     let mut bytes = modulus.iter().skip_while(|byte| **byte == 0);
     let Some(first) = bytes.next() else { return false };
     let top = usize::try_from(8 - first.leading_zeros()).unwrap_or(0);
-    (SHORTEST_RSA..=LONGEST_RSA).contains(&(top + 8 * bytes.count())) && !roca::has_mark(&modulus)
-}
-
-/// Why a key set cannot be used.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum JwksError {
-    /// Over 256 KiB.
-    TooLong,
-    /// Not the JSON of a key set.
-    Json(serde_json::Error),
-    /// No key for any [`Algorithm`].
-    NoUsableKey,
-    /// Two keys of one kind have one id.
-    RepeatedId,
-}
-
-impl fmt::Display for JwksError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(super::text::jwks_error(self))
-    }
-}
-
-impl std::error::Error for JwksError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Json(source) => Some(source),
-            Self::TooLong | Self::NoUsableKey | Self::RepeatedId => None,
-        }
-    }
+    (SHORTEST_RSA..=LONGEST_RSA).contains(&(top + 8 * bytes.count())) && !roca::has_fingerprint(&modulus)
 }

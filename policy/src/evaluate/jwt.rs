@@ -1,7 +1,7 @@
 //! JWTs (RFC 7519) signed by a registered issuer.
 //!
-//! The library checks signatures and nothing else: it would read the clock, and take what its defaults say.
-//! The order is: size, shape, pinned algorithm, key, signature; only then are claims looked at.
+//! The library only verifies signatures: its claim checks read the clock and have their own defaults. The order
+//! here is size, shape, pinned algorithm, key, signature, and only then the claims.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,41 +11,42 @@ use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
 use super::jwks::{Algorithm, Jwks};
+use super::text::JwtError;
 use super::unique::UniqueObject;
 
 /// Longest JWT, in bytes.
 pub const MAX_JWT_BYTES: usize = 16 * 1024;
-/// How far the issuer's clock may be off, in seconds.
+/// Accepted clock skew of the issuer, in seconds.
 const SKEW_SECONDS: i64 = 30;
-/// What `typ` may be, if it is there (RFC 7519 §5.1, RFC 9068 §2.1): whatever was made for another purpose
-/// says so here (RFC 8725 §3.11).
+/// Accepted values of `typ`, if present (RFC 7519 §5.1, RFC 9068 §2.1): JWTs for other purposes declare that there
+/// (RFC 8725 §3.11).
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 
-/// An issuer as an operator registered it.
+/// An issuer, as registered by an operator.
 #[derive(Debug, Clone)]
 pub struct Issuer {
-    /// Its id here.
+    /// Its id in petsem.
     pub id: [u8; 16],
     /// The `iss` of its JWTs, exactly.
     pub iss: String,
-    /// This installation's own name: `aud` must hold it.
+    /// This installation's name: `aud` must contain it.
     pub audience: String,
-    /// The algorithms that its JWTs may use.
+    /// The pinned algorithms.
     pub algorithms: Vec<Algorithm>,
     /// Its keys.
     pub keys: Jwks,
 }
 
-/// The claims of a JWT that was verified, or those of them that were stored with what came of it.
+/// The claims of a verified JWT, or the stored subset that a rule used.
 #[derive(Clone, PartialEq)]
 pub struct Claims {
     values: Map<String, Value>,
-    /// `iat` and `exp`; not known of stored claims.
+    /// `iat` and `exp`; unknown for stored claims.
     times: Option<(i64, i64)>,
 }
 
 impl Claims {
-    /// The claims that a rule read when it allowed something, to ask it again later.
+    /// The claims that a rule used when it allowed a request, to evaluate it again later.
     pub fn from_stored(claims: BTreeMap<String, String>) -> Self {
         Self {
             values: claims.into_iter().map(|(name, text)| (name, Value::String(text))).collect(),
@@ -53,17 +54,17 @@ impl Claims {
         }
     }
 
-    /// [`Self::from_stored`], with `iat` and `exp` of the JWT, in unix seconds: a rule's longest life is asked
-    /// about them too.
+    /// [`Self::from_stored`], with `iat` and `exp` of the JWT in unix seconds, so that a rule's longest lifetime
+    /// applies too.
     pub fn from_exchange(claims: BTreeMap<String, String>, issued_at: i64, expires_at: i64) -> Self {
         Self { times: Some((issued_at, expires_at)), ..Self::from_stored(claims) }
     }
 
-    /// Claims that nobody signed, as JSON of an object: to try a policy out, and for nothing else.
+    /// Unsigned claims, as a JSON object. Use it only to test a policy.
     ///
     /// # Errors
     /// [`JwtError::NotAJwt`] unless it is an object with unique names, [`JwtError::TooLong`] over 16 KiB,
-    /// [`JwtError::Claim`] if `iat` or `exp` is no time.
+    /// [`JwtError::Claim`] if `iat` or `exp` is not a time.
     pub fn danger_assume(json: &str) -> Result<Self, JwtError> {
         if json.len() > MAX_JWT_BYTES {
             return Err(JwtError::TooLong);
@@ -72,12 +73,12 @@ impl Claims {
         Self::unverified(values)
     }
 
-    /// The claims of a JWT that is not verified: to try a policy out, and for nothing else.
+    /// The claims of an unverified JWT. Use it only to test a policy.
     ///
     /// # Errors
-    /// [`JwtError::NotAJwt`] or [`JwtError::TooLong`], or [`JwtError::Claim`] if `iat` or `exp` is no time.
+    /// [`JwtError::NotAJwt`] or [`JwtError::TooLong`], or [`JwtError::Claim`] if `iat` or `exp` is not a time.
     pub fn danger_read_unverified(text: &str) -> Result<Self, JwtError> {
-        Self::unverified(json_object(Parts::split(text)?.claims)?)
+        Self::unverified(json_object(CompactJws::split(text)?.claims)?)
     }
 
     fn unverified(values: Map<String, Value>) -> Result<Self, JwtError> {
@@ -90,7 +91,7 @@ impl Claims {
         self.values.get(name).and_then(Value::as_str)
     }
 
-    /// Whether the claim is there, as whatever it is.
+    /// Whether the claim is present, with a value of any type.
     pub fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
@@ -110,17 +111,17 @@ impl Claims {
         self.text("jti")
     }
 
-    /// `exp` in unix seconds; `None` of stored claims without times.
+    /// `exp` in unix seconds; `None` for stored claims without times.
     pub fn expires_at(&self) -> Option<i64> {
         self.times.map(|(_, expires)| expires)
     }
 
-    /// `iat` in unix seconds; `None` of stored claims.
+    /// `iat` in unix seconds; `None` for stored claims.
     pub fn issued_at(&self) -> Option<i64> {
         self.times.map(|(issued, _)| issued)
     }
 
-    /// `exp` minus `iat`; `None` of stored claims.
+    /// `exp` minus `iat`; `None` for stored claims.
     pub fn life_seconds(&self) -> Option<i64> {
         self.times.map(|(issued, expires)| expires.saturating_sub(issued))
     }
@@ -132,30 +133,29 @@ impl fmt::Debug for Claims {
     }
 }
 
-/// The `iss` of a JWT that nobody has verified: good for finding the issuer's record, and for nothing else.
+/// The `iss` of an unverified JWT. Use it only to find the issuer's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnverifiedIssuer(pub String);
 
-/// Reads which issuer a JWT names, to look up its record.
+/// The issuer that an unverified JWT names, to find its record.
 ///
 /// # Errors
-/// [`JwtError`] if the text is too long or no JWT, or `iss` is missing.
+/// [`JwtError`] if the text is too long or not a JWT, or `iss` is missing.
 pub fn issuer_of(text: &str) -> Result<UnverifiedIssuer, JwtError> {
-    let parts = Parts::split(text)?;
-    let claims = json_object(parts.claims)?;
+    let claims = json_object(CompactJws::split(text)?.claims)?;
     match claims.get("iss") {
         Some(Value::String(iss)) => Ok(UnverifiedIssuer(iss.clone())),
         _ => Err(JwtError::Claim("iss")),
     }
 }
 
-/// The `kid` of a JWT that nobody has verified: good for asking its issuer for newer keys, and for nothing else.
-/// `None` also where it is no text.
+/// The `kid` of an unverified JWT. Use it only to decide whether to fetch newer keys from the issuer. `None` also if
+/// it is not text.
 ///
 /// # Errors
-/// [`JwtError`] if the text is too long or no JWT.
+/// [`JwtError`] if the text is too long or not a JWT.
 pub fn key_id_of(text: &str) -> Result<Option<String>, JwtError> {
-    match json_object(Parts::split(text)?.header)?.remove("kid") {
+    match json_object(CompactJws::split(text)?.header)?.remove("kid") {
         Some(Value::String(id)) => Ok(Some(id)),
         _ => Ok(None),
     }
@@ -163,25 +163,24 @@ pub fn key_id_of(text: &str) -> Result<Option<String>, JwtError> {
 
 /// Verifies a JWT of this issuer.
 ///
-/// Keys, and addresses of keys, that stand in the header (`jwk`, `jku`, `x5c`, `x5u`) are not looked at.
+/// Keys and key addresses in the header (`jwk`, `jku`, `x5c`, `x5u`) are ignored.
 ///
-/// Required: a pinned algorithm that fits the key, a good signature, `iss`, `aud` (text or list) with this
-/// installation's name, `iat` and `exp` at most `max_life_seconds` apart, and `now` (unix seconds) between
-/// `iat`, `nbf` (if there) and `exp`, give or take 30 s. A boot proof may live 300 s, a direct use 900 s.
+/// Required: a pinned algorithm that fits the key, a valid signature, `iss`, `aud` (text or list) with this
+/// installation's name, `iat` and `exp` at most `max_life_seconds` apart, and `now` (unix seconds) between `iat`,
+/// `nbf` (if present) and `exp`, with 30 s of skew. A boot proof may live 300 s, a JWT in direct use 900 s.
 ///
 /// # Errors
-/// [`JwtError`] with the first thing that is wrong.
+/// [`JwtError`] with the first failed check.
 pub fn verify_jwt(text: &str, issuer: &Issuer, max_life_seconds: i64, now: i64) -> Result<Claims, JwtError> {
-    let parts = signed_parts(text, issuer)?;
-    checked_claims(json_object(parts.claims)?, issuer, max_life_seconds, now)
+    let jws = verify_signature(text, issuer)?;
+    checked_claims(json_object(jws.claims)?, issuer, max_life_seconds, now)
 }
 
-/// The parts of a JWS whose header asks for nothing strange, and which one of the issuer's keys signed. What it
-/// says was not looked at.
-pub(super) fn signed_parts<'t>(text: &'t str, issuer: &Issuer) -> Result<Parts<'t>, JwtError> {
-    let parts = Parts::split(text)?;
-    let header = json_object(parts.header)?;
-    // Extensions that must be understood (RFC 7515 §4.1.11): none is.
+/// A JWS with an accepted header and a valid signature of one of the issuer's keys. Its claims are not checked.
+pub(super) fn verify_signature<'t>(text: &'t str, issuer: &Issuer) -> Result<CompactJws<'t>, JwtError> {
+    let jws = CompactJws::split(text)?;
+    let header = json_object(jws.header)?;
+    // petsem supports no critical extension (RFC 7515 §4.1.11).
     if header.contains_key("crit") || header.contains_key("b64") || header.contains_key("zip") {
         return Err(JwtError::Extension);
     }
@@ -199,16 +198,16 @@ pub(super) fn signed_parts<'t>(text: &'t str, issuer: &Issuer) -> Result<Parts<'
         Some(_) => return Err(JwtError::UnknownKey),
     };
     let key = issuer.keys.find(key_id, algorithm).ok_or(JwtError::UnknownKey)?;
-    if is_signed(parts.signed.as_bytes(), parts.signature, key, algorithm) {
-        Ok(parts)
+    if is_signed(jws.signed.as_bytes(), jws.signature, key, algorithm) {
+        Ok(jws)
     } else {
         Err(JwtError::Signature)
     }
 }
 
-/// Whether the signature, in base64url, is good.
+/// Whether the signature, in base64url, is valid.
 fn is_signed(signed: &[u8], signature: &str, key: &DecodingKey, algorithm: Algorithm) -> bool {
-    jsonwebtoken::crypto::verify(signature, signed, key, algorithm.of_library()).unwrap_or(false)
+    jsonwebtoken::crypto::verify(signature, signed, key, algorithm.to_library()).unwrap_or(false)
 }
 
 /// Media types are compared without case, and `application/` may be left out (RFC 7515 §4.1.9).
@@ -251,28 +250,28 @@ fn checked_claims(
     Ok(Claims { values, times: Some((issued, expires)) })
 }
 
-/// A NumericDate (RFC 7519 §2), fractions cut off.
+/// A NumericDate (RFC 7519 §2), truncated to seconds.
 fn time(values: &Map<String, Value>, name: &'static str) -> Result<Option<i64>, JwtError> {
     let Some(value) = values.get(name) else { return Ok(None) };
     if let Some(seconds) = value.as_i64() {
         return Ok(Some(seconds));
     }
     match value.as_f64() {
-        #[expect(clippy::cast_possible_truncation, reason = "the range was checked; fractions are cut off")]
+        #[expect(clippy::cast_possible_truncation, reason = "the range is checked; fractions are truncated")]
         Some(seconds) if seconds.abs() < 1e15 => Ok(Some(seconds as i64)),
         _ => Err(JwtError::Claim(name)),
     }
 }
 
 /// The parts of a compact JWS (RFC 7515 §7.1).
-pub(super) struct Parts<'t> {
+pub(super) struct CompactJws<'t> {
     header: &'t str,
     claims: &'t str,
     signature: &'t str,
     signed: &'t str,
 }
 
-impl<'t> Parts<'t> {
+impl<'t> CompactJws<'t> {
     fn split(text: &'t str) -> Result<Self, JwtError> {
         if text.len() > MAX_JWT_BYTES {
             return Err(JwtError::TooLong);
@@ -290,39 +289,3 @@ fn json_object(part: &str) -> Result<Map<String, Value>, JwtError> {
     let bytes = BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| JwtError::NotAJwt)?;
     serde_json::from_slice(&bytes).map(|UniqueObject(map)| map).map_err(|_| JwtError::NotAJwt)
 }
-
-/// Why a JWT does not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum JwtError {
-    /// Over 16 KiB.
-    TooLong,
-    /// Not three parts of base64url, or not JSON objects with unique names in them.
-    NotAJwt,
-    /// Its header says that it was made for another purpose.
-    Type,
-    /// The header asks for an extension that must be understood.
-    Extension,
-    /// The algorithm is not one of the issuer's.
-    Algorithm,
-    /// The issuer has no such key for that algorithm. A caller may fetch its keys anew.
-    UnknownKey,
-    /// The signature is wrong.
-    Signature,
-    /// A required claim is missing, or not what it must be.
-    Claim(&'static str),
-    /// Its time has not come.
-    NotYetValid,
-    /// Its time is over.
-    Expired,
-    /// It lives longer than its use here allows.
-    TooLongLived,
-}
-
-impl fmt::Display for JwtError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::text::jwt_error(*self, out)
-    }
-}
-
-impl std::error::Error for JwtError {}

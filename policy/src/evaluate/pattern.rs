@@ -2,36 +2,36 @@
 
 use std::fmt;
 
-/// Matches a whole value; each `*` stands for any text, also for none. Every other character is itself.
+/// Matches a whole value. Each `*` matches any text, including the empty text; every other character matches itself.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// A pattern.
+    /// Makes a pattern from its text.
     pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// As it was written.
+    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether every value matches.
+    /// Whether it matches every value.
     pub fn matches_everything(&self) -> bool {
         !self.0.is_empty() && self.0.bytes().all(|byte| byte == b'*')
     }
 
-    /// Whether the whole value matches. Linear in pattern times value at worst, without a stack.
+    /// Whether it matches the whole value. At worst it takes pattern length times value length, without recursion.
     pub fn matches(&self, value: &str) -> bool {
         let Some((start, rest)) = self.0.split_once('*') else { return self.0 == value };
         let Some(mut left) = value.strip_prefix(start) else { return false };
         let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
-        // Taking the first place for each piece leaves the most for the pieces behind it.
+        // The first match of each piece leaves the most text for the later pieces.
         for piece in middle.split('*').filter(|piece| !piece.is_empty()) {
             match left.split_once(piece) {
-                Some((_, behind)) => left = behind,
+                Some((_, after)) => left = after,
                 None => return false,
             }
         }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_matches_whole_values_and_stars_only_where_written() {
+    fn a_pattern_matches_whole_values() {
         let cases = [
             ("main", "main", true),
             ("main", "mainline", false),

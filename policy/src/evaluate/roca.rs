@@ -1,16 +1,16 @@
-//! RSA moduli that a faulty library made, and that can be factored (CVE-2017-15361; Nemec and others, "The Return
-//! of Coppersmith's Attack", CCS 2017): whoever factors an issuer's key signs as that issuer.
+//! Detection of RSA moduli that a faulty library generated and that can be factored (CVE-2017-15361; Nemec and
+//! others, "The Return of Coppersmith's Attack", CCS 2017): with a factored key, an attacker signs as the issuer.
 
-/// Primes whose product divides the number that such moduli are built around, for all lengths of key.
+/// Primes that divide the primorial in the structure of such moduli, for all key lengths.
 const PRIMES: [u32; 38] = [
     3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103,
     107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
 ];
-/// Of what those moduli are powers, modulo each of the primes.
+/// Such moduli are powers of this number modulo each of the primes.
 const GENERATOR: u32 = 65_537;
 
-/// Whether the modulus (big-endian) has their mark. One in 2²⁷ of all others has it by chance.
-pub(super) fn has_mark(modulus: &[u8]) -> bool {
+/// Whether the modulus (big-endian) has the fingerprint. One in 2²⁷ of all other moduli has it by chance.
+pub(super) fn has_fingerprint(modulus: &[u8]) -> bool {
     PRIMES.iter().all(|prime| is_power_of_generator(remainder(modulus, *prime), *prime))
 }
 

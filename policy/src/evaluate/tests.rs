@@ -1,4 +1,4 @@
-//! JWTs of every pinned algorithm, forged in every way that is known, and the rules of policies.
+//! JWTs of every pinned algorithm, known forgeries, and the rules of policies.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 mod wycheproof;
 
 use super::*;
-use crate::denial::Resource;
+use crate::text::Resource;
 
 const NOW: i64 = 1_800_000_000;
 const APP: [u8; 16] = [0xab; 16];
@@ -35,7 +35,7 @@ fn signer(algorithm: Algorithm) -> Signer {
 impl Signer {
     fn jwk(&self, id: &str) -> Value {
         let mut jwk =
-            serde_json::to_value(Jwk::from_encoding_key(&self.key, self.algorithm.of_library()).unwrap())
+            serde_json::to_value(Jwk::from_encoding_key(&self.key, self.algorithm.to_library()).unwrap())
                 .unwrap();
         jwk["kid"] = json!(id);
         jwk.as_object_mut().unwrap().remove("alg");
@@ -46,7 +46,7 @@ impl Signer {
         let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
         let signed = format!("{}.{}", part(header), part(claims));
         let signature =
-            jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, self.algorithm.of_library()).unwrap();
+            jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, self.algorithm.to_library()).unwrap();
         format!("{signed}.{signature}")
     }
 
@@ -86,7 +86,7 @@ fn without(name: &str) -> Value {
 }
 
 #[test]
-fn every_pinned_algorithm_verifies_and_no_other_does() {
+fn only_pinned_algorithms_verify() {
     for algorithm in Algorithm::ALL {
         let signer = signer(algorithm);
         let issuer = issuer(&signer);
@@ -101,7 +101,7 @@ fn every_pinned_algorithm_verifies_and_no_other_does() {
 }
 
 #[test]
-fn a_header_cannot_choose_none_hmac_another_algorithm_or_another_key() {
+fn a_header_cannot_select_none_hmac_another_algorithm_or_another_key() {
     let signer = signer(Algorithm::RS256);
     let all = Issuer { algorithms: Algorithm::ALL.to_vec(), ..issuer(&signer) };
     let cases = [
@@ -110,7 +110,7 @@ fn a_header_cannot_choose_none_hmac_another_algorithm_or_another_key() {
         (json!({"alg": "rs256", "kid": "k"}), JwtError::Algorithm),
         (json!({"alg": 1, "kid": "k"}), JwtError::Algorithm),
         (json!({"kid": "k"}), JwtError::Algorithm),
-        // Fits the key, and is not what the signature was made with.
+        // Fits the key, but not the signature.
         (json!({"alg": "PS256", "kid": "k"}), JwtError::Signature),
         // Does not fit the key.
         (json!({"alg": "ES256", "kid": "k"}), JwtError::UnknownKey),
@@ -122,12 +122,12 @@ fn a_header_cannot_choose_none_hmac_another_algorithm_or_another_key() {
     for (header, expected) in cases {
         assert_eq!(verify_jwt(&signer.sign(&header, &claims()), &all, 300, NOW), Err(expected), "{header}");
     }
-    // A key that names its algorithm serves no other.
+    // A key that names its algorithm verifies no other.
     let mut jwk = signer.jwk("k");
     jwk["alg"] = json!("RS384");
     let only = Issuer { keys: Jwks::parse(&json!({"keys": [jwk]}).to_string()).unwrap(), ..all.clone() };
     assert_eq!(verify_jwt(&signer.good(&claims()), &only, 300, NOW), Err(JwtError::UnknownKey));
-    // A key inside the header is not looked at.
+    // A key in the header is ignored.
     let own = json!({"alg": "RS256", "jwk": signer.jwk("k"), "kid": "other"});
     assert_eq!(verify_jwt(&signer.sign(&own, &claims()), &all, 300, NOW), Err(JwtError::UnknownKey));
 }
@@ -143,7 +143,7 @@ fn a_jwt_without_key_id_needs_a_set_with_one_fitting_key() {
 }
 
 #[test]
-fn claims_are_required_exact_and_in_time() {
+fn claims_must_be_present_exact_and_current() {
     let signer = signer(Algorithm::EdDSA);
     let issuer = issuer(&signer);
     let cases = [
@@ -176,7 +176,7 @@ fn claims_are_required_exact_and_in_time() {
 }
 
 #[test]
-fn text_that_is_no_jwt_is_refused_before_anything_is_parsed() {
+fn text_that_is_not_a_jwt_is_refused_before_parsing() {
     let issuer = issuer(&signer(Algorithm::EdDSA));
     let cases = [
         ("", JwtError::NotAJwt),
@@ -199,7 +199,7 @@ fn text_that_is_no_jwt_is_refused_before_anything_is_parsed() {
 }
 
 #[test]
-fn key_sets_leave_out_what_cannot_sign_and_refuse_what_is_ambiguous() {
+fn key_sets_skip_unusable_keys_and_refuse_ambiguous_ones() {
     let ec = signer(Algorithm::ES256);
     let secret = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "s"});
     let mut encryption = ec.jwk("e");
@@ -212,14 +212,14 @@ fn key_sets_leave_out_what_cannot_sign_and_refuse_what_is_ambiguous() {
     assert!(matches!(Jwks::parse(&unusable), Err(JwksError::NoUsableKey)));
     let twice = json!({"keys": [ec.jwk("k"), ec.jwk("k")]}).to_string();
     assert!(matches!(Jwks::parse(&twice), Err(JwksError::RepeatedId)));
-    // One id for keys of two kinds names one of them for each algorithm.
+    // Keys of two kinds may share an id: the algorithm selects the key.
     let two_kinds = json!({"keys": [ec.jwk("k"), signer(Algorithm::RS256).jwk("k")]}).to_string();
     let both = Issuer { keys: Jwks::parse(&two_kinds).unwrap(), ..issuer(&ec) };
     assert_eq!(verify_jwt(&ec.good(&claims()), &both, 300, NOW).unwrap().jti(), Some("j"));
 }
 
 #[test]
-fn published_sets_may_hold_what_is_not_understood_and_may_be_empty() {
+fn published_sets_may_contain_unknown_keys_and_may_be_empty() {
     let ec = signer(Algorithm::ES256);
     let mut wrap = ec.jwk("w");
     wrap["key_ops"] = json!(["wrapKey"]);
@@ -248,25 +248,25 @@ fn published_sets_may_hold_what_is_not_understood_and_may_be_empty() {
 }
 
 #[test]
-fn rsa_keys_under_2048_and_over_8192_bits_are_left_out() {
+fn rsa_keys_below_2048_and_above_8192_bits_are_skipped() {
     let modulus = |bits: usize| {
         let mut bytes = vec![0xff; bits.div_ceil(8)];
         bytes[0] = u8::try_from(0xff_u32 >> (bytes.len() * 8 - bits)).unwrap();
-        // Zeros in front make no key longer.
+        // Leading zeros do not count.
         let padded = [vec![0; 300], bytes].concat();
         json!({"kty": "RSA", "n": BASE64URL_NOPAD.encode(&padded), "e": "AQAB", "kid": bits.to_string()})
     };
     let sizes = [512, 1024, 2047, 2048, 3072, 8192, 8193, 16384];
     let set = json!({"keys": sizes.map(modulus)}).to_string();
     let keys = Jwks::parse(&set).unwrap();
-    let believed: Vec<_> = sizes.into_iter().filter(|bits| keys.has_id(&bits.to_string())).collect();
-    assert_eq!(believed, [2048, 3072, 8192]);
+    let accepted: Vec<_> = sizes.into_iter().filter(|bits| keys.has_id(&bits.to_string())).collect();
+    assert_eq!(accepted, [2048, 3072, 8192]);
     let weak = json!({"keys": [modulus(1024)]}).to_string();
     assert!(matches!(Jwks::parse(&weak), Err(JwksError::NoUsableKey)));
 }
 
 #[test]
-fn what_one_rule_allowed_stands_and_falls_with_that_rule() {
+fn what_a_rule_allowed_stays_allowed_only_by_that_rule() {
     let rules = |first: Value| {
         let second = json!({
             "name": "second", "issuer": "https://issuer.example", "claims": {"sub": "w*"},
@@ -286,12 +286,12 @@ fn what_one_rule_allowed_stands_and_falls_with_that_rule() {
     let stored = Claims::from_exchange(allowed.claims, NOW, NOW + 300);
     let by = |policy: &AppPolicy, secret| {
         policy
-            .decide_by("first", &stored, &PolicyQuestion::Read(secret))
+            .decide_by_rule("first", &stored, &PolicyQuestion::Read(secret))
             .map(|allowed| allowed.rule)
             .map_err(|denial| denial.nearest.map(|refusal| refusal.reason))
     };
     assert_eq!(by(&policy, "A"), Ok("first".to_owned()));
-    // Another rule would, and it is not asked.
+    // Another rule would allow it, but is not evaluated.
     assert_eq!(by(&policy, "B"), Err(Some(RuleReason::Secret)));
     let mut changed = first.clone();
     changed["max_life_seconds"] = json!(299);
@@ -339,7 +339,7 @@ fn nearest(denial: Result<Allowed, PolicyDenial>) -> (String, RuleReason) {
 }
 
 #[test]
-fn a_boot_is_allowed_for_the_app_machine_and_host_that_the_jwt_was_made_for() {
+fn a_boot_is_allowed_for_the_app_machine_and_host_in_the_jwt() {
     let policy = policy();
     let texts = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
@@ -350,7 +350,7 @@ fn a_boot_is_allowed_for_the_app_machine_and_host_that_the_jwt_was_made_for() {
     let by_id = verified(&with("app", json!(APP_TEXT)));
     assert_eq!(policy.decide_boot(&by_id, &boot_request()).unwrap().rule, "boots");
 
-    // Asked again later with what was stored.
+    // Evaluated again with the stored claims.
     let stored = Claims::from_stored(allowed.claims.clone());
     assert_eq!(policy.decide_boot(&stored, &boot_request()), Ok(allowed));
     assert_eq!(
@@ -430,7 +430,7 @@ fn an_explanation_names_everything_that_refuses_and_the_smallest_change() {
         changes,
         [
             "have the issuer set the claim sub to text that matches \"work*\"",
-            "add \"C\" to the names of the rule's \"secrets\""
+            "add \"C\" to the names in the rule's \"secrets\""
         ]
     );
     let worker = Claims::danger_read_unverified(&signer(Algorithm::EdDSA).good(&self::claims())).unwrap();
@@ -439,7 +439,7 @@ fn an_explanation_names_everything_that_refuses_and_the_smallest_change() {
 }
 
 #[test]
-fn rules_that_would_let_too_much_cannot_be_set() {
+fn rules_that_allow_too_much_are_refused() {
     let rule = |change: &dyn Fn(&mut Value)| {
         let mut rule = json!({
             "name": "r", "issuer": "i", "claims": {"sub": "x"}, "actions": ["boot", "read_value"],
@@ -465,8 +465,8 @@ fn rules_that_would_let_too_much_cannot_be_set() {
         (&|rule| rule["actions"] = json!(["boot", "boot"]), Err(Some(RuleProblem::Actions))),
         (&|rule| rule["actions"] = json!(["fly"]), Err(None)),
         (&|rule| rule["secrets"] = json!({}), Err(Some(RuleProblem::SecretsMissing))),
-        (&|rule| rule["claims"] = json!({}), Err(Some(RuleProblem::ReadsForEverybody))),
-        (&|rule| rule["claims"] = json!({"sub": "*"}), Err(Some(RuleProblem::ReadsForEverybody))),
+        (&|rule| rule["claims"] = json!({}), Err(Some(RuleProblem::ReadsUnrestricted))),
+        (&|rule| rule["claims"] = json!({"sub": "*"}), Err(Some(RuleProblem::ReadsUnrestricted))),
         (&|rule| rule["max_life_seconds"] = json!(901), Err(Some(RuleProblem::MaxLife))),
         (&|rule| rule["surprise"] = json!(1), Err(None)),
     ];
@@ -482,21 +482,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn arbitrary_text_is_no_jwt_and_no_policy(text in ".{0,200}", parts in proptest::collection::vec("[A-Za-z0-9_-]{0,40}", 3)) {
+    fn arbitrary_text_is_neither_a_jwt_nor_a_policy(text in ".{0,200}", parts in proptest::collection::vec("[A-Za-z0-9_-]{0,40}", 3)) {
         let issuer = issuer(&signer(Algorithm::EdDSA));
-        prop_assert!(verify_jwt(&text, &issuer, 300, NOW).is_err());
-        prop_assert!(verify_jwt(&parts.join("."), &issuer, 300, NOW).is_err());
-        prop_assert!(AppPolicy::parse(&text).is_err());
+        prop_assert_eq!(verify_jwt(&text, &issuer, 300, NOW), Err(JwtError::NotAJwt));
+        prop_assert_eq!(verify_jwt(&parts.join("."), &issuer, 300, NOW), Err(JwtError::NotAJwt));
+        prop_assert!(matches!(AppPolicy::parse(&text), Err(PolicyError::Json(_))));
     }
 
     #[test]
-    fn a_pattern_matches_what_its_pieces_make(pieces in proptest::collection::vec("[ab]{0,3}", 1..5), between in "[ab]{0,3}") {
+    fn a_pattern_matches_texts_made_of_its_pieces(pieces in proptest::collection::vec("[ab]{0,3}", 1..5), between in "[ab]{0,3}") {
         let pattern = Pattern::new(&pieces.join("*"));
         prop_assert!(pattern.matches(&pieces.join(&between)));
     }
 
     #[test]
-    fn with_the_changes_of_an_explanation_made_its_rule_allows(
+    fn after_the_changes_of_an_explanation_its_rule_allows(
         texts in proptest::collection::vec(prop_oneof![Just(json!("a")), Just(json!("b")), Just(json!(["a"])), Just(Value::Null)], 4),
         patterns in proptest::collection::vec(prop_oneof![Just("a"), Just("*"), Just("b*"), Just("c")], 4),
         longest in prop_oneof![Just(1_u32), Just(300)],
@@ -518,7 +518,7 @@ proptest! {
         }
         let boot = BootRequest { app_id: APP, app_name: "a", machine: "b", host: "c" };
         let question = if asks_boot { PolicyQuestion::Boot(boot) } else { PolicyQuestion::Read("T") };
-        // Two rounds: an action that is added is asked about only then.
+        // In rounds, because the requirements of an added action appear only after it is added.
         for _ in 0..3 {
             let policy: AppPolicy = serde_json::from_value(json!({"format": 1, "rules": [rule]})).unwrap();
             let claims = Claims::danger_assume(&json.to_string()).unwrap();

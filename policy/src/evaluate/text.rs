@@ -1,140 +1,278 @@
-//! What people read about JWTs and policies: fact, then hint.
+//! The text that people read about JWTs and policies, with the types that carry it: a fact, then a hint.
 
 use std::fmt;
 
-use super::decide::{PolicyDenial, RuleReason};
-use super::explain::Change;
-use super::jwks::JwksError;
-use super::jwt::JwtError;
-use super::rules::{PolicyError, RuleAction, RuleProblem};
+use super::pattern::Pattern;
+use super::rule_action::RuleAction;
+use crate::text::Resource;
 
-pub(super) fn jwks_error(error: &JwksError) -> &'static str {
-    match error {
-        JwksError::TooLong => "the key set is longer than 256 KiB; give the issuer's signing keys only",
-        JwksError::Json(_) => "the key set is not JSON of the form {\"keys\":[…]}; give the issuer's JWKS",
-        JwksError::NoUsableKey => {
-            "the key set has no signing key of RSA (2048 to 8192 bits), P-256, P-384 or Ed25519; give the issuer's JWKS"
+/// Why a key set cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JwksError {
+    /// Over 256 KiB.
+    #[error("the key set is longer than 256 KiB; give only the issuer's signing keys")]
+    TooLong,
+    /// Not the JSON of a key set.
+    #[error("the key set is not JSON of the form {{\"keys\":[…]}}; give the issuer's JWKS")]
+    Json(#[source] serde_json::Error),
+    /// No key for any [`super::Algorithm`].
+    #[error(
+        "the key set has no signing key of RSA (2048 to 8192 bits), P-256, P-384 or Ed25519; give the issuer's JWKS"
+    )]
+    NoUsableKey,
+    /// Two keys of one kind have the same id.
+    #[error("two keys of the set have the same kid; give each its own")]
+    RepeatedId,
+}
+
+/// Why a JWT is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JwtError {
+    /// Over 16 KiB.
+    #[error("the JWT is longer than 16 KiB; ask the issuer for fewer claims")]
+    TooLong,
+    /// Not three parts of base64url, or their content is not JSON objects with unique names.
+    #[error("not a JWT; send the three base64url parts with dots between them")]
+    NotAJwt,
+    /// The header declares another purpose.
+    #[error("the JWT was issued for another purpose (typ); get one of typ JWT or at+jwt")]
+    Type,
+    /// The header requires an extension.
+    #[error("the JWT requires an extension (crit, b64 or zip); issue it without")]
+    Extension,
+    /// The algorithm is not registered for the issuer.
+    #[error("the JWT's algorithm is not registered for its issuer; register it")]
+    Algorithm,
+    /// The issuer has no such key for that algorithm. A caller may fetch its keys again.
+    #[error("the issuer has no such key for the algorithm; check kid and the registered keys")]
+    UnknownKey,
+    /// The signature is wrong.
+    #[error("the JWT's signature is wrong; get a new one from the issuer")]
+    Signature,
+    /// A required claim is missing or has a wrong value.
+    #[error("the JWT's claim {0} is missing or wrong; have the issuer set it")]
+    Claim(&'static str),
+    /// The JWT is not valid yet.
+    #[error("the JWT is not valid yet; check the clocks")]
+    NotYetValid,
+    /// The JWT has expired.
+    #[error("the JWT has expired; get a new one from the issuer")]
+    Expired,
+    /// It lives longer than its use here allows.
+    #[error("the JWT lives too long from iat to exp; ask the issuer for a shorter one")]
+    TooLongLived,
+}
+
+/// Why a policy cannot be set.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// Over 64 KiB.
+    #[error("the policy is longer than 64 KiB; use fewer rules, with patterns")]
+    TooLong,
+    /// Not the JSON of a policy, or with an unknown field or action.
+    #[error("the policy does not parse ({0}); see `petsem policy show`")]
+    Json(#[source] serde_json::Error),
+    /// An unknown format version.
+    #[error("policy format {0} is unknown; write \"format\": 1")]
+    Format(u32),
+    /// Over 100 rules.
+    #[error("the policy has more than 100 rules; use patterns")]
+    TooManyRules,
+    /// A rule is wrong.
+    #[error("rule {index} ({name:?}): {problem}")]
+    Rule {
+        /// Its index, from 0.
+        index: usize,
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: RuleProblem,
+    },
+}
+
+/// What is wrong with a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleProblem {
+    /// The name is missing or too long.
+    #[error("it has no name, or one over 128 bytes; name it")]
+    Name,
+    /// Another rule has the same name.
+    #[error("another rule has this name; give each its own")]
+    RepeatedName,
+    /// No issuer.
+    #[error("it names no issuer; write the iss of a registered one")]
+    Issuer,
+    /// No action, or a repeated one.
+    #[error("it needs the actions \"boot\" or \"read_value\", each once")]
+    Actions,
+    /// An empty or overlong claim name, or an empty pattern.
+    #[error("a claim name or pattern is empty, or a name is over 128 bytes; correct it, or remove the claim")]
+    Claims,
+    /// It allows boot but does not bind app, machine and host.
+    #[error("a rule that allows boot must bind app, machine and host to claims; add \"bind\"")]
+    BindMissing,
+    /// `bind` names a claim twice, or a claim with a reserved meaning.
+    #[error("\"bind\" needs three different claims, none of them iss, aud, exp, iat or nbf")]
+    Bind,
+    /// It has `bind` but does not allow boot.
+    #[error("\"bind\" is for the action \"boot\"; add that action, or remove \"bind\"")]
+    BindWithoutBoot,
+    /// It allows reading but names no secrets.
+    #[error("a rule that allows reading must name secrets; add \"secrets\" with names or prefixes")]
+    SecretsMissing,
+    /// It names secrets but does not allow reading.
+    #[error("\"secrets\" is for the action \"read_value\"; add that action, or remove \"secrets\"")]
+    SecretsWithoutRead,
+    /// It allows reading but requires no claim besides the issuer.
+    #[error("every JWT of the issuer could read; require a claim with a pattern other than *")]
+    ReadsUnrestricted,
+    /// Not between 1 and 900 seconds.
+    #[error("\"max_life_seconds\" must be between 1 and 900")]
+    MaxLife,
+}
+
+/// No rule allows the request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
+pub struct PolicyDenial {
+    /// The nearest rule; `None` if there is no rule.
+    pub nearest: Option<RuleRefusal>,
+}
+
+impl PolicyDenial {
+    fn text(&self) -> String {
+        match &self.nearest {
+            None => "the app's policy has no rules, so it allows nothing; set one with `petsem policy set`"
+                .to_owned(),
+            Some(RuleRefusal { rule, reason }) => {
+                format!("no rule of the app's policy allows this; the nearest, {rule:?}, {reason}")
+            }
         }
-        JwksError::RepeatedId => "two keys of the set have one kid; give each its own",
     }
 }
 
-pub(super) fn jwt_error(error: JwtError, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    out.write_str(match error {
-        JwtError::TooLong => "the JWT is longer than 16 KiB; ask the issuer for fewer claims",
-        JwtError::NotAJwt => "this is no JWT; send the three base64url parts with dots between them",
-        JwtError::Type => "the JWT was made for another purpose (typ); ask for one of typ JWT or at+jwt",
-        JwtError::Extension => "the JWT asks for an extension (crit, b64 or zip); issue it without",
-        JwtError::Algorithm => {
-            "the JWT's algorithm is not one that its issuer is registered with; register it"
-        }
-        JwtError::UnknownKey => {
-            "the issuer has no such key for the algorithm; check kid and the registered keys"
-        }
-        JwtError::Signature => "the JWT's signature is wrong; get a new one from the issuer",
-        JwtError::NotYetValid => "the JWT's time has not come; check the clocks",
-        JwtError::Expired => "the JWT's time is over; get a new one from the issuer",
-        JwtError::TooLongLived => "the JWT lives too long from iat to exp; ask the issuer for a shorter one",
-        JwtError::Claim(name) => {
-            return write!(out, "the JWT's claim {name} is missing or wrong; have the issuer set it");
-        }
-    })
+/// Why a rule does not allow the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleRefusal {
+    /// The rule's name.
+    pub rule: String,
+    /// What refused.
+    pub reason: RuleReason,
 }
 
-pub(super) fn policy_error(error: &PolicyError, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match error {
-        PolicyError::TooLong => {
-            out.write_str("the policy is longer than 64 KiB; use fewer rules, with patterns")
-        }
-        PolicyError::Json(source) => {
-            write!(out, "the policy does not read ({source}); see `petsem policy show`")
-        }
-        PolicyError::Format(version) => {
-            write!(out, "policy format {version} is not known; write \"format\": 1")
-        }
-        PolicyError::TooManyRules => out.write_str("the policy has more than 100 rules; use patterns"),
-        PolicyError::Rule { index, name, problem } => {
-            write!(out, "rule {index} ({name:?}): {}", rule_problem(*problem))
-        }
+/// Which part of a rule refused. It contains names of claims, but not their values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleReason {
+    /// The rule is for another issuer.
+    #[error("is for another issuer; add a rule for this one")]
+    Issuer,
+    /// The claim is missing.
+    #[error("requires the claim {0}; have the issuer set it")]
+    ClaimMissing(String),
+    /// The claim is not text.
+    #[error("requires the claim {0} as text; have the issuer set it as text")]
+    ClaimNotText(String),
+    /// The claim does not match.
+    #[error("does not match the claim {0}; compare its pattern")]
+    Claim(String),
+    /// The JWT lives longer than the rule allows.
+    #[error("requires a JWT with a shorter lifetime; ask the issuer for one")]
+    TooLongLived,
+    /// The rule does not allow this action.
+    #[error("{}", does_not_allow(*.0))]
+    Action(RuleAction),
+    /// The JWT was issued for another resource.
+    #[error("binds the claim {claim}, which names another {resource}; get a JWT for this one")]
+    Bound {
+        /// The claim that names it.
+        claim: String,
+        /// The kind of resource.
+        resource: Resource,
+    },
+    /// The rule does not name this secret.
+    #[error("does not name this secret; add it to \"secrets\"")]
+    Secret,
+}
+
+fn does_not_allow(action: RuleAction) -> &'static str {
+    match action {
+        RuleAction::Boot => "does not allow boot; add the action and \"bind\"",
+        RuleAction::ReadValue => "does not allow reading; add the action and \"secrets\"",
     }
 }
 
-fn rule_problem(problem: RuleProblem) -> &'static str {
-    match problem {
-        RuleProblem::Name => "it has no name, or one over 128 bytes; name it",
-        RuleProblem::RepeatedName => "another rule has this name; give each its own",
-        RuleProblem::Issuer => "it names no issuer; write the iss of a registered one",
-        RuleProblem::Actions => "it needs the actions \"boot\" or \"read_value\", each once",
-        RuleProblem::Claims => "a claim name or pattern is empty; write it, or leave the claim out",
-        RuleProblem::BindMissing => {
-            "a rule that lets boot binds app, machine and host to claims; add \"bind\""
-        }
-        RuleProblem::Bind => "\"bind\" needs three different claims, none of iss, aud, exp, iat, nbf",
-        RuleProblem::BindWithoutBoot => "\"bind\" is for the action \"boot\"; add that, or leave bind out",
-        RuleProblem::SecretsMissing => {
-            "a rule that lets read names secrets; add \"secrets\" with names or prefixes"
-        }
-        RuleProblem::SecretsWithoutRead => {
-            "\"secrets\" is for the action \"read_value\"; add that, or leave secrets out"
-        }
-        RuleProblem::ReadsForEverybody => {
-            "it lets everybody read whom the issuer knows; ask for a claim with a pattern that is not only *"
-        }
-        RuleProblem::MaxLife => "\"max_life_seconds\" is between 1 and 900",
-    }
+/// A change after which a part of a rule would not refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// The JWT: from this issuer.
+    Issuer(String),
+    /// The JWT: this claim as text that matches the pattern.
+    Claim {
+        /// Its name.
+        claim: String,
+        /// The rule's pattern.
+        pattern: Pattern,
+    },
+    /// The JWT: this claim as exactly this text.
+    Bound {
+        /// Its name.
+        claim: String,
+        /// The required text.
+        text: String,
+    },
+    /// The JWT: at most this long from `iat` to `exp`.
+    Life {
+        /// The longest lifetime that the rule allows.
+        seconds: u32,
+    },
+    /// The rule: this claim's pattern, and then the JWT. The rule also binds the claim, and the pattern does not
+    /// match the bound text: no JWT can satisfy both.
+    RulePattern {
+        /// Its name.
+        claim: String,
+        /// The text that the pattern must match.
+        text: String,
+    },
+    /// The rule: add this action, with the fields that it requires.
+    RuleAction(RuleAction),
+    /// The rule: add this secret.
+    RuleSecret(String),
 }
 
-pub(super) fn policy_denial(denial: &PolicyDenial, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Some(nearest) = &denial.nearest else {
-        return out.write_str(
-            "the app's policy has no rules, so nothing is allowed; set one with `petsem policy set`",
-        );
-    };
-    write!(out, "no rule of the app's policy allows this; the nearest, {:?}, ", nearest.rule)?;
-    match &nearest.reason {
-        RuleReason::Issuer => out.write_str("is for another issuer; add a rule for this one"),
-        RuleReason::ClaimMissing(claim) => write!(out, "needs the claim {claim}; have the issuer set it"),
-        RuleReason::ClaimNotText(claim) => {
-            write!(out, "needs the claim {claim} as text; have the issuer set it so")
+impl fmt::Display for Change {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Issuer(issuer) => write!(out, "present a JWT of the issuer {issuer:?}"),
+            Self::Claim { claim, pattern } => write!(
+                out,
+                "have the issuer set the claim {claim} to text that matches {:?}",
+                pattern.as_str()
+            ),
+            Self::Bound { claim, text } => {
+                write!(out, "present a JWT for this request, with the claim {claim} as {text:?}")
+            }
+            Self::Life { seconds } => {
+                write!(out, "present a JWT that lives at most {seconds} s from iat to exp")
+            }
+            Self::RulePattern { claim, text } => write!(
+                out,
+                "the rule contradicts itself; let its pattern for the claim {claim} match {text:?}"
+            ),
+            Self::RuleAction(RuleAction::Boot) => out.write_str(
+                "add the action \"boot\" to the rule, and \"bind\" with the claims for app, machine and host",
+            ),
+            Self::RuleAction(RuleAction::ReadValue) => {
+                out.write_str("add the action \"read_value\" to the rule, and \"secrets\" with the names")
+            }
+            Self::RuleSecret(secret) => {
+                write!(out, "add {secret:?} to the names in the rule's \"secrets\"")
+            }
         }
-        RuleReason::Claim(claim) => write!(out, "does not match the claim {claim}; compare its pattern"),
-        RuleReason::TooLongLived => {
-            out.write_str("asks for a JWT with a shorter life; ask the issuer for one")
-        }
-        RuleReason::Action(RuleAction::Boot) => {
-            out.write_str("does not let boot; add the action and \"bind\"")
-        }
-        RuleReason::Action(RuleAction::ReadValue) => {
-            out.write_str("does not let read; add the action and \"secrets\"")
-        }
-        RuleReason::Bound { claim, resource } => {
-            write!(out, "binds claim {claim}, which names another {resource}; get a JWT for this one")
-        }
-        RuleReason::Secret => out.write_str("does not name this secret; add it to \"secrets\""),
-    }
-}
-
-pub(super) fn change(change: &Change, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match change {
-        Change::Issuer(issuer) => write!(out, "present a JWT of the issuer {issuer:?}"),
-        Change::Claim { claim, pattern } => {
-            write!(out, "have the issuer set the claim {claim} to text that matches {:?}", pattern.as_str())
-        }
-        Change::Bound { claim, text } => {
-            write!(out, "present a JWT that was made for this: with the claim {claim} as {text:?}")
-        }
-        Change::Life { seconds } => {
-            write!(out, "present a JWT that lives at most {seconds} s from iat to exp")
-        }
-        Change::RulePattern { claim, text } => {
-            write!(out, "the rule contradicts itself; let its pattern for the claim {claim} match {text:?}")
-        }
-        Change::RuleAction(RuleAction::Boot) => out.write_str(
-            "add the action \"boot\" to the rule, and \"bind\" with the claims for app, machine and host",
-        ),
-        Change::RuleAction(RuleAction::ReadValue) => {
-            out.write_str("add the action \"read_value\" to the rule, and \"secrets\" with the names")
-        }
-        Change::RuleSecret(secret) => write!(out, "add {secret:?} to the names of the rule's \"secrets\""),
     }
 }

@@ -1,7 +1,7 @@
-//! JSON objects whose names are unique.
+//! JSON objects with unique names.
 //!
-//! Of a name that stands twice one reader takes the first, another the last (RFC 8259 §4): a signature or a
-//! review over the one must not count for the other.
+//! For a repeated name, some parsers use the first value and some the last (RFC 8259 §4). A signature or review of
+//! one value must not count for the other.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// An object as a JWT has it.
+/// An object of a JWT.
 pub(super) struct UniqueObject(pub(super) Map<String, Value>);
 
 impl<'de> Deserialize<'de> for UniqueObject {
@@ -19,7 +19,7 @@ impl<'de> Deserialize<'de> for UniqueObject {
     }
 }
 
-/// For fields that are maps.
+/// Deserializes a field that is a map.
 pub(super) fn unique_map<'de, D, V>(deserializer: D) -> Result<BTreeMap<String, V>, D::Error>
 where
     D: Deserializer<'de>,
@@ -41,7 +41,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueNames<V> {
         let mut map = BTreeMap::new();
         while let Some((name, value)) = entries.next_entry::<String, V>()? {
             if map.insert(name, value).is_some() {
-                return Err(A::Error::custom("a name stands twice"));
+                return Err(A::Error::custom("a name is repeated"));
             }
         }
         Ok(map)

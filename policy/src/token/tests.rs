@@ -1,15 +1,15 @@
-//! The decisions of petsem's own requests, over tokens made as the server makes them.
+//! Decisions on petsem requests, with tokens as the server mints them.
 
 use proptest::prelude::*;
 use rand_core::UnwrapErr;
 
 use super::*;
 use crate::caveats::{Actions, Apps, Hosts, Machines, Organization, SecretNames};
-use crate::denial::Resource;
+use crate::text::Resource;
 use crate::{
     ActionSet, BootTarget, CaveatSet, DecodeError, DischargeRequest, IfPresent, InheritError,
-    MAX_REASON_BYTES, Macaroon, MacaroonKey, SecondPerson, SharedKey, Ticket, TicketDenial, Trusted,
-    UnverifiedToken,
+    MAX_REASON_BYTES, Macaroon, MacaroonKey, SecondPerson, SharedKey, Ticket, TicketDenial,
+    TrustedDischarger, UnverifiedToken,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -20,7 +20,7 @@ const DISCHARGER: [u8; 16] = [9; 16];
 const HERE: &str = "https://petsem.example";
 const THIRD_PARTY: &str = "https://auth.example";
 
-/// What the tests' server and its discharger know.
+/// The keys of a test server and its discharger.
 struct World {
     root: MacaroonKey,
     shared: SharedKey,
@@ -37,7 +37,7 @@ impl World {
         token
     }
 
-    /// A token for one host, with a third-party caveat whose ticket names the host.
+    /// A token for one host; the ticket of its third-party caveat names the host.
     fn host_token(&self) -> Macaroon {
         let hosts = Hosts::new(["h1".to_owned()]);
         let mut token =
@@ -60,7 +60,7 @@ impl World {
     }
 
     fn verify(&self, token: &Macaroon, discharges: &[&UnverifiedToken]) -> Token {
-        let trusted = Trusted { location: THIRD_PARTY, key: &self.shared, discharger: DISCHARGER };
+        let trusted = TrustedDischarger { location: THIRD_PARTY, key: &self.shared, discharger: DISCHARGER };
         let token = UnverifiedToken::decode(&token.encode()).unwrap();
         token.verify(&self.root, discharges, &[trusted]).unwrap()
     }
@@ -85,7 +85,7 @@ fn grant() -> BootGrant {
         machine: "m1".to_owned(),
         host: "h1".to_owned(),
         expires: NOW + 60,
-        asker: "{}".to_owned(),
+        provenance: "{}".to_owned(),
     }
 }
 
@@ -151,7 +151,7 @@ fn a_denial_names_token_caveat_and_origin() {
 }
 
 #[test]
-fn actions_and_windows_hold_to_the_nanosecond() {
+fn actions_and_windows_are_enforced_to_the_nanosecond() {
     let world = World::new();
     let window = Caveat::ValidityWindow { not_before: NOW - 5, not_after: NOW };
     let writes = Actions(ActionSet::from_iter([Action::Write, Action::List]));
@@ -165,7 +165,7 @@ fn actions_and_windows_hold_to_the_nanosecond() {
 }
 
 #[test]
-fn unknown_malformed_and_foreign_caveats_refuse_everywhere() {
+fn unknown_malformed_and_foreign_caveats_refuse() {
     let world = World::new();
     let unknown = Caveat::from_wire(65_791, &[0x01]).unwrap();
     let outside = Caveat::from_wire(65_792, &[0x01]).unwrap();
@@ -192,7 +192,7 @@ fn unknown_malformed_and_foreign_caveats_refuse_everywhere() {
 }
 
 #[test]
-fn if_present_uses_its_mask_only_when_nothing_inside_is_about_the_request() {
+fn if_present_uses_its_mask_only_if_no_condition_applies() {
     let world = World::new();
     let inside = CaveatSet::new(vec![Machines::new(["m1".to_owned()]).into()]);
     let token = world.mint([Caveat::IfPresent(IfPresent { ifs: inside, otherwise: Action::List.bit() })]);
@@ -205,7 +205,7 @@ fn if_present_uses_its_mask_only_when_nothing_inside_is_about_the_request() {
 }
 
 #[test]
-fn a_host_token_boots_only_with_a_grant_for_this_very_boot() {
+fn a_host_token_boots_only_with_a_grant_for_that_boot() {
     let world = World::new();
     let token = world.host_token();
     let granted = world.discharge(&token, [grant().into()]);
@@ -235,7 +235,7 @@ fn a_host_token_boots_only_with_a_grant_for_this_very_boot() {
 }
 
 #[test]
-fn a_boot_grant_anywhere_else_refuses_every_request() {
+fn a_misplaced_boot_grant_refuses_every_request() {
     let world = World::new();
     let list = access(Action::List);
 
@@ -246,7 +246,7 @@ fn a_boot_grant_anywhere_else_refuses_every_request() {
     let own = world.verify(&world.mint([Caveat::IfPresent(nested)]), &[]);
     assert_eq!(reason(own.clear(&list)), Reason::Misplaced);
 
-    // In the discharge of a third-party caveat that the holder appended himself.
+    // In the discharge of a third-party caveat that the holder appended.
     let mut token = world.host_token();
     let first = world.discharge(&token, []);
     let holders_key = SharedKey::new([4; 32]);
@@ -259,7 +259,7 @@ fn a_boot_grant_anywhere_else_refuses_every_request() {
 }
 
 #[test]
-fn a_grant_from_a_discharger_that_is_not_trusted_does_not_count() {
+fn a_grant_from_an_untrusted_discharger_does_not_count() {
     let world = World::new();
     let token = world.host_token();
     let discharge = world.discharge(&token, [grant().into()]);
@@ -270,14 +270,14 @@ fn a_grant_from_a_discharger_that_is_not_trusted_does_not_count() {
 }
 
 #[test]
-fn reading_asks_for_a_token_made_for_one_app_or_a_trusted_discharge() {
+fn reading_requires_a_token_minted_for_one_app_or_a_trusted_discharge() {
     let world = World::new();
     let read = Access { secret: Some("A"), ..access(Action::ReadValue) };
     let one: Caveat = Apps::new([APP]).into();
     let org: Caveat = Organization { org: ORG }.into();
-    let made_for_one = world.verify(&world.mint([one.clone(), org.clone()]), &[]);
-    assert_eq!(made_for_one.clear(&read), Ok(()));
-    // Narrowed to one app by its holder: still no token that was made for one.
+    let minted_for_one = world.verify(&world.mint([one.clone(), org.clone()]), &[]);
+    assert_eq!(minted_for_one.clear(&read), Ok(()));
+    // A token that its holder narrowed to one app was not minted for one.
     for caveats in [vec![], vec![org, one], vec![Apps::new([APP, OTHER_APP]).into(), Apps::new([APP]).into()]]
     {
         let token = world.verify(&world.mint(caveats), &[]);
@@ -309,7 +309,7 @@ fn the_first_subject_counts_and_a_different_one_refuses() {
 }
 
 #[test]
-fn a_child_carries_all_caveats_and_the_line_of_its_parents() {
+fn a_child_carries_all_caveats_and_the_lineage_of_its_parent() {
     let world = World::new();
     let parent =
         world.mint([Apps::new([APP]).into(), Subject { issuer: "i".into(), sub: "s".into() }.into()]);
@@ -323,10 +323,10 @@ fn a_child_carries_all_caveats_and_the_line_of_its_parents() {
         Reason::Other(Resource::App)
     );
 
-    // An own line that a holder made up is not handed down.
-    let made_up = Ancestors(vec![TokenId::from_bytes([6; 16])]);
+    // A lineage that a holder appended is not inherited.
+    let forged = Ancestors(vec![TokenId::from_bytes([6; 16])]);
     let mut narrowed = world.mint(parent.inherit().unwrap().into_vec());
-    narrowed.add([made_up.into()]).unwrap();
+    narrowed.add([forged.into()]).unwrap();
     let narrowed = world.verify(&narrowed, &[]);
     let grandchild = world.verify(&world.mint(narrowed.inherit().unwrap().into_vec()), &[]);
     assert_eq!(grandchild.ancestors(), [narrowed.id(), key, parent.id()]);
@@ -336,12 +336,12 @@ fn a_child_carries_all_caveats_and_the_line_of_its_parents() {
     assert_eq!(world.verify(&host, &[&discharge]).inherit(), Err(InheritError::ThirdParty));
 }
 
-/// Found by `tests/fuzz/narrowing.rs`: without its line in front the child was one made for an app.
+/// Found by `tests/fuzz/narrowing.rs`: without the lineage in front, the child counted as minted for one app.
 #[test]
 fn no_caveat_moves_to_the_front_of_a_child() {
     let world = World::new();
-    let line: Caveat = Ancestors(vec![TokenId::from_bytes([6; 16])]).into();
-    let made_from = || Exchanged {
+    let lineage: Caveat = Ancestors(vec![TokenId::from_bytes([6; 16])]).into();
+    let exchanged = || Exchanged {
         issuer: "i".to_owned(),
         sub: "s".to_owned(),
         jti: String::new(),
@@ -353,9 +353,9 @@ fn no_caveat_moves_to_the_front_of_a_child() {
     let one: Caveat = Apps::new([APP]).into();
     let read = Access { secret: Some("A"), ..access(Action::ReadValue) };
     for parent in [
-        vec![line.clone(), one.clone()],
-        vec![line.clone(), made_from().into(), one.clone()],
-        vec![made_from().into(), line, one],
+        vec![lineage.clone(), one.clone()],
+        vec![lineage.clone(), exchanged().into(), one.clone()],
+        vec![exchanged().into(), lineage, one],
     ] {
         let parent = world.verify(&world.mint(parent), &[]);
         let child = world.verify(&world.mint(parent.inherit().unwrap().into_vec()), &[]);
@@ -369,7 +369,7 @@ fn no_caveat_moves_to_the_front_of_a_child() {
 }
 
 #[test]
-fn a_narrow_token_names_exactly_one_boot_for_five_minutes() {
+fn a_token_is_limited_to_one_boot_for_at_most_five_minutes() {
     let world = World::new();
     let target = BootTarget { app: APP, machine: "m1", host: "h1" };
     let caveats: Vec<Caveat> = vec![
@@ -380,8 +380,8 @@ fn a_narrow_token_names_exactly_one_boot_for_five_minutes() {
         Caveat::ValidityWindow { not_before: NOW - 1, not_after: NOW + 300 },
     ];
     let exact = world.verify(&world.mint(caveats.clone()), &[]);
-    assert_eq!(exact.names_exactly(&target, NOW), Ok(()));
-    assert_eq!(reason(exact.names_exactly(&target, NOW - 1)), Reason::EndsTooLate);
+    assert_eq!(exact.is_limited_to(&target, NOW), Ok(()));
+    assert_eq!(reason(exact.is_limited_to(&target, NOW - 1)), Reason::EndsTooLate);
     let expected = [
         Reason::NotExactly(Resource::App),
         Reason::NotExactly(Resource::Machine),
@@ -393,12 +393,12 @@ fn a_narrow_token_names_exactly_one_boot_for_five_minutes() {
         let mut caveats = caveats.clone();
         caveats.remove(left_out);
         let token = world.verify(&world.mint(caveats), &[]);
-        assert_eq!(reason(token.names_exactly(&target, NOW)), expected);
+        assert_eq!(reason(token.is_limited_to(&target, NOW)), expected);
     }
 }
 
 #[test]
-fn a_discharger_refuses_conditions_that_it_does_not_understand() {
+fn a_discharger_refuses_unknown_conditions() {
     let world = World::new();
     let request = DischargeRequest { access: boot(), expires_unix_seconds: NOW + 60, approved: None };
     let hosts: Caveat = Hosts::new(["h1".to_owned()]).into();
@@ -423,10 +423,13 @@ fn a_discharger_refuses_conditions_that_it_does_not_understand() {
 }
 
 #[test]
-fn a_ticket_for_a_second_person_clears_for_the_approved_request_alone() {
+fn a_ticket_for_a_second_person_clears_only_for_the_approved_request() {
     let world = World::new();
-    let condition =
-        |request| SecondPerson { request: [request; 16], asker: "kim (i)".into(), reason: "outage".into() };
+    let condition = |request| SecondPerson {
+        request: [request; 16],
+        requester: "kim (i)".into(),
+        reason: "outage".into(),
+    };
     let ticket = |conditions: Vec<Caveat>| {
         let mut token = world.mint([]);
         token.add_third_party(THIRD_PARTY, &world.shared, &CaveatSet::new(conditions), &mut rng()).unwrap();
@@ -447,21 +450,21 @@ fn a_ticket_for_a_second_person_clears_for_the_approved_request_alone() {
     assert_eq!(two.second_person(), None);
     assert_eq!(cleared(&two, Some([1; 16])), Err((SecondPerson::KIND, Reason::NotApproved)));
 
-    // In a token it refuses everything.
+    // In a token it refuses every request.
     let token = world.verify(&world.mint([condition(1).into()]), &[]);
     for action in Action::ALL {
         assert_eq!(reason(token.clear(&access(action))), Reason::Misplaced);
     }
-    // Nobody asks without a name or a reason, or at length.
+    // Requester and reason are required, and limited in length.
     for (asker, reason) in [("", "x"), ("x", ""), ("x", &*"r".repeat(MAX_REASON_BYTES + 1))] {
         let caveat: Caveat =
-            SecondPerson { request: [1; 16], asker: asker.into(), reason: reason.into() }.into();
+            SecondPerson { request: [1; 16], requester: asker.into(), reason: reason.into() }.into();
         assert_eq!(PetsemCaveat::of(&caveat), Some(Err(DecodeError::OutOfRange)));
     }
 }
 
 #[test]
-fn debug_of_holders_shows_no_bytes() {
+fn debug_shows_no_secret_bytes() {
     let world = World::new();
     let token = world.host_token();
     let (id, text) = (token.id(), token.to_text());
@@ -519,7 +522,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_are_refused_or_read_back_the_same(bytes in proptest::collection::vec(any::<u8>(), 0..96)) {
+    fn arbitrary_bytes_are_refused_or_reencode_to_the_same_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..96)) {
         if let Ok(set) = CaveatSet::decode(&bytes) {
             prop_assert_eq!(set.encode(), bytes.clone());
         }
@@ -529,7 +532,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_is_refused_or_outside_the_mac(position: proptest::sample::Index, flip in 1_u8..) {
+    fn a_modified_byte_is_refused_or_in_the_location(position: proptest::sample::Index, flip in 1_u8..) {
         let world = World::new();
         let token = world.mint([Apps::new([APP]).into()]);
         let mut wire = token.encode().to_vec();
@@ -538,7 +541,7 @@ proptest! {
         if let Ok(changed) = UnverifiedToken::decode(&wire)
             && let Ok(verified) = changed.verify(&world.root, &[], &[])
         {
-            // Only the location, which no MAC covers.
+            // No MAC covers the location.
             prop_assert_ne!(changed.location(), HERE);
             prop_assert_eq!(verified.id(), token.id());
         }

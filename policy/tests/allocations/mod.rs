@@ -1,43 +1,43 @@
-//! How much a piece of code takes from the allocator: the system's, with counters for each thread.
+//! Measures the allocations of a piece of code: the system's allocator with counters per thread.
 
-#![expect(unsafe_code, reason = "an allocator is an unsafe trait; this one only counts")]
+#![expect(unsafe_code, reason = "GlobalAlloc is an unsafe trait; this allocator only counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// Counts, and hands on to the system's allocator.
-pub(crate) struct Counting;
+/// Counts, and forwards to the system's allocator.
+pub(crate) struct CountingAllocator;
 
-/// What a piece of code took.
+/// The allocations of a piece of code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Taken {
-    /// Allocations, reallocations counted as one each.
+pub(crate) struct Allocations {
+    /// The number of allocations and reallocations.
     pub(crate) allocations: usize,
-    /// Most bytes that were held at once, beyond those held at the start.
+    /// The most bytes allocated at once, beyond those at the start.
     pub(crate) peak: usize,
 }
 
-/// Runs it on this thread, and says what it took.
-pub(crate) fn taken<T>(run: impl FnOnce() -> T) -> (T, Taken) {
+/// Runs the code on this thread and measures its allocations.
+pub(crate) fn allocations_of<T>(run: impl FnOnce() -> T) -> (T, Allocations) {
     let start = COUNTERS.get();
     COUNTERS.set(Counters { peak: start.held, ..start });
     let value = run();
     let end = COUNTERS.get();
     COUNTERS.set(Counters { peak: end.peak.max(start.peak), ..end });
     let peak = usize::try_from(end.peak - start.held).unwrap_or_default();
-    (value, Taken { allocations: end.allocations - start.allocations, peak })
+    (value, Allocations { allocations: end.allocations - start.allocations, peak })
 }
 
 #[derive(Clone, Copy)]
 struct Counters {
     allocations: usize,
-    /// May fall below zero: a block may be given back by another thread than took it.
+    /// May fall below zero: another thread may free a block.
     held: isize,
     peak: isize,
 }
 
 thread_local! {
-    // Neither lazy nor dropped, so that the allocator may use it at any time.
+    // Neither lazy nor dropped, so that the allocator can use it at any time.
     static COUNTERS: Cell<Counters> = const { Cell::new(Counters { allocations: 0, held: 0, peak: 0 }) };
 }
 
@@ -46,18 +46,18 @@ fn count(before: usize, after: usize) {
     let mut counters = COUNTERS.get();
     if after > 0 {
         counters.allocations += 1;
-        // While a block grows there may be two of it.
+        // While a block grows, the old and the new one may coexist.
         counters.peak = counters.peak.max(counters.held + after);
     }
     counters.held += after - before;
     COUNTERS.set(counters);
 }
 
-// SAFETY: every call goes to the system's allocator with the arguments that came in.
-unsafe impl GlobalAlloc for Counting {
+// SAFETY: every call forwards its arguments to the system's allocator.
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(0, layout.size());
-        // SAFETY: the caller keeps the contract, which is the same.
+        // SAFETY: the caller fulfills the contract, which is the same.
         unsafe { System.alloc(layout) }
     }
 

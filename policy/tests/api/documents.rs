@@ -1,11 +1,11 @@
-//! The tables in `docs/` say what the code does.
+//! The tables in `docs/` agree with the code.
 
 use std::fmt::Write;
 
 use petsem_policy::{
-    Access, Action, ActionSet, Actions, Ancestors, Apps, BreakGlass, Caveat, CaveatSet, DischargeRequest,
-    Exchanged, Hosts, IfPresent, Machines, Networks, Operator, Organization, PetsemCaveat, Place, Reason,
-    SecondPerson, SecretKeys, SecretNames, Subject, Ticket, Unnamed,
+    Access, Action, ActionSet, Actions, Ancestors, Apps, BreakGlass, Caveat, CaveatSet, Container,
+    DischargeRequest, Exchanged, Hosts, IfPresent, Machines, Networks, Operator, Organization, PetsemCaveat,
+    Reason, SecondPerson, SecretKeys, SecretNames, Subject, Ticket, WhenUnspecified,
 };
 
 use crate::world::{APP, NOW, ORG, THIRD_PARTY, World, grant, rng};
@@ -24,32 +24,33 @@ fn the_action_table_has_every_bit() {
     assert_eq!(documented.collect::<Vec<(u16, &str)>>(), known);
 }
 
-/// `PETSEM_BLESS=1` writes it anew.
+/// `PETSEM_BLESS=1` regenerates it.
 #[test]
-fn the_caveat_table_is_made_of_the_types() {
+fn the_caveat_table_is_generated_from_the_types() {
     let mut page = "\
-# Caveats of petsem
+# petsem's caveats
 
-Types 65536 to 65791 of the macaroon format are petsem's. This page is made from `PetsemCaveat::TYPES` by
-`PETSEM_BLESS=1 cargo test -p petsem-policy --test api`; `policy/tests/api/documents.rs` asks the code whether it is true.
-A type that is not listed, and a body in any other form than the one here, refuses every request.
+Types 65536 to 65791 of the macaroon format belong to petsem. `PETSEM_BLESS=1 cargo test -p petsem-policy --test api`
+generates this page from `PetsemCaveat::TYPES`, and `policy/tests/api/documents.rs` checks it against the code.
+A type that is not listed refuses every request, as does a body that is not in the form given here.
 
-| type | name | body | what it lets through | may stand in | since |
+| type | name | body | what it allows | allowed in | since |
 |---|---|---|---|---|---|
 "
     .to_owned();
     for known in PetsemCaveat::TYPES {
-        let places: Vec<&str> = known.places.iter().map(|place| place_text(*place)).collect();
+        let containers: Vec<&str> =
+            known.containers.iter().map(|container| container_text(*container)).collect();
         let (number, name, body, meaning, since) =
             (known.number, known.name, known.body, known.meaning, known.since);
-        writeln!(page, "| {number} | {name} | {body} | {meaning} | {} | {since} |", places.join(", "))
+        writeln!(page, "| {number} | {name} | {body} | {meaning} | {} | {since} |", containers.join(", "))
             .unwrap();
     }
     page.push_str(
-        "\n## Requests that do not name what a caveat is about\n\n| name | answer | inside `IfPresent` |\n|---|---|---|\n",
+        "\n## Requests that do not name the resource that a caveat restricts\n\n| name | answer | inside `IfPresent` |\n|---|---|---|\n",
     );
     for known in PetsemCaveat::TYPES {
-        let (answer, nested) = unnamed_text(known.unnamed);
+        let (answer, nested) = unspecified_text(known.when_unspecified);
         writeln!(page, "| {} | {answer} | {nested} |", known.name).unwrap();
     }
     if std::env::var_os("PETSEM_BLESS").is_some_and(|bless| bless == "1") {
@@ -58,27 +59,27 @@ A type that is not listed, and a body in any other form than the one here, refus
     assert_eq!(std::fs::read_to_string(CAVEATS).unwrap(), page);
 }
 
-fn place_text(place: Place) -> &'static str {
-    match place {
-        Place::Token => "token",
-        Place::Discharge => "discharge",
-        Place::Ticket => "ticket",
-        _ => panic!("a place without a name: {place:?}"),
+fn container_text(container: Container) -> &'static str {
+    match container {
+        Container::Token => "token",
+        Container::Discharge => "discharge",
+        Container::Ticket => "ticket",
+        _ => panic!("a container without a name: {container:?}"),
     }
 }
 
-fn unnamed_text(unnamed: Unnamed) -> (&'static str, &'static str) {
-    match unnamed {
-        Unnamed::Unspecified => ("resource unspecified: refuses", "set aside"),
-        Unnamed::AlwaysNamed => ("every request names it", "counts"),
-        Unnamed::Label => ("a label: lets pass", "refuses"),
-        Unnamed::Evidence => ("evidence: refuses but where it counts", "refuses"),
-        Unnamed::Condition => ("a condition: refuses but in a ticket", "refuses"),
-        _ => panic!("an answer without a text: {unnamed:?}"),
+fn unspecified_text(answer: WhenUnspecified) -> (&'static str, &'static str) {
+    match answer {
+        WhenUnspecified::Refuses => ("refuses: resource unspecified", "skipped"),
+        WhenUnspecified::AlwaysSpecified => ("every request names it", "applies"),
+        WhenUnspecified::Label => ("label: allows", "refuses"),
+        WhenUnspecified::Evidence => ("evidence: refuses, except where it counts", "refuses"),
+        WhenUnspecified::Condition => ("condition: refuses, except in a ticket", "refuses"),
+        _ => panic!("an answer without a text: {answer:?}"),
     }
 }
 
-/// One caveat of each type, which lets [`request`] through.
+/// One caveat of each type that allows [`request`].
 fn examples() -> Vec<Caveat> {
     let text = |text: &str| [text.to_owned()];
     vec![
@@ -109,15 +110,15 @@ fn examples() -> Vec<Caveat> {
             app: APP,
             expires: NOW + 60,
             request: [4; 16],
-            asker: "a".to_owned(),
+            requester: "a".to_owned(),
             approver: "b".to_owned(),
         }
         .into(),
-        SecondPerson { request: [4; 16], asker: "a".to_owned(), reason: "r".to_owned() }.into(),
+        SecondPerson { request: [4; 16], requester: "a".to_owned(), reason: "r".to_owned() }.into(),
     ]
 }
 
-/// Names everything; of operators' requests, nothing of an app.
+/// A request that names every resource; for Operator, one that names no resource of an app.
 fn request(caveat: &Caveat) -> Access<'static> {
     let everything = Access {
         org: Some(ORG),
@@ -133,13 +134,13 @@ fn request(caveat: &Caveat) -> Access<'static> {
 }
 
 #[test]
-fn each_type_may_stand_where_the_table_says_and_refuses_everywhere_else() {
+fn each_type_is_accepted_only_in_the_containers_of_the_table() {
     let world = World::new();
     assert_eq!(PetsemCaveat::TYPES.len(), examples().len());
     for (known, caveat) in PetsemCaveat::TYPES.iter().zip(examples()) {
         assert_eq!(known.number, caveat.kind());
         let request = request(&caveat);
-        // Reading asks for more than caveats; what refuses is looked for in the caveats alone.
+        // Reading requires more than caveats, so only denials by a caveat count.
         let refused = |token: petsem_policy::Token| {
             token.denials(&request).into_iter().any(|denial| denial.caveat.is_some())
         };
@@ -150,23 +151,27 @@ fn each_type_may_stand_where_the_table_says_and_refuses_everywhere_else() {
         let discharge = world.discharge(&host, [caveat.clone()]);
         let in_discharge = !refused(world.verify(&host, &[&discharge]));
 
-        let mut asked = world.mint([]);
+        let mut with_ticket = world.mint([]);
         let conditions = CaveatSet::new(vec![caveat]);
-        asked.add_third_party(THIRD_PARTY, &world.shared, &conditions, &mut rng()).unwrap();
-        let Some(Caveat::ThirdParty(third_party)) = asked.caveats().last() else { panic!("a ticket") };
+        with_ticket.add_third_party(THIRD_PARTY, &world.shared, &conditions, &mut rng()).unwrap();
+        let Some(Caveat::ThirdParty(third_party)) = with_ticket.caveats().last() else { panic!("a ticket") };
         let ticket = Ticket::open(&third_party.ticket, &world.shared).unwrap();
-        let wanted =
+        let discharge_request =
             DischargeRequest { access: request, expires_unix_seconds: NOW + 60, approved: Some([4; 16]) };
-        let in_ticket = ticket.clear(&wanted).is_ok();
+        let in_ticket = ticket.clear(&discharge_request).is_ok();
 
-        let places = [(Place::Token, in_token), (Place::Discharge, in_discharge), (Place::Ticket, in_ticket)];
-        let met: Vec<Place> = places.into_iter().filter(|(_, met)| *met).map(|(place, _)| place).collect();
-        assert_eq!(met, known.places, "{}", known.name);
+        let answers = [
+            (Container::Token, in_token),
+            (Container::Discharge, in_discharge),
+            (Container::Ticket, in_ticket),
+        ];
+        let accepted = answers.into_iter().filter(|(_, accepted)| *accepted).map(|(container, _)| container);
+        assert_eq!(accepted.collect::<Vec<_>>(), known.containers, "{}", known.name);
     }
 }
 
 #[test]
-fn each_type_answers_as_the_table_says_when_nothing_is_named() {
+fn each_type_answers_as_the_table_says_when_no_resource_is_named() {
     let world = World::new();
     let nothing = Access::new(Action::List, NOW, 0);
     for (known, caveat) in PetsemCaveat::TYPES.iter().zip(examples()) {
@@ -176,18 +181,20 @@ fn each_type_answers_as_the_table_says_when_nothing_is_named() {
         };
         let nested = IfPresent { ifs: CaveatSet::new(vec![caveat.clone()]), otherwise: Action::Write.bit() };
         let (alone, nested) = (answer(caveat), answer(Caveat::IfPresent(nested)));
-        let set_aside = nested == Err(Reason::Action(Action::List));
+        let skipped = nested == Err(Reason::Action(Action::List));
         let misplaced = Err(Reason::Misplaced);
-        let found = match (alone, set_aside) {
-            (Err(Reason::Unspecified(_)), true) => Unnamed::Unspecified,
-            (Ok(()), false) if nested == Ok(()) => Unnamed::AlwaysNamed,
-            (Ok(()), false) if nested == misplaced => Unnamed::Label,
-            (Err(Reason::Misplaced), false) if known.places == [Place::Ticket] && nested == misplaced => {
-                Unnamed::Condition
+        let found = match (alone, skipped) {
+            (Err(Reason::Unspecified(_)), true) => WhenUnspecified::Refuses,
+            (Ok(()), false) if nested == Ok(()) => WhenUnspecified::AlwaysSpecified,
+            (Ok(()), false) if nested == misplaced => WhenUnspecified::Label,
+            (Err(Reason::Misplaced), false)
+                if known.containers == [Container::Ticket] && nested == misplaced =>
+            {
+                WhenUnspecified::Condition
             }
-            (Err(Reason::Misplaced), false) if nested == misplaced => Unnamed::Evidence,
+            (Err(Reason::Misplaced), false) if nested == misplaced => WhenUnspecified::Evidence,
             other => panic!("{}: {other:?}, nested {nested:?}", known.name),
         };
-        assert_eq!(found, known.unnamed, "{}", known.name);
+        assert_eq!(found, known.when_unspecified, "{}", known.name);
     }
 }

@@ -1,11 +1,11 @@
-//! Everything that refuses, not the first thing alone; with keys and without.
+//! All denials, not only the first; with and without keys.
 
 use petsem_policy::{Access, Action, ActionSet, Actions, Apps, Caveat, Hosts, Machines, Reason, Resource};
 
 use crate::world::{APP, NOW, OTHER, World, access, grant, unverified};
 
 #[test]
-fn all_denials_of_a_token_are_told_and_clear_stops_at_the_first() {
+fn denials_are_complete_and_clear_stops_at_the_first() {
     let world = World::new();
     let window = Caveat::ValidityWindow { not_before: 0, not_after: NOW - 1 };
     let token = world.mint([

@@ -1,4 +1,4 @@
-//! Hostile sizes: refused in no time, and before anything beyond the limits is allocated.
+//! Hostile sizes are refused quickly, and before anything beyond the limits is allocated.
 
 use std::time::{Duration, Instant};
 
@@ -8,35 +8,38 @@ use petsem_policy::{
     MAX_HEADER_BYTES, MAX_HEADER_TOKENS, MAX_TOKEN_BYTES, TextError, UnverifiedToken, VerifyError,
 };
 
-use crate::allocations::{Taken, taken};
+use crate::allocations::{Allocations, allocations_of};
 use crate::world::{HERE, World, unverified};
 
-/// No refusal may take longer, on a busy machine too.
-const LONGEST: Duration = Duration::from_millis(100);
-/// What a refusal may hold beside its input: places of nested sets, and what an error is made of.
-const NOTHING_TO_SPEAK_OF: usize = 4096;
+/// Longest duration of a refusal, on a busy machine too.
+const MAX_DURATION: Duration = Duration::from_millis(100);
+/// Allocations that a refusal may have besides its input.
+const NEGLIGIBLE_BYTES: usize = 4096;
 
-/// Runs it, prints what it took, and fails when that is too long.
-fn measured<T>(what: &str, run: impl FnOnce() -> T) -> (T, Taken) {
+/// Runs and prints the measurements, and fails if it took too long.
+fn measured<T>(what: &str, run: impl FnOnce() -> T) -> (T, Allocations) {
     let begun = Instant::now();
-    let (answer, taken) = taken(run);
+    let (answer, memory) = allocations_of(run);
     let time = begun.elapsed();
-    println!("{what:58} {time:>12.1?}, {:4} allocations, at most {:7} bytes", taken.allocations, taken.peak);
-    assert!(time < LONGEST, "{what}: {time:?}");
-    (answer, taken)
+    println!(
+        "{what:58} {time:>12.1?}, {:4} allocations, at most {:7} bytes",
+        memory.allocations, memory.peak
+    );
+    assert!(time < MAX_DURATION, "{what}: {time:?}");
+    (answer, memory)
 }
 
 #[test]
 fn a_header_with_ten_thousand_tokens_is_refused_before_anything_is_allocated() {
     let token = World::new().mint([]).to_text();
-    let nothing = Taken::default();
+    let nothing = Allocations::default();
 
     let tokens = vec![token.as_str(); 10_000].join(",");
     assert!(tokens.len() > MAX_HEADER_BYTES);
     let (answer, memory) = measured("10,000 tokens", || Header::parse(&tokens, HERE).map(|_| ()));
     assert_eq!((answer, memory), (Err(HeaderError::TooLong), nothing));
 
-    // So short that they fit.
+    // Short tokens, within the limit on bytes.
     let tokens = vec!["fm2_A"; 10_000].join(",");
     assert!(tokens.len() <= MAX_HEADER_BYTES);
     let (answer, memory) =
@@ -53,9 +56,9 @@ fn a_header_with_ten_thousand_tokens_is_refused_before_anything_is_allocated() {
     assert_eq!(answer, Ok(1));
 }
 
-/// The longest header that is read, of tokens that take the most room for their bytes.
+/// The longest accepted header, with the tokens that allocate most per byte.
 #[test]
-fn the_fullest_header_takes_a_few_megabytes() {
+fn the_largest_header_allocates_less_than_four_megabytes() {
     let world = World::new();
     // Caveats of two bytes each.
     let members = [0x16, 0x90].repeat(512);
@@ -64,7 +67,7 @@ fn the_fullest_header_takes_a_few_megabytes() {
     let count = MAX_HEADER_BYTES / (token.len() + 1);
     assert!(count <= MAX_HEADER_TOKENS);
     let header = vec![token; count].join(",");
-    let (answer, memory) = measured("the fullest header", || {
+    let (answer, memory) = measured("the largest header", || {
         Header::parse(&header, HERE).map(|header| header.permissions().count())
     });
     assert_eq!(answer, Ok(count));
@@ -86,37 +89,37 @@ fn nesting_of_a_million_is_refused_without_recursion_or_allocation() {
         set
     };
     for (what, make) in [("IfPresent", &nested_if as &dyn Fn(usize) -> Vec<u8>), ("arrays", &nested_body)] {
-        // As a set alone no limit of bytes stands in the way.
+        // A set alone has no limit on bytes.
         let set = make(1_000_000);
         let (answer, memory) =
             measured(&format!("{what} nested a million deep, as a set"), || CaveatSet::decode(&set));
         assert_eq!(answer, Err(DecodeError::TooDeep));
-        assert!(memory.peak < NOTHING_TO_SPEAK_OF, "{memory:?}");
+        assert!(memory.peak < NEGLIGIBLE_BYTES, "{memory:?}");
 
         let wire = around(&world, &set);
         let (answer, memory) =
             measured(&format!("{what} nested a million deep, in a token"), || decoded(&wire));
-        assert_eq!((answer, memory), (Err(DecodeError::TooLong), Taken::default()));
+        assert_eq!((answer, memory), (Err(DecodeError::TooLong), Allocations::default()));
         let text = format!("fm2_{}", BASE64.encode(&wire));
         let (answer, memory) = measured(&format!("{what} nested a million deep, as text"), || {
             UnverifiedToken::parse(&text).map(|_| ())
         });
-        assert_eq!((answer, memory), (Err(TextError::Content(DecodeError::TooLong)), Taken::default()));
+        assert_eq!((answer, memory), (Err(TextError::Content(DecodeError::TooLong)), Allocations::default()));
 
-        // As deep as a token's bytes allow.
+        // As deep as the bytes of a token allow.
         let wire = around(&world, &make(15_000));
         assert!(wire.len() <= MAX_TOKEN_BYTES);
         let (answer, memory) = measured(&format!("{what} nested 15,000 deep, in a token"), || decoded(&wire));
         assert_eq!(answer, Err(DecodeError::TooDeep));
-        // The token's own bytes are kept.
-        assert!(memory.peak < wire.len() + NOTHING_TO_SPEAK_OF, "{memory:?}");
+        // The token keeps its bytes.
+        assert!(memory.peak < wire.len() + NEGLIGIBLE_BYTES, "{memory:?}");
     }
 }
 
 #[test]
 fn a_length_header_of_34_gigabytes_is_refused_before_anything_is_allocated() {
     let world = World::new();
-    // Four billion caveats; as many resources, texts, arguments, values of an unknown type; bins and texts.
+    // Four billion caveats, resources, texts, arguments and values of an unknown type; bins and texts of 4 GiB.
     let sets: [(&str, &[u8], DecodeError); 8] = [
         ("a set of 4 billion", &[0xdd, 0xff, 0xff, 0xff, 0xfe], DecodeError::TooManyCaveats),
         ("a map of 4 billion", &[0x92, 0x02, 0x91, 0xdf, 0xff, 0xff, 0xff, 0xff], DecodeError::Truncated),
@@ -134,17 +137,21 @@ fn a_length_header_of_34_gigabytes_is_refused_before_anything_is_allocated() {
     for (what, set, expected) in sets {
         let (answer, memory) = measured(what, || CaveatSet::decode(set));
         assert_eq!(answer, Err(expected), "{what}");
-        assert!(memory.peak < NOTHING_TO_SPEAK_OF, "{what}: {memory:?}");
+        assert!(memory.peak < NEGLIGIBLE_BYTES, "{what}: {memory:?}");
         let wire = around(&world, set);
-        // Behind the set stands the tail, which is read as a part of it.
+        // The tail after the set is read as part of the set.
         let (answer, memory) = measured(&format!("{what}, in a token"), || decoded(&wire));
         assert!(answer.is_err_and(|error| error != DecodeError::TooLong), "{what}");
-        assert!(memory.peak < wire.len() + NOTHING_TO_SPEAK_OF, "{what}: {memory:?}");
+        assert!(memory.peak < wire.len() + NEGLIGIBLE_BYTES, "{what}: {memory:?}");
     }
     // In the nonce, and for the token itself.
-    for wire in [&[0x94, 0x93, 0xc6, 0xff, 0xff, 0xff, 0xff][..], &[0xdd, 0xff, 0xff, 0xff, 0xff]] {
+    let wires: [(&[u8], DecodeError); 2] = [
+        (&[0x94, 0x93, 0xc6, 0xff, 0xff, 0xff, 0xff], DecodeError::Truncated),
+        (&[0xdd, 0xff, 0xff, 0xff, 0xff], DecodeError::FieldCount),
+    ];
+    for (wire, expected) in wires {
         let (answer, memory) = measured("a token whose first length is 4 billion", || decoded(wire));
-        assert!(answer.is_err());
+        assert_eq!(answer, Err(expected));
         assert!(memory.peak <= wire.len(), "{memory:?}");
     }
 }
@@ -153,23 +160,23 @@ fn decoded(wire: &[u8]) -> Result<(), DecodeError> {
     UnverifiedToken::decode(wire).map(|_| ())
 }
 
-/// A token around these bytes, in the place of its caveats.
+/// A token with these bytes instead of its caveat set.
 fn around(world: &World, set: &[u8]) -> Vec<u8> {
     let token = world.mint([]).encode();
-    // Before the empty set, and the tail of 32 bytes behind it.
-    let (front, behind) = token.split_at(token.len() - 35);
-    [front, set, &behind[1..]].concat()
+    // The parts before and after the empty set; the tail has 32 bytes.
+    let (front, back) = token.split_at(token.len() - 35);
+    [front, set, &back[1..]].concat()
 }
 
 #[test]
-fn the_tokens_of_a_request_share_what_their_discharges_cost() {
+fn the_tokens_of_a_request_share_one_discharge_budget() {
     let world = World::new();
     let mut token = world.mint([]);
     world.add_third_party(&mut token);
     let discharge = world.discharge(&token, (0..8).map(Caveat::ConfineUser));
     let token = unverified(&token);
-    // A MAC of its nonce, one of each caveat, and the last.
-    let mut budget = DischargeBudget::of(19);
+    // One MAC for the nonce, one per caveat, and the final one: 10 per verification.
+    let mut budget = DischargeBudget::of_macs(19);
     let mut verify = || token.verify_within(&world.root, &[&discharge], &[], &mut budget);
     assert_eq!(verify().map(|_| ()), Ok(()));
     let rejected = VerifyError::DischargeRejected { third_party: 0, reason: DischargeRejection::TooMuchWork };

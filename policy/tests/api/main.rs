@@ -1,4 +1,4 @@
-//! What callers may rely on, through the public API alone.
+//! What callers may rely on, through the public API only.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,7 +6,7 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a test may fail loudly, and reads the clock; lints see helper functions as production code"
+    reason = "tests may panic, and read the clock; lints treat helper functions as production code"
 )]
 
 #[path = "../allocations/mod.rs"]
@@ -18,4 +18,4 @@ mod limits;
 mod world;
 
 #[global_allocator]
-static ALLOCATOR: allocations::Counting = allocations::Counting;
+static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;

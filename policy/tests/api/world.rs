@@ -1,8 +1,8 @@
-//! What the tests' server and its discharger know, and tokens made as the server makes them.
+//! The keys of a test server and its discharger, and tokens as the server mints them.
 
 use petsem_policy::{
-    Access, Action, BootGrant, Caveat, CaveatSet, Macaroon, MacaroonKey, SharedKey, Ticket, Token, Trusted,
-    UnverifiedToken,
+    Access, Action, BootGrant, Caveat, CaveatSet, Macaroon, MacaroonKey, SharedKey, Ticket, Token,
+    TrustedDischarger, UnverifiedToken,
 };
 use rand_core::UnwrapErr;
 
@@ -50,7 +50,7 @@ impl World {
     }
 
     pub(crate) fn verify(&self, token: &Macaroon, discharges: &[&UnverifiedToken]) -> Token {
-        let trusted = Trusted { location: THIRD_PARTY, key: &self.shared, discharger: [9; 16] };
+        let trusted = TrustedDischarger { location: THIRD_PARTY, key: &self.shared, discharger: [9; 16] };
         unverified(token).verify(&self.root, discharges, &[trusted]).unwrap()
     }
 }
@@ -74,6 +74,6 @@ pub(crate) fn grant() -> BootGrant {
         machine: "m1".to_owned(),
         host: "h1".to_owned(),
         expires: NOW + 60,
-        asker: "{}".to_owned(),
+        provenance: "{}".to_owned(),
     }
 }

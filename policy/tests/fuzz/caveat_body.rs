@@ -1,4 +1,4 @@
-//! Bodies of caveats, and sets of them.
+//! Bodies of caveats, and caveat sets.
 
 use petsem_policy::{Caveat, CaveatSet, DecodeError, PETSEM_BLOCK, PetsemCaveat};
 use proptest::collection::vec;
@@ -6,65 +6,67 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::allocations::taken;
+use crate::allocations::allocations_of;
 use crate::caveats::any_caveat;
 use crate::corpus::{Corpus, bytes_of_vectors};
-use crate::engine::{self, Seen};
+use crate::engine::{self, Observation};
 
-/// A caveat in memory, and what its set reserves for it, per byte on the wire; measured, and held to.
+/// Most memory for a caveat, per byte on the wire; measured.
 pub(crate) const BYTES_PER_BYTE: usize = 200;
 pub(crate) const BYTES_BESIDE: usize = 2048;
 
 #[test]
-fn a_caveat_set_is_refused_or_is_its_own_encoding() {
+fn a_caveat_set_is_refused_or_reencodes_to_the_same_bytes() {
     let corpus = Corpus::new(bytes_of_vectors(&["caveat_codec"], &["wire", "canonical"]));
     let made = vec(any_caveat(), 0..5).prop_map(|caveats| CaveatSet::new(caveats).encode());
     let inputs = prop_oneof![4 => corpus.mutated(&[]), 1 => made];
     let counts = engine::run("caveat set", &corpus, inputs, |bytes| {
-        let (set, memory) = taken(|| CaveatSet::decode(&bytes));
+        let (set, memory) = allocations_of(|| CaveatSet::decode(&bytes));
         prop_assert!(memory.peak <= BYTES_PER_BYTE * bytes.len() + BYTES_BESIDE, "{:?}", memory);
-        let way = memory.allocations.min(100);
+        let path = memory.allocations.min(100);
         match set {
             Ok(set) => {
                 prop_assert_eq!(&set.encode(), &bytes);
                 prop_assert_eq!(&CaveatSet::decode(&set.encode()), &Ok(set.clone()));
                 let kinds: Vec<u64> = set.as_slice().iter().map(Caveat::kind).collect();
-                set.as_slice().iter().try_for_each(holds_together)?;
-                Ok(Seen::new("a set", (kinds, way), &bytes))
+                set.as_slice().iter().try_for_each(is_consistent)?;
+                Ok(Observation::new("a set", (kinds, path), &bytes))
             }
-            Err(error) => Ok(Seen::new(name(error), way, &bytes)),
+            Err(error) => Ok(Observation::new(name(error), path, &bytes)),
         }
     });
     counts.reached(&["a set", "trailing bytes", "not canonical", "odd", "truncated", "too deep"]);
 }
 
 #[test]
-fn a_caveat_body_is_refused_or_is_its_own_encoding() {
-    // One byte of type, or two and the low byte of one in petsem's block; then the body.
+fn a_caveat_body_is_refused_or_reencodes_to_the_same_bytes() {
+    // One byte for the type, then the body.
     let seeds = bodies_of_all_types();
     let corpus = Corpus::new(seeds);
     let counts = engine::run("caveat body", &corpus, corpus.mutated(&[]), |bytes| {
-        let Some((kind, body)) = bytes.split_first() else { return Ok(Seen::new("nothing", 0, &bytes)) };
-        // Below 32 the format's own types, above them petsem's block from its start.
+        let Some((kind, body)) = bytes.split_first() else {
+            return Ok(Observation::new("nothing", 0, &bytes));
+        };
+        // Types below 32 are the format's own; the others count from the start of petsem's block.
         let kind = match u64::from(*kind) {
             own @ 0..32 => own,
             petsem => PETSEM_BLOCK.start() + petsem - 32,
         };
-        let (caveat, memory) = taken(|| Caveat::from_wire(kind, body));
+        let (caveat, memory) = allocations_of(|| Caveat::from_wire(kind, body));
         prop_assert!(memory.peak <= BYTES_PER_BYTE * body.len() + BYTES_BESIDE, "{:?}", memory);
-        let way = (kind, memory.allocations.min(100));
+        let path = (kind, memory.allocations.min(100));
         match caveat {
             Ok(caveat) => {
                 prop_assert_eq!((caveat.kind(), caveat.body()), (kind, body.to_vec()));
-                holds_together(&caveat)?;
+                is_consistent(&caveat)?;
                 Ok(match PetsemCaveat::of(&caveat) {
-                    None => Seen::new("the format's own", way, &bytes),
-                    Some(Ok(Some(_))) => Seen::new("petsem's", way, &bytes),
-                    Some(Ok(None)) => Seen::new("petsem's, not assigned", way, &bytes),
-                    Some(Err(error)) => Seen::new("petsem's, malformed", (way, name(error)), &bytes),
+                    None => Observation::new("the format's own", path, &bytes),
+                    Some(Ok(Some(_))) => Observation::new("petsem's", path, &bytes),
+                    Some(Ok(None)) => Observation::new("petsem's, not assigned", path, &bytes),
+                    Some(Err(error)) => Observation::new("petsem's, malformed", (path, name(error)), &bytes),
                 })
             }
-            Err(error) => Ok(Seen::new(name(error), way, &bytes)),
+            Err(error) => Ok(Observation::new(name(error), path, &bytes)),
         }
     });
     counts.reached(&[
@@ -77,8 +79,8 @@ fn a_caveat_body_is_refused_or_is_its_own_encoding() {
     ]);
 }
 
-/// What holds for every caveat that was read.
-pub(crate) fn holds_together(caveat: &Caveat) -> Result<(), TestCaseError> {
+/// Properties of every decoded caveat.
+pub(crate) fn is_consistent(caveat: &Caveat) -> Result<(), TestCaseError> {
     prop_assert_eq!(&Caveat::from_wire(caveat.kind(), &caveat.body()), &Ok(caveat.clone()));
     prop_assert!(!caveat.describe().is_empty());
     match PetsemCaveat::of(caveat) {
@@ -87,7 +89,7 @@ pub(crate) fn holds_together(caveat: &Caveat) -> Result<(), TestCaseError> {
             prop_assert!(PETSEM_BLOCK.contains(&caveat.kind()));
             let assigned = PetsemCaveat::TYPES.iter().any(|known| known.number == caveat.kind());
             prop_assert_eq!(read != Ok(None), assigned);
-            // One meaning has one form.
+            // A caveat has one encoding.
             if let Ok(Some(known)) = read {
                 prop_assert_eq!(known.kind(), caveat.kind());
                 prop_assert_eq!(&Caveat::from(known), caveat);
@@ -97,7 +99,7 @@ pub(crate) fn holds_together(caveat: &Caveat) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// A body of every type that there is, many times: those of the vectors, and made ones.
+/// Bodies of all types: those of the vectors, and generated ones.
 fn bodies_of_all_types() -> Vec<Vec<u8>> {
     let mut runner = TestRunner::deterministic();
     let made = vec(any_caveat(), 600);
@@ -112,7 +114,7 @@ fn bodies_of_all_types() -> Vec<Vec<u8>> {
     all.filter_map(|caveat| Some([&[first(caveat.kind())?], caveat.body().as_slice()].concat())).collect()
 }
 
-/// In a word or two.
+/// A short name of the error.
 pub(crate) fn name(error: DecodeError) -> &'static str {
     match error {
         DecodeError::Truncated => "truncated",

@@ -1,4 +1,4 @@
-//! Caveats and requests over a small world, so that they often speak of the same things.
+//! Caveats and requests over a few resources, so that they often name the same ones.
 
 use petsem_policy::{
     Access, Action, ActionSet, Actions, Ancestors, Apps, BootGrant, BreakGlass, Caveat, CaveatSet,
@@ -14,13 +14,13 @@ pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const HERE: &str = "https://petsem.example";
 pub(crate) const THIRD_PARTY: &str = "https://auth.example";
 
-/// The first ones most often.
+/// The first one is the most frequent.
 const IDS: [[u8; 16]; 4] = [[1; 16], [1; 16], [1; 16], [2; 16]];
 const NAMES: [&str; 5] = ["a", "a", "a", "ab", "b"];
 const PEERS: [&str; 4] = ["10.1.2.3", "192.0.2.1", "2001:db8::1", "::ffff:10.1.2.3"];
 const NETWORKS: [&str; 5] = ["10.0.0.0/8", "10.1.2.3/32", "0.0.0.0/0", "2001:db8::/32", "::/0"];
 
-/// One of petsem's caveats of any type, canonical.
+/// A petsem caveat of any type, in canonical form.
 pub(crate) fn petsem() -> BoxedStrategy<Caveat> {
     let id = || select(IDS.as_slice());
     let name = || select(NAMES.as_slice()).prop_map(str::to_owned);
@@ -38,7 +38,7 @@ pub(crate) fn petsem() -> BoxedStrategy<Caveat> {
         1 => names().prop_map(|names| Machines::new(names).into()),
         1 => names().prop_map(|names| Hosts::new(names).into()),
         1 => (id(), id(), name(), name(), end()).prop_map(|(org, app, machine, host, expires)| {
-            BootGrant { org, app, machine, host, expires, asker: "{}".to_owned() }.into()
+            BootGrant { org, app, machine, host, expires, provenance: "{}".to_owned() }.into()
         }),
         1 => name().prop_map(|sub| Subject { issuer: "i".to_owned(), sub }.into()),
         2 => vec(id(), 0..3)
@@ -51,16 +51,16 @@ pub(crate) fn petsem() -> BoxedStrategy<Caveat> {
             let (issuer, jti, rule) = ("i".to_owned(), String::new(), "r".to_owned());
             Exchanged { issuer, sub, jti, rule, claims, issued: 0, expires }.into()
         }),
-        1 => (id(), id(), end(), id(), name(), name()).prop_map(|(org, app, expires, request, asker, approver)| {
-            BreakGlass { org, app, expires, request, asker, approver }.into()
+        1 => (id(), id(), end(), id(), name(), name()).prop_map(|(org, app, expires, request, requester, approver)| {
+            BreakGlass { org, app, expires, request, requester, approver }.into()
         }),
         1 => (id(), name(), name())
-            .prop_map(|(request, asker, reason)| SecondPerson { request, asker, reason }.into()),
+            .prop_map(|(request, requester, reason)| SecondPerson { request, requester, reason }.into()),
     ]
     .boxed()
 }
 
-/// One of the format's own caveats, canonical.
+/// One of the format's own caveats, in canonical form.
 pub(crate) fn fly() -> BoxedStrategy<Caveat> {
     let text = || select(["", "a", "m1", "a longer text of more than thirty-one bytes"].as_slice());
     let text = move || text().prop_map(str::to_owned);
@@ -127,7 +127,7 @@ pub(crate) fn any_caveat() -> BoxedStrategy<Caveat> {
     .boxed()
 }
 
-/// A request of any action, for any of the few things of this world, or none.
+/// A request for any action, which names any of the resources, or none.
 pub(crate) fn request() -> BoxedStrategy<Access<'static>> {
     let id = || proptest::option::weighted(0.9, select(IDS.as_slice()));
     let name = || proptest::option::weighted(0.7, select(NAMES.as_slice()));
@@ -150,7 +150,7 @@ pub(crate) fn request() -> BoxedStrategy<Access<'static>> {
         .boxed()
 }
 
-/// Counts up: tokens of tests need no secrets, and the same seed makes the same ones.
+/// A counter as randomness: test tokens need no secrets, and a seed must reproduce them.
 pub(crate) struct Counting(pub(crate) u8);
 
 impl TryRng for Counting {

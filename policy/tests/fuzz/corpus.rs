@@ -1,4 +1,4 @@
-//! Valid inputs, and ways to spoil them.
+//! Valid inputs and their mutations.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// Longest input, in bytes.
 pub(crate) const MAX_INPUT: usize = 8 * 1024;
-/// So many inputs join the corpus at most.
+/// Most inputs that join the corpus.
 const MAX_KEPT: usize = 20_000;
 
 const VECTORS: &str = include_str!("../vectors/macaroon.json");
@@ -21,7 +21,7 @@ pub(crate) fn vectors() -> Value {
     serde_json::from_str(VECTORS).unwrap()
 }
 
-/// The bytes that stand in these fields of the vectors' cases of these kinds.
+/// The bytes in these fields of the vectors of these kinds.
 pub(crate) fn bytes_of_vectors(kinds: &[&str], fields: &[&str]) -> Vec<Vec<u8>> {
     let file = vectors();
     let cases = file["cases"].as_array().unwrap().iter();
@@ -34,14 +34,14 @@ pub(crate) fn bytes_of_vectors(kinds: &[&str], fields: &[&str]) -> Vec<Vec<u8>> 
     texts.filter_map(|text| HEXLOWER.decode(text.as_str()?.as_bytes()).ok()).collect()
 }
 
-/// Inputs that the next ones are made of.
+/// The inputs to mutate.
 #[derive(Clone)]
 pub(crate) struct Corpus {
     inputs: Rc<RefCell<Vec<Rc<[u8]>>>>,
     seeds: usize,
 }
 
-/// Where an input begins. Every other one at a seed: most of what is kept was refused early.
+/// The input to mutate. Half of the time it is a seed, because most kept inputs were refused early.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Start {
     Seed(Index),
@@ -74,7 +74,7 @@ impl Corpus {
         }
     }
 
-    /// One input, as it is or spoilt in up to six places. Shrinks to fewer places.
+    /// An input, unchanged or with up to six mutations. Shrinks to fewer mutations.
     pub(crate) fn mutated(&self, words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> + use<> {
         let corpus = self.clone();
         let mutations = prop_oneof![
@@ -110,16 +110,16 @@ impl fmt::Debug for Corpus {
     }
 }
 
-/// One way to spoil an input.
+/// One mutation of an input.
 #[derive(Debug, Clone)]
 enum Mutation {
     Flip(Index, u8),
     Set(Index, u8),
-    /// A number, as lengths and times are written.
+    /// A big-endian number, as in lengths and times.
     Number(Index, Vec<u8>),
     Insert(Index, Vec<u8>),
     Remove(Index, usize),
-    /// A piece again, so many times: depth, and long lists.
+    /// Repeats a piece, for depth and long lists.
     Repeat(Index, usize, usize),
     /// A piece of another input.
     Splice {
@@ -133,8 +133,8 @@ enum Mutation {
 }
 
 fn mutation(words: &'static [&'static str]) -> BoxedStrategy<Mutation> {
-    // First bytes of every msgpack type, and what ends texts.
-    let telling = proptest::sample::select(
+    // First bytes of every msgpack type, and delimiters of texts.
+    let significant = proptest::sample::select(
         b"\0\x01\x7f\x80\x81\x8f\x90\x91\x92\x93\x94\x9f\xa0\xa1\xbf\xc0\xc1\xc2\xc3\xc4\xc5\xc6\xc7\xca\xcb\xcc\xcd\xce\xcf\xd0\xd1\xd2\xd3\xd4\xd6\xd7\xd9\xda\xdb\xdc\xdd\xde\xdf\xe0\xff\"{}[],:.\\ \n=-_*".to_vec(),
     );
     let number = prop_oneof![
@@ -180,7 +180,7 @@ fn mutation(words: &'static [&'static str]) -> BoxedStrategy<Mutation> {
     };
     prop_oneof![
         3 => (any::<Index>(), 0_u8..8).prop_map(|(at, bit)| Mutation::Flip(at, 1 << bit)),
-        3 => (any::<Index>(), prop_oneof![telling, any::<u8>()]).prop_map(|(at, byte)| Mutation::Set(at, byte)),
+        3 => (any::<Index>(), prop_oneof![significant, any::<u8>()]).prop_map(|(at, byte)| Mutation::Set(at, byte)),
         2 => (any::<Index>(), number).prop_map(|(at, bytes)| Mutation::Number(at, bytes)),
         3 => (any::<Index>(), word).prop_map(|(at, bytes)| Mutation::Insert(at, bytes)),
         2 => (any::<Index>(), 1_usize..20).prop_map(|(at, length)| Mutation::Remove(at, length)),

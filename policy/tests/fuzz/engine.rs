@@ -1,7 +1,7 @@
-//! Runs one target: for a time, from a seed, with every kind of answer counted.
+//! Runs one target from a seed for some time, and counts the kinds of answers.
 //!
-//! The cases depend on the seed alone. An input whose answer was not seen before joins the corpus, and is
-//! mutated in its turn: so a run goes deeper than its first seeds. proptest makes and shrinks the cases.
+//! The cases depend only on the seed. An input with a new kind of answer joins the corpus and is mutated in turn, so
+//! a run gets deeper than its seeds. proptest generates and shrinks the cases.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
@@ -16,18 +16,18 @@ use crate::corpus::Corpus;
 
 const DEFAULT_SECONDS: u64 = 10;
 
-/// What a target said about one input, if all its properties held.
-pub(crate) struct Seen {
-    /// For people: what the answer was, in a word or two.
+/// The answer of a target to one input, if all properties held.
+pub(crate) struct Observation {
+    /// A short name of the answer.
     answer: &'static str,
-    /// What makes this answer another one than those before.
+    /// Distinguishes the kinds of answers.
     signature: u64,
-    /// What joins the corpus if it is another one.
+    /// Joins the corpus if the answer is of a new kind.
     input: Vec<u8>,
 }
 
-impl Seen {
-    /// `signature` is whatever tells ways through the code apart.
+impl Observation {
+    /// `signature` distinguishes paths through the code.
     pub(crate) fn new(answer: &'static str, signature: impl Hash, input: &[u8]) -> Self {
         let mut hasher = DefaultHasher::new();
         (answer, signature).hash(&mut hasher);
@@ -35,31 +35,31 @@ impl Seen {
     }
 }
 
-/// How often each answer came.
+/// How often each answer occurred.
 pub(crate) struct Counts(BTreeMap<&'static str, u64>);
 
 impl Counts {
-    /// Fails unless each of these came: a target that never gets so deep tests nothing there.
+    /// Fails unless each of these answers occurred: a target that never gets there tests nothing.
     ///
-    /// A short run, or one on a busy machine, may miss some and is not held to it.
+    /// Runs with few inputs may miss some, so they are not checked.
     pub(crate) fn reached(&self, answers: &[&str]) {
         let total: u64 = self.0.values().sum();
         for answer in answers {
             assert!(
                 total < 10_000 || self.0.contains_key(answer),
-                "no input of {total} came to: {answer}; {:?}",
+                "none of {total} inputs reached: {answer}; {:?}",
                 self.0
             );
         }
     }
 }
 
-/// Runs a target until its time is over, and fails with the smallest input that breaks a property.
+/// Runs a target until its time is up, and fails with the smallest input that violates a property.
 pub(crate) fn run<S: Strategy>(
     target: &str,
     corpus: &Corpus,
     inputs: S,
-    property: impl Fn(S::Value) -> Result<Seen, TestCaseError>,
+    property: impl Fn(S::Value) -> Result<Observation, TestCaseError>,
 ) -> Counts {
     let bounds = Bounds::read();
     let seeds = corpus.len();
@@ -70,9 +70,9 @@ pub(crate) fn run<S: Strategy>(
         TestRng::from_seed(RngAlgorithm::ChaCha, &bounds.seed_bytes()),
     );
     println!("fuzz {target}: PETSEM_FUZZ_SEED={}, {seeds} seeds in the corpus", bounds.seed);
-    let begun = Instant::now();
+    let start = Instant::now();
     let mut iterations = 0;
-    while !bounds.are_over(iterations, begun) {
+    while !bounds.are_reached(iterations, start) {
         let tree = inputs.new_tree(&mut runner).unwrap_or_else(|reason| panic!("no input: {reason}"));
         let last = RefCell::new(None);
         let result = runner.run_one(tree, |input| {
@@ -88,7 +88,7 @@ pub(crate) fn run<S: Strategy>(
             ),
             Err(TestError::Abort(reason)) => panic!("fuzz {target}: {reason}"),
         }
-        if let Some(Seen { answer, signature, input }) = last.into_inner() {
+        if let Some(Observation { answer, signature, input }) = last.into_inner() {
             *counts.entry(answer).or_default() += 1;
             if signatures.borrow_mut().insert(signature) {
                 corpus.keep(input);
@@ -96,8 +96,8 @@ pub(crate) fn run<S: Strategy>(
         }
     }
     println!(
-        "fuzz {target}: {iterations} iterations in {} s, {} ways through, {} inputs kept, no finding",
-        begun.elapsed().as_secs(),
+        "fuzz {target}: {iterations} iterations in {} s, {} kinds of answers, {} inputs kept, no finding",
+        start.elapsed().as_secs(),
         signatures.borrow().len(),
         corpus.len() - seeds
     );
@@ -107,7 +107,7 @@ pub(crate) fn run<S: Strategy>(
     Counts(counts)
 }
 
-/// How long, and from where.
+/// Seed and duration of a run.
 struct Bounds {
     seed: u64,
     iterations: Option<u64>,
@@ -118,21 +118,21 @@ impl Bounds {
     fn read() -> Self {
         let number = |name| {
             let text = std::env::var(name).ok()?;
-            Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}")))
+            Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text:?}")))
         };
         let seed = number("PETSEM_FUZZ_SEED");
         Self {
-            // 32 bits are enough, and can be read out.
+            // 32 bits are enough, and short to type.
             seed: seed.unwrap_or_else(|| UnwrapErr(getrandom::SysRng).next_u32().into()),
             iterations: number("PETSEM_FUZZ_ITERATIONS"),
             time: Duration::from_secs(number("PETSEM_FUZZ_SECONDS").unwrap_or(DEFAULT_SECONDS)),
         }
     }
 
-    fn are_over(&self, iterations: u64, begun: Instant) -> bool {
+    fn are_reached(&self, iterations: u64, start: Instant) -> bool {
         match self.iterations {
             Some(most) => iterations >= most,
-            None => begun.elapsed() >= self.time,
+            None => start.elapsed() >= self.time,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Texts of headers.
+//! Header texts.
 
 use data_encoding::BASE64;
 use petsem_policy::{Content, Header, HeaderError, MAX_HEADER_BYTES, MAX_HEADER_TOKENS};
@@ -6,11 +6,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::allocations::taken;
+use crate::allocations::allocations_of;
 use crate::caveat_body::{BYTES_BESIDE, BYTES_PER_BYTE};
 use crate::caveats::HERE;
 use crate::corpus::{Corpus, vectors};
-use crate::engine::{self, Seen};
+use crate::engine::{self, Observation};
 use crate::token::tokens_of_vectors;
 
 const WORDS: &[&str] = &[
@@ -35,11 +35,11 @@ const WORDS: &[&str] = &[
     "fm2_,fm2_",
 ];
 
-/// Besides what each token takes, each element has its place in a list.
+/// Most memory for an element, besides its token.
 const BYTES_PER_ELEMENT: usize = 512;
 
 #[test]
-fn a_header_is_split_and_every_token_in_it_is_its_own_encoding() {
+fn a_header_is_split_and_every_token_reencodes_to_its_text() {
     let texts = vectors();
     let texts = texts["cases"].as_array().unwrap().iter().filter_map(|case| case["header"].as_str());
     let corpus = Corpus::new(texts.map(str::as_bytes));
@@ -50,20 +50,20 @@ fn a_header_is_split_and_every_token_in_it_is_its_own_encoding() {
     let list = (vec(select(WORDS), 0..3), vec(element, 0..6))
         .prop_map(|(schemes, elements)| [schemes.concat(), elements.join(",")].concat());
     let many = (select(WORDS), 120_usize..140).prop_map(|(word, times)| vec![word; times].join(","));
-    let spoilt = corpus.mutated(WORDS).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let inputs = prop_oneof![6 => spoilt, 6 => list, 1 => many];
+    let mutated = corpus.mutated(WORDS).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let inputs = prop_oneof![6 => mutated, 6 => list, 1 => many];
     let counts = engine::run("header", &corpus, inputs, |text| {
-        let (header, memory) = taken(|| Header::parse(&text, HERE));
+        let (header, memory) = allocations_of(|| Header::parse(&text, HERE));
         let header = match header {
             Ok(header) => header,
             Err(HeaderError::TooLong) => {
                 prop_assert!(text.len() > MAX_HEADER_BYTES && memory.allocations == 0);
-                return Ok(Seen::new("too long", 0, text.as_bytes()));
+                return Ok(Observation::new("too long", 0, text.as_bytes()));
             }
             Err(error) => {
                 prop_assert_eq!(error, HeaderError::TooManyTokens);
                 prop_assert!(text.matches(',').count() >= MAX_HEADER_TOKENS && memory.allocations == 0);
-                return Ok(Seen::new("too many tokens", 0, text.as_bytes()));
+                return Ok(Observation::new("too many tokens", 0, text.as_bytes()));
             }
         };
         let elements = header.elements();
@@ -89,7 +89,7 @@ fn a_header_is_split_and_every_token_in_it_is_its_own_encoding() {
                 _ => prop_assert!(label.is_none()),
             }
         }
-        // Each token is one or the other.
+        // Each token is either a permission token or a discharge.
         prop_assert_eq!(header.permissions().count() + header.discharges().len(), tokens);
         prop_assert!(header.permissions().all(|token| token.location() == HERE));
         let discharges = header.discharges();
@@ -97,14 +97,14 @@ fn a_header_is_split_and_every_token_in_it_is_its_own_encoding() {
             prop_assert!(discharges.iter().all(|discharge| discharge.kid() != ticket));
         }
 
-        // What a client passes on says the same again.
-        let kept: Vec<&str> = header.kept().collect();
-        let again = kept.join(",");
+        // The forwarded elements parse to the same tokens.
+        let forwarded: Vec<&str> = header.forwardable().collect();
+        let again = forwarded.join(",");
         let again = Header::parse(&again, HERE).unwrap();
-        // Only in front is a scheme one: an element that begins with its word must not come to stand there.
-        let moved = kept.first().is_some_and(|first| first.contains(' '));
+        // Schemes are removed only at the front, so an element with a scheme must not become the first.
+        let moved = forwarded.first().is_some_and(|first| first.contains(' '));
         if moved {
-            return Ok(Seen::new("a scheme in the middle", 0, text.as_bytes()));
+            return Ok(Observation::new("a scheme in the middle", 0, text.as_bytes()));
         }
         prop_assert!(again.elements().iter().all(|element| !matches!(element.content(), Content::Malformed)));
         prop_assert_eq!(again.permissions().count(), header.permissions().count());
@@ -115,8 +115,8 @@ fn a_header_is_split_and_every_token_in_it_is_its_own_encoding() {
             (_, 0) => "tokens",
             _ => "tokens, and malformed ones",
         };
-        let way = (tokens, malformed, elements.len(), memory.allocations.min(200));
-        Ok(Seen::new(answer, way, text.as_bytes()))
+        let path = (tokens, malformed, elements.len(), memory.allocations.min(200));
+        Ok(Observation::new(answer, path, text.as_bytes()))
     });
     counts.reached(&[
         "nothing of ours",

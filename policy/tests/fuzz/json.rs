@@ -1,4 +1,4 @@
-//! JSON texts that were spoilt as JSON, so that most of them still read, or as text.
+//! JSON texts mutated as JSON, so that most of them still parse, or as text.
 
 use std::rc::Rc;
 
@@ -9,18 +9,18 @@ use serde_json::{Map, Value};
 
 use crate::corpus::{Corpus, MAX_INPUT, start};
 
-/// Names and values that mean something to a target.
+/// Names and values with a meaning for a target.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Vocabulary {
     pub(crate) names: &'static [&'static str],
     /// JSON texts.
     pub(crate) values: &'static [&'static str],
-    /// Pieces of text, for what is no JSON any more.
+    /// Pieces of text for mutations of the text.
     pub(crate) words: &'static [&'static str],
 }
 
-/// One text of the corpus, spoilt in a few places: as JSON where it is JSON.
-pub(crate) fn spoilt(corpus: &Corpus, vocabulary: Vocabulary) -> impl Strategy<Value = String> + use<> {
+/// A text of the corpus with a few mutations; as JSON if it is JSON.
+pub(crate) fn mutated(corpus: &Corpus, vocabulary: Vocabulary) -> impl Strategy<Value = String> + use<> {
     let (texts, corpus) = (corpus.mutated(vocabulary.words), corpus.clone());
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     prop_oneof![
@@ -31,22 +31,22 @@ pub(crate) fn spoilt(corpus: &Corpus, vocabulary: Vocabulary) -> impl Strategy<V
             for change in &changes {
                 change.apply(&mut document);
             }
-            let mut spoilt = document.to_string();
-            if spoilt.len() > MAX_INPUT {
-                spoilt.truncate(spoilt.floor_char_boundary(MAX_INPUT));
+            let mut mutated = document.to_string();
+            if mutated.len() > MAX_INPUT {
+                mutated.truncate(mutated.floor_char_boundary(MAX_INPUT));
             }
-            spoilt
+            mutated
         }),
     ]
 }
 
-/// One way to spoil a document. The index chooses among all its values.
+/// One mutation of a document. The index selects one of its values.
 #[derive(Debug, Clone)]
 enum Change {
     Replace(Index, Value),
-    /// By a known value of the same type.
+    /// Replaces by a known value of the same type.
     Alter(Index, Rc<[Value]>, Index),
-    /// By another value of the same document.
+    /// Replaces by another value of the document.
     Copy(Index, Index),
     Remove(Index),
     Repeat(Index, usize),
@@ -129,7 +129,7 @@ fn is_container(value: &Value) -> bool {
     value.is_array() || value.is_object()
 }
 
-/// One of the document's values that is fit, or the document.
+/// One of the document's values that qualify, or the document.
 fn chosen(document: &mut Value, at: Index, fit: fn(&Value) -> bool) -> &mut Value {
     let count = count(document, fit);
     if count == 0 {

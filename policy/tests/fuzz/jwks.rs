@@ -1,17 +1,17 @@
-//! Texts of key sets, as an issuer's server answers them.
+//! Key sets, as an issuer publishes them.
 
 use petsem_policy::evaluate::{Algorithm, Issuer, Jwks, JwksError, MAX_JWKS_BYTES, verify_jwt};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::allocations::taken;
+use crate::allocations::allocations_of;
 use crate::caveats::NOW;
 use crate::corpus::Corpus;
-use crate::engine::{self, Seen};
+use crate::engine::{self, Observation};
 use crate::json::{self, Vocabulary};
 use crate::keys::{Signer, claims};
 
-/// A key in memory, and what JSON takes to get there, per byte of text; measured, and held to.
+/// Most memory for a key and its JSON, per byte of text; measured.
 const BYTES_PER_BYTE: usize = 220;
 const BYTES_BESIDE: usize = 8192;
 
@@ -63,25 +63,25 @@ const VOCABULARY: Vocabulary = Vocabulary {
 };
 
 #[test]
-fn a_key_set_verifies_only_what_a_key_that_stands_in_it_signed() {
+fn a_key_set_verifies_only_signatures_of_its_keys() {
     let signers = [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA].map(Signer::new);
     let jwts = signers.each_ref().map(|signer| {
-        // Without a key id, so that a set whose ids were spoilt can still be asked.
+        // Without a key id, so that sets with mutated ids can still verify it.
         let header = json!({"alg": signer.algorithm.name()}).to_string();
         signer.sign(header.as_bytes(), claims().to_string().as_bytes())
     });
     let all: Vec<Value> = signers.iter().map(|signer| signer.jwk(signer.algorithm.name())).collect();
-    let alone = all.iter().map(|jwk| json!({"keys": [jwk]}));
+    let single = all.iter().map(|jwk| json!({"keys": [jwk]}));
     let secret = json!({"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "s"}, all[1]]});
-    let told = all.iter().map(|jwk| {
+    let explicit = all.iter().map(|jwk| {
         let mut jwk = jwk.clone();
         jwk["use"] = json!("sig");
         jwk["key_ops"] = json!(["verify"]);
         json!({"keys": [jwk]})
     });
-    let seeds = alone.chain(told).chain([json!({"keys": all}), secret]).map(|set| set.to_string());
+    let seeds = single.chain(explicit).chain([json!({"keys": all}), secret]).map(|set| set.to_string());
     let corpus = Corpus::new(seeds);
-    let spoilt = json::spoilt(&corpus, VOCABULARY);
+    let mutated = json::mutated(&corpus, VOCABULARY);
     let template = Issuer {
         id: [1; 16],
         iss: "https://issuer.example".to_owned(),
@@ -89,10 +89,10 @@ fn a_key_set_verifies_only_what_a_key_that_stands_in_it_signed() {
         algorithms: Algorithm::ALL.to_vec(),
         keys: Jwks::parse(&json!({"keys": all}).to_string()).unwrap(),
     };
-    let counts = engine::run("JWKS", &corpus, spoilt, |text| {
-        let (set, memory) = taken(|| Jwks::parse(&text));
+    let counts = engine::run("JWKS", &corpus, mutated, |text| {
+        let (set, memory) = allocations_of(|| Jwks::parse(&text));
         prop_assert!(memory.peak <= BYTES_PER_BYTE * text.len() + BYTES_BESIDE, "{:?}", memory);
-        let way = memory.allocations.min(200);
+        let path = memory.allocations.min(200);
         let set = match set {
             Ok(set) => set,
             Err(error) => {
@@ -104,14 +104,14 @@ fn a_key_set_verifies_only_what_a_key_that_stands_in_it_signed() {
                     _ => "another refusal",
                 };
                 prop_assert_eq!(answer == "too long", text.len() > MAX_JWKS_BYTES);
-                return Ok(Seen::new(answer, way, text.as_bytes()));
+                return Ok(Observation::new(answer, path, text.as_bytes()));
             }
         };
-        // What nests too deep for a value stands in a field that nobody reads.
+        // JSON too deep for a `Value` can only be in an ignored field.
         let Ok(read) = serde_json::from_str::<Value>(&text) else {
             let nested = text.matches(['[', '{']).count();
             prop_assert!(nested > 100);
-            return Ok(Seen::new("deep where nobody reads", way, text.as_bytes()));
+            return Ok(Observation::new("deep in an ignored field", path, text.as_bytes()));
         };
         let keys = read["keys"].as_array().unwrap();
         prop_assert!(!set.is_empty() && set.len() <= keys.len());
@@ -123,7 +123,7 @@ fn a_key_set_verifies_only_what_a_key_that_stands_in_it_signed() {
                 continue;
             }
             good += 1;
-            // Then its public numbers stand there, in one key, which is for signing.
+            // Then one key in the set has its public numbers, and is for signatures.
             let numbers = if signer.algorithm == Algorithm::RS256 {
                 ["kty", "kty", "n", "e"]
             } else {
@@ -139,9 +139,9 @@ fn a_key_set_verifies_only_what_a_key_that_stands_in_it_signed() {
             };
             prop_assert!(found.into_iter().any(|key| is_for_signatures(&key)));
         }
-        Ok(Seen::new(
+        Ok(Observation::new(
             if good > 0 { "verifies" } else { "verifies none of ours" },
-            (good, way),
+            (good, path),
             text.as_bytes(),
         ))
     });

@@ -1,4 +1,4 @@
-//! JWTs: signed ones that were spoilt, and spoilt ones that were signed.
+//! JWTs: mutated after signing, and mutated before signing.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,15 +10,15 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use crate::allocations::taken;
+use crate::allocations::allocations_of;
 use crate::caveats::NOW;
 use crate::corpus::Corpus;
-use crate::engine::{self, Seen};
+use crate::engine::{self, Observation};
 use crate::json::{self, Vocabulary};
 use crate::keys::{Signer, claims};
 
 const MAX_LIFE: i64 = 300;
-/// A JSON value of one byte takes this much of a list that grows; measured, and held to.
+/// Most memory for a JSON value in a growing list, per byte; measured.
 const BYTES_PER_BYTE: usize = 220;
 const BYTES_BESIDE: usize = 8192;
 
@@ -90,13 +90,13 @@ fn issuer(signers: &[Signer]) -> Issuer {
     }
 }
 
-/// One of each kind of key. The RSA algorithms share one, so its id is that of RS256.
+/// One key of each kind. The RSA algorithms share one; its id is RS256.
 fn signers() -> Vec<Signer> {
     [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA].map(Signer::new).into()
 }
 
 #[test]
-fn a_signed_jwt_that_was_spoilt_says_nothing_that_was_not_signed() {
+fn a_jwt_mutated_after_signing_yields_only_signed_claims() {
     let signers = signers();
     let issuer = issuer(&signers);
     let jwts: Vec<String> = signers
@@ -108,9 +108,9 @@ fn a_signed_jwt_that_was_spoilt_says_nothing_that_was_not_signed() {
         .collect();
     let signed: HashSet<&str> = jwts.iter().map(|jwt| jwt.rsplit_once('.').unwrap().0).collect();
     let corpus = Corpus::new(&jwts);
-    let spoilt = corpus.mutated(WORDS).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let counts = engine::run("JWT", &corpus, spoilt, |text| {
-        let (verified, memory) = taken(|| verify_jwt(&text, &issuer, MAX_LIFE, NOW));
+    let mutated = corpus.mutated(WORDS).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let counts = engine::run("JWT", &corpus, mutated, |text| {
+        let (verified, memory) = allocations_of(|| verify_jwt(&text, &issuer, MAX_LIFE, NOW));
         prop_assert!(memory.peak <= BYTES_PER_BYTE * text.len() + BYTES_BESIDE, "{:?}", memory);
         let answer = match verified {
             Ok(claims) => {
@@ -129,14 +129,14 @@ fn a_signed_jwt_that_was_spoilt_says_nothing_that_was_not_signed() {
             Ok(UnverifiedIssuer(iss)) => iss.len().min(64),
             Err(_) => 99,
         };
-        Ok(Seen::new(answer, (named, memory.allocations.min(200)), text.as_bytes()))
+        Ok(Observation::new(answer, (named, memory.allocations.min(200)), text.as_bytes()))
     });
     counts.reached(&["verified", "not a JWT", "signature"]);
 }
 
-/// The enemy is an issuer here: what he signs must still be what petsem asks for.
+/// The attacker is an issuer here: signed claims must still satisfy all requirements.
 #[test]
-fn a_spoilt_jwt_that_was_signed_is_accepted_only_for_what_it_says() {
+fn a_jwt_mutated_before_signing_is_accepted_only_if_its_claims_are_valid() {
     let signer = Signer::new(Algorithm::EdDSA);
     let keys = Jwks::parse(&json!({"keys": [signer.jwk("k")]}).to_string()).unwrap();
     let issuer = Issuer { keys, ..issuer(&signers()) };
@@ -147,37 +147,37 @@ fn a_spoilt_jwt_that_was_signed_is_accepted_only_for_what_it_says() {
         json!({"iss": "https://issuer.example", "aud": "petsem", "iat": 1_800_000_000.25, "exp": NOW + 30}),
     ];
     let corpus = Corpus::new(bodies.map(|body| body.to_string()));
-    let header = prop_oneof![3 => Just(signer.header()), 1 => json::spoilt(&headers, VOCABULARY)];
+    let header = prop_oneof![3 => Just(signer.header()), 1 => json::mutated(&headers, VOCABULARY)];
     let now = select(
         [NOW, NOW - 31, NOW - 30, NOW + 29, NOW + 31, NOW + 330, NOW + 331, i64::MAX, i64::MIN].as_slice(),
     );
-    let inputs = (header, json::spoilt(&corpus, VOCABULARY), prop_oneof![3 => Just(NOW), 1 => now]);
+    let inputs = (header, json::mutated(&corpus, VOCABULARY), prop_oneof![3 => Just(NOW), 1 => now]);
     let counts = engine::run("JWT, signed", &corpus, inputs, |(header, body, now)| {
         let (header, body) = (header.as_bytes(), body.as_bytes());
         let text = signer.sign(header, body);
-        let (verified, memory) = taken(|| verify_jwt(&text, &issuer, MAX_LIFE, now));
+        let (verified, memory) = allocations_of(|| verify_jwt(&text, &issuer, MAX_LIFE, now));
         prop_assert!(memory.peak <= BYTES_PER_BYTE * text.len() + BYTES_BESIDE, "{:?}", memory);
-        let way = memory.allocations.min(200);
+        let path = memory.allocations.min(200);
         let claims = match verified {
             Ok(claims) => claims,
-            Err(error) => return Ok(Seen::new(refusal(error), way, body)),
+            Err(error) => return Ok(Observation::new(refusal(error), path, body)),
         };
-        // Read again, by another way: every name once, and each time as an exact number of seconds.
+        // Checked again with another parser: unique names, and times in whole seconds.
         let head: Value = serde_json::from_slice(header).map_err(fails)?;
-        let said: Value = serde_json::from_slice(body).map_err(fails)?;
+        let claimed: Value = serde_json::from_slice(body).map_err(fails)?;
         prop_assert_eq!(&head["alg"], "EdDSA");
         prop_assert!(head.get("kid").is_none_or(|id| id == "k"));
         prop_assert!(["crit", "b64", "zip"].iter().all(|name| head.get(name).is_none()));
-        prop_assert_eq!(&said["iss"], "https://issuer.example");
-        let audience = &said["aud"];
+        prop_assert_eq!(&claimed["iss"], "https://issuer.example");
+        let audience = &claimed["aud"];
         let listed = audience.as_array().is_some_and(|list| list.iter().any(|name| name == "petsem"));
         prop_assert!(audience == "petsem" || listed);
-        let seconds = |name: &str| whole_seconds(&said[name]);
+        let seconds = |name: &str| whole_seconds(&claimed[name]);
         let (issued, expires, now) = (seconds("iat").unwrap(), seconds("exp").unwrap(), i128::from(now));
         prop_assert!(issued <= now + 30 && now <= expires + 30 && expires - issued <= i128::from(MAX_LIFE));
-        prop_assert!(said.get("nbf").is_none() || seconds("nbf").unwrap() <= now + 30);
-        prop_assert_eq!(claims.subject(), said["sub"].as_str());
-        prop_assert_eq!(claims.jti(), said["jti"].as_str());
+        prop_assert!(claimed.get("nbf").is_none() || seconds("nbf").unwrap() <= now + 30);
+        prop_assert_eq!(claims.subject(), claimed["sub"].as_str());
+        prop_assert_eq!(claims.jti(), claimed["jti"].as_str());
         prop_assert_eq!(BASE64URL_NOPAD.encode(body), text.split('.').nth(1).unwrap());
 
         let read = issuer_of(&text);
@@ -186,7 +186,7 @@ fn a_spoilt_jwt_that_was_signed_is_accepted_only_for_what_it_says() {
         prop_assert!(unverified == claims);
         let stored = Claims::from_stored(BTreeMap::new());
         prop_assert!(stored.expires_at().is_none() && !stored.has("sub"));
-        Ok(Seen::new("accepted", way, body))
+        Ok(Observation::new("accepted", path, body))
     });
     counts.reached(&[
         "accepted",

@@ -30,16 +30,16 @@ impl Signer {
 
     pub(crate) fn jwk(&self, id: &str) -> Value {
         let mut jwk =
-            serde_json::to_value(Jwk::from_encoding_key(&self.key, self.of_library()).unwrap()).unwrap();
+            serde_json::to_value(Jwk::from_encoding_key(&self.key, self.to_library()).unwrap()).unwrap();
         jwk["kid"] = json!(id);
         jwk.as_object_mut().unwrap().remove("alg");
         jwk
     }
 
-    /// A JWT of these two texts, whatever they say.
+    /// A JWT with these two texts as header and claims.
     pub(crate) fn sign(&self, header: &[u8], claims: &[u8]) -> String {
         let signed = format!("{}.{}", BASE64URL_NOPAD.encode(header), BASE64URL_NOPAD.encode(claims));
-        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, self.of_library()).unwrap();
+        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, self.to_library()).unwrap();
         format!("{signed}.{signature}")
     }
 
@@ -47,12 +47,12 @@ impl Signer {
         json!({"alg": self.algorithm.name(), "kid": "k", "typ": "JWT"}).to_string()
     }
 
-    fn of_library(&self) -> jsonwebtoken::Algorithm {
+    fn to_library(&self) -> jsonwebtoken::Algorithm {
         self.algorithm.name().parse().unwrap()
     }
 }
 
-/// Claims that the issuer of these tests signs.
+/// The claims that the test issuer signs.
 pub(crate) fn claims() -> Value {
     json!({
         "iss": "https://issuer.example", "aud": "petsem", "iat": NOW, "exp": NOW + 300, "nbf": NOW,

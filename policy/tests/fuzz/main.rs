@@ -1,9 +1,9 @@
-//! Everything that a stranger can send to this crate: made of valid input by mutation, and held to what an
-//! answer must be, not only to not panicking.
+//! Fuzzing of everything that an untrusted client can send to this crate. Inputs are mutations of valid ones. Each
+//! target checks properties of the answer, not only that nothing panics.
 //!
-//! Each target runs for `PETSEM_FUZZ_SECONDS` (10) and prints its seed and how many inputs it tried.
-//! `PETSEM_FUZZ_SEED` and `PETSEM_FUZZ_ITERATIONS` run the very same inputs again. `integration/soak` has the long
-//! form. On stable Rust, without instrumentation: a new kind of answer is what tells an input worth keeping.
+//! Each target runs for `PETSEM_FUZZ_SECONDS` (10) and prints its seed and the number of inputs.
+//! `PETSEM_FUZZ_SEED` and `PETSEM_FUZZ_ITERATIONS` repeat a run exactly. `integration/soak` has the long
+//! form. It runs on stable Rust without instrumentation: an input is kept if its answer is of a new kind.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +11,7 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a test may fail loudly, prints, and reads the clock; lints see helper functions as production code"
+    reason = "tests may panic, print and read the clock; lints treat helper functions as production code"
 )]
 
 #[path = "../allocations/mod.rs"]
@@ -31,4 +31,4 @@ mod ticket;
 mod token;
 
 #[global_allocator]
-static ALLOCATOR: allocations::Counting = allocations::Counting;
+static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;

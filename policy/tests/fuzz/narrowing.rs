@@ -1,18 +1,18 @@
-//! What was narrowed, or minted by inheritance, never allows more.
+//! Attenuated tokens, and tokens minted by inheritance, never allow more.
 
 use petsem_policy::{
-    Access, Caveat, CaveatSet, Macaroon, MacaroonKey, PetsemCaveat, SharedKey, Ticket, Token, Trusted,
-    UnverifiedToken,
+    Access, Caveat, CaveatSet, Macaroon, MacaroonKey, PetsemCaveat, SharedKey, Ticket, Token,
+    TrustedDischarger, UnverifiedToken,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::caveats::{Counting, HERE, THIRD_PARTY, any_caveat, petsem, request};
 use crate::corpus::Corpus;
-use crate::engine::{self, Seen};
+use crate::engine::{self, Observation};
 
-/// Who holds the token has this key, and can append what he likes for it.
-const HOLDERS_PLACE: &str = "https://holder.example";
+/// The holder has the key for this location, and can append third-party caveats for it.
+const HOLDER_LOCATION: &str = "https://holder.example";
 
 struct World {
     root: MacaroonKey,
@@ -33,12 +33,12 @@ impl World {
     }
 
     fn verify(&self, token: &Macaroon, discharges: &[&UnverifiedToken]) -> Result<Token, TestCaseError> {
-        let trusted = [Trusted { location: THIRD_PARTY, key: &self.shared, discharger: [9; 16] }];
+        let trusted = [TrustedDischarger { location: THIRD_PARTY, key: &self.shared, discharger: [9; 16] }];
         unverified(token).verify(&self.root, discharges, &trusted).map_err(fails)
     }
 }
 
-/// The whole of a case: a token, what its discharger says, what its holder appends.
+/// A case: the caveats of the token, of its discharge, and those that its holder appends.
 type Case = (Vec<Caveat>, Option<Vec<Caveat>>, Vec<Caveat>, bool, Vec<Access<'static>>);
 
 fn case() -> impl Strategy<Value = Case> {
@@ -56,26 +56,26 @@ fn an_attenuated_token_allows_nothing_that_the_original_does_not() {
         case(),
         |(caveats, discharged, appended, by_holder, requests)| {
             let mut original = world.mint(caveats, 0)?;
-            if discharged.is_none() && is_begun_by_its_holder(original.caveats()) {
-                return Ok(Seen::new("begun by its holder", 0, b""));
+            if discharged.is_none() && starts_with_holder_caveats(original.caveats()) {
+                return Ok(Observation::new("starts with holder caveats", 0, b""));
             }
             let mut discharges = Vec::new();
-            if let Some(says) = discharged {
+            if let Some(caveats) = discharged {
                 let no_conditions = CaveatSet::default();
                 original
                     .add_third_party(THIRD_PARTY, &world.shared, &no_conditions, &mut Counting(1))
                     .map_err(fails)?;
-                discharges.push(discharge(&original, THIRD_PARTY, &world.shared, says)?);
+                discharges.push(discharge(&original, THIRD_PARTY, &world.shared, caveats)?);
             }
             let mut narrowed = Macaroon::from_token(&unverified(&original)).map_err(fails)?;
             narrowed.add(appended.iter().filter(|caveat| can_be_added(caveat)).cloned()).map_err(fails)?;
             if by_holder {
-                // He discharges himself, and says what he likes: evidence, too.
+                // The holder makes its own discharge, with any caveats, evidence included.
                 let no_conditions = CaveatSet::default();
                 narrowed
-                    .add_third_party(HOLDERS_PLACE, &world.holders, &no_conditions, &mut Counting(2))
+                    .add_third_party(HOLDER_LOCATION, &world.holders, &no_conditions, &mut Counting(2))
                     .map_err(fails)?;
-                discharges.push(discharge(&narrowed, HOLDERS_PLACE, &world.holders, appended)?);
+                discharges.push(discharge(&narrowed, HOLDER_LOCATION, &world.holders, appended)?);
             }
             let discharges: Vec<&UnverifiedToken> = discharges.iter().collect();
             let (original, narrowed) =
@@ -89,10 +89,10 @@ fn an_attenuated_token_allows_nothing_that_the_original_does_not() {
             for request in &requests {
                 is_within(&narrowed, &original, request)?;
             }
-            // One who holds it more narrowly is no other.
+            // The subject stays the same.
             prop_assert!(original.subject().is_none() || narrowed.subject() == original.subject());
             prop_assert_eq!(narrowed.exchanged(), original.exchanged());
-            Ok(Seen::new(answer(&narrowed, &original, &requests), 0, b""))
+            Ok(Observation::new(answer(&narrowed, &original, &requests), 0, b""))
         },
     );
     counts.reached(&["both allow something", "the original alone allows", "both refuse all"]);
@@ -111,7 +111,7 @@ fn a_minted_token_allows_nothing_that_its_parent_does_not() {
             let own = own.into_iter().filter(can_be_added);
             let child = world.mint(inherited.into_vec().into_iter().chain(own).collect(), age as u8 + 1)?;
             let child = world.verify(&child, &[])?;
-            // Whoever is revoked takes his children with him.
+            // Revoking a token revokes its descendants.
             prop_assert_eq!(child.ancestors().first().copied(), Some(youngest.id()));
             prop_assert!(youngest.ancestors().iter().all(|ancestor| child.ancestors().contains(ancestor)));
             for request in &requests {
@@ -124,7 +124,7 @@ fn a_minted_token_allows_nothing_that_its_parent_does_not() {
             );
             youngest = child;
         }
-        Ok(Seen::new(answer(&youngest, &parent, &requests), 0, b""))
+        Ok(Observation::new(answer(&youngest, &parent, &requests), 0, b""))
     });
     counts.reached(&["both allow something", "the original alone allows", "both refuse all"]);
 }
@@ -140,7 +140,7 @@ fn is_within(narrow: &Token, wide: &Token, request: &Access<'_>) -> Result<(), T
     if let Ok(evidence) = narrow.break_glass_grant() {
         prop_assert_eq!(wide.break_glass_grant(), Ok(evidence));
     }
-    // What refuses the wide one is still there.
+    // All denials of the wide token remain.
     prop_assert!(narrow.denials(request).len() >= wide.denials(request).len());
     Ok(())
 }
@@ -154,13 +154,13 @@ fn answer(narrow: &Token, wide: &Token, requests: &[Access<'_>]) -> &'static str
     }
 }
 
-/// Third-party caveats are made with keys; bindings stand in discharges, attestations in proofs.
+/// Third-party caveats need keys; bindings belong to discharges, attestations to proofs.
 fn can_be_added(caveat: &Caveat) -> bool {
     !matches!(caveat, Caveat::ThirdParty(_) | Caveat::BindToParent(_)) && !caveat.is_attestation()
 }
 
-/// Tokens that no maker may leave so: see [`Token::clear`].
-fn is_begun_by_its_holder(caveats: &[Caveat]) -> bool {
+/// Whether the holder writes the caveats that count; no issuer may issue such a token: see [`Token::clear`].
+fn starts_with_holder_caveats(caveats: &[Caveat]) -> bool {
     match caveats {
         [] => true,
         [first] => matches!(PetsemCaveat::of(first), Some(Ok(Some(PetsemCaveat::Exchanged(_))))),
@@ -172,15 +172,15 @@ fn discharge(
     token: &Macaroon,
     location: &str,
     key: &SharedKey,
-    says: Vec<Caveat>,
+    caveats: Vec<Caveat>,
 ) -> Result<UnverifiedToken, TestCaseError> {
     let Some(Caveat::ThirdParty(third_party)) = token.caveats().last() else {
         return Err(TestCaseError::fail("a third-party caveat is the last"));
     };
     let ticket = Ticket::open(&third_party.ticket, key).map_err(fails)?;
     let mut discharge = ticket.discharge(location, &mut Counting(7));
-    let sayable = |caveat: &Caveat| !matches!(caveat, Caveat::ThirdParty(_) | Caveat::BindToParent(_));
-    discharge.add(says.into_iter().filter(sayable)).map_err(fails)?;
+    let can_discharge = |caveat: &Caveat| !matches!(caveat, Caveat::ThirdParty(_) | Caveat::BindToParent(_));
+    discharge.add(caveats.into_iter().filter(can_discharge)).map_err(fails)?;
     Ok(unverified(&discharge))
 }
 

@@ -1,4 +1,4 @@
-//! Texts of app policies, and what they then allow.
+//! Texts of app policies, and what the policies allow.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use crate::allocations::taken;
+use crate::allocations::allocations_of;
 use crate::corpus::Corpus;
-use crate::engine::{self, Seen};
+use crate::engine::{self, Observation};
 use crate::json::{self, Vocabulary};
 
-/// A rule in memory, and what JSON takes to get there, per byte of text; measured, and held to.
+/// Most memory for a rule and its JSON, per byte of text; measured.
 const BYTES_PER_BYTE: usize = 220;
 const BYTES_BESIDE: usize = 8192;
 
@@ -86,10 +86,10 @@ const VOCABULARY: Vocabulary = Vocabulary {
     ],
 };
 
-/// Claims, and what is asked.
-type Asked = (BTreeMap<&'static str, &'static str>, [&'static str; 3], &'static str);
+/// Claims, the boot, and the secret.
+type Question = (BTreeMap<&'static str, &'static str>, [&'static str; 3], &'static str);
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn question() -> impl Strategy<Value = Question> {
     let names = select(["iss", "sub", "app", "vm", "node", "env"].as_slice());
     let texts = || select(["i", "work", "worker", "shop", "m1", "h1", "A", ""].as_slice());
     let claims = btree_map(names, texts(), 0..6).prop_map(|mut claims| {
@@ -100,7 +100,7 @@ fn asked() -> impl Strategy<Value = Asked> {
 }
 
 #[test]
-fn a_policy_is_refused_or_sound_and_allows_only_what_one_of_its_rules_says() {
+fn a_policy_is_refused_or_valid_and_allows_exactly_what_its_rules_allow() {
     let boots = json!({
         "name": "boots", "issuer": "i", "actions": ["boot"],
         "bind": {"app": "app", "machine": "vm", "host": "node"}, "max_life_seconds": 300,
@@ -115,15 +115,15 @@ fn a_policy_is_refused_or_sound_and_allows_only_what_one_of_its_rules_says() {
     });
     let seeds = [json!([]), json!([boots]), json!([reads]), json!([boots, reads, both])];
     let corpus = Corpus::new(seeds.map(|rules| json!({"format": 1, "rules": rules}).to_string()));
-    let spoilt = json::spoilt(&corpus, VOCABULARY);
+    let mutated = json::mutated(&corpus, VOCABULARY);
     let counts = engine::run(
         "policy text",
         &corpus,
-        (spoilt, asked()),
+        (mutated, question()),
         |(text, (claims, [app, machine, host], secret))| {
-            let (policy, memory) = taken(|| AppPolicy::parse(&text));
+            let (policy, memory) = allocations_of(|| AppPolicy::parse(&text));
             prop_assert!(memory.peak <= BYTES_PER_BYTE * text.len() + BYTES_BESIDE, "{:?}", memory);
-            let way = memory.allocations.min(200);
+            let path = memory.allocations.min(200);
             let policy = match policy {
                 Ok(policy) => policy,
                 Err(error) => {
@@ -138,12 +138,12 @@ fn a_policy_is_refused_or_sound_and_allows_only_what_one_of_its_rules_says() {
                         _ => ("another refusal", None),
                     };
                     prop_assert_eq!(answer == "too long", text.len() > MAX_POLICY_BYTES);
-                    return Ok(Seen::new(answer, (problem, way), text.as_bytes()));
+                    return Ok(Observation::new(answer, (problem, path), text.as_bytes()));
                 }
             };
             prop_assert!(policy.rules.len() <= MAX_RULES);
-            policy.rules.iter().try_for_each(is_sound)?;
-            // Nothing in the text went unread.
+            policy.rules.iter().try_for_each(is_valid)?;
+            // The policy round-trips through JSON.
             let written = serde_json::to_string(&policy).unwrap();
             prop_assert_eq!(&AppPolicy::parse(&written).unwrap(), &policy);
 
@@ -155,25 +155,25 @@ fn a_policy_is_refused_or_sound_and_allows_only_what_one_of_its_rules_says() {
                 [PolicyQuestion::Boot(boot), PolicyQuestion::Read(secret), PolicyQuestion::ReadAnything]
             {
                 let decision = policy.decide(&claims, &question);
-                let expected = policy.rules.iter().find(|rule| says_yes(rule, &json, &question));
+                let expected = policy.rules.iter().find(|rule| rule_allows(rule, &json, &question));
                 prop_assert_eq!(decision.as_ref().ok().map(|yes| &yes.rule), expected.map(|rule| &rule.name));
                 prop_assert_eq!(&policy.explain(&claims, &question).decision, &decision);
                 if let Ok(yes) = decision {
                     allowed += 1;
-                    // Asked again with what was stored.
+                    // The stored claims give the same answer.
                     let stored = Claims::from_stored(yes.claims.clone());
-                    prop_assert!(policy.decide(&stored, &question).is_ok());
+                    prop_assert_eq!(policy.decide(&stored, &question), Ok(yes));
                 }
             }
-            let answer = if allowed > 0 { "allows" } else { "sound, and refuses" };
-            Ok(Seen::new(answer, (allowed, policy.rules.len(), way), text.as_bytes()))
+            let answer = if allowed > 0 { "allows" } else { "valid, and refuses" };
+            Ok(Observation::new(answer, (allowed, policy.rules.len(), path), text.as_bytes()))
         },
     );
-    counts.reached(&["allows", "sound, and refuses", "JSON", "format", "a rule is wrong"]);
+    counts.reached(&["allows", "valid, and refuses", "JSON", "format", "a rule is wrong"]);
 }
 
-/// What design §7 and the rules' documentation ask of a rule.
-fn is_sound(rule: &Rule) -> Result<(), TestCaseError> {
+/// The requirements of design §7 and of the rules' documentation.
+fn is_valid(rule: &Rule) -> Result<(), TestCaseError> {
     let lets = |action| rule.actions.contains(&action);
     prop_assert!(!rule.name.is_empty() && !rule.issuer.is_empty() && !rule.actions.is_empty());
     prop_assert_eq!(rule.bind.is_some(), lets(RuleAction::Boot));
@@ -192,8 +192,8 @@ fn is_sound(rule: &Rule) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// A rule's answer, worked out here again from its fields. Claims without times have any life.
-fn says_yes(rule: &Rule, claims: &Value, question: &PolicyQuestion<'_>) -> bool {
+/// A reference evaluation of a rule. Claims without times have no lifetime limit.
+fn rule_allows(rule: &Rule, claims: &Value, question: &PolicyQuestion<'_>) -> bool {
     let is = |name: &str, wanted: &str| claims[name] == wanted;
     let matching = rule.claims.iter().all(|(name, pattern)| {
         claims[name].as_str().is_some_and(|text| matches(pattern.as_str().as_bytes(), text.as_bytes()))
@@ -202,9 +202,9 @@ fn says_yes(rule: &Rule, claims: &Value, question: &PolicyQuestion<'_>) -> bool 
         return false;
     }
     match question {
-        PolicyQuestion::Boot(asked) => rule.bind.as_ref().is_some_and(|bind| {
-            let app = is(&bind.app, asked.app_name) || is(&bind.app, "02020202-0202-0202-0202-020202020202");
-            app && is(&bind.machine, asked.machine) && is(&bind.host, asked.host)
+        PolicyQuestion::Boot(boot) => rule.bind.as_ref().is_some_and(|bind| {
+            let app = is(&bind.app, boot.app_name) || is(&bind.app, "02020202-0202-0202-0202-020202020202");
+            app && is(&bind.machine, boot.machine) && is(&bind.host, boot.host)
         }),
         PolicyQuestion::Read(name) => rule.secrets.as_ref().is_some_and(|secrets| {
             secrets.names.iter().any(|exact| exact == name)
@@ -214,9 +214,9 @@ fn says_yes(rule: &Rule, claims: &Value, question: &PolicyQuestion<'_>) -> bool 
     }
 }
 
-/// A pattern as its definition has it, byte by byte: `*` is any text, all else is itself.
+/// A reference implementation of patterns: `*` matches any text, every other byte itself.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    // For each length of the text's beginning, whether the pattern so far matches it.
+    // For each prefix of the text: whether the pattern so far matches it.
     let mut reached = vec![false; text.len() + 1];
     reached[0] = true;
     for byte in pattern {

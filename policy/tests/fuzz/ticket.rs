@@ -1,4 +1,4 @@
-//! Tickets: sealed ones that were spoilt, and spoilt ones that were sealed.
+//! Tickets: mutated after sealing, and mutated before sealing.
 
 use petsem_policy::{
     Access, Action, Caveat, CaveatSet, DischargeRequest, MacaroonKey, PetsemCaveat, SharedKey, Ticket,
@@ -6,11 +6,11 @@ use petsem_policy::{
 };
 use proptest::prelude::*;
 
-use crate::allocations::taken;
-use crate::caveat_body::{BYTES_BESIDE, BYTES_PER_BYTE, holds_together, name};
+use crate::allocations::allocations_of;
+use crate::caveat_body::{BYTES_BESIDE, BYTES_PER_BYTE, is_consistent, name};
 use crate::caveats::{Counting, NOW, THIRD_PARTY, any_caveat, request};
 use crate::corpus::{Corpus, bytes_of_vectors};
-use crate::engine::{self, Seen};
+use crate::engine::{self, Observation};
 
 #[test]
 fn a_sealed_ticket_opens_only_as_it_was_sealed() {
@@ -30,39 +30,39 @@ fn a_sealed_ticket_opens_only_as_it_was_sealed() {
                 "opens"
             }
         };
-        Ok(Seen::new(answer, 0, &bytes))
+        Ok(Observation::new(answer, 0, &bytes))
     });
     counts.reached(&["does not open", "opens"]);
 }
 
-/// Whoever shares the key with a discharger writes what he likes.
+/// A party that shares the discharger's key can write any ticket.
 #[test]
-fn a_ticket_is_refused_or_read_as_written_and_unknown_conditions_refuse() {
+fn a_ticket_is_refused_or_decodes_as_written_and_unknown_conditions_refuse() {
     let shared = SharedKey::new([8; 32]);
     let corpus = Corpus::new(plaintexts());
     let made =
         proptest::collection::vec(any_caveat(), 0..4).prop_map(|caveats| plaintext(&CaveatSet::new(caveats)));
-    let spoilt = prop_oneof![3 => corpus.mutated(&[]), 1 => made];
+    let mutated = prop_oneof![3 => corpus.mutated(&[]), 1 => made];
     let approved = proptest::option::of(prop_oneof![Just([1; 16]), Just([2; 16])]);
     let life = prop_oneof![Just(0_i64), Just(60), Just(i64::MAX - NOW)];
-    let inputs = (spoilt, request(), approved, life);
+    let inputs = (mutated, request(), approved, life);
     let counts = engine::run("ticket", &corpus, inputs, |(plain, access, approved, life)| {
         let sealed = shared.seal(&plain, &mut Counting(0));
-        let (ticket, memory) = taken(|| Ticket::open(&sealed, &shared));
+        let (ticket, memory) = allocations_of(|| Ticket::open(&sealed, &shared));
         prop_assert!(memory.peak <= BYTES_PER_BYTE * plain.len() + BYTES_BESIDE, "{:?}", memory);
-        let way = memory.allocations.min(100);
+        let path = memory.allocations.min(100);
         let ticket = match ticket {
             Ok(ticket) => ticket,
-            Err(TicketError::Content(error)) => return Ok(Seen::new(name(error), way, &plain)),
+            Err(TicketError::Content(error)) => return Ok(Observation::new(name(error), path, &plain)),
             Err(error) => {
                 prop_assert_eq!(error, TicketError::KeyLength);
-                return Ok(Seen::new("key length", way, &plain));
+                return Ok(Observation::new("key length", path, &plain));
             }
         };
         let set = CaveatSet::new(ticket.caveats().to_vec());
         let written = [&[0x92, 0xc4, 32], ticket.expose_discharge_key().as_slice(), &set.encode()].concat();
         prop_assert_eq!(&written, &plain);
-        ticket.caveats().iter().try_for_each(holds_together)?;
+        ticket.caveats().iter().try_for_each(is_consistent)?;
 
         let expires_unix_seconds = NOW.saturating_add(life);
         let request = DischargeRequest { access, expires_unix_seconds, approved };
@@ -74,24 +74,24 @@ fn a_ticket_is_refused_or_read_as_written_and_unknown_conditions_refuse() {
                 "clears"
             }
             Err(denial) => {
-                // A condition inside `IfPresent` is named by its own type.
+                // For a condition inside `IfPresent`, the denial has the inner type.
                 let refused = &ticket.caveats()[denial.index];
                 prop_assert!(refused.kind() == denial.kind || matches!(refused, Caveat::IfPresent(_)));
                 "refuses"
             }
         };
-        // What is made of it verifies under its key alone, and holds its name.
+        // Its discharge verifies under its key, and has the ticket as key id.
         let discharge =
             UnverifiedToken::decode(&ticket.discharge(THIRD_PARTY, &mut Counting(0)).encode()).unwrap();
         prop_assert_eq!(discharge.kid(), sealed.as_slice());
         let key = MacaroonKey::new(ticket.expose_discharge_key());
-        prop_assert!(discharge.verify(&key, &[], &[]).is_ok());
-        Ok(Seen::new(answer, (kinds, way), &plain))
+        prop_assert_eq!(discharge.verify(&key, &[], &[]).map(|token| token.id()), Ok(discharge.id()));
+        Ok(Observation::new(answer, (kinds, path), &plain))
     });
     counts.reached(&["clears", "refuses", "truncated", "not canonical"]);
 }
 
-/// What may stand in a ticket that clears: each of these says yes to the request by itself.
+/// Whether the condition alone allows the request; a ticket that clears has only such conditions.
 fn understood(caveat: &Caveat, request: &DischargeRequest<'_>) -> bool {
     let Access { action, org, app, machine, host, .. } = request.access;
     match caveat {

@@ -1,20 +1,20 @@
-//! Bytes of tokens: as they come, and signed again after they were spoilt.
+//! Bytes of tokens: mutated, and mutated then signed again.
 
 use hmac::{Hmac, KeyInit, Mac};
 use petsem_policy::{
-    Action, AddError, Caveat, CaveatSet, Macaroon, MacaroonKey, Nonce, SharedKey, Ticket, Trusted,
-    UnverifiedToken, VerifyError,
+    Action, AddError, Caveat, CaveatSet, Denial, Macaroon, MacaroonKey, Nonce, Reason, SharedKey, Ticket,
+    TrustedDischarger, UnverifiedToken, VerifyError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use sha2::{Digest, Sha256};
 
-use crate::allocations::taken;
+use crate::allocations::allocations_of;
 use crate::caveat_body::{BYTES_BESIDE, BYTES_PER_BYTE, name};
 use crate::caveats::{Counting, HERE, NOW, THIRD_PARTY, any_caveat, request};
 use crate::corpus::{Corpus, bytes_of_vectors};
-use crate::engine::{self, Seen};
+use crate::engine::{self, Observation};
 
 /// All tokens of the vectors, permission tokens and discharges.
 pub(crate) fn tokens_of_vectors() -> Vec<Vec<u8>> {
@@ -23,19 +23,19 @@ pub(crate) fn tokens_of_vectors() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn token_bytes_are_refused_or_kept_and_verify_only_with_the_key_that_signed_them() {
+fn token_bytes_are_refused_or_preserved_and_verify_only_with_the_signing_key() {
     let keys: Vec<_> =
         bytes_of_vectors(&["verify"], &["key"]).iter().map(|key| MacaroonKey::new(key)).collect();
     let keys = &keys[..1];
     let corpus = Corpus::new(tokens_of_vectors());
     let inputs = (corpus.mutated(&[]), request());
     let counts = engine::run("token", &corpus, inputs, |(bytes, access)| {
-        let (token, memory) = taken(|| UnverifiedToken::decode(&bytes));
+        let (token, memory) = allocations_of(|| UnverifiedToken::decode(&bytes));
         prop_assert!(memory.peak <= BYTES_PER_BYTE * bytes.len() + BYTES_BESIDE, "{:?}", memory);
-        let way = memory.allocations.min(200);
+        let path = memory.allocations.min(200);
         let token = match token {
             Ok(token) => token,
-            Err(error) => return Ok(Seen::new(name(error), way, &bytes)),
+            Err(error) => return Ok(Observation::new(name(error), path, &bytes)),
         };
         prop_assert_eq!(token.expose_wire(), bytes.as_slice());
         let text = token.expose_text();
@@ -43,7 +43,7 @@ fn token_bytes_are_refused_or_kept_and_verify_only_with_the_key_that_signed_them
         prop_assert_eq!(parsed.expose_wire(), bytes.as_slice());
         prop_assert_eq!(Nonce::decode(&token.nonce().encode()), Ok(token.nonce().clone()));
         match Macaroon::from_token(&token) {
-            // A proof is written as it was: nothing is left to finalize.
+            // A finalized proof is encoded unchanged.
             Ok(same) => prop_assert_eq!(same.encode().to_vec(), bytes.clone()),
             Err(error) => prop_assert_eq!((error, tail_of(&token)), (AddError::Tail, None)),
         }
@@ -69,14 +69,14 @@ fn token_bytes_are_refused_or_kept_and_verify_only_with_the_key_that_signed_them
             }
         }
         let kinds: Vec<u64> = token.caveats().iter().map(Caveat::kind).take(8).collect();
-        Ok(Seen::new(answer, (kinds, way), &bytes))
+        Ok(Observation::new(answer, (kinds, path), &bytes))
     });
     counts.reached(&["decoded", "verified", "signed, and refused", "truncated", "not canonical"]);
 }
 
-/// The enemy has the key here: what gets past the MAC must still be read as it was written.
+/// The attacker has the key here: a token with a valid MAC must still decode to what was encoded.
 #[test]
-fn a_spoilt_token_that_was_signed_again_verifies_if_and_only_if_it_decodes_and_is_no_discharge() {
+fn a_mutated_and_signed_token_verifies_if_and_only_if_it_needs_no_discharge_parent_or_proof() {
     let key = MacaroonKey::new(&[7; 32]);
     let shared = SharedKey::new([8; 32]);
     let sets = bytes_of_vectors(&["caveat_codec"], &["wire"]);
@@ -85,7 +85,7 @@ fn a_spoilt_token_that_was_signed_again_verifies_if_and_only_if_it_decodes_and_i
     let set = prop_oneof![2 => corpus.mutated(&[]), 1 => made];
     let inputs = (set, any::<bool>(), request());
     let counts = engine::run("token signed again", &corpus, inputs, |(set, proof, access)| {
-        let Ok(read) = CaveatSet::decode(&set) else { return Ok(Seen::new("no set", 0, &set)) };
+        let Ok(read) = CaveatSet::decode(&set) else { return Ok(Observation::new("no set", 0, &set)) };
         let caveats = read.as_slice();
         let empty = Macaroon::mint(&key, b"kid", HERE, proof, &mut Counting(0));
         let wire = signed_token(&key, &empty, caveats, &set);
@@ -93,8 +93,11 @@ fn a_spoilt_token_that_was_signed_again_verifies_if_and_only_if_it_decodes_and_i
         prop_assert_eq!(token.as_ref().map(UnverifiedToken::caveats), Ok(caveats));
         let token = token.unwrap();
         prop_assert!(is_signed(&token, key.expose_bytes()));
-        let verified =
-            token.verify(&key, &[], &[Trusted { location: THIRD_PARTY, key: &shared, discharger: [9; 16] }]);
+        let verified = token.verify(
+            &key,
+            &[],
+            &[TrustedDischarger { location: THIRD_PARTY, key: &shared, discharger: [9; 16] }],
+        );
         let third_party = caveats.iter().any(|caveat| matches!(caveat, Caveat::ThirdParty(_)));
         let bound = caveats.iter().any(|caveat| matches!(caveat, Caveat::BindToParent(_)));
         let attested = !proof && caveats.iter().any(Caveat::is_attestation);
@@ -102,13 +105,15 @@ fn a_spoilt_token_that_was_signed_again_verifies_if_and_only_if_it_decodes_and_i
         let other = MacaroonKey::new(&[6; 32]);
         prop_assert_eq!(token.verify(&other, &[], &[]).err(), Some(VerifyError::Signature));
         let kinds: Vec<u64> = caveats.iter().map(Caveat::kind).take(8).collect();
-        let Ok(verified) = verified else { return Ok(Seen::new("refused", kinds, &set)) };
-        // No grant without a discharge, whatever the token says.
-        prop_assert!(verified.boot_grant().is_err() && verified.break_glass_grant().is_err());
+        let Ok(verified) = verified else { return Ok(Observation::new("refused", kinds, &set)) };
+        // Without a discharge there is no grant, whatever the token contains.
+        let missing = |denial: Denial| denial.reason;
+        prop_assert_eq!(verified.boot_grant().map_err(missing), Err(Reason::GrantMissing));
+        prop_assert_eq!(verified.break_glass_grant().map_err(missing), Err(Reason::BreakGlassMissing));
         prop_assert!(verified.clear_boot(&access).is_err());
         let allowed = verified.clear(&access).is_ok();
         if allowed {
-            // An unknown condition at the top denies.
+            // An unknown caveat at the top level denies.
             let known = |caveat: &Caveat| {
                 let own = matches!(caveat, Caveat::ValidityWindow { .. } | Caveat::IfPresent(_));
                 own || caveat.is_attestation() || (65_536..=65_550).contains(&caveat.kind())
@@ -116,15 +121,15 @@ fn a_spoilt_token_that_was_signed_again_verifies_if_and_only_if_it_decodes_and_i
             prop_assert!(caveats.iter().all(known));
         }
         let answer = if allowed { "verified and allowed" } else { "verified and denied" };
-        Ok(Seen::new(answer, kinds, &set))
+        Ok(Observation::new(answer, kinds, &set))
     });
     counts.reached(&["no set", "refused", "verified and allowed", "verified and denied"]);
 }
 
-/// Discharges that were spoilt, and discharges that say anything at all: one is taken if the discharge key signed
-/// it, and it is for this ticket, asks for no discharge itself and is bound to no other token.
+/// Mutated discharges, and discharges with any caveats. A discharge is accepted if and only if the discharge key
+/// signed it, it is for this ticket, needs no discharge itself and is not bound to another token.
 #[test]
-fn a_discharge_is_taken_only_for_its_token_and_with_its_key() {
+fn a_discharge_is_accepted_only_for_its_token_and_with_its_key() {
     let (root, shared) = (MacaroonKey::new(&[7; 32]), SharedKey::new([8; 32]));
     let mut parent = Macaroon::mint(&root, b"kid", HERE, false, &mut Counting(0));
     let first = *parent.expose_tail();
@@ -156,11 +161,11 @@ fn a_discharge_is_taken_only_for_its_token_and_with_its_key() {
         any::<bool>(),
     )
         .prop_map(|(caveats, proof)| signed(&caveats, proof));
-    let trusted = [Trusted { location: THIRD_PARTY, key: &shared, discharger: [9; 16] }];
+    let trusted = [TrustedDischarger { location: THIRD_PARTY, key: &shared, discharger: [9; 16] }];
     let inputs = prop_oneof![corpus.mutated(&[]), made];
     let counts = engine::run("discharge", &corpus, inputs, |bytes| {
         let Ok(discharge) = UnverifiedToken::decode(&bytes) else {
-            return Ok(Seen::new("no token", 0, &bytes));
+            return Ok(Observation::new("no token", 0, &bytes));
         };
         let signed = is_signed(&discharge, ticket.expose_discharge_key());
         let for_it = discharge.kid() == third_party.ticket;
@@ -173,7 +178,7 @@ fn a_discharge_is_taken_only_for_its_token_and_with_its_key() {
             Ok(token) => {
                 prop_assert!(signed && for_it && sound);
                 prop_assert_eq!(token.discharge_ids(), [discharge.id()]);
-                "taken"
+                "accepted"
             }
             Err(VerifyError::NoDischarge { .. }) => {
                 prop_assert!(!for_it);
@@ -185,12 +190,12 @@ fn a_discharge_is_taken_only_for_its_token_and_with_its_key() {
                 if signed { "signed, and rejected" } else { "rejected" }
             }
         };
-        Ok(Seen::new(answer, discharge.caveats().len(), &bytes))
+        Ok(Observation::new(answer, discharge.caveats().len(), &bytes))
     });
-    counts.reached(&["no token", "taken", "for another ticket", "rejected", "signed, and rejected"]);
+    counts.reached(&["no token", "accepted", "for another ticket", "rejected", "signed, and rejected"]);
 }
 
-/// The chain of macaroon-format §5, computed here from what the token says it holds.
+/// Whether the tail is the chain of macaroon-format §5, computed here from the decoded token.
 fn is_signed(token: &UnverifiedToken, key: &[u8]) -> bool {
     tail_of(token) == Some(chain(key, token.nonce(), token.caveats()).as_slice())
 }
@@ -209,7 +214,7 @@ fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// The last field, if it is as long as tails are: what stands behind the other three.
+/// The last field, after the other three, if it has 32 bytes.
 fn tail_of(token: &UnverifiedToken) -> Option<&[u8]> {
     let location = match token.location().len() {
         short @ 0..32 => 1 + short,
@@ -224,17 +229,17 @@ fn tail_of(token: &UnverifiedToken) -> Option<&[u8]> {
     }
 }
 
-/// `empty` with a set of caveats in it, which may be spoilt, under a chain that fits it.
+/// `empty` with this caveat set, which may be mutated, and the chain for it.
 fn signed_token(key: &MacaroonKey, empty: &Macaroon, caveats: &[Caveat], set: &[u8]) -> Vec<u8> {
     let empty = empty.encode();
-    // Everything up to the empty set and the tail of 32 bytes.
+    // All bytes before the empty set and the tail of 32 bytes.
     let front = &empty[..empty.len() - 35];
     let token = UnverifiedToken::decode(&empty).unwrap();
     [front, set, &[0xc4, 32], &chain(key.expose_bytes(), token.nonce(), caveats)].concat()
 }
 
 #[test]
-fn the_chain_of_this_test_is_the_one_that_makers_write() {
+fn the_chain_of_this_test_is_that_of_minted_tokens() {
     let key = MacaroonKey::new(&[7; 32]);
     for (proof, action) in [(false, Action::List), (true, Action::Boot)] {
         let mint = || Macaroon::mint(&key, b"kid", HERE, proof, &mut Counting(0));

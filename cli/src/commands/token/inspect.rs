@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(token.location, "https://petsem.example");
         assert_eq!(token.expires_at, None);
         assert_eq!(token.caveats.len(), 2);
-        assert_eq!(token.caveats[1], "type 65536 of petsem's, malformed: refuses everything");
+        assert_eq!(token.caveats[1], "petsem type 65536, malformed: refuses everything");
         let shown = messages::inspected(token);
         assert!(!shown.contains("fm2_") && !shown.contains("wYDOR6whGD"), "{shown}");
     }

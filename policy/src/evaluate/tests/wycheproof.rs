@@ -1,21 +1,20 @@
-//! Project Wycheproof's cases of JWS and of keys for it (testdata/wycheproof/README.md).
+//! Project Wycheproof's cases of JWS and its keys (testdata/wycheproof/README.md).
 //!
-//! The payloads are no claims, so what is asked is whether a JWS counts as signed by the issuer.
+//! The payloads are not claims, so the tests verify only signatures.
 
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 
-use super::super::jwt::signed_parts;
+use super::super::jwt::verify_signature;
 use super::super::*;
 
-/// How many cases of each file came out which way: (accepted, refused, refused because petsem has no such
-/// algorithm though the case is good).
+/// Cases of a file: accepted; refused; valid, but with an algorithm that petsem does not have.
 type Counts = (usize, usize, usize);
 
 #[test]
-fn every_jws_comes_out_as_its_case_says() {
+fn every_jws_has_the_expected_result() {
     let files: [(&str, &str, Counts); 3] = [
         ("signature", include_str!("../testdata/wycheproof/json_web_signature_test.json"), (24, 355, 22)),
         ("key", include_str!("../testdata/wycheproof/json_web_key_test.json"), (1, 21, 4)),
@@ -29,12 +28,12 @@ fn every_jws_comes_out_as_its_case_says() {
         let mut algorithms: BTreeMap<String, usize> = BTreeMap::new();
         for group in file["testGroups"].as_array().unwrap() {
             for case in group["tests"].as_array().unwrap() {
-                // The rest of the file is encryption.
+                // The other cases are encryption.
                 let Some(jws) = case.get("jws") else { continue };
                 let jws = jws.as_str().map_or_else(|| jws.to_string(), str::to_owned);
                 let answer = answer(group, &jws);
-                let good = case["result"] == "valid";
-                match (&answer, good) {
+                let is_valid = case["result"] == "valid";
+                match (&answer, is_valid) {
                     (Ok(algorithm), true) => {
                         counts.0 += 1;
                         *algorithms.entry(algorithm.clone()).or_default() += 1;
@@ -54,7 +53,7 @@ fn every_jws_comes_out_as_its_case_says() {
     }
 }
 
-/// Asks as for an issuer that published the group's key, with every algorithm pinned.
+/// Verifies for an issuer that published the group's key, with every algorithm pinned.
 fn answer(group: &Value, jws: &str) -> Result<String, String> {
     let key = group.get("public").unwrap_or(&group["private"]);
     let set = if key.get("keys").is_some() { key.clone() } else { json!({"keys": [key]}) };
@@ -66,11 +65,11 @@ fn answer(group: &Value, jws: &str) -> Result<String, String> {
         algorithms: Algorithm::ALL.to_vec(),
         keys,
     };
-    signed_parts(jws, &issuer).map_err(|error| error.to_string())?;
+    verify_signature(jws, &issuer).map_err(|error| error.to_string())?;
     Ok(algorithm_of(jws).unwrap().name().to_owned())
 }
 
-/// The algorithm that the header names, if petsem has it.
+/// The algorithm in the header, if petsem has it.
 fn algorithm_of(jws: &str) -> Option<Algorithm> {
     let header = BASE64URL_NOPAD.decode(jws.split('.').next()?.as_bytes()).ok()?;
     let header: Value = serde_json::from_slice(&header).ok()?;

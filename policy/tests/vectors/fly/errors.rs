@@ -1,31 +1,29 @@
 use std::ops::BitOr;
 
-/// Kinds of refusals, as a set. A kind brings its parents: resource-unspecified is an invalid access, which
-/// is unauthorized.
+/// A set of error kinds. A kind includes its parents: resource-unspecified is an invalid access, which is
+/// unauthorized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FlyErrors(u16);
+pub(crate) struct FlyErrors(u16);
 
 impl FlyErrors {
-    /// No refusal.
-    pub const NONE: Self = Self(0);
     /// Refused.
-    pub const UNAUTHORIZED: Self = Self(1);
-    /// The request cannot be asked that.
-    pub const INVALID_ACCESS: Self = Self(2 | 1);
-    /// The caveat can never be met.
-    pub const BAD_CAVEAT: Self = Self(4 | 1);
+    pub(crate) const UNAUTHORIZED: Self = Self(1);
+    /// The caveat does not apply to this kind of request.
+    pub(crate) const INVALID_ACCESS: Self = Self(2 | 1);
+    /// The caveat can never be satisfied.
+    pub(crate) const BAD_CAVEAT: Self = Self(4 | 1);
     /// The request does not name the resource.
-    pub const RESOURCE_UNSPECIFIED: Self = Self(8 | 2 | 1);
+    pub(crate) const RESOURCE_UNSPECIFIED: Self = Self(8 | 2 | 1);
     /// The request names two resources that exclude each other.
-    pub const MUTUALLY_EXCLUSIVE: Self = Self(16 | 2 | 1);
+    pub(crate) const MUTUALLY_EXCLUSIVE: Self = Self(16 | 2 | 1);
     /// Another resource.
-    pub const FOR_RESOURCE: Self = Self(32 | 1);
+    pub(crate) const FOR_RESOURCE: Self = Self(32 | 1);
     /// Another action.
-    pub const FOR_ACTION: Self = Self(64 | 1);
+    pub(crate) const FOR_ACTION: Self = Self(64 | 1);
     /// Another role.
-    pub const FOR_ROLE: Self = Self(128 | 1);
+    pub(crate) const FOR_ROLE: Self = Self(128 | 1);
     /// Another identity.
-    pub const IDENTITY_REQUIRED: Self = Self(256);
+    pub(crate) const IDENTITY_REQUIRED: Self = Self(256);
 
     /// Names of the kinds, by bit.
     const NAMES: [(u16, &'static str); 9] = [
@@ -40,13 +38,13 @@ impl FlyErrors {
         (256, "identity_required"),
     ];
 
-    /// Whether all kinds of `other` are in it.
-    pub const fn contains(self, other: Self) -> bool {
+    /// Whether it contains all kinds of `other`.
+    pub(crate) const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
     /// The names of the kinds.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES.into_iter().filter(move |(bit, _)| self.0 & bit != 0).map(|(_, name)| name)
     }
 }

@@ -1,7 +1,7 @@
 //! Commands.
 
 use super::{FlyAccess, FlyErrors};
-use crate::caveat::CommandArgs;
+use petsem_policy::CommandArgs;
 
 pub(super) fn clears(access: &FlyAccess<'_>, allowed: &[CommandArgs]) -> Result<(), FlyErrors> {
     let command = access.command.as_deref().ok_or(FlyErrors::RESOURCE_UNSPECIFIED)?;

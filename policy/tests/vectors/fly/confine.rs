@@ -1,17 +1,17 @@
-//! Conditions on who asks for a discharge, and for how long.
+//! Conditions on the requester and the lifetime of a discharge.
 
 use super::{FlyAccess, FlyClass, FlyErrors};
-use crate::caveat::Caveat;
+use petsem_policy::Caveat;
 
-/// Who asks for a discharge: what each of his logins says.
+/// The requester of a discharge: the identities of its logins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FlyIdentity<'a> {
-    /// Fly users, each with the organizations he is in.
-    pub users: Vec<(u64, Vec<u64>)>,
+pub(crate) struct FlyIdentity<'a> {
+    /// Fly users, each with their organizations.
+    pub(crate) users: Vec<(u64, Vec<u64>)>,
     /// Google hosted domains.
-    pub google_domains: Vec<&'a str>,
+    pub(crate) google_domains: Vec<&'a str>,
     /// GitHub organizations.
-    pub github_organizations: Vec<u64>,
+    pub(crate) github_organizations: Vec<u64>,
 }
 
 pub(super) fn clears(access: &FlyAccess<'_>, caveat: &Caveat) -> Result<(), FlyErrors> {
@@ -24,7 +24,7 @@ pub(super) fn clears(access: &FlyAccess<'_>, caveat: &Caveat) -> Result<(), FlyE
         Caveat::ConfineOrganization(id) => {
             identity.users.iter().any(|(_, organizations)| organizations.contains(id))
         }
-        Caveat::ConfineGoogleHd(domain) => identity.google_domains.iter().any(|asked| asked == domain),
+        Caveat::ConfineGoogleHd(domain) => identity.google_domains.iter().any(|known| known == domain),
         Caveat::ConfineGitHubOrg(id) => identity.github_organizations.contains(id),
         Caveat::MaxValidity(seconds) => {
             let life = i128::from(access.expires_unix_seconds) - i128::from(access.now_unix_seconds);

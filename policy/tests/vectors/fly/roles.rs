@@ -15,7 +15,7 @@ pub(super) fn clears(access: &FlyAccess<'_>, allowed: u32) -> Result<(), FlyErro
 
 fn needed(access: &FlyAccess<'_>) -> u32 {
     let Some(feature) = access.feature else { return MEMBER };
-    // What a member may do with the feature.
+    // The actions of members on the feature.
     let members = match feature {
         "wg" | "domain" | "site" | "builder" | "addon" | "checks" | "litefs-cloud" => u16::MAX,
         "membership" | "billing" | "authentication" => READ,

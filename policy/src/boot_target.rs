@@ -1,13 +1,13 @@
-//! A user's token as the proof for a boot: it must name exactly this one (design §4.2).
+//! A user's token as the proof for a boot: it must be limited to exactly that boot (design §4.2).
 
 use crate::action::{Action, ActionSet};
 use crate::caveat::Caveat;
 use crate::caveats::PetsemCaveat;
-use crate::denial::{Denial, Reason, Resource};
+use crate::text::{Denial, Reason, Resource};
 use crate::token::Token;
 
-/// How soon such a token must end, in seconds.
-const LONGEST_SECONDS: i64 = 300;
+/// Longest remaining lifetime of such a token, in seconds.
+const MAX_SECONDS: i64 = 300;
 
 /// One Machine of one app on one host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,14 +21,14 @@ pub struct BootTarget<'a> {
 }
 
 impl Token {
-    /// Whether the token's own caveats name exactly this app, Machine and host and the action boot, and
-    /// end it at most 300 s after `now` (unix seconds).
+    /// Whether the token's own caveats limit it to exactly this app, Machine and host, to the action boot, and to
+    /// at most 300 s after `now` (unix seconds).
     ///
-    /// This says how narrow the token is, not that it allows the boot: [`Token::clear`] says that.
+    /// This checks only how narrow the token is; [`Token::clear`] decides whether it allows the boot.
     ///
     /// # Errors
-    /// [`Denial`] with what is not narrow enough; its caveat is `None`.
-    pub fn names_exactly(&self, target: &BootTarget<'_>, now: i64) -> Result<(), Denial> {
+    /// [`Denial`] with the first limit that is missing; its caveat is `None`.
+    pub fn is_limited_to(&self, target: &BootTarget<'_>, now: i64) -> Result<(), Denial> {
         let (mut app, mut machine, mut host) = (false, false, false);
         let mut actions = ActionSet::EVERYTHING;
         for caveat in self.own_petsem() {
@@ -40,12 +40,12 @@ impl Token {
                 _ => {}
             }
         }
-        // A window inside `IfPresent` may not apply, so only those of the top level end the token.
+        // A window inside `IfPresent` may not apply, so only top-level windows count.
         let end = self.own_caveats().iter().filter_map(|caveat| match caveat {
             Caveat::ValidityWindow { not_after, .. } => Some(*not_after),
             _ => None,
         });
-        let ends_soon = end.min().is_some_and(|end| end <= now.saturating_add(LONGEST_SECONDS));
+        let expires_soon = end.min().is_some_and(|end| end <= now.saturating_add(MAX_SECONDS));
         let missing = if !app {
             Reason::NotExactly(Resource::App)
         } else if !machine {
@@ -54,11 +54,11 @@ impl Token {
             Reason::NotExactly(Resource::Host)
         } else if actions != ActionSet::from_iter([Action::Boot]) {
             Reason::NotExactlyAction(Action::Boot)
-        } else if !ends_soon {
+        } else if !expires_soon {
             Reason::EndsTooLate
         } else {
             return Ok(());
         };
-        Err(self.lacks(missing))
+        Err(self.missing(missing))
     }
 }

@@ -1,4 +1,4 @@
-//! Every case of the published macaroon vectors, through the public API (vectors/README.md has the rules).
+//! Every case of the published macaroon vectors, through the public API.
 //!
 //! `PETSEM_MACAROON_VECTORS` names another file of the same schema.
 
@@ -7,26 +7,29 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test may fail loudly; lints see helper functions as production code"
+    reason = "tests may panic; lints treat helper functions as production code"
 )]
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use data_encoding::{BASE64, HEXLOWER};
-use petsem_policy::fly::{FlyAccess, FlyClass, FlyIdentity};
 use petsem_policy::{
-    Caveat, CaveatSet, Content, Header, Macaroon, MacaroonKey, Nonce, SharedKey, Ticket, Token, Trusted,
-    UnverifiedToken,
+    Caveat, CaveatSet, Content, Header, Macaroon, MacaroonKey, Nonce, SharedKey, Ticket, Token,
+    TrustedDischarger, UnverifiedToken,
 };
 use rand_core::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
 
-/// What a case came to: the fields of the vector file that we can produce. `Err` is a refusal.
+use crate::fly::{FlyAccess, FlyClass, FlyIdentity};
+
+mod fly;
+
+/// The outcome of a case: the fields of the vector file that petsem produces. `Err` is a refusal.
 type Outcome = Result<BTreeMap<&'static str, Value>, String>;
 
 #[test]
-fn every_vector_is_treated_as_its_policy_asks() {
+fn every_vector_has_the_outcome_that_its_policy_requires() {
     let named = std::env::var("PETSEM_MACAROON_VECTORS").ok();
     let path =
         named.as_deref().unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/macaroon.json"));
@@ -34,7 +37,7 @@ fn every_vector_is_treated_as_its_policy_asks() {
         panic!("{path} cannot be read ({error}); PETSEM_MACAROON_VECTORS names a file by its absolute path, or nothing")
     });
     let file: Value =
-        serde_json::from_str(&read).unwrap_or_else(|error| panic!("{path} is no JSON: {error}"));
+        serde_json::from_str(&read).unwrap_or_else(|error| panic!("{path} is not JSON: {error}"));
     assert_eq!(file["schema"], "petsem-macaroon-vectors/1");
     let reference_now = file["reference_now"].as_i64().unwrap();
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -69,7 +72,7 @@ fn every_vector_is_treated_as_its_policy_asks() {
             failures.push(format!("{}: {difference}", text(case, "id")));
         }
     }
-    // Not by println!: the harness keeps that from whoever does not ask for it.
+    // Not by println!, which the harness captures.
     let mut out = std::io::stdout().lock();
     for ((kind, policy), count) in &counts {
         writeln!(out, "{kind:14} {policy:8} {count}").unwrap();
@@ -84,7 +87,7 @@ fn every_vector_is_treated_as_its_policy_asks() {
     }
 }
 
-/// Compares what came out with what was recorded, as the policy of the case says.
+/// Compares the outcome with the recorded one, as the policy of the case requires.
 fn judge(case: &Value, policy: &str, outcome: &Outcome) -> Result<(), String> {
     let recorded_ok = match case["kind"].as_str() {
         Some("verify") => case["result"] == "ok",
@@ -107,7 +110,7 @@ fn judge(case: &Value, policy: &str, outcome: &Outcome) -> Result<(), String> {
             }
         },
         "lenient" if outcome.is_err() => Ok(()),
-        // Of a header, an element may be refused: it is then malformed.
+        // An element of a header may be refused: it is then malformed.
         "lenient" if outcome.as_ref().is_ok_and(|fields| refuses_an_element(fields, &case["bundle"])) => {
             Ok(())
         }
@@ -126,14 +129,14 @@ fn judge(case: &Value, policy: &str, outcome: &Outcome) -> Result<(), String> {
     }
 }
 
-/// Whether what was recorded as a token is malformed here.
+/// Whether a recorded token is malformed here.
 fn refuses_an_element(fields: &BTreeMap<&'static str, Value>, recorded: &Value) -> bool {
     let (ours, theirs) = (fields.get("all").and_then(Value::as_array), recorded["all"].as_array());
     let pairs = ours.into_iter().flatten().zip(theirs.into_iter().flatten());
     pairs.into_iter().any(|(our, their)| our["class"] == "malformed" && their["class"] == "macaroon")
 }
 
-/// Of lists as long as recorded, only the first entry that differs is shown.
+/// For lists of equal length, only the first different entry is shown.
 fn differing(name: &str, value: &Value, recorded: &Value) -> Result<(), String> {
     match (value, recorded) {
         _ if value == recorded => Ok(()),
@@ -319,14 +322,14 @@ fn elements(header: &Header<'_>) -> BTreeMap<&'static str, Value> {
         };
         json!({"str": element.expose_text(), "class": class})
     });
-    let kept: Vec<&str> = header.kept().collect();
+    let kept: Vec<&str> = header.forwardable().collect();
     let mut fields = BTreeMap::from([("all", all.collect())]);
     fields.insert("kept", if kept.is_empty() { json!([]) } else { json!(kept) });
     fields.insert("undischarged", by_location(&header.undischarged()));
     fields
 }
 
-/// One entry of `clear`, as the file has it.
+/// One entry of `clear`, in the form of the file.
 fn answer(token: &Token, access: &Value, reference_now: i64) -> Value {
     let now = access["now"]["s"].as_i64().unwrap_or(reference_now);
     let optional = |name: &str| access.get(name).and_then(Value::as_str);
@@ -376,7 +379,7 @@ fn answer(token: &Token, access: &Value, reference_now: i64) -> Value {
         expires_unix_seconds: now.saturating_add(access["expiry_in"].as_i64().unwrap_or_default()),
     };
     let valid = if access["validate"] == true { fly.validate() } else { Ok(()) };
-    match valid.and_then(|()| token.clear_fly(&fly)) {
+    match valid.and_then(|()| fly::clear(token, &fly)) {
         Ok(()) => json!({"access": access, "result": "ok"}),
         Err(errors) => {
             let mut names: Vec<_> = errors.names().collect();
@@ -416,15 +419,15 @@ fn trusted_keys(case: &Value) -> Vec<(String, SharedKey)> {
     for (location, list) in case["trusted"].as_object().into_iter().flatten() {
         for key in list.as_array().into_iter().flatten() {
             let key = HEXLOWER.decode(key.as_str().unwrap().as_bytes()).unwrap();
-            // A key of a wrong length opens nothing.
+            // A key of the wrong length opens nothing.
             keys.extend(SharedKey::from_slice(&key).ok().map(|key| (location.clone(), key)));
         }
     }
     keys
 }
 
-fn trusted(keys: &[(String, SharedKey)]) -> Vec<Trusted<'_>> {
-    keys.iter().map(|(location, key)| Trusted { location, key, discharger: [7; 16] }).collect()
+fn trusted(keys: &[(String, SharedKey)]) -> Vec<TrustedDischarger<'_>> {
+    keys.iter().map(|(location, key)| TrustedDischarger { location, key, discharger: [7; 16] }).collect()
 }
 
 fn by_location(missing: &[(&str, &[u8])]) -> Value {
@@ -447,7 +450,7 @@ fn hex_value(bytes: &[u8]) -> Value {
     json!(HEXLOWER.encode(bytes))
 }
 
-/// Gives out what a vector recorded, in order.
+/// Returns the randomness that a vector recorded, in order.
 struct Scripted(std::collections::VecDeque<u8>);
 
 impl Scripted {
@@ -473,7 +476,7 @@ impl TryRng for Scripted {
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
         for byte in bytes {
-            *byte = self.0.pop_front().expect("more randomness was asked for than recorded");
+            *byte = self.0.pop_front().expect("more randomness was requested than recorded");
         }
         Ok(())
     }
@@ -482,7 +485,7 @@ impl TryRng for Scripted {
 impl TryCryptoRng for Scripted {}
 
 #[test]
-fn base64_of_the_worked_example_is_read() {
+fn the_worked_example_decodes_and_verifies() {
     let text = "fm2_lJPEBGtpZDHEEBAREhMUFRYXGBkaGxwdHh/Ctmh0dHBzOi8vcGV0c2VtLmV4YW1wbGWUAJLNEnEfzgABAACBpHJlYWTDxCDBgM5HrCEYOhxC0MdxtZZP4HyKwiEF/HRogWLAWMy5iA==";
     let token = UnverifiedToken::parse(text).unwrap();
     assert_eq!(token.id().to_string(), "c5ad1097-07c7-5db3-b181-a6187ee029ea");

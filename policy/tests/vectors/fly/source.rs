@@ -1,7 +1,7 @@
-//! FromMachineSource and FlySrc: where a request comes from.
+//! FromMachineSource and FlySrc: the source of a request.
 
 use super::{FlyAccess, FlyClass, FlyErrors};
-use crate::caveat::Caveat;
+use petsem_policy::Caveat;
 
 pub(super) fn clears(access: &FlyAccess<'_>, caveat: &Caveat) -> Result<(), FlyErrors> {
     match caveat {
@@ -18,7 +18,7 @@ pub(super) fn clears(access: &FlyAccess<'_>, caveat: &Caveat) -> Result<(), FlyE
     }
 }
 
-/// Asked only about what the caveat names: one that names nothing holds for every request.
+/// Only named sources are checked: a caveat that names none allows every request.
 fn same(access: &FlyAccess<'_>, source: Option<&str>, wanted: &str) -> Result<(), FlyErrors> {
     match source.filter(|_| access.class == FlyClass::Full) {
         None => Err(FlyErrors::INVALID_ACCESS),
