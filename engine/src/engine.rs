@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use petsem_api::{AppId, ErrorCode, StoreId};
+use petsem_api::{AppId, ErrorCode, RequestId, StoreId};
 use petsem_audit::{AuditEvent, AuditLog, Outcome};
 use petsem_keys::Keyring;
 use petsem_store::{Change, CommitError, Committed, RequestAudit, Store};
@@ -14,6 +14,7 @@ use crate::authn::rate::PerSecond;
 use crate::clock::Timestamp;
 use crate::control::denied::PendingDenials;
 use crate::control::state::Control;
+use crate::entropy;
 use crate::error::{Failure, untrusted};
 use crate::fetch::Fetch;
 use crate::keyring::rotation::progress::Rotations;
@@ -225,6 +226,11 @@ impl Engine {
         audit.committed(committed.revision);
         self.note_revision(committed);
         Ok(committed)
+    }
+
+    /// A new id for a request.
+    pub fn new_request_id(&self) -> RequestId {
+        RequestId::new_v7(self.now().millis(), &entropy::bytes())
     }
 
     /// Writes an audit line and waits until it is durable.

@@ -24,6 +24,19 @@ pub struct Principal {
 }
 
 impl Engine {
+    /// Whether the principal may seal this server.
+    ///
+    /// # Errors
+    /// Refused.
+    pub fn may_seal(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        principal.may_operate(audit, now).map(|_| ())
+    }
+
     /// The app that a request names, if one of the principal's tokens allows all that is asked there. Whoever is not
     /// of the app's org gets one answer, whether the app is there or not.
     pub(crate) async fn app_for(

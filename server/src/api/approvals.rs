@@ -2,27 +2,10 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use petsem_api::{
-    AppRef, Approval, ApprovalId, ApprovalList, AskBreakGlass, BreakGlassToken, OrgGuard, OrgRef,
-};
-use petsem_policy::Action;
-use serde::Serialize;
+use petsem_api::{Approval, ApprovalList, AskBreakGlass, BreakGlassToken, OrgGuard};
+use petsem_engine::{AuditRecord, Failure, Requested};
 
-use petsem_engine::{ApprovalRequest, registration_ends};
-use petsem_engine::{AccessTarget, denied};
-use petsem_engine::{Failure};
 use crate::http::request::{Call, finish};
-use petsem_engine::{AuditRecord};
-use crate::api::{apps::org_for};
-use petsem_engine::{ProtectedChange, FeedRow};
-
-/// What was done at once, or waits for a second person: 202.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(super) enum Answered<T> {
-    Done(T),
-    Waits(Box<Approval>),
-}
 
 /// `POST /v1/apps/{app}/break-glass`
 pub(super) async fn break_glass(call: Call) -> Response {
@@ -32,9 +15,9 @@ pub(super) async fn break_glass(call: Call) -> Response {
 }
 
 async fn ask_break_glass(call: &Call, audit: &mut AuditRecord) -> Result<BreakGlassToken, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     let wanted: AskBreakGlass = call.json_of(&principal).await?;
-    call.engine.ask_break_glass(audit, &principal, &call.param::<AppRef>("app")?, &wanted, call.now).await
+    call.engine.ask_break_glass(audit, &principal, &call.param("app")?, &wanted, call.now).await
 }
 
 /// `GET /v1/approvals`
@@ -45,7 +28,7 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 async fn list_approvals(call: &Call, audit: &mut AuditRecord) -> Result<ApprovalList, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     call.engine.list_approvals(audit, &principal, call.now).await
 }
 
@@ -57,8 +40,8 @@ pub(super) async fn show(call: Call) -> Response {
 }
 
 async fn show_approval(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
-    call.engine.show_approval(audit, &principal, call.param::<ApprovalId>("id")?, call.now).await
+    let principal = call.authenticate(audit)?;
+    call.engine.show_approval(audit, &principal, call.param("id")?, call.now).await
 }
 
 /// `POST /v1/approvals/{id}/approve`
@@ -69,8 +52,8 @@ pub(super) async fn approve(call: Call) -> Response {
 }
 
 async fn approve_it(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
-    call.engine.approve(audit, &principal, call.param::<ApprovalId>("id")?, call.now).await
+    let principal = call.authenticate(audit)?;
+    call.engine.approve(audit, &principal, call.param("id")?, call.now).await
 }
 
 /// `POST /v1/approvals/{id}/deny`
@@ -81,8 +64,8 @@ pub(super) async fn deny(call: Call) -> Response {
 }
 
 async fn deny_it(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
-    call.engine.turn_down(audit, &principal, call.param::<ApprovalId>("id")?, call.now).await
+    let principal = call.authenticate(audit)?;
+    call.engine.turn_down(audit, &principal, call.param("id")?, call.now).await
 }
 
 /// `GET /v1/orgs/{org}/guard`
@@ -93,9 +76,8 @@ pub(super) async fn guard(call: Call) -> Response {
 }
 
 async fn show_guard(call: &Call, audit: &mut AuditRecord) -> Result<OrgGuard, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
-    let org = org_for(call, audit, &principal, &call.param::<OrgRef>("org")?, Action::List).await?;
-    Ok(OrgGuard { guard_policies: call.engine.control().is_org_guarded(org.id) })
+    let principal = call.authenticate(audit)?;
+    call.engine.show_guard(audit, &principal, &call.param("org")?, call.now).await
 }
 
 /// `PUT /v1/orgs/{org}/guard`
@@ -105,39 +87,16 @@ pub(super) async fn set_guard(call: Call) -> Response {
     finish(&call, audit, status_of(&result), result).await
 }
 
-async fn put_guard(call: &Call, audit: &mut AuditRecord) -> Result<Answered<OrgGuard>, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+async fn put_guard(call: &Call, audit: &mut AuditRecord) -> Result<Requested<OrgGuard>, Failure> {
+    let principal = call.authenticate(audit)?;
     let wanted: OrgGuard = call.json_of(&principal).await?;
-    let org = org_for(call, audit, &principal, &call.param::<OrgRef>("org")?, Action::ManagePolicy).await?;
-    audit.set_org(org.id);
-    let guarded = call.engine.control().is_org_guarded(org.id);
-    if !guarded && wanted.guard_policies {
-        audit.set_detail("policies are guarded from now on");
-        let feed = [FeedRow::OrgGuardSet { org: org.id, on: true, at: call.now.millis() }];
-        call.engine.commit_control(audit, &feed, |_| {}).await?;
-    }
-    if guarded == wanted.guard_policies || wanted.guard_policies {
-        return Ok(Answered::Done(wanted));
-    }
-    let target = AccessTarget { org: Some(org.id), ..AccessTarget::default() };
-    let asker =
-        principal.allows(audit, &target, Action::ManagePolicy, call.now).map_err(|refused| denied(&refused))?;
-    let request = ApprovalRequest {
-        asked: ProtectedChange::GuardOff {},
-        summary: format!("end the guard of the policies of org {}", org.row.content.name),
-        org: Some(org.id),
-        app: None,
-        reason: "setting",
-        ends_at: registration_ends(call.now),
-    };
-    let approval = call.engine.ask_registration(audit, &asker.token, request, call.now).await?;
-    Ok(Answered::Waits(Box::new(approval)))
+    call.engine.put_guard(audit, &principal, &call.param("org")?, wanted, call.now).await
 }
 
-/// 200 for what was done, 202 for what waits.
-pub(super) fn status_of<T>(result: &Result<Answered<T>, Failure>) -> StatusCode {
+/// 200 for what was done, 202 for what waits for a second person.
+pub(super) fn status_of<T>(result: &Result<Requested<T>, Failure>) -> StatusCode {
     match result {
-        Ok(Answered::Waits(_)) => StatusCode::ACCEPTED,
+        Ok(Requested::Pending(_)) => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
     }
 }

@@ -2,21 +2,19 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use petsem_api::{
-    App, AppId, AppList, AppRef, CreateApp, DeletedApp, ErrorCode, OrgRef, PolicyDocument, PutPolicy,
-};
-use petsem_policy::Action;
+use petsem_api::{App, AppId, AppList, CreateApp, DeletedApp, ErrorCode, OrgRef, PolicyDocument, PutPolicy};
+use petsem_engine::{AuditRecord, Failure, Requested};
 use serde::Deserialize;
 
-use petsem_engine::{ApprovalRequest, registration_ends};
-use petsem_engine::{check_policy_version, shown};
-use petsem_engine::{Principal, AccessTarget, denied};
-use petsem_engine::{Failure};
+use crate::api::approvals::status_of;
 use crate::http::request::{Call, finish};
-use petsem_engine::{OpenOrg};
-use petsem_engine::{AuditRecord};
-use crate::api::{approvals::{Answered, status_of}};
-use petsem_engine::{ProtectedChange};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    org: Option<OrgRef>,
+    after: Option<AppId>,
+}
 
 /// `POST /v1/apps`
 pub(super) async fn create(call: Call) -> Response {
@@ -26,17 +24,9 @@ pub(super) async fn create(call: Call) -> Response {
 }
 
 async fn create_app(call: &Call, audit: &mut AuditRecord) -> Result<App, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     let wanted: CreateApp = call.json_of(&principal).await?;
-    let org = org_for(call, audit, &principal, &wanted.org, Action::Write).await?;
-    call.engine.create_app(audit, &org, &wanted.name, wanted.settings).await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    org: Option<OrgRef>,
-    after: Option<AppId>,
+    call.engine.create_app(audit, &principal, wanted, call.now).await
 }
 
 /// `GET /v1/apps?org=…&after=…`
@@ -47,12 +37,10 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 async fn list_apps(call: &Call, audit: &mut AuditRecord) -> Result<AppList, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     let query: ListQuery = call.query()?;
     let org = query.org.ok_or_else(|| Failure::new(ErrorCode::BadRequest, "say of which org: ?org=NAME"))?;
-    let org = org_for(call, audit, &principal, &org, Action::List).await?;
-    audit.set_org(org.id);
-    call.engine.list_apps(org.id, query.after).await
+    call.engine.list_apps(audit, &principal, &org, query.after, call.now).await
 }
 
 /// `GET /v1/apps/{app}`
@@ -63,10 +51,8 @@ pub(super) async fn show(call: Call) -> Response {
 }
 
 async fn show_app(call: &Call, audit: &mut AuditRecord) -> Result<App, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
-    let app =
-        call.engine.app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::List, None)]).await?;
-    Ok(shown(app.id, &app.head))
+    let principal = call.authenticate(audit)?;
+    call.engine.show_app(audit, &principal, &call.param("app")?).await
 }
 
 /// `DELETE /v1/apps/{app}`
@@ -77,10 +63,8 @@ pub(super) async fn delete(call: Call) -> Response {
 }
 
 async fn delete_app(call: &Call, audit: &mut AuditRecord) -> Result<DeletedApp, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
-    let app =
-        call.engine.app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::Delete, None)]).await?;
-    call.engine.delete_app(audit, &app).await
+    let principal = call.authenticate(audit)?;
+    call.engine.delete_app(audit, &principal, &call.param("app")?).await
 }
 
 /// `GET /v1/apps/{app}/policy`
@@ -91,13 +75,8 @@ pub(super) async fn policy(call: Call) -> Response {
 }
 
 async fn show_policy(call: &Call, audit: &mut AuditRecord) -> Result<PolicyDocument, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
-    let app = call
-        .core
-        .app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::ManagePolicy, None)])
-        .await?;
-    let (version, _, policy) = call.engine.policy_of(&app).await?;
-    Ok(PolicyDocument { version, policy })
+    let principal = call.authenticate(audit)?;
+    call.engine.show_policy(audit, &principal, &call.param("app")?).await
 }
 
 /// `PUT /v1/apps/{app}/policy`
@@ -107,62 +86,8 @@ pub(super) async fn set_policy(call: Call) -> Response {
     finish(&call, audit, status_of(&result), result).await
 }
 
-async fn put_policy(call: &Call, audit: &mut AuditRecord) -> Result<Answered<PolicyDocument>, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+async fn put_policy(call: &Call, audit: &mut AuditRecord) -> Result<Requested<PolicyDocument>, Failure> {
+    let principal = call.authenticate(audit)?;
     let wanted: PutPolicy = call.json_of(&principal).await?;
-    let app = call
-        .core
-        .app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::ManagePolicy, None)])
-        .await?;
-    if !call.engine.control().is_org_guarded(app.head.org) || !has_rules(&wanted.policy) {
-        let author = principal.author();
-        let set = call.engine.set_policy(audit, &app, wanted.policy, wanted.expected_version, &author, |_| {});
-        return Ok(Answered::Done(set.await?));
-    }
-    // What could never take effect waits for nobody.
-    call.engine.check_policy(&wanted.policy)?;
-    check_policy_version(&app, wanted.expected_version)?;
-    let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
-    let asker =
-        principal.allows(audit, &target, Action::ManagePolicy, call.now).map_err(|refused| denied(&refused))?;
-    let expected_version = wanted.expected_version.unwrap_or(app.head.policy_version);
-    let request = ApprovalRequest {
-        asked: ProtectedChange::Policy { policy: wanted.policy, expected_version },
-        summary: format!("set the policy of app {} ({})", app.head.name, app.id),
-        org: Some(app.head.org),
-        app: Some(app.id),
-        reason: "policy",
-        ends_at: registration_ends(call.now),
-    };
-    let approval = call.engine.ask_registration(audit, &asker.token, request, call.now).await?;
-    Ok(Answered::Waits(Box::new(approval)))
-}
-
-/// A policy without rules lets nobody in, so nobody need guard it; whatever cannot be read is refused later.
-fn has_rules(policy: &serde_json::Value) -> bool {
-    policy.get("rules").and_then(serde_json::Value::as_array).is_none_or(|rules| !rules.is_empty())
-}
-
-/// The org that a request names, if the principal may do that there.
-pub(super) async fn org_for(
-    call: &Call,
-    audit: &mut AuditRecord,
-    principal: &Principal,
-    org: &OrgRef,
-    action: Action,
-) -> Result<OpenOrg, Failure> {
-    let found = call.engine.find_org(org).await?;
-    let target = AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
-    match (principal.allows(audit, &target, action, call.now), found) {
-        (Ok(_), Some(org)) => Ok(org),
-        (Ok(_), None) => Err(Failure::new(
-            ErrorCode::NotFound,
-            "there is no such org; `petsem org list` shows what there is",
-        )),
-        (Err(refused), Some(org)) if principal.is_of(org.id) => Err(denied(&refused)),
-        (Err(_), _) => Err(Failure::new(
-            ErrorCode::Forbidden,
-            format!("there is no such org, or this token does not allow {action} there"),
-        )),
-    }
+    call.engine.put_policy(audit, &principal, &call.param("app")?, wanted, call.now).await
 }

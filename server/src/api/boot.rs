@@ -5,20 +5,14 @@ use axum::response::Response;
 use futures_util::stream::{self, StreamExt as _};
 use petsem_api::{
     AppRef, BATCH_ANSWERS, BATCH_AT_ONCE, BatchBootItem, BatchBootRequest, BatchBootResponse,
-    BatchBootResult, BootReport, BootRequest, BootResponse, Delivery, ErrorCode, MAX_BATCH, MachineId,
-    RenewRequest, RenewResponse,
+    BatchBootResult, BootReport, BootRequest, BootResponse, ErrorCode, MAX_BATCH, MachineId, RenewRequest,
+    RenewResponse,
 };
-use petsem_policy::{DischargeBudget, Header, UnverifiedToken};
+use petsem_engine::{AuditRecord, Boot, Failure, Verified};
+use petsem_policy::UnverifiedToken;
 use serde_json::Value;
 
-use petsem_engine::{Verified};
-use petsem_engine::{Boot, host_token};
-use petsem_engine::{Failure};
 use crate::http::request::{Call, error_body, finish, json, log_refusal};
-use petsem_engine::{AuditRecord};
-
-/// MACs that the discharge of one Machine of a batch may cost: a grant has a dozen caveats.
-const MACS_OF_ONE: usize = 2048;
 
 /// `POST /v1/apps/{app}/boot`
 pub(super) async fn single(call: Call) -> Response {
@@ -31,10 +25,11 @@ pub(super) async fn single(call: Call) -> Response {
 }
 
 async fn boot(call: &Call, audit: &mut AuditRecord) -> Result<BootResponse, Failure> {
-    let tokens = Tokens::of(call, audit)?;
+    let verified = call.engine.host_token(call.authorization(), audit)?;
     let wanted: BootRequest = call.json().await?;
     let app = call.param("app")?;
-    let boot = Boot { min_version: wanted.min_version, ..tokens.boot(call, &app, &wanted.machine) };
+    let boot =
+        Boot { min_version: wanted.min_version, ..boot_of(call, &verified, &app, &wanted.machine) };
     call.engine.boot(audit, &boot).await
 }
 
@@ -46,10 +41,10 @@ pub(super) async fn renew(call: Call) -> Response {
 }
 
 async fn renew_boot(call: &Call, audit: &mut AuditRecord) -> Result<RenewResponse, Failure> {
-    let tokens = Tokens::of(call, audit)?;
+    let verified = call.engine.host_token(call.authorization(), audit)?;
     let wanted: RenewRequest = call.json().await?;
     let app = call.param("app")?;
-    call.engine.renew(audit, &tokens.boot(call, &app, &wanted.machine)).await
+    call.engine.renew_boot(audit, &boot_of(call, &verified, &app, &wanted.machine)).await
 }
 
 /// `POST /v1/apps/{app}/boot/report`
@@ -60,18 +55,15 @@ pub(super) async fn report(call: Call) -> Response {
 }
 
 async fn report_boot(call: &Call, audit: &mut AuditRecord) -> Result<Value, Failure> {
-    let tokens = Tokens::of(call, audit)?;
+    let verified = call.engine.host_token(call.authorization(), audit)?;
     let wanted: BootReport = call.json().await?;
     let app = call.param("app")?;
-    call.engine.check_boot(audit, &tokens.boot(call, &app, &wanted.machine)).await?;
-    audit.set_version(wanted.version);
-    audit.set_detail(match wanted.delivery {
-        Delivery::Proved => "the Machine proved that it holds the bundle",
-        Delivery::Mismatch => "the Machine's proof did not match",
-        Delivery::Denied => "the Machine was told DENY",
-        Delivery::Unanswered => "the Machine never answered",
-    });
+    call.engine.report_boot(audit, &boot_of(call, &verified, &app, &wanted.machine), &wanted).await?;
     Ok(Value::Object(serde_json::Map::new()))
+}
+
+fn boot_of<'a>(call: &'a Call, verified: &'a Verified, app: &'a AppRef, machine: &'a MachineId) -> Boot<'a> {
+    Boot { verified, app, machine, min_version: None, peer: &call.peer, now: call.now }
 }
 
 /// `POST /v1/boot`: each Machine is verified, decided, recorded and answered alone.
@@ -142,16 +134,11 @@ fn size_in_json(value: &[u8]) -> usize {
     escaped.sum()
 }
 
-async fn read_batch(call: &Call, audit: &mut AuditRecord) -> Result<(UnverifiedToken, BatchBootRequest), Failure> {
-    let header = header(call)?;
-    let host = host_token(&header)?.clone();
-    call.engine.check_host_token(audit, &host)?;
-    if !header.discharges().is_empty() {
-        return Err(Failure::new(
-            ErrorCode::BadRequest,
-            "the header of a batch carries the host token alone; each discharge goes with its Machine in the body",
-        ));
-    }
+async fn read_batch(
+    call: &Call,
+    audit: &mut AuditRecord,
+) -> Result<(UnverifiedToken, BatchBootRequest), Failure> {
+    let host = call.engine.batch_token(call.authorization(), audit)?;
     let wanted: BatchBootRequest = call.json().await?;
     if wanted.boots.len() > MAX_BATCH {
         return Err(Failure::new(
@@ -164,25 +151,7 @@ async fn read_batch(call: &Call, audit: &mut AuditRecord) -> Result<(UnverifiedT
 
 async fn boot_one(call: &Call, host: &UnverifiedToken, item: &BatchBootItem) -> BatchBootResult {
     let mut audit = call.audit("boot");
-    let verified = discharge_of(&item.discharge).and_then(|discharge| {
-        call.engine.verify_host_token(host, &[&discharge], DischargeBudget::of(MACS_OF_ONE))
-    });
-    let result = match &verified {
-        Ok(verified) => {
-            let boot = Boot {
-                verified,
-                app: &item.app,
-                machine: &item.machine,
-                min_version: item.min_version,
-                peer: &call.peer,
-                now: call.now,
-            };
-            call.engine.boot(&mut audit, &boot).await
-        }
-        Err(_) => Err(Failure::internal("a boot was not verified")),
-    };
-    let result = verified.and(result);
-    match call.engine.conclude(&audit, result).await {
+    match call.engine.boot_in_batch(&mut audit, host, item, &call.peer, call.now).await {
         Ok(answer) => {
             call.state.counters.boot();
             BatchBootResult::Booted(Box::new(answer))
@@ -192,45 +161,4 @@ async fn boot_one(call: &Call, host: &UnverifiedToken, item: &BatchBootItem) -> 
             BatchBootResult::Refused(error_body(audit.request_id(), &failure))
         }
     }
-}
-
-fn discharge_of(text: &str) -> Result<UnverifiedToken, Failure> {
-    UnverifiedToken::parse(text.trim()).map_err(|_| {
-        Failure::new(
-            ErrorCode::DischargeInvalid,
-            "the discharge cannot be read; give it as the discharger answered it, one fm2_… text",
-        )
-    })
-}
-
-/// The header of a single boot: one host token, verified with the discharges that came with it.
-struct Tokens(Verified);
-
-impl Tokens {
-    fn of(call: &Call, audit: &mut AuditRecord) -> Result<Self, Failure> {
-        let header = header(call)?;
-        let verified = call.engine.verify_host_token(
-            host_token(&header)?,
-            &header.discharges(),
-            DischargeBudget::default(),
-        )?;
-        // From here on the request has its own line, also when its body is of no use.
-        audit.verified_token(&verified.token);
-        Ok(Self(verified))
-    }
-
-    fn boot<'a>(&'a self, call: &'a Call, app: &'a AppRef, machine: &'a MachineId) -> Boot<'a> {
-        Boot { verified: &self.0, app, machine, min_version: None, peer: &call.peer, now: call.now }
-    }
-}
-
-fn header(call: &Call) -> Result<Header<'_>, Failure> {
-    let text = call.authorization().ok_or_else(|| {
-        Failure::new(
-            ErrorCode::TokenMissing,
-            "no host token came with the request; send `Authorization: FlyV1 fm2_…`",
-        )
-    })?;
-    Header::parse(text, &call.engine.settings.location)
-        .map_err(|error| Failure::new(ErrorCode::TokenMalformed, error.to_string()))
 }

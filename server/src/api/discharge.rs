@@ -4,11 +4,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use petsem_api::{DischargeAnswer, DischargeRequest};
 
-use petsem_engine::{Proof};
-use petsem_engine::{Failure};
-use crate::http::request::{Call, conclude, finish, json, refuse};
-use petsem_engine::{Polled};
-use petsem_engine::{AuditRecord};
+use petsem_engine::{AuditRecord, Failure, Polled, Proof};
+
+use crate::http::request::{Call, finish, json, refuse};
 
 /// `POST /.well-known/macfly/3p`
 pub(super) async fn discharge(call: Call) -> Response {
@@ -38,12 +36,12 @@ pub(super) async fn poll(call: Call) -> Response {
         // Nobody was refused, and nothing was given: no line, and no count of what was not verified.
         return json(StatusCode::ACCEPTED, id, &error("not ready"));
     }
-    let (status, answer) = match conclude(&call.engine, &audit, result).await {
+    let (status, answer) = match call.engine.conclude(&audit, result).await {
         Ok(Polled::Ready(answer)) => (StatusCode::OK, answer),
         Ok(Polled::Refused(reason)) => (StatusCode::OK, error(reason)),
         Ok(Polled::NotReady) => (StatusCode::ACCEPTED, error("not ready")),
         Ok(Polled::NotFound) => (StatusCode::NOT_FOUND, error("not found")),
-        Err(failure) => return refuse(&call.engine, id, &failure),
+        Err(failure) => return refuse(&call.state, id, &failure),
     };
     json(status, id, &answer)
 }

@@ -9,7 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use petsem_api::{Health, Readiness};
 
-use petsem_engine::{Engine};
+use crate::http::state::ServerState;
 use crate::http::metrics;
 
 /// The API's description; a test compares it with the router.

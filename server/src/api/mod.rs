@@ -24,12 +24,11 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use petsem_api::{ErrorCode, RequestId};
+use petsem_engine::{Engine, Failure};
 use petsem_keys::scrubbed;
 
-use petsem_engine::{Engine};
-use petsem_engine as entropy;
-use petsem_engine::{Failure};
-use crate::http::request::{refuse};
+use crate::http::request::refuse;
+use crate::http::state::ServerState;
 
 /// Every route.
 pub(crate) fn router(state: Arc<ServerState>) -> Router {
@@ -161,7 +160,7 @@ async fn method_not_allowed(State(state): State<Arc<ServerState>>) -> Response {
 }
 
 fn request_id(engine: &Engine) -> RequestId {
-    RequestId::new_v7(engine.now().millis(), &random_bytes())
+    engine.new_request_id()
 }
 
 #[cfg(test)]

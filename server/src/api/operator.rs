@@ -3,12 +3,10 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use petsem_api::Sealing;
-use petsem_policy::Action;
 
-use petsem_engine::{AccessTarget, denied};
-use petsem_engine::{Failure};
+use petsem_engine::{AuditRecord, Failure};
+
 use crate::http::request::{Call, finish};
-use petsem_engine::{AuditRecord};
 
 /// `POST /v1/operator/seal`: the answer leaves first, then the keys go; `/readyz` says when they are gone.
 pub(super) async fn seal(call: Call) -> Response {
@@ -22,9 +20,7 @@ pub(super) async fn seal(call: Call) -> Response {
 }
 
 fn seal_it(call: &Call, audit: &mut AuditRecord) -> Result<Sealing, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
-    principal
-        .allows(audit, &AccessTarget::default(), Action::Operate, call.now)
-        .map_err(|refused| denied(&refused))?;
+    let principal = call.authenticate(audit)?;
+    call.engine.may_seal(audit, &principal, call.now)?;
     Ok(Sealing { status: "sealing".to_owned() })
 }

@@ -2,12 +2,10 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use petsem_api::{AppRef, AppRotation, RotateApp, RotationList};
-use petsem_policy::Action;
+use petsem_api::{AppRotation, RotateApp, RotationList};
+use petsem_engine::{AuditRecord, Failure};
 
-use petsem_engine::{Failure};
 use crate::http::request::{Call, finish};
-use petsem_engine::{AuditRecord};
 
 /// `GET /v1/rotations`
 pub(super) async fn list(call: Call) -> Response {
@@ -17,7 +15,7 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 async fn list_rotations(call: &Call, audit: &mut AuditRecord) -> Result<RotationList, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     call.engine.list_rotations(audit, &principal, call.now).await
 }
 
@@ -29,7 +27,7 @@ pub(super) async fn rotate_keyring(call: Call) -> Response {
 }
 
 async fn begin_keyring(call: &Call, audit: &mut AuditRecord) -> Result<RotationList, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     call.engine.rotate_keyring(audit, &principal, call.now).await
 }
 
@@ -41,9 +39,7 @@ pub(super) async fn rotate_app(call: Call) -> Response {
 }
 
 async fn begin_app(call: &Call, audit: &mut AuditRecord) -> Result<AppRotation, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     let wanted: RotateApp = call.json_of(&principal).await?;
-    let app =
-        call.engine.app_for(&principal, audit, &call.param::<AppRef>("app")?, &[(Action::Operate, None)]).await?;
-    call.engine.rotate_app(audit, app.id, wanted.rewrite, &principal.author(), call.now).await
+    call.engine.rotate_app(audit, &principal, &call.param("app")?, wanted.rewrite, call.now).await
 }

@@ -6,14 +6,16 @@ use petsem_api::{
     CreateToken, ExplainToken, Explanation, MintedToken, OrgRef, RevokeRequest, Revoked, RotateSigningKey,
     SigningKeyInfo, SigningKeyList, TokenList,
 };
-use petsem_policy::Action;
+use petsem_engine::{AuditRecord, Failure};
 use serde::Deserialize;
 
-use petsem_engine::{AccessTarget, denied};
-use petsem_engine::{Failure};
 use crate::http::request::{Call, finish};
-use petsem_engine::{AuditRecord};
-use crate::api::{apps::org_for};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    org: Option<OrgRef>,
+}
 
 /// `POST /v1/tokens`
 pub(super) async fn create(call: Call) -> Response {
@@ -23,15 +25,9 @@ pub(super) async fn create(call: Call) -> Response {
 }
 
 async fn create_token(call: &Call, audit: &mut AuditRecord) -> Result<MintedToken, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     let wanted: CreateToken = call.json_of(&principal).await?;
     call.engine.create_token(audit, &principal, &wanted, call.now).await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    org: Option<OrgRef>,
 }
 
 /// `GET /v1/tokens?org=…`
@@ -42,19 +38,9 @@ pub(super) async fn list(call: Call) -> Response {
 }
 
 async fn list_tokens(call: &Call, audit: &mut AuditRecord) -> Result<TokenList, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     let query: ListQuery = call.query()?;
-    let org = match &query.org {
-        // Without an org all tokens are meant: an operator's question.
-        None => {
-            principal
-                .allows(audit, &AccessTarget::default(), Action::Operate, call.now)
-                .map_err(|refused| denied(&refused))?;
-            None
-        }
-        Some(org) => Some(org_for(call, audit, &principal, org, Action::List).await?.id),
-    };
-    call.engine.list_tokens(org).await
+    call.engine.list_tokens(audit, &principal, query.org.as_ref(), call.now).await
 }
 
 /// `POST /v1/revocations`
@@ -65,7 +51,7 @@ pub(super) async fn revoke(call: Call) -> Response {
 }
 
 async fn revoke_it(call: &Call, audit: &mut AuditRecord) -> Result<Revoked, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     let wanted: RevokeRequest = call.json_of(&principal).await?;
     call.engine.revoke(audit, &principal, &wanted, call.now).await
 }
@@ -78,7 +64,7 @@ pub(super) async fn explain(call: Call) -> Response {
 }
 
 async fn explain_tokens(call: &Call, audit: &mut AuditRecord) -> Result<Explanation, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     let wanted: ExplainToken = call.json_of(&principal).await?;
     call.engine.explain(audit, &principal, &wanted, call.now).await
 }
@@ -91,7 +77,7 @@ pub(super) async fn signing_keys(call: Call) -> Response {
 }
 
 async fn list_signing_keys(call: &Call, audit: &mut AuditRecord) -> Result<SigningKeyList, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     call.engine.list_signing_keys(audit, &principal, call.now).await
 }
 
@@ -103,7 +89,7 @@ pub(super) async fn rotate_signing_key(call: Call) -> Response {
 }
 
 async fn new_signing_key(call: &Call, audit: &mut AuditRecord) -> Result<SigningKeyInfo, Failure> {
-    let principal = call.engine.authenticate(call.authorization(), audit)?;
+    let principal = call.authenticate(audit)?;
     let wanted: RotateSigningKey = call.json_of(&principal).await?;
     call.engine.rotate_signing_key(audit, &principal, &wanted, call.now).await
 }

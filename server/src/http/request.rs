@@ -16,16 +16,12 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use petsem_api::{ErrorBody, ErrorCode, RequestId};
+use petsem_engine::{AuditRecord, Engine, Failure, Peer, Principal, Timestamp};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use petsem_engine::{Principal};
-use petsem_engine::{Timestamp};
-use petsem_engine::{Engine};
-use petsem_engine::{Failure};
-use petsem_engine::{Peer, AuditRecord, outcome_of};
-use crate::http::wiped::{WipedBuffer};
-use petsem_audit::Outcome;
+use crate::http::state::ServerState;
+use crate::http::wiped::WipedBuffer;
 
 /// Largest body of a set of secrets: a bundle of 1 MiB, escaped. And of a use of a secret key: a message of 1 MiB
 /// and associated data as long, in base64.
@@ -98,6 +94,11 @@ impl Call {
             (Some(value), None) => value.to_str().ok(),
             _ => None,
         }
+    }
+
+    /// The principal behind the `Authorization` header.
+    pub(crate) fn authenticate(&self, audit: &mut AuditRecord) -> Result<Principal, Failure> {
+        self.engine.authenticate(self.authorization(), audit)
     }
 
     /// A part of the path as the name or id that it must be.

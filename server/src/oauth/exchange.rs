@@ -8,22 +8,22 @@ use petsem_api::{
     ACCESS_TOKEN_TYPE, AppRef, ErrorBody, ErrorCode, ExchangedToken, ID_TOKEN_TYPE, JWT_TYPE, TOKEN_EXCHANGE,
 };
 
-use petsem_engine::{Failure};
-use crate::http::request::{Call, answer, conclude, log_refusal};
-use petsem_engine::{AuditRecord};
+use petsem_engine::{AuditRecord, Failure};
+
+use crate::http::request::{Call, answer, log_refusal};
 
 /// `POST /v1/token`
-pub(super) async fn exchange(call: Call) -> Response {
+pub(crate) async fn exchange(call: Call) -> Response {
     let mut audit = call.audit("token.exchange");
     let (oauth, result) = match exchange_token(&call, &mut audit).await {
         Ok(token) => (OAuthCode::InvalidRequest, Ok(token)),
         Err(refusal) => (refusal.oauth, Err(refusal.failure)),
     };
     let id = audit.request_id();
-    match conclude(&call.engine, &audit, result).await {
+    match call.engine.conclude(&audit, result).await {
         Ok(token) => answer(StatusCode::OK, id, None, &token),
         Err(failure) => {
-            log_refusal(&call.engine, id, &failure);
+            log_refusal(&call.state, id, &failure);
             let (status, oauth) = oauth.of(&failure);
             let body = ErrorBody {
                 error: oauth.as_str().to_owned(),
