@@ -13,13 +13,6 @@ pub(crate) struct Moment {
     nanos: u32,
 }
 
-/// The system's time as it is, for signatures that name it.
-#[cfg(feature = "aws-kms")]
-#[expect(clippy::disallowed_methods, reason = "the one place")]
-pub(crate) fn system_time() -> SystemTime {
-    SystemTime::now()
-}
-
 impl Moment {
     /// The system's time. A clock before 1970 reads as 1970: every window is then closed.
     #[expect(clippy::disallowed_methods, reason = "the one place")]

@@ -14,6 +14,7 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use petsem_api::{AppSettings, HostId, PutIssuer};
 use petsem_keys::scrubbed_deep;
 use petsem_policy::{Ancestors, Subject};
+use petsem_seals::SealSettings;
 
 use crate::clock::Moment;
 use crate::core::Core;
@@ -22,9 +23,7 @@ use crate::failure::Failure;
 use crate::install::make;
 use crate::lifetime::Phase;
 use crate::serve::{Bound, ServeError, bind, serve_on};
-use crate::settings::{
-    AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, SealSettings, Settings,
-};
+use crate::settings::{AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, Settings};
 use crate::start::{StartError, Started, local_trail, record, start};
 
 const DAY: u64 = 24 * 60 * 60;

@@ -76,13 +76,15 @@ pub use given::Given;
 pub use install::{InstallOptions, Installed, install};
 pub use issuers::add_issuer;
 pub use owners::{mint_owner, recover};
+pub use petsem_keys::NewShare;
+pub use petsem_seals::SealSettings;
 pub use root_rotation::{Compromised, RotatedRoot, remove_compromised, rotate_root};
 pub use seal_commands::{
     AddSeal, PeopleSeals, TriedSeal, add_seal, list_seals, people_seals, remove_seal, unseal, verify_seals,
 };
-pub use seal_list::{KeepShares, NewShare, SealInfo};
+pub use seal_list::{KeepShares, SealInfo};
 pub use serve::{Bound, ServeError, serve};
-pub use settings::{AuditSettings, Limits, ListenAddress, Listener, SealSettings, Settings, SettingsError};
+pub use settings::{AuditSettings, Limits, ListenAddress, Listener, Settings, SettingsError};
 pub use start::StartError;
 pub use status::{NodeStatus, ServerStatus, StoreStatus, status};
 pub use verify_audit::verify_audit;
