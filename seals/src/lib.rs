@@ -16,6 +16,8 @@
 
 #[cfg(feature = "aws-kms")]
 mod aws_kms;
+#[cfg(feature = "aws-kms")]
+mod clock;
 #[cfg(any(feature = "aws-kms", feature = "pkcs11", feature = "tpm2"))]
 mod envelope;
 mod key_file;
@@ -23,9 +25,11 @@ mod passphrase;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
 mod private_file;
+mod settings;
 mod shamir;
 #[cfg(feature = "tpm2")]
 mod tpm2;
+mod typed;
 
 #[cfg(feature = "aws-kms")]
 pub use aws_kms::{
@@ -37,9 +41,11 @@ pub use passphrase::{Argon2Parameters, PASSPHRASE_KIND, Passphrase, PassphraseEr
 #[cfg(feature = "pkcs11")]
 pub use pkcs11::{PKCS11_KIND, Pkcs11, Pkcs11Error, Pkcs11Settings};
 pub use private_file::{PrivateFileError, PrivateFileFault};
+pub use settings::{SealEntry, SealSettings, SealSettingsError};
 pub use shamir::{
     SHAMIR_KIND, SHARES_MAXIMUM, Shamir, Share, ShareError, ShareProgress, ShareSet, SplitError,
     TooFewShares, TypingFault,
 };
 #[cfg(feature = "tpm2")]
 pub use tpm2::{TPM2_KIND, Tpm2, Tpm2Device, Tpm2Error, Tpm2Settings};
+pub use typed::{TypedShares, input_from_people};

@@ -96,6 +96,11 @@ impl Passphrase {
         })
     }
 
+    /// The same passphrase again, wiped like this one.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self { text: self.text.clone(), parameters: self.parameters }
+    }
+
     /// Argon2id of the passphrase.
     fn derive(
         &self,

@@ -3,8 +3,6 @@
 //! Unknown keys are errors. The reference file is generated from here and compared in a test, so it cannot
 //! lie. A start-up error is of this module; a request never sees it.
 
-mod seals;
-
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,13 +11,10 @@ use std::time::Duration;
 use petsem_api::HostId;
 use petsem_engine::EngineSettings;
 use petsem_outbound::OutboundSettings;
+use petsem_seals::{SealEntry, SealSettings, SealSettingsError};
 use serde::Deserialize;
 
 use crate::operator::unseal_input::{UnsealInput};
-
-pub(crate) use seals::OfSeal;
-use seals::SealFile;
-pub use seals::SealSettings;
 
 /// What `petsem server` runs by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +153,16 @@ impl std::error::Error for SettingsError {
     }
 }
 
+impl From<SealSettingsError> for SettingsError {
+    fn from(error: SealSettingsError) -> Self {
+        match error {
+            SealSettingsError::Value { key, value, remedy } => Self::Value { key, value, remedy },
+            SealSettingsError::Seal { kind, source } => Self::Seal { kind, source },
+            other => Self::Syntax(other.to_string()),
+        }
+    }
+}
+
 impl Settings {
     /// Reads and checks a configuration file. Relative paths are taken from the file's directory.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
@@ -211,7 +216,7 @@ struct File {
     location: String,
     data_directory: PathBuf,
     listener: Vec<ListenerFile>,
-    seal: Vec<SealFile>,
+    seal: Vec<SealEntry>,
     #[serde(default)]
     audit: AuditFile,
     #[serde(default)]

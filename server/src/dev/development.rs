@@ -14,6 +14,7 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use petsem_api::{AppSettings, HostId, PutIssuer};
 use petsem_keys::scrubbed_deep;
 use petsem_policy::{Ancestors, Subject};
+use petsem_seals::SealSettings;
 
 use petsem_engine::{Timestamp};
 use petsem_engine::{Engine};
@@ -22,7 +23,7 @@ use petsem_engine::{Failure};
 use crate::operator::install::{make};
 use crate::node::lifecycle::{NodeState};
 use crate::listener::serve::{Bound, ServeError, bind, serve_on};
-use crate::settings::{AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, SealSettings, Settings};
+use crate::settings::{AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, Settings};
 use petsem_engine::{local_record};
 use crate::node::start::{StartError, Started, record, start};
 

@@ -4,16 +4,15 @@
 //! is held, which may be the running server: that holds the row-MAC key, and takes the change only with a MAC of it.
 //! So nobody changes the list without a seal, and the server needs none again.
 
-use std::fmt;
-
 use data_encoding::{BASE64, HEXLOWER};
 use petsem_api::{ErrorCode, StoreId};
-use petsem_keys::{RootKey, Seal, SealContext, SealError, SealExt as _};
-use petsem_seals::{Passphrase, Shamir};
+use petsem_keys::{
+    NamedSealError, NewShare, RootKey, Seal, SealContext, SealError, SealExt as _, SealSource as _,
+};
+use petsem_seals::{Passphrase, SealSettings};
 use petsem_store::{Change, Expect, Record, RecordKind, RequestAudit};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use petsem_engine::{Timestamp};
 use petsem_engine::{Engine, expect};
@@ -21,7 +20,6 @@ use petsem_engine as entropy;
 use petsem_engine::{Failure};
 use petsem_engine::{AuditRecord};
 use petsem_engine::{Content, IntegrityFault, RecordCodec, SignedNote, Row, SealRow, StoreRow};
-use crate::settings::{OfSeal, SealSettings};
 use crate::node::start::{StartError, Started};
 use crate::node::unlock::{MOST_SEALS, OpenedBy};
 
@@ -41,20 +39,6 @@ pub struct SealInfo {
     pub created_at: String,
     /// When it last opened the store (RFC 3339); none: it never has, so nobody knows whether it can.
     pub verified_at: Option<String>,
-}
-
-/// A share that was just made: it exists nowhere else.
-pub struct NewShare {
-    /// Which one it is, for people.
-    pub description: String,
-    /// What its keeper types.
-    pub text: Zeroizing<String>,
-}
-
-impl fmt::Debug for NewShare {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewShare").field("description", &self.description).finish_non_exhaustive()
-    }
 }
 
 /// Takes new shares before the store depends on them; its error ends the work, and nothing was changed.
@@ -80,27 +64,21 @@ impl NewSeal<'_> {
     ) -> Result<([u8; 16], SealRow), StartError> {
         let id: [u8; 16] = entropy::bytes();
         let context = SealContext::root_key(*store.as_bytes(), id, root.version());
-        let row = match (self.wanted.create(rng).map_err(StartError::Seal)?, self.wanted, self.passphrase) {
-            (Some(seal), ..) => {
-                let mut row = wrap(rng, &*seal, root, &context, now)?;
-                seal.unwrap::<RootKey>(&row.wrapped_root, &context)
-                    .map_err(|error| seal_failed(&*seal, error))?;
-                row.verified_at = Some(now);
+        let row = match (self.wanted.create(rng).map_err(StartError::Seal)?, self.passphrase) {
+            (Some(created), _) => {
+                let seal = &*created.seal;
+                let mut row = wrap(rng, seal, root, &context, now)?;
+                if created.shares.is_empty() {
+                    let opened = seal.unwrap::<RootKey>(&row.wrapped_root, &context);
+                    opened.map_err(|error| seal_failed(seal, error))?;
+                    row.verified_at = Some(now);
+                } else {
+                    keep_shares(&created.shares).map_err(StartError::Refused)?;
+                }
                 row
             }
-            (None, SealSettings::Shamir { threshold, shares }, _) => {
-                let (seal, shares) = Shamir::split(rng, *threshold, *shares)
-                    .map_err(|error| StartError::Seal(Box::new(error)))?;
-                let shares: Vec<NewShare> = shares
-                    .iter()
-                    .map(|share| NewShare { description: share.describe(), text: share.expose_text() })
-                    .collect();
-                let row = wrap(rng, &seal, root, &context, now)?;
-                keep_shares(&shares).map_err(StartError::Refused)?;
-                row
-            }
-            (None, _, Some(passphrase)) => wrap(rng, passphrase, root, &context, now)?,
-            (None, _, None) => {
+            (None, Some(passphrase)) => wrap(rng, passphrase, root, &context, now)?,
+            (None, None) => {
                 return Err(StartError::Refused(
                     "a seal of the kind passphrase needs a passphrase, and none was given\ngive it with \
                      --new-passphrase-file FILE, or on a terminal when asked"
@@ -131,7 +109,7 @@ pub(crate) fn wrap(
 
 /// What a seal says that does not wrap, or does not open what it wrapped.
 pub(crate) fn seal_failed(seal: &dyn Seal, error: SealError) -> StartError {
-    StartError::Seal(Box::new(OfSeal::new(seal.describe(), error)))
+    StartError::Seal(Box::new(NamedSealError::new(seal.describe(), error)))
 }
 
 /// What a row says to people.

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use petsem_api::{ErrorBody, ErrorCode, Health, Readiness, RequestId};
+use petsem_keys::SealSource;
 use petsem_store::Store;
 
 use petsem_engine::{Timestamp};
@@ -19,7 +20,7 @@ use crate::operator::unseal_input::{UnsealInput};
 use crate::node::identity::{node_id};
 use petsem_engine::{Peer, AuditRecord};
 use crate::node::seal_list::{note_opened};
-use crate::settings::{SealSettings, Settings};
+use crate::settings::{Settings};
 use crate::node::start::{StartError, Started, open_audit, record, start_unlocked};
 use crate::node::unlock::{unlock};
 use petsem_audit::{AuditEvent, AuditLog, Outcome};
@@ -125,8 +126,7 @@ impl SealedNode {
     /// Whether its own seals are worth another try, nobody having been there: what was away may be back. Never one
     /// that counts wrong PINs, and never against an operator's will.
     pub(crate) fn tries_again(&self) -> bool {
-        matches!(self.why, Why::NoSeal { .. })
-            && self.settings.seals.iter().any(SealSettings::may_be_tried_again)
+        matches!(self.why, Why::NoSeal { .. }) && self.settings.seals.iter().any(SealSource::is_retryable)
     }
 
     /// Opens the store by what was given, or by its own seals if nothing was.
@@ -134,7 +134,7 @@ impl SealedNode {
         let settings = self.settings.clone().opened_by(given);
         let mut tried = settings.clone();
         if !is_asked {
-            tried.seals.retain(SealSettings::may_be_tried_again);
+            tried.seals.retain(SealSource::is_retryable);
         }
         let unlocked = match unlock(&tried, &*self.store).await {
             Ok(unlocked) => unlocked,

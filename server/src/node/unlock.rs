@@ -7,13 +7,16 @@
 
 use data_encoding::HEXLOWER;
 use petsem_api::StoreId;
-use petsem_keys::{Keyring, RootKey, RowMacKey, Seal, SealContext, SealExt as _, WrapContext, scrubbed_call};
-use petsem_seals::{PASSPHRASE_KIND, SHAMIR_KIND, ShareSet};
+use petsem_keys::{
+    Keyring, NamedSealError, RootKey, RowMacKey, Seal, SealContext, SealExt as _, SealSource as _,
+    WrapContext, scrubbed_call,
+};
+use petsem_seals::{SHAMIR_KIND, ShareSet, input_from_people};
 use petsem_store::{Record, RecordKind, Store};
 
 use petsem_engine::{Failure};
 use petsem_engine::{IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified};
-use crate::settings::{OfSeal, Settings};
+use crate::settings::{Settings};
 use crate::node::start::{StartError};
 
 /// Seals that a store has at most.
@@ -231,7 +234,7 @@ fn open_by(
     for row in same.into_iter().chain(others) {
         match row.open(seal, named) {
             Ok(root) => return Some(row.opened(root)),
-            Err(error) => said = OfSeal::new(seal.describe(), error).to_string(),
+            Err(error) => said = NamedSealError::new(seal.describe(), error).to_string(),
         }
     }
     tried.push(said);
@@ -284,13 +287,5 @@ fn open_by_shares(
 
 /// What people can give: one line for each seal that needs them.
 fn people_of(seals: &[UnverifiedSeal]) -> Vec<String> {
-    seals
-        .iter()
-        .filter_map(|seal| match seal.row.kind.as_str() {
-            PASSPHRASE_KIND => Some("the passphrase".to_owned()),
-            // Read from the wrap, not from the words beside it: nobody has checked either yet.
-            SHAMIR_KIND => ShareSet::for_wrap(&seal.row.wrapped_root).ok().map(|set| set.describe()),
-            _ => None,
-        })
-        .collect()
+    seals.iter().filter_map(|seal| input_from_people(&seal.row.kind, &seal.row.wrapped_root)).collect()
 }

@@ -3,8 +3,8 @@
 
 use data_encoding::{BASE64, HEXLOWER};
 use petsem_api::RequestId;
-use petsem_keys::{RootKey, Seal, SealContext, SealExt as _};
-use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, ShareSet};
+use petsem_keys::{RootKey, Seal, SealContext, SealExt as _, SealSource as _};
+use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, ShareSet};
 use petsem_store::OpenError;
 
 use petsem_engine::{Timestamp};
@@ -14,7 +14,7 @@ use crate::operator::unseal_input::{UnsealInput};
 use crate::operator::socket::{Answer, Ask, AskError, ask, unseal_request};
 use petsem_engine::{IntegrityFault, RecordCodec, SignedNote, Row, SealRow, StoreRow};
 use crate::node::seal_list::{KeepShares, NewSeal, SealAction, SealChange, SealInfo, info};
-use crate::settings::{SealSettings, Settings};
+use crate::settings::{Settings};
 use crate::node::start::{StartError, open_installed, record, start_unlocked, stop};
 use crate::operator::status::{view_rows};
 use crate::node::unlock::{MOST_SEALS, SealedRows, Unlocked, unlock_rows};
