@@ -16,7 +16,7 @@ pub struct Timestamp {
 impl Timestamp {
     /// The system's time. A clock before 1970 reads as 1970: every window is then closed.
     #[expect(clippy::disallowed_methods, reason = "the one place")]
-    pub(crate) fn now() -> Self {
+    pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: since.subsec_nanos() }
     }
@@ -28,7 +28,7 @@ impl Timestamp {
     }
 
     /// Whole unix seconds.
-    pub(crate) fn seconds(self) -> i64 {
+    pub fn seconds(self) -> i64 {
         self.seconds
     }
 
@@ -38,7 +38,7 @@ impl Timestamp {
     }
 
     /// Unix milliseconds.
-    pub(crate) fn millis(self) -> u64 {
+    pub fn millis(self) -> u64 {
         u64::try_from(self.seconds)
             .unwrap_or(0)
             .saturating_mul(1000)
@@ -46,7 +46,7 @@ impl Timestamp {
     }
 
     /// RFC 3339 with milliseconds, in UTC.
-    pub(crate) fn rfc3339(self) -> String {
+    pub fn rfc3339(self) -> String {
         let whole = self.nanos - self.nanos % 1_000_000;
         OffsetDateTime::from_unix_timestamp(self.seconds)
             .ok()

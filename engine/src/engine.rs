@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use petsem_api::{AppId, ErrorCode, RequestId, StoreId};
+use petsem_api::{AppId, ErrorCode, StoreId};
 use petsem_audit::{AuditEvent, AuditLog, Outcome};
 use petsem_keys::Keyring;
 use petsem_store::{Change, CommitError, Committed, RequestAudit, Store};
@@ -14,11 +14,11 @@ use crate::authn::rate::PerSecond;
 use crate::clock::Timestamp;
 use crate::control::denied::PendingDenials;
 use crate::control::state::Control;
-use crate::entropy;
 use crate::error::{Failure, untrusted};
 use crate::fetch::Fetch;
 use crate::keyring::rotation::progress::Rotations;
 use crate::keyring::state::KeyringState;
+use crate::keyring::unlock::Unlocked;
 use crate::records::{RecordCodec, SignedNote};
 use crate::request::{AuditRecord, outcome_of};
 
@@ -75,14 +75,10 @@ pub struct EngineParts {
     pub settings: EngineSettings,
     /// The store, open.
     pub store: Arc<dyn Store>,
-    /// The installation.
-    pub store_id: StoreId,
+    /// Its keys.
+    pub unlocked: Unlocked,
     /// This node.
     pub node: [u8; 16],
-    /// Root key and keyring.
-    pub keys: KeyringState,
-    /// Reads and writes rows.
-    pub codec: RecordCodec,
     /// The audit log of this node.
     pub audit: AuditLog,
     /// Fetches what issuers publish.
@@ -92,7 +88,9 @@ pub struct EngineParts {
 impl Engine {
     /// Brings the parts together and reads the control feed to its end.
     pub async fn start(parts: EngineParts) -> Result<Self, Failure> {
-        let EngineParts { settings, store, store_id, node, keys, codec, audit, fetch } = parts;
+        let EngineParts { settings, store, unlocked, node, audit, fetch } = parts;
+        let Unlocked { store_id, root, keyring, codec, opened_by: _ } = unlocked;
+        let keys = KeyringState::new(root, keyring);
         let engine = Self {
             settings,
             store,
@@ -140,9 +138,14 @@ impl Engine {
     }
 
     /// Seconds since the control feed was last read to its end.
-    pub(crate) fn feed_age(&self) -> u64 {
+    pub fn feed_age(&self) -> u64 {
         let age = self.now().seconds().saturating_sub(self.feed_read_at.load(Ordering::Relaxed));
         u64::try_from(age).unwrap_or(0)
+    }
+
+    /// The installation.
+    pub fn store_id(&self) -> StoreId {
+        self.store_id
     }
 
     /// The store.
@@ -156,7 +159,7 @@ impl Engine {
     }
 
     /// What an operator must know, each with what to do.
-    pub(crate) fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         problems.extend(self.integrity_fault());
         problems.extend(self.denials.problem());
@@ -171,7 +174,7 @@ impl Engine {
     }
 
     /// What an operator must know though boots go on, each with what to do.
-    pub(crate) fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<String> {
         let control = self.control();
         let published = control.issuers().filter_map(|entry| entry.keys.published());
         published.filter_map(|published| published.warning()).collect()
@@ -201,7 +204,7 @@ impl Engine {
     }
 
     /// Writes the lines that are pending_audit.
-    pub(crate) async fn flush_pending_audit(&self) {
+    pub async fn flush_pending_audit(&self) {
         let pending = std::mem::take(&mut *self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner));
         for (revision, event) in pending {
             match self.audit.append(event.clone()).await {
@@ -228,11 +231,6 @@ impl Engine {
         Ok(committed)
     }
 
-    /// A new id for a request.
-    pub fn new_request_id(&self) -> RequestId {
-        RequestId::new_v7(self.now().millis(), &entropy::bytes())
-    }
-
     /// Writes an audit line and waits until it is durable.
     pub(crate) async fn audit(&self, event: AuditEvent) -> Result<(), Failure> {
         self.audit.append(event).await.map(|_| ()).map_err(|error| {
@@ -246,12 +244,12 @@ impl Engine {
     }
 
     /// The moment of now; requests read it once.
-    pub(crate) fn now(&self) -> Timestamp {
+    pub fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 
     /// Writes the audit line of what was done on the node itself.
-    pub(crate) async fn record(&self, audit: &AuditRecord) -> Result<(), Failure> {
+    pub async fn record(&self, audit: &AuditRecord) -> Result<(), Failure> {
         self.audit(audit.event(Outcome::Allowed, None)).await?;
         if let Some(revision) = audit.revision() {
             self.store.audited(self.node, &[revision]);

@@ -19,7 +19,7 @@ pub struct Failure {
 
 impl Failure {
     /// A refusal with its external text.
-    pub(crate) fn new(code: ErrorCode, external: impl Into<String>) -> Self {
+    pub fn new(code: ErrorCode, external: impl Into<String>) -> Self {
         Self { code, external: external.into(), internal: None, retry_after: None }
     }
 
@@ -30,13 +30,13 @@ impl Failure {
     }
 
     /// The same, with a time in seconds after which trying again makes sense.
-    pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
+    pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self
     }
 
     /// Something failed inside.
-    pub(crate) fn internal(internal: impl fmt::Display) -> Self {
+    pub fn internal(internal: impl fmt::Display) -> Self {
         Self::new(
             ErrorCode::Internal,
             "something failed inside petsem; nothing was changed; its operator finds the reason in the log \
@@ -46,22 +46,22 @@ impl Failure {
     }
 
     /// The machine's code.
-    pub(crate) fn code(&self) -> ErrorCode {
+    pub fn code(&self) -> ErrorCode {
         self.code
     }
 
     /// What the principal reads.
-    pub(crate) fn external(&self) -> &str {
+    pub fn external(&self) -> &str {
         &self.external
     }
 
     /// What the log says beside it.
-    pub(crate) fn internal_text(&self) -> Option<&str> {
+    pub fn internal_text(&self) -> Option<&str> {
         self.internal.as_deref()
     }
 
     /// Seconds for `Retry-After`.
-    pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
+    pub fn retry_after_seconds(&self) -> Option<u32> {
         self.retry_after
     }
 }

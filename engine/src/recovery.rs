@@ -3,14 +3,37 @@
 use std::collections::HashSet;
 
 use data_encoding::HEXLOWER;
-use petsem_audit::{AuditError, AuditEvent, Checkpoint, Outcome};
-use petsem_store::{Change, RecordKind, RequestAudit};
+use petsem_audit::{AuditError, AuditEvent, Checkpoint, Outcome, Tail};
+use petsem_store::{Change, RecordKind, RequestAudit, Store};
 
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
-use crate::records::{CheckpointRow, IntegrityFault, NodeRow, SignedNote, expect};
+use crate::keyring::unlock::Unlocked;
+use crate::records::{CheckpointRow, FeedHeadRow, IntegrityFault, NodeRow, SignedNote, expect};
 use crate::request::recovered_event;
+
+/// What the store lacks of what this node's audit log saw of it: it was rolled back, or is another store.
+///
+/// # Errors
+/// The store cannot be read, or the head of the control feed is not what was written.
+pub async fn missing_from_store(
+    store: &dyn Store,
+    unlocked: &Unlocked,
+    tail: &Tail,
+) -> Result<Option<String>, Failure> {
+    if let Some(seen) = tail.seen_revision
+        && store.mark(seen.revision).await? != Some(seen.mark)
+    {
+        return Ok(Some(format!("revision {}", seen.revision)));
+    }
+    let Some(seen) = tail.seen_feed else { return Ok(None) };
+    let number = match store.record(RecordKind::FeedHead, &[]).await? {
+        None => 0,
+        Some(record) => unlocked.codec.read::<FeedHeadRow>(&[], &record)?.content.number,
+    };
+    Ok((number < seen).then(|| format!("control change {seen}")))
+}
 
 impl Engine {
     /// Writes a last checkpoint and ends the audit log.

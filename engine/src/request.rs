@@ -17,11 +17,11 @@ use petsem_audit::{AuditEvent, Outcome, SecretNames, Subject};
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Where it comes from, for the audit log.
-    pub(crate) source: String,
+    pub source: String,
     /// The address that it comes from; none of a Unix socket.
-    pub(crate) address: Option<IpAddr>,
+    pub address: Option<IpAddr>,
     /// The host that the listener is for.
-    pub(crate) host: Option<HostId>,
+    pub host: Option<HostId>,
 }
 
 /// What becomes the audit line of a request. Holds names and ids, never a value or a token.
@@ -59,7 +59,7 @@ struct Line {
 
 impl AuditRecord {
     /// The audit of a new request.
-    pub(crate) fn new(now: Timestamp, peer: &Peer, action: &'static str) -> Self {
+    pub fn new(now: Timestamp, peer: &Peer, action: &'static str) -> Self {
         let id = RequestId::new_v7(now.millis(), &entropy::bytes());
         Self::with_id(id, now, peer, action)
     }
@@ -78,7 +78,7 @@ impl AuditRecord {
     }
 
     /// The request's id.
-    pub(crate) fn request_id(&self) -> RequestId {
+    pub fn request_id(&self) -> RequestId {
         self.id
     }
 
@@ -130,7 +130,7 @@ impl AuditRecord {
     }
 
     /// It is done by the installation itself or at the node: no credential is asked.
-    pub(crate) fn local(&mut self) {
+    pub fn local(&mut self) {
         self.verified = true;
     }
 
@@ -157,7 +157,7 @@ impl AuditRecord {
     }
 
     /// The secret key that it uses or changes.
-    pub(crate) fn set_secret_key(&mut self, name: impl ToString) {
+    pub fn set_secret_key(&mut self, name: impl ToString) {
         self.line.secret_key = Some(name.to_string());
     }
 
@@ -172,7 +172,7 @@ impl AuditRecord {
     }
 
     /// A few words; never a value or a token.
-    pub(crate) fn set_detail(&mut self, detail: impl ToString) {
+    pub fn set_detail(&mut self, detail: impl ToString) {
         self.line.detail = Some(detail.to_string());
     }
 
@@ -200,6 +200,11 @@ impl AuditRecord {
         }
         event
     }
+}
+
+/// A new id for a request.
+pub fn new_request_id(now: Timestamp) -> RequestId {
+    RequestId::new_v7(now.millis(), &entropy::bytes())
 }
 
 /// The record of what is done on the node itself.

@@ -16,22 +16,21 @@ mod settings;
 
 pub use dev::development::{Development, serve_development, sign_development_jwt};
 pub use listener::serve::{Bound, ServeError, serve};
-pub use node::root_key::{Compromised, RotatedRoot, remove_compromised, rotate_root};
-pub use node::seal_list::{KeepShares, SealInfo};
 pub use node::start::StartError;
 pub use operator::approve::approve_with_seal;
 pub use operator::deny::{Denied, deny};
 pub use operator::install::{InstallOptions, Installed, install};
 pub use operator::recover::{mint_owner, recover};
 pub use operator::register::{add_discharger, add_issuer};
+pub use operator::root_key::{Compromised, remove_compromised, rotate_root};
 pub use operator::seals::{
     AddSeal, PeopleSeals, TriedSeal, add_seal, list_seals, people_seals, remove_seal, unseal, verify_seals,
 };
-pub use operator::status::{NodeStatus, ServerStatus, StoreStatus, status};
+pub use operator::status::{NodeStatus, ServerStatus, status};
 pub use operator::unseal_input::UnsealInput;
-pub use operator::verify_audit::verify_audit;
-pub use operator::verify_store::{AppBehind, StoreReport, verify_store};
+pub use operator::verify::{verify_audit, verify_store};
 pub use petsem_audit as audit;
+pub use petsem_engine::{AppBehind, KeepShares, RotatedRoot, SealInfo, StoreReport, StoreStatus};
 pub use petsem_keys::NewShare;
 pub use petsem_seals::SealSettings;
 pub use settings::{AuditSettings, Limits, ListenAddress, Listener, Settings, SettingsError};

@@ -6,15 +6,18 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use petsem_api::HostId;
-use petsem_engine::EngineSettings;
+use petsem_engine::{EngineSettings, SealSources, UnlockError};
+use petsem_keys::SealSource;
 use petsem_outbound::OutboundSettings;
 use petsem_seals::{SealEntry, SealSettings, SealSettingsError};
 use serde::Deserialize;
 
-use crate::operator::unseal_input::{UnsealInput};
+use crate::node::start::StartError;
+use crate::operator::unseal_input::UnsealInput;
 
 /// What `petsem server` runs by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,6 +187,26 @@ impl Settings {
         Self { given, ..self }
     }
 
+    /// The seals to open the store with.
+    pub(crate) fn seal_sources(&self) -> SealSources {
+        let configured = self.seals.iter().map(|seal| Arc::new(seal.clone()) as Arc<dyn SealSource>);
+        SealSources { configured: configured.collect(), given: self.given.sources() }
+    }
+
+    /// The seals that a new installation gets: a passphrase without a file is the one that was given.
+    pub(crate) fn sources_to_create(&self) -> Vec<Arc<dyn SealSource>> {
+        let source = |seal: &SealSettings| match (seal, self.given.passphrase()) {
+            (SealSettings::Passphrase { file: None }, Some(passphrase)) => passphrase,
+            (seal, _) => Arc::new(seal.clone()),
+        };
+        self.seals.iter().map(source).collect()
+    }
+
+    /// Why this store was not unlocked.
+    pub(crate) fn unlock_failed(&self, error: UnlockError) -> StartError {
+        StartError::of_unlock(error, &self.data_directory)
+    }
+
     /// What the engine takes of it.
     pub(crate) fn for_engine(&self) -> EngineSettings {
         EngineSettings {
@@ -197,7 +220,7 @@ impl Settings {
 
     /// Whether people gave a passphrase.
     pub fn has_passphrase(&self) -> bool {
-        self.given.passphrase.is_some()
+        self.given.passphrase().is_some()
     }
 
     /// The reference configuration: every key, its default, and what it is for.

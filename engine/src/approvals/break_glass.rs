@@ -33,7 +33,7 @@ const LONGEST: u64 = petsem_policy::MAX_BREAK_GLASS_SECONDS.unsigned_abs();
 impl Engine {
     /// Makes a token for one app, and the request that a second person approves. Whoever may mint tokens for the
     /// app may ask.
-    pub(crate) async fn ask_break_glass(
+    pub async fn ask_break_glass(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,

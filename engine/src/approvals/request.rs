@@ -226,7 +226,7 @@ impl Engine {
     }
 
     /// The requests that the principal may decide. That is who may ask, too: whoever asked sees his own.
-    pub(crate) async fn list_approvals(
+    pub async fn list_approvals(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
@@ -243,7 +243,7 @@ impl Engine {
     }
 
     /// One request, for those who may decide it.
-    pub(crate) async fn show_approval(
+    pub async fn show_approval(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
@@ -256,7 +256,7 @@ impl Engine {
     }
 
     /// The second person's yes: what was asked for takes effect.
-    pub(crate) async fn approve(
+    pub async fn approve(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
@@ -288,7 +288,7 @@ impl Engine {
     }
 
     /// No, also after a yes where that still ends something. Whoever asked may say it as well.
-    pub(crate) async fn turn_down(
+    pub async fn turn_down(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,

@@ -11,11 +11,7 @@ use crate::request::AuditRecord;
 
 impl Engine {
     /// Verifies the macaroons of a header. At least one must verify.
-    pub(crate) fn authenticate(
-        &self,
-        header: Option<&str>,
-        audit: &mut AuditRecord,
-    ) -> Result<Principal, Failure> {
+    pub fn authenticate(&self, header: Option<&str>, audit: &mut AuditRecord) -> Result<Principal, Failure> {
         self.check_integrity()?;
         let header =
             Header::parse(header.ok_or_else(missing)?, &self.settings.location).map_err(malformed)?;
@@ -42,7 +38,7 @@ impl Engine {
 
     /// Refuses a principal of whom anything was revoked since he was verified: a body may come seconds later, and a
     /// revocation holds from its answer on.
-    pub(crate) fn still_stands(&self, principal: &Principal) -> Result<(), Failure> {
+    pub fn still_stands(&self, principal: &Principal) -> Result<(), Failure> {
         self.check_integrity()?;
         let control = self.control();
         principal.verified().iter().try_for_each(|verified| check_revocations(&control, &verified.token))

@@ -23,7 +23,7 @@ const LONGEST_NAME: usize = 1024;
 
 impl Engine {
     /// Verifies the JWT, asks the app's policy, and makes the macaroon.
-    pub(crate) async fn exchange(
+    pub async fn exchange(
         &self,
         audit: &mut AuditRecord,
         jwt: &str,

@@ -248,7 +248,7 @@ impl Engine {
     }
 
     /// Begins to fetch the keys that get old, or that there are none of yet.
-    pub(crate) fn renew_keys(&self) {
+    pub fn renew_keys(&self) {
         let control = self.control();
         let published = control.issuers().filter_map(|entry| entry.keys.published());
         for due in

@@ -19,7 +19,7 @@ use crate::tenancy::found::FoundApp;
 
 impl Engine {
     /// Asks each token of the principal about a request that is not made.
-    pub(crate) async fn explain(
+    pub async fn explain(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,

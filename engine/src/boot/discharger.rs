@@ -27,7 +27,7 @@ const AFTER: i64 = 60;
 
 impl Engine {
     /// Checks the credential that shall prove a boot, before the body is read.
-    pub(crate) async fn boot_proof(
+    pub async fn boot_proof(
         &self,
         audit: &mut AuditRecord,
         authorization: Option<&str>,
@@ -46,7 +46,7 @@ impl Engine {
 
     /// Ticket and proof in; out comes the discharge, or where to ask for it later. Tickets that need a second
     /// person are for their askers, all others for boots.
-    pub(crate) async fn discharge(
+    pub async fn discharge(
         &self,
         audit: &mut AuditRecord,
         proof: &Proof,

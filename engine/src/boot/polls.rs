@@ -173,7 +173,7 @@ impl Engine {
     }
 
     /// Fetches what a poll secret stands for. Nobody is asked who he is: the secret is what he has.
-    pub(crate) async fn poll(
+    pub async fn poll(
         &self,
         audit: &mut AuditRecord,
         secret: &str,

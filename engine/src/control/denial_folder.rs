@@ -38,12 +38,12 @@ pub struct DenialFolder(PathBuf);
 
 impl DenialFolder {
     /// The directory in a data directory; it need not be there.
-    pub(crate) fn of(data_directory: &Path) -> Self {
+    pub fn of(data_directory: &Path) -> Self {
         Self(data_directory.join("denials"))
     }
 
     /// Hands a denial to the server.
-    pub(crate) fn put(&self, codec: &RecordCodec, id: RequestId, request: &RevokeRequest) -> io::Result<()> {
+    pub fn put(&self, codec: &RecordCodec, id: RequestId, request: &RevokeRequest) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         // Root may deny in the place of the server's own user, who must be able to read it.
         let (owner, made) = (self.owner()?, std::fs::metadata(&self.0)?);
@@ -57,13 +57,13 @@ impl DenialFolder {
     }
 
     /// The server's answer, if it is there. One with a wrong MAC is none.
-    pub(crate) fn read_answer(&self, codec: &RecordCodec, id: RequestId) -> Option<DenialAnswer> {
+    pub fn read_answer(&self, codec: &RecordCodec, id: RequestId) -> Option<DenialAnswer> {
         let kept = read(&self.path(id, "answer")).ok()?;
         serde_json::from_slice(codec.read_note(SignedNote::DenialAnswer, id, &kept)?).ok()
     }
 
     /// Takes the answer away.
-    pub(crate) fn forget_answer(&self, id: RequestId) {
+    pub fn forget_answer(&self, id: RequestId) {
         let _ = std::fs::remove_file(self.path(id, "answer"));
     }
 

@@ -16,7 +16,7 @@ use crate::request::AuditRecord;
 impl Engine {
     /// Reads what is new in the control feed, and checks that the store still holds what this node saw last.
     /// A fault stays: decisions fail closed until an operator has looked.
-    pub(crate) async fn refresh(&self) -> Result<(), Failure> {
+    pub async fn refresh(&self) -> Result<(), Failure> {
         let result = self.refresh_once().await;
         if let Err(failure) = &result
             && failure.code() == ErrorCode::Integrity

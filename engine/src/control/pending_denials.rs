@@ -16,9 +16,53 @@ use crate::error::Failure;
 use crate::records::FeedRow;
 use crate::request::{AuditRecord, local_record, outcome_of};
 
+/// What became of a denial at the node.
+#[derive(Debug)]
+pub enum DenialOutcome {
+    /// It is in the control feed, under this number.
+    InFeed(u64),
+    /// The store takes no writes: the denial lies in the data directory, for the next start.
+    Kept,
+}
+
+/// Why a denial was not made.
+#[derive(Debug)]
+pub enum DenialError {
+    /// It is refused.
+    Refused(Failure),
+    /// It could not be written to the data directory.
+    NotWritten(std::io::Error),
+}
+
 impl Engine {
+    /// Denies at once: in the control feed, or in the data directory if the store takes no writes.
+    ///
+    /// # Errors
+    /// [`DenialError`]; nothing was denied then.
+    pub async fn deny_now(&self, request: &RevokeRequest) -> Result<DenialOutcome, DenialError> {
+        let mut audit = local_record(self.now(), "operator.deny");
+        let denied = async {
+            let row = self.denial_row(&mut audit, request).await?;
+            self.commit_control(&mut audit, &[row], |_| {}).await
+        }
+        .await;
+        match denied {
+            Ok(number) => {
+                self.record(&audit).await.map_err(DenialError::Refused)?;
+                Ok(DenialOutcome::InFeed(number))
+            }
+            Err(failure) if matches!(failure.code(), ErrorCode::StoreFull | ErrorCode::StoreUnavailable) => {
+                DenialFolder::of(&self.settings.data_directory)
+                    .put(&self.codec, audit.request_id(), request)
+                    .map_err(DenialError::NotWritten)?;
+                Ok(DenialOutcome::Kept)
+            }
+            Err(failure) => Err(DenialError::Refused(failure)),
+        }
+    }
+
     /// Takes what lies in the directory of denials. What goes wrong is logged; the next turn tries again.
-    pub(crate) async fn take_denials(&self) {
+    pub async fn take_denials(&self) {
         let folder = DenialFolder::of(&self.settings.data_directory);
         let found = match folder.denials() {
             Ok(found) => found,

@@ -24,10 +24,10 @@ pub(crate) use progress::Rotations;
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// Carries on what is under way and what is begun, until the server ends.
-pub(crate) async fn follow(core: Arc<Engine>, ended: watch::Receiver<bool>) {
+pub async fn follow_rotations(engine: Arc<Engine>, ended: watch::Receiver<bool>) {
     tokio::join!(
-        keyring::follow(&core, ended.clone()),
-        app::follow(&core, ended.clone()),
-        signing_keys::follow(&core, ended)
+        keyring::follow(&engine, ended.clone()),
+        app::follow(&engine, ended.clone()),
+        signing_keys::follow(&engine, ended)
     );
 }

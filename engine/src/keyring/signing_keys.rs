@@ -26,7 +26,7 @@ const MOST: u32 = 10_000;
 
 impl Engine {
     /// Makes the key that new tokens are signed with from now on.
-    pub(crate) async fn rotate_signing_key(
+    pub async fn rotate_signing_key(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
@@ -81,7 +81,7 @@ impl Engine {
     }
 
     /// All signing keys.
-    pub(crate) async fn list_signing_keys(
+    pub async fn list_signing_keys(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,

@@ -95,7 +95,7 @@ impl IntegrityFault {
 }
 
 /// Makes rows and checks them. Holds the row-MAC key and the store's epoch.
-pub(crate) struct RecordCodec {
+pub struct RecordCodec {
     key: RowMacKey,
     epoch: u64,
 }

@@ -40,7 +40,7 @@ const PAGE: u32 = 250;
 
 impl Engine {
     /// Mints a token from the principal's.
-    pub(crate) async fn create_token(
+    pub async fn create_token(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
@@ -262,7 +262,7 @@ impl Engine {
         life: u64,
         now: Timestamp,
     ) -> Result<MintedToken, Failure> {
-        check_first(&subject.sub, life)?;
+        check_first_token(&subject.sub, life)?;
         let control = self.control();
         let key = control.platform_key().ok_or_else(no_key)?;
         let expires = expires_at(now, life);
@@ -298,7 +298,7 @@ impl Engine {
         life: u64,
         now: Timestamp,
     ) -> Result<MintedToken, Failure> {
-        check_first(&subject.sub, life)?;
+        check_first_token(&subject.sub, life)?;
         let control = self.control();
         let key = control.org_key(org).ok_or_else(no_key)?;
         let expires = expires_at(now, life);
@@ -530,7 +530,7 @@ fn check_name(sub: &str) -> Result<(), Failure> {
 }
 
 /// Refuses holder or life of a token that is made on the node, before anything is made.
-pub fn check_first(sub: &str, life: u64) -> Result<(), Failure> {
+pub fn check_first_token(sub: &str, life: u64) -> Result<(), Failure> {
     check_name(sub)?;
     if !(1..=LONGEST).contains(&life) {
         return Err(bad(format!("a token lives from 1 second to {} days; nothing was made", LONGEST / DAY)));

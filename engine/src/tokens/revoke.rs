@@ -22,7 +22,7 @@ const LONGEST_AHEAD: i64 = 366 * 24 * 60 * 60;
 
 impl Engine {
     /// Revokes. Effective on this node when it answers.
-    pub(crate) async fn revoke(
+    pub async fn revoke(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
@@ -73,7 +73,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<FeedRow, Failure> {
         let at = now.millis();
-        check(request, now)?;
+        check_revocation(request, now)?;
         let row = match request {
             RevokeRequest::Token { id } => {
                 // It would end all tokens of the key, without what is asked before that of a key.
@@ -168,7 +168,7 @@ impl Engine {
 }
 
 /// What of a request can be refused without looking at the store.
-pub fn check(request: &RevokeRequest, now: Timestamp) -> Result<(), Failure> {
+pub fn check_revocation(request: &RevokeRequest, now: Timestamp) -> Result<(), Failure> {
     match request {
         RevokeRequest::Token { id } => check_token_id(*id),
         RevokeRequest::JwtSubject { issuer, sub, before } => {
@@ -190,6 +190,7 @@ pub fn check(request: &RevokeRequest, now: Timestamp) -> Result<(), Failure> {
     }
 }
 
+/// The refusal that names an unknown signing key.
 pub fn no_such_signing_key() -> Failure {
     Failure::new(
         ErrorCode::NotFound,

@@ -28,8 +28,7 @@ async fn boot(call: &Call, audit: &mut AuditRecord) -> Result<BootResponse, Fail
     let verified = call.engine.host_token(call.authorization(), audit)?;
     let wanted: BootRequest = call.json().await?;
     let app = call.param("app")?;
-    let boot =
-        Boot { min_version: wanted.min_version, ..boot_of(call, &verified, &app, &wanted.machine) };
+    let boot = Boot { min_version: wanted.min_version, ..boot_of(call, &verified, &app, &wanted.machine) };
     call.engine.boot(audit, &boot).await
 }
 

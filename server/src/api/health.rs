@@ -9,8 +9,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use petsem_api::{Health, Readiness};
 
-use crate::http::state::ServerState;
 use crate::http::metrics;
+use crate::http::state::ServerState;
 
 /// The API's description; a test compares it with the router.
 const OPENAPI: &str = include_str!("../../openapi.json");

@@ -24,7 +24,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use petsem_api::{ErrorCode, RequestId};
-use petsem_engine::{Engine, Failure};
+use petsem_engine::{Engine, Failure, new_request_id};
 use petsem_keys::scrubbed;
 
 use crate::http::request::refuse;
@@ -160,7 +160,7 @@ async fn method_not_allowed(State(state): State<Arc<ServerState>>) -> Response {
 }
 
 fn request_id(engine: &Engine) -> RequestId {
-    engine.new_request_id()
+    new_request_id(engine.now())
 }
 
 #[cfg(test)]

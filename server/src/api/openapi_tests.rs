@@ -10,9 +10,9 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::dev::development::{Development};
-use crate::operator::install::{make};
-use crate::node::start::{stop};
+use crate::dev::development::Development;
+use crate::node::start::stop;
+use crate::operator::install::make;
 
 /// Keys of a path item that are no methods.
 const NO_METHODS: [&str; 3] = ["parameters", "summary", "description"];

@@ -65,9 +65,9 @@ async fn list_keys(call: &Call, audit: &mut AuditRecord) -> Result<SecretKeyList
     let principal = call.authenticate(audit)?;
     let app: AppRef = call.param("app")?;
     let query: ListQuery = call.query()?;
-    let types = query.types.map(|types| {
-        types.replace("%2C", ",").replace("%2c", ",").split(',').map(str::to_owned).collect()
-    });
+    let types = query
+        .types
+        .map(|types| types.replace("%2C", ",").replace("%2c", ",").split(',').map(str::to_owned).collect());
     let query = KeyQuery { min_version: query.version.max(query.min_version), types };
     call.engine.list_secret_keys(audit, &principal, &app, &query, call.now).await
 }

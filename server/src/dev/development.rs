@@ -11,21 +11,20 @@ use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use getrandom::SysRng;
 use petsem_api::{AppSettings, HostId, PutIssuer};
 use petsem_keys::scrubbed_deep;
 use petsem_policy::{Ancestors, Subject};
 use petsem_seals::SealSettings;
+use rand_core::UnwrapErr;
 
-use petsem_engine::{Timestamp};
-use petsem_engine::{Engine};
-use petsem_engine as entropy;
-use petsem_engine::{Failure};
-use crate::operator::install::{make};
-use crate::node::lifecycle::{NodeState};
 use crate::listener::serve::{Bound, ServeError, bind, serve_on};
+use crate::node::lifecycle::NodeState;
+use crate::node::start::{StartError, Started, start};
+use crate::operator::install::make;
 use crate::settings::{AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, Settings};
-use petsem_engine::{local_record};
-use crate::node::start::{StartError, Started, record, start};
+use petsem_engine::Timestamp;
+use petsem_engine::{DevelopmentPlan, Failure};
 
 const DAY: u64 = 24 * 60 * 60;
 /// The installation's name: the `aud` of its JWTs.
@@ -150,66 +149,18 @@ async fn open(development: &Development, settings: Settings) -> Result<Started, 
         )));
     }
     let started = make(&settings, true, &mut |_| Ok(())).await?;
-    populate(development, &started.state.engine).await?;
+    let plan = DevelopmentPlan {
+        org: Development::ORG.parse().map_err(Failure::internal)?,
+        app: Development::APP.parse().map_err(Failure::internal)?,
+        host: Development::HOST.parse().map_err(Failure::internal)?,
+        issuer: issuer_key(&development.issuer_key())?,
+        policy: policy(),
+    };
+    let tokens = started.state.engine.populate_development(plan).await?;
+    write_secret(&development.host_token(), &tokens.host)?;
+    write_secret(&development.owner_token(), &tokens.owner)?;
+    write_secret(&development.operator_token(), &tokens.operator)?;
     Ok(started)
-}
-
-/// The first org, app, issuer, policy and tokens.
-async fn populate(development: &Development, core: &Arc<Engine>) -> Result<(), StartError> {
-    let now = engine.now();
-    let mut audit = local_record(now, "org.create");
-    let org = engine.create_org(&mut audit, &Development::ORG.parse().map_err(Failure::internal)?).await?;
-    engine.record(&audit).await?;
-
-    let mut audit = local_record(now, "issuer.register");
-    let key = issuer_key(&development.issuer_key())?;
-    engine.register_issuer(&mut audit, engine.check_issuer(&key, true)?, |_| {}).await?;
-    engine.record(&audit).await?;
-
-    let org = engine
-        .find_org(&petsem_api::OrgRef::Id(org.id))
-        .await?
-        .ok_or_else(|| StartError::Refused("the org that was just made is not there".to_owned()))?;
-    let mut audit = local_record(now, "app.create");
-    let name = Development::APP.parse().map_err(Failure::internal)?;
-    let app = engine.create_app(&mut audit, &org, &name, AppSettings::default()).await?;
-    engine.record(&audit).await?;
-
-    let app = engine
-        .find_app(&petsem_api::AppRef::Id(app.id))
-        .await?
-        .ok_or_else(|| StartError::Refused("the app that was just made is not there".to_owned()))?;
-    let mut audit = local_record(now, "policy.set");
-    engine.set_policy(&mut audit, &app, policy(), None, "petsem dev", |_| {}).await?;
-    engine.record(&audit).await?;
-
-    let mut audit = local_record(now, "token.mint");
-    let host = Development::HOST.parse().map_err(Failure::internal)?;
-    let token = engine
-        .mint_host_token(
-            &mut audit,
-            &host,
-            None,
-            Ancestors(Vec::new()),
-            "petsem dev".to_owned(),
-            30 * DAY,
-            now,
-        )
-        .await?;
-    engine.record(&audit).await?;
-    write_secret(&development.host_token(), &token.token)?;
-
-    let mut audit = local_record(now, "operator.owner");
-    let subject = Subject { issuer: NAME.to_owned(), sub: "owner".to_owned() };
-    let token = engine.mint_owner_token(&mut audit, org.id, subject, 366 * DAY, now).await?;
-    engine.record(&audit).await?;
-    write_secret(&development.owner_token(), &token.token)?;
-
-    let mut audit = local_record(now, "operator.init");
-    let subject = Subject { issuer: NAME.to_owned(), sub: "developer".to_owned() };
-    let token = engine.mint_first_token(&mut audit, subject, 366 * DAY, now).await?;
-    engine.record(&audit).await?;
-    write_secret(&development.operator_token(), &token.token)
 }
 
 /// What the development issuer may do with the first app: boot Machines that its JWT names, and read as
@@ -236,7 +187,7 @@ fn policy() -> serde_json::Value {
 }
 
 fn issuer_key(path: &Path) -> Result<PutIssuer, StartError> {
-    let key = SigningKey::generate(&mut entropy::rng());
+    let key = SigningKey::generate(&mut UnwrapErr(SysRng));
     let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(Failure::internal)?;
     write_secret(path, &pem)?;
     let public = BASE64URL_NOPAD.encode(key.verifying_key().as_bytes());

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use petsem_api::ErrorCode;
 use crate::http::state::ServerState;
+use petsem_api::ErrorCode;
 
 use petsem_engine::{EngineStats, IssuerStats};
 
@@ -60,7 +60,12 @@ pub(crate) fn page(state: &ServerState) -> String {
     );
     line("petsem_ready", "gauge", "1 when decisions are made.", u64::from(stats.ready));
     line("petsem_feed_number", "gauge", "Last control change applied.", stats.feed_number);
-    line("petsem_feed_age_seconds", "gauge", "Seconds since the control feed was read.", stats.feed_age_seconds);
+    line(
+        "petsem_feed_age_seconds",
+        "gauge",
+        "Seconds since the control feed was read.",
+        stats.feed_age_seconds,
+    );
     line("petsem_store_commits_total", "counter", "Changes committed.", store.commits);
     line("petsem_store_groups_total", "counter", "Transactions that committed them.", store.groups);
     line("petsem_store_conflicts_total", "counter", "Changes refused for a conflict.", store.conflicts);
@@ -87,21 +92,31 @@ pub(crate) fn page(state: &ServerState) -> String {
         "Version of the keyring that wraps.",
         u64::from(stats.keyring_version),
     );
-    line("petsem_keyring_versions", "gauge", "Versions of the keyring; 1 when none is rotated.", stats.keyring_versions);
-    line("petsem_keyring_rotation_done", "gauge", "Rows done in the keyring's rotation.", stats.rotation_done);
-    line("petsem_keyring_rotation_total", "gauge", "Rows to do in the keyring's rotation.", stats.rotation_total);
+    line(
+        "petsem_keyring_versions",
+        "gauge",
+        "Versions of the keyring; 1 when none is rotated.",
+        stats.keyring_versions,
+    );
+    line(
+        "petsem_keyring_rotation_done",
+        "gauge",
+        "Rows done in the keyring's rotation.",
+        stats.rotation_done,
+    );
+    line(
+        "petsem_keyring_rotation_total",
+        "gauge",
+        "Rows to do in the keyring's rotation.",
+        stats.rotation_total,
+    );
     line(
         "petsem_keyring_rotation_faults",
         "gauge",
         "Rows that the keyring's rotation cannot go past.",
         stats.rotation_faults,
     );
-    line(
-        "petsem_app_rotations",
-        "gauge",
-        "Apps whose KEK this node is rotating.",
-        stats.app_rotations,
-    );
+    line("petsem_app_rotations", "gauge", "Apps whose KEK this node is rotating.", stats.app_rotations);
     line("petsem_rewraps_total", "counter", "Keys wrapped anew by rotations.", stats.rewraps);
     let (locked, unlocked) = stats.key_bytes;
     line("petsem_keys_locked_bytes", "gauge", "Memory for keys that is never swapped.", locked);
@@ -135,7 +150,9 @@ fn issuer_lines(page: &mut String, stats: &EngineStats) {
             }
         }
     };
-    metric("petsem_issuer_keys", "gauge", "Usable keys that an issuer publishes.", &|issuer| Some(issuer.keys));
+    metric("petsem_issuer_keys", "gauge", "Usable keys that an issuer publishes.", &|issuer| {
+        Some(issuer.keys)
+    });
     metric(
         "petsem_issuer_keys_age_seconds",
         "gauge",

@@ -22,10 +22,10 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::node::lifecycle::{Lifecycle, NodeState, Signals, begin, requests_ended};
-use crate::operator::socket::{OperatorSocket};
-use petsem_engine::{Peer};
-use crate::settings::{ListenAddress, Listener, Settings};
 use crate::node::start::{StartError, stop};
+use crate::operator::socket::OperatorSocket;
+use crate::settings::{ListenAddress, Listener, Settings};
+use petsem_engine::Peer;
 
 /// Connections that the kernel keeps until they are accepted: a thousand Machines may boot at once.
 const BACKLOG: i32 = 4096;

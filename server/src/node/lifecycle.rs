@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use data_encoding::BASE64;
-use petsem_api::{ErrorCode, RequestId};
+use petsem_api::ErrorCode;
+use petsem_engine::{Engine, Timestamp, follow_rotations, unlock};
 use petsem_keys::{KeyMemory, scrubbed, scrubbed_deep};
 use petsem_store::Store;
 use rustix::process::{Resource, getrlimit};
@@ -16,21 +16,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use petsem_engine::{Timestamp};
-use petsem_engine::{Engine};
-use petsem_engine::{Failure};
-use crate::operator::unseal_input::{UnsealInput};
-use crate::operator::socket::{Answer, Ask, Asked};
-use petsem_engine::follow_rotations;
-use crate::api::{router};
-use petsem_engine::{SignedNote};
-use crate::node::seal_list::{SealChange, note_opened};
-use crate::node::sealed::{self, SealedNode, Unsealing, Why};
+use crate::api::router;
+use crate::http::state::ServerState;
 use crate::listener::serve::{RouterSwitch, ServeError};
-use crate::settings::{Settings};
-use crate::node::start::{StartError, Started, close_audit, open_installed, record, record_checkpoint, start_unlocked};
+use crate::node::sealed::{self, SealedNode, Unsealing, Why};
+use crate::node::start::{StartError, Started, close_audit, open_installed, start_unlocked};
+use crate::operator::socket::{Answer, Ask, Asked, SecretInput};
 use crate::operator::status;
-use crate::node::unlock::{unlock};
+use crate::operator::unseal_input::UnsealInput;
+use crate::settings::Settings;
 
 /// How often the control feed is read.
 const FEED_EVERY: Duration = Duration::from_millis(500);
@@ -70,17 +64,19 @@ impl NodeState {
 /// Starts: open if a seal opens, sealed if none does.
 pub(crate) async fn begin(settings: Settings) -> Result<NodeState, StartError> {
     let store = open_installed(&settings).await?;
-    match unlock(&settings, &*store).await {
+    match unlock(&settings.seal_sources(), &*store).await {
         Ok(unlocked) => {
             let started = start_unlocked(settings, store, unlocked).await?;
-            note_opened(&started).await;
+            started.state.engine.note_opened(&started.opened_by).await;
             Ok(NodeState::Open(Box::new(started)))
         }
-        Err(StartError::Sealed { tried, people }) => {
-            let node = SealedNode::begin(settings, store, Why::NoSeal { tried, people }).await?;
-            Ok(NodeState::Sealed(Box::new(node)))
-        }
-        Err(error) => Err(error),
+        Err(error) => match settings.unlock_failed(error) {
+            StartError::Sealed { tried, people } => {
+                let node = SealedNode::begin(settings, store, Why::NoSeal { tried, people }).await?;
+                Ok(NodeState::Sealed(Box::new(node)))
+            }
+            error => Err(error),
+        },
     }
 }
 
@@ -284,41 +280,23 @@ async fn answer_open(started: &Started, since: Timestamp, asked: Asked) {
                 started.opened_by.description
             ),
         },
-        Ask::ChangeSeals { id, note } => match change_seals(&started.state.engine, &source, id, &note).await {
-            Ok(()) => Answer::Changed {},
-            Err(failure) => {
-                tracing::warn!(
-                    reason = failure.internal_text().unwrap_or(failure.external()),
-                    "the list of seals was not changed"
-                );
-                Answer::refused(&failure)
+        Ask::ChangeSeals { id, note } => {
+            match started.state.engine.change_seals_by_note(&source, id, &note).await {
+                Ok(()) => Answer::Changed {},
+                Err(failure) => {
+                    tracing::warn!(
+                        reason = failure.internal_text().unwrap_or(failure.external()),
+                        "the list of seals was not changed"
+                    );
+                    Answer::refused(&failure)
+                }
             }
-        },
+        }
     };
     reply(answer, said);
 }
 
-/// Makes a change of the seal list that a command worked out with a seal: its MAC says so.
-async fn change_seals(engine: &Engine, source: &str, id: RequestId, note: &str) -> Result<(), Failure> {
-    let refused = || {
-        Failure::new(
-            ErrorCode::BadRequest,
-            "the change of the seals is not of this store; use its own configuration, and the `petsem` of the same \
-             version as the server's",
-        )
-    };
-    let note = BASE64.decode(note.as_bytes()).map_err(|_| refused())?;
-    let text = engine.codec.read_note(SignedNote::SealChange, id, &note).ok_or_else(refused)?;
-    let change: SealChange = serde_json::from_slice(text).map_err(|_| refused())?;
-    let mut audit = seal_record(engine, source, &change);
-    seal_list::change_seals(engine, &mut audit, &change).await?;
-    engine.record(&audit).await
-}
-
-fn given_of(
-    passphrase: Option<crate::operator::socket::SecretInput>,
-    shares: Vec<crate::operator::socket::SecretInput>,
-) -> Result<UnsealInput, Answer> {
+fn given_of(passphrase: Option<SecretInput>, shares: Vec<SecretInput>) -> Result<UnsealInput, Answer> {
     let passphrase = match passphrase.map(|typed| petsem_seals::Passphrase::new(typed.0)).transpose() {
         Ok(passphrase) => passphrase,
         Err(error) => {

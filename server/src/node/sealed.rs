@@ -10,20 +10,16 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use petsem_api::{ErrorBody, ErrorCode, Health, Readiness, RequestId};
+use petsem_api::{ErrorBody, ErrorCode, Health, Readiness};
+use petsem_audit::{AuditEvent, AuditLog, Outcome};
+use petsem_engine::{AuditRecord, Peer, Timestamp, new_request_id, unlock};
 use petsem_keys::SealSource;
 use petsem_store::Store;
 
-use petsem_engine::{Timestamp};
-use petsem_engine as entropy;
-use crate::operator::unseal_input::{UnsealInput};
-use crate::node::identity::{node_id};
-use petsem_engine::{Peer, AuditRecord};
-use crate::node::seal_list::{note_opened};
-use crate::settings::{Settings};
-use crate::node::start::{StartError, Started, open_audit, record, start_unlocked};
-use crate::node::unlock::{unlock};
-use petsem_audit::{AuditEvent, AuditLog, Outcome};
+use crate::node::identity::node_id;
+use crate::node::start::{StartError, Started, open_audit, start_unlocked};
+use crate::operator::unseal_input::UnsealInput;
+use crate::settings::Settings;
 
 /// What everybody is told; the node's own users learn more by `petsem operator status`.
 const NOTICE: &str = "this server is sealed: it has no key, and nothing can be read or written; on its node, \
@@ -92,7 +88,7 @@ impl SealedNode {
     ) -> Result<Self, StartError> {
         // A node that never wrote a log has no chain to go on with; it begins one with its keys.
         let audit = match node_id(&settings)? {
-            Some(node) => Some(open_audit(&settings, node, None, None)?.log),
+            Some(node) => Some(open_audit(&settings, node, None)?.log),
             None => None,
         };
         let node = Self { settings, store, audit, why, since: Timestamp::now() };
@@ -136,9 +132,10 @@ impl SealedNode {
         if !is_asked {
             tried.seals.retain(SealSource::is_retryable);
         }
-        let unlocked = match unlock(&tried, &*self.store).await {
+        let unlocked = match unlock(&tried.seal_sources(), &*self.store).await {
             Ok(unlocked) => unlocked,
             Err(error) => {
+                let error = tried.unlock_failed(error);
                 if is_asked {
                     let text = error.to_string();
                     self.note("operator.unseal", Outcome::Denied, &text, Some(source)).await;
@@ -156,7 +153,7 @@ impl SealedNode {
             Ok(started) => started,
             Err(error) => return Unsealing::Ended(error),
         };
-        note_opened(&started).await;
+        started.state.engine.note_opened(&started.opened_by).await;
         let peer = Peer { source: source.to_owned(), address: None, host: None };
         let mut audit = AuditRecord::new(started.state.engine.now(), &peer, "operator.unseal");
         audit.local();
@@ -179,9 +176,9 @@ impl SealedNode {
 
     async fn note(&self, action: &'static str, outcome: Outcome, detail: &str, source: Option<&str>) {
         let Some(audit) = &self.audit else { return };
-        let now = Timestamp::now().millis();
-        let id = RequestId::new_v7(now, &entropy::bytes());
-        let mut event = AuditEvent::new(now, id.to_string(), action, outcome);
+        let now = Timestamp::now();
+        let id = new_request_id(now);
+        let mut event = AuditEvent::new(now.millis(), id.to_string(), action, outcome);
         event.detail = Some(detail.to_owned());
         event.source = source.map(str::to_owned);
         if outcome == Outcome::Denied {
@@ -225,7 +222,7 @@ fn unready(status: &str, notice: &str) -> Response {
 
 /// The one answer to everything else.
 fn refuse(code: ErrorCode, notice: &str) -> Response {
-    let id = RequestId::new_v7(Timestamp::now().millis(), &entropy::bytes());
+    let id = new_request_id(Timestamp::now());
     let body =
         ErrorBody { error: notice.to_owned(), error_description: None, status: code, request_id: Some(id) };
     let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();

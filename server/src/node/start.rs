@@ -7,29 +7,23 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use data_encoding::HEXLOWER;
-use petsem_api::MintedToken;
+use getrandom::SysRng;
+use petsem_audit::{self as audit, AuditLog, Checkpoint};
+use petsem_engine::{
+    Engine, EngineParts, Failure, NodeKeys, OpenedBy, Timestamp, UnlockError, Unlocked, missing_from_store,
+    unlock,
+};
 use petsem_outbound::{OutboundClient, OutboundSetupError};
-use petsem_policy::Subject;
-use petsem_store::{Change, RecordKind, RequestAudit, SqliteOptions, SqliteStore, Store};
+use petsem_seals::input_from_people;
+use petsem_store::{SqliteOptions, SqliteStore, Store};
+use rand_core::UnwrapErr;
 use tokio::sync::mpsc;
 
-use petsem_engine::{Timestamp};
-use petsem_engine::{Engine, EngineParts, expect};
-use petsem_engine as entropy;
-use petsem_engine::{Failure};
-use crate::operator::install::{InstallOptions};
-use petsem_engine::{KeyringState};
-use crate::node::identity::{node};
+use crate::fetch::OutboundFetch;
+use crate::http::state::ServerState;
+use crate::node::identity::node;
 use crate::operator::socket::{Ask, ask};
-use petsem_engine::{Peer, AuditRecord, recovered_event};
-use petsem_engine::{CheckpointRow, FeedHeadRow, IntegrityFault, RecordCodec, NodeRow, SignedNote};
-use crate::node::seal_list::{note_opened};
-use crate::settings::{Settings};
-use crate::node::unlock::{OpenedBy, Unlocked, unlock};
-use petsem_audit::{
-    self as audit, AuditEvent, AuditKeys, AuditLog, Checkpoint, KnownCheckpoint, Outcome, Revision,
-};
+use crate::settings::Settings;
 
 /// Why a server does not start. Never seen by a request.
 #[derive(Debug)]
@@ -170,6 +164,23 @@ fn write_sealed(f: &mut fmt::Formatter<'_>, tried: &[String], people: &[String])
 }
 
 impl StartError {
+    /// Why the store in this directory was not unlocked.
+    pub(crate) fn of_unlock(error: UnlockError, data_directory: &Path) -> Self {
+        match error {
+            UnlockError::Sealed { tried, wraps } => {
+                let people = wraps.iter().filter_map(|wrap| input_from_people(&wrap.kind, &wrap.wrapped));
+                Self::Sealed { tried, people: people.collect() }
+            }
+            UnlockError::Seal(source) => Self::Seal(source),
+            UnlockError::NoStoreRow => Self::Refused(format!(
+                "integrity: the store in {} has rows, and its own row is not among them: it was removed, or the file \
+                 is damaged\nrestore the store from a backup; do not make a new one in its place",
+                data_directory.display()
+            )),
+            error => Self::Refused(error.to_string()),
+        }
+    }
+
     /// A refusal that the person at the node reads as a caller would.
     pub(crate) fn refusal(failure: Failure) -> Self {
         Self::Refused(failure.external().to_owned())
@@ -200,9 +211,10 @@ pub(crate) struct Started {
 /// a kill took from it.
 pub(crate) async fn start(settings: Settings) -> Result<Started, StartError> {
     let store = open_installed(&settings).await?;
-    let unlocked = unlock(&settings, &*store).await?;
+    let unlocked = unlock(&settings.seal_sources(), &*store).await;
+    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
     let started = start_unlocked(settings, store, unlocked).await?;
-    note_opened(&started).await;
+    started.state.engine.note_opened(&started.opened_by).await;
     Ok(started)
 }
 
@@ -232,20 +244,19 @@ pub(crate) async fn start_unlocked(
     unlocked: Unlocked,
 ) -> Result<Started, StartError> {
     let outbound = OutboundClient::new(&settings.outgoing).map_err(StartError::Outgoing)?;
-    let Unlocked { store_id, root, keyring, codec, opened_by } = unlocked;
-    let (node, keys, known) = node(&settings, &*store, store_id, &keyring, &codec).await?;
-    let opened = open_audit(&settings, node, Some(keys), known)?;
+    let opened_by = unlocked.opened_by.clone();
+    let (node, keys) = node(&settings, &*store, &unlocked).await?;
+    let opened = open_audit(&settings, node, Some(keys))?;
     let audit::Opened { log, tail, checkpoints } = opened;
     // Before the engine tells the log where the store stands: the next start must notice it too.
-    check_revision(&*store, tail.seen_revision).await?;
-    check_feed(&*store, &codec, tail.seen_feed).await?;
+    if let Some(what) = missing_from_store(&*store, &unlocked, &tail).await? {
+        return Err(StartError::RolledBack { what });
+    }
     let parts = EngineParts {
         settings: settings.for_engine(),
         store,
-        store_id,
+        unlocked,
         node,
-        keys: KeyringState::new(root, keyring),
-        codec,
         audit: log,
         fetch: Arc::new(OutboundFetch(outbound)),
     };
@@ -263,8 +274,7 @@ pub(crate) async fn start_unlocked(
 pub(crate) fn open_audit(
     settings: &Settings,
     node: [u8; 16],
-    keys: Option<AuditKeys>,
-    known: Option<KnownCheckpoint>,
+    keys: Option<NodeKeys>,
 ) -> Result<audit::Opened, StartError> {
     let audit_settings = audit::AuditSettings {
         segment_bytes: settings.audit.segment_bytes,
@@ -272,29 +282,8 @@ pub(crate) fn open_audit(
         ..audit::AuditSettings::new(&settings.audit.directory)
     };
     let clock = Arc::new(|| Timestamp::now().millis());
+    let (keys, known) = keys.map_or((None, None), |keys| (Some(keys.keys), keys.checkpoint));
     AuditLog::open(audit_settings, node, keys, known, clock).map_err(StartError::Audit)
-}
-
-/// The store must still hold the last revision that this node's audit log saw.
-async fn check_revision(store: &dyn Store, seen: Option<Revision>) -> Result<(), StartError> {
-    let Some(revision) = seen else { return Ok(()) };
-    if store.mark(revision.revision).await? == Some(revision.mark) {
-        return Ok(());
-    }
-    Err(StartError::RolledBack { what: format!("revision {}", revision.revision) })
-}
-
-/// The control feed must still reach the last change that this node's audit log saw.
-async fn check_feed(store: &dyn Store, codec: &RecordCodec, seen: Option<u64>) -> Result<(), StartError> {
-    let Some(seen) = seen else { return Ok(()) };
-    let number = match store.record(RecordKind::FeedHead, &[]).await? {
-        None => 0,
-        Some(record) => codec.read::<FeedHeadRow>(&[], &record).map_err(Failure::from)?.content.number,
-    };
-    if number < seen {
-        return Err(StartError::RolledBack { what: format!("control change {seen}") });
-    }
-    Ok(())
 }
 
 /// Closes what was opened, in the order that loses nothing.
@@ -320,7 +309,7 @@ pub(crate) async fn close_audit(started: Started) -> Result<Arc<ServerState>, St
 /// Opens the embedded store of the data directory.
 pub(crate) fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
     let options = SqliteOptions::new(&settings.data_directory);
-    let store = SqliteStore::open(&options, Box::new(entropy::rng())).map_err(StartError::Store)?;
+    let store = SqliteStore::open(&options, Box::new(UnwrapErr(SysRng))).map_err(StartError::Store)?;
     Ok(Arc::new(store))
 }
 
@@ -336,4 +325,3 @@ pub(crate) fn open_made_store(settings: &Settings) -> Result<Arc<dyn Store>, Sta
     }
     open_store(settings)
 }
-

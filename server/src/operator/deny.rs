@@ -2,21 +2,17 @@
 
 use std::time::Duration;
 
-use petsem_api::{AppRef, ErrorCode, RequestId, RevokeRequest};
+use petsem_api::{AppRef, RevokeRequest};
+use petsem_engine::{
+    DenialAnswer, DenialError, DenialFolder, DenialOutcome, Failure, Timestamp, check_revocation,
+    new_request_id, no_such_app, no_such_signing_key, unlock_rows,
+};
 use petsem_store::{OpenError, RecordKind, SqliteView};
 
-use petsem_engine::{no_such_app};
-use petsem_engine::{Timestamp};
-use petsem_engine::{DenialAnswer, DenialFolder};
-use petsem_engine as entropy;
-use petsem_engine::{Failure};
+use crate::node::start::{StartError, Started, start, stop};
 use crate::operator::socket::{Answer, Ask, ask};
-use petsem_engine::{check, no_such_signing_key};
-use crate::settings::{Settings};
-use petsem_engine::{local_record};
-use crate::node::start::{StartError, Started, record, start, stop};
-use crate::operator::status::{view_rows};
-use crate::node::unlock::{Unlocked, unlock_rows};
+use crate::operator::status::view_rows;
+use crate::settings::Settings;
 
 /// How long a running server gets for its answer: it looks twice a second.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,33 +43,18 @@ pub enum Denied {
 /// (then the denial still lies in its data directory).
 pub async fn deny(settings: &Settings, request: &RevokeRequest) -> Result<Denied, StartError> {
     match start(settings.clone()).await {
-        Ok(started) => deny_in_store(settings, started, request).await,
+        Ok(started) => deny_in_store(started, request).await,
         Err(StartError::Store(OpenError::InUse { .. })) => hand_over(settings, request).await,
         Err(error) => Err(error),
     }
 }
 
-async fn deny_in_store(
-    settings: &Settings,
-    started: Started,
-    request: &RevokeRequest,
-) -> Result<Denied, StartError> {
-    let engine = &started.state.engine;
-    let mut audit = local_record(engine.now(), "operator.deny");
-    let denied = async {
-        let row = engine.denial_row(&mut audit, request).await?;
-        engine.commit_control(&mut audit, &[row], |_| {}).await
-    }
-    .await;
-    let result = match denied {
-        Ok(number) => engine.record(&audit).await.map(|()| Denied::Everywhere { number }).map_err(StartError::from),
-        Err(failure) if matches!(failure.code(), ErrorCode::StoreFull | ErrorCode::StoreUnavailable) => {
-            DenialFolder::of(&settings.data_directory)
-                .put(&engine.codec, audit.request_id(), request)
-                .map(|()| Denied::AtStart)
-                .map_err(|error| not_written(&error))
-        }
-        Err(failure) => Err(refusal(failure)),
+async fn deny_in_store(started: Started, request: &RevokeRequest) -> Result<Denied, StartError> {
+    let result = match started.state.engine.deny_now(request).await {
+        Ok(DenialOutcome::InFeed(number)) => Ok(Denied::Everywhere { number }),
+        Ok(DenialOutcome::Kept) => Ok(Denied::AtStart),
+        Err(DenialError::Refused(failure)) => Err(StartError::refusal(failure)),
+        Err(DenialError::NotWritten(error)) => Err(not_written(&error)),
     };
     stop(started).await.map_err(StartError::Refused)?;
     result
@@ -82,13 +63,17 @@ async fn deny_in_store(
 /// Lays the denial before the server that holds the store, and waits for its answer.
 async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denied, StartError> {
     // The seal opened on a store that another process holds.
-    let Unlocked { codec, .. } = unlock_rows(settings, view_rows(&settings.data_directory)?).await?;
+    let rows = view_rows(&settings.data_directory)?;
+    let unlocked = unlock_rows(&settings.seal_sources(), rows).await;
+    let codec = unlocked.map_err(|error| settings.unlock_failed(error))?.codec;
     if is_sealed(settings).await {
         // It answers nothing yet, and who mistyped must hear of it now.
-        check(request, Timestamp::now()).and_then(|()| is_there(settings, request)).map_err(refusal)?;
+        check_revocation(request, Timestamp::now())
+            .and_then(|()| is_there(settings, request))
+            .map_err(StartError::refusal)?;
     }
     let folder = DenialFolder::of(&settings.data_directory);
-    let id = RequestId::new_v7(Timestamp::now().millis(), &entropy::bytes());
+    let id = new_request_id(Timestamp::now());
     folder.put(&codec, id, request).map_err(|error| not_written(&error))?;
     // Asked after it lies there: whatever unseals the server from now on takes it first.
     if is_sealed(settings).await {
@@ -148,10 +133,6 @@ fn is_there(settings: &Settings, request: &RevokeRequest) -> Result<(), Failure>
         Some(_) => Ok(()),
         None => Err(absent()),
     }
-}
-
-fn refusal(failure: Failure) -> StartError {
-    StartError::Refused(failure.external().to_owned())
 }
 
 fn not_written(error: &std::io::Error) -> StartError {

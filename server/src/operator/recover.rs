@@ -3,12 +3,10 @@
 //! boots; and an operator's when all others are lost (`petsem operator recover`).
 
 use petsem_api::{MintedToken, OrgRef};
-use petsem_policy::Subject;
 
-use crate::operator::install::{InstallOptions};
-use crate::settings::{Settings};
-use petsem_engine::{local_record};
-use crate::node::start::{StartError, operator_token, record, start, stop};
+use crate::node::start::{StartError, start, stop};
+use crate::operator::install::InstallOptions;
+use crate::settings::Settings;
 
 /// Mints the token of an org's owner in the store of this node, which no server may hold at the same time.
 ///
@@ -35,7 +33,8 @@ pub async fn mint_owner(
 pub async fn recover(settings: &Settings, options: &InstallOptions) -> Result<MintedToken, StartError> {
     let started = start(settings.clone()).await?;
     tracing::warn!(operator = options.operator, "an operator's token is made on the node");
-    let result = started.state.engine.mint_operator_token("operator.recover", &options.operator, options.life).await;
+    let result =
+        started.state.engine.mint_operator_token("operator.recover", &options.operator, options.life).await;
     stop(started).await.map_err(StartError::Refused)?;
     result.map_err(StartError::refusal)
 }

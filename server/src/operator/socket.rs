@@ -21,10 +21,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
-use petsem_engine::{Failure};
-use crate::operator::unseal_input::{UnsealInput};
-use crate::node::start::{StartError};
-use crate::operator::status::{ServerStatus};
+use crate::node::start::StartError;
+use crate::operator::status::ServerStatus;
+use crate::operator::unseal_input::UnsealInput;
+use petsem_engine::Failure;
 
 /// Its name in the data directory.
 const NAME: &str = "operator.sock";

@@ -2,20 +2,15 @@
 
 use std::path::Path;
 
-use petsem_api::StoreId;
+use petsem_audit::AuditStats;
+use petsem_engine::{Failure, MOST_KEYS, MOST_SEALS, SealedRows, StoreStatus, Timestamp, unlock_rows};
 use petsem_store::{OpenError, RecordKind, SqliteView, Store};
 use serde::{Deserialize, Serialize};
 
-use petsem_engine::{Engine};
-use petsem_engine::{Failure};
-use crate::operator::socket::{Answer, Ask, AskError, ask};
-use petsem_engine::{SealRow, StoreRow, danger_read_unverified};
-use crate::node::seal_list::{SealInfo, info};
-use crate::node::sealed::{SealedNode};
-use crate::settings::{Settings};
+use crate::node::sealed::SealedNode;
 use crate::node::start::{StartError, Started, is_absent, open_installed};
-use crate::node::unlock::{MOST_SEALS, SealedRows, unlock_rows};
-use petsem_audit::AuditStats;
+use crate::operator::socket::{Answer, Ask, AskError, ask};
+use crate::settings::Settings;
 
 /// How a running server is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,25 +35,6 @@ pub struct ServerStatus {
     pub problems: Vec<String>,
     /// The store as it sees it; none while it is sealed.
     pub store: Option<StoreStatus>,
-}
-
-/// What the store says of its keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreStatus {
-    /// The installation.
-    pub store: StoreId,
-    /// It goes up with every restore.
-    pub epoch: u64,
-    /// Version of the root key.
-    pub root_version: u32,
-    /// Version of the keyring that wraps anew.
-    pub keyring_version: u32,
-    /// Versions of the keyring that there are.
-    pub keyring_versions: usize,
-    /// Its seals.
-    pub seals: Vec<SealInfo>,
-    /// Whether the MACs of all this were checked, which takes a seal.
-    pub checked: bool,
 }
 
 /// How a node is.
@@ -93,7 +69,7 @@ pub async fn status(settings: &Settings) -> Result<NodeStatus, StartError> {
 fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatus, StartError> {
     let store = match server.store.take() {
         Some(store) => store,
-        None => of_rows(&view_rows(&settings.data_directory)?, false)?,
+        None => of_rows(settings, &view_rows(&settings.data_directory)?, false)?,
     };
     let mut problems = server.problems.clone();
     if server.sealed {
@@ -123,7 +99,8 @@ async fn of_stopped(settings: &Settings) -> Result<NodeStatus, StartError> {
 async fn look(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, StartError> {
     let rows = SealedRows::read(store).await?;
     let mut problems = vec!["no server runs on this node: `petsem server` starts one".to_owned()];
-    let (checked, would_open) = match unlock_rows(settings, rows.clone()).await {
+    let unlocked = unlock_rows(&settings.seal_sources(), rows.clone()).await;
+    let (checked, would_open) = match unlocked.map_err(|error| settings.unlock_failed(error)) {
         Ok(unlocked) => (true, Some(unlocked.opened_by.description)),
         Err(StartError::Sealed { tried, people }) => {
             problems.extend(tried);
@@ -145,7 +122,7 @@ async fn look(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, Star
             (false, None)
         }
     };
-    let store = of_rows(&rows, checked)?;
+    let store = of_rows(settings, &rows, checked)?;
     problems.extend(of_seals(&store));
     Ok(NodeStatus { state: "stopped", server: None, store, would_open, problems })
 }
@@ -174,54 +151,31 @@ fn of_seals(store: &StoreStatus) -> Vec<String> {
     problems
 }
 
+fn of_rows(settings: &Settings, rows: &SealedRows, checked: bool) -> Result<StoreStatus, StartError> {
+    StoreStatus::of_rows(rows, checked).map_err(|error| settings.unlock_failed(error))
+}
+
 pub(crate) fn view_rows(data_directory: &Path) -> Result<SealedRows, StartError> {
     let view = SqliteView::open(data_directory).map_err(StartError::Store)?;
     Ok(SealedRows {
         store: view.records(RecordKind::Store, 1)?.into_iter().next(),
         seals: view.records(RecordKind::Seal, MOST_SEALS)?,
-        keyring: view.records(RecordKind::KeyringKey, crate::node::unlock::MOST_KEYS)?,
-    })
-}
-
-fn of_rows(rows: &SealedRows, checked: bool) -> Result<StoreStatus, StartError> {
-    let record = rows
-        .store
-        .as_ref()
-        .ok_or_else(|| {
-            StartError::Refused(
-                "integrity: the store's own row is missing, and other rows are there\nrestore the store from a backup"
-                    .to_owned(),
-            )
-        })?;
-    let row: StoreRow = danger_read_unverified(record).map_err(Failure::from)?;
-    let mut seals = Vec::new();
-    for record in &rows.seals {
-        let seal: SealRow = danger_read_unverified(record).map_err(Failure::from)?;
-        seals.push(info(&record.id, &seal));
-    }
-    Ok(StoreStatus {
-        store: row.store,
-        epoch: row.epoch,
-        root_version: row.root_version,
-        keyring_version: row.keyring_version,
-        keyring_versions: rows.keyring.len(),
-        seals,
-        checked,
+        keyring: view.records(RecordKind::KeyringKey, MOST_KEYS)?,
     })
 }
 
 /// What a server says of itself that is open.
-pub(crate) async fn of_open(started: &Started, since: petsem_engine::Timestamp) -> ServerStatus {
+pub(crate) async fn of_open(started: &Started, since: Timestamp) -> ServerStatus {
     let engine = &started.state.engine;
     let mut problems = engine.problems();
-    let store = match store_status(engine).await {
+    let store = match engine.store_status().await {
         Ok(store) => Some(store),
         Err(failure) => {
             problems.push(failure.internal_text().unwrap_or(failure.external()).to_owned());
             None
         }
     };
-    let AuditStats { lines, reserve_left, .. } = engine.audit.stats();
+    let AuditStats { lines, reserve_left, .. } = engine.stats().audit;
     ServerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sealed: false,
@@ -234,17 +188,6 @@ pub(crate) async fn of_open(started: &Started, since: petsem_engine::Timestamp) 
         problems,
         store,
     }
-}
-
-async fn store_status(core: &Engine) -> Result<StoreStatus, Failure> {
-    let rows = SealedRows::read(&*engine.store).await?;
-    if let Some(record) = &rows.store {
-        engine.codec.read::<StoreRow>(&[], record)?;
-    }
-    for record in &rows.seals {
-        engine.codec.read::<SealRow>(&record.id, record)?;
-    }
-    of_rows(&rows, true).map_err(Failure::internal)
 }
 
 /// What a server says of itself that is sealed.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use petsem_seals::Passphrase;
+use petsem_keys::SealSource;
+use petsem_seals::{Passphrase, TypedShares};
 use zeroize::Zeroizing;
 
 /// What people gave. Nothing, where the seals of the configuration shall open the store.
@@ -17,6 +18,20 @@ impl UnsealInput {
     /// This passphrase and these shares, as they were typed.
     pub fn new(passphrase: Option<Passphrase>, shares: Vec<Zeroizing<String>>) -> Self {
         Self { passphrase: passphrase.map(Arc::new), shares: Arc::new(shares) }
+    }
+
+    /// The passphrase.
+    pub(crate) fn passphrase(&self) -> Option<Arc<dyn SealSource>> {
+        self.passphrase.clone().map(|passphrase| passphrase as Arc<dyn SealSource>)
+    }
+
+    /// What people gave, as sources of seals.
+    pub(crate) fn sources(&self) -> Vec<Arc<dyn SealSource>> {
+        let mut sources: Vec<_> = self.passphrase().into_iter().collect();
+        if !self.shares.is_empty() {
+            sources.push(Arc::new(TypedShares::new(self.shares.to_vec())));
+        }
+        sources
     }
 
     /// Whether people gave nothing.

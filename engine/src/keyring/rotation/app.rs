@@ -34,18 +34,18 @@ const MOST: u32 = 10_000;
 const KEEP_ALL: u32 = u32::MAX;
 
 /// Carries on the rotations that are under way, whenever there are some.
-pub(super) async fn follow(core: &Engine, mut ended: watch::Receiver<bool>) {
+pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = ended.changed() => return,
-            outcome = core.carry_on_apps() => if let Err(failure) = outcome {
+            outcome = engine.carry_on_apps() => if let Err(failure) = outcome {
                 let reason = failure.internal_text().unwrap_or(failure.external());
                 tracing::warn!(reason, "the rotation of apps pauses; it is tried again");
             },
         }
         tokio::select! {
             _ = ended.changed() => return,
-            () = core.rotations.app_begun.notified() => {}
+            () = engine.rotations.app_begun.notified() => {}
             () = tokio::time::sleep(AGAIN) => {}
         }
     }

@@ -29,18 +29,18 @@ use crate::request::local_record;
 use petsem_audit::Outcome;
 
 /// Carries on the rotation that is under way, whenever there is one.
-pub(super) async fn follow(core: &Engine, mut ended: watch::Receiver<bool>) {
+pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = ended.changed() => return,
-            outcome = core.carry_on_keyring() => if let Err(failure) = outcome {
+            outcome = engine.carry_on_keyring() => if let Err(failure) = outcome {
                 let reason = failure.internal_text().unwrap_or(failure.external());
                 tracing::warn!(reason, "the keyring's rotation pauses; it is tried again");
             },
         }
         tokio::select! {
             _ = ended.changed() => return,
-            () = core.rotations.keyring_begun.notified() => {}
+            () = engine.rotations.keyring_begun.notified() => {}
             () = tokio::time::sleep(AGAIN) => {}
         }
     }
@@ -108,7 +108,7 @@ impl Engine {
     }
 
     /// Makes the version that wraps from now on; the background does the rest.
-    pub(crate) async fn rotate_keyring(
+    pub async fn rotate_keyring(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
@@ -175,7 +175,7 @@ impl Engine {
     }
 
     /// What is under way, for those who may operate.
-    pub(crate) async fn list_rotations(
+    pub async fn list_rotations(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,

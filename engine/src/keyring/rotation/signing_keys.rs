@@ -25,14 +25,14 @@ const MOST: u32 = 10_000;
 const PAGE: u32 = 512;
 
 /// Looks at the start and every hour.
-pub(super) async fn follow(core: &Engine, mut ended: watch::Receiver<bool>) {
+pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         tokio::select! {
             _ = ended.changed() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(failure) = core.destroy_ended_signing_keys(core.now()).await {
+        if let Err(failure) = engine.destroy_ended_signing_keys(engine.now()).await {
             let reason = failure.internal_text().unwrap_or(failure.external());
             tracing::warn!(reason, "signing keys that have ended were not destroyed; it is tried again");
         }
@@ -149,42 +149,43 @@ mod tests {
     async fn rotated(directory: &std::path::Path, hours: u64) -> (Started, SigningKeyId, TokenUuid) {
         let settings = Development::at(directory).settings("127.0.0.1:0").unwrap();
         let started = make(&settings, true, &mut |_| Ok(())).await.unwrap();
-        let core = &started.core;
-        let (now, mut audit) = (core.now(), local_record(core.now(), "test"));
-        let old = SigningKeyId::from_bytes(core.control().platform_key().unwrap().id);
+        let engine = &started.engine;
+        let (now, mut audit) = (engine.now(), local_record(engine.now(), "test"));
+        let old = SigningKeyId::from_bytes(engine.control().platform_key().unwrap().id);
         let subject = Subject { issuer: "test".to_owned(), sub: "kim".to_owned() };
-        let token = core.mint_first_token(&mut audit, subject, hours * HOUR, now).await.unwrap();
+        let token = engine.mint_first_token(&mut audit, subject, hours * HOUR, now).await.unwrap();
         let header = format!("FlyV1 {}", token.token);
-        let principal = core.authenticate(Some(&header), &mut audit).unwrap();
-        let new = core.rotate_signing_key(&mut audit, &principal, &RotateSigningKey { org: None }, now).await;
+        let principal = engine.authenticate(Some(&header), &mut audit).unwrap();
+        let new =
+            engine.rotate_signing_key(&mut audit, &principal, &RotateSigningKey { org: None }, now).await;
         assert_ne!(new.unwrap().id, old);
         (started, old, token.id)
     }
 
-    fn hours_later(core: &Engine, hours: u64) -> Timestamp {
-        Timestamp::from_millis(core.now().millis() + hours * HOUR * 1000)
+    fn hours_later(engine: &Engine, hours: u64) -> Timestamp {
+        Timestamp::from_millis(engine.now().millis() + hours * HOUR * 1000)
     }
 
     #[tokio::test]
     async fn a_replaced_key_is_destroyed_when_its_last_token_has_ended() {
         let directory = tempfile::tempdir().unwrap();
         let (started, old, _) = rotated(directory.path(), 3).await;
-        let core = &started.core;
+        let engine = &started.engine;
         let destroyed =
-            async |hours| core.destroy_ended_signing_keys(hours_later(core, hours)).await.unwrap();
+            async |hours| engine.destroy_ended_signing_keys(hours_later(engine, hours)).await.unwrap();
         assert_eq!(destroyed(0).await, []);
         assert_eq!(destroyed(2).await, []);
-        assert!(core.control().signing_key(old.as_bytes()).is_ok());
+        assert!(engine.control().signing_key(old.as_bytes()).is_ok());
         assert_eq!(destroyed(4).await, [old]);
         assert_eq!(destroyed(4).await, []);
-        assert_eq!(core.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
-        assert_eq!(core.store.record(RecordKind::SigningKey, old.as_bytes()).await.unwrap(), None);
+        assert_eq!(engine.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
+        assert_eq!(engine.store.record(RecordKind::SigningKey, old.as_bytes()).await.unwrap(), None);
         // The feed says so: a start misses nothing.
-        let settings = core.settings.clone();
+        let settings = engine.settings.clone();
         stop(started).await.unwrap();
         let started = start(settings).await.unwrap();
-        assert!(started.core.control().platform_key().is_some());
-        assert_eq!(started.core.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
+        assert!(started.engine.control().platform_key().is_some());
+        assert_eq!(started.engine.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
         stop(started).await.unwrap();
     }
 
@@ -192,13 +193,13 @@ mod tests {
     async fn a_replaced_key_whose_tokens_were_revoked_stays_an_hour_and_is_destroyed_then() {
         let directory = tempfile::tempdir().unwrap();
         let (started, old, token) = rotated(directory.path(), 100).await;
-        let core = &started.core;
-        let mut audit = local_record(core.now(), "test");
-        assert_eq!(core.destroy_ended_signing_keys(hours_later(core, 2)).await.unwrap(), []);
-        let row = core.denial_row(&mut audit, &RevokeRequest::Token { id: token }).await.unwrap();
-        core.commit_control(&mut audit, &[row], |_| {}).await.unwrap();
-        assert_eq!(core.destroy_ended_signing_keys(core.now()).await.unwrap(), []);
-        assert_eq!(core.destroy_ended_signing_keys(hours_later(core, 2)).await.unwrap(), [old]);
+        let engine = &started.engine;
+        let mut audit = local_record(engine.now(), "test");
+        assert_eq!(engine.destroy_ended_signing_keys(hours_later(engine, 2)).await.unwrap(), []);
+        let row = engine.denial_row(&mut audit, &RevokeRequest::Token { id: token }).await.unwrap();
+        engine.commit_control(&mut audit, &[row], |_| {}).await.unwrap();
+        assert_eq!(engine.destroy_ended_signing_keys(engine.now()).await.unwrap(), []);
+        assert_eq!(engine.destroy_ended_signing_keys(hours_later(engine, 2)).await.unwrap(), [old]);
         stop(started).await.unwrap();
     }
 }

@@ -4,24 +4,26 @@
 //! is held, which may be the running server: that holds the row-MAC key, and takes the change only with a MAC of it.
 //! So nobody changes the list without a seal, and the server needs none again.
 
+use std::sync::Arc;
+
 use data_encoding::{BASE64, HEXLOWER};
-use petsem_api::{ErrorCode, StoreId};
+use petsem_api::{ErrorCode, RequestId, StoreId};
 use petsem_keys::{
-    NamedSealError, NewShare, RootKey, Seal, SealContext, SealError, SealExt as _, SealSource as _,
+    NamedSealError, NewShare, RootKey, Seal, SealContext, SealError, SealExt as _, SealSource,
 };
-use petsem_seals::{Passphrase, SealSettings};
 use petsem_store::{Change, Expect, Record, RecordKind, RequestAudit};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use petsem_engine::{Timestamp};
-use petsem_engine::{Engine, expect};
-use petsem_engine as entropy;
-use petsem_engine::{Failure};
-use petsem_engine::{AuditRecord};
-use petsem_engine::{Content, IntegrityFault, RecordCodec, SignedNote, Row, SealRow, StoreRow};
-use crate::node::start::{StartError, Started};
-use crate::node::unlock::{MOST_SEALS, OpenedBy};
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::entropy;
+use crate::error::Failure;
+use crate::keyring::unlock::{MOST_SEALS, OpenedBy, UnlockError};
+use crate::records::{
+    Content, IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow, danger_read_unverified, expect,
+};
+use crate::request::{AuditRecord, Peer};
 
 /// How old the note may get that a seal opened the store: a start writes it anew at most once a day.
 const NOTE_AGE_MS: u64 = 24 * 60 * 60 * 1000;
@@ -44,50 +46,33 @@ pub struct SealInfo {
 /// Takes new shares before the store depends on them; its error ends the work, and nothing was changed.
 pub type KeepShares<'a> = &'a mut dyn FnMut(&[NewShare]) -> Result<(), String>;
 
-/// A seal to be made.
-pub(crate) struct NewSeal<'a> {
-    /// As the configuration has it.
-    pub(crate) wanted: &'a SealSettings,
-    /// The passphrase, where that is the seal and no file has it.
-    pub(crate) passphrase: Option<&'a Passphrase>,
-}
-
-impl NewSeal<'_> {
-    /// Makes it and wraps the root key with it. What needs nobody is opened again at once, and so verified.
-    pub(crate) fn make(
-        &self,
-        rng: &mut dyn CryptoRng,
-        root: &RootKey,
-        store: StoreId,
-        now: u64,
-        keep_shares: KeepShares<'_>,
-    ) -> Result<([u8; 16], SealRow), StartError> {
-        let id: [u8; 16] = entropy::bytes();
-        let context = SealContext::root_key(*store.as_bytes(), id, root.version());
-        let row = match (self.wanted.create(rng).map_err(StartError::Seal)?, self.passphrase) {
-            (Some(created), _) => {
-                let seal = &*created.seal;
-                let mut row = wrap(rng, seal, root, &context, now)?;
-                if created.shares.is_empty() {
-                    let opened = seal.unwrap::<RootKey>(&row.wrapped_root, &context);
-                    opened.map_err(|error| seal_failed(seal, error))?;
-                    row.verified_at = Some(now);
-                } else {
-                    keep_shares(&created.shares).map_err(StartError::Refused)?;
-                }
-                row
-            }
-            (None, Some(passphrase)) => wrap(rng, passphrase, root, &context, now)?,
-            (None, None) => {
-                return Err(StartError::Refused(
-                    "a seal of the kind passphrase needs a passphrase, and none was given\ngive it with \
-                     --new-passphrase-file FILE, or on a terminal when asked"
-                        .to_owned(),
-                ));
-            }
-        };
-        Ok((id, row))
+/// Makes a seal and wraps the root key with it. What opens without a person is opened again at once, and so verified.
+pub(crate) fn make_seal(
+    source: &dyn SealSource,
+    rng: &mut dyn CryptoRng,
+    root: &RootKey,
+    store: StoreId,
+    now: u64,
+    keep_shares: KeepShares<'_>,
+) -> Result<([u8; 16], SealRow), UnlockError> {
+    let id: [u8; 16] = entropy::bytes();
+    let context = SealContext::root_key(*store.as_bytes(), id, root.version());
+    let created = source.create(rng).map_err(UnlockError::Seal)?.ok_or_else(|| {
+        UnlockError::Refused(
+            "a seal of the kind passphrase needs a passphrase, and none was given\ngive it with \
+             --new-passphrase-file FILE, or on a terminal when asked"
+                .to_owned(),
+        )
+    })?;
+    let seal = &*created.seal;
+    let mut row = wrap(rng, seal, root, &context, now)?;
+    if !created.shares.is_empty() {
+        keep_shares(&created.shares).map_err(UnlockError::Refused)?;
+    } else if source.is_automatic() {
+        seal.unwrap::<RootKey>(&row.wrapped_root, &context).map_err(|error| seal_failed(seal, error))?;
+        row.verified_at = Some(now);
     }
+    Ok((id, row))
 }
 
 /// The root key under a seal.
@@ -97,7 +82,7 @@ pub(crate) fn wrap(
     root: &RootKey,
     context: &SealContext,
     now: u64,
-) -> Result<SealRow, StartError> {
+) -> Result<SealRow, UnlockError> {
     Ok(SealRow {
         kind: seal.kind().to_owned(),
         description: seal.describe(),
@@ -108,8 +93,8 @@ pub(crate) fn wrap(
 }
 
 /// What a seal says that does not wrap, or does not open what it wrapped.
-pub(crate) fn seal_failed(seal: &dyn Seal, error: SealError) -> StartError {
-    StartError::Seal(Box::new(NamedSealError::new(seal.describe(), error)))
+pub(crate) fn seal_failed(seal: &dyn Seal, error: SealError) -> UnlockError {
+    UnlockError::Seal(Box::new(NamedSealError::new(seal.describe(), error)))
 }
 
 /// What a row says to people.
@@ -145,7 +130,7 @@ impl SealAction {
 /// A change of the list, worked out and not yet made.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SealChange {
+pub struct SealChange {
     pub(crate) action: SealAction,
     /// For the audit log.
     pub(crate) detail: String,
@@ -247,62 +232,83 @@ fn not_understood() -> Failure {
     )
 }
 
-/// Makes a change of the list, with its audit line.
-pub(crate) async fn change_seals(engine: &Engine, audit: &mut AuditRecord, wanted: &SealChange) -> Result<(), Failure> {
-    audit.set_detail(&wanted.detail);
-    if wanted.is_empty() {
-        return Ok(());
+impl Engine {
+    /// Makes a change of the seal list that was worked out with a seal, and records it.
+    ///
+    /// # Errors
+    /// It is not of this store; nothing was changed then.
+    pub async fn change_seals(&self, source: &str, wanted: &SealChange) -> Result<(), Failure> {
+        let peer = Peer { source: source.to_owned(), address: None, host: None };
+        let mut audit = AuditRecord::new(self.now(), &peer, wanted.action.audited_as());
+        audit.local();
+        audit.set_detail(&wanted.detail);
+        if !wanted.is_empty() {
+            let mut change = self.change(&audit);
+            wanted.apply(&self.codec, &mut change)?;
+            self.commit(&mut audit, change).await?;
+        }
+        self.record(&audit).await
     }
-    let mut change = engine.change(audit);
-    wanted.apply(&engine.codec, &mut change)?;
-    engine.commit(audit, change).await?;
-    Ok(())
-}
 
-/// The audit of a change of the list.
-pub(crate) fn seal_record(engine: &Engine, source: &str, wanted: &SealChange) -> AuditRecord {
-    let peer = petsem_engine::Peer { source: source.to_owned(), address: None, host: None };
-    let mut audit = AuditRecord::new(engine.now(), &peer, wanted.action.audited_as());
-    audit.local();
-    audit
-}
-
-/// The seals of the store, each row checked.
-pub(crate) async fn seals(engine: &Engine) -> Result<Vec<SealInfo>, Failure> {
-    let records = engine.store.records(RecordKind::Seal, &[], None, MOST_SEALS).await?;
-    let seals = records.iter().map(|record| {
-        let row = engine.codec.read::<SealRow>(&record.id, record)?;
-        Ok(info(&record.id, &row.content))
-    });
-    seals.collect::<Result<_, IntegrityFault>>().map_err(Failure::from)
-}
-
-/// Keeps in the list that a seal has opened the store. A store that takes no writes opens all the same.
-pub(crate) async fn note_opened(started: &Started) {
-    if let Err(failure) = try_note_opened(&started.state.engine, &started.opened_by).await {
-        tracing::warn!(
-            reason = failure.internal_text().unwrap_or(failure.external()),
-            "it is not kept in the store that this seal opened it"
-        );
+    /// The same, for a change that a command on the node hands to this server: its MAC shows that a seal was opened
+    /// for it.
+    ///
+    /// # Errors
+    /// It is not of this store; nothing was changed then.
+    pub async fn change_seals_by_note(&self, source: &str, id: RequestId, note: &str) -> Result<(), Failure> {
+        let refused = || {
+            Failure::new(
+                ErrorCode::BadRequest,
+                "the change of the seals is not of this store; use its own configuration, and the `petsem` of the \
+                 same version as the server's",
+            )
+        };
+        let note = BASE64.decode(note.as_bytes()).map_err(|_| refused())?;
+        let text = self.codec.read_note(SignedNote::SealChange, id, &note).ok_or_else(refused)?;
+        let change: SealChange = serde_json::from_slice(text).map_err(|_| refused())?;
+        self.change_seals(source, &change).await
     }
-}
 
-async fn try_note_opened(core: &Engine, opened_by: &OpenedBy) -> Result<(), Failure> {
-    let missing = || IntegrityFault::new(RecordKind::Seal, &opened_by.id, "it is missing");
-    let record = engine.store.record(RecordKind::Seal, &opened_by.id).await?.ok_or_else(missing)?;
-    let row = engine.codec.read::<SealRow>(&opened_by.id, &record)?;
-    let now = engine.now().millis();
-    if row.content.verified_at.is_some_and(|at| now < at.saturating_add(NOTE_AGE_MS)) {
-        return Ok(());
+    /// The seals of the store, each row checked.
+    ///
+    /// # Errors
+    /// The store cannot be read, or a row is not what was written.
+    pub async fn seals(&self) -> Result<Vec<SealInfo>, Failure> {
+        let records = self.store.records(RecordKind::Seal, &[], None, MOST_SEALS).await?;
+        let seals = records.iter().map(|record| {
+            let row = self.codec.read::<SealRow>(&record.id, record)?;
+            Ok(info(&record.id, &row.content))
+        });
+        seals.collect::<Result<_, IntegrityFault>>().map_err(Failure::from)
     }
-    let content = SealRow { verified_at: Some(now), ..row.content };
-    let id = petsem_api::RequestId::new_v7(now, &entropy::bytes());
-    // The start itself has its place in the log; this is bookkeeping, as a checkpoint is.
-    let line = engine.codec.write_note(SignedNote::Line, id, b"");
-    let mut change = Change::new(RequestAudit { node: engine.node, request_id: id, line });
-    change.expects.push(expect::<SealRow>(&opened_by.id, row.version));
-    change.puts.push(engine.codec.write(&opened_by.id, row.version + 1, &content));
-    let committed = engine.store.commit(change).await?;
-    engine.store.audited(engine.node, &[committed.revision]);
-    Ok(())
+
+    /// Keeps in the list that a seal has opened the store. A store that takes no writes opens all the same.
+    pub async fn note_opened(&self, opened_by: &OpenedBy) {
+        if let Err(failure) = self.try_note_opened(opened_by).await {
+            tracing::warn!(
+                reason = failure.internal_text().unwrap_or(failure.external()),
+                "it is not kept in the store that this seal opened it"
+            );
+        }
+    }
+
+    async fn try_note_opened(&self, opened_by: &OpenedBy) -> Result<(), Failure> {
+        let missing = || IntegrityFault::new(RecordKind::Seal, &opened_by.id, "it is missing");
+        let record = self.store.record(RecordKind::Seal, &opened_by.id).await?.ok_or_else(missing)?;
+        let row = self.codec.read::<SealRow>(&opened_by.id, &record)?;
+        let now = self.now().millis();
+        if row.content.verified_at.is_some_and(|at| now < at.saturating_add(NOTE_AGE_MS)) {
+            return Ok(());
+        }
+        let content = SealRow { verified_at: Some(now), ..row.content };
+        let id = RequestId::new_v7(now, &entropy::bytes());
+        // The start itself has its place in the log; this is bookkeeping, as a checkpoint is.
+        let line = self.codec.write_note(SignedNote::Line, id, b"");
+        let mut change = Change::new(RequestAudit { node: self.node, request_id: id, line });
+        change.expects.push(expect::<SealRow>(&opened_by.id, row.version));
+        change.puts.push(self.codec.write(&opened_by.id, row.version + 1, &content));
+        let committed = self.store.commit(change).await?;
+        self.store.audited(self.node, &[committed.revision]);
+        Ok(())
+    }
 }

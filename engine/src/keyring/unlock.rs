@@ -5,38 +5,95 @@
 //! beside it. Where nobody gave anything, the seals of the configuration are tried in its order, but for those that
 //! need people.
 
+use std::sync::Arc;
+
 use data_encoding::HEXLOWER;
 use petsem_api::StoreId;
 use petsem_keys::{
-    Keyring, NamedSealError, RootKey, RowMacKey, Seal, SealContext, SealExt as _, SealSource as _,
-    WrapContext, scrubbed_call,
+    Keyring, NamedSealError, RootKey, RowMacKey, Seal, SealContext, SealError, SealExt as _, SealSource,
+    SealUnavailable, scrubbed_call,
 };
-use petsem_seals::{SHAMIR_KIND, ShareSet, input_from_people};
-use petsem_store::{Record, RecordKind, Store};
+use petsem_store::{ReadError, Record, RecordKind, Store};
 
-use petsem_engine::{Failure};
-use petsem_engine::{IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified};
-use crate::settings::{Settings};
-use crate::node::start::{StartError};
+use crate::error::Failure;
+use crate::keyring::state::{MOST_KEYS, row_mac_context};
+use crate::records::{IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified};
 
 /// Seals that a store has at most.
-pub(crate) const MOST_SEALS: u32 = 64;
+pub const MOST_SEALS: u32 = 64;
+
+/// The seals to open a store with.
+#[derive(Clone, Debug, Default)]
+pub struct SealSources {
+    /// The seals of the configuration, in its order. A start tries those that open without a person.
+    pub configured: Vec<Arc<dyn SealSource>>,
+    /// What people gave. If there is any, nothing else is tried.
+    pub given: Vec<Arc<dyn SealSource>>,
+}
+
+/// The wrap of one seal, before its MAC can be checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealWrap {
+    /// The kind of seal.
+    pub kind: String,
+    /// The wrapped root key.
+    pub wrapped: Vec<u8>,
+}
+
+/// Why a store cannot be unlocked, or its seals cannot be changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnlockError {
+    /// No seal opens the store.
+    #[error("no seal opens the store")]
+    Sealed {
+        /// The error of each seal that was tried.
+        tried: Vec<String>,
+        /// The wraps of the store, from which can be told what people may give.
+        wraps: Vec<SealWrap>,
+    },
+    /// A seal cannot be made or used.
+    #[error("{0}")]
+    Seal(SealUnavailable),
+    /// The store has rows, and its own row is missing.
+    #[error("integrity: the store's own row is missing")]
+    NoStoreRow,
+    /// Anything else, in words for an operator.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<Failure> for UnlockError {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure.internal_text().unwrap_or(failure.external()).to_owned())
+    }
+}
+
+impl From<ReadError> for UnlockError {
+    fn from(error: ReadError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
 
 /// What a seal led to.
-pub(crate) struct Unlocked {
+pub struct Unlocked {
     pub(crate) store_id: StoreId,
     pub(crate) root: RootKey,
     pub(crate) keyring: Keyring,
-    pub(crate) codec: RecordCodec,
-    pub(crate) opened_by: OpenedBy,
+    /// Reads and writes rows.
+    pub codec: RecordCodec,
+    /// The seal that opened the store.
+    pub opened_by: OpenedBy,
 }
 
 /// The seal that opened the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OpenedBy {
+pub struct OpenedBy {
     pub(crate) id: [u8; 16],
-    pub(crate) kind: String,
-    pub(crate) description: String,
+    /// Its kind.
+    pub kind: String,
+    /// Which seal of that kind.
+    pub description: String,
 }
 
 impl OpenedBy {
@@ -47,15 +104,21 @@ impl OpenedBy {
 
 /// What leads from a seal to the row-MAC key.
 #[derive(Clone)]
-pub(crate) struct SealedRows {
-    pub(crate) store: Option<Record>,
-    pub(crate) seals: Vec<Record>,
-    pub(crate) keyring: Vec<Record>,
+pub struct SealedRows {
+    /// The store's own row.
+    pub store: Option<Record>,
+    /// The seals.
+    pub seals: Vec<Record>,
+    /// The versions of the keyring.
+    pub keyring: Vec<Record>,
 }
 
 impl SealedRows {
     /// Reads them.
-    pub(crate) async fn read(store: &dyn Store) -> Result<Self, petsem_store::ReadError> {
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn read(store: &dyn Store) -> Result<Self, ReadError> {
         Ok(Self {
             store: store.record(RecordKind::Store, &[]).await?,
             seals: store.records(RecordKind::Seal, &[], None, MOST_SEALS).await?,
@@ -65,49 +128,48 @@ impl SealedRows {
 }
 
 /// Opens the root key by the first seal that does, then the keyring, then checks every row on the way.
-pub(crate) async fn unlock(settings: &Settings, store: &dyn Store) -> Result<Unlocked, StartError> {
-    unlock_rows(settings, SealedRows::read(store).await?).await
+///
+/// # Errors
+/// [`UnlockError`].
+pub async fn unlock(sources: &SealSources, store: &dyn Store) -> Result<Unlocked, UnlockError> {
+    unlock_rows(sources, SealedRows::read(store).await?).await
 }
 
 /// [`unlock`], on rows that were read. Seals take their time (a passphrase, a network): not on a thread of requests.
-pub(crate) async fn unlock_rows(settings: &Settings, rows: SealedRows) -> Result<Unlocked, StartError> {
-    let settings = settings.clone();
-    tokio::task::spawn_blocking(move || scrubbed_call(|| open_rows(&settings, &rows)))
+///
+/// # Errors
+/// [`UnlockError`].
+pub async fn unlock_rows(sources: &SealSources, rows: SealedRows) -> Result<Unlocked, UnlockError> {
+    let sources = sources.clone();
+    tokio::task::spawn_blocking(move || scrubbed_call(|| open_rows(&sources, &rows)))
         .await
-        .map_err(|error| StartError::Refused(format!("the seals were not tried to the end: {error}")))?
+        .map_err(|error| UnlockError::Refused(format!("the seals were not tried to the end: {error}")))?
 }
 
-fn open_rows(settings: &Settings, rows: &SealedRows) -> Result<Unlocked, StartError> {
+fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, UnlockError> {
     let SealedRows { store, seals, keyring: records } = rows;
-    // Whoever opened the store has seen that it is not empty.
-    let store_record = store.as_ref().ok_or_else(|| {
-        StartError::Refused(format!(
-            "integrity: the store in {} has rows, and its own row is not among them: it was removed, or the file is \
-             damaged\nrestore the store from a backup; do not make a new one in its place",
-            settings.data_directory.display()
-        ))
-    })?;
+    let store_record = store.as_ref().ok_or(UnlockError::NoStoreRow)?;
     let named: StoreRow = danger_read_unverified(store_record).map_err(Failure::from)?;
     let seal_rows = seals.iter().map(UnverifiedSeal::of).collect::<Result<Vec<_>, _>>()?;
-    let (root, opened_by) = open_root(settings, &named, &seal_rows)?;
+    let (root, opened_by) = open_root(sources, &named, &seal_rows)?;
     let mut keys = Vec::with_capacity(records.len());
     for record in records {
         let row: KeyringKeyRow = danger_read_unverified(record).map_err(Failure::from)?;
         let version = <[u8; 4]>::try_from(record.id.as_slice()).map(u32::from_be_bytes).unwrap_or_default();
         let key =
             root.unwrap_keyring_key(&row.wrapped, *named.store.as_bytes(), version).map_err(|error| {
-                StartError::Refused(format!(
+                UnlockError::Refused(format!(
                     "version {version} of the keyring does not open: {error}; restore the store"
                 ))
             })?;
         keys.push(key);
     }
     let keyring = Keyring::new(keys, named.keyring_version).map_err(|error| {
-        StartError::Refused(format!("the keyring is not whole: {error}; restore the store"))
+        UnlockError::Refused(format!("the keyring is not whole: {error}; restore the store"))
     })?;
     let row_mac: RowMacKey =
         keyring.unwrap(&named.row_mac_key, &row_mac_context(named.store)).map_err(|error| {
-            StartError::Refused(format!("the row-MAC key does not open: {error}; restore the store"))
+            UnlockError::Refused(format!("the row-MAC key does not open: {error}; restore the store"))
         })?;
     let codec = RecordCodec::new(row_mac, named.epoch);
     // Now that the key is at hand, everything that led to it is checked.
@@ -154,7 +216,7 @@ impl UnverifiedSeal {
     }
 
     /// Opens the root key by this seal.
-    pub(crate) fn open(&self, seal: &dyn Seal, named: &StoreRow) -> Result<RootKey, petsem_keys::SealError> {
+    pub(crate) fn open(&self, seal: &dyn Seal, named: &StoreRow) -> Result<RootKey, SealError> {
         seal.unwrap(&self.row.wrapped_root, &self.context(named))
     }
 
@@ -168,15 +230,16 @@ impl UnverifiedSeal {
 }
 
 fn open_root(
-    settings: &Settings,
+    sources: &SealSources,
     named: &StoreRow,
     seals: &[UnverifiedSeal],
-) -> Result<(RootKey, OpenedBy), StartError> {
+) -> Result<(RootKey, OpenedBy), UnlockError> {
     let mut tried = Vec::new();
-    let opened = if settings.given.is_empty() {
-        open_automatically(settings, named, seals, &mut tried)
+    let opened = if sources.given.is_empty() {
+        let mut automatic = sources.configured.iter().filter(|source| source.is_automatic());
+        automatic.find_map(|source| open_by(&**source, named, seals, &mut tried))
     } else {
-        open_by_people(settings, named, seals, &mut tried)
+        sources.given.iter().find_map(|source| open_by(&**source, named, seals, &mut tried))
     };
     match opened {
         Some((root, opened_by)) => {
@@ -191,40 +254,41 @@ fn open_root(
             );
             Ok((root, opened_by))
         }
-        None => Err(StartError::Sealed { tried, people: people_of(seals) }),
+        None => {
+            let wrap = |seal: &UnverifiedSeal| SealWrap {
+                kind: seal.row.kind.clone(),
+                wrapped: seal.row.wrapped_root.clone(),
+            };
+            Err(UnlockError::Sealed { tried, wraps: seals.iter().map(wrap).collect() })
+        }
     }
 }
 
-fn open_automatically(
-    settings: &Settings,
+/// Tries a source on every row of its kind.
+fn open_by(
+    source: &dyn SealSource,
     named: &StoreRow,
     seals: &[UnverifiedSeal],
     tried: &mut Vec<String>,
 ) -> Option<(RootKey, OpenedBy)> {
-    for wanted in settings.seals.iter().filter(|wanted| wanted.is_automatic()) {
-        let seal = match wanted.open() {
-            Ok(Some(seal)) => seal,
-            Ok(None) => continue,
-            Err(error) => {
-                tried.push(error.to_string());
-                continue;
-            }
-        };
-        if let Some(opened) = open_by(&*seal, named, seals, tried) {
-            return Some(opened);
+    match source.open() {
+        Ok(Some(seal)) => open_by_seal(&*seal, named, seals, tried),
+        Ok(None) => open_by_wrap(source, named, seals, tried),
+        Err(error) => {
+            tried.push(error.to_string());
+            None
         }
     }
-    None
 }
 
-/// Tries a seal on every row of its kind.
-fn open_by(
+/// Tries one seal on every row of its kind.
+fn open_by_seal(
     seal: &dyn Seal,
     named: &StoreRow,
     seals: &[UnverifiedSeal],
     tried: &mut Vec<String>,
 ) -> Option<(RootKey, OpenedBy)> {
-    let mut said = format!("the store has no seal of kind {}", seal.kind());
+    let mut said = no_seal_of(seal.kind());
     // The one that was made with this very description first: no second PIN, no second call to a KMS.
     let description = seal.describe();
     let (same, others): (Vec<_>, Vec<_>) = seals
@@ -241,51 +305,32 @@ fn open_by(
     None
 }
 
-fn open_by_people(
-    settings: &Settings,
+/// Tries a source that becomes a seal only with a wrap to check it against.
+fn open_by_wrap(
+    source: &dyn SealSource,
     named: &StoreRow,
     seals: &[UnverifiedSeal],
     tried: &mut Vec<String>,
 ) -> Option<(RootKey, OpenedBy)> {
-    if let Some(passphrase) = &settings.given.passphrase
-        && let Some(opened) = open_by(&**passphrase, named, seals, tried)
-    {
-        return Some(opened);
-    }
-    if settings.given.shares.is_empty() {
-        return None;
-    }
     let mut found = false;
-    for row in seals.iter().filter(|row| row.row.kind == SHAMIR_KIND) {
+    for row in seals.iter().filter(|row| row.row.kind == source.kind()) {
         found = true;
-        match open_by_shares(settings, named, row, tried) {
+        let opened = match source.open_for(&row.row.wrapped_root, tried) {
+            Ok(Some(seal)) => row.open(&*seal, named).map_err(|error| error.to_string()),
+            Ok(None) => continue,
+            Err(error) => Err(error.to_string()),
+        };
+        match opened {
             Ok(root) => return Some(row.opened(root)),
             Err(text) => tried.push(text),
         }
     }
     if !found {
-        tried.push(format!("the store has no seal of kind {SHAMIR_KIND}"));
+        tried.push(no_seal_of(source.kind()));
     }
     None
 }
 
-fn open_by_shares(
-    settings: &Settings,
-    named: &StoreRow,
-    row: &UnverifiedSeal,
-    tried: &mut Vec<String>,
-) -> Result<RootKey, String> {
-    let mut set = ShareSet::for_wrap(&row.row.wrapped_root).map_err(|error| error.to_string())?;
-    for share in settings.given.shares.iter() {
-        if let Err(error) = set.add(share) {
-            tried.push(error.to_string());
-        }
-    }
-    let seal = set.combine().map_err(|error| error.to_string())?;
-    row.open(&seal, named).map_err(|error| error.to_string())
-}
-
-/// What people can give: one line for each seal that needs them.
-fn people_of(seals: &[UnverifiedSeal]) -> Vec<String> {
-    seals.iter().filter_map(|seal| input_from_people(&seal.row.kind, &seal.row.wrapped_root)).collect()
+fn no_seal_of(kind: &str) -> String {
+    format!("the store has no seal of kind {kind}")
 }

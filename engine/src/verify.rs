@@ -4,21 +4,23 @@
 //! version of each app that the log names. It goes on after a fault, so that one look shows all of them.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use petsem_api::AppId;
+use petsem_audit::verify_lines;
 use petsem_keys::SealedRef;
-use petsem_store::{RecordKind, Store};
+use petsem_store::{ReadError, RecordKind, Store};
 use serde::{Deserialize, Serialize};
 
-use petsem_engine::{is_the_mac};
-use petsem_engine::{bundle_digest};
-use petsem_engine::{Failure};
-use crate::node::identity::{known_node};
-use petsem_engine::{AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow, IssuerRow, KeyringKeyRow, RecordCodec, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, Row, SealRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow};
-use crate::settings::{Settings};
-use crate::node::start::{StartError, open_installed};
-use crate::node::unlock::{Unlocked, unlock};
-use petsem_audit::{VerifyKeys, verify_lines};
+use crate::control::state::is_the_mac;
+use crate::keyring::node_keys::NodeKeys;
+use crate::keyring::unlock::{UnlockError, Unlocked};
+use crate::records::{
+    AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow,
+    IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, RecordCodec, Row, SealRow,
+    SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
+};
+use crate::secrets::bundle::bundle_digest;
 
 /// Rows and control changes read at once.
 const PAGE: u32 = 500;
@@ -69,19 +71,15 @@ impl StoreReport {
     }
 }
 
-/// Looks at the whole store, which no server may hold at the same time.
+/// Looks at the whole store, and at this node's audit log if it has one.
 ///
 /// # Errors
-/// [`StartError`]: the store cannot be opened or read. What is wrong in it is in the report.
-pub async fn verify_store(settings: &Settings) -> Result<StoreReport, StartError> {
-    let store = open_installed(settings).await?;
-    let result = look(settings, &*store).await;
-    store.close().await.map_err(Failure::internal)?;
-    result
-}
-
-async fn look(settings: &Settings, store: &dyn Store) -> Result<StoreReport, StartError> {
-    let unlocked = unlock(settings, store).await?;
+/// The store cannot be read. What is wrong in it is in the report.
+pub async fn verify_store(
+    store: &dyn Store,
+    unlocked: &Unlocked,
+    log: Option<(NodeKeys, &Path)>,
+) -> Result<StoreReport, UnlockError> {
     let mut look = Look { store, codec: &unlocked.codec, report: StoreReport::default() };
     look.rows::<StoreRow>().await?;
     look.rows::<SealRow>().await?;
@@ -101,7 +99,9 @@ async fn look(settings: &Settings, store: &dyn Store) -> Result<StoreReport, Sta
     look.rows::<AppRotationRow>().await?;
     let versions = look.apps().await?;
     let deleted = look.feed().await?;
-    look.audit(settings, &unlocked, &versions, &deleted).await?;
+    if let Some((keys, directory)) = log {
+        look.audit(keys, directory, &versions, &deleted).await?;
+    }
     Ok(look.report)
 }
 
@@ -113,12 +113,12 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// Checks every row of a kind.
-    async fn rows<T: Content>(&mut self) -> Result<(), StartError> {
+    async fn rows<T: Content>(&mut self) -> Result<(), ReadError> {
         self.each::<T>().await.map(drop)
     }
 
     /// The same, and answers those that are good.
-    async fn each<T: Content>(&mut self) -> Result<Vec<(Vec<u8>, Row<T>)>, StartError> {
+    async fn each<T: Content>(&mut self) -> Result<Vec<(Vec<u8>, Row<T>)>, ReadError> {
         let mut good = Vec::new();
         let mut after: Option<Vec<u8>> = None;
         loop {
@@ -141,7 +141,7 @@ impl Look<'_> {
     }
 
     /// Compares each app with what its head names; answers their versions.
-    async fn apps(&mut self) -> Result<HashMap<AppId, u64>, StartError> {
+    async fn apps(&mut self) -> Result<HashMap<AppId, u64>, ReadError> {
         let mut versions = HashMap::new();
         for (id, head) in self.each::<AppHead>().await? {
             let Ok(id) = <[u8; 16]>::try_from(id.as_slice()) else { continue };
@@ -161,7 +161,7 @@ impl Look<'_> {
         Ok(versions)
     }
 
-    async fn bundle(&mut self, app: AppId, head: &AppHead) -> Result<(), StartError> {
+    async fn bundle(&mut self, app: AppId, head: &AppHead) -> Result<(), ReadError> {
         let rows = self.store.app_for_boot(app).await?;
         let found = rows.and_then(|rows| rows.bundle).map(|bundle| {
             bundle_digest(SealedRef { wrapped_dek: &bundle.wrapped_dek, ciphertext: &bundle.ciphertext })
@@ -175,7 +175,7 @@ impl Look<'_> {
     }
 
     /// Follows the control changes from the first; answers the apps that were deleted.
-    async fn feed(&mut self) -> Result<HashSet<AppId>, StartError> {
+    async fn feed(&mut self) -> Result<HashSet<AppId>, ReadError> {
         let mut deleted = HashSet::new();
         let head = match self.store.record(RecordKind::FeedHead, &[]).await? {
             None => {
@@ -226,7 +226,7 @@ impl Look<'_> {
     }
 
     /// A version of the keyring that was destroyed has no row.
-    async fn is_gone(&mut self, version: u32) -> Result<(), StartError> {
+    async fn is_gone(&mut self, version: u32) -> Result<(), ReadError> {
         if self.store.record(RecordKind::KeyringKey, &version.to_be_bytes()).await?.is_some() {
             self.report.fault(format_args!(
                 "version {version} of the keyring was destroyed, and its row is there again; look for who can write to \
@@ -239,22 +239,12 @@ impl Look<'_> {
     /// Verifies this node's audit log, and compares the store with what it saw.
     async fn audit(
         &mut self,
-        settings: &Settings,
-        unlocked: &Unlocked,
+        keys: NodeKeys,
+        directory: &Path,
         versions: &HashMap<AppId, u64>,
         deleted: &HashSet<AppId>,
-    ) -> Result<(), StartError> {
-        let Unlocked { store_id, keyring, codec, .. } = unlocked;
-        let Some((_, keys, known)) = known_node(settings, self.store, *store_id, keyring, codec).await?
-        else {
-            return Ok(());
-        };
-        let verify_keys = VerifyKeys {
-            initial_mac: Some(keys.initial_mac),
-            public: Some(keys.signing.public()),
-            expect_at_least: known,
-            sealed_lines: true,
-        };
+    ) -> Result<(), ReadError> {
+        let verify_keys = keys.for_verification();
         let mut newest: HashMap<AppId, u64> = HashMap::new();
         let mut show = |line: &[u8]| {
             if let Some((app, version)) = Seen::of(line) {
@@ -262,7 +252,7 @@ impl Look<'_> {
                 *entry = version.max(*entry);
             }
         };
-        match verify_lines(&settings.audit.directory, verify_keys, &mut show) {
+        match verify_lines(directory, verify_keys, &mut show) {
             Ok(report) => {
                 self.report.audit_lines = Some(report.last_line);
                 if let Some(seen) = report.seen_revision

@@ -1,0 +1,104 @@
+//! A new installation in an empty store: seals, root key, keyring, signing key, discharger.
+
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use petsem_api::StoreId;
+use petsem_keys::{DischargerKey, Keyring, KeyringKey, RootKey, RowMacKey, SealSource, SigningKey};
+use petsem_store::{Change, RequestAudit, Store};
+
+use crate::entropy;
+use crate::error::Failure;
+use crate::keyring::seal_list::{KeepShares, make_seal};
+use crate::keyring::state::{owned, row_mac_context};
+use crate::keyring::unlock::{OpenedBy, UnlockError, Unlocked};
+use crate::records::{
+    DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, RecordCodec, SigningKeyRow, StoreRow, expect,
+};
+use crate::tokens::mint::discharger_location;
+
+/// Makes an installation in an empty store. Shares go to `keep_shares` before anything is written, and exist nowhere
+/// else. `location` is that of its tokens; `now` is in unix milliseconds.
+///
+/// # Errors
+/// [`UnlockError`]: a seal cannot be made, or the store takes no writes.
+pub async fn create_installation(
+    store: &dyn Store,
+    sources: &[Arc<dyn SealSource>],
+    location: &str,
+    now: u64,
+    keep_shares: KeepShares<'_>,
+) -> Result<Unlocked, UnlockError> {
+    let rng = &mut entropy::rng();
+    let store_id = StoreId::new_v7(now, &entropy::bytes());
+    let root = RootKey::generate(rng, 1);
+    let keyring_key = KeyringKey::generate(rng, 1);
+    let wrapped_keyring =
+        root.wrap_keyring_key(rng, &keyring_key, *store_id.as_bytes()).map_err(Failure::internal)?;
+    let keyring = Keyring::new([keyring_key], 1).map_err(Failure::internal)?;
+    let row_mac = RowMacKey::generate(rng);
+    let wrapped_row_mac =
+        keyring.wrap(rng, &row_mac, &row_mac_context(store_id)).map_err(Failure::internal)?;
+    let codec = RecordCodec::new(row_mac, 1);
+
+    let mut change = Change::new(RequestAudit {
+        node: [0; 16],
+        request_id: petsem_api::RequestId::new_v7(now, &entropy::bytes()),
+        line: Vec::new(),
+    });
+    change.expects.push(expect::<StoreRow>(&[], 0));
+    let mut seals = Vec::new();
+    let mut opened_by = None;
+    for source in sources {
+        let (id, row) = make_seal(&**source, rng, &root, store_id, now, keep_shares)?;
+        seals.push(HEXLOWER.encode(&id));
+        opened_by.get_or_insert_with(|| OpenedBy::new(id, &row));
+        change.puts.push(codec.write(&id, 1, &row));
+    }
+    let opened_by =
+        opened_by.ok_or_else(|| UnlockError::Refused("the configuration names no seal".to_owned()))?;
+    let store_row = StoreRow {
+        store: store_id,
+        epoch: 1,
+        root_version: 1,
+        keyring_version: 1,
+        row_mac_key: wrapped_row_mac,
+        seals,
+        created_at: now,
+    };
+    change.puts.push(codec.write(&[], 1, &store_row));
+    change.puts.push(codec.write(
+        &1_u32.to_be_bytes(),
+        1,
+        &KeyringKeyRow { wrapped: wrapped_keyring, created_at: now },
+    ));
+
+    let kid: [u8; 16] = entropy::bytes();
+    let signing = SigningKey::generate(rng);
+    let wrapped = keyring.wrap(rng, &signing, &owned(store_id, kid, None)).map_err(Failure::internal)?;
+    change.puts.push(codec.write(&kid, 1, &SigningKeyRow { org: None, wrapped, created_at: now }));
+    let discharger_id: [u8; 16] = entropy::bytes();
+    let discharger = DischargerKey::generate(rng);
+    let wrapped =
+        keyring.wrap(rng, &discharger, &owned(store_id, discharger_id, None)).map_err(Failure::internal)?;
+    let location = discharger_location(location);
+    change.puts.push(codec.write(
+        &discharger_id,
+        1,
+        &DischargerRow { location, org: None, wrapped, created_at: now },
+    ));
+    let feed = [
+        FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: None, version: 1, at: now },
+        FeedRow::DischargerSet { discharger: HEXLOWER.encode(&discharger_id), version: 1, at: now },
+    ];
+    let (mut number, mut mac) = (0, [0; 32]);
+    for row in &feed {
+        number += 1;
+        let entry = codec.write_feed(number, &mac, row);
+        mac = <[u8; 32]>::try_from(entry.mac.as_slice()).unwrap_or_default();
+        change.feed.push(entry);
+    }
+    change.puts.push(codec.write(&[], 1, &FeedHeadRow { number, mac: HEXLOWER.encode(&mac) }));
+    store.commit(change).await.map_err(|error| UnlockError::Refused(error.to_string()))?;
+    Ok(Unlocked { store_id, root, keyring, codec, opened_by })
+}

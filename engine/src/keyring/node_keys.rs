@@ -1,0 +1,93 @@
+//! A node's audit keys in the store.
+
+use data_encoding::HEXLOWER;
+use petsem_audit::{AuditKeys, KnownCheckpoint, VerifyKeys};
+use petsem_keys::{AuditMacKey, AuditSigningKey, WrapContext};
+use petsem_store::{Change, RecordKind, RequestAudit, Store};
+
+use crate::entropy;
+use crate::error::Failure;
+use crate::keyring::unlock::{UnlockError, Unlocked};
+use crate::records::{NodeRow, SignedNote, StoreRow, expect};
+
+/// A node's audit keys, and its last checkpoint in the store.
+pub struct NodeKeys {
+    /// The keys.
+    pub keys: AuditKeys,
+    /// The last checkpoint that the store holds.
+    pub checkpoint: Option<KnownCheckpoint>,
+}
+
+impl NodeKeys {
+    /// What a verification of the node's log starts from.
+    pub fn for_verification(self) -> VerifyKeys {
+        VerifyKeys {
+            initial_mac: Some(self.keys.initial_mac),
+            public: Some(self.keys.signing.public()),
+            expect_at_least: self.checkpoint,
+            // A node that was sealed wrote lines without MACs: the report counts them.
+            sealed_lines: true,
+        }
+    }
+}
+
+/// The keys of a node that the store knows; `None` if it has no row.
+///
+/// # Errors
+/// The row is not what was written, or its keys do not open.
+pub async fn node_keys(
+    store: &dyn Store,
+    unlocked: &Unlocked,
+    node: [u8; 16],
+) -> Result<Option<NodeKeys>, UnlockError> {
+    let Some(record) = store.record(RecordKind::Node, &node).await? else { return Ok(None) };
+    let Unlocked { store_id, keyring, codec, .. } = unlocked;
+    let row = codec.read::<NodeRow>(&node, &record).map_err(Failure::from)?.content;
+    let context = WrapContext::new(*store_id.as_bytes(), node);
+    let wrong = |error| {
+        UnlockError::Refused(format!("the node's audit keys do not open: {error}; restore the store"))
+    };
+    let keys = AuditKeys {
+        initial_mac: keyring.unwrap(&row.audit_mac_key, &context).map_err(wrong)?,
+        signing: keyring.unwrap(&row.audit_signing_key, &context).map_err(wrong)?,
+    };
+    let checkpoint = row.checkpoint.and_then(|row| {
+        let head = HEXLOWER.decode(row.head.as_bytes()).ok()?.try_into().ok()?;
+        Some(KnownCheckpoint { line: row.line, head })
+    });
+    Ok(Some(NodeKeys { keys, checkpoint }))
+}
+
+/// Gives a new node its id and audit keys.
+///
+/// # Errors
+/// The store takes no writes.
+pub async fn create_node(
+    store: &dyn Store,
+    unlocked: &Unlocked,
+    now: u64,
+) -> Result<([u8; 16], NodeKeys), UnlockError> {
+    let Unlocked { store_id, keyring, codec, .. } = unlocked;
+    let record = store.record(RecordKind::Store, &[]).await?;
+    let store_version = record.map_or(0, |record| record.row_version);
+    let id: [u8; 16] = entropy::bytes();
+    let context = WrapContext::new(*store_id.as_bytes(), id);
+    let rng = &mut entropy::rng();
+    let keys = AuditKeys { initial_mac: AuditMacKey::generate(rng), signing: AuditSigningKey::generate(rng) };
+    let row = NodeRow {
+        audit_mac_key: keyring.wrap(rng, &keys.initial_mac, &context).map_err(Failure::internal)?,
+        audit_signing_key: keyring.wrap(rng, &keys.signing, &context).map_err(Failure::internal)?,
+        audit_public_key: keys.signing.public().to_vec(),
+        checkpoint: None,
+        created_at: now,
+    };
+    let request_id = petsem_api::RequestId::new_v7(now, &entropy::bytes());
+    let line = codec.write_note(SignedNote::Line, request_id, b"");
+    let mut change = Change::new(RequestAudit { node: id, request_id, line });
+    change.expects.push(expect::<NodeRow>(&id, 0));
+    // If another node rotates the keyring at this moment, the next start wraps with the new version.
+    change.expects.push(expect::<StoreRow>(&[], store_version));
+    change.puts.push(codec.write(&id, 1, &row));
+    store.commit(change).await.map_err(|error| UnlockError::Refused(error.to_string()))?;
+    Ok((id, NodeKeys { keys, checkpoint: None }))
+}

@@ -1,0 +1,300 @@
+//! The list of seals with the store opened by one of them: what a change of the list is worked out on.
+
+use std::sync::Arc;
+
+use data_encoding::{BASE64, HEXLOWER};
+use petsem_api::RequestId;
+use petsem_keys::{RootKey, Seal, SealContext, SealExt as _, SealSource, SealUnavailable};
+
+use crate::entropy;
+use crate::error::Failure;
+use crate::keyring::seal_list::{KeepShares, SealAction, SealChange, SealInfo, info, make_seal};
+use crate::keyring::unlock::{MOST_SEALS, SealSources, SealedRows, UnlockError, Unlocked, unlock_rows};
+use crate::records::{IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow};
+
+/// A seal's id and its row.
+pub(crate) type SealOfList = ([u8; 16], Row<SealRow>);
+
+/// The list of seals, every MAC checked, and the keys of the store that one of them opened.
+pub struct OpenList {
+    pub(crate) unlocked: Unlocked,
+    pub(crate) store: Row<StoreRow>,
+    pub(crate) seals: Vec<SealOfList>,
+}
+
+/// A change of the seal list, and the keys to make it with.
+pub struct PlannedSeals {
+    /// The keys of the store.
+    pub unlocked: Unlocked,
+    /// The change.
+    pub change: SealChange,
+}
+
+/// Why a seal of the list is not available.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// No configured or given seal is this one.
+    NotTried,
+    /// The seal's own error.
+    Failed(String),
+}
+
+/// For each seal of a list the seal itself, after it opened the root key; or why it is not available.
+pub(crate) type Available = Vec<Result<Box<dyn Seal>, Unavailable>>;
+
+impl OpenList {
+    /// Opens the store by one of these sources and checks every row of the list.
+    ///
+    /// # Errors
+    /// [`UnlockError`]: no seal opens, or a row is not what was written.
+    pub async fn open(sources: &SealSources, rows: SealedRows) -> Result<Self, UnlockError> {
+        let unlocked = unlock_rows(sources, rows.clone()).await?;
+        let (store, seals) = checked(&unlocked.codec, &rows).map_err(Failure::from)?;
+        Ok(Self { unlocked, store, seals })
+    }
+
+    /// The seals.
+    pub fn infos(&self) -> Vec<SealInfo> {
+        self.seals.iter().map(|(id, row)| info(id, &row.content)).collect()
+    }
+
+    /// Adds a seal that wraps the same root key as the others.
+    ///
+    /// # Errors
+    /// [`UnlockError`]; nothing was changed then, except that a new key file may exist.
+    pub fn add(
+        self,
+        source: &dyn SealSource,
+        now: u64,
+        keep_shares: KeepShares<'_>,
+    ) -> Result<(SealInfo, PlannedSeals), UnlockError> {
+        if self.seals.len() >= MOST_SEALS as usize {
+            return Err(refused(format!("the store has {MOST_SEALS} seals already; remove one first")));
+        }
+        let rng = &mut entropy::rng();
+        let (id, row) =
+            make_seal(source, rng, &self.unlocked.root, self.unlocked.store_id, now, keep_shares)?;
+        let added = info(&id, &row);
+        let detail = format!("{} seal {} ({})", added.kind, added.id, added.description);
+        let mut change = SealChange::new(SealAction::Add, detail);
+        change.put(&self.unlocked.codec, &id, 1, &row);
+        let ids = self.ids().chain([HEXLOWER.encode(&id)]).collect();
+        Ok((added, self.planned(change, Some(ids))))
+    }
+
+    /// Removes a seal. A seal that is known to open must remain.
+    ///
+    /// # Errors
+    /// [`UnlockError`]; nothing was changed then.
+    pub fn remove(self, which: &str) -> Result<(SealInfo, PlannedSeals), UnlockError> {
+        let (id, row) = self.find(which)?;
+        let removed = info(id, &row.content);
+        may_remove(&self.seals, id)?;
+        let detail = format!("{} seal {} ({})", removed.kind, removed.id, removed.description);
+        let mut change = SealChange::new(SealAction::Remove, detail);
+        change.delete(id, row.version);
+        let ids = self.ids().filter(|other| *other != removed.id).collect();
+        Ok((removed, self.planned(change, Some(ids))))
+    }
+
+    /// Tries each seal that is available; one that opens is kept as verified.
+    ///
+    /// # Errors
+    /// [`UnlockError`]: the attempt was cut off.
+    pub async fn verify(
+        self,
+        sources: &SealSources,
+        now: u64,
+    ) -> Result<(Vec<(SealInfo, Option<Unavailable>)>, PlannedSeals), UnlockError> {
+        let (list, available) = self.available(sources).await?;
+        let mut tried = Vec::new();
+        let mut change = SealChange::new(SealAction::Verify, String::new());
+        let mut names = Vec::new();
+        for ((id, row), seal) in list.seals.iter().zip(available) {
+            let mut seen = info(id, &row.content);
+            let fault = match seal {
+                Ok(_) => {
+                    let next = row.content.verified_at_time(now);
+                    change.put(&list.unlocked.codec, id, row.version + 1, &next);
+                    names.push(format!("{} ({})", seen.id, seen.description));
+                    seen = info(id, &next);
+                    None
+                }
+                Err(fault) => Some(fault),
+            };
+            tried.push((seen, fault));
+        }
+        change.detail = names.join(", ");
+        Ok((tried, list.planned(change, None)))
+    }
+
+    /// Whether a seal of the list opens by this source. A source that has no seal yet opens none.
+    pub fn is_opened_by(&self, source: &dyn SealSource) -> bool {
+        source.open().ok().flatten().is_some_and(|seal| {
+            self.seals.iter().any(|(id, row)| {
+                row.content.kind == seal.kind()
+                    && seal.unwrap::<RootKey>(&row.content.wrapped_root, &self.context(id)).is_ok()
+            })
+        })
+    }
+
+    fn planned(self, mut change: SealChange, names: Option<Vec<String>>) -> PlannedSeals {
+        let Self { unlocked, store, .. } = self;
+        if let Some(names) = names {
+            change.name(&unlocked.codec, store, names);
+        }
+        PlannedSeals { unlocked, change }
+    }
+
+    fn ids(&self) -> impl Iterator<Item = String> {
+        self.seals.iter().map(|(id, _)| HEXLOWER.encode(id))
+    }
+
+    /// The seal whose id begins so, or that has this description.
+    pub(crate) fn find(&self, which: &str) -> Result<(&[u8; 16], &Row<SealRow>), UnlockError> {
+        let is_meant = |(id, row): &&SealOfList| {
+            which.len() >= 4 && HEXLOWER.encode(id).starts_with(which) || row.content.description == which
+        };
+        let mut found = self.seals.iter().filter(is_meant);
+        match (found.next(), found.next()) {
+            (Some((id, row)), None) => Ok((id, row)),
+            (None, _) => Err(refused(format!(
+                "the store has no seal {which}; nothing was changed\n`petsem operator seal list` shows what there is"
+            ))),
+            (Some(_), Some(_)) => Err(refused(format!(
+                "{which} is more than one seal; nothing was changed\ngive more of the id that `petsem operator seal \
+                 list` shows"
+            ))),
+        }
+    }
+
+    fn context(&self, id: &[u8; 16]) -> SealContext {
+        SealContext::root_key(*self.unlocked.store_id.as_bytes(), *id, self.unlocked.root.version())
+    }
+
+    /// For each seal of the list the seal itself, from the configuration and what people gave.
+    pub(crate) async fn available(self, sources: &SealSources) -> Result<(Self, Available), UnlockError> {
+        let sources = sources.clone();
+        tokio::task::spawn_blocking(move || {
+            let available = self.try_all(&sources);
+            (self, available)
+        })
+        .await
+        .map_err(|error| refused(format!("the seals were not tried to the end: {error}")))
+    }
+
+    fn try_all(&self, sources: &SealSources) -> Available {
+        let mut available: Available = self.seals.iter().map(|_| Err(Unavailable::NotTried)).collect();
+        let configured = sources.configured.iter().filter(|source| source.is_automatic());
+        for source in configured.chain(&sources.given) {
+            match source.open() {
+                Ok(Some(seal)) => self.take(seal, &mut available),
+                Ok(None) => self.take_by_wrap(source, &mut available),
+                Err(error) => self.blame(source.kind(), &error.to_string(), &mut available),
+            }
+        }
+        available
+    }
+
+    /// Gives a seal to the row that it opens. A seal opens one row; two that are alike take one each.
+    fn take(&self, seal: Box<dyn Seal>, available: &mut [Result<Box<dyn Seal>, Unavailable>]) {
+        let mut said = None;
+        for ((id, row), place) in self.seals.iter().zip(available.iter_mut()) {
+            if row.content.kind != seal.kind() || place.is_ok() {
+                continue;
+            }
+            match seal.unwrap::<RootKey>(&row.content.wrapped_root, &self.context(id)) {
+                Ok(_) => {
+                    *place = Ok(seal);
+                    return;
+                }
+                Err(error) => said = Some(error.to_string()),
+            }
+        }
+        if let Some(said) = said {
+            self.blame(seal.kind(), &said, available);
+        }
+    }
+
+    /// A source that becomes a seal only with a wrap: shares that combine must still open.
+    fn take_by_wrap(&self, source: &Arc<dyn SealSource>, available: &mut Available) {
+        for ((id, row), place) in self.seals.iter().zip(available) {
+            if row.content.kind != source.kind() {
+                continue;
+            }
+            let mut wrong = Vec::new();
+            let opened = source.open_for(&row.content.wrapped_root, &mut wrong);
+            *place = match opened {
+                Ok(Some(seal)) => seal
+                    .unwrap::<RootKey>(&row.content.wrapped_root, &self.context(id))
+                    .map(|_| seal)
+                    .map_err(|error| Unavailable::Failed(error.to_string())),
+                Ok(None) => continue,
+                Err(error) => Err(Unavailable::Failed(joined(wrong, &error))),
+            };
+        }
+    }
+
+    /// Gives an error to the rows of a kind that nothing has opened yet.
+    fn blame(&self, kind: &str, said: &str, available: &mut [Result<Box<dyn Seal>, Unavailable>]) {
+        for ((_, row), place) in self.seals.iter().zip(available) {
+            if row.content.kind == kind && place.is_err() {
+                *place = Err(Unavailable::Failed(said.to_owned()));
+            }
+        }
+    }
+}
+
+impl PlannedSeals {
+    /// The change as a note for the server that holds the store, under this request id.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON.
+    pub fn to_note(&self, id: RequestId) -> Result<String, UnlockError> {
+        let text = serde_json::to_vec(&self.change).map_err(Failure::internal)?;
+        Ok(BASE64.encode(&self.unlocked.codec.write_note(SignedNote::SealChange, id, &text)))
+    }
+}
+
+/// Whether the seals without this one still open the store, as far as is known.
+pub(crate) fn may_remove(seals: &[SealOfList], id: &[u8; 16]) -> Result<(), UnlockError> {
+    let mut others = seals.iter().filter(|(other, _)| other != id).peekable();
+    if others.peek().is_none() {
+        return Err(refused(
+            "this is the store's last seal: without it nobody opens the store; nothing was changed\nadd another first: \
+             `petsem operator seal add`"
+                .to_owned(),
+        ));
+    }
+    if others.all(|(_, row)| row.content.verified_at.is_none()) {
+        return Err(refused(
+            "no other seal has ever opened the store, so nobody knows whether one can; nothing was changed\ntry the \
+             others first: `petsem operator seal verify`"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn joined(wrong: Vec<String>, error: &SealUnavailable) -> String {
+    wrong.into_iter().chain([error.to_string()]).collect::<Vec<_>>().join("; ")
+}
+
+fn checked(
+    codec: &RecordCodec,
+    rows: &SealedRows,
+) -> Result<(Row<StoreRow>, Vec<SealOfList>), IntegrityFault> {
+    let missing = || IntegrityFault::new("store", &[], "it is missing");
+    let store = codec.read::<StoreRow>(&[], rows.store.as_ref().ok_or_else(missing)?)?;
+    let mut seals = Vec::new();
+    for record in &rows.seals {
+        let id = <[u8; 16]>::try_from(record.id.as_slice())
+            .map_err(|_| IntegrityFault::new("seal", &record.id, "its id has the wrong length"))?;
+        seals.push((id, codec.read::<SealRow>(&record.id, record)?));
+    }
+    Ok((store, seals))
+}
+
+pub(crate) fn refused(text: String) -> UnlockError {
+    UnlockError::Refused(text)
+}

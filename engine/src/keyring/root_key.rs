@@ -1,0 +1,173 @@
+//! A new root key: every version of the keyring and every seal wrapped anew, in one transaction.
+//!
+//! Every seal of the list must be at hand, because each wraps the new key; one that is not is named, and goes only if
+//! it is dropped by name. Values, app KEKs and the keyring itself stay as they are.
+
+use data_encoding::HEXLOWER;
+use petsem_keys::{RootKey, SealContext, SealExt as _};
+use petsem_store::{Expect, Record, RecordKind};
+
+use crate::engine::Engine;
+use crate::entropy;
+use crate::error::Failure;
+use crate::keyring::open_list::{OpenList, Unavailable, may_remove, refused};
+use crate::keyring::seal_list::{SealInfo, info, seal_failed};
+use crate::keyring::unlock::{SealSources, SealedRows, UnlockError, Unlocked};
+use crate::records::{KeyringKeyRow, SealRow, StoreRow, expect};
+use crate::request::local_record;
+
+/// What became of the root key.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct RotatedRoot {
+    /// The new version.
+    pub root_version: u32,
+    /// Versions of the keyring that it wraps.
+    pub keyring_versions: usize,
+    /// The seals that open it.
+    pub seals: Vec<SealInfo>,
+    /// The seals that are gone.
+    pub dropped: Vec<SealInfo>,
+}
+
+/// A new root key that was worked out and is not committed.
+pub struct PlannedRoot {
+    /// The keys of the store, the old root key among them.
+    pub unlocked: Unlocked,
+    /// What committing it commits.
+    pub rows: RootRows,
+    /// What becomes of it.
+    pub report: RotatedRoot,
+}
+
+/// The rows that a new root key changes.
+pub struct RootRows {
+    expects: Vec<Expect>,
+    puts: Vec<Record>,
+    deletes: Vec<(RecordKind, Vec<u8>)>,
+}
+
+/// Works out a new root key: it and every version of the keyring under each seal. The seals named in `drop` are
+/// removed with it. `untried` says in words why a seal is not available.
+///
+/// # Errors
+/// [`UnlockError`]: a seal is neither available nor dropped.
+pub async fn plan_new_root(
+    sources: &SealSources,
+    rows: SealedRows,
+    drop: &[String],
+    now: u64,
+    untried: impl Fn(&str) -> String + Send,
+) -> Result<PlannedRoot, UnlockError> {
+    let list = OpenList::open(sources, rows.clone()).await?;
+    let mut dropped = Vec::new();
+    for which in drop {
+        let (id, _) = list.find(which)?;
+        may_remove(&list.seals, id)?;
+        dropped.push(*id);
+    }
+    let (list, available) = list.available(sources).await?;
+    let rng = &mut entropy::rng();
+    let OpenList { unlocked, store, seals } = list;
+    let root_version = unlocked.root.version() + 1;
+    let root = RootKey::generate(rng, root_version);
+    let mut puts = Vec::new();
+    let mut expects = vec![expect::<StoreRow>(&[], store.version)];
+    let mut deletes = Vec::new();
+    let mut missing = Vec::new();
+    let mut report =
+        RotatedRoot { root_version, keyring_versions: 0, seals: Vec::new(), dropped: Vec::new() };
+    for ((id, row), seal) in seals.into_iter().zip(available) {
+        expects.push(expect::<SealRow>(&id, row.version));
+        if dropped.contains(&id) {
+            report.dropped.push(info(&id, &row.content));
+            deletes.push((RecordKind::Seal, id.to_vec()));
+            continue;
+        }
+        let seal = match seal {
+            Ok(seal) => seal,
+            Err(why) => {
+                let id = HEXLOWER.encode(&id);
+                let why = match why {
+                    Unavailable::NotTried => untried(&row.content.kind),
+                    Unavailable::Failed(text) => text,
+                };
+                missing.push(format!("{id} ({}): {why}", row.content.description));
+                continue;
+            }
+        };
+        let context = SealContext::root_key(*unlocked.store_id.as_bytes(), id, root_version);
+        let failed = |error| seal_failed(&*seal, error);
+        let wrapped_root = seal.wrap(rng, &root, &context).map_err(failed)?;
+        // What does not open now must not replace what does.
+        seal.unwrap::<RootKey>(&wrapped_root, &context).map_err(failed)?;
+        let next = SealRow { wrapped_root, verified_at: Some(now), ..row.content };
+        report.seals.push(info(&id, &next));
+        puts.push(unlocked.codec.write(&id, row.version + 1, &next));
+    }
+    if !missing.is_empty() {
+        return Err(refused(format!(
+            "these seals are not at hand, and each must wrap the new root key; nothing was changed:\n{}\ngive them, or \
+             take them from the store for good: `petsem operator rotate-root --drop-seal ID`",
+            missing.join("\n")
+        )));
+    }
+    for record in &rows.keyring {
+        let row = unlocked.codec.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
+        let version = <[u8; 4]>::try_from(record.id.as_slice()).map(u32::from_be_bytes).unwrap_or_default();
+        let key =
+            unlocked.keyring.key(version).ok_or_else(|| Failure::internal("the keyring is not whole"))?;
+        let wrapped =
+            root.wrap_keyring_key(rng, key, *unlocked.store_id.as_bytes()).map_err(Failure::internal)?;
+        expects.push(expect::<KeyringKeyRow>(&record.id, row.version));
+        puts.push(unlocked.codec.write(
+            &record.id,
+            row.version + 1,
+            &KeyringKeyRow { wrapped, ..row.content },
+        ));
+        report.keyring_versions += 1;
+    }
+    let names = report.seals.iter().map(|seal| seal.id.clone()).collect();
+    let content = StoreRow { root_version, seals: names, ..store.content };
+    puts.push(unlocked.codec.write(&[], store.version + 1, &content));
+    let rows = RootRows { expects, puts, deletes };
+    Ok(PlannedRoot { unlocked, rows, report })
+}
+
+impl Engine {
+    /// Commits a new root key.
+    ///
+    /// # Errors
+    /// The list of seals changed meanwhile; nothing was changed then.
+    pub async fn commit_new_root(&self, rows: RootRows, report: &RotatedRoot) -> Result<(), Failure> {
+        let mut audit = local_record(self.now(), "operator.rotate_root");
+        audit.set_detail(format_args!(
+            "root key {} under {} seals, {} dropped",
+            report.root_version,
+            report.seals.len(),
+            report.dropped.len()
+        ));
+        let mut change = self.change(&audit);
+        let RootRows { expects, puts, deletes } = rows;
+        change.expects.extend(expects);
+        change.puts = puts;
+        change.deletes = deletes;
+        self.commit(&mut audit, change).await?;
+        self.record(&audit).await
+    }
+
+    /// Makes a new keyring version and re-wraps everything under it, to the end. Returns the version, and whether it is
+    /// the only one left.
+    ///
+    /// # Errors
+    /// The rotation cannot begin or go on; a running server carries it on.
+    pub async fn renew_keyring(&self) -> Result<(u32, bool), Failure> {
+        // A rotation that was under way ends first: its newest version is one that the seal led to.
+        self.carry_on_keyring().await?;
+        let mut audit = local_record(self.now(), "keyring.rotate");
+        self.begin_keyring_rotation(&mut audit, self.now()).await?;
+        self.record(&audit).await?;
+        self.carry_on_keyring().await?;
+        let keyring = self.keyring();
+        Ok((keyring.current_version(), keyring.versions().len() == 1))
+    }
+}

@@ -1,0 +1,66 @@
+//! `petsem operator rotate-root` and `seal remove --compromised`, while no server holds the store.
+
+use petsem_engine::{RotatedRoot, SealedRows, Timestamp, plan_new_root};
+use petsem_store::OpenError;
+
+use crate::node::start::{StartError, open_installed, start, start_unlocked, stop};
+use crate::operator::seals::not_tried;
+use crate::settings::Settings;
+
+/// Makes a new root key. No server may hold the store meanwhile. The seals named in `drop` are removed with it.
+///
+/// # Errors
+/// [`StartError`]; nothing was changed then.
+pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<RotatedRoot, StartError> {
+    let held = match open_installed(settings).await {
+        Err(StartError::Store(OpenError::InUse { .. })) => {
+            return Err(StartError::Refused(
+                "a server holds the store, and would go on with the old root key; nothing was changed\nstop it, do \
+                 this again, and start it; it takes seconds"
+                    .to_owned(),
+            ));
+        }
+        other => other?,
+    };
+    let rows = SealedRows::read(&*held).await?;
+    let now = Timestamp::now().millis();
+    let planned = plan_new_root(&settings.seal_sources(), rows, drop, now, not_tried).await;
+    let planned = planned.map_err(|error| settings.unlock_failed(error))?;
+    let started = start_unlocked(settings.clone(), held, planned.unlocked).await?;
+    let result = started.state.engine.commit_new_root(planned.rows, &planned.report).await;
+    stop(started).await.map_err(StartError::Refused)?;
+    result?;
+    Ok(planned.report)
+}
+
+/// What became of a seal that others may have.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Compromised {
+    /// The new root key, and the seals.
+    pub root: RotatedRoot,
+    /// The keyring's new version.
+    pub keyring_version: u32,
+    /// Whether everything is wrapped by it, and the old version is destroyed; else a server carries on.
+    pub rewrapped: bool,
+}
+
+/// Removes a seal that others may have: with a new root key, a new version of the keyring, and everything that hangs
+/// on it wrapped anew. No server may hold the store meanwhile.
+///
+/// # Errors
+/// [`StartError`]; where the root key was rotated already, it says so, and what is left to do.
+pub async fn remove_compromised(settings: &Settings, which: &str) -> Result<Compromised, StartError> {
+    let root = rotate_root(settings, &[which.to_owned()]).await?;
+    let left = |error: StartError| {
+        StartError::Refused(format!(
+            "the seal is removed and the root key is new, but the keyring is not: {error}\nstart the server, and \
+             rotate it with `petsem operator rotate-keyring`"
+        ))
+    };
+    // Opened again: the engine from before has the old root key.
+    let started = start(settings.clone()).await.map_err(left)?;
+    let result = started.state.engine.renew_keyring().await;
+    stop(started).await.map_err(StartError::Refused)?;
+    let (keyring_version, rewrapped) = result.map_err(|failure| left(failure.into()))?;
+    Ok(Compromised { root, keyring_version, rewrapped })
+}
