@@ -208,7 +208,7 @@ pub fn new_request_id(now: Timestamp) -> RequestId {
 }
 
 /// The record of what is done on the node itself.
-pub fn local_record(now: Timestamp, action: &'static str) -> AuditRecord {
+pub(crate) fn local_record(now: Timestamp, action: &'static str) -> AuditRecord {
     let mut audit =
         AuditRecord::new(now, &Peer { source: "node".to_owned(), address: None, host: None }, action);
     audit.local();
@@ -216,12 +216,12 @@ pub fn local_record(now: Timestamp, action: &'static str) -> AuditRecord {
 }
 
 /// The line of a committed change that a kill left without one.
-pub fn recovered_event(line: &[u8]) -> Option<AuditEvent> {
+pub(crate) fn recovered_event(line: &[u8]) -> Option<AuditEvent> {
     serde_json::from_slice::<Line>(line).ok().map(|line| event(&line, Outcome::Recovered))
 }
 
 /// How a refusal is named in the log: refused by a rule, or failed inside.
-pub fn outcome_of(failure: &Failure) -> Outcome {
+pub(crate) fn outcome_of(failure: &Failure) -> Outcome {
     match failure.code() {
         ErrorCode::Integrity
         | ErrorCode::Internal

@@ -1,7 +1,5 @@
 //! JWTs as proofs: which issuer, which keys, how long.
 
-use std::sync::{Mutex, PoisonError};
-
 use petsem_api::ErrorCode;
 use petsem_policy::evaluate::{Algorithm, Claims, Issuer, Jwks, JwtError, issuer_of, key_id_of, verify_jwt};
 
@@ -18,7 +16,7 @@ pub(crate) const BOOT_LIFE: i64 = 300;
 pub(crate) const READ_LIFE: i64 = 900;
 
 /// The JWT of an `Authorization` header, if it holds one: `Bearer` and three parts.
-pub fn jwt_of(header: Option<&str>) -> Option<&str> {
+pub(crate) fn jwt_of(header: Option<&str>) -> Option<&str> {
     let (scheme, rest) = header?.trim().split_once(' ')?;
     let text = rest.trim();
     // Macaroons are base64 with a label in front: they have no dot.

@@ -1,21 +1,14 @@
 //! Who asks: from the text of an `Authorization` header to tokens whose signatures, discharges and
 //! revocations were checked. What they allow is asked for each object that the handler touches.
 
-use std::net::IpAddr;
-use std::sync::OnceLock;
-
-use petsem_api::{AppRef, ErrorCode, HostId, MachineId, OrgId, SecretKeyName, SecretName, TokenUuid};
+use petsem_api::{ErrorCode, OrgId, TokenUuid};
 use petsem_policy::{
-    Access, Action, Denial, DischargeBudget, DischargeRejection, Header, HeaderError, Reason, Resource,
-    Subject, Token, TokenId, TrustedDischarger, UnverifiedToken, VerifyError,
+    Access, Action, DischargeBudget, DischargeRejection, Reason, Subject, Token, TokenId, TrustedDischarger,
+    UnverifiedToken, VerifyError,
 };
 
-use crate::clock::Timestamp;
 use crate::control::state::{Control, NoKey};
-use crate::engine::Engine;
 use crate::error::Failure;
-use crate::request::AuditRecord;
-use crate::tenancy::found::FoundApp;
 
 /// A token that verified, and the org that its key speaks for.
 #[derive(Debug)]

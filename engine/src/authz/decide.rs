@@ -264,7 +264,7 @@ impl Refused {
 }
 
 /// The refusal that a principal of the same org, or of the platform, reads.
-pub fn denied(refused: &Refused) -> Failure {
+pub(crate) fn denied(refused: &Refused) -> Failure {
     match refused {
         Refused::OtherOrg => Failure::new(
             ErrorCode::Forbidden,

@@ -10,7 +10,7 @@ use crate::tenancy::found::FoundApp;
 
 /// What a request touches, as policy is asked about it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct AccessTarget<'a> {
+pub(crate) struct AccessTarget<'a> {
     pub(crate) org: Option<OrgId>,
     pub(crate) app: Option<&'a FoundApp>,
     pub(crate) secret: Option<&'a SecretName>,

@@ -1,10 +1,8 @@
 //! The discharger: whoever asks proves that this Machine of this app may boot on the ticket's host.
 
-use petsem_api::{AppRef, DischargeAnswer, DischargeRequest, ErrorCode, HostId, MachineId, TokenUuid};
+use petsem_api::{AppRef, DischargeAnswer, DischargeRequest, ErrorCode, HostId, MachineId};
 use petsem_policy::evaluate::{BootRequest, Claims};
-use petsem_policy::{
-    Action, BootGrant, BootTarget, Caveat, DischargeRequest as TicketRequest, PetsemCaveat, Ticket,
-};
+use petsem_policy::{Action, BootTarget, DischargeRequest as TicketRequest, PetsemCaveat, Ticket};
 
 use crate::authn::jwt::{BOOT_LIFE, jwt_of};
 use crate::authn::tokens::{author_of, token_uuid};
@@ -16,9 +14,7 @@ use crate::boot::proof::{BootProof, GrantProvenance};
 use crate::clock::Timestamp;
 use crate::control::state::DischargerEntry;
 use crate::engine::Engine;
-use crate::entropy;
 use crate::error::Failure;
-use crate::error::untrusted;
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 

@@ -485,7 +485,7 @@ fn id_of(hex: &str) -> Result<[u8; 16], IntegrityFault> {
 }
 
 /// Compares in constant time, as every MAC is.
-pub fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
+pub(crate) fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
     HEXLOWER.encode(mac).as_bytes().ct_eq(hex.as_bytes()).into()
 }
 

@@ -18,8 +18,6 @@ use tokio::sync::watch;
 
 use crate::engine::Engine;
 
-pub(crate) use progress::Rotations;
-
 /// How soon what could not be finished is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
 

@@ -4,8 +4,6 @@
 //! is held, which may be the running server: that holds the row-MAC key, and takes the change only with a MAC of it.
 //! So nobody changes the list without a seal, and the server needs none again.
 
-use std::sync::Arc;
-
 use data_encoding::{BASE64, HEXLOWER};
 use petsem_api::{ErrorCode, RequestId, StoreId};
 use petsem_keys::{
@@ -20,9 +18,7 @@ use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::{MOST_SEALS, OpenedBy, UnlockError};
-use crate::records::{
-    Content, IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow, danger_read_unverified, expect,
-};
+use crate::records::{Content, IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow, expect};
 use crate::request::{AuditRecord, Peer};
 
 /// How old the note may get that a seal opened the store: a start writes it anew at most once a day.

@@ -16,7 +16,7 @@ use petsem_keys::{Keyring, OpenError, RootKey, WrapContext, WrappedByKeyring};
 pub const MOST_KEYS: u32 = 10_000;
 
 /// Root key and keyring of a store that is unsealed.
-pub struct KeyringState(RwLock<Keys>);
+pub(crate) struct KeyringState(RwLock<Keys>);
 
 #[derive(Clone)]
 struct Keys {
@@ -78,7 +78,7 @@ impl fmt::Debug for KeyringState {
 }
 
 /// The wrap context of a key that an org or the platform owns.
-pub fn owned(store: StoreId, id: [u8; 16], org: Option<OrgId>) -> WrapContext {
+pub(crate) fn owned(store: StoreId, id: [u8; 16], org: Option<OrgId>) -> WrapContext {
     let context = WrapContext::new(*store.as_bytes(), id);
     match org {
         None => context,
@@ -87,6 +87,6 @@ pub fn owned(store: StoreId, id: [u8; 16], org: Option<OrgId>) -> WrapContext {
 }
 
 /// The wrap context of the row-MAC key.
-pub fn row_mac_context(store: StoreId) -> WrapContext {
+pub(crate) fn row_mac_context(store: StoreId) -> WrapContext {
     WrapContext::new(*store.as_bytes(), *store.as_bytes())
 }

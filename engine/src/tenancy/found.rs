@@ -10,7 +10,7 @@ use crate::error::Failure;
 use crate::records::AppHead;
 
 /// An app as of one moment: its head's MAC was checked.
-pub struct FoundApp {
+pub(crate) struct FoundApp {
     pub(crate) id: AppId,
     /// Row version of the head.
     pub(crate) head_version: u64,

@@ -476,7 +476,7 @@ pub(crate) fn signing_key(
 
 /// The location of this installation's own discharger. It is not that of its tokens: a header tells permission
 /// tokens and discharges apart by it.
-pub fn discharger_location(location: &str) -> String {
+pub(crate) fn discharger_location(location: &str) -> String {
     format!("{location}/discharger")
 }
 

@@ -5,16 +5,14 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use getrandom::SysRng;
-use petsem_api::{AppSettings, HostId, PutIssuer};
+use petsem_api::{HostId, PutIssuer};
 use petsem_keys::scrubbed_deep;
-use petsem_policy::{Ancestors, Subject};
 use petsem_seals::SealSettings;
 use rand_core::UnwrapErr;
 
@@ -26,7 +24,6 @@ use crate::settings::{AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PE
 use petsem_engine::Timestamp;
 use petsem_engine::{DevelopmentPlan, Failure};
 
-const DAY: u64 = 24 * 60 * 60;
 /// The installation's name: the `aud` of its JWTs.
 const NAME: &str = "petsem-dev";
 /// The issuer of its JWTs.
