@@ -1,4 +1,4 @@
-//! The command tree. A file for each subcommand; one that has subcommands itself has a directory.
+//! The command tree. One file per subcommand; a subcommand with subcommands of its own has a directory.
 
 mod app;
 mod approve;
@@ -23,18 +23,14 @@ use clap::Subcommand;
 use crate::failure::Failure;
 use crate::process::InheritedUmask;
 
-pub(crate) use operator::Seen;
-pub(crate) use policy::Tested;
-pub(crate) use token::Inspected;
-
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Dev(dev::Dev),
     Server(server::Server),
-    /// Set up, unseal and check an installation, on its node; rotate its keys while it runs
+    /// Set up, unseal and check an installation on its node; rotate its keys while it runs
     #[command(subcommand)]
     Operator(operator::Operator),
-    /// Check a configuration file, or print one that explains itself
+    /// Check a configuration file, or print a documented one
     #[command(subcommand)]
     Config(config::Config),
     /// Create, list and delete orgs
@@ -46,25 +42,25 @@ pub(crate) enum Command {
     /// Set, list and roll back an app's secrets; values are never shown
     #[command(subcommand)]
     Secrets(secrets::Secrets),
-    /// Make, bring and use an app's secret keys; they are never shown
+    /// Generate, import and use an app's secret keys; they are never shown
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Make, narrow, read, explain, list and revoke tokens
+    /// Create, narrow, inspect, explain, list and revoke tokens
     #[command(subcommand)]
     Token(token::Token),
     /// List the keys that sign tokens, and replace them
     #[command(subcommand)]
     SigningKey(signing_key::SigningKey),
-    /// Show, set and try the rules by which an app's JWTs may read or boot
+    /// Show, set and test the rules that let JWTs read an app's secrets or boot its Machines
     #[command(subcommand)]
     Policy(policy::Policy),
-    /// Register issuers of JWTs, list and delete them
+    /// Register, list and delete issuers of JWTs
     #[command(subcommand)]
     Issuer(issuer::Issuer),
-    /// Register outside dischargers, list and delete them
+    /// Register, list and delete outside dischargers
     #[command(subcommand)]
     Discharger(discharger::Discharger),
-    BreakGlass(break_glass::AskGlass),
+    BreakGlass(break_glass::BreakGlass),
     Approve(approve::Approve),
     Run(run::Run),
     Boot(boot::Boot),
@@ -86,7 +82,7 @@ impl Command {
             Self::Policy(policy) => policy.run(),
             Self::Issuer(issuer) => issuer.run(),
             Self::Discharger(discharger) => discharger.run(),
-            Self::BreakGlass(ask) => ask.run(),
+            Self::BreakGlass(break_glass) => break_glass.run(),
             Self::Approve(approve) => approve.run(),
             Self::Run(run) => run.run(umask),
             Self::Boot(boot) => boot.run(umask),

@@ -1,8 +1,8 @@
-//! Where petsem is and who we are: from flags and the environment, else from the context file that
+//! The server's address and the token files: from flags and the environment, else from the context file that
 //! `petsem dev` writes.
 //!
-//! A context file's token goes to that file's endpoint and nowhere else: who names another endpoint names the
-//! token file, too. Tokens themselves are never arguments and never in the environment.
+//! The token of a context file is sent only to the endpoint of that file: a command that names another endpoint
+//! must also name a token file. Tokens themselves are never arguments and never in the environment.
 
 use std::path::{Path, PathBuf};
 
@@ -11,14 +11,14 @@ use petsem_api::{AppName, AppRef, HostId, OrgName, OrgRef};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::messages;
+use crate::{messages, private_file};
 
-/// The directory of `petsem dev`; the context file is looked for there when `PETSEM_CONTEXT` names none.
+/// The directory of `petsem dev`, and of the context file if `PETSEM_CONTEXT` names none.
 pub(crate) const DEFAULT_DIRECTORY: &str = "petsem-dev";
 /// The context file in it.
 pub(crate) const FILE_NAME: &str = "context.toml";
 
-/// The server and the token for it.
+/// The server, and the token for it.
 #[derive(Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
@@ -49,7 +49,7 @@ pub(crate) struct AppArgument {
 pub(crate) struct Context {
     /// The server.
     pub(crate) endpoint: String,
-    /// A token for people.
+    /// The token of a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token_file: Option<PathBuf>,
     /// The token of the host that boots Machines.
@@ -58,10 +58,10 @@ pub(crate) struct Context {
     /// The host that this token is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) host: Option<HostId>,
-    /// The org to work in when none is named.
+    /// The default org.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) org: Option<OrgName>,
-    /// The app to work on when none is named.
+    /// The default app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) app: Option<AppName>,
     /// The private key of the issuer of `petsem dev`.
@@ -69,7 +69,7 @@ pub(crate) struct Context {
     pub(crate) development_issuer_key: Option<PathBuf>,
 }
 
-/// Everything that flags, environment and context file say together.
+/// Flags, environment and context file, combined.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub(crate) endpoint: String,
@@ -77,26 +77,18 @@ pub(crate) struct Resolved {
     context: Option<Context>,
 }
 
-/// Why a context file is of no use.
-#[derive(Debug)]
-#[non_exhaustive]
-pub(crate) enum ContextError {
-    Read(crate::private_file::PrivateFileError),
-    NotToml { path: PathBuf, source: Box<toml::de::Error> },
-}
-
 /// Largest context file.
 const MAX_CONTEXT: usize = 64 * 1024;
 
 impl Connection {
-    /// Puts flags, environment and context file together.
+    /// Combines flags, environment and context file.
     ///
     /// # Errors
-    /// A context file that was named and cannot be read, or no endpoint from anywhere.
+    /// The context file cannot be read, or no endpoint is given.
     pub(crate) fn resolve(&self) -> Result<Resolved, Failure> {
         let context = self.context_file()?;
         if let Some(endpoint) = &self.endpoint {
-            // Its tokens are for its own endpoint; the names in it are for nobody else either.
+            // Its tokens, and the names in it, are for its own endpoint only.
             let context = context.filter(|context| context.endpoint == *endpoint);
             return Ok(self.resolved(endpoint.clone(), context));
         }
@@ -105,8 +97,8 @@ impl Connection {
     }
 
     fn resolved(&self, endpoint: String, context: Option<Context>) -> Resolved {
-        let of_context = || context.as_ref().and_then(|context| context.token_file.clone());
-        let token_file = self.token_file.clone().or_else(of_context);
+        let default = || context.as_ref().and_then(|context| context.token_file.clone());
+        let token_file = self.token_file.clone().or_else(default);
         Resolved { endpoint, token_file, context }
     }
 
@@ -121,27 +113,27 @@ impl Connection {
 }
 
 impl Resolved {
-    /// The file with the token for people.
+    /// The file with the person's token.
     pub(crate) fn token_file(&self) -> Result<&Path, Failure> {
         self.token_file.as_deref().ok_or_else(messages::no_token_file)
     }
 
     /// The file with the host token: the one given, else the context file's.
     pub(crate) fn host_token_file<'a>(&'a self, given: Option<&'a Path>) -> Result<&'a Path, Failure> {
-        let of_context = self.context.as_ref().and_then(|context| context.host_token_file.as_deref());
-        given.or(of_context).ok_or_else(messages::no_host_token_file)
+        let default = self.context.as_ref().and_then(|context| context.host_token_file.as_deref());
+        given.or(default).ok_or_else(messages::no_host_token_file)
     }
 
     /// The app to work on.
     pub(crate) fn app(&self, given: &AppArgument) -> Result<AppRef, Failure> {
-        let of_context = || self.context.as_ref().and_then(|context| context.app.clone()).map(AppRef::Name);
-        given.app.clone().or_else(of_context).ok_or_else(messages::no_app)
+        let default = || self.context.as_ref().and_then(|context| context.app.clone()).map(AppRef::Name);
+        given.app.clone().or_else(default).ok_or_else(messages::no_app)
     }
 
     /// The org to work in.
     pub(crate) fn org(&self, given: Option<&OrgRef>) -> Result<OrgRef, Failure> {
-        let of_context = || self.context.as_ref().and_then(|context| context.org.clone()).map(OrgRef::Name);
-        given.cloned().or_else(of_context).ok_or_else(messages::no_org)
+        let default = || self.context.as_ref().and_then(|context| context.org.clone()).map(OrgRef::Name);
+        given.cloned().or_else(default).ok_or_else(messages::no_org)
     }
 
     /// The host whose token boots Machines here.
@@ -156,15 +148,15 @@ impl Resolved {
 }
 
 impl Context {
-    /// Reads a context file and makes its paths independent of where we are.
+    /// Reads a context file and makes its paths independent of the working directory.
     ///
     /// # Errors
-    /// [`ContextError`]; a key that is not known is one.
-    pub(crate) fn load(path: &Path) -> Result<Self, ContextError> {
-        let (bytes, _) = crate::private_file::read_bytes(path, MAX_CONTEXT).map_err(ContextError::Read)?;
-        let text = crate::private_file::trimmed_text(&bytes).unwrap_or_default();
-        let mut context: Self = toml::from_str(&text)
-            .map_err(|source| ContextError::NotToml { path: path.into(), source: Box::new(source) })?;
+    /// The file cannot be read, is not TOML, or has an unknown key.
+    pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
+        let (bytes, _) = private_file::read_bytes(path, MAX_CONTEXT)?;
+        let text = private_file::trimmed_text(&bytes).unwrap_or_default();
+        let mut context: Self =
+            toml::from_str(&text).map_err(|error| messages::invalid_context(path, &error))?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let files =
             [&mut context.token_file, &mut context.host_token_file, &mut context.development_issuer_key];
@@ -212,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_of_a_context_file_goes_to_no_other_endpoint() {
+    fn the_token_of_a_context_file_is_sent_to_no_other_endpoint() {
         let directory = tempfile::tempdir().unwrap();
         let path = context_file(directory.path(), WHOLE);
         let resolved = connection(Some("http://127.0.0.1:9999"), None, &path).resolve().unwrap();
@@ -226,6 +218,7 @@ mod tests {
     fn unknown_keys_of_a_context_file_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = context_file(directory.path(), "endpoint = \"http://127.0.0.1:1\"\ntoken = \"fm2_x\"\n");
-        assert!(matches!(Context::load(&path), Err(ContextError::NotToml { .. })));
+        let fact = Context::load(&path).unwrap_err().fact;
+        assert!(fact.contains("is not a context file: unknown field `token`"), "{fact}");
     }
 }

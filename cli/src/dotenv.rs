@@ -1,17 +1,19 @@
-//! `.env` files as people have them, read so that no value is ever guessed.
+//! `.env` files as people write them, parsed without guessing any value.
 //!
 //! - `NAME=value`, with blanks around either and an optional `export` before it; `#` starts a comment line.
-//! - `"…"` may span lines and knows the escapes `\n \r \t \" \\ \$`; any other backslash stands for itself,
-//!   as in a shell. `'…'` may span lines and knows none. Nothing is expanded: `$` is a dollar.
+//! - `"…"` may span lines and has the escapes `\n \r \t \" \\ \$`; any other backslash is literal, as in a
+//!   shell. `'…'` may span lines and has no escapes. Nothing is expanded: `$` is a dollar sign.
 //! - An unquoted value ends at a blank followed by `#`, or with its line, and is trimmed.
 //! - UTF-8, with or without a byte order mark; lines end with LF or CRLF, and a CRLF inside quotes is LF.
 //!
-//! What does not read so is refused, by line number alone: the text of a line may be a secret, so no error
-//! holds any of it. One bad line, and there is no result: half a file is never imported.
+//! Anything else is refused, by line number only: the text of a line may be a secret, so no error holds any of it.
+//! One invalid line, and there is no result: half a file is never imported.
 //!
-//! It refuses to know: files, the server's limits on bundles, and where the values go.
-
-use std::fmt;
+//! This parser is our own on purpose. The errors of `dotenvy`, the usual crate, hold the whole line, which may be a
+//! secret; it expands `$NAME` from the environment, so the stored value would not be the one in the file; and it
+//! keeps values in memory that is not wiped. A test compares the two on files that both define alike.
+//!
+//! It does not know files, the server's limits on bundles, or where the values go.
 
 use petsem_api::{MAX_VALUE, SecretName, Value};
 use zeroize::Zeroizing;
@@ -22,13 +24,13 @@ pub(crate) struct Dotenv {
     pub(crate) entries: Vec<(SecretName, Value)>,
 }
 
-/// Every line that could not be read; never empty.
+/// Every invalid line; never empty. [`crate::messages`] has the text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct DotenvError {
     pub(crate) problems: Vec<Problem>,
 }
 
-/// One thing that could not be read. Lines count from 1.
+/// One invalid line. Lines count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) line: usize,
@@ -47,7 +49,7 @@ pub(crate) enum ProblemKind {
     UnquotedPem,
     ControlCharacter,
     ValueTooLarge,
-    /// The name stands on this earlier line already.
+    /// The name is already on this earlier line.
     Duplicate {
         first: usize,
     },
@@ -56,7 +58,7 @@ pub(crate) enum ProblemKind {
 /// Reads a whole file.
 ///
 /// # Errors
-/// Every line that is not of the form above, and every name that stands twice.
+/// Every line that has another form, and every repeated name.
 pub(crate) fn parse(file: &[u8]) -> Result<Dotenv, DotenvError> {
     let text = std::str::from_utf8(file).map_err(|error| {
         let before = file.get(..error.valid_up_to()).unwrap_or_default();
@@ -112,7 +114,7 @@ impl<'a> Scanner<'a> {
         if bytes.len() > MAX_VALUE {
             return Err(ProblemKind::ValueTooLarge);
         }
-        // Moved out, not copied: the buffer is wiped by its new owner.
+        // Moved, not copied: its new owner wipes the buffer.
         let mut bytes = bytes;
         Ok(Some((name, Value::new(std::mem::take(&mut *bytes)))))
     }
@@ -185,7 +187,7 @@ impl<'a> Scanner<'a> {
         self.rest = rest;
     }
 
-    /// Goes on behind the line that could not be read.
+    /// Continues after the invalid line.
     fn resume_after(&mut self, bad_line: usize) {
         if self.line == bad_line {
             self.take_line();
@@ -205,7 +207,7 @@ fn newlines(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// A `#` counts only behind a blank: `https://host/#part` and `a#b` are values.
+/// A `#` starts a comment only after a blank: `https://host/#part` and `a#b` are values.
 fn starts_comment(line: &str, at: usize) -> bool {
     line.get(..at).is_some_and(|before| before.ends_with(BLANKS))
 }
@@ -224,7 +226,7 @@ fn closing_quote(body: &str, quote: char) -> Option<usize> {
     None
 }
 
-/// The value's bytes. Reserved once, so that growing leaves no copies behind.
+/// The value's bytes. Allocated once, because growing would leave copies.
 fn unescape(raw: &str, escapes: bool) -> Zeroizing<Vec<u8>> {
     let mut value = Zeroizing::new(Vec::with_capacity(raw.len()));
     let mut bytes = raw.bytes().peekable();
@@ -251,14 +253,6 @@ fn unescape(raw: &str, escapes: bool) -> Zeroizing<Vec<u8>> {
     }
     value
 }
-
-impl fmt::Display for DotenvError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::messages::dotenv_problems(f, &self.problems)
-    }
-}
-
-impl std::error::Error for DotenvError {}
 
 #[cfg(test)]
 mod tests;

@@ -2,21 +2,14 @@
 
 use std::str::FromStr;
 
-/// A length of time in whole seconds, more than none.
+/// A length of time in whole seconds, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seconds(pub(crate) u64);
 
-/// Why a text is no length of time; what clap shows behind the argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The text is not a length of time; clap prints this after the argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", crate::messages::DURATION_RULE)]
 pub(crate) struct DurationError;
-
-impl std::fmt::Display for DurationError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(crate::messages::DURATION_RULE)
-    }
-}
-
-impl std::error::Error for DurationError {}
 
 impl FromStr for Seconds {
     type Err = DurationError;

@@ -1,15 +1,13 @@
 //! How a command ends when it does not succeed: a fact, a hint, and one of three exit statuses.
 //!
-//! Texts are made in [`crate::messages`] alone; nothing here or there holds a value, a key or a token.
+//! [`crate::messages`] has all texts; none of them holds a value, a key or a token.
 
-use std::fmt;
-
-/// The exit statuses other than 0. They are documented in `petsem --help` and never change.
+/// The exit statuses other than 0. `petsem --help` documents them, and they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// The server refused, or something on this machine failed.
     Refused = 1,
-    /// The command line, or a file that it names, is not as it must be. clap exits with the same.
+    /// The command line, or a file named on it, is invalid. clap exits with the same status.
     Usage = 2,
     /// No server answered.
     Unreachable = 3,
@@ -28,16 +26,8 @@ impl Failure {
         Self { exit, fact: fact.into(), hint: Some(hint.into()) }
     }
 
-    /// A failure whose fact says it all, such as a server's answer, which carries its own advice.
+    /// A failure without a hint, such as a server's answer, which has its own.
     pub(crate) fn bare(exit: Exit, fact: impl Into<String>) -> Self {
         Self { exit, fact: fact.into(), hint: None }
     }
 }
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.fact)
-    }
-}
-
-impl std::error::Error for Failure {}

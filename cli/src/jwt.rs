@@ -1,6 +1,6 @@
-//! The JWT that says who asks: from a file, or signed here by the issuer of `petsem dev`.
+//! The JWT that identifies the caller: from a file, or signed here by the issuer of `petsem dev`.
 //!
-//! That issuer's private key lies beside the development server, which alone accepts it.
+//! That issuer's private key is in the directory of the development server, and no other server accepts it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,17 +12,19 @@ use zeroize::Zeroizing;
 
 use crate::context::Resolved;
 use crate::failure::Failure;
+use crate::private_file::PrivateFileError;
 use crate::{messages, private_file, value_source};
 
-/// A JWT out of a file. Platforms mount them with modes of their own choice, so others' rights are told and not
-/// refused; it lives for minutes.
+/// A JWT from a file. Platforms mount such files with modes of their own choice, and a JWT lives for minutes, so
+/// access for other users is reported and not refused.
 pub(crate) fn from_file(path: &Path) -> Result<Credentials, Failure> {
     let bytes = value_source::file_or_stdin(path, private_file::MAX_TOKEN_FILE)?;
-    let text = private_file::trimmed_text(&bytes).ok_or_else(messages::no_jwt)?;
+    let text =
+        private_file::trimmed_text(&bytes).ok_or_else(|| PrivateFileError::NotText { path: path.into() })?;
     Ok(Credentials::new(&text)?)
 }
 
-/// A JWT that may read, from the file or from the development issuer.
+/// A JWT that can read, from the file or from the development issuer.
 pub(crate) fn for_workload(file: Option<&Path>, resolved: &Resolved) -> Result<Credentials, Failure> {
     match (file, resolved.development_issuer_key()) {
         (Some(path), _) => from_file(path),
@@ -40,7 +42,7 @@ pub(crate) fn for_boot(
 ) -> Result<Credentials, Failure> {
     let app = app.to_string();
     let claims = [
-        // Not the subject that may read: this JWT boots one Machine and does nothing else.
+        // Not the subject that can read: this JWT boots one Machine and does nothing else.
         ("sub", "orchestrator"),
         ("petsem_app", app.as_str()),
         ("petsem_machine", machine.as_str()),

@@ -1,4 +1,4 @@
-//! The server's log: one JSON object a line on standard error, or text where a person reads it.
+//! The server's log on standard error: one JSON object per line, or text on a terminal.
 
 use std::io::IsTerminal;
 
@@ -7,13 +7,13 @@ use tracing_subscriber::EnvFilter;
 use crate::failure::Failure;
 use crate::messages;
 
-/// Says what is logged, as in `info` or `petsem_server=debug`; `info` where it is not set.
+/// The log filter, such as `info` or `petsem_server=debug`; `info` if it is not set.
 const FILTER: &str = "PETSEM_LOG";
 
 /// Starts the log. Values, keys and tokens never reach it, at any level.
 pub(crate) fn start() -> Result<(), Failure> {
     let filter = match std::env::var(FILTER) {
-        Ok(text) => EnvFilter::try_new(text).map_err(|_| messages::bad_log_filter(FILTER))?,
+        Ok(text) => EnvFilter::try_new(text).map_err(|_| messages::invalid_log_filter(FILTER))?,
         Err(_) => EnvFilter::new("info"),
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

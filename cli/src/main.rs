@@ -1,10 +1,14 @@
-//! `petsem`: the server, the operators' tools, and secrets at the command line. One file a subcommand.
+//! `petsem`: the server, the operators' tools, and secrets at the command line. One file per subcommand.
 //!
-//! Non-goals: it decides nothing. What is allowed is the server's to say, what a token may do is in the token;
-//! this crate reads what people type, carries it there, and shows what came back. It takes no value, key or
-//! token from its arguments, and prints none to a terminal unasked.
+//! Non-goals: it decides nothing. The server decides what is allowed, and a token carries what it may do. This
+//! crate reads what people type, sends it, and prints the answer. It takes no value, key or token as an argument,
+//! and prints none to a terminal unless asked to.
+//!
+//! The modules have no cycle: commands use [`output`] and [`messages`], and these use plain data ([`failure`],
+//! [`report`], [`dotenv`], [`private_file`]).
 
-mod answered;
+mod arguments;
+mod change_outcome;
 mod clock;
 mod commands;
 mod context;
@@ -14,13 +18,14 @@ mod failure;
 mod jwt;
 mod log;
 mod messages;
-mod opening;
 mod output;
 mod private_file;
 mod process;
 mod remote;
+mod report;
 mod revocation;
-mod time_argument;
+mod timestamp;
+mod unsealing;
 mod value_source;
 mod wiping_allocator;
 
@@ -29,7 +34,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::commands::Command;
-use crate::failure::Failure;
 
 #[global_allocator]
 static ALLOCATOR: wiping_allocator::Wiping<std::alloc::System> = wiping_allocator::Wiping(std::alloc::System);
@@ -48,11 +52,9 @@ fn main() -> ExitCode {
         .and_then(|umask| CommandLine::parse().command.run(umask));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => ended(&failure),
+        Err(failure) => {
+            output::failure(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
     }
-}
-
-fn ended(failure: &Failure) -> ExitCode {
-    output::failure(failure);
-    ExitCode::from(failure.exit as u8)
 }

@@ -1,4 +1,4 @@
-//! Standard output: JSON where it was asked for, aligned tables on a terminal, tabs otherwise.
+//! Standard output: JSON if asked for, else aligned tables on a terminal and tabs elsewhere; and standard error.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -19,17 +19,17 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| harmless(&cell)).collect());
+        self.rows.push(cells.into_iter().map(|cell| messages::without_control_characters(&cell)).collect());
     }
 }
 
-/// Prints an answer: as JSON, or as what `shown` makes of it.
+/// Prints an answer: as JSON, or as a table.
 pub(crate) fn answer<T: Serialize>(
     json: bool,
     data: &T,
-    shown: impl FnOnce(&T) -> Table,
+    to_table: impl FnOnce(&T) -> Table,
 ) -> Result<(), Failure> {
-    if json { json_line(data) } else { table(&shown(data)) }
+    if json { json_line(data) } else { table(&to_table(data)) }
 }
 
 /// Prints an answer: as JSON, or as one line of text.
@@ -42,18 +42,18 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
     write(format!("{text}\n").as_bytes())
 }
 
-/// Bytes as they are.
+/// Bytes, unchanged.
 pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     finish(stdout.write_all(bytes).and_then(|()| stdout.flush()))
 }
 
-/// Something that a person should know; on standard error, so that it never mixes with data.
+/// A note for people, on standard error so that it never mixes with data.
 pub(crate) fn notice(text: &str) {
     let _ = writeln!(io::stderr(), "note: {text}");
 }
 
-/// A question on standard error, whose answer is typed behind it.
+/// A question on standard error; the answer is typed after it.
 pub(crate) fn prompt(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
@@ -61,38 +61,38 @@ pub(crate) fn prompt(text: &str) {
 
 /// The failure that ends the command.
 pub(crate) fn failure(failure: &Failure) {
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let (red, dim, plain) = if colour { ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
-    let mut said = format!("{red}error:{plain} {}\n", failure.fact);
+    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (red, dim, plain) = if color { ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+    let mut text = format!("{red}error:{plain} {}\n", failure.fact);
     if let Some(hint) = &failure.hint {
-        said.push_str(&format!("{dim}hint:{plain} {hint}\n"));
+        text.push_str(&format!("{dim}hint:{plain} {hint}\n"));
     }
-    // At once: lines of other processes may share the terminal or the log.
-    let _ = io::stderr().write_all(said.as_bytes());
+    // In one write: other processes may write to the same terminal or log.
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// A line on standard error that is written over as work goes on, where a person looks on.
-pub(crate) struct Bar {
-    is_shown: bool,
+/// A line on a terminal's standard error that is overwritten as work proceeds.
+pub(crate) struct ProgressBar {
+    visible: bool,
     written: bool,
 }
 
-impl Bar {
-    /// A bar; none where the command answers a program.
+impl ProgressBar {
+    /// A bar; invisible if standard error is not a terminal or the output is JSON.
     pub(crate) fn new(json: bool) -> Self {
-        Self { is_shown: !json && io::stderr().is_terminal(), written: false }
+        Self { visible: !json && io::stderr().is_terminal(), written: false }
     }
 
-    /// Writes the line anew.
+    /// Replaces the line.
     pub(crate) fn show(&mut self, text: &str) {
-        if self.is_shown {
+        if self.visible {
             self.written = true;
             let _ = write!(io::stderr(), "\r\x1b[K{text}");
         }
     }
 }
 
-impl Drop for Bar {
+impl Drop for ProgressBar {
     fn drop(&mut self) {
         if self.written {
             let _ = write!(io::stderr(), "\r\x1b[K");
@@ -100,7 +100,7 @@ impl Drop for Bar {
     }
 }
 
-/// Whether a person would see what is written to standard output.
+/// Whether standard output is a terminal.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
@@ -124,7 +124,7 @@ fn tabbed(table: &Table) -> String {
     table.rows.iter().map(|row| row.join("\t") + "\n").collect()
 }
 
-fn aligned(table: &Table, colour: bool) -> String {
+fn aligned(table: &Table, color: bool) -> String {
     let width_of = |column: usize| {
         let cells = table.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(table.headings.get(column).map(|heading| heading.len())).max().unwrap_or(0)
@@ -134,7 +134,7 @@ fn aligned(table: &Table, colour: bool) -> String {
         let line: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         line.join("  ").trim_end().to_owned()
     };
-    let (bold, plain) = if colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = if color { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let mut text = format!("{bold}{}{plain}\n", padded(&mut table.headings.iter().copied()));
     for row in &table.rows {
         text.push_str(&padded(&mut row.iter().map(String::as_str)));
@@ -143,12 +143,7 @@ fn aligned(table: &Table, colour: bool) -> String {
     text
 }
 
-/// Labels and authors come from others: no control character of theirs reaches a terminal or splits a row.
-pub(crate) fn harmless(cell: &str) -> String {
-    cell.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
-}
-
-/// A reader that has left (`petsem … | head`) ends the command quietly; anything else is a failure.
+/// A closed pipe (`petsem … | head`) ends the command quietly; any other error is a failure.
 fn finish(result: io::Result<()>) -> Result<(), Failure> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

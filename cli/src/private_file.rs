@@ -1,4 +1,4 @@
-//! Files that hold tokens, keys or values: read only where nobody else can, written so that nobody else can.
+//! Files that hold tokens, keys or values: read only if no other user can read them, and written the same way.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,7 +10,10 @@ use zeroize::Zeroizing;
 /// Longest token file.
 pub(crate) const MAX_TOKEN_FILE: usize = 64 * 1024;
 
-/// Why a file was not read or written.
+/// Stands for standard input where a file is expected.
+pub(crate) const STDIN: &str = "-";
+
+/// Why a file was not read or written. [`crate::messages`] has its text.
 #[derive(Debug)]
 #[non_exhaustive]
 pub(crate) enum PrivateFileError {
@@ -22,7 +25,7 @@ pub(crate) enum PrivateFileError {
         path: PathBuf,
         source: io::Error,
     },
-    /// Group or others have rights on it.
+    /// Group or others have access to it.
     OpenToOthers {
         path: PathBuf,
         mode: u32,
@@ -51,18 +54,34 @@ pub(crate) enum PrivateFileError {
     },
 }
 
-/// Who else may read a file.
+impl PrivateFileError {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Open { path, .. }
+            | Self::Read { path, .. }
+            | Self::OpenToOthers { path, .. }
+            | Self::ForeignOwner { path, .. }
+            | Self::NotAFile { path }
+            | Self::TooLarge { path, .. }
+            | Self::NotText { path }
+            | Self::Exists { path }
+            | Self::Write { path, .. } => path,
+        }
+    }
+}
+
+/// Who else can read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exposure {
     OwnerOnly,
-    /// The permission bits, which let group or others in.
+    /// The permission bits, which give group or others access.
     Others(u32),
 }
 
-/// A token or key: refused when anybody else has any right on the file. Surrounding white space is dropped.
+/// A token or key: refused if any other user has access to the file. Surrounding white space is dropped.
 ///
 /// # Errors
-/// [`PrivateFileError`]; never with any of the content.
+/// [`PrivateFileError`], which never holds any of the content.
 pub(crate) fn read_token(path: &Path) -> Result<Zeroizing<String>, PrivateFileError> {
     let file = open(path)?;
     let metadata = regular(path, &file)?;
@@ -78,10 +97,10 @@ pub(crate) fn read_token(path: &Path) -> Result<Zeroizing<String>, PrivateFileEr
     trimmed_text(&bytes).ok_or_else(|| PrivateFileError::NotText { path: path.into() })
 }
 
-/// A file of values or of public data, of at most `limit` bytes, and who else may read it.
+/// A file of values or of public data, of at most `limit` bytes, and who else can read it.
 ///
 /// # Errors
-/// [`PrivateFileError`]; never with any of the content.
+/// [`PrivateFileError`], which never holds any of the content.
 pub(crate) fn read_bytes(
     path: &Path,
     limit: usize,
@@ -95,7 +114,7 @@ pub(crate) fn read_bytes(
 /// Everything from a stream, at most `limit` bytes.
 ///
 /// # Errors
-/// As [`read_bytes`]; `name` stands for the path.
+/// As [`read_bytes`]; errors have `name` as the path.
 pub(crate) fn read_stream(
     name: &Path,
     stream: impl Read,
@@ -104,7 +123,7 @@ pub(crate) fn read_stream(
     read_bounded(name, stream, limit)
 }
 
-/// A new file with mode 0600, kept for content that can be had only once. Dropped without content, it goes.
+/// A new file with mode 0600, reserved for content that exists only once. It is deleted if it is dropped empty.
 pub(crate) struct Reserved {
     path: PathBuf,
     file: File,
@@ -112,10 +131,10 @@ pub(crate) struct Reserved {
 }
 
 impl Reserved {
-    /// Makes the file, empty. A file that is there already is left alone.
+    /// Creates the file, empty. An existing file is not changed.
     ///
     /// # Errors
-    /// [`PrivateFileError::Exists`], or what the system said.
+    /// [`PrivateFileError::Exists`], or the system's error.
     pub(crate) fn new(path: &Path) -> Result<Self, PrivateFileError> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|source| match source.kind() {
@@ -128,7 +147,7 @@ impl Reserved {
     /// Writes the content and a newline; both are on the disk when this returns.
     ///
     /// # Errors
-    /// What the system said; the file is gone then.
+    /// The system's error; the file is then deleted.
     pub(crate) fn fill(mut self, content: &[u8]) -> Result<(), PrivateFileError> {
         let written = self.file.write_all(content).and_then(|()| self.file.write_all(b"\n"));
         self.finish(written)
@@ -155,21 +174,21 @@ impl Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         if !self.filled {
-            // Half a token helps nobody, and would stand in the way of the next attempt.
+            // Half a token is useless, and would block the next attempt.
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// Puts a file with mode 0600 in the place of another, whole or not at all.
+/// Replaces a file atomically with one of mode 0600.
 ///
 /// # Errors
-/// What the system said; the old file is as it was.
+/// The system's error; the old file is then unchanged.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), PrivateFileError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let failed = |source| PrivateFileError::Write { path: path.into(), source };
-    // A leftover of a kill at the wrong moment.
+    // Left over if an earlier run was killed.
     let _ = std::fs::remove_file(&beside);
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(failed)?;
@@ -177,7 +196,7 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), PrivateFileErro
     std::fs::rename(&beside, path).map_err(failed)
 }
 
-/// The text without the white space around it; `None` where it is not UTF-8.
+/// The text without surrounding white space; `None` if it is not UTF-8.
 pub(crate) fn trimmed_text(bytes: &[u8]) -> Option<Zeroizing<String>> {
     std::str::from_utf8(bytes).ok().map(|text| Zeroizing::new(text.trim().to_owned()))
 }
@@ -191,7 +210,7 @@ fn regular(path: &Path, file: &File) -> Result<std::fs::Metadata, PrivateFileErr
     if metadata.is_file() { Ok(metadata) } else { Err(PrivateFileError::NotAFile { path: path.into() }) }
 }
 
-/// Reads into one buffer of its final size, so that growing leaves no copies behind.
+/// Reads into one buffer of its final size, because growing would leave copies.
 fn read_bounded(
     path: &Path,
     mut stream: impl Read,
@@ -221,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_file_is_read_only_when_its_owner_alone_has_rights() {
+    fn a_token_file_is_read_only_if_no_other_user_has_access() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         Reserved::new(&path).unwrap().fill(b" fm2_abc \r").unwrap();
@@ -246,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reserved_file_that_got_nothing_goes() {
+    fn a_reserved_file_without_content_is_deleted_on_drop() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         let reserved = Reserved::new(&path).unwrap();
@@ -267,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_is_bounded_and_says_who_else_may() {
+    fn reading_is_bounded_and_reports_who_else_can_read() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("values");
         replace(&path, b"12345").unwrap();

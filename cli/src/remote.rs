@@ -1,9 +1,8 @@
-//! The server as the commands see it: typed calls, each ending in data or in a [`Failure`].
+//! The server as the commands see it: typed calls that return data or a [`Failure`].
 
 use std::future::Future;
 use std::time::Duration;
 
-use clap::Args;
 use petsem_api::ErrorCode;
 use petsem_client::{
     CallError, Client, Credentials, Endpoint, EndpointFailure, FailureKind, Method, Patience,
@@ -12,31 +11,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 
-use crate::context::{Connection, Resolved};
+use crate::context::Resolved;
 use crate::failure::Failure;
-use crate::{messages, private_file};
+use crate::{messages, output, private_file};
 
-/// How often a server that was told to seal itself is asked whether it is.
-const SEALED_LOOKS: u32 = 60;
-const SEALED_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
-
-/// What a command takes that asks the server and shows its answer.
-#[derive(Args)]
-pub(crate) struct Asking {
-    /// Print the server's answer as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-}
-
-impl Asking {
-    /// Reads context and token file. Nothing is sent yet.
-    pub(crate) fn remote(&self) -> Result<Remote, Failure> {
-        Remote::open(&self.connection.resolve()?)
-    }
-}
+/// How often, and how many times, a server that was told to seal itself is asked whether it is sealed.
+const SEALED_INTERVAL: Duration = Duration::from_millis(200);
+const SEALED_POLLS: u32 = 60;
 
 /// One installation, and a token for it.
 pub(crate) struct Remote {
@@ -69,8 +50,8 @@ impl Remote {
         self.call(Method::POST, path, Some(request))
     }
 
-    /// As [`Remote::post`]; none where what is named is not there.
-    pub(crate) fn post_if_there<Answer: DeserializeOwned>(
+    /// As [`Remote::post`]; `None` if the server does not find the resource.
+    pub(crate) fn post_if_found<Answer: DeserializeOwned>(
         &self,
         path: &str,
         request: &impl Serialize,
@@ -95,15 +76,15 @@ impl Remote {
         self.call(Method::DELETE, path, None::<&()>)
     }
 
-    /// Whether the server says within a while that it is sealed.
-    pub(crate) fn is_sealed_soon(&self) -> bool {
+    /// Waits for the server to report that it is sealed; `false` if it does not in time.
+    pub(crate) fn wait_until_sealed(&self) -> bool {
         self.runtime.block_on(async {
-            for _ in 0..SEALED_LOOKS {
-                tokio::time::sleep(SEALED_EVERY).await;
+            for _ in 0..SEALED_POLLS {
+                tokio::time::sleep(SEALED_INTERVAL).await;
                 let call = self.client.call(Method::GET, "/v1/orgs", Some(&self.credentials), None::<&()>);
                 let answer: Result<serde_json::Value, CallError> = call.await;
                 match answer {
-                    Err(CallError::Unavailable { failures, .. }) if failures.iter().any(says_sealed) => {
+                    Err(CallError::Unavailable { failures, .. }) if failures.iter().any(reports_sealed) => {
                         return true;
                     }
                     _ => {}
@@ -113,7 +94,7 @@ impl Remote {
         })
     }
 
-    /// The discharge of a ticket of petsem's own discharger, which is the server that is called.
+    /// A discharge from petsem's own discharger, which is the server that is called.
     pub(crate) fn discharge_ticket(
         &self,
         resolved: &Resolved,
@@ -123,13 +104,13 @@ impl Remote {
     ) -> Result<Credentials, Failure> {
         let endpoint: Endpoint = resolved.endpoint.parse()?;
         let client = Client::builder(vec![endpoint.clone()]).discharger(location, vec![endpoint]).build();
-        let open = |url: &str| crate::output::notice(&messages::page_to_open(url));
+        let open = |url: &str| output::notice(&messages::approval_page(url));
         let patience = Patience { wait: Duration::from_secs(wait), open_url: Some(&open) };
         let discharge = client.discharge_ticket(location, ticket, Some(&self.credentials), &patience);
         Ok(self.runtime.block_on(discharge)?)
     }
 
-    /// Waits before the server is asked again.
+    /// Waits before the next call.
     pub(crate) fn pause(&self, duration: Duration) {
         self.runtime.block_on(async { tokio::time::sleep(duration).await });
     }
@@ -145,16 +126,16 @@ impl Remote {
     }
 }
 
-fn says_sealed(failure: &EndpointFailure) -> bool {
+fn reports_sealed(failure: &EndpointFailure) -> bool {
     matches!(failure.kind, FailureKind::Status { code: Some(ErrorCode::Sealed), .. })
 }
 
-/// Drives one future to its end; for commands that keep nothing between calls.
+/// Runs one future; for commands that keep nothing between calls.
 pub(crate) fn wait_for<Answer>(future: impl Future<Output = Answer>) -> Result<Answer, Failure> {
     Ok(runtime()?.block_on(future))
 }
 
-/// Drives a server, or work on its store, to its end.
+/// Runs a server, or work on its store.
 pub(crate) fn serve<Answer>(future: impl Future<Output = Answer>) -> Result<Answer, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     Ok(runtime.map_err(messages::no_runtime)?.block_on(future))

@@ -1,11 +1,11 @@
-//! What shall be revoked, as it is typed: for `petsem token revoke` and `petsem operator deny`.
+//! The arguments that name what to revoke: for `petsem token revoke` and `petsem operator deny`.
 
 use clap::{ArgGroup, Args};
 use petsem_api::{AppRef, HostId, MachineId, RevokeRequest, SigningKeyId, TokenUuid};
 
 use crate::failure::Failure;
 use crate::messages;
-use crate::time_argument::Instant;
+use crate::timestamp::Timestamp;
 
 #[derive(Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["id", "key", "machine", "host", "sub", "all_jwts", "jti"])))]
@@ -16,7 +16,7 @@ pub(crate) struct Revocation {
     #[arg(value_name = "TOKEN_ID")]
     id: Option<TokenUuid>,
 
-    /// All tokens of this signing key, and all that descend from them; not of one that signs new tokens
+    /// All tokens of this signing key, and all tokens that descend from them; not a key that signs new tokens
     #[arg(long, value_name = "KEY_ID")]
     key: Option<SigningKeyId>,
 
@@ -40,13 +40,13 @@ pub(crate) struct Revocation {
     #[arg(long, value_name = "SUBJECT", requires = "issuer")]
     sub: Option<String>,
 
-    /// All JWTs of --issuer, whoever they name
+    /// All JWTs of --issuer, of every subject
     #[arg(long, requires = "issuer")]
     all_jwts: bool,
 
-    /// Only those that were issued before this time, such as 2026-01-31T12:00:00Z [default: all so far]
+    /// Only JWTs issued before this time, such as 2026-01-31T12:00:00Z [default: all issued so far]
     #[arg(long, value_name = "TIME", requires = "by_time")]
-    before: Option<Instant>,
+    before: Option<Timestamp>,
 
     /// The one JWT of --issuer with this `jti`
     #[arg(long, value_name = "JTI", requires = "issuer")]

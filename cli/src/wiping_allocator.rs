@@ -1,7 +1,7 @@
-//! The process's allocator: the system's, but memory is overwritten before it is given back.
+//! The process's allocator: the system's, but memory is overwritten before it is freed.
 //!
-//! Types that hold secrets wipe themselves. This is for the copies that they cannot reach: buffers of the HTTP
-//! and JSON layers, vectors that grew. It costs one pass over memory that is warm anyway.
+//! Types that hold secrets wipe themselves. This covers the copies that they cannot reach: buffers of the HTTP
+//! and JSON layers, and vectors that grew. It costs one pass over memory that is in the cache already.
 
 #![expect(
     unsafe_code,
@@ -10,12 +10,12 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 
-/// Wipes what it frees. Growing is left to the trait's default, which allocates, copies and frees: so the old
-/// place is wiped, too.
+/// Wipes what it frees. Growing uses the trait's default, which allocates, copies and frees, so the old block is
+/// wiped too.
 pub(crate) struct Wiping<Inner>(pub(crate) Inner);
 
-// SAFETY: every call goes to the inner allocator with the arguments that came in; before `dealloc` nothing but
-// the bytes of the block that is given back is written.
+// SAFETY: every call goes to the inner allocator with unchanged arguments; before `dealloc` only the bytes of the
+// freed block are written.
 unsafe impl<Inner: GlobalAlloc> GlobalAlloc for Wiping<Inner> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the contract of `alloc`, which is the inner one's.
@@ -28,8 +28,8 @@ unsafe impl<Inner: GlobalAlloc> GlobalAlloc for Wiping<Inner> {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the block was allocated with this layout and is not used any more, so all its bytes are ours
-        // to write; the barrier takes them for read, so that the writes are not optimised away.
+        // SAFETY: the block was allocated with this layout and is no longer used, so all its bytes may
+        // be written; the barrier counts as a read, so that the writes are not optimized away.
         unsafe {
             block.write_bytes(0, layout.size());
             zeroize::optimization_barrier(&*block);
@@ -45,7 +45,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts the bytes that come back with something in them.
+    /// Counts the freed bytes that are not zero.
     #[derive(Default)]
     struct Inspecting {
         freed: Cell<usize>,

@@ -1,16 +1,15 @@
-//! The transcripts in `tests/cmd/*.txt` are the contract of the command line: what is typed, what comes out,
-//! and how it ends. `PETSEM_BLESS=1 cargo test -p petsem --test transcripts` writes them anew; the difference
-//! then stands in the commit.
+//! The transcripts in `tests/cmd/*.txt` are the contract of the command line: commands, output and exit statuses.
+//! `PETSEM_BLESS=1 cargo test -p petsem --test transcripts` regenerates them; the commit shows the difference.
 //!
 //! A transcript runs in a fresh directory that holds a copy of `tests/cmd/files`. Its lines:
 //!
 //! ```text
-//! # a remark
-//! $ petsem …            a command; arguments are cut at blanks, '…' keeps blanks; `< FILE` at its end is its input
+//! # a comment
+//! $ petsem …            a command; blanks separate arguments, '…' keeps blanks; `< FILE` at its end is its input
 //! $ chmod MODE FILE     the only other command
 //! > …                   a line of standard output
 //! ! …                   a line of standard error
-//! ? 2                   the exit status, where it is not 0
+//! ? 2                   the exit status, if it is not 0
 //! ```
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
@@ -21,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 #[test]
-fn transcripts_say_what_the_command_line_does() {
+fn transcripts_match_the_command_line() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd");
     let bless = std::env::var_os("PETSEM_BLESS").is_some_and(|bless| bless == "1");
     let mut transcripts: Vec<PathBuf> = fs::read_dir(&directory)
@@ -41,13 +40,13 @@ fn transcripts_say_what_the_command_line_does() {
         if bless {
             fs::write(&path, seen).unwrap();
         } else {
-            different.push(format!("--- {}: this is what happened\n{seen}", path.display()));
+            different.push(format!("--- {}: actual\n{seen}", path.display()));
         }
     }
-    assert!(different.is_empty(), "{}\nPETSEM_BLESS=1 writes them anew", different.join("\n"));
+    assert!(different.is_empty(), "{}\nPETSEM_BLESS=1 regenerates them", different.join("\n"));
 }
 
-/// The transcript as it would be written now.
+/// The transcript with the actual output.
 fn replay(transcript: &str, files: &Path) -> String {
     let work = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(files).unwrap() {
@@ -112,7 +111,7 @@ fn marked(mark: char, output: &[u8]) -> String {
     text.lines().map(|line| format!("{mark} {line}").trim_end().to_owned() + "\n").collect()
 }
 
-/// Cut at blanks; single quotes keep them.
+/// Split at blanks; single quotes keep them.
 fn words(command: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (at, part) in command.split('\'').enumerate() {

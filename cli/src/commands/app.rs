@@ -3,10 +3,11 @@
 use clap::{Args, Subcommand};
 use petsem_api::{AppId, AppList, AppName, AppRef, AppSettings, CreateApp, DeletedApp, OrgRef};
 
+use crate::arguments::ServerArguments;
 use crate::duration::Seconds;
 use crate::failure::Failure;
 use crate::output::{self, Table};
-use crate::remote::{Asking, Remote};
+use crate::remote::Remote;
 use crate::{messages, value_source};
 
 #[derive(Subcommand)]
@@ -15,7 +16,7 @@ pub(crate) enum App {
     Create(Create),
     /// List an org's apps
     List(List),
-    /// Delete an app and destroy its keys, for ever; on a terminal its name is asked for again
+    /// Delete an app and destroy its keys, irreversibly; on a terminal its name must be typed again
     Delete(Delete),
 }
 
@@ -32,16 +33,16 @@ pub(crate) struct Create {
     #[arg(long, value_name = "DURATION", conflicts_with = "no_renewal")]
     renewal_life: Option<Seconds>,
 
-    /// Every boot needs a new proof
+    /// Require a new proof for every boot
     #[arg(long)]
     no_renewal: bool,
 
-    /// How many values of each secret are kept, the current one included [default: 20]
+    /// How many values of each secret to keep, including the current one [default: 20]
     #[arg(long, value_name = "COUNT")]
     history: Option<u32>,
 
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 #[derive(Args)]
@@ -51,7 +52,7 @@ pub(crate) struct List {
     org: Option<OrgRef>,
 
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 #[derive(Args)]
@@ -59,12 +60,12 @@ pub(crate) struct Delete {
     /// The app, by name or id
     app: AppRef,
 
-    /// Ask nothing
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 impl App {
@@ -124,7 +125,7 @@ fn all_pages(remote: &Remote, org: &OrgRef) -> Result<AppList, Failure> {
         let mut answer: AppList = remote.get(&format!("/v1/apps?org={org}{page}"))?;
         all.apps.append(&mut answer.apps);
         match answer.next {
-            // Ids ascend: a server that sends us back would keep us here for ever.
+            // Ids ascend: a server that goes back would cause an endless loop.
             Some(next) if after.is_none_or(|after| next > after) => after = Some(next),
             _ => return Ok(all),
         }
@@ -134,8 +135,10 @@ fn all_pages(remote: &Remote, org: &OrgRef) -> Result<AppList, Failure> {
 impl Delete {
     fn run(self) -> Result<(), Failure> {
         let remote = self.common.remote()?;
-        // Scripts have said it by running; at a terminal a slip of one word is final.
-        if !self.yes && !value_source::typed_again(&self.app.to_string(), messages::app_typed_again)? {
+        // A script states its intent by running; on a terminal one wrong word would be final.
+        if !self.yes
+            && !value_source::confirmed_by_typing(&self.app.to_string(), messages::confirm_app_deletion)?
+        {
             return Err(messages::app_not_deleted());
         }
         let answer: DeletedApp = remote.delete(&format!("/v1/apps/{}", self.app))?;

@@ -1,17 +1,17 @@
-//! `petsem approve`: the second person's word.
+//! `petsem approve`: the second person's decision.
 
 use clap::Args;
 use petsem_api::{Approval, ApprovalId, ApprovalList};
 
-use crate::context::Connection;
+use crate::arguments::ServerArguments;
 use crate::failure::Failure;
 use crate::output::Table;
 use crate::remote::Remote;
 use crate::{messages, output};
 
-/// Approve or deny what another person asked for: break-glass, dischargers, issuers, guarded policies
+/// Approve or deny a request of another person: break-glass, dischargers, issuers, guarded policies
 ///
-/// Without an id, or with --list, the requests are listed that your token may decide.
+/// Without an id, or with --list, it lists the requests that your token may decide.
 #[derive(Args)]
 pub(crate) struct Approve {
     /// The request
@@ -26,39 +26,35 @@ pub(crate) struct Approve {
     #[arg(long, value_name = "ID", conflicts_with_all = ["id", "list", "deny"])]
     show: Option<ApprovalId>,
 
-    /// Deny this request; of break-glass also after it was approved
+    /// Deny this request; break-glass can also be denied after it was approved
     #[arg(long, value_name = "ID", conflicts_with = "id")]
     deny: Option<ApprovalId>,
 
-    /// Print the server's answer as JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    connection: Connection,
+    common: ServerArguments,
 }
 
 impl Approve {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.connection.resolve()?)?;
+        let remote = self.common.remote()?;
         if let Some(id) = self.show {
             let answer: Approval = remote.get(&format!("/v1/approvals/{id}"))?;
-            return output::confirm(self.json, &answer, &messages::approval_shown(&answer));
+            return output::confirm(self.common.json, &answer, &messages::approval_details(&answer));
         }
         let (id, verb) = match (self.id, self.deny) {
             (Some(id), _) => (id, "approve"),
             (None, Some(id)) => (id, "deny"),
-            (None, None) => return list(&remote, self.json),
+            (None, None) => return list(&remote, self.common.json),
         };
         let answer: Approval = remote.post(&format!("/v1/approvals/{id}/{verb}"), &serde_json::json!({}))?;
-        output::confirm(self.json, &answer, &messages::decided(&answer))
+        output::confirm(self.common.json, &answer, &messages::approval_decided(&answer))
     }
 }
 
 fn list(remote: &Remote, json: bool) -> Result<(), Failure> {
     let answer: ApprovalList = remote.get("/v1/approvals")?;
     output::answer(json, &answer, |answer| {
-        let mut table = Table::new(&["ID", "STATE", "WHAT", "ASKED BY", "REASON", "UNTIL"]);
+        let mut table = Table::new(&["ID", "STATE", "WHAT", "REQUESTED BY", "REASON", "UNTIL"]);
         for approval in &answer.approvals {
             table.row([
                 approval.id.to_string(),

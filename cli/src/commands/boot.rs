@@ -1,4 +1,4 @@
-//! `petsem boot`: what a host does at every Machine boot, for one process Machine, by hand.
+//! `petsem boot`: boots one process Machine by hand, as a host boots every Machine.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,22 +18,22 @@ use crate::process::InheritedUmask;
 use crate::remote::{self, Remote};
 use crate::{clock, jwt, messages, private_file};
 
-/// Boot a Machine as its host does, to see it by hand
+/// Boot a Machine by hand, as its host does
 ///
-/// The host token earns a discharge with a proof, then the secrets with the discharge; the command takes this
-/// process's place with nothing in its environment but them and what programs need. With --show, names and digests
-/// are printed instead. The proof is a JWT from --jwt-file; else one signed by the development issuer, in front of
-/// `petsem dev`; else your own token, narrowed to exactly this boot before it leaves.
+/// With a proof, the host token gets a discharge; with the discharge, it gets the secrets. The command then replaces
+/// this process. Its environment has only the secrets and what programs need, such as PATH and HOME. With --show,
+/// names and digests are printed instead. The proof is a JWT from --jwt-file; otherwise, for `petsem dev`, one signed
+/// by the development issuer; otherwise your own token, narrowed to exactly this boot before it is sent.
 #[derive(Args)]
 pub(crate) struct Boot {
     #[command(flatten)]
     app: AppArgument,
 
-    /// The Machine that boots
+    /// The Machine to boot
     #[arg(long, value_name = "MACHINE")]
     machine: MachineId,
 
-    /// The host that it boots on, as the host token names it [default: the context file's]
+    /// The host to boot it on, as the host token names it [default: the context file's]
     #[arg(long, value_name = "HOST")]
     host: Option<HostId>,
 
@@ -41,23 +41,23 @@ pub(crate) struct Boot {
     #[arg(long, value_name = "FILE", env = "PETSEM_HOST_TOKEN_FILE", hide_env_values = true)]
     host_token_file: Option<PathBuf>,
 
-    /// The file with the JWT that proves that this Machine shall boot here, or - for standard input
+    /// The file with the JWT that proves that this Machine should boot here, or - for standard input
     #[arg(long, value_name = "FILE", env = "PETSEM_JWT_FILE", hide_env_values = true)]
     jwt_file: Option<PathBuf>,
 
-    /// The lowest app version that will do
+    /// The lowest acceptable app version
     #[arg(long, value_name = "VERSION")]
     min_version: Option<u64>,
 
-    /// Print what the Machine got, by name and digest, and start nothing
+    /// Print the names and digests of the secrets that the Machine gets, and start nothing
     #[arg(long, conflicts_with = "command")]
     show: bool,
 
-    /// With --show: print it as JSON
+    /// With --show: print JSON
     #[arg(long, requires = "show")]
     json: bool,
 
-    /// The command and its arguments, behind two dashes
+    /// The command and its arguments, after two dashes
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 
@@ -86,7 +86,7 @@ impl Boot {
         become_command(self.command, true, bundle, umask)
     }
 
-    /// Who says that this Machine shall boot here.
+    /// The proof that this Machine should boot here.
     fn proof(&self, resolved: &Resolved, app: &AppRef) -> Result<Credentials, Failure> {
         if let Some(path) = &self.jwt_file {
             return jwt::from_file(path);
@@ -101,7 +101,7 @@ impl Boot {
     }
 }
 
-/// The host token's discharger is the server that is called: petsem's own.
+/// The host token's discharger is petsem's own: the server that is called.
 fn flow(resolved: &Resolved, host_token: &str) -> Result<BootFlow, Failure> {
     let endpoint: Endpoint = resolved.endpoint.parse()?;
     let mut client = Client::builder(vec![endpoint.clone()]);
@@ -126,31 +126,31 @@ fn app_id(resolved: &Resolved, app: &AppRef) -> Result<AppId, Failure> {
     }
 }
 
-/// What `--show --json` prints: a boot without its values.
+/// The output of `--show --json`: a boot without its values.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct BootReport<'a> {
     app: AppId,
     machine: &'a MachineId,
     version: u64,
-    secrets: Vec<ShownSecret<'a>>,
+    secrets: Vec<SecretReport<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     renewal_expires_at: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-struct ShownSecret<'a> {
+struct SecretReport<'a> {
     name: &'a petsem_api::SecretName,
     bytes: usize,
     digest: petsem_api::Digest,
 }
 
 fn show(json: bool, response: &BootResponse) -> Result<(), Failure> {
-    let secrets = response.secrets.iter().map(|secret| ShownSecret {
+    let secrets = response.secrets.iter().map(|secret| SecretReport {
         name: &secret.name,
         bytes: secret.value.as_ref().map_or(0, petsem_api::Value::len),
         digest: secret.digest,
     });
-    let shown = Shown {
+    let report = BootReport {
         app: response.app,
         machine: &response.machine,
         version: response.version,
@@ -160,9 +160,9 @@ fn show(json: bool, response: &BootResponse) -> Result<(), Failure> {
     if !json {
         output::notice(&messages::booted(response));
     }
-    output::answer(json, &shown, |shown| {
+    output::answer(json, &report, |report| {
         let mut table = Table::new(&["NAME", "BYTES", "DIGEST"]);
-        for secret in &shown.secrets {
+        for secret in &report.secrets {
             table.row([secret.name.to_string(), secret.bytes.to_string(), secret.digest.to_string()]);
         }
         table

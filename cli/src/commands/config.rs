@@ -15,9 +15,9 @@ pub(crate) enum Config {
     Reference(Reference),
 }
 
-/// Say whether a configuration file would be accepted
+/// Check whether a configuration file is valid
 ///
-/// Keys and values are checked, and that key files can be used; nothing is started and nothing is changed.
+/// It checks keys and values, and whether key files can be used. It starts nothing and changes nothing.
 #[derive(Args)]
 pub(crate) struct Check {
     /// The configuration file
@@ -25,7 +25,7 @@ pub(crate) struct Check {
     file: PathBuf,
 }
 
-/// Print a configuration file that explains every key
+/// Print a configuration file that documents every key
 #[derive(Args)]
 pub(crate) struct Reference {}
 
@@ -42,14 +42,14 @@ impl Check {
     fn run(self) -> Result<(), Failure> {
         let settings = Settings::read(&self.file)?;
         for seal in &settings.seals {
-            // What people give is theirs, and a device is asked at start.
+            // Passphrases and shares are given later, and a device is called at start.
             let SealSettings::KeyFile { path } = seal else { continue };
             match KeyFile::open(path) {
                 Ok(_) => {}
-                Err(KeyFileError::Missing { .. }) => output::notice(&messages::key_file_to_be_made(path)),
+                Err(KeyFileError::Missing { .. }) => output::notice(&messages::key_file_missing(path)),
                 Err(error) => return Err(error.into()),
             }
         }
-        output::line(&messages::configuration_good(&self.file))
+        output::line(&messages::configuration_valid(&self.file))
     }
 }

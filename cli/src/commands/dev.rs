@@ -1,4 +1,4 @@
-//! `petsem dev`: a whole installation in one directory and one process, to try things out.
+//! `petsem dev`: a complete installation in one directory and one process, to try petsem.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,18 +10,17 @@ use crate::context::{self, Context};
 use crate::failure::Failure;
 use crate::{log, messages, output, private_file, remote};
 
-/// Run a server to try petsem with
+/// Run a server to try petsem
 ///
-/// One process with a store of its own; the first start makes an org, an app, its policy, an issuer of JWTs, and
-/// tokens. Its keys lie in files beside each other: whoever reads the directory reads every value. `petsem server`
-/// refuses such a store.
+/// One process with its own store. The first start creates an org, an app, its policy, an issuer of JWTs, and tokens.
+/// All keys are in one directory: anyone who can read it can read every value. `petsem server` refuses such a store.
 #[derive(Args)]
 pub(crate) struct Dev {
-    /// The directory that holds everything; made where it is not there
+    /// The directory for all data; created if it does not exist
     #[arg(long, value_name = "DIRECTORY", default_value = context::DEFAULT_DIRECTORY)]
     dir: PathBuf,
 
-    /// The loopback address and port to listen on; port 0 takes any free one
+    /// The loopback address and port to listen on; port 0 chooses a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8200")]
     listen: SocketAddr,
 }
@@ -35,13 +34,13 @@ impl Dev {
         Ok(remote::serve(serving)??)
     }
 
-    /// Leaves the context file that other commands find, and says what to type.
+    /// Writes the context file for other commands, and prints what to type.
     fn greet(&self, bound: &Bound) {
         let endpoint = bound.listeners.first().map(|address| format!("http://{address}")).unwrap_or_default();
         let path = self.dir.join(context::FILE_NAME);
         let greeted = write_context(&path, &endpoint)
             .and_then(|()| output::line(&messages::development_ready(&endpoint, &self.dir, &path)));
-        // The server serves all the same; who started it sees why nobody finds it.
+        // The server runs all the same; this says why other commands do not find it.
         if let Err(failure) = greeted {
             output::failure(&failure);
         }

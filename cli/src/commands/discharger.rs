@@ -1,13 +1,13 @@
-//! `petsem discharger`: whose word about boots counts, beside petsem's own.
+//! `petsem discharger`: outside dischargers that may vouch for boots.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use petsem_api::{Approval, DischargerList, OrgRef, PutDischarger};
 
+use crate::arguments::ServerArguments;
 use crate::failure::Failure;
 use crate::output::Table;
-use crate::remote::Asking;
 use crate::{messages, output, value_source};
 
 /// Longest file with a shared key: 32 bytes in base64, and a line end.
@@ -15,22 +15,22 @@ const MAX_KEY: usize = 128;
 
 #[derive(Subcommand)]
 pub(crate) enum Discharger {
-    /// Ask to register a key that is shared with an outside discharger; a second person approves it
+    /// Request to register a key shared with an outside discharger; a second person approves it
     Add(Add),
     /// List the registered dischargers
     List(List),
-    /// Delete a discharger's key: what it vouched for counts no more
+    /// Delete a discharger's key; discharges made with it are no longer accepted
     Delete(Delete),
 }
 
-/// What is registered, on the node and over the API.
+/// The registration, on the node and over the API.
 #[derive(Args)]
-pub(crate) struct Registered {
-    /// The location that its tickets carry, such as `https://auth.example`
+pub(crate) struct Registration {
+    /// The location in its tickets, such as `https://auth.example`
     #[arg(value_name = "URL")]
     location: String,
 
-    /// The org that it speaks for [default: the whole platform]
+    /// The org that it may vouch for [default: the whole platform]
     #[arg(long, value_name = "ORG")]
     org: Option<OrgRef>,
 
@@ -42,29 +42,29 @@ pub(crate) struct Registered {
 #[derive(Args)]
 pub(crate) struct Add {
     #[command(flatten)]
-    registered: Registered,
+    registration: Registration,
 
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// Those that speak for this org [default: all, for operators]
+    /// List the dischargers of this org [default: all, for operators]
     #[arg(long, value_name = "ORG")]
     org: Option<OrgRef>,
 
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 #[derive(Args)]
 pub(crate) struct Delete {
-    /// Its id, as `petsem discharger list` shows it
+    /// The id, as `petsem discharger list` shows it
     id: String,
 
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 impl Discharger {
@@ -77,7 +77,7 @@ impl Discharger {
     }
 }
 
-impl Registered {
+impl Registration {
     /// Reads the key.
     pub(crate) fn request(self) -> Result<PutDischarger, Failure> {
         let Self { location, org, key_file } = self;
@@ -87,16 +87,16 @@ impl Registered {
 
 fn key(path: &Path) -> Result<String, Failure> {
     let bytes = value_source::file_or_stdin(path, MAX_KEY)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| messages::no_shared_key())?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| messages::invalid_shared_key())?;
     Ok(text.trim().to_owned())
 }
 
 impl Add {
     fn run(self) -> Result<(), Failure> {
-        let request = self.registered.request()?;
+        let request = self.registration.request()?;
         let remote = self.common.remote()?;
         let approval: Approval = remote.post("/v1/dischargers", &request)?;
-        output::confirm(self.common.json, &approval, &messages::waits(&approval))
+        output::confirm(self.common.json, &approval, &messages::awaits_approval(&approval))
     }
 }
 
@@ -106,10 +106,10 @@ impl List {
         let query = self.org.map_or_else(String::new, |org| format!("?org={org}"));
         let answer: DischargerList = remote.get(&format!("/v1/dischargers{query}"))?;
         output::answer(self.common.json, &answer, |answer| {
-            let mut table = Table::new(&["ID", "LOCATION", "SPEAKS FOR"]);
+            let mut table = Table::new(&["ID", "LOCATION", "SCOPE"]);
             for entry in &answer.dischargers {
-                let whom = entry.org.map_or_else(|| messages::PLATFORM.to_owned(), |org| org.to_string());
-                table.row([entry.id.clone(), entry.location.clone(), whom]);
+                let scope = entry.org.map_or_else(|| messages::PLATFORM.to_owned(), |org| org.to_string());
+                table.row([entry.id.clone(), entry.location.clone(), scope]);
             }
             table
         })
@@ -121,9 +121,9 @@ impl Delete {
         let remote = self.common.remote()?;
         let is_id = self.id.len() == 32 && self.id.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_id {
-            return Err(messages::no_discharger_id());
+            return Err(messages::invalid_discharger_id());
         }
-        let gone: petsem_api::Discharger = remote.delete(&format!("/v1/dischargers/{}", self.id))?;
-        output::confirm(self.common.json, &gone, &messages::discharger_deleted(&gone))
+        let deleted: petsem_api::Discharger = remote.delete(&format!("/v1/dischargers/{}", self.id))?;
+        output::confirm(self.common.json, &deleted, &messages::discharger_deleted(&deleted))
     }
 }

@@ -1,13 +1,13 @@
-//! `petsem issuer`: whose JWTs are believed.
+//! `petsem issuer`: the issuers whose JWTs are accepted.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use petsem_api::{Approval, IssuerId, IssuerList, PutIssuer};
 
+use crate::arguments::ServerArguments;
 use crate::failure::Failure;
 use crate::output::Table;
-use crate::remote::Asking;
 use crate::{messages, output, value_source};
 
 /// Largest issuer file.
@@ -16,52 +16,52 @@ const MAX_ISSUER: usize = 256 * 1024;
 #[derive(Subcommand)]
 pub(crate) enum Issuer {
     Add(Add),
-    /// List the issuers whose JWTs are believed, and how their keys are fetched
+    /// List the registered issuers, and the state of their keys
     List(List),
-    /// Delete an issuer: the JWTs that it has issued so far, and what came of them, count no more
+    /// Delete an issuer; this revokes the JWTs that it has issued, and everything derived from them
     Delete(Delete),
 }
 
-/// What is registered, on the node and over the API.
+/// The registration, on the node and over the API.
 #[derive(Args)]
-pub(crate) struct Registered {
+pub(crate) struct Registration {
     /// The issuer as JSON, or - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Put it in the place of the registration that this `iss` has: other keys, algorithms or places of keys
+    /// Replace the existing registration of this `iss`, to change its keys, its algorithms or where its keys come from
     #[arg(long)]
     pub(crate) replace: bool,
 }
 
-/// Ask to register an issuer of JWTs; a second person approves it
+/// Request to register an issuer of JWTs; a second person approves it
 ///
 /// The file is JSON: {"issuer": the exact `iss`, "algorithms": ["ES256"]} with exactly one of "keys": a JWK set (RFC
-/// 7517), "jwks_url": where the issuer publishes one, and "discovery": true, if it says so itself (OpenID Connect).
-/// App policies may then refer to the issuer; by itself it opens nothing.
+/// 7517); "jwks_url": the URL where the issuer publishes one; "discovery": true, to find that URL by OpenID Connect
+/// Discovery. App policies can then refer to the issuer; the registration alone grants nothing.
 #[derive(Args)]
 pub(crate) struct Add {
     #[command(flatten)]
-    registered: Registered,
+    registration: Registration,
 
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 #[derive(Args)]
 pub(crate) struct Delete {
-    /// Its id, as `petsem issuer list` shows it
+    /// The id, as `petsem issuer list` shows it
     #[arg(value_name = "ISSUER_ID")]
     id: IssuerId,
 
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 impl Issuer {
@@ -74,27 +74,27 @@ impl Issuer {
     }
 }
 
-impl Registered {
+impl Registration {
     /// Reads the file.
     pub(crate) fn request(&self) -> Result<PutIssuer, Failure> {
         let bytes = value_source::public_file_or_stdin(&self.file, MAX_ISSUER)?;
-        serde_json::from_slice(&bytes).map_err(|error| messages::no_issuer(&self.file, &error))
+        serde_json::from_slice(&bytes).map_err(|error| messages::invalid_issuer(&self.file, &error))
     }
 }
 
 impl Add {
     fn run(self) -> Result<(), Failure> {
-        let wanted = self.registered.request()?;
+        let request = self.registration.request()?;
         let remote = self.common.remote()?;
-        let approval: Approval = if self.registered.replace {
+        let approval: Approval = if self.registration.replace {
             let all: IssuerList = remote.get("/v1/issuers")?;
-            let replaced = all.issuers.iter().find(|issuer| issuer.issuer == wanted.issuer);
-            let replaced = replaced.ok_or_else(|| messages::not_registered(&wanted.issuer))?;
-            remote.put(&format!("/v1/issuers/{}", replaced.id), &wanted)?
+            let replaced = all.issuers.iter().find(|issuer| issuer.issuer == request.issuer);
+            let replaced = replaced.ok_or_else(|| messages::issuer_not_registered(&request.issuer))?;
+            remote.put(&format!("/v1/issuers/{}", replaced.id), &request)?
         } else {
-            remote.post("/v1/issuers", &wanted)?
+            remote.post("/v1/issuers", &request)?
         };
-        output::confirm(self.common.json, &approval, &messages::waits(&approval))
+        output::confirm(self.common.json, &approval, &messages::awaits_approval(&approval))
     }
 }
 
@@ -116,7 +116,7 @@ impl List {
 impl Delete {
     fn run(self) -> Result<(), Failure> {
         let remote = self.common.remote()?;
-        let gone: petsem_api::Issuer = remote.delete(&format!("/v1/issuers/{}", self.id))?;
-        output::confirm(self.common.json, &gone, &messages::issuer_deleted(&gone))
+        let deleted: petsem_api::Issuer = remote.delete(&format!("/v1/issuers/{}", self.id))?;
+        output::confirm(self.common.json, &deleted, &messages::issuer_deleted(&deleted))
     }
 }

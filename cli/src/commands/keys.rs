@@ -1,5 +1,5 @@
-//! `petsem keys`: keys that an app uses and nobody reads. Versions of a key are labels that end in `v0`, `v1` …:
-//! a label without one means the newest, and a new key gets the next.
+//! `petsem keys`: keys that an app uses and that are never readable. Versions of a key are labels that end in `v0`,
+//! `v1` …: a label without a version means the newest one, and a new key gets the next one.
 
 mod data;
 mod decrypt;

@@ -1,5 +1,5 @@
-//! `petsem operator`: what is done on the node itself, most of it while no server holds its store; and rotations,
-//! which the running server does.
+//! `petsem operator`: work on the node itself, most of it while no server uses its store; and rotations, which the
+//! running server does.
 
 mod approve;
 mod audit;
@@ -21,8 +21,6 @@ mod verify;
 use clap::Subcommand;
 
 use crate::failure::Failure;
-
-pub(crate) use audit::Seen;
 
 #[derive(Subcommand)]
 pub(crate) enum Operator {

@@ -3,11 +3,11 @@
 use clap::{Args, Subcommand};
 use petsem_api::{CreateOrg, OrgGuard, OrgList, OrgName, OrgRef};
 
-use crate::answered::Answered;
+use crate::arguments::ServerArguments;
+use crate::change_outcome::ChangeOutcome;
 use crate::failure::Failure;
 use crate::messages;
 use crate::output::{self, Table};
-use crate::remote::Asking;
 
 #[derive(Subcommand)]
 pub(crate) enum Org {
@@ -17,7 +17,7 @@ pub(crate) enum Org {
     List(List),
     /// Delete an org that has no apps
     Delete(Delete),
-    /// Show whether policies that let boot or read need a second person in an org, or change it
+    /// Show or change whether an org's policies that allow boots or reads need a second person
     Guard(Guard),
 }
 
@@ -27,13 +27,13 @@ pub(crate) struct Create {
     name: OrgName,
 
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 #[derive(Args)]
@@ -42,7 +42,7 @@ pub(crate) struct Delete {
     org: OrgRef,
 
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 #[derive(Args)]
@@ -50,16 +50,16 @@ pub(crate) struct Guard {
     /// The org, by name or id
     org: OrgRef,
 
-    /// From now on, a second person approves each policy with rules
+    /// Require a second person to approve each policy with rules
     #[arg(long, conflicts_with = "off")]
     on: bool,
 
-    /// Ask to end that, which a second person approves itself
+    /// Request to end that; a second person must approve
     #[arg(long)]
     off: bool,
 
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 impl Org {
@@ -107,7 +107,7 @@ impl Guard {
     fn run(self) -> Result<(), Failure> {
         let remote = self.common.remote()?;
         let path = format!("/v1/orgs/{}/guard", self.org);
-        let answer: Answered<OrgGuard> = if self.on || self.off {
+        let answer: ChangeOutcome<OrgGuard> = if self.on || self.off {
             remote.put(&path, &OrgGuard { guard_policies: self.on })?
         } else {
             remote.get(&path)?

@@ -10,11 +10,11 @@ use crate::{log, remote};
 
 /// Run the server
 ///
-/// It runs until SIGTERM or SIGINT, finishes the requests under way, and exits 0. Its log goes to standard error;
-/// PETSEM_LOG says how much of it (default: info).
+/// It runs until SIGTERM or SIGINT, then finishes the requests in progress and exits with 0. It logs to standard error;
+/// PETSEM_LOG is the log filter (default: info).
 #[derive(Args)]
 pub(crate) struct Server {
-    /// The configuration file; `petsem config reference` prints one that explains itself
+    /// The configuration file; `petsem config reference` prints a documented one
     #[arg(long, value_name = "FILE", env = "PETSEM_CONFIG", hide_env_values = true)]
     config: PathBuf,
 }

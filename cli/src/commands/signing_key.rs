@@ -3,35 +3,35 @@
 use clap::{Args, Subcommand};
 use petsem_api::{OrgRef, RotateSigningKey, SigningKeyInfo, SigningKeyList};
 
+use crate::arguments::ServerArguments;
 use crate::failure::Failure;
 use crate::messages;
 use crate::output::{self, Table};
-use crate::remote::Asking;
 
 #[derive(Subcommand)]
 pub(crate) enum SigningKey {
-    /// List the keys that tokens are signed with; the keys themselves are never shown
+    /// List the keys that sign tokens; the keys themselves are never shown
     List(List),
     /// Sign new tokens with a new key
     ///
-    /// Tokens of the old key stay good, until they end or `petsem token revoke --key` revokes the key.
+    /// Tokens of the old key stay valid until they expire, or `petsem token revoke --key` revokes the key.
     Rotate(Rotate),
 }
 
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 #[derive(Args)]
 pub(crate) struct Rotate {
-    /// Whose tokens, by name or id [default: the platform's: those of operators and hosts]
+    /// The org whose tokens the key signs, by name or id [default: the platform, for operator and host tokens]
     #[arg(long, value_name = "ORG")]
     org: Option<OrgRef>,
 
     #[command(flatten)]
-    common: Asking,
+    common: ServerArguments,
 }
 
 impl SigningKey {
@@ -48,7 +48,7 @@ impl List {
         let remote = self.common.remote()?;
         let answer: SigningKeyList = remote.get("/v1/signing-keys")?;
         output::answer(self.common.json, &answer, |answer| {
-            let mut table = Table::new(&["ID", "SPEAKS FOR", "STATE", "CREATED"]);
+            let mut table = Table::new(&["ID", "SCOPE", "STATE", "CREATED"]);
             for key in &answer.signing_keys {
                 table.row([
                     key.id.to_string(),

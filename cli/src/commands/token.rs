@@ -2,18 +2,16 @@
 
 mod attenuate;
 mod create;
+mod destination;
 mod exchange;
 mod explain;
 mod inspect;
 mod list;
 mod revoke;
-mod written;
 
 use clap::Subcommand;
 
 use crate::failure::Failure;
-
-pub(crate) use inspect::Inspected;
 
 #[derive(Subcommand)]
 pub(crate) enum Token {

@@ -1,19 +1,25 @@
-//! Why was I denied? And of what is registered: guards, outside dischargers.
+//! Why a token or a policy denies a request.
 
-use super::*;
+use petsem_api::{ExplainedRefusal, Explanation};
 
-pub(crate) fn explained(explanation: &Explanation) -> String {
+use super::phrasing::without_control_characters;
+use crate::failure::{Exit, Failure};
+use crate::report::PolicyTest;
+
+pub(crate) fn token_explanation(explanation: &Explanation) -> String {
     let mut text = String::new();
     for token in &explanation.tokens {
         if token.refusals.is_empty() {
-            text.push_str(&format!("token {} allows it\n", token.id));
+            text.push_str(&format!("token {} allows the request\n", token.id));
             continue;
         }
-        text.push_str(&format!("token {} refuses it\n", token.id));
+        text.push_str(&format!("token {} refuses the request\n", token.id));
         for refusal in &token.refusals {
-            let reason = harmless(&format!("{} ({})", refusal.reason, refusal.code));
+            let reason = without_control_characters(&format!("{} ({})", refusal.reason, refusal.code));
             match &refusal.caveat {
-                Some(caveat) => text.push_str(&format!("  {}: {reason}\n", harmless(caveat))),
+                Some(caveat) => {
+                    text.push_str(&format!("  {}: {reason}\n", without_control_characters(caveat)))
+                }
                 None => text.push_str(&format!("  {reason}\n")),
             }
         }
@@ -24,16 +30,16 @@ pub(crate) fn explained(explanation: &Explanation) -> String {
 pub(crate) fn not_allowed() -> Failure {
     Failure::new(
         Exit::Refused,
-        "none of the tokens allows it",
-        "tokens never add up: one alone has to allow all of it",
+        "no token allows the request",
+        "tokens do not add up: a single one must allow all of it",
     )
 }
 
 pub(crate) fn offline_needs_ids() -> Failure {
     Failure::new(
         Exit::Usage,
-        "--offline asks no server, which alone knows names",
-        "give the id (`petsem app list`, `petsem org list`), or leave --offline out",
+        "--offline calls no server, and only the server can resolve names",
+        "give the id (`petsem app list`, `petsem org list`), or omit --offline",
     )
 }
 
@@ -41,25 +47,25 @@ pub(crate) fn discharge_missing(location: &str) -> ExplainedRefusal {
     ExplainedRefusal {
         caveat: Some(format!("only with a discharge from {location}")),
         code: "discharge_missing".to_owned(),
-        reason: "there is none; get one there, and give both".to_owned(),
+        reason: "there is no such discharge; get one there, and give both".to_owned(),
     }
 }
 
-pub(crate) fn of_discharge(kind: u64) -> String {
-    format!("a condition of a discharge (type {kind})")
+pub(crate) fn discharge_caveat(kind: u64) -> String {
+    format!("a caveat of a discharge (type {kind})")
 }
 
-pub(crate) fn policy_tested(tested: &Tested) -> String {
+pub(crate) fn policy_tested(tested: &PolicyTest) -> String {
     if let Some(rule) = &tested.allowed_by {
-        return format!("rule {rule} allows it");
+        return format!("rule {rule} allows the request");
     }
     if tested.rules.is_empty() {
-        return "the policy has no rule, and without one nothing is allowed".to_owned();
+        return "the policy has no rules, so nothing is allowed".to_owned();
     }
     let mut text = String::new();
     for rule in &tested.rules {
-        let nearest = if tested.nearest.as_ref() == Some(&rule.rule) { ", the nearest," } else { "" };
-        text.push_str(&format!("rule {}{nearest} refuses it; it would pass with\n", rule.rule));
+        let nearest = if tested.nearest.as_ref() == Some(&rule.rule) { " (the nearest)" } else { "" };
+        text.push_str(&format!("rule {}{nearest} refuses the request; to allow it:\n", rule.rule));
         for change in &rule.changes {
             text.push_str(&format!("  {change}\n"));
         }
@@ -70,13 +76,13 @@ pub(crate) fn policy_tested(tested: &Tested) -> String {
 pub(crate) fn policy_refuses() -> Failure {
     Failure::new(
         Exit::Refused,
-        "no rule of the policy allows it",
-        "change the JWT or, if it shall be allowed, a rule, and `petsem policy set` it",
+        "no rule of the policy allows the request",
+        "change the JWT or, if the request should be allowed, a rule, and set it with `petsem policy set`",
     )
 }
 
-pub(crate) fn policy_unreadable(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(Exit::Usage, format!("the policy is not one: {error}"), "mend it and try again")
+pub(crate) fn invalid_policy(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Usage, format!("invalid policy: {error}"), "correct it and try again")
 }
 
 pub(crate) fn policy_not_text() -> Failure {
@@ -87,52 +93,18 @@ pub(crate) fn claims_not_text() -> Failure {
     Failure::new(Exit::Usage, "the claims are not UTF-8 text", "give a JSON object, or a JWT")
 }
 
-pub(crate) fn no_claims(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(Exit::Usage, format!("these are no claims: {error}"), "give a JSON object, or a JWT")
+pub(crate) fn invalid_claims(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Usage, format!("invalid claims: {error}"), "give a JSON object, or a JWT")
 }
 
 pub(crate) fn nothing_to_test() -> Failure {
-    Failure::new(Exit::Usage, "there is nothing to ask", "give --secret, or --machine and --host")
+    Failure::new(Exit::Usage, "no request given to test", "give --secret, or --machine and --host")
 }
 
 pub(crate) fn test_needs_app() -> Failure {
     Failure::new(
         Exit::Usage,
-        "a policy from a file does not say which app it is of, and a boot is of one",
-        "give the app's name as --app and its id as --app-id, or leave --policy out",
+        "a policy file does not name its app, and a boot is for one app",
+        "give the app's name as --app and its id as --app-id, or omit --policy",
     )
-}
-
-pub(crate) fn org_guarded(org: &OrgRef, guarded: bool) -> String {
-    if guarded {
-        format!("in {org} a second person approves each policy with rules")
-    } else {
-        format!(
-            "in {org} policies take effect at once; `petsem org guard {org} --on` asks for a second person"
-        )
-    }
-}
-
-pub(crate) fn no_shared_key() -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "this is no shared key",
-        "give 32 bytes in base64, as the discharger shows them",
-    )
-}
-
-pub(crate) fn no_discharger_id() -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "this is no discharger's id",
-        "give 32 hex digits, as `petsem discharger list` shows",
-    )
-}
-
-pub(crate) fn discharger_added(discharger: &Discharger) -> String {
-    format!("the discharger at {} is registered as {}", discharger.location, discharger.id)
-}
-
-pub(crate) fn discharger_deleted(discharger: &Discharger) -> String {
-    format!("the discharger {} at {} is deleted", discharger.id, discharger.location)
 }

@@ -1,16 +1,16 @@
-//! Issuers of JWTs.
+//! Issuers of JWTs, and outside dischargers.
 
 use std::path::Path;
 
-use petsem_api::{Issuer, KeysFrom};
+use petsem_api::{Discharger, Issuer, KeysFrom};
 
-use super::name_of;
+use super::phrasing::file_name;
 use crate::failure::{Exit, Failure};
 
-pub(crate) fn no_issuer(path: &Path, error: &serde_json::Error) -> Failure {
+pub(crate) fn invalid_issuer(path: &Path, error: &serde_json::Error) -> Failure {
     Failure::new(
         Exit::Usage,
-        format!("{} is no issuer: {error}", name_of(path)),
+        format!("{} is not an issuer: {error}", file_name(path)),
         "give {\"issuer\": \"https://…\", \"algorithms\": [\"ES256\"]} with one of \"keys\": {\"keys\": [ … ]}, \
          \"jwks_url\": \"https://…\" and \"discovery\": true",
     )
@@ -21,28 +21,28 @@ pub(crate) fn issuer_added(issuer: &Issuer) -> String {
     match issuer.fetched {
         None => registered,
         Some(_) => format!(
-            "{registered}\nits keys are fetched while the server runs; /readyz warns when they cannot be"
+            "{registered}\nits keys are fetched while the server runs; /readyz warns when they cannot be fetched"
         ),
     }
 }
 
 pub(crate) fn issuer_deleted(issuer: &Issuer) -> String {
     format!(
-        "issuer {} is deleted; the JWTs that it issued so far, and what came of them, count no more\n\
-         rules of app policies that name it stay, and allow nothing",
+        "issuer {} is deleted; the JWTs that it has issued, and everything derived from them, are revoked\n\
+         rules of app policies that name it remain, and allow nothing",
         issuer.issuer
     )
 }
 
-pub(crate) fn not_registered(issuer: &str) -> Failure {
+pub(crate) fn issuer_not_registered(issuer: &str) -> Failure {
     Failure::new(
         Exit::Refused,
         format!("no issuer is registered as {issuer:?}"),
-        "`petsem issuer list` shows all; without --replace this one is registered",
+        "`petsem issuer list` lists the issuers; without --replace this one is registered",
     )
 }
 
-/// Where an issuer's keys come from, and how this went.
+/// Where an issuer's keys come from, and the result of the last fetch.
 pub(crate) fn issuer_keys(issuer: &Issuer) -> String {
     let from = match (issuer.keys_from, &issuer.jwks_url) {
         (KeysFrom::Registration, _) => "registered".to_owned(),
@@ -56,6 +56,26 @@ pub(crate) fn issuer_keys(issuer: &Issuer) -> String {
         .map_or("never fetched".to_owned(), |age| format!("{} keys fetched {age} s ago", fetched.keys));
     match &fetched.problem {
         None => format!("{from}, {age}"),
-        Some(problem) => format!("{from}, {age}; last: {problem}"),
+        Some(problem) => format!("{from}, {age}; last fetch failed: {problem}"),
     }
+}
+
+pub(crate) fn invalid_shared_key() -> Failure {
+    Failure::new(Exit::Usage, "invalid shared key", "give 32 bytes in base64, as the discharger shows them")
+}
+
+pub(crate) fn invalid_discharger_id() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "invalid discharger id",
+        "give 32 hex digits, as `petsem discharger list` shows",
+    )
+}
+
+pub(crate) fn discharger_added(discharger: &Discharger) -> String {
+    format!("the discharger at {} is registered as {}", discharger.location, discharger.id)
+}
+
+pub(crate) fn discharger_deleted(discharger: &Discharger) -> String {
+    format!("the discharger {} at {} is deleted", discharger.id, discharger.location)
 }

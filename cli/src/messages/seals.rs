@@ -1,27 +1,28 @@
-//! Texts about seals, and about how a node and its store are.
+//! Seals, and the state of a node and its store.
 
 use std::path::Path;
 
 use petsem_seals::{PassphraseError, ShareProgress};
 use petsem_server::{Compromised, NodeStatus, RotatedRoot, SealInfo, StoreReport, StoreStatus, TriedSeal};
 
-use super::{NO_TERMINAL, name_of, two_lines};
+use super::files::NO_TERMINAL;
+use super::phrasing::{file_name, split_hint};
 use crate::failure::{Exit, Failure};
 
 pub(crate) const NEW_PASSPHRASE_PROMPT: &str = "New passphrase (not shown): ";
-pub(crate) const PASSPHRASE_AGAIN_PROMPT: &str = "The same again: ";
+pub(crate) const REPEAT_PASSPHRASE_PROMPT: &str = "Repeat the passphrase: ";
 pub(crate) const NEVER: &str = "never";
 
 pub(crate) fn passphrase_prompt(alone: bool) -> &'static str {
     if alone {
         "Passphrase (not shown): "
     } else {
-        "Passphrase (not shown; an empty line goes on to the shares): "
+        "Passphrase (not shown; an empty line continues with the shares): "
     }
 }
 
-pub(crate) fn shares_wanted(set: &str) -> String {
-    format!("{set} open the store; an empty line gives up")
+pub(crate) fn shares_requested(set: &str) -> String {
+    format!("{set} open the store; an empty line cancels")
 }
 
 pub(crate) fn share_prompt(progress: ShareProgress) -> String {
@@ -32,8 +33,8 @@ pub(crate) fn share_file_name(number: usize) -> String {
     format!("share-{number}")
 }
 
-/// The one place where a share is shown: to whoever made it.
-pub(crate) fn share_shown(description: &str, text: &str) -> String {
+/// The one place that prints a share, for the person who creates it.
+pub(crate) fn new_share(description: &str, text: &str) -> String {
     format!("{description}:\n  {text}")
 }
 
@@ -50,43 +51,47 @@ pub(crate) fn passphrases_differ() -> Failure {
 }
 
 pub(crate) fn not_text(path: &Path) -> Failure {
-    Failure::new(Exit::Usage, format!("{} is no text", name_of(path)), "give passphrase or shares as text")
+    Failure::new(
+        Exit::Usage,
+        format!("{} is not UTF-8 text", file_name(path)),
+        "give the passphrase or the shares as text",
+    )
 }
 
 pub(crate) fn no_shares_directory(path: &Path) -> Failure {
     Failure::new(
         Exit::Usage,
-        format!("{} is no directory", path.display()),
-        "make it first, for you alone (mode 0700); nothing was changed",
+        format!("{} is not a directory", path.display()),
+        "create it first, private to you (mode 0700); nothing was changed",
     )
 }
 
-pub(crate) fn shares_to_nobody() -> Failure {
+pub(crate) fn no_place_for_shares() -> Failure {
     Failure::new(
         Exit::Usage,
-        "new shares are shown once, and standard output is no terminal",
-        "give --shares-directory DIRECTORY, or --print-shares to print them all the same; nothing was changed",
+        "new shares are shown once, and standard output is not a terminal",
+        "give --shares-directory DIRECTORY, or --print-shares to print them anyway; nothing was changed",
     )
 }
 
-pub(crate) fn seal_not_confirmed() -> Failure {
+pub(crate) fn sealing_needs_yes() -> Failure {
     Failure::new(
         Exit::Usage,
-        "sealing ends every request and boot until the server is unsealed on its node",
-        "give --yes to do it",
+        "sealing stops all requests and boots until the server is unsealed on its node",
+        "give --yes to confirm",
     )
 }
 
-pub(crate) fn seal_not_seen() -> Failure {
+pub(crate) fn sealing_unconfirmed() -> Failure {
     Failure::new(
         Exit::Refused,
-        "the server took the order to seal itself, but does not say that it is sealed",
-        "`petsem operator status` on its node says how it is; a server that cannot forget its keys ends",
+        "the server accepted the request to seal itself, but does not report that it is sealed",
+        "`petsem operator status` on its node shows its state; a server that cannot erase its keys exits",
     )
 }
 
 pub(crate) const SEALED: &str =
-    "sealed: no key is in the server's memory; `petsem operator unseal` on its node opens it";
+    "sealed: no key is in the server's memory; `petsem operator unseal` on its node unseals it";
 
 pub(crate) fn unsealed(by: &str) -> String {
     format!("unsealed by {by}")
@@ -95,20 +100,20 @@ pub(crate) fn unsealed(by: &str) -> String {
 pub(crate) fn seal_added(seal: &SealInfo) -> String {
     let more = match &seal.verified_at {
         Some(_) => "",
-        None => "\ntry it before you rely on it: `petsem operator seal verify`",
+        None => "\ntest it before you rely on it: `petsem operator seal verify`",
     };
-    format!("seal {} ({}) opens the store, too{more}", seal.id, seal.description)
+    format!("seal {} ({}) now also opens the store{more}", seal.id, seal.description)
 }
 
 pub(crate) fn seal_removed(seal: &SealInfo) -> String {
     format!(
-        "seal {} ({}) is removed\nwho has it and an older backup or copy of the store still opens that; if others \
-         may have it, rotate root key and keyring, too: `petsem operator rotate-root`, `rotate-keyring`",
+        "seal {} ({}) is removed\nwith this seal, an older backup or copy of the store can still be opened; if others may have the \
+         seal, also rotate the root key and the keyring: `petsem operator rotate-root`, `rotate-keyring`",
         seal.id, seal.description
     )
 }
 
-pub(crate) fn seal_tried(tried: &TriedSeal) -> String {
+pub(crate) fn seal_result(tried: &TriedSeal) -> String {
     match &tried.fault {
         None => "opens the store".to_owned(),
         Some(fault) => format!("not opened: {fault}"),
@@ -129,7 +134,7 @@ pub(crate) fn root_rotated(rotated: &RotatedRoot) -> String {
         count => format!("; {count} dropped"),
     };
     format!(
-        "the root key has version {}, under {} seals{dropped}\nbackups from before still open by the seals of that time",
+        "the root key is at version {}, wrapped by {} seals{dropped}\nearlier backups still open with the seals of their time",
         rotated.root_version,
         rotated.seals.len()
     )
@@ -137,22 +142,22 @@ pub(crate) fn root_rotated(rotated: &RotatedRoot) -> String {
 
 pub(crate) fn compromised_removed(done: &Compromised) -> String {
     let rest = match done.rewrapped {
-        true => "everything is wrapped by it, and the version before is destroyed",
-        false => "the server wraps the rest by it when it runs: `petsem operator rotations`",
+        true => "it wraps everything, and the previous version is destroyed",
+        false => "the server re-wraps the rest while it runs: `petsem operator rotations`",
     };
     format!(
-        "{}\nthe keyring has version {}; {rest}\nwho had the seal and a copy of the store has the keys of apps, too: \
-         `petsem operator rotate-app --rewrite` gives each new ones",
+        "{}\nthe keyring is at version {}; {rest}\nwith the seal and a copy of the store, others may also have the keys of apps: \
+         `petsem operator rotate-app --rewrite` gives each app new keys",
         root_rotated(&done.root),
         done.keyring_version
     )
 }
 
-/// `petsem operator status`: what matters at four in the morning first.
+/// `petsem operator status`: the most urgent facts first.
 pub(crate) fn node_status(status: &NodeStatus) -> String {
     let mut lines = Vec::new();
     match &status.server {
-        None => lines.push("server      none runs on this node".to_owned()),
+        None => lines.push("server      not running on this node".to_owned()),
         Some(server) if server.sealed => {
             lines.push(format!("server      SEALED since {}, version {}", server.since, server.version));
             lines.extend(server.why_sealed.iter().map(|why| format!("            {}", indented(why))));
@@ -184,7 +189,7 @@ pub(crate) fn node_status(status: &NodeStatus) -> String {
 }
 
 fn store_status(store: &StoreStatus) -> Vec<String> {
-    let checked = if store.checked { "" } else { "; as the database says, nothing of it is checked yet" };
+    let checked = if store.checked { "" } else { "; read from the database without verification" };
     let mut lines = vec![
         format!("store       {}, epoch {}{checked}", store.store, store.epoch),
         format!(
@@ -211,11 +216,11 @@ pub(crate) fn store_verified(report: &StoreReport) -> String {
     let mut lines = report.faults.clone();
     lines.extend(report.behind.iter().map(|app| match app.store_version {
         Some(version) => format!(
-            "the app {} is at version {version}, and the audit log has seen {}: an older one was put back",
+            "the app {} is at version {version}, but the audit log has its version {}: an older state was put back",
             app.app, app.audit_version
         ),
         None => format!(
-            "the app {} is missing, and the audit log has seen its version {}",
+            "the app {} is missing, but the audit log has its version {}",
             app.app, app.audit_version
         ),
     }));
@@ -224,26 +229,26 @@ pub(crate) fn store_verified(report: &StoreReport) -> String {
         None => "no audit log of this node".to_owned(),
     };
     lines.push(format!(
-        "looked at {} rows, {} apps, {} control changes, {audit}",
+        "checked {} rows, {} apps, {} control changes, {audit}",
         report.rows, report.apps, report.changes
     ));
     lines.join("\n")
 }
 
-pub(crate) fn store_not_good(report: &StoreReport) -> Failure {
+pub(crate) fn store_not_intact(report: &StoreReport) -> Failure {
     Failure::new(
         Exit::Refused,
         format!(
-            "the store is not what was written: {} faults, {} apps behind the audit log",
+            "the store is not intact: {} faults, {} apps behind the audit log",
             report.fault_count,
             report.behind.len()
         ),
-        "put the newer database back, or restore a backup; look for who can write to the database",
+        "put the newer database back, or restore a backup; find out who can write to the database",
     )
 }
 
 impl From<PassphraseError> for Failure {
     fn from(error: PassphraseError) -> Self {
-        two_lines(Exit::Usage, &error.to_string())
+        split_hint(Exit::Usage, &error.to_string())
     }
 }

@@ -1,27 +1,43 @@
-//! Of tokens: read, narrowed, minted, revoked.
+//! Tokens: read, narrowed, minted, revoked.
 
-use super::*;
+use std::path::Path;
+
+use petsem_api::{AppRef, MintedToken, RevokeRequest, Revoked};
+use petsem_policy::{AddError, HeaderError, TextError, TokenId};
+use petsem_server::Denied;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::phrasing::without_control_characters;
+use crate::failure::{Exit, Failure};
+use crate::report::TokenDescription;
+
+pub(crate) const REVOKED: &str = "revoked";
+pub(crate) const VALID: &str = "valid";
+pub(crate) const EXPIRED: &str = "expired";
+pub(crate) const MORE_TOKENS: &str =
+    "there are more tokens than these; with a token of an org the list has all tokens of that org";
 
 pub(crate) fn token_to_terminal() -> Failure {
     Failure::new(
         Exit::Usage,
-        "the token would be shown on this terminal, and stay in its history",
-        "give --out FILE to write it to a file of yours alone, or --print to show it all the same",
+        "the token would be printed to this terminal, and stay in its history",
+        "give --out FILE to write it to a private file, or --print to print it anyway",
     )
 }
 
 pub(crate) fn token_not_text() -> Failure {
-    Failure::new(Exit::Usage, "standard input holds no token", "give the text that starts with fm2_")
+    Failure::new(Exit::Usage, "standard input is not UTF-8 text", "give the text that starts with fm2_")
 }
 
 pub(crate) fn no_token() -> Failure {
-    Failure::new(Exit::Usage, "there is no token", "give the text that starts with fm2_")
+    Failure::new(Exit::Usage, "no token given", "give the text that starts with fm2_")
 }
 
 pub(crate) fn not_a_token(error: &TextError) -> Failure {
     Failure::new(
         Exit::Usage,
-        format!("this is no single token: {error}"),
+        format!("not a single token: {error}"),
         "give one token, the text that starts with fm2_, without its discharges",
     )
 }
@@ -33,7 +49,7 @@ pub(crate) fn header_refused(error: &HeaderError) -> Failure {
 pub(crate) fn element_malformed(number: usize) -> Failure {
     Failure::new(
         Exit::Usage,
-        format!("token {number} cannot be read: it is cut short, or not in canonical form"),
+        format!("token {number} is malformed: it is truncated, or not in canonical form"),
         "copy the whole text, from fm2_ to its end",
     )
 }
@@ -41,8 +57,8 @@ pub(crate) fn element_malformed(number: usize) -> Failure {
 pub(crate) fn element_foreign(number: usize) -> Failure {
     Failure::new(
         Exit::Usage,
-        format!("token {number} is no macaroon"),
-        "give the text that starts with fm2_; JWTs and OAuth tokens are not read here",
+        format!("token {number} is not a macaroon"),
+        "give the text that starts with fm2_; JWTs and OAuth tokens are not supported here",
     )
 }
 
@@ -54,28 +70,29 @@ pub(crate) fn cannot_narrow(error: &AddError) -> Failure {
     )
 }
 
-pub(crate) fn inspected(token: &Inspected) -> String {
-    let mut text = format!("token     {}\nbelongs   to {}\n", token.id, harmless(&token.location));
-    let state = if token.expired { " (over)" } else { "" };
+pub(crate) fn token_description(token: &TokenDescription) -> String {
+    let mut text =
+        format!("token     {}\nlocation  {}\n", token.id, without_control_characters(&token.location));
+    let state = if token.expired { " (expired)" } else { "" };
     match &token.expires_at {
-        Some(end) => text.push_str(&format!("ends      {end}{state}\n")),
-        None => text.push_str("ends      never by itself\n"),
+        Some(end) => text.push_str(&format!("expires   {end}{state}\n")),
+        None => text.push_str("expires   never\n"),
     }
     if token.proof {
-        text.push_str("kind      proof (such as a discharge): nothing can be added to it\n");
+        text.push_str("kind      proof (such as a discharge): no caveat can be added\n");
     }
     if token.caveats.is_empty() {
-        text.push_str("carries   nothing that narrows it\n");
+        text.push_str("caveats   none\n");
     }
     for (at, caveat) in token.caveats.iter().enumerate() {
-        text.push_str(if at == 0 { "carries   " } else { "          " });
-        text.push_str(&harmless(caveat));
+        text.push_str(if at == 0 { "caveats   " } else { "          " });
+        text.push_str(&without_control_characters(caveat));
         text.push('\n');
     }
     text
 }
 
-/// RFC 3339; the number itself where it is beyond the calendar.
+/// RFC 3339; Unix seconds if the calendar has no such time.
 pub(crate) fn time_text(unix_seconds: i64) -> String {
     OffsetDateTime::from_unix_timestamp(unix_seconds)
         .ok()
@@ -84,65 +101,66 @@ pub(crate) fn time_text(unix_seconds: i64) -> String {
 }
 
 pub(crate) fn token_minted(minted: &MintedToken) -> String {
-    format!("token {}, good until {}", minted.id, minted.expires_at)
+    format!("token {}, valid until {}", minted.id, minted.expires_at)
 }
 
 pub(crate) fn jwt_exchanged(app: &AppRef, seconds: u64) -> String {
-    format!("a token that reads of app {app}, good for {seconds} s")
+    format!("a token that reads secrets of app {app}, valid for {seconds} s")
 }
 
 pub(crate) fn token_narrowed(id: &TokenId) -> String {
-    format!("token {id}, narrowed; it is revoked together with the one it came from")
+    format!("token {id}, narrowed (revoking the original revokes it too)")
 }
 
 pub(crate) fn token_written(path: &Path, described: &str) -> String {
-    format!("{described}, is in {}", path.display())
+    format!("{described}, written to {}", path.display())
 }
 
 pub(crate) fn revoked(what: &RevokeRequest, answer: &Revoked) -> String {
-    format!("{} revoked (control change {})", to_be_revoked(what), answer.number)
+    format!("{} revoked (control change {})", subject_and_verb(what), answer.number)
 }
 
 pub(crate) fn denied(what: &RevokeRequest, denied: Denied) -> String {
-    let what = to_be_revoked(what);
+    let what = subject_and_verb(what);
     match denied {
         Denied::Everywhere { number } => format!("{what} revoked (control change {number})"),
         Denied::Here => format!(
-            "{what} refused on this node; the store takes no writes, so no other node knows yet; it is tried again"
+            "{what} refused on this node; the store takes no writes, so other nodes do not refuse it yet; petsem retries"
         ),
         Denied::AtUnseal => format!(
-            "{what} refused as soon as this node is unsealed; its server is sealed and serves nobody until then"
+            "{what} refused as soon as this node is unsealed; until then its server is sealed and serves no requests"
         ),
-        _ => format!("{what} refused from the next start of this node on; the store takes no writes"),
+        _ => format!("{what} refused from the next start of this node; the store takes no writes"),
     }
 }
 
-/// Subject and verb of a sentence.
-fn to_be_revoked(what: &RevokeRequest) -> String {
+/// Subject and verb of a sentence, as in "host h1 is".
+fn subject_and_verb(what: &RevokeRequest) -> String {
     match what {
-        RevokeRequest::Token { id } => format!("token {id} and all that descend from it are"),
+        RevokeRequest::Token { id } => format!("token {id} and all tokens that descend from it are"),
         RevokeRequest::SigningKey { id } => {
-            format!("all tokens of signing key {id} and all that descend from them are")
+            format!("all tokens of signing key {id} and all tokens that descend from them are")
         }
         RevokeRequest::Machine { app, machine } => format!("Machine {machine} of {app} is"),
         RevokeRequest::Host { host } => format!("host {host} is"),
         RevokeRequest::JwtSubject { issuer, sub, before: None } => {
-            format!("the JWTs so far of {sub} ({issuer}), and what came of them, are")
+            format!("the JWTs of {sub} ({issuer}) issued so far, and everything derived from them, are")
         }
         RevokeRequest::JwtSubject { issuer, sub, before: Some(before) } => format!(
-            "the JWTs of {sub} ({issuer}) from before {}, and what came of them, are",
+            "the JWTs of {sub} ({issuer}) issued before {}, and everything derived from them, are",
             time_text(*before)
         ),
         RevokeRequest::JwtIssuer { issuer, before: None } => {
-            format!("all JWTs of {issuer} so far, and what came of them, are")
+            format!("all JWTs of {issuer} issued so far, and everything derived from them, are")
         }
         RevokeRequest::JwtIssuer { issuer, before: Some(before) } => {
-            format!("all JWTs of {issuer} from before {}, and what came of them, are", time_text(*before))
+            format!(
+                "all JWTs of {issuer} issued before {}, and everything derived from them, are",
+                time_text(*before)
+            )
         }
-        RevokeRequest::Jwt { issuer, jti } => format!("JWT {jti} of {issuer}, and what came of it, is"),
+        RevokeRequest::Jwt { issuer, jti } => {
+            format!("JWT {jti} of {issuer}, and everything derived from it, is")
+        }
     }
-}
-
-pub(crate) fn recovered(token: &MintedToken, file: &Path) -> String {
-    format!("the operator's token is in {}, good until {}", file.display(), token.expires_at)
 }

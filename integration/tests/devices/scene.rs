@@ -132,7 +132,7 @@ impl<D: Device> Scene<D> {
         let files = files(&self.installation.path("data"));
         assert!(files.iter().any(|(path, _)| path.ends_with("petsem.db")));
         // It is heard at all, and the log is that of this store.
-        assert!(heard.contains(" is made, sealed by "), "{heard}");
+        assert!(heard.contains(" is created, sealed by "), "{heard}");
         assert!(log.contains("\"action\":\"operator.init\""), "{log}");
         for secret in self.device.secrets().iter().map(String::as_str).chain([CANARY]) {
             assert_eq!((heard.find(secret), log.find(secret)), (None, None), "{heard}\n{log}");
@@ -228,12 +228,12 @@ pub(crate) fn opens_a_store_without_a_person<D: Device>(device: D) {
     scene.stop(server);
 
     let rotated = scene.operator(&["rotate-root"]);
-    assert!(done(&rotated).contains("version 2, under 1 seals"), "{}", rotated.printed);
+    assert!(done(&rotated).contains("version 2, wrapped by 1 seals"), "{}", rotated.printed);
     assert!(done(&scene.operator(&["verify"])).contains("1 apps"));
     let server = scene.start();
     assert_eq!((scene.opened_by(), secrets(&server)), (scene.opener(), before));
     scene.stop(server);
-    assert!(done(&scene.operator(&["audit", "verify"])).contains("is what was written"));
+    assert!(done(&scene.operator(&["audit", "verify"])).contains("the audit log is intact"));
     scene.nothing_secret();
 }
 
@@ -277,7 +277,11 @@ pub(crate) fn is_added_beside_a_key_file_and_removed<D: Device>(device: D) {
     );
     scene.stop(server);
     let removed = scene.operator(&["seal", "remove", "--compromised", &id]);
-    assert!(done(&removed).contains("everything is wrapped by it"), "{}", removed.printed);
+    assert!(
+        done(&removed).contains("it wraps everything, and the previous version is destroyed"),
+        "{}",
+        removed.printed
+    );
     let store = status(&scene.installation)["store"].clone();
     assert_eq!((&store["root_version"], &store["keyring_version"]), (&json!(2), &json!(2)));
     assert_eq!(store["seals"].as_array().unwrap().len(), 1);
@@ -321,7 +325,7 @@ pub(crate) fn is_away_and_comes_back<D: Device>(device: D) {
     let why = scene.why_away();
     let looked = scene.operator(&["status"]);
     says(done(&looked), &why);
-    says(&looked.printed, &["none runs on this node".to_owned()]);
+    says(&looked.printed, &["not running on this node".to_owned()]);
     let server = scene.start();
     says(&scene.why_sealed(&server), &why);
     refused_with(&scene.operator(&["unseal", "--configured"]), &why);

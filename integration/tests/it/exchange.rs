@@ -478,7 +478,7 @@ fn the_command_line_exchanges_narrows_and_runs() {
     let made =
         command(&["token", "exchange", "--app", "shop", "--jwt-file", "job.jwt", "--out", "read.token"]);
     assert!(made.status.success(), "{}", made.printed);
-    assert!(made.printed.contains("a token that reads of app shop, good for"), "{}", made.printed);
+    assert!(made.printed.contains("a token that reads secrets of app shop, valid for"), "{}", made.printed);
     let script = "printf %s \"$A\"";
     let ran = command(&["run", "--app", "shop", "--exchanged", "read.token", "--", "sh", "-c", script]);
     assert!(ran.status.success() && ran.printed.contains(CANARY), "{}", ran.printed);

@@ -121,7 +121,7 @@ fn every_command_refuses_a_wrong_configuration_by_its_key_and_changes_nothing() 
     for arguments in all() {
         let ended = on_the_node(&installation, arguments);
         assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {}", ended.printed);
-        assert!(ended.printed.contains("hint: check the path and who may read it"), "{}", ended.printed);
+        assert!(ended.printed.contains("hint: check the path and its permissions"), "{}", ended.printed);
     }
     installation.configure(&good);
     assert_eq!(state(&installation), before);
@@ -258,7 +258,7 @@ fn what_the_server_does_says_that_there_is_none_that_the_token_is_none_and_that_
     for arguments in OVER_THE_API {
         let ended = over_the_api(&installation, &there, arguments);
         assert_eq!(ended.status.code(), Some(2), "{}", ended.printed);
-        assert!(ended.printed.contains("hint: check the path and who may read it"), "{}", ended.printed);
+        assert!(ended.printed.contains("hint: check the path and its permissions"), "{}", ended.printed);
     }
     private(&installation, "operator.token", std::str::from_utf8(&kept).unwrap());
     assert_eq!(status(&installation)["state"], "open");
@@ -288,7 +288,10 @@ fn an_operator_whose_tokens_are_lost_takes_a_new_one_on_the_node_and_the_audit_l
     assert!(!made.printed.contains(&token) && token != lost);
     let again = operator(&installation, &["recover", "--operator", "ada@example.com"], &[("--out", &out)]);
     assert_eq!(again.status.code(), Some(2), "{}", again.printed);
-    assert!(again.printed.contains("is left as it is") && again.printed.contains("hint: name a file"));
+    assert!(
+        again.printed.contains("already exists; not overwritten")
+            && again.printed.contains("hint: name a file")
+    );
     assert_eq!(std::fs::read_to_string(&out).unwrap().trim(), token);
     let server = installation.start().unwrap();
     let orgs = Request::new("GET", "/v1/orgs").authorization(&flyv1(&token)).send(server.address());
@@ -329,7 +332,7 @@ fn an_init_that_lacks_a_passphrase_or_a_place_for_shares_names_the_flag_and_make
     installation.configure(&configuration("[[seal]]\nkind = \"shamir\"\nthreshold = 2\nshares = 3\n"));
     let ended = init(&installation, &[("--shares-directory", &installation.path("nowhere"))]);
     assert_eq!(ended.status.code(), Some(2), "{}", ended.printed);
-    assert!(ended.printed.contains("hint: make it first") && ended.printed.contains("nothing was changed"));
+    assert!(ended.printed.contains("hint: create it first") && ended.printed.contains("nothing was changed"));
     assert_eq!(files(installation.directory.path()), [installation.configuration()]);
     // One that is too short to be one is seen when it is used: the store is there, and empty.
     installation.configure(&configuration("[[seal]]\nkind = \"passphrase\"\n"));

@@ -252,7 +252,10 @@ fn a_denial_on_a_sealed_server_is_in_force_before_it_serves_anybody() {
     let denied = operator(&node.installation, &["deny", &node.spare.0, "--json"], &[]);
     assert!(done(&denied).contains("\"at_unseal\""), "{}", denied.printed);
     let said = node.deny();
-    assert!(said.contains("refused as soon as this node is unsealed; its server is sealed"), "{said}");
+    assert!(
+        said.contains("refused as soon as this node is unsealed; until then its server is sealed"),
+        "{said}"
+    );
     assert_eq!(node.uses_spare(), (503, "sealed".to_owned()));
     done(&operator(&node.installation, &["unseal"], &[]));
     assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));

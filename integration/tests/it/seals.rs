@@ -102,7 +102,7 @@ fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_by_the_right_one() {
     assert!(line("\"action\":\"operator.unseal\",\"outcome\":\"allowed\"").contains("\"mac\""), "{log}");
     assert!(!log.contains("random words"));
     let report = verified_audit(&installation, &[("--passphrase-file", &passphrase)]);
-    assert!(report.contains("is what was written") && report.contains("have no MAC"), "{report}");
+    assert!(report.contains("the audit log is intact") && report.contains("have no MAC"), "{report}");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn an_operator_seals_the_server_and_nobody_else_does() {
     assert_eq!(stopped.status.code(), Some(0), "{}", stopped.printed);
     let log = audit_log(&installation.path("data/audit"));
     assert_eq!(log.matches("\"action\":\"operator.seal\",\"outcome\":\"allowed\"").count(), 2);
-    assert!(verified_audit(&installation, &[]).contains("is what was written"));
+    assert!(verified_audit(&installation, &[]).contains("the audit log is intact"));
     let server = installation.start().unwrap();
     assert_eq!(get(&server, "/readyz").status, 200);
 }
@@ -212,7 +212,7 @@ fn two_of_three_shares_open_and_nothing_less() {
     }
     // A command on the node opens the store by the same shares.
     let files = [("--share-file", shares[1].as_path()), ("--share-file", shares[2].as_path())];
-    assert!(verified_audit(&installation, &files).contains("is what was written"));
+    assert!(verified_audit(&installation, &files).contains("the audit log is intact"));
     refused(&operator(&installation, &["audit", "verify"], &[]), &["sealed", "--share-file"]);
 }
 
@@ -469,7 +469,7 @@ fn a_new_root_key_opens_by_every_seal_and_an_old_wrap_by_none() {
     assert_eq!(status(&installation)["store"]["root_version"], json!(1));
     let people = [by_passphrase, ("--share-file", one.as_path()), ("--share-file", two.as_path())];
     let rotated = operator(&installation, &["rotate-root"], &people);
-    assert!(done(&rotated).contains("version 2, under 4 seals"), "{}", rotated.printed);
+    assert!(done(&rotated).contains("version 2, wrapped by 4 seals"), "{}", rotated.printed);
 
     let opens = |seals: &str, files: &[(&str, &Path)]| {
         installation.configure(&configuration(seals));
@@ -504,14 +504,14 @@ fn a_new_root_key_opens_by_every_seal_and_an_old_wrap_by_none() {
         ],
         &[by_passphrase],
     );
-    assert!(done(&rotated).contains("version 3, under 2 seals; 2 dropped"), "{}", rotated.printed);
+    assert!(done(&rotated).contains("version 3, wrapped by 2 seals; 2 dropped"), "{}", rotated.printed);
     opens(KEY_FILE, &[]);
     installation.configure(&configuration(BY_SHARES));
     let server = installation.start().unwrap();
     refused(&operator(&installation, &["unseal"], &people[1..]), &["no seal of kind shamir"]);
     server.stop();
     installation.configure(&configuration(KEY_FILE));
-    assert!(verified_audit(&installation, &[]).contains("is what was written"));
+    assert!(verified_audit(&installation, &[]).contains("the audit log is intact"));
 
     // Rows of before, put back one by one: none is taken.
     let newer = Connection::open(installation.path("data/petsem.db")).unwrap();
@@ -613,7 +613,7 @@ fn verify_names_an_app_that_was_put_back_while_the_server_was_stopped() {
     let behind = operator(&installation, &["verify"], &[]);
     refused(
         &behind,
-        &[&format!("the app {app} is at version 1, and the audit log has seen 2"), "1 apps behind"],
+        &[&format!("the app {app} is at version 1, but the audit log has its version 2"), "1 apps behind"],
     );
     // And a bundle that is not the head's.
     let newer = Connection::open(&database).unwrap();

@@ -133,5 +133,5 @@ fn the_command_line_lists_and_rotates() {
     assert!(rotated.printed.contains("new tokens are signed with key "), "{}", rotated.printed);
     let listed = command(&["signing-key", "list"]).printed;
     assert_eq!(listed.matches("signs new tokens").count(), 2, "{listed}");
-    assert_eq!(listed.matches("verifies old ones").count(), 1, "{listed}");
+    assert_eq!(listed.matches("verifies older tokens").count(), 1, "{listed}");
 }

@@ -1,5 +1,5 @@
-//! Where messages, ciphertexts and signatures come from and go to: files and pipes, never arguments, and no
-//! terminal unasked.
+//! Input and output of messages, ciphertexts and signatures: files and pipes, never arguments, and a terminal only for
+//! base64.
 
 use std::path::{Path, PathBuf};
 
@@ -15,35 +15,35 @@ use crate::{messages, output, value_source};
 /// Room for a ciphertext of the longest message, as base64 and with line ends.
 const LIMIT: usize = MAX_KEY_MESSAGE * 2;
 
-/// What is worked on.
+/// The input of an operation.
 #[derive(Args)]
 pub(super) struct Input {
-    /// The file to work on; - is standard input
+    /// The input file, or - for standard input
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
 }
 
 impl Input {
-    /// What is to be a secret: bytes as they are.
+    /// Bytes that are secret, unchanged.
     pub(super) fn plaintext(&self) -> Result<Value, Failure> {
         secret(&self.file, false)
     }
 
-    /// What is signed: bytes as they are.
+    /// Bytes to sign, unchanged.
     pub(super) fn message(&self) -> Result<Value, Failure> {
         public(&self.file, false)
     }
 
-    /// A ciphertext: bytes, or base64 of them.
+    /// A ciphertext: bytes, or base64.
     pub(super) fn ciphertext(&self, base64: bool) -> Result<Value, Failure> {
         public(&self.file, base64)
     }
 }
 
-/// What is authenticated beside a message.
+/// Data that is authenticated with a message.
 #[derive(Args)]
 pub(super) struct AssociatedData {
-    /// Authenticate this file's bytes beside the message (xaes256gcm)
+    /// Also authenticate the bytes of this file (xaes256gcm)
     #[arg(long, value_name = "FILE")]
     associated_data: Option<PathBuf>,
 }
@@ -54,15 +54,15 @@ impl AssociatedData {
     }
 }
 
-/// The form of ciphertexts and signatures.
+/// The encoding of ciphertexts and signatures.
 #[derive(Args)]
-pub(super) struct Form {
-    /// Ciphertext or signature is base64 text, not bytes
+pub(super) struct Encoding {
+    /// The ciphertext or signature is base64 text, not bytes
     #[arg(long)]
     pub(super) base64: bool,
 }
 
-/// Where the result goes.
+/// The destination of the result.
 #[derive(Args)]
 pub(super) struct Output {
     /// Write the result to this new file (mode 0600)
@@ -70,25 +70,25 @@ pub(super) struct Output {
     out: Option<PathBuf>,
 }
 
-/// A place that is sure to take the result: found before the key is used.
-pub(super) enum Opened {
+/// A destination that can be written to; opened before the key is used.
+pub(super) enum OpenOutput {
     File(Reserved),
     StandardOutput,
 }
 
 impl Output {
-    /// Opens the place. `base64` is text, which a terminal may show.
-    pub(super) fn open(&self, base64: bool) -> Result<Opened, Failure> {
+    /// Opens the destination. base64 may be printed to a terminal.
+    pub(super) fn open(&self, base64: bool) -> Result<OpenOutput, Failure> {
         match &self.out {
-            Some(path) => Ok(Opened::File(Reserved::new(path)?)),
+            Some(path) => Ok(OpenOutput::File(Reserved::new(path)?)),
             None if output::is_terminal() && !base64 => Err(messages::bytes_to_terminal()),
-            None => Ok(Opened::StandardOutput),
+            None => Ok(OpenOutput::StandardOutput),
         }
     }
 }
 
-impl Opened {
-    /// Writes the bytes as they are, or one line of base64.
+impl OpenOutput {
+    /// Writes the bytes unchanged, or as one line of base64.
     pub(super) fn write(self, bytes: &Value, base64: bool) -> Result<(), Failure> {
         let text = base64.then(|| Zeroizing::new(BASE64.encode(bytes.expose_bytes()) + "\n"));
         let bytes = text.as_ref().map_or(bytes.expose_bytes(), |text| text.as_bytes());
@@ -99,12 +99,12 @@ impl Opened {
     }
 }
 
-/// Bytes of a file or of standard input, or what base64 text in it says. Says so when others may read the file.
+/// Bytes of a file or of standard input, decoded if they are base64. Prints a note if other users can read the file.
 pub(super) fn secret(path: &Path, base64: bool) -> Result<Value, Failure> {
     decoded(path, value_source::file_or_stdin(path, LIMIT)?, base64)
 }
 
-/// As [`secret`], for what is none.
+/// As [`secret`], for data that is not secret.
 pub(super) fn public(path: &Path, base64: bool) -> Result<Value, Failure> {
     decoded(path, value_source::public_file_or_stdin(path, LIMIT)?, base64)
 }

@@ -3,15 +3,15 @@
 use clap::Args;
 use petsem_api::{DecryptRequest, DecryptResponse};
 
-use super::data::{AssociatedData, Form, Input, Output};
+use super::data::{AssociatedData, Encoding, Input, Output};
 use super::label;
-use crate::commands::secrets::Target;
+use crate::arguments::AppConnection;
 use crate::failure::Failure;
 
-/// Decrypt a file, or what comes on standard input
+/// Decrypt a file or standard input
 #[derive(Args)]
 pub(crate) struct Decrypt {
-    /// The key's label, with the version that encrypted; without one the newest is used
+    /// The key's label, with the version that encrypted; without a version, the newest is used
     label: String,
 
     #[command(flatten)]
@@ -24,20 +24,20 @@ pub(crate) struct Decrypt {
     associated_data: AssociatedData,
 
     #[command(flatten)]
-    form: Form,
+    encoding: Encoding,
 
     #[command(flatten)]
-    target: Target,
+    app: AppConnection,
 }
 
 impl Decrypt {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let label = label::parse(&self.label)?;
-        let (remote, app) = self.target.open()?;
-        // What comes out is bytes, and may be a secret.
+        let (remote, app) = self.app.open()?;
+        // The result is bytes, and may be secret.
         let output = self.output.open(false)?;
         let request = DecryptRequest {
-            ciphertext: self.input.ciphertext(self.form.base64)?,
+            ciphertext: self.input.ciphertext(self.encoding.base64)?,
             associated_data: self.associated_data.read()?,
         };
         let answer: DecryptResponse = label::post(&remote, &app, &label, "decrypt", &request)?;

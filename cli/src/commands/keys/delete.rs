@@ -4,18 +4,18 @@ use clap::Args;
 use petsem_api::Deleted;
 
 use super::label;
-use crate::commands::secrets::Common;
+use crate::arguments::AppArguments;
 use crate::failure::Failure;
 use crate::{messages, output};
 
-/// Delete one key; what it encrypted stays closed for ever
+/// Delete one key; what it encrypted can never be decrypted again
 #[derive(Args)]
 pub(crate) struct Delete {
-    /// The key's whole label, with its version
+    /// The key's complete label, with its version
     label: String,
 
     #[command(flatten)]
-    common: Common,
+    common: AppArguments,
 }
 
 impl Delete {
@@ -23,6 +23,6 @@ impl Delete {
         let label = label::parse(&self.label)?;
         let (remote, app) = self.common.open()?;
         let answer: Deleted = remote.delete(&format!("/v1/apps/{app}/secretkeys/{label}"))?;
-        output::confirm(self.common.json, &answer, &messages::key_deleted(&label, &app, answer.version))
+        output::confirm(self.common.json(), &answer, &messages::key_deleted(&label, &app, answer.version))
     }
 }

@@ -3,15 +3,15 @@
 use clap::Args;
 use petsem_api::{EncryptRequest, EncryptResponse};
 
-use super::data::{AssociatedData, Form, Input, Output};
+use super::data::{AssociatedData, Encoding, Input, Output};
 use super::label;
-use crate::commands::secrets::Target;
+use crate::arguments::AppConnection;
 use crate::failure::Failure;
 
-/// Encrypt a file, or what comes on standard input
+/// Encrypt a file or standard input
 #[derive(Args)]
 pub(crate) struct Encrypt {
-    /// The key's label; without a version the newest one is used
+    /// The key's label; without a version, the newest is used
     label: String,
 
     #[command(flatten)]
@@ -24,22 +24,22 @@ pub(crate) struct Encrypt {
     associated_data: AssociatedData,
 
     #[command(flatten)]
-    form: Form,
+    encoding: Encoding,
 
     #[command(flatten)]
-    target: Target,
+    app: AppConnection,
 }
 
 impl Encrypt {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let label = label::parse(&self.label)?;
-        let (remote, app) = self.target.open()?;
-        let output = self.output.open(self.form.base64)?;
+        let (remote, app) = self.app.open()?;
+        let output = self.output.open(self.encoding.base64)?;
         let request = EncryptRequest {
             plaintext: self.input.plaintext()?,
             associated_data: self.associated_data.read()?,
         };
         let answer: EncryptResponse = label::post(&remote, &app, &label, "encrypt", &request)?;
-        output.write(&answer.ciphertext, self.form.base64)
+        output.write(&answer.ciphertext, self.encoding.base64)
     }
 }

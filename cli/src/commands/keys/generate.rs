@@ -4,11 +4,11 @@ use clap::Args;
 use petsem_api::{GenerateSecretKey, SecretKeyType, SetSecretKeyResponse};
 
 use super::label::NewLabel;
-use crate::commands::secrets::Common;
+use crate::arguments::AppArguments;
 use crate::failure::Failure;
 use crate::{messages, output};
 
-/// Make a key that nobody ever sees
+/// Generate a key that is never shown
 #[derive(Args)]
 pub(crate) struct Generate {
     #[command(flatten)]
@@ -20,7 +20,7 @@ pub(crate) struct Generate {
     kind: SecretKeyType,
 
     #[command(flatten)]
-    common: Common,
+    common: AppArguments,
 }
 
 impl Generate {
@@ -30,6 +30,6 @@ impl Generate {
         let path = format!("/v1/apps/{app}/secretkeys/{label}/generate");
         let request = GenerateSecretKey { kind: self.kind, value: None };
         let answer: SetSecretKeyResponse = remote.post(&path, &request)?;
-        output::confirm(self.common.json, &answer, &messages::key_made(&answer, &app))
+        output::confirm(self.common.json(), &answer, &messages::key_created(&answer, &app))
     }
 }

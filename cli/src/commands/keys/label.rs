@@ -1,4 +1,4 @@
-//! Labels of keys and their versions, as flyctl has them.
+//! Labels of keys and their versions, as in flyctl.
 
 use clap::Args;
 use petsem_api::{AppRef, SecretKeyList, SecretKeyName};
@@ -9,23 +9,23 @@ use crate::failure::Failure;
 use crate::messages;
 use crate::remote::Remote;
 
-/// How a new key is called.
+/// The label of a new key.
 #[derive(Args)]
 pub(super) struct NewLabel {
-    /// The key's label; without a version at its end (v0, v1 …) it gets the next one
+    /// The key's label; without a version at its end (v0, v1 …), it gets the next one
     label: String,
 
-    /// Take the label as it is, without a version
+    /// Use the label as given, without a version
     #[arg(long)]
     no_version: bool,
 
-    /// Replace the key that has this label: what it encrypted stays closed for ever
+    /// Replace an existing key with this label; what it encrypted can never be decrypted again
     #[arg(long)]
     force: bool,
 }
 
 impl NewLabel {
-    /// The whole label, which no key has, unless that is wanted.
+    /// The complete label; without --force, no existing key has it.
     pub(super) fn resolve(&self, remote: &Remote, app: &AppRef) -> Result<SecretKeyName, Failure> {
         let label = parse(&self.label)?;
         let keys = all(remote, app)?;
@@ -36,18 +36,18 @@ impl NewLabel {
             parse(&format!("{label}v{next}"))?
         };
         if !self.force && keys.secret_keys.iter().any(|key| key.name == whole) {
-            return Err(messages::key_is_there(&whole));
+            return Err(messages::key_exists(&whole));
         }
         Ok(whole)
     }
 }
 
-/// A label out of an argument.
+/// A label from an argument.
 pub(super) fn parse(argument: &str) -> Result<SecretKeyName, Failure> {
-    argument.parse().map_err(|error| messages::bad_key_label(&error))
+    argument.parse().map_err(|error| messages::invalid_key_label(&error))
 }
 
-/// Posts to a key: the one with this very label, else the newest version of it. Answers which one it was.
+/// Posts to the key with exactly this label, else to its newest version.
 pub(super) fn post<Answer: DeserializeOwned>(
     remote: &Remote,
     app: &AppRef,
@@ -59,12 +59,12 @@ pub(super) fn post<Answer: DeserializeOwned>(
     if version_of(label.as_str()).is_some() {
         return remote.post(&path(label), request);
     }
-    if let Some(answer) = remote.post_if_there(&path(label), request)? {
+    if let Some(answer) = remote.post_if_found(&path(label), request)? {
         return Ok(answer);
     }
     match newest(&all(remote, app)?, label.as_str()) {
         Some((_, newest)) => remote.post(&path(newest), request),
-        None => Err(messages::no_such_key(label, app)),
+        None => Err(messages::key_not_found(label, app)),
     }
 }
 
@@ -80,7 +80,7 @@ fn newest<'a>(keys: &'a SecretKeyList, label: &str) -> Option<(u64, &'a SecretKe
     keys.secret_keys.iter().filter_map(|key| version(&key.name)).max_by_key(|(version, _)| *version)
 }
 
-/// A label that ends in `v` and a number: what stands before, and the number.
+/// A label that ends in `v` and a number: the part before, and the number.
 fn version_of(label: &str) -> Option<(&str, u64)> {
     let (base, digits) = label.rsplit_once('v')?;
     let written = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());

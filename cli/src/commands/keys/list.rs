@@ -3,7 +3,7 @@
 use clap::Args;
 use petsem_api::SecretKeyList;
 
-use crate::commands::secrets::Common;
+use crate::arguments::AppArguments;
 use crate::failure::Failure;
 use crate::output::{self, Table};
 
@@ -11,14 +11,14 @@ use crate::output::{self, Table};
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    common: Common,
+    common: AppArguments,
 }
 
 impl List {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let (remote, app) = self.common.open()?;
         let answer: SecretKeyList = remote.get(&format!("/v1/apps/{app}/secretkeys"))?;
-        output::answer(self.common.json, &answer, |answer| {
+        output::answer(self.common.json(), &answer, |answer| {
             let mut table = Table::new(&["LABEL", "TYPE", "PUBLIC KEY", "VERSION", "CREATED", "AUTHOR"]);
             for key in &answer.secret_keys {
                 table.row([

@@ -8,31 +8,31 @@ use petsem_api::{SecretKeyType, SetSecretKey, SetSecretKeyResponse};
 
 use super::data;
 use super::label::NewLabel;
-use crate::commands::secrets::Common;
+use crate::arguments::AppArguments;
 use crate::failure::Failure;
-use crate::{messages, output, value_source};
+use crate::{messages, output, private_file};
 
-/// Bring a key of your own
+/// Import a key of your own
 ///
-/// The file holds the bare key: 32 bytes for most types, see docs/formats.md.
+/// The file has the raw key: 32 bytes for most types, see docs/formats.md.
 #[derive(Args)]
 pub(crate) struct Set {
     #[command(flatten)]
     label: NewLabel,
 
-    /// Takes what must not be there, to say why.
+    /// Catches a value given as an argument, to explain why it is refused.
     #[arg(hide = true)]
     misplaced: Vec<OsString>,
 
-    /// The key's type, as with `petsem keys generate`
+    /// The key's type, as for `petsem keys generate`
     #[arg(long = "type", value_name = "TYPE")]
     kind: SecretKeyType,
 
-    /// Take the file's bytes as the key
+    /// Use the bytes of this file as the key
     #[arg(long, value_name = "FILE", conflicts_with = "stdin", required_unless_present = "stdin")]
     file: Option<PathBuf>,
 
-    /// Take the bytes of standard input as the key
+    /// Use the bytes of standard input as the key
     #[arg(long)]
     stdin: bool,
 
@@ -41,7 +41,7 @@ pub(crate) struct Set {
     base64: bool,
 
     #[command(flatten)]
-    common: Common,
+    common: AppArguments,
 }
 
 impl Set {
@@ -51,10 +51,10 @@ impl Set {
         }
         let (remote, app) = self.common.open()?;
         let label = self.label.resolve(&remote, &app)?;
-        let from = self.file.unwrap_or_else(|| value_source::STDIN.into());
+        let from = self.file.unwrap_or_else(|| private_file::STDIN.into());
         let request = SetSecretKey { kind: self.kind, value: data::secret(&from, self.base64)? };
         let answer: SetSecretKeyResponse =
             remote.post(&format!("/v1/apps/{app}/secretkeys/{label}"), &request)?;
-        output::confirm(self.common.json, &answer, &messages::key_made(&answer, &app))
+        output::confirm(self.common.json(), &answer, &messages::key_created(&answer, &app))
     }
 }

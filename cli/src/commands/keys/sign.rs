@@ -3,15 +3,15 @@
 use clap::Args;
 use petsem_api::{SignRequest, SignResponse};
 
-use super::data::{Form, Input, Output};
+use super::data::{Encoding, Input, Output};
 use super::label;
-use crate::commands::secrets::Target;
+use crate::arguments::AppConnection;
 use crate::failure::Failure;
 
-/// Sign a file, or what comes on standard input
+/// Sign a file or standard input
 #[derive(Args)]
 pub(crate) struct Sign {
-    /// The key's label; without a version the newest one is used
+    /// The key's label; without a version, the newest is used
     label: String,
 
     #[command(flatten)]
@@ -21,19 +21,19 @@ pub(crate) struct Sign {
     output: Output,
 
     #[command(flatten)]
-    form: Form,
+    encoding: Encoding,
 
     #[command(flatten)]
-    target: Target,
+    app: AppConnection,
 }
 
 impl Sign {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let label = label::parse(&self.label)?;
-        let (remote, app) = self.target.open()?;
-        let output = self.output.open(self.form.base64)?;
+        let (remote, app) = self.app.open()?;
+        let output = self.output.open(self.encoding.base64)?;
         let request = SignRequest { plaintext: self.input.message()? };
         let answer: SignResponse = label::post(&remote, &app, &label, "sign", &request)?;
-        output.write(&answer.signature, self.form.base64)
+        output.write(&answer.signature, self.encoding.base64)
     }
 }

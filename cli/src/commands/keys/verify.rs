@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use clap::Args;
 use petsem_api::VerifyRequest;
 
-use super::data::{self, Form, Input};
+use super::data::{self, Encoding, Input};
 use super::label;
-use crate::commands::secrets::Target;
+use crate::arguments::AppConnection;
 use crate::failure::Failure;
 use crate::{messages, output};
 
-/// Check a signature; ends with 0 only if it is good
+/// Check a signature; exits with 0 only if it is valid
 #[derive(Args)]
 pub(crate) struct Verify {
-    /// The key's label, with the version that signed; without one the newest is used
+    /// The key's label, with the version that signed; without a version, the newest is used
     label: String,
 
     #[command(flatten)]
@@ -25,21 +25,21 @@ pub(crate) struct Verify {
     signature: PathBuf,
 
     #[command(flatten)]
-    form: Form,
+    encoding: Encoding,
 
     #[command(flatten)]
-    target: Target,
+    app: AppConnection,
 }
 
 impl Verify {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let label = label::parse(&self.label)?;
-        let (remote, app) = self.target.open()?;
+        let (remote, app) = self.app.open()?;
         let request = VerifyRequest {
-            signature: data::public(&self.signature, self.form.base64)?,
+            signature: data::public(&self.signature, self.encoding.base64)?,
             plaintext: self.input.message()?,
         };
         let () = label::post(&remote, &app, &label, "verify", &request)?;
-        output::line(messages::GOOD_SIGNATURE)
+        output::line(messages::VALID_SIGNATURE)
     }
 }

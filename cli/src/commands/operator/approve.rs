@@ -5,13 +5,13 @@ use petsem_api::ApprovalId;
 use petsem_server::approve_with_seal;
 
 use crate::failure::Failure;
-use crate::opening::Opening;
+use crate::unsealing::UnsealArguments;
 use crate::{messages, output, remote};
 
-/// Approve a request with the seal, where there is no second person yet
+/// Approve a request with the seal, if there is no second person yet
 ///
-/// It is done on the node with the seal opened for it, while no server holds the store. The audit log says that no
-/// second person stood behind it.
+/// It opens the seal on the node, while no server uses the store. The audit log records that no second person approved
+/// the request.
 #[derive(Args)]
 pub(crate) struct Approve {
     /// The request
@@ -19,7 +19,7 @@ pub(crate) struct Approve {
     id: ApprovalId,
 
     #[command(flatten)]
-    opening: Opening,
+    unsealing: UnsealArguments,
 
     /// Print the request as JSON
     #[arg(long)]
@@ -28,9 +28,9 @@ pub(crate) struct Approve {
 
 impl Approve {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = self.opening.settings()?;
+        let settings = self.unsealing.settings()?;
         let approval = remote::serve(approve_with_seal(&settings, self.id))??;
         output::notice(messages::NO_SECOND_PERSON);
-        output::confirm(self.json, &approval, &messages::decided(&approval))
+        output::confirm(self.json, &approval, &messages::approval_decided(&approval))
     }
 }

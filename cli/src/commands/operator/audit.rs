@@ -7,8 +7,6 @@ use clap::Subcommand;
 
 use crate::failure::Failure;
 
-pub(crate) use verify::Seen;
-
 #[derive(Subcommand)]
 pub(crate) enum Audit {
     Show(show::Show),

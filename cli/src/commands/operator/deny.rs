@@ -5,48 +5,48 @@ use petsem_server::{Denied, deny};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::opening::Opening;
 use crate::revocation::Revocation;
+use crate::unsealing::UnsealArguments;
 use crate::{messages, output, remote};
 
 /// Revoke on this node, with its seal and without the API
 ///
-/// A server that runs on this node refuses within a second what is denied, also while the store takes no writes; the
-/// store gets it as soon as it does. A sealed one takes it when it is unsealed, before it serves anybody. Without a
-/// server it is written into the store.
+/// A server that runs on this node applies the denial within a second, even while the store takes no writes; it is
+/// written to the store as soon as that is possible. A sealed server applies it when it is unsealed, before it serves
+/// any request. If no server runs, the denial is written to the store.
 #[derive(Args)]
 pub(crate) struct Deny {
     #[command(flatten)]
     what: Revocation,
 
     #[command(flatten)]
-    opening: Opening,
+    unsealing: UnsealArguments,
 
-    /// Print what became of it as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Serialize)]
-struct Shown {
+struct DenyReport {
     /// `everywhere`, `here`, `at_start` or `at_unseal`.
     in_force: &'static str,
-    /// The number of the control change, where there is one.
+    /// The number of the control change, if there is one.
     number: Option<u64>,
 }
 
 impl Deny {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = self.opening.settings()?;
+        let settings = self.unsealing.settings()?;
         let request = self.what.request()?;
         let denied = remote::serve(deny(&settings, &request))??;
-        let shown = match denied {
-            Denied::Everywhere { number } => Shown { in_force: "everywhere", number: Some(number) },
-            Denied::Here => Shown { in_force: "here", number: None },
-            Denied::AtUnseal => Shown { in_force: "at_unseal", number: None },
-            _ => Shown { in_force: "at_start", number: None },
+        let report = match denied {
+            Denied::Everywhere { number } => DenyReport { in_force: "everywhere", number: Some(number) },
+            Denied::Here => DenyReport { in_force: "here", number: None },
+            Denied::AtUnseal => DenyReport { in_force: "at_unseal", number: None },
+            _ => DenyReport { in_force: "at_start", number: None },
         };
-        output::confirm(self.json, &shown, &messages::denied(&request, denied))
+        output::confirm(self.json, &report, &messages::denied(&request, denied))
     }
 }

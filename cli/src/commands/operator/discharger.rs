@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 use petsem_server::add_discharger;
 
-use crate::commands::discharger::Registered;
+use crate::commands::discharger::Registration;
 use crate::failure::Failure;
-use crate::opening::Opening;
+use crate::unsealing::UnsealArguments;
 use crate::{messages, output, remote};
 
 #[derive(Subcommand)]
@@ -13,16 +13,16 @@ pub(crate) enum Discharger {
     Add(Add),
 }
 
-/// Register a key that is shared with an outside discharger
+/// Register a key shared with an outside discharger
 ///
-/// It is done on the node with the seal opened for it, while no server holds the store; no second person is asked.
+/// It opens the seal on the node, while no server uses the store. No second person is needed.
 #[derive(Args)]
 pub(crate) struct Add {
     #[command(flatten)]
-    registered: Registered,
+    registration: Registration,
 
     #[command(flatten)]
-    opening: Opening,
+    unsealing: UnsealArguments,
 
     /// Print the discharger as JSON
     #[arg(long)]
@@ -32,8 +32,8 @@ pub(crate) struct Add {
 impl Discharger {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let Self::Add(add) = self;
-        let settings = add.opening.settings()?;
-        let request = add.registered.request()?;
+        let settings = add.unsealing.settings()?;
+        let request = add.registration.request()?;
         let added = remote::serve(add_discharger(&settings, &request))??;
         output::notice(messages::NO_SECOND_PERSON);
         output::confirm(add.json, &added, &messages::discharger_added(&added))

@@ -8,41 +8,41 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::opening::{Opening, SharesOut, new_passphrase};
 use crate::private_file::Reserved;
+use crate::unsealing::{SharesDestination, UnsealArguments, new_passphrase};
 use crate::{messages, output, remote};
 
-/// How long the first token lives, in seconds.
+/// The lifetime of the first token, in seconds.
 const LIFE: u64 = 24 * 60 * 60;
 
-/// Make an installation: store, seals, first token
+/// Create an installation: store, seals, first token
 ///
-/// It is done once, on an empty store; a store that holds an installation is left as it is. The first operator's
-/// token lives 24 hours and is written to a new file (mode 0600).
+/// It works once, on an empty store; a store that has an installation is not changed. The first operator token lives 24
+/// hours and is written to a new file (mode 0600).
 #[derive(Args)]
 pub(crate) struct Init {
     #[command(flatten)]
-    opening: Opening,
+    unsealing: UnsealArguments,
 
-    /// Who holds the first token, such as an e-mail address; the audit log names it
+    /// The holder of the first token, such as an e-mail address, for the audit log
     #[arg(long, value_name = "SUBJECT")]
     operator: String,
 
     #[command(flatten)]
-    shares_out: SharesOut,
+    shares_destination: SharesDestination,
 
     /// The new file for the first token
     #[arg(long, value_name = "FILE", default_value = "operator.token")]
     out: PathBuf,
 
-    /// Print what was made as JSON, without the token
+    /// Print the result as JSON, without the token
     #[arg(long)]
     json: bool,
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct InitReport<'a> {
     store: petsem_api::StoreId,
     seals: &'a [SealInfo],
     token_id: petsem_api::TokenUuid,
@@ -52,33 +52,37 @@ struct Shown<'a> {
 
 impl Init {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = self.opening.settings_unasked()?;
+        let settings = self.unsealing.settings_without_prompt()?;
         let settings = match needs_passphrase(&settings) {
             true => settings.opened_by(Given::new(Some(new_passphrase("--passphrase-file")?), Vec::new())),
             false => settings,
         };
         if settings.seals.iter().any(|seal| matches!(seal, SealSettings::Shamir { .. })) {
-            self.shares_out.check(self.json)?;
+            self.shares_destination.check(self.json)?;
         }
-        // The file first: the token is answered once, and an installation is made once.
+        // The file first: the token is returned once, and an installation is created once.
         let file = Reserved::new(&self.out)?;
         let options = InstallOptions { operator: self.operator, life: LIFE };
-        let mut keep = |shares: &[NewShare]| self.shares_out.keep(shares);
-        let mut installed = remote::serve(install(&settings, &options, &mut keep))??;
+        let mut write_shares = |shares: &[NewShare]| self.shares_destination.write(shares);
+        let mut installed = remote::serve(install(&settings, &options, &mut write_shares))??;
         let token = Zeroizing::new(std::mem::take(&mut installed.token.token));
         file.fill(token.as_bytes())?;
-        let shown = Shown {
+        let report = InitReport {
             store: installed.store,
             seals: &installed.seals,
             token_id: installed.token.id,
             token_expires_at: &installed.token.expires_at,
             token_file: &self.out,
         };
-        output::confirm(self.json, &shown, &messages::installed(&installed, &self.out, &self.opening.config))
+        output::confirm(
+            self.json,
+            &report,
+            &messages::installed(&installed, &self.out, &self.unsealing.config),
+        )
     }
 }
 
-/// Whether a passphrase is to be chosen that no file holds and nobody has given.
+/// Whether a new passphrase must be typed: none was given, and no file has one.
 fn needs_passphrase(settings: &Settings) -> bool {
     !settings.has_passphrase()
         && settings.seals.iter().any(|seal| matches!(seal, SealSettings::Passphrase { file: None }))

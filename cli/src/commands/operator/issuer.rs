@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 use petsem_server::add_issuer;
 
-use crate::commands::issuer::Registered;
+use crate::commands::issuer::Registration;
 use crate::failure::Failure;
-use crate::opening::Opening;
+use crate::unsealing::UnsealArguments;
 use crate::{messages, output, remote};
 
 #[derive(Subcommand)]
@@ -13,18 +13,19 @@ pub(crate) enum Issuer {
     Add(Add),
 }
 
-/// Register an issuer of JWTs, while no server holds the store; no second person is asked
+/// Register an issuer of JWTs while no server uses the store; no second person is needed
 ///
 /// The file is JSON: {"issuer": the exact `iss`, "algorithms": ["ES256"]} with exactly one of "keys": a JWK set (RFC
-/// 7517), "jwks_url": where the issuer publishes one, and "discovery": true, if it says so itself (OpenID Connect).
-/// App policies may then refer to the issuer; by itself it opens nothing. `petsem issuer` lists and deletes issuers.
+/// 7517); "jwks_url": the URL where the issuer publishes one; "discovery": true, to find that URL by OpenID Connect
+/// Discovery. App policies can then refer to the issuer; the registration alone grants nothing. `petsem issuer` lists
+/// and deletes issuers.
 #[derive(Args)]
 pub(crate) struct Add {
     #[command(flatten)]
-    registered: Registered,
+    registration: Registration,
 
     #[command(flatten)]
-    opening: Opening,
+    unsealing: UnsealArguments,
 
     /// Print the issuer as JSON
     #[arg(long)]
@@ -34,9 +35,9 @@ pub(crate) struct Add {
 impl Issuer {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let Self::Add(add) = self;
-        let settings = add.opening.settings()?;
-        let wanted = add.registered.request()?;
-        let issuer = remote::serve(add_issuer(&settings, &wanted, add.registered.replace))??;
+        let settings = add.unsealing.settings()?;
+        let request = add.registration.request()?;
+        let issuer = remote::serve(add_issuer(&settings, &request, add.registration.replace))??;
         output::confirm(add.json, &issuer, &messages::issuer_added(&issuer))
     }
 }

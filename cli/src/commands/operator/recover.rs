@@ -8,21 +8,21 @@ use zeroize::Zeroizing;
 
 use crate::duration::Seconds;
 use crate::failure::Failure;
-use crate::opening::Opening;
 use crate::private_file::Reserved;
+use crate::unsealing::UnsealArguments;
 use crate::{messages, output, remote};
 
-/// Make an operator's token on the node, when every other one is lost, over or revoked
+/// Create an operator token on the node, when all others are lost, expired or revoked
 ///
-/// Made with the seal opened for it, while no server holds the store; the audit log names it. Written to a new file
-/// (mode 0600).
+/// It opens the seal on the node, while no server uses the store; the audit log records it. The token is written to a
+/// new file (mode 0600).
 #[derive(Args)]
 pub(crate) struct Recover {
-    /// Who holds the token, such as an e-mail address; the audit log names it
+    /// The holder of the token, such as an e-mail address, for the audit log
     #[arg(long, value_name = "SUBJECT")]
     operator: String,
 
-    /// How long it lives, such as 24h or 30d
+    /// Its lifetime, such as 24h or 30d
     #[arg(long, value_name = "DURATION", default_value = "24h")]
     expires_in: Seconds,
 
@@ -31,17 +31,17 @@ pub(crate) struct Recover {
     out: PathBuf,
 
     #[command(flatten)]
-    opening: Opening,
+    unsealing: UnsealArguments,
 }
 
 impl Recover {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = self.opening.settings()?;
+        let settings = self.unsealing.settings()?;
         let file = Reserved::new(&self.out)?;
         let options = InstallOptions { operator: self.operator, life: self.expires_in.0 };
         let mut minted = remote::serve(recover(&settings, &options))??;
         let token = Zeroizing::new(std::mem::take(&mut minted.token));
         file.fill(token.as_bytes())?;
-        output::line(&messages::recovered(&minted, &self.out))
+        output::line(&messages::operator_token_minted(&minted, &self.out))
     }
 }

@@ -3,31 +3,35 @@
 use clap::Args;
 use petsem_api::RotationList;
 
-use super::rotations::{self, Waiting};
+use super::rotations::{self, RotationArguments};
 use crate::failure::Failure;
-use crate::remote::Remote;
 use crate::{messages, output};
 
-/// Make a new version of the keyring, and wrap all keys under it
+/// Create a new version of the keyring, and re-wrap all keys under it
 ///
-/// The server does it in the background, while Machines boot and secrets are set, and carries it on after a restart.
-/// The old version is destroyed when nothing is wrapped by it any more. Values are not written anew.
+/// The server does this in the background, while Machines boot and secrets are set, and continues after a restart. The
+/// old version is destroyed when it wraps nothing any more. Values are not encrypted again.
 #[derive(Args)]
 pub(crate) struct RotateKeyring {
     #[command(flatten)]
-    waiting: Waiting,
+    rotation: RotationArguments,
 }
 
 impl RotateKeyring {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.waiting.connection.resolve()?)?;
-        // An object: the route may learn to be told more.
-        let begun: RotationList = remote.post("/v1/keyring/rotate", &serde_json::json!({}))?;
-        let version = begun.keyring.current;
-        if self.waiting.no_wait {
-            return output::confirm(self.waiting.json, &begun, &messages::keyring_rotation_begun(version));
+        let remote = self.rotation.server.remote()?;
+        // An object, so that the route can get options later.
+        let started: RotationList = remote.post("/v1/keyring/rotate", &serde_json::json!({}))?;
+        let version = started.keyring.current;
+        if self.rotation.no_wait {
+            return output::confirm(
+                self.rotation.server.json,
+                &started,
+                &messages::keyring_rotation_started(version),
+            );
         }
-        let ended = rotations::wait(&remote, self.waiting.json, |list| list.keyring.rotation.as_ref())?;
-        output::confirm(self.waiting.json, &ended, &messages::keyring_rotated(version))
+        let ended =
+            rotations::wait(&remote, self.rotation.server.json, |list| list.keyring.rotation.as_ref())?;
+        output::confirm(self.rotation.server.json, &ended, &messages::keyring_rotated(version))
     }
 }

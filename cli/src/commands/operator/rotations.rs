@@ -1,51 +1,42 @@
-//! `petsem operator rotations`, and the wait for the end of one.
+//! `petsem operator rotations`, and waiting for the end of a rotation.
 
 use std::time::Duration;
 
 use clap::Args;
 use petsem_api::{RotationList, RotationProgress};
 
-use crate::context::Connection;
+use crate::arguments::ServerArguments;
 use crate::failure::Failure;
 use crate::messages;
-use crate::output::{self, Bar, Table};
+use crate::output::{self, ProgressBar, Table};
 use crate::remote::Remote;
 
-/// How often it is asked how far it is.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often the progress is requested.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Show which rotations of keys are under way, and how far they are
+/// Show the rotations of keys in progress
 #[derive(Args)]
 pub(crate) struct Rotations {
-    /// Print the server's answer as JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    connection: Connection,
+    server: ServerArguments,
 }
 
-/// What the commands that begin a rotation share.
+/// The arguments of commands that start a rotation.
 #[derive(Args)]
-pub(super) struct Waiting {
-    /// Begin it, and do not wait for its end; `petsem operator rotations` shows how far it is
+pub(super) struct RotationArguments {
+    /// Start it without waiting for its end; `petsem operator rotations` shows the progress
     #[arg(long)]
     pub(super) no_wait: bool,
 
-    /// Print the server's answer as JSON
-    #[arg(long)]
-    pub(super) json: bool,
-
     #[command(flatten)]
-    pub(super) connection: Connection,
+    pub(super) server: ServerArguments,
 }
 
 impl Rotations {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let remote = Remote::open(&self.connection.resolve()?)?;
-        let answer: RotationList = remote.get("/v1/rotations")?;
-        output::answer(self.json, &answer, |answer| {
-            let mut table = Table::new(&["WHAT", "VERSIONS", "DONE", "IN THE WAY"]);
+        let answer: RotationList = self.server.remote()?.get("/v1/rotations")?;
+        output::answer(self.server.json, &answer, |answer| {
+            let mut table = Table::new(&["WHAT", "VERSIONS", "DONE", "FAULTS"]);
             let versions = answer.keyring.versions.iter().map(|version| version.version);
             table.row([
                 messages::KEYRING.to_owned(),
@@ -66,16 +57,17 @@ impl Rotations {
     }
 }
 
-/// Waits until a rotation is not listed any more, with a bar where a person looks on.
+/// Waits until a rotation is no longer listed, with a progress bar on a terminal.
 ///
 /// # Errors
-/// The server is gone, or a row stands in the way; the rotation goes on by itself, or does when the row is mended.
+/// The server does not answer, or a faulty row blocks the rotation. The server continues by itself, in the second case
+/// when the row is repaired.
 pub(super) fn wait(
     remote: &Remote,
     json: bool,
     progress: impl Fn(&RotationList) -> Option<&RotationProgress>,
 ) -> Result<RotationList, Failure> {
-    let mut bar = Bar::new(json);
+    let mut bar = ProgressBar::new(json);
     loop {
         let list: RotationList = remote.get("/v1/rotations")?;
         let Some(now) = progress(&list) else { return Ok(list) };
@@ -83,6 +75,6 @@ pub(super) fn wait(
             return Err(messages::rotation_blocked(now));
         }
         bar.show(&messages::rotation_bar(now));
-        remote.pause(LOOK);
+        remote.pause(POLL_INTERVAL);
     }
 }

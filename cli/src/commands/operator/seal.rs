@@ -1,4 +1,4 @@
-//! `petsem operator seal`: let the server forget its keys; and the seals of the store.
+//! `petsem operator seal`: seals the running server, and manages the seals of the store.
 
 mod add;
 mod list;
@@ -15,15 +15,15 @@ use crate::{messages, output};
 
 /// Seal the running server, or manage the seals of the store
 ///
-/// Without a subcommand the server that the token is for forgets every key: requests end, and everything but health
-/// answers `sealed` until `petsem operator unseal` on its node. The subcommands work on the node.
+/// Without a subcommand, the server that the token is for erases all keys from memory: requests end, and every route
+/// except health answers `sealed` until `petsem operator unseal` runs on its node. The subcommands work on the node.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Seal {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// Do it: boots and requests end until the server is unsealed
+    /// Confirm: boots and requests stop until the server is unsealed
     #[arg(long)]
     yes: bool,
 
@@ -52,12 +52,12 @@ impl Seal {
 
     fn seal_server(self) -> Result<(), Failure> {
         if !self.yes {
-            return Err(messages::seal_not_confirmed());
+            return Err(messages::sealing_needs_yes());
         }
         let remote = Remote::open(&self.connection.resolve()?)?;
         let Sealing { status: _ } = remote.post("/v1/operator/seal", &serde_json::Map::new())?;
-        if !remote.is_sealed_soon() {
-            return Err(messages::seal_not_seen());
+        if !remote.wait_until_sealed() {
+            return Err(messages::sealing_unconfirmed());
         }
         output::line(messages::SEALED)
     }

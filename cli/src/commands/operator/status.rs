@@ -4,26 +4,26 @@ use clap::Args;
 use petsem_server::status;
 
 use crate::failure::Failure;
-use crate::opening::Opening;
+use crate::unsealing::UnsealArguments;
 use crate::{messages, output, remote};
 
-/// Say how this node is: sealed or open, by which seal, what is wrong and what to type
+/// Show the state of this node: sealed or open, by which seal, problems and what to type
 ///
-/// It asks the server that runs on this node, sealed or not; where none runs, it looks at the store, and whether a
-/// start would open it. Nothing is changed.
+/// It asks the server that runs on this node, sealed or not. If none runs, it reads the store and tests whether a start
+/// would open it. Nothing is changed.
 #[derive(Args)]
 pub(crate) struct Status {
     #[command(flatten)]
-    opening: Opening,
+    unsealing: UnsealArguments,
 
-    /// Print it as JSON
+    /// Print the state as JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Status {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = self.opening.settings_unasked()?;
+        let settings = self.unsealing.settings_without_prompt()?;
         let status = remote::serve(status(&settings))??;
         output::confirm(self.json, &status, &messages::node_status(&status))
     }

@@ -5,40 +5,40 @@ use petsem_server::unseal;
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::opening::Opening;
+use crate::unsealing::UnsealArguments;
 use crate::{messages, output, remote};
 
-/// Open the server that runs sealed on this node
+/// Unseal the server that runs sealed on this node
 ///
-/// Passphrase or shares are asked for, or read from files; all shares are given in one go. With --configured, or where
-/// nobody is asked and nothing given, the server tries the seals of its configuration again.
+/// It prompts for the passphrase or the shares, or reads them from files; all shares must be given in one attempt. With
+/// --configured, or without a terminal and files, the server tries the seals of its configuration again.
 #[derive(Args)]
 pub(crate) struct Unseal {
     #[command(flatten)]
-    opening: Opening,
+    unsealing: UnsealArguments,
 
-    /// Ask nobody: the server tries the seals of its configuration again
+    /// Do not prompt: the server tries the seals of its configuration again
     #[arg(long, conflicts_with_all = ["passphrase_file", "share_file"])]
     configured: bool,
 
-    /// Print what opened it as JSON
+    /// Print the seal that opened it as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct UnsealReport<'a> {
     opened_by: &'a str,
 }
 
 impl Unseal {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let settings = match self.configured {
-            true => petsem_server::Settings::read(&self.opening.config)?,
-            false => self.opening.settings_by_people()?,
+            true => petsem_server::Settings::read(&self.unsealing.config)?,
+            false => self.unsealing.settings_with_prompt()?,
         };
         let by = remote::serve(unseal(&settings))??;
-        output::confirm(self.json, &Shown { opened_by: &by }, &messages::unsealed(&by))
+        output::confirm(self.json, &UnsealReport { opened_by: &by }, &messages::unsealed(&by))
     }
 }

@@ -4,28 +4,28 @@ use clap::Args;
 use petsem_server::verify_store;
 
 use crate::failure::Failure;
-use crate::opening::Opening;
+use crate::unsealing::UnsealArguments;
 use crate::{messages, output, remote};
 
-/// Say whether the store is what was written, and holds all that the audit log saw
+/// Check that the store is intact, and has everything that the audit log records
 ///
-/// Every row, every bundle's digest and every control change is checked, and each app's version against the newest
-/// one in this node's audit log. It is done while no server holds the store; nothing is changed and no secret opened.
+/// It checks every row, the digest of every bundle, every control change, and the version of each app against the newest
+/// one in this node's audit log. It works while no server uses the store. Nothing is changed, and no secret is opened.
 #[derive(Args)]
 pub(crate) struct Verify {
     #[command(flatten)]
-    opening: Opening,
+    unsealing: UnsealArguments,
 
-    /// Print what was seen as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Verify {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = self.opening.settings()?;
+        let settings = self.unsealing.settings()?;
         let report = remote::serve(verify_store(&settings))??;
         output::confirm(self.json, &report, &messages::store_verified(&report))?;
-        if report.is_good() { Ok(()) } else { Err(messages::store_not_good(&report)) }
+        if report.is_good() { Ok(()) } else { Err(messages::store_not_intact(&report)) }
     }
 }

@@ -2,19 +2,19 @@
 
 use clap::Args;
 
-use super::{Common, secret_name};
+use crate::arguments::{AppArguments, secret_name};
 use crate::failure::Failure;
 use crate::messages;
 use crate::output::{self, Table};
 
-/// Show what became of one secret, newest first
+/// Show the history of one secret, newest first
 #[derive(Args)]
 pub(crate) struct History {
     /// The secret's name
     name: String,
 
     #[command(flatten)]
-    common: Common,
+    common: AppArguments,
 }
 
 impl History {
@@ -22,8 +22,8 @@ impl History {
         let name = secret_name(&self.name)?;
         let (remote, app) = self.common.open()?;
         let answer: petsem_api::History = remote.get(&format!("/v1/apps/{app}/secrets/{name}/history"))?;
-        output::answer(self.common.json, &answer, |answer| {
-            let mut table = Table::new(&["VERSION", "DIGEST", "WHEN", "AUTHOR"]);
+        output::answer(self.common.json(), &answer, |answer| {
+            let mut table = Table::new(&["VERSION", "DIGEST", "TIME", "AUTHOR"]);
             for entry in &answer.history {
                 let digest = entry.digest.map(|digest| digest.to_string());
                 table.row([

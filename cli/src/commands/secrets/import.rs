@@ -6,26 +6,26 @@ use std::path::PathBuf;
 use clap::Args;
 use petsem_api::{BulkUpdate, BulkUpdateResponse, MAX_BUNDLE};
 
-use super::{Common, IfVersion};
+use crate::arguments::{AppArguments, IfVersion};
 use crate::failure::Failure;
 use crate::output::Table;
 use crate::{dotenv, messages, output, value_source};
 
-/// Largest file: values of a full bundle, with room for quoting and comments.
+/// Largest file: the values of a full bundle, with room for quotes and comments.
 const MAX_FILE: usize = 4 * MAX_BUNDLE;
 
 /// Set every variable of a .env file, all or none
 ///
-/// Read are comments, `export`, single and double quotes, values over several lines, and CRLF. In double quotes
-/// \n \r \t \" \\ \$ are escapes; in single quotes nothing is. Nothing is expanded. A line that cannot be read is
-/// named by its number, and then nothing is imported.
+/// The file may have comments, `export`, single and double quotes, values of several lines, and CRLF. In double quotes
+/// \n \r \t \" \\ \$ are escapes; single quotes have none. Nothing is expanded. If a line is invalid, its number is
+/// reported and nothing is imported.
 #[derive(Args)]
 pub(crate) struct Import {
     /// The file, or - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Read the file, show the names that it would set, and stop
+    /// Only read the file and print the names that it would set
     #[arg(long)]
     dry_run: bool,
 
@@ -33,7 +33,7 @@ pub(crate) struct Import {
     condition: IfVersion,
 
     #[command(flatten)]
-    common: Common,
+    common: AppArguments,
 }
 
 impl Import {
@@ -46,7 +46,7 @@ impl Import {
         }
         if self.dry_run {
             let names: Vec<_> = dotenv.entries.into_iter().map(|(name, _)| name).collect();
-            return output::answer(self.common.json, &names, |names| {
+            return output::answer(self.common.json(), &names, |names| {
                 let mut table = Table::new(&["NAME"]);
                 for name in names {
                     table.row([name.to_string()]);
@@ -60,6 +60,6 @@ impl Import {
         let request = BulkUpdate { values, expected_version: self.condition.if_version };
         let answer: BulkUpdateResponse = remote.post(&format!("/v1/apps/{app}/secrets"), &request)?;
         let text = messages::secrets_imported(answer.secrets.len(), &app, answer.version);
-        output::confirm(self.common.json, &answer, &text)
+        output::confirm(self.common.json(), &answer, &text)
     }
 }

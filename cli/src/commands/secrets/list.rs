@@ -3,7 +3,7 @@
 use clap::Args;
 use petsem_api::{AppRef, SecretList, Value};
 
-use super::Common;
+use crate::arguments::AppArguments;
 use crate::failure::Failure;
 use crate::output::{self, Table};
 use crate::remote::Remote;
@@ -11,22 +11,22 @@ use crate::remote::Remote;
 /// List names, digests, versions and authors
 #[derive(Args)]
 pub(crate) struct List {
-    /// Show the values instead, with a token that a second person approved (`petsem break-glass`)
+    /// Show the values, with a token that a second person approved (`petsem break-glass`)
     #[arg(long)]
     show: bool,
 
     #[command(flatten)]
-    common: Common,
+    common: AppArguments,
 }
 
 impl List {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let (remote, app) = self.common.open()?;
         if self.show {
-            return show(&remote, &app, self.common.json);
+            return show(&remote, &app, self.common.json());
         }
         let answer: SecretList = remote.get(&format!("/v1/apps/{app}/secrets"))?;
-        output::answer(self.common.json, &answer, |answer| {
+        output::answer(self.common.json(), &answer, |answer| {
             let mut table = Table::new(&["NAME", "DIGEST", "VERSION", "UPDATED", "AUTHOR"]);
             for secret in &answer.secrets {
                 table.row([
@@ -48,8 +48,8 @@ fn show(remote: &Remote, app: &AppRef, json: bool) -> Result<(), Failure> {
         let mut table = Table::new(&["NAME", "VALUE"]);
         for secret in &answer.secrets {
             let (text, base64) = secret.value.as_ref().map(Value::expose_wire).unwrap_or_default();
-            let shown = text.or(base64).map(|text| text.to_string());
-            table.row([secret.name.to_string(), shown.unwrap_or_default()]);
+            let printable = text.or(base64).map(|text| text.to_string());
+            table.row([secret.name.to_string(), printable.unwrap_or_default()]);
         }
         table
     })

@@ -3,20 +3,20 @@
 use clap::Args;
 use petsem_api::{RollbackRequest, SetSecretResponse};
 
-use super::{Common, IfVersion, secret_name};
+use crate::arguments::{AppArguments, IfVersion, secret_name};
 use crate::failure::Failure;
 use crate::{messages, output};
 
-/// Set an earlier value again
+/// Set a secret to an earlier value
 ///
-/// The value is the one that the app had at --to-version, as `petsem secrets history` lists it. It becomes a new
-/// version: nothing is lost.
+/// The value is the one that the app had at --to-version; `petsem secrets history` lists the versions. This creates a
+/// new version, so nothing is lost.
 #[derive(Args)]
 pub(crate) struct Rollback {
     /// The secret's name
     name: String,
 
-    /// The app version that set the wanted value
+    /// The app version that set the value
     #[arg(long, value_name = "VERSION")]
     to_version: u64,
 
@@ -24,7 +24,7 @@ pub(crate) struct Rollback {
     condition: IfVersion,
 
     #[command(flatten)]
-    common: Common,
+    common: AppArguments,
 }
 
 impl Rollback {
@@ -36,6 +36,6 @@ impl Rollback {
         let path = format!("/v1/apps/{app}/secrets/{name}/rollback");
         let answer: SetSecretResponse = remote.post(&path, &request)?;
         let text = messages::secret_rolled_back(&name, &app, self.to_version, answer.version);
-        output::confirm(self.common.json, &answer, &text)
+        output::confirm(self.common.json(), &answer, &text)
     }
 }

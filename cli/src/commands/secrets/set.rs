@@ -6,31 +6,31 @@ use std::path::PathBuf;
 use clap::Args;
 use petsem_api::{SetSecret, SetSecretResponse};
 
-use super::{Common, IfVersion, secret_name};
+use crate::arguments::{AppArguments, IfVersion, secret_name};
 use crate::failure::Failure;
 use crate::{messages, output, value_source};
 
 /// Set one secret
 ///
-/// Without --file or --stdin the value is asked for, and not shown while it is typed.
+/// Without --file or --stdin, it prompts for the value, without echo.
 #[derive(Args)]
 pub(crate) struct Set {
     /// The secret's name
     name: String,
 
-    /// Takes what must not be there, to say why.
+    /// Catches a value given as an argument, to explain why it is refused.
     #[arg(hide = true)]
     misplaced: Vec<OsString>,
 
-    /// Take the file's bytes as the value
+    /// Use the bytes of this file as the value
     #[arg(long, value_name = "FILE", conflicts_with = "stdin")]
     file: Option<PathBuf>,
 
-    /// Take the bytes of standard input as the value
+    /// Use the bytes of standard input as the value
     #[arg(long)]
     stdin: bool,
 
-    /// Take one newline off the end of the file or input
+    /// Remove one newline from the end of the file or input
     #[arg(long)]
     trim_newline: bool,
 
@@ -38,7 +38,7 @@ pub(crate) struct Set {
     condition: IfVersion,
 
     #[command(flatten)]
-    common: Common,
+    common: AppArguments,
 }
 
 impl Set {
@@ -55,7 +55,7 @@ impl Set {
         };
         let request = SetSecret { value, expected_version: self.condition.if_version };
         let answer: SetSecretResponse = remote.post(&format!("/v1/apps/{app}/secrets/{name}"), &request)?;
-        output::confirm(self.common.json, &answer, &messages::secret_set(&name, &app, answer.version))
+        output::confirm(self.common.json(), &answer, &messages::secret_set(&name, &app, answer.version))
     }
 
     fn trimmed(&self, value: petsem_api::Value) -> petsem_api::Value {

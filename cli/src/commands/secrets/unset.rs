@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use clap::Args;
 use petsem_api::{BulkUpdate, BulkUpdateResponse};
 
-use super::{Common, IfVersion, secret_name};
+use crate::arguments::{AppArguments, IfVersion, secret_name};
 use crate::failure::Failure;
 use crate::{messages, output};
 
 /// Delete secrets, all or none
 ///
-/// What is not there may be deleted.
+/// Names that do not exist are accepted.
 #[derive(Args)]
 pub(crate) struct Unset {
     /// The secrets' names
@@ -22,7 +22,7 @@ pub(crate) struct Unset {
     condition: IfVersion,
 
     #[command(flatten)]
-    common: Common,
+    common: AppArguments,
 }
 
 impl Unset {
@@ -33,6 +33,6 @@ impl Unset {
         let deleted: Vec<_> = values.keys().map(ToString::to_string).collect();
         let request = BulkUpdate { values, expected_version: self.condition.if_version };
         let answer: BulkUpdateResponse = remote.post(&format!("/v1/apps/{app}/secrets"), &request)?;
-        output::confirm(self.common.json, &answer, &messages::secrets_unset(&deleted, &app, answer.version))
+        output::confirm(self.common.json(), &answer, &messages::secrets_unset(&deleted, &app, answer.version))
     }
 }

@@ -8,22 +8,22 @@ use petsem_policy::{
     Action, ActionSet, Actions, Apps, Caveat, Hosts, Macaroon, Machines, SecretNames, UnverifiedToken,
 };
 
-use super::written::Destination;
-use crate::commands::secrets::secret_name;
+use super::destination::Destination;
+use crate::arguments::secret_name;
 use crate::context::Connection;
 use crate::duration::Seconds;
 use crate::failure::Failure;
 use crate::remote::Remote;
-use crate::{clock, messages, value_source};
+use crate::{clock, messages, private_file, value_source};
 
 /// Narrow a token that you hold; needs no server
 ///
-/// What is given is added to what narrows the token already: the result can never do more. A server is asked only
-/// for the id of an app that is given by name.
+/// The restrictions are added to those that the token has: the result can never allow more. A server is called only for
+/// the id of an app that is given by name.
 #[derive(Args)]
 pub(crate) struct Attenuate {
     /// The file with the token (mode 0600), or - for standard input
-    #[arg(value_name = "TOKEN_FILE", default_value = value_source::STDIN)]
+    #[arg(value_name = "TOKEN_FILE", default_value = private_file::STDIN)]
     token: PathBuf,
 
     /// Only this app; may be repeated. A name is looked up at the server, an id is not
@@ -34,7 +34,7 @@ pub(crate) struct Attenuate {
     #[arg(long = "secret", value_name = "NAME")]
     secrets: Vec<String>,
 
-    /// Only secrets whose names start so; may be repeated
+    /// Only secrets whose names start with this prefix; may be repeated
     #[arg(long = "secret-prefix", value_name = "PREFIX")]
     secret_prefixes: Vec<String>,
 
@@ -50,7 +50,7 @@ pub(crate) struct Attenuate {
     #[arg(long = "host", value_name = "HOST")]
     hosts: Vec<HostId>,
 
-    /// Only until then, such as 15m, 24h or 30d
+    /// Expire after this time, such as 15m, 24h or 30d
     #[arg(long, value_name = "DURATION")]
     expires_in: Option<Seconds>,
 
@@ -104,14 +104,14 @@ impl Attenuate {
         }
         if let Some(life) = self.expires_in {
             let end = clock::unix_now().saturating_add(life.0);
-            let not_after = i64::try_from(end).map_err(|_| messages::too_far_away())?;
-            // No beginning: a clock that is a second ahead of the server's must not make the token useless.
+            let not_after = i64::try_from(end).map_err(|_| messages::expiry_too_late())?;
+            // No start time: the token must work even if this clock is ahead of the server's.
             caveats.push(Caveat::ValidityWindow { not_before: 0, not_after });
         }
         Ok(caveats)
     }
 
-    /// Ids as given; names through the server, asked once.
+    /// Ids as given; names are resolved by the server.
     fn app_ids(&self) -> Result<Vec<AppId>, Failure> {
         let mut remote = None;
         let mut ids = Vec::new();
@@ -131,7 +131,7 @@ impl Attenuate {
     }
 }
 
-/// What people copy out of a header starts with its scheme.
+/// A token copied from a header starts with its scheme.
 pub(super) fn without_scheme(text: &str) -> &str {
     text.strip_prefix("FlyV1 ").or_else(|| text.strip_prefix("Bearer ")).unwrap_or(text).trim()
 }

@@ -4,20 +4,20 @@ use clap::{Args, ValueEnum};
 use petsem_api::{AppRef, CreateToken, HostId, MachineId, MintedToken, OrgRef, TokenKind};
 use zeroize::Zeroizing;
 
-use super::written::Destination;
-use crate::commands::secrets::secret_name;
+use super::destination::Destination;
+use crate::arguments::secret_name;
 use crate::context::Connection;
 use crate::duration::Seconds;
 use crate::failure::Failure;
 use crate::remote::Remote;
 use crate::{messages, output};
 
-/// Mint a token that can do less than yours
+/// Mint a token that allows less than yours
 ///
-/// Without --out it goes to standard output, if that is no terminal.
+/// Without --out, it is written to standard output, unless that is a terminal.
 #[derive(Args)]
 pub(crate) struct Create {
-    /// What the token is for
+    /// The kind of token
     #[arg(long, value_enum, default_value_t = Kind::Org)]
     kind: Kind,
 
@@ -25,11 +25,11 @@ pub(crate) struct Create {
     #[arg(long, value_name = "ORG")]
     org: Option<OrgRef>,
 
-    /// The host that it is for (kind host)
+    /// The host that it works on (kind host)
     #[arg(long, value_name = "HOST", required_if_eq("kind", "host"))]
     host: Option<HostId>,
 
-    /// The registered discharger that its discharges come from, by location (kind host) [default: petsem itself]
+    /// The location of the registered discharger for its discharges (kind host) [default: petsem itself]
     #[arg(long, value_name = "URL")]
     discharger: Option<String>,
 
@@ -41,7 +41,7 @@ pub(crate) struct Create {
     #[arg(long = "secret", value_name = "NAME")]
     secrets: Vec<String>,
 
-    /// Only secrets whose names start so; may be repeated
+    /// Only secrets whose names start with this prefix; may be repeated
     #[arg(long = "secret-prefix", value_name = "PREFIX")]
     secret_prefixes: Vec<String>,
 
@@ -53,18 +53,18 @@ pub(crate) struct Create {
     #[arg(long = "machine", value_name = "MACHINE")]
     machines: Vec<MachineId>,
 
-    /// How long it lives, such as 15m, 24h or 30d [default: 1d]
+    /// Its lifetime, such as 15m, 24h or 30d [default: 1d]
     #[arg(long, value_name = "DURATION")]
     expires_in: Option<Seconds>,
 
-    /// Who will hold it [default: whoever holds yours]
+    /// The holder of the token [default: the holder of yours]
     #[arg(long, value_name = "SUBJECT")]
     subject: Option<String>,
 
     #[command(flatten)]
     destination: Destination,
 
-    /// Print id and end as JSON; with --out, without the token
+    /// Print id and expiry as JSON; with --out, without the token
     #[arg(long)]
     json: bool,
 
@@ -109,16 +109,16 @@ impl Create {
         let token = Zeroizing::new(std::mem::take(&mut minted.token));
         if self.json {
             let token = destination.write_to_file(&token)?;
-            let shown = Shown { id: minted.id, token, expires_at: &minted.expires_at };
-            return output::confirm(true, &shown, "");
+            let report = MintReport { id: minted.id, token, expires_at: &minted.expires_at };
+            return output::confirm(true, &report, "");
         }
         destination.write(&token, &messages::token_minted(&minted))
     }
 }
 
-/// [`MintedToken`], whose token is there only when it goes nowhere else.
+/// [`MintedToken`], with the token only if it is not written to a file.
 #[derive(serde::Serialize)]
-struct Shown<'a> {
+struct MintReport<'a> {
     id: petsem_api::TokenUuid,
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<&'a str>,

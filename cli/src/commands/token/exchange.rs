@@ -6,16 +6,16 @@ use clap::Args;
 use petsem_client::{Client, Endpoint};
 use zeroize::Zeroizing;
 
-use super::written::Destination;
+use super::destination::Destination;
 use crate::context::{AppArgument, Connection};
 use crate::failure::Failure;
 use crate::{jwt, messages, remote};
 
-/// Get a token in exchange for a JWT, to read one app's secrets until the JWT ends
+/// Exchange a JWT for a token that reads one app's secrets until the JWT expires
 ///
-/// It reads what the first rule of the app's policy that accepts the JWT lets read, and nothing once that rule, the
-/// JWT or its subject is gone. `petsem token attenuate` narrows it, `petsem run --exchanged FILE` uses it. Without
-/// --out it goes to standard output, if that is no terminal.
+/// The token reads what the first rule of the app's policy that accepts the JWT allows. It stops working when that rule
+/// is removed, or the JWT or its subject is revoked. `petsem token attenuate` narrows it, `petsem run --exchanged FILE`
+/// uses it. Without --out, it is written to standard output, unless that is a terminal.
 #[derive(Args)]
 pub(crate) struct ExchangeJwt {
     #[command(flatten)]

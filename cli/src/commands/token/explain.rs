@@ -14,22 +14,22 @@ use crate::failure::Failure;
 use crate::remote::Remote;
 use crate::{clock, messages, output, value_source};
 
-/// Say what in a token refuses a request, and what would have to be different
+/// Explain why a token refuses a request, and what to change
 ///
-/// Nothing is done but asking. The server looks up names, checks signatures and knows what was revoked; with
-/// --offline none is asked: the token is taken for true, and --app and --org are ids. The status is 1 where no token
-/// allows the request.
+/// The request itself is not made. The server resolves names, verifies signatures and checks revocations. With
+/// --offline, no server is called: signatures are not verified, and --app and --org must be ids. The exit status is 1 if
+/// no token allows the request.
 #[derive(Args)]
 pub(crate) struct Explain {
     /// The action, such as read_value, write, list, boot or mint
     #[arg(long, value_name = "ACTION")]
     action: String,
 
-    /// The app [default: the context file's, where a secret, a key or a Machine is named and no org]
+    /// The app [default: the context file's, if a secret, a key or a Machine is named and no org]
     #[arg(long, value_name = "APP")]
     app: Option<AppRef>,
 
-    /// The org, where there is no app
+    /// The org, if there is no app
     #[arg(long, value_name = "ORG", conflicts_with = "app")]
     org: Option<OrgRef>,
 
@@ -45,15 +45,15 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "MACHINE")]
     machine: Option<MachineId>,
 
-    /// The host that would ask
+    /// The host that the request would come from
     #[arg(long, value_name = "HOST")]
     host: Option<HostId>,
 
-    /// Explain this file's token, or standard input's for -, and ask no server
+    /// Explain the token in this file, or - for standard input, without calling a server
     #[arg(long, value_name = "TOKEN_FILE")]
     offline: Option<PathBuf>,
 
-    /// Print it as JSON
+    /// Print the explanation as JSON
     #[arg(long)]
     json: bool,
 
@@ -73,15 +73,15 @@ impl Explain {
                 Remote::open(&resolved)?.post("/v1/tokens/explain", &self.request(&resolved))?
             }
         };
-        output::confirm(self.json, &explanation, messages::explained(&explanation).trim_end())?;
+        output::confirm(self.json, &explanation, messages::token_explanation(&explanation).trim_end())?;
         if explanation.allowed { Ok(()) } else { Err(messages::not_allowed()) }
     }
 
     fn request(&self, resolved: &Resolved) -> ExplainToken {
-        // Whatever is of an app is looked for where every other command looks for it.
-        let of_an_app = self.secret.is_some() || self.key.is_some() || self.machine.is_some();
+        // Whatever belongs to an app uses the same default app as every other command.
+        let needs_app = self.secret.is_some() || self.key.is_some() || self.machine.is_some();
         let app = match &self.app {
-            None if of_an_app && self.org.is_none() => resolved.app(&AppArgument { app: None }).ok(),
+            None if needs_app && self.org.is_none() => resolved.app(&AppArgument { app: None }).ok(),
             given => given.clone(),
         };
         ExplainToken {
@@ -118,7 +118,7 @@ impl Explain {
         };
         let parse =
             |location: &str| Header::parse(text, location).map_err(|error| messages::header_refused(&error));
-        // The first one says whose tokens are permissions; the others are their discharges.
+        // The location of the first token tells which tokens are permissions; the others are their discharges.
         let unsorted = parse("")?;
         let first = unsorted.elements().iter().find_map(|element| element.token());
         let header = parse(first.ok_or_else(messages::no_token)?.location())?;
@@ -130,7 +130,7 @@ impl Explain {
     }
 }
 
-/// An app's org is not known without a server: what asks for one alone is not held against the token.
+/// Without a server, an app's org is unknown: a caveat about the org only is not counted as a refusal.
 fn explained(
     token: &UnverifiedToken,
     discharges: &[&UnverifiedToken],
@@ -152,7 +152,7 @@ fn explained(
 fn refusal(token: &UnverifiedToken, denial: &Denial) -> ExplainedRefusal {
     let caveat = denial.caveat.and_then(|at| match at.origin {
         Origin::Token => token.caveats().get(at.index).map(Caveat::describe),
-        Origin::Discharge { .. } => Some(messages::of_discharge(at.kind)),
+        Origin::Discharge { .. } => Some(messages::discharge_caveat(at.kind)),
     });
     ExplainedRefusal { caveat, code: denial.reason.code().to_owned(), reason: denial.reason.to_string() }
 }

@@ -13,30 +13,29 @@ use crate::messages;
 use crate::output::{self, Table};
 
 /// Longest line that is read, in bytes; the server writes shorter ones.
-const LONGEST: u64 = 256 * 1024;
+const MAX_LINE: u64 = 256 * 1024;
 
 /// Show the last lines of an audit log
 ///
-/// It reads the files as they are, also beside a running server, and checks nothing: `petsem operator audit verify`
-/// does.
+/// It reads the files, also beside a running server, and verifies nothing: `petsem operator audit verify` does that.
 #[derive(Args)]
 pub(crate) struct Show {
     /// The log's directory
     #[arg(value_name = "DIRECTORY")]
     directory: PathBuf,
 
-    /// How many lines, counted from the end
+    /// The number of lines, from the end
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     last: usize,
 
-    /// Print the lines as they are, one JSON object each
+    /// Print the lines unchanged, one JSON object each
     #[arg(long)]
     json: bool,
 }
 
-/// What a person wants to see of a line. Fields that are not there are not shown.
+/// The fields of a line that are shown, if present.
 #[derive(Deserialize)]
-struct Line {
+struct AuditLine {
     #[serde(rename = "t")]
     time: Option<String>,
     action: Option<String>,
@@ -72,9 +71,9 @@ impl Show {
         }
         let mut table = Table::new(&["TIME", "ACTION", "OUTCOME", "WHO", "WHAT"]);
         for line in &lines {
-            match serde_json::from_str::<Line>(line) {
-                // Checkpoints have no action: they say nothing to a person.
-                Ok(Line { action: None, .. }) => {}
+            match serde_json::from_str::<AuditLine>(line) {
+                // Checkpoints have no action, and are of no interest here.
+                Ok(AuditLine { action: None, .. }) => {}
                 Ok(line) => table.row(line.cells()),
                 Err(_) => table.row([messages::UNREADABLE_LINE.to_owned()]),
             }
@@ -83,14 +82,14 @@ impl Show {
     }
 }
 
-impl Line {
+impl AuditLine {
     fn cells(self) -> [String; 5] {
         let outcome = [self.outcome, self.reason].into_iter().flatten().collect::<Vec<_>>().join(": ");
         let who = self.subject.map(|subject| subject.sub).or(self.token);
         let what = [
             self.app_name.map(|app| format!("app {app}")),
             self.version.map(|version| format!("version {version}")),
-            self.secrets.map(|secrets| secrets.words()),
+            self.secrets.map(|secrets| secrets.to_text()),
             self.secret_key.map(|label| format!("key {label}")),
             self.machine.map(|machine| format!("Machine {machine}")),
             self.host.map(|host| format!("host {host}")),
@@ -107,7 +106,7 @@ impl Line {
 }
 
 impl Secrets {
-    fn words(&self) -> String {
+    fn to_text(&self) -> String {
         match (self.count, self.names.first()) {
             (1, Some(name)) => name.clone(),
             (count, _) => format!("{count} secrets"),
@@ -115,22 +114,22 @@ impl Secrets {
     }
 }
 
-/// The log is a row of files; lines end where the zeros of the preallocated rest begin.
+/// The log is a sequence of files; each ends with the zeros of its unused preallocated space.
 fn last_lines(directory: &Path, count: usize) -> Result<VecDeque<String>, Failure> {
-    let failed = |error| messages::no_audit_log(directory, &error);
+    let failed = |error| messages::audit_log_unreadable(directory, &error);
     let mut segments: Vec<PathBuf> = std::fs::read_dir(directory)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
         .map_err(failed)?;
     segments.retain(|path| is_segment(path));
     if segments.is_empty() {
-        return Err(messages::not_an_audit_log(directory));
+        return Err(messages::no_audit_log(directory));
     }
     segments.sort();
     let mut last = VecDeque::new();
     for path in segments {
         let mut file = BufReader::new(File::open(path).map_err(failed)?);
         let mut line = Vec::new();
-        while file.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(failed)? > 0 {
+        while file.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(failed)? > 0 {
             if line.first() != Some(&b'{') {
                 break;
             }
@@ -165,17 +164,17 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_without_a_log_is_named_and_not_shown_as_an_empty_one() {
+    fn a_directory_without_a_log_is_an_error_and_not_an_empty_log() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("petsem.db"), "x").unwrap();
         let failure = last_lines(directory.path(), 3).unwrap_err();
         assert_eq!(failure.exit, crate::failure::Exit::Usage);
-        assert!(failure.fact.ends_with("holds no audit log: no file in it is named audit-….log"));
+        assert!(failure.fact.ends_with("has no audit log: no file in it is named audit-….log"));
     }
 
     #[test]
-    fn a_line_is_shown_by_who_did_what_and_how_it_ended() {
-        let line: Line = serde_json::from_str(
+    fn a_line_shows_principal_action_target_and_outcome() {
+        let line: AuditLine = serde_json::from_str(
             r#"{"n":7,"t":"T","action":"boot","outcome":"denied","reason":"revoked","token":"id",
                 "app_name":"shop","machine":"m1","host":"h1","secrets":{"count":2,"names":["A","B"]}}"#,
         )

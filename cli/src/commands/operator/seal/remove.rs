@@ -4,25 +4,25 @@ use clap::Args;
 use petsem_server::{remove_compromised, remove_seal};
 
 use crate::failure::Failure;
-use crate::opening::Opening;
+use crate::unsealing::UnsealArguments;
 use crate::{messages, output, remote};
 
 /// Remove a seal
 ///
-/// Never the last one, nor so that only seals remain which never opened the store. It works beside a running server.
+/// The last seal cannot be removed, nor the last one that has opened the store. It works beside a running server.
 #[derive(Args)]
 pub(crate) struct Remove {
-    /// The seal: the beginning of its id, or its description
+    /// The seal: the start of its id, or its description
     #[arg(value_name = "SEAL")]
     which: String,
 
-    /// Others may have it: make a new root key and keyring, too, and wrap everything anew. The server is stopped for
-    /// that, and every other seal must be at hand
+    /// The seal may be known to others: also create a new root key and a new keyring, and re-wrap everything. The server
+    /// must be stopped, and every other seal available
     #[arg(long)]
     compromised: bool,
 
     #[command(flatten)]
-    opening: Opening,
+    unsealing: UnsealArguments,
 
     /// Print the seal as JSON
     #[arg(long)]
@@ -31,7 +31,7 @@ pub(crate) struct Remove {
 
 impl Remove {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = self.opening.settings()?;
+        let settings = self.unsealing.settings()?;
         if self.compromised {
             let done = remote::serve(remove_compromised(&settings, &self.which))??;
             return output::confirm(self.json, &done, &messages::compromised_removed(&done));

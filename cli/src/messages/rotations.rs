@@ -1,41 +1,41 @@
-//! What people read of rotations.
+//! Rotations of keys.
 
 use petsem_api::{AppRef, RotationProgress};
 
-use super::plural;
+use super::phrasing::plural;
 use crate::failure::{Exit, Failure};
 
 pub(crate) const KEYRING: &str = "keyring";
-/// Signs in a bar.
-const BAR: u64 = 30;
+/// Characters in a progress bar.
+const BAR_WIDTH: u64 = 30;
 
-pub(crate) fn keyring_rotation_begun(version: u32) -> String {
+pub(crate) fn keyring_rotation_started(version: u32) -> String {
     format!(
-        "version {version} of the keyring wraps from now on; the server wraps all keys under it; `petsem operator \
-         rotations` shows how far it is"
+        "version {version} of the keyring is in use; the server re-wraps all keys under it; `petsem operator \
+         rotations` shows the progress"
     )
 }
 
 pub(crate) fn keyring_rotated(version: u32) -> String {
-    format!("all keys are under version {version} of the keyring; no older version is left")
+    format!("all keys are wrapped by version {version} of the keyring; no older version remains")
 }
 
-pub(crate) fn app_rotation_begun(app: &AppRef) -> String {
+pub(crate) fn app_rotation_started(app: &AppRef) -> String {
     format!(
-        "the new KEK of {app} wraps from now on; the server does the history; `petsem operator rotations` shows how \
-         far it is"
+        "the new KEK of {app} is in use; the server re-wraps the history; `petsem operator rotations` shows the \
+         progress"
     )
 }
 
 pub(crate) fn app_rotated(app: &AppRef) -> String {
-    format!("all keys of {app} are under its new KEK; the old one is destroyed")
+    format!("all keys of {app} are wrapped by its new KEK; the old one is destroyed")
 }
 
 pub(crate) fn rotation_bar(progress: &RotationProgress) -> String {
     let (done, total) = (progress.done, progress.total.max(1));
-    let full = (done.saturating_mul(BAR) / total).min(BAR);
-    let bar: String = (0..BAR).map(|place| if place < full { '#' } else { '.' }).collect();
-    format!("[{bar}] {done} of {} rows, {} keys wrapped", progress.total, progress.rewrapped)
+    let full = (done.saturating_mul(BAR_WIDTH) / total).min(BAR_WIDTH);
+    let bar: String = (0..BAR_WIDTH).map(|place| if place < full { '#' } else { '.' }).collect();
+    format!("[{bar}] {done} of {} rows, {} keys re-wrapped", progress.total, progress.rewrapped)
 }
 
 pub(crate) fn rotation_done(progress: Option<&RotationProgress>) -> String {
@@ -53,15 +53,15 @@ pub(crate) fn versions(versions: impl Iterator<Item = u32>) -> String {
 pub(crate) fn rotation_blocked(progress: &RotationProgress) -> Failure {
     let rows = usize::try_from(progress.faults).unwrap_or(usize::MAX);
     let rows = format!(
-        "{} {} in the way of the rotation",
+        "{} {} the rotation",
         progress.faults,
-        plural(rows, "row stands", "rows stand")
+        plural(rows, "faulty row blocks", "faulty rows block")
     );
     let first = progress.problems.first().map_or(String::new(), |problem| format!(": {problem}"));
     Failure::new(
         Exit::Refused,
         format!("{rows}{first}"),
-        "nothing is lost, the old version stays; when the rows are mended the server goes on by itself; `petsem \
-         operator rotations --json` names the first of them",
+        "nothing is lost, the old version remains; when the rows are repaired the server continues by itself; \
+         `petsem operator rotations --json` names the first of them",
     )
 }

@@ -1,4 +1,4 @@
-//! Where a token goes: a new private file, or standard output when no person would see it there.
+//! Where a token goes: a new private file, or standard output if that is not a terminal.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::private_file::Reserved;
 use crate::{messages, output};
 
-/// Where to put the token.
+/// The destination of the token.
 #[derive(Args)]
 pub(super) struct Destination {
     /// Write the token to this new file (mode 0600)
@@ -20,25 +20,25 @@ pub(super) struct Destination {
     print: bool,
 }
 
-/// A place that is sure to take the token: found before the token is made.
-pub(super) enum Opened<'a> {
+/// A destination that can be written to; opened before the token is minted.
+pub(super) enum OpenDestination<'a> {
     File(&'a Path, Reserved),
     StandardOutput,
 }
 
 impl Destination {
-    /// Opens the place. A token that could be given to nobody is then never minted.
-    pub(super) fn open(&self) -> Result<Opened<'_>, Failure> {
+    /// Opens the destination, so that a token that could not be delivered is never minted.
+    pub(super) fn open(&self) -> Result<OpenDestination<'_>, Failure> {
         match &self.out {
-            Some(path) => Ok(Opened::File(path, Reserved::new(path)?)),
+            Some(path) => Ok(OpenDestination::File(path, Reserved::new(path)?)),
             None if output::is_terminal() && !self.print => Err(messages::token_to_terminal()),
-            None => Ok(Opened::StandardOutput),
+            None => Ok(OpenDestination::StandardOutput),
         }
     }
 }
 
-impl Opened<'_> {
-    /// Writes the token, and says where it went: on standard error when it went to standard output.
+impl OpenDestination<'_> {
+    /// Writes the token and prints its description, to standard error if the token goes to standard output.
     pub(super) fn write(self, token: &str, described: &str) -> Result<(), Failure> {
         match self {
             Self::File(path, file) => {
@@ -52,7 +52,7 @@ impl Opened<'_> {
         }
     }
 
-    /// Writes the token to the file, if that is the place; answers what is left to print.
+    /// Writes the token to the file, if that is the destination; else returns it to print.
     pub(super) fn write_to_file(self, token: &str) -> Result<Option<&str>, Failure> {
         match self {
             Self::File(_, file) => file.fill(token.as_bytes()).map(|()| None).map_err(Failure::from),

@@ -1,5 +1,5 @@
-//! What opens the store for a command on the node: the configuration's own seals, or what people give. Passphrase and
-//! shares come from a file, standard input or a prompt, never from argv.
+//! Opens the store for a command on the node: with the seals of the configuration, or with a passphrase or shares from
+//! people. These come from a file, standard input or a prompt, never from argv.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,15 @@ use petsem_server::{Given, NewShare, Settings, people_seals};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::private_file::{self, Reserved};
-use crate::value_source::{self, STDIN};
-use crate::{messages, output, remote};
+use crate::private_file::{self, Reserved, STDIN};
+use crate::{messages, output, remote, value_source};
 
 /// Longest passphrase or share file.
 const MAX_FILE: usize = 16 * 1024;
 
-/// The configuration, and what opens the store where none of its seals does by itself.
+/// The configuration, and the passphrase or shares for seals that do not open by themselves.
 #[derive(Args)]
-pub(crate) struct Opening {
+pub(crate) struct UnsealArguments {
     /// The configuration file
     #[arg(long, value_name = "FILE", env = "PETSEM_CONFIG", hide_env_values = true)]
     pub(crate) config: PathBuf,
@@ -28,41 +27,39 @@ pub(crate) struct Opening {
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 
-    /// Open the store with the shares in this file, one a line, or - for standard input; may be repeated
+    /// Open the store with the shares in this file, one per line, or - for standard input; may be repeated
     #[arg(long, value_name = "FILE")]
     share_file: Vec<PathBuf>,
 }
 
-impl Opening {
-    /// The settings, with what people gave. Where only people can open the store and nothing was given, they are
-    /// asked, if there is a terminal.
+impl UnsealArguments {
+    /// The settings, with the passphrase or shares that were given. If no seal opens by itself and nothing was given,
+    /// they are prompted for on a terminal.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
         let settings = Settings::read(&self.config)?;
-        let given = self.given_files()?;
-        if given.is_empty() && !settings.seals.iter().any(petsem_server::SealSettings::is_automatic) {
-            let asked = ask_people(&settings)?;
-            return Ok(settings.opened_by(asked));
+        match settings.seals.iter().any(petsem_server::SealSettings::is_automatic) {
+            true => Ok(settings.opened_by(self.read_files()?)),
+            false => self.prompted(settings),
         }
-        Ok(settings.opened_by(given))
     }
 
-    /// The settings, people asked whatever the configuration has: they come to unseal.
-    pub(crate) fn settings_by_people(&self) -> Result<Settings, Failure> {
-        let settings = Settings::read(&self.config)?;
-        let given = self.given_files()?;
-        if given.is_empty() {
-            let asked = ask_people(&settings)?;
-            return Ok(settings.opened_by(asked));
-        }
-        Ok(settings.opened_by(given))
+    /// As [`Self::settings`], but prompts even if a seal of the configuration opens by itself.
+    pub(crate) fn settings_with_prompt(&self) -> Result<Settings, Failure> {
+        self.prompted(Settings::read(&self.config)?)
     }
 
-    /// The settings, with what was given; nobody is asked.
-    pub(crate) fn settings_unasked(&self) -> Result<Settings, Failure> {
-        Ok(Settings::read(&self.config)?.opened_by(self.given_files()?))
+    /// As [`Self::settings`], but never prompts.
+    pub(crate) fn settings_without_prompt(&self) -> Result<Settings, Failure> {
+        Ok(Settings::read(&self.config)?.opened_by(self.read_files()?))
     }
 
-    fn given_files(&self) -> Result<Given, Failure> {
+    fn prompted(&self, settings: Settings) -> Result<Settings, Failure> {
+        let input = self.read_files()?;
+        let input = if input.is_empty() { prompt_for_input(&settings)? } else { input };
+        Ok(settings.opened_by(input))
+    }
+
+    fn read_files(&self) -> Result<Given, Failure> {
         let passphrase = self.passphrase_file.as_deref().map(passphrase_from).transpose()?;
         let mut shares = Vec::new();
         for path in &self.share_file {
@@ -74,7 +71,7 @@ impl Opening {
     }
 }
 
-/// A passphrase out of a file that nobody else may read, or standard input.
+/// A passphrase from a private file, or from standard input.
 pub(crate) fn passphrase_from(path: &Path) -> Result<Passphrase, Failure> {
     if path != Path::new(STDIN) {
         return Ok(Passphrase::from_file(path)?);
@@ -84,13 +81,13 @@ pub(crate) fn passphrase_from(path: &Path) -> Result<Passphrase, Failure> {
     Ok(Passphrase::new(Zeroizing::new(line.to_owned()))?)
 }
 
-/// A new passphrase, typed twice; `flag` is the other way to give it.
+/// A new passphrase, typed twice; `flag` is the alternative to name in the error.
 pub(crate) fn new_passphrase(flag: &str) -> Result<Passphrase, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(messages::no_passphrase_prompt(flag));
     }
-    let first = value_source::typed(messages::NEW_PASSPHRASE_PROMPT)?;
-    let second = value_source::typed(messages::PASSPHRASE_AGAIN_PROMPT)?;
+    let first = value_source::prompt_secret(messages::NEW_PASSPHRASE_PROMPT)?;
+    let second = value_source::prompt_secret(messages::REPEAT_PASSPHRASE_PROMPT)?;
     if *first != *second {
         return Err(messages::passphrases_differ());
     }
@@ -107,41 +104,41 @@ fn secret_text(path: &Path) -> Result<Zeroizing<String>, Failure> {
     Ok(private_file::read_token(path)?)
 }
 
-/// Asks those that there are for what they have. Without a terminal nobody is there.
-fn ask_people(settings: &Settings) -> Result<Given, Failure> {
+/// Prompts for what the store's seals need. Without a terminal the result is empty.
+fn prompt_for_input(settings: &Settings) -> Result<Given, Failure> {
     if !std::io::stdin().is_terminal() {
         return Ok(Given::default());
     }
     let people = remote::wait_for(people_seals(settings))??;
     if people.passphrase {
-        let typed = value_source::typed(messages::passphrase_prompt(people.shares.is_empty()))?;
-        if !typed.is_empty() {
-            return Ok(Given::new(Some(Passphrase::new(typed)?), Vec::new()));
+        let passphrase = value_source::prompt_secret(messages::passphrase_prompt(people.shares.is_empty()))?;
+        if !passphrase.is_empty() {
+            return Ok(Given::new(Some(Passphrase::new(passphrase)?), Vec::new()));
         }
     }
     let mut shares = Vec::new();
     for set in people.shares {
-        if !ask_for_shares(set, &mut shares)?.is_empty() {
+        if !prompt_for_shares(set, &mut shares)?.is_empty() {
             break;
         }
     }
     Ok(Given::new(None, shares))
 }
 
-/// Asks for shares until there are enough. Each is checked as it is typed; an empty line gives up.
-fn ask_for_shares(
+/// Prompts for shares until there are enough. Each is checked when it is typed; an empty line cancels.
+fn prompt_for_shares(
     mut set: ShareSet,
     shares: &mut Vec<Zeroizing<String>>,
 ) -> Result<&[Zeroizing<String>], Failure> {
-    output::notice(&messages::shares_wanted(&set.describe()));
+    output::notice(&messages::shares_requested(&set.describe()));
     while set.progress().missing() > 0 {
-        let typed = value_source::typed(&messages::share_prompt(set.progress()))?;
-        if typed.trim().is_empty() {
+        let share = value_source::prompt_secret(&messages::share_prompt(set.progress()))?;
+        if share.trim().is_empty() {
             shares.clear();
             break;
         }
-        match set.add(&typed) {
-            Ok(_) => shares.push(typed),
+        match set.add(&share) {
+            Ok(_) => shares.push(share),
             Err(error) => output::notice(&error.to_string()),
         }
     }
@@ -150,38 +147,37 @@ fn ask_for_shares(
 
 /// Where new shares go: each exists once, and is shown once.
 #[derive(Args)]
-pub(crate) struct SharesOut {
+pub(crate) struct SharesDestination {
     /// Write each share to a new file in this directory (mode 0600)
     #[arg(long, value_name = "DIRECTORY")]
     shares_directory: Option<PathBuf>,
 
-    /// Print the shares also where standard output is no terminal
+    /// Print the shares even if standard output is not a terminal
     #[arg(long, conflicts_with_all = ["json", "shares_directory"])]
     print_shares: bool,
 }
 
-impl SharesOut {
-    /// Says before anything is made that the shares would go to nobody, or to a file by accident.
+impl SharesDestination {
+    /// Fails, before anything is created, if the shares would go nowhere, or to a file by accident.
     pub(crate) fn check(&self, json: bool) -> Result<(), Failure> {
         match &self.shares_directory {
             Some(directory) if directory.is_dir() => Ok(()),
             Some(directory) => Err(messages::no_shares_directory(directory)),
             None if self.print_shares || (output::is_terminal() && !json) => Ok(()),
-            None => Err(messages::shares_to_nobody()),
+            None => Err(messages::no_place_for_shares()),
         }
     }
 
-    /// Hands the shares out. Called before the store depends on them.
-    pub(crate) fn keep(&self, shares: &[NewShare]) -> Result<(), String> {
+    /// Writes the shares. Called before the store depends on them.
+    pub(crate) fn write(&self, shares: &[NewShare]) -> Result<(), String> {
         for (at, share) in shares.iter().enumerate() {
-            let kept = match &self.shares_directory {
+            match &self.shares_directory {
                 Some(directory) => Reserved::new(&directory.join(messages::share_file_name(at + 1)))
                     .and_then(|file| file.fill(share.text.as_bytes()))
                     .map_err(|error| Failure::from(error).fact),
-                None => output::line(&messages::share_shown(&share.description, &share.text))
+                None => output::line(&messages::new_share(&share.description, &share.text))
                     .map_err(|failure| failure.fact),
-            };
-            kept?;
+            }?;
         }
         Ok(())
     }

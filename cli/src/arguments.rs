@@ -1,0 +1,88 @@
+//! Arguments that several commands share.
+
+use clap::Args;
+use petsem_api::{AppRef, SecretName};
+
+use crate::context::{AppArgument, Connection};
+use crate::failure::Failure;
+use crate::messages;
+use crate::remote::Remote;
+
+/// For a command that calls the server and prints its answer.
+#[derive(Args)]
+pub(crate) struct ServerArguments {
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// For a command that works on one app and prints the server's answer.
+#[derive(Args)]
+pub(crate) struct AppArguments {
+    #[command(flatten)]
+    app: AppArgument,
+
+    #[command(flatten)]
+    server: ServerArguments,
+}
+
+/// For a command that works on one app and whose result is bytes.
+#[derive(Args)]
+pub(crate) struct AppConnection {
+    #[command(flatten)]
+    app: AppArgument,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// A condition on a change.
+#[derive(Args)]
+pub(crate) struct IfVersion {
+    /// Change nothing unless the app is at this version
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) if_version: Option<u64>,
+}
+
+impl ServerArguments {
+    /// Reads the context file and the token file. Nothing is sent yet.
+    pub(crate) fn remote(&self) -> Result<Remote, Failure> {
+        Remote::open(&self.connection.resolve()?)
+    }
+}
+
+impl AppArguments {
+    /// The server and the app. Nothing is sent yet.
+    pub(crate) fn open(&self) -> Result<(Remote, AppRef), Failure> {
+        open(&self.app, &self.server.connection)
+    }
+
+    pub(crate) fn json(&self) -> bool {
+        self.server.json
+    }
+}
+
+impl AppConnection {
+    /// The server and the app. Nothing is sent yet.
+    pub(crate) fn open(&self) -> Result<(Remote, AppRef), Failure> {
+        open(&self.app, &self.connection)
+    }
+}
+
+fn open(app: &AppArgument, connection: &Connection) -> Result<(Remote, AppRef), Failure> {
+    let resolved = connection.resolve()?;
+    let app = resolved.app(app)?;
+    Ok((Remote::open(&resolved)?, app))
+}
+
+/// A secret's name from an argument. Not parsed by clap, which would repeat `NAME=value` in its error.
+pub(crate) fn secret_name(argument: &str) -> Result<SecretName, Failure> {
+    match argument.parse() {
+        Ok(name) => Ok(name),
+        Err(_) if argument.contains('=') => Err(messages::value_in_argument()),
+        Err(error) => Err(messages::invalid_secret_name(&error)),
+    }
+}

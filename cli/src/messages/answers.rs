@@ -1,0 +1,166 @@
+//! The server's answers: refusals, and what was done to secrets, keys, orgs and apps.
+
+use petsem_api::{
+    App, AppRef, BootResponse, DeletedApp, ErrorCode, Org, OrgRef, RequestId, SecretKeyName, SecretName,
+    SetSecretKeyResponse,
+};
+use petsem_client::{BootFlowError, CallError, DeliveryError, NarrowError, Rejection};
+
+use super::phrasing::plural;
+use crate::failure::{Exit, Failure};
+
+pub(crate) const DELETED_ENTRY: &str = "(deleted)";
+pub(crate) const VALID_SIGNATURE: &str = "the signature is valid";
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let hint = match &error {
+            CallError::Refused { code, request_id: Some(id), .. } => Some(audited_as(*code, *id)),
+            _ => None,
+        };
+        let (exit, fact) = match &error {
+            CallError::Refused { code, message, .. } => (Exit::Refused, format!("{message} ({code})")),
+            CallError::Unavailable { .. } => (Exit::Unreachable, error.to_string()),
+            _ => (Exit::Refused, error.to_string()),
+        };
+        Self { exit, fact, hint }
+    }
+}
+
+/// Requests whose credential did not verify are aggregated in the audit log; unknown routes are not recorded.
+fn audited_as(code: ErrorCode, id: RequestId) -> String {
+    match code {
+        ErrorCode::TokenMissing
+        | ErrorCode::TokenMalformed
+        | ErrorCode::TokenInvalid
+        | ErrorCode::DischargeMissing => {
+            format!("this was request {id}; the server's audit log only counts such refusals")
+        }
+        ErrorCode::NoRoute | ErrorCode::MethodNotAllowed => {
+            format!("this was request {id}; the audit log has no line for it")
+        }
+        _ => format!("the server's audit log has this request as {id}"),
+    }
+}
+
+impl From<BootFlowError> for Failure {
+    fn from(error: BootFlowError) -> Self {
+        match error {
+            BootFlowError::Discharge(call) => {
+                let Self { exit, fact, hint } = call.into();
+                Self { exit, fact: format!("no discharge for this boot: {fact}"), hint }
+            }
+            BootFlowError::Boot(call) | BootFlowError::Renew(call) => call.into(),
+            other => Self::bare(Exit::Usage, other.to_string()),
+        }
+    }
+}
+
+impl From<NarrowError> for Failure {
+    fn from(error: NarrowError) -> Self {
+        Self::bare(Exit::Usage, error.to_string())
+    }
+}
+
+/// A bundle that the command's environment cannot carry.
+pub(crate) fn does_not_fit(rejection: Rejection) -> Failure {
+    Failure::bare(Exit::Refused, rejection.to_string())
+}
+
+impl From<DeliveryError> for Failure {
+    fn from(error: DeliveryError) -> Self {
+        Self::bare(Exit::Refused, error.to_string())
+    }
+}
+
+pub(crate) fn booted(response: &BootResponse) -> String {
+    format!(
+        "Machine {} of {} booted with version {}: {} {}",
+        response.machine,
+        response.app_name,
+        response.version,
+        response.secrets.len(),
+        plural(response.secrets.len(), "secret", "secrets")
+    )
+}
+
+pub(crate) fn value_prompt(name: &SecretName) -> String {
+    format!("Value of {name} (not shown): ")
+}
+
+pub(crate) fn secret_set(name: &SecretName, app: &AppRef, version: u64) -> String {
+    format!("{name} is set; {app} is at version {version}")
+}
+
+pub(crate) fn secret_rolled_back(name: &SecretName, app: &AppRef, to: u64, version: u64) -> String {
+    format!("{name} is set to its value of version {to}; {app} is at version {version}")
+}
+
+/// A name that did not exist is not reported as deleted.
+pub(crate) fn secrets_unset(names: &[String], app: &AppRef, version: u64) -> String {
+    match names {
+        [name] => format!("{name} is unset; {app} is at version {version}"),
+        names => format!("all {} secrets are unset; {app} is at version {version}", names.len()),
+    }
+}
+
+pub(crate) fn secrets_imported(count: usize, app: &AppRef, version: u64) -> String {
+    format!("{count} {} set; {app} is at version {version}", plural(count, "secret is", "secrets are"))
+}
+
+pub(crate) fn key_created(key: &SetSecretKeyResponse, app: &AppRef) -> String {
+    let label = &key.key.name;
+    let public = key.key.public_key.as_ref().map(|public| format!("; its public key is {public}"));
+    format!(
+        "{label} is a key of type {}{}; {app} is at version {}",
+        key.key.kind,
+        public.unwrap_or_default(),
+        key.version
+    )
+}
+
+pub(crate) fn key_deleted(label: &SecretKeyName, app: &AppRef, version: u64) -> String {
+    format!("{label} is deleted; {app} is at version {version}")
+}
+
+pub(crate) fn org_created(org: &Org) -> String {
+    format!("org {} is created with id {}", org.name, org.id)
+}
+
+pub(crate) fn org_deleted(org: &OrgRef) -> String {
+    format!("org {org} is deleted")
+}
+
+pub(crate) fn org_guarded(org: &OrgRef, guarded: bool) -> String {
+    if guarded {
+        format!("in {org} a second person approves each policy with rules")
+    } else {
+        format!(
+            "in {org} policies take effect at once; `petsem org guard {org} --on` requires a second person"
+        )
+    }
+}
+
+pub(crate) fn app_created(app: &App) -> String {
+    format!("app {} is created with id {}", app.name, app.id)
+}
+
+pub(crate) fn confirm_app_deletion(app: &str) -> String {
+    format!("This destroys all secrets and keys of {app}. Type {app} to continue: ")
+}
+
+pub(crate) fn app_not_deleted() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "the confirmation does not match; nothing was deleted",
+        "type the app exactly as in the command, or give --yes",
+    )
+}
+
+pub(crate) fn app_deleted(app: &AppRef, answer: &DeletedApp) -> String {
+    format!("app {app} ({}) is deleted. {}", answer.id, answer.notice)
+}
+
+pub(crate) fn policy_set(app: &AppRef, version: u64) -> String {
+    format!("the policy of {app} is at version {version}")
+}

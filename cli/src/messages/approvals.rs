@@ -1,0 +1,83 @@
+//! Requests that wait for a second person, and signing keys.
+
+use petsem_api::{Approval, ApprovalState, BreakGlassToken, SigningKeyInfo, SigningKeyState};
+
+use super::tokens::REVOKED;
+use crate::failure::{Exit, Failure};
+
+pub(crate) const NO_SECOND_PERSON: &str =
+    "no second person approved this: the seal replaced that approval, and the audit log records it";
+pub(crate) const PLATFORM: &str = "the platform";
+
+pub(crate) fn break_glass_waits(requested: &BreakGlassToken) -> String {
+    format!(
+        "request {} waits for a second person until {}; that person types: petsem approve {}",
+        requested.request, requested.expires_at, requested.request
+    )
+}
+
+pub(crate) fn break_glass_approved(requested: &BreakGlassToken) -> String {
+    format!("token {} with its discharge, valid until {}", requested.id, requested.expires_at)
+}
+
+pub(crate) fn no_ticket() -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "the server minted a token that needs no discharge",
+        "check that the server and this command have the same version",
+    )
+}
+
+pub(crate) fn approval_page(url: &str) -> String {
+    let printable: String = url.chars().filter(|character| !character.is_control()).collect();
+    format!("the approver's page: {printable}")
+}
+
+pub(crate) fn approval_state(state: ApprovalState) -> &'static str {
+    match state {
+        ApprovalState::Open => "open",
+        ApprovalState::Approved => "approved",
+        ApprovalState::Denied => "denied",
+        ApprovalState::Expired => "expired",
+    }
+}
+
+pub(crate) fn approval_details(approval: &Approval) -> String {
+    let Approval { id, state, summary, asker, reason, ends_at, wanted, .. } = approval;
+    let state = approval_state(*state);
+    let facts =
+        format!("request {id} is {state} (until {ends_at}): {summary}, requested by {asker}: {reason}");
+    // JSON escapes control characters in claims and URLs.
+    match wanted {
+        Some(wanted) => format!("{facts}\n{wanted:#}"),
+        None => facts,
+    }
+}
+
+pub(crate) fn approval_decided(approval: &Approval) -> String {
+    let Approval { id, state, summary, asker, reason, .. } = approval;
+    format!("request {id} is {}: {summary}, requested by {asker}: {reason}", approval_state(*state))
+}
+
+pub(crate) fn awaits_approval(approval: &Approval) -> String {
+    let Approval { id, summary, ends_at, .. } = approval;
+    format!(
+        "request {id} waits for a second person until {ends_at}: {summary}; that person types: petsem approve {id}"
+    )
+}
+
+pub(crate) fn signing_key_state(state: SigningKeyState) -> &'static str {
+    match state {
+        SigningKeyState::Current => "signs new tokens",
+        SigningKeyState::Verifying => "verifies older tokens",
+        SigningKeyState::Revoked => REVOKED,
+        _ => "unknown to this version",
+    }
+}
+
+pub(crate) fn signing_key_rotated(key: &SigningKeyInfo) -> String {
+    format!(
+        "new tokens are signed with key {}; tokens of the previous key stay valid until they expire or it is revoked",
+        key.id
+    )
+}

@@ -1,0 +1,149 @@
+//! This node: `petsem dev`, configuration, installation, audit log.
+
+use std::path::Path;
+
+use petsem_api::MintedToken;
+use petsem_seals::KeyFileError;
+use petsem_server::{Installed, ServeError, SettingsError, StartError};
+
+use super::phrasing::{plural, split_hint};
+use crate::failure::{Exit, Failure};
+use crate::report::AuditReport;
+
+/// The first lines of the context file that `petsem dev` writes.
+pub(crate) const CONTEXT_HEADER: &str = "\
+# Written by `petsem dev` at each start; other commands find their server here.
+";
+pub(crate) const UNREADABLE_LINE: &str = "(unreadable line; run petsem operator audit verify)";
+
+pub(crate) fn development_ready(endpoint: &str, directory: &Path, context: &Path) -> String {
+    let export = match context == Path::new("petsem-dev/context.toml") {
+        true => String::new(),
+        false => format!("  export PETSEM_CONTEXT={}\n", context.display()),
+    };
+    format!(
+        "petsem dev serves {endpoint}; all its data is in {}. Use it to try petsem, not to keep secrets.\n\
+         Type in another terminal:\n\
+         {export}  petsem secrets set GREETING\n  petsem secrets list\n  \
+         petsem run -- sh -c 'echo \"$GREETING\"'\n\
+         Ctrl-C stops it; the next `petsem dev` continues with the same data.",
+        directory.display()
+    )
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::Value { key, value, remedy } => {
+                Self::new(Exit::Usage, format!("the configuration key {key} is {value:?}"), remedy)
+            }
+            SettingsError::Unreadable { .. } => {
+                Self::new(Exit::Usage, error.to_string(), "check the path and its permissions")
+            }
+            other => split_hint(Exit::Usage, &other.to_string()),
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        split_hint(Exit::Refused, &error.to_string())
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        split_hint(Exit::Refused, &error.to_string())
+    }
+}
+
+impl From<KeyFileError> for Failure {
+    fn from(error: KeyFileError) -> Self {
+        split_hint(Exit::Usage, &error.to_string())
+    }
+}
+
+pub(crate) fn invalid_log_filter(variable: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{variable} is not a log filter"),
+        format!("give one such as {variable}=info or {variable}=petsem_server=debug"),
+    )
+}
+
+pub(crate) fn configuration_valid(path: &Path) -> String {
+    format!("{} is a valid configuration", path.display())
+}
+
+pub(crate) fn key_file_missing(path: &Path) -> String {
+    format!("the key file {} does not exist yet; `petsem operator init` creates it", path.display())
+}
+
+pub(crate) fn installed(installed: &Installed, token: &Path, config: &Path) -> String {
+    let seals: Vec<&str> = installed.seals.iter().map(|seal| seal.description.as_str()).collect();
+    let keep = match installed.seals.iter().any(|seal| seal.kind == petsem_seals::KEY_FILE_KIND) {
+        true => {
+            "keep a copy of the key file in a safe place: without it, or another seal, nothing opens the store"
+        }
+        false => "keep what opens the seals in safe places: without a seal nothing opens the store",
+    };
+    format!(
+        "installation {} is created, sealed by {}\n\
+         the first token is in {}, valid until {}\n\
+         {keep}\n\
+         next: petsem server --config {}",
+        installed.store,
+        seals.join(", "),
+        token.display(),
+        installed.token.expires_at,
+        config.display()
+    )
+}
+
+pub(crate) fn owner_token_minted(token: &MintedToken, file: &Path) -> String {
+    format!(
+        "the owner's token is in {}, valid until {}\nit can prove boots: keep it from everyone who can enroll hosts",
+        file.display(),
+        token.expires_at
+    )
+}
+
+pub(crate) fn operator_token_minted(token: &MintedToken, file: &Path) -> String {
+    format!("the operator's token is in {}, valid until {}", file.display(), token.expires_at)
+}
+
+pub(crate) fn audit_log_unreadable(directory: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("the audit log in {} cannot be read: {error}", directory.display()),
+        "name audit.directory of the configuration, or petsem-dev/audit, as a user who can read it",
+    )
+}
+
+pub(crate) fn no_audit_log(directory: &Path) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} has no audit log: no file in it is named audit-….log", directory.display()),
+        "name audit.directory of the configuration; by default that is `audit` in the data directory",
+    )
+}
+
+pub(crate) fn audit_verified(report: &AuditReport) -> String {
+    if report.last_line == 0 {
+        return "the audit log has no lines".to_owned();
+    }
+    let sealed = match report.without_mac {
+        0 => String::new(),
+        count => format!(
+            "; {count} have no MAC: the node was sealed then, and anyone who can write its disk can forge such lines"
+        ),
+    };
+    format!(
+        "the audit log is intact: lines {} to {}, {} {}, {} recovered after a kill{sealed}",
+        report.first_line,
+        report.last_line,
+        report.checkpoints,
+        plural(usize::try_from(report.checkpoints).unwrap_or(usize::MAX), "checkpoint", "checkpoints"),
+        report.recovered.len()
+    )
+}
