@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use petsem_seals::{Passphrase, ShareSet};
-use petsem_server::{Given, NewShare, Settings, people_seals};
+use petsem_server::{NewShare, Settings, UnsealInput, people_seals};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -59,7 +59,7 @@ impl UnsealArguments {
         Ok(settings.opened_by(input))
     }
 
-    fn read_files(&self) -> Result<Given, Failure> {
+    fn read_files(&self) -> Result<UnsealInput, Failure> {
         let passphrase = self.passphrase_file.as_deref().map(passphrase_from).transpose()?;
         let mut shares = Vec::new();
         for path in &self.share_file {
@@ -67,7 +67,7 @@ impl UnsealArguments {
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
             shares.extend(lines.map(|line| Zeroizing::new(line.to_owned())));
         }
-        Ok(Given::new(passphrase, shares))
+        Ok(UnsealInput::new(passphrase, shares))
     }
 }
 
@@ -105,15 +105,15 @@ fn secret_text(path: &Path) -> Result<Zeroizing<String>, Failure> {
 }
 
 /// Prompts for what the store's seals need. Without a terminal the result is empty.
-fn prompt_for_input(settings: &Settings) -> Result<Given, Failure> {
+fn prompt_for_input(settings: &Settings) -> Result<UnsealInput, Failure> {
     if !std::io::stdin().is_terminal() {
-        return Ok(Given::default());
+        return Ok(UnsealInput::default());
     }
     let people = remote::wait_for(people_seals(settings))??;
     if people.passphrase {
         let passphrase = value_source::prompt_secret(messages::passphrase_prompt(people.shares.is_empty()))?;
         if !passphrase.is_empty() {
-            return Ok(Given::new(Some(Passphrase::new(passphrase)?), Vec::new()));
+            return Ok(UnsealInput::new(Some(Passphrase::new(passphrase)?), Vec::new()));
         }
     }
     let mut shares = Vec::new();
@@ -122,7 +122,7 @@ fn prompt_for_input(settings: &Settings) -> Result<Given, Failure> {
             break;
         }
     }
-    Ok(Given::new(None, shares))
+    Ok(UnsealInput::new(None, shares))
 }
 
 /// Prompts for shares until there are enough. Each is checked when it is typed; an empty line cancels.

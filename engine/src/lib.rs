@@ -13,6 +13,8 @@ mod error;
 mod fetch;
 mod installation;
 mod keyring;
+#[cfg(test)]
+mod lab;
 mod records;
 mod recovery;
 mod request;

@@ -28,7 +28,7 @@ async fn the_document_has_the_routers_paths_and_methods() {
         // No route knows TRACE: the refusal lists the methods that it does know.
         let request = Request::builder().method(Method::TRACE).uri(example_of(path));
         let answer =
-            router(Arc::clone(&started.core)).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            router(Arc::clone(&started.state)).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
         let allowed = answer.headers()[ALLOW].to_str().unwrap().split(',');
         let methods: BTreeSet<String> =

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use petsem_server::{Given, InstallOptions, NewShare, SealInfo, SealSettings, Settings, install};
+use petsem_server::{InstallOptions, NewShare, SealInfo, SealSettings, Settings, UnsealInput, install};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -54,7 +54,9 @@ impl Init {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let settings = self.unsealing.settings_without_prompt()?;
         let settings = match needs_passphrase(&settings) {
-            true => settings.opened_by(Given::new(Some(new_passphrase("--passphrase-file")?), Vec::new())),
+            true => {
+                settings.opened_by(UnsealInput::new(Some(new_passphrase("--passphrase-file")?), Vec::new()))
+            }
             false => settings,
         };
         if settings.seals.iter().any(|seal| matches!(seal, SealSettings::Shamir { .. })) {

@@ -137,19 +137,15 @@ mod tests {
     use petsem_policy::Subject;
 
     use super::*;
-    use crate::X::{start, stop};
     use crate::control::state::NoKey;
-    use crate::development::Development;
-    use crate::install::make;
-    use crate::start::Started;
+    use crate::lab::Lab;
 
     const HOUR: u64 = 60 * 60;
 
     /// An installation, a token of its first platform key that lives so many hours, and a second platform key.
-    async fn rotated(directory: &std::path::Path, hours: u64) -> (Started, SigningKeyId, TokenUuid) {
-        let settings = Development::at(directory).settings("127.0.0.1:0").unwrap();
-        let started = make(&settings, true, &mut |_| Ok(())).await.unwrap();
-        let engine = &started.engine;
+    async fn rotated(hours: u64) -> (Lab, SigningKeyId, TokenUuid) {
+        let lab = Lab::new().await;
+        let engine = &lab.engine;
         let (now, mut audit) = (engine.now(), local_record(engine.now(), "test"));
         let old = SigningKeyId::from_bytes(engine.control().platform_key().unwrap().id);
         let subject = Subject { issuer: "test".to_owned(), sub: "kim".to_owned() };
@@ -159,7 +155,7 @@ mod tests {
         let new =
             engine.rotate_signing_key(&mut audit, &principal, &RotateSigningKey { org: None }, now).await;
         assert_ne!(new.unwrap().id, old);
-        (started, old, token.id)
+        (lab, old, token.id)
     }
 
     fn hours_later(engine: &Engine, hours: u64) -> Timestamp {
@@ -168,9 +164,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_replaced_key_is_destroyed_when_its_last_token_has_ended() {
-        let directory = tempfile::tempdir().unwrap();
-        let (started, old, _) = rotated(directory.path(), 3).await;
-        let engine = &started.engine;
+        let (lab, old, _) = rotated(3).await;
+        let engine = &lab.engine;
         let destroyed =
             async |hours| engine.destroy_ended_signing_keys(hours_later(engine, hours)).await.unwrap();
         assert_eq!(destroyed(0).await, []);
@@ -181,25 +176,20 @@ mod tests {
         assert_eq!(engine.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
         assert_eq!(engine.store.record(RecordKind::SigningKey, old.as_bytes()).await.unwrap(), None);
         // The feed says so: a start misses nothing.
-        let settings = engine.settings.clone();
-        stop(started).await.unwrap();
-        let started = start(settings).await.unwrap();
-        assert!(started.engine.control().platform_key().is_some());
-        assert_eq!(started.engine.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
-        stop(started).await.unwrap();
+        let lab = lab.restarted().await;
+        assert!(lab.engine.control().platform_key().is_some());
+        assert_eq!(lab.engine.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
     }
 
     #[tokio::test]
     async fn a_replaced_key_whose_tokens_were_revoked_stays_an_hour_and_is_destroyed_then() {
-        let directory = tempfile::tempdir().unwrap();
-        let (started, old, token) = rotated(directory.path(), 100).await;
-        let engine = &started.engine;
+        let (lab, old, token) = rotated(100).await;
+        let engine = &lab.engine;
         let mut audit = local_record(engine.now(), "test");
         assert_eq!(engine.destroy_ended_signing_keys(hours_later(engine, 2)).await.unwrap(), []);
         let row = engine.denial_row(&mut audit, &RevokeRequest::Token { id: token }).await.unwrap();
         engine.commit_control(&mut audit, &[row], |_| {}).await.unwrap();
         assert_eq!(engine.destroy_ended_signing_keys(engine.now()).await.unwrap(), []);
         assert_eq!(engine.destroy_ended_signing_keys(hours_later(engine, 2)).await.unwrap(), [old]);
-        stop(started).await.unwrap();
     }
 }

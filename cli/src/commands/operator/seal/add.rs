@@ -64,7 +64,7 @@ impl Add {
         };
         let request = AddSeal { kind: &self.kind, passphrase, shares: self.threshold.zip(self.shares) };
         let mut write_shares = |shares: &[petsem_server::NewShare]| self.shares_destination.write(shares);
-        let added = remote::serve(add_seal(&settings, &request, &mut write_shares))??;
+        let added = remote::serve(add_seal(&settings, request, &mut write_shares))??;
         output::confirm(self.json, &added, &messages::seal_added(&added))
     }
 }

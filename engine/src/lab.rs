@@ -1,0 +1,159 @@
+//! An engine for tests: a real store in a temporary directory, a seal in memory, no socket.
+
+use std::sync::Arc;
+
+use petsem_audit::{AuditLog, AuditSettings};
+use petsem_keys::{CreatedSeal, Seal, SealContext, SealError, SealKey, SealSource, SealUnavailable};
+use petsem_store::{SqliteOptions, SqliteStore, Store};
+use rand_core::CryptoRng;
+use tempfile::TempDir;
+
+use crate::clock::Timestamp;
+use crate::engine::{Engine, EngineParts, EngineSettings};
+use crate::entropy;
+use crate::fetch::{Fetch, FetchRefusal, Fetched};
+use crate::installation::create_installation;
+use crate::keyring::node_keys::{create_node, node_keys};
+use crate::keyring::unlock::{SealSources, unlock};
+
+/// A seal whose key is known.
+#[derive(Debug)]
+struct KnownSeal;
+
+impl Seal for KnownSeal {
+    fn kind(&self) -> &'static str {
+        "known"
+    }
+
+    fn describe(&self) -> String {
+        "the seal of the tests".to_owned()
+    }
+
+    fn new_key(
+        &self,
+        _rng: &mut dyn CryptoRng,
+        context: &SealContext,
+    ) -> Result<(Vec<u8>, SealKey), SealError> {
+        self.find_key(&[], context).map(|(key, _)| (Vec::new(), key))
+    }
+
+    fn find_key<'w>(
+        &self,
+        wrapped: &'w [u8],
+        _context: &SealContext,
+    ) -> Result<(SealKey, &'w [u8]), SealError> {
+        let key = SealKey::filled_by(|key| {
+            key.fill(7);
+            Ok::<_, SealError>(())
+        })?;
+        Ok((key, wrapped))
+    }
+}
+
+impl SealSource for KnownSeal {
+    fn kind(&self) -> &'static str {
+        "known"
+    }
+
+    fn is_automatic(&self) -> bool {
+        true
+    }
+
+    fn is_retryable(&self) -> bool {
+        true
+    }
+
+    fn open(&self) -> Result<Option<Box<dyn Seal>>, SealUnavailable> {
+        Ok(Some(Box::new(Self)))
+    }
+
+    fn create(&self, _rng: &mut dyn CryptoRng) -> Result<Option<CreatedSeal>, SealUnavailable> {
+        Ok(Some(CreatedSeal { seal: Box::new(Self), shares: Vec::new() }))
+    }
+}
+
+/// Fetches nothing.
+struct NoNetwork;
+
+impl Fetch for NoNetwork {
+    fn origin(&self, url: &str) -> Result<String, FetchRefusal> {
+        Err(format!("{url} cannot be fetched in this test").into())
+    }
+
+    fn get<'a>(
+        &'a self,
+        url: &'a str,
+        _limit: usize,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Fetched, FetchRefusal>> + Send + 'a>> {
+        Box::pin(async move { Err(format!("{url} cannot be fetched in this test").into()) })
+    }
+}
+
+/// An installation on disk, and the engine on it.
+pub(crate) struct Lab {
+    pub(crate) engine: Engine,
+    node: [u8; 16],
+    directory: TempDir,
+}
+
+impl Lab {
+    /// A new installation.
+    pub(crate) async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open_store(&directory);
+        let sources: [Arc<dyn SealSource>; 1] = [Arc::new(KnownSeal)];
+        let location = settings(&directory).location;
+        let now = Timestamp::now().millis();
+        let unlocked = create_installation(&*store, &sources, &location, now, &mut |_| Ok(())).await.unwrap();
+        let (node, _) = create_node(&*store, &unlocked, now).await.unwrap();
+        drop(unlocked);
+        store.close().await.unwrap();
+        Self::open(directory, node).await
+    }
+
+    /// The same installation, after a stop and a start.
+    pub(crate) async fn restarted(self) -> Self {
+        let Self { engine, node, directory } = self;
+        engine.close_audit().await.unwrap();
+        engine.store.close().await.unwrap();
+        drop(engine);
+        Self::open(directory, node).await
+    }
+
+    async fn open(directory: TempDir, node: [u8; 16]) -> Self {
+        let store = open_store(&directory);
+        let sources = SealSources { configured: vec![Arc::new(KnownSeal)], given: Vec::new() };
+        let unlocked = unlock(&sources, &*store).await.unwrap();
+        let keys = node_keys(&*store, &unlocked, node).await.unwrap().unwrap();
+        let mut audit_settings = AuditSettings::new(directory.path().join("audit"));
+        audit_settings.segment_bytes = 1 << 20;
+        audit_settings.reserve_bytes = 1 << 20;
+        let clock = Arc::new(|| Timestamp::now().millis());
+        let opened = AuditLog::open(audit_settings, node, Some(keys.keys), keys.checkpoint, clock).unwrap();
+        let parts = EngineParts {
+            settings: settings(&directory),
+            store,
+            unlocked,
+            node,
+            audit: opened.log,
+            fetch: Arc::new(NoNetwork),
+        };
+        let engine = Engine::start(parts).await.unwrap();
+        Self { engine, node, directory }
+    }
+}
+
+fn settings(directory: &TempDir) -> EngineSettings {
+    EngineSettings {
+        name: "petsem.test".to_owned(),
+        location: "https://petsem.test".to_owned(),
+        data_directory: directory.path().join("data"),
+        rewraps_per_second: 1000,
+        approval_page: None,
+    }
+}
+
+fn open_store(directory: &TempDir) -> Arc<dyn Store> {
+    let options = SqliteOptions::new(directory.path().join("data"));
+    Arc::new(SqliteStore::open(&options, Box::new(entropy::rng())).unwrap())
+}
