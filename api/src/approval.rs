@@ -1,34 +1,40 @@
-//! What needs a second person: break-glass, dischargers, issuers, guarded policies; and who may say yes.
+//! What needs a second person: break-glass, dischargers, issuers and guarded policies.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use zeroize::Zeroize;
 
 use crate::id::{AppId, ApprovalId, OrgId, TokenUuid};
 use crate::name::OrgRef;
+use crate::schema::{Base64Key, DischargerId, DischargerLocation, Reason, Timestamp, TokenText};
 
-/// `POST /v1/apps/{app}/break-glass`: ask to read the values of one app, for at most an hour.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST /v1/apps/{app}/break-glass`: request to read the values of one app, for at most an hour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AskBreakGlass {
-    /// Why, for whoever approves and for the audit log; 1 to 512 bytes.
+    /// Why, for the approver and for the audit log: 1 to 512 bytes on one line.
+    #[schema(value_type = Reason)]
     pub reason: String,
-    /// How long from now, in seconds: approval and reading must both come before. Default 1800, at most 3600.
+    /// Seconds from now. Approval and reading must both come before. Default 1800.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 3600, default = 1800)]
     pub expires_in: Option<u64>,
 }
 
-/// A break-glass token, answered once. Without the discharge that follows the approval it opens nothing.
-#[derive(Serialize, Deserialize)]
+/// A break-glass token, shown once. It opens nothing without the discharge that follows the approval.
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct BreakGlassToken {
     /// The request that a second person approves.
     pub request: ApprovalId,
-    /// The token's id: the handle for listing and revoking.
+    /// The id of the token, for listing and revoking.
     pub id: TokenUuid,
-    /// The token's text, `fm2_…`. It is not kept.
+    /// The token as text, `fm2_…`. The server does not keep it.
+    #[schema(value_type = TokenText)]
     pub token: String,
-    /// The end of request and token, RFC 3339.
+    /// When the request and the token expire.
+    #[schema(value_type = Timestamp)]
     pub expires_at: String,
 }
 
@@ -42,8 +48,8 @@ impl fmt::Debug for BreakGlassToken {
     }
 }
 
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ApprovalKind {
     /// Reading the values of an app.
@@ -52,76 +58,85 @@ pub enum ApprovalKind {
     Discharger,
     /// Registering an issuer of JWTs.
     Issuer,
-    /// Setting an app's policy in an org that guards them.
+    /// Setting the policy of an app in an org that guards policies.
     Policy,
-    /// Ending the guard of an org's policies.
+    /// Ending the guard of the policies of an org.
     GuardOff,
 }
 
-/// How far a request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The state of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ApprovalState {
     /// It waits for a second person.
     Open,
-    /// A second person said yes.
+    /// A second person approved it.
     Approved,
-    /// Somebody said no, also after an approval.
+    /// It was denied, possibly after an approval.
     Denied,
-    /// Its time is over.
+    /// It has expired.
     Expired,
 }
 
 /// A request that needs a second person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Approval {
-    /// Its id: what `petsem approve` takes.
+    /// Its id, for `petsem approve`.
     pub id: ApprovalId,
-    /// What is asked for.
+    /// What is requested.
     pub kind: ApprovalKind,
-    /// The same in words.
+    /// The request in words.
     pub summary: String,
-    /// The org that it is about; none = the platform.
+    /// The org; absent for the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub org: Option<OrgId>,
-    /// The app that it is about.
+    /// The app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub app: Option<AppId>,
-    /// Who asked.
+    /// The requester.
     pub asker: String,
-    /// Why, in the asker's words.
+    /// Why, in the words of the requester.
     pub reason: String,
-    /// How far it has come.
+    /// Its state.
     pub state: ApprovalState,
     /// Who approved or denied it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub decided_by: Option<String>,
-    /// When it was asked, RFC 3339.
+    /// When it was made.
+    #[schema(value_type = Timestamp)]
     pub asked_at: String,
-    /// Until when it can be approved; of break-glass also the end of reading. RFC 3339.
+    /// Until when it can be approved. For break-glass also the end of reading.
+    #[schema(value_type = Timestamp)]
     pub ends_at: String,
-    /// What would be set, an app's rules or an issuer's registration: where one request is asked about, not in lists.
+    /// What would be set: the rules of an app or the registration of an issuer. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Object>)]
     pub wanted: Option<serde_json::Value>,
 }
 
-/// `GET /v1/approvals`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET /v1/approvals`: requests that need a second person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalList {
-    /// Those that the caller could approve or has asked for, oldest first.
+    /// The requests that the caller could approve or has made, oldest first.
     pub approvals: Vec<Approval>,
 }
 
-/// `POST /v1/dischargers`: register a key that is shared with an outside discharger.
-#[derive(Serialize, Deserialize)]
+/// `POST /v1/dischargers`: a key that is shared with an outside discharger.
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutDischarger {
-    /// The location that its tickets and discharges carry.
+    /// Its location.
+    #[schema(value_type = DischargerLocation)]
     pub location: String,
-    /// The org that it speaks for; none = the platform.
+    /// The org that it speaks for; absent for the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub org: Option<OrgRef>,
-    /// The shared key: 32 bytes, standard base64.
+    /// The shared key.
+    #[schema(value_type = Base64Key)]
     pub key: String,
 }
 
@@ -141,30 +156,32 @@ impl fmt::Debug for PutDischarger {
 }
 
 /// A registered discharger; never its key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Discharger {
-    /// Its id, 32 hex digits. Each key of a location has its own.
+    /// Its id.
+    #[schema(value_type = DischargerId)]
     pub id: String,
     /// Its location.
     pub location: String,
-    /// The org that it speaks for; none = the platform.
+    /// The org that it speaks for; absent for the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub org: Option<OrgId>,
     /// Whether it is this installation itself.
     pub own: bool,
 }
 
-/// `GET /v1/dischargers`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET /v1/dischargers`: the registered dischargers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DischargerList {
-    /// Those of the platform and of orgs, by location.
+    /// The dischargers of the platform and of orgs, by location.
     pub dischargers: Vec<Discharger>,
 }
 
-/// `PUT /v1/orgs/{org}/guard`: whether rules that let boot or read need a second person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `PUT /v1/orgs/{org}/guard`: whether rules that allow boots or reads need a second person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrgGuard {
-    /// Whether they do. Switching it off needs a second person itself.
+    /// Whether they do. Ending the guard needs a second person itself.
     pub guard_policies: bool,
 }

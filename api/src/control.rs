@@ -1,60 +1,77 @@
-//! Orgs, apps, policies, issuers, tokens, and the server's own state.
+//! Orgs, apps, policies, issuers, tokens, and the state of the server.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 use crate::id::{AppId, IssuerId, OrgId, SigningKeyId, TokenUuid};
+use crate::json::{Violation, refused};
 use crate::name::{AppName, AppRef, HostId, MachineId, OrgName, OrgRef, SecretName};
+use crate::policy::AppPolicy;
+use crate::schema::{
+    Action, Algorithm, ClaimText, DischargerLocation, HealthStatus, IssuerName, JwksUrl, ReadinessStatus,
+    SealingStatus, SecretPrefix, Subject, Timestamp, TokenText,
+};
 
-/// `POST /v1/orgs`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST /v1/orgs`: a new org.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateOrg {
-    /// Its label.
+    /// Its name.
     pub name: OrgName,
 }
 
 /// An org.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Org {
     /// Its id.
     pub id: OrgId,
-    /// Its label.
+    /// Its name.
     pub name: OrgName,
-    /// When it was made, RFC 3339.
+    /// When it was created.
+    #[schema(value_type = Timestamp)]
     pub created_at: String,
 }
 
-/// `GET /v1/orgs`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `DELETE /v1/orgs/{org}`: the org that was deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeletedOrg {
+    /// Its id.
+    pub id: OrgId,
+}
+
+/// `GET /v1/orgs`: the orgs that the caller may list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrgList {
-    /// The orgs that the caller may list.
+    /// The orgs.
     pub orgs: Vec<Org>,
 }
 
-/// `POST /v1/apps`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST /v1/apps`: a new app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateApp {
     /// The org that owns it.
     pub org: OrgRef,
-    /// Its label, unique in the whole store.
+    /// Its name, unique in the whole store.
     pub name: AppName,
-    /// Settings; defaults where absent.
+    /// Its settings. Absent ones have their defaults.
     #[serde(default)]
     pub settings: AppSettings,
 }
 
-/// What an app's owner may set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the owner of an app may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AppSettings {
-    /// How long a renewal is good, in seconds; 0 = none. Default 24 h, at most 30 days.
+    /// The life of a renewal in seconds: at most 30 days; 0 for none.
     #[serde(default = "AppSettings::default_renewal_life")]
+    #[schema(maximum = 2592000, default = 86400)]
     pub renewal_life: u64,
-    /// How many values of each secret are kept, the current one included. Default 20, at most 100.
+    /// How many values of each secret are kept, including the current one.
     #[serde(default = "AppSettings::default_history")]
+    #[schema(minimum = 1, maximum = 100, default = 20)]
     pub history: u32,
 }
 
@@ -75,11 +92,11 @@ impl Default for AppSettings {
 }
 
 /// An app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct App {
     /// Its id.
     pub id: AppId,
-    /// Its label.
+    /// Its name.
     pub name: AppName,
     /// The org that owns it.
     pub org: OrgId,
@@ -87,22 +104,24 @@ pub struct App {
     pub version: u64,
     /// Its settings.
     pub settings: AppSettings,
-    /// When it was made, RFC 3339.
+    /// When it was created.
+    #[schema(value_type = Timestamp)]
     pub created_at: String,
 }
 
-/// `GET /v1/apps?org=…`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET /v1/apps?org=…`: a page of the apps of an org.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AppList {
-    /// The org's apps, by id.
+    /// The apps of this page, by id.
     pub apps: Vec<App>,
     /// Pass it as `after` for the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next: Option<AppId>,
 }
 
-/// `DELETE /v1/apps/{app}` says what is gone and what is not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `DELETE /v1/apps/{app}`: what was deleted, and what older copies still hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeletedApp {
     /// The app that was deleted.
     pub id: AppId,
@@ -110,55 +129,64 @@ pub struct DeletedApp {
     pub notice: String,
 }
 
-/// `GET /v1/apps/{app}/policy`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET /v1/apps/{app}/policy`: the policy of an app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyDocument {
-    /// Counts the policies that the app has had; 0 = none yet.
+    /// How many policies the app has had; 0 if none yet.
     pub version: u64,
     /// The rules, as they were set.
+    #[schema(value_type = AppPolicy)]
     pub policy: serde_json::Value,
 }
 
-/// `PUT /v1/apps/{app}/policy`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `PUT /v1/apps/{app}/policy`: a policy that replaces the old one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutPolicy {
-    /// The rules; their form is told by the server's documentation of policies. No name may stand twice.
+    /// The rules. No object in it has a name twice.
     #[serde(deserialize_with = "crate::unique::unique_json")]
+    #[schema(value_type = AppPolicy)]
     pub policy: serde_json::Value,
-    /// Refuse unless the policy stands at this version.
+    /// The request is refused unless the policy is at this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub expected_version: Option<u64>,
 }
 
-/// A registration of an issuer of JWTs, as an operator gives it. Its keys come from exactly one of `keys`,
-/// `jwks_url` and `discovery`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A registration of an issuer of JWTs. Its keys come from exactly one of `keys`, `jwks_url` and `discovery`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutIssuer {
     /// The exact `iss`.
+    #[schema(value_type = IssuerName)]
     pub issuer: String,
-    /// The algorithms that it may use, such as `ES256`.
+    /// The algorithms that it may use.
+    #[schema(value_type = Vec<Algorithm>, min_items = 1)]
     pub algorithms: Vec<String>,
-    /// Its public keys: a JWK set (RFC 7517).
+    /// Its public keys: a JWK set (RFC 7517). RSA keys have 2048 to 8192 bits. Symmetric keys and keys for other uses
+    /// than signatures are ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Object>)]
     pub keys: Option<serde_json::Value>,
     /// Where it publishes them: an `https` URL of a JWK set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<JwksUrl>)]
     pub jwks_url: Option<String>,
-    /// Whether it says so itself, at `issuer` + `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0).
+    /// Whether it publishes that URL at `issuer` + `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub discovery: bool,
 }
 
 /// A registered issuer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Issuer {
     /// Its id.
     pub id: IssuerId,
     /// The exact `iss`.
+    #[schema(value_type = IssuerName)]
     pub issuer: String,
     /// The algorithms that it may use.
+    #[schema(value_type = Vec<Algorithm>)]
     pub algorithms: Vec<String>,
     /// Whether it is the issuer of `petsem dev`.
     pub development: bool,
@@ -167,48 +195,52 @@ pub struct Issuer {
     pub keys_from: KeysFrom,
     /// The registered URL of its keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<JwksUrl>)]
     pub jwks_url: Option<String>,
-    /// What this node holds of keys that it fetches; absent for registered ones.
+    /// The keys that this node has fetched; absent if the keys were registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub fetched: Option<FetchedKeys>,
 }
 
-/// Where an issuer's keys come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Where the keys of an issuer come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum KeysFrom {
-    /// They were registered.
+    /// The registration.
     #[default]
     Registration,
-    /// From a registered URL.
+    /// A registered URL.
     JwksUrl,
-    /// From where the issuer says.
+    /// The discovery document of the issuer.
     Discovery,
 }
 
-/// What a node holds of an issuer's keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The keys of an issuer that a node has fetched. They are fetched again every five minutes, and valid for 24 hours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FetchedKeys {
-    /// How many can be used.
+    /// How many are usable.
     pub keys: u64,
     /// Seconds since they were fetched; absent if they never were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub age_seconds: Option<u64>,
     /// Why the latest fetch failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub problem: Option<String>,
 }
 
-/// `GET /v1/issuers`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET /v1/issuers`: the registered issuers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IssuerList {
     /// All issuers.
     pub issuers: Vec<Issuer>,
 }
 
 /// What a token is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenKind {
     /// Runs the installation (platform key).
@@ -217,69 +249,81 @@ pub enum TokenKind {
     Host,
     /// Works inside one org (the org's key).
     Org,
-    /// Reads one app's values once a second person approved (the org's key). `POST /v1/apps/{app}/break-glass`
-    /// makes it, `POST /v1/tokens` does not.
+    /// Reads the values of one app once a second person approved (the org's key). Only
+    /// `POST /v1/apps/{app}/break-glass` mints it.
     BreakGlass,
 }
 
-/// `POST /v1/tokens`. What is absent does not narrow; nothing that the caller's token lacks is given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST /v1/tokens`: what the new token is for. An absent field does not narrow it. It never allows more than the
+/// token of the caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
     /// What it is for.
     pub kind: TokenKind,
     /// The org that it works in (kind `org`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub org: Option<OrgRef>,
     /// The host that it is for (kind `host`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub host: Option<HostId>,
     /// The location of the registered discharger that its discharges come from (kind `host`). Default: this
-    /// installation itself.
+    /// installation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<DischargerLocation>)]
     pub discharger: Option<String>,
     /// Only these apps.
-    #[serde(default, deserialize_with = "naming", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "not_empty", skip_serializing_if = "Vec::is_empty")]
+    #[schema(min_items = 1)]
     pub apps: Vec<AppRef>,
     /// Only these secrets.
-    #[serde(default, deserialize_with = "naming", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "not_empty", skip_serializing_if = "Vec::is_empty")]
+    #[schema(min_items = 1)]
     pub secrets: Vec<SecretName>,
-    /// Only secrets whose names start so.
-    #[serde(default, deserialize_with = "naming", skip_serializing_if = "Vec::is_empty")]
+    /// Only secrets with these prefixes.
+    #[serde(default, deserialize_with = "not_empty", skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<SecretPrefix>, min_items = 1)]
     pub secret_prefixes: Vec<String>,
-    /// Only these actions, such as `write`, `list`, `delete`, `boot`, `manage_policy`, `mint`.
-    #[serde(default, deserialize_with = "naming", skip_serializing_if = "Vec::is_empty")]
+    /// Only these actions.
+    #[serde(default, deserialize_with = "not_empty", skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Action>, min_items = 1)]
     pub actions: Vec<String>,
     /// Only these Machines.
-    #[serde(default, deserialize_with = "naming", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "not_empty", skip_serializing_if = "Vec::is_empty")]
+    #[schema(min_items = 1)]
     pub machines: Vec<MachineId>,
-    /// How long it lives, in seconds. Default: one day; at most 30 days for hosts, 366 days otherwise.
+    /// Its life in seconds. Default: one day. At most 30 days for hosts and 366 days for others, and never longer than
+    /// the token of the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub expires_in: Option<u64>,
-    /// The person or service that will hold it; inherited when absent.
+    /// The person or service that will hold it. Default: that of the token of the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Subject>)]
     pub subject: Option<String>,
 }
 
-/// A list that narrows. An empty one would read as nothing, and be everything.
-fn naming<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+/// A list that narrows. An empty one would look like nothing and mean everything.
+fn not_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let list = Vec::deserialize(deserializer)?;
     if list.is_empty() {
-        return Err(serde::de::Error::custom(
-            "an empty list would narrow nothing: leave it out, or name something",
-        ));
+        return Err(refused(Violation::EmptyList));
     }
     Ok(list)
 }
 
-/// A token, answered once.
-#[derive(Serialize, Deserialize)]
+/// A token, shown once.
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct MintedToken {
-    /// Its id: the handle for listing and revoking.
+    /// Its id, for listing and revoking.
     pub id: TokenUuid,
-    /// The token's text, `fm2_…`. It is not kept.
+    /// The token as text, `fm2_…`. The server does not keep it.
+    #[schema(value_type = TokenText)]
     pub token: String,
-    /// Its end, RFC 3339.
+    /// When it expires.
+    #[schema(value_type = Timestamp)]
     pub expires_at: String,
 }
 
@@ -293,45 +337,49 @@ impl fmt::Debug for MintedToken {
 }
 
 /// What is known of a token; never the token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TokenInfo {
     /// Its id.
     pub id: TokenUuid,
     /// What it is for.
     pub kind: TokenKind,
-    /// The org that its key speaks for; none for platform keys.
+    /// The org that its key speaks for; absent for platform keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub org: Option<OrgId>,
-    /// Who holds it.
+    /// The person or service that holds it.
     pub subject: String,
-    /// The token that it was minted from, and that one's parents.
+    /// The token that it was minted from, and the ancestors of that one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ancestors: Vec<TokenUuid>,
     /// What narrows it, in words.
     pub caveats: Vec<String>,
-    /// When it was minted, RFC 3339.
+    /// When it was minted.
+    #[schema(value_type = Timestamp)]
     pub created_at: String,
-    /// Its end, RFC 3339.
+    /// When it expires.
+    #[schema(value_type = Timestamp)]
     pub expires_at: String,
     /// Whether it or an ancestor was revoked.
     pub revoked: bool,
 }
 
-/// `GET /v1/tokens`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET /v1/tokens`: tokens that the caller may see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TokenList {
-    /// Tokens that the caller may see, at most 10,000, or 4 MiB.
+    /// The tokens: at most 10,000, or 4 MiB.
     pub tokens: Vec<TokenInfo>,
     /// Whether there are more.
     #[serde(default)]
+    #[schema(required = true)]
     pub truncated: bool,
 }
 
-/// `POST /v1/revocations`: what shall not be accepted from now on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST /v1/revocations`: what is not accepted from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RevokeRequest {
-    /// A token (or a discharge, or a renewal) and all that descend from it.
+    /// A token, discharge or renewal, and all that descend from it.
     Token {
         /// Its id.
         id: TokenUuid,
@@ -348,115 +396,129 @@ pub enum RevokeRequest {
         /// The host.
         host: HostId,
     },
-    /// A signing key: all tokens of it, and all that descend from them. The one that signs new tokens is refused.
+    /// A signing key: all its tokens, and all that descend from them. Only for operators. 409 `conflict` for the key
+    /// that signs new tokens, and for one that the token of the caller descends from.
     SigningKey {
         /// The key.
         id: SigningKeyId,
     },
-    /// The JWTs of a subject that were issued before a time, and the renewals and tokens that came of them.
+    /// The JWTs of a subject that were issued before a time, and the renewals and tokens from them. Only for operators.
     JwtSubject {
         /// The exact `iss`.
+        #[schema(value_type = ClaimText)]
         issuer: String,
-        /// The exact `sub`; empty for JWTs that name none.
+        /// The exact `sub`; empty for JWTs without one.
+        #[schema(max_length = 4096)]
         sub: String,
-        /// Unix seconds: an `iat` before it is refused. Default: all that were issued so far, by an issuer whose
-        /// clock runs at most 30 s ahead.
+        /// Unix seconds, at most 366 days from now: an `iat` before it is refused. Default: all JWTs issued so far, by
+        /// an issuer whose clock is at most 30 s ahead.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
         before: Option<i64>,
     },
-    /// All JWTs of an issuer that were issued before a time, and the renewals and tokens that came of them.
+    /// All JWTs of an issuer that were issued before a time, and the renewals and tokens from them. Only for operators.
     JwtIssuer {
         /// The exact `iss`.
+        #[schema(value_type = ClaimText)]
         issuer: String,
-        /// As with a subject's.
+        /// Unix seconds, as for `jwt_subject`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
         before: Option<i64>,
     },
-    /// One JWT, and the renewals and tokens that came of it.
+    /// One JWT, and the renewals and tokens from it. Only for operators.
     Jwt {
         /// The exact `iss`.
+        #[schema(value_type = ClaimText)]
         issuer: String,
         /// The exact `jti`.
+        #[schema(value_type = ClaimText)]
         jti: String,
     },
 }
 
-/// The control change that holds the revocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The control change with the revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Revoked {
     /// Its number in the control feed.
     pub number: u64,
 }
 
-/// `GET /healthz`: the process answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET /healthz`: the process responds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// `ok`.
+    #[schema(value_type = HealthStatus)]
     pub status: String,
-    /// petsem's version.
+    /// The version of petsem.
     pub version: String,
 }
 
-/// `GET /readyz`: 200 when boots can be answered, else 503.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET /readyz`: 200 if boots are possible, otherwise 503.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Readiness {
-    /// Whether boots can be answered.
+    /// Whether boots are possible.
     pub ready: bool,
-    /// `ready`, `not_ready`, or `sealed`: no key is in memory, and people may be needed.
+    /// `ready`, `not_ready`, or `sealed`: no key is in memory, and an operator may be needed.
+    #[schema(value_type = ReadinessStatus)]
     pub status: String,
-    /// What stands in the way, each with what to do.
+    /// What prevents boots, each with what to do.
     pub problems: Vec<String>,
-    /// What will, or stands in the way of some; boots go on.
+    /// What will prevent boots, or affects some of them now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// `POST /v1/operator/seal`: the server has begun to forget its keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST /v1/operator/seal`: the server has started to wipe its keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Sealing {
-    /// `sealing`; `/readyz` says `sealed` when it is done.
+    /// `sealing`. `/readyz` says `sealed` when it is done.
+    #[schema(value_type = SealingStatus)]
     pub status: String,
 }
 
-/// `POST /v1/signing-keys`: a new key for new tokens. Those of older keys stay good.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST /v1/signing-keys`: a new key for new tokens. Tokens of older keys stay valid.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateSigningKey {
-    /// Whose tokens; none = the platform's.
+    /// The org whose tokens it signs; absent for the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub org: Option<OrgRef>,
 }
 
 /// What is known of a signing key; never the key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SigningKeyInfo {
     /// Its id: random, and the KID of the tokens that it signed.
     pub id: SigningKeyId,
-    /// The org that it speaks for; none = the platform.
+    /// The org that it speaks for; absent for the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub org: Option<OrgId>,
-    /// What it is good for.
+    /// Its state.
     pub state: SigningKeyState,
-    /// When it was made, RFC 3339.
+    /// When it was created.
+    #[schema(value_type = Timestamp)]
     pub created_at: String,
 }
 
-/// What a signing key is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The state of a signing key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SigningKeyState {
     /// It signs new tokens.
     Current,
-    /// Its tokens are good, new ones are signed with another.
+    /// Its tokens are valid; another key signs new ones.
     Verifying,
-    /// Nothing that it signed is good any more.
+    /// Nothing that it signed is valid.
     Revoked,
 }
 
-/// `GET /v1/signing-keys`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET /v1/signing-keys`: the signing keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SigningKeyList {
-    /// The platform's first, then the orgs', each from new to old.
+    /// Those of the platform first, then those of orgs, each from new to old.
     pub signing_keys: Vec<SigningKeyInfo>,
 }

@@ -1,22 +1,28 @@
-//! What a refused request answers: one body, one closed list of codes.
+//! The response to a refused request: one body, one closed list of codes.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::extensions::ExtensionsBuilder;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::id::RequestId;
+use crate::schema;
 
-/// The body of every answer outside 2xx.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The body of every response outside 2xx.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
-    /// What happened and what to do, for people. Of `POST /v1/token` the error code of RFC 6749.
+    /// What happened and what to do, for people. In responses of `POST /v1/token` the error code of RFC 6749.
     pub error: String,
-    /// Of `POST /v1/token`: what happened and what to do, for people.
+    /// In responses of `POST /v1/token`: what happened and what to do, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub error_description: Option<String>,
     /// The code that programs act on.
     pub status: ErrorCode,
-    /// The request, as the audit log names it.
+    /// The id of the request, as the audit log has it.
+    #[schema(required = true)]
     pub request_id: Option<RequestId>,
 }
 
@@ -28,12 +34,12 @@ impl ErrorBody {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $http:literal, $text:literal;)*) => {
-        /// Machine-readable reasons, each with its HTTP status. A code is forever.
+    ($($(#[doc = $doc:literal])* $name:ident = $http:literal, $text:literal;)*) => {
+        /// Machine-readable reasons, each with its HTTP status. A code never changes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum ErrorCode {
-            $($(#[$doc])* #[serde(rename = $text)] $name,)*
+            $($(#[doc = $doc])* #[serde(rename = $text)] $name,)*
             /// A code that this build does not know (from a newer server).
             #[serde(other, rename = "unknown")]
             Unknown,
@@ -51,11 +57,19 @@ macro_rules! codes {
                 }
             }
 
-            /// The code as it stands in JSON.
+            /// The code as it is written in JSON.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
                     Self::Unknown => "unknown",
+                }
+            }
+
+            /// What it means, for people.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),*).trim_ascii(),)*
+                    Self::Unknown => "",
                 }
             }
         }
@@ -63,85 +77,110 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The request's form is wrong: JSON, a field, a query.
+    /// The form of the request is wrong: its JSON, a field, or its query.
     BadRequest = 400, "bad_request";
-    /// A name outside its alphabet or length.
+    /// A name has a character that is not allowed, or the wrong length.
     BadName = 400, "bad_name";
-    /// `value` and `value_b64` together, neither, or bad base64.
+    /// `value` and `value_b64` were both given, or neither, or a byte field is not base64.
     BadValue = 400, "bad_value";
-    /// A policy that cannot be set as it is.
+    /// The policy cannot be set as it is.
     BadPolicy = 400, "bad_policy";
-    /// Bytes that are no key of the type that was named.
+    /// Bytes that are not a key of the given type.
     BadKey = 400, "bad_key";
-    /// Keys of this type do something else, or without associated data.
+    /// Keys of this type do not do this, or take no associated data.
     WrongKeyType = 400, "wrong_key_type";
-    /// A ciphertext that was changed, or made with another key or other associated data.
+    /// The ciphertext was changed, or made with another key or other associated data.
     DecryptionFailed = 400, "decryption_failed";
-    /// A signature that is not this key's over this message.
+    /// The signature was not made with this key over this message.
     SignatureMismatch = 400, "signature_mismatch";
     /// No credential came with the request.
     TokenMissing = 401, "token_missing";
-    /// A credential that cannot be read.
+    /// The credential cannot be read.
     TokenMalformed = 401, "token_malformed";
-    /// A credential that does not verify: unknown key, wrong signature.
+    /// The credential does not verify: unknown key or wrong signature.
     TokenInvalid = 401, "token_invalid";
-    /// A credential whose time is over, or has not come.
+    /// The credential has expired, or is not valid yet.
     TokenExpired = 401, "token_expired";
-    /// A credential, its parent, key, machine, host or subject was revoked.
+    /// The credential, a parent of it, its key, Machine, host or subject was revoked.
     Revoked = 401, "revoked";
-    /// A third-party caveat without its discharge.
+    /// The discharge of a third-party caveat is missing.
     DischargeMissing = 401, "discharge_missing";
-    /// A discharge that does not fit, or whose time is over.
+    /// The discharge does not match, or has expired.
     DischargeInvalid = 401, "discharge_invalid";
     /// The credential does not allow this.
     Forbidden = 403, "forbidden";
     /// The app's policy has no rule that allows this.
     PolicyDenied = 403, "policy_denied";
-    /// Values are read by a boot, a workload read or break-glass alone.
+    /// Only a boot, a workload read or break-glass reads values.
     ReadNeedsWorkload = 403, "read_needs_workload";
-    /// It is not there (told only to callers of the same org).
+    /// The object does not exist. Only a caller of the same org is told.
     NotFound = 404, "not_found";
-    /// No such route.
+    /// The route does not exist.
     NoRoute = 404, "no_route";
-    /// The route knows other methods.
+    /// The route has other methods.
     MethodNotAllowed = 405, "method_not_allowed";
     /// The name is in use.
     NameTaken = 409, "name_taken";
-    /// Something else has the state that must go first (an org with apps).
+    /// Another object or change is in the way, such as the apps of an org.
     Conflict = 409, "conflict";
-    /// The app has moved on since the version that the caller named.
+    /// The object has changed since the version that the caller named.
     StaleVersion = 412, "stale_version";
-    /// A value over 64 KiB.
+    /// A value is over 64 KiB, or a message for a secret key over 1 MiB.
     ValueTooLarge = 413, "value_too_large";
-    /// A bundle over 1 MiB, or more names than an app may have.
+    /// The bundle is over 1 MiB, or has more names than an app may have.
     BundleTooLarge = 413, "bundle_too_large";
-    /// A body over the route's limit.
+    /// The body is over the limit of the route.
     BodyTooLarge = 413, "body_too_large";
-    /// The body is not `application/json`.
+    /// The body does not have the media type that the route takes.
     UnsupportedMediaType = 415, "unsupported_media_type";
-    /// The caller's or the server's clock is too far off.
+    /// The clock of the caller or of the server is wrong.
     ClockSkew = 400, "clock_skew";
-    /// Too many requests at once.
+    /// Too many requests at once, or another change of the same object.
     Busy = 503, "busy";
-    /// A row does not hold what was written to it.
+    /// A stored row is not what was written.
     Integrity = 500, "integrity";
-    /// Something failed inside; the log has it under the request id.
+    /// The server failed. Its log has the reason under the request id.
     Internal = 500, "internal";
-    /// The version asked for is not here yet.
+    /// This node does not have the requested version yet.
     VersionNotReached = 503, "version_not_reached";
     /// The audit log cannot be written.
     AuditFull = 503, "audit_full";
-    /// The keys of a JWT's issuer cannot be had now.
+    /// The keys of the issuer of a JWT are not available.
     IssuerUnavailable = 503, "issuer_unavailable";
-    /// The store cannot be reached or takes no writes.
+    /// The store cannot be reached, or accepts no writes.
     StoreUnavailable = 503, "store_unavailable";
     /// The server is stopping.
     Stopping = 503, "stopping";
-    /// The server is sealed: it has no key until somebody opens a seal on its node.
+    /// The server is sealed: it has no key until an operator opens a seal on its node.
     Sealed = 503, "sealed";
     /// The store's disk is full.
     StoreFull = 507, "store_full";
 }
+
+impl PartialSchema for ErrorCode {
+    fn schema() -> RefOr<Schema> {
+        let object = |of: fn(Self) -> serde_json::Value| -> serde_json::Value {
+            Self::ALL
+                .iter()
+                .map(|code| (code.as_str().to_owned(), of(*code)))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        };
+        let extensions = ExtensionsBuilder::new()
+            .add("x-http-status", object(|code| code.http_status().into()))
+            .add("x-meaning", object(|code| code.meaning().into()))
+            .build();
+        schema::text(
+            "The code that programs act on. A code never changes. `x-http-status` has the HTTP status of each, \
+             `x-meaning` what it means.",
+        )
+        .enum_values(Some(Self::ALL.iter().map(|code| code.as_str())))
+        .extensions(Some(extensions))
+        .into()
+    }
+}
+
+impl ToSchema for ErrorCode {}
 
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,6 +199,7 @@ mod tests {
             assert_eq!(json, format!("\"{code}\""));
             assert_eq!(serde_json::from_str::<ErrorCode>(&json).unwrap(), *code);
             assert!(code.http_status() >= 400, "{code}");
+            assert!(code.meaning().ends_with('.'), "{code}");
         }
         assert_eq!(serde_json::from_str::<ErrorCode>("\"not_yet_invented\"").unwrap(), ErrorCode::Unknown);
     }

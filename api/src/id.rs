@@ -1,29 +1,27 @@
-//! Immutable ids: 16 random bytes behind a type for each thing that they name.
+//! Immutable ids: 16 random bytes, with a type for each kind of object.
 //!
-//! Orgs and apps carry UUIDv7 (RFC 9562), tokens UUIDv5 (macaroon format, part 3). The text form is the
-//! lower-case hyphenated one and no other, so that an id has one spelling.
+//! Orgs and apps have UUIDv7 (RFC 9562), tokens UUIDv5 (macaroon format, part 3). The text form is lower case
+//! with hyphens and no other, so that an id has one spelling.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
-/// A text that is no id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use crate::json::refused;
+use crate::{schema, text};
+
+/// A text that is not an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", text::ID)]
 pub struct IdError;
 
-impl fmt::Display for IdError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an id: give 36 characters like 0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00, in lower case")
-    }
-}
-
-impl std::error::Error for IdError {}
-
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident, $example:literal) => {
+        $(#[doc = $doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name([u8; 16]);
 
@@ -67,43 +65,55 @@ macro_rules! id {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                text.parse().map_err(|error: IdError| refused(error))
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                schema::text(concat!($($doc, "\n"),*))
+                    .pattern(Some("^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"))
+                    .examples([$example])
+                    .into()
+            }
+        }
+
+        impl ToSchema for $name {}
     };
 }
 
 id! {
-    /// An org: owns apps.
-    OrgId
+    /// The immutable id of an org (UUIDv7), in lower case with hyphens.
+    OrgId, "0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"
 }
 id! {
-    /// An app: owns secrets. A name used again later is another app with another id.
-    AppId
+    /// The immutable id of an app (UUIDv7), in lower case with hyphens. A name that is reused later denotes
+    /// another app with another id.
+    AppId, "0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"
 }
 id! {
-    /// A registered issuer of JWTs.
-    IssuerId
+    /// The id of a registered issuer of JWTs.
+    IssuerId, "0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"
 }
 id! {
-    /// One request that needs a second person.
-    ApprovalId
+    /// The id of a request that needs a second person.
+    ApprovalId, "0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"
 }
 id! {
-    /// One store (one installation).
-    StoreId
+    /// The id of a store, which is one installation.
+    StoreId, "0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"
 }
 id! {
-    /// One request, as answered in `request_id` and written to the audit log.
-    RequestId
+    /// The id of a request, as the audit log and the log of the server name it.
+    RequestId, "0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"
 }
 id! {
-    /// A signing key: the key id (KID) of the tokens that it signs.
-    SigningKeyId
+    /// The id of a signing key: the key id (KID) of the tokens that it signs.
+    SigningKeyId, "5c1d6f0a-93b2-4e77-a1c8-0d2e4f6a8b90"
 }
 id! {
-    /// The identity of a token: the same for every attenuation of it (macaroon format, part 3).
-    TokenUuid
+    /// The id of a token (UUIDv5): the same for every attenuation of it (macaroon format, part 3).
+    TokenUuid, "2f8a1c36-5d0b-5e19-8c47-6b3e9d0a7f12"
 }
 
 fn parse(text: &str) -> Result<[u8; 16], IdError> {

@@ -1,33 +1,36 @@
-//! Names that people give. Each type is one alphabet; what does not fit is refused, never changed, so that
-//! two spellings never reach one object (no case folding, no trimming, no Unicode forms).
+//! Names that people give. Each type has one alphabet. A text that does not fit is refused and never changed,
+//! so that two spellings never reach one object: no case folding, no trimming, no Unicode normalization.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::schema::AnyOfBuilder;
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::id::{AppId, OrgId};
+use crate::json::refused;
+use crate::{schema, text};
 
 /// Longest secret name, in bytes.
 pub const MAX_SECRET_NAME: usize = 255;
 
-/// Why a text is no name. Says the rule, never repeats the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a text is not a name. States the rule and never repeats the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{rule}")]
 pub struct NameError {
     rule: &'static str,
 }
 
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.rule)
-    }
-}
-
-impl std::error::Error for NameError {}
-
+/// A name: what it is, the function that accepts it, the text of its rule, and its schema (pattern, greatest
+/// length, example).
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $fits:expr, $rule:expr) => {
-        $(#[$doc])*
+    (
+        $(#[doc = $doc:literal])*
+        $name:ident, $fits:expr, $rule:expr, $pattern:literal, $longest:expr, $example:literal
+    ) => {
+        $(#[doc = $doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Box<str>);
 
@@ -61,53 +64,88 @@ macro_rules! name {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                text.parse().map_err(|error: NameError| refused(error))
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                schema::text(concat!($($doc, "\n"),*))
+                    .pattern(Some($pattern))
+                    .min_length(Some(1))
+                    .max_length(Some($longest))
+                    .examples([$example])
+                    .into()
+            }
+        }
+
+        impl ToSchema for $name {}
     };
 }
 
 name! {
-    /// A secret's name: 1–255 of `[A-Za-z_][A-Za-z0-9_]*`, the form that every environment takes.
+    /// The name of a secret: 1 to 255 of `A-Z`, `a-z`, `0-9` and `_`, not starting with a digit. Every
+    /// environment accepts this form.
     SecretName,
     is_secret_name,
-    "a secret's name is 1 to 255 letters, digits and underscores (A-Z a-z 0-9 _), not starting with a digit"
+    text::SECRET_NAME,
+    "^[A-Za-z_][A-Za-z0-9_]*$",
+    MAX_SECRET_NAME,
+    "DATABASE_URL"
 }
 name! {
-    /// A secret key's label: 1–128 of `[A-Za-z0-9_-]`, as flyctl has it. Versions of a key are labels that
-    /// end in `v0`, `v1` …, each a key of its own.
+    /// The label of a secret key: 1 to 128 of `A-Z`, `a-z`, `0-9`, `_` and `-`, as `flyctl` has it. Versions
+    /// of a key are labels that end in `v0`, `v1` and so on, each a key of its own.
     SecretKeyName,
     is_secret_key_name,
-    "a secret key's name is 1 to 128 letters, digits, underscores and hyphens (A-Z a-z 0-9 _ -)"
+    text::SECRET_KEY_NAME,
+    "^[A-Za-z0-9_-]+$",
+    128,
+    "signingv0"
 }
 name! {
-    /// An org's label: 1–63 of `[a-z0-9-]`, starting with a letter, and not an id.
+    /// The label of an org: 1 to 63 of `a-z`, `0-9` and `-`. It starts with a letter, does not end with `-`
+    /// and is not an id.
     OrgName,
     is_label,
-    "an org's name is 1 to 63 of a-z, 0-9 and -, starts with a letter, does not end with - and is no id"
+    text::ORG_NAME,
+    "^[a-z]([a-z0-9-]*[a-z0-9])?$",
+    63,
+    "demo"
 }
 name! {
-    /// An app's label: 1–63 of `[a-z0-9-]`, starting with a letter, and not an id.
+    /// The label of an app: 1 to 63 of `a-z`, `0-9` and `-`. It starts with a letter, does not end with `-`,
+    /// is not an id, and is unique in the whole store.
     AppName,
     is_label,
-    "an app's name is 1 to 63 of a-z, 0-9 and -, starts with a letter, does not end with - and is no id"
+    text::APP_NAME,
+    "^[a-z]([a-z0-9-]*[a-z0-9])?$",
+    63,
+    "shop"
 }
 name! {
-    /// A Machine's id, given by the orchestrator: 1–64 of `[A-Za-z0-9._-]`, starting with a letter or digit.
+    /// The id of a Machine, given by the orchestrator: 1 to 64 of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`,
+    /// starting with a letter or digit.
     MachineId,
     is_machine,
-    "a machine id is 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', starting with a letter or digit"
+    text::MACHINE_ID,
+    "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+    64,
+    "d891234f"
 }
 name! {
-    /// A host's id: 1–64 of `[A-Za-z0-9._-]`, starting with a letter or digit.
+    /// The id of a host: 1 to 64 of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`, starting with a letter or digit.
     HostId,
     is_machine,
-    "a host id is 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', starting with a letter or digit"
+    text::HOST_ID,
+    "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+    64,
+    "host-1"
 }
 
 macro_rules! reference {
-    ($(#[$doc:meta])* $name:ident, $id:ident, $label:ident) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident, $id:ident, $label:ident) => {
+        $(#[doc = $doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub enum $name {
             /// The immutable id.
@@ -145,18 +183,35 @@ macro_rules! reference {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                text.parse().map_err(|error: NameError| refused(error))
+            }
+        }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                AnyOfBuilder::new()
+                    .description(Some(schema::prose(concat!($($doc, "\n"),*))))
+                    .item(Ref::from_schema_name($id::name()))
+                    .item(Ref::from_schema_name($label::name()))
+                    .into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                schemas.push(($id::name().into_owned(), $id::schema()));
+                schemas.push(($label::name().into_owned(), $label::schema()));
             }
         }
     };
 }
 
 reference! {
-    /// How a path or body names an org: by id or by label. No label is an id, so there is one reading.
+    /// An org, by id or by name. No name is an id, so there is one reading.
     OrgRef, OrgId, OrgName
 }
 reference! {
-    /// How a path or body names an app: by id or by label. No label is an id, so there is one reading.
+    /// An app, by id or by name. No name is an id, so there is one reading.
     AppRef, AppId, AppName
 }
 
@@ -193,21 +248,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secret_names_are_what_every_environment_takes() {
+    fn secret_names_are_what_every_environment_accepts() {
         for good in ["A", "_", "DATABASE_URL", "a1", &"x".repeat(255)] {
             assert_eq!(good.parse::<SecretName>().map(|name| name.to_string()), Ok(good.to_owned()));
         }
         for bad in ["", "1A", "A-B", "A.B", "A B", " A", "A\n", "É", "A\0", &"x".repeat(256), "ﬁ"] {
-            assert_eq!(
-                bad.parse::<SecretName>().err().map(|error| error.rule.len() > 10),
-                Some(true),
-                "{bad:?}"
-            );
+            assert_eq!(bad.parse::<SecretName>(), Err(NameError { rule: text::SECRET_NAME }), "{bad:?}");
         }
     }
 
     #[test]
-    fn secret_key_names_are_flyctls_labels() {
+    fn secret_key_names_are_the_labels_of_flyctl() {
         for good in ["a", "-", "signing-keyv0", "A_1", "0", &"x".repeat(128)] {
             assert_eq!(good.parse::<SecretKeyName>().map(|name| name.to_string()), Ok(good.to_owned()));
         }
@@ -228,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn machine_ids_hold_no_separator() {
+    fn machine_ids_have_no_separator() {
         for bad in ["", "/", "a/b", "-a", ".a", "a b", &"a".repeat(65), "a\0"] {
             assert!(bad.parse::<MachineId>().is_err(), "{bad:?}");
         }
@@ -236,5 +287,26 @@ mod tests {
             "d891234f.x_Y-1".parse::<MachineId>().map(|id| id.to_string()),
             Ok("d891234f.x_Y-1".to_owned())
         );
+    }
+
+    /// Whether the schema of a name accepts what its type accepts.
+    fn schema_agrees<T: FromStr<Err = NameError> + PartialSchema>(text: &str) -> bool {
+        let RefOr::T(Schema::Object(schema)) = T::schema() else { panic!("a name is a text") };
+        let pattern = regex::Regex::new(schema.pattern.as_deref().unwrap()).unwrap();
+        let length = text.chars().count();
+        let fits = (schema.min_length.unwrap()..=schema.max_length.unwrap()).contains(&length);
+        (fits && pattern.is_match(text)) == text.parse::<T>().is_ok()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_schema_of_a_name_is_its_validation(text in "[ -~é\\n]{0,3}|[a-z0-9-]{0,66}|[A-Za-z0-9_]{250,260}|[A-Za-z0-9._-]{60,70}|[A-Za-z0-9_-]{120,132}") {
+            proptest::prop_assert!(schema_agrees::<SecretName>(&text));
+            proptest::prop_assert!(schema_agrees::<SecretKeyName>(&text));
+            proptest::prop_assert!(schema_agrees::<OrgName>(&text));
+            proptest::prop_assert!(schema_agrees::<AppName>(&text));
+            proptest::prop_assert!(schema_agrees::<MachineId>(&text));
+            proptest::prop_assert!(schema_agrees::<HostId>(&text));
+        }
     }
 }

@@ -7,8 +7,15 @@ use data_encoding::HEXLOWER;
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::schema::{
+    AdditionalProperties, AnyOfBuilder, Object, ObjectBuilder, OneOfBuilder, SchemaType, Type,
+};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
+use crate::json::{Violation, refused};
 use crate::name::SecretName;
+use crate::schema::{self, Base64, Timestamp};
 use crate::value::Value;
 
 /// Largest value, in bytes.
@@ -18,7 +25,8 @@ pub const MAX_BUNDLE: usize = 1024 * 1024;
 /// Most secrets that one app has.
 pub const MAX_SECRETS: usize = 4096;
 
-/// What people compare values by: 16 bytes of a keyed digest, as 32 hex digits.
+/// A keyed digest of name and value: 16 bytes as 32 hex digits. People compare values by it. Equal values under two
+/// names or in two apps have different digests.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 16]);
 
@@ -60,19 +68,22 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// One secret as the API shows it. `value` or `value_b64` only to an authorised reader that asked.
-#[derive(Debug, Serialize, Deserialize)]
+/// One secret as the API shows it. `value` or `value_b64` is present only for an authorized reader that requested it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AppSecret {
     /// Its name.
     pub name: SecretName,
-    /// The value, where it is UTF-8.
+    /// The value: `value` or `value_b64` on the wire.
     #[serde(flatten, default, skip_serializing_if = "Option::is_none", with = "wire_value")]
+    #[schema(value_type = WireValue)]
     pub value: Option<Value>,
     /// The keyed digest of name and value.
     pub digest: Digest,
-    /// When the name was first set, RFC 3339.
+    /// When the name was first set.
+    #[schema(value_type = Timestamp)]
     pub created_at: String,
-    /// When the value was last set, RFC 3339.
+    /// When the value was last set.
+    #[schema(value_type = Timestamp)]
     pub updated_at: String,
     /// The app version that set the value.
     pub set_in_version: u64,
@@ -80,12 +91,12 @@ pub struct AppSecret {
     pub author: String,
 }
 
-/// `GET …/secrets`.
-#[derive(Debug, Serialize, Deserialize)]
+/// `GET …/secrets`: the secrets of an app.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SecretList {
     /// The secrets, by name.
     pub secrets: Vec<AppSecret>,
-    /// The app version that they stand at.
+    /// The app version of this list.
     pub version: u64,
 }
 
@@ -94,12 +105,12 @@ pub struct SecretList {
 pub struct SetSecret {
     /// The new value.
     pub value: Value,
-    /// Refuse unless the app stands at this version.
+    /// The request is refused unless the app is at this version.
     pub expected_version: Option<u64>,
 }
 
-/// `POST …/secrets/{name}` answers the secret and the app version that holds it.
-#[derive(Debug, Serialize, Deserialize)]
+/// The secret, and the app version that has it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SetSecretResponse {
     /// The secret, without its value.
     #[serde(flatten)]
@@ -108,74 +119,80 @@ pub struct SetSecretResponse {
     pub version: u64,
     /// The same, under its older name.
     #[serde(rename = "Version", default)]
+    #[schema(required = true, deprecated)]
     pub deprecated_version: u64,
 }
 
-/// `POST …/secrets`: many changes at once, all or none. `null` deletes; what is not there may be deleted.
+/// `POST …/secrets`: many changes at once, all or none. `null` deletes; a name that does not exist may be deleted.
 #[derive(Debug)]
 pub struct BulkUpdate {
     /// Name → new value, or `None` to delete. A value is text, or `{"value_b64": "…"}`.
     pub values: BTreeMap<SecretName, Option<Value>>,
-    /// Refuse unless the app stands at this version.
+    /// The request is refused unless the app is at this version.
     pub expected_version: Option<u64>,
 }
 
-/// `POST …/secrets` answers the secrets that were set, and the new app version.
-#[derive(Debug, Serialize, Deserialize)]
+/// `POST …/secrets`: the secrets that were set, and the new app version.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct BulkUpdateResponse {
-    /// What was set, without values.
+    /// The secrets that were set, without values.
     pub secrets: Vec<AppSecret>,
     /// The new app version.
     pub version: u64,
     /// The same, under its older name.
     #[serde(rename = "Version", default)]
+    #[schema(required = true, deprecated)]
     pub deprecated_version: u64,
 }
 
-/// `DELETE …/secrets/{name}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `DELETE …/secrets/{name}`: the app version without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Deleted {
-    /// The app version without it.
+    /// The new app version.
     pub version: u64,
     /// The same, under its older name.
     #[serde(rename = "Version", default)]
+    #[schema(required = true, deprecated)]
     pub deprecated_version: u64,
 }
 
 /// One entry of a secret's history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HistoryEntry {
     /// The app version that set or deleted it.
     pub version: u64,
-    /// The digest of the value; none where it was deleted.
+    /// The digest of the value; `null` if it was deleted.
+    #[schema(required = true)]
     pub digest: Option<Digest>,
-    /// When, RFC 3339.
+    /// When.
+    #[schema(value_type = Timestamp)]
     pub at: String,
     /// Who.
     pub author: String,
 }
 
-/// `GET …/secrets/{name}/history`, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET …/secrets/{name}/history`: the changes of a secret, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct History {
     /// The secret.
     pub name: SecretName,
-    /// What became of it.
+    /// The changes.
     pub history: Vec<HistoryEntry>,
 }
 
-/// `POST …/secrets/{name}/rollback`: set the value of an earlier app version again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `POST …/secrets/{name}/rollback`: sets the value of an earlier app version again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
-    /// The app version whose value is wanted, as the history lists it.
+    /// The app version whose value is set, as the history lists it.
     pub to_version: u64,
-    /// Refuse unless the app stands at this version.
+    /// The request is refused unless the app is at this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub expected_version: Option<u64>,
 }
 
-/// The two fields of a value, as they stand in a body.
+/// The fields of [`SetSecret`] as they are written in a body.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ValueFields {
@@ -190,7 +207,7 @@ struct ValueFields {
 impl<'de> Deserialize<'de> for SetSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = ValueFields::deserialize(deserializer)?;
-        let value = Value::from_wire(fields.value, fields.value_b64).map_err(serde::de::Error::custom)?;
+        let value = Value::from_wire(fields.value, fields.value_b64).map_err(refused)?;
         Ok(Self { value, expected_version: fields.expected_version })
     }
 }
@@ -206,37 +223,40 @@ impl Serialize for SetSecret {
     }
 }
 
-/// A value inside a bulk update: text, or an object with one of the two fields.
-struct BulkValue(Value);
+/// The change of one secret in a bulk update: text, an object with one of the two fields, or `null` to delete.
+struct BulkChange(Option<Value>);
 
-impl<'de> Deserialize<'de> for BulkValue {
+impl<'de> Deserialize<'de> for BulkChange {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Wanted;
-        impl<'de> Visitor<'de> for Wanted {
-            type Value = BulkValue;
+        struct AnyChange;
+        impl<'de> Visitor<'de> for AnyChange {
+            type Value = BulkChange;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text, null, or {\"value_b64\": \"…\"}")
             }
 
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<BulkValue, E> {
-                Ok(BulkValue(Value::new(text.as_bytes().to_vec())))
+            fn visit_unit<E: serde::de::Error>(self) -> Result<BulkChange, E> {
+                Ok(BulkChange(None))
             }
 
-            fn visit_string<E: serde::de::Error>(self, text: String) -> Result<BulkValue, E> {
-                Ok(BulkValue(Value::new(text.into_bytes())))
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<BulkChange, E> {
+                Ok(BulkChange(Some(Value::new(text.as_bytes().to_vec()))))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BulkValue, A::Error> {
-                SetSecret::deserialize(serde::de::value::MapAccessDeserializer::new(map)).and_then(|set| {
-                    match set.expected_version {
-                        None => Ok(BulkValue(set.value)),
-                        Some(_) => Err(serde::de::Error::custom("expected_version belongs beside values")),
-                    }
-                })
+            fn visit_string<E: serde::de::Error>(self, text: String) -> Result<BulkChange, E> {
+                Ok(BulkChange(Some(Value::new(text.into_bytes()))))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BulkChange, A::Error> {
+                let set = SetSecret::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                match set.expected_version {
+                    None => Ok(BulkChange(Some(set.value))),
+                    Some(_) => Err(refused(Violation::MisplacedVersion)),
+                }
             }
         }
-        deserializer.deserialize_any(Wanted)
+        deserializer.deserialize_any(AnyChange)
     }
 }
 
@@ -246,29 +266,25 @@ impl<'de> Deserialize<'de> for BulkUpdate {
         #[serde(deny_unknown_fields)]
         struct Fields {
             #[serde(deserialize_with = "unique_names")]
-            values: BTreeMap<SecretName, Option<BulkValue>>,
+            values: BTreeMap<SecretName, BulkChange>,
             #[serde(default)]
             expected_version: Option<u64>,
         }
         let fields = Fields::deserialize(deserializer)?;
         Ok(Self {
-            values: fields
-                .values
-                .into_iter()
-                .map(|(name, value)| (name, value.map(|value| value.0)))
-                .collect(),
+            values: fields.values.into_iter().map(|(name, change)| (name, change.0)).collect(),
             expected_version: fields.expected_version,
         })
     }
 }
 
-/// A name that stands twice is refused: which value was meant cannot be known.
+/// A repeated name is refused: it is not clear which value was meant.
 fn unique_names<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<BTreeMap<SecretName, Option<BulkValue>>, D::Error> {
+) -> Result<BTreeMap<SecretName, BulkChange>, D::Error> {
     struct Names;
     impl<'de> Visitor<'de> for Names {
-        type Value = BTreeMap<SecretName, Option<BulkValue>>;
+        type Value = BTreeMap<SecretName, BulkChange>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object of names and values")
@@ -276,12 +292,12 @@ fn unique_names<'de, D: Deserializer<'de>>(
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut names = BTreeMap::new();
-            while let Some((name, value)) = map.next_entry::<SecretName, Option<BulkValue>>()? {
+            while let Some((name, value)) = map.next_entry::<SecretName, BulkChange>()? {
                 if names.len() >= MAX_SECRETS {
-                    return Err(serde::de::Error::custom("more than 4096 names at once"));
+                    return Err(refused(Violation::TooManyNames));
                 }
                 if names.insert(name, value).is_some() {
-                    return Err(serde::de::Error::custom("a name stands twice in values"));
+                    return Err(refused(Violation::RepeatedName));
                 }
             }
             Ok(names)
@@ -325,11 +341,110 @@ impl Serialize for BulkUpdate {
     }
 }
 
+/// A value in a response: `value` or `value_b64`, or neither.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "the fields are those of the schema")]
+pub(crate) struct WireValue {
+    /// The value, if it is UTF-8.
+    #[schema(nullable = false)]
+    value: Option<String>,
+    /// The value, if it is not UTF-8.
+    #[schema(value_type = Option<Base64>, nullable = false)]
+    value_b64: Option<String>,
+}
+
+impl PartialSchema for Digest {
+    fn schema() -> RefOr<Schema> {
+        schema::text(
+            "A keyed digest of name and value: 16 bytes as 32 hex digits. Equal values under two names or in two apps \
+             have different digests.",
+        )
+        .pattern(Some("^[0-9a-f]{32}$"))
+        .into()
+    }
+}
+
+impl ToSchema for Digest {}
+
+/// An object with one of the two fields of a value, and no other field but the given one.
+fn one_value(other: Option<(&str, &Object)>) -> OneOfBuilder {
+    let text = ObjectBuilder::new()
+        .schema_type(SchemaType::new(Type::String))
+        .max_length(Some(MAX_VALUE))
+        .description(Some("The value as text: at most 64 KiB of UTF-8."));
+    let encoded = ObjectBuilder::new()
+        .schema_type(SchemaType::new(Type::String))
+        .content_encoding("base64")
+        .pattern(Some(schema::BASE64))
+        .max_length(Some(MAX_VALUE.div_ceil(3) * 4))
+        .description(Some("The value in standard base64 with padding: at most 64 KiB when decoded."));
+    let object = |name: &str, field: ObjectBuilder| {
+        let object = ObjectBuilder::new()
+            .property(name, field)
+            .required(name)
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+        match other {
+            Some((name, field)) => object.property(name, field.clone()),
+            None => object,
+        }
+    };
+    OneOfBuilder::new().item(object("value", text)).item(object("value_b64", encoded))
+}
+
+fn expected_version() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::new(Type::Integer))
+        .format(Some(schema::INT64))
+        .minimum(Some(0))
+        .description(Some("The request is refused unless the app is at this version."))
+}
+
+impl PartialSchema for SetSecret {
+    fn schema() -> RefOr<Schema> {
+        one_value(Some(("expected_version", &expected_version().build())))
+            .description(Some("One value: `value` or `value_b64`, never both."))
+            .into()
+    }
+}
+
+impl ToSchema for SetSecret {}
+
+impl PartialSchema for BulkUpdate {
+    fn schema() -> RefOr<Schema> {
+        let change = AnyOfBuilder::new()
+            .item(
+                ObjectBuilder::new()
+                    .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+                    .max_length(Some(MAX_VALUE))
+                    .description(Some("The value as text: at most 64 KiB of UTF-8; `null` deletes.")),
+            )
+            .item(one_value(None));
+        let values = ObjectBuilder::new()
+            .description(Some("Name → text, `{\"value_b64\": \"…\"}`, or `null` to delete. A name that does not exist may be deleted."))
+            .max_properties(Some(MAX_SECRETS))
+            .property_names(match SecretName::schema() {
+                RefOr::T(schema) => Some(schema),
+                RefOr::Ref(_) => None,
+            })
+            .additional_properties(Some(RefOr::T(Schema::AnyOf(change.build()))));
+        ObjectBuilder::new()
+            .description(Some("Many changes at once, all or none."))
+            .property("values", values)
+            .required("values")
+            .property("expected_version", expected_version())
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .into()
+    }
+}
+
+impl ToSchema for BulkUpdate {}
+
 /// `value` / `value_b64` inside another object.
 pub(crate) mod wire_value {
     use serde::ser::SerializeMap;
     use serde::{Deserialize, Deserializer, Serializer};
 
+    use crate::json::refused;
     use crate::value::Value;
 
     #[derive(Deserialize)]
@@ -360,7 +475,7 @@ pub(crate) mod wire_value {
         let fields = Fields::deserialize(deserializer)?;
         match (fields.value, fields.value_b64) {
             (None, None) => Ok(None),
-            (text, encoded) => Value::from_wire(text, encoded).map(Some).map_err(serde::de::Error::custom),
+            (text, encoded) => Value::from_wire(text, encoded).map(Some).map_err(refused),
         }
     }
 }
@@ -387,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_read_it_prints_as_it_was_answered() {
+    fn a_client_prints_a_response_as_it_was_received() {
         let deleted = r#"{"version":7,"Version":7}"#;
         let bulk = r#"{"secrets":[],"version":8,"Version":8}"#;
         let set = r#"{"name":"A","digest":"00000000000000000000000000000000","created_at":"t","updated_at":"t","set_in_version":9,"author":"a","version":9,"Version":9}"#;
@@ -404,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bulk_update_refuses_what_is_unclear() {
+    fn an_ambiguous_bulk_update_is_refused() {
         let error =
             |text: &str| serde_json::from_str::<BulkUpdate>(text).map(|_| ()).unwrap_err().to_string();
         assert!(error(r#"{"values":{"A":"x","A":"y"}}"#).starts_with("a name stands twice"));

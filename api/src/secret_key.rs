@@ -1,10 +1,16 @@
-//! Secret keys, in the Machines-API shapes (macaroon format, part 10) with petsem's additions. Byte fields
-//! are standard base64 with padding; `null` is none, as Go writes it.
+//! Secret keys, in the shapes of the Machines API (macaroon format, part 10) with petsem's additions. Byte fields
+//! are standard base64 with padding; `null` is no bytes, as Go writes an empty slice.
 
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
+use crate::json::refused;
 use crate::name::SecretKeyName;
+use crate::schema::{self, Base64, NullableBase64, Timestamp};
+use crate::text;
 use crate::value::Value;
 
 /// Longest message that a secret key encrypts or signs, in bytes.
@@ -61,18 +67,10 @@ impl std::fmt::Display for SecretKeyType {
     }
 }
 
-/// No type has this name. Never repeats it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// No type has this name. The error never repeats it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", text::secret_key_type())]
 pub struct SecretKeyTypeError;
-
-impl std::fmt::Display for SecretKeyTypeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a secret key's type is one of")?;
-        SecretKeyType::ALL.iter().try_for_each(|kind| write!(f, " {kind}"))
-    }
-}
-
-impl std::error::Error for SecretKeyTypeError {}
 
 impl std::str::FromStr for SecretKeyType {
     type Err = SecretKeyTypeError;
@@ -91,64 +89,81 @@ impl Serialize for SecretKeyType {
 impl<'de> Deserialize<'de> for SecretKeyType {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        text.parse().map_err(|error: SecretKeyTypeError| refused(error))
     }
 }
 
+impl PartialSchema for SecretKeyType {
+    fn schema() -> RefOr<Schema> {
+        schema::text(
+            "What a secret key is for, and with which algorithm. `xaes256gcm`, `nacl_box` and `nacl_secretbox` encrypt, the \
+             others sign.",
+        )
+        .enum_values(Some(Self::ALL.iter().map(|kind| kind.as_str())))
+        .into()
+    }
+}
+
+impl ToSchema for SecretKeyType {}
+
 /// One secret key as the API shows it: never its material.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SecretKey {
-    /// Its label.
+    /// Its name.
     pub name: SecretKeyName,
     /// Its type.
     #[serde(rename = "type")]
     pub kind: SecretKeyType,
-    /// Its public key in base64, where the type has one.
+    /// Its public key, if the type has one: 32 bytes for `nacl_box` and `nacl_sign`, an uncompressed point of 65 for
+    /// `es256`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Base64>)]
     pub public_key: Option<String>,
-    /// When it was made or brought, RFC 3339.
+    /// When it was generated or imported.
+    #[schema(value_type = Timestamp)]
     pub created_at: String,
-    /// The app version that has it since.
+    /// The app version that first had it.
     pub set_in_version: u64,
-    /// Who made or brought it (issuer and subject, or token id).
+    /// Who generated or imported it (issuer and subject, or token id).
     pub author: String,
 }
 
-/// `GET …/secretkeys`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `GET …/secretkeys`: the secret keys of an app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SecretKeyList {
     /// The keys, by name.
     pub secret_keys: Vec<SecretKey>,
-    /// The app version that they stand at.
+    /// The app version of this list.
     pub version: u64,
 }
 
-/// `POST …/secretkeys/{name}`: a key that its owner brings.
-#[derive(Debug, Serialize, Deserialize)]
+/// `POST …/secretkeys/{name}`: a key to import.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetSecretKey {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: SecretKeyType,
-    /// Its material.
+    /// The bare key, as long as its type requires.
     #[serde(with = "base64")]
+    #[schema(value_type = NullableBase64)]
     pub value: Value,
 }
 
-/// `POST …/secretkeys/{name}/generate`: a new key, which nobody ever sees.
+/// `POST …/secretkeys/{name}/generate`: a new key that never leaves the server.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenerateSecretKey {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: SecretKeyType,
-    /// Go's client sends `null`; anything else belongs to another route.
-    #[serde(default, skip_serializing)]
+    /// Clients in Go send `null`. Any other value is refused: another route imports keys.
+    #[serde(default, skip_serializing, deserialize_with = "null_or_any")]
     pub value: Option<IgnoredAny>,
 }
 
-/// A set or generated key, and the app version that has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A secret key, and the app version that has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SetSecretKeyResponse {
     /// The key, without its material.
     #[serde(flatten)]
@@ -157,88 +172,130 @@ pub struct SetSecretKeyResponse {
     pub version: u64,
     /// The same, under its older name.
     #[serde(rename = "Version", default)]
+    #[schema(required = true, deprecated)]
     pub deprecated_version: u64,
 }
 
-/// `POST …/encrypt`.
-#[derive(Debug, Serialize, Deserialize)]
+/// `POST …/encrypt`: a message to encrypt.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EncryptRequest {
     /// The message, at most 1 MiB.
     #[serde(with = "base64")]
+    #[schema(value_type = NullableBase64)]
     pub plaintext: Value,
-    /// What is authenticated beside it, where the type can.
-    #[serde(default = "nothing", with = "base64", skip_serializing_if = "Value::is_empty")]
+    /// Data that is authenticated with the message; only for `xaes256gcm`.
+    #[serde(default = "no_bytes", with = "base64", skip_serializing_if = "Value::is_empty")]
+    #[schema(value_type = NullableBase64)]
     pub associated_data: Value,
 }
 
-/// What `encrypt` answers.
-#[derive(Debug, Serialize, Deserialize)]
+/// `POST …/encrypt`: the ciphertext.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct EncryptResponse {
-    /// In the layout of the key's type.
+    /// In the layout of the key type.
     #[serde(with = "base64")]
+    #[schema(value_type = Base64)]
     pub ciphertext: Value,
 }
 
-/// `POST …/decrypt`.
-#[derive(Debug, Serialize, Deserialize)]
+/// `POST …/decrypt`: a ciphertext to decrypt.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecryptRequest {
-    /// In the layout of the key's type.
+    /// In the layout of the key type.
     #[serde(with = "base64")]
+    #[schema(value_type = NullableBase64)]
     pub ciphertext: Value,
-    /// What was authenticated beside it.
-    #[serde(default = "nothing", with = "base64", skip_serializing_if = "Value::is_empty")]
+    /// The data that was authenticated with the message.
+    #[serde(default = "no_bytes", with = "base64", skip_serializing_if = "Value::is_empty")]
+    #[schema(value_type = NullableBase64)]
     pub associated_data: Value,
 }
 
-/// What `decrypt` answers.
-#[derive(Debug, Serialize, Deserialize)]
+/// `POST …/decrypt`: the message.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DecryptResponse {
     /// The message.
     #[serde(with = "base64")]
+    #[schema(value_type = Base64)]
     pub plaintext: Value,
 }
 
-/// `POST …/sign`.
-#[derive(Debug, Serialize, Deserialize)]
+/// `POST …/sign`: a message to sign.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignRequest {
     /// The message, at most 1 MiB.
     #[serde(with = "base64")]
+    #[schema(value_type = NullableBase64)]
     pub plaintext: Value,
 }
 
-/// What `sign` answers.
-#[derive(Debug, Serialize, Deserialize)]
+/// `POST …/sign`: the signature.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SignResponse {
-    /// In the layout of the key's type.
+    /// In the layout of the key type.
     #[serde(with = "base64")]
+    #[schema(value_type = Base64)]
     pub signature: Value,
 }
 
-/// `POST …/verify`; a good signature answers 204.
-#[derive(Debug, Serialize, Deserialize)]
+/// `POST …/verify`: a message and its signature.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyRequest {
     /// The message.
     #[serde(with = "base64")]
+    #[schema(value_type = NullableBase64)]
     pub plaintext: Value,
     /// Its signature.
     #[serde(with = "base64")]
+    #[schema(value_type = NullableBase64)]
     pub signature: Value,
 }
 
-fn nothing() -> Value {
+fn no_bytes() -> Value {
     Value::new(Vec::new())
 }
 
-/// Bytes as one base64 text; `null` is none.
-mod base64 {
-    use data_encoding::BASE64;
-    use serde::{Deserialize, Deserializer, Serializer};
-    use zeroize::{Zeroize, Zeroizing};
+impl PartialSchema for GenerateSecretKey {
+    fn schema() -> RefOr<Schema> {
+        let null = ObjectBuilder::new().schema_type(SchemaType::new(Type::Null)).description(Some(
+            "Clients in Go send `null`. Any other value is refused: another route imports keys.",
+        ));
+        ObjectBuilder::new()
+            .description(Some("`POST …/secretkeys/{name}/generate`: a new key that never leaves the server."))
+            .property("type", Ref::from_schema_name(SecretKeyType::name()))
+            .required("type")
+            .property("value", null)
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .into()
+    }
+}
 
+impl ToSchema for GenerateSecretKey {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((SecretKeyType::name().into_owned(), SecretKeyType::schema()));
+    }
+}
+
+/// `null` and an absent field are `None`.
+fn null_or_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IgnoredAny>, D::Error> {
+    let value = crate::unique::UniqueJson::deserialize(deserializer)?.0;
+    Ok(if value.is_null() { None } else { Some(IgnoredAny) })
+}
+
+/// Bytes as one base64 text; `null` is no bytes.
+mod base64 {
+    use std::fmt;
+
+    use data_encoding::BASE64;
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+    use zeroize::Zeroizing;
+
+    use crate::json::{Violation, refused};
     use crate::value::Value;
 
     pub(super) fn serialize<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
@@ -246,14 +303,24 @@ mod base64 {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-        let mut text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
-        let decoded = BASE64.decode(text.as_bytes());
-        text.zeroize();
-        decoded.map(Value::new).map_err(|_| {
-            serde::de::Error::custom(
-                "a byte field is not base64: use the standard alphabet (+ /) with padding",
-            )
-        })
+        struct Base64;
+        impl Visitor<'_> for Base64 {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("base64 or null")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Value, E> {
+                Ok(Value::new(Vec::new()))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+                let decoded = BASE64.decode(text.as_bytes());
+                decoded.map(Value::new).map_err(|_| refused(Violation::NotBase64))
+            }
+        }
+        deserializer.deserialize_any(Base64)
     }
 }
 
@@ -276,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_base64_and_null_is_none() {
+    fn bytes_are_base64_and_null_is_no_bytes() {
         let read = |text: &str| {
             serde_json::from_str::<EncryptRequest>(text).map_err(|error| error.to_string()).map(|request| {
                 (request.plaintext.expose_bytes().to_vec(), request.associated_data.expose_bytes().to_vec())
@@ -294,7 +361,7 @@ mod tests {
 
     #[test]
     fn an_encryption_without_associated_data_leaves_the_field_out() {
-        let request = EncryptRequest { plaintext: Value::new(b"m".to_vec()), associated_data: nothing() };
+        let request = EncryptRequest { plaintext: Value::new(b"m".to_vec()), associated_data: no_bytes() };
         assert_eq!(serde_json::to_string(&request).unwrap(), r#"{"plaintext":"bQ=="}"#);
     }
 

@@ -1,11 +1,13 @@
-//! JSON in which no name stands twice: what a person reads in it is what counts.
+//! JSON in which no object has a name twice, so that what a person reads in it is what counts.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// A JSON value of which no object, at any depth, has a name twice. serde_json's own takes the last one.
+use crate::json::{Violation, refused};
+
+/// A JSON value of which no object, at any depth, has a name twice. serde_json's own takes the last value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UniqueJson(pub Value);
 
@@ -65,7 +67,7 @@ impl<'de> Visitor<'de> for Unique {
         let mut object = Map::new();
         while let Some((name, UniqueJson(value))) = items.next_entry::<String, _>()? {
             if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a name stands twice in one object"));
+                return Err(refused(Violation::RepeatedName));
             }
         }
         Ok(Value::Object(object))
@@ -77,14 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_read_as_serde_json_does() {
+    fn json_reads_as_with_serde_json() {
         let text = r#"{"a":[1,-2,3.5,"x",true,null,{"b":{}}],"c":18446744073709551615}"#;
         let read: UniqueJson = serde_json::from_str(text).unwrap();
         assert_eq!(read.0, serde_json::from_str::<Value>(text).unwrap());
     }
 
     #[test]
-    fn a_name_that_stands_twice_is_refused_at_any_depth() {
+    fn a_repeated_name_is_refused_at_any_depth() {
         for text in [r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"a":2}}]"#, r#"{"a":1,"\u0061":2}"#] {
             let error = serde_json::from_str::<UniqueJson>(text).unwrap_err().to_string();
             assert!(error.starts_with("a name stands twice in one object"), "{error}");

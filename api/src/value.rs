@@ -1,20 +1,22 @@
-//! A secret's value on the wire: bytes, given as `value` (text) or `value_b64`, never both.
+//! The value of a secret on the wire: bytes, given as `value` (text) or `value_b64`, never both.
 
 use std::fmt;
 
 use data_encoding::BASE64;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::text;
+
 /// A value's bytes, wiped on drop. Prints as `Value(..)`.
 pub struct Value(Zeroizing<Vec<u8>>);
 
 impl Value {
-    /// A value of these bytes.
+    /// The value with these bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The value out of its two wire fields, of which exactly one must be there.
+    /// The value from its two wire fields. Exactly one must be present.
     pub fn from_wire(value: Option<String>, value_b64: Option<String>) -> Result<Self, ValueError> {
         match (value, value_b64) {
             (Some(text), None) => Ok(Self::new(text.into_bytes())),
@@ -32,12 +34,12 @@ impl Value {
         }
     }
 
-    /// The bytes: for sealing, for the answer to an authorised reader, for injection.
+    /// The bytes: for sealing, for the response to an authorized reader, for injection.
     pub fn expose_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The two wire fields: text where the bytes are UTF-8, else base64.
+    /// The two wire fields: text if the bytes are UTF-8, otherwise base64.
     pub fn expose_wire(&self) -> (Option<Zeroizing<String>>, Option<Zeroizing<String>>) {
         match std::str::from_utf8(&self.0) {
             Ok(text) => (Some(Zeroizing::new(text.to_owned())), None),
@@ -50,7 +52,7 @@ impl Value {
         self.0.len()
     }
 
-    /// Whether it is the empty value, which is a value like any other.
+    /// Whether it is empty. The empty value is a valid value.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -62,35 +64,26 @@ impl fmt::Debug for Value {
     }
 }
 
-/// Why two wire fields are no value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why two wire fields are not a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     /// `value` and `value_b64` together.
+    #[error("{}", text::VALUE_GIVEN_TWICE)]
     Both,
     /// Neither.
+    #[error("{}", text::VALUE_MISSING)]
     Missing,
     /// `value_b64` is not standard base64 with padding.
+    #[error("{}", text::VALUE_NOT_BASE64)]
     Base64,
 }
-
-impl fmt::Display for ValueError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Both => "value and value_b64 were both given: give one of them",
-            Self::Missing => "no value was given: give value (text) or value_b64 (base64)",
-            Self::Base64 => "value_b64 is not base64: use the standard alphabet (+ /) with padding",
-        })
-    }
-}
-
-impl std::error::Error for ValueError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn bytes_go_as_text_where_they_are_text() {
+    fn bytes_that_are_utf8_are_sent_as_text() {
         let fields = |bytes: &[u8]| {
             let (text, encoded) = Value::new(bytes.to_vec()).expose_wire();
             (text.map(|text| text.to_string()), encoded.map(|text| text.to_string()))

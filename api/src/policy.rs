@@ -1,0 +1,163 @@
+//! The form of an app's policy, for the OpenAPI document. The crate that evaluates policies also reads them;
+//! here a policy is any JSON.
+#![expect(dead_code, reason = "the fields are those of the schema")]
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::schema::{ClaimName, IssuerName, MatchPattern, RuleName};
+
+/// Which JWTs may boot the Machines of an app or read its secrets. Without a rule there is no access. At most
+/// 64 KiB as JSON.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppPolicy {
+    /// The version of this form.
+    #[schema(minimum = 1, maximum = 1)]
+    format: u32,
+    /// One rule that allows is enough. Their names differ.
+    #[schema(max_items = 100)]
+    rules: Vec<Rule>,
+}
+
+/// A rule allows boots, reads, or both.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Rule {
+    /// Boots.
+    Boot(BootRule),
+    /// Reads.
+    Read(ReadRule),
+    /// Both.
+    BootAndRead(BootAndReadRule),
+}
+
+/// A rule that allows boots.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BootRule {
+    /// The name of the rule in audit lines and refusals.
+    #[schema(value_type = RuleName)]
+    name: String,
+    /// The exact `iss` of a registered issuer.
+    #[schema(value_type = IssuerName)]
+    issuer: String,
+    /// Claims that must be text and match.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, MatchPattern>)]
+    claims: BTreeMap<String, String>,
+    /// What is allowed.
+    #[schema(min_items = 1, max_items = 1)]
+    actions: Vec<BootAction>,
+    /// The claims that name the boot that the JWT was made for.
+    bind: Bind,
+    /// Longest life of the JWT, from `iat` to `exp`.
+    #[serde(default)]
+    #[schema(nullable = false, minimum = 1, maximum = 900)]
+    max_life_seconds: Option<u32>,
+}
+
+/// A rule that allows reads.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReadRule {
+    /// The name of the rule in audit lines and refusals.
+    #[schema(value_type = RuleName)]
+    name: String,
+    /// The exact `iss` of a registered issuer.
+    #[schema(value_type = IssuerName)]
+    issuer: String,
+    /// Claims that must be text and match. At least one pattern is more than `*`.
+    #[schema(value_type = BTreeMap<String, MatchPattern>)]
+    claims: BTreeMap<String, String>,
+    /// What is allowed.
+    #[schema(min_items = 1, max_items = 1)]
+    actions: Vec<ReadAction>,
+    /// The secrets that it reads.
+    secrets: SecretSelection,
+    /// Longest life of the JWT, from `iat` to `exp`.
+    #[serde(default)]
+    #[schema(nullable = false, minimum = 1, maximum = 900)]
+    max_life_seconds: Option<u32>,
+}
+
+/// A rule that allows boots and reads.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BootAndReadRule {
+    /// The name of the rule in audit lines and refusals.
+    #[schema(value_type = RuleName)]
+    name: String,
+    /// The exact `iss` of a registered issuer.
+    #[schema(value_type = IssuerName)]
+    issuer: String,
+    /// Claims that must be text and match. At least one pattern is more than `*`.
+    #[schema(value_type = BTreeMap<String, MatchPattern>)]
+    claims: BTreeMap<String, String>,
+    /// What is allowed: both actions, each once.
+    #[schema(min_items = 2, max_items = 2)]
+    actions: Vec<RuleAction>,
+    /// The claims that name the boot that the JWT was made for.
+    bind: Bind,
+    /// The secrets that it reads.
+    secrets: SecretSelection,
+    /// Longest life of the JWT, from `iat` to `exp`.
+    #[serde(default)]
+    #[schema(nullable = false, minimum = 1, maximum = 900)]
+    max_life_seconds: Option<u32>,
+}
+
+/// The action of a rule that allows boots.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BootAction {
+    /// Boot a Machine.
+    Boot,
+}
+
+/// The action of a rule that allows reads.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReadAction {
+    /// Read values.
+    ReadValue,
+}
+
+/// What a rule can allow.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RuleAction {
+    /// Boot a Machine.
+    Boot,
+    /// Read values.
+    ReadValue,
+}
+
+/// Secrets by name and by prefix. At least one of either is given.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SecretSelection {
+    /// Exact names.
+    #[serde(default)]
+    names: Vec<String>,
+    /// Prefixes of names. The empty prefix selects every name.
+    #[serde(default)]
+    prefixes: Vec<String>,
+}
+
+/// Three different claims, none of them `iss`, `aud`, `exp`, `iat` or `nbf`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bind {
+    /// The claim with the id or name of the app.
+    #[schema(value_type = ClaimName)]
+    app: String,
+    /// The claim with the Machine.
+    #[schema(value_type = ClaimName)]
+    machine: String,
+    /// The claim with the host.
+    #[schema(value_type = ClaimName)]
+    host: String,
+}
