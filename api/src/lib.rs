@@ -19,6 +19,7 @@ mod secret;
 mod secret_key;
 mod unique;
 mod value;
+mod wiped;
 
 pub use approval::{
     Approval, ApprovalKind, ApprovalList, ApprovalState, AskBreakGlass, BreakGlassToken, Discharger,
@@ -55,3 +56,4 @@ pub use secret_key::{
 };
 pub use unique::UniqueJson;
 pub use value::{Value, ValueError};
+pub use wiped::WipedBuffer;
