@@ -7,7 +7,7 @@ use petsem_outbound::{OutboundClient, OutboundError, OutboundRequest, OutboundUr
 
 use super::connection::{Answer, ExchangeError};
 use super::endpoint::Endpoint;
-use super::transport::Shared;
+use super::transport::SharedRequest;
 use crate::error::FailureKind;
 
 /// One outside discharger.
@@ -27,7 +27,11 @@ impl OutsideDischarger {
     }
 
     /// Sends one request over a connection of its own and reads the whole answer.
-    pub(crate) async fn exchange(&self, request: &Shared, largest: usize) -> Result<Answer, ExchangeError> {
+    pub(crate) async fn exchange(
+        &self,
+        request: &SharedRequest,
+        largest: usize,
+    ) -> Result<Answer, ExchangeError> {
         let url = self.location.at(&request.path).map_err(|_| ExchangeError::Unsendable)?;
         let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         if let Some(authorization) = &request.authorization {

@@ -16,7 +16,7 @@ use super::client::{Client, Grant, Kind, outgoing, post};
 use super::clock;
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
-use super::transport::{Said, Transport, protocol};
+use super::transport::{ServerAnswer, Transport, protocol};
 use crate::error::{CallError, MalformedAnswer, no_reason, printable};
 
 /// Largest answer of a third party, in bytes: a few tokens.
@@ -118,17 +118,18 @@ impl ThirdParty<'_> {
         patience: &Patience<'_>,
     ) -> Result<Credentials, CallError> {
         let path = format!("{}/.well-known/macfly/3p", base_path(self.location));
-        let asked = self.transport.ask(post(path, credentials, request, true)?, LARGEST).await?;
-        let mut answer = read(&asked)?;
-        if let Some(discharge) = taken(&mut answer.discharge) {
-            return token(&asked.endpoint, discharge);
+        let answered =
+            self.transport.send_to_third_party(post(path, credentials, request, true)?, LARGEST).await?;
+        let mut answer = read(&answered)?;
+        if let Some(discharge) = take_non_empty(&mut answer.discharge) {
+            return token(&answered.endpoint, discharge);
         }
-        if let Some(poll_url) = taken(&mut answer.poll_url) {
+        if let Some(poll_url) = take_non_empty(&mut answer.poll_url) {
             return self.poll(&poll_url, patience.wait).await;
         }
         let page = answer.user_interactive.take();
         let page = page.filter(|page| !page.poll_url.is_empty() && !page.user_url.is_empty());
-        let page = page.ok_or_else(|| protocol(&asked.endpoint, MalformedAnswer::NoDischarge))?;
+        let page = page.ok_or_else(|| protocol(&answered.endpoint, MalformedAnswer::NoDischarge))?;
         let poll_url = Zeroizing::new(page.poll_url);
         // Before anything is shown: without a valid poll URL the page is useless.
         self.poll_path(&poll_url)?;
@@ -137,7 +138,7 @@ impl ThirdParty<'_> {
             .parse::<Uri>()
             .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
         if !is_page {
-            return Err(protocol(&asked.endpoint, MalformedAnswer::NoPage));
+            return Err(protocol(&answered.endpoint, MalformedAnswer::NoPage));
         }
         let open =
             patience.open_url.ok_or_else(|| CallError::NeedsPerson { location: printable(self.location) })?;
@@ -155,10 +156,10 @@ impl ThirdParty<'_> {
         loop {
             // The secret in the path is the only credential of a poll.
             let outgoing = outgoing(Method::GET, path.to_string(), None, None, true)?;
-            let polled = self.transport.ask(outgoing, LARGEST).await?;
+            let polled = self.transport.send_to_third_party(outgoing, LARGEST).await?;
             if polled.status != 202 {
                 let mut answer = read(&polled)?;
-                return match taken(&mut answer.discharge) {
+                return match take_non_empty(&mut answer.discharge) {
                     Some(discharge) => token(&polled.endpoint, discharge),
                     None => Err(protocol(&polled.endpoint, MalformedAnswer::NoDischarge)),
                 };
@@ -186,24 +187,24 @@ impl ThirdParty<'_> {
 }
 
 /// The answer's JSON, unless it is an error: an error takes precedence, whatever the status.
-fn read(said: &Said) -> Result<DischargeAnswer, CallError> {
+fn read(answered: &ServerAnswer) -> Result<DischargeAnswer, CallError> {
     let refused = |code, message: String, request_id| CallError::Refused {
-        status: said.status,
+        status: answered.status,
         code,
         message,
         request_id,
     };
-    let Ok(answer) = serde_json::from_slice::<DischargeAnswer>(&said.body) else {
-        return Err(match said.status {
-            400.. => refused(ErrorCode::Unknown, no_reason(&said.endpoint, said.status), None),
-            _ => protocol(&said.endpoint, MalformedAnswer::NotTheJson),
+    let Ok(answer) = serde_json::from_slice::<DischargeAnswer>(&answered.body) else {
+        return Err(match answered.status {
+            400.. => refused(ErrorCode::Unknown, no_reason(&answered.endpoint, answered.status), None),
+            _ => protocol(&answered.endpoint, MalformedAnswer::NotTheJson),
         });
     };
     match answer.error.as_deref() {
         None | Some("") => Ok(answer),
         Some(error) => {
             // petsem's own errors also have a code and a request id.
-            let own = serde_json::from_slice::<ErrorBody>(&said.body).ok();
+            let own = serde_json::from_slice::<ErrorBody>(&answered.body).ok();
             let code = own.as_ref().map_or(ErrorCode::Unknown, |body| body.status);
             Err(refused(code, printable(error), own.and_then(|body| body.request_id)))
         }
@@ -211,7 +212,7 @@ fn read(said: &Said) -> Result<DischargeAnswer, CallError> {
 }
 
 /// A field that is not empty, taken out to be wiped.
-fn taken(field: &mut Option<String>) -> Option<Zeroizing<String>> {
+fn take_non_empty(field: &mut Option<String>) -> Option<Zeroizing<String>> {
     field.take().map(Zeroizing::new).filter(|text| !text.is_empty())
 }
 

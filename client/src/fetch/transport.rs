@@ -107,25 +107,29 @@ impl Transport {
         outgoing: Outgoing,
         largest: usize,
     ) -> Result<(Endpoint, Zeroizing<Vec<u8>>), CallError> {
-        let said = self.carry(outgoing, largest, judge).await?;
-        Ok((said.endpoint, said.body))
+        let answer = self.send_with_retries(outgoing, largest, assess_petsem).await?;
+        Ok((answer.endpoint, answer.body))
     }
 
     /// The answer of a third party with any status, except those that are retried (502, 503, 504) and 1xx and
     /// redirects, which are never followed.
-    pub(crate) async fn ask(&self, outgoing: Outgoing, largest: usize) -> Result<Said, CallError> {
-        self.carry(outgoing, largest, hear).await
-    }
-
-    async fn carry(
+    pub(crate) async fn send_to_third_party(
         &self,
         outgoing: Outgoing,
         largest: usize,
-        judge: fn(&Endpoint, Answer) -> Result<Judged, CallError>,
-    ) -> Result<Said, CallError> {
+    ) -> Result<ServerAnswer, CallError> {
+        self.send_with_retries(outgoing, largest, assess_third_party).await
+    }
+
+    async fn send_with_retries(
+        &self,
+        outgoing: Outgoing,
+        largest: usize,
+        assess: fn(&Endpoint, Answer) -> Result<Assessment, CallError>,
+    ) -> Result<ServerAnswer, CallError> {
         let begin = clock::now();
         let deadline = begin + self.timing.call;
-        let outgoing = Shared::new(outgoing);
+        let outgoing = SharedRequest::new(outgoing);
         let mut tried: Vec<_> =
             self.servers.iter().map(|_| Attempts { made: 0, ready_at: begin, failure: None }).collect();
         let mut perhaps_done = false;
@@ -134,11 +138,11 @@ impl Transport {
             clock::wait_until(next.ready_at).await;
             state.made += 1;
             let (failure, pause, sent) = match self.attempt(server, &outgoing, largest, deadline).await? {
-                Outcome::Answer(answer) => match judge(server.endpoint(), answer)? {
-                    Judged::Success(status, body) => {
-                        return Ok(Said { endpoint: server.endpoint().clone(), status, body });
+                Outcome::Answer(answer) => match assess(server.endpoint(), answer)? {
+                    Assessment::Success(status, body) => {
+                        return Ok(ServerAnswer { endpoint: server.endpoint().clone(), status, body });
                     }
-                    Judged::Failure(kind, retry_after) => {
+                    Assessment::Failure(kind, retry_after) => {
                         let sent = !declined(&kind);
                         (kind, retry_after, sent)
                     }
@@ -179,7 +183,7 @@ impl Transport {
     async fn attempt(
         &self,
         server: &Server,
-        outgoing: &Shared,
+        outgoing: &SharedRequest,
         largest: usize,
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
@@ -208,7 +212,7 @@ impl Server {
         }
     }
 
-    async fn exchange(&self, outgoing: &Shared, largest: usize) -> Result<Answer, ExchangeError> {
+    async fn exchange(&self, outgoing: &SharedRequest, largest: usize) -> Result<Answer, ExchangeError> {
         match self {
             Self::Pool(pool) => {
                 let request = outgoing.request(pool.endpoint())?;
@@ -220,7 +224,7 @@ impl Server {
 }
 
 /// An answer, and the endpoint that gave it.
-pub(crate) struct Said {
+pub(crate) struct ServerAnswer {
     pub(crate) endpoint: Endpoint,
     pub(crate) status: u16,
     pub(crate) body: Zeroizing<Vec<u8>>,
@@ -237,13 +241,13 @@ enum Outcome {
     Sent(FailureKind),
 }
 
-enum Judged {
+enum Assessment {
     Success(u16, Zeroizing<Vec<u8>>),
     Failure(FailureKind, Option<Duration>),
 }
 
 /// A request whose body all attempts share.
-pub(crate) struct Shared {
+pub(crate) struct SharedRequest {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) authorization: Option<HeaderValue>,
@@ -252,7 +256,7 @@ pub(crate) struct Shared {
     repeatable: bool,
 }
 
-impl Shared {
+impl SharedRequest {
     fn new(outgoing: Outgoing) -> Self {
         let Outgoing { method, path, authorization, body, content, repeatable } = outgoing;
         // The bytes stay in one wiped buffer; attempts have references to it.
@@ -275,23 +279,23 @@ impl Shared {
     }
 }
 
-fn judge(endpoint: &Endpoint, answer: Answer) -> Result<Judged, CallError> {
+fn assess_petsem(endpoint: &Endpoint, answer: Answer) -> Result<Assessment, CallError> {
     let status = answer.status;
-    let said = || serde_json::from_slice::<ErrorBody>(&answer.body).ok();
+    let error_body = || serde_json::from_slice::<ErrorBody>(&answer.body).ok();
     match status {
-        200..=299 => Ok(Judged::Success(status, answer.body)),
+        200..=299 => Ok(Assessment::Success(status, answer.body)),
         // 401 with `Retry-After` is not a refusal: the key of a JWT may be known by then.
         401 | 502..=504 if status != 401 || answer.retry_after.is_some() => {
-            let body = said();
+            let body = error_body();
             let kind = FailureKind::Status {
                 status,
                 code: body.as_ref().map(|body| body.status),
                 request_id: body.as_ref().and_then(|body| body.request_id),
                 message: body.map(|body| printable(body.text())),
             };
-            Ok(Judged::Failure(kind, answer.retry_after))
+            Ok(Assessment::Failure(kind, answer.retry_after))
         }
-        400..=599 => Err(match said() {
+        400..=599 => Err(match error_body() {
             Some(body) => CallError::Refused {
                 status,
                 code: body.status,
@@ -310,10 +314,10 @@ fn judge(endpoint: &Endpoint, answer: Answer) -> Result<Judged, CallError> {
 }
 
 /// The answer of a third party, unless it is one that is retried.
-fn hear(endpoint: &Endpoint, answer: Answer) -> Result<Judged, CallError> {
+fn assess_third_party(endpoint: &Endpoint, answer: Answer) -> Result<Assessment, CallError> {
     match answer.status {
-        502..=504 => judge(endpoint, answer),
-        status @ (200..=299 | 400..=599) => Ok(Judged::Success(status, answer.body)),
+        502..=504 => assess_petsem(endpoint, answer),
+        status @ (200..=299 | 400..=599) => Ok(Assessment::Success(status, answer.body)),
         status => Err(protocol(endpoint, MalformedAnswer::Status(status))),
     }
 }

@@ -134,7 +134,7 @@ impl MachineChannel {
         drop(path);
         let (delivery, denial) = match stream {
             None => (Delivery::Unanswered, None),
-            Some(stream) => Conversation { stream, deadlines }.hold(&binding, &challenge, answer).await,
+            Some(stream) => Conversation { stream, deadlines }.run(&binding, &challenge, answer).await,
         };
         Ok(MachineReceipt { delivery, denial, binding })
     }
@@ -170,7 +170,7 @@ struct Conversation {
 }
 
 /// What was received instead of the frame.
-enum Unread {
+enum ReadError {
     /// The guest disconnected, or the deadline passed.
     Silence,
     /// Bytes that are not such a frame.
@@ -178,18 +178,18 @@ enum Unread {
 }
 
 impl Conversation {
-    async fn hold(
+    async fn run(
         mut self,
         binding: &ChannelBinding,
         challenge: &[u8; CHALLENGE],
         answer: Answer<'_>,
     ) -> (Delivery, Option<DenyReason>) {
-        let said = self.read::<LONGEST_HELLO>(HELLO, self.deadlines.hello).await;
-        let hello = said.and_then(|payload| Hello::decode(&payload).ok_or(Unread::Garbage));
+        let payload = self.read::<LONGEST_HELLO>(HELLO, self.deadlines.hello).await;
+        let hello = payload.and_then(|payload| Hello::decode(&payload).ok_or(ReadError::Garbage));
         let hello = match hello {
             Ok(hello) => hello,
-            Err(Unread::Silence) => return (Delivery::Unanswered, None),
-            Err(Unread::Garbage) => return self.refuse(DenyReason::Malformed, HELLO_FIRST).await,
+            Err(ReadError::Silence) => return (Delivery::Unanswered, None),
+            Err(ReadError::Garbage) => return self.refuse(DenyReason::Malformed, HELLO_FIRST).await,
         };
         if !binding.admits(&hello) {
             return self.refuse(DenyReason::WrongClaim, ANOTHER_MACHINE).await;
@@ -207,8 +207,8 @@ impl Conversation {
         let expected = prove(challenge, &hello.nonce, canonical);
         match self.read::<LONGEST_ACK>(ACK, self.deadlines.answer).await {
             Ok(proof) if bool::from(proof.as_slice().ct_eq(&expected)) => Delivery::Proved,
-            Ok(_) | Err(Unread::Garbage) => Delivery::Mismatch,
-            Err(Unread::Silence) => Delivery::Unanswered,
+            Ok(_) | Err(ReadError::Garbage) => Delivery::Mismatch,
+            Err(ReadError::Silence) => Delivery::Unanswered,
         }
     }
 
@@ -225,19 +225,19 @@ impl Conversation {
     }
 
     /// Reads one frame of this kind, of at most `LONGEST` bytes, into a buffer of that size.
-    async fn read<const LONGEST: usize>(&mut self, kind: u8, limit: Duration) -> Result<Vec<u8>, Unread> {
+    async fn read<const LONGEST: usize>(&mut self, kind: u8, limit: Duration) -> Result<Vec<u8>, ReadError> {
         let read = async {
-            let length = self.stream.read_u32().await.map_err(|_| Unread::Silence)?;
-            let length = usize::try_from(length).map_err(|_| Unread::Garbage)?;
+            let length = self.stream.read_u32().await.map_err(|_| ReadError::Silence)?;
+            let length = usize::try_from(length).map_err(|_| ReadError::Garbage)?;
             let mut frame = [0; LONGEST];
-            let frame = frame.get_mut(..length).ok_or(Unread::Garbage)?;
-            self.stream.read_exact(frame).await.map_err(|_| Unread::Silence)?;
+            let frame = frame.get_mut(..length).ok_or(ReadError::Garbage)?;
+            self.stream.read_exact(frame).await.map_err(|_| ReadError::Silence)?;
             match frame.split_first() {
-                Some((said, payload)) if *said == kind => Ok(payload.to_vec()),
-                _ => Err(Unread::Garbage),
+                Some((found, payload)) if *found == kind => Ok(payload.to_vec()),
+                _ => Err(ReadError::Garbage),
             }
         };
-        clock::within(limit, read).await.unwrap_or(Err(Unread::Silence))
+        clock::within(limit, read).await.unwrap_or(Err(ReadError::Silence))
     }
 
     async fn write(&mut self, kind: u8, payload: &[&[u8]]) -> Option<()> {
