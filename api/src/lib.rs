@@ -58,6 +58,7 @@ mod secret_key;
 mod text;
 mod unique;
 mod value;
+mod wiped;
 
 pub use approval::{
     Approval, ApprovalKind, ApprovalList, ApprovalState, AskBreakGlass, BreakGlassToken, Discharger,
@@ -97,3 +98,4 @@ pub use secret_key::{
 };
 pub use unique::UniqueJson;
 pub use value::{Value, ValueError};
+pub use wiped::WipedBuffer;

@@ -1,4 +1,4 @@
-//! One app's secrets on their way into one Machine.
+//! One app's secrets for one Machine.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,14 +8,15 @@ use zeroize::Zeroizing;
 
 use crate::canonical;
 
-/// An ordered map of names to values, with whose they are. Values are wiped on drop; `Debug` shows none.
+/// An ordered map of names to values, and the identity that they were given to. Values are wiped on drop;
+/// `Debug` shows none.
 pub struct Bundle {
     identity: Identity,
     version: u64,
     secrets: BTreeMap<SecretName, Zeroizing<Vec<u8>>>,
 }
 
-/// Whom a bundle was given to.
+/// The identity that a bundle was given to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Identity {
@@ -23,20 +24,20 @@ pub enum Identity {
     Machine {
         /// The app's id.
         app: AppId,
-        /// Its label.
+        /// The app's name.
         app_name: AppName,
         /// The Machine.
         machine: MachineId,
     },
-    /// A process that read by its own JWT; no Machine stands behind it.
+    /// A process that read with its own JWT, without a Machine.
     Workload {
-        /// The app, as it was asked for.
+        /// The app, as it was requested.
         app: AppRef,
     },
 }
 
 impl Bundle {
-    /// The bundle of a boot's answer.
+    /// The bundle in the answer to a boot.
     pub fn from_boot(response: &BootResponse) -> Self {
         let identity = Identity::Machine {
             app: response.app,
@@ -50,7 +51,7 @@ impl Bundle {
         Self::new(identity, response.version, secrets)
     }
 
-    /// The bundle of a workload's read. Secrets without a value (this reader may not read them) are left out.
+    /// The bundle in the answer to a workload's read. Secrets whose value the workload may not read are left out.
     pub fn from_workload(app: &AppRef, list: &SecretList) -> Self {
         let secrets = list.secrets.iter().filter_map(|secret| {
             let value = secret.value.as_ref()?;
@@ -59,7 +60,7 @@ impl Bundle {
         Self::new(Identity::Workload { app: app.clone() }, list.version, secrets)
     }
 
-    /// A bundle of these parts. A name that stands twice keeps its last value.
+    /// A bundle of these parts. A name that occurs twice keeps its last value.
     pub fn new(
         identity: Identity,
         version: u64,
@@ -69,12 +70,12 @@ impl Bundle {
         Self { identity, version, secrets: secrets.collect() }
     }
 
-    /// Whom it was given to.
+    /// The identity that it was given to.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// The app version that it holds.
+    /// The app version.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -84,23 +85,23 @@ impl Bundle {
         self.secrets.keys()
     }
 
-    /// How many secrets it holds.
+    /// How many secrets it has.
     pub fn len(&self) -> usize {
         self.secrets.len()
     }
 
-    /// Whether the app has no secrets, which is no error.
+    /// Whether the app has no secrets, which is not an error.
     pub fn is_empty(&self) -> bool {
         self.secrets.is_empty()
     }
 
-    /// Names and values, in order of the names: for injection alone.
+    /// Names and values, in order of the names: only for injection.
     pub fn expose_secrets(&self) -> impl Iterator<Item = (&SecretName, &[u8])> {
         self.secrets.iter().map(|(name, value)| (name, value.as_slice()))
     }
 
-    /// The canonical bytes ([`CanonicalBundle`](crate::CanonicalBundle)) that a Machine channel carries and that proofs
-    /// speak of. `None` for a workload's bundle, which no Machine stands behind.
+    /// The canonical bytes ([`CanonicalBundle`](crate::CanonicalBundle)) that a Machine channel carries and that a proof
+    /// covers. `None` for a workload's bundle, which belongs to no Machine.
     pub fn expose_canonical(&self) -> Option<Zeroizing<Vec<u8>>> {
         let Identity::Machine { app, machine, .. } = &self.identity else { return None };
         let secrets = self.secrets.iter().map(|(name, value)| (name.as_str(), value.as_slice()));

@@ -1,9 +1,10 @@
-//! The one encoding of a bundle that every target and every proof uses, written and read.
+//! The encoding of a bundle that every channel and every proof uses, written and read.
 
 use std::fmt;
 
+use crate::error::NotCanonical;
 #[cfg(feature = "fetch")]
-use {crate::wiped::WipedBuffer, zeroize::Zeroizing};
+use {petsem_api::WipedBuffer, zeroize::Zeroizing};
 
 /// The first byte.
 const VERSION: u8 = 1;
@@ -32,7 +33,7 @@ pub(crate) fn encode<'a>(
     Some(out.into_inner())
 }
 
-/// A bundle as a Machine reads it: views into the bytes that came, nothing copied. `Debug` shows no value.
+/// A bundle as a Machine reads it: views into the received bytes, without a copy. `Debug` shows no value.
 ///
 /// # Encoding
 /// | field | bytes |
@@ -45,8 +46,8 @@ pub(crate) fn encode<'a>(
 /// | for each secret, by ascending name: length of the name, then the name | 2, n |
 /// | … length of the value, then the value | 4, n |
 ///
-/// Integers are unsigned and big-endian. Names ascend by their bytes and stand once; nothing follows the last
-/// value. So two bundles have the same bytes exactly if they are the same.
+/// Integers are unsigned and big-endian. Names ascend by their bytes and occur once; nothing follows the last
+/// value. Two bundles therefore have the same bytes exactly if they are equal.
 pub struct CanonicalBundle<'a> {
     /// The app's id.
     pub app: [u8; 16],
@@ -98,20 +99,6 @@ impl fmt::Debug for CanonicalBundle<'_> {
             .finish_non_exhaustive()
     }
 }
-
-/// Bytes that are no canonical bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotCanonical;
-
-impl fmt::Display for NotCanonical {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "the bytes are no bundle in the canonical encoding, version 1: boot again, from one release",
-        )
-    }
-}
-
-impl std::error::Error for NotCanonical {}
 
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], NotCanonical> {
     let (front, back) = rest.split_at_checked(length).ok_or(NotCanonical)?;

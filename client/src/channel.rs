@@ -1,9 +1,9 @@
-//! The Machine channel: how a VM's init gets its secrets over a byte stream.
+//! The Machine channel: how the init of a VM receives its secrets over a byte stream.
 //!
 //! The stream is a Unix socket that the host makes for one boot of one Machine and hands to the VM monitor
 //! (`-chardev socket,…` with a virtio-serial port named `petsem.secrets.0`). **The socket is the identity**:
-//! the host binds app, Machine and boot to it when it makes it, and nothing that the guest says changes that.
-//! One connection is served.
+//! the host binds app, Machine and boot to it when it makes it, and nothing that the guest sends changes that.
+//! The socket serves one connection.
 //!
 //! The frames and the proof are specified at [`GuestChannel`].
 
@@ -12,7 +12,7 @@ mod guest;
 mod proof;
 
 pub use frame::DenyReason;
-pub use guest::{Claims, GuestChannel, GuestError, Received, ReceivedBundle};
+pub use guest::{Claims, GuestChannel, Received, ReceivedBundle};
 pub use proof::{keyed_digest, prove};
 
 #[cfg(feature = "fetch")]

@@ -61,6 +61,18 @@ impl OutboundUrl {
         Self::parse(text, Some(plain))
     }
 
+    /// Another path and query at the same origin.
+    ///
+    /// # Errors
+    /// [`OutboundUrlError`]: the result is not a URL.
+    pub fn at(&self, target: &str) -> Result<Self, OutboundUrlError> {
+        if target.starts_with('/') {
+            Self::parse(&format!("{}{target}", self.origin()), self.plain)
+        } else {
+            Err(OutboundUrlError::Malformed)
+        }
+    }
+
     /// The whole URL, as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -204,7 +216,11 @@ mod tests {
             assert_eq!(origin(text), Ok(expected.to_owned()));
         }
         assert_eq!("https://a.example/b?c=d".parse::<OutboundUrl>().unwrap().target(), "/b?c=d");
-        assert_eq!("https://a.example?c=d".parse::<OutboundUrl>().unwrap().target(), "/?c=d");
+        let url: OutboundUrl = "https://a.example?c=d".parse().unwrap();
+        assert_eq!(url.target(), "/?c=d");
+        let other = url.at("/b?e=f").unwrap();
+        assert_eq!((other.origin(), other.target()), (url.origin(), "/b?e=f"));
+        assert_eq!(url.at(".evil.example/"), Err(OutboundUrlError::Malformed));
     }
 
     #[test]

@@ -1,6 +1,4 @@
-//! Frames and what stands in them, written and read.
-
-use std::fmt;
+//! Frames and their payloads, written and read.
 
 pub(crate) const HELLO: u8 = 1;
 pub(crate) const BUNDLE: u8 = 2;
@@ -22,7 +20,7 @@ const LONGEST_TEXT: usize = 200;
 /// The protocol that this build speaks.
 const VERSION: u8 = 1;
 
-/// The guest's opening words.
+/// The guest's first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hello {
     pub(crate) nonce: [u8; 16],
@@ -31,7 +29,7 @@ pub(crate) struct Hello {
 }
 
 impl Hello {
-    /// The payload. `None` where a claim is over 255 bytes.
+    /// The payload. `None` if a claim is over 255 bytes.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
         let mut out = vec![VERSION];
         out.extend_from_slice(&self.nonce);
@@ -60,7 +58,7 @@ fn claim(bytes: &[u8]) -> Option<(String, &[u8])> {
     Some((std::str::from_utf8(text).ok()?.to_owned(), rest))
 }
 
-/// Why a guest gets nothing. The number stands on the wire and is forever.
+/// Why a guest gets nothing. The number is on the wire and never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DenyReason {
@@ -68,9 +66,9 @@ pub enum DenyReason {
     Refused,
     /// 2: the guest claimed another app or Machine than its socket is bound to.
     WrongClaim,
-    /// 3: the guest did not speak this protocol.
+    /// 3: the guest did not follow this protocol.
     Malformed,
-    /// 4: petsem cannot be reached, and the host keeps nothing that it may give.
+    /// 4: petsem cannot be reached, and the host's cache may not be used.
     Unavailable,
     /// A number that this build does not know.
     Other(u8),
@@ -100,19 +98,7 @@ impl DenyReason {
     }
 }
 
-impl fmt::Display for DenyReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused => f.write_str("petsem refused the boot"),
-            Self::WrongClaim => f.write_str("the Machine claims to be another one"),
-            Self::Malformed => f.write_str("the Machine does not speak the channel's protocol"),
-            Self::Unavailable => f.write_str("petsem cannot be reached"),
-            Self::Other(code) => write!(f, "reason {code}"),
-        }
-    }
-}
-
-/// The payload of a DENY; the text is cut to its bound.
+/// The payload of a DENY; the text is cut to its limit.
 #[cfg(feature = "fetch")]
 pub(crate) fn denial(reason: DenyReason, text: &str) -> Vec<u8> {
     let mut out = vec![reason.code()];
@@ -137,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hello_reads_back_and_nothing_else_does() {
+    fn a_hello_reads_back_and_a_cut_longer_or_newer_one_is_refused() {
         let hello = Hello { nonce: [9; 16], machine: "m-1".into(), app: String::new() };
         let payload = hello.encode().unwrap();
         assert_eq!(Hello::decode(&payload), Some(hello));
@@ -162,11 +148,39 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
-        fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        fn a_hello_of_any_claims_reads_back(nonce: [u8; 16], machine in ".{0,80}", app in ".{0,80}") {
+            let hello = Hello { nonce, machine, app };
+            let fits = hello.machine.len() <= 255 && hello.app.len() <= 255;
+            let payload = hello.encode();
+            prop_assert_eq!(payload.is_some(), fits);
+            prop_assert_eq!(payload.and_then(|payload| Hello::decode(&payload)), fits.then_some(hello));
+        }
+
+        #[test]
+        fn bytes_that_decode_as_a_hello_are_what_it_encodes_to(
+            head in prop::collection::vec(prop_oneof![Just(1_u8), 0_u8..4, any::<u8>()], 17..20),
+            rest in prop::collection::vec(prop_oneof![0_u8..4, any::<u8>()], 0..20),
+        ) {
+            let bytes = [head, rest].concat();
             if let Some(hello) = Hello::decode(&bytes) {
-                prop_assert_eq!(hello.encode(), Some(bytes.clone()));
+                prop_assert_eq!(hello.encode(), Some(bytes));
             }
-            read_denial(&bytes);
+        }
+
+        #[test]
+        fn a_denial_is_a_reason_and_at_most_200_bytes_of_utf8(
+            bytes in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..300),
+                ".{0,220}".prop_map(String::into_bytes),
+            ],
+        ) {
+            let expected = bytes.split_first().and_then(|(&code, text)| {
+                let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= 200)?;
+                let shown = text.chars().filter(|c| !c.is_control()).collect::<String>();
+                Some((code, shown))
+            });
+            let read = read_denial(&bytes).map(|(reason, text)| (reason.code(), text));
+            prop_assert_eq!(read, expected);
         }
     }
 }

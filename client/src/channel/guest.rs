@@ -1,19 +1,19 @@
 //! The guest's side: blocking, over anything that reads and writes.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 
 use zeroize::Zeroizing;
 
 use super::frame::{self, ACK, BUNDLE, CHALLENGE, DENY, DenyReason, HELLO, Hello, LONGEST_FRAME};
 use super::proof::prove;
-use crate::canonical::{CanonicalBundle, NotCanonical};
-use crate::wiped::WipedBuffer;
+use crate::canonical::CanonicalBundle;
+use crate::error::{GuestError, NotCanonical};
 
-/// How much is read at a time, and so how much is allocated ahead of what came.
+/// How much is read at a time, and so how much is allocated before it is received.
 const STEP: usize = 64 * 1024;
 
-/// A Machine's end of its channel. The stream brings its own deadline: a read past it is an error.
+/// A Machine's end of its channel. The stream has its own deadline: a read past it is an error.
 ///
 /// # Frames
 /// A frame is a length (u32, big-endian: type and payload together, 1 to 2 MiB), a type (u8), a payload.
@@ -26,19 +26,19 @@ const STEP: usize = 64 * 1024;
 /// | 4 ACK | guest → host | proof (32) |
 /// | 5 UPDATE | host → guest | reserved for rotation; unknown to this version, and refused like every other type |
 ///
-/// The guest says HELLO, the host answers BUNDLE or DENY, the guest answers BUNDLE with ACK. A claim that
-/// differs from what the socket is bound to is answered DENY, and so is anything that is not HELLO. Both
-/// sides read to a deadline, and neither allocates by a length that it has only been told.
+/// The guest sends HELLO, the host answers BUNDLE or DENY, the guest answers BUNDLE with ACK. The host answers
+/// DENY to a claim that differs from what the socket is bound to, and to anything that is not HELLO. Both
+/// sides read until a deadline, and neither allocates by a stated length alone.
 ///
 /// # Proof
 /// `HMAC-SHA-256(key = challenge, "petsem machine channel v1" ‖ nonce ‖ canonical bundle)` (RFC 2104, FIPS
-/// 180-4). It shows that what the guest holds is what the host sent, in this boot. It does not authenticate
-/// the host to the guest: the hypervisor that holds the socket holds the guest's memory too.
+/// 180-4). It shows that the guest has what the host sent in this boot. It does not authenticate the host to
+/// the guest: the hypervisor that has the socket has the guest's memory, too.
 pub struct GuestChannel<S> {
     stream: S,
 }
 
-/// What a guest says of itself. The host knows better; a claim can only spoil the boot.
+/// What a guest claims to be. The socket decides; a wrong claim only fails the boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claims<'a> {
     /// The Machine's id, or nothing.
@@ -47,21 +47,21 @@ pub struct Claims<'a> {
     pub app: &'a str,
 }
 
-/// What the host answered.
+/// The host's answer.
 #[derive(Debug)]
 pub enum Received {
     /// The secrets. The proof has been sent.
     Bundle(ReceivedBundle),
-    /// No, and why.
+    /// A refusal.
     Denied {
         /// The reason.
         reason: DenyReason,
-        /// The host's words.
+        /// The host's text for people.
         text: String,
     },
 }
 
-/// Canonical bytes as they came. Wiped on drop; prints as `ReceivedBundle(..)`.
+/// Canonical bytes as they were received. Wiped on drop; prints as `ReceivedBundle(..)`.
 pub struct ReceivedBundle(Zeroizing<Vec<u8>>);
 
 impl<S: Read + Write> GuestChannel<S> {
@@ -70,7 +70,7 @@ impl<S: Read + Write> GuestChannel<S> {
         Self { stream }
     }
 
-    /// Says HELLO, takes the answer, and proves a bundle that came. `nonce` is 16 random bytes of this boot.
+    /// Sends HELLO, reads the answer, and proves a received bundle. `nonce` is 16 random bytes of this boot.
     pub fn receive(mut self, claims: Claims<'_>, nonce: [u8; 16]) -> Result<Received, GuestError> {
         let hello = Hello { nonce, machine: claims.machine.to_owned(), app: claims.app.to_owned() };
         let payload = hello.encode().ok_or(GuestError::LongClaim)?;
@@ -110,15 +110,16 @@ impl<S: Read + Write> GuestChannel<S> {
             return Err(GuestError::Malformed);
         }
         let mut left = length - 1;
-        let mut payload = WipedBuffer::with_capacity(left.min(STEP));
-        let mut step = Zeroizing::new(vec![0; left.min(STEP)]);
+        let mut parts = Vec::new();
         while left > 0 {
-            let part = step.get_mut(..left.min(STEP)).ok_or(GuestError::Malformed)?;
-            self.stream.read_exact(part)?;
-            payload.extend(part);
+            let mut part = Zeroizing::new(vec![0; left.min(STEP)]);
+            self.stream.read_exact(&mut part)?;
             left -= part.len();
+            parts.push(part);
         }
-        Ok((kind, payload.into_inner()))
+        let mut payload = Zeroizing::new(Vec::with_capacity(length - 1));
+        parts.iter().for_each(|part| payload.extend_from_slice(part));
+        Ok((kind, payload))
     }
 }
 
@@ -143,46 +144,5 @@ impl<S> fmt::Debug for GuestChannel<S> {
 impl fmt::Debug for ReceivedBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ReceivedBundle(..)")
-    }
-}
-
-/// Why a guest has neither a bundle nor a DENY.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum GuestError {
-    /// The stream broke, ended or timed out.
-    Stream(io::Error),
-    /// The host did not speak this protocol.
-    Malformed,
-    /// A claim is over 255 bytes.
-    LongClaim,
-}
-
-impl fmt::Display for GuestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stream(source) => {
-                write!(f, "the channel ended before an answer ({source}): look at the host's agent")
-            }
-            Self::Malformed => {
-                f.write_str("the host does not speak this protocol: use one release on both sides")
-            }
-            Self::LongClaim => f.write_str("a claim is longer than 255 bytes: claim nothing instead"),
-        }
-    }
-}
-
-impl std::error::Error for GuestError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Stream(source) => Some(source),
-            _ => None,
-        }
-    }
-}
-
-impl From<io::Error> for GuestError {
-    fn from(source: io::Error) -> Self {
-        Self::Stream(source)
     }
 }

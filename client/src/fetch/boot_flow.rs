@@ -1,4 +1,4 @@
-//! What a host does for its Machines: hold the host token, fetch discharges, boot, renew, report.
+//! The boots of one host: discharge, boot, renew, report.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use super::client::Client;
 use super::credentials::Credentials;
-use super::error::CallError;
 use crate::bundle::Bundle;
+use crate::error::{BootFlowError, CallError};
 
-/// One host's boots. Renewals stay in its memory: the next boot of the same Machine needs no proof.
+/// The boots of one host. Renewals stay in memory: the next boot of the same Machine needs no proof.
 pub struct BootFlow {
     client: Arc<Client>,
     host: Credentials,
@@ -22,16 +22,19 @@ pub struct BootFlow {
     renewals: Mutex<HashMap<(AppRef, MachineId), Arc<Credentials>>>,
 }
 
-/// A boot that petsem answered: the secrets, and the grant under which they came.
+/// A boot that petsem answered: the secrets, and the grant under which they were given.
 pub struct Booted {
-    /// The app, as it was asked for.
+    /// The app, as it was requested.
     app: AppRef,
     response: Arc<BootResponse>,
     grant: Arc<Credentials>,
 }
 
 impl BootFlow {
-    /// A flow over the host's token, whose first third-party caveat says where discharges come from.
+    /// A flow with the host's token. The token's first third-party caveat names the discharger.
+    ///
+    /// # Errors
+    /// [`BootFlowError::HostToken`] and [`BootFlowError::NoTicket`]: the text is not a host token.
     pub fn new(client: Arc<Client>, host: Credentials) -> Result<Self, BootFlowError> {
         let token = UnverifiedToken::parse(host.expose_text()).map_err(|_| BootFlowError::HostToken)?;
         let wanted = token.undischarged(&[]);
@@ -40,8 +43,11 @@ impl BootFlow {
         Ok(Self { client, host, location, ticket, renewals: Mutex::default() })
     }
 
-    /// Boots a Machine: under its renewal if this host holds one, else under a discharge that `proof` earns.
-    /// A renewal that petsem refuses is forgotten, and the proof, if there is one, is tried once.
+    /// Boots a Machine: with its renewal if this host has one, otherwise with a discharge for `proof`. A renewal
+    /// that petsem refuses is forgotten, and the proof, if there is one, is tried once.
+    ///
+    /// # Errors
+    /// [`BootFlowError`]: neither a renewal nor a proof, or no discharge, or no secrets.
     pub async fn boot(
         &self,
         app: &AppRef,
@@ -66,7 +72,10 @@ impl BootFlow {
         self.boot_under(app, machine, min_version, Arc::new(discharge)).await
     }
 
-    /// Gives the Machine's renewal a later end, and answers that end (RFC 3339).
+    /// Renews the Machine's renewal and returns its new end (RFC 3339).
+    ///
+    /// # Errors
+    /// [`BootFlowError::NoRenewal`], or [`BootFlowError::Renew`] with petsem's answer.
     pub async fn renew(&self, app: &AppRef, machine: &MachineId) -> Result<String, BootFlowError> {
         let renewal = self.renewal(app, machine).ok_or(BootFlowError::NoRenewal)?;
         let answer = self.client.renew(app, machine, &self.host, &renewal).await;
@@ -80,7 +89,10 @@ impl BootFlow {
         Ok(answer.expires_at)
     }
 
-    /// Tells the audit log how the delivery of a boot ended.
+    /// Reports the outcome of a delivery to the audit log.
+    ///
+    /// # Errors
+    /// [`CallError`]: the report was not accepted.
     pub async fn report(&self, booted: &Booted, delivery: Delivery) -> Result<(), CallError> {
         let report = BootReport {
             machine: booted.response.machine.clone(),
@@ -104,7 +116,7 @@ impl BootFlow {
     ) -> Result<Booted, BootFlowError> {
         let response = self.client.boot(app, machine, &self.host, &grant, min_version).await;
         let response = response.map_err(BootFlowError::Boot)?;
-        // A renewal lives longer than a discharge, so that a slow delivery can still be reported.
+        // A renewal is valid longer than a discharge, so a slow delivery can still be reported.
         let kept = response.renewal.as_ref().and_then(|text| self.keep(app, machine, text.clone()));
         Ok(Booted { app: app.clone(), response, grant: kept.unwrap_or(grant) })
     }
@@ -130,7 +142,7 @@ impl Booted {
         Bundle::from_boot(&self.response)
     }
 
-    /// petsem's answer: digests, version, the renewal's end.
+    /// petsem's answer: digests, version, end of the renewal.
     pub fn response(&self) -> &BootResponse {
         &self.response
     }
@@ -145,53 +157,5 @@ impl fmt::Debug for BootFlow {
 impl fmt::Debug for Booted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Booted").field("response", &self.response).finish_non_exhaustive()
-    }
-}
-
-/// Why a host's boot yields nothing.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum BootFlowError {
-    /// The host token is not one macaroon.
-    HostToken,
-    /// The host token has no third-party caveat, so that it is no host token.
-    NoTicket,
-    /// There is neither a renewal nor a proof.
-    NoProof,
-    /// There is no renewal to renew.
-    NoRenewal,
-    /// The discharger gave no discharge.
-    Discharge(CallError),
-    /// petsem gave no secrets.
-    Boot(CallError),
-    /// petsem gave no later renewal.
-    Renew(CallError),
-}
-
-impl fmt::Display for BootFlowError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::HostToken => f.write_str("the host token cannot be read: give one token that starts with fm2_"),
-            Self::NoTicket => f.write_str(
-                "the token is no host token, it asks for no discharge: enroll this host and give what that prints",
-            ),
-            Self::NoProof => f.write_str(
-                "this host holds no renewal for the Machine: give a proof (a JWT of the app's issuer, or a token \
-                 that may boot it)",
-            ),
-            Self::NoRenewal => f.write_str("this host holds no renewal for the Machine: boot it first"),
-            Self::Discharge(error) => write!(f, "no discharge for this boot: {error}"),
-            Self::Boot(error) => write!(f, "no secrets for this boot: {error}"),
-            Self::Renew(error) => write!(f, "no later renewal: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for BootFlowError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Discharge(error) | Self::Boot(error) | Self::Renew(error) => Some(error),
-            _ => None,
-        }
     }
 }

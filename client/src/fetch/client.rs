@@ -1,4 +1,4 @@
-//! The calls that hosts and people make.
+//! The calls of hosts, workloads and people.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,22 +8,21 @@ use hyper::header::HeaderValue;
 use petsem_api::{
     AppRef, BatchBootItem, BatchBootRequest, BatchBootResponse, BatchBootResult, BootReport, BootRequest,
     BootResponse, MAX_ANSWER, MAX_BATCH, MAX_BATCH_ANSWER, MachineId, RenewRequest, RenewResponse,
-    SecretList, SecretName,
+    SecretList, SecretName, WipedBuffer,
 };
+use petsem_outbound::{OutboundClient, OutboundUrl};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
-use super::error::{CallError, MalformedAnswer, printable};
 use super::in_flight::InFlight;
 use super::refusals::Refusals;
 use super::transport::{Outgoing, Timing, Transport, protocol};
-use crate::wiped::WipedBuffer;
+use crate::error::{CallError, MalformedAnswer, printable};
 
-/// A client of one petsem installation. Cheap to share by reference; it holds connections, remembered
-/// refusals and nothing else.
+/// A client of one petsem installation. Share it by reference; it keeps connections and remembered refusals.
 pub struct Client {
     pub(super) petsem: Transport,
     pub(super) dischargers: HashMap<String, Transport>,
@@ -32,15 +31,22 @@ pub struct Client {
     pub(super) refusals: Refusals<Grant>,
 }
 
-/// Sets up a [`Client`].
+/// Configures a [`Client`].
 #[derive(Debug)]
 pub struct ClientBuilder {
     endpoints: Vec<Endpoint>,
-    dischargers: HashMap<String, Vec<Endpoint>>,
+    dischargers: HashMap<String, Discharger>,
     timing: Timing,
 }
 
-/// What makes two requests equal: app, Machine, who asks with what, and the version. Tokens as digests.
+/// How a discharger is called.
+#[derive(Debug)]
+enum Discharger {
+    Endpoints(Vec<Endpoint>),
+    Outside(OutboundUrl, Arc<OutboundClient>),
+}
+
+/// What makes two requests equal: app, Machine, tokens (as digests) and version.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Grant {
     pub(super) kind: Kind,
@@ -66,20 +72,29 @@ pub struct BootItem<'a> {
     pub machine: &'a MachineId,
     /// Its discharge or renewal.
     pub discharge: &'a Credentials,
-    /// The lowest app version that will do.
+    /// The lowest acceptable app version.
     pub min_version: Option<u64>,
 }
 
 impl ClientBuilder {
-    /// Where a token's third-party location is served, near endpoint first. A location that is not named
-    /// here is never asked: it would be handed the proof.
+    /// The endpoints of a token's third-party location, nearest first. A location that is not configured is never
+    /// called: it would receive the proof.
     #[must_use]
     pub fn discharger(mut self, location: &str, endpoints: Vec<Endpoint>) -> Self {
-        self.dischargers.insert(location.to_owned(), endpoints);
+        self.dischargers.insert(location.to_owned(), Discharger::Endpoints(endpoints));
         self
     }
 
-    /// Deadlines and repetitions.
+    /// An outside discharger: the client calls the location itself, within the limits of `outbound`. It receives
+    /// the proofs of every boot whose host token names exactly this location.
+    #[must_use]
+    pub fn outside_discharger(mut self, location: OutboundUrl, outbound: Arc<OutboundClient>) -> Self {
+        let discharger = Discharger::Outside(location.clone(), outbound);
+        self.dischargers.insert(location.as_str().to_owned(), discharger);
+        self
+    }
+
+    /// Deadlines and retries.
     #[must_use]
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
@@ -89,10 +104,13 @@ impl ClientBuilder {
     /// The client.
     pub fn build(self) -> Client {
         let timing = self.timing;
-        let dischargers = self.dischargers.into_iter();
+        let dischargers = self.dischargers.into_iter().map(|(location, discharger)| match discharger {
+            Discharger::Endpoints(endpoints) => (location, Transport::new(endpoints, timing)),
+            Discharger::Outside(url, outbound) => (location, Transport::outside(url, outbound, timing)),
+        });
         Client {
             petsem: Transport::new(self.endpoints, timing),
-            dischargers: dischargers.map(|(at, endpoints)| (at, Transport::new(endpoints, timing))).collect(),
+            dischargers: dischargers.collect(),
             timing,
             boots: InFlight::new(),
             refusals: Refusals::new(timing.refusals),
@@ -101,14 +119,16 @@ impl ClientBuilder {
 }
 
 impl Client {
-    /// A client of the installation behind `endpoints`, near one first.
+    /// A client of the installation behind `endpoints`, nearest first.
     pub fn builder(endpoints: Vec<Endpoint>) -> ClientBuilder {
         ClientBuilder { endpoints, dischargers: HashMap::new(), timing: Timing::default() }
     }
 
     /// The secrets of one booting Machine (`POST /v1/apps/{app}/boot`). `discharge` is this boot's discharge
-    /// or a renewal. Equal requests that are under way together are one; a definite refusal is remembered
-    /// for a moment.
+    /// or a renewal. Equal concurrent requests are sent once; a definite refusal is remembered for a moment.
+    ///
+    /// # Errors
+    /// [`CallError`]: no secrets.
     pub async fn boot(
         &self,
         app: &AppRef,
@@ -134,8 +154,11 @@ impl Client {
         answer.inspect_err(|error| self.refusals.remember(grant, error))
     }
 
-    /// The secrets of many Machines of one host in one call (`POST /v1/boot`), each answered alone and in
-    /// the order of `items`. At most [`MAX_BATCH`].
+    /// The secrets of many Machines of one host in one call (`POST /v1/boot`), each answered independently, in the
+    /// order of `items`. At most [`MAX_BATCH`].
+    ///
+    /// # Errors
+    /// [`CallError`]: the whole batch has no answer. Each item has its own result otherwise.
     pub async fn boot_many(
         &self,
         host: &Credentials,
@@ -157,7 +180,7 @@ impl Client {
         for known in remembered {
             results.push(match known {
                 Some(refusal) => Err(refusal),
-                // As many as were asked: `ask_batch` counted them.
+                // `ask_batch` returned one for each item.
                 None => answers.next().unwrap_or(Err(CallError::Unsendable)),
             });
         }
@@ -205,6 +228,9 @@ impl Client {
     }
 
     /// A later end for a renewal of the same app, Machine and host (`POST /v1/apps/{app}/boot/renew`).
+    ///
+    /// # Errors
+    /// [`CallError`]: no later renewal.
     pub async fn renew(
         &self,
         app: &AppRef,
@@ -219,8 +245,11 @@ impl Client {
         exchange(&self.petsem, outgoing).await.map(|(_, response)| response)
     }
 
-    /// Tells the audit log what became of a boot (`POST /v1/apps/{app}/boot/report`). Told twice, it is two
-    /// lines that say the same, so it is repeated like every other call of a boot.
+    /// Reports the outcome of a boot to the audit log (`POST /v1/apps/{app}/boot/report`). A repeated report is a
+    /// second, equal line, so it is retried like every call of a boot.
+    ///
+    /// # Errors
+    /// [`CallError`]: the report was not accepted.
     pub async fn report(
         &self,
         app: &AppRef,
@@ -234,9 +263,11 @@ impl Client {
         self.petsem.send(outgoing, MAX_ANSWER).await.map(|_| ())
     }
 
-    /// A workload's read of its app's secrets with a JWT that the app's policy lets read
-    /// (`GET /v1/apps/{app}/secrets?show_secrets=true`). With `names`, these and no others; one that does not
-    /// come is [`CallError::SecretMissing`].
+    /// A workload's read of its app's secrets with a JWT that the app's policy allows to read
+    /// (`GET /v1/apps/{app}/secrets?show_secrets=true`). With `names`, exactly these.
+    ///
+    /// # Errors
+    /// [`CallError`]: no secrets. A requested name without a value is [`CallError::SecretMissing`].
     pub async fn workload_read(
         &self,
         app: &AppRef,
@@ -256,11 +287,14 @@ impl Client {
         }
     }
 
-    /// Any other call with JSON both ways. `path` starts with `/` and holds names and ids as they are; an
-    /// empty success reads as JSON `null`.
+    /// Any other call with JSON in both directions. `path` starts with `/` and has names and ids without escapes; an
+    /// empty success is read as JSON `null`.
     ///
-    /// Only `GET` is repeated. Any other call is sent once; it is tried elsewhere only if nothing of it was
-    /// sent, or if petsem said that it did nothing.
+    /// Only `GET` is retried. Any other call is sent once; another endpoint is tried only if nothing was sent, or
+    /// if petsem answered that it did nothing.
+    ///
+    /// # Errors
+    /// [`CallError`]: no answer of this type.
     pub async fn call<Req: Serialize + ?Sized, Resp: DeserializeOwned>(
         &self,
         method: Method,
@@ -348,12 +382,12 @@ async fn exchange_within<Resp: DeserializeOwned>(
     let text = if body.is_empty() { b"null" } else { body.as_slice() };
     match serde_json::from_slice(text) {
         Ok(response) => Ok((endpoint, response)),
-        // serde's message may repeat a part of the body.
+        // serde's message may contain a part of the body.
         Err(_) => Err(protocol(&endpoint, MalformedAnswer::NotTheJson)),
     }
 }
 
-/// Whether the answer is for what was asked.
+/// Whether the answer is for this request.
 fn fits(
     response: &BootResponse,
     app: &AppRef,

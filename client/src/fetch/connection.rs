@@ -1,7 +1,7 @@
 //! Keep-alive connections to one endpoint, and one exchange over one of them.
 //!
-//! The pool is a short list. A host makes few calls at a time; what is not idle is opened, and what does not
-//! fit back into the list is closed.
+//! The pool is a short list. A host makes few calls at a time: a missing connection is opened, and one that does
+//! not fit into the list is closed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,18 +10,19 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::{Request, Response, StatusCode, header};
+use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
+use petsem_api::WipedBuffer;
+use petsem_outbound::OutboundError;
 use tokio::net::{TcpStream, UnixStream};
 use zeroize::Zeroizing;
 
 use super::endpoint::{Endpoint, Place};
-use super::error::FailureKind;
-use crate::wiped::WipedBuffer;
+use crate::error::FailureKind;
 
-/// Most idle connections that are kept for one endpoint.
+/// Idle connections that are kept for one endpoint.
 const IDLE: usize = 16;
-/// Longest `Retry-After` that means anything to a call of seconds.
+/// Longest `Retry-After` that is used, in seconds.
 const LONGEST_PAUSE: u64 = 3600;
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -34,7 +35,7 @@ pub(crate) struct Pool {
 
 /// A whole answer.
 pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
+    pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
@@ -45,8 +46,14 @@ pub(crate) enum ExchangeError {
     Connect(FailureKind),
     /// The request, or a part of it, was sent.
     Exchange(FailureKind),
-    /// The answer is over its bound.
+    /// The answer is over its limit.
     TooLarge,
+    /// The answer of an outside discharger is a redirect.
+    Redirect(u16),
+    /// The request cannot be written.
+    Unsendable,
+    /// An outside discharger may not be called, or is not trusted.
+    NotCallable(Arc<OutboundError>),
 }
 
 impl Pool {
@@ -59,7 +66,7 @@ impl Pool {
     }
 
     /// Sends one request and reads the whole answer. With `fresh`, never over a kept connection, which the
-    /// other side may have closed without a word. An answer over `largest` bytes is not read to its end.
+    /// server may have closed meanwhile. An answer over `largest` bytes is not read to its end.
     pub(crate) async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
@@ -77,7 +84,7 @@ impl Pool {
                 let Some(request) = error.take_message() else {
                     return Err(broken(error.into_error()));
                 };
-                // A kept connection was dead and took nothing: once more, over a new one.
+                // A kept connection was closed and nothing was sent: retry over a new one.
                 sender = self.connect().await.map_err(ExchangeError::Connect)?;
                 let again = sender.send_request(request).await;
                 again.map_err(broken)?
@@ -94,6 +101,10 @@ impl Pool {
                 let stream = TcpStream::connect(address).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
                 start(TokioIo::new(stream)).await
+            }
+            // An outside discharger has no pool.
+            Place::Outside(_) => {
+                Err(FailureKind::Unreachable(Arc::new(std::io::Error::from(std::io::ErrorKind::Unsupported))))
             }
             Place::Unix(path) => {
                 start(TokioIo::new(UnixStream::connect(path).await.map_err(unreachable)?)).await
@@ -121,7 +132,7 @@ where
     TokioIo<S>: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let (sender, connection) = Builder::new().handshake(stream).await.map_err(unreachable)?;
-    // It ends with its sender. What it fails with, the sender's caller gets too.
+    // It ends with its sender, whose caller gets the same error.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }
@@ -130,7 +141,7 @@ async fn read(response: Response<Incoming>, largest: usize) -> Result<Answer, Ex
     let (head, mut incoming) = response.into_parts();
     let retry_after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = retry_after.and_then(|text| text.parse::<u64>().ok());
-    // The header may only save a re-allocation; the bound stands whatever it says.
+    // The header may only save a re-allocation; the limit applies regardless.
     let announced = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let announced = announced.and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
     let mut body = WipedBuffer::with_capacity(announced.min(64 * 1024));
@@ -143,7 +154,7 @@ async fn read(response: Response<Incoming>, largest: usize) -> Result<Answer, Ex
         body.extend(data);
     }
     Ok(Answer {
-        status: head.status,
+        status: head.status.as_u16(),
         retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.min(LONGEST_PAUSE))),
         body: body.into_inner(),
     })

@@ -1,14 +1,16 @@
-//! Tokens as they travel: one header value, marked sensitive, wiped, never printed.
+//! Tokens as they are sent: one header value, marked sensitive, wiped, never printed.
 
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hyper::header::HeaderValue;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+use crate::error::CredentialsError;
 
 /// Longest header value that is sent, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -21,8 +23,11 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Credentials out of token text: `fm2_…` (several joined by commas) or a JWT, with or without `FlyV1`
-    /// or `Bearer` before it. White space around is dropped.
+    /// Credentials from token text: `fm2_…` (several joined by commas) or a JWT, with or without a preceding
+    /// `FlyV1` or `Bearer`. Surrounding white space is ignored.
+    ///
+    /// # Errors
+    /// [`CredentialsError`]: the text is not a token.
     pub fn new(text: &str) -> Result<Self, CredentialsError> {
         let mut bare = text.trim();
         while let Some(rest) = without_scheme(bare) {
@@ -42,7 +47,10 @@ impl Credentials {
         Ok(Self { scheme, text: Zeroizing::new(bare.to_owned()) })
     }
 
-    /// Reads a token file. A file that group or others may read is refused: the token in it is no secret.
+    /// Reads a token file. A file that is accessible to other users is refused.
+    ///
+    /// # Errors
+    /// [`CredentialsError`]: the file cannot be read, is accessible to other users, or has no token.
     pub fn read_file(path: &Path) -> Result<Self, CredentialsError> {
         let failed = |source: std::io::Error| CredentialsError::File { path: path.into(), source };
         let mut file = File::open(path).map_err(failed)?;
@@ -56,7 +64,10 @@ impl Credentials {
         Self::new(&text)
     }
 
-    /// These with a discharge (or several, joined by commas) beside them.
+    /// These credentials and a discharge (or several, joined by commas).
+    ///
+    /// # Errors
+    /// [`CredentialsError`]: the text is not a token, or both are too long together.
     pub fn with_discharge(&self, discharge: &str) -> Result<Self, CredentialsError> {
         let discharge = Self::new(discharge)?;
         let mut text = Zeroizing::new(String::with_capacity(self.text.len() + discharge.text.len() + 1));
@@ -69,12 +80,12 @@ impl Credentials {
         Ok(Self { scheme: self.scheme, text })
     }
 
-    /// The token text without a scheme: to narrow it, to find its ticket, to write it to a 0600 file.
+    /// The token text without a scheme: to narrow it, find its ticket, or write it to a file of mode 0600.
     pub fn expose_text(&self) -> &str {
         &self.text
     }
 
-    /// The header value, marked sensitive so that no layer below prints or indexes it.
+    /// The header value, marked sensitive so that no lower layer prints or indexes it.
     pub(crate) fn expose_header(&self) -> Result<HeaderValue, CredentialsError> {
         let mut whole = Zeroizing::new(String::with_capacity(self.scheme.len() + self.text.len()));
         whole.push_str(self.scheme);
@@ -84,14 +95,14 @@ impl Credentials {
         Ok(value)
     }
 
-    /// What stands for them where equal requests are recognised.
+    /// A digest by which equal requests are recognized.
     pub(crate) fn fingerprint(&self) -> [u8; 32] {
         Sha256::digest(self.text.as_bytes()).into()
     }
 }
 
 fn without_scheme(text: &str) -> Option<&str> {
-    // A scheme with nothing behind it, whose space was trimmed away, leaves nothing.
+    // A scheme alone, whose space was trimmed, is followed by nothing.
     let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
     (scheme.eq_ignore_ascii_case("FlyV1") || scheme.eq_ignore_ascii_case("Bearer")).then_some(rest)
 }
@@ -99,64 +110,6 @@ fn without_scheme(text: &str) -> Option<&str> {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials(..)")
-    }
-}
-
-/// Why there are no credentials. Never holds the text.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum CredentialsError {
-    /// Nothing but white space.
-    Empty,
-    /// Over 64 KiB.
-    TooLong,
-    /// Characters that no token has.
-    NoToken,
-    /// The token file cannot be read.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Others than its owner may read the token file.
-    OpenFile {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-}
-
-impl fmt::Display for CredentialsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("the token is empty: give the text that starts with fm2_, or a JWT"),
-            Self::TooLong => {
-                f.write_str("the token is longer than 64 KiB: give one token and its discharges")
-            }
-            Self::NoToken => f.write_str(
-                "the token holds characters that no token has: give the text that starts with fm2_, or a JWT",
-            ),
-            Self::File { path, source } => {
-                write!(f, "the token file {} cannot be read: {source}; check the path", path.display())
-            }
-            Self::OpenFile { path, mode } => write!(
-                f,
-                "others may read the token file {path} (mode {mode:04o}): run chmod 600 {path}, and replace the \
-                 token if others use this machine",
-                path = path.display()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for CredentialsError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::File { source, .. } => Some(source),
-            _ => None,
-        }
     }
 }
 
@@ -181,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused_without_repeating_it() {
+    fn a_text_that_is_not_a_token_is_refused_and_not_repeated() {
         for text in ["", " \n", "FlyV1 ", "can ary", "canary\nX: y", "canaryé"] {
             let error = Credentials::new(text).map(|_| ()).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("canary"), "{text:?}");
@@ -200,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_file_is_its_owners_alone() {
+    fn a_token_file_that_is_accessible_to_other_users_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         let mut options = std::fs::OpenOptions::new();

@@ -1,4 +1,4 @@
-//! Where petsem is reached. Until this build speaks TLS, only places that no network lies before.
+//! Addresses of petsem. Until this build supports TLS, only addresses on this machine.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use hyper::Uri;
+use petsem_outbound::OutboundUrl;
 
-/// One address of petsem: `http://` to a loopback address, or `unix:/path`.
+use crate::error::{EndpointError, with_credentials};
+
+/// One address of petsem: `http://` to a loopback address, or `unix:/path`. In errors also an outside discharger,
+/// which is called over HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint(Place);
 
@@ -15,10 +19,15 @@ pub struct Endpoint(Place);
 pub(crate) enum Place {
     Loopback(SocketAddr),
     Unix(PathBuf),
+    /// An outside discharger.
+    Outside(OutboundUrl),
 }
 
 impl Endpoint {
     /// A Unix socket by its absolute path.
+    ///
+    /// # Errors
+    /// [`EndpointError::Malformed`]: the path is relative.
     pub fn unix(path: &Path) -> Result<Self, EndpointError> {
         let text = || format!("unix:{}", path.display());
         if path.is_absolute() {
@@ -28,7 +37,10 @@ impl Endpoint {
         }
     }
 
-    /// A TCP address, which must be a loopback one.
+    /// A loopback TCP address.
+    ///
+    /// # Errors
+    /// [`EndpointError::NotLoopback`]: the address is on a network.
     pub fn loopback(address: SocketAddr) -> Result<Self, EndpointError> {
         if address.ip().is_loopback() {
             Ok(Self(Place::Loopback(address)))
@@ -37,15 +49,20 @@ impl Endpoint {
         }
     }
 
+    pub(crate) fn outside(location: OutboundUrl) -> Self {
+        Self(Place::Outside(location))
+    }
+
     pub(crate) fn place(&self) -> &Place {
         &self.0
     }
 
-    /// What stands in the `Host` header.
+    /// The value of the `Host` header.
     pub(crate) fn authority(&self) -> String {
         match &self.0 {
             Place::Loopback(address) => address.to_string(),
             Place::Unix(_) => "localhost".to_owned(),
+            Place::Outside(url) => url.host().to_owned(),
         }
     }
 }
@@ -57,9 +74,9 @@ impl FromStr for Endpoint {
         if let Some(path) = text.strip_prefix("unix:") {
             return Self::unix(Path::new(path));
         }
-        // What is repeated in an error must hold no password.
+        // An error repeats the text, which must not contain a password.
         if text.contains('@') {
-            return Err(EndpointError::Malformed("(an address with credentials in it)".to_owned()));
+            return Err(EndpointError::Malformed(with_credentials()));
         }
         let malformed = || EndpointError::Malformed(text.to_owned());
         let uri: Uri = text.parse().map_err(|_| malformed())?;
@@ -73,7 +90,7 @@ impl FromStr for Endpoint {
         }
         let host = uri.host().ok_or_else(malformed)?;
         let address = match host {
-            // Not asked of any resolver: the name means this machine and nothing else.
+            // Never resolved: the name means this machine.
             "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
             _ => host
                 .trim_start_matches('[')
@@ -93,50 +110,17 @@ impl fmt::Display for Endpoint {
         match &self.0 {
             Place::Loopback(address) => write!(f, "http://{address}"),
             Place::Unix(path) => write!(f, "unix:{}", path.display()),
+            Place::Outside(url) => f.write_str(&url.origin()),
         }
     }
 }
-
-/// Why a text is no endpoint. Each holds the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EndpointError {
-    /// Neither `http://HOST:PORT` nor `unix:/PATH`.
-    Malformed(String),
-    /// `https://`, which this build does not speak.
-    Tls(String),
-    /// Plain HTTP to a place beyond this machine.
-    NotLoopback(String),
-}
-
-impl fmt::Display for EndpointError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(text) => {
-                write!(f, "{text} is no endpoint: give http://127.0.0.1:PORT or unix:/absolute/path")
-            }
-            Self::Tls(text) => write!(
-                f,
-                "{text} cannot be called, TLS is not implemented: TLS comes with a later release; until then \
-                 give http://127.0.0.1:PORT or unix:/absolute/path"
-            ),
-            Self::NotLoopback(text) => write!(
-                f,
-                "{text} would carry secrets over a network in the clear: without TLS only loopback addresses \
-                 and Unix sockets are called; give http://127.0.0.1:PORT or unix:/absolute/path"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for EndpointError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn loopback_and_unix_are_endpoints() {
+    fn loopback_addresses_and_unix_sockets_are_endpoints() {
         for (text, shown) in [
             ("http://127.0.0.1:7700", "http://127.0.0.1:7700"),
             ("http://127.9.9.9:1/", "http://127.9.9.9:1"),
@@ -149,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_called_in_the_clear_beyond_this_machine() {
+    fn an_address_on_a_network_is_refused_without_tls() {
         for text in ["http://10.0.0.1:80", "http://petsem.internal", "http://0.0.0.0:1", "http://[fdaa::3]:1"]
         {
             assert_eq!(text.parse::<Endpoint>(), Err(EndpointError::NotLoopback(text.to_owned())));
@@ -161,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn a_text_that_is_not_an_address_is_refused() {
         for text in
             ["", "petsem", "unix:relative", "http://127.0.0.1/v1", "ftp://127.0.0.1", "http://127.0.0.1?x"]
         {

@@ -7,15 +7,18 @@ use zeroize::Zeroizing;
 
 use super::client::{Client, exchange, outgoing};
 use super::credentials::Credentials;
-use super::error::CallError;
+use crate::error::CallError;
 
-/// The form, but for its values, which need no escapes: app names, ids and JWTs have an alphabet of their own.
+/// The form without its values, which need no escapes: the alphabets of app names, ids and JWTs have none to escape.
 const FORM: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange\
                     &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Ajwt";
 
 impl Client {
-    /// A macaroon that reads what a rule of the app's policy lets this JWT read, and ends with the JWT
-    /// (`POST /v1/token`). Nothing is kept of an exchange, so it is repeated like a read.
+    /// A macaroon that reads what a rule of the app's policy allows this JWT to read, and expires with the JWT
+    /// (`POST /v1/token`). petsem stores nothing of an exchange, so it is retried like a read.
+    ///
+    /// # Errors
+    /// [`CallError`]: no token, or the credential is not a JWT.
     pub async fn exchange(&self, app: &AppRef, jwt: &Credentials) -> Result<ExchangedToken, CallError> {
         let text = jwt.expose_text();
         let is_jwt = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));

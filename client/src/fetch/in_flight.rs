@@ -1,4 +1,4 @@
-//! Equal requests that are under way together are one request.
+//! Equal concurrent requests are sent once.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::OnceCell;
 
-/// The requests under way, by what makes them equal.
+/// The requests in flight, by what makes them equal.
 ///
-/// A caller that gives up takes nothing away from the others: the next of them asks in its place.
+/// A caller that gives up does not cancel the others: the next one sends the request instead.
 pub(crate) struct InFlight<K, V>(Mutex<HashMap<K, Weak<OnceCell<V>>>>);
 
 impl<K: Eq + Hash, V: Clone> InFlight<K, V> {
@@ -16,7 +16,7 @@ impl<K: Eq + Hash, V: Clone> InFlight<K, V> {
         Self(Mutex::default())
     }
 
-    /// The result of the equal request that is under way, or of `ask`.
+    /// The result of the equal request in flight, or of `ask`.
     pub(crate) async fn share<F: Future<Output = V>>(&self, key: K, ask: impl FnOnce() -> F) -> V {
         let cell = self.join(key);
         cell.get_or_init(ask).await.clone()
@@ -24,7 +24,7 @@ impl<K: Eq + Hash, V: Clone> InFlight<K, V> {
 
     fn join(&self, key: K) -> Arc<OnceCell<V>> {
         let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that has its result is over: whoever comes now asks anew.
+        // A request that has its result is finished: a new caller sends a new one.
         under_way.retain(|_, cell| cell.upgrade().is_some_and(|cell| !cell.initialized()));
         if let Some(cell) = under_way.get(&key).and_then(Weak::upgrade) {
             return cell;

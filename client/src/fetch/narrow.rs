@@ -1,25 +1,22 @@
-//! A user's token, narrowed until it is the proof for one boot and nothing else.
-
-use std::fmt;
+//! A user's token, narrowed to the proof for exactly one boot.
 
 use petsem_api::{AppId, HostId, MachineId};
-use petsem_policy::{
-    Action, ActionSet, Actions, AddError, Apps, Caveat, Hosts, Macaroon, Machines, TextError, UnverifiedToken,
-};
+use petsem_policy::{Action, ActionSet, Actions, Apps, Caveat, Hosts, Macaroon, Machines, UnverifiedToken};
 
-use super::credentials::{Credentials, CredentialsError};
+use super::credentials::Credentials;
+use crate::error::{CredentialsError, NarrowError};
 
-/// How long the narrowed token lives at most, in seconds (design §4.2) …
+/// Longest life of the narrowed token, in seconds (design §4.2).
 const LIFE: i64 = 300;
-/// … of which both ends keep this much away, because petsem compares with its own clock and exactly.
+/// How much of it lies before `now`, in seconds: petsem compares exactly, with its own clock.
 const CLOCKS_DIFFER: i64 = 30;
 
 /// Narrows a user's token to the boot of this Machine of this app on this host, from 30 s before `now` to
-/// 270 s after it (unix seconds), before it leaves the orchestrator. Discharges that stand beside the token
-/// stay as they are.
+/// 270 s after it (unix seconds), before it leaves the orchestrator. Discharges beside the token are
+/// not changed.
 ///
 /// # Errors
-/// [`NarrowError`] if the text is not made of tokens, or if nothing can be added to the token.
+/// [`NarrowError`] if the text does not consist of tokens, or if nothing can be added to the token.
 pub fn narrow_for_boot(
     user: &Credentials,
     app: &AppId,
@@ -63,43 +60,9 @@ fn caveats(app: &AppId, machine: &MachineId, host: &HostId, now: i64) -> [Caveat
     ]
 }
 
-/// A discharge is what was made for a ticket of one of the others.
+/// A discharge is a token for the ticket of one of the others.
 fn is_discharge(token: &UnverifiedToken, all: &[&UnverifiedToken]) -> bool {
     all.iter().any(|other| other.undischarged(&[]).iter().any(|(_, ticket)| *ticket == token.kid()))
-}
-
-/// Why a token cannot be narrowed. Never holds a part of it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum NarrowError {
-    /// The text is not made of macaroons.
-    Unreadable(TextError),
-    /// Nothing can be added to the token.
-    Closed(AddError),
-    /// The result is no credential.
-    Credentials(CredentialsError),
-}
-
-impl fmt::Display for NarrowError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(_) => f.write_str(
-                "the proof is no petsem token that can be narrowed: give a token that starts with fm2_",
-            ),
-            Self::Closed(_) => f.write_str("the token cannot be narrowed for this boot: mint a new one"),
-            Self::Credentials(source) => source.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for NarrowError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreadable(source) => Some(source),
-            Self::Closed(source) => Some(source),
-            Self::Credentials(source) => Some(source),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -137,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn discharges_beside_the_token_stay_as_they_are() {
+    fn discharges_beside_the_token_are_not_changed() {
         let mut rng = UnwrapErr(getrandom::SysRng);
         let (key, shared) = (MacaroonKey::generate(&mut rng), SharedKey::generate(&mut rng));
         let mut user = Macaroon::mint(&key, b"kid", "https://petsem", false, &mut rng);
@@ -154,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jwt_is_not_narrowed_and_not_repeated() {
+    fn a_jwt_is_refused_and_not_repeated() {
         let user = Credentials::new("canary.canary.canary").unwrap();
         let (machine, host) = ("m-1".parse().unwrap(), "h-1".parse().unwrap());
         let error = narrow_for_boot(&user, &AppId::from_bytes([7; 16]), &machine, &host, 0).unwrap_err();

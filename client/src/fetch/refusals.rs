@@ -1,4 +1,4 @@
-//! Refusals, remembered for a moment, so that a loop that boots and fails does not hammer petsem.
+//! Refusals, remembered for a moment, so that a boot loop does not overload petsem.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::clock::{self, Instant};
-use super::error::CallError;
+use crate::error::CallError;
 
-/// Most refusals that are remembered at a time; beyond it new ones are simply asked again.
+/// Refusals that are remembered at a time; further requests are sent again.
 const MOST: usize = 1024;
-/// Longest time that one answers for petsem.
+/// Longest time that a refusal is remembered.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Definite refusals (401, 403, 404, 410, `integrity`) by what makes requests equal.
@@ -24,7 +24,7 @@ impl<K: Eq + Hash> Refusals<K> {
         Self { kept: Mutex::default(), life: life.min(LONGEST) }
     }
 
-    /// The refusal that an equal request got a moment ago.
+    /// The remembered refusal of an equal request.
     pub(crate) fn recall(&self, key: &K) -> Option<CallError> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (end, error) = kept.get(key)?;

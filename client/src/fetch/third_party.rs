@@ -1,8 +1,8 @@
-//! Discharges (macaroon format, part 9): the ticket goes to the third party at its location, and what comes
-//! back is the discharge, or where to ask for it again, or a page that a person must open before.
+//! Discharges (macaroon format, part 9): the ticket goes to the third party at its location. The answer is the
+//! discharge, or a URL to poll for it, or a page that a person must open first.
 //!
-//! Locations come out of tokens, from whoever narrowed them: only those that the configuration names are asked,
-//! a poll stays on the location's own origin and carries no credentials, and every answer has its bounds.
+//! Locations are in tokens, and any holder of a token can add one: only configured locations are called, a poll
+//! stays on the location's own origin and has no credentials, and every answer has a size limit.
 
 use std::time::Duration;
 
@@ -16,18 +16,18 @@ use super::client::{Client, Grant, Kind, outgoing, post};
 use super::clock;
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
-use super::error::{CallError, MalformedAnswer, printable};
-use super::transport::{Said, Transport, protocol};
+use super::transport::{ServerAnswer, Transport, protocol};
+use crate::error::{CallError, MalformedAnswer, no_reason, printable};
 
 /// Largest answer of a third party, in bytes: a few tokens.
 pub(crate) const LARGEST: usize = 128 * 1024;
 
-/// How long a discharge may take, and what can be done for it.
+/// How long a discharge may take, and how a page is shown.
 #[derive(Clone, Copy, Default)]
 pub struct Patience<'a> {
-    /// How long to ask again while a person decides. Zero: as long as any call.
+    /// How long to poll while a person decides. Zero: the time limit of any call.
     pub wait: Duration,
-    /// Shows a page to a person. Without it a discharge that needs one fails.
+    /// Shows a page to a person. Without it, a discharge that needs a page fails.
     pub open_url: Option<&'a (dyn Fn(&str) + Send + Sync)>,
 }
 
@@ -43,8 +43,11 @@ impl std::fmt::Debug for Patience<'_> {
 impl Client {
     /// Asks the discharger at the token's third-party `location` for this boot's discharge
     /// (`POST {base}/.well-known/macfly/3p`). `proof` is a JWT that the app's policy accepts, or a narrowed
-    /// user's token ([`narrow_for_boot`](crate::narrow_for_boot)). A boot waits for no person: polls end with
+    /// user's token ([`narrow_for_boot`](crate::narrow_for_boot)). A boot does not wait for a person: polls end at
     /// the call's deadline.
+    ///
+    /// # Errors
+    /// [`CallError`]: no discharge.
     pub async fn discharge(
         &self,
         location: &str,
@@ -75,8 +78,11 @@ impl Client {
         answer.inspect_err(|error| self.refusals.remember(grant, error))
     }
 
-    /// Asks the discharger at `location` for the discharge of any other ticket. `credentials`, if there are
-    /// some, go to the discharger that the configuration names for the location, and to nobody else.
+    /// Asks the discharger at `location` for the discharge of any other ticket. `credentials`, if given, are sent
+    /// only to the discharger that is configured for the location.
+    ///
+    /// # Errors
+    /// [`CallError`]: no discharge.
     pub async fn discharge_ticket(
         &self,
         location: &str,
@@ -112,26 +118,27 @@ impl ThirdParty<'_> {
         patience: &Patience<'_>,
     ) -> Result<Credentials, CallError> {
         let path = format!("{}/.well-known/macfly/3p", base_path(self.location));
-        let asked = self.transport.ask(post(path, credentials, request, true)?, LARGEST).await?;
-        let mut answer = read(&asked)?;
-        if let Some(discharge) = taken(&mut answer.discharge) {
-            return token(&asked.endpoint, discharge);
+        let answered =
+            self.transport.send_to_third_party(post(path, credentials, request, true)?, LARGEST).await?;
+        let mut answer = read(&answered)?;
+        if let Some(discharge) = take_non_empty(&mut answer.discharge) {
+            return token(&answered.endpoint, discharge);
         }
-        if let Some(poll_url) = taken(&mut answer.poll_url) {
+        if let Some(poll_url) = take_non_empty(&mut answer.poll_url) {
             return self.poll(&poll_url, patience.wait).await;
         }
         let page = answer.user_interactive.take();
         let page = page.filter(|page| !page.poll_url.is_empty() && !page.user_url.is_empty());
-        let page = page.ok_or_else(|| protocol(&asked.endpoint, MalformedAnswer::NoDischarge))?;
+        let page = page.ok_or_else(|| protocol(&answered.endpoint, MalformedAnswer::NoDischarge))?;
         let poll_url = Zeroizing::new(page.poll_url);
-        // Before anything is shown: a page whose answer cannot be fetched helps nobody.
+        // Before anything is shown: without a valid poll URL the page is useless.
         self.poll_path(&poll_url)?;
         let is_page = page
             .user_url
             .parse::<Uri>()
             .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
         if !is_page {
-            return Err(protocol(&asked.endpoint, MalformedAnswer::NoPage));
+            return Err(protocol(&answered.endpoint, MalformedAnswer::NoPage));
         }
         let open =
             patience.open_url.ok_or_else(|| CallError::NeedsPerson { location: printable(self.location) })?;
@@ -139,7 +146,7 @@ impl ThirdParty<'_> {
         self.poll(&poll_url, patience.wait).await
     }
 
-    /// Asks again, after 1 s, 2 s, 4 s …, until there is an answer or the time is over.
+    /// Polls after 1 s, 2 s, 4 s …, until there is an answer or the time limit is reached.
     async fn poll(&self, poll_url: &str, wait: Duration) -> Result<Credentials, CallError> {
         let path = self.poll_path(poll_url)?;
         let timing = self.client.timing;
@@ -147,12 +154,12 @@ impl ThirdParty<'_> {
         let deadline = clock::now() + wait;
         let mut pause = timing.first_poll;
         loop {
-            // The secret in the path is all that a poll needs.
+            // The secret in the path is the only credential of a poll.
             let outgoing = outgoing(Method::GET, path.to_string(), None, None, true)?;
-            let polled = self.transport.ask(outgoing, LARGEST).await?;
+            let polled = self.transport.send_to_third_party(outgoing, LARGEST).await?;
             if polled.status != 202 {
                 let mut answer = read(&polled)?;
-                return match taken(&mut answer.discharge) {
+                return match take_non_empty(&mut answer.discharge) {
                     Some(discharge) => token(&polled.endpoint, discharge),
                     None => Err(protocol(&polled.endpoint, MalformedAnswer::NoDischarge)),
                 };
@@ -179,37 +186,33 @@ impl ThirdParty<'_> {
     }
 }
 
-/// The answer's JSON, unless it is an error: that comes before all else, whatever the status.
-fn read(said: &Said) -> Result<DischargeAnswer, CallError> {
+/// The answer's JSON, unless it is an error: an error takes precedence, whatever the status.
+fn read(answered: &ServerAnswer) -> Result<DischargeAnswer, CallError> {
     let refused = |code, message: String, request_id| CallError::Refused {
-        status: said.status,
+        status: answered.status,
         code,
         message,
         request_id,
     };
-    let Ok(answer) = serde_json::from_slice::<DischargeAnswer>(&said.body) else {
-        return Err(match said.status {
-            400.. => refused(
-                ErrorCode::Unknown,
-                format!("{} answered HTTP {} without a reason", said.endpoint, said.status),
-                None,
-            ),
-            _ => protocol(&said.endpoint, MalformedAnswer::NotTheJson),
+    let Ok(answer) = serde_json::from_slice::<DischargeAnswer>(&answered.body) else {
+        return Err(match answered.status {
+            400.. => refused(ErrorCode::Unknown, no_reason(&answered.endpoint, answered.status), None),
+            _ => protocol(&answered.endpoint, MalformedAnswer::NotTheJson),
         });
     };
     match answer.error.as_deref() {
         None | Some("") => Ok(answer),
         Some(error) => {
-            // petsem's own errors have a code and a request beside the text.
-            let own = serde_json::from_slice::<ErrorBody>(&said.body).ok();
+            // petsem's own errors also have a code and a request id.
+            let own = serde_json::from_slice::<ErrorBody>(&answered.body).ok();
             let code = own.as_ref().map_or(ErrorCode::Unknown, |body| body.status);
             Err(refused(code, printable(error), own.and_then(|body| body.request_id)))
         }
     }
 }
 
-/// A field that says something, taken out to be wiped.
-fn taken(field: &mut Option<String>) -> Option<Zeroizing<String>> {
+/// A field that is not empty, taken out to be wiped.
+fn take_non_empty(field: &mut Option<String>) -> Option<Zeroizing<String>> {
     field.take().map(Zeroizing::new).filter(|text| !text.is_empty())
 }
 
@@ -263,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_has_no_slash_at_its_end() {
+    fn a_base_path_has_no_trailing_slash() {
         for (location, base) in [
             ("https://auth.example", ""),
             ("https://auth.example/", ""),

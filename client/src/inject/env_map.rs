@@ -1,7 +1,7 @@
-//! An environment, built and handed to the orchestrator; nothing of this process changes.
+//! An environment, built for the orchestrator; this process does not change.
 //!
-//! An environment is readable by the same user and by root and is inherited by every grandchild. Where the
-//! Machine can read files, [`TmpfsDir`](super::TmpfsDir) is the better target.
+//! An environment is readable by the same user and by root, and every descendant inherits it. If the Machine can
+//! read files, [`TmpfsDir`](super::TmpfsDir) is the better target.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,19 +11,23 @@ use std::os::unix::ffi::OsStrExt;
 use petsem_api::SecretName;
 use zeroize::Zeroizing;
 
-use super::{DeliveryError, Injector, Rejection};
+use super::Injector;
 use crate::bundle::Bundle;
+use crate::error::{DeliveryError, Rejection};
 
 /// Longest `NAME=value` that exec takes, in bytes (measured: 131,072 is E2BIG).
 const LONGEST_VARIABLE: usize = 131_071;
 /// Most bytes of environment and arguments together; exec fails between 2.0 and 2.1 million (measured).
 const MOST_BYTES: usize = 2_000_000;
-/// What exec needs for each string beside its bytes: the NUL and a pointer.
+/// What exec needs for each string in addition to its bytes: the NUL and a pointer.
 const FOR_EACH: usize = 1 + size_of::<usize>();
 /// Names that change how the loader, libc or petsem's own programs behave.
 const RESERVED: [&str; 3] = ["LD_", "GLIBC_", "PETSEM_"];
 
 /// Merges secrets into a base environment.
+///
+/// `check` refuses a `NAME=value` over 131,071 bytes, and over 2,000,000 bytes in total: the limits of `execve`,
+/// as measured on Linux.
 #[derive(Debug)]
 pub struct EnvMap {
     base: BTreeMap<OsString, OsString>,
@@ -31,10 +35,10 @@ pub struct EnvMap {
     reserved: Vec<String>,
 }
 
-/// Who wins where a secret has the name of a variable that is there already.
+/// Which one wins if a secret has the name of a variable of the base environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnClash {
-    /// Nobody: the bundle is rejected.
+    /// Neither: the bundle is rejected.
     Refuse,
     /// The secret.
     SecretWins,
@@ -42,11 +46,11 @@ pub enum OnClash {
     BaseWins,
 }
 
-/// A whole environment with secrets in it. Wiped on drop; `Debug` shows names only.
+/// A complete environment with secrets in it. Wiped on drop; `Debug` shows names only.
 pub struct Environment(BTreeMap<OsString, Zeroizing<Vec<u8>>>);
 
 impl EnvMap {
-    /// Secrets over these variables. `LD_…`, `GLIBC_…` and `PETSEM_…` are reserved: no secret may be named so.
+    /// Secrets over these variables. `LD_…`, `GLIBC_…` and `PETSEM_…` are reserved: no secret may have such a name.
     pub fn merge(base: impl IntoIterator<Item = (OsString, OsString)>, clash: OnClash) -> Self {
         Self {
             base: base.into_iter().collect(),
@@ -62,7 +66,7 @@ impl EnvMap {
         self
     }
 
-    /// [`Injector::check`] for an exec that also carries arguments of so many bytes.
+    /// [`Injector::check`] for an exec whose arguments have this many bytes.
     pub(super) fn check_beside(&self, bundle: &Bundle, arguments: usize) -> Result<(), Rejection> {
         let mut total = arguments;
         for (name, value) in &self.base {
@@ -125,7 +129,7 @@ impl Injector for EnvMap {
 }
 
 impl Environment {
-    /// Names and values, by name: for `execve`, or a container's configuration.
+    /// Names and values, in order of the names: for `execve`, or a container's configuration.
     pub fn expose_variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.0.iter().map(|(name, value)| (name.as_os_str(), OsStr::from_bytes(value)))
     }

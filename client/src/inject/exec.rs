@@ -1,4 +1,4 @@
-//! This process becomes the program, with the secrets in its environment. No parent stays that keeps a copy.
+//! This process becomes the program, with the secrets in its environment. No parent process keeps a copy.
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -7,14 +7,15 @@ use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{DeliveryError, EnvMap, Injector, OnClash, Rejection};
+use super::{EnvMap, Injector, OnClash};
 use crate::bundle::Bundle;
+use crate::error::{DeliveryError, Rejection};
 
-/// Replaces this process by a program that gets the secrets and, of the environment, only what is kept.
+/// Replaces this process by a program that gets the secrets and only the kept part of the environment.
 ///
 /// The environment of this process is never changed (no `setenv`). The program gets no core file
 /// (`RLIMIT_CORE` = 0, inherited: a core holds the environment). Every descriptor that this crate opens is
-/// closed on exec; what the caller was started with goes on to the program.
+/// closed on exec; descriptors that the caller inherited are passed on to the program.
 #[derive(Debug)]
 pub struct Exec {
     argv: Vec<OsString>,
@@ -23,24 +24,24 @@ pub struct Exec {
 }
 
 impl Exec {
-    /// What programs commonly need of an environment, and no more.
+    /// The variables that programs commonly need.
     pub const USUAL: [&'static str; 11] =
         ["HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "PWD", "SHELL", "TERM", "TMPDIR", "TZ", "USER"];
 
-    /// Program and arguments; the program is looked for in the `PATH` that it will have. Nothing of the
-    /// environment is kept until [`Self::keep`] names it, and a clash is refused.
+    /// Program and arguments; the program is searched in its own future `PATH`. No variable of the environment is
+    /// kept unless [`Self::keep`] names it, and a clash is refused.
     pub fn new(argv: impl IntoIterator<Item = OsString>) -> Self {
         Self { argv: argv.into_iter().collect(), keep: Vec::new(), clash: OnClash::Refuse }
     }
 
-    /// Passes these variables on, where they are set.
+    /// Passes these variables on, if they are set.
     #[must_use]
     pub fn keep(mut self, names: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.keep.extend(names.into_iter().map(|name| name.as_ref().to_owned()));
         self
     }
 
-    /// Who wins where a kept variable has a secret's name.
+    /// Which one wins if a kept variable has the name of a secret.
     #[must_use]
     pub fn on_clash(mut self, clash: OnClash) -> Self {
         self.clash = clash;

@@ -1,12 +1,11 @@
 //! The host's end of a Machine channel ([protocol](crate::GuestChannel)): one socket for one boot.
 
 use std::fmt;
-use std::io;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use petsem_api::{AppId, AppName, Delivery, MachineId};
+use petsem_api::{AppId, AppName, Delivery, MachineId, WipedBuffer};
 use rand_core::CryptoRng;
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -15,17 +14,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use zeroize::Zeroizing;
 
-use super::{DeliveryError, Injector, Rejection};
+use super::Injector;
 use crate::bundle::{Bundle, Identity};
 use crate::channel::{
     ACK, BUNDLE, CHALLENGE, DENY, DenyReason, HELLO, Hello, LONGEST_ACK, LONGEST_FRAME, LONGEST_HELLO,
     denial, prove,
 };
+use crate::error::{ANOTHER_MACHINE, BindError, DeliveryError, HELLO_FIRST, Rejection};
 use crate::fetch::clock;
-use crate::wiped::WipedBuffer;
 
-/// A socket for one boot of one Machine. Serves one connection and unlinks itself; dropped unserved, it
-/// unlinks itself too.
+/// A socket for one boot of one Machine. It serves one connection and unlinks itself, also when it is dropped
+/// without a connection.
 pub struct MachineChannel {
     listener: StdListener,
     path: UnlinkOnDrop,
@@ -34,16 +33,16 @@ pub struct MachineChannel {
     deadlines: ChannelDeadlines,
 }
 
-/// Whose socket it is. What the guest says is only compared with this.
+/// What the socket is bound to. The guest's claims are only compared with this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelBinding {
     /// The app's id.
     pub app: AppId,
-    /// Its label, which a guest may claim in place of the id.
+    /// The app's name, which a guest may claim instead of the id.
     pub app_name: AppName,
     /// The Machine.
     pub machine: MachineId,
-    /// This boot, as the orchestrator counts them: for its records, never on the wire.
+    /// The orchestrator's number for this boot: for its records, never on the wire.
     pub boot: u64,
 }
 
@@ -53,9 +52,9 @@ pub struct ChannelBinding {
 pub struct ChannelDeadlines {
     /// Until the VM monitor connects. Default 30 s.
     pub connect: Duration,
-    /// From then until the guest's HELLO is whole: the guest's kernel boots meanwhile. Default 60 s.
+    /// From then until the guest's HELLO is complete: the guest's kernel boots meanwhile. Default 60 s.
     pub hello: Duration,
-    /// Until BUNDLE (or DENY) is written, and again until the ACK is whole. Default 10 s.
+    /// Until BUNDLE (or DENY) is written, and again until the ACK is complete. Default 10 s.
     pub answer: Duration,
 }
 
@@ -69,34 +68,34 @@ impl Default for ChannelDeadlines {
     }
 }
 
-/// How it went with one Machine: whatever the guest did, this is the outcome and no error.
+/// The outcome with one Machine. Nothing that the guest does is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct MachineReceipt {
-    /// What the audit log is told.
+    /// The outcome for the audit log.
     pub delivery: Delivery,
-    /// Why the Machine was denied, if it was; also where it went away before it heard so.
+    /// Why the Machine was denied, if it was; also if it disconnected before it received the DENY.
     pub denial: Option<DenyReason>,
-    /// Whose socket it was.
+    /// What the socket was bound to.
     pub binding: ChannelBinding,
 }
 
-/// What the Machine gets when it asks.
+/// The answer to the Machine's HELLO.
 enum Answer<'a> {
     Bundle(&'a [u8]),
     Deny(DenyReason, &'a str),
 }
 
 impl MachineChannel {
-    /// Makes the socket (0600 from its first moment) and draws this boot's challenge. `path` must be free and
-    /// at most 107 bytes; its directory should be the host's alone.
+    /// Makes the socket (mode 0600 when it appears) and draws this boot's challenge. `path` must be free and have at
+    /// most 107 bytes; its directory should be accessible only to the host.
     pub fn bind(path: &Path, binding: ChannelBinding, rng: &mut dyn CryptoRng) -> Result<Self, BindError> {
         let failed = |source: rustix::io::Errno| BindError { path: path.into(), source: source.into() };
         let address = SocketAddrUnix::new(path).map_err(failed)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
         let socket = socket.map_err(failed)?;
-        // Linux gives the file the mode of the socket, so no moment is open to others (unix(7)).
+        // Linux gives the file the mode of the socket, so it is never accessible to others (unix(7)).
         rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
         rustix::net::bind(&socket, &address).map_err(failed)?;
         let path = UnlinkOnDrop(path.to_owned());
@@ -107,20 +106,20 @@ impl MachineChannel {
         Ok(Self { listener: socket.into(), path, binding, challenge, deadlines })
     }
 
-    /// Other deadlines than the usual ones.
+    /// Other deadlines than the defaults.
     #[must_use]
     pub fn deadlines(mut self, deadlines: ChannelDeadlines) -> Self {
         self.deadlines = deadlines;
         self
     }
 
-    /// Where the VM monitor connects.
+    /// The path to which the VM monitor connects.
     pub fn path(&self) -> &Path {
         &self.path.0
     }
 
-    /// Tells the Machine that it gets nothing, so that its init need not guess from silence. `text` is for
-    /// people and holds nothing secret.
+    /// Tells the Machine that it gets nothing, so that its init does not wait for its deadline. `text` is for people
+    /// and has nothing secret in it.
     pub async fn deny(self, reason: DenyReason, text: &str) -> Result<MachineReceipt, DeliveryError> {
         self.serve(Answer::Deny(reason, text)).await
     }
@@ -135,7 +134,7 @@ impl MachineChannel {
         drop(path);
         let (delivery, denial) = match stream {
             None => (Delivery::Unanswered, None),
-            Some(stream) => Conversation { stream, deadlines }.hold(&binding, &challenge, answer).await,
+            Some(stream) => Conversation { stream, deadlines }.run(&binding, &challenge, answer).await,
         };
         Ok(MachineReceipt { delivery, denial, binding })
     }
@@ -170,30 +169,30 @@ struct Conversation {
     deadlines: ChannelDeadlines,
 }
 
-/// What came in place of a frame.
-enum Unread {
-    /// The guest went away, or the deadline passed.
+/// What was received instead of the frame.
+enum ReadError {
+    /// The guest disconnected, or the deadline passed.
     Silence,
-    /// Bytes that are no such frame.
+    /// Bytes that are not such a frame.
     Garbage,
 }
 
 impl Conversation {
-    async fn hold(
+    async fn run(
         mut self,
         binding: &ChannelBinding,
         challenge: &[u8; CHALLENGE],
         answer: Answer<'_>,
     ) -> (Delivery, Option<DenyReason>) {
-        let said = self.read::<LONGEST_HELLO>(HELLO, self.deadlines.hello).await;
-        let hello = said.and_then(|payload| Hello::decode(&payload).ok_or(Unread::Garbage));
+        let payload = self.read::<LONGEST_HELLO>(HELLO, self.deadlines.hello).await;
+        let hello = payload.and_then(|payload| Hello::decode(&payload).ok_or(ReadError::Garbage));
         let hello = match hello {
             Ok(hello) => hello,
-            Err(Unread::Silence) => return (Delivery::Unanswered, None),
-            Err(Unread::Garbage) => return self.refuse(DenyReason::Malformed, "send HELLO first").await,
+            Err(ReadError::Silence) => return (Delivery::Unanswered, None),
+            Err(ReadError::Garbage) => return self.refuse(DenyReason::Malformed, HELLO_FIRST).await,
         };
         if !binding.admits(&hello) {
-            return self.refuse(DenyReason::WrongClaim, "this socket belongs to another Machine").await;
+            return self.refuse(DenyReason::WrongClaim, ANOTHER_MACHINE).await;
         }
         match answer {
             Answer::Deny(reason, text) => self.refuse(reason, text).await,
@@ -208,8 +207,8 @@ impl Conversation {
         let expected = prove(challenge, &hello.nonce, canonical);
         match self.read::<LONGEST_ACK>(ACK, self.deadlines.answer).await {
             Ok(proof) if bool::from(proof.as_slice().ct_eq(&expected)) => Delivery::Proved,
-            Ok(_) | Err(Unread::Garbage) => Delivery::Mismatch,
-            Err(Unread::Silence) => Delivery::Unanswered,
+            Ok(_) | Err(ReadError::Garbage) => Delivery::Mismatch,
+            Err(ReadError::Silence) => Delivery::Unanswered,
         }
     }
 
@@ -217,7 +216,7 @@ impl Conversation {
         if self.write(DENY, &[&denial(reason, text)]).await.is_none() {
             return (Delivery::Unanswered, Some(reason));
         }
-        // A close with unread bytes would reset the connection and could take the DENY with it.
+        // A close with unread bytes resets the connection, and the guest may lose the DENY.
         drop(self.stream.shutdown().await);
         let mut rest = [0; 256];
         let drained = async { while matches!(self.stream.read(&mut rest).await, Ok(1..)) {} };
@@ -225,20 +224,20 @@ impl Conversation {
         (Delivery::Denied, Some(reason))
     }
 
-    /// Reads one frame of this kind, of at most `LONGEST` bytes, into memory of that size.
-    async fn read<const LONGEST: usize>(&mut self, kind: u8, limit: Duration) -> Result<Vec<u8>, Unread> {
+    /// Reads one frame of this kind, of at most `LONGEST` bytes, into a buffer of that size.
+    async fn read<const LONGEST: usize>(&mut self, kind: u8, limit: Duration) -> Result<Vec<u8>, ReadError> {
         let read = async {
-            let length = self.stream.read_u32().await.map_err(|_| Unread::Silence)?;
-            let length = usize::try_from(length).map_err(|_| Unread::Garbage)?;
+            let length = self.stream.read_u32().await.map_err(|_| ReadError::Silence)?;
+            let length = usize::try_from(length).map_err(|_| ReadError::Garbage)?;
             let mut frame = [0; LONGEST];
-            let frame = frame.get_mut(..length).ok_or(Unread::Garbage)?;
-            self.stream.read_exact(frame).await.map_err(|_| Unread::Silence)?;
+            let frame = frame.get_mut(..length).ok_or(ReadError::Garbage)?;
+            self.stream.read_exact(frame).await.map_err(|_| ReadError::Silence)?;
             match frame.split_first() {
-                Some((said, payload)) if *said == kind => Ok(payload.to_vec()),
-                _ => Err(Unread::Garbage),
+                Some((found, payload)) if *found == kind => Ok(payload.to_vec()),
+                _ => Err(ReadError::Garbage),
             }
         };
-        clock::within(limit, read).await.unwrap_or(Err(Unread::Silence))
+        clock::within(limit, read).await.unwrap_or(Err(ReadError::Silence))
     }
 
     async fn write(&mut self, kind: u8, payload: &[&[u8]]) -> Option<()> {
@@ -253,7 +252,7 @@ impl Conversation {
 }
 
 impl ChannelBinding {
-    /// Whether the guest claims nothing else than what the socket is bound to.
+    /// Whether the guest's claims match what the socket is bound to.
     fn admits(&self, hello: &Hello) -> bool {
         let machine = hello.machine.is_empty() || hello.machine == self.machine.as_str();
         let app = hello.app.is_empty()
@@ -272,38 +271,12 @@ impl fmt::Debug for MachineChannel {
     }
 }
 
-/// Takes the socket's name away, so that nobody connects a second time.
+/// Removes the socket's name, so that no second client connects.
 struct UnlinkOnDrop(PathBuf);
 
 impl Drop for UnlinkOnDrop {
     fn drop(&mut self) {
-        // Gone already is as good.
+        // If it is already gone, nothing is left to do.
         drop(std::fs::remove_file(&self.0));
-    }
-}
-
-/// Why there is no channel.
-#[derive(Debug)]
-pub struct BindError {
-    /// The socket's path.
-    pub path: PathBuf,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the channel {} cannot be made ({}): give a free path of at most 107 bytes in a directory of this user",
-            self.path.display(),
-            self.source
-        )
-    }
-}
-
-impl std::error::Error for BindError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
     }
 }

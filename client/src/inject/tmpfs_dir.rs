@@ -1,4 +1,4 @@
-//! Files in memory, the whole set swapped at once.
+//! Files in memory; the whole set is swapped at once.
 //!
 //! ```text
 //! DIR/DATABASE_URL -> ..data/DATABASE_URL     what programs open
@@ -6,8 +6,8 @@
 //! DIR/..7-0/DATABASE_URL                      0400, a generation: app version 7
 //! ```
 //!
-//! A generation is complete before `..data` names it, so no reader ever sees half a set. Secret names never
-//! start with a dot, so they meet none of these.
+//! A generation is complete before `..data` names it, so no reader sees a partial set. Secret names never start
+//! with a dot, so they cannot collide with these.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,16 +17,17 @@ use petsem_api::SecretName;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{DeliveryError, Injector, Rejection};
+use super::Injector;
 use crate::bundle::Bundle;
+use crate::error::{DeliveryError, Rejection};
 
-/// The link that is swapped.
+/// The symbolic link that is swapped.
 const CURRENT: &str = "..data";
 /// `f_type` of tmpfs (statfs(2)).
 const TMPFS: u32 = 0x0102_1994;
 /// `f_type` of ramfs (statfs(2)).
 const RAMFS: u32 = 0x8584_58f6;
-/// How many deliveries of one app version find a name for their generation.
+/// How many generations of one app version can have a name.
 const GENERATIONS: u32 = 1000;
 
 const DIRECTORY: OFlags =
@@ -42,7 +43,7 @@ pub struct TmpfsDir {
     disk: bool,
 }
 
-/// Whose the files are.
+/// The owner of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The user id.
@@ -56,20 +57,20 @@ pub struct Owner {
 pub struct TmpfsReceipt {
     /// The directory.
     pub path: PathBuf,
-    /// The generation's name in it.
+    /// The name of the generation in it.
     pub generation: String,
     /// How many files it has.
     pub files: usize,
 }
 
 impl TmpfsDir {
-    /// Files under `path`, which is made if its parent is there. It must lie on tmpfs or ramfs; mount tmpfs
-    /// with `noswap` where the kernel knows it.
+    /// Files under `path`, which is created if its parent exists. It must be on tmpfs or ramfs; mount tmpfs
+    /// with `noswap` if the kernel supports it.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), owner: None, disk: false }
     }
 
-    /// Gives directory and files to this owner before any name of them appears.
+    /// Gives directory and files to this owner before their names appear.
     #[must_use]
     pub fn owner(mut self, owner: Owner) -> Self {
         self.owner = Some(owner);
@@ -93,7 +94,7 @@ impl TmpfsDir {
         let (generation, directory) = make_generation(top.as_fd(), bundle.version())?;
         let written = self.fill(top.as_fd(), &generation, directory, bundle);
         if written.is_err() {
-            // It was never named by anything. What fails here fails again, louder, at the next delivery.
+            // No link names it yet. An error here occurs again at the next delivery, which reports it.
             drop(remove_generation(top.as_fd(), &generation));
         }
         written?;
@@ -116,7 +117,7 @@ impl TmpfsDir {
         }
         self.give(directory.as_fd())?;
         for name in bundle.names() {
-            // Dangling until the swap, or already there from the generation before.
+            // Dangling until the swap, or left from the previous generation.
             match rustix::fs::symlinkat(format!("{CURRENT}/{name}"), top, name.as_str()) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
@@ -185,7 +186,7 @@ fn make_generation(top: BorrowedFd<'_>, version: u64) -> io::Result<(String, Own
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Removes what the swap left without a use: links of secrets that are gone, and older generations.
+/// Removes what the swap made obsolete: links of deleted secrets, and older generations.
 fn tidy(top: BorrowedFd<'_>, current: &str, bundle: &Bundle) -> io::Result<()> {
     for entry in Dir::read_from(top)? {
         let entry = entry?;
@@ -204,7 +205,7 @@ fn tidy(top: BorrowedFd<'_>, current: &str, bundle: &Bundle) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a link into `..data`; a file that someone else put there stays.
+/// Removes a link into `..data`; a file from elsewhere is not removed.
 fn remove_link(top: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     match rustix::fs::readlinkat(top, name, Vec::new()) {
         Ok(target) if target.to_bytes().starts_with(b"..data/") => {
@@ -214,7 +215,7 @@ fn remove_link(top: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     }
 }
 
-/// Removes what a delivery that was killed may have left under this name.
+/// Removes what a killed delivery may have left under this name.
 fn remove_name(top: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     match rustix::fs::unlinkat(top, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

@@ -60,7 +60,7 @@ async fn guest(path: &Path, machine: &'static str, app: &'static str) -> Result<
     .unwrap()
 }
 
-/// Something else than a guest: sends bytes, reads what comes until the end.
+/// A client that is not a guest: sends bytes and reads to the end.
 async fn stranger(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
     let path = path.to_owned();
     spawn_blocking(move || {
@@ -93,7 +93,7 @@ async fn a_guest_gets_exactly_the_bundle_and_proves_it() {
 }
 
 #[tokio::test]
-async fn a_bundle_of_a_mebibyte_passes_whole() {
+async fn a_bundle_of_a_mebibyte_is_delivered() {
     let socket = socket();
     let big = || sample::bundle(1, &[("BIG", &[0xab; 1024 * 1024])]);
     let (receipt_, received) =
@@ -104,7 +104,7 @@ async fn a_bundle_of_a_mebibyte_passes_whole() {
 }
 
 #[tokio::test]
-async fn an_impostor_is_denied_whatever_socket_it_has() {
+async fn a_guest_with_a_wrong_claim_is_denied() {
     for (machine, app) in [("m-2", ""), ("", "other"), ("m-1", "other"), ("M-1", "shop")] {
         let socket = socket();
         let deliver = channel(&socket.path).deliver(sample::awkward());
@@ -119,7 +119,7 @@ async fn an_impostor_is_denied_whatever_socket_it_has() {
 }
 
 #[tokio::test]
-async fn a_refused_boot_says_deny() {
+async fn a_refused_boot_is_answered_with_deny() {
     let socket = socket();
     let deny = channel(&socket.path).deny(DenyReason::Refused, "revoked");
     let (receipt_, received) = tokio::join!(deny, guest(&socket.path, "m-1", "shop"));
@@ -129,7 +129,7 @@ async fn a_refused_boot_says_deny() {
 }
 
 #[tokio::test]
-async fn garbage_is_denied() {
+async fn bytes_that_are_not_hello_are_denied() {
     let update = [0, 0, 0, 1, 5].to_vec();
     let huge = [&u32::MAX.to_be_bytes()[..], &[1; 64]].concat();
     let empty = [0; 4].to_vec();
@@ -145,7 +145,7 @@ async fn garbage_is_denied() {
 }
 
 #[tokio::test]
-async fn a_bit_that_flips_on_the_way_is_a_mismatch() {
+async fn a_bit_flipped_in_transit_is_a_mismatch() {
     let socket = socket();
     let path = socket.path.clone();
     let flipping = spawn_blocking(move || {
@@ -174,9 +174,9 @@ async fn a_bit_that_flips_on_the_way_is_a_mismatch() {
 }
 
 #[tokio::test]
-async fn silence_is_unanswered_at_each_step() {
-    let nobody = socket();
-    let outcome = quick(channel(&nobody.path)).deliver(sample::awkward()).await.unwrap();
+async fn silence_at_any_step_is_unanswered() {
+    let unused = socket();
+    let outcome = quick(channel(&unused.path)).deliver(sample::awkward()).await.unwrap();
     assert_eq!(outcome, receipt(Delivery::Unanswered, None));
 
     let mute = socket();
@@ -193,7 +193,7 @@ async fn silence_is_unanswered_at_each_step() {
 }
 
 #[tokio::test]
-async fn the_socket_is_its_users_alone_and_serves_once() {
+async fn the_socket_has_mode_0600_and_serves_one_connection() {
     let socket = socket();
     let channel = channel(&socket.path);
     assert_eq!(std::fs::metadata(&socket.path).unwrap().permissions().mode() & 0o7777, 0o600);
@@ -213,7 +213,7 @@ async fn the_socket_is_its_users_alone_and_serves_once() {
 }
 
 #[tokio::test]
-async fn a_channel_takes_only_its_own_machines_bundle() {
+async fn a_channel_accepts_only_the_bundle_of_its_own_machine() {
     let socket = socket();
     let Identity::Machine { app, app_name, .. } = sample::identity() else { panic!("a machine") };
     let other = Identity::Machine { app, app_name, machine: "m-2".parse().unwrap() };

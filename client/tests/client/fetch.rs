@@ -82,7 +82,7 @@ async fn a_unix_socket_is_an_endpoint_like_any_other() {
 }
 
 #[tokio::test]
-async fn the_near_endpoint_is_asked_first_and_the_next_when_it_is_gone() {
+async fn the_nearest_endpoint_is_called_first_and_the_next_one_if_it_is_unreachable() {
     let (near, far) = (Server::new(|_, _| json(200, "1")), Server::new(|_, _| json(200, "2")));
     let both = client(vec![near.start().await, far.start().await]);
     assert_eq!(health(&both).await.unwrap(), serde_json::json!(1));
@@ -92,7 +92,7 @@ async fn the_near_endpoint_is_asked_first_and_the_next_when_it_is_gone() {
 }
 
 #[tokio::test]
-async fn what_passes_is_asked_again_until_it_answers() {
+async fn a_gateway_error_is_retried_until_there_is_an_answer() {
     for status in [502, 503, 504] {
         let server = Server::new(move |at, _| if at < 3 { json(status, "") } else { json(200, "5") });
         assert_eq!(health(&client(vec![server.start().await])).await.unwrap(), serde_json::json!(5));
@@ -118,7 +118,7 @@ async fn an_outage_is_an_outage_only_when_every_endpoint_was_tried() {
 
     assert!(text.starts_with("petsem does not answer: ") && text.contains("endpoint is right"), "{text}");
 
-    // Who gave his reason is there, and is no matter of the endpoint.
+    // A server that gives its reason is up, and its text has the hint.
     let later = Server::new(|_, _| refusal(503, "version_not_reached")).start().await;
     let text = health(&client(vec![later])).await.unwrap_err().to_string();
     assert!(text.starts_with("petsem cannot do it now: http://127.0.0.1:"), "{text}");
@@ -137,8 +137,8 @@ async fn a_retry_after_beyond_the_deadline_ends_the_call_at_once() {
 }
 
 #[tokio::test]
-async fn a_retry_after_is_waited_for() {
-    // 401 with it is no verdict.
+async fn a_retry_after_is_respected() {
+    // 401 with `Retry-After` is not a refusal.
     for status in [503, 401] {
         let server = Server::new(move |at, _| match at {
             0 => ([("retry-after", "1")], json(status, "")).into_response(),
@@ -152,7 +152,7 @@ async fn a_retry_after_is_waited_for() {
 
 #[tokio::test]
 async fn an_endpoint_that_never_answers_costs_one_attempt() {
-    // It listens, so that connections are made, and nobody accepts them.
+    // It listens, so connections succeed, but are never accepted.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = Endpoint::loopback(silent.local_addr().unwrap()).unwrap();
     let far = Server::new(|_, _| json(200, "2"));
@@ -164,7 +164,7 @@ async fn an_endpoint_that_never_answers_costs_one_attempt() {
 }
 
 #[tokio::test]
-async fn a_change_is_sent_once_and_its_unknown_end_is_said() {
+async fn a_change_is_sent_once_and_the_error_says_that_it_may_be_done() {
     let server = Server::new(|_, _| json(502, ""));
     let client = client(vec![server.start().await, server.start().await]);
     let body = serde_json::json!({"value": CANARY});
@@ -206,7 +206,7 @@ async fn an_answer_has_at_most_eight_mebibytes() {
     assert_eq!((at, malformed), (endpoint, MalformedAnswer::TooLarge));
 }
 
-/// A body in pieces of 64 KiB, without a length header: only counting helps.
+/// A body in pieces of 64 KiB, without a length header: the client must count.
 struct Pieces(Bytes);
 
 impl HttpBody for Pieces {
@@ -224,7 +224,7 @@ impl HttpBody for Pieces {
 }
 
 #[tokio::test]
-async fn what_is_not_the_json_of_the_call_is_not_repeated_in_the_error() {
+async fn a_body_that_is_not_the_json_of_the_call_is_not_repeated_in_the_error() {
     for body in [format!("\"{CANARY}"), format!(r#"{{"version":"{CANARY}"}}"#), CANARY.to_owned()] {
         let server = Server::new(move |_, _| json(200, body.clone()));
         let error = boot(&client(vec![server.start().await]), "m-1").await.unwrap_err();
@@ -237,7 +237,7 @@ async fn what_is_not_the_json_of_the_call_is_not_repeated_in_the_error() {
 }
 
 #[tokio::test]
-async fn an_answer_for_another_machine_or_an_older_version_is_no_answer() {
+async fn an_answer_for_another_machine_or_an_older_version_is_refused() {
     let server = Server::new(|_, _| json(200, booted("m-2", 7)));
     let client = client(vec![server.start().await]);
     let error = boot(&client, "m-1").await.unwrap_err();
@@ -248,7 +248,7 @@ async fn an_answer_for_another_machine_or_an_older_version_is_no_answer() {
 }
 
 #[tokio::test]
-async fn equal_boots_under_way_together_are_one_request() {
+async fn equal_concurrent_boots_are_sent_once() {
     let server = Server::new(|_, seen| {
         let machine = if seen.body.contains("m-1") { "m-1" } else { "m-2" };
         json(200, booted(machine, 7))
@@ -274,7 +274,7 @@ async fn equal_boots_under_way_together_are_one_request() {
 }
 
 #[tokio::test]
-async fn a_refusal_answers_equal_requests_for_a_moment_and_no_others() {
+async fn a_refusal_is_remembered_for_a_moment_and_for_equal_requests_only() {
     for (status, code) in [(401, "revoked"), (403, "forbidden"), (404, "not_found"), (500, "integrity")] {
         let server = Server::new(move |_, _| refusal(status, code));
         let client = client(vec![server.start().await]);
@@ -295,7 +295,7 @@ async fn a_refusal_answers_equal_requests_for_a_moment_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_forgotten_after_its_moment() {
+async fn a_refusal_is_forgotten_after_its_time() {
     let server = Server::new(|at, _| match at {
         0 => refusal(403, "forbidden"),
         _ => json(200, booted("m-1", 7)),
@@ -308,7 +308,7 @@ async fn a_refusal_is_forgotten_after_its_moment() {
 }
 
 #[tokio::test]
-async fn a_batch_answers_each_machine_alone_and_remembers_its_refusals() {
+async fn a_batch_answers_each_machine_independently_and_remembers_refusals() {
     let refused = r#"{"refused":{"error":"no","status":"forbidden","request_id":null}}"#;
     let server = Server::new(move |at, _| match at {
         0 => json(200, format!(r#"{{"boots":[{{"booted":{}}},{refused}]}}"#, booted("m-1", 7))),
@@ -334,7 +334,7 @@ async fn a_batch_answers_each_machine_alone_and_remembers_its_refusals() {
 }
 
 #[tokio::test]
-async fn a_workload_gets_the_names_it_asks_for_or_hears_which_is_missing() {
+async fn a_workload_gets_the_requested_names_or_the_name_that_is_missing() {
     let digest = "00".repeat(16);
     let secret = |name: &str| {
         format!(
@@ -408,7 +408,7 @@ async fn a_flow_discharges_boots_renews_and_reports() {
 }
 
 #[tokio::test]
-async fn a_proof_goes_to_no_discharger_that_the_configuration_does_not_name() {
+async fn a_proof_is_never_sent_to_a_discharger_that_is_not_configured() {
     let server = Server::new(|_, _| json(201, r#"{"discharge":"fm2_first"}"#));
     let client = Arc::new(client(vec![server.start().await]));
     let flow = BootFlow::new(client, host_token()).unwrap();
@@ -421,7 +421,7 @@ async fn a_proof_goes_to_no_discharger_that_the_configuration_does_not_name() {
 }
 
 #[tokio::test]
-async fn a_token_without_a_ticket_is_no_host_token() {
+async fn a_token_without_a_ticket_is_not_a_host_token() {
     let mut rng = UnwrapErr(SysRng);
     let plain = Macaroon::mint(&MacaroonKey::generate(&mut rng), b"kid", "https://petsem", false, &mut rng);
     let client = Arc::new(client(vec![]));
@@ -431,7 +431,7 @@ async fn a_token_without_a_ticket_is_no_host_token() {
 }
 
 #[tokio::test]
-async fn nothing_public_prints_a_token_or_a_value() {
+async fn no_public_type_prints_a_token_or_a_value() {
     let server = Server::new(|at, _| match at {
         0 => json(201, r#"{"discharge":"fm2_canary-7f3a"}"#),
         _ => json(200, booted("m-1", 1)),
@@ -460,10 +460,10 @@ async fn nothing_public_prints_a_token_or_a_value() {
 }
 
 #[tokio::test]
-async fn a_broken_answer_and_an_empty_configuration_are_no_outage() {
+async fn a_broken_answer_and_an_empty_configuration_are_not_an_outage() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = Endpoint::loopback(listener.local_addr().unwrap()).unwrap();
-    // Takes every connection and closes it without a word.
+    // Accepts every connection and closes it.
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
     let error = health(&client(vec![endpoint])).await.unwrap_err();
     let CallError::Unavailable { failures, all_tried: true, .. } = &error else { panic!("{error}") };

@@ -19,7 +19,7 @@ fn name(text: &str) -> petsem_api::SecretName {
 }
 
 #[tokio::test]
-async fn secrets_join_the_base_environment_and_the_policy_says_who_wins() {
+async fn secrets_are_merged_into_the_base_environment_by_the_clash_setting() {
     let secrets = || bundle(1, &[("A", b"secret"), ("B", b"\xff")]);
     for (clash, wins) in [(OnClash::SecretWins, "secret"), (OnClash::BaseWins, "base")] {
         let map = EnvMap::merge(base(&[("A", "base"), ("PATH", "/bin")]), clash);
@@ -34,7 +34,7 @@ async fn secrets_join_the_base_environment_and_the_policy_says_who_wins() {
 }
 
 #[test]
-fn what_no_environment_carries_is_refused_before_anything_is_built() {
+fn a_bundle_that_no_environment_can_carry_is_refused_before_anything_is_built() {
     let map = || EnvMap::merge([], OnClash::Refuse);
     let check = |secrets: &[(&str, &[u8])]| map().check(&bundle(1, secrets));
     assert_eq!(check(&[("A", b"x\0y")]), Err(Rejection::HoldsNul(name("A"))));
@@ -56,7 +56,7 @@ fn what_no_environment_carries_is_refused_before_anything_is_built() {
     assert_eq!(broken.check(&bundle(1, &[])), Err(Rejection::BaseVariable("A=B".into())));
 }
 
-/// Runs this test binary again, as the process that becomes the program.
+/// Runs this test binary a second time, as the process that becomes the program.
 fn run_exec_child(child: &str) -> std::process::Output {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", child, "--ignored", "--nocapture"])
@@ -67,7 +67,7 @@ fn run_exec_child(child: &str) -> std::process::Output {
 }
 
 #[test]
-fn exec_starts_the_program_with_kept_variables_and_secrets_alone() {
+fn exec_starts_the_program_with_only_kept_variables_and_secrets() {
     let output = run_exec_child("injectors::becomes_env");
     let printed = String::from_utf8(output.stdout).unwrap();
     // The test harness printed its own lines before the exec.
@@ -79,14 +79,14 @@ fn exec_starts_the_program_with_kept_variables_and_secrets_alone() {
 }
 
 #[test]
-fn exec_takes_the_core_limit_to_nought() {
+fn exec_sets_the_core_limit_to_zero() {
     let output = run_exec_child("injectors::becomes_ulimit");
     let printed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(printed.split("MARK\n").nth(1), Some("0\n"));
 }
 
 #[tokio::test]
-#[ignore = "the child of exec_starts_the_program_with_kept_variables_and_secrets_alone"]
+#[ignore = "the child of exec_starts_the_program_with_only_kept_variables_and_secrets"]
 async fn becomes_env() {
     println!("MARK");
     let exec = Exec::new(["/usr/bin/env".into(), "-0".into()]).keep(["KEPT", "NOT_SET"]);
@@ -95,7 +95,7 @@ async fn becomes_env() {
 }
 
 #[tokio::test]
-#[ignore = "the child of exec_takes_the_core_limit_to_nought"]
+#[ignore = "the child of exec_sets_the_core_limit_to_zero"]
 async fn becomes_ulimit() {
     println!("MARK");
     let exec = Exec::new(["/bin/sh", "-c", "ulimit -Hc"].map(OsString::from));
@@ -104,7 +104,7 @@ async fn becomes_ulimit() {
 }
 
 #[tokio::test]
-async fn exec_of_what_is_not_there_says_so() {
+async fn exec_of_a_missing_program_is_an_error_that_names_it() {
     let exec = || Exec::new(["/nonexistent/program".into()]);
     assert_eq!(exec().check(&bundle(1, &[("A", b"x")])), Ok(()));
     let error = exec().deliver(bundle(1, &[("A", CANARY.as_bytes())])).await.map(|_| ()).unwrap_err();
@@ -138,7 +138,7 @@ fn hidden(directory: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn files_are_read_only_and_whole_sets_are_swapped() {
+async fn files_are_read_only_and_the_whole_set_is_swapped() {
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = memory.path().join("secrets");
     let receipt = TmpfsDir::new(&path).deliver(awkward()).await.unwrap();
@@ -168,10 +168,10 @@ async fn files_are_read_only_and_whole_sets_are_swapped() {
 }
 
 #[tokio::test]
-async fn files_belong_to_the_owner_that_was_named() {
+async fn files_belong_to_the_given_owner() {
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = memory.path().join("secrets");
-    // Without root only oneself can be named.
+    // Without root, only the own user can be the owner.
     let own = std::fs::metadata(memory.path()).unwrap();
     let owner = if own.uid() == 0 {
         Owner { user: 65534, group: 65534 }
@@ -186,7 +186,7 @@ async fn files_belong_to_the_owner_that_was_named() {
 }
 
 #[tokio::test]
-async fn a_disk_is_refused_unless_it_is_allowed() {
+async fn a_directory_on_disk_is_refused_unless_allowed() {
     let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = disk.path().join("secrets");
     let error = TmpfsDir::new(&path).deliver(awkward()).await.unwrap_err();
@@ -201,7 +201,7 @@ async fn a_disk_is_refused_unless_it_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_file_of_somebody_else_under_a_secrets_name_stays() {
+async fn a_file_from_elsewhere_with_a_secrets_name_is_not_removed() {
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = memory.path().join("secrets");
     std::fs::create_dir(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The client against real sockets, a real server, a real tmpfs and a real exec.
+//! The client with real sockets, a real server, a real tmpfs and a real exec.
 
 #![cfg(test)]
 

@@ -1,9 +1,9 @@
-//! Bundles that the tests share.
+//! Bundles for tests.
 
 use petsem_api::AppId;
 use petsem_client::{Bundle, Identity};
 
-/// Stands in every value that no output may show.
+/// Part of every value that no output may show.
 pub(crate) const CANARY: &str = "canary-7f3a";
 
 pub(crate) fn app() -> AppId {
@@ -19,7 +19,7 @@ pub(crate) fn bundle(version: u64, secrets: &[(&str, &[u8])]) -> Bundle {
     Bundle::new(identity(), version, secrets)
 }
 
-/// 85 bytes with newlines, NUL and 0xff, like those that the channels were measured with.
+/// Newlines, NUL and 0xff, like the values that the channels were measured with.
 pub(crate) fn awkward() -> Bundle {
     bundle(
         3,

@@ -1,4 +1,4 @@
-//! A real HTTP server on a loopback port or a Unix socket, whose answers a test scripts.
+//! An HTTP server on a loopback port or a Unix socket with scripted answers.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use petsem_client::Endpoint;
 use tokio::net::{TcpListener, UnixListener};
 
-/// What a request was.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) line: String,
@@ -22,7 +22,7 @@ pub(crate) struct Seen {
 
 type Script = Arc<dyn Fn(usize, &Seen) -> Response + Send + Sync>;
 
-/// A running server and what it saw.
+/// A server and the requests that it received.
 #[derive(Clone)]
 pub(crate) struct Server {
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -30,7 +30,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers request number n (from 0) as `script` says.
+    /// Answers request number n (from 0) with the result of `script`.
     pub(crate) fn new(script: impl Fn(usize, &Seen) -> Response + Send + Sync + 'static) -> Self {
         Self { seen: Arc::default(), script: Arc::new(script) }
     }
@@ -93,7 +93,7 @@ pub(crate) fn refusal(status: u16, code: &str) -> Response {
     json(status, format!(r#"{{"error":"said by the server","status":"{code}","request_id":null}}"#))
 }
 
-/// An endpoint where nothing listens.
+/// An endpoint on which no server listens.
 pub(crate) async fn nowhere() -> Endpoint {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
     Endpoint::loopback(listener.local_addr().unwrap()).unwrap()

@@ -1,13 +1,13 @@
-//! Discharges against a real discharger that the test plays: each row of macaroon-format part 9, and what a
-//! hostile one could say.
+//! Discharges from a discharger that the test scripts: each row of macaroon-format part 9, and hostile answers.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use petsem_api::ErrorCode;
 use petsem_client::{CallError, Client, Credentials, MalformedAnswer, Patience, Timing};
+use petsem_outbound::{OutboundClient, OutboundError, OutboundUrl, PlainHttp};
 
 use crate::server::{Seen, Server, json, refusal};
 
@@ -58,7 +58,7 @@ fn page_at(poll: &str, page: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_immediate_discharge_is_taken_whatever_its_content_type() {
+async fn an_immediate_discharge_is_accepted_with_any_content_type() {
     let plain = |_: usize, _: &Seen| {
         let body = r#"{"discharge":"fm2_one,fm2_two","extra":1}"#;
         (StatusCode::CREATED, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
@@ -71,7 +71,7 @@ async fn an_immediate_discharge_is_taken_whatever_its_content_type() {
 }
 
 #[tokio::test]
-async fn an_error_comes_first_then_a_discharge_then_a_poll_then_a_page() {
+async fn an_error_precedes_a_discharge_a_discharge_a_poll_and_a_poll_a_page() {
     let all = format!(
         r#""discharge":"fm2_d","poll_url":"{POLL}","user_interactive":{{"poll_url":"{POLL}","user_url":"https://p"}}"#
     );
@@ -101,7 +101,7 @@ async fn a_poll_is_repeated_until_it_is_ready_and_carries_no_credentials() {
     let script = |at, _: &Seen| match at {
         0 => json(201, poll_at(POLL)),
         1 => json(202, r#"{"error":"not ready"}"#),
-        // Whatever the body of a 202 says.
+        // The body of a 202 is ignored.
         2 => json(202, r#"{"discharge":"fm2_too_early"}"#),
         3 => json(202, "no JSON at all"),
         _ => json(200, r#"{"discharge":"fm2_polled"}"#),
@@ -113,7 +113,7 @@ async fn a_poll_is_repeated_until_it_is_ready_and_carries_no_credentials() {
 }
 
 #[tokio::test]
-async fn a_poll_that_is_refused_gone_or_empty_ends_the_flow() {
+async fn a_poll_that_is_refused_not_found_or_empty_ends_the_flow() {
     let cases = [
         (200, r#"{"error":"the answer is no"}"#, Some((200, "the answer is no"))),
         (404, r#"{"error":"not found"}"#, Some((404, "not found"))),
@@ -149,12 +149,12 @@ async fn a_poll_that_is_never_ready_ends_with_its_deadline() {
     let (answer, seen) = asked(script, &short).await;
     let CallError::NotReady { location, waited } = answer.unwrap_err() else { panic!("not ready") };
     assert_eq!((location.as_str(), waited), (LOCATION, Duration::from_millis(60)));
-    // 1, 2, 4, 4 … ms between polls: it did not hammer.
+    // 1, 2, 4, 4 … ms between polls: the pauses grow.
     assert!((3..=20).contains(&seen.len()), "{}", seen.len());
 }
 
 #[tokio::test]
-async fn a_poll_url_on_another_origin_is_never_asked() {
+async fn a_poll_url_on_another_origin_is_never_called() {
     for url in [
         "http://auth.example/base/poll",
         "https://auth.example:8443/poll",
@@ -193,7 +193,7 @@ async fn a_page_is_opened_once_and_then_polled() {
 }
 
 #[tokio::test]
-async fn a_page_needs_somebody_to_open_it_and_must_be_one() {
+async fn a_page_needs_a_person_to_open_it_and_must_be_an_http_url() {
     let (answer, seen) =
         asked(|_, _| json(201, page_at(POLL, "https://auth.example/page")), &patience()).await;
     assert!(matches!(answer, Err(CallError::NeedsPerson { .. })), "{answer:?}");
@@ -222,7 +222,7 @@ async fn a_page_needs_somebody_to_open_it_and_must_be_one() {
 }
 
 #[tokio::test]
-async fn an_error_of_any_status_is_told_and_petsems_own_keep_their_code() {
+async fn an_error_of_any_status_is_returned_and_petsems_own_errors_keep_their_code() {
     let (answer, _) = asked(|_, _| json(500, r#"{"error":"internal server error"}"#), &patience()).await;
     let Err(CallError::Refused { status, code, message, .. }) = answer else { panic!("{answer:?}") };
     assert_eq!((status, code, message.as_str()), (500, ErrorCode::Unknown, "internal server error"));
@@ -238,7 +238,7 @@ async fn an_error_of_any_status_is_told_and_petsems_own_keep_their_code() {
 }
 
 #[tokio::test]
-async fn an_answer_over_its_bound_and_a_redirect_are_refused() {
+async fn an_answer_over_its_limit_and_a_redirect_are_refused() {
     const BOUND: usize = 128 * 1024;
     let sized = |size: usize| {
         let frame = r#"{"discharge":"fm2_d","pad":""}"#.len();
@@ -264,7 +264,7 @@ async fn an_answer_over_its_bound_and_a_redirect_are_refused() {
 }
 
 #[tokio::test]
-async fn a_location_that_is_not_configured_is_not_asked() {
+async fn a_location_that_is_not_configured_is_not_called() {
     let server = Server::new(|_, _| json(201, r#"{"discharge":"fm2_d"}"#));
     let client = client(&server).await;
     let own = Credentials::new("fm2_own").unwrap();
@@ -273,6 +273,71 @@ async fn a_location_that_is_not_configured_is_not_asked() {
         let Err(CallError::UnknownDischarger { location: named }) = answer else { panic!("{answer:?}") };
         assert_eq!(named, location);
     }
+    assert_eq!(server.count(), 0);
+}
+
+/// A client whose one discharger is outside, at `http://127.0.0.1:PORT/base/` of the server.
+async fn outside(server: &Server) -> (Client, OutboundUrl) {
+    let location = format!("{}/base/", server.start().await);
+    let location = OutboundUrl::parse_with(&location, PlainHttp::LOOPBACK).unwrap();
+    let outbound = Arc::new(OutboundClient::with_system_cas([], Duration::from_secs(5)));
+    let client = Client::builder(vec![]).timing(timing());
+    (client.outside_discharger(location.clone(), outbound).build(), location)
+}
+
+#[tokio::test]
+async fn an_outside_discharger_is_called_and_polled_at_its_own_location() {
+    let origin = Arc::new(Mutex::new(String::new()));
+    let own = Arc::clone(&origin);
+    let server = Server::new(move |at, _| match at {
+        0 => json(503, ""),
+        1 => json(201, poll_at(&format!("{}/base/.well-known/macfly/3p/poll/0123", own.lock().unwrap()))),
+        2 => json(202, ""),
+        _ => json(200, r#"{"discharge":"fm2_polled"}"#),
+    });
+    let (client, location) = outside(&server).await;
+    *origin.lock().unwrap() = location.origin();
+    let proof = Credentials::new("fm2_own").unwrap();
+    let answer = client.discharge_ticket(location.as_str(), b"ticket", Some(&proof), &patience()).await;
+    assert_eq!(answer.unwrap().expose_text(), "fm2_polled");
+    let seen = server.seen();
+    assert_eq!(lines(&seen), [ASK, ASK, POLLED, POLLED]);
+    let sent: Vec<_> = seen.iter().map(|seen| (seen.authorization.as_str(), seen.body.as_str())).collect();
+    let asked = ("FlyV1 fm2_own", r#"{"ticket":"dGlja2V0"}"#);
+    assert_eq!(sent, [asked, asked, ("", ""), ("", "")]);
+}
+
+#[tokio::test]
+async fn an_outside_discharger_that_redirects_or_answers_too_much_is_refused() {
+    let away = Server::new(|_, _| json(307, ""));
+    let large = Server::new(|_, _| json(200, "x".repeat(128 * 1024 + 1)));
+    for (server, expected) in [(away, MalformedAnswer::Status(307)), (large, MalformedAnswer::TooLarge)] {
+        let (client, location) = outside(&server).await;
+        let answer = client.discharge_ticket(location.as_str(), b"ticket", None, &patience()).await;
+        let Err(CallError::Protocol { malformed, endpoint }) = answer else { panic!("{answer:?}") };
+        assert_eq!((malformed, endpoint.to_string()), (expected, location.origin()));
+        assert_eq!(server.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_outside_discharger_at_a_private_address_is_called_only_if_it_is_listed() {
+    let server = Server::new(|_, _| json(201, r#"{"discharge":"fm2_d"}"#));
+    let port = server.start().await.to_string().rsplit(':').next().unwrap().to_owned();
+    let location: OutboundUrl = format!("https://127.0.0.1:{port}").parse().unwrap();
+    let outbound = Arc::new(OutboundClient::with_system_cas([], Duration::from_secs(5)));
+    let client =
+        Client::builder(vec![]).timing(timing()).outside_discharger(location.clone(), outbound).build();
+    let error = client.discharge_ticket(location.as_str(), b"ticket", None, &patience()).await.unwrap_err();
+    let CallError::OutsideDischarger { source } = &error else { panic!("{error:?}") };
+    assert!(matches!(**source, OutboundError::PrivateAddress { .. }), "{source:?}");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "https://127.0.0.1:{port} is at 127.0.0.1, which is not a public address; if this is intended, list the \
+             host as private"
+        )
+    );
     assert_eq!(server.count(), 0);
 }
 

@@ -159,9 +159,7 @@ impl Look<'_> {
         if service.target() != "/" {
             return Err(AwsCredentialsError::MetadataAddress { variable });
         }
-        let at = |path: &str| {
-            OutboundUrl::parse_with(&format!("{}{path}", service.origin()), METADATA).map_err(no_service)
-        };
+        let at = |path: &str| service.at(path).map_err(no_service);
         let refused = |status| AwsCredentialsError::Refused {
             source: CredentialSource::InstanceMetadata,
             origin: service.origin(),
