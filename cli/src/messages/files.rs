@@ -12,7 +12,7 @@ pub(crate) const TOKEN_PROMPT: &str = "Token (not shown): ";
 pub(crate) const VALUE_ENDS_WITH_NEWLINE: &str =
     "the value ends with a newline, which is part of it; --trim-newline removes it";
 
-/// Nobody can answer a prompt.
+/// There is no terminal to prompt on.
 pub(crate) const NO_TERMINAL: &str = "cannot prompt: standard input is not a terminal";
 
 /// At most this many problems of one file are listed.

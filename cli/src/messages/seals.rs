@@ -6,7 +6,7 @@ use petsem_seals::{PassphraseError, ShareProgress};
 use petsem_server::{Compromised, NodeStatus, RotatedRoot, SealInfo, StoreReport, StoreStatus, TriedSeal};
 
 use super::files::NO_TERMINAL;
-use super::phrasing::{file_name, split_hint};
+use super::phrasing::{file_name, plural, split_hint};
 use crate::failure::{Exit, Failure};
 
 pub(crate) const NEW_PASSPHRASE_PROMPT: &str = "New passphrase (not shown): ";
@@ -134,9 +134,10 @@ pub(crate) fn root_rotated(rotated: &RotatedRoot) -> String {
         count => format!("; {count} dropped"),
     };
     format!(
-        "the root key is at version {}, wrapped by {} seals{dropped}\nearlier backups still open with the seals of their time",
+        "the root key is at version {}, wrapped by {} {}{dropped}\nearlier backups still open with the seals of their time",
         rotated.root_version,
-        rotated.seals.len()
+        rotated.seals.len(),
+        plural(rotated.seals.len(), "seal", "seals")
     )
 }
 

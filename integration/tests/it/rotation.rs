@@ -401,12 +401,15 @@ fn only_operators_rotate_and_the_command_line_waits_for_the_end() {
 
     let rotated = command(&scene, &["operator", "rotate-keyring"]);
     assert!(rotated.status.success(), "{}", rotated.printed);
-    assert_eq!(rotated.printed, "all keys are under version 2 of the keyring; no older version is left\n");
+    assert_eq!(
+        rotated.printed,
+        "all keys are wrapped by version 2 of the keyring; no older version remains\n"
+    );
     let json = command(&scene, &["operator", "rotate-keyring", "--json"]);
     let json: Value = serde_json::from_str(&json.printed).unwrap();
     assert_eq!((&json["keyring"]["current"], versions(&json)), (&json!(3), vec![3]));
     let rotated = command(&scene, &["operator", "rotate-app", "shop", "--rewrite"]);
-    assert_eq!(rotated.printed, "all keys of shop are under its new KEK; the old one is destroyed\n");
+    assert_eq!(rotated.printed, "all keys of shop are wrapped by its new KEK; the old one is destroyed\n");
     let begun = command(&scene, &["operator", "rotate-app", "shop", "--no-wait", "--json"]);
     let begun: Value = serde_json::from_str(&begun.printed).unwrap();
     assert_eq!((&begun["app"], &begun["kek_versions"]), (&json!(app), &json!([2, 3])));

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::remote::Remote;
 use crate::{messages, output};
 
-/// Mint a token that allows less than yours
+/// Mint a token that allows no more than yours
 ///
 /// Without --out, it is written to standard output, unless that is a terminal.
 #[derive(Args)]
