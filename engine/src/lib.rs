@@ -58,3 +58,6 @@ pub use stats::{EngineStats, IssuerStats};
 pub use tokens::mint::check_first_token;
 pub use tokens::revoke::{check_revocation, no_such_signing_key};
 pub use verify::{AppBehind, StoreReport, verify_store};
+
+// What a server needs of the keys, and no more.
+pub use petsem_keys::{KeyMemory, scrubbed, scrubbed_deep};

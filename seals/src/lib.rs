@@ -38,6 +38,7 @@ pub use aws_kms::{
 };
 pub use key_file::{KEY_FILE_KIND, KeyFile, KeyFileError};
 pub use passphrase::{Argon2Parameters, PASSPHRASE_KIND, Passphrase, PassphraseError};
+pub use petsem_keys::{NewShare, SealSource};
 #[cfg(feature = "pkcs11")]
 pub use pkcs11::{PKCS11_KIND, Pkcs11, Pkcs11Error, Pkcs11Settings};
 pub use private_file::{PrivateFileError, PrivateFileFault};

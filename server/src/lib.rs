@@ -31,6 +31,5 @@ pub use operator::unseal_input::UnsealInput;
 pub use operator::verify::{verify_audit, verify_store};
 pub use petsem_audit as audit;
 pub use petsem_engine::{AppBehind, KeepShares, RotatedRoot, SealInfo, StoreReport, StoreStatus};
-pub use petsem_keys::NewShare;
-pub use petsem_seals::SealSettings;
+pub use petsem_seals::{NewShare, SealSettings};
 pub use settings::{AuditSettings, Limits, ListenAddress, Listener, Settings, SettingsError};

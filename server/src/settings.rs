@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use petsem_api::HostId;
 use petsem_engine::{EngineSettings, SealSources, UnlockError};
-use petsem_keys::SealSource;
 use petsem_outbound::OutboundSettings;
+use petsem_seals::SealSource;
 use petsem_seals::{SealEntry, SealSettings, SealSettingsError};
 use serde::Deserialize;
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The last column of the design's table of crates. `policy` without `evaluate` is a row of its own below.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("petsem-keys", &[]),
     ("petsem-outbound", &[]),
     ("petsem-seals", &["petsem-keys", "petsem-outbound"]),
@@ -14,9 +14,19 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("petsem-api", &[]),
     ("petsem-store", &["petsem-api"]),
     ("petsem-client", &["petsem-api", "petsem-keys", "petsem-policy", "petsem-outbound"]),
+    ("petsem-audit", &["petsem-keys", "petsem-api"]),
+    ("petsem-engine", &["petsem-keys", "petsem-policy", "petsem-store", "petsem-audit", "petsem-api"]),
     (
         "petsem-server",
-        &["petsem-keys", "petsem-seals", "petsem-policy", "petsem-store", "petsem-api", "petsem-outbound"],
+        &[
+            "petsem-engine",
+            "petsem-audit",
+            "petsem-seals",
+            "petsem-store",
+            "petsem-api",
+            "petsem-policy",
+            "petsem-outbound",
+        ],
     ),
     ("petsem", ALL),
     ("petsem-integration", ALL),
@@ -27,6 +37,8 @@ const ALL: &[&str] = &[
     "petsem-seals",
     "petsem-policy",
     "petsem-store",
+    "petsem-audit",
+    "petsem-engine",
     "petsem-api",
     "petsem-client",
     "petsem-server",

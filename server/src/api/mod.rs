@@ -24,8 +24,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use petsem_api::{ErrorCode, RequestId};
-use petsem_engine::{Engine, Failure, new_request_id};
-use petsem_keys::scrubbed;
+use petsem_engine::{Engine, Failure, new_request_id, scrubbed};
 
 use crate::http::request::refuse;
 use crate::http::state::ServerState;

@@ -12,7 +12,7 @@ use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use getrandom::SysRng;
 use petsem_api::{HostId, PutIssuer};
-use petsem_keys::scrubbed_deep;
+use petsem_engine::scrubbed_deep;
 use petsem_seals::SealSettings;
 use rand_core::UnwrapErr;
 

@@ -4,4 +4,3 @@ pub(crate) mod body_queue;
 pub(crate) mod metrics;
 pub(crate) mod request;
 pub(crate) mod state;
-pub(crate) mod wiped;

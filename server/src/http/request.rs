@@ -15,13 +15,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use petsem_api::{ErrorBody, ErrorCode, RequestId};
+use petsem_api::{ErrorBody, ErrorCode, RequestId, WipedBuffer};
 use petsem_engine::{AuditRecord, Engine, Failure, Peer, Principal, Timestamp};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::http::state::ServerState;
-use crate::http::wiped::WipedBuffer;
 
 /// Largest body of a set of secrets: a bundle of 1 MiB, escaped. And of a use of a secret key: a message of 1 MiB
 /// and associated data as long, in base64.
@@ -348,7 +347,9 @@ pub(crate) fn log_refusal(state: &ServerState, id: RequestId, failure: &Failure)
 pub(crate) fn json<T: Serialize>(status: StatusCode, id: RequestId, body: &T) -> Response {
     let mut bytes = WipedBuffer::default();
     // Serialising our own types into memory has no way to fail; half an answer would be worse than none.
-    let bytes = serde_json::to_writer(&mut bytes, body).map(|()| bytes.into_bytes()).unwrap_or_default();
+    let bytes = serde_json::to_writer(&mut bytes, body)
+        .map(|()| Bytes::from_owner(bytes.into_inner()))
+        .unwrap_or_default();
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use petsem_api::ErrorCode;
-use petsem_engine::{Engine, Timestamp, follow_rotations, unlock};
-use petsem_keys::{KeyMemory, scrubbed, scrubbed_deep};
+use petsem_engine::{Engine, KeyMemory, Timestamp, follow_rotations, scrubbed, scrubbed_deep, unlock};
 use petsem_store::Store;
 use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};

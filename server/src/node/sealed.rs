@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use petsem_api::{ErrorBody, ErrorCode, Health, Readiness};
 use petsem_audit::{AuditEvent, AuditLog, Outcome};
 use petsem_engine::{AuditRecord, Peer, Timestamp, new_request_id, unlock};
-use petsem_keys::SealSource;
+use petsem_seals::SealSource;
 use petsem_store::Store;
 
 use crate::node::identity::node_id;

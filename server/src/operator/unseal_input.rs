@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use petsem_keys::SealSource;
+use petsem_seals::SealSource;
 use petsem_seals::{Passphrase, TypedShares};
 use zeroize::Zeroizing;
 
