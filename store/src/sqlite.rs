@@ -247,7 +247,7 @@ impl Store for SqliteStore {
             // Joining blocks, and changes that still wait for a place in the queue need the runtime.
             std::thread::Builder::new()
                 .name("store-close".into())
-                .spawn(move || tell.send(threads.join()))
+                .spawn(move || done.send(threads.join()))
                 .map_err(|_| CloseError::ThreadLost)?;
             closed.await.map_err(|_| CloseError::ThreadLost)?
         })
