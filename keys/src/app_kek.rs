@@ -1,7 +1,7 @@
 //! An app's KEK, and what it protects: values and bundles, the app's digest key, secret keys.
 //!
 //! Each value or bundle gets a DEK of its own, made here, used for one message and dropped. There is
-//! no function that takes a DEK and a plaintext, so a retried transaction seals anew.
+//! no function that takes a DEK and a plaintext, so a retried transaction seals again.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ impl Sealed {
     }
 }
 
-/// A [`Sealed`] as it lies in a row.
+/// A [`Sealed`] as a row holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealedRef<'a> {
     /// See [`Sealed::wrapped_dek`].
@@ -96,7 +96,7 @@ impl AppKek {
         Ok(Sealed { wrapped_dek: self.wrap_dek(rng, &dek)?, ciphertext })
     }
 
-    /// Opens what was sealed for exactly this record. The plaintext lies in the answer alone.
+    /// Opens what was sealed for exactly this record. Only the result holds the plaintext.
     ///
     /// # Errors
     /// [`OpenError`]: changed, cut, made for another record, or by another version of the KEK.

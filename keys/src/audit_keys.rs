@@ -43,7 +43,7 @@ random_key_role! {
 }
 
 impl AuditSigningKey {
-    /// The public key, for whoever verifies the log.
+    /// The public key, for verifying the log.
     pub fn public(&self) -> [u8; 32] {
         self.expanded().verifying_key().to_bytes()
     }

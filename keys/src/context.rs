@@ -3,12 +3,12 @@
 //! One enum, so that two uses can never share a byte string by accident and a reviewer sees all of
 //! them on one page. A context is encoded as its label byte, then each field with its length: four
 //! bytes big-endian, then the field; an integer is a field of eight bytes big-endian. The encoding
-//! is injective, so distinct contexts are distinct byte strings. Labels and field orders are for
-//! ever: what was written under one must open under it.
+//! is injective, so distinct contexts are distinct byte strings. Labels and field orders
+//! never change: what was written under one must open under it.
 
 use crate::seal::SealContext;
 
-/// The first byte of every context. A number is never given twice, also not after its use ended.
+/// The first byte of every context. A number is never reused, not even after its use ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Label {
@@ -113,7 +113,7 @@ impl RecordContext<'_> {
 /// The row that a MAC covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowContext<'a> {
-    /// Label of the table; the store's list of tables gives each its own, for ever.
+    /// Label of the table; the store's list of tables gives each its own and never changes it.
     pub table: u8,
     /// Primary key of the row, as bytes.
     pub id: &'a [u8],
@@ -149,7 +149,7 @@ pub(crate) enum Context<'a> {
     Record { record: &'a RecordContext<'a>, dek: &'a [u8; 16] },
     /// An answer that waits to be polled.
     PollEntry { store: &'a [u8; 16], id: &'a [u8; 16] },
-    /// A bundle that a host keeps for the day that the centre is down.
+    /// A bundle that a host keeps for when the central service is down.
     HostCacheEntry(&'a HostCacheContext<'a>),
     /// A row that decides something.
     Row { row: &'a RowContext<'a>, content: &'a [u8] },

@@ -1,4 +1,4 @@
-//! Where key bytes lie: one place of locked memory for each key, filled there and wiped when it is dropped.
+//! The bytes of a key: one place of locked memory for each key, filled in place and wiped on drop.
 
 use rand_core::CryptoRng;
 use zeroize::ZeroizeOnDrop;

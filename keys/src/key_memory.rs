@@ -1,4 +1,4 @@
-//! The memory that keys lie in: whole pages, locked (never swapped), left out of core dumps and of children.
+//! The memory that holds keys: whole pages, locked (never swapped), excluded from core dumps and from children.
 //!
 //! Keys come and go with every request, pages do not: they are cut into places of 32 bytes, and a place that
 //! is given back is wiped and used again. Where the system does not let a page be locked, keys still work;
@@ -16,10 +16,10 @@ pub(crate) const PLACE: usize = 32;
 /// Bytes that are asked of the system at a time: 512 keys, and a fourth of the smallest limit in use (64 KiB).
 const SLAB: usize = 16 * 1024;
 
-/// A place that nobody else has. All of it is zero when it is taken.
+/// A place that belongs to one key. All of it is zero when it is taken.
 pub(crate) type Place = &'static mut [u8; PLACE];
 
-/// How the keys of this process lie in memory.
+/// How the memory of this process protects its keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyMemory {
@@ -27,11 +27,11 @@ pub struct KeyMemory {
     pub locked: usize,
     /// Bytes that are not, because the system refused.
     pub unlocked: usize,
-    /// What the system said the last time that it refused.
+    /// The last refusal of the system.
     pub refusal: Option<Refusal>,
 }
 
-/// What the system did not do.
+/// What the system refused to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {

@@ -284,43 +284,28 @@ impl fmt::Debug for Keyring {
 }
 
 /// Why the versions of a keyring cannot be so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyringError {
     /// Two keys have one version.
+    #[error("the keyring has two keys of version {version}; give the new one the next number")]
     VersionTwice {
         /// The version.
         version: u32,
     },
     /// No key has this version.
+    #[error("the keyring has no key of version {version}; load all versions of the store")]
     NoSuchVersion {
         /// The version.
         version: u32,
     },
     /// The current version cannot be removed.
+    #[error("keyring version {version} makes new wraps; make another one current first")]
     IsCurrent {
         /// The version.
         version: u32,
     },
 }
-
-impl fmt::Display for KeyringError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::VersionTwice { version } => {
-                write!(f, "the keyring has two keys of version {version}; give the new one the next number")
-            }
-            Self::NoSuchVersion { version } => {
-                write!(f, "the keyring has no key of version {version}; load all versions of the store")
-            }
-            Self::IsCurrent { version } => {
-                write!(f, "keyring version {version} makes new wraps; make another one current first")
-            }
-        }
-    }
-}
-
-impl std::error::Error for KeyringError {}
 
 fn keyring_context(store: [u8; 16], version: u32) -> WrapContext {
     WrapContext { store, id: [0; 16], owner: None, version }

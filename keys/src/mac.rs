@@ -23,7 +23,7 @@ pub(crate) fn tag(key: &KeyBytes, context: Context<'_>) -> [u8; 32] {
     output
 }
 
-/// The tag, written where it shall lie: for tags that are keys themselves.
+/// The tag, written in place: for tags that are keys themselves.
 pub(crate) fn tag_into(key: &KeyBytes, context: Context<'_>, output: &mut [u8; 32]) {
     let mut block = Zeroizing::new([0; BLOCK_LENGTH]);
     let (head, _) = block.split_at_mut(KeyBytes::LENGTH);

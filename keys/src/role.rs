@@ -1,5 +1,5 @@
-//! What a key of a role is to the key that wraps it. Which role hangs under which key is a matter of
-//! types: the keyring takes [`WrappedByKeyring`], an app's KEK takes [`WrappedByAppKek`].
+//! The roles of keys. Types decide which key wraps which: the keyring takes [`WrappedByKeyring`], an app's KEK takes
+//! [`WrappedByAppKek`], a seal takes any [`KeyRole`].
 
 use rand_core::CryptoRng;
 
@@ -12,6 +12,16 @@ use crate::xaes::{self, Body};
 pub trait KeyRole: sealed::Role {}
 
 /// A role whose keys are wrapped by the keyring.
+///
+/// ```
+/// fn keyring_wraps<K: petsem_keys::WrappedByKeyring>() {}
+/// keyring_wraps::<petsem_keys::SigningKey>();
+/// ```
+/// Keys of an app are wrapped by the app's KEK, and by nothing else:
+/// ```compile_fail,E0277
+/// fn keyring_wraps<K: petsem_keys::WrappedByKeyring>() {}
+/// keyring_wraps::<petsem_keys::DigestKey>();
+/// ```
 pub trait WrappedByKeyring: KeyRole {}
 
 /// A role whose keys are wrapped by an app's KEK.

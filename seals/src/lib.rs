@@ -1,18 +1,62 @@
-//! The seals of petsem: each a way to wrap the root key, behind the trait [`petsem_keys::Seal`].
+//! The seals of petsem: each a way to wrap a key that is kept nowhere else, first of all the root key of a store.
 //!
-//! | kind | type | what holds the key |
+//! A seal implements [`petsem_keys::Seal`]: it says how it comes by the key that wraps. [`petsem_keys::SealExt`] does
+//! the rest, the same for every kind.
+//!
+//! | kind | type | feature | what holds the key | a person is needed |
+//! |---|---|---|---|---|
+//! | `key-file` | [`KeyFile`] | – | a file that only petsem's user can read | no |
+//! | `passphrase` | [`Passphrase`] | – | a person's memory, through Argon2id | unless a file holds it |
+//! | `shamir` | [`Shamir`] | – | k of n people, each with a share; [`ShareSet`] collects them | k people |
+//! | `aws-kms` | `AwsKms` | `aws-kms` | AWS KMS, for the identities that its policy allows | no |
+//! | `pkcs11` | `Pkcs11` | `pkcs11` | a token or HSM that does not export it | no |
+//! | `tpm2` | `Tpm2` | `tpm2` | the TPM 2.0 of this machine | no |
+//!
+//! No feature is on by default: the default build needs Rust and a C compiler.
+//!
+//! ```
+//! use petsem_keys::{RootKey, SealContext, SealExt as _};
+//! use petsem_seals::KeyFile;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("seal.key");
+//! # let (store, seal_id) = ([1; 16], [2; 16]);
+//! let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+//! let root = RootKey::generate(&mut rng, 1);
+//! let context = SealContext::root_key(store, seal_id, root.version());
+//! let wrapped = KeyFile::create(&mut rng, &path)?.wrap(&mut rng, &root, &context)?;
+//!
+//! let root: RootKey = KeyFile::open(&path)?.unwrap(&wrapped, &context)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Formats
+//! `header | wrapped key`, where the wrapped key is a wrap of `petsem-keys` under the seal's key.
+//!
+//! | kind | header | the seal's key |
 //! |---|---|---|
-//! | `key-file` | [`KeyFile`] | a file that only petsem's user can read |
-//! | `passphrase` | [`Passphrase`] | a person's memory, through Argon2id |
-//! | `shamir` | [`Shamir`] | k of n people, each with a share; [`ShareSet`] collects them |
-//! | `aws-kms` | `AwsKms`, with the feature `aws-kms` | AWS KMS, for whom it lets use the key |
-//! | `pkcs11` | `Pkcs11`, with the feature `pkcs11` | a token or HSM that does not give it away |
-//! | `tpm2` | `Tpm2`, with the feature `tpm2` | the TPM 2.0 of this one machine |
+//! | `key-file` | empty | the 32 bytes in the file |
+//! | `passphrase` | `0x01`, salt 16, memory KiB u32, passes u32, lanes u32 | Argon2id v1.3 (RFC 9106) of the passphrase; associated data store, seal |
+//! | `shamir` | `0x01`, set 5, k, n, n × digest of a share 16 | 32 bytes, shared over GF(2^8) (Shamir 1979) |
+//! | `aws-kms` | `0x01`, length u16, ciphertext of KMS | new for each wrap; encryption context store, seal, version |
+//! | `pkcs11` | `0x01`, length u16, nonce 12, ciphertext 32, tag 16 | new for each wrap; AES-256-GCM on the token, AAD label `0d` |
+//! | `tpm2` | `0x01`, length u16, sealed object of the TPM | new for each wrap; bound to AAD label `0d` |
+//!
+//! Integers are big-endian.
+//!
+//! # Where seals come from
+//! [`SealSettings`] is a `[[seal]]` of the configuration, [`TypedShares`] and a typed [`Passphrase`] are what people
+//! give. All three are [`petsem_keys::SealSource`]s, so the code that unlocks a store names no kind of seal.
+//!
+//! # Errors
+//! Each kind has one error enum, with its texts beside its variants: a fact, then what to do. No error holds a key, a
+//! passphrase, a PIN or any part of a share. A wrong PIN is never retried.
 //!
 //! # Non-goals
-//! This crate knows no routes, storage or tokens: which seals a store has, and where their wraps lie,
-//! is the server's business. It has no ciphers of its own: a seal that holds a key holds a
-//! [`petsem_keys::SealKey`].
+//! This crate knows no routes, storage or tokens: the engine keeps the list of a store's seals and their wraps. It has
+//! no ciphers of its own: a seal that holds a key holds a [`petsem_keys::SealKey`]. It makes no backups of keys: a
+//! store that shall survive the loss of a seal has a second one.
 
 #[cfg(feature = "aws-kms")]
 mod aws_kms;

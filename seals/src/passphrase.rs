@@ -1,14 +1,14 @@
-//! The passphrase seal: a key that Argon2id makes from what a person remembers.
+//! The passphrase seal: a key that Argon2id derives from a person's passphrase.
 //!
 //! A wrap is `0x01 | salt 16 | memory KiB u32 | passes u32 | lanes u32 | wrap of the root key`, numbers
 //! big-endian. The key is Argon2id v1.3 (RFC 9106) with 32 bytes of output and the associated data
 //! `store id | seal id`; it wraps the root key as every [`SealKey`] does, with store, seal and root
 //! version as AAD. RFC 9106 §3.2 hashes all parameters, salt and associated data into the first block:
-//! whoever changes one of them in the database gets another key, which opens nothing. They are checked
+//! changing one of them in the database gives another key, which opens nothing. They are checked
 //! against bounds before they cost memory or time, so a changed wrap neither weakens nor stalls a start.
 //!
 //! Each wrap is made with a new salt and with the parameters of the seal, never with those of the wrap
-//! before: sealing anew raises them ([`Passphrase::is_stronger_than`] says whether there is a reason to).
+//! before: sealing again raises them ([`Passphrase::is_stronger_than`] says whether there is a reason to).
 
 mod error;
 mod parameters;
@@ -53,7 +53,7 @@ impl Passphrase {
     ///
     /// # Errors
     /// [`PassphraseError::NotTypeable`] for an empty one, one of more than 1024 bytes, one that begins
-    /// or ends with white space or holds a control character: nobody could tell it from the one meant.
+    /// or ends with white space or holds a control character: a person could not tell it from the intended one.
     pub fn new(text: Zeroizing<String>) -> Result<Self, PassphraseError> {
         let spaced = text.trim().len() != text.len();
         if text.is_empty() || text.len() > LONGEST || spaced || text.contains(char::is_control) {
@@ -62,10 +62,10 @@ impl Passphrase {
         Ok(Self { text, parameters: Argon2Parameters::RECOMMENDED })
     }
 
-    /// The seal of the passphrase in a file that nobody else may read; one newline at its end does not count.
+    /// The seal of the passphrase in a file that only its owner can read; one newline at its end does not count.
     ///
     /// # Errors
-    /// [`PassphraseError::File`] if it cannot be read, is open to others, or is no file; as
+    /// [`PassphraseError::File`] if it cannot be read, is open to others, or is not a file; as
     /// [`Passphrase::new`] for what it holds.
     pub fn from_file(path: &Path) -> Result<Self, PassphraseError> {
         // Two bytes more than a passphrase and its newline: what is longer is refused, not cut.
@@ -88,7 +88,7 @@ impl Passphrase {
     }
 
     /// Whether a wrap made now would cost an attacker more memory or more passes than this one does.
-    /// What is no wrap of a passphrase is not weaker, it is wrong: `false`.
+    /// `false` for bytes that are not a wrap of a passphrase.
     pub fn is_stronger_than(&self, wrapped: &[u8]) -> bool {
         Header::split(wrapped).is_ok_and(|(header, _)| {
             header.parameters.memory_kib() < self.parameters.memory_kib()
@@ -214,7 +214,7 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Room for Argon2, wiped when it is given back; a machine without that much memory is told so.
+/// Memory for Argon2, wiped on drop; too little memory is an error, not an abort.
 fn wiped_memory(
     blocks: usize,
     parameters: Argon2Parameters,

@@ -8,7 +8,7 @@
 //! opened once before it is handed out, because what a token does with parameters is its own business.
 //!
 //! A module belongs to the whole process and a login to all of its sessions. So modules stay loaded,
-//! calls go one after the other, and each logs in and out by itself, with the PIN read anew. Nothing
+//! calls go one after the other, and each logs in and out by itself, with the PIN read again. Nothing
 //! here tries a PIN twice, nor when the token says that one try is left: tokens lock themselves.
 
 mod error;
@@ -152,7 +152,7 @@ impl Seal for Pkcs11 {
 
 /// Why a token did not decrypt.
 enum DecryptError {
-    /// It says that the ciphertext is not of this key and AAD, or gave what is no key.
+    /// It says that the ciphertext is not of this key and AAD, or returned something that is not a key.
     NotItsOwn,
     Token(Pkcs11Error),
 }

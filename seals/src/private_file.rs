@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// Permission bits that would let anybody but the owner at the file.
+/// Permission bits of users other than the owner.
 const OTHERS: u32 = 0o077;
 
 /// User id of root, who can read every file anyway.
@@ -30,7 +30,7 @@ pub struct PrivateFileError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PrivateFileFault {
-    /// There is no file.
+    /// The file does not exist.
     Missing,
     /// The path is a symbolic link.
     Link,
@@ -50,7 +50,7 @@ pub enum PrivateFileFault {
     },
     /// The file could not be opened or read.
     Read {
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -113,12 +113,12 @@ impl fmt::Display for PrivateFileError {
             PrivateFileFault::ForeignOwner { owner, us } => write!(
                 f,
                 "{path} belongs to user {owner}, petsem runs as user {us}; `chown {us} {path}` after \
-                 making sure that nobody else has read it"
+                 making sure that no other user has read it"
             ),
             PrivateFileFault::OpenToOthers { mode } => write!(
                 f,
                 "{path} has mode {mode:04o}, others than its owner have access to it; \
-                 `chmod 600 {path}`, and change what is in it if somebody may have read it"
+                 `chmod 600 {path}`, and change what is in it if another user may have read it"
             ),
             PrivateFileFault::Read { source: _ } => {
                 write!(f, "{path} could not be read; let petsem run as the user that owns it")
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(
             text(check_access(1001, 1000, 0o600)),
             Err("/etc/petsem/pin belongs to user 1001, petsem runs as user 1000; `chown 1000 \
-                 /etc/petsem/pin` after making sure that nobody else has read it"
+                 /etc/petsem/pin` after making sure that no other user has read it"
                 .to_owned())
         );
         assert_eq!(text(check_access(0, 1000, 0o600)), Ok(()));

@@ -1,6 +1,6 @@
 //! The Shamir seal: a random seal key, split so that any k of n people have it together.
 //!
-//! What is split is a key of this seal alone, never the root key: a new set of shares is a new seal,
+//! The split key belongs to this seal alone; it is never the root key: a new set of shares is a new seal,
 //! and the old one is removed like any other. Sharing is Shamir's over GF(2^8), one polynomial of
 //! degree k - 1 for each byte (*How to Share a Secret*, 1979), with the arithmetic of `vsss-rs`, which
 //! has no tables and no branches. The polynomials are here, in memory that is wiped.
@@ -39,7 +39,7 @@ const THRESHOLD_MINIMUM: u8 = 2;
 
 const FORMAT: u8 = 0x01;
 
-/// A seal whose key was split into shares, while the key is at hand.
+/// A seal whose key was split into shares, while the process holds the key.
 pub struct Shamir {
     roster: Roster,
     key: SealKey,
@@ -131,7 +131,7 @@ impl fmt::Display for SetId {
     }
 }
 
-/// What a wrap says of the shares that open it: nothing secret, and nothing to be believed.
+/// What a wrap says about the shares that open it: nothing secret, and not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Roster {
     set: SetId,

@@ -1,17 +1,17 @@
-//! The TPM 2.0 seal: the machine's own chip keeps the seal key, and gives it to nobody on another machine.
+//! The TPM 2.0 seal: the machine's own chip keeps the seal key, which opens on no other machine.
 //!
 //! The seal key is sealed with the context of the wrap beside it (TPM 2.0 Library Specification, part 1 §25,
-//! "sealed data"), under a storage key that the chip derives anew each time from its owner seed, by the template
+//! "sealed data"), under a storage key that the chip derives each time from its owner seed, by the template
 //! for storage root keys on P-256 of the TCG's provisioning guidance, but with an empty unique field. So nothing
-//! of petsem's lies in the chip, and clearing it ends the seal.
+//! of petsem is stored in the chip, and clearing it ends the seal.
 //!
 //! All commands that carry the key go in an HMAC session whose salt is encrypted to that storage key, with
 //! parameter encryption (AES-128-CFB) both ways: who listens on the bus sees neither key nor PIN. The name of
-//! the storage key, a digest of its public part, stands in the wrap: another chip, a cleared one, or one that
-//! somebody put between, is found before anything is asked of it.
+//! the storage key, a digest of its public part, is in the wrap: another chip, a cleared one, or one that
+//! an attacker inserted, is found before petsem asks it for anything.
 //!
 //! A PIN may be set; the chip then counts wrong ones and locks itself, for every user of it. So nothing here
-//! spends the last try. Without a PIN whoever is root on the machine can open the seal, and only the disk alone,
+//! spends the last try. Without a PIN, root on the machine can open the seal, and only the disk alone,
 //! in another machine, cannot. No PCR is bound: an update of firmware or kernel never shuts a store.
 //!
 //! The sealed message is `name of the storage key 34 | length u16 | public part | private part`. libtss2 copies

@@ -10,16 +10,16 @@ use crate::record::{BundleRow, FeedEntry, Record, RecordKind, ValueRow};
 /// `values` and `feed` are applied; so a change may delete an app's rows and write new ones.
 ///
 /// A change that is sealed for one app version must expect the row version of the app head that it was sealed
-/// upon: this is the compare-and-swap on the app version. After a conflict seal anew.
+/// upon: this is the compare-and-swap on the app version. After a conflict, seal again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Who asks, and the audit line in case the process dies between commit and log.
+    /// The request, and its audit line in case the process dies between commit and log.
     pub request: RequestAudit,
     /// Rows that must be as the caller read them.
     pub expects: Vec<Expect>,
     /// Decision rows to insert or replace.
     pub puts: Vec<Record>,
-    /// Decision rows to delete; one that is not there is no error.
+    /// Decision rows to delete; a missing one is not an error.
     pub deletes: Vec<(RecordKind, Vec<u8>)>,
     /// The app's bundle, to insert or replace.
     pub bundle: Option<BundleRow>,
@@ -46,7 +46,7 @@ impl Change {
         }
     }
 
-    /// Bytes that the change holds in memory, about.
+    /// Approximate size of the change in memory, in bytes.
     pub(crate) fn size(&self) -> usize {
         let records: usize =
             self.puts.iter().map(|put| put.id.len() + put.content.len() + put.mac.len()).sum();
@@ -59,7 +59,7 @@ impl Change {
     }
 }
 
-/// What the transaction keeps of the request, until its audit line is known to be durable
+/// What the transaction keeps of the request until its audit line is durable
 /// ([`crate::Store::audited`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestAudit {
@@ -92,12 +92,12 @@ pub struct NewValue {
     pub keep: u32,
 }
 
-/// What a change became.
+/// The revision of a committed change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
     /// Number of the change in this store, from 1, without gaps.
     pub revision: u64,
-    /// 128 random bits that only this store's history has at this revision: who remembers the pair notices a
-    /// store that was rolled back or forked.
+    /// 128 random bits that only this store's history has at this revision. A reader that remembers the pair
+    /// detects a store that was rolled back or forked.
     pub mark: [u8; 16],
 }

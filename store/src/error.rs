@@ -1,9 +1,8 @@
-//! What goes wrong, one enum for each operation, and everything that a person reads about it.
+//! One error enum for each operation, and all user-facing text of this crate.
 //!
-//! No text here holds a row's content: paths, kinds, numbers and the database's own words only.
+//! No text holds a row's content: only paths, kinds, numbers and the database's own messages.
 
 use std::error::Error;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,32 +12,40 @@ use crate::record::RecordKind;
 pub type Source = Arc<dyn Error + Send + Sync>;
 
 /// Why a store was not opened. Nothing was changed, but the directory may have been created.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The path is there and is something else.
+    /// The path exists and is not a directory.
+    #[error("{path} is not a directory; name a directory for the store's data")]
     NotADirectory {
         /// The data directory.
         path: PathBuf,
     },
     /// The directory, or a file in it, cannot be created or written.
+    #[error("cannot write {path}: {source}; let the user that runs petsem own the directory, with mode 0700")]
     NotWritable {
-        /// What was to be written.
+        /// The path.
         path: PathBuf,
         /// The system's error.
         source: Source,
     },
     /// Another process serves this directory.
+    #[error(
+        "another process holds {path}, most likely a server, and nothing was changed; stop it and do this \
+         again, or name the data directory that is meant"
+    )]
     InUse {
         /// The lock file.
         path: PathBuf,
     },
-    /// The file is there and is no petsem database.
+    /// The file exists and is not a petsem database.
+    #[error("{path} is not a petsem database; name another data directory, or move the file away")]
     NotPetsem {
         /// The database file.
         path: PathBuf,
     },
     /// A later petsem wrote the file.
+    #[error("{path} has format {found}, and this petsem knows formats up to {known}; run a newer petsem")]
     NewerFormat {
         /// The database file.
         path: PathBuf,
@@ -48,93 +55,38 @@ pub enum OpenError {
         known: u32,
     },
     /// The file is a petsem database and its structure is damaged.
+    #[error("{path} is damaged: {source}; restore it from a backup")]
     Corrupt {
         /// The database file.
         path: PathBuf,
-        /// What the database says.
+        /// The database's error.
         source: Source,
     },
     /// The disk has no room for an empty database.
+    #[error("no room on the disk for {path}; free some and start again")]
     Full {
         /// The database file.
         path: PathBuf,
     },
     /// Anything else that the database or the system refused.
+    #[error("cannot open {path}: {source}; look at the disk, and at who may read and write there")]
     Storage {
         /// The file.
         path: PathBuf,
-        /// What it says.
+        /// Its error.
         source: Source,
     },
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotADirectory { path } => {
-                write!(f, "{} is not a directory; name a directory for the store's data", path.display())
-            }
-            Self::NotWritable { path, source } => write!(
-                f,
-                "cannot write {}: {source}; let the user that runs petsem own the directory, with mode 0700",
-                path.display()
-            ),
-            Self::InUse { path } => {
-                write!(
-                    f,
-                    "another process holds {}, most likely a server, and nothing was changed; stop it and do this \
-                     again, or name the data directory that is meant",
-                    path.display()
-                )
-            }
-            Self::NotPetsem { path } => write!(
-                f,
-                "{} is not a petsem database; name another data directory, or move the file away",
-                path.display()
-            ),
-            Self::NewerFormat { path, found, known } => write!(
-                f,
-                "{} has format {found}, and this petsem knows formats up to {known}; run a newer petsem",
-                path.display()
-            ),
-            Self::Corrupt { path, source } => {
-                write!(f, "{} is damaged: {source}; restore it from a backup", path.display())
-            }
-            Self::Full { path } => {
-                write!(f, "no room on the disk for {}; free some and start again", path.display())
-            }
-            Self::Storage { path, source } => write!(
-                f,
-                "cannot open {}: {source}; look at the disk, and at who may read and write there",
-                path.display()
-            ),
-        }
-    }
-}
-
-impl Error for OpenError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::NotWritable { source, .. }
-            | Self::Corrupt { source, .. }
-            | Self::Storage { source, .. } => Some(&**source),
-            Self::NotADirectory { .. }
-            | Self::InUse { .. }
-            | Self::NotPetsem { .. }
-            | Self::NewerFormat { .. }
-            | Self::Full { .. } => None,
-        }
-    }
 }
 
 /// Why a change was not acknowledged. None of it is visible to any reader.
 ///
 /// After [`CommitError::Storage`] and [`CommitError::Unavailable`] a crash in that moment may still bring the
-/// change back, whole: look before repeating it (a stale [`crate::Expect`] says so by itself).
-#[derive(Clone, Debug)]
+/// change back, whole: read again before repeating it (a stale [`crate::Expect`] fails by itself).
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// A row is not at the version that the change expects. Read anew, seal anew.
+    /// A row is not at the version that the change expects. Read and seal again.
+    #[error("the {kind} row changed meanwhile; read it and try again")]
     Conflict {
         /// Kind of the first such row.
         kind: RecordKind,
@@ -142,121 +94,56 @@ pub enum CommitError {
         id: Vec<u8>,
     },
     /// The feed entries do not follow the last one.
+    #[error("the control feed went on to {last} meanwhile; read it and try again")]
     FeedConflict {
         /// The last number in the feed; 0 when it is empty.
         last: u64,
     },
     /// No room on the disk, or the size limit is reached. Reads go on; the next write tries again.
+    #[error("no room for the change; free space on the database's disk")]
     Full,
     /// The database cannot be written, by permission or mount.
+    #[error("the database cannot be written; check the file's owner, mode and mount")]
     ReadOnly,
     /// The store is closed, its writer has ended, or another process held the database too long.
+    #[error("the store takes no writes now; try again")]
     Unavailable,
     /// A version or number above 2^63 − 1.
+    #[error("a version or number of the change is above 2^63 - 1")]
     OutOfRange,
     /// The database's structure is damaged.
-    Corrupt(Source),
+    #[error("the database is damaged: {0}; restore it from a backup")]
+    Corrupt(#[source] Source),
     /// Anything else that the database refused.
-    Storage(Source),
-}
-
-impl fmt::Display for CommitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Conflict { kind, .. } => {
-                write!(f, "the {kind} row changed meanwhile; read it and try again")
-            }
-            Self::FeedConflict { last } => {
-                write!(f, "the control feed went on to {last} meanwhile; read it and try again")
-            }
-            Self::Full => f.write_str("no room for the change; free space on the database's disk"),
-            Self::ReadOnly => {
-                f.write_str("the database cannot be written; check the file's owner, mode and mount")
-            }
-            Self::Unavailable => f.write_str("the store takes no writes now; try again"),
-            Self::OutOfRange => f.write_str("a version or number of the change is above 2^63 - 1"),
-            Self::Corrupt(source) => write!(f, "the database is damaged: {source}; restore it from a backup"),
-            Self::Storage(source) => write!(f, "the database refused the change: {source}"),
-        }
-    }
-}
-
-impl Error for CommitError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Corrupt(source) | Self::Storage(source) => Some(&**source),
-            Self::Conflict { .. }
-            | Self::FeedConflict { .. }
-            | Self::Full
-            | Self::ReadOnly
-            | Self::Unavailable
-            | Self::OutOfRange => None,
-        }
-    }
+    #[error("the database refused the change: {0}")]
+    Storage(#[source] Source),
 }
 
 /// Why a read gave no answer. Absence is not an error.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The store is closed, or the database did not answer in time.
+    #[error("the store takes no reads now; try again")]
     Unavailable,
     /// The database's structure, or the form of a row, is damaged.
-    Corrupt(Source),
+    #[error("the database is damaged: {0}; restore it from a backup")]
+    Corrupt(#[source] Source),
     /// Anything else that the database refused.
-    Storage(Source),
+    #[error("the database refused the read: {0}")]
+    Storage(#[source] Source),
 }
 
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unavailable => f.write_str("the store takes no reads now; try again"),
-            Self::Corrupt(source) => write!(f, "the database is damaged: {source}; restore it from a backup"),
-            Self::Storage(source) => write!(f, "the database refused the read: {source}"),
-        }
-    }
-}
-
-impl Error for ReadError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Corrupt(source) | Self::Storage(source) => Some(&**source),
-            Self::Unavailable => None,
-        }
-    }
-}
-
-/// Why closing did not end cleanly. What was acknowledged is durable all the same.
-#[derive(Clone, Debug)]
+/// Why the store did not close cleanly. Acknowledged changes are durable all the same.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseError {
     /// The last checkpoint failed; the next start reads the write-ahead log instead.
-    Checkpoint(Source),
+    #[error("the last checkpoint failed: {0}; nothing is lost, keep the database's -wal file with it")]
+    Checkpoint(#[source] Source),
     /// A thread of the store had ended before its time.
+    #[error("a thread of the store had ended early; look for its panic in the log")]
     ThreadLost,
-}
-
-impl fmt::Display for CloseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Checkpoint(source) => write!(
-                f,
-                "the last checkpoint failed: {source}; nothing is lost, keep the database's -wal file with it"
-            ),
-            Self::ThreadLost => {
-                f.write_str("a thread of the store had ended early; look for its panic in the log")
-            }
-        }
-    }
-}
-
-impl Error for CloseError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Checkpoint(source) => Some(&**source),
-            Self::ThreadLost => None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt;
 use petsem_api::{AppId, RequestId, SecretName};
 
 /// What a decision row is about. The numbers are on disk and in row MACs: they never change and are never
-/// given out twice.
+/// reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub enum RecordKind {
     Org = 4,
     /// An org's name → its id.
     OrgName = 5,
-    /// An app's head, by its id: what the rest of the app hangs on.
+    /// An app's head, by its id: it anchors the rest of the app.
     AppHead = 6,
     /// An app's name → its id.
     AppName = 7,
@@ -50,11 +50,11 @@ pub enum RecordKind {
     Revocation = 19,
     /// An app's secret keys, wrapped: one row for all of them.
     SecretKeys = 21,
-    /// What somebody asked for, and a second person must approve.
+    /// A request that a second person must approve.
     Approval = 22,
-    /// An answer that waits to be polled: id is the hash of its secret.
+    /// A response that waits to be polled: id is the hash of its secret.
     PollEntry = 23,
-    /// A rotation of an app's KEK that is under way: id is the app's.
+    /// A rotation of an app's KEK in progress: id is the app's.
     AppRotation = 24,
 }
 
@@ -186,7 +186,7 @@ pub struct AppRows {
     pub bundle: Option<BundleRow>,
 }
 
-/// What a name led to, as of one moment.
+/// The app behind a name, as of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedApp {
     /// The row of kind [`RecordKind::AppName`].

@@ -67,7 +67,7 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Whether there is no database in the data directory, so that [`Self::open`] would make one. Makes nothing.
+    /// Whether there is no database in the data directory, so that [`Self::open`] would create one. Creates nothing.
     pub fn is_absent(options: &SqliteOptions) -> bool {
         let found = std::fs::symlink_metadata(open::database_in(&options.directory));
         found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
@@ -243,13 +243,13 @@ impl Store for SqliteStore {
         Box::pin(async move {
             drop(lock(&self.jobs).take());
             let Some(threads) = lock(&self.threads).take() else { return Ok(()) };
-            let (tell, told) = oneshot::channel();
+            let (done, closed) = oneshot::channel();
             // Joining blocks, and changes that still wait for a place in the queue need the runtime.
             std::thread::Builder::new()
                 .name("store-close".into())
-                .spawn(move || tell.send(threads.join()))
+                .spawn(move || done.send(threads.join()))
                 .map_err(|_| CloseError::ThreadLost)?;
-            told.await.map_err(|_| CloseError::ThreadLost)?
+            closed.await.map_err(|_| CloseError::ThreadLost)?
         })
     }
 }

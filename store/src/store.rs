@@ -1,4 +1,4 @@
-//! The trait: all that the server knows of storage.
+//! The trait: all that the engine knows of storage.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use crate::change::{Change, Committed};
 use crate::error::{CloseError, CommitError, ReadError};
 use crate::record::{AppRows, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow};
 
-/// What the trait's methods give, so that a store can stand behind `dyn`.
+/// The return type of the trait's methods, so that `dyn Store` works.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Rows of ciphertext and metadata, durable and transactional.
@@ -18,8 +18,8 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// them as of one moment. Reads never wait for writes. Dropping a future of [`Store::commit`] does not take
 /// the change back.
 pub trait Store: Send + Sync {
-    /// Applies a change, all of it or nothing, and answers when it is durable. Changes that wait together are
-    /// committed together; one that conflicts fails alone.
+    /// Applies a change, all of it or nothing, and returns when it is durable. Waiting changes are committed
+    /// together; one that conflicts fails alone.
     fn commit(&self, change: Change) -> StoreFuture<'_, Result<Committed, CommitError>>;
 
     /// One decision row.
@@ -77,7 +77,7 @@ pub trait Store: Send + Sync {
     /// How many values of an app are kept.
     fn count_values(&self, app: AppId) -> StoreFuture<'_, Result<u64, ReadError>>;
 
-    /// How many decision rows of a kind there are. Reads all of them: for what takes long anyway.
+    /// The number of decision rows of a kind. It reads all of them, so only slow operations use it.
     fn count(&self, kind: RecordKind) -> StoreFuture<'_, Result<u64, ReadError>>;
 
     /// Entries of the control feed with numbers above `after`, in order, at most `limit`.
@@ -90,28 +90,27 @@ pub trait Store: Send + Sync {
     fn mark(&self, revision: u64) -> StoreFuture<'_, Result<Option<[u8; 16]>, ReadError>>;
 
     /// Changes of a node that were not reported as audited, oldest first. Read once at start: after a kill,
-    /// each gets its line. The line of the last ones may be in the log already; the request id tells.
+    /// each gets its line. The log may already have the lines of the last ones; compare the request ids.
     fn unaudited(&self, node: [u8; 16]) -> StoreFuture<'_, Result<Vec<UnauditedChange>, ReadError>>;
 
     /// Reports that these revisions of a node have their lines, durably. Cheap and without a wait: the rows go
     /// with the next commit or at [`Store::close`].
     fn audited(&self, node: [u8; 16], revisions: &[u64]);
 
-    /// Whether there is nothing of an installation in it: no record of any kind.
+    /// Whether the store holds no record of any kind, and so no installation.
     fn is_empty(&self) -> StoreFuture<'_, Result<bool, ReadError>>;
 
-    /// The newest record format that every node of this installation knows, and so the one to write.
+    /// The newest record format that every node of this installation knows: the one to write.
     fn format_floor(&self) -> StoreFuture<'_, Result<u32, ReadError>>;
 
     /// Numbers for metrics. Never waits.
     fn stats(&self) -> StoreStats;
 
-    /// Takes no more work, finishes what waits, and puts everything into its final place. Further calls
-    /// answer `Unavailable`.
+    /// Takes no more work, finishes the waiting changes, and checkpoints. Further calls answer `Unavailable`.
     fn close(&self) -> StoreFuture<'_, Result<(), CloseError>>;
 }
 
-/// What a store counted since it was opened.
+/// Counters since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStats {
     /// Changes committed.

@@ -96,6 +96,22 @@ fn each_crate_uses_only_what_the_design_lets_it_know() {
     }
 }
 
+/// ring wipes nothing that it holds, so no key may reach it (design §5). Other crates may hash and verify with it.
+#[test]
+fn keys_does_not_depend_on_ring() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--package", "petsem-keys", "--edges", "normal", "--all-features", "--target", "all"])
+        .args(["--prefix", "none", "--format", "{p}", "--offline", "--locked"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let packages: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(packages.contains("aes-gcm"), "the tree has none of the known dependencies: {packages:?}");
+    assert!(!packages.contains("ring"), "{packages:?}");
+}
+
 #[test]
 fn the_client_links_no_policy_evaluation() {
     let dependencies = dependencies();

@@ -1,6 +1,5 @@
 //! Why a key was not taken, and why it was not used.
 
-use std::error::Error;
 use std::fmt;
 
 use super::kind::SecretKeyType;
@@ -30,10 +29,11 @@ impl fmt::Display for KeyOperation {
 }
 
 /// Why bytes are no key of the type that was named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
     /// No key of the type is so long.
+    #[error("the key is {length} bytes long, keys of this type are {wanted}; give the bare key")]
     Length {
         /// Length that was given, in bytes.
         length: usize,
@@ -41,41 +41,25 @@ pub enum ImportError {
         wanted: &'static str,
     },
     /// Every byte is zero, or there is none.
+    #[error("the key is all zeros; generate one from a random source")]
     Zero,
     /// The number is zero, or not below the order of the curve.
+    #[error("the key is not a scalar of P-256; give the 32 bytes of the private number, big-endian")]
     NotOnCurve,
     /// The public key behind the seed is another key's.
+    #[error("the last 32 bytes are not the public key of the first 32; give the seed alone")]
     OtherPublicKey,
 }
 
-impl fmt::Display for ImportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Length { length, wanted } => {
-                write!(f, "the key is {length} bytes long, keys of this type are {wanted}; give the bare key")
-            }
-            Self::Zero => f.write_str("the key is nothing but zeros; take one from a random source"),
-            Self::NotOnCurve => f.write_str(
-                "the key is no scalar of P-256; give the 32 bytes of the private number, big-endian",
-            ),
-            Self::OtherPublicKey => {
-                f.write_str("the last 32 bytes are not the public key of the first 32; give the seed alone")
-            }
-        }
-    }
-}
-
-impl Error for ImportError {}
-
 /// Why a key did not do what it was asked. Nothing of a message was released.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyUseError {
     /// Keys of the type are for something else.
     Unsupported {
         /// The key's type.
         kind: SecretKeyType,
-        /// What was asked.
+        /// The operation.
         operation: KeyOperation,
     },
     /// Keys of the type authenticate no associated data.
@@ -128,5 +112,3 @@ impl fmt::Display for KeyUseError {
         }
     }
 }
-
-impl Error for KeyUseError {}

@@ -1,6 +1,5 @@
 //! The types of secret keys, by the names that the Machines API gives them.
 
-use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,7 +7,7 @@ use super::error::KeyOperation;
 use super::hs::Hs;
 use super::{Algorithm, es256, nacl_auth, nacl_box, nacl_secretbox, nacl_sign, xaes256gcm};
 
-/// What a key is for, and with which algorithm. A key has one for ever.
+/// What a key is for, and with which algorithm. A key never changes its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SecretKeyType {
     /// HMAC-SHA-256.
@@ -93,17 +92,9 @@ impl fmt::Display for SecretKeyType {
 }
 
 /// A name that no type has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown type of key; the types are {}", SecretKeyType::ALL.map(SecretKeyType::as_str).join(" "))]
 pub struct UnknownSecretKeyType;
-
-impl fmt::Display for UnknownSecretKeyType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("there is no such type of key; the types are")?;
-        SecretKeyType::ALL.iter().try_for_each(|kind| write!(f, " {kind}"))
-    }
-}
-
-impl Error for UnknownSecretKeyType {}
 
 impl FromStr for SecretKeyType {
     type Err = UnknownSecretKeyType;

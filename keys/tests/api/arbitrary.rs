@@ -7,7 +7,7 @@ use petsem_keys::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::seeded::Given;
+use crate::seeded::FixedBytes;
 
 const KEY: [u8; 32] = [3; 32];
 const ID: [u8; 16] = [4; 16];
@@ -17,8 +17,8 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_open_nothing(one in sealed_bytes(), other in sealed_bytes()) {
-        let keyring = Keyring::new([KeyringKey::generate(&mut Given(&KEY), 1)], 1).unwrap();
-        let kek = AppKek::generate(&mut Given(&KEY), ID, 1);
+        let keyring = Keyring::new([KeyringKey::generate(&mut FixedBytes(&KEY), 1)], 1).unwrap();
+        let kek = AppKek::generate(&mut FixedBytes(&KEY), ID, 1);
         let sealed = SealedRef { wrapped_dek: &one, ciphertext: &other };
         let record = RecordContext::Bundle { epoch: 1, org: ID, app: ID, version: 1 };
         let seal = SealContext::root_key(ID, ID, 1);
@@ -29,11 +29,11 @@ proptest! {
             kek.open(sealed, &record).is_ok(),
             kek.unwrap::<DigestKey>(&one, ID, ID).is_ok(),
             kek.unwrap::<SecretKeyMaterial>(&one, ID, ID).is_ok(),
-            kek.rewrap_dek(&mut Given(&[0; 64]), &kek, &one).is_ok(),
-            RootKey::generate(&mut Given(&KEY), 1).unwrap_keyring_key(&one, ID, 1).is_ok(),
-            SealKey::generate(&mut Given(&KEY)).unwrap::<RootKey>(&one, &seal).is_ok(),
-            PollKey::generate(&mut Given(&KEY)).open(&one, &ID, &ID).is_ok(),
-            HostCacheKey::generate(&mut Given(&KEY)).open(&one, &host).is_ok(),
+            kek.rewrap_dek(&mut FixedBytes(&[0; 64]), &kek, &one).is_ok(),
+            RootKey::generate(&mut FixedBytes(&KEY), 1).unwrap_keyring_key(&one, ID, 1).is_ok(),
+            SealKey::generate(&mut FixedBytes(&KEY)).unwrap::<RootKey>(&one, &seal).is_ok(),
+            PollKey::generate(&mut FixedBytes(&KEY)).open(&one, &ID, &ID).is_ok(),
+            HostCacheKey::generate(&mut FixedBytes(&KEY)).open(&one, &host).is_ok(),
         ];
         prop_assert_eq!(opened, [false; 10]);
     }

@@ -2,11 +2,11 @@
 
 use petsem_keys::{AuditMacKey, AuditSigningKey, IntegrityError, verify_checkpoint};
 
-use crate::seeded::{Given, SeededRng};
+use crate::seeded::{FixedBytes, SeededRng};
 
 #[test]
 fn a_line_verifies_only_under_the_key_of_its_stretch() {
-    let first = AuditMacKey::generate(&mut Given(&[1; 32]));
+    let first = AuditMacKey::generate(&mut FixedBytes(&[1; 32]));
     let tag = first.tag(b"line");
     assert_eq!(first.verify(b"line", &tag), Ok(()));
     assert_eq!(first.verify(b"lime", &tag), Err(IntegrityError::TagMismatch));
@@ -18,7 +18,7 @@ fn a_line_verifies_only_under_the_key_of_its_stretch() {
 #[test]
 fn the_same_steps_from_the_same_key_give_the_same_key() {
     let step = |key: AuditMacKey| key.ratchet().ratchet();
-    let [one, other] = [(); 2].map(|()| step(AuditMacKey::generate(&mut Given(&[1; 32]))));
+    let [one, other] = [(); 2].map(|()| step(AuditMacKey::generate(&mut FixedBytes(&[1; 32]))));
     assert_eq!(one.tag(b"line"), other.tag(b"line"));
 }
 
@@ -40,7 +40,7 @@ fn a_checkpoint_verifies_only_with_its_own_key_message_and_signature() {
 
 #[test]
 fn what_is_no_point_or_a_weak_one_is_no_public_key() {
-    let signature = AuditSigningKey::generate(&mut Given(&[1; 32])).sign(b"head");
+    let signature = AuditSigningKey::generate(&mut FixedBytes(&[1; 32])).sign(b"head");
     // y = 2 is on no point of the curve.
     let mut no_point = [0; 32];
     no_point[0] = 2;

@@ -7,14 +7,14 @@ use petsem_keys::{
     PollKey, RootKey, RowMacKey, SealKey, SecretKey, SecretKeyMaterial, SecretKeyType, SigningKey,
 };
 
-use crate::seeded::Given;
+use crate::seeded::FixedBytes;
 
 /// Seen in decimal, hexadecimal and as text.
 const CANARY: [u8; 32] = *b"canary-KEY-that-is-never-printed";
 
 #[test]
 fn debug_of_every_key_is_its_name_alone() {
-    let given = || Given(&CANARY);
+    let given = || FixedBytes(&CANARY);
     let material = CANARY.to_vec().into_boxed_slice();
     assert_prints(&RootKey::generate(&mut given(), 1), "RootKey(..)");
     assert_prints(&KeyringKey::generate(&mut given(), 1), "KeyringKey(..)");

@@ -12,7 +12,7 @@ use petsem_keys::{
 use sha2::Sha256;
 use xaes_256_gcm::Xaes256Gcm;
 
-use crate::seeded::{Given, SeededRng};
+use crate::seeded::{FixedBytes, SeededRng};
 
 const KEY: [u8; 32] = [0x11; 32];
 const STORE: [u8; 16] = [0x12; 16];
@@ -23,7 +23,7 @@ const ID: [u8; 16] = [0x15; 16];
 #[test]
 fn a_wrap() {
     let mut rng = SeededRng::new("described wrap");
-    let keyring = Keyring::new([KeyringKey::generate(&mut Given(&KEY), 6)], 6).unwrap();
+    let keyring = Keyring::new([KeyringKey::generate(&mut FixedBytes(&KEY), 6)], 6).unwrap();
     let key = SigningKey::generate(&mut rng);
     let wrapped = keyring.wrap(&mut rng, &key, &WrapContext::new(STORE, ID).owned_by(ORG)).unwrap();
 
@@ -35,7 +35,7 @@ fn a_wrap() {
 #[test]
 fn a_value_and_its_dek() {
     let mut rng = SeededRng::new("described value");
-    let kek = AppKek::generate(&mut Given(&KEY), APP, 2);
+    let kek = AppKek::generate(&mut FixedBytes(&KEY), APP, 2);
     let record = RecordContext::Value { epoch: 3, org: ORG, app: APP, name: "NAME", version: 4 };
     let sealed = kek.seal(&mut rng, b"value", &record).unwrap();
 
@@ -50,7 +50,7 @@ fn a_value_and_its_dek() {
 #[test]
 fn a_bundle() {
     let mut rng = SeededRng::new("described bundle");
-    let kek = AppKek::generate(&mut Given(&KEY), APP, 2);
+    let kek = AppKek::generate(&mut FixedBytes(&KEY), APP, 2);
     let record = RecordContext::Bundle { epoch: 3, org: ORG, app: APP, version: 4 };
     let sealed = kek.seal(&mut rng, b"bundle", &record).unwrap();
 
@@ -62,7 +62,7 @@ fn a_bundle() {
 
 #[test]
 fn row_feed_and_audit_macs_and_digests() {
-    let rows = RowMacKey::generate(&mut Given(&KEY));
+    let rows = RowMacKey::generate(&mut FixedBytes(&KEY));
     let row = RowContext { table: 7, id: b"id", epoch: 1, row_version: 2 };
     let message = context(0x40, &[&int(7), b"id", &int(1), &int(2), b"content"]);
     assert_eq!(rows.tag(&row, b"content"), hmac(&KEY, &message));
@@ -70,11 +70,11 @@ fn row_feed_and_audit_macs_and_digests() {
     let message = context(0x41, &[&int(1), &int(2), &[5; 32], b"change"]);
     assert_eq!(rows.feed_tag(1, 2, &[5; 32], b"change"), hmac(&KEY, &message));
 
-    let digests = DigestKey::generate(&mut Given(&KEY));
+    let digests = DigestKey::generate(&mut FixedBytes(&KEY));
     let message = context(0x42, &[b"NAME", b"value"]);
     assert_eq!(digests.digest("NAME", b"value"), hmac(&KEY, &message)[..16]);
 
-    let lines = AuditMacKey::generate(&mut Given(&KEY));
+    let lines = AuditMacKey::generate(&mut FixedBytes(&KEY));
     let message = context(0x43, &[b"line"]);
     assert_eq!(lines.tag(b"line"), hmac(&KEY, &message));
     let next = hmac(&KEY, &context(0x44, &[]));
@@ -83,7 +83,7 @@ fn row_feed_and_audit_macs_and_digests() {
 
 #[test]
 fn a_checkpoint() {
-    let key = AuditSigningKey::generate(&mut Given(&KEY));
+    let key = AuditSigningKey::generate(&mut FixedBytes(&KEY));
     let public = VerifyingKey::from_bytes(&key.public()).unwrap();
     let signature = Signature::from_bytes(&key.sign(b"head"));
     assert_eq!(public.verify_strict(&context(0x45, &[b"head"]), &signature).ok(), Some(()));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// With `PETSEM_BLESS=1`, writes the file anew. In one step: other tests read it meanwhile.
+/// With `PETSEM_BLESS=1`, rewrites the file, in one step: other tests may be reading it.
 pub(crate) fn bless(path: &Path, vectors: &Value) {
     if std::env::var_os("PETSEM_BLESS").is_none_or(|bless| bless != "1") {
         return;

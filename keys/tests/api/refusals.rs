@@ -1,4 +1,4 @@
-//! Whatever was changed, cut, swapped or asked for elsewhere is refused, and nothing of it released.
+//! Anything changed, cut, swapped or opened in another context is refused, and nothing of it is released.
 
 use petsem_keys::{
     AppKek, DigestKey, DischargerKey, HostCacheContext, HostCacheKey, Keyring, KeyringKey, OpenError,
@@ -164,8 +164,8 @@ fn two_records_of_one_app_with_their_deks_swapped_are_refused() {
 #[test]
 fn the_same_key_bytes_as_kek_of_another_app_open_nothing() {
     let bytes = [9; 32];
-    let kek = AppKek::generate(&mut crate::seeded::Given(&bytes), APP, 1);
-    let impostor = AppKek::generate(&mut crate::seeded::Given(&bytes), OTHER, 1);
+    let kek = AppKek::generate(&mut crate::seeded::FixedBytes(&bytes), APP, 1);
+    let impostor = AppKek::generate(&mut crate::seeded::FixedBytes(&bytes), OTHER, 1);
     let mut rng = SeededRng::new("impostor");
     let sealed = kek.seal(&mut rng, b"value", &VALUE).unwrap();
     let as_other = RecordContext::Value { epoch: 1, org: ORG, app: OTHER, name: "NAME", version: 7 };

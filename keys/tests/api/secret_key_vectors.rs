@@ -1,5 +1,5 @@
-//! The published layouts of secret keys, `tests/vectors/secret_keys.json`: what stands there opens and
-//! verifies for ever, and the same randomness gives the same bytes. `PETSEM_BLESS=1` writes it anew.
+//! The published layouts of secret keys, `tests/vectors/secret_keys.json`: its entries must always open and
+//! verify, and the same randomness gives the same bytes. `PETSEM_BLESS=1` rewrites it.
 
 use std::fs;
 use std::path::PathBuf;

@@ -53,7 +53,7 @@ fn every_type_has_the_name_that_the_machines_api_gives_it() {
     }
     assert_eq!(
         "HS256".parse::<SecretKeyType>().unwrap_err().to_string(),
-        "there is no such type of key; the types are hs256 hs384 hs512 xaes256gcm nacl_auth nacl_box \
+        "unknown type of key; the types are hs256 hs384 hs512 xaes256gcm nacl_auth nacl_box \
          nacl_secretbox nacl_sign es256"
     );
 }
@@ -202,9 +202,9 @@ fn only_keys_of_the_right_length_are_taken() {
         for length in (1..140).filter(|length| (kind, *length) != (NaclSign, 64)) {
             match SecretKey::import(kind, &vec![7; length]) {
                 Ok(_) => assert!(taken(kind).contains(&length), "{kind} took {length} bytes"),
-                Err(ImportError::Length { length: told, .. }) => {
+                Err(ImportError::Length { length: reported, .. }) => {
                     assert!(!taken(kind).contains(&length), "{kind} refused {length} bytes");
-                    assert_eq!(told, length);
+                    assert_eq!(reported, length);
                 }
                 Err(error) => panic!("{kind} {length}: {error}"),
             }

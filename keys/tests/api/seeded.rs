@@ -49,9 +49,9 @@ impl TryRng for SeededRng {
 impl TryCryptoRng for SeededRng {}
 
 /// Gives exactly the bytes that it was made of, once: how a test makes a key that it knows.
-pub(crate) struct Given<'a>(pub(crate) &'a [u8]);
+pub(crate) struct FixedBytes<'a>(pub(crate) &'a [u8]);
 
-impl TryRng for Given<'_> {
+impl TryRng for FixedBytes<'_> {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
@@ -70,4 +70,4 @@ impl TryRng for Given<'_> {
     }
 }
 
-impl TryCryptoRng for Given<'_> {}
+impl TryCryptoRng for FixedBytes<'_> {}

@@ -1,5 +1,5 @@
 //! The published ciphertexts. `tests/vectors/ciphertexts.json` is a contract: what it holds must open,
-//! and the same randomness must give the same bytes. `PETSEM_BLESS=1` writes it anew.
+//! and the same randomness must give the same bytes. `PETSEM_BLESS=1` rewrites it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use petsem_keys::{
 use serde_json::{Value, json};
 
 use crate::published::bless;
-use crate::seeded::{Given, SeededRng};
+use crate::seeded::{FixedBytes, SeededRng};
 
 #[test]
 fn the_same_randomness_gives_the_published_bytes() {
@@ -30,17 +30,19 @@ fn every_published_wrap_opens_to_its_key() {
             "root key under a seal" => open_root(vector),
             "keyring key" => open_keyring_key(vector),
             "app KEK" => open_from_keyring(vector, |key| {
-                AppKek::generate(&mut Given(key), id(vector, "id"), version(vector))
+                AppKek::generate(&mut FixedBytes(key), id(vector, "id"), version(vector))
             }),
-            "signing key" => open_from_keyring(vector, |key| SigningKey::generate(&mut Given(key))),
-            "discharger key" => open_from_keyring(vector, |key| DischargerKey::generate(&mut Given(key))),
-            "row-MAC key" => open_from_keyring(vector, |key| RowMacKey::generate(&mut Given(key))),
-            "audit MAC key" => open_from_keyring(vector, |key| AuditMacKey::generate(&mut Given(key))),
-            "audit signing key" => {
-                open_from_keyring(vector, |key| AuditSigningKey::generate(&mut Given(key)))
+            "signing key" => open_from_keyring(vector, |key| SigningKey::generate(&mut FixedBytes(key))),
+            "discharger key" => {
+                open_from_keyring(vector, |key| DischargerKey::generate(&mut FixedBytes(key)))
             }
-            "poll key" => open_from_keyring(vector, |key| PollKey::generate(&mut Given(key))),
-            "digest key" => open_from_kek(vector, |key| DigestKey::generate(&mut Given(key))),
+            "row-MAC key" => open_from_keyring(vector, |key| RowMacKey::generate(&mut FixedBytes(key))),
+            "audit MAC key" => open_from_keyring(vector, |key| AuditMacKey::generate(&mut FixedBytes(key))),
+            "audit signing key" => {
+                open_from_keyring(vector, |key| AuditSigningKey::generate(&mut FixedBytes(key)))
+            }
+            "poll key" => open_from_keyring(vector, |key| PollKey::generate(&mut FixedBytes(key))),
+            "digest key" => open_from_kek(vector, |key| DigestKey::generate(&mut FixedBytes(key))),
             "secret key material" => open_from_kek(vector, material),
             other => panic!("no such role: {other}"),
         };
@@ -64,7 +66,7 @@ fn every_published_record_opens_to_its_plaintext_before_and_after_rewrapping() {
         let ciphertext = bytes(vector, "ciphertext");
         for wrap in [&vector["dek"], &vector["rewrapped_dek"]] {
             let kek_version = u32::try_from(number(wrap, "kek_version")).unwrap();
-            let kek = AppKek::generate(&mut Given(&bytes(wrap, "kek")), app, kek_version);
+            let kek = AppKek::generate(&mut FixedBytes(&bytes(wrap, "kek")), app, kek_version);
             let wrapped_dek = bytes(wrap, "wrapped");
             let sealed = SealedRef { wrapped_dek: &wrapped_dek, ciphertext: &ciphertext };
             assert_eq!(*kek.open(sealed, &record).unwrap(), bytes(vector, "plaintext"));
@@ -78,12 +80,12 @@ fn every_published_message_mac_and_signature_verifies() {
     let vectors = published();
 
     let poll = &vectors["poll_entry"];
-    let key = PollKey::generate(&mut Given(&bytes(poll, "key")));
+    let key = PollKey::generate(&mut FixedBytes(&bytes(poll, "key")));
     let answer = key.open(&bytes(poll, "sealed"), &id(poll, "store"), &id(poll, "id")).unwrap();
     assert_eq!(*answer, bytes(poll, "plaintext"));
 
     let cache = &vectors["host_cache_entry"];
-    let key = HostCacheKey::generate(&mut Given(&bytes(cache, "key")));
+    let key = HostCacheKey::generate(&mut FixedBytes(&bytes(cache, "key")));
     let context = HostCacheContext {
         host: text(cache, "host"),
         org: id(cache, "org"),
@@ -93,7 +95,7 @@ fn every_published_message_mac_and_signature_verifies() {
     assert_eq!(*key.open(&bytes(cache, "sealed"), &context).unwrap(), bytes(cache, "plaintext"));
 
     let row = &vectors["row_mac"];
-    let key = RowMacKey::generate(&mut Given(&bytes(row, "key")));
+    let key = RowMacKey::generate(&mut FixedBytes(&bytes(row, "key")));
     let row_id = bytes(row, "id");
     let context = RowContext {
         table: u8::try_from(number(row, "table")).unwrap(),
@@ -104,23 +106,23 @@ fn every_published_message_mac_and_signature_verifies() {
     assert_eq!(key.verify(&context, &bytes(row, "content"), &array(row, "tag")), Ok(()));
 
     let feed = &vectors["feed_mac"];
-    let key = RowMacKey::generate(&mut Given(&bytes(feed, "key")));
+    let key = RowMacKey::generate(&mut FixedBytes(&bytes(feed, "key")));
     let (epoch, change) = (number(feed, "epoch"), number(feed, "number"));
     let (previous, tag) = (array(feed, "previous"), array(feed, "tag"));
     assert_eq!(key.verify_feed(epoch, change, &previous, &bytes(feed, "content"), &tag), Ok(()));
 
     let digest = &vectors["digest"];
-    let key = DigestKey::generate(&mut Given(&bytes(digest, "key")));
+    let key = DigestKey::generate(&mut FixedBytes(&bytes(digest, "key")));
     assert_eq!(key.digest(text(digest, "name"), &bytes(digest, "value")), id(digest, "digest"));
 
     let audit = &vectors["audit_line"];
-    let key = AuditMacKey::generate(&mut Given(&bytes(audit, "key")));
+    let key = AuditMacKey::generate(&mut FixedBytes(&bytes(audit, "key")));
     let line = bytes(audit, "line");
     assert_eq!(key.verify(&line, &array(audit, "tag")), Ok(()));
     assert_eq!(key.ratchet().verify(&line, &array(audit, "tag_after_ratchet")), Ok(()));
 
     let checkpoint = &vectors["audit_checkpoint"];
-    let key = AuditSigningKey::generate(&mut Given(&bytes(checkpoint, "key")));
+    let key = AuditSigningKey::generate(&mut FixedBytes(&bytes(checkpoint, "key")));
     let public = array(checkpoint, "public");
     assert_eq!(key.public(), public);
     let signature: [u8; 64] = bytes(checkpoint, "signature").try_into().unwrap();
@@ -137,29 +139,29 @@ struct Opened {
 }
 
 fn open_root(vector: &Value) -> Opened {
-    let seal = SealKey::generate(&mut Given(&bytes(vector, "wrapping_key")));
+    let seal = SealKey::generate(&mut FixedBytes(&bytes(vector, "wrapping_key")));
     let context = SealContext::root_key(id(vector, "store"), id(vector, "id"), version(vector));
-    let wrap = |root: &RootKey| seal.wrap(&mut Given(&nonce(vector)), root, &context).unwrap();
+    let wrap = |root: &RootKey| seal.wrap(&mut FixedBytes(&nonce(vector)), root, &context).unwrap();
     Opened {
         again: wrap(&seal.unwrap(&bytes(vector, "wrapped"), &context).unwrap()),
-        fresh: wrap(&RootKey::generate(&mut Given(&bytes(vector, "key")), version(vector))),
+        fresh: wrap(&RootKey::generate(&mut FixedBytes(&bytes(vector, "key")), version(vector))),
     }
 }
 
 fn open_keyring_key(vector: &Value) -> Opened {
-    let root = RootKey::generate(&mut Given(&bytes(vector, "wrapping_key")), wrapping_version(vector));
+    let root = RootKey::generate(&mut FixedBytes(&bytes(vector, "wrapping_key")), wrapping_version(vector));
     let store = id(vector, "store");
-    let wrap = |key: &KeyringKey| root.wrap_keyring_key(&mut Given(&nonce(vector)), key, store).unwrap();
+    let wrap = |key: &KeyringKey| root.wrap_keyring_key(&mut FixedBytes(&nonce(vector)), key, store).unwrap();
     let opened = root.unwrap_keyring_key(&bytes(vector, "wrapped"), store, version(vector)).unwrap();
     Opened {
         again: wrap(&opened),
-        fresh: wrap(&KeyringKey::generate(&mut Given(&bytes(vector, "key")), version(vector))),
+        fresh: wrap(&KeyringKey::generate(&mut FixedBytes(&bytes(vector, "key")), version(vector))),
     }
 }
 
 fn open_from_keyring<K: WrappedByKeyring>(vector: &Value, make: impl Fn(&[u8]) -> K) -> Opened {
     let current = wrapping_version(vector);
-    let key = KeyringKey::generate(&mut Given(&bytes(vector, "wrapping_key")), current);
+    let key = KeyringKey::generate(&mut FixedBytes(&bytes(vector, "wrapping_key")), current);
     let keyring = Keyring::new([key], current).unwrap();
     let context = WrapContext {
         store: id(vector, "store"),
@@ -167,16 +169,16 @@ fn open_from_keyring<K: WrappedByKeyring>(vector: &Value, make: impl Fn(&[u8]) -
         owner: vector["owner"].as_str().map(|_| id(vector, "owner")),
         version: version(vector),
     };
-    let wrap = |key: &K| keyring.wrap(&mut Given(&nonce(vector)), key, &context).unwrap();
+    let wrap = |key: &K| keyring.wrap(&mut FixedBytes(&nonce(vector)), key, &context).unwrap();
     let opened: K = keyring.unwrap(&bytes(vector, "wrapped"), &context).unwrap();
     Opened { again: wrap(&opened), fresh: wrap(&make(&bytes(vector, "key"))) }
 }
 
 fn open_from_kek<K: WrappedByAppKek>(vector: &Value, make: impl Fn(&[u8]) -> K) -> Opened {
     let kek = bytes(vector, "wrapping_key");
-    let kek = AppKek::generate(&mut Given(&kek), id(vector, "owner"), wrapping_version(vector));
+    let kek = AppKek::generate(&mut FixedBytes(&kek), id(vector, "owner"), wrapping_version(vector));
     let (store, id) = (id(vector, "store"), id(vector, "id"));
-    let wrap = |key: &K| kek.wrap(&mut Given(&nonce(vector)), key, store, id).unwrap();
+    let wrap = |key: &K| kek.wrap(&mut FixedBytes(&nonce(vector)), key, store, id).unwrap();
     let opened: K = kek.unwrap(&bytes(vector, "wrapped"), store, id).unwrap();
     Opened { again: wrap(&opened), fresh: wrap(&make(&bytes(vector, "key"))) }
 }
@@ -209,13 +211,13 @@ fn wraps(rng: &mut SeededRng) -> Vec<Value> {
         root_wrap(rng),
         keyring_key_wrap(rng),
         app_kek_wrap(rng),
-        keyring_wrap(rng, "signing key", |key| SigningKey::generate(&mut Given(key))),
-        keyring_wrap(rng, "discharger key", |key| DischargerKey::generate(&mut Given(key))),
-        platform_wrap(rng, "row-MAC key", |key| RowMacKey::generate(&mut Given(key))),
-        platform_wrap(rng, "audit MAC key", |key| AuditMacKey::generate(&mut Given(key))),
-        platform_wrap(rng, "audit signing key", |key| AuditSigningKey::generate(&mut Given(key))),
-        platform_wrap(rng, "poll key", |key| PollKey::generate(&mut Given(key))),
-        kek_wrap(rng, "digest key", rng_bytes::<32>, |key| DigestKey::generate(&mut Given(key))),
+        keyring_wrap(rng, "signing key", |key| SigningKey::generate(&mut FixedBytes(key))),
+        keyring_wrap(rng, "discharger key", |key| DischargerKey::generate(&mut FixedBytes(key))),
+        platform_wrap(rng, "row-MAC key", |key| RowMacKey::generate(&mut FixedBytes(key))),
+        platform_wrap(rng, "audit MAC key", |key| AuditMacKey::generate(&mut FixedBytes(key))),
+        platform_wrap(rng, "audit signing key", |key| AuditSigningKey::generate(&mut FixedBytes(key))),
+        platform_wrap(rng, "poll key", |key| PollKey::generate(&mut FixedBytes(key))),
+        kek_wrap(rng, "digest key", rng_bytes::<32>, |key| DigestKey::generate(&mut FixedBytes(key))),
         kek_wrap(rng, "secret key material", rng_bytes::<119>, material),
     ]
 }
@@ -223,8 +225,8 @@ fn wraps(rng: &mut SeededRng) -> Vec<Value> {
 fn root_wrap(rng: &mut SeededRng) -> Value {
     let (wrapping_key, key): ([u8; 32], [u8; 32]) = (rng.array(), rng.array());
     let context = SealContext::root_key(rng.array(), rng.array(), 2);
-    let seal = SealKey::generate(&mut Given(&wrapping_key));
-    let root = RootKey::generate(&mut Given(&key), 2);
+    let seal = SealKey::generate(&mut FixedBytes(&wrapping_key));
+    let root = RootKey::generate(&mut FixedBytes(&key), 2);
     let wrapped = seal.wrap(rng, &root, &context).unwrap();
     wrap_vector("root key under a seal", &wrapping_key, 0, &key, &context.key, &wrapped)
 }
@@ -232,15 +234,15 @@ fn root_wrap(rng: &mut SeededRng) -> Value {
 fn keyring_key_wrap(rng: &mut SeededRng) -> Value {
     let (wrapping_key, key): ([u8; 32], [u8; 32]) = (rng.array(), rng.array());
     let context = WrapContext { version: 3, ..WrapContext::new(rng.array(), [0; 16]) };
-    let root = RootKey::generate(&mut Given(&wrapping_key), 2);
-    let keyring_key = KeyringKey::generate(&mut Given(&key), 3);
+    let root = RootKey::generate(&mut FixedBytes(&wrapping_key), 2);
+    let keyring_key = KeyringKey::generate(&mut FixedBytes(&key), 3);
     let wrapped = root.wrap_keyring_key(rng, &keyring_key, context.store).unwrap();
     wrap_vector("keyring key", &wrapping_key, 2, &key, &context, &wrapped)
 }
 
 fn app_kek_wrap(rng: &mut SeededRng) -> Value {
     let context = WrapContext::app_kek(rng.array(), rng.array(), 4);
-    under_keyring(rng, "app KEK", context, |key| AppKek::generate(&mut Given(key), context.id, 4))
+    under_keyring(rng, "app KEK", context, |key| AppKek::generate(&mut FixedBytes(key), context.id, 4))
 }
 
 fn keyring_wrap<K: WrappedByKeyring>(rng: &mut SeededRng, role: &str, make: impl Fn(&[u8]) -> K) -> Value {
@@ -260,7 +262,7 @@ fn under_keyring<K: WrappedByKeyring>(
     make: impl Fn(&[u8]) -> K,
 ) -> Value {
     let (wrapping_key, key): ([u8; 32], [u8; 32]) = (rng.array(), rng.array());
-    let keyring = Keyring::new([KeyringKey::generate(&mut Given(&wrapping_key), 3)], 3).unwrap();
+    let keyring = Keyring::new([KeyringKey::generate(&mut FixedBytes(&wrapping_key), 3)], 3).unwrap();
     let wrapped = keyring.wrap(rng, &make(&key), &context).unwrap();
     wrap_vector(role, &wrapping_key, 3, &key, &context, &wrapped)
 }
@@ -274,7 +276,7 @@ fn kek_wrap<K: WrappedByAppKek>(
     let app = rng.array();
     let context = WrapContext::new(rng.array(), rng.array()).owned_by(app);
     let (wrapping_key, key): ([u8; 32], Vec<u8>) = (rng.array(), key(rng));
-    let kek = AppKek::generate(&mut Given(&wrapping_key), app, 4);
+    let kek = AppKek::generate(&mut FixedBytes(&wrapping_key), app, 4);
     let wrapped = kek.wrap(rng, &make(&key), context.store, context.id).unwrap();
     wrap_vector(role, &wrapping_key, 4, &key, &context, &wrapped)
 }
@@ -315,8 +317,8 @@ fn records(rng: &mut SeededRng) -> Vec<Value> {
 fn record(rng: &mut SeededRng, context: RecordContext<'_>, plaintext: &[u8]) -> Value {
     let app = *context.app();
     let (old, new): ([u8; 32], [u8; 32]) = (rng.array(), rng.array());
-    let old_kek = AppKek::generate(&mut Given(&old), app, 4);
-    let new_kek = AppKek::generate(&mut Given(&new), app, 5);
+    let old_kek = AppKek::generate(&mut FixedBytes(&old), app, 4);
+    let new_kek = AppKek::generate(&mut FixedBytes(&new), app, 5);
     let sealed = old_kek.seal(rng, plaintext, &context).unwrap();
     let rewrapped = old_kek.rewrap_dek(rng, &new_kek, &sealed.wrapped_dek).unwrap();
     let (epoch, org, name, version) = match context {
@@ -339,7 +341,7 @@ fn record(rng: &mut SeededRng, context: RecordContext<'_>, plaintext: &[u8]) -> 
 
 fn poll_entry(rng: &mut SeededRng) -> Value {
     let (key, store, id): ([u8; 32], [u8; 16], [u8; 16]) = (rng.array(), rng.array(), rng.array());
-    let sealed = PollKey::generate(&mut Given(&key)).seal(rng, b"a discharge", &store, &id).unwrap();
+    let sealed = PollKey::generate(&mut FixedBytes(&key)).seal(rng, b"a discharge", &store, &id).unwrap();
     json!({
         "key": hex(&key), "store": hex(&store), "id": hex(&id),
         "plaintext": hex(b"a discharge"), "sealed": hex(&sealed),
@@ -349,7 +351,7 @@ fn poll_entry(rng: &mut SeededRng) -> Value {
 fn host_cache_entry(rng: &mut SeededRng) -> Value {
     let key: [u8; 32] = rng.array();
     let context = HostCacheContext { host: "host-1", org: rng.array(), app: rng.array(), machine: "m-1" };
-    let sealed = HostCacheKey::generate(&mut Given(&key)).seal(rng, b"a bundle", &context).unwrap();
+    let sealed = HostCacheKey::generate(&mut FixedBytes(&key)).seal(rng, b"a bundle", &context).unwrap();
     json!({
         "key": hex(&key), "host": context.host, "org": hex(&context.org), "app": hex(&context.app),
         "machine": context.machine, "plaintext": hex(b"a bundle"), "sealed": hex(&sealed),
@@ -359,7 +361,7 @@ fn host_cache_entry(rng: &mut SeededRng) -> Value {
 fn row_mac(rng: &mut SeededRng) -> Value {
     let (key, id): ([u8; 32], [u8; 16]) = (rng.array(), rng.array());
     let row = RowContext { table: 1, id: &id, epoch: 1, row_version: 9 };
-    let tag = RowMacKey::generate(&mut Given(&key)).tag(&row, b"an app head");
+    let tag = RowMacKey::generate(&mut FixedBytes(&key)).tag(&row, b"an app head");
     json!({
         "key": hex(&key), "table": row.table, "id": hex(&id), "epoch": row.epoch,
         "row_version": row.row_version, "content": hex(b"an app head"), "tag": hex(&tag),
@@ -368,7 +370,7 @@ fn row_mac(rng: &mut SeededRng) -> Value {
 
 fn feed_mac(rng: &mut SeededRng) -> Value {
     let (key, previous): ([u8; 32], [u8; 32]) = (rng.array(), rng.array());
-    let tag = RowMacKey::generate(&mut Given(&key)).feed_tag(1, 17, &previous, b"a revocation");
+    let tag = RowMacKey::generate(&mut FixedBytes(&key)).feed_tag(1, 17, &previous, b"a revocation");
     json!({
         "key": hex(&key), "epoch": 1, "number": 17, "previous": hex(&previous),
         "content": hex(b"a revocation"), "tag": hex(&tag),
@@ -377,7 +379,7 @@ fn feed_mac(rng: &mut SeededRng) -> Value {
 
 fn digest(rng: &mut SeededRng) -> Value {
     let key: [u8; 32] = rng.array();
-    let digest = DigestKey::generate(&mut Given(&key)).digest("DATABASE_URL", b"postgres://");
+    let digest = DigestKey::generate(&mut FixedBytes(&key)).digest("DATABASE_URL", b"postgres://");
     json!({
         "key": hex(&key), "name": "DATABASE_URL", "value": hex(b"postgres://"), "digest": hex(&digest),
     })
@@ -385,7 +387,7 @@ fn digest(rng: &mut SeededRng) -> Value {
 
 fn audit_line(rng: &mut SeededRng) -> Value {
     let (bytes, line): ([u8; 32], _) = (rng.array(), br#"{"what":"boot"}"#);
-    let key = AuditMacKey::generate(&mut Given(&bytes));
+    let key = AuditMacKey::generate(&mut FixedBytes(&bytes));
     let tag = key.tag(line);
     json!({
         "key": hex(&bytes), "line": hex(line), "tag": hex(&tag),
@@ -395,7 +397,7 @@ fn audit_line(rng: &mut SeededRng) -> Value {
 
 fn audit_checkpoint(rng: &mut SeededRng) -> Value {
     let seed: [u8; 32] = rng.array();
-    let key = AuditSigningKey::generate(&mut Given(&seed));
+    let key = AuditSigningKey::generate(&mut FixedBytes(&seed));
     json!({
         "key": hex(&seed), "public": hex(&key.public()), "message": hex(b"a head"),
         "signature": hex(&key.sign(b"a head")),

@@ -1,4 +1,4 @@
-//! What stands on the other side of the seals in tests: SoftHSM2, moto's server in the place of AWS KMS, and swtpm;
+//! The other side of the seals in tests: SoftHSM2, moto's server in place of AWS KMS, and swtpm;
 //! started and stopped by the tests of the seals alone, and by those of the whole server. It knows nothing of petsem.
 //!
 //! What is missing fails the test: `./test` installs it.

@@ -16,7 +16,7 @@ use crate::ports::two_ports;
 pub const REGION: &str = "eu-central-1";
 
 /// The server ends with its standard input, so that it goes with this process however that ends. It leaves its KMS
-/// keys in a file and takes them from there: a KMS that comes back has the keys of before.
+/// keys in a file and loads them from it: a restarted KMS has the same keys.
 const SERVE: &str = "import json, os, sys, threading
 from moto.kms.models import kms_backends
 from moto.server import main

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Below the ports that the system gives to whoever asks for any (32768 and up): nobody is given one while a
+/// Below the ports that the system gives for port 0 (32768 and up): no other process is given one while a
 /// counterpart starts there, or between its stop and its next start.
 const FIRST: u32 = 10_000;
 const PAIRS: u32 = 11_000;

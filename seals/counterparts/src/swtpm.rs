@@ -109,7 +109,7 @@ fn serve(port: u16, state: &Path, flags: &str) -> Option<(Child, ChildStdin)> {
         .spawn()
         .expect("there is a shell");
     let stdin = process.stdin.take().expect("its standard input is piped");
-    // A connection to the control port takes nobody's place: swtpm accepts the next when it ends.
+    // A connection to the control port blocks no other: swtpm accepts the next when it ends.
     for _ in 0..200 {
         if TcpStream::connect(("127.0.0.1", port + 1)).is_ok() {
             return Some((process, stdin));

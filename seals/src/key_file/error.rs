@@ -1,7 +1,6 @@
 //! What can be wrong with a key file, and what to type then.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -10,37 +9,52 @@ use petsem_keys::SealError;
 use crate::private_file::{PrivateFileError, PrivateFileFault};
 
 /// Why a key file was not made or not used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyFileError {
     /// Making a key file: there is something at the path already.
+    #[error("{0} exists already and was left as it is; give another path, or use the key in it", .path.display())]
     Exists {
         /// Where.
         path: PathBuf,
     },
     /// Making a key file: it could not be written and synced.
+    #[error(
+        "the key file {path} could not be written; \
+         give a path in a directory that this user may write"
+    )]
     Create {
         /// Where.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// There is no file.
+    /// The file does not exist.
+    #[error(
+        "there is no key file {path}; give the path of the one this store was made with, \
+         or put it back from your backup of it"
+    )]
     Missing {
         /// Where.
         path: PathBuf,
     },
     /// The path is a symbolic link.
+    #[error("the key file {path} is a symbolic link; give the path of the file itself")]
     Link {
         /// Where.
         path: PathBuf,
     },
     /// The path is a directory, a device, a FIFO or a socket.
+    #[error("the key file {path} is not a regular file; give the path of the file that holds the key")]
     NotAFile {
         /// Where.
         path: PathBuf,
     },
     /// The file belongs neither to us nor to root.
+    #[error(
+        "the key file {path} belongs to user {owner}, petsem runs as user {us}; \
+         `chown {us} {path}` after making sure that no other user has read it"
+    )]
     ForeignOwner {
         /// Where.
         path: PathBuf,
@@ -50,6 +64,10 @@ pub enum KeyFileError {
         us: u32,
     },
     /// Group or others have a permission on the file.
+    #[error(
+        "the key file {path} has mode {mode:04o}, others than its owner have access to it; \
+         `chmod 600 {path}`, and take a new seal if another user may have read it"
+    )]
     OpenToOthers {
         /// Where.
         path: PathBuf,
@@ -57,89 +75,22 @@ pub enum KeyFileError {
         mode: u32,
     },
     /// The file could not be opened or read.
+    #[error("the key file {path} could not be read; let petsem run as the user that owns it")]
     Read {
         /// Where.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The file does not hold the two lines of a key file.
+    #[error(
+        "{path} is not a whole petsem key file (a line `petsem-key-file-v1`, a line of 64 \
+         hexadecimal digits); put it back from your backup of it"
+    )]
     Content {
         /// Where.
         path: PathBuf,
     },
-}
-
-impl fmt::Display for KeyFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exists { path } => write!(
-                f,
-                "{0} exists already and was left as it is; give another path, or use the key in it",
-                path.display()
-            ),
-            Self::Create { path, source: _ } => write!(
-                f,
-                "the key file {} could not be written; \
-                 give a path in a directory that this user may write",
-                path.display()
-            ),
-            Self::Missing { path } => write!(
-                f,
-                "there is no key file {}; give the path of the one this store was made with, \
-                 or put it back from your backup of it",
-                path.display()
-            ),
-            Self::Link { path } => write!(
-                f,
-                "the key file {} is a symbolic link; give the path of the file itself",
-                path.display()
-            ),
-            Self::NotAFile { path } => write!(
-                f,
-                "the key file {} is not a regular file; give the path of the file that holds the key",
-                path.display()
-            ),
-            Self::ForeignOwner { path, owner, us } => write!(
-                f,
-                "the key file {0} belongs to user {owner}, petsem runs as user {us}; \
-                 `chown {us} {0}` after making sure that nobody else has read it",
-                path.display()
-            ),
-            Self::OpenToOthers { path, mode } => write!(
-                f,
-                "the key file {0} has mode {mode:04o}, others than its owner have access to it; \
-                 `chmod 600 {0}`, and take a new seal if somebody may have read it",
-                path.display()
-            ),
-            Self::Read { path, source: _ } => write!(
-                f,
-                "the key file {} could not be read; let petsem run as the user that owns it",
-                path.display()
-            ),
-            Self::Content { path } => write!(
-                f,
-                "{} is not a whole petsem key file (a line `petsem-key-file-v1`, a line of 64 \
-                 hexadecimal digits); put it back from your backup of it",
-                path.display()
-            ),
-        }
-    }
-}
-
-impl Error for KeyFileError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Create { source, .. } | Self::Read { source, .. } => Some(source),
-            Self::Exists { .. }
-            | Self::Missing { .. }
-            | Self::Link { .. }
-            | Self::NotAFile { .. }
-            | Self::ForeignOwner { .. }
-            | Self::OpenToOthers { .. }
-            | Self::Content { .. } => None,
-        }
-    }
 }
 
 impl From<PrivateFileError> for KeyFileError {

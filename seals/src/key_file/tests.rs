@@ -72,7 +72,7 @@ fn every_permission_of_group_or_others_is_refused_with_the_mode_and_the_command(
             KeyFile::open(key_file.path()).unwrap_err().to_string(),
             format!(
                 "the key file {path} has mode {mode:04o}, others than its owner have access to it; \
-                 `chmod 600 {path}`, and take a new seal if somebody may have read it"
+                 `chmod 600 {path}`, and take a new seal if another user may have read it"
             )
         );
     }
@@ -92,7 +92,7 @@ fn permissions_are_checked_at_every_use_not_only_at_the_first() {
         error.to_string(),
         format!(
             "the key file {path} has mode 0644, others than its owner have access to it; `chmod 600 {path}`, and \
-             take a new seal if somebody may have read it"
+             take a new seal if another user may have read it"
         )
     );
 }
@@ -147,7 +147,7 @@ fn a_missing_file_and_a_missing_directory_are_named() {
             absent.display()
         )
     );
-    // Something else stands where a directory should.
+    // A file in place of a directory.
     let (_directory, key_file) = new_key_file();
     let beneath = key_file.path().join("seal.key");
     assert_eq!(
@@ -180,7 +180,7 @@ fn a_file_of_another_user_is_refused_with_both_users_and_the_command() {
         })
         .to_string(),
         "the key file /etc/petsem/seal.key belongs to user 1001, petsem runs as user 1000; \
-         `chown 1000 /etc/petsem/seal.key` after making sure that nobody else has read it"
+         `chown 1000 /etc/petsem/seal.key` after making sure that no other user has read it"
     );
 }
 

@@ -18,7 +18,7 @@ impl Argon2Parameters {
     pub const HIGHEST: Self = Self { memory_kib: 1024 * 1024, passes: 8, lanes: 4 };
 
     /// What new wraps are made with: 256 MiB and 3 passes, below a second of one core. One lane,
-    /// because petsem fills the memory on one thread: more lanes would only help whoever has more.
+    /// because petsem fills the memory on one thread: more lanes would only help an attacker with more threads.
     pub const RECOMMENDED: Self = Self { memory_kib: 256 * 1024, passes: 3, lanes: 1 };
 
     /// Length of the encoding in a wrap, in bytes.

@@ -157,10 +157,10 @@ fn sealing_anew_raises_the_parameters_to_those_of_the_seal() {
     assert!(!seal(WORDS).is_stronger_than(&wrapped));
     assert!(stronger.is_stronger_than(&wrapped));
     let root = stronger.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap();
-    let anew = stronger.wrap(&mut rng(), &root, &CONTEXT).unwrap();
-    assert_eq!(Header::split(&anew).unwrap().0.parameters.passes(), 4);
-    assert!(!stronger.is_stronger_than(&anew));
-    assert_eq!(seal(WORDS).unwrap::<RootKey>(&anew, &CONTEXT).unwrap().version(), 3);
+    let again = stronger.wrap(&mut rng(), &root, &CONTEXT).unwrap();
+    assert_eq!(Header::split(&again).unwrap().0.parameters.passes(), 4);
+    assert!(!stronger.is_stronger_than(&again));
+    assert_eq!(seal(WORDS).unwrap::<RootKey>(&again, &CONTEXT).unwrap().version(), 3);
 }
 
 #[test]
@@ -171,13 +171,13 @@ fn a_new_seal_uses_what_is_recommended() {
 }
 
 #[test]
-fn what_nobody_could_type_again_is_no_passphrase() {
+fn a_passphrase_that_a_person_could_not_retype_is_refused() {
     let long = "x".repeat(1025);
     for text in ["", " leading", "trailing ", "two\nlines", "a line\n", "tab\there", "bell\u{7}", &long] {
         let error = Passphrase::new(Zeroizing::new(text.to_owned())).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "this is no passphrase: it is empty, longer than 1024 bytes, begins or ends with white space, or holds a \
+            "invalid passphrase: it is empty, longer than 1024 bytes, begins or ends with white space, or holds a \
              control character such as a newline; give it as one line of text"
         );
     }
@@ -189,7 +189,7 @@ fn a_store_is_not_sealed_with_eleven_characters_but_would_be_opened() {
     let short = seal("elevenchars");
     assert_eq!(
         short.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap_err().to_string(),
-        "the passphrase has 11 characters, a store is sealed with 12 at least; take six or more random words"
+        "the passphrase has 11 characters, a seal needs at least 12; take six or more random words"
     );
     let error = short.unwrap::<RootKey>(&wrap(WORDS), &CONTEXT).unwrap_err();
     assert_eq!(error.to_string(), DOES_NOT_OPEN);

@@ -17,7 +17,7 @@ pub enum Pkcs11Error {
     Module {
         /// Where it should be.
         path: PathBuf,
-        /// What was said.
+        /// The error.
         source: CryptokiError,
     },
     /// The module shows no token of that label.
@@ -105,9 +105,9 @@ pub enum Pkcs11Error {
     NotReadBack,
     /// Another call failed.
     Call {
-        /// What was to be done, as an infinitive.
+        /// The operation, as an infinitive.
         doing: &'static str,
-        /// What the token said.
+        /// The token's error.
         source: CryptokiError,
     },
 }
@@ -214,7 +214,7 @@ impl Error for Pkcs11Error {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Module { source, .. } | Self::Call { source, .. } => Some(source),
-            // Its text is part of ours.
+            // The text of this error includes its text.
             Self::PinFile { source } => source.source(),
             Self::TokenAbsent { .. }
             | Self::TokenAmbiguous { .. }

@@ -146,7 +146,7 @@ fn a_token_that_comes_back_is_seen_without_a_restart() {
         let away = hsm.tokens().with_extension("away");
         let wrapped = wrap(&Pkcs11::create(hsm.settings()).unwrap());
         // The module is initialised while the token is away, or cannot be.
-        for (is_empty, told) in [
+        for (is_empty, expected) in [
             (
                 true,
                 "there is no token ops, nor any other; connect it, or initialise one of that label"
@@ -163,8 +163,8 @@ fn a_token_that_comes_back_is_seen_without_a_restart() {
             if is_empty {
                 fs::create_dir(hsm.tokens()).unwrap();
             }
-            assert_eq!(refusal(Pkcs11::open(hsm.settings())), told);
-            assert_eq!(refusal(Pkcs11::open(hsm.settings())), told);
+            assert_eq!(refusal(Pkcs11::open(hsm.settings())), expected);
+            assert_eq!(refusal(Pkcs11::open(hsm.settings())), expected);
             if is_empty {
                 fs::remove_dir(hsm.tokens()).unwrap();
             }

@@ -47,7 +47,7 @@ pub(super) fn with_session<T>(
     result
 }
 
-/// The one AES key of that label, which must be one that nobody can read out.
+/// The one AES key of that label, which must not be readable.
 pub(super) fn find_key(session: &Session, settings: &Pkcs11Settings) -> Result<ObjectHandle, Pkcs11Error> {
     let failed = |source| Pkcs11Error::Call { doing: "look for the key", source };
     let named = || (settings.token.clone(), settings.key.clone());
@@ -104,7 +104,7 @@ fn initialise(module: &Module) -> Result<(), Error> {
     }
 }
 
-/// A session that nobody is logged in to.
+/// A session without a login.
 fn open(
     module: &Module,
     settings: &Pkcs11Settings,
@@ -216,17 +216,17 @@ mod tests {
 
     #[test]
     fn no_pin_is_spent_on_a_last_try_or_a_locked_token() {
-        let told = |locked, last| check_tries("ops", locked, last).map_err(|error| error.to_string());
-        assert_eq!(told(false, false), Ok(()));
+        let error_text = |locked, last| check_tries("ops", locked, last).map_err(|error| error.to_string());
+        assert_eq!(error_text(false, false), Ok(()));
         assert_eq!(
-            told(false, true),
+            error_text(false, true),
             Err("token ops locks itself after one more wrong PIN, so petsem did not try; check the PIN in the \
                  PIN file and log in once with the token's own tool"
                 .to_owned())
         );
         let locked = "token ops is locked after too many wrong PINs; have its security officer set a new PIN";
-        assert_eq!(told(true, false), Err(locked.to_owned()));
-        assert_eq!(told(true, true), Err(locked.to_owned()));
+        assert_eq!(error_text(true, false), Err(locked.to_owned()));
+        assert_eq!(error_text(true, true), Err(locked.to_owned()));
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
             read(b"1234", 0o640),
             Err(format!(
                 "the PIN was not read: {named} has mode 0640, others than its owner have access to it; \
-                 `chmod 600 {named}`, and change what is in it if somebody may have read it"
+                 `chmod 600 {named}`, and change what is in it if another user may have read it"
             ))
         );
     }

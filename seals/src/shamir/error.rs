@@ -1,15 +1,18 @@
-//! What can be wrong with shares, and what to do then. No text holds any part of a share's secret.
+//! Errors of shares. No text holds any part of a share's secret.
 
-use std::error::Error;
 use std::fmt;
 
 use super::set::ShareProgress;
 use super::text::{GROUP, GROUPS};
 use super::{SHARES_MAXIMUM, THRESHOLD_MINIMUM};
 
-/// There is no set of so many shares that so many open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An impossible threshold or number of shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[error(
+    "{threshold} of {count} shares cannot be made to open a store; give at least {THRESHOLD_MINIMUM} that \
+         open, not more than there are, and at most {SHARES_MAXIMUM} in all"
+)]
 pub struct SplitError {
     /// Shares that were to open.
     pub threshold: u8,
@@ -17,21 +20,8 @@ pub struct SplitError {
     pub count: u8,
 }
 
-impl fmt::Display for SplitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} of {} shares cannot be made to open a store; give at least {THRESHOLD_MINIMUM} that \
-             open, not more than there are, and at most {SHARES_MAXIMUM} in all",
-            self.threshold, self.count
-        )
-    }
-}
-
-impl Error for SplitError {}
-
 /// Why a share was not taken. Those that were given before stay given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShareError {
     /// The text is not that of a share.
@@ -106,8 +96,6 @@ impl fmt::Display for ShareError {
     }
 }
 
-impl Error for ShareError {}
-
 /// Where a text is not that of a share. Groups count from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -175,19 +163,12 @@ impl fmt::Display for TypingFault {
 }
 
 /// The shares that were given are not enough.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[error("{progress}; give {} more of set {set}", .progress.missing())]
 pub struct TooFewShares {
     /// How many were given and are needed.
     pub progress: ShareProgress,
     /// The set that they are of.
     pub set: String,
 }
-
-impl fmt::Display for TooFewShares {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; give {} more of set {}", self.progress, self.progress.missing(), self.set)
-    }
-}
-
-impl Error for TooFewShares {}

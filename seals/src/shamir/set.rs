@@ -9,8 +9,8 @@ use super::{Roster, SHAMIR_KIND, Shamir, Share, sharing};
 
 /// The shares that were given so far for one wrap, in the order of their numbers.
 ///
-/// Every share is checked against the wrap before it is kept, so whoever gives a wrong one changes
-/// nothing for those who gave theirs, and at most as many are kept as the set has.
+/// Every share is checked against the wrap before it is kept, so a wrong one changes
+/// nothing for the others, and at most as many are kept as the set has.
 pub struct ShareSet {
     roster: Roster,
     shares: Vec<Share>,
@@ -20,7 +20,7 @@ impl ShareSet {
     /// No share yet, for the seal that this is the wrap of.
     ///
     /// # Errors
-    /// [`SealError::NotItsWrap`] if it is no wrap of a Shamir seal.
+    /// [`SealError::NotItsWrap`] if it is not a wrap of a Shamir seal.
     pub fn for_wrap(wrapped: &[u8]) -> Result<Self, SealError> {
         let (roster, _) = Roster::parse(wrapped)
             .map_err(|source| SealError::NotItsWrap { seal: SHAMIR_KIND.to_owned(), source })?;
@@ -95,7 +95,7 @@ impl fmt::Debug for ShareSet {
     }
 }
 
-/// How far the collecting is.
+/// How many shares were given, and how many are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShareProgress {
     /// Shares that were given.

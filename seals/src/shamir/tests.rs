@@ -44,13 +44,13 @@ fn more_shares_than_are_needed_are_taken_and_open_too() {
 fn too_few_shares_say_how_many_more() {
     let store = Store::split(3, 5);
     let set_id = store.set_id();
-    let told = |given: &[usize]| store.set_of(given).combine().unwrap_err().to_string();
+    let error_text = |given: &[usize]| store.set_of(given).combine().unwrap_err().to_string();
     assert_eq!(
-        told(&[]),
+        error_text(&[]),
         format!("0 of the 3 shares that are needed were given; give 3 more of set {set_id}")
     );
     assert_eq!(
-        told(&[1, 4]),
+        error_text(&[1, 4]),
         format!("2 of the 3 shares that are needed were given; give 1 more of set {set_id}")
     );
 }
@@ -135,7 +135,7 @@ fn a_forged_share_of_the_right_set_is_refused_and_does_not_take_the_place_of_the
              this one came from"
         )
     );
-    // A number that the set does not have, though the share says so.
+    // A number outside the set, with a valid checksum.
     forged.number = 9;
     forged.count = 16;
     assert_eq!(set.add(&forged.expose_text()), Err(ShareError::NotInTheSet { share: 9, set: set_id }));

@@ -186,7 +186,7 @@ impl Chip {
     /// Wrong PINs that the chip still takes before it locks itself.
     fn tries_left(&mut self) -> Result<Option<u32>, tss_esapi::Error> {
         let mut property = |tag: PropertyTag| {
-            // Not `get_tpm_property`, which remembers what it was told before.
+            // Not `get_tpm_property`, which caches earlier answers.
             let (data, _) = self.context.execute_without_session(|context| {
                 context.get_capability(CapabilityType::TpmProperties, tag.into(), 1)
             })?;
@@ -302,7 +302,7 @@ fn storage_template() -> tss_esapi::Result<Public> {
 }
 
 /// Sealed data: bound to this chip and parent, opened by its PIN alone. Without a PIN the chip's count of wrong
-/// ones is not its concern, so that nobody else's wrong PINs keep a store from starting.
+/// ones is not its concern, so that wrong PINs of other programs do not keep a store from starting.
 fn sealed_template(with_pin: bool) -> tss_esapi::Result<Public> {
     let attributes = ObjectAttributesBuilder::new()
         .with_fixed_tpm(true)

@@ -17,10 +17,10 @@ use crate::private_file::PrivateFileError;
 pub enum Tpm2Error {
     /// The settings' device is none.
     DeviceText {
-        /// What stands there.
+        /// The text.
         device: String,
     },
-    /// There is no such device file.
+    /// The device file does not exist.
     NoDevice {
         /// Which.
         device: Tpm2Device,
@@ -34,7 +34,7 @@ pub enum Tpm2Error {
     DeviceFile {
         /// Which.
         device: Tpm2Device,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Another process has the TPM, or it has no room left.
@@ -94,9 +94,9 @@ pub enum Tpm2Error {
     NotUnderstood,
     /// Another refusal.
     Call {
-        /// What was asked.
+        /// The operation.
         doing: &'static str,
-        /// What the TPM or libtss2 said.
+        /// The error of the TPM or libtss2.
         source: tss_esapi::Error,
     },
 }
@@ -158,7 +158,7 @@ impl fmt::Display for Tpm2Error {
         match self {
             Self::DeviceText { device } => write!(
                 f,
-                "`{}` is no TPM; give the path of its device file, usually /dev/tpmrm0",
+                "`{}` is not a TPM; give the path of its device file, usually /dev/tpmrm0",
                 device.escape_default()
             ),
             Self::NoDevice { device } => write!(
@@ -195,7 +195,7 @@ impl fmt::Display for Tpm2Error {
             Self::OtherChip { device } => write!(
                 f,
                 "the TPM at {device} is not the one that sealed this store, or it was cleared since; start petsem \
-                 on the machine where it was sealed, or open the store with another seal and add this TPM anew"
+                 on the machine where it was sealed, or open the store with another seal and add this TPM again"
             ),
             Self::PinFile { source } => write!(f, "the PIN was not read: {source}"),
             Self::PinText { pin_file } => write!(
@@ -207,7 +207,7 @@ impl fmt::Display for Tpm2Error {
                 f.write_str("the TPM's key was sealed with a PIN, and none is set; give the file that holds it")
             }
             Self::PinNotWanted => f.write_str(
-                "the TPM's key was sealed without a PIN, and one is set; leave it out, or add the seal anew with it",
+                "the TPM's key was sealed without a PIN, and one is set; leave it out, or add the seal again with it",
             ),
             Self::PinWrong { tries_left: Some(tries) } => write!(
                 f,
@@ -247,7 +247,7 @@ impl Error for Tpm2Error {
         match self {
             Self::Absent { source, .. } | Self::Call { source, .. } => Some(source),
             Self::DeviceFile { source, .. } => Some(source),
-            // Its text is part of ours.
+            // The text of this error includes its text.
             Self::PinFile { source } => source.source(),
             Self::DeviceText { .. }
             | Self::NoDevice { .. }

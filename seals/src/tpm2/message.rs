@@ -7,7 +7,7 @@ pub(super) const NAME_LENGTH: usize = 34;
 
 const HEADER_LENGTH: usize = NAME_LENGTH + 2;
 
-/// A sealed object and the storage key that it lies under.
+/// A sealed object and the storage key that encrypts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SealedMessage {
     /// Name of the storage key.

@@ -72,12 +72,12 @@ fn a_wrap_with_a_byte_changed_or_missing_is_refused() {
         let chip = Swtpm::start();
         let seal = open(&chip, None);
         let wrapped = wrap(&seal);
-        let mut told = BTreeSet::new();
+        let mut texts = BTreeSet::new();
         for position in (0..wrapped.len()).filter(|place| place % 5 == 0 || (37..80).contains(place)) {
             let mut changed = wrapped.clone();
             changed[position] ^= 4;
-            told.insert(refusal(&seal, &changed, &CONTEXT));
-            told.insert(refusal(&seal, &wrapped[..position], &CONTEXT));
+            texts.insert(refusal(&seal, &changed, &CONTEXT));
+            texts.insert(refusal(&seal, &wrapped[..position], &CONTEXT));
         }
         let expected = [
             // The name of the storage key.
@@ -90,7 +90,7 @@ fn a_wrap_with_a_byte_changed_or_missing_is_refused() {
                 chip.device()
             ),
         ];
-        assert_eq!(told, BTreeSet::from(expected));
+        assert_eq!(texts, BTreeSet::from(expected));
         assert_eq!(seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
     });
 }
@@ -117,7 +117,7 @@ fn who_listens_on_the_bus_hears_neither_key_nor_pin() {
         let again =
             chip::with_chip(&bus.device(), |chip| chip.unseal(&sealed, b"context", Some(pin))).unwrap();
         assert_eq!(again.expose_seal_key(), key.expose_seal_key());
-        // What is no secret was heard, so the rest would have been.
+        // The public part was overheard, so a secret would have been too.
         assert!(bus.heard(&sealed.public));
         // TPM2_StartAuthSession names a loaded key, to which the salt is encrypted, and not TPM_RH_NULL.
         assert!(bus.heard(&[0, 0, 1, 0x76, 0x80, 0, 0, 0]));
@@ -186,7 +186,7 @@ fn a_pin_that_is_missing_or_not_wanted_is_told_and_costs_no_try() {
             );
             assert_eq!(
                 refusal(&with, &sealed_without, &CONTEXT),
-                "the TPM's key was sealed without a PIN, and one is set; leave it out, or add the seal anew with it"
+                "the TPM's key was sealed without a PIN, and one is set; leave it out, or add the seal again with it"
             );
         }
         assert_eq!(with.unwrap::<RootKey>(&sealed_with, &CONTEXT).unwrap().version(), 3);
@@ -262,7 +262,7 @@ fn what_an_operator_can_do_to_a_tpm_is_told_with_its_remedy() {
          owner`), or use another seal"
         );
         chip.tool("tpm2_changeauth", &["-c", "owner", "-p", "a-password"]);
-        // A swtpm has room for three objects, and nobody who swaps them out.
+        // A swtpm has room for three objects, and no resource manager that swaps them out.
         for name in ["1", "2", "3"] {
             chip.tool("tpm2_createprimary", &["-C", "n", "-G", "ecc", "-c", name]);
         }
@@ -309,7 +309,7 @@ fn a_device_is_an_absolute_path_or_a_port_of_swtpm() {
         assert_eq!(
             read(text),
             Err(format!(
-                "`{}` is no TPM; give the path of its device file, usually /dev/tpmrm0",
+                "`{}` is not a TPM; give the path of its device file, usually /dev/tpmrm0",
                 text.escape_default()
             ))
         );
@@ -363,7 +363,7 @@ fn alone(test: &str, body: impl FnOnce()) {
     assert!(output.status.success() && said.contains("1 passed"), "{said}{log}");
 }
 
-/// Tries a PIN as somebody who does not look how many are left.
+/// Tries a PIN without checking how many tries are left.
 fn try_uncounted(chip: &Swtpm, wrapped: &[u8], pin: &[u8]) -> Result<SealKey, Tpm2Error> {
     let sealed = SealedMessage::parse(&wrapped[3..3 + sealed_length(wrapped)]).unwrap();
     let (public, private) =
@@ -384,7 +384,7 @@ fn sealed_length(wrapped: &[u8]) -> usize {
 fn other_chip(chip: &Swtpm) -> String {
     format!(
         "the TPM at {} is not the one that sealed this store, or it was cleared since; start petsem on the machine \
-         where it was sealed, or open the store with another seal and add this TPM anew",
+         where it was sealed, or open the store with another seal and add this TPM again",
         chip.device()
     )
 }
@@ -407,7 +407,7 @@ fn wrap(seal: &Tpm2) -> Vec<u8> {
     seal.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap()
 }
 
-/// What is told when it is to open; no PIN stands in it.
+/// The text of the refusal; it never holds the PIN.
 fn refusal(seal: &Tpm2, wrapped: &[u8], context: &SealContext) -> String {
     let error = seal.unwrap::<RootKey>(wrapped, context).unwrap_err();
     let all = format!("{error} {error:?} {seal:?}");

@@ -58,7 +58,7 @@ pub(super) fn audited(connection: &Connection, node: &[u8; 16], revision: u64) -
     Ok(())
 }
 
-/// 0 where there is no row.
+/// 0 if the row is absent.
 fn row_version(connection: &Connection, expect: &Expect) -> Result<u64> {
     connection
         .prepare_cached("SELECT row_version FROM records WHERE kind = ?1 AND id = ?2")?
@@ -67,7 +67,7 @@ fn row_version(connection: &Connection, expect: &Expect) -> Result<u64> {
         .map(Option::unwrap_or_default)
 }
 
-/// 0 where there is no entry.
+/// 0 if the feed is empty.
 fn last_in_feed(connection: &Connection) -> Result<u64> {
     connection.prepare_cached("SELECT coalesce(max(number), 0) FROM feed")?.query_row([], |row| row.get(0))
 }

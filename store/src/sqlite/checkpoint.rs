@@ -1,6 +1,6 @@
 //! Moves the write-ahead log into the database, on its own thread and connection.
 //!
-//! A passive checkpoint waits for nobody and nobody waits for it. But SQLite starts the log's file from its
+//! A passive checkpoint waits for no reader or writer, and none waits for it. But SQLite starts the log's file from its
 //! beginning again only when a checkpoint has caught up with the writer, which under steady load never
 //! happens by itself; so when the log has grown long the writer waits for one checkpoint. By then most of the
 //! log is in the database, and the wait is for the rest.
@@ -24,9 +24,9 @@ pub(super) struct Checkpoints {
     requests: SyncSender<Request>,
     /// Length of the log in frames, after the last commit.
     frames: Arc<AtomicU32>,
-    /// What it was when a checkpoint was last asked for.
+    /// Its length when a checkpoint was last requested.
     asked_at: u32,
-    /// What it was when the writer last waited for one.
+    /// Its length when the writer last waited for a checkpoint.
     waited_at: u32,
 }
 
@@ -63,7 +63,7 @@ impl Checkpoints {
     pub(super) fn after_commit(&mut self) {
         let frames = self.frames.load(Ordering::Relaxed);
         if frames < self.asked_at {
-            // The log began anew.
+            // The log began again.
             self.asked_at = 0;
             self.waited_at = 0;
         }
@@ -83,7 +83,7 @@ impl Checkpoints {
     }
 }
 
-/// Moves all of the log and cuts its file to nothing. For the end, when nobody reads.
+/// Moves all of the log and truncates its file. For closing, when there are no readers.
 pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }

@@ -19,7 +19,7 @@ use crate::lock::FileLock;
 
 /// How long a connection waits for a lock that another program holds (a copier such as Litestream).
 const BUSY: Duration = Duration::from_secs(5);
-/// What the write-ahead log's file is cut back to after a burst, in bytes.
+/// Length that the write-ahead log's file is truncated to after a burst, in bytes.
 const WAL_FILE: u32 = 64 << 20;
 /// Statements that a connection keeps prepared: more than there are.
 const STATEMENTS: usize = 32;
@@ -69,7 +69,7 @@ impl Place {
     }
 }
 
-/// Where the database lies in a data directory.
+/// The database file in a data directory.
 pub(super) fn database_in(directory: &Path) -> PathBuf {
     directory.join("petsem.db")
 }
@@ -110,7 +110,7 @@ pub(super) fn reader(place: &Place) -> Result<Connection, OpenError> {
     reader_of(&place.database)
 }
 
-/// The same, whoever holds the directory.
+/// The same, even if another process holds the directory.
 pub(super) fn reader_of(path: &Path) -> Result<Connection, OpenError> {
     let open = || {
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -120,7 +120,7 @@ pub(super) fn reader_of(path: &Path) -> Result<Connection, OpenError> {
     open().map_err(|source| failure::open(path, source))
 }
 
-/// A connection with what every one has: nothing that stands in the file may run (triggers, views, functions
+/// A connection with what every one has: nothing in the file may run (triggers, views, functions
 /// in the schema), nothing of its content goes to other files or into mapped memory.
 fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -136,7 +136,7 @@ fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// What a connection that writes has beside that.
+/// More settings, for a connection that writes.
 fn durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     connection.pragma_update(None, "synchronous", "FULL")?;

@@ -34,7 +34,7 @@ impl Readers {
         Ok(Self { connections })
     }
 
-    /// Runs one read to its end on a connection that nobody else uses meanwhile.
+    /// Runs one read to its end on a connection that no other read uses meanwhile.
     pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,

@@ -16,12 +16,12 @@ use crate::clock;
 use crate::error::CommitError;
 use crate::store::StoreStats;
 
-/// Changes in one transaction: past some hundred the fsync is no longer what it costs.
+/// Changes in one transaction: beyond some hundreds, the fsync no longer dominates the cost.
 const GROUP: usize = 256;
 /// Bytes in one transaction, about, so that its pages stay in the cache.
 const GROUP_BYTES: usize = 8 << 20;
 
-/// What one change is told.
+/// The result of one change.
 pub(super) type Answer = Result<Committed, CommitError>;
 
 /// A change that waits.
@@ -99,7 +99,7 @@ impl Writer {
         }
     }
 
-    /// One transaction. `Err`: nothing of it is there, and everybody in it is told the same.
+    /// One transaction. `Err`: nothing of it was written, and every change in it gets this error.
     fn transact(&mut self, group: &[Job]) -> Result<Vec<Answer>, CommitError> {
         let audited = self.audited.take();
         let outcome = self.write(group, &audited);
@@ -183,7 +183,7 @@ impl Audited {
     }
 }
 
-/// What the threads count.
+/// Counters of the threads.
 #[derive(Default)]
 pub(super) struct Counters {
     commits: AtomicU64,

@@ -194,9 +194,9 @@ pub(crate) async fn a_value_is_found_by_its_exact_version(place: &impl Place) {
         assert_eq!(store.value(app(1), &name, absent).await.unwrap(), None);
     }
     assert_eq!(store.value(app(1), &"a".parse().unwrap(), 1).await.unwrap(), None);
-    // Written anew, it is replaced.
+    // Written again, it is replaced.
     let mut again = new_value(app(1), "A", 1, 9);
-    again.row.ciphertext = b"anew".to_vec();
+    again.row.ciphertext = b"again".to_vec();
     store.commit(Change { values: vec![again.clone()], ..change() }).await.unwrap();
     assert_eq!(store.value(app(1), &name, 1).await.unwrap(), Some(again.row.clone()));
     assert_eq!(store.history(app(1), &name).await.unwrap(), [value(app(1), "A", 2), again.row]);
@@ -272,12 +272,12 @@ pub(crate) async fn deleting_an_app_takes_its_bundle_and_values_alone(place: &im
 pub(crate) async fn deletes_come_before_puts(place: &impl Place) {
     let store = place.open();
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
-    let anew = Change {
+    let rewrite = Change {
         deletes: vec![(RecordKind::AppHead, app(1).as_bytes().to_vec())],
         delete_app: Some(app(1)),
         ..app_change(app(1), 2, 3)
     };
-    store.commit(anew).await.unwrap();
+    store.commit(rewrite).await.unwrap();
     assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 2)));
     assert_eq!(history(&store, 1, "A").await, [2]);
 }
@@ -336,7 +336,7 @@ pub(crate) async fn pages_of_a_prefix_hold_every_id_once(place: &impl Place) {
             assert_eq!(seen.iter().collect::<Vec<_>>(), wanted, "prefix {prefix:?}, limit {limit}");
         }
     }
-    // An `after` that stands before the prefix takes nothing away, one behind it leaves nothing.
+    // An `after` before the prefix removes nothing, one behind it leaves nothing.
     let page =
         async |after: &[u8]| store.records(RecordKind::Token, &[1], Some(after), 1000).await.unwrap().len();
     assert_eq!((page(&[]).await, page(&[0, 5]).await, page(&[0xfe]).await), (21, 21, 0));
@@ -453,7 +453,7 @@ pub(crate) async fn a_version_beyond_the_range_is_refused_alone(place: &impl Pla
 pub(crate) async fn a_store_is_empty_until_there_is_any_record(place: &impl Place) {
     let store = place.open();
     assert!(store.is_empty().await.unwrap());
-    // Whatever it is: a store that lost a row is no place for a new installation.
+    // Of any kind: a store that lost a row must not take a new installation.
     store
         .commit(Change { puts: vec![record(RecordKind::KeyringKey, &[0, 0, 0, 1], 1)], ..change() })
         .await

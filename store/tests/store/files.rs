@@ -50,7 +50,7 @@ fn a_directory_in_use_is_refused_by_its_lock_file() {
 }
 
 #[test]
-fn a_closed_store_gives_its_directory_free_though_a_child_has_its_lock_file() {
+fn a_closed_store_releases_its_directory_though_a_child_has_its_lock_file() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
     // As a child has it between fork and exec: the same open file.
@@ -66,7 +66,7 @@ fn a_closed_store_gives_its_directory_free_though_a_child_has_its_lock_file() {
 }
 
 #[test]
-fn a_closed_store_gives_its_directory_free() {
+fn a_closed_store_releases_its_directory() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let store = open(directory.path()).unwrap();
@@ -91,7 +91,7 @@ fn a_file_in_place_of_the_directory_is_refused() {
 
 #[test]
 fn a_directory_that_cannot_be_written_is_refused() {
-    // Also true for root, whom modes do not stop.
+    // Also true for root, which modes do not stop.
     let error = open(Path::new("/proc/petsem")).err().unwrap();
     let OpenError::NotWritable { path, .. } = &error else { panic!("{error:?}") };
     assert_eq!(path, Path::new("/proc/petsem"));
@@ -99,7 +99,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
 }
 
 #[test]
-fn a_newer_format_is_refused_and_left_alone() {
+fn a_newer_format_is_refused_and_left_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()).unwrap());
     let database = directory.path().join("petsem.db");
@@ -114,7 +114,7 @@ fn a_newer_format_is_refused_and_left_alone() {
 }
 
 #[test]
-fn what_is_not_petsems_is_refused_and_left_alone() {
+fn a_foreign_file_is_refused_and_left_unchanged() {
     let foreign = |path: &Path| {
         let connection = Connection::open(path).unwrap();
         connection.execute_batch("CREATE TABLE theirs (x)").unwrap();

@@ -32,7 +32,7 @@ fn a_killed_store_holds_every_acknowledged_change_whole() {
     }
 }
 
-/// What a child does; a test without work when nobody asked for it.
+/// The work of a child process; without its variable the test does nothing.
 #[test]
 fn child() {
     let Ok(directory) = env::var(DIRECTORY) else { return };

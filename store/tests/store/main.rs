@@ -1,4 +1,4 @@
-//! What every store must do ([`conformance`]), run on real SQLite files, and what only SQLite can do wrong.
+//! The conformance suite of every store ([`conformance`]) on real SQLite files, and the faults of SQLite alone.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 mod conformance;
@@ -14,7 +14,7 @@ use petsem_store::{OpenError, SqliteOptions, SqliteStore, Store};
 
 use crate::conformance::Place;
 
-/// A SQLite store in a directory that goes away with it.
+/// A SQLite store in a temporary directory.
 struct SqlitePlace {
     directory: tempfile::TempDir,
 }

@@ -1,17 +1,17 @@
-//! The writer of the embedded store under what can befall it.
+//! The writer of the embedded store under load, faults and cancellation.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use petsem_store::{Change, CommitError, SqliteOptions, Store};
+use petsem_store::{AppRows, Change, CommitError, SqliteOptions, Store};
 use rusqlite::Connection;
 use tokio::time::timeout;
 
-use crate::rows::{app, app_change, bundle, change, head};
+use crate::rows::{NODE, app, app_change, bundle, change, head, value};
 use crate::{open, open_with};
 
 #[tokio::test]
-async fn reads_do_not_wait_for_a_write_under_way() {
+async fn reads_do_not_wait_for_a_write_in_progress() {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(open(directory.path()).unwrap());
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
@@ -56,7 +56,7 @@ async fn a_full_database_refuses_writes_serves_reads_and_recovers() {
     assert!(matches!(error, CommitError::Full), "{error:?}");
     assert!((5..=10).contains(&stored), "{stored}");
 
-    // Nothing is left of what was refused, and all the rest is served.
+    // Nothing is left of the refused change, and everything else is served.
     assert_eq!(store.app_for_boot(app(stored)).await.unwrap(), None);
     assert_eq!(store.history(app(stored), &"A".parse().unwrap()).await.unwrap(), []);
     for number in 0..stored {
@@ -74,7 +74,7 @@ async fn a_full_database_refuses_writes_serves_reads_and_recovers() {
 }
 
 #[tokio::test]
-async fn a_full_queue_waits_and_answers_everybody() {
+async fn a_full_queue_waits_and_answers_every_change() {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(open(directory.path()).unwrap());
     let holds_the_lock = Connection::open(directory.path().join("petsem.db")).unwrap();
@@ -97,7 +97,7 @@ async fn a_full_queue_waits_and_answers_everybody() {
 }
 
 #[tokio::test]
-async fn a_change_whose_caller_went_away_is_applied_whole() {
+async fn a_change_whose_caller_was_dropped_is_applied_whole() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
     let holds_the_lock = Connection::open(directory.path().join("petsem.db")).unwrap();
@@ -105,12 +105,27 @@ async fn a_change_whose_caller_went_away_is_applied_whole() {
     let gone = timeout(Duration::from_millis(1), store.commit(app_change(app(1), 1, 3))).await;
     assert!(gone.is_err());
     holds_the_lock.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(store.commit(app_change(app(1), 2, 3)).await.unwrap().revision, 2);
+    // The next change waits for the first, and reads then see every row of it.
+    assert_eq!(store.commit(change()).await.unwrap().revision, 2);
+    assert_eq!(
+        store.app_for_boot(app(1)).await.unwrap(),
+        Some(AppRows { head: head(app(1), 1), bundle: Some(bundle(app(1), 1)) })
+    );
+    let history = |name: &str| {
+        let name = name.parse().unwrap();
+        let store = &store;
+        async move { store.history(app(1), &name).await.unwrap() }
+    };
+    assert_eq!(history("A").await, [value(app(1), "A", 1)]);
+    assert_eq!(history("B").await, [value(app(1), "B", 1)]);
+    let unaudited = store.unaudited(NODE).await.unwrap();
+    let lines: Vec<_> = unaudited.into_iter().map(|change| (change.revision, change.line)).collect();
+    assert_eq!(lines, [(1, b"line".to_vec()), (2, b"line".to_vec())]);
 }
 
 /// Without a checkpoint that catches up, the log would hold every page ever written: some 90 MiB here.
 #[tokio::test]
-async fn the_write_ahead_log_is_used_again_under_steady_load() {
+async fn the_write_ahead_log_is_reused_under_steady_load() {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(open(directory.path()).unwrap());
     for round in 0..30_u8 {

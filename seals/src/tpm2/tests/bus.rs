@@ -1,4 +1,4 @@
-//! What stands between petsem and a TPM.
+//! An attacker between petsem and a TPM.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
