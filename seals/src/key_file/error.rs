@@ -1,6 +1,5 @@
 //! What can be wrong with a key file, and what to type then.
 
-use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 

@@ -1,6 +1,5 @@
 //! What can be wrong with a passphrase, and what to do then.
 
-use std::error::Error;
 
 use petsem_keys::{OpenError, SealError};
 
