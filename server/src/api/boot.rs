@@ -57,7 +57,7 @@ async fn single(
     let app = call.param("app")?;
     let boot = Boot { min_version: wanted.min_version, ..boot_of(call, &app, &wanted.machine) };
     let answer = call.engine.boot(audit, &boot).await?;
-    call.state.counters.boot();
+    call.state.metrics.boot();
     Ok(answer)
 }
 
@@ -160,7 +160,7 @@ async fn boot_one(call: &Incoming, host: &UnverifiedToken, item: &BatchBootItem)
     let mut audit = call.audit("boot");
     match call.engine.boot_in_batch(&mut audit, host, item, &call.peer, call.now).await {
         Ok(answer) => {
-            call.state.counters.boot();
+            call.state.metrics.boot();
             BatchBootResult::Booted(Box::new(answer))
         }
         Err(failure) => {

@@ -18,9 +18,11 @@ mod tokens;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use tokio::time::Instant;
+
 use petsem_api::{ErrorCode, RequestId};
 use petsem_engine::{Engine, Failure, new_request_id, scrubbed};
 
@@ -80,10 +82,21 @@ fn of(routes: Vec<Route>) -> Router<Arc<ServerState>> {
 ///
 /// The work goes on when the principal hangs up: what was committed gets its line.
 async fn bounded(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response {
-    state.counters.request();
+    state.metrics.request();
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = within_permits(&state, request, next).await;
+    if let Some(route) = route {
+        state.metrics.answered(method.as_str(), route.as_str(), begun.elapsed());
+    }
+    response
+}
+
+async fn within_permits(state: &Arc<ServerState>, request: Request, next: Next) -> Response {
     match Arc::clone(&state.request_permits).try_acquire_owned() {
         Ok(place) => {
-            let held = Arc::clone(&state);
+            let held = Arc::clone(state);
             let mut cut_off = state.cut_off.subscribe();
             let work = tokio::spawn(scrubbed(async move {
                 // A change that is cut off after its commit gets its line when the store is opened again.
@@ -97,14 +110,14 @@ async fn bounded(State(state): State<Arc<ServerState>>, request: Request, next: 
             }));
             match work.await {
                 Ok(response) => response,
-                Err(error) => refuse(&state, request_id(&state.engine), &Failure::internal(error)),
+                Err(error) => refuse(state, request_id(&state.engine), &Failure::internal(error)),
             }
         }
         Err(_) => {
             let failure =
                 Failure::new(ErrorCode::Busy, "too many requests at once; nothing was changed; try again")
                     .retry_after(1);
-            refuse(&state, request_id(&state.engine), &failure)
+            refuse(state, request_id(&state.engine), &failure)
         }
     }
 }

@@ -109,7 +109,7 @@ pub(crate) fn error_body(id: RequestId, failure: &Failure) -> ErrorBody {
 
 /// Counts a refusal, and writes its internal text to the log, under the request id.
 pub(crate) fn log_refusal(state: &ServerState, id: RequestId, failure: &Failure) {
-    state.counters.refused(failure.code());
+    state.metrics.refused(failure.code());
     if let Some(internal) = failure.internal_text() {
         tracing::warn!(request = %id, status = failure.code().as_str(), reason = internal, "request failed");
     } else {

@@ -6,14 +6,14 @@ use petsem_engine::Engine;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::http::body_queue::UnauthenticatedBodyQueue;
-use crate::http::metrics::Counters;
+use crate::http::metrics::Metrics;
 use crate::settings::Limits;
 
 /// The state of an unsealed server.
 pub(crate) struct ServerState {
     pub(crate) engine: Arc<Engine>,
     pub(crate) limits: Limits,
-    pub(crate) counters: Counters,
+    pub(crate) metrics: Metrics,
     /// One permit for each request that is worked on.
     pub(crate) request_permits: Arc<Semaphore>,
     /// Places for bodies that are awaited before their sender is authenticated: a part of the permits, so that
@@ -31,7 +31,7 @@ impl ServerState {
         Self {
             engine: Arc::new(engine),
             limits,
-            counters: Counters::default(),
+            metrics: Metrics::default(),
             request_permits: Arc::new(Semaphore::new(limits.requests)),
             body_queue: UnauthenticatedBodyQueue::new(limits.requests / 4),
             seal_requested: Notify::new(),
