@@ -20,6 +20,7 @@ mod issuers;
 mod kills;
 mod layers;
 mod memory;
+mod metrics;
 mod names;
 mod opened;
 mod operator;
