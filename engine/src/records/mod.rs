@@ -27,6 +27,9 @@ pub(crate) use content::{
 const FORMAT: u8 = 1;
 const HEADER: usize = 9;
 
+/// How often a row is read again when another request may just have written it.
+pub(crate) const REREADS: usize = 3;
+
 /// What is kept outside of rows, each with a table label of its own beside those of `RecordKind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
