@@ -264,7 +264,13 @@ mod tests {
         for at in 0..record.content.len() {
             let mut changed = record.clone();
             changed.content[at] ^= 1;
-            assert!(codec.read::<AppNameRow>(b"shop", &changed).is_err(), "byte {at}");
+            let expected = match at {
+                0 => "its form is unknown to this build",
+                // A bit of the epoch that was not set.
+                1..HEADER if changed.content[at] & 1 == 1 => "it is of a later epoch",
+                _ => "its MAC does not fit",
+            };
+            assert_eq!(what(&changed, b"shop"), expected, "byte {at}");
         }
     }
 
