@@ -10,8 +10,8 @@ use crate::json::{Violation, refused};
 use crate::name::{AppName, AppRef, HostId, MachineId, OrgName, OrgRef, SecretName};
 use crate::policy::AppPolicy;
 use crate::schema::{
-    Action, Algorithm, ClaimText, DischargerLocation, HealthStatus, IssuerName, JwksUrl, ReadinessStatus,
-    SealingStatus, SecretPrefix, Subject, Timestamp, TokenText,
+    Action, Algorithm, ClaimText, DischargerLocation, HealthStatus, IssuerName, JwkSet, JwksUrl,
+    ReadinessStatus, SealingStatus, SecretPrefix, Subject, Timestamp, TokenText,
 };
 
 /// `POST /v1/orgs`: a new org.
@@ -166,7 +166,7 @@ pub struct PutIssuer {
     /// Its public keys: a JWK set (RFC 7517). RSA keys have 2048 to 8192 bits. Symmetric keys and keys for other uses
     /// than signatures are ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<Object>)]
+    #[schema(nullable = false, value_type = Option<JwkSet>)]
     pub keys: Option<serde_json::Value>,
     /// Where it publishes them: an `https` URL of a JWK set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -297,7 +297,7 @@ pub struct CreateToken {
     /// Its life in seconds. Default: one day. At most 30 days for hosts and 366 days for others, and never longer than
     /// the token of the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, minimum = 1, maximum = 31622400)]
     pub expires_in: Option<u64>,
     /// The person or service that will hold it. Default: that of the token of the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -250,7 +250,15 @@ impl<'de> Deserialize<'de> for Node {
             }
 
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
-                Ok(Number::from_f64(value).map_or(Node::Null, Node::Number))
+                // To JSON Schema, 40.0 is an integer.
+                let is_integer = value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0;
+                let number = if is_integer {
+                    #[expect(clippy::cast_possible_truncation, reason = "an integer of less than 54 bits")]
+                    Some(Number::from(value as i64))
+                } else {
+                    Number::from_f64(value)
+                };
+                Ok(number.map_or(Node::Null, Node::Number))
             }
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
@@ -561,7 +569,7 @@ mod tests {
             ),
             (
                 r#"{"org":"demo","name":"a","name":"b"}"#,
-                "a name stands twice in one object, at line 1, column 36 of the body",
+                "a name occurs twice in one object, at line 1, column 36 of the body",
             ),
         ] {
             assert_eq!(refusal::<CreateApp>(body), (ErrorCode::BadRequest, text.to_owned()), "{body}");
@@ -595,6 +603,14 @@ mod tests {
             assert_eq!(refused.0, ErrorCode::BadRequest, "{refused:?}");
             assert!(refused.1.starts_with(null), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn an_integer_may_be_written_with_a_fraction_of_zero() {
+        let boot: BootRequest = from_json(br#"{"machine":"m","min_version":40.0}"#).unwrap();
+        assert_eq!(boot.min_version, Some(40));
+        assert_eq!(refusal::<BootRequest>(r#"{"machine":"m","min_version":40.5}"#).0, ErrorCode::BadRequest);
+        assert_eq!(refusal::<BootRequest>(r#"{"machine":"m","min_version":-1.0}"#).0, ErrorCode::BadRequest);
     }
 
     #[test]

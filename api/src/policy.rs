@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::ArrayBuilder;
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::schema::{ClaimName, IssuerName, MatchPattern, RuleName};
 
@@ -97,7 +98,7 @@ pub(crate) struct BootAndReadRule {
     #[schema(value_type = BTreeMap<String, MatchPattern>)]
     claims: BTreeMap<String, String>,
     /// What is allowed: both actions, each once.
-    #[schema(min_items = 2, max_items = 2)]
+    #[schema(schema_with = both_actions)]
     actions: Vec<RuleAction>,
     /// The claims that name the boot that the JWT was made for.
     bind: Bind,
@@ -123,6 +124,15 @@ pub(crate) enum BootAction {
 pub(crate) enum ReadAction {
     /// Read values.
     ReadValue,
+}
+
+fn both_actions() -> ArrayBuilder {
+    ArrayBuilder::new()
+        .items(RuleAction::schema())
+        .min_items(Some(2))
+        .max_items(Some(2))
+        .unique_items(true)
+        .description(Some("What is allowed: both actions, each once."))
 }
 
 /// What a rule can allow.

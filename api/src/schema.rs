@@ -1,6 +1,6 @@
 //! Schemas of texts that several types share. A name or id has its schema beside its validation.
 
-use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -22,6 +22,26 @@ pub(crate) fn prose(comment: &str) -> String {
     let lines: Vec<&str> = comment.lines().map(str::trim).collect();
     lines.join("\n").trim().to_owned()
 }
+
+/// A JWK set, of which only the outline is described.
+pub(crate) enum JwkSet {}
+
+impl PartialSchema for JwkSet {
+    fn schema() -> RefOr<Schema> {
+        let key = ObjectBuilder::new()
+            .property("kty", ObjectBuilder::new().schema_type(SchemaType::new(Type::String)))
+            .required("kty");
+        ObjectBuilder::new()
+            .description(Some(
+                "A JWK set (RFC 7517 §5). At least one of its keys is a public key for signatures.",
+            ))
+            .property("keys", ArrayBuilder::new().items(key).min_items(Some(1)))
+            .required("keys")
+            .into()
+    }
+}
+
+impl ToSchema for JwkSet {}
 
 /// Texts that are written where they stand for a field: a name for `value_type`, and a component of the
 /// document.
@@ -86,7 +106,7 @@ texts! {
     /// ASCII characters without comma and `@`. A slash at the end is ignored.
     DischargerLocation = |text| text
         .max_length(Some(200))
-        .pattern(Some("^https?://[!-+\\--?A-~]*$"))
+        .pattern(Some("^https?://[!-+\\--?A-~]*[!-+\\-.0-?A-~][!-+\\--?A-~]*$"))
         .examples(["https://auth.example"]);
     /// The id of a discharger. Each key of a location has its own.
     DischargerId = |text| text.pattern(Some("^[0-9a-f]{32}$"));

@@ -522,7 +522,7 @@ mod tests {
     fn an_ambiguous_bulk_update_is_refused() {
         let error =
             |text: &str| serde_json::from_str::<BulkUpdate>(text).map(|_| ()).unwrap_err().to_string();
-        assert!(error(r#"{"values":{"A":"x","A":"y"}}"#).starts_with("a name stands twice"));
+        assert!(error(r#"{"values":{"A":"x","A":"y"}}"#).starts_with("a name occurs twice"));
         assert!(
             error(r#"{"values":{"A":{"value":"x","value_b64":"eA=="}}}"#).starts_with("value and value_b64")
         );

@@ -89,7 +89,7 @@ mod tests {
     fn a_repeated_name_is_refused_at_any_depth() {
         for text in [r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"a":2}}]"#, r#"{"a":1,"\u0061":2}"#] {
             let error = serde_json::from_str::<UniqueJson>(text).unwrap_err().to_string();
-            assert!(error.starts_with("a name stands twice in one object"), "{error}");
+            assert!(error.starts_with("a name occurs twice in one object"), "{error}");
         }
     }
 }

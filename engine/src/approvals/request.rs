@@ -159,11 +159,10 @@ impl Engine {
         let is_full = of_same >= MOST_OF_ORG || (request.org.is_some() && of_orgs >= MOST);
         if is_full || waiting.count() >= MOST_OPEN {
             return Err(Failure::new(
-                ErrorCode::Busy,
+                ErrorCode::Conflict,
                 "too many requests wait for a second person, or are in force; nothing was changed; let some be decided \
                  first, or deny what is not needed any more (`petsem approve --list`)",
-            )
-            .retry_after(60));
+            ));
         }
         // What is over makes room, the oldest first (ids are in order of time): no limit counts it.
         let of_same = over.iter().filter(|(_, row)| row.content.org == request.org).count();

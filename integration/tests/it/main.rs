@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod api_description;
 mod audit;
 mod batches;
 mod boots;

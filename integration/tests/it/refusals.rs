@@ -353,7 +353,7 @@ fn a_policy_that_could_let_the_wrong_one_in_is_not_set() {
         r#"{"policy":{"format":1,"rules":[{"name":"r","issuer":"i","claims":{"sub":"a","sub":"*"}}]}}"#;
     let request = Request::new("PUT", "/v1/apps/shop/policy").authorization(&flyv1(&dev.operator));
     let answer = request.body("application/json", twice).send(dev.server.address());
-    refused(&dev, "a name twice", &answer, 400, "bad_request", "a name stands twice");
+    refused(&dev, "a name twice", &answer, 400, "bad_request", "a name occurs twice");
     let stale = json!({"policy": {"format": 1, "rules": []}, "expected_version": 7});
     let answer = dev.operate("PUT", "/v1/apps/shop/policy", Some(&stale));
     refused(&dev, "a stale version", &answer, 412, "stale_version", "version 1");

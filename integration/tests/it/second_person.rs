@@ -299,7 +299,7 @@ fn the_requests_of_one_org_leave_room_for_those_of_another() {
         for _ in 0..20 {
             let answer = ask("theirs", &token);
             if answer.status != 201 {
-                refused(&answer, 503, "busy", "let some be decided first");
+                refused(&answer, 409, "conflict", "let some be decided first");
                 break 'names;
             }
             made += 1;
@@ -323,7 +323,7 @@ fn requests_that_are_over_keep_nobody_from_asking() {
         for _ in 0..20 {
             let answer = ask(&token, 1);
             if answer.status != 201 {
-                refused(&answer, 503, "busy", "let some be decided first");
+                refused(&answer, 409, "conflict", "let some be decided first");
                 break;
             }
         }
@@ -357,7 +357,10 @@ fn tickets_of_hosts_are_sealed_for_the_platforms_newest_key_and_for_no_orgs() {
     };
     assert_eq!(call("POST", "/v1/orgs", &kim, &json!({"name": "rivals"})).status, 201);
     let register = |byte: u8, org: Option<&str>| {
-        let wanted = json!({"location": LOCATION, "org": org, "key": BASE64.encode(&[byte; 32])});
+        let mut wanted = json!({"location": LOCATION, "key": BASE64.encode(&[byte; 32])});
+        if let Some(org) = org {
+            wanted["org"] = json!(org);
+        }
         let pending = call("POST", "/v1/dischargers", &kim, &wanted);
         assert_eq!(pending.status, 202, "{}", pending.text());
         let path = format!("/v1/approvals/{}/approve", pending.field("id"));

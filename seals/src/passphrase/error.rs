@@ -1,6 +1,5 @@
 //! What can be wrong with a passphrase, and what to do then.
 
-
 use petsem_keys::{OpenError, SealError};
 
 use super::Argon2Parameters;

@@ -1,102 +1,112 @@
-//! `/v1/approvals` and what is asked there: break-glass, the guard of an org's policies.
+//! `/v1/approvals` and what is requested there: break-glass, and the guard of the policies of an org.
 
 use axum::http::StatusCode;
-use axum::response::Response;
-use petsem_api::{Approval, ApprovalList, AskBreakGlass, BreakGlassToken, OrgGuard};
-use petsem_engine::{AuditRecord, Failure, Requested};
+use petsem_api::{Approval, ApprovalId, ApprovalList, AskBreakGlass, BreakGlassToken, ErrorCode, OrgGuard};
+use petsem_engine::{AuditRecord, Failure, Principal};
 
-use crate::http::request::{Call, finish};
+use crate::http::{Answered, Call, Route, tag};
 
-/// `POST /v1/apps/{app}/break-glass`
-pub(super) async fn break_glass(call: Call) -> Response {
-    let mut audit = call.audit("break_glass.ask");
-    let result = ask_break_glass(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::CREATED, result).await
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/v1/apps/{app}/break-glass")
+            .named("askBreakGlass", tag::APPROVALS, "Request to read the values of an app for at most an hour")
+            .described(
+                "Needs the action `mint` on the app. The token opens nothing without the discharge of its ticket, which \
+                 petsem's own discharger gives once a second person has approved the request. Then \
+                 `GET /v1/apps/{app}/secrets?show_secrets=true` answers values.",
+            )
+            .audited("break_glass.ask")
+            .answers(StatusCode::CREATED, "The token, shown once.")
+            .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(break_glass),
+        Route::get("/v1/orgs/{org}/guard")
+            .named("showGuard", tag::ORGS, "Show whether rules that allow boots or reads need a second person")
+            .described("Needs the action `list` on the org.")
+            .audited("org.show")
+            .answers(StatusCode::OK, "The guard.")
+            .refuses(&[ErrorCode::NotFound])
+            .by(guard),
+        Route::put("/v1/orgs/{org}/guard")
+            .named("setGuard", tag::ORGS, "Guard the policies of the apps of an org, or end that")
+            .described("Needs the action `manage_policy` on the org. Ending it needs a second person: 202.")
+            .audited("org.guard")
+            .answers(StatusCode::OK, "The guard as it is now.")
+            .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(set_guard),
+        Route::get("/v1/approvals")
+            .named("listApprovals", tag::APPROVALS, "List the requests that need a second person")
+            .described("Those that the token could decide, or that its holder made.")
+            .audited("approval.list")
+            .answers(StatusCode::OK, "The requests.")
+            .by(list),
+        Route::get("/v1/approvals/{id}")
+            .param::<ApprovalId>("id", "The request.")
+            .named("showApproval", tag::APPROVALS, "Show a request")
+            .described("For a token that may decide it, or whose holder made it.")
+            .audited("approval.show")
+            .answers(StatusCode::OK, "The request.")
+            .by(show),
+        Route::post("/v1/approvals/{id}/approve")
+            .param::<ApprovalId>("id", "The request.")
+            .named("approve", tag::APPROVALS, "Approve what another person requested")
+            .described(
+                "Needs what the request itself needs. The two tokens, and the tokens that they were minted from, have \
+                 different holders.",
+            )
+            .audited("approval.approve")
+            .answers(StatusCode::OK, "The request as it is now.")
+            .refuses(&[
+                ErrorCode::BadPolicy,
+                ErrorCode::NotFound,
+                ErrorCode::NameTaken,
+                ErrorCode::Conflict,
+                ErrorCode::StaleVersion,
+                ErrorCode::StoreFull,
+            ])
+            .by(approve),
+        Route::post("/v1/approvals/{id}/deny")
+            .param::<ApprovalId>("id", "The request.")
+            .named("deny", tag::APPROVALS, "Deny a request, or withdraw one's own")
+            .described("For break-glass also after it was approved: reading ends at once.")
+            .audited("approval.deny")
+            .answers(StatusCode::OK, "The request as it is now.")
+            .refuses(&[ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(deny),
+    ]
 }
 
-async fn ask_break_glass(call: &Call, audit: &mut AuditRecord) -> Result<BreakGlassToken, Failure> {
-    let principal = call.authenticate(audit)?;
-    let wanted: AskBreakGlass = call.json_of(&principal).await?;
-    call.engine.ask_break_glass(audit, &principal, &call.param("app")?, &wanted, call.now).await
+async fn break_glass(
+    call: &Call<Principal, AskBreakGlass>,
+    audit: &mut AuditRecord,
+) -> Result<BreakGlassToken, Failure> {
+    let wanted = call.body().await?;
+    call.engine.ask_break_glass(audit, &call.caller, &call.param("app")?, &wanted, call.now).await
 }
 
-/// `GET /v1/approvals`
-pub(super) async fn list(call: Call) -> Response {
-    let mut audit = call.audit("approval.list");
-    let result = list_approvals(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
+async fn list(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<ApprovalList, Failure> {
+    call.engine.list_approvals(audit, &call.caller, call.now).await
 }
 
-async fn list_approvals(call: &Call, audit: &mut AuditRecord) -> Result<ApprovalList, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.list_approvals(audit, &principal, call.now).await
+async fn show(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
+    call.engine.show_approval(audit, &call.caller, call.param("id")?, call.now).await
 }
 
-/// `GET /v1/approvals/{id}`
-pub(super) async fn show(call: Call) -> Response {
-    let mut audit = call.audit("approval.show");
-    let result = show_approval(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
+async fn approve(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
+    call.engine.approve(audit, &call.caller, call.param("id")?, call.now).await
 }
 
-async fn show_approval(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.show_approval(audit, &principal, call.param("id")?, call.now).await
+async fn deny(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
+    call.engine.turn_down(audit, &call.caller, call.param("id")?, call.now).await
 }
 
-/// `POST /v1/approvals/{id}/approve`
-pub(super) async fn approve(call: Call) -> Response {
-    let mut audit = call.audit("approval.approve");
-    let result = approve_it(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
+async fn guard(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<OrgGuard, Failure> {
+    call.engine.show_guard(audit, &call.caller, &call.param("org")?, call.now).await
 }
 
-async fn approve_it(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.approve(audit, &principal, call.param("id")?, call.now).await
-}
-
-/// `POST /v1/approvals/{id}/deny`
-pub(super) async fn deny(call: Call) -> Response {
-    let mut audit = call.audit("approval.deny");
-    let result = deny_it(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn deny_it(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.turn_down(audit, &principal, call.param("id")?, call.now).await
-}
-
-/// `GET /v1/orgs/{org}/guard`
-pub(super) async fn guard(call: Call) -> Response {
-    let mut audit = call.audit("org.show");
-    let result = show_guard(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn show_guard(call: &Call, audit: &mut AuditRecord) -> Result<OrgGuard, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.show_guard(audit, &principal, &call.param("org")?, call.now).await
-}
-
-/// `PUT /v1/orgs/{org}/guard`
-pub(super) async fn set_guard(call: Call) -> Response {
-    let mut audit = call.audit("org.guard");
-    let result = put_guard(&call, &mut audit).await;
-    finish(&call, audit, status_of(&result), result).await
-}
-
-async fn put_guard(call: &Call, audit: &mut AuditRecord) -> Result<Requested<OrgGuard>, Failure> {
-    let principal = call.authenticate(audit)?;
-    let wanted: OrgGuard = call.json_of(&principal).await?;
-    call.engine.put_guard(audit, &principal, &call.param("org")?, wanted, call.now).await
-}
-
-/// 200 for what was done, 202 for what waits for a second person.
-pub(super) fn status_of<T>(result: &Result<Requested<T>, Failure>) -> StatusCode {
-    match result {
-        Ok(Requested::Pending(_)) => StatusCode::ACCEPTED,
-        _ => StatusCode::OK,
-    }
+async fn set_guard(
+    call: &Call<Principal, OrgGuard>,
+    audit: &mut AuditRecord,
+) -> Result<Answered<OrgGuard>, Failure> {
+    let wanted = call.body().await?;
+    call.engine.put_guard(audit, &call.caller, &call.param("org")?, wanted, call.now).await.map(Answered)
 }

@@ -1,93 +1,112 @@
 //! `/v1/apps`, an app, and its policy.
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use petsem_api::{App, AppId, AppList, CreateApp, DeletedApp, ErrorCode, OrgRef, PolicyDocument, PutPolicy};
-use petsem_engine::{AuditRecord, Failure, Requested};
+use petsem_engine::{AuditRecord, Failure, Principal};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
-use crate::api::approvals::status_of;
-use crate::http::request::{Call, finish};
+use crate::http::{Answered, Call, NoBody, Route, tag};
 
-#[derive(Deserialize)]
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/v1/apps")
+            .named("listApps", tag::APPS, "List the apps of an org")
+            .audited("app.list")
+            .answers(StatusCode::OK, "A page of the apps of an org, by id.")
+            .refuses(&[ErrorCode::NotFound])
+            .by(list),
+        Route::post("/v1/apps")
+            .named("createApp", tag::APPS, "Create an app")
+            .described("Needs the action `write` in the org.")
+            .audited("app.create")
+            .answers(StatusCode::CREATED, "The app.")
+            .refuses(&[
+                ErrorCode::BadName,
+                ErrorCode::NotFound,
+                ErrorCode::NameTaken,
+                ErrorCode::Conflict,
+                ErrorCode::StoreFull,
+            ])
+            .by(create),
+        Route::get("/v1/apps/{app}")
+            .named("showApp", tag::APPS, "Show an app")
+            .audited("app.show")
+            .answers(StatusCode::OK, "The app.")
+            .refuses(&[ErrorCode::NotFound])
+            .by(show),
+        Route::delete("/v1/apps/{app}")
+            .named("deleteApp", tag::APPS, "Delete an app and destroy its keys")
+            .audited("app.delete")
+            .answers(StatusCode::OK, "What was deleted, and what older copies still hold.")
+            .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(delete),
+        Route::get("/v1/apps/{app}/policy")
+            .named("showPolicy", tag::APPS, "Show the policy of an app")
+            .described("Needs the action `manage_policy`.")
+            .audited("policy.show")
+            .answers(StatusCode::OK, "The policy.")
+            .refuses(&[ErrorCode::NotFound])
+            .by(policy),
+        Route::put("/v1/apps/{app}/policy")
+            .named("setPolicy", tag::APPS, "Replace the policy of an app")
+            .described("Needs the action `manage_policy`. In an org that guards its policies it waits for a second person: 202.")
+            .audited("policy.set")
+            .answers(StatusCode::OK, "The policy.")
+            .refuses(&[
+                ErrorCode::BadPolicy,
+                ErrorCode::NotFound,
+                ErrorCode::Conflict,
+                ErrorCode::StaleVersion,
+                ErrorCode::StoreFull,
+            ])
+            .by(set_policy),
+    ]
+}
+
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
+    /// The org.
+    #[param(value_type = OrgRef, required = true)]
     org: Option<OrgRef>,
+    /// `next` of the page before.
     after: Option<AppId>,
 }
 
-/// `POST /v1/apps`
-pub(super) async fn create(call: Call) -> Response {
-    let mut audit = call.audit("app.create");
-    let result = create_app(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::CREATED, result).await
+async fn create(call: &Call<Principal, CreateApp>, audit: &mut AuditRecord) -> Result<App, Failure> {
+    let wanted = call.body().await?;
+    call.engine.create_app(audit, &call.caller, wanted, call.now).await
 }
 
-async fn create_app(call: &Call, audit: &mut AuditRecord) -> Result<App, Failure> {
-    let principal = call.authenticate(audit)?;
-    let wanted: CreateApp = call.json_of(&principal).await?;
-    call.engine.create_app(audit, &principal, wanted, call.now).await
+async fn list(
+    call: &Call<Principal, NoBody, ListQuery>,
+    audit: &mut AuditRecord,
+) -> Result<AppList, Failure> {
+    let org = call
+        .query
+        .org
+        .as_ref()
+        .ok_or_else(|| Failure::new(ErrorCode::BadRequest, "no org given; send ?org=NAME"))?;
+    call.engine.list_apps(audit, &call.caller, org, call.query.after, call.now).await
 }
 
-/// `GET /v1/apps?org=…&after=…`
-pub(super) async fn list(call: Call) -> Response {
-    let mut audit = call.audit("app.list");
-    let result = list_apps(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
+async fn show(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<App, Failure> {
+    call.engine.show_app(audit, &call.caller, &call.param("app")?).await
 }
 
-async fn list_apps(call: &Call, audit: &mut AuditRecord) -> Result<AppList, Failure> {
-    let principal = call.authenticate(audit)?;
-    let query: ListQuery = call.query()?;
-    let org = query.org.ok_or_else(|| Failure::new(ErrorCode::BadRequest, "say of which org: ?org=NAME"))?;
-    call.engine.list_apps(audit, &principal, &org, query.after, call.now).await
+async fn delete(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<DeletedApp, Failure> {
+    call.engine.delete_app(audit, &call.caller, &call.param("app")?).await
 }
 
-/// `GET /v1/apps/{app}`
-pub(super) async fn show(call: Call) -> Response {
-    let mut audit = call.audit("app.show");
-    let result = show_app(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
+async fn policy(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<PolicyDocument, Failure> {
+    call.engine.show_policy(audit, &call.caller, &call.param("app")?).await
 }
 
-async fn show_app(call: &Call, audit: &mut AuditRecord) -> Result<App, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.show_app(audit, &principal, &call.param("app")?).await
-}
-
-/// `DELETE /v1/apps/{app}`
-pub(super) async fn delete(call: Call) -> Response {
-    let mut audit = call.audit("app.delete");
-    let result = delete_app(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn delete_app(call: &Call, audit: &mut AuditRecord) -> Result<DeletedApp, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.delete_app(audit, &principal, &call.param("app")?).await
-}
-
-/// `GET /v1/apps/{app}/policy`
-pub(super) async fn policy(call: Call) -> Response {
-    let mut audit = call.audit("policy.show");
-    let result = show_policy(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn show_policy(call: &Call, audit: &mut AuditRecord) -> Result<PolicyDocument, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.show_policy(audit, &principal, &call.param("app")?).await
-}
-
-/// `PUT /v1/apps/{app}/policy`
-pub(super) async fn set_policy(call: Call) -> Response {
-    let mut audit = call.audit("policy.set");
-    let result = put_policy(&call, &mut audit).await;
-    finish(&call, audit, status_of(&result), result).await
-}
-
-async fn put_policy(call: &Call, audit: &mut AuditRecord) -> Result<Requested<PolicyDocument>, Failure> {
-    let principal = call.authenticate(audit)?;
-    let wanted: PutPolicy = call.json_of(&principal).await?;
-    call.engine.put_policy(audit, &principal, &call.param("app")?, wanted, call.now).await
+async fn set_policy(
+    call: &Call<Principal, PutPolicy>,
+    audit: &mut AuditRecord,
+) -> Result<Answered<PolicyDocument>, Failure> {
+    let wanted = call.body().await?;
+    call.engine.put_policy(audit, &call.caller, &call.param("app")?, wanted, call.now).await.map(Answered)
 }

@@ -1,88 +1,111 @@
 //! `/v1/apps/{app}/boot`, renewals, reports, and the batch.
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use futures_util::stream::{self, StreamExt as _};
 use petsem_api::{
     AppRef, BATCH_ANSWERS, BATCH_AT_ONCE, BatchBootItem, BatchBootRequest, BatchBootResponse,
-    BatchBootResult, BootReport, BootRequest, BootResponse, ErrorCode, MAX_BATCH, MachineId, RenewRequest,
-    RenewResponse,
+    BatchBootResult, BootReport, BootRequest, BootResponse, ErrorCode, MAX_BATCH, MachineId, Recorded,
+    RenewRequest, RenewResponse,
 };
-use petsem_engine::{AuditRecord, Boot, Failure, Verified};
+use petsem_engine::{AuditRecord, Boot, Failure};
 use petsem_policy::UnverifiedToken;
-use serde_json::Value;
 
-use crate::http::request::{Call, error_body, finish, json, log_refusal};
+use crate::http::{
+    BodyLimit, Call, HostAlone, HostAndDischarge, Incoming, Route, error_body, log_refusal, tag,
+};
 
-/// `POST /v1/apps/{app}/boot`
-pub(super) async fn single(call: Call) -> Response {
-    let mut audit = call.audit("boot");
-    let result = boot(&call, &mut audit).await;
-    if result.is_ok() {
-        call.state.counters.boot();
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/v1/apps/{app}/boot")
+            .named("boot", tag::BOOTS, "Boot a Machine: the secrets of its app")
+            .described("The header carries the host token and the discharge of this boot. Answered on listeners that know their host.")
+            .audited("boot")
+            .answers(StatusCode::OK, "What a booting Machine gets.")
+            .refuses(&[ErrorCode::VersionNotReached])
+            .by(single),
+        Route::post("/v1/apps/{app}/boot/renew")
+            .named("renewBoot", tag::BOOTS, "Renew a renewal; no values")
+            .audited("boot.renew")
+            .answers(StatusCode::OK, "A renewal without values.")
+            .by(renew),
+        Route::post("/v1/apps/{app}/boot/report")
+            .named("reportBoot", tag::BOOTS, "Record the outcome of a boot")
+            .described("Neither challenge nor digest is sent or recorded.")
+            .audited("boot.report")
+            .answers(StatusCode::OK, "The outcome was recorded.")
+            .by(report),
+        Route::post("/v1/boot")
+            .named("bootMany", tag::BOOTS, "Boot many Machines of one host")
+            .described(
+                "The header carries only the host token; each discharge is sent with its Machine. A Machine that is refused \
+                 does not fail the others.",
+            )
+            .audited("boot.batch")
+            .with_records_of_items()
+            .limited(BodyLimit::Boots)
+            .answers(StatusCode::OK, "The results, in the order of the request.")
+            .refuses(&[ErrorCode::BadName])
+            .by(batch),
+    ]
+}
+
+async fn single(
+    call: &Call<HostAndDischarge, BootRequest>,
+    audit: &mut AuditRecord,
+) -> Result<BootResponse, Failure> {
+    let wanted = call.body().await?;
+    let app = call.param("app")?;
+    let boot = Boot { min_version: wanted.min_version, ..boot_of(call, &app, &wanted.machine) };
+    let answer = call.engine.boot(audit, &boot).await?;
+    call.state.counters.boot();
+    Ok(answer)
+}
+
+async fn renew(
+    call: &Call<HostAndDischarge, RenewRequest>,
+    audit: &mut AuditRecord,
+) -> Result<RenewResponse, Failure> {
+    let wanted = call.body().await?;
+    let app = call.param("app")?;
+    call.engine.renew_boot(audit, &boot_of(call, &app, &wanted.machine)).await
+}
+
+async fn report(
+    call: &Call<HostAndDischarge, BootReport>,
+    audit: &mut AuditRecord,
+) -> Result<Recorded, Failure> {
+    let wanted = call.body().await?;
+    let app = call.param("app")?;
+    call.engine.report_boot(audit, &boot_of(call, &app, &wanted.machine), &wanted).await?;
+    Ok(Recorded {})
+}
+
+/// Each Machine is verified, decided, recorded and answered independently.
+async fn batch(
+    call: &Call<HostAlone, BatchBootRequest>,
+    _: &mut AuditRecord,
+) -> Result<BatchBootResponse, Failure> {
+    let wanted = call.body().await?;
+    if wanted.boots.len() > MAX_BATCH {
+        return Err(Failure::new(
+            ErrorCode::BadRequest,
+            format!("at most {MAX_BATCH} boots go in one batch; send several"),
+        ));
     }
-    finish(&call, audit, StatusCode::OK, result).await
+    let boots = boot_all(call, &call.caller.0, &wanted.boots).await;
+    Ok(BatchBootResponse { boots })
 }
 
-async fn boot(call: &Call, audit: &mut AuditRecord) -> Result<BootResponse, Failure> {
-    let verified = call.engine.host_token(call.authorization(), audit)?;
-    let wanted: BootRequest = call.json().await?;
-    let app = call.param("app")?;
-    let boot = Boot { min_version: wanted.min_version, ..boot_of(call, &verified, &app, &wanted.machine) };
-    call.engine.boot(audit, &boot).await
-}
-
-/// `POST /v1/apps/{app}/boot/renew`
-pub(super) async fn renew(call: Call) -> Response {
-    let mut audit = call.audit("boot.renew");
-    let result = renew_boot(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn renew_boot(call: &Call, audit: &mut AuditRecord) -> Result<RenewResponse, Failure> {
-    let verified = call.engine.host_token(call.authorization(), audit)?;
-    let wanted: RenewRequest = call.json().await?;
-    let app = call.param("app")?;
-    call.engine.renew_boot(audit, &boot_of(call, &verified, &app, &wanted.machine)).await
-}
-
-/// `POST /v1/apps/{app}/boot/report`
-pub(super) async fn report(call: Call) -> Response {
-    let mut audit = call.audit("boot.report");
-    let result = report_boot(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn report_boot(call: &Call, audit: &mut AuditRecord) -> Result<Value, Failure> {
-    let verified = call.engine.host_token(call.authorization(), audit)?;
-    let wanted: BootReport = call.json().await?;
-    let app = call.param("app")?;
-    call.engine.report_boot(audit, &boot_of(call, &verified, &app, &wanted.machine), &wanted).await?;
-    Ok(Value::Object(serde_json::Map::new()))
-}
-
-fn boot_of<'a>(call: &'a Call, verified: &'a Verified, app: &'a AppRef, machine: &'a MachineId) -> Boot<'a> {
-    Boot { verified, app, machine, min_version: None, peer: &call.peer, now: call.now }
-}
-
-/// `POST /v1/boot`: each Machine is verified, decided, recorded and answered alone.
-pub(super) async fn batch(call: Call) -> Response {
-    let mut audit = call.audit("boot.batch");
-    match read_batch(&call, &mut audit).await {
-        Ok((host, wanted)) => {
-            // Some at a time: their audit lines share syncs, and the order of the answers is that of the request.
-            let boots = boot_all(&call, &host, &wanted.boots).await;
-            json(StatusCode::OK, audit.request_id(), &BatchBootResponse { boots })
-        }
-        Err(failure) => {
-            audit.set_detail("a batch that was not looked into");
-            finish::<BatchBootResponse>(&call, audit, StatusCode::OK, Err(failure)).await
-        }
-    }
+fn boot_of<'a>(
+    call: &'a Call<HostAndDischarge, impl Sized>,
+    app: &'a AppRef,
+    machine: &'a MachineId,
+) -> Boot<'a> {
+    Boot { verified: &call.caller.0, app, machine, min_version: None, peer: &call.peer, now: call.now }
 }
 
 /// Some at a time: their audit lines share syncs. The answers are in the order of the request, and bounded.
-async fn boot_all(call: &Call, host: &UnverifiedToken, items: &[BatchBootItem]) -> Vec<BatchBootResult> {
+async fn boot_all(call: &Incoming, host: &UnverifiedToken, items: &[BatchBootItem]) -> Vec<BatchBootResult> {
     let mut results = Vec::with_capacity(items.len());
     let mut bytes: usize = 0;
     for group in items.chunks(BATCH_AT_ONCE) {
@@ -133,22 +156,7 @@ fn size_in_json(value: &[u8]) -> usize {
     escaped.sum()
 }
 
-async fn read_batch(
-    call: &Call,
-    audit: &mut AuditRecord,
-) -> Result<(UnverifiedToken, BatchBootRequest), Failure> {
-    let host = call.engine.batch_token(call.authorization(), audit)?;
-    let wanted: BatchBootRequest = call.json().await?;
-    if wanted.boots.len() > MAX_BATCH {
-        return Err(Failure::new(
-            ErrorCode::BadRequest,
-            format!("at most {MAX_BATCH} boots go in one batch; send several"),
-        ));
-    }
-    Ok((host, wanted))
-}
-
-async fn boot_one(call: &Call, host: &UnverifiedToken, item: &BatchBootItem) -> BatchBootResult {
+async fn boot_one(call: &Incoming, host: &UnverifiedToken, item: &BatchBootItem) -> BatchBootResult {
     let mut audit = call.audit("boot");
     match call.engine.boot_in_batch(&mut audit, host, item, &call.peer, call.now).await {
         Ok(answer) => {

@@ -2,30 +2,64 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use petsem_api::{DischargeAnswer, DischargeRequest};
+use petsem_api::{DischargeAnswer, DischargeRequest, ErrorCode};
 
-use petsem_engine::{AuditRecord, Failure, Polled, Proof};
+use crate::http::{Anonymous, Call, Incoming, PollSecret, Route, json, refuse, tag};
+use petsem_engine::AuditRecord;
+use petsem_engine::Failure;
+use petsem_engine::Polled;
+use petsem_engine::Proof;
 
-use crate::http::request::{Call, finish, json, refuse};
-
-/// `POST /.well-known/macfly/3p`
-pub(super) async fn discharge(call: Call) -> Response {
-    let mut audit = call.audit("discharge");
-    let result = make_discharge(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::CREATED, result).await
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        discharge_at("/.well-known/macfly/3p", "discharge", "Request a discharge"),
+        discharge_at(
+            "/discharger/.well-known/macfly/3p",
+            "dischargeAtLocation",
+            "Request a discharge, at the location that tickets of this installation name",
+        ),
+        poll_at("/.well-known/macfly/3p/poll/{secret}", "pollDischarge"),
+        poll_at("/discharger/.well-known/macfly/3p/poll/{secret}", "pollDischargeAtLocation"),
+    ]
 }
 
-async fn make_discharge(call: &Call, audit: &mut AuditRecord) -> Result<DischargeAnswer, Failure> {
-    let proof = call.engine.boot_proof(audit, call.authorization(), call.now).await?;
-    let wanted: DischargeRequest = match &proof {
-        Proof::Token(principal) => call.json_of(principal).await?,
-        Proof::Jwt(_) => call.json().await?,
-    };
-    call.engine.discharge(audit, &proof, &wanted, call.now).await
+fn discharge_at(path: &'static str, id: &'static str, summary: &'static str) -> Route {
+    Route::post(path)
+        .named(id, tag::BOOTS, summary)
+        .described(
+            "The proof is a JWT that lives at most five minutes and that a rule of the app's policy accepts, or a token \
+             narrowed to exactly this app, Machine, host and the action `boot` that expires within five minutes.",
+        )
+        .audited("discharge")
+        .answers(StatusCode::CREATED, "The discharge, or where to poll for it.")
+        .refuses(&[ErrorCode::BadName, ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
+        .by(discharge)
 }
 
-/// `GET /.well-known/macfly/3p/poll/{secret}`: its answers have no more fields than the protocol names.
-pub(super) async fn poll(call: Call) -> Response {
+fn poll_at(path: &'static str, id: &'static str) -> Route {
+    Route::get(path)
+        .param::<PollSecret>("secret", "The poll secret.")
+        .named(id, tag::BOOTS, "Fetch a discharge that was not ready")
+        .described(
+            "Only the secret in the path is needed. The first response with 200 is the last: after it, 404.",
+        )
+        .from::<Anonymous>()
+        .giving::<DischargeAnswer>(StatusCode::OK, "The discharge, or why there is none.")
+        .giving::<DischargeAnswer>(StatusCode::ACCEPTED, "Not ready: poll again after 1, 2, 4 … seconds.")
+        .giving::<DischargeAnswer>(StatusCode::NOT_FOUND, "Unknown, expired, or fetched already.")
+        .raw(poll)
+}
+
+async fn discharge(
+    call: &Call<Proof, DischargeRequest>,
+    audit: &mut AuditRecord,
+) -> Result<DischargeAnswer, Failure> {
+    let wanted = call.body().await?;
+    call.engine.discharge(audit, &call.caller, &wanted, call.now).await
+}
+
+/// Its responses have no more fields than the protocol names.
+async fn poll(call: Incoming) -> Response {
     let mut audit = call.audit("discharge.poll");
     let result = match call.param::<String>("secret") {
         Ok(secret) => call.engine.poll(&mut audit, &secret, call.now).await,
@@ -33,7 +67,7 @@ pub(super) async fn poll(call: Call) -> Response {
     };
     let id = audit.request_id();
     if matches!(result, Ok(Polled::NotReady)) {
-        // Nobody was refused, and nothing was given: no line, and no count of what was not verified.
+        // Nothing was refused and nothing was given: no line, and no count of unverified requests.
         return json(StatusCode::ACCEPTED, id, &error("not ready"));
     }
     let (status, answer) = match call.engine.conclude(&audit, result).await {

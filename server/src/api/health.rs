@@ -1,6 +1,6 @@
-//! What the process says of itself, to anybody: no credential, no secret.
+//! What the process says about itself, to any client: no credential, no secret.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Json;
 use axum::extract::State;
@@ -9,19 +9,48 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use petsem_api::{Health, Readiness};
 
-use crate::http::metrics;
 use crate::http::state::ServerState;
+use crate::http::{Anonymous, Route, metrics as prometheus, tag};
 
-/// The API's description; a test compares it with the router.
-const OPENAPI: &str = include_str!("../../openapi.json");
+/// The description of the API, from the declarations of the routes. `server/openapi.json` is a copy.
+static OPENAPI: LazyLock<String> = LazyLock::new(super::document);
 
-/// `GET /healthz`
-pub(super) async fn alive() -> Json<Health> {
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/healthz")
+            .named("healthz", tag::SERVER, "Whether the process responds")
+            .from::<Anonymous>()
+            .giving::<Health>(StatusCode::OK, "The process responds.")
+            .raw(alive),
+        Route::get("/readyz")
+            .named("readyz", tag::SERVER, "Whether boots are possible")
+            .from::<Anonymous>()
+            .giving::<Readiness>(StatusCode::OK, "Boots are possible.")
+            .giving::<Readiness>(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "They are not; `problems` says why. A sealed server says `sealed`, and answers 503 `sealed` to every other \
+                 route except `/healthz`.",
+            )
+            .raw(ready),
+        Route::get("/metrics")
+            .named("metrics", tag::SERVER, "Metrics in the text format of Prometheus")
+            .from::<Anonymous>()
+            .written_as("text/plain")
+            .giving::<String>(StatusCode::OK, "Metrics in the text format of Prometheus.")
+            .raw(metrics),
+        Route::get("/openapi.json")
+            .named("openapi", tag::SERVER, "This document")
+            .from::<Anonymous>()
+            .giving::<serde_json::Value>(StatusCode::OK, "This document.")
+            .raw(openapi),
+    ]
+}
+
+async fn alive() -> Json<Health> {
     Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
 }
 
-/// `GET /readyz`
-pub(super) async fn ready(State(state): State<Arc<ServerState>>) -> Response {
+async fn ready(State(state): State<Arc<ServerState>>) -> Response {
     let problems = state.engine.problems();
     let ready = problems.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -30,12 +59,10 @@ pub(super) async fn ready(State(state): State<Arc<ServerState>>) -> Response {
     (status, Json(Readiness { ready, status: word.to_owned(), problems, warnings })).into_response()
 }
 
-/// `GET /metrics`
-pub(super) async fn metrics(State(state): State<Arc<ServerState>>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::page(&state)).into_response()
+async fn metrics(State(state): State<Arc<ServerState>>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], prometheus::page(&state)).into_response()
 }
 
-/// `GET /openapi.json`
-pub(super) async fn openapi() -> Response {
-    ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI.as_str()).into_response()
 }

@@ -1,58 +1,67 @@
-//! `/v1/issuers`: whose JWTs this installation accepts. Registering and changing one needs a second person.
+//! `/v1/issuers`: the issuers whose JWTs this installation accepts. Registering and changing one needs a second person.
 
 use axum::http::StatusCode;
-use axum::response::Response;
-use petsem_api::{Approval, Issuer, IssuerList, PutIssuer};
-use petsem_engine::{AuditRecord, Failure};
+use petsem_api::{Approval, ErrorCode, Issuer, IssuerId, IssuerList, PutIssuer};
+use petsem_engine::{AuditRecord, Failure, Principal};
 
-use crate::http::request::{Call, finish};
+use crate::http::{Call, Route, tag};
 
-/// `GET /v1/issuers`
-pub(super) async fn list(call: Call) -> Response {
-    let mut audit = call.audit("issuer.list");
-    let result = list_issuers(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/v1/issuers")
+            .named("listIssuers", tag::TOKENS, "List the issuers whose JWTs are accepted")
+            .described("Needs the action `operate`. Registering one needs a second person, or the seal on the node.")
+            .audited("issuer.list")
+            .answers(StatusCode::OK, "All issuers.")
+            .by(list),
+        Route::post("/v1/issuers")
+            .named("registerIssuer", tag::TOKENS, "Request to register an issuer")
+            .described("Needs the action `operate`. Takes effect when a second person approves.")
+            .audited("issuer.ask")
+            .answers(StatusCode::ACCEPTED, "The request waits for a second person.")
+            .refuses(&[ErrorCode::NameTaken, ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(register),
+        Route::put("/v1/issuers/{id}")
+            .param::<IssuerId>("id", "The issuer.")
+            .named("changeIssuer", tag::TOKENS, "Request another registration of an issuer")
+            .described(
+                "Needs the action `operate`. Other keys, algorithms or sources of keys; the `iss` stays. Takes effect when a \
+                 second person approves: from then on no JWT is verified with the earlier registration. Renewals and tokens \
+                 from such JWTs stay valid; `jwt_issuer` at `/v1/revocations` revokes them.",
+            )
+            .audited("issuer.ask")
+            .answers(StatusCode::ACCEPTED, "The request waits for a second person.")
+            .refuses(&[ErrorCode::NotFound, ErrorCode::StaleVersion, ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(change),
+        Route::delete("/v1/issuers/{id}")
+            .param::<IssuerId>("id", "The issuer.")
+            .named("deleteIssuer", tag::TOKENS, "Delete an issuer")
+            .described(
+                "Needs the action `operate`, and no second person: it opens nothing. All JWTs that it has issued so far are \
+                 revoked, with the renewals and tokens from them, also if it is registered again. Rules of app policies that \
+                 name it stay and allow nothing.",
+            )
+            .audited("issuer.delete")
+            .answers(StatusCode::OK, "The issuer that was deleted.")
+            .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(delete),
+    ]
 }
 
-async fn list_issuers(call: &Call, audit: &mut AuditRecord) -> Result<IssuerList, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.list_issuers(audit, &principal, call.now)
+async fn list(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<IssuerList, Failure> {
+    call.engine.list_issuers(audit, &call.caller, call.now)
 }
 
-/// `POST /v1/issuers`: it waits for a second person.
-pub(super) async fn register(call: Call) -> Response {
-    let mut audit = call.audit("issuer.ask");
-    let result = ask_issuer(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::ACCEPTED, result).await
+async fn register(call: &Call<Principal, PutIssuer>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
+    let wanted = call.body().await?;
+    call.engine.ask_issuer(audit, &call.caller, wanted, call.now).await
 }
 
-async fn ask_issuer(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.authenticate(audit)?;
-    let wanted: PutIssuer = call.json_of(&principal).await?;
-    call.engine.ask_issuer(audit, &principal, wanted, call.now).await
+async fn change(call: &Call<Principal, PutIssuer>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
+    let wanted = call.body().await?;
+    call.engine.ask_issuer_change(audit, &call.caller, call.param("id")?, wanted, call.now).await
 }
 
-/// `PUT /v1/issuers/{id}`: it waits for a second person.
-pub(super) async fn change(call: Call) -> Response {
-    let mut audit = call.audit("issuer.ask");
-    let result = ask_change(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::ACCEPTED, result).await
-}
-
-async fn ask_change(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    let principal = call.authenticate(audit)?;
-    let wanted: PutIssuer = call.json_of(&principal).await?;
-    call.engine.ask_issuer_change(audit, &principal, call.param("id")?, wanted, call.now).await
-}
-
-/// `DELETE /v1/issuers/{id}`
-pub(super) async fn delete(call: Call) -> Response {
-    let mut audit = call.audit("issuer.delete");
-    let result = delete_issuer(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn delete_issuer(call: &Call, audit: &mut AuditRecord) -> Result<Issuer, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.delete_issuer(audit, &principal, call.param("id")?, call.now).await
+async fn delete(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Issuer, Failure> {
+    call.engine.delete_issuer(audit, &call.caller, call.param("id")?, call.now).await
 }

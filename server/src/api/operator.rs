@@ -1,26 +1,28 @@
-//! `/v1/operator/seal`. Unsealing is no route: it is done on the node, where no stranger can stand in its way.
+//! `/v1/operator/seal`. Unsealing is not a route: it happens on the node, where no remote client can prevent it.
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use petsem_api::Sealing;
+use petsem_engine::{AuditRecord, Failure, Principal};
 
-use petsem_engine::{AuditRecord, Failure};
+use crate::http::{Call, Route, tag};
 
-use crate::http::request::{Call, finish};
-
-/// `POST /v1/operator/seal`: the answer leaves first, then the keys go; `/readyz` says when they are gone.
-pub(super) async fn seal(call: Call) -> Response {
-    let mut audit = call.audit("operator.seal");
-    let result = seal_it(&call, &mut audit);
-    let response = finish(&call, audit, StatusCode::ACCEPTED, result).await;
-    if response.status() == StatusCode::ACCEPTED {
-        call.state.seal_requested.notify_one();
-    }
-    response
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/v1/operator/seal")
+            .named("sealServer", tag::SERVER, "Seal the server: wipe its keys")
+            .described(
+                "Needs the action `operate`. The response leaves first. Then requests end, the keys are wiped, and every \
+                 route except health answers 503 `sealed`. `/readyz` says when it is done. No route unseals: \
+                 that happens on the node, with `petsem operator unseal`.",
+            )
+            .audited("operator.seal")
+            .answers(StatusCode::ACCEPTED, "Sealing has started.")
+            .afterwards(|state| state.seal_requested.notify_one())
+            .by(seal),
+    ]
 }
 
-fn seal_it(call: &Call, audit: &mut AuditRecord) -> Result<Sealing, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.may_seal(audit, &principal, call.now)?;
+async fn seal(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Sealing, Failure> {
+    call.engine.may_seal(audit, &call.caller, call.now)?;
     Ok(Sealing { status: "sealing".to_owned() })
 }

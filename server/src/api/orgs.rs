@@ -1,59 +1,55 @@
 //! `/v1/orgs`
 
 use axum::http::StatusCode;
-use axum::response::Response;
-use petsem_api::{CreateOrg, Org, OrgList};
-use petsem_engine::{AuditRecord, Failure};
-use serde_json::{Value, json};
+use petsem_api::{CreateOrg, DeletedOrg, ErrorCode, Org, OrgList};
+use petsem_engine::{AuditRecord, Failure, Principal};
 
-use crate::http::request::{Call, finish};
+use crate::http::{Call, Route, tag};
 
-/// `POST /v1/orgs`
-pub(super) async fn create(call: Call) -> Response {
-    let mut audit = call.audit("org.create");
-    let result = create_org(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::CREATED, result).await
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/v1/orgs")
+            .named("listOrgs", tag::ORGS, "List the orgs that the caller may list")
+            .audited("org.list")
+            .answers(StatusCode::OK, "The orgs.")
+            .by(list),
+        Route::post("/v1/orgs")
+            .named("createOrg", tag::ORGS, "Create an org")
+            .described("Needs the action `operate`.")
+            .audited("org.create")
+            .answers(StatusCode::CREATED, "The org.")
+            .refuses(&[ErrorCode::BadName, ErrorCode::NameTaken, ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(create),
+        Route::get("/v1/orgs/{org}")
+            .named("showOrg", tag::ORGS, "Show an org")
+            .audited("org.show")
+            .answers(StatusCode::OK, "The org.")
+            .refuses(&[ErrorCode::NotFound])
+            .by(show),
+        Route::delete("/v1/orgs/{org}")
+            .named("deleteOrg", tag::ORGS, "Delete an org that has no apps")
+            .described("Needs the action `operate`. Its signing key is deleted with it, so its tokens no longer verify.")
+            .audited("org.delete")
+            .answers(StatusCode::OK, "The org that was deleted.")
+            .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(delete),
+    ]
 }
 
-async fn create_org(call: &Call, audit: &mut AuditRecord) -> Result<Org, Failure> {
-    let principal = call.authenticate(audit)?;
-    let wanted: CreateOrg = call.json_of(&principal).await?;
-    call.engine.create_org(audit, &principal, &wanted.name, call.now).await
+async fn create(call: &Call<Principal, CreateOrg>, audit: &mut AuditRecord) -> Result<Org, Failure> {
+    let wanted = call.body().await?;
+    call.engine.create_org(audit, &call.caller, &wanted.name, call.now).await
 }
 
-/// `GET /v1/orgs`
-pub(super) async fn list(call: Call) -> Response {
-    let mut audit = call.audit("org.list");
-    let result = list_orgs(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
+async fn list(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<OrgList, Failure> {
+    call.engine.list_orgs(audit, &call.caller, call.now).await
 }
 
-async fn list_orgs(call: &Call, audit: &mut AuditRecord) -> Result<OrgList, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.list_orgs(audit, &principal, call.now).await
+async fn show(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Org, Failure> {
+    call.engine.show_org(audit, &call.caller, &call.param("org")?, call.now).await
 }
 
-/// `GET /v1/orgs/{org}`
-pub(super) async fn show(call: Call) -> Response {
-    let mut audit = call.audit("org.show");
-    let result = show_org(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn show_org(call: &Call, audit: &mut AuditRecord) -> Result<Org, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.show_org(audit, &principal, &call.param("org")?, call.now).await
-}
-
-/// `DELETE /v1/orgs/{org}`
-pub(super) async fn delete(call: Call) -> Response {
-    let mut audit = call.audit("org.delete");
-    let result = delete_org(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn delete_org(call: &Call, audit: &mut AuditRecord) -> Result<Value, Failure> {
-    let principal = call.authenticate(audit)?;
-    let id = call.engine.delete_org(audit, &principal, &call.param("org")?, call.now).await?;
-    Ok(json!({ "id": id }))
+async fn delete(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<DeletedOrg, Failure> {
+    let id = call.engine.delete_org(audit, &call.caller, &call.param("org")?, call.now).await?;
+    Ok(DeletedOrg { id })
 }

@@ -1,45 +1,59 @@
-//! `/v1/rotations`, and what begins one.
+//! `/v1/rotations`, and what starts one.
 
 use axum::http::StatusCode;
-use axum::response::Response;
-use petsem_api::{AppRotation, RotateApp, RotationList};
-use petsem_engine::{AuditRecord, Failure};
+use petsem_api::{AppRotation, ErrorCode, RotateApp, RotationList};
+use petsem_engine::{AuditRecord, Failure, Principal};
 
-use crate::http::request::{Call, finish};
+use crate::http::{Call, Route, tag};
 
-/// `GET /v1/rotations`
-pub(super) async fn list(call: Call) -> Response {
-    let mut audit = call.audit("rotation.list");
-    let result = list_rotations(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/v1/rotations")
+            .named("listRotations", tag::KEYS, "List the rotations in progress")
+            .described(
+                "Needs the action `operate`. The versions of the keyring and, while there is more than one, the progress of \
+                 the rotation; apps whose KEK is being rotated. A rotation that is done is not listed.",
+            )
+            .audited("rotation.list")
+            .answers(StatusCode::OK, "The rotations in progress.")
+            .by(list),
+        Route::post("/v1/keyring/rotate")
+            .named("rotateKeyring", tag::KEYS, "Create a new version of the keyring")
+            .described(
+                "Needs the action `operate`. The new version wraps from now on. All keys are wrapped under it in the \
+                 background, at `rotation.rewraps_per_second`, also after a restart. The old version is destroyed once it \
+                 wraps nothing any more. While a rotation is in progress, another is 409.",
+            )
+            .audited("keyring.rotate")
+            .answers(StatusCode::ACCEPTED, "The rotation has started.")
+            .refuses(&[ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(rotate_keyring),
+        Route::post("/v1/apps/{app}/rotate")
+            .named("rotateApp", tag::KEYS, "Give an app a new KEK")
+            .described(
+                "Needs the action `operate`. Boots, reads and sets use the new KEK at once. The history is wrapped under it \
+                 in the background, also after a restart; then the old KEK is destroyed. With `rewrite`, values are \
+                 encrypted again under new DEKs. While a rotation is in progress, another is 409.",
+            )
+            .audited("app.rotate")
+            .answers(StatusCode::ACCEPTED, "The rotation has started.")
+            .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(rotate_app),
+    ]
 }
 
-async fn list_rotations(call: &Call, audit: &mut AuditRecord) -> Result<RotationList, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.list_rotations(audit, &principal, call.now).await
+async fn list(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<RotationList, Failure> {
+    call.engine.list_rotations(audit, &call.caller, call.now).await
 }
 
-/// `POST /v1/keyring/rotate`
-pub(super) async fn rotate_keyring(call: Call) -> Response {
-    let mut audit = call.audit("keyring.rotate");
-    let result = begin_keyring(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::ACCEPTED, result).await
+async fn rotate_keyring(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<RotationList, Failure> {
+    call.engine.rotate_keyring(audit, &call.caller, call.now).await
 }
 
-async fn begin_keyring(call: &Call, audit: &mut AuditRecord) -> Result<RotationList, Failure> {
-    let principal = call.authenticate(audit)?;
-    call.engine.rotate_keyring(audit, &principal, call.now).await
-}
-
-/// `POST /v1/apps/{app}/rotate`
-pub(super) async fn rotate_app(call: Call) -> Response {
-    let mut audit = call.audit("app.rotate");
-    let result = begin_app(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::ACCEPTED, result).await
-}
-
-async fn begin_app(call: &Call, audit: &mut AuditRecord) -> Result<AppRotation, Failure> {
-    let principal = call.authenticate(audit)?;
-    let wanted: RotateApp = call.json_of(&principal).await?;
-    call.engine.rotate_app(audit, &principal, &call.param("app")?, wanted.rewrite, call.now).await
+async fn rotate_app(
+    call: &Call<Principal, RotateApp>,
+    audit: &mut AuditRecord,
+) -> Result<AppRotation, Failure> {
+    let wanted = call.body().await?;
+    call.engine.rotate_app(audit, &call.caller, &call.param("app")?, wanted.rewrite, call.now).await
 }

@@ -1,131 +1,161 @@
-//! `/v1/apps/{app}/secrets`, in the Machines-API shapes.
+//! `/v1/apps/{app}/secrets`, in the shapes of the Machines API.
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use petsem_api::{
-    AppRef, AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, History, RollbackRequest, SecretList,
+    AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, ErrorCode, History, RollbackRequest, SecretList,
     SecretName, SetSecret, SetSecretResponse,
 };
-use petsem_engine::{AuditRecord, Failure, ReadQuery};
+use petsem_engine::{AuditRecord, Failure, Principal, ReadQuery, Reader};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
-use crate::http::request::{Call, finish};
+use crate::http::{BodyLimit, Call, Incoming, NoBody, Route, tag};
 
-/// `version` is the lowest version that will do; `min_version` is its newer name.
-#[derive(Deserialize)]
+/// What a change of secrets may be refused with.
+const OF_CHANGES: &[ErrorCode] = &[
+    ErrorCode::BadName,
+    ErrorCode::BadValue,
+    ErrorCode::NotFound,
+    ErrorCode::Conflict,
+    ErrorCode::StaleVersion,
+    ErrorCode::ValueTooLarge,
+    ErrorCode::BundleTooLarge,
+    ErrorCode::StoreFull,
+];
+
+pub(super) fn routes() -> Vec<Route> {
+    const READS: &[ErrorCode] =
+        &[ErrorCode::NotFound, ErrorCode::ReadNeedsWorkload, ErrorCode::VersionNotReached];
+    vec![
+        Route::get("/v1/apps/{app}/secrets")
+            .named("listSecrets", tag::SECRETS, "List secrets, or read them with `show_secrets=true`")
+            .described("Reading needs a JWT that a rule of the app's policy accepts, or a token that one was exchanged for, or break-glass.")
+            .audited_by(|incoming| reading(incoming, "secret.list"))
+            .answers(StatusCode::OK, "The secrets, by name.")
+            .refuses(READS)
+            .by(list),
+        Route::post("/v1/apps/{app}/secrets")
+            .named("updateSecrets", tag::SECRETS, "Set and delete many secrets, all or none")
+            .described("Needs `write` for each name that is set and `delete` for each that is deleted.")
+            .audited("secret.update")
+            .limited(BodyLimit::Secrets)
+            .answers(StatusCode::OK, "The secrets that were set, without values.")
+            .refuses(OF_CHANGES)
+            .by(update),
+        Route::get("/v1/apps/{app}/secrets/{name}")
+            .param::<SecretName>("name", "The secret.")
+            .named("showSecret", tag::SECRETS, "Show a secret, or read it with `show_secrets=true`")
+            .described("Reading needs a JWT that a rule of the app's policy accepts, or a token that one was exchanged for, or break-glass.")
+            .audited_by(|incoming| reading(incoming, "secret.show"))
+            .answers(StatusCode::OK, "The secret. `value` or `value_b64` is present only if the client requested and may read it.")
+            .refuses(READS)
+            .by(show),
+        Route::post("/v1/apps/{app}/secrets/{name}")
+            .param::<SecretName>("name", "The secret.")
+            .named("setSecret", tag::SECRETS, "Set a secret")
+            .audited("secret.set")
+            .limited(BodyLimit::Secrets)
+            .answers(StatusCode::CREATED, "The secret without its value, and the app version that has it.")
+            .refuses(OF_CHANGES)
+            .by(set),
+        Route::delete("/v1/apps/{app}/secrets/{name}")
+            .param::<SecretName>("name", "The secret.")
+            .named("deleteSecret", tag::SECRETS, "Delete a secret; a name that does not exist may be deleted")
+            .audited("secret.unset")
+            .answers(StatusCode::OK, "The app version without the secret.")
+            .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(unset),
+        Route::get("/v1/apps/{app}/secrets/{name}/history")
+            .param::<SecretName>("name", "The secret.")
+            .named("secretHistory", tag::SECRETS, "List the changes of a secret, newest first")
+            .audited("secret.history")
+            .answers(StatusCode::OK, "The changes, newest first.")
+            .refuses(&[ErrorCode::NotFound])
+            .by(history),
+        Route::post("/v1/apps/{app}/secrets/{name}/rollback")
+            .param::<SecretName>("name", "The secret.")
+            .named("rollBackSecret", tag::SECRETS, "Set an earlier value again, as a new version")
+            .audited("secret.rollback")
+            .limited(BodyLimit::Secrets)
+            .answers(StatusCode::OK, "The secret without its value, and the app version that has it.")
+            .refuses(OF_CHANGES)
+            .by(rollback),
+    ]
+}
+
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct SecretsQuery {
+    /// The lowest acceptable app version; otherwise 503 `version_not_reached`.
     version: Option<u64>,
+    /// The same under its newer name. The higher one counts.
     min_version: Option<u64>,
+    /// Values too. Other tokens than those that may read get 403 `read_needs_workload`.
     #[serde(default)]
+    #[param(required = false, default = false)]
     show_secrets: bool,
 }
 
-impl From<SecretsQuery> for ReadQuery {
-    fn from(query: SecretsQuery) -> Self {
+impl From<&SecretsQuery> for ReadQuery {
+    fn from(query: &SecretsQuery) -> Self {
         Self { min_version: query.version.max(query.min_version), show_values: query.show_secrets }
     }
 }
 
-/// `GET /v1/apps/{app}/secrets`
-pub(super) async fn list(call: Call) -> Response {
-    let mut audit = call.audit(reading(&call, "secret.list"));
-    let result = list_secrets(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
+async fn list(
+    call: &Call<Reader, NoBody, SecretsQuery>,
+    audit: &mut AuditRecord,
+) -> Result<SecretList, Failure> {
+    call.engine.list_secrets(audit, &call.caller, &call.param("app")?, &(&call.query).into(), call.now).await
 }
 
-async fn list_secrets(call: &Call, audit: &mut AuditRecord) -> Result<SecretList, Failure> {
-    let reader = call.engine.reader(call.authorization(), audit)?;
-    let app: AppRef = call.param("app")?;
-    let query = call.query::<SecretsQuery>()?.into();
-    call.engine.list_secrets(audit, &reader, &app, &query, call.now).await
+async fn show(
+    call: &Call<Reader, NoBody, SecretsQuery>,
+    audit: &mut AuditRecord,
+) -> Result<AppSecret, Failure> {
+    let (app, name) = (call.param("app")?, call.param("name")?);
+    call.engine.show_secret(audit, &call.caller, &app, &name, &(&call.query).into(), call.now).await
 }
 
-/// `GET /v1/apps/{app}/secrets/{name}`
-pub(super) async fn show(call: Call) -> Response {
-    let mut audit = call.audit(reading(&call, "secret.show"));
-    let result = show_secret(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn show_secret(call: &Call, audit: &mut AuditRecord) -> Result<AppSecret, Failure> {
-    let reader = call.engine.reader(call.authorization(), audit)?;
-    let app: AppRef = call.param("app")?;
-    let name: SecretName = call.param("name")?;
-    let query = call.query::<SecretsQuery>()?.into();
-    call.engine.show_secret(audit, &reader, &app, &name, &query, call.now).await
-}
-
-/// `POST /v1/apps/{app}/secrets/{name}`
-pub(super) async fn set(call: Call) -> Response {
-    let mut audit = call.audit("secret.set");
-    let result = set_secret(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::CREATED, result).await
-}
-
-async fn set_secret(call: &Call, audit: &mut AuditRecord) -> Result<SetSecretResponse, Failure> {
-    let principal = call.authenticate(audit)?;
+async fn set(
+    call: &Call<Principal, SetSecret>,
+    audit: &mut AuditRecord,
+) -> Result<SetSecretResponse, Failure> {
     let name = call.param("name")?;
-    let wanted: SetSecret = call.json_of(&principal).await?;
-    call.engine.set_secret(audit, &principal, &call.param("app")?, name, &wanted, call.now).await
+    let wanted = call.body().await?;
+    call.engine.set_secret(audit, &call.caller, &call.param("app")?, name, &wanted, call.now).await
 }
 
-/// `POST /v1/apps/{app}/secrets`
-pub(super) async fn update(call: Call) -> Response {
-    let mut audit = call.audit("secret.update");
-    let result = update_secrets(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
+async fn update(
+    call: &Call<Principal, BulkUpdate>,
+    audit: &mut AuditRecord,
+) -> Result<BulkUpdateResponse, Failure> {
+    let wanted = call.body().await?;
+    call.engine.update_secrets(audit, &call.caller, &call.param("app")?, &wanted, call.now).await
 }
 
-async fn update_secrets(call: &Call, audit: &mut AuditRecord) -> Result<BulkUpdateResponse, Failure> {
-    let principal = call.authenticate(audit)?;
-    let wanted: BulkUpdate = call.json_of(&principal).await?;
-    call.engine.update_secrets(audit, &principal, &call.param("app")?, &wanted, call.now).await
-}
-
-/// `DELETE /v1/apps/{app}/secrets/{name}`
-pub(super) async fn unset(call: Call) -> Response {
-    let mut audit = call.audit("secret.unset");
-    let result = unset_secret(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn unset_secret(call: &Call, audit: &mut AuditRecord) -> Result<Deleted, Failure> {
-    let principal = call.authenticate(audit)?;
+async fn unset(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Deleted, Failure> {
     let name = call.param("name")?;
-    call.engine.unset_secret(audit, &principal, &call.param("app")?, name, call.now).await
+    call.engine.unset_secret(audit, &call.caller, &call.param("app")?, name, call.now).await
 }
 
-/// `GET /v1/apps/{app}/secrets/{name}/history`
-pub(super) async fn history(call: Call) -> Response {
-    let mut audit = call.audit("secret.history");
-    let result = show_history(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn show_history(call: &Call, audit: &mut AuditRecord) -> Result<History, Failure> {
-    let principal = call.authenticate(audit)?;
+async fn history(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<History, Failure> {
     let name = call.param("name")?;
-    call.engine.secret_history(audit, &principal, &call.param("app")?, &name).await
+    call.engine.secret_history(audit, &call.caller, &call.param("app")?, &name).await
 }
 
-/// `POST /v1/apps/{app}/secrets/{name}/rollback`
-pub(super) async fn rollback(call: Call) -> Response {
-    let mut audit = call.audit("secret.rollback");
-    let result = roll_back(&call, &mut audit).await;
-    finish(&call, audit, StatusCode::OK, result).await
-}
-
-async fn roll_back(call: &Call, audit: &mut AuditRecord) -> Result<SetSecretResponse, Failure> {
-    let principal = call.authenticate(audit)?;
+async fn rollback(
+    call: &Call<Principal, RollbackRequest>,
+    audit: &mut AuditRecord,
+) -> Result<SetSecretResponse, Failure> {
     let name = call.param("name")?;
-    let wanted: RollbackRequest = call.json_of(&principal).await?;
-    call.engine.roll_back_secret(audit, &principal, &call.param("app")?, name, &wanted, call.now).await
+    let wanted = call.body().await?;
+    call.engine.roll_back_secret(audit, &call.caller, &call.param("app")?, name, &wanted, call.now).await
 }
 
-/// What the audit line calls it: whether values were asked for must be visible at a glance.
-fn reading(call: &Call, otherwise: &'static str) -> &'static str {
-    match call.query::<SecretsQuery>() {
+/// The action of a read: whether values were requested must be visible at a glance.
+fn reading(incoming: &Incoming, otherwise: &'static str) -> &'static str {
+    match incoming.query::<SecretsQuery>() {
         Ok(query) if query.show_secrets => "secret.read",
         _ => otherwise,
     }

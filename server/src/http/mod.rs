@@ -1,7 +1,20 @@
-//! Between HTTP and the engine: requests in, responses out, limits and metrics.
+//! Between HTTP and the engine. A route is declared once (`route`): the router, the limits of bodies and the OpenAPI document
+//! come from its declaration. A request comes in through `request` and leaves through `respond`.
 
 pub(crate) mod body_queue;
 pub(crate) mod counters;
+mod credential;
+mod limits;
 pub(crate) mod metrics;
-pub(crate) mod request;
+mod openapi;
+mod request;
+mod respond;
+mod route;
 pub(crate) mod state;
+
+pub(crate) use credential::{Anonymous, HostAlone, HostAndDischarge};
+pub(crate) use limits::BodyLimit;
+pub(crate) use openapi::{DischargerId, PollSecret, document, tag};
+pub(crate) use request::{Call, Incoming, NoBody};
+pub(crate) use respond::{Answered, NoContent, answer, error_body, json, log_refusal, refuse};
+pub(crate) use route::Route;

@@ -1,19 +1,51 @@
 //! `POST /v1/token`, as OAuth has it (RFC 8693, RFC 6749 §5): a form in, and refusals whose `error` is one of its codes.
 //!
-//! The JWT in the form is the credential, so the body is read before anything is known of the principal; it is small.
+//! The JWT in the form is the credential, so the body is read before anything is known of the caller; it is small.
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use petsem_api::{
-    ACCESS_TOKEN_TYPE, AppRef, ErrorBody, ErrorCode, ExchangedToken, ID_TOKEN_TYPE, JWT_TYPE, TOKEN_EXCHANGE,
+    ACCESS_TOKEN_TYPE, AppRef, ErrorBody, ErrorCode, ExchangeRequest, ExchangedToken, ID_TOKEN_TYPE,
+    JWT_TYPE, TOKEN_EXCHANGE,
 };
 
-use petsem_engine::{AuditRecord, Failure};
+use crate::http::{Anonymous, BodyLimit, Incoming, Route, answer, log_refusal, tag};
+use petsem_engine::AuditRecord;
+use petsem_engine::Failure;
 
-use crate::http::request::{Call, answer, log_refusal};
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/v1/token")
+            .named("exchangeToken", tag::TOKENS, "Exchange a JWT for a token that reads (RFC 8693)")
+            .described(
+                "The JWT in the form is the credential: of a registered issuer, accepted by a rule of the app's policy that \
+                 allows reads, at most 15 minutes from `iat` to `exp`. The first such rule counts. It is evaluated again at \
+                 each use of the token, and so are revocations of the JWT and of its subject. The token reads the secrets of \
+                 the app as the JWT itself would, and does nothing else.\n\n\
+                 Refusals have the status that OAuth requires and both codes: `error` is one of `invalid_request`, \
+                 `unsupported_grant_type`, `invalid_target` (the app), `invalid_scope`, `server_error`, \
+                 `temporarily_unavailable`; `error_description` is the text for people; `status` is petsem's own code. What \
+                 is 401, 403 or 404 elsewhere is 400 here.",
+            )
+            .limited(BodyLimit::Exchange)
+            .from::<Anonymous>()
+            .taking_form::<ExchangeRequest>()
+            .giving::<ExchangedToken>(StatusCode::OK, "The token, shown once.")
+            .refuses(&[
+                ErrorCode::TokenMalformed,
+                ErrorCode::TokenInvalid,
+                ErrorCode::TokenExpired,
+                ErrorCode::Revoked,
+                ErrorCode::ClockSkew,
+                ErrorCode::PolicyDenied,
+                ErrorCode::IssuerUnavailable,
+            ])
+            .with_statuses(oauth_status)
+            .raw(exchange),
+    ]
+}
 
-/// `POST /v1/token`
-pub(crate) async fn exchange(call: Call) -> Response {
+async fn exchange(call: Incoming) -> Response {
     let mut audit = call.audit("token.exchange");
     let (oauth, result) = match exchange_token(&call, &mut audit).await {
         Ok(token) => (OAuthCode::InvalidRequest, Ok(token)),
@@ -36,8 +68,8 @@ pub(crate) async fn exchange(call: Call) -> Response {
     }
 }
 
-async fn exchange_token(call: &Call, audit: &mut AuditRecord) -> Result<ExchangedToken, Refusal> {
-    let wanted = Wanted::of(call.form().await?)?;
+async fn exchange_token(call: &Incoming, audit: &mut AuditRecord) -> Result<ExchangedToken, Refusal> {
+    let wanted = Wanted::of(call.form(BodyLimit::Exchange).await?)?;
     let exchanged = call.engine.exchange(audit, &wanted.jwt, &wanted.app, call.now).await;
     exchanged.map_err(|failure| match failure.code() {
         // The app is not there, or refuses: RFC 8693 §2.2.2.
@@ -124,14 +156,14 @@ enum OAuthCode {
 impl OAuthCode {
     /// The status and the code of a refusal. What is wrong with a JWT is `invalid_request`, and 400 (RFC 8693 §2.2.2).
     fn of(self, failure: &Failure) -> (StatusCode, Self) {
-        match failure.code().http_status() {
-            400 | 401 | 403 | 404 => (StatusCode::BAD_REQUEST, self),
-            503 => (StatusCode::SERVICE_UNAVAILABLE, Self::TemporarilyUnavailable),
-            other => {
-                let status = StatusCode::from_u16(other).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                (status, if status.is_server_error() { Self::ServerError } else { self })
-            }
-        }
+        let status =
+            StatusCode::from_u16(oauth_status(failure.code())).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let oauth = match status {
+            StatusCode::SERVICE_UNAVAILABLE => Self::TemporarilyUnavailable,
+            status if status.is_server_error() => Self::ServerError,
+            _ => self,
+        };
+        (status, oauth)
     }
 
     const fn as_str(self) -> &'static str {
@@ -143,6 +175,14 @@ impl OAuthCode {
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
+    }
+}
+
+/// OAuth has 400 alone for what is wrong with a request or a credential.
+fn oauth_status(code: ErrorCode) -> u16 {
+    match code.http_status() {
+        401 | 403 | 404 => 400,
+        other => other,
     }
 }
 

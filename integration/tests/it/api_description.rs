@@ -1,0 +1,45 @@
+//! The server does what its OpenAPI document states, and the document states all that the server enforces. schemathesis
+//! makes requests that the document allows and requests that it forbids, and compares each response with the document.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use petsem_integration::dev::{Dev, flyv1};
+
+/// How long it runs, in seconds. The soak sets `PETSEM_DESCRIPTION_SECONDS`.
+const SECONDS: &str = "60";
+
+#[test]
+fn schemathesis_finds_no_difference_between_server_and_document() {
+    let dev = Dev::start_in_memory();
+    let seconds = std::env::var("PETSEM_DESCRIPTION_SECONDS").unwrap_or_else(|_| SECONDS.to_owned());
+    let report = tempfile::tempdir().unwrap();
+    let output = Command::new(schemathesis())
+        .current_dir(report.path())
+        .arg("--config-file")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/schemathesis.toml"))
+        .arg("run")
+        .arg(format!("http://{}/openapi.json", dev.server.address()))
+        .args(["--header", &format!("Authorization: {}", flyv1(&dev.operator))])
+        // It would end the server.
+        .args(["--exclude-path", "/v1/operator/seal"])
+        .args(["--seed", "4711", "--max-time", &seconds, "--no-color"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    println!("{said}");
+}
+
+fn schemathesis() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let schemathesis = target.join("python/bin/schemathesis");
+    assert!(
+        schemathesis.exists(),
+        "{} does not exist: run ./test once, which installs it, or\n  python3 -m venv {target}/python && \
+         {target}/python/bin/pip install -r integration/test-requirements.txt",
+        schemathesis.display(),
+        target = target.display()
+    );
+    schemathesis
+}

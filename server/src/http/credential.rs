@@ -1,0 +1,127 @@
+//! Who may call a route. The type of the credential in a handler is the declaration: the route verifies it before the
+//! handler runs, and names it in the OpenAPI document.
+
+use std::future::Future;
+
+use petsem_api::ErrorCode;
+use petsem_engine::{AuditRecord, Engine, Failure, Principal, Proof, Reader, Verified};
+use petsem_policy::UnverifiedToken;
+
+use super::request::Incoming;
+
+/// A credential that a route accepts.
+pub(crate) trait Credential: Sized + Send + Sync + 'static {
+    /// Names of the security schemes of the document, one of which is needed; none for a route without a credential.
+    const SCHEMES: &'static [&'static str];
+    /// The codes of its refusals.
+    const REFUSALS: &'static [ErrorCode];
+
+    /// Verifies it.
+    fn of(incoming: &Incoming, audit: &mut AuditRecord)
+    -> impl Future<Output = Result<Self, Failure>> + Send;
+
+    /// Whether it is still valid after the body arrived.
+    fn check_again(&self, _engine: &Engine) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+const OF_TOKENS: &[ErrorCode] = &[
+    ErrorCode::TokenMissing,
+    ErrorCode::TokenMalformed,
+    ErrorCode::TokenInvalid,
+    ErrorCode::TokenExpired,
+    ErrorCode::Revoked,
+    ErrorCode::DischargeMissing,
+    ErrorCode::DischargeInvalid,
+    ErrorCode::Forbidden,
+];
+
+/// No credential.
+pub(crate) struct Anonymous;
+
+impl Credential for Anonymous {
+    const SCHEMES: &'static [&'static str] = &[];
+    const REFUSALS: &'static [ErrorCode] = &[];
+
+    async fn of(_: &Incoming, _: &mut AuditRecord) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+}
+
+/// Tokens of this installation.
+impl Credential for Principal {
+    const SCHEMES: &'static [&'static str] = &["token"];
+    const REFUSALS: &'static [ErrorCode] = OF_TOKENS;
+
+    async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
+        incoming.engine.authenticate(incoming.authorization(), audit)
+    }
+
+    fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
+        engine.still_stands(self)
+    }
+}
+
+/// A token, or a JWT, which is verified with the app whose policy accepts it.
+impl Credential for Reader {
+    const SCHEMES: &'static [&'static str] = &["token", "jwt"];
+    const REFUSALS: &'static [ErrorCode] = &[
+        ErrorCode::TokenMissing,
+        ErrorCode::TokenMalformed,
+        ErrorCode::TokenInvalid,
+        ErrorCode::TokenExpired,
+        ErrorCode::Revoked,
+        ErrorCode::DischargeMissing,
+        ErrorCode::DischargeInvalid,
+        ErrorCode::Forbidden,
+        ErrorCode::PolicyDenied,
+        ErrorCode::ClockSkew,
+        ErrorCode::IssuerUnavailable,
+    ];
+
+    async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
+        incoming.engine.reader(incoming.authorization(), audit)
+    }
+}
+
+/// The proof of a boot for the discharger: a JWT, or a token narrowed to that boot.
+impl Credential for Proof {
+    const SCHEMES: &'static [&'static str] = &["jwt", "token"];
+    const REFUSALS: &'static [ErrorCode] = Reader::REFUSALS;
+
+    async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
+        incoming.engine.boot_proof(audit, incoming.authorization(), incoming.now).await
+    }
+
+    fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
+        match self {
+            Self::Token(caller) => engine.still_stands(caller),
+            Self::Jwt(_) => Ok(()),
+        }
+    }
+}
+
+/// A host token and the discharge of one boot.
+pub(crate) struct HostAndDischarge(pub(crate) Verified);
+
+impl Credential for HostAndDischarge {
+    const SCHEMES: &'static [&'static str] = &["hostToken"];
+    const REFUSALS: &'static [ErrorCode] = Reader::REFUSALS;
+
+    async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
+        incoming.engine.host_token(incoming.authorization(), audit).map(Self)
+    }
+}
+
+/// A host token alone: each Machine of a batch brings its own discharge.
+pub(crate) struct HostAlone(pub(crate) UnverifiedToken);
+
+impl Credential for HostAlone {
+    const SCHEMES: &'static [&'static str] = &["hostToken"];
+    const REFUSALS: &'static [ErrorCode] = OF_TOKENS;
+
+    async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
+        incoming.engine.batch_token(incoming.authorization(), audit).map(Self)
+    }
+}

@@ -1,0 +1,313 @@
+//! The OpenAPI document, assembled from the declarations of the routes and the schemas of the wire types. A test compares
+//! it with the file in the repository, which the server serves.
+
+use std::collections::BTreeMap;
+
+use petsem_api::{ErrorBody, ErrorCode, RequestId};
+use serde_json::{Map, Value, json};
+use utoipa::openapi::extensions::{Extensions, ExtensionsBuilder};
+use utoipa::openapi::path::{PathItem, PathsBuilder};
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{AllOfBuilder, ComponentsBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::server::ServerBuilder;
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{ContentBuilder, InfoBuilder, License, OpenApiBuilder, Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::route::Route;
+
+const DESCRIPTION: &str = "\
+Every response outside 2xx has the body `ErrorBody`: a program acts on its `status` and shows its `error`. Unknown paths \
+answer 404 `no_route`, unknown methods 405 `method_not_allowed`. Unknown fields are refused with 400, and so are unknown \
+parameters of a query where a route has any. More requests at once than the limit of the server get 503 `busy`.
+
+The routes under `/v1/apps/{app}/secrets` have the shapes of the public Machines API.";
+
+/// The groups of routes.
+pub(crate) mod tag {
+    /// A group.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Tag {
+        pub(crate) name: &'static str,
+        pub(super) description: &'static str,
+    }
+
+    macro_rules! tags {
+        ($($constant:ident = $name:literal, $description:literal;)*) => {
+            $(pub(crate) const $constant: Tag = Tag { name: $name, description: $description };)*
+            pub(super) const ALL: &[Tag] = &[$($constant),*];
+        };
+    }
+
+    tags! {
+        APPROVALS = "approvals", "What needs a second person";
+        ORGS = "orgs", "Owners of apps";
+        APPS = "apps", "Apps and their policies";
+        SECRETS = "secrets", "Secrets of an app";
+        SECRET_KEYS = "secret keys", "Keys of an app that are used and never read";
+        BOOTS = "boots", "Machines that boot, and the discharger";
+        TOKENS = "tokens", "Tokens, revocations, issuers";
+        KEYS = "keys", "Rotation of the keyring and of the KEKs of apps";
+        SERVER = "server", "The process itself; no credential";
+    }
+}
+
+/// The named parts of the document: schemas, and responses with errors.
+#[derive(Default)]
+pub(crate) struct Components {
+    schemas: BTreeMap<String, RefOr<Schema>>,
+    refusals: BTreeMap<String, Response>,
+}
+
+impl Components {
+    /// Adds a type and all that it refers to.
+    pub(crate) fn add<T: ToSchema>(&mut self) -> Ref {
+        let mut referred = Vec::new();
+        T::schemas(&mut referred);
+        self.schemas.extend(referred);
+        self.schemas.insert(T::name().into_owned(), T::schema());
+        Ref::from_schema_name(T::name())
+    }
+
+    /// Adds a response with one of these errors. Its name has all that it may say.
+    pub(super) fn refusal(&mut self, status: u16, codes: &[ErrorCode]) -> Ref {
+        let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
+        let only = ObjectBuilder::new().property(
+            "status",
+            ObjectBuilder::new()
+                .schema_type(SchemaType::new(Type::String))
+                .enum_values(Some(names.iter().copied())),
+        );
+        let body = AllOfBuilder::new().item(self.add::<ErrorBody>()).item(only);
+        let mut response = ResponseBuilder::new()
+            .description(format!("Codes: `{}`.", names.join("`, `")))
+            .content(
+                "application/json",
+                ContentBuilder::new().schema(Some(Schema::AllOf(body.build()))).build(),
+            )
+            .header_ref("petsem-request-id", request_id_header());
+        if matches!(status, 503 | 507) {
+            response = response.header_ref("retry-after", header_ref("RetryAfter"));
+        }
+        let name = format!("{status}.{}", names.join("."));
+        self.refusals.insert(name.clone(), response.build());
+        Ref::from_response_name(name)
+    }
+}
+
+/// A secret in a path, of which the document has only the form.
+macro_rules! hex_params {
+    ($($(#[doc = $doc:literal])* $name:ident;)*) => {$(
+        $(#[doc = $doc])*
+        pub(crate) enum $name {}
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new()
+                    .schema_type(SchemaType::new(Type::String))
+                    .description(Some(concat!($($doc),*).trim()))
+                    .pattern(Some("^[0-9a-f]{32}$"))
+                    .into()
+            }
+        }
+
+        impl ToSchema for $name {}
+    )*};
+}
+
+hex_params! {
+    /// The id of a discharger. Each key of a location has its own.
+    DischargerId;
+    /// The secret of a poll: 32 hex digits.
+    PollSecret;
+}
+
+/// The document of these routes.
+pub(crate) fn document(routes: impl IntoIterator<Item = Route>) -> Value {
+    let mut components = Components::default();
+    components.add::<RequestId>();
+    let mut paths = PathsBuilder::new();
+    for route in routes {
+        components.schemas.extend(route.components.schemas);
+        components.refusals.extend(route.components.refusals);
+        paths = paths.path(route.path, PathItem::new(route.method, route.operation));
+    }
+    let components = ComponentsBuilder::new()
+        .schemas_from_iter(components.schemas)
+        .responses_from_iter(components.refusals)
+        .build();
+    let document = OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("petsem")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some(DESCRIPTION))
+                .license(Some(License::builder().name("Apache-2.0").identifier(Some("Apache-2.0")).build())),
+        )
+        .servers(Some([ServerBuilder::new()
+            .url("http://127.0.0.1:8200")
+            .description(Some("A loopback listener. Unix sockets serve the same."))
+            .build()]))
+        .paths(paths)
+        .components(Some(components))
+        .tags(Some(
+            tag::ALL
+                .iter()
+                .map(|tag| TagBuilder::new().name(tag.name).description(Some(tag.description)).build()),
+        ))
+        .build();
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    // utoipa has no HTTP scheme of its own name, and no headers among its components.
+    if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
+        components.insert("securitySchemes".to_owned(), security_schemes());
+        components.insert("headers".to_owned(), headers());
+    }
+    if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        state_choices(schemas);
+    }
+    complete(&mut document);
+    document
+}
+
+pub(super) fn request_id_header() -> Ref {
+    header_ref("RequestId")
+}
+
+fn header_ref(name: &str) -> Ref {
+    Ref::new(format!("#/components/headers/{name}"))
+}
+
+/// The limit of a body, for programs.
+pub(super) fn max_bytes(bytes: usize) -> Extensions {
+    ExtensionsBuilder::new().add("x-max-bytes", bytes).build()
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "token": {
+            "type": "http",
+            "scheme": "FlyV1",
+            "description": "`Authorization: FlyV1 fm2_…`: tokens and discharges, separated by commas; `Bearer` is accepted as well. At most 64 KiB and 128 tokens."
+        },
+        "hostToken": {
+            "type": "http",
+            "scheme": "FlyV1",
+            "description": "`Authorization: FlyV1 fm2_…,fm2_…`: one host token, and for a single boot its discharge or renewal."
+        },
+        "jwt": {
+            "type": "http",
+            "scheme": "Bearer",
+            "bearerFormat": "JWT",
+            "description": "A JWT of a registered issuer, with the name of the installation in `aud`: at most 15 minutes for reading, 5 for a discharge, and 16 KiB."
+        }
+    })
+}
+
+fn headers() -> Value {
+    json!({
+        "RequestId": {
+            "description": "The id of the request, as the audit log has it; also as `fly-request-id`.",
+            "required": true,
+            "schema": { "$ref": "#/components/schemas/RequestId" }
+        },
+        "RetryAfter": {
+            "description": "Seconds after which trying again makes sense.",
+            "schema": { "type": "integer", "minimum": 0 }
+        }
+    })
+}
+
+/// One way to fill in an object whose fields go together.
+struct Choice {
+    without: &'static [&'static str],
+    required: &'static [&'static str],
+    fixed: (&'static str, Value),
+}
+
+/// What JSON Schema can state and a derived schema cannot: fields that go together.
+fn state_choices(schemas: &mut Map<String, Value>) {
+    let kind = |kind| ("kind", json!({ "const": kind }));
+    let tokens = [
+        Choice { without: &["org", "host", "discharger"], required: &["kind"], fixed: kind("operator") },
+        Choice { without: &["host", "discharger"], required: &["kind", "org"], fixed: kind("org") },
+        Choice {
+            without: &["org", "apps", "secrets", "secret_prefixes", "actions", "machines", "subject"],
+            required: &["kind", "host"],
+            fixed: kind("host"),
+        },
+    ];
+    choose(schemas, "CreateToken", tokens);
+    if let Some(most) = schemas
+        .get_mut("CreateToken")
+        .and_then(|schema| schema.pointer_mut("/oneOf/2/properties/expires_in/maximum"))
+    {
+        *most = json!(30 * 24 * 60 * 60);
+    }
+    let discovery = |is_used: bool| ("discovery", json!({ "const": is_used }));
+    let issuers = [
+        Choice {
+            without: &["jwks_url"],
+            required: &["issuer", "algorithms", "keys"],
+            fixed: discovery(false),
+        },
+        Choice {
+            without: &["keys"],
+            required: &["issuer", "algorithms", "jwks_url"],
+            fixed: discovery(false),
+        },
+        Choice {
+            without: &["keys", "jwks_url"],
+            required: &["issuer", "algorithms", "discovery"],
+            fixed: discovery(true),
+        },
+    ];
+    choose(schemas, "PutIssuer", issuers);
+}
+
+/// Replaces the schema of an object by its choices.
+fn choose<const N: usize>(schemas: &mut Map<String, Value>, name: &str, choices: [Choice; N]) {
+    let Some(Value::Object(whole)) = schemas.get(name) else { return };
+    let choices: Vec<Value> = choices
+        .into_iter()
+        .map(|choice| {
+            let mut object = whole.clone();
+            object.remove("description");
+            object.insert("required".to_owned(), json!(choice.required));
+            if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
+                properties.retain(|name, _| !choice.without.contains(&name.as_str()));
+                let (name, schema) = choice.fixed;
+                properties.insert(name.to_owned(), schema);
+            }
+            Value::Object(object)
+        })
+        .collect();
+    let chosen = json!({ "description": whole.get("description"), "oneOf": choices });
+    schemas.insert(name.to_owned(), chosen);
+}
+
+/// Bounds integers, whose format JSON Schema does not enforce, and makes Markdown of doc comments.
+fn complete(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            let (least, most) =
+                match (object.get("format").and_then(Value::as_str), object.contains_key("minimum")) {
+                    (Some("int32"), true) => (json!(0), json!(u32::MAX)),
+                    (Some("int64"), true) => (json!(0), json!(u64::MAX)),
+                    (Some("int64"), false) => (json!(i64::MIN), json!(i64::MAX)),
+                    _ => (Value::Null, Value::Null),
+                };
+            if !most.is_null() {
+                object.entry("minimum").or_insert(least);
+                object.entry("maximum").or_insert(most);
+            }
+            if let Some(Value::String(text)) = object.get_mut("description") {
+                let paragraphs: Vec<String> =
+                    text.split("\n\n").map(|part| part.replace('\n', " ")).collect();
+                *text = paragraphs.join("\n\n").replace("[`", "`").replace("`]", "`");
+            }
+            object.values_mut().for_each(complete);
+        }
+        Value::Array(items) => items.iter_mut().for_each(complete),
+        _ => {}
+    }
+}

@@ -1,0 +1,137 @@
+//! The way out: the audit line becomes durable, and only then does the response leave.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use petsem_api::{Approval, ErrorBody, RequestId, WipedBuffer};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::Ref;
+
+use super::openapi::Components;
+use crate::http::state::ServerState;
+use petsem_engine::{Failure, Requested};
+
+/// The statuses of a response, each with a description and the reference to its schema.
+pub(super) type Statuses = Vec<(StatusCode, &'static str, Option<Ref>)>;
+
+/// What a handler answers.
+pub(crate) trait Reply: Send + 'static {
+    /// The response, if it has this status when all went well.
+    fn write(self, status: StatusCode, id: RequestId) -> Response;
+
+    /// Its statuses, in the OpenAPI document.
+    fn document(status: StatusCode, description: &'static str, components: &mut Components) -> Statuses;
+}
+
+impl<T: Serialize + ToSchema + Send + 'static> Reply for T {
+    fn write(self, status: StatusCode, id: RequestId) -> Response {
+        json(status, id, &self)
+    }
+
+    fn document(status: StatusCode, description: &'static str, components: &mut Components) -> Statuses {
+        vec![(status, description, Some(components.add::<T>()))]
+    }
+}
+
+/// No body.
+pub(crate) struct NoContent;
+
+impl Reply for NoContent {
+    fn write(self, status: StatusCode, id: RequestId) -> Response {
+        let mut response = json(status, id, &());
+        response.headers_mut().remove(CONTENT_TYPE);
+        *response.body_mut() = Body::empty();
+        response
+    }
+
+    fn document(status: StatusCode, description: &'static str, _: &mut Components) -> Statuses {
+        vec![(status, description, None)]
+    }
+}
+
+/// A change that was made at once, or that waits for a second person: 202.
+pub(crate) struct Answered<T>(pub(crate) Requested<T>);
+
+impl<T: Reply> Reply for Answered<T> {
+    fn write(self, status: StatusCode, id: RequestId) -> Response {
+        match self.0 {
+            Requested::Done(answer) => answer.write(status, id),
+            Requested::Pending(approval) => json(StatusCode::ACCEPTED, id, &*approval),
+        }
+    }
+
+    fn document(status: StatusCode, description: &'static str, components: &mut Components) -> Statuses {
+        let mut statuses = T::document(status, description, components);
+        statuses.push((
+            StatusCode::ACCEPTED,
+            "The request waits for a second person.",
+            Some(components.add::<Approval>()),
+        ));
+        statuses
+    }
+}
+
+/// The error body. The internal text goes to the log, under the request id.
+pub(crate) fn refuse(state: &ServerState, id: RequestId, failure: &Failure) -> Response {
+    log_refusal(state, id, failure);
+    let body = error_body(id, failure);
+    let status =
+        StatusCode::from_u16(failure.code().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer(status, id, failure.retry_after_seconds(), &body)
+}
+
+/// A JSON response that may say when to try again.
+pub(crate) fn answer<T: Serialize>(
+    status: StatusCode,
+    id: RequestId,
+    retry_after: Option<u32>,
+    body: &T,
+) -> Response {
+    let mut response = json(status, id, body);
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// The body of a refusal.
+pub(crate) fn error_body(id: RequestId, failure: &Failure) -> ErrorBody {
+    ErrorBody {
+        error: failure.external().to_owned(),
+        error_description: None,
+        status: failure.code(),
+        request_id: Some(id),
+    }
+}
+
+/// Counts a refusal, and writes its internal text to the log, under the request id.
+pub(crate) fn log_refusal(state: &ServerState, id: RequestId, failure: &Failure) {
+    state.counters.refused(failure.code());
+    if let Some(internal) = failure.internal_text() {
+        tracing::warn!(request = %id, status = failure.code().as_str(), reason = internal, "request failed");
+    } else {
+        tracing::debug!(request = %id, status = failure.code().as_str(), "request refused");
+    }
+}
+
+/// A JSON response, which is never cached.
+pub(crate) fn json<T: Serialize>(status: StatusCode, id: RequestId, body: &T) -> Response {
+    let mut bytes = WipedBuffer::default();
+    // Serializing our own types into memory cannot fail; half a response would be worse than none.
+    let bytes = serde_json::to_writer(&mut bytes, body)
+        .map(|()| Bytes::from_owner(bytes.into_inner()))
+        .unwrap_or_default();
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("cache-control", HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert("petsem-request-id", id.clone());
+        headers.insert("fly-request-id", id);
+    }
+    response
+}
