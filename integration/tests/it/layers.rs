@@ -217,8 +217,8 @@ fn a_readable_app_is_made_by_the_three_decisions_alone() {
     );
 }
 
-/// The modules of one crate, and what each of them names, by path. The crate's root is the empty path: names of its
-/// items are not followed, nor are declarations of modules and re-exports (`pub use child::…`).
+/// The modules of one crate, and those whose items each of them names, by path. A re-exported item is of the module
+/// that declares it. Declarations of modules are not followed.
 type Graph = BTreeMap<Vec<String>, BTreeSet<Vec<String>>>;
 
 /// Each module can be read after those that it uses.
@@ -227,7 +227,7 @@ fn modules_form_no_cycle() {
     for (name, (module, used)) in [
         ("cli", ("output", "messages")),
         ("engine", ("authz::readable", "tenancy::found")),
-        ("server", ("api::boot", "http::request")),
+        ("server", ("api::boot", "http::route")),
     ] {
         let graph = graph(sources(name));
         assert!(graph[&path_of(module)].contains(&path_of(used)), "the imports of {name} are not read");
@@ -239,7 +239,7 @@ fn modules_form_no_cycle() {
 fn a_cycle_is_found() {
     let source = |path: &str, text: &str| (path_of(path), text.to_owned());
     let mut sources = BTreeMap::from([
-        source("", "mod a;\nmod b;\n#[cfg(test)]\nmod lab;\npub use a::Item;"),
+        source("", "mod a;\nmod b;\n#[cfg(test)]\nmod lab;\npub use a::{Child, Item};"),
         source("a", "mod child;\npub(crate) use child::Child;\nuse crate::{b::{Item, other}, fmt};"),
         source("a::child", "use super::super::b;\nfn a() { super::Item::new() }"),
         source(
@@ -253,6 +253,8 @@ fn a_cycle_is_found() {
         ("b", "fn item() { crate::a::child::item() }", &["a", "b", "a::child"][..]),
         ("b", "use crate::{fmt, a};", &["a", "b"]),
         ("a", "mod child;\nfn item() { child::item() }", &["a", "a::child"]),
+        // By a re-export of a re-export.
+        ("b", "use crate::{Child, fmt};", &["a", "b", "a::child"]),
     ] {
         let whole = sources.insert(path_of(module), text.to_owned()).unwrap();
         assert_eq!(cycle(&graph(sources.clone())).unwrap(), expected, "{text}");
@@ -310,6 +312,7 @@ fn graph(sources: BTreeMap<Vec<String>, String>) -> Graph {
         let inner = sources.keys().filter_map(|path| path.split_last()).filter(|it| it.1 == module);
         inner.map(|(name, _)| format!("{name}::")).collect()
     };
+    let exports = exports(&sources);
     let edges = |(module, text): (&Vec<String>, &String)| {
         let code = code(text);
         let own: Vec<&str> = code.split_inclusive(';').filter(|item| !re_exports(item)).collect();
@@ -328,7 +331,8 @@ fn graph(sources: BTreeMap<Vec<String>, String>) -> Graph {
         for child in children(module) {
             follow(&own, &child, 0, module);
         }
-        let known = named.into_iter().filter_map(|mut path| {
+        let known = named.into_iter().filter_map(|path| {
+            let mut path = declared(path, &exports);
             while !sources.contains_key(&path) {
                 path.pop()?;
             }
@@ -341,10 +345,42 @@ fn graph(sources: BTreeMap<Vec<String>, String>) -> Graph {
 
 /// Whether the last line of an item's text begins a `pub use`.
 fn re_exports(item: &str) -> bool {
-    item.rfind("use ").is_some_and(|at| {
-        let line = item[..at].rsplit('\n').next().unwrap();
-        line.starts_with("pub")
-    })
+    item.rfind("use ").is_some_and(|at| item[..at].rsplit('\n').next().unwrap().starts_with("pub"))
+}
+
+/// What each `pub use` of a module's own children, or of another module, stands for.
+fn exports(sources: &BTreeMap<Vec<String>, String>) -> BTreeMap<Vec<String>, Vec<String>> {
+    let mut exports = BTreeMap::new();
+    for (module, text) in sources {
+        for item in code(text).split(';').filter(|item| re_exports(item)) {
+            let tree = &item[item.rfind("use ").unwrap() + "use ".len()..];
+            let mut found = Vec::new();
+            match tree.strip_prefix("crate::") {
+                Some(tree) => paths(tree, &[], &mut found),
+                None => paths(tree, module, &mut found),
+            };
+            for path in found {
+                let name = path.last().cloned();
+                exports.insert([module.clone(), name.into_iter().collect()].concat(), path);
+            }
+        }
+    }
+    exports
+}
+
+/// A path with its re-exports replaced.
+fn declared(mut path: Vec<String>, exports: &BTreeMap<Vec<String>, Vec<String>>) -> Vec<String> {
+    // As often as re-exports may follow one another.
+    for _ in 0..4 {
+        let Some((length, target)) = (1..=path.len())
+            .find_map(|length| exports.get(&path[..length]).map(|target| (length, target)))
+            .filter(|(length, target)| path[..*length] != target[..])
+        else {
+            break;
+        };
+        path = [target.as_slice(), &path[length..]].concat();
+    }
+    path
 }
 
 /// The paths of a use tree, or of an expression; returns what follows it.
