@@ -263,7 +263,11 @@ mod tests {
             assert_eq!(good.parse::<SecretKeyName>().map(|name| name.to_string()), Ok(good.to_owned()));
         }
         for bad in ["", "a.b", "a/b", "a b", "é", "a\n", &"x".repeat(129)] {
-            assert!(bad.parse::<SecretKeyName>().is_err(), "{bad:?}");
+            assert_eq!(
+                bad.parse::<SecretKeyName>(),
+                Err(NameError { rule: text::SECRET_KEY_NAME }),
+                "{bad:?}"
+            );
         }
     }
 
@@ -271,7 +275,7 @@ mod tests {
     fn a_label_is_never_an_id() {
         let id = "a199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00";
         assert!(matches!(id.parse::<AppRef>(), Ok(AppRef::Id(_))));
-        assert!(id.parse::<AppName>().is_err());
+        assert_eq!(id.parse::<AppName>(), Err(NameError { rule: text::APP_NAME }));
         assert!(matches!("shop".parse::<AppRef>(), Ok(AppRef::Name(_))));
         for bad in ["Shop", "shop ", "1shop", "shop-", "sh_op", "sh/op", "", "..", &"a".repeat(64)] {
             assert!(bad.parse::<AppRef>().is_err(), "{bad:?}");
@@ -281,7 +285,7 @@ mod tests {
     #[test]
     fn machine_ids_have_no_separator() {
         for bad in ["", "/", "a/b", "-a", ".a", "a b", &"a".repeat(65), "a\0"] {
-            assert!(bad.parse::<MachineId>().is_err(), "{bad:?}");
+            assert_eq!(bad.parse::<MachineId>(), Err(NameError { rule: text::MACHINE_ID }), "{bad:?}");
         }
         assert_eq!(
             "d891234f.x_Y-1".parse::<MachineId>().map(|id| id.to_string()),

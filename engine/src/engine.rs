@@ -24,8 +24,6 @@ use crate::request::{AuditRecord, outcome_of};
 
 /// Age of the control feed, in seconds, at which `/readyz` says so.
 const FEED_WARNING: u64 = 60;
-/// How often a row is read again when another request may just have written it.
-pub(crate) const REREADS: usize = 3;
 /// How often a change is tried again when another node was faster.
 pub(crate) const TRIES: usize = 8;
 /// Locks that keep one node's writers of one app from conflicting with each other.

@@ -15,8 +15,9 @@ mod operator;
 mod settings;
 
 pub use dev::development::{Development, serve_development, sign_development_jwt};
-pub use listener::serve::{Bound, ServeError, serve};
-pub use node::start::StartError;
+pub use listener::serve::{Bound, serve};
+pub use listener::serve_error::ServeError;
+pub use node::start_error::StartError;
 pub use operator::approve::approve_with_seal;
 pub use operator::deny::{Denied, deny};
 pub use operator::install::{InstallOptions, Installed, install};
@@ -26,7 +27,8 @@ pub use operator::root_key::{Compromised, remove_compromised, rotate_root};
 pub use operator::seals::{
     AddSeal, PeopleSeals, TriedSeal, add_seal, list_seals, people_seals, remove_seal, unseal, verify_seals,
 };
-pub use operator::status::{NodeStatus, ServerStatus, status};
+pub use operator::socket::ServerStatus;
+pub use operator::status::{NodeStatus, status};
 pub use operator::unseal_input::UnsealInput;
 pub use operator::verify::{verify_audit, verify_store};
 pub use petsem_audit as audit;

@@ -16,7 +16,7 @@ use petsem_seals::SealSource;
 use petsem_seals::{SealEntry, SealSettings, SealSettingsError};
 use serde::Deserialize;
 
-use crate::node::start::StartError;
+use crate::node::start_error::StartError;
 use crate::operator::unseal_input::UnsealInput;
 
 /// What `petsem server` runs by.

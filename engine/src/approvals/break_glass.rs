@@ -12,7 +12,8 @@ use petsem_policy::{
 };
 
 use crate::approvals::request::ApprovalRequest;
-use crate::authn::tokens::{author_of, revoked, token_uuid};
+use crate::authn::token_id::token_uuid;
+use crate::authn::tokens::{author_of, revoked};
 use crate::authz::decide::{Principal, denied, denied_by};
 use crate::authz::readable::ReadableApp;
 use crate::authz::target::AccessTarget;

@@ -11,12 +11,13 @@ use petsem_policy::Action;
 use petsem_store::{Expect, RecordKind};
 use zeroize::Zeroizing;
 
+use crate::approvals::discharger_limits::check_room;
 use crate::approvals::request::{ApprovalRequest, registration_ends};
 use crate::authn::tokens::Verified;
 use crate::authz::decide::{Principal, denied};
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
-use crate::control::state::{Control, DischargerEntry};
+use crate::control::state::DischargerEntry;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
@@ -26,34 +27,6 @@ use crate::records::{DischargerRow, FeedRow, ProtectedChange, Row};
 use crate::request::AuditRecord;
 use crate::request::local_record;
 use crate::tokens::mint::discharger_location;
-
-/// Keys of one location and org at once.
-const MOST_KEYS: usize = 8;
-/// Keys of all orgs at once.
-const MOST: usize = 1000;
-/// Keys of one org, or of the platform, at once.
-const MOST_OF_ORG: usize = 32;
-
-/// Whether there is room for one more key. It is asked before a second person is, and again as it takes effect.
-pub(crate) fn check_room(control: &Control, location: &str, org: Option<OrgId>) -> Result<(), Failure> {
-    let full = |text: String| {
-        let hint = "nothing was changed; delete those that are not used any more";
-        Failure::new(ErrorCode::Conflict, format!("{text}; {hint}"))
-    };
-    let of_org = || control.dischargers().iter().filter(|entry| entry.org == org);
-    if of_org().filter(|entry| entry.location == location).count() >= MOST_KEYS {
-        return Err(full(format!("there are {MOST_KEYS} keys for this location already")));
-    }
-    // One org's keys leave room for everybody else's, and all orgs' for the platform's.
-    if of_org().count() >= MOST_OF_ORG {
-        let whose = if org.is_some() { "this org" } else { "the platform" };
-        return Err(full(format!("{whose} has {MOST_OF_ORG} dischargers' keys already")));
-    }
-    if org.is_some() && control.dischargers().len() >= MOST {
-        return Err(full(format!("this installation has {MOST} dischargers' keys already")));
-    }
-    Ok(())
-}
 
 impl Engine {
     /// Registers an outside discharger at once: on the node, with the seal opened for it.

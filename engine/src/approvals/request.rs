@@ -11,8 +11,9 @@ use petsem_policy::{Action, Token, TokenId};
 use petsem_store::{Change, Expect, RecordKind};
 use serde::Serialize;
 
-use crate::approvals::dischargers::check_room;
-use crate::authn::tokens::{Verified, author_of, revoked, token_uuid};
+use crate::approvals::discharger_limits::check_room;
+use crate::authn::token_id::token_uuid;
+use crate::authn::tokens::{Verified, author_of, revoked};
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::time_text;

@@ -10,7 +10,7 @@ use petsem_policy::{
 };
 
 use crate::authn::jwt::READ_LIFE;
-use crate::authn::tokens::token_uuid;
+use crate::authn::token_id::token_uuid;
 use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::engine::Engine;
 use crate::entropy;

@@ -5,4 +5,5 @@ pub(crate) mod exchange;
 pub(crate) mod issuer_keys;
 pub(crate) mod jwt;
 pub(crate) mod rate;
+pub(crate) mod token_id;
 pub(crate) mod tokens;

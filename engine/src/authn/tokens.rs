@@ -1,12 +1,13 @@
 //! Who asks: from the text of an `Authorization` header to tokens whose signatures, discharges and
 //! revocations were checked. What they allow is asked for each object that the handler touches.
 
-use petsem_api::{ErrorCode, OrgId, TokenUuid};
+use petsem_api::{ErrorCode, OrgId};
 use petsem_policy::{
-    Access, Action, DischargeBudget, DischargeRejection, Reason, Subject, Token, TokenId, TrustedDischarger,
+    Access, Action, DischargeBudget, DischargeRejection, Reason, Subject, Token, TrustedDischarger,
     UnverifiedToken, VerifyError,
 };
 
+use crate::authn::token_id::token_uuid;
 use crate::control::state::{Control, NoKey};
 use crate::error::Failure;
 
@@ -41,11 +42,6 @@ pub(crate) fn author_of(token: &Token) -> String {
         Some(Subject { issuer, sub }) => format!("{sub} ({issuer})"),
         None => format!("token {}", token.id()),
     }
-}
-
-/// The api's id of a token.
-pub(crate) fn token_uuid(id: TokenId) -> TokenUuid {
-    TokenUuid::from_bytes(*id.as_bytes())
 }
 
 /// Verifies one permission token: the key that its KID names, its MACs, its discharges.

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use petsem_api::{AppRef, ErrorCode, OrgId, SecretKeyName, SecretName, TokenUuid};
 use petsem_policy::{Access, Action, Denial, Reason, Resource};
 
-use crate::authn::tokens::{Verified, author_of, token_uuid};
+use crate::authn::token_id::token_uuid;
+use crate::authn::tokens::{Verified, author_of};
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;

@@ -7,7 +7,8 @@ use petsem_api::{ErrorCode, ExplainToken, ExplainedRefusal, ExplainedToken, Expl
 use petsem_policy::evaluate::PolicyQuestion;
 use petsem_policy::{Action, Caveat, Denial, Exchanged, Origin};
 
-use crate::authn::tokens::{Verified, token_uuid};
+use crate::authn::token_id::token_uuid;
+use crate::authn::tokens::Verified;
 use crate::authz::decide::{Principal, Refused, stranger};
 use crate::authz::target::AccessTarget;
 use crate::authz::workload::claims_of;

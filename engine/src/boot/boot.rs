@@ -8,7 +8,8 @@ use petsem_api::{
 };
 use petsem_policy::{Action, Caveat, DischargeBudget, GrantEvidence, Header, Ticket, UnverifiedToken};
 
-use crate::authn::tokens::{Verified, check_revocations, token_uuid, verify};
+use crate::authn::token_id::token_uuid;
+use crate::authn::tokens::{Verified, check_revocations, verify};
 use crate::authz::decide::{boot_denied, denied_by};
 use crate::authz::readable::ReadableApp;
 use crate::authz::target::AccessTarget;

@@ -5,7 +5,8 @@ use petsem_policy::evaluate::{BootRequest, Claims};
 use petsem_policy::{Action, BootTarget, DischargeRequest as TicketRequest, PetsemCaveat, Ticket};
 
 use crate::authn::jwt::{BOOT_LIFE, jwt_of};
-use crate::authn::tokens::{author_of, token_uuid};
+use crate::authn::token_id::token_uuid;
+use crate::authn::tokens::author_of;
 use crate::authz::decide::{Principal, denied, denied_by, no_such_app};
 use crate::authz::target::AccessTarget;
 use crate::boot::grant::{Grant, write_grant};

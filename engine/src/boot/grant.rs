@@ -3,7 +3,7 @@
 use petsem_api::TokenUuid;
 use petsem_policy::{BootGrant, Caveat, Ticket};
 
-use crate::authn::tokens::token_uuid;
+use crate::authn::token_id::token_uuid;
 use crate::boot::proof::GrantProvenance;
 use crate::clock::Timestamp;
 use crate::entropy;

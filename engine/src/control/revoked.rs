@@ -9,10 +9,11 @@ use std::collections::{HashMap, HashSet};
 use petsem_api::{AppId, HostId, MachineId, SigningKeyId, TokenUuid};
 use petsem_policy::TokenId;
 
-use crate::authn::tokens::token_uuid;
+use crate::authn::token_id::token_uuid;
 use crate::records::FeedRow;
-use crate::tenancy::apps::LONGEST_RENEWAL;
 
+/// Longest `renewal_life` of an app, in seconds.
+pub(crate) const LONGEST_RENEWAL: u64 = 30 * 24 * 60 * 60;
 /// How long an entry about JWTs is kept, in seconds, from the time that it was made or that it names: the longest
 /// renewal, and a day for a JWT's own life and for clocks.
 const KEPT: i64 = LONGEST_RENEWAL.cast_signed() + 24 * 60 * 60;

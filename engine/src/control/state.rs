@@ -14,13 +14,13 @@ use petsem_store::Store;
 use subtle::ConstantTimeEq;
 
 use crate::authn::issuer_keys::IssuerKeys;
-use crate::authn::tokens::token_uuid;
+use crate::authn::token_id::token_uuid;
 use crate::clock::Timestamp;
 use crate::control::revoked::RevokedSet;
-use crate::engine::REREADS;
 use crate::error::Failure;
 use crate::fetch::Fetch;
 use crate::keyring::state::{KeyringState, owned};
+use crate::records::REREADS;
 use crate::records::{
     Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, RecordCodec, Row,
     SigningKeyRow,

@@ -12,14 +12,10 @@ mod rewrap;
 mod signing_keys;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::engine::Engine;
-
-/// How soon what could not be finished is tried again.
-const AGAIN: Duration = Duration::from_secs(30);
 
 /// Carries on what is under way and what is begun, until the server ends.
 pub async fn follow_rotations(engine: Arc<Engine>, ended: watch::Receiver<bool>) {

@@ -27,6 +27,9 @@ pub(crate) use content::{
 const FORMAT: u8 = 1;
 const HEADER: usize = 9;
 
+/// How often a row is read again when another request may just have written it.
+pub(crate) const REREADS: usize = 3;
+
 /// What is kept outside of rows, each with a table label of its own beside those of `RecordKind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -261,7 +264,13 @@ mod tests {
         for at in 0..record.content.len() {
             let mut changed = record.clone();
             changed.content[at] ^= 1;
-            assert!(codec.read::<AppNameRow>(b"shop", &changed).is_err(), "byte {at}");
+            let expected = match at {
+                0 => "its form is unknown to this build",
+                // A bit of the epoch that was not set.
+                1..HEADER if changed.content[at] & 1 == 1 => "it is of a later epoch",
+                _ => "its MAC does not fit",
+            };
+            assert_eq!(what(&changed, b"shop"), expected, "byte {at}");
         }
     }
 

@@ -9,6 +9,7 @@ use petsem_store::RecordKind;
 
 use crate::authz::decide::Principal;
 use crate::clock::{Timestamp, time_text};
+use crate::control::revoked::LONGEST_RENEWAL;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
@@ -21,8 +22,6 @@ use crate::tenancy::orgs::{FoundOrg, is_taken, taken};
 
 /// Apps on one page of a list.
 const PAGE: u32 = 500;
-/// Longest `renewal_life`, in seconds.
-pub(crate) const LONGEST_RENEWAL: u64 = 30 * 24 * 60 * 60;
 /// Most values kept of a secret.
 const MOST_HISTORY: u32 = 100;
 

@@ -8,8 +8,9 @@ use petsem_keys::{Keyring, scrubbed_call};
 use petsem_store::{AppRows, Record, RecordKind};
 
 use crate::control::state::Control;
-use crate::engine::{APP_LOCKS, Engine, REREADS};
+use crate::engine::{APP_LOCKS, Engine};
 use crate::error::Failure;
+use crate::records::REREADS;
 use crate::records::{AppHead, AppNameRow, IntegrityFault};
 use crate::tenancy::found::FoundApp;
 

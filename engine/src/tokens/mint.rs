@@ -11,7 +11,8 @@ use petsem_policy::{
 };
 use petsem_store::RecordKind;
 
-use crate::authn::tokens::{Verified, author_of, token_uuid};
+use crate::authn::token_id::token_uuid;
+use crate::authn::tokens::{Verified, author_of};
 use crate::authz::decide::{Principal, denied, no_such_app};
 use crate::authz::target::AccessTarget;
 use crate::clock::time_text;

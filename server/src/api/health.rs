@@ -1,6 +1,6 @@
 //! What the process says about itself, to any client: no credential, no secret.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -11,9 +11,6 @@ use petsem_api::{Health, Readiness};
 
 use crate::http::state::ServerState;
 use crate::http::{Anonymous, Route, metrics as prometheus, tag};
-
-/// The description of the API, from the declarations of the routes. `server/openapi.json` is a copy.
-static OPENAPI: LazyLock<String> = LazyLock::new(super::document);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -38,11 +35,6 @@ pub(super) fn routes() -> Vec<Route> {
             .written_as("text/plain")
             .giving::<String>(StatusCode::OK, "Metrics in the text format of Prometheus.")
             .raw(metrics),
-        Route::get("/openapi.json")
-            .named("openapi", tag::SERVER, "This document")
-            .from::<Anonymous>()
-            .giving::<serde_json::Value>(StatusCode::OK, "This document.")
-            .raw(openapi),
     ]
 }
 
@@ -61,8 +53,4 @@ async fn ready(State(state): State<Arc<ServerState>>) -> Response {
 
 async fn metrics(State(state): State<Arc<ServerState>>) -> Response {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], prometheus::page(&state)).into_response()
-}
-
-async fn openapi() -> Response {
-    ([(CONTENT_TYPE, "application/json")], OPENAPI.as_str()).into_response()
 }

@@ -15,19 +15,20 @@ mod secret_keys;
 mod secrets;
 mod tokens;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
-use tokio::time::Instant;
-
+use axum::response::{IntoResponse, Response};
 use petsem_api::{ErrorCode, RequestId};
 use petsem_engine::{Engine, Failure, new_request_id, scrubbed};
+use tokio::time::Instant;
 
 use crate::http::state::ServerState;
-use crate::http::{self, Route, refuse};
+use crate::http::{self, Anonymous, Route, refuse, tag};
 
 /// Every route.
 pub(crate) fn router(state: Arc<ServerState>) -> Router {
@@ -63,7 +64,19 @@ fn api() -> Vec<Route> {
 
 /// What the process says about itself, however busy it is.
 fn process() -> Vec<Route> {
-    health::routes()
+    let openapi = Route::get("/openapi.json")
+        .named("openapi", tag::SERVER, "This document")
+        .from::<Anonymous>()
+        .giving::<serde_json::Value>(StatusCode::OK, "This document.")
+        .raw(openapi);
+    health::routes().into_iter().chain([openapi]).collect()
+}
+
+/// The description of the API, from the declarations of the routes. `server/openapi.json` is a copy.
+static OPENAPI: LazyLock<String> = LazyLock::new(document);
+
+async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI.as_str()).into_response()
 }
 
 /// The OpenAPI document of all routes.

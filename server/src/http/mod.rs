@@ -2,6 +2,9 @@
 //! come from its declaration. A request comes in through `request` and leaves through `respond`.
 
 pub(crate) mod body_queue;
+mod call;
+mod components;
+pub(crate) mod counters;
 mod credential;
 mod limits;
 pub(crate) mod metrics;
@@ -10,10 +13,12 @@ mod request;
 mod respond;
 mod route;
 pub(crate) mod state;
+pub(crate) mod tag;
 
+pub(crate) use call::{Call, NoBody};
 pub(crate) use credential::{Anonymous, HostAlone, HostAndDischarge};
 pub(crate) use limits::BodyLimit;
-pub(crate) use openapi::{DischargerId, PollSecret, document, tag};
-pub(crate) use request::{Call, Incoming, NoBody};
+pub(crate) use openapi::{DischargerId, PollSecret, document};
+pub(crate) use request::Incoming;
 pub(crate) use respond::{Answered, NoContent, answer, error_body, json, log_refusal, refuse};
 pub(crate) use route::Route;

@@ -1,20 +1,18 @@
 //! The OpenAPI document, assembled from the declarations of the routes and the schemas of the wire types. A test compares
 //! it with the file in the repository, which the server serves.
 
-use std::collections::BTreeMap;
-
-use petsem_api::{ErrorBody, ErrorCode, RequestId};
+use petsem_api::RequestId;
 use serde_json::{Map, Value, json};
-use utoipa::openapi::extensions::{Extensions, ExtensionsBuilder};
 use utoipa::openapi::path::{PathItem, PathsBuilder};
-use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{AllOfBuilder, ComponentsBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::server::ServerBuilder;
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{ContentBuilder, InfoBuilder, License, OpenApiBuilder, Ref, RefOr, Schema};
+use utoipa::openapi::{InfoBuilder, License, OpenApiBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::components::Components;
 use super::route::Route;
+use super::tag;
 
 const DESCRIPTION: &str = "\
 Every response outside 2xx has the body `ErrorBody`: a program acts on its `status` and shows its `error`. Unknown paths \
@@ -22,78 +20,6 @@ answer 404 `no_route`, unknown methods 405 `method_not_allowed`. Unknown fields 
 parameters of a query where a route has any. More requests at once than the limit of the server get 503 `busy`.
 
 The routes under `/v1/apps/{app}/secrets` have the shapes of the public Machines API.";
-
-/// The groups of routes.
-pub(crate) mod tag {
-    /// A group.
-    #[derive(Clone, Copy)]
-    pub(crate) struct Tag {
-        pub(crate) name: &'static str,
-        pub(super) description: &'static str,
-    }
-
-    macro_rules! tags {
-        ($($constant:ident = $name:literal, $description:literal;)*) => {
-            $(pub(crate) const $constant: Tag = Tag { name: $name, description: $description };)*
-            pub(super) const ALL: &[Tag] = &[$($constant),*];
-        };
-    }
-
-    tags! {
-        APPROVALS = "approvals", "What needs a second person";
-        ORGS = "orgs", "Owners of apps";
-        APPS = "apps", "Apps and their policies";
-        SECRETS = "secrets", "Secrets of an app";
-        SECRET_KEYS = "secret keys", "Keys of an app that are used and never read";
-        BOOTS = "boots", "Machines that boot, and the discharger";
-        TOKENS = "tokens", "Tokens, revocations, issuers";
-        KEYS = "keys", "Rotation of the keyring and of the KEKs of apps";
-        SERVER = "server", "The process itself; no credential";
-    }
-}
-
-/// The named parts of the document: schemas, and responses with errors.
-#[derive(Default)]
-pub(crate) struct Components {
-    schemas: BTreeMap<String, RefOr<Schema>>,
-    refusals: BTreeMap<String, Response>,
-}
-
-impl Components {
-    /// Adds a type and all that it refers to.
-    pub(crate) fn add<T: ToSchema>(&mut self) -> Ref {
-        let mut referred = Vec::new();
-        T::schemas(&mut referred);
-        self.schemas.extend(referred);
-        self.schemas.insert(T::name().into_owned(), T::schema());
-        Ref::from_schema_name(T::name())
-    }
-
-    /// Adds a response with one of these errors. Its name has all that it may say.
-    pub(super) fn refusal(&mut self, status: u16, codes: &[ErrorCode]) -> Ref {
-        let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
-        let only = ObjectBuilder::new().property(
-            "status",
-            ObjectBuilder::new()
-                .schema_type(SchemaType::new(Type::String))
-                .enum_values(Some(names.iter().copied())),
-        );
-        let body = AllOfBuilder::new().item(self.add::<ErrorBody>()).item(only);
-        let mut response = ResponseBuilder::new()
-            .description(format!("Codes: `{}`.", names.join("`, `")))
-            .content(
-                "application/json",
-                ContentBuilder::new().schema(Some(Schema::AllOf(body.build()))).build(),
-            )
-            .header_ref("petsem-request-id", request_id_header());
-        if matches!(status, 503 | 507) {
-            response = response.header_ref("retry-after", header_ref("RetryAfter"));
-        }
-        let name = format!("{status}.{}", names.join("."));
-        self.refusals.insert(name.clone(), response.build());
-        Ref::from_response_name(name)
-    }
-}
 
 /// A secret in a path, of which the document has only the form.
 macro_rules! hex_params {
@@ -167,19 +93,6 @@ pub(crate) fn document(routes: impl IntoIterator<Item = Route>) -> Value {
     }
     complete(&mut document);
     document
-}
-
-pub(super) fn request_id_header() -> Ref {
-    header_ref("RequestId")
-}
-
-fn header_ref(name: &str) -> Ref {
-    Ref::new(format!("#/components/headers/{name}"))
-}
-
-/// The limit of a body, for programs.
-pub(super) fn max_bytes(bytes: usize) -> Extensions {
-    ExtensionsBuilder::new().add("x-max-bytes", bytes).build()
 }
 
 fn security_schemes() -> Value {

@@ -1,10 +1,7 @@
 //! A request on its way in. [`Incoming`] is taken apart within limits and never fails by itself, so that every refusal
-//! has the one error body and its audit line. [`Call`] is what a handler gets: a verified credential, the query, and a
-//! body that is read when the handler wants it. A client without a valid token makes the server keep nothing.
+//! has the one error body and its audit line.
 
 use std::collections::HashMap;
-use std::marker::PhantomData;
-use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,10 +12,9 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Uri};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use petsem_api::{ErrorCode, from_json};
+use petsem_api::ErrorCode;
 use serde::de::DeserializeOwned;
 
-use super::credential::Credential;
 use super::limits::BodyLimit;
 use crate::http::state::ServerState;
 use petsem_engine::Failure;
@@ -123,7 +119,12 @@ impl Incoming {
     }
 
     /// The body, if its header says that it has this media type.
-    async fn body(&self, wanted: &str, otherwise: &str, limit: BodyLimit) -> Result<Bytes, Failure> {
+    pub(super) async fn body(
+        &self,
+        wanted: &str,
+        otherwise: &str,
+        limit: BodyLimit,
+    ) -> Result<Bytes, Failure> {
         let body =
             self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Body::empty);
         let body = read(body, limit.bytes(), self.state.limits.seconds).await?;
@@ -136,52 +137,6 @@ impl Incoming {
             ErrorCode::UnsupportedMediaType,
             format!("{otherwise}; send `Content-Type: {wanted}`"),
         ))
-    }
-}
-
-/// A request as its handler gets it: from a client with credential `P`, with a body `B` and a query `Q`. The route takes
-/// its documentation from these types.
-pub(crate) struct Call<P, B = NoBody, Q = NoQuery> {
-    incoming: Incoming,
-    /// The credential, which verified.
-    pub(crate) caller: P,
-    /// The query.
-    pub(crate) query: Q,
-    limit: BodyLimit,
-    body: PhantomData<fn() -> B>,
-}
-
-/// The route takes no body.
-pub(crate) enum NoBody {}
-
-/// The route takes no query. Parameters are ignored.
-pub(crate) struct NoQuery;
-
-impl<P, B, Q> Deref for Call<P, B, Q> {
-    type Target = Incoming;
-
-    fn deref(&self) -> &Incoming {
-        &self.incoming
-    }
-}
-
-impl<P: Credential, B, Q> Call<P, B, Q> {
-    pub(super) fn new(incoming: Incoming, caller: P, query: Q, limit: BodyLimit) -> Self {
-        Self { incoming, caller, query, limit, body: PhantomData }
-    }
-
-    /// The body. It is read now, once, within its limit and time. The credential is checked again afterwards: it may
-    /// have been revoked while the body arrived.
-    pub(crate) async fn body(&self) -> Result<B, Failure>
-    where
-        B: DeserializeOwned,
-    {
-        let body = self.incoming.body(JSON, "the body is not JSON by its header", self.limit).await?;
-        let wanted = from_json(&body).map_err(|error| {
-            Failure::new(error.code(), format!("{error}; nothing was changed; see /openapi.json"))
-        })?;
-        self.caller.check_again(&self.engine)?;
-        Ok(wanted)
     }
 }
 

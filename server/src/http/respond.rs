@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Ref;
 
-use super::openapi::Components;
+use super::components::Components;
 use crate::http::state::ServerState;
 use petsem_engine::{Failure, Requested};
 

@@ -17,11 +17,13 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{ContentBuilder, HttpMethod, Ref, Required};
 use utoipa::{IntoParams, ToSchema};
 
+use super::call::{Call, NoBody, NoQuery};
+use super::components::{self, Components};
 use super::credential::Credential;
 use super::limits::BodyLimit;
-use super::openapi::{self, Components, tag::Tag};
-use super::request::{Call, Incoming, JSON, NoBody, NoQuery};
+use super::request::{FORM, Incoming, JSON};
 use super::respond::{Reply, Statuses, refuse};
+use super::tag::Tag;
 use crate::http::state::ServerState;
 use petsem_engine::AuditRecord;
 use petsem_engine::Failure;
@@ -350,7 +352,7 @@ impl Declaration {
     /// The form of a route with a raw handler.
     pub(crate) fn taking_form<B: ToSchema>(mut self) -> Self {
         let schema = self.components.add::<B>();
-        self.takes(super::request::FORM, schema)
+        self.takes(FORM, schema)
     }
 
     fn takes(mut self, media_type: &'static str, schema: Ref) -> Self {
@@ -360,7 +362,7 @@ impl Declaration {
             .description(Some(format!("At most {bytes} bytes; more is 413 `body_too_large`.")))
             .required(Some(Required::True))
             .content(media_type, ContentBuilder::new().schema(Some(schema)).build())
-            .extensions(Some(openapi::max_bytes(bytes)));
+            .extensions(Some(components::max_bytes(bytes)));
         self.operation = self.operation.request_body(Some(body.build()));
         self
     }
@@ -397,7 +399,7 @@ impl Declaration {
                     response.content(self.media_type, ContentBuilder::new().schema(Some(schema)).build());
             }
             if !self.refusals.is_empty() {
-                response = response.header_ref("petsem-request-id", openapi::request_id_header());
+                response = response.header_ref("petsem-request-id", components::request_id_header());
             }
             self.operation = self.operation.response(status.as_str(), response.build());
         }

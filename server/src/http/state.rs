@@ -6,7 +6,7 @@ use petsem_engine::Engine;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::http::body_queue::UnauthenticatedBodyQueue;
-use crate::http::metrics::Metrics;
+use crate::http::counters::Metrics;
 use crate::settings::Limits;
 
 /// The state of an unsealed server.

@@ -1,3 +1,5 @@
 //! Listeners and their connections.
 
+pub(crate) mod router_switch;
 pub(crate) mod serve;
+pub(crate) mod serve_error;

@@ -1,13 +1,11 @@
 //! Listeners, connections, and the end of both.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -21,8 +19,10 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
+use crate::listener::router_switch::RouterSwitch;
+use crate::listener::serve_error::ServeError;
 use crate::node::lifecycle::{Lifecycle, NodeState, Signals, begin, requests_ended};
-use crate::node::start::{StartError, stop};
+use crate::node::start::stop;
 use crate::operator::socket::OperatorSocket;
 use crate::settings::{ListenAddress, Listener, Settings};
 use petsem_engine::Peer;
@@ -35,53 +35,6 @@ const DRAIN: Duration = Duration::from_secs(8);
 const ASKED: usize = 8;
 /// Bytes of a request's head.
 const HEAD: usize = 128 * 1024;
-
-/// Why a server ended, or did not begin.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// It did not start.
-    Start(StartError),
-    /// A listener cannot be opened.
-    Listen {
-        /// Which one, as configured.
-        address: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// What was written is safe, but closing it did not end cleanly.
-    Stop(String),
-}
-
-impl fmt::Display for ServeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start(source) => source.fmt(f),
-            Self::Listen { address, source } if source.kind() == std::io::ErrorKind::AddrInUse => write!(
-                f,
-                "cannot listen on {address}: something listens there already\nstop it, or choose another \
-                 listener.address in the configuration (`petsem dev`: --listen)"
-            ),
-            Self::Listen { address, source } => {
-                write!(
-                    f,
-                    "cannot listen on {address}: {source}\ncorrect listener.address in the configuration"
-                )
-            }
-            Self::Stop(text) => write!(f, "the server stopped, but not cleanly: {text}"),
-        }
-    }
-}
-
-impl std::error::Error for ServeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Start(source) => source.source(),
-            Self::Listen { source, .. } => Some(source),
-            Self::Stop(_) => None,
-        }
-    }
-}
 
 /// What a server listens on, once it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,25 +118,6 @@ pub(crate) async fn serve_on(
     };
     tracing::info!("stopped");
     stopped.map_err(ServeError::Stop)
-}
-
-/// What answers requests now; it changes when the server is sealed or unsealed, while the listeners stay.
-#[derive(Clone)]
-pub(crate) struct RouterSwitch(Arc<RwLock<Router>>);
-
-impl RouterSwitch {
-    fn new(router: Router) -> Self {
-        Self(Arc::new(RwLock::new(router)))
-    }
-
-    /// Lets this router answer from now on. The one before goes, with all that it holds.
-    pub(crate) fn show(&self, router: Router) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = router;
-    }
-
-    fn now(&self) -> Router {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 pub(crate) enum BoundListener {

@@ -17,7 +17,8 @@ use petsem_seals::SealSource;
 use petsem_store::Store;
 
 use crate::node::identity::node_id;
-use crate::node::start::{StartError, Started, open_audit, start_unlocked};
+use crate::node::start::{Started, open_audit, start_unlocked};
+use crate::node::start_error::StartError;
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;
 

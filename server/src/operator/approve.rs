@@ -2,7 +2,8 @@
 
 use petsem_api::{Approval, ApprovalId};
 
-use crate::node::start::{StartError, start, stop};
+use crate::node::start::{start, stop};
+use crate::node::start_error::StartError;
 use crate::settings::Settings;
 
 /// Approves a request in the store of this node, with the seal in the second person's place. No server may hold the

@@ -4,7 +4,8 @@
 
 use petsem_api::{MintedToken, OrgRef};
 
-use crate::node::start::{StartError, start, stop};
+use crate::node::start::{start, stop};
+use crate::node::start_error::StartError;
 use crate::operator::install::InstallOptions;
 use crate::settings::Settings;
 

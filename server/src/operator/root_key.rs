@@ -3,7 +3,8 @@
 use petsem_engine::{RotatedRoot, SealedRows, Timestamp, plan_new_root};
 use petsem_store::OpenError;
 
-use crate::node::start::{StartError, open_installed, start, start_unlocked, stop};
+use crate::node::start::{open_installed, start, start_unlocked, stop};
+use crate::node::start_error::StartError;
 use crate::operator::seals::not_tried;
 use crate::settings::Settings;
 

@@ -21,10 +21,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
-use crate::node::start::StartError;
-use crate::operator::status::ServerStatus;
+use crate::node::start_error::StartError;
 use crate::operator::unseal_input::UnsealInput;
-use petsem_engine::Failure;
+use petsem_engine::{Failure, StoreStatus};
 
 /// Its name in the data directory.
 const NAME: &str = "operator.sock";
@@ -89,6 +88,31 @@ impl Answer {
     pub(crate) fn refused(failure: &Failure) -> Self {
         Self::Refused { code: failure.code(), error: failure.external().to_owned() }
     }
+}
+
+/// How a running server is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Its version.
+    pub version: String,
+    /// Whether it is sealed.
+    pub sealed: bool,
+    /// Since when it is sealed or open (RFC 3339).
+    pub since: String,
+    /// The seal that opened it.
+    pub opened_by: Option<String>,
+    /// Why it is sealed, and what opens it.
+    pub why_sealed: Vec<String>,
+    /// Seconds since the control feed was read to its end.
+    pub feed_age_seconds: Option<u64>,
+    /// Lines that it wrote to the audit log since it was opened.
+    pub audit_lines: Option<u64>,
+    /// Preallocated bytes that the audit log has left for a full disk.
+    pub audit_reserve_bytes: Option<u64>,
+    /// What stands in its way, each with what to do.
+    pub problems: Vec<String>,
+    /// The store as it sees it; none while it is sealed.
+    pub store: Option<StoreStatus>,
 }
 
 /// Something that a person typed, and that opens the store.

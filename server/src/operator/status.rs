@@ -5,37 +5,13 @@ use std::path::Path;
 use petsem_audit::AuditStats;
 use petsem_engine::{Failure, MOST_KEYS, MOST_SEALS, SealedRows, StoreStatus, Timestamp, unlock_rows};
 use petsem_store::{OpenError, RecordKind, SqliteView, Store};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::node::sealed::SealedNode;
-use crate::node::start::{StartError, Started, is_absent, open_installed};
-use crate::operator::socket::{Answer, Ask, AskError, ask};
+use crate::node::start::{Started, is_absent, open_installed};
+use crate::node::start_error::StartError;
+use crate::operator::socket::{Answer, Ask, AskError, ServerStatus, ask};
 use crate::settings::Settings;
-
-/// How a running server is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerStatus {
-    /// Its version.
-    pub version: String,
-    /// Whether it is sealed.
-    pub sealed: bool,
-    /// Since when it is sealed or open (RFC 3339).
-    pub since: String,
-    /// The seal that opened it.
-    pub opened_by: Option<String>,
-    /// Why it is sealed, and what opens it.
-    pub why_sealed: Vec<String>,
-    /// Seconds since the control feed was read to its end.
-    pub feed_age_seconds: Option<u64>,
-    /// Lines that it wrote to the audit log since it was opened.
-    pub audit_lines: Option<u64>,
-    /// Preallocated bytes that the audit log has left for a full disk.
-    pub audit_reserve_bytes: Option<u64>,
-    /// What stands in its way, each with what to do.
-    pub problems: Vec<String>,
-    /// The store as it sees it; none while it is sealed.
-    pub store: Option<StoreStatus>,
-}
 
 /// How a node is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,7 +5,8 @@ use petsem_engine::{Failure, StoreReport, unlock, verify_store as verify_rows};
 use petsem_store::Store;
 
 use crate::node::identity::known_node;
-use crate::node::start::{StartError, open_installed};
+use crate::node::start::open_installed;
+use crate::node::start_error::StartError;
 use crate::settings::Settings;
 
 /// Looks at the whole store, which no server may hold at the same time.

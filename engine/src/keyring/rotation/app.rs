@@ -11,8 +11,7 @@ use petsem_policy::Action;
 use petsem_store::{Change, CommitError, NewValue, RecordKind};
 use tokio::sync::watch;
 
-use super::AGAIN;
-use super::progress::{Pace, Progress};
+use super::progress::{AGAIN, Pace, Progress};
 use crate::authz::decide::Principal;
 use crate::clock::Timestamp;
 use crate::clock::time_text;

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 
 use crate::error::Failure;
 
+/// How soon what could not be finished is tried again.
+pub(super) const AGAIN: Duration = Duration::from_secs(30);
+
 /// Faults that are faults_shown; more are counted.
 const MOST_TOLD: usize = 20;
 /// Rows in one transaction: few enough that a writer hardly waits for it.

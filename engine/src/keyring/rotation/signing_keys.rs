@@ -170,7 +170,7 @@ mod tests {
             async |hours| engine.destroy_ended_signing_keys(hours_later(engine, hours)).await.unwrap();
         assert_eq!(destroyed(0).await, []);
         assert_eq!(destroyed(2).await, []);
-        assert!(engine.control().signing_key(old.as_bytes()).is_ok());
+        assert_eq!(engine.control().signing_key(old.as_bytes()).map(|entry| entry.id), Ok(*old.as_bytes()));
         assert_eq!(destroyed(4).await, [old]);
         assert_eq!(destroyed(4).await, []);
         assert_eq!(engine.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
