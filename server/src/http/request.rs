@@ -149,7 +149,7 @@ impl Call {
     /// The body as JSON, of a principal whose tokens still stand when it came.
     pub(crate) async fn json_of<T: DeserializeOwned>(&self, principal: &Principal) -> Result<T, Failure> {
         let wanted = self.json().await?;
-        self.engine.still_stands(principal)?;
+        self.engine.recheck_revocations(principal)?;
         Ok(wanted)
     }
 
