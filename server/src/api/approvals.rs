@@ -65,7 +65,7 @@ pub(super) async fn deny(call: Call) -> Response {
 
 async fn deny_it(call: &Call, audit: &mut AuditRecord) -> Result<Approval, Failure> {
     let principal = call.authenticate(audit)?;
-    call.engine.turn_down(audit, &principal, call.param("id")?, call.now).await
+    call.engine.deny_request(audit, &principal, call.param("id")?, call.now).await
 }
 
 /// `GET /v1/orgs/{org}/guard`
