@@ -1,4 +1,4 @@
-//! The server's one clock. Everything else takes the time as an argument.
+//! The only module that reads the clock. All other code takes the time as an argument.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A moment: unix time, read once for each request.
+/// A point in unix time. Each request reads it once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp {
     seconds: i64,
@@ -14,14 +14,14 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// The system's time. A clock before 1970 reads as 1970: every window is then closed.
-    #[expect(clippy::disallowed_methods, reason = "the one place")]
+    /// The system's time. A clock before 1970 reads as 1970, so every validity window is closed.
+    #[expect(clippy::disallowed_methods, reason = "the only module that reads the clock")]
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: since.subsec_nanos() }
     }
 
-    /// The moment of these unix milliseconds.
+    /// The time of these unix milliseconds.
     pub(crate) fn from_millis(millis: u64) -> Self {
         let nanos = u32::try_from(millis % 1000).unwrap_or(0).saturating_mul(1_000_000);
         Self { seconds: i64::try_from(millis / 1000).unwrap_or(i64::MAX), nanos }
@@ -56,7 +56,7 @@ impl Timestamp {
     }
 }
 
-/// A point in time for ages: on the clock that people set, and on the one that nobody sets.
+/// A reading of both clocks, for ages: the wall clock, which can be set, and the monotonic clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClockReading {
     wall: i64,
@@ -64,40 +64,40 @@ pub(crate) struct ClockReading {
 }
 
 impl ClockReading {
-    /// Both clocks, now.
-    #[expect(clippy::disallowed_methods, reason = "the one place")]
+    /// Reads both clocks.
+    #[expect(clippy::disallowed_methods, reason = "the only module that reads the clock")]
     pub(crate) fn now() -> Self {
         static BEGIN: OnceLock<Instant> = OnceLock::new();
         let begin = *BEGIN.get_or_init(Instant::now);
         Self { wall: Timestamp::now().seconds(), steady: Instant::now().saturating_duration_since(begin) }
     }
 
-    /// How long ago `earlier` was. The longer of both: one clock can be set back, the other stands still while
-    /// the machine sleeps.
+    /// The time since `earlier`: the longer one of both clocks. The wall clock can be set back, and the monotonic clock
+    /// stops while the machine sleeps.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         let by_wall = u64::try_from(self.wall.saturating_sub(earlier.wall)).unwrap_or(0);
         self.steady.saturating_sub(earlier.steady).max(Duration::from_secs(by_wall))
     }
 
-    /// The same, so much later on both clocks.
+    /// The same, later by this time on both clocks.
     #[cfg(test)]
     pub(crate) fn after(self, time: Duration) -> Self {
         Self { wall: self.wall + time.as_secs().cast_signed(), steady: self.steady + time }
     }
 
-    /// The same, with the clock that people set moved by so many seconds.
+    /// The same, with the wall clock moved by this many seconds.
     #[cfg(test)]
     pub(crate) fn with_wall_moved(self, seconds: i64) -> Self {
         Self { wall: self.wall + seconds, ..self }
     }
 }
 
-/// RFC 3339 of whole unix seconds.
+/// Formats whole unix seconds as RFC 3339.
 pub(crate) fn rfc3339_seconds(seconds: i64) -> String {
     Timestamp { seconds, nanos: 0 }.rfc3339()
 }
 
-/// RFC 3339 of unix milliseconds, in whole seconds.
+/// Formats unix milliseconds as RFC 3339, in whole seconds.
 pub(crate) fn time_text(millis: u64) -> String {
     rfc3339_seconds(i64::try_from(millis / 1000).unwrap_or(i64::MAX))
 }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_prints_as_rfc3339_in_utc() {
+    fn a_timestamp_prints_as_rfc3339_in_utc() {
         assert_eq!(Timestamp::from_millis(1_766_473_409_250).rfc3339(), "2025-12-23T07:03:29.25Z");
         assert_eq!(rfc3339_seconds(0), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp::from_millis(1_766_473_409_250).millis(), 1_766_473_409_250);

@@ -1,4 +1,4 @@
-//! What every operation works on: the store, the keys, the control state, the audit log.
+//! The state that every operation uses: the store, the keys, the control state, the audit log.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -22,29 +22,29 @@ use crate::keyring::unlock::Unlocked;
 use crate::records::{RecordCodec, SignedNote};
 use crate::request::{AuditRecord, outcome_of};
 
-/// Age of the control feed, in seconds, at which `/readyz` says so.
+/// Age of the control feed, in seconds, above which `/readyz` reports it.
 const FEED_WARNING: u64 = 60;
-/// How often a change is tried again when another node was faster.
+/// How often a change is retried if another node committed first.
 pub(crate) const TRIES: usize = 8;
-/// Locks that keep one node's writers of one app from conflicting with each other.
+/// Locks that keep writers of the same app on one node from conflicting.
 pub(crate) const APP_LOCKS: usize = 64;
 
-/// What the engine takes from the configuration.
+/// The part of the configuration that the engine needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineSettings {
-    /// This installation's own name: the `aud` that JWTs must carry.
+    /// The name of this installation: the `aud` that JWTs must carry.
     pub name: String,
-    /// The location that this installation's tokens carry.
+    /// The location in this installation's tokens.
     pub location: String,
     /// The data directory of this node.
     pub data_directory: PathBuf,
-    /// Keys that a rotation re-wraps per second, at most.
+    /// Most keys that a rotation re-wraps per second.
     pub rewraps_per_second: u32,
-    /// The page where a person approves a discharge; `{id}` stands for the request.
+    /// The page where a person approves a discharge; `{id}` is replaced by the id of the request.
     pub approval_page: Option<String>,
 }
 
-/// The domain of one node: which principal may do what to which rows, and the doing of it.
+/// The domain logic of one node: decides which principal may do what to which rows, and does it.
 pub struct Engine {
     pub(crate) settings: EngineSettings,
     pub(crate) store: Arc<dyn Store>,
@@ -67,24 +67,27 @@ pub struct Engine {
     pub(crate) rotations: Rotations,
 }
 
-/// The parts of an [`Engine`], as a start brings them together.
+/// The parts from which [`Engine::start`] builds an engine.
 pub struct EngineParts {
-    /// Its settings.
+    /// The settings.
     pub settings: EngineSettings,
-    /// The store, open.
+    /// The open store.
     pub store: Arc<dyn Store>,
-    /// Its keys.
+    /// The unlocked keys.
     pub unlocked: Unlocked,
-    /// This node.
+    /// The id of this node.
     pub node: [u8; 16],
     /// The audit log of this node.
     pub audit: AuditLog,
-    /// Fetches what issuers publish.
+    /// Fetches the keys that issuers publish.
     pub fetch: Arc<dyn Fetch>,
 }
 
 impl Engine {
-    /// Brings the parts together and reads the control feed to its end.
+    /// Builds an engine and reads the control feed to its end.
+    ///
+    /// # Errors
+    /// The control feed cannot be read, or what is stored is not what was written.
     pub async fn start(parts: EngineParts) -> Result<Self, Failure> {
         let EngineParts { settings, store, unlocked, node, audit, fetch } = parts;
         let Unlocked { store_id, root, keyring, codec, opened_by: _ } = unlocked;
@@ -115,22 +118,22 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The keyring as of now.
+    /// The current keyring.
     pub(crate) fn keyring(&self) -> Arc<Keyring> {
         self.keys.keyring()
     }
 
-    /// The state of control, as of the last refresh.
+    /// The control state as of the last refresh.
     pub(crate) fn control(&self) -> Arc<Control> {
         Arc::clone(&self.control.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What stands in the way of serving, if anything does: for `/readyz`, and checked by every decision.
+    /// The integrity fault that blocks all decisions, if there is one. `/readyz` reports it.
     pub(crate) fn integrity_fault(&self) -> Option<String> {
         self.integrity_fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Refuses while what is stored is not what was written.
+    /// Refuses while there is an integrity fault.
     pub(crate) fn check_integrity(&self) -> Result<(), Failure> {
         self.integrity_fault().map_or(Ok(()), |fault| Err(untrusted(&fault)))
     }
@@ -141,7 +144,7 @@ impl Engine {
         u64::try_from(age).unwrap_or(0)
     }
 
-    /// The installation.
+    /// The id of the installation.
     pub fn store_id(&self) -> StoreId {
         self.store_id
     }
@@ -156,7 +159,7 @@ impl Engine {
         self.control().issuers().any(|issuer| issuer.row.development)
     }
 
-    /// What an operator must know, each with what to do.
+    /// Problems that make the node not ready, each with a hint for the operator.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         problems.extend(self.integrity_fault());
@@ -166,12 +169,12 @@ impl Engine {
         }
         let age = self.feed_age();
         if age > FEED_WARNING {
-            problems.push(format!("the control feed was last read {age} seconds ago; look at the store"));
+            problems.push(format!("the control feed was last read {age} seconds ago; check the store"));
         }
         problems
     }
 
-    /// What an operator must know though boots go on, each with what to do.
+    /// Warnings for the operator that do not affect readiness, each with a hint.
     pub fn warnings(&self) -> Vec<String> {
         let control = self.control();
         let published = control.issuers().filter_map(|entry| entry.keys.published());
@@ -186,22 +189,22 @@ impl Engine {
         }
     }
 
-    /// A change that this request makes. Its audit line goes with it, in case the process dies in between.
+    /// A new change of this request. It carries the audit line, in case the process dies before the line is durable.
     pub(crate) fn change(&self, audit: &AuditRecord) -> Change {
         Change::new(RequestAudit { node: self.node, request_id: audit.request_id(), line: self.line(audit) })
     }
 
-    /// The line that the store keeps with a change.
+    /// The audit line that the store keeps with a change.
     pub(crate) fn line(&self, audit: &AuditRecord) -> Vec<u8> {
         self.codec.write_note(SignedNote::Line, audit.request_id(), &audit.to_line())
     }
 
-    /// A line could not be made durable after its change was: it is tried again until it is.
+    /// Keeps an audit line that could not be made durable after its change, to be written later.
     pub(crate) fn defer_audit(&self, revision: u64, event: AuditEvent) {
         self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner).push((revision, event));
     }
 
-    /// Writes the lines that are pending_audit.
+    /// Writes the pending audit lines.
     pub async fn flush_pending_audit(&self) {
         let pending = std::mem::take(&mut *self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner));
         for (revision, event) in pending {
@@ -212,15 +215,15 @@ impl Engine {
         }
     }
 
-    /// Commits a change. The audit remembers the revision, so that its line ends the change's wait for one.
+    /// Commits a change. The record keeps the revision, so that the store can be told when its audit line is durable.
     pub(crate) async fn commit(
         &self,
         audit: &mut AuditRecord,
         change: Change,
     ) -> Result<Committed, CommitError> {
         if let Some(error) = self.audit.stats().error {
-            // A change whose line cannot be written must not be made.
-            tracing::warn!(error, "a change was refused: the audit log cannot be written");
+            // A change must not be made if its audit line cannot be written.
+            tracing::warn!(error, "refused a change: the audit log cannot be written");
             return Err(CommitError::Unavailable);
         }
         let committed = self.store.commit(change).await?;
@@ -234,19 +237,19 @@ impl Engine {
         self.audit.append(event).await.map(|_| ()).map_err(|error| {
             Failure::new(
                 ErrorCode::AuditFull,
-                "the audit log cannot be written, and nothing is answered without a record; try again later",
+                "the audit log cannot be written, and no request is answered without a record; try again later",
             )
             .because(error)
             .retry_after(5)
         })
     }
 
-    /// The moment of now; requests read it once.
+    /// The current time. Each request reads it once.
     pub fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 
-    /// Writes the audit line of what was done on the node itself.
+    /// Writes the audit line of an operation on the node itself.
     pub async fn record(&self, audit: &AuditRecord) -> Result<(), Failure> {
         self.audit(audit.event(Outcome::Allowed, None)).await?;
         if let Some(revision) = audit.revision() {
@@ -255,11 +258,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes the record of a request durable, before its result may leave. A request that nothing verified is only
-    /// counted. A result that cannot be recorded becomes a refusal.
+    /// Makes the record of a request durable; only then may its result leave. A request without a verified credential is
+    /// only counted. A result that cannot be recorded becomes a refusal.
     ///
     /// # Errors
-    /// The request's own, or that the audit log cannot be written.
+    /// The request's own failure, or the audit log cannot be written.
     pub async fn conclude<T>(&self, audit: &AuditRecord, result: Result<T, Failure>) -> Result<T, Failure> {
         if !audit.is_verified() {
             let reason = result.as_ref().err().map_or("unverified", |failure| failure.code().as_str());
@@ -271,11 +274,11 @@ impl Engine {
         event.feed_age_s = Some(self.feed_age());
         if let Err(failure) = self.audit(event.clone()).await {
             let Some(revision) = audit.revision() else { return Err(failure) };
-            // The change is made: its line is owed, and the caller is told so.
+            // The change is committed: its line is pending, and the answer says so.
             self.defer_audit(revision, event);
             return Err(Failure::new(
                 failure.code(),
-                "the change was made, but its record could not be written yet; look before you repeat it",
+                "the change was made, but its record could not be written yet; check the result before you repeat the request",
             )
             .because(failure.internal_text().unwrap_or_default()));
         }

@@ -1,9 +1,9 @@
-//! The operating system's randomness, named here and nowhere else in the server.
+//! The operating system's random generator. No other module of the engine names it.
 
 use getrandom::SysRng;
 use rand_core::{CryptoRng, Rng, UnwrapErr};
 
-/// The system's generator. A system that cannot give randomness cannot run a secrets manager: it panics.
+/// The system's generator. It panics if the system provides no randomness, without which no secrets manager can run.
 pub(crate) fn rng() -> impl CryptoRng {
     UnwrapErr(SysRng)
 }

@@ -1,4 +1,4 @@
-//! Why a request was refused: two messages, of which only one crosses the wire.
+//! The refusal of a request. It has two messages, and only the external one crosses the wire.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use petsem_store::{CommitError, ReadError, RecordKind};
 
 use crate::records::{BundleError, IntegrityFault};
 
-/// A refusal. The external text says what happened and what to do, and no more than the principal may know; the
-/// internal one goes to the log. Neither ever holds a value or a token.
+/// A refusal. The external text says what happened and what to do, and no more than the principal may know. The
+/// internal text goes to the log. Neither ever contains a value or a token.
 #[derive(Debug)]
 pub struct Failure {
     code: ErrorCode,
@@ -23,39 +23,39 @@ impl Failure {
         Self { code, external: external.into(), internal: None, retry_after: None }
     }
 
-    /// The same, with what the log shall say.
+    /// The same, with an internal text for the log.
     pub(crate) fn because(mut self, internal: impl fmt::Display) -> Self {
         self.internal = Some(internal.to_string());
         self
     }
 
-    /// The same, with a time in seconds after which trying again makes sense.
+    /// The same, with the number of seconds after which a retry makes sense.
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self
     }
 
-    /// Something failed inside.
+    /// A failure inside petsem.
     pub fn internal(internal: impl fmt::Display) -> Self {
         Self::new(
             ErrorCode::Internal,
-            "something failed inside petsem; nothing was changed; its operator finds the reason in the log \
-             under the request id",
+            "something failed inside petsem; nothing was changed; the operator can find the reason in the log by the \
+             request id",
         )
         .because(internal)
     }
 
-    /// The machine's code.
+    /// The machine-readable code.
     pub fn code(&self) -> ErrorCode {
         self.code
     }
 
-    /// What the principal reads.
+    /// The text for the client.
     pub fn external(&self) -> &str {
         &self.external
     }
 
-    /// What the log says beside it.
+    /// The additional text for the log.
     pub fn internal_text(&self) -> Option<&str> {
         self.internal.as_deref()
     }
@@ -70,8 +70,8 @@ impl From<IntegrityFault> for Failure {
     fn from(fault: IntegrityFault) -> Self {
         Self::new(
             ErrorCode::Integrity,
-            "what is stored is not what was written; nothing was answered; tell the operator of this petsem \
-             the request id",
+            "the stored data is not what was written; nothing was answered; give the operator of this petsem \
+             installation the request id",
         )
         .because(fault)
     }
@@ -86,7 +86,7 @@ impl From<BundleError> for Failure {
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Unavailable => unavailable("the store takes no reads now").because(error),
+            ReadError::Unavailable => unavailable("the store cannot be read now").because(error),
             ReadError::Corrupt(_) => {
                 Self::from(IntegrityFault::new("database", &[], "its structure is damaged")).because(error)
             }
@@ -100,22 +100,22 @@ impl From<CommitError> for Failure {
         match error {
             CommitError::Full => Self::new(
                 ErrorCode::StoreFull,
-                "the store's disk is full; nothing was changed; reads and boots go on; free space and try again",
+                "the store's disk is full; nothing was changed; reads and boots continue; free space and try again",
             )
             .retry_after(30),
-            // Of what was wrapped under a version of the keyring that is no longer current.
+            // Something in the change was wrapped under a keyring version that is no longer current.
             CommitError::Conflict { kind: RecordKind::Store, .. } => Self::new(
                 ErrorCode::Busy,
-                "the keyring was rotated just now; nothing was changed; try again",
+                "the keyring was just rotated; nothing was changed; try again",
             )
             .retry_after(1),
             CommitError::Conflict { .. } | CommitError::FeedConflict { .. } => Self::new(
                 ErrorCode::Conflict,
-                "something else changed the same thing at the same time; nothing was changed; try again",
+                "another request changed the same data at the same time; nothing was changed; try again",
             )
             .because(error),
             CommitError::ReadOnly => unavailable("the store cannot be written").because(error),
-            CommitError::Unavailable => unavailable("the store takes no writes now").because(error),
+            CommitError::Unavailable => unavailable("the store cannot be written now").because(error),
             CommitError::Corrupt(_) => Self::from(IntegrityFault::new("database", &[], "its structure is damaged"))
                 .because(error),
             error => Self::internal(error),
@@ -128,11 +128,11 @@ fn unavailable(what: &str) -> Failure {
         .retry_after(2)
 }
 
-/// Decisions fail closed while what is stored is not what was written.
+/// The refusal of every decision while there is an integrity fault.
 pub(crate) fn untrusted(fault: &str) -> Failure {
     Failure::new(
         ErrorCode::Integrity,
-        "what is stored is not what was written, so nothing is decided; tell the operator of this petsem the request id",
+        "the stored data is not what was written, so all requests are refused; give the operator of this petsem installation the request id",
     )
     .because(fault)
 }

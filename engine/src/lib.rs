@@ -1,4 +1,49 @@
-//! petsem's domain: which principal may do what to which rows. It knows no HTTP and no settings file.
+//! petsem's domain: orgs, apps, secrets, boots, tokens, approvals and the keys in use. It decides which principal may do
+//! what to which rows, and does it.
+//!
+//! ```text
+//! server ─calls→ Engine ─verifies, decides→ policy
+//!                       ─reads, commits→    store
+//!                       ─opens, seals→      keys
+//!                       ─records→           audit
+//! ```
+//!
+//! One [`Engine`] serves one node. [`Engine::start`] builds it from an open store, the unlocked keys, the audit log and a
+//! [`Fetch`]. A caller of an operation passes a verified credential ([`Principal`], [`Proof`] or [`Reader`]), the time,
+//! and an [`AuditRecord`], and then passes the result to [`Engine::conclude`]. Only then, with the audit line durable,
+//! may the result leave the process. A refusal is a [`Failure`] with an error code and two texts, of which only the
+//! external one crosses the wire.
+//!
+//! # Modules
+//! | modules | purpose |
+//! |---|---|
+//! | `clock`, `entropy`, `fetch`, `error`, `request` | the only access to time and randomness, the trait for the network, refusals, audit records |
+//! | `records` | typed rows, with the MAC checked at every read |
+//! | `control` | the control feed, and the state that every decision depends on: keys, dischargers, issuers, revocations |
+//! | `keyring` | unlocking, the list of seals, the current keyring, rotation |
+//! | `engine` | [`Engine`]: the store, the keys, the control state and the audit log of one node |
+//! | `tenancy` | orgs, apps and app policies |
+//! | `authn` | from a header to verified tokens or JWT claims |
+//! | `authz` | decisions, their explanation, and the right to read values |
+//! | `secrets`, `secret_keys` | values that are read and written; keys that are used and never read |
+//! | `boot` | the discharger, boots, renewals, polls |
+//! | `tokens` | minting and revoking tokens |
+//! | `approvals` | changes that need a second person, break-glass |
+//! | `installation`, `development`, `recovery`, `verify`, `stats` | creating an installation, `petsem dev`, lost audit lines, verification of a store, counters |
+//!
+//! # Authorization is a type
+//! A `FoundApp` is an app whose head was verified. Only a `ReadableApp` yields values, and it has three constructors: for
+//! a boot, for a workload read, and for break-glass. Each takes evidence that only the decision for that read yields. One
+//! module, `secrets::bundle`, opens sealed values: its `read` takes a `ReadableApp`, and `describe`, `amend` and `reseal`,
+//! for lists, writes and rotation, never return plaintext. A second HTTP API therefore cannot bypass the decision.
+//!
+//! # Non-goals
+//! - HTTP: no routes, headers other than the text of `Authorization`, statuses or body limits. The server maps
+//!   [`Failure::code`] to a status.
+//! - Sockets and TLS: the listener passes the peer's address and host ([`Peer`]), and the server implements [`Fetch`].
+//! - The settings file: [`EngineSettings`] has what the engine needs.
+//! - Seals: it calls them through the traits of `petsem-keys` and does not know which ones exist.
+//! - Encryption, MACs and signatures: `petsem-keys` and `petsem-policy` have them. Storage below a row: `petsem-store`.
 
 mod approvals;
 mod authn;
@@ -59,5 +104,5 @@ pub use tokens::mint::check_first_token;
 pub use tokens::revoke::{check_revocation, no_such_signing_key};
 pub use verify::{AppBehind, StoreReport, verify_store};
 
-// What a server needs of the keys, and no more.
+// The items of `petsem-keys` that a server needs.
 pub use petsem_keys::{KeyMemory, scrubbed, scrubbed_deep};

@@ -1,4 +1,4 @@
-//! What ties the audit log to the store: checkpoints kept in the store, and lines that a kill took from the log.
+//! Ties the audit log to the store: checkpoints kept in the store, and lines lost when a process was killed.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,8 @@ use crate::keyring::unlock::Unlocked;
 use crate::records::{CheckpointRow, FeedHeadRow, IntegrityFault, NodeRow, SignedNote, expect};
 use crate::request::recovered_event;
 
-/// What the store lacks of what this node's audit log saw of it: it was rolled back, or is another store.
+/// What this node's audit log has seen and the store lacks: the store was rolled back, or is another store. `None` if
+/// nothing is missing.
 ///
 /// # Errors
 /// The store cannot be read, or the head of the control feed is not what was written.
@@ -39,17 +40,17 @@ impl Engine {
     /// Writes a last checkpoint and ends the audit log.
     ///
     /// # Errors
-    /// What kept the last checkpoint from being durable.
+    /// The last checkpoint could not be made durable.
     pub async fn close_audit(&self) -> Result<(), AuditError> {
         self.audit.close().await
     }
 
-    /// Keeps a checkpoint in the store: a log whose tail is cut is then noticed.
+    /// Keeps a checkpoint in the store, so that a truncated log is detected.
     pub async fn record_checkpoint(&self, checkpoint: &Checkpoint) {
         if let Err(error) = self.keep_checkpoint(checkpoint).await {
             tracing::warn!(
                 reason = error.internal_text().unwrap_or(error.external()),
-                "an audit checkpoint was not kept in the store; a later one will be"
+                "cannot keep an audit checkpoint in the store; a later one will be kept"
             );
         }
     }
@@ -74,15 +75,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives each committed change the audit line that a kill took from it; `written` are the request ids that the log has.
+    /// Writes the missing audit lines of committed changes, after a kill. `written` has the request ids in the log.
     pub async fn recover_lines(&self, written: &HashSet<String>) -> Result<(), Failure> {
         let mut done = Vec::new();
         for change in self.store.unaudited(self.node).await? {
             let line = self.codec.read_note(SignedNote::Line, change.request_id, &change.line);
-            // What a node keeps for itself (a checkpoint) owes no line.
-            let is_owed = line.is_none_or(|line| !line.is_empty());
-            if is_owed && !written.contains(&change.request_id.to_string()) {
-                tracing::warn!(request = %change.request_id, "a committed change had no audit line; it has one now");
+            // A node's own bookkeeping (a checkpoint) needs no line.
+            let is_pending = line.is_none_or(|line| !line.is_empty());
+            if is_pending && !written.contains(&change.request_id.to_string()) {
+                tracing::warn!(request = %change.request_id, "writing the missing audit line of a committed change");
                 let event = line.and_then(recovered_event).unwrap_or_else(|| {
                     let mut event = AuditEvent::new(
                         self.now().millis(),
@@ -90,7 +91,8 @@ impl Engine {
                         "unknown",
                         Outcome::Recovered,
                     );
-                    event.detail = Some("what was kept of this change was altered in the store".to_owned());
+                    event.detail =
+                        Some("the kept audit line of this change was altered in the store".to_owned());
                     event
                 });
                 self.audit(event).await?;

@@ -1,4 +1,4 @@
-//! One request as the core sees it: who asks, from where, when; and the audit that becomes its audit line.
+//! One request as the engine sees it: its origin, and the record that becomes its audit line.
 
 use std::net::IpAddr;
 
@@ -13,18 +13,18 @@ use crate::error::Failure;
 use crate::tenancy::found::FoundApp;
 use petsem_audit::{AuditEvent, Outcome, SecretNames, Subject};
 
-/// What only the listener fills: never a body or a header.
+/// The origin of a request. Only the listener sets it, never from a body or a header.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Where it comes from, for the audit log.
+    /// The source, for the audit log.
     pub source: String,
-    /// The address that it comes from; none of a Unix socket.
+    /// The client's address; `None` on a Unix socket.
     pub address: Option<IpAddr>,
-    /// The host that the listener is for.
+    /// The host that the listener is configured for.
     pub host: Option<HostId>,
 }
 
-/// What becomes the audit line of a request. Holds names and ids, never a value or a token.
+/// The record that becomes the audit line of a request. Contains names and ids, never a value or a token.
 #[derive(Clone, Debug)]
 pub struct AuditRecord {
     id: RequestId,
@@ -34,7 +34,7 @@ pub struct AuditRecord {
     verified: bool,
 }
 
-/// The fields of the line, as they are kept in the store until the line is durable.
+/// The fields of an audit line, as the store keeps them until the line is durable.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Line {
     time_ms: u64,
@@ -58,13 +58,13 @@ struct Line {
 }
 
 impl AuditRecord {
-    /// The audit of a new request.
+    /// The record of a new request.
     pub fn new(now: Timestamp, peer: &Peer, action: &'static str) -> Self {
         let id = RequestId::new_v7(now.millis(), &entropy::bytes());
         Self::with_id(id, now, peer, action)
     }
 
-    /// The audit of one item of a request that has many.
+    /// The record of one item of a batch request.
     pub(crate) fn with_id(id: RequestId, now: Timestamp, peer: &Peer, action: &'static str) -> Self {
         let line = Line {
             time_ms: now.millis(),
@@ -82,17 +82,17 @@ impl AuditRecord {
         self.id
     }
 
-    /// The address that the request comes from.
+    /// The address of the client.
     pub(crate) fn peer(&self) -> Option<IpAddr> {
         self.peer
     }
 
-    /// Where the request comes from.
+    /// The source of the request.
     pub(crate) fn source(&self) -> &str {
         self.line.source.as_deref().unwrap_or("unknown")
     }
 
-    /// The token that verified, and that the request is made with.
+    /// Sets the verified token of the request.
     pub(crate) fn verified_token(&mut self, token: &Token) {
         self.verified(
             token.id().to_string(),
@@ -101,7 +101,7 @@ impl AuditRecord {
         );
     }
 
-    /// The credential that verified: from now on the request has its own line, refused or not.
+    /// Sets the verified credential. From then on the request gets its own line, even if it is refused.
     fn verified(&mut self, token: String, ancestors: Vec<String>, subject: Option<(String, String)>) {
         self.line.token = Some(token);
         self.line.ancestors = ancestors;
@@ -109,7 +109,7 @@ impl AuditRecord {
         self.verified = true;
     }
 
-    /// The JWT that the request is made with: it has its own line, refused or not.
+    /// Sets the JWT of the request, which then gets its own line, even if it is refused.
     pub(crate) fn accepted_jwt(&mut self, claims: &Claims) {
         self.line.subject =
             Some((claims.issuer().to_owned(), claims.subject().unwrap_or_default().to_owned()));
@@ -117,81 +117,81 @@ impl AuditRecord {
         self.verified = true;
     }
 
-    /// The JWT that the request's token was exchanged for.
+    /// Sets the JWT from which the request's token was exchanged.
     pub(crate) fn exchanged_jwt(&mut self, exchanged: &Exchanged) {
         self.line.subject = Some((exchanged.issuer.clone(), exchanged.sub.clone()));
         self.line.jti = Some(exchanged.jti.clone()).filter(|jti| !jti.is_empty());
     }
 
-    /// Somebody comes back with a secret of a request that this person made.
+    /// Marks a poll, whose secret proves the request of this person.
     pub(crate) fn asked_by(&mut self, person: &str) {
         self.line.detail = Some(format!("asked by {person}"));
         self.verified = true;
     }
 
-    /// It is done by the installation itself or at the node: no credential is asked.
+    /// Marks an operation of the installation itself or on the node, which needs no credential.
     pub fn local(&mut self) {
         self.verified = true;
     }
 
-    /// Whether the request gets a line of its own.
+    /// Whether the request gets its own line.
     pub(crate) fn is_verified(&self) -> bool {
         self.verified
     }
 
-    /// The app that it touches.
+    /// Sets the app that the request concerns.
     pub(crate) fn set_app(&mut self, app: &FoundApp) {
         self.line.org = Some(app.head.org.to_string());
         self.line.app = Some(app.id.to_string());
         self.line.app_name = Some(app.head.name.to_string());
     }
 
-    /// The org that it touches.
+    /// Sets the org that the request concerns.
     pub(crate) fn set_org(&mut self, org: impl ToString) {
         self.line.org = Some(org.to_string());
     }
 
-    /// The secrets that it touches.
+    /// Sets the names of the secrets that the request concerns.
     pub(crate) fn set_names(&mut self, names: impl IntoIterator<Item = impl ToString>) {
         self.line.names = Some(names.into_iter().map(|name| name.to_string()).collect());
     }
 
-    /// The secret key that it uses or changes.
+    /// Sets the secret key that the request uses or changes.
     pub fn set_secret_key(&mut self, name: impl ToString) {
         self.line.secret_key = Some(name.to_string());
     }
 
-    /// The app version that it reads or makes.
+    /// Sets the app version that the request reads or creates.
     pub(crate) fn set_version(&mut self, version: u64) {
         self.line.version = Some(version);
     }
 
-    /// The Machine.
+    /// Sets the Machine.
     pub(crate) fn set_machine(&mut self, machine: impl ToString) {
         self.line.machine = Some(machine.to_string());
     }
 
-    /// A few words; never a value or a token.
+    /// Sets a short description; never a value or a token.
     pub fn set_detail(&mut self, detail: impl ToString) {
         self.line.detail = Some(detail.to_string());
     }
 
-    /// A change was committed: its line is pending_audit.
+    /// Sets the revision of a committed change, whose audit line is pending.
     pub(crate) fn committed(&mut self, revision: u64) {
         self.revision = Some(revision);
     }
 
-    /// The revision whose line is pending_audit.
+    /// The revision whose audit line is pending.
     pub(crate) fn revision(&self) -> Option<u64> {
         self.revision
     }
 
-    /// What the store keeps of the line until it is durable.
+    /// The serialized line, which the store keeps until it is durable.
     pub(crate) fn to_line(&self) -> Vec<u8> {
         serde_json::to_vec(&self.line).unwrap_or_default()
     }
 
-    /// The line of a request that ended so.
+    /// The audit line for this outcome.
     pub(crate) fn event(&self, outcome: Outcome, failure: Option<&Failure>) -> AuditEvent {
         let mut event = event(&self.line, outcome);
         if let Some(failure) = failure {
@@ -207,7 +207,7 @@ pub fn new_request_id(now: Timestamp) -> RequestId {
     RequestId::new_v7(now.millis(), &entropy::bytes())
 }
 
-/// The record of what is done on the node itself.
+/// The record of an operation on the node itself.
 pub(crate) fn local_record(now: Timestamp, action: &'static str) -> AuditRecord {
     let mut audit =
         AuditRecord::new(now, &Peer { source: "node".to_owned(), address: None, host: None }, action);
@@ -215,12 +215,12 @@ pub(crate) fn local_record(now: Timestamp, action: &'static str) -> AuditRecord 
     audit
 }
 
-/// The line of a committed change that a kill left without one.
+/// The audit line of a committed change whose own line was lost when the process was killed.
 pub(crate) fn recovered_event(line: &[u8]) -> Option<AuditEvent> {
     serde_json::from_slice::<Line>(line).ok().map(|line| event(&line, Outcome::Recovered))
 }
 
-/// How a refusal is named in the log: refused by a rule, or failed inside.
+/// The outcome that the log shows for a refusal: denied by a rule, or failed.
 pub(crate) fn outcome_of(failure: &Failure) -> Outcome {
     match failure.code() {
         ErrorCode::Integrity

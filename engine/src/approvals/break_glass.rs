@@ -1,7 +1,7 @@
-//! Break-glass (design §7): one person reads the values of one app for at most an hour, because another said so.
+//! Break-glass (design §7): one person reads the values of one app for at most an hour, after another person approved.
 //!
-//! Like `enroll` it is an exception to "minting never gives more than the parent had", fixed here: what is
-//! made reads values, and opens nothing without the discharge that follows the approval.
+//! Like `enroll`, it is an exception to "minting never gives more than the parent had", limited here: the new token
+//! reads values, and it opens nothing without the discharge that follows the approval.
 
 use petsem_api::{
     AppRef, ApprovalId, ApprovalState, AskBreakGlass, BreakGlassToken, ErrorCode, SigningKeyId, TokenKind,
@@ -26,40 +26,40 @@ use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 use crate::tokens::mint::{own_discharger, signing_key, window};
 
-/// How long it lasts when nothing is said, in seconds.
+/// Default duration, in seconds.
 const USUAL: u64 = 30 * 60;
-/// The longest, in seconds.
+/// Longest duration, in seconds.
 const LONGEST: u64 = petsem_policy::MAX_BREAK_GLASS_SECONDS.unsigned_abs();
 
 impl Engine {
-    /// Makes a token for one app, and the request that a second person approves. Whoever may mint tokens for the
-    /// app may ask.
+    /// Mints a token for one app and makes the request that a second person approves. The principal needs the action
+    /// `mint` on the app.
     pub async fn ask_break_glass(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
         app: &AppRef,
-        wanted: &AskBreakGlass,
+        request: &AskBreakGlass,
         now: Timestamp,
     ) -> Result<BreakGlassToken, Failure> {
         let app = self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
         let parent =
             principal.allows(audit, &target, Action::Mint, now).map_err(|refused| denied(&refused))?;
-        let life = wanted.expires_in.unwrap_or(USUAL);
+        let life = request.expires_in.unwrap_or(USUAL);
         if !(1..=LONGEST).contains(&life) {
             return Err(Failure::new(
                 ErrorCode::BadRequest,
-                format!("expires_in is 1 to {LONGEST} seconds: break-glass lasts at most an hour"),
+                format!("expires_in must be 1 to {LONGEST} seconds: break-glass lasts at most an hour"),
             ));
         }
         let latest = now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX));
         let ends_at = parent.token.expires_at().map_or(latest, |end| end.min(latest));
         let id = ApprovalId::new_v7(now.millis(), &entropy::bytes());
-        let (macaroon, row) = self.glass(&app, parent, id, &wanted.reason, ends_at, now)?;
+        let (macaroon, row) = self.break_glass_token(&app, parent, id, &request.reason, ends_at, now)?;
         let token = token_uuid(macaroon.id());
-        let request = ApprovalRequest {
-            asked: ProtectedChange::BreakGlass { token },
+        let approval = ApprovalRequest {
+            change: ProtectedChange::BreakGlass { token },
             summary: format!(
                 "read the values of app {} ({}) until {}",
                 app.head.name,
@@ -68,11 +68,11 @@ impl Engine {
             ),
             org: Some(app.head.org),
             app: Some(app.id),
-            reason: &wanted.reason,
+            reason: &request.reason,
             ends_at,
         };
         let record = self.codec.write(token.as_bytes(), 1, &row);
-        self.ask(audit, &parent.token, id, request, now, |change| change.puts.push(record)).await?;
+        self.ask(audit, &parent.token, id, approval, now, |change| change.puts.push(record)).await?;
         Ok(BreakGlassToken {
             request: id,
             id: token,
@@ -81,8 +81,8 @@ impl Engine {
         })
     }
 
-    /// The token: what narrows its parent to places and times, one app, one action, and the ticket.
-    fn glass(
+    /// The token: its parent's limits on networks and times, one app, one action, and the ticket.
+    fn break_glass_token(
         &self,
         app: &FoundApp,
         parent: &crate::authn::tokens::Verified,
@@ -110,9 +110,9 @@ impl Engine {
             Apps::new([*app.id.as_bytes()]).into(),
             Actions(ActionSet::from_iter([Action::ReadValue])).into(),
         ];
-        let asker = author_of(&parent.token);
+        let requester = author_of(&parent.token);
         let condition =
-            SecondPerson { request: *id.as_bytes(), requester: asker.clone(), reason: reason.to_owned() };
+            SecondPerson { request: *id.as_bytes(), requester: requester.clone(), reason: reason.to_owned() };
         let mut conditions = one_app.to_vec();
         conditions.push(Caveat::ValidityWindow { not_before: 0, not_after: ends_at });
         conditions.push(condition.into());
@@ -129,7 +129,7 @@ impl Engine {
             kind: TokenKind::BreakGlass,
             org: Some(app.head.org),
             key: SigningKeyId::from_bytes(key.id),
-            subject: asker,
+            subject: requester,
             ancestors: parent.token.lineage().0.into_iter().map(token_uuid).collect(),
             caveats: macaroon.caveats().iter().map(Caveat::describe).collect(),
             created_at: now.millis(),
@@ -138,8 +138,8 @@ impl Engine {
         Ok((macaroon, row))
     }
 
-    /// The discharge of an approved request.
-    pub(crate) fn glass_discharge(
+    /// Makes the discharge for an approved request.
+    pub(crate) fn break_glass_discharge(
         &self,
         audit: &mut AuditRecord,
         ticket: &Ticket,
@@ -148,11 +148,11 @@ impl Engine {
         now: Timestamp,
     ) -> Result<String, Failure> {
         let (Some(org), Some(app), Some(decision)) = (row.org, row.app, &row.decision) else {
-            return Err(Failure::internal("an approved request without app or decision"));
+            return Err(Failure::internal("an approved request has no app or no decision"));
         };
         let approved = (decision.approved && matches!(row.asked, ProtectedChange::BreakGlass { .. }))
             .then_some(*id.as_bytes());
-        clear_glass(ticket, row, approved, now)?;
+        clear_break_glass(ticket, row, approved, now)?;
         let control = self.control();
         let location = &own_discharger(&control, &self.settings.location)?.location;
         let mut discharge = ticket.discharge(location, &mut entropy::rng());
@@ -176,7 +176,7 @@ impl Engine {
         Ok(discharge.to_text().to_string())
     }
 
-    /// The app whose values a break-glass token may read now.
+    /// The app whose values this break-glass token may read now.
     pub(crate) async fn broken_glass(
         &self,
         audit: &mut AuditRecord,
@@ -195,13 +195,13 @@ impl Engine {
         if own_discharger(&control, &self.settings.location)?.id != evidence.discharger {
             return Err(Failure::new(
                 ErrorCode::DischargeInvalid,
-                "only this petsem itself vouches for a second person; ask for break-glass here",
+                "only this petsem installation can confirm a second person; request break-glass here",
             ));
         }
         let id = ApprovalId::from_bytes(evidence.grant.request);
         let row = self.approval(id).await?.ok_or_else(revoked)?.content;
-        let own = matches!(row.asked, ProtectedChange::BreakGlass { token } if token == token_uuid(verified.token.id()));
-        if !own || self.standing(&row, now)? != ApprovalState::Approved {
+        let is_for_this_token = matches!(row.asked, ProtectedChange::BreakGlass { token } if token == token_uuid(verified.token.id()));
+        if !is_for_this_token || self.request_state(&row, now)? != ApprovalState::Approved {
             return Err(revoked());
         }
         audit.set_detail(format_args!(
@@ -212,8 +212,8 @@ impl Engine {
     }
 }
 
-/// Asks the conditions of a ticket; one that is not understood refuses.
-pub(crate) fn clear_glass(
+/// Checks the conditions of a ticket. An unknown condition refuses.
+pub(crate) fn clear_break_glass(
     ticket: &Ticket,
     row: &ApprovalRow,
     approved: Option<[u8; 16]>,

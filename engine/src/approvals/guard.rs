@@ -1,4 +1,4 @@
-//! The guard of an org's policies: whether rules that boot or read need a second person.
+//! The guard of an org's policies: whether rules that allow boots or reads need a second person.
 
 use petsem_api::{OrgGuard, OrgRef};
 use petsem_policy::Action;
@@ -13,10 +13,10 @@ use crate::records::{FeedRow, ProtectedChange};
 use crate::request::AuditRecord;
 
 impl Engine {
-    /// Whether an org guards its policies.
+    /// Shows whether an org guards its policies.
     ///
     /// # Errors
-    /// Refused.
+    /// The request is refused.
     pub async fn show_guard(
         &self,
         audit: &mut AuditRecord,
@@ -28,42 +28,42 @@ impl Engine {
         Ok(OrgGuard { guard_policies: self.control().is_org_guarded(org.id) })
     }
 
-    /// Turns the guard on at once; turning it off needs a second person.
+    /// Turns the guard on immediately. Turning it off needs a second person.
     ///
     /// # Errors
-    /// Refused; nothing was changed then.
+    /// The request is refused; nothing was changed.
     pub async fn put_guard(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
         org: &OrgRef,
-        wanted: OrgGuard,
+        requested: OrgGuard,
         now: Timestamp,
     ) -> Result<Requested<OrgGuard>, Failure> {
         let org = self.org_for(audit, principal, org, Action::ManagePolicy, now).await?;
         audit.set_org(org.id);
         let is_guarded = self.control().is_org_guarded(org.id);
-        if !is_guarded && wanted.guard_policies {
+        if !is_guarded && requested.guard_policies {
             audit.set_detail("policies are guarded from now on");
             let feed = [FeedRow::OrgGuardSet { org: org.id, on: true, at: now.millis() }];
             self.commit_control(audit, &feed, |_| {}).await?;
         }
-        if is_guarded == wanted.guard_policies || wanted.guard_policies {
-            return Ok(Requested::Done(wanted));
+        if is_guarded == requested.guard_policies || requested.guard_policies {
+            return Ok(Requested::Done(requested));
         }
         let target = AccessTarget { org: Some(org.id), ..AccessTarget::default() };
-        let asker = principal
+        let requester = principal
             .allows(audit, &target, Action::ManagePolicy, now)
             .map_err(|refused| denied(&refused))?;
         let request = ApprovalRequest {
-            asked: ProtectedChange::GuardOff {},
+            change: ProtectedChange::GuardOff {},
             summary: format!("end the guard of the policies of org {}", org.row.content.name),
             org: Some(org.id),
             app: None,
             reason: "setting",
             ends_at: registration_ends(now),
         };
-        let approval = self.ask_registration(audit, &asker.token, request, now).await?;
+        let approval = self.ask_registration(audit, &requester.token, request, now).await?;
         Ok(Requested::Pending(Box::new(approval)))
     }
 }

@@ -1,8 +1,8 @@
-//! Whose JWTs are believed. Registering and changing an issuer needs a second person, or the seal opened at the node;
-//! deleting one does not: it lets nobody in.
+//! Issuers: which JWTs this installation accepts. Registering or changing an issuer needs a second person, or the seal
+//! opened on the node. Deleting one does not: it gives no access.
 //!
-//! An issuer that is registered again under its old `iss` is another one: with the deletion all JWTs that it had issued
-//! by then were revoked, and what came of them.
+//! An issuer that is registered again under a deleted `iss` is a new issuer: the deletion revoked all JWTs issued before
+//! it, and everything derived from them.
 
 use std::sync::Arc;
 
@@ -25,20 +25,20 @@ use crate::request::local_record;
 use crate::tokens::revoke::all_so_far;
 
 impl Engine {
-    /// Registers an issuer at once, or changes the registration of one: on the node, with the seal opened for it.
+    /// Registers an issuer immediately, or changes its registration: on the node, with the seal opened for it.
     ///
     /// # Errors
-    /// The registration is refused; nothing was changed then.
-    pub async fn add_issuer(&self, wanted: &PutIssuer, replaces: bool) -> Result<Issuer, Failure> {
+    /// The registration is refused; nothing was changed.
+    pub async fn add_issuer(&self, registration: &PutIssuer, replaces: bool) -> Result<Issuer, Failure> {
         let mut audit = local_record(self.now(), if replaces { "issuer.change" } else { "issuer.register" });
         let issuer = if replaces {
             let control = self.control();
-            let entry = control.issuer(&wanted.issuer).ok_or_else(no_such_issuer)?;
-            let row = self.check_issuer_change(entry.id, entry.version, wanted)?;
+            let entry = control.issuer(&registration.issuer).ok_or_else(no_such_issuer)?;
+            let row = self.check_issuer_change(entry.id, entry.version, registration)?;
             audit.set_detail(described(&row));
             self.change_issuer(&mut audit, entry.id, entry.version, row, |_| {}).await?
         } else {
-            let row = self.check_issuer(wanted, false)?;
+            let row = self.check_issuer(registration, false)?;
             audit.set_detail(described(&row));
             self.register_issuer(&mut audit, row, |_| {}).await?
         };
@@ -46,10 +46,10 @@ impl Engine {
         Ok(issuer)
     }
 
-    /// All registered issuers, for those who operate.
+    /// All registered issuers, for operators.
     ///
     /// # Errors
-    /// Refused.
+    /// The request is refused.
     pub fn list_issuers(
         &self,
         audit: &mut AuditRecord,
@@ -63,60 +63,70 @@ impl Engine {
         Ok(IssuerList { issuers })
     }
 
-    /// Asks for an issuer to be registered; it takes effect when a second person approves.
+    /// Requests the registration of an issuer. It takes effect when a second person approves it.
     ///
     /// # Errors
-    /// Refused; nothing was changed then.
+    /// The request is refused; nothing was changed.
     pub async fn ask_issuer(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
-        wanted: PutIssuer,
+        registration: PutIssuer,
         now: Timestamp,
     ) -> Result<Approval, Failure> {
-        let asker = &principal.may_operate(audit, now)?.token;
-        let row = self.check_issuer(&wanted, false)?;
+        let requester = &principal.may_operate(audit, now)?.token;
+        let row = self.check_issuer(&registration, false)?;
         let summary = format!("register {}", described(&row));
-        self.ask_registration(audit, asker, request(summary, ProtectedChange::Issuer(wanted), now), now).await
+        self.ask_registration(
+            audit,
+            requester,
+            request(summary, ProtectedChange::Issuer(registration), now),
+            now,
+        )
+        .await
     }
 
-    /// Asks for another registration of an issuer; it takes effect when a second person approves.
+    /// Requests a changed registration of an issuer. It takes effect when a second person approves it.
     ///
     /// # Errors
-    /// Refused; nothing was changed then.
+    /// The request is refused; nothing was changed.
     pub async fn ask_issuer_change(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
         id: IssuerId,
-        wanted: PutIssuer,
+        registration: PutIssuer,
         now: Timestamp,
     ) -> Result<Approval, Failure> {
-        let asker = &principal.may_operate(audit, now)?.token;
+        let requester = &principal.may_operate(audit, now)?.token;
         let expected_version = self.issuer(id)?.version;
-        let row = self.check_issuer_change(id, expected_version, &wanted)?;
+        let row = self.check_issuer_change(id, expected_version, &registration)?;
         let summary = format!("change {}", described(&row));
-        let asked = ProtectedChange::IssuerChange { id, expected_version, wanted };
-        self.ask_registration(audit, asker, request(summary, asked, now), now).await
+        let change = ProtectedChange::IssuerChange { id, expected_version, wanted: registration };
+        self.ask_registration(audit, requester, request(summary, change, now), now).await
     }
 
-    /// The row of a registration that can be made. It is asked before a second person is, and again after.
-    pub(crate) fn check_issuer(&self, wanted: &PutIssuer, development: bool) -> Result<IssuerRow, Failure> {
-        let row = self.issuer_row(wanted, development)?;
+    /// Checks a registration and returns its row. Called before a second person is asked, and again after the approval.
+    pub(crate) fn check_issuer(
+        &self,
+        registration: &PutIssuer,
+        development: bool,
+    ) -> Result<IssuerRow, Failure> {
+        let row = self.issuer_row(registration, development)?;
         check_no_other(&self.control(), &row, None)?;
         Ok(row)
     }
 
-    /// The same for another registration of an issuer, which must stand where it stood when it was asked for.
+    /// The same for a changed registration. The issuer must still be at the version that it had at the request.
     pub(crate) fn check_issuer_change(
         &self,
         id: IssuerId,
         expected_version: u64,
-        wanted: &PutIssuer,
+        registration: &PutIssuer,
     ) -> Result<IssuerRow, Failure> {
         let entry = self.issuer(id)?;
-        let row = self.issuer_row(wanted, entry.row.development)?;
-        if entry.row.issuer != wanted.issuer {
+        let row = self.issuer_row(registration, entry.row.development)?;
+        if entry.row.issuer != registration.issuer {
             return Err(Failure::new(
                 ErrorCode::BadRequest,
                 "the `iss` of an issuer cannot be changed; nothing was changed; register the new one, and delete the \
@@ -126,38 +136,40 @@ impl Engine {
         if entry.version != expected_version {
             return Err(Failure::new(
                 ErrorCode::StaleVersion,
-                "the issuer was changed since this was asked for; nothing was changed; look at it, and ask anew",
+                "the issuer was changed after this request was made; nothing was changed; check the issuer and request again",
             ));
         }
         Ok(row)
     }
 
-    /// The row of a registration by itself.
-    fn issuer_row(&self, wanted: &PutIssuer, development: bool) -> Result<IssuerRow, Failure> {
+    /// Checks a registration by itself, without regard to other issuers, and returns its row.
+    fn issuer_row(&self, registration: &PutIssuer, development: bool) -> Result<IssuerRow, Failure> {
         let bad = |text: String| Failure::new(ErrorCode::BadRequest, text);
-        if wanted.issuer.is_empty() || wanted.issuer.len() > 512 || wanted.issuer.contains(char::is_control) {
-            return Err(bad("issuer is the exact `iss` of its JWTs, 1 to 512 bytes on one line".to_owned()));
+        if registration.issuer.is_empty()
+            || registration.issuer.len() > 512
+            || registration.issuer.contains(char::is_control)
+        {
+            return Err(bad(
+                "issuer must be the exact `iss` of its JWTs, 1 to 512 bytes on one line".to_owned()
+            ));
         }
-        if wanted.issuer == self.settings.name {
-            // Holders of this installation's own tokens are named by it.
+        if registration.issuer == self.settings.name {
+            // It names the holders of this installation's own tokens.
             return Err(bad("issuer is this installation's own name; register the JWTs' `iss`".to_owned()));
         }
-        if let Some(name) = wanted.algorithms.iter().find(|name| Algorithm::from_name(name).is_none()) {
+        if let Some(name) = registration.algorithms.iter().find(|name| Algorithm::from_name(name).is_none()) {
             let known: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
-            return Err(bad(format!(
-                "{name:?} is no algorithm for JWTs here; choose of {}",
-                known.join(", ")
-            )));
+            return Err(bad(format!("unsupported JWT algorithm {name:?}; choose from {}", known.join(", "))));
         }
-        if wanted.algorithms.is_empty() {
-            return Err(bad("algorithms names at least one, such as ES256".to_owned()));
+        if registration.algorithms.is_empty() {
+            return Err(bad("no algorithm given; name at least one, such as ES256".to_owned()));
         }
         let row = IssuerRow {
-            issuer: wanted.issuer.clone(),
-            algorithms: wanted.algorithms.clone(),
-            keys: wanted.keys.clone(),
-            jwks_url: wanted.jwks_url.clone(),
-            discovery: wanted.discovery,
+            issuer: registration.issuer.clone(),
+            algorithms: registration.algorithms.clone(),
+            keys: registration.keys.clone(),
+            jwks_url: registration.jwks_url.clone(),
+            discovery: registration.discovery,
             development,
             created_at: self.now().millis(),
         };
@@ -165,7 +177,7 @@ impl Engine {
         Ok(row)
     }
 
-    /// Registers an issuer; `fill` adds what goes with it.
+    /// Registers an issuer. `fill` adds the rows that belong to the same change.
     pub(crate) async fn register_issuer(
         &self,
         audit: &mut AuditRecord,
@@ -176,7 +188,7 @@ impl Engine {
         self.change_issuer(audit, id, 0, row, fill).await
     }
 
-    /// Puts a registration of an issuer in the place of the one at this version; 0 = none.
+    /// Replaces the registration at version `replaced` (0 = none yet).
     pub(crate) async fn change_issuer(
         &self,
         audit: &mut AuditRecord,
@@ -187,7 +199,7 @@ impl Engine {
     ) -> Result<Issuer, Failure> {
         let version = replaced + 1;
         let feed = [FeedRow::IssuerSet { issuer: id, version, at: row.created_at }];
-        // Again, where nobody registers at the same moment: of two with one `iss` only one would ever be deleted.
+        // Checked again inside the commit: with two rows for one `iss`, a deletion would remove only one of them.
         let check = |control: &Control| check_no_other(control, &row, Some(id));
         self.commit_control_if(audit, &feed, check, |change| {
             fill(change);
@@ -199,10 +211,10 @@ impl Engine {
         Ok(to_wire(&IssuerEntry { id, version, row, keys }))
     }
 
-    /// Deletes an issuer, and revokes all JWTs that it has issued so far.
+    /// Deletes an issuer and revokes all JWTs that it has issued so far.
     ///
     /// # Errors
-    /// Refused, or it is not registered; nothing was changed then.
+    /// The request is refused, or the issuer is not registered; nothing was changed.
     pub async fn delete_issuer(
         &self,
         audit: &mut AuditRecord,
@@ -240,16 +252,16 @@ fn check_no_other(control: &Control, row: &IssuerRow, id: Option<IssuerId>) -> R
     match control.issuer(&row.issuer) {
         Some(entry) if id != Some(entry.id) => Err(Failure::new(
             ErrorCode::NameTaken,
-            "this issuer is registered already; nothing was changed; `petsem issuer add --replace` asks for another \
-             registration of it",
+            "the issuer is already registered; nothing was changed; request a change of its registration with \
+             `petsem issuer add --replace`",
         )),
         _ => Ok(()),
     }
 }
 
-fn request(summary: String, asked: ProtectedChange, now: Timestamp) -> ApprovalRequest<'static> {
+fn request(summary: String, change: ProtectedChange, now: Timestamp) -> ApprovalRequest<'static> {
     ApprovalRequest {
-        asked,
+        change,
         summary,
         org: None,
         app: None,
@@ -258,15 +270,15 @@ fn request(summary: String, asked: ProtectedChange, now: Timestamp) -> ApprovalR
     }
 }
 
-/// Told to operators alone, who may know all issuers.
+/// Only operators read this; they may know all issuers.
 fn no_such_issuer() -> Failure {
     Failure::new(
         ErrorCode::NotFound,
-        "there is no such issuer; nothing was changed; `petsem issuer list` shows all",
+        "there is no such issuer; nothing was changed; list the issuers with `petsem issuer list`",
     )
 }
 
-/// An issuer as it is listed.
+/// The issuer in its wire form.
 fn to_wire(entry: &IssuerEntry) -> Issuer {
     let IssuerEntry { id, row, keys, .. } = entry;
     Issuer {
@@ -280,7 +292,7 @@ fn to_wire(entry: &IssuerEntry) -> Issuer {
     }
 }
 
-/// A registration in words: whoever approves it reads where the keys come from.
+/// A registration in words. It names the source of the keys, for the person who approves it.
 fn described(row: &IssuerRow) -> String {
     let issuer = row.issuer.escape_debug();
     match (&row.jwks_url, row.discovery) {

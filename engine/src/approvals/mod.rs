@@ -1,4 +1,4 @@
-//! What needs a second person.
+//! Changes that need a second person: requests, their approval, and what takes effect.
 
 pub(crate) mod break_glass;
 pub(crate) mod discharger_limits;

@@ -1,8 +1,8 @@
-//! The second person (design §7): what can lead to reading is asked by one and approved by another.
+//! The second person (design §7): one person requests a change that can lead to reading, another approves it.
 //!
-//! Two tokens are of different persons when no person stands behind both. Behind a token stand its holder and
-//! the holders of every token that it was minted from: whoever mints a token in another name may have kept it.
-//! What has no holder, or descends from a token that is not in the books, neither asks nor approves.
+//! The people behind a token are its holder and the holders of all tokens that it was minted from, because a minter can
+//! keep a token that it minted in another name. Two tokens count as two persons if no person is behind both. A token
+//! without a holder, or with an ancestor that is not recorded, can neither request nor approve.
 
 use petsem_api::{
     AppRef, Approval, ApprovalId, ApprovalKind, ApprovalList, ApprovalState, ErrorCode, TokenUuid,
@@ -28,37 +28,37 @@ use crate::request::AuditRecord;
 use crate::request::local_record;
 use crate::tenancy::found::FoundApp;
 
-/// Oldest control feed, in seconds, by which a second person is heard (design §7): a revocation may be missing.
+/// Greatest age of the control feed, in seconds, for decisions of a second person (design §7): a revocation may be missing.
 const OLDEST_FEED: u64 = 60;
 /// How long a registration waits for its second person, in seconds.
 const REGISTRATION_WAITS: i64 = 24 * 60 * 60;
-/// How long a request that is over is still listed, in seconds.
+/// How long a closed request remains listed after its end, in seconds.
 const KEPT: i64 = 24 * 60 * 60;
-/// Requests of all orgs that wait or are in force at once. The platform's own are not counted among them.
+/// Most requests of all orgs that wait or are in force at once. The platform's requests do not count here.
 const MOST: usize = 1000;
-/// Requests of one org, or of the platform, that wait or are in force at once: a minter names as many askers as he
-/// likes. So many that are over are listed beside them.
+/// Most requests of one org, or of the platform, that wait or are in force at once: a minter can name any number of
+/// requesters. As many closed requests are kept besides.
 const MOST_OF_ORG: usize = 100;
-/// Requests that are looked at: all.
+/// Most requests that the store holds, and that one listing reads.
 const MOST_KEPT: usize = 2 * MOST;
-/// Requests of one asker that wait at once.
+/// Most requests of one requester that wait at once.
 const MOST_OPEN: usize = 20;
-/// Who decides at the node. No subject is written so: those name their issuer in brackets.
+/// The name of a decision at the node. It cannot equal that of a person: people's names end with their issuer in brackets.
 const SEAL: &str = "the seal, at the node";
 
-/// A change that was made at once, or that waits for a second person.
+/// A change that took effect immediately, or that waits for a second person.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Requested<T> {
-    /// It was made.
+    /// The change took effect.
     Done(T),
-    /// It waits.
+    /// The change waits.
     Pending(Box<Approval>),
 }
 
-/// A request as it is made.
+/// A new request.
 pub(crate) struct ApprovalRequest<'a> {
-    pub(crate) asked: ProtectedChange,
+    pub(crate) change: ProtectedChange,
     pub(crate) summary: String,
     pub(crate) org: Option<petsem_api::OrgId>,
     pub(crate) app: Option<petsem_api::AppId>,
@@ -68,10 +68,10 @@ pub(crate) struct ApprovalRequest<'a> {
 }
 
 impl Engine {
-    /// Approves a request with the seal in the second person's place: on the node, with the seal opened for it.
+    /// Approves a request with the seal instead of a second person: on the node, with the seal opened for it.
     ///
     /// # Errors
-    /// The request does not wait; nothing was changed then.
+    /// The request is not open; nothing was changed.
     pub async fn approve_with_seal(&self, id: ApprovalId) -> Result<Approval, Failure> {
         let now = self.now();
         let mut audit = local_record(now, "approval.approve");
@@ -83,7 +83,7 @@ impl Engine {
         Ok(approval)
     }
 
-    /// Refuses whatever a second person decides while revocations may be missing here.
+    /// Refuses decisions of a second person while this node may lack revocations.
     pub(crate) fn check_feed(&self) -> Result<(), Failure> {
         let age = self.feed_age();
         if age <= OLDEST_FEED {
@@ -92,19 +92,19 @@ impl Engine {
         Err(Failure::new(
             ErrorCode::StoreUnavailable,
             format!(
-                "this node last heard of revocations {age} seconds ago, and until it has, nothing is done that \
-                 needs a second person; try again, or ask another node"
+                "this node last read revocations {age} seconds ago and refuses what needs a second person until it has \
+                 read them; try again, or use another node"
             ),
         )
         .retry_after(5))
     }
 
-    /// Everybody who stands behind a token: see the head of this file.
+    /// All people behind a token, as the module header defines them.
     pub(crate) async fn people_behind(&self, token: &Token) -> Result<Vec<String>, Failure> {
         if token.subject().is_none() {
             return Err(Failure::new(
                 ErrorCode::Forbidden,
-                "this token names no holder, so it can neither ask nor approve; use one of a person",
+                "the token names no holder, so it can neither request nor approve; use a token that names a person",
             ));
         }
         let mut people = vec![author_of(token)];
@@ -121,20 +121,20 @@ impl Engine {
                 people.push(row.subject);
             }
         }
-        // A line names the keys of its tokens too; behind what is neither, nobody knows who stands.
+        // A lineage also names the keys of its tokens. Any other unknown id has an unknown holder.
         if let Some(id) = unknown.into_iter().find(|id| !keys.contains(id)) {
             return Err(Failure::new(
                 ErrorCode::Forbidden,
                 format!(
-                    "token {id}, from which yours was minted, is not in the books, so it is not known who \
-                     stands behind it; use another token"
+                    "token {id}, from which this token was minted, is not recorded, so its holder is unknown; use \
+                     another token"
                 ),
             ));
         }
         Ok(people)
     }
 
-    /// A new request and the change that makes it; `fill` adds what goes with it.
+    /// Stores a new request. `fill` adds the rows that belong to the same change.
     pub(crate) async fn ask(
         &self,
         audit: &mut AuditRecord,
@@ -146,44 +146,44 @@ impl Engine {
     ) -> Result<Approval, Failure> {
         self.check_feed()?;
         check_reason(request.reason)?;
-        let asker = author_of(token);
+        let requester = author_of(token);
         let people = self.people_behind(token).await?;
         let others = self.all_approvals().await?;
-        let (counting, over): (Vec<_>, Vec<_>) =
-            others.iter().partition(|(_, row)| counts(&row.content, now));
-        let waiting = counting.iter().filter(|(_, row)| {
-            row.content.asker == asker && state_of(&row.content, now) == ApprovalState::Open
+        let (active, closed): (Vec<_>, Vec<_>) =
+            others.iter().partition(|(_, row)| is_active(&row.content, now));
+        let waiting = active.iter().filter(|(_, row)| {
+            row.content.asker == requester && state_of(&row.content, now) == ApprovalState::Open
         });
-        let of_same = counting.iter().filter(|(_, row)| row.content.org == request.org).count();
-        let of_orgs = counting.iter().filter(|(_, row)| row.content.org.is_some()).count();
+        let of_same = active.iter().filter(|(_, row)| row.content.org == request.org).count();
+        let of_orgs = active.iter().filter(|(_, row)| row.content.org.is_some()).count();
         let is_full = of_same >= MOST_OF_ORG || (request.org.is_some() && of_orgs >= MOST);
         if is_full || waiting.count() >= MOST_OPEN {
             return Err(Failure::new(
                 ErrorCode::Conflict,
-                "too many requests wait for a second person, or are in force; nothing was changed; let some be decided \
-                 first, or deny what is not needed any more (`petsem approve --list`)",
+                "too many requests wait for a second person or are in force; nothing was changed; have some decided \
+                 first, or deny those no longer needed (`petsem approve --list`)",
             ));
         }
-        // What is over makes room, the oldest first (ids are in order of time): no limit counts it.
-        let of_same = over.iter().filter(|(_, row)| row.content.org == request.org).count();
+        // No limit counts closed requests; they are deleted to make room, oldest first (ids sort by time).
+        let of_same = closed.iter().filter(|(_, row)| row.content.org == request.org).count();
         let mut from_same = (of_same + 1).saturating_sub(MOST_OF_ORG);
         let mut from_all = (others.len() + MOST_OF_ORG).saturating_sub(MOST_KEPT);
-        let goes = |row: &ApprovalRow| {
+        let is_deleted = |row: &ApprovalRow| {
             let is_same = row.org == request.org && from_same > 0;
-            let goes = is_same || from_all > 0 || row.ends_at.saturating_add(KEPT) < now.seconds();
+            let is_deleted = is_same || from_all > 0 || row.ends_at.saturating_add(KEPT) < now.seconds();
             from_same -= usize::from(is_same);
-            from_all = from_all.saturating_sub(usize::from(goes));
-            goes
+            from_all = from_all.saturating_sub(usize::from(is_deleted));
+            is_deleted
         };
-        let gone: Vec<_> = over.iter().map(|(_, row)| &row.content).map(goes).collect();
+        let deleted: Vec<_> = closed.iter().map(|(_, row)| &row.content).map(is_deleted).collect();
         let row = ApprovalRow {
-            asked: request.asked,
+            asked: request.change,
             summary: request.summary,
             org: request.org,
             app: request.app,
-            asker,
+            asker: requester,
             people,
-            tokens: line_of(token),
+            tokens: lineage_of(token),
             reason: request.reason.to_owned(),
             asked_at: now.millis(),
             ends_at: request.ends_at,
@@ -191,7 +191,7 @@ impl Engine {
         };
         audit.set_detail(format_args!("request {id}: {}; reason: {}", row.summary, row.reason));
         let mut change = self.change(audit);
-        for ((id, _), _) in over.iter().zip(gone).filter(|(_, goes)| *goes) {
+        for ((id, _), _) in closed.iter().zip(deleted).filter(|(_, is_deleted)| *is_deleted) {
             change.deletes.push((RecordKind::Approval, id.as_bytes().to_vec()));
         }
         change.expects.push(expect::<ApprovalRow>(id.as_bytes(), 0));
@@ -201,7 +201,7 @@ impl Engine {
         Ok(to_wire(id, &row, now))
     }
 
-    /// A registration that waits for a second person.
+    /// Requests a registration, which then waits for a second person.
     pub(crate) async fn ask_registration(
         &self,
         audit: &mut AuditRecord,
@@ -212,7 +212,7 @@ impl Engine {
         self.ask_registration_with(audit, token, request, now, None).await
     }
 
-    /// The same for what holds a wrapped key: no rotation may have begun since it was wrapped.
+    /// The same for a registration that holds a wrapped key. `fence` refuses it if a rotation has begun since the wrap.
     pub(crate) async fn ask_registration_with(
         &self,
         audit: &mut AuditRecord,
@@ -225,7 +225,7 @@ impl Engine {
         self.ask(audit, token, id, request, now, |change| change.expects.extend(fence)).await
     }
 
-    /// The requests that the principal may decide. That is who may ask, too: whoever asked sees his own.
+    /// The requests that the principal may decide. Deciding needs the same permission as requesting, so requesters see their own.
     pub async fn list_approvals(
         &self,
         audit: &mut AuditRecord,
@@ -242,7 +242,7 @@ impl Engine {
         Ok(ApprovalList { approvals })
     }
 
-    /// One request, for those who may decide it.
+    /// One request, for a principal that may decide it.
     pub async fn show_approval(
         &self,
         audit: &mut AuditRecord,
@@ -250,12 +250,12 @@ impl Engine {
         id: ApprovalId,
         now: Timestamp,
     ) -> Result<Approval, Failure> {
-        let row = self.approval(id).await?.ok_or_else(not_yours)?.content;
-        self.may_decide(audit, principal, &row, now).await?.ok_or_else(not_yours)?;
-        Ok(Approval { wanted: wanted(&row.asked)?, ..to_wire(id, &row, now) })
+        let row = self.approval(id).await?.ok_or_else(not_permitted)?.content;
+        self.may_decide(audit, principal, &row, now).await?.ok_or_else(not_permitted)?;
+        Ok(Approval { wanted: content_of(&row.asked)?, ..to_wire(id, &row, now) })
     }
 
-    /// The second person's yes: what was asked for takes effect.
+    /// Approves a request as the second person: the requested change takes effect.
     pub async fn approve(
         &self,
         audit: &mut AuditRecord,
@@ -264,16 +264,17 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Approval, Failure> {
         self.check_feed()?;
-        let row = self.approval(id).await?.ok_or_else(not_yours)?;
-        self.set_trail(audit, id, &row.content);
-        let verified = self.may_decide(audit, principal, &row.content, now).await?.ok_or_else(not_yours)?;
+        let row = self.approval(id).await?.ok_or_else(not_permitted)?;
+        self.set_audit_detail(audit, id, &row.content);
+        let verified =
+            self.may_decide(audit, principal, &row.content, now).await?.ok_or_else(not_permitted)?;
         let people = self.people_behind(&verified.token).await?;
         if let Some(both) = people.iter().find(|person| row.content.people.contains(person)) {
             return Err(Failure::new(
                 ErrorCode::Forbidden,
                 format!(
-                    "{both} stands behind both the request and this approval: asker, approver and whoever \
-                     minted their tokens are different persons; let somebody else approve"
+                    "{both} is behind both the request and this approval: the requester, the approver and the minters \
+                     of their tokens must be different persons; have another person approve"
                 ),
             ));
         }
@@ -281,31 +282,32 @@ impl Engine {
         let decision = Decision {
             approved: true,
             by: author_of(&verified.token),
-            tokens: line_of(&verified.token),
+            tokens: lineage_of(&verified.token),
             at: now.millis(),
         };
         self.carry_out(audit, id, row, decision, now).await
     }
 
-    /// No, also after a yes where that still ends something. Whoever asked may say it as well.
-    pub async fn turn_down(
+    /// Denies a request. Break-glass that was already approved ends with it. The requester may deny, too.
+    pub async fn deny_request(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
         id: ApprovalId,
         now: Timestamp,
     ) -> Result<Approval, Failure> {
-        let row = self.approval(id).await?.ok_or_else(not_yours)?;
-        self.set_trail(audit, id, &row.content);
-        let verified = self.may_decide(audit, principal, &row.content, now).await?.ok_or_else(not_yours)?;
-        let ends_something = matches!(row.content.asked, ProtectedChange::BreakGlass { .. });
+        let row = self.approval(id).await?.ok_or_else(not_permitted)?;
+        self.set_audit_detail(audit, id, &row.content);
+        let verified =
+            self.may_decide(audit, principal, &row.content, now).await?.ok_or_else(not_permitted)?;
+        let can_be_ended = matches!(row.content.asked, ProtectedChange::BreakGlass { .. });
         match state_of(&row.content, now) {
             ApprovalState::Open => {}
-            ApprovalState::Approved if ends_something => {}
+            ApprovalState::Approved if can_be_ended => {}
             ApprovalState::Approved => {
                 return Err(Failure::new(
                     ErrorCode::Conflict,
-                    "the request was approved, and has taken effect; nothing was changed; undo what it did",
+                    "the request was approved and has taken effect; nothing was changed; undo its effect instead",
                 ));
             }
             ApprovalState::Denied | ApprovalState::Expired => return Err(already_closed()),
@@ -313,7 +315,7 @@ impl Engine {
         let decision = Decision {
             approved: false,
             by: author_of(&verified.token),
-            tokens: line_of(&verified.token),
+            tokens: lineage_of(&verified.token),
             at: now.millis(),
         };
         let decided = ApprovalRow { decision: Some(decision), ..row.content };
@@ -329,8 +331,8 @@ impl Engine {
         }
     }
 
-    /// How a request stands, with regard to what was revoked since.
-    pub(crate) fn standing(&self, row: &ApprovalRow, now: Timestamp) -> Result<ApprovalState, Failure> {
+    /// The state of a request. Fails if a token of its requester or its approver was revoked.
+    pub(crate) fn request_state(&self, row: &ApprovalRow, now: Timestamp) -> Result<ApprovalState, Failure> {
         let control = self.control();
         let decided = row.decision.iter().flat_map(|decision| &decision.tokens);
         if row.tokens.iter().chain(decided).any(|token| control.revoked().has_token(token)) {
@@ -340,17 +342,17 @@ impl Engine {
     }
 
     fn check_open(&self, row: &ApprovalRow, now: Timestamp) -> Result<(), Failure> {
-        match self.standing(row, now)? {
+        match self.request_state(row, now)? {
             ApprovalState::Open => Ok(()),
             ApprovalState::Approved => Err(Failure::new(
                 ErrorCode::Conflict,
-                "the request was approved already; nothing was changed",
+                "the request was already approved; nothing was changed",
             )),
             ApprovalState::Denied | ApprovalState::Expired => Err(already_closed()),
         }
     }
 
-    /// What was asked for takes effect, and the request says so.
+    /// Makes the requested change and records the decision, in one commit.
     async fn carry_out(
         &self,
         audit: &mut AuditRecord,
@@ -359,7 +361,7 @@ impl Engine {
         decision: Decision,
         now: Timestamp,
     ) -> Result<Approval, Failure> {
-        self.set_trail(audit, id, &row.content);
+        self.set_audit_detail(audit, id, &row.content);
         let by = decision.by.clone();
         let version = row.version;
         let decided = ApprovalRow { decision: Some(decision), ..row.content };
@@ -381,26 +383,28 @@ impl Engine {
                 .await?;
             }
             ProtectedChange::GuardOff {} => {
-                let org = decided.org.ok_or_else(|| Failure::internal("a guard of no org"))?;
+                let org =
+                    decided.org.ok_or_else(|| Failure::internal("a request for a guard names no org"))?;
                 let feed = [FeedRow::OrgGuardSet { org, on: false, at }];
                 self.commit_control(audit, &feed, |change| self.decided(change, id, version, &decided))
                     .await?;
             }
-            ProtectedChange::Issuer(wanted) => {
-                let row = self.check_issuer(wanted, false)?;
+            ProtectedChange::Issuer(registration) => {
+                let row = self.check_issuer(registration, false)?;
                 self.register_issuer(audit, row, |change| self.decided(change, id, version, &decided))
                     .await?;
             }
-            ProtectedChange::IssuerChange { id: issuer, expected_version, wanted } => {
-                let row = self.check_issuer_change(*issuer, *expected_version, wanted)?;
+            ProtectedChange::IssuerChange { id: issuer, expected_version, wanted: registration } => {
+                let row = self.check_issuer_change(*issuer, *expected_version, registration)?;
                 let fill = |change: &mut Change| self.decided(change, id, version, &decided);
                 self.change_issuer(audit, *issuer, *expected_version, row, fill).await?;
             }
             ProtectedChange::Policy { policy, expected_version } => {
-                let app = decided.app.ok_or_else(|| Failure::internal("a policy of no app"))?;
+                let app =
+                    decided.app.ok_or_else(|| Failure::internal("a request for a policy names no app"))?;
                 let app = self.find_app(&AppRef::Id(app)).await?.ok_or_else(no_such_request)?;
                 let (policy, author) = (policy.clone(), &decided.asker);
-                // Both or neither: somebody may deny it at this moment.
+                // One commit for both: the request may be denied at the same moment.
                 let also = |change: &mut Change| self.decided(change, id, version, &decided);
                 self.set_policy(audit, &app, policy, Some(*expected_version), author, also).await?;
                 audit.set_detail(&detail);
@@ -427,7 +431,7 @@ impl Engine {
         change.puts.push(self.codec.write(id.as_bytes(), version + 1, row));
     }
 
-    /// The principal's token that may decide this, if one may.
+    /// The principal's token that may decide this request, if there is one.
     async fn may_decide<'c>(
         &self,
         audit: &mut AuditRecord,
@@ -466,7 +470,7 @@ impl Engine {
         Ok(rows)
     }
 
-    fn set_trail(&self, audit: &mut AuditRecord, id: ApprovalId, row: &ApprovalRow) {
+    fn set_audit_detail(&self, audit: &mut AuditRecord, id: ApprovalId, row: &ApprovalRow) {
         if let Some(org) = row.org {
             audit.set_org(org);
         }
@@ -474,18 +478,18 @@ impl Engine {
     }
 }
 
-/// Until when a registration waits.
+/// When a waiting registration expires, in unix seconds.
 pub(crate) fn registration_ends(now: Timestamp) -> i64 {
     now.seconds().saturating_add(REGISTRATION_WAITS)
 }
 
-/// A token's id, and those of its key and of all that it was minted from.
-fn line_of(token: &Token) -> Vec<TokenUuid> {
+/// The ids of a token, of its key and of all tokens that it was minted from.
+fn lineage_of(token: &Token) -> Vec<TokenUuid> {
     token.lineage().0.into_iter().map(token_uuid).collect()
 }
 
-/// Whether a request waits for somebody, or is in force.
-fn counts(row: &ApprovalRow, now: Timestamp) -> bool {
+/// Whether a request waits for a second person, or is in force.
+fn is_active(row: &ApprovalRow, now: Timestamp) -> bool {
     match state_of(row, now) {
         ApprovalState::Open => true,
         ApprovalState::Approved => matches!(row.asked, ProtectedChange::BreakGlass { .. }),
@@ -496,7 +500,7 @@ fn counts(row: &ApprovalRow, now: Timestamp) -> bool {
 fn state_of(row: &ApprovalRow, now: Timestamp) -> ApprovalState {
     match &row.decision {
         Some(decision) if !decision.approved => ApprovalState::Denied,
-        // Of a registration the approval is the end; break-glass goes on until its time is over.
+        // An approval completes a registration; break-glass remains in force until it expires.
         Some(_) if !matches!(row.asked, ProtectedChange::BreakGlass { .. }) => ApprovalState::Approved,
         _ if now.seconds() > row.ends_at => ApprovalState::Expired,
         Some(_) => ApprovalState::Approved,
@@ -527,12 +531,13 @@ fn to_wire(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
     }
 }
 
-/// What takes effect, as far as the summary cannot say it: nobody shall have to approve what he does not see.
-fn wanted(asked: &ProtectedChange) -> Result<Option<serde_json::Value>, Failure> {
-    match asked {
+/// The requested content that the summary cannot show: an approver must be able to see what takes effect.
+fn content_of(change: &ProtectedChange) -> Result<Option<serde_json::Value>, Failure> {
+    match change {
         ProtectedChange::Policy { policy, .. } => Ok(Some(policy.clone())),
-        ProtectedChange::Issuer(wanted) | ProtectedChange::IssuerChange { wanted, .. } => {
-            serde_json::to_value(wanted).map(Some).map_err(Failure::internal)
+        ProtectedChange::Issuer(registration)
+        | ProtectedChange::IssuerChange { wanted: registration, .. } => {
+            serde_json::to_value(registration).map(Some).map_err(Failure::internal)
         }
         ProtectedChange::BreakGlass { .. }
         | ProtectedChange::Discharger { .. }
@@ -547,7 +552,10 @@ fn check_reason(reason: &str) -> Result<(), Failure> {
     if fits {
         return Ok(());
     }
-    Err(Failure::new(ErrorCode::BadRequest, "reason is 1 to 512 bytes of text on one line; say why"))
+    Err(Failure::new(
+        ErrorCode::BadRequest,
+        "reason must be 1 to 512 bytes of text on one line; give the reason for the request",
+    ))
 }
 
 fn discharger_id(hex: &str) -> Result<[u8; 16], Failure> {
@@ -555,25 +563,25 @@ fn discharger_id(hex: &str) -> Result<[u8; 16], Failure> {
         .decode(hex.as_bytes())
         .ok()
         .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| Failure::internal("a request for a discharger without an id"))
+        .ok_or_else(|| Failure::internal("a request for a discharger has no valid id"))
 }
 
-/// The one answer to those who may not decide, whether the request is there or not.
-fn not_yours() -> Failure {
+/// The one answer to a principal that may not decide, whether the request exists or not.
+fn not_permitted() -> Failure {
     Failure::new(
         ErrorCode::Forbidden,
-        "there is no such request, or this token may not decide it; `petsem approve --list` shows those that it may",
+        "there is no such request, or this token may not decide it; list those that it may decide with `petsem approve --list`",
     )
 }
 
-/// Told at the node, where everything may be known.
+/// Read at the node, where all information may be known.
 fn no_such_request() -> Failure {
-    Failure::new(ErrorCode::NotFound, "there is no such request, or what it was about is gone")
+    Failure::new(ErrorCode::NotFound, "there is no such request, or its target no longer exists")
 }
 
 fn already_closed() -> Failure {
     Failure::new(
         ErrorCode::Conflict,
-        "the request was denied, or its time is over; nothing was changed; ask anew",
+        "the request was denied or has expired; nothing was changed; request again",
     )
 }

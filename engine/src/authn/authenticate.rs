@@ -1,4 +1,4 @@
-//! From the text of an `Authorization` header to a principal whose tokens verified.
+//! Turns the text of an `Authorization` header into a principal with verified tokens.
 
 use petsem_api::ErrorCode;
 use petsem_policy::{DischargeBudget, Header, HeaderError};
@@ -10,7 +10,7 @@ use crate::error::Failure;
 use crate::request::AuditRecord;
 
 impl Engine {
-    /// Verifies the macaroons of a header. At least one must verify.
+    /// Verifies the macaroons of a header. At least one must verify and not be revoked.
     pub fn authenticate(&self, header: Option<&str>, audit: &mut AuditRecord) -> Result<Principal, Failure> {
         self.check_integrity()?;
         let header =
@@ -36,9 +36,9 @@ impl Engine {
         Ok(Principal::new(tokens, audit.peer()))
     }
 
-    /// Refuses a principal of whom anything was revoked since he was verified: a body may come seconds later, and a
-    /// revocation holds from its answer on.
-    pub fn still_stands(&self, principal: &Principal) -> Result<(), Failure> {
+    /// Checks again that no token of the principal was revoked. A body may arrive seconds after the header, and a
+    /// revocation is in force from its answer on.
+    pub fn recheck_revocations(&self, principal: &Principal) -> Result<(), Failure> {
         self.check_integrity()?;
         let control = self.control();
         principal.verified().iter().try_for_each(|verified| check_revocations(&control, &verified.token))
@@ -48,7 +48,7 @@ impl Engine {
 fn missing() -> Failure {
     Failure::new(
         ErrorCode::TokenMissing,
-        "no token came with the request, or more than one Authorization header did; send one: `Authorization: FlyV1 fm2_…` or `Bearer …`",
+        "the request has no token, or more than one Authorization header; send one: `Authorization: FlyV1 fm2_…` or `Bearer …`",
     )
 }
 
@@ -59,6 +59,6 @@ fn malformed(error: HeaderError) -> Failure {
 fn unreadable() -> Failure {
     Failure::new(
         ErrorCode::TokenMalformed,
-        "no token of this petsem stands in the Authorization header, or it cannot be read; look at it with `petsem token inspect`",
+        "the Authorization header has no valid petsem token; examine the token with `petsem token inspect`",
     )
 }

@@ -1,7 +1,7 @@
-//! A JWT in exchange for a macaroon (RFC 8693): for a workload that must hand on less than it has.
+//! Exchanges a JWT for a macaroon (RFC 8693), for a workload that must delegate less than it has.
 //!
-//! The macaroon reads what the rule that allowed it lets read, of one app, and ends with the JWT. It is in no book:
-//! an exchange writes nothing but its audit line. Who it came of stands in it, and is asked again at each use.
+//! The macaroon reads of one app what the matching policy rule allows, and expires with the JWT. It is not recorded: an
+//! exchange writes only its audit line. The macaroon carries the JWT's origin, which is re-evaluated at each use.
 
 use petsem_api::{ACCESS_TOKEN_TYPE, AppRef, ErrorCode, ExchangedToken};
 use petsem_policy::{
@@ -18,11 +18,11 @@ use crate::error::Failure;
 use crate::request::AuditRecord;
 use crate::tokens::mint::signing_key;
 
-/// Longest `sub` and `jti` of a JWT that is exchanged, in bytes: what cannot be named cannot be revoked.
+/// Longest `sub` and `jti` of a JWT that is exchanged, in bytes: a revocation must be able to name them.
 const LONGEST_NAME: usize = 1024;
 
 impl Engine {
-    /// Verifies the JWT, asks the app's policy, and makes the macaroon.
+    /// Verifies the JWT, evaluates the app's policy, and mints the macaroon.
     pub async fn exchange(
         &self,
         audit: &mut AuditRecord,
@@ -35,24 +35,24 @@ impl Engine {
         self.count_jwt(audit, &claims, now);
         let (app, _, allowed) = self.workload_app(audit, &claims, app).await?;
         let (Some(issued), Some(expires)) = (claims.issued_at(), claims.expires_at()) else {
-            return Err(Failure::internal("a JWT without its times was accepted"));
+            return Err(Failure::internal("a JWT without iat or exp was accepted"));
         };
-        // The skew that a JWT is given is not handed on: a macaroon's end is exact.
+        // The clock skew allowed for a JWT does not carry over: a macaroon's expiry is exact.
         let left = u64::try_from(expires.saturating_sub(self.now().seconds())).unwrap_or(0);
         if left == 0 {
             return Err(Failure::new(
                 ErrorCode::TokenExpired,
-                "the JWT's time is over, and so would be the token's; get a new one from the issuer",
+                "the JWT has expired, and a token from it would have expired too; get a new JWT from the issuer",
             ));
         }
         let sub = claims.subject().unwrap_or_default().to_owned();
         let jti = claims.jti().unwrap_or_default().to_owned();
-        let read = serde_json::to_string(&allowed.claims).map_err(Failure::internal)?;
-        if read.len() > MAX_EXCHANGED_CLAIMS_BYTES || sub.len().max(jti.len()) > LONGEST_NAME {
+        let rule_claims = serde_json::to_string(&allowed.claims).map_err(Failure::internal)?;
+        if rule_claims.len() > MAX_EXCHANGED_CLAIMS_BYTES || sub.len().max(jti.len()) > LONGEST_NAME {
             return Err(Failure::new(
                 ErrorCode::BadRequest,
-                "the JWT's sub or jti is over 1 KiB, or the claims that the rule reads are over 2 KiB together; have \
-                 shorter ones issued, or read with the JWT itself",
+                "the JWT's sub or jti is over 1 KiB, or the claims that the rule reads are over 2 KiB in total; issue \
+                 shorter claims, or read with the JWT itself",
             ));
         }
         let subject = Subject { issuer: claims.issuer().to_owned(), sub: sub.clone() };
@@ -62,7 +62,7 @@ impl Engine {
             sub,
             jti,
             rule: rule.clone(),
-            claims: read,
+            claims: rule_claims,
             issued,
             expires,
         };

@@ -1,9 +1,9 @@
-//! The keys by which JWTs of an issuer are verified: registered with it, or fetched from where it publishes them.
+//! The keys that verify an issuer's JWTs: registered with it, or fetched from where the issuer publishes them.
 //!
-//! Fetched keys live in memory alone. What was registered decides: the algorithms, the `iss`, and the one URL or
-//! the issuer's own discovery document. Anybody can send a JWT with a key id that is not known, so a JWT never
-//! causes more than one fetch at a time and one in five seconds for its issuer, a few wait for it, and whoever
-//! names a known key waits for nobody.
+//! Fetched keys exist only in memory. The registration decides the algorithms, the `iss`, and the one URL or the
+//! issuer's own discovery document. Any client can send a JWT with an unknown key id. JWTs therefore cause at most one
+//! fetch at a time and one in five seconds per issuer, a bounded number of requests wait for it, and a JWT that names a
+//! known key never waits.
 
 mod fetch;
 mod held;
@@ -22,18 +22,18 @@ use crate::records::IssuerRow;
 use fetch::{FetchError, Source};
 use held::Held;
 
-/// Requests that wait for one issuer's keys at once; more are told to come back.
+/// Most requests that wait for one issuer's keys at once; further requests get a `Retry-After`.
 const MOST_WAITING: usize = 16;
 
 /// An issuer's keys.
 pub(crate) enum IssuerKeys {
-    /// They were registered.
+    /// Keys in the registration.
     Registered(Jwks),
-    /// The issuer publishes them.
+    /// The published keys; `None` if the keys are registered.
     Published(Arc<PublishedKeys>),
 }
 
-/// Keys that an issuer publishes, as far as this node has fetched them.
+/// The published keys of an issuer that this node has fetched.
 pub(crate) struct PublishedKeys {
     issuer: String,
     source: Source,
@@ -42,19 +42,19 @@ pub(crate) struct PublishedKeys {
     places: Semaphore,
 }
 
-/// Why an issuer cannot be registered as it is.
+/// Why a registration of an issuer is invalid.
 #[derive(Debug)]
 #[non_exhaustive]
 pub(crate) enum IssuerKeysError {
-    /// Not exactly one of the three.
+    /// Not exactly one of the three sources is given.
     NotOneSource,
-    /// The registered keys.
+    /// The registered keys are invalid.
     Keys(JwksError),
-    /// The URL of its keys.
+    /// The URL of the keys may not be fetched.
     Url(FetchRefusal),
-    /// Its `iss` is no URL to discover anything at.
+    /// The `iss` is not a URL that may be fetched, so discovery is impossible.
     Issuer(FetchRefusal),
-    /// Its `iss` has a query, which the discovery document's address cannot be made of.
+    /// The `iss` has a query, so the URL of its discovery document cannot be formed.
     IssuerWithQuery,
 }
 
@@ -67,7 +67,7 @@ impl fmt::Display for IssuerKeysError {
             Self::Keys(error) => write!(f, "keys: {error}"),
             Self::Url(error) => write!(f, "jwks_url: {error}"),
             Self::Issuer(error) => {
-                write!(f, "issuer, whose discovery document is wanted: {error}; or give keys or jwks_url")
+                write!(f, "issuer, for its discovery document: {error}; or give keys or jwks_url")
             }
             Self::IssuerWithQuery => {
                 f.write_str("issuer has a query, so it has no discovery document; give keys or jwks_url")
@@ -87,7 +87,7 @@ impl std::error::Error for IssuerKeysError {
 }
 
 impl IssuerKeys {
-    /// The keys of a registration. Nothing is fetched yet.
+    /// The keys of a registration. This fetches nothing.
     pub(crate) fn of(row: &IssuerRow, fetch: &dyn Fetch) -> Result<Self, IssuerKeysError> {
         let source = match (&row.keys, &row.jwks_url, row.discovery) {
             (Some(keys), None, false) => {
@@ -109,7 +109,7 @@ impl IssuerKeys {
         })))
     }
 
-    /// Where they come from.
+    /// The source of the keys.
     pub(crate) fn from(&self) -> KeysFrom {
         match self {
             Self::Registered(_) => KeysFrom::Registration,
@@ -120,7 +120,7 @@ impl IssuerKeys {
         }
     }
 
-    /// Those that are good now, at once; none where they must be fetched first.
+    /// The keys that are valid now, without waiting; none if they must be fetched first.
     pub(crate) fn available(&self) -> Jwks {
         match self {
             Self::Registered(keys) => keys.clone(),
@@ -128,7 +128,7 @@ impl IssuerKeys {
         }
     }
 
-    /// Keys that the issuer publishes.
+    /// The published keys; `None` if the keys are registered.
     pub(crate) fn published(&self) -> Option<&Arc<PublishedKeys>> {
         match self {
             Self::Registered(_) => None,
@@ -137,7 +137,7 @@ impl IssuerKeys {
     }
 }
 
-/// OpenID Connect Discovery 1.0, §4: a slash at the end of the issuer is left out.
+/// OpenID Connect Discovery 1.0, §4: a trailing slash of the issuer is removed.
 fn discovery_url(issuer: &str, fetch: &dyn Fetch) -> Result<String, IssuerKeysError> {
     fetch.origin(issuer).map_err(IssuerKeysError::Issuer)?;
     if issuer.contains('?') {
@@ -149,7 +149,7 @@ fn discovery_url(issuer: &str, fetch: &dyn Fetch) -> Result<String, IssuerKeysEr
 }
 
 impl PublishedKeys {
-    /// What an operator sees of them.
+    /// The state of these keys as an operator sees it.
     pub(crate) fn to_wire(&self) -> FetchedKeys {
         let held = self.held();
         FetchedKeys {
@@ -159,17 +159,17 @@ impl PublishedKeys {
         }
     }
 
-    /// Fetches that ended, and how many of them failed.
+    /// The number of completed fetches, and how many of them failed.
     pub(crate) fn counted(&self) -> (u64, u64) {
         self.held().counted()
     }
 
-    /// What an operator must know before JWTs are refused.
+    /// A warning for operators, before JWTs are refused.
     pub(crate) fn warning(&self) -> Option<String> {
         self.held().warning(&self.issuer, ClockReading::now())
     }
 
-    /// Fetches the keys, beside whatever goes on; the principal has noted that it begins.
+    /// Fetches the keys in a task of its own. The caller has already marked the fetch as started.
     fn begin(self: &Arc<Self>, fetch: &Arc<dyn Fetch>) {
         let (published, fetch) = (Arc::clone(self), Arc::clone(fetch));
         tokio::spawn(async move {
@@ -183,7 +183,7 @@ impl PublishedKeys {
     }
 }
 
-/// A fetch under way. However it ends, it is noted, and those who wait are told.
+/// A running fetch. However it ends, the drop stores the result and wakes the waiting requests.
 struct InFlight<'a> {
     published: &'a PublishedKeys,
     result: Result<Jwks, FetchError>,
@@ -194,8 +194,8 @@ impl Drop for InFlight<'_> {
         let issuer = &self.published.issuer;
         let result = std::mem::replace(&mut self.result, Err(FetchError::GivenUp));
         match &result {
-            Ok(keys) => tracing::debug!(issuer, keys = keys.len(), "the keys of an issuer were fetched"),
-            Err(error) => tracing::warn!(issuer, reason = %error, "the keys of an issuer cannot be fetched"),
+            Ok(keys) => tracing::debug!(issuer, keys = keys.len(), "fetched the keys of an issuer"),
+            Err(error) => tracing::warn!(issuer, reason = %error, "cannot fetch the keys of an issuer"),
         }
         self.published.held().end(result.map_err(|error| error.to_string()), ClockReading::now());
         self.published.fetched.send_replace(());

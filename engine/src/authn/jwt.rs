@@ -1,4 +1,4 @@
-//! JWTs as proofs: which issuer, which keys, how long.
+//! Verification of JWTs: issuer, keys, lifetime, revocation.
 
 use petsem_api::ErrorCode;
 use petsem_policy::evaluate::{Algorithm, Claims, Issuer, Jwks, JwtError, issuer_of, key_id_of, verify_jwt};
@@ -15,26 +15,26 @@ pub(crate) const BOOT_LIFE: i64 = 300;
 /// Longest life of a JWT that reads (design §7), in seconds.
 pub(crate) const READ_LIFE: i64 = 900;
 
-/// The JWT of an `Authorization` header, if it holds one: `Bearer` and three parts.
+/// The JWT of an `Authorization` header, if there is one: `Bearer` and three parts.
 pub(crate) fn jwt_of(header: Option<&str>) -> Option<&str> {
     let (scheme, rest) = header?.trim().split_once(' ')?;
     let text = rest.trim();
-    // Macaroons are base64 with a label in front: they have no dot.
+    // Macaroons are base64 with a prefix, so they contain no dot.
     let is_jwt =
         scheme.eq_ignore_ascii_case("bearer") && text.bytes().filter(|byte| *byte == b'.').count() == 2;
     is_jwt.then_some(text)
 }
 
 impl Engine {
-    /// Verifies a JWT of a registered issuer that was not revoked. Only one that is in order but for its key, which
-    /// the issuer may publish since a moment ago, waits for anything.
+    /// Verifies a JWT: its issuer is registered, and it was not revoked. Only an otherwise valid JWT with an unknown
+    /// key waits for a fetch, because its issuer may just have published that key.
     pub(crate) async fn verify_jwt(
         &self,
         text: &str,
         longest: i64,
         now: Timestamp,
     ) -> Result<Claims, Failure> {
-        match self.verify_at_hand(text, longest, now)? {
+        match self.verify_with_available_keys(text, longest, now)? {
             Ok(claims) => return Ok(claims),
             Err(JwtError::UnknownKey) => {}
             Err(error) => return Err(refused(&error)),
@@ -49,12 +49,12 @@ impl Engine {
         if !newer {
             return Err(refused(&JwtError::UnknownKey));
         }
-        // Time has passed: revocations and the JWT's own end are asked as of now.
-        self.verify_at_hand(text, longest, self.now())?.map_err(|error| refused(&error))
+        // Time has passed: check revocations and the JWT's expiry again.
+        self.verify_with_available_keys(text, longest, self.now())?.map_err(|error| refused(&error))
     }
 
-    /// Verifies a JWT with the keys that are here.
-    fn verify_at_hand(
+    /// Verifies a JWT with the keys that are available.
+    fn verify_with_available_keys(
         &self,
         text: &str,
         longest: i64,
@@ -72,8 +72,8 @@ impl Engine {
         Ok(Ok(claims))
     }
 
-    /// Gives a JWT that no rule has accepted yet a line of its own, as long as there are few of them: whoever gets
-    /// JWTs of a public issuer must not be able to fill the log. The rest is summed up.
+    /// Gives a JWT that no rule has accepted yet its own audit line, up to a rate: holders of JWTs of a public issuer
+    /// must not be able to fill the log. The others are only counted.
     pub(crate) fn count_jwt(&self, audit: &mut AuditRecord, claims: &Claims, now: Timestamp) {
         if self.jwt_lines.allows(now.seconds()) {
             audit.accepted_jwt(claims);
@@ -98,7 +98,7 @@ fn issuer_entry<'c>(control: &'c Control, text: &str) -> Result<&'c IssuerEntry,
     control.issuer(&named.0).map(AsRef::as_ref).ok_or_else(|| {
         Failure::new(
             ErrorCode::TokenInvalid,
-            "the JWT's issuer is not registered here; an operator registers issuers",
+            "the JWT's issuer is not registered; an operator can register it with `petsem issuer add`",
         )
     })
 }

@@ -1,4 +1,4 @@
-//! Who asks: tokens, JWTs, and the keys that verify them.
+//! Authentication: tokens, JWTs, and the keys that verify them.
 
 pub(crate) mod authenticate;
 pub(crate) mod exchange;

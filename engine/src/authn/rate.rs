@@ -1,15 +1,15 @@
-//! How many lines a second strangers' JWTs may write to the audit log.
+//! The rate limit for audit lines of JWTs that no rule has accepted.
 
 use std::sync::{Mutex, PoisonError};
 
-/// At most so many a second.
+/// A counter with a limit per second.
 #[derive(Debug, Default)]
 pub(crate) struct PerSecond(Mutex<(i64, u32)>);
 
 impl PerSecond {
     const MOST: u32 = 50;
 
-    /// Whether one more fits into this second.
+    /// Counts one more, and returns whether it is within the limit of this second.
     pub(crate) fn allows(&self, second: i64) -> bool {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counted.0 != second {

@@ -1,5 +1,5 @@
-//! Who asks: from the text of an `Authorization` header to tokens whose signatures, discharges and
-//! revocations were checked. What they allow is asked for each object that the handler touches.
+//! Verification of tokens: signatures, discharges and revocations. What a token allows is decided later, for each
+//! object that a request touches.
 
 use petsem_api::{ErrorCode, OrgId};
 use petsem_policy::{
@@ -11,16 +11,16 @@ use crate::authn::token_id::token_uuid;
 use crate::control::state::{Control, NoKey};
 use crate::error::Failure;
 
-/// A token that verified, and the org that its key speaks for.
+/// A verified token, and the org of its signing key.
 #[derive(Debug)]
 pub struct Verified {
     pub(crate) token: Token,
-    /// None = the platform's key.
+    /// `None` for the platform's key.
     pub(crate) org: Option<OrgId>,
 }
 
 impl Verified {
-    /// Whether it lets do nothing but what hosts do.
+    /// Whether the token allows no action other than those of hosts: boot and enroll.
     pub(crate) fn only_boots(&self) -> bool {
         let others =
             Action::ALL.into_iter().filter(|action| !matches!(action, Action::Boot | Action::Enroll));
@@ -30,13 +30,13 @@ impl Verified {
         })
     }
 
-    /// Whether its key may speak for this org; none = the installation.
+    /// Whether its key covers this org; `None` means the installation.
     pub(crate) fn speaks_for(&self, org: Option<[u8; 16]>) -> bool {
         self.org.is_none_or(|own| org == Some(*own.as_bytes()))
     }
 }
 
-/// Who holds a token, in words.
+/// The holder of a token, as text.
 pub(crate) fn author_of(token: &Token) -> String {
     match token.subject() {
         Some(Subject { issuer, sub }) => format!("{sub} ({issuer})"),
@@ -44,7 +44,7 @@ pub(crate) fn author_of(token: &Token) -> String {
     }
 }
 
-/// Verifies one permission token: the key that its KID names, its MACs, its discharges.
+/// Verifies one permission token: the key named by its KID, its MACs, its discharges.
 pub(crate) fn verify(
     control: &Control,
     unverified: &UnverifiedToken,
@@ -66,7 +66,7 @@ pub(crate) fn verify(
     Ok(Verified { token, org: entry.org })
 }
 
-/// Refuses a token of which anything was revoked: itself, an ancestor, a discharge.
+/// Refuses a token if it, an ancestor or a discharge of it was revoked.
 pub(crate) fn check_revocations(control: &Control, token: &Token) -> Result<(), Failure> {
     let ids = std::iter::once(token.id()).chain(token.ancestors()).chain(token.discharge_ids());
     for id in ids {
@@ -74,15 +74,15 @@ pub(crate) fn check_revocations(control: &Control, token: &Token) -> Result<(), 
             return Err(revoked());
         }
     }
-    // What was exchanged ends with the JWT that it came of.
+    // Revoking a JWT also revokes the tokens that it was exchanged for.
     token.exchanged().map_or(Ok(()), |of| {
         let jti = Some(of.jti.as_str()).filter(|jti| !jti.is_empty());
         check_jwt(control, &of.issuer, Some(&of.sub), jti, of.issued)
     })
 }
 
-/// Refuses a JWT that was revoked: itself by its `jti`, or its subject's up to a time. Asked at every use of the
-/// JWT, and of whatever came of it. `issued_at` in unix seconds.
+/// Refuses a JWT that was revoked: by its `jti`, or with all JWTs that its subject or issuer had before a time. Checked
+/// at every use of the JWT and of everything derived from it. `issued_at` in unix seconds.
 pub(crate) fn check_jwt(
     control: &Control,
     issuer: &str,
@@ -93,24 +93,24 @@ pub(crate) fn check_jwt(
     if control.revoked().has_jwt(issuer, sub, jti, issued_at) {
         return Err(Failure::new(
             ErrorCode::Revoked,
-            "the JWT behind this was revoked, or those of its subject or issuer from before a time; get a new one",
+            "the JWT behind this request was revoked, by itself or with the earlier ones of its subject or issuer; get a new JWT",
         ));
     }
     Ok(())
 }
 
-/// Something that was revoked.
+/// The refusal for a revoked token.
 pub(crate) fn revoked() -> Failure {
     Failure::new(
         ErrorCode::Revoked,
-        "the token, its key, or what it descends from was revoked; ask whoever gave it to you for a new one",
+        "the token, its key, or something that it depends on was revoked; get a new one",
     )
 }
 
 fn invalid() -> Failure {
     Failure::new(
         ErrorCode::TokenInvalid,
-        "the token was not signed by this petsem, or was changed; ask for a new one",
+        "the token was not signed by this petsem installation, or was altered; get a new token",
     )
 }
 

@@ -1,4 +1,4 @@
-//! Who may do what to which rows: the decision, as data, and the refusal that this principal may read.
+//! Decides which principal may do what to which rows. A denial is data; its text depends on what the principal may know.
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -15,8 +15,8 @@ use crate::error::Failure;
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
-/// Whoever stands behind a request. Tokens never add up: the first question that one of them answers settles
-/// which one it is, for all further questions, for the audit line and for histories.
+/// The verified identity behind a request. Its tokens are never combined: the first token that allows an access is used
+/// for all further decisions, for the audit line and for histories.
 #[derive(Debug)]
 pub struct Principal {
     tokens: Vec<Verified>,
@@ -25,10 +25,10 @@ pub struct Principal {
 }
 
 impl Engine {
-    /// Whether the principal may seal this server.
+    /// Checks that the principal may seal this server.
     ///
     /// # Errors
-    /// Refused.
+    /// The request is refused.
     pub fn may_seal(
         &self,
         audit: &mut AuditRecord,
@@ -38,25 +38,25 @@ impl Engine {
         principal.may_operate(audit, now).map(|_| ())
     }
 
-    /// The app that a request names, if one of the principal's tokens allows all that is asked there. Whoever is not
-    /// of the app's org gets one answer, whether the app is there or not.
+    /// The app that a request names, if one token of the principal allows all requested accesses there. A principal
+    /// outside the app's org gets the same answer whether the app exists or not.
     pub(crate) async fn app_for(
         &self,
         principal: &Principal,
         audit: &mut AuditRecord,
         app: &AppRef,
-        asked: &[(Action, Option<&SecretName>)],
+        requested: &[(Action, Option<&SecretName>)],
     ) -> Result<FoundApp, Failure> {
         let found = self.find_app(app).await?;
         let now = self.now();
         let target = |secret| AccessTarget { app: found.as_ref(), secret, ..AccessTarget::default() };
-        let questions: Vec<_> = asked.iter().map(|(action, secret)| (*action, target(*secret))).collect();
-        let decision = principal.select_token(audit, &questions, now).map(|_| ());
-        let action = asked.first().map_or(Action::List, |(action, _)| *action);
+        let accesses: Vec<_> = requested.iter().map(|(action, secret)| (*action, target(*secret))).collect();
+        let decision = principal.select_token(audit, &accesses, now).map(|_| ());
+        let action = requested.first().map_or(Action::List, |(action, _)| *action);
         answer(principal, audit, found, action, now, decision)
     }
 
-    /// As [`Engine::app_for`], for one of the app's secret keys, or for all of them.
+    /// Like [`Engine::app_for`], for one secret key of the app, or for all.
     pub(crate) async fn app_for_key(
         &self,
         principal: &Principal,
@@ -73,7 +73,7 @@ impl Engine {
     }
 }
 
-/// What was found, if it is allowed; else the refusal that this principal may read.
+/// The app if the decision allows the access, else the refusal that this principal may read.
 fn answer(
     principal: &Principal,
     audit: &mut AuditRecord,
@@ -92,7 +92,7 @@ fn answer(
             let insider = found.as_ref().map_or(principal.is_platform(), |app| {
                 principal.is_of(app.head.org) && principal.may_know(app, action, now)
             });
-            Err(if insider && !refused.tells_of_another() {
+            Err(if insider && !refused.reveals_existence() {
                 denied(&refused)
             } else {
                 stranger(action, &refused)
@@ -102,7 +102,7 @@ fn answer(
 }
 
 impl Verified {
-    /// Whether this token allows this. An org's key speaks only for its org, whatever the caveats say.
+    /// Whether this token allows an access. An org's key covers only its org, whatever the caveats say.
     pub(crate) fn allows(&self, access: &Access<'_>) -> Result<(), Refused> {
         if !self.speaks_for(access.org) {
             return Err(Refused::OtherOrg);
@@ -112,17 +112,17 @@ impl Verified {
 }
 
 impl Principal {
-    /// The principal of these tokens, at this address. There is at least one.
+    /// A principal with these tokens, at this address. There must be at least one token.
     pub(crate) fn new(tokens: Vec<Verified>, peer: Option<IpAddr>) -> Self {
         Self { tokens, selected: OnceLock::new(), peer }
     }
 
-    /// The token that may operate the installation.
+    /// The token that allows operating the installation.
     pub(crate) fn may_operate(&self, audit: &mut AuditRecord, now: Timestamp) -> Result<&Verified, Failure> {
         self.allows(audit, &AccessTarget::default(), Action::Operate, now).map_err(|refused| denied(&refused))
     }
 
-    /// Whether one of the tokens allows this.
+    /// The token that allows this access.
     pub(crate) fn allows(
         &self,
         audit: &mut AuditRecord,
@@ -133,11 +133,11 @@ impl Principal {
         self.select_token(audit, &[(action, *target)], now)
     }
 
-    /// The token that allows all of this alone; from now on no other speaks for the principal.
+    /// The one token that allows all these accesses. From then on only this token is used.
     pub(crate) fn select_token(
         &self,
         audit: &mut AuditRecord,
-        questions: &[(Action, AccessTarget<'_>)],
+        accesses: &[(Action, AccessTarget<'_>)],
         now: Timestamp,
     ) -> Result<&Verified, Refused> {
         let selected = self.selected.get().copied();
@@ -148,7 +148,7 @@ impl Principal {
             .enumerate()
             .filter(|(index, _)| selected.is_none_or(|selected| selected == *index));
         for (index, verified) in candidates {
-            let refused = questions
+            let refused = accesses
                 .iter()
                 .find_map(|(action, target)| verified.allows(&self.access(target, *action, now)).err());
             match refused {
@@ -166,47 +166,47 @@ impl Principal {
         Err(first.unwrap_or(Refused::OtherOrg))
     }
 
-    /// The access that its tokens are asked to clear.
+    /// The access that the tokens are checked against.
     pub(crate) fn access<'a>(&self, target: &AccessTarget<'a>, action: Action, now: Timestamp) -> Access<'a> {
         AccessTarget { peer: self.peer, ..*target }.access(action, now)
     }
 
-    /// Its tokens.
+    /// The verified tokens.
     pub(crate) fn verified(&self) -> &[Verified] {
         &self.tokens
     }
 
-    /// Whether one of the tokens is of this org, or of the platform's people.
+    /// Whether one of the tokens belongs to this org or to a platform operator.
     pub(crate) fn is_of(&self, org: OrgId) -> bool {
         self.tokens.iter().any(|verified| verified.org == Some(org)) || self.is_platform()
     }
 
-    /// Whether one of the tokens is of the platform's people. A host's token is signed with its key too, and hosts
-    /// learn nothing of apps and orgs but what their grants open.
+    /// Whether one of the tokens belongs to a platform operator. Host tokens have the platform's key, too, but hosts may
+    /// learn nothing about apps and orgs except what their grants open.
     pub(crate) fn is_platform(&self) -> bool {
         self.tokens.iter().any(|verified| verified.org.is_none() && !verified.only_boots())
     }
 
-    /// Whether one of the tokens is for this app, whatever else refuses: of any other it must not learn that it is
-    /// there.
+    /// Whether one of the tokens covers this app, even if something else refuses the access. A principal must not learn
+    /// that any other app exists.
     fn may_know(&self, app: &FoundApp, action: Action, now: Timestamp) -> bool {
         let target = AccessTarget { app: Some(app), ..AccessTarget::default() };
         let access = self.access(&target, action, now);
         self.tokens.iter().any(|verified| {
             let denials = verified.token.denials(&access);
             verified.speaks_for(access.org)
-                && !denials.into_iter().any(|denial| Refused::Denied(denial).tells_of_another())
+                && !denials.into_iter().any(|denial| Refused::Denied(denial).reveals_existence())
         })
     }
 
-    /// Whether one of the tokens came with a boot grant for this app.
+    /// Whether one of the tokens has a boot grant for this app.
     pub(crate) fn boots(&self, app: &FoundApp) -> bool {
         let grants = self.tokens.iter().filter_map(|verified| verified.token.boot_grant().ok());
         grants.into_iter().any(|evidence| evidence.grant.app == *app.id.as_bytes())
     }
 
-    /// Whether nothing keeps one of the tokens from listing the app but that it names things of this kind there.
-    /// Whom anything else keeps from it must not learn by a version or a count that the app is there.
+    /// Whether one of the tokens may list the app, except that it is restricted to named resources of this kind. Any
+    /// other denial must not reveal, by a version or a count, that the app exists.
     pub(crate) fn lists_by_name(&self, app: &FoundApp, kind: Resource, now: Timestamp) -> bool {
         let target = AccessTarget { app: Some(app), ..AccessTarget::default() };
         let access = self.access(&target, Action::List, now);
@@ -217,24 +217,24 @@ impl Principal {
         })
     }
 
-    /// Whether one of the tokens has this id. A holder's name is no substitute: whoever mints tokens gives it.
+    /// Whether one of the tokens has this id. The holder's name is no substitute: the minter chooses it.
     pub(crate) fn has_token(&self, id: TokenUuid) -> bool {
         self.tokens.iter().any(|verified| token_uuid(verified.token.id()) == id)
     }
 
-    /// Whether one of the tokens came with the discharge of a break-glass request.
+    /// Whether one of the tokens has the discharge of a break-glass request.
     pub(crate) fn broke_glass(&self) -> bool {
         self.tokens.iter().any(|verified| verified.token.break_glass_grant().is_ok())
     }
 
-    /// Whether it asks by a token that a JWT was exchanged for: for values if one is there, for anything else if
-    /// there is no other.
+    /// Whether the request counts as one by an exchanged token: for values if any of the tokens is one, otherwise if all
+    /// are.
     pub(crate) fn is_exchanged(&self, values: bool) -> bool {
         let mut exchanged = self.tokens.iter().map(|verified| verified.token.exchanged().is_some());
         if values { exchanged.any(|one| one) } else { exchanged.all(|one| one) }
     }
 
-    /// Who it is, for histories: the subject, else the token's id.
+    /// The name for histories: the subject, else the token's id.
     pub(crate) fn author(&self) -> String {
         let selected = self.selected.get().copied().unwrap_or(0);
         self.tokens.get(selected).map_or_else(String::new, |verified| author_of(&verified.token))
@@ -244,15 +244,15 @@ impl Principal {
 /// Why a verified token does not allow a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// Its key speaks for another org, or the request is the platform's.
+    /// Its key belongs to an org, and the request concerns another org or the platform.
     OtherOrg,
-    /// A caveat refused.
+    /// A caveat denies the access.
     Denied(Denial),
 }
 
 impl Refused {
-    /// Whether the reason would tell if the thing is there.
-    pub(crate) fn tells_of_another(&self) -> bool {
+    /// Whether the reason would reveal that an app or org exists.
+    pub(crate) fn reveals_existence(&self) -> bool {
         matches!(
             self,
             Self::Denied(Denial {
@@ -264,24 +264,24 @@ impl Refused {
     }
 }
 
-/// The refusal that a principal of the same org, or of the platform, reads.
+/// The refusal for a principal of the same org, or of the platform.
 pub(crate) fn denied(refused: &Refused) -> Failure {
     match refused {
         Refused::OtherOrg => Failure::new(
             ErrorCode::Forbidden,
-            "the token's key does not speak for this; use a token of that org, or an operator's",
+            "the token's key belongs to another org than the request; use a token of the request's org, or an operator's",
         ),
         Refused::Denied(denial) => denied_by(denial),
     }
 }
 
-/// The refusal of a token by its own caveats. A request of an app token for values is told the way to them.
+/// The refusal by a token's own caveats. If an app token requests values, the text names the ways to read them.
 pub(crate) fn denied_by(denial: &Denial) -> Failure {
     let code = match denial.reason {
         Reason::Expired | Reason::NotYetValid => ErrorCode::TokenExpired,
         Reason::GrantMissing => ErrorCode::DischargeMissing,
         Reason::GrantOther(_) => {
-            // One text: whether the other app is of the same org is nobody's business.
+            // One text for all: it must not reveal whether the other app belongs to the same org.
             return Failure::new(
                 ErrorCode::DischargeInvalid,
                 "the discharge is for another boot; ask for one for this app, Machine and host",
@@ -294,20 +294,20 @@ pub(crate) fn denied_by(denial: &Denial) -> Failure {
     Failure::new(code, denial.to_string())
 }
 
-/// The refusal of a boot. Hosts do not learn which apps there are.
+/// The refusal of a boot. Hosts must not learn which apps exist.
 pub(crate) fn boot_denied(denial: &Denial) -> Failure {
-    if Refused::Denied(*denial).tells_of_another() {
+    if Refused::Denied(*denial).reveals_existence() {
         return Failure::new(
             ErrorCode::Forbidden,
-            "there is no such app, or the host token does not allow its boots; check the app and the token with `petsem token inspect`",
+            "there is no such app, or the host token does not allow boots of it; check the app and the token with `petsem token inspect`",
         );
     }
     denied_by(denial)
 }
 
-/// The refusal that everybody else reads, whether the thing is there or not.
+/// The refusal for all other principals, whether the app or org exists or not.
 pub(crate) fn stranger(action: Action, refused: &Refused) -> Failure {
-    // Time is of the token, not of the thing: it is told to its holder in any case.
+    // The time limits concern the token alone, so its holder may read them.
     match refused {
         Refused::Denied(denial) if matches!(denial.reason, Reason::Expired | Reason::NotYetValid) => {
             denied_by(denial)
@@ -321,7 +321,7 @@ pub(crate) fn stranger(action: Action, refused: &Refused) -> Failure {
     }
 }
 
-/// An app that is not there, told to those who may know.
+/// The refusal for an app that does not exist, for principals that may know.
 pub fn no_such_app() -> Failure {
-    Failure::new(ErrorCode::NotFound, "there is no such app; `petsem app list` shows what there is")
+    Failure::new(ErrorCode::NotFound, "there is no such app; list the apps with `petsem app list`")
 }

@@ -1,7 +1,7 @@
-//! `POST /v1/tokens/explain`: everything in a token that refuses a request, to whoever holds the token.
+//! `POST /v1/tokens/explain`: tells the holder of a token everything in it that refuses a request.
 //!
-//! Of apps and orgs it tells no more than the request itself would: who is not of the org, or whose token is for
-//! another app, reads the one answer for strangers.
+//! It reveals no more about apps and orgs than the request itself would: a principal outside the org, or with a token
+//! for another app, gets the same answer as for an app that does not exist.
 
 use petsem_api::{ErrorCode, ExplainToken, ExplainedRefusal, ExplainedToken, Explanation, SecretName};
 use petsem_policy::evaluate::PolicyQuestion;
@@ -19,22 +19,19 @@ use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
 impl Engine {
-    /// Asks each token of the principal about a request that is not made.
+    /// Checks each token of the principal against a request, without making it.
     pub async fn explain(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
-        wanted: &ExplainToken,
+        request: &ExplainToken,
         now: Timestamp,
     ) -> Result<Explanation, Failure> {
-        let action = Action::from_name(&wanted.action).ok_or_else(|| {
+        let action = Action::from_name(&request.action).ok_or_else(|| {
             let all: Vec<&str> = Action::ALL.into_iter().map(Action::name).collect();
-            Failure::new(
-                ErrorCode::BadRequest,
-                format!("there is no such action; actions are {}", all.join(", ")),
-            )
+            Failure::new(ErrorCode::BadRequest, format!("unknown action; the actions are {}", all.join(", ")))
         })?;
-        let app = match &wanted.app {
+        let app = match &request.app {
             None => None,
             Some(app) => Some(
                 self.find_app(app)
@@ -43,7 +40,7 @@ impl Engine {
                     .ok_or_else(|| stranger(action, &Refused::OtherOrg))?,
             ),
         };
-        let org = match &wanted.org {
+        let org = match &request.org {
             None => None,
             Some(org) => Some(
                 self.find_org(org)
@@ -60,10 +57,10 @@ impl Engine {
         let target = AccessTarget {
             org,
             app: app.as_ref(),
-            secret: wanted.secret.as_ref(),
-            secret_key: wanted.secret_key.as_ref(),
-            machine: wanted.machine.as_ref(),
-            host: wanted.host.as_ref(),
+            secret: request.secret.as_ref(),
+            secret_key: request.secret_key.as_ref(),
+            machine: request.machine.as_ref(),
+            host: request.host.as_ref(),
             peer: None,
         };
         let access = principal.access(&target, action, now);
@@ -80,7 +77,7 @@ impl Engine {
             let names_one = access.app.is_some() || access.org.is_some();
             if names_one
                 && let Some(denial) =
-                    denials.iter().find(|denial| Refused::Denied(**denial).tells_of_another())
+                    denials.iter().find(|denial| Refused::Denied(**denial).reveals_existence())
             {
                 return Err(stranger(action, &Refused::Denied(*denial)));
             }
@@ -91,7 +88,7 @@ impl Engine {
             if let (Some(app), Some(exchanged)) = (&app, verified.token.exchanged())
                 && action == Action::ReadValue
             {
-                refusals.extend(self.refused_by_rule(app, &exchanged, wanted.secret.as_ref()).await?);
+                refusals.extend(self.refused_by_rule(app, &exchanged, request.secret.as_ref()).await?);
             }
             tokens.push(ExplainedToken { id: token_uuid(verified.token.id()), refusals });
         }
@@ -99,7 +96,7 @@ impl Engine {
         Ok(Explanation { allowed, tokens })
     }
 
-    /// What the rule behind an exchanged token says, as the policy stands now.
+    /// Why the current policy's rule behind an exchanged token refuses, if it does.
     async fn refused_by_rule(
         &self,
         app: &FoundApp,
@@ -121,7 +118,7 @@ impl Engine {
 fn explained(verified: &Verified, denial: &Denial) -> ExplainedRefusal {
     let caveat = denial.caveat.and_then(|at| match at.origin {
         Origin::Token => verified.token.own_caveats().get(at.index).map(Caveat::describe),
-        // Its place is its discharge's, and the words of a discharge are its maker's.
+        // The text of a discharge's caveat comes from its discharger, so only the type is shown.
         Origin::Discharge { .. } => Some(format!("a condition of a discharge (type {})", at.kind)),
     });
     ExplainedRefusal { caveat, code: denial.reason.code().to_owned(), reason: denial.reason.to_string() }
@@ -131,7 +128,7 @@ fn other_org() -> ExplainedRefusal {
     ExplainedRefusal {
         caveat: None,
         code: "other_org".to_owned(),
-        reason: "the token's key does not speak for this; use a token of that org, or an operator's"
+        reason: "the token's key belongs to another org than the request; use a token of the request's org, or an operator's"
             .to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Who may do what: the target of a request, the decision, its explanation.
+//! Authorization: the target of a request, the decision, its explanation, and the right to read values as a type.
 
 pub(crate) mod decide;
 pub(crate) mod explain;

@@ -1,9 +1,9 @@
 //! The right to read an app's values, as a type.
 //!
-//! A [`ReadableApp`] is made from the evidence of one of the three reads of design §4: a boot, a workload read,
-//! break-glass. Each constructor takes what only the decision for that read yields. There is no other, so a second
-//! HTTP API cannot read without the decision. (The design writes `Readable<App>`; only apps are ever readable, so the
-//! type has no parameter.)
+//! A [`ReadableApp`] is constructed from the evidence of one of the three reads of design §4: a boot, a workload read,
+//! break-glass. Each constructor takes what only the decision for that read yields, and there are no other constructors.
+//! A second HTTP API therefore cannot read without the decision. (The design writes `Readable<App>`; only apps are
+//! readable, so the type has no parameter.)
 
 use std::fmt;
 
@@ -13,31 +13,31 @@ use petsem_policy::{BreakGlass, GrantEvidence};
 use crate::authz::workload::Workload;
 use crate::tenancy::found::FoundApp;
 
-/// An app whose values a decision lets this request read.
+/// An app whose values this request may read, after a decision.
 pub(crate) struct ReadableApp<'p> {
     app: FoundApp,
     scope: Scope<'p>,
 }
 
-/// Which of the values.
+/// Which values may be read.
 enum Scope<'p> {
     All,
-    /// Those that the rule and the token allow.
+    /// The values that the rule and the token allow.
     Workload(Workload<'p>),
 }
 
 impl<'p> ReadableApp<'p> {
-    /// A boot whose grant was accepted and whose proof was re-evaluated.
+    /// For a boot whose grant was accepted and whose proof was re-evaluated.
     pub(crate) fn by_boot(app: FoundApp, _grant: &GrantEvidence) -> Self {
         Self { app, scope: Scope::All }
     }
 
-    /// Break-glass that a second person approved.
+    /// For break-glass that a second person approved.
     pub(crate) fn by_break_glass(app: FoundApp, _evidence: &GrantEvidence<BreakGlass>) -> Self {
         Self { app, scope: Scope::All }
     }
 
-    /// A workload read that a rule of the app's policy allows.
+    /// For a workload read that a rule of the app's policy allows.
     pub(crate) fn by_workload(app: FoundApp, workload: Workload<'p>) -> Self {
         Self { app, scope: Scope::Workload(workload) }
     }

@@ -1,4 +1,4 @@
-//! What a request touches, as policy is asked about it.
+//! The target of a request, which tokens are checked against.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use petsem_policy::{Access, Action};
 use crate::clock::Timestamp;
 use crate::tenancy::found::FoundApp;
 
-/// What a request touches, as policy is asked about it.
+/// The target of a request, which tokens are checked against.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AccessTarget<'a> {
     pub(crate) org: Option<OrgId>,
@@ -17,12 +17,12 @@ pub(crate) struct AccessTarget<'a> {
     pub(crate) secret_key: Option<&'a SecretKeyName>,
     pub(crate) machine: Option<&'a MachineId>,
     pub(crate) host: Option<&'a HostId>,
-    /// The address that asks. Questions to a [`Principal`] have his.
+    /// The address of the client. A `Principal` fills in its own.
     pub(crate) peer: Option<IpAddr>,
 }
 
 impl<'a> AccessTarget<'a> {
-    /// The access that a token is asked to clear.
+    /// The access that a token is checked against.
     pub(crate) fn access(&self, action: Action, now: Timestamp) -> Access<'a> {
         let org = self.app.map(|app| app.head.org).or(self.org);
         Access {

@@ -1,4 +1,4 @@
-//! Which secrets a workload read covers: what the policy's rule allows and, for an exchanged token, each caveat of it.
+//! Which secrets a workload read covers: those that the policy's rule and, for an exchanged token, its caveats allow.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,11 +13,11 @@ use crate::clock::Timestamp;
 use crate::error::Failure;
 use crate::tenancy::found::FoundApp;
 
-/// A workload that a rule of the app's policy lets read something.
+/// A workload that a rule of the app's policy allows to read something.
 pub(crate) struct Workload<'p> {
     pub(crate) policy: AppPolicy,
     pub(crate) claims: Claims,
-    /// Where it comes with a token that a JWT was exchanged for.
+    /// Set if the workload uses a token that a JWT was exchanged for.
     pub(crate) exchange: Option<Exchange<'p>>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Exchange<'p> {
 }
 
 impl Workload<'_> {
-    /// Whether it may read this secret.
+    /// Whether the workload may read this secret.
     pub(crate) fn may_read(&self, app: &FoundApp, name: &SecretName) -> bool {
         match &self.exchange {
             None => self.policy.decide_read(&self.claims, name.as_str()).is_ok(),
@@ -49,7 +49,7 @@ impl Workload<'_> {
     }
 }
 
-/// The claims that the rule read at the exchange.
+/// The claims that the rule evaluated at the exchange.
 pub(crate) fn claims_of(exchanged: &Exchanged) -> Result<Claims, Failure> {
     let claims: BTreeMap<String, String> =
         serde_json::from_str(&exchanged.claims).map_err(Failure::internal)?;

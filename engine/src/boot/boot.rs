@@ -1,4 +1,4 @@
-//! Boots: the main walk (design §4). Parse, verify, decide, open, record, answer — in this order.
+//! The boot of a Machine (design §4): parse, verify, decide, open, record, answer, in this order.
 
 use std::sync::Arc;
 
@@ -22,26 +22,26 @@ use crate::error::Failure;
 use crate::request::{AuditRecord, Peer};
 use crate::tenancy::found::{FoundApp, check_reached};
 
-/// MACs that the discharge of one Machine of a batch may cost: a grant has a dozen caveats.
+/// Most MACs computed for the discharge of one Machine of a batch; a grant has a dozen caveats.
 const MACS_OF_ONE: usize = 2048;
 
 /// One Machine that boots.
 pub struct Boot<'a> {
-    /// The host token, verified with the discharges that came for this boot alone.
+    /// The host token, verified with the discharges of this boot alone.
     pub verified: &'a Verified,
     /// The app.
     pub app: &'a AppRef,
     /// The Machine.
     pub machine: &'a MachineId,
-    /// The lowest app version that will do.
+    /// The lowest acceptable app version.
     pub min_version: Option<u64>,
-    /// Where the request comes from.
+    /// The origin of the connection.
     pub peer: &'a Peer,
-    /// When.
+    /// The time of the request.
     pub now: Timestamp,
 }
 
-/// A boot that was decided.
+/// An allowed boot.
 struct Granted {
     evidence: GrantEvidence,
     discharger: Arc<DischargerEntry>,
@@ -51,7 +51,7 @@ struct Granted {
 }
 
 impl Engine {
-    /// Verifies the host token of a single boot with the discharges beside it, before the body is read.
+    /// Verifies the host token of a single boot with the discharges in its header, before the body is read.
     ///
     /// # Errors
     /// There is not exactly one host token, or it does not verify.
@@ -63,16 +63,16 @@ impl Engine {
         let header = self.boot_header(authorization)?;
         let token = only_token(&header)?;
         let verified = verify(&self.control(), token, &header.discharges(), &mut DischargeBudget::default())?;
-        // From here on the request has its own line, even if its body is refused.
+        // From here on the request has its own audit line, even if its body is refused.
         audit.verified_token(&verified.token);
         Ok(verified)
     }
 
-    /// Checks the host token of a batch before the body is read. Alone it opens nothing. A token that verifies without
-    /// a discharge is not a host token; it is refused here, not once for each Machine.
+    /// Checks the host token of a batch before the body is read. By itself it opens nothing. A token that verifies without
+    /// a discharge is not a host token; it is refused here once, instead of once per Machine.
     ///
     /// # Errors
-    /// The header does not carry the host token alone, or the token was not signed here.
+    /// The header does not carry exactly the host token, or the token was not signed by this installation.
     pub fn batch_token(
         &self,
         authorization: Option<&str>,
@@ -87,23 +87,23 @@ impl Engine {
                 audit.verified_token(&verified.token);
                 return Err(Failure::new(
                     ErrorCode::Forbidden,
-                    "this is no host token: it needs no discharge; send that of the host",
+                    "this is not a host token, because it needs no discharge; send the host token",
                 ));
             }
         }
         if !header.discharges().is_empty() {
             return Err(Failure::new(
                 ErrorCode::BadRequest,
-                "the header of a batch carries the host token alone; each discharge goes with its Machine in the body",
+                "the header of a batch must carry only the host token; put each discharge beside its Machine in the body",
             ));
         }
         Ok(host)
     }
 
-    /// Boots one Machine of a batch: verified, decided and recorded by itself.
+    /// Boots one Machine of a batch. It is verified, decided and recorded independently of the others.
     ///
     /// # Errors
-    /// Refused, or the record could not be made durable.
+    /// The boot is refused, or its record could not be made durable.
     pub async fn boot_in_batch(
         &self,
         audit: &mut AuditRecord,
@@ -135,17 +135,17 @@ impl Engine {
         let text = authorization.ok_or_else(|| {
             Failure::new(
                 ErrorCode::TokenMissing,
-                "no host token came with the request; send `Authorization: FlyV1 fm2_…`",
+                "the request has no host token; send `Authorization: FlyV1 fm2_…`",
             )
         })?;
         Header::parse(text, &self.settings.location)
             .map_err(|error| Failure::new(ErrorCode::TokenMalformed, error.to_string()))
     }
 
-    /// Gives a booting Machine its secrets. The caller makes the record durable before the response leaves.
+    /// Returns the secrets of a booting Machine. The caller makes the record durable before the response leaves.
     ///
     /// # Errors
-    /// Refused.
+    /// The request is refused.
     pub async fn boot(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<BootResponse, Failure> {
         let granted = self.decide(audit, boot).await?;
         check_reached(&granted.app, boot.min_version)?;
@@ -172,10 +172,10 @@ impl Engine {
         })
     }
 
-    /// A later end for the same app, Machine and host; no values.
+    /// Renews the discharge for the same app, Machine and host, without values.
     ///
     /// # Errors
-    /// Refused.
+    /// The request is refused.
     pub async fn renew_boot(
         &self,
         audit: &mut AuditRecord,
@@ -185,15 +185,15 @@ impl Engine {
         self.renewal(audit, boot, &granted)?.ok_or_else(|| {
             Failure::new(
                 ErrorCode::Forbidden,
-                "the app allows no renewals (renewal_life is 0); ask for a new discharge at each boot",
+                "the app does not allow renewals (renewal_life is 0); request a new discharge for each boot",
             )
         })
     }
 
-    /// Records what became of a boot, as reported by a host that could boot.
+    /// Records the result of a boot, as reported by a host that is allowed to boot it.
     ///
     /// # Errors
-    /// Refused.
+    /// The request is refused.
     pub async fn report_boot(
         &self,
         audit: &mut AuditRecord,
@@ -203,10 +203,10 @@ impl Engine {
         self.decide(audit, boot).await?;
         audit.set_version(report.version);
         audit.set_detail(match report.delivery {
-            Delivery::Proved => "the Machine proved that it holds the bundle",
+            Delivery::Proved => "the Machine proved that it has the bundle",
             Delivery::Mismatch => "the Machine's proof did not match",
-            Delivery::Denied => "the Machine was told DENY",
-            Delivery::Unanswered => "the Machine never answered",
+            Delivery::Denied => "the Machine was answered DENY",
+            Delivery::Unanswered => "the Machine did not answer",
         });
         Ok(())
     }
@@ -219,17 +219,17 @@ impl Engine {
         if org.is_some() {
             return Err(Failure::new(
                 ErrorCode::Forbidden,
-                "this is no host token: it was signed with an org's key",
+                "this is not a host token, because an org's key signed it; send the host token",
             ));
         }
         check_revocations(&control, token)?;
         let host = boot.peer.host.clone().ok_or_else(|| {
             Failure::new(
                 ErrorCode::Forbidden,
-                "no host is known for this connection; boot through the listener that is configured for the host",
+                "this connection belongs to no host; boot through the listener that is configured for the host",
             )
         })?;
-        // Without a grant there is nothing to say about any app.
+        // Without a grant the answer must reveal nothing about any app.
         token.boot_grant().map_err(|denial| denied_by(&denial))?;
         let found = self.find_app(boot.app).await?;
         let target = AccessTarget {
@@ -249,7 +249,9 @@ impl Engine {
                 }
                 return Err(failure);
             }
-            (Ok(_), None) => return Err(Failure::internal("a grant for no app was accepted")),
+            (Ok(_), None) => {
+                return Err(Failure::internal("a grant was accepted for an app that does not exist"));
+            }
         };
         audit.set_app(&app);
         let discharger = check_grant(&control, &app, &evidence, boot, &host)?;
@@ -305,7 +307,7 @@ impl Engine {
     }
 }
 
-/// The discharger that vouched for a boot, if its word counts for the app's org and nothing of the boot is revoked.
+/// The discharger behind a boot, if it may vouch for the app's org and neither the Machine nor the host is revoked.
 fn check_grant(
     control: &Control,
     app: &FoundApp,
@@ -319,12 +321,15 @@ fn check_grant(
         .find(|entry| entry.id == evidence.discharger)
         .filter(|entry| entry.org.is_none_or(|org| org == app.head.org))
         .ok_or_else(|| {
-            Failure::new(ErrorCode::DischargeInvalid, "this discharger does not speak for the app's org")
+            Failure::new(
+                ErrorCode::DischargeInvalid,
+                "the discharger is not registered for the app's org; get a discharge from one that is",
+            )
         })?;
     if control.revoked().has_host(host) || control.revoked().has_machine(app.id, boot.machine) {
         return Err(Failure::new(
             ErrorCode::Revoked,
-            "the Machine or the host was revoked; it boots nowhere any more",
+            "the Machine or the host was revoked and can no longer boot",
         ));
     }
     Ok(Arc::clone(discharger))
@@ -334,23 +339,23 @@ fn discharge_of(text: &str) -> Result<UnverifiedToken, Failure> {
     UnverifiedToken::parse(text.trim()).map_err(|_| {
         Failure::new(
             ErrorCode::DischargeInvalid,
-            "the discharge cannot be read; give it as the discharger answered it, one fm2_… text",
+            "the discharge is malformed; give exactly the discharger's answer, one fm2_… text",
         )
     })
 }
 
-/// The one token at our location that a boot's header may carry.
+/// The only permission token that a boot's header may carry.
 fn only_token<'h>(header: &'h Header<'_>) -> Result<&'h UnverifiedToken, Failure> {
     let mut permissions = header.permissions();
     match (permissions.next(), permissions.next()) {
         (Some(token), None) => Ok(token),
         (None, _) => Err(Failure::new(
             ErrorCode::TokenMalformed,
-            "no token of this petsem stands in the Authorization header; send the host token",
+            "the Authorization header has no petsem token; send the host token",
         )),
         (Some(_), Some(_)) => Err(Failure::new(
             ErrorCode::TokenMalformed,
-            "a boot's Authorization header carries exactly one host token; leave the others out",
+            "the Authorization header of a boot must carry exactly one host token; remove the others",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! The discharger: whoever asks proves that this Machine of this app may boot on the ticket's host.
+//! petsem's own discharger: the requester proves that a Machine of an app may boot on the ticket's host.
 
 use petsem_api::{AppRef, DischargeAnswer, DischargeRequest, ErrorCode, HostId, MachineId};
 use petsem_policy::evaluate::{BootRequest, Claims};
@@ -19,11 +19,11 @@ use crate::error::Failure;
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
-/// A discharge is good this long after it was made, in seconds.
+/// How long a discharge is valid after its creation, in seconds.
 const AFTER: i64 = 60;
 
 impl Engine {
-    /// Checks the credential that shall prove a boot, before the body is read.
+    /// Verifies the credential that is to prove a boot, before the body is read.
     pub async fn boot_proof(
         &self,
         audit: &mut AuditRecord,
@@ -41,8 +41,8 @@ impl Engine {
         }
     }
 
-    /// Ticket and proof in; out comes the discharge, or where to ask for it later. Tickets that need a second
-    /// person are for their askers, all others for boots.
+    /// Answers a ticket and a proof with the discharge, or with the URL to poll for it. Tickets that need a second person
+    /// are for their requesters, all others are for boots.
     pub async fn discharge(
         &self,
         audit: &mut AuditRecord,
@@ -55,13 +55,13 @@ impl Engine {
             let Proof::Token(principal) = proof else {
                 return Err(Failure::new(
                     ErrorCode::Forbidden,
-                    "this ticket is for the token that asked for it, not for a JWT; send that token",
+                    "this ticket needs the token that requested it, not a JWT; send that token",
                 ));
             };
             if request.app.is_some() || request.machine.is_some() {
                 return Err(Failure::new(
                     ErrorCode::BadRequest,
-                    "this ticket boots nothing; leave app and machine out",
+                    "this ticket is not for a boot; remove app and machine",
                 ));
             }
             return self.discharge_later(audit, principal, &sealed, &ticket, &condition, now).await;
@@ -70,7 +70,7 @@ impl Engine {
         let (Some(app), Some(machine)) = (&request.app, &request.machine) else {
             return Err(Failure::new(
                 ErrorCode::BadRequest,
-                "this ticket is of a host token; say what boots: app and machine",
+                "the ticket of a host token needs the app and the machine that boot; give app and machine",
             ));
         };
         let request = &BootRequested { app, machine };
@@ -83,7 +83,7 @@ impl Engine {
         if control.revoked().has_machine(app.id, request.machine) || control.revoked().has_host(&host) {
             return Err(Failure::new(
                 ErrorCode::Revoked,
-                "the Machine or the host was revoked; it boots nowhere any more",
+                "the Machine or the host was revoked and can no longer boot",
             ));
         }
         let expires = now.seconds().saturating_add(AFTER);
@@ -112,13 +112,13 @@ impl Engine {
         Ok(DischargeAnswer { discharge: Some(written.text), ..DischargeAnswer::default() })
     }
 
-    /// Opens a ticket of this installation's own. Those of outside dischargers, whose keys are known here too,
-    /// are theirs to answer.
+    /// Opens a ticket of the installation's own discharger. Tickets for outside dischargers are theirs to answer,
+    /// although this installation knows their keys, too.
     fn open_ticket(&self, text: &str) -> Result<(std::sync::Arc<DischargerEntry>, Vec<u8>, Ticket), Failure> {
         let wrong = || {
             Failure::new(
                 ErrorCode::BadRequest,
-                "the ticket is not one of this discharger; send the ticket of the token's third-party caveat, in standard base64",
+                "the ticket is not for this discharger; send the ticket of the token's third-party caveat, in standard base64",
             )
         };
         let sealed = ticket_bytes(text).ok_or_else(wrong)?;
@@ -144,7 +144,7 @@ impl Engine {
             Failure::new(
                 ErrorCode::PolicyDenied,
                 "there is no such app, or no rule of its policy lets this JWT boot this Machine on this host; \
-                 the app's owner sees the policy with `petsem policy show`",
+                 the app's owner can view the policy with `petsem policy show`",
             )
         };
         let app = self.find_app(request.app).await?.ok_or_else(refused)?;
@@ -158,14 +158,14 @@ impl Engine {
         };
         let allowed = policy.decide_boot(claims, &boot).map_err(|denial| refused().because(denial))?;
         audit.accepted_jwt(claims);
-        let asker = BootProof::Jwt {
+        let proof = BootProof::Jwt {
             rule: allowed.rule,
             claims: allowed.claims,
             sub: claims.subject().map(str::to_owned),
             jti: claims.jti().map(str::to_owned),
             issued_at: claims.issued_at().unwrap_or_default(),
         };
-        Ok((app, asker))
+        Ok((app, proof))
     }
 
     async fn proof_by_token(
@@ -185,46 +185,46 @@ impl Engine {
         };
         let decision = principal.allows(audit, &target, Action::Boot, now);
         let Some(app) = found.as_ref() else {
-            // Whoever is of no org of ours reads the same as for an app that is not his.
-            return Err(if principal.is_platform() { no_such_app() } else { not_yours() });
+            // Same answer as for an app of another org: the principal must not learn which apps exist.
+            return Err(if principal.is_platform() { no_such_app() } else { not_permitted() });
         };
         audit.set_app(app);
         let verified = match decision {
             Ok(verified) => verified,
             Err(refused) if principal.is_of(app.head.org) => return Err(denied(&refused)),
-            Err(_) => return Err(not_yours()),
+            Err(_) => return Err(not_permitted()),
         };
         if verified.org.is_none() {
-            // Who may enroll hosts must not be able to prove boots as well.
+            // A principal that may enroll hosts must not prove boots, too.
             return Err(Failure::new(
                 ErrorCode::Forbidden,
-                "an operator's token proves no boot; use a token of the app's org, or a JWT that the app's policy accepts",
+                "an operator's token cannot prove a boot; use a token of the app's org, or a JWT that the app's policy accepts",
             ));
         }
         let target =
             BootTarget { app: *app.id.as_bytes(), machine: request.machine.as_str(), host: host.as_str() };
         verified.token.is_limited_to(&target, now.seconds()).map_err(|denial| denied_by(&denial))?;
-        let asker = BootProof::Token {
+        let proof = BootProof::Token {
             id: token_uuid(verified.token.id()),
             ancestors: verified.token.lineage().0.into_iter().skip(1).map(token_uuid).collect(),
             subject: author_of(&verified.token),
         };
         match found {
-            Some(app) => Ok((app, asker)),
+            Some(app) => Ok((app, proof)),
             None => Err(no_such_app()),
         }
     }
 }
 
-/// What shall boot.
+/// The app and Machine that are to boot.
 struct BootRequested<'a> {
     app: &'a AppRef,
     machine: &'a MachineId,
 }
 
-/// A credential that shall prove a boot.
+/// A verified credential that is to prove a boot.
 pub enum Proof {
-    /// A JWT that verified.
+    /// A verified JWT.
     Jwt(Claims),
     /// A user's token.
     Token(Principal),
@@ -246,12 +246,12 @@ fn host_of(ticket: &Ticket) -> Result<HostId, Failure> {
     named.ok_or_else(|| {
         Failure::new(
             ErrorCode::BadRequest,
-            "the ticket does not name exactly one host; it is not of a host token",
+            "the ticket does not name exactly one host; send the ticket of a host token",
         )
     })
 }
 
-fn not_yours() -> Failure {
+fn not_permitted() -> Failure {
     Failure::new(
         ErrorCode::Forbidden,
         "there is no such app, or this token does not allow boot there; check the app's name and the token with `petsem token inspect`",

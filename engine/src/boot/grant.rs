@@ -1,4 +1,4 @@
-//! The discharge that carries a boot grant: written by the discharger, and for renewals by the boot itself.
+//! The discharge that carries a boot grant: written by the discharger and, for renewals, by the boot.
 
 use petsem_api::TokenUuid;
 use petsem_policy::{BootGrant, Caveat, Ticket};
@@ -10,8 +10,9 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::tenancy::found::FoundApp;
 
-/// A discharge is good from this long before it was made, in seconds: clocks differ.
+/// A discharge is valid from this many seconds before its creation, because clocks differ.
 const BEFORE: i64 = 30;
+
 /// The boot that a grant is for.
 pub(crate) struct Grant<'a> {
     pub(crate) app: &'a FoundApp,
@@ -22,13 +23,13 @@ pub(crate) struct Grant<'a> {
     pub(crate) expires: i64,
 }
 
-/// A discharge that was made.
+/// A discharge as text, with its id.
 pub(crate) struct Written {
     pub(crate) id: TokenUuid,
     pub(crate) text: String,
 }
 
-/// A discharge with one boot grant.
+/// Makes a discharge with one boot grant.
 pub(crate) fn write_grant(
     ticket: &Ticket,
     location: &str,

@@ -1,6 +1,6 @@
-//! Boots: the discharger that grants them, and the boot itself.
+//! Boots: the discharger, the grant, the boot and its renewal, and polls.
 
-#[expect(clippy::module_inception, reason = "the boot of the boots")]
+#[expect(clippy::module_inception, reason = "the boot itself, among its parts")]
 pub(crate) mod boot;
 pub(crate) mod discharger;
 pub(crate) mod grant;

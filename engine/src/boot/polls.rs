@@ -1,8 +1,8 @@
-//! The discharger's flows that take a person: poll and user-interactive (macaroon format, part 9).
+//! The discharger's flows that need a person: poll and user-interactive (macaroon format, part 9).
 //!
-//! A poll secret is 16 random bytes in hex; the store keeps its BLAKE2b-256 alone. The entry keeps the ticket,
-//! sealed under a key of its own; the discharge is made when it is fetched, and is never at rest. An entry is
-//! fetched once, and ends with its request, at the latest an hour after it was made.
+//! A poll secret is 16 random bytes in hex; the store has only its BLAKE2b-256. An entry holds the ticket, sealed under a
+//! key of its own. The discharge is made when it is fetched, and is never stored. An entry can be fetched once; it
+//! expires with its request, at the latest an hour after its creation.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use petsem_keys::{Keyring, PollKey, WrapContext};
 use petsem_policy::{SecondPerson, Ticket};
 use petsem_store::{CommitError, RecordKind};
 
-use crate::approvals::break_glass::clear_glass;
+use crate::approvals::break_glass::clear_break_glass;
 use crate::authz::decide::Principal;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
@@ -25,29 +25,29 @@ use crate::records::{PollRow, ProtectedChange};
 use crate::request::AuditRecord;
 use crate::tokens::mint::{discharger_location, own_discharger};
 
-/// Longest life of an entry, in seconds.
+/// Longest lifetime of an entry, in seconds.
 const LIFE: i64 = 60 * 60;
-/// Entries of all orgs that wait at once; those of the platform have their own places.
+/// Most waiting entries of all orgs; entries of the platform have a limit of their own.
 const MOST: usize = 1000;
-/// Entries of one org, or of the platform, that wait at once.
+/// Most waiting entries of one org, or of the platform.
 const MOST_OF_ORG: usize = 100;
-/// Entries of one request at once.
+/// Most waiting entries of one request.
 const MOST_OF_REQUEST: usize = 8;
 
-/// What a poll comes to.
+/// The result of a poll.
 pub enum Polled {
-    /// Nobody has decided yet.
+    /// The request is not decided yet.
     NotReady,
-    /// There is no such entry, or not any more.
+    /// There is no such entry, or it no longer exists.
     NotFound,
-    /// No: the reason. The entry is gone.
+    /// The request is refused, with the reason. The entry is deleted.
     Refused(&'static str),
-    /// The discharge. The entry is gone.
+    /// The discharge. The entry is deleted.
     Ready(DischargeAnswer),
 }
 
 impl Engine {
-    /// Answers a ticket that needs a second person: the discharge, or where to ask for it later.
+    /// Answers a ticket that needs a second person: with the discharge, or with the URL to poll for it.
     pub(crate) async fn discharge_later(
         &self,
         audit: &mut AuditRecord,
@@ -59,16 +59,16 @@ impl Engine {
     ) -> Result<DischargeAnswer, Failure> {
         self.check_feed()?;
         let id = ApprovalId::from_bytes(condition.request);
-        let row = self.approval(id).await?.ok_or_else(not_asked)?.content;
-        let is_asker = row.tokens.first().is_some_and(|asked_by| principal.has_token(*asked_by));
-        if row.asker != condition.requester || !is_asker {
-            return Err(not_asked());
+        let row = self.approval(id).await?.ok_or_else(not_requester)?.content;
+        let is_requester = row.tokens.first().is_some_and(|token| principal.has_token(*token));
+        if row.asker != condition.requester || !is_requester {
+            return Err(not_requester());
         }
-        // The other conditions are asked now: a ticket that is not understood waits for nobody.
-        clear_glass(ticket, &row, Some(condition.request), now)?;
-        match self.standing(&row, now)? {
+        // Check the other conditions now, so that a ticket with an unknown condition is refused immediately.
+        clear_break_glass(ticket, &row, Some(condition.request), now)?;
+        match self.request_state(&row, now)? {
             ApprovalState::Approved => {
-                let discharge = self.glass_discharge(audit, ticket, id, &row, now)?;
+                let discharge = self.break_glass_discharge(audit, ticket, id, &row, now)?;
                 Ok(DischargeAnswer { discharge: Some(discharge), ..DischargeAnswer::default() })
             }
             ApprovalState::Open if matches!(row.asked, ProtectedChange::BreakGlass { .. }) => {
@@ -76,11 +76,11 @@ impl Engine {
                 let poll_url = self.new_entry(audit, (id, row.org), sealed, ends_at, now).await?;
                 Ok(self.waiting(id, poll_url))
             }
-            _ => Err(Failure::new(ErrorCode::Forbidden, OVER)),
+            _ => Err(Failure::new(ErrorCode::Forbidden, CLOSED)),
         }
     }
 
-    /// Where the asker goes on: to the page for people, if there is one.
+    /// The poll URL, with the URL of the approval page if one is configured.
     fn waiting(&self, id: ApprovalId, poll_url: String) -> DischargeAnswer {
         match &self.settings.approval_page {
             None => DischargeAnswer { poll_url: Some(poll_url), ..DischargeAnswer::default() },
@@ -129,14 +129,14 @@ impl Engine {
             }
         }
         if is_tight {
-            // What leads nowhere any more takes nobody's place; whoever still asks for it reads that it is not there.
+            // Entries of closed requests must not take the room of others. A later poll for one gets "not found".
             expired.append(&mut decided);
         }
         let is_full = of_same >= MOST_OF_ORG || (org.is_some() && of_orgs >= MOST);
         if is_full || of_request >= MOST_OF_REQUEST {
             return Err(Failure::new(
                 ErrorCode::Busy,
-                "too many discharges wait to be fetched; fetch those that you were told of, or try later",
+                "too many discharges wait to be fetched; fetch your pending ones, or try again later",
             )
             .retry_after(60));
         }
@@ -166,14 +166,14 @@ impl Engine {
         Ok(format!("{base}/.well-known/macfly/3p/poll/{}", HEXLOWER.encode(&secret)))
     }
 
-    /// Whether something may still come of a request, and the org that it is of.
+    /// Whether a request can still lead to a discharge, and its org.
     async fn waits_for(&self, request: ApprovalId, now: Timestamp) -> Result<(bool, Option<OrgId>), Failure> {
         let Some(row) = self.approval(request).await? else { return Ok((false, None)) };
-        let standing = self.standing(&row.content, now).unwrap_or(ApprovalState::Denied);
-        Ok((matches!(standing, ApprovalState::Open | ApprovalState::Approved), row.content.org))
+        let state = self.request_state(&row.content, now).unwrap_or(ApprovalState::Denied);
+        Ok((matches!(state, ApprovalState::Open | ApprovalState::Approved), row.content.org))
     }
 
-    /// Fetches what a poll secret stands for. Nobody is asked who he is: the secret is what he has.
+    /// Fetches the result for a poll secret. The secret is the only credential.
     pub async fn poll(
         &self,
         audit: &mut AuditRecord,
@@ -193,14 +193,14 @@ impl Engine {
         Ok(Polled::NotReady)
     }
 
-    /// `None` if the entry was changed at the same moment: fetched, or wrapped anew.
+    /// `None` if the entry was changed at the same moment: fetched, or re-wrapped.
     async fn poll_once(
         &self,
         audit: &mut AuditRecord,
         id: [u8; 32],
         now: Timestamp,
     ) -> Result<Option<Polled>, Failure> {
-        // Before the row: it may be re-wrapped meanwhile.
+        // Taken before the row is read, which may be re-wrapped meanwhile.
         let keyring = self.keyring();
         let Some(record) = self.store.record(RecordKind::PollEntry, &id).await? else {
             return Ok(Some(Polled::NotFound));
@@ -212,19 +212,19 @@ impl Engine {
         let request = entry.content.request;
         let Some(row) = self.approval(request).await? else { return Ok(Some(Polled::NotFound)) };
         let row = row.content;
-        // Revoked meanwhile is as good as denied.
-        let standing = self.standing(&row, now).unwrap_or(ApprovalState::Denied);
-        if standing == ApprovalState::Open || self.check_feed().is_err() {
+        // A revocation in the meantime counts as a denial.
+        let state = self.request_state(&row, now).unwrap_or(ApprovalState::Denied);
+        if state == ApprovalState::Open || self.check_feed().is_err() {
             return Ok(Some(Polled::NotReady));
         }
         audit.asked_by(&row.asker);
-        let polled = if standing == ApprovalState::Approved {
+        let polled = if state == ApprovalState::Approved {
             let ticket = self.open_entry(&keyring, &id, &entry.content)?;
-            let discharge = self.glass_discharge(audit, &ticket, request, &row, now)?;
+            let discharge = self.break_glass_discharge(audit, &ticket, request, &row, now)?;
             Polled::Ready(DischargeAnswer { discharge: Some(discharge), ..DischargeAnswer::default() })
         } else {
-            audit.set_detail(format_args!("request {request} was denied, or is over"));
-            Polled::Refused(OVER)
+            audit.set_detail(format_args!("request {request} was denied or has expired"));
+            Polled::Refused(CLOSED)
         };
         let mut change = self.change(audit);
         change.expects.push(expect::<PollRow>(&id, entry.version));
@@ -254,29 +254,29 @@ impl Engine {
     }
 }
 
-/// What the asker reads of a request that leads nowhere any more.
-const OVER: &str = "the request was denied, or its time is over; ask anew with `petsem break-glass`";
+/// What the requester reads about a closed request.
+const CLOSED: &str = "the request was denied or has expired; request again with `petsem break-glass`";
 
 /// The id of an entry: BLAKE2b-256 (RFC 7693) of its secret.
 fn entry_of(secret: &[u8; 16]) -> [u8; 32] {
     Blake2b256::digest(secret).into()
 }
 
-/// The half of it that key and ticket are bound to.
+/// The first half of an entry's id, to which its key and ticket are bound.
 pub(crate) fn short_id(id: &[u8; 32]) -> [u8; 16] {
     let mut short = [0; 16];
     short.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
     short
 }
 
-fn not_asked() -> Failure {
+fn not_requester() -> Failure {
     Failure::new(
         ErrorCode::Forbidden,
-        "this ticket's request is not yours, or is gone; ask with the token that you asked for break-glass with",
+        "the ticket's request was made with another token, or no longer exists; send the token that requested break-glass",
     )
 }
 
-/// The ticket's bytes out of their base64.
+/// Decodes the base64 of a ticket.
 pub(crate) fn ticket_bytes(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text.as_bytes()).ok()
 }

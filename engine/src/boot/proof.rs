@@ -1,4 +1,4 @@
-//! Who asked for a boot: written into the grant by the discharger, asked again at each boot and renewal.
+//! The provenance of a boot grant. The discharger writes it into the grant; each boot and renewal re-evaluates it.
 
 use std::collections::BTreeMap;
 
@@ -11,26 +11,26 @@ use crate::control::state::Control;
 use crate::error::Failure;
 use crate::tenancy::found::FoundApp;
 
-/// Who asked, and the discharge that began it: revoking that one ends all renewals that came of it.
+/// The proof behind a grant, and the first discharge: revoking that one ends all renewals derived from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GrantProvenance {
-    /// What proved the boot.
+    /// The proof of the boot.
     pub(crate) proof: BootProof,
-    /// The first discharge; none in itself.
+    /// The first discharge; `None` in the first discharge itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first: Option<TokenUuid>,
 }
 
-/// The proof that the discharger accepted, as far as it must be asked again.
+/// The part of an accepted proof that is re-evaluated later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum BootProof {
     /// A JWT that a rule of the app's policy accepted.
     Jwt {
-        /// The rule.
+        /// The rule that accepted it.
         rule: String,
-        /// The claims that the rule read.
+        /// The claims that the rule evaluated.
         claims: BTreeMap<String, String>,
         /// The JWT's `sub`.
         sub: Option<String>,
@@ -41,11 +41,11 @@ pub(crate) enum BootProof {
     },
     /// A user's token that named exactly this boot.
     Token {
-        /// The token.
+        /// The token's id.
         id: TokenUuid,
-        /// Its key, and what it was minted from.
+        /// Its key, and the tokens that it was minted from.
         ancestors: Vec<TokenUuid>,
-        /// Who holds it.
+        /// Its holder.
         subject: String,
     },
 }
@@ -54,44 +54,44 @@ pub(crate) enum BootProof {
 const FIRST: usize = 47;
 
 impl GrantProvenance {
-    /// The text in the grant.
+    /// The text that a grant carries.
     pub(crate) fn to_text(&self) -> Result<String, Failure> {
         let text = serde_json::to_string(self).map_err(Failure::internal)?;
-        // A grant that leaves no room for what its renewals add would boot nothing.
-        let kept = if self.first.is_none() { FIRST } else { 0 };
-        if text.len() + kept > petsem_policy::MAX_PROVENANCE_BYTES {
+        // Keep room for `first`, which renewals add.
+        let reserved = if self.first.is_none() { FIRST } else { 0 };
+        if text.len() + reserved > petsem_policy::MAX_PROVENANCE_BYTES {
             return Err(Failure::new(
                 ErrorCode::BadRequest,
-                "the JWT's sub, its jti and the claims that the policy's rule reads are over 2 KiB together; have shorter \
-                 ones issued, or let the rule read fewer",
+                "the JWT's sub, its jti and the claims that the policy's rule reads are over 2 KiB in total; issue shorter \
+                 claims, or let the rule read fewer",
             ));
         }
         Ok(text)
     }
 
-    /// The asker of a grant. A text of another build is refused.
+    /// Parses the text of a grant. Unknown forms are refused.
     pub(crate) fn of(text: &str) -> Result<Self, Failure> {
         serde_json::from_str(text).map_err(|_| {
             Failure::new(
                 ErrorCode::DischargeInvalid,
-                "the boot grant is of a form that this petsem does not know; ask for a new discharge",
+                "the boot grant has a form that this server does not support; request a new discharge",
             )
         })
     }
 
-    /// In words, for the audit log.
+    /// A description for the audit log.
     pub(crate) fn describe(&self) -> String {
         match &self.proof {
             BootProof::Jwt { rule, claims, sub, .. } => format!(
                 "asked by {} of {}, rule {rule}",
-                sub.as_deref().unwrap_or("nobody named"),
+                sub.as_deref().unwrap_or("an unnamed subject"),
                 claims.get("iss").map_or("", String::as_str)
             ),
             BootProof::Token { id, subject, .. } => format!("asked by {subject}, token {id}"),
         }
     }
 
-    /// Asks again: what stood behind the grant must still stand.
+    /// Re-evaluates the proof: it must not be revoked, and the app's policy must still accept it.
     pub(crate) fn reauthorize(
         &self,
         control: &Control,
@@ -103,7 +103,7 @@ impl GrantProvenance {
         if self.first.is_some_and(|first| control.revoked().has_token(&first)) {
             return Err(Failure::new(
                 ErrorCode::Revoked,
-                "the discharge that this renewal came of was revoked; ask for a new discharge",
+                "the discharge behind this renewal was revoked; request a new discharge",
             ));
         }
         match &self.proof {
@@ -113,7 +113,7 @@ impl GrantProvenance {
                 if control.issuer(claims.issuer()).is_none() {
                     return Err(Failure::new(
                         ErrorCode::PolicyDenied,
-                        "the issuer of the JWT behind this boot is no longer registered; ask for a new discharge",
+                        "the issuer of the JWT behind this boot is no longer registered; request a new discharge",
                     ));
                 }
                 let name = app.head.name.as_str();
@@ -127,7 +127,7 @@ impl GrantProvenance {
                 if std::iter::once(id).chain(ancestors).any(|id| control.revoked().has_token(id)) {
                     return Err(Failure::new(
                         ErrorCode::Revoked,
-                        "the token of whoever asked for this boot was revoked; ask for a new discharge with another one",
+                        "the token that requested this boot was revoked; request a new discharge with another token",
                     ));
                 }
                 Ok(())

@@ -1,4 +1,4 @@
-//! The directory through which denials reach the running server.
+//! The directory that passes denials to the running server.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -12,21 +12,21 @@ use crate::records::{RecordCodec, SignedNote};
 
 /// Longest denial or answer, in bytes.
 const LONGEST: u64 = 64 * 1024;
-/// Denials that are taken at once.
+/// Most denials processed in one pass.
 const MOST: usize = 256;
 
-/// What the server says to a denial.
+/// The server's answer to a denial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum DenialAnswer {
-    /// It stands in the control feed.
+    /// The control feed contains it.
     Taken {
         /// The number of the change.
         number: u64,
     },
-    /// It is in force on this node; the store takes no writes.
+    /// It is in force on this node, but the store does not accept writes.
     Held,
-    /// It cannot be done.
+    /// It is refused.
     Refused {
         /// Why.
         reason: String,
@@ -37,15 +37,15 @@ pub enum DenialAnswer {
 pub struct DenialFolder(PathBuf);
 
 impl DenialFolder {
-    /// The directory in a data directory; it need not be there.
+    /// The directory in a data directory. It need not exist.
     pub fn of(data_directory: &Path) -> Self {
         Self(data_directory.join("denials"))
     }
 
-    /// Hands a denial to the server.
+    /// Writes a denial for the server.
     pub fn put(&self, codec: &RecordCodec, id: RequestId, request: &RevokeRequest) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
-        // Root may deny in the place of the server's own user, who must be able to read it.
+        // Root may run the command instead of the server's user, which must be able to read the file.
         let (owner, made) = (self.owner()?, std::fs::metadata(&self.0)?);
         if (made.uid(), made.gid()) != owner {
             chown(&self.0, Some(owner.0), Some(owner.1))?;
@@ -56,18 +56,18 @@ impl DenialFolder {
         )
     }
 
-    /// The server's answer, if it is there. One with a wrong MAC is none.
+    /// The server's answer, if there is one. An answer with a wrong MAC is ignored.
     pub fn read_answer(&self, codec: &RecordCodec, id: RequestId) -> Option<DenialAnswer> {
         let kept = read(&self.path(id, "answer")).ok()?;
         serde_json::from_slice(codec.read_note(SignedNote::DenialAnswer, id, &kept)?).ok()
     }
 
-    /// Takes the answer away.
+    /// Deletes the answer.
     pub fn forget_answer(&self, id: RequestId) {
         let _ = std::fs::remove_file(self.path(id, "answer"));
     }
 
-    /// Ids of the denials that lie there.
+    /// The ids of the denials in the directory.
     pub(crate) fn denials(&self) -> io::Result<Vec<RequestId>> {
         let entries = match std::fs::read_dir(&self.0) {
             Ok(entries) => entries,
@@ -79,7 +79,7 @@ impl DenialFolder {
         Ok(named.take(MOST).collect())
     }
 
-    /// `None` for what no seal of this installation has made.
+    /// `None` for a file that no seal of this installation authenticated.
     pub(crate) fn denial(&self, codec: &RecordCodec, id: RequestId) -> io::Result<Option<RevokeRequest>> {
         let kept = read(&self.path(id, "denial"))?;
         let request = codec.read_note(SignedNote::Denial, id, &kept);
@@ -91,7 +91,7 @@ impl DenialFolder {
             self.write(&self.path(id, "answer"), &codec.write_note(SignedNote::DenialAnswer, id, &json))
         });
         if let Err(error) = written {
-            tracing::warn!(%error, denial = %id, "the answer to a denial was not written");
+            tracing::warn!(%error, denial = %id, "cannot write the answer to a denial");
         }
     }
 
@@ -99,7 +99,7 @@ impl DenialFolder {
         if let Err(error) = std::fs::remove_file(self.path(id, "denial"))
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!(%error, denial = %id, "a denial that was taken is not removed; it is taken again");
+            tracing::warn!(%error, denial = %id, "cannot remove a processed denial; it will be processed again");
         }
     }
 
@@ -118,7 +118,7 @@ impl DenialFolder {
         Ok((metadata.uid(), metadata.gid()))
     }
 
-    /// Whole or not at all, durable, and for the server to read.
+    /// Writes a file atomically and durably, readable by the server.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let new = path.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;

@@ -1,4 +1,4 @@
-//! Which denials this node has taken, and which of them the control feed does not hold yet.
+//! The denials in force on this node, and those of them that the control feed does not contain yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,33 +12,33 @@ use crate::records::FeedRow;
 pub(crate) struct PendingDenials {
     rows: Mutex<Vec<FeedRow>>,
     waiting: Mutex<BTreeMap<RequestId, RevokeRequest>>,
-    /// Those that lie there and cannot be read.
+    /// Files that cannot be read.
     unread: Mutex<BTreeSet<RequestId>>,
 }
 
 impl PendingDenials {
-    /// What is denied here, whether the feed has it or not.
+    /// The denials in force on this node, until the feed contains all of them.
     pub(crate) fn rows(&self) -> Vec<FeedRow> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Denies.
+    /// Adds a denial.
     pub(crate) fn add(&self, row: FeedRow) {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
     }
 
-    /// What an operator must know of them.
+    /// A problem for operators, if there is one.
     pub(crate) fn problem(&self) -> Option<String> {
         let unread = self.unread().len();
         if unread > 0 {
             return Some(format!(
-                "{unread} denials cannot be read, so they are not in force; the log says why, and who must own them"
+                "{unread} denials cannot be read, so they are not in force; the log gives the reason and the owner that the files need"
             ));
         }
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
         (waiting > 0).then(|| {
             format!(
-                "{waiting} denials are in force on this node alone; the store must take writes for the others"
+                "{waiting} denials are in force only on this node; other nodes follow when the store accepts writes"
             )
         })
     }
@@ -55,7 +55,7 @@ impl PendingDenials {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, request);
     }
 
-    /// The feed has it. When it has all of them, the state of control has them from there.
+    /// Removes a denial that the feed now contains. When the feed contains all, the control state has them from there.
     pub(crate) fn done(&self, id: RequestId) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.remove(&id);

@@ -1,4 +1,4 @@
-//! Following the control feed, and writing to it: every control change is numbered without gaps.
+//! Reads and writes the control feed. Control changes are numbered without gaps.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -14,8 +14,8 @@ use crate::records::{FeedHeadRow, FeedRow, IntegrityFault};
 use crate::request::AuditRecord;
 
 impl Engine {
-    /// Reads what is new in the control feed, and checks that the store still holds what this node saw last.
-    /// A fault stays: decisions fail closed until an operator has looked.
+    /// Reads new changes of the control feed, and checks that the store still contains the last revision that this node
+    /// has seen. A fault is permanent: decisions fail closed until an operator intervenes.
     pub async fn refresh(&self) -> Result<(), Failure> {
         let result = self.refresh_once().await;
         if let Err(failure) = &result
@@ -52,9 +52,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes a denial effective on this node, before the control feed has it.
+    /// Puts a denial in force on this node, before the control feed contains it.
     pub(crate) fn deny(&self, row: FeedRow) {
-        // First the list, then the state: a refresh in between takes it from the list.
+        // First the list, then the state, so that a refresh in between applies it from the list.
         self.denials.add(row);
         let mut guard = self.control.write().unwrap_or_else(PoisonError::into_inner);
         *guard = Arc::new(guard.denying(&self.denials.rows()));
@@ -72,8 +72,8 @@ impl Engine {
         }
     }
 
-    /// Commits control changes: numbers them, and lets `fill` add the rows that go with them. `fill` is asked
-    /// anew when another node was faster.
+    /// Commits numbered control changes. `fill` adds the rows that belong to them, and is called again if another node
+    /// committed first.
     pub(crate) async fn commit_control(
         &self,
         audit: &mut AuditRecord,
@@ -83,7 +83,7 @@ impl Engine {
         self.commit_control_if(audit, rows, |_| Ok(()), fill).await
     }
 
-    /// The same, if `check` agrees to it in the very state of control that the change follows.
+    /// The same, if `check` accepts the control state that directly precedes the change.
     pub(crate) async fn commit_control_if(
         &self,
         audit: &mut AuditRecord,
@@ -91,7 +91,7 @@ impl Engine {
         check: impl Fn(&Control) -> Result<(), Failure> + Send,
         fill: impl Fn(&mut Change) + Send,
     ) -> Result<u64, Failure> {
-        let _turn = self.feed_lock.lock().await;
+        let _guard = self.feed_lock.lock().await;
         for _ in 0..5 {
             self.refresh().await?;
             let control = self.control();
@@ -125,7 +125,7 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Failure::new(ErrorCode::Busy, "other nodes change the same installation all the time; try again")
+        Err(Failure::new(ErrorCode::Busy, "other nodes are changing the same installation; try again")
             .retry_after(1))
     }
 }

@@ -1,4 +1,4 @@
-//! What every decision depends on, and how it changes: the numbered control feed and the state it adds up to.
+//! The control state that every decision depends on, and the numbered control feed that changes it.
 
 pub(crate) mod denial_folder;
 pub(crate) mod denied;

@@ -1,11 +1,11 @@
 //! Denials: revocations that reach the running server through a file in its data directory, without the API and
 //! without the primary (design §7).
 //!
-//! `DATA/denials/ID.denial` holds a [`RevokeRequest`] with a MAC of the row-MAC key: nobody without a seal writes
-//! one that counts. The server looks twice a second, refuses at once what it finds, and then writes it into the
-//! control feed, whose changes are numbered without gaps: from there on nobody takes it away unseen. `ID.answer`
-//! tells the command so, again with a MAC; whoever merely removes the file makes nobody believe that it was taken.
-//! Until the feed has it the server keeps it in memory, tries again, and shows it in `/readyz`.
+//! `DATA/denials/ID.denial` holds a [`RevokeRequest`] with a MAC of the row-MAC key, so writing a valid one needs a seal.
+//! The server checks the directory twice a second, puts each denial in force immediately, and then writes it into the
+//! control feed. Changes there are numbered without gaps, so a removal would be noticed. `ID.answer`, also with a MAC,
+//! confirms the denial to the command; removing the denial's file does not look like a confirmation. Until the feed
+//! contains the denial, the server keeps it in memory, tries again, and reports it in `/readyz`.
 
 use petsem_api::{ErrorCode, RequestId, RevokeRequest};
 use petsem_audit::Outcome;
@@ -16,12 +16,12 @@ use crate::error::Failure;
 use crate::records::FeedRow;
 use crate::request::{AuditRecord, local_record, outcome_of};
 
-/// What became of a denial at the node.
+/// The result of a denial at the node.
 #[derive(Debug)]
 pub enum DenialOutcome {
-    /// It is in the control feed, under this number.
+    /// The control feed contains it, under this number.
     InFeed(u64),
-    /// The store takes no writes: the denial lies in the data directory, for the next start.
+    /// The store does not accept writes: the denial is in the data directory, for the next start.
     Kept,
 }
 
@@ -30,15 +30,15 @@ pub enum DenialOutcome {
 pub enum DenialError {
     /// It is refused.
     Refused(Failure),
-    /// It could not be written to the data directory.
+    /// The denial could not be written to the data directory.
     NotWritten(std::io::Error),
 }
 
 impl Engine {
-    /// Denies at once: in the control feed, or in the data directory if the store takes no writes.
+    /// Denies immediately: in the control feed, or in the data directory if the store does not accept writes.
     ///
     /// # Errors
-    /// [`DenialError`]; nothing was denied then.
+    /// [`DenialError`]; nothing was denied.
     pub async fn deny_now(&self, request: &RevokeRequest) -> Result<DenialOutcome, DenialError> {
         let mut audit = local_record(self.now(), "operator.deny");
         let denied = async {
@@ -61,13 +61,13 @@ impl Engine {
         }
     }
 
-    /// Takes what lies in the directory of denials. What goes wrong is logged; the next turn tries again.
+    /// Processes the denials in the directory. Failures are logged; the next pass tries again.
     pub async fn take_denials(&self) {
         let folder = DenialFolder::of(&self.settings.data_directory);
         let found = match folder.denials() {
             Ok(found) => found,
             Err(error) => {
-                tracing::error!(%error, "the directory of denials cannot be read");
+                tracing::error!(%error, "cannot read the directory of denials");
                 return;
             }
         };
@@ -82,16 +82,16 @@ impl Engine {
                     self.take(&folder, id, request).await;
                 }
                 Ok(None) => {
-                    tracing::error!(denial = %id, "a file among the denials is none of ours, and is put aside");
+                    tracing::error!(denial = %id, "a file in the directory of denials is not authentic; it was moved aside");
                     folder.put_aside(id);
                 }
-                // It may be one of ours, so it stays; it is told once.
+                // It may be authentic, so it is kept; it is logged once.
                 Err(error) => {
                     if self.denials.unread().insert(id) {
                         tracing::error!(
                             %error,
                             denial = %id,
-                            "a denial cannot be read, so it is not in force; the user that runs the server must own it"
+                            "cannot read a denial, so it is not in force; the user that runs the server must own the file"
                         );
                     }
                 }
@@ -102,7 +102,7 @@ impl Engine {
         }
     }
 
-    /// Refuses at once what a denial names, then sees to it that the feed has it.
+    /// Puts a denial in force on this node, then writes it into the feed.
     async fn take(&self, folder: &DenialFolder, id: RequestId, request: RevokeRequest) {
         let mut audit = local_record(self.now(), "operator.deny");
         match self.denial_row(&mut audit, &request).await {
@@ -119,15 +119,15 @@ impl Engine {
                 tracing::error!(
                     denial = %id,
                     reason = failure.internal_text().unwrap_or(failure.external()),
-                    "a denial cannot be looked up in the store; it stays there, and is taken when it can"
+                    "cannot look up a denial in the store; it is kept and will be tried again"
                 );
             }
             Err(failure) => {
-                // Whoever asked may be gone: it may have lain there while the server was sealed.
+                // The command may have ended long ago, for instance if the server was sealed.
                 tracing::warn!(
                     denial = %id,
                     reason = failure.internal_text().unwrap_or(failure.external()),
-                    "a denial is refused"
+                    "refused a denial"
                 );
                 self.note(&audit, Some(&failure)).await;
                 folder.answer(
@@ -140,7 +140,7 @@ impl Engine {
         }
     }
 
-    /// Writes a denial into the control feed, if that can be done now.
+    /// Writes a denial into the control feed, if that is possible now.
     async fn keep(&self, folder: &DenialFolder, id: RequestId, request: &RevokeRequest) -> bool {
         let mut audit = local_record(self.now(), "operator.deny");
         let kept = async {
@@ -159,7 +159,7 @@ impl Engine {
                 tracing::debug!(
                     denial = %id,
                     reason = failure.internal_text().unwrap_or(failure.external()),
-                    "a denial waits for the store"
+                    "a denial is waiting for the store"
                 );
                 false
             }
@@ -186,7 +186,7 @@ impl Engine {
             (Err(_), Some(revision)) => self.defer_audit(revision, event),
             (Err(failure), None) => tracing::error!(
                 reason = failure.internal_text().unwrap_or_default(),
-                "a denial has no audit line"
+                "cannot write the audit line of a denial"
             ),
             (Ok(()), None) => {}
         }

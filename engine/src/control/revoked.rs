@@ -1,8 +1,8 @@
-//! What was revoked, as every use of a credential asks for it.
+//! The set of revocations, which every use of a credential checks.
 //!
-//! Tokens, keys, Machines and hosts stay revoked for ever. Entries about JWTs are forgotten once nothing that came
-//! of such a JWT can be alive: a JWT lives minutes, and with it what it was exchanged for; the longest that comes of
-//! one without asking again is a renewal of [`LONGEST_RENEWAL`], and each renewal of that is checked here.
+//! Tokens, keys, Machines and hosts stay revoked forever. Entries about JWTs are removed once nothing derived from such
+//! a JWT can still be valid. A JWT lives minutes, and so does a token exchanged for it. The longest-lived thing derived
+//! from a JWT without another check is a renewal of [`LONGEST_RENEWAL`]; each further renewal is checked here.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,8 +14,8 @@ use crate::records::FeedRow;
 
 /// Longest `renewal_life` of an app, in seconds.
 pub(crate) const LONGEST_RENEWAL: u64 = 30 * 24 * 60 * 60;
-/// How long an entry about JWTs is kept, in seconds, from the time that it was made or that it names: the longest
-/// renewal, and a day for a JWT's own life and for clocks.
+/// How long an entry about JWTs is kept, in seconds, after its creation or the time that it names, whichever is later:
+/// the longest renewal, and a day for the JWT's own lifetime and clock differences.
 const KEPT: i64 = LONGEST_RENEWAL.cast_signed() + 24 * 60 * 60;
 
 /// All revocations.
@@ -28,7 +28,7 @@ pub(crate) struct RevokedSet {
     jwts: HashMap<String, OfIssuer>,
 }
 
-/// Revoked JWTs of one issuer; each entry with the unix second until which it is kept.
+/// The revoked JWTs of one issuer. Each entry has the unix second until which it is kept.
 #[derive(Clone, Debug, Default)]
 struct OfIssuer {
     ids: HashMap<String, i64>,
@@ -47,7 +47,7 @@ impl IssuedBefore {
         Self { before, kept: seconds(at).max(before).saturating_add(KEPT) }
     }
 
-    /// Both: a later revocation with an earlier time gives nothing back.
+    /// The union of two revocations: a later one with an earlier time does not restore anything.
     fn and(self, other: Self) -> Self {
         Self { before: self.before.max(other.before), kept: self.kept.max(other.kept) }
     }
@@ -58,7 +58,7 @@ impl IssuedBefore {
 }
 
 impl RevokedSet {
-    /// Whether this token, discharge or renewal was revoked, or the key that this id stands for
+    /// Whether this token, discharge or renewal was revoked, or the signing key with this id in lineages
     /// ([`TokenId::of_key`]).
     pub(crate) fn has_token(&self, token: &TokenUuid) -> bool {
         self.tokens.contains(token)
@@ -79,8 +79,8 @@ impl RevokedSet {
         self.hosts.contains(host)
     }
 
-    /// Whether a JWT was revoked: by its `jti`, or because its subject's or all its issuer's JWTs were that were
-    /// issued before a time. `issued_at` in unix seconds.
+    /// Whether a JWT was revoked: by its `jti`, or with all JWTs of its subject or issuer that were issued before a
+    /// time. `issued_at` in unix seconds.
     pub(crate) fn has_jwt(&self, issuer: &str, sub: Option<&str>, jti: Option<&str>, issued_at: i64) -> bool {
         let Some(revoked) = self.jwts.get(issuer) else { return false };
         jti.is_some_and(|jti| revoked.ids.contains_key(jti))
@@ -88,7 +88,7 @@ impl RevokedSet {
             || revoked.all.is_some_and(|entry| entry.has(issued_at))
     }
 
-    /// Takes a revocation in; any other change is none of its business.
+    /// Applies a revocation; ignores any other change.
     pub(crate) fn apply(&mut self, row: &FeedRow) {
         match row {
             FeedRow::TokenRevoked { token, .. } => {
@@ -122,13 +122,13 @@ impl RevokedSet {
         }
     }
 
-    /// Forgets an app's Machines: it was deleted.
-    pub(crate) fn forget_app(&mut self, app: AppId) {
+    /// Removes the Machines of a deleted app.
+    pub(crate) fn remove_app(&mut self, app: AppId) {
         self.machines.remove(&app);
     }
 
-    /// Forgets the entries about JWTs whose time is over. `now` in unix seconds.
-    pub(crate) fn forget_ended(&mut self, now: i64) {
+    /// Removes expired entries about JWTs. `now` in unix seconds.
+    pub(crate) fn remove_expired(&mut self, now: i64) {
         self.jwts.retain(|_, revoked| {
             revoked.ids.retain(|_, kept| *kept >= now);
             revoked.subjects.retain(|_, entry| entry.kept >= now);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subjects_jwts_are_revoked_up_to_the_latest_time_that_was_named() {
+    fn jwts_of_a_subject_are_revoked_up_to_the_latest_given_time() {
         let mut revoked = RevokedSet::default();
         for before in [100, 200, 150] {
             revoked.apply(&subject("ann", before, 1000));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn all_jwts_of_an_issuer_are_revoked_up_to_the_latest_time_that_was_named() {
+    fn all_jwts_of_an_issuer_are_revoked_up_to_the_latest_given_time() {
         let mut revoked = RevokedSet::default();
         for before in [200, 100] {
             let issuer = ISSUER.to_owned();
@@ -194,23 +194,23 @@ mod tests {
         let has = |issuer, sub, issued_at| revoked.has_jwt(issuer, sub, None, issued_at);
         assert_eq!([has(ISSUER, Some("ann"), 199), has(ISSUER, None, 199)], [true, true]);
         assert_eq!([has(ISSUER, Some("ann"), 200), has("other", Some("ann"), 0)], [false, false]);
-        revoked.forget_ended(1000 + KEPT);
-        assert!(revoked.has_jwt(ISSUER, None, None, 0), "the last second counts");
-        revoked.forget_ended(1001 + KEPT);
+        revoked.remove_expired(1000 + KEPT);
+        assert!(revoked.has_jwt(ISSUER, None, None, 0), "the entry is kept through its last second");
+        revoked.remove_expired(1001 + KEPT);
         assert!(revoked.jwts.is_empty());
     }
 
     #[test]
-    fn entries_about_jwts_are_forgotten_when_nothing_of_them_can_live() {
+    fn entries_about_jwts_are_removed_when_nothing_derived_from_them_can_be_valid() {
         let mut revoked = RevokedSet::default();
         revoked.apply(&jwt("one", 1000));
         revoked.apply(&subject("ann", 5000, 1000));
-        revoked.forget_ended(1000 + KEPT);
-        assert!(revoked.has_jwt(ISSUER, None, Some("one"), 0), "the last second counts");
-        revoked.forget_ended(1001 + KEPT);
+        revoked.remove_expired(1000 + KEPT);
+        assert!(revoked.has_jwt(ISSUER, None, Some("one"), 0), "the entry is kept through its last second");
+        revoked.remove_expired(1001 + KEPT);
         assert!(!revoked.has_jwt(ISSUER, None, Some("one"), 0));
-        assert!(revoked.has_jwt(ISSUER, Some("ann"), None, 0), "the time that it names is later");
-        revoked.forget_ended(5001 + KEPT);
+        assert!(revoked.has_jwt(ISSUER, Some("ann"), None, 0), "the entry names a later time");
+        revoked.remove_expired(5001 + KEPT);
         assert!(!revoked.has_jwt(ISSUER, Some("ann"), None, 0));
         assert!(revoked.jwts.is_empty());
     }

@@ -1,7 +1,7 @@
-//! What every decision depends on, in memory: signing keys, dischargers, issuers, revocations.
+//! The control state in memory, which every decision depends on: signing keys, dischargers, issuers, revocations.
 //!
-//! It is built from the control feed, whose changes are numbered without gaps, each MAC covering the one
-//! before. A missing number, or a row that is not at the version that the feed names, fails closed.
+//! It is built from the control feed. Changes there are numbered without gaps, and each MAC covers the previous one. A
+//! missing number, or a row older than the version that the feed names, fails closed.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -26,20 +26,20 @@ use crate::records::{
     SigningKeyRow,
 };
 
-/// Entries of the feed read at once.
+/// Feed entries per read.
 const PAGE: u32 = 512;
 
 /// A key that signs tokens.
 pub(crate) struct SigningEntry {
     /// Its id: the KID of its tokens.
     pub(crate) id: [u8; 16],
-    /// The org that it speaks for; none = the platform.
+    /// The org that it belongs to; `None` = the platform.
     pub(crate) org: Option<OrgId>,
     /// The key.
     pub(crate) key: MacaroonKey,
 }
 
-/// Why no key verifies a token.
+/// Why there is no key to verify a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoKey {
     /// No key has its KID.
@@ -54,7 +54,7 @@ pub(crate) struct DischargerEntry {
     pub(crate) id: [u8; 16],
     /// Its location.
     pub(crate) location: String,
-    /// The org that it speaks for; none = the platform.
+    /// The org that it belongs to; `None` = the platform.
     pub(crate) org: Option<OrgId>,
     /// When it was registered, in Unix milliseconds.
     pub(crate) created_at: u64,
@@ -74,10 +74,10 @@ pub(crate) struct IssuerEntry {
     pub(crate) keys: IssuerKeys,
 }
 
-/// The state after a number of the feed.
+/// The control state after a numbered change.
 #[derive(Clone, Default)]
 pub(crate) struct Control {
-    /// The last change that it holds.
+    /// The number of the last applied change.
     pub(crate) number: u64,
     mac: [u8; 32],
     head_version: u64,
@@ -86,7 +86,7 @@ pub(crate) struct Control {
     platform_key: Option<[u8; 16]>,
     org_keys: HashMap<OrgId, [u8; 16]>,
     known_keys: HashSet<[u8; 16]>,
-    /// Keys without a row: only those of an org that a later change deletes may be so.
+    /// Keys without a row. Allowed only if a later change destroys the key or deletes its org.
     missing_keys: HashMap<[u8; 16], Option<OrgId>>,
     dischargers: Vec<Arc<DischargerEntry>>,
     issuers: HashMap<String, Arc<IssuerEntry>>,
@@ -97,30 +97,30 @@ pub(crate) struct Control {
     keyring: KeyringVersions,
 }
 
-/// What the feed says of the keyring. Version 1 of a new installation stands in no change.
+/// The keyring versions that the feed names. No change names version 1 of a new installation.
 #[derive(Clone, Debug, Default)]
 struct KeyringVersions {
     current: Option<u32>,
     destroyed: BTreeSet<u32>,
-    /// Versions without a row: only those that a later change destroys may be so.
+    /// Versions without a row. Allowed only if a later change destroys the version.
     missing: BTreeSet<u32>,
 }
 
-/// What the feed is read with.
+/// Everything needed to read the feed.
 pub(crate) struct Readers<'a> {
     /// The store.
     pub(crate) store: &'a dyn Store,
-    /// Says which URLs may be fetched.
+    /// Decides which URLs may be fetched.
     pub(crate) fetch: &'a dyn Fetch,
-    /// Checks rows.
+    /// Verifies rows.
     pub(crate) codec: &'a RecordCodec,
-    /// Opens wrapped keys, and learns new versions of the keyring.
+    /// Opens wrapped keys, and receives new versions of the keyring.
     pub(crate) keys: &'a KeyringState,
-    /// The keyring before anything was read: a version that is destroyed meanwhile still opens what was read before.
+    /// The keyring before the first read. It opens rows read earlier, even if their version is destroyed meanwhile.
     pub(crate) before: Arc<Keyring>,
     /// The store's id.
     pub(crate) store_id: StoreId,
-    /// When it is read.
+    /// The time of the read.
     pub(crate) now: Timestamp,
 }
 
@@ -135,19 +135,19 @@ impl Control {
         self.head_version
     }
 
-    /// What was revoked.
+    /// The revocations.
     pub(crate) fn revoked(&self) -> &RevokedSet {
         &self.revoked
     }
 
-    /// The same state with revocations that the feed does not hold yet.
+    /// The same state with revocations that the feed does not contain yet.
     pub(crate) fn denying(&self, rows: &[FeedRow]) -> Self {
         let mut next = self.clone();
         rows.iter().for_each(|row| next.revoked.apply(row));
         next
     }
 
-    /// Whether this app was deleted: rows of it that are there again were put there by hand.
+    /// Whether this app was deleted. Rows of a deleted app were restored by hand.
     pub(crate) fn is_app_deleted(&self, app: AppId) -> bool {
         self.deleted_apps.contains(&app)
     }
@@ -157,17 +157,17 @@ impl Control {
         self.deleted_orgs.contains(&org)
     }
 
-    /// Whether rules that let boot or read need a second person in this org.
+    /// Whether rules that allow boots or reads need a second person in this org.
     pub(crate) fn is_org_guarded(&self, org: OrgId) -> bool {
         self.guarded_orgs.contains(&org)
     }
 
-    /// The newest version of an app's policy that the feed names: an older one was put back by hand.
+    /// The newest version of an app's policy that the feed names. An older row was restored by hand.
     pub(crate) fn policy_version(&self, app: AppId) -> u64 {
         self.policies.get(&app).copied().unwrap_or(0)
     }
 
-    /// The signing key with this KID. An unknown or empty KID has none.
+    /// The signing key with this KID.
     pub(crate) fn signing_key(&self, kid: &[u8]) -> Result<&Arc<SigningEntry>, NoKey> {
         let id = <[u8; 16]>::try_from(kid).map_err(|_| NoKey::Unknown)?;
         if self.revoked.has_key(SigningKeyId::from_bytes(id)) {
@@ -176,12 +176,12 @@ impl Control {
         self.signing_keys.get(&id).ok_or(NoKey::Unknown)
     }
 
-    /// Whether new tokens are signed with this key.
+    /// Whether this key signs new tokens.
     pub(crate) fn is_current_key(&self, id: SigningKeyId) -> bool {
         self.platform_key == Some(*id.as_bytes()) || self.org_keys.values().any(|key| key == id.as_bytes())
     }
 
-    /// The signing key that stands with this id in the line of its tokens' ancestors.
+    /// The signing key that has this id in the lineages of its tokens.
     pub(crate) fn key_in_lines(&self, id: &TokenUuid) -> Option<SigningKeyId> {
         self.signing_keys
             .keys()
@@ -210,7 +210,7 @@ impl Control {
         self.signing_keys.values().filter(|entry| entry.org == org).filter(live).count()
     }
 
-    /// The version of the keyring that wraps, as far as the feed says it.
+    /// The current version of the keyring, if the feed names one.
     pub(crate) fn keyring_version(&self) -> Option<u32> {
         self.keyring.current
     }
@@ -240,13 +240,13 @@ impl Control {
         self.issuers.values()
     }
 
-    /// The same state, carried on to the end of the feed; `None` if nothing is new.
+    /// The state at the end of the feed; `None` if there are no new changes.
     pub(crate) async fn advanced(&self, readers: &Readers<'_>) -> Result<Option<Self>, Failure> {
         let mut tries = 0;
         loop {
             let head = readers.head().await?;
             match self.advanced_to(readers, &head).await {
-                // A change after this head may have taken away what is missing now: what counts is where it rests.
+                // A change after this head may have deleted what is missing. Only a fault at the newest head counts.
                 Err(failure)
                     if failure.code() == ErrorCode::Integrity
                         && tries < REREADS
@@ -286,7 +286,7 @@ impl Control {
             }
             for entry in &entries {
                 if next.number == head.content.number {
-                    break; // Written after the head was read: for the next time.
+                    break; // Written after the head was read; the next refresh applies it.
                 }
                 let number = next.number + 1;
                 let (row, mac) = readers.codec.read_feed(number, &next.mac, entry)?;
@@ -306,7 +306,7 @@ impl Control {
         if let Some(id) = next.missing_keys.keys().next() {
             return Err(IntegrityFault::new("signing key", id, "it is missing").into());
         }
-        next.revoked.forget_ended(readers.now.seconds());
+        next.revoked.remove_expired(readers.now.seconds());
         Ok(Some(next))
     }
 
@@ -319,14 +319,14 @@ impl Control {
             | FeedRow::JwtRevoked { .. }
             | FeedRow::JwtSubjectRevoked { .. }
             | FeedRow::JwtIssuerRevoked { .. } => self.revoked.apply(&row),
-            // The rows are read at each use, and compared with this.
+            // Policies are read at each use and compared with this version.
             FeedRow::PolicySet { app, version, .. } => {
                 self.policies.insert(app, version);
             }
             FeedRow::AppDeleted { app, .. } => {
                 self.deleted_apps.insert(app);
                 self.policies.remove(&app);
-                self.revoked.forget_app(app);
+                self.revoked.remove_app(app);
             }
             FeedRow::OrgDeleted { org, .. } => {
                 self.deleted_orgs.insert(org);
@@ -373,7 +373,7 @@ impl Control {
             }
             FeedRow::SigningKeySet { key, org, version, .. } => {
                 let id = id_of(&key)?;
-                // A key is for new tokens from the moment that it is first named; another wrap of it changes nothing.
+                // A key signs new tokens from the change that first names it. A later change that re-wraps it does not matter.
                 if self.known_keys.insert(id) {
                     match org {
                         None => self.platform_key = Some(id),
@@ -388,7 +388,9 @@ impl Control {
                         self.signing_keys.insert(id, Arc::new(readers.signing_key(id, row)?));
                     }
                     Some(_) => {
-                        return Err(IntegrityFault::new("signing key", &id, "it is another org's").into());
+                        return Err(
+                            IntegrityFault::new("signing key", &id, "it belongs to another org").into()
+                        );
                     }
                     None => {
                         self.missing_keys.insert(id, org);
@@ -407,8 +409,8 @@ impl Readers<'_> {
         Ok(self.codec.read(&[], &record)?)
     }
 
-    /// A row that the feed names at a version. A later version is named by a later change; a row that is gone
-    /// was deleted by a later change or by hand: what it allowed is not allowed then.
+    /// A row that the feed names at a version. A newer row is named by a later change. A missing row was deleted by a
+    /// later change or by hand; what it allowed is no longer allowed.
     async fn at<T: Content>(&self, id: &[u8], version: u64) -> Result<Option<T>, Failure> {
         let Some(record) = self.store.record(T::KIND, id).await? else { return Ok(None) };
         let row: Row<T> = self.codec.read(id, &record)?;
@@ -418,7 +420,7 @@ impl Readers<'_> {
         Ok(Some(row.content))
     }
 
-    /// Takes a version of the keyring into memory; `false` if it has no row.
+    /// Loads a version of the keyring into memory; `false` if it has no row.
     async fn learn_keyring(&self, version: u32) -> Result<bool, Failure> {
         if self.keys.keyring().key(version).is_some() {
             return Ok(true);
@@ -431,7 +433,7 @@ impl Readers<'_> {
         let key = key.map_err(|error| {
             Failure::from(IntegrityFault::new(KeyringKeyRow::KIND, &id, "it does not open")).because(error)
         })?;
-        // Another task of this node may have been faster.
+        // Another task of this node may have loaded it first.
         Ok(self.keys.change_keyring(|keyring| keyring.add(key)).is_ok()
             || self.keys.keyring().key(version).is_some())
     }
@@ -458,7 +460,7 @@ impl Readers<'_> {
     }
 }
 
-/// For as long as the server runs the key lies where `keys` put it, in locked memory.
+/// Keeps the key in the locked memory where `keys` put it, for as long as the server runs.
 struct LockedSigningKey(SigningKey);
 
 impl AsRef<[u8]> for LockedSigningKey {
@@ -467,7 +469,7 @@ impl AsRef<[u8]> for LockedSigningKey {
     }
 }
 
-/// As [`LockedSigningKey`].
+/// Like [`LockedSigningKey`].
 struct LockedDischargerKey(DischargerKey);
 
 impl AsRef<[u8; 32]> for LockedDischargerKey {
@@ -481,10 +483,10 @@ fn id_of(hex: &str) -> Result<[u8; 16], IntegrityFault> {
         .decode(hex.as_bytes())
         .ok()
         .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| IntegrityFault::new("control change", hex.as_bytes(), "it names no id"))
+        .ok_or_else(|| IntegrityFault::new("control change", hex.as_bytes(), "its id is malformed"))
 }
 
-/// Compares in constant time, as every MAC is.
+/// Compares two MACs in constant time.
 pub(crate) fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
     HEXLOWER.encode(mac).as_bytes().ct_eq(hex.as_bytes()).into()
 }

@@ -59,7 +59,7 @@ impl Engine {
             .map_err(|refused| denied(&refused))?;
         let expected_version = wanted.expected_version.unwrap_or(app.head.policy_version);
         let request = ApprovalRequest {
-            asked: ProtectedChange::Policy { policy: wanted.policy, expected_version },
+            change: ProtectedChange::Policy { policy: wanted.policy, expected_version },
             summary: format!("set the policy of app {} ({})", app.head.name, app.id),
             org: Some(app.head.org),
             app: Some(app.id),

@@ -49,7 +49,7 @@ fn a_batch_with_a_token_that_is_of_no_host_is_one_refusal_and_one_line() {
         let before = dev.audit_lines().len();
         let answer = dev.call("POST", "/v1/boot", &flyv1(token), Some(&json!({ "boots": boots })));
         assert_eq!(answer.outcome(), (403, "forbidden".to_owned()), "{}", answer.text());
-        assert!(answer.error().contains("no host token"), "{}", answer.text());
+        assert!(answer.error().contains("not a host token"), "{}", answer.text());
         let lines = dev.audit_lines().split_off(before);
         let lines: Vec<_> = lines.iter().filter(|line| line["request_id"].is_string()).collect();
         assert_eq!(lines.len(), 1, "{lines:?}");

@@ -145,7 +145,7 @@ async fn good(orchestrator: &Orchestrator) {
     orchestrator.flow.report(&bundle, receipt.delivery).await.unwrap();
     let line = orchestrator.line("boot.report", "m-good");
     assert_eq!(line["outcome"], "allowed");
-    assert_eq!(line["detail"], "the Machine proved that it holds the bundle");
+    assert_eq!(line["detail"], "the Machine proved that it has the bundle");
 }
 
 /// A Machine of `warehouse`, whose host asks for what is `shop`'s with the grant that it has.
@@ -175,7 +175,7 @@ async fn impostor(orchestrator: &Orchestrator) {
     assert_eq!((receipt.delivery, receipt.denial), (Delivery::Denied, Some(DenyReason::WrongClaim)));
     orchestrator.flow.report(&booted, receipt.delivery).await.unwrap();
     let line = orchestrator.line("boot.report", "m-impostor");
-    assert_eq!(line["detail"], "the Machine was told DENY");
+    assert_eq!(line["detail"], "the Machine was answered DENY");
 }
 
 /// A Machine of `shop` itself, which was revoked.

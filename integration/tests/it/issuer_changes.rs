@@ -191,7 +191,7 @@ fn what_cannot_be_changed_is_told_before_anybody_is_asked() {
     for (method, body) in [("PUT", Some(registration(&key))), ("DELETE", None)] {
         let answer = scene.call(method, nowhere, &scene.kim, body.as_ref());
         assert_eq!(answer.outcome(), refused(404, "not_found"), "{}", answer.text());
-        assert!(answer.error().contains("`petsem issuer list` shows all"), "{}", answer.text());
+        assert!(answer.error().contains("list the issuers with `petsem issuer list`"), "{}", answer.text());
         // An org's owner learns of issuers nothing at all.
         let body_of_org = json!({"kind": "org", "org": "acme"});
         let org = scene.call("POST", "/v1/tokens", &scene.kim, Some(&body_of_org)).field("token");

@@ -173,7 +173,7 @@ fn keys_are_found_by_a_discovery_document_of_exactly_this_issuer() {
     document(&publisher, &publisher.url("/"));
     let scene = Scene::with_discovery(publisher);
     let jwt = key.sign(&scene.claims());
-    scene.refused_because(&jwt, "is of another issuer");
+    scene.refused_because(&jwt, "names another issuer");
     assert_eq!(scene.publisher.asked("/elsewhere"), 0);
 
     document(&scene.publisher, &scene.publisher.url(""));
@@ -184,7 +184,7 @@ fn keys_are_found_by_a_discovery_document_of_exactly_this_issuer() {
     for (uri, problem) in [
         (json!("http://127.0.0.1/keys"), "not https"),
         (json!("https://user:pw@127.0.0.1/keys"), "user or password"),
-        (json!(7), "no discovery document"),
+        (json!(7), "is not a discovery document"),
     ] {
         let publisher = Publisher::start();
         let body = json!({"issuer": publisher.url(""), "jwks_uri": uri});
@@ -222,7 +222,7 @@ fn an_outage_of_the_issuer_ends_no_key_that_is_known() {
     }
     let fetched = scene.fetched_until(|fetched| fetched["problem"].is_string());
     assert_eq!(fetched["keys"], 1);
-    assert!(scene.server().printed_line("the keys of an issuer cannot be fetched").contains(ISSUER));
+    assert!(scene.server().printed_line("cannot fetch the keys of an issuer").contains(ISSUER));
     scene.publisher.publish(KEYS, &[known.jwk(), new.jwk()]);
     pause(Duration::from_millis(5_100));
     assert_eq!(scene.outcome(&new.sign(&scene.claims())), good());

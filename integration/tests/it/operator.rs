@@ -245,14 +245,14 @@ fn what_the_server_does_says_that_there_is_none_that_the_token_is_none_and_that_
     let server = installation.start().unwrap();
     let there = endpoint(&server);
     let nowhere = over_the_api(&installation, &there, &["rotate-app", "nowhere"]);
-    refused(&nowhere, &["there is no such app; `petsem app list` shows what there is"]);
+    refused(&nowhere, &["there is no such app; list the apps with `petsem app list`"]);
     let open = operator(&installation, &["unseal"], &[]);
     refused(&open, &["the server is not sealed: key file ", "hint: nothing is left to do"]);
     let kept = std::fs::read(installation.path("operator.token")).unwrap();
     private(&installation, "operator.token", "garbage");
     for arguments in OVER_THE_API {
         let ended = over_the_api(&installation, &there, arguments);
-        refused(&ended, &["look at it with `petsem token inspect`"]);
+        refused(&ended, &["examine the token with `petsem token inspect`"]);
     }
     std::fs::remove_file(installation.path("operator.token")).unwrap();
     for arguments in OVER_THE_API {

@@ -336,7 +336,7 @@ fn a_file_among_the_denials_that_no_seal_has_made_denies_nothing() {
     let forged = folder.join("0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00.denial");
     let text = json!({"token": {"id": node.spare.0}}).to_string();
     std::fs::write(&forged, [&[0; 32], text.as_bytes()].concat()).unwrap();
-    let line = node.server().printed_line("none of ours, and is put aside");
+    let line = node.server().printed_line("is not authentic; it was moved aside");
     assert!(line.contains("0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"), "{}", node.server().printed());
     assert_eq!(node.uses_spare(), (200, String::new()));
     assert!(forged.with_extension("refused").exists() && !forged.exists());
@@ -349,7 +349,7 @@ fn a_denial_that_cannot_be_read_is_told_and_stays() {
     // Even root cannot read this as a file.
     let denial = folder.join("0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00.denial");
     std::fs::create_dir_all(&denial).unwrap();
-    let line = node.server().printed_line("a denial cannot be read, so it is not in force");
+    let line = node.server().printed_line("cannot read a denial, so it is not in force");
     assert!(line.contains("0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"), "{}", node.server().printed());
     let ready = || Request::new("GET", "/readyz").send(node.server().address());
     assert!(ready().text().contains("1 denials cannot be read"), "{}", ready().text());

@@ -198,7 +198,7 @@ fn nobody_behind_the_asker_approves() {
     let theirs = scene.ask(&one);
     refused(&scene.decide(&theirs.request, "approve", &other), 403, "forbidden", "owner (");
     assert_eq!(scene.decide(&theirs.request, "approve", &operator).status, 200);
-    refused(&scene.decide(&theirs.request, "approve", &operator), 409, "conflict", "approved already");
+    refused(&scene.decide(&theirs.request, "approve", &operator), 409, "conflict", "already approved");
 }
 
 #[test]
@@ -207,13 +207,13 @@ fn a_denied_request_is_told_once_and_leads_nowhere() {
     let operator = scene.dev.operator.clone();
     let asked = scene.ask(&operator);
     let path = scene.poll_path(&asked, &operator);
-    refused(&scene.discharge(&asked, &scene.owner), 403, "forbidden", "not yours");
+    refused(&scene.discharge(&asked, &scene.owner), 403, "forbidden", "another token");
     assert_eq!(scene.decide(&asked.request, "deny", &scene.owner).status, 200);
     let (status, answer) = scene.poll(&path);
     assert_eq!(status, 200);
     assert!(answer["error"].as_str().unwrap().contains("denied"), "{answer}");
     assert_eq!(scene.poll(&path), (404, json!({"error": "not found"})));
-    refused(&scene.decide(&asked.request, "approve", &scene.owner), 409, "conflict", "ask anew");
+    refused(&scene.decide(&asked.request, "approve", &scene.owner), 409, "conflict", "request again");
     for wrong in ["0", &"0".repeat(32), &"F".repeat(32), "%ff"] {
         let answer = scene.dev.call("GET", &format!("{THIRD_PARTY}/poll/{wrong}"), "", None);
         assert!(matches!(answer.status, 400 | 404), "{wrong}: {}", answer.text());
@@ -268,7 +268,7 @@ fn an_askers_name_on_a_token_is_no_power_over_his_requests() {
             refused(&shown, 403, "forbidden", "there is no such request");
             refused(&scene.decide(request, "deny", token), 403, "forbidden", "there is no such request");
         }
-        refused(&scene.discharge(&asked, token), 403, "forbidden", "not yours");
+        refused(&scene.discharge(&asked, token), 403, "forbidden", "another token");
     }
     // Whoever asked sees them, fetches what came of them, and takes them back.
     let list = scene.dev.operate("GET", "/v1/approvals", None).text();
@@ -299,7 +299,7 @@ fn the_requests_of_one_org_leave_room_for_those_of_another() {
         for _ in 0..20 {
             let answer = ask("theirs", &token);
             if answer.status != 201 {
-                refused(&answer, 409, "conflict", "let some be decided first");
+                refused(&answer, 409, "conflict", "have some decided first");
                 break 'names;
             }
             made += 1;
@@ -323,7 +323,7 @@ fn requests_that_are_over_keep_nobody_from_asking() {
         for _ in 0..20 {
             let answer = ask(&token, 1);
             if answer.status != 201 {
-                refused(&answer, 409, "conflict", "let some be decided first");
+                refused(&answer, 409, "conflict", "have some decided first");
                 break;
             }
         }
@@ -471,12 +471,12 @@ fn the_dischargers_of_one_org_leave_room_for_those_of_others() {
     for request in eight {
         assert_eq!(scene.decide(request, "approve", &scene.owner).status, 200);
     }
-    full(&scene.decide(ninth, "approve", &scene.owner), "there are 8 keys for this location already");
-    full(&ask("demo", "https://auth.example"), "there are 8 keys for this location already");
+    full(&scene.decide(ninth, "approve", &scene.owner), "this location already has 8 keys");
+    full(&ask("demo", "https://auth.example"), "this location already has 8 keys");
     for number in 8..32 {
         add(&format!("https://auth-{number}.example"));
     }
-    full(&ask("demo", "https://more.example"), "this org has 32 dischargers' keys already");
+    full(&ask("demo", "https://more.example"), "this org already has 32 discharger keys");
     assert_eq!(ask("rivals", "https://auth.example").status, 202);
 }
 

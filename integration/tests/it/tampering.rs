@@ -133,7 +133,7 @@ impl Victim {
                     "{what}: {name}: {}",
                     answer.text()
                 );
-                assert!(answer.error().contains("tell the operator"), "{what}: {}", answer.error());
+                assert!(answer.error().contains("give the operator"), "{what}: {}", answer.error());
                 let id = answer.field("request_id");
                 let line = self.dev.server.printed_line(&id);
                 assert!(line.contains(row), "{what}: the log does not name {row:?}: {line}");

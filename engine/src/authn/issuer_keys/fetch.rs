@@ -1,4 +1,4 @@
-//! One fetch of an issuer's keys, over HTTPS, within limits.
+//! One bounded fetch of an issuer's keys over HTTPS.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::fetch::{Fetch, FetchRefusal};
 
 /// Longest discovery document, in bytes.
 const MAX_DISCOVERY_BYTES: usize = 64 * 1024;
-/// The status of an answer that counts.
+/// The only status that is accepted.
 const OK: u16 = 200;
 
 /// Where an issuer publishes its keys.
@@ -20,7 +20,7 @@ pub(super) enum Source {
     Discovery(String),
 }
 
-/// The part of a discovery document that counts here.
+/// The fields of a discovery document that are used.
 #[derive(Deserialize)]
 struct Document {
     issuer: String,
@@ -28,7 +28,7 @@ struct Document {
 }
 
 impl Source {
-    /// Fetches the keys. A set without usable keys is an answer, too: the issuer has withdrawn them.
+    /// Fetches the keys. A set without usable keys is a valid answer: the issuer has withdrawn them.
     pub(super) async fn fetch(&self, issuer: &str, fetcher: &dyn Fetch) -> Result<Jwks, FetchError> {
         match self {
             Self::Url(url) => keys_at(url, fetcher).await,
@@ -36,7 +36,7 @@ impl Source {
                 let body = get(url, MAX_DISCOVERY_BYTES, fetcher).await?;
                 let document: Document = serde_json::from_slice(&body)
                     .map_err(|_| FetchError::NoDocument { origin: origin(url, fetcher) })?;
-                // Exactly: one byte of difference is another issuer (§4.3).
+                // The comparison is exact (§4.3).
                 if document.issuer != issuer {
                     return Err(FetchError::OtherIssuer { origin: origin(url, fetcher) });
                 }
@@ -69,25 +69,25 @@ fn origin(url: &str, fetcher: &dyn Fetch) -> String {
     fetcher.origin(url).unwrap_or_default()
 }
 
-/// Why a fetch yielded no keys. Origins stand here, and nothing that the other side wrote.
+/// Why a fetch yielded no keys. Contains origins, and no text from the remote server.
 #[derive(Debug)]
 #[non_exhaustive]
 pub(super) enum FetchError {
-    /// No answer came that may be looked at.
+    /// There was no acceptable answer.
     Refused(FetchRefusal),
-    /// Another status than 200.
+    /// The status was not 200.
     Status { origin: String, status: u16 },
-    /// No JSON with `issuer` and `jwks_uri`.
+    /// The answer was not JSON with `issuer` and `jwks_uri`.
     NoDocument { origin: String },
-    /// The document is of another issuer.
+    /// The document belongs to another issuer.
     OtherIssuer { origin: String },
-    /// `jwks_uri` is none that may be called.
+    /// The `jwks_uri` may not be fetched.
     KeysUrl { origin: String, source: FetchRefusal },
     /// The key set is not UTF-8.
     NoText { origin: String },
-    /// The answer is no key set.
+    /// The answer is not a usable key set.
     Keys { origin: String, source: JwksError },
-    /// The server stopped, or failed, in between.
+    /// The fetch was aborted.
     GivenUp,
 }
 
@@ -96,24 +96,26 @@ impl fmt::Display for FetchError {
         match self {
             Self::Refused(source) => source.fmt(f),
             Self::Status { origin, status } => {
-                write!(f, "{origin} answers HTTP {status}; check the registered URL")
+                write!(f, "{origin} answered HTTP {status}; check the registered URL")
             }
             Self::NoDocument { origin } => write!(
                 f,
-                "{origin} answers no discovery document (JSON with issuer and jwks_uri); register jwks_url or keys instead"
+                "the answer of {origin} is not a discovery document (JSON with issuer and jwks_uri); register jwks_url or keys instead"
             ),
             Self::OtherIssuer { origin } => write!(
                 f,
-                "the discovery document at {origin} is of another issuer; register exactly the iss that stands in it"
+                "the discovery document at {origin} names another issuer; register exactly the issuer that it names"
             ),
             Self::KeysUrl { origin, source } => {
                 write!(f, "the jwks_uri of the discovery document at {origin} cannot be used: {source}")
             }
-            Self::NoText { origin } => write!(f, "{origin} answers no text; check the registered URL"),
-            Self::Keys { origin, source } => {
-                write!(f, "{origin} answers no key set that can be used: {source}")
+            Self::NoText { origin } => {
+                write!(f, "the answer of {origin} is not UTF-8 text; check the registered URL")
             }
-            Self::GivenUp => f.write_str("the fetch was given up; it is tried again"),
+            Self::Keys { origin, source } => {
+                write!(f, "the answer of {origin} is not a usable key set: {source}")
+            }
+            Self::GivenUp => f.write_str("the fetch was aborted; it will be tried again"),
         }
     }
 }

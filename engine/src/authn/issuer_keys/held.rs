@@ -1,4 +1,4 @@
-//! What a node holds of one issuer's keys, and when it may ask for them again. Data and time in, decisions out.
+//! The keys of one issuer on this node, and when to fetch them again. A pure state machine: time is an argument.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,34 +7,34 @@ use petsem_policy::evaluate::Jwks;
 
 use crate::clock::ClockReading;
 
-/// How long keys are good without a fetch that succeeds (design §7).
+/// How long keys remain valid without a successful fetch (design §7).
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// From this age on they are fetched anew: so long is a key believed that its issuer has withdrawn.
+/// Age at which keys are fetched again. A key that its issuer withdrew is accepted for about this long.
 const RENEWED_FROM: Duration = Duration::from_secs(5 * 60);
-/// From this age on an operator is told.
+/// Age at which operators are warned.
 const WARNED_FROM: Duration = Duration::from_secs(60 * 60);
-/// The least time between two fetches that JWTs cause.
-const ASKED_EVERY: Duration = Duration::from_secs(5);
-/// The pause after a fetch that failed; it doubles with each that follows.
+/// Shortest time between two fetches that JWTs cause.
+const JWT_FETCH_INTERVAL: Duration = Duration::from_secs(5);
+/// The pause after a failed fetch; it doubles with each further failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest such pause.
+/// The longest pause after failed fetches.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
-/// How long a key id is remembered that a fetch has not brought.
-const UNKNOWN_FOR: Duration = ASKED_EVERY;
-/// Key ids that are remembered so. With more in use the time between fetches is what counts.
+/// How long a key id is remembered as unknown after a fetch did not return it.
+const UNKNOWN_FOR: Duration = JWT_FETCH_INTERVAL;
+/// Most key ids remembered as unknown. Beyond that only the time between fetches limits them.
 const MOST_UNKNOWN: usize = 64;
-/// Longest key id that keys are fetched for, in bytes.
+/// Longest key id that causes a fetch, in bytes.
 const LONGEST_ID: usize = 256;
 
-/// The keys of one issuer, and the history of fetching them.
+/// The keys of one issuer and the history of their fetches.
 #[derive(Default)]
 pub(super) struct Held {
     keys: Option<(Jwks, ClockReading)>,
     fetching: bool,
-    /// The last fetch that began, for whatever reason.
+    /// Start of the last fetch.
     tried: Option<ClockReading>,
-    /// The last that a JWT caused.
-    asked: Option<ClockReading>,
+    /// Start of the last fetch that a JWT caused.
+    jwt_fetch: Option<ClockReading>,
     failed_in_a_row: u32,
     unknown: VecDeque<(String, ClockReading)>,
     problem: Option<String>,
@@ -42,54 +42,54 @@ pub(super) struct Held {
     failed: u64,
 }
 
-/// What a JWT whose key is not at hand leads to.
+/// What to do about a JWT whose key is not available.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Nothing: the keys at hand are what there is.
+    /// Nothing: the available keys are all keys.
     Done,
-    /// A key with this id has come in the meantime, or is there for another algorithm.
+    /// A key with this id has arrived in the meantime, or exists for another algorithm.
     Known,
-    /// A fetch began with this answer; the principal carries it out.
+    /// A fetch is now marked as started; the caller performs it.
     Fetch,
-    /// One is under way.
+    /// Wait for the running fetch.
     Wait,
-    /// One was made a moment ago.
+    /// The last fetch was a moment ago: try again after this time.
     Later { seconds: u64 },
-    /// There are no keys, and asking for them has just failed.
+    /// There are no keys, and a fetch has just failed.
     Unavailable,
 }
 
 impl Held {
-    /// The keys that are good now.
+    /// The keys that are valid now.
     pub(super) fn live(&self, now: ClockReading) -> Option<Jwks> {
         self.keys.as_ref().filter(|(_, fetched)| now.since(*fetched) < LONGEST).map(|(keys, _)| keys.clone())
     }
 
-    /// How long ago they were fetched; none if they never were.
+    /// The time since the last successful fetch; `None` if there was none.
     pub(super) fn age(&self, now: ClockReading) -> Option<Duration> {
         self.keys.as_ref().map(|(_, fetched)| now.since(*fetched))
     }
 
-    /// Why the latest fetch failed, if it did.
+    /// Why the last fetch failed, if it did.
     pub(super) fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
     }
 
-    /// Fetches that ended, and those of them that failed.
+    /// The number of completed fetches, and how many of them failed.
     pub(super) fn counted(&self) -> (u64, u64) {
         (self.ended, self.failed)
     }
 
-    /// What to do for a JWT whose key is none of those at hand.
+    /// Decides what to do about a JWT whose key is not available.
     pub(super) fn next(&mut self, key_id: Option<&str>, now: ClockReading) -> Next {
         let Some(keys) = self.live(now) else {
             return match self.tried {
                 _ if self.fetching => Next::Wait,
-                Some(tried) if now.since(tried) < ASKED_EVERY => Next::Unavailable,
-                _ => self.ask(now),
+                Some(tried) if now.since(tried) < JWT_FETCH_INTERVAL => Next::Unavailable,
+                _ => self.begin_for_jwt(now),
             };
         };
-        // Without an id no key is meant that could be missing.
+        // Without a key id no particular key can be missing.
         let Some(id) = key_id.filter(|id| id.len() <= LONGEST_ID) else { return Next::Done };
         if keys.has_id(id) {
             return Next::Known;
@@ -100,13 +100,13 @@ impl Held {
         if self.fetching {
             return Next::Wait;
         }
-        match self.asked.map(|asked| ASKED_EVERY.saturating_sub(now.since(asked))) {
+        match self.jwt_fetch.map(|begun| JWT_FETCH_INTERVAL.saturating_sub(now.since(begun))) {
             Some(left) if !left.is_zero() => Next::Later { seconds: left.as_secs() + 1 },
-            _ => self.ask(now),
+            _ => self.begin_for_jwt(now),
         }
     }
 
-    /// Whether the keys get old, or there are none, and it is time to try; then a fetch begins.
+    /// Whether a fetch is due; if so, marks it as started.
     pub(super) fn take_if_due(&mut self, now: ClockReading) -> bool {
         let fresh = self.age(now).is_some_and(|age| age < RENEWED_FROM);
         let pausing = self.tried.is_some_and(|tried| now.since(tried) < self.pause());
@@ -117,7 +117,7 @@ impl Held {
         true
     }
 
-    /// A fetch ended.
+    /// Stores the result of a fetch.
     pub(super) fn end(&mut self, result: Result<Jwks, String>, now: ClockReading) {
         self.fetching = false;
         self.ended += 1;
@@ -135,10 +135,10 @@ impl Held {
         }
     }
 
-    /// Remembers that a fetch begun for this key id has not brought it.
+    /// Remembers a key id as unknown if the fetch for it did not return it.
     pub(super) fn note_if_unknown(&mut self, id: &str, now: ClockReading) {
-        let brought = self.problem.is_some() || self.live(now).is_none_or(|keys| keys.has_id(id));
-        if brought || id.len() > LONGEST_ID {
+        let is_not_unknown = self.problem.is_some() || self.live(now).is_none_or(|keys| keys.has_id(id));
+        if is_not_unknown || id.len() > LONGEST_ID {
             return;
         }
         self.unknown.retain(|(known, noted)| known != id && now.since(*noted) < UNKNOWN_FOR);
@@ -148,32 +148,31 @@ impl Held {
         self.unknown.push_back((id.to_owned(), now));
     }
 
-    /// What an operator must know. Anybody reads it: why a fetch fails, perhaps with addresses inside, is told
-    /// elsewhere.
+    /// A warning for operators. It is public, so it omits why a fetch fails: that may contain internal addresses.
     pub(super) fn warning(&self, issuer: &str, now: ClockReading) -> Option<String> {
-        const WHY: &str = "the log and the list of issuers (GET /v1/issuers) say why";
+        const HINT: &str = "the log and the list of issuers (GET /v1/issuers) give the reason";
         let hours = |age: Duration| age.as_secs() / 3600;
         match self.age(now) {
-            // Before the first attempt has ended there is nothing to say.
+            // The first fetch has not ended yet.
             None if self.failed == 0 => None,
             None => Some(format!(
-                "the keys of issuer {issuer} were never fetched since the start, so its JWTs are refused; {WHY}"
+                "the keys of issuer {issuer} were not fetched since the server started, so its JWTs are refused; {HINT}"
             )),
             Some(age) if age >= LONGEST => Some(format!(
-                "the keys of issuer {issuer} were last fetched {} hours ago, so its JWTs are refused; {WHY}",
+                "the keys of issuer {issuer} were last fetched {} hours ago, so its JWTs are refused; {HINT}",
                 hours(age)
             )),
             Some(age) if age >= WARNED_FROM => Some(format!(
-                "the keys of issuer {issuer} were last fetched {} hours ago, and from 24 hours on its JWTs are \
-                 refused; {WHY}",
+                "the keys of issuer {issuer} were last fetched {} hours ago; its JWTs are refused after 24 hours; \
+                 {HINT}",
                 hours(age)
             )),
             Some(_) => None,
         }
     }
 
-    fn ask(&mut self, now: ClockReading) -> Next {
-        self.asked = Some(now);
+    fn begin_for_jwt(&mut self, now: ClockReading) -> Next {
+        self.jwt_fetch = Some(now);
         self.begin(now);
         Next::Fetch
     }
@@ -209,8 +208,8 @@ mod tests {
         Jwks::parse(&json!({ "keys": [key] }).to_string()).unwrap()
     }
 
-    /// With the key `a` fetched at the default tick.
-    fn with_a() -> Held {
+    /// Keys with the key `a`, fetched at the default time.
+    fn held_with_key_a() -> Held {
         let mut held = Held::default();
         assert!(held.take_if_due(ClockReading::default()));
         held.end(Ok(keys("a")), ClockReading::default());
@@ -222,9 +221,9 @@ mod tests {
     }
 
     #[test]
-    fn keys_outlive_an_outage_of_less_than_24_hours_and_no_longer() {
-        let mut held = with_a();
-        for (hours, warned) in [(0, None), (1, Some("from 24 hours on")), (23, Some("23 hours ago"))] {
+    fn keys_remain_valid_for_24_hours_without_a_successful_fetch() {
+        let mut held = held_with_key_a();
+        for (hours, warned) in [(0, None), (1, Some("after 24 hours")), (23, Some("23 hours ago"))] {
             let now = at(HOUR * hours);
             assert!(hours == 0 || held.take_if_due(now), "{hours}");
             held.end(Err("no answer".to_owned()), now);
@@ -236,10 +235,10 @@ mod tests {
         assert!(held.live(at(HOUR * 24 - SECOND)).is_some());
         assert!(held.live(at(HOUR * 24)).is_none());
         assert!(held.warning("i", at(HOUR * 24)).unwrap().contains("so its JWTs are refused; the log"));
-        // A clock that is set back makes nothing younger, one that is set forward makes it older.
+        // Setting the clock back does not make keys younger; setting it forward makes them older.
         assert!(held.live(at(HOUR * 24).with_wall_moved(-90_000)).is_none());
         assert!(held.live(at(HOUR).with_wall_moved(23 * 3600)).is_none());
-        // They are good again once they were fetched.
+        // A successful fetch makes them valid again.
         held.end(Ok(keys("b")), at(HOUR * 30));
         assert!(held.live(at(HOUR * 30)).unwrap().has_id("b"));
         assert_eq!(held.warning("i", at(HOUR * 30)), None);
@@ -247,19 +246,19 @@ mod tests {
     }
 
     #[test]
-    fn an_issuer_that_withdraws_its_keys_is_believed() {
-        let mut held = with_a();
+    fn withdrawn_keys_are_removed_at_the_next_fetch() {
+        let mut held = held_with_key_a();
         held.end(Ok(Jwks::parse_published(r#"{"keys":[]}"#).unwrap()), at(SECOND));
         assert_eq!(held.live(at(SECOND)).unwrap().len(), 0);
     }
 
     #[test]
-    fn keys_are_renewed_before_they_are_old_and_failures_are_repeated_ever_more_slowly() {
-        let mut held = with_a();
+    fn keys_are_renewed_early_and_failed_fetches_back_off() {
+        let mut held = held_with_key_a();
         assert!(!held.take_if_due(at(RENEWED_FROM - SECOND)));
         let mut now = at(RENEWED_FROM);
         assert!(held.take_if_due(now));
-        assert!(!held.take_if_due(now.after(HOUR)), "one is under way");
+        assert!(!held.take_if_due(now.after(HOUR)), "a fetch is running");
         let mut pauses = Vec::new();
         for _ in 0..9 {
             held.end(Err(String::new()), now);
@@ -272,8 +271,8 @@ mod tests {
     }
 
     #[test]
-    fn unknown_key_ids_cause_one_fetch_in_five_seconds_however_many_they_are() {
-        let mut held = with_a();
+    fn any_number_of_unknown_key_ids_causes_one_fetch_in_five_seconds() {
+        let mut held = held_with_key_a();
         let mut fetches = 0;
         for tenth in 0..600 {
             let now = at(SECOND * 10 + Duration::from_millis(100) * tenth);
@@ -294,19 +293,19 @@ mod tests {
     }
 
     #[test]
-    fn a_key_id_that_a_fetch_has_not_brought_causes_none_for_a_while() {
-        let mut held = with_a();
+    fn a_key_id_that_a_fetch_did_not_return_causes_no_fetch_for_a_while() {
+        let mut held = held_with_key_a();
         assert_eq!(held.next(Some("x"), at(SECOND)), Next::Fetch);
         held.end(Ok(keys("a")), at(SECOND));
         held.note_if_unknown("x", at(SECOND));
         assert_eq!(held.next(Some("x"), at(SECOND * 5)), Next::Done);
-        // Whoever named a key before its issuer published it has delayed it by no more than any stranger can.
+        // Naming a key before its issuer publishes it delays the key by at most that time.
         assert_eq!(held.next(Some("x"), at(SECOND * 6)), Next::Fetch);
-        // It came: it is found before anybody remembers.
+        // The key arrived: it is found before the list of unknown ids is read.
         held.end(Ok(keys("x")), at(SECOND * 6));
         held.note_if_unknown("x", at(SECOND * 6));
         assert_eq!((held.next(Some("x"), at(SECOND * 7)), held.unknown.len()), (Next::Known, 1));
-        // A fetch that failed says nothing about any key.
+        // A failed fetch does not make a key id unknown.
         assert_eq!(held.next(Some("y"), at(SECOND * 60)), Next::Fetch);
         held.end(Err(String::new()), at(SECOND * 60));
         held.note_if_unknown("y", at(SECOND * 60));
@@ -314,8 +313,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_of_unknown_key_ids_is_bounded() {
-        let mut held = with_a();
+    fn the_list_of_unknown_key_ids_is_bounded() {
+        let mut held = held_with_key_a();
         for number in 0..1000 {
             held.note_if_unknown(&number.to_string(), at(SECOND));
         }
@@ -323,18 +322,18 @@ mod tests {
         let long = "x".repeat(LONGEST_ID + 1);
         held.note_if_unknown(&long, at(SECOND));
         assert!(held.unknown.iter().all(|(id, _)| *id != long));
-        assert_eq!(held.next(Some(&long), at(HOUR)), Next::Done, "nothing is fetched for it");
+        assert_eq!(held.next(Some(&long), at(HOUR)), Next::Done, "it causes no fetch");
     }
 
     #[test]
-    fn without_keys_a_jwt_asks_for_them_and_is_told_when_they_cannot_be_had() {
+    fn without_keys_a_jwt_causes_a_fetch_and_is_refused_after_a_failed_one() {
         let mut held = Held::default();
         assert_eq!(held.warning("i", at(SECOND)), None);
         assert_eq!(held.next(None, at(SECOND)), Next::Fetch);
         assert_eq!(held.next(Some("a"), at(SECOND)), Next::Wait);
         held.end(Err("refused".to_owned()), at(SECOND));
         assert_eq!(held.next(Some("a"), at(SECOND * 2)), Next::Unavailable);
-        assert!(held.warning("i", at(SECOND * 2)).unwrap().contains("never fetched since the start"));
+        assert!(held.warning("i", at(SECOND * 2)).unwrap().contains("not fetched since the server started"));
         assert_eq!(held.problem(), Some("refused"));
         assert_eq!(held.next(Some("a"), at(SECOND * 6)), Next::Fetch);
     }

@@ -17,20 +17,20 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const MOST_BEGUN: usize = 8;
 
 impl Engine {
-    /// Sees to it that the keys at hand are new enough for a JWT that names this key id, which is none of them.
-    /// Answers whether they may have changed.
+    /// Fetches newer keys if needed for a JWT whose key id is not among the current keys. Returns whether the keys may
+    /// have changed.
     pub(crate) async fn look_for_key(
         &self,
         published: &Arc<PublishedKeys>,
         key_id: Option<&str>,
     ) -> Result<bool, Failure> {
-        // Before the question: an end in between is not missed.
+        // Subscribed before the decision, so that the end of a fetch in between is not missed.
         let mut fetched = published.fetched.subscribe();
         let next = published.held().next(key_id, ClockReading::now());
         let begun = match next {
             Next::Done => return Ok(false),
             Next::Known => return Ok(true),
-            Next::Later { seconds } => return Err(come_back(seconds)),
+            Next::Later { seconds } => return Err(retry_later(seconds)),
             Next::Unavailable => return Err(unavailable(published)),
             Next::Fetch => {
                 published.begin(&self.fetch);
@@ -40,9 +40,9 @@ impl Engine {
         };
         let Ok(_place) = published.places.try_acquire() else {
             let has_keys = published.held().live(ClockReading::now()).is_some();
-            return Err(if has_keys { come_back(1) } else { unavailable(published) });
+            return Err(if has_keys { retry_later(1) } else { unavailable(published) });
         };
-        // A sender that is gone is of an issuer that is gone: there is nothing to wait for.
+        // A closed channel means that the issuer was removed: there is nothing to wait for.
         let waited = tokio::time::timeout(LONGEST_WAIT, fetched.changed()).await;
         let mut held = published.held();
         if held.live(ClockReading::now()).is_none() {
@@ -55,7 +55,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// Begins to fetch the keys that get old, or that there are none of yet.
+    /// Starts fetches for keys that are due for renewal or were never fetched.
     pub fn renew_keys(&self) {
         let control = self.control();
         let published = control.issuers().filter_map(|entry| entry.keys.published());
@@ -67,13 +67,13 @@ impl Engine {
     }
 }
 
-/// Whoever has a new key gets it known a moment later; whoever invents key ids learns nothing. With its `Retry-After`
-/// it is no verdict on the JWT, and clients try again.
-fn come_back(seconds: u64) -> Failure {
+/// The key may have been published a moment ago. The `Retry-After` makes clients try again; invented key ids reveal
+/// nothing.
+fn retry_later(seconds: u64) -> Failure {
     Failure::new(
         ErrorCode::TokenInvalid,
         format!(
-            "the JWT's key is not known here; if its issuer has just begun to use it, try again in {seconds} s"
+            "the JWT names an unknown key; if the issuer has just published it, try again in {seconds} s"
         ),
     )
     .retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
@@ -82,8 +82,8 @@ fn come_back(seconds: u64) -> Failure {
 fn unavailable(published: &PublishedKeys) -> Failure {
     let failure = Failure::new(
         ErrorCode::IssuerUnavailable,
-        "the keys of the JWT's issuer cannot be had now, so it cannot be verified; try again; the operator of this \
-         petsem sees why in the list of issuers",
+        "the keys of the JWT's issuer are not available now, so the JWT cannot be verified; try again; the list of \
+         issuers tells the operator why",
     )
     .retry_after(5);
     let problem = published.held().problem().map(str::to_owned);
