@@ -154,7 +154,9 @@ pub enum Fault {
     Mac,
     /// The line has no MAC, as if the node had been sealed; anyone who can write to the disk can write such
     /// a line.
-    #[error("it has no MAC, as if the node had been sealed; if it was sealed then, allow such lines explicitly")]
+    #[error(
+        "it has no MAC, as if the node had been sealed; if it was sealed then, allow such lines explicitly"
+    )]
     NoMac,
     /// A checkpoint contradicts the lines before it.
     #[error("this checkpoint contradicts the lines before it")]

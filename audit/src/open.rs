@@ -113,7 +113,8 @@ pub(crate) fn open(
 fn begin(writer: &mut Writer, cut_bytes: u64) -> Result<(), AuditOpenError> {
     let mut started = writer.ready(0);
     if started.is_ok() && cut_bytes > 0 {
-        let detail = format!("{cut_bytes} bytes of a torn write were removed; its lines were never acknowledged");
+        let detail =
+            format!("{cut_bytes} bytes of a torn write were removed; its lines were never acknowledged");
         started = writer.write_notice("audit.cut", detail);
     }
     match started {

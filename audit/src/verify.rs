@@ -89,7 +89,8 @@ pub fn verify_lines(
     keys: VerifyKeys,
     show: &mut dyn FnMut(&[u8]),
 ) -> Result<Report, Finding> {
-    let unreadable = |source| Finding { file: directory.to_owned(), line: 0, fault: Fault::Unreadable(source) };
+    let unreadable =
+        |source| Finding { file: directory.to_owned(), line: 0, fault: Fault::Unreadable(source) };
     let mut used = Vec::new();
     for (_, path) in segment::list(directory).map_err(unreadable)? {
         if !segment::is_unused(&path).map_err(unreadable)? {

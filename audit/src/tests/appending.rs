@@ -16,7 +16,8 @@ async fn lines_are_numbered_after_the_first_checkpoint() {
     let Opened { log, tail, .. } = lab.open();
     assert_eq!((tail.line, tail.cut_bytes, tail.request_ids.len()), (0, 0, 0));
     assert_eq!(log.append(event(1)).await.unwrap(), 2);
-    let (second, third, fourth) = tokio::join!(log.append(event(2)), log.append(event(3)), log.append(event(4)));
+    let (second, third, fourth) =
+        tokio::join!(log.append(event(2)), log.append(event(3)), log.append(event(4)));
     assert_eq!([second.unwrap(), third.unwrap(), fourth.unwrap()], [3, 4, 5]);
     log.close().await.unwrap();
     let report = lab.verify().unwrap();
