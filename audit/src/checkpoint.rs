@@ -1,4 +1,4 @@
-//! Checkpoints: what the node swears to, in the log and in the store.
+//! Checkpoints: signed statements of the node about its log, kept in the log and in the store.
 
 use std::fmt;
 
@@ -14,19 +14,19 @@ use crate::event::rfc3339_text;
 pub struct Revision {
     /// Number of the last write transaction that the node saw.
     pub revision: u64,
-    /// The random mark that it left.
+    /// The random mark that this transaction left.
     pub mark: [u8; 16],
 }
 
-/// The end of a node's log at one moment.
+/// The end of a node's log at one point in time.
 ///
-/// It is itself the line `line + 1`, and covers all before it.
+/// It is itself the line `line + 1`, and covers all lines before it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The node whose log it is.
+    /// The node that the log belongs to.
     pub node: [u8; 16],
-    /// How many signed checkpoints the log has, this one included; as often has the MAC key moved
-    /// forward when the next line is written.
+    /// How many signed checkpoints the log has, including this one. The MAC key of the next line was
+    /// replaced as many times.
     pub number: u64,
     /// Number of the last line before it; 0 at the beginning.
     pub line: u64,
@@ -34,7 +34,7 @@ pub struct Checkpoint {
     pub head: [u8; 32],
     /// When, in Unix milliseconds.
     pub time_ms: u64,
-    /// What the node last saw of the store.
+    /// The last revision of the store that the node saw.
     pub revision: Option<Revision>,
     /// Number of the last control change that the node applied.
     pub feed: Option<u64>,
@@ -43,8 +43,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// What is signed: `0x01`, node 16, number, line, head 32, time, then `0x01`, revision, mark 16 or
-    /// zeros as long, then `0x01` and feed or zeros as long. Integers are eight bytes, big-endian.
+    /// The signed bytes: `0x01`, node 16, number, line, head 32, time; then `0x01`, revision and mark 16, or
+    /// as many zeros; then `0x01` and feed, or as many zeros. Integers are eight bytes, big-endian.
     pub fn message(&self) -> Vec<u8> {
         let mut message = Vec::with_capacity(107);
         message.push(1);
@@ -62,10 +62,10 @@ impl Checkpoint {
         message
     }
 
-    /// Compares the signature with the node's public key (RFC 8032, strict).
+    /// Verifies the signature with the node's public key (RFC 8032, strict).
     ///
     /// # Errors
-    /// [`Fault::Signature`] if there is none, or it is not of this key over this checkpoint.
+    /// [`Fault::Signature`] if there is none, or it does not verify.
     pub fn verify(&self, public: &[u8; 32]) -> Result<(), Fault> {
         let signature = self.signature.as_ref().ok_or(Fault::Signature)?;
         verify_checkpoint(public, &self.message(), signature).map_err(|_| Fault::Signature)
@@ -75,7 +75,7 @@ impl Checkpoint {
         self.signature = Some(key.sign(&self.message()));
     }
 
-    /// The inside of its line, without braces.
+    /// Its fields as a JSON object without braces.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let body = Body {
             number: self.number,
@@ -96,7 +96,7 @@ impl Checkpoint {
         json.strip_prefix(b"{").and_then(|inside| inside.strip_suffix(b"}")).unwrap_or_default().to_vec()
     }
 
-    /// Reads it back from the body of its line, closed by a brace.
+    /// Parses the JSON object of its fields.
     pub(crate) fn decode(node: [u8; 16], json: &[u8]) -> Option<Self> {
         let wire: Wire = serde_json::from_slice(json).ok()?;
         let revision = match (wire.checkpoint.revision, wire.checkpoint.mark) {
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checkpoint_reads_back_as_it_was_written() {
+    fn a_checkpoint_decodes_to_what_was_encoded() {
         for revision in [None, Some(Revision { revision: 9, mark: [7; 16] })] {
             for feed in [None, Some(3)] {
                 for signature in [None, Some([5; 64])] {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_checkpoint_read_as_none() {
+    fn invalid_bytes_decode_to_none() {
         for json in [b"".as_slice(), b"{}", b"{\"checkpoint\":1}", b"\xff\x00", b"[[[[[[[["] {
             assert_eq!(Checkpoint::decode([0; 16], json), None);
         }

@@ -1,263 +1,183 @@
-//! What can go wrong when the log is opened, written and verified: one enum for each operation.
+//! Errors of opening, writing and verifying the log: one enum for each operation, with its texts.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Why a line is not durable. The request that it belongs to must be refused.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuditError {
-    /// The disk is full and the reserve used up: 503 `audit_full`. Goes away by itself with space.
+    /// The disk is full and the reserve is used up: 503 `audit_full`. Writing resumes when there is space.
+    #[error(
+        "the disk of the audit log is full and its reserve is used up; free space on it, then writing \
+         resumes automatically"
+    )]
     Full,
-    /// The line was not durable in time. It may still be written: it then tells of a refused request.
+    /// The line was not durable in time. It may still be written; it then records a refused request.
+    #[error("the audit line was not durable in time; check the disk of the audit directory and try again")]
     TimedOut,
-    /// Too many lines wait.
+    /// Too many lines are waiting.
+    #[error("too many audit lines are waiting to be written; try again shortly")]
     Busy,
     /// The log was closed, or its writer has ended.
+    #[error("the audit log is closed because the node is stopping; send the request to another node")]
     Closed,
     /// The event is longer than a line may be.
+    #[error(
+        "the audit event is {length} bytes long, more than the maximum of {maximum}; request less at once"
+    )]
     TooLong {
-        /// Length of the event as JSON, or of the batch, in bytes.
+        /// Length of the event as JSON, in bytes.
         length: usize,
         /// Longest that is accepted, in bytes.
         maximum: usize,
     },
-    /// The event has no JSON form.
+    /// The event cannot be encoded as JSON.
+    #[error("the audit event cannot be encoded as JSON; report this as a bug in petsem")]
     Encode,
-    /// Writing or syncing failed; nothing of the group counts.
-    Write(Arc<io::Error>),
-    /// The file was cut or changed underneath, so that durable lines are gone.
+    /// Writing or syncing failed; no line of the group counts as written.
+    #[error("the audit log could not be written; check the disk of the audit directory and try again")]
+    Write(#[source] Arc<io::Error>),
+    /// The file was truncated or changed by another process, so durable lines are lost.
+    #[error(
+        "the audit file {} was truncated or changed while in use, and lines are lost; keep the directory as \
+         evidence, run `petsem operator audit verify`, then restart the node",
+        .file.display()
+    )]
     Damaged {
         /// The segment.
         file: PathBuf,
     },
 }
 
-impl fmt::Display for AuditError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str(
-                "the disk of the audit log is full and its reserve used up; \
-                 free space there, petsem goes on by itself",
-            ),
-            Self::TimedOut => f.write_str(
-                "the audit line was not durable in time; look at the disk of the audit directory and try again",
-            ),
-            Self::Busy => f.write_str("too many audit lines wait to be written; try again shortly"),
-            Self::Closed => f.write_str("the audit log is closed; the node is stopping, ask another one"),
-            Self::TooLong { length, maximum } => write!(
-                f,
-                "the audit event is {length} bytes long, a line has at most {maximum}; ask for less at once"
-            ),
-            Self::Encode => {
-                f.write_str("the audit event has no JSON form; report this as a defect of petsem")
-            }
-            Self::Write(_) => f.write_str(
-                "the audit log could not be written; look at the disk of the audit directory and try again",
-            ),
-            Self::Damaged { file } => write!(
-                f,
-                "the audit file {} was cut or changed while in use, lines are gone; keep the directory as \
-                 evidence, run `petsem operator audit verify`, then restart the node",
-                file.display()
-            ),
-        }
-    }
-}
-
-impl Error for AuditError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Write(source) => Some(source.as_ref()),
-            _ => None,
-        }
-    }
-}
-
-/// Why the log was not opened. Nothing was changed in the directory but a torn last line.
-#[derive(Debug)]
+/// Why the log was not opened. Nothing in the directory was changed except a torn last line.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuditOpenError {
-    /// The directory cannot be made, read or locked.
+    /// The directory cannot be created, read or locked.
+    #[error(
+        "the audit directory {} cannot be used: {source}; make it writable for petsem alone (0700)",
+        .path.display()
+    )]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Another process writes this log.
+    #[error(
+        "another process writes the audit log in {}; stop it, or configure another directory",
+        .path.display()
+    )]
     InUse {
         /// The directory.
         path: PathBuf,
     },
     /// A segment cannot be read or written.
+    #[error(
+        "the audit file {} cannot be read or written; check the disk and the file's permissions",
+        .path.display()
+    )]
     Segment {
         /// The segment.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// There is not enough space for the first segment.
+    #[error(
+        "not enough space for an audit log in {}; free some, or configure another directory",
+        .path.display()
+    )]
     Full {
         /// The directory.
         path: PathBuf,
     },
-    /// The settings cannot work.
+    /// The settings are invalid.
+    #[error("invalid audit settings: {reason}")]
     Settings {
-        /// Which, and why.
+        /// Which setting, and its limit.
         reason: &'static str,
     },
     /// The log does not verify, or ends before a line that the store knows.
+    #[error(
+        "{0}; petsem does not append to a broken log: restore the shipped copies, or keep the directory as \
+         evidence and give the node an empty directory and a new node id"
+    )]
     Broken(Finding),
     /// The first checkpoint could not be written.
-    Checkpoint(AuditError),
+    #[error("the first checkpoint of the audit log could not be written; check the disk of its directory")]
+    Checkpoint(#[source] AuditError),
     /// The writer's thread was not started.
-    Thread(io::Error),
+    #[error("the thread that writes the audit log could not be started; check the limits of the process")]
+    Thread(#[source] io::Error),
 }
 
-impl fmt::Display for AuditOpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory { path, source } => write!(
-                f,
-                "the audit directory {} cannot be used: {source}; make it writable for petsem alone (0700)",
-                path.display()
-            ),
-            Self::InUse { path } => write!(
-                f,
-                "another process writes the audit log in {}; stop it, or name another directory",
-                path.display()
-            ),
-            Self::Segment { path, .. } => write!(
-                f,
-                "the audit file {} cannot be read or written; look at the disk and its permissions",
-                path.display()
-            ),
-            Self::Full { path } => write!(
-                f,
-                "there is no space for an audit log in {}; free some, or name another directory",
-                path.display()
-            ),
-            Self::Settings { reason } => write!(f, "the audit settings cannot work: {reason}"),
-            Self::Broken(finding) => write!(
-                f,
-                "{finding}; petsem does not go on behind it: put the shipped copies back, or keep the \
-                 directory as evidence and give the node an empty one and a new node id"
-            ),
-            Self::Checkpoint(_) => f.write_str(
-                "the first checkpoint of the audit log could not be written; look at the disk of its directory",
-            ),
-            Self::Thread(_) => f.write_str(
-                "the thread that writes the audit log was not started; look at the limits of the process",
-            ),
-        }
-    }
-}
-
-impl Error for AuditOpenError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Directory { source, .. } | Self::Segment { source, .. } | Self::Thread(source) => {
-                Some(source)
-            }
-            Self::Broken(finding) => finding.source(),
-            Self::Checkpoint(source) => Some(source),
-            Self::InUse { .. } | Self::Full { .. } | Self::Settings { .. } => None,
-        }
-    }
-}
-
-/// Where a log stops being what was written.
-#[derive(Debug)]
+/// The first line at which a log differs from what was written.
+#[derive(Debug, thiserror::Error)]
+#[error("audit line {line} in {}: {fault}", .file.display())]
 pub struct Finding {
-    /// The file that holds the line, or should; the directory if no file does.
+    /// The file that holds the line, or should hold it; the directory if no file does.
     pub file: PathBuf,
-    /// Number of the first line that is not as it was, or is not there.
+    /// Number of the first line that is changed or missing.
     pub line: u64,
     /// What is wrong with it.
     pub fault: Fault,
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "audit line {} in {}: {}", self.line, self.file.display(), self.fault)
-    }
-}
-
-impl Error for Finding {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.fault {
-            Fault::Unreadable(source) => Some(source),
-            _ => None,
-        }
-    }
-}
-
 /// What is wrong with a line.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
     /// The file cannot be read.
+    #[error("its file cannot be read: {0}")]
     Unreadable(io::Error),
-    /// The line is not in the form of an audit line.
+    /// The line does not have the form of an audit line.
+    #[error("it is not an audit line")]
     Malformed,
-    /// A line with another number stands there: lines are missing, or swapped.
+    /// A line with another number is in its place: lines are missing or swapped.
+    #[error("line {found} is in its place: lines are missing or swapped")]
     Number {
-        /// The number that stands there.
+        /// The number of the line that is there.
         found: u64,
     },
     /// The line belongs to another node's log.
+    #[error("it belongs to the log of another node")]
     OtherNode,
     /// The line, or the one before it, was changed.
+    #[error("it, or the line before it, was changed")]
     Chain,
-    /// The chain was made anew by someone without the key.
+    /// The chain was rewritten without the key.
+    #[error("it was rewritten without the key")]
     Mac,
-    /// The line has no MAC, as if the node had been sealed; whoever can write the disk can write it.
+    /// The line has no MAC, as if the node had been sealed; anyone who can write to the disk can write such
+    /// a line.
+    #[error(
+        "it has no MAC, as if the node had been sealed; if it was sealed then, allow such lines explicitly"
+    )]
     NoMac,
-    /// A checkpoint does not say what the lines before it say.
+    /// A checkpoint contradicts the lines before it.
+    #[error("this checkpoint contradicts the lines before it")]
     Checkpoint,
     /// A checkpoint was not signed with the node's key.
+    #[error("this checkpoint was not signed with the node's key")]
     Signature,
-    /// The first line that is there is not a checkpoint, so nothing can be said of it.
+    /// The first line of the log is missing, and the first remaining one is not a checkpoint, so it cannot be
+    /// verified.
+    #[error("the lines before it are missing, and it is not a checkpoint to start from")]
     NoStart,
-    /// The line has no end: a kill while it was written, if it is the last one.
+    /// The line has no end: the writer was killed while it wrote the line, if it is the last one.
+    #[error("it is cut in the middle")]
     Torn,
     /// The log ends here; a checkpoint elsewhere names a later line.
+    #[error("the log ends before it, but a checkpoint in the store names line {expected}")]
     Cut {
         /// The line that the checkpoint names.
         expected: u64,
     },
-    /// The line is another one than a checkpoint elsewhere names.
+    /// The line differs from the one that a checkpoint elsewhere names.
+    #[error("it is not the line that the checkpoint in the store names")]
     OtherHistory,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(_) => f.write_str("its file cannot be read"),
-            Self::Malformed => f.write_str("it is not an audit line"),
-            Self::Number { found } => {
-                write!(f, "line {found} stands in its place: lines are missing or swapped")
-            }
-            Self::OtherNode => f.write_str("it belongs to the log of another node"),
-            Self::Chain => f.write_str("it, or the line before it, was changed"),
-            Self::Mac => f.write_str("it was rewritten by someone without the key"),
-            Self::NoMac => f.write_str(
-                "it has no MAC, as while a node is sealed; if this one was, allow such lines explicitly",
-            ),
-            Self::Checkpoint => f.write_str("this checkpoint contradicts the lines before it"),
-            Self::Signature => f.write_str("this checkpoint was not signed with the node's key"),
-            Self::NoStart => {
-                f.write_str("the lines before it are gone, and it is no checkpoint to start from")
-            }
-            Self::Torn => f.write_str("it is cut in the middle"),
-            Self::Cut { expected } => {
-                write!(f, "the log ends before it, but a checkpoint in the store names line {expected}")
-            }
-            Self::OtherHistory => f.write_str("it is not the line that the checkpoint in the store names"),
-        }
-    }
 }

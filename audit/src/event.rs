@@ -1,4 +1,4 @@
-//! What one line of the audit log says. There is no field that could hold a value, a token or a key.
+//! The content of one line of the audit log. No field can hold a value, a token or a key.
 
 use std::borrow::Cow;
 
@@ -9,41 +9,41 @@ use crate::error::AuditError;
 
 /// Longest event, as JSON, in bytes.
 pub(crate) const EVENT_MAXIMUM: usize = 64 * 1024;
-/// Bytes of secret names that an event keeps; the count is always of all.
+/// Bytes of secret names that an event keeps; the count always includes all.
 const NAMES_MAXIMUM: usize = 32 * 1024;
 /// Bytes of `detail` that an event keeps.
 const DETAIL_MAXIMUM: usize = 512;
-/// Bytes that each other text keeps in an event that would be too long.
+/// Bytes of each other text that are kept in an event that would be too long.
 const TEXT_MAXIMUM: usize = 192;
 /// Ancestors that a long event keeps. The engine checks that no token minted here has more.
 pub const ANCESTORS_MAXIMUM: usize = 32;
-/// Bytes of each that it keeps: more than a UUID has.
+/// Bytes of each ancestor that are kept: more than a UUID has.
 const ANCESTOR_MAXIMUM: usize = 64;
 
-/// One thing that happened, or was refused.
+/// One action, with its outcome.
 ///
-/// Ids are text (UUIDs in their usual form). What is absent is left out of the line.
+/// Ids are text (UUIDs in their usual form). Absent fields are omitted from the line.
 #[derive(Clone, Debug, Serialize)]
 pub struct AuditEvent {
     /// When, in Unix milliseconds; written as RFC 3339 with milliseconds, UTC.
     #[serde(rename = "t", serialize_with = "rfc3339")]
     pub time_ms: u64,
-    /// Id of the request; the store keeps the same one beside a change.
+    /// Id of the request; the store keeps the same one with a change.
     pub request_id: String,
-    /// What was asked, as `noun.verb`: `secret.set`, `boot`, `token.mint`.
+    /// The requested action, as `noun.verb`: `secret.set`, `boot`, `token.mint`.
     pub action: Cow<'static, str>,
     /// How it ended.
     pub outcome: Outcome,
-    /// Machine code of the reason: the same as `status` of the error that was answered.
+    /// Machine-readable code of the reason: the `status` of the error response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'static, str>>,
     /// Address of the peer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Id of the token that the request came with.
+    /// Id of the request's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// Ids of the tokens that it was minted from.
+    /// Ids of the tokens that this token was minted from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ancestors: Vec<String>,
     /// The person or workload behind the token.
@@ -61,13 +61,13 @@ pub struct AuditEvent {
     /// Name of the app at that time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_name: Option<String>,
-    /// The secrets that were meant, by name.
+    /// The secrets that the request named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secrets: Option<SecretNames>,
-    /// The secret key that was meant, by label.
+    /// The label of the secret key that the request named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_key: Option<String>,
-    /// The app version that was made or read.
+    /// The app version that was created or read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
     /// Id of the Machine.
@@ -76,19 +76,19 @@ pub struct AuditEvent {
     /// Id of the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Age of the control feed when it was decided, in seconds.
+    /// Age of the control feed at the time of the decision, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feed_age_s: Option<u64>,
-    /// How many requests the line stands for, where it is more than one.
+    /// How many requests the line represents, if more than one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// A few words for people; cut after 512 bytes.
+    /// A few words for a human reader; cut after 512 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
 impl AuditEvent {
-    /// An event with what every event has; the rest is set by struct update or by field.
+    /// An event with the mandatory fields; the others are set by struct update or by field.
     pub fn new(
         time_ms: u64,
         request_id: impl Into<String>,
@@ -120,7 +120,7 @@ impl AuditEvent {
         }
     }
 
-    /// The event as the inside of a JSON object, without its braces.
+    /// The event as a JSON object without its braces.
     pub(crate) fn encode(mut self) -> Result<Vec<u8>, AuditError> {
         if let Some(detail) = self.detail.as_mut() {
             detail.truncate(detail.floor_char_boundary(DETAIL_MAXIMUM));
@@ -138,7 +138,7 @@ impl AuditEvent {
         Ok(json)
     }
 
-    /// Cuts every text that a caller may have made long, so that there is a line of whatever he did.
+    /// Cuts every text whose length a caller can choose, so that every request gets its line.
     fn cut(&mut self) {
         let subject = self.subject.iter_mut().flat_map(|subject| [&mut subject.issuer, &mut subject.sub]);
         let texts = [
@@ -176,27 +176,27 @@ pub enum Outcome {
     Allowed,
     /// It was refused.
     Denied,
-    /// It was allowed, and could not be done.
+    /// It was allowed, and failed.
     Failed,
-    /// A committed change was found without its line after a kill; this is the line.
+    /// After a kill, a committed change had no line; this is its line.
     Recovered,
 }
 
-/// Who stands behind a token.
+/// The person or workload behind a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Subject {
-    /// The issuer that vouches for it.
+    /// The issuer that authenticated it.
     pub issuer: String,
-    /// Its name with that issuer.
+    /// Its name at that issuer.
     pub sub: String,
 }
 
 /// Names of secrets. Never their values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SecretNames {
-    /// How many secrets were meant.
+    /// How many secrets there are.
     pub count: u64,
-    /// Their names; of very many, the first 32 KiB.
+    /// Their names; at most the first 32 KiB of them.
     pub names: Vec<String>,
 }
 
@@ -223,15 +223,15 @@ pub(crate) fn rfc3339_text(time_ms: u64) -> String {
     let last = 253_402_300_799_999;
     let milliseconds = time_ms.min(last);
     let seconds = i64::try_from(milliseconds / 1000).unwrap_or(0);
-    let moment = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let date = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        moment.year(),
-        u8::from(moment.month()),
-        moment.day(),
-        moment.hour(),
-        moment.minute(),
-        moment.second(),
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        date.hour(),
+        date.minute(),
+        date.second(),
         milliseconds % 1000
     )
 }
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_past_the_limit_is_cut_and_says_so() {
+    fn an_event_over_the_limit_is_cut_and_marked_as_cut() {
         // JSON escapes each of these with six bytes.
         let long = || Some("\u{1}".repeat(EVENT_MAXIMUM));
         let event = AuditEvent {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn times_at_the_edges_are_written() {
+    fn the_first_and_last_times_are_formatted() {
         assert_eq!(rfc3339_text(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339_text(u64::MAX), "9999-12-31T23:59:59.999Z");
     }

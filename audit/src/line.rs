@@ -1,8 +1,8 @@
-//! The form of a line, and its link to the line before.
+//! The format of a line, and its link to the line before.
 //!
 //! A line is `BODY,"chain":"HEX"}` or `BODY,"chain":"HEX","mac":"HEX"}`; BODY begins with
-//! `{"n":NUMBER,"node":"HEX",`. All positions are fixed from both ends, so nothing that an event holds can
-//! be taken for the envelope.
+//! `{"n":NUMBER,"node":"HEX",`. All positions are fixed from both ends, so no text in an event can be
+//! mistaken for the envelope.
 
 use data_encoding::HEXLOWER;
 use petsem_keys::AuditMacKey;
@@ -12,7 +12,7 @@ use crate::event::EVENT_MAXIMUM;
 
 /// Longest line, in bytes, its newline included.
 pub(crate) const LINE_MAXIMUM: usize = EVENT_MAXIMUM + ENVELOPE_MAXIMUM;
-/// Bytes that a line has beside its event, at most (311 with a number of 20 digits).
+/// Most bytes of a line without its event (311 with a number of 20 digits).
 pub(crate) const ENVELOPE_MAXIMUM: usize = 320;
 
 const CHAIN_FIELD: &[u8] = b",\"chain\":\"";
@@ -34,7 +34,7 @@ pub(crate) fn link(previous: &[u8; 32], body: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(previous).chain_update(body).finalize().into()
 }
 
-/// Writes one line with its newline and answers its chain.
+/// Writes one line with its newline and returns its chain.
 pub(crate) fn write_line(
     buffer: &mut Vec<u8>,
     number: u64,
@@ -62,7 +62,7 @@ pub(crate) fn write_line(
     chain
 }
 
-/// A line as it stands in a file: well-formed, nothing else is known of it.
+/// A line as read from a file: well-formed, not verified.
 pub(crate) struct Line<'a> {
     pub(crate) number: u64,
     pub(crate) node: [u8; 16],
@@ -106,8 +106,8 @@ impl<'a> Line<'a> {
         self.fields.starts_with(CHECKPOINT_FIELD)
     }
 
-    /// Whether it was written for a change that a kill had left without a line. A quote inside a string is
-    /// escaped, so the text can only be the field.
+    /// Whether it was written for a change that a kill had left without a line. Quotes inside a string are
+    /// escaped, so only the field can match.
     pub(crate) fn is_recovered(&self) -> bool {
         self.fields.windows(RECOVERED.len()).any(|window| window == RECOVERED)
     }
@@ -121,7 +121,7 @@ impl<'a> Line<'a> {
         json
     }
 
-    /// The request that it tells of.
+    /// The id of its request.
     pub(crate) fn request_id(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
         struct Request {
@@ -144,7 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_line_reads_back_with_its_place_in_the_chain() {
+    fn a_line_parses_back_to_what_was_written() {
         for key in [None, Some(keys().initial_mac)] {
             let mut buffer = Vec::new();
             let fields = br#""t":"x","request_id":"r\"1","outcome":"recovered""#;
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_event_quotes_is_not_taken_for_its_outcome() {
+    fn quoted_text_in_an_event_is_not_read_as_its_outcome() {
         let mut buffer = Vec::new();
         let fields = br#""t":"x","detail":"\",\"outcome\":\"recovered\"""#;
         write_line(&mut buffer, 7, &[3; 16], fields, &[9; 32], None);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_envelope_of_the_longest_number_fits() {
+    fn the_envelope_with_the_longest_number_fits() {
         let mut buffer = Vec::new();
         write_line(&mut buffer, u64::MAX, &[3; 16], b"", &[9; 32], Some(&keys().initial_mac));
         assert!(buffer.len() <= ENVELOPE_MAXIMUM, "{}", buffer.len());

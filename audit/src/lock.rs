@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// An exclusive lock on a file, until it is dropped or its process ends.
+/// An exclusive lock on a file, held until it is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock(File);
 
@@ -29,7 +29,7 @@ impl DirectoryLock {
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
-        // Closing is not enough: a child that was forked a moment ago shares the file until its exec.
+        // Closing is not enough: a child that was just forked shares the open file until its exec.
         let _released = self.0.unlock();
     }
 }

@@ -1,4 +1,4 @@
-//! Opening a log: finding its end after whatever ended the last process, and starting the writer.
+//! Opens a log: finds its end, also after a kill or power cut, and starts the writer.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, DirBuilder};
@@ -26,7 +26,7 @@ const SEGMENT_MINIMUM: u64 = 64 * 1024;
 const SEGMENTS_VERIFIED: usize = 4;
 /// Checkpoints that wait for the store.
 const CHECKPOINTS_WAITING: usize = 64;
-/// The most that one write can have left behind after a power cut: a group of lines, with room to spare.
+/// The most bytes that one write can leave after a power cut: a group of lines, with a margin.
 const TORN_MAXIMUM: u64 = 64 << 20;
 
 pub(crate) fn open(
@@ -37,10 +37,10 @@ pub(crate) fn open(
     clock: Clock,
 ) -> Result<Opened, AuditOpenError> {
     if settings.segment_bytes < SEGMENT_MINIMUM {
-        return Err(AuditOpenError::Settings { reason: "a segment has at least 65536 bytes" });
+        return Err(AuditOpenError::Settings { reason: "segment_bytes must be at least 65536" });
     }
     if settings.checkpoint_lines == 0 {
-        return Err(AuditOpenError::Settings { reason: "checkpoint_lines is at least 1" });
+        return Err(AuditOpenError::Settings { reason: "checkpoint_lines must be at least 1" });
     }
     let lock = claim(&settings.directory)?;
     let Files { used, unused, next_number } = sort_out(&settings)?;
@@ -82,7 +82,7 @@ pub(crate) fn open(
     let (sender, checkpoints) = mpsc::channel(CHECKPOINTS_WAITING);
     let append_timeout = settings.append_timeout;
     let shared = Arc::new(Shared::default());
-    // Until the store was looked at, the first checkpoint names what an earlier one did.
+    // Until the store was read, the first checkpoint repeats the position of an earlier one.
     *shared.position() = found.walker.seen;
     let mut writer = Writer {
         shared: Arc::clone(&shared),
@@ -108,12 +108,13 @@ pub(crate) fn open(
     Ok(Opened { log: AuditLog::new(shared, thread, append_timeout), tail, checkpoints })
 }
 
-/// Writes the first checkpoint and fills the reserve. A full disk does not keep a node from starting: it
-/// refuses requests until there is space.
+/// Writes the first checkpoint and fills the reserve. A node also starts on a full disk; it then refuses
+/// requests until there is space.
 fn begin(writer: &mut Writer, cut_bytes: u64) -> Result<(), AuditOpenError> {
     let mut started = writer.ready(0);
     if started.is_ok() && cut_bytes > 0 {
-        let detail = format!("{cut_bytes} bytes of a torn write were cut; its lines were never acknowledged");
+        let detail =
+            format!("{cut_bytes} bytes of a torn write were removed; its lines were never acknowledged");
         started = writer.write_notice("audit.cut", detail);
     }
     match started {
@@ -124,13 +125,13 @@ fn begin(writer: &mut Writer, cut_bytes: u64) -> Result<(), AuditOpenError> {
     Ok(())
 }
 
-/// Makes the directory, or sees that it is petsem's alone, and locks it against other processes.
+/// Creates the directory, or checks that only petsem can access it, and locks it against other processes.
 fn claim(directory: &Path) -> Result<DirectoryLock, AuditOpenError> {
     let failed = |source| AuditOpenError::Directory { path: directory.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
     let mode = fs::metadata(directory).map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 {
-        return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, "others have access to it")));
+        return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, "other users have access to it")));
     }
     match DirectoryLock::acquire(directory) {
         Ok(Some(lock)) => Ok(lock),
@@ -144,7 +145,7 @@ struct Files {
     used: Vec<PathBuf>,
     /// The reserve.
     unused: VecDeque<(PathBuf, u64)>,
-    /// Number of the next segment that is made.
+    /// Number of the next segment to create.
     next_number: u64,
 }
 
@@ -157,7 +158,7 @@ fn sort_out(settings: &AuditSettings) -> Result<Files, AuditOpenError> {
     for (_, path) in all {
         if !at_path(&path, segment::is_unused(&path))? {
             used.push(path);
-            // Unused ones before it were left out when it was begun.
+            // Unused segments before it were skipped when it was started.
             unused.clear();
             continue;
         }
@@ -169,14 +170,14 @@ fn sort_out(settings: &AuditSettings) -> Result<Files, AuditOpenError> {
             }
             unused.push_back((path, bytes));
         } else {
-            // Of another size since the settings changed, or not finished when it was made.
+            // Its size differs: the settings changed, or its creation was interrupted.
             at_path(&path, fs::remove_file(&path))?;
         }
     }
     Ok(Files { used, unused, next_number })
 }
 
-/// Where the lines end, and what the walk there saw.
+/// Where the lines end, and what was found on the way there.
 struct End {
     walker: Walker,
     /// Bytes of lines in the last segment.
@@ -234,7 +235,7 @@ fn find_end(
     Ok(End { walker, position, last_line, request_ids: recent.into_ids() })
 }
 
-/// Collects the request ids that the store may still ask for.
+/// Collects the request ids of lines that the store may not know yet.
 #[derive(Default)]
 struct Recent {
     known: Option<u64>,

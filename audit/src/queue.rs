@@ -1,4 +1,4 @@
-//! What callers and the writer share: the lines that wait, bounded, and the numbers for the metrics.
+//! The state that callers and the writer share: the bounded queue of lines, and the numbers for the metrics.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::checkpoint::Revision;
 use crate::error::AuditError;
-use crate::log::AuditKeys;
+
 use crate::stats::AuditStats;
 use crate::unverified::Unverified;
 
@@ -20,41 +20,32 @@ const QUEUE_LINES: usize = 8192;
 /// Bytes of events that may wait.
 const QUEUE_BYTES: usize = 16 << 20;
 
-/// What is given to the writer.
+/// Lines that wait for the writer.
 #[derive(Default)]
 struct Queue {
     items: VecDeque<Item>,
-    lines: usize,
     bytes: usize,
-    keys: Option<AuditKeys>,
     closed: bool,
-    closer: Option<Answer<()>>,
+    closer: Option<Reply<()>>,
 }
 
-/// Where an answer goes.
-pub(crate) type Answer<T> = oneshot::Sender<Result<T, AuditError>>;
+/// The sender of a result to the caller that waits for it.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, AuditError>>;
 
-/// Lines that are written together, and who waits for their numbers.
+/// An encoded event, and the caller that waits for the number of its line.
 pub(crate) struct Item {
-    pub(crate) events: Vec<Vec<u8>>,
-    pub(crate) answer: Answer<Vec<u64>>,
+    pub(crate) event: Vec<u8>,
+    pub(crate) reply: Reply<u64>,
 }
 
-impl Item {
-    fn bytes(&self) -> usize {
-        self.events.iter().map(Vec::len).sum()
-    }
-}
-
-/// What the writer finds when it looks.
+/// One group for the writer.
 pub(crate) struct Work {
     pub(crate) items: VecDeque<Item>,
-    pub(crate) keys: Option<AuditKeys>,
-    /// The log was closed, and these were the last lines.
+    /// The log was closed, and these are the last lines.
     pub(crate) last: bool,
 }
 
-/// What the node last saw of the store.
+/// The position in the store that the node last saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StorePosition {
     pub(crate) revision: Option<Revision>,
@@ -76,18 +67,16 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Lets lines wait, or says at once why not.
+    /// Queues a line, or returns at once why it cannot.
     pub(crate) fn push(&self, item: Item) -> Result<(), AuditError> {
         let mut queue = lock(&self.queue);
         if queue.closed {
             return Err(AuditError::Closed);
         }
-        let lines = queue.lines.saturating_add(item.events.len());
-        let bytes = queue.bytes.saturating_add(item.bytes());
-        if lines > QUEUE_LINES || bytes > QUEUE_BYTES {
+        let bytes = queue.bytes.saturating_add(item.event.len());
+        if queue.items.len() >= QUEUE_LINES || bytes > QUEUE_BYTES {
             return Err(AuditError::Busy);
         }
-        queue.lines = lines;
         queue.bytes = bytes;
         queue.items.push_back(item);
         drop(queue);
@@ -95,69 +84,49 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives keys to the writer.
-    pub(crate) fn give_keys(&self, keys: AuditKeys) -> Result<(), AuditError> {
-        let mut queue = lock(&self.queue);
-        if queue.closed {
-            return Err(AuditError::Closed);
-        }
-        queue.keys = Some(keys);
-        drop(queue);
-        self.wake.notify_one();
-        Ok(())
-    }
-
-    /// Ends intake. With an answer, the writer makes a last checkpoint.
-    pub(crate) fn close(&self, answer: Option<Answer<()>>) -> Result<(), AuditError> {
+    /// Refuses further lines. If a caller waits for a reply, the writer writes a last checkpoint.
+    pub(crate) fn close(&self, reply: Option<Reply<()>>) -> Result<(), AuditError> {
         let mut queue = lock(&self.queue);
         if queue.closed {
             return Err(AuditError::Closed);
         }
         queue.closed = true;
-        queue.closer = answer;
+        queue.closer = reply;
         drop(queue);
         self.wake.notify_one();
         Ok(())
     }
 
-    /// Who waits for the end.
-    pub(crate) fn closer(&self) -> Option<Answer<()>> {
+    /// The caller that waits for the log to close.
+    pub(crate) fn closer(&self) -> Option<Reply<()>> {
         lock(&self.queue).closer.take()
     }
 
-    /// Waits for something to do, at most for `longest`, and takes one group of it.
+    /// Waits for work, at most for `longest`, and takes one group.
     pub(crate) fn take(&self, longest: Duration) -> Work {
         let queue = lock(&self.queue);
-        let idle = |queue: &mut Queue| queue.items.is_empty() && queue.keys.is_none() && !queue.closed;
+        let idle = |queue: &mut Queue| queue.items.is_empty() && !queue.closed;
         let (mut queue, _) =
             self.wake.wait_timeout_while(queue, longest, idle).unwrap_or_else(PoisonError::into_inner);
-        let mut items = VecDeque::new();
-        let mut lines = 0;
-        while let Some(item) = queue.items.front() {
-            if !items.is_empty() && lines + item.events.len() > GROUP_LINES {
-                break;
-            }
-            let Some(item) = queue.items.pop_front() else { break };
-            lines += item.events.len();
-            queue.lines = queue.lines.saturating_sub(item.events.len());
-            queue.bytes = queue.bytes.saturating_sub(item.bytes());
-            items.push_back(item);
-        }
-        Work { items, keys: queue.keys.take(), last: queue.closed && queue.items.is_empty() }
+        let group = queue.items.len().min(GROUP_LINES);
+        let items: VecDeque<Item> = queue.items.drain(..group).collect();
+        let taken = items.iter().map(|item| item.event.len()).sum();
+        queue.bytes = queue.bytes.saturating_sub(taken);
+        Work { items, last: queue.closed && queue.items.is_empty() }
     }
 
-    /// What the node last saw of the store.
+    /// The position in the store that the node last saw.
     pub(crate) fn position(&self) -> MutexGuard<'_, StorePosition> {
         lock(&self.position)
     }
 
-    /// Asks for a checkpoint in front of the next lines.
-    pub(crate) fn ask_for_checkpoint(&self) {
+    /// Requests a checkpoint before the next lines.
+    pub(crate) fn request_checkpoint(&self) {
         self.checkpoint_soon.store(true, Ordering::Release);
     }
 
-    /// Whether a checkpoint was asked for since the last one.
-    pub(crate) fn take_checkpoint_asked(&self) -> bool {
+    /// Whether a checkpoint was requested since the last one.
+    pub(crate) fn take_checkpoint_request(&self) -> bool {
         self.checkpoint_soon.swap(false, Ordering::AcqRel)
     }
 
@@ -169,13 +138,13 @@ impl Shared {
     /// The numbers now.
     pub(crate) fn stats(&self) -> AuditStats {
         let mut stats = lock(&self.stats).clone();
-        stats.queue = lock(&self.queue).lines as u64;
+        stats.queue = lock(&self.queue).items.len() as u64;
         stats.unverified = self.unverified.total();
         stats
     }
 }
 
-/// A thread that panicked with the lock left plain data behind: go on with it.
+/// Ignores poisoning: the data stays valid if a thread panics while it holds the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

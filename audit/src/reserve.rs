@@ -1,4 +1,4 @@
-//! Disk that is kept for the log: segments made ahead, so that it goes on when the disk is full.
+//! The reserve: segments that are created in advance, so that the log continues when the disk is full.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use crate::segment::{self, Segment};
 
-/// Names that are tried when a file that petsem did not make stands in the way.
+/// Names that are tried when a file that petsem did not create has the name of the next segment.
 const TRIES: usize = 16;
 
-/// Segments that wait to be used, in the order of their numbers.
+/// Unused segments, in the order of their numbers.
 pub(crate) struct Reserve {
     directory: PathBuf,
     segment_bytes: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    /// A reserve of `unused` segments, each with its bytes; `next_number` is the first free one.
+    /// A reserve of `unused` segments, each with its size in bytes; `next_number` is the first free number.
     pub(crate) fn new(
         directory: PathBuf,
         segment_bytes: u64,
@@ -30,24 +30,24 @@ impl Reserve {
         Self { directory, segment_bytes, target_bytes, unused, next_number }
     }
 
-    /// Bytes that wait.
+    /// Bytes in the reserve.
     pub(crate) fn bytes(&self) -> u64 {
         self.unused.iter().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Whether less waits than should.
+    /// Whether the reserve is smaller than configured.
     pub(crate) fn is_short(&self) -> bool {
         self.bytes() < self.target_bytes
     }
 
-    /// Makes one more segment.
+    /// Creates one more segment.
     pub(crate) fn add_one(&mut self) -> io::Result<()> {
         let (path, _) = self.make()?;
         self.unused.push_back((path, self.segment_bytes));
         Ok(())
     }
 
-    /// The next segment to write: one that waits, else one that is made now.
+    /// The next segment to write: one of the reserve, or else a new one.
     pub(crate) fn take(&mut self) -> io::Result<Segment> {
         while let Some((path, bytes)) = self.unused.front() {
             match Segment::open(path.clone(), 0) {
@@ -55,7 +55,7 @@ impl Reserve {
                     self.unused.pop_front();
                     return Ok(segment);
                 }
-                // Someone took it away or wrote to it: it is no longer of the reserve.
+                // It was removed or written by another process, so it is not part of the reserve any more.
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -66,7 +66,7 @@ impl Reserve {
         Ok(Segment::fresh(path, file, self.segment_bytes))
     }
 
-    /// Gives back a segment that was taken and not written.
+    /// Returns a segment that was taken and not written.
     pub(crate) fn put_back(&mut self, segment: &Segment) {
         self.unused.push_front((segment.path().to_owned(), segment.room()));
     }

@@ -1,4 +1,5 @@
-//! Segments: the files of a log. Made whole before they are used, so that a line never needs more disk.
+//! Segments: the files of a log. Each is allocated in full before it is used, so that a line never needs
+//! more disk space.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
@@ -10,10 +11,10 @@ use rustix::io::Errno;
 
 use crate::line::LINE_MAXIMUM;
 
-/// Zeros are written in pieces of this size where `fallocate` is not there.
+/// Zeros are written in pieces of this size where `fallocate` is not supported.
 const PIECE: usize = 1 << 20;
 
-/// A segment's place: `audit-00000001.log` …
+/// The path of a segment: `audit-00000001.log` …
 pub(crate) fn path_of(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("audit-{number:08}.log"))
 }
@@ -48,14 +49,14 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Makes a segment of zeros that occupies all its space. Leaves nothing behind if there is not enough.
+/// Creates a segment of zeros and allocates all its space. Leaves no file if there is not enough space.
 pub(crate) fn create(path: &Path, bytes: u64) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
     let made = allocate(&file, bytes)
         .and_then(|()| file.sync_all())
         .and_then(|()| path.parent().map_or(Ok(()), sync_directory));
     if let Err(error) = made {
-        // What could not be filled must not be taken for a reserve.
+        // An incomplete segment must not count as part of the reserve.
         let _removed = fs::remove_file(path);
         return Err(error);
     }
@@ -81,7 +82,7 @@ fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether an error says that the disk, or a quota on it, is full.
+/// Whether an error means that the disk, or a quota on it, is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -89,13 +90,13 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// The segment that is written.
+/// The segment that is being written.
 pub(crate) struct Segment {
     path: PathBuf,
     file: File,
-    /// Bytes that can be written without more disk.
+    /// Size in bytes; all of it is allocated.
     capacity: u64,
-    /// Where the next line goes; all before it is durable.
+    /// Where the next line goes; everything before it is durable.
     position: u64,
 }
 
@@ -107,7 +108,7 @@ impl Segment {
         Ok(Self { path, file, capacity, position })
     }
 
-    /// Takes a segment that was just made.
+    /// Wraps a segment that was just created.
     pub(crate) fn fresh(path: PathBuf, file: File, capacity: u64) -> Self {
         Self { path, file, capacity, position: 0 }
     }
@@ -129,14 +130,14 @@ impl Segment {
         self.file.write_all_at(lines, self.position)
     }
 
-    /// Makes what was written durable, and counts it as lines only then.
+    /// Makes the written lines durable, and only then moves the position behind them.
     pub(crate) fn sync(&mut self, length: usize) -> io::Result<()> {
         self.file.sync_data()?;
         self.position = self.position.saturating_add(length as u64);
         Ok(())
     }
 
-    /// Overwrites with zeros what a torn write left after the lines, and answers how much that was.
+    /// Overwrites with zeros what a torn write left after the lines, and returns its size in bytes.
     pub(crate) fn wipe_tail(&self) -> io::Result<u64> {
         let mut end = self.position;
         let mut tail = LineReader::open(&self.path, self.position)?;
@@ -160,7 +161,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Whether the last durable line stands where it should, read back from the file.
+    /// Whether the last durable line is at its position, read back from the file.
     pub(crate) fn ends_with(&self, line: &[u8]) -> io::Result<bool> {
         let Some(start) = self.position.checked_sub(line.len() as u64) else {
             return Ok(false);
@@ -170,7 +171,7 @@ impl Segment {
         Ok(bytes == line)
     }
 
-    /// Compares the file with what the directory shows under its name.
+    /// Compares the open file with the directory entry of its name.
     pub(crate) fn presence(&self) -> io::Result<Presence> {
         let own = self.file.metadata()?;
         if own.len() < self.capacity {
@@ -184,15 +185,15 @@ impl Segment {
         }
     }
 
-    /// Puts the lines back under the segment's name, from the file that is still open. What stands there
-    /// instead is kept beside it.
+    /// Restores the lines under the segment's name, from the file that is still open. A foreign file of that
+    /// name is kept with the suffix `.foreign`.
     pub(crate) fn restore(&mut self) -> io::Result<()> {
-        let beside = |suffix: &str| {
+        let with_suffix = |suffix: &str| {
             let mut name = self.path.clone().into_os_string();
             name.push(suffix);
             PathBuf::from(name)
         };
-        let copy = beside(".restored");
+        let copy = with_suffix(".restored");
         if fs::symlink_metadata(&copy).is_ok() {
             fs::remove_file(&copy)?;
         }
@@ -208,7 +209,7 @@ impl Segment {
         }
         file.sync_all()?;
         if fs::symlink_metadata(&self.path).is_ok() {
-            fs::rename(&self.path, beside(".foreign"))?;
+            fs::rename(&self.path, with_suffix(".foreign"))?;
         }
         fs::rename(&copy, &self.path)?;
         if let Some(directory) = self.path.parent() {
@@ -219,7 +220,7 @@ impl Segment {
     }
 }
 
-/// What the directory shows under the name of the segment that is written.
+/// What the directory holds under the name of the segment that is being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     /// The segment.
@@ -228,7 +229,7 @@ pub(crate) enum Presence {
     Replaced,
     /// Nothing.
     Gone,
-    /// The segment, shorter than it was made.
+    /// The segment, shorter than it was created.
     Cut,
 }
 
@@ -251,7 +252,7 @@ pub(crate) enum Next<'a> {
 }
 
 impl LineReader {
-    /// Reads from `offset` on.
+    /// Reads from `offset`.
     pub(crate) fn open(path: &Path, offset: u64) -> io::Result<Self> {
         let mut file = File::open(path)?;
         io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;

@@ -1,6 +1,6 @@
 //! Numbers for the metrics.
 
-/// What the log did since it was opened, and how it is.
+/// Counters since the log was opened, and its present state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditStats {
     /// Number of the last durable line.
@@ -13,16 +13,16 @@ pub struct AuditStats {
     pub bytes: u64,
     /// Checkpoints made durable.
     pub checkpoints: u64,
-    /// Bytes that can be written before more of the disk is needed.
+    /// Bytes that can be written without allocating more disk space.
     pub reserve_left: u64,
     /// Whether the reserve is smaller than it should be and cannot be filled: the disk is full.
     pub reserve_short: bool,
-    /// Lines that wait.
+    /// Lines in the queue.
     pub queue: u64,
     /// Requests counted as unverified.
     pub unverified: u64,
-    /// Times that a file was found deleted or replaced underneath, and written anew.
+    /// How often a file was found deleted or replaced while in use, and was restored.
     pub files_restored: u64,
-    /// Why the log refuses, while it does. It tries again once a second by itself.
+    /// Why the log refuses events at present. It retries once a second.
     pub error: Option<String>,
 }

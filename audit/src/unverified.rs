@@ -1,4 +1,5 @@
-//! Requests whose token did not verify: summed up, so that strangers cannot fill the log.
+//! Requests whose token did not verify: counted and summarized, so that unauthenticated clients cannot fill
+//! the log.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -6,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::event::{AuditEvent, Outcome};
 
-/// Sources that are told apart in one second.
+/// Sources that are counted separately in one second.
 const SOURCES_MAXIMUM: usize = 1024;
-/// Stands for all further ones.
+/// The source under which all further ones are counted.
 const OTHERS: &str = "others";
 /// Bytes of a source that are kept.
 const SOURCE_MAXIMUM: usize = 64;
@@ -34,12 +35,12 @@ impl Unverified {
         counts.add(source, reason, 1);
     }
 
-    /// Requests counted since the start.
+    /// Requests counted since the log was opened.
     pub(crate) fn total(&self) -> u64 {
         self.lock().total
     }
 
-    /// Takes what was counted: one summary for each source, in a fixed order.
+    /// Takes the counts: one summary for each source, in a fixed order.
     pub(crate) fn take(&self) -> Vec<Summary> {
         let sources = std::mem::take(&mut self.lock().sources);
         let mut summaries: Vec<Summary> =
@@ -48,7 +49,7 @@ impl Unverified {
         summaries
     }
 
-    /// Gives back what could not be written.
+    /// Adds back the counts that could not be written.
     pub(crate) fn put_back(&self, summaries: Vec<Summary>) {
         let mut counts = self.lock();
         for Summary { source, reasons } in summaries {
@@ -73,14 +74,14 @@ impl Counts {
     }
 }
 
-/// What one source sent.
+/// The requests of one source.
 pub(crate) struct Summary {
     source: String,
     reasons: Reasons,
 }
 
 impl Summary {
-    /// Its line.
+    /// The event of its line.
     pub(crate) fn event(&self, time_ms: u64) -> AuditEvent {
         let mut detail = String::new();
         for (reason, count) in &self.reasons {
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn past_the_bound_sources_are_counted_as_others() {
+    fn sources_over_the_limit_are_counted_as_others() {
         let unverified = Unverified::default();
         for number in 0..SOURCES_MAXIMUM + 10 {
             unverified.count(&format!("10.0.{}.{}", number / 256, number % 256), "malformed");

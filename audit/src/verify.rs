@@ -1,5 +1,5 @@
-//! `petsem operator audit verify`: finds any line changed, cut, swapped or missing, and says from where to
-//! where it saw.
+//! `petsem operator audit verify`: finds any changed, cut, swapped or missing line, and reports the range of
+//! lines that it verified.
 
 use std::fmt;
 use std::fs;
@@ -16,18 +16,18 @@ use crate::walker::Walker;
 
 /// Lines with the outcome `recovered` that a report lists.
 const RECOVERED_MAXIMUM: usize = 10_000;
-/// Looks at a line that has no end, while the node goes on writing it.
+/// How often an incomplete line is read again: the node may be writing it.
 const LOOKS_MAXIMUM: usize = 5;
 
-/// What a verification has beside the files. Without any of it, the chain is verified alone: enough
-/// against accidents, not against someone who makes the chain anew.
+/// What a verification uses in addition to the files. Without any of it, only the chain is verified. That
+/// detects accidents, but not an attacker who computes a new chain.
 #[derive(Default)]
 pub struct VerifyKeys {
-    /// The MAC key that the log began with.
+    /// The log's first MAC key.
     pub initial_mac: Option<AuditMacKey>,
     /// The node's public key for checkpoints.
     pub public: Option<[u8; 32]>,
-    /// The last checkpoint of the node in the store: shows a cut end.
+    /// The last checkpoint of the node in the store: reveals a truncated log.
     pub expect_at_least: Option<KnownCheckpoint>,
     /// Whether lines without a MAC are accepted, because the node was sealed at times.
     pub sealed_lines: bool,
@@ -47,11 +47,11 @@ impl fmt::Debug for VerifyKeys {
 /// What was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The node whose log it is; `None` if there is no line.
+    /// The node that the log belongs to; `None` if there is no line.
     pub node: Option<[u8; 16]>,
-    /// First line that was seen; later than 1 if older files are elsewhere.
+    /// First line that was verified; later than 1 if older files were moved.
     pub first_line: u64,
-    /// Last line that was seen; 0 if there is none.
+    /// Last line that was verified; 0 if there is none.
     pub last_line: u64,
     /// Chain of the last line; zeros if there is none.
     pub head: [u8; 32],
@@ -59,7 +59,8 @@ pub struct Report {
     pub checkpoints: u64,
     /// Lines that have no MAC, because the node was sealed.
     pub without_mac: u64,
-    /// Numbers of lines that were written for changes which a kill had left without one; the first 10 000.
+    /// Numbers of the lines with the outcome `recovered`: a kill had left their changes without a line. At
+    /// most the first 10 000.
     pub recovered: Vec<u64>,
     /// Whether MACs were compared.
     pub macs_verified: bool,
@@ -69,29 +70,30 @@ pub struct Report {
     pub seen_revision: Option<Revision>,
 }
 
-/// Verifies all segments of a directory, also of a log that is written meanwhile.
+/// Verifies all segments of a directory, even while the log is being written.
 ///
 /// Bounded memory; reads every byte once.
 ///
 /// # Errors
-/// The first line that is not as it was written, or is missing, and its file.
+/// The first line that was changed or is missing, and its file.
 pub fn verify_log(directory: &Path, keys: VerifyKeys) -> Result<Report, Finding> {
     verify_lines(directory, keys, &mut |_| ())
 }
 
-/// [`verify_log`], showing each line as JSON once it is verified.
+/// [`verify_log`], which also passes each line as JSON to `show` once it is verified.
 ///
 /// # Errors
-/// As [`verify_log`]; the lines before were shown.
+/// As [`verify_log`]; the lines before it were passed to `show`.
 pub fn verify_lines(
     directory: &Path,
     keys: VerifyKeys,
     show: &mut dyn FnMut(&[u8]),
 ) -> Result<Report, Finding> {
-    let nowhere = |source| Finding { file: directory.to_owned(), line: 0, fault: Fault::Unreadable(source) };
+    let unreadable =
+        |source| Finding { file: directory.to_owned(), line: 0, fault: Fault::Unreadable(source) };
     let mut used = Vec::new();
-    for (_, path) in segment::list(directory).map_err(nowhere)? {
-        if !segment::is_unused(&path).map_err(nowhere)? {
+    for (_, path) in segment::list(directory).map_err(unreadable)? {
+        if !segment::is_unused(&path).map_err(unreadable)? {
             used.push(path);
         }
     }

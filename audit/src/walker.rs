@@ -1,7 +1,7 @@
-//! Walks along a log, line by line, and says where it stops being what was written.
+//! Verifies a log line by line, and finds the first line that differs from what was written.
 //!
-//! The same walk serves the start of a node and `audit verify`: chain always, MACs and signatures as far
-//! as there are keys.
+//! The start of a node and `audit verify` use the same code. It always verifies the chain, and verifies MACs
+//! and signatures if it has the keys.
 
 use petsem_keys::AuditMacKey;
 
@@ -11,7 +11,7 @@ use crate::line::{self, Line};
 use crate::log::KnownCheckpoint;
 use crate::queue::StorePosition;
 
-/// Where the walk is, and what it saw.
+/// The position of a verification, and what it found so far.
 pub(crate) struct Walker {
     node: Option<[u8; 16]>,
     public: Option<[u8; 32]>,
@@ -19,19 +19,19 @@ pub(crate) struct Walker {
     known: Option<KnownCheckpoint>,
     /// Number and chain of the last line; `None` before the first one.
     position: Option<(u64, [u8; 32])>,
-    /// First line of the walk.
+    /// First line that was verified.
     pub(crate) first: u64,
-    /// Signed checkpoints in the log up to here, those before the walk included.
+    /// Signed checkpoints in the log up to here, including those before the first verified line.
     pub(crate) signed: u64,
-    /// Checkpoints of the walk.
+    /// Checkpoints among the verified lines.
     pub(crate) checkpoints: u64,
-    /// The newest store position that any of them names. A checkpoint written before the store was looked at
-    /// names none, and must not hide an earlier one.
+    /// The newest store position that any of them names. A checkpoint that was written before the store was
+    /// read names none, and must not hide an earlier one.
     pub(crate) seen: StorePosition,
     /// Lines without a MAC.
     pub(crate) without_mac: u64,
-    /// Whether a node may have been sealed: its lines then have no MAC, which whoever can write the disk
-    /// can make too.
+    /// Whether lines without a MAC are accepted, because the node may have been sealed. Anyone who can write
+    /// to the disk can write such lines too.
     sealed_lines: bool,
     /// Whether the last line had a MAC.
     had_mac: Option<bool>,
@@ -41,7 +41,7 @@ pub(crate) struct Walker {
 const CHECKPOINTS_MAXIMUM: u64 = 1 << 28;
 
 impl Walker {
-    /// A walk that has seen nothing. `mac` is the key that the log began with.
+    /// A walker before the first line. `mac` is the log's first MAC key.
     pub(crate) fn new(
         node: Option<[u8; 16]>,
         public: Option<[u8; 32]>,
@@ -75,7 +75,7 @@ impl Walker {
         self.position
     }
 
-    /// The node whose log it is.
+    /// The node that the log belongs to.
     pub(crate) fn node(&self) -> Option<[u8; 16]> {
         self.node
     }
@@ -85,7 +85,7 @@ impl Walker {
         self.mac
     }
 
-    /// Takes the next line, without its newline.
+    /// Verifies the next line, given without its newline.
     pub(crate) fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<Line<'a>, Fault> {
         let line = Line::parse(bytes).ok_or(Fault::Malformed)?;
         if *self.node.get_or_insert(line.node) != line.node {
@@ -117,7 +117,7 @@ impl Walker {
         Ok(line)
     }
 
-    /// Says whether the walk came as far as the checkpoint that the store knows.
+    /// Checks that the log reaches the checkpoint that the store knows.
     pub(crate) fn finish(&self) -> Result<(), Fault> {
         let last = self.position.map_or(0, |(number, _)| number);
         match self.known {
@@ -126,7 +126,8 @@ impl Walker {
         }
     }
 
-    /// The position before the first line that is there: the beginning, or what its checkpoint says.
+    /// The position before the first existing line: the beginning of the log, or the one that its checkpoint
+    /// names.
     fn begin(&mut self, line: &Line<'_>, checkpoint: Option<&Checkpoint>) -> Result<(u64, [u8; 32]), Fault> {
         self.first = line.number;
         if line.number == 1 {

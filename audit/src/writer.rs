@@ -1,4 +1,4 @@
-//! The one thread that writes: groups, checkpoints, segments, and what follows when the disk fails.
+//! The writer thread: groups of lines, checkpoints, segments, and recovery from a failing disk.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -14,19 +14,19 @@ use crate::error::AuditError;
 use crate::event::{AuditEvent, Outcome};
 use crate::line::{ENVELOPE_MAXIMUM, write_line};
 use crate::lock::DirectoryLock;
-use crate::log::{AuditKeys, AuditSettings, Clock};
+use crate::log::{AuditSettings, Clock};
 use crate::queue::{Item, Shared};
 use crate::reserve::Reserve;
 use crate::segment::{self, Presence, Segment};
 
 /// Bytes that every segment keeps free for its last checkpoint.
 pub(crate) const CHECKPOINT_ROOM: u64 = 1024;
-/// Room for a few lines: with less, the log still refuses.
+/// Room for a few lines. With less, the log continues to refuse.
 const PROBE: u64 = 8 * 1024;
-/// The longest wait before the writer looks at clock, file and reserve again.
+/// The longest wait before the writer checks the clock, the file and the reserve again.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The state of the log between two groups: everything in it is durable.
+/// The state of the log between two groups. All of it is durable.
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) settings: AuditSettings,
@@ -41,38 +41,38 @@ pub(crate) struct Writer {
     /// Signed checkpoints in the log.
     pub(crate) signed: u64,
     pub(crate) checkpoints: mpsc::Sender<Checkpoint>,
-    /// Held as long as this process writes the log.
+    /// Held while this process writes the log.
     pub(crate) lock: DirectoryLock,
-    /// Bytes of the last line of the segment, to find the position again.
+    /// Bytes of the last line of the segment, to find the position again after a failed write.
     pub(crate) last_line: Vec<u8>,
     pub(crate) condition: Condition,
 }
 
-/// What must happen before, or beside, the next line.
+/// Faults and due work, to be handled before the next line or once a second.
 #[derive(Default)]
 pub(crate) struct Condition {
-    /// A checkpoint comes first: at start and after unsealing.
+    /// A checkpoint comes first: after opening, and when one was requested.
     pub(crate) checkpoint_first: bool,
     /// Lines after the last checkpoint.
     pub(crate) lines: u64,
-    /// When the last checkpoint was made, in Unix milliseconds.
+    /// When the last checkpoint was written, in Unix milliseconds.
     pub(crate) checkpoint_ms: u64,
-    /// The second of the last look around.
+    /// The second of the last maintenance.
     pub(crate) second: Option<u64>,
     /// A write or sync failed: nothing after the position is trusted.
     pub(crate) suspect: bool,
-    /// Durable lines are gone; only a person can say what then.
+    /// Durable lines are lost. An operator must decide how to continue.
     pub(crate) damaged: bool,
     /// The reserve cannot be filled.
     pub(crate) reserve_short: bool,
-    /// The last attempt to write failed. It is tried again without a caller, or a node that says so of
-    /// itself would never be asked again.
+    /// The last attempt to write failed. The writer retries without a caller: a load balancer sends no more
+    /// requests to a node that reports itself as not ready.
     pub(crate) refusing: bool,
 }
 
 /// The keys of the next line and checkpoint.
 pub(crate) struct CurrentKeys {
-    /// Taken and put back moved forward at each checkpoint.
+    /// Replaced by its one-way successor at each checkpoint.
     pub(crate) mac: Option<AuditMacKey>,
     pub(crate) signing: AuditSigningKey,
 }
@@ -83,13 +83,10 @@ impl Writer {
         loop {
             let work = self.shared.take(TICK);
             let last = work.last;
-            // The key of lines moves one way: of the one before nothing may stay.
+            // The MAC key is replaced one way: no copy of the previous one may stay on the stack.
             scrubbed_call(|| {
-                if let Some(keys) = work.keys {
-                    self.unseal(keys);
-                }
                 self.write_items(work.items);
-                self.look_around();
+                self.maintain();
                 self.checkpoint_if_due();
             });
             if last {
@@ -99,36 +96,20 @@ impl Writer {
         }
     }
 
-    /// Brings the last lines and a checkpoint to the disk.
+    /// Writes the last lines and a checkpoint.
     fn end(mut self) {
         let Some(closer) = self.shared.closer() else { return };
         self.write_unverified((self.clock)());
         let result = self.checkpoint_now();
         drop(self.lock);
-        // Nobody may wait any more.
+        // The caller may have stopped waiting.
         let _unheard = closer.send(result);
     }
 
-    /// Moves the log's first MAC key to where the log is; a checkpoint under it comes first.
-    fn unseal(&mut self, keys: AuditKeys) {
-        if self.keys.is_some() {
-            return;
-        }
-        let mut mac = keys.initial_mac;
-        for _ in 0..self.signed {
-            mac = mac.ratchet();
-        }
-        self.keys = Some(CurrentKeys { mac: Some(mac), signing: keys.signing });
-        self.condition.checkpoint_first = true;
-        if let Err(error) = self.ready(0) {
-            self.complain(&error);
-        }
-    }
-
-    /// Writes what waits, as few groups as fit into segments, and answers everybody.
+    /// Writes the waiting lines in as few groups as the segments allow, and replies to every caller.
     fn write_items(&mut self, mut items: VecDeque<Item>) {
         while let Some(first) = items.front() {
-            let needed = space(&first.events);
+            let needed = space(&first.event);
             let maximum = self.settings.segment_bytes / 2;
             let ready = if needed > maximum {
                 Err(AuditError::TooLong { length: to_usize(needed), maximum: to_usize(maximum) })
@@ -139,18 +120,18 @@ impl Writer {
                 let refused = if needed > maximum {
                     1
                 } else {
-                    self.complain(&error);
+                    self.report(&error);
                     items.len()
                 };
                 for item in items.drain(..refused) {
-                    let _unheard = item.answer.send(Err(error.clone()));
+                    let _unheard = item.reply.send(Err(error.clone()));
                 }
                 continue;
             }
             let mut room = self.segment.room().saturating_sub(CHECKPOINT_ROOM);
             let fitting = items
                 .iter()
-                .take_while(|item| match room.checked_sub(space(&item.events)) {
+                .take_while(|item| match room.checked_sub(space(&item.event)) {
                     Some(left) => {
                         room = left;
                         true
@@ -165,25 +146,15 @@ impl Writer {
     }
 
     fn write_group(&mut self, items: Vec<Item>) {
-        let events: Vec<&[u8]> = items.iter().flat_map(|item| &item.events).map(Vec::as_slice).collect();
+        let events: Vec<&[u8]> = items.iter().map(|item| item.event.as_slice()).collect();
         let first = self.line.saturating_add(1);
         let result = self.commit(&events);
-        let mut number = first;
-        for item in items {
-            let answer = match &result {
-                Ok(()) => {
-                    let next = number.saturating_add(item.events.len() as u64);
-                    let numbers = (number..next).collect();
-                    number = next;
-                    Ok(numbers)
-                }
-                Err(error) => Err(error.clone()),
-            };
-            let _unheard = item.answer.send(answer);
+        for (number, item) in (first..).zip(items) {
+            let _unheard = item.reply.send(result.clone().map(|()| number));
         }
     }
 
-    /// Makes lines of `events`, writes and syncs them. On failure the state is as before.
+    /// Makes lines of `events`, writes and syncs them. A failure leaves the state unchanged.
     fn commit(&mut self, events: &[&[u8]]) -> Result<(), AuditError> {
         let mut buffer = Vec::with_capacity(events.iter().map(|event| event.len() + ENVELOPE_MAXIMUM).sum());
         let (mut line, mut head, mut last) = (self.line, self.head, 0);
@@ -196,7 +167,7 @@ impl Writer {
         if let Err(error) = self.segment.write(&buffer).and_then(|()| self.sync(buffer.len())) {
             self.condition.suspect = true;
             let error = refusal(error);
-            self.complain(&error);
+            self.report(&error);
             return Err(error);
         }
         self.last_line = buffer.split_off(last);
@@ -231,7 +202,8 @@ impl Writer {
         self.segment.sync(length)
     }
 
-    /// Makes the log fit to take `bytes` more: healed, in a segment with room, behind a checkpoint.
+    /// Prepares the log to take `bytes` more: recovers from a failed write, starts a segment with room, and
+    /// writes a due checkpoint.
     pub(crate) fn ready(&mut self, bytes: u64) -> Result<(), AuditError> {
         if self.condition.damaged {
             return Err(AuditError::Damaged { file: self.segment.path().to_owned() });
@@ -242,10 +214,10 @@ impl Writer {
         if self.segment.room() < bytes.saturating_add(CHECKPOINT_ROOM) {
             self.roll()?;
         }
-        self.condition.checkpoint_first |= self.shared.take_checkpoint_asked();
+        self.condition.checkpoint_first |= self.shared.take_checkpoint_request();
         if self.segment.is_empty() || self.condition.checkpoint_first {
             self.write_checkpoint()?;
-            // It took its own room.
+            // The checkpoint used some of the room.
             if self.segment.room() < bytes.saturating_add(CHECKPOINT_ROOM) {
                 self.roll()?;
                 self.write_checkpoint()?;
@@ -254,7 +226,7 @@ impl Writer {
         Ok(())
     }
 
-    /// After a failed write: the durable lines must be there, and no other line follows in that file.
+    /// After a failed write: the durable lines must still be there, and no further line goes to that file.
     fn leave_suspect(&mut self) -> Result<(), AuditError> {
         if !self.segment.is_empty() && !self.segment.ends_with(&self.last_line).map_err(refusal)? {
             return Err(self.damage());
@@ -264,7 +236,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on in the next segment.
+    /// Continues in the next segment.
     fn roll(&mut self) -> Result<(), AuditError> {
         let next = self.reserve.take().map_err(refusal)?;
         if let Err(error) = self.segment.finish() {
@@ -273,14 +245,14 @@ impl Writer {
         }
         let old = std::mem::replace(&mut self.segment, next);
         if old.is_empty() {
-            // It never held a line: a failed write was its first.
+            // It never held a line: its first write failed.
             let _kept = fs::remove_file(old.path());
         }
         self.last_line.clear();
         Ok(())
     }
 
-    /// Writes a checkpoint, hands it on once durable, and moves the MAC key forward.
+    /// Writes a checkpoint, sends it to the store once it is durable, and replaces the MAC key.
     fn write_checkpoint(&mut self) -> Result<(), AuditError> {
         let store = *self.shared.position();
         let time_ms = (self.clock)();
@@ -306,12 +278,12 @@ impl Writer {
         self.condition.lines = 0;
         self.condition.checkpoint_ms = time_ms;
         self.shared.record(|stats| stats.checkpoints += 1);
-        // If nobody took the last ones, a later one says more.
-        let _left_out = self.checkpoints.try_send(checkpoint);
+        // If the channel is full, this one is dropped: a later one covers more.
+        let _dropped = self.checkpoints.try_send(checkpoint);
         Ok(())
     }
 
-    /// A checkpoint behind the last line, whatever it takes.
+    /// Writes a checkpoint after the last line, in a new segment if necessary.
     pub(crate) fn checkpoint_now(&mut self) -> Result<(), AuditError> {
         self.check_presence()?;
         let before = self.line;
@@ -319,8 +291,8 @@ impl Writer {
         if self.line == before { self.write_checkpoint() } else { Ok(()) }
     }
 
-    /// Sees whether lines can be written once more. A checkpoint proves it.
-    fn try_again(&mut self) -> Result<(), AuditError> {
+    /// Tests whether lines can be written again. A checkpoint proves it.
+    fn retry(&mut self) -> Result<(), AuditError> {
         self.ready(PROBE)?;
         self.write_checkpoint()
     }
@@ -332,16 +304,17 @@ impl Writer {
         if (many || (late && self.condition.lines > 0))
             && let Err(error) = self.checkpoint_now()
         {
-            self.complain(&error);
+            self.report(&error);
         }
     }
 
-    /// Once a second: is the file still there, who knocked, is the reserve whole?
-    fn look_around(&mut self) {
+    /// Once a second: checks the file, retries a failed write, writes the counts of unverified requests, and
+    /// fills the reserve.
+    fn maintain(&mut self) {
         let now_ms = (self.clock)();
         let second = now_ms / 1000;
         if self.condition.second == Some(second) {
-            // What a full segment took is made up for at once, while the disk allows it.
+            // Replaces at once the segment that was taken from the reserve, while the disk allows it.
             if self.reserve.is_short() && !self.condition.reserve_short {
                 self.fill_reserve();
             }
@@ -349,12 +322,12 @@ impl Writer {
         }
         self.condition.second = Some(second);
         if let Err(error) = self.check_presence() {
-            self.complain(&error);
+            self.report(&error);
         }
         if self.condition.refusing
-            && let Err(error) = self.try_again()
+            && let Err(error) = self.retry()
         {
-            self.complain(&error);
+            self.report(&error);
         }
         self.write_unverified(now_ms);
         self.fill_reserve();
@@ -371,7 +344,7 @@ impl Writer {
         let mut written = 0;
         for piece in events.chunks(32) {
             if let Err(error) = self.write_own(piece) {
-                self.complain(&error);
+                self.report(&error);
                 break;
             }
             written += piece.len();
@@ -379,9 +352,9 @@ impl Writer {
         self.shared.unverified.put_back(summaries.into_iter().skip(written).collect());
     }
 
-    /// Writes lines of the log's own.
+    /// Writes lines that no request belongs to.
     fn write_own(&mut self, events: &[Vec<u8>]) -> Result<(), AuditError> {
-        self.ready(space(events))?;
+        self.ready(events.iter().map(|event| space(event)).sum())?;
         let events: Vec<&[u8]> = events.iter().map(Vec::as_slice).collect();
         self.commit(&events)
     }
@@ -400,7 +373,8 @@ impl Writer {
         self.reserve.is_short()
     }
 
-    /// Adds one segment to a short reserve, so that nobody waits long for it. Answers whether it could.
+    /// Adds one segment to a short reserve; one at a time, so that no line waits long. Returns whether it
+    /// could.
     pub(crate) fn fill_reserve(&mut self) -> bool {
         let added = if self.reserve.is_short() { self.reserve.add_one() } else { Ok(()) };
         let left = self.reserve_left();
@@ -422,8 +396,8 @@ impl Writer {
         self.reserve.bytes().saturating_add(self.segment.room())
     }
 
-    /// Notices a file that was deleted, replaced or cut underneath. The first two are healed from the file
-    /// that is still open, and said aloud.
+    /// Detects that another process deleted, replaced or truncated the file. A deleted or replaced file is
+    /// restored from the open one, which is logged.
     fn check_presence(&mut self) -> Result<(), AuditError> {
         if self.condition.damaged {
             return Ok(());
@@ -436,7 +410,7 @@ impl Writer {
         };
         self.segment.restore().map_err(refusal)?;
         self.shared.record(|stats| stats.files_restored += 1);
-        let detail = format!("{} was {how} while in use; written anew", self.segment.path().display());
+        let detail = format!("{} was {how} while in use; restored", self.segment.path().display());
         tracing::error!(detail, "audit file restored");
         self.write_notice("audit.restore", detail)
     }
@@ -446,29 +420,29 @@ impl Writer {
         AuditError::Damaged { file: self.segment.path().to_owned() }
     }
 
-    /// Tells metrics and log what is wrong; the log once, not at every line.
-    fn complain(&mut self, error: &AuditError) {
+    /// Records an error for the metrics, and logs it if it differs from the last one.
+    fn report(&mut self, error: &AuditError) {
         self.condition.refusing = true;
         let text = match error {
             AuditError::Write(source) => format!("{error} ({source})"),
             _ => error.to_string(),
         };
         let left = self.reserve_left();
-        let mut news = false;
+        let mut is_new = false;
         self.shared.record(|stats| {
-            news = stats.error.as_ref() != Some(&text);
+            is_new = stats.error.as_ref() != Some(&text);
             stats.error = Some(text.clone());
             stats.reserve_left = left;
         });
-        if news {
-            tracing::error!(error = text, "audit log");
+        if is_new {
+            tracing::error!(error = text, "the audit log cannot be written");
         }
     }
 }
 
-/// The most that events can take in a segment.
-fn space(events: &[Vec<u8>]) -> u64 {
-    events.iter().map(|event| (event.len() + ENVELOPE_MAXIMUM) as u64).sum()
+/// The most bytes that the line of an event can take.
+fn space(event: &[u8]) -> u64 {
+    (event.len() + ENVELOPE_MAXIMUM) as u64
 }
 
 fn refusal(error: io::Error) -> AuditError {

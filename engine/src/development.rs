@@ -1,4 +1,4 @@
-//! What `petsem dev` starts with: an org, an app, an issuer, a policy, and tokens.
+//! The first content of `petsem dev`: an org, an app, an issuer, a policy, and tokens.
 
 use petsem_api::{AppName, AppRef, AppSettings, HostId, OrgName, OrgRef, PutIssuer};
 use petsem_policy::{Ancestors, Subject};
@@ -9,7 +9,7 @@ use crate::request::local_record;
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// What is made.
+/// The objects to create.
 pub struct DevelopmentPlan {
     /// The org.
     pub org: OrgName,
@@ -17,13 +17,13 @@ pub struct DevelopmentPlan {
     pub app: AppName,
     /// The host.
     pub host: HostId,
-    /// The issuer of JWTs, whose key lies in a file.
+    /// The issuer of JWTs, whose key is in a file.
     pub issuer: PutIssuer,
     /// The app's policy.
     pub policy: serde_json::Value,
 }
 
-/// The tokens that were made.
+/// The new tokens.
 pub struct DevelopmentTokens {
     /// Of the host, 30 days.
     pub host: String,
@@ -37,11 +37,11 @@ impl Engine {
     /// Fills a new installation.
     ///
     /// # Errors
-    /// Something could not be made.
+    /// An object could not be created.
     pub async fn populate_development(&self, plan: DevelopmentPlan) -> Result<DevelopmentTokens, Failure> {
         let now = self.now();
         let DevelopmentPlan { org, app, host, issuer, policy } = plan;
-        let gone = || Failure::internal("what was just made does not exist");
+        let gone = || Failure::internal("a new object does not exist");
 
         let mut audit = local_record(now, "org.create");
         let org = self.make_org(&mut audit, &org).await?;

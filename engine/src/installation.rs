@@ -17,11 +17,11 @@ use crate::records::{
 };
 use crate::tokens::mint::discharger_location;
 
-/// Makes an installation in an empty store. Shares go to `keep_shares` before anything is written, and exist nowhere
+/// Creates an installation in an empty store. Shares go to `keep_shares` before anything is written, and exist nowhere
 /// else. `location` is that of its tokens; `now` is in unix milliseconds.
 ///
 /// # Errors
-/// [`UnlockError`]: a seal cannot be made, or the store takes no writes.
+/// [`UnlockError`]: a seal cannot be created, or the store accepts no writes.
 pub async fn create_installation(
     store: &dyn Store,
     sources: &[Arc<dyn SealSource>],
@@ -56,7 +56,7 @@ pub async fn create_installation(
         change.puts.push(codec.write(&id, 1, &row));
     }
     let opened_by =
-        opened_by.ok_or_else(|| UnlockError::Refused("the configuration names no seal".to_owned()))?;
+        opened_by.ok_or_else(|| UnlockError::Refused("the configuration has no seal".to_owned()))?;
     let store_row = StoreRow {
         store: store_id,
         epoch: 1,

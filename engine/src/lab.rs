@@ -72,7 +72,7 @@ impl SealSource for KnownSeal {
     }
 }
 
-/// Fetches nothing.
+/// Refuses every fetch.
 struct NoNetwork;
 
 impl Fetch for NoNetwork {

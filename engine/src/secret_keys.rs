@@ -1,9 +1,8 @@
-//! An app's secret keys: made or brought here, used here, never answered.
+//! An app's secret keys: generated or imported, used here, never returned.
 //!
-//! All keys of an app stand in one row, whose version the app head names: none can be dropped, swapped or put
-//! back alone, and a row of another time is `integrity`. Each change is an app version like a set of a
-//! secret, so that a writer can wait for it by version. Material is wrapped by the app's KEK, opened for one
-//! use, and wiped.
+//! All keys of an app are in one row, whose version the app head names: no key can be dropped, swapped or restored
+//! alone, and an older row is `integrity`. Each change is an app version, like a set of a secret, so that a writer can
+//! wait for it by version. Material is wrapped by the app's KEK, opened for one use, and wiped.
 
 use petsem_api::{
     AppRef, DecryptRequest, DecryptResponse, Deleted, EncryptRequest, EncryptResponse, ErrorCode,
@@ -27,15 +26,15 @@ use crate::request::AuditRecord;
 use crate::secrets::write::{always_changing, deleted_meanwhile};
 use crate::tenancy::found::{FoundApp, check_reached};
 
-/// What a change does to one key.
+/// A change of one key.
 enum KeyWrite {
-    /// Put this key under the label; a key that is there is replaced.
+    /// Sets this key under the label; an existing key is replaced.
     Put(petsem_keys::SecretKey),
     /// Delete the key.
     Delete,
 }
 
-/// Which key changes, who changes it, and when.
+/// The key to change, the principal, and the time.
 struct KeyChange<'a> {
     name: &'a SecretKeyName,
     write: &'a KeyWrite,
@@ -43,10 +42,10 @@ struct KeyChange<'a> {
     now: Timestamp,
 }
 
-/// Which keys a list asks for.
+/// The parameters of a list of keys.
 #[derive(Clone, Debug, Default)]
 pub struct KeyQuery {
-    /// The lowest app version that will do.
+    /// The lowest acceptable app version.
     pub min_version: Option<u64>,
     /// Only keys of these types; `None` = all.
     pub types: Option<Vec<String>>,
@@ -55,20 +54,20 @@ pub struct KeyQuery {
 /// One of an app's secret keys, and the principal that names it.
 #[derive(Clone, Copy)]
 pub struct KeyRequest<'a> {
-    /// Who asks.
+    /// The principal.
     pub principal: &'a Principal,
     /// The app.
     pub app: &'a AppRef,
     /// The key's label.
     pub name: &'a SecretKeyName,
-    /// The lowest app version that will do; uses and reads heed it.
+    /// The lowest acceptable app version, for uses and reads.
     pub min_version: Option<u64>,
-    /// When.
+    /// The time of the request.
     pub now: Timestamp,
 }
 
 impl Engine {
-    /// The app's secret keys that the principal may list; never their material.
+    /// The app's secret keys that the principal may list, without their material.
     ///
     /// # Errors
     /// Refused.
@@ -80,7 +79,7 @@ impl Engine {
         query: &KeyQuery,
         now: Timestamp,
     ) -> Result<SecretKeyList, Failure> {
-        // A principal that is narrowed to some keys sees those: each key is decided alone.
+        // A principal that is restricted to some keys sees only those: each key is decided separately.
         let found = self.app_for_key(principal, audit, app, Action::List, None).await;
         let (app, all) = match found {
             Ok(app) => (app, true),
@@ -98,7 +97,7 @@ impl Engine {
         };
         let allowed: Vec<_> = row.keys.iter().filter(|(name, _)| may_list(audit, name)).collect();
         if !all && allowed.is_empty() {
-            // Not one key is allowed: the refusal says which caveat.
+            // No key is allowed: the refusal names the caveat.
             self.app_for_key(principal, audit, &AppRef::Id(app.id), Action::List, None).await?;
         }
         let is_wanted = |row: &SecretKeyRow| {
@@ -109,7 +108,7 @@ impl Engine {
         Ok(SecretKeyList { secret_keys: secret_keys.collect(), version: app.head.app_version })
     }
 
-    /// One secret key; never its material.
+    /// One secret key, without its material.
     ///
     /// # Errors
     /// Refused, or the app has no such key.
@@ -123,10 +122,10 @@ impl Engine {
         key.map(|row| to_wire(request.name, row)).ok_or_else(|| no_such_key(request.name))
     }
 
-    /// Imports a key that its owner brings.
+    /// Imports a key.
     ///
     /// # Errors
-    /// Refused, or the material is not of that type; nothing was changed then.
+    /// Refused, or the material is not of that type. Nothing was changed.
     pub async fn import_secret_key(
         &self,
         audit: &mut AuditRecord,
@@ -142,7 +141,7 @@ impl Engine {
     /// Generates a key.
     ///
     /// # Errors
-    /// Refused; nothing was changed then.
+    /// Refused. Nothing was changed.
     pub async fn generate_secret_key(
         &self,
         audit: &mut AuditRecord,
@@ -165,7 +164,7 @@ impl Engine {
     /// Deletes a key.
     ///
     /// # Errors
-    /// Refused, or the app has no such key; nothing was changed then.
+    /// Refused, or the app has no such key. Nothing was changed.
     pub async fn delete_secret_key(
         &self,
         audit: &mut AuditRecord,
@@ -179,7 +178,7 @@ impl Engine {
     /// Encrypts with a key.
     ///
     /// # Errors
-    /// Refused, or the key is not for that.
+    /// Refused, or the key's type does not support this use.
     pub async fn encrypt(
         &self,
         audit: &mut AuditRecord,
@@ -211,7 +210,7 @@ impl Engine {
     /// Signs with a key.
     ///
     /// # Errors
-    /// Refused, or the key is not for that.
+    /// Refused, or the key's type does not support this use.
     pub async fn sign(
         &self,
         audit: &mut AuditRecord,
@@ -249,7 +248,7 @@ impl Engine {
         Ok(SetSecretKeyResponse { key, version, deprecated_version: version })
     }
 
-    /// The key, for a principal that may use it. It is opened last: plaintext material exists no longer than its use.
+    /// The key, for a principal that may use it. It is opened last, so that plaintext material exists only during its use.
     async fn key_for_use(
         &self,
         audit: &mut AuditRecord,
@@ -260,7 +259,7 @@ impl Engine {
         self.open_secret_key(&app, request.name, row)
     }
 
-    /// The app's keys, for a principal that may do this with the one that it names.
+    /// The app's keys, for a principal that may perform this action with the named key.
     async fn keys_for(
         &self,
         audit: &mut AuditRecord,
@@ -283,7 +282,7 @@ impl Engine {
         self.app_for_key(request.principal, audit, request.app, action, Some(request.name)).await
     }
 
-    /// Puts or deletes a key, as one new app version. Returns the version, and the key where there is one now.
+    /// Sets or deletes a key, as one new app version. Returns the version, and the key if it was set.
     async fn change_secret_key(
         &self,
         audit: &mut AuditRecord,
@@ -354,7 +353,7 @@ impl Engine {
         Ok(self.commit(audit, change).await.map(|_| (version, key)))
     }
 
-    /// The app's keys, at the version that its head names; and the app as of then.
+    /// The app's keys at the version that its head names, and the app with that head.
     pub(crate) async fn secret_keys_of(
         &self,
         mut app: FoundApp,
@@ -368,7 +367,7 @@ impl Engine {
             if row.as_ref().map_or(0, |row| row.version) == app.head.secret_keys_version {
                 return Ok((app, row.map(|row| row.content).unwrap_or_default()));
             }
-            // Changed between the two reads: the head says the newer version by now. Otherwise it was put there.
+            // If it was changed between the two reads, the current head names it; otherwise the row was forged or restored.
             tries += 1;
             if tries > REREADS {
                 let what = "it is not at the version that the app head names";
@@ -400,7 +399,7 @@ impl Engine {
     }
 }
 
-/// A key as everybody who may list sees it.
+/// The public description of a key.
 fn to_wire(name: &SecretKeyName, row: &SecretKeyRow) -> SecretKey {
     let public_key = Some(&row.public_key).filter(|key| !key.is_empty());
     SecretKey {
@@ -413,15 +412,15 @@ fn to_wire(name: &SecretKeyName, row: &SecretKeyRow) -> SecretKey {
     }
 }
 
-/// A key that is not there, told to those who may know.
+/// The error for a missing key, for principals that may know that.
 fn no_such_key(name: &SecretKeyName) -> Failure {
     Failure::new(
         ErrorCode::NotFound,
-        format!("the app has no secret key {name}; `petsem keys list` shows what there is"),
+        format!("the app has no secret key {name}; `petsem keys list` shows all keys"),
     )
 }
 
-/// Why a key did not do what it was asked.
+/// The error of a use of a key.
 fn unusable(error: KeyUseError) -> Failure {
     let code = match error {
         KeyUseError::Unsupported { .. } | KeyUseError::AssociatedData { .. } => ErrorCode::WrongKeyType,
@@ -481,7 +480,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_types_of_the_wire_are_those_of_the_keys() {
+    fn the_key_types_of_the_api_are_those_of_the_keys_crate() {
         for kind in SecretKeyType::ALL {
             assert_eq!(wire_type(key_type(*kind)), *kind);
             assert_eq!(key_type(*kind).as_str(), kind.as_str());

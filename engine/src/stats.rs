@@ -1,4 +1,4 @@
-//! What the metrics of a node show of the engine.
+//! The engine's numbers for the metrics of a node.
 
 use petsem_audit::AuditStats;
 use petsem_keys::KeyMemory;
@@ -6,10 +6,10 @@ use petsem_store::StoreStats;
 
 use crate::engine::Engine;
 
-/// The engine as of now.
+/// The current state of the engine.
 #[derive(Clone, Debug)]
 pub struct EngineStats {
-    /// Whether decisions are made.
+    /// Whether the engine makes decisions.
     pub ready: bool,
     /// The last control change applied.
     pub feed_number: u64,
@@ -21,19 +21,19 @@ pub struct EngineStats {
     pub audit: AuditStats,
     /// The keyring version that wraps.
     pub keyring_version: u32,
-    /// Keyring versions in use; 1 when no rotation is under way.
+    /// Keyring versions in use; 1 if no rotation is in progress.
     pub keyring_versions: u64,
-    /// Rows done in the keyring's rotation.
+    /// Rows that the keyring's rotation has processed.
     pub rotation_done: u64,
-    /// Rows to do in the keyring's rotation.
+    /// Rows that the keyring's rotation must process.
     pub rotation_total: u64,
-    /// Rows that the keyring's rotation cannot pass.
+    /// Rows that the keyring's rotation cannot re-wrap.
     pub rotation_faults: u64,
     /// Apps whose KEK this node is rotating.
     pub app_rotations: u64,
     /// Keys re-wrapped by rotations since start.
     pub rewraps: u64,
-    /// Bytes of memory for keys that are locked, and those that the system did not lock.
+    /// Bytes of memory for keys: locked bytes, and bytes that the system did not lock.
     pub key_bytes: (u64, u64),
     /// Issuers that publish their keys.
     pub issuers: Vec<IssuerStats>,

@@ -1,7 +1,7 @@
-//! `petsem operator verify`: is the store what was written, and does it hold all that the audit log saw?
+//! `petsem operator verify`: whether the store is unchanged, and has everything that the audit log recorded.
 //!
-//! It needs a seal and no secret: MACs of rows, digests of bundles, the chain of control changes, and the newest
-//! version of each app that the log names. It goes on after a fault, so that one look shows all of them.
+//! It needs a seal, but decrypts no secret. It verifies MACs of rows, digests of bundles, the chain of control changes,
+//! and the newest version of each app that the log names. It continues after a fault, so that one run finds all faults.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -22,43 +22,43 @@ use crate::records::{
 };
 use crate::secrets::bundle::bundle_digest;
 
-/// Rows and control changes read at once.
+/// Rows and control changes on one page.
 const PAGE: u32 = 500;
-/// Faults that are listed; more are only counted.
+/// Faults that are listed; further ones are only counted.
 const LISTED: usize = 1000;
 
-/// What was seen of a store.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StoreReport {
-    /// Rows whose MACs were checked.
+    /// Rows whose MACs were verified.
     pub rows: u64,
-    /// Apps, their bundles compared with what their heads name.
+    /// Apps whose bundles were compared with their heads.
     pub apps: u64,
     /// Control changes.
     pub changes: u64,
-    /// Lines of this node's audit log; none where it never wrote one.
+    /// Lines of this node's audit log; `None` if it never wrote one.
     pub audit_lines: Option<u64>,
     /// Apps whose newest version in the log is above the store's.
     pub behind: Vec<AppBehind>,
-    /// What is not as it was written; the first 1000.
+    /// The first 1000 faults.
     pub faults: Vec<String>,
-    /// How many there are.
+    /// The number of faults.
     pub fault_count: u64,
 }
 
-/// An app that was put back.
+/// An app that was restored to an earlier version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AppBehind {
     /// Its id.
     pub app: AppId,
-    /// Its version in the store; none: it is not there.
+    /// Its version in the store; `None` if it is missing.
     pub store_version: Option<u64>,
     /// The newest version that the log names.
     pub audit_version: u64,
 }
 
 impl StoreReport {
-    /// Whether everything is as it was written.
+    /// Whether no fault was found.
     pub fn is_good(&self) -> bool {
         self.fault_count == 0 && self.behind.is_empty()
     }
@@ -71,10 +71,10 @@ impl StoreReport {
     }
 }
 
-/// Looks at the whole store, and at this node's audit log if it has one.
+/// Verifies the whole store, and this node's audit log if it has one.
 ///
 /// # Errors
-/// The store cannot be read. What is wrong in it is in the report.
+/// The store cannot be read. The report lists the faults in it.
 pub async fn verify_store(
     store: &dyn Store,
     unlocked: &Unlocked,
@@ -112,12 +112,12 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Checks every row of a kind.
+    /// Verifies every row of a kind.
     async fn rows<T: Content>(&mut self) -> Result<(), ReadError> {
         self.each::<T>().await.map(drop)
     }
 
-    /// The same, and answers those that are good.
+    /// The same, and returns the valid rows.
     async fn each<T: Content>(&mut self) -> Result<Vec<(Vec<u8>, Row<T>)>, ReadError> {
         let mut good = Vec::new();
         let mut after: Option<Vec<u8>> = None;
@@ -140,7 +140,7 @@ impl Look<'_> {
         }
     }
 
-    /// Compares each app with what its head names; answers their versions.
+    /// Compares each app with its head; returns the versions of the apps.
     async fn apps(&mut self) -> Result<HashMap<AppId, u64>, ReadError> {
         let mut versions = HashMap::new();
         for (id, head) in self.each::<AppHead>().await? {
@@ -153,7 +153,7 @@ impl Look<'_> {
             let policy_version = policy.map_or(0, |row| row.row_version);
             if policy_version != head.content.policy_version {
                 self.report.fault(format_args!(
-                    "the app {app} names version {} of its policy, and the store has {policy_version}",
+                    "the app {app} names version {} of its policy, but the store has {policy_version}",
                     head.content.policy_version
                 ));
             }
@@ -174,7 +174,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Follows the control changes from the first; answers the apps that were deleted.
+    /// Verifies the control changes from the first; returns the apps that were deleted.
     async fn feed(&mut self) -> Result<HashSet<AppId>, ReadError> {
         let mut deleted = HashSet::new();
         let head = match self.store.record(RecordKind::FeedHead, &[]).await? {
@@ -212,7 +212,7 @@ impl Look<'_> {
                         self.report.changes += 1;
                     }
                     Err(fault) => {
-                        // Every later one hangs on this.
+                        // Every later one depends on this one.
                         self.report.fault(fault);
                         return Ok(deleted);
                     }
@@ -225,18 +225,18 @@ impl Look<'_> {
         Ok(deleted)
     }
 
-    /// A version of the keyring that was destroyed has no row.
+    /// Checks that a destroyed version of the keyring has no row.
     async fn is_gone(&mut self, version: u32) -> Result<(), ReadError> {
         if self.store.record(RecordKind::KeyringKey, &version.to_be_bytes()).await?.is_some() {
             self.report.fault(format_args!(
-                "version {version} of the keyring was destroyed, and its row is there again; look for who can write to \
+                "version {version} of the keyring was destroyed, but its row exists again; check who can write to \
                  the database"
             ));
         }
         Ok(())
     }
 
-    /// Verifies this node's audit log, and compares the store with what it saw.
+    /// Verifies this node's audit log, and compares the store with it.
     async fn audit(
         &mut self,
         keys: NodeKeys,
@@ -283,7 +283,7 @@ impl Look<'_> {
     }
 }
 
-/// What of a line says how far an app is.
+/// The fields of a line that show the version of an app.
 #[derive(Deserialize)]
 struct Seen {
     outcome: String,

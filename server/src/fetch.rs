@@ -1,4 +1,4 @@
-//! How the engine reaches issuers: [`Fetch`] by the one client for calls to third parties.
+//! The engine's access to issuers: [`Fetch`], implemented with the client for calls to third parties.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,9 +21,9 @@ impl Fetch for OutboundFetch {
     ) -> Pin<Box<dyn Future<Output = Result<Fetched, FetchRefusal>> + Send + 'a>> {
         Box::pin(async move {
             let url: OutboundUrl = url.parse()?;
-            let mut answer = self.0.get(&url, limit).await?;
-            // Public keys: nothing to wipe.
-            Ok(Fetched { status: answer.status, body: std::mem::take(&mut *answer.body) })
+            let mut response = self.0.get(&url, limit).await?;
+            // The body holds public keys, so it need not be wiped.
+            Ok(Fetched { status: response.status, body: std::mem::take(&mut *response.body) })
         })
     }
 }

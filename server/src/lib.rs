@@ -1,8 +1,34 @@
-//! petsem's server: listeners, HTTP routes, node lifecycle, operator socket, settings. What is decided and done is the
-//! business of `petsem-engine`; this crate knows nothing of the command line.
+//! petsem's server: listeners, HTTP routes, the life of a node, the operator socket and the configuration file.
+//! Every decision is made in `petsem-engine`; this crate translates HTTP to the engine and back.
+//!
+//! ```text
+//! settings ─→ node::start ──seal, keyring, audit log──→ Engine
+//!                  │                                      ↑
+//! listener ─→ RouterSwitch ─→ http (limits, ids, audit) ─→ api, oauth
+//!                  ↑
+//! operator.sock ─→ node::lifecycle: open ⇄ sealed
+//! ```
+//!
+//! | module | content |
+//! |---|---|
+//! | `settings` | the configuration file, with every key and its default |
+//! | `node` | start and stop, the loop between open and sealed, the node's id |
+//! | `listener` | TCP and Unix listeners, connections, and the router in use |
+//! | `http` | what all requests share: limits, request ids, metrics, errors |
+//! | `api`, `oauth` | one module for each group of routes |
+//! | `operator` | commands on the node, with and without a running server |
+//! | `dev` | `petsem dev` |
+//! | `fetch` | the engine's calls to issuers, by the outbound client |
+//!
+//! # What it guarantees
+//! - The listeners are bound before the store is opened, so a second server on them does not touch the store.
+//! - A sealed server holds no key. If keys cannot be dropped, the process ends instead of reporting `sealed`.
+//! - Unsealing is not a route: only the operator socket unseals, for the server's own user and root.
 //!
 //! # Non-goals
-//! No command line, no TLS yet, no plug-ins: configuration never names code to run.
+//! - No command line: `petsem` in `cli` parses arguments and prints.
+//! - No TLS yet: TCP listeners are on loopback addresses.
+//! - No plug-ins: the one setting that names code to load is the PKCS#11 module.
 
 mod api;
 mod dev;

@@ -1,7 +1,7 @@
-//! The configuration file: every key with its default and its reason, in one place.
+//! The configuration file: every key with its default, in one place.
 //!
-//! Unknown keys are errors. The reference file is generated from here and compared in a test, so it cannot
-//! lie. A start-up error is of this module; a request never sees it.
+//! Unknown keys are errors. A test reads the reference file and compares it with the defaults, so the two cannot
+//! differ. The errors of this module occur at start only; requests never return them.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,14 +19,14 @@ use serde::Deserialize;
 use crate::node::start_error::StartError;
 use crate::operator::unseal_input::UnsealInput;
 
-/// What `petsem server` runs by.
+/// The settings of `petsem server`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// This installation's own name: the `aud` that JWTs must carry.
     pub name: String,
     /// The location that this installation's tokens carry.
     pub location: String,
-    /// Where the store lives.
+    /// The store's directory.
     pub data_directory: PathBuf,
     /// The listeners.
     pub listeners: Vec<Listener>,
@@ -36,33 +36,33 @@ pub struct Settings {
     pub audit: AuditSettings,
     /// Limits.
     pub limits: Limits,
-    /// Keys that a rotation wraps anew in a second, at most.
+    /// The most keys that a rotation re-wraps in one second.
     pub rewraps_per_second: u32,
-    /// The page where a person approves what the discharger is asked for; `{id}` stands for the request.
+    /// The page where a person approves requests to the discharger; `{id}` is replaced by the request's id.
     pub approval_page: Option<String>,
     /// Calls to third parties.
     pub outgoing: OutboundSettings,
-    /// Whether a development issuer is accepted: `petsem dev` alone sets it; no key does.
+    /// Whether a development issuer is accepted. Only `petsem dev` sets it; it has no key in the file.
     pub(crate) development: bool,
-    /// What people gave to open the store by; no key does.
-    pub(crate) given: UnsealInput,
+    /// Input from people that opens the store. It has no key in the file.
+    pub(crate) input: UnsealInput,
 }
 
-/// One listener. Until TLS is built (step 5), loopback addresses and Unix sockets only.
+/// One listener. Without TLS, which petsem does not have yet, only loopback addresses and Unix sockets are allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Where it listens.
     pub address: ListenAddress,
-    /// The host whose boots arrive here; none = no boots on this listener.
+    /// The host whose boots arrive here; without it, this listener accepts no boots.
     pub host: Option<HostId>,
 }
 
-/// Where a listener listens.
+/// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// A loopback address and port; port 0 takes any free one.
+    /// A loopback address and port; port 0 is any free port.
     Tcp(SocketAddr),
-    /// A Unix socket, made 0600.
+    /// A Unix socket, created with mode 0600.
     Unix(PathBuf),
 }
 
@@ -78,26 +78,26 @@ impl fmt::Display for ListenAddress {
 /// The audit log's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditSettings {
-    /// Its directory; best on another disk than the store.
+    /// Its directory; preferably on another disk than the store.
     pub directory: PathBuf,
     /// Size of one log file, in bytes.
     pub segment_bytes: u64,
-    /// What is preallocated for the day that the disk is full, in bytes.
+    /// Bytes that are preallocated, to be used when the disk is full.
     pub reserve_bytes: u64,
 }
 
-/// Bounds on what callers can make the server do.
+/// Limits on the server's work for its callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests worked on at once; more are answered 503 `busy`.
+    /// Requests handled at once; further ones get 503 `busy`.
     pub requests: usize,
-    /// Open connections; more wait to be accepted.
+    /// Open connections; further ones wait to be accepted.
     pub connections: usize,
     /// Seconds for a request's header, for its body, and for an idle connection.
     pub seconds: u64,
 }
 
-/// Why a configuration is refused: which key, which value, what to do.
+/// Why a configuration is refused: the key, its value, and what to do.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SettingsError {
@@ -108,16 +108,16 @@ pub enum SettingsError {
         /// Why.
         source: std::io::Error,
     },
-    /// It is not the TOML that is wanted; the parser's words name line and key.
+    /// It is not valid TOML, or has an unknown key; the parser's message names line and key.
     Syntax(String),
-    /// A seal that its kind refuses.
+    /// The settings of a seal are invalid.
     Seal {
         /// Its kind.
         kind: &'static str,
-        /// What it says.
+        /// The error of that kind of seal.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A value that cannot be.
+    /// A value is invalid.
     Value {
         /// The key.
         key: &'static str,
@@ -134,10 +134,9 @@ impl fmt::Display for SettingsError {
             Self::Unreadable { path, source } => {
                 write!(f, "the configuration {} cannot be read: {source}", path.display())
             }
-            Self::Syntax(text) => write!(
-                f,
-                "the configuration is not understood: {text}\n`petsem config reference` prints every key that there is"
-            ),
+            Self::Syntax(text) => {
+                write!(f, "invalid configuration: {text}\n`petsem config reference` prints all keys")
+            }
             Self::Seal { kind, source } => write!(f, "the {kind} seal of the configuration: {source}"),
             Self::Value { key, value, remedy } => {
                 write!(f, "the configuration key `{key}` is {value:?}: {remedy}")
@@ -181,21 +180,21 @@ impl Settings {
         file.check(base)
     }
 
-    /// The same, with what people gave to open the store by: it is tried, and no seal of the configuration.
+    /// The same settings with this input from people: if it is not empty, it is tried instead of the configured seals.
     #[must_use]
-    pub fn opened_by(self, given: UnsealInput) -> Self {
-        Self { given, ..self }
+    pub fn opened_by(self, input: UnsealInput) -> Self {
+        Self { input, ..self }
     }
 
     /// The seals to open the store with.
     pub(crate) fn seal_sources(&self) -> SealSources {
         let configured = self.seals.iter().map(|seal| Arc::new(seal.clone()) as Arc<dyn SealSource>);
-        SealSources { configured: configured.collect(), given: self.given.sources() }
+        SealSources { configured: configured.collect(), given: self.input.sources() }
     }
 
-    /// The seals that a new installation gets: a passphrase without a file is the one that was given.
+    /// The seals of a new installation: a passphrase without a file is the one of the input.
     pub(crate) fn sources_to_create(&self) -> Vec<Arc<dyn SealSource>> {
-        let source = |seal: &SealSettings| match (seal, self.given.passphrase()) {
+        let source = |seal: &SealSettings| match (seal, self.input.passphrase()) {
             (SealSettings::Passphrase { file: None }, Some(passphrase)) => passphrase,
             (seal, _) => Arc::new(seal.clone()),
         };
@@ -207,7 +206,7 @@ impl Settings {
         StartError::of_unlock(error, &self.data_directory)
     }
 
-    /// What the engine takes of it.
+    /// The part of the settings that the engine needs.
     pub(crate) fn for_engine(&self) -> EngineSettings {
         EngineSettings {
             name: self.name.clone(),
@@ -218,9 +217,9 @@ impl Settings {
         }
     }
 
-    /// Whether people gave a passphrase.
+    /// Whether the input has a passphrase.
     pub fn has_passphrase(&self) -> bool {
-        self.given.passphrase().is_some()
+        self.input.passphrase().is_some()
     }
 
     /// The reference configuration: every key, its default, and what it is for.
@@ -229,7 +228,7 @@ impl Settings {
     }
 }
 
-/// Kept as text because a person reads it; a test reads it back and compares it with the defaults.
+/// Kept as text because people read it; a test parses it and compares it with the defaults.
 const REFERENCE: &str = include_str!("settings/reference.toml");
 
 #[derive(Deserialize)]
@@ -307,7 +306,7 @@ impl Default for LimitsFile {
     }
 }
 
-/// What a small machine does without its boots noticing it.
+/// The most that a small machine can re-wrap without slowing down its boots.
 pub(crate) const REWRAPS_PER_SECOND: u32 = 2000;
 
 #[derive(Deserialize)]
@@ -368,7 +367,7 @@ impl File {
             approval_page,
             outgoing,
             development: false,
-            given: UnsealInput::default(),
+            input: UnsealInput::default(),
         })
     }
 }
@@ -456,10 +455,10 @@ impl OutgoingFile {
         for host in &self.private_hosts {
             let is_host = (1..=255).contains(&host.len())
                 && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte));
-            // A port would never match: what is listed is a host.
+            // An entry with a port would never match: hosts are compared without ports.
             let has_port = host.matches(':').count() == 1;
             if !is_host || has_port {
-                let remedy = "give names or addresses alone, like keys.internal or 10.0.0.7";
+                let remedy = "give names or addresses without ports, like keys.internal or 10.0.0.7";
                 return Err(value("outgoing.private_hosts", host, remedy));
             }
         }
@@ -472,8 +471,8 @@ impl OutgoingFile {
 }
 
 impl Settings {
-    /// Calls to third parties when nothing is said.
-    pub(crate) fn usual_outgoing() -> OutboundSettings {
+    /// The default settings for calls to third parties.
+    pub(crate) fn default_outgoing() -> OutboundSettings {
         let OutgoingFile { seconds, .. } = OutgoingFile::default();
         OutboundSettings { ca_file: None, private_hosts: Vec::new(), within: Duration::from_secs(seconds) }
     }
@@ -511,7 +510,7 @@ mod tests {
     "#;
 
     #[test]
-    fn the_reference_is_the_defaults() {
+    fn the_reference_has_the_defaults() {
         let reference = Settings::from_toml(Settings::reference(), Path::new("/etc/petsem")).unwrap();
         let uncommented: String = Settings::reference()
             .lines()
@@ -531,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_remedy() {
+    fn errors_name_the_key_the_value_and_the_remedy() {
         let error = |from: &str, to: &str| {
             Settings::from_toml(&SMALL.replace(from, to), Path::new("/")).unwrap_err().to_string()
         };
@@ -560,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_to_third_parties_are_as_configured() {
+    fn outgoing_settings_are_read_and_have_defaults() {
         let with = SMALL.to_owned()
             + "[outgoing]\nca_file = \"ca.pem\"\nprivate_hosts = [\"keys.internal\", \"::1\"]\nseconds = 2\n";
         let settings = Settings::from_toml(&with, Path::new("/base")).unwrap();
@@ -571,6 +570,6 @@ mod tests {
         };
         assert_eq!(settings.outgoing, expected);
         let settings = Settings::from_toml(SMALL, Path::new("/base")).unwrap();
-        assert_eq!(settings.outgoing, Settings::usual_outgoing());
+        assert_eq!(settings.outgoing, Settings::default_outgoing());
     }
 }

@@ -1,4 +1,4 @@
-//! Appending: groups, checkpoints, segments, summaries, the end.
+//! Appending: groups, checkpoints, segments, summaries, closing.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -11,13 +11,14 @@ use super::*;
 use crate::{AuditError, Revision};
 
 #[tokio::test]
-async fn lines_are_numbered_behind_the_first_checkpoint() {
+async fn lines_are_numbered_after_the_first_checkpoint() {
     let lab = Lab::new();
     let Opened { log, tail, .. } = lab.open();
     assert_eq!((tail.line, tail.cut_bytes, tail.request_ids.len()), (0, 0, 0));
     assert_eq!(log.append(event(1)).await.unwrap(), 2);
-    assert_eq!(log.append_batch(vec![event(2), event(3), event(4)]).await.unwrap(), [3, 4, 5]);
-    assert_eq!(log.append_batch(Vec::new()).await.unwrap(), Vec::<u64>::new());
+    let (second, third, fourth) =
+        tokio::join!(log.append(event(2)), log.append(event(3)), log.append(event(4)));
+    assert_eq!([second.unwrap(), third.unwrap(), fourth.unwrap()], [3, 4, 5]);
     log.close().await.unwrap();
     let report = lab.verify().unwrap();
     assert_eq!(
@@ -67,7 +68,7 @@ async fn files_are_private_and_finished_ones_are_read_only_and_exact() {
     }
     assert_eq!(fs::metadata(lab.directory()).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(lab.verify().unwrap().first_line, 1);
-    // The reserve stands ahead of the segment in use.
+    // The reserve has the numbers after the segment in use.
     let reserve = fs::metadata(lab.directory().join("audit-00000004.log")).unwrap();
     assert_eq!((reserve.len(), reserve.permissions().mode() & 0o777), (64 << 10, 0o600));
 }
@@ -105,7 +106,7 @@ async fn checkpoints_come_by_lines_and_by_time_and_reach_the_store() {
 }
 
 #[tokio::test]
-async fn ten_thousand_strangers_requests_are_one_line_a_second_and_source() {
+async fn ten_thousand_unverified_requests_are_one_line_per_second_and_source() {
     let lab = Lab::new();
     let log = lab.open().log;
     for round in 0..3 {
@@ -133,18 +134,18 @@ async fn ten_thousand_strangers_requests_are_one_line_a_second_and_source() {
 }
 
 #[tokio::test]
-async fn a_batch_past_half_a_segment_is_refused_and_the_next_line_is_written() {
+async fn an_event_longer_than_half_a_segment_is_refused_and_the_next_line_is_written() {
     let lab = Lab::new();
     let log = lab.open().log;
-    let batch = (0..9).map(|number| long_event(number, 4000)).collect();
-    let error = log.append_batch(batch).await.unwrap_err();
+    let (long, next) = tokio::join!(log.append(long_event(0, 36_000)), log.append(event(1)));
+    let error = long.unwrap_err();
     assert!(matches!(error, AuditError::TooLong { maximum: 32_768, .. }), "{error:?}");
-    assert_eq!(log.append(event(1)).await.unwrap(), 2);
+    assert_eq!(next.unwrap(), 2);
     assert_eq!(log.stats().error, None);
 }
 
 #[tokio::test]
-async fn after_closing_nothing_is_taken() {
+async fn a_closed_log_refuses_events() {
     let lab = Lab::new();
     let log = lab.open().log;
     log.close().await.unwrap();
@@ -155,7 +156,7 @@ async fn after_closing_nothing_is_taken() {
 }
 
 #[tokio::test]
-async fn a_writer_that_hangs_is_a_time_out_then_a_full_queue() {
+async fn a_hanging_writer_causes_timeouts_then_a_full_queue() {
     let mut lab = Lab::new();
     lab.settings.append_timeout = Duration::from_millis(20);
     let (is_shut, opened) = &*Box::leak(Box::new((Mutex::new(false), Condvar::new())));
@@ -164,7 +165,7 @@ async fn a_writer_that_hangs_is_a_time_out_then_a_full_queue() {
         let _open = opened.wait_while(is_shut.lock().unwrap(), |is_shut| *is_shut).unwrap();
         time()
     });
-    let log = AuditLog::open(lab.settings.clone(), NODE, Some(keys()), None, clock).unwrap().log;
+    let log = Arc::new(AuditLog::open(lab.settings.clone(), NODE, Some(keys()), None, clock).unwrap().log);
     log.append(event(0)).await.unwrap();
     *is_shut.lock().unwrap() = true;
     let mut timed_out = 0;
@@ -181,10 +182,22 @@ async fn a_writer_that_hangs_is_a_time_out_then_a_full_queue() {
         error = log.append(event(1)).await.err();
     }
     assert_eq!(timed_out, 2);
-    let mut busy = log.append_batch((0..5000).map(event).collect()).await.unwrap_err();
-    assert!(matches!(busy, AuditError::TimedOut), "{busy:?}");
-    busy = log.append_batch((0..5000).map(event).collect()).await.unwrap_err();
-    assert!(matches!(busy, AuditError::Busy), "{busy:?}");
+    let five_thousand = async || {
+        let mut appends = JoinSet::new();
+        for number in 0..5000 {
+            let log = Arc::clone(&log);
+            appends.spawn(async move { log.append(event(number)).await.unwrap_err() });
+        }
+        appends.join_all().await
+    };
+    for error in five_thousand().await {
+        assert!(matches!(error, AuditError::TimedOut), "{error:?}");
+    }
+    let waiting = log.stats().queue;
+    let (busy, others): (Vec<_>, Vec<_>) =
+        five_thousand().await.into_iter().partition(|error| matches!(error, AuditError::Busy));
+    assert_eq!(busy.len() as u64, waiting + 5000 - 8192);
+    assert!(others.iter().all(|error| matches!(error, AuditError::TimedOut)), "{others:?}");
     *is_shut.lock().unwrap() = false;
     opened.notify_all();
 }

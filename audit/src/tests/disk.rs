@@ -7,7 +7,7 @@ use super::*;
 use crate::AuditError;
 
 #[tokio::test]
-async fn a_failed_sync_refuses_its_group_and_the_log_goes_on_in_a_fresh_segment() {
+async fn a_failed_sync_refuses_its_group_and_the_log_continues_in_a_new_segment() {
     let lab = Lab::new();
     let log = lab.open().log;
     assert_eq!(log.append(event(1)).await.unwrap(), 2);
@@ -67,14 +67,14 @@ async fn a_full_disk_uses_the_reserve_then_refuses_then_recovers() {
         assert!(written < 1000);
     };
     assert!(matches!(error, AuditError::Full), "{error:?}");
-    // The reserve was used, all but the room for checkpoints.
+    // The reserve was used up, except the room for checkpoints.
     assert!(written * 1500 > 256 << 10, "{written}");
     let stats = log.stats();
     assert!(stats.reserve_left < 8192, "{}", stats.reserve_left);
     assert!(stats.error.unwrap().contains("is full"));
     assert!(matches!(log.append(long_event(written, 1000)).await, Err(AuditError::Full)));
 
-    // A node that starts on the full disk starts, and refuses.
+    // A node also starts on the full disk, and refuses events.
     assert!(matches!(log.close().await, Ok(()) | Err(AuditError::Full)));
     let Opened { log, mut checkpoints, .. } = lab.open();
     let error = log.append(long_event(written, 4000)).await.unwrap_err();
@@ -83,7 +83,7 @@ async fn a_full_disk_uses_the_reserve_then_refuses_then_recovers() {
     fs::remove_file(ballast).unwrap();
     while checkpoints.try_recv().is_ok() {}
     lab.pass(1000);
-    // Nobody asks, and the log is well again.
+    // The log recovers without a caller.
     checkpoints.recv().await.unwrap();
     assert_eq!(log.stats().error, None);
     log.append(long_event(written, 1000)).await.unwrap();
@@ -107,7 +107,7 @@ fn without_space_for_a_first_segment_the_log_is_not_opened() {
     fs::write(lab.directory().join("audit.lock"), b"").unwrap();
     disk.fill();
     let error = AuditLog::open(lab.settings.clone(), NODE, Some(keys()), None, lab.clock()).unwrap_err();
-    assert!(error.to_string().starts_with("there is no space for an audit log in "), "{error}");
+    assert!(error.to_string().starts_with("not enough space for an audit log in "), "{error}");
     assert_eq!(lab.used(), Vec::<PathBuf>::new());
 }
 
@@ -122,7 +122,7 @@ impl SmallDisk {
             .arg(directory.path())
             .status()
             .unwrap();
-        assert!(mounted.success(), "this test mounts a small tmpfs: run it as root");
+        assert!(mounted.success(), "this test mounts a small tmpfs; run it as root");
         Self(directory)
     }
 

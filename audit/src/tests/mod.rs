@@ -1,4 +1,4 @@
-//! The log over real files: what is written, what a kill or a full disk leaves, what verification finds.
+//! The log on real files: what is written, what a kill or a full disk leaves, what verification finds.
 
 mod appending;
 mod disk;
@@ -25,7 +25,7 @@ pub(super) const NODE: [u8; 16] = [0xab; 16];
 /// 2026-11-23T10:00:00Z.
 pub(super) const NOON: u64 = 1_795_428_000_000;
 
-/// Keys that are the same at every call.
+/// Keys that are the same in every call.
 pub(super) fn keys() -> AuditKeys {
     AuditKeys {
         initial_mac: AuditMacKey::generate(&mut Constant(1)),
@@ -33,7 +33,7 @@ pub(super) fn keys() -> AuditKeys {
     }
 }
 
-/// A directory, a clock that is set by hand, and small segments.
+/// A directory, a manual clock, and small segments.
 pub(super) struct Lab {
     pub(super) settings: AuditSettings,
     clock: Arc<AtomicU64>,
@@ -50,7 +50,7 @@ impl Lab {
         }
     }
 
-    /// The same clock and settings over another directory.
+    /// The same clock and settings with another directory.
     pub(super) fn beside(&self) -> Self {
         Self { clock: Arc::clone(&self.clock), ..Self::new() }
     }
@@ -97,7 +97,7 @@ impl Lab {
         lines
     }
 
-    /// How many lines tell of this action.
+    /// How many lines have this action.
     pub(super) fn count(&self, action: &str) -> usize {
         let field = format!("\"action\":\"{action}\"");
         self.lines().iter().filter(|line| String::from_utf8_lossy(line).contains(&field)).count()
@@ -126,7 +126,7 @@ pub(super) fn event(number: u64) -> AuditEvent {
     }
 }
 
-/// An event that takes a bit more than this many bytes.
+/// An event that takes slightly more than this many bytes.
 pub(super) fn long_event(number: u64, bytes: usize) -> AuditEvent {
     AuditEvent { machine: Some("m".repeat(bytes)), ..event(number) }
 }
@@ -141,7 +141,7 @@ pub(super) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Randomness that is none.
+/// A fixed byte instead of randomness.
 struct Constant(u8);
 
 impl TryRng for Constant {

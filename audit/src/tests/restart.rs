@@ -1,6 +1,9 @@
-//! Starting again after a kill, a power cut, an accident with files.
+//! Restarts after a kill, a power cut, or damage to files.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
+
+use tokio::task::JoinSet;
 
 use super::*;
 use crate::{AuditOpenError, Fault};
@@ -26,7 +29,7 @@ fn killed(lab: &Lab, path: &Path, content: &[u8]) -> Lab {
 }
 
 #[tokio::test]
-async fn a_write_torn_at_any_byte_is_cut_and_the_log_goes_on() {
+async fn a_write_torn_at_any_byte_is_cut_and_the_log_continues() {
     let (lab, log, path, before) = running().await;
     log.append(event(5)).await.unwrap();
     let whole = fs::read(&path).unwrap();
@@ -65,7 +68,14 @@ async fn a_file_that_ends_in_the_middle_of_a_line_is_cut_there() {
 #[tokio::test]
 async fn a_page_that_a_power_cut_lost_takes_the_rest_of_that_write_with_it() {
     let (lab, log, path, before) = running().await;
-    log.append_batch((0..30).map(|number| long_event(number, 400)).collect()).await.unwrap();
+    let log = Arc::new(log);
+    let mut appends = JoinSet::new();
+    for number in 0..30 {
+        let log = Arc::clone(&log);
+        appends.spawn(async move { log.append(long_event(number, 400)).await.unwrap() });
+    }
+    let numbers: BTreeSet<u64> = appends.join_all().await.into_iter().collect();
+    assert_eq!(numbers, (7..37).collect());
     let mut content = fs::read(&path).unwrap();
     content[before.next_multiple_of(4096)..before.next_multiple_of(4096) + 4096].fill(0);
     let after = killed(&lab, &path, &content);
@@ -104,7 +114,7 @@ async fn a_log_behind_the_store_stops_the_start() {
     let after = killed(&lab, &path, &before);
     let AuditOpenError::Broken(finding) = open(&after, known).unwrap_err() else { panic!() };
     assert!(matches!(finding.fault, Fault::Cut { expected: 7 }) && finding.line == 7, "{finding:?}");
-    // An empty directory is as far behind as one can be.
+    // An empty directory lacks every line.
     let AuditOpenError::Broken(finding) = open(&lab.beside(), known).unwrap_err() else { panic!() };
     assert!(matches!(finding.fault, Fault::Cut { expected: 7 }) && finding.line == 1, "{finding:?}");
     assert_eq!(open(&lab, known).unwrap().tail.line, 9);
@@ -175,19 +185,21 @@ async fn request_ids_go_back_to_the_checkpoint_that_the_store_knows() {
     assert_eq!(opened.tail.request_ids.len(), 13);
     opened.log.close().await.unwrap();
     let opened = lab.open();
-    assert_eq!(opened.tail.request_ids.len(), 0, "the last two checkpoints stand side by side");
+    assert_eq!(opened.tail.request_ids.len(), 0, "the last two checkpoints are adjacent lines");
 }
 
 #[tokio::test]
-async fn a_sealed_node_chains_its_lines_and_goes_on_with_macs_when_unsealed() {
-    let lab = Lab::new();
-    let open = |keys| AuditLog::open(lab.settings.clone(), NODE, keys, None, lab.clock()).unwrap().log;
-    let log = open(Some(keys()));
+async fn a_sealed_node_chains_its_lines_and_a_restart_with_keys_continues_with_macs() {
+    let sealed = Lab::new();
+    let log = sealed.open().log;
     log.append(event(1)).await.unwrap();
     log.close().await.unwrap();
-    let log = open(None);
+    let log = AuditLog::open(sealed.settings.clone(), NODE, None, None, sealed.clock()).unwrap().log;
     log.append(event(2)).await.unwrap();
-    log.unseal(keys()).unwrap();
+    // The copy is what a kill leaves: closing would write another line without a MAC.
+    let lab = sealed.beside();
+    copy(sealed.directory(), lab.directory());
+    let log = lab.open().log;
     log.append(event(3)).await.unwrap();
     log.close().await.unwrap();
     let sealed = || VerifyKeys { sealed_lines: true, ..all_keys(None) };
@@ -198,7 +210,7 @@ async fn a_sealed_node_chains_its_lines_and_goes_on_with_macs_when_unsealed() {
 }
 
 #[tokio::test]
-async fn a_deleted_file_is_written_anew_and_said_aloud() {
+async fn a_deleted_file_is_restored_and_the_log_has_a_line_about_it() {
     let (lab, log, path, _) = running().await;
     fs::remove_file(&path).unwrap();
     lab.pass(1000);
@@ -212,7 +224,7 @@ async fn a_deleted_file_is_written_anew_and_said_aloud() {
 }
 
 #[tokio::test]
-async fn a_replaced_file_is_kept_beside_the_one_that_is_written_anew() {
+async fn a_replaced_file_is_restored_and_the_foreign_file_is_kept() {
     let (lab, log, path, _) = running().await;
     fs::rename(&path, lab.directory().join("elsewhere")).unwrap();
     fs::write(&path, b"nothing happened\n").unwrap();
@@ -226,19 +238,19 @@ async fn a_replaced_file_is_kept_beside_the_one_that_is_written_anew() {
 }
 
 #[tokio::test]
-async fn a_file_cut_while_in_use_ends_the_log() {
+async fn a_file_truncated_while_in_use_ends_the_log() {
     let (lab, log, path, _) = running().await;
     fs::File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
     lab.pass(1000);
     let _written_into_the_hole = log.append(event(5)).await;
     let error = log.append(event(6)).await.unwrap_err();
-    assert!(error.to_string().contains("cut or changed while in use"), "{error}");
+    assert!(error.to_string().contains("truncated or changed while in use"), "{error}");
     assert!(log.stats().error.unwrap().contains("audit-00000001.log"));
     assert_eq!(lab.verify().unwrap_err().line, 1);
 }
 
 #[tokio::test]
-async fn a_line_changed_before_a_failed_sync_is_not_built_upon() {
+async fn no_line_follows_one_that_was_changed_before_a_failed_sync() {
     let (_lab, log, path, length) = running().await;
     fs::File::options().write(true).open(&path).unwrap().write_all_at(b"x", length as u64 - 9).unwrap();
     log.fail_syncs(1);

@@ -1,4 +1,4 @@
-//! Verification finds what was changed, and names the line.
+//! Verification finds every change, and names the line.
 
 use proptest::prelude::*;
 
@@ -81,12 +81,12 @@ async fn without_keys_the_chain_still_finds_every_byte_but_those_of_macs() {
         }
         line += u64::from(lines[offset] == b'\n');
     }
-    // Some changed digits of the nine MACs are no digits any more, and found.
+    // Some changed digits of the nine MACs are not hexadecimal any more, so they are found.
     assert!(missed > 0 && missed <= 9 * 64, "{missed}");
 }
 
 #[tokio::test]
-async fn something_written_behind_the_last_line_is_found() {
+async fn bytes_written_after_the_last_line_are_found() {
     let (lab, path, lines) = small().await;
     for offset in [lines.len(), lines.len() + 1, 60_000, 65_535] {
         let mut changed = lines.clone();
@@ -254,9 +254,12 @@ fn an_empty_directory_holds_no_line() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_named() {
+fn a_missing_directory_is_named() {
     let finding = verify_log(Path::new("/nowhere/audit"), VerifyKeys::default()).unwrap_err();
-    assert_eq!(finding.to_string(), "audit line 0 in /nowhere/audit: its file cannot be read");
+    assert_eq!(
+        finding.to_string(),
+        "audit line 0 in /nowhere/audit: its file cannot be read: No such file or directory (os error 2)"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The keys above the apps' own: keyring, signing keys, their rotation.
+//! The keys of the store: root key, keyring, signing keys, seals, and their rotation.
 
 pub(crate) mod node_keys;
 pub(crate) mod open_list;

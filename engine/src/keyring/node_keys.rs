@@ -19,13 +19,13 @@ pub struct NodeKeys {
 }
 
 impl NodeKeys {
-    /// What a verification of the node's log starts from.
+    /// The keys and the checkpoint for a verification of the node's log.
     pub fn for_verification(self) -> VerifyKeys {
         VerifyKeys {
             initial_mac: Some(self.keys.initial_mac),
             public: Some(self.keys.signing.public()),
             expect_at_least: self.checkpoint,
-            // A node that was sealed wrote lines without MACs: the report counts them.
+            // A sealed node writes lines without MACs; the report counts them.
             sealed_lines: true,
         }
     }
@@ -34,7 +34,7 @@ impl NodeKeys {
 /// The keys of a node that the store knows; `None` if it has no row.
 ///
 /// # Errors
-/// The row is not what was written, or its keys do not open.
+/// The row differs from what was written, or its keys cannot be unwrapped.
 pub async fn node_keys(
     store: &dyn Store,
     unlocked: &Unlocked,
@@ -58,10 +58,10 @@ pub async fn node_keys(
     Ok(Some(NodeKeys { keys, checkpoint }))
 }
 
-/// Gives a new node its id and audit keys.
+/// Creates the id and audit keys of a new node.
 ///
 /// # Errors
-/// The store takes no writes.
+/// The store accepts no writes.
 pub async fn create_node(
     store: &dyn Store,
     unlocked: &Unlocked,

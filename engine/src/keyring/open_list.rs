@@ -1,4 +1,4 @@
-//! The list of seals with the store opened by one of them: what a change of the list is worked out on.
+//! The list of seals of a store that one of them opened. Changes of the list are planned on it.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub struct OpenList {
     pub(crate) seals: Vec<SealOfList>,
 }
 
-/// A change of the seal list, and the keys to make it with.
+/// A planned change of the seal list, and the keys to commit it with.
 pub struct PlannedSeals {
     /// The keys of the store.
     pub unlocked: Unlocked,
@@ -33,20 +33,20 @@ pub struct PlannedSeals {
 /// Why a seal of the list is not available.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unavailable {
-    /// No configured or given seal is this one.
+    /// It is neither configured nor in the input.
     NotTried,
     /// The seal's own error.
     Failed(String),
 }
 
-/// For each seal of a list the seal itself, after it opened the root key; or why it is not available.
+/// Each seal of a list after it opened the root key, or why it is not available.
 pub(crate) type Available = Vec<Result<Box<dyn Seal>, Unavailable>>;
 
 impl OpenList {
-    /// Opens the store by one of these sources and checks every row of the list.
+    /// Opens the store with one of these sources and verifies every row of the list.
     ///
     /// # Errors
-    /// [`UnlockError`]: no seal opens, or a row is not what was written.
+    /// [`UnlockError`]: no seal opens the store, or a row differs from what was written.
     pub async fn open(sources: &SealSources, rows: SealedRows) -> Result<Self, UnlockError> {
         let unlocked = unlock_rows(sources, rows.clone()).await?;
         let (store, seals) = checked(&unlocked.codec, &rows).map_err(Failure::from)?;
@@ -61,7 +61,7 @@ impl OpenList {
     /// Adds a seal that wraps the same root key as the others.
     ///
     /// # Errors
-    /// [`UnlockError`]; nothing was changed then, except that a new key file may exist.
+    /// [`UnlockError`]. Nothing was changed, except that a new key file may exist.
     pub fn add(
         self,
         source: &dyn SealSource,
@@ -69,7 +69,7 @@ impl OpenList {
         keep_shares: KeepShares<'_>,
     ) -> Result<(SealInfo, PlannedSeals), UnlockError> {
         if self.seals.len() >= MOST_SEALS as usize {
-            return Err(refused(format!("the store has {MOST_SEALS} seals already; remove one first")));
+            return Err(refused(format!("the store already has {MOST_SEALS} seals; remove one first")));
         }
         let rng = &mut entropy::rng();
         let (id, row) =
@@ -82,10 +82,10 @@ impl OpenList {
         Ok((added, self.planned(change, Some(ids))))
     }
 
-    /// Removes a seal. A seal that is known to open must remain.
+    /// Removes a seal. A seal that has opened the store must remain.
     ///
     /// # Errors
-    /// [`UnlockError`]; nothing was changed then.
+    /// [`UnlockError`]. Nothing was changed.
     pub fn remove(self, which: &str) -> Result<(SealInfo, PlannedSeals), UnlockError> {
         let (id, row) = self.find(which)?;
         let removed = info(id, &row.content);
@@ -97,10 +97,10 @@ impl OpenList {
         Ok((removed, self.planned(change, Some(ids))))
     }
 
-    /// Tries each seal that is available; one that opens is kept as verified.
+    /// Tries each available seal; one that opens the store is recorded as verified.
     ///
     /// # Errors
-    /// [`UnlockError`]: the attempt was cut off.
+    /// [`UnlockError`]: the attempt was interrupted.
     pub async fn verify(
         self,
         sources: &SealSources,
@@ -128,7 +128,7 @@ impl OpenList {
         Ok((tried, list.planned(change, None)))
     }
 
-    /// Whether a seal of the list opens by this source. A source that has no seal yet opens none.
+    /// Whether this source opens a seal of the list. A source that has no seal yet opens none.
     pub fn is_opened_by(&self, source: &dyn SealSource) -> bool {
         source.open().ok().flatten().is_some_and(|seal| {
             self.seals.iter().any(|(id, row)| {
@@ -150,7 +150,7 @@ impl OpenList {
         self.seals.iter().map(|(id, _)| HEXLOWER.encode(id))
     }
 
-    /// The seal whose id begins so, or that has this description.
+    /// The seal whose id begins with `which`, or whose description is `which`.
     pub(crate) fn find(&self, which: &str) -> Result<(&[u8; 16], &Row<SealRow>), UnlockError> {
         let is_meant = |(id, row): &&SealOfList| {
             which.len() >= 4 && HEXLOWER.encode(id).starts_with(which) || row.content.description == which
@@ -159,10 +159,10 @@ impl OpenList {
         match (found.next(), found.next()) {
             (Some((id, row)), None) => Ok((id, row)),
             (None, _) => Err(refused(format!(
-                "the store has no seal {which}; nothing was changed\n`petsem operator seal list` shows what there is"
+                "the store has no seal {which}; nothing was changed\n`petsem operator seal list` shows all seals"
             ))),
             (Some(_), Some(_)) => Err(refused(format!(
-                "{which} is more than one seal; nothing was changed\ngive more of the id that `petsem operator seal \
+                "{which} matches more than one seal; nothing was changed\ngive more of the id that `petsem operator seal \
                  list` shows"
             ))),
         }
@@ -172,7 +172,7 @@ impl OpenList {
         SealContext::root_key(*self.unlocked.store_id.as_bytes(), *id, self.unlocked.root.version())
     }
 
-    /// For each seal of the list the seal itself, from the configuration and what people gave.
+    /// Each seal of the list that the configuration or the input from people has.
     pub(crate) async fn available(self, sources: &SealSources) -> Result<(Self, Available), UnlockError> {
         let sources = sources.clone();
         tokio::task::spawn_blocking(move || {
@@ -180,7 +180,7 @@ impl OpenList {
             (self, available)
         })
         .await
-        .map_err(|error| refused(format!("the seals were not tried to the end: {error}")))
+        .map_err(|error| refused(format!("the attempt to open the seals was interrupted: {error}")))
     }
 
     fn try_all(&self, sources: &SealSources) -> Available {
@@ -190,13 +190,13 @@ impl OpenList {
             match source.open() {
                 Ok(Some(seal)) => self.take(seal, &mut available),
                 Ok(None) => self.take_by_wrap(source, &mut available),
-                Err(error) => self.blame(source.kind(), &error.to_string(), &mut available),
+                Err(error) => self.record_error(source.kind(), &error.to_string(), &mut available),
             }
         }
         available
     }
 
-    /// Gives a seal to the row that it opens. A seal opens one row; two that are alike take one each.
+    /// Assigns a seal to the row that it opens. Each seal opens one row, even if two seals are equal.
     fn take(&self, seal: Box<dyn Seal>, available: &mut [Result<Box<dyn Seal>, Unavailable>]) {
         let mut said = None;
         for ((id, row), place) in self.seals.iter().zip(available.iter_mut()) {
@@ -212,11 +212,11 @@ impl OpenList {
             }
         }
         if let Some(said) = said {
-            self.blame(seal.kind(), &said, available);
+            self.record_error(seal.kind(), &said, available);
         }
     }
 
-    /// A source that becomes a seal only with a wrap: shares that combine must still open.
+    /// A source that needs a wrap to become a seal: shares that combine must also open the wrap.
     fn take_by_wrap(&self, source: &Arc<dyn SealSource>, available: &mut Available) {
         for ((id, row), place) in self.seals.iter().zip(available) {
             if row.content.kind != source.kind() {
@@ -235,8 +235,8 @@ impl OpenList {
         }
     }
 
-    /// Gives an error to the rows of a kind that nothing has opened yet.
-    fn blame(&self, kind: &str, said: &str, available: &mut [Result<Box<dyn Seal>, Unavailable>]) {
+    /// Records an error for the rows of a kind that no seal has opened yet.
+    fn record_error(&self, kind: &str, said: &str, available: &mut [Result<Box<dyn Seal>, Unavailable>]) {
         for ((_, row), place) in self.seals.iter().zip(available) {
             if row.content.kind == kind && place.is_err() {
                 *place = Err(Unavailable::Failed(said.to_owned()));
@@ -249,26 +249,26 @@ impl PlannedSeals {
     /// The change as a note for the server that holds the store, under this request id.
     ///
     /// # Errors
-    /// It cannot be written as JSON.
+    /// It cannot be encoded as JSON.
     pub fn to_note(&self, id: RequestId) -> Result<String, UnlockError> {
         let text = serde_json::to_vec(&self.change).map_err(Failure::internal)?;
         Ok(BASE64.encode(&self.unlocked.codec.write_note(SignedNote::SealChange, id, &text)))
     }
 }
 
-/// Whether the seals without this one still open the store, as far as is known.
+/// Checks that another seal has opened the store, so that this one may be removed.
 pub(crate) fn may_remove(seals: &[SealOfList], id: &[u8; 16]) -> Result<(), UnlockError> {
     let mut others = seals.iter().filter(|(other, _)| other != id).peekable();
     if others.peek().is_none() {
         return Err(refused(
-            "this is the store's last seal: without it nobody opens the store; nothing was changed\nadd another first: \
+            "this is the store's last seal, and without it the store cannot be opened; nothing was changed\nadd another first: \
              `petsem operator seal add`"
                 .to_owned(),
         ));
     }
     if others.all(|(_, row)| row.content.verified_at.is_none()) {
         return Err(refused(
-            "no other seal has ever opened the store, so nobody knows whether one can; nothing was changed\ntry the \
+            "no other seal has ever opened the store, so this one must stay; nothing was changed\ntry the \
              others first: `petsem operator seal verify`"
                 .to_owned(),
         ));

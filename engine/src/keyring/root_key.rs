@@ -1,7 +1,7 @@
-//! A new root key: every version of the keyring and every seal wrapped anew, in one transaction.
+//! A new root key: every version of the keyring and the wrap of every seal are replaced in one transaction.
 //!
-//! Every seal of the list must be at hand, because each wraps the new key; one that is not is named, and goes only if
-//! it is dropped by name. Values, app KEKs and the keyring itself stay as they are.
+//! Every seal of the list must be available, because each wraps the new key. The error names the seals that are not;
+//! they are removed only if the operator drops them by name. Values, app KEKs and the keyring itself do not change.
 
 use data_encoding::HEXLOWER;
 use petsem_keys::{RootKey, SealContext, SealExt as _};
@@ -16,7 +16,7 @@ use crate::keyring::unlock::{SealSources, SealedRows, UnlockError, Unlocked};
 use crate::records::{KeyringKeyRow, SealRow, StoreRow, expect};
 use crate::request::local_record;
 
-/// What became of the root key.
+/// The result of a rotation of the root key.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct RotatedRoot {
     /// The new version.
@@ -25,17 +25,17 @@ pub struct RotatedRoot {
     pub keyring_versions: usize,
     /// The seals that open it.
     pub seals: Vec<SealInfo>,
-    /// The seals that are gone.
+    /// The seals that were removed.
     pub dropped: Vec<SealInfo>,
 }
 
-/// A new root key that was worked out and is not committed.
+/// A new root key that is planned and not committed.
 pub struct PlannedRoot {
-    /// The keys of the store, the old root key among them.
+    /// The keys of the store, with the old root key.
     pub unlocked: Unlocked,
-    /// What committing it commits.
+    /// The rows to commit.
     pub rows: RootRows,
-    /// What becomes of it.
+    /// The result, once committed.
     pub report: RotatedRoot,
 }
 
@@ -46,8 +46,8 @@ pub struct RootRows {
     deletes: Vec<(RecordKind, Vec<u8>)>,
 }
 
-/// Works out a new root key: it and every version of the keyring under each seal. The seals named in `drop` are
-/// removed with it. `untried` says in words why a seal is not available.
+/// Plans a new root key: wraps it with each seal, and every version of the keyring with it. The seals named in `drop`
+/// are removed. `untried` returns the text that states why a seal of this kind was not tried.
 ///
 /// # Errors
 /// [`UnlockError`]: a seal is neither available nor dropped.
@@ -98,7 +98,7 @@ pub async fn plan_new_root(
         let context = SealContext::root_key(*unlocked.store_id.as_bytes(), id, root_version);
         let failed = |error| seal_failed(&*seal, error);
         let wrapped_root = seal.wrap(rng, &root, &context).map_err(failed)?;
-        // What does not open now must not replace what does.
+        // A wrap that cannot be opened must not replace one that can.
         seal.unwrap::<RootKey>(&wrapped_root, &context).map_err(failed)?;
         let next = SealRow { wrapped_root, verified_at: Some(now), ..row.content };
         report.seals.push(info(&id, &next));
@@ -106,8 +106,8 @@ pub async fn plan_new_root(
     }
     if !missing.is_empty() {
         return Err(refused(format!(
-            "these seals are not at hand, and each must wrap the new root key; nothing was changed:\n{}\ngive them, or \
-             take them from the store for good: `petsem operator rotate-root --drop-seal ID`",
+            "these seals are not available, and each must wrap the new root key; nothing was changed:\n{}\nprovide them, or \
+             remove them from the store: `petsem operator rotate-root --drop-seal ID`",
             missing.join("\n")
         )));
     }
@@ -115,7 +115,7 @@ pub async fn plan_new_root(
         let row = unlocked.codec.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
         let version = <[u8; 4]>::try_from(record.id.as_slice()).map(u32::from_be_bytes).unwrap_or_default();
         let key =
-            unlocked.keyring.key(version).ok_or_else(|| Failure::internal("the keyring is not whole"))?;
+            unlocked.keyring.key(version).ok_or_else(|| Failure::internal("the keyring is incomplete"))?;
         let wrapped =
             root.wrap_keyring_key(rng, key, *unlocked.store_id.as_bytes()).map_err(Failure::internal)?;
         expects.push(expect::<KeyringKeyRow>(&record.id, row.version));
@@ -137,7 +137,7 @@ impl Engine {
     /// Commits a new root key.
     ///
     /// # Errors
-    /// The list of seals changed meanwhile; nothing was changed then.
+    /// The list of seals changed in the meantime. Nothing was changed.
     pub async fn commit_new_root(&self, rows: RootRows, report: &RotatedRoot) -> Result<(), Failure> {
         let mut audit = local_record(self.now(), "operator.rotate_root");
         audit.set_detail(format_args!(
@@ -155,13 +155,13 @@ impl Engine {
         self.record(&audit).await
     }
 
-    /// Makes a new keyring version and re-wraps everything under it, to the end. Returns the version, and whether it is
-    /// the only one left.
+    /// Creates a new keyring version and re-wraps everything under it. Returns the version, and whether it is the only
+    /// one left.
     ///
     /// # Errors
-    /// The rotation cannot begin or go on; a running server carries it on.
+    /// The rotation cannot begin or continue; a running server resumes it.
     pub async fn renew_keyring(&self) -> Result<(u32, bool), Failure> {
-        // A rotation that was under way ends first: its newest version is one that the seal led to.
+        // A rotation in progress ends first: the compromised seal could open its newest version.
         self.carry_on_keyring().await?;
         let mut audit = local_record(self.now(), "keyring.rotate");
         self.begin_keyring_rotation(&mut audit, self.now()).await?;

@@ -1,9 +1,8 @@
-//! Rotation of keys, behind the requests: the keyring, the KEK of one app, signing keys that nothing needs any more.
+//! Rotation of keys in the background: the keyring, the KEK of one app, and unused signing keys.
 //!
-//! What is under way is seen from the rows themselves: a row that names an old version is still to be re-wrapped. So
-//! nothing is lost when the process is killed, and a start carries on by itself. Each row is written only if it is
-//! still the one that was read; readers never wait, for the old version is there until a whole pass found nothing that
-//! names it.
+//! The rows themselves show the progress: a row that names an old version must still be re-wrapped. So a kill loses
+//! nothing, and the next start resumes the rotation. Each row is written only if it did not change since it was read.
+//! Readers never wait: the old version exists until a complete pass finds no row that names it.
 
 mod app;
 mod keyring;
@@ -17,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::engine::Engine;
 
-/// Carries on what is under way and what is begun, until the server ends.
+/// Resumes and runs rotations until the server ends.
 pub async fn follow_rotations(engine: Arc<Engine>, ended: watch::Receiver<bool>) {
     tokio::join!(
         keyring::follow(&engine, ended.clone()),

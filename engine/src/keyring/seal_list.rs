@@ -1,8 +1,8 @@
-//! The list of seals: how one is made, what is kept of it, and how the list is changed.
+//! The list of seals: how a seal is created, what is stored about it, and how the list is changed.
 //!
-//! A change is worked out where a seal was opened for it, by the command on the node, and committed where the store
-//! is held, which may be the running server: that holds the row-MAC key, and takes the change only with a MAC of it.
-//! So nobody changes the list without a seal, and the server needs none again.
+//! The command on the node opens a seal and plans the change. The process that holds the store commits it; that may be
+//! the running server, which has the row-MAC key and accepts only changes with a MAC by it. So every change of the list
+//! needs a seal, but the server does not need to open one again.
 
 use data_encoding::{BASE64, HEXLOWER};
 use petsem_api::{ErrorCode, RequestId, StoreId};
@@ -21,10 +21,10 @@ use crate::keyring::unlock::{MOST_SEALS, OpenedBy, UnlockError};
 use crate::records::{Content, IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow, expect};
 use crate::request::{AuditRecord, Peer};
 
-/// How old the note may get that a seal opened the store: a start writes it anew at most once a day.
+/// How old a seal's verification time may get before a start updates it: at most one update a day.
 const NOTE_AGE_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// A seal of the store, as people see it.
+/// The public description of a seal of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealInfo {
     /// Its id, 32 hex digits.
@@ -33,16 +33,16 @@ pub struct SealInfo {
     pub kind: String,
     /// Which one.
     pub description: String,
-    /// When it was made (RFC 3339).
+    /// When it was created (RFC 3339).
     pub created_at: String,
-    /// When it last opened the store (RFC 3339); none: it never has, so nobody knows whether it can.
+    /// When it last opened the store (RFC 3339); `None` if it never has.
     pub verified_at: Option<String>,
 }
 
-/// Takes new shares before the store depends on them; its error ends the work, and nothing was changed.
+/// Receives new shares before the store depends on them. On its error the operation ends and nothing was changed.
 pub type KeepShares<'a> = &'a mut dyn FnMut(&[NewShare]) -> Result<(), String>;
 
-/// Makes a seal and wraps the root key with it. What opens without a person is opened again at once, and so verified.
+/// Creates a seal and wraps the root key with it. A seal that opens without a person is verified at once.
 pub(crate) fn make_seal(
     source: &dyn SealSource,
     rng: &mut dyn CryptoRng,
@@ -55,8 +55,8 @@ pub(crate) fn make_seal(
     let context = SealContext::root_key(*store.as_bytes(), id, root.version());
     let created = source.create(rng).map_err(UnlockError::Seal)?.ok_or_else(|| {
         UnlockError::Refused(
-            "a seal of the kind passphrase needs a passphrase, and none was given\ngive it with \
-             --new-passphrase-file FILE, or on a terminal when asked"
+            "a seal of the kind passphrase needs a passphrase, but none was given\nprovide it with \
+             --new-passphrase-file FILE, or at the prompt on a terminal"
                 .to_owned(),
         )
     })?;
@@ -88,12 +88,12 @@ pub(crate) fn wrap(
     })
 }
 
-/// What a seal says that does not wrap, or does not open what it wrapped.
+/// The error of a seal that cannot wrap, or cannot open what it wrapped.
 pub(crate) fn seal_failed(seal: &dyn Seal, error: SealError) -> UnlockError {
     UnlockError::Seal(Box::new(NamedSealError::new(seal.describe(), error)))
 }
 
-/// What a row says to people.
+/// The public description of a seal's row.
 pub(crate) fn info(id: &[u8], row: &SealRow) -> SealInfo {
     SealInfo {
         id: HEXLOWER.encode(id),
@@ -104,7 +104,7 @@ pub(crate) fn info(id: &[u8], row: &SealRow) -> SealInfo {
     }
 }
 
-/// What is done to the list.
+/// The kind of change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SealAction {
@@ -123,21 +123,21 @@ impl SealAction {
     }
 }
 
-/// A change of the list, worked out and not yet made.
+/// A planned change of the list.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealChange {
     pub(crate) action: SealAction,
     /// For the audit log.
     pub(crate) detail: String,
-    /// The store's own row, which names the seals; none if they stay the same.
+    /// The store's own row, which names the seals; `None` if they stay the same.
     store: Option<PutRow>,
     seals: Vec<PutRow>,
     /// Ids and row versions.
     deleted: Vec<(String, u64)>,
 }
 
-/// A row to write, with its MAC; it replaces the version before.
+/// A row to write, with its MAC; it replaces the previous version.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PutRow {
@@ -148,7 +148,7 @@ struct PutRow {
 }
 
 impl SealChange {
-    /// A change that does nothing yet.
+    /// A change without rows.
     pub(crate) fn new(action: SealAction, detail: String) -> Self {
         Self { action, detail, store: None, seals: Vec::new(), deleted: Vec::new() }
     }
@@ -158,12 +158,12 @@ impl SealChange {
         self.seals.push(PutRow::of(&codec.write(id, version, row)));
     }
 
-    /// Takes a seal's row away.
+    /// Deletes a seal's row.
     pub(crate) fn delete(&mut self, id: &[u8], version: u64) {
         self.deleted.push((HEXLOWER.encode(id), version));
     }
 
-    /// Names the seals that there are from now on.
+    /// Sets the list of seals in the store's row.
     pub(crate) fn name(&mut self, codec: &RecordCodec, row: Row<StoreRow>, seals: Vec<String>) {
         let content = StoreRow { seals, ..row.content };
         self.store = Some(PutRow::of(&codec.write(&[], row.version + 1, &content)));
@@ -224,15 +224,15 @@ fn before(record: &Record) -> Expect {
 fn not_understood() -> Failure {
     Failure::new(
         ErrorCode::BadRequest,
-        "the change of the seals is not understood; use the `petsem` of the same version as the server's",
+        "unknown change of the seals; use a `petsem` of the same version as the server",
     )
 }
 
 impl Engine {
-    /// Makes a change of the seal list that was worked out with a seal, and records it.
+    /// Commits a planned change of the seal list, and records it.
     ///
     /// # Errors
-    /// It is not of this store; nothing was changed then.
+    /// It belongs to another store. Nothing was changed.
     pub async fn change_seals(&self, source: &str, wanted: &SealChange) -> Result<(), Failure> {
         let peer = Peer { source: source.to_owned(), address: None, host: None };
         let mut audit = AuditRecord::new(self.now(), &peer, wanted.action.audited_as());
@@ -246,17 +246,17 @@ impl Engine {
         self.record(&audit).await
     }
 
-    /// The same, for a change that a command on the node hands to this server: its MAC shows that a seal was opened
-    /// for it.
+    /// The same, for a change that a command on the node passes to this server: its MAC proves that the command opened a
+    /// seal.
     ///
     /// # Errors
-    /// It is not of this store; nothing was changed then.
+    /// It belongs to another store. Nothing was changed.
     pub async fn change_seals_by_note(&self, source: &str, id: RequestId, note: &str) -> Result<(), Failure> {
         let refused = || {
             Failure::new(
                 ErrorCode::BadRequest,
-                "the change of the seals is not of this store; use its own configuration, and the `petsem` of the \
-                 same version as the server's",
+                "the change of the seals belongs to another store; use this store's configuration, and a `petsem` of the \
+                 same version as the server",
             )
         };
         let note = BASE64.decode(note.as_bytes()).map_err(|_| refused())?;
@@ -265,10 +265,10 @@ impl Engine {
         self.change_seals(source, &change).await
     }
 
-    /// The seals of the store, each row checked.
+    /// The seals of the store; each row is verified.
     ///
     /// # Errors
-    /// The store cannot be read, or a row is not what was written.
+    /// The store cannot be read, or a row differs from what was written.
     pub async fn seals(&self) -> Result<Vec<SealInfo>, Failure> {
         let records = self.store.records(RecordKind::Seal, &[], None, MOST_SEALS).await?;
         let seals = records.iter().map(|record| {
@@ -278,12 +278,12 @@ impl Engine {
         seals.collect::<Result<_, IntegrityFault>>().map_err(Failure::from)
     }
 
-    /// Keeps in the list that a seal has opened the store. A store that takes no writes opens all the same.
+    /// Records in the list that a seal has opened the store. If the store accepts no writes, it still opens.
     pub async fn note_opened(&self, opened_by: &OpenedBy) {
         if let Err(failure) = self.try_note_opened(opened_by).await {
             tracing::warn!(
                 reason = failure.internal_text().unwrap_or(failure.external()),
-                "it is not kept in the store that this seal opened it"
+                "the store could not record that this seal opened it"
             );
         }
     }
@@ -298,7 +298,7 @@ impl Engine {
         }
         let content = SealRow { verified_at: Some(now), ..row.content };
         let id = RequestId::new_v7(now, &entropy::bytes());
-        // The start itself has its place in the log; this is bookkeeping, as a checkpoint is.
+        // The start itself has an audit line; this write needs none, like a checkpoint.
         let line = self.codec.write_note(SignedNote::Line, id, b"");
         let mut change = Change::new(RequestAudit { node: self.node, request_id: id, line });
         change.expects.push(expect::<SealRow>(&opened_by.id, row.version));

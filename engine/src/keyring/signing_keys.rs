@@ -1,4 +1,4 @@
-//! Signing keys: listed, and replaced for new tokens without an end to those of the old key.
+//! Signing keys: listed, and replaced for new tokens; tokens of the old key stay valid.
 
 use data_encoding::HEXLOWER;
 use petsem_api::{
@@ -19,13 +19,13 @@ use crate::records::expect;
 use crate::records::{FeedRow, IntegrityFault, OrgRow, SigningKeyRow};
 use crate::request::AuditRecord;
 
-/// Keys that are not revoked, of one org or the platform: each is tried by no one, but all are in memory.
+/// Most unrevoked keys of one org or of the platform: all of them are in memory.
 const MOST_OF_OWNER: usize = 64;
-/// Keys answered at once.
+/// Keys in one response.
 const MOST: u32 = 10_000;
 
 impl Engine {
-    /// Makes the key that new tokens are signed with from now on.
+    /// Creates the key that signs new tokens from now on.
     pub async fn rotate_signing_key(
         &self,
         audit: &mut AuditRecord,
@@ -37,10 +37,7 @@ impl Engine {
         let org = match &wanted.org {
             None => None,
             Some(org) => Some(self.find_org(org).await?.ok_or_else(|| {
-                Failure::new(
-                    ErrorCode::NotFound,
-                    "there is no such org; `petsem org list` shows what there is",
-                )
+                Failure::new(ErrorCode::NotFound, "there is no such org; `petsem org list` shows all orgs")
             })?),
         };
         let owner = org.as_ref().map(|org| org.id);
@@ -48,7 +45,7 @@ impl Engine {
             return Err(Failure::new(
                 ErrorCode::Conflict,
                 format!(
-                    "there are {MOST_OF_OWNER} signing keys already; nothing was changed; revoke the oldest ones \
+                    "there are already {MOST_OF_OWNER} signing keys; nothing was changed; revoke the oldest ones \
                      (`petsem signing-key list`, `petsem token revoke --key`)"
                 ),
             ));
@@ -68,7 +65,7 @@ impl Engine {
         audit.set_detail(format_args!("signing key {id}"));
         let feed = [FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: owner, version: 1, at }];
         self.commit_control(audit, &feed, |change| {
-            // An org that is deleted meanwhile gets no key.
+            // An org that is deleted in the meantime gets no key.
             change
                 .expects
                 .extend(org.as_ref().map(|org| expect::<OrgRow>(org.id.as_bytes(), org.row.version)));
@@ -100,7 +97,7 @@ impl Engine {
                 Ok(_) if control.is_current_key(id) => SigningKeyState::Current,
                 Ok(_) => SigningKeyState::Verifying,
                 Err(NoKey::Revoked) => SigningKeyState::Revoked,
-                // Of an org that is deleted, or made a moment ago.
+                // Its org was deleted, or the key was created a moment ago.
                 Err(NoKey::Unknown) => continue,
             };
             keys.push((row.org, std::cmp::Reverse(row.created_at), to_wire(id, &row, state)));

@@ -1,10 +1,10 @@
-//! The keys above all others, as they stand now: the root key and the keyring.
+//! The current root key and keyring.
 //!
-//! Whoever needs them takes a handle, and works with it to the end of what he does: a version that is taken away
-//! meanwhile is wiped when the last handle that has it is dropped. Nobody waits for a rotation.
+//! A request takes a handle and uses it until it ends. A version that is removed in the meantime is wiped when the last
+//! handle to it is dropped. No request waits for a rotation.
 //!
-//! The root key stays in memory while the store is unsealed: without it a rotation of the keyring would need the seal
-//! anew, and with a seal that people carry that means people. SECURITY.md says what that costs.
+//! The root key stays in memory while the store is unsealed: otherwise a rotation of the keyring would need the seal
+//! again, and some seals need people. SECURITY.md describes the cost.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use petsem_api::{OrgId, StoreId};
 use petsem_keys::{Keyring, OpenError, RootKey, WrapContext, WrappedByKeyring};
 
-/// Versions of a keyring that are read at most.
+/// Most versions of a keyring that are read.
 pub const MOST_KEYS: u32 = 10_000;
 
 /// Root key and keyring of a store that is unsealed.
@@ -25,18 +25,18 @@ struct Keys {
 }
 
 impl KeyringState {
-    /// The keys that a seal led to.
+    /// The keys that a seal opened.
     pub(crate) fn new(root: RootKey, keyring: Keyring) -> Self {
         Self(RwLock::new(Keys { root: Arc::new(root), keyring: Arc::new(keyring) }))
     }
 
-    /// The keyring as of now.
+    /// The current keyring.
     pub(crate) fn keyring(&self) -> Arc<Keyring> {
         self.read().keyring
     }
 
-    /// Opens a wrap with the keyring that was at hand before it was read, else with that of now: whatever a rotation
-    /// did in between, one of the two has the version.
+    /// Opens a wrap with the keyring that was current before the wrap was read, else with the current one: whatever a
+    /// rotation did in between, one of the two has the version.
     pub(crate) fn unwrap<K: WrappedByKeyring>(
         &self,
         before: &Keyring,
@@ -49,12 +49,12 @@ impl KeyringState {
         }
     }
 
-    /// The root key as of now.
+    /// The current root key.
     pub(crate) fn root(&self) -> Arc<RootKey> {
         self.read().root
     }
 
-    /// Changes the keyring for everybody who takes a handle from now on.
+    /// Replaces the keyring for all handles taken from now on.
     pub(crate) fn change_keyring<E>(
         &self,
         change: impl FnOnce(&mut Keyring) -> Result<(), E>,

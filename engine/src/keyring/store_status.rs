@@ -1,4 +1,4 @@
-//! What the store says of its keys and seals.
+//! The status of the store's keys and seals.
 
 use petsem_api::StoreId;
 use serde::{Deserialize, Serialize};
@@ -9,30 +9,30 @@ use crate::keyring::seal_list::{SealInfo, info};
 use crate::keyring::unlock::{SealWrap, SealedRows, UnlockError};
 use crate::records::{SealRow, StoreRow, danger_read_unverified};
 
-/// What the store says of its keys.
+/// The status of the store's keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreStatus {
     /// The installation.
     pub store: StoreId,
-    /// It goes up with every restore.
+    /// Increases with every restore.
     pub epoch: u64,
     /// Version of the root key.
     pub root_version: u32,
-    /// Version of the keyring that wraps anew.
+    /// Version of the keyring that wraps new keys.
     pub keyring_version: u32,
-    /// Versions of the keyring that there are.
+    /// All versions of the keyring.
     pub keyring_versions: usize,
     /// Its seals.
     pub seals: Vec<SealInfo>,
-    /// Whether the MACs of all this were checked, which takes a seal.
+    /// Whether the MACs of these rows were verified, which needs a seal.
     pub checked: bool,
 }
 
 impl StoreStatus {
-    /// The status that these rows give; `checked` says whether their MACs were checked.
+    /// The status according to these rows; `checked` states whether their MACs were verified.
     ///
     /// # Errors
-    /// A row is missing or does not read.
+    /// A row is missing or cannot be parsed.
     pub fn of_rows(rows: &SealedRows, checked: bool) -> Result<Self, UnlockError> {
         let record = rows.store.as_ref().ok_or(UnlockError::NoStoreRow)?;
         let row: StoreRow = danger_read_unverified(record).map_err(Failure::from)?;
@@ -54,10 +54,10 @@ impl StoreStatus {
 }
 
 impl SealedRows {
-    /// The wraps of the seals, their MACs unchecked.
+    /// The wraps of the seals; their MACs are not verified.
     ///
     /// # Errors
-    /// A row does not read.
+    /// A row cannot be parsed.
     pub fn wraps(&self) -> Result<Vec<SealWrap>, UnlockError> {
         let wrap = |record| {
             let row: SealRow = danger_read_unverified(record).map_err(Failure::from)?;
@@ -68,10 +68,10 @@ impl SealedRows {
 }
 
 impl Engine {
-    /// The store's keys and seals, every MAC checked.
+    /// The store's keys and seals; every MAC is verified.
     ///
     /// # Errors
-    /// The store cannot be read, or a row is not what was written.
+    /// The store cannot be read, or a row differs from what was written.
     pub async fn store_status(&self) -> Result<StoreStatus, Failure> {
         let rows = SealedRows::read(&*self.store).await?;
         if let Some(record) = &rows.store {

@@ -1,9 +1,8 @@
-//! From a seal to the keys: the root key, the keyring, the row-MAC key; and only then to the MACs of every row on
-//! the way, which cannot be checked before there is a key.
+//! Unlocks a store: a seal opens the root key, which opens the keyring, which opens the row-MAC key. Only then can the
+//! MACs of the rows that were used be verified.
 //!
-//! What people gave is tried alone: whoever types a wrong passphrase is told so, and is not let in by a key file
-//! beside it. Where nobody gave anything, the seals of the configuration are tried in its order, but for those that
-//! need people.
+//! If there is input from people, only that is tried: a wrong passphrase is an error, even if a configured key file
+//! would open the store. Without input, the configured seals are tried in order, except those that need people.
 
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use crate::error::Failure;
 use crate::keyring::state::{MOST_KEYS, row_mac_context};
 use crate::records::{IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified};
 
-/// Seals that a store has at most.
+/// Most seals of a store.
 pub const MOST_SEALS: u32 = 64;
 
 /// The seals to open a store with.
@@ -27,7 +26,7 @@ pub const MOST_SEALS: u32 = 64;
 pub struct SealSources {
     /// The seals of the configuration, in its order. A start tries those that open without a person.
     pub configured: Vec<Arc<dyn SealSource>>,
-    /// What people gave. If there is any, nothing else is tried.
+    /// Input from people. If there is any, nothing else is tried.
     pub given: Vec<Arc<dyn SealSource>>,
 }
 
@@ -49,16 +48,16 @@ pub enum UnlockError {
     Sealed {
         /// The error of each seal that was tried.
         tried: Vec<String>,
-        /// The wraps of the store, from which can be told what people may give.
+        /// The wraps of the store; they show which input from people can open it.
         wraps: Vec<SealWrap>,
     },
-    /// A seal cannot be made or used.
+    /// A seal cannot be created or used.
     #[error("{0}")]
     Seal(SealUnavailable),
-    /// The store has rows, and its own row is missing.
+    /// The store has rows, but its own row is missing.
     #[error("integrity: the store's own row is missing")]
     NoStoreRow,
-    /// Anything else, in words for an operator.
+    /// Any other reason, as text for the operator.
     #[error("{0}")]
     Refused(String),
 }
@@ -75,7 +74,7 @@ impl From<ReadError> for UnlockError {
     }
 }
 
-/// What a seal led to.
+/// The keys of an opened store.
 pub struct Unlocked {
     pub(crate) store_id: StoreId,
     pub(crate) root: RootKey,
@@ -102,7 +101,7 @@ impl OpenedBy {
     }
 }
 
-/// What leads from a seal to the row-MAC key.
+/// The rows that are needed to open the row-MAC key with a seal.
 #[derive(Clone)]
 pub struct SealedRows {
     /// The store's own row.
@@ -114,7 +113,7 @@ pub struct SealedRows {
 }
 
 impl SealedRows {
-    /// Reads them.
+    /// Reads these rows.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -127,7 +126,7 @@ impl SealedRows {
     }
 }
 
-/// Opens the root key by the first seal that does, then the keyring, then checks every row on the way.
+/// Opens the root key with the first seal that can, then the keyring, then verifies every row that was used.
 ///
 /// # Errors
 /// [`UnlockError`].
@@ -135,15 +134,16 @@ pub async fn unlock(sources: &SealSources, store: &dyn Store) -> Result<Unlocked
     unlock_rows(sources, SealedRows::read(store).await?).await
 }
 
-/// [`unlock`], on rows that were read. Seals take their time (a passphrase, a network): not on a thread of requests.
+/// [`unlock`], with rows that were already read. It runs on a blocking thread, because seals are slow (a key derivation,
+/// a network).
 ///
 /// # Errors
 /// [`UnlockError`].
 pub async fn unlock_rows(sources: &SealSources, rows: SealedRows) -> Result<Unlocked, UnlockError> {
     let sources = sources.clone();
-    tokio::task::spawn_blocking(move || scrubbed_call(|| open_rows(&sources, &rows)))
-        .await
-        .map_err(|error| UnlockError::Refused(format!("the seals were not tried to the end: {error}")))?
+    tokio::task::spawn_blocking(move || scrubbed_call(|| open_rows(&sources, &rows))).await.map_err(
+        |error| UnlockError::Refused(format!("the attempt to open the seals was interrupted: {error}")),
+    )?
 }
 
 fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, UnlockError> {
@@ -165,14 +165,14 @@ fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, Unloc
         keys.push(key);
     }
     let keyring = Keyring::new(keys, named.keyring_version).map_err(|error| {
-        UnlockError::Refused(format!("the keyring is not whole: {error}; restore the store"))
+        UnlockError::Refused(format!("the keyring is incomplete: {error}; restore the store"))
     })?;
     let row_mac: RowMacKey =
         keyring.unwrap(&named.row_mac_key, &row_mac_context(named.store)).map_err(|error| {
             UnlockError::Refused(format!("the row-MAC key does not open: {error}; restore the store"))
         })?;
     let codec = RecordCodec::new(row_mac, named.epoch);
-    // Now that the key is at hand, everything that led to it is checked.
+    // Now that there is a row-MAC key, every row that led to it is verified.
     codec.read::<StoreRow>(&[], store_record).map_err(Failure::from)?;
     for record in records {
         codec.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
@@ -184,7 +184,7 @@ fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, Unloc
     Ok(Unlocked { store_id: named.store, root, keyring, codec, opened_by })
 }
 
-/// The seals that are there must be those that the store's own row names: none was taken away, none put back.
+/// Checks that the seals are those that the store's own row names: none was removed, none restored.
 fn check_seal_list(named: &StoreRow, seals: &[Record]) -> Result<(), IntegrityFault> {
     let there: Vec<String> = seals.iter().map(|record| HEXLOWER.encode(&record.id)).collect();
     for id in &named.seals {
@@ -195,7 +195,7 @@ fn check_seal_list(named: &StoreRow, seals: &[Record]) -> Result<(), IntegrityFa
     }
     match seals.iter().find(|record| !named.seals.contains(&HEXLOWER.encode(&record.id))) {
         Some(record) => {
-            Err(IntegrityFault::new(RecordKind::Seal, &record.id, "it was removed, and is there again"))
+            Err(IntegrityFault::new(RecordKind::Seal, &record.id, "it was removed, but exists again"))
         }
         None => Ok(()),
     }
@@ -215,7 +215,7 @@ impl UnverifiedSeal {
         Ok(Self { id, row })
     }
 
-    /// Opens the root key by this seal.
+    /// Opens the root key with this seal.
     pub(crate) fn open(&self, seal: &dyn Seal, named: &StoreRow) -> Result<RootKey, SealError> {
         seal.unwrap(&self.row.wrapped_root, &self.context(named))
     }
@@ -289,7 +289,7 @@ fn open_by_seal(
     tried: &mut Vec<String>,
 ) -> Option<(RootKey, OpenedBy)> {
     let mut said = no_seal_of(seal.kind());
-    // The one that was made with this very description first: no second PIN, no second call to a KMS.
+    // The row with the same description comes first: that saves a second PIN attempt or call to a KMS.
     let description = seal.describe();
     let (same, others): (Vec<_>, Vec<_>) = seals
         .iter()

@@ -1,4 +1,4 @@
-//! Rows of what needs a second person.
+//! Rows of requests that need a second person's approval.
 
 use petsem_api::{AppId, ApprovalId, IssuerId, OrgId, PutIssuer, TokenUuid};
 use petsem_store::RecordKind;
@@ -15,23 +15,23 @@ impl Content for PollRow {
     const KIND: RecordKind = RecordKind::PollEntry;
 }
 
-/// What somebody asked for. Id: the request's id.
+/// A request for an approval. Id: the request's id.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApprovalRow {
-    /// What takes effect when a second person says yes.
+    /// The change that takes effect when a second person approves it.
     pub(crate) asked: ProtectedChange,
-    /// The same in words.
+    /// The change as text.
     pub(crate) summary: String,
-    /// The org that it is about; none = the platform.
+    /// The org that it concerns; `None` for the platform.
     pub(crate) org: Option<OrgId>,
-    /// The app that it is about.
+    /// The app that it concerns.
     pub(crate) app: Option<AppId>,
-    /// Who asked.
+    /// The requester.
     pub(crate) asker: String,
-    /// The asker, and the holders of all tokens that the asker's was minted from: none of them approves.
+    /// The requester, and the holders of all tokens that its token was minted from: none of them may approve.
     pub(crate) people: Vec<String>,
-    /// The asker's token and those that it was minted from: if one is revoked, nobody asked.
+    /// The requester's token and those that it was minted from: if one is revoked, the request is void.
     pub(crate) tokens: Vec<TokenUuid>,
     /// Why.
     pub(crate) reason: String,
@@ -39,15 +39,15 @@ pub(crate) struct ApprovalRow {
     pub(crate) asked_at: u64,
     /// Unix seconds, inclusive.
     pub(crate) ends_at: i64,
-    /// What was said.
+    /// The decision.
     pub(crate) decision: Option<Decision>,
 }
 
-/// What a request asks for.
+/// The requested change.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum ProtectedChange {
-    /// That this token's ticket is discharged.
+    /// A discharge of this token's ticket.
     BreakGlass {
         /// The token.
         token: TokenUuid,
@@ -61,13 +61,13 @@ pub(crate) enum ProtectedChange {
     },
     /// An issuer.
     Issuer(PutIssuer),
-    /// Another registration of an issuer that is registered.
+    /// A new registration of a registered issuer.
     IssuerChange {
         /// The issuer.
         id: IssuerId,
         /// The version that it replaces.
         expected_version: u64,
-        /// What it shall be.
+        /// The new registration.
         wanted: PutIssuer,
     },
     /// An app's policy.
@@ -81,25 +81,25 @@ pub(crate) enum ProtectedChange {
     GuardOff {},
 }
 
-/// What a second person said, or the seal in their place.
+/// The decision of a second person, or of the seal instead.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Decision {
-    /// Yes or no.
+    /// Whether it is approved.
     pub(crate) approved: bool,
-    /// Who said it.
+    /// The approver.
     pub(crate) by: String,
-    /// Their token and those that it was minted from: if one is revoked, nobody said it.
+    /// The approver's token and those that it was minted from: if one is revoked, the decision is void.
     pub(crate) tokens: Vec<TokenUuid>,
     /// Unix milliseconds.
     pub(crate) at: u64,
 }
 
-/// A discharge that waits to be polled. Id: BLAKE2b-256 of its secret.
+/// A discharge that can be polled. Id: BLAKE2b-256 of its secret.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PollRow {
-    /// What it waits for.
+    /// The request whose approval it needs.
     pub(crate) request: ApprovalId,
     /// The entry's own key under the keyring.
     #[serde(with = "base64")]

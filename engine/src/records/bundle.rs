@@ -25,7 +25,7 @@ pub(crate) struct Entry {
     pub(crate) set_in_version: u64,
     /// Its keyed digest.
     pub(crate) digest: Digest,
-    /// Who set it.
+    /// The author.
     pub(crate) author: String,
 }
 
@@ -56,13 +56,13 @@ pub(crate) enum StoredValue {
     Set(Entry),
 }
 
-/// A plaintext that is not of this form. It was authentic, so it is of another build, or ours is wrong.
+/// A plaintext in another format. It was authentic, so another build wrote it, or this build has a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BundleError;
 
 impl fmt::Display for BundleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the sealed message is authentic but of a form that this build does not know")
+        f.write_str("the sealed message is authentic, but its format is unknown to this build")
     }
 }
 
@@ -77,7 +77,7 @@ impl Bundle {
     /// The plaintext.
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let overhead: usize = self.entries.values().map(|entry| 64 + entry.author.len()).sum();
-        // Enough room from the start: a growing buffer would leave copies behind.
+        // Enough capacity from the start: a growing buffer would leave copies in memory.
         let mut out = Writer::with_capacity(16 + self.size() + overhead);
         out.u8(FORMAT);
         out.u32(self.entries.len());
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_reads_back_and_every_cut_is_refused() {
+    fn a_bundle_decodes_to_what_was_encoded_and_every_truncation_is_refused() {
         let mut bundle = Bundle::default();
         bundle.entries.insert("B".parse().unwrap(), entry(&[0, 0xff]));
         bundle.entries.insert("A".parse().unwrap(), entry(b""));
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_reads_back() {
+    fn a_value_decodes_to_what_was_encoded() {
         let bytes = StoredValue::encode_set(&entry(b"v"));
         match StoredValue::decode(&bytes, 3).unwrap() {
             StoredValue::Set(read) => {

@@ -1,4 +1,4 @@
-//! What the rows say. Every struct refuses fields that it does not know. Wrapped keys are base64 text.
+//! The contents of rows. Every struct refuses unknown fields. Wrapped keys are base64 text.
 
 use std::collections::BTreeMap;
 
@@ -45,16 +45,16 @@ content! {
 pub(crate) struct StoreRow {
     /// The store's id: in the AAD of every wrap.
     pub(crate) store: StoreId,
-    /// Goes up with every restore.
+    /// Increases with every restore.
     pub(crate) epoch: u64,
     /// Version of the root key.
     pub(crate) root_version: u32,
-    /// Version of the keyring that wraps anew.
+    /// Version of the keyring that wraps new keys.
     pub(crate) keyring_version: u32,
     /// The row-MAC key under the keyring.
     #[serde(with = "base64")]
     pub(crate) row_mac_key: Vec<u8>,
-    /// The ids of the seals, hex: none is taken away and none put back unseen.
+    /// The ids of the seals, hex: so a removed or restored seal is detected.
     pub(crate) seals: Vec<String>,
     /// Unix milliseconds.
     pub(crate) created_at: u64,
@@ -73,13 +73,13 @@ pub(crate) struct SealRow {
     pub(crate) wrapped_root: Vec<u8>,
     /// Unix milliseconds.
     pub(crate) created_at: u64,
-    /// When it last opened the store, in Unix milliseconds; none: it never has.
+    /// When it last opened the store, in Unix milliseconds; `None` if it never has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) verified_at: Option<u64>,
 }
 
 impl SealRow {
-    /// The same, having opened the store at this time.
+    /// The same row, with this time as the last time that the seal opened the store.
     pub(crate) fn verified_at_time(&self, now: u64) -> Self {
         Self {
             kind: self.kind.clone(),
@@ -120,7 +120,7 @@ pub(crate) struct OrgNameRow {
     pub(crate) org: OrgId,
 }
 
-/// What the rest of an app hangs on. Id: the app's id.
+/// The head of an app, which names the versions of its other rows. Id: the app's id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AppHead {
@@ -128,7 +128,7 @@ pub(crate) struct AppHead {
     pub(crate) org: OrgId,
     /// Its label.
     pub(crate) name: AppName,
-    /// Whether it lives.
+    /// Whether it is in use or deleted.
     pub(crate) state: AppState,
     /// Its app version; 0 before the first secret.
     pub(crate) app_version: u64,
@@ -139,14 +139,14 @@ pub(crate) struct AppHead {
     /// Row version of its secret keys; 0 = none.
     #[serde(default, skip_serializing_if = "is_none")]
     pub(crate) secret_keys_version: u64,
-    /// Version of the KEK that seals anew.
+    /// Version of the KEK that seals new data.
     pub(crate) kek_version: u32,
     /// Its KEKs under the keyring.
     pub(crate) keks: Vec<KekRow>,
     /// The digest key under the KEK.
     #[serde(with = "base64")]
     pub(crate) digest_key: Vec<u8>,
-    /// From which app version each epoch counts: `(epoch, first app version)`.
+    /// The first app version of each epoch: `(epoch, first app version)`.
     pub(crate) epochs: Vec<(u64, u64)>,
     /// The owner's settings.
     pub(crate) settings: AppSettings,
@@ -166,11 +166,11 @@ fn is_none(version: &u64) -> bool {
     *version == 0
 }
 
-/// Whether an app lives.
+/// Whether an app is in use or deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AppState {
-    /// It does.
+    /// In use.
     Live,
 }
 
@@ -185,21 +185,21 @@ pub(crate) struct KekRow {
     pub(crate) wrapped: Vec<u8>,
 }
 
-/// A rotation of an app's KEK that is under way. Id: the app's id. Whether it is done is seen from the head and the
-/// values themselves; this row is how a start finds it.
+/// A rotation of an app's KEK that is in progress. Id: the app's id. The head and the values show its progress; this row
+/// lets a start find it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AppRotationRow {
-    /// Whether values get new DEKs, or new wraps of those that they have.
+    /// Whether values get new DEKs, or only new wraps of their DEKs.
     pub(crate) rewrite: bool,
-    /// Who asked.
+    /// The requester.
     pub(crate) author: String,
     /// Unix milliseconds.
     pub(crate) started_at: u64,
 }
 
-/// An app's secret keys. Id: the app's id. The row version stands in the app head, so that none of them can be
-/// dropped, swapped or put back alone.
+/// An app's secret keys. Id: the app's id. The app head names the row version, so that no key can be dropped, swapped or
+/// restored alone.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SecretKeysRow {
@@ -211,7 +211,7 @@ pub(crate) struct SecretKeysRow {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SecretKeyRow {
-    /// Its 16 random bytes, base64: in the AAD of its wrap. A key that is set anew has another.
+    /// Its 16 random bytes, base64: in the AAD of its wrap. A key that is set again gets a new id.
     #[serde(with = "base64")]
     pub(crate) id: Vec<u8>,
     /// Its type.
@@ -220,14 +220,14 @@ pub(crate) struct SecretKeyRow {
     /// Its material under the app's KEK.
     #[serde(with = "base64")]
     pub(crate) wrapped: Vec<u8>,
-    /// Its public key, base64; empty where the type has none.
+    /// Its public key, base64; empty if the type has none.
     #[serde(with = "base64")]
     pub(crate) public_key: Vec<u8>,
     /// Unix milliseconds.
     pub(crate) created_at: u64,
-    /// The app version that has it since.
+    /// The app version that set it.
     pub(crate) set_in_version: u64,
-    /// Who made or brought it.
+    /// Who generated or imported it.
     pub(crate) author: String,
 }
 
@@ -244,13 +244,13 @@ pub(crate) struct AppNameRow {
 #[serde(deny_unknown_fields)]
 pub(crate) struct OrgAppRow {}
 
-/// An app's policy. Id: the app's id. The row version stands in the app head.
+/// An app's policy. Id: the app's id. The app head names the row version.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PolicyRow {
     /// The rules, as `petsem_policy::AppPolicy` reads them.
     pub(crate) policy: serde_json::Value,
-    /// Who set it.
+    /// The author.
     pub(crate) author: String,
     /// Unix milliseconds.
     pub(crate) at: u64,
@@ -267,13 +267,13 @@ pub(crate) struct IssuerRow {
     /// Its public keys, a JWK set, if they were registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) keys: Option<serde_json::Value>,
-    /// The URL of its keys, if that was.
+    /// The URL of its keys, if that was registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) jwks_url: Option<String>,
-    /// Whether it says itself where its keys are.
+    /// Whether the URL of its keys comes from its discovery document.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) discovery: bool,
-    /// Of `petsem dev`: `petsem server` refuses the store.
+    /// Whether `petsem dev` registered it: `petsem server` then refuses the store.
     pub(crate) development: bool,
     /// Unix milliseconds.
     pub(crate) created_at: u64,
@@ -285,7 +285,7 @@ pub(crate) struct IssuerRow {
 pub(crate) struct DischargerRow {
     /// Its location.
     pub(crate) location: String,
-    /// The org that it speaks for; none = the platform.
+    /// The org that it belongs to; `None` for the platform.
     pub(crate) org: Option<OrgId>,
     /// The shared key under the keyring.
     #[serde(with = "base64")]
@@ -298,7 +298,7 @@ pub(crate) struct DischargerRow {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SigningKeyRow {
-    /// The org that it speaks for; none = the platform.
+    /// The org that it belongs to; `None` for the platform.
     pub(crate) org: Option<OrgId>,
     /// The key under the keyring.
     #[serde(with = "base64")]
@@ -307,21 +307,21 @@ pub(crate) struct SigningKeyRow {
     pub(crate) created_at: u64,
 }
 
-/// A token that was minted; never the token. Id: the token's id.
+/// The description of a minted token, without the token. Id: the token's id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenRow {
-    /// What it is for.
+    /// Its kind.
     pub(crate) kind: TokenKind,
-    /// The org that its key speaks for; none = the platform.
+    /// The org of its signing key; `None` for the platform.
     pub(crate) org: Option<OrgId>,
     /// The key that signed it.
     pub(crate) key: SigningKeyId,
-    /// Who holds it.
+    /// Its holder.
     pub(crate) subject: String,
-    /// What it was minted from, nearest first.
+    /// The tokens that it was minted from, nearest first.
     pub(crate) ancestors: Vec<TokenUuid>,
-    /// Its caveats in words.
+    /// Its caveats as text.
     pub(crate) caveats: Vec<String>,
     /// Unix milliseconds.
     pub(crate) created_at: u64,
@@ -342,7 +342,7 @@ pub(crate) struct NodeRow {
     /// The public half, base64.
     #[serde(with = "base64")]
     pub(crate) audit_public_key: Vec<u8>,
-    /// Its newest audit checkpoint: with the keys, so that it cannot be removed alone.
+    /// Its newest audit checkpoint; in the row of the keys, so that it cannot be removed alone.
     pub(crate) checkpoint: Option<CheckpointRow>,
     /// Unix milliseconds.
     pub(crate) created_at: u64,
@@ -352,9 +352,9 @@ pub(crate) struct NodeRow {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckpointRow {
-    /// Line that it stands after.
+    /// The last line before it.
     pub(crate) line: u64,
-    /// Chain up to there, hex.
+    /// The chain of that line, hex.
     pub(crate) head: String,
     /// Ed25519 over the checkpoint's message, hex.
     pub(crate) signature: Option<String>,
@@ -374,21 +374,21 @@ pub(crate) struct FeedHeadRow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum FeedRow {
-    /// A token, and all that descend from it, are refused from now on.
+    /// A token and all its descendants are refused from now on.
     TokenRevoked {
         /// The token.
         token: TokenUuid,
         /// Unix milliseconds.
         at: u64,
     },
-    /// All tokens of a signing key, and all that descend from them, are refused from now on.
+    /// All tokens of a signing key and all their descendants are refused from now on.
     SigningKeyRevoked {
         /// The key.
         key: SigningKeyId,
         /// Unix milliseconds.
         at: u64,
     },
-    /// One JWT, and what came of it, is refused.
+    /// One JWT, and everything derived from it, is refused.
     JwtRevoked {
         /// The exact `iss`.
         issuer: String,
@@ -397,7 +397,7 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
-    /// A subject's JWTs that were issued before a time, and what came of them, are refused.
+    /// A subject's JWTs that were issued before a time, and everything derived from them, are refused.
     JwtSubjectRevoked {
         /// The exact `iss`.
         issuer: String,
@@ -408,7 +408,7 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
-    /// All JWTs of an issuer that were issued before a time, and what came of them, are refused.
+    /// All JWTs of an issuer that were issued before a time, and everything derived from them, are refused.
     JwtIssuerRevoked {
         /// The exact `iss`.
         issuer: String,
@@ -417,7 +417,7 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
-    /// A Machine boots nowhere any more.
+    /// A Machine may no longer boot on any host.
     MachineRevoked {
         /// Its app.
         app: AppId,
@@ -426,7 +426,7 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
-    /// Nothing boots on a host any more.
+    /// No Machine may boot on a host any more.
     HostRevoked {
         /// The host.
         host: HostId,
@@ -456,11 +456,11 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
-    /// From now on rules that let boot or read need a second person in an org, or no more.
+    /// An org's guard changed: whether rules that allow boots or reads need a second person.
     OrgGuardSet {
         /// The org.
         org: OrgId,
-        /// Whether they do.
+        /// Whether they need one.
         on: bool,
         /// Unix milliseconds.
         at: u64,
@@ -487,7 +487,7 @@ pub(crate) enum FeedRow {
     SigningKeySet {
         /// Its id, hex.
         key: String,
-        /// The org that it speaks for; none = the platform.
+        /// The org that it belongs to; `None` for the platform.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         org: Option<OrgId>,
         /// The row's version.
@@ -495,21 +495,21 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
-    /// A signing key was destroyed: nothing that it signed is good any more.
+    /// A signing key was destroyed: no token that it signed is valid any more.
     SigningKeyDestroyed {
         /// The key.
         key: SigningKeyId,
         /// Unix milliseconds.
         at: u64,
     },
-    /// From now on this version of the keyring wraps.
+    /// This version of the keyring wraps from now on.
     KeyringSet {
         /// The version.
         version: u32,
         /// Unix milliseconds.
         at: u64,
     },
-    /// A version of the keyring was destroyed: nothing is wrapped by it any more.
+    /// A version of the keyring was destroyed: it no longer wraps anything.
     KeyringDestroyed {
         /// The version.
         version: u32,

@@ -1,8 +1,8 @@
-//! The rows that decide something, typed, with their MACs checked at every read.
+//! The rows that decisions depend on: typed, with their MACs verified at every read.
 //!
 //! On disk a row's content is `01 ‖ epoch (u64 BE) ‖ JSON`; the MAC covers table, id, epoch, row version and
-//! JSON (`petsem_keys::RowMacKey`). A format byte, field or kind that this build does not know refuses the
-//! row: it is never ignored.
+//! JSON (`petsem_keys::RowMacKey`). A row with an unknown format byte, field or kind is refused; the unknown part is
+//! never ignored.
 
 mod approval;
 mod bundle;
@@ -27,20 +27,20 @@ pub(crate) use content::{
 const FORMAT: u8 = 1;
 const HEADER: usize = 9;
 
-/// How often a row is read again when another request may just have written it.
+/// How often a row is re-read if another request may just have written it.
 pub(crate) const REREADS: usize = 3;
 
-/// What is kept outside of rows, each with a table label of its own beside those of `RecordKind`.
+/// Data outside of rows that has a row MAC; each kind has its own table label, distinct from those of `RecordKind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum SignedNote {
-    /// An audit line that is pending_audit.
+    /// An audit line that is not written yet.
     Line = 0xe0,
-    /// A denial that is handed to the running server.
+    /// A denial that is passed to the running server.
     Denial = 0xe1,
-    /// What the server says to it.
+    /// The server's answer to a denial.
     DenialAnswer = 0xe2,
-    /// A change of the seal list that is handed to the running server.
+    /// A change of the seal list that is passed to the running server.
     SealChange = 0xe3,
 }
 
@@ -50,26 +50,25 @@ impl SignedNote {
     }
 }
 
-/// A content that stands in rows of one kind.
+/// The content of rows of one kind.
 pub(crate) trait Content: Serialize + DeserializeOwned {
     /// The kind of its rows.
     const KIND: RecordKind;
 }
 
-/// A row whose MAC was checked.
+/// A row whose MAC is verified.
 #[derive(Debug)]
 pub(crate) struct Row<T> {
-    /// Its row version: what the next write of it expects.
+    /// Its row version, which the next write of it expects.
     pub(crate) version: u64,
-    /// What it says.
+    /// Its content.
     pub(crate) content: T,
 }
 
-/// A row that does not hold what was written to it: which one, for the operator. The principal is told no more
-/// than `integrity`.
+/// A row that differs from what was written. The operator learns which one; the principal only gets `integrity`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IntegrityFault {
-    /// What kind of row.
+    /// The kind of row.
     pub(crate) kind: String,
     /// Its id, in hex.
     pub(crate) id: String,
@@ -91,13 +90,13 @@ impl fmt::Display for IntegrityFault {
 impl std::error::Error for IntegrityFault {}
 
 impl IntegrityFault {
-    /// A fault of a row of this kind.
+    /// A fault in a row of this kind.
     pub(crate) fn new(kind: impl fmt::Display, id: &[u8], what: &'static str) -> Self {
         Self { kind: kind.to_string(), id: data_encoding::HEXLOWER.encode(id), what }
     }
 }
 
-/// Makes rows and checks them. Holds the row-MAC key and the store's epoch.
+/// Writes and verifies rows. Holds the row-MAC key and the store's epoch.
 pub struct RecordCodec {
     key: RowMacKey,
     epoch: u64,
@@ -116,7 +115,7 @@ impl RecordCodec {
 
     /// A row to write. `version` is the row's new version, from 1.
     pub(crate) fn write<T: Content>(&self, id: &[u8], version: u64, content: &T) -> Record {
-        // Serialising our own types into memory has no way to fail; an empty text would be refused on reading.
+        // Serializing our own types into memory cannot fail; an empty text would be refused on reading.
         let json = serde_json::to_vec(content).unwrap_or_default();
         let mac = self.key.tag(&context::<T>(id, self.epoch, version), &json);
         let mut bytes = Vec::with_capacity(HEADER + json.len());
@@ -126,14 +125,14 @@ impl RecordCodec {
         Record { kind: T::KIND, id: id.to_vec(), row_version: version, content: bytes, mac: mac.to_vec() }
     }
 
-    /// The content of a row, if its MAC fits the kind and id that it was asked for.
+    /// The content of a row, if its MAC is valid for this kind and id.
     pub(crate) fn read<T: Content>(&self, id: &[u8], record: &Record) -> Result<Row<T>, IntegrityFault> {
         let fault = |what| IntegrityFault::new(T::KIND, id, what);
         if record.kind != T::KIND || record.id != id {
-            return Err(fault("another row was answered"));
+            return Err(fault("the store returned another row"));
         }
         let (epoch, json) =
-            split(&record.content).ok_or_else(|| fault("its form is unknown to this build"))?;
+            split(&record.content).ok_or_else(|| fault("its format is unknown to this build"))?;
         if epoch > self.epoch {
             return Err(fault("it is of a later epoch"));
         }
@@ -142,12 +141,12 @@ impl RecordCodec {
         self.key
             .verify(&context::<T>(id, epoch, record.row_version), json, tag)
             .map_err(|_| fault("its MAC does not fit"))?;
-        let content =
-            serde_json::from_slice(json).map_err(|_| fault("a field in it is unknown to this build"))?;
+        let content = serde_json::from_slice(json)
+            .map_err(|_| fault("it has a field that is unknown to this build"))?;
         Ok(Row { version: record.row_version, content })
     }
 
-    /// A note under this id: its MAC, then its bytes. Nobody without the key can make one up.
+    /// A note under this id: its MAC, then its bytes. It cannot be forged without the key.
     pub(crate) fn write_note(&self, note: SignedNote, id: RequestId, bytes: &[u8]) -> Vec<u8> {
         let tag = self.key.tag(&note.context(id.as_bytes()), bytes);
         [tag.as_slice(), bytes].concat()
@@ -183,24 +182,24 @@ impl RecordCodec {
             return Err(fault("it is missing"));
         }
         let (epoch, json) =
-            split(&entry.content).ok_or_else(|| fault("its form is unknown to this build"))?;
+            split(&entry.content).ok_or_else(|| fault("its format is unknown to this build"))?;
         let tag =
             <[u8; 32]>::try_from(entry.mac.as_slice()).map_err(|_| fault("its MAC has the wrong length"))?;
         self.key
             .verify_feed(epoch, number, previous, json, &tag)
             .map_err(|_| fault("its MAC does not fit the change before it"))?;
-        let content =
-            serde_json::from_slice(json).map_err(|_| fault("a field in it is unknown to this build"))?;
+        let content = serde_json::from_slice(json)
+            .map_err(|_| fault("it has a field that is unknown to this build"))?;
         Ok((content, tag))
     }
 }
 
-/// The content of a row before its MAC can be checked: only for what leads to the row-MAC key itself, each of
-/// which is checked by its own AEAD, and again by [`RecordCodec::read`] once the key is at hand.
+/// The content of a row before its MAC can be verified: only for the rows that lead to the row-MAC key. Their AEAD
+/// protects their keys, and [`RecordCodec::read`] verifies the rows once the row-MAC key is open.
 pub(crate) fn danger_read_unverified<T: Content>(record: &Record) -> Result<T, IntegrityFault> {
     let fault = |what| IntegrityFault::new(T::KIND, &record.id, what);
-    let (_, json) = split(&record.content).ok_or_else(|| fault("its form is unknown to this build"))?;
-    serde_json::from_slice(json).map_err(|_| fault("a field in it is unknown to this build"))
+    let (_, json) = split(&record.content).ok_or_else(|| fault("its format is unknown to this build"))?;
+    serde_json::from_slice(json).map_err(|_| fault("it has a field that is unknown to this build"))
 }
 
 fn split(content: &[u8]) -> Option<(u64, &[u8])> {
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_reads_back_only_as_what_it_was_written() {
+    fn a_note_verifies_only_under_its_own_kind_and_id() {
         let codec = codec();
         let (id, other) = (RequestId::from_bytes([1; 16]), RequestId::from_bytes([2; 16]));
         let note = codec.write_note(SignedNote::Denial, id, b"text");
@@ -247,14 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn a_row_reads_back_only_where_it_was_written() {
+    fn a_row_verifies_only_at_its_own_place() {
         let codec = codec();
         let record = codec.write(b"shop", 3, &name_row());
         let row: Row<AppNameRow> = codec.read(b"shop", &record).unwrap();
         assert_eq!((row.version, row.content.app), (3, AppId::from_bytes([7; 16])));
 
         let what = |record: &Record, id: &[u8]| codec.read::<AppNameRow>(id, record).unwrap_err().what;
-        assert_eq!(what(&record, b"other"), "another row was answered");
+        assert_eq!(what(&record, b"other"), "the store returned another row");
         assert_eq!(what(&Record { row_version: 4, ..record.clone() }, b"shop"), "its MAC does not fit");
         assert_eq!(what(&Record { id: b"shoq".to_vec(), ..record.clone() }, b"shoq"), "its MAC does not fit");
         assert_eq!(

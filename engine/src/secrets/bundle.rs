@@ -20,11 +20,11 @@ use crate::error::Failure;
 use crate::records::{AppHead, Bundle, Entry, IntegrityFault, StoredValue, expect};
 use crate::tenancy::found::FoundApp;
 
-/// The values that a read may have.
+/// The values that a read may return.
 pub(crate) struct Values {
     /// By name.
     pub(crate) entries: BTreeMap<SecretName, Entry>,
-    /// Secrets of the app that the read may not have.
+    /// Secrets of the app that the read may not return.
     pub(crate) withheld: usize,
 }
 
@@ -39,7 +39,7 @@ pub(crate) enum Amendment<'a> {
     Restore(&'a ValueRow),
 }
 
-/// The next app version, sealed: what the transaction that makes it writes.
+/// The next app version, sealed: the rows of its transaction.
 pub(crate) struct NextVersion {
     /// Its number.
     pub(crate) version: u64,
@@ -50,7 +50,7 @@ pub(crate) struct NextVersion {
 }
 
 impl NextVersion {
-    /// Adds the rows to a transaction; what was set, without values.
+    /// Adds the rows to a transaction; returns the changed secrets without values.
     pub(crate) fn put_into(self, change: &mut Change) -> Vec<AppSecret> {
         change.expects.push(expect::<AppHead>(&self.head.id, self.head.row_version - 1));
         change.puts.push(self.head);
@@ -76,7 +76,7 @@ impl Engine {
         Ok(described.collect())
     }
 
-    /// What happened to a secret, without values: one entry for each row.
+    /// The history of a secret without values: one entry for each row.
     pub(crate) fn describe_history(
         &self,
         app: &FoundApp,
@@ -98,7 +98,7 @@ impl Engine {
         rows.iter().map(entry).collect()
     }
 
-    /// Whether a row of the history holds a value, and not a deletion.
+    /// Whether a row of the history holds a value, not a deletion.
     pub(crate) fn is_restorable(
         &self,
         app: &FoundApp,
@@ -181,7 +181,7 @@ impl Engine {
         Ok(Some(NextVersion { secrets, values, ..sealed }))
     }
 
-    /// Seals the next version with the same secrets; `fill` says what else its head names now.
+    /// Seals the next version with the same secrets; `fill` sets other fields of its head.
     pub(crate) fn reseal(
         &self,
         app: &FoundApp,
@@ -374,13 +374,13 @@ fn rewrap_dek(old: &AppKek, new: &AppKek, wrapped_dek: &[u8]) -> Result<Vec<u8>,
     old.rewrap_dek(&mut entropy::rng(), new, wrapped_dek)
 }
 
-/// Whether a row that was read before the head names a KEK that a rotation destroyed in between.
+/// Whether a row, which was read before the head, names a KEK that a rotation destroyed in between.
 fn is_under_destroyed_kek(app: &FoundApp, row: &ValueRow) -> bool {
     AppKek::version_of_dek(&row.wrapped_dek).is_ok_and(|version| !app.has_kek(version))
 }
 
 fn rotated_meanwhile() -> Failure {
-    Failure::new(ErrorCode::Busy, "the app's KEK was rotated just now; nothing was changed; try again")
+    Failure::new(ErrorCode::Busy, "the app's KEK was just rotated; nothing was changed; try again")
         .retry_after(1)
 }
 

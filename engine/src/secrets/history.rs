@@ -1,4 +1,4 @@
-//! The history of a secret: what is kept of its earlier values, described and restored.
+//! The history of a secret: its earlier values are listed without their content, and restored.
 
 use petsem_api::{AppRef, ErrorCode, History, SecretName};
 use petsem_keys::AppKek;
@@ -15,7 +15,7 @@ use crate::secrets::write::deleted_meanwhile;
 use crate::tenancy::found::FoundApp;
 
 impl Engine {
-    /// What happened to a secret, newest first, without values.
+    /// The history of a secret, newest first, without values.
     ///
     /// # Errors
     /// Refused, or the name never existed.
@@ -33,7 +33,7 @@ impl Engine {
         let app = newer.as_ref().unwrap_or(&app);
         let mut newest = app.head.app_version;
         if rows.iter().any(|row| row.app_version > newest) {
-            // Written after the head was read, so the head says it by now; else the row was put there by hand.
+            // If it was written after the head was read, a new head names it; otherwise the row was forged or restored.
             let app = self.find_app(&AppRef::Id(app.id)).await?.ok_or_else(deleted_meanwhile)?;
             newest = app.head.app_version;
         }
@@ -50,7 +50,7 @@ impl Engine {
         Ok(History { name: name.clone(), history })
     }
 
-    /// The row of the value that a secret got in this version, if the history still holds it.
+    /// The row of the value that this version set, if the history still holds it.
     pub(crate) async fn restorable(
         &self,
         app: &FoundApp,
@@ -61,7 +61,7 @@ impl Engine {
             Failure::new(
                 ErrorCode::NotFound,
                 format!(
-                    "no value of {name} was set in version {version}, or it is no longer kept; ask for its history"
+                    "no value of {name} was set in version {version}, or it is no longer kept; see its history"
                 ),
             )
         };
@@ -76,7 +76,7 @@ impl Engine {
         }
     }
 
-    /// The app as of now, if values are under a KEK that its head as of then does not name: it was rotated in between.
+    /// The current app, if values are under a KEK that the earlier head does not name: the KEK was rotated in between.
     async fn newer_head(&self, app: &FoundApp, rows: &[ValueRow]) -> Result<Option<FoundApp>, Failure> {
         let is_known = |row: &ValueRow| {
             AppKek::version_of_dek(&row.wrapped_dek).is_ok_and(|version| app.has_kek(version))

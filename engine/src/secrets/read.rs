@@ -1,4 +1,4 @@
-//! Reading an app's secrets: lists without values, workload reads and break-glass with them.
+//! Reads an app's secrets: lists without values, and workload reads and break-glass with values.
 
 use std::collections::BTreeMap;
 
@@ -20,16 +20,16 @@ use crate::request::AuditRecord;
 use crate::secrets::bundle::to_wire;
 use crate::tenancy::found::{FoundApp, check_reached};
 
-/// What a read asks for.
+/// The parameters of a read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReadQuery {
-    /// The lowest app version that will do.
+    /// The lowest acceptable app version.
     pub min_version: Option<u64>,
-    /// Whether values are asked for.
+    /// Whether to return values.
     pub show_values: bool,
 }
 
-/// The credential that a read comes with.
+/// The credential of a read.
 pub enum Reader {
     /// A JWT: its text.
     Jwt(String),
@@ -38,7 +38,7 @@ pub enum Reader {
 }
 
 impl Engine {
-    /// The reader behind an `Authorization` header. A JWT is verified later, with the app whose policy is asked.
+    /// The reader behind an `Authorization` header. A JWT is verified later, with the app whose policy decides.
     ///
     /// # Errors
     /// No token verified.
@@ -49,7 +49,7 @@ impl Engine {
         }
     }
 
-    /// An app's secrets. Values are in the list only of a workload read and of break-glass, and only if asked for.
+    /// An app's secrets. Only a workload read and break-glass return values, and only on request.
     ///
     /// # Errors
     /// Refused.
@@ -77,7 +77,7 @@ impl Engine {
             return self.read_all(audit, &readable, query, refused_token());
         }
         refuse_values(query)?;
-        // A principal that is narrowed to some names sees those: each name is decided alone.
+        // A principal that is restricted to some names sees only those: each name is decided separately.
         let found = self.app_for(principal, audit, app, &[(Action::List, None)]).await;
         let (app, all) = match found {
             Ok(app) => (app, true),
@@ -94,7 +94,7 @@ impl Engine {
             all || principal.allows(audit, &target, Action::List, now).is_ok()
         });
         if !all && described.is_empty() {
-            // Not one name is allowed: the refusal says which caveat.
+            // No name is allowed: the refusal names the caveat.
             self.app_for(principal, audit, &AppRef::Id(app.id), &[(Action::List, None)]).await?;
         }
         Ok(SecretList { secrets: described.into_values().collect(), version: app.head.app_version })
@@ -137,7 +137,7 @@ impl Engine {
         secret.ok_or_else(|| no_such_secret(name))
     }
 
-    /// Everything that the read covers. `refusal` is for a read that covers nothing of what the app has.
+    /// All secrets that the read covers. `refusal` is returned if it covers none of the app's secrets.
     fn read_all(
         &self,
         audit: &mut AuditRecord,
@@ -158,7 +158,7 @@ impl Engine {
         Ok(SecretList { secrets, version })
     }
 
-    /// One secret, if the read covers it; else `refusal`, whether the app has it or not.
+    /// One secret, if the read covers it; otherwise `refusal`, whether or not the app has it.
     fn read_one(
         &self,
         audit: &mut AuditRecord,
@@ -177,7 +177,7 @@ impl Engine {
         Ok(with_value(name.clone(), entry, query))
     }
 
-    /// Verifies the JWT, and finds an app whose policy lets it read something.
+    /// Verifies the JWT, and finds the app if its policy lets the JWT read something.
     async fn workload(
         &self,
         audit: &mut AuditRecord,
@@ -193,7 +193,7 @@ impl Engine {
         Ok(ReadableApp::by_workload(app, Workload { policy, claims, exchange: None }))
     }
 
-    /// The app that a rule lets a JWT read anything of, before anything of it is told or opened.
+    /// The app, if a rule lets the JWT read any secret of it. Checked before anything of the app is returned or opened.
     pub(crate) async fn workload_app(
         &self,
         audit: &mut AuditRecord,
@@ -208,8 +208,8 @@ impl Engine {
         Ok((app, policy, allowed))
     }
 
-    /// The principal's exchanged token for this app, its rule re-evaluated against the policy as of now. `secret` is
-    /// the one that is asked for, if it is one.
+    /// The principal's exchanged token for this app; its rule is re-evaluated against the current policy. `secret` is the
+    /// requested one, if the request names one.
     async fn exchanged_workload<'p>(
         &self,
         audit: &mut AuditRecord,
@@ -241,7 +241,7 @@ impl Engine {
     }
 }
 
-/// The first exchanged token that may read of this app, or why the first may not. Tokens never add up.
+/// The first exchanged token that may read from this app, or why the first may not. Tokens are never combined.
 fn chosen<'p>(
     principal: &'p Principal,
     target: &AccessTarget<'_>,
@@ -251,7 +251,7 @@ fn chosen<'p>(
     let mut first = None;
     for verified in principal.verified() {
         let Some(exchanged) = verified.token.exchanged() else { continue };
-        // Which secrets is decided for each name.
+        // Each name is decided separately later.
         let counts = |denial: &Denial| denial.reason != Reason::Unspecified(Resource::Secret);
         let denied = verified.token.denials(&access).into_iter().find(counts);
         match denied {
@@ -272,7 +272,7 @@ fn with_value(name: SecretName, entry: Entry, query: &ReadQuery) -> AppSecret {
     AppSecret { value: query.show_values.then_some(entry.value), ..secret }
 }
 
-/// Tokens list; values are read in other ways.
+/// The refusal of a token that tries to read values.
 fn refuse_values(query: &ReadQuery) -> Result<(), Failure> {
     if query.show_values {
         return Err(Failure::new(
@@ -283,15 +283,15 @@ fn refuse_values(query: &ReadQuery) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A secret that does not exist, for principals that may know.
+/// The error for a secret that does not exist, for principals that may know that.
 pub(crate) fn no_such_secret(name: &SecretName) -> Failure {
     Failure::new(
         ErrorCode::NotFound,
-        format!("the app has no secret {name}; `petsem secrets list` shows what there is"),
+        format!("the app has no secret {name}; `petsem secrets list` shows all secrets"),
     )
 }
 
-/// Time is of the token, and its holder learns it; nothing else.
+/// Its holder learns that a token has expired, but no other reason.
 fn refused_by(denial: &Denial) -> Failure {
     match denial.reason {
         Reason::Expired | Reason::NotYetValid => denied_by(denial),

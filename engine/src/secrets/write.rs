@@ -1,4 +1,4 @@
-//! Changing an app's secrets. One transaction changes a whole set, or nothing.
+//! Changes an app's secrets. One transaction changes a whole set, or nothing.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,11 @@ use crate::request::AuditRecord;
 use crate::secrets::bundle::Amendment;
 use crate::tenancy::found::FoundApp;
 
-/// What a set of changes became.
+/// The result of a set of changes.
 struct Updated {
     /// The app version that holds them.
     version: u64,
-    /// What was set, without values.
+    /// The secrets that were set, without values.
     secrets: Vec<AppSecret>,
 }
 
@@ -34,7 +34,7 @@ impl Updated {
     }
 }
 
-/// Which secrets change, and who changes them.
+/// Changes of secrets, and the app version that they expect.
 struct Update<'a> {
     amendments: BTreeMap<SecretName, Amendment<'a>>,
     expected_version: Option<u64>,
@@ -45,7 +45,7 @@ impl Engine {
     /// Sets one secret.
     ///
     /// # Errors
-    /// Refused; nothing was changed then.
+    /// Refused. Nothing was changed.
     pub async fn set_secret(
         &self,
         audit: &mut AuditRecord,
@@ -63,7 +63,7 @@ impl Engine {
     /// Sets and deletes many secrets as one app version.
     ///
     /// # Errors
-    /// Refused; nothing was changed then.
+    /// Refused. Nothing was changed.
     pub async fn update_secrets(
         &self,
         audit: &mut AuditRecord,
@@ -82,10 +82,10 @@ impl Engine {
         Ok(BulkUpdateResponse { secrets, version, deprecated_version: version })
     }
 
-    /// Deletes one secret; one that does not exist is deleted already.
+    /// Deletes one secret; succeeds if the secret does not exist.
     ///
     /// # Errors
-    /// Refused; nothing was changed then.
+    /// Refused. Nothing was changed.
     pub async fn unset_secret(
         &self,
         audit: &mut AuditRecord,
@@ -100,10 +100,10 @@ impl Engine {
         Ok(Deleted { version, deprecated_version: version })
     }
 
-    /// Gives a secret the value that it got in an earlier version.
+    /// Restores the value that an earlier version set.
     ///
     /// # Errors
-    /// Refused; nothing was changed then.
+    /// Refused. Nothing was changed.
     pub async fn roll_back_secret(
         &self,
         audit: &mut AuditRecord,
@@ -119,11 +119,11 @@ impl Engine {
         let row = self.restorable(&app, &name, wanted.to_version).await?;
         let amendments = BTreeMap::from([(name, Amendment::Restore(&row))]);
         let update = Update { amendments, expected_version: wanted.expected_version, now };
-        // In the app that the value is from, whatever has its name by now.
+        // By id: another app may have the name by now.
         self.update(audit, principal, &AppRef::Id(app.id), &update).await?.into_one()
     }
 
-    /// Decides about every name that changes, then changes them all, or nothing.
+    /// Decides on every name that changes, then changes all of them, or nothing.
     async fn update(
         &self,
         audit: &mut AuditRecord,
@@ -141,7 +141,7 @@ impl Engine {
             })
             .collect();
         if asked.is_empty() {
-            // With nothing to change, a principal that may write learns the version.
+            // An empty set of changes returns the version to a principal that may write.
             asked.push((Action::Write, None));
         }
         let mut found = self.app_for(principal, audit, app, &asked).await?;
@@ -156,7 +156,7 @@ impl Engine {
             }
             check_version(&found, update.expected_version)?;
             let Some(next) = self.amend(&found, &update.amendments, &author, update.now)? else {
-                // Deleting what does not exist succeeds and changes nothing.
+                // Deleting a missing secret succeeds and changes nothing.
                 let version = found.head.app_version;
                 audit.set_version(version);
                 return Ok(Updated { version, secrets: Vec::new() });
@@ -180,7 +180,7 @@ fn check_version(app: &FoundApp, expected: Option<u64>) -> Result<(), Failure> {
         Some(expected) if expected != app.head.app_version => Err(Failure::new(
             ErrorCode::StaleVersion,
             format!(
-                "the app stands at version {}, not at {expected}; nothing was changed; look at what changed and try again",
+                "the app is at version {}, not at {expected}; nothing was changed; review the changes and try again",
                 app.head.app_version
             ),
         )),
@@ -202,13 +202,13 @@ fn check_sizes(amendments: &BTreeMap<SecretName, Amendment<'_>>) -> Result<(), F
     }
 }
 
-/// Other nodes were faster, every time.
+/// The error if every attempt conflicted with another write.
 pub(crate) fn always_changing() -> Failure {
-    Failure::new(ErrorCode::Busy, "the app changes all the time; nothing was changed; try again")
+    Failure::new(ErrorCode::Busy, "other requests keep changing the app; nothing was changed; try again")
         .retry_after(1)
 }
 
-/// The app was deleted between two reads.
+/// The error if the app was deleted between two reads.
 pub(crate) fn deleted_meanwhile() -> Failure {
-    Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile; nothing was changed")
+    Failure::new(ErrorCode::NotFound, "the app was deleted in the meantime; nothing was changed")
 }

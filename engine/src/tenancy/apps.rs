@@ -1,4 +1,4 @@
-//! Apps: made in an org, deleted with their keys.
+//! Apps: created in an org, deleted with their keys.
 
 use petsem_api::{
     App, AppId, AppList, AppName, AppRef, AppSettings, CreateApp, DeletedApp, ErrorCode, OrgId, OrgRef,
@@ -32,10 +32,10 @@ const DELETED: &str = "The app's keys are destroyed: from now on no node, query 
     rotate-root`, `petsem operator rotate-keyring`), and destroy what the old seals hold.";
 
 impl Engine {
-    /// Makes an app in an org.
+    /// Creates an app in an org.
     ///
     /// # Errors
-    /// Refused, or the name is taken; nothing was changed then.
+    /// Refused, or the name is in use. Nothing was changed.
     pub async fn create_app(
         &self,
         audit: &mut AuditRecord,
@@ -47,7 +47,7 @@ impl Engine {
         self.make_app(audit, &org, &wanted.name, wanted.settings).await
     }
 
-    /// An org's apps, a page of them.
+    /// A page of an org's apps.
     ///
     /// # Errors
     /// Refused.
@@ -81,7 +81,7 @@ impl Engine {
     /// Deletes an app, its name, its policy, its values and its KEKs.
     ///
     /// # Errors
-    /// Refused; nothing was changed then.
+    /// Refused. Nothing was changed.
     pub async fn delete_app(
         &self,
         audit: &mut AuditRecord,
@@ -92,7 +92,7 @@ impl Engine {
         self.remove_app(audit, &app).await
     }
 
-    /// Makes an app with a KEK of its own.
+    /// Creates an app with its own KEK.
     pub(crate) async fn make_app(
         &self,
         audit: &mut AuditRecord,
@@ -101,11 +101,11 @@ impl Engine {
         settings: AppSettings,
     ) -> Result<App, Failure> {
         check_settings(&settings)?;
-        // Each new app changes the org's row, so that the org is not deleted meanwhile: makers of one org wait for each
-        // other here, rather than be refused.
+        // Each new app changes the org's row, so that the org is not deleted in the meantime. Concurrent creations in one
+        // org wait for each other here instead of failing.
         let _turn = self.app_turns(std::iter::once(org.id.as_bytes().as_slice())).await;
         let org = &self.find_org(&OrgRef::Id(org.id)).await?.ok_or_else(|| {
-            Failure::new(ErrorCode::NotFound, "the org was deleted meanwhile; nothing was made")
+            Failure::new(ErrorCode::NotFound, "the org was deleted in the meantime; nothing was created")
         })?;
         let now = self.now().millis();
         let id = AppId::new_v7(now, &entropy::bytes());
@@ -166,10 +166,10 @@ impl Engine {
                     IntegrityFault::new(RecordKind::OrgApp, &record.id, "its id has the wrong length")
                 })?;
             let id = AppId::from_bytes(id);
-            // Deleted since the page was read: not an app any more.
+            // Deleted since the page was read.
             if let Some(head) = self.store.record(RecordKind::AppHead, id.as_bytes()).await? {
                 if control.is_app_deleted(id) {
-                    let what = "the app was deleted, and its row is there again";
+                    let what = "the app was deleted, but its row exists again";
                     return Err(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what).into());
                 }
                 apps.push(to_wire(id, &self.codec.read::<AppHead>(id.as_bytes(), &head)?.content));
@@ -185,11 +185,11 @@ impl Engine {
         let _turn = self.app_turn(app.id).await;
         let now = self.now().millis();
         let feed = [FeedRow::AppDeleted { app: app.id, at: now }];
-        // Read under the app's turn: a set that was under way is done.
+        // Read under the app's lock: a concurrent set has ended.
         let app_now = self
             .find_app(&petsem_api::AppRef::Id(app.id))
             .await?
-            .ok_or_else(|| Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile"))?;
+            .ok_or_else(|| Failure::new(ErrorCode::NotFound, "the app was deleted in the meantime"))?;
         self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<AppHead>(app.id.as_bytes(), app_now.head_version));
             change.deletes.push((RecordKind::AppHead, app.id.as_bytes().to_vec()));
@@ -225,11 +225,11 @@ fn check_settings(settings: &AppSettings) -> Result<(), Failure> {
     if settings.renewal_life > LONGEST_RENEWAL {
         return Err(Failure::new(
             ErrorCode::BadRequest,
-            "renewal_life is at most 2592000 seconds (30 days); 0 = none",
+            "renewal_life must be at most 2592000 seconds (30 days); 0 means none",
         ));
     }
     if !(1..=MOST_HISTORY).contains(&settings.history) {
-        return Err(Failure::new(ErrorCode::BadRequest, "history is 1 to 100 values of each secret"));
+        return Err(Failure::new(ErrorCode::BadRequest, "history must be 1 to 100 values of each secret"));
     }
     Ok(())
 }

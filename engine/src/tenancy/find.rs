@@ -1,4 +1,4 @@
-//! Finding apps: by name or id, never an older head than this node has seen.
+//! Finds apps by name or id. Never returns an older head than this node has already seen.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -14,12 +14,12 @@ use crate::records::REREADS;
 use crate::records::{AppHead, AppNameRow, IntegrityFault};
 use crate::tenancy::found::FoundApp;
 
-/// Apps whose newest head this node remembers.
+/// Most apps whose newest head this node remembers.
 const SEEN_APPS: usize = 1_000_000;
 
-/// A turn of one of this node's writers of an app.
+/// The lock of one of this node's writers of an app.
 pub(crate) struct AppTurn<'a> {
-    /// Whether another writer was busy: what was read before the turn may be old.
+    /// Whether it had to wait for another writer: data that was read before may be old.
     pub(crate) waited: bool,
     _guard: Option<tokio::sync::MutexGuard<'a, ()>>,
 }
@@ -37,7 +37,7 @@ impl Engine {
         }
     }
 
-    /// The locks of several apps' writers. In order: two who take several never wait for each other.
+    /// The locks of several apps' writers. They are taken in order, so that two such calls cannot deadlock.
     pub(crate) async fn app_turns(
         &self,
         apps: impl Iterator<Item = &[u8]>,
@@ -51,14 +51,14 @@ impl Engine {
         turns
     }
 
-    /// An app by name or id, with its bundle, as of one moment.
+    /// An app by name or id, with its bundle, in one consistent state.
     pub(crate) async fn find_app(&self, app: &AppRef) -> Result<Option<FoundApp>, Failure> {
         let mut tries = 0;
         loop {
             match self.read_app(app).await? {
                 None => return Ok(None),
                 Some(found) if self.is_newest(&found) => return Ok(Some(found)),
-                // Another request wrote it between this one's read and now: only what stays old was put back.
+                // Another request may have written it since this read: only a head that stays old was put back.
                 Some(_) if tries < REREADS => tries += 1,
                 Some(found) => {
                     let what = "an older version of it was put back";
@@ -69,12 +69,12 @@ impl Engine {
     }
 
     async fn read_app(&self, app: &AppRef) -> Result<Option<FoundApp>, Failure> {
-        // Before the rows: an app that is deleted after they were read was not put back.
+        // Read before the rows: an app that is deleted after they were read was not put back.
         let control = self.control();
         let keyring = self.keyring();
         let found = self.read_app_with(&control, &keyring, app).await?;
         match found {
-            // Another node rotated the keyring, and this one has not read so yet.
+            // Another node rotated the keyring, and this node has not read that change yet.
             Some(found) if !found.head.keks.iter().all(|kek| knows(&keyring, &kek.wrapped)) => {
                 self.refresh().await?;
                 self.read_app_with(&control, &self.keyring(), app).await
@@ -96,7 +96,7 @@ impl Engine {
             },
             AppRef::Name(name) => {
                 let key = name.as_str().as_bytes();
-                // On a thread of the store, which has no key but for this moment.
+                // Runs on a thread of the store, which has keys only during this call.
                 let app_of = |record: &Record| {
                     scrubbed_call(|| self.codec.read::<AppNameRow>(key, record))
                         .ok()
@@ -126,17 +126,17 @@ impl Engine {
         let head = self.codec.read::<AppHead>(id.as_bytes(), &rows.head)?;
         let fault = |what| Failure::from(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what));
         if control.is_app_deleted(id) || control.is_org_deleted(head.content.org) {
-            return Err(fault("the app was deleted, and its row is there again"));
+            return Err(fault("the app was deleted, but its row exists again"));
         }
         let keyring = Arc::clone(keyring);
         Ok(FoundApp { id, head_version: head.version, head: head.content, bundle: rows.bundle, keyring })
     }
 
-    /// Whether this node has seen no newer head of the app; remembers it.
+    /// Whether this node has seen no newer head of the app; remembers this one.
     fn is_newest(&self, app: &FoundApp) -> bool {
         let mut heads = self.newest_heads.lock().unwrap_or_else(PoisonError::into_inner);
         if heads.len() >= SEEN_APPS {
-            // What is forgotten is still noticed by hosts and by the audit log; memory is bounded.
+            // Memory is bounded. For forgotten apps, hosts and the audit log still detect an old head.
             heads.clear();
         }
         let newest = heads.entry(app.id).or_insert(0);
@@ -146,7 +146,7 @@ impl Engine {
     }
 }
 
-/// Whether the keyring has the version that made a wrap.
+/// Whether the keyring has the version of a wrap.
 fn knows(keyring: &Keyring, wrapped: &[u8]) -> bool {
     Keyring::version_of(wrapped).is_ok_and(|version| keyring.key(version).is_some())
 }

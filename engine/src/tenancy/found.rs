@@ -1,4 +1,4 @@
-//! An app as one request found it, its head's MAC checked.
+//! An app as one request found it; the MAC of its head is verified.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use petsem_store::BundleRow;
 use crate::error::Failure;
 use crate::records::AppHead;
 
-/// An app as of one moment: its head's MAC was checked.
+/// An app at one point in time; the MAC of its head is verified.
 pub(crate) struct FoundApp {
     pub(crate) id: AppId,
     /// Row version of the head.
     pub(crate) head_version: u64,
     pub(crate) head: AppHead,
     pub(crate) bundle: Option<BundleRow>,
-    /// As it was before the rows were read: a version that is destroyed meanwhile still opens them.
+    /// Taken before the rows were read, so it has every version that wraps them, even one that was destroyed since.
     pub(crate) keyring: Arc<Keyring>,
 }
 
@@ -33,12 +33,12 @@ impl std::fmt::Debug for FoundApp {
     }
 }
 
-/// Demands that the app has reached the lowest version that the request accepts.
+/// Checks that the app has reached the lowest version that the request accepts.
 pub(crate) fn check_reached(app: &FoundApp, min_version: Option<u64>) -> Result<(), Failure> {
     match min_version {
         Some(wanted) if wanted > app.head.app_version => Err(Failure::new(
             ErrorCode::VersionNotReached,
-            format!("the app stands at version {}, not yet at {wanted}; try again", app.head.app_version),
+            format!("the app is at version {}, not yet at {wanted}; try again", app.head.app_version),
         )
         .retry_after(1)),
         _ => Ok(()),

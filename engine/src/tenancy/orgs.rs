@@ -1,4 +1,4 @@
-//! Orgs: made and deleted by operators, each with its own signing key.
+//! Orgs: created and deleted by operators, each with its own signing key.
 
 use data_encoding::HEXLOWER;
 use petsem_api::{ErrorCode, Org, OrgId, OrgList, OrgName, OrgRef};
@@ -18,20 +18,20 @@ use crate::records::expect;
 use crate::records::{FeedRow, IntegrityFault, OrgAppRow, OrgNameRow, OrgRow, Row, SigningKeyRow};
 use crate::request::AuditRecord;
 
-/// Orgs answered at once; an installation has few.
+/// Orgs in one response; an installation has few.
 const MOST: u32 = 10_000;
 
-/// An org whose row was checked.
+/// An org whose row is verified.
 pub(crate) struct FoundOrg {
     pub(crate) id: OrgId,
     pub(crate) row: Row<OrgRow>,
 }
 
 impl Engine {
-    /// Makes an org. Only operators do.
+    /// Creates an org. Only operators may do this.
     ///
     /// # Errors
-    /// Refused, or the name is taken; nothing was changed then.
+    /// Refused, or the name is in use. Nothing was changed.
     pub async fn create_org(
         &self,
         audit: &mut AuditRecord,
@@ -80,15 +80,15 @@ impl Engine {
             (Err(refused), _) if principal.is_platform() => Err(denied(&refused)),
             (Err(_), _) => Err(Failure::new(
                 ErrorCode::Forbidden,
-                "there is no such org, or this token does not allow that there",
+                "there is no such org, or this token does not allow that for it",
             )),
         }
     }
 
-    /// Deletes an org that has no apps. Only operators do.
+    /// Deletes an org that has no apps. Only operators may do this.
     ///
     /// # Errors
-    /// Refused, or it has apps; nothing was changed then.
+    /// Refused, or it has apps. Nothing was changed.
     pub async fn delete_org(
         &self,
         audit: &mut AuditRecord,
@@ -120,12 +120,12 @@ impl Engine {
             (Err(refused), Some(org)) if principal.is_of(org.id) => Err(denied(&refused)),
             (Err(_), _) => Err(Failure::new(
                 ErrorCode::Forbidden,
-                format!("there is no such org, or this token does not allow {action} there"),
+                format!("there is no such org, or this token does not allow {action} for it"),
             )),
         }
     }
 
-    /// Makes an org with a signing key of its own.
+    /// Creates an org with its own signing key.
     pub(crate) async fn make_org(&self, audit: &mut AuditRecord, name: &OrgName) -> Result<Org, Failure> {
         let now = self.now().millis();
         let id = OrgId::new_v7(now, &entropy::bytes());
@@ -159,7 +159,7 @@ impl Engine {
 
     /// An org by name or id.
     pub(crate) async fn find_org(&self, org: &OrgRef) -> Result<Option<FoundOrg>, Failure> {
-        // Before the rows: an org that is deleted after they were read was not put back.
+        // Read before the rows: an org that is deleted after they were read was not put back.
         let control = self.control();
         let id = match org {
             OrgRef::Id(id) => *id,
@@ -170,7 +170,7 @@ impl Engine {
         };
         let Some(record) = self.store.record(RecordKind::Org, id.as_bytes()).await? else {
             return match org {
-                // Deleted between the two reads: its name is gone as well.
+                // Deleted between the two reads, together with its name.
                 OrgRef::Name(name) if self.org_named(name).await? == Some(id) => {
                     Err(IntegrityFault::new("org", id.as_bytes(), "it is missing").into())
                 }
@@ -211,7 +211,7 @@ impl Engine {
             .collect()
     }
 
-    /// Deletes an org that has no apps, with its signing keys: its tokens verify nowhere any more.
+    /// Deletes an org that has no apps, and its signing keys: its tokens no longer verify anywhere.
     async fn remove_org(&self, audit: &mut AuditRecord, org: &FoundOrg) -> Result<(), Failure> {
         let apps = self.store.records(RecordKind::OrgApp, org.id.as_bytes(), None, 1).await?;
         for record in &apps {
@@ -228,7 +228,7 @@ impl Engine {
         let keys = control.keys_of(org.id);
         let label = org.row.content.name.as_str().as_bytes().to_vec();
         self.commit_control(audit, &[FeedRow::OrgDeleted { org: org.id, at: now }], |change| {
-            // An app that is made at this moment writes the org's row, and one of the two fails.
+            // A concurrent creation of an app also writes the org's row, so one of the two fails.
             change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
             change.deletes.push((RecordKind::Org, org.id.as_bytes().to_vec()));
             change.deletes.push((RecordKind::OrgName, label.clone()));
@@ -241,10 +241,10 @@ impl Engine {
     }
 }
 
-/// A row of an org that was deleted was put there by hand.
+/// Refuses a row of a deleted org: it was restored from outside.
 fn check_not_deleted(control: &Control, id: OrgId) -> Result<(), IntegrityFault> {
     if control.is_org_deleted(id) {
-        let what = "the org was deleted, and its row is there again";
+        let what = "the org was deleted, but its row exists again";
         return Err(IntegrityFault::new(RecordKind::Org, id.as_bytes(), what));
     }
     Ok(())
@@ -256,20 +256,20 @@ pub(crate) fn to_wire(id: OrgId, row: &OrgRow) -> Org {
 }
 
 fn no_such_org() -> Failure {
-    Failure::new(ErrorCode::NotFound, "there is no such org; `petsem org list` shows what there is")
+    Failure::new(ErrorCode::NotFound, "there is no such org; `petsem org list` shows all orgs")
 }
 
-/// A name that is in use.
+/// The error for a name that is in use.
 pub(crate) fn taken(name: &str, what: &str) -> Failure {
     Failure::new(
         ErrorCode::NameTaken,
         format!(
-            "the name {name} is in use; names are unique in the whole store; choose another name for the {what}"
+            "the name {name} is already in use; names are unique in the whole store; choose another name for the {what}"
         ),
     )
 }
 
-/// Whether a commit failed because a row of this kind was there already.
+/// Whether a commit failed because a row of this kind already existed.
 pub(crate) fn is_taken(error: &CommitError, kind: RecordKind) -> bool {
     matches!(error, CommitError::Conflict { kind: found, .. } if *found == kind)
 }

@@ -32,10 +32,10 @@ impl Engine {
         Ok(PolicyDocument { version, policy })
     }
 
-    /// Sets the app's policy, or asks a second person where the org guards its policies.
+    /// Sets the app's policy, or requests a second person's approval if the org guards its policies.
     ///
     /// # Errors
-    /// Refused, or the policy cannot take effect; nothing was changed then.
+    /// Refused, or the policy cannot take effect. Nothing was changed.
     pub async fn put_policy(
         &self,
         audit: &mut AuditRecord,
@@ -50,7 +50,7 @@ impl Engine {
             let set = self.set_policy(audit, &app, wanted.policy, wanted.expected_version, &author, |_| {});
             return Ok(Requested::Done(set.await?));
         }
-        // A policy that could never take effect is not worth a second person.
+        // No approval is requested for a policy that could never take effect.
         self.check_policy(&wanted.policy)?;
         check_policy_version(&app, wanted.expected_version)?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
@@ -70,7 +70,7 @@ impl Engine {
         Ok(Requested::Pending(Box::new(approval)))
     }
 
-    /// The app's policy, at the version that its head names; none = no rule, no access.
+    /// The app's policy, at the version that its head names. Without a policy there is no rule and no access.
     pub(crate) async fn policy_of(
         &self,
         app: &FoundApp,
@@ -79,21 +79,21 @@ impl Engine {
         let mut version = app.head.policy_version;
         let mut tries = 0;
         let (row, newest) = loop {
-            // Before the row: a policy that is set after it was read makes it no older one.
+            // Read before the row: a policy that is set after the row was read does not make the row an old one.
             let newest = self.control().policy_version(app.id);
             let row = self.policy_row(app).await?;
             let found = row.as_ref().map_or(0, |row| row.version);
             if found == version {
                 break (row, newest);
             }
-            // Set between the two reads: the head says the newer version by now. Otherwise it was put there.
+            // If it was set between the two reads, the current head names it; otherwise the row was forged or restored.
             tries += 1;
             if tries > REREADS {
                 return Err(fault("it is not at the version that the app head names"));
             }
             version = match self.find_app(&petsem_api::AppRef::Id(app.id)).await? {
                 Some(app) => app.head.policy_version,
-                None => return Err(Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile")),
+                None => return Err(Failure::new(ErrorCode::NotFound, "the app was deleted in the meantime")),
             };
         };
         if version < newest {
@@ -118,7 +118,7 @@ impl Engine {
         }
     }
 
-    /// Refuses a policy that cannot be read, or that trusts somebody whom nobody registered.
+    /// Refuses a policy that cannot be parsed, or that trusts an unregistered issuer.
     pub(crate) fn check_policy(&self, policy: &serde_json::Value) -> Result<(), Failure> {
         let parsed = AppPolicy::parse(&policy.to_string()).map_err(|error| {
             Failure::new(ErrorCode::BadPolicy, format!("{}; the policy was not changed", to_text(&error)))
@@ -137,8 +137,8 @@ impl Engine {
         }
     }
 
-    /// Sets the app's policy, and in the same transaction what `also` adds. Rules that could let the wrong one boot
-    /// or read are refused here.
+    /// Sets the app's policy, and in the same transaction what `also` adds. Refuses rules that could let the wrong
+    /// workload boot or read.
     pub(crate) async fn set_policy(
         &self,
         audit: &mut AuditRecord,
@@ -153,7 +153,7 @@ impl Engine {
         let app = self
             .find_app(&petsem_api::AppRef::Id(app.id))
             .await?
-            .ok_or_else(|| Failure::new(ErrorCode::NotFound, "the app was deleted meanwhile"))?;
+            .ok_or_else(|| Failure::new(ErrorCode::NotFound, "the app was deleted in the meantime"))?;
         let version = app.head.policy_version;
         check_policy_version(&app, expected)?;
         let now = self.now().millis();
@@ -172,12 +172,12 @@ impl Engine {
     }
 }
 
-/// A policy without rules lets nothing in, so it needs no guard; one that cannot be read is refused later.
+/// A policy without rules allows nothing, so it needs no approval; one that cannot be parsed is refused later.
 fn has_rules(policy: &serde_json::Value) -> bool {
     policy.get("rules").and_then(serde_json::Value::as_array).is_none_or(|rules| !rules.is_empty())
 }
 
-/// Refuses a change of another policy than the one that stands.
+/// Refuses a change of a policy version that is not the current one.
 fn check_policy_version(app: &FoundApp, expected: Option<u64>) -> Result<(), Failure> {
     let version = app.head.policy_version;
     match expected.filter(|expected| *expected != version) {
@@ -185,13 +185,13 @@ fn check_policy_version(app: &FoundApp, expected: Option<u64>) -> Result<(), Fai
         Some(expected) => Err(Failure::new(
             ErrorCode::StaleVersion,
             format!(
-                "the policy stands at version {version}, not at {expected}; nothing was changed; look at it and try again"
+                "the policy is at version {version}, not at {expected}; nothing was changed; review it and try again"
             ),
         )),
     }
 }
 
-/// What is wrong with a policy, without a word of its text where the JSON itself is wrong.
+/// The error of a policy. If its JSON is invalid, the text quotes nothing of it.
 fn to_text(error: &PolicyError) -> String {
     match error {
         PolicyError::Json(error) => format!(

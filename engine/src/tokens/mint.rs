@@ -1,5 +1,5 @@
-//! Tokens: minted from tokens, listed. Minting never gives more than the parent had; `enroll` is the
-//! exception, fixed here: what it makes opens nothing without a discharge.
+//! Mints tokens from tokens, and lists them. A minted token never allows more than its parent. The one exception, fixed
+//! here, is `enroll`: its tokens allow nothing without a discharge.
 
 use petsem_api::{
     AppRef, CreateToken, ErrorCode, HostId, MintedToken, OrgId, OrgRef, SigningKeyId, TokenInfo, TokenKind,
@@ -26,21 +26,21 @@ use crate::request::{AuditRecord, local_record};
 use crate::tenancy::found::FoundApp;
 
 const DAY: u64 = 24 * 60 * 60;
-/// Longest life of a host token (design §4), in seconds.
+/// Longest lifetime of a host token, in seconds.
 const LONGEST_HOST: u64 = 30 * DAY;
-/// Longest life of any other, in seconds.
+/// Longest lifetime of any other token, in seconds.
 const LONGEST: u64 = 366 * DAY;
-/// Longest token that is made, as text: four of them go in a header.
+/// Longest minted token, as text: four of them fit into a header.
 const LONGEST_TEXT: usize = 16 * 1024;
-/// Tokens answered at once.
+/// Tokens in one response.
 const MOST: usize = 10_000;
-/// Bytes after which a list of tokens ends: what one org makes long costs no other one memory.
+/// Bytes after which a list of tokens ends, so that the long tokens of one org do not exhaust memory.
 const LIST_BYTES: usize = 4 * 1024 * 1024;
 /// Rows read at once.
 const PAGE: u32 = 250;
 
 impl Engine {
-    /// Mints a token from the principal's.
+    /// Mints a token from the principal's token.
     pub async fn create_token(
         &self,
         audit: &mut AuditRecord,
@@ -51,7 +51,7 @@ impl Engine {
         match wanted.kind {
             TokenKind::Host => self.enroll(audit, principal, wanted, now).await,
             TokenKind::BreakGlass => Err(bad(
-                "break-glass tokens are asked for with a reason: POST /v1/apps/{app}/break-glass, `petsem break-glass`",
+                "a break-glass token needs a reason: POST /v1/apps/{app}/break-glass, `petsem break-glass`",
             )),
             TokenKind::Operator => {
                 let parent = principal
@@ -60,7 +60,7 @@ impl Engine {
                 if parent.org.is_some() {
                     return Err(Failure::new(
                         ErrorCode::Forbidden,
-                        "only an operator's token mints operators' tokens",
+                        "only an operator's token can mint operators' tokens",
                     ));
                 }
                 refuse_fields(wanted, &[("org", wanted.org.is_some())])?;
@@ -70,7 +70,7 @@ impl Engine {
             }
             TokenKind::Org => {
                 refuse_host_fields(wanted)?;
-                let org = wanted.org.as_ref().ok_or_else(|| bad("a token of kind org names its org"))?;
+                let org = wanted.org.as_ref().ok_or_else(|| bad("a token of kind org must name its org"))?;
                 let found = self.find_org(org).await?;
                 let target =
                     AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
@@ -86,7 +86,7 @@ impl Engine {
         }
     }
 
-    /// A host token: good for one host, and for nothing without a discharge.
+    /// A host token: valid for one host, and only with a discharge.
     async fn enroll(
         &self,
         audit: &mut AuditRecord,
@@ -94,7 +94,7 @@ impl Engine {
         wanted: &CreateToken,
         now: Timestamp,
     ) -> Result<MintedToken, Failure> {
-        let host = wanted.host.as_ref().ok_or_else(|| bad("a token of kind host names its host"))?;
+        let host = wanted.host.as_ref().ok_or_else(|| bad("a token of kind host must name its host"))?;
         let narrowing = [
             ("org", wanted.org.is_some()),
             ("apps", !wanted.apps.is_empty()),
@@ -170,7 +170,7 @@ impl Engine {
         self.record_token(audit, macaroon, row).await
     }
 
-    /// A child of the parent's: all that narrows the parent, and what `caveats` narrow further.
+    /// A child of the parent token: the parent's caveats, and these.
     async fn mint_child(
         &self,
         audit: &mut AuditRecord,
@@ -215,7 +215,7 @@ impl Engine {
         self.record_token(audit, macaroon, row).await
     }
 
-    /// The holder that a minter gives a token to. Second-person rules look behind it, at the minter.
+    /// The holder that a minter names for a token. Rules about second persons compare the minter, too.
     fn named(&self, sub: &str) -> Result<Subject, Failure> {
         check_name(sub)?;
         Ok(Subject { issuer: self.settings.name.clone(), sub: sub.to_owned() })
@@ -224,7 +224,7 @@ impl Engine {
     /// Mints an operator's token on the node and records it. `life` is in seconds.
     ///
     /// # Errors
-    /// The name or the life is refused; nothing was changed then.
+    /// The name or the lifetime is refused. Nothing was changed.
     pub async fn mint_operator_token(
         &self,
         action: &'static str,
@@ -242,12 +242,12 @@ impl Engine {
     /// Mints the token of an org's owner on the node and records it. `life` is in seconds.
     ///
     /// # Errors
-    /// There is no such org, or the name or the life is refused; nothing was changed then.
+    /// There is no such org, or the name or the lifetime is refused. Nothing was changed.
     pub async fn mint_owner(&self, org: &OrgRef, owner: &str, life: u64) -> Result<MintedToken, Failure> {
         let now = self.now();
         let mut audit = local_record(now, "operator.owner");
         let absent =
-            || Failure::new(ErrorCode::NotFound, "there is no such org; make it with `petsem org create`");
+            || Failure::new(ErrorCode::NotFound, "there is no such org; create it with `petsem org create`");
         let org = self.find_org(org).await?.ok_or_else(absent)?;
         let subject = Subject { issuer: self.settings.name.clone(), sub: owner.to_owned() };
         let token = self.mint_owner_token(&mut audit, org.id, subject, life, now).await?;
@@ -255,7 +255,7 @@ impl Engine {
         Ok(token)
     }
 
-    /// The first operator's token. No route leads here: only `petsem operator init` and `petsem dev`, on the node.
+    /// The first operator's token. No route calls this: only `petsem operator init` and `petsem dev`, on the node.
     pub(crate) async fn mint_first_token(
         &self,
         audit: &mut AuditRecord,
@@ -267,7 +267,7 @@ impl Engine {
         let control = self.control();
         let key = control.platform_key().ok_or_else(no_key)?;
         let expires = expires_at(now, life);
-        // Whoever may enroll hosts must not be able to prove boots, nor to make tokens that can.
+        // A token that may enroll hosts must not be able to prove boots, nor to mint tokens that can.
         let everything =
             Action::ALL.into_iter().filter(|action| !matches!(action, Action::ReadValue | Action::Boot));
         let author = format!("{} ({})", subject.sub, subject.issuer);
@@ -289,8 +289,8 @@ impl Engine {
         self.record_token(audit, macaroon, row).await
     }
 
-    /// The first token of an org's owner, who may also prove boots. No route leads here: only
-    /// `petsem operator owner` and `petsem dev`, on the node, with the seal opened for it.
+    /// The first token of an org's owner, which may also prove boots. No route calls this: only
+    /// `petsem operator owner` and `petsem dev`, on the node, after opening the seal.
     pub(crate) async fn mint_owner_token(
         &self,
         audit: &mut AuditRecord,
@@ -358,7 +358,7 @@ impl Engine {
         Ok(MintedToken { id, token: text.to_string(), expires_at: rfc3339_seconds(row.expires_at) })
     }
 
-    /// What the request narrows the new token to.
+    /// The caveats that the request adds to the new token.
     async fn narrowing(&self, wanted: &CreateToken, org: Option<OrgId>) -> Result<Vec<Caveat>, Failure> {
         let mut caveats = Vec::new();
         if !wanted.apps.is_empty() {
@@ -377,7 +377,7 @@ impl Engine {
                 wanted.actions.iter().map(|name| Action::from_name(name)).collect::<Option<Vec<_>>>();
             let actions = actions.ok_or_else(|| {
                 let known: Vec<_> = Action::ALL.iter().map(|action| action.name()).collect();
-                bad(format!("an action is none that there is; the actions are {}", known.join(", ")))
+                bad(format!("unknown action; the actions are {}", known.join(", ")))
             })?;
             caveats.push(Actions(ActionSet::from_iter(actions)).into());
         }
@@ -394,7 +394,7 @@ impl Engine {
         }
     }
 
-    /// The tokens of an org, or all of them for those who operate.
+    /// The tokens of an org, or all tokens for operators.
     ///
     /// # Errors
     /// Refused.
@@ -415,14 +415,14 @@ impl Engine {
         self.tokens_of(org).await
     }
 
-    /// The tokens that the principal may see: an operator's all, anybody else those of the org.
+    /// The tokens that the principal may see: all for an operator, otherwise those of the org.
     async fn tokens_of(&self, org: Option<OrgId>) -> Result<TokenList, Failure> {
         let control = self.control();
         let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
         let mut tokens = Vec::new();
         let (mut bytes, mut truncated) = (0, false);
         let mut after = None;
-        // To the end: what one org has many of hides nothing of another.
+        // Reads to the end, so that the many tokens of one org do not hide those of another.
         'all: loop {
             let records = self.store.records(RecordKind::Token, &[], after.as_deref(), PAGE).await?;
             for record in &records {
@@ -475,13 +475,13 @@ pub(crate) fn signing_key(
     .ok_or_else(no_key)
 }
 
-/// The location of this installation's own discharger. It is not that of its tokens: a header tells permission
-/// tokens and discharges apart by it.
+/// The location of this installation's own discharger. It differs from the location of its tokens: that is how a header
+/// distinguishes permission tokens and discharges.
 pub(crate) fn discharger_location(location: &str) -> String {
     format!("{location}/discharger")
 }
 
-/// The discharger that this installation is itself.
+/// This installation's own discharger.
 pub(crate) fn own_discharger<'c>(
     control: &'c crate::control::state::Control,
     location: &str,
@@ -495,8 +495,8 @@ pub(crate) fn own_discharger<'c>(
         .ok_or_else(|| Failure::internal("the installation has no discharger key for its own location"))
 }
 
-/// The discharger of a location whose key came last: new tickets are sealed for it. One of the platform goes before
-/// one of an org, which may register whatever location it likes, and speaks for that org's apps alone.
+/// The newest discharger of a location: new tickets are sealed for it. One of the platform comes before one of an org,
+/// because an org may register any location, and its discharger counts for its own apps only.
 fn newest_discharger<'c>(
     control: &'c crate::control::state::Control,
     location: &str,
@@ -509,12 +509,12 @@ fn newest_discharger<'c>(
         .max_by_key(|entry| (entry.org.is_none(), entry.created_at))
         .map(std::convert::AsRef::as_ref)
         .ok_or_else(|| {
-            bad("no discharger is registered at this location; `petsem discharger list` shows them")
+            bad("no discharger is registered at this location; `petsem discharger list` shows all dischargers")
         })
 }
 
 pub(crate) fn window(now: Timestamp, expires: i64) -> Caveat {
-    // No leeway is given when a window is read, so a token made on a clock that runs ahead would fail at first.
+    // Windows are checked without leeway, so a token that was minted on a fast clock would fail at first.
     Caveat::ValidityWindow { not_before: now.seconds().saturating_sub(30), not_after: expires }
 }
 
@@ -522,45 +522,48 @@ fn expires_at(now: Timestamp, life: u64) -> i64 {
     now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX))
 }
 
-/// What a second person is compared with must be a name.
+/// A holder must be a valid name, because second persons are compared with it.
 fn check_name(sub: &str) -> Result<(), Failure> {
     if sub.trim().is_empty() || sub.len() > 256 || sub.contains(char::is_control) {
-        return Err(bad("a token's holder is named with 1 to 256 bytes of text on one line"));
+        return Err(bad("the name of a token's holder must be 1 to 256 bytes of text on one line"));
     }
     Ok(())
 }
 
-/// Refuses holder or life of a token that is made on the node, before anything is made.
+/// Checks the holder and lifetime of a token that is minted on the node, before anything is created.
 pub fn check_first_token(sub: &str, life: u64) -> Result<(), Failure> {
     check_name(sub)?;
     if !(1..=LONGEST).contains(&life) {
-        return Err(bad(format!("a token lives from 1 second to {} days; nothing was made", LONGEST / DAY)));
+        return Err(bad(format!(
+            "the lifetime of a token must be 1 second to {} days; nothing was created",
+            LONGEST / DAY
+        )));
     }
     Ok(())
 }
 
 fn life_of(wanted: &CreateToken, default: u64, longest: u64) -> Result<u64, Failure> {
     match wanted.expires_in.unwrap_or(default) {
-        0 => Err(bad("expires_in is at least 1 second")),
+        0 => Err(bad("expires_in must be at least 1 second")),
         life if life > longest => {
-            Err(bad(format!("expires_in is at most {longest} seconds for such a token")))
+            Err(bad(format!("expires_in must be at most {longest} seconds for this kind of token")))
         }
         life => Ok(life),
     }
 }
 
-/// Fields of host tokens alone.
+/// Refuses fields that only host tokens have.
 fn refuse_host_fields(wanted: &CreateToken) -> Result<(), Failure> {
     refuse_fields(wanted, &[("host", wanted.host.is_some()), ("discharger", wanted.discharger.is_some())])
 }
 
-/// A field that this kind of token does not know would narrow nothing, so it is refused.
+/// Refuses fields that this kind of token does not have: they would restrict nothing.
 fn refuse_fields(wanted: &CreateToken, fields: &[(&str, bool)]) -> Result<(), Failure> {
     match fields.iter().find(|(_, present)| *present) {
         None => Ok(()),
         Some((field, _)) => {
             let kind = kind_name(wanted.kind);
-            Err(bad(format!("a token of kind {kind} has no {field}; leave it out")))
+            Err(bad(format!("a token of kind {kind} has no {field}; omit it")))
         }
     }
 }
@@ -580,5 +583,5 @@ fn bad(text: impl Into<String>) -> Failure {
 }
 
 fn no_key() -> Failure {
-    Failure::internal("there is no signing key for such a token")
+    Failure::internal("no signing key for this kind of token")
 }

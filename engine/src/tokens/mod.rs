@@ -1,4 +1,4 @@
-//! Tokens that this installation mints: made, listed, revoked.
+//! The tokens that this installation mints: minting, listing, revocation.
 
 pub(crate) mod mint;
 pub(crate) mod revoke;

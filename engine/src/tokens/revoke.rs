@@ -1,4 +1,4 @@
-//! `POST /v1/revocations`: who may revoke what. What a revocation does stands in [`crate::revoked`].
+//! `POST /v1/revocations`: who may revoke what.
 
 use petsem_api::{ErrorCode, RevokeRequest, Revoked, SigningKeyId, TokenUuid};
 use petsem_policy::{Action, TokenId};
@@ -15,13 +15,13 @@ use crate::tenancy::found::FoundApp;
 
 /// Longest `iss`, `sub` or `jti` that can be revoked, in bytes.
 const LONGEST_CLAIM: usize = 4096;
-/// How far an issuer's clock may run ahead of ours, in seconds.
+/// How far an issuer's clock may be ahead of this node's, in seconds.
 const SKEW: i64 = 30;
-/// A subject's JWTs are revoked up to so far in the future at most, in seconds.
+/// How far in the future a revocation's `before` may be, in seconds.
 const LONGEST_AHEAD: i64 = 366 * 24 * 60 * 60;
 
 impl Engine {
-    /// Revokes. Effective on this node when it answers.
+    /// Revokes. The revocation is in force on this node when this returns.
     pub async fn revoke(
         &self,
         audit: &mut AuditRecord,
@@ -34,7 +34,7 @@ impl Engine {
                 self.may_revoke_token(audit, principal, *id, now).await?;
                 None
             }
-            // Who is not of the app's org is told nothing of the app.
+            // A principal outside the app's org learns nothing about the app.
             RevokeRequest::Machine { app, .. } => {
                 Some(self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?)
             }
@@ -63,8 +63,8 @@ impl Engine {
         Ok(Revoked { number })
     }
 
-    /// The control change that a request asks for, if it can be made. `app` is the app of a Machine, as the principal
-    /// was let to it.
+    /// The control change of a request, if it is allowed. `app` is the app of a Machine, to which the principal already has
+    /// access.
     pub(crate) async fn revocation(
         &self,
         audit: &mut AuditRecord,
@@ -76,7 +76,7 @@ impl Engine {
         check_revocation(request, now)?;
         let row = match request {
             RevokeRequest::Token { id } => {
-                // It would end all tokens of the key, without what is asked before that of a key.
+                // It would revoke all tokens of the key without the checks for the revocation of a key.
                 if let Some(key) = self.control().key_in_lines(id) {
                     return Err(Failure::new(
                         ErrorCode::Conflict,
@@ -124,7 +124,7 @@ impl Engine {
         Ok(row)
     }
 
-    /// A key that new tokens are signed with must have a successor first. One that has never gets back.
+    /// The key that signs new tokens must be replaced before it is revoked. A replaced key never signs again.
     async fn check_revocable_key(&self, id: SigningKeyId) -> Result<(), Failure> {
         if self.control().is_current_key(id) {
             return Err(Failure::new(
@@ -139,8 +139,8 @@ impl Engine {
         }
     }
 
-    /// Operators revoke everything; an org's minter what its key signed. Nobody revokes his own token by holding
-    /// it: every narrowing of a token shares its id, and would end the whole.
+    /// Operators may revoke every token, and an org's minter those that the org's keys signed. Holding a token is not enough
+    /// to revoke it: every attenuated copy shares its id, and could revoke the original.
     async fn may_revoke_token(
         &self,
         audit: &mut AuditRecord,
@@ -158,7 +158,7 @@ impl Engine {
         let target = AccessTarget { org, ..AccessTarget::default() };
         match (org, principal.allows(audit, &target, Action::Mint, now)) {
             (Some(_), Ok(_)) => Ok(()),
-            // The same answer, whether it is another's or not there.
+            // The same response for another org's token and for a missing one.
             _ => Err(Failure::new(
                 ErrorCode::Forbidden,
                 "there is no such token, or yours may not revoke it; operators revoke every token, an org's minters the org's",
@@ -167,7 +167,7 @@ impl Engine {
     }
 }
 
-/// What of a request can be refused without looking at the store.
+/// The checks of a request that do not need the store.
 pub fn check_revocation(request: &RevokeRequest, now: Timestamp) -> Result<(), Failure> {
     match request {
         RevokeRequest::Token { id } => check_token_id(*id),
@@ -190,7 +190,7 @@ pub fn check_revocation(request: &RevokeRequest, now: Timestamp) -> Result<(), F
     }
 }
 
-/// The refusal that names an unknown signing key.
+/// The error for an unknown signing key.
 pub fn no_such_signing_key() -> Failure {
     Failure::new(
         ErrorCode::NotFound,
@@ -198,8 +198,8 @@ pub fn no_such_signing_key() -> Failure {
     )
 }
 
-/// Nobody shall believe a token revoked whose request, app or org he named: ids of tokens are UUIDv5, all others
-/// are not. Whether a token is there cannot be asked: of discharges there are no books.
+/// Refuses the id of a request, app or org in place of a token's: token ids are UUIDv5, all others are not. Whether the
+/// token exists cannot be checked, because discharges are not stored.
 fn check_token_id(id: TokenUuid) -> Result<(), Failure> {
     match id.as_bytes() {
         [_, _, _, _, _, _, version, ..] if version >> 4 == 5 => Ok(()),
@@ -210,7 +210,7 @@ fn check_token_id(id: TokenUuid) -> Result<(), Failure> {
     }
 }
 
-/// After every `iat` that an issuer has put in a JWT by now.
+/// A time after every `iat` that an issuer can have put into a JWT by now.
 pub(crate) fn all_so_far(now: Timestamp) -> i64 {
     now.seconds().saturating_add(SKEW + 1)
 }
@@ -218,7 +218,7 @@ pub(crate) fn all_so_far(now: Timestamp) -> i64 {
 fn check_before(before: Option<i64>, now: Timestamp) -> Result<(), Failure> {
     match before {
         Some(before) if before > now.seconds().saturating_add(LONGEST_AHEAD) => {
-            Err(bad("before is at most 366 days from now"))
+            Err(bad("before must be at most 366 days from now"))
         }
         _ => Ok(()),
     }
@@ -228,7 +228,7 @@ fn check_claim(name: &str, text: &str, shortest: usize) -> Result<(), Failure> {
     if (shortest..=LONGEST_CLAIM).contains(&text.len()) {
         return Ok(());
     }
-    Err(bad(format!("{name} is {shortest} to {LONGEST_CLAIM} bytes, exactly as in the JWT")))
+    Err(bad(format!("{name} must be {shortest} to {LONGEST_CLAIM} bytes, exactly as in the JWT")))
 }
 
 fn bad(text: impl Into<String>) -> Failure {

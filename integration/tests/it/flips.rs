@@ -304,7 +304,7 @@ fn a_flipped_byte_of_a_row_that_a_start_reads_refuses_the_start_or_changes_nothi
     let mut refused = 0;
     // Which row, or that nothing opens: and what to do.
     let says =
-        ["integrity", "does not hold what was written", "no seal that was tried opens the store", "restore"];
+        ["integrity", "does not hold what was written", "none of the tried seals opens the store", "restore"];
     let mut unclear = Vec::new();
     for flip in &all {
         // A copy for each: a server that starts writes down what it saw.

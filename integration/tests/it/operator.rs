@@ -84,10 +84,13 @@ fn every_command_on_an_empty_store_says_how_to_make_one_and_makes_nothing() {
     let installation = Installation::configured();
     for arguments in BESIDE_A_SERVER.iter().chain(WITHOUT_A_SERVER).chain([&["status"].as_slice()]) {
         let ended = on_the_node(&installation, arguments);
-        refused(&ended, &["there is no installation to serve", "hint: make one with `petsem operator init`"]);
+        refused(
+            &ended,
+            &["there is no installation to serve", "hint: create one with `petsem operator init`"],
+        );
     }
     let unseal = operator(&installation, &["unseal"], &[]);
-    refused(&unseal, &["no server runs on this node", "hint: start one: `petsem server`"]);
+    refused(&unseal, &["no server runs on this node", "hint: start one with `petsem server`"]);
     assert_eq!(files(installation.directory.path()), [installation.configuration()]);
 }
 
@@ -159,8 +162,11 @@ fn every_command_without_its_seal_says_which_one_and_what_to_do_and_changes_noth
             let unseal: &[&[&str]] = if is_running { &[&["unseal"]] } else { WITHOUT_A_SERVER };
             for arguments in BESIDE_A_SERVER.iter().chain(unseal) {
                 let ended = on_the_node(&installation, arguments);
-                refused(&ended, &["no seal that was tried opens the store", "seal.key", texts[0], texts[1]]);
-                refused(&ended, &["hint: put that right and try again, or give another seal of this store"]);
+                refused(&ended, &["none of the tried seals opens the store", "seal.key", texts[0], texts[1]]);
+                refused(
+                    &ended,
+                    &["hint: correct that and try again, or configure another seal of this store"],
+                );
                 assert_eq!(state(&installation), before, "{arguments:?}");
             }
             let shown = operator(&installation, &["status"], &[]);
@@ -215,7 +221,7 @@ fn a_sealed_server_changes_no_seal_and_rotates_nothing_and_says_what_opens_it() 
     let before = seals(&installation);
     for arguments in [["seal", "verify"].as_slice(), &["seal", "add", "key-file"]] {
         let ended = operator(&installation, arguments, &[]);
-        refused(&ended, &["the server is sealed", "hint: open it first with `petsem operator unseal`"]);
+        refused(&ended, &["the server is sealed", "hint: unseal it first with `petsem operator unseal`"]);
     }
     refused(
         &operator(&installation, &["seal", "remove", &first], &[]),
@@ -247,7 +253,7 @@ fn what_the_server_does_says_that_there_is_none_that_the_token_is_none_and_that_
     let nowhere = over_the_api(&installation, &there, &["rotate-app", "nowhere"]);
     refused(&nowhere, &["there is no such app; list the apps with `petsem app list`"]);
     let open = operator(&installation, &["unseal"], &[]);
-    refused(&open, &["the server is not sealed: key file ", "hint: nothing is left to do"]);
+    refused(&open, &["the server is not sealed: key file ", "hint: nothing to do"]);
     let kept = std::fs::read(installation.path("operator.token")).unwrap();
     private(&installation, "operator.token", "garbage");
     for arguments in OVER_THE_API {

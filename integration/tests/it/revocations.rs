@@ -281,7 +281,7 @@ fn a_denial_without_a_seal_at_hand_is_refused_and_lies_nowhere() {
             done(&seal_the_server(&node.installation, node.server()));
         }
         let ended = operator(&node.installation, &["deny", &node.spare.0], &[]);
-        refused_by_command(&ended, &["seal.key", "put that right and try again, or give another seal"]);
+        refused_by_command(&ended, &["seal.key", "correct that and try again, or configure another seal"]);
         assert!(!node.installation.path("data/denials").exists());
     }
     std::fs::rename(&away, &key).unwrap();
@@ -312,8 +312,8 @@ fn a_database_that_was_moved_from_under_the_server_is_told_by_every_command_on_t
             &[
                 "its database is no longer there",
                 "nothing was changed",
-                "put petsem.db",
-                "back while that server still runs",
+                "restore petsem.db",
+                "while that server still runs",
             ],
         );
         assert!(!database.exists() && !second.exists(), "{arguments:?}");

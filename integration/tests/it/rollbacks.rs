@@ -124,7 +124,7 @@ fn an_older_copy_of_the_database_is_noticed_at_every_start_until_the_newer_one_i
     let (directory, database) = stopped(dev);
     let newest = OldCopy::of(&database);
     old.replace(&database);
-    never_starts(directory.path(), &["integrity", "audit log has seen", "an older copy"]);
+    never_starts(directory.path(), &["integrity", "audit log recorded", "an older copy"]);
 
     newest.replace(&database);
     let server = serve(directory.path()).unwrap();
@@ -140,7 +140,7 @@ fn a_feed_cut_together_with_its_head_is_noticed_at_every_start() {
     let (directory, database) = stopped(dev);
     let cut = "DELETE FROM feed WHERE number > (SELECT max(number) FROM old.feed);";
     old.put_back(&database, &format!("{cut}{}", all_rows(FEED_HEAD)));
-    never_starts(directory.path(), &["integrity", "control change", "audit log has seen"]);
+    never_starts(directory.path(), &["integrity", "control change", "audit log recorded"]);
 }
 
 #[test]

@@ -314,10 +314,10 @@ fn a_destroyed_version_of_the_keyring_that_is_put_back_by_hand_is_noticed_at_the
     database.execute(insert, rusqlite::params![saved.0, saved.1, saved.2, saved.3, saved.4]).unwrap();
     let verified = run(scene.installation.with_configuration(&["operator", "verify"]));
     assert!(!verified.status.success());
-    let told = "version 1 of the keyring was destroyed, and its row is there again";
+    let told = "version 1 of the keyring was destroyed, but its row exists again";
     assert!(verified.printed.contains(told), "{}", verified.printed);
     let refused = scene.installation.start().unwrap_err();
-    assert!(refused.printed.contains("it was destroyed, and its row is there again"), "{}", refused.printed);
+    assert!(refused.printed.contains("it was destroyed, but its row exists again"), "{}", refused.printed);
     database.execute("DELETE FROM records WHERE kind = 3 AND id = ?1", [saved.1]).unwrap();
     scene.start();
     assert_eq!(scene.values(app)["A"], CANARY);

@@ -271,13 +271,13 @@ fn a_wrong_passphrase_is_told_by_commands_on_the_node_and_changes_nothing() {
             &[
                 "this passphrase does not open",
                 "type it again",
-                "hint: give the passphrase (--passphrase-file",
+                "hint: provide the passphrase (--passphrase-file",
             ],
         );
         let unasked = operator(&installation, arguments, &[]);
         refused(
             &unasked,
-            &["no seal that opens without a person", "hint: give the passphrase (--passphrase-file"],
+            &["no seal that opens without a person", "hint: provide the passphrase (--passphrase-file"],
         );
     }
     assert_eq!(status(&installation)["store"], before);
@@ -661,7 +661,7 @@ fn a_row_of_the_seal_list_that_was_removed_or_put_back_is_noticed() {
     );
     assert_eq!(connection.execute(&sql, []).unwrap(), 1);
     drop(connection);
-    fault(&installation, "it was removed, and is there again");
+    fault(&installation, "it was removed, but exists again");
     // Changed in its description, which leads nowhere: its MAC says so.
     let installation = fresh();
     let second = id_of(&installation, "second.key");

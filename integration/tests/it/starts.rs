@@ -47,7 +47,7 @@ fn an_installation_is_made_once_and_serves() {
     assert_eq!(installation.operator(), token);
     std::fs::rename(installation.path("operator.token"), installation.path("kept.token")).unwrap();
     let again = installation.init();
-    refused("a second init", &again, &["holds an installation already", "nothing was changed"]);
+    refused("a second init", &again, &["already holds an installation", "nothing was changed"]);
     assert!(!installation.path("operator.token").exists());
 
     let server = installation.start().unwrap();
@@ -56,7 +56,7 @@ fn an_installation_is_made_once_and_serves() {
     let socket = std::fs::metadata(installation.path("petsem.sock")).unwrap();
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
     let second = installation.start().unwrap_err();
-    refused("a second server", &second, &["petsem.sock", "listens there already"]);
+    refused("a second server", &second, &["petsem.sock", "already in use"]);
     let stopped = server.stop();
     assert_eq!(stopped.status.code(), Some(0), "{}", stopped.printed);
 }
@@ -83,7 +83,7 @@ fn a_store_without_its_own_row_is_damaged_and_not_empty() {
     assert_eq!(database.execute("DELETE FROM records WHERE kind = ?1 AND id = x''", [1]).unwrap(), 1);
     drop(database);
     std::fs::remove_file(installation.path("operator.token")).unwrap();
-    refused("an init there", &installation.init(), &["holds an installation already", "nothing was changed"]);
+    refused("an init there", &installation.init(), &["already holds an installation", "nothing was changed"]);
     for ended in [
         installation.start().unwrap_err(),
         run(installation.with_configuration(&["operator", "audit", "verify"])),
@@ -122,7 +122,7 @@ fn a_port_in_use_is_named_and_the_store_is_not_touched() {
     let address = taken.local_addr().unwrap().to_string();
     installation.configure(&CONFIGURATION.replace("127.0.0.1:0", &address));
     let ended = installation.start().unwrap_err();
-    refused("a port in use", &ended, &[&address, "listens there already", "listener.address"]);
+    refused("a port in use", &ended, &[&address, "already in use", "listener.address"]);
     assert_eq!(files(&installation.path("data")), before);
 
     let dev = run(petsem(["dev", "--listen", &address, "--dir", "unused"]));
@@ -313,7 +313,7 @@ fn the_audit_log_of_an_installation_verifies_and_a_changed_line_does_not() {
     let mut changed = good.clone();
     changed[at + 1] = b'O';
     std::fs::write(&segment, &changed).unwrap();
-    refused("a changed line", &verify(), &["line", "hint: up to there the log is what was written"]);
+    refused("a changed line", &verify(), &["line", "hint: the lines before it are unchanged"]);
     // Two lines exchanged.
     let text = String::from_utf8(good.clone()).unwrap();
     let mut lines: Vec<_> = text.split_inclusive('\n').collect();

@@ -540,7 +540,7 @@ fn an_older_copy_of_the_whole_database_is_not_served() {
     victim.does_not_start(
         "an older copy",
         replace,
-        &["integrity", "the audit log has seen"].map(|text| text.trim_start_matches("the ")),
+        &["integrity", "the audit log recorded"].map(|text| text.trim_start_matches("the ")),
     );
 }
 

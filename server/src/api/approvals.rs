@@ -96,7 +96,7 @@ async fn approve(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Appr
 }
 
 async fn deny(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    call.engine.turn_down(audit, &call.caller, call.param("id")?, call.now).await
+    call.engine.deny_request(audit, &call.caller, call.param("id")?, call.now).await
 }
 
 async fn guard(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<OrgGuard, Failure> {

@@ -1,5 +1,5 @@
-//! `petsem dev`: a whole installation in one directory, ready to try. Its issuer's key lies in a file, so
-//! whoever reads the directory reads every value: `petsem server` refuses such a store.
+//! `petsem dev`: a complete installation in one directory. Its issuer's key is in a file, so anyone who can read the
+//! directory can read every value; `petsem server` therefore refuses such a store.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -31,18 +31,18 @@ const NAME: &str = "petsem-dev";
 /// The issuer of its JWTs.
 const ISSUER: &str = "https://issuer.petsem-dev.invalid";
 
-/// Where things lie in a development directory. Every file in it is 0600.
+/// The layout of a development directory. Every file in it has mode 0600.
 #[derive(Clone, Debug)]
 pub struct Development {
     directory: PathBuf,
 }
 
 impl Development {
-    /// The org that it starts with.
+    /// The first org.
     pub const ORG: &'static str = "demo";
-    /// The app that it starts with.
+    /// The first app.
     pub const APP: &'static str = "shop";
-    /// The host that it is.
+    /// The host of its listener.
     pub const HOST: &'static str = "dev";
     /// The `aud` of its JWTs.
     pub const AUDIENCE: &'static str = NAME;
@@ -82,7 +82,7 @@ impl Development {
     /// The settings of its server.
     ///
     /// # Errors
-    /// [`StartError::Refused`] if `listen` is no loopback address and port.
+    /// [`StartError::Refused`] if `listen` is not a loopback address with a port.
     pub fn settings(&self, listen: &str) -> Result<Settings, StartError> {
         let address = listen
             .parse()
@@ -90,7 +90,7 @@ impl Development {
             .filter(|address: &std::net::SocketAddr| address.ip().is_loopback())
             .ok_or_else(|| {
                 StartError::Refused(format!(
-                    "{listen} is no loopback address with a port: `petsem dev` has no TLS; give one like 127.0.0.1:8200"
+                    "{listen} is not a loopback address with a port: `petsem dev` has no TLS; use one like 127.0.0.1:8200"
                 ))
             })?;
         let host: Option<HostId> = Self::HOST.parse().ok();
@@ -108,14 +108,14 @@ impl Development {
             limits: Limits { requests: 1024, connections: 8192, seconds: 10 },
             rewraps_per_second: REWRAPS_PER_SECOND,
             approval_page: None,
-            outgoing: Settings::usual_outgoing(),
+            outgoing: Settings::default_outgoing(),
             development: true,
-            given: crate::operator::unseal_input::UnsealInput::default(),
+            input: crate::operator::unseal_input::UnsealInput::default(),
         })
     }
 }
 
-/// Serves a development directory until SIGTERM or SIGINT; makes what is missing in it first.
+/// Serves a development directory until SIGTERM or SIGINT; creates the installation first if there is none.
 ///
 /// # Errors
 /// [`ServeError`].
@@ -137,13 +137,13 @@ async fn open(development: &Development, settings: Settings) -> Result<Started, 
         .mode(0o700)
         .create(&development.directory)
         .map_err(|source| file(&development.directory, source))?;
-    // The operator's token is written last: without it the directory was never finished.
+    // The operator's token is written last: without it, an earlier start was interrupted.
     if development.operator_token().exists() {
         return start(settings).await;
     }
     if settings.data_directory.exists() {
         return Err(StartError::Refused(format!(
-            "{} was left half made by an earlier start; remove it and start again",
+            "{} is incomplete: an earlier start was interrupted; remove it and start again",
             development.directory.display()
         )));
     }
@@ -162,8 +162,7 @@ async fn open(development: &Development, settings: Settings) -> Result<Started, 
     Ok(started)
 }
 
-/// What the development issuer may do with the first app: boot Machines that its JWT names, and read as
-/// `developer`.
+/// The policy of the first app: the development issuer may boot the Machines that its JWT names, and read as `developer`.
 fn policy() -> serde_json::Value {
     serde_json::json!({
         "format": 1,
@@ -200,14 +199,14 @@ fn issuer_key(path: &Path) -> Result<PutIssuer, StartError> {
     })
 }
 
-/// A JWT of the development issuer, good for five minutes. `claims` are added to `iss`, `aud`, `iat`, `exp`.
+/// A JWT of the development issuer, valid for five minutes. `claims` are added to `iss`, `aud`, `iat`, `exp`.
 ///
 /// # Errors
 /// [`StartError`] if the key cannot be read.
 pub fn sign_development_jwt(key: &Path, claims: &BTreeMap<&str, &str>) -> Result<String, StartError> {
     let pem = std::fs::read(key).map_err(|source| StartError::Node { path: key.to_owned(), source })?;
     let key = jsonwebtoken::EncodingKey::from_ed_pem(&zeroize::Zeroizing::new(pem))
-        .map_err(|_| StartError::Refused(format!("{} is no Ed25519 key in PEM", key.display())))?;
+        .map_err(|_| StartError::Refused(format!("{} is not an Ed25519 key in PEM", key.display())))?;
     let now = Timestamp::now().seconds();
     let mut body = serde_json::json!({"iss": ISSUER, "aud": NAME, "iat": now, "exp": now + 300});
     for (name, value) in claims {

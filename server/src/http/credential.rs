@@ -59,7 +59,7 @@ impl Credential for Principal {
     }
 
     fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
-        engine.still_stands(self)
+        engine.recheck_revocations(self)
     }
 }
 
@@ -96,7 +96,7 @@ impl Credential for Proof {
 
     fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
         match self {
-            Self::Token(caller) => engine.still_stands(caller),
+            Self::Token(caller) => engine.recheck_revocations(caller),
             Self::Jwt(_) => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! Listeners, connections, and the end of both.
+//! Listeners, connections, and how both end.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -27,32 +27,33 @@ use crate::operator::socket::OperatorSocket;
 use crate::settings::{ListenAddress, Listener, Settings};
 use petsem_engine::Peer;
 
-/// Connections that the kernel keeps until they are accepted: a thousand Machines may boot at once.
+/// Connections that the kernel queues until they are accepted: a thousand Machines may boot at once.
 const BACKLOG: i32 = 4096;
-/// How long requests may go on after SIGTERM.
+/// How long requests may take to finish after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(8);
-/// Requests of operators on the node that wait for the one that is worked on.
-const ASKED: usize = 8;
-/// Bytes of a request's head.
+/// Operator requests that wait while another is handled.
+const PENDING_ASKS: usize = 8;
+/// Most bytes of a request's head.
 const HEAD: usize = 128 * 1024;
 
-/// What a server listens on, once it does.
+/// The addresses that a server listens on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// The listeners in the order of the configuration, with the ports that they got.
+    /// The listeners in the order of the configuration, with the ports in use.
     pub listeners: Vec<String>,
 }
 
-/// Serves an installation until SIGTERM or SIGINT; sealed, until somebody unseals it, where no seal opens.
+/// Serves an installation until SIGTERM or SIGINT. If no seal opens the store, the server is sealed until an operator
+/// unseals it.
 ///
 /// # Errors
-/// [`ServeError`]; nothing was served then, except for `Stop`.
+/// [`ServeError`]; except for `Stop`, nothing was served.
 pub async fn serve(settings: Settings, on_ready: impl FnOnce(&Bound)) -> Result<(), ServeError> {
     let listeners = settings.listeners.clone();
-    // The ports first: a second server on them must not touch the store.
+    // The ports come first: a second server on the same ports must not touch the store.
     let bound = listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     match scrubbed_deep(begin(settings)).await {
-        Ok(phase) => serve_on(phase, bound, on_ready).await,
+        Ok(state) => serve_on(state, bound, on_ready).await,
         Err(error) => {
             bound.iter().for_each(BoundListener::remove_socket);
             Err(ServeError::Start(error))
@@ -60,30 +61,30 @@ pub async fn serve(settings: Settings, on_ready: impl FnOnce(&Bound)) -> Result<
     }
 }
 
-/// Serves what is open, or says that it is sealed.
+/// Serves a node in this state on these listeners.
 pub(crate) async fn serve_on(
-    phase: NodeState,
+    state: NodeState,
     bound: Vec<BoundListener>,
     on_ready: impl FnOnce(&Bound),
 ) -> Result<(), ServeError> {
-    // Before anybody can know that it runs: a signal must never meet the default, which cuts everything off.
+    // Before `on_ready`: the default action of a signal would kill the process without closing anything.
     let signals = Signals::new().map_err(|error| ServeError::Stop(error.to_string()))?;
-    let settings = phase.settings().clone();
+    let settings = state.settings().clone();
     let (ending, ended) = watch::channel(false);
     let graceful = Arc::new(GracefulShutdown::new());
     let connections = Arc::new(Semaphore::new(settings.limits.connections));
-    let front = RouterSwitch::new(phase.router());
+    let router = RouterSwitch::new(state.router());
     let names = Bound { listeners: bound.iter().map(BoundListener::name).collect() };
-    let (asking, asked) = mpsc::channel(ASKED);
+    let (asks, requests) = mpsc::channel(PENDING_ASKS);
     let socket = OperatorSocket::bind(&settings.data_directory).map_err(|source| {
         bound.iter().for_each(BoundListener::remove_socket);
         ServeError::Listen { address: "operator.sock in the data directory".to_owned(), source }
     })?;
     let mut accepting = tokio::task::JoinSet::new();
-    accepting.spawn(socket.run(asking, ended.clone()));
+    accepting.spawn(socket.run(asks, ended.clone()));
     for listener in bound {
         let acceptor = Acceptor {
-            front: front.clone(),
+            router: router.clone(),
             graceful: Arc::clone(&graceful),
             connections: Arc::clone(&connections),
             header_timeout: Duration::from_secs(settings.limits.seconds),
@@ -95,8 +96,8 @@ pub(crate) async fn serve_on(
         tracing::info!(listener = name, "listening");
     }
     on_ready(&names);
-    let last = Lifecycle { signals, asked, front }.run(phase).await;
-    tracing::info!("stopping: no new requests; finishing those under way");
+    let last = Lifecycle { signals, requests, router }.run(state).await;
+    tracing::info!("stopping: no new requests; finishing those in progress");
     ending.send_replace(true);
     while accepting.join_next().await.is_some() {}
     if let Ok(graceful) = Arc::try_unwrap(graceful).map_err(|_| ())
@@ -106,9 +107,9 @@ pub(crate) async fn serve_on(
     }
     let stopped = match last? {
         Some(NodeState::Open(started)) => {
-            // What a principal left behind when he hung up is finished too.
+            // Requests whose client disconnected are finished too.
             if !requests_ended(&started.state, Duration::from_secs(1)).await {
-                tracing::warn!("some requests were still under way and were cut off");
+                tracing::warn!("some requests were still in progress and were cut off");
             }
             started.state.engine.flush_pending_audit().await;
             stop(*started).await
@@ -133,7 +134,7 @@ impl BoundListener {
         }
     }
 
-    /// Takes a Unix socket's file away: nobody listens there any more.
+    /// Removes the file of a Unix socket.
     fn remove_socket(&self) {
         if let Self::Unix { settings: Listener { address: ListenAddress::Unix(path), .. }, .. } = self
             && let Err(error) = std::fs::remove_file(path)
@@ -149,7 +150,7 @@ impl BoundListener {
     }
 }
 
-/// Opens a listener. A Unix socket that nobody listens on any more is replaced.
+/// Opens a listener. A stale Unix socket is replaced.
 pub(crate) fn bind(settings: &Listener) -> Result<BoundListener, ServeError> {
     let failed = |source| ServeError::Listen { address: settings.address.to_string(), source };
     match &settings.address {
@@ -171,25 +172,25 @@ fn bind_tcp(address: SocketAddr, settings: &Listener) -> std::io::Result<BoundLi
 
 fn bind_unix(path: &Path, settings: &Listener) -> std::io::Result<BoundListener> {
     if let Ok(found) = std::fs::symlink_metadata(path) {
-        // Only a socket that nobody listens on any more is replaced.
+        // Only a socket without a listener is replaced.
         if !found.file_type().is_socket() || std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(std::io::ErrorKind::AddrInUse.into());
         }
     }
-    // Made beside it and renamed: there is no moment at which another start could take the path away.
-    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    // Bound under a temporary name and renamed, so that a concurrent start cannot take the path.
+    let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(&beside)?)?;
-    // Nobody can connect before listen(): the mode is right by then.
-    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600))?;
+    socket.bind(&SockAddr::unix(&temporary)?)?;
+    // No client can connect before listen(), and the mode is set before it.
+    std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(0o600))?;
     socket.listen(BACKLOG)?;
-    std::fs::rename(&beside, path)?;
+    std::fs::rename(&temporary, path)?;
     socket.set_nonblocking(true)?;
     Ok(BoundListener::Unix { listener: UnixListener::from_std(socket.into())?, settings: settings.clone() })
 }
 
 struct Acceptor {
-    front: RouterSwitch,
+    router: RouterSwitch,
     graceful: Arc<GracefulShutdown>,
     connections: Arc<Semaphore>,
     header_timeout: Duration,
@@ -200,11 +201,11 @@ impl Acceptor {
     async fn run(mut self, listener: BoundListener) {
         let host = listener.settings().host.clone();
         loop {
-            let place = tokio::select! {
+            let permit = tokio::select! {
                 _ = self.ended.changed() => break,
-                place = Arc::clone(&self.connections).acquire_owned() => place,
+                permit = Arc::clone(&self.connections).acquire_owned() => permit,
             };
-            let Ok(place) = place else { break };
+            let Ok(permit) = permit else { break };
             let accepted = tokio::select! {
                 _ = self.ended.changed() => break,
                 accepted = accept(&listener) => accepted,
@@ -212,13 +213,13 @@ impl Acceptor {
             match accepted {
                 Ok((Stream::Tcp(stream, address), source)) => {
                     let peer = Peer { source, address: Some(address), host: host.clone() };
-                    self.serve(stream, peer, place);
+                    self.serve(stream, peer, permit);
                 }
                 Ok((Stream::Unix(stream), source)) => {
-                    self.serve(stream, Peer { source, address: None, host: host.clone() }, place);
+                    self.serve(stream, Peer { source, address: None, host: host.clone() }, permit);
                 }
                 Err(error) => {
-                    // Out of descriptors, or the peer was gone already: neither ends the listener.
+                    // No descriptor is free, or the peer has already disconnected: neither ends the listener.
                     tracing::warn!(%error, "a connection was not accepted");
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
@@ -227,18 +228,18 @@ impl Acceptor {
         listener.remove_socket();
     }
 
-    fn serve<S>(&self, io: S, peer: Peer, place: tokio::sync::OwnedSemaphorePermit)
+    fn serve<S>(&self, io: S, peer: Peer, permit: tokio::sync::OwnedSemaphorePermit)
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
     {
-        let front = self.front.clone();
+        let router = self.router.clone();
         let mut io = TimeoutStream::new(io);
-        // Whoever does not read his answers does not keep a connection for ever.
+        // A client that does not read its responses must not keep a connection forever.
         io.set_write_timeout(Some(self.header_timeout));
         let io = TokioIo::new(Box::pin(io));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
-            front.now().oneshot(request.map(Body::new))
+            router.current().oneshot(request.map(Body::new))
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -250,7 +251,7 @@ impl Acceptor {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
-            drop(place);
+            drop(permit);
         }));
     }
 }
@@ -265,7 +266,7 @@ async fn accept(listener: &BoundListener) -> std::io::Result<(Stream, String)> {
         BoundListener::Tcp { listener, .. } => {
             let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            // A listener on [::] has IPv4 peers in IPv6 clothes; networks are written without.
+            // A listener on [::] sees IPv4 peers as IPv4-mapped addresses; policies name IPv4 networks.
             let address = peer.ip().to_canonical();
             Ok((Stream::Tcp(stream, address), address.to_string()))
         }

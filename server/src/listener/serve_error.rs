@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::node::start_error::StartError;
 
-/// Why a server ended, or did not begin.
+/// Why a server ended, or did not start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -12,12 +12,12 @@ pub enum ServeError {
     Start(StartError),
     /// A listener cannot be opened.
     Listen {
-        /// Which one, as configured.
+        /// Its address, as configured.
         address: String,
         /// Why.
         source: std::io::Error,
     },
-    /// What was written is safe, but closing it did not end cleanly.
+    /// All written data is safe, but closing the server failed.
     Stop(String),
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for ServeError {
             Self::Start(source) => source.fmt(f),
             Self::Listen { address, source } if source.kind() == std::io::ErrorKind::AddrInUse => write!(
                 f,
-                "cannot listen on {address}: something listens there already\nstop it, or choose another \
+                "cannot listen on {address}: the address is already in use\nstop the other process, or choose another \
                  listener.address in the configuration (`petsem dev`: --listen)"
             ),
             Self::Listen { address, source } => {
@@ -36,7 +36,7 @@ impl fmt::Display for ServeError {
                     "cannot listen on {address}: {source}\ncorrect listener.address in the configuration"
                 )
             }
-            Self::Stop(text) => write!(f, "the server stopped, but not cleanly: {text}"),
+            Self::Stop(text) => write!(f, "the server did not stop cleanly: {text}"),
         }
     }
 }

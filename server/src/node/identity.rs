@@ -1,4 +1,4 @@
-//! Which node this is: its id lies beside the audit log, its audit keys are in the store.
+//! The identity of this node: its id is in the audit directory, its audit keys are in the store.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use petsem_store::Store;
 use crate::node::start_error::StartError;
 use crate::settings::Settings;
 
-/// This node's id and audit keys; made on its first start.
+/// This node's id and audit keys; created on its first start.
 pub(crate) async fn node(
     settings: &Settings,
     store: &dyn Store,
@@ -32,21 +32,21 @@ pub(crate) async fn known_node(
     match keys {
         Some(keys) => Ok(Some((id, keys))),
         None => Err(StartError::Refused(format!(
-            "integrity: the store does not know the node whose audit log lies in {}: its row was removed, or the log \
-             is of another store\nname the store that belongs to it, or another audit.directory, which begins a new log",
+            "integrity: the store does not know the node that wrote the audit log in {}: its row was removed, or the \
+             log belongs to another store\nconfigure the store of this log, or another audit.directory for a new log",
             settings.audit.directory.display()
         ))),
     }
 }
 
-/// The id of the node that wrote the audit directory, if one has: as the file says, before any key is at hand.
+/// The id of the node that wrote the audit directory, if one has: read from its file, without any key.
 pub(crate) fn node_id(settings: &Settings) -> Result<Option<[u8; 16]>, StartError> {
     let path = settings.audit.directory.join("node");
     let fault = |source| StartError::Node { path: path.clone(), source };
     match std::fs::read_to_string(&path) {
         Ok(text) => parse_node(&text)
             .map(Some)
-            .ok_or_else(|| fault(std::io::Error::other("it is not 32 hex digits and a line end"))),
+            .ok_or_else(|| fault(std::io::Error::other("it must be 32 hex digits and a newline"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fault(error)),
     }
@@ -59,7 +59,7 @@ async fn new_node(
 ) -> Result<([u8; 16], NodeKeys), StartError> {
     let created = create_node(store, unlocked, Timestamp::now().millis()).await;
     let (id, keys) = created.map_err(|error| settings.unlock_failed(error))?;
-    // The row first: a file without it would look like a row that was removed by hand.
+    // The row first: a file without a row would look like a removed row.
     let path = settings.audit.directory.join("node");
     write_node(&settings.audit.directory, &path, &id).map_err(|source| StartError::Node { path, source })?;
     Ok((id, keys))

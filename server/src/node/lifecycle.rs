@@ -1,7 +1,8 @@
-//! The life of a server between its start and its end: open, sealed, and the ways from one to the other.
+//! The life of a server between start and stop: open, sealed, and the transitions between the two.
 //!
-//! One loop owns the keys. To seal is to let go of the router, to wait until no request holds the engine, and to drop
-//! it: keys wipe themselves. A engine that will not go ends the process rather than let it say that it is sealed.
+//! One loop owns the keys. To seal, it replaces the router, waits until no request holds the engine, and drops the
+//! engine; keys wipe themselves on drop. If the engine cannot be dropped, the process ends instead of reporting that
+//! it is sealed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,27 +23,27 @@ use crate::listener::serve_error::ServeError;
 use crate::node::sealed::{self, SealedNode, Unsealing, Why};
 use crate::node::start::{Started, close_audit, open_installed, start_unlocked};
 use crate::node::start_error::StartError;
-use crate::operator::socket::{Answer, Ask, Asked, SecretInput};
+use crate::operator::socket::{Answer, Ask, PendingAsk, SecretInput};
 use crate::operator::status;
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;
 
 /// How often the control feed is read.
 const FEED_EVERY: Duration = Duration::from_millis(500);
-/// How often it is looked whether keys of issuers get old.
+/// How often the keys of issuers are checked for age.
 const KEYS_EVERY: Duration = Duration::from_millis(500);
-/// How long requests may go on after the server was told to seal itself.
+/// How long requests may take to finish after an operator seals the server.
 const SEALING: Duration = Duration::from_secs(8);
-/// How long those that did not end by then may take to let go.
+/// How long the remaining requests may take to end once they are cut off.
 const CUT_OFF: Duration = Duration::from_secs(2);
-/// How often a sealed server looks whether its own seals are back.
-const TRY_AGAIN: Duration = Duration::from_secs(30);
+/// How often a sealed server tries the configured seals again.
+const RETRY: Duration = Duration::from_secs(30);
 
-/// What a server is now.
+/// The state of a server.
 pub(crate) enum NodeState {
     /// It has the keys.
     Open(Box<Started>),
-    /// It has none.
+    /// It has no key.
     Sealed(Box<SealedNode>),
 }
 
@@ -62,7 +63,7 @@ impl NodeState {
     }
 }
 
-/// Starts: open if a seal opens, sealed if none does.
+/// Starts: open if a seal opens the store, otherwise sealed.
 pub(crate) async fn begin(settings: Settings) -> Result<NodeState, StartError> {
     let store = open_installed(&settings).await?;
     match unlock(&settings.seal_sources(), &*store).await {
@@ -81,12 +82,12 @@ pub(crate) async fn begin(settings: Settings) -> Result<NodeState, StartError> {
     }
 }
 
-/// Whether all requests have ended within this time; no new one begins then.
+/// Whether all requests ended within this time. If so, no new one begins.
 pub(crate) async fn requests_ended(state: &ServerState, within: Duration) -> bool {
     let all = u32::try_from(state.limits.requests).unwrap_or(u32::MAX);
     match tokio::time::timeout(within, state.request_permits.acquire_many(all)).await {
-        Ok(Ok(places)) => {
-            places.forget();
+        Ok(Ok(permits)) => {
+            permits.forget();
             true
         }
         _ => false,
@@ -112,34 +113,34 @@ impl Signals {
     }
 }
 
-/// The loop, and what it hears.
+/// The loop, with its inputs.
 pub(crate) struct Lifecycle {
     pub(crate) signals: Signals,
-    pub(crate) asked: mpsc::Receiver<Asked>,
-    pub(crate) front: RouterSwitch,
+    pub(crate) requests: mpsc::Receiver<PendingAsk>,
+    pub(crate) router: RouterSwitch,
 }
 
-/// How a phase ended.
+/// How a state ended.
 enum End {
-    /// The server is told to end; none while a seal was being tried, when nothing is open.
+    /// A signal stops the server. `None` if it arrived while a seal was tried: then nothing is open.
     Stop(Option<NodeState>),
-    /// Another phase begins.
+    /// Another state begins.
     Next(NodeState),
 }
 
 impl Lifecycle {
-    /// Goes from phase to phase until a signal; answers the last one.
-    pub(crate) async fn run(mut self, mut phase: NodeState) -> Result<Option<NodeState>, ServeError> {
+    /// Runs from state to state until a signal; returns the last one.
+    pub(crate) async fn run(mut self, mut state: NodeState) -> Result<Option<NodeState>, ServeError> {
         loop {
-            let end = match phase {
+            let end = match state {
                 NodeState::Open(started) => self.open(started).await?,
                 NodeState::Sealed(node) => self.sealed(*node).await?,
             };
-            phase = match end {
+            state = match end {
                 End::Stop(last) => return Ok(last),
                 End::Next(next) => next,
             };
-            self.front.show(phase.router());
+            self.router.replace(state.router());
         }
     }
 
@@ -154,7 +155,7 @@ impl Lifecycle {
                 Some(checkpoint) = started.checkpoints.recv() => {
                     scrubbed(state.engine.record_checkpoint(&checkpoint)).await;
                 },
-                Some(asked) = self.asked.recv() => scrubbed(answer_open(&started, since, asked)).await,
+                Some(request) = self.requests.recv() => scrubbed(answer_open(&started, since, request)).await,
             }
         };
         drop(state);
@@ -165,37 +166,36 @@ impl Lifecycle {
         self.seal(started, background).await.map(End::Next)
     }
 
-    /// Forgets every key.
+    /// Drops every key.
     async fn seal(&self, started: Box<Started>, background: JoinHandle<()>) -> Result<NodeState, ServeError> {
         tracing::warn!("an operator seals the server");
-        // Not `sealed` yet: that word says that the keys are gone.
-        self.front.show(sealed::sealing_router());
+        // Not `sealed` yet: that state means that no key is in memory.
+        self.router.replace(sealed::sealing_router());
         let settings = started.settings.clone().opened_by(UnsealInput::default());
         let store: Arc<dyn Store> = Arc::clone(started.state.engine.store());
         let state = &started.state;
         if !requests_ended(state, SEALING).await {
-            // Nobody keeps the keys in memory by being slow.
+            // A slow client must not keep the keys in memory.
             tracing::warn!("some requests did not end in time and are cut off");
             state.cut_off.send_replace(true);
             if !requests_ended(state, CUT_OFF).await {
-                return Err(not_forgotten("requests are still under way"));
+                return Err(not_dropped("requests are still in progress"));
             }
         }
         end(background).await;
         started.state.engine.flush_pending_audit().await;
         let closed = close_audit(*started).await;
-        let state =
-            closed.map_err(|error| not_forgotten(&format!("the audit log was not closed: {error}")))?;
+        let state = closed.map_err(|error| not_dropped(&format!("the audit log was not closed: {error}")))?;
         let Some(engine) = only_holder(state).await else {
-            return Err(not_forgotten("something still holds the keys"));
+            return Err(not_dropped("a task still holds the keys"));
         };
         drop(engine);
         tracing::warn!("sealed: no key is in memory");
         let node = match SealedNode::begin(settings.clone(), Arc::clone(&store), Why::Operator).await {
             Ok(node) => node,
             Err(error) => {
-                // Sealed is sealed: what cannot be written is said in the log of the process.
-                tracing::error!(%error, "the audit log does not go on while the server is sealed");
+                // The server is sealed all the same; only the process log records this error.
+                tracing::error!(%error, "the audit log cannot be opened, so the sealed server writes no audit lines");
                 SealedNode::without_log(settings, store, Why::Operator)
             }
         };
@@ -203,16 +203,16 @@ impl Lifecycle {
     }
 
     async fn sealed(&mut self, mut node: SealedNode) -> Result<End, ServeError> {
-        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TRY_AGAIN, TRY_AGAIN);
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + RETRY, RETRY);
         loop {
-            let asked = tokio::select! {
+            let request = tokio::select! {
                 () = self.signals.stop() => return Ok(End::Stop(Some(NodeState::Sealed(Box::new(node))))),
-                _ = ticks.tick(), if node.tries_again() => None,
-                Some(asked) = self.asked.recv() => Some(asked),
+                _ = ticks.tick(), if node.retries() => None,
+                Some(request) = self.requests.recv() => Some(request),
             };
-            let (given, source, answer) = match asked {
+            let (input, source, answer) = match request {
                 None => (UnsealInput::default(), "node".to_owned(), None),
-                Some(Asked { ask, source, answer }) => match ask {
+                Some(PendingAsk { ask, source, answer }) => match ask {
                     Ask::Status {} => {
                         let status = Box::new(status::of_sealed(&node));
                         reply(answer, Answer::Status { status });
@@ -222,8 +222,8 @@ impl Lifecycle {
                         reply(answer, is_sealed());
                         continue;
                     }
-                    Ask::Unseal { passphrase, shares } => match given_of(passphrase, shares) {
-                        Ok(given) => (given, source, Some(answer)),
+                    Ask::Unseal { passphrase, shares } => match unseal_input(passphrase, shares) {
+                        Ok(input) => (input, source, Some(answer)),
                         Err(error) => {
                             reply(answer, error);
                             continue;
@@ -231,16 +231,16 @@ impl Lifecycle {
                     },
                 },
             };
-            let is_asked = answer.is_some();
+            let is_requested = answer.is_some();
             let unsealing = tokio::select! {
-                // What it had is dropped with it: the store's lock, and the log's.
+                // The future is dropped, and with it the locks of the store and the audit log.
                 () = self.signals.stop() => return Ok(End::Stop(None)),
-                unsealing = scrubbed_deep(node.unseal(given, &source, is_asked)) => unsealing,
+                unsealing = scrubbed_deep(node.unseal(input, &source, is_requested)) => unsealing,
             };
             node = match unsealing {
                 Unsealing::Open(started) => {
-                    // First the routes, then the word that they are there.
-                    self.front.show(router(Arc::clone(&started.state)));
+                    // The routes must work before the operator is told that the server is open.
+                    self.router.replace(router(Arc::clone(&started.state)));
                     tracing::warn!(seal = started.opened_by.description, "unsealed");
                     let by = format!("{} ({})", started.opened_by.description, started.opened_by.kind);
                     if let Some(answer) = answer {
@@ -270,14 +270,14 @@ impl Lifecycle {
 }
 
 /// Answers a command while the server is open.
-async fn answer_open(started: &Started, since: Timestamp, asked: Asked) {
-    let Asked { ask, source, answer } = asked;
-    let said = match ask {
+async fn answer_open(started: &Started, since: Timestamp, request: PendingAsk) {
+    let PendingAsk { ask, source, answer } = request;
+    let response = match ask {
         Ask::Status {} => Answer::Status { status: Box::new(status::of_open(started, since).await) },
         Ask::Unseal { .. } => Answer::Refused {
             code: ErrorCode::Conflict,
             error: format!(
-                "the server is not sealed: {} opened it; nothing is left to do",
+                "the server is not sealed: {} opened it; nothing to do",
                 started.opened_by.description
             ),
         },
@@ -294,10 +294,10 @@ async fn answer_open(started: &Started, since: Timestamp, asked: Asked) {
             }
         }
     };
-    reply(answer, said);
+    reply(answer, response);
 }
 
-fn given_of(passphrase: Option<SecretInput>, shares: Vec<SecretInput>) -> Result<UnsealInput, Answer> {
+fn unseal_input(passphrase: Option<SecretInput>, shares: Vec<SecretInput>) -> Result<UnsealInput, Answer> {
     let passphrase = match passphrase.map(|typed| petsem_seals::Passphrase::new(typed.0)).transpose() {
         Ok(passphrase) => passphrase,
         Err(error) => {
@@ -310,22 +310,22 @@ fn given_of(passphrase: Option<SecretInput>, shares: Vec<SecretInput>) -> Result
 fn is_sealed() -> Answer {
     Answer::Refused {
         code: ErrorCode::Sealed,
-        error: "the server is sealed; open it first with `petsem operator unseal`".to_owned(),
+        error: "the server is sealed; unseal it first with `petsem operator unseal`".to_owned(),
     }
 }
 
-fn reply(answer: tokio::sync::oneshot::Sender<Answer>, said: Answer) {
-    // Whoever asked may have gone.
-    let _unheard = answer.send(said);
+fn reply(answer: tokio::sync::oneshot::Sender<Answer>, response: Answer) {
+    // The command may have ended.
+    let _unheard = answer.send(response);
 }
 
-/// Ends a task, and what it holds with it.
+/// Ends a task and drops what it holds.
 async fn end(task: JoinHandle<()>) {
     task.abort();
     let _cancelled = task.await;
 }
 
-/// The engine, once nothing else holds it: the tasks of ended requests release it a moment after their responses.
+/// The engine, once nothing else holds it: the task of a request releases it shortly after the response.
 async fn only_holder(state: Arc<ServerState>) -> Option<Engine> {
     let state = once_unshared(state).await?;
     once_unshared(state.engine).await
@@ -342,15 +342,15 @@ async fn once_unshared<T>(mut shared: Arc<T>) -> Option<T> {
     None
 }
 
-fn not_forgotten(why: &str) -> ServeError {
+fn not_dropped(why: &str) -> ServeError {
     ServeError::Stop(format!(
-        "it was told to seal itself, and {why}: it ends, so that no key stays in memory"
+        "an operator sealed it, and {why}: the process ends, so that no key stays in memory"
     ))
 }
 
-/// What goes on beside the requests.
+/// The background tasks of an open server.
 async fn background(engine: Arc<Engine>) {
-    // It ends when it is aborted; nobody tells it.
+    // Never changes: aborting this future ends it.
     let (_alive, ended) = watch::channel(false);
     tokio::join!(
         follow_feed(Arc::clone(&engine)),
@@ -359,7 +359,7 @@ async fn background(engine: Arc<Engine>) {
     );
 }
 
-/// Keeps the keys that issuers publish new. What goes wrong shows in `/readyz` and the metrics.
+/// Keeps the keys that issuers publish up to date. `/readyz` and the metrics show failures.
 async fn renew_keys(engine: Arc<Engine>) {
     let mut ticks = tokio::time::interval(KEYS_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -369,24 +369,24 @@ async fn renew_keys(engine: Arc<Engine>) {
     }
 }
 
-/// Says it once for each time that the system refuses to lock more memory for keys.
-fn warn_of_unlocked_keys(told: &mut usize) {
+/// Logs a warning each time that more memory for keys could not be locked.
+fn warn_of_unlocked_keys(reported: &mut usize) {
     let memory = KeyMemory::of_this_process();
     if let Some(refusal) = memory.refusal
-        && memory.unlocked > *told
+        && memory.unlocked > *reported
     {
-        *told = memory.unlocked;
+        *reported = memory.unlocked;
         tracing::warn!(
             unlocked_bytes = memory.unlocked,
             locked_bytes = memory.locked,
             limit_bytes = getrlimit(Resource::Memlock).current.unwrap_or(u64::MAX),
             "{refusal}; keys work, but the system may swap them to disk. Raise the limit of locked memory \
-             (LimitMEMLOCK= of the systemd unit, or ulimit -l) to 8 MiB and restart, or use no swap"
+             (LimitMEMLOCK= of the systemd unit, or ulimit -l) to 8 MiB and restart, or disable swap"
         );
     }
 }
 
-/// Reads the control feed twice a second. What goes wrong shows in `/readyz` and the metrics.
+/// Reads the control feed twice a second. `/readyz` and the metrics show failures.
 async fn follow_feed(engine: Arc<Engine>) {
     let mut ticks = tokio::time::interval(FEED_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,7 +1,7 @@
-//! A node without keys: it listens, says that it is sealed and what to do, and waits to be unsealed.
+//! A sealed node: it listens, refuses every request with a notice, and waits to be unsealed.
 //!
-//! No key is in memory. Its audit log goes on, each line chained to the one before, without MACs until there are keys
-//! again. Nothing on the network unseals it: that goes through the operator's socket alone.
+//! No key is in memory. The audit log continues: each line is chained to the one before, but has no MAC until there
+//! are keys again. Nothing on the network can unseal the node; only the operator socket can.
 
 use std::sync::Arc;
 
@@ -22,15 +22,15 @@ use crate::node::start_error::StartError;
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;
 
-/// What everybody is told; the node's own users learn more by `petsem operator status`.
-const NOTICE: &str = "this server is sealed: it has no key, and nothing can be read or written; on its node, \
-     `petsem operator unseal` opens it and `petsem operator status` says why it is sealed";
-/// What everybody is told while the keys go.
-const SEALING: &str = "an operator seals this server: it takes no more requests, and lets go of its keys";
-/// When asking again may make sense, in seconds: people have to be found.
-const AGAIN: u32 = 30;
+/// The notice for every client. `petsem operator status` tells users of the node more.
+const NOTICE: &str = "this server is sealed: it has no key, so nothing can be read or written; on its node, \
+     `petsem operator unseal` opens it and `petsem operator status` shows why it is sealed";
+/// The notice while the keys are being dropped.
+const SEALING: &str = "an operator is sealing this server: it accepts no more requests and drops its keys";
+/// `Retry-After`, in seconds: unsealing may need people.
+const RETRY_SECONDS: u32 = 30;
 
-/// A node that holds the store and no key.
+/// A node that holds the store, but no key.
 pub(crate) struct SealedNode {
     settings: Settings,
     store: Arc<dyn Store>,
@@ -42,11 +42,11 @@ pub(crate) struct SealedNode {
 /// Why a node is sealed.
 #[derive(Clone, Debug)]
 pub(crate) enum Why {
-    /// No seal opened at its start.
+    /// No seal opened the store at start.
     NoSeal {
-        /// What each that was tried said.
+        /// The error of each seal that was tried.
         tried: Vec<String>,
-        /// What people can give.
+        /// The inputs from people that can open the store.
         people: Vec<String>,
     },
     /// An operator sealed it.
@@ -54,14 +54,14 @@ pub(crate) enum Why {
 }
 
 impl Why {
-    /// One line for each thing to know.
+    /// The reason, one line for each fact.
     pub(crate) fn lines(&self) -> Vec<String> {
         match self {
             Self::Operator => vec!["an operator sealed it".to_owned()],
             Self::NoSeal { tried, people } => {
                 let mut lines = tried.clone();
                 if tried.is_empty() {
-                    lines.push("the configuration names no seal that opens without a person".to_owned());
+                    lines.push("the configuration has no seal that opens without a person".to_owned());
                 }
                 lines.extend(people.iter().map(|people| format!("it can be opened with {people}")));
                 lines
@@ -70,24 +70,24 @@ impl Why {
     }
 }
 
-/// What became of an unsealing.
+/// The outcome of an attempt to unseal.
 pub(crate) enum Unsealing {
     /// The store is open.
     Open(Box<Started>),
-    /// It is as sealed as before.
+    /// The node is still sealed.
     Still(Box<SealedNode>, StartError),
-    /// A seal opened it, and what is in it cannot be served.
+    /// A seal opened the store, but the store cannot be served.
     Ended(StartError),
 }
 
 impl SealedNode {
-    /// A node that goes on sealed: its audit log is opened without keys.
+    /// A sealed node, whose audit log is opened without keys.
     pub(crate) async fn begin(
         settings: Settings,
         store: Arc<dyn Store>,
         why: Why,
     ) -> Result<Self, StartError> {
-        // A node that never wrote a log has no chain to go on with; it begins one with its keys.
+        // A node that never wrote a log has no chain to continue; it begins one once it has keys.
         let audit = match node_id(&settings)? {
             Some(node) => Some(open_audit(&settings, node, None)?.log),
             None => None,
@@ -100,7 +100,7 @@ impl SealedNode {
         Ok(node)
     }
 
-    /// A node whose log cannot be opened, and which has no keys all the same.
+    /// A sealed node whose audit log cannot be opened.
     pub(crate) fn without_log(settings: Settings, store: Arc<dyn Store>, why: Why) -> Self {
         Self { settings, store, audit: None, why, since: Timestamp::now() }
     }
@@ -120,24 +120,24 @@ impl SealedNode {
         &self.settings
     }
 
-    /// Whether its own seals are worth another try, nobody having been there: what was away may be back. Never one
-    /// that counts wrong PINs, and never against an operator's will.
-    pub(crate) fn tries_again(&self) -> bool {
+    /// Whether it tries its configured seals again without a request: a seal that was unavailable may be available
+    /// again. It tries no seal that counts wrong PINs, and none after an operator sealed the node.
+    pub(crate) fn retries(&self) -> bool {
         matches!(self.why, Why::NoSeal { .. }) && self.settings.seals.iter().any(SealSource::is_retryable)
     }
 
-    /// Opens the store by what was given, or by its own seals if nothing was.
-    pub(crate) async fn unseal(self, given: UnsealInput, source: &str, is_asked: bool) -> Unsealing {
-        let settings = self.settings.clone().opened_by(given);
+    /// Opens the store with the input, or with the configured seals if the input is empty.
+    pub(crate) async fn unseal(self, input: UnsealInput, source: &str, is_requested: bool) -> Unsealing {
+        let settings = self.settings.clone().opened_by(input);
         let mut tried = settings.clone();
-        if !is_asked {
+        if !is_requested {
             tried.seals.retain(SealSource::is_retryable);
         }
         let unlocked = match unlock(&tried.seal_sources(), &*self.store).await {
             Ok(unlocked) => unlocked,
             Err(error) => {
                 let error = tried.unlock_failed(error);
-                if is_asked {
+                if is_requested {
                     let text = error.to_string();
                     self.note("operator.unseal", Outcome::Denied, &text, Some(source)).await;
                 }
@@ -148,7 +148,7 @@ impl SealedNode {
         if let Some(audit) = audit
             && let Err(error) = audit.close().await
         {
-            return Unsealing::Ended(StartError::Refused(format!("the audit log cannot go on: {error}")));
+            return Unsealing::Ended(StartError::Refused(format!("the audit log cannot be closed: {error}")));
         }
         let started = match start_unlocked(settings, store, unlocked).await {
             Ok(started) => started,
@@ -186,7 +186,7 @@ impl SealedNode {
             event.reason = Some(ErrorCode::Sealed.as_str().into());
         }
         if let Err(error) = audit.append(event).await {
-            tracing::error!(%error, action, "there is no audit line of this");
+            tracing::error!(%error, action, "the audit line of this action was not written");
         }
     }
 }
@@ -196,13 +196,13 @@ pub(crate) fn router() -> Router {
     routes(ErrorCode::Sealed, "sealed", NOTICE)
 }
 
-/// Every route of a node whose keys are about to go.
+/// Every route of a node that is dropping its keys.
 pub(crate) fn sealing_router() -> Router {
     routes(ErrorCode::Stopping, "not_ready", SEALING)
 }
 
 fn routes(code: ErrorCode, status: &'static str, notice: &'static str) -> Router {
-    // It looks at nothing of the request: there is no key to check it by.
+    // The request is not examined: there is no key to verify it.
     let refused = move || async move { refuse(code, notice) };
     Router::new()
         .route("/healthz", get(alive))
@@ -221,14 +221,14 @@ fn unready(status: &str, notice: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
-/// The one answer to everything else.
+/// The response to every other request.
 fn refuse(code: ErrorCode, notice: &str) -> Response {
     let id = new_request_id(Timestamp::now());
     let body =
         ErrorBody { error: notice.to_owned(), error_description: None, status: code, request_id: Some(id) };
     let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
     let headers = response.headers_mut();
-    headers.insert(RETRY_AFTER, HeaderValue::from(AGAIN));
+    headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("cache-control", HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {

@@ -1,7 +1,6 @@
-//! From an empty directory to an installation, and from an installation to a running core.
+//! Starts an engine on an installation, and stops it.
 //!
-//! A start reads the seal and the keyring, never the secrets: it takes as long with ten million of them as
-//! with ten.
+//! A start reads the seal and the keyring, but no secret, so its duration does not depend on the number of secrets.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use crate::node::start_error::StartError;
 use crate::operator::socket::{Ask, ask};
 use crate::settings::Settings;
 
-/// A core with what only its owner may do.
+/// A running engine, with what belongs to the server that runs it.
 pub(crate) struct Started {
     pub(crate) state: Arc<ServerState>,
     pub(crate) settings: Settings,
@@ -31,8 +30,8 @@ pub(crate) struct Started {
     pub(crate) opened_by: OpenedBy,
 }
 
-/// Opens an installation: seal, keyring, audit log, control feed; and gives each committed change the line that
-/// a kill took from it.
+/// Opens an installation: seal, keyring, audit log, control feed. Writes the audit line of each committed change
+/// that has none because of a kill.
 pub(crate) async fn start(settings: Settings) -> Result<Started, StartError> {
     let store = open_installed(&settings).await?;
     let unlocked = unlock(&settings.seal_sources(), &*store).await;
@@ -42,7 +41,7 @@ pub(crate) async fn start(settings: Settings) -> Result<Started, StartError> {
     Ok(started)
 }
 
-/// Opens the store of an installation, and nothing of it.
+/// Opens the store of an installation, but decrypts nothing.
 pub(crate) async fn open_installed(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
     let store = match open_made_store(settings) {
         Err(StartError::Empty { directory }) if is_served(&directory).await => {
@@ -61,7 +60,7 @@ async fn is_served(data_directory: &Path) -> bool {
     ask(data_directory, &Ask::Status {}).await.is_ok()
 }
 
-/// [`start`], with the keys at hand.
+/// [`start`], with an unlocked store.
 pub(crate) async fn start_unlocked(
     settings: Settings,
     store: Arc<dyn Store>,
@@ -72,7 +71,7 @@ pub(crate) async fn start_unlocked(
     let (node, keys) = node(&settings, &*store, &unlocked).await?;
     let opened = open_audit(&settings, node, Some(keys))?;
     let audit::Opened { log, tail, checkpoints } = opened;
-    // Before the engine tells the log where the store stands: the next start must notice it too.
+    // Before the engine gives the log the store's position: otherwise the next start would not detect it.
     if let Some(what) = missing_from_store(&*store, &unlocked, &tail).await? {
         return Err(StartError::RolledBack { what });
     }
@@ -94,7 +93,7 @@ pub(crate) async fn start_unlocked(
     Ok(Started { state, settings, checkpoints, opened_by })
 }
 
-/// Opens this node's audit log; without keys its lines have no MACs until it gets some.
+/// Opens this node's audit log. Without keys, its lines have no MACs.
 pub(crate) fn open_audit(
     settings: &Settings,
     node: [u8; 16],
@@ -110,7 +109,7 @@ pub(crate) fn open_audit(
     AuditLog::open(audit_settings, node, keys, known, clock).map_err(StartError::Audit)
 }
 
-/// Closes what was opened, in the order that loses nothing.
+/// Closes the audit log, then the store, so that the last checkpoint is stored.
 pub(crate) async fn stop(started: Started) -> Result<(), String> {
     let store = Arc::clone(started.state.engine.store());
     let audit = close_audit(started).await.map(drop);
@@ -119,7 +118,7 @@ pub(crate) async fn stop(started: Started) -> Result<(), String> {
     store.map_err(|error| error.to_string())
 }
 
-/// Closes the audit log and keeps its last checkpoint; the store stays open.
+/// Closes the audit log and stores its last checkpoint; the store stays open.
 pub(crate) async fn close_audit(started: Started) -> Result<Arc<ServerState>, String> {
     let Started { state, mut checkpoints, opened_by: _, settings: _ } = started;
     let closed = state.engine.close_audit().await;
@@ -142,7 +141,7 @@ pub(crate) fn is_absent(settings: &Settings) -> bool {
     SqliteStore::is_absent(&SqliteOptions::new(&settings.data_directory))
 }
 
-/// The same, if a store was made there: looking at one makes nothing.
+/// [`open_store`], but fails if there is no database: reading must not create one.
 pub(crate) fn open_made_store(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
     if is_absent(settings) {
         return Err(StartError::Empty { directory: settings.data_directory.clone() });

@@ -8,55 +8,55 @@ use petsem_engine::{Failure, UnlockError};
 use petsem_outbound::OutboundSetupError;
 use petsem_seals::input_from_people;
 
-/// Why a server does not start. Never seen by a request.
+/// Why a server does not start. Requests never return it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
     /// The store cannot be opened.
     Store(petsem_store::OpenError),
-    /// The store has no installation in it.
+    /// The store holds no installation.
     Empty {
         /// The data directory.
         directory: PathBuf,
     },
-    /// A server runs, and its database is not where it opened it.
+    /// A server runs, but its database was moved or removed.
     Gone {
         /// The data directory.
         directory: PathBuf,
     },
-    /// The store has an installation in it already.
+    /// The store already holds an installation.
     Installed {
         /// The data directory.
         directory: PathBuf,
     },
     /// No seal opens the store.
     Sealed {
-        /// What each that was tried said.
+        /// The error of each seal that was tried.
         tried: Vec<String>,
-        /// What people can give, one line for each seal that needs them.
+        /// The inputs from people that can open the store, one for each seal that needs them.
         people: Vec<String>,
     },
     /// The seal's key file.
     Seal(Box<dyn std::error::Error + Send + Sync>),
     /// The audit log cannot be opened.
     Audit(audit::AuditOpenError),
-    /// The node's id beside the audit log cannot be read or written.
+    /// The node's id in the audit directory cannot be read or written.
     Node {
         /// The file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
-    /// The store is older than what this node's audit log saw of it, or another one.
+    /// The store is older than the state that this node's audit log recorded, or is another store.
     RolledBack {
-        /// What it lacks.
+        /// What the store lacks.
         what: String,
     },
-    /// Third parties cannot be called as configured.
+    /// The settings for calls to third parties cannot be used.
     Outgoing(OutboundSetupError),
-    /// The store was made by `petsem dev`: whoever has the development key reads everything.
+    /// The store was created by `petsem dev`: anyone with the development key can read everything.
     Development,
-    /// What is stored is not what was written, or cannot be read.
+    /// Stored data differs from what was written, or cannot be read; or the request was refused.
     Refused(String),
 }
 
@@ -66,20 +66,20 @@ impl fmt::Display for StartError {
             Self::Store(source) => source.fmt(f),
             Self::Empty { directory } => write!(
                 f,
-                "the store in {} is empty: there is no installation to serve\nmake one with `petsem operator init`, or \
-                 correct data_directory in the configuration",
+                "the store in {} is empty: there is no installation to serve\ncreate one with `petsem operator init`, \
+                 or correct data_directory in the configuration",
                 directory.display()
             ),
             Self::Gone { directory } => write!(
                 f,
-                "a server runs on {}, and its database is no longer there: it was moved or removed; nothing was \
-                 changed\nput petsem.db and what lies beside it back while that server still runs: what it writes is \
-                 lost when it ends",
+                "a server runs on {}, but its database is no longer there: it was moved or removed; nothing was \
+                 changed\nrestore petsem.db and the files next to it while that server still runs: what it writes is \
+                 lost when it stops",
                 directory.display()
             ),
             Self::Installed { directory } => write!(
                 f,
-                "the store in {} holds an installation already; nothing was changed\nfor a new one name another \
+                "the store in {} already holds an installation; nothing was changed\nfor a new one configure another \
                  data_directory",
                 directory.display()
             ),
@@ -87,18 +87,17 @@ impl fmt::Display for StartError {
             Self::Seal(source) => source.fmt(f),
             Self::Audit(source) => source.fmt(f),
             Self::Node { path, source } => {
-                write!(f, "the node's id in {} cannot be used: {source}\nlet the user that runs petsem own the directory, with mode 0700", path.display())
+                write!(f, "the node's id in {} cannot be used: {source}\nmake the user that runs petsem the owner of the directory, with mode 0700", path.display())
             }
             Self::RolledBack { what } => write!(
                 f,
-                "integrity: the store lacks {what}, which this node's audit log has seen: an older copy of it was \
-                 put back, or another store\nrevocations may be missing in it, so it is not served; put the newer \
-                 database back"
+                "integrity: the store lacks {what}, which this node's audit log recorded: an older copy was restored, \
+                 or it is another store\nrevocations may be missing, so it is not served; restore the newer database"
             ),
-            Self::Outgoing(source) => write!(f, "{source}\nthat is outgoing.ca_file in the configuration"),
+            Self::Outgoing(source) => write!(f, "{source}\ncorrect outgoing.ca_file in the configuration"),
             Self::Development => f.write_str(
-                "this store was made by `petsem dev`, whose issuer key lies in a file; `petsem server` does not serve it\n\
-                 make an installation of its own with `petsem operator init`",
+                "this store was created by `petsem dev`, which keeps its issuer's key in a file; `petsem server` does \
+                 not serve it\ncreate a separate installation with `petsem operator init`",
             ),
             Self::Refused(text) => f.write_str(text),
         }
@@ -126,23 +125,21 @@ impl std::error::Error for StartError {
 
 fn write_sealed(f: &mut fmt::Formatter<'_>, tried: &[String], people: &[String]) -> fmt::Result {
     if tried.is_empty() {
-        f.write_str(
-            "the store is sealed, and the configuration names no seal that opens without a person\n",
-        )?;
+        f.write_str("the store is sealed, and the configuration has no seal that opens without a person\n")?;
     } else {
-        writeln!(f, "no seal that was tried opens the store:\n{}", tried.join("\n"))?;
+        writeln!(f, "none of the tried seals opens the store:\n{}", tried.join("\n"))?;
     }
     if !people.is_empty() {
         let people = people.join(", or ");
         write!(
             f,
-            "give {people} (--passphrase-file, --share-file), or a seal of this store that opens without a person, \
-             under [[seal]]"
+            "provide {people} (--passphrase-file, --share-file), or configure a seal of this store that opens without \
+             a person under [[seal]]"
         )
     } else if tried.is_empty() {
-        f.write_str("give the seal that the store was made with, under [[seal]]")
+        f.write_str("configure the seal that the store was created with under [[seal]]")
     } else {
-        f.write_str("put that right and try again, or give another seal of this store, under [[seal]]")
+        f.write_str("correct that and try again, or configure another seal of this store under [[seal]]")
     }
 }
 
@@ -156,15 +153,15 @@ impl StartError {
             }
             UnlockError::Seal(source) => Self::Seal(source),
             UnlockError::NoStoreRow => Self::Refused(format!(
-                "integrity: the store in {} has rows, and its own row is not among them: it was removed, or the file \
-                 is damaged\nrestore the store from a backup; do not make a new one in its place",
+                "integrity: the store in {} has rows, but its own row is missing: it was removed, or the file is \
+                 damaged\nrestore the store from a backup; do not create a new one in its place",
                 data_directory.display()
             )),
             error => Self::Refused(error.to_string()),
         }
     }
 
-    /// A refusal that the person at the node reads as a caller would.
+    /// A refusal with the text that an API client would get.
     pub(crate) fn refusal(failure: Failure) -> Self {
         Self::Refused(failure.external().to_owned())
     }

@@ -1,4 +1,4 @@
-//! `petsem operator approve`: the seal in the second person's place.
+//! `petsem operator approve`: approves a request with the seal instead of a second person's token.
 
 use petsem_api::{Approval, ApprovalId};
 
@@ -6,11 +6,11 @@ use crate::node::start::{start, stop};
 use crate::node::start_error::StartError;
 use crate::settings::Settings;
 
-/// Approves a request in the store of this node, with the seal in the second person's place. No server may hold the
-/// store at the same time.
+/// Approves a request in the store of this node, with the seal instead of a second person's token. No server may hold
+/// the store at the same time.
 ///
 /// # Errors
-/// [`StartError`]: the store cannot be opened, or the request does not wait; nothing was changed then.
+/// [`StartError`]: the store cannot be opened, or the request is not open. In both cases nothing was changed.
 pub async fn approve_with_seal(settings: &Settings, id: ApprovalId) -> Result<Approval, StartError> {
     let started = start(settings.clone()).await?;
     let result = started.state.engine.approve_with_seal(id).await;

@@ -1,4 +1,4 @@
-//! `petsem operator deny`: a revocation at the node, with the seal opened for it, whether a server runs or not.
+//! `petsem operator deny`: a revocation on the node, authorized by opening the seal, with or without a running server.
 
 use std::time::Duration;
 
@@ -15,33 +15,33 @@ use crate::operator::socket::{Answer, Ask, ask};
 use crate::operator::status::view_rows;
 use crate::settings::Settings;
 
-/// How long a running server gets for its answer: it looks twice a second.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often the answer is looked for.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long to wait for a running server's answer. The server reads the directory twice a second.
+const WAIT: Duration = Duration::from_secs(5);
+/// How often to read the answer.
+const POLL: Duration = Duration::from_millis(50);
 
-/// What became of a denial.
+/// Where a denial is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Denied {
-    /// It stands in the control feed, under this number, for every node.
+    /// On every node: it is in the control feed, under this number.
     Everywhere {
         /// The number of the change.
         number: u64,
     },
-    /// It is in force on this node; the store takes no writes now.
+    /// On this node: the store accepts no writes at present.
     Here,
-    /// It lies in the data directory: a server takes it before it serves anybody.
+    /// From the next start: it is in the data directory, and a server applies it before it serves requests.
     AtStart,
-    /// The same, of the server that runs here sealed.
+    /// From the unsealing of the sealed server that runs here.
     AtUnseal,
 }
 
-/// Denies: refused at once by the server that runs on this node, if one does, and kept in the store.
+/// Denies a token, key or Machine: a server that runs on this node refuses it at once. The denial is kept in the store.
 ///
 /// # Errors
-/// [`StartError`]: no seal opens the store, what shall be denied is not there, or the running server did not answer
-/// (then the denial still lies in its data directory).
+/// [`StartError`]: no seal opens the store, the named object does not exist, or the running server did not answer
+/// (then the denial is still in its data directory).
 pub async fn deny(settings: &Settings, request: &RevokeRequest) -> Result<Denied, StartError> {
     match start(settings.clone()).await {
         Ok(started) => deny_in_store(started, request).await,
@@ -61,27 +61,27 @@ async fn deny_in_store(started: Started, request: &RevokeRequest) -> Result<Deni
     result
 }
 
-/// Lays the denial before the server that holds the store, and waits for its answer.
+/// Passes the denial to the server that holds the store, and waits for its answer.
 async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denied, StartError> {
-    // The seal opened on a store that another process holds.
+    // Opens the seal of a store that another process holds.
     let rows = view_rows(&settings.data_directory)?;
     let unlocked = unlock_rows(&settings.seal_sources(), rows).await;
     let codec = unlocked.map_err(|error| settings.unlock_failed(error))?.codec;
     if is_sealed(settings).await {
-        // It answers nothing yet, and who mistyped must hear of it now.
+        // A sealed server does not check the request, so a mistyped id must be refused here.
         check_revocation(request, Timestamp::now())
-            .and_then(|()| is_there(settings, request))
+            .and_then(|()| check_exists(settings, request))
             .map_err(StartError::refusal)?;
     }
     let folder = DenialFolder::of(&settings.data_directory);
     let id = new_request_id(Timestamp::now());
     folder.put(&codec, id, request).map_err(|error| not_written(&error))?;
-    // Asked after it lies there: whatever unseals the server from now on takes it first.
+    // Checked after the denial is in the directory: if the server is unsealed from now on, it applies it first.
     if is_sealed(settings).await {
         return Ok(Denied::AtUnseal);
     }
     let answered = async {
-        let mut ticks = tokio::time::interval(LOOK);
+        let mut ticks = tokio::time::interval(POLL);
         loop {
             ticks.tick().await;
             if let Some(answer) = folder.read_answer(&codec, id) {
@@ -89,15 +89,15 @@ async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denie
             }
         }
     };
-    let answer = match tokio::time::timeout(PATIENCE, answered).await {
+    let answer = match tokio::time::timeout(WAIT, answered).await {
         Ok(answer) => answer,
-        // It was sealed meanwhile.
+        // It was sealed in the meantime.
         Err(_) if is_sealed(settings).await => return Ok(Denied::AtUnseal),
         Err(_) => {
             return Err(StartError::Refused(format!(
-                "the server that holds the store did not answer within {} s, so it is not known that it denies\nlook \
-                 at its log; the denial lies in {}/denials and is taken when the server looks again",
-                PATIENCE.as_secs(),
+                "the server that holds the store did not answer within {} s, so the denial may not be in force\ncheck \
+                 its log; the denial is in {}/denials, and the server applies it when it next reads that directory",
+                WAIT.as_secs(),
                 settings.data_directory.display()
             )));
         }
@@ -110,13 +110,13 @@ async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denie
     }
 }
 
-/// Whether the server that runs here has no keys.
+/// Whether a sealed server runs here.
 async fn is_sealed(settings: &Settings) -> bool {
     matches!(ask(&settings.data_directory, &Ask::Status {}).await, Ok(Answer::Status { status }) if status.sealed)
 }
 
-/// Whether the database has what a request names, as far as it can be seen without the server.
-fn is_there(settings: &Settings, request: &RevokeRequest) -> Result<(), Failure> {
+/// Checks that the database has the object that a request names, as far as that is possible without the server.
+fn check_exists(settings: &Settings, request: &RevokeRequest) -> Result<(), Failure> {
     let (kind, id, absent): (_, _, fn() -> Failure) = match request {
         RevokeRequest::Machine { app: AppRef::Id(app), .. } => {
             (RecordKind::AppHead, app.as_bytes().to_vec(), no_such_app)

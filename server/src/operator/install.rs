@@ -1,4 +1,4 @@
-//! From an empty directory to an installation: seals, keys, the first operator's token.
+//! Creates an installation in an empty directory: seals, keys, the first operator's token.
 
 use petsem_api::{MintedToken, StoreId};
 use petsem_engine::{KeepShares, SealInfo, Timestamp, check_first_token, create_installation};
@@ -8,16 +8,16 @@ use crate::node::start::{Started, is_absent, open_store, start_unlocked, stop};
 use crate::node::start_error::StartError;
 use crate::settings::Settings;
 
-/// Who gets an operator's token that is made on the node.
+/// The holder of an operator's token that is minted on the node.
 #[derive(Clone, Debug)]
 pub struct InstallOptions {
     /// The person.
     pub operator: String,
-    /// Seconds that it lives.
+    /// Lifetime of the token, in seconds.
     pub life: u64,
 }
 
-/// An installation that was just made.
+/// A new installation.
 #[derive(Debug)]
 pub struct Installed {
     /// Its id.
@@ -28,11 +28,11 @@ pub struct Installed {
     pub token: MintedToken,
 }
 
-/// Makes an installation in an empty store: seals, keys, first operator's token. A key file that is not there yet
-/// is made; shares go to `keep_shares` before anything is written, and exist nowhere else.
+/// Creates an installation in an empty store: seals, keys, first operator's token. A missing key file is created;
+/// shares go to `keep_shares` before anything is written, and exist nowhere else.
 ///
 /// # Errors
-/// [`StartError`]; a store that holds an installation is left as it is.
+/// [`StartError`]; a store that holds an installation is not changed.
 pub async fn install(
     settings: &Settings,
     options: &InstallOptions,
@@ -50,14 +50,14 @@ pub async fn install(
     Ok(Installed { store, seals: seals.map_err(StartError::from)?, token })
 }
 
-/// Makes the installation and starts on it.
+/// Creates the installation and starts it.
 pub(crate) async fn make(
     settings: &Settings,
     development: bool,
     keep_shares: KeepShares<'_>,
 ) -> Result<Started, StartError> {
     let store = match open_store(settings) {
-        // An installation all the same: whoever stops that server ends it.
+        // There is an installation: its database was removed while a server runs on it.
         Err(StartError::Store(OpenError::InUse { .. })) if is_absent(settings) => {
             return Err(StartError::Gone { directory: settings.data_directory.clone() });
         }

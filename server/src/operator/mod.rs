@@ -1,4 +1,4 @@
-//! Operators' commands on the node, with and without a running server.
+//! The operator's commands on the node, with and without a running server.
 
 pub(crate) mod approve;
 pub(crate) mod deny;

@@ -1,6 +1,6 @@
-//! Tokens that are made on the node alone, with the seal opened for it: an org's first one (`petsem operator
-//! owner`), which an operator's own token cannot make, because whoever may enroll hosts must not be able to prove
-//! boots; and an operator's when all others are lost (`petsem operator recover`).
+//! Tokens that only the node can mint, authorized by opening the seal: an org's first token (`petsem operator owner`),
+//! which an operator's token cannot mint, because a party that enrolls hosts must not be able to prove boots; and an
+//! operator's token when all others are lost (`petsem operator recover`).
 
 use petsem_api::{MintedToken, OrgRef};
 
@@ -14,7 +14,7 @@ use crate::settings::Settings;
 /// `life` is in seconds.
 ///
 /// # Errors
-/// [`StartError`]: the store cannot be opened, or there is no such org; nothing was changed then.
+/// [`StartError`]: the store cannot be opened, or there is no such org. In both cases nothing was changed.
 pub async fn mint_owner(
     settings: &Settings,
     org: &OrgRef,
@@ -30,10 +30,10 @@ pub async fn mint_owner(
 /// Mints an operator's token in the store of this node, which no server may hold at the same time.
 ///
 /// # Errors
-/// [`StartError`]: the store cannot be opened; nothing was changed then.
+/// [`StartError`]: the store cannot be opened. Nothing was changed.
 pub async fn recover(settings: &Settings, options: &InstallOptions) -> Result<MintedToken, StartError> {
     let started = start(settings.clone()).await?;
-    tracing::warn!(operator = options.operator, "an operator's token is made on the node");
+    tracing::warn!(operator = options.operator, "an operator's token is minted on the node");
     let result =
         started.state.engine.mint_operator_token("operator.recover", &options.operator, options.life).await;
     stop(started).await.map_err(StartError::Refused)?;

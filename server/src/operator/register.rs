@@ -1,4 +1,4 @@
-//! `petsem operator issuer add` and `discharger add`: registrations with the seal in the second person's place.
+//! `petsem operator issuer add` and `discharger add`: registrations with the seal instead of a second person's token.
 
 use petsem_api::{Discharger, Issuer, PutDischarger, PutIssuer};
 
@@ -9,7 +9,7 @@ use crate::settings::Settings;
 /// Registers an outside discharger in the store of this node. No server may hold the store at the same time.
 ///
 /// # Errors
-/// [`StartError`]: the store cannot be opened, or the registration is refused; nothing was changed then.
+/// [`StartError`]: the store cannot be opened, or the registration is refused. In both cases nothing was changed.
 pub async fn add_discharger(settings: &Settings, wanted: &PutDischarger) -> Result<Discharger, StartError> {
     let started = start(settings.clone()).await?;
     let result = started.state.engine.add_discharger(wanted).await;
@@ -21,7 +21,7 @@ pub async fn add_discharger(settings: &Settings, wanted: &PutDischarger) -> Resu
 /// at the same time.
 ///
 /// # Errors
-/// [`StartError`]: the store cannot be opened, or the registration is refused; nothing was changed then.
+/// [`StartError`]: the store cannot be opened, or the registration is refused. In both cases nothing was changed.
 pub async fn add_issuer(
     settings: &Settings,
     wanted: &PutIssuer,

@@ -8,16 +8,16 @@ use crate::node::start_error::StartError;
 use crate::operator::seals::not_tried;
 use crate::settings::Settings;
 
-/// Makes a new root key. No server may hold the store meanwhile. The seals named in `drop` are removed with it.
+/// Creates a new root key, and removes the seals named in `drop`. No server may hold the store at the same time.
 ///
 /// # Errors
-/// [`StartError`]; nothing was changed then.
+/// [`StartError`]; nothing was changed.
 pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<RotatedRoot, StartError> {
     let held = match open_installed(settings).await {
         Err(StartError::Store(OpenError::InUse { .. })) => {
             return Err(StartError::Refused(
-                "a server holds the store, and would go on with the old root key; nothing was changed\nstop it, do \
-                 this again, and start it; it takes seconds"
+                "a server holds the store, and would continue with the old root key; nothing was changed\nstop it, \
+                 repeat this command, and start it; this takes seconds"
                     .to_owned(),
             ));
         }
@@ -34,7 +34,7 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
     Ok(planned.report)
 }
 
-/// What became of a seal that others may have.
+/// The result of the removal of a compromised seal.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Compromised {
     /// The new root key, and the seals.
@@ -45,20 +45,20 @@ pub struct Compromised {
     pub rewrapped: bool,
 }
 
-/// Removes a seal that others may have: with a new root key, a new version of the keyring, and everything that hangs
-/// on it wrapped anew. No server may hold the store meanwhile.
+/// Removes a compromised seal: creates a new root key and a new version of the keyring, and re-wraps everything under
+/// it. No server may hold the store at the same time.
 ///
 /// # Errors
-/// [`StartError`]; where the root key was rotated already, it says so, and what is left to do.
+/// [`StartError`]. If the root key is already rotated, the text states that and what remains to do.
 pub async fn remove_compromised(settings: &Settings, which: &str) -> Result<Compromised, StartError> {
     let root = rotate_root(settings, &[which.to_owned()]).await?;
     let left = |error: StartError| {
         StartError::Refused(format!(
-            "the seal is removed and the root key is new, but the keyring is not: {error}\nstart the server, and \
-             rotate it with `petsem operator rotate-keyring`"
+            "the seal is removed and the root key is new, but the keyring is not: {error}\nstart the server, then \
+             rotate the keyring with `petsem operator rotate-keyring`"
         ))
     };
-    // Opened again: the engine from before has the old root key.
+    // Started again: the previous engine has the old root key.
     let started = start(settings.clone()).await.map_err(left)?;
     let result = started.state.engine.renew_keyring().await;
     stop(started).await.map_err(StartError::Refused)?;

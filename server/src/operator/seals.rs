@@ -1,4 +1,4 @@
-//! What is done to seals on the node: the store opened by one of them, the change worked out, and made here or handed
+//! Changes of the seal list on the node: one seal opens the store, the change is planned, then committed here or passed
 //! to the server that holds the store.
 
 use std::sync::Arc;
@@ -20,54 +20,54 @@ use crate::settings::Settings;
 /// A seal to add.
 #[derive(Debug)]
 pub struct AddSeal<'a> {
-    /// Its kind. Where the configuration has one of this kind that opens nothing yet, that one is added.
+    /// Its kind. If the configuration has a seal of this kind that does not open the store yet, that one is added.
     pub kind: &'a str,
-    /// The passphrase that it shall be, for `passphrase` without a file.
+    /// The new passphrase, for `passphrase` without a file.
     pub passphrase: Option<Passphrase>,
-    /// How many shares shall be needed, and how many there shall be, for `shamir`.
+    /// The threshold and the number of shares, for `shamir`.
     pub shares: Option<(u8, u8)>,
 }
 
-/// What trying a seal said.
+/// The result of trying a seal.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TriedSeal {
-    /// The seal; where it opened the store, from now on with that time.
+    /// The seal. If it opened the store, its verification time is updated.
     pub seal: SealInfo,
-    /// Why it did not open the store; none if it did. Where nobody was there to try it, that.
+    /// Why it did not open the store, or why it was not tried; `None` if it opened the store.
     pub fault: Option<String>,
 }
 
-/// Opens the server that runs sealed on this node.
+/// Unseals the server that runs sealed on this node.
 ///
-/// What people gave is in the settings ([`Settings::opened_by`]); without it the server tries its own seals again.
+/// The input is in the settings ([`Settings::opened_by`]). Without input the server tries its configured seals again.
 ///
 /// # Errors
-/// [`StartError`]: no server runs here, it is not sealed, or what was given does not open.
+/// [`StartError`]: no server runs here, it is not sealed, or the input does not open the store.
 pub async fn unseal(settings: &Settings) -> Result<String, StartError> {
-    match ask(&settings.data_directory, &unseal_request(&settings.given)).await {
+    match ask(&settings.data_directory, &unseal_request(&settings.input)).await {
         Ok(Answer::Unsealed { by }) => Ok(by),
         Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
         Ok(_) => Err(AskError::NoServer.into()),
         Err(AskError::NoServer) => Err(StartError::Refused(
-            "no server runs on this node that could be unsealed\nstart one: `petsem server`; it comes up sealed and \
-             waits where no seal opens by itself"
+            "no server runs on this node\nstart one with `petsem server`; if no configured seal opens the store, it \
+             starts sealed and waits for this command"
                 .to_owned(),
         )),
         Err(error) => Err(error.into()),
     }
 }
 
-/// What people can give to open this store: a passphrase, and the wraps that shares are checked against as they are
-/// typed.
+/// The inputs from people that can open this store: a passphrase, or shares, which are checked against the wraps as they
+/// are typed.
 #[derive(Debug)]
 pub struct PeopleSeals {
     /// Whether a passphrase opens it.
     pub passphrase: bool,
-    /// An empty set for each seal that shares open.
+    /// An empty set for each seal that needs shares.
     pub shares: Vec<ShareSet>,
 }
 
-/// Looks what people can give. Opens nothing.
+/// Reads which inputs from people can open this store. Opens nothing.
 ///
 /// # Errors
 /// [`StartError`]: there is no store, or it cannot be read.
@@ -100,10 +100,10 @@ async fn open_list(settings: &Settings, rows: SealedRows) -> Result<OpenList, St
     OpenList::open(&settings.seal_sources(), rows).await.map_err(|error| settings.unlock_failed(error))
 }
 
-/// The seals of the store, their MACs checked by opening it.
+/// The seals of the store, whose MACs are verified after opening it.
 ///
 /// # Errors
-/// [`StartError`]: no seal opens, or a row is not what was written.
+/// [`StartError`]: no seal opens the store, or a row differs from what was written.
 pub async fn list_seals(settings: &Settings) -> Result<Vec<SealInfo>, StartError> {
     Ok(open_list(settings, read_rows(settings).await?).await?.infos())
 }
@@ -136,16 +136,16 @@ pub async fn remove_seal(settings: &Settings, which: &str) -> Result<SealInfo, S
     Ok(removed)
 }
 
-/// Tries every seal that is available: those of the configuration, and what people gave. A seal that opened is kept as
-/// verified.
+/// Tries every available seal: those of the configuration, and the input from people. A seal that opened the store is
+/// recorded as verified.
 ///
 /// # Errors
-/// [`StartError`]: none opens, or the list cannot be written.
+/// [`StartError`]: none opens the store, or the list cannot be written.
 pub async fn verify_seals(settings: &Settings) -> Result<Vec<TriedSeal>, StartError> {
     let rows = read_rows(settings).await?;
     let list = match open_list(settings, rows.clone()).await {
-        // What was given is tried; what opens the store may be another seal.
-        Err(first @ StartError::Sealed { .. }) if !settings.given.is_empty() => {
+        // The input is tried below; another seal may open the store.
+        Err(first @ StartError::Sealed { .. }) if !settings.input.is_empty() => {
             let configured = settings.clone().opened_by(UnsealInput::default());
             open_list(&configured, rows).await.map_err(|_| first)?
         }
@@ -164,7 +164,8 @@ pub async fn verify_seals(settings: &Settings) -> Result<Vec<TriedSeal>, StartEr
     Ok(tried.collect())
 }
 
-/// The seal to add: what the command gives, else the configuration's first seal of the kind that opens nothing yet.
+/// The seal to add: the one of the command line, else the first configured seal of the kind that does not open the store
+/// yet.
 fn wanted_source(
     list: &OpenList,
     settings: &Settings,
@@ -184,19 +185,19 @@ fn wanted_source(
     }
     Err(StartError::Refused(match of_kind.is_empty() {
         true => format!(
-            "the configuration names no seal of kind {}; nothing was changed\nadd a [[seal]] to it first, then \
-             this command again",
+            "the configuration has no seal of kind {}; nothing was changed\nadd a [[seal]] to it first, then repeat \
+             this command",
             wanted.kind
         ),
         false => format!(
-            "every {} seal of the configuration opens the store already; nothing was changed\nadd another [[seal]] \
-             to it first, then this command again",
+            "every {} seal of the configuration already opens the store; nothing was changed\nadd another [[seal]] \
+             to it first, then repeat this command",
             wanted.kind
         ),
     }))
 }
 
-/// Makes a change: here, or by the server that holds the store.
+/// Commits a change: here, or in the server that holds the store.
 async fn commit(settings: &Settings, planned: PlannedSeals) -> Result<(), StartError> {
     match open_installed(settings).await {
         Ok(held) => {
@@ -224,8 +225,8 @@ async fn hand_over(settings: &Settings, planned: &PlannedSeals) -> Result<(), St
 /// Why a seal of this kind was not tried.
 pub(crate) fn not_tried(kind: &str) -> String {
     match kind {
-        PASSPHRASE_KIND => "it was not tried: give the passphrase with --passphrase-file".to_owned(),
-        SHAMIR_KIND => "it was not tried: give shares with --share-file".to_owned(),
-        _ => "it was not tried: no [[seal]] of the configuration is this one".to_owned(),
+        PASSPHRASE_KIND => "it was not tried: provide the passphrase with --passphrase-file".to_owned(),
+        SHAMIR_KIND => "it was not tried: provide shares with --share-file".to_owned(),
+        _ => "it was not tried: the configuration has no [[seal]] for it".to_owned(),
     }
 }

@@ -1,9 +1,9 @@
-//! `DATA/operator.sock`: how commands on the node talk to the server that runs there, sealed or not.
+//! `DATA/operator.sock`: the connection of commands on the node to the server that runs there, sealed or not.
 //!
-//! It lies in the data directory (0700), has mode 0600, and both ends look at who the other is: the server answers
-//! its own user and root, and a command tells nothing to a stranger that sits in the server's place. So nobody else
-//! can occupy an unsealing, and none is offered on the network. It is no API: one JSON object each way, between a
-//! `petsem` and the server of the same version.
+//! The socket is in the data directory (0700) and has mode 0600. Both ends check the user of the other: the server
+//! answers its own user and root only, and a command sends nothing to a server of another user. So no other user can
+//! block an unsealing, and the network offers none. It is not an API: one JSON object in each direction, between a
+//! `petsem` and a server of the same version.
 
 use std::fmt;
 use std::fs::File;
@@ -31,40 +31,40 @@ const NAME: &str = "operator.sock";
 const LONGEST: u64 = 1024 * 1024;
 /// Connections at once.
 const CONNECTIONS: usize = 16;
-/// How long a request may take to come, and its answer to go.
+/// How long it may take to receive a request, and to send its answer.
 const TRANSFER: Duration = Duration::from_secs(10);
-/// How long the server may work on one: a KMS that is down takes its time.
+/// How long the server may work on a request: an unreachable KMS takes long to time out.
 const WORK: Duration = Duration::from_secs(90);
 
-/// What a command asks.
+/// A command's request.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Ask {
-    /// How are you?
+    /// Report the server's status.
     Status {},
-    /// Open the store by what people gave, or by the configured seals if they gave nothing.
+    /// Open the store with this input, or with the configured seals if it is empty.
     Unseal {
         /// A passphrase.
         passphrase: Option<SecretInput>,
         /// Shares.
         shares: Vec<SecretInput>,
     },
-    /// Make this change of the seal list: a note with its MAC, base64.
+    /// Commit this change of the seal list: a note with its MAC, base64.
     ChangeSeals {
-        /// Under which id the note was written.
+        /// The id under which the note was written.
         id: RequestId,
         /// The note.
         note: String,
     },
 }
 
-/// What the server says.
+/// The server's answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Answer {
-    /// How it is.
+    /// The status.
     Status {
-        /// That.
+        /// The server's status.
         status: Box<ServerStatus>,
     },
     /// The store is open.
@@ -72,13 +72,13 @@ pub(crate) enum Answer {
         /// The seal that opened it.
         by: String,
     },
-    /// The change is made.
+    /// The change is committed.
     Changed {},
-    /// It was not done.
+    /// The request was refused.
     Refused {
-        /// The machine's reason.
+        /// The machine-readable reason.
         code: ErrorCode,
-        /// For people.
+        /// The text for people.
         error: String,
     },
 }
@@ -90,7 +90,7 @@ impl Answer {
     }
 }
 
-/// How a running server is.
+/// The status of a running server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerStatus {
     /// Its version.
@@ -105,17 +105,17 @@ pub struct ServerStatus {
     pub why_sealed: Vec<String>,
     /// Seconds since the control feed was read to its end.
     pub feed_age_seconds: Option<u64>,
-    /// Lines that it wrote to the audit log since it was opened.
+    /// Lines that the server wrote to the audit log since it was opened.
     pub audit_lines: Option<u64>,
-    /// Preallocated bytes that the audit log has left for a full disk.
+    /// Preallocated bytes that the audit log can still write on a full disk.
     pub audit_reserve_bytes: Option<u64>,
-    /// What stands in its way, each with what to do.
+    /// Problems, each with what to do.
     pub problems: Vec<String>,
-    /// The store as it sees it; none while it is sealed.
+    /// The store as the server sees it; none while it is sealed.
     pub store: Option<StoreStatus>,
 }
 
-/// Something that a person typed, and that opens the store.
+/// A passphrase or share that a person typed.
 pub(crate) struct SecretInput(pub(crate) Zeroizing<String>);
 
 impl Serialize for SecretInput {
@@ -136,10 +136,10 @@ impl fmt::Debug for SecretInput {
     }
 }
 
-/// A request on its way to the server's own loop, which works on one at a time.
-pub(crate) struct Asked {
+/// A request that waits for the server's loop, which handles one at a time.
+pub(crate) struct PendingAsk {
     pub(crate) ask: Ask,
-    /// Who asks, for the audit log.
+    /// The sender, for the audit log.
     pub(crate) source: String,
     pub(crate) answer: oneshot::Sender<Answer>,
 }
@@ -151,7 +151,7 @@ pub(crate) struct OperatorSocket {
 }
 
 impl OperatorSocket {
-    /// Opens it. Whoever holds the store's lock is the only one: what lies in its place is old.
+    /// Opens the socket. Only the holder of the store's lock does this, so an existing file is stale.
     pub(crate) fn bind(data_directory: &Path) -> io::Result<Self> {
         let path = data_directory.join(NAME);
         match std::fs::remove_file(&path) {
@@ -160,14 +160,14 @@ impl OperatorSocket {
         }
         let (_directory, short) = short(data_directory)?;
         let listener = UnixListener::bind(short)?;
-        // The directory is closed to others until then, and peers are looked at anyway.
+        // Until then the directory's mode keeps other users out, and each peer's user is checked anyway.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         Ok(Self { listener, path })
     }
 
-    /// Takes requests until the server ends.
-    pub(crate) async fn run(self, asked: mpsc::Sender<Asked>, mut ended: watch::Receiver<bool>) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+    /// Accepts requests until the server ends.
+    pub(crate) async fn run(self, requests: mpsc::Sender<PendingAsk>, mut ended: watch::Receiver<bool>) {
+        let permits = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let accepted = tokio::select! {
                 _ = ended.changed() => break,
@@ -175,13 +175,13 @@ impl OperatorSocket {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-                    let asked = asked.clone();
+                    let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
+                    let requests = requests.clone();
                     tokio::spawn(async move {
-                        if let Err(error) = converse(stream, &asked).await {
+                        if let Err(error) = converse(stream, &requests).await {
                             tracing::debug!(%error, "a command on the node was not answered");
                         }
-                        drop(place);
+                        drop(permit);
                     });
                 }
                 Err(error) => {
@@ -196,25 +196,24 @@ impl OperatorSocket {
     }
 }
 
-async fn converse(mut stream: UnixStream, asked: &mpsc::Sender<Asked>) -> io::Result<()> {
+async fn converse(mut stream: UnixStream, requests: &mpsc::Sender<PendingAsk>) -> io::Result<()> {
     let user = stream.peer_cred()?.uid();
     if !is_trusted(user) {
-        tracing::warn!(user, "a stranger was turned away from the operator's socket");
+        tracing::warn!(user, "a connection of another user to the operator's socket was refused");
         return Ok(());
     }
     let answer = match tokio::time::timeout(TRANSFER, read(&mut stream)).await?.map(|text| parse(&text))? {
         Some(ask) => {
             let (answer, answered) = oneshot::channel();
-            let request = Asked { ask, source: format!("{NAME} uid {user}"), answer };
-            match asked.try_send(request) {
+            let request = PendingAsk { ask, source: format!("{NAME} uid {user}"), answer };
+            match requests.try_send(request) {
                 Ok(()) => tokio::time::timeout(WORK, answered).await?.unwrap_or_else(|_| stopping()),
                 Err(_) => busy(),
             }
         }
         None => Answer::Refused {
             code: ErrorCode::BadRequest,
-            error: "the request is not understood; use the `petsem` of the same version as the server's"
-                .to_owned(),
+            error: "unknown request; use a `petsem` of the same version as the server".to_owned(),
         },
     };
     tokio::time::timeout(TRANSFER, write(&mut stream, &answer)).await?
@@ -231,18 +230,18 @@ fn stopping() -> Answer {
 fn busy() -> Answer {
     Answer::Refused {
         code: ErrorCode::Busy,
-        error: "the server has many requests of operators already; try again".to_owned(),
+        error: "the server already has many operator requests; try again".to_owned(),
     }
 }
 
 /// Why a command got no answer.
 #[derive(Debug)]
 pub(crate) enum AskError {
-    /// Nothing listens there: no server runs on this data directory, or it is of another version.
+    /// Nothing listens on the socket: no server runs on this data directory, or it has another version.
     NoServer,
-    /// Somebody else sits in the server's place.
-    Stranger { user: u32 },
-    /// It broke off.
+    /// A process of another user listens on the socket.
+    OtherUser { user: u32 },
+    /// The connection failed.
     Broken(io::Error),
 }
 
@@ -250,35 +249,35 @@ impl From<AskError> for StartError {
     fn from(error: AskError) -> Self {
         Self::Refused(match error {
             AskError::NoServer => {
-                "the server that holds the store does not listen on operator.sock in the data directory\nlook at its log; use the `petsem` \
-                 of the same version as the server's"
+                "the server that holds the store does not listen on operator.sock in the data directory\ncheck its \
+                 log; use a `petsem` of the same version as the server"
                     .to_owned()
             }
-            AskError::Stranger { user } => format!(
-                "user {user} listens on operator.sock in the data directory, and that is neither you nor root; nothing was told\n\
-                 run this as the user that runs the server, and look who can write to the data directory"
+            AskError::OtherUser { user } => format!(
+                "user {user}, who is neither you nor root, listens on operator.sock in the data directory; nothing was \
+                 sent\nrun this as the user that runs the server, and check who can write to the data directory"
             ),
             AskError::Broken(error) => format!(
-                "the server did not answer to the end: {error}\n`petsem operator status` says how it is; look at its log"
+                "the server's answer was not complete: {error}\ncheck `petsem operator status` and the server's log"
             ),
         })
     }
 }
 
-/// Asks the server that runs on this data directory.
+/// Sends a request to the server that runs on this data directory.
 pub(crate) async fn ask(data_directory: &Path, ask: &Ask) -> Result<Answer, AskError> {
     let (_directory, short) = short(data_directory).map_err(|_| AskError::NoServer)?;
     let mut stream = UnixStream::connect(short).await.map_err(|_| AskError::NoServer)?;
     let user = stream.peer_cred().map_err(AskError::Broken)?.uid();
     if !is_trusted(user) {
-        return Err(AskError::Stranger { user });
+        return Err(AskError::OtherUser { user });
     }
     write(&mut stream, ask).await.map_err(AskError::Broken)?;
     let text = read(&mut stream).await.map_err(AskError::Broken)?;
     serde_json::from_slice(&text).map_err(|error| AskError::Broken(io::Error::other(error)))
 }
 
-/// Whether a user may be told what opens the store, and may say it: this one, and root, who could read it anyway.
+/// Whether a user may receive and send what opens the store: this process's own user, and root, which can read it anyway.
 fn is_trusted(user: u32) -> bool {
     trusts(rustix::process::geteuid().as_raw(), user)
 }
@@ -287,8 +286,8 @@ fn trusts(own: u32, user: u32) -> bool {
     user == own || user == 0
 }
 
-/// The socket's path, short enough for one (108 bytes) however deep the directory lies; good as long as the directory
-/// is open.
+/// A path of the socket that fits into a socket address (108 bytes) at any depth of the directory. Valid while the
+/// directory is open.
 fn short(data_directory: &Path) -> io::Result<(File, PathBuf)> {
     let directory = File::open(data_directory)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}/{NAME}", directory.as_raw_fd()));
@@ -306,16 +305,16 @@ async fn read(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(Vec::new());
     let length = stream.take(LONGEST + 1).read_to_end(&mut text).await?;
     if length as u64 > LONGEST {
-        return Err(io::Error::other("the text is too long"));
+        return Err(io::Error::other("the object is too long"));
     }
     Ok(text)
 }
 
-/// What people gave, for the server.
-pub(crate) fn unseal_request(given: &UnsealInput) -> Ask {
+/// The request that sends this input to the server.
+pub(crate) fn unseal_request(input: &UnsealInput) -> Ask {
     Ask::Unseal {
-        passphrase: given.passphrase.as_ref().map(|passphrase| SecretInput(passphrase.expose_text())),
-        shares: given.shares.iter().map(|share| SecretInput(share.clone())).collect(),
+        passphrase: input.passphrase.as_ref().map(|passphrase| SecretInput(passphrase.expose_text())),
+        shares: input.shares.iter().map(|share| SecretInput(share.clone())).collect(),
     }
 }
 
@@ -324,30 +323,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn its_own_user_and_root_are_trusted_and_nobody_else() {
+    fn only_the_own_user_and_root_are_trusted() {
         assert!(trusts(1000, 1000) && trusts(1000, 0) && trusts(0, 0));
         assert!(!trusts(1000, 1001) && !trusts(0, 1000));
     }
 
     #[test]
-    fn what_was_typed_is_in_no_debug_text() {
+    fn debug_does_not_show_typed_secrets() {
         let typed = SecretInput(Zeroizing::new("canary".to_owned()));
         assert_eq!(format!("{typed:?}"), "SecretInput(..)");
     }
 
     #[tokio::test]
-    async fn a_deep_directory_has_a_socket_too() {
+    async fn the_socket_works_in_a_deep_directory() {
         let directory = tempfile::tempdir().unwrap();
         let deep = directory.path().join("d".repeat(150));
         std::fs::create_dir(&deep).unwrap();
         let socket = OperatorSocket::bind(&deep).unwrap();
         let mode = std::fs::metadata(deep.join(NAME)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let (sender, mut asked) = mpsc::channel(1);
+        let (sender, mut requests) = mpsc::channel(1);
         let (_ending, ended) = watch::channel(false);
         let running = tokio::spawn(socket.run(sender, ended));
         let answering = tokio::spawn(async move {
-            let request = asked.recv().await.unwrap();
+            let request = requests.recv().await.unwrap();
             assert!(matches!(request.ask, Ask::Unseal { passphrase: None, .. }));
             request.answer.send(Answer::Unsealed { by: "a seal".to_owned() }).unwrap();
         });

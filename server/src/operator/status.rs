@@ -1,4 +1,4 @@
-//! `petsem operator status`: how this node is, whether a server runs on it or not.
+//! `petsem operator status`: the status of this node, with or without a running server.
 
 use std::path::Path;
 
@@ -22,13 +22,13 @@ pub struct NodeStatus {
     pub server: Option<ServerStatus>,
     /// The store.
     pub store: StoreStatus,
-    /// The seal that a start would be opened by; looked at only where no server runs.
+    /// The seal that would open the store at a start; tried only if no server runs.
     pub would_open: Option<String>,
-    /// What is wrong, and what to type.
+    /// Problems, each with the command to type.
     pub problems: Vec<String>,
 }
 
-/// Looks at this node: asks the server that runs here, else the store itself. Changes nothing.
+/// Reads the status of this node: from the server that runs here, else from the store. Changes nothing.
 ///
 /// # Errors
 /// [`StartError`]: there is no store, or it cannot be read.
@@ -49,7 +49,7 @@ fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatu
     };
     let mut problems = server.problems.clone();
     if server.sealed {
-        problems.push("the server is sealed: `petsem operator unseal` opens it".to_owned());
+        problems.push("the server is sealed: unseal it with `petsem operator unseal`".to_owned());
     }
     if is_absent(settings) {
         problems.push(StartError::Gone { directory: settings.data_directory.clone() }.to_string());
@@ -63,18 +63,18 @@ async fn of_stopped(settings: &Settings) -> Result<NodeStatus, StartError> {
     let opened = open_installed(settings).await;
     let store = match opened {
         Ok(store) => store,
-        // Held, and not by a server that answers: it starts, or is of another version.
+        // A server holds the store but does not answer: it is starting, or has another version.
         Err(StartError::Store(OpenError::InUse { .. })) => return Err(AskError::NoServer.into()),
         Err(error) => return Err(error),
     };
-    let result = look(settings, &*store).await;
+    let result = inspect(settings, &*store).await;
     store.close().await.map_err(Failure::internal)?;
     result
 }
 
-async fn look(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, StartError> {
+async fn inspect(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, StartError> {
     let rows = SealedRows::read(store).await?;
-    let mut problems = vec!["no server runs on this node: `petsem server` starts one".to_owned()];
+    let mut problems = vec!["no server runs on this node: start one with `petsem server`".to_owned()];
     let unlocked = unlock_rows(&settings.seal_sources(), rows.clone()).await;
     let (checked, would_open) = match unlocked.map_err(|error| settings.unlock_failed(error)) {
         Ok(unlocked) => (true, Some(unlocked.opened_by.description)),
@@ -82,8 +82,8 @@ async fn look(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, Star
             problems.extend(tried);
             problems.push(match people.is_empty() {
                 true => {
-                    "no configured seal opens the store: a server would start sealed; name the seal that the \
-                         store was made with under [[seal]]"
+                    "no configured seal opens the store: a server would start sealed; configure the seal that the \
+                         store was created with under [[seal]]"
                         .to_owned()
                 }
                 false => format!(
@@ -103,7 +103,7 @@ async fn look(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, Star
     Ok(NodeStatus { state: "stopped", server: None, store, would_open, problems })
 }
 
-/// What is wrong with a list of seals.
+/// Problems of a list of seals.
 fn of_seals(store: &StoreStatus) -> Vec<String> {
     let mut problems = Vec::new();
     let never: Vec<&str> = store
@@ -114,13 +114,13 @@ fn of_seals(store: &StoreStatus) -> Vec<String> {
         .collect();
     if !never.is_empty() {
         problems.push(format!(
-            "nobody knows whether these open the store: {}; `petsem operator seal verify` tries them",
+            "these seals have never opened the store: {}; try them with `petsem operator seal verify`",
             never.join(", ")
         ));
     }
     if store.seals.len() == 1 {
         problems.push(
-            "the store has one seal: whoever loses it loses everything; `petsem operator seal add` makes another"
+            "the store has only one seal: if it is lost, all data is lost; add another with `petsem operator seal add`"
                 .to_owned(),
         );
     }
@@ -140,7 +140,7 @@ pub(crate) fn view_rows(data_directory: &Path) -> Result<SealedRows, StartError>
     })
 }
 
-/// What a server says of itself that is open.
+/// The status of an open server.
 pub(crate) async fn of_open(started: &Started, since: Timestamp) -> ServerStatus {
     let engine = &started.state.engine;
     let mut problems = engine.problems();
@@ -166,7 +166,7 @@ pub(crate) async fn of_open(started: &Started, since: Timestamp) -> ServerStatus
     }
 }
 
-/// What a server says of itself that is sealed.
+/// The status of a sealed server.
 pub(crate) fn of_sealed(node: &SealedNode) -> ServerStatus {
     ServerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,4 +1,4 @@
-//! What people give to open the store by: a passphrase, shares.
+//! Input from people that opens the store: a passphrase, shares.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use petsem_seals::SealSource;
 use petsem_seals::{Passphrase, TypedShares};
 use zeroize::Zeroizing;
 
-/// What people gave. Nothing, where the seals of the configuration shall open the store.
+/// Input from people. Empty if the configured seals are to open the store.
 #[derive(Clone, Default)]
 pub struct UnsealInput {
     pub(crate) passphrase: Option<Arc<Passphrase>>,
@@ -15,7 +15,7 @@ pub struct UnsealInput {
 }
 
 impl UnsealInput {
-    /// This passphrase and these shares, as they were typed.
+    /// This passphrase, and these shares as typed.
     pub fn new(passphrase: Option<Passphrase>, shares: Vec<Zeroizing<String>>) -> Self {
         Self { passphrase: passphrase.map(Arc::new), shares: Arc::new(shares) }
     }
@@ -25,7 +25,7 @@ impl UnsealInput {
         self.passphrase.clone().map(|passphrase| passphrase as Arc<dyn SealSource>)
     }
 
-    /// What people gave, as sources of seals.
+    /// The input as sources of seals.
     pub(crate) fn sources(&self) -> Vec<Arc<dyn SealSource>> {
         let mut sources: Vec<_> = self.passphrase().into_iter().collect();
         if !self.shares.is_empty() {
@@ -34,7 +34,7 @@ impl UnsealInput {
         sources
     }
 
-    /// Whether people gave nothing.
+    /// Whether there is no input.
     pub fn is_empty(&self) -> bool {
         self.passphrase.is_none() && self.shares.is_empty()
     }
@@ -49,7 +49,7 @@ impl fmt::Debug for UnsealInput {
     }
 }
 
-/// Whether it is the very same gift; what was given is not compared.
+/// Compares identity: secrets are not compared by value.
 impl PartialEq for UnsealInput {
     fn eq(&self, other: &Self) -> bool {
         let same_passphrase = match (&self.passphrase, &other.passphrase) {
@@ -69,12 +69,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_given_is_in_no_debug_text() {
+    fn debug_does_not_show_the_input() {
         let passphrase = Passphrase::new(Zeroizing::new("canary passphrase".to_owned())).unwrap();
-        let given = UnsealInput::new(Some(passphrase), vec![Zeroizing::new("canary share".to_owned())]);
-        assert_eq!(format!("{given:?}"), "UnsealInput { passphrase: true, shares: 1 }");
-        assert!(!given.is_empty() && UnsealInput::default().is_empty());
-        assert_eq!(given, given.clone());
-        assert_ne!(given, UnsealInput::default());
+        let input = UnsealInput::new(Some(passphrase), vec![Zeroizing::new("canary share".to_owned())]);
+        assert_eq!(format!("{input:?}"), "UnsealInput { passphrase: true, shares: 1 }");
+        assert!(!input.is_empty() && UnsealInput::default().is_empty());
+        assert_eq!(input, input.clone());
+        assert_ne!(input, UnsealInput::default());
     }
 }

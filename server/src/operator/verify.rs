@@ -1,4 +1,4 @@
-//! `petsem operator verify` and `audit verify`: are the store and the audit log of this node what was written?
+//! `petsem operator verify` and `audit verify`: whether the store and the audit log of this node are unchanged.
 
 use petsem_audit::{Report, verify_log};
 use petsem_engine::{Failure, StoreReport, unlock, verify_store as verify_rows};
@@ -9,18 +9,18 @@ use crate::node::start::open_installed;
 use crate::node::start_error::StartError;
 use crate::settings::Settings;
 
-/// Looks at the whole store, which no server may hold at the same time.
+/// Verifies the whole store, which no server may hold at the same time.
 ///
 /// # Errors
-/// [`StartError`]: the store cannot be opened or read. What is wrong in it is in the report.
+/// [`StartError`]: the store cannot be opened or read. The report lists what is wrong in it.
 pub async fn verify_store(settings: &Settings) -> Result<StoreReport, StartError> {
     let store = open_installed(settings).await?;
-    let result = look(settings, &*store).await;
+    let result = verify_records(settings, &*store).await;
     store.close().await.map_err(Failure::internal)?;
     result
 }
 
-async fn look(settings: &Settings, store: &dyn Store) -> Result<StoreReport, StartError> {
+async fn verify_records(settings: &Settings, store: &dyn Store) -> Result<StoreReport, StartError> {
     let failed = |error| settings.unlock_failed(error);
     let unlocked = unlock(&settings.seal_sources(), store).await.map_err(failed)?;
     let node = known_node(settings, store, &unlocked).await?;
@@ -32,8 +32,8 @@ async fn look(settings: &Settings, store: &dyn Store) -> Result<StoreReport, Sta
 /// in the store. No server may hold the store at the same time.
 ///
 /// # Errors
-/// [`StartError`] if the store cannot be opened; [`StartError::Refused`] with the line at which the log is not
-/// what was written.
+/// [`StartError`] if the store cannot be opened; [`StartError::Refused`] with the first line that differs from what was
+/// written.
 pub async fn verify_audit(settings: &Settings) -> Result<Report, StartError> {
     let store = open_installed(settings).await?;
     let result = verify_lines(settings, &*store).await;
@@ -46,14 +46,14 @@ async fn verify_lines(settings: &Settings, store: &dyn Store) -> Result<Report, 
     let unlocked = unlock(&settings.seal_sources(), store).await.map_err(failed)?;
     let (_, keys) = known_node(settings, store, &unlocked).await?.ok_or_else(|| {
         StartError::Refused(format!(
-            "no node has written a log in {} yet; name the directory of one that has in audit.directory",
+            "no node has written an audit log in {} yet; correct audit.directory in the configuration",
             settings.audit.directory.display()
         ))
     })?;
     verify_log(&settings.audit.directory, keys.for_verification()).map_err(|finding| {
         StartError::Refused(format!(
-            "{finding}\nup to there the log is what was written; keep the directory as evidence, and compare \
-                 it with the copies that were shipped"
+            "{finding}\nthe lines before it are unchanged; keep the directory as evidence, and compare it with the \
+                 shipped copies"
         ))
     })
 }

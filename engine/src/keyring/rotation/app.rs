@@ -1,9 +1,9 @@
-//! Rotation of one app's KEK: a new version with all that a boot needs at once, the history in the background, then
-//! the old version is destroyed.
+//! Rotation of one app's KEK: a new version that at once covers all that a boot needs, then the history in the
+//! background, then the destruction of the old version.
 //!
-//! The head of the app decides: while it names two versions the rotation is under way. A value whose DEK an old
-//! version wraps is still to be done, so a rotation that was killed is carried on from what is there. With `rewrite`
-//! each value gets a new DEK as well; a value is never under its old DEK and a new KEK then.
+//! While the head of the app names two versions, the rotation is in progress. A value whose DEK is wrapped by an old
+//! version must still be re-wrapped, so a killed rotation resumes from the rows. With `rewrite` each value also gets a new
+//! DEK, and no value is ever under its old DEK and a new KEK.
 
 use petsem_api::{AppId, AppRef, AppRotation, ErrorCode, SecretName};
 use petsem_keys::{AppKek, DigestKey, SealedRef, SecretKeyMaterial, WrapContext};
@@ -27,19 +27,19 @@ use crate::secrets::bundle::bundle_digest;
 use crate::secrets::write::{always_changing, deleted_meanwhile};
 use crate::tenancy::found::FoundApp;
 
-/// Rotations of apps at once; each has a row.
+/// Most rotations of apps at once; each has a row.
 const MOST: u32 = 10_000;
-/// Values that stay when one of them is written in place: none goes.
+/// Values that are kept when one of them is rewritten: all of them.
 const KEEP_ALL: u32 = u32::MAX;
 
-/// Carries on the rotations that are under way, whenever there are some.
+/// Runs the rotations of apps that are in progress.
 pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = ended.changed() => return,
             outcome = engine.carry_on_apps() => if let Err(failure) = outcome {
                 let reason = failure.internal_text().unwrap_or(failure.external());
-                tracing::warn!(reason, "the rotation of apps pauses; it is tried again");
+                tracing::warn!(reason, "the rotation of apps failed and will be retried");
             },
         }
         tokio::select! {
@@ -50,19 +50,19 @@ pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
     }
 }
 
-/// What became of a page of values.
+/// The result for a page of values.
 struct Page {
-    /// The last value of it; none = there are no more.
+    /// The last value of the page; `None` if there are no more.
     last: Option<(SecretName, u64)>,
     seen: u64,
     rewrapped: u64,
 }
 
 impl Engine {
-    /// Gives an app a new KEK. Boots, lists and sets use it from now on; the background does the history.
+    /// Gives an app a new KEK. Boots, lists and sets use it from now on; a background task re-wraps the history.
     ///
     /// # Errors
-    /// Refused, or a rotation is under way; nothing was changed then.
+    /// Refused, or a rotation is in progress. Nothing was changed.
     pub async fn rotate_app(
         &self,
         audit: &mut AuditRecord,
@@ -178,7 +178,7 @@ impl Engine {
         Ok(row)
     }
 
-    /// The rotations that have a row.
+    /// The rotations that are in progress.
     pub(super) async fn app_rotations(&self) -> Result<Vec<AppRotation>, Failure> {
         let mut rotations = Vec::new();
         for (app, row) in self.app_rotation_rows().await? {
@@ -213,7 +213,7 @@ impl Engine {
     async fn carry_on_apps(&self) -> Result<(), Failure> {
         let mut pace = Pace::new(self.settings.rewraps_per_second);
         for (app, row) in self.app_rotation_rows().await? {
-            // One app that cannot be finished does not stop the others.
+            // A failure for one app does not stop the others.
             if let Err(failure) = self.carry_on_app(app, &row, &mut pace).await {
                 self.rotations.app(app, |progress| progress.fault(&failure));
             }
@@ -221,7 +221,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Goes over an app's values until a whole pass finds none under an old KEK, then destroys that.
+    /// Re-wraps an app's values until a complete pass finds none under an old KEK, then destroys the old KEK.
     async fn carry_on_app(
         &self,
         app: AppId,
@@ -259,7 +259,7 @@ impl Engine {
         }
     }
 
-    /// The next page of an app's values; those under an old KEK are written, in one transaction.
+    /// Processes the next page of an app's values; those under an old KEK are rewritten in one transaction.
     async fn rewrap_values(
         &self,
         app: AppId,
@@ -267,7 +267,7 @@ impl Engine {
         after: Option<&(SecretName, u64)>,
         limit: u32,
     ) -> Result<Page, Failure> {
-        // This node's writers of the app wait for a moment.
+        // This node's writers of the app wait for this transaction.
         let _turn = self.app_turn(app).await;
         for _ in 0..TRIES {
             let Some(open) = self.find_app(&AppRef::Id(app)).await? else {
@@ -290,7 +290,7 @@ impl Engine {
             if rewrapped == 0 {
                 return Ok(Page { last, seen, rewrapped });
             }
-            // Nothing was set, and so nothing was taken out of the history, since it was read.
+            // No secret was set since the page was read, so no value was removed from the history.
             change.expects.push(expect::<AppHead>(app.as_bytes(), open.head_version));
             let mut audit = audit;
             match self.commit(&mut audit, change).await {
@@ -305,7 +305,7 @@ impl Engine {
         Err(always_changing())
     }
 
-    /// The old KEK goes out of the head: nothing is under it any more.
+    /// Removes the old KEK from the head: no value is under it any more.
     async fn end_app_rotation(&self, app: AppId, rotation: u64) -> Result<(), Failure> {
         let _turn = self.app_turn(app).await;
         let mut audit = local_record(self.now(), "app.kek_destroy");
@@ -324,7 +324,7 @@ impl Engine {
             change.expects.push(expect::<AppRotationRow>(app.as_bytes(), rotation));
             change.deletes.push((RecordKind::AppRotation, app.as_bytes().to_vec()));
             match self.commit(&mut audit, change).await {
-                // Another node was faster, or the app was deleted.
+                // Another node did it first, or the app was deleted.
                 Ok(_) => {
                     self.rotations.end_app(app);
                     return self.record_own(&audit).await;

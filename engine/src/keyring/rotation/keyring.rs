@@ -1,8 +1,8 @@
-//! Rotation of the keyring: a new version at once, all wraps under it in the background, the old version destroyed
-//! when a whole pass found nothing that it wraps.
+//! Rotation of the keyring: a new version at once, then all wraps under it in the background. The old version is
+//! destroyed when a complete pass found nothing that it wraps.
 //!
-//! No new wrap of an old version can come after: whoever writes a row with a new wrap expects the row of the store to
-//! be the one that named the version he used ([`Engine::wrapping`]), and a rotation writes that row.
+//! No new wrap by an old version can appear after that: a transaction that writes a new wrap expects the store's row to
+//! be the one that named the version in use ([`Engine::wrapping`]), and a rotation writes that row.
 
 use std::sync::Arc;
 
@@ -28,14 +28,14 @@ use crate::request::AuditRecord;
 use crate::request::local_record;
 use petsem_audit::Outcome;
 
-/// Carries on the rotation that is under way, whenever there is one.
+/// Runs the rotation of the keyring while one is in progress.
 pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = ended.changed() => return,
             outcome = engine.carry_on_keyring() => if let Err(failure) = outcome {
                 let reason = failure.internal_text().unwrap_or(failure.external());
-                tracing::warn!(reason, "the keyring's rotation pauses; it is tried again");
+                tracing::warn!(reason, "the keyring's rotation failed and will be retried");
             },
         }
         tokio::select! {
@@ -46,23 +46,23 @@ pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
     }
 }
 
-/// What became of a batch.
+/// The result for a batch.
 #[derive(Default)]
 struct Pass {
     rewrapped: u64,
-    /// Rows that others wrote at the same moment.
+    /// Rows that other requests wrote at the same time.
     left: u64,
 }
 
 impl Engine {
-    /// The row of the store.
+    /// The store's own row.
     pub(crate) async fn store_row(&self) -> Result<Row<StoreRow>, Failure> {
         let missing = || IntegrityFault::new(RecordKind::Store, &[], "it is missing");
         let record = self.store.record(RecordKind::Store, &[]).await?.ok_or_else(missing)?;
         Ok(self.codec.read(&[], &record)?)
     }
 
-    /// The keyring for a wrap in a new row, and what the change that writes it must expect: that no rotation has
+    /// The keyring for a wrap in a new row, and what the change that writes the row must expect: that no rotation has
     /// begun since.
     pub(crate) async fn wrapping(&self) -> Result<(Arc<Keyring>, Expect), Failure> {
         for _ in 0..REREADS {
@@ -73,14 +73,14 @@ impl Engine {
             }
             self.refresh().await?;
         }
-        Err(Failure::new(ErrorCode::Busy, "the keyring is rotated just now; nothing was changed; try again")
+        Err(Failure::new(ErrorCode::Busy, "the keyring is being rotated; nothing was changed; try again")
             .retry_after(1))
     }
 
-    /// Makes the keyring be as the control feed says: its current version, and none that was destroyed.
+    /// Brings the keyring in line with the control feed: its current version, and no version that was destroyed.
     pub(crate) fn follow_keyring(&self) {
         let changed = self.keys.change_keyring(|keyring| {
-            // In here, so that of two tasks none goes back behind the other.
+            // Inside the update, so that two tasks cannot set the keyring back.
             let control = self.control();
             if let Some(current) = control.keyring_version() {
                 keyring.make_current(current)?;
@@ -91,23 +91,23 @@ impl Engine {
                 .try_for_each(|version| keyring.remove(version))
         });
         if let Err(error) = changed {
-            tracing::error!(%error, "the keyring is not as the control feed says");
+            tracing::error!(%error, "the keyring differs from the control feed");
         }
     }
 
-    /// A version that was destroyed must have no row: one that is there again was put back by hand.
+    /// A destroyed version must have no row: an existing one was restored from outside.
     pub(crate) async fn check_destroyed_versions(&self) -> Result<(), Failure> {
         for version in self.control().destroyed_keyring_versions() {
             let id = version.to_be_bytes();
             if self.store.record(RecordKind::KeyringKey, &id).await?.is_some() {
-                let what = "it was destroyed, and its row is there again";
+                let what = "it was destroyed, but its row exists again";
                 return Err(IntegrityFault::new(RecordKind::KeyringKey, &id, what).into());
             }
         }
         Ok(())
     }
 
-    /// Makes the version that wraps from now on; the background does the rest.
+    /// Creates the version that wraps from now on; a background task re-wraps the rest.
     pub async fn rotate_keyring(
         &self,
         audit: &mut AuditRecord,
@@ -137,7 +137,7 @@ impl Engine {
         if !is_newest || root.version() != store.content.root_version {
             return Err(Failure::new(
                 ErrorCode::Busy,
-                "the root key or the keyring is being replaced just now; nothing was changed; try again",
+                "the root key or the keyring is being replaced; nothing was changed; try again",
             )
             .retry_after(1));
         }
@@ -174,7 +174,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What is under way, for those who may operate.
+    /// The rotations in progress, for operators.
     pub async fn list_rotations(
         &self,
         audit: &mut AuditRecord,
@@ -209,14 +209,14 @@ impl Engine {
         Ok(total)
     }
 
-    /// Goes over all rows until a whole pass finds none that names an old version, then destroys the old ones.
+    /// Re-wraps rows until a complete pass finds none that names an old version, then destroys the old versions.
     pub(crate) async fn carry_on_keyring(&self) -> Result<(), Failure> {
         let mut pace = Pace::new(self.settings.rewraps_per_second);
         while self.keyring().versions().len() > 1 && self.integrity_fault().is_none() {
             let keyring = self.keyring();
             if self.rotations.keyring(|progress| progress.is_none()) {
                 let total = self.rows_under_keyring().await?;
-                tracing::info!(version = keyring.current_version(), "the keyring's rotation is carried on");
+                tracing::info!(version = keyring.current_version(), "the keyring's rotation is resumed");
                 self.rotations.keyring(|progress| *progress = Some(Progress::of(total)));
             }
             let pass = self.keyring_pass(&keyring, &mut pace).await?;
@@ -267,7 +267,7 @@ impl Engine {
         Ok(pass)
     }
 
-    /// Writes the rows of a page that name an old version, in one transaction.
+    /// Rewrites the rows of a page that name an old version, in one transaction.
     async fn rewrap_batch(&self, keyring: &Keyring, page: &[Record]) -> Result<Pass, Failure> {
         let mut rows = self.rewrap_all(keyring, page);
         let mut pass = Pass::default();
@@ -279,7 +279,7 @@ impl Engine {
                 Err(failure) => Err(failure),
             };
         }
-        // This node's writers of these apps wait for a moment; so none of them meets a conflict, nor does this.
+        // This node's writers of these apps wait for this transaction, so neither side has a conflict.
         let heads = rows.iter().filter(|row| row.record.kind == RecordKind::AppHead);
         let _turns = self.app_turns(heads.map(|row| row.record.id.as_slice())).await;
         for _ in 0..TRIES + rows.len() {
@@ -292,7 +292,7 @@ impl Engine {
                     return Ok(pass);
                 }
                 Err(CommitError::Conflict { kind, id }) => {
-                    // Written, or deleted, since the page was read.
+                    // Written or deleted since the page was read.
                     rows.retain(|row| row.record.id != id);
                     if let Some(record) = self.store.record(kind, &id).await? {
                         rows.extend(self.rewrap_all(keyring, &[record]));
@@ -305,7 +305,7 @@ impl Engine {
         Ok(pass)
     }
 
-    /// The rows that are to be written. One that cannot be opened is told, and stands in the way of the end.
+    /// The rows to write. A row that cannot be opened is reported, and the old version is not destroyed.
     fn rewrap_all(&self, keyring: &Keyring, page: &[Record]) -> Vec<Rewrapped> {
         let at = self.now().millis();
         let rewrapped = page.iter().filter_map(|record| match self.rewrapped(keyring, record, at) {
@@ -342,7 +342,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What a node does for itself, row by row, has no line in the audit log: its beginning and its end have.
+    /// The re-wrapping of single rows has no audit line; the begin and the end of the rotation have one.
     pub(super) fn owing_no_line(&self, audit: &AuditRecord) -> RequestAudit {
         let line = self.codec.write_note(SignedNote::Line, audit.request_id(), b"");
         RequestAudit { node: self.node, request_id: audit.request_id(), line }
@@ -350,7 +350,7 @@ impl Engine {
 
     async fn destroy_keyring_version(&self, version: u32) -> Result<(), Failure> {
         let id = version.to_be_bytes();
-        // Gone: another node was faster, and the feed says so.
+        // Missing: another node did it first, and the feed has the change.
         let Some(record) = self.store.record(RecordKind::KeyringKey, &id).await? else {
             self.refresh().await?;
             let missing = || IntegrityFault::new(RecordKind::KeyringKey, &id, "it is missing");
@@ -366,11 +366,11 @@ impl Engine {
             change.deletes.push((RecordKind::KeyringKey, id.to_vec()));
         })
         .await?;
-        tracing::info!(version, "a version of the keyring that wraps nothing any more was destroyed");
+        tracing::info!(version, "an unused version of the keyring was destroyed");
         self.record_own(&audit).await
     }
 
-    /// The line of what the node finished by itself. One that cannot be written is pending_audit.
+    /// Writes the audit line of what the node finished by itself. If that fails, the line stays pending.
     pub(super) async fn record_own(&self, audit: &AuditRecord) -> Result<(), Failure> {
         let event = audit.event(Outcome::Allowed, None);
         let written = self.audit(event.clone()).await;

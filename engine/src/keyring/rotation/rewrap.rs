@@ -1,5 +1,5 @@
-//! One row that holds keys under the keyring, with them under its current version. Every role that the keyring wraps
-//! has its kind of row here; the row-MAC key, in the row of the store, goes with the new version itself.
+//! Re-wraps the keys of one row under the current version of the keyring. Every role that the keyring wraps has its kind
+//! of row here, except the row-MAC key: the change that adds the new version re-wraps it in the store's row.
 
 use data_encoding::HEXLOWER;
 use petsem_api::AppId;
@@ -19,8 +19,7 @@ use crate::records::{
     SigningKeyRow,
 };
 
-/// The kinds in the order in which they are gone through: an approval's key becomes a discharger's, so approvals come
-/// first.
+/// The kinds in the order of a pass: an approval's key becomes a discharger's, so approvals come first.
 pub(super) const KINDS: [RecordKind; 6] = [
     RecordKind::Approval,
     RecordKind::Discharger,
@@ -30,19 +29,19 @@ pub(super) const KINDS: [RecordKind; 6] = [
     RecordKind::AppHead,
 ];
 
-/// A row to write in place of the one that was read.
+/// A row that replaces the one that was read.
 pub(super) struct Rewrapped {
     /// The version of the row that was read.
     pub(super) read: u64,
     /// The new row.
     pub(super) record: Record,
-    /// The control change that names its version, for rows that the feed names.
+    /// The control change that names the row's version, if the feed names this kind of row.
     pub(super) feed: Option<FeedRow>,
-    /// Keys in it that were wrapped anew.
+    /// Keys of the row that were re-wrapped.
     pub(super) keys: u64,
 }
 
-/// Wraps keys anew that an older version than the current one wraps, and counts them.
+/// Re-wraps keys that an old version wraps, and counts them.
 struct Rewrapper<'a> {
     keyring: &'a Keyring,
     keys: u64,
@@ -69,7 +68,7 @@ impl Rewrapper<'_> {
 }
 
 impl Engine {
-    /// The row with its keys under the current version of `keyring`; `None` if they are.
+    /// The row with its keys under the current version of `keyring`; `None` if they already are.
     pub(super) fn rewrapped(
         &self,
         keyring: &Keyring,
@@ -84,7 +83,7 @@ impl Engine {
             RecordKind::Node => (self.rewrap_node(&mut rewrapper, record)?, None),
             RecordKind::PollEntry => (self.rewrap_poll_entry(&mut rewrapper, record)?, None),
             RecordKind::Approval => (self.rewrap_approval(&mut rewrapper, record)?, None),
-            // No other holds a key under the keyring.
+            // No other kind holds a key under the keyring.
             _ => return Ok(None),
         };
         let keys = rewrapper.keys;
@@ -97,7 +96,7 @@ impl Engine {
         let app = AppId::from_bytes(id);
         let control = self.control();
         if control.is_app_deleted(app) || control.is_org_deleted(row.content.org) {
-            let what = "the app was deleted, and its row is there again";
+            let what = "the app was deleted, but its row exists again";
             return Err(IntegrityFault::new(RecordKind::AppHead, &id, what).into());
         }
         for kek in &mut row.content.keks {

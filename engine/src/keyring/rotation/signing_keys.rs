@@ -1,4 +1,4 @@
-//! Signing keys that nothing needs any more are destroyed: every token that they signed has ended or was revoked.
+//! Destroys signing keys that are no longer needed: every token that they signed has expired or was revoked.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -14,17 +14,16 @@ use crate::records::expect;
 use crate::records::{FeedRow, IntegrityFault, Row, SigningKeyRow, TokenRow};
 use crate::request::local_record;
 
-/// How often it is looked.
+/// How often to check.
 const EVERY: Duration = Duration::from_secs(60 * 60);
-/// Seconds that a key stays after the one that took its place was made: a token that was being minted with it at that
-/// moment has its row by then.
+/// Seconds that a key stays after its successor was created: by then, a token that was being minted with it has its row.
 const STAYS: i64 = 60 * 60;
-/// Keys looked at.
+/// Most keys that are checked.
 const MOST: u32 = 10_000;
-/// Tokens read at once.
+/// Tokens on one page.
 const PAGE: u32 = 512;
 
-/// Looks at the start and every hour.
+/// Checks at start and every hour.
 pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(EVERY);
     loop {
@@ -34,13 +33,13 @@ pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
         }
         if let Err(failure) = engine.destroy_ended_signing_keys(engine.now()).await {
             let reason = failure.internal_text().unwrap_or(failure.external());
-            tracing::warn!(reason, "signing keys that have ended were not destroyed; it is tried again");
+            tracing::warn!(reason, "expired signing keys could not be destroyed; this will be retried");
         }
     }
 }
 
 impl Engine {
-    /// Destroys the keys that sign nothing and have signed nothing that is good at `now`; answers them.
+    /// Destroys the keys that sign no new tokens and have signed no token that is valid at `now`; returns them.
     pub(crate) async fn destroy_ended_signing_keys(
         &self,
         now: Timestamp,
@@ -60,7 +59,7 @@ impl Engine {
         Ok(destroyed)
     }
 
-    /// Keys, with the versions of their rows, in whose place another was made long enough ago.
+    /// Keys that were replaced long enough ago, with the versions of their rows.
     async fn replaced_signing_keys(&self, now: Timestamp) -> Result<Vec<(SigningKeyId, u64)>, Failure> {
         let records = self.store.records(RecordKind::SigningKey, &[], None, MOST).await?;
         let control = self.control();
@@ -87,7 +86,7 @@ impl Engine {
             .collect())
     }
 
-    /// The keys that signed tokens which are good, by themselves and by what they were minted from.
+    /// The keys that signed valid tokens: neither the token nor a token that it was minted from is expired or revoked.
     async fn keys_of_living_tokens(&self, now: Timestamp) -> Result<HashSet<SigningKeyId>, Failure> {
         let control = self.control();
         let revoked = control.revoked();
@@ -126,7 +125,7 @@ impl Engine {
             change.deletes.push((RecordKind::SigningKey, key.as_bytes().to_vec()));
         })
         .await?;
-        tracing::info!(%key, "a signing key of which no token is good any more was destroyed");
+        tracing::info!(%key, "a signing key without valid tokens was destroyed");
         self.record_own(&audit).await
     }
 }
@@ -142,7 +141,7 @@ mod tests {
 
     const HOUR: u64 = 60 * 60;
 
-    /// An installation, a token of its first platform key that lives so many hours, and a second platform key.
+    /// An installation, a token of its first platform key with a lifetime of this many hours, and a second platform key.
     async fn rotated(hours: u64) -> (Lab, SigningKeyId, TokenUuid) {
         let lab = Lab::new().await;
         let engine = &lab.engine;
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_replaced_key_is_destroyed_when_its_last_token_has_ended() {
+    async fn a_replaced_key_is_destroyed_when_its_last_token_has_expired() {
         let (lab, old, _) = rotated(3).await;
         let engine = &lab.engine;
         let destroyed =
@@ -175,14 +174,14 @@ mod tests {
         assert_eq!(destroyed(4).await, []);
         assert_eq!(engine.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
         assert_eq!(engine.store.record(RecordKind::SigningKey, old.as_bytes()).await.unwrap(), None);
-        // The feed says so: a start misses nothing.
+        // The feed has the change, so a start applies it too.
         let lab = lab.restarted().await;
         assert!(lab.engine.control().platform_key().is_some());
         assert_eq!(lab.engine.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
     }
 
     #[tokio::test]
-    async fn a_replaced_key_whose_tokens_were_revoked_stays_an_hour_and_is_destroyed_then() {
+    async fn a_replaced_key_with_revoked_tokens_stays_an_hour_and_is_then_destroyed() {
         let (lab, old, token) = rotated(100).await;
         let engine = &lab.engine;
         let mut audit = local_record(engine.now(), "test");
