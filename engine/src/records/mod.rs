@@ -264,7 +264,7 @@ mod tests {
             let mut changed = record.clone();
             changed.content[at] ^= 1;
             let expected = match at {
-                0 => "its form is unknown to this build",
+                0 => "its format is unknown to this build",
                 // A bit of the epoch that was not set.
                 1..HEADER if changed.content[at] & 1 == 1 => "it is of a later epoch",
                 _ => "its MAC does not fit",

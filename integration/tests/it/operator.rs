@@ -314,8 +314,8 @@ fn a_token_made_on_the_node_names_somebody_and_lives_no_longer_than_any_other() 
     let installation = Installation::made();
     let out = installation.path("eve.token");
     for (arguments, text) in [
-        (&["recover", "--operator", ""][..], "named with 1 to 256 bytes"),
-        (&["recover", "--operator", "  "], "named with 1 to 256 bytes"),
+        (&["recover", "--operator", ""][..], "must be 1 to 256 bytes"),
+        (&["recover", "--operator", "  "], "must be 1 to 256 bytes"),
         (&["recover", "--operator", "eve", "--expires-in", "367d"], "366 days"),
     ] {
         let made = operator(&installation, arguments, &[("--out", &out)]);

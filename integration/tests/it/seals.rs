@@ -250,7 +250,10 @@ fn shares_that_do_not_open_are_told_by_every_command_and_change_nothing() {
         let given: Vec<(&str, &Path)> = given.iter().map(|file| ("--share-file", file.as_path())).collect();
         for arguments in commands {
             let ended = operator(&installation, arguments, &given);
-            refused(&ended, &[told[0], told[1], "hint: give any 2 of the 3 shares of set ", "--share-file"]);
+            refused(
+                &ended,
+                &[told[0], told[1], "hint: provide any 2 of the 3 shares of set ", "--share-file"],
+            );
             assert!(!ended.printed.contains(text.trim()), "{}", ended.printed);
         }
     }
@@ -379,7 +382,7 @@ fn seals_are_added_verified_and_removed_beside_the_running_server() {
     );
     refused(
         &operator(&installation, &["seal", "add", "key-file"], &[]),
-        &["opens the store already", "nothing was changed"],
+        &["already opens the store", "nothing was changed"],
     );
     // A passphrase, which nobody has tried yet.
     let passphrase = private(&installation, "passphrase", PASSPHRASE);
@@ -465,7 +468,7 @@ fn a_new_root_key_opens_by_every_seal_and_an_old_wrap_by_none() {
     refused(&operator(&installation, &["rotate-root"], &[by_passphrase]), &["a server holds the store"]);
     server.stop();
     let some = operator(&installation, &["rotate-root"], &[by_passphrase]);
-    refused(&some, &["not at hand", "shares of set", "nothing was changed", "--drop-seal"]);
+    refused(&some, &["are not available", "shares of set", "nothing was changed", "--drop-seal"]);
     assert_eq!(status(&installation)["store"]["root_version"], json!(1));
     let people = [by_passphrase, ("--share-file", one.as_path()), ("--share-file", two.as_path())];
     let rotated = operator(&installation, &["rotate-root"], &people);

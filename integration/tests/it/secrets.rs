@@ -152,7 +152,7 @@ fn a_compare_and_swap_with_a_stale_version_changes_nothing() {
     ] {
         let stale = dev.operate("POST", &path, Some(&body));
         assert_eq!(stale.outcome(), (412, "stale_version".to_owned()), "{path}");
-        assert!(stale.error().contains("stands at version 1"), "{}", stale.error());
+        assert!(stale.error().contains("the app is at version 1"), "{}", stale.error());
         assert_eq!(dev.version("shop"), 1);
     }
     assert_eq!(set("two", 1).number("version"), 2);
