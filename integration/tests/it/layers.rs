@@ -105,7 +105,7 @@ fn each_crate_uses_only_what_the_design_lets_it_know() {
 fn linked(package: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--package", package, "--edges", "normal", "--all-features"])
-        .args(["--prefix", "none", "--format", "{p}", "--offline", "--locked"])
+        .args(["--prefix", "none", "--format", "{p}", "--locked"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
         .unwrap();

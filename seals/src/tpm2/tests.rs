@@ -12,7 +12,7 @@ use std::process::Command;
 
 use getrandom::SysRng;
 use petsem_counterparts::Swtpm;
-use petsem_keys::{KeyringKey, RootKey, SealKey};
+use petsem_keys::{KeyringKey, RootKey, SealExt as _, SealKey};
 use rand_core::{CryptoRng, UnwrapErr};
 use tss_esapi::structures::{Private, Public};
 use tss_esapi::traits::UnMarshall as _;
