@@ -249,7 +249,7 @@ pub(crate) fn is_added_beside_a_key_file_and_removed<D: Device>(device: D) {
     );
     scene.configure(&both);
     says(done(&scene.operator(&["seal", "add", D::KIND])), &[scene.device.description()]);
-    refused(&scene.operator(&["seal", "add", D::KIND]), &["opens the store already", "nothing was changed"]);
+    refused(&scene.operator(&["seal", "add", D::KIND]), &["already opens the store", "nothing was changed"]);
     assert_open(&scene.installation, &server);
     assert_eq!(seals(&scene.installation).len(), 2);
     let verified = scene.operator(&["seal", "verify"]);
