@@ -13,7 +13,7 @@
 //! let rng = Box::new(rand_core::UnwrapErr(getrandom::SysRng));
 //! let store = SqliteStore::open(&SqliteOptions::new(directory.path()), rng)?;
 //!
-//! let request = RequestAudit { node: [1; 16], request_id: RequestId::from_bytes([2; 16]), line: b"…".to_vec() };
+//! let request = RequestAudit { node: [1; 16], request_id: RequestId::from_bytes([2; 16]), line: b"{}".to_vec() };
 //! let policy = Record {
 //!     kind: RecordKind::Policy,
 //!     id: vec![3; 16],
