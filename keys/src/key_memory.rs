@@ -1,8 +1,8 @@
 //! The memory that holds keys: whole pages, locked (never swapped), excluded from core dumps and from children.
 //!
 //! Keys come and go with every request, pages do not: they are cut into places of 32 bytes, and a place that
-//! is given back is wiped and used again. Where the system does not let a page be locked, keys still work;
-//! [`KeyMemory::of_this_process`] says so, and the process that serves says it on.
+//! is released is wiped and reused. If the system refuses to lock a page, keys still work;
+//! [`KeyMemory::of_this_process`] reports it, and the server passes the report on.
 
 use std::fmt;
 use std::io;

@@ -5,9 +5,9 @@
 //! it, policies can demand it, CloudTrail shows it. Each wrap is decrypted once before it is handed out: a seal
 //! whose credentials may encrypt and not decrypt would be found out at the next start.
 //!
-//! Credentials are looked for anew at every use and held no longer: in the environment, then at the container's
+//! Credentials are looked up at every use and not kept: in the environment, then at the container's
 //! address, then at the instance metadata service, version 2 alone. Files of profiles, SSO, web identity and
-//! proxies are not known here. [`petsem_outbound`] bounds every call: it follows no redirect, requires https except
+//! proxies are not supported. [`petsem_outbound`] bounds every call: it follows no redirect, requires https except
 //! to loopback and to the addresses of the metadata services, and limits bodies and time.
 //!
 //! The trait is synchronous. Each use runs its calls on a thread of its own with a runtime of its own, so that

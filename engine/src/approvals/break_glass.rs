@@ -3,9 +3,7 @@
 //! Like `enroll`, it is an exception to "minting never gives more than the parent had", limited here: the new token
 //! reads values, and it opens nothing without the discharge that follows the approval.
 
-use petsem_api::{
-    AppRef, ApprovalId, ApprovalState, AskBreakGlass, BreakGlassToken, ErrorCode, SigningKeyId, TokenKind,
-};
+use petsem_api::{AppRef, ApprovalId, ApprovalState, AskBreakGlass, BreakGlassToken, ErrorCode, TokenKind};
 use petsem_policy::{
     Action, ActionSet, Actions, Apps, BreakGlass, Caveat, CaveatSet, DischargeRequest as TicketRequest,
     Macaroon, Organization, PetsemCaveat, SecondPerson, Ticket,
@@ -24,7 +22,7 @@ use crate::error::Failure;
 use crate::records::{ApprovalRow, ProtectedChange, TokenRow};
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
-use crate::tokens::mint::{own_discharger, signing_key, window};
+use crate::tokens::mint::{NewToken, own_discharger, signing_key, window};
 
 /// Default duration, in seconds.
 const USUAL: u64 = 30 * 60;
@@ -119,22 +117,21 @@ impl Engine {
         let mut caveats: Vec<Caveat> = carried.cloned().collect();
         caveats.extend(one_app);
         caveats.push(window(now, ends_at));
-        let rng = &mut entropy::rng();
-        let mut macaroon = Macaroon::mint(&key.key, &key.id, &self.settings.location, false, rng);
-        macaroon.add(caveats.clone()).map_err(Failure::internal)?;
-        macaroon
-            .add_third_party(&discharger.location, &discharger.key, &CaveatSet::new(conditions), rng)
-            .map_err(Failure::internal)?;
-        let row = TokenRow {
+        let new = NewToken {
             kind: TokenKind::BreakGlass,
-            org: Some(app.head.org),
-            key: SigningKeyId::from_bytes(key.id),
+            key,
             subject: requester,
             ancestors: parent.token.lineage().0.into_iter().map(token_uuid).collect(),
-            caveats: macaroon.caveats().iter().map(Caveat::describe).collect(),
-            created_at: now.millis(),
-            expires_at: ends_at,
+            caveats,
+            expires: ends_at,
         };
+        let (mut macaroon, mut row) = self.mint(new, now).map_err(Failure::internal)?;
+        let (location, conditions) = (&discharger.location, CaveatSet::new(conditions));
+        macaroon
+            .add_third_party(location, &discharger.key, &conditions, &mut entropy::rng())
+            .map_err(Failure::internal)?;
+        // The list shows that it needs a second person.
+        row.caveats = macaroon.caveats().iter().map(Caveat::describe).collect();
         Ok((macaroon, row))
     }
 

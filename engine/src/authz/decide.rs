@@ -264,13 +264,13 @@ impl Refused {
     }
 }
 
+/// Why a token of another org is refused.
+pub(super) const OTHER_ORG: &str = "the token's key belongs to another org than the request; use a token of the request's org, or an operator's";
+
 /// The refusal for a principal of the same org, or of the platform.
 pub(crate) fn denied(refused: &Refused) -> Failure {
     match refused {
-        Refused::OtherOrg => Failure::new(
-            ErrorCode::Forbidden,
-            "the token's key belongs to another org than the request; use a token of the request's org, or an operator's",
-        ),
+        Refused::OtherOrg => Failure::new(ErrorCode::Forbidden, OTHER_ORG),
         Refused::Denied(denial) => denied_by(denial),
     }
 }

@@ -9,7 +9,7 @@ use petsem_policy::{Action, Caveat, Denial, Exchanged, Origin};
 
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::Verified;
-use crate::authz::decide::{Principal, Refused, stranger};
+use crate::authz::decide::{OTHER_ORG, Principal, Refused, stranger};
 use crate::authz::target::AccessTarget;
 use crate::authz::workload::claims_of;
 use crate::clock::Timestamp;
@@ -125,10 +125,5 @@ fn explained(verified: &Verified, denial: &Denial) -> ExplainedRefusal {
 }
 
 fn other_org() -> ExplainedRefusal {
-    ExplainedRefusal {
-        caveat: None,
-        code: "other_org".to_owned(),
-        reason: "the token's key belongs to another org than the request; use a token of the request's org, or an operator's"
-            .to_owned(),
-    }
+    ExplainedRefusal { caveat: None, code: "other_org".to_owned(), reason: OTHER_ORG.to_owned() }
 }

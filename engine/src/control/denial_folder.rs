@@ -104,7 +104,9 @@ impl DenialFolder {
     }
 
     pub(crate) fn put_aside(&self, id: RequestId) {
-        let _ = std::fs::rename(self.path(id, "denial"), self.path(id, "refused"));
+        if let Err(error) = std::fs::rename(self.path(id, "denial"), self.path(id, "refused")) {
+            tracing::warn!(%error, denial = %id, "cannot put a refused denial aside; it will be refused again");
+        }
     }
 
     fn path(&self, id: RequestId, kind: &str) -> PathBuf {

@@ -26,10 +26,10 @@ const PAGE: u32 = 500;
 const MOST_HISTORY: u32 = 100;
 
 const DELETED: &str = "The app's keys are destroyed: from now on no node, query or new backup yields its values. \
-    Older backups, WAL archives and copies of dead rows still open for whoever holds them and a seal that was valid at \
-    that time. To end that, destroy those copies; or leave nobody such a seal: give the store new seals (`petsem \
-    operator seal add`, `petsem operator seal remove`), then a new root key and a new keyring (`petsem operator \
-    rotate-root`, `petsem operator rotate-keyring`), and destroy what the old seals hold.";
+    Older backups, WAL archives and copies of dead rows can still be opened with a seal that was valid at that time. To \
+    prevent that, destroy those copies; or replace the seals (`petsem operator seal add`, `petsem operator seal \
+    remove`), then create a new root key and a new keyring (`petsem operator rotate-root`, `petsem operator \
+    rotate-keyring`), and destroy the keys of the old seals.";
 
 impl Engine {
     /// Creates an app in an org.

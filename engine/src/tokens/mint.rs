@@ -6,8 +6,8 @@ use petsem_api::{
     TokenList, TokenUuid,
 };
 use petsem_policy::{
-    Action, ActionSet, Actions, Ancestors, Apps, Caveat, CaveatSet, Hosts, InheritError, MAX_ANCESTORS,
-    Macaroon, Machines, Organization, PetsemCaveat, SecretNames, Subject,
+    Action, ActionSet, Actions, AddError, Ancestors, Apps, Caveat, CaveatSet, Hosts, InheritError,
+    MAX_ANCESTORS, Macaroon, Machines, Organization, PetsemCaveat, SecretNames, Subject,
 };
 use petsem_store::RecordKind;
 
@@ -38,6 +38,19 @@ const MOST: usize = 10_000;
 const LIST_BYTES: usize = 4 * 1024 * 1024;
 /// Rows read at once.
 const PAGE: u32 = 250;
+
+/// A token to mint, for the platform or for the org of its key.
+pub(crate) struct NewToken<'a> {
+    pub(crate) kind: TokenKind,
+    pub(crate) key: &'a SigningEntry,
+    /// Its holder, for the list of tokens.
+    pub(crate) subject: String,
+    /// The tokens that revoke it with them.
+    pub(crate) ancestors: Vec<TokenUuid>,
+    pub(crate) caveats: Vec<Caveat>,
+    /// When the row ends, in Unix seconds. The caveats must say so, too.
+    pub(crate) expires: i64,
+}
 
 impl Engine {
     /// Mints a token from the principal's token.
@@ -139,34 +152,30 @@ impl Engine {
         };
         let expires = expires_at(now, life);
         let subject = Subject { issuer: self.settings.name.clone(), sub: format!("host:{host}") };
-        let parents = ancestors.0.clone();
-        let caveats = [
-            subject.clone().into(),
+        let parents = ancestors.0.iter().map(|id| token_uuid(*id)).collect();
+        let caveats = vec![
+            subject.into(),
             ancestors.into(),
             Actions(ActionSet::from_iter([Action::Boot])).into(),
             Hosts::new([host.to_string()]).into(),
             window(now, expires),
         ];
-        let rng = &mut entropy::rng();
-        let mut macaroon = Macaroon::mint(&key.key, &key.id, &self.settings.location, false, rng);
-        macaroon.add(caveats.clone()).map_err(Failure::internal)?;
+        let new = NewToken {
+            kind: TokenKind::Host,
+            key,
+            subject: format!("host:{host}, enrolled by {author}"),
+            ancestors: parents,
+            caveats,
+            expires,
+        };
+        let (mut macaroon, row) = self.mint(new, now).map_err(Failure::internal)?;
         let conditions = CaveatSet::new(vec![
             Hosts::new([host.to_string()]).into(),
             Actions(ActionSet::from_iter([Action::Boot])).into(),
         ]);
         macaroon
-            .add_third_party(&discharger.location, &discharger.key, &conditions, rng)
+            .add_third_party(&discharger.location, &discharger.key, &conditions, &mut entropy::rng())
             .map_err(Failure::internal)?;
-        let row = TokenRow {
-            kind: TokenKind::Host,
-            org: None,
-            key: SigningKeyId::from_bytes(key.id),
-            subject: format!("host:{host}, enrolled by {author}"),
-            ancestors: parents.iter().map(|id| token_uuid(*id)).collect(),
-            caveats: caveats.iter().map(Caveat::describe).collect(),
-            created_at: now.millis(),
-            expires_at: expires,
-        };
         self.record_token(audit, macaroon, row).await
     }
 
@@ -199,19 +208,16 @@ impl Engine {
         }
         all.extend(caveats);
         all.push(window(now, expires));
-        let row = TokenRow {
+        let new = NewToken {
             kind: if org.is_some() { TokenKind::Org } else { TokenKind::Operator },
-            org,
-            key: SigningKeyId::from_bytes(key.id),
+            key,
             subject: holder,
             ancestors: parent.token.lineage().0.iter().map(|id| token_uuid(*id)).collect(),
-            caveats: all.iter().map(Caveat::describe).collect(),
-            created_at: now.millis(),
-            expires_at: expires,
+            caveats: all,
+            expires,
         };
-        let mut macaroon =
-            Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
-        macaroon.add(all).map_err(|error| Failure::new(ErrorCode::BadRequest, error.to_string()))?;
+        let (macaroon, row) =
+            self.mint(new, now).map_err(|error| Failure::new(ErrorCode::BadRequest, error.to_string()))?;
         self.record_token(audit, macaroon, row).await
     }
 
@@ -270,22 +276,19 @@ impl Engine {
         // A token that may enroll hosts must not be able to prove boots, nor to mint tokens that can.
         let everything =
             Action::ALL.into_iter().filter(|action| !matches!(action, Action::ReadValue | Action::Boot));
-        let author = format!("{} ({})", subject.sub, subject.issuer);
-        let caveats =
-            [subject.into(), Actions(ActionSet::from_iter(everything)).into(), window(now, expires)];
-        let row = TokenRow {
+        let new = NewToken {
             kind: TokenKind::Operator,
-            org: None,
-            key: SigningKeyId::from_bytes(key.id),
-            subject: author,
+            key,
+            subject: format!("{} ({})", subject.sub, subject.issuer),
             ancestors: Vec::new(),
-            caveats: caveats.iter().map(Caveat::describe).collect(),
-            created_at: now.millis(),
-            expires_at: expires,
+            caveats: vec![
+                subject.into(),
+                Actions(ActionSet::from_iter(everything)).into(),
+                window(now, expires),
+            ],
+            expires,
         };
-        let mut macaroon =
-            Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
-        macaroon.add(caveats).map_err(Failure::internal)?;
+        let (macaroon, row) = self.mint(new, now).map_err(Failure::internal)?;
         self.record_token(audit, macaroon, row).await
     }
 
@@ -313,27 +316,40 @@ impl Engine {
             Action::Mint,
         ];
         audit.set_org(org);
-        let author = format!("{} ({})", subject.sub, subject.issuer);
-        let caveats = [
-            subject.into(),
-            Organization { org: *org.as_bytes() }.into(),
-            Actions(ActionSet::from_iter(allowed)).into(),
-            window(now, expires),
-        ];
-        let row = TokenRow {
+        let new = NewToken {
             kind: TokenKind::Org,
-            org: Some(org),
-            key: SigningKeyId::from_bytes(key.id),
-            subject: author,
+            key,
+            subject: format!("{} ({})", subject.sub, subject.issuer),
             ancestors: Vec::new(),
+            caveats: vec![
+                subject.into(),
+                Organization { org: *org.as_bytes() }.into(),
+                Actions(ActionSet::from_iter(allowed)).into(),
+                window(now, expires),
+            ],
+            expires,
+        };
+        let (macaroon, row) = self.mint(new, now).map_err(Failure::internal)?;
+        self.record_token(audit, macaroon, row).await
+    }
+
+    /// Signs a new token, and makes the row that lists it.
+    pub(crate) fn mint(&self, new: NewToken<'_>, now: Timestamp) -> Result<(Macaroon, TokenRow), AddError> {
+        let NewToken { kind, key, subject, ancestors, caveats, expires } = new;
+        let row = TokenRow {
+            kind,
+            org: key.org,
+            key: SigningKeyId::from_bytes(key.id),
+            subject,
+            ancestors,
             caveats: caveats.iter().map(Caveat::describe).collect(),
             created_at: now.millis(),
             expires_at: expires,
         };
         let mut macaroon =
             Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
-        macaroon.add(caveats).map_err(Failure::internal)?;
-        self.record_token(audit, macaroon, row).await
+        macaroon.add(caveats)?;
+        Ok((macaroon, row))
     }
 
     async fn record_token(

@@ -1,7 +1,7 @@
 //! Where AWS credentials come from: the environment, the container's address, the instance's metadata.
 //!
-//! The first that is configured is used, and an error there is an error: nothing falls through to the
-//! credentials of somebody else. They are asked for anew at each use, so what a role renews is picked up.
+//! The first source that is configured is used. An error there is final: no other source is tried, whose
+//! credentials could belong to another identity. They are fetched at each use, so renewed ones are picked up.
 
 mod error;
 
@@ -72,7 +72,7 @@ pub(super) async fn find(environment: &Environment) -> Result<FoundCredentials, 
     if let Some(credentials) = look.of_environment()? {
         return Ok(FoundCredentials { credentials, source: CredentialSource::Environment });
     }
-    // Whoever set these wants a role that is not known here; the host's own would be another's.
+    // These variables select a role that petsem does not support; the host's own role would be another identity.
     if look.text("AWS_WEB_IDENTITY_TOKEN_FILE")?.is_some() {
         return Err(AwsCredentialsError::WebIdentity);
     }
@@ -137,7 +137,7 @@ impl Look<'_> {
         read(&answer, CredentialSource::Container).map(Some)
     }
 
-    /// The token that the container's address wants: a file's content, read anew, or a variable's.
+    /// The token that the container's address wants: a file's content, read at each use, or a variable's.
     fn container_token(&self) -> Result<Option<Zeroizing<String>>, AwsCredentialsError> {
         match self.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")? {
             Some(path) => read_token(Path::new(&path)).map(Some),
@@ -145,8 +145,8 @@ impl Look<'_> {
         }
     }
 
-    /// The instance's role, by version 2 of the metadata service: a token is asked for first, which a request
-    /// that somebody slipped in from outside could not do.
+    /// The instance's role, by version 2 of the metadata service: a token is requested first, which a
+    /// forged request from outside cannot do.
     async fn of_instance(&self) -> Result<Credentials, AwsCredentialsError> {
         const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
         if self.text("AWS_EC2_METADATA_DISABLED")?.is_some_and(|text| text.eq_ignore_ascii_case("true")) {

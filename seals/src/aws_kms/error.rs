@@ -14,25 +14,25 @@ use super::service::Action;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AwsKmsError {
-    /// The settings' key is no name of a KMS key.
+    /// The configured key is not the name of a KMS key.
     Key,
-    /// The settings name no region, and the key is no ARN.
+    /// No region is configured, and the key is not an ARN.
     RegionMissing,
-    /// The region is none.
+    /// The text is not a region.
     RegionText {
-        /// What stands there.
+        /// The configured text.
         region: String,
     },
-    /// The region is another than that of the key's ARN.
+    /// The region differs from that of the key's ARN.
     RegionOfKey {
-        /// Of the settings.
+        /// The configured region.
         region: String,
-        /// Of the ARN.
+        /// The region of the ARN.
         of_key: String,
     },
-    /// The endpoint is none that may be called.
+    /// The endpoint may not be called.
     Endpoint {
-        /// What stands there.
+        /// The configured text.
         endpoint: String,
     },
     /// There are no credentials.
@@ -45,9 +45,9 @@ pub enum AwsKmsError {
         /// Why.
         source: AwsCallError,
     },
-    /// Whoever the credentials are of may not do this.
+    /// The identity of the credentials may not do this.
     AccessDenied {
-        /// What was asked.
+        /// The action that was called.
         action: Action,
         /// The key.
         key: String,
@@ -63,7 +63,7 @@ pub enum AwsKmsError {
         /// The region.
         region: String,
     },
-    /// The key is there, and cannot be used now.
+    /// The key exists, but cannot be used now.
     KeyUnusable {
         /// The key.
         key: String,
@@ -77,7 +77,7 @@ pub enum AwsKmsError {
     },
     /// The ciphertext is of another key, was changed, or has another encryption context.
     NotItsCiphertext,
-    /// KMS gave back another key than it had encrypted, or none.
+    /// KMS decrypted to another key than it had encrypted, or returned none.
     NotReadBack,
     /// The credentials are too old.
     CredentialsExpired {
@@ -98,7 +98,7 @@ pub enum AwsKmsError {
     },
     /// The signature names a time that AWS does not accept.
     Clock,
-    /// The endpoint is another region's.
+    /// The endpoint belongs to another region.
     OtherRegion {
         /// Who was called.
         origin: String,
@@ -110,21 +110,21 @@ pub enum AwsKmsError {
         /// The region.
         region: String,
     },
-    /// KMS itself has trouble.
+    /// KMS has an internal error.
     Unwell {
         /// The region.
         region: String,
         /// The HTTP status.
         status: u16,
     },
-    /// An answer with what it should not have.
+    /// The response is malformed.
     NotUnderstood {
-        /// What was asked.
+        /// The action that was called.
         action: Action,
     },
     /// Another refusal.
     Refused {
-        /// What was asked.
+        /// The action that was called.
         action: Action,
         /// The HTTP status.
         status: u16,
@@ -137,7 +137,7 @@ pub enum AwsKmsError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyState {
-    /// Somebody disabled it.
+    /// It is disabled.
     Disabled,
     /// It will be deleted, and everything that it wraps with it.
     PendingDeletion,

@@ -205,8 +205,12 @@ fn issuer_key(path: &Path) -> Result<PutIssuer, StartError> {
 /// [`StartError`] if the key cannot be read.
 pub fn sign_development_jwt(key: &Path, claims: &BTreeMap<&str, &str>) -> Result<String, StartError> {
     let pem = std::fs::read(key).map_err(|source| StartError::Node { path: key.to_owned(), source })?;
-    let key = jsonwebtoken::EncodingKey::from_ed_pem(&zeroize::Zeroizing::new(pem))
-        .map_err(|_| StartError::Refused(format!("{} is not an Ed25519 key in PEM", key.display())))?;
+    let key = jsonwebtoken::EncodingKey::from_ed_pem(&zeroize::Zeroizing::new(pem)).map_err(|_| {
+        StartError::Refused(format!(
+            "{} is not an Ed25519 key in PEM; remove the directory of `petsem dev` and start it again",
+            key.display()
+        ))
+    })?;
     let now = Timestamp::now().seconds();
     let mut body = serde_json::json!({"iss": ISSUER, "aud": NAME, "iat": now, "exp": now + 300});
     for (name, value) in claims {

@@ -1,5 +1,5 @@
-//! Bodies that are waited for before anybody is known: few at once, and the newest ones. An honest body comes within a
-//! moment, so whoever opens many and sends nothing takes the places of his own.
+//! Bodies that are read before their sender is authenticated. Few wait at once; a new one evicts the oldest. An honest
+//! body arrives within a moment, so a client that stalls evicts its own requests.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -17,12 +17,12 @@ pub(crate) struct UnauthenticatedBodyQueue {
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
-    /// Oldest first. Whoever loses his sender gives up.
+    /// Oldest first. Dropping a sender ends the wait of its request.
     places: VecDeque<(u64, oneshot::Sender<()>)>,
 }
 
 impl UnauthenticatedBodyQueue {
-    /// Places for so many at once.
+    /// A queue with this many places.
     pub(crate) fn new(most: usize) -> Self {
         Self { most: most.max(1), waiting: Mutex::default() }
     }
@@ -48,7 +48,7 @@ impl UnauthenticatedBodyQueue {
         let number = waiting.next;
         waiting.next += 1;
         waiting.places.push_back((number, keeps));
-        (Place { forms: self, number }, given_up)
+        (Place { queue: self, number }, given_up)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -56,14 +56,14 @@ impl UnauthenticatedBodyQueue {
     }
 }
 
-/// A place, given back however the waiting ends.
+/// A place in the queue, released on drop.
 struct Place<'a> {
-    forms: &'a UnauthenticatedBodyQueue,
+    queue: &'a UnauthenticatedBodyQueue,
     number: u64,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.forms.waiting().places.retain(|(number, _)| *number != self.number);
+        self.queue.waiting().places.retain(|(number, _)| *number != self.number);
     }
 }

@@ -49,7 +49,7 @@ impl<P: Credential, B, Q> Call<P, B, Q> {
     where
         B: DeserializeOwned,
     {
-        let body = self.incoming.body(JSON, "the body is not JSON by its header", self.limit).await?;
+        let body = self.incoming.body(JSON, "the Content-Type is not JSON", self.limit).await?;
         let wanted = from_json(&body).map_err(|error| {
             Failure::new(error.code(), format!("{error}; nothing was changed; see /openapi.json"))
         })?;

@@ -69,7 +69,7 @@ impl FromRequest<Arc<ServerState>> for Incoming {
 }
 
 impl Incoming {
-    /// The audit of this request.
+    /// The audit record of this request.
     pub(crate) fn audit(&self, action: &'static str) -> AuditRecord {
         AuditRecord::new(self.now, &self.peer, action)
     }
@@ -109,7 +109,7 @@ impl Incoming {
     /// The body as a form (RFC 6749, appendix B): names and values in order. It is read once, within its limit and time,
     /// and before the client is known: for a part of the clients at once.
     pub(crate) async fn form(&self, limit: BodyLimit) -> Result<Vec<(String, String)>, Failure> {
-        let body = self.body(FORM, "the body is not a form by its header", limit);
+        let body = self.body(FORM, "the Content-Type is not that of a form", limit);
         let body = self.state.body_queue.wait_for(body).await.ok_or_else(|| {
             let text =
                 "too many requests at once, and the body of this one did not arrive; nothing was changed; try again";

@@ -37,7 +37,7 @@ pub(crate) struct Route {
     pub(crate) handlers: MethodRouter<Arc<ServerState>>,
 }
 
-/// A handler: it gets the request and the audit of its audit line.
+/// A handler: it gets the request and the record of its audit line.
 pub(crate) trait Handler<'a, P: 'a, B: 'a, Q: 'a, T>:
     Fn(&'a Call<P, B, Q>, &'a mut AuditRecord) -> Self::Future
 {

@@ -91,22 +91,30 @@ impl Wanted {
             Some(TOKEN_EXCHANGE) => {}
             None => return Err(bad(format!("grant_type is missing; send {TOKEN_EXCHANGE}"))),
             Some(_) => {
-                let text = format!("grant_type is none that is known here; send {TOKEN_EXCHANGE}");
+                let text = format!("unsupported grant_type; send {TOKEN_EXCHANGE}");
                 return Err(Refusal::new(OAuthCode::UnsupportedGrantType, text));
             }
         }
         match fields.take("subject_token_type")?.as_deref() {
             Some(JWT_TYPE | ID_TOKEN_TYPE) => {}
-            _ => return Err(bad(format!("subject_token_type is {JWT_TYPE} or {ID_TOKEN_TYPE}"))),
+            _ => {
+                return Err(bad(format!(
+                    "unsupported or missing subject_token_type; send {JWT_TYPE} or {ID_TOKEN_TYPE}"
+                )));
+            }
         }
         let jwt = fields
             .take("subject_token")?
             .ok_or_else(|| bad("subject_token is missing; send the JWT".to_owned()))?;
         if fields.take("requested_token_type")?.is_some_and(|wanted| wanted != ACCESS_TOKEN_TYPE) {
-            return Err(bad(format!("requested_token_type is {ACCESS_TOKEN_TYPE}, or left out")));
+            return Err(bad(format!(
+                "unsupported requested_token_type; send {ACCESS_TOKEN_TYPE}, or omit it"
+            )));
         }
         if fields.take("actor_token")?.is_some() || fields.take("actor_token_type")?.is_some() {
-            return Err(bad("nobody acts for another here; leave actor_token out".to_owned()));
+            return Err(bad(
+                "actor tokens are not supported; omit actor_token and actor_token_type".to_owned()
+            ));
         }
         if fields.take("scope")?.is_some() {
             // Ignored, it would seem to narrow.

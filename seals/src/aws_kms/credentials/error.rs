@@ -12,7 +12,7 @@ use crate::aws_kms::call::AwsCallError;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AwsCredentialsError {
-    /// None of the places has any.
+    /// No source has any.
     NoneFound {
         /// Why the metadata service did not answer; `None` if it was not asked.
         metadata: Option<AwsCallError>,
@@ -29,7 +29,7 @@ pub enum AwsCredentialsError {
         /// Which.
         name: &'static str,
     },
-    /// Web identity is configured, which petsem does not know.
+    /// Web identity is configured, which petsem does not support.
     WebIdentity,
     /// The container's address may not be called.
     ContainerAddress {
@@ -50,7 +50,7 @@ pub enum AwsCredentialsError {
     },
     /// The instance has no role.
     NoRole,
-    /// Whoever has the credentials did not give them.
+    /// The credential service did not return any.
     Refused {
         /// Who.
         source: CredentialSource,
@@ -59,7 +59,7 @@ pub enum AwsCredentialsError {
         /// The HTTP status.
         status: u16,
     },
-    /// What is there are no credentials.
+    /// The credentials are malformed.
     NotUnderstood {
         /// Where.
         source: CredentialSource,
