@@ -42,11 +42,33 @@ use crate::value::ValueError;
 /// assert!(error.to_string().ends_with("(field name)"));
 /// ```
 pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ParseError> {
+    if values_at_most(body) > MOST_VALUES {
+        return Err(ParseError::new(Problem::TooManyValues));
+    }
     let tree: Node = serde_json::from_slice(body).map_err(|error| ParseError::of_syntax(&error))?;
     match tree {
         Node::Object(_) => T::deserialize(tree),
         _ => Err(ParseError::new(Problem::NotAnObject)),
     }
+}
+
+/// Most values of a body, each a node of the tree: `[0,0,…]` takes sixteen times its bytes as a tree. No request needs
+/// a quarter of them.
+pub(crate) const MOST_VALUES: usize = 65_536;
+
+/// The number of values in a JSON text, or more: one, and one for each comma and opening bracket outside of strings.
+fn values_at_most(body: &[u8]) -> usize {
+    let (mut values, mut in_string, mut is_escaped) = (1, false, false);
+    for byte in body {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_string,
+            b'"' => in_string = !in_string,
+            b',' | b'[' | b'{' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 /// Why a body is not the request that its route takes.
@@ -98,6 +120,7 @@ impl std::error::Error for ParseError {}
 pub(crate) enum Problem {
     Malformed { line: usize, column: usize },
     NotAnObject,
+    TooManyValues,
     RepeatedName { line: usize, column: usize },
     Refused(Violation),
     MissingField(&'static str),
@@ -583,6 +606,19 @@ mod tests {
             refusal::<RevokeRequest>(r#"{"token":["0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"]}"#).1,
             "a wrong type or a number out of range (field token)"
         );
+    }
+
+    #[test]
+    fn a_body_of_too_many_values_is_refused_before_it_takes_memory() {
+        let body = |zeros: usize| format!(r#"{{"values":[{}0]}}"#, "0,".repeat(zeros)).into_bytes();
+        // The object and the list are values, too.
+        let text = |zeros| from_json::<BulkUpdate>(&body(zeros)).unwrap_err().to_string();
+        assert_eq!(text(MOST_VALUES - 3), "a wrong type or a number out of range (field values)");
+        assert_eq!(text(MOST_VALUES - 2), "the body has more than 65536 values; send less in one request");
+        // Strings hold any number of commas and brackets.
+        let label = r#"\"[{,"#.repeat(MOST_VALUES);
+        let error = from_json::<BulkUpdate>(format!(r#"{{"values":"{label}"}}"#).as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "a wrong type or a number out of range (field values)");
     }
 
     #[test]

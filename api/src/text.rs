@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::json::{Place, Problem};
+use crate::json::{MOST_VALUES, Place, Problem};
 use crate::secret_key::SecretKeyType;
 
 pub(crate) const SECRET_NAME: &str =
@@ -45,6 +45,9 @@ pub(crate) fn parse_error(f: &mut fmt::Formatter<'_>, problem: &Problem, place: 
     match problem {
         Problem::Malformed { line, column } => {
             write!(f, "the body is not well-formed JSON, at line {line}, column {column}")
+        }
+        Problem::TooManyValues => {
+            write!(f, "the body has more than {MOST_VALUES} values; send less in one request")
         }
         Problem::NotAnObject => f.write_str("the body is JSON, but not an object"),
         Problem::RepeatedName { line, column } => {
