@@ -63,6 +63,7 @@ impl UnverifiedToken {
         discharges: &[&UnverifiedToken],
         trusted: &[TrustedDischarger<'_>],
     ) -> Result<Token, VerifyError> {
+        let trusted = trusted.iter().copied();
         self.verify_within(key, discharges, trusted, &mut DischargeBudget::default())
     }
 
@@ -71,11 +72,11 @@ impl UnverifiedToken {
     ///
     /// # Errors
     /// As [`Self::verify`].
-    pub fn verify_within(
+    pub fn verify_within<'k>(
         &self,
         key: &MacaroonKey,
         discharges: &[&UnverifiedToken],
-        trusted: &[TrustedDischarger<'_>],
+        trusted: impl Iterator<Item = TrustedDischarger<'k>> + Clone,
         budget: &mut DischargeBudget,
     ) -> Result<Token, VerifyError> {
         let own = &self.0;
@@ -108,7 +109,7 @@ impl UnverifiedToken {
                 .filter(|discharge| discharge.kid() == third_party.ticket)
                 .take(MAX_DISCHARGES);
             for discharge in candidates {
-                match verifier.verify(&discharge.0, &discharge_key, trusted) {
+                match verifier.verify(&discharge.0, &discharge_key, trusted.clone()) {
                     Ok(discharger) => {
                         rejected = None;
                         let decoded = Arc::clone(&discharge.0);
@@ -138,11 +139,11 @@ struct DischargeVerifier<'t> {
 }
 
 impl DischargeVerifier<'_> {
-    fn verify(
+    fn verify<'k>(
         &mut self,
         discharge: &DecodedToken,
         discharge_key: &Tail,
-        trusted: &[TrustedDischarger<'_>],
+        trusted: impl Iterator<Item = TrustedDischarger<'k>>,
     ) -> Result<Option<[u8; 16]>, DischargeRejection> {
         let macs = discharge.caveats.len() + 2;
         self.budget.0 = self.budget.0.checked_sub(macs).ok_or(DischargeRejection::TooMuchWork)?;
@@ -178,12 +179,12 @@ impl DischargeVerifier<'_> {
 
 /// The discharger under whose key the ticket opens. The ticket must contain the discharge key that is sealed in
 /// the token.
-fn trusted_discharger(
+fn trusted_discharger<'k>(
     discharge: &DecodedToken,
     discharge_key: &Tail,
-    trusted: &[TrustedDischarger<'_>],
+    trusted: impl Iterator<Item = TrustedDischarger<'k>>,
 ) -> Result<Option<[u8; 16]>, DischargeRejection> {
-    for candidate in trusted.iter().filter(|candidate| candidate.location == discharge.location) {
+    for candidate in trusted.filter(|candidate| candidate.location == discharge.location) {
         let Ok(plaintext) = candidate.key.open(discharge.nonce.kid()) else { continue };
         let ticket = Ticket::decode(discharge.nonce.kid(), &plaintext)
             .map_err(|_| DischargeRejection::TicketContent)?;

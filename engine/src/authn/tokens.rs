@@ -55,13 +55,13 @@ pub(crate) fn verify(
         NoKey::Unknown => invalid(),
         NoKey::Revoked => revoked(),
     })?;
-    let trusted: Vec<TrustedDischarger<'_>> = control
-        .dischargers()
-        .iter()
-        .map(|entry| TrustedDischarger { location: &entry.location, key: &entry.key, discharger: entry.id })
-        .collect();
+    let trusted = control.dischargers().iter().map(|entry| TrustedDischarger {
+        location: &entry.location,
+        key: &entry.key,
+        discharger: entry.id,
+    });
     let token = unverified
-        .verify_within(&entry.key, discharges, &trusted, budget)
+        .verify_within(&entry.key, discharges, trusted, budget)
         .map_err(|error| unverifiable(&error))?;
     Ok(Verified { token, org: entry.org })
 }

@@ -177,7 +177,7 @@ fn the_tokens_of_a_request_share_one_discharge_budget() {
     let token = unverified(&token);
     // One MAC for the nonce, one per caveat, and the final one: 10 per verification.
     let mut budget = DischargeBudget::of_macs(19);
-    let mut verify = || token.verify_within(&world.root, &[&discharge], &[], &mut budget);
+    let mut verify = || token.verify_within(&world.root, &[&discharge], std::iter::empty(), &mut budget);
     assert_eq!(verify().map(|_| ()), Ok(()));
     let rejected = VerifyError::DischargeRejected { third_party: 0, reason: DischargeRejection::TooMuchWork };
     assert_eq!(verify().map(|_| ()), Err(rejected));
