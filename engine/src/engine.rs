@@ -19,7 +19,7 @@ use crate::fetch::Fetch;
 use crate::keyring::rotation::progress::Rotations;
 use crate::keyring::state::KeyringState;
 use crate::keyring::unlock::Unlocked;
-use crate::records::{RecordCodec, SignedNote};
+use crate::records::{Content, RecordCodec, Row, Scan, SignedNote};
 use crate::request::{AuditRecord, outcome_of};
 
 /// Age of the control feed, in seconds, above which `/readyz` reports it.
@@ -202,6 +202,23 @@ impl Engine {
     /// Keeps an audit line that could not be made durable after its change, to be written later.
     pub(crate) fn defer_audit(&self, revision: u64, event: AuditEvent) {
         self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner).push((revision, event));
+    }
+
+    /// The row with this id.
+    pub(crate) async fn row<T: Content>(&self, id: &[u8]) -> Result<Option<Row<T>>, Failure> {
+        let record = self.store.record(T::KIND, id).await?;
+        Ok(record.map(|record| self.codec.read(id, &record)).transpose()?)
+    }
+
+    /// The rows of a kind that has at most `most`.
+    pub(crate) async fn rows<T: Content>(&self, most: u32) -> Result<Vec<(T::Id, Row<T>)>, Failure> {
+        let page = self.scan::<T>(most).next_page().await?;
+        Ok(page.into_iter().collect::<Result<_, _>>()?)
+    }
+
+    /// A scan of the rows of a kind.
+    pub(crate) fn scan<T: Content>(&self, page: u32) -> Scan<'_, T> {
+        Scan::new(&*self.store, &self.codec, page)
     }
 
     /// Writes the pending audit lines.

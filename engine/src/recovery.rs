@@ -57,8 +57,7 @@ impl Engine {
 
     async fn keep_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Failure> {
         let missing = || IntegrityFault::new(RecordKind::Node, &self.node, "it is missing");
-        let record = self.store.record(RecordKind::Node, &self.node).await?.ok_or_else(missing)?;
-        let row = self.codec.read::<NodeRow>(&self.node, &record)?;
+        let row = self.row::<NodeRow>(&self.node).await?.ok_or_else(missing)?;
         let kept = CheckpointRow {
             line: checkpoint.line,
             head: HEXLOWER.encode(&checkpoint.head),

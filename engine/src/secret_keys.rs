@@ -20,8 +20,7 @@ use crate::engine::Engine;
 use crate::engine::TRIES;
 use crate::entropy;
 use crate::error::Failure;
-use crate::records::REREADS;
-use crate::records::{IntegrityFault, Row, SecretKeyRow, SecretKeysRow};
+use crate::records::{IntegrityFault, REREADS, Row, SecretKeyRow, SecretKeysRow};
 use crate::request::AuditRecord;
 use crate::secrets::write::{always_changing, deleted_meanwhile};
 use crate::tenancy::found::{FoundApp, check_reached};
@@ -361,9 +360,7 @@ impl Engine {
         let id = app.id;
         let mut tries = 0;
         loop {
-            let record = self.store.record(RecordKind::SecretKeys, id.as_bytes()).await?;
-            let row: Option<Row<SecretKeysRow>> =
-                record.map(|record| self.codec.read(id.as_bytes(), &record)).transpose()?;
+            let row: Option<Row<SecretKeysRow>> = self.row(id.as_bytes()).await?;
             if row.as_ref().map_or(0, |row| row.version) == app.head.secret_keys_version {
                 return Ok((app, row.map(|row| row.content).unwrap_or_default()));
             }

@@ -17,8 +17,8 @@ use crate::keyring::node_keys::NodeKeys;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::records::{
     AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow,
-    IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, RecordCodec, Row, SealRow,
-    SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
+    IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, RecordCodec, Row, Scan,
+    SealRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
 };
 use crate::secrets::bundle::bundle_digest;
 
@@ -118,24 +118,22 @@ impl Look<'_> {
     }
 
     /// The same, and returns the valid rows.
-    async fn each<T: Content>(&mut self) -> Result<Vec<(Vec<u8>, Row<T>)>, ReadError> {
+    async fn each<T: Content>(&mut self) -> Result<Vec<(T::Id, Row<T>)>, ReadError> {
         let mut good = Vec::new();
-        let mut after: Option<Vec<u8>> = None;
+        let mut scan = Scan::<T>::new(self.store, self.codec, PAGE);
         loop {
-            let page = self.store.records(T::KIND, &[], after.as_deref(), PAGE).await?;
-            let is_last = page.len() < PAGE as usize;
-            after = page.last().map(|record| record.id.clone());
-            for record in page {
-                match self.codec.read::<T>(&record.id, &record) {
-                    Ok(row) => {
+            let page = scan.next_page().await?;
+            if page.is_empty() {
+                return Ok(good);
+            }
+            for entry in page {
+                match entry {
+                    Ok(entry) => {
                         self.report.rows += 1;
-                        good.push((record.id, row));
+                        good.push(entry);
                     }
                     Err(fault) => self.report.fault(fault),
                 }
-            }
-            if is_last {
-                return Ok(good);
             }
         }
     }
@@ -143,13 +141,11 @@ impl Look<'_> {
     /// Compares each app with its head; returns the versions of the apps.
     async fn apps(&mut self) -> Result<HashMap<AppId, u64>, ReadError> {
         let mut versions = HashMap::new();
-        for (id, head) in self.each::<AppHead>().await? {
-            let Ok(id) = <[u8; 16]>::try_from(id.as_slice()) else { continue };
-            let app = AppId::from_bytes(id);
+        for (app, head) in self.each::<AppHead>().await? {
             versions.insert(app, head.content.app_version);
             self.report.apps += 1;
             self.bundle(app, &head.content).await?;
-            let policy = self.store.record(RecordKind::Policy, &id).await?;
+            let policy = self.store.record(RecordKind::Policy, app.as_bytes()).await?;
             let policy_version = policy.map_or(0, |row| row.row_version);
             if policy_version != head.content.policy_version {
                 self.report.fault(format_args!(

@@ -22,8 +22,7 @@ use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::state::owned;
-use crate::records::expect;
-use crate::records::{DischargerRow, FeedRow, ProtectedChange, Row};
+use crate::records::{DischargerRow, FeedRow, ProtectedChange, expect};
 use crate::request::AuditRecord;
 use crate::request::local_record;
 use crate::tokens::mint::discharger_location;
@@ -234,8 +233,7 @@ impl Engine {
         }
         let missing = || Failure::new(ErrorCode::NotFound, "the discharger no longer exists");
         let id = HEXLOWER.decode(discharger.id.as_bytes()).map_err(Failure::internal)?;
-        let record = self.store.record(RecordKind::Discharger, &id).await?.ok_or_else(missing)?;
-        let row: Row<DischargerRow> = self.codec.read(&id, &record)?;
+        let row = self.row::<DischargerRow>(&id).await?.ok_or_else(missing)?;
         audit.set_detail(format_args!("discharger {} at {}", discharger.id, discharger.location));
         let at = self.now().millis();
         let feed =

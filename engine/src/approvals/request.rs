@@ -22,8 +22,7 @@ use crate::control::state::Control;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
-use crate::records::expect;
-use crate::records::{ApprovalRow, Decision, FeedRow, IntegrityFault, ProtectedChange, Row, TokenRow};
+use crate::records::{ApprovalRow, Decision, FeedRow, ProtectedChange, Row, TokenRow, expect};
 use crate::request::AuditRecord;
 use crate::request::local_record;
 use crate::tenancy::found::FoundApp;
@@ -111,11 +110,10 @@ impl Engine {
         let mut keys = vec![token_uuid(TokenId::of_key(token.kid()))];
         let mut unknown = Vec::new();
         for ancestor in token.ancestors().into_iter().map(token_uuid) {
-            let Some(record) = self.store.record(RecordKind::Token, ancestor.as_bytes()).await? else {
+            let Some(Row { content: row, .. }) = self.row::<TokenRow>(ancestor.as_bytes()).await? else {
                 unknown.push(ancestor);
                 continue;
             };
-            let row = self.codec.read::<TokenRow>(ancestor.as_bytes(), &record)?.content;
             keys.push(token_uuid(TokenId::of_key(row.key.as_bytes())));
             if !people.contains(&row.subject) {
                 people.push(row.subject);
@@ -325,10 +323,7 @@ impl Engine {
 
     /// The row of a request.
     pub(crate) async fn approval(&self, id: ApprovalId) -> Result<Option<Row<ApprovalRow>>, Failure> {
-        match self.store.record(RecordKind::Approval, id.as_bytes()).await? {
-            None => Ok(None),
-            Some(record) => Ok(Some(self.codec.read(id.as_bytes(), &record)?)),
-        }
+        self.row(id.as_bytes()).await
     }
 
     /// The state of a request. Fails if a token of its requester or its approver was revoked.
@@ -460,14 +455,7 @@ impl Engine {
 
     async fn all_approvals(&self) -> Result<Vec<(ApprovalId, Row<ApprovalRow>)>, Failure> {
         let limit = u32::try_from(MOST_KEPT).unwrap_or(u32::MAX);
-        let records = self.store.records(RecordKind::Approval, &[], None, limit).await?;
-        let mut rows = Vec::with_capacity(records.len());
-        for record in &records {
-            let id = <[u8; 16]>::try_from(record.id.as_slice())
-                .map_err(|_| IntegrityFault::new("approval", &record.id, "its id has the wrong length"))?;
-            rows.push((ApprovalId::from_bytes(id), self.codec.read(&id, record)?));
-        }
-        Ok(rows)
+        self.rows(limit).await
     }
 
     fn set_audit_detail(&self, audit: &mut AuditRecord, id: ApprovalId, row: &ApprovalRow) {

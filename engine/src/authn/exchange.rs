@@ -5,15 +5,13 @@
 
 use petsem_api::{ACCESS_TOKEN_TYPE, AppRef, ErrorCode, ExchangedToken};
 use petsem_policy::{
-    Action, ActionSet, Actions, Caveat, Exchanged, MAX_EXCHANGED_CLAIMS_BYTES, Macaroon, Organization,
-    Subject,
+    Action, ActionSet, Actions, Caveat, Exchanged, MAX_EXCHANGED_CLAIMS_BYTES, Organization, Subject,
 };
 
 use crate::authn::jwt::READ_LIFE;
 use crate::authn::token_id::token_uuid;
 use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::engine::Engine;
-use crate::entropy;
 use crate::error::Failure;
 use crate::request::AuditRecord;
 use crate::tokens::mint::signing_key;
@@ -72,9 +70,7 @@ impl Engine {
         caveats.push(Actions(ActionSet::from_iter([Action::ReadValue])).into());
         let control = self.control();
         let key = signing_key(&control, Some(app.head.org))?;
-        let mut macaroon =
-            Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
-        macaroon.add(caveats).map_err(Failure::internal)?;
+        let macaroon = self.sign_macaroon(key, caveats).map_err(Failure::internal)?;
         audit.set_detail(format_args!(
             "token {}, rule {rule}, until {}",
             token_uuid(macaroon.id()),

@@ -19,9 +19,7 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
-use crate::records::REREADS;
-use crate::records::expect;
-use crate::records::{PollRow, ProtectedChange};
+use crate::records::{PollRow, ProtectedChange, REREADS, Row, expect};
 use crate::request::AuditRecord;
 use crate::tokens::mint::{discharger_location, own_discharger};
 
@@ -101,15 +99,14 @@ impl Engine {
         now: Timestamp,
     ) -> Result<String, Failure> {
         let limit = u32::try_from(MOST * 2).unwrap_or(u32::MAX);
-        let records = self.store.records(RecordKind::PollEntry, &[], None, limit).await?;
-        let is_tight = records.len() >= MOST;
+        let entries = self.rows::<PollRow>(limit).await?;
+        let is_tight = entries.len() >= MOST;
         let (mut expired, mut decided) = (Vec::new(), Vec::new());
         let mut requests = BTreeMap::new();
         let (mut of_orgs, mut of_same, mut of_request) = (0, 0, 0);
-        for record in records {
-            let row = self.codec.read::<PollRow>(&record.id, &record)?.content;
+        for (entry, Row { content: row, .. }) in entries {
             if row.ends_at < now.seconds() {
-                expired.push(record.id);
+                expired.push(entry);
                 continue;
             }
             let (waits, of) = match requests.get(&row.request) {
@@ -125,7 +122,7 @@ impl Engine {
                 of_same += usize::from(of == org);
                 of_request += usize::from(row.request == request);
             } else {
-                decided.push(record.id);
+                decided.push(entry);
             }
         }
         if is_tight {
@@ -157,7 +154,7 @@ impl Engine {
         };
         audit.set_detail(format_args!("request {request} waits for a second person"));
         let mut change = self.change(audit);
-        change.deletes.extend(expired.into_iter().map(|id| (RecordKind::PollEntry, id)));
+        change.deletes.extend(expired.into_iter().map(|id| (RecordKind::PollEntry, id.to_vec())));
         change.expects.push(expect::<PollRow>(&id, 0));
         change.expects.push(fence);
         change.puts.push(self.codec.write(&id, 1, &row));
@@ -202,10 +199,7 @@ impl Engine {
     ) -> Result<Option<Polled>, Failure> {
         // Taken before the row is read, which may be re-wrapped meanwhile.
         let keyring = self.keyring();
-        let Some(record) = self.store.record(RecordKind::PollEntry, &id).await? else {
-            return Ok(Some(Polled::NotFound));
-        };
-        let entry = self.codec.read::<PollRow>(&id, &record)?;
+        let Some(entry) = self.row::<PollRow>(&id).await? else { return Ok(Some(Polled::NotFound)) };
         if entry.content.ends_at < now.seconds() {
             return Ok(Some(Polled::NotFound));
         }

@@ -20,10 +20,9 @@ use crate::control::revoked::RevokedSet;
 use crate::error::Failure;
 use crate::fetch::Fetch;
 use crate::keyring::state::{KeyringState, owned};
-use crate::records::REREADS;
 use crate::records::{
-    Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, RecordCodec, Row,
-    SigningKeyRow,
+    Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, REREADS,
+    RecordCodec, Row, SigningKeyRow,
 };
 
 /// Feed entries per read.

@@ -10,7 +10,7 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::seal_list::{KeepShares, SealAction, SealChange, SealInfo, info, make_seal};
 use crate::keyring::unlock::{MOST_SEALS, SealSources, SealedRows, UnlockError, Unlocked, unlock_rows};
-use crate::records::{IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow};
+use crate::records::{IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow, id_of};
 
 /// A seal's id and its row.
 pub(crate) type SealOfList = ([u8; 16], Row<SealRow>);
@@ -288,9 +288,7 @@ fn checked(
     let store = codec.read::<StoreRow>(&[], rows.store.as_ref().ok_or_else(missing)?)?;
     let mut seals = Vec::new();
     for record in &rows.seals {
-        let id = <[u8; 16]>::try_from(record.id.as_slice())
-            .map_err(|_| IntegrityFault::new("seal", &record.id, "its id has the wrong length"))?;
-        seals.push((id, codec.read::<SealRow>(&record.id, record)?));
+        seals.push((id_of::<SealRow>(record)?, codec.read::<SealRow>(&record.id, record)?));
     }
     Ok((store, seals))
 }

@@ -270,12 +270,8 @@ impl Engine {
     /// # Errors
     /// The store cannot be read, or a row differs from what was written.
     pub async fn seals(&self) -> Result<Vec<SealInfo>, Failure> {
-        let records = self.store.records(RecordKind::Seal, &[], None, MOST_SEALS).await?;
-        let seals = records.iter().map(|record| {
-            let row = self.codec.read::<SealRow>(&record.id, record)?;
-            Ok(info(&record.id, &row.content))
-        });
-        seals.collect::<Result<_, IntegrityFault>>().map_err(Failure::from)
+        let seals = self.rows::<SealRow>(MOST_SEALS).await?;
+        Ok(seals.iter().map(|(id, row)| info(id, &row.content)).collect())
     }
 
     /// Records in the list that a seal has opened the store. If the store accepts no writes, it still opens.
@@ -290,8 +286,7 @@ impl Engine {
 
     async fn try_note_opened(&self, opened_by: &OpenedBy) -> Result<(), Failure> {
         let missing = || IntegrityFault::new(RecordKind::Seal, &opened_by.id, "it is missing");
-        let record = self.store.record(RecordKind::Seal, &opened_by.id).await?.ok_or_else(missing)?;
-        let row = self.codec.read::<SealRow>(&opened_by.id, &record)?;
+        let row = self.row::<SealRow>(&opened_by.id).await?.ok_or_else(missing)?;
         let now = self.now().millis();
         if row.content.verified_at.is_some_and(|at| now < at.saturating_add(NOTE_AGE_MS)) {
             return Ok(());

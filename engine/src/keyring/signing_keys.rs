@@ -5,7 +5,6 @@ use petsem_api::{
     ErrorCode, RotateSigningKey, SigningKeyId, SigningKeyInfo, SigningKeyList, SigningKeyState,
 };
 use petsem_keys::SigningKey;
-use petsem_store::RecordKind;
 
 use crate::authz::decide::Principal;
 use crate::clock::Timestamp;
@@ -15,8 +14,7 @@ use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::state::owned;
-use crate::records::expect;
-use crate::records::{FeedRow, IntegrityFault, OrgRow, SigningKeyRow};
+use crate::records::{FeedRow, OrgRow, Row, SigningKeyRow, expect};
 use crate::request::AuditRecord;
 
 /// Most unrevoked keys of one org or of the platform: all of them are in memory.
@@ -85,15 +83,11 @@ impl Engine {
         now: Timestamp,
     ) -> Result<SigningKeyList, Failure> {
         principal.may_operate(audit, now)?;
-        let records = self.store.records(RecordKind::SigningKey, &[], None, MOST).await?;
+        let rows = self.rows::<SigningKeyRow>(MOST).await?;
         let control = self.control();
-        let mut keys = Vec::with_capacity(records.len());
-        for record in &records {
-            let kid = <[u8; 16]>::try_from(record.id.as_slice())
-                .map_err(|_| IntegrityFault::new("signing key", &record.id, "its id has the wrong length"))?;
-            let row = self.codec.read::<SigningKeyRow>(&kid, record)?.content;
-            let id = SigningKeyId::from_bytes(kid);
-            let state = match control.signing_key(&kid) {
+        let mut keys = Vec::with_capacity(rows.len());
+        for (id, Row { content: row, .. }) in rows {
+            let state = match control.signing_key(id.as_bytes()) {
                 Ok(_) if control.is_current_key(id) => SigningKeyState::Current,
                 Ok(_) => SigningKeyState::Verifying,
                 Err(NoKey::Revoked) => SigningKeyState::Revoked,

@@ -16,7 +16,9 @@ use petsem_store::{ReadError, Record, RecordKind, Store};
 
 use crate::error::Failure;
 use crate::keyring::state::{MOST_KEYS, row_mac_context};
-use crate::records::{IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified};
+use crate::records::{
+    IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified, id_of,
+};
 
 /// Most seals of a store.
 pub const MOST_SEALS: u32 = 64;
@@ -209,10 +211,7 @@ pub(crate) struct UnverifiedSeal {
 
 impl UnverifiedSeal {
     pub(crate) fn of(record: &Record) -> Result<Self, Failure> {
-        let row = danger_read_unverified(record)?;
-        let id = <[u8; 16]>::try_from(record.id.as_slice())
-            .map_err(|_| IntegrityFault::new(RecordKind::Seal, &record.id, "its id has the wrong length"))?;
-        Ok(Self { id, row })
+        Ok(Self { id: id_of::<SealRow>(record)?, row: danger_read_unverified(record)? })
     }
 
     /// Opens the root key with this seal.

@@ -9,10 +9,12 @@ use super::content::{DischargerRow, base64};
 
 impl Content for ApprovalRow {
     const KIND: RecordKind = RecordKind::Approval;
+    type Id = ApprovalId;
 }
 
 impl Content for PollRow {
     const KIND: RecordKind = RecordKind::PollEntry;
+    type Id = [u8; 32];
 }
 
 /// A request for an approval. Id: the request's id.

@@ -12,31 +12,32 @@ use serde::{Deserialize, Serialize};
 use super::Content;
 
 macro_rules! content {
-    ($($name:ident = $kind:ident),* $(,)?) => {
+    ($($name:ident = $kind:ident of $id:ty),* $(,)?) => {
         $(impl Content for $name {
             const KIND: RecordKind = RecordKind::$kind;
+            type Id = $id;
         })*
     };
 }
 
 content! {
-    StoreRow = Store,
-    SealRow = Seal,
-    KeyringKeyRow = KeyringKey,
-    OrgRow = Org,
-    OrgNameRow = OrgName,
-    AppHead = AppHead,
-    AppNameRow = AppName,
-    OrgAppRow = OrgApp,
-    PolicyRow = Policy,
-    SecretKeysRow = SecretKeys,
-    IssuerRow = Issuer,
-    DischargerRow = Discharger,
-    SigningKeyRow = SigningKey,
-    TokenRow = Token,
-    NodeRow = Node,
-    FeedHeadRow = FeedHead,
-    AppRotationRow = AppRotation,
+    StoreRow = Store of (),
+    SealRow = Seal of [u8; 16],
+    KeyringKeyRow = KeyringKey of u32,
+    OrgRow = Org of OrgId,
+    OrgNameRow = OrgName of Vec<u8>,
+    AppHead = AppHead of AppId,
+    AppNameRow = AppName of Vec<u8>,
+    OrgAppRow = OrgApp of (OrgId, AppId),
+    PolicyRow = Policy of AppId,
+    SecretKeysRow = SecretKeys of AppId,
+    IssuerRow = Issuer of IssuerId,
+    DischargerRow = Discharger of [u8; 16],
+    SigningKeyRow = SigningKey of SigningKeyId,
+    TokenRow = Token of TokenUuid,
+    NodeRow = Node of [u8; 16],
+    FeedHeadRow = FeedHead of (),
+    AppRotationRow = AppRotation of AppId,
 }
 
 /// The installation. Id: empty.

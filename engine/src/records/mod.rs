@@ -7,6 +7,7 @@
 mod approval;
 mod bundle;
 mod content;
+mod scan;
 
 use std::fmt;
 
@@ -23,6 +24,7 @@ pub(crate) use content::{
     IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, SealRow,
     SecretKeyRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
 };
+pub(crate) use scan::{RowId, Scan, id_of};
 
 const FORMAT: u8 = 1;
 const HEADER: usize = 9;
@@ -54,6 +56,8 @@ impl SignedNote {
 pub(crate) trait Content: Serialize + DeserializeOwned {
     /// The kind of its rows.
     const KIND: RecordKind;
+    /// The type of their ids.
+    type Id: RowId;
 }
 
 /// A row whose MAC is verified.

@@ -154,28 +154,20 @@ impl Engine {
     async fn apps_of(&self, org: OrgId, after: Option<AppId>) -> Result<AppList, Failure> {
         let control = self.control();
         let after = after.map(|app| org_app(org, app));
-        let records = self.store.records(RecordKind::OrgApp, org.as_bytes(), after.as_deref(), PAGE).await?;
-        let mut apps = Vec::with_capacity(records.len());
-        for record in &records {
-            self.codec.read::<OrgAppRow>(&record.id, record)?;
-            let id = record
-                .id
-                .strip_prefix(org.as_bytes())
-                .and_then(|id| <[u8; 16]>::try_from(id).ok())
-                .ok_or_else(|| {
-                    IntegrityFault::new(RecordKind::OrgApp, &record.id, "its id has the wrong length")
-                })?;
-            let id = AppId::from_bytes(id);
+        let page = self.scan::<OrgAppRow>(PAGE).within(org.as_bytes(), after).next_page().await?;
+        let full = page.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
+        let mut apps = Vec::with_capacity(page.len());
+        for entry in page {
+            let ((_, id), _) = entry?;
             // Deleted since the page was read.
-            if let Some(head) = self.store.record(RecordKind::AppHead, id.as_bytes()).await? {
+            if let Some(head) = self.row::<AppHead>(id.as_bytes()).await? {
                 if control.is_app_deleted(id) {
                     let what = "the app was deleted, but its row exists again";
                     return Err(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what).into());
                 }
-                apps.push(to_wire(id, &self.codec.read::<AppHead>(id.as_bytes(), &head)?.content));
+                apps.push(to_wire(id, &head.content));
             }
         }
-        let full = records.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
         let next = apps.last().filter(|_| full).map(|app| app.id);
         Ok(AppList { apps, next })
     }

@@ -10,8 +10,7 @@ use petsem_store::{AppRows, Record, RecordKind};
 use crate::control::state::Control;
 use crate::engine::{APP_LOCKS, Engine};
 use crate::error::Failure;
-use crate::records::REREADS;
-use crate::records::{AppHead, AppNameRow, IntegrityFault};
+use crate::records::{AppHead, AppNameRow, IntegrityFault, REREADS};
 use crate::tenancy::found::FoundApp;
 
 /// Most apps whose newest head this node remembers.

@@ -14,8 +14,7 @@ use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::state::owned;
-use crate::records::expect;
-use crate::records::{FeedRow, IntegrityFault, OrgAppRow, OrgNameRow, OrgRow, Row, SigningKeyRow};
+use crate::records::{FeedRow, IntegrityFault, OrgAppRow, OrgNameRow, OrgRow, Row, SigningKeyRow, expect};
 use crate::request::AuditRecord;
 
 /// Orgs in one response; an installation has few.
@@ -168,7 +167,7 @@ impl Engine {
                 Some(id) => id,
             },
         };
-        let Some(record) = self.store.record(RecordKind::Org, id.as_bytes()).await? else {
+        let Some(row) = self.row::<OrgRow>(id.as_bytes()).await? else {
             return match org {
                 // Deleted between the two reads, together with its name.
                 OrgRef::Name(name) if self.org_named(name).await? == Some(id) => {
@@ -177,7 +176,6 @@ impl Engine {
                 _ => Ok(None),
             };
         };
-        let row = self.codec.read::<OrgRow>(id.as_bytes(), &record)?;
         check_not_deleted(&control, id)?;
         match org {
             OrgRef::Name(name) if row.content.name != *name => {
@@ -189,35 +187,23 @@ impl Engine {
     }
 
     async fn org_named(&self, name: &OrgName) -> Result<Option<OrgId>, Failure> {
-        let label = name.as_str().as_bytes();
-        match self.store.record(RecordKind::OrgName, label).await? {
-            None => Ok(None),
-            Some(record) => Ok(Some(self.codec.read::<OrgNameRow>(label, &record)?.content.org)),
-        }
+        Ok(self.row::<OrgNameRow>(name.as_str().as_bytes()).await?.map(|row| row.content.org))
     }
 
     async fn all_orgs(&self) -> Result<Vec<Org>, Failure> {
         let control = self.control();
-        let records = self.store.records(RecordKind::Org, &[], None, MOST).await?;
-        records
-            .iter()
-            .map(|record| {
-                let id = <[u8; 16]>::try_from(record.id.as_slice())
-                    .map_err(|_| IntegrityFault::new("org", &record.id, "its id has the wrong length"))?;
-                let row = self.codec.read::<OrgRow>(&id, record)?;
-                check_not_deleted(&control, OrgId::from_bytes(id))?;
-                Ok(to_wire(OrgId::from_bytes(id), &row.content))
-            })
-            .collect()
+        let orgs = self.rows::<OrgRow>(MOST).await?.into_iter().map(|(id, row)| {
+            check_not_deleted(&control, id)?;
+            Ok(to_wire(id, &row.content))
+        });
+        orgs.collect()
     }
 
     /// Deletes an org that has no apps, and its signing keys: its tokens no longer verify anywhere.
     async fn remove_org(&self, audit: &mut AuditRecord, org: &FoundOrg) -> Result<(), Failure> {
-        let apps = self.store.records(RecordKind::OrgApp, org.id.as_bytes(), None, 1).await?;
-        for record in &apps {
-            self.codec.read::<OrgAppRow>(&record.id, record)?;
-        }
-        if !apps.is_empty() {
+        let mut apps = self.scan::<OrgAppRow>(1).within(org.id.as_bytes(), None);
+        if let Some(app) = apps.next_page().await?.pop() {
+            app?;
             return Err(Failure::new(
                 ErrorCode::Conflict,
                 "the org still has apps; nothing was changed; delete them first",

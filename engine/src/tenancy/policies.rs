@@ -11,8 +11,7 @@ use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::records::REREADS;
-use crate::records::{AppHead, Content, FeedRow, IntegrityFault, PolicyRow, ProtectedChange, Row, expect};
+use crate::records::{AppHead, FeedRow, IntegrityFault, PolicyRow, ProtectedChange, REREADS, Row, expect};
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
@@ -112,10 +111,7 @@ impl Engine {
     }
 
     async fn policy_row(&self, app: &FoundApp) -> Result<Option<Row<PolicyRow>>, Failure> {
-        match self.store.record(PolicyRow::KIND, app.id.as_bytes()).await? {
-            None => Ok(None),
-            Some(record) => Ok(Some(self.codec.read(app.id.as_bytes(), &record)?)),
-        }
+        self.row(app.id.as_bytes()).await
     }
 
     /// Refuses a policy that cannot be parsed, or that trusts an unregistered issuer.

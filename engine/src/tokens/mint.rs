@@ -9,7 +9,6 @@ use petsem_policy::{
     Action, ActionSet, Actions, AddError, Ancestors, Apps, Caveat, CaveatSet, Hosts, InheritError,
     MAX_ANCESTORS, Macaroon, Machines, Organization, PetsemCaveat, SecretNames, Subject,
 };
-use petsem_store::RecordKind;
 
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::{Verified, author_of};
@@ -21,7 +20,7 @@ use crate::control::state::{DischargerEntry, SigningEntry};
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
-use crate::records::{IntegrityFault, TokenRow};
+use crate::records::{Row, TokenRow};
 use crate::request::{AuditRecord, local_record};
 use crate::tenancy::found::FoundApp;
 
@@ -346,10 +345,19 @@ impl Engine {
             created_at: now.millis(),
             expires_at: expires,
         };
+        Ok((self.sign_macaroon(key, caveats)?, row))
+    }
+
+    /// A new token with these caveats.
+    pub(crate) fn sign_macaroon(
+        &self,
+        key: &SigningEntry,
+        caveats: Vec<Caveat>,
+    ) -> Result<Macaroon, AddError> {
         let mut macaroon =
             Macaroon::mint(&key.key, &key.id, &self.settings.location, false, &mut entropy::rng());
         macaroon.add(caveats)?;
-        Ok((macaroon, row))
+        Ok(macaroon)
     }
 
     async fn record_token(
@@ -437,14 +445,15 @@ impl Engine {
         let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
         let mut tokens = Vec::new();
         let (mut bytes, mut truncated) = (0, false);
-        let mut after = None;
+        let mut scan = self.scan::<TokenRow>(PAGE);
         // Reads to the end, so that the many tokens of one org do not hide those of another.
         'all: loop {
-            let records = self.store.records(RecordKind::Token, &[], after.as_deref(), PAGE).await?;
-            for record in &records {
-                let id = <[u8; 16]>::try_from(record.id.as_slice())
-                    .map_err(|_| IntegrityFault::new("token", &record.id, "its id has the wrong length"))?;
-                let row = self.codec.read::<TokenRow>(&id, record)?.content;
+            let page = scan.next_page().await?;
+            if page.is_empty() {
+                break;
+            }
+            for entry in page {
+                let (id, Row { content: row, .. }) = entry?;
                 if org.is_some() && row.org != org {
                     continue;
                 }
@@ -453,7 +462,6 @@ impl Engine {
                     break 'all;
                 }
                 bytes += 512 + row.ancestors.len() * 40 + row.caveats.iter().map(String::len).sum::<usize>();
-                let id = TokenUuid::from_bytes(id);
                 let revoked = is_revoked(&id)
                     || control.revoked().has_key(row.key)
                     || row.ancestors.iter().any(is_revoked);
@@ -468,12 +476,6 @@ impl Engine {
                     expires_at: rfc3339_seconds(row.expires_at),
                     revoked,
                 });
-            }
-            match records.last() {
-                Some(last) if records.len() == PAGE as usize => {
-                    after = Some(last.id.clone());
-                }
-                _ => break,
             }
         }
         Ok(TokenList { tokens, truncated })

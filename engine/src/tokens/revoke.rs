@@ -151,10 +151,7 @@ impl Engine {
         if principal.allows(audit, &AccessTarget::default(), Action::Operate, now).is_ok() {
             return Ok(());
         }
-        let org = match self.store.record(RecordKind::Token, id.as_bytes()).await? {
-            None => None,
-            Some(record) => self.codec.read::<TokenRow>(id.as_bytes(), &record)?.content.org,
-        };
+        let org = self.row::<TokenRow>(id.as_bytes()).await?.and_then(|row| row.content.org);
         let target = AccessTarget { org, ..AccessTarget::default() };
         match (org, principal.allows(audit, &target, Action::Mint, now)) {
             (Some(_), Ok(_)) => Ok(()),

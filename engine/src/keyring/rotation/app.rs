@@ -19,8 +19,7 @@ use crate::engine::Engine;
 use crate::engine::TRIES;
 use crate::entropy;
 use crate::error::Failure;
-use crate::records::expect;
-use crate::records::{AppHead, AppRotationRow, IntegrityFault, KekRow, Row, SecretKeysRow};
+use crate::records::{AppHead, AppRotationRow, IntegrityFault, KekRow, Row, SecretKeysRow, expect};
 use crate::request::AuditRecord;
 use crate::request::local_record;
 use crate::secrets::bundle::bundle_digest;
@@ -200,14 +199,7 @@ impl Engine {
     }
 
     async fn app_rotation_rows(&self) -> Result<Vec<(AppId, Row<AppRotationRow>)>, Failure> {
-        let records = self.store.records(RecordKind::AppRotation, &[], None, MOST).await?;
-        let rows = records.iter().map(|record| {
-            let id = <[u8; 16]>::try_from(record.id.as_slice()).map_err(|_| {
-                IntegrityFault::new(RecordKind::AppRotation, &record.id, "its id has the wrong length")
-            })?;
-            Ok((AppId::from_bytes(id), self.codec.read(&id, record)?))
-        });
-        rows.collect()
+        self.rows(MOST).await
     }
 
     async fn carry_on_apps(&self) -> Result<(), Failure> {

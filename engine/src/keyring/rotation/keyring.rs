@@ -21,9 +21,7 @@ use crate::engine::TRIES;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::state::{MOST_KEYS, row_mac_context};
-use crate::records::REREADS;
-use crate::records::expect;
-use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, Row, SignedNote, StoreRow};
+use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, REREADS, Row, SignedNote, StoreRow, expect};
 use crate::request::AuditRecord;
 use crate::request::local_record;
 use petsem_audit::Outcome;
@@ -58,8 +56,7 @@ impl Engine {
     /// The store's own row.
     pub(crate) async fn store_row(&self) -> Result<Row<StoreRow>, Failure> {
         let missing = || IntegrityFault::new(RecordKind::Store, &[], "it is missing");
-        let record = self.store.record(RecordKind::Store, &[]).await?.ok_or_else(missing)?;
-        Ok(self.codec.read(&[], &record)?)
+        Ok(self.row(&[]).await?.ok_or_else(missing)?)
     }
 
     /// The keyring for a wrap in a new row, and what the change that writes the row must expect: that no rotation has
@@ -186,15 +183,11 @@ impl Engine {
     }
 
     async fn rotation_list(&self) -> Result<RotationList, Failure> {
-        let mut versions = Vec::new();
-        for record in self.store.records(RecordKind::KeyringKey, &[], None, MOST_KEYS).await? {
-            let row: Row<KeyringKeyRow> = self.codec.read(&record.id, &record)?;
-            let id = <[u8; 4]>::try_from(record.id.as_slice());
-            let version = id.map(u32::from_be_bytes).map_err(|_| {
-                IntegrityFault::new(RecordKind::KeyringKey, &record.id, "its id has the wrong length")
-            })?;
-            versions.push(KeyringVersion { version, created_at: time_text(row.content.created_at) });
-        }
+        let versions = self.rows::<KeyringKeyRow>(MOST_KEYS).await?;
+        let versions: Vec<_> = versions
+            .into_iter()
+            .map(|(version, row)| KeyringVersion { version, created_at: time_text(row.content.created_at) })
+            .collect();
         let under_way = versions.len() > 1;
         let rotation = under_way.then(|| self.rotations.keyring_progress().unwrap_or_default());
         let keyring = KeyringInfo { current: self.keyring().current_version(), versions, rotation };

@@ -2,7 +2,6 @@
 //! of row here, except the row-MAC key: the change that adds the new version re-wraps it in the store's row.
 
 use data_encoding::HEXLOWER;
-use petsem_api::AppId;
 use petsem_keys::{
     AppKek, AuditMacKey, AuditSigningKey, DischargerKey, Keyring, PollKey, SigningKey, WrapContext,
     WrappedByKeyring,
@@ -16,7 +15,7 @@ use crate::error::Failure;
 use crate::keyring::state::owned;
 use crate::records::{
     AppHead, ApprovalRow, DischargerRow, FeedRow, IntegrityFault, NodeRow, PollRow, ProtectedChange, Row,
-    SigningKeyRow,
+    SigningKeyRow, id_of,
 };
 
 /// The kinds in the order of a pass: an approval's key becomes a discharger's, so approvals come first.
@@ -91,9 +90,9 @@ impl Engine {
     }
 
     fn rewrap_app_head(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
-        let id = id_of(record)?;
+        let app = id_of::<AppHead>(record)?;
+        let id = *app.as_bytes();
         let mut row: Row<AppHead> = self.codec.read(&id, record)?;
-        let app = AppId::from_bytes(id);
         let control = self.control();
         if control.is_app_deleted(app) || control.is_org_deleted(row.content.org) {
             let what = "the app was deleted, but its row exists again";
@@ -113,7 +112,8 @@ impl Engine {
         record: &Record,
         at: u64,
     ) -> Result<(Record, Option<FeedRow>), Failure> {
-        let id = id_of(record)?;
+        let key = id_of::<SigningKeyRow>(record)?;
+        let id = *key.as_bytes();
         let mut row: Row<SigningKeyRow> = self.codec.read(&id, record)?;
         let context = owned(self.store_id, id, row.content.org);
         rewrapper.rewrap::<SigningKey>(&mut row.content.wrapped, &context, fault_of(record))?;
@@ -128,7 +128,7 @@ impl Engine {
         record: &Record,
         at: u64,
     ) -> Result<(Record, Option<FeedRow>), Failure> {
-        let id = id_of(record)?;
+        let id = id_of::<DischargerRow>(record)?;
         let mut row: Row<DischargerRow> = self.codec.read(&id, record)?;
         let context = owned(self.store_id, id, row.content.org);
         rewrapper.rewrap::<DischargerKey>(&mut row.content.wrapped, &context, fault_of(record))?;
@@ -138,7 +138,7 @@ impl Engine {
     }
 
     fn rewrap_node(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
-        let id = id_of(record)?;
+        let id = id_of::<NodeRow>(record)?;
         let mut row: Row<NodeRow> = self.codec.read(&id, record)?;
         let context = WrapContext::new(*self.store_id.as_bytes(), id);
         rewrapper.rewrap::<AuditMacKey>(&mut row.content.audit_mac_key, &context, fault_of(record))?;
@@ -151,8 +151,7 @@ impl Engine {
     }
 
     fn rewrap_poll_entry(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
-        let id = <[u8; 32]>::try_from(record.id.as_slice())
-            .map_err(|_| fault_of(record)("its id has the wrong length"))?;
+        let id = id_of::<PollRow>(record)?;
         let mut row: Row<PollRow> = self.codec.read(&id, record)?;
         let context = WrapContext::new(*self.store_id.as_bytes(), short_id(&id));
         rewrapper.rewrap::<PollKey>(&mut row.content.wrapped_key, &context, fault_of(record))?;
@@ -169,10 +168,6 @@ impl Engine {
         }
         Ok(self.codec.write(&record.id, row.version + 1, &row.content))
     }
-}
-
-fn id_of(record: &Record) -> Result<[u8; 16], IntegrityFault> {
-    record.id.as_slice().try_into().map_err(|_| fault_of(record)("its id has the wrong length"))
 }
 
 fn fault_of(record: &Record) -> impl Fn(&'static str) -> IntegrityFault + '_ {

@@ -3,15 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use petsem_api::{OrgId, SigningKeyId, TokenUuid};
+use petsem_api::{OrgId, SigningKeyId};
 use petsem_store::RecordKind;
 use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::records::expect;
-use crate::records::{FeedRow, IntegrityFault, Row, SigningKeyRow, TokenRow};
+use crate::records::{FeedRow, Row, SigningKeyRow, TokenRow, expect};
 use crate::request::local_record;
 
 /// How often to check.
@@ -61,14 +60,9 @@ impl Engine {
 
     /// Keys that were replaced long enough ago, with the versions of their rows.
     async fn replaced_signing_keys(&self, now: Timestamp) -> Result<Vec<(SigningKeyId, u64)>, Failure> {
-        let records = self.store.records(RecordKind::SigningKey, &[], None, MOST).await?;
         let control = self.control();
         let (mut current, mut others): (HashMap<Option<OrgId>, u64>, Vec<_>) = Default::default();
-        for record in &records {
-            let id = <[u8; 16]>::try_from(record.id.as_slice())
-                .map_err(|_| IntegrityFault::new("signing key", &record.id, "its id has the wrong length"))?;
-            let row: Row<SigningKeyRow> = self.codec.read(&id, record)?;
-            let key = SigningKeyId::from_bytes(id);
+        for (key, row) in self.rows::<SigningKeyRow>(MOST).await? {
             if control.is_current_key(key) {
                 current.insert(row.content.org, row.content.created_at);
             } else {
@@ -91,17 +85,16 @@ impl Engine {
         let control = self.control();
         let revoked = control.revoked();
         let mut keys = HashSet::new();
-        let mut after: Option<Vec<u8>> = None;
+        let mut tokens = self.scan::<TokenRow>(PAGE);
         loop {
-            let page = self.store.records(RecordKind::Token, &[], after.as_deref(), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(keys) };
-            after = Some(last.id.clone());
-            for record in &page {
-                let id = <[u8; 16]>::try_from(record.id.as_slice())
-                    .map_err(|_| IntegrityFault::new("token", &record.id, "its id has the wrong length"))?;
-                let row = self.codec.read::<TokenRow>(&id, record)?.content;
+            let page = tokens.next_page().await?;
+            if page.is_empty() {
+                return Ok(keys);
+            }
+            for entry in page {
+                let (id, Row { content: row, .. }) = entry?;
                 let is_revoked = revoked.has_key(row.key)
-                    || revoked.has_token(&TokenUuid::from_bytes(id))
+                    || revoked.has_token(&id)
                     || row.ancestors.iter().any(|ancestor| revoked.has_token(ancestor));
                 if row.expires_at >= now.seconds() && !is_revoked {
                     keys.insert(row.key);
@@ -132,7 +125,7 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use petsem_api::{RevokeRequest, RotateSigningKey};
+    use petsem_api::{RevokeRequest, RotateSigningKey, TokenUuid};
     use petsem_policy::Subject;
 
     use super::*;
