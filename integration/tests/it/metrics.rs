@@ -37,6 +37,7 @@ fn promtool_finds_nothing_and_each_answered_route_has_its_latencies() {
         "petsem_refused_total{status=\"token_missing\"} 1",
         concat!("petsem_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         "petsem_ready 1",
+        "petsem_sealed 0",
     ] {
         assert!(page.lines().any(|had| had == line), "{line} is missing in:\n{page}");
     }

@@ -63,7 +63,12 @@ fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_by_the_right_one() {
     let ready = get(&server, "/readyz");
     assert_eq!((ready.status, ready.field("status")), (503, "sealed".to_owned()));
     assert!(ready.text().contains("petsem operator unseal"), "{}", ready.text());
-    for path in ["/metrics", "/openapi.json", "/v1/apps/shop/secrets", "/v1/boot", "/nowhere"] {
+    let metrics = get(&server, "/metrics");
+    assert_eq!(metrics.status, 200);
+    for line in ["petsem_ready 0", "petsem_sealed 1"] {
+        assert!(metrics.text().lines().any(|had| had == line), "{line} is missing in:\n{}", metrics.text());
+    }
+    for path in ["/openapi.json", "/v1/apps/shop/secrets", "/v1/boot", "/nowhere"] {
         let answer = get(&server, path);
         assert_eq!(answer.outcome(), (503, "sealed".to_owned()), "{path}");
         assert_eq!(answer.header("retry-after"), Some("30"), "{path}");

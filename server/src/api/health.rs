@@ -26,7 +26,7 @@ pub(super) fn routes() -> Vec<Route> {
             .giving::<Readiness>(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "They are not; `problems` says why. A sealed server says `sealed`, and answers 503 `sealed` to every other \
-                 route except `/healthz`.",
+                 route except `/healthz` and `/metrics`.",
             )
             .raw(ready),
         Route::get("/metrics")
@@ -52,5 +52,5 @@ async fn ready(State(state): State<Arc<ServerState>>) -> Response {
 }
 
 async fn metrics(State(state): State<Arc<ServerState>>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], prometheus::page(&state)).into_response()
+    ([(CONTENT_TYPE, prometheus::MEDIA_TYPE)], prometheus::page(&state)).into_response()
 }

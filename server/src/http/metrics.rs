@@ -20,6 +20,9 @@ struct IssuerLabel {
     issuer: String,
 }
 
+/// The media type of the page.
+pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4";
+
 /// The page.
 pub(crate) fn page(state: &ServerState) -> String {
     let mut registry = Registry::with_prefix("petsem");
@@ -33,13 +36,31 @@ pub(crate) fn page(state: &ServerState) -> String {
         Unit::Seconds,
         durations.clone(),
     );
-    let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-    registry.register("build", "The build that runs", build);
-    of_engine(&mut registry, &state.engine.stats());
+    let stats = state.engine.stats();
+    of_node(&mut registry, stats.ready, false);
+    of_engine(&mut registry, &stats);
+    written(&registry)
+}
+
+/// The page of a node without keys: sealed, or about to be.
+pub(crate) fn page_without_keys(is_sealed: bool) -> String {
+    let mut registry = Registry::with_prefix("petsem");
+    of_node(&mut registry, false, is_sealed);
+    written(&registry)
+}
+
+fn written(registry: &Registry) -> String {
     let mut page = String::new();
     // Writing into a String does not fail.
-    let _ = encode(&mut page, &registry);
+    let _ = encode(&mut page, registry);
     page
+}
+
+fn of_node(registry: &mut Registry, is_ready: bool, is_sealed: bool) {
+    let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "The build that runs", build);
+    registry.register("ready", "1 when decisions are made", ConstGauge::new(u32::from(is_ready)));
+    registry.register("sealed", "1 when the node is sealed", ConstGauge::new(u32::from(is_sealed)));
 }
 
 fn of_engine(registry: &mut Registry, stats: &EngineStats) {
@@ -47,7 +68,6 @@ fn of_engine(registry: &mut Registry, stats: &EngineStats) {
         registry.register(name, help, ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)));
     };
     let (store, audit) = (&stats.store, &stats.audit);
-    gauge("ready", "1 when decisions are made", u64::from(stats.ready));
     gauge("feed_number", "Last control change applied", stats.feed_number);
     gauge("feed_age_seconds", "Seconds since the control feed was read", stats.feed_age_seconds);
     gauge("store_queue", "Changes that wait for the writer", store.queue_length);

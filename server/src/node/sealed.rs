@@ -16,6 +16,7 @@ use petsem_engine::{AuditRecord, Peer, Timestamp, new_request_id, unlock};
 use petsem_seals::SealSource;
 use petsem_store::Store;
 
+use crate::http::metrics;
 use crate::node::identity::node_id;
 use crate::node::start::{Started, open_audit, start_unlocked};
 use crate::node::start_error::StartError;
@@ -204,9 +205,13 @@ pub(crate) fn sealing_router() -> Router {
 fn routes(code: ErrorCode, status: &'static str, notice: &'static str) -> Router {
     // The request is not examined: there is no key to verify it.
     let refused = move || async move { refuse(code, notice) };
+    let measured = move || async move {
+        ([(CONTENT_TYPE, metrics::MEDIA_TYPE)], metrics::page_without_keys(code == ErrorCode::Sealed))
+    };
     Router::new()
         .route("/healthz", get(alive))
         .route("/readyz", get(move || async move { unready(status, notice) }))
+        .route("/metrics", get(measured))
         .fallback(refused)
         .method_not_allowed_fallback(refused)
 }
