@@ -18,6 +18,7 @@
 //! | `api`, `oauth` | one module for each group of routes |
 //! | `operator` | commands on the node, with and without a running server |
 //! | `dev` | `petsem dev` |
+//! | `error` | why a server does not start or stop, and why a configuration is refused |
 //! | `fetch` | the engine's calls to issuers, by the outbound client |
 //!
 //! # What it guarantees
@@ -32,6 +33,7 @@
 
 mod api;
 mod dev;
+mod error;
 mod fetch;
 mod http;
 mod listener;
@@ -41,9 +43,8 @@ mod operator;
 mod settings;
 
 pub use dev::development::{Development, serve_development, sign_development_jwt};
+pub use error::{ServeError, SettingsError, StartError};
 pub use listener::serve::{Bound, serve};
-pub use listener::serve_error::ServeError;
-pub use node::start_error::StartError;
 pub use operator::approve::approve_with_seal;
 pub use operator::deny::{Denied, deny};
 pub use operator::install::{InstallOptions, Installed, install};
@@ -60,4 +61,4 @@ pub use operator::verify::{verify_audit, verify_store};
 pub use petsem_audit as audit;
 pub use petsem_engine::{AppBehind, KeepShares, RotatedRoot, SealInfo, StoreReport, StoreStatus};
 pub use petsem_seals::{NewShare, SealSettings};
-pub use settings::{AuditSettings, Limits, ListenAddress, Listener, Settings, SettingsError};
+pub use settings::{AuditSettings, Limits, ListenAddress, Listener, Settings};

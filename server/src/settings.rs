@@ -13,10 +13,10 @@ use petsem_api::HostId;
 use petsem_engine::{EngineSettings, SealSources, UnlockError};
 use petsem_outbound::OutboundSettings;
 use petsem_seals::SealSource;
-use petsem_seals::{SealEntry, SealSettings, SealSettingsError};
+use petsem_seals::{SealEntry, SealSettings};
 use serde::Deserialize;
 
-use crate::node::start_error::StartError;
+use crate::error::{SettingsError, StartError};
 use crate::operator::unseal_input::UnsealInput;
 
 /// The settings of `petsem server`.
@@ -95,74 +95,6 @@ pub struct Limits {
     pub connections: usize,
     /// Seconds for a request's header, for its body, and for an idle connection.
     pub seconds: u64,
-}
-
-/// Why a configuration is refused: the key, its value, and what to do.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum SettingsError {
-    /// The file cannot be read.
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is not valid TOML, or has an unknown key; the parser's message names line and key.
-    Syntax(String),
-    /// The settings of a seal are invalid.
-    Seal {
-        /// Its kind.
-        kind: &'static str,
-        /// The error of that kind of seal.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A value is invalid.
-    Value {
-        /// The key.
-        key: &'static str,
-        /// The value, as written.
-        value: String,
-        /// What to write instead.
-        remedy: &'static str,
-    },
-}
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable { path, source } => {
-                write!(f, "the configuration {} cannot be read: {source}", path.display())
-            }
-            Self::Syntax(text) => {
-                write!(f, "invalid configuration: {text}\n`petsem config reference` prints all keys")
-            }
-            Self::Seal { kind, source } => write!(f, "the {kind} seal of the configuration: {source}"),
-            Self::Value { key, value, remedy } => {
-                write!(f, "the configuration key `{key}` is {value:?}: {remedy}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for SettingsError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreadable { source, .. } => Some(source),
-            Self::Seal { source, .. } => source.source(),
-            Self::Syntax(_) | Self::Value { .. } => None,
-        }
-    }
-}
-
-impl From<SealSettingsError> for SettingsError {
-    fn from(error: SealSettingsError) -> Self {
-        match error {
-            SealSettingsError::Value { key, value, remedy } => Self::Value { key, value, remedy },
-            SealSettingsError::Seal { kind, source } => Self::Seal { kind, source },
-            other => Self::Syntax(other.to_string()),
-        }
-    }
 }
 
 impl Settings {

@@ -16,11 +16,10 @@ use petsem_engine::scrubbed_deep;
 use petsem_seals::SealSettings;
 use rand_core::UnwrapErr;
 
+use crate::error::{ServeError, StartError};
 use crate::listener::serve::{Bound, bind, serve_on};
-use crate::listener::serve_error::ServeError;
 use crate::node::lifecycle::NodeState;
 use crate::node::start::{Started, start};
-use crate::node::start_error::StartError;
 use crate::operator::install::make;
 use crate::settings::{AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, Settings};
 use petsem_engine::Timestamp;

@@ -2,4 +2,3 @@
 
 pub(crate) mod router_switch;
 pub(crate) mod serve;
-pub(crate) mod serve_error;

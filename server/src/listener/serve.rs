@@ -19,8 +19,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
+use crate::error::ServeError;
 use crate::listener::router_switch::RouterSwitch;
-use crate::listener::serve_error::ServeError;
 use crate::node::lifecycle::{Lifecycle, NodeState, Signals, begin, requests_ended};
 use crate::node::start::stop;
 use crate::operator::socket::OperatorSocket;

@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use petsem_engine::{NodeKeys, Timestamp, Unlocked, create_node, node_keys};
 use petsem_store::Store;
 
-use crate::node::start_error::StartError;
+use crate::error::StartError;
 use crate::settings::Settings;
 
 /// This node's id and audit keys; created on its first start.

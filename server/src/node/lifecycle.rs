@@ -17,12 +17,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::api::router;
+use crate::error::{ServeError, StartError};
 use crate::http::state::ServerState;
 use crate::listener::router_switch::RouterSwitch;
-use crate::listener::serve_error::ServeError;
 use crate::node::sealed::{self, SealedNode, Unsealing, Why};
 use crate::node::start::{Started, close_audit, open_installed, start_unlocked};
-use crate::node::start_error::StartError;
 use crate::operator::socket::{Answer, Ask, PendingAsk, SecretInput};
 use crate::operator::status;
 use crate::operator::unseal_input::UnsealInput;

@@ -4,4 +4,3 @@ pub(crate) mod identity;
 pub(crate) mod lifecycle;
 pub(crate) mod sealed;
 pub(crate) mod start;
-pub(crate) mod start_error;

@@ -16,10 +16,10 @@ use petsem_engine::{AuditRecord, Peer, Timestamp, new_request_id, unlock};
 use petsem_seals::SealSource;
 use petsem_store::Store;
 
+use crate::error::StartError;
 use crate::http::metrics;
 use crate::node::identity::node_id;
 use crate::node::start::{Started, open_audit, start_unlocked};
-use crate::node::start_error::StartError;
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;
 

@@ -15,10 +15,10 @@ use petsem_store::{SqliteOptions, SqliteStore, Store};
 use rand_core::UnwrapErr;
 use tokio::sync::mpsc;
 
+use crate::error::StartError;
 use crate::fetch::OutboundFetch;
 use crate::http::state::ServerState;
 use crate::node::identity::node;
-use crate::node::start_error::StartError;
 use crate::operator::socket::{Ask, ask};
 use crate::settings::Settings;
 

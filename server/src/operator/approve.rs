@@ -2,8 +2,8 @@
 
 use petsem_api::{Approval, ApprovalId};
 
+use crate::error::StartError;
 use crate::node::start::{start, stop};
-use crate::node::start_error::StartError;
 use crate::settings::Settings;
 
 /// Approves a request in the store of this node, with the seal instead of a second person's token. No server may hold

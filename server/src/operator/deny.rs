@@ -9,8 +9,8 @@ use petsem_engine::{
 };
 use petsem_store::{OpenError, RecordKind, SqliteView};
 
+use crate::error::StartError;
 use crate::node::start::{Started, start, stop};
-use crate::node::start_error::StartError;
 use crate::operator::socket::{Answer, Ask, ask};
 use crate::operator::status::view_rows;
 use crate::settings::Settings;

@@ -4,8 +4,8 @@ use petsem_api::{MintedToken, StoreId};
 use petsem_engine::{KeepShares, SealInfo, Timestamp, check_first_token, create_installation};
 use petsem_store::OpenError;
 
+use crate::error::StartError;
 use crate::node::start::{Started, is_absent, open_store, start_unlocked, stop};
-use crate::node::start_error::StartError;
 use crate::settings::Settings;
 
 /// The holder of an operator's token that is minted on the node.

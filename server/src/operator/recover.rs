@@ -4,8 +4,8 @@
 
 use petsem_api::{MintedToken, OrgRef};
 
+use crate::error::StartError;
 use crate::node::start::{start, stop};
-use crate::node::start_error::StartError;
 use crate::operator::install::InstallOptions;
 use crate::settings::Settings;
 

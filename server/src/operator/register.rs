@@ -2,8 +2,8 @@
 
 use petsem_api::{Discharger, Issuer, PutDischarger, PutIssuer};
 
+use crate::error::StartError;
 use crate::node::start::{start, stop};
-use crate::node::start_error::StartError;
 use crate::settings::Settings;
 
 /// Registers an outside discharger in the store of this node. No server may hold the store at the same time.

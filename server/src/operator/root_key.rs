@@ -3,8 +3,8 @@
 use petsem_engine::{RotatedRoot, SealedRows, Timestamp, plan_new_root};
 use petsem_store::OpenError;
 
+use crate::error::StartError;
 use crate::node::start::{open_installed, start, start_unlocked, stop};
-use crate::node::start_error::StartError;
 use crate::operator::seals::not_tried;
 use crate::settings::Settings;
 

@@ -10,8 +10,8 @@ use petsem_seals::SealSource;
 use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, ShareSet};
 use petsem_store::OpenError;
 
+use crate::error::StartError;
 use crate::node::start::{open_installed, start_unlocked, stop};
-use crate::node::start_error::StartError;
 use crate::operator::socket::{Answer, Ask, AskError, ask, unseal_request};
 use crate::operator::status::view_rows;
 use crate::operator::unseal_input::UnsealInput;

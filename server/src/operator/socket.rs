@@ -21,7 +21,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
-use crate::node::start_error::StartError;
+use crate::error::StartError;
 use crate::operator::unseal_input::UnsealInput;
 use petsem_engine::{Failure, StoreStatus};
 

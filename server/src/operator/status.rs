@@ -7,9 +7,9 @@ use petsem_engine::{Failure, MOST_KEYS, MOST_SEALS, SealedRows, StoreStatus, Tim
 use petsem_store::{OpenError, RecordKind, SqliteView, Store};
 use serde::Serialize;
 
+use crate::error::StartError;
 use crate::node::sealed::SealedNode;
 use crate::node::start::{Started, is_absent, open_installed};
-use crate::node::start_error::StartError;
 use crate::operator::socket::{Answer, Ask, AskError, ServerStatus, ask};
 use crate::settings::Settings;
 

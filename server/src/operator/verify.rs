@@ -4,9 +4,9 @@ use petsem_audit::{Report, verify_log};
 use petsem_engine::{Failure, StoreReport, unlock, verify_store as verify_rows};
 use petsem_store::Store;
 
+use crate::error::StartError;
 use crate::node::identity::known_node;
 use crate::node::start::open_installed;
-use crate::node::start_error::StartError;
 use crate::settings::Settings;
 
 /// Verifies the whole store, which no server may hold at the same time.
