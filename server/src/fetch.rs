@@ -4,7 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use petsem_engine::{Fetch, FetchRefusal, Fetched};
-use petsem_outbound::{OutboundClient, OutboundError, OutboundUrl};
+use petsem_outbound::{OutboundClient, OutboundUrl};
+
+use crate::messages;
 
 /// Fetches over HTTPS, within the limits of the configuration.
 pub(crate) struct OutboundFetch(pub(crate) OutboundClient);
@@ -21,32 +23,10 @@ impl Fetch for OutboundFetch {
     ) -> Pin<Box<dyn Future<Output = Result<Fetched, FetchRefusal>> + Send + 'a>> {
         Box::pin(async move {
             let url: OutboundUrl = url.parse()?;
-            let mut response = self.0.get(&url, limit).await.map_err(|error| refusal(&error))?;
+            let mut response =
+                self.0.get(&url, limit).await.map_err(|error| messages::fetch_failed(&error))?;
             // The body holds public keys, so it need not be wiped.
             Ok(Fetched { status: response.status, body: std::mem::take(&mut *response.body) })
         })
     }
-}
-
-/// The error, and what the operator can change.
-fn refusal(error: &OutboundError) -> FetchRefusal {
-    let hint = match error {
-        OutboundError::NoSystemCas => "install CA certificates, or name a file of them as outgoing.ca_file",
-        OutboundError::Setup(_) => "report this as a defect of petsem",
-        OutboundError::Unresolved { .. } => "check the name of the host and the resolver",
-        OutboundError::PrivateAddress { .. } => {
-            "if this is intended, list the host in outgoing.private_hosts"
-        }
-        OutboundError::Unreachable { .. } => {
-            "check that it runs and that the network lets this node reach it"
-        }
-        OutboundError::Tls { .. } => {
-            "if its CA is not one of the system's, name the CA's file as outgoing.ca_file"
-        }
-        OutboundError::Broken { .. } => "it is tried again",
-        OutboundError::Redirect { .. } => "register the final URL",
-        OutboundError::TimedOut { .. } => "it is tried again; if it is slow, raise outgoing.seconds",
-        _ => "check the registered URL",
-    };
-    format!("{error}; {hint}").into()
 }

@@ -18,6 +18,7 @@
 //! | `api`, `oauth` | one module for each group of routes |
 //! | `operator` | commands on the node, with and without a running server |
 //! | `dev` | `petsem dev` |
+//! | `messages` | all text that clients and operators read |
 //! | `error` | why a server does not start or stop, and why a configuration is refused |
 //! | `fetch` | the engine's calls to issuers, by the outbound client |
 //!
@@ -37,6 +38,7 @@ mod error;
 mod fetch;
 mod http;
 mod listener;
+mod messages;
 mod node;
 mod oauth;
 mod operator;

@@ -17,6 +17,7 @@ use petsem_seals::{SealEntry, SealSettings};
 use serde::Deserialize;
 
 use crate::error::{SettingsError, StartError};
+use crate::messages;
 use crate::operator::unseal_input::UnsealInput;
 
 /// The settings of `petsem server`.
@@ -260,23 +261,19 @@ impl File {
         let name_fits =
             (1..=200).contains(&self.name.len()) && self.name.bytes().all(|byte| byte.is_ascii_graphic());
         if !name_fits {
-            return Err(value("name", &self.name, "give 1 to 200 printable ASCII characters without spaces"));
+            return Err(messages::invalid_name(&self.name));
         }
         let location_fits = self.location.len() <= 200
             && (self.location.starts_with("https://") || self.location.starts_with("http://"))
             && self.location.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
         if !location_fits {
-            return Err(value(
-                "location",
-                &self.location,
-                "give the URL that tokens carry, like https://petsem.example",
-            ));
+            return Err(messages::invalid_location(&self.location));
         }
         if self.listener.is_empty() {
-            return Err(value("listener", "", "give at least one [[listener]]"));
+            return Err(messages::no_listener());
         }
         if self.seal.is_empty() {
-            return Err(value("seal", "", "give at least one [[seal]]"));
+            return Err(messages::no_seal());
         }
         let data_directory = base.join(&self.data_directory);
         let audit = self.audit.check(base, &data_directory)?;
@@ -308,26 +305,15 @@ impl ListenerFile {
     fn check(self, base: &Path) -> Result<Listener, SettingsError> {
         let host = match self.host {
             None => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                value("listener.host", &text, "give 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'")
-            })?),
+            Some(text) => Some(text.parse().map_err(|_| messages::invalid_listener_host(&text))?),
         };
         let address = if let Some(path) = self.address.strip_prefix("unix:") {
             ListenAddress::Unix(base.join(path))
         } else {
-            let address: SocketAddr = self.address.parse().map_err(|_| {
-                value(
-                    "listener.address",
-                    &self.address,
-                    "give ADDRESS:PORT, like 127.0.0.1:8200, or unix:/path",
-                )
-            })?;
+            let address: SocketAddr =
+                self.address.parse().map_err(|_| messages::invalid_listener_address(&self.address))?;
             if !address.ip().is_loopback() {
-                return Err(value(
-                    "listener.address",
-                    &self.address,
-                    "this build has no TLS yet: listen on a loopback address (127.0.0.1, [::1]) or on unix:/path",
-                ));
+                return Err(messages::listener_needs_tls(&self.address));
             }
             ListenAddress::Tcp(address)
         };
@@ -338,10 +324,10 @@ impl ListenerFile {
 impl AuditFile {
     fn check(self, base: &Path, data: &Path) -> Result<AuditSettings, SettingsError> {
         if !(1..=4096).contains(&self.segment_mib) {
-            return Err(value("audit.segment_mib", &self.segment_mib.to_string(), "give 1 to 4096"));
+            return Err(messages::invalid_segment_size(self.segment_mib));
         }
         if self.reserve_mib > 65_536 {
-            return Err(value("audit.reserve_mib", &self.reserve_mib.to_string(), "give 0 to 65536"));
+            return Err(messages::invalid_reserve_size(self.reserve_mib));
         }
         Ok(AuditSettings {
             directory: self.directory.map_or_else(|| data.join("audit"), |path| base.join(path)),
@@ -362,8 +348,7 @@ impl DischargerFile {
             && page.bytes().all(|byte| byte.is_ascii_graphic())
             && page.matches("{id}").count() == 1;
         if !fits {
-            let remedy = "give a URL with {id} in it once, like https://console.example/approve/{id}";
-            return Err(value("discharger.approval_page", &page, remedy));
+            return Err(messages::invalid_approval_page(&page));
         }
         Ok(Some(page))
     }
@@ -375,14 +360,14 @@ impl RotationFile {
         if (1..=1_000_000).contains(&rate) {
             return Ok(rate);
         }
-        Err(value("rotation.rewraps_per_second", &rate.to_string(), "give 1 to 1000000"))
+        Err(messages::invalid_rewrap_rate(rate))
     }
 }
 
 impl OutgoingFile {
     fn check(self, base: &Path) -> Result<OutboundSettings, SettingsError> {
         if !(1..=60).contains(&self.seconds) {
-            return Err(value("outgoing.seconds", &self.seconds.to_string(), "give 1 to 60"));
+            return Err(messages::invalid_fetch_seconds(self.seconds));
         }
         for host in &self.private_hosts {
             let is_host = (1..=255).contains(&host.len())
@@ -390,8 +375,7 @@ impl OutgoingFile {
             // An entry with a port would never match: hosts are compared without ports.
             let has_port = host.matches(':').count() == 1;
             if !is_host || has_port {
-                let remedy = "give names or addresses without ports, like keys.internal or 10.0.0.7";
-                return Err(value("outgoing.private_hosts", host, remedy));
+                return Err(messages::invalid_private_host(host));
             }
         }
         Ok(OutboundSettings {
@@ -412,18 +396,17 @@ impl Settings {
 
 impl LimitsFile {
     fn check(self) -> Result<Limits, SettingsError> {
-        let in_range = |key, number: u64, low, high, remedy| {
-            if (low..=high).contains(&number) { Ok(()) } else { Err(value(key, &number.to_string(), remedy)) }
-        };
-        in_range("limits.requests", self.requests as u64, 1, 100_000, "give 1 to 100000")?;
-        in_range("limits.connections", self.connections as u64, 1, 1_000_000, "give 1 to 1000000")?;
-        in_range("limits.seconds", self.seconds, 1, 600, "give 1 to 600")?;
+        if !(1..=100_000).contains(&self.requests) {
+            return Err(messages::invalid_request_limit(self.requests));
+        }
+        if !(1..=1_000_000).contains(&self.connections) {
+            return Err(messages::invalid_connection_limit(self.connections));
+        }
+        if !(1..=600).contains(&self.seconds) {
+            return Err(messages::invalid_time_limit(self.seconds));
+        }
         Ok(Limits { requests: self.requests, connections: self.connections, seconds: self.seconds })
     }
-}
-
-fn value(key: &'static str, value: &str, remedy: &'static str) -> SettingsError {
-    SettingsError::Value { key, value: value.to_owned(), remedy }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::http::{Answered, Call, NoBody, Route, tag};
+use crate::messages;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -83,11 +84,7 @@ async fn list(
     call: &Call<Principal, NoBody, ListQuery>,
     audit: &mut AuditRecord,
 ) -> Result<AppList, Failure> {
-    let org = call
-        .query
-        .org
-        .as_ref()
-        .ok_or_else(|| Failure::new(ErrorCode::BadRequest, "no org given; send ?org=NAME"))?;
+    let org = call.query.org.as_ref().ok_or_else(messages::no_org_in_query)?;
     call.engine.list_apps(audit, &call.caller, org, call.query.after, call.now).await
 }
 

@@ -13,6 +13,7 @@ use petsem_policy::UnverifiedToken;
 use crate::http::{
     BodyLimit, Call, HostAlone, HostAndDischarge, Incoming, Route, error_body, log_refusal, tag,
 };
+use crate::messages;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -87,10 +88,7 @@ async fn batch(
 ) -> Result<BatchBootResponse, Failure> {
     let wanted = call.body().await?;
     if wanted.boots.len() > MAX_BATCH {
-        return Err(Failure::new(
-            ErrorCode::BadRequest,
-            format!("at most {MAX_BATCH} boots go in one batch; send several"),
-        ));
+        return Err(messages::batch_too_long());
     }
     let boots = boot_all(call, &call.caller.0, &wanted.boots).await;
     Ok(BatchBootResponse { boots })
@@ -110,10 +108,7 @@ async fn boot_all(call: &Incoming, host: &UnverifiedToken, items: &[BatchBootIte
     let mut bytes: usize = 0;
     for group in items.chunks(BATCH_AT_ONCE) {
         if bytes > BATCH_ANSWERS {
-            let failure = Failure::new(
-                ErrorCode::Busy,
-                "the answer to this batch is large enough; ask for this Machine in another batch",
-            );
+            let failure = messages::batch_response_full();
             let refused = || {
                 let audit = call.audit("boot");
                 log_refusal(&call.state, audit.request_id(), &failure);

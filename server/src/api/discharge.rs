@@ -5,6 +5,7 @@ use axum::response::Response;
 use petsem_api::{DischargeAnswer, DischargeRequest, ErrorCode};
 
 use crate::http::{Anonymous, Call, Incoming, PollSecret, Route, json, refuse, tag};
+use crate::messages;
 use petsem_engine::AuditRecord;
 use petsem_engine::Failure;
 use petsem_engine::Polled;
@@ -68,13 +69,13 @@ async fn poll(call: Incoming) -> Response {
     let id = audit.request_id();
     if matches!(result, Ok(Polled::NotReady)) {
         // Nothing was refused and nothing was given: no line, and no count of unverified requests.
-        return json(StatusCode::ACCEPTED, id, &error("not ready"));
+        return json(StatusCode::ACCEPTED, id, &error(messages::DISCHARGE_NOT_READY));
     }
     let (status, answer) = match call.engine.conclude(&audit, result).await {
         Ok(Polled::Ready(answer)) => (StatusCode::OK, answer),
         Ok(Polled::Refused(reason)) => (StatusCode::OK, error(reason)),
-        Ok(Polled::NotReady) => (StatusCode::ACCEPTED, error("not ready")),
-        Ok(Polled::NotFound) => (StatusCode::NOT_FOUND, error("not found")),
+        Ok(Polled::NotReady) => (StatusCode::ACCEPTED, error(messages::DISCHARGE_NOT_READY)),
+        Ok(Polled::NotFound) => (StatusCode::NOT_FOUND, error(messages::DISCHARGE_NOT_FOUND)),
         Err(failure) => return refuse(&call.state, id, &failure),
     };
     json(status, id, &answer)

@@ -23,12 +23,13 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use petsem_api::{ErrorCode, RequestId};
+use petsem_api::RequestId;
 use petsem_engine::{Engine, Failure, new_request_id, scrubbed};
 use tokio::time::Instant;
 
 use crate::http::state::ServerState;
 use crate::http::{self, Anonymous, Route, refuse, tag};
+use crate::messages;
 
 /// Every route.
 pub(crate) fn router(state: Arc<ServerState>) -> Router {
@@ -115,7 +116,7 @@ async fn within_permits(state: &Arc<ServerState>, request: Request, next: Next) 
                 // A change that is cut off after its commit gets its line when the store is opened again.
                 let response = tokio::select! {
                     response = next.run(request) => response,
-                    _ = cut_off.wait_for(|is_cut| *is_cut) => refuse(&held, request_id(&held.engine), &sealing()),
+                    _ = cut_off.wait_for(|is_cut| *is_cut) => refuse(&held, request_id(&held.engine), &messages::cut_off_by_sealing()),
                 };
                 drop(held);
                 drop(place);
@@ -126,30 +127,16 @@ async fn within_permits(state: &Arc<ServerState>, request: Request, next: Next) 
                 Err(error) => refuse(state, request_id(&state.engine), &Failure::internal(error)),
             }
         }
-        Err(_) => {
-            let failure =
-                Failure::new(ErrorCode::Busy, "too many requests at once; nothing was changed; try again")
-                    .retry_after(1);
-            refuse(state, request_id(&state.engine), &failure)
-        }
+        Err(_) => refuse(state, request_id(&state.engine), &messages::too_many_requests()),
     }
 }
 
-fn sealing() -> Failure {
-    Failure::new(ErrorCode::Stopping, "an operator seals this server; look whether what you asked was done")
-}
-
 async fn no_route(State(state): State<Arc<ServerState>>) -> Response {
-    let failure = Failure::new(ErrorCode::NoRoute, "there is no such route; /openapi.json lists all");
-    refuse(&state, request_id(&state.engine), &failure)
+    refuse(&state, request_id(&state.engine), &messages::no_such_route())
 }
 
 async fn method_not_allowed(State(state): State<Arc<ServerState>>) -> Response {
-    let failure = Failure::new(
-        ErrorCode::MethodNotAllowed,
-        "this route does not know that method; /openapi.json lists all",
-    );
-    refuse(&state, request_id(&state.engine), &failure)
+    refuse(&state, request_id(&state.engine), &messages::method_not_allowed())
 }
 
 fn request_id(engine: &Engine) -> RequestId {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::body::Body;
 use axum::http::header::ALLOW;
 use axum::http::{Method, StatusCode};
+use petsem_api::ErrorCode;
 use petsem_policy::Action;
 use serde_json::Value;
 use tower::ServiceExt as _;

@@ -18,6 +18,7 @@ use rand_core::UnwrapErr;
 
 use crate::error::{ServeError, StartError};
 use crate::listener::serve::{Bound, bind, serve_on};
+use crate::messages;
 use crate::node::lifecycle::NodeState;
 use crate::node::start::{Started, start};
 use crate::operator::install::make;
@@ -87,11 +88,7 @@ impl Development {
             .parse()
             .ok()
             .filter(|address: &std::net::SocketAddr| address.ip().is_loopback())
-            .ok_or_else(|| {
-                StartError::Refused(format!(
-                    "{listen} is not a loopback address with a port: `petsem dev` has no TLS; use one like 127.0.0.1:8200"
-                ))
-            })?;
+            .ok_or_else(|| messages::not_loopback(listen))?;
         let host: Option<HostId> = Self::HOST.parse().ok();
         Ok(Settings {
             name: NAME.to_owned(),
@@ -141,10 +138,7 @@ async fn open(development: &Development, settings: Settings) -> Result<Started, 
         return start(settings).await;
     }
     if settings.data_directory.exists() {
-        return Err(StartError::Refused(format!(
-            "{} is incomplete: an earlier start was interrupted; remove it and start again",
-            development.directory.display()
-        )));
+        return Err(messages::incomplete_directory(&development.directory));
     }
     let started = make(&settings, true, &mut |_| Ok(())).await?;
     let plan = DevelopmentPlan {
@@ -204,12 +198,8 @@ fn issuer_key(path: &Path) -> Result<PutIssuer, StartError> {
 /// [`StartError`] if the key cannot be read.
 pub fn sign_development_jwt(key: &Path, claims: &BTreeMap<&str, &str>) -> Result<String, StartError> {
     let pem = std::fs::read(key).map_err(|source| StartError::Node { path: key.to_owned(), source })?;
-    let key = jsonwebtoken::EncodingKey::from_ed_pem(&zeroize::Zeroizing::new(pem)).map_err(|_| {
-        StartError::Refused(format!(
-            "{} is not an Ed25519 key in PEM; remove the directory of `petsem dev` and start it again",
-            key.display()
-        ))
-    })?;
+    let key = jsonwebtoken::EncodingKey::from_ed_pem(&zeroize::Zeroizing::new(pem))
+        .map_err(|_| messages::invalid_issuer_key(key))?;
     let now = Timestamp::now().seconds();
     let mut body = serde_json::json!({"iss": ISSUER, "aud": NAME, "iat": now, "exp": now + 300});
     for (name, value) in claims {
@@ -218,7 +208,7 @@ pub fn sign_development_jwt(key: &Path, claims: &BTreeMap<&str, &str>) -> Result
         }
     }
     jsonwebtoken::encode(&jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA), &body, &key)
-        .map_err(|error| StartError::Refused(format!("the JWT cannot be signed: {error}")))
+        .map_err(|error| messages::jwt_not_signed(&error))
 }
 
 fn write_secret(path: &Path, text: &str) -> Result<(), StartError> {

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::credential::Credential;
 use super::limits::BodyLimit;
 use super::request::{Incoming, JSON};
+use crate::messages;
 
 /// A request as its handler gets it: from a client with credential `P`, with a body `B` and a query `Q`. The route takes
 /// its documentation from these types.
@@ -49,10 +50,8 @@ impl<P: Credential, B, Q> Call<P, B, Q> {
     where
         B: DeserializeOwned,
     {
-        let body = self.incoming.body(JSON, "the Content-Type is not JSON", self.limit).await?;
-        let wanted = from_json(&body).map_err(|error| {
-            Failure::new(error.code(), format!("{error}; nothing was changed; see /openapi.json"))
-        })?;
+        let body = self.incoming.body(JSON, messages::not_json, self.limit).await?;
+        let wanted = from_json(&body).map_err(|error| messages::invalid_body(&error))?;
         self.caller.check_again(&self.engine)?;
         Ok(wanted)
     }

@@ -12,11 +12,11 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Uri};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use petsem_api::ErrorCode;
 use serde::de::DeserializeOwned;
 
 use super::limits::BodyLimit;
 use crate::http::state::ServerState;
+use crate::messages;
 use petsem_engine::Failure;
 use petsem_engine::Timestamp;
 use petsem_engine::{AuditRecord, Engine, Peer};
@@ -51,7 +51,7 @@ impl FromRequest<Arc<ServerState>> for Incoming {
             Err(_) => None,
         };
         let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer {
-            source: "unknown".to_owned(),
+            source: messages::UNKNOWN_SOURCE.to_owned(),
             address: None,
             host: None,
         });
@@ -85,44 +85,32 @@ impl Incoming {
 
     /// A parameter of the path, as a name or id.
     pub(crate) fn param<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T, Failure> {
-        let path = self.path.as_ref().ok_or_else(|| {
-            Failure::new(
-                ErrorCode::BadName,
-                "the path is not UTF-8 once its % escapes are decoded; names and ids are letters, digits and a few signs",
-            )
-        })?;
+        let path = self.path.as_ref().ok_or_else(messages::path_not_utf8)?;
         let text = path.get(name).map_or("", String::as_str);
-        text.parse().map_err(|error| Failure::new(ErrorCode::BadName, format!("{name} in the path: {error}")))
+        text.parse().map_err(|error| messages::invalid_path_parameter(name, &error))
     }
 
     /// The query. Unknown parameters are refused: a misspelled one would not narrow.
     pub(crate) fn query<Q: DeserializeOwned>(&self) -> Result<Q, Failure> {
         match Query::try_from_uri(&self.uri) {
             Ok(Query(query)) => Ok(query),
-            Err(_) => Err(Failure::new(
-                ErrorCode::BadRequest,
-                "a query parameter is unknown, repeated, or has the wrong type; see /openapi.json",
-            )),
+            Err(_) => Err(messages::invalid_query()),
         }
     }
 
     /// The body as a form (RFC 6749, appendix B): names and values in order. It is read once, within its limit and time,
     /// and before the client is known: for a part of the clients at once.
     pub(crate) async fn form(&self, limit: BodyLimit) -> Result<Vec<(String, String)>, Failure> {
-        let body = self.body(FORM, "the Content-Type is not that of a form", limit);
-        let body = self.state.body_queue.wait_for(body).await.ok_or_else(|| {
-            let text =
-                "too many requests at once, and the body of this one did not arrive; nothing was changed; try again";
-            Failure::new(ErrorCode::Busy, text).retry_after(1)
-        })??;
+        let body = self.body(FORM, messages::not_a_form, limit);
+        let body = self.state.body_queue.wait_for(body).await.ok_or_else(messages::body_evicted)??;
         Ok(form_urlencoded::parse(&body).into_owned().collect())
     }
 
-    /// The body, if its header says that it has this media type.
+    /// The body, if its header says that it has this media type; otherwise it is refused with `refusal`.
     pub(super) async fn body(
         &self,
         wanted: &str,
-        otherwise: &str,
+        refusal: fn(&str) -> Failure,
         limit: BodyLimit,
     ) -> Result<Bytes, Failure> {
         let body =
@@ -133,10 +121,7 @@ impl Incoming {
         if kind.trim().eq_ignore_ascii_case(wanted) {
             return Ok(body);
         }
-        Err(Failure::new(
-            ErrorCode::UnsupportedMediaType,
-            format!("{otherwise}; send `Content-Type: {wanted}`"),
-        ))
+        Err(refusal(wanted))
     }
 }
 
@@ -146,17 +131,8 @@ async fn read(body: Body, limit: usize, seconds: u64) -> Result<Bytes, Failure> 
         tokio::time::timeout(Duration::from_secs(seconds), Limited::new(body, limit).collect()).await;
     match collected {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Failure::new(
-            ErrorCode::BodyTooLarge,
-            format!("the body is over {limit} bytes; nothing was changed; send less at once"),
-        )),
-        Ok(Err(_)) => Err(Failure::new(
-            ErrorCode::BadRequest,
-            "the body is incomplete; nothing was changed; send it again",
-        )),
-        Err(_) => Err(Failure::new(
-            ErrorCode::BadRequest,
-            format!("the body did not arrive within {seconds} seconds; nothing was changed; send it again"),
-        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(messages::body_too_large(limit)),
+        Ok(Err(_)) => Err(messages::body_incomplete()),
+        Err(_) => Err(messages::body_timed_out(seconds)),
     }
 }

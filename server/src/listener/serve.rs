@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 
 use crate::error::ServeError;
 use crate::listener::router_switch::RouterSwitch;
+use crate::messages;
 use crate::node::lifecycle::{Lifecycle, NodeState, Signals, begin, requests_ended};
 use crate::node::start::stop;
 use crate::operator::socket::OperatorSocket;
@@ -78,7 +79,7 @@ pub(crate) async fn serve_on(
     let (asks, requests) = mpsc::channel(PENDING_ASKS);
     let socket = OperatorSocket::bind(&settings.data_directory).map_err(|source| {
         bound.iter().for_each(BoundListener::remove_socket);
-        ServeError::Listen { address: "operator.sock in the data directory".to_owned(), source }
+        ServeError::Listen { address: messages::OPERATOR_SOCKET.to_owned(), source }
     })?;
     let mut accepting = tokio::task::JoinSet::new();
     accepting.spawn(socket.run(asks, ended.clone()));

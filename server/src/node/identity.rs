@@ -7,6 +7,7 @@ use petsem_engine::{NodeKeys, Timestamp, Unlocked, create_node, node_keys};
 use petsem_store::Store;
 
 use crate::error::StartError;
+use crate::messages;
 use crate::settings::Settings;
 
 /// This node's id and audit keys; created on its first start.
@@ -31,11 +32,7 @@ pub(crate) async fn known_node(
     let keys = node_keys(store, unlocked, id).await.map_err(|error| settings.unlock_failed(error))?;
     match keys {
         Some(keys) => Ok(Some((id, keys))),
-        None => Err(StartError::Refused(format!(
-            "integrity: the store does not know the node that wrote the audit log in {}: its row was removed, or the \
-             log belongs to another store\nconfigure the store of this log, or another audit.directory for a new log",
-            settings.audit.directory.display()
-        ))),
+        None => Err(messages::unknown_node(&settings.audit.directory)),
     }
 }
 
@@ -44,9 +41,7 @@ pub(crate) fn node_id(settings: &Settings) -> Result<Option<[u8; 16]>, StartErro
     let path = settings.audit.directory.join("node");
     let fault = |source| StartError::Node { path: path.clone(), source };
     match std::fs::read_to_string(&path) {
-        Ok(text) => parse_node(&text)
-            .map(Some)
-            .ok_or_else(|| fault(std::io::Error::other("it must be 32 hex digits and a newline"))),
+        Ok(text) => parse_node(&text).map(Some).ok_or_else(|| fault(messages::invalid_node_id())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fault(error)),
     }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use petsem_api::ErrorCode;
 use petsem_engine::{Engine, KeyMemory, Timestamp, follow_rotations, scrubbed, scrubbed_deep, unlock};
 use petsem_store::Store;
 use rustix::process::{Resource, getrlimit};
@@ -20,6 +19,7 @@ use crate::api::router;
 use crate::error::{ServeError, StartError};
 use crate::http::state::ServerState;
 use crate::listener::router_switch::RouterSwitch;
+use crate::messages;
 use crate::node::sealed::{self, SealedNode, Unsealing, Why};
 use crate::node::start::{Started, close_audit, open_installed, start_unlocked};
 use crate::operator::socket::{Answer, Ask, PendingAsk, SecretInput};
@@ -178,15 +178,15 @@ impl Lifecycle {
             tracing::warn!("some requests did not end in time and are cut off");
             state.cut_off.send_replace(true);
             if !requests_ended(state, CUT_OFF).await {
-                return Err(not_dropped("requests are still in progress"));
+                return Err(messages::requests_not_ended());
             }
         }
         end(background).await;
         started.state.engine.flush_pending_audit().await;
         let closed = close_audit(*started).await;
-        let state = closed.map_err(|error| not_dropped(&format!("the audit log was not closed: {error}")))?;
+        let state = closed.map_err(|error| messages::audit_log_not_closed(&error))?;
         let Some(engine) = only_holder(state).await else {
-            return Err(not_dropped("a task still holds the keys"));
+            return Err(messages::keys_still_held());
         };
         drop(engine);
         tracing::warn!("sealed: no key is in memory");
@@ -218,7 +218,7 @@ impl Lifecycle {
                         continue;
                     }
                     Ask::ChangeSeals { .. } => {
-                        reply(answer, is_sealed());
+                        reply(answer, Answer::refused(&messages::sealed()));
                         continue;
                     }
                     Ask::Unseal { passphrase, shares } => match unseal_input(passphrase, shares) {
@@ -241,25 +241,22 @@ impl Lifecycle {
                     // The routes must work before the operator is told that the server is open.
                     self.router.replace(router(Arc::clone(&started.state)));
                     tracing::warn!(seal = started.opened_by.description, "unsealed");
-                    let by = format!("{} ({})", started.opened_by.description, started.opened_by.kind);
+                    let by = messages::opening_seal(&started.opened_by);
                     if let Some(answer) = answer {
                         reply(answer, Answer::Unsealed { by });
                     }
                     return Ok(End::Next(NodeState::Open(started)));
                 }
                 Unsealing::Still(node, error) => {
-                    let text = error.to_string();
-                    tracing::warn!(reason = text, "not unsealed");
-                    let refused = Answer::Refused { code: ErrorCode::Sealed, error: text };
+                    tracing::warn!(reason = error.to_string(), "not unsealed");
                     if let Some(answer) = answer {
-                        reply(answer, refused);
+                        reply(answer, Answer::refused(&messages::not_unsealed(&error)));
                     }
                     *node
                 }
                 Unsealing::Ended(error) => {
-                    let refused = Answer::Refused { code: ErrorCode::Integrity, error: error.to_string() };
                     if let Some(answer) = answer {
-                        reply(answer, refused);
+                        reply(answer, Answer::refused(&messages::not_served(&error)));
                     }
                     return Err(ServeError::Start(error));
                 }
@@ -273,13 +270,7 @@ async fn answer_open(started: &Started, since: Timestamp, request: PendingAsk) {
     let PendingAsk { ask, source, answer } = request;
     let response = match ask {
         Ask::Status {} => Answer::Status { status: Box::new(status::of_open(started, since).await) },
-        Ask::Unseal { .. } => Answer::Refused {
-            code: ErrorCode::Conflict,
-            error: format!(
-                "the server is not sealed: {} opened it; nothing to do",
-                started.opened_by.description
-            ),
-        },
+        Ask::Unseal { .. } => Answer::refused(&messages::not_sealed(&started.opened_by.description)),
         Ask::ChangeSeals { id, note } => {
             match started.state.engine.change_seals_by_note(&source, id, &note).await {
                 Ok(()) => Answer::Changed {},
@@ -299,18 +290,9 @@ async fn answer_open(started: &Started, since: Timestamp, request: PendingAsk) {
 fn unseal_input(passphrase: Option<SecretInput>, shares: Vec<SecretInput>) -> Result<UnsealInput, Answer> {
     let passphrase = match passphrase.map(|typed| petsem_seals::Passphrase::new(typed.0)).transpose() {
         Ok(passphrase) => passphrase,
-        Err(error) => {
-            return Err(Answer::Refused { code: ErrorCode::BadRequest, error: error.to_string() });
-        }
+        Err(error) => return Err(Answer::refused(&messages::invalid_passphrase(&error))),
     };
     Ok(UnsealInput::new(passphrase, shares.into_iter().map(|typed| typed.0).collect()))
-}
-
-fn is_sealed() -> Answer {
-    Answer::Refused {
-        code: ErrorCode::Sealed,
-        error: "the server is sealed; unseal it first with `petsem operator unseal`".to_owned(),
-    }
 }
 
 fn reply(answer: tokio::sync::oneshot::Sender<Answer>, response: Answer) {
@@ -339,12 +321,6 @@ async fn once_unshared<T>(mut shared: Arc<T>) -> Option<T> {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     None
-}
-
-fn not_dropped(why: &str) -> ServeError {
-    ServeError::Stop(format!(
-        "an operator sealed it, and {why}: the process ends, so that no key stays in memory"
-    ))
 }
 
 /// The background tasks of an open server.

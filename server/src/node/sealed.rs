@@ -18,16 +18,12 @@ use petsem_store::Store;
 
 use crate::error::StartError;
 use crate::http::metrics;
+use crate::messages;
 use crate::node::identity::node_id;
 use crate::node::start::{Started, open_audit, start_unlocked};
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;
 
-/// The notice for every client. `petsem operator status` tells users of the node more.
-const NOTICE: &str = "this server is sealed: it has no key, so nothing can be read or written; on its node, \
-     `petsem operator unseal` opens it and `petsem operator status` shows why it is sealed";
-/// The notice while the keys are being dropped.
-const SEALING: &str = "an operator is sealing this server: it accepts no more requests and drops its keys";
 /// `Retry-After`, in seconds: unsealing may need people.
 const RETRY_SECONDS: u32 = 30;
 
@@ -58,13 +54,13 @@ impl Why {
     /// The reason, one line for each fact.
     pub(crate) fn lines(&self) -> Vec<String> {
         match self {
-            Self::Operator => vec!["an operator sealed it".to_owned()],
+            Self::Operator => vec![messages::SEALED_BY_OPERATOR.to_owned()],
             Self::NoSeal { tried, people } => {
                 let mut lines = tried.clone();
                 if tried.is_empty() {
-                    lines.push("the configuration has no seal that opens without a person".to_owned());
+                    lines.push(messages::NO_SEAL_WITHOUT_A_PERSON.to_owned());
                 }
-                lines.extend(people.iter().map(|people| format!("it can be opened with {people}")));
+                lines.extend(people.iter().map(|people| messages::opened_with(people)));
                 lines
             }
         }
@@ -149,7 +145,7 @@ impl SealedNode {
         if let Some(audit) = audit
             && let Err(error) = audit.close().await
         {
-            return Unsealing::Ended(StartError::Refused(format!("the audit log cannot be closed: {error}")));
+            return Unsealing::Ended(messages::audit_log_not_closed_to_unseal(&error));
         }
         let started = match start_unlocked(settings, store, unlocked).await {
             Ok(started) => started,
@@ -159,7 +155,7 @@ impl SealedNode {
         let peer = Peer { source: source.to_owned(), address: None, host: None };
         let mut audit = AuditRecord::new(started.state.engine.now(), &peer, "operator.unseal");
         audit.local();
-        audit.set_detail(format_args!("opened by {}", started.opened_by.description));
+        audit.set_detail(messages::opened_by(&started.opened_by.description));
         match started.state.engine.record(&audit).await {
             Ok(()) => Unsealing::Open(Box::new(started)),
             Err(failure) => Unsealing::Ended(failure.into()),
@@ -194,12 +190,12 @@ impl SealedNode {
 
 /// Every route of a sealed node.
 pub(crate) fn router() -> Router {
-    routes(ErrorCode::Sealed, "sealed", NOTICE)
+    routes(ErrorCode::Sealed, "sealed", messages::SEALED)
 }
 
 /// Every route of a node that is dropping its keys.
 pub(crate) fn sealing_router() -> Router {
-    routes(ErrorCode::Stopping, "not_ready", SEALING)
+    routes(ErrorCode::Stopping, "not_ready", messages::SEALING)
 }
 
 fn routes(code: ErrorCode, status: &'static str, notice: &'static str) -> Router {

@@ -10,6 +10,7 @@ use petsem_api::{
 };
 
 use crate::http::{Anonymous, BodyLimit, Incoming, Route, answer, log_refusal, tag};
+use crate::messages;
 use petsem_engine::AuditRecord;
 use petsem_engine::Failure;
 
@@ -89,51 +90,35 @@ impl Wanted {
         let mut fields = Fields(form);
         match fields.take("grant_type")?.as_deref() {
             Some(TOKEN_EXCHANGE) => {}
-            None => return Err(bad(format!("grant_type is missing; send {TOKEN_EXCHANGE}"))),
+            None => return Err(messages::no_grant_type().into()),
             Some(_) => {
-                let text = format!("unsupported grant_type; send {TOKEN_EXCHANGE}");
-                return Err(Refusal::new(OAuthCode::UnsupportedGrantType, text));
+                return Err(OAuthCode::UnsupportedGrantType.with(messages::unsupported_grant_type()));
             }
         }
         match fields.take("subject_token_type")?.as_deref() {
             Some(JWT_TYPE | ID_TOKEN_TYPE) => {}
-            _ => {
-                return Err(bad(format!(
-                    "unsupported or missing subject_token_type; send {JWT_TYPE} or {ID_TOKEN_TYPE}"
-                )));
-            }
+            _ => return Err(messages::unsupported_subject_token_type().into()),
         }
-        let jwt = fields
-            .take("subject_token")?
-            .ok_or_else(|| bad("subject_token is missing; send the JWT".to_owned()))?;
+        let jwt = fields.take("subject_token")?.ok_or_else(messages::no_subject_token)?;
         if fields.take("requested_token_type")?.is_some_and(|wanted| wanted != ACCESS_TOKEN_TYPE) {
-            return Err(bad(format!(
-                "unsupported requested_token_type; send {ACCESS_TOKEN_TYPE}, or omit it"
-            )));
+            return Err(messages::unsupported_requested_token_type().into());
         }
         if fields.take("actor_token")?.is_some() || fields.take("actor_token_type")?.is_some() {
-            return Err(bad(
-                "actor tokens are not supported; omit actor_token and actor_token_type".to_owned()
-            ));
+            return Err(messages::actor_tokens_not_supported().into());
         }
         if fields.take("scope")?.is_some() {
             // Ignored, it would seem to narrow.
-            let text =
-                "a token's scope is the rule that allowed it; leave scope out, and narrow the token itself";
-            return Err(Refusal::new(OAuthCode::InvalidScope, text.to_owned()));
+            return Err(OAuthCode::InvalidScope.with(messages::scope_not_supported()));
         }
-        let target = |text: &str| Refusal::new(OAuthCode::InvalidTarget, text.to_owned());
-        if fields.take("resource").map_err(|_| target(ONE_TARGET))?.is_some() {
-            return Err(target(ONE_TARGET));
+        let target = || OAuthCode::InvalidTarget.with(messages::one_app_in_audience());
+        if fields.take("resource").map_err(|_| target())?.is_some() {
+            return Err(target());
         }
-        let audience = fields.take("audience").map_err(|_| target(ONE_TARGET))?;
-        let app = audience.and_then(|text| text.parse().ok()).ok_or_else(|| target(ONE_TARGET))?;
+        let audience = fields.take("audience").map_err(|_| target())?;
+        let app = audience.and_then(|text| text.parse().ok()).ok_or_else(target)?;
         Ok(Self { jwt, app })
     }
 }
-
-const ONE_TARGET: &str =
-    "a token is for one app: name it, by name or id, in audience, once; leave resource out";
 
 /// The form. What is empty counts as left out, and what is not known is ignored (RFC 6749 §3.2).
 struct Fields(Vec<(String, String)>);
@@ -143,7 +128,7 @@ impl Fields {
     fn take(&mut self, name: &str) -> Result<Option<String>, Refusal> {
         let mut found = self.0.iter_mut().filter(|(known, value)| known == name && !value.is_empty());
         match (found.next(), found.next()) {
-            (Some(_), Some(_)) => Err(bad(format!("{name} stands twice; send it once"))),
+            (Some(_), Some(_)) => Err(messages::form_field_repeated(name).into()),
             (Some((_, value)), None) => Ok(Some(std::mem::take(value))),
             (None, _) => Ok(None),
         }
@@ -162,6 +147,10 @@ enum OAuthCode {
 }
 
 impl OAuthCode {
+    fn with(self, failure: Failure) -> Refusal {
+        Refusal { oauth: self, failure }
+    }
+
     /// The status and the code of a refusal. What is wrong with a JWT is `invalid_request`, and 400 (RFC 8693 §2.2.2).
     fn of(self, failure: &Failure) -> (StatusCode, Self) {
         let status =
@@ -200,18 +189,8 @@ struct Refusal {
     failure: Failure,
 }
 
-impl Refusal {
-    fn new(oauth: OAuthCode, text: String) -> Self {
-        Self { oauth, failure: Failure::new(ErrorCode::BadRequest, text) }
-    }
-}
-
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         Self { oauth: OAuthCode::InvalidRequest, failure }
     }
-}
-
-fn bad(text: String) -> Refusal {
-    Refusal::new(OAuthCode::InvalidRequest, text)
 }

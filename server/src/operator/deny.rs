@@ -10,6 +10,7 @@ use petsem_engine::{
 use petsem_store::{OpenError, RecordKind, SqliteView};
 
 use crate::error::StartError;
+use crate::messages;
 use crate::node::start::{Started, start, stop};
 use crate::operator::socket::{Answer, Ask, ask};
 use crate::operator::status::view_rows;
@@ -55,7 +56,7 @@ async fn deny_in_store(started: Started, request: &RevokeRequest) -> Result<Deni
         Ok(DenialOutcome::InFeed(number)) => Ok(Denied::Everywhere { number }),
         Ok(DenialOutcome::Kept) => Ok(Denied::AtStart),
         Err(DenialError::Refused(failure)) => Err(StartError::refusal(failure)),
-        Err(DenialError::NotWritten(error)) => Err(not_written(&error)),
+        Err(DenialError::NotWritten(error)) => Err(messages::denial_not_written(&error)),
     };
     stop(started).await.map_err(StartError::Refused)?;
     result
@@ -75,7 +76,7 @@ async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denie
     }
     let folder = DenialFolder::of(&settings.data_directory);
     let id = new_request_id(Timestamp::now());
-    folder.put(&codec, id, request).map_err(|error| not_written(&error))?;
+    folder.put(&codec, id, request).map_err(|error| messages::denial_not_written(&error))?;
     // Checked after the denial is in the directory: if the server is unsealed from now on, it applies it first.
     if is_sealed(settings).await {
         return Ok(Denied::AtUnseal);
@@ -94,12 +95,7 @@ async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denie
         // It was sealed in the meantime.
         Err(_) if is_sealed(settings).await => return Ok(Denied::AtUnseal),
         Err(_) => {
-            return Err(StartError::Refused(format!(
-                "the server that holds the store did not answer within {} s, so the denial may not be in force\ncheck \
-                 its log; the denial is in {}/denials, and the server applies it when it next reads that directory",
-                WAIT.as_secs(),
-                settings.data_directory.display()
-            )));
+            return Err(messages::denial_not_answered(WAIT, &settings.data_directory));
         }
     };
     folder.forget_answer(id);
@@ -134,10 +130,4 @@ fn check_exists(settings: &Settings, request: &RevokeRequest) -> Result<(), Fail
         Some(_) => Ok(()),
         None => Err(absent()),
     }
-}
-
-fn not_written(error: &std::io::Error) -> StartError {
-    StartError::Refused(format!(
-        "the denial cannot be written to the data directory: {error}\ncheck its owner, mode and disk; nothing was denied"
-    ))
 }

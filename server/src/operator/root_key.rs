@@ -4,8 +4,8 @@ use petsem_engine::{RotatedRoot, SealedRows, Timestamp, plan_new_root};
 use petsem_store::OpenError;
 
 use crate::error::StartError;
+use crate::messages;
 use crate::node::start::{open_installed, start, start_unlocked, stop};
-use crate::operator::seals::not_tried;
 use crate::settings::Settings;
 
 /// Creates a new root key, and removes the seals named in `drop`. No server may hold the store at the same time.
@@ -15,17 +15,13 @@ use crate::settings::Settings;
 pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<RotatedRoot, StartError> {
     let held = match open_installed(settings).await {
         Err(StartError::Store(OpenError::InUse { .. })) => {
-            return Err(StartError::Refused(
-                "a server holds the store, and would continue with the old root key; nothing was changed\nstop it, \
-                 repeat this command, and start it; this takes seconds"
-                    .to_owned(),
-            ));
+            return Err(messages::root_key_in_use());
         }
         other => other?,
     };
     let rows = SealedRows::read(&*held).await?;
     let now = Timestamp::now().millis();
-    let planned = plan_new_root(&settings.seal_sources(), rows, drop, now, not_tried).await;
+    let planned = plan_new_root(&settings.seal_sources(), rows, drop, now, messages::seal_not_tried).await;
     let planned = planned.map_err(|error| settings.unlock_failed(error))?;
     let started = start_unlocked(settings.clone(), held, planned.unlocked).await?;
     let result = started.state.engine.commit_new_root(planned.rows, &planned.report).await;
@@ -52,12 +48,7 @@ pub struct Compromised {
 /// [`StartError`]. If the root key is already rotated, the text states that and what remains to do.
 pub async fn remove_compromised(settings: &Settings, which: &str) -> Result<Compromised, StartError> {
     let root = rotate_root(settings, &[which.to_owned()]).await?;
-    let left = |error: StartError| {
-        StartError::Refused(format!(
-            "the seal is removed and the root key is new, but the keyring is not: {error}\nstart the server, then \
-             rotate the keyring with `petsem operator rotate-keyring`"
-        ))
-    };
+    let left = |error: StartError| messages::keyring_not_rotated(&error);
     // Started again: the previous engine has the old root key.
     let started = start(settings.clone()).await.map_err(left)?;
     let result = started.state.engine.renew_keyring().await;

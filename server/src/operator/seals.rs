@@ -11,6 +11,7 @@ use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, Share
 use petsem_store::OpenError;
 
 use crate::error::StartError;
+use crate::messages;
 use crate::node::start::{open_installed, start_unlocked, stop};
 use crate::operator::socket::{Answer, Ask, AskError, ask, unseal_request};
 use crate::operator::status::view_rows;
@@ -48,11 +49,7 @@ pub async fn unseal(settings: &Settings) -> Result<String, StartError> {
         Ok(Answer::Unsealed { by }) => Ok(by),
         Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
         Ok(_) => Err(AskError::NoServer.into()),
-        Err(AskError::NoServer) => Err(StartError::Refused(
-            "no server runs on this node\nstart one with `petsem server`; if no configured seal opens the store, it \
-             starts sealed and waits for this command"
-                .to_owned(),
-        )),
+        Err(AskError::NoServer) => Err(messages::no_server_to_unseal()),
         Err(error) => Err(error.into()),
     }
 }
@@ -156,7 +153,7 @@ pub async fn verify_seals(settings: &Settings) -> Result<Vec<TriedSeal>, StartEr
     commit(settings, planned).await?;
     let tried = tried.into_iter().map(|(seal, fault)| {
         let fault = fault.map(|fault| match fault {
-            Unavailable::NotTried => not_tried(&seal.kind),
+            Unavailable::NotTried => messages::seal_not_tried(&seal.kind),
             Unavailable::Failed(text) => text,
         });
         TriedSeal { seal, fault }
@@ -183,18 +180,10 @@ fn wanted_source(
     if let Some(unused) = of_kind.iter().find(|seal| !list.is_opened_by(**seal)) {
         return Ok(Arc::new((*unused).clone()));
     }
-    Err(StartError::Refused(match of_kind.is_empty() {
-        true => format!(
-            "the configuration has no seal of kind {}; nothing was changed\nadd a [[seal]] to it first, then repeat \
-             this command",
-            wanted.kind
-        ),
-        false => format!(
-            "every {} seal of the configuration already opens the store; nothing was changed\nadd another [[seal]] \
-             to it first, then repeat this command",
-            wanted.kind
-        ),
-    }))
+    Err(match of_kind.is_empty() {
+        true => messages::no_configured_seal(wanted.kind),
+        false => messages::configured_seals_in_use(wanted.kind),
+    })
 }
 
 /// Commits a change: here, or in the server that holds the store.
@@ -219,14 +208,5 @@ async fn hand_over(settings: &Settings, planned: &PlannedSeals) -> Result<(), St
         Answer::Changed {} => Ok(()),
         Answer::Refused { error, .. } => Err(StartError::Refused(error)),
         _ => Err(AskError::NoServer.into()),
-    }
-}
-
-/// Why a seal of this kind was not tried.
-pub(crate) fn not_tried(kind: &str) -> String {
-    match kind {
-        PASSPHRASE_KIND => "it was not tried: provide the passphrase with --passphrase-file".to_owned(),
-        SHAMIR_KIND => "it was not tried: provide shares with --share-file".to_owned(),
-        _ => "it was not tried: the configuration has no [[seal]] for it".to_owned(),
     }
 }

@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 use crate::error::StartError;
+use crate::messages;
 use crate::operator::unseal_input::UnsealInput;
 use petsem_engine::{Failure, StoreStatus};
 
@@ -207,31 +208,19 @@ async fn converse(mut stream: UnixStream, requests: &mpsc::Sender<PendingAsk>) -
             let (answer, answered) = oneshot::channel();
             let request = PendingAsk { ask, source: format!("{NAME} uid {user}"), answer };
             match requests.try_send(request) {
-                Ok(()) => tokio::time::timeout(WORK, answered).await?.unwrap_or_else(|_| stopping()),
-                Err(_) => busy(),
+                Ok(()) => tokio::time::timeout(WORK, answered)
+                    .await?
+                    .unwrap_or_else(|_| Answer::refused(&messages::stopping())),
+                Err(_) => Answer::refused(&messages::too_many_commands()),
             }
         }
-        None => Answer::Refused {
-            code: ErrorCode::BadRequest,
-            error: "unknown request; use a `petsem` of the same version as the server".to_owned(),
-        },
+        None => Answer::refused(&messages::unknown_command()),
     };
     tokio::time::timeout(TRANSFER, write(&mut stream, &answer)).await?
 }
 
 fn parse(text: &[u8]) -> Option<Ask> {
     serde_json::from_slice(text).ok()
-}
-
-fn stopping() -> Answer {
-    Answer::Refused { code: ErrorCode::Stopping, error: "the server is stopping".to_owned() }
-}
-
-fn busy() -> Answer {
-    Answer::Refused {
-        code: ErrorCode::Busy,
-        error: "the server already has many operator requests; try again".to_owned(),
-    }
 }
 
 /// Why a command got no answer.
@@ -247,20 +236,11 @@ pub(crate) enum AskError {
 
 impl From<AskError> for StartError {
     fn from(error: AskError) -> Self {
-        Self::Refused(match error {
-            AskError::NoServer => {
-                "the server that holds the store does not listen on operator.sock in the data directory\ncheck its \
-                 log; use a `petsem` of the same version as the server"
-                    .to_owned()
-            }
-            AskError::OtherUser { user } => format!(
-                "user {user}, who is neither you nor root, listens on operator.sock in the data directory; nothing was \
-                 sent\nrun this as the user that runs the server, and check who can write to the data directory"
-            ),
-            AskError::Broken(error) => format!(
-                "the server's answer was not complete: {error}\ncheck `petsem operator status` and the server's log"
-            ),
-        })
+        match error {
+            AskError::NoServer => messages::no_operator_socket(),
+            AskError::OtherUser { user } => messages::operator_socket_of_another_user(user),
+            AskError::Broken(error) => messages::answer_incomplete(&error),
+        }
     }
 }
 
@@ -305,7 +285,7 @@ async fn read(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(Vec::new());
     let length = stream.take(LONGEST + 1).read_to_end(&mut text).await?;
     if length as u64 > LONGEST {
-        return Err(io::Error::other("the object is too long"));
+        return Err(messages::message_too_long());
     }
     Ok(text)
 }

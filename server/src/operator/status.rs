@@ -8,6 +8,7 @@ use petsem_store::{OpenError, RecordKind, SqliteView, Store};
 use serde::Serialize;
 
 use crate::error::StartError;
+use crate::messages;
 use crate::node::sealed::SealedNode;
 use crate::node::start::{Started, is_absent, open_installed};
 use crate::operator::socket::{Answer, Ask, AskError, ServerStatus, ask};
@@ -49,7 +50,7 @@ fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatu
     };
     let mut problems = server.problems.clone();
     if server.sealed {
-        problems.push("the server is sealed: unseal it with `petsem operator unseal`".to_owned());
+        problems.push(messages::SERVER_SEALED.to_owned());
     }
     if is_absent(settings) {
         problems.push(StartError::Gone { directory: settings.data_directory.clone() }.to_string());
@@ -74,22 +75,15 @@ async fn of_stopped(settings: &Settings) -> Result<NodeStatus, StartError> {
 
 async fn inspect(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, StartError> {
     let rows = SealedRows::read(store).await?;
-    let mut problems = vec!["no server runs on this node: start one with `petsem server`".to_owned()];
+    let mut problems = vec![messages::NO_SERVER.to_owned()];
     let unlocked = unlock_rows(&settings.seal_sources(), rows.clone()).await;
     let (checked, would_open) = match unlocked.map_err(|error| settings.unlock_failed(error)) {
         Ok(unlocked) => (true, Some(unlocked.opened_by.description)),
         Err(StartError::Sealed { tried, people }) => {
             problems.extend(tried);
             problems.push(match people.is_empty() {
-                true => {
-                    "no configured seal opens the store: a server would start sealed; configure the seal that the \
-                         store was created with under [[seal]]"
-                        .to_owned()
-                }
-                false => format!(
-                    "a server will start sealed, and wait for `petsem operator unseal` with {}",
-                    people.join(", or ")
-                ),
+                true => messages::NO_SEAL_OPENS.to_owned(),
+                false => messages::would_start_sealed(&people),
             });
             (false, None)
         }
@@ -113,16 +107,10 @@ fn of_seals(store: &StoreStatus) -> Vec<String> {
         .map(|seal| seal.description.as_str())
         .collect();
     if !never.is_empty() {
-        problems.push(format!(
-            "these seals have never opened the store: {}; try them with `petsem operator seal verify`",
-            never.join(", ")
-        ));
+        problems.push(messages::seals_never_tried(&never));
     }
     if store.seals.len() == 1 {
-        problems.push(
-            "the store has only one seal: if it is lost, all data is lost; add another with `petsem operator seal add`"
-                .to_owned(),
-        );
+        problems.push(messages::ONE_SEAL.to_owned());
     }
     problems
 }
@@ -156,7 +144,7 @@ pub(crate) async fn of_open(started: &Started, since: Timestamp) -> ServerStatus
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sealed: false,
         since: since.rfc3339(),
-        opened_by: Some(format!("{} ({})", started.opened_by.description, started.opened_by.kind)),
+        opened_by: Some(messages::opening_seal(&started.opened_by)),
         why_sealed: Vec::new(),
         feed_age_seconds: Some(engine.feed_age()),
         audit_lines: Some(lines),

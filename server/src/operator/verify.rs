@@ -5,6 +5,7 @@ use petsem_engine::{Failure, StoreReport, unlock, verify_store as verify_rows};
 use petsem_store::Store;
 
 use crate::error::StartError;
+use crate::messages;
 use crate::node::identity::known_node;
 use crate::node::start::open_installed;
 use crate::settings::Settings;
@@ -44,16 +45,8 @@ pub async fn verify_audit(settings: &Settings) -> Result<Report, StartError> {
 async fn verify_lines(settings: &Settings, store: &dyn Store) -> Result<Report, StartError> {
     let failed = |error| settings.unlock_failed(error);
     let unlocked = unlock(&settings.seal_sources(), store).await.map_err(failed)?;
-    let (_, keys) = known_node(settings, store, &unlocked).await?.ok_or_else(|| {
-        StartError::Refused(format!(
-            "no node has written an audit log in {} yet; correct audit.directory in the configuration",
-            settings.audit.directory.display()
-        ))
-    })?;
-    verify_log(&settings.audit.directory, keys.for_verification()).map_err(|finding| {
-        StartError::Refused(format!(
-            "{finding}\nthe lines before it are unchanged; keep the directory as evidence, and compare it with the \
-                 shipped copies"
-        ))
-    })
+    let directory = &settings.audit.directory;
+    let node = known_node(settings, store, &unlocked).await?;
+    let (_, keys) = node.ok_or_else(|| messages::no_audit_log(directory))?;
+    verify_log(directory, keys.for_verification()).map_err(|finding| messages::audit_log_differs(&finding))
 }

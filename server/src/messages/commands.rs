@@ -1,0 +1,113 @@
+//! Commands on the node: what the server answers on the operator socket, and why a command was not carried out.
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use petsem_api::ErrorCode;
+use petsem_engine::Failure;
+use petsem_seals::{PASSPHRASE_KIND, SHAMIR_KIND};
+
+use crate::error::StartError;
+
+pub(crate) fn unknown_command() -> Failure {
+    Failure::new(ErrorCode::BadRequest, "unknown request; use a `petsem` of the same version as the server")
+}
+
+pub(crate) fn stopping() -> Failure {
+    Failure::new(ErrorCode::Stopping, "the server is stopping")
+}
+
+pub(crate) fn too_many_commands() -> Failure {
+    Failure::new(ErrorCode::Busy, "the server already has many operator requests; try again")
+}
+
+pub(crate) fn no_operator_socket() -> StartError {
+    refused(
+        "the server that holds the store does not listen on operator.sock in the data directory\ncheck its log; use a \
+         `petsem` of the same version as the server",
+    )
+}
+
+pub(crate) fn operator_socket_of_another_user(user: u32) -> StartError {
+    refused(format!(
+        "user {user}, who is neither you nor root, listens on operator.sock in the data directory; nothing was \
+         sent\nrun this as the user that runs the server, and check who can write to the data directory"
+    ))
+}
+
+pub(crate) fn answer_incomplete(error: &io::Error) -> StartError {
+    refused(format!(
+        "the server's answer was not complete: {error}\ncheck `petsem operator status` and the server's log"
+    ))
+}
+
+/// A request or an answer.
+pub(crate) fn message_too_long() -> io::Error {
+    io::Error::other("the object is too long")
+}
+
+pub(crate) fn no_server_to_unseal() -> StartError {
+    refused(
+        "no server runs on this node\nstart one with `petsem server`; if no configured seal opens the store, it starts \
+         sealed and waits for this command",
+    )
+}
+
+pub(crate) fn no_configured_seal(kind: &str) -> StartError {
+    refused(format!(
+        "the configuration has no seal of kind {kind}; nothing was changed\nadd a [[seal]] to it first, then repeat \
+         this command"
+    ))
+}
+
+pub(crate) fn configured_seals_in_use(kind: &str) -> StartError {
+    refused(format!(
+        "every {kind} seal of the configuration already opens the store; nothing was changed\nadd another [[seal]] to \
+         it first, then repeat this command"
+    ))
+}
+
+/// Why a seal of this kind was not tried.
+pub(crate) fn seal_not_tried(kind: &str) -> String {
+    match kind {
+        PASSPHRASE_KIND => "it was not tried: provide the passphrase with --passphrase-file".to_owned(),
+        SHAMIR_KIND => "it was not tried: provide shares with --share-file".to_owned(),
+        _ => "it was not tried: the configuration has no [[seal]] for it".to_owned(),
+    }
+}
+
+pub(crate) fn root_key_in_use() -> StartError {
+    refused(
+        "a server holds the store, and would continue with the old root key; nothing was changed\nstop it, repeat this \
+         command, and start it; this takes seconds",
+    )
+}
+
+/// The seal is removed, the root key is new, and then this happened.
+pub(crate) fn keyring_not_rotated(error: &dyn Display) -> StartError {
+    refused(format!(
+        "the seal is removed and the root key is new, but the keyring is not: {error}\nstart the server, then rotate \
+         the keyring with `petsem operator rotate-keyring`"
+    ))
+}
+
+pub(crate) fn denial_not_written(error: &io::Error) -> StartError {
+    refused(format!(
+        "the denial cannot be written to the data directory: {error}\ncheck its owner, mode and disk; nothing was denied"
+    ))
+}
+
+pub(crate) fn denial_not_answered(waited: Duration, data_directory: &Path) -> StartError {
+    refused(format!(
+        "the server that holds the store did not answer within {} s, so the denial may not be in force\ncheck its log; \
+         the denial is in {}/denials, and the server applies it when it next reads that directory",
+        waited.as_secs(),
+        data_directory.display()
+    ))
+}
+
+fn refused(text: impl Into<String>) -> StartError {
+    StartError::Refused(text.into())
+}

@@ -1,0 +1,91 @@
+//! Requests: routes, paths, queries, bodies, and a server that cannot take more of them.
+
+use std::fmt::Display;
+
+use petsem_api::{ErrorCode, ParseError};
+use petsem_engine::Failure;
+
+pub(crate) fn no_such_route() -> Failure {
+    Failure::new(ErrorCode::NoRoute, "there is no such route; /openapi.json lists all")
+}
+
+pub(crate) fn method_not_allowed() -> Failure {
+    Failure::new(ErrorCode::MethodNotAllowed, "this route does not know that method; /openapi.json lists all")
+}
+
+pub(crate) fn too_many_requests() -> Failure {
+    Failure::new(ErrorCode::Busy, "too many requests at once; nothing was changed; try again").retry_after(1)
+}
+
+/// A body without a verified sender gave its place to newer ones.
+pub(crate) fn body_evicted() -> Failure {
+    Failure::new(
+        ErrorCode::Busy,
+        "too many requests at once, and the body of this one did not arrive; nothing was changed; try again",
+    )
+    .retry_after(1)
+}
+
+/// The request is cut off, perhaps after its change was committed.
+pub(crate) fn cut_off_by_sealing() -> Failure {
+    Failure::new(
+        ErrorCode::Stopping,
+        "an operator seals this server; check whether the request was carried out",
+    )
+}
+
+pub(crate) fn path_not_utf8() -> Failure {
+    Failure::new(
+        ErrorCode::BadName,
+        "the path is not UTF-8 once its % escapes are decoded; names and ids are letters, digits and a few signs",
+    )
+}
+
+pub(crate) fn invalid_path_parameter(name: &str, error: &dyn Display) -> Failure {
+    Failure::new(ErrorCode::BadName, format!("{name} in the path: {error}"))
+}
+
+pub(crate) fn invalid_query() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "a query parameter is unknown, repeated, or has the wrong type; see /openapi.json",
+    )
+}
+
+pub(crate) fn no_org_in_query() -> Failure {
+    Failure::new(ErrorCode::BadRequest, "no org given; send ?org=NAME")
+}
+
+pub(crate) fn not_json(media_type: &str) -> Failure {
+    unsupported_media_type("the Content-Type is not JSON", media_type)
+}
+
+pub(crate) fn not_a_form(media_type: &str) -> Failure {
+    unsupported_media_type("the Content-Type is not that of a form", media_type)
+}
+
+fn unsupported_media_type(fact: &str, wanted: &str) -> Failure {
+    Failure::new(ErrorCode::UnsupportedMediaType, format!("{fact}; send `Content-Type: {wanted}`"))
+}
+
+pub(crate) fn invalid_body(error: &ParseError) -> Failure {
+    Failure::new(error.code(), format!("{error}; nothing was changed; see /openapi.json"))
+}
+
+pub(crate) fn body_too_large(limit: usize) -> Failure {
+    Failure::new(
+        ErrorCode::BodyTooLarge,
+        format!("the body is over {limit} bytes; nothing was changed; send less at once"),
+    )
+}
+
+pub(crate) fn body_incomplete() -> Failure {
+    Failure::new(ErrorCode::BadRequest, "the body is incomplete; nothing was changed; send it again")
+}
+
+pub(crate) fn body_timed_out(seconds: u64) -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        format!("the body did not arrive within {seconds} seconds; nothing was changed; send it again"),
+    )
+}

@@ -1,0 +1,83 @@
+//! Values of the configuration that are refused: the key, and what to write instead.
+
+use crate::error::SettingsError;
+
+pub(crate) fn invalid_name(written: &str) -> SettingsError {
+    value("name", written, "give 1 to 200 printable ASCII characters without spaces")
+}
+
+pub(crate) fn invalid_location(written: &str) -> SettingsError {
+    value("location", written, "give the URL that tokens carry, like https://petsem.example")
+}
+
+pub(crate) fn no_listener() -> SettingsError {
+    value("listener", "", "give at least one [[listener]]")
+}
+
+pub(crate) fn no_seal() -> SettingsError {
+    value("seal", "", "give at least one [[seal]]")
+}
+
+pub(crate) fn invalid_listener_host(written: &str) -> SettingsError {
+    value("listener.host", written, "give 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'")
+}
+
+pub(crate) fn invalid_listener_address(written: &str) -> SettingsError {
+    value("listener.address", written, "give ADDRESS:PORT, like 127.0.0.1:8200, or unix:/path")
+}
+
+pub(crate) fn listener_needs_tls(written: &str) -> SettingsError {
+    value(
+        "listener.address",
+        written,
+        "this build has no TLS yet: listen on a loopback address (127.0.0.1, [::1]) or on unix:/path",
+    )
+}
+
+pub(crate) fn invalid_segment_size(written: u64) -> SettingsError {
+    value("audit.segment_mib", &written.to_string(), "give 1 to 4096")
+}
+
+pub(crate) fn invalid_reserve_size(written: u64) -> SettingsError {
+    value("audit.reserve_mib", &written.to_string(), "give 0 to 65536")
+}
+
+pub(crate) fn invalid_approval_page(written: &str) -> SettingsError {
+    value(
+        "discharger.approval_page",
+        written,
+        "give a URL with {id} in it once, like https://console.example/approve/{id}",
+    )
+}
+
+pub(crate) fn invalid_rewrap_rate(written: u32) -> SettingsError {
+    value("rotation.rewraps_per_second", &written.to_string(), "give 1 to 1000000")
+}
+
+pub(crate) fn invalid_fetch_seconds(written: u64) -> SettingsError {
+    value("outgoing.seconds", &written.to_string(), "give 1 to 60")
+}
+
+pub(crate) fn invalid_private_host(written: &str) -> SettingsError {
+    value(
+        "outgoing.private_hosts",
+        written,
+        "give names or addresses without ports, like keys.internal or 10.0.0.7",
+    )
+}
+
+pub(crate) fn invalid_request_limit(written: usize) -> SettingsError {
+    value("limits.requests", &written.to_string(), "give 1 to 100000")
+}
+
+pub(crate) fn invalid_connection_limit(written: usize) -> SettingsError {
+    value("limits.connections", &written.to_string(), "give 1 to 1000000")
+}
+
+pub(crate) fn invalid_time_limit(written: u64) -> SettingsError {
+    value("limits.seconds", &written.to_string(), "give 1 to 600")
+}
+
+fn value(key: &'static str, value: &str, remedy: &'static str) -> SettingsError {
+    SettingsError::Value { key, value: value.to_owned(), remedy }
+}
