@@ -125,7 +125,7 @@ fn credentials_that_may_not_and_wrong_ones_are_told_and_open_nothing() {
         let why = scene.why_sealed(&server);
         // Moto says why in XML, which KMS never does.
         assert!(why.contains(&format!("{}: ", scene.device.description())), "{why}");
-        assert!(why.contains("AWS KMS refused kms:Decrypt with HTTP 403; look whether"), "{why}");
+        assert!(why.contains("AWS KMS refused kms:Decrypt with HTTP 403; check whether"), "{why}");
         refused(&scene.operator(&["unseal", "--configured"]), &["AWS KMS refused kms:Decrypt"]);
         scene.stop(server);
         scene.nothing_secret();

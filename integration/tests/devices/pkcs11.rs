@@ -54,8 +54,8 @@ impl Device for Token {
 
     fn away(&self) -> [String; 2] {
         [
-            format!("there is no token {TOKEN}, nor any other"),
-            "connect it, or initialise one of that label".to_owned(),
+            format!("there is no token {TOKEN}, and no other token"),
+            "connect it, or initialize one with that label".to_owned(),
         ]
     }
 }

@@ -129,7 +129,7 @@ impl Look<'_> {
         let answer = send(Method::GET, &url, headers).await?;
         if answer.status != 200 {
             return Err(AwsCredentialsError::Refused {
-                source: CredentialSource::Container,
+                service: CredentialSource::Container,
                 origin: url.origin(),
                 status: answer.status,
             });
@@ -161,7 +161,7 @@ impl Look<'_> {
         }
         let at = |path: &str| service.at(path).map_err(no_service);
         let refused = |status| AwsCredentialsError::Refused {
-            source: CredentialSource::InstanceMetadata,
+            service: CredentialSource::InstanceMetadata,
             origin: service.origin(),
             status,
         };
@@ -214,7 +214,7 @@ async fn send(method: Method, url: &OutboundUrl, headers: HeaderMap) -> Result<O
 }
 
 /// The answer of a container's address or an instance's role.
-fn read(answer: &OutboundAnswer, source: CredentialSource) -> Result<Credentials, AwsCredentialsError> {
+fn read(answer: &OutboundAnswer, service: CredentialSource) -> Result<Credentials, AwsCredentialsError> {
     #[derive(Deserialize)]
     struct Given<'a> {
         #[serde(rename = "AccessKeyId", borrow)]
@@ -225,32 +225,32 @@ fn read(answer: &OutboundAnswer, source: CredentialSource) -> Result<Credentials
         token: Cow<'a, str>,
     }
     let given: Given<'_> =
-        serde_json::from_slice(&answer.body).map_err(|_| AwsCredentialsError::NotUnderstood { source })?;
-    credentials(&given.access, &given.secret, Some(&given.token), source)
+        serde_json::from_slice(&answer.body).map_err(|_| AwsCredentialsError::NotUnderstood { service })?;
+    credentials(&given.access, &given.secret, Some(&given.token), service)
 }
 
 fn credentials(
     access: &str,
     secret: &str,
     token: Option<&str>,
-    source: CredentialSource,
+    service: CredentialSource,
 ) -> Result<Credentials, AwsCredentialsError> {
     // They stand in headers: what no header may hold is no credential.
     let fits =
         |text: &str| (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if !fits(access) || !fits(secret) || token.is_some_and(|token| !fits(token)) {
-        return Err(AwsCredentialsError::NotUnderstood { source });
+        return Err(AwsCredentialsError::NotUnderstood { service });
     }
     Ok(Credentials::new(access, secret, token.map(str::to_owned), None, "petsem"))
 }
 
-fn text(answer: &OutboundAnswer, source: CredentialSource) -> Result<&str, AwsCredentialsError> {
-    std::str::from_utf8(&answer.body).map_err(|_| AwsCredentialsError::NotUnderstood { source })
+fn text(answer: &OutboundAnswer, service: CredentialSource) -> Result<&str, AwsCredentialsError> {
+    std::str::from_utf8(&answer.body).map_err(|_| AwsCredentialsError::NotUnderstood { service })
 }
 
-fn sensitive(text: &str, source: CredentialSource) -> Result<HeaderValue, AwsCredentialsError> {
+fn sensitive(text: &str, service: CredentialSource) -> Result<HeaderValue, AwsCredentialsError> {
     let mut value =
-        HeaderValue::from_str(text.trim()).map_err(|_| AwsCredentialsError::NotUnderstood { source })?;
+        HeaderValue::from_str(text.trim()).map_err(|_| AwsCredentialsError::NotUnderstood { service })?;
     value.set_sensitive(true);
     Ok(value)
 }

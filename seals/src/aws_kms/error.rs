@@ -1,7 +1,6 @@
 //! What can be wrong with AWS KMS and the way to it, and what to do then. No text holds a credential, a key or
 //! anything that a server wrote, but for its error code.
 
-use std::error::Error;
 use std::fmt;
 
 use petsem_keys::SealError;
@@ -11,19 +10,28 @@ use super::credentials::{AwsCredentialsError, CredentialSource};
 use super::service::Action;
 
 /// Why AWS KMS did not seal or open.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AwsKmsError {
     /// The configured key is not the name of a KMS key.
+    #[error(
+        "invalid name of an AWS KMS key; give the key's id, its ARN, `alias/NAME` or the ARN of an alias"
+    )]
     Key,
     /// No region is configured, and the key is not an ARN.
+    #[error("no AWS region given; give the region of the key, or the key's ARN")]
     RegionMissing,
     /// The text is not a region.
+    #[error("invalid AWS region `{}`; give one such as eu-central-1", region.escape_default())]
     RegionText {
         /// The configured text.
         region: String,
     },
     /// The region differs from that of the key's ARN.
+    #[error(
+        "the region is {region}, but the key's ARN is of {}; omit the region, or give the right key",
+        of_key.escape_default()
+    )]
     RegionOfKey {
         /// The configured region.
         region: String,
@@ -31,21 +39,33 @@ pub enum AwsKmsError {
         of_key: String,
     },
     /// The endpoint may not be called.
+    #[error(
+        "invalid AWS KMS endpoint `{}`; give https://HOST[:PORT] without a path; http only for loopback",
+        endpoint.escape_default()
+    )]
     Endpoint {
         /// The configured text.
         endpoint: String,
     },
     /// There are no credentials.
+    #[error(transparent)]
     Credentials {
         /// Why.
+        #[from]
         source: AwsCredentialsError,
     },
     /// No answer came.
+    #[error("AWS KMS gave no answer: {source}")]
     Call {
         /// Why.
+        #[from]
         source: AwsCallError,
     },
     /// The identity of the credentials may not do this.
+    #[error(
+        "AWS does not let the credentials {credentials} use {action} with key {key} in {region}; allow it \
+         in the key's policy or in that identity's, or give the right key"
+    )]
     AccessDenied {
         /// The action that was called.
         action: Action,
@@ -57,6 +77,10 @@ pub enum AwsKmsError {
         credentials: CredentialSource,
     },
     /// The region has no such key.
+    #[error(
+        "AWS KMS has no key {key} in {region}; give the key that this store was sealed with, and its \
+         region"
+    )]
     KeyNotFound {
         /// The key.
         key: String,
@@ -64,6 +88,7 @@ pub enum AwsKmsError {
         region: String,
     },
     /// The key exists, but cannot be used now.
+    #[error("AWS KMS key {key} {}", unusable(*state))]
     KeyUnusable {
         /// The key.
         key: String,
@@ -71,20 +96,31 @@ pub enum AwsKmsError {
         state: KeyState,
     },
     /// The key is not for encryption.
+    #[error("AWS KMS key {key} is not for encryption; give a symmetric key with the usage ENCRYPT_DECRYPT")]
     KeyUsage {
         /// The key.
         key: String,
     },
     /// The ciphertext is of another key, was changed, or has another encryption context.
+    #[error("AWS KMS cannot decrypt this with the key; give the key that the store was sealed with")]
     NotItsCiphertext,
     /// KMS decrypted to another key than it had encrypted, or returned none.
+    #[error(
+        "AWS KMS did not decrypt its own ciphertext; nothing was sealed; check whether an alias was moved \
+         meanwhile, and try again"
+    )]
     NotReadBack,
     /// The credentials are too old.
+    #[error("the AWS credentials {credentials} have expired; {}", renew(*credentials))]
     CredentialsExpired {
         /// Where they were found.
         credentials: CredentialSource,
     },
     /// AWS does not know the access key, or its session token.
+    #[error(
+        "AWS in {region} does not recognize the credentials {credentials}; check whether the access key \
+         was deleted and whether the session token belongs to it, or set others"
+    )]
     CredentialsUnknown {
         /// Where they were found.
         credentials: CredentialSource,
@@ -92,13 +128,22 @@ pub enum AwsKmsError {
         region: String,
     },
     /// The signature is wrong: the secret access key is.
+    #[error(
+        "AWS refused the signature made with the credentials {credentials}: the secret access key does not \
+         belong to the access key; set both again"
+    )]
     Signature {
         /// Where it was found.
         credentials: CredentialSource,
     },
     /// The signature names a time that AWS does not accept.
+    #[error(
+        "AWS refused the signature because of its time; set this machine's clock: it may be off by at most \
+         five minutes"
+    )]
     Clock,
     /// The endpoint belongs to another region.
+    #[error("{origin} does not serve region {region}; correct the endpoint or the region")]
     OtherRegion {
         /// Who was called.
         origin: String,
@@ -106,11 +151,18 @@ pub enum AwsKmsError {
         region: String,
     },
     /// Too many requests.
+    #[error(
+        "AWS KMS in {region} throttles the requests of this account; try again later, or raise the quota"
+    )]
     Throttled {
         /// The region.
         region: String,
     },
     /// KMS has an internal error.
+    #[error(
+        "AWS KMS in {region} has an internal error (HTTP {status}); try again, check AWS's health page, or \
+         use another seal of the store"
+    )]
     Unwell {
         /// The region.
         region: String,
@@ -118,11 +170,13 @@ pub enum AwsKmsError {
         status: u16,
     },
     /// The response is malformed.
+    #[error("AWS KMS gave a malformed answer to {action}; check whether the endpoint is one of KMS")]
     NotUnderstood {
         /// The action that was called.
         action: Action,
     },
     /// Another refusal.
+    #[error("{}", refused(*action, *status, code))]
     Refused {
         /// The action that was called.
         action: Action,
@@ -145,113 +199,34 @@ pub enum KeyState {
     Other,
 }
 
-impl fmt::Display for AwsKmsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Key => f.write_str(
-                "this is no name of an AWS KMS key; give the key's id, its ARN, `alias/NAME` or the ARN of an alias",
-            ),
-            Self::RegionMissing => {
-                f.write_str("the AWS region is not named; give the region of the key, or the key's ARN")
-            }
-            Self::RegionText { region } => {
-                write!(f, "`{}` is no AWS region; give one such as eu-central-1", region.escape_default())
-            }
-            Self::RegionOfKey { region, of_key } => write!(
-                f,
-                "the region is {region}, and the key's ARN is of {}; leave the region out, or give the right key",
-                of_key.escape_default()
-            ),
-            Self::Endpoint { endpoint } => write!(
-                f,
-                "AWS KMS is not called at `{}`; give https://HOST[:PORT] without a path, http only for loopback",
-                endpoint.escape_default()
-            ),
-            // Transparent: their texts have the fact and the remedy.
-            Self::Credentials { source } => source.fmt(f),
-            Self::Call { source } => write!(f, "AWS KMS gave no answer: {source}"),
-            Self::AccessDenied { action, key, region, credentials } => write!(
-                f,
-                "AWS does not let the credentials {credentials} use {action} with key {key} in {region}; allow it \
-                 in the key's policy or in that identity's, or give the right key"
-            ),
-            Self::KeyNotFound { key, region } => write!(
-                f,
-                "AWS KMS has no key {key} in {region}; give the key that this store was sealed with, and its region"
-            ),
-            Self::KeyUnusable { key, state: KeyState::Disabled } => {
-                write!(f, "AWS KMS key {key} is disabled; enable it, or use another seal of the store")
-            }
-            Self::KeyUnusable { key, state: KeyState::PendingDeletion } => write!(
-                f,
-                "AWS KMS key {key} is about to be deleted, and what it sealed would be lost; cancel the deletion \
-                 now and enable the key, or add another seal while one still opens"
-            ),
-            Self::KeyUnusable { key, state: KeyState::Other } => write!(
-                f,
-                "AWS KMS key {key} cannot be used in its state; look whether its material is imported and its key \
-                 store connected"
-            ),
-            Self::KeyUsage { key } => write!(
-                f,
-                "AWS KMS key {key} is not for encryption; give a symmetric key with the usage ENCRYPT_DECRYPT"
-            ),
-            Self::NotItsCiphertext => f.write_str(
-                "AWS KMS does not open this with the key; give the key that the store was sealed with",
-            ),
-            Self::NotReadBack => f.write_str(
-                "AWS KMS did not decrypt what it had encrypted, nothing was sealed; look whether an alias was moved \
-                 meanwhile, and try again",
-            ),
-            Self::CredentialsExpired { credentials } => write!(
-                f,
-                "the AWS credentials {credentials} have expired; {}",
-                match credentials {
-                    CredentialSource::Environment => "set fresh ones, or let petsem use a role",
-                    CredentialSource::Container | CredentialSource::InstanceMetadata =>
-                        "wait for the role's next ones, and check this machine's clock",
-                }
-            ),
-            Self::CredentialsUnknown { credentials, region } => write!(
-                f,
-                "AWS in {region} does not know the credentials {credentials}; give others, and look whether the \
-                 access key was deleted and the session token belongs to it"
-            ),
-            Self::Signature { credentials } => write!(
-                f,
-                "AWS refused the signature made with the credentials {credentials}; the secret access key does not \
-                 belong to the access key, give both anew"
-            ),
-            Self::Clock => f.write_str(
-                "AWS refused the signature for its time; set this machine's clock right, more than five minutes \
-                 are too much",
-            ),
-            Self::OtherRegion { origin, region } => write!(
-                f,
-                "{origin} does not serve region {region}; give the endpoint and the region that belong together"
-            ),
-            Self::Throttled { region } => write!(
-                f,
-                "AWS KMS in {region} has too many requests of this account; try again in a while, or raise the quota"
-            ),
-            Self::Unwell { region, status } => write!(
-                f,
-                "AWS KMS in {region} has trouble itself (HTTP {status}); try again, look at AWS's health page, or \
-                 use another seal of the store"
-            ),
-            Self::NotUnderstood { action } => write!(
-                f,
-                "what AWS KMS answered to {action} is not understood; look whether the endpoint is really one of KMS"
-            ),
-            Self::Refused { action, status, code } if code.is_empty() => write!(
-                f,
-                "AWS KMS refused {action} with HTTP {status}; look whether the endpoint is really one of KMS"
-            ),
-            Self::Refused { action, status, code } => write!(
-                f,
-                "AWS KMS refused {action} with {code} (HTTP {status}); look for it in AWS's list of KMS errors"
-            ),
+fn unusable(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Disabled => "is disabled; enable it, or use another seal of the store",
+        KeyState::PendingDeletion => {
+            "is about to be deleted, and what it sealed would be lost; cancel the deletion now and enable the key, or \
+             add another seal while one still opens"
         }
+        KeyState::Other => {
+            "cannot be used in its current state; check whether its material is imported and its key store connected"
+        }
+    }
+}
+
+fn renew(credentials: CredentialSource) -> &'static str {
+    match credentials {
+        CredentialSource::Environment => "set new ones, or give the machine a role",
+        CredentialSource::Container | CredentialSource::InstanceMetadata => {
+            "wait for the role's next ones, and check this machine's clock"
+        }
+    }
+}
+
+fn refused(action: Action, status: u16, code: &str) -> String {
+    match code {
+        "" => {
+            format!("AWS KMS refused {action} with HTTP {status}; check whether the endpoint is one of KMS")
+        }
+        code => format!("AWS KMS refused {action} with {code} (HTTP {status}); see AWS's list of KMS errors"),
     }
 }
 
@@ -261,48 +236,6 @@ impl fmt::Display for Action {
             Self::Encrypt => "kms:Encrypt",
             Self::Decrypt => "kms:Decrypt",
         })
-    }
-}
-
-impl Error for AwsKmsError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            // Their texts are part of ours.
-            Self::Credentials { source } => source.source(),
-            Self::Call { source } => source.source(),
-            Self::Key
-            | Self::RegionMissing
-            | Self::RegionText { .. }
-            | Self::RegionOfKey { .. }
-            | Self::Endpoint { .. }
-            | Self::AccessDenied { .. }
-            | Self::KeyNotFound { .. }
-            | Self::KeyUnusable { .. }
-            | Self::KeyUsage { .. }
-            | Self::NotItsCiphertext
-            | Self::NotReadBack
-            | Self::CredentialsExpired { .. }
-            | Self::CredentialsUnknown { .. }
-            | Self::Signature { .. }
-            | Self::Clock
-            | Self::OtherRegion { .. }
-            | Self::Throttled { .. }
-            | Self::Unwell { .. }
-            | Self::NotUnderstood { .. }
-            | Self::Refused { .. } => None,
-        }
-    }
-}
-
-impl From<AwsCallError> for AwsKmsError {
-    fn from(source: AwsCallError) -> Self {
-        Self::Call { source }
-    }
-}
-
-impl From<AwsCredentialsError> for AwsKmsError {
-    fn from(source: AwsCredentialsError) -> Self {
-        Self::Credentials { source }
     }
 }
 

@@ -146,7 +146,7 @@ fn signatures_and_policies_are_checked_by_the_other_side() {
 
     // Moto says why in XML, which KMS never does; what KMS says is in `answers`.
     let refused = |action: &str| {
-        format!("AWS KMS refused {action} with HTTP 403; look whether the endpoint is really one of KMS")
+        format!("AWS KMS refused {action} with HTTP 403; check whether the endpoint is one of KMS")
     };
     // Who may encrypt and not decrypt is told before anything is sealed.
     assert_eq!(refusal(&moto.seal_as(&key, &half)), refused("kms:Decrypt"));
@@ -233,21 +233,22 @@ fn settings_that_name_nothing_callable_are_refused_before_anything_is_called() {
     for key in ["", "has space", "new\nline", "ünicode", &"x".repeat(2049)] {
         assert_eq!(
             told(key, Some("eu-west-1"), None),
-            Err("this is no name of an AWS KMS key; give the key's id, its ARN, `alias/NAME` or the ARN of an alias"
+            Err("invalid name of an AWS KMS key; give the key's id, its ARN, `alias/NAME` or the ARN of an \
+                 alias"
                 .to_owned())
         );
     }
     assert_eq!(
         told(id, None, None),
-        Err("the AWS region is not named; give the region of the key, or the key's ARN".to_owned())
+        Err("no AWS region given; give the region of the key, or the key's ARN".to_owned())
     );
     assert_eq!(
         told(id, Some("evil.example/"), None),
-        Err("`evil.example/` is no AWS region; give one such as eu-central-1".to_owned())
+        Err("invalid AWS region `evil.example/`; give one such as eu-central-1".to_owned())
     );
     assert_eq!(
         told(arn, Some("eu-central-1"), None),
-        Err("the region is eu-central-1, and the key's ARN is of eu-west-1; leave the region out, or give the \
+        Err("the region is eu-central-1, but the key's ARN is of eu-west-1; omit the region, or give the \
              right key"
             .to_owned())
     );
@@ -255,8 +256,8 @@ fn settings_that_name_nothing_callable_are_refused_before_anything_is_called() {
         assert_eq!(
             told(id, Some("eu-west-1"), Some(endpoint)),
             Err(format!(
-                "AWS KMS is not called at `{endpoint}`; give https://HOST[:PORT] without a path, http only for \
-                 loopback"
+                "invalid AWS KMS endpoint `{endpoint}`; give https://HOST[:PORT] without a path; http only \
+                 for loopback"
             ))
         );
     }

@@ -12,7 +12,7 @@ use crate::private_file::{PrivateFileError, PrivateFileFault};
 #[non_exhaustive]
 pub enum KeyFileError {
     /// Making a key file: there is something at the path already.
-    #[error("{0} exists already and was left as it is; give another path, or use the key in it", .path.display())]
+    #[error("{path} already exists; not overwritten; give another path, or use the key in it")]
     Exists {
         /// Where.
         path: PathBuf,

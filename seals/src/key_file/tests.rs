@@ -56,7 +56,7 @@ fn a_second_key_file_at_the_same_path_is_refused_and_the_first_stays() {
     let path = key_file.path().display();
     assert_eq!(
         error,
-        format!("{path} exists already and was left as it is; give another path, or use the key in it")
+        format!("{path} already exists; not overwritten; give another path, or use the key in it")
     );
     assert_eq!(fs::read(key_file.path()).unwrap(), before);
 }
@@ -112,7 +112,7 @@ fn a_symbolic_link_to_a_good_key_file_is_refused() {
     assert_eq!(
         error,
         format!(
-            "{} exists already and was left as it is; give another path, or use the key in it",
+            "{} already exists; not overwritten; give another path, or use the key in it",
             dangling.display()
         )
     );

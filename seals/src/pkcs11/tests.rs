@@ -93,8 +93,8 @@ fn a_wrong_pin_is_refused_with_a_warning_and_the_right_one_works_again() {
         assert_eq!(
             seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap_err().to_string(),
             format!(
-                "token ops refused the PIN in {}; correct it before you try again, tokens lock themselves \
-                 after a few wrong ones",
+                "token ops refused the PIN in {}; correct it before you try again: a token locks itself \
+                 after a few wrong PINs",
                 hsm.pin_file().display()
             )
         );
@@ -111,7 +111,7 @@ fn a_missing_module_and_one_that_is_none_are_named() {
                 refusal(Pkcs11::open(Pkcs11Settings { module: module.into(), ..hsm.settings() })),
                 format!(
                     "the PKCS#11 module {module} cannot be used; give the path of the library that came with \
-                     the token, and look at its own configuration"
+                     the token, and check its configuration"
                 )
             );
         }
@@ -123,7 +123,7 @@ fn an_absent_token_is_named_with_those_that_are_there() {
     with_softhsm("an_absent_token_is_named_with_those_that_are_there", |hsm| {
         assert_eq!(
             refusal(Pkcs11::create(Pkcs11Settings { token: "dev".to_owned(), ..hsm.settings() })),
-            "there is no token dev; connect it, or name one that is there: ops"
+            "there is no token dev; connect it, or name one of these: ops"
         );
     });
 }
@@ -135,7 +135,7 @@ fn where_no_token_is_the_label_is_named() {
         fs::create_dir(hsm.tokens()).unwrap();
         assert_eq!(
             refusal(Pkcs11::open(hsm.settings())),
-            "there is no token ops, nor any other; connect it, or initialise one of that label"
+            "there is no token ops, and no other token; connect it, or initialize one with that label"
         );
     });
 }
@@ -149,13 +149,14 @@ fn a_token_that_comes_back_is_seen_without_a_restart() {
         for (is_empty, expected) in [
             (
                 true,
-                "there is no token ops, nor any other; connect it, or initialise one of that label"
+                "there is no token ops, and no other token; connect it, or initialize one with that label"
                     .to_owned(),
             ),
             (
                 false,
                 format!(
-                    "the PKCS#11 module {MODULE} cannot be used; give the path of the library that came with the token, and look at its own configuration"
+                    "the PKCS#11 module {MODULE} cannot be used; give the path of the library that came with \
+                     the token, and check its configuration"
                 ),
             ),
         ] {
@@ -262,8 +263,8 @@ fn what_no_softhsm_says_has_its_remedy_too() {
         ),
         (
             Pkcs11Error::NotReadBack,
-            "the token did not decrypt what it had encrypted, nothing was sealed; use another token, or another kind \
-             of seal",
+            "the token did not decrypt its own ciphertext; nothing was sealed; use another token, or another \
+             kind of seal",
         ),
     ] {
         assert_eq!(error.to_string(), expected);

@@ -239,7 +239,7 @@ mod tests {
             read_pin(&path).map(drop).map_err(|error| error.to_string())
         };
         let named = path.display();
-        let no_pin = Err(format!("{named} holds no PIN; write it there in one line, with nothing else"));
+        let no_pin = Err(format!("{named} has no PIN; write the PIN there in one line, with nothing else"));
         assert_eq!(read(b"1234", 0o600), Ok(()));
         assert_eq!(read(b"1234\n", 0o400), Ok(()));
         for content in [b"".as_slice(), b"\n", b"12\n34", b"1234\n\n", b"1234\r\n", &[0xff; 8], &[b'1'; 300]]

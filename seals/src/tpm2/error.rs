@@ -1,7 +1,5 @@
 //! What can be wrong with a TPM, and what to do then.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -12,25 +10,35 @@ use super::Tpm2Device;
 use crate::private_file::PrivateFileError;
 
 /// Why a TPM did not seal or open. It never holds a PIN.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Tpm2Error {
     /// The settings' device is none.
+    #[error(
+        "`{}` is not a TPM; give the path of its device file, usually /dev/tpmrm0",
+        device.escape_default()
+    )]
     DeviceText {
         /// The text.
         device: String,
     },
     /// The device file does not exist.
+    #[error(
+        "there is no TPM at {device}; switch it on in the firmware's setup, give the virtual machine one, \
+         or give the path of its device file"
+    )]
     NoDevice {
         /// Which.
         device: Tpm2Device,
     },
     /// The device file may not be used.
+    #[error("petsem may not use the TPM at {device}; add its user to the group of that file, usually tss")]
     NoAccess {
         /// Which.
         device: Tpm2Device,
     },
     /// The device file cannot be opened.
+    #[error("the TPM at {device} cannot be opened; check the kernel's log")]
     DeviceFile {
         /// Which.
         device: Tpm2Device,
@@ -38,11 +46,16 @@ pub enum Tpm2Error {
         source: io::Error,
     },
     /// Another process has the TPM, or it has no room left.
+    #[error(
+        "the TPM at {device} is in use by another process; use /dev/tpmrm0, which the kernel shares, or \
+         try again when the other is done"
+    )]
     Busy {
         /// Which.
         device: Tpm2Device,
     },
     /// No TPM answers there.
+    #[error("no TPM 2.0 answers at {device}; check the device, and that it is version 2.0")]
     Absent {
         /// Where.
         device: Tpm2Device,
@@ -50,55 +63,98 @@ pub enum Tpm2Error {
         source: tss_esapi::Error,
     },
     /// The firmware did not start the TPM.
+    #[error("the TPM at {device} was not started by the firmware; restart the machine")]
     NotStarted {
         /// Which.
         device: Tpm2Device,
     },
     /// The owner hierarchy has a password.
+    #[error(
+        "the TPM's owner hierarchy has a password, which petsem does not use; remove it (`tpm2_changeauth \
+         -c owner`), or use another seal"
+    )]
     OwnerPassword,
     /// The owner hierarchy is switched off.
+    #[error(
+        "the TPM's owner hierarchy is switched off; switch it on in the firmware's setup, or use another \
+         seal"
+    )]
     OwnerDisabled,
     /// It is another TPM than the one that sealed, or the same after it was cleared.
+    #[error(
+        "the TPM at {device} is not the one that sealed this store, or it was cleared since; start petsem \
+         on the machine where it was sealed, or open the store with another seal and add this TPM again"
+    )]
     OtherChip {
         /// Which was asked.
         device: Tpm2Device,
     },
     /// The PIN file was not read.
+    #[error("the PIN was not read: {source}")]
     PinFile {
         /// Why.
         source: PrivateFileError,
     },
     /// The PIN file holds no PIN.
+    #[error("{pin_file} has no PIN; write 1 to 32 bytes there in one line, with nothing else")]
     PinText {
         /// Which file.
         pin_file: PathBuf,
     },
     /// It was sealed with a PIN, and the settings have none.
+    #[error("the TPM's key was sealed with a PIN, and none is set; give the file that holds it")]
     PinMissing,
     /// It was sealed without a PIN, and the settings have one.
+    #[error("the TPM's key was sealed without a PIN, and one is set; omit it, or add the seal again with it")]
     PinNotWanted,
     /// The PIN is wrong.
+    #[error("{}", wrong(*tries_left))]
     PinWrong {
         /// Wrong PINs that the TPM still takes, if it says so.
         tries_left: Option<u32>,
     },
     /// One more wrong PIN would lock the TPM: it was not tried.
+    #[error(
+        "the TPM locks itself after one more wrong PIN, so petsem did not try; check the PIN file, then \
+         wait until the TPM forgets a failure, or reset its count (`tpm2_dictionarylockout \
+         --clear-lockout`)"
+    )]
     LastTry,
     /// The TPM takes no PIN now.
+    #[error(
+        "the TPM is locked after too many wrong PINs; wait until it opens again, or reset it with its \
+         lockout password (`tpm2_dictionarylockout --clear-lockout`)"
+    )]
     Locked,
     /// The TPM does not know the sealed object, or it was changed, or it is of another context.
+    #[error("the TPM does not open this; give the seal that this store was made with")]
     NotItsOwn,
     /// The TPM gave another key back.
+    #[error("the TPM did not give back what it had sealed; nothing was sealed; use another kind of seal")]
     NotReadBack,
     /// The TPM said what it cannot mean.
+    #[error("the TPM gave its storage key a name of unknown form; use another kind of seal")]
     NotUnderstood,
     /// Another refusal.
+    #[error("the TPM did not {doing}; check whether it works with `tpm2_selftest` and `tpm2_getcap`")]
     Call {
         /// The operation.
         doing: &'static str,
         /// The error of the TPM or libtss2.
         source: tss_esapi::Error,
     },
+}
+
+fn wrong(tries_left: Option<u32>) -> String {
+    match tries_left {
+        Some(tries) => format!(
+            "the TPM refused the PIN (wrong ones left before it locks itself: {tries}); correct the PIN file before you \
+             try again"
+        ),
+        None => "the TPM refused the PIN; correct the PIN file before you try again: it locks itself after a few wrong \
+                 PINs"
+            .to_owned(),
+    }
 }
 
 /// What it means that a command failed while petsem was `doing` something.
@@ -150,123 +206,6 @@ pub(super) fn is_about_the_object(error: &tss_esapi::Error) -> bool {
         ) => true,
         Some(_) => false,
         None => matches!(error, tss_esapi::Error::WrapperError(_)),
-    }
-}
-
-impl fmt::Display for Tpm2Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DeviceText { device } => write!(
-                f,
-                "`{}` is not a TPM; give the path of its device file, usually /dev/tpmrm0",
-                device.escape_default()
-            ),
-            Self::NoDevice { device } => write!(
-                f,
-                "there is no TPM at {device}; switch it on in the firmware's setup, give the virtual machine one, \
-                 or give the path of its device file"
-            ),
-            Self::NoAccess { device } => write!(
-                f,
-                "petsem may not use the TPM at {device}; add its user to the group of that file, usually tss"
-            ),
-            Self::DeviceFile { device, source: _ } => {
-                write!(f, "the TPM at {device} cannot be opened; see what the kernel's log says of it")
-            }
-            Self::Busy { device } => write!(
-                f,
-                "the TPM at {device} is in use by another process; use /dev/tpmrm0, which the kernel shares, or \
-                 try again when the other is done"
-            ),
-            Self::Absent { device, source: _ } => {
-                write!(f, "no TPM 2.0 answers at {device}; check the device, and that it is version 2.0")
-            }
-            Self::NotStarted { device } => {
-                write!(f, "the TPM at {device} was not started by the firmware; restart the machine")
-            }
-            Self::OwnerPassword => f.write_str(
-                "the TPM's owner hierarchy has a password, which petsem does not use; take it away \
-                 (`tpm2_changeauth -c owner`), or use another seal",
-            ),
-            Self::OwnerDisabled => f.write_str(
-                "the TPM's owner hierarchy is switched off; switch it on in the firmware's setup, or use another \
-                 seal",
-            ),
-            Self::OtherChip { device } => write!(
-                f,
-                "the TPM at {device} is not the one that sealed this store, or it was cleared since; start petsem \
-                 on the machine where it was sealed, or open the store with another seal and add this TPM again"
-            ),
-            Self::PinFile { source } => write!(f, "the PIN was not read: {source}"),
-            Self::PinText { pin_file } => write!(
-                f,
-                "{} holds no PIN; write 1 to 32 bytes there in one line, with nothing else",
-                pin_file.display()
-            ),
-            Self::PinMissing => {
-                f.write_str("the TPM's key was sealed with a PIN, and none is set; give the file that holds it")
-            }
-            Self::PinNotWanted => f.write_str(
-                "the TPM's key was sealed without a PIN, and one is set; leave it out, or add the seal again with it",
-            ),
-            Self::PinWrong { tries_left: Some(tries) } => write!(
-                f,
-                "the TPM refused the PIN (wrong ones left before it locks itself: {tries}); correct the PIN file \
-                 before you try again"
-            ),
-            Self::PinWrong { tries_left: None } => f.write_str(
-                "the TPM refused the PIN; correct the PIN file before you try again, it locks itself after a few \
-                 wrong ones",
-            ),
-            Self::LastTry => f.write_str(
-                "the TPM locks itself after one more wrong PIN, so petsem did not try; check the PIN file, then wait \
-                 until the TPM forgets a failure, or reset its count (`tpm2_dictionarylockout --clear-lockout`)",
-            ),
-            Self::Locked => f.write_str(
-                "the TPM is locked after too many wrong PINs; wait until it opens again, or reset it with its \
-                 lockout password (`tpm2_dictionarylockout --clear-lockout`)",
-            ),
-            Self::NotItsOwn => {
-                f.write_str("the TPM does not open this; give the seal that this store was made with")
-            }
-            Self::NotReadBack => f.write_str(
-                "the TPM did not give back what it had sealed, nothing was sealed; use another kind of seal",
-            ),
-            Self::NotUnderstood => {
-                f.write_str("the TPM named its storage key in a way that is not known; use another kind of seal")
-            }
-            Self::Call { doing, source: _ } => {
-                write!(f, "the TPM did not {doing}; see whether it works with `tpm2_selftest` and `tpm2_getcap`")
-            }
-        }
-    }
-}
-
-impl Error for Tpm2Error {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Absent { source, .. } | Self::Call { source, .. } => Some(source),
-            Self::DeviceFile { source, .. } => Some(source),
-            // The text of this error includes its text.
-            Self::PinFile { source } => source.source(),
-            Self::DeviceText { .. }
-            | Self::NoDevice { .. }
-            | Self::NoAccess { .. }
-            | Self::Busy { .. }
-            | Self::NotStarted { .. }
-            | Self::OwnerPassword
-            | Self::OwnerDisabled
-            | Self::OtherChip { .. }
-            | Self::PinText { .. }
-            | Self::PinMissing
-            | Self::PinNotWanted
-            | Self::PinWrong { .. }
-            | Self::LastTry
-            | Self::Locked
-            | Self::NotItsOwn
-            | Self::NotReadBack
-            | Self::NotUnderstood => None,
-        }
     }
 }
 

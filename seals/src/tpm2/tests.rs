@@ -235,7 +235,7 @@ fn a_tpm_that_is_absent_is_told_by_where_it_should_be() {
             at("/dev/null"),
             "no TPM 2.0 answers at /dev/null; check the device, and that it is version 2.0"
         );
-        assert_eq!(at("/"), "the TPM at / cannot be opened; see what the kernel's log says of it");
+        assert_eq!(at("/"), "the TPM at / cannot be opened; check the kernel's log");
     });
 }
 
@@ -335,7 +335,7 @@ fn a_pin_file_holds_one_line_of_at_most_32_bytes() {
         assert_eq!(
             seal.read_pin().unwrap_err().to_string(),
             format!(
-                "{} holds no PIN; write 1 to 32 bytes there in one line, with nothing else",
+                "{} has no PIN; write 1 to 32 bytes there in one line, with nothing else",
                 pin_file.display()
             )
         );

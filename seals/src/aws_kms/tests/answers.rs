@@ -96,8 +96,8 @@ fn each_refusal_of_kms_says_what_to_do() {
         (
             "400 Bad Request",
             r#"{"__type":"KMSInvalidStateException","message":"arn:aws:kms:x is pending import."}"#,
-            "AWS KMS key alias/store cannot be used in its state; look whether its material is imported and its \
-             key store connected",
+            "AWS KMS key alias/store cannot be used in its current state; check whether its material is \
+             imported and its key store connected",
         ),
         (
             "400 Bad Request",
@@ -107,41 +107,43 @@ fn each_refusal_of_kms_says_what_to_do() {
         (
             "400 Bad Request",
             r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#,
-            "AWS KMS in eu-central-1 has too many requests of this account; try again in a while, or raise the quota",
+            "AWS KMS in eu-central-1 throttles the requests of this account; try again later, or raise the \
+             quota",
         ),
         (
             "429 Too Many Requests",
             "",
-            "AWS KMS in eu-central-1 has too many requests of this account; try again in a while, or raise the quota",
+            "AWS KMS in eu-central-1 throttles the requests of this account; try again later, or raise the \
+             quota",
         ),
         (
             "400 Bad Request",
             r#"{"__type":"ExpiredTokenException","message":"The security token included in the request is expired"}"#,
-            "the AWS credentials of the environment have expired; set fresh ones, or let petsem use a role",
+            "the AWS credentials of the environment have expired; set new ones, or give the machine a role",
         ),
         (
             "400 Bad Request",
             r#"{"__type":"UnrecognizedClientException","message":"The security token ... is invalid."}"#,
-            "AWS in eu-central-1 does not know the credentials of the environment; give others, and look whether \
-             the access key was deleted and the session token belongs to it",
+            "AWS in eu-central-1 does not recognize the credentials of the environment; check whether the \
+             access key was deleted and whether the session token belongs to it, or set others",
         ),
         (
             "400 Bad Request",
             r#"{"__type":"InvalidSignatureException","message":"Signature expired: 20260101T000000Z is now earlier than"}"#,
-            "AWS refused the signature for its time; set this machine's clock right, more than five minutes are too \
-             much",
+            "AWS refused the signature because of its time; set this machine's clock: it may be off by at \
+             most five minutes",
         ),
         (
             "400 Bad Request",
             r#"{"__type":"InvalidSignatureException","message":"Signature not yet current: 20260101T000000Z"}"#,
-            "AWS refused the signature for its time; set this machine's clock right, more than five minutes are too \
-             much",
+            "AWS refused the signature because of its time; set this machine's clock: it may be off by at \
+             most five minutes",
         ),
         (
             "400 Bad Request",
             r#"{"__type":"InvalidSignatureException","message":"The request signature we calculated does not match"}"#,
-            "AWS refused the signature made with the credentials of the environment; the secret access key does not \
-             belong to the access key, give both anew",
+            "AWS refused the signature made with the credentials of the environment: the secret access key \
+             does not belong to the access key; set both again",
         ),
         (
             "400 Bad Request",
@@ -158,30 +160,30 @@ fn each_refusal_of_kms_says_what_to_do() {
         (
             "500 Internal Server Error",
             r#"{"__type":"KMSInternalException"}"#,
-            "AWS KMS in eu-central-1 has trouble itself (HTTP 500); try again, look at AWS's health page, or use \
-             another seal of the store",
+            "AWS KMS in eu-central-1 has an internal error (HTTP 500); try again, check AWS's health page, \
+             or use another seal of the store",
         ),
         (
             "503 Service Unavailable",
             "<html>canary</html>",
-            "AWS KMS in eu-central-1 has trouble itself (HTTP 503); try again, look at AWS's health page, or use \
-             another seal of the store",
+            "AWS KMS in eu-central-1 has an internal error (HTTP 503); try again, check AWS's health page, \
+             or use another seal of the store",
         ),
         (
             "400 Bad Request",
             r#"{"__type":"DryRunOperationException"}"#,
-            "AWS KMS refused kms:Encrypt with DryRunOperationException (HTTP 400); look for it in AWS's list of KMS \
+            "AWS KMS refused kms:Encrypt with DryRunOperationException (HTTP 400); see AWS's list of KMS \
              errors",
         ),
         (
             "404 Not Found",
             r#"{"__type":"a canary\u001b[31m that is no code"}"#,
-            "AWS KMS refused kms:Encrypt with HTTP 404; look whether the endpoint is really one of KMS",
+            "AWS KMS refused kms:Encrypt with HTTP 404; check whether the endpoint is one of KMS",
         ),
         (
             "200 OK",
             "canary",
-            "what AWS KMS answered to kms:Encrypt is not understood; look whether the endpoint is really one of KMS",
+            "AWS KMS gave a malformed answer to kms:Encrypt; check whether the endpoint is one of KMS",
         ),
     ] {
         assert_eq!(told(answer(status, body)), expected);
@@ -193,7 +195,7 @@ fn each_refusal_of_kms_says_what_to_do() {
     assert_eq!(
         refusal(&server.seal()),
         format!(
-            "{} does not serve region eu-central-1; give the endpoint and the region that belong together",
+            "{} does not serve region eu-central-1; correct the endpoint or the region",
             server.endpoint()
         )
     );
@@ -231,8 +233,8 @@ fn what_kms_encrypts_and_does_not_give_back_seals_nothing() {
     ] {
         assert_eq!(
             refusal(&Answers::serve(vec![encrypted.clone(), given]).seal()),
-            "AWS KMS did not decrypt what it had encrypted, nothing was sealed; look whether an alias was moved \
-             meanwhile, and try again"
+            "AWS KMS did not decrypt its own ciphertext; nothing was sealed; check whether an alias was \
+             moved meanwhile, and try again"
         );
     }
 }

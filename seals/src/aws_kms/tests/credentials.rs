@@ -67,7 +67,8 @@ fn a_container_is_given_its_credentials_for_the_token_of_its_file() {
     assert_eq!(
         told(&kms, &variables),
         format!(
-            "the token file {} of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE was not read; let petsem's user read it",
+            "the token file {} of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE cannot be read; make it readable \
+             for the user that runs petsem",
             token.display()
         )
     );
@@ -79,7 +80,7 @@ fn the_environment_comes_before_the_container_and_the_container_before_the_insta
     let nobody = "http://127.0.0.1:1";
     assert_eq!(
         told(&kms, &[KEYS[0], KEYS[1], ("AWS_CONTAINER_CREDENTIALS_FULL_URI", nobody)]),
-        "the AWS credentials of the environment have expired; set fresh ones, or let petsem use a role"
+        "the AWS credentials of the environment have expired; set new ones, or give the machine a role"
     );
     let container = Answers::serve(vec![answer("403 Forbidden", "canary")]);
     assert_eq!(
@@ -91,8 +92,8 @@ fn the_environment_comes_before_the_container_and_the_container_before_the_insta
             ]
         ),
         format!(
-            "{} gave no AWS credentials (HTTP 403); look whether the container has a role, and its token is the \
-             right one",
+            "{} gave no AWS credentials (HTTP 403); check whether the container has a role and whether its \
+             token is the right one",
             container.endpoint()
         )
     );
@@ -124,26 +125,26 @@ fn each_fault_of_the_places_says_what_to_do() {
         (vec![KEYS[1]], "AWS_SECRET_ACCESS_KEY is set and AWS_ACCESS_KEY_ID is not; set both or none"),
         (
             vec![KEYS[0], ("AWS_SECRET_ACCESS_KEY", "canary with space")],
-            "what should be the AWS credentials of the environment is none; give whole ones, without spaces",
+            "the AWS credentials of the environment are malformed; give complete ones, without spaces",
         ),
         (
             vec![KEYS[0], KEYS[1], ("AWS_SESSION_TOKEN", "canary\r\nheader: x")],
-            "what should be the AWS credentials of the environment is none; give whole ones, without spaces",
+            "the AWS credentials of the environment are malformed; give complete ones, without spaces",
         ),
         (
             vec![("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token")],
-            "AWS_WEB_IDENTITY_TOKEN_FILE is set, and petsem does not use web identities; give the pod its role by \
-             EKS Pod Identity, or unset it",
+            "AWS_WEB_IDENTITY_TOKEN_FILE is set, but petsem does not support web identities; give the pod \
+             its role by EKS Pod Identity, or unset it",
         ),
         (
             vec![("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://canary.example/")],
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI names no address that credentials are taken from; https, loopback \
-             and the addresses of ECS and EKS are",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI is not an allowed address; give an https URL, a loopback \
+             address, or an address of ECS or EKS",
         ),
         (
             vec![("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://10.0.0.1/")],
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT names no instance metadata service; unset it, or give https, \
-             loopback or the service's own address, without a path",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT is not the address of an instance metadata service; unset it, \
+             or give https, loopback or the service's own address, without a path",
         ),
     ] {
         assert_eq!(told(&kms, &variables), expected);
@@ -151,22 +152,22 @@ fn each_fault_of_the_places_says_what_to_do() {
     for (answers, expected) in [
         (
             vec![answer("403 Forbidden", "")],
-            "the instance metadata service at {} answered HTTP 403; let the instance use version 2 of it, with a \
-             hop limit that reaches petsem",
+            "the instance metadata service at {} answered HTTP 403; enable its version 2 for the instance, \
+             with a hop limit that reaches petsem",
         ),
         (
             vec![answer("200 OK", "t"), answer("404 Not Found", "canary")],
-            "this instance has no role, and no other AWS credentials were found; give it one that may use the key, \
-             or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            "this instance has no role, and no other AWS credentials were found; give it a role that may use \
+             the key, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         ),
         (
             vec![answer("200 OK", "t"), answer("200 OK", "../../canary?")],
-            "this instance has no role, and no other AWS credentials were found; give it one that may use the key, \
-             or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            "this instance has no role, and no other AWS credentials were found; give it a role that may use \
+             the key, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         ),
         (
             vec![answer("200 OK", "t"), answer("200 OK", "role"), answer("200 OK", r#"{"Code":"canary"}"#)],
-            "what should be the AWS credentials of the instance's role is none; give whole ones, without spaces",
+            "the AWS credentials of the instance's role are malformed; give complete ones, without spaces",
         ),
     ] {
         let metadata = Answers::serve(answers);
