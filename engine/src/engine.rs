@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use petsem_api::{AppId, ErrorCode, StoreId};
+use petsem_api::{AppId, StoreId};
 use petsem_audit::{AuditEvent, AuditLog, Outcome};
 use petsem_keys::Keyring;
 use petsem_store::{Change, CommitError, Committed, RequestAudit, Store};
@@ -19,6 +19,7 @@ use crate::fetch::Fetch;
 use crate::keyring::rotation::progress::Rotations;
 use crate::keyring::state::KeyringState;
 use crate::keyring::unlock::Unlocked;
+use crate::messages;
 use crate::records::{Content, RecordCodec, Row, Scan, SignedNote};
 use crate::request::{AuditRecord, outcome_of};
 
@@ -165,11 +166,11 @@ impl Engine {
         problems.extend(self.integrity_fault());
         problems.extend(self.denials.problem());
         if let Some(error) = self.audit.stats().error {
-            problems.push(format!("the audit log cannot be written: {error}"));
+            problems.push(messages::audit_log_not_writable(&error));
         }
         let age = self.feed_age();
         if age > FEED_WARNING {
-            problems.push(format!("the control feed was last read {age} seconds ago; check the store"));
+            problems.push(messages::feed_too_old(age));
         }
         problems
     }
@@ -251,14 +252,7 @@ impl Engine {
 
     /// Writes an audit line and waits until it is durable.
     pub(crate) async fn audit(&self, event: AuditEvent) -> Result<(), Failure> {
-        self.audit.append(event).await.map(|_| ()).map_err(|error| {
-            Failure::new(
-                ErrorCode::AuditFull,
-                "the audit log cannot be written, and no request is answered without a record; try again later",
-            )
-            .because(error)
-            .retry_after(5)
-        })
+        self.audit.append(event).await.map(|_| ()).map_err(|error| messages::no_audit_line().because(error))
     }
 
     /// The current time. Each request reads it once.
@@ -293,11 +287,8 @@ impl Engine {
             let Some(revision) = audit.revision() else { return Err(failure) };
             // The change is committed: its line is pending, and the answer says so.
             self.defer_audit(revision, event);
-            return Err(Failure::new(
-                failure.code(),
-                "the change was made, but its record could not be written yet; check the result before you repeat the request",
-            )
-            .because(failure.internal_text().unwrap_or_default()));
+            let internal = failure.internal_text().unwrap_or_default();
+            return Err(messages::done_without_audit_line(failure.code()).because(internal));
         }
         if let Some(revision) = audit.revision() {
             self.store.audited(self.node, &[revision]);

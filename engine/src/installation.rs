@@ -12,6 +12,7 @@ use crate::error::Failure;
 use crate::keyring::seal_list::{KeepShares, make_seal};
 use crate::keyring::state::{owned, row_mac_context};
 use crate::keyring::unlock::{OpenedBy, UnlockError, Unlocked};
+use crate::messages;
 use crate::records::{
     DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, RecordCodec, SigningKeyRow, StoreRow, expect,
 };
@@ -55,8 +56,7 @@ pub async fn create_installation(
         opened_by.get_or_insert_with(|| OpenedBy::new(id, &row));
         change.puts.push(codec.write(&id, 1, &row));
     }
-    let opened_by =
-        opened_by.ok_or_else(|| UnlockError::Refused("the configuration has no seal".to_owned()))?;
+    let opened_by = opened_by.ok_or_else(|| UnlockError::Refused(messages::NO_CONFIGURED_SEAL.to_owned()))?;
     let store_row = StoreRow {
         store: store_id,
         epoch: 1,

@@ -18,6 +18,7 @@
 //! | modules | purpose |
 //! |---|---|
 //! | `clock`, `entropy`, `fetch`, `error`, `request` | the only access to time and randomness, the trait for the network, refusals, audit records |
+//! | `messages` | all text that clients, operators and the audit log read |
 //! | `records` | typed rows, with the MAC checked at every read |
 //! | `control` | the control feed, and the state that every decision depends on: keys, dischargers, issuers, revocations |
 //! | `keyring` | unlocking, the list of seals, the current keyring, rotation |
@@ -60,6 +61,7 @@ mod installation;
 mod keyring;
 #[cfg(test)]
 mod lab;
+mod messages;
 mod records;
 mod recovery;
 mod request;
@@ -72,7 +74,7 @@ mod verify;
 
 pub use approvals::request::Requested;
 pub use authn::tokens::Verified;
-pub use authz::decide::{Principal, no_such_app};
+pub use authz::decide::Principal;
 pub use boot::boot::Boot;
 pub use boot::discharger::Proof;
 pub use boot::polls::Polled;
@@ -94,6 +96,7 @@ pub use keyring::store_status::StoreStatus;
 pub use keyring::unlock::{
     MOST_SEALS, OpenedBy, SealSources, SealWrap, SealedRows, UnlockError, Unlocked, unlock, unlock_rows,
 };
+pub use messages::{no_such_app, no_such_signing_key};
 pub use records::RecordCodec;
 pub use recovery::missing_from_store;
 pub use request::{AuditRecord, Peer, new_request_id};
@@ -101,7 +104,7 @@ pub use secret_keys::{KeyQuery, KeyRequest};
 pub use secrets::read::{ReadQuery, Reader};
 pub use stats::{EngineStats, IssuerStats};
 pub use tokens::mint::check_first_token;
-pub use tokens::revoke::{check_revocation, no_such_signing_key};
+pub use tokens::revoke::check_revocation;
 pub use verify::{AppBehind, StoreReport, verify_store};
 
 // The items of `petsem-keys` that a server needs.

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::Unlocked;
+use crate::messages;
 use crate::records::{CheckpointRow, FeedHeadRow, IntegrityFault, NodeRow, SignedNote, expect};
 use crate::request::recovered_event;
 
@@ -26,14 +27,14 @@ pub async fn missing_from_store(
     if let Some(seen) = tail.seen_revision
         && store.mark(seen.revision).await? != Some(seen.mark)
     {
-        return Ok(Some(format!("revision {}", seen.revision)));
+        return Ok(Some(messages::revision(seen.revision)));
     }
     let Some(seen) = tail.seen_feed else { return Ok(None) };
     let number = match store.record(RecordKind::FeedHead, &[]).await? {
         None => 0,
         Some(record) => unlocked.codec.read::<FeedHeadRow>(&[], &record)?.content.number,
     };
-    Ok((number < seen).then(|| format!("control change {seen}")))
+    Ok((number < seen).then(|| messages::control_change(seen)))
 }
 
 impl Engine {

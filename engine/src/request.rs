@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::entropy;
 use crate::error::Failure;
+use crate::messages;
 use crate::tenancy::found::FoundApp;
 use petsem_audit::{AuditEvent, Outcome, SecretNames, Subject};
 
@@ -124,8 +125,8 @@ impl AuditRecord {
     }
 
     /// Marks a poll, whose secret proves the request of this person.
-    pub(crate) fn asked_by(&mut self, person: &str) {
-        self.line.detail = Some(format!("asked by {person}"));
+    pub(crate) fn requested_by(&mut self, person: &str) {
+        self.line.detail = Some(messages::requested_by(person));
         self.verified = true;
     }
 

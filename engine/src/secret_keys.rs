@@ -9,7 +9,7 @@ use petsem_api::{
     GenerateSecretKey, MAX_SECRET_KEYS, SecretKey, SecretKeyList, SecretKeyName, SecretKeyType, SetSecretKey,
     SetSecretKeyResponse, SignRequest, SignResponse, Value, VerifyRequest,
 };
-use petsem_keys::{AppKek, ImportError, KeyUseError, SecretKeyMaterial};
+use petsem_keys::{AppKek, KeyUseError, SecretKeyMaterial};
 use petsem_policy::{Action, Resource};
 use petsem_store::{CommitError, RecordKind};
 
@@ -20,9 +20,9 @@ use crate::engine::Engine;
 use crate::engine::TRIES;
 use crate::entropy;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{IntegrityFault, REREADS, Row, SecretKeyRow, SecretKeysRow};
 use crate::request::AuditRecord;
-use crate::secrets::write::{always_changing, deleted_meanwhile};
 use crate::tenancy::found::{FoundApp, check_reached};
 
 /// A change of one key.
@@ -118,7 +118,7 @@ impl Engine {
     ) -> Result<SecretKey, Failure> {
         let (_, row) = self.keys_for(audit, request, Action::List).await?;
         let key = row.keys.get(request.name);
-        key.map(|row| to_wire(request.name, row)).ok_or_else(|| no_such_key(request.name))
+        key.map(|row| to_wire(request.name, row)).ok_or_else(|| messages::no_such_secret_key(request.name))
     }
 
     /// Imports a key.
@@ -131,10 +131,11 @@ impl Engine {
         request: &KeyRequest<'_>,
         wanted: &SetSecretKey,
     ) -> Result<SetSecretKeyResponse, Failure> {
-        audit.set_detail(format_args!("type {}", wanted.kind));
+        audit.set_detail(messages::key_type(wanted.kind));
         let app = self.key_app(audit, request, Action::Write).await?;
         let key = petsem_keys::SecretKey::import(key_type(wanted.kind), wanted.value.expose_bytes());
-        self.put_secret_key(audit, request, app, key.map_err(bad_key)?).await
+        self.put_secret_key(audit, request, app, key.map_err(|error| messages::key_not_imported(&error))?)
+            .await
     }
 
     /// Generates a key.
@@ -148,13 +149,9 @@ impl Engine {
         wanted: &GenerateSecretKey,
     ) -> Result<SetSecretKeyResponse, Failure> {
         if wanted.value.is_some() {
-            return Err(Failure::new(
-                ErrorCode::BadRequest,
-                "a key that is generated takes no value; nothing was changed; \
-                 to bring a key, POST it to the path without /generate",
-            ));
+            return Err(messages::generated_key_has_value());
         }
-        audit.set_detail(format_args!("type {}", wanted.kind));
+        audit.set_detail(messages::key_type(wanted.kind));
         let app = self.key_app(audit, request, Action::Write).await?;
         let key = petsem_keys::SecretKey::generate(&mut entropy::rng(), key_type(wanted.kind));
         self.put_secret_key(audit, request, app, key).await
@@ -254,7 +251,7 @@ impl Engine {
         request: &KeyRequest<'_>,
     ) -> Result<petsem_keys::SecretKey, Failure> {
         let (app, row) = self.keys_for(audit, request, Action::UseKey).await?;
-        let row = row.keys.get(request.name).ok_or_else(|| no_such_key(request.name))?;
+        let row = row.keys.get(request.name).ok_or_else(|| messages::no_such_secret_key(request.name))?;
         self.open_secret_key(&app, request.name, row)
     }
 
@@ -296,7 +293,7 @@ impl Engine {
         let (mut found, mut is_stale) = (app, turn.waited);
         for _ in 0..TRIES {
             if is_stale {
-                found = self.find_app(&AppRef::Id(id)).await?.ok_or_else(deleted_meanwhile)?;
+                found = self.find_app(&AppRef::Id(id)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
             }
             let (app, keys) = self.secret_keys_of(found).await?;
             match self.write_secret_key(audit, &app, keys, &change).await? {
@@ -306,7 +303,7 @@ impl Engine {
             }
             found = app;
         }
-        Err(always_changing())
+        Err(messages::app_always_changing())
     }
 
     async fn write_secret_key(
@@ -320,7 +317,7 @@ impl Engine {
         let kek = self.kek(app, app.head.kek_version)?;
         match wanted.write {
             KeyWrite::Delete => {
-                row.keys.remove(wanted.name).ok_or_else(|| no_such_key(wanted.name))?;
+                row.keys.remove(wanted.name).ok_or_else(|| messages::no_such_secret_key(wanted.name))?;
             }
             KeyWrite::Put(key) => {
                 let id = entropy::bytes::<16>();
@@ -338,7 +335,7 @@ impl Engine {
                 };
                 row.keys.insert(wanted.name.clone(), key_row);
                 if row.keys.len() > MAX_SECRET_KEYS {
-                    return Err(too_many());
+                    return Err(messages::too_many_secret_keys(MAX_SECRET_KEYS));
                 }
             }
         }
@@ -370,7 +367,7 @@ impl Engine {
                 let what = "it is not at the version that the app head names";
                 return Err(IntegrityFault::new(RecordKind::SecretKeys, id.as_bytes(), what).into());
             }
-            app = self.find_app(&AppRef::Id(id)).await?.ok_or_else(deleted_meanwhile)?;
+            app = self.find_app(&AppRef::Id(id)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
         }
     }
 
@@ -409,14 +406,6 @@ fn to_wire(name: &SecretKeyName, row: &SecretKeyRow) -> SecretKey {
     }
 }
 
-/// The error for a missing key, for principals that may know that.
-fn no_such_key(name: &SecretKeyName) -> Failure {
-    Failure::new(
-        ErrorCode::NotFound,
-        format!("the app has no secret key {name}; `petsem keys list` shows all keys"),
-    )
-}
-
 /// The error of a use of a key.
 fn unusable(error: KeyUseError) -> Failure {
     let code = match error {
@@ -426,20 +415,7 @@ fn unusable(error: KeyUseError) -> Failure {
         KeyUseError::SignatureMismatch => ErrorCode::SignatureMismatch,
         _ => return Failure::internal(error),
     };
-    Failure::new(code, error.to_string())
-}
-
-fn bad_key(error: ImportError) -> Failure {
-    Failure::new(ErrorCode::BadKey, format!("{error}; nothing was changed"))
-}
-
-fn too_many() -> Failure {
-    Failure::new(
-        ErrorCode::BundleTooLarge,
-        format!(
-            "an app has at most {MAX_SECRET_KEYS} secret keys; nothing was changed; delete old versions first"
-        ),
-    )
+    messages::refused(code, &error)
 }
 
 fn key_type(kind: SecretKeyType) -> petsem_keys::SecretKeyType {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::state::is_the_mac;
 use crate::keyring::node_keys::NodeKeys;
 use crate::keyring::unlock::{UnlockError, Unlocked};
+use crate::messages;
 use crate::records::{
     AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow,
     IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, RecordCodec, Row, Scan,
@@ -148,10 +149,8 @@ impl Look<'_> {
             let policy = self.store.record(RecordKind::Policy, app.as_bytes()).await?;
             let policy_version = policy.map_or(0, |row| row.row_version);
             if policy_version != head.content.policy_version {
-                self.report.fault(format_args!(
-                    "the app {app} names version {} of its policy, but the store has {policy_version}",
-                    head.content.policy_version
-                ));
+                let named = head.content.policy_version;
+                self.report.fault(messages::policy_version_missing(app, named, policy_version));
             }
         }
         Ok(versions)
@@ -163,9 +162,7 @@ impl Look<'_> {
             bundle_digest(SealedRef { wrapped_dek: &bundle.wrapped_dek, ciphertext: &bundle.ciphertext })
         });
         if found != head.bundle_digest {
-            self.report.fault(format_args!(
-                "the bundle of the app {app} is not the one that its head names; restore it from a backup"
-            ));
+            self.report.fault(messages::bundle_differs(app));
         }
         Ok(())
     }
@@ -175,7 +172,7 @@ impl Look<'_> {
         let mut deleted = HashSet::new();
         let head = match self.store.record(RecordKind::FeedHead, &[]).await? {
             None => {
-                self.report.fault("the head of the control changes is missing");
+                self.report.fault(messages::NO_FEED_HEAD);
                 return Ok(deleted);
             }
             Some(record) => match self.codec.read::<FeedHeadRow>(&[], &record) {
@@ -190,7 +187,7 @@ impl Look<'_> {
         while number < head.number {
             let entries = self.store.feed(number, PAGE).await?;
             if entries.is_empty() {
-                self.report.fault(format_args!("the control changes from {} on are missing", number + 1));
+                self.report.fault(messages::control_changes_missing(number + 1));
                 return Ok(deleted);
             }
             for entry in entries {
@@ -216,7 +213,7 @@ impl Look<'_> {
             }
         }
         if !is_the_mac(&mac, &head.mac) {
-            self.report.fault("the last control change is not the one that the head names");
+            self.report.fault(messages::FEED_HEAD_DIFFERS);
         }
         Ok(deleted)
     }
@@ -224,10 +221,7 @@ impl Look<'_> {
     /// Checks that a destroyed version of the keyring has no row.
     async fn is_gone(&mut self, version: u32) -> Result<(), ReadError> {
         if self.store.record(RecordKind::KeyringKey, &version.to_be_bytes()).await?.is_some() {
-            self.report.fault(format_args!(
-                "version {version} of the keyring was destroyed, but its row exists again; check who can write to \
-                 the database"
-            ));
+            self.report.fault(messages::destroyed_version_exists(version));
         }
         Ok(())
     }
@@ -254,11 +248,7 @@ impl Look<'_> {
                 if let Some(seen) = report.seen_revision
                     && self.store.mark(seen.revision).await? != Some(seen.mark)
                 {
-                    self.report.fault(format_args!(
-                        "the store lacks revision {}, which the audit log has seen: an older copy of it was put back, \
-                         or another store",
-                        seen.revision
-                    ));
+                    self.report.fault(messages::revision_missing(seen.revision));
                 }
             }
             Err(finding) => self.report.fault(finding),

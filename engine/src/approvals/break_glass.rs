@@ -11,7 +11,7 @@ use petsem_policy::{
 
 use crate::approvals::request::ApprovalRequest;
 use crate::authn::token_id::token_uuid;
-use crate::authn::tokens::{author_of, revoked};
+use crate::authn::tokens::author_of;
 use crate::authz::decide::{Principal, denied, denied_by};
 use crate::authz::readable::ReadableApp;
 use crate::authz::target::AccessTarget;
@@ -19,6 +19,7 @@ use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{ApprovalRow, ProtectedChange, TokenRow};
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
@@ -46,10 +47,7 @@ impl Engine {
             principal.allows(audit, &target, Action::Mint, now).map_err(|refused| denied(&refused))?;
         let life = request.expires_in.unwrap_or(USUAL);
         if !(1..=LONGEST).contains(&life) {
-            return Err(Failure::new(
-                ErrorCode::BadRequest,
-                format!("expires_in must be 1 to {LONGEST} seconds: break-glass lasts at most an hour"),
-            ));
+            return Err(messages::break_glass_too_long(LONGEST));
         }
         let latest = now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX));
         let ends_at = parent.token.expires_at().map_or(latest, |end| end.min(latest));
@@ -58,12 +56,7 @@ impl Engine {
         let token = token_uuid(macaroon.id());
         let approval = ApprovalRequest {
             change: ProtectedChange::BreakGlass { token },
-            summary: format!(
-                "read the values of app {} ({}) until {}",
-                app.head.name,
-                app.id,
-                rfc3339_seconds(ends_at)
-            ),
+            summary: messages::break_glass_summary(&app.head.name, app.id, &rfc3339_seconds(ends_at)),
             org: Some(app.head.org),
             app: Some(app.id),
             reason: &request.reason,
@@ -93,7 +86,7 @@ impl Engine {
         let key = signing_key(&control, Some(app.head.org))?;
         let discharger = own_discharger(&control, &self.settings.location)?;
         let inherited =
-            parent.token.inherit().map_err(|error| Failure::new(ErrorCode::Forbidden, error.to_string()))?;
+            parent.token.inherit().map_err(|error| messages::refused(ErrorCode::Forbidden, &error))?;
         let carried = inherited.as_slice().iter().filter(|caveat| {
             matches!(caveat, Caveat::ValidityWindow { .. })
                 || matches!(
@@ -163,13 +156,8 @@ impl Engine {
         };
         discharge.add([window(now, row.ends_at), grant.into()]).map_err(Failure::internal)?;
         audit.set_org(org);
-        audit.set_detail(format_args!(
-            "discharge {} of request {id}: {}; asked by {}; approved by {}",
-            discharge.id(),
-            row.summary,
-            row.asker,
-            decision.by
-        ));
+        let request = messages::approved_request(id, &row.summary, &row.asker, &decision.by);
+        audit.set_detail(messages::discharge_of_request(discharge.id(), &request));
         Ok(discharge.to_text().to_string())
     }
 
@@ -190,21 +178,16 @@ impl Engine {
         let evidence = verified.token.break_glass_grant().map_err(|denial| denied_by(&denial))?;
         let control = self.control();
         if own_discharger(&control, &self.settings.location)?.id != evidence.discharger {
-            return Err(Failure::new(
-                ErrorCode::DischargeInvalid,
-                "only this petsem installation can confirm a second person; request break-glass here",
-            ));
+            return Err(messages::second_person_of_another_installation());
         }
         let id = ApprovalId::from_bytes(evidence.grant.request);
-        let row = self.approval(id).await?.ok_or_else(revoked)?.content;
+        let row = self.approval(id).await?.ok_or_else(messages::revoked)?.content;
         let is_for_this_token = matches!(row.asked, ProtectedChange::BreakGlass { token } if token == token_uuid(verified.token.id()));
         if !is_for_this_token || self.request_state(&row, now)? != ApprovalState::Approved {
-            return Err(revoked());
+            return Err(messages::revoked());
         }
-        audit.set_detail(format_args!(
-            "break-glass, request {id}; asked by {}; approved by {}; reason: {}",
-            evidence.grant.requester, evidence.grant.approver, row.reason
-        ));
+        let BreakGlass { requester, approver, .. } = &evidence.grant;
+        audit.set_detail(messages::break_glass_read(id, requester, approver, &row.reason));
         Ok(ReadableApp::by_break_glass(app, &evidence))
     }
 }
@@ -222,5 +205,5 @@ pub(crate) fn clear_break_glass(
         ..petsem_policy::Access::new(Action::ReadValue, now.seconds(), now.nanos())
     };
     let request = TicketRequest { access, expires_unix_seconds: row.ends_at, approved };
-    ticket.clear(&request).map_err(|denial| Failure::new(ErrorCode::Forbidden, denial.to_string()))
+    ticket.clear(&request).map_err(|denial| messages::refused(ErrorCode::Forbidden, &denial))
 }

@@ -5,7 +5,7 @@
 //! replace an old one without an interruption.
 
 use data_encoding::{BASE64, HEXLOWER};
-use petsem_api::{Approval, Discharger, DischargerList, ErrorCode, OrgId, OrgRef, PutDischarger};
+use petsem_api::{Approval, Discharger, DischargerList, OrgId, OrgRef, PutDischarger};
 use petsem_keys::DischargerKey;
 use petsem_policy::Action;
 use petsem_store::{Expect, RecordKind};
@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::state::owned;
+use crate::messages;
 use crate::records::{DischargerRow, FeedRow, ProtectedChange, expect};
 use crate::request::AuditRecord;
 use crate::request::local_record;
@@ -37,18 +38,10 @@ impl Engine {
         let mut audit = local_record(now, "discharger.register");
         let org = match &registration.org {
             None => None,
-            Some(org) => {
-                let missing = || {
-                    Failure::new(
-                        ErrorCode::NotFound,
-                        "there is no such org; create it with `petsem org create`",
-                    )
-                };
-                Some(self.find_org(org).await?.ok_or_else(missing)?.id)
-            }
+            Some(org) => Some(self.find_org(org).await?.ok_or_else(messages::no_such_org)?.id),
         };
         let (id, row, fence) = self.new_discharger(registration, org, now).await?;
-        audit.set_detail(format_args!("discharger {} at {}", HEXLOWER.encode(&id), row.location));
+        audit.set_detail(messages::discharger(&HEXLOWER.encode(&id), &row.location));
         let feed =
             [FeedRow::DischargerSet { discharger: HEXLOWER.encode(&id), version: 1, at: now.millis() }];
         self.commit_control(&mut audit, &feed, |change| {
@@ -115,14 +108,8 @@ impl Engine {
         id: &str,
         now: Timestamp,
     ) -> Result<Discharger, Failure> {
-        let not_permitted = || {
-            Failure::new(
-                ErrorCode::Forbidden,
-                "there is no such discharger, or this token may not delete it; list the dischargers with `petsem discharger list`",
-            )
-        };
-        let found = self.find_discharger(id).ok_or_else(not_permitted)?;
-        may_register(audit, principal, found.org, now).map_err(|_| not_permitted())?;
+        let found = self.find_discharger(id).ok_or_else(messages::discharger_not_deletable)?;
+        may_register(audit, principal, found.org, now).map_err(|_| messages::discharger_not_deletable())?;
         self.remove_discharger(audit, &found).await?;
         Ok(found)
     }
@@ -136,9 +123,8 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Approval, Failure> {
         let (id, row, fence) = self.new_discharger(registration, org, now).await?;
-        let scope = org.map_or_else(|| "the whole platform".to_owned(), |org| format!("org {org}"));
         let request = ApprovalRequest {
-            summary: format!("register the discharger at {} for {scope}", row.location),
+            summary: messages::discharger_registration(&row.location, org),
             change: ProtectedChange::Discharger { id: HEXLOWER.encode(&id), row },
             org,
             app: None,
@@ -155,21 +141,16 @@ impl Engine {
         org: Option<OrgId>,
         now: Timestamp,
     ) -> Result<([u8; 16], DischargerRow, Expect), Failure> {
-        let bad = |text: &str| Failure::new(ErrorCode::BadRequest, text);
         let location = registration.location.trim_end_matches('/');
         let is_url = (location.starts_with("https://") || location.starts_with("http://"))
             && location.len() <= 200
             && location.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',' && byte != b'@');
         if !is_url {
-            return Err(bad(
-                "location must be the URL that the discharger's tickets carry, like https://auth.example, at most 200 bytes",
-            ));
+            return Err(messages::invalid_discharger_location());
         }
         let own = &self.settings.location;
         if location == own || location.strip_prefix(own.as_str()).is_some_and(|rest| rest.starts_with('/')) {
-            return Err(bad(
-                "the location belongs to this petsem server; give that of the outside discharger",
-            ));
+            return Err(messages::own_location());
         }
         check_room(&self.control(), location, org)?;
         let key = DischargerKey::filled_by(|bytes| {
@@ -177,7 +158,7 @@ impl Engine {
             bytes.copy_from_slice(<&[u8; 32]>::try_from(decoded.as_slice()).map_err(|_| ())?);
             Ok(())
         });
-        let key = key.map_err(|()| bad("key must be the shared key: 32 bytes in standard base64"))?;
+        let key = key.map_err(|()| messages::invalid_shared_key())?;
         let id: [u8; 16] = entropy::bytes();
         let (keyring, fence) = self.wrapping().await?;
         let wrapped = keyring
@@ -226,15 +207,12 @@ impl Engine {
         discharger: &Discharger,
     ) -> Result<(), Failure> {
         if discharger.own {
-            return Err(Failure::new(
-                ErrorCode::Conflict,
-                "petsem's own discharger cannot be deleted, because host tokens depend on it; nothing was changed",
-            ));
+            return Err(messages::own_discharger_stays());
         }
-        let missing = || Failure::new(ErrorCode::NotFound, "the discharger no longer exists");
         let id = HEXLOWER.decode(discharger.id.as_bytes()).map_err(Failure::internal)?;
-        let row = self.row::<DischargerRow>(&id).await?.ok_or_else(missing)?;
-        audit.set_detail(format_args!("discharger {} at {}", discharger.id, discharger.location));
+        let gone = messages::discharger_deleted_meanwhile;
+        let row = self.row::<DischargerRow>(&id).await?.ok_or_else(gone)?;
+        audit.set_detail(messages::discharger(&discharger.id, &discharger.location));
         let at = self.now().millis();
         let feed =
             [FeedRow::DischargerSet { discharger: discharger.id.clone(), version: row.version + 1, at }];

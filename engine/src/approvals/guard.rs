@@ -9,6 +9,7 @@ use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{FeedRow, ProtectedChange};
 use crate::request::AuditRecord;
 
@@ -44,7 +45,7 @@ impl Engine {
         audit.set_org(org.id);
         let is_guarded = self.control().is_org_guarded(org.id);
         if !is_guarded && requested.guard_policies {
-            audit.set_detail("policies are guarded from now on");
+            audit.set_detail(messages::POLICIES_GUARDED);
             let feed = [FeedRow::OrgGuardSet { org: org.id, on: true, at: now.millis() }];
             self.commit_control(audit, &feed, |_| {}).await?;
         }
@@ -57,7 +58,7 @@ impl Engine {
             .map_err(|refused| denied(&refused))?;
         let request = ApprovalRequest {
             change: ProtectedChange::GuardOff {},
-            summary: format!("end the guard of the policies of org {}", org.row.content.name),
+            summary: messages::guard_end(&org.row.content.name),
             org: Some(org.id),
             app: None,
             reason: "setting",

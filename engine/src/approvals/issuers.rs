@@ -18,6 +18,7 @@ use crate::control::state::{Control, IssuerEntry};
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{FeedRow, IssuerRow, ProtectedChange, expect};
 use crate::request::AuditRecord;
 use crate::request::local_record;
@@ -32,7 +33,7 @@ impl Engine {
         let mut audit = local_record(self.now(), if replaces { "issuer.change" } else { "issuer.register" });
         let issuer = if replaces {
             let control = self.control();
-            let entry = control.issuer(&registration.issuer).ok_or_else(no_such_issuer)?;
+            let entry = control.issuer(&registration.issuer).ok_or_else(messages::no_such_issuer)?;
             let row = self.check_issuer_change(entry.id, entry.version, registration)?;
             audit.set_detail(described(&row));
             self.change_issuer(&mut audit, entry.id, entry.version, row, |_| {}).await?
@@ -75,7 +76,7 @@ impl Engine {
     ) -> Result<Approval, Failure> {
         let requester = &principal.may_operate(audit, now)?.token;
         let row = self.check_issuer(&registration, false)?;
-        let summary = format!("register {}", described(&row));
+        let summary = messages::issuer_registration(&described(&row));
         self.ask_registration(
             audit,
             requester,
@@ -100,7 +101,7 @@ impl Engine {
         let requester = &principal.may_operate(audit, now)?.token;
         let expected_version = self.issuer(id)?.version;
         let row = self.check_issuer_change(id, expected_version, &registration)?;
-        let summary = format!("change {}", described(&row));
+        let summary = messages::issuer_change(&described(&row));
         let change = ProtectedChange::IssuerChange { id, expected_version, wanted: registration };
         self.ask_registration(audit, requester, request(summary, change, now), now).await
     }
@@ -126,42 +127,31 @@ impl Engine {
         let entry = self.issuer(id)?;
         let row = self.issuer_row(registration, entry.row.development)?;
         if entry.row.issuer != registration.issuer {
-            return Err(Failure::new(
-                ErrorCode::BadRequest,
-                "the `iss` of an issuer cannot be changed; nothing was changed; register the new one, and delete the \
-                 old one",
-            ));
+            return Err(messages::iss_cannot_change());
         }
         if entry.version != expected_version {
-            return Err(Failure::new(
-                ErrorCode::StaleVersion,
-                "the issuer was changed after this request was made; nothing was changed; check the issuer and request again",
-            ));
+            return Err(messages::issuer_changed_meanwhile());
         }
         Ok(row)
     }
 
     /// Checks a registration by itself, without regard to other issuers, and returns its row.
     fn issuer_row(&self, registration: &PutIssuer, development: bool) -> Result<IssuerRow, Failure> {
-        let bad = |text: String| Failure::new(ErrorCode::BadRequest, text);
         if registration.issuer.is_empty()
             || registration.issuer.len() > 512
             || registration.issuer.contains(char::is_control)
         {
-            return Err(bad(
-                "issuer must be the exact `iss` of its JWTs, 1 to 512 bytes on one line".to_owned()
-            ));
+            return Err(messages::invalid_iss());
         }
         if registration.issuer == self.settings.name {
             // It names the holders of this installation's own tokens.
-            return Err(bad("issuer is this installation's own name; register the JWTs' `iss`".to_owned()));
+            return Err(messages::iss_is_own_name());
         }
         if let Some(name) = registration.algorithms.iter().find(|name| Algorithm::from_name(name).is_none()) {
-            let known: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
-            return Err(bad(format!("unsupported JWT algorithm {name:?}; choose from {}", known.join(", "))));
+            return Err(messages::unsupported_algorithm(name));
         }
         if registration.algorithms.is_empty() {
-            return Err(bad("no algorithm given; name at least one, such as ES256".to_owned()));
+            return Err(messages::no_algorithm());
         }
         let row = IssuerRow {
             issuer: registration.issuer.clone(),
@@ -172,7 +162,8 @@ impl Engine {
             development,
             created_at: self.now().millis(),
         };
-        IssuerKeys::of(&row, &*self.fetch).map_err(|error| bad(error.to_string()))?;
+        IssuerKeys::of(&row, &*self.fetch)
+            .map_err(|error| messages::refused(ErrorCode::BadRequest, &error))?;
         Ok(row)
     }
 
@@ -224,11 +215,7 @@ impl Engine {
         principal.may_operate(audit, now)?;
         let entry = self.issuer(id)?;
         let (issuer, before, at) = (entry.row.issuer.clone(), all_so_far(now), now.millis());
-        audit.set_detail(format_args!(
-            "{}; JWTs issued before {} are revoked",
-            described(&entry.row),
-            rfc3339_seconds(before)
-        ));
+        audit.set_detail(messages::issuer_deleted(&described(&entry.row), &rfc3339_seconds(before)));
         let feed = [
             FeedRow::IssuerSet { issuer: id, version: entry.version + 1, at },
             FeedRow::JwtIssuerRevoked { issuer, before, at },
@@ -242,18 +229,14 @@ impl Engine {
     }
 
     fn issuer(&self, id: IssuerId) -> Result<Arc<IssuerEntry>, Failure> {
-        self.control().issuer_by_id(id).cloned().ok_or_else(no_such_issuer)
+        self.control().issuer_by_id(id).cloned().ok_or_else(messages::no_such_issuer)
     }
 }
 
 /// Refuses a registration under the `iss` of another issuer.
 fn check_no_other(control: &Control, row: &IssuerRow, id: Option<IssuerId>) -> Result<(), Failure> {
     match control.issuer(&row.issuer) {
-        Some(entry) if id != Some(entry.id) => Err(Failure::new(
-            ErrorCode::NameTaken,
-            "the issuer is already registered; nothing was changed; request a change of its registration with \
-             `petsem issuer add --replace`",
-        )),
+        Some(entry) if id != Some(entry.id) => Err(messages::issuer_registered()),
         _ => Ok(()),
     }
 }
@@ -267,14 +250,6 @@ fn request(summary: String, change: ProtectedChange, now: Timestamp) -> Approval
         reason: "registration",
         ends_at: registration_ends(now),
     }
-}
-
-/// Only operators read this; they may know all issuers.
-fn no_such_issuer() -> Failure {
-    Failure::new(
-        ErrorCode::NotFound,
-        "there is no such issuer; nothing was changed; list the issuers with `petsem issuer list`",
-    )
 }
 
 /// The issuer in its wire form.
@@ -295,11 +270,11 @@ fn to_wire(entry: &IssuerEntry) -> Issuer {
 fn described(row: &IssuerRow) -> String {
     let issuer = row.issuer.escape_debug();
     match (&row.jwks_url, row.discovery) {
-        (Some(url), _) => format!("the issuer {issuer}, keys from {}", url.escape_debug()),
-        (None, true) => format!("the issuer {issuer}, keys by its discovery document"),
+        (Some(url), _) => messages::issuer_with_keys_url(&issuer, &url.escape_debug()),
+        (None, true) => messages::issuer_with_discovery(&issuer),
         (None, false) => {
             let keys = row.keys.as_ref().and_then(|set| set.get("keys")?.as_array()).map_or(0, Vec::len);
-            format!("the issuer {issuer}, {keys} registered keys")
+            messages::issuer_with_keys(&issuer, keys)
         }
     }
 }

@@ -4,16 +4,14 @@
 //! keep a token that it minted in another name. Two tokens count as two persons if no person is behind both. A token
 //! without a holder, or with an ancestor that is not recorded, can neither request nor approve.
 
-use petsem_api::{
-    AppRef, Approval, ApprovalId, ApprovalKind, ApprovalList, ApprovalState, ErrorCode, TokenUuid,
-};
+use petsem_api::{AppRef, Approval, ApprovalId, ApprovalKind, ApprovalList, ApprovalState, TokenUuid};
 use petsem_policy::{Action, Token, TokenId};
 use petsem_store::{Change, Expect, RecordKind};
 use serde::Serialize;
 
 use crate::approvals::discharger_limits::check_room;
 use crate::authn::token_id::token_uuid;
-use crate::authn::tokens::{Verified, author_of, revoked};
+use crate::authn::tokens::{Verified, author_of};
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::time_text;
@@ -22,6 +20,7 @@ use crate::control::state::Control;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{ApprovalRow, Decision, FeedRow, ProtectedChange, Row, TokenRow, expect};
 use crate::request::AuditRecord;
 use crate::request::local_record;
@@ -42,8 +41,6 @@ const MOST_OF_ORG: usize = 100;
 const MOST_KEPT: usize = 2 * MOST;
 /// Most requests of one requester that wait at once.
 const MOST_OPEN: usize = 20;
-/// The name of a decision at the node. It cannot equal that of a person: people's names end with their issuer in brackets.
-const SEAL: &str = "the seal, at the node";
 
 /// A change that took effect immediately, or that waits for a second person.
 #[derive(Debug, Serialize)]
@@ -74,9 +71,10 @@ impl Engine {
     pub async fn approve_with_seal(&self, id: ApprovalId) -> Result<Approval, Failure> {
         let now = self.now();
         let mut audit = local_record(now, "approval.approve");
-        let row = self.approval(id).await?.ok_or_else(no_such_request)?;
+        let row = self.approval(id).await?.ok_or_else(messages::no_such_request)?;
         self.check_open(&row.content, now)?;
-        let decision = Decision { approved: true, by: SEAL.to_owned(), tokens: Vec::new(), at: now.millis() };
+        let decision =
+            Decision { approved: true, by: messages::SEAL.to_owned(), tokens: Vec::new(), at: now.millis() };
         let approval = self.carry_out(&mut audit, id, row, decision, now).await?;
         self.record(&audit).await?;
         Ok(approval)
@@ -88,23 +86,13 @@ impl Engine {
         if age <= OLDEST_FEED {
             return Ok(());
         }
-        Err(Failure::new(
-            ErrorCode::StoreUnavailable,
-            format!(
-                "this node last read revocations {age} seconds ago and refuses what needs a second person until it has \
-                 read them; try again, or use another node"
-            ),
-        )
-        .retry_after(5))
+        Err(messages::revocations_too_old(age))
     }
 
     /// All people behind a token, as the module header defines them.
     pub(crate) async fn people_behind(&self, token: &Token) -> Result<Vec<String>, Failure> {
         if token.subject().is_none() {
-            return Err(Failure::new(
-                ErrorCode::Forbidden,
-                "the token names no holder, so it can neither request nor approve; use a token that names a person",
-            ));
+            return Err(messages::no_holder());
         }
         let mut people = vec![author_of(token)];
         let mut keys = vec![token_uuid(TokenId::of_key(token.kid()))];
@@ -121,13 +109,7 @@ impl Engine {
         }
         // A lineage also names the keys of its tokens. Any other unknown id has an unknown holder.
         if let Some(id) = unknown.into_iter().find(|id| !keys.contains(id)) {
-            return Err(Failure::new(
-                ErrorCode::Forbidden,
-                format!(
-                    "token {id}, from which this token was minted, is not recorded, so its holder is unknown; use \
-                     another token"
-                ),
-            ));
+            return Err(messages::holder_unknown(id));
         }
         Ok(people)
     }
@@ -156,11 +138,7 @@ impl Engine {
         let of_orgs = active.iter().filter(|(_, row)| row.content.org.is_some()).count();
         let is_full = of_same >= MOST_OF_ORG || (request.org.is_some() && of_orgs >= MOST);
         if is_full || waiting.count() >= MOST_OPEN {
-            return Err(Failure::new(
-                ErrorCode::Conflict,
-                "too many requests wait for a second person or are in force; nothing was changed; have some decided \
-                 first, or deny those no longer needed (`petsem approve --list`)",
-            ));
+            return Err(messages::too_many_requests());
         }
         // No limit counts closed requests; they are deleted to make room, oldest first (ids sort by time).
         let of_same = closed.iter().filter(|(_, row)| row.content.org == request.org).count();
@@ -187,7 +165,7 @@ impl Engine {
             ends_at: request.ends_at,
             decision: None,
         };
-        audit.set_detail(format_args!("request {id}: {}; reason: {}", row.summary, row.reason));
+        audit.set_detail(messages::request_made(id, &row.summary, &row.reason));
         let mut change = self.change(audit);
         for ((id, _), _) in closed.iter().zip(deleted).filter(|(_, is_deleted)| *is_deleted) {
             change.deletes.push((RecordKind::Approval, id.as_bytes().to_vec()));
@@ -248,8 +226,8 @@ impl Engine {
         id: ApprovalId,
         now: Timestamp,
     ) -> Result<Approval, Failure> {
-        let row = self.approval(id).await?.ok_or_else(not_permitted)?.content;
-        self.may_decide(audit, principal, &row, now).await?.ok_or_else(not_permitted)?;
+        let row = self.approval(id).await?.ok_or_else(messages::request_not_decidable)?.content;
+        self.may_decide(audit, principal, &row, now).await?.ok_or_else(messages::request_not_decidable)?;
         Ok(Approval { wanted: content_of(&row.asked)?, ..to_wire(id, &row, now) })
     }
 
@@ -262,19 +240,15 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Approval, Failure> {
         self.check_feed()?;
-        let row = self.approval(id).await?.ok_or_else(not_permitted)?;
+        let row = self.approval(id).await?.ok_or_else(messages::request_not_decidable)?;
         self.set_audit_detail(audit, id, &row.content);
-        let verified =
-            self.may_decide(audit, principal, &row.content, now).await?.ok_or_else(not_permitted)?;
+        let verified = self
+            .may_decide(audit, principal, &row.content, now)
+            .await?
+            .ok_or_else(messages::request_not_decidable)?;
         let people = self.people_behind(&verified.token).await?;
         if let Some(both) = people.iter().find(|person| row.content.people.contains(person)) {
-            return Err(Failure::new(
-                ErrorCode::Forbidden,
-                format!(
-                    "{both} is behind both the request and this approval: the requester, the approver and the minters \
-                     of their tokens must be different persons; have another person approve"
-                ),
-            ));
+            return Err(messages::same_person(both));
         }
         self.check_open(&row.content, now)?;
         let decision = Decision {
@@ -294,21 +268,18 @@ impl Engine {
         id: ApprovalId,
         now: Timestamp,
     ) -> Result<Approval, Failure> {
-        let row = self.approval(id).await?.ok_or_else(not_permitted)?;
+        let row = self.approval(id).await?.ok_or_else(messages::request_not_decidable)?;
         self.set_audit_detail(audit, id, &row.content);
-        let verified =
-            self.may_decide(audit, principal, &row.content, now).await?.ok_or_else(not_permitted)?;
+        let verified = self
+            .may_decide(audit, principal, &row.content, now)
+            .await?
+            .ok_or_else(messages::request_not_decidable)?;
         let can_be_ended = matches!(row.content.asked, ProtectedChange::BreakGlass { .. });
         match state_of(&row.content, now) {
             ApprovalState::Open => {}
             ApprovalState::Approved if can_be_ended => {}
-            ApprovalState::Approved => {
-                return Err(Failure::new(
-                    ErrorCode::Conflict,
-                    "the request was approved and has taken effect; nothing was changed; undo its effect instead",
-                ));
-            }
-            ApprovalState::Denied | ApprovalState::Expired => return Err(already_closed()),
+            ApprovalState::Approved => return Err(messages::request_in_effect()),
+            ApprovalState::Denied | ApprovalState::Expired => return Err(messages::request_closed()),
         }
         let decision = Decision {
             approved: false,
@@ -331,7 +302,7 @@ impl Engine {
         let control = self.control();
         let decided = row.decision.iter().flat_map(|decision| &decision.tokens);
         if row.tokens.iter().chain(decided).any(|token| control.revoked().has_token(token)) {
-            return Err(revoked());
+            return Err(messages::revoked());
         }
         Ok(state_of(row, now))
     }
@@ -339,11 +310,8 @@ impl Engine {
     fn check_open(&self, row: &ApprovalRow, now: Timestamp) -> Result<(), Failure> {
         match self.request_state(row, now)? {
             ApprovalState::Open => Ok(()),
-            ApprovalState::Approved => Err(Failure::new(
-                ErrorCode::Conflict,
-                "the request was already approved; nothing was changed",
-            )),
-            ApprovalState::Denied | ApprovalState::Expired => Err(already_closed()),
+            ApprovalState::Approved => Err(messages::request_approved()),
+            ApprovalState::Denied | ApprovalState::Expired => Err(messages::request_closed()),
         }
     }
 
@@ -360,8 +328,7 @@ impl Engine {
         let by = decision.by.clone();
         let version = row.version;
         let decided = ApprovalRow { decision: Some(decision), ..row.content };
-        let detail =
-            format!("request {id}: {}; asked by {}; approved by {by}", decided.summary, decided.asker);
+        let detail = messages::approved_request(id, &decided.summary, &decided.asker, &by);
         audit.set_detail(&detail);
         let at = now.millis();
         match &decided.asked {
@@ -397,7 +364,7 @@ impl Engine {
             ProtectedChange::Policy { policy, expected_version } => {
                 let app =
                     decided.app.ok_or_else(|| Failure::internal("a request for a policy names no app"))?;
-                let app = self.find_app(&AppRef::Id(app)).await?.ok_or_else(no_such_request)?;
+                let app = self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::no_such_request)?;
                 let (policy, author) = (policy.clone(), &decided.asker);
                 // One commit for both: the request may be denied at the same moment.
                 let also = |change: &mut Change| self.decided(change, id, version, &decided);
@@ -462,7 +429,7 @@ impl Engine {
         if let Some(org) = row.org {
             audit.set_org(org);
         }
-        audit.set_detail(format_args!("request {id}: {}; asked by {}", row.summary, row.asker));
+        audit.set_detail(messages::request_of(id, &row.summary, &row.asker));
     }
 }
 
@@ -540,10 +507,7 @@ fn check_reason(reason: &str) -> Result<(), Failure> {
     if fits {
         return Ok(());
     }
-    Err(Failure::new(
-        ErrorCode::BadRequest,
-        "reason must be 1 to 512 bytes of text on one line; give the reason for the request",
-    ))
+    Err(messages::invalid_reason())
 }
 
 fn discharger_id(hex: &str) -> Result<[u8; 16], Failure> {
@@ -552,24 +516,4 @@ fn discharger_id(hex: &str) -> Result<[u8; 16], Failure> {
         .ok()
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| Failure::internal("a request for a discharger has no valid id"))
-}
-
-/// The one answer to a principal that may not decide, whether the request exists or not.
-fn not_permitted() -> Failure {
-    Failure::new(
-        ErrorCode::Forbidden,
-        "there is no such request, or this token may not decide it; list those that it may decide with `petsem approve --list`",
-    )
-}
-
-/// Read at the node, where all information may be known.
-fn no_such_request() -> Failure {
-    Failure::new(ErrorCode::NotFound, "there is no such request, or its target no longer exists")
-}
-
-fn already_closed() -> Failure {
-    Failure::new(
-        ErrorCode::Conflict,
-        "the request was denied or has expired; nothing was changed; request again",
-    )
 }

@@ -1,20 +1,21 @@
 //! Turns the text of an `Authorization` header into a principal with verified tokens.
 
 use petsem_api::ErrorCode;
-use petsem_policy::{DischargeBudget, Header, HeaderError};
+use petsem_policy::{DischargeBudget, Header};
 
-use crate::authn::tokens::{check_revocations, revoked, verify};
+use crate::authn::tokens::{check_revocations, verify};
 use crate::authz::decide::Principal;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::request::AuditRecord;
 
 impl Engine {
     /// Verifies the macaroons of a header. At least one must verify and not be revoked.
     pub fn authenticate(&self, header: Option<&str>, audit: &mut AuditRecord) -> Result<Principal, Failure> {
         self.check_integrity()?;
-        let header =
-            Header::parse(header.ok_or_else(missing)?, &self.settings.location).map_err(malformed)?;
+        let header = Header::parse(header.ok_or_else(messages::no_token)?, &self.settings.location)
+            .map_err(|error| messages::refused(ErrorCode::TokenMalformed, &error))?;
         let control = self.control();
         let discharges = header.discharges();
         let mut tokens = Vec::new();
@@ -28,10 +29,12 @@ impl Engine {
                 }
             }
         }
-        let Some(first) = tokens.first() else { return Err(first_failure.unwrap_or_else(unreadable)) };
+        let Some(first) = tokens.first() else {
+            return Err(first_failure.unwrap_or_else(messages::no_valid_token));
+        };
         audit.verified_token(&first.token);
         tokens.retain(|verified| check_revocations(&control, &verified.token).is_ok());
-        let Some(first) = tokens.first() else { return Err(revoked()) };
+        let Some(first) = tokens.first() else { return Err(messages::revoked()) };
         audit.verified_token(&first.token);
         Ok(Principal::new(tokens, audit.peer()))
     }
@@ -43,22 +46,4 @@ impl Engine {
         let control = self.control();
         principal.verified().iter().try_for_each(|verified| check_revocations(&control, &verified.token))
     }
-}
-
-fn missing() -> Failure {
-    Failure::new(
-        ErrorCode::TokenMissing,
-        "the request has no token, or more than one Authorization header; send one: `Authorization: FlyV1 fm2_…` or `Bearer …`",
-    )
-}
-
-fn malformed(error: HeaderError) -> Failure {
-    Failure::new(ErrorCode::TokenMalformed, error.to_string())
-}
-
-fn unreadable() -> Failure {
-    Failure::new(
-        ErrorCode::TokenMalformed,
-        "the Authorization header has no valid petsem token; examine the token with `petsem token inspect`",
-    )
 }

@@ -3,7 +3,7 @@
 //! The macaroon reads of one app what the matching policy rule allows, and expires with the JWT. It is not recorded: an
 //! exchange writes only its audit line. The macaroon carries the JWT's origin, which is re-evaluated at each use.
 
-use petsem_api::{ACCESS_TOKEN_TYPE, AppRef, ErrorCode, ExchangedToken};
+use petsem_api::{ACCESS_TOKEN_TYPE, AppRef, ExchangedToken};
 use petsem_policy::{
     Action, ActionSet, Actions, Caveat, Exchanged, MAX_EXCHANGED_CLAIMS_BYTES, Organization, Subject,
 };
@@ -13,6 +13,7 @@ use crate::authn::token_id::token_uuid;
 use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::request::AuditRecord;
 use crate::tokens::mint::signing_key;
 
@@ -38,20 +39,13 @@ impl Engine {
         // The clock skew allowed for a JWT does not carry over: a macaroon's expiry is exact.
         let left = u64::try_from(expires.saturating_sub(self.now().seconds())).unwrap_or(0);
         if left == 0 {
-            return Err(Failure::new(
-                ErrorCode::TokenExpired,
-                "the JWT has expired, and a token from it would have expired too; get a new JWT from the issuer",
-            ));
+            return Err(messages::jwt_expired_for_exchange());
         }
         let sub = claims.subject().unwrap_or_default().to_owned();
         let jti = claims.jti().unwrap_or_default().to_owned();
         let rule_claims = serde_json::to_string(&allowed.claims).map_err(Failure::internal)?;
         if rule_claims.len() > MAX_EXCHANGED_CLAIMS_BYTES || sub.len().max(jti.len()) > LONGEST_NAME {
-            return Err(Failure::new(
-                ErrorCode::BadRequest,
-                "the JWT's sub or jti is over 1 KiB, or the claims that the rule reads are over 2 KiB in total; issue \
-                 shorter claims, or read with the JWT itself",
-            ));
+            return Err(messages::jwt_too_large_for_exchange());
         }
         let subject = Subject { issuer: claims.issuer().to_owned(), sub: sub.clone() };
         let rule = allowed.rule;
@@ -71,11 +65,8 @@ impl Engine {
         let control = self.control();
         let key = signing_key(&control, Some(app.head.org))?;
         let macaroon = self.sign_macaroon(key, caveats).map_err(Failure::internal)?;
-        audit.set_detail(format_args!(
-            "token {}, rule {rule}, until {}",
-            token_uuid(macaroon.id()),
-            rfc3339_seconds(expires)
-        ));
+        let (id, until) = (token_uuid(macaroon.id()), rfc3339_seconds(expires));
+        audit.set_detail(messages::token_exchanged(id, &rule, &until));
         Ok(ExchangedToken {
             access_token: macaroon.to_text().to_string(),
             issued_token_type: ACCESS_TOKEN_TYPE.to_owned(),

@@ -5,21 +5,22 @@
 //! fetch at a time and one in five seconds per issuer, a bounded number of requests wait for it, and a JWT that names a
 //! known key never waits.
 
+mod error;
 mod fetch;
 mod held;
 mod refresh;
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use petsem_api::{FetchedKeys, KeysFrom};
-use petsem_policy::evaluate::{Jwks, JwksError};
+use petsem_policy::evaluate::Jwks;
 use tokio::sync::{Semaphore, watch};
 
 use crate::clock::ClockReading;
-use crate::fetch::{Fetch, FetchRefusal};
+use crate::fetch::Fetch;
 use crate::records::IssuerRow;
-use fetch::{FetchError, Source};
+use error::{FetchError, IssuerKeysError};
+use fetch::Source;
 use held::Held;
 
 /// Most requests that wait for one issuer's keys at once; further requests get a `Retry-After`.
@@ -40,50 +41,6 @@ pub(crate) struct PublishedKeys {
     held: Mutex<Held>,
     fetched: watch::Sender<()>,
     places: Semaphore,
-}
-
-/// Why a registration of an issuer is invalid.
-#[derive(Debug)]
-#[non_exhaustive]
-pub(crate) enum IssuerKeysError {
-    /// Not exactly one of the three sources is given.
-    NotOneSource,
-    /// The registered keys are invalid.
-    Keys(JwksError),
-    /// The URL of the keys may not be fetched.
-    Url(FetchRefusal),
-    /// The `iss` is not a URL that may be fetched, so discovery is impossible.
-    Issuer(FetchRefusal),
-    /// The `iss` has a query, so the URL of its discovery document cannot be formed.
-    IssuerWithQuery,
-}
-
-impl fmt::Display for IssuerKeysError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotOneSource => f.write_str(
-                "an issuer's keys come from exactly one of keys, jwks_url and discovery; give one of them",
-            ),
-            Self::Keys(error) => write!(f, "keys: {error}"),
-            Self::Url(error) => write!(f, "jwks_url: {error}"),
-            Self::Issuer(error) => {
-                write!(f, "issuer, for its discovery document: {error}; or give keys or jwks_url")
-            }
-            Self::IssuerWithQuery => {
-                f.write_str("issuer has a query, so it has no discovery document; give keys or jwks_url")
-            }
-        }
-    }
-}
-
-impl std::error::Error for IssuerKeysError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Keys(source) => Some(source),
-            Self::Url(source) | Self::Issuer(source) => Some(&**source),
-            Self::NotOneSource | Self::IssuerWithQuery => None,
-        }
-    }
 }
 
 impl IssuerKeys {

@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::control::state::{Control, IssuerEntry};
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::request::AuditRecord;
 
 /// Longest life of a JWT that proves a boot (design §4), in seconds.
@@ -95,12 +96,7 @@ impl Engine {
 /// The registration of the issuer that a JWT names.
 fn issuer_entry<'c>(control: &'c Control, text: &str) -> Result<&'c IssuerEntry, Failure> {
     let named = issuer_of(text).map_err(|error| refused(&error))?;
-    control.issuer(&named.0).map(AsRef::as_ref).ok_or_else(|| {
-        Failure::new(
-            ErrorCode::TokenInvalid,
-            "the JWT's issuer is not registered; an operator can register it with `petsem issuer add`",
-        )
-    })
+    control.issuer(&named.0).map(AsRef::as_ref).ok_or_else(messages::issuer_not_registered)
 }
 
 fn refused(error: &JwtError) -> Failure {
@@ -109,5 +105,5 @@ fn refused(error: &JwtError) -> Failure {
         JwtError::Expired | JwtError::NotYetValid => ErrorCode::TokenExpired,
         _ => ErrorCode::TokenInvalid,
     };
-    Failure::new(code, error.to_string())
+    messages::refused(code, error)
 }

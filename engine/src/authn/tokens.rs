@@ -10,6 +10,7 @@ use petsem_policy::{
 use crate::authn::token_id::token_uuid;
 use crate::control::state::{Control, NoKey};
 use crate::error::Failure;
+use crate::messages;
 
 /// A verified token, and the org of its signing key.
 #[derive(Debug)]
@@ -52,8 +53,8 @@ pub(crate) fn verify(
     budget: &mut DischargeBudget,
 ) -> Result<Verified, Failure> {
     let entry = control.signing_key(unverified.kid()).map_err(|missing| match missing {
-        NoKey::Unknown => invalid(),
-        NoKey::Revoked => revoked(),
+        NoKey::Unknown => messages::token_not_signed_here(),
+        NoKey::Revoked => messages::revoked(),
     })?;
     let trusted = control.dischargers().iter().map(|entry| TrustedDischarger {
         location: &entry.location,
@@ -71,7 +72,7 @@ pub(crate) fn check_revocations(control: &Control, token: &Token) -> Result<(), 
     let ids = std::iter::once(token.id()).chain(token.ancestors()).chain(token.discharge_ids());
     for id in ids {
         if control.revoked().has_token(&token_uuid(id)) {
-            return Err(revoked());
+            return Err(messages::revoked());
         }
     }
     // Revoking a JWT also revokes the tokens that it was exchanged for.
@@ -91,27 +92,9 @@ pub(crate) fn check_jwt(
     issued_at: i64,
 ) -> Result<(), Failure> {
     if control.revoked().has_jwt(issuer, sub, jti, issued_at) {
-        return Err(Failure::new(
-            ErrorCode::Revoked,
-            "the JWT behind this request was revoked, by itself or with the earlier ones of its subject or issuer; get a new JWT",
-        ));
+        return Err(messages::jwt_revoked());
     }
     Ok(())
-}
-
-/// The refusal for a revoked token.
-pub(crate) fn revoked() -> Failure {
-    Failure::new(
-        ErrorCode::Revoked,
-        "the token, its key, or something that it depends on was revoked; get a new one",
-    )
-}
-
-fn invalid() -> Failure {
-    Failure::new(
-        ErrorCode::TokenInvalid,
-        "the token was not signed by this petsem installation, or was altered; get a new token",
-    )
 }
 
 fn unverifiable(error: &VerifyError) -> Failure {
@@ -121,5 +104,5 @@ fn unverifiable(error: &VerifyError) -> Failure {
         | VerifyError::DischargeRejected { .. } => ErrorCode::DischargeInvalid,
         _ => ErrorCode::TokenInvalid,
     };
-    Failure::new(code, error.to_string())
+    messages::refused(code, error)
 }

@@ -12,6 +12,7 @@ use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
@@ -87,7 +88,7 @@ fn answer(
     }
     match (found, decision) {
         (Some(app), Ok(())) => Ok(app),
-        (None, Ok(())) => Err(no_such_app()),
+        (None, Ok(())) => Err(messages::no_such_app()),
         (found, Err(refused)) => {
             let insider = found.as_ref().map_or(principal.is_platform(), |app| {
                 principal.is_of(app.head.org) && principal.may_know(app, action, now)
@@ -264,13 +265,10 @@ impl Refused {
     }
 }
 
-/// Why a token of another org is refused.
-pub(super) const OTHER_ORG: &str = "the token's key belongs to another org than the request; use a token of the request's org, or an operator's";
-
 /// The refusal for a principal of the same org, or of the platform.
 pub(crate) fn denied(refused: &Refused) -> Failure {
     match refused {
-        Refused::OtherOrg => Failure::new(ErrorCode::Forbidden, OTHER_ORG),
+        Refused::OtherOrg => messages::of_other_org(),
         Refused::Denied(denial) => denied_by(denial),
     }
 }
@@ -280,27 +278,18 @@ pub(crate) fn denied_by(denial: &Denial) -> Failure {
     let code = match denial.reason {
         Reason::Expired | Reason::NotYetValid => ErrorCode::TokenExpired,
         Reason::GrantMissing => ErrorCode::DischargeMissing,
-        Reason::GrantOther(_) => {
-            // One text for all: it must not reveal whether the other app belongs to the same org.
-            return Failure::new(
-                ErrorCode::DischargeInvalid,
-                "the discharge is for another boot; ask for one for this app, Machine and host",
-            );
-        }
+        Reason::GrantOther(_) => return messages::discharge_for_another_boot(),
         Reason::GrantExpired | Reason::GrantRepeated => ErrorCode::DischargeInvalid,
         Reason::ReadNeedsOneApp => ErrorCode::ReadNeedsWorkload,
         _ => ErrorCode::Forbidden,
     };
-    Failure::new(code, denial.to_string())
+    messages::refused(code, denial)
 }
 
 /// The refusal of a boot. Hosts must not learn which apps exist.
 pub(crate) fn boot_denied(denial: &Denial) -> Failure {
     if Refused::Denied(*denial).reveals_existence() {
-        return Failure::new(
-            ErrorCode::Forbidden,
-            "there is no such app, or the host token does not allow boots of it; check the app and the token with `petsem token inspect`",
-        );
+        return messages::boot_not_allowed();
     }
     denied_by(denial)
 }
@@ -312,16 +301,6 @@ pub(crate) fn stranger(action: Action, refused: &Refused) -> Failure {
         Refused::Denied(denial) if matches!(denial.reason, Reason::Expired | Reason::NotYetValid) => {
             denied_by(denial)
         }
-        _ => Failure::new(
-            ErrorCode::Forbidden,
-            format!(
-                "there is no such app, or this token does not allow {action} there; check the app's name and the token with `petsem token inspect`"
-            ),
-        ),
+        _ => messages::app_not_allowed(action),
     }
-}
-
-/// The refusal for an app that does not exist, for principals that may know.
-pub fn no_such_app() -> Failure {
-    Failure::new(ErrorCode::NotFound, "there is no such app; list the apps with `petsem app list`")
 }

@@ -3,18 +3,19 @@
 //! It reveals no more about apps and orgs than the request itself would: a principal outside the org, or with a token
 //! for another app, gets the same answer as for an app that does not exist.
 
-use petsem_api::{ErrorCode, ExplainToken, ExplainedRefusal, ExplainedToken, Explanation, SecretName};
+use petsem_api::{ExplainToken, ExplainedRefusal, ExplainedToken, Explanation, SecretName};
 use petsem_policy::evaluate::PolicyQuestion;
 use petsem_policy::{Action, Caveat, Denial, Exchanged, Origin};
 
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::Verified;
-use crate::authz::decide::{OTHER_ORG, Principal, Refused, stranger};
+use crate::authz::decide::{Principal, Refused, stranger};
 use crate::authz::target::AccessTarget;
 use crate::authz::workload::claims_of;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
@@ -27,10 +28,7 @@ impl Engine {
         request: &ExplainToken,
         now: Timestamp,
     ) -> Result<Explanation, Failure> {
-        let action = Action::from_name(&request.action).ok_or_else(|| {
-            let all: Vec<&str> = Action::ALL.into_iter().map(Action::name).collect();
-            Failure::new(ErrorCode::BadRequest, format!("unknown action; the actions are {}", all.join(", ")))
-        })?;
+        let action = Action::from_name(&request.action).ok_or_else(messages::unknown_action)?;
         let app = match &request.app {
             None => None,
             Some(app) => Some(
@@ -53,7 +51,7 @@ impl Engine {
         if let Some(app) = &app {
             audit.set_app(app);
         }
-        audit.set_detail(format_args!("explains {action}"));
+        audit.set_detail(messages::explains(action));
         let target = AccessTarget {
             org,
             app: app.as_ref(),
@@ -119,11 +117,11 @@ fn explained(verified: &Verified, denial: &Denial) -> ExplainedRefusal {
     let caveat = denial.caveat.and_then(|at| match at.origin {
         Origin::Token => verified.token.own_caveats().get(at.index).map(Caveat::describe),
         // The text of a discharge's caveat comes from its discharger, so only the type is shown.
-        Origin::Discharge { .. } => Some(format!("a condition of a discharge (type {})", at.kind)),
+        Origin::Discharge { .. } => Some(messages::discharge_condition(at.kind)),
     });
     ExplainedRefusal { caveat, code: denial.reason.code().to_owned(), reason: denial.reason.to_string() }
 }
 
 fn other_org() -> ExplainedRefusal {
-    ExplainedRefusal { caveat: None, code: "other_org".to_owned(), reason: OTHER_ORG.to_owned() }
+    ExplainedRefusal { caveat: None, code: "other_org".to_owned(), reason: messages::OTHER_ORG.to_owned() }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use petsem_api::{
-    AppRef, BatchBootItem, BootReport, BootResponse, BootedSecret, Delivery, ErrorCode, HostId, MachineId,
+    AppRef, BatchBootItem, BootReport, BootResponse, BootedSecret, ErrorCode, HostId, MachineId,
     RenewResponse,
 };
 use petsem_policy::{Action, Caveat, DischargeBudget, GrantEvidence, Header, Ticket, UnverifiedToken};
@@ -19,6 +19,7 @@ use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::control::state::{Control, DischargerEntry};
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::request::{AuditRecord, Peer};
 use crate::tenancy::found::{FoundApp, check_reached};
 
@@ -85,17 +86,11 @@ impl Engine {
             Err(failure) => return Err(failure),
             Ok(verified) => {
                 audit.verified_token(&verified.token);
-                return Err(Failure::new(
-                    ErrorCode::Forbidden,
-                    "this is not a host token, because it needs no discharge; send the host token",
-                ));
+                return Err(messages::host_token_without_discharge());
             }
         }
         if !header.discharges().is_empty() {
-            return Err(Failure::new(
-                ErrorCode::BadRequest,
-                "the header of a batch must carry only the host token; put each discharge beside its Machine in the body",
-            ));
+            return Err(messages::discharge_in_batch_header());
         }
         Ok(host)
     }
@@ -132,14 +127,9 @@ impl Engine {
     }
 
     fn boot_header<'h>(&self, authorization: Option<&'h str>) -> Result<Header<'h>, Failure> {
-        let text = authorization.ok_or_else(|| {
-            Failure::new(
-                ErrorCode::TokenMissing,
-                "the request has no host token; send `Authorization: FlyV1 fm2_…`",
-            )
-        })?;
+        let text = authorization.ok_or_else(messages::no_host_token)?;
         Header::parse(text, &self.settings.location)
-            .map_err(|error| Failure::new(ErrorCode::TokenMalformed, error.to_string()))
+            .map_err(|error| messages::refused(ErrorCode::TokenMalformed, &error))
     }
 
     /// Returns the secrets of a booting Machine. The caller makes the record durable before the response leaves.
@@ -182,12 +172,7 @@ impl Engine {
         boot: &Boot<'_>,
     ) -> Result<RenewResponse, Failure> {
         let granted = self.decide(audit, boot).await?;
-        self.renewal(audit, boot, &granted)?.ok_or_else(|| {
-            Failure::new(
-                ErrorCode::Forbidden,
-                "the app does not allow renewals (renewal_life is 0); request a new discharge for each boot",
-            )
-        })
+        self.renewal(audit, boot, &granted)?.ok_or_else(messages::no_renewals)
     }
 
     /// Records the result of a boot, as reported by a host that is allowed to boot it.
@@ -202,12 +187,7 @@ impl Engine {
     ) -> Result<(), Failure> {
         self.decide(audit, boot).await?;
         audit.set_version(report.version);
-        audit.set_detail(match report.delivery {
-            Delivery::Proved => "the Machine proved that it has the bundle",
-            Delivery::Mismatch => "the Machine's proof did not match",
-            Delivery::Denied => "the Machine was answered DENY",
-            Delivery::Unanswered => "the Machine did not answer",
-        });
+        audit.set_detail(messages::delivered(report.delivery));
         Ok(())
     }
 
@@ -217,18 +197,10 @@ impl Engine {
         let control = self.control();
         let Verified { token, org } = boot.verified;
         if org.is_some() {
-            return Err(Failure::new(
-                ErrorCode::Forbidden,
-                "this is not a host token, because an org's key signed it; send the host token",
-            ));
+            return Err(messages::host_token_of_an_org());
         }
         check_revocations(&control, token)?;
-        let host = boot.peer.host.clone().ok_or_else(|| {
-            Failure::new(
-                ErrorCode::Forbidden,
-                "this connection belongs to no host; boot through the listener that is configured for the host",
-            )
-        })?;
+        let host = boot.peer.host.clone().ok_or_else(messages::no_host_of_connection)?;
         // Without a grant the answer must reveal nothing about any app.
         token.boot_grant().map_err(|denial| denied_by(&denial))?;
         let found = self.find_app(boot.app).await?;
@@ -257,11 +229,7 @@ impl Engine {
         let discharger = check_grant(&control, &app, &evidence, boot, &host)?;
         let (_, policy, _) = self.policy_of(&app).await?;
         let provenance = GrantProvenance::of(&evidence.grant.provenance)?;
-        audit.set_detail(format_args!(
-            "discharge {}, {}",
-            token_uuid(evidence.discharge),
-            provenance.describe()
-        ));
+        audit.set_detail(messages::booted_by(token_uuid(evidence.discharge), &provenance.describe()));
         provenance.reauthorize(&control, &policy, &app, boot.machine.as_str(), host.as_str())?;
         Ok(Granted { evidence, discharger, provenance, app, host })
     }
@@ -297,12 +265,8 @@ impl Engine {
             expires: boot.now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX)),
         };
         let written = write_grant(&ticket, &granted.discharger.location, &grant, boot.now)?;
-        audit.set_detail(format_args!(
-            "discharge {}, renewal {}, {}",
-            token_uuid(granted.evidence.discharge),
-            written.id,
-            granted.provenance.describe()
-        ));
+        let discharge = token_uuid(granted.evidence.discharge);
+        audit.set_detail(messages::renewed_by(discharge, &written.id, &granted.provenance.describe()));
         Ok(Some(RenewResponse { renewal: written.text, expires_at: rfc3339_seconds(grant.expires) }))
     }
 }
@@ -320,28 +284,15 @@ fn check_grant(
         .iter()
         .find(|entry| entry.id == evidence.discharger)
         .filter(|entry| entry.org.is_none_or(|org| org == app.head.org))
-        .ok_or_else(|| {
-            Failure::new(
-                ErrorCode::DischargeInvalid,
-                "the discharger is not registered for the app's org; get a discharge from one that is",
-            )
-        })?;
+        .ok_or_else(messages::discharger_of_another_org)?;
     if control.revoked().has_host(host) || control.revoked().has_machine(app.id, boot.machine) {
-        return Err(Failure::new(
-            ErrorCode::Revoked,
-            "the Machine or the host was revoked and can no longer boot",
-        ));
+        return Err(messages::machine_revoked());
     }
     Ok(Arc::clone(discharger))
 }
 
 fn discharge_of(text: &str) -> Result<UnverifiedToken, Failure> {
-    UnverifiedToken::parse(text.trim()).map_err(|_| {
-        Failure::new(
-            ErrorCode::DischargeInvalid,
-            "the discharge is malformed; give exactly the discharger's answer, one fm2_… text",
-        )
-    })
+    UnverifiedToken::parse(text.trim()).map_err(|_| messages::malformed_discharge())
 }
 
 /// The only permission token that a boot's header may carry.
@@ -349,13 +300,7 @@ fn only_token<'h>(header: &'h Header<'_>) -> Result<&'h UnverifiedToken, Failure
     let mut permissions = header.permissions();
     match (permissions.next(), permissions.next()) {
         (Some(token), None) => Ok(token),
-        (None, _) => Err(Failure::new(
-            ErrorCode::TokenMalformed,
-            "the Authorization header has no petsem token; send the host token",
-        )),
-        (Some(_), Some(_)) => Err(Failure::new(
-            ErrorCode::TokenMalformed,
-            "the Authorization header of a boot must carry exactly one host token; remove the others",
-        )),
+        (None, _) => Err(messages::no_petsem_token()),
+        (Some(_), Some(_)) => Err(messages::more_than_one_host_token()),
     }
 }

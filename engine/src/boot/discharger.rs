@@ -7,7 +7,7 @@ use petsem_policy::{Action, BootTarget, DischargeRequest as TicketRequest, Petse
 use crate::authn::jwt::{BOOT_LIFE, jwt_of};
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::author_of;
-use crate::authz::decide::{Principal, denied, denied_by, no_such_app};
+use crate::authz::decide::{Principal, denied, denied_by};
 use crate::authz::target::AccessTarget;
 use crate::boot::grant::{Grant, write_grant};
 use crate::boot::polls::ticket_bytes;
@@ -16,6 +16,7 @@ use crate::clock::Timestamp;
 use crate::control::state::DischargerEntry;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
@@ -53,25 +54,16 @@ impl Engine {
         let (discharger, sealed, ticket) = self.open_ticket(&request.ticket)?;
         if let Some(condition) = ticket.second_person() {
             let Proof::Token(principal) = proof else {
-                return Err(Failure::new(
-                    ErrorCode::Forbidden,
-                    "this ticket needs the token that requested it, not a JWT; send that token",
-                ));
+                return Err(messages::ticket_needs_token());
             };
             if request.app.is_some() || request.machine.is_some() {
-                return Err(Failure::new(
-                    ErrorCode::BadRequest,
-                    "this ticket is not for a boot; remove app and machine",
-                ));
+                return Err(messages::ticket_not_for_a_boot());
             }
             return self.discharge_later(audit, principal, &sealed, &ticket, &condition, now).await;
         }
         let host = host_of(&ticket)?;
         let (Some(app), Some(machine)) = (&request.app, &request.machine) else {
-            return Err(Failure::new(
-                ErrorCode::BadRequest,
-                "the ticket of a host token needs the app and the machine that boot; give app and machine",
-            ));
+            return Err(messages::ticket_needs_machine());
         };
         let request = &BootRequested { app, machine };
         audit.set_machine(request.machine);
@@ -81,10 +73,7 @@ impl Engine {
         };
         let control = self.control();
         if control.revoked().has_machine(app.id, request.machine) || control.revoked().has_host(&host) {
-            return Err(Failure::new(
-                ErrorCode::Revoked,
-                "the Machine or the host was revoked and can no longer boot",
-            ));
+            return Err(messages::machine_revoked());
         }
         let expires = now.seconds().saturating_add(AFTER);
         let target = AccessTarget {
@@ -98,7 +87,7 @@ impl Engine {
             expires_unix_seconds: expires,
             approved: None,
         };
-        ticket.clear(&conditions).map_err(|denial| Failure::new(ErrorCode::Forbidden, denial.to_string()))?;
+        ticket.clear(&conditions).map_err(|denial| messages::refused(ErrorCode::Forbidden, &denial))?;
         let provenance = GrantProvenance { proof, first: None };
         let grant = Grant {
             app: &app,
@@ -108,20 +97,14 @@ impl Engine {
             expires,
         };
         let written = write_grant(&ticket, &discharger.location, &grant, now)?;
-        audit.set_detail(format_args!("discharge {} for host {host}, {}", written.id, provenance.describe()));
+        audit.set_detail(messages::discharged_for(&written.id, &host, &provenance.describe()));
         Ok(DischargeAnswer { discharge: Some(written.text), ..DischargeAnswer::default() })
     }
 
     /// Opens a ticket of the installation's own discharger. Tickets for outside dischargers are theirs to answer,
     /// although this installation knows their keys, too.
     fn open_ticket(&self, text: &str) -> Result<(std::sync::Arc<DischargerEntry>, Vec<u8>, Ticket), Failure> {
-        let wrong = || {
-            Failure::new(
-                ErrorCode::BadRequest,
-                "the ticket is not for this discharger; send the ticket of the token's third-party caveat, in standard base64",
-            )
-        };
-        let sealed = ticket_bytes(text).ok_or_else(wrong)?;
+        let sealed = ticket_bytes(text).ok_or_else(messages::ticket_of_another_discharger)?;
         self.control()
             .dischargers()
             .iter()
@@ -130,7 +113,7 @@ impl Engine {
                 Ticket::open(&sealed, &entry.key).ok().map(|ticket| (std::sync::Arc::clone(entry), ticket))
             })
             .map(|(entry, ticket)| (entry, sealed, ticket))
-            .ok_or_else(wrong)
+            .ok_or_else(messages::ticket_of_another_discharger)
     }
 
     async fn proof_by_jwt(
@@ -140,14 +123,7 @@ impl Engine {
         request: &BootRequested<'_>,
         host: &HostId,
     ) -> Result<(FoundApp, BootProof), Failure> {
-        let refused = || {
-            Failure::new(
-                ErrorCode::PolicyDenied,
-                "there is no such app, or no rule of its policy lets this JWT boot this Machine on this host; \
-                 the app's owner can view the policy with `petsem policy show`",
-            )
-        };
-        let app = self.find_app(request.app).await?.ok_or_else(refused)?;
+        let app = self.find_app(request.app).await?.ok_or_else(messages::jwt_does_not_boot)?;
         audit.set_app(&app);
         let (_, policy, _) = self.policy_of(&app).await?;
         let boot = BootRequest {
@@ -156,7 +132,9 @@ impl Engine {
             machine: request.machine.as_str(),
             host: host.as_str(),
         };
-        let allowed = policy.decide_boot(claims, &boot).map_err(|denial| refused().because(denial))?;
+        let allowed = policy
+            .decide_boot(claims, &boot)
+            .map_err(|denial| messages::jwt_does_not_boot().because(denial))?;
         audit.accepted_jwt(claims);
         let proof = BootProof::Jwt {
             rule: allowed.rule,
@@ -186,20 +164,21 @@ impl Engine {
         let decision = principal.allows(audit, &target, Action::Boot, now);
         let Some(app) = found.as_ref() else {
             // Same answer as for an app of another org: the principal must not learn which apps exist.
-            return Err(if principal.is_platform() { no_such_app() } else { not_permitted() });
+            return Err(if principal.is_platform() {
+                messages::no_such_app()
+            } else {
+                messages::app_not_allowed(Action::Boot)
+            });
         };
         audit.set_app(app);
         let verified = match decision {
             Ok(verified) => verified,
             Err(refused) if principal.is_of(app.head.org) => return Err(denied(&refused)),
-            Err(_) => return Err(not_permitted()),
+            Err(_) => return Err(messages::app_not_allowed(Action::Boot)),
         };
         if verified.org.is_none() {
             // A principal that may enroll hosts must not prove boots, too.
-            return Err(Failure::new(
-                ErrorCode::Forbidden,
-                "an operator's token cannot prove a boot; use a token of the app's org, or a JWT that the app's policy accepts",
-            ));
+            return Err(messages::operators_prove_no_boot());
         }
         let target =
             BootTarget { app: *app.id.as_bytes(), machine: request.machine.as_str(), host: host.as_str() };
@@ -211,7 +190,7 @@ impl Engine {
         };
         match found {
             Some(app) => Ok((app, proof)),
-            None => Err(no_such_app()),
+            None => Err(messages::no_such_app()),
         }
     }
 }
@@ -243,17 +222,5 @@ fn host_of(ticket: &Ticket) -> Result<HostId, Failure> {
         },
         _ => None,
     };
-    named.ok_or_else(|| {
-        Failure::new(
-            ErrorCode::BadRequest,
-            "the ticket does not name exactly one host; send the ticket of a host token",
-        )
-    })
-}
-
-fn not_permitted() -> Failure {
-    Failure::new(
-        ErrorCode::Forbidden,
-        "there is no such app, or this token does not allow boot there; check the app's name and the token with `petsem token inspect`",
-    )
+    named.ok_or_else(messages::ticket_without_host)
 }

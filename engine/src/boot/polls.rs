@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use blake2::{Blake2b256, Digest as _};
 use data_encoding::{BASE64, HEXLOWER};
-use petsem_api::{ApprovalId, ApprovalState, DischargeAnswer, ErrorCode, OrgId, UserInteractive};
+use petsem_api::{ApprovalId, ApprovalState, DischargeAnswer, OrgId, UserInteractive};
 use petsem_keys::{Keyring, PollKey, WrapContext};
 use petsem_policy::{SecondPerson, Ticket};
 use petsem_store::{CommitError, RecordKind};
@@ -19,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{PollRow, ProtectedChange, REREADS, Row, expect};
 use crate::request::AuditRecord;
 use crate::tokens::mint::{discharger_location, own_discharger};
@@ -57,10 +58,10 @@ impl Engine {
     ) -> Result<DischargeAnswer, Failure> {
         self.check_feed()?;
         let id = ApprovalId::from_bytes(condition.request);
-        let row = self.approval(id).await?.ok_or_else(not_requester)?.content;
+        let row = self.approval(id).await?.ok_or_else(messages::not_the_requesting_token)?.content;
         let is_requester = row.tokens.first().is_some_and(|token| principal.has_token(*token));
         if row.asker != condition.requester || !is_requester {
-            return Err(not_requester());
+            return Err(messages::not_the_requesting_token());
         }
         // Check the other conditions now, so that a ticket with an unknown condition is refused immediately.
         clear_break_glass(ticket, &row, Some(condition.request), now)?;
@@ -74,7 +75,7 @@ impl Engine {
                 let poll_url = self.new_entry(audit, (id, row.org), sealed, ends_at, now).await?;
                 Ok(self.waiting(id, poll_url))
             }
-            _ => Err(Failure::new(ErrorCode::Forbidden, CLOSED)),
+            _ => Err(messages::break_glass_closed()),
         }
     }
 
@@ -131,11 +132,7 @@ impl Engine {
         }
         let is_full = of_same >= MOST_OF_ORG || (org.is_some() && of_orgs >= MOST);
         if is_full || of_request >= MOST_OF_REQUEST {
-            return Err(Failure::new(
-                ErrorCode::Busy,
-                "too many discharges wait to be fetched; fetch your pending ones, or try again later",
-            )
-            .retry_after(60));
+            return Err(messages::too_many_pending_discharges());
         }
         let secret: [u8; 16] = entropy::bytes();
         let id = entry_of(&secret);
@@ -152,7 +149,7 @@ impl Engine {
             sealed_ticket: key.seal(rng, ticket, store, &short).map_err(Failure::internal)?,
             ends_at,
         };
-        audit.set_detail(format_args!("request {request} waits for a second person"));
+        audit.set_detail(messages::request_waits(request));
         let mut change = self.change(audit);
         change.deletes.extend(expired.into_iter().map(|id| (RecordKind::PollEntry, id.to_vec())));
         change.expects.push(expect::<PollRow>(&id, 0));
@@ -211,14 +208,14 @@ impl Engine {
         if state == ApprovalState::Open || self.check_feed().is_err() {
             return Ok(Some(Polled::NotReady));
         }
-        audit.asked_by(&row.asker);
+        audit.requested_by(&row.asker);
         let polled = if state == ApprovalState::Approved {
             let ticket = self.open_entry(&keyring, &id, &entry.content)?;
             let discharge = self.break_glass_discharge(audit, &ticket, request, &row, now)?;
             Polled::Ready(DischargeAnswer { discharge: Some(discharge), ..DischargeAnswer::default() })
         } else {
-            audit.set_detail(format_args!("request {request} was denied or has expired"));
-            Polled::Refused(CLOSED)
+            audit.set_detail(messages::request_ended(request));
+            Polled::Refused(messages::BREAK_GLASS_CLOSED)
         };
         let mut change = self.change(audit);
         change.expects.push(expect::<PollRow>(&id, entry.version));
@@ -248,9 +245,6 @@ impl Engine {
     }
 }
 
-/// What the requester reads about a closed request.
-const CLOSED: &str = "the request was denied or has expired; request again with `petsem break-glass`";
-
 /// The id of an entry: BLAKE2b-256 (RFC 7693) of its secret.
 fn entry_of(secret: &[u8; 16]) -> [u8; 32] {
     Blake2b256::digest(secret).into()
@@ -261,13 +255,6 @@ pub(crate) fn short_id(id: &[u8; 32]) -> [u8; 16] {
     let mut short = [0; 16];
     short.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
     short
-}
-
-fn not_requester() -> Failure {
-    Failure::new(
-        ErrorCode::Forbidden,
-        "the ticket's request was made with another token, or no longer exists; send the token that requested break-glass",
-    )
 }
 
 /// Decodes the base64 of a ticket.

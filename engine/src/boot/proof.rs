@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::authn::tokens::check_jwt;
 use crate::control::state::Control;
 use crate::error::Failure;
+use crate::messages;
 use crate::tenancy::found::FoundApp;
 
 /// The proof behind a grant, and the first discharge: revoking that one ends all renewals derived from it.
@@ -60,34 +61,24 @@ impl GrantProvenance {
         // Keep room for `first`, which renewals add.
         let reserved = if self.first.is_none() { FIRST } else { 0 };
         if text.len() + reserved > petsem_policy::MAX_PROVENANCE_BYTES {
-            return Err(Failure::new(
-                ErrorCode::BadRequest,
-                "the JWT's sub, its jti and the claims that the policy's rule reads are over 2 KiB in total; issue shorter \
-                 claims, or let the rule read fewer",
-            ));
+            return Err(messages::jwt_too_large_for_boot());
         }
         Ok(text)
     }
 
     /// Parses the text of a grant. Unknown forms are refused.
     pub(crate) fn of(text: &str) -> Result<Self, Failure> {
-        serde_json::from_str(text).map_err(|_| {
-            Failure::new(
-                ErrorCode::DischargeInvalid,
-                "the boot grant has a form that this server does not support; request a new discharge",
-            )
-        })
+        serde_json::from_str(text).map_err(|_| messages::unknown_grant())
     }
 
     /// A description for the audit log.
     pub(crate) fn describe(&self) -> String {
         match &self.proof {
-            BootProof::Jwt { rule, claims, sub, .. } => format!(
-                "asked by {} of {}, rule {rule}",
-                sub.as_deref().unwrap_or("an unnamed subject"),
-                claims.get("iss").map_or("", String::as_str)
-            ),
-            BootProof::Token { id, subject, .. } => format!("asked by {subject}, token {id}"),
+            BootProof::Jwt { rule, claims, sub, .. } => {
+                let issuer = claims.get("iss").map_or("", String::as_str);
+                messages::proved_by_jwt(sub.as_deref(), issuer, rule)
+            }
+            BootProof::Token { id, subject, .. } => messages::proved_by_token(subject, *id),
         }
     }
 
@@ -101,34 +92,25 @@ impl GrantProvenance {
         host: &str,
     ) -> Result<(), Failure> {
         if self.first.is_some_and(|first| control.revoked().has_token(&first)) {
-            return Err(Failure::new(
-                ErrorCode::Revoked,
-                "the discharge behind this renewal was revoked; request a new discharge",
-            ));
+            return Err(messages::discharge_revoked());
         }
         match &self.proof {
             BootProof::Jwt { claims, sub, jti, issued_at, .. } => {
                 let claims = Claims::from_stored(claims.clone());
                 check_jwt(control, claims.issuer(), sub.as_deref(), jti.as_deref(), *issued_at)?;
                 if control.issuer(claims.issuer()).is_none() {
-                    return Err(Failure::new(
-                        ErrorCode::PolicyDenied,
-                        "the issuer of the JWT behind this boot is no longer registered; request a new discharge",
-                    ));
+                    return Err(messages::issuer_of_boot_deleted());
                 }
                 let name = app.head.name.as_str();
                 let request = BootRequest { app_id: *app.id.as_bytes(), app_name: name, machine, host };
                 policy
                     .decide_boot(&claims, &request)
                     .map(|_| ())
-                    .map_err(|denial| Failure::new(ErrorCode::PolicyDenied, denial.to_string()))
+                    .map_err(|denial| messages::refused(ErrorCode::PolicyDenied, &denial))
             }
             BootProof::Token { id, ancestors, .. } => {
                 if std::iter::once(id).chain(ancestors).any(|id| control.revoked().has_token(id)) {
-                    return Err(Failure::new(
-                        ErrorCode::Revoked,
-                        "the token that requested this boot was revoked; request a new discharge with another token",
-                    ));
+                    return Err(messages::token_of_boot_revoked());
                 }
                 Ok(())
             }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use petsem_api::{RequestId, RevokeRequest};
 
+use crate::messages;
 use crate::records::FeedRow;
 
 /// The denials of this node.
@@ -31,16 +32,10 @@ impl PendingDenials {
     pub(crate) fn problem(&self) -> Option<String> {
         let unread = self.unread().len();
         if unread > 0 {
-            return Some(format!(
-                "{unread} denials cannot be read, so they are not in force; the log gives the reason and the owner that the files need"
-            ));
+            return Some(messages::denials_not_read(unread));
         }
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
-        (waiting > 0).then(|| {
-            format!(
-                "{waiting} denials are in force only on this node; other nodes follow when the store accepts writes"
-            )
-        })
+        (waiting > 0).then(|| messages::denials_on_this_node(waiting))
     }
 
     pub(crate) fn unread(&self) -> MutexGuard<'_, BTreeSet<RequestId>> {

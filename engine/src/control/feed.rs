@@ -10,6 +10,7 @@ use petsem_store::{Change, CommitError, Expect, RecordKind};
 use crate::control::state::{Control, Readers};
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{FeedHeadRow, FeedRow, IntegrityFault};
 use crate::request::AuditRecord;
 
@@ -125,7 +126,6 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Failure::new(ErrorCode::Busy, "other nodes are changing the same installation; try again")
-            .retry_after(1))
+        Err(messages::nodes_keep_changing())
     }
 }

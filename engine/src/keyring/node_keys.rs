@@ -8,6 +8,7 @@ use petsem_store::{Change, RecordKind, RequestAudit, Store};
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::{UnlockError, Unlocked};
+use crate::messages;
 use crate::records::{NodeRow, SignedNote, StoreRow, expect};
 
 /// A node's audit keys, and its last checkpoint in the store.
@@ -44,9 +45,7 @@ pub async fn node_keys(
     let Unlocked { store_id, keyring, codec, .. } = unlocked;
     let row = codec.read::<NodeRow>(&node, &record).map_err(Failure::from)?.content;
     let context = WrapContext::new(*store_id.as_bytes(), node);
-    let wrong = |error| {
-        UnlockError::Refused(format!("the node's audit keys do not open: {error}; restore the store"))
-    };
+    let wrong = |error| UnlockError::Refused(messages::audit_keys_do_not_open(&error));
     let keys = AuditKeys {
         initial_mac: keyring.unwrap(&row.audit_mac_key, &context).map_err(wrong)?,
         signing: keyring.unwrap(&row.audit_signing_key, &context).map_err(wrong)?,

@@ -10,6 +10,7 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::seal_list::{KeepShares, SealAction, SealChange, SealInfo, info, make_seal};
 use crate::keyring::unlock::{MOST_SEALS, SealSources, SealedRows, UnlockError, Unlocked, unlock_rows};
+use crate::messages;
 use crate::records::{IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow, id_of};
 
 /// A seal's id and its row.
@@ -69,13 +70,13 @@ impl OpenList {
         keep_shares: KeepShares<'_>,
     ) -> Result<(SealInfo, PlannedSeals), UnlockError> {
         if self.seals.len() >= MOST_SEALS as usize {
-            return Err(refused(format!("the store already has {MOST_SEALS} seals; remove one first")));
+            return Err(refused(messages::too_many_seals(MOST_SEALS)));
         }
         let rng = &mut entropy::rng();
         let (id, row) =
             make_seal(source, rng, &self.unlocked.root, self.unlocked.store_id, now, keep_shares)?;
         let added = info(&id, &row);
-        let detail = format!("{} seal {} ({})", added.kind, added.id, added.description);
+        let detail = messages::changed_seal(&added.kind, &added.id, &added.description);
         let mut change = SealChange::new(SealAction::Add, detail);
         change.put(&self.unlocked.codec, &id, 1, &row);
         let ids = self.ids().chain([HEXLOWER.encode(&id)]).collect();
@@ -90,7 +91,7 @@ impl OpenList {
         let (id, row) = self.find(which)?;
         let removed = info(id, &row.content);
         may_remove(&self.seals, id)?;
-        let detail = format!("{} seal {} ({})", removed.kind, removed.id, removed.description);
+        let detail = messages::changed_seal(&removed.kind, &removed.id, &removed.description);
         let mut change = SealChange::new(SealAction::Remove, detail);
         change.delete(id, row.version);
         let ids = self.ids().filter(|other| *other != removed.id).collect();
@@ -158,13 +159,8 @@ impl OpenList {
         let mut found = self.seals.iter().filter(is_meant);
         match (found.next(), found.next()) {
             (Some((id, row)), None) => Ok((id, row)),
-            (None, _) => Err(refused(format!(
-                "the store has no seal {which}; nothing was changed\n`petsem operator seal list` shows all seals"
-            ))),
-            (Some(_), Some(_)) => Err(refused(format!(
-                "{which} matches more than one seal; nothing was changed\ngive more of the id that `petsem operator seal \
-                 list` shows"
-            ))),
+            (None, _) => Err(refused(messages::no_such_seal(which))),
+            (Some(_), Some(_)) => Err(refused(messages::seal_ambiguous(which))),
         }
     }
 
@@ -180,7 +176,7 @@ impl OpenList {
             (self, available)
         })
         .await
-        .map_err(|error| refused(format!("the attempt to open the seals was interrupted: {error}")))
+        .map_err(|error| refused(messages::seals_interrupted(&error)))
     }
 
     fn try_all(&self, sources: &SealSources) -> Available {
@@ -260,18 +256,10 @@ impl PlannedSeals {
 pub(crate) fn may_remove(seals: &[SealOfList], id: &[u8; 16]) -> Result<(), UnlockError> {
     let mut others = seals.iter().filter(|(other, _)| other != id).peekable();
     if others.peek().is_none() {
-        return Err(refused(
-            "this is the store's last seal, and without it the store cannot be opened; nothing was changed\nadd another first: \
-             `petsem operator seal add`"
-                .to_owned(),
-        ));
+        return Err(refused(messages::LAST_SEAL.to_owned()));
     }
     if others.all(|(_, row)| row.content.verified_at.is_none()) {
-        return Err(refused(
-            "no other seal has ever opened the store, so this one must stay; nothing was changed\ntry the \
-             others first: `petsem operator seal verify`"
-                .to_owned(),
-        ));
+        return Err(refused(messages::LAST_SEAL_THAT_OPENED.to_owned()));
     }
     Ok(())
 }

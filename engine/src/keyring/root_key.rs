@@ -13,6 +13,7 @@ use crate::error::Failure;
 use crate::keyring::open_list::{OpenList, Unavailable, may_remove, refused};
 use crate::keyring::seal_list::{SealInfo, info, seal_failed};
 use crate::keyring::unlock::{SealSources, SealedRows, UnlockError, Unlocked};
+use crate::messages;
 use crate::records::{KeyringKeyRow, SealRow, StoreRow, expect};
 use crate::request::local_record;
 
@@ -91,7 +92,7 @@ pub async fn plan_new_root(
                     Unavailable::NotTried => untried(&row.content.kind),
                     Unavailable::Failed(text) => text,
                 };
-                missing.push(format!("{id} ({}): {why}", row.content.description));
+                missing.push(messages::seal_not_available(&id, &row.content.description, &why));
                 continue;
             }
         };
@@ -105,11 +106,7 @@ pub async fn plan_new_root(
         puts.push(unlocked.codec.write(&id, row.version + 1, &next));
     }
     if !missing.is_empty() {
-        return Err(refused(format!(
-            "these seals are not available, and each must wrap the new root key; nothing was changed:\n{}\nprovide them, or \
-             remove them from the store: `petsem operator rotate-root --drop-seal ID`",
-            missing.join("\n")
-        )));
+        return Err(refused(messages::seals_not_available(&missing)));
     }
     for record in &rows.keyring {
         let row = unlocked.codec.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
@@ -140,12 +137,8 @@ impl Engine {
     /// The list of seals changed in the meantime. Nothing was changed.
     pub async fn commit_new_root(&self, rows: RootRows, report: &RotatedRoot) -> Result<(), Failure> {
         let mut audit = local_record(self.now(), "operator.rotate_root");
-        audit.set_detail(format_args!(
-            "root key {} under {} seals, {} dropped",
-            report.root_version,
-            report.seals.len(),
-            report.dropped.len()
-        ));
+        let RotatedRoot { root_version, seals, dropped, .. } = report;
+        audit.set_detail(messages::root_key(*root_version, seals.len(), dropped.len()));
         let mut change = self.change(&audit);
         let RootRows { expects, puts, deletes } = rows;
         change.expects.extend(expects);

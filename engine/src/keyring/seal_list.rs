@@ -5,7 +5,7 @@
 //! needs a seal, but the server does not need to open one again.
 
 use data_encoding::{BASE64, HEXLOWER};
-use petsem_api::{ErrorCode, RequestId, StoreId};
+use petsem_api::{RequestId, StoreId};
 use petsem_keys::{
     NamedSealError, NewShare, RootKey, Seal, SealContext, SealError, SealExt as _, SealSource,
 };
@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::{MOST_SEALS, OpenedBy, UnlockError};
+use crate::messages;
 use crate::records::{Content, IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow, expect};
 use crate::request::{AuditRecord, Peer};
 
@@ -53,13 +54,10 @@ pub(crate) fn make_seal(
 ) -> Result<([u8; 16], SealRow), UnlockError> {
     let id: [u8; 16] = entropy::bytes();
     let context = SealContext::root_key(*store.as_bytes(), id, root.version());
-    let created = source.create(rng).map_err(UnlockError::Seal)?.ok_or_else(|| {
-        UnlockError::Refused(
-            "a seal of the kind passphrase needs a passphrase, but none was given\nprovide it with \
-             --new-passphrase-file FILE, or at the prompt on a terminal"
-                .to_owned(),
-        )
-    })?;
+    let created = source
+        .create(rng)
+        .map_err(UnlockError::Seal)?
+        .ok_or_else(|| UnlockError::Refused(messages::NO_PASSPHRASE.to_owned()))?;
     let seal = &*created.seal;
     let mut row = wrap(rng, seal, root, &context, now)?;
     if !created.shares.is_empty() {
@@ -186,7 +184,7 @@ impl SealChange {
             change.puts.push(record);
         }
         for (id, version) in &self.deleted {
-            let id = HEXLOWER.decode(id.as_bytes()).map_err(|_| not_understood())?;
+            let id = HEXLOWER.decode(id.as_bytes()).map_err(|_| messages::unknown_seal_change())?;
             change.expects.push(expect::<SealRow>(&id, *version));
             change.deletes.push((RecordKind::Seal, id));
         }
@@ -207,10 +205,10 @@ impl PutRow {
     fn checked<T: Content>(&self, codec: &RecordCodec) -> Result<Record, Failure> {
         let record = Record {
             kind: T::KIND,
-            id: HEXLOWER.decode(self.id.as_bytes()).map_err(|_| not_understood())?,
+            id: HEXLOWER.decode(self.id.as_bytes()).map_err(|_| messages::unknown_seal_change())?,
             row_version: self.row_version,
-            content: BASE64.decode(self.content.as_bytes()).map_err(|_| not_understood())?,
-            mac: HEXLOWER.decode(self.mac.as_bytes()).map_err(|_| not_understood())?,
+            content: BASE64.decode(self.content.as_bytes()).map_err(|_| messages::unknown_seal_change())?,
+            mac: HEXLOWER.decode(self.mac.as_bytes()).map_err(|_| messages::unknown_seal_change())?,
         };
         codec.read::<T>(&record.id, &record)?;
         Ok(record)
@@ -219,13 +217,6 @@ impl PutRow {
 
 fn before(record: &Record) -> Expect {
     Expect { kind: record.kind, id: record.id.clone(), row_version: record.row_version.saturating_sub(1) }
-}
-
-fn not_understood() -> Failure {
-    Failure::new(
-        ErrorCode::BadRequest,
-        "unknown change of the seals; use a `petsem` of the same version as the server",
-    )
 }
 
 impl Engine {
@@ -252,13 +243,7 @@ impl Engine {
     /// # Errors
     /// It belongs to another store. Nothing was changed.
     pub async fn change_seals_by_note(&self, source: &str, id: RequestId, note: &str) -> Result<(), Failure> {
-        let refused = || {
-            Failure::new(
-                ErrorCode::BadRequest,
-                "the change of the seals belongs to another store; use this store's configuration, and a `petsem` of the \
-                 same version as the server",
-            )
-        };
+        let refused = messages::seal_change_of_another_store;
         let note = BASE64.decode(note.as_bytes()).map_err(|_| refused())?;
         let text = self.codec.read_note(SignedNote::SealChange, id, &note).ok_or_else(refused)?;
         let change: SealChange = serde_json::from_slice(text).map_err(|_| refused())?;

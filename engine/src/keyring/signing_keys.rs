@@ -1,9 +1,7 @@
 //! Signing keys: listed, and replaced for new tokens; tokens of the old key stay valid.
 
 use data_encoding::HEXLOWER;
-use petsem_api::{
-    ErrorCode, RotateSigningKey, SigningKeyId, SigningKeyInfo, SigningKeyList, SigningKeyState,
-};
+use petsem_api::{RotateSigningKey, SigningKeyId, SigningKeyInfo, SigningKeyList, SigningKeyState};
 use petsem_keys::SigningKey;
 
 use crate::authz::decide::Principal;
@@ -14,6 +12,7 @@ use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::state::owned;
+use crate::messages;
 use crate::records::{FeedRow, OrgRow, Row, SigningKeyRow, expect};
 use crate::request::AuditRecord;
 
@@ -34,19 +33,11 @@ impl Engine {
         principal.may_operate(audit, now)?;
         let org = match &wanted.org {
             None => None,
-            Some(org) => Some(self.find_org(org).await?.ok_or_else(|| {
-                Failure::new(ErrorCode::NotFound, "there is no such org; `petsem org list` shows all orgs")
-            })?),
+            Some(org) => Some(self.find_org(org).await?.ok_or_else(messages::no_such_org)?),
         };
         let owner = org.as_ref().map(|org| org.id);
         if self.control().live_keys_of(owner) >= MOST_OF_OWNER {
-            return Err(Failure::new(
-                ErrorCode::Conflict,
-                format!(
-                    "there are already {MOST_OF_OWNER} signing keys; nothing was changed; revoke the oldest ones \
-                     (`petsem signing-key list`, `petsem token revoke --key`)"
-                ),
-            ));
+            return Err(messages::too_many_signing_keys(MOST_OF_OWNER));
         }
         let kid: [u8; 16] = entropy::bytes();
         let key = SigningKey::generate(&mut entropy::rng());
@@ -60,7 +51,7 @@ impl Engine {
         if let Some(org) = owner {
             audit.set_org(org);
         }
-        audit.set_detail(format_args!("signing key {id}"));
+        audit.set_detail(messages::signing_key(id));
         let feed = [FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: owner, version: 1, at }];
         self.commit_control(audit, &feed, |change| {
             // An org that is deleted in the meantime gets no key.

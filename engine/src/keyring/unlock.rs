@@ -16,6 +16,7 @@ use petsem_store::{ReadError, Record, RecordKind, Store};
 
 use crate::error::Failure;
 use crate::keyring::state::{MOST_KEYS, row_mac_context};
+use crate::messages;
 use crate::records::{
     IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified, id_of,
 };
@@ -143,9 +144,9 @@ pub async fn unlock(sources: &SealSources, store: &dyn Store) -> Result<Unlocked
 /// [`UnlockError`].
 pub async fn unlock_rows(sources: &SealSources, rows: SealedRows) -> Result<Unlocked, UnlockError> {
     let sources = sources.clone();
-    tokio::task::spawn_blocking(move || scrubbed_call(|| open_rows(&sources, &rows))).await.map_err(
-        |error| UnlockError::Refused(format!("the attempt to open the seals was interrupted: {error}")),
-    )?
+    tokio::task::spawn_blocking(move || scrubbed_call(|| open_rows(&sources, &rows)))
+        .await
+        .map_err(|error| UnlockError::Refused(messages::seals_interrupted(&error)))?
 }
 
 fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, UnlockError> {
@@ -160,19 +161,15 @@ fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, Unloc
         let version = <[u8; 4]>::try_from(record.id.as_slice()).map(u32::from_be_bytes).unwrap_or_default();
         let key =
             root.unwrap_keyring_key(&row.wrapped, *named.store.as_bytes(), version).map_err(|error| {
-                UnlockError::Refused(format!(
-                    "version {version} of the keyring does not open: {error}; restore the store"
-                ))
+                UnlockError::Refused(messages::keyring_version_does_not_open(version, &error))
             })?;
         keys.push(key);
     }
-    let keyring = Keyring::new(keys, named.keyring_version).map_err(|error| {
-        UnlockError::Refused(format!("the keyring is incomplete: {error}; restore the store"))
-    })?;
-    let row_mac: RowMacKey =
-        keyring.unwrap(&named.row_mac_key, &row_mac_context(named.store)).map_err(|error| {
-            UnlockError::Refused(format!("the row-MAC key does not open: {error}; restore the store"))
-        })?;
+    let keyring = Keyring::new(keys, named.keyring_version)
+        .map_err(|error| UnlockError::Refused(messages::keyring_incomplete(&error)))?;
+    let row_mac: RowMacKey = keyring
+        .unwrap(&named.row_mac_key, &row_mac_context(named.store))
+        .map_err(|error| UnlockError::Refused(messages::row_mac_key_does_not_open(&error)))?;
     let codec = RecordCodec::new(row_mac, named.epoch);
     // Now that there is a row-MAC key, every row that led to it is verified.
     codec.read::<StoreRow>(&[], store_record).map_err(Failure::from)?;
@@ -287,7 +284,7 @@ fn open_by_seal(
     seals: &[UnverifiedSeal],
     tried: &mut Vec<String>,
 ) -> Option<(RootKey, OpenedBy)> {
-    let mut said = no_seal_of(seal.kind());
+    let mut said = messages::no_seal_of_kind(seal.kind());
     // The row with the same description comes first: that saves a second PIN attempt or call to a KMS.
     let description = seal.describe();
     let (same, others): (Vec<_>, Vec<_>) = seals
@@ -325,11 +322,7 @@ fn open_by_wrap(
         }
     }
     if !found {
-        tried.push(no_seal_of(source.kind()));
+        tried.push(messages::no_seal_of_kind(source.kind()));
     }
     None
-}
-
-fn no_seal_of(kind: &str) -> String {
-    format!("the store has no seal of kind {kind}")
 }

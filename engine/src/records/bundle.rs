@@ -57,16 +57,9 @@ pub(crate) enum StoredValue {
 }
 
 /// A plaintext in another format. It was authentic, so another build wrote it, or this build has a bug.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the sealed message is authentic, but its format is unknown to this build")]
 pub(crate) struct BundleError;
-
-impl fmt::Display for BundleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the sealed message is authentic, but its format is unknown to this build")
-    }
-}
-
-impl std::error::Error for BundleError {}
 
 impl Bundle {
     /// Bytes of names and values together: what the bundle limit counts.

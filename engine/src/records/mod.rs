@@ -70,7 +70,11 @@ pub(crate) struct Row<T> {
 }
 
 /// A row that differs from what was written. The operator learns which one; the principal only gets `integrity`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the {kind} row {id} does not hold what was written to it ({what}); restore it from a backup, and check who can \
+     write to the database"
+)]
 pub(crate) struct IntegrityFault {
     /// The kind of row.
     pub(crate) kind: String,
@@ -79,19 +83,6 @@ pub(crate) struct IntegrityFault {
     /// What is wrong with it.
     pub(crate) what: &'static str,
 }
-
-impl fmt::Display for IntegrityFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the {} row {} does not hold what was written to it ({}); restore it from a backup, \
-             and look for who can write to the database",
-            self.kind, self.id, self.what
-        )
-    }
-}
-
-impl std::error::Error for IntegrityFault {}
 
 impl IntegrityFault {
     /// A fault in a row of this kind.

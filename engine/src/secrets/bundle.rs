@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
-use petsem_api::{AppSecret, Digest, ErrorCode, HistoryEntry, MAX_BUNDLE, MAX_SECRETS, SecretName, Value};
+use petsem_api::{AppSecret, Digest, HistoryEntry, MAX_BUNDLE, MAX_SECRETS, SecretName, Value};
 use petsem_keys::{AppKek, DigestKey, RecordContext, RewrapError, SealedRef, WrapContext};
 use petsem_store::{BundleRow, Change, NewValue, Record, ValueRow};
 use sha2::{Digest as _, Sha256};
@@ -17,6 +17,7 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{AppHead, Bundle, Entry, IntegrityFault, StoredValue, expect};
 use crate::tenancy::found::FoundApp;
 
@@ -130,7 +131,7 @@ impl Engine {
             let value = match amendment {
                 Amendment::Set(value) => Some(Value::new(value.expose_bytes().to_vec())),
                 Amendment::Restore(row) if is_under_destroyed_kek(app, row) => {
-                    return Err(rotated_meanwhile());
+                    return Err(messages::kek_rotated_meanwhile());
                 }
                 Amendment::Restore(row) => match self.open_value(app, name, row)? {
                     StoredValue::Set(entry) => Some(entry.value),
@@ -379,23 +380,12 @@ fn is_under_destroyed_kek(app: &FoundApp, row: &ValueRow) -> bool {
     AppKek::version_of_dek(&row.wrapped_dek).is_ok_and(|version| !app.has_kek(version))
 }
 
-fn rotated_meanwhile() -> Failure {
-    Failure::new(ErrorCode::Busy, "the app's KEK was just rotated; nothing was changed; try again")
-        .retry_after(1)
-}
-
 fn check_bundle(bundle: &Bundle) -> Result<(), Failure> {
     if bundle.entries.len() > MAX_SECRETS {
-        return Err(Failure::new(
-            ErrorCode::BundleTooLarge,
-            format!("an app has at most {MAX_SECRETS} secrets; nothing was changed; delete some first"),
-        ));
+        return Err(messages::too_many_secrets(MAX_SECRETS));
     }
     if bundle.size() > MAX_BUNDLE {
-        return Err(Failure::new(
-            ErrorCode::BundleTooLarge,
-            "the names and values of an app are at most 1 MiB together; nothing was changed; delete some first",
-        ));
+        return Err(messages::bundle_too_large());
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The history of a secret: its earlier values are listed without their content, and restored.
 
-use petsem_api::{AppRef, ErrorCode, History, SecretName};
+use petsem_api::{AppRef, History, SecretName};
 use petsem_keys::AppKek;
 use petsem_policy::Action;
 use petsem_store::ValueRow;
@@ -8,10 +8,9 @@ use petsem_store::ValueRow;
 use crate::authz::decide::Principal;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::IntegrityFault;
 use crate::request::AuditRecord;
-use crate::secrets::read::no_such_secret;
-use crate::secrets::write::deleted_meanwhile;
 use crate::tenancy::found::FoundApp;
 
 impl Engine {
@@ -34,7 +33,8 @@ impl Engine {
         let mut newest = app.head.app_version;
         if rows.iter().any(|row| row.app_version > newest) {
             // If it was written after the head was read, a new head names it; otherwise the row was forged or restored.
-            let app = self.find_app(&AppRef::Id(app.id)).await?.ok_or_else(deleted_meanwhile)?;
+            let app =
+                self.find_app(&AppRef::Id(app.id)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
             newest = app.head.app_version;
         }
         if rows.iter().any(|row| row.app_version > newest) {
@@ -45,7 +45,7 @@ impl Engine {
         rows.retain(|row| row.app_version <= app.head.app_version);
         let history = self.describe_history(app, name, &rows)?;
         if history.is_empty() {
-            return Err(no_such_secret(name));
+            return Err(messages::no_such_secret(name));
         }
         Ok(History { name: name.clone(), history })
     }
@@ -57,14 +57,7 @@ impl Engine {
         name: &SecretName,
         version: u64,
     ) -> Result<ValueRow, Failure> {
-        let absent = || {
-            Failure::new(
-                ErrorCode::NotFound,
-                format!(
-                    "no value of {name} was set in version {version}, or it is no longer kept; see its history"
-                ),
-            )
-        };
+        let absent = || messages::no_such_version(name, version);
         if version > app.head.app_version {
             return Err(absent());
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use petsem_api::{AppRef, AppSecret, ErrorCode, SecretList, SecretName};
+use petsem_api::{AppRef, AppSecret, SecretList, SecretName};
 use petsem_policy::evaluate::{Allowed, AppPolicy, Claims, PolicyQuestion};
 use petsem_policy::{Action, Denial, Exchanged, Reason, Resource};
 
@@ -15,6 +15,7 @@ use crate::authz::workload::{Exchange, Workload, claims_of};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::Entry;
 use crate::request::AuditRecord;
 use crate::secrets::bundle::to_wire;
@@ -64,17 +65,17 @@ impl Engine {
         let principal = match reader {
             Reader::Jwt(jwt) => {
                 let readable = self.workload(audit, jwt, app, now).await?;
-                return self.read_all(audit, &readable, query, refused());
+                return self.read_all(audit, &readable, query, messages::jwt_does_not_read());
             }
             Reader::Tokens(principal) => principal,
         };
         if query.show_values && principal.broke_glass() {
             let readable = self.broken_glass(audit, principal, app, None, now).await?;
-            return self.read_all(audit, &readable, query, refused());
+            return self.read_all(audit, &readable, query, messages::jwt_does_not_read());
         }
         if principal.is_exchanged(query.show_values) {
             let readable = self.exchanged_workload(audit, principal, app, None, now).await?;
-            return self.read_all(audit, &readable, query, refused_token());
+            return self.read_all(audit, &readable, query, messages::exchanged_token_does_not_read());
         }
         refuse_values(query)?;
         // A principal that is restricted to some names sees only those: each name is decided separately.
@@ -117,24 +118,24 @@ impl Engine {
         let principal = match reader {
             Reader::Jwt(jwt) => {
                 let readable = self.workload(audit, jwt, app, now).await?;
-                return self.read_one(audit, &readable, name, query, refused());
+                return self.read_one(audit, &readable, name, query, messages::jwt_does_not_read());
             }
             Reader::Tokens(principal) => principal,
         };
         if query.show_values && principal.broke_glass() {
             let readable = self.broken_glass(audit, principal, app, Some(name), now).await?;
-            return self.read_one(audit, &readable, name, query, refused());
+            return self.read_one(audit, &readable, name, query, messages::jwt_does_not_read());
         }
         if principal.is_exchanged(query.show_values) {
             let readable = self.exchanged_workload(audit, principal, app, Some(name), now).await?;
-            return self.read_one(audit, &readable, name, query, refused_token());
+            return self.read_one(audit, &readable, name, query, messages::exchanged_token_does_not_read());
         }
         refuse_values(query)?;
         let app = self.app_for(principal, audit, app, &[(Action::List, Some(name))]).await?;
         check_reached(&app, query.min_version)?;
         let secret = self.describe(&app)?.remove(name);
         audit.set_version(app.head.app_version);
-        secret.ok_or_else(|| no_such_secret(name))
+        secret.ok_or_else(|| messages::no_such_secret(name))
     }
 
     /// All secrets that the read covers. `refusal` is returned if it covers none of the app's secrets.
@@ -173,7 +174,7 @@ impl Engine {
         check_reached(readable.app(), query.min_version)?;
         let mut values: BTreeMap<SecretName, Entry> = self.read(readable)?.entries;
         audit.set_version(readable.app().head.app_version);
-        let entry = values.remove(name).ok_or_else(|| no_such_secret(name))?;
+        let entry = values.remove(name).ok_or_else(|| messages::no_such_secret(name))?;
         Ok(with_value(name.clone(), entry, query))
     }
 
@@ -189,7 +190,7 @@ impl Engine {
         let claims = self.verify_jwt(jwt, READ_LIFE, now).await?;
         self.count_jwt(audit, &claims, now);
         let (app, policy, allowed) = self.workload_app(audit, &claims, app).await?;
-        audit.set_detail(format_args!("rule {}", allowed.rule));
+        audit.set_detail(messages::allowed_by_rule(&allowed.rule));
         Ok(ReadableApp::by_workload(app, Workload { policy, claims, exchange: None }))
     }
 
@@ -200,10 +201,11 @@ impl Engine {
         claims: &Claims,
         app: &AppRef,
     ) -> Result<(FoundApp, AppPolicy, Allowed), Failure> {
-        let app = self.find_app(app).await?.ok_or_else(refused)?;
+        let app = self.find_app(app).await?.ok_or_else(messages::jwt_does_not_read)?;
         audit.set_app(&app);
         let (_, policy, _) = self.policy_of(&app).await?;
-        let allowed = policy.decide_any_read(claims).map_err(|denial| refused().because(denial))?;
+        let allowed =
+            policy.decide_any_read(claims).map_err(|denial| messages::jwt_does_not_read().because(denial))?;
         audit.accepted_jwt(claims);
         Ok((app, policy, allowed))
     }
@@ -223,19 +225,18 @@ impl Engine {
         let (verified, exchanged) = chosen(principal, &target, now)?;
         audit.verified_token(&verified.token);
         audit.exchanged_jwt(&exchanged);
-        let app = found.ok_or_else(refused_token)?;
+        let app = found.ok_or_else(messages::exchanged_token_does_not_read)?;
         audit.set_app(&app);
         if self.control().issuer(&exchanged.issuer).is_none() {
-            return Err(
-                refused_token().because("the issuer of the JWT behind the token is no longer registered")
-            );
+            return Err(messages::exchanged_token_does_not_read()
+                .because("the issuer of the JWT behind the token is no longer registered"));
         }
         let (_, policy, _) = self.policy_of(&app).await?;
         let claims = claims_of(&exchanged)?;
         policy
             .decide_by_rule(&exchanged.rule, &claims, &PolicyQuestion::ReadAnything)
-            .map_err(|denial| refused_token().because(denial))?;
-        audit.set_detail(format_args!("exchanged token, rule {}", exchanged.rule));
+            .map_err(|denial| messages::exchanged_token_does_not_read().because(denial))?;
+        audit.set_detail(messages::exchanged_by_rule(&exchanged.rule));
         let exchange = Some(Exchange { verified, rule: exchanged.rule, now, peer: audit.peer() });
         Ok(ReadableApp::by_workload(app, Workload { policy, claims, exchange }))
     }
@@ -257,14 +258,14 @@ fn chosen<'p>(
         match denied {
             None if verified.speaks_for(access.org) => return Ok((verified, exchanged)),
             None => {
-                first.get_or_insert_with(refused_token);
+                first.get_or_insert_with(messages::exchanged_token_does_not_read);
             }
             Some(denial) => {
                 first.get_or_insert_with(|| refused_by(&denial));
             }
         }
     }
-    Err(first.unwrap_or_else(refused_token))
+    Err(first.unwrap_or_else(messages::exchanged_token_does_not_read))
 }
 
 fn with_value(name: SecretName, entry: Entry, query: &ReadQuery) -> AppSecret {
@@ -275,44 +276,15 @@ fn with_value(name: SecretName, entry: Entry, query: &ReadQuery) -> AppSecret {
 /// The refusal of a token that tries to read values.
 fn refuse_values(query: &ReadQuery) -> Result<(), Failure> {
     if query.show_values {
-        return Err(Failure::new(
-            ErrorCode::ReadNeedsWorkload,
-            "a token does not read values: read them with a JWT that the app's policy accepts (`petsem run`), boot a Machine, or ask a second person (`petsem break-glass`)",
-        ));
+        return Err(messages::tokens_do_not_read());
     }
     Ok(())
-}
-
-/// The error for a secret that does not exist, for principals that may know that.
-pub(crate) fn no_such_secret(name: &SecretName) -> Failure {
-    Failure::new(
-        ErrorCode::NotFound,
-        format!("the app has no secret {name}; `petsem secrets list` shows all secrets"),
-    )
 }
 
 /// Its holder learns that a token has expired, but no other reason.
 fn refused_by(denial: &Denial) -> Failure {
     match denial.reason {
         Reason::Expired | Reason::NotYetValid => denied_by(denial),
-        _ => refused_token().because(denial),
+        _ => messages::exchanged_token_does_not_read().because(denial),
     }
-}
-
-/// The refusal of a JWT, the same as for an app that does not exist.
-fn refused() -> Failure {
-    Failure::new(
-        ErrorCode::PolicyDenied,
-        "there is no such app, or no rule of its policy lets this JWT read that; \
-         the app's owner sees the policy with `petsem policy show`",
-    )
-}
-
-/// The refusal of an exchanged token, the same as for an app that does not exist.
-fn refused_token() -> Failure {
-    Failure::new(
-        ErrorCode::PolicyDenied,
-        "there is no such app, or this token does not read that, or the rule behind it no longer lets it; look at \
-         the token with `petsem token inspect`, or exchange a new JWT",
-    )
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use petsem_api::{
-    AppRef, AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, ErrorCode, MAX_VALUE, RollbackRequest,
-    SecretName, SetSecret, SetSecretResponse,
+    AppRef, AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, MAX_VALUE, RollbackRequest, SecretName,
+    SetSecret, SetSecretResponse,
 };
 use petsem_policy::Action;
 use petsem_store::{CommitError, RecordKind};
@@ -13,6 +13,7 @@ use crate::authz::decide::Principal;
 use crate::clock::Timestamp;
 use crate::engine::{Engine, TRIES};
 use crate::error::Failure;
+use crate::messages;
 use crate::request::AuditRecord;
 use crate::secrets::bundle::Amendment;
 use crate::tenancy::found::FoundApp;
@@ -114,7 +115,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<SetSecretResponse, Failure> {
         audit.set_names([&name]);
-        audit.set_detail(format_args!("to the value of version {}", wanted.to_version));
+        audit.set_detail(messages::restored_from(wanted.to_version));
         let app = self.app_for(principal, audit, app, &[(Action::Write, Some(&name))]).await?;
         let row = self.restorable(&app, &name, wanted.to_version).await?;
         let amendments = BTreeMap::from([(name, Amendment::Restore(&row))]);
@@ -152,7 +153,7 @@ impl Engine {
         let mut is_stale = turn.waited;
         for _ in 0..TRIES {
             if is_stale {
-                found = self.find_app(&AppRef::Id(id)).await?.ok_or_else(deleted_meanwhile)?;
+                found = self.find_app(&AppRef::Id(id)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
             }
             check_version(&found, update.expected_version)?;
             let Some(next) = self.amend(&found, &update.amendments, &author, update.now)? else {
@@ -171,19 +172,15 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(always_changing())
+        Err(messages::app_always_changing())
     }
 }
 
 fn check_version(app: &FoundApp, expected: Option<u64>) -> Result<(), Failure> {
     match expected {
-        Some(expected) if expected != app.head.app_version => Err(Failure::new(
-            ErrorCode::StaleVersion,
-            format!(
-                "the app is at version {}, not at {expected}; nothing was changed; review the changes and try again",
-                app.head.app_version
-            ),
-        )),
+        Some(expected) if expected != app.head.app_version => {
+            Err(messages::app_version_differs(app.head.app_version, expected))
+        }
         _ => Ok(()),
     }
 }
@@ -193,22 +190,6 @@ fn check_sizes(amendments: &BTreeMap<SecretName, Amendment<'_>>) -> Result<(), F
         |amendment: &Amendment<'_>| matches!(amendment, Amendment::Set(value) if value.len() > MAX_VALUE);
     match amendments.iter().find(|(_, amendment)| is_too_large(amendment)) {
         None => Ok(()),
-        Some((name, _)) => Err(Failure::new(
-            ErrorCode::ValueTooLarge,
-            format!(
-                "the value of {name} is over 64 KiB; nothing was changed; split it, or keep it in object storage and its key here"
-            ),
-        )),
+        Some((name, _)) => Err(messages::value_too_large(name)),
     }
-}
-
-/// The error if every attempt conflicted with another write.
-pub(crate) fn always_changing() -> Failure {
-    Failure::new(ErrorCode::Busy, "other requests keep changing the app; nothing was changed; try again")
-        .retry_after(1)
-}
-
-/// The error if the app was deleted between two reads.
-pub(crate) fn deleted_meanwhile() -> Failure {
-    Failure::new(ErrorCode::NotFound, "the app was deleted in the meantime; nothing was changed")
 }

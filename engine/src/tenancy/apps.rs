@@ -1,8 +1,6 @@
 //! Apps: created in an org, deleted with their keys.
 
-use petsem_api::{
-    App, AppId, AppList, AppName, AppRef, AppSettings, CreateApp, DeletedApp, ErrorCode, OrgId, OrgRef,
-};
+use petsem_api::{App, AppId, AppList, AppName, AppRef, AppSettings, CreateApp, DeletedApp, OrgId, OrgRef};
 use petsem_keys::{AppKek, DigestKey, WrapContext};
 use petsem_policy::Action;
 use petsem_store::RecordKind;
@@ -13,23 +11,18 @@ use crate::control::revoked::LONGEST_RENEWAL;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{
     AppHead, AppNameRow, AppState, FeedRow, IntegrityFault, KekRow, OrgAppRow, OrgRow, expect,
 };
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
-use crate::tenancy::orgs::{FoundOrg, is_taken, taken};
+use crate::tenancy::orgs::{FoundOrg, is_taken};
 
 /// Apps on one page of a list.
 const PAGE: u32 = 500;
 /// Most values kept of a secret.
 const MOST_HISTORY: u32 = 100;
-
-const DELETED: &str = "The app's keys are destroyed: from now on no node, query or new backup yields its values. \
-    Older backups, WAL archives and copies of dead rows can still be opened with a seal that was valid at that time. To \
-    prevent that, destroy those copies; or replace the seals (`petsem operator seal add`, `petsem operator seal \
-    remove`), then create a new root key and a new keyring (`petsem operator rotate-root`, `petsem operator \
-    rotate-keyring`), and destroy the keys of the old seals.";
 
 impl Engine {
     /// Creates an app in an org.
@@ -104,9 +97,7 @@ impl Engine {
         // Each new app changes the org's row, so that the org is not deleted in the meantime. Concurrent creations in one
         // org wait for each other here instead of failing.
         let _turn = self.app_turns(std::iter::once(org.id.as_bytes().as_slice())).await;
-        let org = &self.find_org(&OrgRef::Id(org.id)).await?.ok_or_else(|| {
-            Failure::new(ErrorCode::NotFound, "the org was deleted in the meantime; nothing was created")
-        })?;
+        let org = &self.find_org(&OrgRef::Id(org.id)).await?.ok_or_else(messages::org_deleted_meanwhile)?;
         let now = self.now().millis();
         let id = AppId::new_v7(now, &entropy::bytes());
         let store = *self.store_id.as_bytes();
@@ -133,7 +124,7 @@ impl Engine {
             created_at: now,
         };
         audit.set_org(org.id);
-        audit.set_detail(format_args!("app {name} {id}"));
+        audit.set_detail(messages::app_created(&name, id));
         let label = name.as_str().as_bytes();
         let mut change = self.change(audit);
         change.expects.push(fence);
@@ -145,7 +136,9 @@ impl Engine {
         change.puts.push(self.codec.write(&org_app(org.id, id), 1, &OrgAppRow {}));
         match self.commit(audit, change).await {
             Ok(_) => Ok(to_wire(id, &head)),
-            Err(error) if is_taken(&error, RecordKind::AppName) => Err(taken(name.as_str(), "app")),
+            Err(error) if is_taken(&error, RecordKind::AppName) => {
+                Err(messages::name_taken(name.as_str(), "app"))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -181,7 +174,7 @@ impl Engine {
         let app_now = self
             .find_app(&petsem_api::AppRef::Id(app.id))
             .await?
-            .ok_or_else(|| Failure::new(ErrorCode::NotFound, "the app was deleted in the meantime"))?;
+            .ok_or_else(messages::app_deleted_meanwhile)?;
         self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<AppHead>(app.id.as_bytes(), app_now.head_version));
             change.deletes.push((RecordKind::AppHead, app.id.as_bytes().to_vec()));
@@ -193,7 +186,7 @@ impl Engine {
             change.delete_app = Some(app.id);
         })
         .await?;
-        Ok(DeletedApp { id: app.id, notice: DELETED.to_owned() })
+        Ok(DeletedApp { id: app.id, notice: messages::APP_DELETED.to_owned() })
     }
 }
 
@@ -215,13 +208,10 @@ fn org_app(org: OrgId, app: AppId) -> Vec<u8> {
 
 fn check_settings(settings: &AppSettings) -> Result<(), Failure> {
     if settings.renewal_life > LONGEST_RENEWAL {
-        return Err(Failure::new(
-            ErrorCode::BadRequest,
-            "renewal_life must be at most 2592000 seconds (30 days); 0 means none",
-        ));
+        return Err(messages::renewal_life_too_long());
     }
     if !(1..=MOST_HISTORY).contains(&settings.history) {
-        return Err(Failure::new(ErrorCode::BadRequest, "history must be 1 to 100 values of each secret"));
+        return Err(messages::invalid_history());
     }
     Ok(())
 }

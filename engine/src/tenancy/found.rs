@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use petsem_api::{AppId, ErrorCode};
+use petsem_api::AppId;
 use petsem_keys::Keyring;
 use petsem_store::BundleRow;
 
 use crate::error::Failure;
+use crate::messages;
 use crate::records::AppHead;
 
 /// An app at one point in time; the MAC of its head is verified.
@@ -36,11 +37,9 @@ impl std::fmt::Debug for FoundApp {
 /// Checks that the app has reached the lowest version that the request accepts.
 pub(crate) fn check_reached(app: &FoundApp, min_version: Option<u64>) -> Result<(), Failure> {
     match min_version {
-        Some(wanted) if wanted > app.head.app_version => Err(Failure::new(
-            ErrorCode::VersionNotReached,
-            format!("the app is at version {}, not yet at {wanted}; try again", app.head.app_version),
-        )
-        .retry_after(1)),
+        Some(wanted) if wanted > app.head.app_version => {
+            Err(messages::app_version_not_reached(app.head.app_version, wanted))
+        }
         _ => Ok(()),
     }
 }

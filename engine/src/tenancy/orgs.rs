@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::state::owned;
+use crate::messages;
 use crate::records::{FeedRow, IntegrityFault, OrgAppRow, OrgNameRow, OrgRow, Row, SigningKeyRow, expect};
 use crate::request::AuditRecord;
 
@@ -75,12 +76,9 @@ impl Engine {
         let target = AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
         match (principal.allows(audit, &target, Action::List, now), found) {
             (Ok(_), Some(org)) => Ok(to_wire(org.id, &org.row.content)),
-            (Ok(_), None) => Err(no_such_org()),
+            (Ok(_), None) => Err(messages::no_such_org()),
             (Err(refused), _) if principal.is_platform() => Err(denied(&refused)),
-            (Err(_), _) => Err(Failure::new(
-                ErrorCode::Forbidden,
-                "there is no such org, or this token does not allow that for it",
-            )),
+            (Err(_), _) => Err(messages::org_not_shown()),
         }
     }
 
@@ -96,7 +94,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<OrgId, Failure> {
         principal.may_operate(audit, now)?;
-        let org = self.find_org(org).await?.ok_or_else(no_such_org)?;
+        let org = self.find_org(org).await?.ok_or_else(messages::no_such_org)?;
         audit.set_org(org.id);
         self.remove_org(audit, &org).await?;
         Ok(org.id)
@@ -115,12 +113,9 @@ impl Engine {
         let target = AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
         match (principal.allows(audit, &target, action, now), found) {
             (Ok(_), Some(org)) => Ok(org),
-            (Ok(_), None) => Err(no_such_org()),
+            (Ok(_), None) => Err(messages::no_such_org()),
             (Err(refused), Some(org)) if principal.is_of(org.id) => Err(denied(&refused)),
-            (Err(_), _) => Err(Failure::new(
-                ErrorCode::Forbidden,
-                format!("there is no such org, or this token does not allow {action} for it"),
-            )),
+            (Err(_), _) => Err(messages::org_not_allowed(action)),
         }
     }
 
@@ -137,7 +132,7 @@ impl Engine {
         let row = OrgRow { name: name.clone(), created_at: now };
         let key_row = SigningKeyRow { org: Some(id), wrapped, created_at: now };
         audit.set_org(id);
-        audit.set_detail(format_args!("org {name}"));
+        audit.set_detail(messages::org_created(&name));
         let feed =
             [FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: Some(id), version: 1, at: now }];
         let label = name.as_str().as_bytes();
@@ -150,7 +145,7 @@ impl Engine {
         })
         .await
         .map_err(|failure| match failure.code() {
-            ErrorCode::Conflict => taken(name.as_str(), "org"),
+            ErrorCode::Conflict => messages::name_taken(name.as_str(), "org"),
             _ => failure,
         })?;
         Ok(to_wire(id, &row))
@@ -204,10 +199,7 @@ impl Engine {
         let mut apps = self.scan::<OrgAppRow>(1).within(org.id.as_bytes(), None);
         if let Some(app) = apps.next_page().await?.pop() {
             app?;
-            return Err(Failure::new(
-                ErrorCode::Conflict,
-                "the org still has apps; nothing was changed; delete them first",
-            ));
+            return Err(messages::org_has_apps());
         }
         let now = self.now().millis();
         let control = self.control();
@@ -239,20 +231,6 @@ fn check_not_deleted(control: &Control, id: OrgId) -> Result<(), IntegrityFault>
 /// An org as the API shows it.
 pub(crate) fn to_wire(id: OrgId, row: &OrgRow) -> Org {
     Org { id, name: row.name.clone(), created_at: time_text(row.created_at) }
-}
-
-fn no_such_org() -> Failure {
-    Failure::new(ErrorCode::NotFound, "there is no such org; `petsem org list` shows all orgs")
-}
-
-/// The error for a name that is in use.
-pub(crate) fn taken(name: &str, what: &str) -> Failure {
-    Failure::new(
-        ErrorCode::NameTaken,
-        format!(
-            "the name {name} is already in use; names are unique in the whole store; choose another name for the {what}"
-        ),
-    )
 }
 
 /// Whether a commit failed because a row of this kind already existed.

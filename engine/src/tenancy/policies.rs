@@ -1,6 +1,6 @@
 //! The policies of apps: read at each decision, set by those who manage them.
 
-use petsem_api::{AppRef, ErrorCode, PolicyDocument, PutPolicy};
+use petsem_api::{AppRef, PolicyDocument, PutPolicy};
 use petsem_policy::Action;
 use petsem_policy::evaluate::{AppPolicy, PolicyError};
 use petsem_store::{Change, RecordKind};
@@ -11,6 +11,7 @@ use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{AppHead, FeedRow, IntegrityFault, PolicyRow, ProtectedChange, REREADS, Row, expect};
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
@@ -59,7 +60,7 @@ impl Engine {
         let expected_version = wanted.expected_version.unwrap_or(app.head.policy_version);
         let request = ApprovalRequest {
             change: ProtectedChange::Policy { policy: wanted.policy, expected_version },
-            summary: format!("set the policy of app {} ({})", app.head.name, app.id),
+            summary: messages::policy_change(&app.head.name, app.id),
             org: Some(app.head.org),
             app: Some(app.id),
             reason: "policy",
@@ -92,7 +93,7 @@ impl Engine {
             }
             version = match self.find_app(&petsem_api::AppRef::Id(app.id)).await? {
                 Some(app) => app.head.policy_version,
-                None => return Err(Failure::new(ErrorCode::NotFound, "the app was deleted in the meantime")),
+                None => return Err(messages::app_deleted_meanwhile()),
             };
         };
         if version < newest {
@@ -116,20 +117,12 @@ impl Engine {
 
     /// Refuses a policy that cannot be parsed, or that trusts an unregistered issuer.
     pub(crate) fn check_policy(&self, policy: &serde_json::Value) -> Result<(), Failure> {
-        let parsed = AppPolicy::parse(&policy.to_string()).map_err(|error| {
-            Failure::new(ErrorCode::BadPolicy, format!("{}; the policy was not changed", to_text(&error)))
-        })?;
+        let parsed = AppPolicy::parse(&policy.to_string())
+            .map_err(|error| messages::invalid_policy(&to_text(&error)))?;
         let control = self.control();
         match parsed.rules.iter().find(|rule| control.issuer(&rule.issuer).is_none()) {
             None => Ok(()),
-            Some(rule) => Err(Failure::new(
-                ErrorCode::BadPolicy,
-                format!(
-                    "rule {:?} trusts an issuer that is not registered, {}; the policy was not changed; an operator \
-                     registers issuers (`petsem issuer add`)",
-                    rule.name, rule.issuer
-                ),
-            )),
+            Some(rule) => Err(messages::policy_trusts_unregistered(&rule.name, &rule.issuer)),
         }
     }
 
@@ -149,13 +142,13 @@ impl Engine {
         let app = self
             .find_app(&petsem_api::AppRef::Id(app.id))
             .await?
-            .ok_or_else(|| Failure::new(ErrorCode::NotFound, "the app was deleted in the meantime"))?;
+            .ok_or_else(messages::app_deleted_meanwhile)?;
         let version = app.head.policy_version;
         check_policy_version(&app, expected)?;
         let now = self.now().millis();
         let row = PolicyRow { policy: policy.clone(), author: author.to_owned(), at: now };
         let head = AppHead { policy_version: version + 1, ..app.head.clone() };
-        audit.set_detail(format_args!("policy version {}", version + 1));
+        audit.set_detail(messages::policy_version(version + 1));
         let feed = [FeedRow::PolicySet { app: app.id, version: version + 1, at: now }];
         self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
@@ -178,23 +171,14 @@ fn check_policy_version(app: &FoundApp, expected: Option<u64>) -> Result<(), Fai
     let version = app.head.policy_version;
     match expected.filter(|expected| *expected != version) {
         None => Ok(()),
-        Some(expected) => Err(Failure::new(
-            ErrorCode::StaleVersion,
-            format!(
-                "the policy is at version {version}, not at {expected}; nothing was changed; review it and try again"
-            ),
-        )),
+        Some(expected) => Err(messages::policy_version_differs(version, expected)),
     }
 }
 
 /// The error of a policy. If its JSON is invalid, the text quotes nothing of it.
 fn to_text(error: &PolicyError) -> String {
     match error {
-        PolicyError::Json(error) => format!(
-            "a field of the policy is unknown, missing or of the wrong type (line {}, column {} of its compact form)",
-            error.line(),
-            error.column()
-        ),
+        PolicyError::Json(error) => messages::policy_shape(error.line(), error.column()),
         error => error.to_string(),
     }
 }

@@ -12,7 +12,7 @@ use petsem_policy::{
 
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::{Verified, author_of};
-use crate::authz::decide::{Principal, denied, no_such_app};
+use crate::authz::decide::{Principal, denied};
 use crate::authz::target::AccessTarget;
 use crate::clock::time_text;
 use crate::clock::{Timestamp, rfc3339_seconds};
@@ -20,6 +20,7 @@ use crate::control::state::{DischargerEntry, SigningEntry};
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{Row, TokenRow};
 use crate::request::{AuditRecord, local_record};
 use crate::tenancy::found::FoundApp;
@@ -62,18 +63,13 @@ impl Engine {
     ) -> Result<MintedToken, Failure> {
         match wanted.kind {
             TokenKind::Host => self.enroll(audit, principal, wanted, now).await,
-            TokenKind::BreakGlass => Err(bad(
-                "a break-glass token needs a reason: POST /v1/apps/{app}/break-glass, `petsem break-glass`",
-            )),
+            TokenKind::BreakGlass => Err(messages::break_glass_needs_reason()),
             TokenKind::Operator => {
                 let parent = principal
                     .allows(audit, &AccessTarget::default(), Action::Mint, now)
                     .map_err(|refused| denied(&refused))?;
                 if parent.org.is_some() {
-                    return Err(Failure::new(
-                        ErrorCode::Forbidden,
-                        "only an operator's token can mint operators' tokens",
-                    ));
+                    return Err(messages::only_operators_mint_operators());
                 }
                 refuse_fields(wanted, &[("org", wanted.org.is_some())])?;
                 refuse_host_fields(wanted)?;
@@ -82,14 +78,14 @@ impl Engine {
             }
             TokenKind::Org => {
                 refuse_host_fields(wanted)?;
-                let org = wanted.org.as_ref().ok_or_else(|| bad("a token of kind org must name its org"))?;
+                let org = wanted.org.as_ref().ok_or_else(messages::token_names_no_org)?;
                 let found = self.find_org(org).await?;
                 let target =
                     AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
                 let parent = principal
                     .allows(audit, &target, Action::Mint, now)
                     .map_err(|refused| denied(&refused))?;
-                let org = found.ok_or_else(|| Failure::new(ErrorCode::NotFound, "there is no such org"))?.id;
+                let org = found.ok_or_else(messages::no_such_org)?.id;
                 audit.set_org(org);
                 let mut caveats = vec![Organization { org: *org.as_bytes() }.into()];
                 caveats.extend(self.narrowing(wanted, Some(org)).await?);
@@ -106,7 +102,7 @@ impl Engine {
         wanted: &CreateToken,
         now: Timestamp,
     ) -> Result<MintedToken, Failure> {
-        let host = wanted.host.as_ref().ok_or_else(|| bad("a token of kind host must name its host"))?;
+        let host = wanted.host.as_ref().ok_or_else(messages::token_names_no_host)?;
         let narrowing = [
             ("org", wanted.org.is_some()),
             ("apps", !wanted.apps.is_empty()),
@@ -120,11 +116,11 @@ impl Engine {
         let target = AccessTarget { host: Some(host), ..AccessTarget::default() };
         let parent =
             principal.allows(audit, &target, Action::Enroll, now).map_err(|refused| denied(&refused))?;
-        audit.set_detail(format_args!("host token for {host}"));
+        audit.set_detail(messages::host_token_for(&host));
         let life = life_of(wanted, DAY, LONGEST_HOST)?;
         let ancestors = parent.token.lineage();
         if ancestors.0.len() > MAX_ANCESTORS {
-            return Err(bad(InheritError::TooManyAncestors.to_string()));
+            return Err(messages::refused(ErrorCode::BadRequest, &InheritError::TooManyAncestors));
         }
         let location = wanted.discharger.as_deref();
         self.mint_host_token(audit, host, location, ancestors, author_of(&parent.token), life, now).await
@@ -191,7 +187,7 @@ impl Engine {
         let control = self.control();
         let key = signing_key(&control, org)?;
         let inherited =
-            parent.token.inherit().map_err(|error| Failure::new(ErrorCode::Forbidden, error.to_string()))?;
+            parent.token.inherit().map_err(|error| messages::refused(ErrorCode::Forbidden, &error))?;
         let life = life_of(wanted, DAY, LONGEST)?;
         let expires =
             parent.token.expires_at().map_or(expires_at(now, life), |end| end.min(expires_at(now, life)));
@@ -216,7 +212,7 @@ impl Engine {
             expires,
         };
         let (macaroon, row) =
-            self.mint(new, now).map_err(|error| Failure::new(ErrorCode::BadRequest, error.to_string()))?;
+            self.mint(new, now).map_err(|error| messages::refused(ErrorCode::BadRequest, &error))?;
         self.record_token(audit, macaroon, row).await
     }
 
@@ -251,9 +247,7 @@ impl Engine {
     pub async fn mint_owner(&self, org: &OrgRef, owner: &str, life: u64) -> Result<MintedToken, Failure> {
         let now = self.now();
         let mut audit = local_record(now, "operator.owner");
-        let absent =
-            || Failure::new(ErrorCode::NotFound, "there is no such org; create it with `petsem org create`");
-        let org = self.find_org(org).await?.ok_or_else(absent)?;
+        let org = self.find_org(org).await?.ok_or_else(messages::no_such_org)?;
         let subject = Subject { issuer: self.settings.name.clone(), sub: owner.to_owned() };
         let token = self.mint_owner_token(&mut audit, org.id, subject, life, now).await?;
         self.record(&audit).await?;
@@ -368,14 +362,10 @@ impl Engine {
     ) -> Result<MintedToken, Failure> {
         let text = macaroon.to_text();
         if text.len() > LONGEST_TEXT {
-            return Err(bad(format!(
-                "the token would have {} bytes, and {LONGEST_TEXT} are the most; nothing was made; narrow it to fewer apps, \
-                 names or Machines, or to a prefix",
-                text.len()
-            )));
+            return Err(messages::token_too_large(text.len(), LONGEST_TEXT));
         }
         let id = token_uuid(macaroon.id());
-        audit.set_detail(format_args!("token {id} for {}", row.subject));
+        audit.set_detail(messages::token_for(id, &row.subject));
         let mut change = self.change(audit);
         change.puts.push(self.codec.write(id.as_bytes(), 1, &row));
         self.commit(audit, change).await?;
@@ -399,10 +389,7 @@ impl Engine {
         if !wanted.actions.is_empty() {
             let actions =
                 wanted.actions.iter().map(|name| Action::from_name(name)).collect::<Option<Vec<_>>>();
-            let actions = actions.ok_or_else(|| {
-                let known: Vec<_> = Action::ALL.iter().map(|action| action.name()).collect();
-                bad(format!("unknown action; the actions are {}", known.join(", ")))
-            })?;
+            let actions = actions.ok_or_else(messages::unknown_action)?;
             caveats.push(Actions(ActionSet::from_iter(actions)).into());
         }
         if !wanted.machines.is_empty() {
@@ -414,7 +401,7 @@ impl Engine {
     async fn app_of_org(&self, app: &AppRef, org: Option<OrgId>) -> Result<FoundApp, Failure> {
         match self.find_app(app).await? {
             Some(app) if org.is_none_or(|org| org == app.head.org) => Ok(app),
-            _ => Err(no_such_app()),
+            _ => Err(messages::no_such_app()),
         }
     }
 
@@ -526,9 +513,7 @@ fn newest_discharger<'c>(
         .filter(|entry| entry.location == location)
         .max_by_key(|entry| (entry.org.is_none(), entry.created_at))
         .map(std::convert::AsRef::as_ref)
-        .ok_or_else(|| {
-            bad("no discharger is registered at this location; `petsem discharger list` shows all dischargers")
-        })
+        .ok_or_else(messages::no_discharger_at_location)
 }
 
 pub(crate) fn window(now: Timestamp, expires: i64) -> Caveat {
@@ -543,7 +528,7 @@ fn expires_at(now: Timestamp, life: u64) -> i64 {
 /// A holder must be a valid name, because second persons are compared with it.
 fn check_name(sub: &str) -> Result<(), Failure> {
     if sub.trim().is_empty() || sub.len() > 256 || sub.contains(char::is_control) {
-        return Err(bad("the name of a token's holder must be 1 to 256 bytes of text on one line"));
+        return Err(messages::invalid_holder());
     }
     Ok(())
 }
@@ -552,20 +537,15 @@ fn check_name(sub: &str) -> Result<(), Failure> {
 pub fn check_first_token(sub: &str, life: u64) -> Result<(), Failure> {
     check_name(sub)?;
     if !(1..=LONGEST).contains(&life) {
-        return Err(bad(format!(
-            "the lifetime of a token must be 1 second to {} days; nothing was created",
-            LONGEST / DAY
-        )));
+        return Err(messages::invalid_first_life(LONGEST / DAY));
     }
     Ok(())
 }
 
 fn life_of(wanted: &CreateToken, default: u64, longest: u64) -> Result<u64, Failure> {
     match wanted.expires_in.unwrap_or(default) {
-        0 => Err(bad("expires_in must be at least 1 second")),
-        life if life > longest => {
-            Err(bad(format!("expires_in must be at most {longest} seconds for this kind of token")))
-        }
+        0 => Err(messages::token_life_too_short()),
+        life if life > longest => Err(messages::token_life_too_long(longest)),
         life => Ok(life),
     }
 }
@@ -579,10 +559,7 @@ fn refuse_host_fields(wanted: &CreateToken) -> Result<(), Failure> {
 fn refuse_fields(wanted: &CreateToken, fields: &[(&str, bool)]) -> Result<(), Failure> {
     match fields.iter().find(|(_, present)| *present) {
         None => Ok(()),
-        Some((field, _)) => {
-            let kind = kind_name(wanted.kind);
-            Err(bad(format!("a token of kind {kind} has no {field}; omit it")))
-        }
+        Some((field, _)) => Err(messages::field_not_of_kind(kind_name(wanted.kind), field)),
     }
 }
 
@@ -594,10 +571,6 @@ fn kind_name(kind: TokenKind) -> &'static str {
         TokenKind::Org => "org",
         TokenKind::BreakGlass => "break_glass",
     }
-}
-
-fn bad(text: impl Into<String>) -> Failure {
-    Failure::new(ErrorCode::BadRequest, text)
 }
 
 fn no_key() -> Failure {

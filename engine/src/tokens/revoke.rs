@@ -1,14 +1,15 @@
 //! `POST /v1/revocations`: who may revoke what.
 
-use petsem_api::{ErrorCode, RevokeRequest, Revoked, SigningKeyId, TokenUuid};
+use petsem_api::{RevokeRequest, Revoked, SigningKeyId, TokenUuid};
 use petsem_policy::{Action, TokenId};
 use petsem_store::RecordKind;
 
-use crate::authz::decide::{Principal, denied, no_such_app};
+use crate::authz::decide::{Principal, denied};
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{FeedRow, TokenRow};
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
@@ -49,11 +50,7 @@ impl Engine {
                 if let RevokeRequest::SigningKey { id } = request
                     && verified.token.lineage().0.contains(&TokenId::of_key(id.as_bytes()))
                 {
-                    return Err(Failure::new(
-                        ErrorCode::Conflict,
-                        "your own token is of this key, or descends from one that is; nothing was changed; \
-                         take a new one from `petsem operator recover`",
-                    ));
+                    return Err(messages::own_signing_key());
                 }
                 None
             }
@@ -78,46 +75,39 @@ impl Engine {
             RevokeRequest::Token { id } => {
                 // It would revoke all tokens of the key without the checks for the revocation of a key.
                 if let Some(key) = self.control().key_in_lines(id) {
-                    return Err(Failure::new(
-                        ErrorCode::Conflict,
-                        format!(
-                            "this id stands for signing key {key} among the ancestors of its tokens; nothing was \
-                             changed; to end all of them, revoke the key: `petsem token revoke --key {key}`"
-                        ),
-                    ));
+                    return Err(messages::id_of_signing_key(key));
                 }
-                audit.set_detail(format_args!("revokes token {id}"));
+                audit.set_detail(messages::revokes_token(*id));
                 FeedRow::TokenRevoked { token: *id, at }
             }
             RevokeRequest::Machine { machine, .. } => {
-                let app = app.ok_or_else(no_such_app)?;
+                let app = app.ok_or_else(messages::no_such_app)?;
                 audit.set_app(app);
                 audit.set_machine(machine);
-                audit.set_detail(format_args!("revokes Machine {machine} of app {}", app.head.name));
+                audit.set_detail(messages::revokes_machine(machine, &app.head.name));
                 FeedRow::MachineRevoked { app: app.id, machine: machine.clone(), at }
             }
             RevokeRequest::Host { host } => {
-                audit.set_detail(format_args!("revokes host {host}"));
+                audit.set_detail(messages::revokes_host(host));
                 FeedRow::HostRevoked { host: host.clone(), at }
             }
             RevokeRequest::SigningKey { id } => {
                 self.check_revocable_key(*id).await?;
-                audit.set_detail(format_args!("revokes signing key {id}"));
+                audit.set_detail(messages::revokes_signing_key(*id));
                 FeedRow::SigningKeyRevoked { key: *id, at }
             }
             RevokeRequest::JwtSubject { issuer, sub, before } => {
                 let before = before.unwrap_or_else(|| all_so_far(now));
-                audit
-                    .set_detail(format_args!("revokes JWTs of {sub:?} from {issuer} issued before {before}"));
+                audit.set_detail(messages::revokes_subject(sub, issuer, before));
                 FeedRow::JwtSubjectRevoked { issuer: issuer.clone(), sub: sub.clone(), before, at }
             }
             RevokeRequest::JwtIssuer { issuer, before } => {
                 let before = before.unwrap_or_else(|| all_so_far(now));
-                audit.set_detail(format_args!("revokes all JWTs from {issuer} issued before {before}"));
+                audit.set_detail(messages::revokes_issuer(issuer, before));
                 FeedRow::JwtIssuerRevoked { issuer: issuer.clone(), before, at }
             }
             RevokeRequest::Jwt { issuer, jti } => {
-                audit.set_detail(format_args!("revokes JWT {jti:?} of {issuer}"));
+                audit.set_detail(messages::revokes_jwt(jti, issuer));
                 FeedRow::JwtRevoked { issuer: issuer.clone(), jti: jti.clone(), at }
             }
         };
@@ -127,15 +117,11 @@ impl Engine {
     /// The key that signs new tokens must be replaced before it is revoked. A replaced key never signs again.
     async fn check_revocable_key(&self, id: SigningKeyId) -> Result<(), Failure> {
         if self.control().is_current_key(id) {
-            return Err(Failure::new(
-                ErrorCode::Conflict,
-                "new tokens are signed with this key; nothing was changed; give it a successor first \
-                 (`petsem signing-key rotate`)",
-            ));
+            return Err(messages::signing_key_in_use());
         }
         match self.store.record(RecordKind::SigningKey, id.as_bytes()).await? {
             Some(_) => Ok(()),
-            None => Err(no_such_signing_key()),
+            None => Err(messages::no_such_signing_key()),
         }
     }
 
@@ -156,10 +142,7 @@ impl Engine {
         match (org, principal.allows(audit, &target, Action::Mint, now)) {
             (Some(_), Ok(_)) => Ok(()),
             // The same response for another org's token and for a missing one.
-            _ => Err(Failure::new(
-                ErrorCode::Forbidden,
-                "there is no such token, or yours may not revoke it; operators revoke every token, an org's minters the org's",
-            )),
+            _ => Err(messages::token_not_revocable()),
         }
     }
 }
@@ -187,23 +170,12 @@ pub fn check_revocation(request: &RevokeRequest, now: Timestamp) -> Result<(), F
     }
 }
 
-/// The error for an unknown signing key.
-pub fn no_such_signing_key() -> Failure {
-    Failure::new(
-        ErrorCode::NotFound,
-        "there is no such signing key; nothing was changed; `petsem signing-key list` shows all",
-    )
-}
-
 /// Refuses the id of a request, app or org in place of a token's: token ids are UUIDv5, all others are not. Whether the
 /// token exists cannot be checked, because discharges are not stored.
 fn check_token_id(id: TokenUuid) -> Result<(), Failure> {
     match id.as_bytes() {
         [_, _, _, _, _, _, version, ..] if version >> 4 == 5 => Ok(()),
-        _ => Err(bad(
-            "this is the id of something else than a token; nothing was changed; `petsem token list` and `petsem \
-             token inspect` show the ids of tokens",
-        )),
+        _ => Err(messages::not_a_token_id()),
     }
 }
 
@@ -215,7 +187,7 @@ pub(crate) fn all_so_far(now: Timestamp) -> i64 {
 fn check_before(before: Option<i64>, now: Timestamp) -> Result<(), Failure> {
     match before {
         Some(before) if before > now.seconds().saturating_add(LONGEST_AHEAD) => {
-            Err(bad("before must be at most 366 days from now"))
+            Err(messages::revocation_too_far_ahead())
         }
         _ => Ok(()),
     }
@@ -225,9 +197,5 @@ fn check_claim(name: &str, text: &str, shortest: usize) -> Result<(), Failure> {
     if (shortest..=LONGEST_CLAIM).contains(&text.len()) {
         return Ok(());
     }
-    Err(bad(format!("{name} must be {shortest} to {LONGEST_CLAIM} bytes, exactly as in the JWT")))
-}
-
-fn bad(text: impl Into<String>) -> Failure {
-    Failure::new(ErrorCode::BadRequest, text)
+    Err(messages::invalid_claim(name, shortest, LONGEST_CLAIM))
 }

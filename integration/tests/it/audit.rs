@@ -117,7 +117,7 @@ fn every_discharge_and_renewal_is_named_and_the_first_one_revoked_ends_all_that_
 
     let booted = dev.boot("shop", "m-1", &discharge);
     let renewal = booted.field("renewal");
-    let named = format!("discharge {first}, renewal {}, asked by orchestrator", id_of(&renewal));
+    let named = format!("discharge {first}, renewal {}, requested by orchestrator", id_of(&renewal));
     let line = line_of(&dev, &booted);
     assert!(detail(&line).starts_with(&named), "{line}");
 

@@ -1,11 +1,10 @@
 //! One bounded fetch of an issuer's keys over HTTPS.
 
-use std::fmt;
-
-use petsem_policy::evaluate::{Jwks, JwksError, MAX_JWKS_BYTES};
+use petsem_policy::evaluate::{Jwks, MAX_JWKS_BYTES};
 use serde::Deserialize;
 
-use crate::fetch::{Fetch, FetchRefusal};
+use super::error::FetchError;
+use crate::fetch::Fetch;
 
 /// Longest discovery document, in bytes.
 const MAX_DISCOVERY_BYTES: usize = 64 * 1024;
@@ -67,70 +66,4 @@ async fn get(url: &str, limit: usize, fetcher: &dyn Fetch) -> Result<Vec<u8>, Fe
 /// The origin of a URL that was fetched, for messages.
 fn origin(url: &str, fetcher: &dyn Fetch) -> String {
     fetcher.origin(url).unwrap_or_default()
-}
-
-/// Why a fetch yielded no keys. Contains origins, and no text from the remote server.
-#[derive(Debug)]
-#[non_exhaustive]
-pub(super) enum FetchError {
-    /// There was no acceptable answer.
-    Refused(FetchRefusal),
-    /// The status was not 200.
-    Status { origin: String, status: u16 },
-    /// The answer was not JSON with `issuer` and `jwks_uri`.
-    NoDocument { origin: String },
-    /// The document belongs to another issuer.
-    OtherIssuer { origin: String },
-    /// The `jwks_uri` may not be fetched.
-    KeysUrl { origin: String, source: FetchRefusal },
-    /// The key set is not UTF-8.
-    NoText { origin: String },
-    /// The answer is not a usable key set.
-    Keys { origin: String, source: JwksError },
-    /// The fetch was aborted.
-    GivenUp,
-}
-
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(source) => source.fmt(f),
-            Self::Status { origin, status } => {
-                write!(f, "{origin} answered HTTP {status}; check the registered URL")
-            }
-            Self::NoDocument { origin } => write!(
-                f,
-                "the answer of {origin} is not a discovery document (JSON with issuer and jwks_uri); register jwks_url or keys instead"
-            ),
-            Self::OtherIssuer { origin } => write!(
-                f,
-                "the discovery document at {origin} names another issuer; register exactly the issuer that it names"
-            ),
-            Self::KeysUrl { origin, source } => {
-                write!(f, "the jwks_uri of the discovery document at {origin} cannot be used: {source}")
-            }
-            Self::NoText { origin } => {
-                write!(f, "the answer of {origin} is not UTF-8 text; check the registered URL")
-            }
-            Self::Keys { origin, source } => {
-                write!(f, "the answer of {origin} is not a usable key set: {source}")
-            }
-            Self::GivenUp => f.write_str("the fetch was aborted; it will be tried again"),
-        }
-    }
-}
-
-impl std::error::Error for FetchError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Refused(source) => Some(&**source),
-            Self::KeysUrl { source, .. } => Some(&**source),
-            Self::Keys { source, .. } => Some(source),
-            Self::Status { .. }
-            | Self::NoDocument { .. }
-            | Self::OtherIssuer { .. }
-            | Self::NoText { .. }
-            | Self::GivenUp => None,
-        }
-    }
 }

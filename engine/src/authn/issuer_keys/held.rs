@@ -6,6 +6,7 @@ use std::time::Duration;
 use petsem_policy::evaluate::Jwks;
 
 use crate::clock::ClockReading;
+use crate::messages;
 
 /// How long keys remain valid without a successful fetch (design §7).
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -150,23 +151,13 @@ impl Held {
 
     /// A warning for operators. It is public, so it omits why a fetch fails: that may contain internal addresses.
     pub(super) fn warning(&self, issuer: &str, now: ClockReading) -> Option<String> {
-        const HINT: &str = "the log and the list of issuers (GET /v1/issuers) give the reason";
         let hours = |age: Duration| age.as_secs() / 3600;
         match self.age(now) {
             // The first fetch has not ended yet.
             None if self.failed == 0 => None,
-            None => Some(format!(
-                "the keys of issuer {issuer} were not fetched since the server started, so its JWTs are refused; {HINT}"
-            )),
-            Some(age) if age >= LONGEST => Some(format!(
-                "the keys of issuer {issuer} were last fetched {} hours ago, so its JWTs are refused; {HINT}",
-                hours(age)
-            )),
-            Some(age) if age >= WARNED_FROM => Some(format!(
-                "the keys of issuer {issuer} were last fetched {} hours ago; its JWTs are refused after 24 hours; \
-                 {HINT}",
-                hours(age)
-            )),
+            None => Some(messages::issuer_keys_never_fetched(issuer)),
+            Some(age) if age >= LONGEST => Some(messages::issuer_keys_too_old(issuer, hours(age))),
+            Some(age) if age >= WARNED_FROM => Some(messages::issuer_keys_old(issuer, hours(age))),
             Some(_) => None,
         }
     }

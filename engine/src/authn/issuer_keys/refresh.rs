@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use petsem_api::ErrorCode;
-
 use super::PublishedKeys;
 use super::held::Next;
 use crate::clock::ClockReading;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 
 /// The longest that a request waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -30,7 +29,7 @@ impl Engine {
         let begun = match next {
             Next::Done => return Ok(false),
             Next::Known => return Ok(true),
-            Next::Later { seconds } => return Err(retry_later(seconds)),
+            Next::Later { seconds } => return Err(messages::jwt_key_unknown(seconds)),
             Next::Unavailable => return Err(unavailable(published)),
             Next::Fetch => {
                 published.begin(&self.fetch);
@@ -40,7 +39,7 @@ impl Engine {
         };
         let Ok(_place) = published.places.try_acquire() else {
             let has_keys = published.held().live(ClockReading::now()).is_some();
-            return Err(if has_keys { retry_later(1) } else { unavailable(published) });
+            return Err(if has_keys { messages::jwt_key_unknown(1) } else { unavailable(published) });
         };
         // A closed channel means that the issuer was removed: there is nothing to wait for.
         let waited = tokio::time::timeout(LONGEST_WAIT, fetched.changed()).await;
@@ -67,25 +66,8 @@ impl Engine {
     }
 }
 
-/// The key may have been published a moment ago. The `Retry-After` makes clients try again; invented key ids reveal
-/// nothing.
-fn retry_later(seconds: u64) -> Failure {
-    Failure::new(
-        ErrorCode::TokenInvalid,
-        format!(
-            "the JWT names an unknown key; if the issuer has just published it, try again in {seconds} s"
-        ),
-    )
-    .retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
-}
-
 fn unavailable(published: &PublishedKeys) -> Failure {
-    let failure = Failure::new(
-        ErrorCode::IssuerUnavailable,
-        "the keys of the JWT's issuer are not available now, so the JWT cannot be verified; try again; the list of \
-         issuers tells the operator why",
-    )
-    .retry_after(5);
+    let failure = messages::issuer_keys_unavailable();
     let problem = published.held().problem().map(str::to_owned);
     match problem {
         Some(problem) => failure.because(problem),

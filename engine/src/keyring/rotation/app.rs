@@ -5,7 +5,7 @@
 //! version must still be re-wrapped, so a killed rotation resumes from the rows. With `rewrite` each value also gets a new
 //! DEK, and no value is ever under its old DEK and a new KEK.
 
-use petsem_api::{AppId, AppRef, AppRotation, ErrorCode, SecretName};
+use petsem_api::{AppId, AppRef, AppRotation, SecretName};
 use petsem_keys::{AppKek, DigestKey, SealedRef, SecretKeyMaterial, WrapContext};
 use petsem_policy::Action;
 use petsem_store::{Change, CommitError, NewValue, RecordKind};
@@ -19,11 +19,11 @@ use crate::engine::Engine;
 use crate::engine::TRIES;
 use crate::entropy;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{AppHead, AppRotationRow, IntegrityFault, KekRow, Row, SecretKeysRow, expect};
 use crate::request::AuditRecord;
 use crate::request::local_record;
 use crate::secrets::bundle::bundle_digest;
-use crate::secrets::write::{always_changing, deleted_meanwhile};
 use crate::tenancy::found::FoundApp;
 
 /// Most rotations of apps at once; each has a row.
@@ -74,13 +74,9 @@ impl Engine {
         let author = principal.author();
         let turn = self.app_turn(app).await;
         for _ in 0..TRIES {
-            let found = self.find_app(&AppRef::Id(app)).await?.ok_or_else(deleted_meanwhile)?;
+            let found = self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
             if found.head.keks.len() > 1 {
-                return Err(Failure::new(
-                    ErrorCode::Conflict,
-                    "the app's KEK is being rotated already; nothing was changed; `petsem operator rotations` shows \
-                     how far it is",
-                ));
+                return Err(messages::app_rotation_running());
             }
             let (found, keys) = self.secret_keys_of(found).await?;
             let row = AppRotationRow { rewrite, author: author.clone(), started_at: now.millis() };
@@ -97,7 +93,7 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(always_changing())
+        Err(messages::app_always_changing())
     }
 
     async fn begin_app_rotation(
@@ -137,10 +133,7 @@ impl Engine {
             head.secret_keys_version += 1;
             change.puts.push(self.codec.write(id, head.secret_keys_version, &keys));
         }
-        audit.set_detail(format_args!(
-            "KEK version {version}{}",
-            if rotation.rewrite { ", values rewritten" } else { "" }
-        ));
+        audit.set_detail(messages::kek_version(version, rotation.rewrite));
         change.request.line = self.line(audit);
         change.expects.push(fence);
         change.expects.push(expect::<AppHead>(id, app.head_version));
@@ -294,7 +287,7 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(always_changing())
+        Err(messages::app_always_changing())
     }
 
     /// Removes the old KEK from the head: no value is under it any more.
@@ -308,7 +301,7 @@ impl Engine {
                 audit.set_app(open);
                 let mut head = open.head.clone();
                 head.keks.retain(|kek| kek.version == head.kek_version);
-                audit.set_detail(format_args!("only KEK version {} is left", head.kek_version));
+                audit.set_detail(messages::only_kek_version(head.kek_version));
                 change.request.line = self.line(&audit);
                 change.expects.push(expect::<AppHead>(app.as_bytes(), open.head_version));
                 change.puts.push(self.codec.write(app.as_bytes(), open.head_version + 1, &head));
@@ -329,6 +322,6 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(always_changing())
+        Err(messages::app_always_changing())
     }
 }

@@ -21,6 +21,7 @@ use crate::engine::TRIES;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::state::{MOST_KEYS, row_mac_context};
+use crate::messages;
 use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, REREADS, Row, SignedNote, StoreRow, expect};
 use crate::request::AuditRecord;
 use crate::request::local_record;
@@ -70,8 +71,7 @@ impl Engine {
             }
             self.refresh().await?;
         }
-        Err(Failure::new(ErrorCode::Busy, "the keyring is being rotated; nothing was changed; try again")
-            .retry_after(1))
+        Err(messages::keyring_rotating_now())
     }
 
     /// Brings the keyring in line with the control feed: its current version, and no version that was destroyed.
@@ -124,19 +124,11 @@ impl Engine {
         let store = self.store_row().await?;
         let (keyring, root) = (self.keyring(), self.keys.root());
         if keyring.versions().len() > 1 {
-            return Err(Failure::new(
-                ErrorCode::Conflict,
-                "the keyring is being rotated already; nothing was changed; `petsem operator rotations` shows how far \
-                 it is",
-            ));
+            return Err(messages::keyring_rotation_running());
         }
         let is_newest = keyring.current_version() == store.content.keyring_version;
         if !is_newest || root.version() != store.content.root_version {
-            return Err(Failure::new(
-                ErrorCode::Busy,
-                "the root key or the keyring is being replaced; nothing was changed; try again",
-            )
-            .retry_after(1));
+            return Err(messages::root_key_replaced_now());
         }
         let version = store.content.keyring_version.checked_add(1);
         let version = version.ok_or_else(|| Failure::internal("the keyring has no further version"))?;
@@ -157,7 +149,7 @@ impl Engine {
         let row = KeyringKeyRow { wrapped, created_at: at };
         let content = StoreRow { keyring_version: version, row_mac_key, ..store.content };
         let id = version.to_be_bytes();
-        audit.set_detail(format_args!("keyring version {version}"));
+        audit.set_detail(messages::keyring_version(version));
         self.commit_control(audit, &[FeedRow::KeyringSet { version, at }], |change| {
             change.expects.push(expect::<StoreRow>(&[], store.version));
             change.expects.push(expect::<KeyringKeyRow>(&id, 0));
@@ -352,7 +344,7 @@ impl Engine {
         let row: Row<KeyringKeyRow> = self.codec.read(&id, &record)?;
         let now = self.now();
         let mut audit = local_record(now, "keyring.destroy");
-        audit.set_detail(format_args!("keyring version {version}"));
+        audit.set_detail(messages::keyring_version(version));
         let feed = [FeedRow::KeyringDestroyed { version, at: now.millis() }];
         self.commit_control(&mut audit, &feed, |change| {
             change.expects.push(expect::<KeyringKeyRow>(&id, row.version));

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{FeedRow, Row, SigningKeyRow, TokenRow, expect};
 use crate::request::local_record;
 
@@ -111,7 +112,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), Failure> {
         let mut audit = local_record(now, "signing_key.destroy");
-        audit.set_detail(format_args!("signing key {key}"));
+        audit.set_detail(messages::signing_key(key));
         let feed = [FeedRow::SigningKeyDestroyed { key, at: now.millis() }];
         self.commit_control(&mut audit, &feed, |change| {
             change.expects.push(expect::<SigningKeyRow>(key.as_bytes(), version));

@@ -1,0 +1,61 @@
+//! Decisions: what a verified credential does not allow.
+
+use std::fmt::Display;
+
+use petsem_api::ErrorCode;
+use petsem_policy::Action;
+
+use crate::error::Failure;
+
+/// Why a token of another org is refused.
+pub(crate) const OTHER_ORG: &str = "the token's key belongs to another org than the request; use a token of the request's org, or an operator's";
+
+/// A refusal whose text is that of the error: those of `petsem-policy` and `petsem-keys` have their own hints.
+pub(crate) fn refused(code: ErrorCode, error: &dyn Display) -> Failure {
+    Failure::new(code, error.to_string())
+}
+
+pub(crate) fn of_other_org() -> Failure {
+    Failure::new(ErrorCode::Forbidden, OTHER_ORG)
+}
+
+/// One text for all: it must not reveal whether the other app belongs to the same org.
+pub(crate) fn discharge_for_another_boot() -> Failure {
+    Failure::new(
+        ErrorCode::DischargeInvalid,
+        "the discharge is for another boot; ask for one for this app, Machine and host",
+    )
+}
+
+/// Hosts must not learn which apps exist.
+pub(crate) fn boot_not_allowed() -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        "there is no such app, or the host token does not allow boots of it; check the app and the token with `petsem token inspect`",
+    )
+}
+
+/// Whether the app exists or not.
+pub(crate) fn app_not_allowed(action: Action) -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        format!(
+            "there is no such app, or this token does not allow {action} there; check the app's name and the token with `petsem token inspect`"
+        ),
+    )
+}
+
+/// The refusal for an app that does not exist, for principals that may know.
+pub fn no_such_app() -> Failure {
+    Failure::new(ErrorCode::NotFound, "there is no such app; list the apps with `petsem app list`")
+}
+
+pub(crate) fn unknown_action() -> Failure {
+    let known: Vec<&str> = Action::ALL.into_iter().map(Action::name).collect();
+    Failure::new(ErrorCode::BadRequest, format!("unknown action; the actions are {}", known.join(", ")))
+}
+
+/// A caveat of a discharge. Its text comes from its discharger, so only the type is shown.
+pub(crate) fn discharge_condition(kind: u64) -> String {
+    format!("a condition of a discharge (type {kind})")
+}

@@ -1,0 +1,131 @@
+//! Requests that need a second person, and break-glass.
+
+use std::fmt::Display;
+
+use petsem_api::{AppId, ErrorCode, TokenUuid};
+
+use crate::error::Failure;
+
+/// What the requester of a discharge reads about a closed request.
+pub(crate) const BREAK_GLASS_CLOSED: &str =
+    "the request was denied or has expired; request again with `petsem break-glass`";
+/// The name of a decision at the node. It cannot equal that of a person: people's names end with their issuer in brackets.
+pub(crate) const SEAL: &str = "the seal, at the node";
+
+pub(crate) fn revocations_too_old(age: u64) -> Failure {
+    Failure::new(
+        ErrorCode::StoreUnavailable,
+        format!(
+            "this node last read revocations {age} seconds ago and refuses what needs a second person until it has \
+             read them; try again, or use another node"
+        ),
+    )
+    .retry_after(5)
+}
+
+pub(crate) fn no_holder() -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        "the token names no holder, so it can neither request nor approve; use a token that names a person",
+    )
+}
+
+pub(crate) fn holder_unknown(id: TokenUuid) -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        format!(
+            "token {id}, from which this token was minted, is not recorded, so its holder is unknown; use another token"
+        ),
+    )
+}
+
+pub(crate) fn same_person(person: &str) -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        format!(
+            "{person} is behind both the request and this approval: the requester, the approver and the minters of \
+             their tokens must be different persons; have another person approve"
+        ),
+    )
+}
+
+pub(crate) fn too_many_requests() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "too many requests wait for a second person or are in force; nothing was changed; have some decided \
+         first, or deny those no longer needed (`petsem approve --list`)",
+    )
+}
+
+pub(crate) fn request_in_effect() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "the request was approved and has taken effect; nothing was changed; undo its effect instead",
+    )
+}
+
+pub(crate) fn request_approved() -> Failure {
+    Failure::new(ErrorCode::Conflict, "the request was already approved; nothing was changed")
+}
+
+pub(crate) fn request_closed() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "the request was denied or has expired; nothing was changed; request again",
+    )
+}
+
+/// The one answer to a principal that may not decide, whether the request exists or not.
+pub(crate) fn request_not_decidable() -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        "there is no such request, or this token may not decide it; list those that it may decide with `petsem approve --list`",
+    )
+}
+
+/// Read at the node, where all information may be known.
+pub(crate) fn no_such_request() -> Failure {
+    Failure::new(ErrorCode::NotFound, "there is no such request, or its target no longer exists")
+}
+
+pub(crate) fn invalid_reason() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "reason must be 1 to 512 bytes of text on one line; give the reason for the request",
+    )
+}
+
+pub(crate) fn break_glass_too_long(longest: u64) -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        format!("expires_in must be 1 to {longest} seconds: break-glass lasts at most an hour"),
+    )
+}
+
+pub(crate) fn second_person_of_another_installation() -> Failure {
+    Failure::new(
+        ErrorCode::DischargeInvalid,
+        "only this petsem installation can confirm a second person; request break-glass here",
+    )
+}
+
+pub(crate) fn not_the_requesting_token() -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        "the ticket's request was made with another token, or no longer exists; send the token that requested break-glass",
+    )
+}
+
+pub(crate) fn break_glass_closed() -> Failure {
+    Failure::new(ErrorCode::Forbidden, BREAK_GLASS_CLOSED)
+}
+
+/// The summary of a request for break-glass.
+pub(crate) fn break_glass_summary(name: &dyn Display, app: AppId, until: &dyn Display) -> String {
+    format!("read the values of app {name} ({app}) until {until}")
+}
+
+/// The summary of a request to end a guard.
+pub(crate) fn guard_end(org: &dyn Display) -> String {
+    format!("end the guard of the policies of org {org}")
+}

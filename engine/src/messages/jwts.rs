@@ -1,0 +1,85 @@
+//! JWTs of registered issuers: their verification, their exchange, and the keys that issuers publish.
+
+use petsem_api::ErrorCode;
+
+use crate::error::Failure;
+
+const WHY_NOT_FETCHED: &str = "the log and the list of issuers (GET /v1/issuers) give the reason";
+
+pub(crate) fn issuer_not_registered() -> Failure {
+    Failure::new(
+        ErrorCode::TokenInvalid,
+        "the JWT's issuer is not registered; an operator can register it with `petsem issuer add`",
+    )
+}
+
+pub(crate) fn jwt_revoked() -> Failure {
+    Failure::new(
+        ErrorCode::Revoked,
+        "the JWT behind this request was revoked, by itself or with the earlier ones of its subject or issuer; get a new JWT",
+    )
+}
+
+pub(crate) fn jwt_expired_for_exchange() -> Failure {
+    Failure::new(
+        ErrorCode::TokenExpired,
+        "the JWT has expired, and a token from it would have expired too; get a new JWT from the issuer",
+    )
+}
+
+pub(crate) fn jwt_too_large_for_exchange() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "the JWT's sub or jti is over 1 KiB, or the claims that the rule reads are over 2 KiB in total; issue \
+         shorter claims, or read with the JWT itself",
+    )
+}
+
+pub(crate) fn jwt_too_large_for_boot() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "the JWT's sub, its jti and the claims that the policy's rule reads are over 2 KiB in total; issue shorter \
+         claims, or let the rule read fewer",
+    )
+}
+
+/// The key may have been published a moment ago. The `Retry-After` makes clients try again; invented key ids reveal
+/// nothing.
+pub(crate) fn jwt_key_unknown(seconds: u64) -> Failure {
+    Failure::new(
+        ErrorCode::TokenInvalid,
+        format!(
+            "the JWT names an unknown key; if the issuer has just published it, try again in {seconds} s"
+        ),
+    )
+    .retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
+}
+
+pub(crate) fn issuer_keys_unavailable() -> Failure {
+    Failure::new(
+        ErrorCode::IssuerUnavailable,
+        "the keys of the JWT's issuer are not available now, so the JWT cannot be verified; try again; the list of \
+         issuers tells the operator why",
+    )
+    .retry_after(5)
+}
+
+/// These warnings are public, so they omit why a fetch fails: that may contain internal addresses.
+pub(crate) fn issuer_keys_never_fetched(issuer: &str) -> String {
+    format!(
+        "the keys of issuer {issuer} were not fetched since the server started, so its JWTs are refused; {WHY_NOT_FETCHED}"
+    )
+}
+
+pub(crate) fn issuer_keys_too_old(issuer: &str, hours: u64) -> String {
+    format!(
+        "the keys of issuer {issuer} were last fetched {hours} hours ago, so its JWTs are refused; {WHY_NOT_FETCHED}"
+    )
+}
+
+pub(crate) fn issuer_keys_old(issuer: &str, hours: u64) -> String {
+    format!(
+        "the keys of issuer {issuer} were last fetched {hours} hours ago; its JWTs are refused after 24 hours; \
+         {WHY_NOT_FETCHED}"
+    )
+}

@@ -1,0 +1,47 @@
+//! The keyring and its rotation, rotations of the KEKs of apps, and changes of the seals by a note.
+
+use petsem_api::ErrorCode;
+
+use crate::error::Failure;
+
+pub(crate) fn keyring_rotating_now() -> Failure {
+    Failure::new(ErrorCode::Busy, "the keyring is being rotated; nothing was changed; try again")
+        .retry_after(1)
+}
+
+pub(crate) fn keyring_rotation_running() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "the keyring is being rotated already; nothing was changed; `petsem operator rotations` shows how far it is",
+    )
+}
+
+pub(crate) fn root_key_replaced_now() -> Failure {
+    Failure::new(
+        ErrorCode::Busy,
+        "the root key or the keyring is being replaced; nothing was changed; try again",
+    )
+    .retry_after(1)
+}
+
+pub(crate) fn app_rotation_running() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "the app's KEK is being rotated already; nothing was changed; `petsem operator rotations` shows how far it is",
+    )
+}
+
+pub(crate) fn unknown_seal_change() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "unknown change of the seals; use a `petsem` of the same version as the server",
+    )
+}
+
+pub(crate) fn seal_change_of_another_store() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "the change of the seals belongs to another store; use this store's configuration, and a `petsem` of the \
+         same version as the server",
+    )
+}

@@ -1,0 +1,47 @@
+//! The node: its audit log, its view of the control changes, and what makes it not ready.
+
+use std::fmt::Display;
+
+use petsem_api::ErrorCode;
+
+use crate::error::Failure;
+
+pub(crate) fn no_audit_line() -> Failure {
+    Failure::new(
+        ErrorCode::AuditFull,
+        "the audit log cannot be written, and no request is answered without a record; try again later",
+    )
+    .retry_after(5)
+}
+
+/// The change is committed, and its line is pending.
+pub(crate) fn done_without_audit_line(code: ErrorCode) -> Failure {
+    Failure::new(
+        code,
+        "the change was made, but its record could not be written yet; check the result before you repeat the request",
+    )
+}
+
+pub(crate) fn nodes_keep_changing() -> Failure {
+    Failure::new(ErrorCode::Busy, "other nodes are changing the same installation; try again").retry_after(1)
+}
+
+pub(crate) fn audit_log_not_writable(error: &dyn Display) -> String {
+    format!("the audit log cannot be written: {error}")
+}
+
+pub(crate) fn feed_too_old(age: u64) -> String {
+    format!("the control feed was last read {age} seconds ago; check the store")
+}
+
+pub(crate) fn denials_not_read(count: usize) -> String {
+    format!(
+        "{count} denials cannot be read, so they are not in force; the log gives the reason and the owner that the files need"
+    )
+}
+
+pub(crate) fn denials_on_this_node(count: usize) -> String {
+    format!(
+        "{count} denials are in force only on this node; other nodes follow when the store accepts writes"
+    )
+}

@@ -1,0 +1,34 @@
+//! Secret keys of an app: keys that are used and never read.
+
+use std::fmt::Display;
+
+use petsem_api::{ErrorCode, SecretKeyName};
+
+use crate::error::Failure;
+
+pub(crate) fn generated_key_has_value() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "a key that is generated takes no value; nothing was changed; \
+         to bring a key, POST it to the path without /generate",
+    )
+}
+
+/// The error for a missing key, for principals that may know that.
+pub(crate) fn no_such_secret_key(name: &SecretKeyName) -> Failure {
+    Failure::new(
+        ErrorCode::NotFound,
+        format!("the app has no secret key {name}; `petsem keys list` shows all keys"),
+    )
+}
+
+pub(crate) fn key_not_imported(error: &dyn Display) -> Failure {
+    Failure::new(ErrorCode::BadKey, format!("{error}; nothing was changed"))
+}
+
+pub(crate) fn too_many_secret_keys(most: usize) -> Failure {
+    Failure::new(
+        ErrorCode::BundleTooLarge,
+        format!("an app has at most {most} secret keys; nothing was changed; delete old versions first"),
+    )
+}

@@ -1,0 +1,125 @@
+//! Orgs, apps and app policies.
+
+use std::fmt::Display;
+
+use petsem_api::{AppId, ErrorCode};
+use petsem_policy::Action;
+
+use crate::error::Failure;
+
+/// What the answer to a deletion says.
+pub(crate) const APP_DELETED: &str = "The app's keys are destroyed: from now on no node, query or new backup yields its values. \
+    Older backups, WAL archives and copies of dead rows can still be opened with a seal that was valid at that time. To \
+    prevent that, destroy those copies; or replace the seals (`petsem operator seal add`, `petsem operator seal \
+    remove`), then create a new root key and a new keyring (`petsem operator rotate-root`, `petsem operator \
+    rotate-keyring`), and destroy the keys of the old seals.";
+
+/// The error for an org that does not exist, for principals that may know.
+pub(crate) fn no_such_org() -> Failure {
+    Failure::new(ErrorCode::NotFound, "there is no such org; `petsem org list` shows all orgs")
+}
+
+/// Whether the org exists or not.
+pub(crate) fn org_not_shown() -> Failure {
+    Failure::new(ErrorCode::Forbidden, "there is no such org, or this token does not allow that for it")
+}
+
+/// Whether the org exists or not.
+pub(crate) fn org_not_allowed(action: Action) -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        format!("there is no such org, or this token does not allow {action} for it"),
+    )
+}
+
+pub(crate) fn org_has_apps() -> Failure {
+    Failure::new(ErrorCode::Conflict, "the org still has apps; nothing was changed; delete them first")
+}
+
+pub(crate) fn org_deleted_meanwhile() -> Failure {
+    Failure::new(ErrorCode::NotFound, "the org was deleted in the meantime; nothing was created")
+}
+
+/// A name that is in use, wanted for an `app` or an `org`.
+pub(crate) fn name_taken(name: &str, what: &str) -> Failure {
+    Failure::new(
+        ErrorCode::NameTaken,
+        format!(
+            "the name {name} is already in use; names are unique in the whole store; choose another name for the {what}"
+        ),
+    )
+}
+
+/// The app was deleted between two reads.
+pub(crate) fn app_deleted_meanwhile() -> Failure {
+    Failure::new(ErrorCode::NotFound, "the app was deleted in the meantime; nothing was changed")
+}
+
+/// Every attempt conflicted with another write.
+pub(crate) fn app_always_changing() -> Failure {
+    Failure::new(ErrorCode::Busy, "other requests keep changing the app; nothing was changed; try again")
+        .retry_after(1)
+}
+
+pub(crate) fn renewal_life_too_long() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "renewal_life must be at most 2592000 seconds (30 days); 0 means none",
+    )
+}
+
+pub(crate) fn invalid_history() -> Failure {
+    Failure::new(ErrorCode::BadRequest, "history must be 1 to 100 values of each secret")
+}
+
+pub(crate) fn app_version_not_reached(version: u64, wanted: u64) -> Failure {
+    Failure::new(
+        ErrorCode::VersionNotReached,
+        format!("the app is at version {version}, not yet at {wanted}; try again"),
+    )
+    .retry_after(1)
+}
+
+pub(crate) fn app_version_differs(version: u64, expected: u64) -> Failure {
+    Failure::new(
+        ErrorCode::StaleVersion,
+        format!(
+            "the app is at version {version}, not at {expected}; nothing was changed; review the changes and try again"
+        ),
+    )
+}
+
+pub(crate) fn policy_version_differs(version: u64, expected: u64) -> Failure {
+    Failure::new(
+        ErrorCode::StaleVersion,
+        format!(
+            "the policy is at version {version}, not at {expected}; nothing was changed; review it and try again"
+        ),
+    )
+}
+
+pub(crate) fn invalid_policy(error: &dyn Display) -> Failure {
+    Failure::new(ErrorCode::BadPolicy, format!("{error}; the policy was not changed"))
+}
+
+/// A policy whose JSON has another shape.
+pub(crate) fn policy_shape(line: usize, column: usize) -> String {
+    format!(
+        "a field of the policy is unknown, missing or of the wrong type (line {line}, column {column} of its compact form)"
+    )
+}
+
+pub(crate) fn policy_trusts_unregistered(rule: &str, issuer: &str) -> Failure {
+    Failure::new(
+        ErrorCode::BadPolicy,
+        format!(
+            "rule {rule:?} trusts an issuer that is not registered, {issuer}; the policy was not changed; an operator \
+             registers issuers (`petsem issuer add`)"
+        ),
+    )
+}
+
+/// The summary of a request for a second person.
+pub(crate) fn policy_change(name: &dyn Display, app: AppId) -> String {
+    format!("set the policy of app {name} ({app})")
+}
