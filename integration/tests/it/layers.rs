@@ -217,6 +217,25 @@ fn a_readable_app_is_made_by_the_three_decisions_alone() {
     );
 }
 
+/// A reviewer reads all that petsem says in one place: refusals get their text in `messages`, or in a file of errors,
+/// beside the variant or the conversion that it is the text of.
+#[test]
+fn refusals_get_their_text_in_messages() {
+    let texts = [
+        "Failure::new",
+        "StartError::Refused(format!",
+        "ServeError::Stop(format!",
+        "UnlockError::Refused(format!",
+    ];
+    for name in ["engine", "server"] {
+        let modules = uses(name, &texts).into_keys().map(|(module, _)| module);
+        let is_place = |module: &String| module.split("::").any(|part| matches!(part, "messages" | "error"));
+        let (inside, outside): (Vec<_>, Vec<_>) = modules.partition(is_place);
+        assert!(inside.iter().any(|module| module.starts_with("messages::")), "{name} is not read");
+        assert_eq!(outside, Vec::<String>::new(), "{name} has refusals with a text outside `messages`");
+    }
+}
+
 /// The modules of one crate, and those whose items each of them names, by path. A re-exported item is of the module
 /// that declares it. Declarations of modules are not followed.
 type Graph = BTreeMap<Vec<String>, BTreeSet<Vec<String>>>;
