@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-const PAGE: &str = include_str!("../../../docs/vulnerability-classes.md");
+const PAGE: &str = include_str!("../../../../docs/vulnerability-classes.md");
 
 /// The commands in a part of the page: what stands in backquotes and names a package of ours and a target.
 fn commands(text: &str) -> Vec<&str> {
@@ -68,11 +68,11 @@ fn every_vulnerability_class_has_tests_and_each_that_is_named_is_there() {
 #[test]
 fn a_test_that_is_not_there_is_missed() {
     for (command, there) in [
-        ("petsem-integration --test it documents::a_test_that_is_not_there_is_missed", true),
-        ("petsem-integration --test it documents::a_test_that_was_removed", false),
+        ("petsem-integration --test it structure::documents::a_test_that_is_not_there_is_missed", true),
+        ("petsem-integration --test it structure::documents::a_test_that_was_removed", false),
         // There, in another file; and there, but no test.
-        ("petsem-integration --test it names::a_test_that_is_not_there_is_missed", false),
-        ("petsem-integration --test it documents::is_there", false),
+        ("petsem-integration --test it attacks::names::a_test_that_is_not_there_is_missed", false),
+        ("petsem-integration --test it structure::documents::is_there", false),
     ] {
         assert_eq!(is_there(command), there, "{command}");
     }
