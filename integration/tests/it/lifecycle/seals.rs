@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use petsem_integration::dev::{audit_log, flyv1};
@@ -25,10 +25,15 @@ const SEAL_ROWS: &str = "2";
 const BY_PASSPHRASE: &str = "[[seal]]\nkind = \"passphrase\"\n";
 const BY_SHARES: &str = "[[seal]]\nkind = \"shamir\"\nthreshold = 2\nshares = 3\n";
 
-/// Argon2id takes 256 MiB and a core: tests that use it do so one after another.
-fn one_passphrase_at_a_time() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Argon2id takes 256 MiB and a core: at most two tests use it at once.
+fn passphrase_turn() -> MutexGuard<'static, ()> {
+    static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+    let [first, second] = &TURNS;
+    match first.try_lock() {
+        Ok(turn) => turn,
+        Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+        Err(TryLockError::WouldBlock) => second.lock().unwrap_or_else(PoisonError::into_inner),
+    }
 }
 
 fn by_passphrase() -> (Installation, PathBuf) {
@@ -53,10 +58,10 @@ fn verified_audit(installation: &Installation, files: &[(&str, &Path)]) -> Strin
 
 #[test]
 fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_by_the_right_one() {
-    let _turn = one_passphrase_at_a_time();
+    let _turn = passphrase_turn();
     let (installation, passphrase) = by_passphrase();
     let wrong = private(&installation, "wrong", "another six random words it is");
-    // It has wrapped the root key, and nobody has seen it open anything.
+    // It has wrapped the root key, and has not opened anything yet.
     assert_eq!(seals(&installation)[0]["verified_at"], Value::Null);
     let server = installation.start().unwrap();
     assert_sealed(&installation, &server);
@@ -76,7 +81,7 @@ fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_by_the_right_one() {
         &operator(&installation, &["unseal"], &[("--passphrase-file", &wrong)]),
         &["this passphrase does not open"],
     );
-    // Nobody gave anything, and the configuration has nothing that opens by itself.
+    // No input was given, and the configuration has no automatic seal.
     refused(&operator(&installation, &["unseal"], &[]), &["sealed", "the passphrase"]);
     assert_sealed(&installation, &server);
 
@@ -263,7 +268,7 @@ fn shares_that_do_not_open_are_told_by_every_command_and_change_nothing() {
 
 #[test]
 fn a_wrong_passphrase_is_told_by_commands_on_the_node_and_changes_nothing() {
-    let _turn = one_passphrase_at_a_time();
+    let _turn = passphrase_turn();
     let (installation, passphrase) = by_passphrase();
     let wrong = private(&installation, "wrong", "another six random words it is");
     let before = status(&installation)["store"].clone();
@@ -334,7 +339,7 @@ fn the_first_seal_of_the_configuration_that_opens_is_the_one() {
 
 #[test]
 fn a_passphrase_in_a_file_opens_without_a_person() {
-    let _turn = one_passphrase_at_a_time();
+    let _turn = passphrase_turn();
     let installation = configured("[[seal]]\nkind = \"passphrase\"\nfile = \"passphrase\"\n");
     let file = private(&installation, "passphrase", PASSPHRASE);
     done(&init(&installation, &[]));
@@ -372,7 +377,7 @@ fn a_key_file_that_comes_back_is_tried_again_without_a_person() {
 
 #[test]
 fn seals_are_added_verified_and_removed_beside_the_running_server() {
-    let _turn = one_passphrase_at_a_time();
+    let _turn = passphrase_turn();
     let installation = Installation::made();
     let server = installation.start().unwrap();
     let first = seals(&installation)[0]["id"].as_str().unwrap().to_owned();
@@ -384,7 +389,7 @@ fn seals_are_added_verified_and_removed_beside_the_running_server() {
         &operator(&installation, &["seal", "add", "key-file"], &[]),
         &["already opens the store", "nothing was changed"],
     );
-    // A passphrase, which nobody has tried yet.
+    // A passphrase that was not tried yet.
     let passphrase = private(&installation, "passphrase", PASSPHRASE);
     done(&operator(&installation, &["seal", "add", "passphrase"], &[("--new-passphrase-file", &passphrase)]));
     assert_eq!(seals(&installation).iter().filter(|seal| seal["verified_at"].is_null()).count(), 1);
@@ -449,7 +454,7 @@ fn seals_are_added_verified_and_removed_beside_the_running_server() {
 
 #[test]
 fn a_new_root_key_opens_by_every_seal_and_an_old_wrap_by_none() {
-    let _turn = one_passphrase_at_a_time();
+    let _turn = passphrase_turn();
     let installation = configured(&format!("{KEY_FILE}{SECOND_KEY_FILE}{BY_PASSPHRASE}{BY_SHARES}"));
     let passphrase = private(&installation, "passphrase", PASSPHRASE);
     let directory = installation.path("shares");
@@ -697,7 +702,7 @@ fn a_row_of_the_seal_list_that_was_removed_or_put_back_is_noticed() {
 
 #[test]
 fn a_flood_of_strangers_keeps_no_operator_from_unsealing() {
-    let _turn = one_passphrase_at_a_time();
+    let _turn = passphrase_turn();
     let (installation, passphrase) = by_passphrase();
     let server = installation.start().unwrap();
     let address = server.address();
