@@ -143,7 +143,7 @@ fn a_value_is_read_once_another_person_said_so() {
         }
     }
 
-    // Whoever approved takes it back, and reading ends at once.
+    // The approver withdraws the approval, and reading ends at once.
     assert_eq!(scene.decide(&asked.request, "deny", &scene.owner).status, 200);
     refused(&scene.read(&both), 401, "revoked", "revoked");
 }
@@ -183,7 +183,7 @@ fn nobody_behind_the_asker_approves() {
     let scene = Scene::new();
     let operator = scene.dev.operator.clone();
     let asked = scene.ask(&operator);
-    // The asker; a token that the asker minted in another name; and nobody at all for a stranger's id.
+    // The requester; a token that it minted in another name; and a request id that does not exist.
     refused(&scene.decide(&asked.request, "approve", &operator), 403, "forbidden", "different persons");
     let friend = scene.minted(&operator, "friend");
     refused(&scene.decide(&asked.request, "approve", &friend), 403, "forbidden", "different persons");
@@ -214,9 +214,9 @@ fn a_denied_request_is_told_once_and_leads_nowhere() {
     assert!(answer["error"].as_str().unwrap().contains("denied"), "{answer}");
     assert_eq!(scene.poll(&path), (404, json!({"error": "not found"})));
     refused(&scene.decide(&asked.request, "approve", &scene.owner), 409, "conflict", "request again");
-    for wrong in ["0", &"0".repeat(32), &"F".repeat(32), "%ff"] {
+    for (wrong, status) in [("0", 404), (&"0".repeat(32), 404), (&"F".repeat(32), 404), ("%ff", 400)] {
         let answer = scene.dev.call("GET", &format!("{THIRD_PARTY}/poll/{wrong}"), "", None);
-        assert!(matches!(answer.status, 400 | 404), "{wrong}: {}", answer.text());
+        assert_eq!(answer.status, status, "{wrong}: {}", answer.text());
     }
 }
 
@@ -252,7 +252,7 @@ fn an_askers_name_on_a_token_is_no_power_over_his_requests() {
     let registration = scene.dev.operate("POST", "/v1/dischargers", Some(&platform));
     let requests = [asked.request.clone(), put.field("id"), registration.field("id")];
 
-    // The operator's name comes with what he mints; and whoever mints writes what he likes.
+    // A token that the operator mints inherits its name; and the minter can choose any name.
     let inherited = scene.dev.mint(&json!({"kind": "org", "org": "rivals"}));
     let rival = scene.dev.mint(&json!({"kind": "org", "org": "rivals", "subject": "mallory"}));
     let wanted = json!({"kind": "org", "org": "rivals", "subject": "developer"});
@@ -270,7 +270,7 @@ fn an_askers_name_on_a_token_is_no_power_over_his_requests() {
         }
         refused(&scene.discharge(&asked, token), 403, "forbidden", "another token");
     }
-    // Whoever asked sees them, fetches what came of them, and takes them back.
+    // The requester sees its requests, fetches their results, and withdraws them.
     let list = scene.dev.operate("GET", "/v1/approvals", None).text();
     assert_eq!(list.matches(r#""state":"open""#).count(), 3, "{list}");
     assert_eq!(scene.discharge(&asked, &operator).status, 201);
@@ -378,7 +378,7 @@ fn tickets_of_hosts_are_sealed_for_the_platforms_newest_key_and_for_no_orgs() {
     register(1, None);
     register(2, Some("rivals"));
     assert_eq!(opened_by(), [1]);
-    // After a rotation of the keyring, which names all of them anew, the newest is still the newest.
+    // After a rotation of the keyring, which re-wraps all of them, the newest is still the newest.
     for byte in 3..=6 {
         register(byte, None);
     }
@@ -393,7 +393,7 @@ fn tickets_of_hosts_are_sealed_for_the_platforms_newest_key_and_for_no_orgs() {
     assert_eq!(opened_by(), [6]);
 }
 
-/// The policy and the decision are one change: whoever is denied has not got his rules in force.
+/// The policy and the decision are one change: the rules of a denied request are never in force.
 #[test]
 fn a_guarded_policy_that_is_approved_and_denied_at_once_is_set_or_denied() {
     let scene = Scene::new();
@@ -496,7 +496,7 @@ fn a_guarded_policy_waits_for_another_person() {
     assert_eq!(put.status, 202, "{}", put.text());
     let version = || scene.dev.operate("GET", "/v1/apps/shop/policy", None).number("version");
     assert_eq!(version(), 1);
-    // Whoever approves sees what: the rules that would be in force, and nobody else does.
+    // Only approvers see what they approve: the rules that would be in force.
     let request = format!("/v1/approvals/{}", put.field("id"));
     let seen = scene.dev.call("GET", &request, &flyv1(&scene.owner), None);
     assert_eq!((seen.status, &seen.json()["wanted"]), (200, &policy), "{}", seen.text());

@@ -123,11 +123,10 @@ fn collect(directory: &Path, sources: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() {
-            collect(&path, sources);
-        } else if name.ends_with(".rs")
-            && !name.contains("test")
-            && !path.components().any(|part| part.as_os_str() == "tests")
-        {
+            if name != "tests" {
+                collect(&path, sources);
+            }
+        } else if name.ends_with(".rs") && !name.contains("test") {
             sources.push(path);
         }
     }
