@@ -220,7 +220,7 @@ impl fmt::Display for AwsKmsError {
             Self::Signature { credentials } => write!(
                 f,
                 "AWS refused the signature made with the credentials {credentials}; the secret access key does not \
-                 belong to the access key, give both anew"
+                 belong to the access key, give both again"
             ),
             Self::Clock => f.write_str(
                 "AWS refused the signature for its time; set this machine's clock right, more than five minutes \

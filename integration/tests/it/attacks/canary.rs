@@ -19,7 +19,7 @@ use petsem_integration::server::{petsem, run};
 use petsem_policy::{Header, MacaroonKey, SharedKey, UnverifiedToken};
 use serde_json::json;
 
-/// A text that stands nowhere by chance, and the forms that it may be written in.
+/// A text that occurs nowhere by chance, and the forms that it may be written in.
 struct Canary {
     text: String,
     forms: Vec<Vec<u8>>,
@@ -43,7 +43,7 @@ impl Canary {
             bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(",").into_bytes(),
             bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(", ").into_bytes(),
         ];
-        // Base64 at each of the three places that it may begin; the edges depend on what stands beside.
+        // Base64 at each of the three places that it may begin; the edges depend on the adjacent bytes.
         for skipped in 0..3 {
             let inner = &bytes[skipped..skipped + (bytes.len() - skipped) / 3 * 3];
             forms.push(BASE64.encode(inner).into_bytes());
@@ -84,7 +84,7 @@ fn found_in(canary: &Canary, directories: &[PathBuf], texts: &BTreeMap<&str, Vec
 
 fn every_command_line_and_environment() -> Vec<u8> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    // A process may end while it is looked at, or be somebody else's.
+    // A process may end during the search, or belong to another user.
     processes
         .flat_map(|process| ["cmdline", "environ"].map(|file| std::fs::read(process.path().join(file))))
         .flat_map(Result::unwrap_or_default)
@@ -132,7 +132,7 @@ fn the_search_of_processes_sees_their_arguments_and_environments() {
 }
 
 #[test]
-fn a_value_is_found_nowhere_but_in_the_answer_to_its_reader() {
+fn a_value_is_found_only_in_the_answer_to_its_reader() {
     let canary = Canary::new();
     let dev = Dev::start_with(&[("PETSEM_LOG", "trace")]);
     let value = &canary.text;
@@ -188,7 +188,7 @@ fn a_value_is_found_nowhere_but_in_the_answer_to_its_reader() {
 }
 
 #[test]
-fn a_key_that_was_brought_and_what_it_opened_are_found_nowhere() {
+fn an_imported_key_and_the_plaintext_it_decrypted_are_found_nowhere() {
     let (key, message) = (Canary::of(&Canary::new().text[..32]), Canary::new());
     let dev = Dev::start_with(&[("PETSEM_LOG", "trace")]);
     let user = flyv1(&dev.mint(&json!({"kind": "org", "org": "demo"})));
@@ -329,7 +329,7 @@ fn clients(dev: &Dev, value: &str) -> Vec<u8> {
 }
 
 #[test]
-fn no_debug_text_of_a_public_type_shows_what_it_holds() {
+fn no_debug_output_of_a_public_type_contains_a_secret() {
     let canary = Canary::new();
     let secret = || Secret::new(canary.text.clone().into_bytes());
     let name = || "NAME".parse().unwrap();

@@ -21,7 +21,7 @@ fn answered_without_body(dev: &Dev, request: &Request) -> Answer {
 }
 
 #[test]
-fn a_body_is_not_waited_for_before_the_token_is_known_to_be_good() {
+fn a_body_is_not_read_before_the_token_is_verified() {
     let dev = Dev::start();
     let revoked = dev.mint(&json!({"kind": "org", "org": "demo"}));
     let id = petsem_policy::UnverifiedToken::parse(&revoked).unwrap().id().to_string();
@@ -36,7 +36,7 @@ fn a_body_is_not_waited_for_before_the_token_is_known_to_be_good() {
         (Some(changed), "token_invalid"),
         (Some(flyv1(&revoked)), "revoked"),
     ];
-    // Every body of the document but that of the exchange, whose JWT stands in it.
+    // Every body of the document but that of the exchange, which contains the JWT.
     let document = dev.call("GET", "/openapi.json", "", None).json();
     let mut bodies = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -69,9 +69,9 @@ fn a_body_is_not_waited_for_before_the_token_is_known_to_be_good() {
     assert_eq!(answered_without_body(&dev, &proof).outcome(), (401, "token_invalid".to_owned()));
 }
 
-/// The JWT of an exchange stands in its body, so that body is waited for before anybody is known.
+/// The JWT of an exchange is in its body, so that body is read before the client is authenticated.
 #[test]
-fn forms_that_never_come_leave_room_for_everybody_else() {
+fn stalled_forms_do_not_occupy_the_places_of_other_requests() {
     const REQUESTS: usize = 16;
     let installation = Installation::made();
     installation.configure(&format!("{CONFIGURATION}\n[limits]\nrequests = {REQUESTS}\n"));
@@ -94,7 +94,7 @@ fn forms_that_never_come_leave_room_for_everybody_else() {
         (&stream).read_exact(&mut begun).unwrap();
         assert_eq!(String::from_utf8_lossy(&begun), "HTTP/1.1 503");
     }
-    // A form that comes is read, whoever waits.
+    // A form that arrives is read while others stall.
     let form = Request::new("POST", "/v1/token").body("application/x-www-form-urlencoded", "grant_type=none");
     assert_eq!(form.send(server.address()).outcome(), (400, "bad_request".to_owned()));
     let ask = Request::new("GET", "/v1/orgs").authorization(&flyv1(&installation.operator()));
@@ -105,7 +105,7 @@ fn forms_that_never_come_leave_room_for_everybody_else() {
 }
 
 #[test]
-fn whoever_never_reads_his_answers_loses_his_connection() {
+fn a_client_that_never_reads_its_answers_is_disconnected() {
     let installation = Installation::made();
     let one_listener =
         CONFIGURATION.replace("[[listener]]\naddress = \"unix:petsem.sock\"\nhost = \"host-2\"\n", "");
@@ -131,7 +131,7 @@ fn whoever_never_reads_his_answers_loses_his_connection() {
 }
 
 #[test]
-fn a_server_ends_in_time_with_its_connections_busy_and_idle() {
+fn a_server_stops_in_time_with_busy_and_idle_connections() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
     let set = Request::new("POST", &format!("{SHOP}/B"))

@@ -467,7 +467,7 @@ fn look(watched: &mut Watched, when: &str) {
 }
 
 #[test]
-fn ten_seconds_after_its_last_request_a_server_holds_no_value_no_token_and_no_key_but_its_own() {
+fn within_ten_seconds_of_its_last_request_a_server_holds_no_value_token_or_key_but_its_own() {
     let mut watched = Watched::new();
     watched.work();
     look(&mut watched, "after its first start");
@@ -478,7 +478,7 @@ fn ten_seconds_after_its_last_request_a_server_holds_no_value_no_token_and_no_ke
 }
 
 #[test]
-fn a_sealed_server_holds_no_key_at_all() {
+fn a_sealed_server_holds_no_key() {
     let installation = Installation::made();
     let server = installation.start().unwrap();
     for (path, body) in [
@@ -523,7 +523,7 @@ fn secret_of(share: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_a_person_unseals_with_is_gone_from_memory_afterwards() {
+fn passphrases_and_shares_are_wiped_after_unsealing() {
     let installation = configured(
         "[[seal]]\nkind = \"passphrase\"\n[[seal]]\nkind = \"shamir\"\nthreshold = 2\nshares = 2\n",
     );
@@ -560,7 +560,7 @@ fn what_a_person_unseals_with_is_gone_from_memory_afterwards() {
 }
 
 #[test]
-fn a_server_that_may_not_lock_its_keys_serves_and_says_what_to_do() {
+fn a_server_that_cannot_lock_its_keys_serves_and_warns_with_what_to_do() {
     let dev = Dev::start();
     let Dev { server, directory, .. } = dev;
     assert!(server.stop().status.success());

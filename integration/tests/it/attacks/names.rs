@@ -66,7 +66,7 @@ fn another_spelling_of_an_app_or_org_reaches_nothing() {
 }
 
 #[test]
-fn another_path_to_a_route_is_no_route() {
+fn another_spelling_of_a_path_is_not_a_route() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
     for target in [
@@ -102,7 +102,7 @@ fn another_path_to_a_route_is_no_route() {
 }
 
 #[test]
-fn another_spelling_of_a_secret_or_key_is_another_one_or_none() {
+fn another_spelling_of_a_secret_or_key_is_another_name_or_invalid() {
     let dev = Dev::start();
     dev.set("shop", &json!({"SHOP": "1"}));
     let key = dev.operate("POST", "/v1/apps/shop/secretkeys/SHOP/generate", Some(&json!({"type": "hs256"})));
@@ -123,7 +123,7 @@ fn another_spelling_of_a_secret_or_key_is_another_one_or_none() {
             assert_eq!(get(name), expected, "{kind}/{name}");
         }
     }
-    // Whoever may set the one may not set the other; and they stand side by side.
+    // A token for one name may not set the other; both names can exist.
     let set = |header: &str, name: &str, value: &str| {
         dev.call("POST", &format!("/v1/apps/shop/secrets/{name}"), header, Some(&json!({ "value": value })))
     };
@@ -145,7 +145,7 @@ fn another_spelling_of_a_secret_or_key_is_another_one_or_none() {
 }
 
 #[test]
-fn another_spelling_of_a_machine_or_host_boots_nothing_and_revokes_another() {
+fn another_spelling_of_a_machine_or_host_boots_nothing_and_does_not_revoke_this_one() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
     let discharge = dev.discharge("shop", "m-1");
@@ -172,7 +172,7 @@ fn another_spelling_of_a_machine_or_host_boots_nothing_and_revokes_another() {
             "{machine:?}"
         );
     }
-    // What the JWT claims is compared as it stands.
+    // The claims of the JWT are compared byte by byte.
     for claimed in ["SHOP", "shop ", " shop", "shop\0", "ｓhop", "sh%6fp"] {
         let asked = dev.ask_discharge(&dev.host, &dev.boot_jwt(claimed, "m-1"), "shop", "m-1");
         assert_eq!(asked.outcome(), (403, "policy_denied".to_owned()), "{claimed:?}");

@@ -12,7 +12,7 @@ use serde_json::json;
 
 const SHOP: &str = "/v1/apps/shop/secrets";
 
-/// An installation whose app `shop` stands at version 1.
+/// An installation whose app `shop` is at version 1.
 fn shop() -> Dev {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
@@ -30,7 +30,7 @@ fn refused(dev: &Dev, what: &str, answer: &Answer, status: u16, code: &str, text
 }
 
 #[test]
-fn wrong_bodies_and_names_are_refused_with_what_to_do() {
+fn invalid_bodies_and_names_are_refused_with_what_to_do() {
     let dev = shop();
     let set = |name: &str, body: &str| {
         Request::new("POST", &format!("{SHOP}/{name}"))
@@ -124,7 +124,7 @@ fn wrong_bodies_and_names_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_body_over_its_limit_is_refused_and_the_server_goes_on() {
+fn a_body_over_its_limit_is_refused_and_the_server_continues() {
     let dev = shop();
     let padded = |limit: usize| format!(r#"{{"values":{{"B":"x"}}{}}}"#, " ".repeat(limit));
     let send = |method: &str, target: &str, body: String| {
@@ -149,7 +149,7 @@ fn a_body_over_its_limit_is_refused_and_the_server_goes_on() {
     assert_eq!(send("POST", SHOP, padded(MIB)).status, 200);
     assert_eq!(dev.version("shop"), 2);
 
-    // A body without an end costs the sender his connection, and nobody else anything.
+    // A body without an end costs the sender its connection and does not affect other clients.
     let mut stream = connect(dev.server.address()).unwrap();
     let head = format!(
         "POST {SHOP} HTTP/1.1\r\nhost: petsem\r\nauthorization: {}\r\ncontent-type: application/json\r\n\
@@ -170,7 +170,7 @@ fn a_body_over_its_limit_is_refused_and_the_server_goes_on() {
 }
 
 #[test]
-fn wrong_tokens_are_refused_with_what_to_do() {
+fn invalid_tokens_are_refused_with_what_to_do() {
     let dev = shop();
     let other = dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"})));
     assert_eq!(other.status, 201, "{}", other.text());
@@ -201,7 +201,7 @@ fn wrong_tokens_are_refused_with_what_to_do() {
         ("no scheme and no token", "nonsense".into(), 401, "token_malformed", "petsem token inspect"),
         ("half a token", flyv1(&org[..org.len() / 2]), 401, "token_malformed", "petsem token inspect"),
         ("a token cut to its label", flyv1("fm2_"), 401, "token_malformed", "petsem token inspect"),
-        ("somebody else's token", flyv1("fo1_abcdef"), 401, "token_malformed", "petsem token inspect"),
+        ("a foreign token", flyv1("fo1_abcdef"), 401, "token_malformed", "petsem token inspect"),
         ("a token of a key that is not there", forged(&[7; 16]), 401, "token_invalid", "new token"),
         ("a token of the org's key by its id alone", forged(&own_key), 401, "token_invalid", ""),
         ("a token with an empty key id", forged(&[]), 401, "token_invalid", "new token"),
@@ -250,7 +250,7 @@ fn wrong_tokens_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn what_is_not_there_is_told_to_those_of_the_org_alone() {
+fn only_tokens_of_the_org_learn_that_something_does_not_exist() {
     let dev = shop();
     dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"})));
     let rivals = flyv1(&dev.mint(&json!({"kind": "org", "org": "rivals"})));
@@ -280,7 +280,7 @@ fn what_is_not_there_is_told_to_those_of_the_org_alone() {
 }
 
 #[test]
-fn names_in_use_and_orgs_with_apps_stay_as_they_are() {
+fn names_in_use_are_not_taken_and_orgs_with_apps_are_not_deleted() {
     let dev = shop();
     let again = dev.operate("POST", "/v1/apps", Some(&json!({"org": "demo", "name": "shop"})));
     refused(&dev, "an app twice", &again, 409, "name_taken", "");
@@ -312,7 +312,7 @@ fn names_in_use_and_orgs_with_apps_stay_as_they_are() {
 }
 
 #[test]
-fn a_policy_that_could_let_the_wrong_one_in_is_not_set() {
+fn policies_that_allow_too_much_or_are_invalid_are_not_set() {
     let dev = shop();
     let before = dev.operate("GET", "/v1/apps/shop/policy", None).json();
     let issuer = petsem_server::Development::ISSUER;
@@ -361,7 +361,7 @@ fn a_policy_that_could_let_the_wrong_one_in_is_not_set() {
 }
 
 #[test]
-fn a_policy_that_is_no_policy_is_refused_without_a_word_of_it() {
+fn an_invalid_policy_is_refused_and_not_repeated_in_the_error() {
     const CANARY: &str = "canary-policy-77b1c0de";
     let dev = shop();
     let before = dev.operate("GET", "/v1/apps/shop/policy", None).json();
@@ -437,7 +437,7 @@ fn minting_never_gives_more_than_the_parent_had() {
 }
 
 #[test]
-fn an_empty_list_never_stands_for_everything() {
+fn an_empty_list_never_means_everything() {
     let dev = shop();
     let tokens = || dev.operate("GET", "/v1/tokens", None).json()["tokens"].as_array().unwrap().len();
     let before = tokens();
@@ -462,7 +462,7 @@ fn an_empty_list_never_stands_for_everything() {
         let answer = dev.call("POST", &format!("{SHOP}/A"), &header, Some(&json!({"value": "x"})));
         refused(&dev, what, &answer, 403, "forbidden", "");
     }
-    // No rule, no access; and a rule for everybody cannot be set.
+    // No rule, no access; and a rule for everyone cannot be set.
     let made = dev.operate("POST", "/v1/apps", Some(&json!({"org": "demo", "name": "bare"})));
     assert_eq!(made.status, 201, "{}", made.text());
     dev.set("bare", &json!({"A": "1"}));
@@ -484,7 +484,7 @@ fn an_empty_list_never_stands_for_everything() {
 }
 
 #[test]
-fn what_is_no_http_ends_the_connection_and_not_the_server() {
+fn a_malformed_http_request_ends_its_connection_but_not_the_server() {
     let dev = shop();
     let floods = [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), // the start of a TLS handshake
@@ -507,7 +507,7 @@ fn what_is_no_http_ends_the_connection_and_not_the_server() {
 }
 
 #[test]
-fn a_token_for_networks_is_asked_about_the_address_of_its_connection() {
+fn a_token_for_networks_is_checked_against_the_address_of_its_connection() {
     let dev = shop();
     let of = |network: &str| Caveat::from(Networks::new([network.parse().unwrap()]).unwrap());
     let org = dev.mint(&json!({"kind": "org", "org": "demo"}));
@@ -529,7 +529,7 @@ fn a_token_for_networks_is_asked_about_the_address_of_its_connection() {
 }
 
 #[test]
-fn all_tokens_of_a_header_share_what_their_discharges_cost() {
+fn all_tokens_of_a_header_share_one_limit_of_discharges() {
     let dev = shop();
     let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
     let own = SharedKey::new([7; 32]);

@@ -27,7 +27,7 @@ fn shop() -> (Dev, String) {
     (dev, renewal)
 }
 
-/// A copy of a database as it stands now.
+/// A copy of a database in its current state.
 struct OldCopy(TempDir);
 
 impl OldCopy {
@@ -116,7 +116,7 @@ fn ways_to_values(dev: &Dev, renewal: &str) -> [(&'static str, Answer); 3] {
 }
 
 #[test]
-fn an_older_copy_of_the_database_is_noticed_at_every_start_until_the_newer_one_is_back() {
+fn an_older_copy_of_the_database_is_detected_at_every_start_until_the_newer_one_is_restored() {
     let (dev, renewal) = shop();
     let (operator, host) = (dev.operator.clone(), dev.host.clone());
     let old = OldCopy::of(&dev.database());
@@ -133,7 +133,7 @@ fn an_older_copy_of_the_database_is_noticed_at_every_start_until_the_newer_one_i
 }
 
 #[test]
-fn a_feed_cut_together_with_its_head_is_noticed_at_every_start() {
+fn a_feed_truncated_with_its_head_is_detected_at_every_start() {
     let (dev, renewal) = shop();
     let old = OldCopy::of(&dev.database());
     revoke_machine(&dev, &renewal);
@@ -144,7 +144,7 @@ fn a_feed_cut_together_with_its_head_is_noticed_at_every_start() {
 }
 
 #[test]
-fn a_deleted_app_whose_rows_are_put_back_is_integrity_at_once_and_after_a_restart() {
+fn restored_rows_of_a_deleted_app_are_integrity_at_once_and_after_a_restart() {
     let (dev, renewal) = shop();
     let old = OldCopy::of(&dev.database());
     assert_eq!(dev.operate("DELETE", "/v1/apps/shop", None).status, 200);
@@ -167,7 +167,7 @@ fn a_deleted_app_whose_rows_are_put_back_is_integrity_at_once_and_after_a_restar
 }
 
 #[test]
-fn a_deleted_org_whose_rows_are_put_back_is_integrity_and_its_tokens_verify_nowhere() {
+fn restored_rows_of_a_deleted_org_are_integrity_and_its_tokens_verify_nowhere() {
     let dev = Dev::start();
     let org = dev.operate("POST", "/v1/orgs", Some(&json!({"name": "gone"})));
     assert_eq!(org.status, 201, "{}", org.text());
@@ -198,7 +198,7 @@ fn a_deleted_org_whose_rows_are_put_back_is_integrity_and_its_tokens_verify_nowh
 }
 
 #[test]
-fn an_old_policy_put_back_while_no_server_ran_decides_nothing() {
+fn an_older_policy_restored_while_no_server_ran_decides_nothing() {
     let (dev, renewal) = shop();
     let (operator, host) = (dev.operator.clone(), dev.host.clone());
     let old = OldCopy::of(&dev.database());

@@ -1,4 +1,4 @@
-//! Whoever has a good JWT of a registered issuer, and no rule that knows him: what he learns, and what he costs.
+//! A client with a valid JWT of a registered issuer that no rule allows: what it learns, and what it costs.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ fn without_policy(dev: &Dev, name: &str) {
 }
 
 #[test]
-fn a_stranger_cannot_tell_an_app_that_is_not_there_from_one_that_refuses_him() {
+fn a_jwt_without_a_rule_cannot_distinguish_a_missing_app_from_one_that_refuses_it() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
     without_policy(&dev, "bare");
@@ -52,7 +52,7 @@ fn a_stranger_cannot_tell_an_app_that_is_not_there_from_one_that_refuses_him() {
 }
 
 #[test]
-fn a_token_for_another_app_of_the_org_learns_nothing_by_a_version() {
+fn a_token_for_another_app_of_the_org_learns_nothing_from_a_version() {
     let dev = Dev::start();
     let other = dev.app("other", &json!({}));
     dev.set("shop", &json!({"A": "1"}));
@@ -75,7 +75,7 @@ fn a_token_for_another_app_of_the_org_learns_nothing_by_a_version() {
 }
 
 #[test]
-fn the_refusals_of_strangers_are_summed_up_beyond_fifty_a_second() {
+fn refusals_of_jwts_without_a_rule_are_summarized_beyond_fifty_per_second() {
     const EACH: usize = 50;
     const CALLERS: usize = 12;
     let dev = Dev::start();
@@ -120,7 +120,7 @@ fn the_refusals_of_strangers_are_summed_up_beyond_fifty_a_second() {
     );
     let own: usize = each_second.values().sum();
     assert_eq!(own as u64 + summed, (EACH * CALLERS) as u64);
-    // Whoever is let in has a line of his own all the same.
+    // An allowed read has its own line.
     let read = lines.iter().filter(|line| line["action"] == "secret.read" && line["outcome"] == "allowed");
     assert_eq!(read.count(), EACH);
 }

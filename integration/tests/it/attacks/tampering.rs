@@ -220,7 +220,7 @@ const POLICY: &[&str] = &["renewal", "discharge", "workload"];
 const BUNDLE: &[&str] = &["renewal", "workload", "list"];
 
 #[test]
-fn a_changed_row_that_an_app_hangs_on_is_noticed_at_the_next_request() {
+fn a_changed_row_that_an_app_depends_on_is_detected_at_the_next_request() {
     let victim = Victim::new();
     for (kind, id, needed_by, name) in [
         (kind::APP_HEAD, victim.shop.clone(), EVERY, "app head"),
@@ -238,7 +238,7 @@ fn a_changed_row_that_an_app_hangs_on_is_noticed_at_the_next_request() {
 }
 
 #[test]
-fn a_row_of_another_app_in_its_place_is_noticed() {
+fn a_row_replaced_by_that_of_another_app_is_detected() {
     let victim = Victim::new();
     for (kind, id, from, needed_by, name) in [
         (kind::APP_HEAD, victim.shop.clone(), victim.other.clone(), EVERY, "app head"),
@@ -254,7 +254,7 @@ fn a_row_of_another_app_in_its_place_is_noticed() {
 }
 
 #[test]
-fn a_row_that_was_removed_yields_nothing() {
+fn a_removed_row_yields_nothing() {
     let victim = Victim::new();
     let policy = victim.row(kind::POLICY, &victim.shop);
     victim.delete(kind::POLICY, &victim.shop);
@@ -290,7 +290,7 @@ fn a_row_that_was_removed_yields_nothing() {
 }
 
 #[test]
-fn an_old_app_head_put_back_is_noticed_by_the_node_that_saw_a_newer_one() {
+fn a_restored_older_app_head_is_detected_by_the_node_that_read_a_newer_one() {
     let victim = Victim::new();
     let (head, bundle) = (victim.row(kind::APP_HEAD, &victim.shop), victim.bundle(&victim.shop));
     victim.dev.set("shop", &json!({"A": "newer", "B": "more"}));
@@ -302,7 +302,7 @@ fn an_old_app_head_put_back_is_noticed_by_the_node_that_saw_a_newer_one() {
 }
 
 #[test]
-fn a_bundle_that_its_head_does_not_name_is_noticed() {
+fn a_bundle_that_its_head_does_not_name_is_detected() {
     let victim = Victim::new();
     let (shop, other) = (victim.bundle(&victim.shop), victim.bundle(&victim.other));
     victim.put_bundle(&victim.shop, &other);
@@ -327,7 +327,7 @@ fn a_bundle_that_its_head_does_not_name_is_noticed() {
 }
 
 #[test]
-fn the_values_of_the_history_stay_where_they_were_written() {
+fn moved_values_of_the_history_are_detected() {
     let victim = Victim::new();
     victim.dev.set("shop", &json!({"A": "second", "B": CANARY}));
     let database = victim.database();
@@ -360,7 +360,7 @@ fn the_values_of_the_history_stay_where_they_were_written() {
 }
 
 #[test]
-fn a_value_of_another_app_or_version_in_its_place_is_noticed() {
+fn a_value_replaced_by_one_of_another_app_or_version_is_detected() {
     let victim = Victim::new();
     victim.dev.set("shop", &json!({"A": "second"}));
     let database = victim.database();
@@ -395,7 +395,7 @@ fn a_value_of_another_app_or_version_in_its_place_is_noticed() {
 }
 
 #[test]
-fn a_policy_written_by_hand_lets_nobody_in() {
+fn a_forged_policy_allows_nothing() {
     let victim = Victim::new();
     let bare = json!({"org": Development::ORG, "name": "bare"});
     let made = victim.dev.operate("POST", "/v1/apps", Some(&bare));
@@ -423,7 +423,7 @@ fn a_policy_written_by_hand_lets_nobody_in() {
 }
 
 #[test]
-fn a_deleted_app_put_back_row_by_row_does_not_come_to_life() {
+fn a_deleted_app_restored_row_by_row_is_not_served() {
     let victim = Victim::new();
     let org: petsem_api::OrgId =
         victim.dev.operate("GET", "/v1/orgs/demo", None).field("id").parse().unwrap();
@@ -452,7 +452,7 @@ fn a_deleted_app_put_back_row_by_row_does_not_come_to_life() {
 }
 
 #[test]
-fn an_old_policy_put_back_with_its_head_lets_nobody_in() {
+fn an_older_policy_restored_with_its_head_allows_nothing() {
     let victim = Victim::new();
     let rows = [victim.row(kind::APP_HEAD, &victim.shop), victim.row(kind::POLICY, &victim.shop)];
     let none = json!({"policy": {"format": 1, "rules": []}});
@@ -481,7 +481,7 @@ fn revoke_machine(victim: &Victim) {
 const CUT_FEED: &str = "DELETE FROM feed WHERE number = (SELECT max(number) FROM feed)";
 
 #[test]
-fn a_revocation_removed_from_the_feed_stays_in_force() {
+fn a_revocation_removed_from_the_feed_stays_effective() {
     let victim = Victim::new();
     revoke_machine(&victim);
     let number: i64 =
@@ -494,7 +494,7 @@ fn a_revocation_removed_from_the_feed_stays_in_force() {
 }
 
 #[test]
-fn a_feed_cut_together_with_its_head_is_noticed() {
+fn a_feed_truncated_with_its_head_is_detected() {
     let victim = Victim::new();
     let head = victim.row(kind::FEED_HEAD, &[]);
     revoke_machine(&victim);
@@ -520,7 +520,7 @@ fn a_feed_cut_together_with_its_head_is_noticed() {
 }
 
 #[test]
-fn a_feed_cut_together_with_its_head_while_no_server_ran_is_noticed() {
+fn a_feed_truncated_with_its_head_while_no_server_ran_is_detected() {
     let victim = Victim::new();
     let head = victim.row(kind::FEED_HEAD, &[]);
     revoke_machine(&victim);
@@ -555,7 +555,7 @@ fn an_older_copy_of_the_whole_database_is_not_served() {
 }
 
 #[test]
-fn an_issuer_written_by_hand_is_believed_nothing() {
+fn jwts_of_a_forged_issuer_are_refused() {
     let victim = Victim::new();
     // A row of his own that the feed does not name, and one in place of the registered issuer's.
     let issuer = victim.any_row(kind::ISSUER);
@@ -578,7 +578,7 @@ fn an_issuer_written_by_hand_is_believed_nothing() {
 }
 
 #[test]
-fn a_deleted_issuer_whose_row_is_put_back_is_believed_nothing() {
+fn jwts_of_a_deleted_issuer_whose_row_is_restored_are_refused() {
     let victim = Victim::new();
     let row = victim.any_row(kind::ISSUER);
     let id = victim.dev.operate("GET", "/v1/issuers", None).json()["issuers"][0]["id"].clone();
@@ -629,7 +629,7 @@ fn a_server_does_not_start_without_the_row_of_the_node_that_wrote_its_audit_log(
 }
 
 #[test]
-fn a_changed_row_of_a_token_is_noticed_where_tokens_are_listed() {
+fn a_changed_row_of_a_token_is_detected_when_tokens_are_listed() {
     let victim = Victim::new();
     let mut row = victim.any_row(kind::TOKEN);
     row.mac[0] ^= 1;
@@ -641,7 +641,7 @@ fn a_changed_row_of_a_token_is_noticed_where_tokens_are_listed() {
 }
 
 #[test]
-fn a_policy_that_is_set_after_the_damage_heals_nothing_by_itself() {
+fn setting_a_policy_after_damage_does_not_repair_the_app() {
     let victim = Victim::new();
     let mut head = victim.row(kind::APP_HEAD, &victim.shop);
     head.mac[0] ^= 1;

@@ -252,7 +252,7 @@ impl Scene {
 }
 
 #[test]
-fn a_token_of_one_org_meets_what_is_of_another_as_if_it_were_nowhere_on_every_route() {
+fn for_a_token_of_one_org_objects_of_another_do_not_exist_on_any_route() {
     let scene = Scene::new();
     let nowhere = "0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00";
     let other = |org: &str, app: &str| Things {
@@ -306,9 +306,9 @@ fn a_token_of_one_org_meets_what_is_of_another_as_if_it_were_nowhere_on_every_ro
     }
 }
 
-/// A route that is new stands in none of the tables above.
+/// A new route is in none of the tables above.
 #[test]
-fn every_route_is_met_by_a_token_of_another_org_or_says_why_not() {
+fn every_route_is_tested_with_a_token_of_another_org_or_listed_with_a_reason() {
     let scene = Scene::new();
     let document = scene.dev.call("GET", "/openapi.json", "", None).json();
     let mut documented = BTreeSet::new();
@@ -324,7 +324,7 @@ fn every_route_is_met_by_a_token_of_another_org_or_says_why_not() {
 }
 
 #[test]
-fn an_org_made_again_under_its_old_name_accepts_nothing_of_the_old_one() {
+fn a_new_org_with_a_deleted_orgs_name_accepts_nothing_issued_for_the_old_one() {
     let dev = Dev::start();
     let make = || {
         let org = dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"})));
@@ -353,7 +353,7 @@ fn an_org_made_again_under_its_old_name_accepts_nothing_of_the_old_one() {
 }
 
 #[test]
-fn a_host_cannot_tell_an_app_or_an_org_that_is_there_from_one_that_is_not() {
+fn a_host_cannot_distinguish_existing_apps_and_orgs_from_missing_ones() {
     let dev = Dev::start();
     dev.app("other", &json!({}));
     for app in ["shop", "other"] {
@@ -392,7 +392,7 @@ fn a_host_cannot_tell_an_app_or_an_org_that_is_there_from_one_that_is_not() {
 }
 
 #[test]
-fn a_token_of_one_app_cannot_tell_another_of_its_org_from_none() {
+fn a_token_of_one_app_cannot_distinguish_another_app_of_its_org_from_a_missing_one() {
     let dev = Dev::start();
     dev.app("other", &json!({}));
     let token = dev.mint(&json!({"kind": "org", "org": "demo", "apps": ["shop"], "actions": ["list"]}));

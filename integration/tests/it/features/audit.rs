@@ -27,7 +27,7 @@ fn id_of(token: &str) -> String {
 }
 
 #[test]
-fn a_change_whose_caller_hung_up_has_its_own_line() {
+fn a_change_whose_client_disconnected_has_its_own_line() {
     let dev = Dev::start();
     for number in 0..60 {
         let request = Request::new("POST", &format!("{SHOP}/A{number}"))
@@ -51,10 +51,9 @@ fn a_change_whose_caller_hung_up_has_its_own_line() {
     assert_eq!(of("recovered"), Vec::<u64>::new());
 }
 
-/// Whoever appends whatever he likes to his token is named in a line all the same, and the next start has nothing to
-/// make up for.
+/// A client that appends any caveats to its token is named in a line, and the next start recovers no line.
 #[test]
-fn a_token_with_all_the_ancestors_that_a_header_holds_leaves_its_line() {
+fn a_token_with_the_most_ancestors_that_fit_a_header_has_its_line() {
     let dev = Dev::start();
     let ids = (0..1700_u128).map(|number| TokenId::from_bytes(number.to_be_bytes())).collect();
     let token = appended(&dev.operator, [Ancestors(ids).into()]);
@@ -76,7 +75,7 @@ fn a_token_with_all_the_ancestors_that_a_header_holds_leaves_its_line() {
 }
 
 #[test]
-fn reading_values_leaves_a_line_that_says_who_read_what_by_which_rule() {
+fn reading_values_writes_a_line_with_reader_names_and_rule() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1", "B": "2"}));
     let read = |target: &str| dev.call("GET", &format!("{SHOP}{target}"), &dev.reader_jwt(), None);
@@ -105,7 +104,7 @@ fn reading_values_leaves_a_line_that_says_who_read_what_by_which_rule() {
 }
 
 #[test]
-fn every_discharge_and_renewal_is_named_and_the_first_one_revoked_ends_all_that_came_of_it() {
+fn every_discharge_and_renewal_is_named_and_revoking_the_first_revokes_all_derived_from_it() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
     let asked = dev.ask_discharge(&dev.host, &dev.boot_jwt("shop", "m-1"), "shop", "m-1");
@@ -151,7 +150,7 @@ fn every_discharge_and_renewal_is_named_and_the_first_one_revoked_ends_all_that_
 }
 
 #[test]
-fn a_boot_whose_body_is_of_no_use_has_its_own_line_all_the_same() {
+fn a_boot_with_an_invalid_body_has_its_own_line() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
     let both = flyv1(&format!("{},{}", dev.host, dev.discharge("shop", "m-1")));
@@ -169,7 +168,7 @@ fn a_boot_whose_body_is_of_no_use_has_its_own_line_all_the_same() {
 }
 
 #[test]
-fn a_revocation_says_in_words_what_it_revokes() {
+fn the_line_of_a_revocation_names_what_it_revokes() {
     let dev = Dev::start();
     for (what, words) in [
         (json!({"machine": {"app": "shop", "machine": "m-1"}}), "revokes Machine m-1 of app shop"),

@@ -5,7 +5,7 @@ use petsem_integration::dev::{Dev, flyv1};
 use serde_json::{Value, json};
 
 #[test]
-fn a_batch_that_would_be_too_large_is_answered_in_part_and_the_rest_is_told_to_come_again() {
+fn a_batch_with_too_large_an_answer_boots_some_machines_and_tells_the_others_to_retry() {
     const MACHINES: usize = 70;
     const MOST: usize = 48 * 1024 * 1024;
     let dev = Dev::start();
@@ -41,7 +41,7 @@ fn a_batch_that_would_be_too_large_is_answered_in_part_and_the_rest_is_told_to_c
 }
 
 #[test]
-fn a_batch_with_a_token_that_is_of_no_host_is_one_refusal_and_one_line() {
+fn a_batch_without_a_host_token_is_refused_once_with_one_line() {
     let dev = Dev::start();
     let org = dev.mint(&json!({"kind": "org", "org": "demo"}));
     let boots = vec![json!({"app": "shop", "machine": "m-1", "discharge": org}); MAX_BATCH];

@@ -161,7 +161,7 @@ fn a_users_token_narrowed_to_this_boot_boots_a_machine() {
 }
 
 #[test]
-fn a_users_token_that_leaves_anything_open_is_no_proof() {
+fn a_users_token_that_is_not_fully_narrowed_proves_no_boot() {
     let dev = shop();
     let id: petsem_api::AppId = dev.operate("GET", "/v1/apps/shop", None).field("id").parse().unwrap();
     let app: Caveat = Apps::new([*id.as_bytes()]).into();
@@ -197,7 +197,7 @@ fn a_users_token_that_leaves_anything_open_is_no_proof() {
 }
 
 #[test]
-fn a_jwt_for_anything_else_is_no_proof() {
+fn a_jwt_for_another_boot_proves_nothing() {
     let dev = shop();
     let claims = |app: &str, machine: &str, host: &str| json!({"sub": "o", "petsem_app": app, "petsem_machine": machine, "petsem_host": host});
     let ask = |claims: &Value| dev.ask_discharge(&dev.host, &dev.jwt(claims), "shop", "m-1");
@@ -241,7 +241,7 @@ fn a_jwt_for_anything_else_is_no_proof() {
 }
 
 #[test]
-fn a_renewal_boots_again_and_renews_itself_for_the_same_machine_only() {
+fn a_renewal_boots_again_and_can_be_renewed_for_the_same_machine_only() {
     let dev = shop();
     let boot = dev.boot("shop", "m-1", &dev.discharge("shop", "m-1"));
     let renewal = boot.field("renewal");
@@ -265,7 +265,7 @@ fn a_renewal_boots_again_and_renews_itself_for_the_same_machine_only() {
 }
 
 #[test]
-fn an_app_without_renewals_gives_none() {
+fn a_boot_of_an_app_without_renewals_returns_none() {
     let dev = Dev::start();
     dev.app("strict", &json!({"renewal_life": 0}));
     dev.set("strict", &json!({"A": "1"}));
@@ -276,7 +276,7 @@ fn an_app_without_renewals_gives_none() {
 }
 
 #[test]
-fn a_renewal_ends_when_it_says() {
+fn a_renewal_is_refused_after_its_expiry() {
     let dev = Dev::start();
     dev.app("brief", &json!({"renewal_life": 1}));
     dev.set("brief", &json!({"A": "1"}));
@@ -301,7 +301,7 @@ fn a_host_token_alone_opens_nothing_on_any_route() {
 }
 
 #[test]
-fn a_host_token_with_caveats_of_its_holder_opens_nothing() {
+fn a_host_token_with_appended_caveats_opens_nothing() {
     let dev = shop();
     let id: petsem_api::AppId = dev.operate("GET", "/v1/apps/shop", None).field("id").parse().unwrap();
     let org: petsem_api::OrgId = dev.operate("GET", "/v1/orgs/demo", None).field("id").parse().unwrap();
@@ -381,7 +381,7 @@ fn a_discharge_cannot_be_changed_or_relabelled() {
 }
 
 #[test]
-fn a_discharge_is_good_for_its_own_host_token_only() {
+fn a_discharge_is_accepted_with_its_own_host_token_only() {
     let dev = shop();
     let other_host = dev.mint(&json!({"kind": "host", "host": "host-2"}));
     // Another host's token does not work through this host's listener …
@@ -412,7 +412,7 @@ fn batch(dev: &Dev, header: &str, boots: &[(&str, &str, &str)]) -> Answer {
 }
 
 #[test]
-fn each_machine_of_a_batch_is_answered_alone() {
+fn each_machine_of_a_batch_is_answered_independently() {
     let dev = shop();
     dev.app("other", &json!({}));
     dev.set("other", &json!({"A": "other-value"}));
@@ -474,7 +474,7 @@ fn discharges_in_the_header_of_a_batch_are_refused() {
 }
 
 #[test]
-fn an_app_made_again_under_its_old_name_accepts_nothing_of_the_old_one() {
+fn a_new_app_with_a_deleted_apps_name_accepts_nothing_issued_for_the_old_one() {
     let dev = shop();
     let boot = dev.boot("shop", "m-1", &dev.discharge("shop", "m-1"));
     let (renewal, discharge) = (boot.field("renewal"), dev.discharge("shop", "m-1"));
@@ -504,7 +504,7 @@ fn an_app_made_again_under_its_old_name_accepts_nothing_of_the_old_one() {
 }
 
 #[test]
-fn a_policy_that_no_longer_allows_it_ends_grants_and_renewals() {
+fn grants_and_renewals_are_refused_once_the_policy_no_longer_allows_the_boot() {
     let dev = shop();
     let discharge = dev.discharge("shop", "m-1");
     let renewal = dev.boot("shop", "m-1", &discharge).field("renewal");
@@ -529,7 +529,7 @@ fn a_policy_that_no_longer_allows_it_ends_grants_and_renewals() {
 }
 
 #[test]
-fn what_was_revoked_is_refused_at_the_next_request() {
+fn revoked_credentials_are_refused_at_the_next_request() {
     let dev = shop();
     dev.app("other", &json!({}));
     let renewal =
@@ -561,7 +561,7 @@ fn what_was_revoked_is_refused_at_the_next_request() {
 }
 
 #[test]
-fn a_revoked_token_takes_what_was_minted_from_it_along() {
+fn tokens_minted_from_a_revoked_token_are_refused() {
     let dev = shop();
     let info = dev.operate("POST", "/v1/tokens", Some(&json!({"kind": "org", "org": "demo"}))).json();
     let parent = info["token"].as_str().unwrap();
@@ -663,7 +663,7 @@ fn no_token_reads_values() {
 }
 
 #[test]
-fn the_discharger_does_not_say_what_is_there() {
+fn the_discharger_does_not_reveal_which_apps_exist() {
     let dev = shop();
     let none = dev.ask_discharge(&dev.host, &dev.boot_jwt("nowhere", "m-1"), "nowhere", "m-1");
     let not_allowed = dev.ask_discharge(&dev.host, &dev.boot_jwt("nowhere", "m-1"), "shop", "m-1");
@@ -678,7 +678,7 @@ fn the_discharger_does_not_say_what_is_there() {
 }
 
 #[test]
-fn the_largest_answer_is_one_that_clients_take() {
+fn the_largest_answer_is_within_the_limit_of_clients() {
     let dev = Dev::start();
     // JSON takes six bytes for each of these, and a body has at most 4 MiB.
     for number in 0..15 {

@@ -7,7 +7,7 @@ use serde_json::json;
 const APPS: [&str; 3] = ["busy-a", "busy-b", "busy-c"];
 const ROUNDS: usize = 40;
 
-/// Asserts that an answer is a success, or says that somebody else was faster.
+/// Asserts that an answer is a success, or says that another client was faster.
 fn fine(what: &str, answer: &Answer) {
     let (status, code) = answer.outcome();
     let fine = (200..300).contains(&status) || ["conflict", "busy", "stale_version"].contains(&code.as_str());
@@ -15,7 +15,7 @@ fn fine(what: &str, answer: &Answer) {
 }
 
 #[test]
-fn readers_writers_and_policy_setters_of_the_same_apps_never_see_integrity() {
+fn concurrent_readers_writers_and_policy_changes_of_an_app_never_get_integrity() {
     let dev = Dev::start();
     for app in APPS {
         dev.app(app, &json!({}));
@@ -66,7 +66,7 @@ fn readers_writers_and_policy_setters_of_the_same_apps_never_see_integrity() {
 }
 
 #[test]
-fn apps_and_orgs_that_are_deleted_under_their_readers_are_gone_and_not_integrity() {
+fn readers_of_apps_and_orgs_deleted_meanwhile_get_not_found_and_never_integrity() {
     let dev = Dev::start();
     let reader = dev.reader_jwt();
     let owner = flyv1(&dev.owner());
@@ -112,7 +112,7 @@ fn apps_and_orgs_that_are_deleted_under_their_readers_are_gone_and_not_integrity
 }
 
 #[test]
-fn apps_made_at_once_in_one_org_are_all_made() {
+fn concurrently_created_apps_of_one_org_are_all_created() {
     let dev = Dev::start();
     std::thread::scope(|scope| {
         for maker in 0..16 {

@@ -91,7 +91,7 @@ fn refused(answer: &Answer, status: u16, code: &str) {
 }
 
 #[test]
-fn an_exchanged_token_reads_what_its_rule_lets_read_and_does_nothing_else() {
+fn an_exchanged_token_reads_what_its_rule_allows_and_does_nothing_else() {
     let dev = shop();
     // The store's own books: tokens, and the control feed. Audit checkpoints go there in their own time.
     let books = |dev: &Dev| {
@@ -170,11 +170,11 @@ fn an_exchanged_token_reads_what_its_rule_lets_read_and_does_nothing_else() {
     let exchange = lines.iter().find(|line| line["action"] == "token.exchange").unwrap();
     assert!(exchange["detail"].as_str().unwrap().contains(&id), "{exchange}");
     let log = dev.audit_log();
-    assert!(!log.contains(CANARY) && !log.contains(&token[..64]), "a value or token stands in the log");
+    assert!(!log.contains(CANARY) && !log.contains(&token[..64]), "the log contains a value or token");
 }
 
 #[test]
-fn a_rule_that_is_removed_or_narrowed_afterwards_ends_the_token() {
+fn removing_or_narrowing_the_rule_ends_the_exchanged_token() {
     let dev = shop();
     let token = exchanged(&dev, &jwt(&dev, &json!({})));
     let changed = |change: &dyn Fn(&mut Value)| {
@@ -197,7 +197,7 @@ fn a_rule_that_is_removed_or_narrowed_afterwards_ends_the_token() {
 }
 
 #[test]
-fn another_rule_gives_an_exchanged_token_nothing() {
+fn another_rule_gives_an_exchanged_token_no_access() {
     let dev = shop();
     let mut second = rule();
     second["name"] = json!("second");
@@ -209,7 +209,7 @@ fn another_rule_gives_an_exchanged_token_nothing() {
 }
 
 #[test]
-fn what_is_revoked_of_the_jwt_ends_the_token_at_once() {
+fn revoking_the_jwt_or_its_subject_ends_the_exchanged_token_at_once() {
     let revoke = |dev: &Dev, what: &Value| {
         assert_eq!(dev.operate("POST", "/v1/revocations", Some(what)).status, 201, "{what}");
     };
@@ -240,7 +240,7 @@ fn what_is_revoked_of_the_jwt_ends_the_token_at_once() {
 }
 
 #[test]
-fn an_exchanged_token_is_for_its_own_app() {
+fn an_exchanged_token_is_valid_for_its_own_app_only() {
     let dev = shop();
     dev.app("other", &json!({}));
     dev.set("other", &json!({"A": CANARY}));
@@ -266,7 +266,7 @@ fn an_exchanged_token_is_for_its_own_app() {
     set_rules(&dev, "other", &[rule()]);
     refused(&elsewhere("other", &second), 403, "policy_denied");
 
-    // Nobody learns by asking for a token which apps there are.
+    // A request for a token does not reveal which apps exist.
     let stranger = dev.jwt(&json!({"sub": "stranger"})).strip_prefix("Bearer ").unwrap().to_owned();
     let seen = |app: &str| {
         let answer = ask(&dev, &stranger, app);
@@ -280,7 +280,7 @@ fn an_exchanged_token_is_for_its_own_app() {
 }
 
 #[test]
-fn its_holder_narrows_it_and_cannot_widen_it() {
+fn a_holder_can_narrow_an_exchanged_token_and_cannot_widen_it() {
     let dev = shop();
     set_rules(
         &dev,
@@ -307,7 +307,7 @@ fn its_holder_narrows_it_and_cannot_widen_it() {
 }
 
 #[test]
-fn what_its_holder_writes_makes_no_token_an_exchanged_one() {
+fn appended_caveats_do_not_turn_another_token_into_an_exchanged_one() {
     let dev = shop();
     let app: [u8; 16] = *dev
         .operate("GET", "/v1/apps/shop", None)
@@ -348,7 +348,7 @@ fn what_its_holder_writes_makes_no_token_an_exchanged_one() {
 }
 
 #[test]
-fn it_ends_with_the_jwt_to_the_second() {
+fn an_exchanged_token_expires_in_the_same_second_as_its_jwt() {
     let dev = shop();
     let end = now() + 6;
     let token = exchanged(&dev, &jwt(&dev, &json!({"exp": end})));
@@ -371,9 +371,9 @@ fn it_ends_with_the_jwt_to_the_second() {
 }
 
 #[test]
-fn it_proves_no_boot() {
+fn an_exchanged_token_proves_no_boot() {
     let dev = shop();
-    // Whoever may boot by JWT may not by what it was exchanged for.
+    // A JWT that may boot does not give this right to the token that it is exchanged for.
     let mut boots = rule();
     boots["actions"] = json!(["boot", "read_value"]);
     boots["bind"] = json!({"app": "petsem_app", "machine": "petsem_machine", "host": "petsem_host"});
@@ -397,7 +397,7 @@ fn it_proves_no_boot() {
 }
 
 #[test]
-fn wrong_requests_are_refused_as_oauth_has_it() {
+fn wrong_requests_are_refused_with_the_errors_of_oauth() {
     let dev = shop();
     let jwt = jwt(&dev, &json!({}));
     let good =
@@ -466,7 +466,7 @@ fn wrong_requests_are_refused_as_oauth_has_it() {
 }
 
 #[test]
-fn the_command_line_exchanges_narrows_and_runs() {
+fn the_command_line_exchanges_a_jwt_narrows_the_token_and_runs_a_program() {
     let dev = shop();
     let file = |name: &str| dev.directory.path().join(name);
     std::fs::write(file("job.jwt"), jwt(&dev, &json!({}))).unwrap();

@@ -1,4 +1,4 @@
-//! Why was I denied? The caveat or rule that refuses, and what would pass, to whoever may know it.
+//! Why was I denied? The caveat or rule that refuses, and what would pass, if the client may know it.
 
 use petsem_integration::dev::{Dev, appended, flyv1, now, policy};
 use petsem_integration::server::{petsem, run};
@@ -17,7 +17,7 @@ fn codes(explanation: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn everything_that_refuses_is_named_and_without_it_the_request_passes() {
+fn every_refusing_caveat_and_rule_is_named_and_without_it_the_request_is_allowed() {
     let dev = Dev::start();
     let org = dev.mint(&json!({"kind": "org", "org": "demo", "actions": ["list", "write"]}));
     let wanted = json!({"action": "write", "app": "shop", "secret": "DB_URL"});
@@ -50,7 +50,7 @@ fn everything_that_refuses_is_named_and_without_it_the_request_passes() {
 }
 
 #[test]
-fn nobody_learns_by_an_explanation_what_is_there() {
+fn an_explanation_does_not_reveal_what_exists() {
     let dev = Dev::start();
     dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"})));
     let rivals = dev.mint(&json!({"kind": "org", "org": "rivals"}));
@@ -72,7 +72,7 @@ fn nobody_learns_by_an_explanation_what_is_there() {
 }
 
 #[test]
-fn the_command_line_explains_with_the_server_and_without() {
+fn the_command_line_explains_with_a_server_and_offline() {
     let dev = Dev::start();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("look.token");
@@ -111,7 +111,7 @@ fn the_command_line_explains_with_the_server_and_without() {
 }
 
 #[test]
-fn a_policy_is_tried_with_claims_before_anybody_has_a_jwt() {
+fn a_policy_is_tested_with_claims_without_a_jwt() {
     let dev = Dev::start();
     let directory = tempfile::tempdir().unwrap();
     let context = dev.layout().operator_token().with_file_name("context.toml");

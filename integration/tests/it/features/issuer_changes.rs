@@ -123,7 +123,7 @@ fn refused(code: u16, status: &str) -> (u16, String) {
 }
 
 #[test]
-fn another_person_approves_other_keys_and_the_old_ones_sign_nothing_more() {
+fn new_keys_need_another_persons_approval_and_replace_the_old_ones() {
     let (old, new) = (IssuerKey::new("old"), IssuerKey::new("new"));
     let scene = Scene::new(&old);
     let path = scene.path();
@@ -142,10 +142,10 @@ fn another_person_approves_other_keys_and_the_old_ones_sign_nothing_more() {
     assert_eq!(scene.read(&old.sign(&claims("reader-ann", now()))), refused(401, "token_invalid"));
     assert_eq!(scene.read(&new.sign(&claims("reader-ann", now()))), good());
     assert_eq!(scene.path(), path, "it is the same issuer");
-    // What was asked for before stands on a registration that is no more.
+    // A request from before is based on a registration that was replaced.
     assert_eq!(scene.approve(&stale, &scene.lee).outcome(), refused(412, "stale_version"));
 
-    // Whoever fears the old key ends what came of it.
+    // An operator that distrusts the old key revokes everything derived from it.
     assert_eq!(scene.read(&exchanged), good());
     let revoked = scene.command(&["token", "revoke", "--issuer", ISSUER, "--all-jwts"]);
     assert!(
@@ -158,7 +158,7 @@ fn another_person_approves_other_keys_and_the_old_ones_sign_nothing_more() {
 }
 
 #[test]
-fn jwts_from_before_a_time_are_revoked_whoever_they_name() {
+fn all_jwts_of_an_issuer_from_before_a_time_are_revoked() {
     let key = IssuerKey::new("one");
     let scene = Scene::new(&key);
     let time = now() - 60;
@@ -171,7 +171,7 @@ fn jwts_from_before_a_time_are_revoked_whoever_they_name() {
 }
 
 #[test]
-fn what_cannot_be_changed_is_told_before_anybody_is_asked() {
+fn an_impossible_change_is_refused_before_an_approval_is_requested() {
     let key = IssuerKey::new("one");
     let scene = Scene::new(&key);
     let path = scene.path();
@@ -207,7 +207,7 @@ fn what_cannot_be_changed_is_told_before_anybody_is_asked() {
 
 /// Of two registrations under one `iss` a deletion would end only one, and the other would come back with a restart.
 #[test]
-fn of_registrations_of_one_issuer_that_are_approved_at_once_one_takes_effect() {
+fn of_concurrently_approved_registrations_of_one_issuer_one_takes_effect() {
     let key = IssuerKey::new("one");
     let mut scene = Scene::new(&key);
     for number in 0..10 {
@@ -240,7 +240,7 @@ fn of_registrations_of_one_issuer_that_are_approved_at_once_one_takes_effect() {
 }
 
 #[test]
-fn a_deleted_issuer_is_believed_no_more_and_what_it_issued_never_again() {
+fn jwts_of_a_deleted_issuer_are_refused_even_after_it_is_registered_again() {
     let key = IssuerKey::new("one");
     let mut scene = Scene::new(&key);
     let jwt = key.sign(&claims("reader-ann", now()));
@@ -300,7 +300,7 @@ fn file(scene: &Scene, key: &IssuerKey) -> String {
 }
 
 #[test]
-fn boots_grants_and_renewals_end_with_the_issuer_that_proved_them() {
+fn boots_grants_and_renewals_end_with_the_issuer_of_their_proof() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": CANARY}));
     let grant = dev.discharge("shop", "m-1");

@@ -170,7 +170,7 @@ fn keys_come_from_a_registered_url_and_are_never_stored() {
 }
 
 #[test]
-fn keys_are_found_by_a_discovery_document_of_exactly_this_issuer() {
+fn keys_are_discovered_only_by_a_document_that_names_exactly_this_issuer() {
     let key = IssuerKey::new("one");
     let publisher = Publisher::start();
     let document = |publisher: &Publisher, issuer: &str| {
@@ -203,7 +203,7 @@ fn keys_are_found_by_a_discovery_document_of_exactly_this_issuer() {
 }
 
 #[test]
-fn a_new_key_counts_at_its_first_jwt_and_a_withdrawn_one_no_more() {
+fn a_new_key_is_accepted_at_its_first_jwt_and_a_withdrawn_one_refused() {
     let (old, new) = (IssuerKey::new("2026-01"), IssuerKey::new("2026-02"));
     let publisher = Publisher::start();
     publisher.publish(KEYS, &[old.jwk()]);
@@ -216,7 +216,7 @@ fn a_new_key_counts_at_its_first_jwt_and_a_withdrawn_one_no_more() {
 }
 
 #[test]
-fn an_outage_of_the_issuer_ends_no_key_that_is_known() {
+fn known_keys_stay_valid_during_an_outage_of_their_issuer() {
     let (known, new) = (IssuerKey::new("known"), IssuerKey::new("new"));
     let publisher = Publisher::start();
     publisher.publish(KEYS, &[known.jwk()]);
@@ -237,7 +237,7 @@ fn an_outage_of_the_issuer_ends_no_key_that_is_known() {
 }
 
 #[test]
-fn before_the_first_keys_came_no_jwt_is_called_bad() {
+fn before_the_first_fetch_succeeds_no_jwt_is_called_invalid() {
     let key = IssuerKey::new("known");
     let publisher = Publisher::start();
     publisher.answer(KEYS, Answer::Silence);
@@ -254,7 +254,7 @@ fn before_the_first_keys_came_no_jwt_is_called_bad() {
 }
 
 #[test]
-fn a_flood_of_unknown_key_ids_costs_the_issuer_one_fetch_in_five_seconds_and_stalls_nobody() {
+fn a_flood_of_unknown_key_ids_causes_one_fetch_in_five_seconds_and_delays_no_other_request() {
     let key = IssuerKey::new("known");
     let publisher = Publisher::start();
     publisher.publish(KEYS, &[key.jwk()]);
@@ -430,7 +430,7 @@ fn a_header_chooses_neither_algorithm_nor_key() {
 }
 
 #[test]
-fn keys_at_hand_make_no_jwt_pass_that_is_expired_or_for_another_audience() {
+fn cached_keys_accept_no_jwt_that_is_expired_or_for_another_audience() {
     let key = IssuerKey::new("one");
     let publisher = Publisher::start();
     publisher.publish(KEYS, &[key.jwk()]);

@@ -8,7 +8,7 @@ use petsem_integration::dev::{Dev, flyv1};
 use petsem_integration::http::Request;
 
 #[test]
-fn promtool_finds_nothing_and_each_answered_route_has_its_latencies() {
+fn promtool_accepts_the_metrics_and_each_answered_route_has_its_latencies() {
     let dev = Dev::start_in_memory();
     let address = dev.server.address();
     let listed = Request::new("GET", "/v1/orgs").authorization(&flyv1(&dev.operator)).send(address);

@@ -47,7 +47,7 @@ fn proof(dev: &Dev, claims: Value) -> String {
 }
 
 #[test]
-fn a_revoked_jti_ends_its_jwt_and_the_discharges_and_renewals_that_came_of_it() {
+fn a_revoked_jti_ends_its_jwt_and_the_discharges_and_renewals_derived_from_it() {
     let dev = shop();
     let ask = |jti: &str| dev.ask_discharge(&dev.host, &proof(&dev, json!({ "jti": jti })), "shop", "m-1");
     let (discharge, other) = (ask("one").field("discharge"), ask("two").field("discharge"));
@@ -73,7 +73,7 @@ fn a_revoked_jti_ends_its_jwt_and_the_discharges_and_renewals_that_came_of_it() 
 }
 
 #[test]
-fn a_subjects_jwts_of_before_a_time_are_refused_and_later_ones_are_not() {
+fn a_revocation_of_a_subject_refuses_earlier_jwts_and_accepts_later_ones() {
     let dev = shop();
     let read = |issued: i64| {
         let jwt = dev.jwt(&json!({"sub": "developer", "iat": issued, "exp": issued + 300}));
@@ -106,7 +106,7 @@ fn a_subjects_jwts_of_before_a_time_are_refused_and_later_ones_are_not() {
 }
 
 #[test]
-fn operators_revoke_everything_and_orgs_what_is_theirs_alone() {
+fn operators_revoke_everything_and_orgs_only_what_belongs_to_them() {
     let dev = shop();
     dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"})));
     let rivals = dev.mint(&json!({"kind": "org", "org": "rivals"}));
@@ -152,7 +152,7 @@ fn operators_revoke_everything_and_orgs_what_is_theirs_alone() {
     ] {
         assert_eq!(bad(what).outcome(), (400, "bad_request".to_owned()));
     }
-    // Nor does the id that stands for a key among ancestors end all of the key, and the operator with it.
+    // Nor does the id that represents a key among ancestors revoke the whole key, and the operator with it.
     let kid = UnverifiedToken::parse(&dev.operator).unwrap().kid().to_vec();
     let of_key = bad(json!({"token": {"id": TokenId::of_key(&kid).to_string()}}));
     assert_eq!(of_key.outcome(), (409, "conflict".to_owned()));
@@ -207,7 +207,7 @@ impl Node {
 }
 
 #[test]
-fn a_denial_at_the_node_is_in_force_on_the_running_server_and_stays() {
+fn a_denial_on_the_node_takes_effect_on_the_running_server_and_persists() {
     let mut node = Node::start();
     assert_eq!(node.uses_spare(), (200, String::new()));
     let said = node.deny();
@@ -216,7 +216,7 @@ fn a_denial_at_the_node_is_in_force_on_the_running_server_and_stays() {
     let left: Vec<_> = std::fs::read_dir(node.installation.path("data/denials")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 
-    // It stands in the control feed: nothing beside the store is needed for it.
+    // It is in the control feed: only the store is needed for it.
     node.stop();
     std::fs::remove_dir(node.installation.path("data/denials")).unwrap();
     node.restart();
@@ -224,7 +224,7 @@ fn a_denial_at_the_node_is_in_force_on_the_running_server_and_stays() {
 }
 
 #[test]
-fn a_denial_at_the_node_is_written_into_the_store_while_no_server_runs() {
+fn a_denial_on_the_node_is_written_into_the_store_while_no_server_runs() {
     let mut node = Node::start();
     node.stop();
     let said = node.deny();
@@ -234,7 +234,7 @@ fn a_denial_at_the_node_is_written_into_the_store_while_no_server_runs() {
 }
 
 #[test]
-fn a_denial_on_a_sealed_server_is_in_force_before_it_serves_anybody() {
+fn a_denial_on_a_sealed_server_takes_effect_before_it_serves_a_request() {
     let mut node = Node::start();
     let denials = node.installation.path("data/denials");
     done(&seal_the_server(&node.installation, node.server()));
@@ -262,7 +262,7 @@ fn a_denial_on_a_sealed_server_is_in_force_before_it_serves_anybody() {
     let waiting = |path: &std::path::Path| path.extension().is_some_and(|extension| extension == "denial");
     let left = std::fs::read_dir(&denials).unwrap().filter(|entry| waiting(&entry.as_ref().unwrap().path()));
     assert_eq!(left.count(), 0);
-    // It stands in the control feed.
+    // It is in the control feed.
     node.stop();
     std::fs::remove_dir_all(&denials).unwrap();
     node.restart();
@@ -272,7 +272,7 @@ fn a_denial_on_a_sealed_server_is_in_force_before_it_serves_anybody() {
 }
 
 #[test]
-fn a_denial_without_a_seal_at_hand_is_refused_and_lies_nowhere() {
+fn a_denial_without_an_available_seal_is_refused_and_leaves_no_file() {
     let node = Node::start();
     let (key, away) = (node.installation.path("seal.key"), node.installation.path("away.key"));
     std::fs::rename(&key, &away).unwrap();
@@ -289,7 +289,7 @@ fn a_denial_without_a_seal_at_hand_is_refused_and_lies_nowhere() {
 }
 
 #[test]
-fn a_database_that_was_moved_from_under_the_server_is_told_by_every_command_on_the_node() {
+fn every_command_on_the_node_reports_a_database_moved_away_from_the_running_server() {
     let node = Node::start();
     let (database, away) = (node.installation.path("data/petsem.db"), node.installation.path("petsem.away"));
     std::fs::rename(&database, &away).unwrap();
@@ -329,7 +329,7 @@ fn a_database_that_was_moved_from_under_the_server_is_told_by_every_command_on_t
 }
 
 #[test]
-fn a_file_among_the_denials_that_no_seal_has_made_denies_nothing() {
+fn a_forged_file_among_the_denials_denies_nothing() {
     let node = Node::start();
     let folder = node.installation.path("data/denials");
     std::fs::create_dir(&folder).unwrap();
@@ -343,7 +343,7 @@ fn a_file_among_the_denials_that_no_seal_has_made_denies_nothing() {
 }
 
 #[test]
-fn a_denial_that_cannot_be_read_is_told_and_stays() {
+fn an_unreadable_denial_is_reported_and_kept() {
     let node = Node::start();
     let folder = node.installation.path("data/denials");
     // Even root cannot read this as a file.
@@ -367,7 +367,7 @@ fn a_denial_that_cannot_be_read_is_told_and_stays() {
 
 /// It needs root: it gives files to another user.
 #[test]
-fn what_root_denies_belongs_to_the_user_of_the_server() {
+fn denial_files_written_by_root_belong_to_the_user_of_the_server() {
     const USER: u32 = 12_345;
     let node = Node::start();
     done(&seal_the_server(&node.installation, node.server()));
@@ -386,7 +386,7 @@ fn what_root_denies_belongs_to_the_user_of_the_server() {
 }
 
 #[test]
-fn a_denial_of_what_is_not_there_is_refused_by_the_running_server() {
+fn a_denial_for_an_unknown_app_is_refused_by_the_running_server() {
     let node = Node::start();
     let arguments = ["operator", "deny", "--machine", "m-1", "--app", "nowhere"];
     let ended = run(node.installation.with_configuration(&arguments));
@@ -395,7 +395,7 @@ fn a_denial_of_what_is_not_there_is_refused_by_the_running_server() {
 }
 
 #[test]
-fn the_policy_is_asked_again_beside_the_revocation() {
+fn the_policy_is_re_evaluated_in_addition_to_the_revocation() {
     // What was not revoked still needs its rule: the two checks do not replace each other.
     let dev = shop();
     let renewal = dev.boot("shop", "m-1", &dev.discharge("shop", "m-1")).field("renewal");
@@ -409,7 +409,7 @@ fn the_policy_is_asked_again_beside_the_revocation() {
 }
 
 #[test]
-fn a_body_that_comes_after_its_token_was_revoked_does_nothing() {
+fn a_body_that_arrives_after_its_token_was_revoked_changes_nothing() {
     let dev = shop();
     let token = dev.mint(&json!({"kind": "org", "org": "demo"}));
     let id = UnverifiedToken::parse(&token).unwrap().id().to_string();
@@ -433,7 +433,7 @@ fn a_body_that_comes_after_its_token_was_revoked_does_nothing() {
 }
 
 #[test]
-fn whoever_gets_a_discharge_boots_with_it_however_long_the_jwt_is() {
+fn every_issued_discharge_boots_whatever_the_length_of_its_jwt() {
     let dev = shop();
     let mut ends = [0, 0];
     for length in (1500..1960).step_by(5) {

@@ -92,7 +92,7 @@ fn refused(answer: &Answer, status: u16, code: &str, text: &str) {
 }
 
 #[test]
-fn a_value_is_read_once_another_person_said_so() {
+fn break_glass_reads_a_value_after_another_persons_approval() {
     let scene = Scene::new();
     let operator = scene.dev.operator.clone();
     let asked = scene.ask(&operator);
@@ -179,7 +179,7 @@ fn enroll_and_break_glass_open_nothing_without_a_discharge() {
 }
 
 #[test]
-fn nobody_behind_the_asker_approves() {
+fn no_token_of_the_requester_approves_its_own_request() {
     let scene = Scene::new();
     let operator = scene.dev.operator.clone();
     let asked = scene.ask(&operator);
@@ -202,7 +202,7 @@ fn nobody_behind_the_asker_approves() {
 }
 
 #[test]
-fn a_denied_request_is_told_once_and_leads_nowhere() {
+fn a_denied_request_is_reported_once_and_cannot_be_approved() {
     let scene = Scene::new();
     let operator = scene.dev.operator.clone();
     let asked = scene.ask(&operator);
@@ -221,7 +221,7 @@ fn a_denied_request_is_told_once_and_leads_nowhere() {
 }
 
 #[test]
-fn a_revoked_break_glass_token_reads_no_more() {
+fn a_revoked_break_glass_token_reads_nothing() {
     let scene = Scene::new();
     let operator = scene.dev.operator.clone();
     let asked = scene.ask(&operator);
@@ -238,7 +238,7 @@ fn a_revoked_break_glass_token_reads_no_more() {
 }
 
 #[test]
-fn an_askers_name_on_a_token_is_no_power_over_his_requests() {
+fn a_token_with_the_requesters_name_gives_no_access_to_its_requests() {
     let scene = Scene::new();
     let operator = scene.dev.operator.clone();
     assert_eq!(scene.dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"}))).status, 201);
@@ -280,7 +280,7 @@ fn an_askers_name_on_a_token_is_no_power_over_his_requests() {
 }
 
 #[test]
-fn the_requests_of_one_org_leave_room_for_those_of_another() {
+fn pending_requests_of_one_org_do_not_count_against_another() {
     const MOST_OF_ORG: usize = 100;
     let scene = Scene::new();
     let ask = |app: &str, token: &str| {
@@ -311,7 +311,7 @@ fn the_requests_of_one_org_leave_room_for_those_of_another() {
 }
 
 #[test]
-fn requests_that_are_over_keep_nobody_from_asking() {
+fn expired_requests_do_not_count_against_new_ones() {
     let scene = Scene::new();
     let owner = scene.minted(&scene.owner, "mallory");
     let ask = |token: &str, seconds: u64| {
@@ -342,7 +342,7 @@ fn requests_that_are_over_keep_nobody_from_asking() {
 
 /// An org may register a key for the location of the platform's discharger; host tokens are not sealed for it.
 #[test]
-fn tickets_of_hosts_are_sealed_for_the_platforms_newest_key_and_for_no_orgs() {
+fn tickets_of_hosts_are_sealed_for_the_platforms_newest_key_and_never_for_an_orgs() {
     const LOCATION: &str = "https://auth.example";
     let installation = Installation::made();
     let lee = installation.path("lee.token");
@@ -395,7 +395,7 @@ fn tickets_of_hosts_are_sealed_for_the_platforms_newest_key_and_for_no_orgs() {
 
 /// The policy and the decision are one change: the rules of a denied request are never in force.
 #[test]
-fn a_guarded_policy_that_is_approved_and_denied_at_once_is_set_or_denied() {
+fn a_guarded_policy_approved_and_denied_concurrently_is_either_set_or_denied() {
     let scene = Scene::new();
     let guard = json!({"guard_policies": true});
     assert_eq!(scene.dev.operate("PUT", "/v1/orgs/demo/guard", Some(&guard)).status, 200);
@@ -452,7 +452,7 @@ fn a_discharger_takes_effect_when_another_person_approves() {
 }
 
 #[test]
-fn the_dischargers_of_one_org_leave_room_for_those_of_others() {
+fn dischargers_of_one_org_do_not_count_against_other_orgs() {
     let scene = Scene::new();
     assert_eq!(scene.dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"}))).status, 201);
     let ask = |org: &str, location: &str| {
@@ -481,7 +481,7 @@ fn the_dischargers_of_one_org_leave_room_for_those_of_others() {
 }
 
 #[test]
-fn a_guarded_policy_waits_for_another_person() {
+fn a_guarded_policy_takes_effect_when_another_person_approves() {
     let scene = Scene::new();
     let guard = "/v1/orgs/demo/guard";
     let on = scene.dev.operate("PUT", guard, Some(&json!({"guard_policies": true})));
@@ -513,7 +513,7 @@ fn a_guarded_policy_waits_for_another_person() {
 }
 
 #[test]
-fn the_command_line_asks_and_approves() {
+fn the_command_line_requests_and_approves_break_glass() {
     let scene = Scene::new();
     let asked = scene.ask(&scene.dev.operator);
     let mut approve = petsem(["approve", &asked.request, "--endpoint"]);
@@ -525,7 +525,7 @@ fn the_command_line_asks_and_approves() {
 }
 
 #[test]
-fn polls_of_requests_that_were_denied_keep_nobody_waiting() {
+fn polls_of_denied_requests_do_not_prevent_new_requests() {
     let scene = Scene::new();
     let minter = scene.minted(&scene.owner, "minter");
     let mut first = None;
@@ -545,7 +545,7 @@ fn polls_of_requests_that_were_denied_keep_nobody_waiting() {
 }
 
 #[test]
-fn waiting_is_no_denial() {
+fn polling_a_pending_request_is_not_recorded_as_a_refusal() {
     let scene = Scene::new();
     let operator = scene.dev.operator.clone();
     let asked = scene.ask(&operator);

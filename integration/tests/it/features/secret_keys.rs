@@ -14,7 +14,7 @@ const SIGNING: [&str; 6] = ["hs256", "hs384", "hs512", "nacl_auth", "nacl_sign",
 /// Number of the kind of rows, as it is on disk.
 const SECRET_KEYS: u8 = 21;
 
-/// Whoever uses keys: the header of a token of the org.
+/// The user of keys: the header of a token of the org.
 fn user(dev: &Dev) -> String {
     flyv1(&dev.mint(&json!({"kind": "org", "org": "demo"})))
 }
@@ -35,7 +35,7 @@ fn refused(answer: &Answer, status: u16, code: &str) {
 }
 
 #[test]
-fn every_type_is_made_listed_used_and_deleted() {
+fn keys_of_every_type_are_created_listed_used_and_deleted() {
     let dev = Dev::start();
     let user = user(&dev);
     let call = |method: &str, path: &str, body: Option<Value>| {
@@ -115,7 +115,7 @@ fn every_type_is_made_listed_used_and_deleted() {
 }
 
 #[test]
-fn a_key_survives_a_restart_and_secrets_and_keys_change_side_by_side() {
+fn a_key_survives_a_restart_and_secrets_and_keys_change_independently() {
     let dev = Dev::start();
     let key = [7; 32];
     let user_header = user(&dev);
@@ -135,13 +135,13 @@ fn a_key_survives_a_restart_and_secrets_and_keys_change_side_by_side() {
 
     let dev = dev.restart(Server::stop).unwrap();
     assert_eq!(sign(&dev), signature);
-    // Set anew, it is another key.
+    // Created again, it is another key.
     generate(&dev, "mine", "hs256");
     assert_ne!(sign(&dev), signature);
 }
 
 #[test]
-fn what_is_no_key_is_refused_and_changes_nothing() {
+fn an_invalid_key_is_refused_and_changes_nothing() {
     let dev = Dev::start();
     let version = dev.version("shop");
     let user = user(&dev);
@@ -179,7 +179,7 @@ fn what_is_no_key_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn a_token_for_some_keys_uses_those_and_hears_nothing_of_the_others() {
+fn a_token_for_some_keys_uses_those_and_does_not_see_the_others() {
     let dev = Dev::start();
     generate(&dev, "signv0", "hs256");
     generate(&dev, "signv1", "hs256");
@@ -215,7 +215,7 @@ fn a_token_for_some_keys_uses_those_and_hears_nothing_of_the_others() {
 }
 
 #[test]
-fn a_token_of_another_org_is_answered_like_a_strangers_whether_the_app_is_there_or_not() {
+fn a_token_of_another_org_gets_the_same_answer_whether_the_app_exists_or_not() {
     let dev = Dev::start();
     generate(&dev, "k", "hs256");
     assert_eq!(dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"}))).status, 201);
@@ -246,7 +246,7 @@ fn a_token_of_another_org_is_answered_like_a_strangers_whether_the_app_is_there_
 }
 
 #[test]
-fn each_use_is_a_line_that_names_the_key() {
+fn each_use_has_an_audit_line_that_names_the_key() {
     let dev = Dev::start();
     generate(&dev, "k", "hs256");
     let user = user(&dev);
@@ -272,7 +272,7 @@ fn each_use_is_a_line_that_names_the_key() {
 }
 
 #[test]
-fn the_command_line_makes_keys_by_version_and_works_on_files_and_pipes() {
+fn the_command_line_creates_versions_of_keys_and_reads_files_and_pipes() {
     let dev = Dev::start();
     let work = tempfile::tempdir().unwrap();
     let file = |name: &str| work.path().join(name).display().to_string();
@@ -362,7 +362,7 @@ fn put(database: &Connection, kind: u8, id: &[u8], row: &Saved) {
 }
 
 #[test]
-fn keys_that_were_changed_exchanged_removed_or_put_back_are_integrity() {
+fn changed_exchanged_removed_or_restored_keys_are_integrity() {
     let dev = Dev::start();
     let id = |text: String| text.parse::<petsem_api::AppId>().unwrap().as_bytes().to_vec();
     let shop = id(dev.operate("GET", "/v1/apps/shop", None).field("id"));

@@ -40,7 +40,7 @@ fn a_secret_is_set_shown_and_listed_without_its_value() {
 }
 
 #[test]
-fn many_changes_are_one_version_and_null_deletes_also_what_is_not_there() {
+fn many_changes_are_one_version_and_null_deletes_even_a_missing_name() {
     let dev = Dev::start();
     let body = json!({"values": {"A": "1", "B": {"value_b64": "/wA="}, "C": "", "NEVER_THERE": null}});
     let bulk = dev.operate("POST", SHOP, Some(&body));
@@ -72,7 +72,7 @@ fn many_changes_are_one_version_and_null_deletes_also_what_is_not_there() {
 }
 
 #[test]
-fn a_read_that_names_a_lowest_version_never_gets_an_older_one() {
+fn a_read_with_a_minimum_version_never_gets_an_older_one() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
     for parameter in ["version", "min_version"] {
@@ -122,7 +122,7 @@ fn history_names_each_value_and_a_rollback_is_a_new_version() {
 }
 
 #[test]
-fn the_history_keeps_as_many_values_as_the_app_says() {
+fn the_history_keeps_as_many_values_as_the_app_configures() {
     let dev = Dev::start();
     dev.app("small", &json!({"history": 2}));
     for value in ["1", "2", "3"] {
@@ -198,7 +198,7 @@ fn digests_are_equal_only_for_the_same_value_under_the_same_name_of_the_same_app
 }
 
 #[test]
-fn clients_say_bearer_and_send_several_tokens_and_tokens_of_others() {
+fn the_scheme_bearer_several_tokens_and_foreign_tokens_are_accepted() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
     let discharge = dev.discharge("shop", "m-1");
@@ -211,7 +211,7 @@ fn clients_say_bearer_and_send_several_tokens_and_tokens_of_others() {
         format!("Bearer {token}"),
         format!("Bearer FlyV1 {token}"),
         format!("FlyV1 fm2_bm90LWEtdG9rZW4=,{token}"),
-        format!("FlyV1 fo1_somebody-elses-oauth-token,{token}"),
+        format!("FlyV1 fo1_a-foreign-oauth-token,{token}"),
         format!("FlyV1 {token}, {token}"),
         format!("FlyV1 {},{token},{discharge}", dev.host),
     ] {
@@ -223,7 +223,7 @@ fn clients_say_bearer_and_send_several_tokens_and_tokens_of_others() {
 }
 
 #[test]
-fn names_in_the_path_may_be_percent_encoded_and_apps_may_go_by_id() {
+fn names_in_paths_may_be_percent_encoded_and_apps_named_by_id() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A_B": "1"}));
     let id = dev.operate("GET", "/v1/apps/shop", None).field("id");

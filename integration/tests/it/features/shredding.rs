@@ -42,7 +42,7 @@ impl Doomed {
         Opened::of(database, &self.dev.directory.path().join("seal.key"))
     }
 
-    /// What whoever has this database and the key file opens of the app: texts that hold the canary.
+    /// What an attacker with this database and the key file opens of the app: texts that hold the canary.
     fn canaries(&self, database: &Path) -> usize {
         let opened = self.opened(database).plaintexts(self.org, self.app, &NAMES, NEWEST);
         opened.iter().filter(|plaintext| contains(plaintext, CANARY.as_bytes())).count()
@@ -61,7 +61,7 @@ impl Doomed {
 }
 
 #[test]
-fn a_deleted_app_is_gone_from_the_database_and_stays_in_an_older_backup_with_its_seal() {
+fn a_deleted_app_cannot_be_read_from_the_database_but_from_an_older_backup_with_its_seal() {
     let doomed = Doomed::new();
     let backups = tempfile::tempdir().unwrap();
     let before = backups.path().join("before.db");

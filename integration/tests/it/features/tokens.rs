@@ -28,7 +28,7 @@ fn forbidden() -> (u16, String) {
 }
 
 #[test]
-fn two_tokens_in_one_header_allow_no_more_than_one_of_them() {
+fn two_tokens_in_one_header_allow_no_more_than_one_of_them_alone() {
     let dev = Dev::start();
     dev.app("first", &json!({}));
     dev.app("second", &json!({}));
@@ -86,7 +86,7 @@ fn two_tokens_in_one_header_allow_no_more_than_one_of_them() {
 }
 
 #[test]
-fn tokens_of_two_orgs_in_one_header_each_speak_for_their_own() {
+fn tokens_of_two_orgs_in_one_header_each_authorize_only_their_own_org() {
     let dev = Dev::start();
     assert_eq!(dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"}))).status, 201);
     let app = dev.operate("POST", "/v1/apps", Some(&json!({"org": "rivals", "name": "theirs"})));
@@ -168,13 +168,13 @@ fn a_narrowed_token_revokes_neither_its_root_nor_a_sibling_nor_itself() {
         let list = dev.call("GET", "/v1/apps/shop/secrets", &flyv1(token), None);
         assert_eq!(list.status, 200, "{}", list.text());
     }
-    // Whoever may revoke does.
+    // An operator may revoke it.
     assert_eq!(revoke(&dev.operator, &id_of(&root)).0, 201);
     assert_eq!(dev.call("GET", "/v1/apps/shop/secrets", &flyv1(&sibling), None).outcome().1, "revoked");
 }
 
 #[test]
-fn an_orgs_tokens_are_all_listed_however_many_another_has() {
+fn an_orgs_tokens_are_all_listed_regardless_of_the_number_of_another_org() {
     const THEIRS: usize = 12_000;
     const OURS: usize = 40;
     let dev = Dev::start_in_memory();
@@ -200,7 +200,7 @@ fn an_orgs_tokens_are_all_listed_however_many_another_has() {
 }
 
 #[test]
-fn a_token_that_no_header_holds_is_not_made_and_long_ones_do_not_fill_lists() {
+fn a_token_too_long_for_a_header_is_not_minted_and_lists_of_long_ones_are_truncated() {
     let dev = Dev::start();
     let with = |prefixes: &[String]| {
         dev.operate(

@@ -31,7 +31,7 @@ struct Acknowledged {
 }
 
 #[test]
-fn what_was_acknowledged_survives_kills_whole_and_with_its_audit_line() {
+fn acknowledged_changes_survive_kills_complete_and_with_their_audit_lines() {
     let kills = from_environment("PETSEM_KILLS").unwrap_or(50);
     let seed = from_environment("PETSEM_SEED").unwrap_or_else(|| UnwrapErr(getrandom::SysRng).next_u64());
     println!("{kills} kills, seed {seed}");
@@ -79,7 +79,7 @@ fn what_was_acknowledged_survives_kills_whole_and_with_its_audit_line() {
 }
 
 #[test]
-fn a_committed_change_whose_line_was_lost_gets_one_marked_recovered() {
+fn a_committed_change_whose_line_was_lost_gets_a_line_marked_recovered() {
     let mut started = Some(Dev::start());
     // A checkpoint may go to the store behind a set, and end the wait for its line: then once more.
     let last = (1..50).find_map(|version| {
@@ -120,7 +120,7 @@ fn a_committed_change_whose_line_was_lost_gets_one_marked_recovered() {
 }
 
 #[test]
-fn a_line_put_among_the_kept_ones_by_hand_is_not_believed() {
+fn a_forged_line_among_the_unaudited_ones_is_not_written_to_the_log() {
     let dev = Dev::start();
     let open = |dev: &Dev| {
         let database = rusqlite::Connection::open(dev.database()).unwrap();

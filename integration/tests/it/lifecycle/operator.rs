@@ -80,7 +80,7 @@ fn state(installation: &Installation) -> (Vec<PathBuf>, BTreeMap<String, String>
 }
 
 #[test]
-fn every_command_on_an_empty_store_says_how_to_make_one_and_makes_nothing() {
+fn every_command_without_a_store_says_how_to_create_one_and_creates_nothing() {
     let installation = Installation::configured();
     for arguments in BESIDE_A_SERVER.iter().chain(WITHOUT_A_SERVER).chain([&["status"].as_slice()]) {
         let ended = on_the_node(&installation, arguments);
@@ -95,7 +95,7 @@ fn every_command_on_an_empty_store_says_how_to_make_one_and_makes_nothing() {
 }
 
 #[test]
-fn every_command_refuses_a_wrong_configuration_by_its_key_and_changes_nothing() {
+fn every_command_names_the_invalid_configuration_key_and_changes_nothing() {
     let installation = Installation::made();
     let before = state(&installation);
     let good = configuration(KEY_FILE);
@@ -131,7 +131,7 @@ fn every_command_refuses_a_wrong_configuration_by_its_key_and_changes_nothing() 
 }
 
 #[test]
-fn every_command_without_its_seal_says_which_one_and_what_to_do_and_changes_nothing() {
+fn every_command_names_the_unavailable_seal_and_what_to_do_and_changes_nothing() {
     let (installation, other) = (Installation::made(), Installation::made());
     let (key, away) = (installation.path("seal.key"), installation.path("away.key"));
     let right = std::fs::read(&key).unwrap();
@@ -188,7 +188,7 @@ fn every_command_without_its_seal_says_which_one_and_what_to_do_and_changes_noth
 }
 
 #[test]
-fn what_needs_a_stopped_server_says_so_beside_an_open_and_a_sealed_one() {
+fn commands_that_need_a_stopped_server_say_so_while_one_is_open_or_sealed() {
     let installation = Installation::made();
     let server = installation.start().unwrap();
     for is_sealed in [false, true] {
@@ -211,7 +211,7 @@ fn what_needs_a_stopped_server_says_so_beside_an_open_and_a_sealed_one() {
 }
 
 #[test]
-fn a_sealed_server_changes_no_seal_and_rotates_nothing_and_says_what_opens_it() {
+fn a_sealed_server_changes_no_seal_rotates_nothing_and_names_the_command_that_unseals() {
     let installation = Installation::made();
     let server = installation.start().unwrap();
     done(&seal_the_server(&installation, &server));
@@ -245,7 +245,7 @@ fn a_sealed_server_changes_no_seal_and_rotates_nothing_and_says_what_opens_it() 
 }
 
 #[test]
-fn what_the_server_does_says_that_there_is_none_that_the_token_is_none_and_that_the_app_is_none() {
+fn commands_to_a_server_report_a_missing_server_an_invalid_token_and_an_unknown_app() {
     let installation = Installation::made();
     refused(&operator(&installation, &["unseal"], &[]), &["no server runs on this node", "`petsem server`"]);
     let server = installation.start().unwrap();
@@ -282,7 +282,7 @@ fn what_the_server_does_says_that_there_is_none_that_the_token_is_none_and_that_
 }
 
 #[test]
-fn an_operator_whose_tokens_are_lost_takes_a_new_one_on_the_node_and_the_audit_log_says_so() {
+fn an_operator_without_tokens_creates_one_on_the_node_and_the_audit_log_has_a_line() {
     let installation = Installation::made();
     let lost = installation.operator();
     let out = installation.path("new.token");
@@ -310,7 +310,7 @@ fn an_operator_whose_tokens_are_lost_takes_a_new_one_on_the_node_and_the_audit_l
 }
 
 #[test]
-fn a_token_made_on_the_node_names_somebody_and_lives_no_longer_than_any_other() {
+fn a_token_created_on_the_node_names_its_holder_and_has_the_usual_longest_life() {
     let installation = Installation::made();
     let out = installation.path("eve.token");
     for (arguments, text) in [
@@ -325,7 +325,7 @@ fn a_token_made_on_the_node_names_somebody_and_lives_no_longer_than_any_other() 
 }
 
 #[test]
-fn an_init_that_lacks_a_passphrase_or_a_place_for_shares_names_the_flag_and_makes_nothing() {
+fn an_init_without_a_passphrase_or_a_directory_for_shares_names_the_flag_and_creates_nothing() {
     let installation = configured("[[seal]]\nkind = \"passphrase\"\n");
     let ended = init(&installation, &[]);
     assert_eq!(ended.status.code(), Some(2), "{}", ended.printed);

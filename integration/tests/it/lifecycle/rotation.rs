@@ -181,7 +181,7 @@ fn the_keyring_is_rotated_while_clients_set_and_boot() {
 }
 
 #[test]
-fn a_rotation_of_the_keyring_that_is_killed_is_carried_on_by_the_next_start() {
+fn a_killed_rotation_of_the_keyring_continues_at_the_next_start() {
     let mut scene = Scene::new(15);
     let apps: Vec<AppId> = (0..80).map(|number| scene.app(&format!("app-{number}"))).collect();
     for app in &apps {
@@ -209,7 +209,7 @@ fn a_rotation_of_the_keyring_that_is_killed_is_carried_on_by_the_next_start() {
 }
 
 #[test]
-fn an_apps_kek_is_rotated_under_its_history_its_keys_and_its_writers() {
+fn an_apps_kek_is_rotated_while_clients_write_and_its_history_and_keys_are_preserved() {
     for rewrite in [false, true] {
         let mut scene = Scene::new(12);
         let app = scene.app("shop");
@@ -270,7 +270,7 @@ fn an_apps_kek_is_rotated_under_its_history_its_keys_and_its_writers() {
         let now = opened.deks(app);
         assert!(now.iter().all(|(version, _)| *version == 2), "{now:?}");
         let same = kept.iter().filter(|(_, old)| now.iter().any(|(_, new)| new == old)).count();
-        // The bundle was written anew by the sets.
+        // The sets wrote a new bundle.
         assert_eq!(same, if rewrite { 0 } else { kept.len() - 1 });
         // A copy of the old KEK opens until the keyring is rotated, but nothing here is under it.
         assert_eq!(opened.open_kek(app, 1, &kek).unwrap().version(), 1);
@@ -291,7 +291,7 @@ fn an_apps_kek_is_rotated_under_its_history_its_keys_and_its_writers() {
 }
 
 #[test]
-fn a_destroyed_version_of_the_keyring_that_is_put_back_by_hand_is_noticed_at_the_next_start() {
+fn a_restored_destroyed_version_of_the_keyring_is_detected_at_the_next_start() {
     let mut scene = Scene::new(1000);
     let app = scene.app("shop");
     scene.set("shop", &json!({ "A": CANARY }));
@@ -324,7 +324,7 @@ fn a_destroyed_version_of_the_keyring_that_is_put_back_by_hand_is_noticed_at_the
 }
 
 #[test]
-fn a_row_that_does_not_open_keeps_the_old_version_and_is_named() {
+fn a_row_that_does_not_open_keeps_the_old_keyring_version_and_is_reported() {
     let mut scene = Scene::new(1000);
     let apps = [scene.app("good"), scene.app("bad")];
     for app in apps {
@@ -369,7 +369,7 @@ fn a_row_that_does_not_open_keeps_the_old_version_and_is_named() {
 }
 
 #[test]
-fn an_app_that_is_deleted_while_it_is_rotated_ends_its_rotation() {
+fn deleting_an_app_ends_its_rotation() {
     let scene = Scene::new(1);
     let app = scene.app("shop");
     for number in 0..20 {
@@ -383,7 +383,7 @@ fn an_app_that_is_deleted_while_it_is_rotated_ends_its_rotation() {
 }
 
 #[test]
-fn only_operators_rotate_and_the_command_line_waits_for_the_end() {
+fn only_operators_rotate_and_the_command_line_waits_until_it_has_ended() {
     let scene = Scene::new(1000);
     let app = scene.app("shop");
     scene.set("shop", &json!({ "A": CANARY }));

@@ -57,7 +57,7 @@ fn verified_audit(installation: &Installation, files: &[(&str, &Path)]) -> Strin
 }
 
 #[test]
-fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_by_the_right_one() {
+fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_with_the_right_one() {
     let _turn = passphrase_turn();
     let (installation, passphrase) = by_passphrase();
     let wrong = private(&installation, "wrong", "another six random words it is");
@@ -111,7 +111,7 @@ fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_by_the_right_one() {
 }
 
 #[test]
-fn an_operator_seals_the_server_and_nobody_else_does() {
+fn only_an_operator_can_seal_the_server() {
     let installation = Installation::made();
     let server = installation.start().unwrap();
     let seal = || Request::new("POST", "/v1/operator/seal");
@@ -159,7 +159,7 @@ fn an_operator_seals_the_server_and_nobody_else_does() {
 }
 
 #[test]
-fn a_request_that_does_not_end_keeps_no_key_in_memory() {
+fn a_stalled_request_does_not_keep_keys_in_memory() {
     let installation = Installation::made();
     let server = installation.start().unwrap();
     // A token that is good, and a body that never comes.
@@ -178,7 +178,7 @@ fn a_request_that_does_not_end_keeps_no_key_in_memory() {
 }
 
 #[test]
-fn two_of_three_shares_open_and_nothing_less() {
+fn two_of_three_shares_open_and_fewer_do_not() {
     let (installation, shares) = by_shares();
     for share in &shares {
         assert_eq!(std::fs::metadata(share).unwrap().permissions().mode() & 0o777, 0o600);
@@ -222,7 +222,7 @@ fn two_of_three_shares_open_and_nothing_less() {
 }
 
 #[test]
-fn shares_that_do_not_open_are_told_by_every_command_and_change_nothing() {
+fn every_command_reports_shares_that_do_not_open_and_changes_nothing() {
     let (installation, shares) = by_shares();
     let (_other, others) = by_shares();
     let text = std::fs::read_to_string(&shares[1]).unwrap();
@@ -267,7 +267,7 @@ fn shares_that_do_not_open_are_told_by_every_command_and_change_nothing() {
 }
 
 #[test]
-fn a_wrong_passphrase_is_told_by_commands_on_the_node_and_changes_nothing() {
+fn commands_on_the_node_report_a_wrong_passphrase_and_change_nothing() {
     let _turn = passphrase_turn();
     let (installation, passphrase) = by_passphrase();
     let wrong = private(&installation, "wrong", "another six random words it is");
@@ -302,7 +302,7 @@ fn a_wrong_passphrase_is_told_by_commands_on_the_node_and_changes_nothing() {
 }
 
 #[test]
-fn shares_go_to_no_pipe_unasked() {
+fn shares_are_not_written_to_a_pipe_unless_requested() {
     let installation = configured(BY_SHARES);
     let ended = init(&installation, &[]);
     assert_eq!(ended.status.code(), Some(2), "{}", ended.printed);
@@ -315,7 +315,7 @@ fn shares_go_to_no_pipe_unasked() {
 }
 
 #[test]
-fn the_first_seal_of_the_configuration_that_opens_is_the_one() {
+fn the_first_configured_seal_that_opens_is_used() {
     let installation = configured(&format!("{KEY_FILE}{SECOND_KEY_FILE}"));
     done(&init(&installation, &[]));
     let seen = status(&installation);
@@ -338,7 +338,7 @@ fn the_first_seal_of_the_configuration_that_opens_is_the_one() {
 }
 
 #[test]
-fn a_passphrase_in_a_file_opens_without_a_person() {
+fn a_passphrase_file_opens_without_a_person() {
     let _turn = passphrase_turn();
     let installation = configured("[[seal]]\nkind = \"passphrase\"\nfile = \"passphrase\"\n");
     let file = private(&installation, "passphrase", PASSPHRASE);
@@ -363,7 +363,7 @@ fn a_passphrase_in_a_file_opens_without_a_person() {
 }
 
 #[test]
-fn a_key_file_that_comes_back_is_tried_again_without_a_person() {
+fn a_restored_key_file_opens_the_server_without_a_person() {
     let installation = Installation::made();
     let (key, away) = (installation.path("seal.key"), installation.path("away.key"));
     std::fs::rename(&key, &away).unwrap();
@@ -376,7 +376,7 @@ fn a_key_file_that_comes_back_is_tried_again_without_a_person() {
 }
 
 #[test]
-fn seals_are_added_verified_and_removed_beside_the_running_server() {
+fn seals_are_added_verified_and_removed_while_the_server_runs() {
     let _turn = passphrase_turn();
     let installation = Installation::made();
     let server = installation.start().unwrap();
@@ -453,7 +453,7 @@ fn seals_are_added_verified_and_removed_beside_the_running_server() {
 }
 
 #[test]
-fn a_new_root_key_opens_by_every_seal_and_an_old_wrap_by_none() {
+fn every_seal_opens_the_new_root_key_and_no_seal_opens_an_old_wrap() {
     let _turn = passphrase_turn();
     let installation = configured(&format!("{KEY_FILE}{SECOND_KEY_FILE}{BY_PASSPHRASE}{BY_SHARES}"));
     let passphrase = private(&installation, "passphrase", PASSPHRASE);
@@ -536,7 +536,7 @@ fn a_new_root_key_opens_by_every_seal_and_an_old_wrap_by_none() {
 }
 
 #[test]
-fn a_seal_that_others_may_have_goes_with_root_key_and_keyring() {
+fn removing_a_compromised_seal_replaces_root_key_and_keyring() {
     let installation = configured(&format!("{KEY_FILE}{SECOND_KEY_FILE}"));
     done(&init(&installation, &[]));
     let server = installation.start().unwrap();
@@ -572,7 +572,7 @@ fn a_seal_that_others_may_have_goes_with_root_key_and_keyring() {
 }
 
 #[test]
-fn verify_names_an_app_that_was_put_back_while_the_server_was_stopped() {
+fn verify_names_an_app_that_was_restored_while_the_server_was_stopped() {
     let installation = Installation::made();
     let server = installation.start().unwrap();
     let authorization = flyv1(&installation.operator());
@@ -638,7 +638,7 @@ fn a_seal_of_another_store_opens_nothing() {
 }
 
 #[test]
-fn a_row_of_the_seal_list_that_was_removed_or_put_back_is_noticed() {
+fn a_removed_or_restored_row_of_the_seal_list_is_detected() {
     let fresh = || {
         let installation = configured(&format!("{KEY_FILE}{SECOND_KEY_FILE}"));
         done(&init(&installation, &[]));
@@ -701,7 +701,7 @@ fn a_row_of_the_seal_list_that_was_removed_or_put_back_is_noticed() {
 }
 
 #[test]
-fn a_flood_of_strangers_keeps_no_operator_from_unsealing() {
+fn a_flood_of_unauthenticated_requests_does_not_prevent_unsealing() {
     let _turn = passphrase_turn();
     let (installation, passphrase) = by_passphrase();
     let server = installation.start().unwrap();
@@ -736,7 +736,7 @@ fn a_flood_of_strangers_keeps_no_operator_from_unsealing() {
 }
 
 #[test]
-fn a_wrong_attempt_of_an_operator_spoils_no_other_attempt() {
+fn a_failed_unseal_attempt_does_not_affect_other_attempts() {
     let (installation, shares) = by_shares();
     let server = installation.start().unwrap();
     let wrong = private(&installation, "wrong", "00000-00000\n");
@@ -763,7 +763,7 @@ fn a_wrong_attempt_of_an_operator_spoils_no_other_attempt() {
 // The other build has them: `devices`.
 #[cfg(not(feature = "device-seals"))]
 #[test]
-fn a_seal_that_this_build_does_not_have_is_refused_by_its_feature() {
+fn a_seal_missing_from_this_build_is_refused_and_its_feature_named() {
     let installation = Installation::configured();
     for (kind, keys) in [("aws-kms", "key_id = \"alias/x\""), ("tpm2", "")] {
         installation.configure(&configuration(&format!("[[seal]]\nkind = \"{kind}\"\n{keys}\n")));

@@ -42,7 +42,7 @@ fn outcome(expected: (u16, &str)) -> (u16, String) {
 }
 
 #[test]
-fn tokens_of_the_key_before_stay_good_and_new_ones_have_the_new_key() {
+fn tokens_of_the_previous_key_stay_valid_and_new_ones_use_the_new_key() {
     let dev = Dev::start();
     let org = || dev.mint(&json!({"kind": "org", "org": "demo", "actions": ["list"]}));
     let old = org();
@@ -73,7 +73,7 @@ fn tokens_of_the_key_before_stay_good_and_new_ones_have_the_new_key() {
 }
 
 #[test]
-fn a_key_is_revoked_when_it_has_a_successor_and_takes_its_tokens_along() {
+fn only_a_replaced_key_is_revoked_and_its_tokens_with_it() {
     let dev = Dev::start();
     let old = dev.mint(&json!({"kind": "org", "org": "demo", "actions": ["list", "mint"]}));
     let revoke = |id: &str| dev.operate("POST", "/v1/revocations", Some(&json!({"signing_key": {"id": id}})));

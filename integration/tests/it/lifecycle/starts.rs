@@ -31,7 +31,7 @@ fn files(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn an_installation_is_made_once_and_serves() {
+fn an_installation_is_created_once_and_serves() {
     let installation = Installation::configured();
     let made = installation.init();
     assert!(made.status.success(), "{}", made.printed);
@@ -62,7 +62,7 @@ fn an_installation_is_made_once_and_serves() {
 }
 
 #[test]
-fn a_server_on_an_empty_store_says_how_to_make_one() {
+fn a_server_without_a_store_says_how_to_create_one() {
     let installation = Installation::configured();
     let ended = installation.start().unwrap_err();
     refused("an empty store", &ended, &["is empty", "petsem operator init"]);
@@ -74,9 +74,9 @@ fn a_server_on_an_empty_store_says_how_to_make_one() {
     assert!(installation.init().status.success());
 }
 
-/// Nobody shall make a new installation where there is one to save.
+/// An installation that can still be saved must not be replaced by a new one.
 #[test]
-fn a_store_without_its_own_row_is_damaged_and_not_empty() {
+fn a_store_without_its_installation_row_is_reported_as_damaged_and_not_as_empty() {
     let installation = Installation::made();
     let database = Connection::open(installation.path("data/petsem.db")).unwrap();
     // Kind 1, which has no id.
@@ -95,7 +95,7 @@ fn a_store_without_its_own_row_is_damaged_and_not_empty() {
 }
 
 #[test]
-fn a_server_does_not_serve_what_petsem_dev_made() {
+fn a_server_does_not_serve_a_store_of_petsem_dev() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
     let directory = dev.directory.path().display().to_string();
@@ -115,7 +115,7 @@ fn a_server_does_not_serve_what_petsem_dev_made() {
 }
 
 #[test]
-fn a_port_in_use_is_named_and_the_store_is_not_touched() {
+fn a_port_in_use_is_named_and_the_store_is_unchanged() {
     let installation = Installation::made();
     let before = files(&installation.path("data"));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -143,7 +143,7 @@ fn listeners_that_others_could_reach_are_refused() {
 }
 
 #[test]
-fn a_configuration_with_anything_wrong_is_refused_by_key_and_value() {
+fn an_invalid_configuration_is_refused_with_its_key_and_value() {
     let installation = Installation::made();
     for (what, from, to, texts) in [
         ("an unknown key", "name =", "nmae = \"x\"\nname =", &["nmae", "petsem config reference"][..]),
@@ -172,7 +172,7 @@ fn a_configuration_with_anything_wrong_is_refused_by_key_and_value() {
 }
 
 #[test]
-fn the_configuration_of_this_test_is_good_and_the_reference_too() {
+fn the_configuration_of_the_tests_and_the_reference_are_valid() {
     let installation = Installation::configured();
     let check = |path: &Path| {
         let mut command = petsem(["config", "check"]);
@@ -189,7 +189,7 @@ fn the_configuration_of_this_test_is_good_and_the_reference_too() {
     assert_eq!(files(installation.directory.path()), ["petsem.toml"]);
 }
 
-/// A server that starts sealed, and says why; nobody gets anything from it.
+/// A server that starts sealed, says why, and serves nothing.
 fn starts_sealed(what: &str, installation: &Installation, texts: &[&str]) {
     let server = installation.start().unwrap();
     let orgs = Request::new("GET", "/v1/orgs").authorization(&flyv1(&installation.operator()));
@@ -202,7 +202,7 @@ fn starts_sealed(what: &str, installation: &Installation, texts: &[&str]) {
 }
 
 #[test]
-fn a_key_file_that_others_may_read_opens_nothing() {
+fn a_key_file_accessible_to_other_users_opens_nothing() {
     let installation = Installation::made();
     let key = installation.path("seal.key");
     for mode in [0o640, 0o604, 0o666] {
@@ -221,7 +221,7 @@ fn a_key_file_that_others_may_read_opens_nothing() {
 
 #[test]
 fn a_data_directory_that_cannot_be_written_is_refused() {
-    // Root may write anywhere but where nobody can.
+    // Root can write anywhere except in places like these.
     for directory in ["/proc/petsem", "/dev/null/petsem"] {
         let installation = Installation::configured();
         installation.configure(&CONFIGURATION.replace("\"data\"", &format!("{directory:?}")));
@@ -236,7 +236,7 @@ fn a_data_directory_that_cannot_be_written_is_refused() {
 }
 
 #[test]
-fn a_server_that_is_told_to_end_answers_what_it_was_asked_and_starts_again() {
+fn a_terminated_server_answers_its_running_requests_and_starts_again() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
     // A request of which the server has seen the head and half of the body.
@@ -271,7 +271,7 @@ fn a_server_that_is_told_to_end_answers_what_it_was_asked_and_starts_again() {
 }
 
 #[test]
-fn a_request_that_never_ends_does_not_keep_the_server_from_ending() {
+fn a_stalled_request_does_not_prevent_the_server_from_stopping() {
     let dev = Dev::start();
     let mut stream = connect(dev.server.address()).unwrap();
     let head = "POST /v1/orgs HTTP/1.1\r\nhost: petsem\r\ncontent-length: 1000\r\n\r\n{";
@@ -355,7 +355,7 @@ fn at_a_terminal_an_app_is_deleted_only_when_its_name_is_typed_again() {
 }
 
 #[test]
-fn what_a_command_refuses_is_on_standard_error_with_a_status() {
+fn errors_of_commands_are_on_standard_error_with_a_status() {
     let output = petsem(["server", "--config", "/nowhere/petsem.toml"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -224,12 +224,12 @@ async fn denied(orchestrator: &Orchestrator, app: &str, machine: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_five_machines_only_the_good_one_proves_its_secrets() {
+async fn only_the_legitimate_one_of_five_machines_proves_its_secrets() {
     let orchestrator = Orchestrator::start();
     // Two at a time: as many as the cores of a small machine.
     tokio::join!(good(&orchestrator), foreign_app(&orchestrator));
     tokio::join!(impostor(&orchestrator), revoked(&orchestrator));
     control(&orchestrator).await;
     let log = orchestrator.dev.audit_log();
-    assert!(!log.contains("canary-"), "a value stands in the audit log");
+    assert!(!log.contains("canary-"), "the audit log contains a value");
 }

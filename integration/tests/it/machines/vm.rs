@@ -75,7 +75,7 @@ fn shows_no_value(outcome: &VmOutcome) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_vm_proves_exactly_the_bundle_that_was_sent() {
+async fn a_vm_proves_exactly_the_sent_bundle() {
     let claims = claims("m-1");
     let (outcome, receipt) = boot(&claims, |path| {
         let channel = channel(path);
@@ -89,7 +89,7 @@ async fn a_vm_proves_exactly_the_bundle_that_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bit_flipped_in_transit_makes_the_proof_fail_and_is_still_printed() {
+async fn a_bit_flipped_in_transit_makes_the_proof_fail_and_the_proof_is_still_printed() {
     let claims = claims("");
     let (outcome, receipt) = boot(&claims, |path| {
         let behind = path.with_extension("behind");
@@ -105,7 +105,7 @@ async fn a_bit_flipped_in_transit_makes_the_proof_fail_and_is_still_printed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_impostor_and_a_refused_machine_print_deny_and_reach_their_end() {
+async fn an_impostor_and_a_refused_machine_print_deny_and_shut_down() {
     let (outcome, receipt) = boot(&claims("m-2"), |path| {
         let channel = channel(path);
         (path.to_owned(), tokio::spawn(async { channel.deliver(bundle()).await.unwrap() }))

@@ -80,7 +80,7 @@ fn no_source_compares_a_mac_or_a_key_with_equals() {
 }
 
 #[test]
-fn the_search_finds_what_it_is_for() {
+fn the_search_finds_comparisons_of_secrets() {
     for bad in [
         "if mac == expected {",
         "self.mac != other",

@@ -6,7 +6,7 @@ use std::path::Path;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const PAGE: &str = include_str!("../../../../docs/vulnerability-classes.md");
 
-/// The commands in a part of the page: what stands in backquotes and names a package of ours and a target.
+/// The commands in a part of the page: what is in backquotes and names a package of ours and a target.
 fn commands(text: &str) -> Vec<&str> {
     let quoted = text.split('`').skip(1).step_by(2);
     quoted.filter(|quoted| quoted.starts_with("petsem") && quoted.contains(" --")).collect()
@@ -49,7 +49,7 @@ fn collect(directory: &Path, sources: &mut Vec<(String, String)>) {
 }
 
 #[test]
-fn every_vulnerability_class_has_tests_and_each_that_is_named_is_there() {
+fn every_vulnerability_class_names_tests_and_each_of_them_exists() {
     let classes: Vec<(&str, Vec<&str>)> = PAGE
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
@@ -66,12 +66,15 @@ fn every_vulnerability_class_has_tests_and_each_that_is_named_is_there() {
 }
 
 #[test]
-fn a_test_that_is_not_there_is_missed() {
+fn a_name_of_a_test_that_does_not_exist_is_found() {
     for (command, there) in [
-        ("petsem-integration --test it structure::documents::a_test_that_is_not_there_is_missed", true),
+        (
+            "petsem-integration --test it structure::documents::a_name_of_a_test_that_does_not_exist_is_found",
+            true,
+        ),
         ("petsem-integration --test it structure::documents::a_test_that_was_removed", false),
         // There, in another file; and there, but no test.
-        ("petsem-integration --test it attacks::names::a_test_that_is_not_there_is_missed", false),
+        ("petsem-integration --test it attacks::names::a_name_of_a_test_that_does_not_exist_is_found", false),
         ("petsem-integration --test it structure::documents::is_there", false),
     ] {
         assert_eq!(is_there(command), there, "{command}");

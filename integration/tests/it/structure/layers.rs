@@ -48,7 +48,7 @@ const ALL: &[&str] = &[
     "petsem-client",
     "petsem-server",
 ];
-/// Parts of tests. The init inside test VMs stands where a Machine's own code does: it links the client alone. What
+/// Parts of tests. The init inside test VMs takes the place of a Machine's own code: it links the client alone. What
 /// the seals are tested against knows nothing of petsem.
 const TESTS: [(&str, &[&str]); 2] = [("petsem-guest", &["petsem-client"]), ("petsem-counterparts", &[])];
 
@@ -88,7 +88,7 @@ fn dependencies() -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
 }
 
 #[test]
-fn each_crate_uses_only_what_the_design_lets_it_know() {
+fn each_crate_uses_only_the_crates_that_the_design_allows() {
     let dependencies = dependencies();
     let may_use: BTreeMap<_, _> = MAY_USE.into_iter().chain(TESTS).collect();
     let known: BTreeSet<_> = may_use.keys().copied().collect();
@@ -348,7 +348,7 @@ fn re_exports(item: &str) -> bool {
     item.rfind("use ").is_some_and(|at| item[..at].rsplit('\n').next().unwrap().starts_with("pub"))
 }
 
-/// What each `pub use` of a module's own children, or of another module, stands for.
+/// The path that each `pub use` of a module's own children, or of another module, re-exports.
 fn exports(sources: &BTreeMap<Vec<String>, String>) -> BTreeMap<Vec<String>, Vec<String>> {
     let mut exports = BTreeMap::new();
     for (module, text) in sources {

@@ -88,7 +88,7 @@ impl fmt::Display for AwsCredentialsError {
             Self::Incomplete { set, missing } => {
                 write!(f, "{set} is set and {missing} is not; set both or none")
             }
-            Self::Variable { name } => write!(f, "the variable {name} is not UTF-8; set it anew"),
+            Self::Variable { name } => write!(f, "the variable {name} is not UTF-8; set it again"),
             Self::WebIdentity => f.write_str(
                 "AWS_WEB_IDENTITY_TOKEN_FILE is set, and petsem does not use web identities; give the pod its role \
                  by EKS Pod Identity, or unset it",

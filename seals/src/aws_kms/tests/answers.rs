@@ -1,5 +1,5 @@
 //! Answers that moto never gives, as AWS documents them (AWS KMS API reference, "Common errors" and the errors
-//! of Encrypt and Decrypt), and answers that nobody should give.
+//! of Encrypt and Decrypt), and invalid answers.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -141,7 +141,7 @@ fn each_refusal_of_kms_says_what_to_do() {
             "400 Bad Request",
             r#"{"__type":"InvalidSignatureException","message":"The request signature we calculated does not match"}"#,
             "AWS refused the signature made with the credentials of the environment; the secret access key does not \
-             belong to the access key, give both anew",
+             belong to the access key, give both again",
         ),
         (
             "400 Bad Request",
