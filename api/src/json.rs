@@ -1,7 +1,7 @@
 //! From the bytes of a body to a request, with a typed error.
 //!
 //! serde's errors are texts, and they repeat the input. A [`ParseError`] is made of an [`ErrorCode`], static
-//! names of fields and positions, so it cannot repeat what somebody sent. One reader also gives all requests
+//! names of fields and positions, so it cannot repeat what a client sent. One reader also gives all requests
 //! the same rules:
 //!
 //! - No object has a name twice.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 /// Longest token file.
 pub(crate) const MAX_TOKEN_FILE: usize = 64 * 1024;
 
-/// Stands for standard input where a file is expected.
+/// Means standard input where a file is expected.
 pub(crate) const STDIN: &str = "-";
 
 /// Why a file was not read or written. [`crate::messages`] has its text.

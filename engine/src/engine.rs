@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use petsem_api::{AppId, StoreId};
 use petsem_audit::{AuditEvent, AuditLog, Outcome};
@@ -43,6 +44,8 @@ pub struct EngineSettings {
     pub rewraps_per_second: u32,
     /// The page where a person approves a discharge; `{id}` is replaced by the id of the request.
     pub approval_page: Option<String>,
+    /// The shortest time between two fetches of an issuer's keys that JWTs cause, and the pause after a failed fetch.
+    pub refetch_interval: Duration,
 }
 
 /// The domain logic of one node: decides which principal may do what to which rows, and does it.

@@ -149,6 +149,7 @@ fn settings(directory: &TempDir) -> EngineSettings {
         location: "https://petsem.test".to_owned(),
         data_directory: directory.path().join("data"),
         rewraps_per_second: 1000,
+        refetch_interval: std::time::Duration::from_secs(5),
         approval_page: None,
     }
 }

@@ -1,5 +1,5 @@
 //! How fast the keyring's rotation is, and what boots notice of it: many apps with ten secrets each, boots at an even
-//! rate before and while all KEKs are wrapped anew, through the real binary.
+//! rate before and while all KEKs are re-wrapped, through the real binary.
 //!
 //! `--quick` takes few apps; without it there are 100,000. `PETSEM_APPS` names another number.
 
@@ -71,7 +71,7 @@ fn main() {
         let mut took = Duration::ZERO;
         let latencies = boot_during(&platform, &booted, || took = rotate(&platform));
         let rewrapped = platform.metric("petsem_rewraps_total");
-        assert!(rewrapped >= apps as u64, "{rewrapped} keys of {apps} apps were wrapped anew");
+        assert!(rewrapped >= apps as u64, "{rewrapped} keys of {apps} apps were re-wrapped");
         assert_eq!(platform.metric("petsem_keyring_version"), version as u64 + 2);
         println!(
             "rotation {what} ({rate}/s): {rewrapped} keys in {:.2} s, {:.0} re-wraps/s",

@@ -92,7 +92,7 @@ impl Needles {
         self.add(needle, "hexadecimal", HEXUPPER.encode(bytes).as_bytes());
         for skipped in 0..3 {
             let inner = bytes.get(skipped..).unwrap_or_default();
-            // Whole groups: what stands beside decides the rest.
+            // Whole groups: the adjacent bytes decide the rest.
             let inner = inner.get(..inner.len() / 3 * 3).unwrap_or_default();
             self.add(needle, "base64", BASE64.encode(inner).as_bytes());
             self.add(needle, "base64", BASE64URL.encode(inner).as_bytes());
@@ -140,7 +140,7 @@ impl Needles {
         }
     }
 
-    /// All places of all of them in the writable memory of a process, which stands still meanwhile.
+    /// All places of all of them in the writable memory of a process, which is stopped meanwhile.
     ///
     /// # Panics
     /// If the memory cannot be read: without root nothing would be searched.
@@ -213,7 +213,7 @@ impl Needles {
     }
 }
 
-/// A process that stands still until this is dropped.
+/// A process that is stopped until this is dropped.
 struct Stopped(Pid);
 
 impl Stopped {
@@ -275,7 +275,7 @@ pub fn mappings(process: u32) -> Vec<Mapping> {
     mappings
 }
 
-/// What calls left below where a thread stands now.
+/// What calls left below a thread's stack pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Below {
     /// The thread.
@@ -298,7 +298,7 @@ pub fn below_stacks(process: u32) -> Vec<Below> {
     let mappings = mappings(process);
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("the server runs");
     let below = threads.map(|thread| {
-        let thread = thread.expect("the server stands still").path();
+        let thread = thread.expect("the server is stopped").path();
         let told = |what: &str| {
             std::fs::read_to_string(thread.join(what)).unwrap_or_else(|error| {
                 panic!("{what} of a thread cannot be read ({error}): run this test as root")
@@ -306,7 +306,7 @@ pub fn below_stacks(process: u32) -> Vec<Below> {
         };
         // The last two words: the stack pointer, and the program counter.
         let registers = told("syscall");
-        let pointer = registers.split_whitespace().rev().nth(1).expect("a thread that stands has registers");
+        let pointer = registers.split_whitespace().rev().nth(1).expect("a stopped thread has registers");
         let pointer = u64::from_str_radix(pointer.trim_start_matches("0x"), 16).expect("an address");
         let stack = mappings.iter().find(|mapping| (mapping.start..mapping.end).contains(&pointer));
         let start = stack.expect("a thread has a stack").start;

@@ -178,7 +178,7 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, shared: &Shared) {
     while !head.ends_with(b"\r\n\r\n") {
         match tls.read(&mut byte) {
             Ok(1) => head.extend_from_slice(&byte),
-            // Whoever does not trust the certificate hangs up.
+            // A client that does not trust the certificate hangs up.
             _ => return,
         }
     }
@@ -196,7 +196,7 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, shared: &Shared) {
         }
     };
     let head = format!("HTTP/1.1 {status} X\r\n{location}content-length: {}\r\n\r\n", body.len());
-    // Whoever has seen enough hangs up.
+    // The client may have hung up.
     let _ = tls.write_all(head.as_bytes()).and_then(|()| tls.write_all(&body)).and_then(|()| tls.flush());
     tls.conn.send_close_notify();
     let _ = tls.flush();

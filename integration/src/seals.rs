@@ -32,7 +32,7 @@ pub fn configured(seals: &str) -> Installation {
     installation
 }
 
-/// A file that nobody else may read.
+/// A file that no other user can read.
 ///
 /// # Panics
 /// If it cannot be written.

@@ -234,7 +234,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Ended already, or ends now; there is nobody to tell.
+        // Ended already, or ends now; an error cannot be reported.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -246,7 +246,7 @@ fn collect(output: Box<dyn Read + Send>, printed: &Mutex<Vec<u8>>, told: &Sender
     let mut line = Vec::new();
     while output.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
         printed.lock().unwrap_or_else(PoisonError::into_inner).append(&mut line);
-        // Nobody listens once the server is ready.
+        // There is no receiver once the server is ready.
         let _ = told.send(());
     }
 }

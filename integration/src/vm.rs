@@ -1,6 +1,6 @@
 //! Real VMs for the tests: QEMU, a stock kernel, and an init that takes secrets over the Machine channel.
 //!
-//! What was measured stands in the project's notes on boot injection: q35, because microvm hangs now and then;
+//! The measurements are in the project's notes on boot injection: q35, because microvm hangs now and then;
 //! TCG unless KVM has shown that it boots; 30 s a boot. A VM that never printed its end line is booted once
 //! more, and that is counted; a wrong answer never is.
 //!

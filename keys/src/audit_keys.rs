@@ -9,7 +9,7 @@ use crate::mac;
 use crate::role::random_key_role;
 
 random_key_role! {
-    /// The MAC key of audit lines: HMAC-SHA-256. Whoever takes it learns nothing about the keys of
+    /// The MAC key of audit lines: HMAC-SHA-256. An attacker that takes it learns nothing about the keys of
     /// earlier checkpoints.
     AuditMacKey, AuditMacKey, WrappedByKeyring
 }

@@ -56,7 +56,7 @@ pub enum PrivateFileFault {
 }
 
 /// Reads into `buffer`, without a growing copy, until it is full or the file ends. The file is a
-/// regular one, ours or root's, and closed to everybody else.
+/// regular one, ours or root's, and closed to all other users.
 pub(crate) fn read<'a>(path: &Path, buffer: &'a mut [u8]) -> Result<&'a [u8], PrivateFileError> {
     let fail = |fault| PrivateFileError { path: path.into(), fault };
     let mut file = open(path).map_err(fail)?;

@@ -43,6 +43,8 @@ pub struct Settings {
     pub approval_page: Option<String>,
     /// Calls to third parties.
     pub outgoing: OutboundSettings,
+    /// The shortest time between two fetches of an issuer's keys that JWTs cause, and the pause after a failed fetch.
+    pub refetch_interval: Duration,
     /// Whether a development issuer is accepted. Only `petsem dev` sets it; it has no key in the file.
     pub(crate) development: bool,
     /// Input from people that opens the store. It has no key in the file.
@@ -147,6 +149,7 @@ impl Settings {
             data_directory: self.data_directory.clone(),
             rewraps_per_second: self.rewraps_per_second,
             approval_page: self.approval_page.clone(),
+            refetch_interval: self.refetch_interval,
         }
     }
 
@@ -182,6 +185,8 @@ struct File {
     discharger: DischargerFile,
     #[serde(default)]
     outgoing: OutgoingFile,
+    #[serde(default)]
+    issuers: IssuersFile,
 }
 
 #[derive(Deserialize)]
@@ -254,6 +259,21 @@ impl Default for RotationFile {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct IssuersFile {
+    refetch_seconds: u64,
+}
+
+impl Default for IssuersFile {
+    fn default() -> Self {
+        Self { refetch_seconds: REFETCH_INTERVAL.as_secs() }
+    }
+}
+
+/// The default of `issuers.refetch_seconds`.
+pub(crate) const REFETCH_INTERVAL: Duration = Duration::from_secs(5);
+
 const MIB: u64 = 1024 * 1024;
 
 impl File {
@@ -281,6 +301,7 @@ impl File {
         let rewraps_per_second = self.rotation.check()?;
         let approval_page = self.discharger.check()?;
         let outgoing = self.outgoing.check(base)?;
+        let refetch_interval = self.issuers.check()?;
         let listeners =
             self.listener.into_iter().map(|listener| listener.check(base)).collect::<Result<Vec<_>, _>>()?;
         let seals = self.seal.into_iter().map(|seal| seal.check(base)).collect::<Result<Vec<_>, _>>()?;
@@ -295,6 +316,7 @@ impl File {
             rewraps_per_second,
             approval_page,
             outgoing,
+            refetch_interval,
             development: false,
             input: UnsealInput::default(),
         })
@@ -386,6 +408,16 @@ impl OutgoingFile {
     }
 }
 
+impl IssuersFile {
+    fn check(self) -> Result<Duration, SettingsError> {
+        let seconds = self.refetch_seconds;
+        if (1..=300).contains(&seconds) {
+            return Ok(Duration::from_secs(seconds));
+        }
+        Err(messages::invalid_refetch_seconds(seconds))
+    }
+}
+
 impl Settings {
     /// The default settings for calls to third parties.
     pub(crate) fn default_outgoing() -> OutboundSettings {
@@ -470,6 +502,10 @@ mod tests {
         }
         assert!(
             error("[[seal]]", "[outgoing]\nseconds = 61\n[[seal]]").contains("`outgoing.seconds` is \"61\"")
+        );
+        assert!(
+            error("[[seal]]", "[issuers]\nrefetch_seconds = 0\n[[seal]]")
+                .contains("`issuers.refetch_seconds` is \"0\": give 1 to 300")
         );
     }
 

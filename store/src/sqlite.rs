@@ -258,7 +258,7 @@ impl Drop for SqliteStore {
     fn drop(&mut self) {
         drop(lock(&self.jobs).take());
         if let Some(threads) = lock(&self.threads).take() {
-            // Nobody is left to tell; the log is read at the next start.
+            // The error cannot be reported; the log is read at the next start.
             let _ = threads.join();
         }
     }

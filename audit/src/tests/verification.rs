@@ -151,7 +151,7 @@ async fn a_cut_tail_is_found_by_the_checkpoint_of_the_store_alone() {
 }
 
 #[tokio::test]
-async fn a_chain_made_anew_without_the_key_is_found_at_its_first_line() {
+async fn a_chain_recomputed_without_the_key_is_found_at_its_first_line() {
     let (lab, path, lines) = small().await;
     let all: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
     for (forged, authenticated) in [(4, true), (4, false)] {

@@ -2,7 +2,7 @@
 //!
 //! Fetched keys exist only in memory. The registration decides the algorithms, the `iss`, and the one URL or the
 //! issuer's own discovery document. Any client can send a JWT with an unknown key id. JWTs therefore cause at most one
-//! fetch at a time and one in five seconds per issuer, a bounded number of requests wait for it, and a JWT that names a
+//! fetch at a time and one in [`crate::EngineSettings::refetch_interval`] per issuer, a bounded number of requests wait for it, and a JWT that names a
 //! known key never waits.
 
 mod error;

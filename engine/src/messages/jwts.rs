@@ -55,13 +55,14 @@ pub(crate) fn jwt_key_unknown(seconds: u64) -> Failure {
     .retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
-pub(crate) fn issuer_keys_unavailable() -> Failure {
+/// `seconds` is the pause after a failed fetch.
+pub(crate) fn issuer_keys_unavailable(seconds: u64) -> Failure {
     Failure::new(
         ErrorCode::IssuerUnavailable,
         "the keys of the JWT's issuer are not available now, so the JWT cannot be verified; try again; the list of \
          issuers tells the operator why",
     )
-    .retry_after(5)
+    .retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
 /// These warnings are public, so they omit why a fetch fails: that may contain internal addresses.

@@ -53,7 +53,7 @@ impl BootParameters {
     }
 }
 
-/// Mounts what the rest stands on. The directories are in the initramfs.
+/// Mounts the file systems that the rest needs. Their directories are in the initramfs.
 pub(crate) fn mount_all() -> Result<(), Failure> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     for (kind, place) in [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys")] {

@@ -25,7 +25,7 @@ fn main() {
         Ok(said) => said,
         Err(failure) => format!("PETSEM ERROR {failure}"),
     };
-    // What fails from here on has nobody left to tell; the host sees that the end line is missing.
+    // A failure from here on cannot be reported; the host sees that the end line is missing.
     let _ = print(&said);
     let _ = reboot(RebootCommand::PowerOff);
 }

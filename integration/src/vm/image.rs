@@ -192,7 +192,7 @@ fn on<T>(path: &Path, work: impl FnOnce(&Path) -> std::io::Result<T>) -> Result<
     work(path).map_err(|source| VmError::File { path: path.into(), source })
 }
 
-#[expect(clippy::print_stderr, reason = "whoever reads a test run must see what it ran on")]
+#[expect(clippy::print_stderr, reason = "the output of a test run states what it ran on")]
 fn announce(accelerator: Accelerator) {
     eprintln!("VMs run on {accelerator}");
 }

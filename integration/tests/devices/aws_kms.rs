@@ -86,12 +86,12 @@ fn a_kms_key_is_added_beside_a_key_file_and_removed() {
 }
 
 #[test]
-fn a_kms_is_away_and_comes_back() {
-    scene::is_away_and_comes_back(Kms::new());
+fn a_store_stays_sealed_while_its_kms_is_unreachable_and_opens_afterwards() {
+    scene::store_stays_sealed_without_its_device(Kms::new());
 }
 
 #[test]
-fn a_kms_that_comes_back_opens_the_server_without_a_person() {
+fn a_sealed_server_opens_without_a_person_when_its_kms_is_reachable_again() {
     let mut scene = Scene::made(Kms::new());
     scene.device.take_away();
     let server = scene.start();
@@ -111,7 +111,7 @@ fn a_kms_that_comes_back_opens_the_server_without_a_person() {
 }
 
 #[test]
-fn credentials_that_may_not_and_wrong_ones_are_told_and_open_nothing() {
+fn unauthorized_and_wrong_credentials_are_reported_and_open_nothing() {
     let mut kms = Kms::new();
     let half = kms.moto.create_user("half", &["kms:Encrypt"]);
     kms.credentials = kms.moto.create_user("petsem", &["kms:Encrypt", "kms:Decrypt"]);
@@ -139,7 +139,7 @@ fn credentials_that_may_not_and_wrong_ones_are_told_and_open_nothing() {
 }
 
 #[test]
-fn a_kms_key_that_is_gone_and_another_one_are_told_by_name() {
+fn a_missing_kms_key_and_a_different_one_are_reported_by_name() {
     let mut scene = Scene::made(Kms::new());
     let absent = "11111111-2222-3333-4444-555555555555";
     let other = scene.device.moto.create_key();

@@ -71,12 +71,12 @@ fn a_token_is_added_beside_a_key_file_and_removed() {
 }
 
 #[test]
-fn a_token_is_away_and_comes_back() {
-    scene::is_away_and_comes_back(Token::new());
+fn a_store_stays_sealed_while_its_token_is_absent_and_opens_afterwards() {
+    scene::store_stays_sealed_without_its_device(Token::new());
 }
 
 #[test]
-fn a_wrong_pin_seals_the_server_until_it_is_corrected_and_somebody_says_so() {
+fn a_server_with_a_wrong_pin_stays_sealed_until_the_pin_is_corrected_and_an_operator_unseals() {
     let scene = Scene::made(Token::new());
     let hsm = &scene.device.hsm;
     hsm.write_pin("canary4711");
@@ -106,7 +106,7 @@ fn a_wrong_pin_seals_the_server_until_it_is_corrected_and_somebody_says_so() {
 }
 
 #[test]
-fn a_module_that_is_not_there_and_a_key_that_was_deleted_are_told() {
+fn a_missing_module_and_a_deleted_key_are_reported() {
     let scene = Scene::made(Token::new());
     let seal = scene.device.seal();
     scene.configure(&seal.replace(MODULE, "/no/such/module.so"));

@@ -14,7 +14,7 @@ use petsem_integration::seals::{
 use petsem_integration::server::{Ended, Server, petsem, run};
 use serde_json::{Value, json};
 
-/// A value that stands nowhere by chance.
+/// A value that occurs nowhere by chance.
 const CANARY: &str = "canary-8c1f02ab-value";
 
 /// A seal with its counterpart.
@@ -102,7 +102,7 @@ impl<D: Device> Scene<D> {
         status(&self.installation)["server"]["opened_by"].clone()
     }
 
-    /// Why the server is sealed; it says so where anybody asks.
+    /// Why the server is sealed; every interface says so.
     pub(crate) fn why_sealed(&self, server: &Server) -> String {
         assert_sealed(&self.installation, server);
         let ready = get(server, "/readyz");
@@ -111,7 +111,7 @@ impl<D: Device> Scene<D> {
         let seen = status(&self.installation);
         assert_eq!(seen["state"], json!("sealed"));
         let why = seen["server"]["why_sealed"].to_string();
-        // A person reads the same, and so does whoever has the log.
+        // `petsem status` and the log say the same.
         let shown = self.operator(&["status"]);
         assert!(done(&shown).contains("SEALED"), "{}", shown.printed);
         let logged = server.printed_line("the server is sealed");
@@ -138,7 +138,7 @@ impl<D: Device> Scene<D> {
             assert_eq!((heard.find(secret), log.find(secret)), (None, None), "{heard}\n{log}");
             for (path, bytes) in &files {
                 let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
-                assert!(!found, "{} holds what nobody may know", path.display());
+                assert!(!found, "{} holds a secret", path.display());
             }
         }
     }
@@ -308,7 +308,7 @@ pub(crate) fn is_added_beside_a_key_file_and_removed<D: Device>(device: D) {
 }
 
 /// Nothing is made, changed or opened without it, and what opens without it still does.
-pub(crate) fn is_away_and_comes_back<D: Device>(device: D) {
+pub(crate) fn store_stays_sealed_without_its_device<D: Device>(device: D) {
     let seal = device.seal();
     let mut scene = Scene::configured(device, &seal);
     scene.device.take_away();

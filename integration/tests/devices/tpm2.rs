@@ -70,12 +70,12 @@ fn a_tpm_is_added_beside_a_key_file_and_removed() {
 }
 
 #[test]
-fn a_tpm_is_away_and_comes_back() {
-    scene::is_away_and_comes_back(Chip::new());
+fn a_store_stays_sealed_while_its_tpm_is_absent_and_opens_afterwards() {
+    scene::store_stays_sealed_without_its_device(Chip::new());
 }
 
 #[test]
-fn another_tpm_opens_nothing_and_says_whose_it_is_not() {
+fn another_tpm_opens_nothing_and_the_error_says_that_it_did_not_seal_the_store() {
     let mut scene = Scene::made(Chip::new());
     scene.device.chip = Swtpm::start();
     scene.configure(&scene.device.seal());
@@ -91,7 +91,7 @@ fn another_tpm_opens_nothing_and_says_whose_it_is_not() {
 }
 
 #[test]
-fn a_wrong_pin_of_a_tpm_seals_the_server_and_is_not_tried_to_the_end() {
+fn a_server_with_a_wrong_tpm_pin_stays_sealed_and_never_uses_the_last_attempt() {
     let mut scene = Scene::configured(Chip::new(), "");
     scene.device.chip.tool("tpm2_dictionarylockout", &["--setup-parameters", "--max-tries=3"]);
     let pin_file = private(&scene.installation, "pin", PIN);

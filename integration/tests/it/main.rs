@@ -1,42 +1,10 @@
-//! petsem from outside: real servers, real clients, real VMs.
+//! petsem from outside: real servers, real clients, real VMs. Each folder is a topic.
 
 #![cfg(test)]
 
-mod api_description;
-mod audit;
-mod batches;
-mod boots;
-mod canary;
-mod comparisons;
-mod concurrency;
-mod connections;
-mod documents;
-mod exchange;
-mod explanations;
-mod five_machines;
-mod flips;
-mod issuer_changes;
-mod issuers;
-mod kills;
-mod layers;
-mod memory;
-mod metrics;
-mod names;
+mod attacks;
+mod features;
+mod lifecycle;
+mod machines;
 mod opened;
-mod operator;
-mod refusals;
-mod revocations;
-mod rollbacks;
-mod rotation;
-mod seals;
-mod second_person;
-mod secret_keys;
-mod secrets;
-mod shredding;
-mod signing_keys;
-mod starts;
-mod strangers;
-mod tampering;
-mod tenants;
-mod tokens;
-mod vm;
+mod structure;

@@ -1,4 +1,4 @@
-//! Whoever has a database file and a seal of it: what he opens by hand, without petsem's server.
+//! An attacker with a database file and a seal of it: what they open, without petsem's server.
 
 use std::path::Path;
 
@@ -78,7 +78,7 @@ impl Opened {
             .collect()
     }
 
-    /// Opens what somebody says is this KEK.
+    /// Opens the given bytes as this KEK.
     pub(crate) fn open_kek(&self, app: AppId, version: u32, wrapped: &[u8]) -> Result<AppKek, OpenError> {
         self.keyring.unwrap(wrapped, &WrapContext::app_kek(self.store, *app.as_bytes(), version))
     }
@@ -155,7 +155,7 @@ impl Opened {
         statement.query_map([], message).unwrap().map(|row| row.unwrap()).collect()
     }
 
-    /// Every byte string of the database: blobs, and what stands in rows as base64 or hex.
+    /// Every byte string of the database: blobs, and what rows contain as base64 or hex.
     fn everything(&self) -> Vec<Vec<u8>> {
         let mut found = Vec::new();
         let mut tables =

@@ -1,7 +1,7 @@
 //! `nacl_box`: libsodium's sealed boxes (`crypto_box_seal`): X25519, XSalsa20-Poly1305, and a nonce
 //! that is BLAKE2b-192 of both public keys: `ephemeral public key 32 | tag 16 | ciphertext`.
 //!
-//! Of NaCl's boxes it is the one that needs one key pair alone, which is what a secret key is: whoever
+//! Of NaCl's boxes it is the one that needs one key pair alone, which is what a secret key is: anyone who
 //! has the public key encrypts to the app (PyNaCl `SealedBox(public).encrypt`), and the app decrypts.
 //! A box between two parties needs the other one's key in every call, and these calls have no place
 //! for it.
@@ -63,7 +63,7 @@ impl PrivateKey {
 impl Drop for PrivateKey {
     fn drop(&mut self) {
         *self.0 = crypto_box::SecretKey::from([0; KEY_LENGTH]);
-        // Else the compiler sees that nobody reads what was written.
+        // Otherwise the compiler sees that the written bytes are never read.
         std::hint::black_box(&self.0);
     }
 }

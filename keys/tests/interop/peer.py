@@ -54,7 +54,7 @@ def nacl_box(case):
     private = PrivateKey(case["key"])
     assert bytes(private.public_key) == case["public_key"]
     assert SealedBox(private).decrypt(case["ciphertext"]) == case["plaintext"]
-    # Whoever encrypts has the public key alone.
+    # The encrypting party has the public key alone.
     return {"ciphertext": SealedBox(PublicKey(case["public_key"])).encrypt(case["answer"])}
 
 

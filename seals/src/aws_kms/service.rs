@@ -253,7 +253,7 @@ impl Action {
     }
 }
 
-/// The error of an answer, AWS JSON 1.1: the code stands in the body or in a header, after a `#`.
+/// The error of an answer, AWS JSON 1.1: the code is in the body or in a header, after a `#`.
 struct Refusal {
     /// Letters and digits alone: what else came is no code.
     code: String,

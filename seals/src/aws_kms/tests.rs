@@ -299,7 +299,7 @@ fn wrap(seal: &AwsKms) -> Vec<u8> {
     seal.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap()
 }
 
-/// What is told when it is to seal; no credential stands in it.
+/// What is told when it is to seal; it contains no credential.
 fn refusal(seal: &AwsKms) -> String {
     let error = seal.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap_err();
     let all = format!("{error} {error:?} {seal:?}");

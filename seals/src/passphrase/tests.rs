@@ -151,7 +151,7 @@ fn each_wrap_has_its_own_salt() {
 }
 
 #[test]
-fn sealing_anew_raises_the_parameters_to_those_of_the_seal() {
+fn sealing_again_raises_the_parameters_to_those_of_the_seal() {
     let wrapped = wrap(WORDS);
     let stronger = seal(WORDS).with_parameters(Argon2Parameters::new(64 * 1024, 4, 1).unwrap());
     assert!(!seal(WORDS).is_stronger_than(&wrapped));

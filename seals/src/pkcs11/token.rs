@@ -20,7 +20,7 @@ use crate::private_file;
 const PIN_MAXIMUM: usize = 256;
 
 /// The modules that this process has loaded. They stay: unloading one runs code of others at a time
-/// that nobody knows. The lock is held during each use, because a login is the whole process's.
+/// that no one knows. The lock is held during each use, because a login is the whole process's.
 static MODULES: Mutex<BTreeMap<PathBuf, Module>> = Mutex::new(BTreeMap::new());
 
 /// Runs `work` in a session of the settings' token, logged in as its user, and logs out.

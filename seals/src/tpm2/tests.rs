@@ -158,7 +158,7 @@ fn wrong_pins_are_counted_the_last_try_is_not_spent_and_a_reset_opens_again() {
         write_pin(&pin_file, "canary-right");
         assert_eq!(refusal(&seal, &wrapped, &CONTEXT), last_try);
 
-        // Somebody else spends it.
+        // Another process uses it up.
         let locked = "the TPM is locked after too many wrong PINs; wait until it opens again, or reset it with its \
                   lockout password (`tpm2_dictionarylockout --clear-lockout`)";
         assert_eq!(try_uncounted(&chip, &wrapped, b"wrong").unwrap_err().to_string(), locked_or_wrong(0));

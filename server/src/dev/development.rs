@@ -22,7 +22,9 @@ use crate::messages;
 use crate::node::lifecycle::NodeState;
 use crate::node::start::{Started, start};
 use crate::operator::install::make;
-use crate::settings::{AuditSettings, Limits, ListenAddress, Listener, REWRAPS_PER_SECOND, Settings};
+use crate::settings::{
+    AuditSettings, Limits, ListenAddress, Listener, REFETCH_INTERVAL, REWRAPS_PER_SECOND, Settings,
+};
 use petsem_engine::Timestamp;
 use petsem_engine::{DevelopmentPlan, Failure};
 
@@ -105,6 +107,7 @@ impl Development {
             rewraps_per_second: REWRAPS_PER_SECOND,
             approval_page: None,
             outgoing: Settings::default_outgoing(),
+            refetch_interval: REFETCH_INTERVAL,
             development: true,
             input: crate::operator::unseal_input::UnsealInput::default(),
         })

@@ -1,5 +1,5 @@
 //! The declaration of a route: method and path, who may call it, its body with its limit, its query, its response and
-//! the errors that it answers. A handler names the types; the rest stands beside it, in the file of its group.
+//! the errors that it answers. A handler names the types; the rest is next to it, in the file of its group.
 
 use std::collections::BTreeMap;
 use std::future::Future;

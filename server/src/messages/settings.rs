@@ -58,6 +58,10 @@ pub(crate) fn invalid_fetch_seconds(written: u64) -> SettingsError {
     value("outgoing.seconds", &written.to_string(), "give 1 to 60")
 }
 
+pub(crate) fn invalid_refetch_seconds(written: u64) -> SettingsError {
+    value("issuers.refetch_seconds", &written.to_string(), "give 1 to 300")
+}
+
 pub(crate) fn invalid_private_host(written: &str) -> SettingsError {
     value(
         "outgoing.private_hosts",

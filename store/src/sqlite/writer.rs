@@ -36,7 +36,7 @@ pub(super) struct Writer {
     connection: Connection,
     jobs: mpsc::Receiver<Job>,
     rng: Box<dyn CryptoRng + Send>,
-    /// The last revision that is committed. Nobody else writes this file.
+    /// The last revision that is committed. No other process writes this file.
     revision: u64,
     checkpoints: Checkpoints,
     audited: Arc<Audited>,

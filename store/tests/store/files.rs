@@ -159,7 +159,7 @@ async fn a_row_of_a_wrong_form_is_corrupt_and_no_value() {
     assert!(matches!(error, ReadError::Corrupt(_)), "{error:?}");
 }
 
-/// Whoever can write the file can put a trigger into it. It does not run.
+/// An attacker that can write the file can put a trigger into it. It does not run.
 #[tokio::test]
 async fn code_in_the_file_does_not_run() {
     let directory = tempfile::tempdir().unwrap();

@@ -14,20 +14,17 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const RENEWED_FROM: Duration = Duration::from_secs(5 * 60);
 /// Age at which operators are warned.
 const WARNED_FROM: Duration = Duration::from_secs(60 * 60);
-/// Shortest time between two fetches that JWTs cause.
-const JWT_FETCH_INTERVAL: Duration = Duration::from_secs(5);
-/// The pause after a failed fetch; it doubles with each further failure.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause after failed fetches.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
-/// How long a key id is remembered as unknown after a fetch did not return it.
-const UNKNOWN_FOR: Duration = JWT_FETCH_INTERVAL;
 /// Most key ids remembered as unknown. Beyond that only the time between fetches limits them.
 const MOST_UNKNOWN: usize = 64;
 /// Longest key id that causes a fetch, in bytes.
 const LONGEST_ID: usize = 256;
 
 /// The keys of one issuer and the history of their fetches.
+///
+/// The configured interval, an argument like the time, is the shortest time between two fetches that JWTs cause, how
+/// long a key id is remembered as unknown, and the pause after a failed fetch, which doubles with each further failure.
 #[derive(Default)]
 pub(super) struct Held {
     keys: Option<(Jwks, ClockReading)>,
@@ -82,11 +79,11 @@ impl Held {
     }
 
     /// Decides what to do about a JWT whose key is not available.
-    pub(super) fn next(&mut self, key_id: Option<&str>, now: ClockReading) -> Next {
+    pub(super) fn next(&mut self, key_id: Option<&str>, interval: Duration, now: ClockReading) -> Next {
         let Some(keys) = self.live(now) else {
             return match self.tried {
                 _ if self.fetching => Next::Wait,
-                Some(tried) if now.since(tried) < JWT_FETCH_INTERVAL => Next::Unavailable,
+                Some(tried) if now.since(tried) < interval => Next::Unavailable,
                 _ => self.begin_for_jwt(now),
             };
         };
@@ -95,22 +92,22 @@ impl Held {
         if keys.has_id(id) {
             return Next::Known;
         }
-        if self.is_known_to_be_unknown(id, now) {
+        if self.is_known_to_be_unknown(id, interval, now) {
             return Next::Done;
         }
         if self.fetching {
             return Next::Wait;
         }
-        match self.jwt_fetch.map(|begun| JWT_FETCH_INTERVAL.saturating_sub(now.since(begun))) {
+        match self.jwt_fetch.map(|begun| interval.saturating_sub(now.since(begun))) {
             Some(left) if !left.is_zero() => Next::Later { seconds: left.as_secs() + 1 },
             _ => self.begin_for_jwt(now),
         }
     }
 
     /// Whether a fetch is due; if so, marks it as started.
-    pub(super) fn take_if_due(&mut self, now: ClockReading) -> bool {
+    pub(super) fn take_if_due(&mut self, interval: Duration, now: ClockReading) -> bool {
         let fresh = self.age(now).is_some_and(|age| age < RENEWED_FROM);
-        let pausing = self.tried.is_some_and(|tried| now.since(tried) < self.pause());
+        let pausing = self.tried.is_some_and(|tried| now.since(tried) < self.pause(interval));
         if fresh || pausing || self.fetching {
             return false;
         }
@@ -137,12 +134,12 @@ impl Held {
     }
 
     /// Remembers a key id as unknown if the fetch for it did not return it.
-    pub(super) fn note_if_unknown(&mut self, id: &str, now: ClockReading) {
+    pub(super) fn note_if_unknown(&mut self, id: &str, interval: Duration, now: ClockReading) {
         let is_not_unknown = self.problem.is_some() || self.live(now).is_none_or(|keys| keys.has_id(id));
         if is_not_unknown || id.len() > LONGEST_ID {
             return;
         }
-        self.unknown.retain(|(known, noted)| known != id && now.since(*noted) < UNKNOWN_FOR);
+        self.unknown.retain(|(known, noted)| known != id && now.since(*noted) < interval);
         if self.unknown.len() >= MOST_UNKNOWN {
             self.unknown.pop_front();
         }
@@ -173,14 +170,14 @@ impl Held {
         self.tried = Some(now);
     }
 
-    fn is_known_to_be_unknown(&self, id: &str, now: ClockReading) -> bool {
-        self.unknown.iter().any(|(known, noted)| known == id && now.since(*noted) < UNKNOWN_FOR)
+    fn is_known_to_be_unknown(&self, id: &str, interval: Duration, now: ClockReading) -> bool {
+        self.unknown.iter().any(|(known, noted)| known == id && now.since(*noted) < interval)
     }
 
-    fn pause(&self) -> Duration {
+    fn pause(&self, interval: Duration) -> Duration {
         match self.failed_in_a_row {
             0 => Duration::ZERO,
-            failed => FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failed - 1)).min(LONGEST_PAUSE),
+            failed => interval.saturating_mul(2_u32.saturating_pow(failed - 1)).min(LONGEST_PAUSE),
         }
     }
 }
@@ -192,6 +189,7 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const INTERVAL: Duration = Duration::from_secs(5);
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn keys(id: &str) -> Jwks {
@@ -202,7 +200,7 @@ mod tests {
     /// Keys with the key `a`, fetched at the default time.
     fn held_with_key_a() -> Held {
         let mut held = Held::default();
-        assert!(held.take_if_due(ClockReading::default()));
+        assert!(held.take_if_due(INTERVAL, ClockReading::default()));
         held.end(Ok(keys("a")), ClockReading::default());
         held
     }
@@ -216,7 +214,7 @@ mod tests {
         let mut held = held_with_key_a();
         for (hours, warned) in [(0, None), (1, Some("after 24 hours")), (23, Some("23 hours ago"))] {
             let now = at(HOUR * hours);
-            assert!(hours == 0 || held.take_if_due(now), "{hours}");
+            assert!(hours == 0 || held.take_if_due(INTERVAL, now), "{hours}");
             held.end(Err("no answer".to_owned()), now);
             assert!(held.live(now).unwrap().has_id("a"));
             let warning = held.warning("https://issuer.example", now);
@@ -246,15 +244,16 @@ mod tests {
     #[test]
     fn keys_are_renewed_early_and_failed_fetches_back_off() {
         let mut held = held_with_key_a();
-        assert!(!held.take_if_due(at(RENEWED_FROM - SECOND)));
+        assert!(!held.take_if_due(INTERVAL, at(RENEWED_FROM - SECOND)));
         let mut now = at(RENEWED_FROM);
-        assert!(held.take_if_due(now));
-        assert!(!held.take_if_due(now.after(HOUR)), "a fetch is running");
+        assert!(held.take_if_due(INTERVAL, now));
+        assert!(!held.take_if_due(INTERVAL, now.after(HOUR)), "a fetch is running");
         let mut pauses = Vec::new();
         for _ in 0..9 {
             held.end(Err(String::new()), now);
             let waits = (1..).map(|seconds| SECOND * seconds);
-            let pause = waits.into_iter().find(|pause| held.take_if_due(now.after(*pause))).unwrap();
+            let pause =
+                waits.into_iter().find(|pause| held.take_if_due(INTERVAL, now.after(*pause))).unwrap();
             now = now.after(pause);
             pauses.push(pause.as_secs());
         }
@@ -267,17 +266,17 @@ mod tests {
         let mut fetches = 0;
         for tenth in 0..600 {
             let now = at(SECOND * 10 + Duration::from_millis(100) * tenth);
-            match held.next(Some(&format!("random-{tenth}")), now) {
+            match held.next(Some(&format!("random-{tenth}")), INTERVAL, now) {
                 Next::Fetch => {
                     fetches += 1;
-                    assert_eq!(held.next(Some("other"), now), Next::Wait);
+                    assert_eq!(held.next(Some("other"), INTERVAL, now), Next::Wait);
                     held.end(Ok(keys("a")), now);
-                    held.note_if_unknown(&format!("random-{tenth}"), now);
+                    held.note_if_unknown(&format!("random-{tenth}"), INTERVAL, now);
                 }
                 Next::Later { seconds } => assert!((1..=5).contains(&seconds), "{seconds}"),
                 other => panic!("{other:?}"),
             }
-            assert_eq!(held.next(Some("a"), now), Next::Known);
+            assert_eq!(held.next(Some("a"), INTERVAL, now), Next::Known);
         }
         assert_eq!(fetches, 12, "in a minute");
         assert!(held.unknown.len() <= MOST_UNKNOWN);
@@ -286,46 +285,46 @@ mod tests {
     #[test]
     fn a_key_id_that_a_fetch_did_not_return_causes_no_fetch_for_a_while() {
         let mut held = held_with_key_a();
-        assert_eq!(held.next(Some("x"), at(SECOND)), Next::Fetch);
+        assert_eq!(held.next(Some("x"), INTERVAL, at(SECOND)), Next::Fetch);
         held.end(Ok(keys("a")), at(SECOND));
-        held.note_if_unknown("x", at(SECOND));
-        assert_eq!(held.next(Some("x"), at(SECOND * 5)), Next::Done);
+        held.note_if_unknown("x", INTERVAL, at(SECOND));
+        assert_eq!(held.next(Some("x"), INTERVAL, at(SECOND * 5)), Next::Done);
         // Naming a key before its issuer publishes it delays the key by at most that time.
-        assert_eq!(held.next(Some("x"), at(SECOND * 6)), Next::Fetch);
+        assert_eq!(held.next(Some("x"), INTERVAL, at(SECOND * 6)), Next::Fetch);
         // The key arrived: it is found before the list of unknown ids is read.
         held.end(Ok(keys("x")), at(SECOND * 6));
-        held.note_if_unknown("x", at(SECOND * 6));
-        assert_eq!((held.next(Some("x"), at(SECOND * 7)), held.unknown.len()), (Next::Known, 1));
+        held.note_if_unknown("x", INTERVAL, at(SECOND * 6));
+        assert_eq!((held.next(Some("x"), INTERVAL, at(SECOND * 7)), held.unknown.len()), (Next::Known, 1));
         // A failed fetch does not make a key id unknown.
-        assert_eq!(held.next(Some("y"), at(SECOND * 60)), Next::Fetch);
+        assert_eq!(held.next(Some("y"), INTERVAL, at(SECOND * 60)), Next::Fetch);
         held.end(Err(String::new()), at(SECOND * 60));
-        held.note_if_unknown("y", at(SECOND * 60));
-        assert_eq!(held.next(Some("y"), at(SECOND * 65)), Next::Fetch);
+        held.note_if_unknown("y", INTERVAL, at(SECOND * 60));
+        assert_eq!(held.next(Some("y"), INTERVAL, at(SECOND * 65)), Next::Fetch);
     }
 
     #[test]
     fn the_list_of_unknown_key_ids_is_bounded() {
         let mut held = held_with_key_a();
         for number in 0..1000 {
-            held.note_if_unknown(&number.to_string(), at(SECOND));
+            held.note_if_unknown(&number.to_string(), INTERVAL, at(SECOND));
         }
         assert_eq!(held.unknown.len(), MOST_UNKNOWN);
         let long = "x".repeat(LONGEST_ID + 1);
-        held.note_if_unknown(&long, at(SECOND));
+        held.note_if_unknown(&long, INTERVAL, at(SECOND));
         assert!(held.unknown.iter().all(|(id, _)| *id != long));
-        assert_eq!(held.next(Some(&long), at(HOUR)), Next::Done, "it causes no fetch");
+        assert_eq!(held.next(Some(&long), INTERVAL, at(HOUR)), Next::Done, "it causes no fetch");
     }
 
     #[test]
     fn without_keys_a_jwt_causes_a_fetch_and_is_refused_after_a_failed_one() {
         let mut held = Held::default();
         assert_eq!(held.warning("i", at(SECOND)), None);
-        assert_eq!(held.next(None, at(SECOND)), Next::Fetch);
-        assert_eq!(held.next(Some("a"), at(SECOND)), Next::Wait);
+        assert_eq!(held.next(None, INTERVAL, at(SECOND)), Next::Fetch);
+        assert_eq!(held.next(Some("a"), INTERVAL, at(SECOND)), Next::Wait);
         held.end(Err("refused".to_owned()), at(SECOND));
-        assert_eq!(held.next(Some("a"), at(SECOND * 2)), Next::Unavailable);
+        assert_eq!(held.next(Some("a"), INTERVAL, at(SECOND * 2)), Next::Unavailable);
         assert!(held.warning("i", at(SECOND * 2)).unwrap().contains("not fetched since the server started"));
         assert_eq!(held.problem(), Some("refused"));
-        assert_eq!(held.next(Some("a"), at(SECOND * 6)), Next::Fetch);
+        assert_eq!(held.next(Some("a"), INTERVAL, at(SECOND * 6)), Next::Fetch);
     }
 }

@@ -25,12 +25,13 @@ impl Engine {
     ) -> Result<bool, Failure> {
         // Subscribed before the decision, so that the end of a fetch in between is not missed.
         let mut fetched = published.fetched.subscribe();
-        let next = published.held().next(key_id, ClockReading::now());
+        let interval = self.settings.refetch_interval;
+        let next = published.held().next(key_id, interval, ClockReading::now());
         let begun = match next {
             Next::Done => return Ok(false),
             Next::Known => return Ok(true),
             Next::Later { seconds } => return Err(messages::jwt_key_unknown(seconds)),
-            Next::Unavailable => return Err(unavailable(published)),
+            Next::Unavailable => return Err(unavailable(published, interval)),
             Next::Fetch => {
                 published.begin(&self.fetch);
                 true
@@ -39,17 +40,21 @@ impl Engine {
         };
         let Ok(_place) = published.places.try_acquire() else {
             let has_keys = published.held().live(ClockReading::now()).is_some();
-            return Err(if has_keys { messages::jwt_key_unknown(1) } else { unavailable(published) });
+            return Err(if has_keys {
+                messages::jwt_key_unknown(1)
+            } else {
+                unavailable(published, interval)
+            });
         };
         // A closed channel means that the issuer was removed: there is nothing to wait for.
         let waited = tokio::time::timeout(LONGEST_WAIT, fetched.changed()).await;
         let mut held = published.held();
         if held.live(ClockReading::now()).is_none() {
             drop(held);
-            return Err(unavailable(published));
+            return Err(unavailable(published, interval));
         }
         if let (true, Ok(_), Some(id)) = (begun, waited, key_id) {
-            held.note_if_unknown(id, ClockReading::now());
+            held.note_if_unknown(id, interval, ClockReading::now());
         }
         Ok(true)
     }
@@ -58,16 +63,17 @@ impl Engine {
     pub fn renew_keys(&self) {
         let control = self.control();
         let published = control.issuers().filter_map(|entry| entry.keys.published());
-        for due in
-            published.filter(|published| published.held().take_if_due(ClockReading::now())).take(MOST_BEGUN)
-        {
+        let interval = self.settings.refetch_interval;
+        let is_due =
+            |published: &&Arc<PublishedKeys>| published.held().take_if_due(interval, ClockReading::now());
+        for due in published.filter(is_due).take(MOST_BEGUN) {
             due.begin(&self.fetch);
         }
     }
 }
 
-fn unavailable(published: &PublishedKeys) -> Failure {
-    let failure = messages::issuer_keys_unavailable();
+fn unavailable(published: &PublishedKeys, interval: Duration) -> Failure {
+    let failure = messages::issuer_keys_unavailable(interval.as_secs());
     let problem = published.held().problem().map(str::to_owned);
     match problem {
         Some(problem) => failure.because(problem),

@@ -1,5 +1,5 @@
 //! Answers that moto never gives, as AWS documents them (AWS KMS API reference, "Common errors" and the errors
-//! of Encrypt and Decrypt), and answers that nobody should give.
+//! of Encrypt and Decrypt), and invalid answers.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -77,7 +77,7 @@ fn a_container_is_given_its_credentials_for_the_token_of_its_file() {
 #[test]
 fn the_environment_comes_before_the_container_and_the_container_before_the_instance() {
     let kms = Answers::serve(vec![answer("400 Bad Request", r#"{"__type":"ExpiredTokenException"}"#)]);
-    let nobody = "http://127.0.0.1:1";
+    let unreachable = "http://127.0.0.1:1";
     assert_eq!(
         told(&kms, &[KEYS[0], KEYS[1], ("AWS_CONTAINER_CREDENTIALS_FULL_URI", nobody)]),
         "the AWS credentials of the environment have expired; set new ones, or give the machine a role"
@@ -88,7 +88,7 @@ fn the_environment_comes_before_the_container_and_the_container_before_the_insta
             &kms,
             &[
                 ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container.endpoint()),
-                ("AWS_EC2_METADATA_SERVICE_ENDPOINT", nobody)
+                ("AWS_EC2_METADATA_SERVICE_ENDPOINT", unreachable)
             ]
         ),
         format!(

@@ -20,7 +20,7 @@ impl Device for Swtpm {
     }
 }
 
-/// Somebody on the bus between petsem and the chip, who hears everything.
+/// An eavesdropper on the bus between petsem and the chip.
 pub(super) struct Bus {
     pub(super) port: u16,
     heard: Arc<Mutex<Vec<u8>>>,

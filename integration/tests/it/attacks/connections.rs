@@ -1,0 +1,172 @@
+//! What callers do to connections: bodies announced without a token, answers never read, ends with many open.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use petsem_integration::dev::{Dev, flyv1, now};
+use petsem_integration::http::{Answer, Request, connect};
+use petsem_integration::installation::{CONFIGURATION, Installation};
+use serde_json::json;
+
+const SHOP: &str = "/v1/apps/shop/secrets";
+
+/// The answer to a head that announces a body of which not one byte is sent.
+fn answered_without_body(dev: &Dev, request: &Request) -> Answer {
+    let mut stream = connect(dev.server.address()).unwrap();
+    stream.write_all(&request.announcing(200_000)).unwrap();
+    let mut received = Vec::new();
+    // Nothing but the answer comes: no `100 Continue` either.
+    stream.read_to_end(&mut received).unwrap();
+    Answer::parse(&received).unwrap()
+}
+
+#[test]
+fn a_body_is_not_read_before_the_token_is_verified() {
+    let dev = Dev::start();
+    let revoked = dev.mint(&json!({"kind": "org", "org": "demo"}));
+    let id = petsem_policy::UnverifiedToken::parse(&revoked).unwrap().id().to_string();
+    assert_eq!(dev.operate("POST", "/v1/revocations", Some(&json!({"token": {"id": id}}))).status, 201);
+    let mut changed = data_encoding::BASE64.decode(dev.host.trim_start_matches("fm2_").as_bytes()).unwrap();
+    *changed.last_mut().unwrap() ^= 1;
+    let changed = flyv1(&format!("fm2_{}", data_encoding::BASE64.encode(&changed)));
+    let jwt = dev.jwt(&json!({"sub": "o", "aud": "elsewhere"}));
+    let tokens = [
+        (None, "token_missing"),
+        (Some("FlyV1 nonsense".to_owned()), "token_malformed"),
+        (Some(changed), "token_invalid"),
+        (Some(flyv1(&revoked)), "revoked"),
+    ];
+    // Every body of the document but that of the exchange, which contains the JWT.
+    let document = dev.call("GET", "/openapi.json", "", None).json();
+    let mut bodies = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let with_body =
+            item.as_object().unwrap().iter().filter(|(_, operation)| operation["requestBody"].is_object());
+        bodies.extend(with_body.map(|(method, _)| (method.to_uppercase(), path.as_str())));
+    }
+    bodies.retain(|(_, path)| *path != "/v1/token");
+    assert_eq!(bodies.len(), 28, "{bodies:?}");
+    for (method, path) in bodies {
+        let takes_org_tokens = !path.contains("/boot");
+        let target = &path.replace("{app}", "shop").replace("{org}", "demo").replace("{name}", "A");
+        let method = method.as_str();
+        let request = Request::new(method, target)
+            .header("content-type", "application/json")
+            .header("expect", "100-continue");
+        for (token, code) in &tokens {
+            if *code == "revoked" && !takes_org_tokens {
+                continue;
+            }
+            let request = match token {
+                Some(token) => request.clone().authorization(token),
+                None => request.clone(),
+            };
+            let answer = answered_without_body(&dev, &request);
+            assert_eq!(answer.outcome(), (401, (*code).to_owned()), "{method} {target}: {}", answer.head);
+        }
+    }
+    let proof = Request::new("POST", "/.well-known/macfly/3p").authorization(&jwt);
+    assert_eq!(answered_without_body(&dev, &proof).outcome(), (401, "token_invalid".to_owned()));
+}
+
+/// The JWT of an exchange is in its body, so that body is read before the client is authenticated.
+#[test]
+fn stalled_forms_do_not_occupy_the_places_of_other_requests() {
+    const REQUESTS: usize = 16;
+    let installation = Installation::made();
+    installation.configure(&format!("{CONFIGURATION}\n[limits]\nrequests = {REQUESTS}\n"));
+    let server = installation.start().unwrap();
+    let exchange = Request::new("POST", "/v1/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("expect", "100-continue");
+    let mut open = Vec::new();
+    for _ in 0..2 * REQUESTS {
+        let mut stream = connect(server.address()).unwrap();
+        stream.write_all(&exchange.announcing(1000)).unwrap();
+        let mut begun = [0; 25];
+        stream.read_exact(&mut begun).unwrap();
+        assert_eq!(String::from_utf8_lossy(&begun), "HTTP/1.1 100 Continue\r\n\r\n");
+        open.push(stream);
+    }
+    // The newest are still open, and wait; those before them lost their places.
+    for stream in open.drain(..2 * REQUESTS - REQUESTS / 4) {
+        let mut begun = [0; 12];
+        (&stream).read_exact(&mut begun).unwrap();
+        assert_eq!(String::from_utf8_lossy(&begun), "HTTP/1.1 503");
+    }
+    // A form that arrives is read while others stall.
+    let form = Request::new("POST", "/v1/token").body("application/x-www-form-urlencoded", "grant_type=none");
+    assert_eq!(form.send(server.address()).outcome(), (400, "bad_request".to_owned()));
+    let ask = Request::new("GET", "/v1/orgs").authorization(&flyv1(&installation.operator()));
+    assert_eq!(ask.send(server.address()).status, 200);
+    let boot = Request::new("POST", "/v1/apps/shop/boot").authorization("FlyV1 nonsense");
+    assert_eq!(boot.send(server.address()).outcome(), (401, "token_malformed".to_owned()));
+    drop(open);
+}
+
+#[test]
+fn a_client_that_never_reads_its_answers_is_disconnected() {
+    let installation = Installation::made();
+    let one_listener =
+        CONFIGURATION.replace("[[listener]]\naddress = \"unix:petsem.sock\"\nhost = \"host-2\"\n", "");
+    assert_ne!(one_listener, CONFIGURATION);
+    installation.configure(&format!("{one_listener}\n[limits]\nconnections = 1\nseconds = 1\n"));
+    let server = installation.start().unwrap();
+    let ask = Request::new("GET", "/openapi.json").send(server.address());
+    assert_eq!(ask.status, 200);
+    // More than any socket's buffers hold.
+    let count = 64 * 1024 * 1024 / ask.body.len();
+    let request = "GET /openapi.json HTTP/1.1\r\nhost: petsem\r\n\r\n";
+    let mut slow = connect(server.address()).unwrap();
+    slow.write_all(request.repeat(count).as_bytes()).unwrap();
+    // There is one place for a connection: the next caller is served when the slow one is gone.
+    let next = Request::new("GET", "/healthz").send(server.address());
+    assert_eq!(next.status, 200);
+    let mut received = Vec::new();
+    // It may end with a reset.
+    let _ended = slow.read_to_end(&mut received);
+    assert!(received.len() < count * ask.body.len(), "{} bytes were kept for him", received.len());
+    let stopped = server.stop();
+    assert_eq!(stopped.status.code(), Some(0), "{}", stopped.printed);
+}
+
+#[test]
+fn a_server_stops_in_time_with_busy_and_idle_connections() {
+    let dev = Dev::start();
+    dev.set("shop", &json!({"A": "1"}));
+    let set = Request::new("POST", &format!("{SHOP}/B"))
+        .authorization(&flyv1(&dev.operator))
+        .json(&json!({"value": "never whole"}));
+    let whole = set.to_bytes();
+    let mut open: Vec<TcpStream> = Vec::new();
+    for _ in 0..20 {
+        // Nothing sent, half a head, half a body with a good token, answers not read, idle after an answer.
+        open.push(connect(dev.server.address()).unwrap());
+        for begun in [&whole[..40], &whole[..whole.len() - 5]] {
+            let mut stream = connect(dev.server.address()).unwrap();
+            stream.write_all(begun).unwrap();
+            open.push(stream);
+        }
+        let mut slow = connect(dev.server.address()).unwrap();
+        slow.write_all("GET /openapi.json HTTP/1.1\r\nhost: petsem\r\n\r\n".repeat(100).as_bytes()).unwrap();
+        open.push(slow);
+        let mut idle = connect(dev.server.address()).unwrap();
+        idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: petsem\r\n\r\n").unwrap();
+        assert_eq!(idle.read(&mut [0; 1]).unwrap(), 1);
+        open.push(idle);
+    }
+    assert_eq!(dev.version("shop"), 1);
+    let asked = now();
+    let dev = dev
+        .restart(|server| {
+            let ended = server.stop();
+            assert_eq!(ended.status.code(), Some(0), "{}", ended.printed);
+            ended
+        })
+        .unwrap();
+    let took = now() - asked;
+    drop(open);
+    // What was never whole changed nothing. The next start is in the time as well.
+    assert_eq!(dev.version("shop"), 1);
+    assert!(took <= 12, "{took} seconds");
+}

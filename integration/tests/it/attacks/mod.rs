@@ -1,0 +1,12 @@
+//! Attacks and hostile input: modified storage, leaks, other tenants, malformed and stalled requests.
+
+mod canary;
+mod connections;
+mod flips;
+mod memory;
+mod names;
+mod refusals;
+mod rollbacks;
+mod strangers;
+mod tampering;
+mod tenants;

@@ -1,0 +1,126 @@
+//! A client with a valid JWT of a registered issuer that no rule allows: what it learns, and what it costs.
+
+use std::collections::BTreeMap;
+
+use petsem_integration::dev::{Dev, flyv1};
+use petsem_integration::server::Server;
+use petsem_server::Development;
+use serde_json::json;
+
+/// An app without a policy, whose name is as given.
+fn without_policy(dev: &Dev, name: &str) {
+    let body = json!({"org": Development::ORG, "name": name});
+    let made = dev.operate("POST", "/v1/apps", Some(&body));
+    assert_eq!(made.status, 201, "{}", made.text());
+}
+
+#[test]
+fn a_jwt_without_a_rule_cannot_distinguish_a_missing_app_from_one_that_refuses_it() {
+    let dev = Dev::start();
+    dev.set("shop", &json!({"A": "1"}));
+    without_policy(&dev, "bare");
+    dev.set("bare", &json!({"A": "1"}));
+    without_policy(&dev, "void");
+    dev.app("idle", &json!({}));
+    let stranger = dev.jwt(&json!({"sub": "stranger"}));
+    // The last one is no app, the others: refused by a policy, no policy, neither, no secrets.
+    let apps = ["shop", "bare", "void", "idle", "none"];
+    for target in [
+        "secrets",
+        "secrets?show_secrets=true",
+        "secrets?show_secrets=true&min_version=9",
+        "secrets/A",
+        "secrets/A?show_secrets=true",
+        "secrets/A?show_secrets=true&version=9",
+    ] {
+        let get = |app: &str| dev.call("GET", &format!("/v1/apps/{app}/{target}"), &stranger, None);
+        let absent = get("none");
+        assert_eq!(absent.outcome(), (403, "policy_denied".to_owned()), "{target}");
+        for app in apps {
+            assert_eq!(get(app).seen(), absent.seen(), "{app}: {target}");
+        }
+    }
+    // The same of boots: a good JWT for a Machine of an app, whose policy does not bind such a one.
+    let proof = dev
+        .jwt(&json!({"sub": "stranger", "petsem_app": "x", "petsem_machine": "m-1", "petsem_host": "dev"}));
+    let ask = |app: &str| dev.ask_discharge(&dev.host, &proof, app, "m-1");
+    let absent = ask("none");
+    assert_eq!(absent.outcome(), (403, "policy_denied".to_owned()));
+    for app in apps {
+        assert_eq!(ask(app).seen(), absent.seen(), "{app}: discharge");
+    }
+}
+
+#[test]
+fn a_token_for_another_app_of_the_org_learns_nothing_from_a_version() {
+    let dev = Dev::start();
+    let other = dev.app("other", &json!({}));
+    dev.set("shop", &json!({"A": "1"}));
+    let of_other = dev.mint(&json!({"kind": "org", "org": "demo", "apps": [other], "secrets": ["A"]}));
+    for kind in ["secrets", "secretkeys"] {
+        let list = |app: &str, query: &str| {
+            dev.call("GET", &format!("/v1/apps/{app}/{kind}{query}"), &flyv1(&of_other), None)
+        };
+        let absent = list("nowhere", "");
+        assert_eq!(absent.outcome(), (403, "forbidden".to_owned()), "{kind}");
+        for query in ["", "?version=1", "?version=9999", "?min_version=9999"] {
+            assert_eq!(list("shop", query).seen(), absent.seen(), "{kind}{query}");
+        }
+        // Where it may list, it is told that the version is not there yet.
+        if kind == "secrets" {
+            let early = list("other", "?version=9999");
+            assert_eq!(early.outcome(), (503, "version_not_reached".to_owned()));
+        }
+    }
+}
+
+#[test]
+fn refusals_of_jwts_without_a_rule_are_summarized_beyond_fifty_per_second() {
+    const EACH: usize = 50;
+    const CALLERS: usize = 12;
+    let dev = Dev::start();
+    dev.set("shop", &json!({"A": "1"}));
+    let stranger = dev.jwt(&json!({"sub": "stranger"}));
+    let target = "/v1/apps/shop/secrets?show_secrets=true";
+    std::thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            scope.spawn(|| {
+                for _ in 0..EACH {
+                    let answer = dev.call("GET", target, &stranger, None);
+                    assert_eq!(answer.outcome(), (403, "policy_denied".to_owned()));
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..EACH {
+                assert_eq!(dev.call("GET", target, &dev.reader_jwt(), None).status, 200);
+            }
+        });
+    });
+    // The end writes what was not summed up yet.
+    let dev = dev.restart(Server::stop).unwrap();
+    let lines = dev.audit_lines();
+    let mut each_second: BTreeMap<&str, usize> = BTreeMap::new();
+    let denied = lines.iter().filter(|line| line["action"] == "secret.read" && line["outcome"] == "denied");
+    for line in denied {
+        assert_eq!(line["subject"]["sub"], "stranger");
+        // To the second: 2026-01-01T00:00:00
+        *each_second.entry(&line["t"].as_str().unwrap()[..19]).or_default() += 1;
+    }
+    assert!(each_second.values().all(|lines| *lines <= 50), "{each_second:?}");
+    let summed: u64 = lines
+        .iter()
+        .filter(|line| line["action"] == "request.unverified" && line["source"] == "127.0.0.1")
+        .filter(|line| line["detail"].as_str().unwrap().starts_with("policy_denied "))
+        .map(|line| line["count"].as_u64().unwrap())
+        .sum();
+    assert!(
+        summed > 0,
+        "nothing was summed up, or fewer than fifty were answered in a second: {each_second:?}"
+    );
+    let own: usize = each_second.values().sum();
+    assert_eq!(own as u64 + summed, (EACH * CALLERS) as u64);
+    // An allowed read has its own line.
+    let read = lines.iter().filter(|line| line["action"] == "secret.read" && line["outcome"] == "allowed");
+    assert_eq!(read.count(), EACH);
+}

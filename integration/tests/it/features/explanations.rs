@@ -1,0 +1,144 @@
+//! Why was I denied? The caveat or rule that refuses, and what would pass, if the client may know it.
+
+use petsem_integration::dev::{Dev, appended, flyv1, now, policy};
+use petsem_integration::server::{petsem, run};
+use petsem_policy::{Action, ActionSet, Actions, Caveat, SecretNames};
+use serde_json::{Value, json};
+
+fn explain(dev: &Dev, token: &str, wanted: &Value) -> Value {
+    let answer = dev.call("POST", "/v1/tokens/explain", &flyv1(token), Some(wanted));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+fn codes(explanation: &Value) -> Vec<&str> {
+    let refusals = explanation["tokens"][0]["refusals"].as_array().unwrap();
+    refusals.iter().map(|refusal| refusal["code"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn every_refusing_caveat_and_rule_is_named_and_without_it_the_request_is_allowed() {
+    let dev = Dev::start();
+    let org = dev.mint(&json!({"kind": "org", "org": "demo", "actions": ["list", "write"]}));
+    let wanted = json!({"action": "write", "app": "shop", "secret": "DB_URL"});
+    assert_eq!(explain(&dev, &org, &wanted)["allowed"], json!(true));
+
+    let narrow: [Caveat; 2] = [
+        Actions(ActionSet::from_iter([Action::List])).into(),
+        SecretNames::new([], ["SMTP_".to_owned()]).into(),
+    ];
+    let both = explain(&dev, &appended(&org, narrow.clone()), &wanted);
+    assert_eq!(both["allowed"], json!(false));
+    assert_eq!(codes(&both), ["action_not_allowed", "other_resource"]);
+    let caveats: Vec<&str> = both["tokens"][0]["refusals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["caveat"].as_str().unwrap())
+        .collect();
+    assert_eq!(caveats, [narrow[0].describe(), narrow[1].describe()]);
+    // What the explanation says is what the request meets.
+    let set = dev.call(
+        "POST",
+        "/v1/apps/shop/secrets/DB_URL",
+        &flyv1(&appended(&org, narrow)),
+        Some(&json!({"value": "x"})),
+    );
+    assert_eq!(set.status, 403, "{}", set.text());
+    let line = dev.audit_lines().into_iter().find(|line| line["action"] == "token.explain").unwrap();
+    assert_eq!(line["outcome"], json!("allowed"), "{line}");
+}
+
+#[test]
+fn an_explanation_does_not_reveal_what_exists() {
+    let dev = Dev::start();
+    dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"})));
+    let rivals = dev.mint(&json!({"kind": "org", "org": "rivals"}));
+    let shop = dev.app("other", &json!({}));
+    let of_other = dev.mint(&json!({"kind": "org", "org": "demo", "apps": [shop]}));
+    let ask = |token: &str, wanted: Value| {
+        let answer = dev.call("POST", "/v1/tokens/explain", &flyv1(token), Some(&wanted));
+        (answer.outcome(), answer.error())
+    };
+    for token in [&rivals, &of_other] {
+        let there = ask(token, json!({"action": "write", "app": "shop"}));
+        assert_eq!(there.0, (403, "forbidden".to_owned()));
+        assert_eq!(ask(token, json!({"action": "write", "app": "nowhere"})), there);
+    }
+    let there = ask(&rivals, json!({"action": "list", "org": "demo"}));
+    assert_eq!(there.0, (403, "forbidden".to_owned()));
+    assert_eq!(ask(&rivals, json!({"action": "list", "org": "nowhere"})), there);
+    assert_eq!(ask(&rivals, json!({"action": "fly"})).0, (400, "bad_request".to_owned()));
+}
+
+#[test]
+fn the_command_line_explains_with_a_server_and_offline() {
+    let dev = Dev::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("look.token");
+    let look = appended(&dev.operator, [Actions(ActionSet::from_iter([Action::List])).into()]);
+    std::fs::write(&file, &look).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let context = dev.layout().operator_token().with_file_name("context.toml");
+
+    let mut asked = petsem(["token", "explain", "--action", "write", "--app", "shop", "--secret", "A"]);
+    asked.arg("--context").arg(&context).arg("--token-file").arg(&file);
+    let asked = run(asked);
+    assert_eq!(asked.status.code(), Some(1), "{}", asked.printed);
+    assert!(asked.printed.contains("it does not allow write"), "{}", asked.printed);
+    assert!(asked.printed.contains("no token allows the request"), "{}", asked.printed);
+
+    // The app is found where every other command finds it.
+    let mut by_context = petsem(["token", "explain", "--action", "write", "--secret", "A"]);
+    by_context.arg("--context").arg(&context).arg("--token-file").arg(&file);
+    let by_context = run(by_context);
+    // Standard output and standard error come in either order.
+    let lines = |printed: &str| printed.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!((by_context.status.code(), lines(&by_context.printed)), (Some(1), lines(&asked.printed)));
+
+    let offline = |action: &str| {
+        let id = dev.operate("GET", "/v1/apps/shop", None).field("id");
+        let mut command = petsem(["token", "explain", "--action", action, "--app", &id, "--offline"]);
+        command.arg(&file);
+        run(command)
+    };
+    let refused = offline("write");
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.printed);
+    assert!(refused.printed.contains("it does not allow write"), "{}", refused.printed);
+    let allowed = offline("list");
+    assert_eq!(allowed.status.code(), Some(0), "{}", allowed.printed);
+    assert!(!allowed.printed.contains("fm2_"), "{}", allowed.printed);
+}
+
+#[test]
+fn a_policy_is_tested_with_claims_without_a_jwt() {
+    let dev = Dev::start();
+    let directory = tempfile::tempdir().unwrap();
+    let context = dev.layout().operator_token().with_file_name("context.toml");
+    let put = dev.operate("PUT", "/v1/apps/shop/policy", Some(&json!({ "policy": policy() })));
+    assert_eq!(put.status, 200, "{}", put.text());
+    let test = |claims: &Value, question: &[&str]| {
+        let file = directory.path().join("claims.json");
+        std::fs::write(&file, claims.to_string()).unwrap();
+        let mut command = petsem(["policy", "test"]);
+        command.arg(&file).args(question).arg("--context").arg(&context);
+        run(command)
+    };
+    let issuer = petsem_server::Development::ISSUER;
+    let claims = |sub: &str, machine: &str| {
+        json!({
+            "iss": issuer, "sub": sub, "iat": now(), "exp": now() + 60, "petsem_app": "shop",
+            "petsem_machine": machine, "petsem_host": "dev",
+        })
+    };
+    let question = ["--machine", "m-1", "--host", "dev"];
+    let allowed = test(&claims("orchestrator", "m-1"), &question);
+    assert_eq!(allowed.status.code(), Some(0), "{}", allowed.printed);
+    let refused = test(&claims("orchestrator", "m-2"), &question);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.printed);
+    assert!(
+        refused.printed.contains("petsem_machine") && refused.printed.contains("(the nearest)"),
+        "{}",
+        refused.printed
+    );
+}

@@ -1,0 +1,335 @@
+//! Issuers that are changed or deleted, and what then becomes of the JWTs that they issued, and of what came of those.
+
+use std::time::Duration;
+
+use petsem_integration::dev::{Dev, flyv1, now};
+use petsem_integration::http::{Answer, Request};
+use petsem_integration::installation::Installation;
+use petsem_integration::pause;
+use petsem_integration::publisher::IssuerKey;
+use petsem_integration::server::{Ended, Server, petsem, run};
+use petsem_server::Development;
+use serde_json::{Value, json};
+
+const CANARY: &str = "canary-issuer-changes-90d1e4b7";
+const ISSUER: &str = "https://issuer.example";
+const VALUES: &str = "/v1/apps/shop/secrets?show_secrets=true";
+
+/// An installation with two operators, neither of whom minted the other's token, and the app `shop`, which one issuer
+/// may read.
+struct Scene {
+    installation: Installation,
+    server: Option<Server>,
+    kim: String,
+    lee: String,
+}
+
+impl Scene {
+    fn new(key: &IssuerKey) -> Self {
+        let installation = Installation::made();
+        let recovered = run(installation.with_configuration(&[
+            "operator",
+            "recover",
+            "--operator",
+            "lee@example.com",
+            "--out",
+            installation.path("lee.token").to_str().unwrap(),
+        ]));
+        assert!(recovered.status.success(), "{}", recovered.printed);
+        let lee = std::fs::read_to_string(installation.path("lee.token")).unwrap().trim().to_owned();
+        let added = at_the_node(&installation, &registration(key), &[]);
+        assert!(added.status.success(), "{}", added.printed);
+        let server = Some(installation.start().unwrap());
+        let scene = Self { kim: installation.operator(), lee, installation, server };
+        let policy = json!({"format": 1, "rules": [{
+            "name": "readers", "issuer": ISSUER, "claims": {"sub": "reader-*"},
+            "actions": ["read_value"], "secrets": {"names": ["A"]}
+        }]});
+        scene.installation.make_shop(scene.address(), &policy, CANARY);
+        scene
+    }
+
+    fn address(&self) -> std::net::SocketAddr {
+        self.server.as_ref().unwrap().address()
+    }
+
+    fn call(&self, method: &str, target: &str, token: &str, body: Option<&Value>) -> Answer {
+        let request = Request::new(method, target).authorization(&flyv1(token));
+        body.map_or(request.clone(), |body| request.json(body)).send(self.address())
+    }
+
+    fn read(&self, token: &str) -> (u16, String) {
+        let answer =
+            Request::new("GET", VALUES).authorization(&format!("Bearer {token}")).send(self.address());
+        assert_eq!(answer.status == 200, answer.text().contains(CANARY), "{}", answer.text());
+        answer.outcome()
+    }
+
+    fn exchange(&self, jwt: &str) -> Answer {
+        let form = format!(
+            "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&audience=shop&subject_token={jwt}\
+             &subject_token_type=urn:ietf:params:oauth:token-type:jwt"
+        );
+        Request::new("POST", "/v1/token").body("application/x-www-form-urlencoded", form).send(self.address())
+    }
+
+    /// The one issuer's path.
+    fn path(&self) -> String {
+        let issuers = self.call("GET", "/v1/issuers", &self.kim, None).json()["issuers"].clone();
+        assert_eq!(issuers.as_array().unwrap().len(), 1, "{issuers}");
+        format!("/v1/issuers/{}", issuers[0]["id"].as_str().unwrap())
+    }
+
+    fn ask_change(&self, path: &str, wanted: &Value) -> String {
+        let asked = self.call("PUT", path, &self.kim, Some(wanted));
+        assert_eq!((asked.status, asked.field("kind")), (202, "issuer".to_owned()), "{}", asked.text());
+        asked.field("id")
+    }
+
+    fn approve(&self, request: &str, by: &str) -> Answer {
+        self.call("POST", &format!("/v1/approvals/{request}/approve"), by, Some(&json!({})))
+    }
+
+    /// Runs `petsem` as an operator.
+    fn command(&self, arguments: &[&str]) -> Ended {
+        let mut command = petsem(arguments);
+        command.args(["--endpoint", &format!("http://{}", self.address())]);
+        command.arg("--token-file").arg(self.installation.path("operator.token"));
+        run(command)
+    }
+}
+
+fn registration(key: &IssuerKey) -> Value {
+    json!({"issuer": ISSUER, "algorithms": ["ES256"], "keys": {"keys": [key.jwk()]}})
+}
+
+fn at_the_node(installation: &Installation, wanted: &Value, more: &[&str]) -> Ended {
+    let file = installation.path("issuer.json");
+    std::fs::write(&file, wanted.to_string()).unwrap();
+    let arguments = [&["operator", "issuer", "add", file.to_str().unwrap()], more].concat();
+    run(installation.with_configuration(&arguments))
+}
+
+fn claims(sub: &str, issued_at: i64) -> Value {
+    json!({"iss": ISSUER, "aud": "petsem-test", "sub": sub, "iat": issued_at, "exp": issued_at + 300})
+}
+
+fn good() -> (u16, String) {
+    (200, String::new())
+}
+
+fn refused(code: u16, status: &str) -> (u16, String) {
+    (code, status.to_owned())
+}
+
+#[test]
+fn new_keys_need_another_persons_approval_and_replace_the_old_ones() {
+    let (old, new) = (IssuerKey::new("old"), IssuerKey::new("new"));
+    let scene = Scene::new(&old);
+    let path = scene.path();
+    assert_eq!(scene.read(&old.sign(&claims("reader-ann", now()))), good());
+    let request = scene.ask_change(&path, &registration(&new));
+    let stale = scene.ask_change(&path, &registration(&IssuerKey::new("third")));
+    assert_eq!(scene.approve(&request, &scene.kim).outcome(), refused(403, "forbidden"));
+    let shown = scene.command(&["approve", "--show", &request]);
+    assert!(shown.status.success() && shown.printed.contains("\"kid\": \"new\""), "{}", shown.printed);
+    assert_eq!(scene.read(&new.sign(&claims("reader-ann", now()))), refused(401, "token_invalid"));
+
+    let exchanged = scene.exchange(&old.sign(&claims("reader-ann", now()))).field("access_token");
+    let approved = scene.approve(&request, &scene.lee);
+    assert_eq!((approved.status, approved.field("state")), (200, "approved".to_owned()));
+    assert_eq!(approved.field("summary"), format!("change the issuer {ISSUER}, 1 registered keys"));
+    assert_eq!(scene.read(&old.sign(&claims("reader-ann", now()))), refused(401, "token_invalid"));
+    assert_eq!(scene.read(&new.sign(&claims("reader-ann", now()))), good());
+    assert_eq!(scene.path(), path, "it is the same issuer");
+    // A request from before is based on a registration that was replaced.
+    assert_eq!(scene.approve(&stale, &scene.lee).outcome(), refused(412, "stale_version"));
+
+    // An operator that distrusts the old key revokes everything derived from it.
+    assert_eq!(scene.read(&exchanged), good());
+    let revoked = scene.command(&["token", "revoke", "--issuer", ISSUER, "--all-jwts"]);
+    assert!(
+        revoked.printed.contains("all JWTs of https://issuer.example issued so far"),
+        "{}",
+        revoked.printed
+    );
+    assert_eq!(scene.read(&exchanged), refused(401, "revoked"));
+    assert_eq!(scene.read(&new.sign(&claims("reader-ann", now()))), refused(401, "revoked"));
+}
+
+#[test]
+fn all_jwts_of_an_issuer_from_before_a_time_are_revoked() {
+    let key = IssuerKey::new("one");
+    let scene = Scene::new(&key);
+    let time = now() - 60;
+    let body = json!({"jwt_issuer": {"issuer": ISSUER, "before": time}});
+    assert_eq!(scene.call("POST", "/v1/revocations", &scene.kim, Some(&body)).status, 201);
+    for sub in ["reader-ann", "reader-bob"] {
+        assert_eq!(scene.read(&key.sign(&claims(sub, time - 1))), refused(401, "revoked"));
+        assert_eq!(scene.read(&key.sign(&claims(sub, time))), good());
+    }
+}
+
+#[test]
+fn an_impossible_change_is_refused_before_an_approval_is_requested() {
+    let key = IssuerKey::new("one");
+    let scene = Scene::new(&key);
+    let path = scene.path();
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut wanted = registration(&key);
+        change(&mut wanted);
+        let answer = scene.call("PUT", &path, &scene.kim, Some(&wanted));
+        (answer.outcome(), answer.error())
+    };
+    let (outcome, text) = with(&|wanted| wanted["issuer"] = json!("https://other.example"));
+    assert_eq!(outcome, refused(400, "bad_request"));
+    assert!(text.contains("register the new one, and delete the old one"), "{text}");
+    assert_eq!(with(&|wanted| wanted["algorithms"] = json!(["none"])).0, refused(400, "bad_request"));
+    assert_eq!(with(&|wanted| wanted["discovery"] = json!(true)).0, refused(400, "bad_request"));
+
+    let nowhere = "/v1/issuers/019a0000-0000-7000-8000-000000000000";
+    for (method, body) in [("PUT", Some(registration(&key))), ("DELETE", None)] {
+        let answer = scene.call(method, nowhere, &scene.kim, body.as_ref());
+        assert_eq!(answer.outcome(), refused(404, "not_found"), "{}", answer.text());
+        assert!(answer.error().contains("list the issuers with `petsem issuer list`"), "{}", answer.text());
+        // An org's owner learns of issuers nothing at all.
+        let body_of_org = json!({"kind": "org", "org": "acme"});
+        let org = scene.call("POST", "/v1/tokens", &scene.kim, Some(&body_of_org)).field("token");
+        let seen = |path: &str| scene.call(method, path, &org, body.as_ref()).outcome();
+        assert_eq!((seen(nowhere), seen(&path)), (refused(403, "forbidden"), refused(403, "forbidden")));
+    }
+    let taken = scene.call("POST", "/v1/issuers", &scene.kim, Some(&registration(&key)));
+    assert_eq!(taken.outcome(), refused(409, "name_taken"), "{}", taken.text());
+    assert!(taken.error().contains("--replace"), "{}", taken.text());
+    assert_eq!(scene.call("GET", "/v1/approvals", &scene.kim, None).json()["approvals"], json!([]));
+    assert_eq!(scene.read(&key.sign(&claims("reader-ann", now()))), good());
+}
+
+/// Of two registrations under one `iss` a deletion would end only one, and the other would come back with a restart.
+#[test]
+fn of_concurrently_approved_registrations_of_one_issuer_one_takes_effect() {
+    let key = IssuerKey::new("one");
+    let mut scene = Scene::new(&key);
+    for number in 0..10 {
+        let issuer = format!("https://issuer-{number}.example");
+        let mut wanted = registration(&key);
+        wanted["issuer"] = json!(issuer);
+        let asked =
+            [(); 2].map(|()| scene.call("POST", "/v1/issuers", &scene.kim, Some(&wanted)).field("id"));
+        let mut outcomes = std::thread::scope(|scope| {
+            let scene = &scene;
+            let approvals =
+                asked.map(|request| scope.spawn(move || scene.approve(&request, &scene.lee).outcome()));
+            approvals.map(|approval| approval.join().unwrap())
+        });
+        outcomes.sort();
+        assert_eq!(outcomes, [good(), refused(409, "name_taken")]);
+        let deletes = |issuer: &Value| {
+            let path = format!("/v1/issuers/{}", issuer["id"].as_str().unwrap());
+            assert_eq!(scene.call("DELETE", &path, &scene.kim, None).status, 200);
+        };
+        let listed = scene.call("GET", "/v1/issuers", &scene.kim, None).json()["issuers"].clone();
+        listed.as_array().unwrap().iter().filter(|one| one["issuer"] == issuer.as_str()).for_each(deletes);
+    }
+    let listed = scene.call("GET", "/v1/issuers", &scene.kim, None);
+    assert!(!listed.text().contains("issuer-"), "{}", listed.text());
+    assert!(scene.server.take().unwrap().stop().status.success());
+    scene.server = Some(scene.installation.start().unwrap());
+    let listed = scene.call("GET", "/v1/issuers", &scene.kim, None);
+    assert!(!listed.text().contains("issuer-"), "{}", listed.text());
+}
+
+#[test]
+fn jwts_of_a_deleted_issuer_are_refused_even_after_it_is_registered_again() {
+    let key = IssuerKey::new("one");
+    let mut scene = Scene::new(&key);
+    let jwt = key.sign(&claims("reader-ann", now()));
+    let exchanged = scene.exchange(&jwt).field("access_token");
+    assert_eq!([scene.read(&jwt), scene.read(&exchanged)], [good(), good()]);
+
+    let listed = scene.command(&["issuer", "list"]);
+    assert!(listed.printed.contains(ISSUER) && listed.printed.contains("registered"), "{}", listed.printed);
+    let path = scene.path();
+    let id = path.rsplit('/').next().unwrap();
+    let deleted = scene.command(&["issuer", "delete", id]);
+    assert!(deleted.status.success(), "{}", deleted.printed);
+    assert!(deleted.printed.contains("everything derived from them, are revoked"), "{}", deleted.printed);
+    let at = now();
+    assert_eq!(scene.read(&jwt), refused(401, "token_invalid"));
+    assert_eq!(scene.read(&exchanged), refused(401, "revoked"));
+    assert_eq!(scene.exchange(&jwt).status, 400);
+    assert_eq!(scene.call("GET", "/v1/issuers", &scene.kim, None).json()["issuers"], json!([]));
+    let metrics = Request::new("GET", "/metrics").send(scene.address()).text();
+    assert!(!metrics.contains(ISSUER), "{metrics}");
+    let replaced = scene.command(&["issuer", "add", "--replace", file(&scene, &key).as_str()]);
+    assert_eq!(replaced.status.code(), Some(1), "{}", replaced.printed);
+    assert!(replaced.printed.contains("no issuer is registered as"), "{}", replaced.printed);
+
+    // Registered again, at the node, it is another issuer: what it issued before stays dead, also after a start.
+    assert!(scene.server.take().unwrap().stop().status.success());
+    let none = at_the_node(&scene.installation, &registration(&key), &["--replace"]);
+    assert!(!none.status.success() && none.printed.contains("there is no such issuer"), "{}", none.printed);
+    let added = at_the_node(&scene.installation, &registration(&key), &[]);
+    assert!(added.status.success(), "{}", added.printed);
+    scene.server = Some(scene.installation.start().unwrap());
+    assert_ne!(scene.path(), path);
+    assert_eq!(
+        [scene.read(&jwt), scene.read(&exchanged)],
+        [refused(401, "revoked"), refused(401, "revoked")]
+    );
+    // It may have had JWTs of 30 seconds ahead in hand; those after them are good, a JWT's own skew allows them.
+    while now() < at + 2 {
+        pause(Duration::from_millis(50));
+    }
+    assert_eq!(scene.read(&key.sign(&claims("reader-ann", at + 31))), good());
+
+    // At the node it is changed with no second person, as it is registered.
+    let new = IssuerKey::new("new");
+    assert!(scene.server.take().unwrap().stop().status.success());
+    let changed = at_the_node(&scene.installation, &registration(&new), &["--replace"]);
+    assert!(changed.status.success(), "{}", changed.printed);
+    scene.server = Some(scene.installation.start().unwrap());
+    assert_eq!(scene.read(&key.sign(&claims("reader-ann", at + 31))), refused(401, "token_invalid"));
+    assert_eq!(scene.read(&new.sign(&claims("reader-ann", at + 31))), good());
+}
+
+fn file(scene: &Scene, key: &IssuerKey) -> String {
+    let file = scene.installation.path("again.json");
+    std::fs::write(&file, registration(key).to_string()).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn boots_grants_and_renewals_end_with_the_issuer_of_their_proof() {
+    let dev = Dev::start();
+    dev.set("shop", &json!({"A": CANARY}));
+    let grant = dev.discharge("shop", "m-1");
+    let boot = dev.boot("shop", "m-1", &grant);
+    assert_eq!(boot.status, 200, "{}", boot.text());
+    let renewal = boot.field("renewal");
+    assert_eq!(dev.boot("shop", "m-1", &renewal).status, 200);
+
+    let issuers = dev.operate("GET", "/v1/issuers", None).json()["issuers"].clone();
+    assert_eq!(issuers[0]["issuer"], Development::ISSUER);
+    let path = format!("/v1/issuers/{}", issuers[0]["id"].as_str().unwrap());
+    let deleted = dev.operate("DELETE", &path, None);
+    assert_eq!((deleted.status, deleted.field("issuer")), (200, Development::ISSUER.to_owned()));
+    for discharge in [&grant, &renewal] {
+        let answer = dev.boot("shop", "m-1", discharge);
+        assert_eq!(answer.outcome(), refused(401, "revoked"), "{}", answer.text());
+        assert!(!answer.text().contains(CANARY), "{}", answer.text());
+    }
+    let both = flyv1(&format!("{},{renewal}", dev.host));
+    let renew =
+        dev.call("POST", "/v1/apps/shop/boot/renew", &both, Some(&json!({"machine": "m-1"}))).outcome();
+    assert_eq!(renew, refused(401, "revoked"));
+    let asked = dev.ask_discharge(&dev.host, &dev.boot_jwt("shop", "m-1"), "shop", "m-1");
+    assert_eq!(asked.outcome(), refused(401, "token_invalid"), "{}", asked.text());
+    assert_eq!(dev.operate("DELETE", &path, None).outcome(), refused(404, "not_found"));
+
+    let lines = dev.audit_lines();
+    let line = lines.iter().find(|line| line["action"] == "issuer.delete").unwrap();
+    assert_eq!(line["outcome"], "allowed");
+    let detail = line["detail"].as_str().unwrap();
+    assert!(detail.contains(Development::ISSUER) && detail.contains("are revoked"), "{detail}");
+}

@@ -1,0 +1,18 @@
+//! What petsem does for its clients: boots, secrets, keys, tokens, approvals, issuers, and the records of all of it.
+
+mod api_description;
+mod audit;
+mod batches;
+mod boots;
+mod concurrency;
+mod exchange;
+mod explanations;
+mod issuer_changes;
+mod issuers;
+mod metrics;
+mod revocations;
+mod second_person;
+mod secret_keys;
+mod secrets;
+mod shredding;
+mod tokens;

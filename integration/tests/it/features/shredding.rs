@@ -1,0 +1,135 @@
+//! What the deletion of an app takes away, and what it does not: a copy from before, with the seal of its time.
+
+use std::path::Path;
+
+use petsem_api::{AppId, OrgId};
+use petsem_integration::dev::Dev;
+use petsem_integration::server::Server;
+use petsem_keys::OpenError;
+use serde_json::json;
+
+use crate::opened::Opened;
+
+const CANARY: &str = "canary-shredded-77c1";
+const NAMES: [&str; 2] = ["A", "B"];
+/// Versions that the app reaches: three sets and a key.
+const NEWEST: u64 = 4;
+
+/// An app with a history in a store that has others.
+struct Doomed {
+    dev: Dev,
+    org: OrgId,
+    app: AppId,
+}
+
+impl Doomed {
+    fn new() -> Self {
+        let dev = Dev::start();
+        let app: AppId = dev.app("doomed", &json!({})).parse().unwrap();
+        let org = dev.operate("GET", "/v1/apps/doomed", None).field("org").parse().unwrap();
+        for number in 1..=3 {
+            dev.set("doomed", &json!({"A": format!("{CANARY} {number}"), "B": "b"}));
+            dev.set("shop", &json!({"A": format!("other {number}")}));
+        }
+        let generate = json!({"type": "hs256"});
+        let key = dev.operate("POST", "/v1/apps/doomed/secretkeys/k/generate", Some(&generate));
+        assert_eq!(key.status, 201, "{}", key.text());
+        assert_eq!(dev.version("doomed"), NEWEST);
+        Self { dev, org, app }
+    }
+
+    fn opened(&self, database: &Path) -> Opened {
+        Opened::of(database, &self.dev.directory.path().join("seal.key"))
+    }
+
+    /// What an attacker with this database and the key file opens of the app: texts that hold the canary.
+    fn canaries(&self, database: &Path) -> usize {
+        let opened = self.opened(database).plaintexts(self.org, self.app, &NAMES, NEWEST);
+        opened.iter().filter(|plaintext| contains(plaintext, CANARY.as_bytes())).count()
+    }
+
+    /// The database as it lies on disk, nothing left in its log.
+    fn settled(self) -> Self {
+        let Self { dev, org, app } = self;
+        Self { dev: dev.restart(Server::stop).unwrap(), org, app }
+    }
+
+    fn copy(&self, to: &Path) {
+        let database = rusqlite::Connection::open(self.dev.database()).unwrap();
+        database.execute("VACUUM INTO ?1", [to.to_str().unwrap()]).unwrap();
+    }
+}
+
+#[test]
+fn a_deleted_app_cannot_be_read_from_the_database_but_from_an_older_backup_with_its_seal() {
+    let doomed = Doomed::new();
+    let backups = tempfile::tempdir().unwrap();
+    let before = backups.path().join("before.db");
+    doomed.copy(&before);
+    // Three values and the bundle: this way of looking finds what is there.
+    assert_eq!(doomed.canaries(&before), 4);
+    assert_eq!(doomed.canaries(&doomed.dev.database()), 4);
+    let (_, kek) = doomed.opened(&before).keks(doomed.app).remove(0);
+    let ciphertexts: Vec<Vec<u8>> =
+        doomed.opened(&before).deks(doomed.app).into_iter().map(|(_, ciphertext)| ciphertext).collect();
+    assert_eq!(ciphertexts.len(), 7);
+
+    let deleted = doomed.dev.operate("DELETE", "/v1/apps/doomed", None);
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    // It says itself what it does not do, and what ends that.
+    let notice = deleted.field("notice");
+    for said in [
+        "The app's keys are destroyed",
+        "Older backups",
+        "WAL",
+        "copies of dead rows",
+        "a seal that was valid at that time",
+        "petsem operator rotate-keyring",
+        "destroy those copies",
+    ] {
+        assert!(notice.contains(said), "{said}: {notice}");
+    }
+
+    // Gone: no key of the store opens anything of the app, and what its keys were is not in the files either.
+    assert_eq!(doomed.canaries(&doomed.dev.database()), 0);
+    let doomed = doomed.settled();
+    assert_eq!(doomed.canaries(&doomed.dev.database()), 0);
+    let after = backups.path().join("after.db");
+    doomed.copy(&after);
+    assert_eq!(doomed.canaries(&after), 0);
+    let file = std::fs::read(doomed.dev.database()).unwrap();
+    let kek_text = data_encoding::BASE64.encode(&kek);
+    assert!(!contains(&file, kek_text.as_bytes()), "the wrapped KEK is still in the file");
+    for ciphertext in &ciphertexts {
+        assert!(!contains(&file, ciphertext), "a sealed value is still in the file");
+    }
+    // What lives on does.
+    assert_eq!(doomed.dev.version("shop"), 3);
+
+    // Not gone: the backup from before, while the seal of its time is there.
+    assert_eq!(doomed.canaries(&before), 4);
+    doomed.opened(&before).open_kek(doomed.app, 1, &kek).unwrap();
+    // The copy of a KEK alone opens with the store that there is until the keyring is rotated, and not after.
+    doomed.opened(&doomed.dev.database()).open_kek(doomed.app, 1, &kek).unwrap();
+    let rotated = doomed.dev.operate("POST", "/v1/keyring/rotate", Some(&json!({})));
+    assert_eq!(rotated.status, 202, "{}", rotated.text());
+    let doomed = until_rotated(doomed);
+    let opened = doomed.opened(&doomed.dev.database()).open_kek(doomed.app, 1, &kek).map(|_| ());
+    assert_eq!(opened.unwrap_err(), OpenError::UnknownKeyVersion { version: 1 });
+    // The whole backup holds the keyring of its time as well: the copies themselves must go, or their seal.
+    assert_eq!(doomed.canaries(&before), 4);
+}
+
+fn until_rotated(doomed: Doomed) -> Doomed {
+    for _ in 0..1000 {
+        let list = doomed.dev.operate("GET", "/v1/rotations", None).json();
+        if list["keyring"]["versions"].as_array().unwrap().len() == 1 {
+            return doomed;
+        }
+    }
+    panic!("the keyring's rotation does not end");
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}

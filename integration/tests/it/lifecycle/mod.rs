@@ -1,0 +1,8 @@
+//! The lifecycle of a node: installing, starting, unsealing, rotating keys, stopping and being killed.
+
+mod kills;
+mod operator;
+mod rotation;
+mod seals;
+mod signing_keys;
+mod starts;

@@ -1,0 +1,447 @@
+//! Keys are rotated while clients set and boot, and while the server is killed.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use petsem_api::AppId;
+use petsem_integration::dev::flyv1;
+use petsem_integration::http::Answer;
+use petsem_integration::pause;
+use petsem_integration::platform::Platform;
+use petsem_integration::server::{Ended, petsem, run};
+use petsem_keys::OpenError;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::opened::{Opened, kind};
+
+const CANARY: &str = "canary-rotation-3f9a";
+
+/// An installation whose rotations take their time.
+struct Scene(Platform);
+
+impl Deref for Scene {
+    type Target = Platform;
+
+    fn deref(&self) -> &Platform {
+        &self.0
+    }
+}
+
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Platform {
+        &mut self.0
+    }
+}
+
+impl Scene {
+    fn new(rewraps_per_second: u32) -> Self {
+        Self(Platform::with(&format!("[rotation]\nrewraps_per_second = {rewraps_per_second}\n")))
+    }
+
+    /// The values of an app, as a Machine gets them.
+    fn values(&self, app: AppId) -> BTreeMap<String, String> {
+        values(&self.boot(app, &self.discharge(app)))
+    }
+
+    fn rotate_app(&self, app: AppId, rewrite: bool) -> Value {
+        let answer =
+            self.operate("POST", &format!("/v1/apps/{app}/rotate"), Some(&json!({ "rewrite": rewrite })));
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        answer.json()
+    }
+
+    /// Looks until it is as wanted; answers all that was seen.
+    fn look_until(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let mut seen = Vec::new();
+        for _ in 0..3000 {
+            seen.push(self.rotations());
+            if wanted(seen.last().unwrap()) {
+                return seen;
+            }
+            pause(Duration::from_millis(20));
+        }
+        panic!("it did not come to it: {}", seen.last().unwrap());
+    }
+
+    fn opened(&self) -> Opened {
+        Opened::of(&self.database(), &self.installation.path("seal.key"))
+    }
+}
+
+#[test]
+fn the_keyring_is_rotated_while_clients_set_and_boot() {
+    let scene = Scene::new(100);
+    let apps: Vec<AppId> = (0..60).map(|number| scene.app(&format!("app-{number}"))).collect();
+    for (number, app) in apps.iter().enumerate() {
+        scene.set(&app.to_string(), &json!({"A": format!("{CANARY} {number}"), "B": "b"}));
+    }
+    let kept_kek = scene.opened().keks(apps[3]).remove(0).1;
+    scene.opened().open_kek(apps[3], 1, &kept_kek).unwrap();
+    let renewals: Vec<String> =
+        apps[..2].iter().map(|app| scene.boot(*app, &scene.discharge(*app)).field("renewal")).collect();
+
+    let (over, sets, boots) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let seen = std::thread::scope(|scope| {
+        for app in [apps[0], apps[59]] {
+            let (scene, over, sets) = (&scene, &over, &sets);
+            scope.spawn(move || {
+                for number in 0.. {
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    scene.set(&app.to_string(), &json!({"B": number.to_string()}));
+                    sets.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for (app, renewal) in apps.iter().zip(&renewals) {
+            let (scene, over, boots) = (&scene, &over, &boots);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let answer = scene.boot(*app, renewal);
+                    assert_eq!(answer.status, 200, "{}", answer.text());
+                    let history = format!("/v1/apps/{app}/secrets/B/history");
+                    let history = scene.operate("GET", &history, None);
+                    assert_eq!(history.status, 200, "{}", history.text());
+                    boots.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        // New rows are wrapped by the version of their time.
+        let made = scope.spawn(|| {
+            let mut made = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                let name = format!("new-{}", made.len());
+                let body = json!({"org": "demo", "name": name});
+                let answer = scene.operate("POST", "/v1/apps", Some(&body));
+                // Told to try again when it met the very moment of the rotation.
+                assert!([201, 503].contains(&answer.status), "{}", answer.text());
+                made.extend((answer.status == 201).then(|| answer.field("id")));
+            }
+            made
+        });
+        pause(Duration::from_millis(200));
+        let begun = scene.rotate_keyring();
+        assert_eq!(versions(&begun), [1, 2]);
+        assert_eq!(begun["keyring"]["current"], 2);
+        let again = scene.operate("POST", "/v1/keyring/rotate", Some(&json!({})));
+        assert_eq!(again.outcome(), (409, "conflict".to_owned()));
+        let seen = scene.look_until(|list| versions(list) == [2]);
+        over.store(true, Ordering::Relaxed);
+        assert!(!made.join().unwrap().is_empty());
+        seen
+    });
+    // Numbers on the way, and a bound of the rate.
+    let progress: Vec<(u64, u64)> = seen
+        .iter()
+        .filter_map(|list| list["keyring"].get("rotation"))
+        .map(|rotation| (rotation["done"].as_u64().unwrap(), rotation["total"].as_u64().unwrap()))
+        .collect();
+    assert!(progress.iter().any(|(done, total)| *done > 0 && done < total), "{progress:?}");
+    assert!(scene.metric("petsem_rewraps_total") >= 60);
+    assert_eq!(scene.metric("petsem_keyring_version"), 2);
+    assert_eq!(scene.metric("petsem_keyring_versions"), 1);
+    let (sets, boots) = (sets.into_inner(), boots.into_inner());
+    println!("{sets} sets, {boots} boots, {} looks", seen.len());
+    assert!(sets > 0 && boots > 0);
+
+    // Everything opens, and only under the new version.
+    for (number, app) in apps.iter().enumerate() {
+        assert_eq!(scene.values(*app)["A"], format!("{CANARY} {number}"));
+    }
+    let opened = scene.opened();
+    assert_eq!(opened.versions_in_use(), [2]);
+    assert_eq!(opened.rows(kind::KEYRING_KEY).len(), 1);
+    assert_eq!(opened.rows(kind::KEYRING_KEY)[0].0, 2_u32.to_be_bytes());
+    // A copy of an old wrap is of no use with the keys that there are, whatever version it says.
+    let opens = |wrapped: &[u8]| opened.open_kek(apps[3], 1, wrapped).map(|_| ()).unwrap_err();
+    assert_eq!(opens(&kept_kek), OpenError::UnknownKeyVersion { version: 1 });
+    let mut relabelled = kept_kek.clone();
+    relabelled[1..5].copy_from_slice(&2_u32.to_be_bytes());
+    assert_eq!(opens(&relabelled), OpenError::NotAuthentic);
+    drop(opened);
+    assert_eq!(
+        scene.audit_lines("keyring.rotate").iter().filter(|line| line["outcome"] == "allowed").count(),
+        1
+    );
+    assert_eq!(scene.audit_lines("keyring.destroy").len(), 1);
+    assert_eq!(scene.audit_lines("keyring.destroy")[0]["detail"], "keyring version 1");
+
+    // And after a restart, and once more.
+    let mut scene = scene;
+    assert!(scene.stop().status.success());
+    scene.start();
+    scene.rotate_keyring();
+    scene.look_until(|list| versions(list) == [3]);
+    assert_eq!(scene.values(apps[7])["A"], format!("{CANARY} 7"));
+    assert_eq!(scene.opened().versions_in_use(), [3]);
+}
+
+#[test]
+fn a_killed_rotation_of_the_keyring_continues_at_the_next_start() {
+    let mut scene = Scene::new(15);
+    let apps: Vec<AppId> = (0..80).map(|number| scene.app(&format!("app-{number}"))).collect();
+    for app in &apps {
+        scene.set(&app.to_string(), &json!({ "A": CANARY }));
+    }
+    scene.rotate_keyring();
+    for kill in 1..=3 {
+        let before = heads_under(&scene, 2);
+        scene.look_until(|list| list["keyring"]["rotation"]["rewrapped"].as_u64().unwrap() > 10);
+        scene.kill();
+        let after = heads_under(&scene, 2);
+        assert!(after > before && after < apps.len(), "kill {kill}: {before}, then {after}");
+        assert_eq!(scene.opened().versions_in_use(), [1, 2], "kill {kill}");
+        scene.start();
+        assert_eq!(versions(&scene.rotations()), [1, 2]);
+        assert_eq!(scene.values(apps[0])["A"], CANARY);
+        assert_eq!(scene.values(apps[79])["A"], CANARY);
+    }
+    scene.look_until(|list| versions(list) == [2]);
+    assert_eq!(scene.opened().versions_in_use(), [2]);
+    for app in &apps {
+        assert_eq!(scene.values(*app)["A"], CANARY);
+    }
+    assert!(scene.stop().status.success());
+}
+
+#[test]
+fn an_apps_kek_is_rotated_while_clients_write_and_its_history_and_keys_are_preserved() {
+    for rewrite in [false, true] {
+        let mut scene = Scene::new(12);
+        let app = scene.app("shop");
+        for number in 1..=30 {
+            scene.set("shop", &json!({"A": format!("a{number}"), "B": format!("b{number}")}));
+        }
+        scene.set("shop", &json!({"B": null}));
+        let generate = json!({"type": "hs256"});
+        let key = "/v1/apps/shop/secretkeys/k";
+        assert_eq!(scene.operate("POST", &format!("{key}/generate"), Some(&generate)).status, 201);
+        let sign = |scene: &Scene| {
+            let answer = scene.operate("POST", &format!("{key}/sign"), Some(&json!({"plaintext": "bQ=="})));
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            answer.text()
+        };
+        let signed = sign(&scene);
+        let history = |scene: &Scene, name: &str| {
+            let answer = scene.operate("GET", &format!("/v1/apps/shop/secrets/{name}/history"), None);
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            answer.json()
+        };
+        let before = (history(&scene, "A"), history(&scene, "B"), scene.values(app));
+        let kept = scene.opened().deks(app);
+        let kek = scene.opened().keks(app).remove(0).1;
+        assert_eq!(scene.opened().deks(app).len(), 62);
+
+        let begun = scene.rotate_app(app, rewrite);
+        assert_eq!((&begun["kek_versions"], &begun["rewrite"]), (&json!([1, 2]), &json!(rewrite)));
+        // Boots and keys use the new KEK at once; the version of the app is the one that it was.
+        assert_eq!((history(&scene, "A"), history(&scene, "B"), scene.values(app)), before);
+        assert_eq!(sign(&scene), signed);
+        let again = scene.operate("POST", "/v1/apps/shop/rotate", Some(&json!({})));
+        assert_eq!(again.outcome(), (409, "conflict".to_owned()));
+        // Killed on the way, twice, with sets in between.
+        for kill in 0..2 {
+            scene.look_until(|list| list["apps"][0]["progress"]["rewrapped"].as_u64().unwrap() > 3);
+            scene.kill();
+            let versions: Vec<u32> =
+                scene.opened().deks(app).into_iter().map(|(version, _)| version).collect();
+            assert!(versions.contains(&1) && versions.contains(&2), "{versions:?}");
+            scene.start();
+            scene.set("shop", &json!({"C": format!("c{kill}")}));
+            assert_eq!(history(&scene, "A"), before.0);
+        }
+        // Sets while it goes on.
+        let mut last = 0;
+        while scene.rotations()["apps"] != json!([]) {
+            last = scene.set("shop", &json!({"C": "during"}));
+        }
+        assert!(last > 0);
+        assert_eq!((history(&scene, "A"), history(&scene, "B")), (before.0.clone(), before.1.clone()));
+        assert_eq!(sign(&scene), signed);
+        assert_eq!(scene.values(app)["A"], "a30");
+
+        let opened = scene.opened();
+        assert_eq!(opened.keks(app).iter().map(|(version, _)| *version).collect::<Vec<_>>(), [2]);
+        assert_eq!(opened.rows(kind::APP_ROTATION), []);
+        let now = opened.deks(app);
+        assert!(now.iter().all(|(version, _)| *version == 2), "{now:?}");
+        let same = kept.iter().filter(|(_, old)| now.iter().any(|(_, new)| new == old)).count();
+        // The sets wrote a new bundle.
+        assert_eq!(same, if rewrite { 0 } else { kept.len() - 1 });
+        // A copy of the old KEK opens until the keyring is rotated, but nothing here is under it.
+        assert_eq!(opened.open_kek(app, 1, &kek).unwrap().version(), 1);
+        drop(opened);
+        assert_eq!(scene.audit_lines("app.kek_destroy")[0]["detail"], "only KEK version 2 is left");
+        // What was kept of long ago comes back as it was.
+        let rollback = json!({"to_version": 7});
+        let answer = scene.operate("POST", "/v1/apps/shop/secrets/A/rollback", Some(&rollback));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(scene.values(app)["A"], "a7");
+        // The keyring's rotation goes over it as over any other.
+        scene.rotate_keyring();
+        scene.look_until(|list| versions(list) == [2]);
+        assert_eq!(scene.values(app)["A"], "a7");
+        let ended = scene.opened().open_kek(app, 1, &kek).map(|_| ()).unwrap_err();
+        assert_eq!(ended, OpenError::UnknownKeyVersion { version: 1 });
+    }
+}
+
+#[test]
+fn a_restored_destroyed_version_of_the_keyring_is_detected_at_the_next_start() {
+    let mut scene = Scene::new(1000);
+    let app = scene.app("shop");
+    scene.set("shop", &json!({ "A": CANARY }));
+    let database = Connection::open(scene.database()).unwrap();
+    let select = "SELECT kind, id, row_version, content, mac FROM records WHERE kind = 3";
+    let row = |row: &rusqlite::Row<'_>| {
+        Ok((
+            row.get::<_, u8>(0)?,
+            row.get::<_, Vec<u8>>(1)?,
+            row.get::<_, i64>(2)?,
+            row.get::<_, Vec<u8>>(3)?,
+            row.get::<_, Vec<u8>>(4)?,
+        ))
+    };
+    let saved = database.query_row(select, [], row).unwrap();
+    scene.rotate_keyring();
+    scene.look_until(|list| versions(list) == [2]);
+    assert!(scene.stop().status.success());
+    let insert = "INSERT INTO records (kind, id, row_version, content, mac) VALUES (?1, ?2, ?3, ?4, ?5)";
+    database.execute(insert, rusqlite::params![saved.0, saved.1, saved.2, saved.3, saved.4]).unwrap();
+    let verified = run(scene.installation.with_configuration(&["operator", "verify"]));
+    assert!(!verified.status.success());
+    let told = "version 1 of the keyring was destroyed, but its row exists again";
+    assert!(verified.printed.contains(told), "{}", verified.printed);
+    let refused = scene.installation.start().unwrap_err();
+    assert!(refused.printed.contains("it was destroyed, but its row exists again"), "{}", refused.printed);
+    database.execute("DELETE FROM records WHERE kind = 3 AND id = ?1", [saved.1]).unwrap();
+    scene.start();
+    assert_eq!(scene.values(app)["A"], CANARY);
+}
+
+#[test]
+fn a_row_that_does_not_open_keeps_the_old_keyring_version_and_is_reported() {
+    let mut scene = Scene::new(1000);
+    let apps = [scene.app("good"), scene.app("bad")];
+    for app in apps {
+        scene.set(&app.to_string(), &json!({ "A": CANARY }));
+    }
+    let database = Connection::open(scene.database()).unwrap();
+    database.busy_timeout(Duration::from_secs(10)).unwrap();
+    let mac = |mac: &[u8]| {
+        database
+            .execute(
+                "UPDATE records SET mac = ?1 WHERE kind = 6 AND id = ?2",
+                rusqlite::params![mac, apps[1].as_bytes()],
+            )
+            .unwrap();
+    };
+    let right: Vec<u8> = database
+        .query_row("SELECT mac FROM records WHERE kind = 6 AND id = ?1", [apps[1].as_bytes()], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    mac(&[0; 32]);
+    scene.rotate_keyring();
+    let seen = scene.look_until(|list| list["keyring"]["rotation"]["faults"] == 1);
+    let rotation = &seen.last().unwrap()["keyring"]["rotation"];
+    let problem = rotation["problems"][0].as_str().unwrap();
+    let id = data_encoding::HEXLOWER.encode(apps[1].as_bytes());
+    assert!(
+        problem.starts_with(&format!("the app head row {id} does not hold what was written to it")),
+        "{problem}"
+    );
+    let waits = command(&scene, &["operator", "rotations"]);
+    assert!(waits.printed.contains("keyring\t1, 2\t"), "{}", waits.printed);
+    assert_eq!(scene.values(apps[0])["A"], CANARY);
+    assert_eq!(scene.metric("petsem_keyring_rotation_faults"), 1);
+    assert_eq!(versions(&scene.rotations()), [1, 2]);
+    // Mended: the next start finishes it.
+    mac(&right);
+    assert!(scene.stop().status.success());
+    scene.start();
+    scene.look_until(|list| versions(list) == [2]);
+    assert_eq!(scene.values(apps[1])["A"], CANARY);
+}
+
+#[test]
+fn deleting_an_app_ends_its_rotation() {
+    let scene = Scene::new(1);
+    let app = scene.app("shop");
+    for number in 0..20 {
+        scene.set("shop", &json!({"A": number.to_string()}));
+    }
+    scene.rotate_app(app, false);
+    assert_eq!(scene.rotations()["apps"][0]["app"], json!(app));
+    assert_eq!(scene.operate("DELETE", "/v1/apps/shop", None).status, 200);
+    assert_eq!(scene.rotations()["apps"], json!([]));
+    assert_eq!(scene.opened().rows(kind::APP_ROTATION), []);
+}
+
+#[test]
+fn only_operators_rotate_and_the_command_line_waits_until_it_has_ended() {
+    let scene = Scene::new(1000);
+    let app = scene.app("shop");
+    scene.set("shop", &json!({ "A": CANARY }));
+    let owner = flyv1(&scene.owner);
+    for (method, target) in
+        [("GET", "/v1/rotations"), ("POST", "/v1/keyring/rotate"), ("POST", "/v1/apps/shop/rotate")]
+    {
+        let body = (method == "POST").then(|| json!({}));
+        let answer = scene.call(method, target, &owner, body.as_ref());
+        assert_eq!(answer.outcome(), (403, "forbidden".to_owned()), "{target}");
+    }
+    let nowhere = scene.operate("POST", "/v1/apps/nowhere/rotate", Some(&json!({})));
+    assert_eq!(nowhere.outcome(), (404, "not_found".to_owned()));
+    assert_eq!(versions(&scene.rotations()), [1]);
+
+    let rotated = command(&scene, &["operator", "rotate-keyring"]);
+    assert!(rotated.status.success(), "{}", rotated.printed);
+    assert_eq!(
+        rotated.printed,
+        "all keys are wrapped by version 2 of the keyring; no older version remains\n"
+    );
+    let json = command(&scene, &["operator", "rotate-keyring", "--json"]);
+    let json: Value = serde_json::from_str(&json.printed).unwrap();
+    assert_eq!((&json["keyring"]["current"], versions(&json)), (&json!(3), vec![3]));
+    let rotated = command(&scene, &["operator", "rotate-app", "shop", "--rewrite"]);
+    assert_eq!(rotated.printed, "all keys of shop are wrapped by its new KEK; the old one is destroyed\n");
+    let begun = command(&scene, &["operator", "rotate-app", "shop", "--no-wait", "--json"]);
+    let begun: Value = serde_json::from_str(&begun.printed).unwrap();
+    assert_eq!((&begun["app"], &begun["kek_versions"]), (&json!(app), &json!([2, 3])));
+    scene.look_until(|list| list["apps"] == json!([]));
+    let none = command(&scene, &["operator", "rotations"]);
+    assert_eq!(none.printed, "keyring\t3\t-\t-\n");
+    assert_eq!(scene.values(app)["A"], CANARY);
+}
+
+fn command(scene: &Scene, arguments: &[&str]) -> Ended {
+    let mut command = petsem(arguments);
+    command.arg("--endpoint").arg(format!("http://{}", scene.address()));
+    command.arg("--token-file").arg(scene.installation.path("operator.token"));
+    run(command)
+}
+
+fn versions(list: &Value) -> Vec<u64> {
+    let versions = list["keyring"]["versions"].as_array().unwrap();
+    versions.iter().map(|version| version["version"].as_u64().unwrap()).collect()
+}
+
+/// App heads whose KEKs are under this version of the keyring.
+fn heads_under(scene: &Scene, version: u32) -> usize {
+    let wraps = scene.opened().rows(kind::APP_HEAD);
+    let wraps = wraps.iter().map(|(_, head)| crate::opened::bytes(&head["keks"][0]["wrapped"]));
+    wraps.filter(|wrapped| petsem_keys::Keyring::version_of(wrapped).unwrap() == version).count()
+}
+
+fn values(answer: &Answer) -> BTreeMap<String, String> {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let json = answer.json();
+    let secrets = json["secrets"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    secrets.map(|secret| (text(&secret["name"]), text(&secret["value"]))).collect()
+}

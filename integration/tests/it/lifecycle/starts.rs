@@ -1,0 +1,368 @@
+//! A server starts, or says what is wrong; and ends without losing what it was asked.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
+
+use petsem_integration::dev::{Dev, audit_log, flyv1};
+use petsem_integration::http::{Answer, Request, connect};
+use petsem_integration::installation::{CONFIGURATION, Installation};
+use petsem_integration::server::{Ended, petsem, run};
+use rusqlite::Connection;
+use serde_json::json;
+
+/// Asserts that a program ended with an error that says this, and has printed no more than two lines of it.
+fn refused(what: &str, ended: &Ended, texts: &[&str]) {
+    assert!(matches!(ended.status.code(), Some(code) if code != 0), "{what}: {}", ended.printed);
+    for text in texts {
+        assert!(ended.printed.contains(text), "{what}: {:?} does not say {text:?}", ended.printed);
+    }
+    assert!(!ended.printed.contains("panicked"), "{what}: {}", ended.printed);
+}
+
+fn files(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(directory)
+        .map(|entries| entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+        .unwrap_or_default();
+    names.sort();
+    names
+}
+
+#[test]
+fn an_installation_is_created_once_and_serves() {
+    let installation = Installation::configured();
+    let made = installation.init();
+    assert!(made.status.success(), "{}", made.printed);
+    for name in ["operator.token", "seal.key", "data/petsem.db"] {
+        let mode = std::fs::metadata(installation.path(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{name}");
+    }
+    let token = installation.operator();
+    assert!(!made.printed.contains(&token));
+
+    let again = installation.init();
+    refused("a second init", &again, &["operator.token"]);
+    assert_eq!(installation.operator(), token);
+    std::fs::rename(installation.path("operator.token"), installation.path("kept.token")).unwrap();
+    let again = installation.init();
+    refused("a second init", &again, &["already holds an installation", "nothing was changed"]);
+    assert!(!installation.path("operator.token").exists());
+
+    let server = installation.start().unwrap();
+    let orgs = Request::new("GET", "/v1/orgs").authorization(&flyv1(&token)).send(server.address());
+    assert_eq!((orgs.status, orgs.json()), (200, json!({"orgs": []})));
+    let socket = std::fs::metadata(installation.path("petsem.sock")).unwrap();
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+    let second = installation.start().unwrap_err();
+    refused("a second server", &second, &["petsem.sock", "already in use"]);
+    let stopped = server.stop();
+    assert_eq!(stopped.status.code(), Some(0), "{}", stopped.printed);
+}
+
+#[test]
+fn a_server_without_a_store_says_how_to_create_one() {
+    let installation = Installation::configured();
+    let ended = installation.start().unwrap_err();
+    refused("an empty store", &ended, &["is empty", "petsem operator init"]);
+    let verify = run(installation.with_configuration(&["operator", "audit", "verify"]));
+    refused("an empty store", &verify, &["is empty", "petsem operator init"]);
+    // Looking made nothing.
+    assert_eq!(files(installation.directory.path()), ["petsem.toml"]);
+    // And it can still be made.
+    assert!(installation.init().status.success());
+}
+
+/// An installation that can still be saved must not be replaced by a new one.
+#[test]
+fn a_store_without_its_installation_row_is_reported_as_damaged_and_not_as_empty() {
+    let installation = Installation::made();
+    let database = Connection::open(installation.path("data/petsem.db")).unwrap();
+    // Kind 1, which has no id.
+    assert_eq!(database.execute("DELETE FROM records WHERE kind = ?1 AND id = x''", [1]).unwrap(), 1);
+    drop(database);
+    std::fs::remove_file(installation.path("operator.token")).unwrap();
+    refused("an init there", &installation.init(), &["already holds an installation", "nothing was changed"]);
+    for ended in [
+        installation.start().unwrap_err(),
+        run(installation.with_configuration(&["operator", "audit", "verify"])),
+        run(installation.with_configuration(&["operator", "status"])),
+    ] {
+        refused("a store without its row", &ended, &["integrity", "own row", "restore the store"]);
+        assert!(!ended.printed.contains("operator init"), "{}", ended.printed);
+    }
+}
+
+#[test]
+fn a_server_does_not_serve_a_store_of_petsem_dev() {
+    let dev = Dev::start();
+    dev.set("shop", &json!({"A": "1"}));
+    let directory = dev.directory.path().display().to_string();
+    let configuration = CONFIGURATION
+        .replace("data_directory = \"data\"", &format!("data_directory = \"{directory}/data\""))
+        .replace("path = \"seal.key\"", &format!("path = \"{directory}/seal.key\""))
+        .replace("[audit]", &format!("[audit]\ndirectory = \"{directory}/audit\""));
+    let installation = Installation::configured();
+    installation.configure(&configuration);
+    let in_use = installation.start().unwrap_err();
+    refused("a store in use", &in_use, &["petsem.lock"]);
+    let Dev { server, directory: kept, .. } = dev;
+    assert!(server.stop().status.success());
+    let ended = installation.start().unwrap_err();
+    refused("a development store", &ended, &["petsem dev", "petsem operator init"]);
+    drop(kept);
+}
+
+#[test]
+fn a_port_in_use_is_named_and_the_store_is_unchanged() {
+    let installation = Installation::made();
+    let before = files(&installation.path("data"));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    installation.configure(&CONFIGURATION.replace("127.0.0.1:0", &address));
+    let ended = installation.start().unwrap_err();
+    refused("a port in use", &ended, &[&address, "already in use", "listener.address"]);
+    assert_eq!(files(&installation.path("data")), before);
+
+    let dev = run(petsem(["dev", "--listen", &address, "--dir", "unused"]));
+    refused("a port in use, for dev", &dev, &[&address, "--listen"]);
+    assert!(!Path::new("unused").exists());
+}
+
+#[test]
+fn listeners_that_others_could_reach_are_refused() {
+    let installation = Installation::made();
+    for address in ["0.0.0.0:0", "192.0.2.1:8200", "[::]:8200"] {
+        installation.configure(&CONFIGURATION.replace("127.0.0.1:0", address));
+        let ended = installation.start().unwrap_err();
+        refused(address, &ended, &["listener.address", address, "loopback", "unix:"]);
+        let dev = run(petsem(["dev", "--listen", address, "--dir", "unused"]));
+        refused(address, &dev, &[address, "loopback"]);
+    }
+}
+
+#[test]
+fn an_invalid_configuration_is_refused_with_its_key_and_value() {
+    let installation = Installation::made();
+    for (what, from, to, texts) in [
+        ("an unknown key", "name =", "nmae = \"x\"\nname =", &["nmae", "petsem config reference"][..]),
+        (
+            "an unknown key of a table",
+            "segment_mib",
+            "segment_mb",
+            &["segment_mb", "petsem config reference"],
+        ),
+        ("an unknown table", "[audit]", "[tls]\nport = 1\n[audit]", &["tls"]),
+        ("a missing key", "location =", "#", &["location"]),
+        ("a seal that there is not", "key-file", "hsm", &["hsm"]),
+        ("a host that is none", "host-1", "host 1", &["listener.host", "host 1"]),
+        ("a number out of range", "segment_mib = 1", "segment_mib = 0", &["audit.segment_mib", "1 to 4096"]),
+        ("no TOML", "name =", "name", &["line"]),
+    ] {
+        installation.configure(&CONFIGURATION.replacen(from, to, 1));
+        let started = installation.start().unwrap_err();
+        refused(what, &started, texts);
+        let mut check = petsem(["config", "check"]);
+        check.arg(installation.configuration());
+        refused(what, &run(check), texts);
+    }
+    std::fs::remove_file(installation.configuration()).unwrap();
+    refused("no file", &installation.start().unwrap_err(), &["petsem.toml", "cannot be read"]);
+}
+
+#[test]
+fn the_configuration_of_the_tests_and_the_reference_are_valid() {
+    let installation = Installation::configured();
+    let check = |path: &Path| {
+        let mut command = petsem(["config", "check"]);
+        command.arg(path);
+        run(command)
+    };
+    let checked = check(&installation.configuration());
+    assert!(checked.status.success(), "{}", checked.printed);
+    let reference = run(petsem(["config", "reference"]));
+    assert!(reference.status.success());
+    installation.configure(&reference.printed);
+    let checked = check(&installation.configuration());
+    assert!(checked.status.success(), "{}", checked.printed);
+    assert_eq!(files(installation.directory.path()), ["petsem.toml"]);
+}
+
+/// A server that starts sealed, says why, and serves nothing.
+fn starts_sealed(what: &str, installation: &Installation, texts: &[&str]) {
+    let server = installation.start().unwrap();
+    let orgs = Request::new("GET", "/v1/orgs").authorization(&flyv1(&installation.operator()));
+    assert_eq!(orgs.send(server.address()).outcome(), (503, "sealed".to_owned()), "{what}");
+    let line = server.printed_line("the server is sealed");
+    for text in texts {
+        assert!(line.contains(text), "{what}: {line:?} does not say {text:?}");
+    }
+    assert_eq!(server.stop().status.code(), Some(0), "{what}");
+}
+
+#[test]
+fn a_key_file_accessible_to_other_users_opens_nothing() {
+    let installation = Installation::made();
+    let key = installation.path("seal.key");
+    for mode in [0o640, 0o604, 0o666] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        starts_sealed("an open key file", &installation, &["seal.key", &format!("{mode:o}"), "600"]);
+    }
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let other = Installation::made();
+    std::fs::copy(other.path("seal.key"), &key).unwrap();
+    starts_sealed("another key", &installation, &["does not open the root key of this store"]);
+    std::fs::remove_file(&key).unwrap();
+    starts_sealed("no key", &installation, &["seal.key"]);
+    // A key is never made for a store that is there.
+    assert!(!key.exists());
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_written_is_refused() {
+    // Root can write anywhere except in places like these.
+    for directory in ["/proc/petsem", "/dev/null/petsem"] {
+        let installation = Installation::configured();
+        installation.configure(&CONFIGURATION.replace("\"data\"", &format!("{directory:?}")));
+        refused(directory, &installation.init(), &[directory]);
+        refused(directory, &installation.start().unwrap_err(), &[directory]);
+        assert!(!installation.path("operator.token").exists());
+    }
+    let installation = Installation::configured();
+    std::fs::write(installation.path("data"), "a file").unwrap();
+    refused("a file", &installation.init(), &["data"]);
+    assert_eq!(std::fs::read_to_string(installation.path("data")).unwrap(), "a file");
+}
+
+#[test]
+fn a_terminated_server_answers_its_running_requests_and_starts_again() {
+    let dev = Dev::start();
+    dev.set("shop", &json!({"A": "1"}));
+    // A request of which the server has seen the head and half of the body.
+    let request = Request::new("POST", "/v1/apps/shop/secrets/B")
+        .authorization(&flyv1(&dev.operator))
+        .json(&json!({"value": "set while the server ends"}))
+        .to_bytes();
+    let (begun, rest) = request.split_at(request.len() - 10);
+    let mut stream = connect(dev.server.address()).unwrap();
+    stream.write_all(begun).unwrap();
+    // Its being read is only sure after another request on another connection was answered.
+    assert_eq!(dev.version("shop"), 1);
+    let (address, operator) = (dev.server.address(), dev.operator.clone());
+    let dev = dev
+        .restart(|server| {
+            server.terminate();
+            // New connections are refused from now on; this one goes on.
+            while std::net::TcpStream::connect(address).is_ok() {}
+            stream.write_all(rest).unwrap();
+            let mut received = Vec::new();
+            stream.read_to_end(&mut received).unwrap();
+            let answer = Answer::parse(&received).unwrap();
+            assert_eq!((answer.status, answer.number("version")), (201, 2), "{}", answer.text());
+            let ended = server.ended();
+            assert_eq!(ended.status.code(), Some(0), "{}", ended.printed);
+            ended
+        })
+        .unwrap();
+    assert_eq!((dev.version("shop"), &dev.operator), (2, &operator));
+    let lines = dev.audit_lines();
+    assert!(!lines.iter().any(|line| line["outcome"] == "recovered"));
+}
+
+#[test]
+fn a_stalled_request_does_not_prevent_the_server_from_stopping() {
+    let dev = Dev::start();
+    let mut stream = connect(dev.server.address()).unwrap();
+    let head = "POST /v1/orgs HTTP/1.1\r\nhost: petsem\r\ncontent-length: 1000\r\n\r\n{";
+    stream.write_all(head.as_bytes()).unwrap();
+    assert_eq!(dev.version("shop"), 0);
+    let Dev { server, directory, .. } = dev;
+    let asked = petsem_integration::dev::now();
+    let ended = server.stop();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.printed);
+    let took = petsem_integration::dev::now() - asked;
+    assert!(took <= 10, "{took} seconds");
+    drop(directory);
+}
+
+#[test]
+fn the_audit_log_of_an_installation_verifies_and_a_changed_line_does_not() {
+    let installation = Installation::made();
+    let server = installation.start().unwrap();
+    let operator = flyv1(&installation.operator());
+    for name in ["one", "two", "three"] {
+        let body = json!({ "name": name });
+        let made =
+            Request::new("POST", "/v1/orgs").authorization(&operator).json(&body).send(server.address());
+        assert_eq!(made.status, 201, "{}", made.text());
+    }
+    let verify = || run(installation.with_configuration(&["operator", "audit", "verify", "--json"]));
+    refused("a server holds the store", &verify(), &["petsem.lock"]);
+    assert!(server.stop().status.success());
+    let verified = verify();
+    assert!(verified.status.success(), "{}", verified.printed);
+    let report: serde_json::Value = serde_json::from_str(&verified.printed).unwrap();
+    assert_eq!((&report["first_line"], &report["macs_verified"]), (&json!(1), &json!(true)));
+    let log = audit_log(&installation.path("data/audit"));
+    assert_eq!(report["last_line"], json!(log.lines().count()));
+
+    let segment = installation.path("data/audit/audit-00000001.log");
+    let good = std::fs::read(&segment).unwrap();
+    let at = good.windows(11).position(|window| window == b"\"org.create").unwrap();
+    let mut changed = good.clone();
+    changed[at + 1] = b'O';
+    std::fs::write(&segment, &changed).unwrap();
+    refused("a changed line", &verify(), &["line", "hint: the lines before it are unchanged"]);
+    // Two lines exchanged.
+    let text = String::from_utf8(good.clone()).unwrap();
+    let mut lines: Vec<_> = text.split_inclusive('\n').collect();
+    lines.swap(1, 2);
+    std::fs::write(&segment, lines.concat()).unwrap();
+    refused("exchanged lines", &verify(), &["line"]);
+    std::fs::write(&segment, &good).unwrap();
+    assert!(verify().status.success());
+}
+
+#[test]
+fn at_a_terminal_an_app_is_deleted_only_when_its_name_is_typed_again() {
+    let dev = Dev::start();
+    let context = dev.layout().operator_token().with_file_name("context.toml");
+    let program = petsem([""; 0]).get_program().to_owned();
+    // Under `script` the command has a terminal; what is typed comes through it.
+    let delete = |typed: &str| {
+        let command =
+            format!("{} app delete shop --context {}", program.to_str().unwrap(), context.to_str().unwrap());
+        let mut under_script = std::process::Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        under_script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        let ended = under_script.wait_with_output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stdout).unwrap())
+    };
+    for slip in ["y\n", "shopp\n", "\n"] {
+        let (status, printed) = delete(slip);
+        assert_eq!(status, Some(2), "{slip:?}: {printed}");
+        assert!(printed.contains("nothing was deleted"), "{slip:?}: {printed}");
+        assert_eq!(dev.operate("GET", "/v1/apps/shop", None).status, 200);
+    }
+    let (status, printed) = delete("shop\n");
+    assert_eq!(status, Some(0), "{printed}");
+    assert_eq!(dev.operate("GET", "/v1/apps/shop", None).status, 404);
+}
+
+#[test]
+fn errors_of_commands_are_on_standard_error_with_a_status() {
+    let output = petsem(["server", "--config", "/nowhere/petsem.toml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("/nowhere/petsem.toml"), "{said}");
+    assert!(!output.status.success());
+}

@@ -1,0 +1,82 @@
+//! What the pages say of the tests is true.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const PAGE: &str = include_str!("../../../../docs/vulnerability-classes.md");
+
+/// The commands in a part of the page: what is in backquotes and names a package of ours and a target.
+fn commands(text: &str) -> Vec<&str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(|quoted| quoted.starts_with("petsem") && quoted.contains(" --")).collect()
+}
+
+/// Whether the one test of a command is a function under `#[test]` in the file or module that its path names.
+fn is_there(command: &str) -> bool {
+    let (package, arguments) = command.split_once(' ').unwrap();
+    let path = arguments.rsplit(' ').next().unwrap();
+    let directory = package.strip_prefix("petsem-").unwrap_or("cli");
+    let part = if arguments.contains("--test ") { "tests" } else { "src" };
+    let mut modules: Vec<&str> = path.split("::").collect();
+    let function = format!("fn {}(", modules.pop().unwrap());
+    modules.retain(|module| *module != "tests");
+    let mut sources = Vec::new();
+    collect(&Path::new(ROOT).join(directory).join(part), &mut sources);
+    sources.iter().filter(|(path, _)| modules.iter().all(|module| path.contains(module))).any(
+        |(_, source)| {
+            let before = source.split_once(&function).map(|(before, _)| before.lines().rev().take(3));
+            before.is_some_and(|mut lines| lines.any(is_test))
+        },
+    )
+}
+
+/// `#[test]`, and with a runtime.
+fn is_test(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("#[test]") || line.starts_with("#[tokio::test")
+}
+
+fn collect(directory: &Path, sources: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn every_vulnerability_class_names_tests_and_each_of_them_exists() {
+    let classes: Vec<(&str, Vec<&str>)> = PAGE
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
+        .filter(|(number, _)| number.parse::<u8>().is_ok())
+        .map(|(number, row)| (number, commands(row)))
+        .collect();
+    let numbers: Vec<_> = classes.iter().map(|(number, _)| (*number).to_owned()).collect();
+    assert_eq!(numbers, (1..=21).map(|number| number.to_string()).collect::<Vec<_>>());
+    for (number, commands) in &classes {
+        assert!(commands.len() >= 2, "class {number} names {commands:?}");
+    }
+    let missing: BTreeSet<_> = commands(PAGE).into_iter().filter(|command| !is_there(command)).collect();
+    assert_eq!(missing, BTreeSet::new());
+}
+
+#[test]
+fn a_name_of_a_test_that_does_not_exist_is_found() {
+    for (command, there) in [
+        (
+            "petsem-integration --test it structure::documents::a_name_of_a_test_that_does_not_exist_is_found",
+            true,
+        ),
+        ("petsem-integration --test it structure::documents::a_test_that_was_removed", false),
+        // There, in another file; and there, but no test.
+        ("petsem-integration --test it attacks::names::a_name_of_a_test_that_does_not_exist_is_found", false),
+        ("petsem-integration --test it structure::documents::is_there", false),
+    ] {
+        assert_eq!(is_there(command), there, "{command}");
+    }
+}
