@@ -13,7 +13,7 @@ use petsem_store::{Change, CommitError, Committed, RequestAudit, Store};
 
 use crate::authn::rate::PerSecond;
 use crate::clock::Timestamp;
-use crate::control::denied::PendingDenials;
+use crate::control::pending_denials::PendingDenials;
 use crate::control::state::Control;
 use crate::error::{Failure, untrusted};
 use crate::fetch::Fetch;

@@ -80,7 +80,7 @@ pub use boot::discharger::Proof;
 pub use boot::polls::Polled;
 pub use clock::Timestamp;
 pub use control::denial_folder::{DenialAnswer, DenialFolder};
-pub use control::pending_denials::{DenialError, DenialOutcome};
+pub use control::denials::{DenialError, DenialOutcome};
 pub use development::{DevelopmentPlan, DevelopmentTokens};
 pub use engine::{Engine, EngineParts, EngineSettings};
 pub use error::Failure;

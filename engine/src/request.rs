@@ -35,7 +35,8 @@ pub struct AuditRecord {
     verified: bool,
 }
 
-/// The fields of an audit line, as the store keeps them until the line is durable.
+/// The fields of an audit line, as the store keeps them until the line is durable. Their names are stored bytes; those of
+/// [`AuditEvent`] are the log's.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Line {
     time_ms: u64,

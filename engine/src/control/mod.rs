@@ -1,7 +1,7 @@
 //! The control state that every decision depends on, and the numbered control feed that changes it.
 
 pub(crate) mod denial_folder;
-pub(crate) mod denied;
+pub(crate) mod denials;
 pub(crate) mod feed;
 pub(crate) mod pending_denials;
 pub(crate) mod revoked;
