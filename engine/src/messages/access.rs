@@ -1,6 +1,6 @@
 //! Decisions: what a verified credential does not allow.
 
-use std::fmt::Display;
+use std::error::Error;
 
 use petsem_api::ErrorCode;
 use petsem_policy::Action;
@@ -10,8 +10,9 @@ use crate::error::Failure;
 /// Why a token of another org is refused.
 pub(crate) const OTHER_ORG: &str = "the token's key belongs to another org than the request; use a token of the request's org, or an operator's";
 
-/// A refusal whose text is that of the error: those of `petsem-policy` and `petsem-keys` have their own hints.
-pub(crate) fn refused(code: ErrorCode, error: &dyn Display) -> Failure {
+/// A refusal whose text is that of the error: those of `petsem-policy` and `petsem-keys` have their own hints. The type
+/// keeps out texts that were put together elsewhere.
+pub(crate) fn refused(code: ErrorCode, error: &dyn Error) -> Failure {
     Failure::new(code, error.to_string())
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn jwt_key_unknown(seconds: u64) -> Failure {
     .retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
-/// `seconds` is the pause after a failed fetch.
+/// `seconds` until the next fetch.
 pub(crate) fn issuer_keys_unavailable(seconds: u64) -> Failure {
     Failure::new(
         ErrorCode::IssuerUnavailable,

@@ -39,11 +39,20 @@ impl<'a, T: Content> Scan<'a, T> {
         }
         let records = self.store.records(T::KIND, self.prefix, self.after.as_deref(), self.page).await?;
         self.is_ended = records.len() < self.page as usize;
-        self.after = records.last().map(|record| record.id.clone());
-        Ok(records
-            .iter()
-            .map(|record| Ok((id_of::<T>(record)?, self.codec.read(&record.id, record)?)))
-            .collect())
+        let entries = records.iter().map(|record| self.read(record)).collect();
+        Ok(entries)
+    }
+
+    /// Storage is not trusted: a row outside of the prefix, or out of order, is refused. The scan then ends, because a
+    /// store that repeats its pages would never.
+    fn read(&mut self, record: &Record) -> Scanned<T> {
+        let is_next = self.after.as_ref().is_none_or(|after| *after < record.id);
+        if !is_next || !record.id.starts_with(self.prefix) {
+            self.is_ended = true;
+            return Err(IntegrityFault::new(record.kind, &record.id, "the store returned another row"));
+        }
+        self.after = Some(record.id.clone());
+        Ok((id_of::<T>(record)?, self.codec.read(&record.id, record)?))
     }
 }
 

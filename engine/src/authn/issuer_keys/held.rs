@@ -16,6 +16,8 @@ const RENEWED_FROM: Duration = Duration::from_secs(5 * 60);
 const WARNED_FROM: Duration = Duration::from_secs(60 * 60);
 /// The longest pause after failed fetches.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// The longest time without a fetch while a JWT needs keys and there are none.
+const LONGEST_WITHOUT_KEYS: Duration = Duration::from_secs(10);
 /// Most key ids remembered as unknown. Beyond that only the time between fetches limits them.
 const MOST_UNKNOWN: usize = 64;
 /// Longest key id that causes a fetch, in bytes.
@@ -53,8 +55,8 @@ pub(super) enum Next {
     Wait,
     /// The last fetch was a moment ago: try again after this time.
     Later { seconds: u64 },
-    /// There are no keys, and a fetch has just failed.
-    Unavailable,
+    /// There are no keys, and a fetch has just failed: try again after this time.
+    Unavailable { seconds: u64 },
 }
 
 impl Held {
@@ -83,8 +85,11 @@ impl Held {
         let Some(keys) = self.live(now) else {
             return match self.tried {
                 _ if self.fetching => Next::Wait,
-                Some(tried) if now.since(tried) < interval => Next::Unavailable,
-                _ => self.begin_for_jwt(now),
+                Some(tried) => match interval.min(LONGEST_WITHOUT_KEYS).saturating_sub(now.since(tried)) {
+                    Duration::ZERO => self.begin_for_jwt(now),
+                    left => Next::Unavailable { seconds: left.as_secs() + 1 },
+                },
+                None => self.begin_for_jwt(now),
             };
         };
         // Without a key id no particular key can be missing.
@@ -322,7 +327,10 @@ mod tests {
         assert_eq!(held.next(None, INTERVAL, at(SECOND)), Next::Fetch);
         assert_eq!(held.next(Some("a"), INTERVAL, at(SECOND)), Next::Wait);
         held.end(Err("refused".to_owned()), at(SECOND));
-        assert_eq!(held.next(Some("a"), INTERVAL, at(SECOND * 2)), Next::Unavailable);
+        assert_eq!(held.next(Some("a"), INTERVAL, at(SECOND * 2)), Next::Unavailable { seconds: 5 });
+        // A long interval must not keep keys away for as long.
+        let long = Duration::from_secs(300);
+        assert_eq!(held.next(Some("a"), long, at(SECOND * 2)), Next::Unavailable { seconds: 10 });
         assert!(held.warning("i", at(SECOND * 2)).unwrap().contains("not fetched since the server started"));
         assert_eq!(held.problem(), Some("refused"));
         assert_eq!(held.next(Some("a"), INTERVAL, at(SECOND * 6)), Next::Fetch);

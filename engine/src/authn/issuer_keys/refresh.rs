@@ -12,6 +12,8 @@ use crate::messages;
 
 /// The longest that a request waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// `Retry-After`, in seconds, while a fetch is running.
+const RUNNING: u64 = 5;
 /// Fetches that one look at all issuers begins.
 const MOST_BEGUN: usize = 8;
 
@@ -31,7 +33,7 @@ impl Engine {
             Next::Done => return Ok(false),
             Next::Known => return Ok(true),
             Next::Later { seconds } => return Err(messages::jwt_key_unknown(seconds)),
-            Next::Unavailable => return Err(unavailable(published, interval)),
+            Next::Unavailable { seconds } => return Err(unavailable(published, seconds)),
             Next::Fetch => {
                 published.begin(&self.fetch);
                 true
@@ -43,7 +45,7 @@ impl Engine {
             return Err(if has_keys {
                 messages::jwt_key_unknown(1)
             } else {
-                unavailable(published, interval)
+                unavailable(published, RUNNING)
             });
         };
         // A closed channel means that the issuer was removed: there is nothing to wait for.
@@ -51,7 +53,7 @@ impl Engine {
         let mut held = published.held();
         if held.live(ClockReading::now()).is_none() {
             drop(held);
-            return Err(unavailable(published, interval));
+            return Err(unavailable(published, RUNNING));
         }
         if let (true, Ok(_), Some(id)) = (begun, waited, key_id) {
             held.note_if_unknown(id, interval, ClockReading::now());
@@ -72,8 +74,8 @@ impl Engine {
     }
 }
 
-fn unavailable(published: &PublishedKeys, interval: Duration) -> Failure {
-    let failure = messages::issuer_keys_unavailable(interval.as_secs());
+fn unavailable(published: &PublishedKeys, seconds: u64) -> Failure {
+    let failure = messages::issuer_keys_unavailable(seconds);
     let problem = published.held().problem().map(str::to_owned);
     match problem {
         Some(problem) => failure.because(problem),

@@ -79,7 +79,7 @@ fn the_environment_comes_before_the_container_and_the_container_before_the_insta
     let kms = Answers::serve(vec![answer("400 Bad Request", r#"{"__type":"ExpiredTokenException"}"#)]);
     let unreachable = "http://127.0.0.1:1";
     assert_eq!(
-        told(&kms, &[KEYS[0], KEYS[1], ("AWS_CONTAINER_CREDENTIALS_FULL_URI", nobody)]),
+        told(&kms, &[KEYS[0], KEYS[1], ("AWS_CONTAINER_CREDENTIALS_FULL_URI", unreachable)]),
         "the AWS credentials of the environment have expired; set new ones, or give the machine a role"
     );
     let container = Answers::serve(vec![answer("403 Forbidden", "canary")]);
