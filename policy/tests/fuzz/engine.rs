@@ -14,7 +14,7 @@ use rand_core::{Rng, UnwrapErr};
 
 use crate::corpus::Corpus;
 
-const DEFAULT_SECONDS: u64 = 10;
+const DEFAULT_SECONDS: u64 = 3;
 
 /// The answer of a target to one input, if all properties held.
 pub(crate) struct Observation {

@@ -1,7 +1,7 @@
 //! Fuzzing of everything that an untrusted client can send to this crate. Inputs are mutations of valid ones. Each
 //! target checks properties of the answer, not only that nothing panics.
 //!
-//! Each target runs for `PETSEM_FUZZ_SECONDS` (10) and prints its seed and the number of inputs.
+//! Each target runs for `PETSEM_FUZZ_SECONDS` (3) and prints its seed and the number of inputs.
 //! `PETSEM_FUZZ_SEED` and `PETSEM_FUZZ_ITERATIONS` repeat a run exactly. `integration/soak` has the long
 //! form. It runs on stable Rust without instrumentation: an input is kept if its answer is of a new kind.
 
