@@ -186,7 +186,8 @@ fn a_pin_that_is_missing_or_not_wanted_is_told_and_costs_no_try() {
             );
             assert_eq!(
                 refusal(&with, &sealed_without, &CONTEXT),
-                "the TPM's key was sealed without a PIN, and one is set; leave it out, or add the seal again with it"
+                "the TPM's key was sealed without a PIN, and one is set; omit it, or add the seal again with \
+                 it"
             );
         }
         assert_eq!(with.unwrap::<RootKey>(&sealed_with, &CONTEXT).unwrap().version(), 3);
@@ -258,8 +259,8 @@ fn what_an_operator_can_do_to_a_tpm_is_told_with_its_remedy() {
         chip.tool("tpm2_changeauth", &["-c", "owner", "a-password"]);
         assert_eq!(
             refused(&chip),
-            "the TPM's owner hierarchy has a password, which petsem does not use; take it away (`tpm2_changeauth -c \
-         owner`), or use another seal"
+            "the TPM's owner hierarchy has a password, which petsem does not use; remove it \
+             (`tpm2_changeauth -c owner`), or use another seal"
         );
         chip.tool("tpm2_changeauth", &["-c", "owner", "-p", "a-password"]);
         // A swtpm has room for three objects, and no resource manager that swaps them out.
