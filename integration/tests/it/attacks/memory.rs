@@ -244,9 +244,9 @@ impl Watched {
             let mut key = random::<80>()[..length].to_vec();
             // Makes it a scalar of P-256.
             key[0] &= 0x7f;
-            self.canaries.key(&format!("brought {kind} key"), &key);
+            self.canaries.key(&format!("imported {kind} key"), &key);
             // Ed25519 signs with a hash of the seed.
-            self.canaries.key(&format!("brought {kind} key, hashed"), &Sha512::digest(&key));
+            self.canaries.key(&format!("imported {kind} key, hashed"), &Sha512::digest(&key));
             let call = |path: &str, body: Value| {
                 let answer = self.dev.call("POST", &format!("{keys}/{kind}{path}"), &user, Some(&body));
                 assert!((200..300).contains(&answer.status), "{kind}{path}: {}", answer.text());

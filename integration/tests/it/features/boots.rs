@@ -318,7 +318,7 @@ fn a_host_token_with_appended_caveats_opens_nothing() {
     let everything: ActionSet = Action::ALL.into_iter().collect();
     let apps = || Apps::new([*id.as_bytes()]);
     for (what, caveats) in [
-        ("a grant of his own", vec![grant().into()]),
+        ("a grant of its own", vec![grant().into()]),
         ("the app", vec![apps().into()]),
         ("every action", vec![Actions(everything).into()]),
         ("app, actions and a grant", vec![apps().into(), Actions(everything).into(), grant().into()]),
