@@ -1,4 +1,4 @@
-//! Where credentials are looked for, in which order, and what is said when there are none.
+//! The sources of credentials, their order, and the errors without credentials.
 
 use super::answers::{Answers, answer};
 use super::*;
