@@ -1,4 +1,4 @@
-//! What secret keys do, and what they refuse.
+//! Operations of secret keys, and their refusals.
 
 use petsem_keys::{
     AppKek, ImportError, KeyOperation, KeyUseError, SECRET_KEY_MESSAGE_MAXIMUM, SecretKey, SecretKeyMaterial,
@@ -67,7 +67,7 @@ fn what_a_key_encrypts_it_decrypts_and_every_change_is_refused() {
             for at in 0..ciphertext.len() {
                 let mut changed = ciphertext.clone();
                 changed[at] ^= 0x80;
-                // The top bit of an X25519 public key is ignored in the exchange, not in the nonce.
+                // X25519 ignores the top bit of a public key, but the nonce does not.
                 assert_eq!(
                     key.decrypt(&changed, aad(&key)).err(),
                     Some(KeyUseError::NotAuthentic),
@@ -191,7 +191,7 @@ fn a_key_that_is_brought_does_what_the_generated_one_does() {
 #[test]
 fn only_keys_of_the_right_length_are_taken() {
     use SecretKeyType::{Es256, Hs256, Hs384, Hs512, NaclAuth, NaclBox, NaclSecretbox, NaclSign, Xaes256Gcm};
-    // 64 bytes for nacl_sign hold the public key: tested by itself.
+    // 64 bytes for nacl_sign contain the public key; another test covers that.
     let taken = |kind| match kind {
         Hs256 => 32..=64,
         Hs384 => 48..=128,
