@@ -206,7 +206,7 @@ impl Dev {
         let app = app_id.parse().expect("an app id");
         let machine = machine.parse().expect("a machine id");
         let host = Development::HOST.parse().expect("a host id");
-        let narrowed = narrow_for_boot(&user, &app, &machine, &host, now()).expect("it narrows");
+        let narrowed = narrow_for_boot(&user, &app, &machine, &host, now()).expect("it can be narrowed");
         flyv1(narrowed.expose_text())
     }
 
@@ -287,7 +287,7 @@ pub fn ticket(token: &str) -> String {
 /// If the token is finalized.
 pub fn appended(token: &str, caveats: impl IntoIterator<Item = Caveat>) -> String {
     let token = UnverifiedToken::parse(token).expect("a token");
-    let mut macaroon = Macaroon::from_token(&token).expect("a token that is open");
+    let mut macaroon = Macaroon::from_token(&token).expect("a token that is not finalized");
     macaroon.add(caveats).expect("it can be narrowed");
     macaroon.to_text().to_string()
 }

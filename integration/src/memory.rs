@@ -300,13 +300,13 @@ pub fn below_stacks(process: u32) -> Vec<Below> {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("the server runs");
     let below = threads.map(|thread| {
         let thread = thread.expect("the server is stopped").path();
-        let told = |what: &str| {
+        let read = |what: &str| {
             std::fs::read_to_string(thread.join(what)).unwrap_or_else(|error| {
                 panic!("{what} of a thread cannot be read ({error}): run this test as root")
             })
         };
         // The last two words: the stack pointer, and the program counter.
-        let registers = told("syscall");
+        let registers = read("syscall");
         let pointer = registers.split_whitespace().rev().nth(1).expect("a stopped thread has registers");
         let pointer = u64::from_str_radix(pointer.trim_start_matches("0x"), 16).expect("an address");
         let stack = mappings.iter().find(|mapping| (mapping.start..mapping.end).contains(&pointer));
@@ -318,7 +318,7 @@ pub fn below_stacks(process: u32) -> Vec<Below> {
             let filled = bytes.iter().filter(|byte| **byte != 0).count();
             Some((pointer - start - (page * 4096 + first) as u64, filled))
         });
-        Below { thread: told("comm").trim().to_owned(), pages: pages.collect() }
+        Below { thread: read("comm").trim().to_owned(), pages: pages.collect() }
     });
     let below = below.collect();
     drop(stopped);

@@ -125,7 +125,7 @@ impl Platform {
         let body = json!({"org": Self::ORG, "name": name, "settings": {"history": 100}});
         let answer = self.operate("POST", "/v1/apps", Some(&body));
         assert_eq!(answer.status, 201, "{}", answer.text());
-        answer.field("id").parse().expect("an app's id is one")
+        answer.field("id").parse().expect("a valid app id")
     }
 
     /// Sets secrets of an app together, and returns the app version.
@@ -147,7 +147,7 @@ impl Platform {
         let user = Credentials::new(&self.owner).expect("the owner's token is a token");
         let machine = Self::MACHINE.parse().expect("a machine id");
         let host = Self::HOST.parse().expect("a host id");
-        let proof = narrow_for_boot(&user, &app, &machine, &host, now()).expect("it narrows");
+        let proof = narrow_for_boot(&user, &app, &machine, &host, now()).expect("it can be narrowed");
         let body = json!({"ticket": ticket(&self.host), "app": app, "machine": Self::MACHINE});
         let answer = self.call("POST", "/.well-known/macfly/3p", &flyv1(proof.expose_text()), Some(&body));
         assert_eq!(answer.status, 201, "{}", answer.text());

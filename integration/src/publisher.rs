@@ -64,7 +64,7 @@ impl Publisher {
             .expect("certificate and key fit");
         let config = Arc::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-        let address = listener.local_addr().expect("a listener knows where it is");
+        let address = listener.local_addr().expect("a listener has an address");
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
         std::thread::spawn(move || {

@@ -70,8 +70,8 @@ pub fn binary() -> &'static Path {
             .expect("cargo runs");
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         // …/target/debug/deps/it-1234 → …/target/debug/petsem
-        let test = std::env::current_exe().expect("the test knows where it is");
-        let directory = test.parent().and_then(Path::parent).expect("a test lies in target/debug/deps");
+        let test = std::env::current_exe().expect("the test has a path");
+        let directory = test.parent().and_then(Path::parent).expect("a test is in target/debug/deps");
         directory.join("petsem")
     })
 }
@@ -191,14 +191,14 @@ impl Process {
             .spawn()
             .expect("petsem runs");
         let printed = Arc::new(Mutex::new(Vec::new()));
-        let (told, news) = mpsc::channel();
+        let (sender, news) = mpsc::channel();
         let outputs: [Option<Box<dyn Read + Send>>; 2] = [
             child.stdout.take().map(|output| Box::new(output) as _),
             child.stderr.take().map(|output| Box::new(output) as _),
         ];
         for output in outputs.into_iter().flatten() {
-            let (printed, told) = (Arc::clone(&printed), told.clone());
-            std::thread::spawn(move || collect(output, &printed, &told));
+            let (printed, sender) = (Arc::clone(&printed), sender.clone());
+            std::thread::spawn(move || collect(output, &printed, &sender));
         }
         Self { child, printed, news: Mutex::new(news) }
     }
@@ -242,12 +242,12 @@ impl Drop for Process {
 }
 
 // Line by line: otherwise the two outputs would be mixed within lines.
-fn collect(output: Box<dyn Read + Send>, printed: &Mutex<Vec<u8>>, told: &Sender<()>) {
+fn collect(output: Box<dyn Read + Send>, printed: &Mutex<Vec<u8>>, sender: &Sender<()>) {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
     while output.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
         printed.lock().unwrap_or_else(PoisonError::into_inner).append(&mut line);
         // There is no receiver once the server is ready.
-        let _ = told.send(());
+        let _ = sender.send(());
     }
 }

@@ -105,7 +105,7 @@ impl Scene {
             }
             pause(Duration::from_millis(50));
         }
-        panic!("it never came: {}", self.fetched());
+        panic!("no such fetch: {}", self.fetched());
     }
 
     /// Asserts the error that the operator sees when keys cannot be fetched; only JWTs are refused then.

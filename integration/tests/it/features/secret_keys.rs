@@ -222,7 +222,7 @@ fn a_token_of_another_org_gets_the_same_answer_whether_the_app_exists_or_not() {
     let rivals = flyv1(&dev.mint(&json!({"kind": "org", "org": "rivals"})));
     let message = json!({"plaintext": b64(b"m"), "signature": ""});
     let key = json!({"type": "hs256", "value": b64(&[1; 32])});
-    let told = |answer: &Answer| (answer.outcome(), answer.error());
+    let refusal = |answer: &Answer| (answer.outcome(), answer.error());
     for (method, path, body) in [
         ("GET", "", None),
         ("GET", "/k", None),
@@ -237,7 +237,7 @@ fn a_token_of_another_org_gets_the_same_answer_whether_the_app_exists_or_not() {
         let there = dev.call(method, &format!("{KEYS}{path}"), &rivals, body);
         let absent = dev.call(method, &format!("/v1/apps/nowhere/secretkeys{path}"), &rivals, body);
         refused(&there, 403, "forbidden");
-        assert_eq!(told(&there), told(&absent), "{method} {path}");
+        assert_eq!(refusal(&there), refusal(&absent), "{method} {path}");
         // A host's token may use none of these routes.
         let host = dev.call(method, &format!("{KEYS}{path}"), &flyv1(&dev.host), body);
         assert!((400..404).contains(&host.status), "{method} {path}: {}", host.text());

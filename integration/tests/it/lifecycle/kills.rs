@@ -45,19 +45,19 @@ fn acknowledged_changes_survive_kills_complete_and_with_their_audit_lines() {
     let mut acknowledged = 0;
     for round in 0..kills {
         let moment = Duration::from_millis(random.next() % LONGEST);
-        let (heard, acknowledgements) = mpsc::channel();
+        let (sender, acknowledgements) = mpsc::channel();
         let writers: Vec<_> = WRITERS
             .into_iter()
             .enumerate()
             .map(|(writer, app)| {
-                let (address, header, heard) = (dev.server.address(), flyv1(&dev.operator), heard.clone());
+                let (address, header, sender) = (dev.server.address(), flyv1(&dev.operator), sender.clone());
                 std::thread::spawn(move || {
                     let send = |request: &Request| exchange(address, &request.to_bytes()).ok();
-                    write_until_killed(app, &format!("{round}-{writer}"), &header, send, &heard);
+                    write_until_killed(app, &format!("{round}-{writer}"), &header, send, &sender);
                 })
             })
             .collect();
-        drop(heard);
+        drop(sender);
         dev = dev.restart(|server| kill_after(server, moment)).unwrap();
         for writer in writers {
             writer.join().unwrap();
@@ -179,7 +179,7 @@ fn write_until_killed(
     tag: &str,
     header: &str,
     send: impl Fn(&Request) -> Option<Vec<u8>>,
-    heard: &Sender<Acknowledged>,
+    sender: &Sender<Acknowledged>,
 ) {
     for number in 0.. {
         let value = format!("{tag}-{number}");
@@ -199,7 +199,7 @@ fn write_until_killed(
             .iter()
             .map(|secret| (text(&secret["name"]), text(&secret["digest"])))
             .collect();
-        if heard.send(Acknowledged { app, version, value, digests }).is_err() {
+        if sender.send(Acknowledged { app, version, value, digests }).is_err() {
             return;
         }
     }

@@ -63,7 +63,7 @@ impl Scene {
             }
             pause(Duration::from_millis(20));
         }
-        panic!("it did not come to it: {}", seen.last().unwrap());
+        panic!("the rotations did not become as wanted: {}", seen.last().unwrap());
     }
 
     fn opened(&self) -> Opened {
@@ -314,8 +314,8 @@ fn a_restored_destroyed_version_of_the_keyring_is_detected_at_the_next_start() {
     database.execute(insert, rusqlite::params![saved.0, saved.1, saved.2, saved.3, saved.4]).unwrap();
     let verified = run(scene.installation.with_configuration(&["operator", "verify"]));
     assert!(!verified.status.success());
-    let told = "version 1 of the keyring was destroyed, but its row exists again";
-    assert!(verified.printed.contains(told), "{}", verified.printed);
+    let problem = "version 1 of the keyring was destroyed, but its row exists again";
+    assert!(verified.printed.contains(problem), "{}", verified.printed);
     let refused = scene.installation.start().unwrap_err();
     assert!(refused.printed.contains("it was destroyed, but its row exists again"), "{}", refused.printed);
     database.execute("DELETE FROM records WHERE kind = 3 AND id = ?1", [saved.1]).unwrap();
