@@ -154,7 +154,7 @@ impl Moto {
 
     /// Sends a request and returns the body.
     fn request(&self, method: &str, target: &str, headers: &str, body: &str) -> String {
-        let address = self.endpoint.strip_prefix("http://").expect("tests ask it without TLS");
+        let address = self.endpoint.strip_prefix("http://").expect("tests call it without TLS");
         let mut stream = TcpStream::connect(address).expect("moto can be reached");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket has time-outs");
         let head = format!(
@@ -217,7 +217,7 @@ fn unsigned(service: &str) -> String {
 /// # Panics
 /// If there is none.
 pub fn python() -> PathBuf {
-    let test = env::current_exe().expect("a test knows where it is");
+    let test = env::current_exe().expect("a test has a path");
     let found =
         test.ancestors().map(|directory| directory.join("python/bin/python")).find(|path| path.exists());
     found.expect(

@@ -85,13 +85,13 @@ impl Service {
     /// `TrentService.Encrypt`: the seal key under the KMS key.
     pub(super) fn encrypt(&self, seal_key: &SealKey, context: &SealContext) -> Result<Vec<u8>, AwsKmsError> {
         let plaintext = Zeroizing::new(BASE64.encode(seal_key.expose_seal_key()));
-        let asked = Asked {
+        let parameters = Asked {
             key_id: &self.key,
             plaintext: Some(&plaintext),
             ciphertext_blob: None,
             encryption_context: context.into(),
         };
-        let answer = self.call(Action::Encrypt, &asked)?;
+        let answer = self.call(Action::Encrypt, &parameters)?;
         let encrypted: Encrypted<'_> = serde_json::from_slice(&answer)
             .map_err(|_| AwsKmsError::NotUnderstood { action: Action::Encrypt })?;
         BASE64
@@ -105,13 +105,13 @@ impl Service {
         if ciphertext.is_empty() {
             return Err(AwsKmsError::NotItsCiphertext);
         }
-        let asked = Asked {
+        let parameters = Asked {
             key_id: &self.key,
             plaintext: None,
             ciphertext_blob: Some(&BASE64.encode(ciphertext)),
             encryption_context: context.into(),
         };
-        let answer = self.call(Action::Decrypt, &asked)?;
+        let answer = self.call(Action::Decrypt, &parameters)?;
         let decrypted: Decrypted<'_> = serde_json::from_slice(&answer)
             .map_err(|_| AwsKmsError::NotUnderstood { action: Action::Decrypt })?;
         let plaintext = decrypted.plaintext.as_bytes();
@@ -131,10 +131,10 @@ impl Service {
         })
     }
 
-    fn call(&self, action: Action, asked: &Asked<'_>) -> Result<Zeroizing<Vec<u8>>, AwsKmsError> {
+    fn call(&self, action: Action, parameters: &Asked<'_>) -> Result<Zeroizing<Vec<u8>>, AwsKmsError> {
         let mut body = Zeroizing::new(Vec::with_capacity(REQUEST_CAPACITY));
         // Writing text and numbers to memory cannot fail, and KMS would refuse an empty body.
-        let _ = serde_json::to_writer(&mut *body, asked);
+        let _ = serde_json::to_writer(&mut *body, parameters);
         block_on(async {
             let found = credentials::find(&self.environment).await?;
             let headers = self.signed_headers(action, &body, &found)?;

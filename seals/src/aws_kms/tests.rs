@@ -212,7 +212,7 @@ fn https_is_spoken_with_a_certificate_that_the_system_trusts_and_credentials_of_
 
 #[test]
 fn settings_that_name_nothing_callable_are_refused_before_anything_is_called() {
-    let told = |key: &str, region: Option<&str>, endpoint: Option<&str>| {
+    let outcome = |key: &str, region: Option<&str>, endpoint: Option<&str>| {
         let settings = AwsKmsSettings {
             key: key.to_owned(),
             region: region.map(str::to_owned),
@@ -224,37 +224,37 @@ fn settings_that_name_nothing_callable_are_refused_before_anything_is_called() {
     };
     let (id, arn) = ("1234abcd", "arn:aws:kms:eu-west-1:111122223333:key/1234abcd");
     let https = |text: &str| Ok(text.to_owned());
-    assert_eq!(told(arn, None, None), https("https://kms.eu-west-1.amazonaws.com"));
-    assert_eq!(told(id, Some("cn-north-1"), None), https("https://kms.cn-north-1.amazonaws.com.cn"));
+    assert_eq!(outcome(arn, None, None), https("https://kms.eu-west-1.amazonaws.com"));
+    assert_eq!(outcome(id, Some("cn-north-1"), None), https("https://kms.cn-north-1.amazonaws.com.cn"));
     assert_eq!(
-        told(id, Some("eu-west-1"), Some("https://kms.internal:8443")),
+        outcome(id, Some("eu-west-1"), Some("https://kms.internal:8443")),
         https("https://kms.internal:8443")
     );
     for key in ["", "has space", "new\nline", "ünicode", &"x".repeat(2049)] {
         assert_eq!(
-            told(key, Some("eu-west-1"), None),
+            outcome(key, Some("eu-west-1"), None),
             Err("invalid name of an AWS KMS key; give the key's id, its ARN, `alias/NAME` or the ARN of an \
                  alias"
                 .to_owned())
         );
     }
     assert_eq!(
-        told(id, None, None),
+        outcome(id, None, None),
         Err("no AWS region given; give the region of the key, or the key's ARN".to_owned())
     );
     assert_eq!(
-        told(id, Some("evil.example/"), None),
+        outcome(id, Some("evil.example/"), None),
         Err("invalid AWS region `evil.example/`; give one such as eu-central-1".to_owned())
     );
     assert_eq!(
-        told(arn, Some("eu-central-1"), None),
+        outcome(arn, Some("eu-central-1"), None),
         Err("the region is eu-central-1, but the key's ARN is of eu-west-1; omit the region, or give the \
              right key"
             .to_owned())
     );
     for endpoint in ["http://kms.example", "http://10.1.2.3", "kms.example", "https://kms.example/path", ""] {
         assert_eq!(
-            told(id, Some("eu-west-1"), Some(endpoint)),
+            outcome(id, Some("eu-west-1"), Some(endpoint)),
             Err(format!(
                 "invalid AWS KMS endpoint `{endpoint}`; give https://HOST[:PORT] without a path; http only \
                  for loopback"

@@ -18,7 +18,7 @@ impl Answers {
     pub(super) fn serve(answers: Vec<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (heard, asked) = channel();
+        let (sender, asked) = channel();
         thread::spawn(move || {
             for answer in answers {
                 let Ok((mut stream, _)) = listener.accept() else { return };
@@ -30,7 +30,7 @@ impl Answers {
                         _ => break,
                     }
                 }
-                let _ = heard.send(String::from_utf8_lossy(&request).into_owned());
+                let _ = sender.send(String::from_utf8_lossy(&request).into_owned());
                 if answer.is_empty() {
                     // It never answers; the client closes the connection.
                     let _ = stream.read(&mut [0]);
