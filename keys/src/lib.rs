@@ -75,7 +75,7 @@
 //! Keys that apps use and never read ([`SecretKey`]): the material is wrapped under label `0b`, and used by
 //! type. Others must be able to open the results, so these have no context and no header of petsem's.
 //!
-//! | type | key, as it is stored and brought | encrypts to | signs to |
+//! | type | key, as stored and imported | encrypts to | signs to |
 //! |---|---|---|---|
 //! | `hs256` `hs384` `hs512` | 32, 48, 64 bytes, or more up to the hash's block | – | HMAC-SHA-2 (RFC 2104), 32, 48, 64 bytes |
 //! | `nacl_auth` | 32 bytes | – | HMAC-SHA-512 cut to 32 bytes (libsodium `crypto_auth`) |

@@ -182,9 +182,9 @@ fn a_message_above_the_maximum_is_refused() {
 fn a_key_that_is_brought_does_what_the_generated_one_does() {
     for key in keys() {
         let material = key.material().expose_secret_key_material();
-        let brought = SecretKey::import(key.kind(), material).unwrap();
-        assert_eq!(brought.material().expose_secret_key_material(), material);
-        assert_eq!(brought.public_key(), key.public_key());
+        let imported = SecretKey::import(key.kind(), material).unwrap();
+        assert_eq!(imported.material().expose_secret_key_material(), material);
+        assert_eq!(imported.public_key(), key.public_key());
     }
 }
 
@@ -235,8 +235,8 @@ fn an_ed25519_key_with_its_public_key_is_taken_and_with_another_refused() {
     let seed = key.material().expose_secret_key_material();
     let public = key.public_key().unwrap().unwrap();
     let both = [seed, &public].concat();
-    let brought = SecretKey::import(SecretKeyType::NaclSign, &both).unwrap();
-    assert_eq!(brought.material().expose_secret_key_material(), seed);
+    let imported = SecretKey::import(SecretKeyType::NaclSign, &both).unwrap();
+    assert_eq!(imported.material().expose_secret_key_material(), seed);
     let other = [seed, &[7; 32]].concat();
     assert_eq!(SecretKey::import(SecretKeyType::NaclSign, &other).err(), Some(ImportError::OtherPublicKey));
 }
