@@ -9,7 +9,7 @@ use petsem_integration::seals::{assert_open, done, get, refused};
 
 use crate::scene::{self, Device, Scene};
 
-/// Requests that moto accepts before it checks credentials.
+/// An access key that moto accepts while it does not check.
 const ACCESS: &str = "AKIATESTKMS";
 const SECRET: &str = "canary-secret-access-key";
 
