@@ -177,7 +177,7 @@ fn sort_out(settings: &AuditSettings) -> Result<Files, AuditOpenError> {
     Ok(Files { used, unused, next_number })
 }
 
-/// Where the lines end, and what was found on the way there.
+/// The end of the lines, and the results of reading up to it.
 struct End {
     walker: Walker,
     /// Bytes of lines in the last segment.

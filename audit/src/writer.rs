@@ -103,7 +103,7 @@ impl Writer {
         let result = self.checkpoint_now();
         drop(self.lock);
         // The caller may have stopped waiting.
-        let _unheard = closer.send(result);
+        let _ignored = closer.send(result);
     }
 
     /// Writes the waiting lines in as few groups as the segments allow, and replies to every caller.
@@ -124,7 +124,7 @@ impl Writer {
                     items.len()
                 };
                 for item in items.drain(..refused) {
-                    let _unheard = item.reply.send(Err(error.clone()));
+                    let _ignored = item.reply.send(Err(error.clone()));
                 }
                 continue;
             }
@@ -150,7 +150,7 @@ impl Writer {
         let first = self.line.saturating_add(1);
         let result = self.commit(&events);
         for (number, item) in (first..).zip(items) {
-            let _unheard = item.reply.send(result.clone().map(|()| number));
+            let _ignored = item.reply.send(result.clone().map(|()| number));
         }
     }
 

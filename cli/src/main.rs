@@ -1,8 +1,8 @@
 //! `petsem`: the server, the operators' tools, and secrets at the command line. One file per subcommand.
 //!
-//! Non-goals: it decides nothing. The server decides what is allowed, and a token carries what it may do. This
-//! crate reads what people type, sends it, and prints the answer. It takes no value, key or token as an argument,
-//! and prints none to a terminal unless asked to.
+//! Non-goals: it decides nothing. The server decides what is allowed, and a token carries its permissions.
+//! This crate reads what people type, sends it, and prints the answer. It takes no value, key or token as an
+//! argument, and prints none to a terminal unless requested.
 //!
 //! The modules have no cycle: commands use [`output`] and [`messages`], and these use plain data ([`failure`],
 //! [`report`], [`dotenv`], [`private_file`]).

@@ -15,7 +15,7 @@ use crate::context::Resolved;
 use crate::failure::Failure;
 use crate::{messages, output, private_file};
 
-/// How often, and how many times, a server that was told to seal itself is asked whether it is sealed.
+/// How often, and how many times, to check that a server is sealed after it was ordered to seal itself.
 const SEALED_INTERVAL: Duration = Duration::from_millis(200);
 const SEALED_POLLS: u32 = 60;
 

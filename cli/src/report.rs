@@ -1,4 +1,4 @@
-//! What some commands find out, as data: `--json` prints it, and [`crate::messages`] puts it into words.
+//! The results of some commands as data: `--json` prints them, and [`crate::messages`] puts them into words.
 
 use serde::Serialize;
 

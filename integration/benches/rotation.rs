@@ -1,7 +1,7 @@
-//! How fast the keyring's rotation is, and what boots notice of it: many apps with ten secrets each, boots at an even
-//! rate before and while all KEKs are re-wrapped, through the real binary.
+//! The speed of a keyring rotation, and its effect on boots: many apps with ten secrets each, boots at an
+//! even rate before and while all KEKs are re-wrapped, with the real binary.
 //!
-//! `--quick` takes few apps; without it there are 100,000. `PETSEM_APPS` names another number.
+//! `--quick` uses few apps; the default is 100,000. `PETSEM_APPS` sets another number.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,11 +25,11 @@ use serde_json::{Value, json};
 
 /// Secrets of each app.
 const SECRETS: usize = 10;
-/// Connections that make the apps.
+/// Connections that create the apps.
 const MAKERS: usize = 32;
 /// Connections that boot, each at an even rate.
 const BOOTERS: usize = 8;
-/// Between two boots of a connection: 200 boots a second in all.
+/// The interval between two boots of a connection: 200 boots a second in all.
 const EVERY: Duration = Duration::from_millis(40);
 /// Apps that boot.
 const BOOTED: usize = 64;
@@ -93,7 +93,7 @@ fn bound(rate: u32) -> String {
     format!("[rotation]\nrewraps_per_second = {rate}\n")
 }
 
-/// Makes the apps with their secrets over the API, many at once so that they share the disk's syncs.
+/// Creates the apps with their secrets over the API, concurrently so that they share the disk's syncs.
 fn make(platform: &Platform, apps: usize) -> Vec<AppId> {
     let next = AtomicUsize::new(0);
     let mut made: Vec<(usize, AppId)> = std::thread::scope(|scope| {
@@ -133,7 +133,7 @@ fn value(app: usize, secret: usize) -> String {
     format!("value {secret} of app {app}, some 32 bytes")
 }
 
-/// Boots at an even rate while `work` runs; answers how long each took.
+/// Boots at an even rate while `work` runs; returns the time of each boot.
 fn boot_during(platform: &Platform, booted: &[(AppId, usize, String)], work: impl FnOnce()) -> Vec<Duration> {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -148,7 +148,7 @@ fn boot_during(platform: &Platform, booted: &[(AppId, usize, String)], work: imp
                         if over.load(Ordering::Relaxed) {
                             return took;
                         }
-                        // From when it was due, so that a boot that was held up counts for those behind it.
+                        // Measured from the due time, so that a delayed boot also counts for those after it.
                         let due = begun + EVERY * turn;
                         pause(due.saturating_duration_since(now()));
                         let header = platform.boot_header(renewal);
@@ -199,7 +199,7 @@ fn report(what: &str, latencies: &[Duration]) {
     );
 }
 
-/// A connection that is kept.
+/// A keep-alive connection.
 struct Connection(BufReader<TcpStream>);
 
 impl Connection {

@@ -1,4 +1,4 @@
-//! `petsem dev` in a directory of its own, with what its tokens and its issuer allow at hand.
+//! `petsem dev` in its own directory, with tokens and JWTs for it.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ impl Dev {
         Self::start_with(&[])
     }
 
-    /// A new installation whose server has these variables in its environment.
+    /// A new installation with these variables in the server's environment.
     ///
     /// # Panics
     /// If it does not start.
@@ -43,7 +43,7 @@ impl Dev {
         Self::start_in(directory, environment)
     }
 
-    /// A new installation on a tmpfs: for tests of ten thousand requests, which need no disk to be patient.
+    /// A new installation on a tmpfs, for tests whose ten thousand requests would be slow on a disk.
     ///
     /// # Panics
     /// If it does not start.
@@ -62,10 +62,10 @@ impl Dev {
         Self { server, directory, operator, host }
     }
 
-    /// Another server on the same directory, after this one has ended.
+    /// Another server on the same directory, after this one stopped.
     ///
     /// # Errors
-    /// [`Ended`], with what it said, if it refuses to start.
+    /// [`Ended`], with its output, if it refuses to start.
     pub fn restart(self, how: impl FnOnce(Server) -> Ended) -> Result<Self, Ended> {
         let Self { server, directory, operator, host } = self;
         how(server);
@@ -83,12 +83,12 @@ impl Dev {
         self.directory.path().join("data/petsem.db")
     }
 
-    /// All bytes of the audit log, without the zeros that are room for more.
+    /// All bytes of the audit log, without its preallocated zeros.
     pub fn audit_log(&self) -> String {
         audit_log(&self.layout().audit())
     }
 
-    /// The audit lines as JSON, checkpoints among them.
+    /// The audit lines as JSON, including checkpoints.
     pub fn audit_lines(&self) -> Vec<Value> {
         self.audit_log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
@@ -108,10 +108,10 @@ impl Dev {
         self.call(method, target, &flyv1(&self.operator), body)
     }
 
-    /// Makes an app in an org, with the development policy, and answers its id.
+    /// Creates an app in an org, with the development policy, and returns its id.
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn app(&self, name: &str, settings: &Value) -> String {
         let body = json!({"org": Development::ORG, "name": name, "settings": settings});
         let answer = self.operate("POST", "/v1/apps", Some(&body));
@@ -122,7 +122,7 @@ impl Dev {
         answer.field("id")
     }
 
-    /// Sets secrets of an app at once, and answers the app version.
+    /// Sets secrets of an app together, and returns the app version.
     ///
     /// # Panics
     /// If they cannot be set.
@@ -136,14 +136,14 @@ impl Dev {
     /// The app's version.
     ///
     /// # Panics
-    /// If there is no such app.
+    /// If the app does not exist.
     pub fn version(&self, app: &str) -> u64 {
         let answer = self.operate("GET", &format!("/v1/apps/{app}"), None);
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.number("version")
     }
 
-    /// Mints a token (`POST /v1/tokens`) as the operator, and answers its text without scheme.
+    /// Mints a token (`POST /v1/tokens`) as the operator, and returns its text without scheme.
     ///
     /// # Panics
     /// If it cannot be minted.
@@ -153,8 +153,8 @@ impl Dev {
         answer.field("token")
     }
 
-    /// The header of a JWT of the development issuer. `claims` come beside, or in place of, `iss`, `aud`,
-    /// `iat` and `exp`.
+    /// The header of a JWT of the development issuer. `claims` are added to `iss`, `aud`, `iat` and `exp`, or
+    /// replace them.
     ///
     /// # Panics
     /// If it cannot be signed.
@@ -187,10 +187,10 @@ impl Dev {
         self.jwt(&json!({"sub": "developer"}))
     }
 
-    /// The token of the owner of the org `demo`, without scheme: the one that may prove boots.
+    /// The token of the owner of the org `demo`, without scheme: it may prove boots.
     ///
     /// # Panics
-    /// If it is not there.
+    /// If the file is missing.
     pub fn owner(&self) -> String {
         let text =
             std::fs::read_to_string(self.layout().owner_token()).expect("petsem dev writes its tokens");
@@ -200,23 +200,23 @@ impl Dev {
     /// The header of the owner's token, narrowed to this boot on the host `dev`.
     ///
     /// # Panics
-    /// If the names are none.
+    /// If a name is invalid.
     pub fn boot_token(&self, app_id: &str, machine: &str) -> String {
         let user = Credentials::new(&self.owner()).expect("the owner's token is a token");
         let app = app_id.parse().expect("an app id");
         let machine = machine.parse().expect("a machine id");
         let host = Development::HOST.parse().expect("a host id");
-        let narrowed = narrow_for_boot(&user, &app, &machine, &host, now()).expect("it narrows");
+        let narrowed = narrow_for_boot(&user, &app, &machine, &host, now()).expect("it can be narrowed");
         flyv1(narrowed.expose_text())
     }
 
-    /// Asks the discharger for a boot with the ticket of a host token.
+    /// Requests the discharge of a boot with the ticket of a host token.
     pub fn ask_discharge(&self, host_token: &str, proof: &str, app: &str, machine: &str) -> Answer {
         let body = json!({"ticket": ticket(host_token), "app": app, "machine": machine});
         self.call("POST", "/.well-known/macfly/3p", proof, Some(&body))
     }
 
-    /// The discharge of a boot on the host `dev`, earned by a JWT.
+    /// The discharge of a boot on the host `dev`, proven by a JWT.
     ///
     /// # Panics
     /// If it is refused.
@@ -233,10 +233,10 @@ impl Dev {
     }
 }
 
-/// A server on a directory that has no other one.
+/// Starts a server on a directory on which none runs.
 ///
 /// # Errors
-/// [`Ended`], with what it said, if it refuses to start.
+/// [`Ended`], with its output, if it refuses to start.
 pub fn serve(directory: &Path) -> Result<Server, Ended> {
     serve_with(directory, &[])
 }
@@ -247,7 +247,7 @@ fn serve_with(directory: &Path, environment: &[(&str, &str)]) -> Result<Server, 
     Server::start(command)
 }
 
-/// The development issuer may boot what its JWT names, and read everything as `developer`.
+/// The development issuer may boot the Machine that its JWT names, and read everything as `developer`.
 pub fn policy() -> Value {
     json!({"format": 1, "rules": [
         {
@@ -284,15 +284,15 @@ pub fn ticket(token: &str) -> String {
 /// A token with caveats that its holder appended.
 ///
 /// # Panics
-/// If nothing can be appended.
+/// If the token is finalized.
 pub fn appended(token: &str, caveats: impl IntoIterator<Item = Caveat>) -> String {
     let token = UnverifiedToken::parse(token).expect("a token");
-    let mut macaroon = Macaroon::from_token(&token).expect("a token that is open");
+    let mut macaroon = Macaroon::from_token(&token).expect("a token that is not finalized");
     macaroon.add(caveats).expect("it can be narrowed");
     macaroon.to_text().to_string()
 }
 
-/// All bytes of an audit log, without the zeros that are room for more.
+/// All bytes of an audit log, without its preallocated zeros.
 ///
 /// # Panics
 /// If it cannot be read.
@@ -311,7 +311,7 @@ pub fn audit_log(directory: &Path) -> String {
     String::from_utf8(bytes).expect("an audit log is text")
 }
 
-/// The wall clock, in unix seconds: what tokens and JWTs are made by.
+/// The wall clock in unix seconds, by which tokens and JWTs expire.
 pub fn now() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "the one clock of this crate")]
     let now = std::time::SystemTime::now();

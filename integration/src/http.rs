@@ -1,6 +1,6 @@
-//! HTTP/1.1 by hand, so that a test can send anything: malformed heads, bodies that break off, floods.
+//! HTTP/1.1 by hand, so that a test can send anything: malformed heads, incomplete bodies, floods.
 //!
-//! One request a connection, answers read to their end. Clients that behave are `petsem_client`.
+//! One request per connection; answers are read to their end. For correct clients there is `petsem_client`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// No answer takes longer.
+/// No answer takes longer than this.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A request, as it will be written.
+/// A request to send.
 #[derive(Clone, Debug)]
 pub struct Request {
     method: String,
@@ -23,9 +23,9 @@ pub struct Request {
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status of its first line.
+    /// The status code.
     pub status: u16,
-    /// The lines before the body.
+    /// The status line and headers.
     pub head: String,
     /// The body.
     pub body: Vec<u8>,
@@ -37,26 +37,26 @@ impl Request {
         Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Vec::new() }
     }
 
-    /// With another header line.
+    /// Adds a header line.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With the value of an `Authorization` header, scheme included.
+    /// Sets the `Authorization` header, scheme included.
     #[must_use]
     pub fn authorization(self, value: &str) -> Self {
         self.header("authorization", value)
     }
 
-    /// With a JSON body.
+    /// Sets a JSON body.
     #[must_use]
     pub fn json(self, body: &Value) -> Self {
         self.body("application/json", body.to_string())
     }
 
-    /// With any body.
+    /// Sets a body.
     #[must_use]
     pub fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let mut request = self.header("content-type", content_type);
@@ -71,7 +71,7 @@ impl Request {
         bytes
     }
 
-    /// The bytes of its head alone, which announces a body of this length.
+    /// The bytes of only the head, announcing a body of this length.
     pub fn announcing(&self, length: usize) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\nhost: petsem\r\n", self.method, self.target).into_bytes();
         for (name, value) in &self.headers {
@@ -81,24 +81,24 @@ impl Request {
         bytes
     }
 
-    /// Sends it and reads the answer.
+    /// Sends the request and reads the answer.
     ///
     /// # Panics
-    /// If there is no answer: for requests that any server must answer.
+    /// If there is no answer; for requests that every server must answer.
     pub fn send(&self, address: SocketAddr) -> Answer {
         let received = exchange(address, &self.to_bytes()).expect("the server can be reached");
         Answer::parse(&received).unwrap_or_else(|| panic!("no answer to {} {}", self.method, self.target))
     }
 }
 
-/// Sends bytes and answers all that came back until the server closed. A connection that breaks after some
-/// bytes came answers those.
+/// Sends bytes and returns everything received until the server closes. If the connection breaks after some
+/// bytes, these are returned.
 ///
 /// # Errors
-/// If nothing listens, or nothing came before the connection broke.
+/// If nothing listens, or the connection breaks before any byte.
 pub fn exchange(address: SocketAddr, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = connect(address)?;
-    // A server that has seen enough answers before all is written.
+    // A server may answer before everything is written.
     let written = stream.write_all(bytes);
     let mut received = Vec::new();
     match stream.read_to_end(&mut received) {
@@ -123,7 +123,7 @@ fn keep(received: Vec<u8>, error: std::io::Error) -> std::io::Result<Vec<u8>> {
 }
 
 impl Answer {
-    /// Reads an answer of which the connection's end is the end.
+    /// Parses an answer that ends with its connection.
     pub fn parse(received: &[u8]) -> Option<Self> {
         let end = received.windows(4).position(|window| window == b"\r\n\r\n")?;
         let (head, rest) = received.split_at_checked(end)?;
@@ -137,33 +137,33 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON; `null` if it is none.
+    /// The body as JSON; `null` if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// HTTP status and machine code; the code is empty where there is none.
+    /// HTTP status and machine code; the code is empty if there is none.
     pub fn outcome(&self) -> (u16, String) {
         (self.status, self.field("status"))
     }
 
-    /// The text for people.
+    /// The message for people.
     pub fn error(&self) -> String {
         self.field("error")
     }
 
-    /// A field of the body as text; empty where it is none.
+    /// A field of the body as text; empty if it is not a text.
     pub fn field(&self, name: &str) -> String {
         self.json().get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// A field of the body as a number; 0 where it is none.
+    /// A field of the body as a number; 0 if it is not a number.
     pub fn number(&self, name: &str) -> u64 {
         self.json().get(name).and_then(Value::as_u64).unwrap_or_default()
     }
 
-    /// All that a caller sees of an answer, but for what differs in every answer: status, code, text, the length of
-    /// the body, the names of its headers.
+    /// Everything that a client sees of an answer except what always differs: status, code, text, the length
+    /// of the body, the names of its headers.
     pub fn seen(&self) -> (u16, String, String, usize, Vec<String>) {
         let names = self.head.lines().skip(1).filter_map(|line| line.split(':').next());
         let names = names.map(str::to_owned).collect();

@@ -1,4 +1,4 @@
-//! An installation as operators make one: a configuration file, `petsem operator init`, `petsem server`.
+//! An installation as operators create one: a configuration file, `petsem operator init`, `petsem server`.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -12,17 +12,17 @@ use crate::dev::flyv1;
 use crate::http::Request;
 use crate::server::{Ended, Server, petsem, run};
 
-/// A directory with a configuration in it.
+/// A directory with a configuration.
 #[derive(Debug)]
 pub struct Installation {
     /// The directory: configuration, key file, data, tokens.
     pub directory: TempDir,
-    /// What its commands and its server have in their environment.
+    /// The environment of its commands and its server.
     pub environment: Vec<(&'static str, OsString)>,
 }
 
 impl Installation {
-    /// A directory with a configuration, and nothing else yet.
+    /// A directory with only a configuration.
     ///
     /// # Panics
     /// If it cannot be written.
@@ -33,10 +33,10 @@ impl Installation {
         installation
     }
 
-    /// An installation that `petsem operator init` has made.
+    /// An installation created by `petsem operator init`.
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn made() -> Self {
         let installation = Self::configured();
         let made = installation.init();
@@ -77,7 +77,7 @@ impl Installation {
     /// Starts the server.
     ///
     /// # Errors
-    /// [`Ended`], with what it said, if it refuses to start.
+    /// [`Ended`], with its output, if it refuses to start.
     pub fn start(&self) -> Result<Server, Ended> {
         Server::start(self.server())
     }
@@ -90,7 +90,7 @@ impl Installation {
         command
     }
 
-    /// Makes org `acme` with app `shop`: its policy, and the value of its secret `A`.
+    /// Creates org `acme` with app `shop`, its policy, and its secret `A`.
     ///
     /// # Panics
     /// If the server refuses.

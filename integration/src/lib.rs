@@ -1,4 +1,4 @@
-//! What the scenarios over the whole of petsem share. The scenarios themselves are `tests/it`.
+//! What the end-to-end tests share. The tests themselves are in `tests/`.
 
 #[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
 pub mod dev;
@@ -20,7 +20,7 @@ pub mod server;
 pub mod store_keys;
 pub mod vm;
 
-/// Lets time pass, for a fact that only time shows.
+/// Waits, where only time shows a fact.
 pub fn pause(time: std::time::Duration) {
     #[expect(clippy::disallowed_methods, reason = "a harness: the wait is what is tested")]
     std::thread::sleep(time);

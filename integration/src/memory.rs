@@ -1,7 +1,7 @@
-//! The memory of another process, all of it that can be written, searched for what must not be there.
+//! Searches all writable memory of another process for secrets that must not be there.
 //!
-//! A secret is searched in the forms that code brings it into, and in pieces: any 16 bytes in a row of any form
-//! are found. Reading another process's memory when it is not dumpable takes root.
+//! A secret is searched in the forms into which code converts it, and in pieces: any 16 consecutive bytes of
+//! a form are found. Reading a process that is not dumpable needs root.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -11,14 +11,14 @@ use std::os::unix::fs::FileExt;
 use data_encoding::{BASE64, BASE64URL, HEXLOWER, HEXUPPER};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Bytes in a row that count as found.
+/// Consecutive bytes that count as found.
 pub const PIECE: usize = 16;
-/// Bytes that are read at a time.
+/// Bytes read at a time.
 const BLOCK: usize = 1 << 20;
-/// Bits of the first look at a place.
+/// Bits of the filter for the first check of a place.
 const FILTER_BITS: u32 = 24;
 
-/// What is searched.
+/// The secrets to search for.
 #[derive(Default)]
 pub struct Needles {
     names: Vec<String>,
@@ -32,18 +32,18 @@ struct Piece {
     form: &'static str,
 }
 
-/// Where something was found: one entry for each needle, form and mapping.
+/// A finding: one for each needle, form and mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// What.
+    /// The secret's name.
     pub name: String,
-    /// In which form.
+    /// The form of the secret.
     pub form: &'static str,
     /// The mapping that holds it.
     pub mapping: Mapping,
     /// The first place.
     pub address: u64,
-    /// In how many places its pieces begin.
+    /// The number of places where its pieces begin.
     pub pieces: usize,
 }
 
@@ -52,13 +52,13 @@ pub struct Found {
 pub struct Mapping {
     /// Its first address.
     pub start: u64,
-    /// The address behind its last.
+    /// The address after its last.
     pub end: u64,
-    /// What the kernel calls it; empty if it is anonymous.
+    /// Its name in the kernel; empty if it is anonymous.
     pub name: String,
     /// Whether it can be written.
     pub is_writable: bool,
-    /// `VmFlags` of the kernel: `lo` is locked, `dd` is left out of dumps.
+    /// `VmFlags` of the kernel: `lo` is locked, `dd` is excluded from dumps.
     pub flags: Vec<String>,
 }
 
@@ -84,7 +84,7 @@ impl fmt::Display for Found {
 }
 
 impl Needles {
-    /// Searches bytes as they are, in hexadecimal, and in base64 at each of the places where it may begin.
+    /// Searches for bytes as they are, in hexadecimal, and in base64 at each alignment.
     pub fn bytes(&mut self, name: &str, bytes: &[u8]) {
         let needle = self.named(name);
         self.add(needle, "bytes", bytes);
@@ -92,14 +92,14 @@ impl Needles {
         self.add(needle, "hexadecimal", HEXUPPER.encode(bytes).as_bytes());
         for skipped in 0..3 {
             let inner = bytes.get(skipped..).unwrap_or_default();
-            // Whole groups: the adjacent bytes decide the rest.
+            // Whole groups only: the rest depends on the adjacent bytes.
             let inner = inner.get(..inner.len() / 3 * 3).unwrap_or_default();
             self.add(needle, "base64", BASE64.encode(inner).as_bytes());
             self.add(needle, "base64", BASE64URL.encode(inner).as_bytes());
         }
     }
 
-    /// Searches a text as bytes, and as a JSON string.
+    /// Searches for a text as bytes, and as a JSON string.
     pub fn text(&mut self, name: &str, text: &str) {
         self.bytes(name, text.as_bytes());
         let needle = self.named(name);
@@ -107,7 +107,8 @@ impl Needles {
         self.add(needle, "JSON", escaped.trim_matches('"').as_bytes());
     }
 
-    /// Searches a key as bytes, and as HMAC pads it, and both as ciphers and hashes load them into words.
+    /// Searches for a key as bytes and as HMAC pads it, and for both as ciphers and hashes load them into
+    /// words.
     pub fn key(&mut self, name: &str, key: &[u8]) {
         self.bytes(name, key);
         let needle = self.named(name);
@@ -140,10 +141,10 @@ impl Needles {
         }
     }
 
-    /// All places of all of them in the writable memory of a process, which is stopped meanwhile.
+    /// All findings in the writable memory of a process, which is stopped during the search.
     ///
     /// # Panics
-    /// If the memory cannot be read: without root nothing would be searched.
+    /// If the memory cannot be read, which needs root.
     pub fn found_in(&self, process: u32) -> Vec<Found> {
         let stopped = Stopped::new(process);
         let memory = File::open(format!("/proc/{process}/mem")).unwrap_or_else(|error| {
@@ -175,7 +176,7 @@ impl Needles {
             });
             for (offset, window) in block.windows(PIECE).enumerate() {
                 let Some(word) = window.first_chunk().copied().map(u64::from_le_bytes) else { continue };
-                // Most memory is zero; and most of the rest is not there.
+                // Most memory is zero, and the filter excludes most of the rest.
                 if word == 0 || !is_set(filter, word) {
                     continue;
                 }
@@ -226,7 +227,7 @@ impl Stopped {
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        // It was killed meanwhile, or goes on.
+        // It was killed in the meantime, or continues.
         let _gone = kill_process(self.0, Signal::CONT);
     }
 }
@@ -248,7 +249,7 @@ fn is_set(filter: &[u64], word: u64) -> bool {
 /// The mappings of a process.
 ///
 /// # Panics
-/// If the kernel does not tell.
+/// If the kernel does not list them.
 pub fn mappings(process: u32) -> Vec<Mapping> {
     let text = std::fs::read_to_string(format!("/proc/{process}/smaps")).unwrap_or_else(|error| {
         panic!("the mappings of the server cannot be read ({error}): run this test as root")
@@ -275,22 +276,22 @@ pub fn mappings(process: u32) -> Vec<Mapping> {
     mappings
 }
 
-/// What calls left below a thread's stack pointer.
+/// Data that calls left below a thread's stack pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Below {
     /// The thread.
     pub thread: String,
-    /// Its pages that are not all zero: how far below the deepest byte lies, and how many bytes are not zero.
+    /// Its pages that are not all zero: the depth of the deepest byte, and how many bytes are not zero.
     pub pages: Vec<(u64, usize)>,
 }
 
-/// What lies on the stacks of a process's threads below where they stand.
+/// The data below the stack pointers of a process's threads.
 ///
 /// # Panics
-/// If the kernel does not tell.
+/// If the kernel does not show them.
 pub fn below_stacks(process: u32) -> Vec<Below> {
     let stopped = Stopped::new(process);
-    // A signal takes effect a moment later, on each thread for itself.
+    // The signal takes effect a moment later, on each thread separately.
     crate::pause(std::time::Duration::from_millis(20));
     let memory = File::open(format!("/proc/{process}/mem")).unwrap_or_else(|error| {
         panic!("the stacks of the server cannot be read ({error}): run this test as root")
@@ -299,13 +300,13 @@ pub fn below_stacks(process: u32) -> Vec<Below> {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("the server runs");
     let below = threads.map(|thread| {
         let thread = thread.expect("the server is stopped").path();
-        let told = |what: &str| {
+        let read = |what: &str| {
             std::fs::read_to_string(thread.join(what)).unwrap_or_else(|error| {
                 panic!("{what} of a thread cannot be read ({error}): run this test as root")
             })
         };
         // The last two words: the stack pointer, and the program counter.
-        let registers = told("syscall");
+        let registers = read("syscall");
         let pointer = registers.split_whitespace().rev().nth(1).expect("a stopped thread has registers");
         let pointer = u64::from_str_radix(pointer.trim_start_matches("0x"), 16).expect("an address");
         let stack = mappings.iter().find(|mapping| (mapping.start..mapping.end).contains(&pointer));
@@ -317,7 +318,7 @@ pub fn below_stacks(process: u32) -> Vec<Below> {
             let filled = bytes.iter().filter(|byte| **byte != 0).count();
             Some((pointer - start - (page * 4096 + first) as u64, filled))
         });
-        Below { thread: told("comm").trim().to_owned(), pages: pages.collect() }
+        Below { thread: read("comm").trim().to_owned(), pages: pages.collect() }
     });
     let below = below.collect();
     drop(stopped);

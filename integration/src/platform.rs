@@ -12,7 +12,7 @@ use crate::http::{Answer, Request};
 use crate::installation::{CONFIGURATION, Installation};
 use crate::server::{Ended, Server, run};
 
-/// An installation, its server while one runs, and the tokens of those who use it, without scheme.
+/// An installation, its server if one runs, and the tokens of its users, without scheme.
 #[derive(Debug)]
 pub struct Platform {
     /// The installation.
@@ -20,7 +20,7 @@ pub struct Platform {
     server: Option<Server>,
     /// The operator's token.
     pub operator: String,
-    /// The token of the owner of the org [`Platform::ORG`]: the one that may prove boots.
+    /// The token of the owner of the org [`Platform::ORG`], which may prove boots.
     pub owner: String,
     /// The token of the host [`Platform::HOST`].
     pub host: String,
@@ -34,10 +34,10 @@ impl Platform {
     /// The Machine.
     pub const MACHINE: &'static str = "m-1";
 
-    /// Makes one; `configuration` comes after [`CONFIGURATION`].
+    /// Creates one; `configuration` is appended to [`CONFIGURATION`].
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn with(configuration: &str) -> Self {
         let installation = Installation::configured();
         installation.configure(&format!("{CONFIGURATION}{configuration}"));
@@ -89,7 +89,7 @@ impl Platform {
         self.server.take().expect("a server runs").kill()
     }
 
-    /// Where the server listens.
+    /// The server's address.
     ///
     /// # Panics
     /// If none runs.
@@ -117,18 +117,18 @@ impl Platform {
         self.call(method, target, &flyv1(&self.operator), body)
     }
 
-    /// Makes an app that keeps 100 values of each secret.
+    /// Creates an app that keeps 100 values of each secret.
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn app(&self, name: &str) -> AppId {
         let body = json!({"org": Self::ORG, "name": name, "settings": {"history": 100}});
         let answer = self.operate("POST", "/v1/apps", Some(&body));
         assert_eq!(answer.status, 201, "{}", answer.text());
-        answer.field("id").parse().expect("an app's id is one")
+        answer.field("id").parse().expect("a valid app id")
     }
 
-    /// Sets secrets of an app at once, and answers the app version.
+    /// Sets secrets of an app together, and returns the app version.
     ///
     /// # Panics
     /// If they cannot be set.
@@ -147,7 +147,7 @@ impl Platform {
         let user = Credentials::new(&self.owner).expect("the owner's token is a token");
         let machine = Self::MACHINE.parse().expect("a machine id");
         let host = Self::HOST.parse().expect("a host id");
-        let proof = narrow_for_boot(&user, &app, &machine, &host, now()).expect("it narrows");
+        let proof = narrow_for_boot(&user, &app, &machine, &host, now()).expect("it can be narrowed");
         let body = json!({"ticket": ticket(&self.host), "app": app, "machine": Self::MACHINE});
         let answer = self.call("POST", "/.well-known/macfly/3p", &flyv1(proof.expose_text()), Some(&body));
         assert_eq!(answer.status, 201, "{}", answer.text());
@@ -165,7 +165,7 @@ impl Platform {
         self.call("POST", &format!("/v1/apps/{app}/boot"), &self.boot_header(discharge), Some(&body))
     }
 
-    /// What is under way (`GET /v1/rotations`).
+    /// The running rotations (`GET /v1/rotations`).
     ///
     /// # Panics
     /// If it is refused.
@@ -175,7 +175,7 @@ impl Platform {
         answer.json()
     }
 
-    /// Begins a rotation of the keyring, and answers what is under way then.
+    /// Starts a rotation of the keyring, and returns the running rotations.
     ///
     /// # Panics
     /// If it is refused.
@@ -185,10 +185,10 @@ impl Platform {
         answer.json()
     }
 
-    /// A number of `/metrics`.
+    /// A value of `/metrics`.
     ///
     /// # Panics
-    /// If it is not there.
+    /// If it is missing.
     pub fn metric(&self, name: &str) -> u64 {
         let page = Request::new("GET", "/metrics").send(self.address()).text();
         let number = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());

@@ -1,5 +1,5 @@
-//! An issuer of JWTs that publishes its keys: a real HTTPS server on 127.0.0.1 with a CA of its own, which answers
-//! what a test wants and counts what it was asked.
+//! An issuer of JWTs that publishes its keys: a real HTTPS server on 127.0.0.1 with its own CA, with answers
+//! set by the test, and counts of requests.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -27,14 +27,14 @@ struct Shared {
     connections: Mutex<usize>,
 }
 
-/// What a path answers.
+/// The answer of a path.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// This status and body.
     Body(u16, Vec<u8>),
     /// A redirect to this path of the same server.
     Redirect(String),
-    /// Nothing, until the other side gives up.
+    /// No answer, until the client gives up.
     Silence,
 }
 
@@ -64,7 +64,7 @@ impl Publisher {
             .expect("certificate and key fit");
         let config = Arc::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-        let address = listener.local_addr().expect("a listener knows where it is");
+        let address = listener.local_addr().expect("a listener has an address");
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
         std::thread::spawn(move || {
@@ -82,34 +82,34 @@ impl Publisher {
         &self.ca
     }
 
-    /// The URL of a path; the path alone of an empty one is the origin, good as an `iss`.
+    /// The URL of a path; for an empty path the origin, which is a valid `iss`.
     pub fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.address)
     }
 
-    /// What a path answers from now on.
+    /// Sets the answer of a path.
     pub fn answer(&self, path: &str, answer: Answer) {
         locked(&self.shared.answers).insert(path.to_owned(), answer);
     }
 
-    /// Publishes these keys, and nothing else, at a path.
+    /// Publishes exactly these keys at a path.
     pub fn publish(&self, path: &str, keys: &[Value]) {
         self.answer(path, Answer::Body(200, json!({ "keys": keys }).to_string().into_bytes()));
     }
 
-    /// Answers nothing any more but 503.
+    /// Answers 503 everywhere from now on.
     pub fn fail(&self) {
         for answer in locked(&self.shared.answers).values_mut() {
             *answer = Answer::Body(503, Vec::new());
         }
     }
 
-    /// How often a path was asked.
+    /// How many requests a path received.
     pub fn asked(&self, path: &str) -> usize {
         locked(&self.shared.asked).iter().filter(|asked| *asked == path).count()
     }
 
-    /// How many connections came, of whatever became something or nothing.
+    /// How many connections were opened, with or without a request.
     pub fn connections(&self) -> usize {
         *locked(&self.shared.connections)
     }
@@ -139,7 +139,7 @@ impl IssuerKey {
     /// Its public half, as a JWK.
     ///
     /// # Panics
-    /// If it is no point of P-256.
+    /// If it is not a point of P-256.
     pub fn jwk(&self) -> Value {
         // 04 ‖ x ‖ y
         let point = self.pair.public_key_raw().get(1..).expect("an uncompressed point");
@@ -150,12 +150,12 @@ impl IssuerKey {
         })
     }
 
-    /// A JWT with these claims, named by its `kid`.
+    /// A JWT with these claims and its `kid`.
     pub fn sign(&self, claims: &Value) -> String {
         self.sign_with(&json!({"alg": "ES256", "typ": "JWT", "kid": self.id}), claims)
     }
 
-    /// A JWS with this header, whatever it says, signed by ES256.
+    /// A JWS with any header, signed with ES256.
     ///
     /// # Panics
     /// If it cannot be signed.
@@ -178,7 +178,7 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, shared: &Shared) {
     while !head.ends_with(b"\r\n\r\n") {
         match tls.read(&mut byte) {
             Ok(1) => head.extend_from_slice(&byte),
-            // A client that does not trust the certificate hangs up.
+            // The client does not trust the certificate and disconnects.
             _ => return,
         }
     }
@@ -190,13 +190,13 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, shared: &Shared) {
         Answer::Body(status, body) => (status, String::new(), body),
         Answer::Redirect(path) => (302, format!("location: {path}\r\n"), Vec::new()),
         Answer::Silence => {
-            // Until the other side closes.
+            // Until the client closes.
             let _ = tls.read(&mut byte);
             return;
         }
     };
     let head = format!("HTTP/1.1 {status} X\r\n{location}content-length: {}\r\n\r\n", body.len());
-    // The client may have hung up.
+    // The client may have disconnected.
     let _ = tls.write_all(head.as_bytes()).and_then(|()| tls.write_all(&body)).and_then(|()| tls.flush());
     tls.conn.send_close_notify();
     let _ = tls.flush();

@@ -1,4 +1,4 @@
-//! Seals as operators use them: configurations with them, commands on the node, and what those say.
+//! Seals as operators use them: configurations with them, commands on the node, and their output.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -12,20 +12,20 @@ use crate::server::{Ended, Server, petsem, run};
 
 /// The seal of the test configuration.
 pub const KEY_FILE: &str = "[[seal]]\nkind = \"key-file\"\npath = \"seal.key\"\n";
-/// Another one.
+/// A second one.
 pub const SECOND_KEY_FILE: &str = "[[seal]]\nkind = \"key-file\"\npath = \"second.key\"\n";
 
 /// The test configuration with these seals.
 ///
 /// # Panics
-/// Never: it has seals, and an audit log behind them.
+/// Never: the test configuration has a seal, and an audit log after it.
 pub fn configuration(seals: &str) -> String {
     let (before, rest) = CONFIGURATION.split_once("[[seal]]").expect("it has a seal");
     let (_, audit) = rest.split_once("[audit]").expect("it has an audit log");
     format!("{before}{seals}\n[audit]{audit}")
 }
 
-/// An installation with these seals that is yet to be made.
+/// A configured installation with these seals, before `init`.
 pub fn configured(seals: &str) -> Installation {
     let installation = Installation::configured();
     installation.configure(&configuration(seals));
@@ -43,7 +43,7 @@ pub fn private(installation: &Installation, name: &str, content: &str) -> PathBu
     path
 }
 
-/// `petsem operator …` with the configuration, and files behind flags.
+/// `petsem operator …` with the configuration, and these flags with files.
 pub fn operator(installation: &Installation, arguments: &[&str], files: &[(&str, &Path)]) -> Ended {
     let arguments: Vec<&str> = ["operator"].into_iter().chain(arguments.iter().copied()).collect();
     let mut command = installation.with_configuration(&arguments);
@@ -53,16 +53,16 @@ pub fn operator(installation: &Installation, arguments: &[&str], files: &[(&str,
     run(command)
 }
 
-/// What a command printed that did what it was told.
+/// The output of a command that succeeded.
 ///
 /// # Panics
-/// If it did not.
+/// If it failed.
 pub fn done(ended: &Ended) -> &str {
     assert!(ended.status.success(), "{}", ended.printed);
     &ended.printed
 }
 
-/// Sees to it that a command refused, and said all of this.
+/// Asserts that a command failed with exit status 1 and these texts.
 ///
 /// # Panics
 /// If it did not.
@@ -74,7 +74,7 @@ pub fn refused(ended: &Ended, texts: &[&str]) {
     assert!(!ended.printed.contains("panicked"), "{}", ended.printed);
 }
 
-/// `petsem operator init`, with what it takes beside the configuration.
+/// `petsem operator init` with these flags.
 pub fn init(installation: &Installation, files: &[(&str, &Path)]) -> Ended {
     let out = installation.path("operator.token");
     let files: Vec<(&str, &Path)> = files.iter().copied().chain([("--out", out.as_path())]).collect();
@@ -84,15 +84,15 @@ pub fn init(installation: &Installation, files: &[(&str, &Path)]) -> Ended {
 /// `petsem operator status`.
 ///
 /// # Panics
-/// If it does not say how the node is.
+/// If it does not show the state of the node.
 pub fn status(installation: &Installation) -> Value {
     let ended = operator(installation, &["status", "--json"], &[]);
-    // The libraries of devices complain on standard error.
+    // Libraries of devices print to standard error.
     let (_, json) = done(&ended).split_at(ended.printed.find("{\n").unwrap_or_default());
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {}", ended.printed))
 }
 
-/// The seals of the store, as `petsem operator status` has them.
+/// The seals of the store, as shown by `petsem operator status`.
 ///
 /// # Panics
 /// If it has none.
@@ -113,7 +113,7 @@ pub fn id_of(installation: &Installation, name: &str) -> String {
     found.and_then(|seal| text(&seal, "id")).expect("the store has this seal")
 }
 
-/// The orgs, asked for with the first operator's token.
+/// The orgs, requested with the first operator's token.
 pub fn orgs(installation: &Installation, server: &Server) -> Answer {
     let token = installation.operator();
     Request::new("GET", "/v1/orgs").authorization(&flyv1(&token)).send(server.address())
@@ -124,7 +124,7 @@ pub fn get(server: &Server, path: &str) -> Answer {
     Request::new("GET", path).send(server.address())
 }
 
-/// Sees to it that a server is sealed, says so and is healthy.
+/// Asserts that a server is sealed, says so and is healthy.
 ///
 /// # Panics
 /// If it is not.
@@ -134,7 +134,7 @@ pub fn assert_sealed(installation: &Installation, server: &Server) {
     assert_eq!(get(server, "/healthz").status, 200);
 }
 
-/// Sees to it that a server without orgs is open.
+/// Asserts that a server without orgs is open.
 ///
 /// # Panics
 /// If it is not.

@@ -1,7 +1,7 @@
-//! The real `petsem` binary as a child process: started, asked, killed.
+//! The real `petsem` binary as a child process: started, called, killed.
 //!
-//! It is built once for each run of the tests, by cargo, so that no test sees a stale one. Every wait has an
-//! end, and whatever a server printed is kept: for the failure's text, and for searches in it.
+//! Cargo builds it once for each run of the tests, so that no test uses a stale one. Every wait has a
+//! deadline, and all output of a server is kept, for messages of failures and for searches.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -14,19 +14,19 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a start may take on a machine that builds and tests beside it.
+/// The longest start, on a machine that also builds and tests.
 const READY: Duration = Duration::from_secs(60);
-/// How long a command may take on a machine that builds and tests beside it: a passphrase is made to be slow. Design
-/// §8 promises ten seconds after SIGTERM.
+/// The longest command, on a machine that also builds and tests: deriving a key from a passphrase is slow by
+/// design. Design §8 promises ten seconds after SIGTERM.
 const ENDED: Duration = Duration::from_secs(120);
 
-/// What the binary is built with: for the tests of the whole workspace, or for those of `devices`.
+/// The arguments of the build: those for the tests of the whole workspace, or for those of `devices`.
 #[cfg(not(feature = "device-seals"))]
 const BUILT: &[&str] = &["--workspace"];
 #[cfg(feature = "device-seals")]
 const BUILT: &[&str] = &["-p", "petsem", "-p", "petsem-seals", "-p", "petsem-integration", "--all-features"];
 
-/// A running server. Dropped, it is killed.
+/// A running server, killed on drop.
 #[derive(Debug)]
 pub struct Server {
     process: Process,
@@ -34,21 +34,21 @@ pub struct Server {
     address: SocketAddr,
 }
 
-/// A program that has ended.
+/// A program that ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// How.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// Everything that it printed to standard output and standard error.
+    /// All of its standard output and standard error.
     pub printed: String,
 }
 
-/// A child whose output is read as it comes.
+/// A child whose output is read continuously.
 #[derive(Debug)]
 struct Process {
     child: Child,
     printed: Arc<Mutex<Vec<u8>>>,
-    /// Tells that something was printed; disconnected when both outputs are closed.
+    /// Signals new output; disconnected when both outputs are closed.
     news: Mutex<Receiver<()>>,
 }
 
@@ -61,17 +61,17 @@ pub fn binary() -> &'static Path {
     BINARY.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
             .args(["test", "--quiet", "--no-run", "--test", "transcripts"])
-            // As ./test builds it, so that cargo finds it built already.
+            // The same build as by ./test, so that cargo finds it up to date.
             .args(BUILT)
-            // What was built without debug assertions is a benchmark, in the release directory.
+            // A build without debug assertions is a benchmark, in the release directory.
             .args((!cfg!(debug_assertions)).then_some("--release"))
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .output()
             .expect("cargo runs");
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         // …/target/debug/deps/it-1234 → …/target/debug/petsem
-        let test = std::env::current_exe().expect("the test knows where it is");
-        let directory = test.parent().and_then(Path::parent).expect("a test lies in target/debug/deps");
+        let test = std::env::current_exe().expect("the test has a path");
+        let directory = test.parent().and_then(Path::parent).expect("a test is in target/debug/deps");
         directory.join("petsem")
     })
 }
@@ -95,12 +95,12 @@ impl Server {
     /// Starts a server and waits until it listens.
     ///
     /// # Errors
-    /// [`Ended`], with what it said, if it ended instead.
+    /// [`Ended`], with its output, if it ended instead.
     ///
     /// # Panics
     /// If it does neither in time.
     pub fn start(command: Command) -> Result<Self, Ended> {
-        // `petsem dev` greets after it listens, when the files that other commands look for are there.
+        // `petsem dev` prints its greeting after it listens, when the files for other commands exist.
         let greets = command.get_args().next().is_some_and(|first| first == "dev");
         let process = Process::start(command);
         loop {
@@ -127,26 +127,26 @@ impl Server {
         self.process.child.id()
     }
 
-    /// What it printed until now.
+    /// Its output until now.
     pub fn printed(&self) -> String {
         self.process.printed()
     }
 
-    /// The first line that it printed with this text in it; waits for it a while, because the answer may
-    /// come before what is printed was read here. Empty if it never comes.
+    /// The first line of its output with this text. Waits a while, because an answer may arrive before the
+    /// output is read here. Empty if there is none.
     pub fn printed_line(&self, text: &str) -> String {
         for _ in 0..100 {
             let printed = self.printed();
             if let Some(line) = printed.lines().find(|line| line.contains(text)) {
                 return line.to_owned();
             }
-            // Ends early on the next line that is printed.
+            // Returns early on the next line.
             let _printed_or_waited = self.process.news(Duration::from_millis(50));
         }
         String::new()
     }
 
-    /// SIGTERM; the end is awaited by [`Self::ended`].
+    /// Sends SIGTERM; [`Self::ended`] waits for the end.
     pub fn terminate(&self) {
         self.process.signal(Signal::TERM);
     }
@@ -156,20 +156,21 @@ impl Server {
         self.process.ended()
     }
 
-    /// SIGTERM, and the end.
+    /// Sends SIGTERM and waits for the end.
     pub fn stop(self) -> Ended {
         self.terminate();
         self.ended()
     }
 
-    /// SIGKILL: the process ends between two instructions.
+    /// Sends SIGKILL: the process ends between two instructions.
     pub fn kill(self) -> Ended {
         self.process.signal(Signal::KILL);
         self.ended()
     }
 }
 
-/// Where a server says that it listens: the greeting of `petsem dev`, or the log line of `petsem server`.
+/// The address on which a server listens, from the greeting of `petsem dev` or the log line of `petsem
+/// server`.
 fn listening(printed: &str, greets: bool) -> Option<SocketAddr> {
     let text = if greets {
         printed.split("petsem dev serves http://").nth(1)?
@@ -182,7 +183,7 @@ fn listening(printed: &str, greets: bool) -> Option<SocketAddr> {
 
 impl Process {
     fn start(mut command: Command) -> Self {
-        // A group of its own: a signal to the tests does not reach it twice.
+        // Its own process group: a signal to the tests does not reach it as well.
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -190,14 +191,14 @@ impl Process {
             .spawn()
             .expect("petsem runs");
         let printed = Arc::new(Mutex::new(Vec::new()));
-        let (told, news) = mpsc::channel();
+        let (sender, news) = mpsc::channel();
         let outputs: [Option<Box<dyn Read + Send>>; 2] = [
             child.stdout.take().map(|output| Box::new(output) as _),
             child.stderr.take().map(|output| Box::new(output) as _),
         ];
         for output in outputs.into_iter().flatten() {
-            let (printed, told) = (Arc::clone(&printed), told.clone());
-            std::thread::spawn(move || collect(output, &printed, &told));
+            let (printed, sender) = (Arc::clone(&printed), sender.clone());
+            std::thread::spawn(move || collect(output, &printed, &sender));
         }
         Self { child, printed, news: Mutex::new(news) }
     }
@@ -213,11 +214,11 @@ impl Process {
 
     fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has an id");
-        kill_process(id, signal).expect("the server runs until it is told to end");
+        kill_process(id, signal).expect("the server runs until it is terminated");
     }
 
     fn ended(mut self) -> Ended {
-        // Both outputs close when the process ends: it starts no other.
+        // Both outputs close when the process ends, because it starts no other.
         loop {
             match self.news(ENDED) {
                 Ok(()) => {}
@@ -234,19 +235,19 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Ended already, or ends now; an error cannot be reported.
+        // It has ended already or ends now; an error cannot be reported.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-// By lines: pieces of both outputs would tear one another's.
-fn collect(output: Box<dyn Read + Send>, printed: &Mutex<Vec<u8>>, told: &Sender<()>) {
+// Line by line: otherwise the two outputs would be mixed within lines.
+fn collect(output: Box<dyn Read + Send>, printed: &Mutex<Vec<u8>>, sender: &Sender<()>) {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
     while output.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
         printed.lock().unwrap_or_else(PoisonError::into_inner).append(&mut line);
         // There is no receiver once the server is ready.
-        let _ = told.send(());
+        let _ = sender.send(());
     }
 }

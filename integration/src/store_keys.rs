@@ -1,5 +1,5 @@
-//! All keys of a store, opened from its rows with its key file: by the tables of the documentation of
-//! `petsem-keys` and of docs/formats.md, and without its code, which gives no key away.
+//! All keys of a store, opened from its rows with its key file. It implements the tables in the documentation
+//! of `petsem-keys` and in docs/formats.md, and does not use that crate, which never exposes a key.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use sha2::Sha256;
 use xaes_256_gcm::Xaes256Gcm;
 use xaes_256_gcm::aead::{Aead, Payload};
 
-/// Kinds of rows, as their numbers are on disk.
+/// Kinds of rows, as numbered on disk.
 mod kind {
     pub(super) const STORE: u8 = 1;
     pub(super) const SEAL: u8 = 2;
@@ -23,19 +23,19 @@ mod kind {
     pub(super) const SECRET_KEYS: u8 = 21;
 }
 
-/// A key, and what it is.
+/// A key with its name.
 pub type Named = (String, Vec<u8>);
 
 /// The keys of a store with one key file, one keyring key and one node.
 #[derive(Default)]
 pub struct StoreKeys {
-    /// What a server needs as long as it runs.
+    /// Keys that a server needs while it runs.
     pub kept: Vec<Named>,
-    /// What it needs for a moment: the seal's key at its start, an app's keys for a request.
+    /// Keys that it needs briefly: the seal's key at its start, an app's keys for a request.
     pub passing: Vec<Named>,
-    /// The audit MAC keys that the current one came from, the first one first.
+    /// The earlier audit MAC keys from which the current one is derived, oldest first.
     pub spent_audit_keys: Vec<Named>,
-    /// The current audit MAC key, and the next one in case a checkpoint comes.
+    /// The current audit MAC key, and the next one in case a checkpoint is written.
     pub audit_keys: Vec<Named>,
 }
 
@@ -51,10 +51,10 @@ impl std::fmt::Debug for StoreKeys {
 }
 
 impl StoreKeys {
-    /// Opens them. `checkpoints` is how many audit checkpoints the node has made.
+    /// Opens them. `checkpoints` is the number of audit checkpoints that the node wrote.
     ///
     /// # Panics
-    /// If something does not open.
+    /// If anything does not open.
     pub fn open(database: &Path, key_file: &Path, checkpoints: u64) -> Self {
         let connection = Connection::open(database).expect("the database opens");
         let rows = |kind| rows(&connection, kind);
@@ -114,7 +114,7 @@ impl StoreKeys {
         keys
     }
 
-    /// What hangs under an app's KEK.
+    /// The keys under an app's KEK.
     fn of_app(&mut self, connection: &Connection, head: &Row, store: &[u8], kek: (u64, &[u8])) {
         let (version, kek) = kek;
         let app = &head.id;
@@ -169,7 +169,7 @@ fn seal_key(path: &Path) -> Vec<u8> {
     HEXLOWER.decode(digits.as_bytes()).expect("hexadecimal digits")
 }
 
-/// Opens a wrap; its header says by which version it was made.
+/// Opens a wrap, by its header's version.
 fn unwrap(key: &[u8], wrapped: &[u8], label: u8, fields: &[&[u8]]) -> Vec<u8> {
     open(key, slice(wrapped, 5, wrapped.len()), &context(label, fields))
 }

@@ -1,10 +1,10 @@
 //! Real VMs for the tests: QEMU, a stock kernel, and an init that takes secrets over the Machine channel.
 //!
-//! The measurements are in the project's notes on boot injection: q35, because microvm hangs now and then;
-//! TCG unless KVM has shown that it boots; 30 s a boot. A VM that never printed its end line is booted once
-//! more, and that is counted; a wrong answer never is.
+//! The measurements are in the project's notes on boot injection: q35, because microvm sometimes hangs; TCG
+//! unless KVM has booted; 30 s a boot. A VM that never printed its end line is booted once more, which is
+//! counted; a wrong answer is never retried.
 //!
-//! Non-goals: VMs for production, and any way to run the tests without QEMU. If it is absent they fail.
+//! Non-goals: VMs for production, and running the tests without QEMU. Without it they fail.
 
 mod accelerator;
 mod error;
@@ -28,39 +28,39 @@ pub use image::VmImage;
 
 /// How long a boot may take, from QEMU's start to its exit.
 pub const BOOT_DEADLINE: Duration = Duration::from_secs(30);
-/// Most bytes of serial output that are kept.
+/// The most bytes of serial output that are kept.
 const MOST_SERIAL: u64 = 1024 * 1024;
 
 /// One boot of a VM.
 #[derive(Debug)]
 pub struct Vm;
 
-/// What the VM says of itself (the host knows better), and the challenge that it proves its secrets over.
+/// What the VM claims about itself (the host knows better), and the challenge over which it proves its
+/// secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VmClaims {
-    /// The claimed Machine, or nothing.
+    /// The claimed Machine, or empty.
     pub machine: String,
-    /// The claimed app, or nothing.
+    /// The claimed app, or empty.
     pub app: String,
-    /// The test's own challenge: fresh, and no secret.
+    /// The test's own challenge: fresh, not secret.
     pub challenge: [u8; 32],
 }
 
-/// How a boot went.
+/// The result of a boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VmOutcome {
-    /// All that the serial console showed.
+    /// All output of the serial console.
     pub serial: String,
-    /// QEMU's whole command line, for the search for plaintext in it.
+    /// QEMU's whole command line, to search it for plaintext.
     pub argv: Vec<String>,
-    /// How many boots before this one never printed their end line.
+    /// How many earlier boots never printed their end line.
     pub retries: u32,
 }
 
 impl Vm {
-    /// Boots once, with the channel's socket at `channel`, and waits for the end. Blocks for up to
-    /// [`BOOT_DEADLINE`]; a VM that is still there then is killed, and its outcome has not
-    /// [ended](VmOutcome::ended).
+    /// Boots once, with the channel's socket at `channel`, and waits for the end, at most [`BOOT_DEADLINE`].
+    /// A VM that still runs then is killed, and its outcome has not [ended](VmOutcome::ended).
     pub fn boot(image: &VmImage, channel: &Path, claims: &VmClaims) -> Result<VmOutcome, VmError> {
         let VmClaims { machine, app, challenge } = claims;
         let claimed = format!(
@@ -79,8 +79,8 @@ impl Vm {
         run(image, image.accelerator(), &claimed, &device, BOOT_DEADLINE)
     }
 
-    /// Boots, and once more if the end line never came. A channel serves one connection, so `channel` makes a
-    /// socket for each boot; it is told how many boots there were before.
+    /// Boots, and once more without an end line. A channel serves one connection, so `channel` makes a socket
+    /// for each boot; its argument is the number of earlier boots.
     pub fn boot_retrying(
         image: &VmImage,
         claims: &VmClaims,
@@ -102,12 +102,12 @@ impl VmOutcome {
         self.line("PETSEM PROOF ")
     }
 
-    /// The code of the DENY that the VM got.
+    /// The code of the DENY that the VM received.
     pub fn denied(&self) -> Option<u8> {
         self.line("PETSEM DENY ")?.parse().ok()
     }
 
-    /// Whether the VM came to its end line, so that a silence is not mistaken for an answer.
+    /// Whether the VM printed its end line, so that silence is not mistaken for an answer.
     pub fn ended(&self) -> bool {
         self.line("PETSEM END") == Some("")
     }
@@ -137,8 +137,8 @@ fn run(
 }
 
 fn argv(image: &VmImage, accelerator: Accelerator, parameters: &str, devices: &[String]) -> Vec<String> {
-    // init_on_free: what the guest frees it wipes, so that only the port's live ring keeps a copy.
-    // An emulated timer on a busy machine ticks too late for the kernel's check of it at boot.
+    // init_on_free: the guest wipes memory that it frees, so that only the port's live ring keeps a copy.
+    // On a busy machine an emulated timer ticks too late for the kernel's check at boot.
     let kernel_line =
         format!("console=ttyS0 quiet panic=-1 reboot=t no_timer_check init_on_free=1 {parameters}");
     let (kernel, initramfs) = (image.kernel().display().to_string(), image.initramfs().display().to_string());
@@ -164,7 +164,7 @@ impl Running {
         let (ended, received) = mpsc::channel();
         let reader =
             std::thread::spawn(move || read_serial(File::from(std::os::fd::OwnedFd::from(stdout)), &ended));
-        // The serial ends when QEMU does, so its end is the VM's.
+        // The serial output ends when QEMU does, and so shows the VM's end.
         let timed_out = received.recv_timeout(deadline) == Err(RecvTimeoutError::Timeout);
         if timed_out {
             self.0.kill().map_err(VmError::Qemu)?;
@@ -178,7 +178,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only for a process that is gone.
+        // Both fail only if the process no longer exists.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

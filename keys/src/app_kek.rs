@@ -1,7 +1,7 @@
 //! An app's KEK, and what it protects: values and bundles, the app's digest key, secret keys.
 //!
-//! Each value or bundle gets a DEK of its own, made here, used for one message and dropped. There is
-//! no function that takes a DEK and a plaintext, so a retried transaction seals again.
+//! Each value or bundle gets its own DEK, created here, used for one message and dropped. No function takes a
+//! DEK and a plaintext, so a retried transaction must seal again.
 
 use std::fmt;
 
@@ -36,13 +36,13 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// The same, borrowed, as [`AppKek::open`] takes it.
+    /// The same, borrowed, for [`AppKek::open`].
     pub fn borrowed(&self) -> SealedRef<'_> {
         SealedRef { wrapped_dek: &self.wrapped_dek, ciphertext: &self.ciphertext }
     }
 }
 
-/// A [`Sealed`] as a row holds it.
+/// A [`Sealed`] as stored in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealedRef<'a> {
     /// See [`Sealed::wrapped_dek`].
@@ -74,7 +74,7 @@ impl AppKek {
         self.version
     }
 
-    /// Seals a value or bundle under a DEK of its own.
+    /// Seals a value or bundle under its own DEK.
     ///
     /// # Errors
     /// [`EncryptError::TooLong`] above [`PLAINTEXT_MAXIMUM`]; [`EncryptError::OtherKey`] if the
@@ -96,10 +96,10 @@ impl AppKek {
         Ok(Sealed { wrapped_dek: self.wrap_dek(rng, &dek)?, ciphertext })
     }
 
-    /// Opens what was sealed for exactly this record. Only the result holds the plaintext.
+    /// Opens a message sealed for exactly this record. Only the result holds the plaintext.
     ///
     /// # Errors
-    /// [`OpenError`]: changed, cut, made for another record, or by another version of the KEK.
+    /// [`OpenError`]: changed, cut, sealed for another record, or by another version of the KEK.
     pub fn open(
         &self,
         sealed: SealedRef<'_>,
@@ -112,7 +112,7 @@ impl AppKek {
         self.unwrap_dek(sealed.wrapped_dek)?.decrypt(message, record)
     }
 
-    /// The KEK version that a wrapped DEK names, as its header says; opening it proves it.
+    /// The KEK version in the header of a wrapped DEK; only opening it verifies the version.
     ///
     /// # Errors
     /// [`OpenError`] if it is not a wrapped DEK.
@@ -120,7 +120,7 @@ impl AppKek {
         WrappedDek::split(wrapped_dek).map(|parsed| parsed.kek_version)
     }
 
-    /// The same DEK under another version of the app's KEK; the ciphertext stays as it is.
+    /// The same DEK under another version of the app's KEK; the ciphertext does not change.
     ///
     /// # Errors
     /// [`RewrapError`] says which half failed; a KEK of another app is [`EncryptError::OtherKey`].
@@ -137,10 +137,10 @@ impl AppKek {
         Ok(new.wrap_dek(rng, &dek)?)
     }
 
-    /// Wraps the app's digest key or one of its secret keys, which has the id `id`.
+    /// Wraps the app's digest key or one of its secret keys, with the id `id`.
     ///
     /// # Errors
-    /// [`EncryptError::Cipher`] if the cipher refuses, which it has no reason to.
+    /// [`EncryptError::Cipher`] if the cipher refuses, which is not expected.
     pub fn wrap<K: WrappedByAppKek>(
         &self,
         rng: &mut dyn CryptoRng,
@@ -154,8 +154,7 @@ impl AppKek {
     /// Opens a wrap as the key of role `K` with the id `id`.
     ///
     /// # Errors
-    /// [`OpenError::UnknownKeyVersion`] if another version of the KEK made it; otherwise as every
-    /// opening.
+    /// [`OpenError::UnknownKeyVersion`] if it is by another version of the KEK; otherwise as every opening.
     pub fn unwrap<K: WrappedByAppKek>(
         &self,
         wrapped: &[u8],
@@ -167,7 +166,7 @@ impl AppKek {
         role::unwrap(&self.bytes, self.version, body, &self.owned(store, id))
     }
 
-    /// The KEK version that made this wrap, as its header says; [`AppKek::unwrap`] proves it.
+    /// The KEK version in the header of a wrap; only [`AppKek::unwrap`] verifies it.
     ///
     /// # Errors
     /// [`OpenError`] if it is not a wrap.
@@ -308,7 +307,7 @@ impl Dek {
     }
 }
 
-/// A wrapped DEK, split but not yet believed.
+/// A wrapped DEK, split but not verified.
 struct WrappedDek<'a> {
     kek_version: u32,
     id: &'a [u8; DEK_ID_LENGTH],
@@ -331,7 +330,7 @@ impl<'a> WrappedDek<'a> {
     }
 }
 
-/// The ciphertext of a value or bundle, split but not yet believed.
+/// The ciphertext of a value or bundle, split but not verified.
 struct Message<'a> {
     nonce: &'a [u8; NONCE_LENGTH],
     ciphertext: &'a [u8],

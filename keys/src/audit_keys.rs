@@ -1,4 +1,5 @@
-//! The keys of the audit log: a MAC for lines, which moves one way, and a signature for checkpoints.
+//! The keys of the audit log: a MAC key for lines, which is replaced one way, and a signing key for
+//! checkpoints.
 
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 
@@ -23,13 +24,13 @@ impl AuditMacKey {
     /// Compares the MAC of a line in constant time.
     ///
     /// # Errors
-    /// [`IntegrityError::TagMismatch`] if the line is not the one that was tagged.
+    /// [`IntegrityError::TagMismatch`] if the line differs from the tagged one.
     pub fn verify(&self, line: &[u8], tag: &[u8; 32]) -> Result<(), IntegrityError> {
         mac::verify(&self.0, Context::AuditLine { line }, tag)
     }
 
-    /// The key of the next checkpoint: HMAC-SHA-256 under this one over a label. There is no way
-    /// back; this one is wiped.
+    /// The key of the next checkpoint: HMAC-SHA-256 under this one over a label. It cannot be reversed; this
+    /// key is wiped.
     pub fn ratchet(self) -> Self {
         let mut next = KeyBytes::zeroed();
         mac::tag_into(&self.0, Context::AuditRatchet, next.as_mut());
@@ -53,17 +54,17 @@ impl AuditSigningKey {
         self.expanded().sign(&Context::AuditCheckpoint { message }.to_vec()).to_bytes()
     }
 
-    /// Expanded for each use, which checkpoints are rare enough for: only the seed lives long.
+    /// Expanded for each use, because checkpoints are rare: only the seed is kept.
     fn expanded(&self) -> ed25519_dalek::SigningKey {
         ed25519_dalek::SigningKey::from_bytes(self.0.as_array())
     }
 }
 
-/// Verifies the signature of a checkpoint, strictly: no weak keys, no second form of a signature.
+/// Verifies the signature of a checkpoint strictly: no weak keys, no second form of a signature.
 ///
 /// # Errors
-/// [`IntegrityError::PublicKey`] if `public` is not a key;
-/// [`IntegrityError::SignatureMismatch`] if the signature is not its own over `message`.
+/// [`IntegrityError::PublicKey`] if `public` is not a key; [`IntegrityError::SignatureMismatch`] if the
+/// signature is not by this key over `message`.
 pub fn verify_checkpoint(
     public: &[u8; 32],
     message: &[u8],

@@ -1,18 +1,18 @@
 //! Every label and every context that petsem encrypts or authenticates under.
 //!
-//! One enum, so that two uses can never share a byte string by accident and a reviewer sees all of
-//! them on one page. A context is encoded as its label byte, then each field with its length: four
-//! bytes big-endian, then the field; an integer is a field of eight bytes big-endian. The encoding
-//! is injective, so distinct contexts are distinct byte strings. Labels and field orders
-//! never change: what was written under one must open under it.
+//! One enum, so that two uses cannot share a byte string by accident, and a reviewer sees all of them on one
+//! page. A context is encoded as its label byte, then each field with its length: four bytes big-endian, then
+//! the field; an integer is a field of eight bytes big-endian. The encoding is injective, so distinct
+//! contexts are distinct byte strings. Labels and field orders never change: otherwise existing data would
+//! not open.
 
 use crate::seal::SealContext;
 
-/// The first byte of every context. A number is never reused, not even after its use ended.
+/// The first byte of every context. A number is never reused, even if its use has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Label {
-    // 0x01–0x1f: what a wrap holds.
+    // 0x01–0x1f: kinds of wrapped keys.
     KeyringKey = 0x01,
     AppKek = 0x02,
     SigningKey = 0x03,
@@ -40,16 +40,16 @@ pub enum Label {
     AuditCheckpoint = 0x45,
 }
 
-/// Which key a wrap is of: what the caller demands when it unwraps.
+/// The wrapped key that the caller expects when it unwraps.
 ///
-/// The role is not a field: it is the type of the key that is asked for.
+/// The role is not a field: it is the type of the requested key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrapContext {
     /// Id of the store (16 random bytes, made at `init`).
     pub store: [u8; 16],
     /// Id of the wrapped key; for an app's KEK, the app's id.
     pub id: [u8; 16],
-    /// Org or app that the key speaks for; `None` for the platform's own.
+    /// Org or app that owns the key; `None` for the platform's own.
     pub owner: Option<[u8; 16]>,
     /// Version among keys with the same id; 0 for roles without versions.
     pub version: u32,
@@ -72,7 +72,7 @@ impl WrapContext {
     }
 }
 
-/// What a value or bundle is sealed to: what the caller asked for, never what the row says.
+/// The record that a value or bundle is sealed to: from the caller's request, never from the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordContext<'a> {
     /// One value of one secret.
@@ -147,15 +147,15 @@ pub(crate) enum Context<'a> {
     Dek { app: &'a [u8; 16], dek: &'a [u8; 16], kek_version: u32 },
     /// A value or bundle under its DEK. It names no KEK version: re-wrapping never touches it.
     Record { record: &'a RecordContext<'a>, dek: &'a [u8; 16] },
-    /// An answer that waits to be polled.
+    /// A response that waits to be polled.
     PollEntry { store: &'a [u8; 16], id: &'a [u8; 16] },
-    /// A bundle that a host keeps for when the central service is down.
+    /// A bundle that a host caches for an outage of the central service.
     HostCacheEntry(&'a HostCacheContext<'a>),
-    /// A row that decides something.
+    /// A decision row.
     Row { row: &'a RowContext<'a>, content: &'a [u8] },
-    /// One numbered control change, chained to the one before.
+    /// One numbered control change, chained to the previous one.
     Feed { epoch: u64, number: u64, previous: &'a [u8; 32], content: &'a [u8] },
-    /// The digest of a value that people see.
+    /// The digest of a value, shown to people.
     ValueDigest { name: &'a str, value: &'a [u8] },
     /// One line of the audit log.
     AuditLine { line: &'a [u8] },
@@ -261,20 +261,20 @@ impl Context<'_> {
     }
 }
 
-/// What a context is written to: a buffer or a running MAC, without a copy of the content.
+/// The destination of a context: a buffer or a running MAC, without a copy of the content.
 pub(crate) trait Sink {
-    /// Takes bytes as they are.
+    /// Appends bytes unchanged.
     fn put(&mut self, bytes: &[u8]);
 
-    /// Takes one field: its length, then the bytes.
+    /// Appends one field: its length, then the bytes.
     fn bytes(&mut self, field: &[u8]) {
-        // Rows and values end far below 4 GiB (the largest message is 2 MiB).
+        // Rows and values are far shorter than 4 GiB (the largest message is 2 MiB).
         let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
         self.put(&length.to_be_bytes());
         self.put(field);
     }
 
-    /// Takes an integer as a field of eight bytes.
+    /// Appends an integer as a field of eight bytes.
     fn integer(&mut self, value: u64) {
         self.bytes(&value.to_be_bytes());
     }

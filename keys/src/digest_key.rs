@@ -1,4 +1,4 @@
-//! Digests of values that people see.
+//! Digests of values, shown to people.
 
 use crate::context::Context;
 use crate::mac;
@@ -8,7 +8,7 @@ use crate::role::random_key_role;
 const DIGEST_LENGTH: usize = 16;
 
 random_key_role! {
-    /// The digest key of one app. It never rotates, so that a digest means the same value as before.
+    /// The digest key of one app. It never rotates, so that equal values keep equal digests.
     DigestKey, DigestKey, WrappedByAppKek
 }
 

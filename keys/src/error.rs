@@ -1,16 +1,16 @@
-//! What can go wrong when keys and messages are protected and opened: one enum for each operation.
+//! Errors of protecting and opening keys and messages: one enum for each operation.
 
-/// Why a wrap or a sealed message was not opened. Nothing of it was released.
+/// Why a wrap or a sealed message was not opened. No part of it was released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Fewer bytes than the format has at least.
+    /// Fewer bytes than the shortest message of the format.
     #[error(
         "sealed bytes end after {length} bytes, but their format has at least {minimum}; \
          treat the record as damaged and restore it from a backup"
     )]
     TooShort {
-        /// Length that was given, in bytes.
+        /// The given length, in bytes.
         length: usize,
         /// Length of the shortest well-formed one, in bytes.
         minimum: usize,
@@ -21,12 +21,12 @@ pub enum OpenError {
          treat the record as damaged and restore it from a backup"
     )]
     TooLong {
-        /// Length that was given, in bytes.
+        /// The given length, in bytes.
         length: usize,
         /// Length of the longest well-formed one, in bytes.
         maximum: usize,
     },
-    /// The first byte names a format that this build does not know.
+    /// The first byte is a format that this build does not support.
     #[error(
         "sealed bytes are in format {format}, which this build does not know; \
          run a newer petsem on this node, or treat the record as damaged"
@@ -44,7 +44,7 @@ pub enum OpenError {
         /// Version of the wrapping key in the header.
         version: u32,
     },
-    /// The wrapped bytes have another length than a key of the role that was asked for.
+    /// The length of the wrapped key is wrong for the requested role.
     #[error(
         "the wrapped key has {length} bytes, which is wrong for its role; \
          treat the record as damaged and restore it from a backup"
@@ -53,7 +53,7 @@ pub enum OpenError {
         /// Length of the wrapped key, in bytes.
         length: usize,
     },
-    /// The bytes were changed, or belong to another key, record or place than the one asked for.
+    /// The bytes were changed, or belong to another key, record or place than the requested one.
     #[error(
         "sealed bytes were changed or belong elsewhere; nothing was opened; \
          look for writes to the storage that petsem did not make"
@@ -68,9 +68,9 @@ pub enum EncryptError {
     /// The message is longer than its kind may be.
     #[error("the message is {length} bytes long, at most {maximum} can be sealed; make it smaller")]
     TooLong {
-        /// Length that was given, in bytes.
+        /// The given length, in bytes.
         length: usize,
-        /// Longest that is accepted, in bytes.
+        /// The longest accepted length, in bytes.
         maximum: usize,
     },
     /// The context names another app or version than the key has.
@@ -100,7 +100,7 @@ pub enum RewrapError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IntegrityError {
-    /// The row, feed entry or audit line was changed, moved, or put back from another time.
+    /// The row, feed entry or audit line was changed, moved, or restored from an earlier time.
     #[error(
         "a stored MAC does not match its record; \
          look for writes to the storage that petsem did not make"

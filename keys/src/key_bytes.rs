@@ -1,11 +1,11 @@
-//! The bytes of a key: one place of locked memory for each key, filled in place and wiped on drop.
+//! The bytes of a key: one place in locked memory for each key, filled in place and wiped on drop.
 
 use rand_core::CryptoRng;
 use zeroize::ZeroizeOnDrop;
 
 use crate::key_memory::{self, Place};
 
-/// 32 bytes of key. Moving the key moves a pointer and leaves no copy behind.
+/// 32 bytes of a key. Moving the key moves a pointer and leaves no copy.
 pub(crate) struct KeyBytes(Option<Place>);
 
 impl KeyBytes {
@@ -45,14 +45,14 @@ impl ZeroizeOnDrop for KeyBytes {}
 mod tests {
     use super::*;
 
-    /// Compiles only while each of them wipes itself: a dependency's feature that was lost stops here.
+    /// Compiles only while each of them wipes itself: it fails if a dependency loses that feature.
     #[test]
     fn whatever_holds_a_key_wipes_it() {
         fn wipes<T: ZeroizeOnDrop>() {}
         wipes::<KeyBytes>();
         wipes::<aes_gcm::Aes256Gcm>();
         wipes::<xaes_256_gcm::Xaes256Gcm>();
-        // The state of an HMAC is two of these.
+        // The state of an HMAC consists of two of these.
         wipes::<sha2::Sha256>();
         wipes::<ed25519_dalek::SigningKey>();
         wipes::<p256::ecdsa::SigningKey>();

@@ -1,7 +1,7 @@
 //! The memory that holds keys: whole pages, locked (never swapped), excluded from core dumps and from children.
 //!
-//! Keys come and go with every request, pages do not: they are cut into places of 32 bytes, and a place that
-//! is released is wiped and reused. If the system refuses to lock a page, keys still work;
+//! Keys are created and dropped with every request, but pages are not: they are divided into places of 32
+//! bytes, and a released place is wiped and reused. If the system refuses to lock a page, keys still work;
 //! [`KeyMemory::of_this_process`] reports it, and the server passes the report on.
 
 use std::fmt;
@@ -13,38 +13,38 @@ use zeroize::Zeroize;
 
 /// Bytes of a place.
 pub(crate) const PLACE: usize = 32;
-/// Bytes that are asked of the system at a time: 512 keys, and a fourth of the smallest limit in use (64 KiB).
+/// Bytes requested from the system at a time: 512 keys, and a quarter of the smallest common limit (64 KiB).
 const SLAB: usize = 16 * 1024;
 
-/// A place that belongs to one key. All of it is zero when it is taken.
+/// A place that belongs to one key. It is zero when it is taken.
 pub(crate) type Place = &'static mut [u8; PLACE];
 
 /// How the memory of this process protects its keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyMemory {
-    /// Bytes that are locked.
+    /// Locked bytes.
     pub locked: usize,
-    /// Bytes that are not, because the system refused.
+    /// Bytes that are not locked, because the system refused.
     pub unlocked: usize,
     /// The last refusal of the system.
     pub refusal: Option<Refusal>,
 }
 
-/// What the system refused to do.
+/// What the system refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It gave no pages.
+    /// To map pages.
     Map(io::ErrorKind),
-    /// It did not lock them.
+    /// To lock them.
     Lock(io::ErrorKind),
-    /// It locked them, but puts them into core dumps or children.
+    /// To exclude them from core dumps or children.
     Exclude(io::ErrorKind),
 }
 
 impl KeyMemory {
-    /// As it is now. Before the first key nothing is locked.
+    /// The current state. Before the first key nothing is locked.
     pub fn of_this_process() -> Self {
         pool().state
     }
@@ -72,7 +72,7 @@ pub(crate) fn take() -> Place {
     }
 }
 
-/// Wipes a place and keeps it for the next key.
+/// Wipes a place and releases it for the next key.
 pub(crate) fn give_back(place: Place) {
     place.zeroize();
     pool().free.push(place);
@@ -87,12 +87,12 @@ static POOL: Mutex<Pool> =
     Mutex::new(Pool { free: Vec::new(), state: KeyMemory { locked: 0, unlocked: 0, refusal: None } });
 
 fn pool() -> MutexGuard<'static, Pool> {
-    // A panic elsewhere leaves a list of places, all of them free.
+    // After a panic elsewhere, the list still contains only free places.
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pool {
-    /// Takes one slab more; it stays until the process ends.
+    /// Maps one more slab, which stays until the process ends.
     fn grow(&mut self) {
         let (slab, refusal) = match MmapMut::map_anon(SLAB) {
             Ok(map) => {
@@ -111,7 +111,7 @@ impl Pool {
     }
 }
 
-/// Keeps the pages where they are. What can be had of it is had, also when the lock is refused.
+/// Locks the pages and excludes them from dumps and children; the exclusion does not depend on the lock.
 fn hold(map: &MmapMut) -> Result<(), Refusal> {
     let excluded = map.advise(Advice::DontDump).and_then(|()| map.advise(Advice::DontFork));
     map.lock().map_err(|error| Refusal::Lock(error.kind()))?;
@@ -122,7 +122,7 @@ fn hold(map: &MmapMut) -> Result<(), Refusal> {
 mod tests {
     use super::*;
 
-    /// The flags of the mapping that holds this place, as the kernel tells them.
+    /// The kernel's flags of the mapping that holds this place.
     fn flags(place: &[u8; PLACE]) -> Vec<String> {
         let address = place.as_ptr() as usize;
         let mut inside = false;

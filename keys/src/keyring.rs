@@ -1,8 +1,8 @@
-//! The root key and the keyring: what every other key of a store hangs on.
+//! The root key and the keyring, under which every other key of a store is wrapped.
 //!
-//! The root key wraps keyring keys and nothing else. A keyring key wraps app KEKs, signing and
-//! discharger keys, MAC keys, audit keys and poll entries. Each wrap says by which version it was
-//! made, so a rotation re-wraps one row after the other while both versions are loaded.
+//! The root key wraps only keyring keys. A keyring key wraps app KEKs, signing and discharger keys, MAC keys,
+//! audit keys and poll entries. Each wrap names the version that made it, so a rotation re-wraps one row
+//! after the other while both versions are loaded.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::key_bytes::KeyBytes;
 use crate::role::{self, KeyRole, WrappedByKeyring, sealed::Role};
 use crate::xaes;
 
-/// The key above all: wrapped by each seal, kept nowhere else.
+/// The top key: wrapped by each seal, stored nowhere else.
 pub struct RootKey {
     version: u32,
     bytes: KeyBytes,
@@ -36,7 +36,7 @@ impl RootKey {
     /// Wraps one version of the keyring for the store with this id.
     ///
     /// # Errors
-    /// [`EncryptError::Cipher`] if the cipher refuses, which it has no reason to.
+    /// [`EncryptError::Cipher`] if the cipher refuses, which is not expected.
     pub fn wrap_keyring_key(
         &self,
         rng: &mut dyn CryptoRng,
@@ -49,7 +49,7 @@ impl RootKey {
     /// Opens the wrap of version `version` of the keyring.
     ///
     /// # Errors
-    /// [`OpenError::UnknownKeyVersion`] if another root key made it; otherwise as every opening.
+    /// [`OpenError::UnknownKeyVersion`] if it is by another root key; otherwise as every opening.
     pub fn unwrap_keyring_key(
         &self,
         wrapped: &[u8],
@@ -138,19 +138,19 @@ impl Role for KeyringKey {
 
 impl KeyRole for KeyringKey {}
 
-/// The keyring: its versions, one of them current. New wraps are made by the current one; old ones
-/// open with the version that their header names.
+/// The keyring: its versions, one of them current. The current one makes new wraps; existing wraps open with
+/// the version in their header.
 pub struct Keyring {
     current: Arc<KeyringKey>,
     others: BTreeMap<u32, Arc<KeyringKey>>,
 }
 
 impl Keyring {
-    /// A keyring of the given keys, of which version `current` makes new wraps.
+    /// A keyring of these keys, in which version `current` makes new wraps.
     ///
     /// # Errors
     /// [`KeyringError::VersionTwice`] if two keys have one version;
-    /// [`KeyringError::NoSuchVersion`] if none has the current one.
+    /// [`KeyringError::NoSuchVersion`] if the current one is missing.
     pub fn new(keys: impl IntoIterator<Item = KeyringKey>, current: u32) -> Result<Self, KeyringError> {
         let mut others = BTreeMap::new();
         for key in keys {
@@ -163,8 +163,8 @@ impl Keyring {
         Ok(Self { current, others })
     }
 
-    /// A keyring of the same keys, to be changed while this one is in use. No key is copied: each is wiped when the
-    /// last keyring that has it is dropped.
+    /// A keyring of the same keys, which can be changed while this one is in use. No key is copied: each is
+    /// wiped when the last keyring with it is dropped.
     #[must_use]
     pub fn share(&self) -> Self {
         Self { current: Arc::clone(&self.current), others: self.others.clone() }
@@ -192,10 +192,10 @@ impl Keyring {
         }
     }
 
-    /// Takes a further version; the current one stays.
+    /// Adds a version; the current one does not change.
     ///
     /// # Errors
-    /// [`KeyringError::VersionTwice`] if the version is there already.
+    /// [`KeyringError::VersionTwice`] if the version already exists.
     pub fn add(&mut self, key: KeyringKey) -> Result<(), KeyringError> {
         let version = key.version;
         if self.key(version).is_some() {
@@ -205,10 +205,10 @@ impl Keyring {
         Ok(())
     }
 
-    /// Makes this version the one that makes new wraps.
+    /// Makes this version the current one.
     ///
     /// # Errors
-    /// [`KeyringError::NoSuchVersion`] if it is not there.
+    /// [`KeyringError::NoSuchVersion`] if it does not exist.
     pub fn make_current(&mut self, version: u32) -> Result<(), KeyringError> {
         if version == self.current.version {
             return Ok(());
@@ -219,7 +219,7 @@ impl Keyring {
         Ok(())
     }
 
-    /// Forgets a version that nothing is wrapped by any more.
+    /// Removes a version that no longer wraps anything.
     ///
     /// # Errors
     /// [`KeyringError::IsCurrent`] for the current one; [`KeyringError::NoSuchVersion`].
@@ -247,14 +247,14 @@ impl Keyring {
     /// Opens a wrap as the key of role `K` that `context` names, with the version in its header.
     ///
     /// # Errors
-    /// [`OpenError`]: the format, the version or the bytes are not what the context demands.
+    /// [`OpenError`]: the format, the version or the bytes do not fit the context.
     pub fn unwrap<K: WrappedByKeyring>(&self, wrapped: &[u8], context: &WrapContext) -> Result<K, OpenError> {
         let (version, body) = xaes::split_wrap(wrapped)?;
         let key = self.key(version).ok_or(OpenError::UnknownKeyVersion { version })?;
         role::unwrap(&key.bytes, key.version, body, context)
     }
 
-    /// The version that made this wrap, as its header says; [`Keyring::unwrap`] proves it.
+    /// The version in the header of a wrap; only [`Keyring::unwrap`] verifies it.
     ///
     /// # Errors
     /// [`OpenError`] if it is not a wrap.
@@ -283,7 +283,7 @@ impl fmt::Debug for Keyring {
     }
 }
 
-/// Why the versions of a keyring cannot be so.
+/// Why the versions of a keyring are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyringError {

@@ -6,8 +6,8 @@
 //! app KEK ─wraps→ DEK (one for each value and bundle) ─encrypts→ it · digest key · secret keys
 //! ```
 //!
-//! Every key is random, has one use, one type and one label; none is derived from one that rotates.
-//! Callers never choose a nonce, and never hold a DEK.
+//! Every key is random, and has one use, one type and one label; none is derived from a key that rotates.
+//! Callers never choose a nonce and never hold a DEK.
 //!
 //! ```
 //! use petsem_keys::{AppKek, Keyring, KeyringKey, RecordContext, WrapContext};
@@ -69,13 +69,13 @@
 //! | `44` | step of the audit MAC key | – |
 //! | `45` | audit checkpoint | message |
 //!
-//! `tests/vectors/ciphertexts.json` holds one example of each; a change that alters it breaks stores.
+//! `tests/vectors/ciphertexts.json` has one example of each; a change that alters it breaks stores.
 //!
 //! # Secret keys
-//! Keys that apps use and never read ([`SecretKey`]): the material is wrapped under label `0b`, and used
-//! by type. What they make is for others to open and has no context and no header of petsem's.
+//! Keys that apps use and never read ([`SecretKey`]): the material is wrapped under label `0b`, and used by
+//! type. Others must be able to open the results, so these have no context and no header of petsem's.
 //!
-//! | type | key, as it is stored and brought | encrypts to | signs to |
+//! | type | key, as stored and imported | encrypts to | signs to |
 //! |---|---|---|---|
 //! | `hs256` `hs384` `hs512` | 32, 48, 64 bytes, or more up to the hash's block | – | HMAC-SHA-2 (RFC 2104), 32, 48, 64 bytes |
 //! | `nacl_auth` | 32 bytes | – | HMAC-SHA-512 cut to 32 bytes (libsodium `crypto_auth`) |
@@ -89,10 +89,9 @@
 //! point (SEC 1), 65 bytes. The others have none. `tests/vectors/secret_keys.json` has examples.
 //!
 //! # Non-goals
-//! This crate knows no HTTP, storage, time or tokens. Keys of 32 bytes lie in locked memory
-//! ([`KeyMemory`]). What ciphers leave on the stack while they work, the caller overwrites with [`scrubbed`] or
-//! [`scrubbed_call`]. It caches nothing, and it does not choose randomness: every function that needs some takes a
-//! [`rand_core::CryptoRng`].
+//! This crate has no HTTP, storage, time or tokens. Keys of 32 bytes are in locked memory ([`KeyMemory`]).
+//! Callers overwrite what ciphers leave on the stack with [`scrubbed`] or [`scrubbed_call`]. It caches
+//! nothing and does not choose randomness: every function that needs some takes a [`rand_core::CryptoRng`].
 
 mod app_kek;
 mod audit_keys;

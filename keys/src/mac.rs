@@ -1,7 +1,7 @@
 //! HMAC-SHA-256 (RFC 2104, FIPS 198-1) over a context: 256-bit keys, full 256-bit tags.
 //!
-//! The `hmac` crate wipes its running state, but not the padded key that it keeps on the stack while
-//! it starts: that copy lives until the next call writes over it.
+//! The `hmac` crate wipes its running state, but not the padded key on the stack during its start: that copy
+//! remains until the next call overwrites it.
 
 use hmac::digest::{FixedOutput, Update};
 use hmac::{Hmac, KeyInit};
@@ -23,7 +23,7 @@ pub(crate) fn tag(key: &KeyBytes, context: Context<'_>) -> [u8; 32] {
     output
 }
 
-/// The tag, written in place: for tags that are keys themselves.
+/// The tag, written in place: for tags that are themselves keys.
 pub(crate) fn tag_into(key: &KeyBytes, context: Context<'_>, output: &mut [u8; 32]) {
     let mut block = Zeroizing::new([0; BLOCK_LENGTH]);
     let (head, _) = block.split_at_mut(KeyBytes::LENGTH);

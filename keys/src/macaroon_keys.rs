@@ -1,5 +1,4 @@
-//! The keys that tokens are made of. They are handed to `policy`, which does the macaroon's own
-//! cryptography, so each has a named exit.
+//! The keys of tokens. The macaroon cryptography is in `policy`, so each has a named exit.
 
 use crate::role::random_key_role;
 
@@ -10,7 +9,7 @@ random_key_role! {
 }
 
 impl SigningKey {
-    /// The key itself, for minting and verifying macaroons and for nothing else.
+    /// The key itself, only for minting and verifying macaroons.
     pub fn expose_signing_key(&self) -> &[u8; 32] {
         self.0.as_array()
     }
@@ -22,7 +21,7 @@ random_key_role! {
 }
 
 impl DischargerKey {
-    /// A key that the discharger's operator brings: `fill` writes it in place.
+    /// A key from the discharger's operator: `fill` writes it in place.
     ///
     /// # Errors
     /// The error of `fill`.
@@ -32,8 +31,8 @@ impl DischargerKey {
         Ok(Self(bytes))
     }
 
-    /// The key itself, for sealing and opening tickets and for showing it once to the operator of
-    /// the discharger.
+    /// The key itself, for sealing and opening tickets and for showing it once to the operator of the
+    /// discharger.
     pub fn expose_discharger_key(&self) -> &[u8; 32] {
         self.0.as_array()
     }

@@ -1,5 +1,5 @@
-//! Keys that seal messages themselves, by XAES-256-GCM with a random nonce each time:
-//! `0x01 | nonce 24 | ciphertext | tag 16`.
+//! Keys that seal messages themselves, with XAES-256-GCM and a random nonce each time: `0x01 | nonce 24 |
+//! ciphertext | tag 16`.
 
 use std::fmt;
 
@@ -17,12 +17,12 @@ use crate::xaes;
 const POLL_ENTRY_MAXIMUM: usize = 64 * 1024;
 
 random_key_role! {
-    /// The key of answers that wait to be polled.
+    /// The key of responses that wait to be polled.
     PollKey, PollKey, WrappedByKeyring
 }
 
 impl PollKey {
-    /// Seals the answer that waits under `id` in this store.
+    /// Seals the response with the id `id` in this store.
     ///
     /// # Errors
     /// [`EncryptError::TooLong`] above 64 KiB.
@@ -36,7 +36,7 @@ impl PollKey {
         xaes::message(rng, &self.0, Context::PollEntry { store, id }, answer, POLL_ENTRY_MAXIMUM)
     }
 
-    /// Opens the answer that waits under `id`.
+    /// Opens the response with the id `id`.
     ///
     /// # Errors
     /// [`OpenError`]: changed, cut, or another entry.
@@ -61,7 +61,7 @@ impl HostCacheKey {
         Self(KeyBytes::generate(rng))
     }
 
-    /// Seals what the host keeps for one Machine.
+    /// Seals the host's cache entry for one Machine.
     ///
     /// # Errors
     /// [`EncryptError::TooLong`] above [`PLAINTEXT_MAXIMUM`].
@@ -74,10 +74,10 @@ impl HostCacheKey {
         xaes::message(rng, &self.0, Context::HostCacheEntry(context), entry, PLAINTEXT_MAXIMUM)
     }
 
-    /// Opens what was kept for exactly this Machine on this host.
+    /// Opens the cache entry for exactly this Machine on this host.
     ///
     /// # Errors
-    /// [`OpenError`]: changed, cut, or kept for another Machine, app or host.
+    /// [`OpenError`]: changed, cut, or of another Machine, app or host.
     pub fn open(
         &self,
         sealed: &[u8],

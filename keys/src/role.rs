@@ -17,7 +17,7 @@ pub trait KeyRole: sealed::Role {}
 /// fn keyring_wraps<K: petsem_keys::WrappedByKeyring>() {}
 /// keyring_wraps::<petsem_keys::SigningKey>();
 /// ```
-/// Keys of an app are wrapped by the app's KEK, and by nothing else:
+/// Keys of an app are wrapped only by the app's KEK:
 /// ```compile_fail,E0277
 /// fn keyring_wraps<K: petsem_keys::WrappedByKeyring>() {}
 /// keyring_wraps::<petsem_keys::DigestKey>();
@@ -27,7 +27,7 @@ pub trait WrappedByKeyring: KeyRole {}
 /// A role whose keys are wrapped by an app's KEK.
 pub trait WrappedByAppKek: KeyRole {}
 
-/// What only this crate may say about a role.
+/// The part of a role that only this crate may implement.
 pub(crate) mod sealed {
     use crate::context::{Label, WrapContext};
     use crate::error::OpenError;
@@ -37,15 +37,15 @@ pub(crate) mod sealed {
         /// First byte of the AAD of every wrap.
         const LABEL: Label;
 
-        /// Whether this is the key that the context names.
+        /// Whether the context names this key.
         fn is_named_by(&self, _context: &WrapContext) -> bool {
             true
         }
 
-        /// The bytes that a wrap holds.
+        /// The bytes that a wrap contains.
         fn key(&self) -> &[u8];
 
-        /// Makes room for a key of `length` bytes and has it filled in place.
+        /// Allocates a key of `length` bytes, which `fill` writes in place.
         fn filled(
             context: &WrapContext,
             length: usize,
@@ -69,7 +69,7 @@ pub(crate) fn wrap<K: sealed::Role>(
     xaes::wrap(rng, wrapping_key, wrapping_version, context, key.key())
 }
 
-/// Opens a body that `wrapping_version` of `wrapping_key` made, as a key of role `K`.
+/// Opens a body made by `wrapping_version` of `wrapping_key`, as a key of role `K`.
 pub(crate) fn unwrap<K: sealed::Role>(
     wrapping_key: &KeyBytes,
     wrapping_version: u32,
@@ -93,7 +93,7 @@ pub(crate) fn filled_key_bytes(
     Ok(bytes)
 }
 
-/// Declares a role whose keys are 32 random bytes: the newtype, its `Debug`, its label, its place.
+/// Declares a role with keys of 32 random bytes: the newtype, its `Debug`, its label, its memory.
 macro_rules! random_key_role {
     ($(#[$docs:meta])* $name:ident, $label:ident, $place:ident) => {
         $(#[$docs])*

@@ -1,9 +1,9 @@
-//! The seal: a way to wrap a key that is kept nowhere else, such as the root key of a store or the cache key of a
-//! host.
+//! The seal: a way to wrap a key that is stored nowhere else, such as the root key of a store or the cache
+//! key of a host.
 //!
-//! What holds a seal's own key (a file, a person, a KMS, a token) is the business of `petsem-seals`. The cryptography
-//! of the wrap is here and the same for every seal: `header of the seal | wrap of the key under a SealKey`. A seal
-//! only says how it comes by that [`SealKey`], so it can wrap a key of any role and never sees one.
+//! `petsem-seals` implements what holds a seal's own key (a file, a person, a KMS, a token). The cryptography
+//! of the wrap is here and the same for every seal: `header of the seal | wrap of the key under a SealKey`. A
+//! seal only provides that [`SealKey`], so it can wrap a key of any role and never sees one.
 
 use std::error::Error;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::key_bytes::KeyBytes;
 use crate::role::KeyRole;
 use crate::{role, xaes};
 
-/// What a seal's wrap is bound to.
+/// The context that a seal's wrap is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealContext {
     /// Id of the seal within the store's list of seals.
@@ -43,10 +43,11 @@ pub trait Seal: Send + Sync {
     /// The kind of seal, as in the store's list of seals, e.g. `key-file`.
     fn kind(&self) -> &'static str;
 
-    /// Which seal it is, for people: a path, a key's name. Nothing secret.
+    /// The seal's name for people: a path, a key's name. Nothing secret.
     fn describe(&self) -> String;
 
-    /// The key for one new wrap, after the header that [`Seal::find_key`] finds it by. The header may be empty.
+    /// The key for one new wrap, with the header from which [`Seal::find_key`] finds it. The header may be
+    /// empty.
     ///
     /// # Errors
     /// [`SealError`]: the seal is unavailable, or it refused.
@@ -66,19 +67,19 @@ pub trait Seal: Send + Sync {
         context: &SealContext,
     ) -> Result<(SealKey, &'w [u8]), SealError>;
 
-    /// The error where the key that the seal found does not open the wrap.
+    /// The error if the key of the seal does not open the wrap.
     fn refusal(&self, source: OpenError) -> SealError {
         SealError::NotItsWrap { seal: self.describe(), source }
     }
 }
 
-/// What every [`Seal`] does with a key of any role.
+/// The operations of every [`Seal`] on a key of any role.
 pub trait SealExt: Seal {
     /// Wraps a key.
     ///
     /// # Errors
-    /// [`SealError::Wrap`] with [`EncryptError::OtherKey`] if the context names another key, before the seal is
-    /// asked for anything; [`SealError`] of the seal.
+    /// [`SealError::Wrap`] with [`EncryptError::OtherKey`] if the context names another key, before the seal
+    /// is called; [`SealError`] of the seal.
     fn wrap<K: KeyRole>(
         &self,
         rng: &mut dyn CryptoRng,
@@ -110,35 +111,35 @@ impl<S: Seal + ?Sized> SealExt for S {}
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
-    /// The seal itself cannot be used; the source says what it is and what to do.
+    /// The seal itself cannot be used; the source says why and what to do.
     #[error(transparent)]
     Unavailable {
         /// The error of this kind of seal.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The seal works, but the wrap is not its own, for another store, or damaged.
+    /// The seal works, but the wrap is of another seal or another store, or damaged.
     #[error(
         "{seal} does not open the root key of this store; \
          give the seal that this store was made with, or restore the store that belongs to it"
     )]
     NotItsWrap {
-        /// Which seal, as [`Seal::describe`] says.
+        /// The seal, as in [`Seal::describe`].
         seal: String,
-        /// The error of the opening.
+        /// The error of opening.
         source: OpenError,
     },
     /// The key could not be wrapped.
     #[error("{seal} could not wrap the root key; the store was left as it was")]
     Wrap {
-        /// Which seal, as [`Seal::describe`] says.
+        /// The seal, as in [`Seal::describe`].
         seal: String,
-        /// The error of the wrapping.
+        /// The error of wrapping.
         source: EncryptError,
     },
 }
 
-/// The key under which a seal wraps: kept by the seal itself (in a file), or made for one wrap and encrypted by a
-/// device.
+/// The key under which a seal wraps: kept by the seal itself (in a file), or created for one wrap and
+/// encrypted by a device.
 pub struct SealKey(KeyBytes);
 
 impl SealKey {
@@ -147,7 +148,7 @@ impl SealKey {
         Self(KeyBytes::generate(rng))
     }
 
-    /// A key from where the seal keeps it: `fill` writes it in place.
+    /// A key from the seal's own storage: `fill` writes it in place.
     ///
     /// # Errors
     /// The error of `fill`.
@@ -157,7 +158,7 @@ impl SealKey {
         Ok(Self(bytes))
     }
 
-    /// The key itself, for the seal to keep.
+    /// The key itself, for the seal to store.
     pub fn expose_seal_key(&self) -> &[u8; 32] {
         self.0.as_array()
     }
@@ -178,7 +179,7 @@ impl SealKey {
     /// Opens a wrap as the key of role `K` that the context names.
     ///
     /// # Errors
-    /// [`OpenError`]: changed, cut, or made by another seal, for another role, store, key or version.
+    /// [`OpenError`]: changed, cut, or by another seal, for another role, store, key or version.
     pub fn unwrap<K: KeyRole>(&self, wrapped: &[u8], context: &SealContext) -> Result<K, OpenError> {
         let (version, body) = xaes::split_wrap(wrapped)?;
         if version != UNVERSIONED {

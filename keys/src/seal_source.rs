@@ -1,7 +1,7 @@
-//! Where a seal comes from: an entry of the configuration, or what a person typed.
+//! The source of a seal: an entry of the configuration, or input from a person.
 //!
-//! The code that unlocks a store tries seals without knowing their kinds. It asks each source for a [`Seal`] and
-//! wraps and unwraps with that; `petsem-seals` implements the sources.
+//! The code that unlocks a store tries seals without knowing their kinds. It gets a [`Seal`] from each source
+//! to wrap and unwrap with; `petsem-seals` implements the sources.
 
 use std::error::Error;
 use std::fmt;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::seal::Seal;
 
-/// Why a source has no seal to use now: the error of its kind.
+/// Why a source cannot provide its seal now: the error of its kind.
 pub type SealUnavailable = Box<dyn Error + Send + Sync>;
 
 /// A source of one seal.
@@ -25,14 +25,14 @@ pub trait SealSource: fmt::Debug + Send + Sync {
     /// Whether a failed attempt costs nothing, so that it may be repeated: no device counts wrong PINs.
     fn is_retryable(&self) -> bool;
 
-    /// Opens the seal as it is; `None` if it takes a person, or a wrap ([`SealSource::open_for`]).
+    /// Opens an existing seal; `None` if it needs a person, or a wrap ([`SealSource::open_for`]).
     ///
     /// # Errors
     /// The error of its kind. The configuration may still be right: a key file may not exist yet.
     fn open(&self) -> Result<Option<Box<dyn Seal>>, SealUnavailable>;
 
-    /// Opens the seal that made this wrap. It differs from [`SealSource::open`] only for shares, which are checked
-    /// against a wrap; the refusal of each share that does not count goes to `refused`.
+    /// Opens the seal that made this wrap. It differs from [`SealSource::open`] only for shares, which are
+    /// checked against a wrap; the refusal of each invalid share goes to `refused`.
     ///
     /// # Errors
     /// As [`SealSource::open`].
@@ -45,7 +45,7 @@ pub trait SealSource: fmt::Debug + Send + Sync {
         self.open()
     }
 
-    /// Opens the seal and makes its key first if there is none; `None` if it takes a person.
+    /// Opens the seal, after creating its key if there is none; `None` if it needs a person.
     ///
     /// # Errors
     /// As [`SealSource::open`].
@@ -56,7 +56,7 @@ pub trait SealSource: fmt::Debug + Send + Sync {
 pub struct CreatedSeal {
     /// The seal.
     pub seal: Box<dyn Seal>,
-    /// Its shares, which exist nowhere else; none for a seal that people do not share.
+    /// Its shares, which exist nowhere else; empty for other kinds.
     pub shares: Vec<NewShare>,
 }
 
@@ -69,11 +69,11 @@ impl fmt::Debug for CreatedSeal {
     }
 }
 
-/// A share that was just made.
+/// A new share.
 pub struct NewShare {
-    /// Which share it is, for people.
+    /// The share's name for people.
     pub description: String,
-    /// The text that its keeper types. With enough others it opens the store.
+    /// The text that its holder types. With enough others it opens the store.
     pub text: Zeroizing<String>,
 }
 
@@ -83,7 +83,7 @@ impl fmt::Debug for NewShare {
     }
 }
 
-/// The error of one seal, after its name: a node may have several seals of one kind.
+/// The error of one seal, with its name: a node may have several seals of one kind.
 #[derive(Debug)]
 pub struct NamedSealError {
     seal: String,
@@ -109,7 +109,7 @@ impl fmt::Display for NamedSealError {
 
 impl Error for NamedSealError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        // Its own text is part of ours.
+        // The text of the source is already part of this error's text.
         self.source.source()
     }
 }

@@ -15,7 +15,7 @@ pub const SECRET_KEY_MAXIMUM: usize = 4 * 1024;
 pub struct SecretKeyMaterial(Zeroizing<Box<[u8]>>);
 
 impl SecretKeyMaterial {
-    /// Takes the material over; it is not copied.
+    /// Takes ownership of the material without copying it.
     ///
     /// # Errors
     /// [`EncryptError::TooLong`] above [`SECRET_KEY_MAXIMUM`].
@@ -26,12 +26,12 @@ impl SecretKeyMaterial {
         Ok(Self(material))
     }
 
-    /// Material that a [`crate::SecretKey`] made or checked; every type's is far below the maximum.
+    /// Material that a [`crate::SecretKey`] created or checked; every type's is far below the maximum.
     pub(crate) fn checked(material: Zeroizing<Box<[u8]>>) -> Self {
         Self(material)
     }
 
-    /// The material itself, for the key's own operations.
+    /// The material itself, for operations of the key.
     pub fn expose_secret_key_material(&self) -> &[u8] {
         &self.0
     }

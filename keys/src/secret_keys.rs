@@ -1,10 +1,8 @@
-//! What an app's secret keys do: a key is made or brought here, used here, and never read again.
+//! An app's secret keys: created or imported here, used here, and never read.
 //!
-//! One file for each type. Ciphertexts and signatures have the layout of the library that people
-//! already have on the other side, without a header of petsem's: which key made them, and of which
-//! type it is, is known by the key's label. A key never changes its type; no operation takes a
-//! type beside the key.
-//! Layouts and keys: the crate's page.
+//! One file for each type. Ciphertexts and signatures have the layout of common libraries, without a header
+//! of petsem's: the key's label tells which key made them and its type. A key never changes its type; no
+//! operation takes a type in addition to the key. Layouts and keys: the crate's page.
 
 mod error;
 mod es256;
@@ -29,7 +27,7 @@ pub use kind::{SecretKeyType, UnknownSecretKeyType};
 /// Longest message that a secret key encrypts or signs, in bytes (1 MiB).
 pub const SECRET_KEY_MESSAGE_MAXIMUM: usize = 1024 * 1024;
 
-/// A secret key that can be used: material of a known type, whose length and value were checked.
+/// A usable secret key: material of a known type, whose length and value were checked.
 pub struct SecretKey {
     kind: SecretKeyType,
     material: SecretKeyMaterial,
@@ -41,10 +39,10 @@ impl SecretKey {
         Self { kind, material: SecretKeyMaterial::checked(kind.algorithm().generate(rng)) }
     }
 
-    /// A key that a person brings, in one of the forms of the crate page's table.
+    /// Imports a key in one of the forms of the crate page's table.
     ///
     /// # Errors
-    /// [`ImportError`]: no key of this type is so long, or it is one that protects nothing.
+    /// [`ImportError`]: wrong length for this type, or a value that protects nothing.
     pub fn import(kind: SecretKeyType, given: &[u8]) -> Result<Self, ImportError> {
         if given.iter().all(|byte| *byte == 0) {
             return Err(ImportError::Zero);
@@ -53,7 +51,7 @@ impl SecretKey {
         Ok(Self { kind, material: SecretKeyMaterial::checked(kept) })
     }
 
-    /// A key out of the material that was stored for it.
+    /// A key from its stored material.
     ///
     /// # Errors
     /// [`ImportError`] if the material is of another type.
@@ -72,20 +70,20 @@ impl SecretKey {
         &self.material
     }
 
-    /// Its public key, where the type has one.
+    /// Its public key, if the type has one.
     ///
     /// # Errors
-    /// [`KeyUseError::Damaged`] never for a key that was checked.
+    /// [`KeyUseError::Damaged`], never for a checked key.
     pub fn public_key(&self) -> Result<Option<Vec<u8>>, KeyUseError> {
         self.kind.algorithm().public_key(self.key())
     }
 
-    /// Encrypts a message of at most [`SECRET_KEY_MESSAGE_MAXIMUM`] bytes. Nonces and ephemeral keys
-    /// are made here. Empty associated data is none.
+    /// Encrypts a message of at most [`SECRET_KEY_MESSAGE_MAXIMUM`] bytes. Nonces and ephemeral keys are
+    /// generated here. Empty associated data counts as none.
     ///
     /// # Errors
     /// [`KeyUseError::Unsupported`] if the type does not encrypt;
-    /// [`KeyUseError::AssociatedData`] if it takes none; [`KeyUseError::TooLong`].
+    /// [`KeyUseError::AssociatedData`] if it has none; [`KeyUseError::TooLong`].
     pub fn encrypt(
         &self,
         rng: &mut dyn CryptoRng,
@@ -96,11 +94,11 @@ impl SecretKey {
         self.kind.algorithm().encrypt(self.key(), rng, plaintext, associated_data)
     }
 
-    /// Decrypts what this key encrypted, or what its owner's library did with the same key.
+    /// Decrypts a ciphertext of this key, or of the owner's library with the same key.
     ///
     /// # Errors
-    /// As [`SecretKey::encrypt`]; [`KeyUseError::NotAuthentic`] if it was changed, cut, or made with
-    /// another key or other associated data.
+    /// As [`SecretKey::encrypt`]; [`KeyUseError::NotAuthentic`] if it was changed, cut, or made with another
+    /// key or other associated data.
     pub fn decrypt(
         &self,
         ciphertext: &[u8],
@@ -120,7 +118,7 @@ impl SecretKey {
         self.kind.algorithm().sign(self.key(), message)
     }
 
-    /// Checks a signature; those that are MACs are compared in constant time.
+    /// Verifies a signature; MACs are compared in constant time.
     ///
     /// # Errors
     /// As [`SecretKey::sign`]; [`KeyUseError::SignatureMismatch`] if it is not this key's over
@@ -161,19 +159,19 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// Key bytes in the one form that is kept.
+/// Key bytes in their stored form.
 type Material = Zeroizing<Box<[u8]>>;
 
-/// What keys of one type do. [`SecretKeyType::can`] is asked first, so what a type leaves out is
-/// never reached.
+/// The operations of keys of one type. [`SecretKeyType::can`] is checked first, so operations that a type
+/// lacks are never called.
 trait Algorithm: Sync {
     /// A new key.
     fn generate(&self, rng: &mut dyn CryptoRng) -> Material;
 
-    /// Whether this is a key in the form that is kept.
+    /// Whether this is a key in its stored form.
     fn check(&self, key: &[u8]) -> Result<(), ImportError>;
 
-    /// The form that is kept of a key that was brought.
+    /// The stored form of an imported key.
     fn import(&self, given: &[u8]) -> Result<Material, ImportError> {
         self.check(given)?;
         Ok(Zeroizing::new(given.into()))
@@ -230,7 +228,7 @@ fn check_length(key: &[u8]) -> Result<(), ImportError> {
     }
 }
 
-/// A key that was checked, as an array.
+/// A checked key, as an array.
 fn array(key: &[u8]) -> Result<&[u8; KEY_LENGTH], KeyUseError> {
     key.try_into().map_err(|_| KeyUseError::Damaged)
 }

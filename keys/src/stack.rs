@@ -1,8 +1,8 @@
-//! Overwrites what a call left on the stack of its thread.
+//! Overwrites the data that a call left on the stack of its thread.
 //!
 //! Types that hold keys and values wipe themselves, but the compiler leaves copies: spilled registers, moved
-//! arguments, key schedules and hash states of ciphers. They all lie below the frame that made the call, so that
-//! frame overwrites the stack below it when the call returns. The runtime is the caller's business: these functions
+//! arguments, key schedules and hash states of ciphers. They are all below the frame of the caller, so this
+//! frame overwrites the stack below it when the call returns. The caller chooses the runtime: these functions
 //! take any future.
 
 use std::future::{Future, poll_fn};
@@ -11,13 +11,13 @@ use std::task::{Context, Poll};
 
 use zeroize::zeroize_stack;
 
-/// Bytes below the caller that are overwritten after a part of a request: more than twice what requests use in
-/// measurements. The memory test finds what a deeper call leaves.
+/// Bytes below the caller that are overwritten after a part of a request: more than twice the measured use of
+/// requests. The memory test detects deeper calls.
 const DEPTH: usize = 64 * 1024;
 /// As [`DEPTH`], for deeper calls: a start, and background work.
 const DEEP: usize = 256 * 1024;
 
-/// Runs a future and overwrites, after each poll, what it left on the stack of its thread (64 KiB below the caller).
+/// Runs a future and, after each poll, overwrites the stack of its thread (64 KiB below the caller).
 pub async fn scrubbed<F: Future>(future: F) -> F::Output {
     scrubbed_to::<DEPTH, F>(future).await
 }
@@ -37,14 +37,14 @@ async fn scrubbed_to<const BYTES: usize, F: Future>(future: F) -> F::Output {
     .await
 }
 
-/// Calls `work` and overwrites what it left on the stack (64 KiB below the caller).
+/// Calls `work` and then overwrites the stack (64 KiB below the caller).
 pub fn scrubbed_call<T>(work: impl FnOnce() -> T) -> T {
     let result = call(work);
     zeroize_stack::<DEPTH>();
     result
 }
 
-/// In a frame of its own: inlined, its locals would be in the caller's frame, which is not overwritten.
+/// In its own frame: if it were inlined, its locals would be in the caller's frame, which is not overwritten.
 #[inline(never)]
 fn poll<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
     future.poll(context)
@@ -81,7 +81,7 @@ mod tests {
         black_box(&mark).as_ptr() as usize
     }
 
-    /// The bytes at this address now: read from this process's memory as a file, without unsafe code.
+    /// The bytes now at this address, read from this process's memory as a file, without unsafe code.
     fn found_at(place: usize) -> [u8; 64] {
         let mut found = [0; 64];
         let memory = File::open("/proc/self/mem").unwrap();

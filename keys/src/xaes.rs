@@ -1,8 +1,8 @@
-//! XAES-256-GCM (C2SP `XAES-256-GCM`): a 256-bit key, a 192-bit nonce that is random every time, a
-//! 128-bit tag. Random nonces of that length never run out, so a key may wrap any number of times.
+//! XAES-256-GCM (C2SP `XAES-256-GCM`): a 256-bit key, a random 192-bit nonce, a 128-bit tag. Random nonces of
+//! that length do not repeat, so a key may wrap any number of times.
 //!
-//! A wrap is `0x01 | version of the wrapping key, u32 big-endian | nonce 24 | ciphertext | tag 16`.
-//! A message is the same without the version, for keys that have none.
+//! A wrap is `0x01 | version of the wrapping key, u32 big-endian | nonce 24 | ciphertext | tag 16`. A message
+//! is the same without the version, for keys that have none.
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use rand_core::CryptoRng;
@@ -22,7 +22,7 @@ const BODY_MINIMUM: usize = NONCE_LENGTH + TAG_LENGTH;
 const WRAP_MINIMUM: usize = 1 + VERSION_LENGTH + BODY_MINIMUM;
 const MESSAGE_MINIMUM: usize = 1 + BODY_MINIMUM;
 
-/// Nonce, ciphertext and tag, split but not yet believed.
+/// Nonce, ciphertext and tag, split but not verified.
 #[derive(Clone, Copy)]
 pub(crate) struct Body<'a> {
     nonce: &'a [u8; NONCE_LENGTH],
@@ -44,8 +44,8 @@ impl<'a> Body<'a> {
         self.ciphertext.len()
     }
 
-    /// Decrypts into `plaintext`, which has the length of [`Body::plaintext_length`]; it is the only
-    /// place that ever holds the plaintext.
+    /// Decrypts into `plaintext`, which has the length of [`Body::plaintext_length`]; the plaintext is in no
+    /// other place.
     pub(crate) fn open_into(
         &self,
         key: &KeyBytes,
@@ -84,7 +84,7 @@ pub(crate) fn split_message(bytes: &[u8], maximum: usize) -> Result<Body<'_>, Op
     Ok(body)
 }
 
-/// Takes off the format byte.
+/// Removes the format byte.
 pub(crate) fn check_format(bytes: &[u8], too_short: OpenError) -> Result<&[u8], OpenError> {
     match bytes.split_first() {
         None => Err(too_short),
@@ -125,8 +125,8 @@ pub(crate) fn message(
     Ok(output)
 }
 
-/// Appends `nonce | ciphertext | tag` with a fresh nonce. The caller reserved the room, so the
-/// plaintext is not left in a block that the vector grew out of.
+/// Appends `nonce | ciphertext | tag` with a fresh nonce. The caller reserved the space, so that a growing
+/// vector leaves no copy of the plaintext.
 pub(crate) fn append_body(
     rng: &mut dyn CryptoRng,
     key: &KeyBytes,

@@ -1,5 +1,5 @@
-//! Other libraries on the other side: what petsem encrypts and signs, PyNaCl and cryptography decrypt and
-//! verify, with the same key or the public one; and the other way round.
+//! Interoperability: PyNaCl and cryptography decrypt and verify what petsem encrypts and signs, with the same
+//! or the public key, and vice versa.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
@@ -70,7 +70,7 @@ fn associated_data(key: &SecretKey) -> &'static [u8] {
     if key.kind().takes_associated_data() { b"where it belongs" } else { b"" }
 }
 
-/// Runs the other side once, with all keys on its stdin.
+/// Runs the Python program once, with all keys on its standard input.
 fn ask_python(cases: &Value) -> Vec<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/peer.py");
     let mut child =

@@ -1,5 +1,5 @@
-//! Vectors of the standards themselves, for what project Wycheproof leaves out: XSalsa20-Poly1305, hashes, and
-//! what is signed, which Wycheproof only verifies.
+//! Vectors of the standards themselves, for gaps of project Wycheproof: XSalsa20-Poly1305, hashes, and
+//! signing, which Wycheproof only verifies.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
@@ -66,7 +66,7 @@ fn hashes_are_those_of_fips_180_4_and_rfc_7693() {
         "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1\
          7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923"
     );
-    // The length that is in use; RFC 7693 has no example of it, libsodium and Python's hashlib have.
+    // The used length; RFC 7693 has no example of it, but libsodium and Python's hashlib do.
     assert_eq!(
         HEXLOWER.encode(&Blake2b::<U32>::digest(b"abc")),
         "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319"

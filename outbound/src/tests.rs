@@ -52,7 +52,8 @@ impl ThirdParty {
         let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
-        let (heard, counted, answer) = (Arc::clone(&requests), Arc::clone(&connections), answer.to_owned());
+        let (received, counted, answer) =
+            (Arc::clone(&requests), Arc::clone(&connections), answer.to_owned());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
@@ -65,7 +66,7 @@ impl ThirdParty {
                         Ok(length) => request.extend_from_slice(&part[..length]),
                     }
                 }
-                heard.lock().unwrap().push(String::from_utf8(request).unwrap());
+                received.lock().unwrap().push(String::from_utf8(request).unwrap());
                 if answer.is_empty() {
                     std::future::pending::<()>().await;
                 }

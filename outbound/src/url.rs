@@ -12,7 +12,7 @@ use crate::error::OutboundUrlError;
 /// Longest URL, in bytes.
 const URL_MAXIMUM: usize = 2048;
 
-/// A URL with a host, without credentials and without a fragment. [`FromStr`] takes `https://` alone.
+/// A URL with a host, without credentials and without a fragment. [`FromStr`] accepts only `https://`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct OutboundUrl {
     text: String,
@@ -33,10 +33,10 @@ pub struct PlainHttp {
 }
 
 impl PlainHttp {
-    /// Loopback addresses alone.
+    /// Loopback addresses only.
     pub const LOOPBACK: Self = Self { addresses: &[] };
 
-    /// Loopback addresses and these.
+    /// Loopback addresses and these ones.
     #[must_use]
     pub const fn to(addresses: &'static [IpAddr]) -> Self {
         Self { addresses }
@@ -46,7 +46,7 @@ impl PlainHttp {
         address.is_loopback() || (self.addresses.contains(&address) && !is_public(address))
     }
 
-    /// Whether a host may stand in an `http://` URL. The addresses of `localhost` are checked at each call.
+    /// Whether an `http://` URL may have this host. The addresses of `localhost` are checked at each call.
     fn allows_host(self, host: &str) -> bool {
         host.parse().map_or(host == "localhost", |address| self.allows(address))
     }
@@ -160,7 +160,7 @@ fn default_port(plain: Option<PlainHttp>) -> u16 {
     if plain.is_some() { 80 } else { 443 }
 }
 
-/// A host as it is compared: lower case, no brackets, no dot at the end.
+/// A host in the form used for comparisons: lower case, no brackets, no dot at the end.
 pub(crate) fn canonical_host(text: &str) -> String {
     text.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase()
 }
@@ -179,7 +179,7 @@ impl fmt::Display for OutboundUrl {
     }
 }
 
-/// The origin alone: path and query may be a secret between the caller and the third party.
+/// Only the origin: path and query may be a secret between the caller and the third party.
 impl fmt::Debug for OutboundUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OutboundUrl({}/..)", self.origin())

@@ -96,8 +96,8 @@ impl TokenId {
         Self(bytes)
     }
 
-    /// The identity of a signing key, for the lineage of tokens: revoking the key then revokes all tokens minted
-    /// with its tokens, under any key. UUIDv5 of the key id alone.
+    /// The identity of a signing key, for the lineage of tokens: revoking the key then revokes all tokens
+    /// minted with its tokens, under any key. UUIDv5 of only the key id.
     pub fn of_key(kid: &[u8]) -> Self {
         Self(Uuid::new_v5(&TOKEN_NAMESPACE, kid).into_bytes())
     }

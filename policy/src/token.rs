@@ -43,7 +43,7 @@ pub(crate) struct AcceptedDischarge {
     pub(crate) discharger: Option<[u8; 16]>,
 }
 
-/// A grant that counts, and the discharge that it came with.
+/// A valid grant, and the discharge that contains it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantEvidence<Grant = BootGrant> {
     /// What was granted.

@@ -1,17 +1,17 @@
 //! The AWS KMS seal: a symmetric KMS key encrypts a seal key, and never leaves AWS.
 //!
-//! Two calls (AWS KMS API reference, `TrentService.Encrypt` and `TrentService.Decrypt`), JSON 1.1 over HTTP/1.1,
-//! signed with Signature Version 4. Store, seal and root version are the encryption context: KMS authenticates
-//! it, policies can demand it, CloudTrail shows it. Each wrap is decrypted once before it is handed out: a seal
-//! whose credentials may encrypt and not decrypt would be found out at the next start.
+//! Two calls (AWS KMS API reference, `TrentService.Encrypt` and `TrentService.Decrypt`), JSON 1.1 over
+//! HTTP/1.1, signed with Signature Version 4. Store, seal and root version are the encryption context: KMS
+//! authenticates it, policies can require it, CloudTrail shows it. Each wrap is decrypted once before it is
+//! returned: otherwise credentials that may encrypt but not decrypt would be detected only at the next start.
 //!
-//! Credentials are looked up at every use and not kept: in the environment, then at the container's
-//! address, then at the instance metadata service, version 2 alone. Files of profiles, SSO, web identity and
-//! proxies are not supported. [`petsem_outbound`] bounds every call: it follows no redirect, requires https except
-//! to loopback and to the addresses of the metadata services, and limits bodies and time.
+//! Credentials are looked up at every use and not kept: in the environment, then at the container's address,
+//! then at the instance metadata service, version 2 only. Files of profiles, SSO, web identity and proxies
+//! are not supported. [`petsem_outbound`] bounds every call: it follows no redirect, requires https except to
+//! loopback and to the addresses of the metadata services, and limits bodies and time.
 //!
-//! The trait is synchronous. Each use runs its calls on a thread of its own with a runtime of its own, so that
-//! it works within a runtime and without one.
+//! The trait is synchronous. Each use runs its calls on its own thread with its own runtime, so that it works
+//! inside a runtime and without one.
 
 mod call;
 mod credentials;
@@ -41,10 +41,10 @@ use service::Service;
 /// The kind of this seal in a store's list of seals.
 pub const AWS_KMS_KIND: &str = "aws-kms";
 
-/// Longest name of a key: KMS takes no longer one.
+/// The longest name of a key that KMS accepts.
 const KEY_MAXIMUM: usize = 2048;
 
-/// Which key of AWS KMS, and how to reach it.
+/// A key of AWS KMS, and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsKmsSettings {
     /// The symmetric key: its id, its ARN, `alias/NAME` or the ARN of an alias.
@@ -62,11 +62,11 @@ pub struct AwsKms {
 }
 
 impl AwsKms {
-    /// The seal of a key. `clock` says the time that signatures name. Nothing is called yet.
+    /// The seal of a key. `clock` gives the time for signatures. This makes no call.
     ///
     /// # Errors
     /// [`AwsKmsError::Key`], [`AwsKmsError::RegionMissing`], [`AwsKmsError::RegionText`],
-    /// [`AwsKmsError::RegionOfKey`], [`AwsKmsError::Endpoint`]: the settings name nothing that could be called.
+    /// [`AwsKmsError::RegionOfKey`], [`AwsKmsError::Endpoint`]: the settings cannot be valid.
     pub fn open(settings: AwsKmsSettings, clock: fn() -> SystemTime) -> Result<Self, AwsKmsError> {
         Self::with_environment(settings, clock, Arc::new(|name| std::env::var_os(name)))
     }
@@ -143,7 +143,7 @@ impl fmt::Debug for AwsKms {
     }
 }
 
-/// The region of the settings, or that of the key's ARN; they may not differ.
+/// The region of the settings or of the key's ARN; they must not differ.
 fn region(settings: &AwsKmsSettings) -> Result<String, AwsKmsError> {
     // arn:PARTITION:kms:REGION:ACCOUNT:key/ID
     let of_key = settings.key.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2));
@@ -160,7 +160,7 @@ fn region(settings: &AwsKmsSettings) -> Result<String, AwsKmsError> {
     if fits { Ok(region.to_owned()) } else { Err(AwsKmsError::RegionText { region: region.to_owned() }) }
 }
 
-/// What follows `amazonaws.com`. Regions of other partitions need an endpoint in the settings.
+/// The suffix after `amazonaws.com`. Regions of other partitions need an endpoint in the settings.
 fn partition_suffix(region: &str) -> &'static str {
     if region.starts_with("cn-") { ".cn" } else { "" }
 }

@@ -1,9 +1,9 @@
-//! The wrap of a seal whose own key never leaves its device: the device encrypts a [`SealKey`] that is made for this
-//! wrap alone.
+//! The wrap of a seal whose own key never leaves its device: the device encrypts a [`SealKey`] that is used
+//! only for this wrap.
 //!
-//! `0x01 | length u16 | seal key as the device encrypted it | wrapped key`. The device authenticates
-//! [`SealContext::seal_key_aad`](petsem_keys::SealContext::seal_key_aad), or its equivalent. The wrap behind it is
-//! bound to store, seal and version in any case.
+//! `0x01 | length u16 | seal key, encrypted by the device | wrapped key`. The device authenticates
+//! [`SealContext::seal_key_aad`](petsem_keys::SealContext::seal_key_aad), or its equivalent. The wrap after
+//! it is bound to store, seal and version in any case.
 
 use petsem_keys::{EncryptError, OpenError, SealError, SealKey};
 use rand_core::CryptoRng;
@@ -11,10 +11,10 @@ use rand_core::CryptoRng;
 const FORMAT: u8 = 0x01;
 const HEADER_LENGTH: usize = 3;
 
-/// Longest encrypted seal key, in bytes: an AWS KMS ciphertext may be that long.
+/// The longest encrypted seal key, in bytes: that of an AWS KMS ciphertext.
 const SEALED_KEY_MAXIMUM: usize = 6144;
 
-/// Makes a seal key and the header of its wrap; `seal_key` has the device encrypt the new key.
+/// Creates a seal key and the header of its wrap; `seal_key` has the device encrypt the new key.
 pub(crate) fn new_key(
     rng: &mut dyn CryptoRng,
     seal: &str,
@@ -24,14 +24,14 @@ pub(crate) fn new_key(
     let sealed_key = seal_key(rng, &key)?;
     let length = u16::try_from(sealed_key.len()).unwrap_or(u16::MAX).to_be_bytes();
     let header = [&[FORMAT], length.as_slice(), &sealed_key].concat();
-    // A header that could not be read back makes no wrap.
+    // The header must be readable again.
     match parse(&header) {
         Ok((same_key, [])) if same_key == sealed_key => Ok((header, key)),
         _ => Err(SealError::Wrap { seal: seal.to_owned(), source: EncryptError::Cipher }),
     }
 }
 
-/// Finds the seal key of a wrap; `open_key` has the device decrypt it.
+/// Opens the seal key of a wrap; `open_key` has the device decrypt it.
 pub(crate) fn find_key<'w>(
     wrapped: &'w [u8],
     seal: &str,
@@ -67,7 +67,7 @@ mod tests {
 
     const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 
-    /// A device that only reverses the key, and appends `more` zeros.
+    /// A device that only reverses the key and appends `more` zeros.
     struct Device {
         more: usize,
     }

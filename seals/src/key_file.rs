@@ -1,9 +1,9 @@
 //! The key-file seal: 32 random bytes in a file that only petsem's user can read.
 //!
-//! The file is two lines, `petsem-key-file-v1` and 64 lowercase hexadecimal digits, so that a
-//! person who finds it knows what it is. It is created once, never written again, and read for each use:
-//! the process does not hold the key in between. A file that others could read, or that is not a key
-//! file of petsem, is refused.
+//! The file is two lines, `petsem-key-file-v1` and 64 lowercase hexadecimal digits, so that a person who
+//! finds it recognizes it. It is created once, never written again, and read for each use: the process does
+//! not hold the key in between. A file that others could read, or that is not a key file of petsem, is
+//! refused.
 
 mod error;
 mod text;
@@ -34,11 +34,11 @@ pub struct KeyFile {
 }
 
 impl KeyFile {
-    /// Makes a new key file, mode 0600, and syncs it and its directory.
+    /// Creates a key file, mode 0600, and syncs it and its directory.
     ///
     /// # Errors
-    /// [`KeyFileError::Exists`] if there is anything at `path`, which stays as it is;
-    /// [`KeyFileError::Create`] if it cannot be written, which leaves nothing behind.
+    /// [`KeyFileError::Exists`] if the path exists, which is not overwritten; [`KeyFileError::Create`] if it
+    /// cannot be written, which leaves no file.
     pub fn create(rng: &mut dyn CryptoRng, path: &Path) -> Result<Self, KeyFileError> {
         let key = SealKey::generate(rng);
         let mut file =
@@ -50,24 +50,24 @@ impl KeyFile {
             })?;
         if let Err(source) = write_durably(&mut file, path, &key) {
             drop(file);
-            // Best effort: what was half written is ours, and the first error is the one to tell.
+            // Best effort: this call created the partial file, and the first error is the one to report.
             let _ = fs::remove_file(path);
             return Err(KeyFileError::Create { path: path.into(), source });
         }
         Ok(Self { path: path.into() })
     }
 
-    /// An existing key file, after checking that it can be used.
+    /// Opens an existing key file, after checking that it can be used.
     ///
     /// # Errors
-    /// Every [`KeyFileError`] of reading: missing, a link, foreign, open to others, not a key file.
+    /// Every [`KeyFileError`] of reading: missing, a link, another owner, open to others, not a key file.
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
         let key_file = Self { path: path.into() };
         key_file.read_key()?;
         Ok(key_file)
     }
 
-    /// Where the file is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }

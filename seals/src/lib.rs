@@ -1,7 +1,7 @@
-//! The seals of petsem: each a way to wrap a key that is kept nowhere else, first of all the root key of a store.
+//! The seals of petsem: each wraps a key that is stored nowhere else, above all the root key of a store.
 //!
-//! A seal implements [`petsem_keys::Seal`]: it says how it comes by the key that wraps. [`petsem_keys::SealExt`] does
-//! the rest, the same for every kind.
+//! A seal implements [`petsem_keys::Seal`]: how it gets the key that wraps. [`petsem_keys::SealExt`] does the
+//! rest, the same for every kind.
 //!
 //! | kind | type | feature | what holds the key | a person is needed |
 //! |---|---|---|---|---|
@@ -46,17 +46,17 @@
 //! Integers are big-endian.
 //!
 //! # Where seals come from
-//! [`SealSettings`] is a `[[seal]]` of the configuration, [`TypedShares`] and a typed [`Passphrase`] are what people
-//! give. All three are [`petsem_keys::SealSource`]s, so the code that unlocks a store names no kind of seal.
+//! [`SealSettings`] is a `[[seal]]` of the configuration; people enter [`TypedShares`] and a [`Passphrase`].
+//! All three are [`petsem_keys::SealSource`]s, so the code that unlocks a store names no kind of seal.
 //!
 //! # Errors
-//! Each kind has one error enum, with its texts beside its variants: a fact, then what to do. No error holds a key, a
-//! passphrase, a PIN or any part of a share. A wrong PIN is never retried.
+//! Each kind has one error enum, with its texts next to its variants: a fact, then what to do. No error
+//! contains a key, a passphrase, a PIN or any part of a share. A wrong PIN is never retried.
 //!
 //! # Non-goals
-//! This crate knows no routes, storage or tokens: the engine keeps the list of a store's seals and their wraps. It has
-//! no ciphers of its own: a seal that holds a key holds a [`petsem_keys::SealKey`]. It makes no backups of keys: a
-//! store that shall survive the loss of a seal has a second one.
+//! This crate has no routes, storage or tokens: the engine keeps the list of a store's seals and their wraps.
+//! It has no ciphers of its own: a seal that holds a key holds a [`petsem_keys::SealKey`]. It does not back
+//! up keys: a store that must survive the loss of a seal needs a second one.
 
 #[cfg(feature = "aws-kms")]
 mod aws_kms;

@@ -1,14 +1,14 @@
 //! The passphrase seal: a key that Argon2id derives from a person's passphrase.
 //!
 //! A wrap is `0x01 | salt 16 | memory KiB u32 | passes u32 | lanes u32 | wrap of the root key`, numbers
-//! big-endian. The key is Argon2id v1.3 (RFC 9106) with 32 bytes of output and the associated data
-//! `store id | seal id`; it wraps the root key as every [`SealKey`] does, with store, seal and root
-//! version as AAD. RFC 9106 §3.2 hashes all parameters, salt and associated data into the first block:
-//! changing one of them in the database gives another key, which opens nothing. They are checked
-//! against bounds before they cost memory or time, so a changed wrap neither weakens nor stalls a start.
+//! big-endian. The key is Argon2id v1.3 (RFC 9106) with 32 bytes of output and the associated data `store id
+//! | seal id`; it wraps the root key like every [`SealKey`], with store, seal and root version as AAD. RFC
+//! 9106 §3.2 hashes all parameters, salt and associated data into the first block: changing one of them in
+//! the database gives another key, which opens nothing. They are checked against bounds before they cost
+//! memory or time, so a changed wrap neither weakens nor stalls a start.
 //!
-//! Each wrap is made with a new salt and with the parameters of the seal, never with those of the wrap
-//! before: sealing again raises them ([`Passphrase::is_stronger_than`] says whether there is a reason to).
+//! Each wrap has a new salt and the seal's parameters, not those of the previous wrap: sealing again raises
+//! them ([`Passphrase::is_stronger_than`] says whether it would).
 
 mod error;
 mod parameters;
@@ -31,29 +31,29 @@ pub use parameters::Argon2Parameters;
 /// The kind of this seal in a store's list of seals.
 pub const PASSPHRASE_KIND: &str = "passphrase";
 
-/// Fewest characters of a passphrase that a store is sealed with.
+/// The fewest characters of a passphrase for a new wrap.
 const SHORTEST: usize = 12;
 
-/// Most bytes that are taken as a passphrase.
+/// The most bytes of a passphrase.
 const LONGEST: usize = 1024;
 
 const FORMAT: u8 = 0x01;
 const SALT_LENGTH: usize = 16;
 const HEADER_LENGTH: usize = 1 + SALT_LENGTH + Argon2Parameters::LENGTH;
 
-/// A seal whose key is made from a passphrase.
+/// A seal whose key is derived from a passphrase.
 pub struct Passphrase {
     text: Zeroizing<String>,
     parameters: Argon2Parameters,
 }
 
 impl Passphrase {
-    /// The seal of this passphrase, with [`Argon2Parameters::RECOMMENDED`] for what it wraps. The text
-    /// is used byte for byte in UTF-8, so it is to be typed as it was typed before.
+    /// The seal of this passphrase, with [`Argon2Parameters::RECOMMENDED`] for new wraps. The text is used
+    /// byte for byte in UTF-8, so it must be typed identically each time.
     ///
     /// # Errors
-    /// [`PassphraseError::NotTypeable`] for an empty one, one of more than 1024 bytes, one that begins
-    /// or ends with white space or holds a control character: a person could not tell it from the intended one.
+    /// [`PassphraseError::NotTypeable`] if it is empty, longer than 1024 bytes, begins or ends with white
+    /// space or has a control character: a person could not tell it from the intended one.
     pub fn new(text: Zeroizing<String>) -> Result<Self, PassphraseError> {
         let spaced = text.trim().len() != text.len();
         if text.is_empty() || text.len() > LONGEST || spaced || text.contains(char::is_control) {
@@ -62,13 +62,13 @@ impl Passphrase {
         Ok(Self { text, parameters: Argon2Parameters::RECOMMENDED })
     }
 
-    /// The seal of the passphrase in a file that only its owner can read; one newline at its end does not count.
+    /// The seal of the passphrase in a file that only its owner can read; one newline at its end is ignored.
     ///
     /// # Errors
     /// [`PassphraseError::File`] if it cannot be read, is open to others, or is not a file; as
-    /// [`Passphrase::new`] for what it holds.
+    /// [`Passphrase::new`] for its content.
     pub fn from_file(path: &Path) -> Result<Self, PassphraseError> {
-        // Two bytes more than a passphrase and its newline: what is longer is refused, not cut.
+        // Two bytes more than a passphrase and its newline: longer content is refused, not cut.
         let mut content = Zeroizing::new([0; LONGEST + 2]);
         let content = private_file::read(path, content.as_mut())?;
         let line = content.strip_suffix(b"\n").unwrap_or(content);
@@ -81,7 +81,7 @@ impl Passphrase {
         self.text.clone()
     }
 
-    /// The same passphrase, with these parameters for what it wraps from now on.
+    /// The same passphrase, with these parameters for new wraps.
     #[must_use]
     pub fn with_parameters(self, parameters: Argon2Parameters) -> Self {
         Self { parameters, ..self }
@@ -96,7 +96,7 @@ impl Passphrase {
         })
     }
 
-    /// The same passphrase again, wiped like this one.
+    /// A copy of the passphrase, wiped like the original.
     pub(crate) fn duplicate(&self) -> Self {
         Self { text: self.text.clone(), parameters: self.parameters }
     }

@@ -1,15 +1,14 @@
-//! The PKCS#11 seal: an AES-256 key that lives in a token (an HSM, a smart card, SoftHSM2) and cannot
-//! be read out of it.
+//! The PKCS#11 seal: an AES-256 key in a token (an HSM, a smart card, SoftHSM2) that does not export it.
 //!
 //! The token encrypts a seal key with CKM_AES_GCM (PKCS #11 v2.40, and v3.1 §6.13.3; a 12-byte nonce, a
-//! 128-bit tag), with store, seal and root version as AAD: SoftHSM2 and the HSMs on sale have it, and
-//! CKM_AES_KEY_WRAP would bind nothing. A sealed key is `nonce 12 | ciphertext 32 | tag 16`. The nonce
-//! is read back after encryption, because some HSMs put their own in its place; and each sealed key is
-//! opened once before it is handed out, because what a token does with parameters is its own business.
+//! 128-bit tag), with store, seal and root version as AAD: SoftHSM2 and commercial HSMs support it, and
+//! CKM_AES_KEY_WRAP has no AAD. A sealed key is `nonce 12 | ciphertext 32 | tag 16`. The nonce is read back
+//! after encryption, because some HSMs replace it with their own; and each sealed key is opened once before
+//! it is returned, because tokens may treat parameters differently.
 //!
-//! A module belongs to the whole process and a login to all of its sessions. So modules stay loaded,
-//! calls go one after the other, and each logs in and out by itself, with the PIN read again. Nothing
-//! here tries a PIN twice, nor when the token says that one try is left: tokens lock themselves.
+//! A module belongs to the whole process and a login to all of its sessions. So modules stay loaded, calls
+//! are serialized, and each call logs in and out, with the PIN read again. No PIN is tried twice, or when the
+//! token reports that one try is left, because tokens lock themselves.
 
 mod error;
 #[cfg(test)]
@@ -39,7 +38,7 @@ const KEY_LENGTH: usize = 32;
 const TAG_LENGTH: usize = 16;
 const SEALED_LENGTH: usize = NONCE_LENGTH + KEY_LENGTH + TAG_LENGTH;
 
-/// Which key of which token, and how to reach it.
+/// A key on a token, and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pkcs11Settings {
     /// The module: a shared library that petsem loads and runs, e.g. `/usr/lib/softhsm/libsofthsm2.so`.
@@ -48,12 +47,12 @@ pub struct Pkcs11Settings {
     pub token: String,
     /// Label of the key on it.
     pub key: String,
-    /// File with the user's PIN, mode 0600; one newline at its end does not count.
+    /// File with the user's PIN, mode 0600; one newline at its end is ignored.
     pub pin_file: PathBuf,
 }
 
 impl Pkcs11Settings {
-    /// Which seal it is, for people: as [`Seal::describe`].
+    /// The seal's name for people, as [`Seal::describe`].
     pub fn describe(&self) -> String {
         format!("key {} of token {}", self.key, self.token)
     }
@@ -66,7 +65,7 @@ pub struct Pkcs11 {
 }
 
 impl Pkcs11 {
-    /// The seal, making the key on the token if it is absent: AES-256, sensitive, never extractable.
+    /// The seal; creates the key on the token if it is absent: AES-256, sensitive, never extractable.
     ///
     /// # Errors
     /// [`Pkcs11Error`].
@@ -78,7 +77,7 @@ impl Pkcs11 {
         Ok(Self { settings })
     }
 
-    /// The seal of a key that is there, after checking that it can be used and cannot be read out.
+    /// The seal of an existing key, after checking that it can be used and cannot be extracted.
     ///
     /// # Errors
     /// [`Pkcs11Error`].
@@ -152,7 +151,7 @@ impl Seal for Pkcs11 {
 
 /// Why a token did not decrypt.
 enum DecryptError {
-    /// It says that the ciphertext is not of this key and AAD, or returned something that is not a key.
+    /// The token refused the ciphertext for this key and AAD, or returned something that is not a key.
     NotItsOwn,
     Token(Pkcs11Error),
 }

@@ -13,20 +13,20 @@ use rustix::io::Errno;
 /// Permission bits of users other than the owner.
 const OTHERS: u32 = 0o077;
 
-/// User id of root, who can read every file anyway.
+/// User id of root, which can read every file anyway.
 const ROOT: u32 = 0;
 
 /// Why a file with a secret was not read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PrivateFileError {
-    /// Where the file is, or should be.
+    /// Its path.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: PrivateFileFault,
 }
 
-/// What is wrong with a file that is to hold a secret.
+/// What is wrong with a file for a secret.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PrivateFileFault {
@@ -36,16 +36,16 @@ pub enum PrivateFileFault {
     Link,
     /// The path is a directory, a device, a FIFO or a socket.
     NotAFile,
-    /// The file belongs neither to us nor to root.
+    /// The owner is neither petsem's user nor root.
     ForeignOwner {
         /// User id of its owner.
         owner: u32,
-        /// Our effective user id.
+        /// Effective user id of this process.
         us: u32,
     },
     /// Group or others have a permission on the file.
     OpenToOthers {
-        /// Permission bits that were seen.
+        /// The file's permission bits.
         mode: u32,
     },
     /// The file could not be opened or read.
@@ -55,8 +55,8 @@ pub enum PrivateFileFault {
     },
 }
 
-/// Reads into `buffer`, without a growing copy, until it is full or the file ends. The file is a
-/// regular one, ours or root's, and closed to all other users.
+/// Reads into `buffer`, without a growing copy, until it is full or the file ends. The file must be a regular
+/// one, owned by petsem's user or root, and closed to all other users.
 pub(crate) fn read<'a>(path: &Path, buffer: &'a mut [u8]) -> Result<&'a [u8], PrivateFileError> {
     let fail = |fault| PrivateFileError { path: path.into(), fault };
     let mut file = open(path).map_err(fail)?;
@@ -72,9 +72,9 @@ pub(crate) fn read<'a>(path: &Path, buffer: &'a mut [u8]) -> Result<&'a [u8], Pr
     Ok(buffer.get(..length).unwrap_or_default())
 }
 
-/// The checks are made on the open file, so nothing can be put in its place between check and use.
+/// The checks use the open file, so it cannot be replaced between check and use.
 fn open(path: &Path) -> Result<File, PrivateFileFault> {
-    // NONBLOCK: a FIFO in its place must not make us wait for a writer.
+    // NONBLOCK: a FIFO in its place must not make this wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = match rustix::fs::open(path, flags, rustix::fs::Mode::empty()) {
         Ok(descriptor) => File::from(descriptor),
@@ -90,7 +90,7 @@ fn open(path: &Path) -> Result<File, PrivateFileFault> {
     Ok(file)
 }
 
-/// Refuses a file that a user other than `us` and root owns, or that others have a permission on.
+/// Refuses a file that a user other than `us` and root owns, or that is accessible to others.
 fn check_access(owner: u32, us: u32, mode: u32) -> Result<(), PrivateFileFault> {
     if owner != us && owner != ROOT {
         return Err(PrivateFileFault::ForeignOwner { owner, us });

@@ -1,7 +1,7 @@
 //! `[[seal]]` of the configuration: which seals open the store, and which of them need a person.
 //!
-//! The configuration holds no passphrase, PIN or share, but the path of a file that only its owner can read. A path
-//! that begins with `$CREDENTIALS_DIRECTORY/` names one of the credentials that systemd gave this process.
+//! The configuration has no passphrase, PIN or share, but the path of a file that only its owner can read. A
+//! path that begins with `$CREDENTIALS_DIRECTORY/` names a credential that systemd passed to this process.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::{PKCS11_KIND, Pkcs11, Pkcs11Settings};
 #[cfg(feature = "tpm2")]
 use crate::{TPM2_KIND, Tpm2, Tpm2Device, Tpm2Settings};
 
-/// How a path names systemd's directory of credentials.
+/// The prefix of paths in systemd's directory of credentials.
 const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY/";
 
 /// One seal of the configuration.
@@ -38,7 +38,7 @@ pub enum SealSettings {
         /// The file, mode 0600; without one a start does not try this seal.
         file: Option<PathBuf>,
     },
-    /// Shares that people give; any `threshold` of them open the store.
+    /// Shares entered by people; any `threshold` of them open the store.
     Shamir {
         /// How many shares open the store.
         threshold: u8,
@@ -60,7 +60,7 @@ pub enum SealSettings {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealSettingsError {
-    /// A value that is out of range or not in this build.
+    /// A value is out of range or not supported by this build.
     #[error("the configuration key `{key}` is {value:?}: {remedy}")]
     Value {
         /// The key.
@@ -159,13 +159,13 @@ impl SealSource for SealSettings {
     }
 }
 
-/// A `[[seal]]` as it is written, not yet checked.
+/// A `[[seal]]` as written, not yet checked.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub struct SealEntry(Entry);
 
 impl SealEntry {
-    /// Checks the entry. Relative paths are taken from `base`. No seal is opened.
+    /// Checks the entry. Relative paths are relative to `base`. No seal is opened.
     ///
     /// # Errors
     /// [`SealSettingsError`].
@@ -189,7 +189,8 @@ enum Entry {
     },
     #[cfg(feature = "pkcs11")]
     Pkcs11(Pkcs11File),
-    // A kind that this build does not have is known by name, so that the refusal can name the feature to build with.
+    // A kind that is not in this build is still known by name, so that the error can name the feature to
+    // build with.
     #[cfg(not(feature = "pkcs11"))]
     Pkcs11(IgnoredAny),
     #[cfg(feature = "aws-kms")]
@@ -265,7 +266,7 @@ impl Entry {
             #[cfg(feature = "aws-kms")]
             Self::AwsKms(AwsKmsFile { key, region, endpoint }) => {
                 let settings = AwsKmsSettings { key, region, endpoint };
-                // This calls nothing: it checks that the settings name something to call.
+                // This makes no call: it checks that the settings are valid.
                 match AwsKms::open(settings.clone(), system_time) {
                     Ok(_) => Ok(SealSettings::AwsKms(settings)),
                     Err(error) => {
@@ -299,7 +300,7 @@ impl Entry {
 }
 
 /// A path, relative to the configuration's directory or in systemd's directory of credentials. Without that
-/// directory the text stays as it is, so that an error names the path as it was written.
+/// directory the text is unchanged, so that an error shows the path as written.
 fn path_of(base: &Path, text: &str) -> PathBuf {
     match (text.strip_prefix(CREDENTIALS), std::env::var_os("CREDENTIALS_DIRECTORY")) {
         (Some(name), Some(directory)) => Path::new(&directory).join(name),

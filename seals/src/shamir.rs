@@ -1,14 +1,14 @@
-//! The Shamir seal: a random seal key, split so that any k of n people have it together.
+//! The Shamir seal: a random seal key, split so that any k of n people can restore it together.
 //!
-//! The split key belongs to this seal alone; it is never the root key: a new set of shares is a new seal,
-//! and the old one is removed like any other. Sharing is Shamir's over GF(2^8), one polynomial of
-//! degree k - 1 for each byte (*How to Share a Secret*, 1979), with the arithmetic of `vsss-rs`, which
-//! has no tables and no branches. The polynomials are here, in memory that is wiped.
+//! The split key belongs only to this seal and is never the root key: a new set of shares is a new seal, and
+//! the old one is removed like any other. Sharing is Shamir's over GF(2^8), one polynomial of degree k - 1
+//! for each byte (*How to Share a Secret*, 1979), with the arithmetic of `vsss-rs`, which has no tables and
+//! no branches. The polynomials are here, in memory that is wiped.
 //!
-//! A wrap is `0x01 | set id 5 | k | n | n × digest of a share 16 | wrap of the root key`. The digests
-//! let a share be refused as it is given: a stranger's share, or one mistyped beyond its checksums,
-//! neither takes the place of a good one nor spoils the set. They tell nothing of a share, each of
-//! which is 256 random bits; changed in the database they refuse, and cannot make anything open.
+//! A wrap is `0x01 | set id 5 | k | n | n × digest of a share 16 | wrap of the root key`. With the digests
+//! each share is checked when it is entered: a share of another set, or one mistyped beyond its checksums,
+//! neither takes the place of a valid one nor spoils the set. They reveal nothing of a share, each of which
+//! is 256 random bits; changing them in the database only makes shares refused.
 
 mod error;
 mod set;
@@ -31,10 +31,10 @@ pub use share::Share;
 /// The kind of this seal in a store's list of seals.
 pub const SHAMIR_KIND: &str = "shamir";
 
-/// Most shares of a set. GF(2^8) would allow 255; sixteen people are hard enough to find.
+/// The most shares of a set. GF(2^8) would allow 255; sixteen people are enough to manage.
 pub const SHARES_MAXIMUM: u8 = 16;
 
-/// Fewest shares that open a set: one alone would be the key.
+/// The fewest shares that open a set: a single one would be the key.
 const THRESHOLD_MINIMUM: u8 = 2;
 
 const FORMAT: u8 = 0x01;
@@ -46,8 +46,8 @@ pub struct Shamir {
 }
 
 impl Shamir {
-    /// A new seal key and its `count` shares, any `threshold` of which give it back. The shares exist
-    /// nowhere else: print them, then wrap the root key.
+    /// A new seal key and its `count` shares, any `threshold` of which restore it. The shares exist nowhere
+    /// else: print them, then wrap the root key.
     ///
     /// # Errors
     /// [`SplitError`] unless 2 ≤ `threshold` ≤ `count` ≤ 16.
@@ -71,7 +71,7 @@ impl Shamir {
         Ok((Self { roster: Roster { set, threshold, digests }, key }, shares))
     }
 
-    /// The key for one wrap: a copy, in locked memory as every key.
+    /// The key for one wrap: a copy, in locked memory like every key.
     fn key(&self) -> Result<SealKey, SealError> {
         SealKey::filled_by(|key| {
             key.copy_from_slice(self.key.expose_seal_key());
@@ -116,8 +116,8 @@ impl fmt::Debug for Shamir {
     }
 }
 
-/// Which set of shares it is. For people, who must not mix two sets; random, so that two stores do
-/// not share one by accident.
+/// The id of a set of shares: for people, who must not mix two sets; random, so that two stores do not have
+/// the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct SetId([u8; SetId::LENGTH]);
 
@@ -131,7 +131,7 @@ impl fmt::Display for SetId {
     }
 }
 
-/// What a wrap says about the shares that open it: nothing secret, and not trusted.
+/// A wrap's list of the shares that open it: not secret, and not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Roster {
     set: SetId,
@@ -175,7 +175,7 @@ impl Roster {
         format!("any {} of the {} shares of set {}", self.threshold, self.count(), self.set)
     }
 
-    /// Whether this very share was made with the set.
+    /// Whether exactly this share belongs to the set.
     fn lists(&self, share: &Share) -> bool {
         usize::from(share.number)
             .checked_sub(1)

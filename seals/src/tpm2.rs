@@ -1,22 +1,22 @@
 //! The TPM 2.0 seal: the machine's own chip keeps the seal key, which opens on no other machine.
 //!
-//! The seal key is sealed with the context of the wrap beside it (TPM 2.0 Library Specification, part 1 §25,
-//! "sealed data"), under a storage key that the chip derives each time from its owner seed, by the template
-//! for storage root keys on P-256 of the TCG's provisioning guidance, but with an empty unique field. So nothing
-//! of petsem is stored in the chip, and clearing it ends the seal.
+//! The seal key is sealed together with the context of the wrap (TPM 2.0 Library Specification, part 1 §25,
+//! "sealed data"), under a storage key that the chip derives each time from its owner seed, with the template
+//! for storage root keys on P-256 of the TCG's provisioning guidance, but with an empty unique field. So
+//! petsem stores nothing in the chip, and clearing the chip destroys the seal.
 //!
-//! All commands that carry the key go in an HMAC session whose salt is encrypted to that storage key, with
-//! parameter encryption (AES-128-CFB) both ways: who listens on the bus sees neither key nor PIN. The name of
-//! the storage key, a digest of its public part, is in the wrap: another chip, a cleared one, or one that
-//! an attacker inserted, is found before petsem asks it for anything.
+//! All commands with the key use an HMAC session whose salt is encrypted to that storage key, with parameter
+//! encryption (AES-128-CFB) in both directions: an eavesdropper on the bus sees neither key nor PIN. The name
+//! of the storage key, a digest of its public part, is in the wrap: another chip, a cleared one, or one that
+//! an attacker inserted, is detected before petsem sends it a PIN.
 //!
-//! A PIN may be set; the chip then counts wrong ones and locks itself, for every user of it. So nothing here
-//! spends the last try. Without a PIN, root on the machine can open the seal, and only the disk alone,
-//! in another machine, cannot. No PCR is bound: an update of firmware or kernel never shuts a store.
+//! A PIN is optional; the chip then counts wrong ones and locks itself, for every user of it. So this code
+//! never spends the last try. Without a PIN, root on the machine can open the seal, but the disk in another
+//! machine cannot. No PCR is bound: an update of firmware or kernel never locks a store.
 //!
-//! The sealed message is `name of the storage key 34 | length u16 | public part | private part`. libtss2 copies
-//! the key within its own memory, which this crate cannot wipe, and writes what a chip refuses to standard error;
-//! `TSS2_LOG=all+none` in the environment keeps it silent.
+//! The sealed message is `name of the storage key 34 | length u16 | public part | private part`. libtss2
+//! copies the key in its own memory, which this crate cannot wipe, and prints refusals of a chip to standard
+//! error; `TSS2_LOG=all+none` in the environment silences it.
 
 mod chip;
 mod error;
@@ -41,31 +41,32 @@ use message::SealedMessage;
 /// The kind of this seal in a store's list of seals.
 pub const TPM2_KIND: &str = "tpm2";
 
-/// Longest PIN, in bytes: what a TPM takes as the authorisation of an object with SHA-256.
+/// The longest PIN, in bytes: the longest authorisation of an object with SHA-256.
 const PIN_MAXIMUM: usize = 32;
 
-/// Which TPM, and what it wants to hear.
+/// A TPM, and its PIN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tpm2Settings {
-    /// Where it is; usually [`Tpm2Device::default`].
+    /// The device; usually [`Tpm2Device::default`].
     pub device: Tpm2Device,
-    /// File with a PIN of at most 32 bytes, mode 0600; one newline at its end does not count. `None`: no PIN.
+    /// File with a PIN of at most 32 bytes, mode 0600; one newline at its end is ignored. `None`: no PIN.
     pub pin_file: Option<PathBuf>,
 }
 
 impl Tpm2Settings {
-    /// Which seal it is, for people: as [`Seal::describe`].
+    /// The seal's name for people, as [`Seal::describe`].
     pub fn describe(&self) -> String {
         format!("TPM {}", self.device)
     }
 }
 
-/// Where a TPM is.
+/// The device of a TPM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tpm2Device {
-    /// A device file. The kernel shares `/dev/tpmrm0` between processes, and not `/dev/tpm0`.
+    /// A device file. The kernel shares `/dev/tpmrm0` between processes, but not `/dev/tpm0`.
     File(PathBuf),
-    /// A software TPM on this machine, of swtpm's protocol: for tests, its traffic is open to the machine.
+    /// A software TPM on this machine with swtpm's protocol; for tests, because its traffic is readable on
+    /// the machine.
     Swtpm {
         /// Its port at 127.0.0.1; its control port is the next.
         port: u16,
@@ -113,7 +114,8 @@ pub struct Tpm2 {
 }
 
 impl Tpm2 {
-    /// The seal, after checking that the TPM answers, makes its storage key, and that a PIN can be read.
+    /// The seal, after checking that the TPM answers and creates its storage key, and that the PIN can be
+    /// read.
     ///
     /// # Errors
     /// [`Tpm2Error`].
@@ -130,7 +132,7 @@ impl Tpm2 {
         let content =
             private_file::read(path, buffer.as_mut()).map_err(|source| Tpm2Error::PinFile { source })?;
         let content = content.strip_suffix(b"\n").unwrap_or(content);
-        // A TPM cuts zero bytes from the end; no text has one.
+        // A TPM removes trailing zero bytes; a text has none.
         let is_pin = (1..=PIN_MAXIMUM).contains(&content.len())
             && std::str::from_utf8(content).is_ok_and(|pin| !pin.contains(char::is_control));
         if is_pin {

@@ -1,4 +1,4 @@
-//! What people type to open a store, as sources of seals.
+//! Input that people type to open a store, as sources of seals.
 
 use std::fmt;
 
@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, ShareSet};
 
-/// What people can give to open a seal of this kind, e.g. `the passphrase`; `None` if the kind takes no person.
+/// The input with which people open a seal of this kind, e.g. `the passphrase`; `None` if the kind takes no
+/// input.
 ///
-/// It is read from the wrap. Until the store is open, that and the description beside it are unverified.
+/// Reads the wrap. Until the store is open, the wrap and its description are unverified.
 pub fn input_from_people(kind: &str, wrapped: &[u8]) -> Option<String> {
     match kind {
         PASSPHRASE_KIND => Some("the passphrase".to_owned()),

@@ -1,4 +1,4 @@
-//! What a write asks for: one [`Change`], all of it or nothing.
+//! A write: one [`Change`], applied as a whole or not at all.
 
 use petsem_api::{AppId, RequestId};
 
@@ -9,13 +9,13 @@ use crate::record::{BundleRow, FeedEntry, Record, RecordKind, ValueRow};
 /// Order within the change: every [`Expect`] is checked, then `deletes`, `delete_app`, `puts`, `bundle`,
 /// `values` and `feed` are applied; so a change may delete an app's rows and write new ones.
 ///
-/// A change that is sealed for one app version must expect the row version of the app head that it was sealed
-/// upon: this is the compare-and-swap on the app version. After a conflict, seal again.
+/// A change sealed for one app version must expect the row version of the app head on which it is based: this
+/// is the compare-and-swap on the app version. After a conflict, seal again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The request, and its audit line in case the process dies between commit and log.
     pub request: RequestAudit,
-    /// Rows that must be as the caller read them.
+    /// Rows that must still have the version that the caller read.
     pub expects: Vec<Expect>,
     /// Decision rows to insert or replace.
     pub puts: Vec<Record>,
@@ -23,7 +23,7 @@ pub struct Change {
     pub deletes: Vec<(RecordKind, Vec<u8>)>,
     /// The app's bundle, to insert or replace.
     pub bundle: Option<BundleRow>,
-    /// An app whose bundle and values all go. Its decision rows go through `deletes`.
+    /// An app whose bundle and values are deleted. Its decision rows are deleted by `deletes`.
     pub delete_app: Option<AppId>,
     /// Values for the history.
     pub values: Vec<NewValue>,
@@ -59,7 +59,7 @@ impl Change {
     }
 }
 
-/// What the transaction keeps of the request until its audit line is durable
+/// The transaction stores this part of the request until its audit line is durable
 /// ([`crate::Store::audited`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestAudit {
@@ -67,7 +67,7 @@ pub struct RequestAudit {
     pub node: [u8; 16],
     /// The request.
     pub request_id: RequestId,
-    /// The line, or what it is made from; opaque here.
+    /// The line, or its source; opaque here.
     pub line: Vec<u8>,
 }
 
@@ -82,13 +82,13 @@ pub struct Expect {
     pub row_version: u64,
 }
 
-/// A value for the history, and how much of the history stays.
+/// A value for the history, and how many values the history keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewValue {
     /// The row.
     pub row: ValueRow,
-    /// Rows of this app and name that stay, the newest ones, this one counted; the newest always stays.
-    /// Older ones are deleted in the same transaction.
+    /// How many rows of this app and name to keep, newest first, this one included; the newest is always
+    /// kept. Older ones are deleted in the same transaction.
     pub keep: u32,
 }
 

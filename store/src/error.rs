@@ -1,6 +1,6 @@
 //! One error enum for each operation, and all user-facing text of this crate.
 //!
-//! No text holds a row's content: only paths, kinds, numbers and the database's own messages.
+//! No text contains a row's content: only paths, kinds, numbers and the database's own messages.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ pub enum OpenError {
         path: PathBuf,
         /// Format of the file.
         found: u32,
-        /// Newest format that this build knows.
+        /// Newest format that this build supports.
         known: u32,
     },
     /// The file is a petsem database and its structure is damaged.
@@ -68,7 +68,7 @@ pub enum OpenError {
         /// The database file.
         path: PathBuf,
     },
-    /// Anything else that the database or the system refused.
+    /// Any other error of the database or the system.
     #[error("cannot open {path}: {source}; look at the disk, and at who may read and write there")]
     Storage {
         /// The file.
@@ -80,12 +80,12 @@ pub enum OpenError {
 
 /// Why a change was not acknowledged. None of it is visible to any reader.
 ///
-/// After [`CommitError::Storage`] and [`CommitError::Unavailable`] a crash in that moment may still bring the
-/// change back, whole: read again before repeating it (a stale [`crate::Expect`] fails by itself).
+/// After [`CommitError::Storage`] and [`CommitError::Unavailable`], a crash at that moment may still commit
+/// the whole change: read again before repeating it (a stale [`crate::Expect`] then conflicts).
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// A row is not at the version that the change expects. Read and seal again.
+    /// A row does not have the version that the change expects. Read and seal again.
     #[error("the {kind} row changed meanwhile; read it and try again")]
     Conflict {
         /// Kind of the first such row.
@@ -96,13 +96,13 @@ pub enum CommitError {
     /// The feed entries do not follow the last one.
     #[error("the control feed went on to {last} meanwhile; read it and try again")]
     FeedConflict {
-        /// The last number in the feed; 0 when it is empty.
+        /// The last number in the feed; 0 if it is empty.
         last: u64,
     },
-    /// No room on the disk, or the size limit is reached. Reads go on; the next write tries again.
+    /// The disk is full, or the size limit is reached. Reads continue; the next write tries again.
     #[error("no room for the change; free space on the database's disk")]
     Full,
-    /// The database cannot be written, by permission or mount.
+    /// The database is not writable, because of permissions or its mount.
     #[error("the database cannot be written; check the file's owner, mode and mount")]
     ReadOnly,
     /// The store is closed, its writer has ended, or another process held the database too long.
@@ -114,12 +114,12 @@ pub enum CommitError {
     /// The database's structure is damaged.
     #[error("the database is damaged: {0}; restore it from a backup")]
     Corrupt(#[source] Source),
-    /// Anything else that the database refused.
+    /// Any other error of the database.
     #[error("the database refused the change: {0}")]
     Storage(#[source] Source),
 }
 
-/// Why a read gave no answer. Absence is not an error.
+/// Why a read failed. Absence is not an error.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -129,19 +129,19 @@ pub enum ReadError {
     /// The database's structure, or the form of a row, is damaged.
     #[error("the database is damaged: {0}; restore it from a backup")]
     Corrupt(#[source] Source),
-    /// Anything else that the database refused.
+    /// Any other error of the database.
     #[error("the database refused the read: {0}")]
     Storage(#[source] Source),
 }
 
-/// Why the store did not close cleanly. Acknowledged changes are durable all the same.
+/// Why the store did not close cleanly. Acknowledged changes are durable anyway.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseError {
     /// The last checkpoint failed; the next start reads the write-ahead log instead.
     #[error("the last checkpoint failed: {0}; nothing is lost, keep the database's -wal file with it")]
     Checkpoint(#[source] Source),
-    /// A thread of the store had ended before its time.
+    /// A thread of the store ended too early.
     #[error("a thread of the store had ended early; look for its panic in the log")]
     ThreadLost,
 }

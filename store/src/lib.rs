@@ -1,8 +1,8 @@
 //! petsem's store: rows of ciphertext and metadata, behind one trait.
 //!
-//! The engine knows [`Store`]. [`SqliteStore`] is the embedded default: one file, one writer thread that commits all
-//! waiting changes with one fsync, a checkpoint thread, and readers that wait for neither. Every implementation passes
-//! the same conformance suite (`tests/store/conformance.rs`).
+//! The engine uses [`Store`]. [`SqliteStore`] is the embedded default: one file, one writer thread that
+//! commits all waiting changes with one fsync, a checkpoint thread, and readers that wait for neither. Every
+//! implementation passes the same conformance suite (`tests/store/conformance.rs`).
 //!
 //! ```
 //! use petsem_api::RequestId;

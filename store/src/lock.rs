@@ -1,4 +1,4 @@
-//! A file that at most one process holds.
+//! A file lock that at most one process holds.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;

@@ -1,10 +1,10 @@
-//! The rows. Contents, wrapped keys and MACs are bytes that this crate carries and never opens.
+//! The rows. Contents, wrapped keys and MACs are bytes that this crate stores and never opens.
 
 use std::fmt;
 
 use petsem_api::{AppId, RequestId, SecretName};
 
-/// What a decision row is about. The numbers are on disk and in row MACs: they never change and are never
+/// The subject of a decision row. The numbers are on disk and in row MACs: they never change and are never
 /// reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -20,7 +20,7 @@ pub enum RecordKind {
     Org = 4,
     /// An org's name → its id.
     OrgName = 5,
-    /// An app's head, by its id: it anchors the rest of the app.
+    /// An app's head, by its id: the other rows of the app depend on it.
     AppHead = 6,
     /// An app's name → its id.
     AppName = 7,
@@ -34,7 +34,7 @@ pub enum RecordKind {
     Discharger = 11,
     /// A signing key, wrapped.
     SigningKey = 12,
-    /// A token that was minted.
+    /// A minted token.
     Token = 13,
     /// One version of an app's KEK, wrapped: id is app id, then version.
     AppKek = 14,
@@ -122,17 +122,16 @@ impl fmt::Display for RecordKind {
     }
 }
 
-/// A row that decides something. Unverified until the reader has checked `mac` over kind, id, row version and
-/// content.
+/// A decision row. Unverified until the reader has checked `mac` over kind, id, row version and content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// What the row is about.
+    /// The subject of the row.
     pub kind: RecordKind,
-    /// The key within its kind: an id, a name, or two of them one after the other.
+    /// The key within its kind: an id, a name, or two of them concatenated.
     pub id: Vec<u8>,
     /// Version of this row, from 1; what [`crate::Expect`] compares.
     pub row_version: u64,
-    /// What it says; opaque here.
+    /// The content; opaque here.
     pub content: Vec<u8>,
     /// The server's MAC; opaque here.
     pub mac: Vec<u8>,
@@ -151,7 +150,7 @@ pub struct BundleRow {
     pub ciphertext: Vec<u8>,
 }
 
-/// One value of one secret, as of one app version: the history.
+/// One value of one secret in the history, set by one app version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueRow {
     /// The app.
@@ -169,15 +168,15 @@ pub struct ValueRow {
 /// One entry of the control feed. Numbers have no gaps and start at 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedEntry {
-    /// Place in the feed.
+    /// Its number in the feed.
     pub number: u64,
-    /// What changed; opaque here.
+    /// The change; opaque here.
     pub content: Vec<u8>,
-    /// The server's MAC, which covers the entry before; opaque here.
+    /// The server's MAC, which also covers the previous entry; opaque here.
     pub mac: Vec<u8>,
 }
 
-/// What a boot reads of an app, as of one moment.
+/// The rows of an app that a boot reads, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppRows {
     /// The row of kind [`RecordKind::AppHead`].
@@ -186,23 +185,23 @@ pub struct AppRows {
     pub bundle: Option<BundleRow>,
 }
 
-/// The app behind a name, as of one moment.
+/// The app with a name, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedApp {
     /// The row of kind [`RecordKind::AppName`].
     pub name: Record,
-    /// The app that the caller read in it; absent when the caller read none or its head is not there.
+    /// The app that the caller read from it; absent if the caller read none or its head does not exist.
     pub app: Option<AppRows>,
 }
 
 /// A committed change whose audit line may be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnauditedChange {
-    /// The revision that the change became.
+    /// The revision of the change.
     pub revision: u64,
     /// The request that made it.
     pub request_id: RequestId,
-    /// The audit line, as [`crate::RequestAudit`] carried it.
+    /// The audit line, as in [`crate::RequestAudit`].
     pub line: Vec<u8>,
 }
 
@@ -210,7 +209,7 @@ pub struct UnauditedChange {
 mod tests {
     use super::*;
 
-    /// On disk and in MACs: this test is the list, and only grows.
+    /// The numbers are on disk and in MACs: this list may only grow.
     #[test]
     fn kinds_keep_their_numbers() {
         let numbers: Vec<u8> = RecordKind::ALL.iter().map(|kind| kind.number()).collect();

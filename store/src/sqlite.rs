@@ -1,8 +1,8 @@
 //! The embedded store: one SQLite file in the data directory.
 //!
 //! One thread writes ([`writer`]), one checkpoints ([`checkpoint`]), and reads run inline on a pool of
-//! read-only connections ([`readers`]): a read takes some ten microseconds, less than a hand-over to another
-//! thread. The write-ahead log gives each read its moment without a wait for the writer.
+//! read-only connections ([`readers`]): a read takes some ten microseconds, less than passing it to another
+//! thread. The write-ahead log gives each read a snapshot without waiting for the writer.
 
 mod apply;
 mod checkpoint;
@@ -32,19 +32,19 @@ use readers::Readers;
 pub use view::SqliteView;
 use writer::{Audited, Counters, Job, Writer};
 
-/// Changes that may wait for the writer; the next one waits for a place.
+/// Changes that may wait for the writer; further ones wait for a place.
 const QUEUE: usize = 1024;
-/// What waiting changes may hold in memory together, in KiB.
+/// Total memory of waiting changes, in KiB.
 const QUEUE_KIB: usize = 64 * 1024;
 
-/// Where the embedded store lives.
+/// Location and size of the embedded store.
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
-    /// The data directory; created with mode 0700 if it is not there. It holds `petsem.db` (0600), what
-    /// SQLite keeps beside it (`-wal`, `-shm`) and `petsem.lock`.
+    /// The data directory; created with mode 0700 if it does not exist. It contains `petsem.db` (0600),
+    /// SQLite's files (`-wal`, `-shm`) and `petsem.lock`.
     pub directory: PathBuf,
-    /// The largest that the database file may grow, in bytes; `None`: as large as the disk lets it. At the
-    /// limit writes answer [`CommitError::Full`].
+    /// The maximum size of the database file, in bytes; `None`: limited only by the disk. At the limit writes
+    /// fail with [`CommitError::Full`].
     pub max_bytes: Option<u64>,
 }
 
@@ -55,7 +55,7 @@ impl SqliteOptions {
     }
 }
 
-/// The embedded store. Dropping it closes it and waits for what was queued.
+/// The embedded store. Dropping it closes it after the queued changes.
 pub struct SqliteStore {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     room: Arc<Semaphore>,
@@ -73,8 +73,8 @@ impl SqliteStore {
         found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     }
 
-    /// Opens the store of a data directory, or makes an empty one. Takes milliseconds, whatever the size, and
-    /// blocks meanwhile. `rng` makes the marks of revisions.
+    /// Opens the store of a data directory, or creates an empty one. Takes milliseconds for any size, and
+    /// blocks meanwhile. `rng` generates the marks of revisions.
     ///
     /// # Errors
     /// [`OpenError`]; it names the path.
@@ -264,7 +264,7 @@ impl Drop for SqliteStore {
     }
 }
 
-/// What runs until the store is closed, and the lock that must outlive it.
+/// The threads that run until the store is closed, and the lock, which must outlive them.
 struct Threads {
     writer: JoinHandle<Connection>,
     checkpointer: JoinHandle<()>,
@@ -273,8 +273,8 @@ struct Threads {
 }
 
 impl Threads {
-    /// Waits for the writer to finish its queue, then leaves one file: the last connection to close takes the
-    /// write-ahead log away.
+    /// Waits for the writer to finish its queue; then only one file remains, because the last connection
+    /// deletes the write-ahead log when it closes.
     fn join(self) -> Result<(), CloseError> {
         let writer = self.writer.join();
         let checkpointer = self.checkpointer.join();
@@ -290,7 +290,7 @@ fn file_length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
-/// Locks what is whole at every moment, so that a panic elsewhere leaves nothing half done behind it.
+/// Ignores poisoning: the data is valid at every moment, even after a panic elsewhere.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

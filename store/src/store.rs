@@ -1,4 +1,4 @@
-//! The trait: all that the engine knows of storage.
+//! The trait: the engine's whole interface to storage.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,12 +14,11 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Rows of ciphertext and metadata, durable and transactional.
 ///
-/// Reads see every change that was acknowledged before they started; a read that returns several rows returns
-/// them as of one moment. Reads never wait for writes. Dropping a future of [`Store::commit`] does not take
-/// the change back.
+/// Reads see every change that was acknowledged before they started; the rows of one read are of one moment.
+/// Reads never wait for writes. Dropping a future of [`Store::commit`] does not cancel the change.
 pub trait Store: Send + Sync {
-    /// Applies a change, all of it or nothing, and returns when it is durable. Waiting changes are committed
-    /// together; one that conflicts fails alone.
+    /// Applies a change as a whole or not at all, and returns when it is durable. Waiting changes are
+    /// committed together; one that conflicts fails alone.
     fn commit(&self, change: Change) -> StoreFuture<'_, Result<Committed, CommitError>>;
 
     /// One decision row.
@@ -39,11 +38,11 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> StoreFuture<'a, Result<Vec<Record>, ReadError>>;
 
-    /// What a boot needs of an app: head and bundle, as of one moment.
+    /// The rows that a boot needs of an app: head and bundle, at one moment.
     fn app_for_boot(&self, app: AppId) -> StoreFuture<'_, Result<Option<AppRows>, ReadError>>;
 
     /// The same by the app's name. The store does not read contents: `app_of` verifies the name's row and
-    /// says which app it names.
+    /// returns the app that it names.
     fn app_by_name<'a>(
         &'a self,
         name: &'a AppName,
@@ -57,7 +56,7 @@ pub trait Store: Send + Sync {
         name: &'a SecretName,
     ) -> StoreFuture<'a, Result<Vec<ValueRow>, ReadError>>;
 
-    /// The value of a secret that exactly this app version set.
+    /// The value of a secret set by exactly this app version.
     fn value<'a>(
         &'a self,
         app: AppId,
@@ -65,8 +64,8 @@ pub trait Store: Send + Sync {
         app_version: u64,
     ) -> StoreFuture<'a, Result<Option<ValueRow>, ReadError>>;
 
-    /// All kept values of an app in the order of name (bytewise) and app version, after the one that `after` names,
-    /// at most `limit`. A page shorter than `limit` is the last one.
+    /// All kept values of an app in the order of name (bytewise) and app version, after the one that `after`
+    /// names, at most `limit`. A page shorter than `limit` is the last one.
     fn values<'a>(
         &'a self,
         app: AppId,
@@ -74,7 +73,7 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> StoreFuture<'a, Result<Vec<ValueRow>, ReadError>>;
 
-    /// How many values of an app are kept.
+    /// The number of kept values of an app.
     fn count_values(&self, app: AppId) -> StoreFuture<'_, Result<u64, ReadError>>;
 
     /// The number of decision rows of a kind. It reads all of them, so only slow operations use it.
@@ -86,27 +85,27 @@ pub trait Store: Send + Sync {
     /// The newest revision and its mark; none before the first change.
     fn revision(&self) -> StoreFuture<'_, Result<Option<Committed>, ReadError>>;
 
-    /// The mark that a revision left; none if this store never had that revision.
+    /// The mark of a revision; none if this store never had that revision.
     fn mark(&self, revision: u64) -> StoreFuture<'_, Result<Option<[u8; 16]>, ReadError>>;
 
-    /// Changes of a node that were not reported as audited, oldest first. Read once at start: after a kill,
-    /// each gets its line. The log may already have the lines of the last ones; compare the request ids.
+    /// Changes of a node not yet reported as audited, oldest first. Read once at start: after a kill, each
+    /// gets its line. The log may already have the last lines; compare the request ids.
     fn unaudited(&self, node: [u8; 16]) -> StoreFuture<'_, Result<Vec<UnauditedChange>, ReadError>>;
 
-    /// Reports that these revisions of a node have their lines, durably. Cheap and without a wait: the rows go
-    /// with the next commit or at [`Store::close`].
+    /// Reports that the lines of these revisions of a node are durable. Cheap and without waiting: the rows
+    /// are deleted with the next commit or at [`Store::close`].
     fn audited(&self, node: [u8; 16], revisions: &[u64]);
 
-    /// Whether the store holds no record of any kind, and so no installation.
+    /// Whether the store has no record of any kind, and so no installation.
     fn is_empty(&self) -> StoreFuture<'_, Result<bool, ReadError>>;
 
-    /// The newest record format that every node of this installation knows: the one to write.
+    /// The newest record format that every node of this installation supports: the one to write.
     fn format_floor(&self) -> StoreFuture<'_, Result<u32, ReadError>>;
 
     /// Numbers for metrics. Never waits.
     fn stats(&self) -> StoreStats;
 
-    /// Takes no more work, finishes the waiting changes, and checkpoints. Further calls answer `Unavailable`.
+    /// Refuses new work, finishes the waiting changes, and checkpoints. Further calls return `Unavailable`.
     fn close(&self) -> StoreFuture<'_, Result<(), CloseError>>;
 }
 
@@ -123,7 +122,7 @@ pub struct StoreStats {
     pub failures: u64,
     /// How long the last transaction took, in microseconds, fsync included.
     pub last_commit_micros: u64,
-    /// Length of the write-ahead log's file, in bytes; 0 where there is none.
+    /// Length of the write-ahead log's file, in bytes; 0 if there is none.
     pub wal_bytes: u64,
     /// Checkpoints done.
     pub checkpoints: u64,

@@ -1,4 +1,4 @@
-//! The log on real files: what is written, what a kill or a full disk leaves, what verification finds.
+//! The log on real files: writing, the state after a kill or with a full disk, verification.
 
 mod appending;
 mod disk;

@@ -189,7 +189,7 @@ fn line() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What was read is read again when it is written in double quotes; what was not has lines of the file to correct.
+/// Parsed entries survive a round trip in double quotes; a refusal names lines of the file.
 fn refused_by_line_or_round_trip(file: &[u8]) -> Result<(), TestCaseError> {
     match parse(file) {
         Ok(dotenv) => {

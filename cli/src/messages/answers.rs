@@ -1,4 +1,4 @@
-//! The server's answers: refusals, and what was done to secrets, keys, orgs and apps.
+//! The server's answers: refusals, and changes to secrets, keys, orgs and apps.
 
 use petsem_api::{
     App, AppRef, BootResponse, DeletedApp, ErrorCode, Org, OrgRef, RequestId, SecretKeyName, SecretName,

@@ -1,4 +1,4 @@
-//! The command line, the context file, and what was not given.
+//! The command line, the context file, and missing arguments.
 
 use std::path::Path;
 

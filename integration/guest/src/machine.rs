@@ -1,4 +1,4 @@
-//! What an init does before anything else: mounts, the command line, modules.
+//! The first steps of the init: mounts, the command line, modules.
 
 use std::fmt;
 use std::fs::File;
@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use rustix::mount::{MountFlags, mount};
 use rustix::system::finit_module;
 
-/// What could not be done, and why.
+/// The failed step, and why it failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     what: &'static str,
@@ -26,12 +26,12 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What the test put on the kernel's command line. All of it is visible to everyone in the VM.
+/// The test's parameters on the kernel's command line, which every process in the VM can read.
 #[derive(Debug)]
 pub(crate) struct BootParameters {
-    /// `petsem.machine=`: the claimed Machine, or nothing.
+    /// `petsem.machine=`: the claimed Machine, or empty.
     pub(crate) machine: String,
-    /// `petsem.app=`: the claimed app, or nothing.
+    /// `petsem.app=`: the claimed app, or empty.
     pub(crate) app: String,
     /// `petsem.challenge=`: 32 bytes as hex.
     pub(crate) challenge: [u8; 32],
@@ -53,7 +53,7 @@ impl BootParameters {
     }
 }
 
-/// Mounts the file systems that the rest needs. Their directories are in the initramfs.
+/// Mounts the file systems that the other steps need. Their directories are in the initramfs.
 pub(crate) fn mount_all() -> Result<(), Failure> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     for (kind, place) in [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys")] {
@@ -62,7 +62,7 @@ pub(crate) fn mount_all() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Loads what lies under `/modules`, in order of the names (`00-virtio.ko` …).
+/// Loads the files in `/modules` in the order of their names (`00-virtio.ko` …).
 pub(crate) fn load_modules() -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new("load a module", error);
     let mut modules = Vec::new();

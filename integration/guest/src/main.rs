@@ -1,10 +1,10 @@
 //! PID 1 of the test VM: takes its Machine's secrets over the channel and proves them on the serial console.
 //!
 //! It prints `PETSEM PROOF <hex>` (HMAC-SHA-256 over the canonical bundle, keyed by the challenge on the
-//! kernel's command line, which is the test's and no secret), or `PETSEM DENY <code>`, or `PETSEM ERROR
+//! kernel's command line, which is the test's and not secret), or `PETSEM DENY <code>`, or `PETSEM ERROR
 //! <what>`; then always `PETSEM END`, so that silence is never mistaken for an answer; and powers off.
 //!
-//! Non-goals: it starts no other process, keeps nothing, and never prints a value.
+//! Non-goals: it starts no other process, stores nothing, and never prints a value.
 
 mod machine;
 mod port;
@@ -25,19 +25,19 @@ fn main() {
         Ok(said) => said,
         Err(failure) => format!("PETSEM ERROR {failure}"),
     };
-    // A failure from here on cannot be reported; the host sees that the end line is missing.
+    // A failure from here on cannot be reported; the host sees the missing end line.
     let _ = print(&said);
     let _ = reboot(RebootCommand::PowerOff);
 }
 
-/// What to print about the secrets.
+/// The line to print about the secrets.
 fn take_secrets() -> Result<String, Failure> {
     let parameters = BootParameters::read()?;
     machine::load_modules()?;
     let port = Port::open(petsem_client::PORT_NAME)?;
     let claims = Claims { machine: &parameters.machine, app: &parameters.app };
     let mut nonce = [0; 16];
-    // Never blocks: this early in a boot nothing else may do so.
+    // Never blocks: this early in a boot nothing else must block either.
     let random = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut nonce));
     random.map_err(|error| Failure::new("read /dev/urandom", error))?;
     match GuestChannel::new(port).receive(claims, nonce) {
@@ -53,6 +53,6 @@ fn take_secrets() -> Result<String, Failure> {
 fn print(said: &str) -> std::io::Result<()> {
     let mut console = File::options().write(true).open("/dev/console")?;
     write!(console, "{said}\nPETSEM END\n")?;
-    // Power goes off at once; the line must have left the UART by then.
+    // The power goes off immediately, so the line must leave the UART first.
     Ok(rustix::termios::tcdrain(&console)?)
 }

@@ -7,16 +7,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::machine::Failure;
 
-/// How long the host may take for an answer, in seconds.
+/// The time limit for the host's answer, in seconds.
 const ANSWER_SECONDS: i64 = 20;
-/// How often the port is looked for, every hundredth of a second.
+/// How often to check for the port, every hundredth of a second.
 const LOOKS: u32 = 500;
 
 /// An open port.
 pub(crate) struct Port(File);
 
 impl Port {
-    /// Opens the port of this name. It appears a moment after its driver was loaded.
+    /// Opens the port of this name, which appears a moment after its driver is loaded.
     pub(crate) fn open(name: &str) -> Result<Self, Failure> {
         for _ in 0..LOOKS {
             if let Some(device) = device_of(name) {

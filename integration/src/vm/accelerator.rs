@@ -1,25 +1,25 @@
-//! KVM or TCG. `/dev/kvm` alone proves nothing: it also opens where no stock kernel boots under it.
+//! KVM or TCG. An accessible `/dev/kvm` is not enough: a stock kernel may still fail to boot.
 
 use std::fs::File;
 use std::time::Duration;
 
 use super::{VmError, VmImage, run};
 
-/// How long the boot that tries KVM may take.
+/// The longest boot that tries KVM.
 const PROBE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accelerator {
-    /// The processor.
+    /// The processor itself.
     Kvm,
-    /// QEMU's translator: slower, and everywhere.
+    /// QEMU's translator: slower, but works everywhere.
     Tcg,
 }
 
 impl Accelerator {
-    /// `PETSEM_ACCEL`, if it is set; else KVM where the device is open to us, the processor has `svm` or
-    /// `vmx`, and a VM has booted under it within 10 s; else TCG. Never a skip.
+    /// `PETSEM_ACCEL`, if set; else KVM if the device is accessible, the processor has `svm` or `vmx`, and a
+    /// VM booted with it within 10 s; else TCG. Never skips.
     pub(super) fn choose(image: &VmImage) -> Result<Self, VmError> {
         match std::env::var("PETSEM_ACCEL").as_deref() {
             Ok("kvm") => return Ok(Self::Kvm),
@@ -55,7 +55,7 @@ fn processor_virtualises() -> bool {
     flags.any(|line| line.split_ascii_whitespace().any(|flag| flag == "svm" || flag == "vmx"))
 }
 
-/// Without a challenge the init says so and comes to its end line: a boot, whole and short.
+/// Without a challenge the init prints that and its end line: a complete, short boot.
 fn probe(image: &VmImage) -> bool {
     run(image, Accelerator::Kvm, "", &[], PROBE_DEADLINE).is_ok_and(|outcome| outcome.ended())
 }

@@ -1,4 +1,4 @@
-//! Why there is no VM. All are failures; nothing is skipped.
+//! Why there is no VM. All are failures; no test is skipped.
 
 use std::fmt;
 use std::io;
@@ -19,32 +19,32 @@ pub enum VmError {
     Program {
         /// Its name.
         program: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A program that prepares the image failed.
     ProgramFailed {
         /// Its name.
         program: &'static str,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
-        /// What it printed to standard error.
+        /// Its standard error.
         said: String,
     },
     /// The kernel package has no kernel, or lacks this module.
     NotInPackage(String),
     /// A file of the image cannot be read or written.
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A path that cannot stand on QEMU's command line.
+    /// A path that cannot be on QEMU's command line.
     Path(PathBuf),
     /// `PETSEM_ACCEL` is neither `kvm` nor `tcg`.
     UnknownAccelerator(String),
-    /// The test could not make its channel.
+    /// The test could not create its channel.
     Channel(io::Error),
 }
 

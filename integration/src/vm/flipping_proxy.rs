@@ -1,6 +1,6 @@
-//! A wire that lies: it carries a Machine channel and flips one bit of the bundle.
+//! A proxy that carries a Machine channel and flips one bit of the bundle.
 //!
-//! A test that never fails proves nothing; this is the control under which the proof must not match.
+//! A test that cannot fail proves nothing; with this control the proof must not match.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -8,16 +8,16 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread::JoinHandle;
 
-/// Longest frame that it carries, in bytes.
+/// The longest frame that it carries, in bytes.
 const LONGEST_FRAME: u32 = 2 * 1024 * 1024;
 
-/// One connection from a VM to a channel, with a bit flipped on the way to the VM.
+/// One connection from a VM to a channel, with a flipped bit towards the VM.
 #[derive(Debug)]
 pub struct FlippingProxy(JoinHandle<io::Result<()>>);
 
 impl FlippingProxy {
-    /// Listens at `path` for the VM and connects it to `channel`. In the first frame that the host sends, the
-    /// last bit is flipped: of a bundle that is a bit of the last value.
+    /// Listens at `path` for the VM and connects it to `channel`. It flips the last bit of the host's first
+    /// frame: in a bundle this is a bit of the last value.
     pub fn start(path: &Path, channel: &Path) -> io::Result<Self> {
         let listener = UnixListener::bind(path)?;
         let channel = channel.to_owned();
@@ -49,7 +49,7 @@ fn carry(mut machine: UnixStream, mut host: UnixStream) -> io::Result<()> {
     machine.write_all(&frame)?;
     io::copy(&mut host, &mut machine)?;
     machine.shutdown(Shutdown::Both)?;
-    // The machine may have gone first; either way this direction is over.
+    // The Machine may have closed first; either way this direction has ended.
     let _ = upward.join();
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::{Accelerator, VmError};
 
 /// The package that depends on the newest cloud kernel.
 const KERNEL: &str = "linux-image-cloud-amd64";
-/// What carries a virtio-serial port, each after what it needs (its `depends=`).
+/// The modules for a virtio-serial port, each after those that it depends on (`depends=`).
 const MODULES: [&str; 6] = [
     "virtio_ring",
     "virtio",
@@ -21,19 +21,19 @@ const MODULES: [&str; 6] = [
 ];
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Kernel and initramfs, ready to boot, and what runs them.
+/// A bootable kernel and initramfs, and the accelerator.
 #[derive(Clone, Debug)]
 pub struct VmImage {
     directory: PathBuf,
     accelerator: Accelerator,
 }
 
-/// What the first caller in this process prepared.
+/// The image that the first caller in this process prepared.
 static PREPARED: Mutex<Option<VmImage>> = Mutex::new(None);
 
 impl VmImage {
-    /// Fetches the kernel (once for each `target/`), builds the init (as cargo sees need), and chooses the
-    /// accelerator, which it prints. Later calls in a process answer the same image.
+    /// Fetches the kernel (once for each `target/`), builds the init (if cargo needs to), and chooses the
+    /// accelerator, which it prints. Later calls in a process return the same image.
     pub fn prepare() -> Result<Self, VmError> {
         let mut prepared = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(image) = &*prepared {
@@ -44,7 +44,7 @@ impl VmImage {
         Ok(prepared.insert(image).clone())
     }
 
-    /// What runs the VMs.
+    /// The accelerator.
     pub fn accelerator(&self) -> Accelerator {
         self.accelerator
     }
@@ -57,7 +57,7 @@ impl VmImage {
         self.directory.join("initramfs.cpio")
     }
 
-    /// Where QEMU's complaints go; of the latest VM.
+    /// The file for QEMU's messages, of the latest VM.
     pub(super) fn qemu_log(&self) -> Result<File, VmError> {
         let path = self.directory.join("qemu.log");
         File::create(&path).map_err(|source| VmError::File { path, source })
@@ -68,7 +68,7 @@ impl VmImage {
         let directory = workspace.join("target/vm");
         on(&directory, |path| fs::create_dir_all(path))?;
         let mut image = Self { directory, accelerator: Accelerator::Tcg };
-        // Two test runs at once would fetch into each other's files. Held to the end of this function.
+        // Concurrent test runs would overwrite each other's files. Held to the end of this function.
         let lock = image.directory.join("lock");
         let held = on(&lock, |path| File::create(path))?;
         on(&lock, |_| held.lock())?;
@@ -86,7 +86,7 @@ impl VmImage {
         archive.file("init", &on(init, |path| fs::read(path))?);
         for (at, module) in MODULES.iter().enumerate() {
             let path = self.directory.join(format!("kernel/{module}.ko"));
-            // Absent where the kernel has it built in.
+            // Absent if built into the kernel.
             if path.exists() {
                 archive.file(&format!("modules/{at:02}-{module}.ko"), &on(&path, |path| fs::read(path))?);
             }
@@ -98,7 +98,7 @@ impl VmImage {
     }
 }
 
-/// Downloads the kernel package and keeps `vmlinuz` and the modules of it.
+/// Downloads the kernel package and extracts `vmlinuz` and the modules.
 fn fetch_kernel(directory: &Path) -> Result<(), VmError> {
     let unpacked = directory.join("unpacked");
     let kept = directory.join("kernel.next");
@@ -148,7 +148,7 @@ fn keep_module(unpacked: &Path, kept: &Path, module: &str) -> Result<(), VmError
     }
 }
 
-/// Builds the init, static, in a target directory of its own: this one's lock is held by who tests.
+/// Builds the static init in its own target directory, because the tests hold the lock of this one.
 fn build_init(workspace: &Path) -> Result<PathBuf, VmError> {
     let place = workspace.join("target/guest");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

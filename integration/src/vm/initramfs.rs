@@ -14,7 +14,7 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// An archive with the directories that the init mounts over, and a console for its first words.
+    /// An archive with the directories that the init mounts over, and a console for its first output.
     pub(super) fn new() -> Self {
         let mut archive = Self { bytes: Vec::new(), entries: 0 };
         for directory in ["dev", "proc", "sys", "modules"] {
@@ -42,7 +42,7 @@ impl Archive {
         let mut head = String::from("070701");
         // inode, mode, uid, gid, links, mtime, size, device, device of a node, name's size, checksum (none)
         for field in [self.entries, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, name_size, 0] {
-            // A String takes everything.
+            // Writing to a String cannot fail.
             let _ = write!(head, "{field:08x}");
         }
         self.bytes.extend_from_slice(head.as_bytes());

@@ -9,7 +9,7 @@ use petsem_integration::seals::{assert_open, done, get, refused};
 
 use crate::scene::{self, Device, Scene};
 
-/// What moto takes as long as it does not check.
+/// An access key that moto accepts while it does not check.
 const ACCESS: &str = "AKIATESTKMS";
 const SECRET: &str = "canary-secret-access-key";
 
@@ -26,7 +26,7 @@ impl Kms {
         Self { moto, key, credentials: (ACCESS.to_owned(), SECRET.to_owned()) }
     }
 
-    /// One that looks at signatures and policies: its user may encrypt and decrypt.
+    /// A server that checks signatures and policies: its user may encrypt and decrypt.
     fn checking() -> Self {
         let mut kms = Self::new();
         kms.credentials = kms.moto.create_user("petsem", &["kms:Encrypt", "kms:Decrypt"]);
@@ -97,7 +97,7 @@ fn a_sealed_server_opens_without_a_person_when_its_kms_is_reachable_again() {
     let server = scene.start();
     scene.why_sealed(&server);
     scene.device.bring_back();
-    // A sealed server looks every thirty seconds.
+    // A sealed server retries every thirty seconds.
     for _ in 0..600 {
         if get(&server, "/readyz").status == 200 {
             break;
@@ -123,14 +123,14 @@ fn unauthorized_and_wrong_credentials_are_reported_and_open_nothing() {
         scene.equip();
         let server = scene.start();
         let why = scene.why_sealed(&server);
-        // Moto says why in XML, which KMS never does.
+        // Moto answers in XML, which KMS never does.
         assert!(why.contains(&format!("{}: ", scene.device.description())), "{why}");
         assert!(why.contains("AWS KMS refused kms:Decrypt with HTTP 403; check whether"), "{why}");
         refused(&scene.operator(&["unseal", "--configured"]), &["AWS KMS refused kms:Decrypt"]);
         scene.stop(server);
         scene.nothing_secret();
     }
-    // None at all, on a machine that has no role either.
+    // No credentials at all, on a machine without a role.
     scene.installation.environment = vec![("AWS_EC2_METADATA_DISABLED", "true".into())];
     let server = scene.start();
     let why = scene.why_sealed(&server);
@@ -148,7 +148,7 @@ fn a_missing_kms_key_and_a_different_one_are_reported_by_name() {
     let server = scene.start();
     let why = scene.why_sealed(&server);
     assert!(why.contains(&format!("AWS KMS has no key {absent} in {REGION}; give the key")), "{why}");
-    // The configuration is read at a start, and by commands.
+    // The server reads the configuration at its start; commands read it each time.
     scene.stop(server);
     scene.device.key = other;
     scene.configure(&scene.device.seal());

@@ -1,5 +1,5 @@
-//! petsem with every seal there is, each against its real counterpart: SoftHSM2, moto's server in the place of AWS
-//! KMS, and swtpm, started and stopped by the tests. What a seal alone does is tested beside it, in `seals`.
+//! petsem with every kind of seal, each with its real counterpart: SoftHSM2, moto's server in place of AWS
+//! KMS, and swtpm, started and stopped by the tests. The tests of single seals are in `seals`.
 
 #![cfg(test)]
 

@@ -95,7 +95,7 @@ fn a_server_with_a_wrong_pin_stays_sealed_until_the_pin_is_corrected_and_an_oper
     assert_open(&scene.installation, &server);
     let printed = scene.stop(server);
     assert!(!printed.contains("canary4711"), "{printed}");
-    // A file that others may read is told by its mode.
+    // The error for a file that is accessible to others names its mode.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(hsm.pin_file(), mode).unwrap();
     let server = scene.start();

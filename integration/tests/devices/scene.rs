@@ -1,4 +1,4 @@
-//! What an operator does with any seal that has a counterpart, and what the server then is and says.
+//! What an operator does with any seal that has a counterpart, and the server's state and messages.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use petsem_integration::seals::{
 use petsem_integration::server::{Ended, Server, petsem, run};
 use serde_json::{Value, json};
 
-/// A value that occurs nowhere by chance.
+/// A random value.
 const CANARY: &str = "canary-8c1f02ab-value";
 
 /// A seal with its counterpart.
@@ -25,19 +25,19 @@ pub(crate) trait Device {
     fn seal(&self) -> String;
     /// How petsem names it.
     fn description(&self) -> String;
-    /// What petsem needs in its environment for it.
+    /// The environment that petsem needs for it.
     fn environment(&self) -> Vec<(&'static str, OsString)>;
-    /// What must be nowhere.
+    /// Secrets that must not be found anywhere.
     fn secrets(&self) -> Vec<String>;
-    /// The counterpart is gone.
+    /// Makes the counterpart unavailable.
     fn take_away(&mut self);
-    /// It is back.
+    /// Makes it available again.
     fn bring_back(&mut self);
-    /// What is said while it is gone: what happened, and what to do.
+    /// The messages while it is unavailable: what happened, and what to do.
     fn away(&self) -> [String; 2];
 }
 
-/// An installation and a device; it hears all that commands and servers print.
+/// An installation and a device; it records all output of commands and servers.
 pub(crate) struct Scene<D> {
     pub(crate) installation: Installation,
     pub(crate) device: D,
@@ -45,17 +45,17 @@ pub(crate) struct Scene<D> {
 }
 
 impl<D: Device> Scene<D> {
-    /// With these seals in the configuration; nothing is made yet.
+    /// With these seals in the configuration, before `init`.
     pub(crate) fn configured(device: D, seals: &str) -> Self {
         let mut scene = Self { installation: configured(seals), device, heard: RefCell::default() };
         scene.equip();
         scene
     }
 
-    /// Puts into the environment what the device needs there.
+    /// Sets the environment that the device needs.
     pub(crate) fn equip(&mut self) {
         self.installation.environment = self.device.environment();
-        // Whatever can be logged is logged, and searched.
+        // Everything that can be logged is logged, and searched.
         self.installation.environment.push(("PETSEM_LOG", "trace".into()));
     }
 
@@ -93,7 +93,7 @@ impl<D: Device> Scene<D> {
         ended
     }
 
-    /// How `petsem operator status` names what opened the server.
+    /// The name of the seal that opened the server, as `petsem operator status` shows it.
     fn opener(&self) -> Value {
         json!(format!("{} ({})", self.device.description(), D::KIND))
     }
@@ -102,7 +102,7 @@ impl<D: Device> Scene<D> {
         status(&self.installation)["server"]["opened_by"].clone()
     }
 
-    /// Why the server is sealed; every interface says so.
+    /// Why the server is sealed; every interface gives the same reason.
     pub(crate) fn why_sealed(&self, server: &Server) -> String {
         assert_sealed(&self.installation, server);
         let ready = get(server, "/readyz");
@@ -119,19 +119,20 @@ impl<D: Device> Scene<D> {
         why
     }
 
-    /// Why a server whose device is away is sealed.
+    /// Why a server is sealed while its device is unavailable.
     fn why_away(&self) -> Vec<String> {
         let [what, remedy] = self.device.away();
         vec![self.device.description(), what, remedy]
     }
 
-    /// Neither what the device keeps secret nor a value is in anything that was heard, in the audit log, or beside it.
+    /// Asserts that no secret of the device and no value is in recorded output, in the audit log, or in other
+    /// files.
     pub(crate) fn nothing_secret(&self) {
         let log = audit_log(&self.installation.path("data/audit"));
         let heard = self.heard.borrow();
         let files = files(&self.installation.path("data"));
         assert!(files.iter().any(|(path, _)| path.ends_with("petsem.db")));
-        // It is heard at all, and the log is that of this store.
+        // Control: there is output, and the log is of this store.
         assert!(heard.contains(" is created, sealed by "), "{heard}");
         assert!(log.contains("\"action\":\"operator.init\""), "{log}");
         for secret in self.device.secrets().iter().map(String::as_str).chain([CANARY]) {
@@ -152,7 +153,7 @@ fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         match (path.is_dir(), path.is_file()) {
             (true, _) => found.extend(files(&path)),
             (_, true) => found.push((path.clone(), std::fs::read(path).unwrap())),
-            // A socket holds no bytes.
+            // Skips sockets.
             _ => {}
         }
     }
@@ -169,7 +170,7 @@ fn refused_with(ended: &Ended, wanted: &[String]) {
     refused(ended, &wanted.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
-/// The only seal of a store: init, start, status, list, verify, a new root key, and a secret that is still there.
+/// The only seal of a store: init, start, status, list, verify, a new root key, and an intact secret.
 pub(crate) fn opens_a_store_without_a_person<D: Device>(device: D) {
     let scene = Scene::configured(device, "");
     scene.configure(&scene.device.seal());
@@ -237,7 +238,7 @@ pub(crate) fn opens_a_store_without_a_person<D: Device>(device: D) {
     scene.nothing_secret();
 }
 
-/// A second seal of a running server, and one that others may have.
+/// A second seal added to a running server, and one that belongs to another store.
 pub(crate) fn is_added_beside_a_key_file_and_removed<D: Device>(device: D) {
     let scene = Scene::configured(device, KEY_FILE);
     done(&scene.init());
@@ -293,7 +294,7 @@ pub(crate) fn is_added_beside_a_key_file_and_removed<D: Device>(device: D) {
     says(&scene.why_sealed(&server), &[format!("no seal of kind {}", D::KIND)]);
     scene.stop(server);
 
-    // The other way round: it wraps the new root key, and the key file opens nothing any more.
+    // The other way round: it wraps the new root key, and the key file no longer opens anything.
     scene.configure(&both);
     done(&scene.operator(&["seal", "add", D::KIND]));
     let id = id_of(&scene.installation, "seal.key");
@@ -307,7 +308,7 @@ pub(crate) fn is_added_beside_a_key_file_and_removed<D: Device>(device: D) {
     scene.nothing_secret();
 }
 
-/// Nothing is made, changed or opened without it, and what opens without it still does.
+/// Without the device nothing is created, changed or opened by it, and other seals still open.
 pub(crate) fn store_stays_sealed_without_its_device<D: Device>(device: D) {
     let seal = device.seal();
     let mut scene = Scene::configured(device, &seal);
@@ -320,7 +321,7 @@ pub(crate) fn store_stays_sealed_without_its_device<D: Device>(device: D) {
     scene.device.bring_back();
     done(&scene.init());
 
-    // Alone: sealed, and it says why.
+    // As the only seal: the server is sealed, and says why.
     scene.device.take_away();
     let why = scene.why_away();
     let looked = scene.operator(&["status"]);
@@ -335,7 +336,7 @@ pub(crate) fn store_stays_sealed_without_its_device<D: Device>(device: D) {
     says(done(&scene.operator(&["unseal", "--configured"])), &[scene.device.description()]);
     assert_open(&scene.installation, &server);
 
-    // An open server needs it no more, and a seal beside it opens the next start.
+    // An open server no longer needs it, and another seal opens the next start.
     let both = format!("{}{KEY_FILE}", scene.device.seal());
     scene.configure(&both);
     done(&scene.operator(&["seal", "add", "key-file"]));
@@ -356,7 +357,7 @@ pub(crate) fn store_stays_sealed_without_its_device<D: Device>(device: D) {
     let store = status(&scene.installation)["store"].clone();
     assert_eq!((&store["root_version"], store["seals"].as_array().unwrap().len()), (&json!(1), 2));
 
-    // And it is no key file's fault if a new seal cannot be made.
+    // If a new seal cannot be created, the error does not blame the key file.
     let id = id_of(&scene.installation, &scene.device.description());
     done(&scene.operator(&["seal", "remove", &id]));
     refused_with(&scene.operator(&["seal", "add", D::KIND]), &[what, remedy]);
@@ -370,12 +371,12 @@ pub(crate) fn store_stays_sealed_without_its_device<D: Device>(device: D) {
     scene.nothing_secret();
 }
 
-/// A directory that is there only while the device is.
+/// Moves away a directory while the device is unavailable.
 pub(crate) fn move_away(path: &Path) {
     std::fs::rename(path, path.with_extension("away")).unwrap();
 }
 
-/// And back.
+/// Moves it back.
 pub(crate) fn move_back(path: &Path) {
     std::fs::rename(path.with_extension("away"), path).unwrap();
 }

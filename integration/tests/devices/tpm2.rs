@@ -8,7 +8,7 @@ use petsem_integration::seals::{assert_open, done, private, refused};
 
 use crate::scene::{self, Device, Scene};
 
-/// What no PIN is by chance.
+/// A random PIN.
 const PIN: &str = "canary-pin-4711";
 
 struct Chip {

@@ -1,4 +1,4 @@
-//! An attacker with a database file and a seal of it: what they open, without petsem's server.
+//! What an attacker with a database file and one of its seals can open without petsem's server.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use petsem_seals::KeyFile;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
-/// Numbers of the kinds of rows, as they are on disk.
+/// Kinds of rows, as numbered on disk.
 pub(crate) mod kind {
     pub(crate) const STORE: u8 = 1;
     pub(crate) const SEAL: u8 = 2;
@@ -24,14 +24,14 @@ pub(crate) mod kind {
     pub(crate) const APP_ROTATION: u8 = 24;
 }
 
-/// A database and the keys that its seal leads to.
+/// A database and the keys that its seal opens.
 pub(crate) struct Opened {
     database: Connection,
     store: [u8; 16],
     pub(crate) keyring: Keyring,
 }
 
-/// A sealed message as it lies in a row.
+/// A sealed message as stored in a row.
 struct Message {
     wrapped_dek: Vec<u8>,
     ciphertext: Vec<u8>,
@@ -69,7 +69,7 @@ impl Opened {
         rows_of(&self.database, kind)
     }
 
-    /// The wraps of an app's KEKs, by version, out of its head.
+    /// The wrapped KEKs of an app, by version, from its head.
     pub(crate) fn keks(&self, app: AppId) -> Vec<(u32, Vec<u8>)> {
         let heads = self.rows(kind::APP_HEAD);
         let (_, head) = heads.into_iter().find(|(id, _)| id == app.as_bytes()).unwrap();
@@ -78,12 +78,12 @@ impl Opened {
             .collect()
     }
 
-    /// Opens the given bytes as this KEK.
+    /// Opens these bytes as this KEK.
     pub(crate) fn open_kek(&self, app: AppId, version: u32, wrapped: &[u8]) -> Result<AppKek, OpenError> {
         self.keyring.unwrap(wrapped, &WrapContext::app_kek(self.store, *app.as_bytes(), version))
     }
 
-    /// The keyring versions that the wraps in the rows of all kinds name, each once.
+    /// The keyring versions named by the wraps in all rows, without duplicates.
     pub(crate) fn versions_in_use(&self) -> Vec<u32> {
         let mut wraps = vec![bytes(&self.rows(kind::STORE)[0].1["row_mac_key"])];
         for (_, row) in self.rows(kind::APP_HEAD) {
@@ -115,8 +115,8 @@ impl Opened {
             .collect()
     }
 
-    /// Every plaintext that the keys of this store open for an app: everything in every row is tried as a KEK of
-    /// the app, and with those that are, every sealed message as each of the app's values and bundles.
+    /// Every plaintext of an app that the keys of this store open: every byte string is tried as a KEK of the
+    /// app, and with the KEKs found, every sealed message is tried as each of its values and bundles.
     pub(crate) fn plaintexts(&self, org: OrgId, app: AppId, names: &[&str], newest: u64) -> Vec<Vec<u8>> {
         let keks: Vec<AppKek> = self
             .everything()
@@ -145,7 +145,7 @@ impl Opened {
         opened.into_iter().map(|plaintext| plaintext.to_vec()).collect()
     }
 
-    /// All sealed messages, whosever they are.
+    /// All sealed messages, of all apps.
     fn messages(&self) -> Vec<Message> {
         let select = "SELECT wrapped_dek, ciphertext FROM bundles UNION ALL
                       SELECT wrapped_dek, ciphertext FROM secret_values";
@@ -155,7 +155,7 @@ impl Opened {
         statement.query_map([], message).unwrap().map(|row| row.unwrap()).collect()
     }
 
-    /// Every byte string of the database: blobs, and what rows contain as base64 or hex.
+    /// Every byte string of the database: blobs, and base64 or hex in rows.
     fn everything(&self) -> Vec<Vec<u8>> {
         let mut found = Vec::new();
         let mut tables =
@@ -190,7 +190,7 @@ fn rows_of(database: &Connection, kind: u8) -> Vec<(Vec<u8>, Value)> {
         database.prepare("SELECT id, content FROM records WHERE kind = ?1 ORDER BY id").unwrap();
     let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?));
     let rows = statement.query_map([kind], row).unwrap().map(|row| row.unwrap());
-    // 01, the epoch, JSON.
+    // The content is: 01, epoch, JSON.
     rows.map(|(id, content)| (id, serde_json::from_slice(&content[9..]).unwrap())).collect()
 }
 

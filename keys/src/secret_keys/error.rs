@@ -1,10 +1,10 @@
-//! Why a key was not taken, and why it was not used.
+//! Why a key was not accepted, or not used.
 
 use std::fmt;
 
 use super::kind::SecretKeyType;
 
-/// What a key is asked to do.
+/// An operation of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyOperation {
     /// Encrypt a message.
@@ -28,34 +28,34 @@ impl fmt::Display for KeyOperation {
     }
 }
 
-/// Why bytes are no key of the type that was named.
+/// Why bytes are not a key of the named type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// No key of the type is so long.
+    /// Wrong length for the type.
     #[error("the key is {length} bytes long, keys of this type are {wanted}; give the bare key")]
     Length {
-        /// Length that was given, in bytes.
+        /// The given length, in bytes.
         length: usize,
-        /// What keys of the type have, in words.
+        /// The lengths of keys of the type, in words.
         wanted: &'static str,
     },
-    /// Every byte is zero, or there is none.
+    /// Every byte is zero, or there are none.
     #[error("the key is all zeros; generate one from a random source")]
     Zero,
     /// The number is zero, or not below the order of the curve.
     #[error("the key is not a scalar of P-256; give the 32 bytes of the private number, big-endian")]
     NotOnCurve,
-    /// The public key behind the seed is another key's.
+    /// The given public key does not belong to the seed.
     #[error("the last 32 bytes are not the public key of the first 32; give the seed alone")]
     OtherPublicKey,
 }
 
-/// Why a key did not do what it was asked. Nothing of a message was released.
+/// Why a key operation failed. No part of a message was released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyUseError {
-    /// Keys of the type are for something else.
+    /// Keys of the type do not support the operation.
     Unsupported {
         /// The key's type.
         kind: SecretKeyType,
@@ -67,16 +67,16 @@ pub enum KeyUseError {
         /// The key's type.
         kind: SecretKeyType,
     },
-    /// The message, or its associated data, is longer than is taken.
+    /// The message, or its associated data, is too long.
     TooLong {
-        /// Length that was given, in bytes.
+        /// The given length, in bytes.
         length: usize,
-        /// Longest that is taken, in bytes.
+        /// The longest accepted length, in bytes.
         maximum: usize,
     },
     /// The ciphertext was changed, cut, or made with another key or other associated data.
     NotAuthentic,
-    /// The signature is not this key's over this message.
+    /// The signature is not by this key over this message.
     SignatureMismatch,
     /// The stored key is not of its type, or the cipher refused.
     Damaged,

@@ -14,7 +14,7 @@ pub(super) struct Es256;
 impl Algorithm for Es256 {
     fn generate(&self, rng: &mut dyn CryptoRng) -> Material {
         let mut key = Zeroizing::new(vec![0; KEY_LENGTH].into_boxed_slice());
-        // Drawn again until it is a scalar: one draw in 2^32 is not.
+        // Draws again until it is a scalar: one draw in 2^32 is not.
         while SigningKey::from_slice(&key).is_err() {
             rng.fill_bytes(&mut key);
         }

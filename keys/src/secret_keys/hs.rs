@@ -1,8 +1,8 @@
 //! `hs256`, `hs384`, `hs512`: HMAC with SHA-2 (RFC 2104, FIPS 198-1), the whole tag, as in JOSE
 //! (RFC 7518 §3.2).
 //!
-//! A key is as long as the tag or longer (RFC 7518), and no longer than the hash's block: HMAC would
-//! hash it down, and two keys would be one.
+//! A key is as long as the tag or longer (RFC 7518), and no longer than the hash's block: HMAC hashes longer
+//! keys, so that two keys would be equivalent.
 
 use hmac::Hmac;
 use hmac::digest::common::{Key, KeyInit};
@@ -14,7 +14,7 @@ use zeroize::Zeroize;
 
 use super::{Algorithm, ImportError, KeyUseError, Material, random};
 
-/// One of the three.
+/// One of the three types.
 pub(super) struct Hs {
     /// Length of a tag and of a new key, in bytes.
     length: usize,
@@ -66,7 +66,7 @@ pub(super) fn tag<M: KeyInit + Update + FixedOutput>(key: &[u8], message: &[u8])
     running.finalize_fixed().to_vec()
 }
 
-/// In constant time; another length is another tag.
+/// In constant time; a signature of another length does not match.
 pub(super) fn compare(computed: &[u8], signature: &[u8]) -> Result<(), KeyUseError> {
     if bool::from(computed.ct_eq(signature)) { Ok(()) } else { Err(KeyUseError::SignatureMismatch) }
 }

@@ -1,4 +1,4 @@
-//! The types of secret keys, by the names that the Machines API gives them.
+//! The types of secret keys, with their names in the Machines API.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use super::error::KeyOperation;
 use super::hs::Hs;
 use super::{Algorithm, es256, nacl_auth, nacl_box, nacl_secretbox, nacl_sign, xaes256gcm};
 
-/// What a key is for, and with which algorithm. A key never changes its type.
+/// The algorithm of a key, and so its use. A key never changes its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SecretKeyType {
     /// HMAC-SHA-256.
@@ -59,13 +59,13 @@ impl SecretKeyType {
         }
     }
 
-    /// Whether keys of this type do this: they encrypt and decrypt, or they sign and verify.
+    /// Whether keys of this type support this: either they encrypt and decrypt, or they sign and verify.
     pub const fn can(self, operation: KeyOperation) -> bool {
         let encrypts = matches!(self, Self::Xaes256Gcm | Self::NaclBox | Self::NaclSecretbox);
         encrypts == matches!(operation, KeyOperation::Encrypt | KeyOperation::Decrypt)
     }
 
-    /// Whether keys of this type authenticate data beside the message.
+    /// Whether keys of this type authenticate associated data.
     pub const fn takes_associated_data(self) -> bool {
         matches!(self, Self::Xaes256Gcm)
     }
@@ -91,7 +91,7 @@ impl fmt::Display for SecretKeyType {
     }
 }
 
-/// A name that no type has.
+/// The text is not the name of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown type of key; the types are {}", SecretKeyType::ALL.map(SecretKeyType::as_str).join(" "))]
 pub struct UnknownSecretKeyType;

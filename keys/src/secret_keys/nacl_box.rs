@@ -1,10 +1,9 @@
 //! `nacl_box`: libsodium's sealed boxes (`crypto_box_seal`): X25519, XSalsa20-Poly1305, and a nonce
 //! that is BLAKE2b-192 of both public keys: `ephemeral public key 32 | tag 16 | ciphertext`.
 //!
-//! Of NaCl's boxes it is the one that needs one key pair alone, which is what a secret key is: anyone who
-//! has the public key encrypts to the app (PyNaCl `SealedBox(public).encrypt`), and the app decrypts.
-//! A box between two parties needs the other one's key in every call, and these calls have no place
-//! for it.
+//! Of NaCl's boxes it is the one that needs only one key pair, which is what a secret key is: anyone with the
+//! public key encrypts to the app (PyNaCl `SealedBox(public).encrypt`), and the app decrypts. A box between
+//! two parties needs the other party's key in every call, and these calls have no field for it.
 
 use crypto_box::aead::rand_core as old;
 use rand_core::CryptoRng;
@@ -48,8 +47,8 @@ impl Algorithm for NaclBox {
     }
 }
 
-/// A private key of `crypto_box`, which wipes its scalar on drop, but not the bytes that it keeps
-/// beside it: those are overwritten here. On the heap, so that no move leaves a copy behind.
+/// A private key of `crypto_box`, which wipes its scalar on drop, but not the bytes that it keeps in
+/// addition: this wipes them. On the heap, so that a move leaves no copy.
 struct PrivateKey(Box<crypto_box::SecretKey>);
 
 impl PrivateKey {
@@ -63,12 +62,12 @@ impl PrivateKey {
 impl Drop for PrivateKey {
     fn drop(&mut self) {
         *self.0 = crypto_box::SecretKey::from([0; KEY_LENGTH]);
-        // Otherwise the compiler sees that the written bytes are never read.
+        // Otherwise the compiler removes writes that are never read.
         std::hint::black_box(&self.0);
     }
 }
 
-/// Our randomness behind the trait of the generation that `crypto_box` is of.
+/// Adapts the randomness to the older trait that `crypto_box` uses.
 struct OldRng<'a>(&'a mut dyn CryptoRng);
 
 impl old::RngCore for OldRng<'_> {

@@ -1,5 +1,6 @@
-//! `nacl_secretbox`: XSalsa20-Poly1305, as NaCl's `crypto_secretbox` and PyNaCl's `SecretBox.encrypt`:
-//! `nonce 24 | tag 16 | ciphertext`. The nonce is random every time; 192 bits do not run out.
+//! `nacl_secretbox`: XSalsa20-Poly1305, like NaCl's `crypto_secretbox` and PyNaCl's `SecretBox.encrypt`:
+//! `nonce 24 | tag 16 | ciphertext`. The nonce is random every time; 192 bits are enough for any number of
+//! messages.
 
 use crypto_secretbox::aead::AeadInPlace;
 use crypto_secretbox::{KeyInit, Nonce, Tag, XSalsa20Poly1305};
@@ -32,7 +33,7 @@ impl Algorithm for NaclSecretbox {
         let cipher = XSalsa20Poly1305::new(array(key)?.into());
         let mut nonce = Nonce::default();
         rng.fill_bytes(&mut nonce);
-        // Room from the start: the plaintext is not left in a block that the vector grew out of.
+        // Allocated in full, so that a growing vector leaves no copy of the plaintext.
         let mut output = Vec::with_capacity(NONCE_LENGTH + TAG_LENGTH + plaintext.len());
         output.extend_from_slice(&nonce);
         output.extend_from_slice(&[0; TAG_LENGTH]);

@@ -1,8 +1,8 @@
 //! `nacl_sign`: Ed25519 (RFC 8032), detached signatures of 64 bytes (libsodium
 //! `crypto_sign_detached`, PyNaCl `SigningKey.sign(..).signature`).
 //!
-//! What is kept is the seed. libsodium's own form of a key, seed and public key, is taken as well.
-//! Verification is strict: no weak keys, no second form of a signature.
+//! The stored form is the seed. libsodium's own form, seed and public key, is accepted too. Verification is
+//! strict: no weak keys, no second form of a signature.
 
 use ed25519_dalek::{Signature, Signer, SigningKey};
 use rand_core::CryptoRng;

@@ -1,5 +1,5 @@
-//! `xaes256gcm`: XAES-256-GCM (C2SP): `nonce 24 | ciphertext | tag 16`, the nonce random every time, and
-//! associated data as the caller gives it.
+//! `xaes256gcm`: XAES-256-GCM (C2SP): `nonce 24 | ciphertext | tag 16`, with a random nonce every time, and
+//! the caller's associated data.
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use rand_core::CryptoRng;

@@ -50,7 +50,7 @@ proptest! {
     }
 }
 
-/// Bytes that get past the header more often than chance would have it.
+/// Bytes that pass the header check more often than random ones.
 fn sealed_bytes() -> impl Strategy<Value = Vec<u8>> {
     let header = prop_oneof![
         Just(vec![]),

@@ -41,7 +41,7 @@ fn a_checkpoint_verifies_only_with_its_own_key_message_and_signature() {
 #[test]
 fn what_is_no_point_or_a_weak_one_is_no_public_key() {
     let signature = AuditSigningKey::generate(&mut FixedBytes(&[1; 32])).sign(b"head");
-    // y = 2 is on no point of the curve.
+    // No point of the curve has y = 2.
     let mut no_point = [0; 32];
     no_point[0] = 2;
     assert_eq!(verify_checkpoint(&no_point, b"head", &signature), Err(IntegrityError::PublicKey));

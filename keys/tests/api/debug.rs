@@ -1,4 +1,4 @@
-//! No `Debug` of a holder of keys prints any of them.
+//! No `Debug` of a type that holds keys prints any of them.
 
 use std::fmt::Debug;
 
@@ -9,7 +9,7 @@ use petsem_keys::{
 
 use crate::seeded::FixedBytes;
 
-/// Seen in decimal, hexadecimal and as text.
+/// Searched in decimal, in hexadecimal and as text.
 const CANARY: [u8; 32] = *b"canary-KEY-that-is-never-printed";
 
 #[test]

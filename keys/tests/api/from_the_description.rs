@@ -1,5 +1,5 @@
-//! The crate's page is enough to open what it describes: a second implementation of every format,
-//! written from the tables of the crate documentation and from nothing else.
+//! The crate's page is enough to open every format: a second implementation, written only from the tables of
+//! the crate documentation.
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{Aead, KeyInit, Payload};

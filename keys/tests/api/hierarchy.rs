@@ -1,4 +1,4 @@
-//! Which key wraps which, and how versions move on.
+//! Which key wraps which, and how versions are replaced.
 
 use petsem_keys::{
     AppKek, DigestKey, DischargerKey, EncryptError, Keyring, KeyringError, KeyringKey, OpenError,

@@ -1,6 +1,6 @@
-//! The public face of `petsem-keys`: what opens, what is refused, and what was published.
+//! The public interface of `petsem-keys`: successes, refusals, and published vectors.
 
-// Clippy's allowances for tests end at `#[test]` functions; the functions beside them are tests too.
+// Clippy's allowances for tests apply only to `#[test]` functions, but their helpers are tests too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 mod arbitrary;

@@ -1,11 +1,11 @@
-//! Vectors that were published, as files.
+//! Published vectors, as files.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
-/// With `PETSEM_BLESS=1`, rewrites the file, in one step: other tests may be reading it.
+/// With `PETSEM_BLESS=1`, rewrites the file atomically: other tests may be reading it.
 pub(crate) fn bless(path: &Path, vectors: &Value) {
     if std::env::var_os("PETSEM_BLESS").is_none_or(|bless| bless != "1") {
         return;

@@ -1,4 +1,4 @@
-//! Anything changed, cut, swapped or opened in another context is refused, and nothing of it is released.
+//! Anything changed, cut, swapped or opened in another context is refused, and no part of it is released.
 
 use petsem_keys::{
     AppKek, DigestKey, DischargerKey, HostCacheContext, HostCacheKey, Keyring, KeyringKey, OpenError,
@@ -220,7 +220,7 @@ fn a_cached_bundle_opens_only_for_its_machine_app_and_host() {
 
 #[derive(Debug, PartialEq)]
 enum Kind {
-    /// The header already says that this is not for us.
+    /// Refused by the header alone.
     Header,
     NotAuthentic,
 }

@@ -1,4 +1,4 @@
-//! A seal wraps a key of any role, and a wrap opens only as what it is.
+//! A seal wraps a key of any role, and a wrap opens only in its own role.
 
 use petsem_keys::{
     AppKek, EncryptError, OpenError, PollKey, RootKey, Seal, SealContext, SealError, SealExt as _, SealKey,
@@ -14,7 +14,7 @@ const APP: [u8; 16] = [0x73; 16];
 const ID: [u8; 16] = [0x74; 16];
 const HEADER: &[u8] = b"header";
 
-/// A seal that keeps its key, and has a header.
+/// A seal that keeps its key and has a header.
 struct KeptKey([u8; 32]);
 
 impl KeptKey {

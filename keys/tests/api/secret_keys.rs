@@ -1,4 +1,4 @@
-//! What secret keys do, and what they refuse.
+//! Operations of secret keys, and their refusals.
 
 use petsem_keys::{
     AppKek, ImportError, KeyOperation, KeyUseError, SECRET_KEY_MESSAGE_MAXIMUM, SecretKey, SecretKeyMaterial,
@@ -67,7 +67,7 @@ fn what_a_key_encrypts_it_decrypts_and_every_change_is_refused() {
             for at in 0..ciphertext.len() {
                 let mut changed = ciphertext.clone();
                 changed[at] ^= 0x80;
-                // The top bit of an X25519 public key is ignored in the exchange, not in the nonce.
+                // X25519 ignores the top bit of a public key, but the nonce does not.
                 assert_eq!(
                     key.decrypt(&changed, aad(&key)).err(),
                     Some(KeyUseError::NotAuthentic),
@@ -182,16 +182,16 @@ fn a_message_above_the_maximum_is_refused() {
 fn a_key_that_is_brought_does_what_the_generated_one_does() {
     for key in keys() {
         let material = key.material().expose_secret_key_material();
-        let brought = SecretKey::import(key.kind(), material).unwrap();
-        assert_eq!(brought.material().expose_secret_key_material(), material);
-        assert_eq!(brought.public_key(), key.public_key());
+        let imported = SecretKey::import(key.kind(), material).unwrap();
+        assert_eq!(imported.material().expose_secret_key_material(), material);
+        assert_eq!(imported.public_key(), key.public_key());
     }
 }
 
 #[test]
 fn only_keys_of_the_right_length_are_taken() {
     use SecretKeyType::{Es256, Hs256, Hs384, Hs512, NaclAuth, NaclBox, NaclSecretbox, NaclSign, Xaes256Gcm};
-    // 64 bytes for nacl_sign hold the public key: tested by itself.
+    // 64 bytes for nacl_sign contain the public key; another test covers that.
     let taken = |kind| match kind {
         Hs256 => 32..=64,
         Hs384 => 48..=128,
@@ -235,8 +235,8 @@ fn an_ed25519_key_with_its_public_key_is_taken_and_with_another_refused() {
     let seed = key.material().expose_secret_key_material();
     let public = key.public_key().unwrap().unwrap();
     let both = [seed, &public].concat();
-    let brought = SecretKey::import(SecretKeyType::NaclSign, &both).unwrap();
-    assert_eq!(brought.material().expose_secret_key_material(), seed);
+    let imported = SecretKey::import(SecretKeyType::NaclSign, &both).unwrap();
+    assert_eq!(imported.material().expose_secret_key_material(), seed);
     let other = [seed, &[7; 32]].concat();
     assert_eq!(SecretKey::import(SecretKeyType::NaclSign, &other).err(), Some(ImportError::OtherPublicKey));
 }

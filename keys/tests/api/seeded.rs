@@ -1,4 +1,4 @@
-//! Randomness that tests can repeat. Never use it for anything else.
+//! Reproducible randomness for tests. Never use it for anything else.
 
 use std::convert::Infallible;
 
@@ -48,7 +48,7 @@ impl TryRng for SeededRng {
 
 impl TryCryptoRng for SeededRng {}
 
-/// Gives exactly the bytes that it was made of, once: how a test makes a key that it knows.
+/// Returns exactly these bytes, once, so that a test can create a known key.
 pub(crate) struct FixedBytes<'a>(pub(crate) &'a [u8]);
 
 impl TryRng for FixedBytes<'_> {

@@ -1,5 +1,5 @@
-//! The published ciphertexts. `tests/vectors/ciphertexts.json` is a contract: what it holds must open,
-//! and the same randomness must give the same bytes. `PETSEM_BLESS=1` rewrites it.
+//! The published ciphertexts. `tests/vectors/ciphertexts.json` is a contract: its entries must open, and the
+//! same randomness must give the same bytes. `PETSEM_BLESS=1` rewrites it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ fn every_published_wrap_opens_to_its_key() {
             "secret key material" => open_from_kek(vector, material),
             other => panic!("no such role: {other}"),
         };
-        // Keys have no exit, but one key with one nonce gives one wrap.
+        // Keys cannot be exported, but one key with one nonce gives one wrap.
         assert_eq!(opened, Opened { again: bytes(vector, "wrapped"), fresh: bytes(vector, "wrapped") });
     }
     assert_eq!(vectors["wraps"].as_array().unwrap().len(), 11);
@@ -131,7 +131,7 @@ fn every_published_message_mac_and_signature_verifies() {
 
 // ---- opening -----------------------------------------------------------------------------------
 
-/// A wrap made again with its own nonce: of the key that came out, and of the key in the vector.
+/// A wrap with its original nonce: of the opened key, and of the key in the vector.
 #[derive(Debug, PartialEq)]
 struct Opened {
     again: Vec<u8>,

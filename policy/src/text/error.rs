@@ -123,7 +123,7 @@ pub enum AddError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InheritError {
-    /// Its third-party caveat cannot be copied: the key in it is sealed for this token alone.
+    /// Its third-party caveat cannot be copied: the key in it is sealed only for this token.
     #[error("a token with a third-party caveat cannot mint; mint with the token that it was attenuated from")]
     ThirdParty,
     /// It contains an attestation, which is not inherited.

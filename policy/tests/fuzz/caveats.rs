@@ -107,7 +107,7 @@ pub(crate) fn fly() -> BoxedStrategy<Caveat> {
     .boxed()
 }
 
-/// Of petsem's block and beside it, with a body that is nothing there.
+/// A type inside or outside petsem's block, with a body that is often invalid for it.
 fn strange() -> impl Strategy<Value = Caveat> {
     let kind = prop_oneof![65_530_u64..65_800, Just(1), Just(17), any::<u64>()];
     let bodies: [&'static [u8]; 5] =

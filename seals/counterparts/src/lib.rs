@@ -1,7 +1,7 @@
-//! The other side of the seals in tests: SoftHSM2, moto's server in place of AWS KMS, and swtpm;
-//! started and stopped by the tests of the seals alone, and by those of the whole server. It knows nothing of petsem.
+//! The counterparts of the seals in tests: SoftHSM2, moto's server in place of AWS KMS, and swtpm. The tests
+//! of the seals and of the whole server start and stop them. This crate does not depend on petsem.
 //!
-//! What is missing fails the test: `./test` installs it.
+//! A missing program fails the test: `./test` installs them.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a harness: what it cannot do fails the test")]
 

@@ -12,11 +12,11 @@ use tempfile::TempDir;
 
 use crate::ports::two_ports;
 
-/// The region that it is asked for.
+/// The region of its keys.
 pub const REGION: &str = "eu-central-1";
 
-/// The server ends with its standard input, so that it goes with this process however that ends. It leaves its KMS
-/// keys in a file and loads them from it: a restarted KMS has the same keys.
+/// The server ends when its standard input closes, and so with this process in any case. It saves its KMS
+/// keys to a file and loads them from it: a restarted KMS has the same keys.
 const SERVE: &str = "import json, os, sys, threading
 from moto.kms.models import kms_backends
 from moto.server import main
@@ -45,7 +45,7 @@ pub struct Moto {
 }
 
 impl Moto {
-    /// Starts it with these arguments beside the address.
+    /// Starts it with these arguments in addition to the address.
     ///
     /// # Panics
     /// If it does not start.
@@ -62,7 +62,7 @@ impl Moto {
         self.endpoint.clone()
     }
 
-    /// Ends it; its KMS keys are kept.
+    /// Stops it; its KMS keys are kept.
     ///
     /// # Panics
     /// If it cannot be waited for.
@@ -73,7 +73,7 @@ impl Moto {
         }
     }
 
-    /// Starts it again where it was, with the KMS keys of before.
+    /// Starts it again at the same address, with the earlier KMS keys.
     ///
     /// # Panics
     /// If it does not start.
@@ -85,10 +85,10 @@ impl Moto {
         self.process = Some(process);
     }
 
-    /// A new key: its id.
+    /// Creates a key and returns its id.
     ///
     /// # Panics
-    /// If it is not made.
+    /// If it cannot be created.
     pub fn create_key(&self) -> String {
         let answer = self.kms("CreateKey", &json!({}));
         let id = answer.pointer("/KeyMetadata/KeyId").and_then(Value::as_str);
@@ -103,7 +103,7 @@ impl Moto {
         self.kms("CreateAlias", &json!({ "TargetKeyId": key, "AliasName": alias }));
     }
 
-    /// A user who may do these actions with every key: his access key and its secret.
+    /// Creates a user that may do these actions with every key; returns its access key and secret.
     ///
     /// # Panics
     /// If that is refused.
@@ -122,7 +122,7 @@ impl Moto {
         (of("AccessKeyId"), of("SecretAccessKey"))
     }
 
-    /// Moto loads each of its services when it is asked first; the seal does not wait so long for this one.
+    /// Moto loads a service at its first request, which takes longer than the seal waits for this one.
     ///
     /// # Panics
     /// If it does not answer.
@@ -130,7 +130,7 @@ impl Moto {
         self.request("POST", "/latest/api/token", "", "");
     }
 
-    /// From here on moto refuses what is signed wrongly or not allowed.
+    /// From now on moto refuses requests with a wrong signature or without permission.
     ///
     /// # Panics
     /// If it does not answer.
@@ -152,9 +152,9 @@ impl Moto {
         self.request("POST", "/", &headers, &format!("{form}&Version=2010-05-08"))
     }
 
-    /// Asks, and answers the body.
+    /// Sends a request and returns the body.
     fn request(&self, method: &str, target: &str, headers: &str, body: &str) -> String {
-        let address = self.endpoint.strip_prefix("http://").expect("tests ask it without TLS");
+        let address = self.endpoint.strip_prefix("http://").expect("tests call it without TLS");
         let mut stream = TcpStream::connect(address).expect("moto can be reached");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket has time-outs");
         let head = format!(
@@ -199,12 +199,12 @@ fn serve(kept: &Path, port: &str, arguments: &[&str]) -> ((Child, ChildStdin), S
         }
         said.push(line);
     };
-    // Its log is read to the end: a full pipe would stop it.
+    // Reads its log to the end: a full pipe would stop it.
     std::thread::spawn(move || lines.for_each(drop));
     ((process, stdin), endpoint)
 }
 
-/// What moto finds the service and the region in.
+/// The header by which moto finds the service and the region.
 fn unsigned(service: &str) -> String {
     format!(
         "authorization: AWS4-HMAC-SHA256 Credential=AKIATEST/20260101/{REGION}/{service}/aws4_request, \
@@ -212,12 +212,12 @@ fn unsigned(service: &str) -> String {
     )
 }
 
-/// The Python that has moto.
+/// The Python that has moto installed.
 ///
 /// # Panics
 /// If there is none.
 pub fn python() -> PathBuf {
-    let test = env::current_exe().expect("a test knows where it is");
+    let test = env::current_exe().expect("a test has a path");
     let found =
         test.ancestors().map(|directory| directory.join("python/bin/python")).find(|path| path.exists());
     found.expect(

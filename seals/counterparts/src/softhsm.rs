@@ -22,7 +22,7 @@ pub struct SoftHsm {
 }
 
 impl SoftHsm {
-    /// Makes the token in this directory, and a file with its PIN.
+    /// Creates the token in this directory, and a file with its PIN.
     ///
     /// # Panics
     /// If SoftHSM2 is not installed.
@@ -37,7 +37,7 @@ impl SoftHsm {
         hsm
     }
 
-    /// The one that was made in this directory.
+    /// The one created earlier in this directory.
     pub fn at(directory: &Path) -> Self {
         Self { directory: directory.into() }
     }

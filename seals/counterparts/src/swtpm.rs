@@ -10,10 +10,10 @@ use tempfile::TempDir;
 
 use crate::ports::two_ports;
 
-/// swtpm ends with the standard input, so that it goes with this process however that ends.
+/// swtpm ends when standard input closes, and so with this process in any case.
 const SERVE: &str = r#"swtpm "$@" & read -r _; kill $!; wait $!"#;
 
-/// A software TPM with a state of its own.
+/// A software TPM with its own state.
 #[derive(Debug)]
 pub struct Swtpm {
     process: Option<(Child, ChildStdin)>,
@@ -22,7 +22,7 @@ pub struct Swtpm {
 }
 
 impl Swtpm {
-    /// As a machine whose firmware started it.
+    /// Starts it like a machine whose firmware starts the TPM.
     ///
     /// # Panics
     /// If it does not start.
@@ -30,7 +30,7 @@ impl Swtpm {
         Self::start_with("not-need-init,startup-clear")
     }
 
-    /// As a machine whose firmware did not start its TPM.
+    /// Starts it like a machine whose firmware does not start the TPM.
     ///
     /// # Panics
     /// If it does not start.
@@ -50,12 +50,12 @@ impl Swtpm {
         panic!("swtpm did not start at any of twenty ports; `apt-get install swtpm`, or run ./test");
     }
 
-    /// Where it listens; its control port is the next one.
+    /// Its port; its control port is the next one.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Ends it; its state stays.
+    /// Stops it; its state is kept.
     ///
     /// # Panics
     /// If it cannot be waited for.
@@ -66,7 +66,7 @@ impl Swtpm {
         }
     }
 
-    /// As after a restart of the machine.
+    /// Starts it again, like a restart of the machine.
     ///
     /// # Panics
     /// If it does not start.
@@ -109,7 +109,7 @@ fn serve(port: u16, state: &Path, flags: &str) -> Option<(Child, ChildStdin)> {
         .spawn()
         .expect("there is a shell");
     let stdin = process.stdin.take().expect("its standard input is piped");
-    // A connection to the control port blocks no other: swtpm accepts the next when it ends.
+    // swtpm accepts a connection to the control port only after the previous one ended.
     for _ in 0..200 {
         if TcpStream::connect(("127.0.0.1", port + 1)).is_ok() {
             return Some((process, stdin));

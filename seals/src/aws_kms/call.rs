@@ -1,4 +1,5 @@
-//! What every call of this seal shares: a thread with a runtime of its own, and what is said when no answer came.
+//! Common to all calls of this seal: a thread with its own runtime, and the errors of calls without an
+//! answer.
 
 use std::io;
 use std::thread;
@@ -9,7 +10,7 @@ use thiserror::Error;
 /// Largest body that is read, in bytes: KMS and the metadata services answer a few KiB.
 pub(super) const BODY_MAXIMUM: usize = 64 * 1024;
 
-/// Runs `work` on a thread of its own, and waits for it: a runtime cannot be entered within another.
+/// Runs `work` on its own thread, and waits for it: a runtime cannot be entered within another.
 pub(super) fn block_on<T, E>(work: impl Future<Output = Result<T, E>> + Send) -> Result<T, E>
 where
     T: Send,
@@ -21,7 +22,7 @@ where
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
             let result = runtime.block_on(work);
-            // A lookup that still runs is not waited for.
+            // Does not wait for a lookup that still runs.
             runtime.shutdown_background();
             result
         });
@@ -36,18 +37,18 @@ where
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AwsCallError {
-    /// The thread or the runtime of the call could not be made.
+    /// The thread or the runtime of the call could not be created.
     #[error("no thread for the call; check the limits on the process's threads and files")]
     Thread {
         /// The cause.
         source: io::Error,
     },
-    /// No usable answer came.
+    /// There was no usable answer.
     #[error("{0}; {hint}", hint = hint(.0))]
     Outbound(#[from] OutboundError),
 }
 
-/// What an operator of the seal does.
+/// What an operator of the seal can do.
 fn hint(error: &OutboundError) -> &'static str {
     match error {
         OutboundError::NoSystemCas => "install them (Debian: ca-certificates)",

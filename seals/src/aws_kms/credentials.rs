@@ -1,7 +1,7 @@
 //! Where AWS credentials come from: the environment, the container's address, the instance's metadata.
 //!
-//! The first source that is configured is used. An error there is final: no other source is tried, whose
-//! credentials could belong to another identity. They are fetched at each use, so renewed ones are picked up.
+//! The first configured source is used. An error there is final: another source could have the credentials of
+//! another identity. They are fetched at each use, so renewed ones take effect.
 
 mod error;
 
@@ -26,13 +26,14 @@ pub use error::AwsCredentialsError;
 
 use super::call::{AwsCallError, BODY_MAXIMUM};
 
-/// The longest that one answer about credentials is waited for: their services are on this machine.
+/// The time limit of one request for credentials, whose services are local.
 const WITHIN: Duration = Duration::from_secs(3);
 
-/// Longest role name, token or key that is taken, in bytes.
+/// The longest accepted role name, token or key, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// Where ECS and EKS give containers their credentials: link-local, answered by the host itself.
+/// The addresses at which ECS and EKS give containers their credentials: link-local, answered by the host
+/// itself.
 pub(super) const CONTAINER: PlainHttp = PlainHttp::to(&[
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
@@ -45,22 +46,22 @@ pub(super) const METADATA: PlainHttp = PlainHttp::to(&[
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ]);
 
-/// How a variable of the environment is read.
+/// Reads a variable of the environment.
 pub(super) type Environment = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
-/// Credentials, and where they were found.
+/// Credentials and their source.
 pub(super) struct FoundCredentials {
     pub(super) credentials: Credentials,
     pub(super) source: CredentialSource,
 }
 
-/// Where credentials were found.
+/// The source of credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CredentialSource {
     /// `AWS_ACCESS_KEY_ID` and its companions.
     Environment,
-    /// The address that ECS or EKS names to the container.
+    /// The address that ECS or EKS gives to the container.
     Container,
     /// The role of the EC2 instance.
     InstanceMetadata,
@@ -72,7 +73,8 @@ pub(super) async fn find(environment: &Environment) -> Result<FoundCredentials, 
     if let Some(credentials) = look.of_environment()? {
         return Ok(FoundCredentials { credentials, source: CredentialSource::Environment });
     }
-    // These variables select a role that petsem does not support; the host's own role would be another identity.
+    // These variables select a role that petsem does not support; the host's own role would be another
+    // identity.
     if look.text("AWS_WEB_IDENTITY_TOKEN_FILE")?.is_some() {
         return Err(AwsCredentialsError::WebIdentity);
     }
@@ -137,7 +139,7 @@ impl Look<'_> {
         read(&answer, CredentialSource::Container).map(Some)
     }
 
-    /// The token that the container's address wants: a file's content, read at each use, or a variable's.
+    /// The token for the container's address, from a file, read at each use, or from a variable.
     fn container_token(&self) -> Result<Option<Zeroizing<String>>, AwsCredentialsError> {
         match self.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")? {
             Some(path) => read_token(Path::new(&path)).map(Some),
@@ -145,8 +147,8 @@ impl Look<'_> {
         }
     }
 
-    /// The instance's role, by version 2 of the metadata service: a token is requested first, which a
-    /// forged request from outside cannot do.
+    /// The instance's role, by version 2 of the metadata service: the token request first is a step that a
+    /// forged request from outside cannot make.
     async fn of_instance(&self) -> Result<Credentials, AwsCredentialsError> {
         const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
         if self.text("AWS_EC2_METADATA_DISABLED")?.is_some_and(|text| text.eq_ignore_ascii_case("true")) {
@@ -167,7 +169,7 @@ impl Look<'_> {
         };
         let mut headers = HeaderMap::new();
         headers.insert("x-aws-ec2-metadata-token-ttl-seconds", HeaderValue::from_static("60"));
-        // Not being there is the usual way of not being on EC2.
+        // Outside EC2 the service is usually absent.
         let answer = send(Method::PUT, &at("/latest/api/token")?, headers)
             .await
             .map_err(|source| AwsCredentialsError::NoneFound { metadata: Some(source) })?;
@@ -195,7 +197,7 @@ impl Look<'_> {
         read(&answer, CredentialSource::InstanceMetadata)
     }
 
-    /// A variable that is set and not empty.
+    /// The value of a variable that is set and not empty.
     fn text(&self, name: &'static str) -> Result<Option<String>, AwsCredentialsError> {
         let value = (self.environment)(name).filter(|value| !value.is_empty());
         value.map(OsString::into_string).transpose().map_err(|_| AwsCredentialsError::Variable { name })
@@ -235,7 +237,7 @@ fn credentials(
     token: Option<&str>,
     service: CredentialSource,
 ) -> Result<Credentials, AwsCredentialsError> {
-    // They stand in headers: what no header may hold is no credential.
+    // They are sent in headers, so they must be valid in a header.
     let fits =
         |text: &str| (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if !fits(access) || !fits(secret) || token.is_some_and(|token| !fits(token)) {
@@ -255,7 +257,8 @@ fn sensitive(text: &str, service: CredentialSource) -> Result<HeaderValue, AwsCr
     Ok(value)
 }
 
-/// EKS mounts the token as a link to a file that the container's group reads, so neither is refused.
+/// EKS mounts the token as a symbolic link to a file that the container's group can read, so neither is
+/// refused.
 fn read_token(path: &Path) -> Result<Zeroizing<String>, AwsCredentialsError> {
     let unread = |source| AwsCredentialsError::TokenFile { path: PathBuf::from(path), source };
     let file = File::open(path).map_err(unread)?;

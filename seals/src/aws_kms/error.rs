@@ -1,5 +1,5 @@
-//! What can be wrong with AWS KMS and the way to it, and what to do then. No text holds a credential, a key or
-//! anything that a server wrote, but for its error code.
+//! Errors of AWS KMS and of calls to it, and what to do. No text contains a credential, a key or anything
+//! from a server except its error code.
 
 use std::fmt;
 
@@ -50,18 +50,18 @@ pub enum AwsKmsError {
     /// There are no credentials.
     #[error(transparent)]
     Credentials {
-        /// Why.
+        /// The error.
         #[from]
         source: AwsCredentialsError,
     },
-    /// No answer came.
+    /// There was no answer.
     #[error("AWS KMS gave no answer: {source}")]
     Call {
-        /// Why.
+        /// The error.
         #[from]
         source: AwsCallError,
     },
-    /// The identity of the credentials may not do this.
+    /// The identity of the credentials may not use this action.
     #[error(
         "AWS does not let the credentials {credentials} use {action} with key {key} in {region}; allow it \
          in the key's policy or in that identity's, or give the right key"
@@ -73,7 +73,7 @@ pub enum AwsKmsError {
         key: String,
         /// Its region.
         region: String,
-        /// Where the credentials were found.
+        /// The source of the credentials.
         credentials: CredentialSource,
     },
     /// The region has no such key.
@@ -92,7 +92,7 @@ pub enum AwsKmsError {
     KeyUnusable {
         /// The key.
         key: String,
-        /// Why.
+        /// The reason.
         state: KeyState,
     },
     /// The key is not for encryption.
@@ -113,7 +113,7 @@ pub enum AwsKmsError {
     /// The credentials are too old.
     #[error("the AWS credentials {credentials} have expired; {}", renew(*credentials))]
     CredentialsExpired {
-        /// Where they were found.
+        /// The source of the credentials.
         credentials: CredentialSource,
     },
     /// AWS does not know the access key, or its session token.
@@ -122,21 +122,21 @@ pub enum AwsKmsError {
          was deleted and whether the session token belongs to it, or set others"
     )]
     CredentialsUnknown {
-        /// Where they were found.
+        /// The source of the credentials.
         credentials: CredentialSource,
-        /// The region that was asked.
+        /// The region that was called.
         region: String,
     },
-    /// The signature is wrong: the secret access key is.
+    /// The signature is wrong, so the secret access key is.
     #[error(
         "AWS refused the signature made with the credentials {credentials}: the secret access key does not \
          belong to the access key; set both again"
     )]
     Signature {
-        /// Where it was found.
+        /// The source of the secret access key.
         credentials: CredentialSource,
     },
-    /// The signature names a time that AWS does not accept.
+    /// AWS does not accept the time of the signature.
     #[error(
         "AWS refused the signature because of its time; set this machine's clock: it may be off by at most \
          five minutes"
@@ -145,9 +145,9 @@ pub enum AwsKmsError {
     /// The endpoint belongs to another region.
     #[error("{origin} does not serve region {region}; correct the endpoint or the region")]
     OtherRegion {
-        /// Who was called.
+        /// The called origin.
         origin: String,
-        /// The region that was signed for.
+        /// The region of the signature.
         region: String,
     },
     /// Too many requests.
@@ -193,7 +193,7 @@ pub enum AwsKmsError {
 pub enum KeyState {
     /// It is disabled.
     Disabled,
-    /// It will be deleted, and everything that it wraps with it.
+    /// It will be deleted, with everything that it wraps.
     PendingDeletion,
     /// It has no material yet, or its store is not connected.
     Other,

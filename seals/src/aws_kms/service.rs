@@ -1,4 +1,4 @@
-//! The two calls of AWS KMS, signed, and what its refusals mean.
+//! The two calls of AWS KMS, signed, and the meaning of its refusals.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,13 +18,13 @@ use super::call::{AwsCallError, BODY_MAXIMUM, block_on};
 use super::credentials::{self, Environment, FoundCredentials};
 use super::error::{AwsKmsError, KeyState};
 
-/// The longest that KMS is waited for.
+/// The time limit of a call of KMS.
 pub(super) const WITHIN: Duration = Duration::from_secs(10);
 
 /// Room for a request: the key's name, a ciphertext of 6144 bytes in base64, the context.
 const REQUEST_CAPACITY: usize = 16 * 1024;
 
-/// Longest error code that is repeated.
+/// The longest error code that an error repeats.
 const CODE_MAXIMUM: usize = 64;
 
 /// KMS in one region, for one key.
@@ -85,13 +85,13 @@ impl Service {
     /// `TrentService.Encrypt`: the seal key under the KMS key.
     pub(super) fn encrypt(&self, seal_key: &SealKey, context: &SealContext) -> Result<Vec<u8>, AwsKmsError> {
         let plaintext = Zeroizing::new(BASE64.encode(seal_key.expose_seal_key()));
-        let asked = Asked {
+        let parameters = Asked {
             key_id: &self.key,
             plaintext: Some(&plaintext),
             ciphertext_blob: None,
             encryption_context: context.into(),
         };
-        let answer = self.call(Action::Encrypt, &asked)?;
+        let answer = self.call(Action::Encrypt, &parameters)?;
         let encrypted: Encrypted<'_> = serde_json::from_slice(&answer)
             .map_err(|_| AwsKmsError::NotUnderstood { action: Action::Encrypt })?;
         BASE64
@@ -101,21 +101,21 @@ impl Service {
 
     /// `TrentService.Decrypt`: the seal key back.
     pub(super) fn decrypt(&self, ciphertext: &[u8], context: &SealContext) -> Result<SealKey, AwsKmsError> {
-        // KMS takes no empty one.
+        // KMS does not accept an empty one.
         if ciphertext.is_empty() {
             return Err(AwsKmsError::NotItsCiphertext);
         }
-        let asked = Asked {
+        let parameters = Asked {
             key_id: &self.key,
             plaintext: None,
             ciphertext_blob: Some(&BASE64.encode(ciphertext)),
             encryption_context: context.into(),
         };
-        let answer = self.call(Action::Decrypt, &asked)?;
+        let answer = self.call(Action::Decrypt, &parameters)?;
         let decrypted: Decrypted<'_> = serde_json::from_slice(&answer)
             .map_err(|_| AwsKmsError::NotUnderstood { action: Action::Decrypt })?;
         let plaintext = decrypted.plaintext.as_bytes();
-        // A seal key is 32 bytes: 43 symbols and a `=`, decoded into 33 places.
+        // A seal key is 32 bytes: 43 symbols and a `=`, decoded into 33 bytes.
         let mut room = Zeroizing::new([0; 33]);
         if BASE64.decode_len(plaintext.len()) != Ok(room.len()) {
             return Err(AwsKmsError::NotItsCiphertext);
@@ -131,15 +131,15 @@ impl Service {
         })
     }
 
-    fn call(&self, action: Action, asked: &Asked<'_>) -> Result<Zeroizing<Vec<u8>>, AwsKmsError> {
+    fn call(&self, action: Action, parameters: &Asked<'_>) -> Result<Zeroizing<Vec<u8>>, AwsKmsError> {
         let mut body = Zeroizing::new(Vec::with_capacity(REQUEST_CAPACITY));
-        // Into memory, of text and numbers: it cannot fail, and an empty body would be refused by KMS.
-        let _ = serde_json::to_writer(&mut *body, asked);
+        // Writing text and numbers to memory cannot fail, and KMS would refuse an empty body.
+        let _ = serde_json::to_writer(&mut *body, parameters);
         block_on(async {
             let found = credentials::find(&self.environment).await?;
             let headers = self.signed_headers(action, &body, &found)?;
-            // The settings name the endpoint, so it may be private: a VPC endpoint is. The client lives for one
-            // call, so that changed CAs count at the next.
+            // The settings name the endpoint, so its address may be private, as that of a VPC endpoint is.
+            // The client lives for one call, so that changed CAs take effect at the next.
             let client = OutboundClient::with_system_cas([self.endpoint.host()], self.within);
             let request = OutboundRequest {
                 method: Method::POST,
@@ -191,7 +191,7 @@ impl Service {
         Ok(headers)
     }
 
-    /// What KMS meant.
+    /// The error that a refusal of KMS means.
     fn refusal(&self, action: Action, answer: &OutboundAnswer, found: &FoundCredentials) -> AwsKmsError {
         let (key, region, credentials) = (self.key.clone(), self.region.clone(), found.source);
         let Refusal { code, message } = Refusal::read(answer);
@@ -235,7 +235,7 @@ impl Service {
     }
 }
 
-/// What is asked of KMS.
+/// An action of KMS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// `kms:Encrypt`.
@@ -253,11 +253,11 @@ impl Action {
     }
 }
 
-/// The error of an answer, AWS JSON 1.1: the code is in the body or in a header, after a `#`.
+/// The error of an answer in AWS JSON 1.1: the code is in the body or in a header, after a `#`.
 struct Refusal {
-    /// Letters and digits alone: what else came is no code.
+    /// Only letters and digits, or empty.
     code: String,
-    /// Looked at, never repeated: it is a stranger's text.
+    /// Inspected, never repeated: the text is untrusted.
     message: String,
 }
 

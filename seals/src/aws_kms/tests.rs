@@ -1,5 +1,5 @@
-//! The AWS KMS seal against moto's server, which checks signatures and policies when it is told to; and, for
-//! what moto never answers, against a server that says what AWS documents.
+//! The AWS KMS seal against moto's server, which checks signatures and policies on demand; and against a
+//! server with answers that AWS documents but moto never gives.
 
 mod answers;
 mod credentials;
@@ -59,7 +59,7 @@ fn store_seal_and_root_version_are_the_encryption_context_that_kms_authenticates
         SealContext::root_key([1; 16], [9; 16], 3),
         SealContext::root_key([1; 16], [2; 16], 4),
     ] {
-        // KMS itself refuses, before the wrap of the root key is looked at.
+        // KMS itself refuses, before the wrap of the root key is checked.
         let length = usize::from(u16::from_be_bytes([wrapped[1], wrapped[2]]));
         let error = seal.service.decrypt(&wrapped[3..3 + length], &context).unwrap_err();
         assert!(matches!(error, AwsKmsError::NotItsCiphertext), "{error:?}");
@@ -81,7 +81,7 @@ fn a_wrap_with_a_byte_changed_or_missing_is_refused() {
     let moto = moto::shared();
     let seal = moto.seal(&moto.create_key());
     let wrapped = wrap(&seal);
-    // Moto's ciphertext begins with the name of the key, 36 bytes; after it each byte is authenticated.
+    // Moto's ciphertext starts with the key's name, 36 bytes; each byte after it is authenticated.
     for position in (0..3).chain((39..wrapped.len()).step_by(7)).chain([wrapped.len() - 1]) {
         let mut changed = wrapped.clone();
         changed[position] ^= 1;
@@ -101,7 +101,7 @@ fn a_key_that_is_not_there_is_named_with_its_region() {
             "AWS KMS has no key {absent} in {REGION}; give the key that this store was sealed with, and its region"
         )
     );
-    // The key of one region is none of another's.
+    // A key exists only in its region.
     let elsewhere = AwsKmsSettings {
         key: moto.create_key(),
         region: Some("us-west-2".to_owned()),
@@ -144,11 +144,11 @@ fn signatures_and_policies_are_checked_by_the_other_side() {
     let wrapped = wrap(&may_both);
     assert_eq!(may_both.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
 
-    // Moto says why in XML, which KMS never does; what KMS says is in `answers`.
+    // Moto answers in XML, which KMS never does; the answers of KMS are in `answers`.
     let refused = |action: &str| {
         format!("AWS KMS refused {action} with HTTP 403; check whether the endpoint is one of KMS")
     };
-    // Who may encrypt and not decrypt is told before anything is sealed.
+    // Credentials that may encrypt but not decrypt are refused before anything is sealed.
     assert_eq!(refusal(&moto.seal_as(&key, &half)), refused("kms:Decrypt"));
     let wrong_secret = (both.0.clone(), "canary-of-a-wrong-secret".to_owned());
     assert_eq!(refusal(&moto.seal_as(&key, &wrong_secret)), refused("kms:Encrypt"));
@@ -162,7 +162,7 @@ fn a_key_that_the_ciphertext_is_not_of_is_not_allowed() {
     let moto = moto::shared();
     let wrapped = wrap(&moto.seal(&moto.create_key()));
     let other = moto.create_key();
-    // Moto's word for it; KMS says IncorrectKeyException (in `answers`).
+    // Moto's code; that of KMS is IncorrectKeyException (in `answers`).
     assert_eq!(
         moto.seal(&other).unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap_err().to_string(),
         format!(
@@ -198,7 +198,7 @@ fn https_is_spoken_with_a_certificate_that_the_system_trusts_and_credentials_of_
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 
-    // This process trusts the system's CAs alone.
+    // This process trusts only the system's CAs.
     let settings = AwsKmsSettings { key, region: Some(REGION.to_owned()), endpoint: Some(moto.endpoint()) };
     assert_eq!(
         refusal(&open(settings, &KEYS)),
@@ -212,7 +212,7 @@ fn https_is_spoken_with_a_certificate_that_the_system_trusts_and_credentials_of_
 
 #[test]
 fn settings_that_name_nothing_callable_are_refused_before_anything_is_called() {
-    let told = |key: &str, region: Option<&str>, endpoint: Option<&str>| {
+    let outcome = |key: &str, region: Option<&str>, endpoint: Option<&str>| {
         let settings = AwsKmsSettings {
             key: key.to_owned(),
             region: region.map(str::to_owned),
@@ -224,37 +224,37 @@ fn settings_that_name_nothing_callable_are_refused_before_anything_is_called() {
     };
     let (id, arn) = ("1234abcd", "arn:aws:kms:eu-west-1:111122223333:key/1234abcd");
     let https = |text: &str| Ok(text.to_owned());
-    assert_eq!(told(arn, None, None), https("https://kms.eu-west-1.amazonaws.com"));
-    assert_eq!(told(id, Some("cn-north-1"), None), https("https://kms.cn-north-1.amazonaws.com.cn"));
+    assert_eq!(outcome(arn, None, None), https("https://kms.eu-west-1.amazonaws.com"));
+    assert_eq!(outcome(id, Some("cn-north-1"), None), https("https://kms.cn-north-1.amazonaws.com.cn"));
     assert_eq!(
-        told(id, Some("eu-west-1"), Some("https://kms.internal:8443")),
+        outcome(id, Some("eu-west-1"), Some("https://kms.internal:8443")),
         https("https://kms.internal:8443")
     );
     for key in ["", "has space", "new\nline", "ünicode", &"x".repeat(2049)] {
         assert_eq!(
-            told(key, Some("eu-west-1"), None),
+            outcome(key, Some("eu-west-1"), None),
             Err("invalid name of an AWS KMS key; give the key's id, its ARN, `alias/NAME` or the ARN of an \
                  alias"
                 .to_owned())
         );
     }
     assert_eq!(
-        told(id, None, None),
+        outcome(id, None, None),
         Err("no AWS region given; give the region of the key, or the key's ARN".to_owned())
     );
     assert_eq!(
-        told(id, Some("evil.example/"), None),
+        outcome(id, Some("evil.example/"), None),
         Err("invalid AWS region `evil.example/`; give one such as eu-central-1".to_owned())
     );
     assert_eq!(
-        told(arn, Some("eu-central-1"), None),
+        outcome(arn, Some("eu-central-1"), None),
         Err("the region is eu-central-1, but the key's ARN is of eu-west-1; omit the region, or give the \
              right key"
             .to_owned())
     );
     for endpoint in ["http://kms.example", "http://10.1.2.3", "kms.example", "https://kms.example/path", ""] {
         assert_eq!(
-            told(id, Some("eu-west-1"), Some(endpoint)),
+            outcome(id, Some("eu-west-1"), Some(endpoint)),
             Err(format!(
                 "invalid AWS KMS endpoint `{endpoint}`; give https://HOST[:PORT] without a path; http only \
                  for loopback"
@@ -272,7 +272,7 @@ fn it_works_within_a_runtime_too() {
     assert_eq!(opened.unwrap().version(), 3);
 }
 
-/// Credentials of the environment that moto takes as long as it does not check.
+/// Credentials in the environment that moto accepts before it checks them.
 const KEYS: [(&str, &str); 2] =
     [("AWS_ACCESS_KEY_ID", "AKIATEST"), ("AWS_SECRET_ACCESS_KEY", "canary-secret")];
 
@@ -286,7 +286,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
     Arc::new(move |name| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.into()))
 }
 
-/// 2026-01-01: moto does not look at the time.
+/// 2026-01-01: moto does not check the time.
 fn clock() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600)
 }
@@ -299,7 +299,7 @@ fn wrap(seal: &AwsKms) -> Vec<u8> {
     seal.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap()
 }
 
-/// What is told when it is to seal; it contains no credential.
+/// The error of sealing; it contains no credential.
 fn refusal(seal: &AwsKms) -> String {
     let error = seal.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap_err();
     let all = format!("{error} {error:?} {seal:?}");

@@ -1,4 +1,4 @@
-//! What can be wrong with a key file, and what to type then.
+//! What can be wrong with a key file, and what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,23 +7,23 @@ use petsem_keys::SealError;
 
 use crate::private_file::{PrivateFileError, PrivateFileFault};
 
-/// Why a key file was not made or not used.
+/// Why a key file was not created or not used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyFileError {
-    /// Making a key file: there is something at the path already.
+    /// The path of the new key file already exists.
     #[error("{path} already exists; not overwritten; give another path, or use the key in it")]
     Exists {
-        /// Where.
+        /// Its path.
         path: PathBuf,
     },
-    /// Making a key file: it could not be written and synced.
+    /// The new key file could not be written and synced.
     #[error(
         "the key file {path} could not be written; \
          give a path in a directory that this user may write"
     )]
     Create {
-        /// Where.
+        /// Its path.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
@@ -34,32 +34,32 @@ pub enum KeyFileError {
          or put it back from your backup of it"
     )]
     Missing {
-        /// Where.
+        /// Its path.
         path: PathBuf,
     },
     /// The path is a symbolic link.
     #[error("the key file {path} is a symbolic link; give the path of the file itself")]
     Link {
-        /// Where.
+        /// Its path.
         path: PathBuf,
     },
     /// The path is a directory, a device, a FIFO or a socket.
     #[error("the key file {path} is not a regular file; give the path of the file that holds the key")]
     NotAFile {
-        /// Where.
+        /// Its path.
         path: PathBuf,
     },
-    /// The file belongs neither to us nor to root.
+    /// The owner is neither petsem's user nor root.
     #[error(
         "the key file {path} belongs to user {owner}, petsem runs as user {us}; \
          `chown {us} {path}` after making sure that no other user has read it"
     )]
     ForeignOwner {
-        /// Where.
+        /// Its path.
         path: PathBuf,
         /// User id of its owner.
         owner: u32,
-        /// Our effective user id.
+        /// Effective user id of this process.
         us: u32,
     },
     /// Group or others have a permission on the file.
@@ -68,26 +68,26 @@ pub enum KeyFileError {
          `chmod 600 {path}`, and take a new seal if another user may have read it"
     )]
     OpenToOthers {
-        /// Where.
+        /// Its path.
         path: PathBuf,
-        /// Permission bits that were seen.
+        /// The file's permission bits.
         mode: u32,
     },
     /// The file could not be opened or read.
     #[error("the key file {path} could not be read; let petsem run as the user that owns it")]
     Read {
-        /// Where.
+        /// Its path.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
     },
-    /// The file does not hold the two lines of a key file.
+    /// The file does not have the two lines of a key file.
     #[error(
         "{path} is not a whole petsem key file (a line `petsem-key-file-v1`, a line of 64 \
          hexadecimal digits); put it back from your backup of it"
     )]
     Content {
-        /// Where.
+        /// Its path.
         path: PathBuf,
     },
 }

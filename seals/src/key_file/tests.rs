@@ -296,7 +296,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// Puts this content into the file and opens it, giving the error's text.
+/// Writes this content to the file and opens it; returns the error's text.
 fn open_content(key_file: &KeyFile, content: &[u8]) -> Result<(), String> {
     fs::write(key_file.path(), content).unwrap();
     KeyFile::open(key_file.path()).map(drop).map_err(|error| error.to_string())
@@ -310,7 +310,7 @@ fn content_error(path: &Path) -> String {
     )
 }
 
-/// Why the seal did not open the wrap, if it did not.
+/// The error with which the seal refuses a wrap.
 fn refusal(seal: &KeyFile, wrapped: &[u8], context: &SealContext) -> Option<OpenError> {
     match seal.unwrap::<RootKey>(wrapped, context) {
         Ok(_) => None,

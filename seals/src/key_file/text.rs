@@ -1,4 +1,4 @@
-//! The text of a key file. Printed and parsed in place, in memory that is wiped.
+//! The text of a key file, printed and parsed in place, in memory that is wiped.
 
 use petsem_keys::SealKey;
 use zeroize::Zeroizing;
@@ -9,7 +9,7 @@ const DIGITS: usize = 64;
 /// Length of a whole key file, in bytes.
 pub(super) const LENGTH: usize = HEADER.len() + DIGITS + 1;
 
-/// The content is not that of a key file. It says no more: the content may be part of a key.
+/// The content is not a key file. The error has no details, because the content may be part of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NotAKeyFile;
 

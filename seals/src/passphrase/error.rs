@@ -1,11 +1,11 @@
-//! What can be wrong with a passphrase, and what to do then.
+//! What can be wrong with a passphrase, and what to do.
 
 use petsem_keys::{OpenError, SealError};
 
 use super::Argon2Parameters;
 use crate::private_file::PrivateFileError;
 
-/// Why a passphrase was not taken, or did not open or seal. It never holds the passphrase.
+/// Why a passphrase was not accepted, or did not open or seal. It never contains the passphrase.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PassphraseError {
@@ -18,24 +18,24 @@ pub enum PassphraseError {
     /// Its file was not read.
     #[error(transparent)]
     File(#[from] PrivateFileError),
-    /// Sealing: there are too few characters to withstand guessing.
+    /// Sealing: too short to withstand guessing.
     #[error(
         "the passphrase has {characters} characters, a seal needs at least {minimum}; \
          take six or more random words"
     )]
     TooShort {
-        /// Characters that were given.
+        /// Its number of characters.
         characters: usize,
-        /// Characters that are wanted at least.
+        /// The fewest accepted characters.
         minimum: usize,
     },
-    /// The passphrase is another one, or the wrap was changed or belongs elsewhere.
+    /// The passphrase is wrong, or the wrap was changed or belongs elsewhere.
     #[error(
         "this passphrase does not open the root key of this store; type it again, mind the \
          keyboard layout and upper case, or use another seal of the store"
     )]
     DoesNotOpen {
-        /// The error of the opening.
+        /// The error of opening.
         source: OpenError,
     },
     /// Parameters outside the bounds.
@@ -54,7 +54,7 @@ pub enum PassphraseError {
         Argon2Parameters::HIGHEST.lanes(),
     )]
     Parameters {
-        /// The parameters that were given, or that the wrap names.
+        /// The given parameters, or those of the wrap.
         parameters: Argon2Parameters,
     },
     /// There is not enough memory for the derivation.
@@ -63,7 +63,7 @@ pub enum PassphraseError {
          seal of the store"
     )]
     Memory {
-        /// Memory that is needed, in KiB.
+        /// The needed memory, in KiB.
         kib: u32,
     },
     /// Argon2 refused its inputs.

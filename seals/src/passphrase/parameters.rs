@@ -1,4 +1,5 @@
-//! What Argon2id costs: enough that guessing is dear, not so much that a changed wrap stops a start.
+//! The cost of Argon2id: high enough against guessing, and bounded so that a changed wrap cannot stall a
+//! start.
 
 use super::PassphraseError;
 
@@ -11,14 +12,14 @@ pub struct Argon2Parameters {
 }
 
 impl Argon2Parameters {
-    /// The least that is accepted: the memory and passes of RFC 9106's second recommended option.
+    /// The lowest accepted parameters: memory and passes of RFC 9106's second recommended option.
     pub const LOWEST: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
 
-    /// The most that is accepted: 1 GiB, some seconds of one core.
+    /// The highest accepted parameters: 1 GiB, some seconds of one core.
     pub const HIGHEST: Self = Self { memory_kib: 1024 * 1024, passes: 8, lanes: 4 };
 
-    /// What new wraps are made with: 256 MiB and 3 passes, below a second of one core. One lane,
-    /// because petsem fills the memory on one thread: more lanes would only help an attacker with more threads.
+    /// Parameters of new wraps: 256 MiB and 3 passes, less than a second of one core. One lane, because
+    /// petsem fills the memory on one thread: more lanes would only help an attacker with more threads.
     pub const RECOMMENDED: Self = Self { memory_kib: 256 * 1024, passes: 3, lanes: 1 };
 
     /// Length of the encoding in a wrap, in bytes.
@@ -45,12 +46,12 @@ impl Argon2Parameters {
         self.passes
     }
 
-    /// Lanes that could be filled at the same time.
+    /// Lanes that can be filled in parallel.
     pub fn lanes(self) -> u32 {
         self.lanes
     }
 
-    /// Refuses what is outside the bounds.
+    /// Refuses parameters outside the bounds.
     pub(super) fn check(self) -> Result<(), PassphraseError> {
         let (lowest, highest) = (Self::LOWEST, Self::HIGHEST);
         let within = (lowest.memory_kib..=highest.memory_kib).contains(&self.memory_kib)
@@ -68,7 +69,7 @@ impl Argon2Parameters {
         bytes
     }
 
-    /// What a wrap says, before [`Argon2Parameters::check`].
+    /// The parameters of a wrap, before [`Argon2Parameters::check`].
     pub(super) fn danger_from_unchecked_bytes(bytes: &[u8; Self::LENGTH]) -> Self {
         let [m0, m1, m2, m3, p0, p1, p2, p3, l0, l1, l2, l3] = *bytes;
         Self {

@@ -1,4 +1,4 @@
-//! The passphrase seal, at its lowest price.
+//! The passphrase seal with its lowest cost.
 
 use std::error::Error;
 
@@ -112,7 +112,7 @@ fn parameters_below_or_above_the_bounds_are_refused_before_they_cost_anything() 
 #[test]
 fn parameters_changed_within_the_bounds_open_nothing() {
     let wrapped = wrap(WORDS);
-    // The salt, the lowest bit of memory, passes and lanes, and the wrap of the root key.
+    // The salt, the lowest bytes of memory, passes and lanes, and the wrap of the root key.
     for position in [1, 16, 20, 24, 28, HEADER_LENGTH + 10, wrapped.len() - 1] {
         let mut changed = wrapped.clone();
         changed[position] ^= 4;

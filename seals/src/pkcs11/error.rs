@@ -1,4 +1,4 @@
-//! What can be wrong with a token, and what to do then.
+//! What can be wrong with a token, and what to do.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use petsem_keys::SealError;
 
 use crate::private_file::PrivateFileError;
 
-/// Why a token did not seal or open. It never holds a PIN.
+/// Why a token did not seal or open. It never contains a PIN.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Pkcs11Error {
@@ -17,17 +17,17 @@ pub enum Pkcs11Error {
          and check its configuration"
     )]
     Module {
-        /// Where it should be.
+        /// Its configured path.
         path: PathBuf,
         /// The error.
         source: CryptokiError,
     },
-    /// The module shows no token of that label.
+    /// The module has no token with that label.
     #[error("{}", absent(token, seen))]
     TokenAbsent {
         /// The label.
         token: String,
-        /// Labels of the tokens that it shows.
+        /// Labels of the tokens that it has.
         seen: Vec<String>,
     },
     /// Several tokens have that label.
@@ -35,7 +35,7 @@ pub enum Pkcs11Error {
     TokenAmbiguous {
         /// The label.
         token: String,
-        /// How many.
+        /// Their number.
         count: usize,
     },
     /// The token has no AES-GCM.
@@ -47,13 +47,13 @@ pub enum Pkcs11Error {
     /// The PIN file cannot be used.
     #[error("the PIN was not read: {source}")]
     PinFile {
-        /// Why.
+        /// The error.
         source: PrivateFileError,
     },
-    /// The PIN file does not hold one line of text.
+    /// The PIN file does not contain one line of text.
     #[error("{pin_file} has no PIN; write the PIN there in one line, with nothing else")]
     PinText {
-        /// Where it is.
+        /// Its path.
         pin_file: PathBuf,
     },
     /// The token refused the PIN.
@@ -64,7 +64,7 @@ pub enum Pkcs11Error {
     PinWrong {
         /// Label of the token.
         token: String,
-        /// Where the PIN is.
+        /// The path of the PIN file.
         pin_file: PathBuf,
     },
     /// One more wrong PIN would lock the token, so it was not tried.
@@ -82,13 +82,13 @@ pub enum Pkcs11Error {
         /// Label of the token.
         token: String,
     },
-    /// The token has no user's PIN yet.
+    /// The user's PIN of the token is not set.
     #[error("token {token} has no user's PIN yet; have its security officer set one")]
     PinNotSet {
         /// Label of the token.
         token: String,
     },
-    /// The token holds no AES key of that label.
+    /// The token has no AES key with that label.
     #[error(
         "there is no AES key {key} on token {token}; name the one that this store was sealed with, or \
          restore the token from its backup"
@@ -106,10 +106,10 @@ pub enum Pkcs11Error {
         token: String,
         /// Label of the keys.
         key: String,
-        /// How many.
+        /// Their number.
         count: usize,
     },
-    /// The key can be read out of the token.
+    /// The key can be extracted from the token.
     #[error(
         "key {key} of token {token} can be read out of it; let petsem make a key, or make one that is \
          sensitive and not extractable"
@@ -120,18 +120,18 @@ pub enum Pkcs11Error {
         /// Label of the key.
         key: String,
     },
-    /// The token's AES-GCM gave another length than nonce, key and tag have.
+    /// The token's AES-GCM returned another length than that of nonce, key and tag.
     #[error(
         "the token's AES-GCM gave {length} bytes instead of {expected}; use another token, or another kind \
          of seal"
     )]
     NotGcm {
-        /// Length that it gave, in bytes.
+        /// The returned length, in bytes.
         length: usize,
-        /// Length that it should have given, in bytes.
+        /// The expected length, in bytes.
         expected: usize,
     },
-    /// What the token had encrypted it did not decrypt to the same.
+    /// The token did not decrypt its own ciphertext to the same key.
     #[error(
         "the token did not decrypt its own ciphertext; nothing was sealed; use another token, or another \
          kind of seal"
@@ -156,7 +156,7 @@ fn absent(token: &str, seen: &[String]) -> String {
     format!("there is no token {token}; connect it, or name one of these: {}", seen.join(", "))
 }
 
-/// Whether a token says that the ciphertext, and not the token, is the matter.
+/// Whether the error is about the ciphertext, and not about the token.
 pub(super) fn is_about_the_ciphertext(error: &CryptokiError) -> bool {
     matches!(
         error,

@@ -1,7 +1,7 @@
 //! The PKCS#11 seal against a real SoftHSM2.
 //!
-//! SoftHSM2 reads its configuration's path from the environment when it is loaded, once in a process.
-//! So each test runs itself again in a process of its own, with a token directory of its own.
+//! SoftHSM2 reads its configuration's path from the environment when it is loaded, once per process. So each
+//! test runs itself again in its own process, with its own token directory.
 
 use std::env;
 use std::fs;
@@ -145,7 +145,7 @@ fn a_token_that_comes_back_is_seen_without_a_restart() {
     with_softhsm("a_token_that_comes_back_is_seen_without_a_restart", |hsm| {
         let away = hsm.tokens().with_extension("away");
         let wrapped = wrap(&Pkcs11::create(hsm.settings()).unwrap());
-        // The module is initialised while the token is away, or cannot be.
+        // The module is initialised while the token is absent, or cannot be initialised.
         for (is_empty, expected) in [
             (
                 true,
@@ -282,7 +282,7 @@ fn debug_and_errors_hold_no_pin() {
     });
 }
 
-/// The settings of a token that the tests started.
+/// Settings for a token that the tests started.
 trait HsmSettings {
     fn settings(&self) -> Pkcs11Settings;
 }
@@ -298,7 +298,7 @@ impl HsmSettings for SoftHsm {
     }
 }
 
-/// Runs `body` of the test of this name in a process that has a SoftHSM2 of its own.
+/// Runs `body` of the test of this name in a process that has its own SoftHSM2.
 fn with_softhsm(test: &str, body: impl FnOnce(&SoftHsm)) {
     if let Some(directory) = env::var_os(DIRECTORY) {
         return body(&SoftHsm::at(Path::new(&directory)));

@@ -19,8 +19,8 @@ use crate::private_file;
 /// Longest PIN file that is read, in bytes.
 const PIN_MAXIMUM: usize = 256;
 
-/// The modules that this process has loaded. They stay: unloading one runs code of others at a time
-/// that no one knows. The lock is held during each use, because a login is the whole process's.
+/// The modules that this process has loaded. They stay loaded: unloading runs third-party code at an unknown
+/// time. The lock is held during each use, because a login belongs to the whole process.
 static MODULES: Mutex<BTreeMap<PathBuf, Module>> = Mutex::new(BTreeMap::new());
 
 /// Runs `work` in a session of the settings' token, logged in as its user, and logs out.
@@ -47,7 +47,7 @@ pub(super) fn with_session<T>(
     result
 }
 
-/// The one AES key of that label, which must not be readable.
+/// The only AES key with that label, which must not be extractable.
 pub(super) fn find_key(session: &Session, settings: &Pkcs11Settings) -> Result<ObjectHandle, Pkcs11Error> {
     let failed = |source| Pkcs11Error::Call { doing: "look for the key", source };
     let named = || (settings.token.clone(), settings.key.clone());
@@ -69,7 +69,7 @@ pub(super) fn find_key(session: &Session, settings: &Pkcs11Settings) -> Result<O
     if is_locked_in { Ok(handle) } else { Err(Pkcs11Error::KeyReadable { token, key }) }
 }
 
-/// Makes the key: it encrypts and decrypts, stays on the token, and cannot leave it.
+/// Creates a key on the token that encrypts, decrypts and cannot be extracted.
 pub(super) fn generate_key(session: &Session, settings: &Pkcs11Settings) -> Result<(), Pkcs11Error> {
     let failed = |source| Pkcs11Error::Call { doing: "make the key", source };
     let template = [
@@ -117,8 +117,9 @@ fn open(
     Ok((slot, session))
 }
 
-/// The same with a module that was loaded before. Many look for tokens when they are initialised, and then no more:
-/// one that was away is seen when that is done again. The lock is held, and no PIN is spent until then.
+/// The same for a module that is already loaded. Many modules look for tokens only when they are initialised,
+/// so this initialises it again to find a token that was absent. The lock is held, and no PIN is used until
+/// then.
 fn open_again(
     module: &Module,
     settings: &Pkcs11Settings,
@@ -126,7 +127,7 @@ fn open_again(
 ) -> Result<(Slot, Session), Pkcs11Error> {
     match open(module, settings, read_write) {
         Err(Pkcs11Error::TokenAbsent { .. } | Pkcs11Error::Call { .. }) => {
-            // One that could not be initialised the last time has nothing to end.
+            // A module whose last initialisation failed has nothing to finalize.
             let _ = module.clone().finalize();
             let failed = |source| Pkcs11Error::Module { path: settings.module.clone(), source };
             initialise(module).map_err(failed)?;
@@ -136,13 +137,13 @@ fn open_again(
     }
 }
 
-/// The slot of the one token of that label, which must have AES-GCM.
+/// The slot of the only token with that label, which must support AES-GCM.
 fn find_slot(module: &Module, settings: &Pkcs11Settings) -> Result<Slot, Pkcs11Error> {
     let failed = |source| Pkcs11Error::Call { doing: "list the tokens", source };
     let mut slots = Vec::new();
     let mut seen = Vec::new();
     for slot in module.get_slots_with_initialized_token().map_err(failed)? {
-        // One that was pulled out meanwhile, or is broken, is not ours to complain of.
+        // Skips a token that was removed in the meantime or is broken.
         let Ok(info) = module.get_token_info(slot) else { continue };
         if info.label() == settings.token {
             slots.push(slot);
@@ -174,7 +175,7 @@ fn log_in(
     let info = module.get_token_info(slot).map_err(failed)?;
     check_tries(&token, info.user_pin_locked(), info.user_pin_final_try())?;
     match session.login(UserType::User, Some(pin)) {
-        // Another part of this process is logged in already; it was not logged in by us.
+        // Another part of this process is already logged in, but not through this crate.
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
         Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(Pkcs11Error::PinLocked { token }),
         Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange | RvError::PinInvalid, _)) => {
@@ -185,7 +186,7 @@ fn log_in(
     }
 }
 
-/// A PIN that may be wrong is not spent on the last try: a process that restarts would lock the token.
+/// The last try is not spent on a PIN that may be wrong: a restarting process would lock the token.
 fn check_tries(token: &str, is_locked: bool, is_last_try: bool) -> Result<(), Pkcs11Error> {
     let token = token.to_owned();
     match (is_locked, is_last_try) {

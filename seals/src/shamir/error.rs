@@ -1,4 +1,4 @@
-//! Errors of shares. No text holds any part of a share's secret.
+//! Errors of shares. No text contains any part of a share's secret.
 
 use std::fmt;
 
@@ -14,34 +14,34 @@ use super::{SHARES_MAXIMUM, THRESHOLD_MINIMUM};
          open, not more than there are, and at most {SHARES_MAXIMUM} in all"
 )]
 pub struct SplitError {
-    /// Shares that were to open.
+    /// The number of shares to open with.
     pub threshold: u8,
-    /// Shares that were to be made.
+    /// The number of shares to create.
     pub count: u8,
 }
 
-/// Why a share was not taken. Those that were given before stay given.
+/// Why a share was not accepted. Earlier shares are kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShareError {
     /// The text is not that of a share.
     Typing {
-        /// Number of the share, if its first group is right.
+        /// Number of the share, if its first group is correct.
         share: Option<u8>,
-        /// Where it is wrong.
+        /// The fault.
         fault: TypingFault,
     },
-    /// All groups fit, and yet the whole does not: several were typed wrong in a way that hides it.
+    /// Every group is valid, but the whole is not: several were mistyped in a way that hides it.
     Checksum {
-        /// Number of the share, unless that is what is wrong.
+        /// Number of the share, unless that was mistyped.
         share: u8,
     },
-    /// The share is of a format that this build does not know.
+    /// The share has a format that this build does not support.
     UnknownFormat {
         /// The format byte.
         format: u8,
     },
-    /// The share is of another set: of another store, or of a seal that was replaced.
+    /// The share is of another set: of another store, or of a replaced seal.
     OtherSet {
         /// Number of the share.
         share: u8,
@@ -50,14 +50,14 @@ pub enum ShareError {
         /// The set that opens this store.
         expected: String,
     },
-    /// The share names the set, but was not made with it.
+    /// The share names the set, but does not belong to it.
     NotInTheSet {
         /// Number of the share.
         share: u8,
         /// The set.
         set: String,
     },
-    /// The share was given already.
+    /// The share was already given.
     Repeated {
         /// Number of the share.
         share: u8,
@@ -96,32 +96,32 @@ impl fmt::Display for ShareError {
     }
 }
 
-/// Where a text is not that of a share. Groups count from 1.
+/// Why a text is not a share. Groups count from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TypingFault {
     /// More than 512 bytes.
     TooLong,
-    /// A character that no share has.
+    /// A character that is not in a share.
     Symbol {
-        /// In which group.
+        /// Its group.
         group: usize,
     },
-    /// A group ends too early.
+    /// A group is too short.
     GroupLength {
-        /// Which group.
+        /// The group.
         group: usize,
         /// Symbols that it has.
         symbols: usize,
     },
-    /// There are fewer or more symbols than a share has.
+    /// There are fewer or more symbols than in a share.
     Length {
-        /// Symbols that were given.
+        /// The number of symbols.
         symbols: usize,
     },
-    /// Groups whose last symbol does not fit.
+    /// Groups with a wrong check symbol.
     Checks {
-        /// Which groups.
+        /// The groups.
         groups: Vec<usize>,
     },
 }
@@ -162,13 +162,13 @@ impl fmt::Display for TypingFault {
     }
 }
 
-/// The shares that were given are not enough.
+/// There are not enough shares.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[error("{progress}; give {} more of set {set}", .progress.missing())]
 pub struct TooFewShares {
     /// How many were given and are needed.
     pub progress: ShareProgress,
-    /// The set that they are of.
+    /// Their set.
     pub set: String,
 }

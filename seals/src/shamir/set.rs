@@ -7,17 +7,17 @@ use petsem_keys::{SealError, SealKey};
 use super::error::{ShareError, TooFewShares};
 use super::{Roster, SHAMIR_KIND, Shamir, Share, sharing};
 
-/// The shares that were given so far for one wrap, in the order of their numbers.
+/// The shares given so far for one wrap, in the order of their numbers.
 ///
-/// Every share is checked against the wrap before it is kept, so a wrong one changes
-/// nothing for the others, and at most as many are kept as the set has.
+/// Every share is checked against the wrap before it is kept, so a wrong one does not affect the others,
+/// and at most as many are kept as the set has.
 pub struct ShareSet {
     roster: Roster,
     shares: Vec<Share>,
 }
 
 impl ShareSet {
-    /// No share yet, for the seal that this is the wrap of.
+    /// An empty set for the seal of this wrap.
     ///
     /// # Errors
     /// [`SealError::NotItsWrap`] if it is not a wrap of a Shamir seal.
@@ -27,10 +27,10 @@ impl ShareSet {
         Ok(Self { roster, shares: Vec::new() })
     }
 
-    /// Takes a share as a person typed it. More than are needed may be given.
+    /// Adds a share as a person typed it. More shares than needed are accepted.
     ///
     /// # Errors
-    /// [`ShareError`]: typed wrong, of another set, given before. The set is as it was.
+    /// [`ShareError`]: mistyped, of another set, already given. The set does not change.
     pub fn add(&mut self, typed: &str) -> Result<ShareProgress, ShareError> {
         let share = Share::parse(typed)?;
         if share.set != self.roster.set {
@@ -57,20 +57,20 @@ impl ShareSet {
         ShareProgress { given, threshold: self.roster.threshold, count: self.roster.count() }
     }
 
-    /// The numbers of the shares that were given.
+    /// The numbers of the given shares.
     pub fn numbers(&self) -> impl Iterator<Item = u8> {
         self.shares.iter().map(Share::number)
     }
 
-    /// Which set it is, e.g. `any 3 of the 5 shares of set 3D7K0QZP`.
+    /// Description of the set, e.g. `any 3 of the 5 shares of set 3D7K0QZP`.
     pub fn describe(&self) -> String {
         self.roster.describe()
     }
 
-    /// The seal, its key put together from the shares. They stay given.
+    /// The seal, with its key restored from the shares, which are kept.
     ///
     /// # Errors
-    /// [`TooFewShares`] before there are enough.
+    /// [`TooFewShares`] if there are not enough.
     pub fn combine(&self) -> Result<Shamir, TooFewShares> {
         let threshold = usize::from(self.roster.threshold);
         let points: Vec<(u8, &[u8; 32])> =
@@ -79,7 +79,7 @@ impl ShareSet {
         if points.len() < threshold {
             return Err(too_few());
         }
-        // Numbers differ, or they would not have been taken.
+        // The numbers differ, because `add` checks that.
         let secret = sharing::combine(&points).ok_or_else(too_few)?;
         let key = SealKey::filled_by(|key| {
             key.copy_from_slice(secret.as_slice());
@@ -98,16 +98,16 @@ impl fmt::Debug for ShareSet {
 /// How many shares were given, and how many are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShareProgress {
-    /// Shares that were given.
+    /// Given shares.
     pub given: u8,
-    /// Shares that are needed.
+    /// Needed shares.
     pub threshold: u8,
-    /// Shares that there are.
+    /// Existing shares.
     pub count: u8,
 }
 
 impl ShareProgress {
-    /// How many are still to be given.
+    /// How many are still missing.
     pub fn missing(self) -> u8 {
         self.threshold.saturating_sub(self.given)
     }

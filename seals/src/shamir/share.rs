@@ -1,6 +1,6 @@
-//! One share: what a person is given, once, and types when the store is to be opened.
+//! One share: given to a person once, who types it to open the store.
 //!
-//! 45 bytes: `0x01 | number | k | n | set id 5 | secret 32 | checksum 4`, the checksum being the first
+//! 45 bytes: `0x01 | number | k | n | set id 5 | secret 32 | checksum 4`, where the checksum is the first
 //! four bytes of SHA-256 over `petsem share checksum 1` and the bytes before it.
 
 use std::fmt;
@@ -26,18 +26,18 @@ pub struct Share {
 }
 
 impl Share {
-    /// Which one of the set it is, from 1.
+    /// Its number in the set, from 1.
     pub fn number(&self) -> u8 {
         self.number
     }
 
-    /// What to write beside the text, e.g. `share 2 of 5 of set 3D7K0QZP, any 3 open`.
+    /// A label to write next to the text, e.g. `share 2 of 5 of set 3D7K0QZP, any 3 open`.
     pub fn describe(&self) -> String {
         format!("share {} of {} of set {}, any {} open", self.number, self.count, self.set, self.threshold)
     }
 
-    /// The text that the person keeps: 18 groups of five symbols, in one line. With enough others it
-    /// opens the store.
+    /// The text for the person: 18 groups of five symbols, in one line. With enough others it opens the
+    /// store.
     pub fn expose_text(&self) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new([0; BYTES]);
         let [content @ .., c0, c1, c2, c3] = &mut *bytes;
@@ -48,12 +48,12 @@ impl Share {
         text::print(&bytes)
     }
 
-    /// Reads what a person typed.
+    /// Parses what a person typed.
     pub(super) fn parse(typed: &str) -> Result<Self, ShareError> {
         let Reading { bytes, begins_well, fault } = text::read(typed);
         let [content @ .., c0, c1, c2, c3] = &*bytes;
         let [format, number, threshold, count, s0, s1, s2, s3, s4, secret @ ..] = content;
-        // The first group says of which format and which share it is, also when others are wrong.
+        // The first group has the format and the number of the share, even if others are wrong.
         if begins_well && *format != FORMAT {
             return Err(ShareError::UnknownFormat { format: *format });
         }
@@ -75,7 +75,7 @@ impl Share {
         Ok(share)
     }
 
-    /// What the wrap keeps to know the share by.
+    /// The digest by which the wrap lists the share.
     pub(super) fn digest(&self) -> ShareDigest {
         let hash = Sha256::new()
             .chain_update(b"petsem share digest 1")

@@ -1,22 +1,22 @@
-//! Shamir's sharing of 32 bytes over GF(2^8) (the field of AES), each byte by its own polynomial.
+//! Shamir's sharing of 32 bytes over GF(2^8) (the field of AES), each byte with its own polynomial.
 
 use rand_core::CryptoRng;
 use vsss_rs::{Gf256, IdentifierGf256, ShareIdentifier};
 use zeroize::Zeroizing;
 
-/// 32 bytes of a share or of the key. Boxed, so that they stay where they are until they are wiped.
+/// 32 bytes of a share or of the key. Boxed, so that they are not moved before they are wiped.
 pub(super) type Secret = Box<Zeroizing<[u8; 32]>>;
 
 /// The values at 1, 2 … `count` of polynomials of degree `threshold - 1` with `key` at 0.
 pub(super) fn split(rng: &mut dyn CryptoRng, key: &[u8; 32], threshold: u8, count: u8) -> Vec<Secret> {
-    // Uniform over the whole field, zero too: otherwise k - 1 shares would tell something.
+    // Uniform over the whole field, including zero: otherwise k - 1 shares would reveal something.
     let mut coefficients = Zeroizing::new(vec![[0; 32]; usize::from(threshold) - 1]);
     coefficients.iter_mut().for_each(|row| rng.fill_bytes(row));
     (1..=count).map(|x| evaluate(Gf256(x), key, &coefficients)).collect()
 }
 
-/// The value at 0 of the polynomials of least degree through these points, which have different x
-/// other than 0; `None` if two have the same.
+/// The value at 0 of the lowest-degree polynomials through these points, whose x are different and not 0;
+/// `None` if two are equal.
 pub(super) fn combine(points: &[(u8, &[u8; 32])]) -> Option<Secret> {
     let mut key = Secret::default();
     for (number, (x, y)) in points.iter().enumerate() {
@@ -34,7 +34,7 @@ pub(super) fn combine(points: &[(u8, &[u8; 32])]) -> Option<Secret> {
     Some(key)
 }
 
-/// Horner's rule, all 32 polynomials side by side.
+/// Horner's rule for all 32 polynomials in parallel.
 fn evaluate(x: Gf256, constants: &[u8; 32], coefficients: &[[u8; 32]]) -> Secret {
     let mut values = Secret::default();
     for row in coefficients.iter().rev().chain([constants]) {

@@ -20,7 +20,7 @@ fn any_threshold_of_the_shares_opens_for_every_threshold_and_count() {
     for (threshold, count) in (2..=SHARES_MAXIMUM).flat_map(|count| (2..=count).map(move |k| (k, count))) {
         let store = Store::split(threshold, count);
         let last = usize::from(count - threshold);
-        // The last ones, in descending order, so that neither order nor place matters.
+        // The last ones, in descending order: neither order nor position matters.
         let mut set = store.empty_set();
         for (given, text) in (1..).zip(store.texts[last..].iter().rev()) {
             assert_eq!(set.add(text), Ok(ShareProgress { given, threshold, count }));
@@ -200,8 +200,8 @@ fn only_possible_sets_are_made() {
 
 #[test]
 fn one_share_less_than_needed_says_nothing_of_the_key() {
-    // With one share of two, every key is as possible as every other: two sets of the same key have
-    // nothing in common but by chance.
+    // With one share of two, every key is equally possible: two sets of the same key have nothing in common
+    // except by chance.
     let key = [0x5a; 32];
     let firsts: HashSet<[u8; 32]> =
         (0..64).map(|_| **super::sharing::split(&mut rng(), &key, 2, 2)[0]).collect();
@@ -280,7 +280,7 @@ fn descriptions_name_the_set_and_debug_holds_no_secret() {
 
 #[test]
 fn what_was_printed_by_the_first_version_is_still_read() {
-    // Made from the description in `docs/formats.md` by a program that shares nothing with this one.
+    // Created from the description in `docs/formats.md` by an independent program.
     let printed = "0410R-6181K-081G2-8180X-0410W-6105Q-\
                    0R3GW-G28AH-1C60A-T3GFB-208HS-44RMA-\
                    2MB1G-E60S0-38DHQ-R78YT-3W4D2-88PG8";
@@ -318,7 +318,7 @@ proptest! {
     }
 }
 
-/// A root key that was sealed with shares.
+/// A root key sealed with shares.
 struct Store {
     wrapped: Vec<u8>,
     texts: Vec<String>,
@@ -353,7 +353,7 @@ impl Store {
         Roster::parse(&self.wrapped).unwrap().0.set.to_string()
     }
 
-    /// Whether the root key is the one that was sealed.
+    /// Whether these shares open the sealed root key.
     fn is_opened_by(&self, set: &ShareSet) -> bool {
         let root = set.combine().unwrap().unwrap::<RootKey>(&self.wrapped, &CONTEXT).unwrap();
         root.unwrap_keyring_key(&self.keyring_wrap, [1; 16], 1).is_ok()

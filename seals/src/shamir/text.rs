@@ -1,11 +1,11 @@
-//! A share as people write it: 18 groups of five symbols, the last symbol of each a check of the four
-//! before and of the group's place.
+//! A share as text: 18 groups of five symbols; the last symbol of each group is a check of the other four and
+//! of the group's position.
 //!
-//! Symbols are Crockford's base32: digits and letters without I, L, O and U; small letters, and O, I
-//! and L for 0, 1 and 1, are read too. Five bytes are eight symbols are two groups. The check of the
-//! group at place p, from 0, over the field GF(2^5) with x^5 + x^2 + 1 and its root a: the fifth
-//! symbol is p + a·s1 + a²·s2 + a³·s3 + a⁴·s4. Any one symbol changed, any two exchanged within a
-//! group, and any two groups exchanged are found, and found in that group.
+//! Symbols are Crockford's base32: digits and letters without I, L, O and U; small letters, and O, I and L
+//! for 0, 1 and 1, are read too. Five bytes are eight symbols in two groups. The check of the group at
+//! position p, from 0, is over the field GF(2^5) with x^5 + x^2 + 1 and its root a: the fifth symbol is p +
+//! a·s1 + a²·s2 + a³·s3 + a⁴·s4. It detects, and locates in the group, any one changed symbol, any two
+//! swapped within a group, and any two swapped groups.
 
 use zeroize::Zeroizing;
 
@@ -25,7 +25,7 @@ pub(super) const GROUPS: usize = 18;
 /// Bytes of a share.
 pub(super) const BYTES: usize = GROUPS * DATA * 5 / 8;
 
-/// Longest text that is looked at, in bytes: a share with room for white space.
+/// The longest text that is parsed, in bytes: a share with room for white space.
 const TEXT_MAXIMUM: usize = 512;
 
 /// The 107 characters of a share.
@@ -52,17 +52,17 @@ pub(super) fn encode_block(block: &[u8; 5]) -> [char; 8] {
     values(block).map(symbol)
 }
 
-/// What was read of a text.
+/// The result of reading a text.
 pub(super) struct Reading {
-    /// Right in the groups that are.
+    /// Correct in the groups that are.
     pub(super) bytes: Zeroizing<[u8; BYTES]>,
-    /// Whether the first group is there and right.
+    /// Whether the first group is complete and correct.
     pub(super) begins_well: bool,
-    /// Where the text is wrong.
+    /// The fault of the text.
     pub(super) fault: Option<TypingFault>,
 }
 
-/// Reads a share. Dashes and white space may stand between groups, or be missing.
+/// Reads a share. Dashes and white space between groups are optional.
 pub(super) fn read(text: &str) -> Reading {
     let mut values = Zeroizing::new([0; GROUPS * GROUP]);
     let mut bytes = Zeroizing::new([0; BYTES]);
@@ -87,7 +87,7 @@ pub(super) fn read(text: &str) -> Reading {
     Reading { bytes, begins_well, fault }
 }
 
-/// Puts the values of the symbols one after the other, until one is wrong; says how many were right.
+/// Writes the values of the symbols up to the first invalid one; returns how many were valid.
 fn fill(text: &str, values: &mut [u8; GROUPS * GROUP]) -> (usize, Option<TypingFault>) {
     let mut symbols = 0;
     if text.len() > TEXT_MAXIMUM {
@@ -112,7 +112,7 @@ fn fill(text: &str, values: &mut [u8; GROUPS * GROUP]) -> (usize, Option<TypingF
     (symbols, (symbols != values.len()).then_some(TypingFault::Length { symbols }))
 }
 
-/// Dashes, those of word processors too, and white space.
+/// Dashes, including those of word processors, and white space.
 fn is_separator(character: char) -> bool {
     character == '-' || character.is_whitespace() || ('\u{2010}'..='\u{2015}').contains(&character)
 }
@@ -137,7 +137,7 @@ fn value(character: char) -> Option<u8> {
 }
 
 fn check(place: usize, data: &[u8; DATA]) -> u8 {
-    // Horner's rule from the last symbol; eighteen places fit into five bits.
+    // Horner's rule from the last symbol; eighteen positions fit into five bits.
     let weighted = data.iter().rev().fold(0, |sum, value| times_a(sum ^ value));
     weighted ^ (place & 0x1f) as u8
 }

@@ -32,7 +32,7 @@ use super::{Tpm2Device, error};
 
 const KEY_LENGTH: usize = 32;
 
-/// `/dev/tpm0` and swtpm have room for one user: this process is never its own rival.
+/// `/dev/tpm0` and swtpm accept one user: this process does not compete with itself.
 static IN_USE: Mutex<()> = Mutex::new(());
 
 /// Runs `work` with the chip's storage key and a session with it.
@@ -50,7 +50,7 @@ pub(super) fn with_chip<T>(
     result
 }
 
-/// A chip that is connected to, with its storage key loaded.
+/// A connected chip, with its storage key loaded.
 pub(super) struct Chip {
     context: Context,
     storage_key: KeyHandle,
@@ -59,15 +59,15 @@ pub(super) struct Chip {
 }
 
 impl Chip {
-    /// The name of the storage key, which no other chip has.
+    /// The name of the storage key, unique to this chip.
     pub(super) fn storage_key_name(&mut self) -> Result<[u8; NAME_LENGTH], Tpm2Error> {
         let failed = failure(&self.device, "name its storage key");
-        // libtss2 computes it from the public part that the salt was encrypted to.
+        // libtss2 computes it from the public part to which the salt was encrypted.
         let name = self.context.tr_get_name(self.storage_key.into()).map_err(&failed)?;
         name.value().try_into().map_err(|_| Tpm2Error::NotUnderstood)
     }
 
-    /// Seals `seal_key` with `aad` beside it.
+    /// Seals `seal_key` together with `aad`.
     pub(super) fn seal(
         &mut self,
         seal_key: &SealKey,
@@ -91,7 +91,7 @@ impl Chip {
         Ok(SealedMessage { parent, public, private: made.out_private.value().to_vec() })
     }
 
-    /// Opens what [`Chip::seal`] made, for the same `aad`.
+    /// Opens a message of [`Chip::seal`] for the same `aad`.
     pub(super) fn unseal(
         &mut self,
         sealed: &SealedMessage,
@@ -118,7 +118,7 @@ impl Chip {
         self.danger_unseal_uncounted(public, private, aad, pin)
     }
 
-    /// As [`Chip::unseal`], whatever chip it is and however few tries are left.
+    /// As [`Chip::unseal`], without checking the chip or the remaining tries.
     pub(super) fn danger_unseal_uncounted(
         &mut self,
         public: Public,
@@ -173,7 +173,7 @@ impl Chip {
         })
     }
 
-    /// A PIN that may be wrong is not spent on the last try: a process that restarts would lock the chip.
+    /// The last try is not spent on a PIN that may be wrong: a restarting process would lock the chip.
     fn check_tries(&mut self) -> Result<(), Tpm2Error> {
         let failed = failure(&self.device, "say how many wrong PINs there were");
         match self.tries_left().map_err(&failed)? {
@@ -183,7 +183,7 @@ impl Chip {
         }
     }
 
-    /// Wrong PINs that the chip still takes before it locks itself.
+    /// Wrong PINs that the chip still accepts before it locks itself.
     fn tries_left(&mut self) -> Result<Option<u32>, tss_esapi::Error> {
         let mut property = |tag: PropertyTag| {
             // Not `get_tpm_property`, which caches earlier answers.
@@ -197,7 +197,7 @@ impl Chip {
         Ok(failures.zip(most).map(|(failures, most)| most.saturating_sub(failures)))
     }
 
-    /// Gives the chip's memory back. What does not go goes when the connection ends.
+    /// Frees the chip's memory. What cannot be freed here is freed when the connection ends.
     fn flush(&mut self) {
         let session = ObjectHandle::from(SessionHandle::from(self.session));
         let key = ObjectHandle::from(self.storage_key);
@@ -219,7 +219,7 @@ fn connect(device: &Tpm2Device) -> Result<Context, Tpm2Error> {
     TctiNameConf::from_str(&address).and_then(Context::new).map_err(failed)
 }
 
-/// libtss2 says of every file that it is an I/O error.
+/// Checks access, because libtss2 reports an I/O error for every file.
 fn check_access(path: &Path, device: &Tpm2Device) -> Result<(), Tpm2Error> {
     let device = device.clone();
     match rustix::fs::open(
@@ -238,7 +238,7 @@ fn check_access(path: &Path, device: &Tpm2Device) -> Result<(), Tpm2Error> {
 fn make_storage_key(context: &mut Context, device: &Tpm2Device) -> Result<KeyHandle, Tpm2Error> {
     let failed = failure(device, "make its storage key");
     let template = storage_template().map_err(&failed)?;
-    // The command carries nothing secret: an empty password, a public template.
+    // The command has nothing secret: an empty password, a public template.
     let made = context.execute_with_session(Some(AuthSession::Password), |context| {
         context.create_primary(Hierarchy::Owner, template, None, None, None, None)
     });
@@ -249,7 +249,7 @@ fn make_storage_key(context: &mut Context, device: &Tpm2Device) -> Result<KeyHan
     })
 }
 
-/// An HMAC session that only this process and the chip know the keys of.
+/// An HMAC session with keys known only to this process and the chip.
 fn salted_session(context: &mut Context, storage_key: KeyHandle) -> tss_esapi::Result<AuthSession> {
     let session = context.execute_without_session(|context| {
         context.start_auth_session(
@@ -279,7 +279,7 @@ fn storage_template() -> tss_esapi::Result<Public> {
         .with_fixed_parent(true)
         .with_sensitive_data_origin(true)
         .with_user_with_auth(true)
-        // Its own password is empty: there is nothing to guess.
+        // Its own password is empty, so guessing does not matter.
         .with_no_da(true)
         .with_restricted(true)
         .with_decrypt(true)
@@ -301,8 +301,8 @@ fn storage_template() -> tss_esapi::Result<Public> {
         .build()
 }
 
-/// Sealed data: bound to this chip and parent, opened by its PIN alone. Without a PIN the chip's count of wrong
-/// ones is not its concern, so that wrong PINs of other programs do not keep a store from starting.
+/// Sealed data: bound to this chip and parent, opened only by its PIN. Without a PIN it is exempt from the
+/// chip's lockout, so that wrong PINs of other programs do not prevent a start.
 fn sealed_template(with_pin: bool) -> tss_esapi::Result<Public> {
     let attributes = ObjectAttributesBuilder::new()
         .with_fixed_tpm(true)

@@ -1,4 +1,4 @@
-//! What can be wrong with a TPM, and what to do then.
+//! What can be wrong with a TPM, and what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use tss_esapi::constants::response_code::Tss2ResponseCodeKind;
 use super::Tpm2Device;
 use crate::private_file::PrivateFileError;
 
-/// Why a TPM did not seal or open. It never holds a PIN.
+/// Why a TPM did not seal or open. It never contains a PIN.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Tpm2Error {
-    /// The settings' device is none.
+    /// The configured device is invalid.
     #[error(
         "`{}` is not a TPM; give the path of its device file, usually /dev/tpmrm0",
         device.escape_default()
@@ -28,44 +28,44 @@ pub enum Tpm2Error {
          or give the path of its device file"
     )]
     NoDevice {
-        /// Which.
+        /// The device.
         device: Tpm2Device,
     },
-    /// The device file may not be used.
+    /// The device file is not accessible.
     #[error("petsem may not use the TPM at {device}; add its user to the group of that file, usually tss")]
     NoAccess {
-        /// Which.
+        /// The device.
         device: Tpm2Device,
     },
     /// The device file cannot be opened.
     #[error("the TPM at {device} cannot be opened; check the kernel's log")]
     DeviceFile {
-        /// Which.
+        /// The device.
         device: Tpm2Device,
         /// The system's error.
         source: io::Error,
     },
-    /// Another process has the TPM, or it has no room left.
+    /// Another process uses the TPM, or it has no memory left.
     #[error(
         "the TPM at {device} is in use by another process; use /dev/tpmrm0, which the kernel shares, or \
          try again when the other is done"
     )]
     Busy {
-        /// Which.
+        /// The device.
         device: Tpm2Device,
     },
     /// No TPM answers there.
     #[error("no TPM 2.0 answers at {device}; check the device, and that it is version 2.0")]
     Absent {
-        /// Where.
+        /// The device.
         device: Tpm2Device,
-        /// What libtss2 said.
+        /// The error of libtss2.
         source: tss_esapi::Error,
     },
     /// The firmware did not start the TPM.
     #[error("the TPM at {device} was not started by the firmware; restart the machine")]
     NotStarted {
-        /// Which.
+        /// The device.
         device: Tpm2Device,
     },
     /// The owner hierarchy has a password.
@@ -80,25 +80,25 @@ pub enum Tpm2Error {
          seal"
     )]
     OwnerDisabled,
-    /// It is another TPM than the one that sealed, or the same after it was cleared.
+    /// It is not the TPM that sealed, or it was cleared.
     #[error(
         "the TPM at {device} is not the one that sealed this store, or it was cleared since; start petsem \
          on the machine where it was sealed, or open the store with another seal and add this TPM again"
     )]
     OtherChip {
-        /// Which was asked.
+        /// The device.
         device: Tpm2Device,
     },
     /// The PIN file was not read.
     #[error("the PIN was not read: {source}")]
     PinFile {
-        /// Why.
+        /// The error.
         source: PrivateFileError,
     },
-    /// The PIN file holds no PIN.
+    /// The PIN file does not contain a valid PIN.
     #[error("{pin_file} has no PIN; write 1 to 32 bytes there in one line, with nothing else")]
     PinText {
-        /// Which file.
+        /// Its path.
         pin_file: PathBuf,
     },
     /// It was sealed with a PIN, and the settings have none.
@@ -110,29 +110,29 @@ pub enum Tpm2Error {
     /// The PIN is wrong.
     #[error("{}", wrong(*tries_left))]
     PinWrong {
-        /// Wrong PINs that the TPM still takes, if it says so.
+        /// Wrong PINs that the TPM still accepts, if it reports them.
         tries_left: Option<u32>,
     },
-    /// One more wrong PIN would lock the TPM: it was not tried.
+    /// One more wrong PIN would lock the TPM, so it was not tried.
     #[error(
         "the TPM locks itself after one more wrong PIN, so petsem did not try; check the PIN file, then \
          wait until the TPM forgets a failure, or reset its count (`tpm2_dictionarylockout \
          --clear-lockout`)"
     )]
     LastTry,
-    /// The TPM takes no PIN now.
+    /// The TPM is locked and accepts no PIN now.
     #[error(
         "the TPM is locked after too many wrong PINs; wait until it opens again, or reset it with its \
          lockout password (`tpm2_dictionarylockout --clear-lockout`)"
     )]
     Locked,
-    /// The TPM does not know the sealed object, or it was changed, or it is of another context.
+    /// The TPM does not know the sealed object, or it was changed, or it has another context.
     #[error("the TPM does not open this; give the seal that this store was made with")]
     NotItsOwn,
-    /// The TPM gave another key back.
+    /// The TPM returned another key.
     #[error("the TPM did not give back what it had sealed; nothing was sealed; use another kind of seal")]
     NotReadBack,
-    /// The TPM said what it cannot mean.
+    /// The answer of the TPM is malformed.
     #[error("the TPM gave its storage key a name of unknown form; use another kind of seal")]
     NotUnderstood,
     /// Another refusal.
@@ -157,7 +157,7 @@ fn wrong(tries_left: Option<u32>) -> String {
     }
 }
 
-/// What it means that a command failed while petsem was `doing` something.
+/// The error of a command that failed while petsem was `doing` something.
 pub(super) fn failure(
     device: &Tpm2Device,
     doing: &'static str,
@@ -177,7 +177,7 @@ pub(super) fn failure(
     }
 }
 
-/// Which response code it is, if the TPM said it.
+/// The response code, if the TPM sent one.
 pub(super) fn kind(error: &tss_esapi::Error) -> Option<Tss2ResponseCodeKind> {
     match error {
         tss_esapi::Error::Tss2Error(code) => code.kind(),
@@ -185,7 +185,7 @@ pub(super) fn kind(error: &tss_esapi::Error) -> Option<Tss2ResponseCodeKind> {
     }
 }
 
-/// Whether an object that was loaded is what the TPM, or libtss2's reading of it, complains of.
+/// Whether the TPM, or libtss2's parser, refuses a loaded object.
 pub(super) fn is_about_the_object(error: &tss_esapi::Error) -> bool {
     match kind(error) {
         Some(

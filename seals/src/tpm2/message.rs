@@ -1,4 +1,4 @@
-//! What a wrap keeps of the TPM's sealed object.
+//! The part of a TPM's sealed object that a wrap stores.
 
 use petsem_keys::OpenError;
 

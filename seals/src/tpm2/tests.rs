@@ -1,4 +1,4 @@
-//! The TPM 2.0 seal against swtpm, with tpm2-tools for what an operator would do to it.
+//! The TPM 2.0 seal against swtpm, with tpm2-tools for operations of an operator.
 
 mod bus;
 
@@ -82,7 +82,7 @@ fn a_wrap_with_a_byte_changed_or_missing_is_refused() {
         let expected = [
             // The name of the storage key.
             other_chip(&chip),
-            // The attribute that says whether there is a PIN.
+            // The attribute that marks the use of a PIN.
             "the TPM's key was sealed with a PIN, and none is set; give the file that holds it".to_owned(),
             format!(
                 "TPM {} does not open the root key of this store; give the seal that this store was made with, or restore \
@@ -117,7 +117,7 @@ fn who_listens_on_the_bus_hears_neither_key_nor_pin() {
         let again =
             chip::with_chip(&bus.device(), |chip| chip.unseal(&sealed, b"context", Some(pin))).unwrap();
         assert_eq!(again.expose_seal_key(), key.expose_seal_key());
-        // The public part was overheard, so a secret would have been too.
+        // The public part was recorded, so a secret would be too.
         assert!(bus.heard(&sealed.public));
         // TPM2_StartAuthSession names a loaded key, to which the salt is encrypted, and not TPM_RH_NULL.
         assert!(bus.heard(&[0, 0, 1, 0x76, 0x80, 0, 0, 0]));
@@ -158,7 +158,7 @@ fn wrong_pins_are_counted_the_last_try_is_not_spent_and_a_reset_opens_again() {
         write_pin(&pin_file, "canary-right");
         assert_eq!(refusal(&seal, &wrapped, &CONTEXT), last_try);
 
-        // Another process uses it up.
+        // Another process uses the last try.
         let locked = "the TPM is locked after too many wrong PINs; wait until it opens again, or reset it with its \
                   lockout password (`tpm2_dictionarylockout --clear-lockout`)";
         assert_eq!(try_uncounted(&chip, &wrapped, b"wrong").unwrap_err().to_string(), locked_or_wrong(0));
@@ -263,7 +263,7 @@ fn what_an_operator_can_do_to_a_tpm_is_told_with_its_remedy() {
              (`tpm2_changeauth -c owner`), or use another seal"
         );
         chip.tool("tpm2_changeauth", &["-c", "owner", "-p", "a-password"]);
-        // A swtpm has room for three objects, and no resource manager that swaps them out.
+        // swtpm has room for three objects, and no resource manager that swaps them.
         for name in ["1", "2", "3"] {
             chip.tool("tpm2_createprimary", &["-C", "n", "-G", "ecc", "-c", name]);
         }
@@ -287,7 +287,7 @@ fn what_an_operator_can_do_to_a_tpm_is_told_with_its_remedy() {
 
 #[test]
 fn a_device_file_that_others_have_is_told_with_its_remedy() {
-    // By number: no kernel here has a device that could say so itself.
+    // Error codes by number: no kernel here has a device that could produce them.
     let device = Tpm2Device::File("/dev/tpm0".into());
     assert_eq!(
         Tpm2Error::NoAccess { device: device.clone() }.to_string(),
@@ -348,8 +348,8 @@ fn a_pin_file_holds_one_line_of_at_most_32_bytes() {
     );
 }
 
-/// Runs `body` of the test of this name in a process of its own: libtss2's sockets go on to every process that
-/// another test starts meanwhile, and swtpm takes the next connection only when the last is closed everywhere.
+/// Runs `body` of the test of this name in its own process: every process that another test starts meanwhile
+/// inherits libtss2's sockets, and swtpm accepts the next connection only when the last is closed everywhere.
 fn alone(test: &str, body: impl FnOnce()) {
     if env::var_os(ALONE).is_some() {
         return body();
@@ -364,7 +364,7 @@ fn alone(test: &str, body: impl FnOnce()) {
     assert!(output.status.success() && said.contains("1 passed"), "{said}{log}");
 }
 
-/// Tries a PIN without checking how many tries are left.
+/// Tries a PIN without checking the remaining tries.
 fn try_uncounted(chip: &Swtpm, wrapped: &[u8], pin: &[u8]) -> Result<SealKey, Tpm2Error> {
     let sealed = SealedMessage::parse(&wrapped[3..3 + sealed_length(wrapped)]).unwrap();
     let (public, private) =
@@ -408,7 +408,7 @@ fn wrap(seal: &Tpm2) -> Vec<u8> {
     seal.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap()
 }
 
-/// The text of the refusal; it never holds the PIN.
+/// The text of the refusal; it never contains the PIN.
 fn refusal(seal: &Tpm2, wrapped: &[u8], context: &SealContext) -> String {
     let error = seal.unwrap::<RootKey>(wrapped, context).unwrap_err();
     let all = format!("{error} {error:?} {seal:?}");

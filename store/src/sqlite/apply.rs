@@ -7,7 +7,7 @@ use crate::change::{Change, Committed, Expect, NewValue};
 use crate::error::CommitError;
 use crate::record::{BundleRow, FeedEntry, Record};
 
-/// Whether the rows are as the change expects them. Reads only.
+/// Whether the rows have the expected versions. Only reads.
 pub(super) fn check(connection: &Connection, change: &Change) -> std::result::Result<(), CommitError> {
     for expect in &change.expects {
         if row_version(connection, expect).map_err(failure::commit)? != expect.row_version {
@@ -25,7 +25,7 @@ pub(super) fn check(connection: &Connection, change: &Change) -> std::result::Re
     Ok(())
 }
 
-/// Writes the change. After an error the caller takes back what was written.
+/// Writes the change. After an error the caller must roll back.
 pub(super) fn apply(connection: &Connection, change: &Change, committed: &Committed) -> Result<()> {
     for (kind, id) in &change.deletes {
         connection
@@ -50,7 +50,7 @@ pub(super) fn apply(connection: &Connection, change: &Change, committed: &Commit
     Ok(())
 }
 
-/// Forgets a change whose audit line is durable.
+/// Deletes the row of a change whose audit line is durable.
 pub(super) fn audited(connection: &Connection, node: &[u8; 16], revision: u64) -> Result<()> {
     connection
         .prepare_cached("DELETE FROM unaudited WHERE revision = ?1 AND node = ?2")?
@@ -106,7 +106,7 @@ fn put_value(connection: &Connection, value: &NewValue) -> Result<()> {
              SET wrapped_dek = excluded.wrapped_dek, ciphertext = excluded.ciphertext",
         )?
         .execute(params![app, name, row.app_version, row.wrapped_dek, row.ciphertext])?;
-    // Fewer rows than are kept: the inner query is NULL, and nothing is below it.
+    // With fewer rows than to keep, the inner query is NULL, and nothing is deleted.
     connection
         .prepare_cached(
             "DELETE FROM secret_values WHERE app = ?1 AND name = ?2 AND app_version < (

@@ -1,9 +1,9 @@
-//! Moves the write-ahead log into the database, on its own thread and connection.
+//! Copies the write-ahead log to the database, on its own thread and connection.
 //!
-//! A passive checkpoint waits for no reader or writer, and none waits for it. But SQLite starts the log's file from its
-//! beginning again only when a checkpoint has caught up with the writer, which under steady load never
-//! happens by itself; so when the log has grown long the writer waits for one checkpoint. By then most of the
-//! log is in the database, and the wait is for the rest.
+//! A passive checkpoint does not wait for readers or the writer, and they do not wait for it. But SQLite
+//! restarts the log's file only when a checkpoint has caught up with the writer, which under steady load
+//! never happens by itself. So when the log is long, the writer waits for one checkpoint. Most of the log is
+//! then already in the database, and the wait is only for the rest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,12 +14,12 @@ use rusqlite::Connection;
 
 use super::writer::Counters;
 
-/// Frames (pages of 4 KiB) that are written between two checkpoints.
+/// Frames (pages of 4 KiB) between two checkpoints.
 const OFTEN: u32 = 1000;
-/// Frames at which the writer waits.
+/// Frames after which the writer waits.
 const LONG: u32 = 8 * OFTEN;
 
-/// The writer's end.
+/// The writer's handle.
 pub(super) struct Checkpoints {
     requests: SyncSender<Request>,
     /// Length of the log in frames, after the last commit.
@@ -31,9 +31,9 @@ pub(super) struct Checkpoints {
 }
 
 enum Request {
-    /// When you come to it.
+    /// At the next opportunity.
     Soon,
-    /// The writer waits; drop the sender when it is done.
+    /// The writer waits; drop the sender afterwards.
     Now(SyncSender<()>),
 }
 
@@ -50,7 +50,7 @@ pub(super) fn start(
 }
 
 impl Checkpoints {
-    /// Learns the log's length from the connection that writes it.
+    /// Observes the log's length on the connection that writes it.
     pub(super) fn watch(&self, connection: &mut Connection) -> rusqlite::Result<()> {
         let frames = Arc::clone(&self.frames);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, length| {
@@ -59,18 +59,18 @@ impl Checkpoints {
         }))
     }
 
-    /// Asks for a checkpoint if it is time, and waits for it if the log is long.
+    /// Requests a checkpoint if one is due, and waits for it if the log is long.
     pub(super) fn after_commit(&mut self) {
         let frames = self.frames.load(Ordering::Relaxed);
         if frames < self.asked_at {
-            // The log began again.
+            // The log was restarted.
             self.asked_at = 0;
             self.waited_at = 0;
         }
         if frames.saturating_sub(self.waited_at) >= LONG {
             let (done, wait) = sync_channel(0);
             if self.requests.send(Request::Now(done)).is_ok() {
-                // The answer is that the sender is gone.
+                // The sender is dropped as the answer.
                 let _ = wait.recv();
             }
             self.asked_at = frames;
@@ -83,7 +83,7 @@ impl Checkpoints {
     }
 }
 
-/// Moves all of the log and truncates its file. For closing, when there are no readers.
+/// Copies the whole log and truncates its file. For closing, without readers.
 pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }

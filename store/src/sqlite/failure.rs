@@ -1,4 +1,4 @@
-//! What SQLite says, as what the caller can do about it.
+//! Maps SQLite's errors to what the caller can do about them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(super) fn read(error: Error) -> ReadError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ReadError::Unavailable,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ReadError::Corrupt(Arc::new(error)),
         Some(_) => ReadError::Storage(Arc::new(error)),
-        // A column of a type or length that this crate never wrote.
+        // A column with a type or length that this crate never writes.
         None if matches!(
             error,
             Error::FromSqlConversionFailure(..)
@@ -53,7 +53,7 @@ pub(super) fn read(error: Error) -> ReadError {
     }
 }
 
-/// A full disk, also where SQLite notices it while the log's index in `-shm` grows.
+/// A full disk, including an error of SQLite while it extends the log's index in `-shm`.
 fn no_room(error: &Error) -> bool {
     error.sqlite_error().is_some_and(|error| {
         error.code == ErrorCode::DiskFull || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE

@@ -1,7 +1,7 @@
-//! Claims the data directory, proves that the file in it is petsem's, and opens connections to it.
+//! Claims the data directory, checks that its file is petsem's, and opens connections to it.
 //!
-//! SQLite never creates the file: it would do so with the process's umask. Nothing is written to a file before
-//! it is known to be petsem's, or empty.
+//! SQLite never creates the file, because it would use the process's umask. Nothing is written to a file
+//! before it is known to be petsem's, or empty.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -17,24 +17,24 @@ use super::{failure, schema};
 use crate::error::OpenError;
 use crate::lock::FileLock;
 
-/// How long a connection waits for a lock that another program holds (a copier such as Litestream).
+/// How long a connection waits for a lock of another program (a copier such as Litestream).
 const BUSY: Duration = Duration::from_secs(5);
 /// Length that the write-ahead log's file is truncated to after a burst, in bytes.
 const WAL_FILE: u32 = 64 << 20;
-/// Statements that a connection keeps prepared: more than there are.
+/// Prepared statements that a connection caches: more than this crate has.
 const STATEMENTS: usize = 32;
 
-/// A data directory that this process holds.
+/// A data directory locked by this process.
 pub(super) struct Place {
     pub(super) database: PathBuf,
-    /// Length of the database file when it was found, in bytes; 0 for a new one.
+    /// Length of the existing database file, in bytes; 0 for a new one.
     length: u64,
-    /// Held for as long as it is open.
+    /// Held while the store is open.
     pub(super) lock: FileLock,
 }
 
 impl Place {
-    /// Creates directory and database file where they are not there, and locks the directory.
+    /// Creates missing directory and database file, and locks the directory.
     pub(super) fn claim(directory: &Path) -> Result<Self, OpenError> {
         if std::fs::metadata(directory).is_ok_and(|metadata| !metadata.is_dir()) {
             return Err(OpenError::NotADirectory { path: directory.into() });
@@ -50,14 +50,14 @@ impl Place {
         let file = open_file(&database)?;
         let length = file.metadata().map_err(|source| not_writable(&database, source))?.len();
         if length == 0 {
-            // The file's name must be as durable as what will stand in it.
+            // The file's name must be as durable as its content.
             let synced = file.sync_all().and_then(|()| File::open(directory)?.sync_all());
             synced.map_err(|source| not_writable(&database, source))?;
         }
         Ok(Self { database, length, lock })
     }
 
-    /// The write-ahead log that SQLite keeps beside the database.
+    /// SQLite's write-ahead log next to the database.
     pub(super) fn wal(&self) -> PathBuf {
         let mut name = self.database.clone().into_os_string();
         name.push("-wal");
@@ -74,7 +74,7 @@ pub(super) fn database_in(directory: &Path) -> PathBuf {
     directory.join("petsem.db")
 }
 
-/// The one connection that writes. Checks the file's identity and brings it to this build's format.
+/// The only connection that writes. Checks the file's identity and migrates it to this build's format.
 pub(super) fn writer(place: &Place, max_bytes: Option<u64>) -> Result<Connection, OpenError> {
     let path = &place.database;
     let mut connection =
@@ -110,7 +110,7 @@ pub(super) fn reader(place: &Place) -> Result<Connection, OpenError> {
     reader_of(&place.database)
 }
 
-/// The same, even if another process holds the directory.
+/// The same for a database whose directory another process may hold.
 pub(super) fn reader_of(path: &Path) -> Result<Connection, OpenError> {
     let open = || {
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -120,8 +120,8 @@ pub(super) fn reader_of(path: &Path) -> Result<Connection, OpenError> {
     open().map_err(|source| failure::open(path, source))
 }
 
-/// A connection with what every one has: nothing in the file may run (triggers, views, functions
-/// in the schema), nothing of its content goes to other files or into mapped memory.
+/// A connection with the common settings: no code in the file may run (triggers, views, functions in the
+/// schema), and no content goes to other files or into mapped memory.
 fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY)?;
@@ -136,7 +136,7 @@ fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// More settings, for a connection that writes.
+/// Additional settings of a connection that writes.
 fn durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -192,7 +192,7 @@ mod tests {
         for connection in [writer(&place, None).unwrap(), checkpointer(&place).unwrap()] {
             let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
             assert_eq!(mode, "wal");
-            // 2: FULL, and for temp_store MEMORY.
+            // 2 means FULL, and MEMORY for temp_store.
             for (pragma, value) in [
                 ("synchronous", 2),
                 ("secure_delete", 1),
@@ -223,7 +223,7 @@ mod tests {
     fn a_start_that_was_killed_while_it_made_the_file_is_begun_again() {
         let directory = tempfile::tempdir().unwrap();
         let place = Place::claim(directory.path()).unwrap();
-        // Killed before the tables: once with no page, once with the first.
+        // Killed before the tables exist: once without a page, once with the first.
         drop(place);
         let place = Place::claim(directory.path()).unwrap();
         let connection = connect(&place.database, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();

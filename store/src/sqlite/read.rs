@@ -1,4 +1,4 @@
-//! The queries. Each is one statement, or one transaction: its rows are of one moment.
+//! The queries. Each is one statement or one transaction, so its rows are of one moment.
 
 use petsem_api::{AppId, AppName, NameError, RequestId, SecretName};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
@@ -20,7 +20,7 @@ pub(super) fn records(
     after: Option<&[u8]>,
     limit: u32,
 ) -> Result<Vec<Record>> {
-    // The least id that may be in the page: the prefix itself, or `after` with a zero byte.
+    // The lowest id of the page: the prefix itself, or `after` with a zero byte appended.
     let from = match after {
         Some(after) if after >= prefix => [after, &[0]].concat(),
         _ => prefix.to_vec(),
@@ -31,7 +31,7 @@ pub(super) fn records(
     let mut rows = statement.query(params![kind.number(), from, limit])?;
     let mut page = Vec::new();
     while let Some(row) = rows.next()? {
-        // Ids with one prefix stand together: the first without it ends them.
+        // Ids with one prefix are contiguous, so the first other id ends them.
         if !row.get_ref(0)?.as_blob()?.starts_with(prefix) {
             break;
         }

@@ -1,5 +1,5 @@
-//! Read-only connections, one for each core up to eight. A thread prefers the one that it used before: its
-//! pages are in that cache.
+//! Read-only connections, one for each core, at most eight. A thread prefers its last connection, whose cache
+//! has its pages.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use super::open::{self, Place};
 use super::{failure, lock};
 use crate::error::{OpenError, ReadError};
 
-/// More connections than this only cost memory: 2 MiB of cache each.
+/// More connections only cost memory: 2 MiB of cache each.
 const MOST: usize = 8;
 
 thread_local! {
@@ -21,7 +21,7 @@ thread_local! {
 }
 
 pub(super) struct Readers {
-    /// Empty once the store is closed.
+    /// `None` after the store is closed.
     connections: Vec<Mutex<Option<Connection>>>,
 }
 
@@ -34,7 +34,7 @@ impl Readers {
         Ok(Self { connections })
     }
 
-    /// Runs one read to its end on a connection that no other read uses meanwhile.
+    /// Runs one read on a connection that no other read uses meanwhile.
     pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,

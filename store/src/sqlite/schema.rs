@@ -1,7 +1,7 @@
-//! The tables, and the way from each format of the file to the next.
+//! The tables, and the migration from each format of the file to the next.
 //!
-//! The file says what it is in its header: `application_id` is petsem's number, `user_version` the format. A
-//! format, once released, never changes; a new one is another entry of [`MIGRATIONS`].
+//! The file's header identifies it: `application_id` is petsem's number, `user_version` the format. A
+//! released format never changes; a new one is another entry of [`MIGRATIONS`].
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::error::OpenError;
 /// "PtSm".
 const APPLICATION_ID: i32 = 0x5074_536d;
 
-/// Step n brings a file of format n to n + 1.
+/// Step n migrates a file from format n to n + 1.
 const MIGRATIONS: &[&str] = &[FORMAT_1];
 
 const FORMAT_1: &str = "
@@ -81,7 +81,7 @@ pub(super) fn identify(connection: &Connection, path: &Path, length: u64) -> Res
         Ok((
             connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
             connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
-            // SQLite takes a file shorter than a page for empty, and would write over what is in it.
+            // SQLite treats a file shorter than a page as empty, and would overwrite its content.
             connection.query_row(
                 "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema) AND (page_count > 0 OR ?1 = 0)
                  FROM pragma_page_count",
@@ -101,7 +101,7 @@ pub(super) fn identify(connection: &Connection, path: &Path, length: u64) -> Res
     }
 }
 
-/// Brings a file of format `from` to the newest, in one transaction: killed in between, it is as it was.
+/// Migrates a file from format `from` to the newest, in one transaction: a kill leaves it unchanged.
 pub(super) fn migrate(connection: &mut Connection, from: u32) -> rusqlite::Result<()> {
     if from == known() {
         return Ok(());

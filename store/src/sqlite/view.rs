@@ -1,4 +1,4 @@
-//! A look at a store that another process holds.
+//! Reads a store that another process holds.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use super::{failure, open, read};
 use crate::error::{OpenError, ReadError};
 use crate::record::{Record, RecordKind};
 
-/// Reads rows of a data directory beside the process that serves it. It takes no lock, makes no file and cannot
-/// write.
+/// Reads rows of a data directory while another process serves it. It takes no lock, creates no file and
+/// cannot write.
 pub struct SqliteView(Connection);
 
 impl SqliteView {
@@ -34,7 +34,7 @@ impl SqliteView {
         read::record(&self.0, kind, id).map_err(failure::read)
     }
 
-    /// Rows of a kind in the order of their ids, `limit` at most.
+    /// Rows of a kind in the order of their ids, at most `limit`.
     ///
     /// # Errors
     /// [`ReadError`].

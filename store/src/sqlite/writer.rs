@@ -1,5 +1,5 @@
-//! The one writer. It takes everything that waits into one transaction, a savepoint for each change, and
-//! answers after one fsync: under load the price of durability is shared.
+//! The only writer. It commits all waiting changes in one transaction, with a savepoint for each change, and
+//! answers after one fsync, which they share under load.
 
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,17 +18,17 @@ use crate::store::StoreStats;
 
 /// Changes in one transaction: beyond some hundreds, the fsync no longer dominates the cost.
 const GROUP: usize = 256;
-/// Bytes in one transaction, about, so that its pages stay in the cache.
+/// Approximate bytes in one transaction, so that its pages stay in the cache.
 const GROUP_BYTES: usize = 8 << 20;
 
 /// The result of one change.
 pub(super) type Answer = Result<Committed, CommitError>;
 
-/// A change that waits.
+/// A waiting change.
 pub(super) struct Job {
     pub(super) change: Change,
     pub(super) answer: oneshot::Sender<Answer>,
-    /// Its part of the memory that waiting changes may hold.
+    /// Its share of the memory for waiting changes.
     pub(super) _room: OwnedSemaphorePermit,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Writer {
     connection: Connection,
     jobs: mpsc::Receiver<Job>,
     rng: Box<dyn CryptoRng + Send>,
-    /// The last revision that is committed. No other process writes this file.
+    /// The last committed revision. No other process writes this file.
     revision: u64,
     checkpoints: Checkpoints,
     audited: Arc<Audited>,
@@ -57,8 +57,7 @@ impl Writer {
         Ok(Self { connection, jobs, rng, revision, checkpoints, audited, counters })
     }
 
-    /// Runs until the store is closed and the queue is empty; gives the connection back for the last
-    /// checkpoint.
+    /// Runs until the store is closed and the queue is empty; returns the connection for the last checkpoint.
     pub(super) fn run(mut self) -> Connection {
         while let Some(first) = self.jobs.blocking_recv() {
             let mut bytes = first.change.size();
@@ -71,7 +70,7 @@ impl Writer {
             self.commit(group);
             self.checkpoints.after_commit();
         }
-        // Should this fail, the next start finds the lines in the audit log.
+        // If this fails, the next start finds the lines in the audit log.
         let _ = self.transact(&[]);
         self.connection
     }
@@ -84,7 +83,7 @@ impl Writer {
             Ok(answers) => {
                 self.counters.group(&answers, micros);
                 for (job, answer) in group.into_iter().zip(answers) {
-                    // A caller that went away does not take its change back.
+                    // A caller that no longer waits does not cancel its change.
                     let _ = job.answer.send(answer);
                 }
             }
@@ -99,7 +98,7 @@ impl Writer {
         }
     }
 
-    /// One transaction. `Err`: nothing of it was written, and every change in it gets this error.
+    /// One transaction. `Err`: nothing was written, and every change in it gets this error.
     fn transact(&mut self, group: &[Job]) -> Result<Vec<Answer>, CommitError> {
         let audited = self.audited.take();
         let outcome = self.write(group, &audited);
@@ -110,7 +109,7 @@ impl Writer {
             }
             Err(_) => {
                 self.audited.put_back(audited);
-                // SQLite has ended the transaction itself after some errors.
+                // After some errors SQLite has already ended the transaction.
                 if !self.connection.is_autocommit() {
                     let _ = self.connection.execute_batch("ROLLBACK");
                 }
@@ -135,7 +134,7 @@ impl Writer {
         Ok(answers)
     }
 
-    /// One change behind a savepoint: refused, nothing of it is left in the transaction. The outer `Err`: the
+    /// One change in a savepoint: if it is refused, the transaction has nothing of it. The outer `Err`: the
     /// transaction is lost, with the changes before this one.
     fn write_one(&mut self, change: &Change, revision: u64) -> Result<Answer, CommitError> {
         if let Err(refusal) = apply::check(&self.connection, change) {
@@ -147,7 +146,7 @@ impl Writer {
         self.run_sql("SAVEPOINT one")?;
         let applied = apply::apply(&self.connection, change, &committed).map_err(failure::commit);
         if let Err(error) = &applied {
-            // A full disk makes SQLite take back the whole transaction, not the savepoint alone.
+            // On a full disk SQLite rolls back the whole transaction, not only the savepoint.
             if self.connection.is_autocommit() {
                 return Err(error.clone());
             }

@@ -1,4 +1,4 @@
-//! The suite that every implementation of [`Store`] passes. It knows the trait alone.
+//! The suite that every implementation of [`Store`] passes. It uses only the trait.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::rows::{
     NODE, app, app_change, bundle, change, change_of, expect, feed, head, new_value, record, value,
 };
 
-/// Where one store lives: opened again, it is the same one.
+/// The place of one store: opening it again opens the same store.
 pub(crate) trait Place {
     fn open(&self) -> Arc<dyn Store>;
 }
@@ -42,7 +42,7 @@ pub(crate) async fn a_stale_expectation_applies_nothing(place: &impl Place) {
     let store = place.open();
     let first = store.commit(app_change(app(1), 1, 5)).await.unwrap();
     let stale = Change {
-        // Holds: the last of them decides as much as the first.
+        // Every expectation holds, so the last one decides like the first.
         expects: vec![expect(RecordKind::AppHead, app(1).as_bytes(), 1), expect(RecordKind::Policy, b"p", 4)],
         puts: vec![head(app(1), 2), record(RecordKind::Policy, b"p", 5)],
         deletes: vec![(RecordKind::AppHead, app(1).as_bytes().to_vec())],
@@ -73,7 +73,7 @@ pub(crate) async fn an_expected_absence_holds_once(place: &impl Place) {
     assert_eq!(conflict(store.commit(claim()).await), RecordKind::AppName);
     let delete = Change { deletes: vec![(RecordKind::AppName, b"shop".to_vec())], ..change() };
     assert_eq!(store.commit(delete.clone()).await.unwrap().revision, 2);
-    // Not there: no error.
+    // Deleting a missing row is not an error.
     assert_eq!(store.commit(delete).await.unwrap().revision, 3);
     assert_eq!(store.commit(claim()).await.unwrap().revision, 4);
 }
@@ -105,7 +105,7 @@ pub(crate) async fn a_conflict_in_a_group_fails_alone(place: &impl Place) {
     let store = place.open();
     let mixed = (0..100).map(|number| match number % 2 {
         0 => app_change(app(number), 1, 3),
-        // Expects a version that nothing has.
+        // Expects a version that no row has.
         _ => app_change(app(number), 9, 3),
     });
     let results = together(&store, mixed).await;
@@ -128,7 +128,7 @@ pub(crate) async fn revisions_have_no_gaps_and_marks_differ(place: &impl Place) 
     for version in 1..=10 {
         let committed = store.commit(app_change(app(1), version, 3)).await.unwrap();
         assert_eq!(committed.revision, version);
-        // Refused changes take no number.
+        // Refused changes do not use a revision number.
         assert_eq!(conflict(store.commit(app_change(app(1), version, 3)).await), RecordKind::AppHead);
         assert_eq!(store.mark(version).await.unwrap(), Some(committed.mark));
         marks.insert(committed.mark);
@@ -174,7 +174,7 @@ pub(crate) async fn history_keeps_what_the_change_says(place: &impl Place) {
     assert_eq!(history(&store, 1, "A").await, [6, 5, 4, 3]);
     assert_eq!(history(&store, 1, "B").await, [6, 5, 4, 3]);
     assert_eq!(history(&store, 2, "A").await, [6, 5, 4, 3, 2, 1]);
-    // A lower bound takes at once what is beyond it, of that name alone; the newest always stays.
+    // A lower limit immediately deletes older rows, only of that name; the newest is always kept.
     for (version, keep, left) in [(7, 2, vec![7, 6]), (8, 0, vec![8]), (9, 1, vec![9])] {
         let values = vec![new_value(app(1), "A", version, keep)];
         store.commit(Change { values, ..change() }).await.unwrap();
@@ -194,7 +194,7 @@ pub(crate) async fn a_value_is_found_by_its_exact_version(place: &impl Place) {
         assert_eq!(store.value(app(1), &name, absent).await.unwrap(), None);
     }
     assert_eq!(store.value(app(1), &"a".parse().unwrap(), 1).await.unwrap(), None);
-    // Written again, it is replaced.
+    // Writing it again replaces it.
     let mut again = new_value(app(1), "A", 1, 9);
     again.row.ciphertext = b"again".to_vec();
     store.commit(Change { values: vec![again.clone()], ..change() }).await.unwrap();
@@ -299,7 +299,7 @@ pub(crate) async fn an_app_is_found_by_its_name_in_one_moment(place: &impl Place
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
     let named = store.app_by_name(&name, &app_of).await.unwrap().unwrap();
     assert_eq!((named.name, named.app), (row(1), Some(rows_of(1, 1))));
-    // The caller does not believe the row: nothing more is read.
+    // The caller rejects the row, so nothing else is read.
     let named = store.app_by_name(&name, &|_| None).await.unwrap().unwrap();
     assert_eq!((named.name, named.app), (row(1), None));
 }
@@ -336,7 +336,7 @@ pub(crate) async fn pages_of_a_prefix_hold_every_id_once(place: &impl Place) {
             assert_eq!(seen.iter().collect::<Vec<_>>(), wanted, "prefix {prefix:?}, limit {limit}");
         }
     }
-    // An `after` before the prefix removes nothing, one behind it leaves nothing.
+    // An `after` before the prefix skips nothing, one after it skips all.
     let page =
         async |after: &[u8]| store.records(RecordKind::Token, &[1], Some(after), 1000).await.unwrap().len();
     assert_eq!((page(&[]).await, page(&[0, 5]).await, page(&[0xfe]).await), (21, 21, 0));
@@ -363,13 +363,13 @@ pub(crate) async fn a_change_stays_unaudited_until_it_is_reported(place: &impl P
     };
     assert_eq!(store.unaudited(NODE).await.unwrap(), left(&[1, 2, 3, 4]));
 
-    // Rides with the next commit; another node's revision and one that never was change nothing.
+    // Applied with the next commit; a revision of another node and a missing one have no effect.
     store.audited(NODE, &[1, 3, 5, 99]);
     store.commit(change_of(request(6), &[6])).await.unwrap();
     assert_eq!(store.unaudited(NODE).await.unwrap(), left(&[2, 4, 6]));
     assert_eq!(store.unaudited([8; 16]).await.unwrap().len(), 1);
 
-    // Or with the end.
+    // Or at closing.
     store.audited(NODE, &[2, 4]);
     store.close().await.unwrap();
     drop(store);
@@ -398,7 +398,7 @@ pub(crate) async fn readers_see_whole_changes_alone(place: &impl Place) {
         .collect();
     for version in 2..=200 {
         store.commit(app_change(app(1), version, 3)).await.unwrap();
-        // What was acknowledged is seen by the next read.
+        // The next read sees every acknowledged change.
         let rows = store.app_for_boot(app(1)).await.unwrap();
         assert_eq!(rows, Some(rows_of(1, version)));
     }
@@ -416,7 +416,7 @@ pub(crate) async fn reopening_shows_what_was_acknowledged(place: &impl Place) {
         let change = Change { feed: vec![feed(version)], ..app_change(app(1), version, 2) };
         last = Some(store.commit(change).await.unwrap());
         assert_eq!(last.map(|committed| committed.revision), Some(version));
-        // Closed in both ways: by name and by being dropped.
+        // Closed in both ways: by `close` and by drop.
         if version == 2 {
             store.close().await.unwrap();
         }
@@ -453,7 +453,7 @@ pub(crate) async fn a_version_beyond_the_range_is_refused_alone(place: &impl Pla
 pub(crate) async fn a_store_is_empty_until_there_is_any_record(place: &impl Place) {
     let store = place.open();
     assert!(store.is_empty().await.unwrap());
-    // Of any kind: a store that lost a row must not take a new installation.
+    // Any kind counts: a damaged store must not get a new installation.
     store
         .commit(Change { puts: vec![record(RecordKind::KeyringKey, &[0, 0, 0, 1], 1)], ..change() })
         .await
@@ -463,7 +463,7 @@ pub(crate) async fn a_store_is_empty_until_there_is_any_record(place: &impl Plac
 
 pub(crate) async fn a_closed_store_says_so(place: &impl Place) {
     let store = place.open();
-    // What is under way when the store closes is finished or refused, never lost in between.
+    // Closing the store finishes or refuses running changes; none is lost.
     let mut waiting = JoinSet::new();
     for number in 0..50 {
         let store = Arc::clone(&store);
@@ -490,7 +490,7 @@ fn rows_of(number: u8, version: u64) -> AppRows {
     AppRows { head: head(app(number), version), bundle: Some(bundle(app(number), version)) }
 }
 
-/// Commits all of them at once.
+/// Commits all of them concurrently.
 async fn together(
     store: &Arc<dyn Store>,
     changes: impl Iterator<Item = Change>,
@@ -503,7 +503,7 @@ async fn together(
     waiting.join_all().await
 }
 
-/// The app versions of a secret's values, each checked to be what was written.
+/// The app versions of a secret's values, each with the written content.
 async fn history(store: &Arc<dyn Store>, number: u8, name: &str) -> Vec<u64> {
     let rows = store.history(app(number), &name.parse().unwrap()).await.unwrap();
     for row in &rows {

@@ -1,4 +1,4 @@
-//! The data directory: what is made in it, and what is refused.
+//! The data directory: the files created in it, and the refusals.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -53,7 +53,7 @@ fn a_directory_in_use_is_refused_by_its_lock_file() {
 fn a_closed_store_releases_its_directory_though_a_child_has_its_lock_file() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
-    // As a child has it between fork and exec: the same open file.
+    // Like a child between fork and exec: the same open file.
     let lock_file = directory.path().join("petsem.lock");
     let is_locked = |entry: &fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|file| file == lock_file);
     let mut open_files = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap());
@@ -91,7 +91,7 @@ fn a_file_in_place_of_the_directory_is_refused() {
 
 #[test]
 fn a_directory_that_cannot_be_written_is_refused() {
-    // Also true for root, which modes do not stop.
+    // This also fails for root, which ignores modes.
     let error = open(Path::new("/proc/petsem")).err().unwrap();
     let OpenError::NotWritable { path, .. } = &error else { panic!("{error:?}") };
     assert_eq!(path, Path::new("/proc/petsem"));
@@ -159,7 +159,7 @@ async fn a_row_of_a_wrong_form_is_corrupt_and_no_value() {
     assert!(matches!(error, ReadError::Corrupt(_)), "{error:?}");
 }
 
-/// An attacker that can write the file can put a trigger into it. It does not run.
+/// An attacker with write access to the file can add a trigger. It does not run.
 #[tokio::test]
 async fn code_in_the_file_does_not_run() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! `kill -9` while several threads commit. The child is this test binary: it acknowledges on its standard
-//! output what the store acknowledged to it.
+//! `kill -9` while several threads commit. The child is this test binary: it prints on its standard output
+//! what the store acknowledged.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -15,7 +15,7 @@ use crate::open;
 use crate::rows::{NODE, app, app_change, bundle, change_of, feed, head};
 
 const DIRECTORY: &str = "PETSEM_STORE_KILL_DIRECTORY";
-/// Apps, each written by a thread of its own; one more thread writes the feed.
+/// Apps, each written by its own thread; another thread writes the feed.
 const APPS: u8 = 4;
 const KEEP: u32 = 3;
 
@@ -89,7 +89,7 @@ fn run_and_kill(directory: &Path, lines: u32, acknowledged: &mut Acknowledged) {
         left -= 1;
     }
     kill(&mut child);
-    // What it acknowledged before it died counts too.
+    // Acknowledgements printed before the kill count too.
     while take_line(&mut output, acknowledged) {}
 }
 
@@ -99,13 +99,13 @@ fn kill(child: &mut Child) {
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
 }
 
-/// False at the end; a line that was cut off acknowledges nothing.
+/// Returns false at the end; an incomplete line acknowledges nothing.
 fn take_line(output: &mut impl BufRead, acknowledged: &mut Acknowledged) -> bool {
     let mut line = String::new();
     if output.read_line(&mut line).unwrap() == 0 {
         return false;
     }
-    // The harness may have left its own words before it on the same line.
+    // The test harness may have printed text before it on the same line.
     let Some(words) = line.strip_suffix('\n').and_then(|line| line.split("ack ").nth(1)) else { return true };
     let words: Vec<&str> = words.split(' ').collect();
     let number: usize = words[0].parse().unwrap();
@@ -123,9 +123,9 @@ fn verify(directory: &Path, acknowledged: &mut Acknowledged) {
             let rows = store.app_for_boot(app(number)).await.unwrap();
             let version = rows.as_ref().map_or(0, |rows| rows.head.row_version);
             let known = acknowledged.versions[usize::from(number)];
-            // At most the one change that was under way came on top.
+            // At most the one running change was also committed.
             assert!((known..=known + 1).contains(&version), "app {number}: {version}, not {known}");
-            // The next child goes on from here.
+            // The next child continues from here.
             acknowledged.versions[usize::from(number)] = version;
             lines.extend((1..=version).map(|version| format!("{number} {version}")));
             let Some(rows) = rows else { continue };

@@ -1,4 +1,5 @@
-//! The conformance suite of every store ([`conformance`]) on real SQLite files, and the faults of SQLite alone.
+//! The conformance suite of every store ([`conformance`]) on real SQLite files, and tests of SQLite's own
+//! faults.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 mod conformance;

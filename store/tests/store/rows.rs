@@ -1,4 +1,4 @@
-//! Rows to write. Contents differ with every version: equal bytes would not be written at all.
+//! Rows to write. Contents differ in every version, because equal bytes would not be written.
 
 use petsem_api::{AppId, RequestId};
 use petsem_store::{
@@ -64,7 +64,7 @@ pub(crate) fn feed(number: u64) -> FeedEntry {
     FeedEntry { number, content: format!("entry {number}").into_bytes(), mac: vec![3; 32] }
 }
 
-/// An app's next version: head, bundle, and the values `A` and `B`, upon the version before.
+/// An app's next version: head, bundle, and the values `A` and `B`, based on the previous version.
 pub(crate) fn app_change(app: AppId, version: u64, keep: u32) -> Change {
     Change {
         expects: vec![expect(RecordKind::AppHead, app.as_bytes(), version - 1)],

@@ -56,7 +56,7 @@ async fn a_full_database_refuses_writes_serves_reads_and_recovers() {
     assert!(matches!(error, CommitError::Full), "{error:?}");
     assert!((5..=10).contains(&stored), "{stored}");
 
-    // Nothing is left of the refused change, and everything else is served.
+    // The refused change left nothing, and everything else is served.
     assert_eq!(store.app_for_boot(app(stored)).await.unwrap(), None);
     assert_eq!(store.history(app(stored), &"A".parse().unwrap()).await.unwrap(), []);
     for number in 0..stored {
@@ -105,7 +105,7 @@ async fn a_change_whose_caller_was_dropped_is_applied_whole() {
     let gone = timeout(Duration::from_millis(1), store.commit(app_change(app(1), 1, 3))).await;
     assert!(gone.is_err());
     holds_the_lock.execute_batch("ROLLBACK").unwrap();
-    // The next change waits for the first, and reads then see every row of it.
+    // The next change waits for the first, and later reads see all of its rows.
     assert_eq!(store.commit(change()).await.unwrap().revision, 2);
     assert_eq!(
         store.app_for_boot(app(1)).await.unwrap(),
@@ -123,7 +123,7 @@ async fn a_change_whose_caller_was_dropped_is_applied_whole() {
     assert_eq!(lines, [(1, b"line".to_vec()), (2, b"line".to_vec())]);
 }
 
-/// Without a checkpoint that catches up, the log would hold every page ever written: some 90 MiB here.
+/// Without a checkpoint that catches up, the log would contain every written page, some 90 MiB here.
 #[tokio::test]
 async fn the_write_ahead_log_is_reused_under_steady_load() {
     let directory = tempfile::tempdir().unwrap();

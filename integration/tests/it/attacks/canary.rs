@@ -1,4 +1,4 @@
-//! A canary value, set through the API, is found by no search but where it is answered to its reader.
+//! A canary value is searched everywhere and found only in the answer to its reader.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ use petsem_integration::server::{petsem, run};
 use petsem_policy::{Header, MacaroonKey, SharedKey, UnverifiedToken};
 use serde_json::json;
 
-/// A text that occurs nowhere by chance, and the forms that it may be written in.
+/// A random text, and the encodings in which it may appear.
 struct Canary {
     text: String,
     forms: Vec<Vec<u8>>,
@@ -39,11 +39,11 @@ impl Canary {
             HEXLOWER.encode(bytes).into_bytes(),
             HEXUPPER.encode(bytes).into_bytes(),
             text.replace('+', "%2B").into_bytes(),
-            // As a list of numbers, the way serde writes bytes.
+            // A list of numbers, as serde writes bytes.
             bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(",").into_bytes(),
             bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(", ").into_bytes(),
         ];
-        // Base64 at each of the three places that it may begin; the edges depend on the adjacent bytes.
+        // Base64 at each of the three alignments; the edges depend on the adjacent bytes.
         for skipped in 0..3 {
             let inner = &bytes[skipped..skipped + (bytes.len() - skipped) / 3 * 3];
             forms.push(BASE64.encode(inner).into_bytes());
@@ -61,7 +61,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        // A socket holds no bytes.
+        // Skips sockets.
         match (path.is_dir(), path.is_file()) {
             (true, _) => found.extend(files(&path)),
             (_, true) => found.push(path),
@@ -71,7 +71,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Where a canary is found: files of these directories, and these texts.
+/// Where the canary is found in the files of these directories and in these texts.
 fn found_in(canary: &Canary, directories: &[PathBuf], texts: &BTreeMap<&str, Vec<u8>>) -> Vec<String> {
     let paths = directories.iter().flat_map(|directory| files(directory));
     let in_files = paths.filter(|path| canary.is_in(&std::fs::read(path).unwrap()));
@@ -119,7 +119,7 @@ fn the_search_of_processes_sees_their_arguments_and_environments() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // Once it answers it runs.
+    // When it answers, it is running.
     let mut input = process.stdin.take().unwrap();
     input.write_all(b"x").unwrap();
     process.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
@@ -148,7 +148,7 @@ fn a_value_is_found_only_in_the_answer_to_its_reader() {
         (201, 200, 200, 200, 200)
     );
 
-    // Its readers get it: so it is there to be found.
+    // A reader gets the value, so there is something to find.
     let discharge = dev.discharge("shop", "m-1");
     let boot = dev.boot("shop", "m-1", &discharge);
     let jwt = dev.reader_jwt();
@@ -168,11 +168,12 @@ fn a_value_is_found_only_in_the_answer_to_its_reader() {
     let directories = [dev.layout().audit(), dev.directory.path().join("data")];
     assert_eq!(found_in(&canary, &directories, &texts), Vec::<String>::new());
 
-    // Tokens are secrets, too.
+    // Tokens are secrets too.
     let renewal = boot.field("renewal");
     let jwt = jwt.trim_start_matches("Bearer ").to_owned();
     let tokens = [&dev.operator, &dev.host, &dev.owner(), &discharge, &renewal, &jwt].map(|token| {
-        // Without the label and the location, which are no secret, and without the end, which base64 may change.
+        // Without the label and the location, which are not secret, and without the end, which base64 may
+        // change.
         Canary::of(&token[token.len() / 2..token.len() - 4])
     });
     let log = dev.server.printed();
@@ -220,7 +221,7 @@ fn an_imported_key_and_the_plaintext_it_decrypted_are_found_nowhere() {
         assert_eq!(call(name, "POST", path, Some(json!({"plaintext": bytes(&message)}))).status, 400);
     }
     call("delete", "DELETE", "/k", None);
-    // The one place where it belongs.
+    // The only place where it belongs.
     assert!(message.is_in(&texts.remove("decrypt").unwrap()));
     texts.insert("processes", every_command_line_and_environment());
     texts.insert("server", dev.server.printed().into_bytes());
@@ -234,7 +235,7 @@ fn an_imported_key_and_the_plaintext_it_decrypted_are_found_nowhere() {
     }
 }
 
-/// Requests that are wrong, with the value in every field that they have; what was answered, all together.
+/// Invalid requests with the value in every field, and all their answers.
 fn refusals(dev: &Dev, value: &str) -> Vec<u8> {
     let secrets = "/v1/apps/shop/secrets";
     let escaped = value.replace('+', "%2B");
@@ -304,7 +305,7 @@ fn refusals(dev: &Dev, value: &str) -> Vec<u8> {
     answers
 }
 
-/// What the command line prints, traced, while it sets the value, reads and boots without showing it.
+/// Output of the traced command line while it sets the value, reads and boots without showing it.
 fn clients(dev: &Dev, value: &str) -> Vec<u8> {
     let mut printed = Vec::new();
     let context = dev.directory.path().join("context.toml");

@@ -1,4 +1,4 @@
-//! What callers do to connections: bodies announced without a token, answers never read, ends with many open.
+//! Misbehaving connections: bodies without a token, unread answers, shutdown with open connections.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,12 +10,12 @@ use serde_json::json;
 
 const SHOP: &str = "/v1/apps/shop/secrets";
 
-/// The answer to a head that announces a body of which not one byte is sent.
+/// The answer to a head that announces a body, none of which is sent.
 fn answered_without_body(dev: &Dev, request: &Request) -> Answer {
     let mut stream = connect(dev.server.address()).unwrap();
     stream.write_all(&request.announcing(200_000)).unwrap();
     let mut received = Vec::new();
-    // Nothing but the answer comes: no `100 Continue` either.
+    // Only the answer arrives, no `100 Continue`.
     stream.read_to_end(&mut received).unwrap();
     Answer::parse(&received).unwrap()
 }
@@ -36,7 +36,7 @@ fn a_body_is_not_read_before_the_token_is_verified() {
         (Some(changed), "token_invalid"),
         (Some(flyv1(&revoked)), "revoked"),
     ];
-    // Every body of the document but that of the exchange, which contains the JWT.
+    // Every body in the document except that of the exchange, which contains the JWT.
     let document = dev.call("GET", "/openapi.json", "", None).json();
     let mut bodies = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -88,7 +88,7 @@ fn stalled_forms_do_not_occupy_the_places_of_other_requests() {
         assert_eq!(String::from_utf8_lossy(&begun), "HTTP/1.1 100 Continue\r\n\r\n");
         open.push(stream);
     }
-    // The newest are still open, and wait; those before them lost their places.
+    // The newest are still open and wait; the older ones lost their places.
     for stream in open.drain(..2 * REQUESTS - REQUESTS / 4) {
         let mut begun = [0; 12];
         (&stream).read_exact(&mut begun).unwrap();
@@ -114,18 +114,18 @@ fn a_client_that_never_reads_its_answers_is_disconnected() {
     let server = installation.start().unwrap();
     let ask = Request::new("GET", "/openapi.json").send(server.address());
     assert_eq!(ask.status, 200);
-    // More than any socket's buffers hold.
+    // More than any socket buffer holds.
     let count = 64 * 1024 * 1024 / ask.body.len();
     let request = "GET /openapi.json HTTP/1.1\r\nhost: petsem\r\n\r\n";
     let mut slow = connect(server.address()).unwrap();
     slow.write_all(request.repeat(count).as_bytes()).unwrap();
-    // There is one place for a connection: the next caller is served when the slow one is gone.
+    // There is one place for a connection: the next client is served after the slow one is closed.
     let next = Request::new("GET", "/healthz").send(server.address());
     assert_eq!(next.status, 200);
     let mut received = Vec::new();
-    // It may end with a reset.
+    // The connection may end with a reset.
     let _ended = slow.read_to_end(&mut received);
-    assert!(received.len() < count * ask.body.len(), "{} bytes were kept for him", received.len());
+    assert!(received.len() < count * ask.body.len(), "{} bytes were sent to it", received.len());
     let stopped = server.stop();
     assert_eq!(stopped.status.code(), Some(0), "{}", stopped.printed);
 }
@@ -166,7 +166,7 @@ fn a_server_stops_in_time_with_busy_and_idle_connections() {
         .unwrap();
     let took = now() - asked;
     drop(open);
-    // What was never whole changed nothing. The next start is in the time as well.
+    // Incomplete requests changed nothing. The time includes the next start.
     assert_eq!(dev.version("shop"), 1);
     assert!(took <= 12, "{took} seconds");
 }

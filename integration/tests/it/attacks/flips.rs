@@ -1,5 +1,5 @@
 //! Every byte of every stored record, flipped one at a time: a read answers the right value or `integrity`, a
-//! start is refused or serves the right values, and nothing panics.
+//! start fails or serves the right values, and nothing panics.
 //!
 //! A run of the tests flips bytes that lie a prime number apart; `PETSEM_FLIP_EVERY=1` flips all
 //! (integration/soak).
@@ -14,13 +14,13 @@ use rusqlite::{Connection, params_from_iter};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Rows that a server reads when it starts, and holds; the others are read when they are asked about.
+/// Rows that a server reads at its start and keeps; it reads the others on request.
 const READ_AT_START: [i64; 8] = [1, 2, 3, 10, 11, 12, 16, 18];
 
-/// Where a development directory has its database.
+/// The database's path in a development directory.
 const DATABASE: &str = "data/petsem.db";
 
-/// How far apart the bytes are that are flipped. `usual` is what a run of the tests has time for.
+/// The distance between flipped bytes; `usual` is for a normal run of the tests.
 fn stride(usual: usize) -> usize {
     std::env::var("PETSEM_FLIP_EVERY")
         .map_or(usual, |every| every.parse().expect("PETSEM_FLIP_EVERY is a number"))
@@ -30,13 +30,13 @@ fn stride(usual: usize) -> usize {
 struct Small {
     dev: Dev,
     renewal: String,
-    /// Of a Machine that was revoked.
+    /// Token of a revoked Machine.
     revoked: String,
     user: String,
     shop: String,
 }
 
-/// A read: what it is called, and what it answered.
+/// A read: its name and its answer.
 type Read = (&'static str, Answer);
 
 impl Small {
@@ -64,7 +64,7 @@ impl Small {
         database
     }
 
-    /// Every way to read something.
+    /// Every way to read.
     fn reads(&self) -> Vec<Read> {
         let dev = &self.dev;
         let jwt = dev.reader_jwt();
@@ -92,7 +92,7 @@ impl Small {
         ]
     }
 
-    /// What is right, by read.
+    /// The right answers, by read.
     fn right(&self) -> BTreeMap<&'static str, Value> {
         let right: BTreeMap<_, _> =
             self.reads().iter().map(|(name, answer)| (*name, essence(answer))).collect();
@@ -104,8 +104,8 @@ impl Small {
         right
     }
 
-    /// Asserts that each read answers what is right, or `integrity`; where the row may be under another key now,
-    /// also that nothing is there. How many answered `integrity`.
+    /// Asserts that each read answers what is right, or `integrity`; if the flip moves the row to another
+    /// key, "not found" and a shorter list are right too. Returns how many answered `integrity`.
     fn check(&self, right: &BTreeMap<&'static str, Value>, flip: &Flip) -> usize {
         let mut noticed = 0;
         for (name, answer) in self.reads() {
@@ -125,7 +125,7 @@ impl Small {
     }
 }
 
-/// What an answer says, without what differs from answer to answer.
+/// An answer without the fields that always differ.
 fn essence(answer: &Answer) -> Value {
     if answer.status >= 400 {
         return json!([answer.status, answer.field("status")]);
@@ -139,7 +139,7 @@ fn essence(answer: &Answer) -> Value {
     json!([answer.status, body])
 }
 
-/// Whether a list has nothing in it that the right one has not.
+/// Whether everything in a list is in the right one.
 fn is_part(found: &Value, right: &Value) -> bool {
     match (found, right) {
         (Value::Array(found), Value::Array(right)) => found.iter().all(|item| {
@@ -156,7 +156,7 @@ fn is_part(found: &Value, right: &Value) -> bool {
 struct Flip {
     table: &'static str,
     columns: Vec<String>,
-    /// How many columns from the first on are the key.
+    /// How many of the first columns are the key.
     keys: usize,
     row: Vec<Column>,
     column: usize,
@@ -198,7 +198,7 @@ impl Flip {
         assert_eq!(changed, 1, "{self}");
     }
 
-    /// A parameter; a text comes as bytes, because flipped it may be none.
+    /// A parameter; a text is passed as bytes, because a flip may make it invalid UTF-8.
     fn parameter(&self, column: usize, number: usize) -> String {
         match &self.row[column] {
             Column::Text(_) => format!("CAST(?{number} AS TEXT)"),
@@ -231,7 +231,7 @@ fn bytes(column: &Column) -> Vec<u8> {
     }
 }
 
-/// Flips of the bytes of a table, `stride` apart, over the borders of columns and rows.
+/// Flips of the bytes of a table, `stride` apart, across columns and rows.
 fn flips(
     database: &Connection,
     table: &'static str,
@@ -282,7 +282,7 @@ fn a_flipped_byte_of_a_row_that_is_read_yields_the_right_value_or_integrity() {
     }
     assert_eq!(small.right(), right, "everything is as it was");
     println!("{} bytes flipped, {noticed} of them noticed by a read", all.len());
-    // Of a row that none of these reads needs, a flip is not noticed; most are needed.
+    // These reads do not need every row, but they need most.
     assert!(noticed * 10 > all.len() * 7, "{noticed} of {}", all.len());
     assert!(!small.dev.server.stop().printed.contains("panicked"));
 }
@@ -294,7 +294,7 @@ fn a_flipped_byte_of_a_row_that_a_start_reads_refuses_the_start_or_changes_nothi
     let every = stride(41);
     let Small { dev: Dev { server, directory, operator, host }, renewal, revoked, user, shop } = small;
     assert!(server.stop().status.success());
-    // Now, because its end writes the row of its node.
+    // Only after the server stopped, because stopping writes its node's row.
     let database = Connection::open(directory.path().join(DATABASE)).unwrap();
     let mut all = flips(&database, "records", 2, &kinds(""), every);
     for (table, keys) in [("feed", 1), ("revisions", 1), ("meta", 1), ("unaudited", 1)] {
@@ -302,19 +302,19 @@ fn a_flipped_byte_of_a_row_that_a_start_reads_refuses_the_start_or_changes_nothi
     }
     drop(database);
     let mut refused = 0;
-    // Which row, or that nothing opens: and what to do.
+    // The message names the row, or says that nothing opens, and what to do.
     let says =
         ["integrity", "does not hold what was written", "none of the tried seals opens the store", "restore"];
     let mut unclear = Vec::new();
     for flip in &all {
-        // A copy for each: a server that starts writes down what it saw.
+        // A copy for each, because a start writes to the database.
         let copy = copied(directory.path());
         flip.apply(&Connection::open(copy.path().join(DATABASE)).unwrap());
         let printed = match serve(copy.path()) {
             Err(ended) => {
                 refused += 1;
                 let is_refusal = matches!(ended.status.code(), Some(code) if code != 0);
-                // Without the row of the store there is none.
+                // Without the store's row there is no installation.
                 let is_gone =
                     flip.moves_the_row() && ended.printed.contains("there is no installation to serve");
                 let is_clear = is_gone || says.iter().any(|text| ended.printed.contains(text));
@@ -353,7 +353,7 @@ fn copy_into(from: &Path, to: &Path) {
         if entry.path().is_dir() {
             std::fs::create_dir(&place).unwrap();
             copy_into(&entry.path(), &place);
-            // A server takes no directory that others may look into.
+            // A server refuses a directory that is accessible to other users.
             std::fs::set_permissions(&place, entry.metadata().unwrap().permissions()).unwrap();
         } else {
             std::fs::copy(entry.path(), place).unwrap();

@@ -1,5 +1,5 @@
-//! What is left in the memory of a server that did its work: the keys that it needs, locked; and no value, no
-//! token and no other key.
+//! The memory of a server after its work has the keys that it needs, locked, and no value, no token and no
+//! other key.
 //!
 //! It needs root: the server is not dumpable, so no other user can read its memory. Without root the tests fail.
 
@@ -22,9 +22,9 @@ use petsem_policy::UnverifiedToken;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
-/// How long after the last request memory may hold what it should not, as SECURITY.md states.
+/// How long after the last request memory may still contain secrets, as SECURITY.md states.
 const QUIET: Duration = Duration::from_secs(10);
-/// Between two of these scans.
+/// The pause between two of these scans.
 const BETWEEN: Duration = Duration::from_millis(500);
 
 fn random<const N: usize>() -> [u8; N] {
@@ -37,7 +37,7 @@ fn random_text(label: &str) -> String {
     format!("{label}-{}", HEXLOWER.encode(&random::<24>()))
 }
 
-/// A server, and everything secret that it was given, gave, or knows.
+/// A server, and every secret that it received, returned or knows.
 struct Watched {
     dev: Dev,
     canaries: Needles,
@@ -55,20 +55,20 @@ impl Watched {
         }
         let pem = std::fs::read_to_string(watched.dev.layout().issuer_key()).unwrap();
         let key = pem.lines().nth(1).unwrap();
-        // PKCS #8 of an Ed25519 key ends in its seed.
+        // PKCS #8 of an Ed25519 key ends with its seed.
         let der = BASE64.decode(key.as_bytes()).unwrap();
         watched.canaries.key("issuer's key", &der[16..48]);
         watched
     }
 
-    /// A value whose every piece is random.
+    /// A value of random pieces.
     fn value(&mut self, name: &str) -> String {
         let text = random_text("value");
         self.canaries.text(name, &text);
         text
     }
 
-    /// A token: its signature, which is what makes it one, and its text from where it differs from others.
+    /// A token: its signature, and its text from where it differs from others.
     fn token(&mut self, name: &str, text: &str) {
         let token = UnverifiedToken::parse(text).unwrap();
         let wire = token.expose_wire();
@@ -76,7 +76,7 @@ impl Watched {
         self.canaries.bytes(name, &text.as_bytes()[text.len() / 2..]);
     }
 
-    /// A JWT: the signature, and the text of both parts that differ from JWT to JWT.
+    /// A JWT: its signature, and the text of both parts that differ between JWTs.
     fn jwt(&mut self, name: &str, header: &str) {
         let mut parts = header.trim_start_matches("Bearer ").split('.').skip(1);
         let (claims, signature) = (parts.next().unwrap(), parts.next().unwrap());
@@ -170,7 +170,7 @@ impl Watched {
         assert_eq!(refused.outcome(), (401, "revoked".to_owned()));
     }
 
-    /// A JWT in exchange for a token that reads; refusals too.
+    /// A JWT exchanged for a token that reads, and refused exchanges.
     fn exchanges(&mut self) {
         let reader = self.dev.jwt(&json!({"sub": "developer", "jti": random_text("jti")}));
         self.jwt("exchanged JWT", &reader);
@@ -191,7 +191,7 @@ impl Watched {
         assert_eq!(read.status, 200, "{}", read.text());
     }
 
-    /// Break-glass from the asking to the reading, with its polls; and a discharger that waits for its second person.
+    /// Break-glass from request to read, with its polls; and a discharger that waits for approval.
     fn second_person(&mut self) {
         let operator = flyv1(&self.dev.operator);
         let owner = flyv1(&self.dev.owner());
@@ -242,11 +242,11 @@ impl Watched {
         ];
         for (kind, length) in kinds {
             let mut key = random::<80>()[..length].to_vec();
-            // A scalar of P-256 for sure.
+            // Makes it a scalar of P-256.
             key[0] &= 0x7f;
-            self.canaries.key(&format!("brought {kind} key"), &key);
-            // What Ed25519 signs with is made of the seed.
-            self.canaries.key(&format!("brought {kind} key, hashed"), &Sha512::digest(&key));
+            self.canaries.key(&format!("imported {kind} key"), &key);
+            // Ed25519 signs with a hash of the seed.
+            self.canaries.key(&format!("imported {kind} key, hashed"), &Sha512::digest(&key));
             let call = |path: &str, body: Value| {
                 let answer = self.dev.call("POST", &format!("{keys}/{kind}{path}"), &user, Some(&body));
                 assert!((200..300).contains(&answer.status), "{kind}{path}: {}", answer.text());
@@ -272,7 +272,7 @@ impl Watched {
         }
     }
 
-    /// Requests that end badly, each with a value or a token in it.
+    /// Requests that fail, each with a value or a token in it.
     fn errors(&mut self) {
         let value = self.value("refused value");
         let single = "/v1/apps/shop/secrets/A";
@@ -308,7 +308,7 @@ impl Watched {
         assert!(self.dev.operate("GET", &path, None).status >= 400);
         let patched = self.dev.operate("PATCH", single, Some(&json!({ "value": value })));
         assert_eq!(patched.status, 405, "{}", patched.text());
-        // A body that breaks off.
+        // An incomplete body.
         let request = Request::new("POST", single)
             .authorization(&flyv1(&self.dev.operator))
             .header("content-type", "application/json");
@@ -340,7 +340,7 @@ impl Watched {
         StoreKeys::open(&self.dev.database(), &key_file, self.checkpoints())
     }
 
-    /// The keys of the store. Those that the server must not hold now are searched from now on.
+    /// The keys of the store. Adds those that the server must not hold now to the search.
     fn opened_keys(&mut self) -> StoreKeys {
         let keys = self.opened();
         for (name, key) in keys.passing.iter().chain(&keys.spent_audit_keys) {
@@ -349,8 +349,8 @@ impl Watched {
         keys
     }
 
-    /// Half a request: what came of it lies in the connection's buffer. So the scan is known to find a value and a
-    /// token; when it was answered, they are among those that must be gone.
+    /// Half a request: its bytes are in the connection's buffer. This shows that the scan finds a value and a
+    /// token; after the answer, both must be wiped.
     fn half_a_request(&mut self) {
         let value = self.value("value that arrives");
         let body = json!({ "value": value }).to_string();
@@ -361,7 +361,7 @@ impl Watched {
         let (most, last) = body.split_at(body.len() - 1);
         connection.write_all(&[&request.announcing(body.len()), most.as_bytes()].concat()).unwrap();
         let names = ["value that arrives", "operator's token"].map(|name| (name.to_owned(), "bytes"));
-        // Between the scans, which stop it, the server has time to read.
+        // The server reads between the scans, because a scan stops it.
         let scans = (0..100).map(|_| {
             pause(Duration::from_millis(50));
             self.found().into_iter().map(|found| (found.name, found.form)).collect::<Vec<_>>()
@@ -377,7 +377,7 @@ impl Watched {
         assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     }
 
-    /// Does everything, once.
+    /// Does all of the work once.
     fn work(&mut self) {
         self.sets_and_reads();
         self.boots();
@@ -399,14 +399,14 @@ fn listed(found: &[Found]) -> String {
     found.iter().map(|found| format!("\n  {found}")).collect()
 }
 
-/// Whether it is in memory that is never swapped and that no dump has.
+/// Whether it is in memory that is excluded from swap and dumps.
 fn is_kept(found: &Found) -> bool {
     ["lo", "dd"].iter().all(|flag| found.mapping.flags.iter().any(|has| has == flag))
 }
 
-/// Requests overwrite their stacks 64 KiB deep; with a margin for where they begin.
+/// Requests overwrite their stacks 64 KiB deep; with a margin for their start.
 const OVERWRITTEN: u64 = 66 * 1024;
-/// What overwriting leaves of itself in a page, in bytes: return addresses, of six bytes that are not zero.
+/// The bytes that overwriting itself leaves in a page: return addresses, with six bytes that are not zero.
 const ITS_OWN: usize = 96;
 
 /// The workers whose stacks hold data deeper than is overwritten, or that were not scanned. Requests overwrite their
@@ -418,14 +418,16 @@ fn not_overwritten(process: u32) -> Vec<String> {
         return vec![format!("there are no workers in {threads:?}")];
     }
     let is_wrong = |pages: &[(u64, usize)]| {
-        // A scan of the whole stack finds the calls in which the thread went to sleep, right below it.
+        // A complete scan finds, right below the stack pointer, the calls with which the thread went to
+        // sleep.
         let is_scanned = pages.iter().any(|(depth, _)| *depth < 4096);
         !is_scanned || pages.iter().any(|(depth, filled)| *depth > OVERWRITTEN && *filled > ITS_OWN)
     };
     workers.into_iter().filter(|worker| is_wrong(&worker.pages)).map(|worker| format!("{worker:?}")).collect()
 }
 
-/// Waits until two scans in a row find nothing. What is found after ten seconds, the assertions that follow report.
+/// Waits until two scans in a row find nothing. After ten seconds, the assertions that follow report what
+/// remains.
 #[expect(clippy::disallowed_methods, reason = "SECURITY.md states seconds of the clock on the wall")]
 fn wait_until_clean(is_clean: impl Fn() -> bool) {
     let begun = Instant::now();
@@ -436,14 +438,14 @@ fn wait_until_clean(is_clean: impl Fn() -> bool) {
     }
 }
 
-/// Looks for what must be there and for what must not.
+/// Searches for what must be there and for what must not.
 fn look(watched: &mut Watched, when: &str) {
     let process = watched.dev.server.id();
     watched.opened_keys();
     wait_until_clean(|| not_overwritten(process).is_empty() && watched.found().is_empty());
     assert_eq!(not_overwritten(process), Vec::<String>::new(), "{when}");
     let keys = watched.opened_keys();
-    // The scan sees what is there: a text of the configuration, and the keys of a running server.
+    // Control: the scan finds a text of the configuration and the keys of a running server.
     let mut control = Needles::default();
     control.text("control", watched.dev.directory.path().join("data").to_str().unwrap());
     assert!(!control.found_in(process).is_empty(), "{when}: the scan does not find what is there");
@@ -451,7 +453,7 @@ fn look(watched: &mut Watched, when: &str) {
     for (name, key) in keys.kept.iter().chain(&keys.audit_keys) {
         needles.key(name, key);
     }
-    // It uses its own keys twice a second, and may just have been at it: what it leaves is there at every look.
+    // The server uses its own keys twice a second; copies from such a use are not in every look.
     let looks: Vec<_> = (0..5).map(|_| needles.found_in(process)).collect();
     for (name, _) in keys.kept.iter().chain(keys.audit_keys.first()) {
         let is_found =
@@ -470,11 +472,11 @@ fn within_ten_seconds_of_its_last_request_a_server_holds_no_value_token_or_key_b
     let mut watched = Watched::new();
     watched.work();
     look(&mut watched, "after its first start");
-    // A start that makes nothing, but opens the seal; and the work again.
+    // A second start creates nothing, but opens the seal; then the work again.
     let mut watched = watched.restarted(Server::stop);
     watched.work();
     look(&mut watched, "after a second start");
-    // Nothing that runs in the background brings it back.
+    // No background task brings it back.
     pause(QUIET);
     let found = watched.found();
     assert!(found.is_empty(), "ten seconds later:{}", listed(&found));
@@ -515,7 +517,7 @@ fn a_sealed_server_holds_no_key() {
     assert!(!kept.found_in(server.id()).is_empty(), "the scan does not find what is there again");
 }
 
-/// The secret 32 bytes of a share, as docs/formats.md has them.
+/// The 32 secret bytes of a share, as in docs/formats.md.
 fn secret_of(share: &str) -> Vec<u8> {
     let mut base32 = data_encoding::Specification::new();
     base32.symbols.push_str("0123456789ABCDEFGHJKMNPQRSTVWXYZ");
@@ -567,7 +569,7 @@ fn a_server_that_cannot_lock_its_keys_serves_and_warns_with_what_to_do() {
     let dev = Dev::start();
     let Dev { server, directory, .. } = dev;
     assert!(server.stop().status.success());
-    // Root may lock what it likes, unless it gives the capability up.
+    // Root may lock any memory unless it drops the capability.
     let mut command = std::process::Command::new("setpriv");
     command
         .args(["--bounding-set", "-ipc_lock", "prlimit", "--memlock=0:0"])

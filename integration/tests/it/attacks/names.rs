@@ -1,28 +1,28 @@
-//! A name has one spelling: another case, form, space or encoding of it reaches nothing.
+//! Other spellings of a name denote nothing.
 
 use petsem_integration::dev::{Dev, appended, flyv1};
 use petsem_policy::{Hosts, SecretNames};
 use serde_json::json;
 
-/// How `shop` is written otherwise; in a path escapes are taken off once, and nothing else is changed.
+/// Other spellings of `shop`; a path is unescaped once and not changed otherwise.
 const NOT_SHOP: [&str; 23] = [
     "SHOP",
     "Shop",
     "sHOP",
     "%53hop",  // S
-    "shop%20", // a space behind it
-    "%20shop", // and before
+    "shop%20", // trailing space
+    "%20shop", // leading space
     "+shop",
     "shop+",
-    "shop%09",       // a tab
-    "shop%0A",       // a new line
-    "shop%00",       // a zero
-    "shop%C2%A0",    // a space that does not break
-    "sho%E2%80%8Bp", // a space without width
-    "%C5%BFhop",     // a long s, which folds to s
-    "%EF%BD%93hop",  // a full-width s
-    "sho%CC%81p",    // an accent that combines
-    "%D1%95hop",     // a Cyrillic dze
+    "shop%09",       // tab
+    "shop%0A",       // line feed
+    "shop%00",       // NUL
+    "shop%C2%A0",    // no-break space
+    "sho%E2%80%8Bp", // zero-width space
+    "%C5%BFhop",     // long s, which folds to s
+    "%EF%BD%93hop",  // full-width s
+    "sho%CC%81p",    // combining accent
+    "%D1%95hop",     // Cyrillic dze
     "%2573hop",      // escaped twice
     "sh%C0%AFop",    // not UTF-8
     "shop.",
@@ -50,7 +50,7 @@ fn another_spelling_of_an_app_or_org_reaches_nothing() {
                 );
             }
         }
-        // The escapes of a path are no other spelling.
+        // Escapes in a path do not change the name.
         for same in ["shop", "%73hop", "%73%68%6f%70", "%73%68%6F%70"] {
             let answer = dev.operate("GET", &format!("/v1/{kind}/{same}"), None);
             assert_eq!((answer.status, answer.json()), (200, reached.json()), "{same}");
@@ -87,7 +87,7 @@ fn another_spelling_of_a_path_is_not_a_route() {
         "/v1%2Fapps/shop/secrets",
         "/%76%31/apps/shop/secrets",
     ] {
-        // `..` is the name of a secret, and no valid one.
+        // `..` is in the place of a secret's name, and invalid.
         let expected = match target {
             "/v1/apps/shop/secrets/.." => (400, "bad_name".to_owned()),
             _ => (404, "no_route".to_owned()),
@@ -116,7 +116,7 @@ fn another_spelling_of_a_secret_or_key_is_another_name_or_invalid() {
         for name in NOT_SHOP {
             let expected = match name {
                 "SHOP" => continue,
-                // Names of their own, which are not there.
+                // Valid names of secrets that do not exist.
                 "Shop" | "sHOP" | "%53hop" => (404, "not_found".to_owned()),
                 _ => (400, "bad_name".to_owned()),
             };
@@ -135,7 +135,7 @@ fn another_spelling_of_a_secret_or_key_is_another_name_or_invalid() {
     let values: Vec<_> =
         read["secrets"].as_array().unwrap().iter().map(|one| (&one["name"], &one["value"])).collect();
     assert_eq!(values, [(&json!("SHOP"), &json!("1")), (&json!("shop"), &json!("2"))]);
-    // In a body escapes of JSON are taken off, and nothing else is changed.
+    // JSON escapes in a body are decoded, and nothing else is changed.
     let bulk =
         |name: &str| dev.operate("POST", "/v1/apps/shop/secrets", Some(&json!({"values": {name: "3"}})));
     for name in ["SHOP ", " SHOP", "SHOP\0", "ＳHOP", "SHOP\u{301}", "SHOP\u{200b}", "ЅHOP", ""] {
@@ -172,12 +172,12 @@ fn another_spelling_of_a_machine_or_host_boots_nothing_and_does_not_revoke_this_
             "{machine:?}"
         );
     }
-    // The claims of the JWT are compared byte by byte.
+    // Claims of a JWT are compared byte by byte.
     for claimed in ["SHOP", "shop ", " shop", "shop\0", "ｓhop", "sh%6fp"] {
         let asked = dev.ask_discharge(&dev.host, &dev.boot_jwt(claimed, "m-1"), "shop", "m-1");
         assert_eq!(asked.outcome(), (403, "policy_denied".to_owned()), "{claimed:?}");
     }
-    // The host is the listener's, letter by letter.
+    // The host must equal the listener's exactly.
     let other = dev.mint(&json!({"kind": "host", "host": "DEV"}));
     let jwt = dev.jwt(&json!({"petsem_app": "shop", "petsem_machine": "m-1", "petsem_host": "DEV"}));
     let theirs = dev.ask_discharge(&other, &jwt, "shop", "m-1");

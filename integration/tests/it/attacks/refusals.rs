@@ -1,4 +1,4 @@
-//! Wrong requests: each has its status, its code, a text that a person can act on, and changes nothing.
+//! Invalid requests: each has its status, its code and a helpful text, and changes nothing.
 
 use std::io::{Read, Write};
 
@@ -19,7 +19,7 @@ fn shop() -> Dev {
     dev
 }
 
-/// Asserts status, code, a part of the text, that the request can be found in the log, and that nothing changed.
+/// Asserts status, code, a part of the text, a log entry, and that nothing changed.
 fn refused(dev: &Dev, what: &str, answer: &Answer, status: u16, code: &str, text: &str) {
     assert_eq!(answer.outcome(), (status, code.to_owned()), "{what}: {}", answer.text());
     assert!(answer.error().contains(text), "{what}: {:?} does not say {text:?}", answer.error());
@@ -145,11 +145,11 @@ fn a_body_over_its_limit_is_refused_and_the_server_continues() {
         let answer = send(method, target, padded(limit));
         refused(&dev, target, &answer, 413, "body_too_large", "send less");
     }
-    // Padding within the limit is only padding.
+    // Padding within the limit is accepted.
     assert_eq!(send("POST", SHOP, padded(MIB)).status, 200);
     assert_eq!(dev.version("shop"), 2);
 
-    // A body without an end costs the sender its connection and does not affect other clients.
+    // An endless body costs the sender its connection and does not affect other clients.
     let mut stream = connect(dev.server.address()).unwrap();
     let head = format!(
         "POST {SHOP} HTTP/1.1\r\nhost: petsem\r\nauthorization: {}\r\ncontent-type: application/json\r\n\
@@ -262,7 +262,7 @@ fn only_tokens_of_the_org_learn_that_something_does_not_exist() {
     let secret = dev.call("GET", &format!("{SHOP}/NOT_THERE"), &org, None);
     refused(&dev, "an unknown secret", &secret, 404, "not_found", "petsem secrets list");
 
-    // A stranger cannot tell an app that is there from one that is not: status, code and text are the same.
+    // A stranger cannot tell an existing app from a missing one: status, code and text are the same.
     let (there, absent) = (get("shop", &rivals), get("nowhere", &rivals));
     refused(&dev, "a stranger", &there, 403, "forbidden", "petsem token inspect");
     assert_eq!((there.outcome(), there.error()), (absent.outcome(), absent.error()));
@@ -348,7 +348,7 @@ fn policies_that_allow_too_much_or_are_invalid_are_not_set() {
         let answer = put(rule);
         refused(&dev, what, &answer, 400, "bad_policy", "the policy was not changed");
     }
-    // serde_json would take the last one, and a person may read the first.
+    // serde_json would take the last one, but a person may read the first.
     let twice =
         r#"{"policy":{"format":1,"rules":[{"name":"r","issuer":"i","claims":{"sub":"a","sub":"*"}}]}}"#;
     let request = Request::new("PUT", "/v1/apps/shop/policy").authorization(&flyv1(&dev.operator));
@@ -447,7 +447,7 @@ fn an_empty_list_never_means_everything() {
         refused(&dev, field, &answer, 400, "bad_request", "an empty list would narrow nothing");
     }
     assert_eq!(tokens(), before);
-    // A caveat that names nothing lets nothing through.
+    // A caveat with an empty list allows nothing.
     let org = dev.mint(&json!({"kind": "org", "org": "demo"}));
     let nothing: [(&str, Caveat); 6] = [
         ("apps", Apps::new([]).into()),
@@ -462,7 +462,7 @@ fn an_empty_list_never_means_everything() {
         let answer = dev.call("POST", &format!("{SHOP}/A"), &header, Some(&json!({"value": "x"})));
         refused(&dev, what, &answer, 403, "forbidden", "");
     }
-    // No rule, no access; and a rule for everyone cannot be set.
+    // An app without rules allows nothing; and a rule for everyone cannot be set.
     let made = dev.operate("POST", "/v1/apps", Some(&json!({"org": "demo", "name": "bare"})));
     assert_eq!(made.status, 201, "{}", made.text());
     dev.set("bare", &json!({"A": "1"}));
@@ -551,7 +551,7 @@ fn all_tokens_of_a_header_share_one_limit_of_discharges() {
         let header = flyv1(&tokens.join(","));
         dev.call("POST", &format!("{SHOP}/B"), &header, Some(&json!({"value": "x"})))
     };
-    // Seven tokens that try five discharges of 502 MACs each, all for nothing, and one that would do.
+    // Seven tokens that each try five invalid discharges of 502 MACs, and one that would be valid.
     let numbered = |number| [Caveat::ConfineUser(number)];
     let mut tokens: Vec<_> = (0..7).map(|number| appended(&wasteful, numbered(number))).collect();
     tokens.push(good.clone());
@@ -561,7 +561,7 @@ fn all_tokens_of_a_header_share_one_limit_of_discharges() {
         bogus.add((0..500).flat_map(numbered)).unwrap();
         tokens.push(bogus.to_text().to_string());
     }
-    // What is left is too little for this one, which has four hundred conditions.
+    // The remaining budget is too small for this discharge, which has four hundred conditions.
     discharge
         .add((0..400).map(|number| Caveat::ValidityWindow { not_before: 0, not_after: now() + 600 + number }))
         .unwrap();

@@ -1,5 +1,4 @@
-//! What an older copy of the database is good for: nothing. Rows of it that are put back are noticed, and so is
-//! the whole of it, at every start.
+//! Restoring an older database, or rows of it, is detected at every start.
 
 use std::path::{Path, PathBuf};
 
@@ -12,13 +11,13 @@ use tempfile::TempDir;
 
 const CANARY: &str = "canary-rollback-2c7d15aa";
 
-/// Kinds of rows, as their numbers are on disk.
+/// Kinds of rows, as numbered on disk.
 const ORG_ROWS: &str = "4, 5, 12";
 const APP_ROWS: &str = "6, 7, 8, 9";
 const HEADS_AND_POLICIES: &str = "6, 9";
 const FEED_HEAD: &str = "18";
 
-/// An installation whose app `shop` has a secret, and the renewal of a Machine that booted.
+/// An installation whose app `shop` has a secret, and the renewal of a booted Machine.
 fn shop() -> (Dev, String) {
     let dev = Dev::start();
     dev.set("shop", &json!({ "A": CANARY }));
@@ -42,7 +41,7 @@ impl OldCopy {
         self.0.path().join("old.db")
     }
 
-    /// Puts the whole of it in the place of the newer one.
+    /// Replaces the whole newer database.
     fn replace(&self, database: &Path) {
         for suffix in ["-wal", "-shm"] {
             let _not_there = std::fs::remove_file(format!("{}{suffix}", database.display()));
@@ -50,7 +49,7 @@ impl OldCopy {
         std::fs::copy(self.path(), database).unwrap();
     }
 
-    /// Runs SQL on the newer one, in which this one is called `old`.
+    /// Runs SQL on the newer database, with this one attached as `old`.
     fn put_back(&self, database: &Path, sql: &str) {
         let newer = Connection::open(database).unwrap();
         newer.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
@@ -59,12 +58,12 @@ impl OldCopy {
     }
 }
 
-/// Puts back rows of these kinds that are not there any more.
+/// Restores deleted rows of these kinds.
 fn missing_rows(kinds: &str) -> String {
     format!("INSERT OR IGNORE INTO records SELECT * FROM old.records WHERE kind IN ({kinds});")
 }
 
-/// Puts back rows of these kinds, over what is there.
+/// Restores all rows of these kinds, over existing ones.
 fn all_rows(kinds: &str) -> String {
     format!("INSERT OR REPLACE INTO records SELECT * FROM old.records WHERE kind IN ({kinds});")
 }
@@ -75,7 +74,7 @@ fn revoke_machine(dev: &Dev, renewal: &str) {
     assert_eq!(dev.boot("shop", "m-1", renewal).outcome(), (401, "revoked".to_owned()));
 }
 
-/// Asserts that start after start is refused, each saying this.
+/// Asserts that each start is refused with these texts.
 fn never_starts(directory: &Path, texts: &[&str]) {
     for start in ["first", "second", "third"] {
         let ended = match serve(directory) {
@@ -105,7 +104,7 @@ fn integrity(answers: &[(&str, Answer)], when: &str) {
     }
 }
 
-/// All ways to the values of `shop`.
+/// Every way to the values of `shop`.
 fn ways_to_values(dev: &Dev, renewal: &str) -> [(&'static str, Answer); 3] {
     let proof = dev.boot_jwt("shop", "m-1");
     [

@@ -1,4 +1,4 @@
-//! A client with a valid JWT of a registered issuer that no rule allows: what it learns, and what it costs.
+//! A valid JWT that no rule accepts: it learns nothing and costs little.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use petsem_integration::server::Server;
 use petsem_server::Development;
 use serde_json::json;
 
-/// An app without a policy, whose name is as given.
+/// Creates an app of this name without a policy.
 fn without_policy(dev: &Dev, name: &str) {
     let body = json!({"org": Development::ORG, "name": name});
     let made = dev.operate("POST", "/v1/apps", Some(&body));
@@ -23,7 +23,7 @@ fn a_jwt_without_a_rule_cannot_distinguish_a_missing_app_from_one_that_refuses_i
     without_policy(&dev, "void");
     dev.app("idle", &json!({}));
     let stranger = dev.jwt(&json!({"sub": "stranger"}));
-    // The last one is no app, the others: refused by a policy, no policy, neither, no secrets.
+    // The last is not an app. The others: refused by a policy, no policy, neither, no secrets.
     let apps = ["shop", "bare", "void", "idle", "none"];
     for target in [
         "secrets",
@@ -40,7 +40,7 @@ fn a_jwt_without_a_rule_cannot_distinguish_a_missing_app_from_one_that_refuses_i
             assert_eq!(get(app).seen(), absent.seen(), "{app}: {target}");
         }
     }
-    // The same of boots: a good JWT for a Machine of an app, whose policy does not bind such a one.
+    // The same for boots: a valid JWT for a Machine of an app whose policy does not match it.
     let proof = dev
         .jwt(&json!({"sub": "stranger", "petsem_app": "x", "petsem_machine": "m-1", "petsem_host": "dev"}));
     let ask = |app: &str| dev.ask_discharge(&dev.host, &proof, app, "m-1");
@@ -66,7 +66,7 @@ fn a_token_for_another_app_of_the_org_learns_nothing_from_a_version() {
         for query in ["", "?version=1", "?version=9999", "?min_version=9999"] {
             assert_eq!(list("shop", query).seen(), absent.seen(), "{kind}{query}");
         }
-        // Where it may list, it is told that the version is not there yet.
+        // A client that may list learns that the version is not reached yet.
         if kind == "secrets" {
             let early = list("other", "?version=9999");
             assert_eq!(early.outcome(), (503, "version_not_reached".to_owned()));
@@ -97,14 +97,14 @@ fn refusals_of_jwts_without_a_rule_are_summarized_beyond_fifty_per_second() {
             }
         });
     });
-    // The end writes what was not summed up yet.
+    // Shutdown writes the remaining summaries.
     let dev = dev.restart(Server::stop).unwrap();
     let lines = dev.audit_lines();
     let mut each_second: BTreeMap<&str, usize> = BTreeMap::new();
     let denied = lines.iter().filter(|line| line["action"] == "secret.read" && line["outcome"] == "denied");
     for line in denied {
         assert_eq!(line["subject"]["sub"], "stranger");
-        // To the second: 2026-01-01T00:00:00
+        // Up to the second: 2026-01-01T00:00:00
         *each_second.entry(&line["t"].as_str().unwrap()[..19]).or_default() += 1;
     }
     assert!(each_second.values().all(|lines| *lines <= 50), "{each_second:?}");

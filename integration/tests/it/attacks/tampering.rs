@@ -1,4 +1,4 @@
-//! Someone who can write to the database file: what he changes is noticed, and never yields a value.
+//! Write access to the database: every change is detected and yields no value.
 
 use petsem_integration::dev::{Dev, policy};
 use petsem_integration::http::Answer;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 const CANARY: &str = "canary-tamper-91ab33e0";
 
-/// Numbers of the kinds of rows, as they are on disk.
+/// Kinds of rows, as numbered on disk.
 mod kind {
     pub(super) const STORE: u8 = 1;
     pub(super) const SEAL: u8 = 2;
@@ -26,7 +26,7 @@ mod kind {
     pub(super) const FEED_HEAD: u8 = 18;
 }
 
-/// Two apps with secrets, a Machine of `shop` that booted, and its renewal.
+/// Two apps with secrets, a booted Machine of `shop`, and its renewal.
 struct Victim {
     dev: Dev,
     shop: Vec<u8>,
@@ -107,7 +107,8 @@ impl Victim {
         put_bundle(&self.database(), app, (*version, dek, ciphertext));
     }
 
-    /// Boots, lists, reads as a workload, asks for a discharge: all that lead to values, or say what is there.
+    /// Renews, lists, reads as a workload, requests a discharge: all that leads to values or shows what
+    /// exists.
     fn answers(&self) -> [(&'static str, Answer); 4] {
         let dev = &self.dev;
         [
@@ -118,8 +119,8 @@ impl Victim {
         ]
     }
 
-    /// Asserts that nothing that depends on a damaged row yields a value, that what needs it says
-    /// `integrity`, and that the log names the row, and never a value.
+    /// Asserts that nothing that depends on a damaged row yields a value, that all that needs it answers
+    /// `integrity`, and that the log names the row and never a value.
     fn notices(&self, what: &str, needed_by: &[&str], row: &str) {
         for (name, answer) in self.answers() {
             assert!(
@@ -147,7 +148,7 @@ impl Victim {
         Ok(Self { dev: dev.restart(how)?, shop, other, renewal })
     }
 
-    /// Stops the server, changes the database, and asserts that no server starts on it, naming the row.
+    /// Stops the server, changes the database, and asserts that a start fails and names the row.
     fn does_not_start(self, what: &str, tamper: impl FnOnce(&Connection), texts: &[&str]) {
         let database = self.dev.database();
         let ended = match self.restart(|server| {
@@ -183,7 +184,7 @@ fn put_bundle(database: &Connection, app: &[u8], (version, dek, ciphertext): (i6
     database.execute(put, params![app, version, dek, ciphertext]).unwrap();
 }
 
-/// The ways to change one row without its key.
+/// Ways to change a row but not its key.
 fn damaged(row: &Saved) -> Vec<(&'static str, Saved)> {
     let mut content = row.clone();
     let last = content.content.len() - 1;
@@ -214,9 +215,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 const EVERY: &[&str] = &["renewal", "discharge", "workload", "list"];
-/// Listing asks no policy.
+/// Listing does not evaluate a policy.
 const POLICY: &[&str] = &["renewal", "discharge", "workload"];
-/// A discharge opens nothing.
+/// A discharge does not open the bundle.
 const BUNDLE: &[&str] = &["renewal", "workload", "list"];
 
 #[test]
@@ -386,7 +387,7 @@ fn a_value_replaced_by_one_of_another_app_or_version_is_detected() {
         {
             assert_eq!(answer.outcome(), (500, "integrity".to_owned()), "{what}: {}", answer.text());
         }
-        // Its ciphertext alone, under the DEK that was there.
+        // Only its ciphertext, under the DEK of the other.
         put(&(first.0.clone(), from.1));
         assert_eq!(history().outcome(), (500, "integrity".to_owned()), "{what} ciphertext");
     }
@@ -408,11 +409,11 @@ fn a_forged_policy_allows_nothing() {
     };
     let without = reads();
     assert_eq!(without.outcome(), (403, "policy_denied".to_owned()), "{}", without.text());
-    // With the policy of an app that lets its readers in; the head says that there is none.
+    // With the policy of an app that admits its readers, while the head has no policy version.
     victim.put(&Saved { id: id.clone(), ..victim.row(kind::POLICY, &victim.shop) });
     let after = reads();
     assert!(after.status >= 400 && !after.text().contains(CANARY), "{}", after.text());
-    // And with a head that says that there is one.
+    // And with a head that has one.
     let mut head = victim.row(kind::APP_HEAD, &id);
     let content =
         String::from_utf8_lossy(&head.content).replace("\"policy_version\":0", "\"policy_version\":1");
@@ -500,7 +501,7 @@ fn a_feed_truncated_with_its_head_is_detected() {
     revoke_machine(&victim);
     victim.database().execute(CUT_FEED, []).unwrap();
     victim.put(&head);
-    // The running node reads its feed twice a second; until then it goes by what it saw.
+    // The running node reads its feed twice a second; until then it uses its earlier state.
     let end = petsem_integration::dev::now() + 10;
     loop {
         let (_, code) = victim.boot().outcome();
@@ -557,7 +558,7 @@ fn an_older_copy_of_the_whole_database_is_not_served() {
 #[test]
 fn jwts_of_a_forged_issuer_are_refused() {
     let victim = Victim::new();
-    // A row of his own that the feed does not name, and one in place of the registered issuer's.
+    // A forged row that the feed does not name, and one in place of the registered issuer's.
     let issuer = victim.any_row(kind::ISSUER);
     let renamed =
         String::from_utf8_lossy(&issuer.content).replace(Development::ISSUER, "https://evil.example");
@@ -565,7 +566,7 @@ fn jwts_of_a_forged_issuer_are_refused() {
     let jwt = victim.dev.jwt(&json!({"iss": "https://evil.example", "sub": "developer"}));
     let read = victim.dev.call("GET", "/v1/apps/shop/secrets?show_secrets=true", &jwt, None);
     assert_eq!(read.outcome(), (401, "token_invalid".to_owned()));
-    // With an entry of the feed, forged from the last one.
+    // With a feed entry forged from the last one.
     let forge = "INSERT INTO feed SELECT number + 1, content, mac FROM feed ORDER BY number DESC LIMIT 1";
     victim.database().execute(forge, []).unwrap();
     let read = victim.dev.call("GET", "/v1/apps/shop/secrets?show_secrets=true", &jwt, None);

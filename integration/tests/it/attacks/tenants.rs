@@ -1,4 +1,4 @@
-//! Two orgs in one installation: the token of one meets the ids of the other on every route, and they are nowhere.
+//! A token of one org cannot tell objects of another from missing ones, on any route.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use petsem_integration::http::Answer;
 use petsem_policy::Apps;
 use serde_json::{Value, json};
 
-/// What belongs to an org, or is nowhere.
+/// Ids and names of an org's objects, or of missing ones.
 struct Things {
     org: String,
     app: String,
@@ -19,7 +19,7 @@ struct Things {
 
 type Asked = (&'static str, &'static str, String, Option<Value>);
 
-/// Every request that names something of an org: method, route, target, body.
+/// Every request that names an object of an org: method, route, target, body.
 fn requests(of: &Things, host_token: &str) -> Vec<Asked> {
     let Things { org, app, approval, discharger, token } = of;
     let ticket = ticket(host_token);
@@ -146,7 +146,7 @@ fn requests(of: &Things, host_token: &str) -> Vec<Asked> {
     ]
 }
 
-/// What no token of an org does, whatever it names.
+/// Requests that no token of an org may make.
 fn operators_own() -> Vec<Asked> {
     let issuer = json!({"issuer": "https://issuer.example", "algorithms": ["ES256"], "discovery": true});
     let of_all = [
@@ -169,11 +169,11 @@ fn operators_own() -> Vec<Asked> {
     of_all.chain(of_one).collect()
 }
 
-/// Routes that neither name anything of an org nor take a token for what they do.
+/// Routes that neither name an object of an org nor need a token.
 const NO_TOKEN: [(&str, &str); 7] = [
-    // By the JWT in the form; `exchange.rs`.
+    // Needs the JWT in the form; see `exchange.rs`.
     ("POST", "/v1/token"),
-    // By a secret in the path; `second_person.rs`.
+    // Needs a secret in the path; see `second_person.rs`.
     ("GET", "/.well-known/macfly/3p/poll/{secret}"),
     ("GET", "/discharger/.well-known/macfly/3p/poll/{secret}"),
     ("GET", "/healthz"),
@@ -182,7 +182,7 @@ const NO_TOKEN: [(&str, &str); 7] = [
     ("GET", "/openapi.json"),
 ];
 
-/// Lists of what the caller may see: his own.
+/// Lists that contain only what the client may see.
 const LISTS: [(&str, &str); 2] = [("GET", "/v1/orgs"), ("GET", "/v1/approvals")];
 
 /// An installation with two orgs: `demo`, and `rivals`, whose token is the strongest that a route mints.
@@ -260,7 +260,7 @@ fn for_a_token_of_one_org_objects_of_another_do_not_exist_on_any_route() {
         app: app.to_owned(),
         approval: nowhere.to_owned(),
         discharger: "0".repeat(32),
-        // Of a token's form.
+        // In the form of a token's id.
         token: "0199a0c2-7b1e-5c3a-9d2f-5b6c7d8e9f00".to_owned(),
     };
     let by_name = Things { org: "demo".into(), app: "shop".into(), ..other("", "") };
@@ -295,7 +295,7 @@ fn for_a_token_of_one_org_objects_of_another_do_not_exist_on_any_route() {
     }
     assert_eq!(scene.state(), before);
 
-    // Each refusal has a request id, and under it one line that names whose token it was.
+    // Each refusal has a request id, and one audit line with this id that names the token.
     assert!(!ids.contains_key(""), "{:?}", ids.get(""));
     let lines = scene.dev.audit_lines();
     for (id, what) in ids {
@@ -306,7 +306,7 @@ fn for_a_token_of_one_org_objects_of_another_do_not_exist_on_any_route() {
     }
 }
 
-/// A new route is in none of the tables above.
+/// A new route must be added to a table above.
 #[test]
 fn every_route_is_tested_with_a_token_of_another_org_or_listed_with_a_reason() {
     let scene = Scene::new();
@@ -374,7 +374,7 @@ fn a_host_cannot_distinguish_existing_apps_and_orgs_from_missing_ones() {
         );
         assert_eq!((there.0, &there), (403, &absent), "{action}");
     }
-    // Of the app that its grant is for it may know.
+    // It may learn about its own app.
     assert_eq!(explain(json!({"action": "list", "app": "shop"})).0, 200);
     let apps_of = |org: &str| dev.call("GET", &format!("/v1/apps?org={org}"), &header, None).seen();
     assert_eq!(apps_of("demo"), apps_of("none"));
@@ -400,7 +400,7 @@ fn a_token_of_one_app_cannot_distinguish_another_app_of_its_org_from_a_missing_o
         dev.call("POST", &format!("/v1/apps/{app}/rotate"), &flyv1(&token), Some(&json!({}))).seen()
     };
     assert_eq!(rotate("other"), rotate("none"));
-    // Of its own it is told what is missing.
+    // For its own app the answer says what is missing.
     assert_ne!(rotate("shop"), rotate("none"));
     let set = |app: &str| {
         let path = format!("/v1/apps/{app}/secrets/A");

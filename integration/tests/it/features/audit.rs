@@ -1,4 +1,5 @@
-//! The audit log says who did what: of requests whose caller hung up, of reads, of every discharge and renewal.
+//! The audit log names client and action, also for requests whose client disconnected, reads, discharges and
+//! renewals.
 
 use std::io::Write;
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 const SHOP: &str = "/v1/apps/shop/secrets";
 
-/// The line of the request that was answered so.
+/// The audit line of the answered request.
 fn line_of(dev: &Dev, answer: &Answer) -> Value {
     let id = answer.header("petsem-request-id").unwrap();
     let lines: Vec<_> = dev.audit_lines().into_iter().filter(|line| line["request_id"] == id).collect();
@@ -33,10 +34,10 @@ fn a_change_whose_client_disconnected_has_its_own_line() {
         let request = Request::new("POST", &format!("{SHOP}/A{number}"))
             .authorization(&flyv1(&dev.operator))
             .json(&json!({"value": "set by someone who does not wait"}));
-        // Closed as soon as it is written.
+        // Closed right after writing.
         connect(dev.server.address()).unwrap().write_all(&request.to_bytes()).unwrap();
     }
-    // The end waits for what is under way; a line that were missing would be recovered by the next start.
+    // Shutdown waits for pending requests; the next start would recover a missing line.
     let dev = dev.restart(Server::stop).unwrap();
     let version = dev.version("shop");
     assert!(version > 0, "nothing was set");
@@ -51,7 +52,7 @@ fn a_change_whose_client_disconnected_has_its_own_line() {
     assert_eq!(of("recovered"), Vec::<u64>::new());
 }
 
-/// A client that appends any caveats to its token is named in a line, and the next start recovers no line.
+/// The line names a client that appends any caveats to its token, and the next start recovers no line.
 #[test]
 fn a_token_with_the_most_ancestors_that_fit_a_header_has_its_line() {
     let dev = Dev::start();
@@ -66,7 +67,7 @@ fn a_token_with_the_most_ancestors_that_fit_a_header_has_its_line() {
     assert!(detail(&line).contains("the line was too long and is cut; 1700 ancestors"), "{line}");
     let refused = dev.call("GET", &format!("{SHOP}?show_secrets=true"), &flyv1(&token), None);
     assert_eq!(line_of(&dev, &refused)["reason"], "read_needs_workload");
-    // Nor does a host's token take such a line along into the books.
+    // Nor can such a token mint a host token, whose record would have all ancestors.
     let host = dev.call("POST", "/v1/tokens", &flyv1(&token), Some(&json!({"kind": "host", "host": "h"})));
     assert_eq!(host.outcome(), (400, "bad_request".to_owned()));
     assert!(host.text().contains("at most 32 ancestors"), "{}", host.text());
@@ -94,7 +95,7 @@ fn reading_values_writes_a_line_with_reader_names_and_rule() {
         assert_eq!(line["subject"]["sub"], "developer", "{target}");
         assert_eq!(detail(&line), "rule developer", "{target}");
     }
-    // A token that asks for values is refused, and its line says that values were asked for.
+    // A token that requests values is refused, and its line says that values were requested.
     let refused = dev.operate("GET", &format!("{SHOP}/A?show_secrets=true"), None);
     let line = line_of(&dev, &refused);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! A batch whose answers would be larger than a node wants to hold.
+//! A batch whose answer exceeds the memory limit.
 
 use petsem_api::MAX_BATCH;
 use petsem_integration::dev::{Dev, flyv1};

@@ -1,4 +1,4 @@
-//! A Machine boots: what lets it, and everything that does not.
+//! Which credentials boot a Machine, and which do not.
 
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
@@ -46,7 +46,7 @@ fn refused(answer: &Answer, status: u16, code: &str) {
     assert!(!answer.text().contains(CANARY), "{}", answer.text());
 }
 
-/// Every route, with a body that would do if the token did.
+/// Every route, with a body that is valid for it.
 fn every_route() -> Vec<(&'static str, &'static str, Option<Value>)> {
     let machine = || Some(json!({"machine": "m-1"}));
     vec![
@@ -95,7 +95,7 @@ fn every_route() -> Vec<(&'static str, &'static str, Option<Value>)> {
     ]
 }
 
-/// Asserts that a header opens no route, and that nothing was changed.
+/// Asserts that every route refuses a header, and that nothing changed.
 fn opens_nothing(dev: &Dev, header: &str, what: &str) {
     for (method, target, body) in every_route() {
         let answer = dev.call(method, target, header, body.as_ref());
@@ -140,9 +140,9 @@ fn a_users_token_narrowed_to_this_boot_boots_a_machine() {
     assert_eq!((boot.status, values(&boot)), (200, greeting()));
     // The same token proves no other boot.
     refused(&dev.ask_discharge(&dev.host, &proof, "shop", "m-2"), 403, "forbidden");
-    // And one that is not narrow enough proves none, however much it allows.
+    // A token with too few caveats proves none, however much it allows.
     refused(&dev.ask_discharge(&dev.host, &flyv1(&dev.owner()), "shop", "m-1"), 403, "forbidden");
-    // Nor does an operator's, nor what an operator mints, narrowed or not: who may enroll must not boot.
+    // Nor does an operator's token, or one that it mints, narrowed or not: who enrolls must not boot.
     let minted = dev.mint(&json!({"kind": "org", "org": "demo", "actions": ["boot"]}));
     for token in [&dev.operator, &minted] {
         let app = Apps::new([*id.parse::<petsem_api::AppId>().unwrap().as_bytes()]);
@@ -229,7 +229,7 @@ fn a_jwt_for_another_boot_proves_nothing() {
     ] {
         assert_eq!(with(extra), (401, code.to_owned()), "{what}");
     }
-    // A signature that is not the issuer's.
+    // A signature by another key than the issuer's.
     let mut forged = dev.boot_jwt("shop", "m-1");
     let last = if forged.ends_with('A') { "B" } else { "A" };
     let middle = forged.len() - 20;
@@ -318,7 +318,7 @@ fn a_host_token_with_appended_caveats_opens_nothing() {
     let everything: ActionSet = Action::ALL.into_iter().collect();
     let apps = || Apps::new([*id.as_bytes()]);
     for (what, caveats) in [
-        ("a grant of his own", vec![grant().into()]),
+        ("a grant of its own", vec![grant().into()]),
         ("the app", vec![apps().into()]),
         ("every action", vec![Actions(everything).into()]),
         ("app, actions and a grant", vec![apps().into(), Actions(everything).into(), grant().into()]),
@@ -326,7 +326,7 @@ fn a_host_token_with_appended_caveats_opens_nothing() {
         opens_nothing(&dev, &flyv1(&appended(&dev.host, caveats)), what);
     }
 
-    // A third-party caveat of his own, whose discharge he can make.
+    // The holder's own third-party caveat, which the holder can discharge.
     let rng = &mut UnwrapErr(SysRng);
     let location = "https://discharger.holder.example";
     let key = SharedKey::generate(rng);
@@ -339,9 +339,9 @@ fn a_host_token_with_appended_caveats_opens_nothing() {
     let mut discharge = Ticket::open(&sealed, &key).unwrap().discharge(location, rng);
     discharge.add([grant().into()]).unwrap();
     let self_made = discharge.to_text().to_string();
-    opens_nothing(&dev, &flyv1(&format!("{own},{self_made}")), "a discharge of his own");
+    opens_nothing(&dev, &flyv1(&format!("{own},{self_made}")), "a discharge of its own");
 
-    // The same discharge under petsem's own location, and beside the host token as it was.
+    // The same discharge with petsem's location, and next to the original host token.
     let theirs = parent.undischarged(&[]).first().unwrap().0.to_owned();
     let mut posing = Ticket::open(&sealed, &key).unwrap().discharge(&theirs, rng);
     posing.add([grant().into()]).unwrap();
@@ -349,7 +349,7 @@ fn a_host_token_with_appended_caveats_opens_nothing() {
     for (token, discharge) in [(&own, &posing), (&dev.host, &posing), (&dev.host, &self_made)] {
         opens_nothing(&dev, &flyv1(&format!("{token},{discharge}")), "a discharge that poses as petsem's");
     }
-    // With a real discharge for Machine 1 his own caveat still opens nothing more.
+    // Even with a real discharge for Machine 1, the added caveat opens nothing more.
     let real = dev.discharge("shop", "m-1");
     let all = flyv1(&format!("{own},{real},{self_made}"));
     refused(&boot_with(&dev, &all, "shop", "m-2"), 401, "discharge_invalid");
@@ -363,7 +363,7 @@ fn a_discharge_cannot_be_changed_or_relabelled() {
     let decoded = UnverifiedToken::parse(&discharge).unwrap();
     let added = Macaroon::from_token(&decoded).unwrap().add([Caveat::IsMember]);
     assert_eq!(added, Err(petsem_policy::AddError::Finalized));
-    // Every byte matters: location, grant, tail.
+    // Every byte is authenticated: location, grant, tail.
     let bytes = decoded.expose_wire();
     for at in (0..bytes.len()).step_by(bytes.len() / 24) {
         let mut changed = bytes.to_vec();
@@ -373,7 +373,7 @@ fn a_discharge_cannot_be_changed_or_relabelled() {
         assert_eq!(answer.status, 401, "byte {at}: {}", answer.text());
         assert!(!answer.text().contains(CANARY));
     }
-    // A label of another kind of token is only a label.
+    // A prefix of another kind of token changes nothing.
     let relabelled = discharge.replacen("fm2_", "fm1r_", 1);
     let answer = dev.boot("shop", "m-1", &relabelled);
     assert!(answer.status == 200 || answer.status == 401, "{}", answer.text());
@@ -384,7 +384,7 @@ fn a_discharge_cannot_be_changed_or_relabelled() {
 fn a_discharge_is_accepted_with_its_own_host_token_only() {
     let dev = shop();
     let other_host = dev.mint(&json!({"kind": "host", "host": "host-2"}));
-    // Another host's token does not work through this host's listener …
+    // A token of another host does not work through this host's listener …
     let theirs = dev.ask_discharge(
         &other_host,
         &dev.jwt(&json!({
@@ -423,9 +423,9 @@ fn each_machine_of_a_batch_is_answered_independently() {
         &flyv1(&dev.host),
         &[
             ("shop", "m-1", &first),
-            ("shop", "m-2", &first),  // the discharge of the item before
+            ("shop", "m-2", &first),  // the discharge of the previous item
             ("shop", "m-2", &second), // its own, after a refusal
-            ("other", "m-1", &first), // the right Machine of the wrong app
+            ("other", "m-1", &first), // the right Machine, the wrong app
             ("other", "m-1", &third),
             ("shop", "m-3", "no token"),
             ("shop", "m-3", &format!("{first},{second}")),
@@ -454,7 +454,7 @@ fn each_machine_of_a_batch_is_answered_independently() {
             "discharge_invalid"
         ]
     );
-    // A line for each Machine, under a request id of its own.
+    // A line for each Machine, with its own request id.
     let lines: Vec<_> = dev.audit_lines().into_iter().filter(|line| line["action"] == "boot").collect();
     let outcomes: Vec<_> = lines.iter().map(|line| line["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == "allowed").count(), 3, "{outcomes:?}");
@@ -519,7 +519,7 @@ fn grants_and_renewals_are_refused_once_the_policy_no_longer_allows_the_boot() {
     }
     let read = dev.call("GET", "/v1/apps/shop/secrets?show_secrets=true", &dev.reader_jwt(), None);
     refused(&read, 403, "policy_denied");
-    // A rule whose claims fit no longer.
+    // A rule that no longer matches the claims.
     let mut narrower = policy();
     narrower["rules"][0]["claims"] = json!({"sub": "somebody-else"});
     put(narrower);
@@ -585,7 +585,7 @@ fn tokens_minted_from_a_revoked_token_are_refused() {
         .iter()
         .map(|token| token["revoked"].as_bool().unwrap())
         .collect();
-    // The owner's own, which is of another line, and the two.
+    // The two revoked tokens; the owner's own, which does not descend from them, is not revoked.
     assert_eq!(revoked.iter().filter(|revoked| **revoked).count(), 2);
     assert_eq!(revoked.len(), 3);
 }
@@ -620,14 +620,14 @@ fn a_workload_reads_the_secrets_that_its_rule_names_and_no_others() {
     let one =
         |name: &str| dev.call("GET", &format!("/v1/apps/shop/secrets/{name}?show_secrets=true"), &jwt, None);
     assert_eq!((one("DB_URL").status, one("DB_URL").field("value")), (200, text("db")));
-    // What it may not read and what is not there look the same.
+    // A secret that it may not read and a missing one look the same.
     refused(&one("WEB_KEY"), 403, "policy_denied");
     assert_eq!(one("WEB_KEY").error(), one("NOT_THERE").error());
     assert_eq!(one("WEB_P").outcome(), (404, text("not_found")));
-    // Without being asked for, values stay away.
+    // Without `show_secrets` there are no values.
     let listed = dev.call("GET", "/v1/apps/shop/secrets", &jwt, None);
     assert_eq!((listed.status, listed.json()["secrets"][0].get("value")), (200, None));
-    // Another subject, another app, an app that is not there: one answer.
+    // Another subject, another app, a missing app: one answer.
     dev.app("other", &json!({}));
     dev.set("other", &json!({"A": "1"}));
     let answers = [
@@ -639,7 +639,7 @@ fn a_workload_reads_the_secrets_that_its_rule_names_and_no_others() {
         refused(answer, 403, "policy_denied");
         assert_eq!(answer.error(), answers[0].error());
     }
-    // It writes nothing.
+    // It cannot write.
     let set = dev.call("POST", "/v1/apps/shop/secrets/DB_URL", &jwt, Some(&json!({"value": "x"})));
     assert_eq!((set.status, dev.version("shop")), (401, 1));
     let long = dev.jwt(&json!({"sub": "web", "iat": now(), "exp": now() + 901}));
@@ -680,7 +680,7 @@ fn the_discharger_does_not_reveal_which_apps_exist() {
 #[test]
 fn the_largest_answer_is_within_the_limit_of_clients() {
     let dev = Dev::start();
-    // JSON takes six bytes for each of these, and a body has at most 4 MiB.
+    // JSON takes six bytes for each of these characters, and a body has at most 4 MiB.
     for number in 0..15 {
         dev.set("shop", &json!({ format!("N{number}"): "\u{1}".repeat(64 * 1024) }));
     }

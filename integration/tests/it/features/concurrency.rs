@@ -1,4 +1,4 @@
-//! Many at once: what is only new is never taken for what was tampered with.
+//! Concurrent changes are never reported as integrity faults.
 
 use petsem_integration::dev::{Dev, flyv1, policy};
 use petsem_integration::http::Answer;
@@ -7,7 +7,7 @@ use serde_json::json;
 const APPS: [&str; 3] = ["busy-a", "busy-b", "busy-c"];
 const ROUNDS: usize = 40;
 
-/// Asserts that an answer is a success, or says that another client was faster.
+/// Asserts that an answer is a success, or a conflict with a faster client.
 fn fine(what: &str, answer: &Answer) {
     let (status, code) = answer.outcome();
     let fine = (200..300).contains(&status) || ["conflict", "busy", "stale_version"].contains(&code.as_str());
@@ -128,6 +128,6 @@ fn concurrently_created_apps_of_one_org_are_all_created() {
     });
     let listed = dev.operate("GET", "/v1/apps?org=demo", None);
     let apps = listed.json()["apps"].as_array().unwrap().len();
-    // And `shop`, which was there.
+    // The existing `shop` included.
     assert_eq!(apps, 16 * 4 + 1, "{}", listed.text());
 }

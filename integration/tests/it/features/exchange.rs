@@ -1,4 +1,5 @@
-//! `POST /v1/token`: a JWT in exchange for a macaroon, which reads what the JWT could, and ends with what it came of.
+//! `POST /v1/token`: a JWT in exchange for a macaroon, which reads what the JWT could, and expires and is
+//! revoked with its JWT.
 
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ fn set_rules(dev: &Dev, app: &str, rules: &[Value]) {
     assert_eq!(put.status, 200, "{}", put.text());
 }
 
-/// The text of a JWT that the rule accepts, with these claims beside or in place.
+/// A JWT that the rule accepts, with these claims added or replaced.
 fn jwt(dev: &Dev, claims: &Value) -> String {
     let mut all = json!({"sub": "ci-1", "team": "web", "jti": "j-1"});
     all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
@@ -93,7 +94,7 @@ fn refused(answer: &Answer, status: u16, code: &str) {
 #[test]
 fn an_exchanged_token_reads_what_its_rule_allows_and_does_nothing_else() {
     let dev = shop();
-    // The store's own books: tokens, and the control feed. Audit checkpoints go there in their own time.
+    // What the store records: tokens, and the control feed. Audit checkpoints are written independently.
     let books = |dev: &Dev| {
         let page = Request::new("GET", "/metrics").send(dev.server.address()).text();
         let feed = page.lines().find(|line| line.starts_with("petsem_feed_number ")).unwrap().to_owned();
@@ -116,7 +117,7 @@ fn an_exchanged_token_reads_what_its_rule_allows_and_does_nothing_else() {
     let all = read(&dev, &token);
     assert_eq!(names(&all), ["A"]);
     assert_eq!(all.json()["secrets"][0]["value"], CANARY);
-    // As the answer says, it is a bearer token, too; and without values it lists the same.
+    // As the answer says, it also works as a bearer token; without values it lists the same.
     let bearer = dev.call("GET", VALUES, &format!("Bearer {token}"), None);
     assert_eq!(names(&bearer), ["A"]);
     let listed = dev.call("GET", "/v1/apps/shop/secrets", &flyv1(&token), None);
@@ -147,14 +148,14 @@ fn an_exchanged_token_reads_what_its_rule_allows_and_does_nothing_else() {
     ] {
         let answer = dev.call(method, target, &flyv1(&token), body);
         match answer.status {
-            // A list of what the caller may see may be empty.
+            // A list of visible objects may be empty.
             200 => assert_eq!(answer.json()["orgs"], json!([]), "{method} {target}: {}", answer.text()),
             status => assert_eq!(status, 403, "{method} {target}: {}", answer.text()),
         }
     }
     assert_eq!(dev.version("shop"), 1);
 
-    // Each line names whose it is.
+    // Each line names the token's holder.
     let lines = dev.audit_lines();
     for action in ["token.exchange", "secret.read"] {
         let line =
@@ -188,11 +189,11 @@ fn removing_or_narrowing_the_rule_ends_the_exchanged_token() {
     refused(&changed(&|rule| rule["claims"]["branch"] = json!("main")), 403, "policy_denied");
     refused(&changed(&|rule| rule["max_life_seconds"] = json!(299)), 403, "policy_denied");
     refused(&changed(&|rule| rule["secrets"] = json!({"names": ["C"]})), 403, "policy_denied");
-    // The claims still fit, but it is another rule: the token was not given for it.
+    // The claims still fit, but it is another rule than that of the exchange.
     refused(&changed(&|rule| rule["name"] = json!("renamed")), 403, "policy_denied");
     set_rules(&dev, "shop", &[]);
     refused(&read(&dev, &token), 403, "policy_denied");
-    // It is asked, not forgotten: with the rule again, it reads what the rule says now.
+    // The rule is re-evaluated at each use: when it is back, the token reads what it now allows.
     assert_eq!(names(&changed(&|rule| rule["secrets"] = json!({"names": ["B"]}))), ["B"]);
 }
 
@@ -230,7 +231,7 @@ fn revoking_the_jwt_or_its_subject_ends_the_exchanged_token_at_once() {
     refused(&read(&dev, &old), 401, "revoked");
     assert_eq!(names(&read(&dev, &new)), ["A"]);
 
-    // Narrowed by its holder, it is the same token; and it can be revoked by its own id.
+    // Attenuated by its holder, it is the same token, and can be revoked by its own id.
     let narrowed = appended(&new, [SecretNames::new(["A".to_owned()], []).into()]);
     assert_eq!(names(&read(&dev, &narrowed)), ["A"]);
     revoke(&dev, &json!({"token": {"id": UnverifiedToken::parse(&new).unwrap().id().to_string()}}));
@@ -253,13 +254,13 @@ fn an_exchanged_token_is_valid_for_its_own_app_only() {
     let other = elsewhere("other", &token);
     refused(&other, 403, "policy_denied");
     assert_eq!(elsewhere("nowhere", &token).error(), other.error());
-    // Each of two reads its own, in one header.
+    // Of two tokens in one header, each reads its own app.
     let second = ask(&dev, &jwt, "other").field("access_token");
     let both = format!("{token},{second}");
     assert_eq!(names(&elsewhere("other", &both)), ["A"]);
     assert_eq!(names(&elsewhere("shop", &both)), ["A"]);
 
-    // An app that is deleted and made again under its name is another app.
+    // An app that is deleted and created again with the same name is another app.
     assert_eq!(dev.operate("DELETE", "/v1/apps/other", None).status, 200);
     dev.app("other", &json!({}));
     dev.set("other", &json!({"A": CANARY}));
@@ -330,7 +331,7 @@ fn appended_caveats_do_not_turn_another_token_into_an_exchanged_one() {
         let behind = appended(&token, [Apps::new([app]).into(), forged.clone().into()]);
         refused(&read(&dev, &behind), 403, "read_needs_workload");
     }
-    // Nor does it take another's rule into a token that is one.
+    // Nor can a real exchanged token take another rule by an appended caveat.
     let token = exchanged(&dev, &jwt(&dev, &json!({})));
     let other = Exchanged { rule: "developer".to_owned(), ..forged };
     set_rules(
@@ -357,11 +358,11 @@ fn an_exchanged_token_expires_in_the_same_second_as_its_jwt() {
         pause(Duration::from_millis(200));
     }
     refused(&read(&dev, &token), 401, "token_expired");
-    // Another app gives nothing away about the time, nor about itself.
+    // For another app the answer reveals neither the expiry nor whether the app exists.
     let elsewhere = dev.call("GET", "/v1/apps/nowhere/secrets?show_secrets=true", &flyv1(&token), None);
     refused(&elsewhere, 403, "policy_denied");
 
-    // The skew that a JWT is given when it is used is not handed on, and 15 minutes are the most.
+    // The clock skew allowed for a JWT does not extend the token, which lives at most 15 minutes.
     let late = ask(&dev, &jwt(&dev, &json!({"iat": now() - 100, "exp": now() - 5})), "shop");
     assert_eq!((late.status, late.field("status")), (400, "token_expired".to_owned()), "{}", late.text());
     let long = ask(&dev, &jwt(&dev, &json!({"exp": now() + 901})), "shop");
@@ -386,7 +387,7 @@ fn an_exchanged_token_proves_no_boot() {
     refused(&dev.boot("shop", "m-1", &token), 401, "token_malformed");
     let boot = dev.call("POST", "/v1/apps/shop/boot", &flyv1(&token), Some(&json!({"machine": "m-1"})));
     refused(&boot, 403, "forbidden");
-    // Nor is it a JWT, to be exchanged again.
+    // Nor is it a JWT that can be exchanged again.
     let again = ask(&dev, &token, "shop");
     assert_eq!(
         (again.status, again.field("status")),
@@ -410,7 +411,7 @@ fn wrong_requests_are_refused_with_the_errors_of_oauth() {
     let twice = |name: &str, value: &str| send(&dev, &[&good[..], &[(name, value)]].concat());
     let other = dev.jwt(&json!({"sub": "ci-1", "team": "web", "aud": "else"}));
     let other = other.strip_prefix("Bearer ").unwrap();
-    // The first character of the signature: all of its bits count.
+    // The first character of the signature: all its bits are significant.
     let (signed, signature) = jwt.rsplit_once('.').unwrap();
     let other_first = if signature.starts_with('A') { 'B' } else { 'A' };
     let forged = format!("{signed}.{other_first}{}", &signature[1..]);
@@ -456,7 +457,7 @@ fn wrong_requests_are_refused_with_the_errors_of_oauth() {
     let json = Request::new("POST", "/v1/token").json(&body).send(dev.server.address());
     assert_eq!((json.status, json.field("status")), (415, "unsupported_media_type".to_owned()));
 
-    // An ID token is a JWT; what is not known is ignored, and what is empty was not sent (RFC 6749 §3.2).
+    // An ID token is a JWT; unknown parameters are ignored, and empty ones count as omitted (RFC 6749 §3.2).
     assert_eq!(with("subject_token_type", ID_TOKEN).status, 200);
     assert_eq!(with("requested_token_type", ACCESS_TOKEN).status, 200);
     assert_eq!(with("client_id", "ci").status, 200);
@@ -490,7 +491,7 @@ fn the_command_line_exchanges_a_jwt_narrows_the_token_and_runs_a_program() {
         "{}",
         ran.printed
     );
-    // The refusal's text is the server's, not a code.
+    // The text of the refusal is the server's message, not a code.
     std::fs::write(file("other.jwt"), dev.jwt(&json!({"sub": "x"})).trim_start_matches("Bearer ")).unwrap();
     let refused =
         command(&["token", "exchange", "--app", "shop", "--jwt-file", "other.jwt", "--out", "no.token"]);

@@ -37,7 +37,7 @@ fn every_refusing_caveat_and_rule_is_named_and_without_it_the_request_is_allowed
         .map(|one| one["caveat"].as_str().unwrap())
         .collect();
     assert_eq!(caveats, [narrow[0].describe(), narrow[1].describe()]);
-    // What the explanation says is what the request meets.
+    // The request gets the answer that the explanation predicts.
     let set = dev.call(
         "POST",
         "/v1/apps/shop/secrets/DB_URL",
@@ -88,7 +88,7 @@ fn the_command_line_explains_with_a_server_and_offline() {
     assert!(asked.printed.contains("it does not allow write"), "{}", asked.printed);
     assert!(asked.printed.contains("no token allows the request"), "{}", asked.printed);
 
-    // The app is found where every other command finds it.
+    // The app is found in the same way as by other commands.
     let mut by_context = petsem(["token", "explain", "--action", "write", "--secret", "A"]);
     by_context.arg("--context").arg(&context).arg("--token-file").arg(&file);
     let by_context = run(by_context);

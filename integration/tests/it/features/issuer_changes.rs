@@ -1,4 +1,4 @@
-//! Issuers that are changed or deleted, and what then becomes of the JWTs that they issued, and of what came of those.
+//! Changing or deleting an issuer, and its effect on JWTs and everything derived from them.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ const CANARY: &str = "canary-issuer-changes-90d1e4b7";
 const ISSUER: &str = "https://issuer.example";
 const VALUES: &str = "/v1/apps/shop/secrets?show_secrets=true";
 
-/// An installation with two operators, neither of whom minted the other's token, and the app `shop`, which one issuer
-/// may read.
+/// An installation with two operators, neither of which minted the other's token, and the app `shop`, which
+/// one issuer may read.
 struct Scene {
     installation: Installation,
     server: Option<Server>,
@@ -73,7 +73,7 @@ impl Scene {
         Request::new("POST", "/v1/token").body("application/x-www-form-urlencoded", form).send(self.address())
     }
 
-    /// The one issuer's path.
+    /// The path of the only issuer.
     fn path(&self) -> String {
         let issuers = self.call("GET", "/v1/issuers", &self.kim, None).json()["issuers"].clone();
         assert_eq!(issuers.as_array().unwrap().len(), 1, "{issuers}");
@@ -142,7 +142,7 @@ fn new_keys_need_another_persons_approval_and_replace_the_old_ones() {
     assert_eq!(scene.read(&old.sign(&claims("reader-ann", now()))), refused(401, "token_invalid"));
     assert_eq!(scene.read(&new.sign(&claims("reader-ann", now()))), good());
     assert_eq!(scene.path(), path, "it is the same issuer");
-    // A request from before is based on a registration that was replaced.
+    // An earlier request is based on a replaced registration.
     assert_eq!(scene.approve(&stale, &scene.lee).outcome(), refused(412, "stale_version"));
 
     // An operator that distrusts the old key revokes everything derived from it.
@@ -192,7 +192,7 @@ fn an_impossible_change_is_refused_before_an_approval_is_requested() {
         let answer = scene.call(method, nowhere, &scene.kim, body.as_ref());
         assert_eq!(answer.outcome(), refused(404, "not_found"), "{}", answer.text());
         assert!(answer.error().contains("list the issuers with `petsem issuer list`"), "{}", answer.text());
-        // An org's owner learns of issuers nothing at all.
+        // An org's owner learns nothing about issuers.
         let body_of_org = json!({"kind": "org", "org": "acme"});
         let org = scene.call("POST", "/v1/tokens", &scene.kim, Some(&body_of_org)).field("token");
         let seen = |path: &str| scene.call(method, path, &org, body.as_ref()).outcome();
@@ -205,7 +205,7 @@ fn an_impossible_change_is_refused_before_an_approval_is_requested() {
     assert_eq!(scene.read(&key.sign(&claims("reader-ann", now()))), good());
 }
 
-/// Of two registrations under one `iss` a deletion would end only one, and the other would come back with a restart.
+/// With two registrations of one `iss`, a deletion would end only one, and a restart would restore the other.
 #[test]
 fn of_concurrently_approved_registrations_of_one_issuer_one_takes_effect() {
     let key = IssuerKey::new("one");
@@ -265,7 +265,8 @@ fn jwts_of_a_deleted_issuer_are_refused_even_after_it_is_registered_again() {
     assert_eq!(replaced.status.code(), Some(1), "{}", replaced.printed);
     assert!(replaced.printed.contains("no issuer is registered as"), "{}", replaced.printed);
 
-    // Registered again, at the node, it is another issuer: what it issued before stays dead, also after a start.
+    // Registered again at the node, it is another issuer: what it issued before stays revoked, also after a
+    // restart.
     assert!(scene.server.take().unwrap().stop().status.success());
     let none = at_the_node(&scene.installation, &registration(&key), &["--replace"]);
     assert!(!none.status.success() && none.printed.contains("there is no such issuer"), "{}", none.printed);
@@ -277,13 +278,14 @@ fn jwts_of_a_deleted_issuer_are_refused_even_after_it_is_registered_again() {
         [scene.read(&jwt), scene.read(&exchanged)],
         [refused(401, "revoked"), refused(401, "revoked")]
     );
-    // It may have had JWTs of 30 seconds ahead in hand; those after them are good, a JWT's own skew allows them.
+    // JWTs issued up to 30 seconds ahead may have existed; a JWT's skew allows later ones, and they are
+    // accepted.
     while now() < at + 2 {
         pause(Duration::from_millis(50));
     }
     assert_eq!(scene.read(&key.sign(&claims("reader-ann", at + 31))), good());
 
-    // At the node it is changed with no second person, as it is registered.
+    // At the node, a change needs no second person, like a registration.
     let new = IssuerKey::new("new");
     assert!(scene.server.take().unwrap().stop().status.success());
     let changed = at_the_node(&scene.installation, &registration(&new), &["--replace"]);

@@ -1,5 +1,5 @@
-//! Issuers that publish their keys: fetched over HTTPS from a real server, followed through rotations and outages,
-//! and never a way for others to choose which host petsem calls, or how often.
+//! Issuers that publish their keys: fetched over HTTPS from a real server, through rotations and outages.
+//! Clients cannot choose which host petsem calls, or how often.
 
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,12 @@ const KEYS: &str = "/keys";
 const DOCUMENT: &str = "/.well-known/openid-configuration";
 const ISSUER: &str = "https://issuer.example";
 const CANARY: &str = "canary-issuers-5f0c2b9e";
-/// Fetches again after one second instead of five.
+/// Refetches after one second instead of five.
 const FAST: &str = "[issuers]\nrefetch_seconds = 1\n";
-/// Longer than that.
+/// A little longer than that.
 const REFETCH: Duration = Duration::from_millis(1_100);
 
-/// An installation whose app `shop` lets `reader` of one issuer read, and what that issuer publishes.
+/// An installation whose app `shop` lets `reader` of one issuer read, and that issuer's publisher.
 struct Scene {
     publisher: Publisher,
     installation: Installation,
@@ -90,13 +90,13 @@ impl Scene {
         answer.outcome()
     }
 
-    /// What the operator sees of the one issuer's keys.
+    /// The operator's view of the only issuer's keys.
     fn fetched(&self) -> Value {
         let answer = self.operate("GET", "/v1/issuers", None);
         answer.json()["issuers"][0]["fetched"].clone()
     }
 
-    /// Waits until a fetch has ended for which this holds.
+    /// Waits for a finished fetch for which this holds.
     fn fetched_until(&self, holds: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..600 {
             let fetched = self.fetched();
@@ -105,10 +105,10 @@ impl Scene {
             }
             pause(Duration::from_millis(50));
         }
-        panic!("it never came: {}", self.fetched());
+        panic!("no such fetch: {}", self.fetched());
     }
 
-    /// What the operator reads when keys cannot be fetched; a JWT is refused then, and nothing else is.
+    /// Asserts the error that the operator sees when keys cannot be fetched; only JWTs are refused then.
     fn refused_because(&self, jwt: &str, problem: &str) {
         let fetched = self.fetched_until(|fetched| fetched["problem"].is_string());
         assert!(fetched["problem"].as_str().unwrap().contains(problem), "{fetched}");
@@ -159,7 +159,7 @@ fn keys_come_from_a_registered_url_and_are_never_stored() {
         assert!(metrics.contains(&line), "{line}: {metrics}");
     }
 
-    // A node that starts while the issuer is away knows no key: none was kept.
+    // A node that starts during an outage knows no keys: they are not persisted.
     assert!(scene.server.take().unwrap().stop().status.success());
     scene.publisher.fail();
     scene.server = Some(scene.installation.start().unwrap());
@@ -188,7 +188,7 @@ fn keys_are_discovered_only_by_a_document_that_names_exactly_this_issuer() {
     scene.fetched_until(|fetched| fetched["keys"] == 1);
     assert_eq!(scene.outcome(&jwt), good());
 
-    // Whose document names keys that may not be called is no better.
+    // The same holds for a document with a forbidden key URL.
     for (uri, problem) in [
         (json!("http://127.0.0.1/keys"), "not https"),
         (json!("https://user:pw@127.0.0.1/keys"), "user or password"),
@@ -242,7 +242,7 @@ fn before_the_first_fetch_succeeds_no_jwt_is_called_invalid() {
     let publisher = Publisher::start();
     publisher.answer(KEYS, Answer::Silence);
     let scene = Scene::with_url_and_settings(publisher, "");
-    // More than wait for a fetch at once.
+    // More requests than may wait for a fetch at once.
     std::thread::scope(|scope| {
         for _ in 0..24 {
             scope.spawn(|| {
@@ -261,7 +261,7 @@ fn a_flood_of_unknown_key_ids_causes_one_fetch_in_five_seconds_and_delays_no_oth
     let scene = Scene::with_url_and_settings(publisher, "");
     assert_eq!(scene.outcome(&key.sign(&scene.claims())), good());
     let before = scene.publisher.asked(KEYS);
-    // From now on each fetch takes its whole time.
+    // From now on each fetch runs into its timeout.
     scene.publisher.answer(KEYS, Answer::Silence);
     let begin = elapsed();
     let stranger = IssuerKey::new("known");
@@ -294,7 +294,7 @@ fn a_flood_of_unknown_key_ids_causes_one_fetch_in_five_seconds_and_delays_no_oth
         "320 unknown key ids in {took:?}: {fetches} fetches; {answered} reads with the known key beside, the slowest {slowest:?}"
     );
     assert!(fetches >= 1 && fetches as u64 <= 1 + took.as_secs() / 5, "{fetches} fetches in {took:?}");
-    // A fetch here takes three seconds: a request that waited for one would show it.
+    // A fetch takes three seconds here, so a request that waited for one would be slower.
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
 }
 
@@ -366,7 +366,7 @@ fn a_registration_takes_exactly_one_source_of_keys_over_https() {
     let added = register(&installation, &json!({"issuer": ISSUER, "algorithms": ["ES256"], "keys": keys}));
     assert!(added.status.success(), "{}", added.printed);
 
-    // Over the API it is refused before a second person is asked, who then reads where the keys come from.
+    // The API refuses it before a second person is involved, who then sees the source of the keys.
     let dev = Dev::start();
     let ask = |source: Value| {
         let mut wanted = json!({"issuer": ISSUER, "algorithms": ["ES256"]});
@@ -417,7 +417,7 @@ fn a_header_chooses_neither_algorithm_nor_key() {
     for (what, header) in headers {
         assert_eq!(scene.outcome(&own.sign_with(&header, &claims)), invalid(), "{what}");
     }
-    // Signed by HMAC in earnest, with each text of the public key that a verifier might take as the secret.
+    // Real HMACs, with each text of the public key that a verifier might take as the secret.
     for secret in [known.jwk().to_string(), known.jwk()["x"].as_str().unwrap().to_owned()] {
         let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
         header.kid = Some("known".to_owned());
@@ -456,7 +456,7 @@ fn cached_keys_accept_no_jwt_that_is_expired_or_for_another_audience() {
     assert_eq!(with(json!({"aud": ["other", "petsem-test"]})), good());
     assert_eq!(with(json!({"iss": "https://issuer.example/"})), invalid());
 
-    // One JWT, twice: what was good is not, once its time is over.
+    // One JWT used twice: refused after it expires.
     let soon = key.sign(&{
         let mut claims = scene.claims();
         claims["iat"] = json!(now() - 100);
@@ -494,7 +494,7 @@ fn a_jwt_for_a_machine_of_another_app_of_the_same_issuer_boots_nothing_here() {
             "{claimed} {machine}"
         );
     }
-    // And what it does earn is for that Machine of that app alone.
+    // The discharge that it gets is only for that Machine of that app.
     let discharge =
         dev.ask_discharge(&dev.host, &dev.boot_jwt("other", "m-b"), "other", "m-b").field("discharge");
     assert_eq!(dev.boot("shop", "m-a", &discharge).outcome(), (401, "discharge_invalid".to_owned()));

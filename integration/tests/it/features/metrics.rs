@@ -1,4 +1,4 @@
-//! What Prometheus' own linter says of `/metrics`, and what the page counts.
+//! The result of Prometheus' own linter for `/metrics`, and the values on the page.
 
 use std::io::Write as _;
 use std::path::Path;

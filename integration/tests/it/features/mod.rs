@@ -1,4 +1,5 @@
-//! What petsem does for its clients: boots, secrets, keys, tokens, approvals, issuers, and the records of all of it.
+//! What clients use petsem for: boots, secrets, keys, tokens, approvals, issuers, and the records of all of
+//! it.
 
 mod api_description;
 mod audit;

@@ -1,4 +1,4 @@
-//! What was revoked is refused at every later use: of the credential, of what came of it, on this node at once.
+//! Revoked credentials, and everything derived from them, are refused immediately.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, chown};
@@ -37,7 +37,7 @@ fn renew(dev: &Dev, renewal: &str) -> Answer {
     dev.call("POST", "/v1/apps/shop/boot/renew", &both, Some(&json!({"machine": "m-1"})))
 }
 
-/// The proof of a boot of `m-1` by a JWT with these claims beside.
+/// The proof of a boot of `m-1`: a JWT with these additional claims.
 fn proof(dev: &Dev, claims: Value) -> String {
     let mut all = json!({
         "sub": "orchestrator", "petsem_app": "shop", "petsem_machine": "m-1", "petsem_host": Development::HOST
@@ -99,7 +99,7 @@ fn a_revocation_of_a_subject_refuses_earlier_jwts_and_accepts_later_ones() {
     refused(&renew(&dev, &renewal), 401, "revoked");
     assert_eq!(dev.boot("shop", "m-1", &new).status, 200);
 
-    // Without a time: all so far, also by an issuer whose clock runs ahead.
+    // Without a time: all issued so far, also by an issuer whose clock is ahead.
     revoke(&dev, &json!({"jwt_subject": {"issuer": Development::ISSUER, "sub": "developer"}}));
     refused(&read(now + 25), 401, "revoked");
     assert_eq!(dev.boot("shop", "m-1", &new).status, 200);
@@ -129,7 +129,7 @@ fn operators_revoke_everything_and_orgs_only_what_belongs_to_them() {
     ] {
         assert_eq!(ask(&rivals, what.clone()), forbidden, "{what}");
     }
-    // Who may not mint may not revoke either.
+    // A token that may not mint may not revoke either.
     let list = appended(&ours, [Actions(ActionSet::from_iter([Action::List])).into()]);
     assert_eq!(ask(&list, json!({"token": {"id": id(&ours)}})), forbidden);
     assert_eq!(ask(&list, json!({"machine": {"app": "shop", "machine": "m-1"}})), forbidden);
@@ -147,12 +147,13 @@ fn operators_revoke_everything_and_orgs_only_what_belongs_to_them() {
         json!({"jwt": {"issuer": "", "jti": "x"}}),
         json!({"jwt": {"issuer": issuer, "jti": long}}),
         json!({"jwt_subject": {"issuer": issuer, "sub": "x", "before": now() + 367 * 86_400}}),
-        // An app's id in a token's place revokes nothing, and does not say that it did.
+        // An app's id in place of a token's is refused.
         json!({"token": {"id": dev.operate("GET", "/v1/apps/shop", None).field("id")}}),
     ] {
         assert_eq!(bad(what).outcome(), (400, "bad_request".to_owned()));
     }
-    // Nor does the id that represents a key among ancestors revoke the whole key, and the operator with it.
+    // So is the id that represents a key among ancestors: it must not revoke the key, and the operator with
+    // it.
     let kid = UnverifiedToken::parse(&dev.operator).unwrap().kid().to_vec();
     let of_key = bad(json!({"token": {"id": TokenId::of_key(&kid).to_string()}}));
     assert_eq!(of_key.outcome(), (409, "conflict".to_owned()));
@@ -162,7 +163,7 @@ fn operators_revoke_everything_and_orgs_only_what_belongs_to_them() {
     assert_eq!(absent.outcome(), (404, "not_found".to_owned()));
 }
 
-/// An installation with a running server, and an operator's token that may be lost.
+/// An installation with a running server, and a spare operator token to revoke.
 struct Node {
     installation: Installation,
     server: Option<Server>,
@@ -216,7 +217,7 @@ fn a_denial_on_the_node_takes_effect_on_the_running_server_and_persists() {
     let left: Vec<_> = std::fs::read_dir(node.installation.path("data/denials")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 
-    // It is in the control feed: only the store is needed for it.
+    // The revocation is in the control feed: it needs only the store.
     node.stop();
     std::fs::remove_dir(node.installation.path("data/denials")).unwrap();
     node.restart();
@@ -238,7 +239,7 @@ fn a_denial_on_a_sealed_server_takes_effect_before_it_serves_a_request() {
     let mut node = Node::start();
     let denials = node.installation.path("data/denials");
     done(&seal_the_server(&node.installation, node.server()));
-    // What is not there is refused at once, and nothing of it is left for later.
+    // Missing objects are refused immediately, and no denial is left.
     for (arguments, text) in [
         (["--machine", "m-1", "--app", "nowhere"].as_slice(), "there is no such app"),
         (&["--key", "00000000-0000-0000-0000-000000000000"], "there is no such signing key"),
@@ -262,7 +263,7 @@ fn a_denial_on_a_sealed_server_takes_effect_before_it_serves_a_request() {
     let waiting = |path: &std::path::Path| path.extension().is_some_and(|extension| extension == "denial");
     let left = std::fs::read_dir(&denials).unwrap().filter(|entry| waiting(&entry.as_ref().unwrap().path()));
     assert_eq!(left.count(), 0);
-    // It is in the control feed.
+    // The revocation is in the control feed.
     node.stop();
     std::fs::remove_dir_all(&denials).unwrap();
     node.restart();
@@ -321,7 +322,7 @@ fn every_command_on_the_node_reports_a_database_moved_away_from_the_running_serv
     assert!(!node.installation.path("data/denials").exists());
     let status = operator(&node.installation, &["status"], &[]);
     assert!(done(&status).contains("its database is no longer there"), "{}", status.printed);
-    // It goes on with what it has open, and is whole when the file is back.
+    // The server continues with its open file, and works completely when the path is back.
     assert_eq!(node.uses_spare(), (200, String::new()));
     std::fs::rename(&away, &database).unwrap();
     assert!(node.deny().contains("revoked (control change"));
@@ -346,7 +347,7 @@ fn a_forged_file_among_the_denials_denies_nothing() {
 fn an_unreadable_denial_is_reported_and_kept() {
     let node = Node::start();
     let folder = node.installation.path("data/denials");
-    // Even root cannot read this as a file.
+    // Not even root can read a directory as a file.
     let denial = folder.join("0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00.denial");
     std::fs::create_dir_all(&denial).unwrap();
     let line = node.server().printed_line("cannot read a denial, so it is not in force");
@@ -365,7 +366,7 @@ fn an_unreadable_denial_is_reported_and_kept() {
     panic!("{}", ready().text());
 }
 
-/// It needs root: it gives files to another user.
+/// Needs root: it gives files to another user.
 #[test]
 fn denial_files_written_by_root_belong_to_the_user_of_the_server() {
     const USER: u32 = 12_345;
@@ -396,7 +397,7 @@ fn a_denial_for_an_unknown_app_is_refused_by_the_running_server() {
 
 #[test]
 fn the_policy_is_re_evaluated_in_addition_to_the_revocation() {
-    // What was not revoked still needs its rule: the two checks do not replace each other.
+    // An unrevoked credential still needs its rule: the two checks do not replace each other.
     let dev = shop();
     let renewal = dev.boot("shop", "m-1", &dev.discharge("shop", "m-1")).field("renewal");
     let mut narrower = policy();
@@ -420,7 +421,7 @@ fn a_body_that_arrives_after_its_token_was_revoked_changes_nothing() {
         .header("content-type", "application/json");
     let mut connection = connect(dev.server.address()).unwrap();
     connection.write_all(&[&request.announcing(body.len()), most.as_bytes()].concat()).unwrap();
-    // It is verified, and waits for its body.
+    // The token is verified, and the request waits for its body.
     pause(Duration::from_millis(300));
     revoke(&dev, &json!({"token": {"id": id}}));
     connection.write_all(last.as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! What needs a second person: break-glass from the asking to the reading, dischargers, issuers, guarded policies.
+//! Changes that need approval: break-glass, dischargers, issuers, guarded policies.
 
 use data_encoding::BASE64;
 use petsem_integration::dev::{Dev, flyv1};
@@ -20,7 +20,7 @@ struct Scene {
     owner: String,
 }
 
-/// A break-glass request that was made.
+/// A pending break-glass request.
 struct Asked {
     request: String,
     token: String,
@@ -49,7 +49,7 @@ impl Scene {
         self.dev.call("POST", THIRD_PARTY, &flyv1(by), Some(&json!({"ticket": asked.ticket})))
     }
 
-    /// The path to poll at; the URL must be absolute, and at the discharger's own location.
+    /// The path for polling; the URL must be absolute and at the discharger's location.
     fn poll_path(&self, asked: &Asked, by: &str) -> String {
         let answer = self.discharge(asked, by);
         assert_eq!(answer.status, 201, "{}", answer.text());
@@ -114,7 +114,7 @@ fn break_glass_reads_a_value_after_another_persons_approval() {
     let one = scene.dev.call("GET", "/v1/apps/shop/secrets/A?show_secrets=true", &flyv1(&both), None);
     assert_eq!((one.status, one.field("value")), (200, "first".to_owned()));
 
-    // It reads the values of this app, and does nothing else.
+    // It reads the values of this app and does nothing else.
     let write = json!({"values": {"A": "second"}});
     for (method, target, body) in [
         ("GET", "/v1/apps/shop/secrets", None),
@@ -129,7 +129,7 @@ fn break_glass_reads_a_value_after_another_persons_approval() {
     let other = scene.dev.call("GET", "/v1/apps/other/secrets?show_secrets=true", &flyv1(&both), None);
     assert_eq!(other.status, 403, "{}", other.text());
 
-    // Both people stand in the lines.
+    // The audit lines name both people.
     let (asker, approver) = ("developer (", "owner (");
     for (action, subject) in
         [("break_glass.ask", "developer"), ("approval.approve", "owner"), ("secret.read", "developer")]
@@ -143,7 +143,7 @@ fn break_glass_reads_a_value_after_another_persons_approval() {
         }
     }
 
-    // The approver withdraws the approval, and reading ends at once.
+    // The approver withdraws the approval, which ends reading immediately.
     assert_eq!(scene.decide(&asked.request, "deny", &scene.owner).status, 200);
     refused(&scene.read(&both), 401, "revoked", "revoked");
 }
@@ -183,7 +183,7 @@ fn no_token_of_the_requester_approves_its_own_request() {
     let scene = Scene::new();
     let operator = scene.dev.operator.clone();
     let asked = scene.ask(&operator);
-    // The requester; a token that it minted in another name; and a request id that does not exist.
+    // The requester; a token that it minted under another name; and a missing request id.
     refused(&scene.decide(&asked.request, "approve", &operator), 403, "forbidden", "different persons");
     let friend = scene.minted(&operator, "friend");
     refused(&scene.decide(&asked.request, "approve", &friend), 403, "forbidden", "different persons");
@@ -291,7 +291,7 @@ fn pending_requests_of_one_org_do_not_count_against_another() {
     let theirs = scene.dev.operate("POST", "/v1/apps", Some(&json!({"org": "rivals", "name": "theirs"})));
     assert_eq!(theirs.status, 201, "{}", theirs.text());
     let rival = scene.dev.mint(&json!({"kind": "org", "org": "rivals", "subject": "mallory"}));
-    // A few requests for each of as many names as he likes.
+    // A few requests for each of many self-chosen names.
     let mut made = 0;
     'names: for number in 0..60 {
         let wanted = json!({"kind": "org", "org": "rivals", "subject": format!("mallory-{number}")});
@@ -378,7 +378,7 @@ fn tickets_of_hosts_are_sealed_for_the_platforms_newest_key_and_never_for_an_org
     register(1, None);
     register(2, Some("rivals"));
     assert_eq!(opened_by(), [1]);
-    // After a rotation of the keyring, which re-wraps all of them, the newest is still the newest.
+    // A rotation of the keyring re-wraps all keys; the newest is still the newest.
     for byte in 3..=6 {
         register(byte, None);
     }
@@ -433,7 +433,7 @@ fn a_discharger_takes_effect_when_another_person_approves() {
     assert_eq!((approved.status, known()), (200, 1), "{}", approved.text());
     assert!(!scene.dev.audit_log().contains(&key));
 
-    // The platform's are not for an org's owner to approve.
+    // An org's owner may not approve dischargers of the platform.
     let platform = json!({"location": "https://other.example", "key": key});
     let pending = scene.dev.operate("POST", "/v1/dischargers", Some(&platform));
     refused(
@@ -465,7 +465,7 @@ fn dischargers_of_one_org_do_not_count_against_other_orgs() {
         assert_eq!(scene.decide(&pending.field("id"), "approve", &scene.owner).status, 200);
     };
     let full = |answer: &Answer, text: &str| refused(answer, 409, "conflict", text);
-    // More may be asked for than there is room for; it is asked again when they take effect.
+    // More requests may be pending than there is room for; the limit is checked again at approval.
     let asked: Vec<_> = (0..9).map(|_| ask("demo", "https://auth.example").field("id")).collect();
     let (ninth, eight) = asked.split_last().unwrap();
     for request in eight {
@@ -488,7 +488,7 @@ fn a_guarded_policy_takes_effect_when_another_person_approves() {
     assert_eq!(on.status, 200, "{}", on.text());
     let policy = petsem_integration::dev::policy();
     let set = |body: Value| scene.dev.operate("PUT", "/v1/apps/shop/policy", Some(&body));
-    // What could never take effect is refused at once.
+    // A change that can never take effect is refused immediately.
     let nonsense = set(json!({"policy": {"format": 1, "rules": [{"nope": 1}]}}));
     refused(&nonsense, 400, "bad_policy", "the policy was not changed");
     refused(&set(json!({"policy": policy, "expected_version": 99})), 412, "stale_version", "at version 1");
@@ -496,7 +496,7 @@ fn a_guarded_policy_takes_effect_when_another_person_approves() {
     assert_eq!(put.status, 202, "{}", put.text());
     let version = || scene.dev.operate("GET", "/v1/apps/shop/policy", None).number("version");
     assert_eq!(version(), 1);
-    // Only approvers see what they approve: the rules that would be in force.
+    // Only approvers see the wanted rules.
     let request = format!("/v1/approvals/{}", put.field("id"));
     let seen = scene.dev.call("GET", &request, &flyv1(&scene.owner), None);
     assert_eq!((seen.status, &seen.json()["wanted"]), (200, &policy), "{}", seen.text());
@@ -537,7 +537,7 @@ fn polls_of_denied_requests_do_not_prevent_new_requests() {
         }
         assert_eq!(scene.decide(&asked.request, "deny", &minter).status, 200);
     }
-    // Gone to make room.
+    // Evicted to make room.
     assert_eq!(scene.poll(&first.unwrap()), (404, json!({"error": "not found"})));
     let operator = scene.dev.operator.clone();
     let asked = scene.ask(&operator);
@@ -553,7 +553,7 @@ fn polling_a_pending_request_is_not_recorded_as_a_refusal() {
     for _ in 0..3 {
         assert_eq!(scene.poll(&path), (202, json!({"error": "not ready"})));
     }
-    // The end writes what was not summed up yet.
+    // Shutdown writes the remaining summaries.
     let dev = scene.dev.restart(Server::stop).unwrap();
     let lines = dev.audit_lines();
     assert_eq!(lines.iter().find(|line| line["action"] == "request.unverified"), None);

@@ -1,4 +1,4 @@
-//! Secret keys over HTTP: made, brought, used, narrowed, tampered with, and never seen.
+//! Secret keys over HTTP: generated, imported, used, restricted, tampered with, never returned.
 
 use data_encoding::BASE64;
 use petsem_integration::dev::{Dev, appended, flyv1};
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 const KEYS: &str = "/v1/apps/shop/secretkeys";
 const ENCRYPTING: [&str; 3] = ["xaes256gcm", "nacl_box", "nacl_secretbox"];
 const SIGNING: [&str; 6] = ["hs256", "hs384", "hs512", "nacl_auth", "nacl_sign", "es256"];
-/// Number of the kind of rows, as it is on disk.
+/// The kind of these rows, as numbered on disk.
 const SECRET_KEYS: u8 = 21;
 
-/// The user of keys: the header of a token of the org.
+/// A client that uses keys: the header of a token of the org.
 fn user(dev: &Dev) -> String {
     flyv1(&dev.mint(&json!({"kind": "org", "org": "demo"})))
 }
@@ -43,7 +43,7 @@ fn keys_of_every_type_are_created_listed_used_and_deleted() {
     };
     let before = dev.version("shop");
     for (number, kind) in (1..).zip(ENCRYPTING.iter().chain(&SIGNING)) {
-        // What Go's client sends.
+        // The body that Go's client sends.
         let made = call("POST", &format!("/{kind}v0/generate"), Some(json!({"type": kind, "value": null})));
         assert_eq!(made.status, 201, "{}", made.text());
         assert_eq!((made.number("version"), made.field("type")), (before + number, (*kind).to_owned()));
@@ -92,7 +92,7 @@ fn keys_of_every_type_are_created_listed_used_and_deleted() {
         refused(&call("POST", &format!("/{kind}v0/encrypt"), Some(body)), 400, "wrong_key_type");
     }
 
-    // Associated data, where the type has it.
+    // Associated data, where the type supports it.
     let body = json!({"plaintext": b64(b"x"), "associated_data": b64(b"context")});
     let sealed = call("POST", "/xaes256gcmv0/encrypt", Some(body.clone()));
     let ciphertext = sealed.field("ciphertext");
@@ -196,7 +196,7 @@ fn a_token_for_some_keys_uses_those_and_does_not_see_the_others() {
     assert_eq!(sign(&prefix, "signv0").status, 200);
     assert_eq!(sign(&prefix, "signv1").status, 200);
     refused(&sign(&prefix, "other"), 403, "forbidden");
-    // Whether it is there is not told either.
+    // The answer does not reveal whether a key exists.
     assert_eq!(sign(&prefix, "nothing").outcome(), sign(&prefix, "other").outcome());
     refused(&sign(&prefix, "signv9"), 404, "not_found");
     let list = dev.call("GET", KEYS, &prefix, None);
@@ -206,7 +206,7 @@ fn a_token_for_some_keys_uses_those_and_does_not_see_the_others() {
     let generate = format!("{KEYS}/signv2/generate");
     refused(&dev.call("POST", &generate, &prefix, Some(&json!({"type": "hs256"}))), 403, "forbidden");
     refused(&dev.call("DELETE", &format!("{KEYS}/signv0"), &prefix, None), 403, "forbidden");
-    // A token for keys says nothing about secrets, and one for secrets nothing about keys.
+    // A token for keys gives no access to secrets, and one for secrets none to keys.
     refused(&dev.call("GET", "/v1/apps/shop/secrets", &prefix, None), 403, "forbidden");
     let reader = narrowed(SecretKeys::new([], [String::new()]), &[Action::List]);
     refused(&sign(&reader, "signv0"), 403, "forbidden");
@@ -222,7 +222,7 @@ fn a_token_of_another_org_gets_the_same_answer_whether_the_app_exists_or_not() {
     let rivals = flyv1(&dev.mint(&json!({"kind": "org", "org": "rivals"})));
     let message = json!({"plaintext": b64(b"m"), "signature": ""});
     let key = json!({"type": "hs256", "value": b64(&[1; 32])});
-    let told = |answer: &Answer| (answer.outcome(), answer.error());
+    let refusal = |answer: &Answer| (answer.outcome(), answer.error());
     for (method, path, body) in [
         ("GET", "", None),
         ("GET", "/k", None),
@@ -237,8 +237,8 @@ fn a_token_of_another_org_gets_the_same_answer_whether_the_app_exists_or_not() {
         let there = dev.call(method, &format!("{KEYS}{path}"), &rivals, body);
         let absent = dev.call(method, &format!("/v1/apps/nowhere/secretkeys{path}"), &rivals, body);
         refused(&there, 403, "forbidden");
-        assert_eq!(told(&there), told(&absent), "{method} {path}");
-        // A host's token opens none of it.
+        assert_eq!(refusal(&there), refusal(&absent), "{method} {path}");
+        // A host's token may use none of these routes.
         let host = dev.call(method, &format!("{KEYS}{path}"), &flyv1(&dev.host), body);
         assert!((400..404).contains(&host.status), "{method} {path}: {}", host.text());
     }
@@ -313,7 +313,7 @@ fn the_command_line_creates_versions_of_keys_and_reads_files_and_pipes() {
     for plain in ["old.plain", "new.plain"] {
         assert_eq!(std::fs::read(file(plain)).unwrap(), b"bytes \x00\xff\n", "{plain}");
     }
-    // The newest version did not make this one.
+    // This ciphertext is by an older version.
     let (status, printed) = keys(&["decrypt", "mail", &file("old"), "--out", &file("wrong")]);
     assert!(printed.contains("decryption_failed"), "{printed}");
     assert_eq!((status, std::fs::exists(file("wrong")).unwrap()), (Some(1), false));
@@ -403,7 +403,7 @@ fn changed_exchanged_removed_or_restored_keys_are_integrity() {
     put(&database, SECRET_KEYS, &shop, &good);
     assert_eq!(sign().field("signature"), signature);
 
-    // The keys as they were before: the deleted one would be there again.
+    // The older keys: they would restore the deleted one.
     assert_eq!(dev.call("DELETE", &format!("{KEYS}/k"), &user, None).status, 200);
     put(&database, SECRET_KEYS, &shop, &good);
     noticed("old keys put back");

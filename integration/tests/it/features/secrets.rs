@@ -1,4 +1,4 @@
-//! Secrets in the Machines-API shapes, as existing clients ask for them.
+//! Secrets in the shapes of the Machines API, as existing clients use them.
 
 use petsem_integration::dev::{Dev, flyv1};
 use petsem_integration::http::{Answer, Request};
@@ -51,7 +51,7 @@ fn many_changes_are_one_version_and_null_deletes_even_a_missing_name() {
     assert_eq!((bulk.status, bulk.number("version")), (200, 2));
     assert_eq!(names(&dev.operate("GET", SHOP, None)), ["B", "C", "D"]);
 
-    // Nothing to delete: a success, and no new version.
+    // Deleting nothing succeeds without a new version.
     let bulk = dev.operate("POST", SHOP, Some(&json!({"values": {"A": null}})));
     assert_eq!((bulk.status, bulk.number("version")), (200, 2));
     let gone = dev.operate("DELETE", &format!("{SHOP}/A"), None);
@@ -113,7 +113,7 @@ fn history_names_each_value_and_a_rollback_is_a_new_version() {
     let back = dev.operate("POST", &format!("{SHOP}/A/rollback"), Some(&json!({"to_version": 1})));
     assert_eq!((back.status, back.number("version")), (200, 4));
     assert_eq!(back.field("digest"), first.field("digest"));
-    // The deletion has no value to go back to.
+    // A deletion has no value to roll back to.
     let to_nothing = dev.operate("POST", &format!("{SHOP}/A/rollback"), Some(&json!({"to_version": 3})));
     assert_eq!(to_nothing.outcome(), (404, "not_found".to_owned()));
     let never = dev.operate("POST", &format!("{SHOP}/A/rollback"), Some(&json!({"to_version": 9})));
@@ -217,7 +217,7 @@ fn the_scheme_bearer_several_tokens_and_foreign_tokens_are_accepted() {
     ] {
         assert_eq!(list(&header), ok, "{}", header.replace(token, "TOKEN"));
     }
-    // Two headers: which one counts cannot be known, so neither does.
+    // With two headers it is unclear which counts, so neither does.
     let twice = Request::new("GET", SHOP).authorization(&flyv1(token)).authorization(&flyv1(token));
     assert_eq!(twice.send(dev.server.address()).outcome(), (401, "token_missing".to_owned()));
 }

@@ -1,4 +1,4 @@
-//! What the deletion of an app takes away, and what it does not: a copy from before, with the seal of its time.
+//! Deleting an app destroys its keys; older backups still open with their seal.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::opened::Opened;
 
 const CANARY: &str = "canary-shredded-77c1";
 const NAMES: [&str; 2] = ["A", "B"];
-/// Versions that the app reaches: three sets and a key.
+/// The app's last version: three sets and a key.
 const NEWEST: u64 = 4;
 
 /// An app with a history in a store that has others.
@@ -42,13 +42,13 @@ impl Doomed {
         Opened::of(database, &self.dev.directory.path().join("seal.key"))
     }
 
-    /// What an attacker with this database and the key file opens of the app: texts that hold the canary.
+    /// What an attacker with this database and the key file decrypts of the app: texts with the canary.
     fn canaries(&self, database: &Path) -> usize {
         let opened = self.opened(database).plaintexts(self.org, self.app, &NAMES, NEWEST);
         opened.iter().filter(|plaintext| contains(plaintext, CANARY.as_bytes())).count()
     }
 
-    /// The database as it lies on disk, nothing left in its log.
+    /// The database after a shutdown, with an empty write-ahead log.
     fn settled(self) -> Self {
         let Self { dev, org, app } = self;
         Self { dev: dev.restart(Server::stop).unwrap(), org, app }
@@ -66,7 +66,7 @@ fn a_deleted_app_cannot_be_read_from_the_database_but_from_an_older_backup_with_
     let backups = tempfile::tempdir().unwrap();
     let before = backups.path().join("before.db");
     doomed.copy(&before);
-    // Three values and the bundle: this way of looking finds what is there.
+    // Control: the search finds three values and the bundle.
     assert_eq!(doomed.canaries(&before), 4);
     assert_eq!(doomed.canaries(&doomed.dev.database()), 4);
     let (_, kek) = doomed.opened(&before).keks(doomed.app).remove(0);
@@ -76,7 +76,7 @@ fn a_deleted_app_cannot_be_read_from_the_database_but_from_an_older_backup_with_
 
     let deleted = doomed.dev.operate("DELETE", "/v1/apps/doomed", None);
     assert_eq!(deleted.status, 200, "{}", deleted.text());
-    // It says itself what it does not do, and what ends that.
+    // The answer says what the deletion does not do, and which command does.
     let notice = deleted.field("notice");
     for said in [
         "The app's keys are destroyed",
@@ -90,7 +90,7 @@ fn a_deleted_app_cannot_be_read_from_the_database_but_from_an_older_backup_with_
         assert!(notice.contains(said), "{said}: {notice}");
     }
 
-    // Gone: no key of the store opens anything of the app, and what its keys were is not in the files either.
+    // No key of the store opens anything of the app, and the files no longer have the wrapped keys.
     assert_eq!(doomed.canaries(&doomed.dev.database()), 0);
     let doomed = doomed.settled();
     assert_eq!(doomed.canaries(&doomed.dev.database()), 0);
@@ -103,20 +103,20 @@ fn a_deleted_app_cannot_be_read_from_the_database_but_from_an_older_backup_with_
     for ciphertext in &ciphertexts {
         assert!(!contains(&file, ciphertext), "a sealed value is still in the file");
     }
-    // What lives on does.
+    // Other apps still work.
     assert_eq!(doomed.dev.version("shop"), 3);
 
-    // Not gone: the backup from before, while the seal of its time is there.
+    // The older backup still opens while its seal exists.
     assert_eq!(doomed.canaries(&before), 4);
     doomed.opened(&before).open_kek(doomed.app, 1, &kek).unwrap();
-    // The copy of a KEK alone opens with the store that there is until the keyring is rotated, and not after.
+    // A copy of one KEK opens with the current store until the keyring is rotated, and not after.
     doomed.opened(&doomed.dev.database()).open_kek(doomed.app, 1, &kek).unwrap();
     let rotated = doomed.dev.operate("POST", "/v1/keyring/rotate", Some(&json!({})));
     assert_eq!(rotated.status, 202, "{}", rotated.text());
     let doomed = until_rotated(doomed);
     let opened = doomed.opened(&doomed.dev.database()).open_kek(doomed.app, 1, &kek).map(|_| ());
     assert_eq!(opened.unwrap_err(), OpenError::UnknownKeyVersion { version: 1 });
-    // The whole backup holds the keyring of its time as well: the copies themselves must go, or their seal.
+    // The whole backup contains its keyring too: the copies or their seal must be destroyed.
     assert_eq!(doomed.canaries(&before), 4);
 }
 

@@ -1,4 +1,4 @@
-//! Tokens in one header do not add up, and a narrowed one has no power over what it came from.
+//! Tokens in one header are not combined; an attenuated token cannot revoke its original.
 
 use petsem_integration::dev::{Dev, appended, flyv1};
 use petsem_integration::http::Answer;
@@ -15,7 +15,7 @@ fn mint(dev: &Dev, parent: &str, wanted: &Value) -> String {
     minted.field("token")
 }
 
-/// The token and the subject in the line of the request that was answered so.
+/// The token and the subject in the audit line of the answered request.
 fn named(dev: &Dev, answer: &Answer) -> (String, String) {
     let id = answer.header("petsem-request-id").unwrap();
     let line = dev.audit_lines().into_iter().find(|line| line["request_id"] == id).unwrap();
@@ -36,7 +36,7 @@ fn two_tokens_in_one_header_allow_no_more_than_one_of_them_alone() {
     dev.set("second", &json!({"A": "1"}));
     let of =
         |app: &str, action: &str| json!({"kind": "org", "org": "demo", "apps": [app], "actions": [action]});
-    // The one is of the owner, the others of the operator.
+    // The first is the owner's, the others are the operator's.
     let writer = mint(&dev, &dev.owner(), &of("first", "write"));
     let lister = dev.mint(&of("second", "list"));
     let deleter = dev.mint(&of("first", "delete"));
@@ -111,14 +111,14 @@ fn tokens_of_two_orgs_in_one_header_each_authorize_only_their_own_org() {
             assert!(ancestors.to_string().contains(&id_of(token)), "{ancestors}");
             assert!(!ancestors.to_string().contains(&id_of(other)), "{ancestors}");
         }
-        // A token of the one org, narrowed to an app of the other.
+        // A token of one org, narrowed to an app of the other.
         let wanted = json!({"kind": "org", "org": "rivals", "apps": ["shop"]});
         let crossed = call("POST", "/v1/tokens", Some(wanted));
         assert_eq!(crossed.outcome(), (404, "not_found".to_owned()));
         for target in ["/v1/tokens", "/v1/issuers"] {
             assert_eq!(call("GET", target, None).outcome(), forbidden(), "{target}");
         }
-        // One of the two speaks for the whole request: its org is what there is.
+        // One of the two tokens authorizes the whole request: only its org is visible.
         let orgs = call("GET", "/v1/orgs", None).json();
         let names: Vec<_> = orgs["orgs"].as_array().unwrap().iter().map(|org| org["name"].clone()).collect();
         assert_eq!(names, ["demo"]);

@@ -1,6 +1,7 @@
-//! `kill -9` while several clients set secrets: what was acknowledged is there, whole, and has its audit line.
+//! `kill -9` while several clients set secrets: acknowledged changes survive complete, with their audit
+//! lines.
 //!
-//! `PETSEM_KILLS` says how often (default 50), `PETSEM_SEED` repeats a run.
+//! `PETSEM_KILLS` is the number of kills (default 50); `PETSEM_SEED` repeats a run.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Sender};
@@ -18,10 +19,10 @@ const WRITERS: [&str; 4] = ["kill-a", "kill-b", "kill-c", "kill-c"];
 const APPS: [&str; 3] = ["kill-a", "kill-b", "kill-c"];
 /// Set together, always to the same value.
 const NAMES: [&str; 3] = ["FIRST", "SECOND", "THIRD"];
-/// The server lives this long at most in a round, in milliseconds.
+/// The longest life of the server in a round, in milliseconds.
 const LONGEST: u64 = 400;
 
-/// A set that petsem acknowledged.
+/// An acknowledged set.
 struct Acknowledged {
     app: &'static str,
     version: u64,
@@ -44,19 +45,19 @@ fn acknowledged_changes_survive_kills_complete_and_with_their_audit_lines() {
     let mut acknowledged = 0;
     for round in 0..kills {
         let moment = Duration::from_millis(random.next() % LONGEST);
-        let (heard, acknowledgements) = mpsc::channel();
+        let (sender, acknowledgements) = mpsc::channel();
         let writers: Vec<_> = WRITERS
             .into_iter()
             .enumerate()
             .map(|(writer, app)| {
-                let (address, header, heard) = (dev.server.address(), flyv1(&dev.operator), heard.clone());
+                let (address, header, sender) = (dev.server.address(), flyv1(&dev.operator), sender.clone());
                 std::thread::spawn(move || {
                     let send = |request: &Request| exchange(address, &request.to_bytes()).ok();
-                    write_until_killed(app, &format!("{round}-{writer}"), &header, send, &heard);
+                    write_until_killed(app, &format!("{round}-{writer}"), &header, send, &sender);
                 })
             })
             .collect();
-        drop(heard);
+        drop(sender);
         dev = dev.restart(|server| kill_after(server, moment)).unwrap();
         for writer in writers {
             writer.join().unwrap();
@@ -81,7 +82,7 @@ fn acknowledged_changes_survive_kills_complete_and_with_their_audit_lines() {
 #[test]
 fn a_committed_change_whose_line_was_lost_gets_a_line_marked_recovered() {
     let mut started = Some(Dev::start());
-    // A checkpoint may go to the store behind a set, and end the wait for its line: then once more.
+    // A checkpoint written after a set may remove its line from `unaudited`; then try again.
     let last = (1..50).find_map(|version| {
         let dev = started.take().unwrap();
         dev.set("shop", &json!({"A": version.to_string(), "B": "2"}));
@@ -110,7 +111,7 @@ fn a_committed_change_whose_line_was_lost_gets_a_line_marked_recovered() {
     for field in ["action", "request_id", "token", "subject", "app", "version", "secrets"] {
         assert_eq!(recovered[0][field], last[field], "{field}");
     }
-    // Once: the next start finds nothing to recover.
+    // Only once: the next start finds nothing to recover.
     let dev = dev.restart(Server::kill).unwrap();
     let again = dev.audit_lines().iter().filter(|line| line["outcome"] == "recovered").count();
     assert_eq!(again, 1);
@@ -127,7 +128,7 @@ fn a_forged_line_among_the_unaudited_ones_is_not_written_to_the_log() {
         database.busy_timeout(Duration::from_secs(10)).unwrap();
         database
     };
-    // A line that was really kept, to be kept again for another request.
+    // An authentic kept line, copied to another revision.
     let kept = (1..50).find_map(|value: u32| {
         dev.set("shop", &json!({"A": value.to_string()}));
         let query = "SELECT line FROM unaudited WHERE length(line) > 32 ORDER BY revision DESC LIMIT 1";
@@ -166,7 +167,7 @@ fn a_forged_line_among_the_unaudited_ones_is_not_written_to_the_log() {
     }
 }
 
-/// Kills the server after `moment`, wherever it is then.
+/// Kills the server after `moment`, whatever it does.
 fn kill_after(server: Server, moment: Duration) -> petsem_integration::server::Ended {
     let (_alive, timer) = mpsc::channel::<()>();
     let _elapsed = timer.recv_timeout(moment);
@@ -178,7 +179,7 @@ fn write_until_killed(
     tag: &str,
     header: &str,
     send: impl Fn(&Request) -> Option<Vec<u8>>,
-    heard: &Sender<Acknowledged>,
+    sender: &Sender<Acknowledged>,
 ) {
     for number in 0.. {
         let value = format!("{tag}-{number}");
@@ -188,7 +189,7 @@ fn write_until_killed(
             .authorization(header)
             .json(&json!({ "values": values }));
         let Some(answer) = send(&request).and_then(|received| Answer::parse(&received)) else { return };
-        // An answer that broke off acknowledges nothing.
+        // An incomplete answer acknowledges nothing.
         let json = answer.json();
         let Some(version) = json["version"].as_u64() else { return };
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -198,13 +199,13 @@ fn write_until_killed(
             .iter()
             .map(|secret| (text(&secret["name"]), text(&secret["digest"])))
             .collect();
-        if heard.send(Acknowledged { app, version, value, digests }).is_err() {
+        if sender.send(Acknowledged { app, version, value, digests }).is_err() {
             return;
         }
     }
 }
 
-/// Checks that every acknowledged set is there and no version is half there; answers the app's version.
+/// Checks that every acknowledged set exists and that no version is incomplete; returns the app's version.
 fn check_app<'a>(dev: &Dev, app: &str, sets: impl Iterator<Item = &'a Acknowledged>) -> u64 {
     let target = format!("/v1/apps/{app}/secrets");
     let read = dev.call("GET", &format!("{target}?show_secrets=true"), &dev.reader_jwt(), None);
@@ -228,7 +229,7 @@ fn check_app<'a>(dev: &Dev, app: &str, sets: impl Iterator<Item = &'a Acknowledg
     let oldest = versions.first().copied().unwrap_or(0);
     let mut seen = BTreeMap::new();
     for set in sets {
-        assert!(set.version <= version, "{app}: version {} was acknowledged and is gone", set.version);
+        assert!(set.version <= version, "{app}: version {} was acknowledged and is missing", set.version);
         assert_eq!(seen.insert(set.version, &set.value), None, "{app}: version {} is two sets", set.version);
         if set.version >= oldest {
             for (name, history) in NAMES.iter().zip(&histories) {
@@ -253,7 +254,7 @@ fn history(dev: &Dev, target: &str, name: &str) -> BTreeMap<u64, String> {
     entries.iter().map(|entry| (entry["version"].as_u64().unwrap(), text(&entry["digest"]))).collect()
 }
 
-/// Every app version has exactly one line, written at its time or recovered.
+/// Every app version has exactly one line, written when it was set, or recovered.
 fn check_lines(dev: &Dev, newest: &BTreeMap<&str, u64>) {
     let mut lines: BTreeMap<(String, u64), usize> = BTreeMap::new();
     for line in dev.audit_lines() {
@@ -273,7 +274,7 @@ fn check_lines(dev: &Dev, newest: &BTreeMap<&str, u64>) {
     assert_eq!(lines, BTreeMap::new(), "lines of versions that are not there");
 }
 
-/// Whether the store still keeps the line of this request, as it does until a later commit.
+/// Whether the store still has the line of this request, which it keeps until a later commit.
 fn waits_for_its_line(database: &std::path::Path, request_id: &str) -> bool {
     let database = rusqlite::Connection::open(database).unwrap();
     let kept: u64 = database
@@ -286,8 +287,8 @@ fn waits_for_its_line(database: &std::path::Path, request_id: &str) -> bool {
     kept == 1
 }
 
-/// What a kill between the commit and the log's own fsync leaves: the line of this request is not there, and nothing
-/// behind it.
+/// Simulates a kill between the commit and the log's fsync: removes the line of this request and everything
+/// after it.
 fn cut(segment: &std::path::Path, request_id: &str) {
     let mut bytes = std::fs::read(segment).unwrap();
     let at = bytes.windows(request_id.len()).position(|part| part == request_id.as_bytes()).unwrap();
@@ -296,7 +297,7 @@ fn cut(segment: &std::path::Path, request_id: &str) {
     std::fs::write(segment, bytes).unwrap();
 }
 
-/// Verifies the audit log of a development directory whose server has ended.
+/// Verifies the audit log of a stopped development server.
 fn verified_lines(directory: &std::path::Path) -> petsem_server::audit::Report {
     let settings = Development::at(directory).settings("127.0.0.1:0").unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -311,7 +312,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// SplitMix64: the moments of a run come again with its seed.
+/// SplitMix64: the same seed repeats the moments of a run.
 struct SplitMix(u64);
 
 impl SplitMix {

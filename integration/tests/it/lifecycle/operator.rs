@@ -1,5 +1,5 @@
-//! The operator's commands when something is wrong: each says what happened and what to do, ends with a status that
-//! is not 0, and leaves everything as it was.
+//! The operator's commands on errors: each says what happened and what to do, exits with a nonzero status,
+//! and changes nothing.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use petsem_integration::seals::{
 };
 use petsem_integration::server::{Ended, Server, petsem, run};
 
-/// What opens the store for itself, beside a running server.
+/// Commands that open the store beside a running server.
 const BESIDE_A_SERVER: &[&[&str]] = &[
     &["seal", "list"],
     &["seal", "verify"],
@@ -23,7 +23,7 @@ const BESIDE_A_SERVER: &[&[&str]] = &[
     &["deny", "--host", "host-9"],
 ];
 
-/// What opens the store for itself, while no server holds it.
+/// Commands that open the store only while no server holds it.
 const WITHOUT_A_SERVER: &[&[&str]] = &[
     &["rotate-root"],
     &["seal", "remove", "--compromised", "abcd"],
@@ -33,10 +33,10 @@ const WITHOUT_A_SERVER: &[&[&str]] = &[
     &["owner", "--org", "acme", "--owner", "grace@example.com"],
 ];
 
-/// What the server does.
+/// Commands that use the server.
 const OVER_THE_API: &[&[&str]] = &[&["seal", "--yes"], &["rotate-keyring"], &["rotate-app", "shop"]];
 
-/// A command on the node; the token that it would make goes to a file that is not there.
+/// A command on the node; a token goes to a file that does not exist yet.
 fn on_the_node(installation: &Installation, arguments: &[&str]) -> Ended {
     let token = installation.path("made.token");
     let makes_one = matches!(arguments.first(), Some(&("recover" | "owner")));
@@ -54,7 +54,7 @@ fn endpoint(server: &Server) -> String {
     format!("http://{}", server.address())
 }
 
-/// Names of all files, but those that SQLite makes and takes away.
+/// Names of all files except those that SQLite creates and removes.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
@@ -70,10 +70,11 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What no refused command may change: files, and what the store says of its keys and seals.
+/// State that a refused command must not change: files, and the store's keys and seals as `status` shows
+/// them.
 fn state(installation: &Installation) -> (Vec<PathBuf>, BTreeMap<String, String>) {
     let store = status(installation)["store"].as_object().unwrap().clone();
-    // Whether MACs could be checked is a matter of the seal at hand.
+    // Whether MACs could be checked depends on the available seals.
     let store = store.into_iter().filter(|(name, _)| name != "checked");
     let store = store.map(|(name, value)| (name, value.to_string())).collect();
     (files(installation.directory.path()), store)
@@ -228,7 +229,7 @@ fn a_sealed_server_changes_no_seal_rotates_nothing_and_names_the_command_that_un
         &["last seal", "nothing was changed"],
     );
     assert_eq!(seals(&installation), before);
-    // It opens the store for itself, and changes nothing.
+    // This opens the store itself, and changes nothing.
     done(&operator(&installation, &["seal", "list"], &[]));
     for arguments in OVER_THE_API {
         let ended = over_the_api(&installation, &endpoint(&server), arguments);
@@ -340,7 +341,7 @@ fn an_init_without_a_passphrase_or_a_directory_for_shares_names_the_flag_and_cre
     assert_eq!(ended.status.code(), Some(2), "{}", ended.printed);
     assert!(ended.printed.contains("hint: create it first") && ended.printed.contains("nothing was changed"));
     assert_eq!(files(installation.directory.path()), [installation.configuration()]);
-    // One that is too short to be one is seen when it is used: the store is there, and empty.
+    // A passphrase that is too short is detected when it is used: the store exists, but is empty.
     installation.configure(&configuration("[[seal]]\nkind = \"passphrase\"\n"));
     let short = private(&installation, "short", "short");
     let ended = init(&installation, &[("--passphrase-file", &short)]);
@@ -352,7 +353,7 @@ fn an_init_without_a_passphrase_or_a_directory_for_shares_names_the_flag_and_cre
     );
     installation.configure(&configuration(KEY_FILE));
     done(&init(&installation, &[]));
-    // Beside a running server: the same, and nothing is added.
+    // Beside a running server: the same error, and no seal is added.
     let made = Installation::made();
     let server = made.start().unwrap();
     let ended = operator(&made, &["seal", "add", "passphrase"], &[]);

@@ -19,7 +19,7 @@ use crate::opened::{Opened, kind};
 
 const CANARY: &str = "canary-rotation-3f9a";
 
-/// An installation whose rotations take their time.
+/// An installation with slow rotations.
 struct Scene(Platform);
 
 impl Deref for Scene {
@@ -41,7 +41,7 @@ impl Scene {
         Self(Platform::with(&format!("[rotation]\nrewraps_per_second = {rewraps_per_second}\n")))
     }
 
-    /// The values of an app, as a Machine gets them.
+    /// The values of an app, as a Machine receives them.
     fn values(&self, app: AppId) -> BTreeMap<String, String> {
         values(&self.boot(app, &self.discharge(app)))
     }
@@ -53,7 +53,7 @@ impl Scene {
         answer.json()
     }
 
-    /// Looks until it is as wanted; answers all that was seen.
+    /// Polls the rotations until they are as wanted; returns every state seen.
     fn look_until(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut seen = Vec::new();
         for _ in 0..3000 {
@@ -63,7 +63,7 @@ impl Scene {
             }
             pause(Duration::from_millis(20));
         }
-        panic!("it did not come to it: {}", seen.last().unwrap());
+        panic!("the rotations did not become as wanted: {}", seen.last().unwrap());
     }
 
     fn opened(&self) -> Opened {
@@ -110,14 +110,14 @@ fn the_keyring_is_rotated_while_clients_set_and_boot() {
                 }
             });
         }
-        // New rows are wrapped by the version of their time.
+        // New rows are wrapped by the keyring version that is then current.
         let made = scope.spawn(|| {
             let mut made = Vec::new();
             while !over.load(Ordering::Relaxed) {
                 let name = format!("new-{}", made.len());
                 let body = json!({"org": "demo", "name": name});
                 let answer = scene.operate("POST", "/v1/apps", Some(&body));
-                // Told to try again when it met the very moment of the rotation.
+                // It must retry if it coincides with the start of the rotation.
                 assert!([201, 503].contains(&answer.status), "{}", answer.text());
                 made.extend((answer.status == 201).then(|| answer.field("id")));
             }
@@ -134,7 +134,7 @@ fn the_keyring_is_rotated_while_clients_set_and_boot() {
         assert!(!made.join().unwrap().is_empty());
         seen
     });
-    // Numbers on the way, and a bound of the rate.
+    // Progress is visible while it runs.
     let progress: Vec<(u64, u64)> = seen
         .iter()
         .filter_map(|list| list["keyring"].get("rotation"))
@@ -148,7 +148,7 @@ fn the_keyring_is_rotated_while_clients_set_and_boot() {
     println!("{sets} sets, {boots} boots, {} looks", seen.len());
     assert!(sets > 0 && boots > 0);
 
-    // Everything opens, and only under the new version.
+    // Everything opens, and only with the new version.
     for (number, app) in apps.iter().enumerate() {
         assert_eq!(scene.values(*app)["A"], format!("{CANARY} {number}"));
     }
@@ -156,7 +156,7 @@ fn the_keyring_is_rotated_while_clients_set_and_boot() {
     assert_eq!(opened.versions_in_use(), [2]);
     assert_eq!(opened.rows(kind::KEYRING_KEY).len(), 1);
     assert_eq!(opened.rows(kind::KEYRING_KEY)[0].0, 2_u32.to_be_bytes());
-    // A copy of an old wrap is of no use with the keys that there are, whatever version it says.
+    // A copy of an old wrap does not open with the current keys, whatever version its header has.
     let opens = |wrapped: &[u8]| opened.open_kek(apps[3], 1, wrapped).map(|_| ()).unwrap_err();
     assert_eq!(opens(&kept_kek), OpenError::UnknownKeyVersion { version: 1 });
     let mut relabelled = kept_kek.clone();
@@ -170,7 +170,7 @@ fn the_keyring_is_rotated_while_clients_set_and_boot() {
     assert_eq!(scene.audit_lines("keyring.destroy").len(), 1);
     assert_eq!(scene.audit_lines("keyring.destroy")[0]["detail"], "keyring version 1");
 
-    // And after a restart, and once more.
+    // The same after a restart, and then a second rotation.
     let mut scene = scene;
     assert!(scene.stop().status.success());
     scene.start();
@@ -238,12 +238,12 @@ fn an_apps_kek_is_rotated_while_clients_write_and_its_history_and_keys_are_prese
 
         let begun = scene.rotate_app(app, rewrite);
         assert_eq!((&begun["kek_versions"], &begun["rewrite"]), (&json!([1, 2]), &json!(rewrite)));
-        // Boots and keys use the new KEK at once; the version of the app is the one that it was.
+        // Boots and keys use the new KEK immediately; the app's version does not change.
         assert_eq!((history(&scene, "A"), history(&scene, "B"), scene.values(app)), before);
         assert_eq!(sign(&scene), signed);
         let again = scene.operate("POST", "/v1/apps/shop/rotate", Some(&json!({})));
         assert_eq!(again.outcome(), (409, "conflict".to_owned()));
-        // Killed on the way, twice, with sets in between.
+        // Killed twice while it runs, with sets in between.
         for kill in 0..2 {
             scene.look_until(|list| list["apps"][0]["progress"]["rewrapped"].as_u64().unwrap() > 3);
             scene.kill();
@@ -254,7 +254,7 @@ fn an_apps_kek_is_rotated_while_clients_write_and_its_history_and_keys_are_prese
             scene.set("shop", &json!({"C": format!("c{kill}")}));
             assert_eq!(history(&scene, "A"), before.0);
         }
-        // Sets while it goes on.
+        // Sets while it runs.
         let mut last = 0;
         while scene.rotations()["apps"] != json!([]) {
             last = scene.set("shop", &json!({"C": "during"}));
@@ -272,16 +272,16 @@ fn an_apps_kek_is_rotated_while_clients_write_and_its_history_and_keys_are_prese
         let same = kept.iter().filter(|(_, old)| now.iter().any(|(_, new)| new == old)).count();
         // The sets wrote a new bundle.
         assert_eq!(same, if rewrite { 0 } else { kept.len() - 1 });
-        // A copy of the old KEK opens until the keyring is rotated, but nothing here is under it.
+        // A copy of the old KEK opens until the keyring is rotated, but no row is under it.
         assert_eq!(opened.open_kek(app, 1, &kek).unwrap().version(), 1);
         drop(opened);
         assert_eq!(scene.audit_lines("app.kek_destroy")[0]["detail"], "only KEK version 2 is left");
-        // What was kept of long ago comes back as it was.
+        // An old kept value is restored by a rollback.
         let rollback = json!({"to_version": 7});
         let answer = scene.operate("POST", "/v1/apps/shop/secrets/A/rollback", Some(&rollback));
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(scene.values(app)["A"], "a7");
-        // The keyring's rotation goes over it as over any other.
+        // A keyring rotation re-wraps this app like any other.
         scene.rotate_keyring();
         scene.look_until(|list| versions(list) == [2]);
         assert_eq!(scene.values(app)["A"], "a7");
@@ -314,8 +314,8 @@ fn a_restored_destroyed_version_of_the_keyring_is_detected_at_the_next_start() {
     database.execute(insert, rusqlite::params![saved.0, saved.1, saved.2, saved.3, saved.4]).unwrap();
     let verified = run(scene.installation.with_configuration(&["operator", "verify"]));
     assert!(!verified.status.success());
-    let told = "version 1 of the keyring was destroyed, but its row exists again";
-    assert!(verified.printed.contains(told), "{}", verified.printed);
+    let problem = "version 1 of the keyring was destroyed, but its row exists again";
+    assert!(verified.printed.contains(problem), "{}", verified.printed);
     let refused = scene.installation.start().unwrap_err();
     assert!(refused.printed.contains("it was destroyed, but its row exists again"), "{}", refused.printed);
     database.execute("DELETE FROM records WHERE kind = 3 AND id = ?1", [saved.1]).unwrap();
@@ -360,7 +360,7 @@ fn a_row_that_does_not_open_keeps_the_old_keyring_version_and_is_reported() {
     assert_eq!(scene.values(apps[0])["A"], CANARY);
     assert_eq!(scene.metric("petsem_keyring_rotation_faults"), 1);
     assert_eq!(versions(&scene.rotations()), [1, 2]);
-    // Mended: the next start finishes it.
+    // Repaired: the next start finishes the rotation.
     mac(&right);
     assert!(scene.stop().status.success());
     scene.start();

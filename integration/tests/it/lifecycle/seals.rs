@@ -1,4 +1,5 @@
-//! Seals in the whole: several kinds, a server that is sealed, unsealed and sealed again, and the list of seals.
+//! Seals end to end: several kinds, a server that is sealed, unsealed and sealed again, and the list of
+//! seals.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +20,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 const PASSPHRASE: &str = "six random words make a passphrase";
-/// Kinds of rows, as their numbers are on disk.
+/// Kind of these rows, as numbered on disk.
 const SEAL_ROWS: &str = "2";
 
 const BY_PASSPHRASE: &str = "[[seal]]\nkind = \"passphrase\"\n";
@@ -61,7 +62,7 @@ fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_with_the_right_one()
     let _turn = passphrase_turn();
     let (installation, passphrase) = by_passphrase();
     let wrong = private(&installation, "wrong", "another six random words it is");
-    // It has wrapped the root key, and has not opened anything yet.
+    // The seal has wrapped the root key, but has not opened it yet.
     assert_eq!(seals(&installation)[0]["verified_at"], Value::Null);
     let server = installation.start().unwrap();
     assert_sealed(&installation, &server);
@@ -105,7 +106,7 @@ fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_with_the_right_one()
     let stopped = server.stop();
     assert_eq!(stopped.status.code(), Some(0), "{}", stopped.printed);
     assert!(!stopped.printed.contains(PASSPHRASE));
-    // The refusal was written while there was no key; the unsealing with one.
+    // The refusal was logged without a key, the unsealing with one.
     let log = audit_log(&installation.path("data/audit"));
     let line = |text: &str| log.lines().find(|line| line.contains(text)).unwrap_or_default().to_owned();
     assert!(line("\"action\":\"server.sealed\"").contains("\"chain\""), "{log}");
@@ -147,13 +148,13 @@ fn only_an_operator_can_seal_the_server() {
     assert_sealed(&installation, &server);
     let seen = status(&installation);
     assert_eq!(seen["server"]["why_sealed"], json!(["an operator sealed it"]));
-    // Its key file is there, and it stays sealed until it is told otherwise.
+    // Its key file is available, but it stays sealed until an operator unseals it.
     pause(Duration::from_secs(1));
     assert_sealed(&installation, &server);
     let unsealed = operator(&installation, &["unseal"], &[]);
     assert!(done(&unsealed).starts_with("unsealed by key file "), "{}", unsealed.printed);
     assert_eq!(orgs(&installation, &server).json()["orgs"][0]["name"], json!("acme"));
-    // And again, on the same server.
+    // Again, on the same server.
     done(&seal_the_server(&installation, &server));
     assert_sealed(&installation, &server);
     let stopped = server.stop();
@@ -169,7 +170,7 @@ fn only_an_operator_can_seal_the_server() {
 fn a_stalled_request_does_not_keep_keys_in_memory() {
     let installation = Installation::made();
     let server = installation.start().unwrap();
-    // A token that is good, and a body that never comes.
+    // A valid token, and a body that is never sent.
     let slow = Request::new("POST", "/v1/orgs")
         .authorization(&flyv1(&installation.operator()))
         .header("content-type", "application/json")
@@ -199,18 +200,18 @@ fn two_of_three_shares_open_and_fewer_do_not() {
     };
     refused(&unseal(&[&shares[0]]), &["1 of the 2 shares that are needed"]);
     refused(&unseal(&[&shares[0], &shares[0]]), &["1 of the 2 shares that are needed"]);
-    // One symbol typed wrong.
+    // One mistyped symbol.
     let mut typed = text(&shares[1]);
     let last = typed.pop().unwrap();
     typed.push(if last == 'A' { 'B' } else { 'A' });
     let wrong = private(&installation, "typed-wrong", &typed);
     refused(&unseal(&[&shares[0], &wrong]), &["share 2", "1 of the 2 shares that are needed"]);
-    // Two sets: a share of another store counts for nothing.
+    // Two sets: a share of another store does not count.
     let (other, others) = by_shares();
     refused(&unseal(&[&shares[0], &others[1]]), &["set", "1 of the 2 shares that are needed"]);
     drop(other);
     assert_sealed(&installation, &server);
-    // A wrong one beside enough right ones spoils nothing; all in one file.
+    // An invalid share next to enough valid ones does no harm; all are in one file.
     let all =
         private(&installation, "all", &format!("{typed}\n{}\n\n{}\n", text(&shares[0]), text(&shares[2])));
     let unsealed = unseal(&[&all]);
@@ -222,7 +223,7 @@ fn two_of_three_shares_open_and_fewer_do_not() {
     for share in &shares {
         assert!(!stopped.printed.contains(&text(share)) && !log.contains(&text(share)));
     }
-    // A command on the node opens the store by the same shares.
+    // A command on the node opens the store with the same shares.
     let files = [("--share-file", shares[1].as_path()), ("--share-file", shares[2].as_path())];
     assert!(verified_audit(&installation, &files).contains("the audit log is intact"));
     refused(&operator(&installation, &["audit", "verify"], &[]), &["sealed", "--share-file"]);
@@ -297,7 +298,7 @@ fn commands_on_the_node_report_a_wrong_passphrase_and_change_nothing() {
     }
     assert_eq!(status(&installation)["store"], before);
     assert!(!installation.path("data/denials").exists());
-    // On a server that waits for a person a denial is taken with what opens it.
+    // A sealed server that needs a person: a denial is accepted together with the passphrase.
     let server = installation.start().unwrap();
     assert_sealed(&installation, &server);
     let denied =
@@ -358,7 +359,7 @@ fn a_passphrase_file_opens_without_a_person() {
     assert_sealed(&installation, &server);
     assert!(status(&installation)["server"]["why_sealed"].to_string().contains("0640"));
     server.stop();
-    // As systemd hands it over.
+    // As systemd passes it.
     installation.configure(&configuration(
         "[[seal]]\nkind = \"passphrase\"\nfile = \"$CREDENTIALS_DIRECTORY/passphrase\"\n",
     ));
@@ -396,7 +397,7 @@ fn seals_are_added_verified_and_removed_while_the_server_runs() {
         &operator(&installation, &["seal", "add", "key-file"], &[]),
         &["already opens the store", "nothing was changed"],
     );
-    // A passphrase that was not tried yet.
+    // A passphrase that has not opened the store yet.
     let passphrase = private(&installation, "passphrase", PASSPHRASE);
     done(&operator(&installation, &["seal", "add", "passphrase"], &[("--new-passphrase-file", &passphrase)]));
     assert_eq!(seals(&installation).iter().filter(|seal| seal["verified_at"].is_null()).count(), 1);
@@ -417,7 +418,7 @@ fn seals_are_added_verified_and_removed_while_the_server_runs() {
     let verified = operator(&installation, &["seal", "verify"], &[("--passphrase-file", &passphrase)]);
     assert_eq!(done(&verified).matches("opens the store").count(), 2, "{}", verified.printed);
     assert_eq!(seals(&installation).iter().filter(|seal| seal["verified_at"].is_null()).count(), 0);
-    // Now the key file may go, and the server goes on.
+    // Now the key file can be removed, and the server continues.
     let removed = operator(&installation, &["seal", "remove", &first], &[("--passphrase-file", &passphrase)]);
     assert!(done(&removed).contains("is removed"), "{}", removed.printed);
     assert_open(&installation, &server);
@@ -428,7 +429,7 @@ fn seals_are_added_verified_and_removed_while_the_server_runs() {
         assert!(log.contains(&format!("\"action\":\"{action}\",\"outcome\":\"allowed\"")), "{action}: {log}");
     }
     server.stop();
-    // The key file is a stranger's now.
+    // The key file no longer belongs to the store.
     let server = installation.start().unwrap();
     assert_sealed(&installation, &server);
     done(&operator(&installation, &["unseal"], &[("--passphrase-file", &passphrase)]));
@@ -501,7 +502,7 @@ fn every_seal_opens_the_new_root_key_and_no_seal_opens_an_old_wrap() {
     opens(BY_PASSPHRASE, &[by_passphrase]);
     opens(BY_SHARES, &people[1..]);
 
-    // One that is lost is dropped by name, never silently.
+    // A lost seal is dropped by name, never silently.
     installation.configure(&configuration(&format!("{KEY_FILE}{BY_PASSPHRASE}")));
     let set = seals(&installation).into_iter().find(|seal| seal["kind"] == "shamir").unwrap();
     let second = seals(&installation)
@@ -528,7 +529,7 @@ fn every_seal_opens_the_new_root_key_and_no_seal_opens_an_old_wrap() {
     installation.configure(&configuration(KEY_FILE));
     assert!(verified_audit(&installation, &[]).contains("the audit log is intact"));
 
-    // Rows of before, put back one by one: none is taken.
+    // Older rows, restored one kind at a time: none is accepted.
     let newer = Connection::open(installation.path("data/petsem.db")).unwrap();
     newer.execute("ATTACH ?1 AS old", [old.to_str().unwrap()]).unwrap();
     newer
@@ -626,7 +627,7 @@ fn verify_names_an_app_that_was_restored_while_the_server_was_stopped() {
         &behind,
         &[&format!("the app {app} is at version 1, but the audit log has its version 2"), "1 apps behind"],
     );
-    // And a bundle that is not the head's.
+    // And a bundle that does not match the head.
     let newer = Connection::open(&database).unwrap();
     newer.execute_batch("DELETE FROM bundles").unwrap();
     drop(newer);
@@ -657,13 +658,13 @@ fn a_removed_or_restored_row_of_the_seal_list_is_detected() {
         let ended = installation.start().unwrap_err();
         refused(&ended, &["seal row", text]);
     };
-    // Removed: the other one still opens, and the start says what is missing.
+    // Deleted row: the other seal still opens, and the start says what is missing.
     let installation = fresh();
     let second = id_of(&installation, "second.key");
     let sql = format!("DELETE FROM records WHERE kind = {SEAL_ROWS} AND hex(id) = upper('{second}')");
     assert_eq!(database(&installation).execute(&sql, []).unwrap(), 1);
     fault(&installation, "it is missing");
-    // Put back after it was removed: who had that key file would open the store again.
+    // A removed seal's row restored: the holder of that key file could open the store again.
     let installation = fresh();
     let second = id_of(&installation, "second.key");
     let old = installation.path("old.db");
@@ -677,7 +678,7 @@ fn a_removed_or_restored_row_of_the_seal_list_is_detected() {
     assert_eq!(connection.execute(&sql, []).unwrap(), 1);
     drop(connection);
     fault(&installation, "it was removed, but exists again");
-    // Changed in its description, which leads nowhere: its MAC says so.
+    // Changed description, which opens nothing: the MAC does not match.
     let installation = fresh();
     let second = id_of(&installation, "second.key");
     let sql = format!(
@@ -687,7 +688,7 @@ fn a_removed_or_restored_row_of_the_seal_list_is_detected() {
     assert_eq!(database(&installation).execute(&sql, []).unwrap(), 1);
     let ended = installation.start().unwrap_err();
     refused(&ended, &["seal row"]);
-    // The rows of two seals swapped, MACs and all: neither opens.
+    // The rows of two seals swapped, with their MACs: neither opens.
     let installation = fresh();
     let connection = database(&installation);
     let sql = format!("SELECT id, content, mac FROM records WHERE kind = {SEAL_ROWS}");
@@ -737,7 +738,7 @@ fn a_flood_of_unauthenticated_requests_does_not_prevent_unsealing() {
     assert_eq!(done(&unsealed), "unsealed by passphrase (passphrase)\n");
     assert!(guesses > 16, "{guesses}");
     assert_open(&installation, &server);
-    // No guess was even tried, so none is in the log.
+    // No guess was tried, so none is in the log.
     let log = audit_log(&installation.path("data/audit"));
     assert_eq!(log.matches("\"action\":\"operator.unseal\"").count(), 1, "{log}");
 }
@@ -747,7 +748,7 @@ fn a_failed_unseal_attempt_does_not_affect_other_attempts() {
     let (installation, shares) = by_shares();
     let server = installation.start().unwrap();
     let wrong = private(&installation, "wrong", "00000-00000\n");
-    // Interleaved with one that is right: each carries its own shares.
+    // Interleaved with a valid attempt: each has its own shares.
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -767,7 +768,7 @@ fn a_failed_unseal_attempt_does_not_affect_other_attempts() {
     assert_open(&installation, &server);
 }
 
-// The other build has them: `devices`.
+// The build of `tests/devices` has these seals.
 #[cfg(not(feature = "device-seals"))]
 #[test]
 fn a_seal_missing_from_this_build_is_refused_and_its_feature_named() {

@@ -1,4 +1,4 @@
-//! Signing keys are replaced while tokens live, and revoked when they have a successor.
+//! Signing keys are replaced while tokens are in use, and revoked when they have a successor.
 
 use petsem_integration::dev::{Dev, flyv1};
 use petsem_integration::server::{Server, petsem, run};
@@ -49,7 +49,7 @@ fn tokens_of_the_previous_key_stay_valid_and_new_ones_use_the_new_key() {
     rotate(&dev, &json!({"org": "demo"}));
     let new = org();
     assert_ne!(kid(&old), kid(&new));
-    // The platform's key is another matter: the operator's own token is of it, and mints as before.
+    // The platform's key is separate: the operator's own token is signed by it, and mints as before.
     rotate(&dev, &json!({}));
     let newest = org();
     assert_eq!(kid(&new), kid(&newest));
@@ -64,7 +64,7 @@ fn tokens_of_the_previous_key_stay_valid_and_new_ones_use_the_new_key() {
     for token in [&old, &new, &newest] {
         assert_eq!(uses(&dev, token), outcome(VALID));
     }
-    // The host's token and its boots go on under the old platform key, also after a restart.
+    // The host's token and its boots still work with the old platform key, also after a restart.
     dev.set("shop", &json!({"GREETING": "hello"}));
     let dev = dev.restart(Server::kill).unwrap();
     assert_eq!(states(&dev), expected);
@@ -84,7 +84,7 @@ fn only_a_replaced_key_is_revoked_and_its_tokens_with_it() {
     assert_eq!(uses(&dev, &old), outcome(VALID));
 
     rotate(&dev, &json!({"org": "demo"}));
-    // Of the new key, but minted with a token of the old one: it goes with it.
+    // Signed by the new key, but minted with a token of the old one: it is revoked too.
     let minted = dev.call(
         "POST",
         "/v1/tokens",

@@ -1,4 +1,4 @@
-//! A server starts, or says what is wrong; and ends without losing what it was asked.
+//! A server starts or says what is wrong, and stops without losing requests.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use petsem_integration::server::{Ended, petsem, run};
 use rusqlite::Connection;
 use serde_json::json;
 
-/// Asserts that a program ended with an error that says this, and has printed no more than two lines of it.
+/// Asserts that a program failed with this error, in at most two lines.
 fn refused(what: &str, ended: &Ended, texts: &[&str]) {
     assert!(matches!(ended.status.code(), Some(code) if code != 0), "{what}: {}", ended.printed);
     for text in texts {
@@ -68,13 +68,13 @@ fn a_server_without_a_store_says_how_to_create_one() {
     refused("an empty store", &ended, &["is empty", "petsem operator init"]);
     let verify = run(installation.with_configuration(&["operator", "audit", "verify"]));
     refused("an empty store", &verify, &["is empty", "petsem operator init"]);
-    // Looking made nothing.
+    // Reading created nothing.
     assert_eq!(files(installation.directory.path()), ["petsem.toml"]);
-    // And it can still be made.
+    // `init` still works.
     assert!(installation.init().status.success());
 }
 
-/// An installation that can still be saved must not be replaced by a new one.
+/// A repairable installation must not be replaced by a new one.
 #[test]
 fn a_store_without_its_installation_row_is_reported_as_damaged_and_not_as_empty() {
     let installation = Installation::made();
@@ -215,7 +215,7 @@ fn a_key_file_accessible_to_other_users_opens_nothing() {
     starts_sealed("another key", &installation, &["does not open the root key of this store"]);
     std::fs::remove_file(&key).unwrap();
     starts_sealed("no key", &installation, &["seal.key"]);
-    // A key is never made for a store that is there.
+    // No key is created for an existing store.
     assert!(!key.exists());
 }
 
@@ -239,7 +239,7 @@ fn a_data_directory_that_cannot_be_written_is_refused() {
 fn a_terminated_server_answers_its_running_requests_and_starts_again() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
-    // A request of which the server has seen the head and half of the body.
+    // The server has read the head and half of the body.
     let request = Request::new("POST", "/v1/apps/shop/secrets/B")
         .authorization(&flyv1(&dev.operator))
         .json(&json!({"value": "set while the server ends"}))
@@ -247,13 +247,13 @@ fn a_terminated_server_answers_its_running_requests_and_starts_again() {
     let (begun, rest) = request.split_at(request.len() - 10);
     let mut stream = connect(dev.server.address()).unwrap();
     stream.write_all(begun).unwrap();
-    // Its being read is only sure after another request on another connection was answered.
+    // It has certainly read them once it answers another request on another connection.
     assert_eq!(dev.version("shop"), 1);
     let (address, operator) = (dev.server.address(), dev.operator.clone());
     let dev = dev
         .restart(|server| {
             server.terminate();
-            // New connections are refused from now on; this one goes on.
+            // New connections are refused now; this one continues.
             while std::net::TcpStream::connect(address).is_ok() {}
             stream.write_all(rest).unwrap();
             let mut received = Vec::new();
@@ -314,7 +314,7 @@ fn the_audit_log_of_an_installation_verifies_and_a_changed_line_does_not() {
     changed[at + 1] = b'O';
     std::fs::write(&segment, &changed).unwrap();
     refused("a changed line", &verify(), &["line", "hint: the lines before it are unchanged"]);
-    // Two lines exchanged.
+    // Two swapped lines.
     let text = String::from_utf8(good.clone()).unwrap();
     let mut lines: Vec<_> = text.split_inclusive('\n').collect();
     lines.swap(1, 2);
@@ -329,7 +329,7 @@ fn at_a_terminal_an_app_is_deleted_only_when_its_name_is_typed_again() {
     let dev = Dev::start();
     let context = dev.layout().operator_token().with_file_name("context.toml");
     let program = petsem([""; 0]).get_program().to_owned();
-    // Under `script` the command has a terminal; what is typed comes through it.
+    // `script` gives the command a terminal and passes what is typed.
     let delete = |typed: &str| {
         let command =
             format!("{} app delete shop --context {}", program.to_str().unwrap(), context.to_str().unwrap());

@@ -1,4 +1,4 @@
-//! The real end: five Machines, each a real VM, with the real server, host side and crate. The test plays only
+//! End to end: five Machines, each a real VM, with the real server, host side and crate. The test plays only
 //! the orchestrator (boot-injection §5).
 //!
 //! good, foreign app, impostor, revoked, and the control whose bit is flipped in transit and must fail.
@@ -20,13 +20,14 @@ use serde_json::{Value, json};
 
 use super::vm::{boot, claims};
 
-/// What the owner of `shop` set. The VM must prove exactly this.
+/// The values that the owner of `shop` set. The VM must prove exactly these.
 const SHOP: [(&str, &[u8]); 3] =
     [("DATABASE_URL", b"postgres://canary-7e1f"), ("EMPTY", b""), ("PEM", b"-----BEGIN\nline\0two\n")];
-/// What the owner of another app set. No Machine of `shop` proves it, and none of its Machines proves `SHOP`.
+/// The values that the owner of another app set. No Machine of `shop` proves them, and no Machine of that app
+/// proves `SHOP`.
 const OTHER: [(&str, &[u8]); 1] = [("DATABASE_URL", b"postgres://canary-0b2c")];
 
-/// The orchestrator: one host, its token, and the proofs that it gets.
+/// The orchestrator: one host, its token, and its proofs.
 struct Orchestrator {
     dev: Dev,
     client: Arc<Client>,
@@ -75,7 +76,7 @@ impl Orchestrator {
         }
     }
 
-    /// The digest of what was set through the API under the VM's challenge, for this Machine of this app.
+    /// The expected proof: a digest of the values under the VM's challenge, for this Machine of this app.
     fn expected(&self, app: &str, machine: &str, values: &[(&str, &[u8])], claims: &VmClaims) -> String {
         let binding = self.binding(app, machine);
         let identity =
@@ -108,7 +109,7 @@ fn claimed(app: &str, machine: &str) -> VmClaims {
     VmClaims { app: app.to_owned(), ..claims(machine) }
 }
 
-/// A Machine that got nothing: it says DENY, proves nothing, and reaches its end line.
+/// Asserts that a Machine received nothing: it prints DENY, proves nothing, and reaches its end line.
 fn got_nothing(outcome: &VmOutcome, code: u8) {
     let seen = (outcome.proof(), outcome.denied(), outcome.ended());
     assert_eq!(seen, (None, Some(code), true), "{}", outcome.serial);
@@ -148,7 +149,7 @@ async fn good(orchestrator: &Orchestrator) {
     assert_eq!(line["detail"], "the Machine proved that it has the bundle");
 }
 
-/// A Machine of `warehouse`, whose host asks for what is `shop`'s with the grant that it has.
+/// A Machine of `warehouse`; its host requests the secrets of `shop` with its own grant.
 async fn foreign_app(orchestrator: &Orchestrator) {
     let discharge = orchestrator.dev.discharge("warehouse", "m-foreign");
     let host = Credentials::new(&orchestrator.dev.host).unwrap();
@@ -161,7 +162,7 @@ async fn foreign_app(orchestrator: &Orchestrator) {
     denied(orchestrator, "warehouse", "m-foreign").await;
 }
 
-/// A Machine of `warehouse` that says over its own socket that it is the good one of `shop`.
+/// A Machine of `warehouse` that claims over its own socket to be the good one of `shop`.
 async fn impostor(orchestrator: &Orchestrator) {
     let booted = Arc::new(orchestrator.boot("warehouse", "m-impostor").await.unwrap());
     let binding = orchestrator.binding("warehouse", "m-impostor");
@@ -178,7 +179,7 @@ async fn impostor(orchestrator: &Orchestrator) {
     assert_eq!(line["detail"], "the Machine was answered DENY");
 }
 
-/// A Machine of `shop` itself, which was revoked.
+/// A revoked Machine of `shop` itself.
 async fn revoked(orchestrator: &Orchestrator) {
     let body = json!({"machine": {"app": "shop", "machine": "m-revoked"}});
     assert_eq!(orchestrator.dev.operate("POST", "/v1/revocations", Some(&body)).status, 201);
@@ -190,7 +191,7 @@ async fn revoked(orchestrator: &Orchestrator) {
     denied(orchestrator, "shop", "m-revoked").await;
 }
 
-/// The sham: one bit of the bundle is flipped in transit. The proof must fail, and must still be printed.
+/// The control: one bit of the bundle is flipped in transit. The proof must be printed and must not match.
 async fn control(orchestrator: &Orchestrator) {
     let claims = claimed("shop", "m-control");
     let expected = orchestrator.expected("shop", "m-control", &SHOP, &claims);
@@ -210,7 +211,7 @@ async fn control(orchestrator: &Orchestrator) {
     assert_eq!(orchestrator.line("boot.report", "m-control")["detail"], "the Machine's proof did not match");
 }
 
-/// Boots the VM whose host has nothing for it.
+/// Boots the VM while its host has no secrets for it.
 async fn denied(orchestrator: &Orchestrator, app: &str, machine: &str) {
     let binding = orchestrator.binding(app, machine);
     let (outcome, receipt) = boot(&claimed(app, machine), move |path| {
@@ -226,7 +227,7 @@ async fn denied(orchestrator: &Orchestrator, app: &str, machine: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_legitimate_one_of_five_machines_proves_its_secrets() {
     let orchestrator = Orchestrator::start();
-    // Two at a time: as many as the cores of a small machine.
+    // Two at a time, for a machine with two cores.
     tokio::join!(good(&orchestrator), foreign_app(&orchestrator));
     tokio::join!(impostor(&orchestrator), revoked(&orchestrator));
     control(&orchestrator).await;

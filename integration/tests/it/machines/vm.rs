@@ -1,4 +1,4 @@
-//! The VM harness itself, over a made-up bundle: that it boots, that its proof can fail, that DENY is heard.
+//! The VM harness itself, with a synthetic bundle: it boots, its proof can fail, and DENY is received.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ pub(super) fn claims(machine: &str) -> VmClaims {
     VmClaims { machine: machine.to_owned(), app: "shop".to_owned(), challenge }
 }
 
-/// Boots a VM whose channel `serve` makes at a path, and answers how both sides saw it.
+/// Boots a VM with the channel that `serve` creates at a path; returns the results of both sides.
 pub(super) async fn boot(
     claims: &VmClaims,
     serve: impl Fn(&Path) -> (PathBuf, JoinHandle<MachineReceipt>) + Send + 'static,

@@ -1,8 +1,8 @@
-//! What is secret is compared in constant time: its types have no `==`, and no source compares it by its name.
+//! Secrets are compared in constant time: their types have no `==`, and no source compares them by name.
 
 use std::path::{Path, PathBuf};
 
-/// Fails to compile for a type that has `==`: then it is not clear which of the two `is_absent` is meant.
+/// Fails to compile for a type that has `==`, because `is_absent` is then ambiguous.
 macro_rules! have_no_equality {
     ($($type:ty),+ $(,)?) => {$({
         trait Equality<Found> {
@@ -38,7 +38,7 @@ fn keys_tokens_and_values_cannot_be_compared_with_equals() {
     );
 }
 
-/// Words for bytes that an enemy may want to guess, as the last part of a name.
+/// Words for secret bytes, as the last part of a name.
 const SECRET: [&str; 15] = [
     "mac",
     "macs",
@@ -57,7 +57,7 @@ const SECRET: [&str; 15] = [
     "binding_id",
 ];
 
-/// Compares by name, and so only what is named as this project names it: a lint, no proof.
+/// Compares by name, and so finds only names that follow this project's conventions: a lint, not a proof.
 #[test]
 fn no_source_compares_a_mac_or_a_key_with_equals() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
@@ -111,7 +111,7 @@ fn compares_a_secret(line: &str) -> bool {
     })
 }
 
-/// By the last name in the expression, calls and brackets left away.
+/// Decides by the last name in the expression, without calls and brackets.
 fn is_secret(expression: &str) -> bool {
     let last =
         expression.trim_matches(|c| "()&*".contains(c)).rsplit(['.', '(', '&']).next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the pages say of the tests is true.
+//! docs/vulnerability-classes.md names only tests that exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const PAGE: &str = include_str!("../../../../docs/vulnerability-classes.md");
 
-/// The commands in a part of the page: what is in backquotes and names a package of ours and a target.
+/// The commands in a part of the page: backquoted texts that name a package of the workspace and a target.
 fn commands(text: &str) -> Vec<&str> {
     let quoted = text.split('`').skip(1).step_by(2);
     quoted.filter(|quoted| quoted.starts_with("petsem") && quoted.contains(" --")).collect()
 }
 
-/// Whether the one test of a command is a function under `#[test]` in the file or module that its path names.
+/// Whether the test named by a command is a function under `#[test]` in the file or module of its path.
 fn is_there(command: &str) -> bool {
     let (package, arguments) = command.split_once(' ').unwrap();
     let path = arguments.rsplit(' ').next().unwrap();
@@ -31,7 +31,7 @@ fn is_there(command: &str) -> bool {
     )
 }
 
-/// `#[test]`, and with a runtime.
+/// `#[test]`, or the same with a runtime.
 fn is_test(line: &str) -> bool {
     let line = line.trim_start();
     line.starts_with("#[test]") || line.starts_with("#[tokio::test")
@@ -73,7 +73,7 @@ fn a_name_of_a_test_that_does_not_exist_is_found() {
             true,
         ),
         ("petsem-integration --test it structure::documents::a_test_that_was_removed", false),
-        // There, in another file; and there, but no test.
+        // A test, but in another file; and a function that is not a test.
         ("petsem-integration --test it attacks::names::a_name_of_a_test_that_does_not_exist_is_found", false),
         ("petsem-integration --test it structure::documents::is_there", false),
     ] {

@@ -1,7 +1,7 @@
-//! Arrows point inward: each crate depends on what the design lets it know, and on nothing else of ours; the modules
+//! Arrows point inward: each crate depends only on the workspace crates that the design allows; the modules
 //! of a crate form no cycle; and values are opened in one place, after a decision.
 //!
-//! What is said of modules is read from the text of `src`, without comments and tests.
+//! The module rules are checked on the text of `src`, without comments and tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The last column of the design's table of crates. `policy` without `evaluate` is a row of its own below.
+/// The last column of the design's table of crates. `policy` without `evaluate` has its own row below.
 const MAY_USE: [(&str, &[&str]); 12] = [
     ("petsem-keys", &[]),
     ("petsem-outbound", &[]),
@@ -48,8 +48,8 @@ const ALL: &[&str] = &[
     "petsem-client",
     "petsem-server",
 ];
-/// Parts of tests. The init inside test VMs takes the place of a Machine's own code: it links the client alone. What
-/// the seals are tested against knows nothing of petsem.
+/// Parts of tests. The init of the test VMs stands for a Machine's own code: it links only the client. The
+/// counterparts of the seals do not depend on petsem.
 const TESTS: [(&str, &[&str]); 2] = [("petsem-guest", &["petsem-client"]), ("petsem-counterparts", &[])];
 
 fn metadata() -> Value {
@@ -62,7 +62,7 @@ fn metadata() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The normal dependencies of every package on packages of ours, with the features that they ask for.
+/// The normal dependencies of every package on workspace packages, with their requested features.
 fn dependencies() -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
     let metadata = metadata();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -71,7 +71,7 @@ fn dependencies() -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
             .as_array()
             .unwrap()
             .iter()
-            // `kind` is null for normal dependencies, and `path` there for ours alone.
+            // `kind` is null for normal dependencies, and only workspace packages have a `path`.
             .filter(|dependency| dependency["kind"].is_null() && dependency["path"].is_string())
             .map(|dependency| {
                 let features = dependency["features"].as_array().unwrap().iter().map(text).collect();
@@ -101,7 +101,7 @@ fn each_crate_uses_only_the_crates_that_the_design_allows() {
     }
 }
 
-/// The names of all packages that a crate links, directly or not.
+/// The names of all packages that a crate links, directly or indirectly.
 fn linked(package: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--package", package, "--edges", "normal", "--all-features"])
@@ -114,7 +114,8 @@ fn linked(package: &str) -> BTreeSet<String> {
     tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// ring wipes nothing that it holds, so no key may reach it (design §5). Other crates may hash and verify with it.
+/// ring does not wipe its memory, so no key may reach it (design §5). Other crates may hash and verify with
+/// it.
 #[test]
 fn keys_does_not_depend_on_ring() {
     let packages = linked("petsem-keys");
@@ -122,7 +123,7 @@ fn keys_does_not_depend_on_ring() {
     assert!(!packages.contains("ring"), "{packages:?}");
 }
 
-/// Every decision can be made and tested without a network; and what parses HTTP holds no key.
+/// Decisions can be made and tested without a network, and the crate that parses HTTP has no key.
 #[test]
 fn engine_links_no_http_and_server_uses_no_keys() {
     const HTTP: [&str; 11] = [
@@ -160,8 +161,8 @@ fn the_client_links_no_policy_evaluation() {
     assert_eq!(default, Vec::<Value>::new(), "`evaluate` must not be on by default");
 }
 
-/// How often each module of a crate has one of these texts, where the name ends with it: `.open` is not in
-/// `.opened`. Modules without them are left out.
+/// How often each module of a crate has one of these texts at the end of a name: `.open` does not match
+/// `.opened`. Modules without them are omitted.
 fn uses(crate_name: &str, texts: &[&str]) -> BTreeMap<(String, String), usize> {
     let mut found = BTreeMap::new();
     for (module, text) in without_tests(sources(crate_name)) {
@@ -181,8 +182,8 @@ fn expected<const N: usize>(uses: [(&str, &str, usize); N]) -> BTreeMap<(String,
     uses.into_iter().map(|(module, text, count)| ((module.to_owned(), text.to_owned()), count)).collect()
 }
 
-/// `secrets::bundle` alone opens values with an `AppKek`. Text does not tell types apart, so each method call `.open` is
-/// counted, and these are all that there are.
+/// `secrets::bundle` alone opens values with an `AppKek`. Text has no types, so each call of a method `.open`
+/// is counted; this list is complete.
 #[test]
 fn only_the_bundle_opens_values() {
     assert_eq!(
@@ -200,8 +201,8 @@ fn only_the_bundle_opens_values() {
     );
 }
 
-/// Each read of design §4 makes its evidence in one place. A workload reads with a JWT or with the token that it was
-/// exchanged for.
+/// Each read of design §4 creates its evidence in one place. A workload reads with a JWT or with a token
+/// exchanged for one.
 #[test]
 fn a_readable_app_is_made_by_the_three_decisions_alone() {
     assert_eq!(
@@ -217,8 +218,8 @@ fn a_readable_app_is_made_by_the_three_decisions_alone() {
     );
 }
 
-/// A reviewer reads all that petsem says in one place: refusals get their text in `messages`, or in a file of errors,
-/// beside the variant or the conversion that it is the text of.
+/// All user-facing texts are in one place for review: texts of refusals are in `messages`, or in a file of
+/// errors, next to their variant or conversion.
 #[test]
 fn refusals_get_their_text_in_messages() {
     let texts = [
@@ -236,11 +237,11 @@ fn refusals_get_their_text_in_messages() {
     }
 }
 
-/// The modules of one crate, and those whose items each of them names, by path. A re-exported item is of the module
-/// that declares it. Declarations of modules are not followed.
+/// The modules of a crate, and for each the modules whose items it names, by path. A re-exported item belongs
+/// to the module that declares it. Module declarations are not followed.
 type Graph = BTreeMap<Vec<String>, BTreeSet<Vec<String>>>;
 
-/// Each module can be read after those that it uses.
+/// The modules can be read in an order in which each follows those that it uses.
 #[test]
 fn modules_form_no_cycle() {
     for (name, (module, used)) in [
@@ -272,7 +273,7 @@ fn a_cycle_is_found() {
         ("b", "fn item() { crate::a::child::item() }", &["a", "b", "a::child"][..]),
         ("b", "use crate::{fmt, a};", &["a", "b"]),
         ("a", "mod child;\nfn item() { child::item() }", &["a", "a::child"]),
-        // By a re-export of a re-export.
+        // A re-export of a re-export.
         ("b", "use crate::{Child, fmt};", &["a", "b", "a::child"]),
     ] {
         let whole = sources.insert(path_of(module), text.to_owned()).unwrap();
@@ -310,7 +311,7 @@ fn code(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// All but the modules that only tests have.
+/// All modules except those that exist only in tests.
 fn without_tests(mut sources: BTreeMap<Vec<String>, String>) -> BTreeMap<Vec<String>, String> {
     for (module, text) in sources.clone() {
         for rest in text.split("#[cfg(test)]\nmod ").skip(1) {
@@ -339,7 +340,8 @@ fn graph(sources: BTreeMap<Vec<String>, String>) -> Graph {
         let mut named = Vec::new();
         let mut follow = |code: &str, start: &str, from: usize, base: &[String]| {
             for (at, _) in code.match_indices(start) {
-                // Not the end of a longer name or path. `super::super::` is found at its first `super`.
+                // It must not be the end of a longer name or path. `super::super::` is found at its first
+                // `super`.
                 if !code[..at].ends_with(|before| in_name(before) || ":$".contains(before)) {
                     paths(&code[at + from..], base, &mut named);
                 }
@@ -362,12 +364,12 @@ fn graph(sources: BTreeMap<Vec<String>, String>) -> Graph {
     sources.iter().map(edges).collect()
 }
 
-/// Whether the last line of an item's text begins a `pub use`.
+/// Whether the last line of an item's text starts a `pub use`.
 fn re_exports(item: &str) -> bool {
     item.rfind("use ").is_some_and(|at| item[..at].rsplit('\n').next().unwrap().starts_with("pub"))
 }
 
-/// The path that each `pub use` of a module's own children, or of another module, re-exports.
+/// The path that each `pub use`, of a child module or another module, re-exports.
 fn exports(sources: &BTreeMap<Vec<String>, String>) -> BTreeMap<Vec<String>, Vec<String>> {
     let mut exports = BTreeMap::new();
     for (module, text) in sources {
@@ -389,7 +391,7 @@ fn exports(sources: &BTreeMap<Vec<String>, String>) -> BTreeMap<Vec<String>, Vec
 
 /// A path with its re-exports replaced.
 fn declared(mut path: Vec<String>, exports: &BTreeMap<Vec<String>, Vec<String>>) -> Vec<String> {
-    // As often as re-exports may follow one another.
+    // The longest chain of re-exports.
     for _ in 0..4 {
         let Some((length, target)) = (1..=path.len())
             .find_map(|length| exports.get(&path[..length]).map(|target| (length, target)))
@@ -402,7 +404,7 @@ fn declared(mut path: Vec<String>, exports: &BTreeMap<Vec<String>, Vec<String>>)
     path
 }
 
-/// The paths of a use tree, or of an expression; returns what follows it.
+/// The paths of a use tree or an expression; returns the remaining text.
 fn paths<'a>(text: &'a str, base: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {

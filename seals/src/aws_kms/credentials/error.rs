@@ -1,4 +1,4 @@
-//! Why there are no credentials, and what to do then. No text holds any part of one.
+//! Why there are no credentials, and what to do. No text contains any part of one.
 
 use std::fmt;
 use std::io;
@@ -19,22 +19,22 @@ pub enum AwsCredentialsError {
         no_metadata(metadata.as_ref())
     )]
     NoneFound {
-        /// Why the metadata service did not answer; `None` if it was not asked.
+        /// Why the metadata service did not answer; `None` if it was not called.
         #[source]
         metadata: Option<AwsCallError>,
     },
     /// One variable of two is set.
     #[error("{set} is set and {missing} is not; set both or none")]
     Incomplete {
-        /// The one.
+        /// The set variable.
         set: &'static str,
-        /// The other.
+        /// The missing one.
         missing: &'static str,
     },
     /// A variable is not UTF-8.
     #[error("the variable {name} is not UTF-8; correct it")]
     Variable {
-        /// Which.
+        /// Its name.
         name: &'static str,
     },
     /// Web identity is configured, which petsem does not support.
@@ -49,7 +49,7 @@ pub enum AwsCredentialsError {
          or EKS"
     )]
     ContainerAddress {
-        /// The variable that holds it.
+        /// The variable with the address.
         variable: &'static str,
     },
     /// The metadata service's address may not be called.
@@ -58,7 +58,7 @@ pub enum AwsCredentialsError {
          or the service's own address, without a path"
     )]
     MetadataAddress {
-        /// The variable that holds it.
+        /// The variable with the address.
         variable: &'static str,
     },
     /// The file of the container's token was not read.
@@ -67,9 +67,9 @@ pub enum AwsCredentialsError {
          for the user that runs petsem"
     )]
     TokenFile {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
     /// The instance has no role.
@@ -81,9 +81,9 @@ pub enum AwsCredentialsError {
     /// The credential service did not return any.
     #[error("{}", refused(*service, origin, *status))]
     Refused {
-        /// Who.
+        /// The service.
         service: CredentialSource,
-        /// Where.
+        /// Its origin.
         origin: String,
         /// The HTTP status.
         status: u16,
@@ -91,13 +91,13 @@ pub enum AwsCredentialsError {
     /// The credentials are malformed.
     #[error("the AWS credentials {service} are malformed; give complete ones, without spaces")]
     NotUnderstood {
-        /// Where.
+        /// The service.
         service: CredentialSource,
     },
-    /// No answer came.
+    /// There was no answer.
     #[error("the AWS credentials cannot be fetched: {source}")]
     Call {
-        /// Why.
+        /// The error.
         #[from]
         source: AwsCallError,
     },

@@ -8,7 +8,7 @@ use std::thread;
 
 use super::*;
 
-/// A server that gives each connection the next of its answers, and keeps what it was asked.
+/// A server that gives each connection the next of its answers, and keeps the requests.
 pub(super) struct Answers {
     pub(super) port: u16,
     asked: Receiver<String>,
@@ -18,7 +18,7 @@ impl Answers {
     pub(super) fn serve(answers: Vec<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (heard, asked) = channel();
+        let (sender, asked) = channel();
         thread::spawn(move || {
             for answer in answers {
                 let Ok((mut stream, _)) = listener.accept() else { return };
@@ -30,9 +30,9 @@ impl Answers {
                         _ => break,
                     }
                 }
-                let _ = heard.send(String::from_utf8_lossy(&request).into_owned());
+                let _ = sender.send(String::from_utf8_lossy(&request).into_owned());
                 if answer.is_empty() {
-                    // It never answers; the other side ends it.
+                    // It never answers; the client closes the connection.
                     let _ = stream.read(&mut [0]);
                     continue;
                 }
@@ -224,7 +224,7 @@ fn another_key_of_the_alias_is_not_its_wrap() {
 fn what_kms_encrypts_and_does_not_give_back_seals_nothing() {
     let encrypted = answer("200 OK", r#"{"CiphertextBlob":"AAECAw=="}"#);
     for given in [
-        // Another key, too short, too long, no base64.
+        // Another key, too short, too long, invalid base64.
         answer("200 OK", &format!(r#"{{"Plaintext":"{}="}}"#, "A".repeat(43))),
         answer("200 OK", r#"{"Plaintext":"AAAA"}"#),
         answer("200 OK", &format!(r#"{{"Plaintext":"{}"}}"#, "A".repeat(4000))),

@@ -1,4 +1,4 @@
-//! Where credentials are looked for, in which order, and what is said when there are none.
+//! The sources of credentials, their order, and the errors without credentials.
 
 use super::answers::{Answers, answer};
 use super::*;
@@ -171,8 +171,8 @@ fn each_fault_of_the_places_says_what_to_do() {
         ),
     ] {
         let metadata = Answers::serve(answers);
-        let told = told(&kms, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.endpoint())]);
-        assert_eq!(told, expected.replace("{}", &metadata.endpoint()));
+        let refusal = told(&kms, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.endpoint())]);
+        assert_eq!(refusal, expected.replace("{}", &metadata.endpoint()));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The seal at moto's server.
+//! The seal with moto's server.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::*;
 
-/// One server for all tests that leave it as it is.
+/// One server for all tests that do not change its settings.
 pub(super) fn shared() -> &'static Moto {
     static SHARED: OnceLock<Moto> = OnceLock::new();
     SHARED.get_or_init(|| Moto::start(&[]))
@@ -41,12 +41,12 @@ impl MotoSeals for Moto {
     }
 }
 
-/// Over TLS, for `127.0.0.1`; the CA is left in `ca.pem`.
+/// Over TLS, for `127.0.0.1`; writes the CA to `ca.pem`.
 pub(super) fn start_tls(directory: &Path) -> Moto {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // Not the name of the server's certificate, which would then look self-signed to OpenSSL.
+    // Not the name of the server's certificate, which OpenSSL would then take for self-signed.
     params.distinguished_name.push(DnType::CommonName, "petsem's test CA");
     let root = params.self_signed(&key).unwrap();
     let issuer = Issuer::new(params, key);
@@ -62,7 +62,7 @@ pub(super) fn start_tls(directory: &Path) -> Moto {
     Moto::start(&["--ssl-cert", &path("server.pem"), "--ssl-key", &path("server.key")])
 }
 
-/// A key, by a client that knows the test's CA.
+/// Creates a key with a client that trusts the test's CA.
 pub(super) fn create_key_by_tls(moto: &Moto, directory: &Path) -> String {
     let create = "import boto3, sys
 print(boto3.client('kms', endpoint_url=sys.argv[1], verify=sys.argv[2], region_name=sys.argv[3],

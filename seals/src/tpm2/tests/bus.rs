@@ -9,7 +9,7 @@ use petsem_counterparts::{Swtpm, two_ports};
 
 use crate::tpm2::Tpm2Device;
 
-/// How petsem names a TPM that the tests started.
+/// Gives petsem's device for a TPM that the tests started.
 pub(super) trait Device {
     fn device(&self) -> Tpm2Device;
 }
