@@ -15,6 +15,8 @@ mod secret_keys;
 mod secrets;
 mod tokens;
 
+pub(crate) use health::alive;
+
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;

@@ -77,6 +77,11 @@ impl<T: Reply> Reply for Answered<T> {
 /// The error body. The internal text goes to the log, under the request id.
 pub(crate) fn refuse(state: &ServerState, id: RequestId, failure: &Failure) -> Response {
     log_refusal(state, id, failure);
+    refusal(id, failure)
+}
+
+/// The response of a refusal: the error body, under its status.
+pub(crate) fn refusal(id: RequestId, failure: &Failure) -> Response {
     let body = error_body(id, failure);
     let status =
         StatusCode::from_u16(failure.code().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
