@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use petsem_api::{DischargeAnswer, DischargeRequest, ErrorCode};
 
-use crate::http::{Anonymous, Call, Incoming, PollSecret, Route, json, refuse, tag};
+use crate::http::{ALWAYS, Anonymous, Call, Incoming, PollSecret, Route, json, refuse, tag};
 use crate::messages;
 use petsem_engine::AuditRecord;
 use petsem_engine::Failure;
@@ -48,6 +48,7 @@ fn poll_at(path: &'static str, id: &'static str) -> Route {
         .giving::<DischargeAnswer>(StatusCode::OK, "The discharge, or why there is none.")
         .giving::<DischargeAnswer>(StatusCode::ACCEPTED, "Not ready: poll again after 1, 2, 4 … seconds.")
         .giving::<DischargeAnswer>(StatusCode::NOT_FOUND, "Unknown, expired, or fetched already.")
+        .refuses(ALWAYS)
         .raw(poll)
 }
 

@@ -21,4 +21,4 @@ pub(crate) use limits::BodyLimit;
 pub(crate) use openapi::{DischargerId, PollSecret, document};
 pub(crate) use request::Incoming;
 pub(crate) use respond::{Answered, NoContent, answer, error_body, json, log_refusal, refusal, refuse};
-pub(crate) use route::Route;
+pub(crate) use route::{ALWAYS, Route};

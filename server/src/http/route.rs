@@ -132,8 +132,8 @@ pub(crate) struct Declaration {
     components: Components,
 }
 
-/// What every route behind a credential may answer.
-const ALWAYS: &[ErrorCode] = &[
+/// What every route that asks the engine may answer. A route with a raw handler names them itself.
+pub(crate) const ALWAYS: &[ErrorCode] = &[
     ErrorCode::BadRequest,
     ErrorCode::Busy,
     ErrorCode::Integrity,
@@ -320,15 +320,12 @@ impl Declaration {
         self.route(endpoint)
     }
 
-    /// A handler that writes its response itself; `giving` declares it.
-    pub(crate) fn raw<H, M>(mut self, handler: H) -> Route
+    /// A handler that writes its response itself; `giving` declares it, and `refuses` all of its errors.
+    pub(crate) fn raw<H, M>(self, handler: H) -> Route
     where
         H: AxumHandler<M, Arc<ServerState>>,
         M: 'static,
     {
-        if self.path.starts_with("/v1") || self.path.contains("/.well-known") {
-            self.refusals.extend(ALWAYS);
-        }
         self.route(handler)
     }
 

@@ -9,7 +9,7 @@ use petsem_api::{
     JWT_TYPE, TOKEN_EXCHANGE,
 };
 
-use crate::http::{Anonymous, BodyLimit, Incoming, Route, answer, log_refusal, tag};
+use crate::http::{ALWAYS, Anonymous, BodyLimit, Incoming, Route, answer, log_refusal, tag};
 use crate::messages;
 use petsem_engine::AuditRecord;
 use petsem_engine::Failure;
@@ -32,6 +32,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .from::<Anonymous>()
             .taking_form::<ExchangeRequest>()
             .giving::<ExchangedToken>(StatusCode::OK, "The token, shown once.")
+            .refuses(ALWAYS)
             .refuses(&[
                 ErrorCode::TokenMalformed,
                 ErrorCode::TokenInvalid,
