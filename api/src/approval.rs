@@ -81,7 +81,7 @@ pub enum ApprovalState {
 /// A request that needs a second person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Approval {
-    /// Its id, for `petsem approve`.
+    /// The id of the request, for `petsem approve`.
     pub id: ApprovalId,
     /// What is requested.
     pub kind: ApprovalKind,
@@ -158,7 +158,7 @@ impl fmt::Debug for PutDischarger {
 /// A registered discharger; never its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Discharger {
-    /// Its id.
+    /// The id of the discharger.
     #[schema(value_type = DischargerId)]
     pub id: String,
     /// Its location.
