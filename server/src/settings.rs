@@ -89,7 +89,7 @@ pub struct AuditSettings {
     pub reserve_bytes: u64,
 }
 
-/// Limits on the server's work for its callers.
+/// Limits on the server's work for its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Requests handled at once; further ones get 503 `busy`.

@@ -57,7 +57,7 @@ async fn discharge(
     audit: &mut AuditRecord,
 ) -> Result<DischargeAnswer, Failure> {
     let wanted = call.body().await?;
-    call.engine.discharge(audit, &call.caller, &wanted, call.now).await
+    call.engine.discharge(audit, &call.credential, &wanted, call.now).await
 }
 
 /// Its responses have no more fields than the protocol names.

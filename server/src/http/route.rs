@@ -290,9 +290,9 @@ impl Declaration {
             let mut audit = incoming.audit(action);
             let state = Arc::clone(&incoming.state);
             let result = async {
-                let caller = P::of(&incoming, &mut audit).await?;
+                let credential = P::of(&incoming, &mut audit).await?;
                 let query = Q::of(&incoming)?;
-                let call = Call::new(incoming, caller, query, limit);
+                let call = Call::new(incoming, credential, query, limit);
                 handler(&call, &mut audit).await
             }
             .await;

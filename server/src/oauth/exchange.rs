@@ -1,6 +1,6 @@
 //! `POST /v1/token`, as OAuth has it (RFC 8693, RFC 6749 §5): a form in, and refusals whose `error` is one of its codes.
 //!
-//! The JWT in the form is the credential, so the body is read before anything is known of the caller; it is small.
+//! The JWT in the form is the credential, so the body is read before anything is known of the client; it is small.
 
 use axum::http::StatusCode;
 use axum::response::Response;
