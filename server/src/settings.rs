@@ -12,8 +12,7 @@ use std::time::Duration;
 use petsem_api::HostId;
 use petsem_engine::{EngineSettings, SealSources, UnlockError};
 use petsem_outbound::OutboundSettings;
-use petsem_seals::SealSource;
-use petsem_seals::{SealEntry, SealSettings};
+use petsem_seals::{SealEntry, SealSettings, SealSource};
 use serde::Deserialize;
 
 use crate::error::{SettingsError, StartError};

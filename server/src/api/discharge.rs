@@ -3,13 +3,10 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use petsem_api::{DischargeAnswer, DischargeRequest, ErrorCode};
+use petsem_engine::{AuditRecord, Failure, Polled, Proof};
 
 use crate::http::{ALWAYS, Anonymous, Call, Incoming, PollSecret, Route, json, refuse, tag};
 use crate::messages;
-use petsem_engine::AuditRecord;
-use petsem_engine::Failure;
-use petsem_engine::Polled;
-use petsem_engine::Proof;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![

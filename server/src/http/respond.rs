@@ -6,13 +6,13 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use petsem_api::{Approval, ErrorBody, RequestId, WipedBuffer};
+use petsem_engine::{Failure, Requested};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Ref;
 
 use super::components::Components;
 use crate::http::state::ServerState;
-use petsem_engine::{Failure, Requested};
 
 /// The statuses of a response, each with a description and the reference to its schema.
 pub(super) type Statuses = Vec<(StatusCode, &'static str, Option<Ref>)>;

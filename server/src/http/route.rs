@@ -9,6 +9,7 @@ use axum::handler::Handler as AxumHandler;
 use axum::http::StatusCode;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use petsem_api::{AppRef, ErrorCode, OrgRef};
+use petsem_engine::{AuditRecord, Failure};
 use serde::de::DeserializeOwned;
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -25,8 +26,6 @@ use super::request::{FORM, Incoming, JSON};
 use super::respond::{Reply, Statuses, refuse};
 use super::tag::Tag;
 use crate::http::state::ServerState;
-use petsem_engine::AuditRecord;
-use petsem_engine::Failure;
 
 /// A route: what the router needs of it, and what the OpenAPI document says of it.
 pub(crate) struct Route {

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use petsem_engine::{scrubbed, scrubbed_deep};
+use petsem_engine::{Peer, scrubbed, scrubbed_deep};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -26,7 +26,6 @@ use crate::node::lifecycle::{Lifecycle, NodeState, Signals, begin, requests_ende
 use crate::node::start::stop;
 use crate::operator::socket::OperatorSocket;
 use crate::settings::{ListenAddress, Listener, Settings};
-use petsem_engine::Peer;
 
 /// Connections that the kernel queues until they are accepted: a thousand Machines may boot at once.
 const BACKLOG: i32 = 4096;

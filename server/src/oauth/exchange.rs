@@ -8,11 +8,10 @@ use petsem_api::{
     ACCESS_TOKEN_TYPE, AppRef, ErrorBody, ErrorCode, ExchangeRequest, ExchangedToken, ID_TOKEN_TYPE,
     JWT_TYPE, TOKEN_EXCHANGE,
 };
+use petsem_engine::{AuditRecord, Failure};
 
 use crate::http::{ALWAYS, Anonymous, BodyLimit, Incoming, Route, answer, log_refusal, tag};
 use crate::messages;
-use petsem_engine::AuditRecord;
-use petsem_engine::Failure;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use petsem_engine::{
     Failure, KeepShares, OpenList, PlannedSeals, SealInfo, SealedRows, Timestamp, Unavailable, new_request_id,
 };
-use petsem_seals::SealSource;
-use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, ShareSet};
+use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, SealSource, ShareSet};
 use petsem_store::OpenError;
 
 use crate::error::StartError;

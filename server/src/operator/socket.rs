@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use petsem_api::{ErrorCode, RequestId};
+use petsem_engine::{Failure, StoreStatus};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
@@ -24,7 +25,6 @@ use zeroize::Zeroizing;
 use crate::error::StartError;
 use crate::messages;
 use crate::operator::unseal_input::UnsealInput;
-use petsem_engine::{Failure, StoreStatus};
 
 /// Its name in the data directory.
 const NAME: &str = "operator.sock";
