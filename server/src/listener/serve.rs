@@ -1,4 +1,9 @@
 //! Listeners, connections, and how both end.
+//!
+//! The accept loop is ours and not `axum::serve`, which has no limits: it accepts every connection, and waits forever
+//! for a request's head and for a client that does not read. Here a permit comes before accept, so that connections
+//! over `limits.connections` wait in the kernel's queue; the head has limits of time and size, and each write has one
+//! of time.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
