@@ -21,7 +21,7 @@ use crate::http::state::ServerState;
 use crate::listener::router_switch::RouterSwitch;
 use crate::messages;
 use crate::node::sealed::{self, SealedNode, Unsealing, Why};
-use crate::node::start::{Started, close_audit, open_installed, start_unlocked};
+use crate::node::start::{Started, close_audit, open_installed, start_opened};
 use crate::operator::socket::{Answer, Ask, PendingAsk, SecretInput};
 use crate::operator::status;
 use crate::operator::unseal_input::UnsealInput;
@@ -67,8 +67,7 @@ pub(crate) async fn begin(settings: Settings) -> Result<NodeState, StartError> {
     let store = open_installed(&settings).await?;
     match unlock(&settings.seal_sources(), &*store).await {
         Ok(unlocked) => {
-            let started = start_unlocked(settings, store, unlocked).await?;
-            started.state.engine.note_opened(&started.opened_by).await;
+            let started = start_opened(settings, store, unlocked).await?;
             Ok(NodeState::Open(Box::new(started)))
         }
         Err(error) => match settings.unlock_failed(error) {

@@ -21,7 +21,7 @@ use crate::error::StartError;
 use crate::http::{metrics, refusal};
 use crate::messages;
 use crate::node::identity::node_id;
-use crate::node::start::{Started, open_audit, start_unlocked};
+use crate::node::start::{Started, open_audit, start_opened};
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;
 
@@ -145,11 +145,10 @@ impl SealedNode {
         {
             return Unsealing::Ended(messages::audit_log_not_closed_to_unseal(&error));
         }
-        let started = match start_unlocked(settings, store, unlocked).await {
+        let started = match start_opened(settings, store, unlocked).await {
             Ok(started) => started,
             Err(error) => return Unsealing::Ended(error),
         };
-        started.state.engine.note_opened(&started.opened_by).await;
         let peer = Peer { source: source.to_owned(), address: None, host: None };
         let mut audit = AuditRecord::new(started.state.engine.now(), &peer, "operator.unseal");
         audit.local();

@@ -11,7 +11,7 @@ use petsem_store::{OpenError, RecordKind, SqliteView};
 
 use crate::error::StartError;
 use crate::messages;
-use crate::node::start::{Started, start, stop};
+use crate::node::start::{Started, start, stop_after};
 use crate::operator::socket::{Answer, Ask, ask};
 use crate::operator::status::view_rows;
 use crate::settings::Settings;
@@ -52,14 +52,13 @@ pub async fn deny(settings: &Settings, request: &RevokeRequest) -> Result<Denied
 }
 
 async fn deny_in_store(started: Started, request: &RevokeRequest) -> Result<Denied, StartError> {
-    let result = match started.state.engine.deny_now(request).await {
+    let denied = stop_after(started, async |engine| engine.deny_now(request).await).await?;
+    match denied {
         Ok(DenialOutcome::InFeed(number)) => Ok(Denied::Everywhere { number }),
         Ok(DenialOutcome::Kept) => Ok(Denied::AtStart),
         Err(DenialError::Refused(failure)) => Err(StartError::refusal(failure)),
         Err(DenialError::NotWritten(error)) => Err(messages::denial_not_written(&error)),
-    };
-    stop(started).await.map_err(StartError::Refused)?;
-    result
+    }
 }
 
 /// Passes the denial to the server that holds the store, and waits for its answer.

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use petsem_engine::{
-    Failure, KeepShares, OpenList, PlannedSeals, SealInfo, SealedRows, Timestamp, Unavailable, new_request_id,
+    KeepShares, OpenList, PlannedSeals, SealInfo, SealedRows, Timestamp, Unavailable, new_request_id,
 };
 use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, SealSource, ShareSet};
 use petsem_store::OpenError;
 
 use crate::error::StartError;
 use crate::messages;
-use crate::node::start::{open_installed, start_unlocked, stop};
+use crate::node::start::{open_installed, start_unlocked, stop_after, with_store};
 use crate::operator::socket::{Answer, Ask, AskError, ask, unseal_request};
 use crate::operator::status::view_rows;
 use crate::operator::unseal_input::UnsealInput;
@@ -81,14 +81,9 @@ pub async fn people_seals(settings: &Settings) -> Result<PeopleSeals, StartError
 }
 
 async fn read_rows(settings: &Settings) -> Result<SealedRows, StartError> {
-    match open_installed(settings).await {
-        Ok(store) => {
-            let rows = SealedRows::read(&*store).await;
-            store.close().await.map_err(Failure::internal)?;
-            Ok(rows?)
-        }
+    match with_store(settings, async |store| Ok(SealedRows::read(store).await?)).await {
         Err(StartError::Store(OpenError::InUse { .. })) => view_rows(&settings.data_directory),
-        Err(error) => Err(error),
+        rows => rows,
     }
 }
 
@@ -191,9 +186,7 @@ async fn commit(settings: &Settings, planned: PlannedSeals) -> Result<(), StartE
         Ok(held) => {
             let PlannedSeals { unlocked, change } = planned;
             let started = start_unlocked(settings.clone(), held, unlocked).await?;
-            let result = started.state.engine.change_seals("node", &change).await;
-            stop(started).await.map_err(StartError::Refused)?;
-            Ok(result?)
+            Ok(stop_after(started, async |engine| engine.change_seals("node", &change).await).await??)
         }
         Err(StartError::Store(OpenError::InUse { .. })) => hand_over(settings, &planned).await,
         Err(error) => Err(error),
