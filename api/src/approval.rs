@@ -13,7 +13,7 @@ use crate::schema::{Base64Key, DischargerId, DischargerLocation, Reason, Timesta
 /// `POST /v1/apps/{app}/break-glass`: request to read the values of one app, for at most an hour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AskBreakGlass {
+pub struct BreakGlassRequest {
     /// Why, for the approver and for the audit log: 1 to 512 bytes on one line.
     #[schema(value_type = Reason)]
     pub reason: String,

@@ -1,7 +1,9 @@
 //! `/v1/approvals` and what is requested there: break-glass, and the guard of the policies of an org.
 
 use axum::http::StatusCode;
-use petsem_api::{Approval, ApprovalId, ApprovalList, AskBreakGlass, BreakGlassToken, ErrorCode, OrgGuard};
+use petsem_api::{
+    Approval, ApprovalId, ApprovalList, BreakGlassRequest, BreakGlassToken, ErrorCode, OrgGuard,
+};
 use petsem_engine::{AuditRecord, Failure, Principal};
 
 use crate::http::{Answered, Call, Route, tag};
@@ -76,7 +78,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn break_glass(
-    call: &Call<Principal, AskBreakGlass>,
+    call: &Call<Principal, BreakGlassRequest>,
     audit: &mut AuditRecord,
 ) -> Result<BreakGlassToken, Failure> {
     let wanted = call.body().await?;

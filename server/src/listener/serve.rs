@@ -36,8 +36,8 @@ use crate::settings::{ListenAddress, Listener, Settings};
 const BACKLOG: i32 = 4096;
 /// How long requests may take to finish after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(8);
-/// Operator requests that wait while another is handled.
-const PENDING_ASKS: usize = 8;
+/// Commands of operators that wait while another is handled.
+const PENDING_COMMANDS: usize = 8;
 /// Most bytes of a request's head.
 const HEAD: usize = 128 * 1024;
 
@@ -80,13 +80,13 @@ pub(crate) async fn serve_on(
     let connections = Arc::new(Semaphore::new(settings.limits.connections));
     let router = RouterSwitch::new(state.router());
     let names = Bound { listeners: bound.iter().map(BoundListener::name).collect() };
-    let (asks, requests) = mpsc::channel(PENDING_ASKS);
+    let (commands, requests) = mpsc::channel(PENDING_COMMANDS);
     let socket = OperatorSocket::bind(&settings.data_directory).map_err(|source| {
         bound.iter().for_each(BoundListener::remove_socket);
         ServeError::Listen { address: messages::OPERATOR_SOCKET.to_owned(), source }
     })?;
     let mut accepting = tokio::task::JoinSet::new();
-    accepting.spawn(socket.run(asks, ended.clone()));
+    accepting.spawn(socket.run(commands, ended.clone()));
     for listener in bound {
         let acceptor = Acceptor {
             router: router.clone(),

@@ -19,7 +19,7 @@ use crate::error::StartError;
 use crate::fetch::OutboundFetch;
 use crate::http::state::ServerState;
 use crate::node::identity::node;
-use crate::operator::socket::{Ask, ask};
+use crate::operator::socket::{SocketCommand, send};
 use crate::settings::Settings;
 
 /// A running engine, with what belongs to the server that runs it.
@@ -86,7 +86,7 @@ pub(crate) async fn open_installed(settings: &Settings) -> Result<Arc<dyn Store>
 
 /// Whether a server runs on this data directory.
 async fn is_served(data_directory: &Path) -> bool {
-    ask(data_directory, &Ask::Status {}).await.is_ok()
+    send(data_directory, &SocketCommand::Status {}).await.is_ok()
 }
 
 /// [`start`], with a store that a seal opened at this start, which is noted.

@@ -12,7 +12,7 @@ use petsem_store::{OpenError, RecordKind, SqliteView};
 use crate::error::StartError;
 use crate::messages;
 use crate::node::start::{Started, start, stop_after};
-use crate::operator::socket::{Answer, Ask, ask};
+use crate::operator::socket::{Answer, SocketCommand, send};
 use crate::operator::status::view_rows;
 use crate::settings::Settings;
 
@@ -107,7 +107,8 @@ async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denie
 
 /// Whether a sealed server runs here.
 async fn is_sealed(settings: &Settings) -> bool {
-    matches!(ask(&settings.data_directory, &Ask::Status {}).await, Ok(Answer::Status { status }) if status.sealed)
+    let answer = send(&settings.data_directory, &SocketCommand::Status {}).await;
+    matches!(answer, Ok(Answer::Status { status }) if status.sealed)
 }
 
 /// Checks that the database has the object that a request names, as far as that is possible without the server.

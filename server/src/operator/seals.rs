@@ -12,7 +12,7 @@ use petsem_store::OpenError;
 use crate::error::StartError;
 use crate::messages;
 use crate::node::start::{open_installed, start_unlocked, stop_after, with_store};
-use crate::operator::socket::{Answer, Ask, AskError, ask, unseal_request};
+use crate::operator::socket::{Answer, CommandError, SocketCommand, send, unseal_command};
 use crate::operator::status::view_rows;
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;
@@ -44,11 +44,11 @@ pub struct TriedSeal {
 /// # Errors
 /// [`StartError`]: no server runs here, it is not sealed, or the input does not open the store.
 pub async fn unseal(settings: &Settings) -> Result<String, StartError> {
-    match ask(&settings.data_directory, &unseal_request(&settings.input)).await {
+    match send(&settings.data_directory, &unseal_command(&settings.input)).await {
         Ok(Answer::Unsealed { by }) => Ok(by),
         Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
-        Ok(_) => Err(AskError::NoServer.into()),
-        Err(AskError::NoServer) => Err(messages::no_server_to_unseal()),
+        Ok(_) => Err(CommandError::NoServer.into()),
+        Err(CommandError::NoServer) => Err(messages::no_server_to_unseal()),
         Err(error) => Err(error.into()),
     }
 }
@@ -196,9 +196,9 @@ async fn commit(settings: &Settings, planned: PlannedSeals) -> Result<(), StartE
 async fn hand_over(settings: &Settings, planned: &PlannedSeals) -> Result<(), StartError> {
     let id = new_request_id(Timestamp::now());
     let note = planned.to_note(id).map_err(|error| settings.unlock_failed(error))?;
-    match ask(&settings.data_directory, &Ask::ChangeSeals { id, note }).await? {
+    match send(&settings.data_directory, &SocketCommand::ChangeSeals { id, note }).await? {
         Answer::Changed {} => Ok(()),
         Answer::Refused { error, .. } => Err(StartError::Refused(error)),
-        _ => Err(AskError::NoServer.into()),
+        _ => Err(CommandError::NoServer.into()),
     }
 }

@@ -11,7 +11,7 @@ use crate::error::StartError;
 use crate::messages;
 use crate::node::sealed::SealedNode;
 use crate::node::start::{Started, is_absent, with_store};
-use crate::operator::socket::{Answer, Ask, AskError, ServerStatus, ask};
+use crate::operator::socket::{Answer, CommandError, ServerStatus, SocketCommand, send};
 use crate::settings::Settings;
 
 /// How a node is.
@@ -34,11 +34,11 @@ pub struct NodeStatus {
 /// # Errors
 /// [`StartError`]: there is no store, or it cannot be read.
 pub async fn status(settings: &Settings) -> Result<NodeStatus, StartError> {
-    match ask(&settings.data_directory, &Ask::Status {}).await {
+    match send(&settings.data_directory, &SocketCommand::Status {}).await {
         Ok(Answer::Status { status }) => of_running(settings, *status),
         Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
-        Ok(_) => Err(AskError::NoServer.into()),
-        Err(AskError::NoServer) => of_stopped(settings).await,
+        Ok(_) => Err(CommandError::NoServer.into()),
+        Err(CommandError::NoServer) => of_stopped(settings).await,
         Err(error) => Err(error.into()),
     }
 }
@@ -63,7 +63,7 @@ fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatu
 async fn of_stopped(settings: &Settings) -> Result<NodeStatus, StartError> {
     match with_store(settings, async |store| inspect(settings, store).await).await {
         // A server holds the store but does not answer: it is starting, or has another version.
-        Err(StartError::Store(OpenError::InUse { .. })) => Err(AskError::NoServer.into()),
+        Err(StartError::Store(OpenError::InUse { .. })) => Err(CommandError::NoServer.into()),
         status => status,
     }
 }
