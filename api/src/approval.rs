@@ -13,7 +13,7 @@ use crate::schema::{Base64Key, DischargerId, DischargerLocation, Reason, Timesta
 /// `POST /v1/apps/{app}/break-glass`: request to read the values of one app, for at most an hour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AskBreakGlass {
+pub struct BreakGlassRequest {
     /// Why, for the approver and for the audit log: 1 to 512 bytes on one line.
     #[schema(value_type = Reason)]
     pub reason: String,
@@ -81,7 +81,7 @@ pub enum ApprovalState {
 /// A request that needs a second person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Approval {
-    /// Its id, for `petsem approve`.
+    /// The id of the request, for `petsem approve`.
     pub id: ApprovalId,
     /// What is requested.
     pub kind: ApprovalKind,
@@ -158,7 +158,7 @@ impl fmt::Debug for PutDischarger {
 /// A registered discharger; never its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Discharger {
-    /// Its id.
+    /// The id of the discharger.
     #[schema(value_type = DischargerId)]
     pub id: String,
     /// Its location.

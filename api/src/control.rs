@@ -25,7 +25,7 @@ pub struct CreateOrg {
 /// An org.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Org {
-    /// Its id.
+    /// The id of the org.
     pub id: OrgId,
     /// Its name.
     pub name: OrgName,
@@ -37,7 +37,7 @@ pub struct Org {
 /// `DELETE /v1/orgs/{org}`: the org that was deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeletedOrg {
-    /// Its id.
+    /// The id of the org that was deleted.
     pub id: OrgId,
 }
 
@@ -94,7 +94,7 @@ impl Default for AppSettings {
 /// An app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct App {
-    /// Its id.
+    /// The id of the app.
     pub id: AppId,
     /// Its name.
     pub name: AppName,
@@ -180,7 +180,7 @@ pub struct PutIssuer {
 /// A registered issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Issuer {
-    /// Its id.
+    /// The id of the issuer.
     pub id: IssuerId,
     /// The exact `iss`.
     #[schema(value_type = IssuerName)]
@@ -259,7 +259,7 @@ pub enum TokenKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
-    /// What it is for.
+    /// What the token is for.
     pub kind: TokenKind,
     /// The org that it works in (kind `org`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -317,7 +317,7 @@ fn not_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) ->
 /// A token, shown once.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct MintedToken {
-    /// Its id, for listing and revoking.
+    /// The id of the token, for listing and revoking.
     pub id: TokenUuid,
     /// The token as text, `fm2_…`. The server does not keep it.
     #[schema(value_type = TokenText)]
@@ -339,9 +339,9 @@ impl fmt::Debug for MintedToken {
 /// What is known of a token; never the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TokenInfo {
-    /// Its id.
+    /// The id of the token.
     pub id: TokenUuid,
-    /// What it is for.
+    /// What the token is for.
     pub kind: TokenKind,
     /// The org that its key speaks for; absent for platform keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -381,7 +381,7 @@ pub struct TokenList {
 pub enum RevokeRequest {
     /// A token, discharge or renewal, and all that descend from it.
     Token {
-        /// Its id.
+        /// The id of the token, discharge or renewal.
         id: TokenUuid,
     },
     /// A Machine of an app: it boots nowhere.
@@ -490,7 +490,7 @@ pub struct RotateSigningKey {
 /// What is known of a signing key; never the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SigningKeyInfo {
-    /// Its id: random, and the KID of the tokens that it signed.
+    /// The id of the key: random, and the KID of the tokens that it signed.
     pub id: SigningKeyId,
     /// The org that it speaks for; absent for the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]

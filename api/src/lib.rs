@@ -61,7 +61,7 @@ mod value;
 mod wiped;
 
 pub use approval::{
-    Approval, ApprovalKind, ApprovalList, ApprovalState, AskBreakGlass, BreakGlassToken, Discharger,
+    Approval, ApprovalKind, ApprovalList, ApprovalState, BreakGlassRequest, BreakGlassToken, Discharger,
     DischargerList, OrgGuard, PutDischarger,
 };
 pub use boot::{

@@ -27,11 +27,11 @@ pub(crate) struct AppPolicy {
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum Rule {
-    /// Boots.
+    /// A rule that allows boots.
     Boot(BootRule),
-    /// Reads.
+    /// A rule that allows reads.
     Read(ReadRule),
-    /// Both.
+    /// A rule that allows boots and reads.
     BootAndRead(BootAndReadRule),
 }
 

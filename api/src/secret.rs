@@ -164,10 +164,10 @@ pub struct HistoryEntry {
     /// The digest of the value; `null` if it was deleted.
     #[schema(required = true)]
     pub digest: Option<Digest>,
-    /// When.
+    /// When the value was set or deleted (RFC 3339).
     #[schema(value_type = Timestamp)]
     pub at: String,
-    /// Who.
+    /// The author: issuer and subject, or a token id.
     pub author: String,
 }
 

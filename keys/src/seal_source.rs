@@ -107,6 +107,7 @@ impl fmt::Display for NamedSealError {
     }
 }
 
+// By hand: the source is the source of `source`.
 impl Error for NamedSealError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         // The text of the source is already part of this error's text.

@@ -127,6 +127,7 @@ impl fmt::Display for PrivateFileError {
     }
 }
 
+// By hand: the source is that of the fault, which is no error of its own.
 impl Error for PrivateFileError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.fault {

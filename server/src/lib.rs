@@ -22,6 +22,31 @@
 //! | `error` | why a server does not start or stop, and why a configuration is refused |
 //! | `fetch` | the engine's calls to issuers, by the outbound client |
 //!
+//! ```
+//! use std::path::Path;
+//!
+//! use petsem_server::Settings;
+//!
+//! let text = r#"
+//!     name = "petsem-example"
+//!     location = "https://petsem.example"
+//!     data_directory = "data"
+//!     [[listener]]
+//!     address = "127.0.0.1:8200"
+//!     [[seal]]
+//!     kind = "key-file"
+//!     path = "seal.key"
+//! "#;
+//! let settings = Settings::from_toml(text, Path::new("/etc/petsem"))?;
+//! assert_eq!(settings.data_directory, Path::new("/etc/petsem/data"));
+//!
+//! // What a server would refuse later is refused here, with the key and what to write instead.
+//! let exposed = text.replace("127.0.0.1", "0.0.0.0");
+//! let refused = Settings::from_toml(&exposed, Path::new("/etc/petsem")).unwrap_err();
+//! assert!(refused.to_string().contains("`listener.address`"));
+//! # Ok::<(), petsem_server::SettingsError>(())
+//! ```
+//!
 //! # What it guarantees
 //! - The listeners are bound before the store is opened, so a second server on them does not touch the store.
 //! - A sealed server holds no key. If keys cannot be dropped, the process ends instead of reporting `sealed`.

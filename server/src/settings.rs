@@ -12,8 +12,7 @@ use std::time::Duration;
 use petsem_api::HostId;
 use petsem_engine::{EngineSettings, SealSources, UnlockError};
 use petsem_outbound::OutboundSettings;
-use petsem_seals::SealSource;
-use petsem_seals::{SealEntry, SealSettings};
+use petsem_seals::{SealEntry, SealSettings, SealSource};
 use serde::Deserialize;
 
 use crate::error::{SettingsError, StartError};
@@ -89,7 +88,7 @@ pub struct AuditSettings {
     pub reserve_bytes: u64,
 }
 
-/// Limits on the server's work for its callers.
+/// Limits on the server's work for its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Requests handled at once; further ones get 503 `busy`.

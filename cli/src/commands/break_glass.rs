@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use petsem_api::{AskBreakGlass, BreakGlassToken};
+use petsem_api::{BreakGlassRequest, BreakGlassToken};
 use petsem_policy::UnverifiedToken;
 use zeroize::Zeroizing;
 
@@ -53,7 +53,8 @@ impl BreakGlass {
         let file = Reserved::new(&self.out)?;
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
-        let request = AskBreakGlass { reason: self.reason, expires_in: self.expires_in.map(|life| life.0) };
+        let request =
+            BreakGlassRequest { reason: self.reason, expires_in: self.expires_in.map(|life| life.0) };
         let remote = Remote::open(&resolved)?;
         let mut requested: BreakGlassToken = remote.post(&format!("/v1/apps/{app}/break-glass"), &request)?;
         let token = Zeroizing::new(std::mem::take(&mut requested.token));

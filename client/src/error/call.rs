@@ -307,6 +307,7 @@ impl fmt::Display for EndpointFailure {
     }
 }
 
+// By hand: the source is that of its kind, which is no error of its own.
 impl std::error::Error for EndpointFailure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {

@@ -2,6 +2,10 @@
 //!
 //! The pool is a short list. A host makes few calls at a time: a missing connection is opened, and one that does
 //! not fit into the list is closed.
+//!
+//! It is hyper and not a complete client such as `reqwest`: Unix sockets are called like loopback addresses; a request
+//! is repeated only if hyper gives it back unsent; and an answer goes into one buffer that is wiped. Outside
+//! dischargers are called by `petsem-outbound`, whose page says why that one is not complete either.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -3,7 +3,9 @@
 //! Like `enroll`, it is an exception to "minting never gives more than the parent had", limited here: the new token
 //! reads values, and it opens nothing without the discharge that follows the approval.
 
-use petsem_api::{AppRef, ApprovalId, ApprovalState, AskBreakGlass, BreakGlassToken, ErrorCode, TokenKind};
+use petsem_api::{
+    AppRef, ApprovalId, ApprovalState, BreakGlassRequest, BreakGlassToken, ErrorCode, TokenKind,
+};
 use petsem_policy::{
     Action, ActionSet, Actions, Apps, BreakGlass, Caveat, CaveatSet, DischargeRequest as TicketRequest,
     Macaroon, Organization, PetsemCaveat, SecondPerson, Ticket,
@@ -38,7 +40,7 @@ impl Engine {
         audit: &mut AuditRecord,
         principal: &Principal,
         app: &AppRef,
-        request: &AskBreakGlass,
+        request: &BreakGlassRequest,
         now: Timestamp,
     ) -> Result<BreakGlassToken, Failure> {
         let app = self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?;

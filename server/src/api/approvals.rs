@@ -1,7 +1,9 @@
 //! `/v1/approvals` and what is requested there: break-glass, and the guard of the policies of an org.
 
 use axum::http::StatusCode;
-use petsem_api::{Approval, ApprovalId, ApprovalList, AskBreakGlass, BreakGlassToken, ErrorCode, OrgGuard};
+use petsem_api::{
+    Approval, ApprovalId, ApprovalList, BreakGlassRequest, BreakGlassToken, ErrorCode, OrgGuard,
+};
 use petsem_engine::{AuditRecord, Failure, Principal};
 
 use crate::http::{Answered, Call, Route, tag};
@@ -76,31 +78,31 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn break_glass(
-    call: &Call<Principal, AskBreakGlass>,
+    call: &Call<Principal, BreakGlassRequest>,
     audit: &mut AuditRecord,
 ) -> Result<BreakGlassToken, Failure> {
     let wanted = call.body().await?;
-    call.engine.ask_break_glass(audit, &call.caller, &call.param("app")?, &wanted, call.now).await
+    call.engine.ask_break_glass(audit, &call.credential, &call.param("app")?, &wanted, call.now).await
 }
 
 async fn list(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<ApprovalList, Failure> {
-    call.engine.list_approvals(audit, &call.caller, call.now).await
+    call.engine.list_approvals(audit, &call.credential, call.now).await
 }
 
 async fn show(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    call.engine.show_approval(audit, &call.caller, call.param("id")?, call.now).await
+    call.engine.show_approval(audit, &call.credential, call.param("id")?, call.now).await
 }
 
 async fn approve(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    call.engine.approve(audit, &call.caller, call.param("id")?, call.now).await
+    call.engine.approve(audit, &call.credential, call.param("id")?, call.now).await
 }
 
 async fn deny(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    call.engine.deny_request(audit, &call.caller, call.param("id")?, call.now).await
+    call.engine.deny_request(audit, &call.credential, call.param("id")?, call.now).await
 }
 
 async fn guard(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<OrgGuard, Failure> {
-    call.engine.show_guard(audit, &call.caller, &call.param("org")?, call.now).await
+    call.engine.show_guard(audit, &call.credential, &call.param("org")?, call.now).await
 }
 
 async fn set_guard(
@@ -108,5 +110,5 @@ async fn set_guard(
     audit: &mut AuditRecord,
 ) -> Result<Answered<OrgGuard>, Failure> {
     let wanted = call.body().await?;
-    call.engine.put_guard(audit, &call.caller, &call.param("org")?, wanted, call.now).await.map(Answered)
+    call.engine.put_guard(audit, &call.credential, &call.param("org")?, wanted, call.now).await.map(Answered)
 }

@@ -77,7 +77,7 @@ struct ListQuery {
 
 async fn create(call: &Call<Principal, CreateApp>, audit: &mut AuditRecord) -> Result<App, Failure> {
     let wanted = call.body().await?;
-    call.engine.create_app(audit, &call.caller, wanted, call.now).await
+    call.engine.create_app(audit, &call.credential, wanted, call.now).await
 }
 
 async fn list(
@@ -85,19 +85,19 @@ async fn list(
     audit: &mut AuditRecord,
 ) -> Result<AppList, Failure> {
     let org = call.query.org.as_ref().ok_or_else(messages::no_org_in_query)?;
-    call.engine.list_apps(audit, &call.caller, org, call.query.after, call.now).await
+    call.engine.list_apps(audit, &call.credential, org, call.query.after, call.now).await
 }
 
 async fn show(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<App, Failure> {
-    call.engine.show_app(audit, &call.caller, &call.param("app")?).await
+    call.engine.show_app(audit, &call.credential, &call.param("app")?).await
 }
 
 async fn delete(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<DeletedApp, Failure> {
-    call.engine.delete_app(audit, &call.caller, &call.param("app")?).await
+    call.engine.delete_app(audit, &call.credential, &call.param("app")?).await
 }
 
 async fn policy(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<PolicyDocument, Failure> {
-    call.engine.show_policy(audit, &call.caller, &call.param("app")?).await
+    call.engine.show_policy(audit, &call.credential, &call.param("app")?).await
 }
 
 async fn set_policy(
@@ -105,5 +105,5 @@ async fn set_policy(
     audit: &mut AuditRecord,
 ) -> Result<Answered<PolicyDocument>, Failure> {
     let wanted = call.body().await?;
-    call.engine.put_policy(audit, &call.caller, &call.param("app")?, wanted, call.now).await.map(Answered)
+    call.engine.put_policy(audit, &call.credential, &call.param("app")?, wanted, call.now).await.map(Answered)
 }

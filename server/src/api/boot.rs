@@ -90,7 +90,7 @@ async fn batch(
     if wanted.boots.len() > MAX_BATCH {
         return Err(messages::batch_too_long());
     }
-    let boots = boot_all(call, &call.caller.0, &wanted.boots).await;
+    let boots = boot_all(call, &call.credential.0, &wanted.boots).await;
     Ok(BatchBootResponse { boots })
 }
 
@@ -99,7 +99,7 @@ fn boot_of<'a>(
     app: &'a AppRef,
     machine: &'a MachineId,
 ) -> Boot<'a> {
-    Boot { verified: &call.caller.0, app, machine, min_version: None, peer: &call.peer, now: call.now }
+    Boot { verified: &call.credential.0, app, machine, min_version: None, peer: &call.peer, now: call.now }
 }
 
 /// Some at a time: their audit lines share syncs. The answers are in the order of the request, and bounded.

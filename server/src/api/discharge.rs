@@ -3,13 +3,10 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use petsem_api::{DischargeAnswer, DischargeRequest, ErrorCode};
+use petsem_engine::{AuditRecord, Failure, Polled, Proof};
 
-use crate::http::{Anonymous, Call, Incoming, PollSecret, Route, json, refuse, tag};
+use crate::http::{ALWAYS, Anonymous, Call, Incoming, PollSecret, Route, json, refuse, tag};
 use crate::messages;
-use petsem_engine::AuditRecord;
-use petsem_engine::Failure;
-use petsem_engine::Polled;
-use petsem_engine::Proof;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -48,6 +45,7 @@ fn poll_at(path: &'static str, id: &'static str) -> Route {
         .giving::<DischargeAnswer>(StatusCode::OK, "The discharge, or why there is none.")
         .giving::<DischargeAnswer>(StatusCode::ACCEPTED, "Not ready: poll again after 1, 2, 4 … seconds.")
         .giving::<DischargeAnswer>(StatusCode::NOT_FOUND, "Unknown, expired, or fetched already.")
+        .refuses(ALWAYS)
         .raw(poll)
 }
 
@@ -56,7 +54,7 @@ async fn discharge(
     audit: &mut AuditRecord,
 ) -> Result<DischargeAnswer, Failure> {
     let wanted = call.body().await?;
-    call.engine.discharge(audit, &call.caller, &wanted, call.now).await
+    call.engine.discharge(audit, &call.credential, &wanted, call.now).await
 }
 
 /// Its responses have no more fields than the protocol names.

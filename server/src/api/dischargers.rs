@@ -46,7 +46,7 @@ async fn list(
     call: &Call<Principal, NoBody, ListQuery>,
     audit: &mut AuditRecord,
 ) -> Result<DischargerList, Failure> {
-    call.engine.list_dischargers(audit, &call.caller, call.query.org.as_ref(), call.now).await
+    call.engine.list_dischargers(audit, &call.credential, call.query.org.as_ref(), call.now).await
 }
 
 async fn register(
@@ -54,9 +54,9 @@ async fn register(
     audit: &mut AuditRecord,
 ) -> Result<Approval, Failure> {
     let wanted = call.body().await?;
-    call.engine.register_discharger(audit, &call.caller, &wanted, call.now).await
+    call.engine.register_discharger(audit, &call.credential, &wanted, call.now).await
 }
 
 async fn delete(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Discharger, Failure> {
-    call.engine.delete_discharger(audit, &call.caller, &call.param::<String>("id")?, call.now).await
+    call.engine.delete_discharger(audit, &call.credential, &call.param::<String>("id")?, call.now).await
 }

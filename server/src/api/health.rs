@@ -38,7 +38,8 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn alive() -> Json<Health> {
+/// The answer of a process that responds, sealed or not.
+pub(crate) async fn alive() -> Json<Health> {
     Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
 }
 

@@ -49,19 +49,19 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<IssuerList, Failure> {
-    call.engine.list_issuers(audit, &call.caller, call.now)
+    call.engine.list_issuers(audit, &call.credential, call.now)
 }
 
 async fn register(call: &Call<Principal, PutIssuer>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
     let wanted = call.body().await?;
-    call.engine.ask_issuer(audit, &call.caller, wanted, call.now).await
+    call.engine.ask_issuer(audit, &call.credential, wanted, call.now).await
 }
 
 async fn change(call: &Call<Principal, PutIssuer>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
     let wanted = call.body().await?;
-    call.engine.ask_issuer_change(audit, &call.caller, call.param("id")?, wanted, call.now).await
+    call.engine.ask_issuer_change(audit, &call.credential, call.param("id")?, wanted, call.now).await
 }
 
 async fn delete(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Issuer, Failure> {
-    call.engine.delete_issuer(audit, &call.caller, call.param("id")?, call.now).await
+    call.engine.delete_issuer(audit, &call.credential, call.param("id")?, call.now).await
 }

@@ -15,6 +15,8 @@ mod secret_keys;
 mod secrets;
 mod tokens;
 
+pub(crate) use health::alive;
+
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
@@ -63,7 +65,7 @@ fn api() -> Vec<Route> {
     .collect()
 }
 
-/// What the process says about itself, however busy it is.
+/// What the process says about itself, without a limit of requests.
 fn process() -> Vec<Route> {
     let openapi = Route::get("/openapi.json")
         .named("openapi", tag::SERVER, "This document")
@@ -92,9 +94,8 @@ fn of(routes: Vec<Route>) -> Router<Arc<ServerState>> {
     routes.into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handlers))
 }
 
-/// Requests beyond the limit are told so at once; health stays honest beside them.
-///
-/// The work goes on when the principal hangs up: what was committed gets its line.
+/// Requests over the limit are refused immediately; `/healthz`, `/readyz` and `/metrics` have no limit. The work
+/// continues if the client disconnects, so a committed change gets its audit line.
 async fn bounded(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response {
     state.metrics.request();
     let begun = Instant::now();

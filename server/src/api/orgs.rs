@@ -38,18 +38,18 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn create(call: &Call<Principal, CreateOrg>, audit: &mut AuditRecord) -> Result<Org, Failure> {
     let wanted = call.body().await?;
-    call.engine.create_org(audit, &call.caller, &wanted.name, call.now).await
+    call.engine.create_org(audit, &call.credential, &wanted.name, call.now).await
 }
 
 async fn list(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<OrgList, Failure> {
-    call.engine.list_orgs(audit, &call.caller, call.now).await
+    call.engine.list_orgs(audit, &call.credential, call.now).await
 }
 
 async fn show(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Org, Failure> {
-    call.engine.show_org(audit, &call.caller, &call.param("org")?, call.now).await
+    call.engine.show_org(audit, &call.credential, &call.param("org")?, call.now).await
 }
 
 async fn delete(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<DeletedOrg, Failure> {
-    let id = call.engine.delete_org(audit, &call.caller, &call.param("org")?, call.now).await?;
+    let id = call.engine.delete_org(audit, &call.credential, &call.param("org")?, call.now).await?;
     Ok(DeletedOrg { id })
 }

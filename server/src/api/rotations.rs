@@ -43,11 +43,11 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<RotationList, Failure> {
-    call.engine.list_rotations(audit, &call.caller, call.now).await
+    call.engine.list_rotations(audit, &call.credential, call.now).await
 }
 
 async fn rotate_keyring(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<RotationList, Failure> {
-    call.engine.rotate_keyring(audit, &call.caller, call.now).await
+    call.engine.rotate_keyring(audit, &call.credential, call.now).await
 }
 
 async fn rotate_app(
@@ -55,5 +55,5 @@ async fn rotate_app(
     audit: &mut AuditRecord,
 ) -> Result<AppRotation, Failure> {
     let wanted = call.body().await?;
-    call.engine.rotate_app(audit, &call.caller, &call.param("app")?, wanted.rewrite, call.now).await
+    call.engine.rotate_app(audit, &call.credential, &call.param("app")?, wanted.rewrite, call.now).await
 }

@@ -156,7 +156,7 @@ async fn list(
         min_version: call.query.version.max(call.query.min_version),
         types: call.query.types.as_ref().map(|types| types.split(',').map(str::to_owned).collect()),
     };
-    call.engine.list_secret_keys(audit, &call.caller, &call.param("app")?, &query, call.now).await
+    call.engine.list_secret_keys(audit, &call.credential, &call.param("app")?, &query, call.now).await
 }
 
 async fn show(
@@ -164,7 +164,7 @@ async fn show(
     audit: &mut AuditRecord,
 ) -> Result<SecretKey, Failure> {
     let named = Named::of(call, audit)?;
-    call.engine.show_secret_key(audit, &named.request(call, &call.caller, call.query.lowest())).await
+    call.engine.show_secret_key(audit, &named.request(call, &call.credential, call.query.lowest())).await
 }
 
 async fn set(
@@ -173,7 +173,7 @@ async fn set(
 ) -> Result<SetSecretKeyResponse, Failure> {
     let named = Named::of(call, audit)?;
     let wanted = call.body().await?;
-    call.engine.import_secret_key(audit, &named.request(call, &call.caller, None), &wanted).await
+    call.engine.import_secret_key(audit, &named.request(call, &call.credential, None), &wanted).await
 }
 
 async fn generate(
@@ -182,12 +182,12 @@ async fn generate(
 ) -> Result<SetSecretKeyResponse, Failure> {
     let named = Named::of(call, audit)?;
     let wanted = call.body().await?;
-    call.engine.generate_secret_key(audit, &named.request(call, &call.caller, None), &wanted).await
+    call.engine.generate_secret_key(audit, &named.request(call, &call.credential, None), &wanted).await
 }
 
 async fn delete(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Deleted, Failure> {
     let named = Named::of(call, audit)?;
-    call.engine.delete_secret_key(audit, &named.request(call, &call.caller, None)).await
+    call.engine.delete_secret_key(audit, &named.request(call, &call.credential, None)).await
 }
 
 async fn encrypt(
@@ -196,7 +196,7 @@ async fn encrypt(
 ) -> Result<EncryptResponse, Failure> {
     let named = Named::of(call, audit)?;
     let wanted = call.body().await?;
-    call.engine.encrypt(audit, &named.request(call, &call.caller, call.query.lowest()), &wanted).await
+    call.engine.encrypt(audit, &named.request(call, &call.credential, call.query.lowest()), &wanted).await
 }
 
 async fn decrypt(
@@ -205,7 +205,7 @@ async fn decrypt(
 ) -> Result<DecryptResponse, Failure> {
     let named = Named::of(call, audit)?;
     let wanted = call.body().await?;
-    call.engine.decrypt(audit, &named.request(call, &call.caller, call.query.lowest()), &wanted).await
+    call.engine.decrypt(audit, &named.request(call, &call.credential, call.query.lowest()), &wanted).await
 }
 
 async fn sign(
@@ -214,7 +214,7 @@ async fn sign(
 ) -> Result<SignResponse, Failure> {
     let named = Named::of(call, audit)?;
     let wanted = call.body().await?;
-    call.engine.sign(audit, &named.request(call, &call.caller, call.query.lowest()), &wanted).await
+    call.engine.sign(audit, &named.request(call, &call.credential, call.query.lowest()), &wanted).await
 }
 
 async fn verify(
@@ -223,7 +223,7 @@ async fn verify(
 ) -> Result<NoContent, Failure> {
     let named = Named::of(call, audit)?;
     let wanted = call.body().await?;
-    let request = named.request(call, &call.caller, call.query.lowest());
+    let request = named.request(call, &call.credential, call.query.lowest());
     call.engine.verify_signature(audit, &request, &wanted).await?;
     Ok(NoContent)
 }

@@ -106,7 +106,9 @@ async fn list(
     call: &Call<Reader, NoBody, SecretsQuery>,
     audit: &mut AuditRecord,
 ) -> Result<SecretList, Failure> {
-    call.engine.list_secrets(audit, &call.caller, &call.param("app")?, &(&call.query).into(), call.now).await
+    call.engine
+        .list_secrets(audit, &call.credential, &call.param("app")?, &(&call.query).into(), call.now)
+        .await
 }
 
 async fn show(
@@ -114,7 +116,7 @@ async fn show(
     audit: &mut AuditRecord,
 ) -> Result<AppSecret, Failure> {
     let (app, name) = (call.param("app")?, call.param("name")?);
-    call.engine.show_secret(audit, &call.caller, &app, &name, &(&call.query).into(), call.now).await
+    call.engine.show_secret(audit, &call.credential, &app, &name, &(&call.query).into(), call.now).await
 }
 
 async fn set(
@@ -123,7 +125,7 @@ async fn set(
 ) -> Result<SetSecretResponse, Failure> {
     let name = call.param("name")?;
     let wanted = call.body().await?;
-    call.engine.set_secret(audit, &call.caller, &call.param("app")?, name, &wanted, call.now).await
+    call.engine.set_secret(audit, &call.credential, &call.param("app")?, name, &wanted, call.now).await
 }
 
 async fn update(
@@ -131,17 +133,17 @@ async fn update(
     audit: &mut AuditRecord,
 ) -> Result<BulkUpdateResponse, Failure> {
     let wanted = call.body().await?;
-    call.engine.update_secrets(audit, &call.caller, &call.param("app")?, &wanted, call.now).await
+    call.engine.update_secrets(audit, &call.credential, &call.param("app")?, &wanted, call.now).await
 }
 
 async fn unset(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Deleted, Failure> {
     let name = call.param("name")?;
-    call.engine.unset_secret(audit, &call.caller, &call.param("app")?, name, call.now).await
+    call.engine.unset_secret(audit, &call.credential, &call.param("app")?, name, call.now).await
 }
 
 async fn history(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<History, Failure> {
     let name = call.param("name")?;
-    call.engine.secret_history(audit, &call.caller, &call.param("app")?, &name).await
+    call.engine.secret_history(audit, &call.credential, &call.param("app")?, &name).await
 }
 
 async fn rollback(
@@ -150,7 +152,7 @@ async fn rollback(
 ) -> Result<SetSecretResponse, Failure> {
     let name = call.param("name")?;
     let wanted = call.body().await?;
-    call.engine.roll_back_secret(audit, &call.caller, &call.param("app")?, name, &wanted, call.now).await
+    call.engine.roll_back_secret(audit, &call.credential, &call.param("app")?, name, &wanted, call.now).await
 }
 
 /// The action of a read: whether values were requested must be visible at a glance.

@@ -67,19 +67,19 @@ async fn create(
     audit: &mut AuditRecord,
 ) -> Result<MintedToken, Failure> {
     let wanted = call.body().await?;
-    call.engine.create_token(audit, &call.caller, &wanted, call.now).await
+    call.engine.create_token(audit, &call.credential, &wanted, call.now).await
 }
 
 async fn list(
     call: &Call<Principal, NoBody, ListQuery>,
     audit: &mut AuditRecord,
 ) -> Result<TokenList, Failure> {
-    call.engine.list_tokens(audit, &call.caller, call.query.org.as_ref(), call.now).await
+    call.engine.list_tokens(audit, &call.credential, call.query.org.as_ref(), call.now).await
 }
 
 async fn revoke(call: &Call<Principal, RevokeRequest>, audit: &mut AuditRecord) -> Result<Revoked, Failure> {
     let wanted = call.body().await?;
-    call.engine.revoke(audit, &call.caller, &wanted, call.now).await
+    call.engine.revoke(audit, &call.credential, &wanted, call.now).await
 }
 
 async fn explain(
@@ -87,11 +87,11 @@ async fn explain(
     audit: &mut AuditRecord,
 ) -> Result<Explanation, Failure> {
     let wanted = call.body().await?;
-    call.engine.explain(audit, &call.caller, &wanted, call.now).await
+    call.engine.explain(audit, &call.credential, &wanted, call.now).await
 }
 
 async fn signing_keys(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<SigningKeyList, Failure> {
-    call.engine.list_signing_keys(audit, &call.caller, call.now).await
+    call.engine.list_signing_keys(audit, &call.credential, call.now).await
 }
 
 async fn rotate_signing_key(
@@ -99,5 +99,5 @@ async fn rotate_signing_key(
     audit: &mut AuditRecord,
 ) -> Result<SigningKeyInfo, Failure> {
     let wanted = call.body().await?;
-    call.engine.rotate_signing_key(audit, &call.caller, &wanted, call.now).await
+    call.engine.rotate_signing_key(audit, &call.credential, &wanted, call.now).await
 }

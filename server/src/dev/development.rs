@@ -12,7 +12,7 @@ use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use getrandom::SysRng;
 use petsem_api::{HostId, PutIssuer};
-use petsem_engine::scrubbed_deep;
+use petsem_engine::{DevelopmentPlan, Failure, Timestamp, scrubbed_deep};
 use petsem_seals::SealSettings;
 use rand_core::UnwrapErr;
 
@@ -25,8 +25,6 @@ use crate::operator::install::make;
 use crate::settings::{
     AuditSettings, Limits, ListenAddress, Listener, REFETCH_INTERVAL, REWRAPS_PER_SECOND, Settings,
 };
-use petsem_engine::Timestamp;
-use petsem_engine::{DevelopmentPlan, Failure};
 
 /// The installation's name: the `aud` of its JWTs.
 const NAME: &str = "petsem-dev";

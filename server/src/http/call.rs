@@ -17,8 +17,8 @@ use crate::messages;
 /// its documentation from these types.
 pub(crate) struct Call<P, B = NoBody, Q = NoQuery> {
     incoming: Incoming,
-    /// The credential, which verified.
-    pub(crate) caller: P,
+    /// The credential, verified.
+    pub(crate) credential: P,
     /// The query.
     pub(crate) query: Q,
     limit: BodyLimit,
@@ -40,8 +40,8 @@ impl<P, B, Q> Deref for Call<P, B, Q> {
 }
 
 impl<P: Credential, B, Q> Call<P, B, Q> {
-    pub(super) fn new(incoming: Incoming, caller: P, query: Q, limit: BodyLimit) -> Self {
-        Self { incoming, caller, query, limit, body: PhantomData }
+    pub(super) fn new(incoming: Incoming, credential: P, query: Q, limit: BodyLimit) -> Self {
+        Self { incoming, credential, query, limit, body: PhantomData }
     }
 
     /// The body. It is read now, once, within its limit and time. The credential is checked again afterwards: it may
@@ -52,7 +52,7 @@ impl<P: Credential, B, Q> Call<P, B, Q> {
     {
         let body = self.incoming.body(JSON, messages::not_json, self.limit).await?;
         let wanted = from_json(&body).map_err(|error| messages::invalid_body(&error))?;
-        self.caller.check_again(&self.engine)?;
+        self.credential.check_again(&self.engine)?;
         Ok(wanted)
     }
 }

@@ -96,7 +96,7 @@ impl Credential for Proof {
 
     fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
         match self {
-            Self::Token(caller) => engine.recheck_revocations(caller),
+            Self::Token(principal) => engine.recheck_revocations(principal),
             Self::Jwt(_) => Ok(()),
         }
     }

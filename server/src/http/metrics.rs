@@ -76,12 +76,16 @@ fn of_engine(registry: &mut Registry, stats: &EngineStats) {
     gauge("keyring_version", "Keyring version that wraps", u64::from(stats.keyring_version));
     gauge(
         "keyring_versions",
-        "Keyring versions in use; 1 when no rotation is under way",
+        "Keyring versions in use; 1 when no rotation is in progress",
         stats.keyring_versions,
     );
     gauge("keyring_rotation_done_rows", "Rows done in the keyring's rotation", stats.rotation_done);
     gauge("keyring_rotation_rows", "Rows to do in the keyring's rotation", stats.rotation_total);
-    gauge("keyring_rotation_faults", "Rows that the keyring's rotation cannot pass", stats.rotation_faults);
+    gauge(
+        "keyring_rotation_faults",
+        "Rows that the keyring's rotation cannot re-wrap",
+        stats.rotation_faults,
+    );
     gauge("app_rotations", "Apps whose KEK this node is rotating", stats.app_rotations);
     let (locked, unlocked) = stats.key_bytes;
     gauge("keys_locked_bytes", "Memory for keys that is never swapped", locked);

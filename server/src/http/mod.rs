@@ -20,5 +20,5 @@ pub(crate) use credential::{Anonymous, HostAlone, HostAndDischarge};
 pub(crate) use limits::BodyLimit;
 pub(crate) use openapi::{DischargerId, PollSecret, document};
 pub(crate) use request::Incoming;
-pub(crate) use respond::{Answered, NoContent, answer, error_body, json, log_refusal, refuse};
-pub(crate) use route::Route;
+pub(crate) use respond::{Answered, NoContent, answer, error_body, json, log_refusal, refusal, refuse};
+pub(crate) use route::{ALWAYS, Route};

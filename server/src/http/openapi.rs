@@ -1,7 +1,7 @@
 //! The OpenAPI document, assembled from the declarations of the routes and the schemas of the wire types. A test compares
 //! it with the file in the repository, which the server serves.
 
-use petsem_api::RequestId;
+use petsem_api::{CreateToken, PutIssuer, RequestId};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::path::{PathItem, PathsBuilder};
 use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, SchemaType, Type};
@@ -130,56 +130,76 @@ fn headers() -> Value {
     })
 }
 
-/// One way to fill in an object whose fields go together.
+/// One way to fill in an object whose fields go together. A test compares the names with the fields of the type.
+#[derive(Default)]
 struct Choice {
     without: &'static [&'static str],
     required: &'static [&'static str],
-    fixed: (&'static str, Value),
+    /// A field with one value.
+    fixed: Option<(&'static str, Value)>,
+    /// A number with a lower maximum.
+    at_most: Option<(&'static str, u64)>,
 }
 
 /// What JSON Schema can state and a derived schema cannot: fields that go together.
 fn state_choices(schemas: &mut Map<String, Value>) {
-    let kind = |kind| ("kind", json!({ "const": kind }));
-    let tokens = [
-        Choice { without: &["org", "host", "discharger"], required: &["kind"], fixed: kind("operator") },
-        Choice { without: &["host", "discharger"], required: &["kind", "org"], fixed: kind("org") },
+    choose::<CreateToken>(schemas, choices_of_tokens());
+    choose::<PutIssuer>(schemas, choices_of_issuers());
+}
+
+/// The kinds of tokens.
+fn choices_of_tokens() -> Vec<Choice> {
+    let kind = |kind| Some(("kind", json!({ "const": kind })));
+    vec![
+        Choice {
+            without: &["org", "host", "discharger"],
+            required: &["kind"],
+            fixed: kind("operator"),
+            ..Choice::default()
+        },
+        Choice {
+            without: &["host", "discharger"],
+            required: &["kind", "org"],
+            fixed: kind("org"),
+            ..Choice::default()
+        },
         Choice {
             without: &["org", "apps", "secrets", "secret_prefixes", "actions", "machines", "subject"],
             required: &["kind", "host"],
             fixed: kind("host"),
+            at_most: Some(("expires_in", 30 * 24 * 60 * 60)),
         },
-    ];
-    choose(schemas, "CreateToken", tokens);
-    if let Some(most) = schemas
-        .get_mut("CreateToken")
-        .and_then(|schema| schema.pointer_mut("/oneOf/2/properties/expires_in/maximum"))
-    {
-        *most = json!(30 * 24 * 60 * 60);
-    }
-    let discovery = |is_used: bool| ("discovery", json!({ "const": is_used }));
-    let issuers = [
+    ]
+}
+
+/// Where the keys of an issuer come from.
+fn choices_of_issuers() -> Vec<Choice> {
+    let discovery = |is_used: bool| Some(("discovery", json!({ "const": is_used })));
+    vec![
         Choice {
             without: &["jwks_url"],
             required: &["issuer", "algorithms", "keys"],
             fixed: discovery(false),
+            ..Choice::default()
         },
         Choice {
             without: &["keys"],
             required: &["issuer", "algorithms", "jwks_url"],
             fixed: discovery(false),
+            ..Choice::default()
         },
         Choice {
             without: &["keys", "jwks_url"],
             required: &["issuer", "algorithms", "discovery"],
             fixed: discovery(true),
+            ..Choice::default()
         },
-    ];
-    choose(schemas, "PutIssuer", issuers);
+    ]
 }
 
 /// Replaces the schema of an object by its choices.
-fn choose<const N: usize>(schemas: &mut Map<String, Value>, name: &str, choices: [Choice; N]) {
-    let Some(Value::Object(whole)) = schemas.get(name) else { return };
+fn choose<T: ToSchema>(schemas: &mut Map<String, Value>, choices: Vec<Choice>) {
+    let Some(Value::Object(whole)) = schemas.get(&*T::name()) else { return };
     let choices: Vec<Value> = choices
         .into_iter()
         .map(|choice| {
@@ -188,14 +208,20 @@ fn choose<const N: usize>(schemas: &mut Map<String, Value>, name: &str, choices:
             object.insert("required".to_owned(), json!(choice.required));
             if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
                 properties.retain(|name, _| !choice.without.contains(&name.as_str()));
-                let (name, schema) = choice.fixed;
-                properties.insert(name.to_owned(), schema);
+                if let Some((name, schema)) = choice.fixed {
+                    properties.insert(name.to_owned(), schema);
+                }
+                if let Some((name, maximum)) = choice.at_most
+                    && let Some(Value::Object(property)) = properties.get_mut(name)
+                {
+                    property.insert("maximum".to_owned(), json!(maximum));
+                }
             }
             Value::Object(object)
         })
         .collect();
     let chosen = json!({ "description": whole.get("description"), "oneOf": choices });
-    schemas.insert(name.to_owned(), chosen);
+    schemas.insert(T::name().into_owned(), chosen);
 }
 
 /// Bounds integers, whose format JSON Schema does not enforce, and makes Markdown of doc comments.
@@ -222,5 +248,40 @@ fn complete(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(complete),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_choices_name_fields_of_the_type() {
+        let tokens = (CreateToken::schema(), choices_of_tokens());
+        let issuers = (PutIssuer::schema(), choices_of_issuers());
+        for (schema, choices) in [tokens, issuers] {
+            let schema = serde_json::to_value(schema).unwrap();
+            let fields = schema["properties"].as_object().unwrap();
+            for Choice { without, required, fixed, at_most } in choices {
+                let named = without.iter().chain(required).copied();
+                let named = named.chain(fixed.map(|(name, _)| name)).chain(at_most.map(|(name, _)| name));
+                let absent: Vec<_> = named.filter(|name| !fields.contains_key(*name)).collect();
+                assert_eq!(absent, Vec::<&str>::new());
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_is_replaced_by_its_choices() {
+        let mut schemas = Map::new();
+        for (name, schema) in
+            [(CreateToken::name(), CreateToken::schema()), (PutIssuer::name(), PutIssuer::schema())]
+        {
+            schemas.insert(name.into_owned(), serde_json::to_value(schema).unwrap());
+        }
+        state_choices(&mut schemas);
+        assert_eq!(schemas["CreateToken"]["oneOf"].as_array().unwrap().len(), 3);
+        assert_eq!(schemas["CreateToken"]["oneOf"][2]["properties"]["expires_in"]["maximum"], 2_592_000);
+        assert_eq!(schemas["PutIssuer"]["oneOf"].as_array().unwrap().len(), 3);
     }
 }

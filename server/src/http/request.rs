@@ -12,14 +12,12 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Uri};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use petsem_engine::{AuditRecord, Engine, Failure, Peer, Timestamp};
 use serde::de::DeserializeOwned;
 
 use super::limits::BodyLimit;
 use crate::http::state::ServerState;
 use crate::messages;
-use petsem_engine::Failure;
-use petsem_engine::Timestamp;
-use petsem_engine::{AuditRecord, Engine, Peer};
 
 /// Media types of bodies.
 pub(super) const JSON: &str = "application/json";

@@ -6,13 +6,13 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use petsem_api::{Approval, ErrorBody, RequestId, WipedBuffer};
+use petsem_engine::{Failure, Requested};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Ref;
 
 use super::components::Components;
 use crate::http::state::ServerState;
-use petsem_engine::{Failure, Requested};
 
 /// The statuses of a response, each with a description and the reference to its schema.
 pub(super) type Statuses = Vec<(StatusCode, &'static str, Option<Ref>)>;
@@ -77,6 +77,11 @@ impl<T: Reply> Reply for Answered<T> {
 /// The error body. The internal text goes to the log, under the request id.
 pub(crate) fn refuse(state: &ServerState, id: RequestId, failure: &Failure) -> Response {
     log_refusal(state, id, failure);
+    refusal(id, failure)
+}
+
+/// The response of a refusal: the error body, under its status.
+pub(crate) fn refusal(id: RequestId, failure: &Failure) -> Response {
     let body = error_body(id, failure);
     let status =
         StatusCode::from_u16(failure.code().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

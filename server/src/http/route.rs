@@ -9,6 +9,7 @@ use axum::handler::Handler as AxumHandler;
 use axum::http::StatusCode;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use petsem_api::{AppRef, ErrorCode, OrgRef};
+use petsem_engine::{AuditRecord, Failure};
 use serde::de::DeserializeOwned;
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -25,8 +26,6 @@ use super::request::{FORM, Incoming, JSON};
 use super::respond::{Reply, Statuses, refuse};
 use super::tag::Tag;
 use crate::http::state::ServerState;
-use petsem_engine::AuditRecord;
-use petsem_engine::Failure;
 
 /// A route: what the router needs of it, and what the OpenAPI document says of it.
 pub(crate) struct Route {
@@ -132,8 +131,8 @@ pub(crate) struct Declaration {
     components: Components,
 }
 
-/// What every route behind a credential may answer.
-const ALWAYS: &[ErrorCode] = &[
+/// What every route that asks the engine may answer. A route with a raw handler names them itself.
+pub(crate) const ALWAYS: &[ErrorCode] = &[
     ErrorCode::BadRequest,
     ErrorCode::Busy,
     ErrorCode::Integrity,
@@ -290,9 +289,9 @@ impl Declaration {
             let mut audit = incoming.audit(action);
             let state = Arc::clone(&incoming.state);
             let result = async {
-                let caller = P::of(&incoming, &mut audit).await?;
+                let credential = P::of(&incoming, &mut audit).await?;
                 let query = Q::of(&incoming)?;
-                let call = Call::new(incoming, caller, query, limit);
+                let call = Call::new(incoming, credential, query, limit);
                 handler(&call, &mut audit).await
             }
             .await;
@@ -320,15 +319,12 @@ impl Declaration {
         self.route(endpoint)
     }
 
-    /// A handler that writes its response itself; `giving` declares it.
-    pub(crate) fn raw<H, M>(mut self, handler: H) -> Route
+    /// A handler that writes its response itself; `giving` declares it, and `refuses` all of its errors.
+    pub(crate) fn raw<H, M>(self, handler: H) -> Route
     where
         H: AxumHandler<M, Arc<ServerState>>,
         M: 'static,
     {
-        if self.path.starts_with("/v1") || self.path.contains("/.well-known") {
-            self.refusals.extend(ALWAYS);
-        }
         self.route(handler)
     }
 

@@ -1,4 +1,4 @@
-//! What every request shares on this server: the engine, and the bounds that keep one caller from the others.
+//! What every request shares on this server: the engine, and the limits that protect clients from each other.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ pub(crate) struct ServerState {
     pub(crate) engine: Arc<Engine>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
-    /// One permit for each request that is worked on.
+    /// One permit for each request in progress.
     pub(crate) request_permits: Arc<Semaphore>,
     /// Places for bodies that are awaited before their sender is authenticated: a part of the permits, so that
     /// stalled bodies never take all of them.
     pub(crate) body_queue: UnauthenticatedBodyQueue,
     /// An operator has asked the server to seal itself.
     pub(crate) seal_requested: Notify,
-    /// Set when requests that still run must end, because the keys go.
+    /// Set when requests that still run must end, because the keys are being dropped.
     pub(crate) cut_off: watch::Sender<bool>,
 }
 

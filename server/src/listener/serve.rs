@@ -1,4 +1,9 @@
 //! Listeners, connections, and how both end.
+//!
+//! The accept loop is ours and not `axum::serve`, which has no limits: it accepts every connection, and waits forever
+//! for a request's head and for a client that does not read. Here a permit comes before accept, so that connections
+//! over `limits.connections` wait in the kernel's queue; the head has limits of time and size, and each write has one
+//! of time.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -12,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use petsem_engine::{scrubbed, scrubbed_deep};
+use petsem_engine::{Peer, scrubbed, scrubbed_deep};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -26,14 +31,13 @@ use crate::node::lifecycle::{Lifecycle, NodeState, Signals, begin, requests_ende
 use crate::node::start::stop;
 use crate::operator::socket::OperatorSocket;
 use crate::settings::{ListenAddress, Listener, Settings};
-use petsem_engine::Peer;
 
 /// Connections that the kernel queues until they are accepted: a thousand Machines may boot at once.
 const BACKLOG: i32 = 4096;
 /// How long requests may take to finish after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(8);
-/// Operator requests that wait while another is handled.
-const PENDING_ASKS: usize = 8;
+/// Commands of operators that wait while another is handled.
+const PENDING_COMMANDS: usize = 8;
 /// Most bytes of a request's head.
 const HEAD: usize = 128 * 1024;
 
@@ -76,13 +80,13 @@ pub(crate) async fn serve_on(
     let connections = Arc::new(Semaphore::new(settings.limits.connections));
     let router = RouterSwitch::new(state.router());
     let names = Bound { listeners: bound.iter().map(BoundListener::name).collect() };
-    let (asks, requests) = mpsc::channel(PENDING_ASKS);
+    let (commands, requests) = mpsc::channel(PENDING_COMMANDS);
     let socket = OperatorSocket::bind(&settings.data_directory).map_err(|source| {
         bound.iter().for_each(BoundListener::remove_socket);
         ServeError::Listen { address: messages::OPERATOR_SOCKET.to_owned(), source }
     })?;
     let mut accepting = tokio::task::JoinSet::new();
-    accepting.spawn(socket.run(asks, ended.clone()));
+    accepting.spawn(socket.run(commands, ended.clone()));
     for listener in bound {
         let acceptor = Acceptor {
             router: router.clone(),

@@ -8,7 +8,7 @@ pub(crate) const DISCHARGE_NOT_READY: &str = "not ready";
 pub(crate) const DISCHARGE_NOT_FOUND: &str = "not found";
 
 pub(crate) fn batch_too_long() -> Failure {
-    Failure::new(ErrorCode::BadRequest, format!("at most {MAX_BATCH} boots go in one batch; send several"))
+    Failure::new(ErrorCode::BadRequest, format!("a batch has at most {MAX_BATCH} boots; split it"))
 }
 
 pub(crate) fn batch_response_full() -> Failure {

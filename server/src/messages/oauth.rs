@@ -28,11 +28,11 @@ pub(crate) fn actor_tokens_not_supported() -> Failure {
 }
 
 pub(crate) fn scope_not_supported() -> Failure {
-    bad_form("a token's scope is the rule that allowed it; leave scope out, and narrow the token itself")
+    bad_form("a token's scope is the rule that allowed it; omit scope, and narrow the token itself")
 }
 
 pub(crate) fn one_app_in_audience() -> Failure {
-    bad_form("a token is for one app: name it, by name or id, in audience, once; leave resource out")
+    bad_form("a token is for one app: name it, by name or id, in audience, once; omit resource")
 }
 
 pub(crate) fn form_field_repeated(name: &str) -> Failure {

@@ -10,7 +10,7 @@ pub(crate) fn no_such_route() -> Failure {
 }
 
 pub(crate) fn method_not_allowed() -> Failure {
-    Failure::new(ErrorCode::MethodNotAllowed, "this route does not know that method; /openapi.json lists all")
+    Failure::new(ErrorCode::MethodNotAllowed, "method not allowed on this route; see /openapi.json")
 }
 
 pub(crate) fn too_many_requests() -> Failure {

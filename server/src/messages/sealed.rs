@@ -7,15 +7,30 @@ use petsem_engine::{Failure, OpenedBy};
 
 use crate::error::{ServeError, StartError};
 
-/// The notice for every client. `petsem operator status` tells users of the node more.
-pub(crate) const SEALED: &str = "this server is sealed: it has no key, so nothing can be read or written; on its node, \
-     `petsem operator unseal` opens it and `petsem operator status` shows why it is sealed";
-/// The notice while the keys are being dropped.
-pub(crate) const SEALING: &str =
-    "an operator is sealing this server: it accepts no more requests and drops its keys";
+/// `Retry-After` of the two notices, in seconds: unsealing may need people.
+const RETRY_SECONDS: u32 = 30;
 /// Why it is sealed.
 pub(crate) const SEALED_BY_OPERATOR: &str = "an operator sealed it";
 pub(crate) const NO_SEAL_WITHOUT_A_PERSON: &str = "the configuration has no seal that opens without a person";
+
+/// The notice for every client. `petsem operator status` tells users of the node more.
+pub(crate) fn node_sealed() -> Failure {
+    Failure::new(
+        ErrorCode::Sealed,
+        "this server is sealed: it has no key, so nothing can be read or written; on its node, `petsem operator \
+         unseal` opens it and `petsem operator status` shows why it is sealed",
+    )
+    .retry_after(RETRY_SECONDS)
+}
+
+/// The notice while the keys are being dropped.
+pub(crate) fn node_sealing() -> Failure {
+    Failure::new(
+        ErrorCode::Stopping,
+        "an operator is sealing this server: it accepts no more requests and drops its keys",
+    )
+    .retry_after(RETRY_SECONDS)
+}
 
 /// A reason for which it is sealed names what people can give.
 pub(crate) fn opened_with(input: &str) -> String {

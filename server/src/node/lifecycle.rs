@@ -21,8 +21,8 @@ use crate::http::state::ServerState;
 use crate::listener::router_switch::RouterSwitch;
 use crate::messages;
 use crate::node::sealed::{self, SealedNode, Unsealing, Why};
-use crate::node::start::{Started, close_audit, open_installed, start_unlocked};
-use crate::operator::socket::{Answer, Ask, PendingAsk, SecretInput};
+use crate::node::start::{Started, close_audit, open_installed, start_opened};
+use crate::operator::socket::{Answer, PendingCommand, SecretInput, SocketCommand};
 use crate::operator::status;
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;
@@ -67,8 +67,7 @@ pub(crate) async fn begin(settings: Settings) -> Result<NodeState, StartError> {
     let store = open_installed(&settings).await?;
     match unlock(&settings.seal_sources(), &*store).await {
         Ok(unlocked) => {
-            let started = start_unlocked(settings, store, unlocked).await?;
-            started.state.engine.note_opened(&started.opened_by).await;
+            let started = start_opened(settings, store, unlocked).await?;
             Ok(NodeState::Open(Box::new(started)))
         }
         Err(error) => match settings.unlock_failed(error) {
@@ -115,7 +114,7 @@ impl Signals {
 /// The loop, with its inputs.
 pub(crate) struct Lifecycle {
     pub(crate) signals: Signals,
-    pub(crate) requests: mpsc::Receiver<PendingAsk>,
+    pub(crate) requests: mpsc::Receiver<PendingCommand>,
     pub(crate) router: RouterSwitch,
 }
 
@@ -211,17 +210,17 @@ impl Lifecycle {
             };
             let (input, source, answer) = match request {
                 None => (UnsealInput::default(), "node".to_owned(), None),
-                Some(PendingAsk { ask, source, answer }) => match ask {
-                    Ask::Status {} => {
+                Some(PendingCommand { command, source, answer }) => match command {
+                    SocketCommand::Status {} => {
                         let status = Box::new(status::of_sealed(&node));
                         reply(answer, Answer::Status { status });
                         continue;
                     }
-                    Ask::ChangeSeals { .. } => {
+                    SocketCommand::ChangeSeals { .. } => {
                         reply(answer, Answer::refused(&messages::sealed()));
                         continue;
                     }
-                    Ask::Unseal { passphrase, shares } => match unseal_input(passphrase, shares) {
+                    SocketCommand::Unseal { passphrase, shares } => match unseal_input(passphrase, shares) {
                         Ok(input) => (input, source, Some(answer)),
                         Err(error) => {
                             reply(answer, error);
@@ -266,12 +265,16 @@ impl Lifecycle {
 }
 
 /// Answers a command while the server is open.
-async fn answer_open(started: &Started, since: Timestamp, request: PendingAsk) {
-    let PendingAsk { ask, source, answer } = request;
-    let response = match ask {
-        Ask::Status {} => Answer::Status { status: Box::new(status::of_open(started, since).await) },
-        Ask::Unseal { .. } => Answer::refused(&messages::not_sealed(&started.opened_by.description)),
-        Ask::ChangeSeals { id, note } => {
+async fn answer_open(started: &Started, since: Timestamp, request: PendingCommand) {
+    let PendingCommand { command, source, answer } = request;
+    let response = match command {
+        SocketCommand::Status {} => {
+            Answer::Status { status: Box::new(status::of_open(started, since).await) }
+        }
+        SocketCommand::Unseal { .. } => {
+            Answer::refused(&messages::not_sealed(&started.opened_by.description))
+        }
+        SocketCommand::ChangeSeals { id, note } => {
             match started.state.engine.change_seals_by_note(&source, id, &note).await {
                 Ok(()) => Answer::Changed {},
                 Err(failure) => {

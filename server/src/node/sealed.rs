@@ -6,26 +6,24 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use petsem_api::{ErrorBody, ErrorCode, Health, Readiness};
+use petsem_api::{ErrorCode, Readiness};
 use petsem_audit::{AuditEvent, AuditLog, Outcome};
-use petsem_engine::{AuditRecord, Peer, Timestamp, new_request_id, unlock};
+use petsem_engine::{AuditRecord, Failure, Peer, Timestamp, new_request_id, unlock};
 use petsem_seals::SealSource;
 use petsem_store::Store;
 
+use crate::api::alive;
 use crate::error::StartError;
-use crate::http::metrics;
+use crate::http::{metrics, refusal};
 use crate::messages;
 use crate::node::identity::node_id;
-use crate::node::start::{Started, open_audit, start_unlocked};
+use crate::node::start::{Started, open_audit, start_opened};
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;
-
-/// `Retry-After`, in seconds: unsealing may need people.
-const RETRY_SECONDS: u32 = 30;
 
 /// A node that holds the store, but no key.
 pub(crate) struct SealedNode {
@@ -147,11 +145,10 @@ impl SealedNode {
         {
             return Unsealing::Ended(messages::audit_log_not_closed_to_unseal(&error));
         }
-        let started = match start_unlocked(settings, store, unlocked).await {
+        let started = match start_opened(settings, store, unlocked).await {
             Ok(started) => started,
             Err(error) => return Unsealing::Ended(error),
         };
-        started.state.engine.note_opened(&started.opened_by).await;
         let peer = Peer { source: source.to_owned(), address: None, host: None };
         let mut audit = AuditRecord::new(started.state.engine.now(), &peer, "operator.unseal");
         audit.local();
@@ -190,50 +187,56 @@ impl SealedNode {
 
 /// Every route of a sealed node.
 pub(crate) fn router() -> Router {
-    routes(ErrorCode::Sealed, "sealed", messages::SEALED)
+    routes("sealed", messages::node_sealed)
 }
 
 /// Every route of a node that is dropping its keys.
 pub(crate) fn sealing_router() -> Router {
-    routes(ErrorCode::Stopping, "not_ready", messages::SEALING)
+    routes("not_ready", messages::node_sealing)
 }
 
-fn routes(code: ErrorCode, status: &'static str, notice: &'static str) -> Router {
+fn routes(status: &'static str, notice: fn() -> Failure) -> Router {
     // The request is not examined: there is no key to verify it.
-    let refused = move || async move { refuse(code, notice) };
+    let refused = move || async move { refusal(new_request_id(Timestamp::now()), &notice()) };
     let measured = move || async move {
-        ([(CONTENT_TYPE, metrics::MEDIA_TYPE)], metrics::page_without_keys(code == ErrorCode::Sealed))
+        let is_sealed = notice().code() == ErrorCode::Sealed;
+        ([(CONTENT_TYPE, metrics::MEDIA_TYPE)], metrics::page_without_keys(is_sealed))
     };
     Router::new()
         .route("/healthz", get(alive))
-        .route("/readyz", get(move || async move { unready(status, notice) }))
+        .route("/readyz", get(move || async move { unready(status, &notice()) }))
         .route("/metrics", get(measured))
         .fallback(refused)
         .method_not_allowed_fallback(refused)
 }
 
-async fn alive() -> Json<Health> {
-    Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
-}
-
-fn unready(status: &str, notice: &str) -> Response {
-    let problems = vec![notice.to_owned()];
+fn unready(status: &str, notice: &Failure) -> Response {
+    let problems = vec![notice.external().to_owned()];
     let body = Readiness { ready: false, status: status.to_owned(), problems, warnings: Vec::new() };
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
-/// The response to every other request.
-fn refuse(code: ErrorCode, notice: &str) -> Response {
-    let id = new_request_id(Timestamp::now());
-    let body =
-        ErrorBody { error: notice.to_owned(), error_description: None, status: code, request_id: Some(id) };
-    let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert("cache-control", HeaderValue::from_static("no-store"));
-    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
-        headers.insert("petsem-request-id", id);
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use petsem_api::ErrorBody;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn refusals_have_the_form_of_an_open_servers() {
+        for (router, code) in [(router(), ErrorCode::Sealed), (sealing_router(), ErrorCode::Stopping)] {
+            let request = Request::post("/v1/apps").body(Body::empty()).unwrap();
+            let (head, body) = router.oneshot(request).await.unwrap().into_parts();
+            let header = |name: &str| head.headers[name].to_str().unwrap();
+            let body: ErrorBody = serde_json::from_slice(&to_bytes(body, 4096).await.unwrap()).unwrap();
+            assert_eq!((head.status, body.status), (StatusCode::SERVICE_UNAVAILABLE, code));
+            let id = body.request_id.unwrap().to_string();
+            assert_eq!((header("petsem-request-id"), header("fly-request-id")), (&*id, &*id));
+            assert_eq!((header("content-type"), header("cache-control")), ("application/json", "no-store"));
+            assert_eq!(header("retry-after"), "30");
+        }
     }
-    response
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use getrandom::SysRng;
 use petsem_audit::{self as audit, AuditLog, Checkpoint};
 use petsem_engine::{
-    Engine, EngineParts, NodeKeys, OpenedBy, Timestamp, Unlocked, missing_from_store, unlock,
+    Engine, EngineParts, Failure, NodeKeys, OpenedBy, Timestamp, Unlocked, missing_from_store, unlock,
 };
 use petsem_outbound::OutboundClient;
 use petsem_store::{SqliteOptions, SqliteStore, Store};
@@ -19,7 +19,7 @@ use crate::error::StartError;
 use crate::fetch::OutboundFetch;
 use crate::http::state::ServerState;
 use crate::node::identity::node;
-use crate::operator::socket::{Ask, ask};
+use crate::operator::socket::{SocketCommand, send};
 use crate::settings::Settings;
 
 /// A running engine, with what belongs to the server that runs it.
@@ -36,9 +36,38 @@ pub(crate) async fn start(settings: Settings) -> Result<Started, StartError> {
     let store = open_installed(&settings).await?;
     let unlocked = unlock(&settings.seal_sources(), &*store).await;
     let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
-    let started = start_unlocked(settings, store, unlocked).await?;
-    started.state.engine.note_opened(&started.opened_by).await;
-    Ok(started)
+    start_opened(settings, store, unlocked).await
+}
+
+/// Starts, works with the engine, and stops, whatever the result of the work. A refusal has the text that an API client
+/// would get.
+pub(crate) async fn with_engine<T>(
+    settings: &Settings,
+    work: impl AsyncFnOnce(&Engine) -> Result<T, Failure>,
+) -> Result<T, StartError> {
+    let started = start(settings.clone()).await?;
+    stop_after(started, work).await?.map_err(StartError::refusal)
+}
+
+/// Works with the engine of a server that has started, and stops it, whatever the result of the work.
+pub(crate) async fn stop_after<T>(
+    started: Started,
+    work: impl AsyncFnOnce(&Engine) -> T,
+) -> Result<T, StartError> {
+    let result = work(&started.state.engine).await;
+    stop(started).await.map_err(StartError::Refused)?;
+    Ok(result)
+}
+
+/// Opens the store of an installation, works with it, and closes it, whatever the result of the work.
+pub(crate) async fn with_store<T>(
+    settings: &Settings,
+    work: impl AsyncFnOnce(&dyn Store) -> Result<T, StartError>,
+) -> Result<T, StartError> {
+    let store = open_installed(settings).await?;
+    let result = work(&*store).await;
+    store.close().await.map_err(Failure::internal)?;
+    result
 }
 
 /// Opens the store of an installation, but decrypts nothing.
@@ -57,10 +86,21 @@ pub(crate) async fn open_installed(settings: &Settings) -> Result<Arc<dyn Store>
 
 /// Whether a server runs on this data directory.
 async fn is_served(data_directory: &Path) -> bool {
-    ask(data_directory, &Ask::Status {}).await.is_ok()
+    send(data_directory, &SocketCommand::Status {}).await.is_ok()
 }
 
-/// [`start`], with an unlocked store.
+/// [`start`], with a store that a seal opened at this start, which is noted.
+pub(crate) async fn start_opened(
+    settings: Settings,
+    store: Arc<dyn Store>,
+    unlocked: Unlocked,
+) -> Result<Started, StartError> {
+    let started = start_unlocked(settings, store, unlocked).await?;
+    started.state.engine.note_opened(&started.opened_by).await;
+    Ok(started)
+}
+
+/// [`start`], with an unlocked store. The seal is not noted: the list of seals is new, or about to change.
 pub(crate) async fn start_unlocked(
     settings: Settings,
     store: Arc<dyn Store>,

@@ -1,6 +1,6 @@
 //! `POST /v1/token`, as OAuth has it (RFC 8693, RFC 6749 §5): a form in, and refusals whose `error` is one of its codes.
 //!
-//! The JWT in the form is the credential, so the body is read before anything is known of the caller; it is small.
+//! The JWT in the form is the credential, so the body is read before anything is known of the client; it is small.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -8,11 +8,10 @@ use petsem_api::{
     ACCESS_TOKEN_TYPE, AppRef, ErrorBody, ErrorCode, ExchangeRequest, ExchangedToken, ID_TOKEN_TYPE,
     JWT_TYPE, TOKEN_EXCHANGE,
 };
+use petsem_engine::{AuditRecord, Failure};
 
-use crate::http::{Anonymous, BodyLimit, Incoming, Route, answer, log_refusal, tag};
+use crate::http::{ALWAYS, Anonymous, BodyLimit, Incoming, Route, answer, log_refusal, tag};
 use crate::messages;
-use petsem_engine::AuditRecord;
-use petsem_engine::Failure;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -32,6 +31,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .from::<Anonymous>()
             .taking_form::<ExchangeRequest>()
             .giving::<ExchangedToken>(StatusCode::OK, "The token, shown once.")
+            .refuses(ALWAYS)
             .refuses(&[
                 ErrorCode::TokenMalformed,
                 ErrorCode::TokenInvalid,

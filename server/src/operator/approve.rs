@@ -3,7 +3,7 @@
 use petsem_api::{Approval, ApprovalId};
 
 use crate::error::StartError;
-use crate::node::start::{start, stop};
+use crate::node::start::with_engine;
 use crate::settings::Settings;
 
 /// Approves a request in the store of this node, with the seal instead of a second person's token. No server may hold
@@ -12,8 +12,5 @@ use crate::settings::Settings;
 /// # Errors
 /// [`StartError`]: the store cannot be opened, or the request is not open. In both cases nothing was changed.
 pub async fn approve_with_seal(settings: &Settings, id: ApprovalId) -> Result<Approval, StartError> {
-    let started = start(settings.clone()).await?;
-    let result = started.state.engine.approve_with_seal(id).await;
-    stop(started).await.map_err(StartError::Refused)?;
-    result.map_err(StartError::refusal)
+    with_engine(settings, async |engine| engine.approve_with_seal(id).await).await
 }

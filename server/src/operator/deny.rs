@@ -11,8 +11,8 @@ use petsem_store::{OpenError, RecordKind, SqliteView};
 
 use crate::error::StartError;
 use crate::messages;
-use crate::node::start::{Started, start, stop};
-use crate::operator::socket::{Answer, Ask, ask};
+use crate::node::start::{Started, start, stop_after};
+use crate::operator::socket::{Answer, SocketCommand, send};
 use crate::operator::status::view_rows;
 use crate::settings::Settings;
 
@@ -52,14 +52,13 @@ pub async fn deny(settings: &Settings, request: &RevokeRequest) -> Result<Denied
 }
 
 async fn deny_in_store(started: Started, request: &RevokeRequest) -> Result<Denied, StartError> {
-    let result = match started.state.engine.deny_now(request).await {
+    let denied = stop_after(started, async |engine| engine.deny_now(request).await).await?;
+    match denied {
         Ok(DenialOutcome::InFeed(number)) => Ok(Denied::Everywhere { number }),
         Ok(DenialOutcome::Kept) => Ok(Denied::AtStart),
         Err(DenialError::Refused(failure)) => Err(StartError::refusal(failure)),
         Err(DenialError::NotWritten(error)) => Err(messages::denial_not_written(&error)),
-    };
-    stop(started).await.map_err(StartError::Refused)?;
-    result
+    }
 }
 
 /// Passes the denial to the server that holds the store, and waits for its answer.
@@ -108,7 +107,8 @@ async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denie
 
 /// Whether a sealed server runs here.
 async fn is_sealed(settings: &Settings) -> bool {
-    matches!(ask(&settings.data_directory, &Ask::Status {}).await, Ok(Answer::Status { status }) if status.sealed)
+    let answer = send(&settings.data_directory, &SocketCommand::Status {}).await;
+    matches!(answer, Ok(Answer::Status { status }) if status.sealed)
 }
 
 /// Checks that the database has the object that a request names, as far as that is possible without the server.

@@ -5,7 +5,7 @@
 use petsem_api::{MintedToken, OrgRef};
 
 use crate::error::StartError;
-use crate::node::start::{start, stop};
+use crate::node::start::with_engine;
 use crate::operator::install::InstallOptions;
 use crate::settings::Settings;
 
@@ -21,10 +21,7 @@ pub async fn mint_owner(
     owner: &str,
     life: u64,
 ) -> Result<MintedToken, StartError> {
-    let started = start(settings.clone()).await?;
-    let result = started.state.engine.mint_owner(org, owner, life).await;
-    stop(started).await.map_err(StartError::Refused)?;
-    result.map_err(StartError::refusal)
+    with_engine(settings, async |engine| engine.mint_owner(org, owner, life).await).await
 }
 
 /// Mints an operator's token in the store of this node, which no server may hold at the same time.
@@ -32,10 +29,9 @@ pub async fn mint_owner(
 /// # Errors
 /// [`StartError`]: the store cannot be opened. Nothing was changed.
 pub async fn recover(settings: &Settings, options: &InstallOptions) -> Result<MintedToken, StartError> {
-    let started = start(settings.clone()).await?;
-    tracing::warn!(operator = options.operator, "an operator's token is minted on the node");
-    let result =
-        started.state.engine.mint_operator_token("operator.recover", &options.operator, options.life).await;
-    stop(started).await.map_err(StartError::Refused)?;
-    result.map_err(StartError::refusal)
+    with_engine(settings, async |engine| {
+        tracing::warn!(operator = options.operator, "an operator's token is minted on the node");
+        engine.mint_operator_token("operator.recover", &options.operator, options.life).await
+    })
+    .await
 }

@@ -3,7 +3,7 @@
 use petsem_api::{Discharger, Issuer, PutDischarger, PutIssuer};
 
 use crate::error::StartError;
-use crate::node::start::{start, stop};
+use crate::node::start::with_engine;
 use crate::settings::Settings;
 
 /// Registers an outside discharger in the store of this node. No server may hold the store at the same time.
@@ -11,10 +11,7 @@ use crate::settings::Settings;
 /// # Errors
 /// [`StartError`]: the store cannot be opened, or the registration is refused. In both cases nothing was changed.
 pub async fn add_discharger(settings: &Settings, wanted: &PutDischarger) -> Result<Discharger, StartError> {
-    let started = start(settings.clone()).await?;
-    let result = started.state.engine.add_discharger(wanted).await;
-    stop(started).await.map_err(StartError::Refused)?;
-    result.map_err(StartError::refusal)
+    with_engine(settings, async |engine| engine.add_discharger(wanted).await).await
 }
 
 /// Registers an issuer in the store of this node, or changes the registration of one. No server may hold the store
@@ -27,8 +24,5 @@ pub async fn add_issuer(
     wanted: &PutIssuer,
     replaces: bool,
 ) -> Result<Issuer, StartError> {
-    let started = start(settings.clone()).await?;
-    let result = started.state.engine.add_issuer(wanted, replaces).await;
-    stop(started).await.map_err(StartError::Refused)?;
-    result.map_err(StartError::refusal)
+    with_engine(settings, async |engine| engine.add_issuer(wanted, replaces).await).await
 }

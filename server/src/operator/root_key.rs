@@ -5,7 +5,7 @@ use petsem_store::OpenError;
 
 use crate::error::StartError;
 use crate::messages;
-use crate::node::start::{open_installed, start, start_unlocked, stop};
+use crate::node::start::{open_installed, start, start_unlocked, stop_after};
 use crate::settings::Settings;
 
 /// Creates a new root key, and removes the seals named in `drop`. No server may hold the store at the same time.
@@ -24,10 +24,9 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
     let planned = plan_new_root(&settings.seal_sources(), rows, drop, now, messages::seal_not_tried).await;
     let planned = planned.map_err(|error| settings.unlock_failed(error))?;
     let started = start_unlocked(settings.clone(), held, planned.unlocked).await?;
-    let result = started.state.engine.commit_new_root(planned.rows, &planned.report).await;
-    stop(started).await.map_err(StartError::Refused)?;
-    result?;
-    Ok(planned.report)
+    let report = planned.report;
+    stop_after(started, async |engine| engine.commit_new_root(planned.rows, &report).await).await??;
+    Ok(report)
 }
 
 /// The result of the removal of a compromised seal.
@@ -51,8 +50,7 @@ pub async fn remove_compromised(settings: &Settings, which: &str) -> Result<Comp
     let left = |error: StartError| messages::keyring_not_rotated(&error);
     // Started again: the previous engine has the old root key.
     let started = start(settings.clone()).await.map_err(left)?;
-    let result = started.state.engine.renew_keyring().await;
-    stop(started).await.map_err(StartError::Refused)?;
-    let (keyring_version, rewrapped) = result.map_err(|failure| left(failure.into()))?;
+    let renewed = stop_after(started, async |engine| engine.renew_keyring().await).await?;
+    let (keyring_version, rewrapped) = renewed.map_err(|failure| left(failure.into()))?;
     Ok(Compromised { root, keyring_version, rewrapped })
 }

@@ -4,16 +4,15 @@
 use std::sync::Arc;
 
 use petsem_engine::{
-    Failure, KeepShares, OpenList, PlannedSeals, SealInfo, SealedRows, Timestamp, Unavailable, new_request_id,
+    KeepShares, OpenList, PlannedSeals, SealInfo, SealedRows, Timestamp, Unavailable, new_request_id,
 };
-use petsem_seals::SealSource;
-use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, ShareSet};
+use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, SealSource, ShareSet};
 use petsem_store::OpenError;
 
 use crate::error::StartError;
 use crate::messages;
-use crate::node::start::{open_installed, start_unlocked, stop};
-use crate::operator::socket::{Answer, Ask, AskError, ask, unseal_request};
+use crate::node::start::{open_installed, start_unlocked, stop_after, with_store};
+use crate::operator::socket::{Answer, CommandError, SocketCommand, send, unseal_command};
 use crate::operator::status::view_rows;
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;
@@ -45,11 +44,11 @@ pub struct TriedSeal {
 /// # Errors
 /// [`StartError`]: no server runs here, it is not sealed, or the input does not open the store.
 pub async fn unseal(settings: &Settings) -> Result<String, StartError> {
-    match ask(&settings.data_directory, &unseal_request(&settings.input)).await {
+    match send(&settings.data_directory, &unseal_command(&settings.input)).await {
         Ok(Answer::Unsealed { by }) => Ok(by),
         Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
-        Ok(_) => Err(AskError::NoServer.into()),
-        Err(AskError::NoServer) => Err(messages::no_server_to_unseal()),
+        Ok(_) => Err(CommandError::NoServer.into()),
+        Err(CommandError::NoServer) => Err(messages::no_server_to_unseal()),
         Err(error) => Err(error.into()),
     }
 }
@@ -82,14 +81,9 @@ pub async fn people_seals(settings: &Settings) -> Result<PeopleSeals, StartError
 }
 
 async fn read_rows(settings: &Settings) -> Result<SealedRows, StartError> {
-    match open_installed(settings).await {
-        Ok(store) => {
-            let rows = SealedRows::read(&*store).await;
-            store.close().await.map_err(Failure::internal)?;
-            Ok(rows?)
-        }
+    match with_store(settings, async |store| Ok(SealedRows::read(store).await?)).await {
         Err(StartError::Store(OpenError::InUse { .. })) => view_rows(&settings.data_directory),
-        Err(error) => Err(error),
+        rows => rows,
     }
 }
 
@@ -192,9 +186,7 @@ async fn commit(settings: &Settings, planned: PlannedSeals) -> Result<(), StartE
         Ok(held) => {
             let PlannedSeals { unlocked, change } = planned;
             let started = start_unlocked(settings.clone(), held, unlocked).await?;
-            let result = started.state.engine.change_seals("node", &change).await;
-            stop(started).await.map_err(StartError::Refused)?;
-            Ok(result?)
+            Ok(stop_after(started, async |engine| engine.change_seals("node", &change).await).await??)
         }
         Err(StartError::Store(OpenError::InUse { .. })) => hand_over(settings, &planned).await,
         Err(error) => Err(error),
@@ -204,9 +196,9 @@ async fn commit(settings: &Settings, planned: PlannedSeals) -> Result<(), StartE
 async fn hand_over(settings: &Settings, planned: &PlannedSeals) -> Result<(), StartError> {
     let id = new_request_id(Timestamp::now());
     let note = planned.to_note(id).map_err(|error| settings.unlock_failed(error))?;
-    match ask(&settings.data_directory, &Ask::ChangeSeals { id, note }).await? {
+    match send(&settings.data_directory, &SocketCommand::ChangeSeals { id, note }).await? {
         Answer::Changed {} => Ok(()),
         Answer::Refused { error, .. } => Err(StartError::Refused(error)),
-        _ => Err(AskError::NoServer.into()),
+        _ => Err(CommandError::NoServer.into()),
     }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use petsem_api::{ErrorCode, RequestId};
+use petsem_engine::{Failure, StoreStatus};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
@@ -24,7 +25,6 @@ use zeroize::Zeroizing;
 use crate::error::StartError;
 use crate::messages;
 use crate::operator::unseal_input::UnsealInput;
-use petsem_engine::{Failure, StoreStatus};
 
 /// Its name in the data directory.
 const NAME: &str = "operator.sock";
@@ -37,10 +37,10 @@ const TRANSFER: Duration = Duration::from_secs(10);
 /// How long the server may work on a request: an unreachable KMS takes long to time out.
 const WORK: Duration = Duration::from_secs(90);
 
-/// A command's request.
+/// What a command on the node sends.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Ask {
+pub(crate) enum SocketCommand {
     /// Report the server's status.
     Status {},
     /// Open the store with this input, or with the configured seals if it is empty.
@@ -137,9 +137,9 @@ impl fmt::Debug for SecretInput {
     }
 }
 
-/// A request that waits for the server's loop, which handles one at a time.
-pub(crate) struct PendingAsk {
-    pub(crate) ask: Ask,
+/// A command that waits for the server's loop, which handles one at a time.
+pub(crate) struct PendingCommand {
+    pub(crate) command: SocketCommand,
     /// The sender, for the audit log.
     pub(crate) source: String,
     pub(crate) answer: oneshot::Sender<Answer>,
@@ -167,7 +167,7 @@ impl OperatorSocket {
     }
 
     /// Accepts requests until the server ends.
-    pub(crate) async fn run(self, requests: mpsc::Sender<PendingAsk>, mut ended: watch::Receiver<bool>) {
+    pub(crate) async fn run(self, requests: mpsc::Sender<PendingCommand>, mut ended: watch::Receiver<bool>) {
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let accepted = tokio::select! {
@@ -197,16 +197,16 @@ impl OperatorSocket {
     }
 }
 
-async fn converse(mut stream: UnixStream, requests: &mpsc::Sender<PendingAsk>) -> io::Result<()> {
+async fn converse(mut stream: UnixStream, requests: &mpsc::Sender<PendingCommand>) -> io::Result<()> {
     let user = stream.peer_cred()?.uid();
     if !is_trusted(user) {
         tracing::warn!(user, "a connection of another user to the operator's socket was refused");
         return Ok(());
     }
     let answer = match tokio::time::timeout(TRANSFER, read(&mut stream)).await?.map(|text| parse(&text))? {
-        Some(ask) => {
+        Some(command) => {
             let (answer, answered) = oneshot::channel();
-            let request = PendingAsk { ask, source: format!("{NAME} uid {user}"), answer };
+            let request = PendingCommand { command, source: format!("{NAME} uid {user}"), answer };
             match requests.try_send(request) {
                 Ok(()) => tokio::time::timeout(WORK, answered)
                     .await?
@@ -219,13 +219,13 @@ async fn converse(mut stream: UnixStream, requests: &mpsc::Sender<PendingAsk>) -
     tokio::time::timeout(TRANSFER, write(&mut stream, &answer)).await?
 }
 
-fn parse(text: &[u8]) -> Option<Ask> {
+fn parse(text: &[u8]) -> Option<SocketCommand> {
     serde_json::from_slice(text).ok()
 }
 
 /// Why a command got no answer.
 #[derive(Debug)]
-pub(crate) enum AskError {
+pub(crate) enum CommandError {
     /// Nothing listens on the socket: no server runs on this data directory, or it has another version.
     NoServer,
     /// A process of another user listens on the socket.
@@ -234,27 +234,27 @@ pub(crate) enum AskError {
     Broken(io::Error),
 }
 
-impl From<AskError> for StartError {
-    fn from(error: AskError) -> Self {
+impl From<CommandError> for StartError {
+    fn from(error: CommandError) -> Self {
         match error {
-            AskError::NoServer => messages::no_operator_socket(),
-            AskError::OtherUser { user } => messages::operator_socket_of_another_user(user),
-            AskError::Broken(error) => messages::answer_incomplete(&error),
+            CommandError::NoServer => messages::no_operator_socket(),
+            CommandError::OtherUser { user } => messages::operator_socket_of_another_user(user),
+            CommandError::Broken(error) => messages::answer_incomplete(&error),
         }
     }
 }
 
-/// Sends a request to the server that runs on this data directory.
-pub(crate) async fn ask(data_directory: &Path, ask: &Ask) -> Result<Answer, AskError> {
-    let (_directory, short) = short(data_directory).map_err(|_| AskError::NoServer)?;
-    let mut stream = UnixStream::connect(short).await.map_err(|_| AskError::NoServer)?;
-    let user = stream.peer_cred().map_err(AskError::Broken)?.uid();
+/// Sends a command to the server that runs on this data directory.
+pub(crate) async fn send(data_directory: &Path, command: &SocketCommand) -> Result<Answer, CommandError> {
+    let (_directory, short) = short(data_directory).map_err(|_| CommandError::NoServer)?;
+    let mut stream = UnixStream::connect(short).await.map_err(|_| CommandError::NoServer)?;
+    let user = stream.peer_cred().map_err(CommandError::Broken)?.uid();
     if !is_trusted(user) {
-        return Err(AskError::OtherUser { user });
+        return Err(CommandError::OtherUser { user });
     }
-    write(&mut stream, ask).await.map_err(AskError::Broken)?;
-    let text = read(&mut stream).await.map_err(AskError::Broken)?;
-    serde_json::from_slice(&text).map_err(|error| AskError::Broken(io::Error::other(error)))
+    write(&mut stream, command).await.map_err(CommandError::Broken)?;
+    let text = read(&mut stream).await.map_err(CommandError::Broken)?;
+    serde_json::from_slice(&text).map_err(|error| CommandError::Broken(io::Error::other(error)))
 }
 
 /// Whether a user may receive and send what opens the store: this process's own user, and root, which can read it anyway.
@@ -290,9 +290,9 @@ async fn read(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(text)
 }
 
-/// The request that sends this input to the server.
-pub(crate) fn unseal_request(input: &UnsealInput) -> Ask {
-    Ask::Unseal {
+/// The command that sends this input to the server.
+pub(crate) fn unseal_command(input: &UnsealInput) -> SocketCommand {
+    SocketCommand::Unseal {
         passphrase: input.passphrase.as_ref().map(|passphrase| SecretInput(passphrase.expose_text())),
         shares: input.shares.iter().map(|share| SecretInput(share.clone())).collect(),
     }
@@ -327,10 +327,10 @@ mod tests {
         let running = tokio::spawn(socket.run(sender, ended));
         let answering = tokio::spawn(async move {
             let request = requests.recv().await.unwrap();
-            assert!(matches!(request.ask, Ask::Unseal { passphrase: None, .. }));
+            assert!(matches!(request.command, SocketCommand::Unseal { passphrase: None, .. }));
             request.answer.send(Answer::Unsealed { by: "a seal".to_owned() }).unwrap();
         });
-        let answer = ask(&deep, &unseal_request(&UnsealInput::default())).await.unwrap();
+        let answer = send(&deep, &unseal_command(&UnsealInput::default())).await.unwrap();
         assert!(matches!(answer, Answer::Unsealed { by } if by == "a seal"));
         answering.await.unwrap();
         running.abort();

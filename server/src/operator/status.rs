@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use petsem_audit::AuditStats;
-use petsem_engine::{Failure, MOST_KEYS, MOST_SEALS, SealedRows, StoreStatus, Timestamp, unlock_rows};
+use petsem_engine::{MOST_KEYS, MOST_SEALS, SealedRows, StoreStatus, Timestamp, unlock_rows};
 use petsem_store::{OpenError, RecordKind, SqliteView, Store};
 use serde::Serialize;
 
 use crate::error::StartError;
 use crate::messages;
 use crate::node::sealed::SealedNode;
-use crate::node::start::{Started, is_absent, open_installed};
-use crate::operator::socket::{Answer, Ask, AskError, ServerStatus, ask};
+use crate::node::start::{Started, is_absent, with_store};
+use crate::operator::socket::{Answer, CommandError, ServerStatus, SocketCommand, send};
 use crate::settings::Settings;
 
 /// How a node is.
@@ -34,11 +34,11 @@ pub struct NodeStatus {
 /// # Errors
 /// [`StartError`]: there is no store, or it cannot be read.
 pub async fn status(settings: &Settings) -> Result<NodeStatus, StartError> {
-    match ask(&settings.data_directory, &Ask::Status {}).await {
+    match send(&settings.data_directory, &SocketCommand::Status {}).await {
         Ok(Answer::Status { status }) => of_running(settings, *status),
         Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
-        Ok(_) => Err(AskError::NoServer.into()),
-        Err(AskError::NoServer) => of_stopped(settings).await,
+        Ok(_) => Err(CommandError::NoServer.into()),
+        Err(CommandError::NoServer) => of_stopped(settings).await,
         Err(error) => Err(error.into()),
     }
 }
@@ -61,16 +61,11 @@ fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatu
 }
 
 async fn of_stopped(settings: &Settings) -> Result<NodeStatus, StartError> {
-    let opened = open_installed(settings).await;
-    let store = match opened {
-        Ok(store) => store,
+    match with_store(settings, async |store| inspect(settings, store).await).await {
         // A server holds the store but does not answer: it is starting, or has another version.
-        Err(StartError::Store(OpenError::InUse { .. })) => return Err(AskError::NoServer.into()),
-        Err(error) => return Err(error),
-    };
-    let result = inspect(settings, &*store).await;
-    store.close().await.map_err(Failure::internal)?;
-    result
+        Err(StartError::Store(OpenError::InUse { .. })) => Err(CommandError::NoServer.into()),
+        status => status,
+    }
 }
 
 async fn inspect(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, StartError> {

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use petsem_seals::SealSource;
-use petsem_seals::{Passphrase, TypedShares};
+use petsem_seals::{Passphrase, SealSource, TypedShares};
 use zeroize::Zeroizing;
 
 /// Input from people. Empty if the configured seals are to open the store.

@@ -1,13 +1,13 @@
 //! `petsem operator verify` and `audit verify`: whether the store and the audit log of this node are unchanged.
 
 use petsem_audit::{Report, verify_log};
-use petsem_engine::{Failure, StoreReport, unlock, verify_store as verify_rows};
+use petsem_engine::{StoreReport, unlock, verify_store as verify_rows};
 use petsem_store::Store;
 
 use crate::error::StartError;
 use crate::messages;
 use crate::node::identity::known_node;
-use crate::node::start::open_installed;
+use crate::node::start::with_store;
 use crate::settings::Settings;
 
 /// Verifies the whole store, which no server may hold at the same time.
@@ -15,10 +15,7 @@ use crate::settings::Settings;
 /// # Errors
 /// [`StartError`]: the store cannot be opened or read. The report lists what is wrong in it.
 pub async fn verify_store(settings: &Settings) -> Result<StoreReport, StartError> {
-    let store = open_installed(settings).await?;
-    let result = verify_records(settings, &*store).await;
-    store.close().await.map_err(Failure::internal)?;
-    result
+    with_store(settings, async |store| verify_records(settings, store).await).await
 }
 
 async fn verify_records(settings: &Settings, store: &dyn Store) -> Result<StoreReport, StartError> {
@@ -36,10 +33,7 @@ async fn verify_records(settings: &Settings, store: &dyn Store) -> Result<StoreR
 /// [`StartError`] if the store cannot be opened; [`StartError::Refused`] with the first line that differs from what was
 /// written.
 pub async fn verify_audit(settings: &Settings) -> Result<Report, StartError> {
-    let store = open_installed(settings).await?;
-    let result = verify_lines(settings, &*store).await;
-    store.close().await.map_err(Failure::internal)?;
-    result
+    with_store(settings, async |store| verify_lines(settings, store).await).await
 }
 
 async fn verify_lines(settings: &Settings, store: &dyn Store) -> Result<Report, StartError> {
