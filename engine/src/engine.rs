@@ -290,7 +290,7 @@ impl Engine {
             let Some(revision) = audit.revision() else { return Err(failure) };
             // The change is committed: its line is pending, and the answer says so.
             self.defer_audit(revision, event);
-            let internal = failure.internal_text().unwrap_or_default();
+            let internal = failure.operator_text();
             return Err(messages::done_without_audit_line(failure.code()).because(internal));
         }
         if let Some(revision) = audit.revision() {

@@ -50,7 +50,7 @@ impl Engine {
     pub async fn record_checkpoint(&self, checkpoint: &Checkpoint) {
         if let Err(error) = self.keep_checkpoint(checkpoint).await {
             tracing::warn!(
-                reason = error.internal_text().unwrap_or(error.external()),
+                reason = error.operator_text(),
                 "cannot keep an audit checkpoint in the store; a later one will be kept"
             );
         }

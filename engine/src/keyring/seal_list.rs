@@ -263,7 +263,7 @@ impl Engine {
     pub async fn note_opened(&self, opened_by: &OpenedBy) {
         if let Err(failure) = self.try_note_opened(opened_by).await {
             tracing::warn!(
-                reason = failure.internal_text().unwrap_or(failure.external()),
+                reason = failure.operator_text(),
                 "the store could not record that this seal opened it"
             );
         }

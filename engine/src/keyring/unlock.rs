@@ -67,7 +67,7 @@ pub enum UnlockError {
 
 impl From<Failure> for UnlockError {
     fn from(failure: Failure) -> Self {
-        Self::Refused(failure.internal_text().unwrap_or(failure.external()).to_owned())
+        Self::Refused(failure.operator_text().to_owned())
     }
 }
 

@@ -135,7 +135,7 @@ pub(crate) async fn of_open(started: &Started, since: Timestamp) -> ServerStatus
     let store = match engine.store_status().await {
         Ok(store) => Some(store),
         Err(failure) => {
-            problems.push(failure.internal_text().unwrap_or(failure.external()).to_owned());
+            problems.push(failure.operator_text().to_owned());
             None
         }
     };

@@ -37,7 +37,7 @@ pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
         tokio::select! {
             _ = ended.changed() => return,
             outcome = engine.carry_on_apps() => if let Err(failure) = outcome {
-                let reason = failure.internal_text().unwrap_or(failure.external());
+                let reason = failure.operator_text();
                 tracing::warn!(reason, "the rotation of apps failed and will be retried");
             },
         }

@@ -33,7 +33,7 @@ pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
         tokio::select! {
             _ = ended.changed() => return,
             outcome = engine.carry_on_keyring() => if let Err(failure) = outcome {
-                let reason = failure.internal_text().unwrap_or(failure.external());
+                let reason = failure.operator_text();
                 tracing::warn!(reason, "the keyring's rotation failed and will be retried");
             },
         }

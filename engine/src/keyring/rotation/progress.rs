@@ -52,7 +52,7 @@ impl Progress {
 
     /// Records a row that cannot be re-wrapped: the old version stays until it can.
     pub(super) fn fault(&mut self, failure: &Failure) {
-        let text = failure.internal_text().unwrap_or(failure.external());
+        let text = failure.operator_text();
         tracing::error!(reason = text, "a rotation cannot re-wrap a row");
         self.faults += 1;
         if self.faults_shown.len() < MOST_TOLD {
