@@ -21,7 +21,7 @@ use crate::keyring::rotation::progress::Rotations;
 use crate::keyring::state::KeyringState;
 use crate::keyring::unlock::Unlocked;
 use crate::messages;
-use crate::records::{Content, RecordCodec, Row, Scan, SignedNote};
+use crate::records::{Content, RecordCodec, Row, Scan, SignedNote, read_row};
 use crate::request::{AuditRecord, outcome_of};
 
 /// Age of the control feed, in seconds, above which `/readyz` reports it.
@@ -210,8 +210,7 @@ impl Engine {
 
     /// The row with this id.
     pub(crate) async fn row<T: Content>(&self, id: &[u8]) -> Result<Option<Row<T>>, Failure> {
-        let record = self.store.record(T::KIND, id).await?;
-        Ok(record.map(|record| self.codec.read(id, &record)).transpose()?)
+        Ok(read_row(&*self.store, &self.codec, id).await?.transpose()?)
     }
 
     /// The rows of a kind that has at most `most`.

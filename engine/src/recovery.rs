@@ -11,7 +11,7 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::Unlocked;
 use crate::messages;
-use crate::records::{CheckpointRow, FeedHeadRow, IntegrityFault, NodeRow, SignedNote, expect};
+use crate::records::{CheckpointRow, FeedHeadRow, IntegrityFault, NodeRow, SignedNote, expect, read_row};
 use crate::request::recovered_event;
 
 /// What this node's audit log has seen and the store lacks: the store was rolled back, or is another store. `None` if
@@ -30,10 +30,8 @@ pub async fn missing_from_store(
         return Ok(Some(messages::revision(seen.revision)));
     }
     let Some(seen) = tail.seen_feed else { return Ok(None) };
-    let number = match store.record(RecordKind::FeedHead, &[]).await? {
-        None => 0,
-        Some(record) => unlocked.codec.read::<FeedHeadRow>(&[], &record)?.content.number,
-    };
+    let head = read_row::<FeedHeadRow>(store, &unlocked.codec, &[]).await?.transpose()?;
+    let number = head.map_or(0, |row| row.content.number);
     Ok((number < seen).then(|| messages::control_change(seen)))
 }
 

@@ -19,7 +19,7 @@ use crate::messages;
 use crate::records::{
     AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow,
     IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, RecordCodec, Row, Scan,
-    SealRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
+    SealRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow, read_row,
 };
 use crate::secrets::bundle::bundle_digest;
 
@@ -170,18 +170,16 @@ impl Look<'_> {
     /// Verifies the control changes from the first; returns the apps that were deleted.
     async fn feed(&mut self) -> Result<HashSet<AppId>, ReadError> {
         let mut deleted = HashSet::new();
-        let head = match self.store.record(RecordKind::FeedHead, &[]).await? {
+        let head = match read_row::<FeedHeadRow>(self.store, self.codec, &[]).await? {
+            Some(Ok(row)) => row.content,
+            Some(Err(fault)) => {
+                self.report.fault(fault);
+                return Ok(deleted);
+            }
             None => {
                 self.report.fault(messages::NO_FEED_HEAD);
                 return Ok(deleted);
             }
-            Some(record) => match self.codec.read::<FeedHeadRow>(&[], &record) {
-                Ok(row) => row.content,
-                Err(fault) => {
-                    self.report.fault(fault);
-                    return Ok(deleted);
-                }
-            },
         };
         let (mut number, mut mac) = (0, [0; 32]);
         while number < head.number {

@@ -22,7 +22,7 @@ use crate::fetch::Fetch;
 use crate::keyring::state::{KeyringState, owned};
 use crate::records::{
     Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, REREADS,
-    RecordCodec, Row, SigningKeyRow,
+    RecordCodec, Row, SigningKeyRow, read_row,
 };
 
 /// Feed entries per read.
@@ -402,17 +402,19 @@ impl Control {
 }
 
 impl Readers<'_> {
+    async fn row<T: Content>(&self, id: &[u8]) -> Result<Option<Row<T>>, Failure> {
+        Ok(read_row(self.store, self.codec, id).await?.transpose()?)
+    }
+
     async fn head(&self) -> Result<Row<FeedHeadRow>, Failure> {
-        let record = self.store.record(FeedHeadRow::KIND, &[]).await?;
-        let record = record.ok_or_else(|| IntegrityFault::new("feed head", &[], "it is missing"))?;
-        Ok(self.codec.read(&[], &record)?)
+        let missing = || IntegrityFault::new("feed head", &[], "it is missing");
+        Ok(self.row(&[]).await?.ok_or_else(missing)?)
     }
 
     /// A row that the feed names at a version. A newer row is named by a later change. A missing row was deleted by a
     /// later change or by hand; what it allowed is no longer allowed.
     async fn at<T: Content>(&self, id: &[u8], version: u64) -> Result<Option<T>, Failure> {
-        let Some(record) = self.store.record(T::KIND, id).await? else { return Ok(None) };
-        let row: Row<T> = self.codec.read(id, &record)?;
+        let Some(row) = self.row::<T>(id).await? else { return Ok(None) };
         if row.version < version {
             return Err(IntegrityFault::new(T::KIND, id, "an older version of it was put back").into());
         }
@@ -425,8 +427,7 @@ impl Readers<'_> {
             return Ok(true);
         }
         let id = version.to_be_bytes();
-        let Some(record) = self.store.record(KeyringKeyRow::KIND, &id).await? else { return Ok(false) };
-        let row: Row<KeyringKeyRow> = self.codec.read(&id, &record)?;
+        let Some(row) = self.row::<KeyringKeyRow>(&id).await? else { return Ok(false) };
         let key =
             self.keys.root().unwrap_keyring_key(&row.content.wrapped, *self.store_id.as_bytes(), version);
         let key = key.map_err(|error| {

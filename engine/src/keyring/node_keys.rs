@@ -9,7 +9,7 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
-use crate::records::{NodeRow, SignedNote, StoreRow, expect};
+use crate::records::{NodeRow, SignedNote, StoreRow, expect, read_row};
 
 /// A node's audit keys, and its last checkpoint in the store.
 pub struct NodeKeys {
@@ -41,9 +41,9 @@ pub async fn node_keys(
     unlocked: &Unlocked,
     node: [u8; 16],
 ) -> Result<Option<NodeKeys>, UnlockError> {
-    let Some(record) = store.record(RecordKind::Node, &node).await? else { return Ok(None) };
     let Unlocked { store_id, keyring, codec, .. } = unlocked;
-    let row = codec.read::<NodeRow>(&node, &record).map_err(Failure::from)?.content;
+    let Some(row) = read_row::<NodeRow>(store, codec, &node).await? else { return Ok(None) };
+    let row = row.map_err(Failure::from)?.content;
     let context = WrapContext::new(*store_id.as_bytes(), node);
     let wrong = |error| UnlockError::Refused(messages::audit_keys_do_not_open(&error));
     let keys = AuditKeys {

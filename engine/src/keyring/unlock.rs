@@ -158,7 +158,7 @@ fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, Unloc
     let mut keys = Vec::with_capacity(records.len());
     for record in records {
         let row: KeyringKeyRow = danger_read_unverified(record).map_err(Failure::from)?;
-        let version = <[u8; 4]>::try_from(record.id.as_slice()).map(u32::from_be_bytes).unwrap_or_default();
+        let version = id_of::<KeyringKeyRow>(record).map_err(Failure::from)?;
         let key =
             root.unwrap_keyring_key(&row.wrapped, *named.store.as_bytes(), version).map_err(|error| {
                 UnlockError::Refused(messages::keyring_version_does_not_open(version, &error))

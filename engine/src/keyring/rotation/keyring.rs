@@ -336,12 +336,11 @@ impl Engine {
     async fn destroy_keyring_version(&self, version: u32) -> Result<(), Failure> {
         let id = version.to_be_bytes();
         // Missing: another node did it first, and the feed has the change.
-        let Some(record) = self.store.record(RecordKind::KeyringKey, &id).await? else {
+        let Some(row) = self.row::<KeyringKeyRow>(&id).await? else {
             self.refresh().await?;
             let missing = || IntegrityFault::new(RecordKind::KeyringKey, &id, "it is missing");
             return self.keyring().key(version).map_or(Ok(()), |_| Err(missing().into()));
         };
-        let row: Row<KeyringKeyRow> = self.codec.read(&id, &record)?;
         let now = self.now();
         let mut audit = local_record(now, "keyring.destroy");
         audit.set_detail(messages::keyring_version(version));
