@@ -4,10 +4,9 @@ use std::collections::HashSet;
 
 use data_encoding::HEXLOWER;
 use petsem_audit::{AuditError, AuditEvent, Checkpoint, Outcome, Tail};
-use petsem_store::{Change, RecordKind, RequestAudit, Store};
+use petsem_store::{RecordKind, Store};
 
 use crate::engine::Engine;
-use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::Unlocked;
 use crate::messages;
@@ -63,9 +62,7 @@ impl Engine {
             signature: checkpoint.signature.map(|signature| HEXLOWER.encode(&signature)),
         };
         let content = NodeRow { checkpoint: Some(kept), ..row.content };
-        let id = petsem_api::RequestId::new_v7(self.now().millis(), &entropy::bytes());
-        let line = self.codec.write_note(SignedNote::Line, id, b"");
-        let mut change = Change::new(RequestAudit { node: self.node, request_id: id, line });
+        let mut change = self.change_without_line();
         change.expects.push(expect::<NodeRow>(&self.node, row.version));
         change.puts.push(self.codec.write(&self.node, row.version + 1, &content));
         let committed = self.store.commit(change).await?;

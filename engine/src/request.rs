@@ -62,8 +62,7 @@ struct Line {
 impl AuditRecord {
     /// The record of a new request.
     pub fn new(now: Timestamp, peer: &Peer, action: &'static str) -> Self {
-        let id = RequestId::new_v7(now.millis(), &entropy::bytes());
-        Self::with_id(id, now, peer, action)
+        Self::with_id(new_request_id(now), now, peer, action)
     }
 
     /// The record of one item of a batch request.

@@ -181,13 +181,10 @@ impl Engine {
 
     async fn note(&self, audit: &AuditRecord, failure: Option<&Failure>) {
         let event = audit.event(failure.map_or(Outcome::Allowed, outcome_of), failure);
-        match (self.audit(event.clone()).await, audit.revision()) {
-            (Ok(()), Some(revision)) => self.store.audited(self.node, &[revision]),
-            (Err(_), Some(revision)) => self.defer_audit(revision, event),
-            (Err(failure), None) => {
-                tracing::error!(reason = failure.operator_text(), "cannot write the audit line of a denial")
-            }
-            (Ok(()), None) => {}
+        if let Err(failure) = self.write_line(audit, event).await
+            && audit.revision().is_none()
+        {
+            tracing::error!(reason = failure.operator_text(), "cannot write the audit line of a denial");
         }
     }
 }

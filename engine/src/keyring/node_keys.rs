@@ -3,13 +3,15 @@
 use data_encoding::HEXLOWER;
 use petsem_audit::{AuditKeys, KnownCheckpoint, VerifyKeys};
 use petsem_keys::{AuditMacKey, AuditSigningKey, WrapContext};
-use petsem_store::{Change, RecordKind, RequestAudit, Store};
+use petsem_store::{RecordKind, Store};
 
+use crate::clock::Timestamp;
+use crate::engine::change_without_line;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
-use crate::records::{NodeRow, SignedNote, StoreRow, expect, read_row};
+use crate::records::{NodeRow, StoreRow, expect, read_row};
 
 /// A node's audit keys, and its last checkpoint in the store.
 pub struct NodeKeys {
@@ -80,9 +82,7 @@ pub async fn create_node(
         checkpoint: None,
         created_at: now,
     };
-    let request_id = petsem_api::RequestId::new_v7(now, &entropy::bytes());
-    let line = codec.write_note(SignedNote::Line, request_id, b"");
-    let mut change = Change::new(RequestAudit { node: id, request_id, line });
+    let mut change = change_without_line(codec, id, Timestamp::from_millis(now));
     change.expects.push(expect::<NodeRow>(&id, 0));
     // If another node rotates the keyring at this moment, the next start wraps with the new version.
     change.expects.push(expect::<StoreRow>(&[], store_version));

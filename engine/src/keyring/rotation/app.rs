@@ -8,7 +8,7 @@
 use petsem_api::{AppId, AppRef, AppRotation, SecretName};
 use petsem_keys::{AppKek, DigestKey, SealedRef, SecretKeyMaterial, WrapContext};
 use petsem_policy::Action;
-use petsem_store::{Change, CommitError, NewValue, RecordKind};
+use petsem_store::{CommitError, NewValue, RecordKind};
 use tokio::sync::watch;
 
 use super::progress::{AGAIN, Pace, Progress};
@@ -262,8 +262,7 @@ impl Engine {
             let page = self.store.values(app, after.map(|(name, version)| (name, *version)), limit).await?;
             let last = page.last().map(|row| (row.name.clone(), row.app_version));
             let seen = u64::try_from(page.len()).unwrap_or(u64::MAX);
-            let audit = local_record(self.now(), "app.rewrap");
-            let mut change = Change::new(self.owing_no_line(&audit));
+            let mut change = self.change_without_line();
             for row in &page {
                 match self.reseal_value(&open, &new, row, rewrite) {
                     Ok(None) => {}
@@ -277,7 +276,7 @@ impl Engine {
             }
             // No secret was set since the page was read, so no value was removed from the history.
             change.expects.push(expect::<AppHead>(app.as_bytes(), open.head_version));
-            let mut audit = audit;
+            let mut audit = local_record(self.now(), "app.rewrap");
             match self.commit(&mut audit, change).await {
                 Ok(committed) => {
                     self.store.audited(self.node, &[committed.revision]);
@@ -312,7 +311,7 @@ impl Engine {
                 // Another node did it first, or the app was deleted.
                 Ok(_) => {
                     self.rotations.end_app(app);
-                    return self.record_own(&audit).await;
+                    return self.record(&audit).await;
                 }
                 Err(CommitError::Conflict { kind: RecordKind::AppRotation, .. }) => {
                     self.rotations.end_app(app);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use petsem_api::{ErrorCode, KeyringInfo, KeyringVersion, RotationList};
 use petsem_keys::{Keyring, KeyringKey, RowMacKey};
-use petsem_store::{Change, CommitError, Expect, Record, RecordKind, RequestAudit};
+use petsem_store::{Change, CommitError, Expect, Record, RecordKind};
 use tokio::sync::watch;
 
 use super::progress::{AGAIN, Pace, Progress};
@@ -22,10 +22,9 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::state::{MOST_KEYS, row_mac_context};
 use crate::messages;
-use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, REREADS, Row, SignedNote, StoreRow, expect};
+use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, REREADS, Row, StoreRow, expect};
 use crate::request::AuditRecord;
 use crate::request::local_record;
-use petsem_audit::Outcome;
 
 /// Runs the rotation of the keyring while one is in progress.
 pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
@@ -303,9 +302,10 @@ impl Engine {
         rewrapped.collect()
     }
 
+    /// Re-wraps of single rows have no audit line; the begin and the end of the rotation have one.
     async fn commit_rewrapped(&self, rows: &[Rewrapped]) -> Result<(), CommitError> {
         let mut audit = local_record(self.now(), "keyring.rewrap");
-        let mut change = Change::new(self.owing_no_line(&audit));
+        let mut change = self.change_without_line();
         put_rewrapped(&mut change, rows);
         let committed = self.commit(&mut audit, change).await?;
         self.store.audited(self.node, &[committed.revision]);
@@ -315,7 +315,7 @@ impl Engine {
     async fn commit_rewrapped_with_feed(&self, rows: &[Rewrapped]) -> Result<(), Failure> {
         let mut audit = local_record(self.now(), "keyring.rewrap");
         let feed: Vec<FeedRow> = rows.iter().filter_map(|row| row.feed.clone()).collect();
-        let request = self.owing_no_line(&audit);
+        let request = self.change_without_line().request;
         self.commit_control(&mut audit, &feed, |change| {
             change.request = request.clone();
             put_rewrapped(change, rows);
@@ -325,12 +325,6 @@ impl Engine {
             self.store.audited(self.node, &[revision]);
         }
         Ok(())
-    }
-
-    /// The re-wrapping of single rows has no audit line; the begin and the end of the rotation have one.
-    pub(super) fn owing_no_line(&self, audit: &AuditRecord) -> RequestAudit {
-        let line = self.codec.write_note(SignedNote::Line, audit.request_id(), b"");
-        RequestAudit { node: self.node, request_id: audit.request_id(), line }
     }
 
     async fn destroy_keyring_version(&self, version: u32) -> Result<(), Failure> {
@@ -351,19 +345,7 @@ impl Engine {
         })
         .await?;
         tracing::info!(version, "an unused version of the keyring was destroyed");
-        self.record_own(&audit).await
-    }
-
-    /// Writes the audit line of what the node finished by itself. If that fails, the line stays pending.
-    pub(super) async fn record_own(&self, audit: &AuditRecord) -> Result<(), Failure> {
-        let event = audit.event(Outcome::Allowed, None);
-        let written = self.audit(event.clone()).await;
-        match (audit.revision(), &written) {
-            (Some(revision), Ok(())) => self.store.audited(self.node, &[revision]),
-            (Some(revision), Err(_)) => self.defer_audit(revision, event),
-            (None, _) => {}
-        }
-        written
+        self.record(&audit).await
     }
 }
 

@@ -120,7 +120,7 @@ impl Engine {
         })
         .await?;
         tracing::info!(%key, "a signing key without valid tokens was destroyed");
-        self.record_own(&audit).await
+        self.record(&audit).await
     }
 }
 
