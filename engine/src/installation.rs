@@ -8,6 +8,7 @@ use petsem_keys::{DischargerKey, Keyring, KeyringKey, RootKey, RowMacKey, SealSo
 use petsem_store::{Change, RequestAudit, Store};
 
 use crate::clock::Timestamp;
+use crate::control::key_choice::discharger_location;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::seal_list::{KeepShares, make_seal};
@@ -18,7 +19,6 @@ use crate::records::{
     DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, RecordCodec, SigningKeyRow, StoreRow, expect,
 };
 use crate::request::new_request_id;
-use crate::tokens::mint::discharger_location;
 
 /// Creates an installation in an empty store. Shares go to `keep_shares` before anything is written, and exist nowhere
 /// else. `location` is that of its tokens; `now` is in unix milliseconds.

@@ -23,7 +23,7 @@ use crate::messages;
 use crate::records::{ApprovalRow, ProtectedChange, TokenRow};
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
-use crate::tokens::mint::{NewToken, own_discharger, signing_key, window};
+use crate::tokens::mint::{NewToken, window};
 
 /// Default duration, in seconds.
 const USUAL: u64 = 30 * 60;
@@ -49,7 +49,7 @@ impl Engine {
         if !(1..=LONGEST).contains(&life) {
             return Err(messages::break_glass_too_long(LONGEST));
         }
-        let latest = now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX));
+        let latest = now.seconds_after(life);
         let ends_at = parent.token.expires_at().map_or(latest, |end| end.min(latest));
         let id = ApprovalId::new_v7(now.millis(), &entropy::bytes());
         let (macaroon, row) = self.break_glass_token(&app, parent, id, &request.reason, ends_at, now)?;
@@ -83,8 +83,8 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(Macaroon, TokenRow), Failure> {
         let control = self.control();
-        let key = signing_key(&control, Some(app.head.org))?;
-        let discharger = own_discharger(&control, &self.settings.location)?;
+        let key = control.key_for_new_tokens(Some(app.head.org))?;
+        let discharger = control.own_discharger(&self.settings.location)?;
         let inherited =
             parent.token.inherit().map_err(|error| messages::refused(ErrorCode::Forbidden, &error))?;
         let carried = inherited.as_slice().iter().filter(|caveat| {
@@ -144,7 +144,7 @@ impl Engine {
             .then_some(*id.as_bytes());
         clear_break_glass(ticket, row, approved, now)?;
         let control = self.control();
-        let location = &own_discharger(&control, &self.settings.location)?.location;
+        let location = &control.own_discharger(&self.settings.location)?.location;
         let mut discharge = ticket.discharge(location, &mut entropy::rng());
         let grant = BreakGlass {
             org: *org.as_bytes(),
@@ -177,7 +177,7 @@ impl Engine {
             principal.allows(audit, &target, Action::ReadValue, now).map_err(|refused| denied(&refused))?;
         let evidence = verified.token.break_glass_grant().map_err(|denial| denied_by(&denial))?;
         let control = self.control();
-        if own_discharger(&control, &self.settings.location)?.id != evidence.discharger {
+        if control.own_discharger(&self.settings.location)?.id != evidence.discharger {
             return Err(messages::second_person_of_another_installation());
         }
         let id = ApprovalId::from_bytes(evidence.grant.request);

@@ -17,6 +17,7 @@ use crate::authn::tokens::Verified;
 use crate::authz::decide::{Principal, denied};
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
+use crate::control::key_choice::discharger_location;
 use crate::control::state::DischargerEntry;
 use crate::engine::Engine;
 use crate::entropy;
@@ -26,7 +27,6 @@ use crate::messages;
 use crate::records::{DischargerRow, FeedRow, ProtectedChange, expect};
 use crate::request::AuditRecord;
 use crate::request::local_record;
-use crate::tokens::mint::discharger_location;
 
 impl Engine {
     /// Registers an outside discharger immediately: on the node, with the seal opened for it.

@@ -262,7 +262,7 @@ impl Engine {
             machine: boot.machine.as_str(),
             host: granted.host.as_str(),
             provenance: &provenance,
-            expires: boot.now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX)),
+            expires: boot.now.seconds_after(life),
         };
         let written = write_grant(&ticket, &granted.discharger.location, &grant, boot.now)?;
         let discharge = token_uuid(granted.evidence.discharge);

@@ -16,13 +16,13 @@ use petsem_store::{CommitError, RecordKind};
 use crate::approvals::break_glass::clear_break_glass;
 use crate::authz::decide::Principal;
 use crate::clock::Timestamp;
+use crate::control::key_choice::discharger_location;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
 use crate::records::{PollRow, ProtectedChange, REREADS, Row, expect};
 use crate::request::AuditRecord;
-use crate::tokens::mint::{discharger_location, own_discharger};
 
 /// Longest lifetime of an entry, in seconds.
 const LIFE: i64 = 60 * 60;
@@ -240,7 +240,7 @@ impl Engine {
             .map_err(|error| fault(&error))?;
         let sealed = key.open(&row.sealed_ticket, store, &short).map_err(|error| fault(&error))?;
         let control = self.control();
-        let own = own_discharger(&control, &self.settings.location)?;
+        let own = control.own_discharger(&self.settings.location)?;
         Ticket::open(&sealed, &own.key).map_err(|error| fault(&error))
     }
 }
