@@ -162,7 +162,7 @@ impl Engine {
     }
 
     /// The app whose values this break-glass token may read now.
-    pub(crate) async fn broken_glass(
+    pub(crate) async fn break_glass_app(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,

@@ -210,8 +210,8 @@ impl Engine {
             return Err(messages::own_discharger_stays());
         }
         let id = HEXLOWER.decode(discharger.id.as_bytes()).map_err(Failure::internal)?;
-        let gone = messages::discharger_deleted_meanwhile;
-        let row = self.row::<DischargerRow>(&id).await?.ok_or_else(gone)?;
+        let deleted = messages::discharger_deleted_meanwhile;
+        let row = self.row::<DischargerRow>(&id).await?.ok_or_else(deleted)?;
         audit.set_detail(messages::discharger(&discharger.id, &discharger.location));
         let at = self.now().millis();
         let feed =

@@ -224,7 +224,7 @@ impl Principal {
     }
 
     /// Whether one of the tokens has the discharge of a break-glass request.
-    pub(crate) fn broke_glass(&self) -> bool {
+    pub(crate) fn has_break_glass_discharge(&self) -> bool {
         self.tokens.iter().any(|verified| verified.token.break_glass_grant().is_ok())
     }
 

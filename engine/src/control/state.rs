@@ -181,7 +181,7 @@ impl Control {
     }
 
     /// The signing key that has this id in the lineages of its tokens.
-    pub(crate) fn key_in_lines(&self, id: &TokenUuid) -> Option<SigningKeyId> {
+    pub(crate) fn key_with_lineage_id(&self, id: &TokenUuid) -> Option<SigningKeyId> {
         self.signing_keys
             .keys()
             .find(|key| token_uuid(TokenId::of_key(*key)) == *id)
@@ -264,7 +264,7 @@ impl Control {
         head: &Row<FeedHeadRow>,
     ) -> Result<Option<Self>, Failure> {
         if head.content.number < self.number || head.version < self.head_version {
-            return Err(not_found(
+            return Err(feed_fault(
                 head.content.number + 1,
                 "the feed ends before a change that this node has seen",
             ));
@@ -273,7 +273,7 @@ impl Control {
             return if is_the_mac(&self.mac, &head.content.mac) {
                 Ok(None)
             } else {
-                Err(not_found(self.number, "its MAC is not the one that the feed's head names"))
+                Err(feed_fault(self.number, "its MAC is not the one that the feed's head names"))
             };
         }
         let mut next = self.clone();
@@ -281,7 +281,7 @@ impl Control {
         while next.number < head.content.number {
             let entries = readers.store.feed(next.number, PAGE).await?;
             if entries.is_empty() {
-                return Err(not_found(next.number + 1, "it is missing"));
+                return Err(feed_fault(next.number + 1, "it is missing"));
             }
             for entry in &entries {
                 if next.number == head.content.number {
@@ -295,7 +295,7 @@ impl Control {
             }
         }
         if !is_the_mac(&next.mac, &head.content.mac) {
-            return Err(not_found(next.number, "its MAC is not the one that the feed's head names"));
+            return Err(feed_fault(next.number, "its MAC is not the one that the feed's head names"));
         }
         if let Some(version) = next.keyring.missing.first() {
             return Err(
@@ -491,6 +491,6 @@ pub(crate) fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
     HEXLOWER.encode(mac).as_bytes().ct_eq(hex.as_bytes()).into()
 }
 
-fn not_found(number: u64, what: &'static str) -> Failure {
+fn feed_fault(number: u64, what: &'static str) -> Failure {
     IntegrityFault::new("control change", &number.to_be_bytes(), what).into()
 }

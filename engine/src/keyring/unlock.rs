@@ -15,7 +15,7 @@ use petsem_keys::{
 use petsem_store::{ReadError, Record, RecordKind, Store};
 
 use crate::error::Failure;
-use crate::keyring::state::{MOST_KEYS, row_mac_context};
+use crate::keyring::state::{MOST_KEYRING_VERSIONS, row_mac_context};
 use crate::messages;
 use crate::records::{
     IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified, id_of,
@@ -124,7 +124,7 @@ impl SealedRows {
         Ok(Self {
             store: store.record(RecordKind::Store, &[]).await?,
             seals: store.records(RecordKind::Seal, &[], None, MOST_SEALS).await?,
-            keyring: store.records(RecordKind::KeyringKey, &[], None, MOST_KEYS).await?,
+            keyring: store.records(RecordKind::KeyringKey, &[], None, MOST_KEYRING_VERSIONS).await?,
         })
     }
 }

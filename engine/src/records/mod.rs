@@ -204,7 +204,7 @@ fn split(content: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_be_bytes(epoch.try_into().ok()?), json))
 }
 
-/// The row of a name must exist or not; a shorthand for [`Expect`].
+/// The version that a row must have; 0: it must not exist.
 pub(crate) fn expect<T: Content>(id: &[u8], row_version: u64) -> Expect {
     Expect { kind: T::KIND, id: id.to_vec(), row_version }
 }

@@ -69,8 +69,8 @@ impl Engine {
             }
             Reader::Tokens(principal) => principal,
         };
-        if query.show_values && principal.broke_glass() {
-            let readable = self.broken_glass(audit, principal, app, None, now).await?;
+        if query.show_values && principal.has_break_glass_discharge() {
+            let readable = self.break_glass_app(audit, principal, app, None, now).await?;
             return self.read_all(audit, &readable, query, messages::jwt_does_not_read());
         }
         if principal.is_exchanged(query.show_values) {
@@ -122,8 +122,8 @@ impl Engine {
             }
             Reader::Tokens(principal) => principal,
         };
-        if query.show_values && principal.broke_glass() {
-            let readable = self.broken_glass(audit, principal, app, Some(name), now).await?;
+        if query.show_values && principal.has_break_glass_discharge() {
+            let readable = self.break_glass_app(audit, principal, app, Some(name), now).await?;
             return self.read_one(audit, &readable, name, query, messages::jwt_does_not_read());
         }
         if principal.is_exchanged(query.show_values) {

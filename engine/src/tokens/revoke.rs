@@ -74,7 +74,7 @@ impl Engine {
         let row = match request {
             RevokeRequest::Token { id } => {
                 // It would revoke all tokens of the key without the checks for the revocation of a key.
-                if let Some(key) = self.control().key_in_lines(id) {
+                if let Some(key) = self.control().key_with_lineage_id(id) {
                     return Err(messages::id_of_signing_key(key));
                 }
                 audit.set_detail(messages::revokes_token(*id));

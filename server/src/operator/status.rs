@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use petsem_audit::AuditStats;
-use petsem_engine::{Failure, MOST_KEYS, MOST_SEALS, SealedRows, StoreStatus, Timestamp, unlock_rows};
+use petsem_engine::{
+    Failure, MOST_KEYRING_VERSIONS, MOST_SEALS, SealedRows, StoreStatus, Timestamp, unlock_rows,
+};
 use petsem_store::{OpenError, RecordKind, SqliteView, Store};
 use serde::Serialize;
 
@@ -124,7 +126,7 @@ pub(crate) fn view_rows(data_directory: &Path) -> Result<SealedRows, StartError>
     Ok(SealedRows {
         store: view.records(RecordKind::Store, 1)?.into_iter().next(),
         seals: view.records(RecordKind::Seal, MOST_SEALS)?,
-        keyring: view.records(RecordKind::KeyringKey, MOST_KEYS)?,
+        keyring: view.records(RecordKind::KeyringKey, MOST_KEYRING_VERSIONS)?,
     })
 }
 

@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::engine::TRIES;
 use crate::entropy;
 use crate::error::Failure;
-use crate::keyring::state::{MOST_KEYS, row_mac_context};
+use crate::keyring::state::{MOST_KEYRING_VERSIONS, row_mac_context};
 use crate::messages;
 use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, REREADS, Row, StoreRow, expect};
 use crate::request::AuditRecord;
@@ -174,13 +174,13 @@ impl Engine {
     }
 
     async fn rotation_list(&self) -> Result<RotationList, Failure> {
-        let versions = self.rows::<KeyringKeyRow>(MOST_KEYS).await?;
+        let versions = self.rows::<KeyringKeyRow>(MOST_KEYRING_VERSIONS).await?;
         let versions: Vec<_> = versions
             .into_iter()
             .map(|(version, row)| KeyringVersion { version, created_at: time_text(row.content.created_at) })
             .collect();
-        let under_way = versions.len() > 1;
-        let rotation = under_way.then(|| self.rotations.keyring_progress().unwrap_or_default());
+        let in_progress = versions.len() > 1;
+        let rotation = in_progress.then(|| self.rotations.keyring_progress().unwrap_or_default());
         let keyring = KeyringInfo { current: self.keyring().current_version(), versions, rotation };
         Ok(RotationList { keyring, apps: self.app_rotations().await? })
     }
