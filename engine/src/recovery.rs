@@ -86,8 +86,7 @@ impl Engine {
                         "unknown",
                         Outcome::Recovered,
                     );
-                    event.detail =
-                        Some("the kept audit line of this change was altered in the store".to_owned());
+                    event.detail = Some(messages::altered_line());
                     event
                 });
                 self.audit(event).await?;

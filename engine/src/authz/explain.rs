@@ -107,7 +107,7 @@ impl Engine {
         let answer = policy.decide_by_rule(&exchanged.rule, &claims_of(exchanged)?, &question);
         Ok(answer.err().map(|denial| ExplainedRefusal {
             caveat: Some(Caveat::from(exchanged.clone()).describe()),
-            code: "rule".to_owned(),
+            code: messages::RULE_CODE.to_owned(),
             reason: denial.to_string(),
         }))
     }
@@ -123,5 +123,9 @@ fn explained(verified: &Verified, denial: &Denial) -> ExplainedRefusal {
 }
 
 fn other_org() -> ExplainedRefusal {
-    ExplainedRefusal { caveat: None, code: "other_org".to_owned(), reason: messages::OTHER_ORG.to_owned() }
+    ExplainedRefusal {
+        caveat: None,
+        code: messages::OTHER_ORG_CODE.to_owned(),
+        reason: messages::OTHER_ORG.to_owned(),
+    }
 }
