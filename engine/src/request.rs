@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use petsem_api::{ErrorCode, HostId, RequestId};
+use petsem_audit::{AuditEvent, Outcome, SecretNames, Subject};
 use petsem_policy::evaluate::Claims;
 use petsem_policy::{Exchanged, Token};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,6 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
 use crate::tenancy::found::FoundApp;
-use petsem_audit::{AuditEvent, Outcome, SecretNames, Subject};
 
 /// The origin of a request. Only the listener sets it, never from a body or a header.
 #[derive(Clone, Debug)]

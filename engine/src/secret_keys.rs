@@ -16,8 +16,7 @@ use petsem_store::{CommitError, RecordKind};
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
-use crate::engine::Engine;
-use crate::engine::TRIES;
+use crate::engine::{Engine, TRIES};
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
@@ -293,7 +292,7 @@ impl Engine {
         let (mut found, mut is_stale) = (app, turn.waited);
         for _ in 0..TRIES {
             if is_stale {
-                found = self.find_app(&AppRef::Id(id)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
+                found = self.current_app(id).await?;
             }
             let (app, keys) = self.secret_keys_of(found).await?;
             match self.write_secret_key(audit, &app, keys, &change).await? {
@@ -367,7 +366,7 @@ impl Engine {
                 let what = "it is not at the version that the app head names";
                 return Err(IntegrityFault::new(RecordKind::SecretKeys, id.as_bytes(), what).into());
             }
-            app = self.find_app(&AppRef::Id(id)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
+            app = self.current_app(id).await?;
         }
     }
 
@@ -379,7 +378,7 @@ impl Engine {
         row: &SecretKeyRow,
     ) -> Result<petsem_keys::SecretKey, Failure> {
         let fault = |what| {
-            let id = [app.id.as_bytes(), name.as_str().as_bytes()].concat();
+            let id = app.row_name(name.as_str());
             Failure::from(IntegrityFault::new("secret key", &id, what))
         };
         let id: [u8; 16] = row.id.as_slice().try_into().map_err(|_| fault("its id has the wrong length"))?;

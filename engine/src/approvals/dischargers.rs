@@ -25,8 +25,7 @@ use crate::error::Failure;
 use crate::keyring::state::owned;
 use crate::messages;
 use crate::records::{DischargerRow, FeedRow, ProtectedChange, expect};
-use crate::request::AuditRecord;
-use crate::request::local_record;
+use crate::request::{AuditRecord, local_record};
 
 impl Engine {
     /// Registers an outside discharger immediately: on the node, with the seal opened for it.

@@ -20,8 +20,7 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
 use crate::records::{FeedRow, IssuerRow, ProtectedChange, expect};
-use crate::request::AuditRecord;
-use crate::request::local_record;
+use crate::request::{AuditRecord, local_record};
 use crate::tokens::revoke::all_so_far;
 
 impl Engine {

@@ -14,16 +14,14 @@ use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::{Verified, author_of};
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
-use crate::clock::time_text;
-use crate::clock::{Timestamp, rfc3339_seconds};
+use crate::clock::{Timestamp, rfc3339_seconds, time_text};
 use crate::control::state::Control;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{ApprovalRow, Decision, FeedRow, ProtectedChange, Row, TokenRow, expect};
-use crate::request::AuditRecord;
-use crate::request::local_record;
+use crate::records::{ApprovalRow, Decision, FeedRow, ProtectedChange, Row, TokenRow, expect, id_of_hex};
+use crate::request::{AuditRecord, local_record};
 use crate::tenancy::found::FoundApp;
 
 /// Greatest age of the control feed, in seconds, for decisions of a second person (design §7): a revocation may be missing.
@@ -511,9 +509,5 @@ fn check_reason(reason: &str) -> Result<(), Failure> {
 }
 
 fn discharger_id(hex: &str) -> Result<[u8; 16], Failure> {
-    data_encoding::HEXLOWER
-        .decode(hex.as_bytes())
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| Failure::internal("a request for a discharger has no valid id"))
+    id_of_hex(hex).ok_or_else(|| Failure::internal("a request for a discharger has no valid id"))
 }

@@ -101,7 +101,7 @@ impl Engine {
         exchanged: &Exchanged,
         secret: Option<&SecretName>,
     ) -> Result<Option<ExplainedRefusal>, Failure> {
-        let (_, policy, _) = self.policy_of(app).await?;
+        let policy = self.policy_of(app).await?.policy;
         let question =
             secret.map_or(PolicyQuestion::ReadAnything, |name| PolicyQuestion::Read(name.as_str()));
         let answer = policy.decide_by_rule(&exchanged.rule, &claims_of(exchanged)?, &question);

@@ -227,7 +227,7 @@ impl Engine {
         };
         audit.set_app(&app);
         let discharger = check_grant(&control, &app, &evidence, boot, &host)?;
-        let (_, policy, _) = self.policy_of(&app).await?;
+        let policy = self.policy_of(&app).await?.policy;
         let provenance = GrantProvenance::of(&evidence.grant.provenance)?;
         audit.set_detail(messages::booted_by(token_uuid(evidence.discharge), &provenance.describe()));
         provenance.reauthorize(&control, &policy, &app, boot.machine.as_str(), host.as_str())?;

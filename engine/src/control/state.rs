@@ -22,7 +22,7 @@ use crate::fetch::Fetch;
 use crate::keyring::state::{KeyringState, owned};
 use crate::records::{
     Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, REREADS,
-    RecordCodec, Row, SigningKeyRow, read_row,
+    RecordCodec, Row, SigningKeyRow, id_of_hex, read_row,
 };
 
 /// Feed entries per read.
@@ -350,7 +350,7 @@ impl Control {
                 }
             }
             FeedRow::DischargerSet { discharger, version, .. } => {
-                let id = id_of(&discharger)?;
+                let id = named_id(&discharger)?;
                 self.dischargers.retain(|entry| entry.id != id);
                 if let Some(row) = readers.at::<DischargerRow>(&id, version).await? {
                     self.dischargers.push(Arc::new(readers.discharger(id, row)?));
@@ -371,7 +371,7 @@ impl Control {
                 self.keyring.destroyed.insert(version);
             }
             FeedRow::SigningKeySet { key, org, version, .. } => {
-                let id = id_of(&key)?;
+                let id = named_id(&key)?;
                 // A key signs new tokens from the change that first names it. A later change that re-wraps it does not matter.
                 if self.known_keys.insert(id) {
                     match org {
@@ -478,12 +478,8 @@ impl AsRef<[u8; 32]> for LockedDischargerKey {
     }
 }
 
-fn id_of(hex: &str) -> Result<[u8; 16], IntegrityFault> {
-    HEXLOWER
-        .decode(hex.as_bytes())
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| IntegrityFault::new("control change", hex.as_bytes(), "its id is malformed"))
+fn named_id(hex: &str) -> Result<[u8; 16], IntegrityFault> {
+    id_of_hex(hex).ok_or_else(|| IntegrityFault::new("control change", hex.as_bytes(), "its id is malformed"))
 }
 
 /// Compares two MACs in constant time.

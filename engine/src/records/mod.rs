@@ -24,7 +24,7 @@ pub(crate) use content::{
     IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, SealRow,
     SecretKeyRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
 };
-pub(crate) use scan::{RowId, Scan, id_of, read_row};
+pub(crate) use scan::{RowId, Scan, id_of, id_of_hex, read_row};
 
 const FORMAT: u8 = 1;
 const HEADER: usize = 9;

@@ -3,6 +3,7 @@
 
 use std::marker::PhantomData;
 
+use data_encoding::HEXLOWER;
 use petsem_api::{AppId, ApprovalId, IssuerId, OrgId, SigningKeyId, TokenUuid};
 use petsem_store::{ReadError, Record, Store};
 
@@ -70,6 +71,11 @@ impl<'a, T: Content> Scan<'a, T> {
 pub(crate) fn id_of<T: Content>(record: &Record) -> Result<T::Id, IntegrityFault> {
     T::Id::of_row(&record.id)
         .ok_or_else(|| IntegrityFault::new(record.kind, &record.id, "its id has the wrong length"))
+}
+
+/// A 16-byte id that another row names in hex.
+pub(crate) fn id_of_hex(hex: &str) -> Option<[u8; 16]> {
+    HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok()
 }
 
 /// The id of rows of some kind.

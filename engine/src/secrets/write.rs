@@ -153,7 +153,7 @@ impl Engine {
         let mut is_stale = turn.waited;
         for _ in 0..TRIES {
             if is_stale {
-                found = self.find_app(&AppRef::Id(id)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
+                found = self.current_app(id).await?;
             }
             check_version(&found, update.expected_version)?;
             let Some(next) = self.amend(&found, &update.amendments, &author, update.now)? else {

@@ -171,10 +171,7 @@ impl Engine {
         let now = self.now().millis();
         let feed = [FeedRow::AppDeleted { app: app.id, at: now }];
         // Read under the app's lock: a concurrent set has ended.
-        let app_now = self
-            .find_app(&petsem_api::AppRef::Id(app.id))
-            .await?
-            .ok_or_else(messages::app_deleted_meanwhile)?;
+        let app_now = self.current_app(app.id).await?;
         self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<AppHead>(app.id.as_bytes(), app_now.head_version));
             change.deletes.push((RecordKind::AppHead, app.id.as_bytes().to_vec()));

@@ -13,16 +13,13 @@ use tokio::sync::watch;
 
 use super::progress::{AGAIN, Pace, Progress};
 use crate::authz::decide::Principal;
-use crate::clock::Timestamp;
-use crate::clock::time_text;
-use crate::engine::Engine;
-use crate::engine::TRIES;
+use crate::clock::{Timestamp, time_text};
+use crate::engine::{Engine, TRIES};
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
 use crate::records::{AppHead, AppRotationRow, IntegrityFault, KekRow, Row, SecretKeysRow, expect};
-use crate::request::AuditRecord;
-use crate::request::local_record;
+use crate::request::{AuditRecord, local_record};
 use crate::secrets::bundle::bundle_digest;
 use crate::tenancy::found::FoundApp;
 
@@ -74,7 +71,7 @@ impl Engine {
         let author = principal.author();
         let turn = self.app_turn(app).await;
         for _ in 0..TRIES {
-            let found = self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
+            let found = self.current_app(app).await?;
             if found.head.keks.len() > 1 {
                 return Err(messages::app_rotation_running());
             }
@@ -152,7 +149,7 @@ impl Engine {
     ) -> Result<SecretKeysRow, Failure> {
         for (name, key) in &mut row.keys {
             let fault = |what| {
-                let id = [app.id.as_bytes(), name.as_str().as_bytes()].concat();
+                let id = app.row_name(name.as_str());
                 Failure::from(IntegrityFault::new("secret key", &id, what))
             };
             let id: [u8; 16] =

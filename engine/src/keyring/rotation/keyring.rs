@@ -14,17 +14,14 @@ use tokio::sync::watch;
 use super::progress::{AGAIN, Pace, Progress};
 use super::rewrap::{KINDS, Rewrapped};
 use crate::authz::decide::Principal;
-use crate::clock::Timestamp;
-use crate::clock::time_text;
-use crate::engine::Engine;
-use crate::engine::TRIES;
+use crate::clock::{Timestamp, time_text};
+use crate::engine::{Engine, TRIES};
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::state::{MOST_KEYRING_VERSIONS, row_mac_context};
 use crate::messages;
 use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, REREADS, Row, StoreRow, expect};
-use crate::request::AuditRecord;
-use crate::request::local_record;
+use crate::request::{AuditRecord, local_record};
 
 /// Runs the rotation of the keyring while one is in progress.
 pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
