@@ -77,15 +77,7 @@ impl Engine {
         query: &KeyQuery,
         now: Timestamp,
     ) -> Result<SecretKeyList, Failure> {
-        // A principal that is restricted to some keys sees only those: each key is decided separately.
-        let found = self.app_for_key(principal, audit, app, Action::List, None).await;
-        let (app, all) = match found {
-            Ok(app) => (app, true),
-            Err(failure) => match self.find_app(app).await? {
-                Some(app) if principal.lists_by_name(&app, Resource::SecretKey, now) => (app, false),
-                _ => return Err(failure),
-            },
-        };
+        let (app, all) = self.app_for_list(principal, audit, app, Resource::SecretKey, now).await?;
         let (app, row) = self.secret_keys_of(app).await?;
         check_reached(&app, query.min_version)?;
         audit.set_version(app.head.app_version);
@@ -96,7 +88,7 @@ impl Engine {
         let allowed: Vec<_> = row.keys.iter().filter(|(name, _)| may_list(audit, name)).collect();
         if !all && allowed.is_empty() {
             // No key is allowed: the refusal names the caveat.
-            self.app_for_key(principal, audit, &AppRef::Id(app.id), Action::List, None).await?;
+            self.app_for(principal, audit, &AppRef::Id(app.id), &[(Action::List, None)]).await?;
         }
         let is_wanted = |row: &SecretKeyRow| {
             query.types.as_ref().is_none_or(|types| types.iter().any(|wanted| wanted == row.kind.as_str()))
@@ -274,7 +266,7 @@ impl Engine {
         request: &KeyRequest<'_>,
         action: Action,
     ) -> Result<FoundApp, Failure> {
-        self.app_for_key(request.principal, audit, request.app, action, Some(request.name)).await
+        self.app_for_key(request.principal, audit, request.app, action, request.name).await
     }
 
     /// Sets or deletes a key, as one new app version. Returns the version, and the key if it was set.

@@ -12,7 +12,7 @@ use petsem_policy::{
 use crate::approvals::request::ApprovalRequest;
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::author_of;
-use crate::authz::decide::{Principal, denied, denied_by};
+use crate::authz::decide::{Principal, denied_by};
 use crate::authz::readable::ReadableApp;
 use crate::authz::target::AccessTarget;
 use crate::clock::{Timestamp, rfc3339_seconds};
@@ -43,8 +43,7 @@ impl Engine {
     ) -> Result<BreakGlassToken, Failure> {
         let app = self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
-        let parent =
-            principal.allows(audit, &target, Action::Mint, now).map_err(|refused| denied(&refused))?;
+        let parent = principal.require(audit, &target, Action::Mint, now)?;
         let life = request.expires_in.unwrap_or(USUAL);
         if !(1..=LONGEST).contains(&life) {
             return Err(messages::break_glass_too_long(LONGEST));
@@ -173,8 +172,7 @@ impl Engine {
         self.check_feed()?;
         let app = self.app_for(principal, audit, app, &[(Action::ReadValue, secret)]).await?;
         let target = AccessTarget { app: Some(&app), secret, ..AccessTarget::default() };
-        let verified =
-            principal.allows(audit, &target, Action::ReadValue, now).map_err(|refused| denied(&refused))?;
+        let verified = principal.require(audit, &target, Action::ReadValue, now)?;
         let evidence = verified.token.break_glass_grant().map_err(|denial| denied_by(&denial))?;
         let control = self.control();
         if control.own_discharger(&self.settings.location)?.id != evidence.discharger {

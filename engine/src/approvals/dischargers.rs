@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::approvals::discharger_limits::check_room;
 use crate::approvals::request::{ApprovalRequest, registration_ends};
 use crate::authn::tokens::Verified;
-use crate::authz::decide::{Principal, denied};
+use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::control::key_choice::discharger_location;
@@ -233,5 +233,5 @@ fn may_register<'p>(
 ) -> Result<&'p Verified, Failure> {
     let action = if org.is_some() { Action::ManagePolicy } else { Action::Operate };
     let target = AccessTarget { org, ..AccessTarget::default() };
-    principal.allows(audit, &target, action, now).map_err(|refused| denied(&refused))
+    principal.require(audit, &target, action, now)
 }

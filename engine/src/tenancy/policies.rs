@@ -6,7 +6,7 @@ use petsem_policy::evaluate::{AppPolicy, PolicyError};
 use petsem_store::{Change, RecordKind};
 
 use crate::approvals::request::{ApprovalRequest, Requested, registration_ends};
-use crate::authz::decide::{Principal, denied};
+use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
@@ -63,9 +63,7 @@ impl Engine {
         self.check_policy(&wanted.policy)?;
         check_policy_version(&app, wanted.expected_version)?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
-        let asker = principal
-            .allows(audit, &target, Action::ManagePolicy, now)
-            .map_err(|refused| denied(&refused))?;
+        let asker = principal.require(audit, &target, Action::ManagePolicy, now)?;
         let expected_version = wanted.expected_version.unwrap_or(app.head.policy_version);
         let request = ApprovalRequest {
             change: ProtectedChange::Policy { policy: wanted.policy, expected_version },

@@ -11,7 +11,7 @@ use petsem_policy::{
 
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::{Verified, author_of, holder};
-use crate::authz::decide::{Principal, denied};
+use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::control::state::SigningEntry;
@@ -57,9 +57,7 @@ impl Engine {
             TokenKind::Host => self.enroll(audit, principal, wanted, now).await,
             TokenKind::BreakGlass => Err(messages::break_glass_needs_reason()),
             TokenKind::Operator => {
-                let parent = principal
-                    .allows(audit, &AccessTarget::default(), Action::Mint, now)
-                    .map_err(|refused| denied(&refused))?;
+                let parent = principal.require(audit, &AccessTarget::default(), Action::Mint, now)?;
                 if parent.org.is_some() {
                     return Err(messages::only_operators_mint_operators());
                 }
@@ -74,9 +72,7 @@ impl Engine {
                 let found = self.find_org(org).await?;
                 let target =
                     AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
-                let parent = principal
-                    .allows(audit, &target, Action::Mint, now)
-                    .map_err(|refused| denied(&refused))?;
+                let parent = principal.require(audit, &target, Action::Mint, now)?;
                 let org = found.ok_or_else(messages::no_such_org)?.id;
                 audit.set_org(org);
                 let mut caveats = vec![Organization { org: *org.as_bytes() }.into()];
@@ -106,8 +102,7 @@ impl Engine {
         ];
         refuse_fields(wanted, &narrowing)?;
         let target = AccessTarget { host: Some(host), ..AccessTarget::default() };
-        let parent =
-            principal.allows(audit, &target, Action::Enroll, now).map_err(|refused| denied(&refused))?;
+        let parent = principal.require(audit, &target, Action::Enroll, now)?;
         audit.set_detail(messages::host_token_for(&host));
         let life = life_of(wanted, DAY, LONGEST_HOST)?;
         let ancestors = parent.token.lineage();

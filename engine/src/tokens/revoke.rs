@@ -4,7 +4,7 @@ use petsem_api::{RevokeRequest, Revoked, SigningKeyId, TokenUuid};
 use petsem_policy::{Action, TokenId};
 use petsem_store::RecordKind;
 
-use crate::authz::decide::{Principal, denied};
+use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
@@ -44,9 +44,7 @@ impl Engine {
             | RevokeRequest::JwtSubject { .. }
             | RevokeRequest::JwtIssuer { .. }
             | RevokeRequest::Jwt { .. } => {
-                let verified = principal
-                    .allows(audit, &AccessTarget::default(), Action::Operate, now)
-                    .map_err(|refused| denied(&refused))?;
+                let verified = principal.require(audit, &AccessTarget::default(), Action::Operate, now)?;
                 if let RevokeRequest::SigningKey { id } = request
                     && verified.token.lineage().0.contains(&TokenId::of_key(id.as_bytes()))
                 {
