@@ -33,7 +33,7 @@ const LONGEST: u64 = petsem_policy::MAX_BREAK_GLASS_SECONDS.unsigned_abs();
 impl Engine {
     /// Mints a token for one app and makes the request that a second person approves. The principal needs the action
     /// `mint` on the app.
-    pub async fn ask_break_glass(
+    pub async fn request_break_glass(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
@@ -62,7 +62,8 @@ impl Engine {
             ends_at,
         };
         let record = self.codec.write(token.as_bytes(), 1, &row);
-        self.ask(audit, &parent.token, id, approval, now, |change| change.puts.push(record)).await?;
+        self.request_approval(audit, &parent.token, id, approval, now, |change| change.puts.push(record))
+            .await?;
         Ok(BreakGlassToken {
             request: id,
             id: token,
@@ -139,7 +140,7 @@ impl Engine {
         let (Some(org), Some(app), Some(decision)) = (row.org, row.app, &row.decision) else {
             return Err(Failure::internal("an approved request has no app or no decision"));
         };
-        let approved = (decision.approved && matches!(row.asked, ProtectedChange::BreakGlass { .. }))
+        let approved = (decision.approved && matches!(row.change, ProtectedChange::BreakGlass { .. }))
             .then_some(*id.as_bytes());
         clear_break_glass(ticket, row, approved, now)?;
         let control = self.control();
@@ -150,12 +151,12 @@ impl Engine {
             app: *app.as_bytes(),
             expires: row.ends_at,
             request: *id.as_bytes(),
-            requester: row.asker.clone(),
+            requester: row.requester.clone(),
             approver: decision.by.clone(),
         };
         discharge.add([window(now, row.ends_at), grant.into()]).map_err(Failure::internal)?;
         audit.set_org(org);
-        let request = messages::approved_request(id, &row.summary, &row.asker, &decision.by);
+        let request = messages::approved_request(id, &row.summary, &row.requester, &decision.by);
         audit.set_detail(messages::discharge_of_request(discharge.id(), &request));
         Ok(discharge.to_text().to_string())
     }
@@ -180,7 +181,7 @@ impl Engine {
         }
         let id = ApprovalId::from_bytes(evidence.grant.request);
         let row = self.approval(id).await?.ok_or_else(messages::revoked)?.content;
-        let is_for_this_token = matches!(row.asked, ProtectedChange::BreakGlass { token } if token == token_uuid(verified.token.id()));
+        let is_for_this_token = matches!(row.change, ProtectedChange::BreakGlass { token } if token == token_uuid(verified.token.id()));
         if !is_for_this_token || self.request_state(&row, now)? != ApprovalState::Approved {
             return Err(messages::revoked());
         }

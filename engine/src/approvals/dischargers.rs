@@ -93,7 +93,7 @@ impl Engine {
         if let Some(org) = org {
             audit.set_org(org);
         }
-        self.ask_discharger(audit, requester, registration, org, now).await
+        self.request_discharger(audit, requester, registration, org, now).await
     }
 
     /// Deletes a discharger's key: its discharges are no longer accepted.
@@ -113,7 +113,7 @@ impl Engine {
         Ok(found)
     }
 
-    async fn ask_discharger(
+    async fn request_discharger(
         &self,
         audit: &mut AuditRecord,
         requester: &Verified,
@@ -130,7 +130,7 @@ impl Engine {
             reason: "registration",
             ends_at: registration_ends(now),
         };
-        self.ask_registration_with(audit, &requester.token, request, now, Some(fence)).await
+        self.request_registration_with(audit, &requester.token, request, now, Some(fence)).await
     }
 
     /// Checks a registration and wraps its key. The `Expect` returned belongs into the change that writes the row.

@@ -284,7 +284,7 @@ fn open_by_seal(
     seals: &[UnverifiedSeal],
     tried: &mut Vec<String>,
 ) -> Option<(RootKey, OpenedBy)> {
-    let mut said = messages::no_seal_of_kind(seal.kind());
+    let mut reason = messages::no_seal_of_kind(seal.kind());
     // The row with the same description comes first: that saves a second PIN attempt or call to a KMS.
     let description = seal.describe();
     let (same, others): (Vec<_>, Vec<_>) = seals
@@ -294,10 +294,10 @@ fn open_by_seal(
     for row in same.into_iter().chain(others) {
         match row.open(seal, named) {
             Ok(root) => return Some(row.opened(root)),
-            Err(error) => said = NamedSealError::new(seal.describe(), error).to_string(),
+            Err(error) => reason = NamedSealError::new(seal.describe(), error).to_string(),
         }
     }
-    tried.push(said);
+    tried.push(reason);
     None
 }
 

@@ -63,7 +63,7 @@ impl Engine {
         self.check_policy(&wanted.policy)?;
         check_policy_version(&app, wanted.expected_version)?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
-        let asker = principal.require(audit, &target, Action::ManagePolicy, now)?;
+        let requester = principal.require(audit, &target, Action::ManagePolicy, now)?;
         let expected_version = wanted.expected_version.unwrap_or(app.head.policy_version);
         let request = ApprovalRequest {
             change: ProtectedChange::Policy { policy: wanted.policy, expected_version },
@@ -73,7 +73,7 @@ impl Engine {
             reason: "policy",
             ends_at: registration_ends(now),
         };
-        let approval = self.ask_registration(audit, &asker.token, request, now).await?;
+        let approval = self.request_registration(audit, &requester.token, request, now).await?;
         Ok(Requested::Pending(Box::new(approval)))
     }
 
