@@ -32,6 +32,11 @@ impl Timestamp {
         self.seconds
     }
 
+    /// The Unix seconds of the time `life` seconds later.
+    pub(crate) fn seconds_after(self, life: u64) -> i64 {
+        self.seconds.saturating_add(i64::try_from(life).unwrap_or(i64::MAX))
+    }
+
     /// Nanoseconds within the second.
     pub(crate) fn nanos(self) -> u32 {
         self.nanos

@@ -41,7 +41,7 @@ impl Engine {
     pub async fn populate_development(&self, plan: DevelopmentPlan) -> Result<DevelopmentTokens, Failure> {
         let now = self.now();
         let DevelopmentPlan { org, app, host, issuer, policy } = plan;
-        let gone = || Failure::internal("a new object does not exist");
+        let missing = || Failure::internal("a new object does not exist");
 
         let mut audit = local_record(now, "org.create");
         let org = self.make_org(&mut audit, &org).await?;
@@ -51,12 +51,12 @@ impl Engine {
         self.register_issuer(&mut audit, self.check_issuer(&issuer, true)?, |_| {}).await?;
         self.record(&audit).await?;
 
-        let org = self.find_org(&OrgRef::Id(org.id)).await?.ok_or_else(gone)?;
+        let org = self.find_org(&OrgRef::Id(org.id)).await?.ok_or_else(missing)?;
         let mut audit = local_record(now, "app.create");
         let app = self.make_app(&mut audit, &org, &app, AppSettings::default()).await?;
         self.record(&audit).await?;
 
-        let app = self.find_app(&AppRef::Id(app.id)).await?.ok_or_else(gone)?;
+        let app = self.find_app(&AppRef::Id(app.id)).await?.ok_or_else(missing)?;
         let mut audit = local_record(now, "policy.set");
         self.set_policy(&mut audit, &app, policy, None, "petsem dev", |_| {}).await?;
         self.record(&audit).await?;

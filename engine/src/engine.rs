@@ -21,8 +21,8 @@ use crate::keyring::rotation::progress::Rotations;
 use crate::keyring::state::KeyringState;
 use crate::keyring::unlock::Unlocked;
 use crate::messages;
-use crate::records::{Content, RecordCodec, Row, Scan, SignedNote};
-use crate::request::{AuditRecord, outcome_of};
+use crate::records::{Content, RecordCodec, Row, Scan, SignedNote, read_row};
+use crate::request::{AuditRecord, new_request_id, outcome_of};
 
 /// Age of the control feed, in seconds, above which `/readyz` reports it.
 const FEED_WARNING: u64 = 60;
@@ -203,15 +203,19 @@ impl Engine {
         self.codec.write_note(SignedNote::Line, audit.request_id(), &audit.to_line())
     }
 
+    /// A new change that needs no audit line: the node's own bookkeeping, and re-wraps of single rows.
+    pub(crate) fn change_without_line(&self) -> Change {
+        change_without_line(&self.codec, self.node, self.now())
+    }
+
     /// Keeps an audit line that could not be made durable after its change, to be written later.
-    pub(crate) fn defer_audit(&self, revision: u64, event: AuditEvent) {
+    fn defer_audit(&self, revision: u64, event: AuditEvent) {
         self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner).push((revision, event));
     }
 
     /// The row with this id.
     pub(crate) async fn row<T: Content>(&self, id: &[u8]) -> Result<Option<Row<T>>, Failure> {
-        let record = self.store.record(T::KIND, id).await?;
-        Ok(record.map(|record| self.codec.read(id, &record)).transpose()?)
+        Ok(read_row(&*self.store, &self.codec, id).await?.transpose()?)
     }
 
     /// The rows of a kind that has at most `most`.
@@ -263,13 +267,22 @@ impl Engine {
         Timestamp::now()
     }
 
-    /// Writes the audit line of an operation on the node itself.
+    /// Writes the audit line of an operation on the node itself. If that fails, the line of a committed change stays
+    /// pending.
     pub async fn record(&self, audit: &AuditRecord) -> Result<(), Failure> {
-        self.audit(audit.event(Outcome::Allowed, None)).await?;
-        if let Some(revision) = audit.revision() {
-            self.store.audited(self.node, &[revision]);
+        self.write_line(audit, audit.event(Outcome::Allowed, None)).await
+    }
+
+    /// Writes an audit line and tells the store that it is durable. If that fails, the line of a committed change stays
+    /// pending.
+    pub(crate) async fn write_line(&self, audit: &AuditRecord, event: AuditEvent) -> Result<(), Failure> {
+        let written = self.audit(event.clone()).await;
+        match (audit.revision(), &written) {
+            (Some(revision), Ok(())) => self.store.audited(self.node, &[revision]),
+            (Some(revision), Err(_)) => self.defer_audit(revision, event),
+            (None, _) => {}
         }
-        Ok(())
+        written
     }
 
     /// Makes the record of a request durable; only then may its result leave. A request without a verified credential is
@@ -286,16 +299,39 @@ impl Engine {
         let outcome = result.as_ref().err().map_or(Outcome::Allowed, outcome_of);
         let mut event = audit.event(outcome, result.as_ref().err());
         event.feed_age_s = Some(self.feed_age());
-        if let Err(failure) = self.audit(event.clone()).await {
-            let Some(revision) = audit.revision() else { return Err(failure) };
-            // The change is committed: its line is pending, and the answer says so.
-            self.defer_audit(revision, event);
-            let internal = failure.internal_text().unwrap_or_default();
-            return Err(messages::done_without_audit_line(failure.code()).because(internal));
+        let Err(failure) = self.write_line(audit, event).await else { return result };
+        if audit.revision().is_none() {
+            return Err(failure);
         }
-        if let Some(revision) = audit.revision() {
-            self.store.audited(self.node, &[revision]);
-        }
-        result
+        // The change is committed: its line is pending, and the answer says so.
+        Err(messages::done_without_audit_line(failure.code()).because(failure.operator_text()))
+    }
+}
+
+/// A change of this node that needs no audit line.
+pub(crate) fn change_without_line(codec: &RecordCodec, node: [u8; 16], now: Timestamp) -> Change {
+    let request_id = new_request_id(now);
+    Change::new(RequestAudit { node, request_id, line: codec.write_note(SignedNote::Line, request_id, b"") })
+}
+
+#[cfg(test)]
+mod tests {
+    use petsem_api::ErrorCode;
+
+    use crate::lab::Lab;
+    use crate::request::local_record;
+
+    #[tokio::test]
+    async fn a_committed_change_keeps_its_line_if_the_log_cannot_be_written() {
+        let lab = Lab::new().await;
+        let engine = &lab.engine;
+        let mut audit = local_record(engine.now(), "org.create");
+        engine.make_org(&mut audit, &"shop".parse().unwrap()).await.unwrap();
+        engine.close_audit().await.unwrap();
+        assert_eq!(engine.record(&audit).await.unwrap_err().code(), ErrorCode::AuditFull);
+        let pending = engine.pending_audit.lock().unwrap();
+        let pending: Vec<_> =
+            pending.iter().map(|(revision, event)| (Some(*revision), &*event.action)).collect();
+        assert_eq!(pending, [(audit.revision(), "org.create")]);
     }
 }

@@ -60,6 +60,11 @@ impl Failure {
         self.internal.as_deref()
     }
 
+    /// The text for the operator: the internal one, else the external one.
+    pub fn operator_text(&self) -> &str {
+        self.internal_text().unwrap_or(&self.external)
+    }
+
     /// Seconds for `Retry-After`.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         self.retry_after

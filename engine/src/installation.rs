@@ -7,6 +7,8 @@ use petsem_api::StoreId;
 use petsem_keys::{DischargerKey, Keyring, KeyringKey, RootKey, RowMacKey, SealSource, SigningKey};
 use petsem_store::{Change, RequestAudit, Store};
 
+use crate::clock::Timestamp;
+use crate::control::key_choice::discharger_location;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::seal_list::{KeepShares, make_seal};
@@ -16,7 +18,7 @@ use crate::messages;
 use crate::records::{
     DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, RecordCodec, SigningKeyRow, StoreRow, expect,
 };
-use crate::tokens::mint::discharger_location;
+use crate::request::new_request_id;
 
 /// Creates an installation in an empty store. Shares go to `keep_shares` before anything is written, and exist nowhere
 /// else. `location` is that of its tokens; `now` is in unix milliseconds.
@@ -44,7 +46,7 @@ pub async fn create_installation(
 
     let mut change = Change::new(RequestAudit {
         node: [0; 16],
-        request_id: petsem_api::RequestId::new_v7(now, &entropy::bytes()),
+        request_id: new_request_id(Timestamp::from_millis(now)),
         line: Vec::new(),
     });
     change.expects.push(expect::<StoreRow>(&[], 0));

@@ -91,7 +91,7 @@ pub use keyring::open_list::{OpenList, PlannedSeals, Unavailable};
 pub use keyring::root_key::{PlannedRoot, RootRows, RotatedRoot, plan_new_root};
 pub use keyring::rotation::follow_rotations;
 pub use keyring::seal_list::{KeepShares, SealChange, SealInfo};
-pub use keyring::state::MOST_KEYS;
+pub use keyring::state::MOST_KEYRING_VERSIONS;
 pub use keyring::store_status::StoreStatus;
 pub use keyring::unlock::{
     MOST_SEALS, OpenedBy, SealSources, SealWrap, SealedRows, UnlockError, Unlocked, unlock, unlock_rows,

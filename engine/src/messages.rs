@@ -1,7 +1,7 @@
 //! All text that clients, approvers, operators and the audit log read from the engine, with a file per topic. A function
 //! is named by its subject and returns the refusal itself, so that code and text cannot part.
 //!
-//! Elsewhere are only texts that would say nothing away from what they describe: those of a store that fails beside the
+//! Elsewhere are texts that make sense only beside the code they describe: those of a store that fails beside the
 //! conversions of its errors (`error`), those of other errors beside their variants, what is wrong with a row beside the
 //! check that found it, and log lines. `Failure::internal` stays in place, too: clients get one fixed text for it.
 //!

@@ -4,14 +4,13 @@ use std::collections::HashSet;
 
 use data_encoding::HEXLOWER;
 use petsem_audit::{AuditError, AuditEvent, Checkpoint, Outcome, Tail};
-use petsem_store::{Change, RecordKind, RequestAudit, Store};
+use petsem_store::{RecordKind, Store};
 
 use crate::engine::Engine;
-use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::Unlocked;
 use crate::messages;
-use crate::records::{CheckpointRow, FeedHeadRow, IntegrityFault, NodeRow, SignedNote, expect};
+use crate::records::{CheckpointRow, FeedHeadRow, IntegrityFault, NodeRow, SignedNote, expect, read_row};
 use crate::request::recovered_event;
 
 /// What this node's audit log has seen and the store lacks: the store was rolled back, or is another store. `None` if
@@ -30,10 +29,8 @@ pub async fn missing_from_store(
         return Ok(Some(messages::revision(seen.revision)));
     }
     let Some(seen) = tail.seen_feed else { return Ok(None) };
-    let number = match store.record(RecordKind::FeedHead, &[]).await? {
-        None => 0,
-        Some(record) => unlocked.codec.read::<FeedHeadRow>(&[], &record)?.content.number,
-    };
+    let head = read_row::<FeedHeadRow>(store, &unlocked.codec, &[]).await?.transpose()?;
+    let number = head.map_or(0, |row| row.content.number);
     Ok((number < seen).then(|| messages::control_change(seen)))
 }
 
@@ -50,7 +47,7 @@ impl Engine {
     pub async fn record_checkpoint(&self, checkpoint: &Checkpoint) {
         if let Err(error) = self.keep_checkpoint(checkpoint).await {
             tracing::warn!(
-                reason = error.internal_text().unwrap_or(error.external()),
+                reason = error.operator_text(),
                 "cannot keep an audit checkpoint in the store; a later one will be kept"
             );
         }
@@ -65,9 +62,7 @@ impl Engine {
             signature: checkpoint.signature.map(|signature| HEXLOWER.encode(&signature)),
         };
         let content = NodeRow { checkpoint: Some(kept), ..row.content };
-        let id = petsem_api::RequestId::new_v7(self.now().millis(), &entropy::bytes());
-        let line = self.codec.write_note(SignedNote::Line, id, b"");
-        let mut change = Change::new(RequestAudit { node: self.node, request_id: id, line });
+        let mut change = self.change_without_line();
         change.expects.push(expect::<NodeRow>(&self.node, row.version));
         change.puts.push(self.codec.write(&self.node, row.version + 1, &content));
         let committed = self.store.commit(change).await?;
@@ -91,8 +86,7 @@ impl Engine {
                         "unknown",
                         Outcome::Recovered,
                     );
-                    event.detail =
-                        Some("the kept audit line of this change was altered in the store".to_owned());
+                    event.detail = Some(messages::altered_line());
                     event
                 });
                 self.audit(event).await?;

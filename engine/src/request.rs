@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use petsem_api::{ErrorCode, HostId, RequestId};
+use petsem_audit::{AuditEvent, Outcome, SecretNames, Subject};
 use petsem_policy::evaluate::Claims;
 use petsem_policy::{Exchanged, Token};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,6 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
 use crate::tenancy::found::FoundApp;
-use petsem_audit::{AuditEvent, Outcome, SecretNames, Subject};
 
 /// The origin of a request. Only the listener sets it, never from a body or a header.
 #[derive(Clone, Debug)]
@@ -62,8 +62,7 @@ struct Line {
 impl AuditRecord {
     /// The record of a new request.
     pub fn new(now: Timestamp, peer: &Peer, action: &'static str) -> Self {
-        let id = RequestId::new_v7(now.millis(), &entropy::bytes());
-        Self::with_id(id, now, peer, action)
+        Self::with_id(new_request_id(now), now, peer, action)
     }
 
     /// The record of one item of a batch request.

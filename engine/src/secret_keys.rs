@@ -16,8 +16,7 @@ use petsem_store::{CommitError, RecordKind};
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
-use crate::engine::Engine;
-use crate::engine::TRIES;
+use crate::engine::{Engine, TRIES};
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
@@ -78,15 +77,7 @@ impl Engine {
         query: &KeyQuery,
         now: Timestamp,
     ) -> Result<SecretKeyList, Failure> {
-        // A principal that is restricted to some keys sees only those: each key is decided separately.
-        let found = self.app_for_key(principal, audit, app, Action::List, None).await;
-        let (app, all) = match found {
-            Ok(app) => (app, true),
-            Err(failure) => match self.find_app(app).await? {
-                Some(app) if principal.lists_by_name(&app, Resource::SecretKey, now) => (app, false),
-                _ => return Err(failure),
-            },
-        };
+        let (app, all) = self.app_for_list(principal, audit, app, Resource::SecretKey, now).await?;
         let (app, row) = self.secret_keys_of(app).await?;
         check_reached(&app, query.min_version)?;
         audit.set_version(app.head.app_version);
@@ -97,7 +88,7 @@ impl Engine {
         let allowed: Vec<_> = row.keys.iter().filter(|(name, _)| may_list(audit, name)).collect();
         if !all && allowed.is_empty() {
             // No key is allowed: the refusal names the caveat.
-            self.app_for_key(principal, audit, &AppRef::Id(app.id), Action::List, None).await?;
+            self.app_for(principal, audit, &AppRef::Id(app.id), &[(Action::List, None)]).await?;
         }
         let is_wanted = |row: &SecretKeyRow| {
             query.types.as_ref().is_none_or(|types| types.iter().any(|wanted| wanted == row.kind.as_str()))
@@ -275,7 +266,7 @@ impl Engine {
         request: &KeyRequest<'_>,
         action: Action,
     ) -> Result<FoundApp, Failure> {
-        self.app_for_key(request.principal, audit, request.app, action, Some(request.name)).await
+        self.app_for_key(request.principal, audit, request.app, action, request.name).await
     }
 
     /// Sets or deletes a key, as one new app version. Returns the version, and the key if it was set.
@@ -293,7 +284,7 @@ impl Engine {
         let (mut found, mut is_stale) = (app, turn.waited);
         for _ in 0..TRIES {
             if is_stale {
-                found = self.find_app(&AppRef::Id(id)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
+                found = self.current_app(id).await?;
             }
             let (app, keys) = self.secret_keys_of(found).await?;
             match self.write_secret_key(audit, &app, keys, &change).await? {
@@ -367,7 +358,7 @@ impl Engine {
                 let what = "it is not at the version that the app head names";
                 return Err(IntegrityFault::new(RecordKind::SecretKeys, id.as_bytes(), what).into());
             }
-            app = self.find_app(&AppRef::Id(id)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
+            app = self.current_app(id).await?;
         }
     }
 
@@ -379,7 +370,7 @@ impl Engine {
         row: &SecretKeyRow,
     ) -> Result<petsem_keys::SecretKey, Failure> {
         let fault = |what| {
-            let id = [app.id.as_bytes(), name.as_str().as_bytes()].concat();
+            let id = app.row_name(name.as_str());
             Failure::from(IntegrityFault::new("secret key", &id, what))
         };
         let id: [u8; 16] = row.id.as_slice().try_into().map_err(|_| fault("its id has the wrong length"))?;

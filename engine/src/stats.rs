@@ -85,7 +85,7 @@ impl Engine {
             rotation_done: rotation.done,
             rotation_total: rotation.total,
             rotation_faults: rotation.faults,
-            app_rotations: self.rotations.apps_under_way(),
+            app_rotations: self.rotations.apps_in_progress(),
             rewraps: self.rotations.rewrapped(),
             key_bytes: (count(keys.locked), count(keys.unlocked)),
             issuers: issuers.collect(),

@@ -19,7 +19,7 @@ use crate::messages;
 use crate::records::{
     AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow,
     IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, RecordCodec, Row, Scan,
-    SealRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
+    SealRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow, read_row,
 };
 use crate::secrets::bundle::bundle_digest;
 
@@ -81,38 +81,38 @@ pub async fn verify_store(
     unlocked: &Unlocked,
     log: Option<(NodeKeys, &Path)>,
 ) -> Result<StoreReport, UnlockError> {
-    let mut look = Look { store, codec: &unlocked.codec, report: StoreReport::default() };
-    look.rows::<StoreRow>().await?;
-    look.rows::<SealRow>().await?;
-    look.rows::<KeyringKeyRow>().await?;
-    look.rows::<OrgRow>().await?;
-    look.rows::<OrgNameRow>().await?;
-    look.rows::<AppNameRow>().await?;
-    look.rows::<OrgAppRow>().await?;
-    look.rows::<PolicyRow>().await?;
-    look.rows::<SecretKeysRow>().await?;
-    look.rows::<IssuerRow>().await?;
-    look.rows::<DischargerRow>().await?;
-    look.rows::<SigningKeyRow>().await?;
-    look.rows::<TokenRow>().await?;
-    look.rows::<NodeRow>().await?;
-    look.rows::<ApprovalRow>().await?;
-    look.rows::<AppRotationRow>().await?;
-    let versions = look.apps().await?;
-    let deleted = look.feed().await?;
+    let mut verifier = StoreVerifier { store, codec: &unlocked.codec, report: StoreReport::default() };
+    verifier.rows::<StoreRow>().await?;
+    verifier.rows::<SealRow>().await?;
+    verifier.rows::<KeyringKeyRow>().await?;
+    verifier.rows::<OrgRow>().await?;
+    verifier.rows::<OrgNameRow>().await?;
+    verifier.rows::<AppNameRow>().await?;
+    verifier.rows::<OrgAppRow>().await?;
+    verifier.rows::<PolicyRow>().await?;
+    verifier.rows::<SecretKeysRow>().await?;
+    verifier.rows::<IssuerRow>().await?;
+    verifier.rows::<DischargerRow>().await?;
+    verifier.rows::<SigningKeyRow>().await?;
+    verifier.rows::<TokenRow>().await?;
+    verifier.rows::<NodeRow>().await?;
+    verifier.rows::<ApprovalRow>().await?;
+    verifier.rows::<AppRotationRow>().await?;
+    let versions = verifier.apps().await?;
+    let deleted = verifier.feed().await?;
     if let Some((keys, directory)) = log {
-        look.audit(keys, directory, &versions, &deleted).await?;
+        verifier.audit(keys, directory, &versions, &deleted).await?;
     }
-    Ok(look.report)
+    Ok(verifier.report)
 }
 
-struct Look<'a> {
+struct StoreVerifier<'a> {
     store: &'a dyn Store,
     codec: &'a RecordCodec,
     report: StoreReport,
 }
 
-impl Look<'_> {
+impl StoreVerifier<'_> {
     /// Verifies every row of a kind.
     async fn rows<T: Content>(&mut self) -> Result<(), ReadError> {
         self.each::<T>().await.map(drop)
@@ -170,18 +170,16 @@ impl Look<'_> {
     /// Verifies the control changes from the first; returns the apps that were deleted.
     async fn feed(&mut self) -> Result<HashSet<AppId>, ReadError> {
         let mut deleted = HashSet::new();
-        let head = match self.store.record(RecordKind::FeedHead, &[]).await? {
+        let head = match read_row::<FeedHeadRow>(self.store, self.codec, &[]).await? {
+            Some(Ok(row)) => row.content,
+            Some(Err(fault)) => {
+                self.report.fault(fault);
+                return Ok(deleted);
+            }
             None => {
                 self.report.fault(messages::NO_FEED_HEAD);
                 return Ok(deleted);
             }
-            Some(record) => match self.codec.read::<FeedHeadRow>(&[], &record) {
-                Ok(row) => row.content,
-                Err(fault) => {
-                    self.report.fault(fault);
-                    return Ok(deleted);
-                }
-            },
         };
         let (mut number, mut mac) = (0, [0; 32]);
         while number < head.number {
@@ -197,7 +195,9 @@ impl Look<'_> {
                             FeedRow::AppDeleted { app, .. } => {
                                 deleted.insert(app);
                             }
-                            FeedRow::KeyringDestroyed { version, .. } => self.is_gone(version).await?,
+                            FeedRow::KeyringDestroyed { version, .. } => {
+                                self.check_destroyed(version).await?;
+                            }
                             _ => {}
                         }
                         number += 1;
@@ -219,7 +219,7 @@ impl Look<'_> {
     }
 
     /// Checks that a destroyed version of the keyring has no row.
-    async fn is_gone(&mut self, version: u32) -> Result<(), ReadError> {
+    async fn check_destroyed(&mut self, version: u32) -> Result<(), ReadError> {
         if self.store.record(RecordKind::KeyringKey, &version.to_be_bytes()).await?.is_some() {
             self.report.fault(messages::destroyed_version_exists(version));
         }

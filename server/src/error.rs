@@ -139,7 +139,7 @@ impl StartError {
 
 impl From<Failure> for StartError {
     fn from(failure: Failure) -> Self {
-        Self::Refused(failure.internal_text().unwrap_or(failure.external()).to_owned())
+        Self::Refused(failure.operator_text().to_owned())
     }
 }
 

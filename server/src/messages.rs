@@ -1,7 +1,7 @@
 //! All text that a client or an operator reads from the server, with a file per topic. A function is named by its
 //! subject and returns the error itself, so that code and text cannot part.
 //!
-//! Elsewhere are only texts that would say nothing away from what they describe: those of the errors of a start beside
+//! Elsewhere are texts that make sense only beside the code they describe: those of the errors of a start beside
 //! their variants (`error`), those of the OpenAPI document and of the metrics beside their declarations, and log lines,
 //! whose text means little without the fields beside it.
 //!

@@ -14,7 +14,7 @@ use petsem_policy::{
 use crate::approvals::request::ApprovalRequest;
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::author_of;
-use crate::authz::decide::{Principal, denied, denied_by};
+use crate::authz::decide::{Principal, denied_by};
 use crate::authz::readable::ReadableApp;
 use crate::authz::target::AccessTarget;
 use crate::clock::{Timestamp, rfc3339_seconds};
@@ -25,7 +25,7 @@ use crate::messages;
 use crate::records::{ApprovalRow, ProtectedChange, TokenRow};
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
-use crate::tokens::mint::{NewToken, own_discharger, signing_key, window};
+use crate::tokens::mint::{NewToken, window};
 
 /// Default duration, in seconds.
 const USUAL: u64 = 30 * 60;
@@ -35,7 +35,7 @@ const LONGEST: u64 = petsem_policy::MAX_BREAK_GLASS_SECONDS.unsigned_abs();
 impl Engine {
     /// Mints a token for one app and makes the request that a second person approves. The principal needs the action
     /// `mint` on the app.
-    pub async fn ask_break_glass(
+    pub async fn request_break_glass(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
@@ -45,13 +45,12 @@ impl Engine {
     ) -> Result<BreakGlassToken, Failure> {
         let app = self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
-        let parent =
-            principal.allows(audit, &target, Action::Mint, now).map_err(|refused| denied(&refused))?;
+        let parent = principal.require(audit, &target, Action::Mint, now)?;
         let life = request.expires_in.unwrap_or(USUAL);
         if !(1..=LONGEST).contains(&life) {
             return Err(messages::break_glass_too_long(LONGEST));
         }
-        let latest = now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX));
+        let latest = now.seconds_after(life);
         let ends_at = parent.token.expires_at().map_or(latest, |end| end.min(latest));
         let id = ApprovalId::new_v7(now.millis(), &entropy::bytes());
         let (macaroon, row) = self.break_glass_token(&app, parent, id, &request.reason, ends_at, now)?;
@@ -65,7 +64,8 @@ impl Engine {
             ends_at,
         };
         let record = self.codec.write(token.as_bytes(), 1, &row);
-        self.ask(audit, &parent.token, id, approval, now, |change| change.puts.push(record)).await?;
+        self.request_approval(audit, &parent.token, id, approval, now, |change| change.puts.push(record))
+            .await?;
         Ok(BreakGlassToken {
             request: id,
             id: token,
@@ -85,8 +85,8 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(Macaroon, TokenRow), Failure> {
         let control = self.control();
-        let key = signing_key(&control, Some(app.head.org))?;
-        let discharger = own_discharger(&control, &self.settings.location)?;
+        let key = control.key_for_new_tokens(Some(app.head.org))?;
+        let discharger = control.own_discharger(&self.settings.location)?;
         let inherited =
             parent.token.inherit().map_err(|error| messages::refused(ErrorCode::Forbidden, &error))?;
         let carried = inherited.as_slice().iter().filter(|caveat| {
@@ -142,29 +142,29 @@ impl Engine {
         let (Some(org), Some(app), Some(decision)) = (row.org, row.app, &row.decision) else {
             return Err(Failure::internal("an approved request has no app or no decision"));
         };
-        let approved = (decision.approved && matches!(row.asked, ProtectedChange::BreakGlass { .. }))
+        let approved = (decision.approved && matches!(row.change, ProtectedChange::BreakGlass { .. }))
             .then_some(*id.as_bytes());
         clear_break_glass(ticket, row, approved, now)?;
         let control = self.control();
-        let location = &own_discharger(&control, &self.settings.location)?.location;
+        let location = &control.own_discharger(&self.settings.location)?.location;
         let mut discharge = ticket.discharge(location, &mut entropy::rng());
         let grant = BreakGlass {
             org: *org.as_bytes(),
             app: *app.as_bytes(),
             expires: row.ends_at,
             request: *id.as_bytes(),
-            requester: row.asker.clone(),
+            requester: row.requester.clone(),
             approver: decision.by.clone(),
         };
         discharge.add([window(now, row.ends_at), grant.into()]).map_err(Failure::internal)?;
         audit.set_org(org);
-        let request = messages::approved_request(id, &row.summary, &row.asker, &decision.by);
+        let request = messages::approved_request(id, &row.summary, &row.requester, &decision.by);
         audit.set_detail(messages::discharge_of_request(discharge.id(), &request));
         Ok(discharge.to_text().to_string())
     }
 
     /// The app whose values this break-glass token may read now.
-    pub(crate) async fn broken_glass(
+    pub(crate) async fn break_glass_app(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
@@ -175,16 +175,15 @@ impl Engine {
         self.check_feed()?;
         let app = self.app_for(principal, audit, app, &[(Action::ReadValue, secret)]).await?;
         let target = AccessTarget { app: Some(&app), secret, ..AccessTarget::default() };
-        let verified =
-            principal.allows(audit, &target, Action::ReadValue, now).map_err(|refused| denied(&refused))?;
+        let verified = principal.require(audit, &target, Action::ReadValue, now)?;
         let evidence = verified.token.break_glass_grant().map_err(|denial| denied_by(&denial))?;
         let control = self.control();
-        if own_discharger(&control, &self.settings.location)?.id != evidence.discharger {
+        if control.own_discharger(&self.settings.location)?.id != evidence.discharger {
             return Err(messages::second_person_of_another_installation());
         }
         let id = ApprovalId::from_bytes(evidence.grant.request);
         let row = self.approval(id).await?.ok_or_else(messages::revoked)?.content;
-        let is_for_this_token = matches!(row.asked, ProtectedChange::BreakGlass { token } if token == token_uuid(verified.token.id()));
+        let is_for_this_token = matches!(row.change, ProtectedChange::BreakGlass { token } if token == token_uuid(verified.token.id()));
         if !is_for_this_token || self.request_state(&row, now)? != ApprovalState::Approved {
             return Err(messages::revoked());
         }

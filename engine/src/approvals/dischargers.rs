@@ -14,9 +14,10 @@ use zeroize::Zeroizing;
 use crate::approvals::discharger_limits::check_room;
 use crate::approvals::request::{ApprovalRequest, registration_ends};
 use crate::authn::tokens::Verified;
-use crate::authz::decide::{Principal, denied};
+use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
+use crate::control::key_choice::discharger_location;
 use crate::control::state::DischargerEntry;
 use crate::engine::Engine;
 use crate::entropy;
@@ -24,9 +25,7 @@ use crate::error::Failure;
 use crate::keyring::state::owned;
 use crate::messages;
 use crate::records::{DischargerRow, FeedRow, ProtectedChange, expect};
-use crate::request::AuditRecord;
-use crate::request::local_record;
-use crate::tokens::mint::discharger_location;
+use crate::request::{AuditRecord, local_record};
 
 impl Engine {
     /// Registers an outside discharger immediately: on the node, with the seal opened for it.
@@ -94,7 +93,7 @@ impl Engine {
         if let Some(org) = org {
             audit.set_org(org);
         }
-        self.ask_discharger(audit, requester, registration, org, now).await
+        self.request_discharger(audit, requester, registration, org, now).await
     }
 
     /// Deletes a discharger's key: its discharges are no longer accepted.
@@ -114,7 +113,7 @@ impl Engine {
         Ok(found)
     }
 
-    async fn ask_discharger(
+    async fn request_discharger(
         &self,
         audit: &mut AuditRecord,
         requester: &Verified,
@@ -131,7 +130,7 @@ impl Engine {
             reason: "registration",
             ends_at: registration_ends(now),
         };
-        self.ask_registration_with(audit, &requester.token, request, now, Some(fence)).await
+        self.request_registration_with(audit, &requester.token, request, now, Some(fence)).await
     }
 
     /// Checks a registration and wraps its key. The `Expect` returned belongs into the change that writes the row.
@@ -210,8 +209,8 @@ impl Engine {
             return Err(messages::own_discharger_stays());
         }
         let id = HEXLOWER.decode(discharger.id.as_bytes()).map_err(Failure::internal)?;
-        let gone = messages::discharger_deleted_meanwhile;
-        let row = self.row::<DischargerRow>(&id).await?.ok_or_else(gone)?;
+        let deleted = messages::discharger_deleted_meanwhile;
+        let row = self.row::<DischargerRow>(&id).await?.ok_or_else(deleted)?;
         audit.set_detail(messages::discharger(&discharger.id, &discharger.location));
         let at = self.now().millis();
         let feed =
@@ -234,5 +233,5 @@ fn may_register<'p>(
 ) -> Result<&'p Verified, Failure> {
     let action = if org.is_some() { Action::ManagePolicy } else { Action::Operate };
     let target = AccessTarget { org, ..AccessTarget::default() };
-    principal.allows(audit, &target, action, now).map_err(|refused| denied(&refused))
+    principal.require(audit, &target, action, now)
 }

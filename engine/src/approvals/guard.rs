@@ -4,7 +4,7 @@ use petsem_api::{OrgGuard, OrgRef};
 use petsem_policy::Action;
 
 use crate::approvals::request::{ApprovalRequest, Requested, registration_ends};
-use crate::authz::decide::{Principal, denied};
+use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
@@ -53,9 +53,7 @@ impl Engine {
             return Ok(Requested::Done(requested));
         }
         let target = AccessTarget { org: Some(org.id), ..AccessTarget::default() };
-        let requester = principal
-            .allows(audit, &target, Action::ManagePolicy, now)
-            .map_err(|refused| denied(&refused))?;
+        let requester = principal.require(audit, &target, Action::ManagePolicy, now)?;
         let request = ApprovalRequest {
             change: ProtectedChange::GuardOff {},
             summary: messages::guard_end(&org.row.content.name),
@@ -64,7 +62,7 @@ impl Engine {
             reason: "setting",
             ends_at: registration_ends(now),
         };
-        let approval = self.ask_registration(audit, &requester.token, request, now).await?;
+        let approval = self.request_registration(audit, &requester.token, request, now).await?;
         Ok(Requested::Pending(Box::new(approval)))
     }
 }

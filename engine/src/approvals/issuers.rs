@@ -20,8 +20,7 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
 use crate::records::{FeedRow, IssuerRow, ProtectedChange, expect};
-use crate::request::AuditRecord;
-use crate::request::local_record;
+use crate::request::{AuditRecord, local_record};
 use crate::tokens::revoke::all_so_far;
 
 impl Engine {
@@ -67,7 +66,7 @@ impl Engine {
     ///
     /// # Errors
     /// The request is refused; nothing was changed.
-    pub async fn ask_issuer(
+    pub async fn request_issuer(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
@@ -77,7 +76,7 @@ impl Engine {
         let requester = &principal.may_operate(audit, now)?.token;
         let row = self.check_issuer(&registration, false)?;
         let summary = messages::issuer_registration(&described(&row));
-        self.ask_registration(
+        self.request_registration(
             audit,
             requester,
             request(summary, ProtectedChange::Issuer(registration), now),
@@ -90,7 +89,7 @@ impl Engine {
     ///
     /// # Errors
     /// The request is refused; nothing was changed.
-    pub async fn ask_issuer_change(
+    pub async fn request_issuer_change(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
@@ -103,7 +102,7 @@ impl Engine {
         let row = self.check_issuer_change(id, expected_version, &registration)?;
         let summary = messages::issuer_change(&described(&row));
         let change = ProtectedChange::IssuerChange { id, expected_version, wanted: registration };
-        self.ask_registration(audit, requester, request(summary, change, now), now).await
+        self.request_registration(audit, requester, request(summary, change, now), now).await
     }
 
     /// Checks a registration and returns its row. Called before a second person is asked, and again after the approval.

@@ -14,16 +14,14 @@ use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::{Verified, author_of};
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
-use crate::clock::time_text;
-use crate::clock::{Timestamp, rfc3339_seconds};
+use crate::clock::{Timestamp, rfc3339_seconds, time_text};
 use crate::control::state::Control;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{ApprovalRow, Decision, FeedRow, ProtectedChange, Row, TokenRow, expect};
-use crate::request::AuditRecord;
-use crate::request::local_record;
+use crate::records::{ApprovalRow, Decision, FeedRow, ProtectedChange, Row, TokenRow, expect, id_of_hex};
+use crate::request::{AuditRecord, local_record};
 use crate::tenancy::found::FoundApp;
 
 /// Greatest age of the control feed, in seconds, for decisions of a second person (design §7): a revocation may be missing.
@@ -115,7 +113,7 @@ impl Engine {
     }
 
     /// Stores a new request. `fill` adds the rows that belong to the same change.
-    pub(crate) async fn ask(
+    pub(crate) async fn request_approval(
         &self,
         audit: &mut AuditRecord,
         token: &Token,
@@ -132,7 +130,7 @@ impl Engine {
         let (active, closed): (Vec<_>, Vec<_>) =
             others.iter().partition(|(_, row)| is_active(&row.content, now));
         let waiting = active.iter().filter(|(_, row)| {
-            row.content.asker == requester && state_of(&row.content, now) == ApprovalState::Open
+            row.content.requester == requester && state_of(&row.content, now) == ApprovalState::Open
         });
         let of_same = active.iter().filter(|(_, row)| row.content.org == request.org).count();
         let of_orgs = active.iter().filter(|(_, row)| row.content.org.is_some()).count();
@@ -153,15 +151,15 @@ impl Engine {
         };
         let deleted: Vec<_> = closed.iter().map(|(_, row)| &row.content).map(is_deleted).collect();
         let row = ApprovalRow {
-            asked: request.change,
+            change: request.change,
             summary: request.summary,
             org: request.org,
             app: request.app,
-            asker: requester,
+            requester,
             people,
             tokens: lineage_of(token),
             reason: request.reason.to_owned(),
-            asked_at: now.millis(),
+            requested_at: now.millis(),
             ends_at: request.ends_at,
             decision: None,
         };
@@ -178,18 +176,18 @@ impl Engine {
     }
 
     /// Requests a registration, which then waits for a second person.
-    pub(crate) async fn ask_registration(
+    pub(crate) async fn request_registration(
         &self,
         audit: &mut AuditRecord,
         token: &Token,
         request: ApprovalRequest<'_>,
         now: Timestamp,
     ) -> Result<Approval, Failure> {
-        self.ask_registration_with(audit, token, request, now, None).await
+        self.request_registration_with(audit, token, request, now, None).await
     }
 
     /// The same for a registration that holds a wrapped key. `fence` refuses it if a rotation has begun since the wrap.
-    pub(crate) async fn ask_registration_with(
+    pub(crate) async fn request_registration_with(
         &self,
         audit: &mut AuditRecord,
         token: &Token,
@@ -198,7 +196,7 @@ impl Engine {
         fence: Option<Expect>,
     ) -> Result<Approval, Failure> {
         let id = ApprovalId::new_v7(now.millis(), &entropy::bytes());
-        self.ask(audit, token, id, request, now, |change| change.expects.extend(fence)).await
+        self.request_approval(audit, token, id, request, now, |change| change.expects.extend(fence)).await
     }
 
     /// The requests that the principal may decide. Deciding needs the same permission as requesting, so requesters see their own.
@@ -228,7 +226,7 @@ impl Engine {
     ) -> Result<Approval, Failure> {
         let row = self.approval(id).await?.ok_or_else(messages::request_not_decidable)?.content;
         self.may_decide(audit, principal, &row, now).await?.ok_or_else(messages::request_not_decidable)?;
-        Ok(Approval { wanted: content_of(&row.asked)?, ..to_wire(id, &row, now) })
+        Ok(Approval { wanted: content_of(&row.change)?, ..to_wire(id, &row, now) })
     }
 
     /// Approves a request as the second person: the requested change takes effect.
@@ -274,7 +272,7 @@ impl Engine {
             .may_decide(audit, principal, &row.content, now)
             .await?
             .ok_or_else(messages::request_not_decidable)?;
-        let can_be_ended = matches!(row.content.asked, ProtectedChange::BreakGlass { .. });
+        let can_be_ended = matches!(row.content.change, ProtectedChange::BreakGlass { .. });
         match state_of(&row.content, now) {
             ApprovalState::Open => {}
             ApprovalState::Approved if can_be_ended => {}
@@ -328,10 +326,10 @@ impl Engine {
         let by = decision.by.clone();
         let version = row.version;
         let decided = ApprovalRow { decision: Some(decision), ..row.content };
-        let detail = messages::approved_request(id, &decided.summary, &decided.asker, &by);
+        let detail = messages::approved_request(id, &decided.summary, &decided.requester, &by);
         audit.set_detail(&detail);
         let at = now.millis();
-        match &decided.asked {
+        match &decided.change {
             ProtectedChange::BreakGlass { .. } => self.put_approval(audit, id, version, &decided).await?,
             ProtectedChange::Discharger { id: discharger, row } => {
                 let key = discharger_id(discharger)?;
@@ -365,7 +363,7 @@ impl Engine {
                 let app =
                     decided.app.ok_or_else(|| Failure::internal("a request for a policy names no app"))?;
                 let app = self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::no_such_request)?;
-                let (policy, author) = (policy.clone(), &decided.asker);
+                let (policy, author) = (policy.clone(), &decided.requester);
                 // One commit for both: the request may be denied at the same moment.
                 let also = |change: &mut Change| self.decided(change, id, version, &decided);
                 self.set_policy(audit, &app, policy, Some(*expected_version), author, also).await?;
@@ -408,7 +406,7 @@ impl Engine {
                 found => found,
             },
         };
-        let action = match row.asked {
+        let action = match row.change {
             ProtectedChange::BreakGlass { .. } => Action::Mint,
             ProtectedChange::Policy { .. } | ProtectedChange::GuardOff {} => Action::ManagePolicy,
             ProtectedChange::Discharger { .. } if row.org.is_some() => Action::ManagePolicy,
@@ -429,7 +427,7 @@ impl Engine {
         if let Some(org) = row.org {
             audit.set_org(org);
         }
-        audit.set_detail(messages::request_of(id, &row.summary, &row.asker));
+        audit.set_detail(messages::request_of(id, &row.summary, &row.requester));
     }
 }
 
@@ -447,7 +445,7 @@ fn lineage_of(token: &Token) -> Vec<TokenUuid> {
 fn is_active(row: &ApprovalRow, now: Timestamp) -> bool {
     match state_of(row, now) {
         ApprovalState::Open => true,
-        ApprovalState::Approved => matches!(row.asked, ProtectedChange::BreakGlass { .. }),
+        ApprovalState::Approved => matches!(row.change, ProtectedChange::BreakGlass { .. }),
         ApprovalState::Denied | ApprovalState::Expired => false,
     }
 }
@@ -456,7 +454,7 @@ fn state_of(row: &ApprovalRow, now: Timestamp) -> ApprovalState {
     match &row.decision {
         Some(decision) if !decision.approved => ApprovalState::Denied,
         // An approval completes a registration; break-glass remains in force until it expires.
-        Some(_) if !matches!(row.asked, ProtectedChange::BreakGlass { .. }) => ApprovalState::Approved,
+        Some(_) if !matches!(row.change, ProtectedChange::BreakGlass { .. }) => ApprovalState::Approved,
         _ if now.seconds() > row.ends_at => ApprovalState::Expired,
         Some(_) => ApprovalState::Approved,
         None => ApprovalState::Open,
@@ -466,7 +464,7 @@ fn state_of(row: &ApprovalRow, now: Timestamp) -> ApprovalState {
 fn to_wire(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
     Approval {
         id,
-        kind: match row.asked {
+        kind: match row.change {
             ProtectedChange::BreakGlass { .. } => ApprovalKind::BreakGlass,
             ProtectedChange::Discharger { .. } => ApprovalKind::Discharger,
             ProtectedChange::Issuer(_) | ProtectedChange::IssuerChange { .. } => ApprovalKind::Issuer,
@@ -476,11 +474,11 @@ fn to_wire(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
         summary: row.summary.clone(),
         org: row.org,
         app: row.app,
-        asker: row.asker.clone(),
+        asker: row.requester.clone(),
         reason: row.reason.clone(),
         state: state_of(row, now),
         decided_by: row.decision.as_ref().map(|decision| decision.by.clone()),
-        asked_at: time_text(row.asked_at),
+        asked_at: time_text(row.requested_at),
         ends_at: rfc3339_seconds(row.ends_at),
         wanted: None,
     }
@@ -511,9 +509,5 @@ fn check_reason(reason: &str) -> Result<(), Failure> {
 }
 
 fn discharger_id(hex: &str) -> Result<[u8; 16], Failure> {
-    data_encoding::HEXLOWER
-        .decode(hex.as_bytes())
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| Failure::internal("a request for a discharger has no valid id"))
+    id_of_hex(hex).ok_or_else(|| Failure::internal("a request for a discharger has no valid id"))
 }

@@ -15,7 +15,6 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::messages;
 use crate::request::AuditRecord;
-use crate::tokens::mint::signing_key;
 
 /// Longest `sub` and `jti` of a JWT that is exchanged, in bytes: a revocation must be able to name them.
 const LONGEST_NAME: usize = 1024;
@@ -63,7 +62,7 @@ impl Engine {
         caveats.push(Organization { org: *app.head.org.as_bytes() }.into());
         caveats.push(Actions(ActionSet::from_iter([Action::ReadValue])).into());
         let control = self.control();
-        let key = signing_key(&control, Some(app.head.org))?;
+        let key = control.key_for_new_tokens(Some(app.head.org))?;
         let macaroon = self.sign_macaroon(key, caveats).map_err(Failure::internal)?;
         let (id, until) = (token_uuid(macaroon.id()), rfc3339_seconds(expires));
         audit.set_detail(messages::token_exchanged(id, &rule, &until));

@@ -40,9 +40,14 @@ impl Verified {
 /// The holder of a token, as text.
 pub(crate) fn author_of(token: &Token) -> String {
     match token.subject() {
-        Some(Subject { issuer, sub }) => format!("{sub} ({issuer})"),
+        Some(subject) => holder(&subject),
         None => format!("token {}", token.id()),
     }
+}
+
+/// A holder, as text.
+pub(crate) fn holder(subject: &Subject) -> String {
+    format!("{} ({})", subject.sub, subject.issuer)
 }
 
 /// Verifies one permission token: the key named by its KID, its MACs, its discharges.

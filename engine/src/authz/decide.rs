@@ -57,17 +57,37 @@ impl Engine {
         answer(principal, audit, found, action, now, decision)
     }
 
-    /// Like [`Engine::app_for`], for one secret key of the app, or for all.
+    /// The app for a list, and whether the principal may list all of it. A principal that is restricted to some names sees
+    /// only those: each name is decided separately.
+    pub(crate) async fn app_for_list(
+        &self,
+        principal: &Principal,
+        audit: &mut AuditRecord,
+        app: &AppRef,
+        named: Resource,
+        now: Timestamp,
+    ) -> Result<(FoundApp, bool), Failure> {
+        match self.app_for(principal, audit, app, &[(Action::List, None)]).await {
+            Ok(app) => Ok((app, true)),
+            Err(failure) => match self.find_app(app).await? {
+                Some(app) if principal.lists_by_name(&app, named, now) => Ok((app, false)),
+                _ => Err(failure),
+            },
+        }
+    }
+
+    /// Like [`Engine::app_for`], for one secret key of the app.
     pub(crate) async fn app_for_key(
         &self,
         principal: &Principal,
         audit: &mut AuditRecord,
         app: &AppRef,
         action: Action,
-        secret_key: Option<&SecretKeyName>,
+        secret_key: &SecretKeyName,
     ) -> Result<FoundApp, Failure> {
         let found = self.find_app(app).await?;
-        let target = AccessTarget { app: found.as_ref(), secret_key, ..AccessTarget::default() };
+        let target =
+            AccessTarget { app: found.as_ref(), secret_key: Some(secret_key), ..AccessTarget::default() };
         let now = self.now();
         let decision = principal.select_token(audit, &[(action, target)], now).map(|_| ());
         answer(principal, audit, found, action, now, decision)
@@ -120,7 +140,7 @@ impl Principal {
 
     /// The token that allows operating the installation.
     pub(crate) fn may_operate(&self, audit: &mut AuditRecord, now: Timestamp) -> Result<&Verified, Failure> {
-        self.allows(audit, &AccessTarget::default(), Action::Operate, now).map_err(|refused| denied(&refused))
+        self.require(audit, &AccessTarget::default(), Action::Operate, now)
     }
 
     /// The token that allows this access.
@@ -132,6 +152,17 @@ impl Principal {
         now: Timestamp,
     ) -> Result<&Verified, Refused> {
         self.select_token(audit, &[(action, *target)], now)
+    }
+
+    /// The token that allows this access, or the refusal for a principal that may know of the target.
+    pub(crate) fn require(
+        &self,
+        audit: &mut AuditRecord,
+        target: &AccessTarget<'_>,
+        action: Action,
+        now: Timestamp,
+    ) -> Result<&Verified, Failure> {
+        self.allows(audit, target, action, now).map_err(|refused| denied(&refused))
     }
 
     /// The one token that allows all these accesses. From then on only this token is used.
@@ -224,7 +255,7 @@ impl Principal {
     }
 
     /// Whether one of the tokens has the discharge of a break-glass request.
-    pub(crate) fn broke_glass(&self) -> bool {
+    pub(crate) fn has_break_glass_discharge(&self) -> bool {
         self.tokens.iter().any(|verified| verified.token.break_glass_grant().is_ok())
     }
 

@@ -101,13 +101,13 @@ impl Engine {
         exchanged: &Exchanged,
         secret: Option<&SecretName>,
     ) -> Result<Option<ExplainedRefusal>, Failure> {
-        let (_, policy, _) = self.policy_of(app).await?;
+        let policy = self.policy_of(app).await?.policy;
         let question =
             secret.map_or(PolicyQuestion::ReadAnything, |name| PolicyQuestion::Read(name.as_str()));
         let answer = policy.decide_by_rule(&exchanged.rule, &claims_of(exchanged)?, &question);
         Ok(answer.err().map(|denial| ExplainedRefusal {
             caveat: Some(Caveat::from(exchanged.clone()).describe()),
-            code: "rule".to_owned(),
+            code: messages::RULE_CODE.to_owned(),
             reason: denial.to_string(),
         }))
     }
@@ -123,5 +123,9 @@ fn explained(verified: &Verified, denial: &Denial) -> ExplainedRefusal {
 }
 
 fn other_org() -> ExplainedRefusal {
-    ExplainedRefusal { caveat: None, code: "other_org".to_owned(), reason: messages::OTHER_ORG.to_owned() }
+    ExplainedRefusal {
+        caveat: None,
+        code: messages::OTHER_ORG_CODE.to_owned(),
+        reason: messages::OTHER_ORG.to_owned(),
+    }
 }

@@ -227,7 +227,7 @@ impl Engine {
         };
         audit.set_app(&app);
         let discharger = check_grant(&control, &app, &evidence, boot, &host)?;
-        let (_, policy, _) = self.policy_of(&app).await?;
+        let policy = self.policy_of(&app).await?.policy;
         let provenance = GrantProvenance::of(&evidence.grant.provenance)?;
         audit.set_detail(messages::booted_by(token_uuid(evidence.discharge), &provenance.describe()));
         provenance.reauthorize(&control, &policy, &app, boot.machine.as_str(), host.as_str())?;
@@ -262,7 +262,7 @@ impl Engine {
             machine: boot.machine.as_str(),
             host: granted.host.as_str(),
             provenance: &provenance,
-            expires: boot.now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX)),
+            expires: boot.now.seconds_after(life),
         };
         let written = write_grant(&ticket, &granted.discharger.location, &grant, boot.now)?;
         let discharge = token_uuid(granted.evidence.discharge);

@@ -125,7 +125,7 @@ impl Engine {
     ) -> Result<(FoundApp, BootProof), Failure> {
         let app = self.find_app(request.app).await?.ok_or_else(messages::jwt_does_not_boot)?;
         audit.set_app(&app);
-        let (_, policy, _) = self.policy_of(&app).await?;
+        let policy = self.policy_of(&app).await?.policy;
         let boot = BootRequest {
             app_id: *app.id.as_bytes(),
             app_name: app.head.name.as_str(),
@@ -162,7 +162,7 @@ impl Engine {
             ..AccessTarget::default()
         };
         let decision = principal.allows(audit, &target, Action::Boot, now);
-        let Some(app) = found.as_ref() else {
+        let Some(app) = found else {
             // Same answer as for an app of another org: the principal must not learn which apps exist.
             return Err(if principal.is_platform() {
                 messages::no_such_app()
@@ -170,7 +170,7 @@ impl Engine {
                 messages::app_not_allowed(Action::Boot)
             });
         };
-        audit.set_app(app);
+        audit.set_app(&app);
         let verified = match decision {
             Ok(verified) => verified,
             Err(refused) if principal.is_of(app.head.org) => return Err(denied(&refused)),
@@ -188,10 +188,7 @@ impl Engine {
             ancestors: verified.token.lineage().0.into_iter().skip(1).map(token_uuid).collect(),
             subject: author_of(&verified.token),
         };
-        match found {
-            Some(app) => Ok((app, proof)),
-            None => Err(messages::no_such_app()),
-        }
+        Ok((app, proof))
     }
 }
 

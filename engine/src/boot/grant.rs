@@ -9,9 +9,7 @@ use crate::clock::Timestamp;
 use crate::entropy;
 use crate::error::Failure;
 use crate::tenancy::found::FoundApp;
-
-/// A discharge is valid from this many seconds before its creation, because clocks differ.
-const BEFORE: i64 = 30;
+use crate::tokens::mint::window;
 
 /// The boot that a grant is for.
 pub(crate) struct Grant<'a> {
@@ -38,7 +36,7 @@ pub(crate) fn write_grant(
 ) -> Result<Written, Failure> {
     let mut discharge = ticket.discharge(location, &mut entropy::rng());
     let caveats: [Caveat; 2] = [
-        Caveat::ValidityWindow { not_before: now.seconds().saturating_sub(BEFORE), not_after: grant.expires },
+        window(now, grant.expires),
         BootGrant {
             org: *grant.app.head.org.as_bytes(),
             app: *grant.app.id.as_bytes(),

@@ -16,13 +16,13 @@ use petsem_store::{CommitError, RecordKind};
 use crate::approvals::break_glass::clear_break_glass;
 use crate::authz::decide::Principal;
 use crate::clock::Timestamp;
+use crate::control::key_choice::discharger_location;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
 use crate::records::{PollRow, ProtectedChange, REREADS, Row, expect};
 use crate::request::AuditRecord;
-use crate::tokens::mint::{discharger_location, own_discharger};
 
 /// Longest lifetime of an entry, in seconds.
 const LIFE: i64 = 60 * 60;
@@ -60,7 +60,7 @@ impl Engine {
         let id = ApprovalId::from_bytes(condition.request);
         let row = self.approval(id).await?.ok_or_else(messages::not_the_requesting_token)?.content;
         let is_requester = row.tokens.first().is_some_and(|token| principal.has_token(*token));
-        if row.asker != condition.requester || !is_requester {
+        if row.requester != condition.requester || !is_requester {
             return Err(messages::not_the_requesting_token());
         }
         // Check the other conditions now, so that a ticket with an unknown condition is refused immediately.
@@ -70,7 +70,7 @@ impl Engine {
                 let discharge = self.break_glass_discharge(audit, ticket, id, &row, now)?;
                 Ok(DischargeAnswer { discharge: Some(discharge), ..DischargeAnswer::default() })
             }
-            ApprovalState::Open if matches!(row.asked, ProtectedChange::BreakGlass { .. }) => {
+            ApprovalState::Open if matches!(row.change, ProtectedChange::BreakGlass { .. }) => {
                 let ends_at = row.ends_at.min(now.seconds().saturating_add(LIFE));
                 let poll_url = self.new_entry(audit, (id, row.org), sealed, ends_at, now).await?;
                 Ok(self.waiting(id, poll_url))
@@ -208,7 +208,7 @@ impl Engine {
         if state == ApprovalState::Open || self.check_feed().is_err() {
             return Ok(Some(Polled::NotReady));
         }
-        audit.requested_by(&row.asker);
+        audit.requested_by(&row.requester);
         let polled = if state == ApprovalState::Approved {
             let ticket = self.open_entry(&keyring, &id, &entry.content)?;
             let discharge = self.break_glass_discharge(audit, &ticket, request, &row, now)?;
@@ -240,7 +240,7 @@ impl Engine {
             .map_err(|error| fault(&error))?;
         let sealed = key.open(&row.sealed_ticket, store, &short).map_err(|error| fault(&error))?;
         let control = self.control();
-        let own = own_discharger(&control, &self.settings.location)?;
+        let own = control.own_discharger(&self.settings.location)?;
         Ticket::open(&sealed, &own.key).map_err(|error| fault(&error))
     }
 }

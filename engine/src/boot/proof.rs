@@ -117,3 +117,17 @@ impl GrantProvenance {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_grant_keeps_exactly_the_room_that_a_renewal_needs() {
+        let id = TokenUuid::from_bytes([7; 16]);
+        let proof = BootProof::Token { id, ancestors: vec![id], subject: "dev".to_owned() };
+        let first = GrantProvenance { proof, first: None };
+        let renewed = GrantProvenance { first: Some(id), ..first.clone() };
+        assert_eq!(renewed.to_text().unwrap().len() - first.to_text().unwrap().len(), FIRST);
+    }
+}

@@ -118,7 +118,7 @@ impl Engine {
             Err(failure) if failure.code() == ErrorCode::StoreUnavailable => {
                 tracing::error!(
                     denial = %id,
-                    reason = failure.internal_text().unwrap_or(failure.external()),
+                    reason = failure.operator_text(),
                     "cannot look up a denial in the store; it is kept and will be tried again"
                 );
             }
@@ -126,7 +126,7 @@ impl Engine {
                 // The command may have ended long ago, for instance if the server was sealed.
                 tracing::warn!(
                     denial = %id,
-                    reason = failure.internal_text().unwrap_or(failure.external()),
+                    reason = failure.operator_text(),
                     "refused a denial"
                 );
                 self.note(&audit, Some(&failure)).await;
@@ -158,7 +158,7 @@ impl Engine {
             Err(failure) => {
                 tracing::debug!(
                     denial = %id,
-                    reason = failure.internal_text().unwrap_or(failure.external()),
+                    reason = failure.operator_text(),
                     "a denial is waiting for the store"
                 );
                 false
@@ -181,14 +181,10 @@ impl Engine {
 
     async fn note(&self, audit: &AuditRecord, failure: Option<&Failure>) {
         let event = audit.event(failure.map_or(Outcome::Allowed, outcome_of), failure);
-        match (self.audit(event.clone()).await, audit.revision()) {
-            (Ok(()), Some(revision)) => self.store.audited(self.node, &[revision]),
-            (Err(_), Some(revision)) => self.defer_audit(revision, event),
-            (Err(failure), None) => tracing::error!(
-                reason = failure.internal_text().unwrap_or_default(),
-                "cannot write the audit line of a denial"
-            ),
-            (Ok(()), None) => {}
+        if let Err(failure) = self.write_line(audit, event).await
+            && audit.revision().is_none()
+        {
+            tracing::error!(reason = failure.operator_text(), "cannot write the audit line of a denial");
         }
     }
 }

@@ -22,7 +22,7 @@ impl Engine {
         if let Err(failure) = &result
             && failure.code() == ErrorCode::Integrity
         {
-            let text = failure.internal_text().unwrap_or_default().to_owned();
+            let text = failure.operator_text().to_owned();
             *self.integrity_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         }
         result

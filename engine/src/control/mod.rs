@@ -3,6 +3,7 @@
 pub(crate) mod denial_folder;
 pub(crate) mod denials;
 pub(crate) mod feed;
+pub(crate) mod key_choice;
 pub(crate) mod pending_denials;
 pub(crate) mod revoked;
 pub(crate) mod state;

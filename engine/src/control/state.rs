@@ -22,7 +22,7 @@ use crate::fetch::Fetch;
 use crate::keyring::state::{KeyringState, owned};
 use crate::records::{
     Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, REREADS,
-    RecordCodec, Row, SigningKeyRow,
+    RecordCodec, Row, SigningKeyRow, id_of_hex, read_row,
 };
 
 /// Feed entries per read.
@@ -181,7 +181,7 @@ impl Control {
     }
 
     /// The signing key that has this id in the lineages of its tokens.
-    pub(crate) fn key_in_lines(&self, id: &TokenUuid) -> Option<SigningKeyId> {
+    pub(crate) fn key_with_lineage_id(&self, id: &TokenUuid) -> Option<SigningKeyId> {
         self.signing_keys
             .keys()
             .find(|key| token_uuid(TokenId::of_key(*key)) == *id)
@@ -264,7 +264,7 @@ impl Control {
         head: &Row<FeedHeadRow>,
     ) -> Result<Option<Self>, Failure> {
         if head.content.number < self.number || head.version < self.head_version {
-            return Err(not_found(
+            return Err(feed_fault(
                 head.content.number + 1,
                 "the feed ends before a change that this node has seen",
             ));
@@ -273,7 +273,7 @@ impl Control {
             return if is_the_mac(&self.mac, &head.content.mac) {
                 Ok(None)
             } else {
-                Err(not_found(self.number, "its MAC is not the one that the feed's head names"))
+                Err(feed_fault(self.number, "its MAC is not the one that the feed's head names"))
             };
         }
         let mut next = self.clone();
@@ -281,7 +281,7 @@ impl Control {
         while next.number < head.content.number {
             let entries = readers.store.feed(next.number, PAGE).await?;
             if entries.is_empty() {
-                return Err(not_found(next.number + 1, "it is missing"));
+                return Err(feed_fault(next.number + 1, "it is missing"));
             }
             for entry in &entries {
                 if next.number == head.content.number {
@@ -295,7 +295,7 @@ impl Control {
             }
         }
         if !is_the_mac(&next.mac, &head.content.mac) {
-            return Err(not_found(next.number, "its MAC is not the one that the feed's head names"));
+            return Err(feed_fault(next.number, "its MAC is not the one that the feed's head names"));
         }
         if let Some(version) = next.keyring.missing.first() {
             return Err(
@@ -350,7 +350,7 @@ impl Control {
                 }
             }
             FeedRow::DischargerSet { discharger, version, .. } => {
-                let id = id_of(&discharger)?;
+                let id = named_id(&discharger)?;
                 self.dischargers.retain(|entry| entry.id != id);
                 if let Some(row) = readers.at::<DischargerRow>(&id, version).await? {
                     self.dischargers.push(Arc::new(readers.discharger(id, row)?));
@@ -371,7 +371,7 @@ impl Control {
                 self.keyring.destroyed.insert(version);
             }
             FeedRow::SigningKeySet { key, org, version, .. } => {
-                let id = id_of(&key)?;
+                let id = named_id(&key)?;
                 // A key signs new tokens from the change that first names it. A later change that re-wraps it does not matter.
                 if self.known_keys.insert(id) {
                     match org {
@@ -402,17 +402,19 @@ impl Control {
 }
 
 impl Readers<'_> {
+    async fn row<T: Content>(&self, id: &[u8]) -> Result<Option<Row<T>>, Failure> {
+        Ok(read_row(self.store, self.codec, id).await?.transpose()?)
+    }
+
     async fn head(&self) -> Result<Row<FeedHeadRow>, Failure> {
-        let record = self.store.record(FeedHeadRow::KIND, &[]).await?;
-        let record = record.ok_or_else(|| IntegrityFault::new("feed head", &[], "it is missing"))?;
-        Ok(self.codec.read(&[], &record)?)
+        let missing = || IntegrityFault::new("feed head", &[], "it is missing");
+        Ok(self.row(&[]).await?.ok_or_else(missing)?)
     }
 
     /// A row that the feed names at a version. A newer row is named by a later change. A missing row was deleted by a
     /// later change or by hand; what it allowed is no longer allowed.
     async fn at<T: Content>(&self, id: &[u8], version: u64) -> Result<Option<T>, Failure> {
-        let Some(record) = self.store.record(T::KIND, id).await? else { return Ok(None) };
-        let row: Row<T> = self.codec.read(id, &record)?;
+        let Some(row) = self.row::<T>(id).await? else { return Ok(None) };
         if row.version < version {
             return Err(IntegrityFault::new(T::KIND, id, "an older version of it was put back").into());
         }
@@ -425,8 +427,7 @@ impl Readers<'_> {
             return Ok(true);
         }
         let id = version.to_be_bytes();
-        let Some(record) = self.store.record(KeyringKeyRow::KIND, &id).await? else { return Ok(false) };
-        let row: Row<KeyringKeyRow> = self.codec.read(&id, &record)?;
+        let Some(row) = self.row::<KeyringKeyRow>(&id).await? else { return Ok(false) };
         let key =
             self.keys.root().unwrap_keyring_key(&row.content.wrapped, *self.store_id.as_bytes(), version);
         let key = key.map_err(|error| {
@@ -477,12 +478,8 @@ impl AsRef<[u8; 32]> for LockedDischargerKey {
     }
 }
 
-fn id_of(hex: &str) -> Result<[u8; 16], IntegrityFault> {
-    HEXLOWER
-        .decode(hex.as_bytes())
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| IntegrityFault::new("control change", hex.as_bytes(), "its id is malformed"))
+fn named_id(hex: &str) -> Result<[u8; 16], IntegrityFault> {
+    id_of_hex(hex).ok_or_else(|| IntegrityFault::new("control change", hex.as_bytes(), "its id is malformed"))
 }
 
 /// Compares two MACs in constant time.
@@ -490,6 +487,6 @@ pub(crate) fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
     HEXLOWER.encode(mac).as_bytes().ct_eq(hex.as_bytes()).into()
 }
 
-fn not_found(number: u64, what: &'static str) -> Failure {
+fn feed_fault(number: u64, what: &'static str) -> Failure {
     IntegrityFault::new("control change", &number.to_be_bytes(), what).into()
 }

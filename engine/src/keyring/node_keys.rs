@@ -3,13 +3,15 @@
 use data_encoding::HEXLOWER;
 use petsem_audit::{AuditKeys, KnownCheckpoint, VerifyKeys};
 use petsem_keys::{AuditMacKey, AuditSigningKey, WrapContext};
-use petsem_store::{Change, RecordKind, RequestAudit, Store};
+use petsem_store::{RecordKind, Store};
 
+use crate::clock::Timestamp;
+use crate::engine::change_without_line;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
-use crate::records::{NodeRow, SignedNote, StoreRow, expect};
+use crate::records::{NodeRow, StoreRow, expect, read_row};
 
 /// A node's audit keys, and its last checkpoint in the store.
 pub struct NodeKeys {
@@ -41,9 +43,9 @@ pub async fn node_keys(
     unlocked: &Unlocked,
     node: [u8; 16],
 ) -> Result<Option<NodeKeys>, UnlockError> {
-    let Some(record) = store.record(RecordKind::Node, &node).await? else { return Ok(None) };
     let Unlocked { store_id, keyring, codec, .. } = unlocked;
-    let row = codec.read::<NodeRow>(&node, &record).map_err(Failure::from)?.content;
+    let Some(row) = read_row::<NodeRow>(store, codec, &node).await? else { return Ok(None) };
+    let row = row.map_err(Failure::from)?.content;
     let context = WrapContext::new(*store_id.as_bytes(), node);
     let wrong = |error| UnlockError::Refused(messages::audit_keys_do_not_open(&error));
     let keys = AuditKeys {
@@ -80,9 +82,7 @@ pub async fn create_node(
         checkpoint: None,
         created_at: now,
     };
-    let request_id = petsem_api::RequestId::new_v7(now, &entropy::bytes());
-    let line = codec.write_note(SignedNote::Line, request_id, b"");
-    let mut change = Change::new(RequestAudit { node: id, request_id, line });
+    let mut change = change_without_line(codec, id, Timestamp::from_millis(now));
     change.expects.push(expect::<NodeRow>(&id, 0));
     // If another node rotates the keyring at this moment, the next start wraps with the new version.
     change.expects.push(expect::<StoreRow>(&[], store_version));

@@ -112,18 +112,18 @@ impl OpenList {
         let mut change = SealChange::new(SealAction::Verify, String::new());
         let mut names = Vec::new();
         for ((id, row), seal) in list.seals.iter().zip(available) {
-            let mut seen = info(id, &row.content);
+            let mut shown = info(id, &row.content);
             let fault = match seal {
                 Ok(_) => {
                     let next = row.content.verified_at_time(now);
                     change.put(&list.unlocked.codec, id, row.version + 1, &next);
-                    names.push(format!("{} ({})", seen.id, seen.description));
-                    seen = info(id, &next);
+                    names.push(format!("{} ({})", shown.id, shown.description));
+                    shown = info(id, &next);
                     None
                 }
                 Err(fault) => Some(fault),
             };
-            tried.push((seen, fault));
+            tried.push((shown, fault));
         }
         change.detail = names.join(", ");
         Ok((tried, list.planned(change, None)))
@@ -194,7 +194,7 @@ impl OpenList {
 
     /// Assigns a seal to the row that it opens. Each seal opens one row, even if two seals are equal.
     fn take(&self, seal: Box<dyn Seal>, available: &mut [Result<Box<dyn Seal>, Unavailable>]) {
-        let mut said = None;
+        let mut error_text = None;
         for ((id, row), place) in self.seals.iter().zip(available.iter_mut()) {
             if row.content.kind != seal.kind() || place.is_ok() {
                 continue;
@@ -204,11 +204,11 @@ impl OpenList {
                     *place = Ok(seal);
                     return;
                 }
-                Err(error) => said = Some(error.to_string()),
+                Err(error) => error_text = Some(error.to_string()),
             }
         }
-        if let Some(said) = said {
-            self.record_error(seal.kind(), &said, available);
+        if let Some(error_text) = error_text {
+            self.record_error(seal.kind(), &error_text, available);
         }
     }
 
@@ -232,10 +232,15 @@ impl OpenList {
     }
 
     /// Records an error for the rows of a kind that no seal has opened yet.
-    fn record_error(&self, kind: &str, said: &str, available: &mut [Result<Box<dyn Seal>, Unavailable>]) {
+    fn record_error(
+        &self,
+        kind: &str,
+        error_text: &str,
+        available: &mut [Result<Box<dyn Seal>, Unavailable>],
+    ) {
         for ((_, row), place) in self.seals.iter().zip(available) {
             if row.content.kind == kind && place.is_err() {
-                *place = Err(Unavailable::Failed(said.to_owned()));
+                *place = Err(Unavailable::Failed(error_text.to_owned()));
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::keyring::open_list::{OpenList, Unavailable, may_remove, refused};
 use crate::keyring::seal_list::{SealInfo, info, seal_failed};
 use crate::keyring::unlock::{SealSources, SealedRows, UnlockError, Unlocked};
 use crate::messages;
-use crate::records::{KeyringKeyRow, SealRow, StoreRow, expect};
+use crate::records::{KeyringKeyRow, SealRow, StoreRow, expect, id_of};
 use crate::request::local_record;
 
 /// The result of a rotation of the root key.
@@ -110,7 +110,7 @@ pub async fn plan_new_root(
     }
     for record in &rows.keyring {
         let row = unlocked.codec.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
-        let version = <[u8; 4]>::try_from(record.id.as_slice()).map(u32::from_be_bytes).unwrap_or_default();
+        let version = id_of::<KeyringKeyRow>(record).map_err(Failure::from)?;
         let key =
             unlocked.keyring.key(version).ok_or_else(|| Failure::internal("the keyring is incomplete"))?;
         let wrapped =

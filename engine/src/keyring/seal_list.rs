@@ -9,7 +9,7 @@ use petsem_api::{RequestId, StoreId};
 use petsem_keys::{
     NamedSealError, NewShare, RootKey, Seal, SealContext, SealError, SealExt as _, SealSource,
 };
-use petsem_store::{Change, Expect, Record, RecordKind, RequestAudit};
+use petsem_store::{Change, Expect, Record, RecordKind};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
@@ -263,7 +263,7 @@ impl Engine {
     pub async fn note_opened(&self, opened_by: &OpenedBy) {
         if let Err(failure) = self.try_note_opened(opened_by).await {
             tracing::warn!(
-                reason = failure.internal_text().unwrap_or(failure.external()),
+                reason = failure.operator_text(),
                 "the store could not record that this seal opened it"
             );
         }
@@ -277,10 +277,8 @@ impl Engine {
             return Ok(());
         }
         let content = SealRow { verified_at: Some(now), ..row.content };
-        let id = RequestId::new_v7(now, &entropy::bytes());
         // The start itself has an audit line; this write needs none, like a checkpoint.
-        let line = self.codec.write_note(SignedNote::Line, id, b"");
-        let mut change = Change::new(RequestAudit { node: self.node, request_id: id, line });
+        let mut change = self.change_without_line();
         change.expects.push(expect::<SealRow>(&opened_by.id, row.version));
         change.puts.push(self.codec.write(&opened_by.id, row.version + 1, &content));
         let committed = self.store.commit(change).await?;

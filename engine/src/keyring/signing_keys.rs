@@ -5,8 +5,7 @@ use petsem_api::{RotateSigningKey, SigningKeyId, SigningKeyInfo, SigningKeyList,
 use petsem_keys::SigningKey;
 
 use crate::authz::decide::Principal;
-use crate::clock::Timestamp;
-use crate::clock::time_text;
+use crate::clock::{Timestamp, time_text};
 use crate::control::state::NoKey;
 use crate::engine::Engine;
 use crate::entropy;

@@ -13,7 +13,7 @@ use petsem_api::{OrgId, StoreId};
 use petsem_keys::{Keyring, OpenError, RootKey, WrapContext, WrappedByKeyring};
 
 /// Most versions of a keyring that are read.
-pub const MOST_KEYS: u32 = 10_000;
+pub const MOST_KEYRING_VERSIONS: u32 = 10_000;
 
 /// Root key and keyring of a store that is unsealed.
 pub(crate) struct KeyringState(RwLock<Keys>);

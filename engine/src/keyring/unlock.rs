@@ -15,7 +15,7 @@ use petsem_keys::{
 use petsem_store::{ReadError, Record, RecordKind, Store};
 
 use crate::error::Failure;
-use crate::keyring::state::{MOST_KEYS, row_mac_context};
+use crate::keyring::state::{MOST_KEYRING_VERSIONS, row_mac_context};
 use crate::messages;
 use crate::records::{
     IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified, id_of,
@@ -67,7 +67,7 @@ pub enum UnlockError {
 
 impl From<Failure> for UnlockError {
     fn from(failure: Failure) -> Self {
-        Self::Refused(failure.internal_text().unwrap_or(failure.external()).to_owned())
+        Self::Refused(failure.operator_text().to_owned())
     }
 }
 
@@ -124,7 +124,7 @@ impl SealedRows {
         Ok(Self {
             store: store.record(RecordKind::Store, &[]).await?,
             seals: store.records(RecordKind::Seal, &[], None, MOST_SEALS).await?,
-            keyring: store.records(RecordKind::KeyringKey, &[], None, MOST_KEYS).await?,
+            keyring: store.records(RecordKind::KeyringKey, &[], None, MOST_KEYRING_VERSIONS).await?,
         })
     }
 }
@@ -158,7 +158,7 @@ fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, Unloc
     let mut keys = Vec::with_capacity(records.len());
     for record in records {
         let row: KeyringKeyRow = danger_read_unverified(record).map_err(Failure::from)?;
-        let version = <[u8; 4]>::try_from(record.id.as_slice()).map(u32::from_be_bytes).unwrap_or_default();
+        let version = id_of::<KeyringKeyRow>(record).map_err(Failure::from)?;
         let key =
             root.unwrap_keyring_key(&row.wrapped, *named.store.as_bytes(), version).map_err(|error| {
                 UnlockError::Refused(messages::keyring_version_does_not_open(version, &error))
@@ -284,7 +284,7 @@ fn open_by_seal(
     seals: &[UnverifiedSeal],
     tried: &mut Vec<String>,
 ) -> Option<(RootKey, OpenedBy)> {
-    let mut said = messages::no_seal_of_kind(seal.kind());
+    let mut reason = messages::no_seal_of_kind(seal.kind());
     // The row with the same description comes first: that saves a second PIN attempt or call to a KMS.
     let description = seal.describe();
     let (same, others): (Vec<_>, Vec<_>) = seals
@@ -294,10 +294,10 @@ fn open_by_seal(
     for row in same.into_iter().chain(others) {
         match row.open(seal, named) {
             Ok(root) => return Some(row.opened(root)),
-            Err(error) => said = NamedSealError::new(seal.describe(), error).to_string(),
+            Err(error) => reason = NamedSealError::new(seal.describe(), error).to_string(),
         }
     }
-    tried.push(said);
+    tried.push(reason);
     None
 }
 

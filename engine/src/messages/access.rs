@@ -10,6 +10,11 @@ use crate::error::Failure;
 /// Why a token of another org is refused.
 pub(crate) const OTHER_ORG: &str = "the token's key belongs to another org than the request; use a token of the request's org, or an operator's";
 
+/// The code of [`OTHER_ORG`] in an explanation.
+pub(crate) const OTHER_ORG_CODE: &str = "other_org";
+/// The code in an explanation if the rule behind an exchanged token refuses.
+pub(crate) const RULE_CODE: &str = "rule";
+
 /// A refusal whose text is that of the error: those of `petsem-policy` and `petsem-keys` have their own hints. The type
 /// keeps out texts that were put together elsewhere.
 pub(crate) fn refused(code: ErrorCode, error: &dyn Error) -> Failure {

@@ -161,7 +161,7 @@ pub(crate) fn delivered(delivery: Delivery) -> &'static str {
     match delivery {
         Delivery::Proved => "the Machine proved that it has the bundle",
         Delivery::Mismatch => "the Machine's proof did not match",
-        Delivery::Denied => "the Machine was answered DENY",
+        Delivery::Denied => "the Machine was denied",
         Delivery::Unanswered => "the Machine did not answer",
     }
 }

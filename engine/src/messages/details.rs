@@ -7,6 +7,10 @@ use petsem_policy::Action;
 
 pub(crate) const POLICIES_GUARDED: &str = "policies are guarded from now on";
 
+pub(crate) fn altered_line() -> String {
+    "the kept audit line of this change was altered in the store".to_owned()
+}
+
 pub(crate) fn requested_by(person: &str) -> String {
     format!("requested by {person}")
 }

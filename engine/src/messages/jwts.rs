@@ -16,7 +16,7 @@ pub(crate) fn issuer_not_registered() -> Failure {
 pub(crate) fn jwt_revoked() -> Failure {
     Failure::new(
         ErrorCode::Revoked,
-        "the JWT behind this request was revoked, by itself or with the earlier ones of its subject or issuer; get a new JWT",
+        "the JWT behind this request was revoked, alone, or with all earlier JWTs of its subject or issuer; get a new JWT",
     )
 }
 
@@ -59,8 +59,8 @@ pub(crate) fn jwt_key_unknown(seconds: u64) -> Failure {
 pub(crate) fn issuer_keys_unavailable(seconds: u64) -> Failure {
     Failure::new(
         ErrorCode::IssuerUnavailable,
-        "the keys of the JWT's issuer are not available now, so the JWT cannot be verified; try again; the list of \
-         issuers tells the operator why",
+        "the keys of the JWT's issuer are not available now, so the JWT cannot be verified; try again; operators \
+         find the reason in `petsem issuer list`",
     )
     .retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
 }

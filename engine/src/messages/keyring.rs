@@ -12,7 +12,7 @@ pub(crate) fn keyring_rotating_now() -> Failure {
 pub(crate) fn keyring_rotation_running() -> Failure {
     Failure::new(
         ErrorCode::Conflict,
-        "the keyring is being rotated already; nothing was changed; `petsem operator rotations` shows how far it is",
+        "the keyring is being rotated already; nothing was changed; `petsem operator rotations` shows the progress",
     )
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn root_key_replaced_now() -> Failure {
 pub(crate) fn app_rotation_running() -> Failure {
     Failure::new(
         ErrorCode::Conflict,
-        "the app's KEK is being rotated already; nothing was changed; `petsem operator rotations` shows how far it is",
+        "the app's KEK is being rotated already; nothing was changed; `petsem operator rotations` shows the progress",
     )
 }
 

@@ -9,8 +9,7 @@ use crate::error::Failure;
 pub(crate) fn generated_key_has_value() -> Failure {
     Failure::new(
         ErrorCode::BadRequest,
-        "a key that is generated takes no value; nothing was changed; \
-         to bring a key, POST it to the path without /generate",
+        "a generated key takes no value; nothing was changed; to import a key, POST it to the path without /generate",
     )
 }
 

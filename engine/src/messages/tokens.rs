@@ -18,7 +18,7 @@ pub(crate) fn no_valid_token() -> Failure {
     )
 }
 
-/// Something in the token's lines is revoked.
+/// The token, its key or an ancestor was revoked.
 pub(crate) fn revoked() -> Failure {
     Failure::new(
         ErrorCode::Revoked,
@@ -51,7 +51,7 @@ pub(crate) fn token_names_no_host() -> Failure {
 
 pub(crate) fn token_too_large(bytes: usize, most: usize) -> Failure {
     bad_request(format!(
-        "the token would have {bytes} bytes, and {most} are the most; nothing was made; narrow it to fewer apps, \
+        "the token would be {bytes} bytes, over the limit of {most}; nothing was created; restrict it to fewer apps, \
          names or Machines, or to a prefix"
     ))
 }
@@ -93,8 +93,8 @@ pub(crate) fn token_not_revocable() -> Failure {
 
 pub(crate) fn not_a_token_id() -> Failure {
     bad_request(
-        "this is the id of something else than a token; nothing was changed; `petsem token list` and `petsem token \
-         inspect` show the ids of tokens",
+        "this is not the id of a token; nothing was changed; `petsem token list` and `petsem token inspect` show the \
+         ids of tokens",
     )
 }
 
@@ -102,8 +102,8 @@ pub(crate) fn id_of_signing_key(key: SigningKeyId) -> Failure {
     Failure::new(
         ErrorCode::Conflict,
         format!(
-            "this id stands for signing key {key} among the ancestors of its tokens; nothing was changed; to end all \
-             of them, revoke the key: `petsem token revoke --key {key}`"
+            "this id represents signing key {key} in the lineage of its tokens; nothing was changed; to revoke them \
+             all: `petsem token revoke --key {key}`"
         ),
     )
 }
@@ -127,16 +127,15 @@ pub fn no_such_signing_key() -> Failure {
 pub(crate) fn own_signing_key() -> Failure {
     Failure::new(
         ErrorCode::Conflict,
-        "your own token is of this key, or descends from one that is; nothing was changed; \
-         take a new one from `petsem operator recover`",
+        "this key signed your own token or an ancestor of it; nothing was changed; first create a token with \
+         `petsem operator recover`",
     )
 }
 
 pub(crate) fn signing_key_in_use() -> Failure {
     Failure::new(
         ErrorCode::Conflict,
-        "new tokens are signed with this key; nothing was changed; give it a successor first \
-         (`petsem signing-key rotate`)",
+        "new tokens are signed with this key; nothing was changed; rotate it first: `petsem signing-key rotate`",
     )
 }
 

@@ -22,7 +22,8 @@ impl Content for PollRow {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApprovalRow {
     /// The change that takes effect when a second person approves it.
-    pub(crate) asked: ProtectedChange,
+    #[serde(rename = "asked")]
+    pub(crate) change: ProtectedChange,
     /// The change as text.
     pub(crate) summary: String,
     /// The org that it concerns; `None` for the platform.
@@ -30,7 +31,8 @@ pub(crate) struct ApprovalRow {
     /// The app that it concerns.
     pub(crate) app: Option<AppId>,
     /// The requester.
-    pub(crate) asker: String,
+    #[serde(rename = "asker")]
+    pub(crate) requester: String,
     /// The requester, and the holders of all tokens that its token was minted from: none of them may approve.
     pub(crate) people: Vec<String>,
     /// The requester's token and those that it was minted from: if one is revoked, the request is void.
@@ -38,7 +40,8 @@ pub(crate) struct ApprovalRow {
     /// Why.
     pub(crate) reason: String,
     /// Unix milliseconds.
-    pub(crate) asked_at: u64,
+    #[serde(rename = "asked_at")]
+    pub(crate) requested_at: u64,
     /// Unix seconds, inclusive.
     pub(crate) ends_at: i64,
     /// The decision.
@@ -111,4 +114,28 @@ pub(crate) struct PollRow {
     pub(crate) sealed_ticket: Vec<u8>,
     /// Unix seconds, inclusive.
     pub(crate) ends_at: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_request_keeps_the_names_of_its_fields() {
+        let row = ApprovalRow {
+            change: ProtectedChange::GuardOff {},
+            summary: "s".to_owned(),
+            org: None,
+            app: None,
+            requester: "r".to_owned(),
+            people: Vec::new(),
+            tokens: Vec::new(),
+            reason: "why".to_owned(),
+            requested_at: 1,
+            ends_at: 2,
+            decision: None,
+        };
+        let stored = r#"{"asked":{"guard_off":{}},"summary":"s","org":null,"app":null,"asker":"r","people":[],"tokens":[],"reason":"why","asked_at":1,"ends_at":2,"decision":null}"#;
+        assert_eq!(serde_json::to_string(&row).unwrap(), stored);
+    }
 }

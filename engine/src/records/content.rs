@@ -129,7 +129,7 @@ pub(crate) struct AppHead {
     pub(crate) org: OrgId,
     /// Its label.
     pub(crate) name: AppName,
-    /// Whether it is in use or deleted.
+    /// Always `live`: a deleted app has no row.
     pub(crate) state: AppState,
     /// Its app version; 0 before the first secret.
     pub(crate) app_version: u64,
@@ -138,7 +138,7 @@ pub(crate) struct AppHead {
     /// Row version of its policy; 0 = none.
     pub(crate) policy_version: u64,
     /// Row version of its secret keys; 0 = none.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) secret_keys_version: u64,
     /// Version of the KEK that seals new data.
     pub(crate) kek_version: u32,
@@ -163,11 +163,11 @@ impl AppHead {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-fn is_none(version: &u64) -> bool {
+fn is_zero(version: &u64) -> bool {
     *version == 0
 }
 
-/// Whether an app is in use or deleted.
+/// The state of an app. Always `live`: a deleted app has no row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AppState {

@@ -24,7 +24,7 @@ pub(crate) use content::{
     IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, SealRow,
     SecretKeyRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
 };
-pub(crate) use scan::{RowId, Scan, id_of};
+pub(crate) use scan::{RowId, Scan, id_of, id_of_hex, read_row};
 
 const FORMAT: u8 = 1;
 const HEADER: usize = 9;
@@ -204,7 +204,7 @@ fn split(content: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_be_bytes(epoch.try_into().ok()?), json))
 }
 
-/// The row of a name must exist or not; a shorthand for [`Expect`].
+/// The version that a row must have; 0: it must not exist.
 pub(crate) fn expect<T: Content>(id: &[u8], row_version: u64) -> Expect {
     Expect { kind: T::KIND, id: id.to_vec(), row_version }
 }

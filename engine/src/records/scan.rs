@@ -1,11 +1,22 @@
-//! Rows of one kind in the order of their ids, a page at a time: each is verified, and has the id of its type.
+//! Reads rows of one kind: one by its id, or all in the order of their ids, a page at a time. Each row is verified, and
+//! has the id of its type.
 
 use std::marker::PhantomData;
 
+use data_encoding::HEXLOWER;
 use petsem_api::{AppId, ApprovalId, IssuerId, OrgId, SigningKeyId, TokenUuid};
 use petsem_store::{ReadError, Record, Store};
 
 use super::{Content, IntegrityFault, RecordCodec, Row};
+
+/// One row of a kind, verified; `None` if the store has no such row.
+pub(crate) async fn read_row<T: Content>(
+    store: &dyn Store,
+    codec: &RecordCodec,
+    id: &[u8],
+) -> Result<Option<Result<Row<T>, IntegrityFault>>, ReadError> {
+    Ok(store.record(T::KIND, id).await?.map(|record| codec.read(id, &record)))
+}
 
 /// A verified row with its id, or its fault.
 pub(crate) type Scanned<T> = Result<(<T as Content>::Id, Row<T>), IntegrityFault>;
@@ -60,6 +71,11 @@ impl<'a, T: Content> Scan<'a, T> {
 pub(crate) fn id_of<T: Content>(record: &Record) -> Result<T::Id, IntegrityFault> {
     T::Id::of_row(&record.id)
         .ok_or_else(|| IntegrityFault::new(record.kind, &record.id, "its id has the wrong length"))
+}
+
+/// A 16-byte id that another row names in hex.
+pub(crate) fn id_of_hex(hex: &str) -> Option<[u8; 16]> {
+    HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok()
 }
 
 /// The id of rows of some kind.

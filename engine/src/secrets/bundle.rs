@@ -257,7 +257,7 @@ impl Engine {
         row: &ValueRow,
         rewrite: bool,
     ) -> Result<Option<ValueRow>, Failure> {
-        let id = [app.id.as_bytes(), row.name.as_str().as_bytes()].concat();
+        let id = app.row_name(row.name.as_str());
         let fault = |what| Failure::from(IntegrityFault::new("value", &id, what));
         let version = AppKek::version_of_dek(&row.wrapped_dek).map_err(|_| fault("its DEK does not open"))?;
         if version == new.version() {
@@ -316,7 +316,7 @@ impl Engine {
 
     fn open_value(&self, app: &FoundApp, name: &SecretName, row: &ValueRow) -> Result<StoredValue, Failure> {
         let fault = |what| {
-            let id = [app.id.as_bytes(), name.as_str().as_bytes()].concat();
+            let id = app.row_name(name.as_str());
             Failure::from(IntegrityFault::new("value", &id, what))
         };
         if row.app_version > app.head.app_version {

@@ -33,12 +33,11 @@ impl Engine {
         let mut newest = app.head.app_version;
         if rows.iter().any(|row| row.app_version > newest) {
             // If it was written after the head was read, a new head names it; otherwise the row was forged or restored.
-            let app =
-                self.find_app(&AppRef::Id(app.id)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
+            let app = self.current_app(app.id).await?;
             newest = app.head.app_version;
         }
         if rows.iter().any(|row| row.app_version > newest) {
-            let id = [app.id.as_bytes(), name.as_str().as_bytes()].concat();
+            let id = app.row_name(name.as_str());
             let what = "it is of a version that the app has not reached";
             return Err(IntegrityFault::new("value", &id, what).into());
         }

@@ -38,6 +38,14 @@ pub enum Reader {
     Tokens(Principal),
 }
 
+/// What a credential makes of a read.
+enum Reading<'r> {
+    /// It may open values of the app; `refusal` if not those that the request names.
+    Open { app: Box<ReadableApp<'r>>, refusal: Failure },
+    /// It may only list.
+    List(&'r Principal),
+}
+
 impl Engine {
     /// The reader behind an `Authorization` header. A JWT is verified later, with the app whose policy decides.
     ///
@@ -62,31 +70,11 @@ impl Engine {
         query: &ReadQuery,
         now: Timestamp,
     ) -> Result<SecretList, Failure> {
-        let principal = match reader {
-            Reader::Jwt(jwt) => {
-                let readable = self.workload(audit, jwt, app, now).await?;
-                return self.read_all(audit, &readable, query, messages::jwt_does_not_read());
-            }
-            Reader::Tokens(principal) => principal,
+        let principal = match self.reading(audit, reader, app, None, query, now).await? {
+            Reading::Open { app, refusal } => return self.read_all(audit, &app, query, refusal),
+            Reading::List(principal) => principal,
         };
-        if query.show_values && principal.broke_glass() {
-            let readable = self.broken_glass(audit, principal, app, None, now).await?;
-            return self.read_all(audit, &readable, query, messages::jwt_does_not_read());
-        }
-        if principal.is_exchanged(query.show_values) {
-            let readable = self.exchanged_workload(audit, principal, app, None, now).await?;
-            return self.read_all(audit, &readable, query, messages::exchanged_token_does_not_read());
-        }
-        refuse_values(query)?;
-        // A principal that is restricted to some names sees only those: each name is decided separately.
-        let found = self.app_for(principal, audit, app, &[(Action::List, None)]).await;
-        let (app, all) = match found {
-            Ok(app) => (app, true),
-            Err(failure) => match self.find_app(app).await? {
-                Some(app) if principal.lists_by_name(&app, Resource::Secret, now) => (app, false),
-                _ => return Err(failure),
-            },
-        };
+        let (app, all) = self.app_for_list(principal, audit, app, Resource::Secret, now).await?;
         check_reached(&app, query.min_version)?;
         let mut described = self.describe(&app)?;
         audit.set_version(app.head.app_version);
@@ -115,27 +103,46 @@ impl Engine {
         now: Timestamp,
     ) -> Result<AppSecret, Failure> {
         audit.set_names([name]);
-        let principal = match reader {
-            Reader::Jwt(jwt) => {
-                let readable = self.workload(audit, jwt, app, now).await?;
-                return self.read_one(audit, &readable, name, query, messages::jwt_does_not_read());
-            }
-            Reader::Tokens(principal) => principal,
+        let principal = match self.reading(audit, reader, app, Some(name), query, now).await? {
+            Reading::Open { app, refusal } => return self.read_one(audit, &app, name, query, refusal),
+            Reading::List(principal) => principal,
         };
-        if query.show_values && principal.broke_glass() {
-            let readable = self.broken_glass(audit, principal, app, Some(name), now).await?;
-            return self.read_one(audit, &readable, name, query, messages::jwt_does_not_read());
-        }
-        if principal.is_exchanged(query.show_values) {
-            let readable = self.exchanged_workload(audit, principal, app, Some(name), now).await?;
-            return self.read_one(audit, &readable, name, query, messages::exchanged_token_does_not_read());
-        }
-        refuse_values(query)?;
         let app = self.app_for(principal, audit, app, &[(Action::List, Some(name))]).await?;
         check_reached(&app, query.min_version)?;
         let secret = self.describe(&app)?.remove(name);
         audit.set_version(app.head.app_version);
         secret.ok_or_else(|| messages::no_such_secret(name))
+    }
+
+    /// What the credential makes of a read. `secret` is the requested one, if the request names one.
+    async fn reading<'r>(
+        &self,
+        audit: &mut AuditRecord,
+        reader: &'r Reader,
+        app: &AppRef,
+        secret: Option<&SecretName>,
+        query: &ReadQuery,
+        now: Timestamp,
+    ) -> Result<Reading<'r>, Failure> {
+        let principal = match reader {
+            Reader::Jwt(jwt) => {
+                let app = Box::new(self.workload(audit, jwt, app, now).await?);
+                return Ok(Reading::Open { app, refusal: messages::jwt_does_not_read() });
+            }
+            Reader::Tokens(principal) => principal,
+        };
+        if query.show_values && principal.has_break_glass_discharge() {
+            let app = Box::new(self.break_glass_app(audit, principal, app, secret, now).await?);
+            return Ok(Reading::Open { app, refusal: messages::jwt_does_not_read() });
+        }
+        if principal.is_exchanged(query.show_values) {
+            let app = Box::new(self.exchanged_workload(audit, principal, app, secret, now).await?);
+            return Ok(Reading::Open { app, refusal: messages::exchanged_token_does_not_read() });
+        }
+        if query.show_values {
+            return Err(messages::tokens_do_not_read());
+        }
+        Ok(Reading::List(principal))
     }
 
     /// All secrets that the read covers. `refusal` is returned if it covers none of the app's secrets.
@@ -203,7 +210,7 @@ impl Engine {
     ) -> Result<(FoundApp, AppPolicy, Allowed), Failure> {
         let app = self.find_app(app).await?.ok_or_else(messages::jwt_does_not_read)?;
         audit.set_app(&app);
-        let (_, policy, _) = self.policy_of(&app).await?;
+        let policy = self.policy_of(&app).await?.policy;
         let allowed =
             policy.decide_any_read(claims).map_err(|denial| messages::jwt_does_not_read().because(denial))?;
         audit.accepted_jwt(claims);
@@ -231,7 +238,7 @@ impl Engine {
             return Err(messages::exchanged_token_does_not_read()
                 .because("the issuer of the JWT behind the token is no longer registered"));
         }
-        let (_, policy, _) = self.policy_of(&app).await?;
+        let policy = self.policy_of(&app).await?.policy;
         let claims = claims_of(&exchanged)?;
         policy
             .decide_by_rule(&exchanged.rule, &claims, &PolicyQuestion::ReadAnything)
@@ -271,14 +278,6 @@ fn chosen<'p>(
 fn with_value(name: SecretName, entry: Entry, query: &ReadQuery) -> AppSecret {
     let secret = to_wire(&name, &entry);
     AppSecret { value: query.show_values.then_some(entry.value), ..secret }
-}
-
-/// The refusal of a token that tries to read values.
-fn refuse_values(query: &ReadQuery) -> Result<(), Failure> {
-    if query.show_values {
-        return Err(messages::tokens_do_not_read());
-    }
-    Ok(())
 }
 
 /// Its holder learns that a token has expired, but no other reason.

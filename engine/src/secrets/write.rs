@@ -133,7 +133,7 @@ impl Engine {
         update: &Update<'_>,
     ) -> Result<Updated, Failure> {
         audit.set_names(update.amendments.keys());
-        let mut asked: Vec<_> = update
+        let mut accesses: Vec<_> = update
             .amendments
             .iter()
             .map(|(name, amendment)| match amendment {
@@ -141,11 +141,11 @@ impl Engine {
                 Amendment::Set(_) | Amendment::Restore(_) => (Action::Write, Some(name)),
             })
             .collect();
-        if asked.is_empty() {
+        if accesses.is_empty() {
             // An empty set of changes returns the version to a principal that may write.
-            asked.push((Action::Write, None));
+            accesses.push((Action::Write, None));
         }
-        let mut found = self.app_for(principal, audit, app, &asked).await?;
+        let mut found = self.app_for(principal, audit, app, &accesses).await?;
         check_sizes(&update.amendments)?;
         let author = principal.author();
         let id = found.id;
@@ -153,7 +153,7 @@ impl Engine {
         let mut is_stale = turn.waited;
         for _ in 0..TRIES {
             if is_stale {
-                found = self.find_app(&AppRef::Id(id)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
+                found = self.current_app(id).await?;
             }
             check_version(&found, update.expected_version)?;
             let Some(next) = self.amend(&found, &update.amendments, &author, update.now)? else {

@@ -3,7 +3,7 @@
 use petsem_api::{App, AppId, AppList, AppName, AppRef, AppSettings, CreateApp, DeletedApp, OrgId, OrgRef};
 use petsem_keys::{AppKek, DigestKey, WrapContext};
 use petsem_policy::Action;
-use petsem_store::RecordKind;
+use petsem_store::{CommitError, RecordKind};
 
 use crate::authz::decide::Principal;
 use crate::clock::{Timestamp, time_text};
@@ -17,7 +17,7 @@ use crate::records::{
 };
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
-use crate::tenancy::orgs::{FoundOrg, is_taken};
+use crate::tenancy::orgs::FoundOrg;
 
 /// Apps on one page of a list.
 const PAGE: u32 = 500;
@@ -136,7 +136,7 @@ impl Engine {
         change.puts.push(self.codec.write(&org_app(org.id, id), 1, &OrgAppRow {}));
         match self.commit(audit, change).await {
             Ok(_) => Ok(to_wire(id, &head)),
-            Err(error) if is_taken(&error, RecordKind::AppName) => {
+            Err(CommitError::Conflict { kind: RecordKind::AppName, .. }) => {
                 Err(messages::name_taken(name.as_str(), "app"))
             }
             Err(error) => Err(error.into()),
@@ -171,10 +171,7 @@ impl Engine {
         let now = self.now().millis();
         let feed = [FeedRow::AppDeleted { app: app.id, at: now }];
         // Read under the app's lock: a concurrent set has ended.
-        let app_now = self
-            .find_app(&petsem_api::AppRef::Id(app.id))
-            .await?
-            .ok_or_else(messages::app_deleted_meanwhile)?;
+        let app_now = self.current_app(app.id).await?;
         self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<AppHead>(app.id.as_bytes(), app_now.head_version));
             change.deletes.push((RecordKind::AppHead, app.id.as_bytes().to_vec()));

@@ -10,6 +10,7 @@ use petsem_store::{AppRows, Record, RecordKind};
 use crate::control::state::Control;
 use crate::engine::{APP_LOCKS, Engine};
 use crate::error::Failure;
+use crate::messages;
 use crate::records::{AppHead, AppNameRow, IntegrityFault, REREADS};
 use crate::tenancy::found::FoundApp;
 
@@ -65,6 +66,11 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// The current state of an app that the same request already found.
+    pub(crate) async fn current_app(&self, app: AppId) -> Result<FoundApp, Failure> {
+        self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::app_deleted_meanwhile)
     }
 
     async fn read_app(&self, app: &AppRef) -> Result<Option<FoundApp>, Failure> {

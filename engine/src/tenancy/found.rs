@@ -26,6 +26,11 @@ impl FoundApp {
     pub(crate) fn has_kek(&self, version: u32) -> bool {
         self.head.keks.iter().any(|kek| kek.version == version)
     }
+
+    /// How integrity faults name a value or a secret key of the app.
+    pub(crate) fn row_name(&self, name: &str) -> Vec<u8> {
+        [self.id.as_bytes().as_slice(), name.as_bytes()].concat()
+    }
 }
 
 impl std::fmt::Debug for FoundApp {

@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER;
 use petsem_api::{ErrorCode, Org, OrgId, OrgList, OrgName, OrgRef};
 use petsem_keys::SigningKey;
 use petsem_policy::Action;
-use petsem_store::{CommitError, RecordKind};
+use petsem_store::RecordKind;
 
 use crate::authz::decide::{Principal, denied};
 use crate::authz::target::AccessTarget;
@@ -231,9 +231,4 @@ fn check_not_deleted(control: &Control, id: OrgId) -> Result<(), IntegrityFault>
 /// An org as the API shows it.
 pub(crate) fn to_wire(id: OrgId, row: &OrgRow) -> Org {
     Org { id, name: row.name.clone(), created_at: time_text(row.created_at) }
-}
-
-/// Whether a commit failed because a row of this kind already existed.
-pub(crate) fn is_taken(error: &CommitError, kind: RecordKind) -> bool {
-    matches!(error, CommitError::Conflict { kind: found, .. } if *found == kind)
 }

@@ -6,15 +6,24 @@ use petsem_policy::evaluate::{AppPolicy, PolicyError};
 use petsem_store::{Change, RecordKind};
 
 use crate::approvals::request::{ApprovalRequest, Requested, registration_ends};
-use crate::authz::decide::{Principal, denied};
+use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{AppHead, FeedRow, IntegrityFault, PolicyRow, ProtectedChange, REREADS, Row, expect};
+use crate::records::{AppHead, FeedRow, IntegrityFault, PolicyRow, ProtectedChange, REREADS, expect};
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
+
+/// The policy of an app at the version that its head names.
+pub(crate) struct CurrentPolicy {
+    /// Its version; 0 = none was set.
+    version: u64,
+    pub(crate) policy: AppPolicy,
+    /// As it was set.
+    document: serde_json::Value,
+}
 
 impl Engine {
     /// The app's policy, for principals that manage it.
@@ -28,8 +37,8 @@ impl Engine {
         app: &AppRef,
     ) -> Result<PolicyDocument, Failure> {
         let app = self.app_for(principal, audit, app, &[(Action::ManagePolicy, None)]).await?;
-        let (version, _, policy) = self.policy_of(&app).await?;
-        Ok(PolicyDocument { version, policy })
+        let CurrentPolicy { version, document, .. } = self.policy_of(&app).await?;
+        Ok(PolicyDocument { version, policy: document })
     }
 
     /// Sets the app's policy, or requests a second person's approval if the org guards its policies.
@@ -54,9 +63,7 @@ impl Engine {
         self.check_policy(&wanted.policy)?;
         check_policy_version(&app, wanted.expected_version)?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
-        let asker = principal
-            .allows(audit, &target, Action::ManagePolicy, now)
-            .map_err(|refused| denied(&refused))?;
+        let requester = principal.require(audit, &target, Action::ManagePolicy, now)?;
         let expected_version = wanted.expected_version.unwrap_or(app.head.policy_version);
         let request = ApprovalRequest {
             change: ProtectedChange::Policy { policy: wanted.policy, expected_version },
@@ -66,22 +73,19 @@ impl Engine {
             reason: "policy",
             ends_at: registration_ends(now),
         };
-        let approval = self.ask_registration(audit, &asker.token, request, now).await?;
+        let approval = self.request_registration(audit, &requester.token, request, now).await?;
         Ok(Requested::Pending(Box::new(approval)))
     }
 
     /// The app's policy, at the version that its head names. Without a policy there is no rule and no access.
-    pub(crate) async fn policy_of(
-        &self,
-        app: &FoundApp,
-    ) -> Result<(u64, AppPolicy, serde_json::Value), Failure> {
+    pub(crate) async fn policy_of(&self, app: &FoundApp) -> Result<CurrentPolicy, Failure> {
         let fault = |what| Failure::from(IntegrityFault::new(RecordKind::Policy, app.id.as_bytes(), what));
         let mut version = app.head.policy_version;
         let mut tries = 0;
         let (row, newest) = loop {
             // Read before the row: a policy that is set after the row was read does not make the row an old one.
             let newest = self.control().policy_version(app.id);
-            let row = self.policy_row(app).await?;
+            let row = self.row::<PolicyRow>(app.id.as_bytes()).await?;
             let found = row.as_ref().map_or(0, |row| row.version);
             if found == version {
                 break (row, newest);
@@ -91,28 +95,21 @@ impl Engine {
             if tries > REREADS {
                 return Err(fault("it is not at the version that the app head names"));
             }
-            version = match self.find_app(&petsem_api::AppRef::Id(app.id)).await? {
-                Some(app) => app.head.policy_version,
-                None => return Err(messages::app_deleted_meanwhile()),
-            };
+            version = self.current_app(app.id).await?.head.policy_version;
         };
         if version < newest {
             return Err(fault("an older version of it was put back"));
         }
         let Some(row) = row else {
-            return Ok((
-                0,
-                AppPolicy { format: 1, rules: Vec::new() },
-                serde_json::json!({"format": 1, "rules": []}),
-            ));
+            return Ok(CurrentPolicy {
+                version: 0,
+                policy: AppPolicy { format: 1, rules: Vec::new() },
+                document: serde_json::json!({"format": 1, "rules": []}),
+            });
         };
         let policy = AppPolicy::parse(&row.content.policy.to_string())
             .map_err(|error| fault("it does not read").because(error))?;
-        Ok((version, policy, row.content.policy))
-    }
-
-    async fn policy_row(&self, app: &FoundApp) -> Result<Option<Row<PolicyRow>>, Failure> {
-        self.row(app.id.as_bytes()).await
+        Ok(CurrentPolicy { version, policy, document: row.content.policy })
     }
 
     /// Refuses a policy that cannot be parsed, or that trusts an unregistered issuer.
@@ -139,10 +136,7 @@ impl Engine {
     ) -> Result<PolicyDocument, Failure> {
         self.check_policy(&policy)?;
         let _turn = self.app_turn(app.id).await;
-        let app = self
-            .find_app(&petsem_api::AppRef::Id(app.id))
-            .await?
-            .ok_or_else(messages::app_deleted_meanwhile)?;
+        let app = self.current_app(app.id).await?;
         let version = app.head.policy_version;
         check_policy_version(&app, expected)?;
         let now = self.now().millis();

@@ -1,9 +1,8 @@
-//! Mints tokens from tokens, and lists them. A minted token never allows more than its parent. The one exception, fixed
-//! here, is `enroll`: its tokens allow nothing without a discharge.
+//! Mints tokens from tokens. A minted token never allows more than its parent. The one exception, fixed here, is
+//! `enroll`: its tokens allow nothing without a discharge.
 
 use petsem_api::{
-    AppRef, CreateToken, ErrorCode, HostId, MintedToken, OrgId, OrgRef, SigningKeyId, TokenInfo, TokenKind,
-    TokenList, TokenUuid,
+    AppRef, CreateToken, ErrorCode, HostId, MintedToken, OrgId, OrgRef, SigningKeyId, TokenKind, TokenUuid,
 };
 use petsem_policy::{
     Action, ActionSet, Actions, AddError, Ancestors, Apps, Caveat, CaveatSet, Hosts, InheritError,
@@ -11,17 +10,16 @@ use petsem_policy::{
 };
 
 use crate::authn::token_id::token_uuid;
-use crate::authn::tokens::{Verified, author_of};
-use crate::authz::decide::{Principal, denied};
+use crate::authn::tokens::{Verified, author_of, holder};
+use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
-use crate::clock::time_text;
 use crate::clock::{Timestamp, rfc3339_seconds};
-use crate::control::state::{DischargerEntry, SigningEntry};
+use crate::control::state::SigningEntry;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{Row, TokenRow};
+use crate::records::TokenRow;
 use crate::request::{AuditRecord, local_record};
 use crate::tenancy::found::FoundApp;
 
@@ -32,12 +30,6 @@ const LONGEST_HOST: u64 = 30 * DAY;
 const LONGEST: u64 = 366 * DAY;
 /// Longest minted token, as text: four of them fit into a header.
 const LONGEST_TEXT: usize = 16 * 1024;
-/// Tokens in one response.
-const MOST: usize = 10_000;
-/// Bytes after which a list of tokens ends, so that the long tokens of one org do not exhaust memory.
-const LIST_BYTES: usize = 4 * 1024 * 1024;
-/// Rows read at once.
-const PAGE: u32 = 250;
 
 /// A token to mint, for the platform or for the org of its key.
 pub(crate) struct NewToken<'a> {
@@ -65,9 +57,7 @@ impl Engine {
             TokenKind::Host => self.enroll(audit, principal, wanted, now).await,
             TokenKind::BreakGlass => Err(messages::break_glass_needs_reason()),
             TokenKind::Operator => {
-                let parent = principal
-                    .allows(audit, &AccessTarget::default(), Action::Mint, now)
-                    .map_err(|refused| denied(&refused))?;
+                let parent = principal.require(audit, &AccessTarget::default(), Action::Mint, now)?;
                 if parent.org.is_some() {
                     return Err(messages::only_operators_mint_operators());
                 }
@@ -82,9 +72,7 @@ impl Engine {
                 let found = self.find_org(org).await?;
                 let target =
                     AccessTarget { org: found.as_ref().map(|org| org.id), ..AccessTarget::default() };
-                let parent = principal
-                    .allows(audit, &target, Action::Mint, now)
-                    .map_err(|refused| denied(&refused))?;
+                let parent = principal.require(audit, &target, Action::Mint, now)?;
                 let org = found.ok_or_else(messages::no_such_org)?.id;
                 audit.set_org(org);
                 let mut caveats = vec![Organization { org: *org.as_bytes() }.into()];
@@ -114,8 +102,7 @@ impl Engine {
         ];
         refuse_fields(wanted, &narrowing)?;
         let target = AccessTarget { host: Some(host), ..AccessTarget::default() };
-        let parent =
-            principal.allows(audit, &target, Action::Enroll, now).map_err(|refused| denied(&refused))?;
+        let parent = principal.require(audit, &target, Action::Enroll, now)?;
         audit.set_detail(messages::host_token_for(&host));
         let life = life_of(wanted, DAY, LONGEST_HOST)?;
         let ancestors = parent.token.lineage();
@@ -140,12 +127,12 @@ impl Engine {
         now: Timestamp,
     ) -> Result<MintedToken, Failure> {
         let control = self.control();
-        let key = control.platform_key().ok_or_else(no_key)?;
+        let key = control.key_for_new_tokens(None)?;
         let discharger = match location {
-            None => own_discharger(&control, &self.settings.location)?,
-            Some(location) => newest_discharger(&control, location)?,
+            None => control.own_discharger(&self.settings.location)?,
+            Some(location) => control.newest_discharger(location)?,
         };
-        let expires = expires_at(now, life);
+        let expires = now.seconds_after(life);
         let subject = Subject { issuer: self.settings.name.clone(), sub: format!("host:{host}") };
         let parents = ancestors.0.iter().map(|id| token_uuid(*id)).collect();
         let caveats = vec![
@@ -185,17 +172,17 @@ impl Engine {
         now: Timestamp,
     ) -> Result<MintedToken, Failure> {
         let control = self.control();
-        let key = signing_key(&control, org)?;
+        let key = control.key_for_new_tokens(org)?;
         let inherited =
             parent.token.inherit().map_err(|error| messages::refused(ErrorCode::Forbidden, &error))?;
         let life = life_of(wanted, DAY, LONGEST)?;
-        let expires =
-            parent.token.expires_at().map_or(expires_at(now, life), |end| end.min(expires_at(now, life)));
+        let latest = now.seconds_after(life);
+        let expires = parent.token.expires_at().map_or(latest, |end| end.min(latest));
         let mut all = inherited.as_slice().to_vec();
-        let mut holder = author_of(&parent.token);
+        let mut subject = author_of(&parent.token);
         if let Some(sub) = &wanted.subject {
             let named = self.named(sub)?;
-            holder = format!("{} ({})", named.sub, named.issuer);
+            subject = holder(&named);
             all.retain(|caveat| {
                 !matches!(PetsemCaveat::of(caveat), Some(Ok(Some(PetsemCaveat::Subject(_)))))
             });
@@ -206,7 +193,7 @@ impl Engine {
         let new = NewToken {
             kind: if org.is_some() { TokenKind::Org } else { TokenKind::Operator },
             key,
-            subject: holder,
+            subject,
             ancestors: parent.token.lineage().0.iter().map(|id| token_uuid(*id)).collect(),
             caveats: all,
             expires,
@@ -262,27 +249,10 @@ impl Engine {
         life: u64,
         now: Timestamp,
     ) -> Result<MintedToken, Failure> {
-        check_first_token(&subject.sub, life)?;
-        let control = self.control();
-        let key = control.platform_key().ok_or_else(no_key)?;
-        let expires = expires_at(now, life);
         // A token that may enroll hosts must not be able to prove boots, nor to mint tokens that can.
         let everything =
             Action::ALL.into_iter().filter(|action| !matches!(action, Action::ReadValue | Action::Boot));
-        let new = NewToken {
-            kind: TokenKind::Operator,
-            key,
-            subject: format!("{} ({})", subject.sub, subject.issuer),
-            ancestors: Vec::new(),
-            caveats: vec![
-                subject.into(),
-                Actions(ActionSet::from_iter(everything)).into(),
-                window(now, expires),
-            ],
-            expires,
-        };
-        let (macaroon, row) = self.mint(new, now).map_err(Failure::internal)?;
-        self.record_token(audit, macaroon, row).await
+        self.mint_on_node(audit, None, subject, ActionSet::from_iter(everything), life, now).await
     }
 
     /// The first token of an org's owner, which may also prove boots. No route calls this: only
@@ -295,10 +265,6 @@ impl Engine {
         life: u64,
         now: Timestamp,
     ) -> Result<MintedToken, Failure> {
-        check_first_token(&subject.sub, life)?;
-        let control = self.control();
-        let key = control.org_key(org).ok_or_else(no_key)?;
-        let expires = expires_at(now, life);
         let allowed = [
             Action::Write,
             Action::List,
@@ -308,18 +274,36 @@ impl Engine {
             Action::ManagePolicy,
             Action::Mint,
         ];
-        audit.set_org(org);
+        self.mint_on_node(audit, Some(org), subject, ActionSet::from_iter(allowed), life, now).await
+    }
+
+    /// A token without a parent, for the platform or for an org.
+    async fn mint_on_node(
+        &self,
+        audit: &mut AuditRecord,
+        org: Option<OrgId>,
+        subject: Subject,
+        allowed: ActionSet,
+        life: u64,
+        now: Timestamp,
+    ) -> Result<MintedToken, Failure> {
+        check_first_token(&subject.sub, life)?;
+        let control = self.control();
+        let key = control.key_for_new_tokens(org)?;
+        let expires = now.seconds_after(life);
+        let holder = holder(&subject);
+        let mut caveats: Vec<Caveat> = vec![subject.into()];
+        if let Some(org) = org {
+            audit.set_org(org);
+            caveats.push(Organization { org: *org.as_bytes() }.into());
+        }
+        caveats.extend([Actions(allowed).into(), window(now, expires)]);
         let new = NewToken {
-            kind: TokenKind::Org,
+            kind: if org.is_some() { TokenKind::Org } else { TokenKind::Operator },
             key,
-            subject: format!("{} ({})", subject.sub, subject.issuer),
+            subject: holder,
             ancestors: Vec::new(),
-            caveats: vec![
-                subject.into(),
-                Organization { org: *org.as_bytes() }.into(),
-                Actions(ActionSet::from_iter(allowed)).into(),
-                window(now, expires),
-            ],
+            caveats,
             expires,
         };
         let (macaroon, row) = self.mint(new, now).map_err(Failure::internal)?;
@@ -404,125 +388,12 @@ impl Engine {
             _ => Err(messages::no_such_app()),
         }
     }
-
-    /// The tokens of an org, or all tokens for operators.
-    ///
-    /// # Errors
-    /// Refused.
-    pub async fn list_tokens(
-        &self,
-        audit: &mut AuditRecord,
-        principal: &Principal,
-        org: Option<&OrgRef>,
-        now: Timestamp,
-    ) -> Result<TokenList, Failure> {
-        let org = match org {
-            None => {
-                principal.may_operate(audit, now)?;
-                None
-            }
-            Some(org) => Some(self.org_for(audit, principal, org, Action::List, now).await?.id),
-        };
-        self.tokens_of(org).await
-    }
-
-    /// The tokens that the principal may see: all for an operator, otherwise those of the org.
-    async fn tokens_of(&self, org: Option<OrgId>) -> Result<TokenList, Failure> {
-        let control = self.control();
-        let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
-        let mut tokens = Vec::new();
-        let (mut bytes, mut truncated) = (0, false);
-        let mut scan = self.scan::<TokenRow>(PAGE);
-        // Reads to the end, so that the many tokens of one org do not hide those of another.
-        'all: loop {
-            let page = scan.next_page().await?;
-            if page.is_empty() {
-                break;
-            }
-            for entry in page {
-                let (id, Row { content: row, .. }) = entry?;
-                if org.is_some() && row.org != org {
-                    continue;
-                }
-                if bytes > LIST_BYTES || tokens.len() >= MOST {
-                    truncated = true;
-                    break 'all;
-                }
-                bytes += 512 + row.ancestors.len() * 40 + row.caveats.iter().map(String::len).sum::<usize>();
-                let revoked = is_revoked(&id)
-                    || control.revoked().has_key(row.key)
-                    || row.ancestors.iter().any(is_revoked);
-                tokens.push(TokenInfo {
-                    id,
-                    kind: row.kind,
-                    org: row.org,
-                    subject: row.subject,
-                    ancestors: row.ancestors,
-                    caveats: row.caveats,
-                    created_at: time_text(row.created_at),
-                    expires_at: rfc3339_seconds(row.expires_at),
-                    revoked,
-                });
-            }
-        }
-        Ok(TokenList { tokens, truncated })
-    }
 }
 
-pub(crate) fn signing_key(
-    control: &crate::control::state::Control,
-    org: Option<OrgId>,
-) -> Result<&std::sync::Arc<SigningEntry>, Failure> {
-    match org {
-        None => control.platform_key(),
-        Some(org) => control.org_key(org),
-    }
-    .ok_or_else(no_key)
-}
-
-/// The location of this installation's own discharger. It differs from the location of its tokens: that is how a header
-/// distinguishes permission tokens and discharges.
-pub(crate) fn discharger_location(location: &str) -> String {
-    format!("{location}/discharger")
-}
-
-/// This installation's own discharger.
-pub(crate) fn own_discharger<'c>(
-    control: &'c crate::control::state::Control,
-    location: &str,
-) -> Result<&'c DischargerEntry, Failure> {
-    let own = discharger_location(location);
-    control
-        .dischargers()
-        .iter()
-        .find(|entry| entry.location == own && entry.org.is_none())
-        .map(std::convert::AsRef::as_ref)
-        .ok_or_else(|| Failure::internal("the installation has no discharger key for its own location"))
-}
-
-/// The newest discharger of a location: new tickets are sealed for it. One of the platform comes before one of an org,
-/// because an org may register any location, and its discharger counts for its own apps only.
-fn newest_discharger<'c>(
-    control: &'c crate::control::state::Control,
-    location: &str,
-) -> Result<&'c DischargerEntry, Failure> {
-    let location = location.trim_end_matches('/');
-    control
-        .dischargers()
-        .iter()
-        .filter(|entry| entry.location == location)
-        .max_by_key(|entry| (entry.org.is_none(), entry.created_at))
-        .map(std::convert::AsRef::as_ref)
-        .ok_or_else(messages::no_discharger_at_location)
-}
-
+/// The time in which a new token or discharge is valid. `expires` is in Unix seconds.
 pub(crate) fn window(now: Timestamp, expires: i64) -> Caveat {
     // Windows are checked without leeway, so a token that was minted on a fast clock would fail at first.
     Caveat::ValidityWindow { not_before: now.seconds().saturating_sub(30), not_after: expires }
-}
-
-fn expires_at(now: Timestamp, life: u64) -> i64 {
-    now.seconds().saturating_add(i64::try_from(life).unwrap_or(i64::MAX))
 }
 
 /// A holder must be a valid name, because second persons are compared with it.
@@ -571,8 +442,4 @@ fn kind_name(kind: TokenKind) -> &'static str {
         TokenKind::Org => "org",
         TokenKind::BreakGlass => "break_glass",
     }
-}
-
-fn no_key() -> Failure {
-    Failure::internal("no signing key for this kind of token")
 }

@@ -4,7 +4,7 @@ use petsem_api::{RevokeRequest, Revoked, SigningKeyId, TokenUuid};
 use petsem_policy::{Action, TokenId};
 use petsem_store::RecordKind;
 
-use crate::authz::decide::{Principal, denied};
+use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
@@ -44,9 +44,7 @@ impl Engine {
             | RevokeRequest::JwtSubject { .. }
             | RevokeRequest::JwtIssuer { .. }
             | RevokeRequest::Jwt { .. } => {
-                let verified = principal
-                    .allows(audit, &AccessTarget::default(), Action::Operate, now)
-                    .map_err(|refused| denied(&refused))?;
+                let verified = principal.require(audit, &AccessTarget::default(), Action::Operate, now)?;
                 if let RevokeRequest::SigningKey { id } = request
                     && verified.token.lineage().0.contains(&TokenId::of_key(id.as_bytes()))
                 {
@@ -74,7 +72,7 @@ impl Engine {
         let row = match request {
             RevokeRequest::Token { id } => {
                 // It would revoke all tokens of the key without the checks for the revocation of a key.
-                if let Some(key) = self.control().key_in_lines(id) {
+                if let Some(key) = self.control().key_with_lineage_id(id) {
                     return Err(messages::id_of_signing_key(key));
                 }
                 audit.set_detail(messages::revokes_token(*id));

@@ -82,7 +82,7 @@ async fn break_glass(
     audit: &mut AuditRecord,
 ) -> Result<BreakGlassToken, Failure> {
     let wanted = call.body().await?;
-    call.engine.ask_break_glass(audit, &call.credential, &call.param("app")?, &wanted, call.now).await
+    call.engine.request_break_glass(audit, &call.credential, &call.param("app")?, &wanted, call.now).await
 }
 
 async fn list(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<ApprovalList, Failure> {

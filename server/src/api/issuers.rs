@@ -54,12 +54,12 @@ async fn list(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<IssuerL
 
 async fn register(call: &Call<Principal, PutIssuer>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
     let wanted = call.body().await?;
-    call.engine.ask_issuer(audit, &call.credential, wanted, call.now).await
+    call.engine.request_issuer(audit, &call.credential, wanted, call.now).await
 }
 
 async fn change(call: &Call<Principal, PutIssuer>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
     let wanted = call.body().await?;
-    call.engine.ask_issuer_change(audit, &call.credential, call.param("id")?, wanted, call.now).await
+    call.engine.request_issuer_change(audit, &call.credential, call.param("id")?, wanted, call.now).await
 }
 
 async fn delete(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Issuer, Failure> {

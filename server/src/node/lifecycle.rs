@@ -278,10 +278,7 @@ async fn answer_open(started: &Started, since: Timestamp, request: PendingComman
             match started.state.engine.change_seals_by_note(&source, id, &note).await {
                 Ok(()) => Answer::Changed {},
                 Err(failure) => {
-                    tracing::warn!(
-                        reason = failure.internal_text().unwrap_or(failure.external()),
-                        "the list of seals was not changed"
-                    );
+                    tracing::warn!(reason = failure.operator_text(), "the list of seals was not changed");
                     Answer::refused(&failure)
                 }
             }
@@ -377,7 +374,7 @@ async fn follow_feed(engine: Arc<Engine>) {
         if let Err(failure) = engine.refresh().await {
             tracing::error!(
                 status = failure.code().as_str(),
-                reason = failure.internal_text().unwrap_or(failure.external()),
+                reason = failure.operator_text(),
                 "the control feed cannot be followed"
             );
         }

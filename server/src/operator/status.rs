@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use petsem_audit::AuditStats;
-use petsem_engine::{MOST_KEYS, MOST_SEALS, SealedRows, StoreStatus, Timestamp, unlock_rows};
+use petsem_engine::{MOST_KEYRING_VERSIONS, MOST_SEALS, SealedRows, StoreStatus, Timestamp, unlock_rows};
 use petsem_store::{OpenError, RecordKind, SqliteView, Store};
 use serde::Serialize;
 
@@ -119,7 +119,7 @@ pub(crate) fn view_rows(data_directory: &Path) -> Result<SealedRows, StartError>
     Ok(SealedRows {
         store: view.records(RecordKind::Store, 1)?.into_iter().next(),
         seals: view.records(RecordKind::Seal, MOST_SEALS)?,
-        keyring: view.records(RecordKind::KeyringKey, MOST_KEYS)?,
+        keyring: view.records(RecordKind::KeyringKey, MOST_KEYRING_VERSIONS)?,
     })
 }
 
@@ -130,7 +130,7 @@ pub(crate) async fn of_open(started: &Started, since: Timestamp) -> ServerStatus
     let store = match engine.store_status().await {
         Ok(store) => Some(store),
         Err(failure) => {
-            problems.push(failure.internal_text().unwrap_or(failure.external()).to_owned());
+            problems.push(failure.operator_text().to_owned());
             None
         }
     };

@@ -8,21 +8,18 @@
 use petsem_api::{AppId, AppRef, AppRotation, SecretName};
 use petsem_keys::{AppKek, DigestKey, SealedRef, SecretKeyMaterial, WrapContext};
 use petsem_policy::Action;
-use petsem_store::{Change, CommitError, NewValue, RecordKind};
+use petsem_store::{CommitError, NewValue, RecordKind};
 use tokio::sync::watch;
 
 use super::progress::{AGAIN, Pace, Progress};
 use crate::authz::decide::Principal;
-use crate::clock::Timestamp;
-use crate::clock::time_text;
-use crate::engine::Engine;
-use crate::engine::TRIES;
+use crate::clock::{Timestamp, time_text};
+use crate::engine::{Engine, TRIES};
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
 use crate::records::{AppHead, AppRotationRow, IntegrityFault, KekRow, Row, SecretKeysRow, expect};
-use crate::request::AuditRecord;
-use crate::request::local_record;
+use crate::request::{AuditRecord, local_record};
 use crate::secrets::bundle::bundle_digest;
 use crate::tenancy::found::FoundApp;
 
@@ -37,7 +34,7 @@ pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
         tokio::select! {
             _ = ended.changed() => return,
             outcome = engine.carry_on_apps() => if let Err(failure) = outcome {
-                let reason = failure.internal_text().unwrap_or(failure.external());
+                let reason = failure.operator_text();
                 tracing::warn!(reason, "the rotation of apps failed and will be retried");
             },
         }
@@ -74,7 +71,7 @@ impl Engine {
         let author = principal.author();
         let turn = self.app_turn(app).await;
         for _ in 0..TRIES {
-            let found = self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::app_deleted_meanwhile)?;
+            let found = self.current_app(app).await?;
             if found.head.keks.len() > 1 {
                 return Err(messages::app_rotation_running());
             }
@@ -152,7 +149,7 @@ impl Engine {
     ) -> Result<SecretKeysRow, Failure> {
         for (name, key) in &mut row.keys {
             let fault = |what| {
-                let id = [app.id.as_bytes(), name.as_str().as_bytes()].concat();
+                let id = app.row_name(name.as_str());
                 Failure::from(IntegrityFault::new("secret key", &id, what))
             };
             let id: [u8; 16] =
@@ -262,8 +259,7 @@ impl Engine {
             let page = self.store.values(app, after.map(|(name, version)| (name, *version)), limit).await?;
             let last = page.last().map(|row| (row.name.clone(), row.app_version));
             let seen = u64::try_from(page.len()).unwrap_or(u64::MAX);
-            let audit = local_record(self.now(), "app.rewrap");
-            let mut change = Change::new(self.owing_no_line(&audit));
+            let mut change = self.change_without_line();
             for row in &page {
                 match self.reseal_value(&open, &new, row, rewrite) {
                     Ok(None) => {}
@@ -277,7 +273,7 @@ impl Engine {
             }
             // No secret was set since the page was read, so no value was removed from the history.
             change.expects.push(expect::<AppHead>(app.as_bytes(), open.head_version));
-            let mut audit = audit;
+            let mut audit = local_record(self.now(), "app.rewrap");
             match self.commit(&mut audit, change).await {
                 Ok(committed) => {
                     self.store.audited(self.node, &[committed.revision]);
@@ -312,7 +308,7 @@ impl Engine {
                 // Another node did it first, or the app was deleted.
                 Ok(_) => {
                     self.rotations.end_app(app);
-                    return self.record_own(&audit).await;
+                    return self.record(&audit).await;
                 }
                 Err(CommitError::Conflict { kind: RecordKind::AppRotation, .. }) => {
                     self.rotations.end_app(app);

@@ -8,24 +8,20 @@ use std::sync::Arc;
 
 use petsem_api::{ErrorCode, KeyringInfo, KeyringVersion, RotationList};
 use petsem_keys::{Keyring, KeyringKey, RowMacKey};
-use petsem_store::{Change, CommitError, Expect, Record, RecordKind, RequestAudit};
+use petsem_store::{Change, CommitError, Expect, Record, RecordKind};
 use tokio::sync::watch;
 
 use super::progress::{AGAIN, Pace, Progress};
 use super::rewrap::{KINDS, Rewrapped};
 use crate::authz::decide::Principal;
-use crate::clock::Timestamp;
-use crate::clock::time_text;
-use crate::engine::Engine;
-use crate::engine::TRIES;
+use crate::clock::{Timestamp, time_text};
+use crate::engine::{Engine, TRIES};
 use crate::entropy;
 use crate::error::Failure;
-use crate::keyring::state::{MOST_KEYS, row_mac_context};
+use crate::keyring::state::{MOST_KEYRING_VERSIONS, row_mac_context};
 use crate::messages;
-use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, REREADS, Row, SignedNote, StoreRow, expect};
-use crate::request::AuditRecord;
-use crate::request::local_record;
-use petsem_audit::Outcome;
+use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, REREADS, Row, StoreRow, expect};
+use crate::request::{AuditRecord, local_record};
 
 /// Runs the rotation of the keyring while one is in progress.
 pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
@@ -33,7 +29,7 @@ pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
         tokio::select! {
             _ = ended.changed() => return,
             outcome = engine.carry_on_keyring() => if let Err(failure) = outcome {
-                let reason = failure.internal_text().unwrap_or(failure.external());
+                let reason = failure.operator_text();
                 tracing::warn!(reason, "the keyring's rotation failed and will be retried");
             },
         }
@@ -175,13 +171,13 @@ impl Engine {
     }
 
     async fn rotation_list(&self) -> Result<RotationList, Failure> {
-        let versions = self.rows::<KeyringKeyRow>(MOST_KEYS).await?;
+        let versions = self.rows::<KeyringKeyRow>(MOST_KEYRING_VERSIONS).await?;
         let versions: Vec<_> = versions
             .into_iter()
             .map(|(version, row)| KeyringVersion { version, created_at: time_text(row.content.created_at) })
             .collect();
-        let under_way = versions.len() > 1;
-        let rotation = under_way.then(|| self.rotations.keyring_progress().unwrap_or_default());
+        let in_progress = versions.len() > 1;
+        let rotation = in_progress.then(|| self.rotations.keyring_progress().unwrap_or_default());
         let keyring = KeyringInfo { current: self.keyring().current_version(), versions, rotation };
         Ok(RotationList { keyring, apps: self.app_rotations().await? })
     }
@@ -303,9 +299,10 @@ impl Engine {
         rewrapped.collect()
     }
 
+    /// Re-wraps of single rows have no audit line; the begin and the end of the rotation have one.
     async fn commit_rewrapped(&self, rows: &[Rewrapped]) -> Result<(), CommitError> {
         let mut audit = local_record(self.now(), "keyring.rewrap");
-        let mut change = Change::new(self.owing_no_line(&audit));
+        let mut change = self.change_without_line();
         put_rewrapped(&mut change, rows);
         let committed = self.commit(&mut audit, change).await?;
         self.store.audited(self.node, &[committed.revision]);
@@ -315,7 +312,7 @@ impl Engine {
     async fn commit_rewrapped_with_feed(&self, rows: &[Rewrapped]) -> Result<(), Failure> {
         let mut audit = local_record(self.now(), "keyring.rewrap");
         let feed: Vec<FeedRow> = rows.iter().filter_map(|row| row.feed.clone()).collect();
-        let request = self.owing_no_line(&audit);
+        let request = self.change_without_line().request;
         self.commit_control(&mut audit, &feed, |change| {
             change.request = request.clone();
             put_rewrapped(change, rows);
@@ -327,21 +324,14 @@ impl Engine {
         Ok(())
     }
 
-    /// The re-wrapping of single rows has no audit line; the begin and the end of the rotation have one.
-    pub(super) fn owing_no_line(&self, audit: &AuditRecord) -> RequestAudit {
-        let line = self.codec.write_note(SignedNote::Line, audit.request_id(), b"");
-        RequestAudit { node: self.node, request_id: audit.request_id(), line }
-    }
-
     async fn destroy_keyring_version(&self, version: u32) -> Result<(), Failure> {
         let id = version.to_be_bytes();
         // Missing: another node did it first, and the feed has the change.
-        let Some(record) = self.store.record(RecordKind::KeyringKey, &id).await? else {
+        let Some(row) = self.row::<KeyringKeyRow>(&id).await? else {
             self.refresh().await?;
             let missing = || IntegrityFault::new(RecordKind::KeyringKey, &id, "it is missing");
             return self.keyring().key(version).map_or(Ok(()), |_| Err(missing().into()));
         };
-        let row: Row<KeyringKeyRow> = self.codec.read(&id, &record)?;
         let now = self.now();
         let mut audit = local_record(now, "keyring.destroy");
         audit.set_detail(messages::keyring_version(version));
@@ -352,19 +342,7 @@ impl Engine {
         })
         .await?;
         tracing::info!(version, "an unused version of the keyring was destroyed");
-        self.record_own(&audit).await
-    }
-
-    /// Writes the audit line of what the node finished by itself. If that fails, the line stays pending.
-    pub(super) async fn record_own(&self, audit: &AuditRecord) -> Result<(), Failure> {
-        let event = audit.event(Outcome::Allowed, None);
-        let written = self.audit(event.clone()).await;
-        match (audit.revision(), &written) {
-            (Some(revision), Ok(())) => self.store.audited(self.node, &[revision]),
-            (Some(revision), Err(_)) => self.defer_audit(revision, event),
-            (None, _) => {}
-        }
-        written
+        self.record(&audit).await
     }
 }
 

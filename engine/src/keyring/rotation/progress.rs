@@ -15,7 +15,7 @@ use crate::error::Failure;
 pub(super) const AGAIN: Duration = Duration::from_secs(30);
 
 /// Faults that are shown; further ones are only counted.
-const MOST_TOLD: usize = 20;
+const MOST_SHOWN: usize = 20;
 /// Rows in one transaction: few enough that writers wait only briefly.
 const BATCH: u32 = 64;
 
@@ -52,10 +52,10 @@ impl Progress {
 
     /// Records a row that cannot be re-wrapped: the old version stays until it can.
     pub(super) fn fault(&mut self, failure: &Failure) {
-        let text = failure.internal_text().unwrap_or(failure.external());
+        let text = failure.operator_text();
         tracing::error!(reason = text, "a rotation cannot re-wrap a row");
         self.faults += 1;
-        if self.faults_shown.len() < MOST_TOLD {
+        if self.faults_shown.len() < MOST_SHOWN {
             self.faults_shown.push(text.to_owned());
         }
     }
@@ -109,7 +109,7 @@ impl Rotations {
     }
 
     /// Apps whose KEK this node is rotating.
-    pub(crate) fn apps_under_way(&self) -> u64 {
+    pub(crate) fn apps_in_progress(&self) -> u64 {
         u64::try_from(lock(&self.apps).len()).unwrap_or(u64::MAX)
     }
 

@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::keyring::state::owned;
 use crate::records::{
     AppHead, ApprovalRow, DischargerRow, FeedRow, IntegrityFault, NodeRow, PollRow, ProtectedChange, Row,
-    SigningKeyRow, id_of,
+    SigningKeyRow, id_of, id_of_hex,
 };
 
 /// The kinds in the order of a pass: an approval's key becomes a discharger's, so approvals come first.
@@ -160,9 +160,8 @@ impl Engine {
 
     fn rewrap_approval(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
         let mut row: Row<ApprovalRow> = self.codec.read(&record.id, record)?;
-        if let ProtectedChange::Discharger { id, row } = &mut row.content.asked {
-            let id = HEXLOWER.decode(id.as_bytes()).ok().and_then(|id| <[u8; 16]>::try_from(id).ok());
-            let id = id.ok_or_else(|| fault_of(record)("it names no id"))?;
+        if let ProtectedChange::Discharger { id, row } = &mut row.content.change {
+            let id = id_of_hex(id).ok_or_else(|| fault_of(record)("it names no id"))?;
             let context = owned(self.store_id, id, row.org);
             rewrapper.rewrap::<DischargerKey>(&mut row.wrapped, &context, fault_of(record))?;
         }

@@ -32,7 +32,7 @@ pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
             _ = ticks.tick() => {}
         }
         if let Err(failure) = engine.destroy_ended_signing_keys(engine.now()).await {
-            let reason = failure.internal_text().unwrap_or(failure.external());
+            let reason = failure.operator_text();
             tracing::warn!(reason, "expired signing keys could not be destroyed; this will be retried");
         }
     }
@@ -120,7 +120,7 @@ impl Engine {
         })
         .await?;
         tracing::info!(%key, "a signing key without valid tokens was destroyed");
-        self.record_own(&audit).await
+        self.record(&audit).await
     }
 }
 

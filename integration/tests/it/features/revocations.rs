@@ -243,7 +243,7 @@ fn a_denial_on_a_sealed_server_takes_effect_before_it_serves_a_request() {
     for (arguments, text) in [
         (["--machine", "m-1", "--app", "nowhere"].as_slice(), "there is no such app"),
         (&["--key", "00000000-0000-0000-0000-000000000000"], "there is no such signing key"),
-        (&["0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"], "this is the id of something else than a token"),
+        (&["0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"], "this is not the id of a token"),
     ] {
         let ended = operator(&node.installation, &[&["deny"], arguments].concat(), &[]);
         refused_by_command(&ended, &[text]);

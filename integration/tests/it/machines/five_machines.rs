@@ -176,7 +176,7 @@ async fn impostor(orchestrator: &Orchestrator) {
     assert_eq!((receipt.delivery, receipt.denial), (Delivery::Denied, Some(DenyReason::WrongClaim)));
     orchestrator.flow.report(&booted, receipt.delivery).await.unwrap();
     let line = orchestrator.line("boot.report", "m-impostor");
-    assert_eq!(line["detail"], "the Machine was answered DENY");
+    assert_eq!(line["detail"], "the Machine was denied");
 }
 
 /// A revoked Machine of `shop` itself.
