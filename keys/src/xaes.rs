@@ -1,5 +1,5 @@
 //! XAES-256-GCM (C2SP `XAES-256-GCM`): a 256-bit key, a random 192-bit nonce, a 128-bit tag. Random nonces of
-//! that length do not repeat, so a key may wrap any number of times.
+//! that length practically never repeat, so a key may wrap any number of times.
 //!
 //! A wrap is `0x01 | version of the wrapping key, u32 big-endian | nonce 24 | ciphertext | tag 16`. A message
 //! is the same without the version, for keys that have none.

@@ -48,7 +48,7 @@ const ALL: &[&str] = &[
     "petsem-client",
     "petsem-server",
 ];
-/// Parts of tests. The init of the test VMs stands for a Machine's own code: it links only the client. The
+/// Parts of tests. The init of the test VMs represents a Machine's own code: it links only the client. The
 /// counterparts of the seals do not depend on petsem.
 const TESTS: [(&str, &[&str]); 2] = [("petsem-guest", &["petsem-client"]), ("petsem-counterparts", &[])];
 
