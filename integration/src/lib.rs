@@ -1,4 +1,4 @@
-//! What the end-to-end tests share. The tests themselves are in `tests/`.
+//! The shared harness of the end-to-end tests. The tests themselves are in `tests/`.
 
 #[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
 pub mod dev;

@@ -26,7 +26,7 @@ pub use error::VmError;
 pub use flipping_proxy::FlippingProxy;
 pub use image::VmImage;
 
-/// How long a boot may take, from QEMU's start to its exit.
+/// The longest boot, from QEMU's start to its exit.
 pub const BOOT_DEADLINE: Duration = Duration::from_secs(30);
 /// The most bytes of serial output that are kept.
 const MOST_SERIAL: u64 = 1024 * 1024;

@@ -8,7 +8,7 @@ use super::{VmError, VmImage, run};
 /// The longest boot that tries KVM.
 const PROBE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What runs the guest's instructions.
+/// The accelerator that runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accelerator {
     /// The processor itself.

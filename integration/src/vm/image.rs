@@ -1,4 +1,4 @@
-//! What a VM boots: the distribution's own cloud kernel, and an initramfs with our init.
+//! The image of a VM: the distribution's own cloud kernel, and an initramfs with the tests' init.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

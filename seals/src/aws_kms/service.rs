@@ -197,7 +197,7 @@ impl Service {
         let Refusal { code, message } = Refusal::read(answer);
         let says = |part: &str| message.contains(part);
         match code.as_str() {
-            // Of another key, changed, or with another encryption context: KMS does not say which.
+            // The ciphertext is of another key, changed, or has another encryption context: KMS does not say which.
             "InvalidCiphertextException" | "IncorrectKeyException" => AwsKmsError::NotItsCiphertext,
             "AccessDeniedException" | "AccessDenied" => {
                 AwsKmsError::AccessDenied { action, key, region, credentials }

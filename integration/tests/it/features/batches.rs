@@ -9,7 +9,7 @@ fn a_batch_with_too_large_an_answer_boots_some_machines_and_tells_the_others_to_
     const MACHINES: usize = 70;
     const MOST: usize = 48 * 1024 * 1024;
     let dev = Dev::start();
-    // As much as one app may have: 1 MiB.
+    // The most that one app may have: 1 MiB.
     let names: serde_json::Map<_, _> =
         (0..15).map(|number| (format!("N{number}"), json!("x".repeat(64 * 1024)))).collect();
     dev.set("shop", &Value::Object(names));
