@@ -18,8 +18,8 @@ use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
 use crate::records::{
     AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow,
-    IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, RecordCodec, Row, Scan,
-    SealRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow, read_row,
+    IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, PollRow, RecordCodec, Row,
+    Scan, SealRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow, read_row,
 };
 use crate::secrets::bundle::bundle_digest;
 
@@ -97,6 +97,7 @@ pub async fn verify_store(
     verifier.rows::<TokenRow>().await?;
     verifier.rows::<NodeRow>().await?;
     verifier.rows::<ApprovalRow>().await?;
+    verifier.rows::<PollRow>().await?;
     verifier.rows::<AppRotationRow>().await?;
     let versions = verifier.apps().await?;
     let deleted = verifier.feed().await?;

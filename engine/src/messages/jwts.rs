@@ -4,7 +4,7 @@ use petsem_api::ErrorCode;
 
 use crate::error::Failure;
 
-const WHY_NOT_FETCHED: &str = "the log and the list of issuers (GET /v1/issuers) give the reason";
+const WHY_NOT_FETCHED: &str = "the log and `petsem issuer list` give the reason";
 
 pub(crate) fn issuer_not_registered() -> Failure {
     Failure::new(
