@@ -1,0 +1,215 @@
+//! A [`Lab`] with the content of `petsem dev`: the org `demo`, its app `shop`, an issuer with a known key, the tokens of
+//! an operator, an owner and a host. Requests are made as the server makes them: a verified credential, the operation,
+//! then a durable audit line.
+
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+use ed25519_dalek::{Signer as _, SigningKey};
+use petsem_api::{
+    AppRef, BootResponse, BulkUpdate, DischargeRequest, ErrorCode, MintedToken, PutIssuer, RevokeRequest,
+    Revoked, SecretList, from_json,
+};
+use petsem_policy::UnverifiedToken;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::Lab;
+use crate::authz::decide::Principal;
+use crate::boot::boot::Boot;
+use crate::clock::Timestamp;
+use crate::development::{DevelopmentPlan, DevelopmentTokens};
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::request::{AuditRecord, Peer};
+use crate::secrets::read::ReadQuery;
+
+const ISSUER: &str = "https://issuer.petsem.test";
+const HOST: &str = "dev";
+
+/// A populated installation.
+pub(crate) struct Demo {
+    pub(crate) lab: Lab,
+    pub(crate) tokens: DevelopmentTokens,
+}
+
+impl Demo {
+    pub(crate) async fn new() -> Self {
+        let lab = Lab::new().await;
+        let public = BASE64URL_NOPAD.encode(issuer_key().verifying_key().as_bytes());
+        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "x": public});
+        let plan = DevelopmentPlan {
+            org: "demo".parse().unwrap(),
+            app: "shop".parse().unwrap(),
+            host: HOST.parse().unwrap(),
+            issuer: PutIssuer {
+                issuer: ISSUER.to_owned(),
+                algorithms: vec!["EdDSA".to_owned()],
+                keys: Some(json!({"keys": [jwk]})),
+                jwks_url: None,
+                discovery: false,
+            },
+            policy: policy(),
+        };
+        let tokens = lab.engine.populate_development(plan).await.unwrap();
+        Self { lab, tokens }
+    }
+
+    /// The same installation, after a stop and a start.
+    pub(crate) async fn restarted(self) -> Self {
+        Self { lab: self.lab.restarted().await, tokens: self.tokens }
+    }
+
+    /// Makes a request with tokens.
+    pub(crate) async fn call<T>(
+        &self,
+        tokens: &str,
+        operation: impl AsyncFnOnce(&Engine, &mut AuditRecord, &Principal, Timestamp) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.request(async |engine, audit, now| {
+            let principal = engine.authenticate(Some(&flyv1(tokens)), audit)?;
+            operation(engine, audit, &principal, now).await
+        })
+        .await
+    }
+
+    /// Mints a token from a token.
+    pub(crate) async fn mint(&self, parent: &str, wanted: Value) -> Result<MintedToken, Failure> {
+        self.call(parent, async |engine, audit, principal, now| {
+            engine.create_token(audit, principal, &body(wanted), now).await
+        })
+        .await
+    }
+
+    pub(crate) async fn revoke(&self, token: &str, what: &RevokeRequest) -> Result<Revoked, Failure> {
+        self.call(token, async |engine, audit, principal, now| {
+            engine.revoke(audit, principal, what, now).await
+        })
+        .await
+    }
+
+    /// Lists the secrets of an app, without values.
+    pub(crate) async fn list(&self, tokens: &str, app: &str) -> Result<SecretList, Failure> {
+        self.request(async |engine, audit, now| {
+            let reader = engine.reader(Some(&flyv1(tokens)), audit)?;
+            engine.list_secrets(audit, &reader, &app_ref(app), &ReadQuery::default(), now).await
+        })
+        .await
+    }
+
+    /// Sets and deletes secrets of an app together; returns the app version.
+    pub(crate) async fn set(&self, tokens: &str, app: &str, values: Value) -> Result<u64, Failure> {
+        let wanted: BulkUpdate = body(json!({ "values": values }));
+        self.call(tokens, async |engine, audit, principal, now| {
+            engine.update_secrets(audit, principal, &app_ref(app), &wanted, now).await
+        })
+        .await
+        .map(|done| done.version)
+    }
+
+    /// The discharge of a boot, proven by a JWT.
+    pub(crate) async fn discharge(&self, app: &str, machine: &str) -> Result<String, Failure> {
+        let host = UnverifiedToken::parse(&self.tokens.host).unwrap();
+        let ticket = BASE64.encode(host.undischarged(&[]).first().unwrap().1);
+        let wanted: DischargeRequest = body(json!({"ticket": ticket, "app": app, "machine": machine}));
+        let proof = self.jwt(&json!({
+            "sub": "orchestrator", "petsem_app": app, "petsem_machine": machine, "petsem_host": HOST
+        }));
+        self.request(async |engine, audit, now| {
+            let proof = engine.boot_proof(audit, Some(&proof), now).await?;
+            engine.discharge(audit, &proof, &wanted, now).await
+        })
+        .await
+        .map(|answer| answer.discharge.unwrap())
+    }
+
+    /// Boots with the host's token and this discharge.
+    pub(crate) async fn boot(
+        &self,
+        app: &str,
+        machine: &str,
+        discharge: &str,
+    ) -> Result<BootResponse, Failure> {
+        let header = flyv1(&format!("{},{discharge}", self.tokens.host));
+        self.request(async |engine, audit, now| {
+            let verified = engine.host_token(Some(&header), audit)?;
+            let (app, machine) = (app_ref(app), machine.parse().unwrap());
+            let boot = Boot {
+                verified: &verified,
+                app: &app,
+                machine: &machine,
+                min_version: None,
+                peer: &peer(),
+                now,
+            };
+            engine.boot(audit, &boot).await
+        })
+        .await
+    }
+
+    async fn request<T>(
+        &self,
+        operation: impl AsyncFnOnce(&Engine, &mut AuditRecord, Timestamp) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let engine = &self.lab.engine;
+        let now = engine.now();
+        let mut audit = AuditRecord::new(now, &peer(), "test");
+        let result = operation(engine, &mut audit, now).await;
+        engine.conclude(&audit, result).await
+    }
+
+    /// The header of a JWT of the issuer, valid for five minutes.
+    fn jwt(&self, claims: &Value) -> String {
+        let engine = &self.lab.engine;
+        let now = engine.now().seconds();
+        let mut all = json!({"iss": ISSUER, "aud": engine.settings.name, "iat": now, "exp": now + 300});
+        all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        let part = |part: &Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
+        let signed = format!("{}.{}", part(&json!({"alg": "EdDSA"})), part(&all));
+        let signature = issuer_key().sign(signed.as_bytes()).to_bytes();
+        format!("Bearer {signed}.{}", BASE64URL_NOPAD.encode(&signature))
+    }
+}
+
+/// A refused request's error code.
+pub(crate) fn code<T>(result: Result<T, Failure>) -> Result<T, ErrorCode> {
+    result.map_err(|failure| failure.code())
+}
+
+/// The issuer may boot the Machine that its JWT names, and read everything as `developer`.
+fn policy() -> Value {
+    json!({"format": 1, "rules": [
+        {
+            "name": "boot",
+            "issuer": ISSUER,
+            "actions": ["boot"],
+            "bind": {"app": "petsem_app", "machine": "petsem_machine", "host": "petsem_host"}
+        },
+        {
+            "name": "developer",
+            "issuer": ISSUER,
+            "claims": {"sub": "developer"},
+            "actions": ["read_value"],
+            "secrets": {"prefixes": [""]}
+        }
+    ]})
+}
+
+/// The request of a body.
+fn body<T: DeserializeOwned>(body: Value) -> T {
+    from_json(body.to_string().as_bytes()).unwrap()
+}
+
+fn app_ref(app: &str) -> AppRef {
+    app.parse().unwrap()
+}
+
+fn flyv1(tokens: &str) -> String {
+    format!("FlyV1 {tokens}")
+}
+
+fn peer() -> Peer {
+    Peer { source: "test".to_owned(), address: None, host: Some(HOST.parse().unwrap()) }
+}
+
+fn issuer_key() -> SigningKey {
+    SigningKey::from_bytes(&[9; 32])
+}
