@@ -5,10 +5,10 @@
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use petsem_api::{
-    AppRef, BootResponse, BulkUpdate, DischargeRequest, ErrorCode, MintedToken, PutIssuer, RevokeRequest,
-    Revoked, SecretList, from_json,
+    App, AppRef, BootResponse, BulkUpdate, DischargeRequest, ErrorCode, MintedToken, Org, PutIssuer,
+    RevokeRequest, Revoked, SecretList, SetSecretResponse, from_json,
 };
-use petsem_policy::UnverifiedToken;
+use petsem_policy::{Caveat, Macaroon, UnverifiedToken};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -71,6 +71,24 @@ impl Demo {
         .await
     }
 
+    /// Creates an org, as the operator.
+    pub(crate) async fn org(&self, name: &str) -> Result<Org, Failure> {
+        let name = name.parse().unwrap();
+        self.call(&self.tokens.operator, async |engine, audit, principal, now| {
+            engine.create_org(audit, principal, &name, now).await
+        })
+        .await
+    }
+
+    /// Creates an app in an org, as the operator. It has no policy.
+    pub(crate) async fn app(&self, org: &str, name: &str) -> Result<App, Failure> {
+        let wanted = body(json!({"org": org, "name": name}));
+        self.call(&self.tokens.operator, async |engine, audit, principal, now| {
+            engine.create_app(audit, principal, wanted, now).await
+        })
+        .await
+    }
+
     /// Mints a token from a token.
     pub(crate) async fn mint(&self, parent: &str, wanted: Value) -> Result<MintedToken, Failure> {
         self.call(parent, async |engine, audit, principal, now| {
@@ -103,6 +121,20 @@ impl Demo {
         })
         .await
         .map(|done| done.version)
+    }
+
+    /// Sets the secret `name` of an app.
+    pub(crate) async fn set_one(
+        &self,
+        tokens: &str,
+        app: &str,
+        name: &str,
+    ) -> Result<SetSecretResponse, Failure> {
+        let wanted = body(json!({"value": "x"}));
+        self.call(tokens, async |engine, audit, principal, now| {
+            engine.set_secret(audit, principal, &app_ref(app), name.parse().unwrap(), &wanted, now).await
+        })
+        .await
     }
 
     /// The discharge of a boot, proven by a JWT.
@@ -145,6 +177,21 @@ impl Demo {
         .await
     }
 
+    /// The audit line of the last request.
+    pub(crate) fn last_line(&self) -> Value {
+        let files = std::fs::read_dir(self.lab.directory.path().join("audit")).unwrap();
+        let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+        files.sort();
+        let mut bytes = files.iter().map(|path| std::fs::read(path).unwrap()).collect::<Vec<_>>().concat();
+        // What is preallocated is zeros.
+        bytes.retain(|byte| *byte != 0);
+        let lines = String::from_utf8(bytes).unwrap();
+        let mut lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        // Checkpoints belong to no request.
+        lines.rfind(|line| line["request_id"].is_string()).unwrap()
+    }
+
     async fn request<T>(
         &self,
         operation: impl AsyncFnOnce(&Engine, &mut AuditRecord, Timestamp) -> Result<T, Failure>,
@@ -174,6 +221,13 @@ pub(crate) fn code<T>(result: Result<T, Failure>) -> Result<T, ErrorCode> {
     result.map_err(|failure| failure.code())
 }
 
+/// A token with caveats that its holder appended.
+pub(crate) fn appended(token: &str, caveats: impl IntoIterator<Item = Caveat>) -> String {
+    let mut macaroon = Macaroon::from_token(&UnverifiedToken::parse(token).unwrap()).unwrap();
+    macaroon.add(caveats).unwrap();
+    macaroon.to_text().to_string()
+}
+
 /// The issuer may boot the Machine that its JWT names, and read everything as `developer`.
 fn policy() -> Value {
     json!({"format": 1, "rules": [
@@ -194,7 +248,7 @@ fn policy() -> Value {
 }
 
 /// The request of a body.
-fn body<T: DeserializeOwned>(body: Value) -> T {
+pub(crate) fn body<T: DeserializeOwned>(body: Value) -> T {
     from_json(body.to_string().as_bytes()).unwrap()
 }
 

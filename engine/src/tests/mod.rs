@@ -1,3 +1,4 @@
 //! Scenarios whose facts are the engine's: no socket, no process. A file per topic.
 
+mod explanations;
 mod signing_keys;
