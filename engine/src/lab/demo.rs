@@ -252,7 +252,7 @@ pub(crate) fn body<T: DeserializeOwned>(body: Value) -> T {
     from_json(body.to_string().as_bytes()).unwrap()
 }
 
-fn app_ref(app: &str) -> AppRef {
+pub(crate) fn app_ref(app: &str) -> AppRef {
     app.parse().unwrap()
 }
 

@@ -2,3 +2,4 @@
 
 mod explanations;
 mod signing_keys;
+mod tokens;

@@ -16,4 +16,3 @@ mod second_person;
 mod secret_keys;
 mod secrets;
 mod shredding;
-mod tokens;
