@@ -106,9 +106,19 @@ impl Demo {
 
     /// Lists the secrets of an app, without values.
     pub(crate) async fn list(&self, tokens: &str, app: &str) -> Result<SecretList, Failure> {
+        self.secrets(&flyv1(tokens), app, false).await
+    }
+
+    /// Reads the values of an app, with a JWT of a developer.
+    pub(crate) async fn read(&self, app: &str) -> Result<SecretList, Failure> {
+        self.secrets(&self.jwt(&json!({"sub": "developer"})), app, true).await
+    }
+
+    async fn secrets(&self, header: &str, app: &str, show_values: bool) -> Result<SecretList, Failure> {
+        let query = ReadQuery { min_version: None, show_values };
         self.request(async |engine, audit, now| {
-            let reader = engine.reader(Some(&flyv1(tokens)), audit)?;
-            engine.list_secrets(audit, &reader, &app_ref(app), &ReadQuery::default(), now).await
+            let reader = engine.reader(Some(header), audit)?;
+            engine.list_secrets(audit, &reader, &app_ref(app), &query, now).await
         })
         .await
     }
@@ -229,7 +239,7 @@ pub(crate) fn appended(token: &str, caveats: impl IntoIterator<Item = Caveat>) -
 }
 
 /// The issuer may boot the Machine that its JWT names, and read everything as `developer`.
-fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     json!({"format": 1, "rules": [
         {
             "name": "boot",

@@ -5,7 +5,6 @@ mod api_description;
 mod audit;
 mod batches;
 mod boots;
-mod concurrency;
 mod exchange;
 mod explanations;
 mod issuer_changes;
