@@ -18,7 +18,7 @@ use crate::installation::create_installation;
 use crate::keyring::node_keys::{create_node, node_keys};
 use crate::keyring::unlock::{SealSources, unlock};
 
-pub(crate) use demo::{Demo, app_ref, appended, body, code, policy};
+pub(crate) use demo::{Demo, ISSUER, app_ref, appended, body, code, policy};
 
 /// A seal whose key is known.
 #[derive(Debug)]

@@ -6,13 +6,14 @@ use data_encoding::{BASE64, BASE64URL_NOPAD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use petsem_api::{
     App, AppRef, BootResponse, BulkUpdate, DischargeRequest, ErrorCode, MintedToken, Org, PutIssuer,
-    RevokeRequest, Revoked, SecretList, SetSecretResponse, from_json,
+    RenewResponse, RevokeRequest, Revoked, SecretList, SetSecretResponse, from_json,
 };
 use petsem_policy::{Caveat, Macaroon, UnverifiedToken};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Lab;
+use crate::approvals::request::Requested;
 use crate::authz::decide::Principal;
 use crate::boot::boot::Boot;
 use crate::clock::Timestamp;
@@ -22,7 +23,7 @@ use crate::error::Failure;
 use crate::request::{AuditRecord, Peer};
 use crate::secrets::read::ReadQuery;
 
-const ISSUER: &str = "https://issuer.petsem.test";
+pub(crate) const ISSUER: &str = "https://issuer.petsem.test";
 const HOST: &str = "dev";
 
 /// A populated installation.
@@ -89,6 +90,16 @@ impl Demo {
         .await
     }
 
+    /// Sets the policy of an app, as the operator; returns its version.
+    pub(crate) async fn put_policy(&self, app: &str, policy: Value) -> Result<u64, Failure> {
+        let wanted = body(json!({ "policy": policy }));
+        let set = self.call(&self.tokens.operator, async |engine, audit, principal, now| {
+            engine.put_policy(audit, principal, &app_ref(app), wanted, now).await
+        });
+        let Requested::Done(set) = set.await? else { panic!("no org guards its policies") };
+        Ok(set.version)
+    }
+
     /// Mints a token from a token.
     pub(crate) async fn mint(&self, parent: &str, wanted: Value) -> Result<MintedToken, Failure> {
         self.call(parent, async |engine, audit, principal, now| {
@@ -111,7 +122,12 @@ impl Demo {
 
     /// Reads the values of an app, with a JWT of a developer.
     pub(crate) async fn read(&self, app: &str) -> Result<SecretList, Failure> {
-        self.secrets(&self.jwt(&json!({"sub": "developer"})), app, true).await
+        self.read_with(app, json!({})).await
+    }
+
+    /// [`Self::read`], with these claims added to the JWT's, or in place of them.
+    pub(crate) async fn read_with(&self, app: &str, claims: Value) -> Result<SecretList, Failure> {
+        self.secrets(&self.jwt([json!({"sub": "developer"}), claims]), app, true).await
     }
 
     async fn secrets(&self, header: &str, app: &str, show_values: bool) -> Result<SecretList, Failure> {
@@ -149,12 +165,23 @@ impl Demo {
 
     /// The discharge of a boot, proven by a JWT.
     pub(crate) async fn discharge(&self, app: &str, machine: &str) -> Result<String, Failure> {
+        self.discharge_with(app, machine, json!({})).await
+    }
+
+    /// [`Self::discharge`], with these claims added to the JWT's, or in place of them.
+    pub(crate) async fn discharge_with(
+        &self,
+        app: &str,
+        machine: &str,
+        claims: Value,
+    ) -> Result<String, Failure> {
         let host = UnverifiedToken::parse(&self.tokens.host).unwrap();
         let ticket = BASE64.encode(host.undischarged(&[]).first().unwrap().1);
         let wanted: DischargeRequest = body(json!({"ticket": ticket, "app": app, "machine": machine}));
-        let proof = self.jwt(&json!({
+        let own = json!({
             "sub": "orchestrator", "petsem_app": app, "petsem_machine": machine, "petsem_host": HOST
-        }));
+        });
+        let proof = self.jwt([own, claims]);
         self.request(async |engine, audit, now| {
             let proof = engine.boot_proof(audit, Some(&proof), now).await?;
             engine.discharge(audit, &proof, &wanted, now).await
@@ -170,6 +197,31 @@ impl Demo {
         machine: &str,
         discharge: &str,
     ) -> Result<BootResponse, Failure> {
+        let boot =
+            async |engine: &Engine, audit: &mut AuditRecord, boot: &Boot<'_>| engine.boot(audit, boot).await;
+        self.on_host(app, machine, discharge, boot).await
+    }
+
+    /// Renews this discharge with the host's token.
+    pub(crate) async fn renew(
+        &self,
+        app: &str,
+        machine: &str,
+        discharge: &str,
+    ) -> Result<RenewResponse, Failure> {
+        let renew = async |engine: &Engine, audit: &mut AuditRecord, boot: &Boot<'_>| {
+            engine.renew_boot(audit, boot).await
+        };
+        self.on_host(app, machine, discharge, renew).await
+    }
+
+    async fn on_host<T>(
+        &self,
+        app: &str,
+        machine: &str,
+        discharge: &str,
+        operation: impl AsyncFnOnce(&Engine, &mut AuditRecord, &Boot<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let header = flyv1(&format!("{},{discharge}", self.tokens.host));
         self.request(async |engine, audit, now| {
             let verified = engine.host_token(Some(&header), audit)?;
@@ -182,7 +234,7 @@ impl Demo {
                 peer: &peer(),
                 now,
             };
-            engine.boot(audit, &boot).await
+            operation(engine, audit, &boot).await
         })
         .await
     }
@@ -213,12 +265,14 @@ impl Demo {
         engine.conclude(&audit, result).await
     }
 
-    /// The header of a JWT of the issuer, valid for five minutes.
-    fn jwt(&self, claims: &Value) -> String {
+    /// The header of a JWT of the issuer, valid for five minutes. Later claims replace earlier ones.
+    fn jwt(&self, claims: [Value; 2]) -> String {
         let engine = &self.lab.engine;
         let now = engine.now().seconds();
         let mut all = json!({"iss": ISSUER, "aud": engine.settings.name, "iat": now, "exp": now + 300});
-        all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        for claims in claims {
+            all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        }
         let part = |part: &Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
         let signed = format!("{}.{}", part(&json!({"alg": "EdDSA"})), part(&all));
         let signature = issuer_key().sign(signed.as_bytes()).to_bytes();

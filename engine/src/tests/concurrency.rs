@@ -6,7 +6,6 @@ use petsem_api::{ErrorCode, PolicyDocument};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::approvals::request::Requested;
 use crate::error::Failure;
 use crate::lab::{Demo, app_ref, code, policy};
 
@@ -32,19 +31,7 @@ async fn until_gone<T>(mut ask: impl AsyncFnMut() -> Result<T, Failure>) {
 
 async fn app_with_policy(demo: &Demo, name: &str) {
     demo.app("demo", name).await.unwrap();
-    assert_eq!(put_policy(demo, name).await.unwrap(), 1);
-}
-
-/// Sets the policy of an app; returns its version.
-async fn put_policy(demo: &Demo, app: &str) -> Result<u64, Failure> {
-    let wanted = petsem_api::PutPolicy { policy: policy(), expected_version: None };
-    let set = demo
-        .call(&demo.tokens.operator, async |engine, audit, principal, now| {
-            engine.put_policy(audit, principal, &app_ref(app), wanted, now).await
-        })
-        .await?;
-    let Requested::Done(set) = set else { panic!("no org guards its policies") };
-    Ok(set.version)
+    assert_eq!(demo.put_policy(name, policy()).await.unwrap(), 1);
 }
 
 async fn show_policy(demo: &Demo, app: &str) -> Result<PolicyDocument, Failure> {
@@ -95,7 +82,7 @@ fn concurrent_readers_writers_and_policy_changes_of_an_app_never_get_integrity()
             scope.spawn(move || {
                 runtime.block_on(async {
                     for _ in 0..ROUNDS {
-                        fine("policy", put_policy(demo, app).await);
+                        fine("policy", demo.put_policy(app, policy()).await);
                     }
                 });
             });

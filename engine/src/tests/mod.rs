@@ -2,5 +2,6 @@
 
 mod concurrency;
 mod explanations;
+mod revocations;
 mod signing_keys;
 mod tokens;
