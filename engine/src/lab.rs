@@ -1,5 +1,7 @@
 //! An engine for tests: a real store in a temporary directory, a seal in memory, no socket.
 
+mod demo;
+
 use std::sync::Arc;
 
 use petsem_audit::{AuditLog, AuditSettings};
@@ -15,6 +17,8 @@ use crate::fetch::{Fetch, FetchRefusal, Fetched};
 use crate::installation::create_installation;
 use crate::keyring::node_keys::{create_node, node_keys};
 use crate::keyring::unlock::{SealSources, unlock};
+
+pub(crate) use demo::{Demo, ISSUER, app_ref, appended, body, code, policy};
 
 /// A seal whose key is known.
 #[derive(Debug)]

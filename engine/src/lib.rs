@@ -109,3 +109,6 @@ pub use verify::{AppBehind, StoreReport, verify_store};
 
 // The items of `petsem-keys` that a server needs.
 pub use petsem_keys::{KeyMemory, scrubbed, scrubbed_deep};
+
+#[cfg(test)]
+mod tests;

@@ -4,14 +4,13 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::time::Duration;
 
-use petsem_integration::dev::{Dev, appended, audit_log, flyv1, now, policy};
+use petsem_integration::dev::{Dev, audit_log, flyv1};
 use petsem_integration::http::{Answer, Request, connect};
 use petsem_integration::installation::Installation;
 use petsem_integration::pause;
 use petsem_integration::seals::{done, operator, refused as refused_by_command, seal_the_server};
 use petsem_integration::server::{Server, run};
-use petsem_policy::{Action, ActionSet, Actions, TokenId, UnverifiedToken};
-use petsem_server::Development;
+use petsem_policy::UnverifiedToken;
 use serde_json::{Value, json};
 
 const CANARY: &str = "canary-revoke-77d2a1c4";
@@ -30,137 +29,6 @@ fn revoke(dev: &Dev, what: &Value) {
 fn refused(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.outcome(), (status, code.to_owned()), "{}", answer.text());
     assert!(!answer.text().contains(CANARY), "{}", answer.text());
-}
-
-fn renew(dev: &Dev, renewal: &str) -> Answer {
-    let both = flyv1(&format!("{},{renewal}", dev.host));
-    dev.call("POST", "/v1/apps/shop/boot/renew", &both, Some(&json!({"machine": "m-1"})))
-}
-
-/// The proof of a boot of `m-1`: a JWT with these additional claims.
-fn proof(dev: &Dev, claims: Value) -> String {
-    let mut all = json!({
-        "sub": "orchestrator", "petsem_app": "shop", "petsem_machine": "m-1", "petsem_host": Development::HOST
-    });
-    all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
-    dev.jwt(&all)
-}
-
-#[test]
-fn a_revoked_jti_ends_its_jwt_and_the_discharges_and_renewals_derived_from_it() {
-    let dev = shop();
-    let ask = |jti: &str| dev.ask_discharge(&dev.host, &proof(&dev, json!({ "jti": jti })), "shop", "m-1");
-    let (discharge, other) = (ask("one").field("discharge"), ask("two").field("discharge"));
-    let renewal = dev.boot("shop", "m-1", &discharge).field("renewal");
-    let second = renew(&dev, &renewal).field("renewal");
-
-    revoke(&dev, &json!({"jwt": {"issuer": Development::ISSUER, "jti": "one"}}));
-    refused(&ask("one"), 401, "revoked");
-    for token in [&discharge, &renewal, &second] {
-        refused(&dev.boot("shop", "m-1", token), 401, "revoked");
-        refused(&renew(&dev, token), 401, "revoked");
-    }
-    assert_eq!(dev.boot("shop", "m-1", &other).status, 200);
-    assert_eq!(ask("two").status, 201);
-
-    // An equal `jti` of another issuer is another JWT.
-    revoke(&dev, &json!({"jwt": {"issuer": "https://else.invalid", "jti": "two"}}));
-    assert_eq!(ask("two").status, 201);
-
-    let dev = dev.restart(Server::kill).unwrap();
-    refused(&dev.boot("shop", "m-1", &second), 401, "revoked");
-    assert_eq!(dev.boot("shop", "m-1", &other).status, 200);
-}
-
-#[test]
-fn a_revocation_of_a_subject_refuses_earlier_jwts_and_accepts_later_ones() {
-    let dev = shop();
-    let read = |issued: i64| {
-        let jwt = dev.jwt(&json!({"sub": "developer", "iat": issued, "exp": issued + 300}));
-        dev.call("GET", "/v1/apps/shop/secrets?show_secrets=true", &jwt, None)
-    };
-    let ask = |issued: i64| {
-        dev.ask_discharge(&dev.host, &proof(&dev, json!({"iat": issued, "exp": issued + 300})), "shop", "m-1")
-    };
-    let now = now();
-    let (old, new) = (ask(now - 100).field("discharge"), ask(now).field("discharge"));
-    let renewal = dev.boot("shop", "m-1", &old).field("renewal");
-    for sub in ["developer", "orchestrator"] {
-        revoke(
-            &dev,
-            &json!({"jwt_subject": {"issuer": Development::ISSUER, "sub": sub, "before": now - 50}}),
-        );
-    }
-    refused(&read(now - 51), 401, "revoked");
-    assert_eq!(read(now - 50).status, 200);
-    refused(&ask(now - 51), 401, "revoked");
-    refused(&dev.boot("shop", "m-1", &old), 401, "revoked");
-    refused(&dev.boot("shop", "m-1", &renewal), 401, "revoked");
-    refused(&renew(&dev, &renewal), 401, "revoked");
-    assert_eq!(dev.boot("shop", "m-1", &new).status, 200);
-
-    // Without a time: all issued so far, also by an issuer whose clock is ahead.
-    revoke(&dev, &json!({"jwt_subject": {"issuer": Development::ISSUER, "sub": "developer"}}));
-    refused(&read(now + 25), 401, "revoked");
-    assert_eq!(dev.boot("shop", "m-1", &new).status, 200);
-}
-
-#[test]
-fn operators_revoke_everything_and_orgs_only_what_belongs_to_them() {
-    let dev = shop();
-    dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"})));
-    let rivals = dev.mint(&json!({"kind": "org", "org": "rivals"}));
-    let ours = dev.mint(&json!({"kind": "org", "org": "demo"}));
-    let id = |token: &str| UnverifiedToken::parse(token).unwrap().id().to_string();
-    let ask =
-        |token: &str, what: Value| dev.call("POST", "/v1/revocations", &flyv1(token), Some(&what)).outcome();
-    let forbidden = (403, "forbidden".to_owned());
-    let issuer = Development::ISSUER;
-    for what in [
-        json!({"token": {"id": id(&ours)}}),
-        json!({"token": {"id": id(&dev.operator)}}),
-        json!({"token": {"id": "00000000-0000-0000-0000-000000000000"}}),
-        json!({"machine": {"app": "shop", "machine": "m-1"}}),
-        json!({"machine": {"app": "nowhere", "machine": "m-1"}}),
-        json!({"host": {"host": "dev"}}),
-        json!({"signing_key": {"id": "00000000-0000-0000-0000-000000000000"}}),
-        json!({"jwt_subject": {"issuer": issuer, "sub": "developer"}}),
-        json!({"jwt": {"issuer": issuer, "jti": "one"}}),
-    ] {
-        assert_eq!(ask(&rivals, what.clone()), forbidden, "{what}");
-    }
-    // A token that may not mint may not revoke either.
-    let list = appended(&ours, [Actions(ActionSet::from_iter([Action::List])).into()]);
-    assert_eq!(ask(&list, json!({"token": {"id": id(&ours)}})), forbidden);
-    assert_eq!(ask(&list, json!({"machine": {"app": "shop", "machine": "m-1"}})), forbidden);
-
-    assert_eq!(ask(&ours, json!({"machine": {"app": "shop", "machine": "m-1"}})).0, 201);
-    assert_eq!(ask(&rivals, json!({"token": {"id": id(&rivals)}})).0, 201);
-    let listing = |token: &str| dev.call("GET", "/v1/apps/shop/secrets", &flyv1(token), None).outcome();
-    assert_eq!(listing(&rivals), (401, "revoked".to_owned()));
-    assert_eq!(listing(&ours), (200, String::new()));
-
-    let bad = |what: Value| dev.operate("POST", "/v1/revocations", Some(&what));
-    let long = "x".repeat(4097);
-    for what in [
-        json!({"jwt": {"issuer": issuer, "jti": ""}}),
-        json!({"jwt": {"issuer": "", "jti": "x"}}),
-        json!({"jwt": {"issuer": issuer, "jti": long}}),
-        json!({"jwt_subject": {"issuer": issuer, "sub": "x", "before": now() + 367 * 86_400}}),
-        // An app's id in place of a token's is refused.
-        json!({"token": {"id": dev.operate("GET", "/v1/apps/shop", None).field("id")}}),
-    ] {
-        assert_eq!(bad(what).outcome(), (400, "bad_request".to_owned()));
-    }
-    // So is the id that represents a key among ancestors: it must not revoke the key, and the operator with
-    // it.
-    let kid = UnverifiedToken::parse(&dev.operator).unwrap().kid().to_vec();
-    let of_key = bad(json!({"token": {"id": TokenId::of_key(&kid).to_string()}}));
-    assert_eq!(of_key.outcome(), (409, "conflict".to_owned()));
-    assert!(of_key.text().contains("petsem token revoke --key"), "{}", of_key.text());
-    assert_eq!(dev.operate("GET", "/v1/orgs", None).status, 200);
-    let absent = bad(json!({"signing_key": {"id": "00000000-0000-0000-0000-000000000000"}}));
-    assert_eq!(absent.outcome(), (404, "not_found".to_owned()));
 }
 
 /// An installation with a running server, and a spare operator token to revoke.
@@ -396,20 +264,6 @@ fn a_denial_for_an_unknown_app_is_refused_by_the_running_server() {
 }
 
 #[test]
-fn the_policy_is_re_evaluated_in_addition_to_the_revocation() {
-    // An unrevoked credential still needs its rule: the two checks do not replace each other.
-    let dev = shop();
-    let renewal = dev.boot("shop", "m-1", &dev.discharge("shop", "m-1")).field("renewal");
-    let mut narrower = policy();
-    narrower["rules"][0]["claims"] = json!({"sub": "somebody-else"});
-    let put = dev.operate("PUT", "/v1/apps/shop/policy", Some(&json!({ "policy": narrower })));
-    assert_eq!(put.status, 200, "{}", put.text());
-    refused(&dev.boot("shop", "m-1", &renewal), 403, "policy_denied");
-    revoke(&dev, &json!({"jwt_subject": {"issuer": Development::ISSUER, "sub": "orchestrator"}}));
-    refused(&dev.boot("shop", "m-1", &renewal), 401, "revoked");
-}
-
-#[test]
 fn a_body_that_arrives_after_its_token_was_revoked_changes_nothing() {
     let dev = shop();
     let token = dev.mint(&json!({"kind": "org", "org": "demo"}));
@@ -431,23 +285,4 @@ fn a_body_that_arrives_after_its_token_was_revoked_changes_nothing() {
     assert_eq!(dev.version("shop"), 1);
     let line = dev.audit_lines().into_iter().rfind(|line| line["action"] == "secret.set").unwrap();
     assert_eq!((&line["outcome"], &line["reason"]), (&json!("denied"), &json!("revoked")), "{line}");
-}
-
-#[test]
-fn every_issued_discharge_boots_whatever_the_length_of_its_jwt() {
-    let dev = shop();
-    let mut ends = [0, 0];
-    for length in (1500..1960).step_by(5) {
-        let proof = proof(&dev, json!({"jti": "j".repeat(length)}));
-        let asked = dev.ask_discharge(&dev.host, &proof, "shop", "m-1");
-        if asked.status == 201 {
-            ends[0] += 1;
-            assert_eq!(dev.boot("shop", "m-1", &asked.field("discharge")).status, 200, "{length}");
-        } else {
-            ends[1] += 1;
-            assert_eq!(asked.outcome(), (400, "bad_request".to_owned()), "{length}: {}", asked.text());
-            assert!(asked.error().contains("jti"), "{}", asked.text());
-        }
-    }
-    assert!(ends.iter().all(|count| *count > 0), "{ends:?}");
 }

@@ -1,0 +1,199 @@
+//! Concurrent changes are never reported as integrity faults. Each client is a thread.
+
+use std::thread;
+
+use petsem_api::{ErrorCode, PolicyDocument};
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use crate::error::Failure;
+use crate::lab::{Demo, app_ref, code, policy};
+
+const APPS: [&str; 3] = ["busy-a", "busy-b", "busy-c"];
+const ROUNDS: u64 = 40;
+
+/// Asserts that a request succeeds, or conflicts with a faster client.
+fn fine<T>(what: &str, result: Result<T, Failure>) {
+    let outcome = code(result.map(drop));
+    let conflicts = [ErrorCode::Conflict, ErrorCode::Busy, ErrorCode::StaleVersion];
+    assert!(outcome.is_ok() || conflicts.map(Err).contains(&outcome), "{what}: {outcome:?}");
+}
+
+/// Repeats a request until it is refused.
+async fn until_gone<T>(mut ask: impl AsyncFnMut() -> Result<T, Failure>) {
+    loop {
+        if let Err(code) = code(ask().await) {
+            assert_ne!(code, ErrorCode::Integrity);
+            return;
+        }
+    }
+}
+
+async fn app_with_policy(demo: &Demo, name: &str) {
+    demo.app("demo", name).await.unwrap();
+    assert_eq!(demo.put_policy(name, policy()).await.unwrap(), 1);
+}
+
+async fn show_policy(demo: &Demo, app: &str) -> Result<PolicyDocument, Failure> {
+    demo.call(&demo.tokens.operator, async |engine, audit, principal, _| {
+        engine.show_policy(audit, principal, &app_ref(app)).await
+    })
+    .await
+}
+
+async fn show_history(demo: &Demo, app: &str) -> Result<(), Failure> {
+    demo.call(&demo.tokens.operator, async |engine, audit, principal, _| {
+        engine.secret_history(audit, principal, &app_ref(app), &"A".parse().unwrap()).await
+    })
+    .await
+    .map(drop)
+}
+
+async fn renewal(demo: &Demo, app: &str) -> String {
+    let discharge = demo.discharge(app, "m-1").await.unwrap();
+    demo.boot(app, "m-1", &discharge).await.unwrap().renewal.unwrap()
+}
+
+#[test]
+fn concurrent_readers_writers_and_policy_changes_of_an_app_never_get_integrity() {
+    let runtime = Runtime::new().unwrap();
+    let demo = runtime.block_on(Demo::new());
+    let operator = &demo.tokens.operator;
+    let renewals = APPS.map(|app| {
+        runtime.block_on(async {
+            app_with_policy(&demo, app).await;
+            demo.set(operator, app, json!({"A": "0"})).await.unwrap();
+            renewal(&demo, app).await
+        })
+    });
+    thread::scope(|scope| {
+        for (app, renewal) in APPS.into_iter().zip(&renewals) {
+            let (demo, runtime) = (&demo, &runtime);
+            for writer in 0..2 {
+                scope.spawn(move || {
+                    runtime.block_on(async {
+                        for round in 0..ROUNDS {
+                            let values = json!({"A": format!("{writer}-{round}"), "B": null});
+                            fine("set", demo.set(operator, app, values).await);
+                        }
+                    });
+                });
+            }
+            scope.spawn(move || {
+                runtime.block_on(async {
+                    for _ in 0..ROUNDS {
+                        fine("policy", demo.put_policy(app, policy()).await);
+                    }
+                });
+            });
+            scope.spawn(move || {
+                runtime.block_on(async {
+                    for _ in 0..ROUNDS {
+                        fine("boot", demo.boot(app, "m-1", renewal).await);
+                        fine("history", show_history(demo, app).await);
+                    }
+                });
+            });
+            scope.spawn(move || {
+                runtime.block_on(async {
+                    for _ in 0..ROUNDS {
+                        fine("read", demo.read(app).await);
+                        fine("policy shown", show_policy(demo, app).await);
+                    }
+                });
+            });
+        }
+    });
+    for app in APPS {
+        let version = runtime.block_on(demo.list(operator, app)).unwrap().version;
+        let policy = runtime.block_on(show_policy(&demo, app)).unwrap().version;
+        assert_eq!((version, policy), (1 + 2 * ROUNDS, 1 + ROUNDS));
+    }
+    assert_eq!(demo.lab.engine.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn readers_of_apps_and_orgs_deleted_meanwhile_are_refused_and_never_get_integrity() {
+    let runtime = Runtime::new().unwrap();
+    let demo = runtime.block_on(Demo::new());
+    let (operator, owner) = (&demo.tokens.operator, &demo.tokens.owner);
+    for round in 0..12 {
+        let (org, app) = (format!("brief-{round}"), format!("fleeting-{round}"));
+        let renewal = runtime.block_on(async {
+            demo.org(&org).await.unwrap();
+            app_with_policy(&demo, &app).await;
+            demo.set(operator, &app, json!({"A": "1"})).await.unwrap();
+            renewal(&demo, &app).await
+        });
+        let (app_ref, org_ref) = (app_ref(&app), org.parse().unwrap());
+        let list_all = async || {
+            demo.call(operator, async |engine, audit, principal, now| {
+                engine.list_apps(audit, principal, &"demo".parse().unwrap(), None, now).await?;
+                engine.list_orgs(audit, principal, now).await
+            })
+            .await
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| runtime.block_on(until_gone(async || demo.boot(&app, "m-1", &renewal).await)));
+            scope.spawn(|| runtime.block_on(until_gone(async || demo.read(&app).await)));
+            scope.spawn(|| {
+                runtime.block_on(until_gone(async || {
+                    demo.call(owner, async |engine, audit, principal, _| {
+                        engine.show_app(audit, principal, &app_ref).await
+                    })
+                    .await
+                }));
+            });
+            scope.spawn(|| {
+                runtime.block_on(until_gone(async || {
+                    demo.call(operator, async |engine, audit, principal, now| {
+                        engine.show_org(audit, principal, &org_ref, now).await
+                    })
+                    .await
+                }));
+            });
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    runtime.block_on(list_all()).unwrap();
+                }
+            });
+            scope.spawn(|| {
+                let deleted = demo.call(operator, async |engine, audit, principal, _| {
+                    engine.delete_app(audit, principal, &app_ref).await
+                });
+                runtime.block_on(deleted).unwrap();
+                let deleted = demo.call(operator, async |engine, audit, principal, now| {
+                    engine.delete_org(audit, principal, &org_ref, now).await
+                });
+                runtime.block_on(deleted).unwrap();
+            });
+        });
+    }
+    assert_eq!(demo.lab.engine.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn concurrently_created_apps_of_one_org_are_all_created() {
+    let runtime = Runtime::new().unwrap();
+    let demo = runtime.block_on(Demo::new());
+    thread::scope(|scope| {
+        for maker in 0..16 {
+            let (demo, runtime) = (&demo, &runtime);
+            scope.spawn(move || {
+                for app in 0..4 {
+                    runtime.block_on(demo.app("demo", &format!("made-{maker}-{app}"))).unwrap();
+                }
+            });
+        }
+    });
+    let listed = demo.call(&demo.tokens.operator, async |engine, audit, principal, now| {
+        engine.list_apps(audit, principal, &"demo".parse().unwrap(), None, now).await
+    });
+    let mut names: Vec<_> =
+        runtime.block_on(listed).unwrap().apps.iter().map(|app| app.name.to_string()).collect();
+    let made = (0..16).flat_map(|maker| (0..4).map(move |app| format!("made-{maker}-{app}")));
+    let mut expected: Vec<_> = made.chain(["shop".to_owned()]).collect();
+    names.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+}

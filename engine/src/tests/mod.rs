@@ -1,0 +1,7 @@
+//! Scenarios whose facts are the engine's: no socket, no process. A file per topic.
+
+mod concurrency;
+mod explanations;
+mod revocations;
+mod signing_keys;
+mod tokens;
