@@ -404,13 +404,13 @@ fn is_kept(found: &Found) -> bool {
     ["lo", "dd"].iter().all(|flag| found.mapping.flags.iter().any(|has| has == flag))
 }
 
-/// Requests overwrite their stacks 64 KiB deep; with a margin for their start.
-const OVERWRITTEN: u64 = 66 * 1024;
+/// Requests overwrite their stacks 96 KiB deep; with a margin for their start.
+const OVERWRITTEN: u64 = 98 * 1024;
 /// The bytes that overwriting itself leaves in a page: return addresses, with six bytes that are not zero.
 const ITS_OWN: usize = 96;
 
 /// The workers whose stacks hold data deeper than is overwritten, or that were not scanned. Requests overwrite their
-/// stacks 64 KiB deep, background tasks 256.
+/// stacks 96 KiB deep, background tasks 256.
 fn not_overwritten(process: u32) -> Vec<String> {
     let threads = below_stacks(process);
     let workers: Vec<_> = threads.iter().filter(|below| below.thread == "tokio-rt-worker").collect();
