@@ -19,8 +19,6 @@ pub struct DevelopmentPlan {
     pub host: HostId,
     /// The issuer of JWTs, whose key is in a file.
     pub issuer: PutIssuer,
-    /// The app's policy.
-    pub policy: serde_json::Value,
 }
 
 /// The new tokens.
@@ -40,7 +38,7 @@ impl Engine {
     /// An object could not be created.
     pub async fn populate_development(&self, plan: DevelopmentPlan) -> Result<DevelopmentTokens, Failure> {
         let now = self.now();
-        let DevelopmentPlan { org, app, host, issuer, policy } = plan;
+        let DevelopmentPlan { org, app, host, issuer } = plan;
         let missing = || Failure::internal("a new object does not exist");
 
         let mut audit = local_record(now, "org.create");
@@ -58,6 +56,7 @@ impl Engine {
 
         let app = self.find_app(&AppRef::Id(app.id)).await?.ok_or_else(missing)?;
         let mut audit = local_record(now, "policy.set");
+        let policy = development_policy(&issuer.issuer);
         self.set_policy(&mut audit, &app, policy, None, "petsem dev", |_| {}).await?;
         self.record(&audit).await?;
 
@@ -78,4 +77,26 @@ impl Engine {
         self.record(&audit).await?;
         Ok(DevelopmentTokens { host, owner, operator })
     }
+}
+
+/// The policy of the app: the issuer may boot the Machines that its JWT names, and read everything as `developer`.
+pub(crate) fn development_policy(issuer: &str) -> serde_json::Value {
+    serde_json::json!({
+        "format": 1,
+        "rules": [
+            {
+                "name": "boot",
+                "issuer": issuer,
+                "actions": ["boot"],
+                "bind": {"app": "petsem_app", "machine": "petsem_machine", "host": "petsem_host"}
+            },
+            {
+                "name": "developer",
+                "issuer": issuer,
+                "claims": {"sub": "developer"},
+                "actions": ["read_value"],
+                "secrets": {"prefixes": [""]}
+            }
+        ]
+    })
 }

@@ -1,5 +1,5 @@
 //! All text that clients, approvers, operators and the audit log read from the engine, with a file per topic. A function
-//! is named by its subject and returns the refusal itself, so that code and text cannot part.
+//! is named by its subject and returns the refusal itself, so that code and text stay together.
 //!
 //! Elsewhere are texts that make sense only beside the code they describe: those of a store that fails beside the
 //! conversions of its errors (`error`), those of other errors beside their variants, what is wrong with a row beside the

@@ -1,5 +1,5 @@
 //! All text that a client or an operator reads from the server, with a file per topic. A function is named by its
-//! subject and returns the error itself, so that code and text cannot part.
+//! subject and returns the error itself, so that code and text stay together.
 //!
 //! Elsewhere are texts that make sense only beside the code they describe: those of the errors of a start beside
 //! their variants (`error`), those of the OpenAPI document and of the metrics beside their declarations, and log lines,

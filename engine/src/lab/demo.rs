@@ -17,7 +17,7 @@ use crate::approvals::request::Requested;
 use crate::authz::decide::Principal;
 use crate::boot::boot::Boot;
 use crate::clock::Timestamp;
-use crate::development::{DevelopmentPlan, DevelopmentTokens};
+use crate::development::{DevelopmentPlan, DevelopmentTokens, development_policy};
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::request::{AuditRecord, Peer};
@@ -48,7 +48,6 @@ impl Demo {
                 jwks_url: None,
                 discovery: false,
             },
-            policy: policy(),
         };
         let tokens = lab.engine.populate_development(plan).await.unwrap();
         Self { lab, tokens }
@@ -292,23 +291,9 @@ pub(crate) fn appended(token: &str, caveats: impl IntoIterator<Item = Caveat>) -
     macaroon.to_text().to_string()
 }
 
-/// The issuer may boot the Machine that its JWT names, and read everything as `developer`.
+/// The policy of the app `shop`.
 pub(crate) fn policy() -> Value {
-    json!({"format": 1, "rules": [
-        {
-            "name": "boot",
-            "issuer": ISSUER,
-            "actions": ["boot"],
-            "bind": {"app": "petsem_app", "machine": "petsem_machine", "host": "petsem_host"}
-        },
-        {
-            "name": "developer",
-            "issuer": ISSUER,
-            "claims": {"sub": "developer"},
-            "actions": ["read_value"],
-            "secrets": {"prefixes": [""]}
-        }
-    ]})
+    development_policy(ISSUER)
 }
 
 /// The request of a body.

@@ -1,4 +1,4 @@
-//! What lines of the audit log say beyond their fields.
+//! The `detail` of audit lines.
 
 use std::fmt::Display;
 

@@ -21,7 +21,10 @@ pub(crate) fn no_such_org() -> Failure {
 
 /// Whether the org exists or not.
 pub(crate) fn org_not_shown() -> Failure {
-    Failure::new(ErrorCode::Forbidden, "there is no such org, or this token does not allow that for it")
+    Failure::new(
+        ErrorCode::Forbidden,
+        "there is no such org, or this token does not allow that for it; use a token of the org, or an operator's",
+    )
 }
 
 /// Whether the org exists or not.

@@ -54,8 +54,8 @@ impl<'a, T: Content> Scan<'a, T> {
         Ok(entries)
     }
 
-    /// Storage is not trusted: a row outside of the prefix, or out of order, is refused. The scan then ends, because a
-    /// store that repeats its pages would never.
+    /// Storage is not trusted: a row outside of the prefix, or out of order, is refused. The scan then ends: a store
+    /// that repeats its pages would otherwise never let it end.
     fn read(&mut self, record: &Record) -> Scanned<T> {
         let is_next = self.after.as_ref().is_none_or(|after| *after < record.id);
         if !is_next || !record.id.starts_with(self.prefix) {

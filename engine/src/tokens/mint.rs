@@ -37,10 +37,10 @@ pub(crate) struct NewToken<'a> {
     pub(crate) key: &'a SigningEntry,
     /// Its holder, for the list of tokens.
     pub(crate) subject: String,
-    /// The tokens that revoke it with them.
+    /// Revoking one of these tokens revokes it, too.
     pub(crate) ancestors: Vec<TokenUuid>,
     pub(crate) caveats: Vec<Caveat>,
-    /// When the row ends, in Unix seconds. The caveats must say so, too.
+    /// When it expires, in Unix seconds. The caveats must say so, too.
     pub(crate) expires: i64,
 }
 

@@ -12,7 +12,7 @@ pub(super) fn routes() -> Vec<Route> {
             .named("sealServer", tag::SERVER, "Seal the server: wipe its keys")
             .described(
                 "Needs the action `operate`. The response leaves first. Then requests end, the keys are wiped, and every \
-                 route except health answers 503 `sealed`. `/readyz` says when it is done. No route unseals: \
+                 route except health and metrics answers 503 `sealed`. `/readyz` says when it is done. No route unseals: \
                  that happens on the node, with `petsem operator unseal`.",
             )
             .audited("operator.seal")

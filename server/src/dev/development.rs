@@ -147,35 +147,12 @@ async fn open(development: &Development, settings: Settings) -> Result<Started, 
         app: Development::APP.parse().map_err(Failure::internal)?,
         host: Development::HOST.parse().map_err(Failure::internal)?,
         issuer: issuer_key(&development.issuer_key())?,
-        policy: policy(),
     };
     let tokens = started.state.engine.populate_development(plan).await?;
     write_secret(&development.host_token(), &tokens.host)?;
     write_secret(&development.owner_token(), &tokens.owner)?;
     write_secret(&development.operator_token(), &tokens.operator)?;
     Ok(started)
-}
-
-/// The policy of the first app: the development issuer may boot the Machines that its JWT names, and read as `developer`.
-fn policy() -> serde_json::Value {
-    serde_json::json!({
-        "format": 1,
-        "rules": [
-            {
-                "name": "boot",
-                "issuer": ISSUER,
-                "actions": ["boot"],
-                "bind": {"app": "petsem_app", "machine": "petsem_machine", "host": "petsem_host"}
-            },
-            {
-                "name": "developer",
-                "issuer": ISSUER,
-                "claims": {"sub": "developer"},
-                "actions": ["read_value"],
-                "secrets": {"prefixes": [""]}
-            }
-        ]
-    })
 }
 
 fn issuer_key(path: &Path) -> Result<PutIssuer, StartError> {

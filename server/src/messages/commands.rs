@@ -16,7 +16,7 @@ pub(crate) fn unknown_command() -> Failure {
 }
 
 pub(crate) fn stopping() -> Failure {
-    Failure::new(ErrorCode::Stopping, "the server is stopping")
+    Failure::new(ErrorCode::Stopping, "the server is stopping; start it again, then repeat the command")
 }
 
 pub(crate) fn too_many_commands() -> Failure {

@@ -32,7 +32,7 @@ pub(crate) fn node_sealing() -> Failure {
     .retry_after(RETRY_SECONDS)
 }
 
-/// A reason for which it is sealed names what people can give.
+/// One reason why it is sealed: the input that is missing.
 pub(crate) fn opened_with(input: &str) -> String {
     format!("it can be opened with {input}")
 }
@@ -72,7 +72,7 @@ pub(crate) fn invalid_passphrase(error: &dyn Display) -> Failure {
     Failure::new(ErrorCode::BadRequest, error.to_string())
 }
 
-pub(crate) fn audit_log_not_closed_to_unseal(error: &dyn Display) -> StartError {
+pub(crate) fn audit_log_blocks_unsealing(error: &dyn Display) -> StartError {
     StartError::Refused(format!("the audit log cannot be closed: {error}"))
 }
 

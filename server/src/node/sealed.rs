@@ -143,7 +143,7 @@ impl SealedNode {
         if let Some(audit) = audit
             && let Err(error) = audit.close().await
         {
-            return Unsealing::Ended(messages::audit_log_not_closed_to_unseal(&error));
+            return Unsealing::Ended(messages::audit_log_blocks_unsealing(&error));
         }
         let started = match start_opened(settings, store, unlocked).await {
             Ok(started) => started,

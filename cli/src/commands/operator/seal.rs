@@ -16,7 +16,8 @@ use crate::{messages, output};
 /// Seal the running server, or manage the seals of the store
 ///
 /// Without a subcommand, the server that the token is for erases all keys from memory: requests end, and every route
-/// except health answers `sealed` until `petsem operator unseal` runs on its node. The subcommands work on the node.
+/// except health and metrics answers `sealed` until `petsem operator unseal` runs on its node. The subcommands work on
+/// the node.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Seal {

@@ -428,7 +428,7 @@ fn not_overwritten(process: u32) -> Vec<String> {
 
 /// Waits until two scans in a row find nothing. After ten seconds, the assertions that follow report what
 /// remains.
-#[expect(clippy::disallowed_methods, reason = "SECURITY.md states seconds of the clock on the wall")]
+#[expect(clippy::disallowed_methods, reason = "SECURITY.md states wall-clock seconds")]
 fn wait_until_clean(is_clean: impl Fn() -> bool) {
     let begun = Instant::now();
     let mut clean = 0;
