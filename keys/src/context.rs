@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn label_bytes_are_the_published_ones() {
+    fn labels_have_their_published_bytes() {
         let labels = [
             (Label::KeyringKey, 0x01),
             (Label::AppKek, 0x02),

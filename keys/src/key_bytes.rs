@@ -45,9 +45,9 @@ impl ZeroizeOnDrop for KeyBytes {}
 mod tests {
     use super::*;
 
-    /// Compiles only while each of them wipes itself: it fails if a dependency loses that feature.
+    /// Compiles only while each type wipes its bytes on drop: it fails if a dependency loses that feature.
     #[test]
-    fn whatever_holds_a_key_wipes_it() {
+    fn every_key_type_is_wiped_on_drop() {
         fn wipes<T: ZeroizeOnDrop>() {}
         wipes::<KeyBytes>();
         wipes::<aes_gcm::Aes256Gcm>();

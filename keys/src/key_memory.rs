@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_locked_and_left_out_of_dumps_and_children() {
+    fn key_memory_is_locked_and_excluded_from_dumps_and_forks() {
         let place = take();
         let flags = flags(place);
         assert_eq!(KeyMemory::of_this_process().refusal, None, "the limit of locked memory is too low here");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn places_do_not_overlap_and_come_back_wiped() {
+    fn places_do_not_overlap_and_are_wiped_before_reuse() {
         let mut taken: Vec<Place> = (0..2 * SLAB / PLACE).map(|_| take()).collect();
         for (number, place) in taken.iter_mut().enumerate() {
             assert_eq!(**place, [0; PLACE]);

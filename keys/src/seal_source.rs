@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_share_shows_its_text_in_no_debug_text() {
+    fn debug_of_a_new_share_does_not_show_its_text() {
         let text = Zeroizing::new("canary".to_owned());
         let share = NewShare { description: "share 1 of 3".to_owned(), text };
         assert_eq!(format!("{share:?}"), "NewShare { description: \"share 1 of 3\", .. }");

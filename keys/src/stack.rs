@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_call_left_on_the_stack_is_overwritten() {
+    fn the_stack_of_a_call_is_overwritten() {
         let place = call(leave::<40_000>);
         assert_eq!(found_at(place), MARK, "the test does not see the stack");
         assert_eq!(found_at(scrubbed_call(leave::<40_000>)), [0; 64]);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_each_step_of_a_future_left_on_the_stack_is_overwritten() {
+    fn the_stack_of_each_poll_of_a_future_is_overwritten() {
         let steps = async {
             let first = leave::<40_000>();
             let between = found_at(first);

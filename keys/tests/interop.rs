@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const LENGTHS: [usize; 5] = [0, 1, 31, 32, 5_000];
 
 #[test]
-fn pynacl_and_cryptography_open_what_petsem_makes_and_make_what_petsem_opens() {
+fn pynacl_and_cryptography_interoperate_with_petsem() {
     let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
     let keys: Vec<(SecretKey, usize)> = SecretKeyType::ALL
         .into_iter()
@@ -44,7 +44,7 @@ fn pynacl_and_cryptography_open_what_petsem_makes_and_make_what_petsem_opens() {
             case
         })
         .collect();
-    let answers = ask_python(&Value::from(cases));
+    let answers = run_python(&Value::from(cases));
     assert_eq!(answers.len(), keys.len());
     for ((key, length), made) in keys.iter().zip(&answers) {
         let bytes = |field: &str| HEXLOWER.decode(made[field].as_str().unwrap().as_bytes()).unwrap();
@@ -71,13 +71,13 @@ fn associated_data(key: &SecretKey) -> &'static [u8] {
 }
 
 /// Runs the Python program once, with all keys on its standard input.
-fn ask_python(cases: &Value) -> Vec<Value> {
+fn run_python(cases: &Value) -> Vec<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/peer.py");
     let mut child =
         Command::new(python()).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(cases.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "the other side refused what petsem made; its words are above");
+    assert!(output.status.success(), "the Python program failed; its error is above");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 

@@ -24,7 +24,7 @@ const NACL_SEALED: &str = "f3ffc7703f9400e52a7dfb4b3d3305d98e993b9f48681273c2965
                            a6599b1f654cb45a74e355a5";
 
 #[test]
-fn xsalsa20_poly1305_opens_the_message_of_nacl_and_nothing_that_differs() {
+fn xsalsa20_poly1305_opens_the_message_of_nacl_and_refuses_changed_ones() {
     let key = SecretKey::import(SecretKeyType::NaclSecretbox, &hex(NACL_KEY)).unwrap();
     let sealed = [hex(NACL_NONCE), hex(NACL_SEALED)].concat();
     assert_eq!(*key.decrypt(&sealed, b"").unwrap(), hex(NACL_MESSAGE));
@@ -36,7 +36,7 @@ fn xsalsa20_poly1305_opens_the_message_of_nacl_and_nothing_that_differs() {
 }
 
 #[test]
-fn a_box_of_alice_for_bob_is_the_one_of_nacl() {
+fn a_box_from_alice_to_bob_equals_the_one_of_nacl() {
     // Bob's private key and Alice's public one make the same key.
     let bob = array("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb");
     let alice = array("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");

@@ -16,7 +16,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn arbitrary_bytes_open_nothing(one in sealed_bytes(), other in sealed_bytes()) {
+    fn no_key_opens_arbitrary_bytes(one in sealed_bytes(), other in sealed_bytes()) {
         let keyring = Keyring::new([KeyringKey::generate(&mut FixedBytes(&KEY), 1)], 1).unwrap();
         let kek = AppKek::generate(&mut FixedBytes(&KEY), ID, 1);
         let sealed = SealedRef { wrapped_dek: &one, ciphertext: &other };
@@ -39,7 +39,7 @@ proptest! {
     }
 
     #[test]
-    fn the_version_of_arbitrary_bytes_is_in_the_header_or_nowhere(bytes in sealed_bytes()) {
+    fn a_version_is_read_only_from_a_valid_header(bytes in sealed_bytes()) {
         let in_header = |minimum| {
             (bytes.len() >= minimum && bytes[0] == 1)
                 .then(|| u32::from_be_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]))

@@ -5,7 +5,7 @@ use petsem_keys::{AuditMacKey, AuditSigningKey, IntegrityError, verify_checkpoin
 use crate::seeded::{FixedBytes, SeededRng};
 
 #[test]
-fn a_line_verifies_only_under_the_key_of_its_stretch() {
+fn a_line_does_not_verify_with_the_next_ratchet_key() {
     let first = AuditMacKey::generate(&mut FixedBytes(&[1; 32]));
     let tag = first.tag(b"line");
     assert_eq!(first.verify(b"line", &tag), Ok(()));
@@ -16,7 +16,7 @@ fn a_line_verifies_only_under_the_key_of_its_stretch() {
 }
 
 #[test]
-fn the_same_steps_from_the_same_key_give_the_same_key() {
+fn the_ratchet_is_deterministic() {
     let step = |key: AuditMacKey| key.ratchet().ratchet();
     let [one, other] = [(); 2].map(|()| step(AuditMacKey::generate(&mut FixedBytes(&[1; 32]))));
     assert_eq!(one.tag(b"line"), other.tag(b"line"));
@@ -39,7 +39,7 @@ fn a_checkpoint_verifies_only_with_its_own_key_message_and_signature() {
 }
 
 #[test]
-fn what_is_no_point_or_a_weak_one_is_no_public_key() {
+fn an_invalid_or_weak_point_is_refused_as_a_public_key() {
     let signature = AuditSigningKey::generate(&mut FixedBytes(&[1; 32])).sign(b"head");
     // No point of the curve has y = 2.
     let mut no_point = [0; 32];

@@ -13,24 +13,24 @@ use crate::seeded::FixedBytes;
 const CANARY: [u8; 32] = *b"canary-KEY-that-is-never-printed";
 
 #[test]
-fn debug_of_every_key_is_its_name_alone() {
-    let given = || FixedBytes(&CANARY);
+fn debug_of_a_key_type_shows_no_key_bytes() {
+    let canary_bytes = || FixedBytes(&CANARY);
     let material = CANARY.to_vec().into_boxed_slice();
-    assert_prints(&RootKey::generate(&mut given(), 1), "RootKey(..)");
-    assert_prints(&KeyringKey::generate(&mut given(), 1), "KeyringKey(..)");
-    assert_prints(&AppKek::generate(&mut given(), [0; 16], 1), "AppKek(..)");
-    assert_prints(&SigningKey::generate(&mut given()), "SigningKey(..)");
-    assert_prints(&DischargerKey::generate(&mut given()), "DischargerKey(..)");
-    assert_prints(&RowMacKey::generate(&mut given()), "RowMacKey(..)");
-    assert_prints(&AuditMacKey::generate(&mut given()), "AuditMacKey(..)");
-    assert_prints(&AuditSigningKey::generate(&mut given()), "AuditSigningKey(..)");
-    assert_prints(&PollKey::generate(&mut given()), "PollKey(..)");
-    assert_prints(&DigestKey::generate(&mut given()), "DigestKey(..)");
+    assert_prints(&RootKey::generate(&mut canary_bytes(), 1), "RootKey(..)");
+    assert_prints(&KeyringKey::generate(&mut canary_bytes(), 1), "KeyringKey(..)");
+    assert_prints(&AppKek::generate(&mut canary_bytes(), [0; 16], 1), "AppKek(..)");
+    assert_prints(&SigningKey::generate(&mut canary_bytes()), "SigningKey(..)");
+    assert_prints(&DischargerKey::generate(&mut canary_bytes()), "DischargerKey(..)");
+    assert_prints(&RowMacKey::generate(&mut canary_bytes()), "RowMacKey(..)");
+    assert_prints(&AuditMacKey::generate(&mut canary_bytes()), "AuditMacKey(..)");
+    assert_prints(&AuditSigningKey::generate(&mut canary_bytes()), "AuditSigningKey(..)");
+    assert_prints(&PollKey::generate(&mut canary_bytes()), "PollKey(..)");
+    assert_prints(&DigestKey::generate(&mut canary_bytes()), "DigestKey(..)");
     assert_prints(&SecretKeyMaterial::new(material.into()).unwrap(), "SecretKeyMaterial(..)");
     assert_prints(&SecretKey::import(SecretKeyType::NaclAuth, &CANARY).unwrap(), "SecretKey(nacl_auth, ..)");
-    assert_prints(&HostCacheKey::generate(&mut given()), "HostCacheKey(..)");
-    assert_prints(&SealKey::generate(&mut given()), "SealKey(..)");
-    let keyring = Keyring::new([KeyringKey::generate(&mut given(), 4)], 4).unwrap();
+    assert_prints(&HostCacheKey::generate(&mut canary_bytes()), "HostCacheKey(..)");
+    assert_prints(&SealKey::generate(&mut canary_bytes()), "SealKey(..)");
+    let keyring = Keyring::new([KeyringKey::generate(&mut canary_bytes(), 4)], 4).unwrap();
     assert_prints(&keyring, "Keyring(.., current version 4)");
 }
 

@@ -21,7 +21,7 @@ const APP: [u8; 16] = [0x14; 16];
 const ID: [u8; 16] = [0x15; 16];
 
 #[test]
-fn a_wrap() {
+fn a_wrap_opens_as_described() {
     let mut rng = SeededRng::new("described wrap");
     let keyring = Keyring::new([KeyringKey::generate(&mut FixedBytes(&KEY), 6)], 6).unwrap();
     let key = SigningKey::generate(&mut rng);
@@ -33,7 +33,7 @@ fn a_wrap() {
 }
 
 #[test]
-fn a_value_and_its_dek() {
+fn a_value_and_its_dek_open_as_described() {
     let mut rng = SeededRng::new("described value");
     let kek = AppKek::generate(&mut FixedBytes(&KEY), APP, 2);
     let record = RecordContext::Value { epoch: 3, org: ORG, app: APP, name: "NAME", version: 4 };
@@ -48,7 +48,7 @@ fn a_value_and_its_dek() {
 }
 
 #[test]
-fn a_bundle() {
+fn a_bundle_opens_as_described() {
     let mut rng = SeededRng::new("described bundle");
     let kek = AppKek::generate(&mut FixedBytes(&KEY), APP, 2);
     let record = RecordContext::Bundle { epoch: 3, org: ORG, app: APP, version: 4 };
@@ -61,7 +61,7 @@ fn a_bundle() {
 }
 
 #[test]
-fn row_feed_and_audit_macs_and_digests() {
+fn macs_and_digests_are_computed_as_described() {
     let rows = RowMacKey::generate(&mut FixedBytes(&KEY));
     let row = RowContext { table: 7, id: b"id", epoch: 1, row_version: 2 };
     let message = context(0x40, &[&int(7), b"id", &int(1), &int(2), b"content"]);
@@ -82,7 +82,7 @@ fn row_feed_and_audit_macs_and_digests() {
 }
 
 #[test]
-fn a_checkpoint() {
+fn a_checkpoint_verifies_as_described() {
     let key = AuditSigningKey::generate(&mut FixedBytes(&KEY));
     let public = VerifyingKey::from_bytes(&key.public()).unwrap();
     let signature = Signature::from_bytes(&key.sign(b"head"));

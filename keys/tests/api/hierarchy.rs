@@ -15,7 +15,7 @@ const VALUE: RecordContext<'static> =
     RecordContext::Value { epoch: 1, org: ORG, app: APP, name: "DATABASE_URL", version: 7 };
 
 #[test]
-fn a_value_comes_back_through_the_whole_hierarchy() {
+fn a_value_is_decrypted_through_the_whole_hierarchy() {
     let mut rng = SeededRng::new("whole hierarchy");
     let root = RootKey::generate(&mut rng, 1);
     let keyring = Keyring::new([KeyringKey::generate(&mut rng, 1)], 1).unwrap();
@@ -32,7 +32,7 @@ fn a_value_comes_back_through_the_whole_hierarchy() {
 }
 
 #[test]
-fn messages_of_every_edge_length_come_back() {
+fn messages_of_every_edge_length_are_decrypted() {
     let mut rng = SeededRng::new("edge lengths");
     let kek = AppKek::generate(&mut rng, APP, 1);
     for length in [0, 1, 15, 16, 17, 4096, petsem_keys::PLAINTEXT_MAXIMUM] {
@@ -58,7 +58,7 @@ fn a_message_over_two_mebibytes_is_not_sealed_and_not_opened() {
 }
 
 #[test]
-fn sealing_the_same_twice_shares_neither_dek_nor_nonce() {
+fn sealing_a_message_twice_uses_new_deks_and_nonces() {
     let mut rng = SeededRng::new("twice");
     let kek = AppKek::generate(&mut rng, APP, 1);
     let [one, other] = [(); 2].map(|()| kek.seal(&mut rng, b"same", &VALUE).unwrap());
@@ -69,14 +69,14 @@ fn sealing_the_same_twice_shares_neither_dek_nor_nonce() {
 }
 
 #[test]
-fn an_app_is_sealed_only_under_its_own_kek() {
+fn a_record_is_sealed_only_with_the_kek_of_its_app() {
     let mut rng = SeededRng::new("own kek");
     let foreign = AppKek::generate(&mut rng, [0xff; 16], 1);
     assert_eq!(foreign.seal(&mut rng, b"", &VALUE).unwrap_err(), EncryptError::OtherKey);
 }
 
 #[test]
-fn a_kek_is_wrapped_only_as_the_app_and_version_that_it_has() {
+fn a_kek_is_wrapped_only_with_its_own_app_and_version() {
     let mut rng = SeededRng::new("kek context");
     let keyring = Keyring::new([KeyringKey::generate(&mut rng, 1)], 1).unwrap();
     let kek = AppKek::generate(&mut rng, APP, 2);
@@ -86,7 +86,7 @@ fn a_kek_is_wrapped_only_as_the_app_and_version_that_it_has() {
 }
 
 #[test]
-fn rotating_the_keyring_rewraps_and_then_forgets_the_old_version() {
+fn a_rotated_keyring_rewraps_keys_and_removes_the_old_version() {
     let mut rng = SeededRng::new("rotate keyring");
     let context = WrapContext::new(STORE, ID).owned_by(ORG);
     let mut keyring = Keyring::new([KeyringKey::generate(&mut rng, 1)], 1).unwrap();
@@ -109,7 +109,7 @@ fn rotating_the_keyring_rewraps_and_then_forgets_the_old_version() {
 }
 
 #[test]
-fn a_keyring_keeps_each_version_once_and_its_current_one() {
+fn a_keyring_refuses_repeated_versions_and_keeps_its_current_one() {
     let mut rng = SeededRng::new("keyring versions");
     let mut key = |version| KeyringKey::generate(&mut rng, version);
     let error = Keyring::new([key(1), key(1)], 1).unwrap_err();
@@ -127,7 +127,7 @@ fn a_keyring_keeps_each_version_once_and_its_current_one() {
 }
 
 #[test]
-fn rewrapping_a_dek_leaves_the_ciphertext_and_opens_under_the_new_kek_alone() {
+fn a_rewrapped_dek_opens_the_same_ciphertext_with_the_new_kek_only() {
     let mut rng = SeededRng::new("rewrap dek");
     let old = AppKek::generate(&mut rng, APP, 1);
     let new = AppKek::generate(&mut rng, APP, 2);
@@ -141,7 +141,7 @@ fn rewrapping_a_dek_leaves_the_ciphertext_and_opens_under_the_new_kek_alone() {
 }
 
 #[test]
-fn a_dek_or_key_of_one_app_never_moves_to_another() {
+fn a_dek_or_key_is_not_rewrapped_with_the_kek_of_another_app() {
     let mut rng = SeededRng::new("other app");
     let own = AppKek::generate(&mut rng, APP, 1);
     let foreign = AppKek::generate(&mut rng, [0xff; 16], 2);
@@ -155,7 +155,7 @@ fn a_dek_or_key_of_one_app_never_moves_to_another() {
 }
 
 #[test]
-fn digest_and_secret_keys_come_back_through_their_apps_kek_and_its_next_version() {
+fn digest_and_secret_keys_are_unwrapped_with_their_apps_kek() {
     let mut rng = SeededRng::new("app keys");
     let old = AppKek::generate(&mut rng, APP, 1);
     let new = AppKek::generate(&mut rng, APP, 2);
@@ -178,7 +178,7 @@ fn digest_and_secret_keys_come_back_through_their_apps_kek_and_its_next_version(
 }
 
 #[test]
-fn a_key_that_a_discharger_brings_is_the_key_that_is_used() {
+fn an_imported_discharger_key_keeps_its_bytes() {
     let key = DischargerKey::filled_by(|room| {
         room.fill(7);
         Ok::<(), OpenError>(())

@@ -7,7 +7,7 @@ use crate::seeded::SeededRng;
 const ROW: RowContext<'static> = RowContext { table: 3, id: b"app", epoch: 1, row_version: 5 };
 
 #[test]
-fn a_row_verifies_only_as_the_row_it_was() {
+fn a_row_mac_verifies_only_for_its_own_row() {
     let mut rng = SeededRng::new("row");
     let key = RowMacKey::generate(&mut rng);
     let tag = key.tag(&ROW, b"content");
@@ -41,7 +41,7 @@ fn a_tag_with_any_bit_changed_does_not_verify() {
 }
 
 #[test]
-fn a_control_change_verifies_only_at_its_number_after_the_one_before() {
+fn a_control_change_verifies_only_at_its_number_and_after_its_predecessor() {
     let key = RowMacKey::generate(&mut SeededRng::new("feed"));
     let first = key.feed_tag(1, 1, &[0; 32], b"revoke");
     let second = key.feed_tag(1, 2, &first, b"delete");
@@ -58,7 +58,7 @@ fn a_control_change_verifies_only_at_its_number_after_the_one_before() {
 }
 
 #[test]
-fn equal_values_show_neither_under_two_names_nor_in_two_apps() {
+fn digests_of_equal_values_differ_between_names_and_apps() {
     let mut rng = SeededRng::new("digests");
     let (one, other) = (DigestKey::generate(&mut rng), DigestKey::generate(&mut rng));
     let digest = one.digest("NAME", b"value");

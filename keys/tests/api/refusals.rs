@@ -124,7 +124,7 @@ fn a_wrapped_dek_or_ciphertext_cut_or_lengthened_is_refused() {
 }
 
 #[test]
-fn a_record_opens_as_no_other_than_the_one_that_was_sealed() {
+fn a_sealed_record_opens_only_in_its_own_context() {
     let (kek, sealed_value) = sealed(&VALUE);
     for other in [
         RecordContext::Value { epoch: 2, org: ORG, app: APP, name: "NAME", version: 7 },
@@ -162,7 +162,7 @@ fn two_records_of_one_app_with_their_deks_swapped_are_refused() {
 }
 
 #[test]
-fn the_same_key_bytes_as_kek_of_another_app_open_nothing() {
+fn a_kek_of_another_app_with_the_same_bytes_opens_nothing() {
     let bytes = [9; 32];
     let kek = AppKek::generate(&mut crate::seeded::FixedBytes(&bytes), APP, 1);
     let impostor = AppKek::generate(&mut crate::seeded::FixedBytes(&bytes), OTHER, 1);

@@ -91,16 +91,16 @@ fn a_seal_wraps_keys_of_every_role_and_each_opens_as_its_own() {
 }
 
 #[test]
-fn a_seal_is_not_asked_to_wrap_a_key_that_the_context_does_not_name() {
-    struct NotAsked;
+fn a_key_that_differs_from_the_context_is_refused_before_the_seal_is_used() {
+    struct UnusedSeal;
 
-    impl Seal for NotAsked {
+    impl Seal for UnusedSeal {
         fn kind(&self) -> &'static str {
-            "not asked"
+            "unused seal"
         }
 
         fn describe(&self) -> String {
-            "not asked".to_owned()
+            "unused seal".to_owned()
         }
 
         fn new_key(
@@ -108,7 +108,7 @@ fn a_seal_is_not_asked_to_wrap_a_key_that_the_context_does_not_name() {
             _rng: &mut dyn CryptoRng,
             _context: &SealContext,
         ) -> Result<(Vec<u8>, SealKey), SealError> {
-            panic!("asked for a key")
+            panic!("the seal was used")
         }
 
         fn find_key<'w>(
@@ -116,12 +116,12 @@ fn a_seal_is_not_asked_to_wrap_a_key_that_the_context_does_not_name() {
             _wrapped: &'w [u8],
             _context: &SealContext,
         ) -> Result<(SealKey, &'w [u8]), SealError> {
-            panic!("asked for a key")
+            panic!("the seal was used")
         }
     }
 
-    let rng = &mut SeededRng::new("not asked");
+    let rng = &mut SeededRng::new("unused seal");
     let root = RootKey::generate(rng, 3);
-    let error = NotAsked.wrap(rng, &root, &SealContext::root_key(STORE, SEAL, 4)).unwrap_err();
+    let error = UnusedSeal.wrap(rng, &root, &SealContext::root_key(STORE, SEAL, 4)).unwrap_err();
     assert!(matches!(error, SealError::Wrap { source: EncryptError::OtherKey, .. }), "{error:?}");
 }

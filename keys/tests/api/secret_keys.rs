@@ -32,7 +32,7 @@ fn aad(key: &SecretKey) -> &'static [u8] {
 }
 
 #[test]
-fn every_type_has_the_name_that_the_machines_api_gives_it() {
+fn every_type_has_its_name_in_the_machines_api() {
     let names = SecretKeyType::ALL.map(SecretKeyType::as_str);
     assert_eq!(
         names,
@@ -59,7 +59,7 @@ fn every_type_has_the_name_that_the_machines_api_gives_it() {
 }
 
 #[test]
-fn what_a_key_encrypts_it_decrypts_and_every_change_is_refused() {
+fn a_key_decrypts_its_own_ciphertexts_and_refuses_changed_ones() {
     for key in encrypting() {
         for message in [MESSAGE, b"", &[0; 100]] {
             let ciphertext = key.encrypt(&mut rng(), message, aad(&key)).unwrap();
@@ -93,7 +93,7 @@ fn two_ciphertexts_of_one_message_differ() {
 }
 
 #[test]
-fn what_a_key_signs_it_verifies_and_every_change_is_refused() {
+fn a_key_verifies_its_own_signatures_and_refuses_changed_ones() {
     for key in signing() {
         let signature = key.sign(MESSAGE).unwrap();
         assert_eq!(key.sign(MESSAGE).as_ref(), Ok(&signature), "{key:?} is deterministic");
@@ -126,7 +126,7 @@ fn another_key_of_the_same_type_opens_and_verifies_nothing() {
 }
 
 #[test]
-fn a_key_does_what_its_type_is_for_and_nothing_else() {
+fn a_key_performs_only_the_operations_of_its_type() {
     let unsupported =
         |key: &SecretKey, operation| Some(KeyUseError::Unsupported { kind: key.kind(), operation });
     for key in signing() {
@@ -146,7 +146,7 @@ fn a_key_does_what_its_type_is_for_and_nothing_else() {
 }
 
 #[test]
-fn associated_data_is_bound_where_the_type_has_it_and_refused_where_not() {
+fn associated_data_is_authenticated_if_the_type_supports_it_and_otherwise_refused() {
     for key in encrypting() {
         let result = key.encrypt(&mut rng(), MESSAGE, b"context");
         if key.kind() == SecretKeyType::Xaes256Gcm {
@@ -179,7 +179,7 @@ fn a_message_above_the_maximum_is_refused() {
 }
 
 #[test]
-fn a_key_that_is_brought_does_what_the_generated_one_does() {
+fn an_imported_key_equals_the_generated_one() {
     for key in keys() {
         let material = key.material().expose_secret_key_material();
         let imported = SecretKey::import(key.kind(), material).unwrap();
@@ -189,10 +189,10 @@ fn a_key_that_is_brought_does_what_the_generated_one_does() {
 }
 
 #[test]
-fn only_keys_of_the_right_length_are_taken() {
+fn only_keys_of_the_right_length_are_imported() {
     use SecretKeyType::{Es256, Hs256, Hs384, Hs512, NaclAuth, NaclBox, NaclSecretbox, NaclSign, Xaes256Gcm};
     // 64 bytes for nacl_sign contain the public key; another test covers that.
-    let taken = |kind| match kind {
+    let lengths = |kind| match kind {
         Hs256 => 32..=64,
         Hs384 => 48..=128,
         Hs512 => 64..=128,
@@ -201,9 +201,9 @@ fn only_keys_of_the_right_length_are_taken() {
     for kind in SecretKeyType::ALL {
         for length in (1..140).filter(|length| (kind, *length) != (NaclSign, 64)) {
             match SecretKey::import(kind, &vec![7; length]) {
-                Ok(_) => assert!(taken(kind).contains(&length), "{kind} took {length} bytes"),
+                Ok(_) => assert!(lengths(kind).contains(&length), "{kind} accepted {length} bytes"),
                 Err(ImportError::Length { length: reported, .. }) => {
-                    assert!(!taken(kind).contains(&length), "{kind} refused {length} bytes");
+                    assert!(!lengths(kind).contains(&length), "{kind} refused {length} bytes");
                     assert_eq!(reported, length);
                 }
                 Err(error) => panic!("{kind} {length}: {error}"),
@@ -230,7 +230,7 @@ fn a_p256_key_is_a_scalar_below_the_order() {
 }
 
 #[test]
-fn an_ed25519_key_with_its_public_key_is_taken_and_with_another_refused() {
+fn an_ed25519_key_is_imported_with_its_own_public_key_only() {
     let key = SecretKey::generate(&mut rng(), SecretKeyType::NaclSign);
     let seed = key.material().expose_secret_key_material();
     let public = key.public_key().unwrap().unwrap();
@@ -252,13 +252,16 @@ fn stored_material_of_another_length_is_refused() {
 }
 
 #[test]
-fn a_key_comes_back_from_under_the_apps_kek() {
+fn a_key_is_unwrapped_with_the_apps_kek() {
     let kek = AppKek::generate(&mut rng(), [1; 16], 1);
     for key in keys() {
         let wrapped = kek.wrap(&mut rng(), key.material(), [2; 16], [3; 16]).unwrap();
         let material: SecretKeyMaterial = kek.unwrap(&wrapped, [2; 16], [3; 16]).unwrap();
-        let back = SecretKey::from_material(key.kind(), material).unwrap();
-        assert_eq!(back.material().expose_secret_key_material(), key.material().expose_secret_key_material());
+        let unwrapped = SecretKey::from_material(key.kind(), material).unwrap();
+        assert_eq!(
+            unwrapped.material().expose_secret_key_material(),
+            key.material().expose_secret_key_material()
+        );
     }
 }
 
@@ -278,7 +281,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_keys_are_taken_or_refused_without_a_panic(
+    fn arbitrary_keys_are_imported_or_refused_without_a_panic(
         bytes in proptest::collection::vec(any::<u8>(), 0..140),
     ) {
         for kind in SecretKeyType::ALL {

@@ -47,7 +47,10 @@ fn every_published_wrap_opens_to_its_key() {
             other => panic!("no such role: {other}"),
         };
         // Keys cannot be exported, but one key with one nonce gives one wrap.
-        assert_eq!(opened, Opened { again: bytes(vector, "wrapped"), fresh: bytes(vector, "wrapped") });
+        assert_eq!(
+            opened,
+            Opened { from_opened_key: bytes(vector, "wrapped"), from_vector_key: bytes(vector, "wrapped") }
+        );
     }
     assert_eq!(vectors["wraps"].as_array().unwrap().len(), 11);
 }
@@ -134,8 +137,8 @@ fn every_published_message_mac_and_signature_verifies() {
 /// A wrap with its original nonce: of the opened key, and of the key in the vector.
 #[derive(Debug, PartialEq)]
 struct Opened {
-    again: Vec<u8>,
-    fresh: Vec<u8>,
+    from_opened_key: Vec<u8>,
+    from_vector_key: Vec<u8>,
 }
 
 fn open_root(vector: &Value) -> Opened {
@@ -143,8 +146,8 @@ fn open_root(vector: &Value) -> Opened {
     let context = SealContext::root_key(id(vector, "store"), id(vector, "id"), version(vector));
     let wrap = |root: &RootKey| seal.wrap(&mut FixedBytes(&nonce(vector)), root, &context).unwrap();
     Opened {
-        again: wrap(&seal.unwrap(&bytes(vector, "wrapped"), &context).unwrap()),
-        fresh: wrap(&RootKey::generate(&mut FixedBytes(&bytes(vector, "key")), version(vector))),
+        from_opened_key: wrap(&seal.unwrap(&bytes(vector, "wrapped"), &context).unwrap()),
+        from_vector_key: wrap(&RootKey::generate(&mut FixedBytes(&bytes(vector, "key")), version(vector))),
     }
 }
 
@@ -154,8 +157,8 @@ fn open_keyring_key(vector: &Value) -> Opened {
     let wrap = |key: &KeyringKey| root.wrap_keyring_key(&mut FixedBytes(&nonce(vector)), key, store).unwrap();
     let opened = root.unwrap_keyring_key(&bytes(vector, "wrapped"), store, version(vector)).unwrap();
     Opened {
-        again: wrap(&opened),
-        fresh: wrap(&KeyringKey::generate(&mut FixedBytes(&bytes(vector, "key")), version(vector))),
+        from_opened_key: wrap(&opened),
+        from_vector_key: wrap(&KeyringKey::generate(&mut FixedBytes(&bytes(vector, "key")), version(vector))),
     }
 }
 
@@ -171,7 +174,7 @@ fn open_from_keyring<K: WrappedByKeyring>(vector: &Value, make: impl Fn(&[u8]) -
     };
     let wrap = |key: &K| keyring.wrap(&mut FixedBytes(&nonce(vector)), key, &context).unwrap();
     let opened: K = keyring.unwrap(&bytes(vector, "wrapped"), &context).unwrap();
-    Opened { again: wrap(&opened), fresh: wrap(&make(&bytes(vector, "key"))) }
+    Opened { from_opened_key: wrap(&opened), from_vector_key: wrap(&make(&bytes(vector, "key"))) }
 }
 
 fn open_from_kek<K: WrappedByAppKek>(vector: &Value, make: impl Fn(&[u8]) -> K) -> Opened {
@@ -180,14 +183,14 @@ fn open_from_kek<K: WrappedByAppKek>(vector: &Value, make: impl Fn(&[u8]) -> K) 
     let (store, id) = (id(vector, "store"), id(vector, "id"));
     let wrap = |key: &K| kek.wrap(&mut FixedBytes(&nonce(vector)), key, store, id).unwrap();
     let opened: K = kek.unwrap(&bytes(vector, "wrapped"), store, id).unwrap();
-    Opened { again: wrap(&opened), fresh: wrap(&make(&bytes(vector, "key"))) }
+    Opened { from_opened_key: wrap(&opened), from_vector_key: wrap(&make(&bytes(vector, "key"))) }
 }
 
 fn material(key: &[u8]) -> SecretKeyMaterial {
     SecretKeyMaterial::new(key.to_vec().into_boxed_slice().into()).unwrap()
 }
 
-// ---- making ------------------------------------------------------------------------------------
+// ---- generating --------------------------------------------------------------------------------
 
 fn generate() -> Value {
     let mut rng = SeededRng::new("petsem ciphertext vectors, version 1");
