@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wrap_has_its_own_seal_key_and_opens_for_its_context_alone() {
+    fn each_wrap_has_its_own_seal_key_and_opens_only_in_its_context() {
         let wrapped = wrapped();
         assert_ne!(wrapped[3..35], self::wrapped()[3..35]);
         assert_eq!(unwrap(&wrapped, &CONTEXT).unwrap().version(), 3);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_answers_more_than_the_format_holds_makes_no_wrap() {
+    fn an_answer_longer_than_the_format_allows_is_refused() {
         let rng = &mut UnwrapErr(SysRng);
         let root = RootKey::generate(rng, 3);
         for length in [SEALED_KEY_MAXIMUM + 1, 70_000] {
@@ -159,7 +159,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(200))]
 
         #[test]
-        fn any_bytes_are_split_without_loss_or_refused(mut bytes: Vec<u8>, begins_well: bool) {
+        fn arbitrary_bytes_are_split_without_loss_or_refused(mut bytes: Vec<u8>, begins_well: bool) {
             if begins_well && let [format, high, ..] = bytes.as_mut_slice() {
                 (*format, *high) = (FORMAT, 0);
             }

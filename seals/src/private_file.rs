@@ -127,7 +127,7 @@ impl fmt::Display for PrivateFileError {
     }
 }
 
-// By hand: the source is that of the fault, which is no error of its own.
+// By hand: the source is that of `fault`, which is not an error itself.
 impl Error for PrivateFileError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.fault {

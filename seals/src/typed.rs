@@ -103,7 +103,7 @@ mod tests {
     const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 
     #[test]
-    fn typed_shares_open_the_wrap_that_they_were_made_for_and_tell_which_share_is_refused() {
+    fn typed_shares_open_their_wrap_and_a_refused_share_is_reported() {
         let rng = &mut UnwrapErr(SysRng);
         let created = SealSettings::Shamir { threshold: 2, shares: 3 }.create(rng).unwrap().unwrap();
         let root = RootKey::generate(rng, 3);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typed_passphrase_is_a_seal_that_wraps_and_opens() {
+    fn a_typed_passphrase_wraps_and_opens() {
         let rng = &mut UnwrapErr(SysRng);
         let typed = Passphrase::new(Zeroizing::new("correct horse battery staple".to_owned())).unwrap();
         let typed = typed.with_parameters(crate::Argon2Parameters::LOWEST);

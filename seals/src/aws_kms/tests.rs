@@ -92,7 +92,7 @@ fn a_wrap_with_a_byte_changed_or_missing_is_refused() {
 }
 
 #[test]
-fn a_key_that_is_not_there_is_named_with_its_region() {
+fn a_missing_key_is_named_with_its_region() {
     let moto = moto::shared();
     let absent = "11111111-2222-3333-4444-555555555555";
     assert_eq!(
@@ -117,7 +117,7 @@ fn a_key_that_is_not_there_is_named_with_its_region() {
 }
 
 #[test]
-fn a_kms_that_is_down_is_named() {
+fn an_unreachable_kms_is_named_by_its_endpoint() {
     let mut moto = Moto::start(&[]);
     let seal = moto.seal(&moto.create_key());
     let wrapped = wrap(&seal);
@@ -133,7 +133,7 @@ fn a_kms_that_is_down_is_named() {
 }
 
 #[test]
-fn signatures_and_policies_are_checked_by_the_other_side() {
+fn a_wrong_signature_and_a_missing_permission_are_refused() {
     let moto = Moto::start(&[]);
     let key = moto.create_key();
     let both = moto.create_user("both", &["kms:Encrypt", "kms:Decrypt"]);
@@ -158,7 +158,7 @@ fn signatures_and_policies_are_checked_by_the_other_side() {
 }
 
 #[test]
-fn a_key_that_the_ciphertext_is_not_of_is_not_allowed() {
+fn a_ciphertext_of_another_key_is_refused() {
     let moto = moto::shared();
     let wrapped = wrap(&moto.seal(&moto.create_key()));
     let other = moto.create_key();
@@ -173,8 +173,9 @@ fn a_key_that_the_ciphertext_is_not_of_is_not_allowed() {
 }
 
 #[test]
-fn https_is_spoken_with_a_certificate_that_the_system_trusts_and_credentials_of_the_real_environment() {
-    const NAME: &str = "aws_kms::tests::https_is_spoken_with_a_certificate_that_the_system_trusts_and_credentials_of_the_real_environment";
+fn https_uses_the_cas_of_the_system_and_credentials_of_the_process_environment() {
+    const NAME: &str =
+        "aws_kms::tests::https_uses_the_cas_of_the_system_and_credentials_of_the_process_environment";
     const ENDPOINT: &str = "PETSEM_TEST_KMS_ENDPOINT";
     if let (Ok(endpoint), Ok(key)) = (env::var(ENDPOINT), env::var("PETSEM_TEST_KMS_KEY")) {
         let settings = AwsKmsSettings { key, region: Some(REGION.to_owned()), endpoint: Some(endpoint) };
@@ -194,9 +195,9 @@ fn https_is_spoken_with_a_certificate_that_the_system_trusts_and_credentials_of_
         .env("AWS_SECRET_ACCESS_KEY", KEYS[1].1)
         .output()
         .unwrap();
-    let said =
+    let printed =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
 
     // This process trusts only the system's CAs.
     let settings = AwsKmsSettings { key, region: Some(REGION.to_owned()), endpoint: Some(moto.endpoint()) };
@@ -211,7 +212,7 @@ fn https_is_spoken_with_a_certificate_that_the_system_trusts_and_credentials_of_
 }
 
 #[test]
-fn settings_that_name_nothing_callable_are_refused_before_anything_is_called() {
+fn invalid_settings_are_refused_before_any_request() {
     let outcome = |key: &str, region: Option<&str>, endpoint: Option<&str>| {
         let settings = AwsKmsSettings {
             key: key.to_owned(),
@@ -264,7 +265,7 @@ fn settings_that_name_nothing_callable_are_refused_before_anything_is_called() {
 }
 
 #[test]
-fn it_works_within_a_runtime_too() {
+fn the_seal_works_within_an_async_runtime() {
     let moto = moto::shared();
     let seal = moto.seal(&moto.create_key());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -16,7 +16,7 @@ use crate::private_file::{PrivateFileError, PrivateFileFault};
 const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 
 #[test]
-fn a_root_key_that_was_wrapped_and_unwrapped_opens_what_the_first_one_wrapped() {
+fn an_unwrapped_root_key_opens_the_wraps_of_the_original() {
     let (directory, key_file) = new_key_file();
     let root = RootKey::generate(&mut rng(), 3);
     let keyring_key = KeyringKey::generate(&mut rng(), 1);
@@ -81,7 +81,7 @@ fn every_permission_of_group_or_others_is_refused_with_the_mode_and_the_command(
 }
 
 #[test]
-fn permissions_are_checked_at_every_use_not_only_at_the_first() {
+fn permissions_are_checked_at_every_use() {
     let (_directory, key_file) = new_key_file();
     let wrapped = key_file.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap();
     fs::set_permissions(key_file.path(), Permissions::from_mode(0o644)).unwrap();
@@ -119,7 +119,7 @@ fn a_symbolic_link_to_a_good_key_file_is_refused() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
+fn a_path_that_is_not_a_regular_file_is_refused_without_waiting() {
     let directory = TempDir::new().unwrap();
     let fifo = directory.path().join("fifo.key");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
@@ -200,7 +200,7 @@ fn a_key_file_cut_at_any_length_is_refused() {
 }
 
 #[test]
-fn wrong_content_is_refused_without_being_repeated() {
+fn invalid_content_is_refused_and_not_printed() {
     let (_directory, key_file) = new_key_file();
     let whole = fs::read_to_string(key_file.path()).unwrap();
     let digits = whole.lines().nth(1).unwrap().to_owned();
@@ -243,7 +243,7 @@ fn a_wrap_opens_under_no_other_store_seal_root_version_or_key_file() {
 }
 
 #[test]
-fn the_key_file_of_another_store_is_named_with_what_to_do() {
+fn the_key_file_of_another_store_is_named_with_a_hint() {
     let (_directory, key_file) = new_key_file();
     let (_other_directory, other) = new_key_file();
     let wrapped = key_file.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap();
@@ -258,7 +258,7 @@ fn the_key_file_of_another_store_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_root_key_of_another_version_than_the_context_says_is_not_wrapped() {
+fn a_root_key_of_another_version_than_the_context_is_not_wrapped() {
     let (_directory, key_file) = new_key_file();
     let error = key_file.wrap(&mut rng(), &RootKey::generate(&mut rng(), 4), &CONTEXT).unwrap_err();
     assert_eq!(

@@ -14,7 +14,7 @@ const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 const WORDS: &str = "correct horse battery staple";
 
 #[test]
-fn a_root_key_that_was_wrapped_and_unwrapped_opens_what_the_first_one_wrapped() {
+fn an_unwrapped_root_key_opens_the_wraps_of_the_original() {
     let root = RootKey::generate(&mut rng(), 3);
     let keyring_key = KeyringKey::generate(&mut rng(), 1);
     let keyring_wrap = root.wrap_keyring_key(&mut rng(), &keyring_key, [1; 16]).unwrap();
@@ -57,7 +57,7 @@ fn argon2id_gives_the_tag_of_rfc_9106() {
 }
 
 #[test]
-fn another_passphrase_is_refused_and_told_what_to_do() {
+fn a_wrong_passphrase_is_refused_with_a_hint() {
     let wrapped = wrap(WORDS);
     let error = seal("correct horse battery stable").unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap_err();
     assert_eq!(
@@ -81,7 +81,7 @@ fn a_wrap_opens_for_no_other_store_seal_or_root_version() {
 }
 
 #[test]
-fn parameters_below_or_above_the_bounds_are_refused_before_they_cost_anything() {
+fn parameters_outside_the_bounds_are_refused_before_argon2id_runs() {
     let (lowest, highest) = (Argon2Parameters::LOWEST, Argon2Parameters::HIGHEST);
     let outside = [
         (lowest.memory_kib() - 1, 3, 1),
@@ -124,7 +124,7 @@ fn parameters_changed_within_the_bounds_open_nothing() {
 }
 
 #[test]
-fn another_format_and_a_cut_wrap_are_no_wrap_of_a_passphrase() {
+fn another_format_and_a_truncated_wrap_are_refused() {
     let wrapped = wrap(WORDS);
     for length in 0..HEADER_LENGTH {
         assert_eq!(
@@ -151,7 +151,7 @@ fn each_wrap_has_its_own_salt() {
 }
 
 #[test]
-fn sealing_again_raises_the_parameters_to_those_of_the_seal() {
+fn re_wrapping_raises_the_parameters_to_those_of_the_seal() {
     let wrapped = wrap(WORDS);
     let stronger = seal(WORDS).with_parameters(Argon2Parameters::new(64 * 1024, 4, 1).unwrap());
     assert!(!seal(WORDS).is_stronger_than(&wrapped));
@@ -164,7 +164,7 @@ fn sealing_again_raises_the_parameters_to_those_of_the_seal() {
 }
 
 #[test]
-fn a_new_seal_uses_what_is_recommended() {
+fn a_new_seal_uses_the_recommended_parameters() {
     let seal = Passphrase::new(Zeroizing::new(WORDS.to_owned())).unwrap();
     assert_eq!(seal.parameters, Argon2Parameters::RECOMMENDED);
     assert_eq!((seal.kind(), seal.describe().as_str()), (PASSPHRASE_KIND, "passphrase"));
@@ -185,7 +185,7 @@ fn a_passphrase_that_a_person_could_not_retype_is_refused() {
 }
 
 #[test]
-fn a_store_is_not_sealed_with_eleven_characters_but_would_be_opened() {
+fn a_passphrase_of_eleven_characters_may_open_a_store_but_not_seal_it() {
     let short = seal("elevenchars");
     assert_eq!(
         short.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap_err().to_string(),
@@ -210,7 +210,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn any_bytes_are_refused_or_printed_as_they_were_parsed(bytes: Vec<u8>) {
+    fn arbitrary_bytes_are_refused_or_reencode_to_the_same_bytes(bytes: Vec<u8>) {
         if let Ok((header, wrapped_key)) = Header::split(&bytes) {
             prop_assert_eq!([&header.to_vec(), wrapped_key].concat(), bytes);
         }

@@ -34,8 +34,8 @@ fn a_root_key_is_opened_by_the_token_that_wrapped_it() {
 }
 
 #[test]
-fn the_key_is_made_once_and_found_again() {
-    with_softhsm("the_key_is_made_once_and_found_again", |hsm| {
+fn the_key_is_generated_once_and_then_reused() {
+    with_softhsm("the_key_is_generated_once_and_then_reused", |hsm| {
         assert_eq!(
             refusal(Pkcs11::open(hsm.settings())),
             "there is no AES key petsem on token ops; name the one that this store was sealed with, or \
@@ -104,8 +104,8 @@ fn a_wrong_pin_is_refused_with_a_warning_and_the_right_one_works_again() {
 }
 
 #[test]
-fn a_missing_module_and_one_that_is_none_are_named() {
-    with_softhsm("a_missing_module_and_one_that_is_none_are_named", |hsm| {
+fn a_missing_or_invalid_module_is_named() {
+    with_softhsm("a_missing_or_invalid_module_is_named", |hsm| {
         for module in ["/no/such/module.so", "/usr/lib/x86_64-linux-gnu/libc.so.6", "/etc/hostname"] {
             assert_eq!(
                 refusal(Pkcs11::open(Pkcs11Settings { module: module.into(), ..hsm.settings() })),
@@ -119,8 +119,8 @@ fn a_missing_module_and_one_that_is_none_are_named() {
 }
 
 #[test]
-fn an_absent_token_is_named_with_those_that_are_there() {
-    with_softhsm("an_absent_token_is_named_with_those_that_are_there", |hsm| {
+fn an_absent_token_is_named_with_the_connected_ones() {
+    with_softhsm("an_absent_token_is_named_with_the_connected_ones", |hsm| {
         assert_eq!(
             refusal(Pkcs11::create(Pkcs11Settings { token: "dev".to_owned(), ..hsm.settings() })),
             "there is no token dev; connect it, or name one of these: ops"
@@ -129,8 +129,8 @@ fn an_absent_token_is_named_with_those_that_are_there() {
 }
 
 #[test]
-fn where_no_token_is_the_label_is_named() {
-    with_softhsm("where_no_token_is_the_label_is_named", |hsm| {
+fn an_absent_token_is_named_if_none_is_connected() {
+    with_softhsm("an_absent_token_is_named_if_none_is_connected", |hsm| {
         fs::remove_dir_all(hsm.tokens()).unwrap();
         fs::create_dir(hsm.tokens()).unwrap();
         assert_eq!(
@@ -141,8 +141,8 @@ fn where_no_token_is_the_label_is_named() {
 }
 
 #[test]
-fn a_token_that_comes_back_is_seen_without_a_restart() {
-    with_softhsm("a_token_that_comes_back_is_seen_without_a_restart", |hsm| {
+fn a_reconnected_token_is_found_without_a_restart() {
+    with_softhsm("a_reconnected_token_is_found_without_a_restart", |hsm| {
         let away = hsm.tokens().with_extension("away");
         let wrapped = wrap(&Pkcs11::create(hsm.settings()).unwrap());
         // The module is initialised while the token is absent, or cannot be initialised.
@@ -177,8 +177,8 @@ fn a_token_that_comes_back_is_seen_without_a_restart() {
 }
 
 #[test]
-fn a_key_that_can_be_read_out_is_refused() {
-    with_softhsm("a_key_that_can_be_read_out_is_refused", |hsm| {
+fn an_extractable_key_is_refused() {
+    with_softhsm("an_extractable_key_is_refused", |hsm| {
         let settings = Pkcs11Settings { key: "readable".to_owned(), ..hsm.settings() };
         token::with_session(&settings, true, |session| {
             let template = [
@@ -203,8 +203,8 @@ fn a_key_that_can_be_read_out_is_refused() {
 }
 
 #[test]
-fn two_keys_of_one_label_are_not_guessed_between() {
-    with_softhsm("two_keys_of_one_label_are_not_guessed_between", |hsm| {
+fn two_keys_with_one_label_are_refused() {
+    with_softhsm("two_keys_with_one_label_are_refused", |hsm| {
         Pkcs11::create(hsm.settings()).unwrap();
         let ambiguous = "2 AES keys of token ops have the label petsem; give each its own";
         let second = token::with_session(&hsm.settings(), true, |session| {
@@ -216,8 +216,8 @@ fn two_keys_of_one_label_are_not_guessed_between() {
 }
 
 #[test]
-fn two_tokens_of_one_label_are_not_guessed_between() {
-    with_softhsm("two_tokens_of_one_label_are_not_guessed_between", |hsm| {
+fn two_tokens_with_one_label_are_refused() {
+    with_softhsm("two_tokens_with_one_label_are_refused", |hsm| {
         hsm.run(&["--init-token", "--free", "--label", "ops", "--pin", PIN, "--so-pin", "12345678"]);
         assert_eq!(
             refusal(Pkcs11::open(hsm.settings())),
@@ -227,8 +227,8 @@ fn two_tokens_of_one_label_are_not_guessed_between() {
 }
 
 #[test]
-fn a_key_that_was_deleted_from_the_token_is_named_when_it_is_to_open() {
-    with_softhsm("a_key_that_was_deleted_from_the_token_is_named_when_it_is_to_open", |hsm| {
+fn a_key_that_was_deleted_from_the_token_is_named() {
+    with_softhsm("a_key_that_was_deleted_from_the_token_is_named", |hsm| {
         let seal = Pkcs11::create(hsm.settings()).unwrap();
         let wrapped = wrap(&seal);
         token::with_session(&hsm.settings(), true, |session| {
@@ -246,7 +246,7 @@ fn a_key_that_was_deleted_from_the_token_is_named_when_it_is_to_open() {
 }
 
 #[test]
-fn what_no_softhsm_says_has_its_remedy_too() {
+fn errors_that_softhsm_does_not_cause_have_a_hint() {
     let token = || "ops".to_owned();
     for (error, expected) in [
         (
@@ -312,9 +312,9 @@ fn with_softhsm(test: &str, body: impl FnOnce(&SoftHsm)) {
         .env("SOFTHSM2_CONF", hsm.configuration())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{log}");
+    assert!(output.status.success() && printed.contains("1 passed"), "{printed}{log}");
 }
 
 fn rng() -> impl CryptoRng {

@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_pin_is_spent_on_a_last_try_or_a_locked_token() {
+    fn the_last_pin_attempt_and_a_locked_token_are_not_used() {
         let error_text = |locked, last| check_tries("ops", locked, last).map_err(|error| error.to_string());
         assert_eq!(error_text(false, false), Ok(()));
         assert_eq!(
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_file_holds_one_line_and_is_closed_to_others() {
+    fn a_pin_file_has_one_line_and_is_private() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pin");
         let read = |content: &[u8], mode| {

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_crate_of_the_field_combines_what_was_split_here_and_splits_what_is_combined_here() {
+    fn splitting_and_combining_agree_with_the_field_crate() {
         let rng = &mut UnwrapErr(SysRng);
         let mut key = [0; 32];
         for (threshold, count) in [(2, 2), (3, 5), (16, 16)] {
@@ -73,14 +73,14 @@ mod tests {
     }
 
     #[test]
-    fn a_point_twice_gives_no_key() {
+    fn a_repeated_point_is_refused() {
         let y = [7; 32];
         assert_eq!(combine(&[(1, &y), (1, &y)]), None);
     }
 
     /// f(x) = 0x53 + 0xca·x over the field of AES; 0x53 · 0xca = 1 (FIPS 197 §4.2).
     #[test]
-    fn values_are_those_of_the_field_of_aes() {
+    fn values_are_computed_in_the_field_of_aes() {
         assert_eq!(**evaluate(Gf256(1), &[0x53; 32], &[[0xca; 32]]), [0x53 ^ 0xca; 32]);
         assert_eq!(**evaluate(Gf256(0x53), &[0; 32], &[[0xca; 32]]), [1; 32]);
     }

@@ -32,7 +32,7 @@ fn any_threshold_of_the_shares_opens_for_every_threshold_and_count() {
 }
 
 #[test]
-fn more_shares_than_are_needed_are_taken_and_open_too() {
+fn more_shares_than_the_threshold_are_accepted_and_open() {
     let store = Store::split(2, 5);
     let set = store.set_of(&[4, 1, 2, 0, 3]);
     assert_eq!(set.numbers().collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
@@ -41,7 +41,7 @@ fn more_shares_than_are_needed_are_taken_and_open_too() {
 }
 
 #[test]
-fn too_few_shares_say_how_many_more() {
+fn too_few_shares_are_refused_with_the_number_that_is_missing() {
     let store = Store::split(3, 5);
     let set_id = store.set_id();
     let error_text = |given: &[usize]| store.set_of(given).combine().unwrap_err().to_string();
@@ -56,7 +56,7 @@ fn too_few_shares_say_how_many_more() {
 }
 
 #[test]
-fn a_share_typed_wrong_is_named_with_its_group_and_the_others_stay() {
+fn a_mistyped_share_is_named_with_its_group_and_the_others_are_kept() {
     let store = Store::split(3, 5);
     let mut set = store.set_of(&[0]);
     let mut groups: Vec<String> = store.texts[3].split('-').map(str::to_owned).collect();
@@ -75,7 +75,7 @@ fn a_share_typed_wrong_is_named_with_its_group_and_the_others_stay() {
 }
 
 #[test]
-fn each_way_to_type_wrong_has_its_own_words() {
+fn each_typing_fault_has_its_own_text() {
     let faults = [
         (TypingFault::TooLong, "it is far too long; give one share at a time, and nothing else"),
         (
@@ -118,7 +118,7 @@ fn a_share_of_another_set_is_named_with_both_sets() {
 }
 
 #[test]
-fn a_forged_share_of_the_right_set_is_refused_and_does_not_take_the_place_of_the_real_one() {
+fn a_forged_share_is_refused_and_the_real_one_is_still_accepted() {
     let store = Store::split(2, 3);
     let mut set = store.set_of(&[0]);
     let mut forged = Share::parse(&store.texts[1]).unwrap();
@@ -155,7 +155,7 @@ fn the_same_share_twice_counts_once() {
 }
 
 #[test]
-fn shares_of_a_format_to_come_and_impossible_ones_are_refused() {
+fn shares_of_a_newer_format_and_impossible_shares_are_refused() {
     let store = Store::split(2, 3);
     let mut bytes = text::read(&store.texts[0]).bytes;
     bytes[0] = 2;
@@ -184,7 +184,7 @@ fn shares_of_a_format_to_come_and_impossible_ones_are_refused() {
 }
 
 #[test]
-fn only_possible_sets_are_made() {
+fn impossible_sets_of_shares_are_refused() {
     for (threshold, count) in [(0, 0), (0, 3), (1, 1), (1, 3), (4, 3), (2, 17), (17, 17), (255, 255)] {
         assert_eq!(
             Shamir::split(&mut rng(), threshold, count).map(|_| ()).unwrap_err(),
@@ -199,7 +199,7 @@ fn only_possible_sets_are_made() {
 }
 
 #[test]
-fn one_share_less_than_needed_says_nothing_of_the_key() {
+fn fewer_shares_than_the_threshold_reveal_nothing_about_the_key() {
     // With one share of two, every key is equally possible: two sets of the same key have nothing in common
     // except by chance.
     let key = [0x5a; 32];
@@ -233,7 +233,7 @@ fn a_wrap_opens_for_no_other_store_seal_root_version_or_set() {
 }
 
 #[test]
-fn shares_are_not_collected_for_what_is_no_wrap_of_theirs() {
+fn bytes_that_are_not_a_shamir_wrap_are_refused_before_shares_are_collected() {
     for bytes in [[].as_slice(), &[1, 2, 3], &[9; 200]] {
         assert_eq!(
             ShareSet::for_wrap(bytes).map(drop).unwrap_err().to_string(),
@@ -256,7 +256,7 @@ fn a_wrap_with_any_byte_changed_or_missing_is_refused() {
 }
 
 #[test]
-fn the_seal_that_was_put_together_seals_the_next_root_key_for_the_same_shares() {
+fn a_combined_seal_wraps_the_next_root_key_for_the_same_shares() {
     let store = Store::split(2, 3);
     let next = RootKey::generate(&mut rng(), 4);
     let context = SealContext::root_key([1; 16], [2; 16], 4);
@@ -279,7 +279,7 @@ fn descriptions_name_the_set_and_debug_holds_no_secret() {
 }
 
 #[test]
-fn what_was_printed_by_the_first_version_is_still_read() {
+fn a_share_printed_by_the_first_version_is_still_read() {
     // Created from the description in `docs/formats.md` by an independent program.
     let printed = "0410R-6181K-081G2-8180X-0410W-6105Q-\
                    0R3GW-G28AH-1C60A-T3GFB-208HS-44RMA-\
@@ -294,14 +294,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn any_bytes_are_no_wrap_or_are_printed_as_they_were_parsed(bytes: Vec<u8>) {
+    fn arbitrary_bytes_are_refused_or_reencode_to_the_same_bytes(bytes: Vec<u8>) {
         if let Ok((roster, root)) = Roster::parse(&bytes) {
             prop_assert_eq!([&roster.to_vec(), root].concat(), bytes);
         }
     }
 
     #[test]
-    fn any_bytes_that_begin_like_a_wrap_are_too(threshold in 0_u8..20, count in 0_u8..20, rest: Vec<u8>) {
+    fn a_roster_with_arbitrary_fields_is_refused_or_reencodes_to_the_same_bytes(
+        threshold in 0_u8..20,
+        count in 0_u8..20,
+        rest: Vec<u8>,
+    ) {
         let bytes = [&[1, 1, 2, 3, 4, 5, threshold, count], rest.as_slice()].concat();
         if let Ok((roster, root)) = Roster::parse(&bytes) {
             prop_assert_eq!([&roster.to_vec(), root].concat(), bytes);
@@ -309,7 +313,10 @@ proptest! {
     }
 
     #[test]
-    fn any_text_and_any_bytes_of_a_share_leave_the_set_as_it_was(text in "\\PC*", bytes: [u8; BYTES]) {
+    fn arbitrary_texts_and_share_bytes_are_refused_and_do_not_change_the_set(
+        text in "\\PC*",
+        bytes: [u8; BYTES],
+    ) {
         let store = Store::split(2, 3);
         let mut set = store.empty_set();
         prop_assert!(set.add(&text).is_err());

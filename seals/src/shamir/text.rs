@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_symbol_at_any_place_is_found_in_its_group() {
+    fn a_wrong_symbol_is_found_in_its_group() {
         let (_, text) = example();
         for (position, old) in text.char_indices().filter(|(_, old)| *old != '-') {
             for new in ALPHABET.iter().map(|symbol| char::from(*symbol)).filter(|new| *new != old) {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn any_two_symbols_of_a_group_exchanged_are_found_in_it() {
+    fn two_exchanged_symbols_are_found_in_their_group() {
         let (_, text) = example();
         for group in 0..GROUPS {
             for (one, other) in (0..GROUP).flat_map(|one| (0..one).map(move |other| (one, other))) {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn any_two_groups_exchanged_are_both_found() {
+    fn two_exchanged_groups_are_both_found() {
         let (_, text) = example();
         for (one, other) in (0..GROUPS).flat_map(|one| (0..one).map(move |other| (one, other))) {
             let mut groups: Vec<&str> = text.split('-').collect();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_symbol_is_found_in_its_group() {
+    fn an_invalid_symbol_is_found_in_its_group() {
         let (_, text) = example();
         for wrong in ['U', 'u', '_', '*', 'é'] {
             let mut typed = text.clone();
@@ -256,12 +256,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(200))]
 
         #[test]
-        fn any_text_is_read_without_a_panic(text in "\\PC*") {
+        fn arbitrary_text_is_read_without_a_panic(text in "\\PC*") {
             read(&text);
         }
 
         #[test]
-        fn any_bytes_are_read_as_they_were_printed(bytes: [u8; BYTES]) {
+        fn arbitrary_bytes_are_read_as_they_were_printed(bytes: [u8; BYTES]) {
             let text = print(&bytes);
             prop_assert_eq!(fault(&text), None);
             prop_assert_eq!(*read(&text).bytes, bytes);

@@ -44,7 +44,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(200))]
 
         #[test]
-        fn any_bytes_are_split_without_loss_or_refused(mut bytes: Vec<u8>, begins_well: bool) {
+        fn arbitrary_bytes_are_split_without_loss_or_refused(mut bytes: Vec<u8>, begins_well: bool) {
             if begins_well {
                 bytes.splice(0..0, [7; NAME_LENGTH + 1]);
                 bytes.insert(NAME_LENGTH, 0);

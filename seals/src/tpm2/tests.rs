@@ -20,12 +20,12 @@ use tss_esapi::traits::UnMarshall as _;
 use super::*;
 use bus::{Bus, Device};
 
-const ALONE: &str = "PETSEM_TEST_TPM_ALONE";
+const OWN_PROCESS: &str = "PETSEM_TEST_TPM_OWN_PROCESS";
 const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 
 #[test]
-fn a_root_key_is_opened_by_the_tpm_that_wrapped_it_also_after_a_restart() {
-    alone("a_root_key_is_opened_by_the_tpm_that_wrapped_it_also_after_a_restart", || {
+fn a_root_key_is_opened_by_the_tpm_that_wrapped_it_even_after_a_restart() {
+    in_own_process("a_root_key_is_opened_by_the_tpm_that_wrapped_it_even_after_a_restart", || {
         let mut chip = Swtpm::start();
         let seal = open(&chip, None);
         let root = RootKey::generate(&mut rng(), 3);
@@ -40,8 +40,8 @@ fn a_root_key_is_opened_by_the_tpm_that_wrapped_it_also_after_a_restart() {
 }
 
 #[test]
-fn the_tpm_s_own_message_opens_for_no_other_context() {
-    alone("the_tpm_s_own_message_opens_for_no_other_context", || {
+fn a_message_sealed_by_the_tpm_opens_only_in_its_context() {
+    in_own_process("a_message_sealed_by_the_tpm_opens_only_in_its_context", || {
         let chip = Swtpm::start();
         let seal = open(&chip, None);
         let wrapped = wrap(&seal);
@@ -68,7 +68,7 @@ fn the_tpm_s_own_message_opens_for_no_other_context() {
 
 #[test]
 fn a_wrap_with_a_byte_changed_or_missing_is_refused() {
-    alone("a_wrap_with_a_byte_changed_or_missing_is_refused", || {
+    in_own_process("a_wrap_with_a_byte_changed_or_missing_is_refused", || {
         let chip = Swtpm::start();
         let seal = open(&chip, None);
         let wrapped = wrap(&seal);
@@ -96,8 +96,8 @@ fn a_wrap_with_a_byte_changed_or_missing_is_refused() {
 }
 
 #[test]
-fn another_tpm_and_one_that_was_cleared_are_told_from_the_one_that_sealed() {
-    alone("another_tpm_and_one_that_was_cleared_are_told_from_the_one_that_sealed", || {
+fn another_tpm_and_a_cleared_tpm_are_refused() {
+    in_own_process("another_tpm_and_a_cleared_tpm_are_refused", || {
         let (first, second) = (Swtpm::start(), Swtpm::start());
         let wrapped = wrap(&open(&first, None));
         assert_eq!(refusal(&open(&second, None), &wrapped, &CONTEXT), other_chip(&second));
@@ -107,10 +107,10 @@ fn another_tpm_and_one_that_was_cleared_are_told_from_the_one_that_sealed() {
 }
 
 #[test]
-fn who_listens_on_the_bus_hears_neither_key_nor_pin() {
-    alone("who_listens_on_the_bus_hears_neither_key_nor_pin", || {
+fn neither_key_nor_pin_crosses_the_bus_in_plaintext() {
+    in_own_process("neither_key_nor_pin_crosses_the_bus_in_plaintext", || {
         let chip = Swtpm::start();
-        let bus = Bus::to(&chip);
+        let bus = Bus::record(&chip);
         let key = SealKey::generate(&mut rng());
         let pin = b"canary-pin-4711";
         let sealed = chip::with_chip(&bus.device(), |chip| chip.seal(&key, b"context", Some(pin))).unwrap();
@@ -118,20 +118,20 @@ fn who_listens_on_the_bus_hears_neither_key_nor_pin() {
             chip::with_chip(&bus.device(), |chip| chip.unseal(&sealed, b"context", Some(pin))).unwrap();
         assert_eq!(again.expose_seal_key(), key.expose_seal_key());
         // The public part was recorded, so a secret would be too.
-        assert!(bus.heard(&sealed.public));
+        assert!(bus.recorded(&sealed.public));
         // TPM2_StartAuthSession names a loaded key, to which the salt is encrypted, and not TPM_RH_NULL.
-        assert!(bus.heard(&[0, 0, 1, 0x76, 0x80, 0, 0, 0]));
-        assert!(!bus.heard(&[0, 0, 1, 0x76, 0x40, 0, 0, 7]));
-        assert!(!bus.heard(key.expose_seal_key()));
-        assert!(!bus.heard(&key.expose_seal_key()[..8]));
-        assert!(!bus.heard(&pin[..8]));
-        assert!(!bus.heard(&sealed.private));
+        assert!(bus.recorded(&[0, 0, 1, 0x76, 0x80, 0, 0, 0]));
+        assert!(!bus.recorded(&[0, 0, 1, 0x76, 0x40, 0, 0, 7]));
+        assert!(!bus.recorded(key.expose_seal_key()));
+        assert!(!bus.recorded(&key.expose_seal_key()[..8]));
+        assert!(!bus.recorded(&pin[..8]));
+        assert!(!bus.recorded(&sealed.private));
     });
 }
 
 #[test]
-fn wrong_pins_are_counted_the_last_try_is_not_spent_and_a_reset_opens_again() {
-    alone("wrong_pins_are_counted_the_last_try_is_not_spent_and_a_reset_opens_again", || {
+fn wrong_pins_are_counted_the_last_attempt_is_not_used_and_a_reset_unlocks() {
+    in_own_process("wrong_pins_are_counted_the_last_attempt_is_not_used_and_a_reset_unlocks", || {
         let chip = Swtpm::start();
         chip.tool("tpm2_dictionarylockout", &["--setup-parameters", "--max-tries=3"]);
         let directory = tempfile::tempdir().unwrap();
@@ -171,8 +171,8 @@ fn wrong_pins_are_counted_the_last_try_is_not_spent_and_a_reset_opens_again() {
 }
 
 #[test]
-fn a_pin_that_is_missing_or_not_wanted_is_told_and_costs_no_try() {
-    alone("a_pin_that_is_missing_or_not_wanted_is_told_and_costs_no_try", || {
+fn a_missing_or_unexpected_pin_is_reported_and_uses_no_attempt() {
+    in_own_process("a_missing_or_unexpected_pin_is_reported_and_uses_no_attempt", || {
         let chip = Swtpm::start();
         let directory = tempfile::tempdir().unwrap();
         let pin_file = directory.path().join("pin");
@@ -195,8 +195,8 @@ fn a_pin_that_is_missing_or_not_wanted_is_told_and_costs_no_try() {
 }
 
 #[test]
-fn a_locked_tpm_still_opens_what_has_no_pin() {
-    alone("a_locked_tpm_still_opens_what_has_no_pin", || {
+fn a_locked_tpm_still_opens_keys_without_a_pin() {
+    in_own_process("a_locked_tpm_still_opens_keys_without_a_pin", || {
         let chip = Swtpm::start();
         let seal = open(&chip, None);
         let wrapped = wrap(&seal);
@@ -212,8 +212,8 @@ fn a_locked_tpm_still_opens_what_has_no_pin() {
 }
 
 #[test]
-fn a_tpm_that_is_absent_is_told_by_where_it_should_be() {
-    alone("a_tpm_that_is_absent_is_told_by_where_it_should_be", || {
+fn an_absent_tpm_is_reported_with_its_device() {
+    in_own_process("an_absent_tpm_is_reported_with_its_device", || {
         let mut chip = Swtpm::start();
         let seal = open(&chip, None);
         let wrapped = wrap(&seal);
@@ -241,8 +241,8 @@ fn a_tpm_that_is_absent_is_told_by_where_it_should_be() {
 }
 
 #[test]
-fn what_an_operator_can_do_to_a_tpm_is_told_with_its_remedy() {
-    alone("what_an_operator_can_do_to_a_tpm_is_told_with_its_remedy", || {
+fn a_tpm_in_an_unusable_state_is_reported_with_a_hint() {
+    in_own_process("a_tpm_in_an_unusable_state_is_reported_with_a_hint", || {
         let refused = |chip: &Swtpm| {
             let settings = Tpm2Settings { device: chip.device(), pin_file: None };
             Tpm2::open(settings).unwrap_err().to_string()
@@ -286,7 +286,7 @@ fn what_an_operator_can_do_to_a_tpm_is_told_with_its_remedy() {
 }
 
 #[test]
-fn a_device_file_that_others_have_is_told_with_its_remedy() {
+fn an_inaccessible_or_busy_device_file_is_reported_with_a_hint() {
     // Error codes by number: no kernel here has a device that could produce them.
     let device = Tpm2Device::File("/dev/tpm0".into());
     assert_eq!(
@@ -350,18 +350,18 @@ fn a_pin_file_holds_one_line_of_at_most_32_bytes() {
 
 /// Runs `body` of the test of this name in its own process: every process that another test starts meanwhile
 /// inherits libtss2's sockets, and swtpm accepts the next connection only when the last is closed everywhere.
-fn alone(test: &str, body: impl FnOnce()) {
-    if env::var_os(ALONE).is_some() {
+fn in_own_process(test: &str, body: impl FnOnce()) {
+    if env::var_os(OWN_PROCESS).is_some() {
         return body();
     }
     let output = Command::new(env::current_exe().unwrap())
         .args([format!("tpm2::tests::{test}").as_str(), "--exact", "--nocapture"])
-        .env(ALONE, "1")
+        .env(OWN_PROCESS, "1")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{log}");
+    assert!(output.status.success() && printed.contains("1 passed"), "{printed}{log}");
 }
 
 /// Tries a PIN without checking the remaining tries.

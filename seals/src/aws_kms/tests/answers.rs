@@ -11,19 +11,19 @@ use super::*;
 /// A server that gives each connection the next of its answers, and keeps the requests.
 pub(super) struct Answers {
     pub(super) port: u16,
-    asked: Receiver<String>,
+    requests: Receiver<String>,
 }
 
 impl Answers {
     pub(super) fn serve(answers: Vec<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (sender, asked) = channel();
+        let (sender, requests) = channel();
         thread::spawn(move || {
             for answer in answers {
                 let Ok((mut stream, _)) = listener.accept() else { return };
                 let mut request = Vec::new();
-                while !is_whole(&request) {
+                while !is_complete(&request) {
                     let mut part = [0; 4096];
                     match stream.read(&mut part) {
                         Ok(read) if read > 0 => request.extend_from_slice(&part[..read]),
@@ -39,7 +39,7 @@ impl Answers {
                 let _ = stream.write_all(answer.as_bytes());
             }
         });
-        Self { port, asked }
+        Self { port, requests }
     }
 
     pub(super) fn endpoint(&self) -> String {
@@ -47,8 +47,8 @@ impl Answers {
     }
 
     /// The requests so far.
-    pub(super) fn asked(&self) -> Vec<String> {
-        self.asked.try_iter().collect()
+    pub(super) fn requests(&self) -> Vec<String> {
+        self.requests.try_iter().collect()
     }
 
     fn seal(&self) -> AwsKms {
@@ -61,7 +61,7 @@ impl Answers {
     }
 }
 
-fn is_whole(request: &[u8]) -> bool {
+fn is_complete(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head
@@ -75,12 +75,12 @@ pub(super) fn answer(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn told(text: String) -> String {
+fn refusal_of(text: String) -> String {
     refusal(&Answers::serve(vec![text]).seal())
 }
 
 #[test]
-fn each_refusal_of_kms_says_what_to_do() {
+fn each_error_of_kms_is_reported_with_a_hint() {
     for (status, body, expected) in [
         (
             "400 Bad Request",
@@ -186,7 +186,7 @@ fn each_refusal_of_kms_says_what_to_do() {
             "AWS KMS gave a malformed answer to kms:Encrypt; check whether the endpoint is one of KMS",
         ),
     ] {
-        assert_eq!(told(answer(status, body)), expected);
+        assert_eq!(refusal_of(answer(status, body)), expected);
     }
     let server = Answers::serve(vec![answer(
         "400 Bad Request",
@@ -202,17 +202,17 @@ fn each_refusal_of_kms_says_what_to_do() {
 }
 
 #[test]
-fn a_code_in_the_header_counts_where_the_body_has_none() {
+fn an_error_code_is_read_from_the_header_if_the_body_has_none() {
     let text = "HTTP/1.1 400 Bad Request\r\nx-amzn-errortype: DisabledException:http://internal/\r\n\
                 Content-Length: 0\r\n\r\n";
     assert_eq!(
-        told(text.to_owned()),
+        refusal_of(text.to_owned()),
         "AWS KMS key alias/store is disabled; enable it, or use another seal of the store"
     );
 }
 
 #[test]
-fn another_key_of_the_alias_is_not_its_wrap() {
+fn a_wrap_is_refused_if_the_alias_names_another_key() {
     let moto = moto::shared();
     let wrapped = wrap(&moto.seal(&moto.create_key()));
     let refused = answer("400 Bad Request", r#"{"__type":"IncorrectKeyException"}"#);
@@ -221,7 +221,7 @@ fn another_key_of_the_alias_is_not_its_wrap() {
 }
 
 #[test]
-fn what_kms_encrypts_and_does_not_give_back_seals_nothing() {
+fn nothing_is_sealed_if_kms_does_not_decrypt_its_own_ciphertext() {
     let encrypted = answer("200 OK", r#"{"CiphertextBlob":"AAECAw=="}"#);
     for given in [
         // Another key, too short, too long, invalid base64.
@@ -240,7 +240,7 @@ fn what_kms_encrypts_and_does_not_give_back_seals_nothing() {
 }
 
 #[test]
-fn redirects_floods_nonsense_and_silence_end_in_bounded_time_and_memory() {
+fn redirects_and_oversized_invalid_or_missing_answers_are_refused_within_limits() {
     let redirect = Answers::serve(vec![
         "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/canary\r\nContent-Length: 0\r\n\r\n"
             .to_owned(),
@@ -283,11 +283,11 @@ fn redirects_floods_nonsense_and_silence_end_in_bounded_time_and_memory() {
 }
 
 #[test]
-fn the_request_is_what_kms_documents_and_holds_no_secret_access_key() {
+fn a_request_has_the_documented_form_and_no_secret_access_key() {
     let server = Answers::serve(vec![answer("400 Bad Request", "")]);
     refusal(&server.seal());
-    let [asked] = <[String; 1]>::try_from(server.asked()).unwrap();
-    let (head, body) = asked.split_once("\r\n\r\n").unwrap();
+    let [request] = <[String; 1]>::try_from(server.requests()).unwrap();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST / HTTP/1.1\r\n"), "{head}");
     for line in [
         "content-type: application/x-amz-json-1.1",
@@ -299,7 +299,7 @@ fn the_request_is_what_kms_documents_and_holds_no_secret_access_key() {
     ] {
         assert!(head.contains(&format!("\r\n{line}")), "{line} is not in {head}");
     }
-    assert_eq!(asked.find("canary"), None);
+    assert_eq!(request.find("canary"), None);
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(body["KeyId"], "alias/store");
     assert_eq!(

@@ -3,8 +3,8 @@
 use super::answers::{Answers, answer};
 use super::*;
 
-const GIVEN: &str = r#"{"AccessKeyId":"AKIAROLE","SecretAccessKey":"canary\/secret","Token":"canary+token==",
-                        "Expiration":"2026-01-01T06:00:00Z","Code":"Success"}"#;
+const ROLE_CREDENTIALS: &str = r#"{"AccessKeyId":"AKIAROLE","SecretAccessKey":"canary\/secret",
+                                   "Token":"canary+token==","Expiration":"2026-01-01T06:00:00Z","Code":"Success"}"#;
 
 #[test]
 fn the_role_of_an_instance_is_taken_from_the_metadata_service() {
@@ -16,38 +16,39 @@ fn the_role_of_an_instance_is_taken_from_the_metadata_service() {
 }
 
 #[test]
-fn the_metadata_service_is_asked_by_version_2_and_its_session_token_is_signed() {
+fn the_metadata_service_is_called_with_version_2_and_its_session_token_is_signed() {
     let roles = answer("200 OK", "app-role\n");
-    let metadata = Answers::serve(vec![answer("200 OK", "a-token"), roles, answer("200 OK", GIVEN)]);
+    let metadata =
+        Answers::serve(vec![answer("200 OK", "a-token"), roles, answer("200 OK", ROLE_CREDENTIALS)]);
     let kms = Answers::serve(vec![answer("400 Bad Request", r#"{"__type":"ExpiredTokenException"}"#)]);
     assert_eq!(
-        told(&kms, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.endpoint())]),
+        refusal_with(&kms, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.endpoint())]),
         "the AWS credentials of the instance's role have expired; wait for the role's next ones, and check this \
          machine's clock"
     );
-    let asked = metadata.asked();
-    assert!(asked[0].starts_with("PUT /latest/api/token HTTP/1.1\r\n"), "{asked:?}");
-    assert!(asked[0].contains("\r\nx-aws-ec2-metadata-token-ttl-seconds: 60\r\n"), "{asked:?}");
+    let requests = metadata.requests();
+    assert!(requests[0].starts_with("PUT /latest/api/token HTTP/1.1\r\n"), "{requests:?}");
+    assert!(requests[0].contains("\r\nx-aws-ec2-metadata-token-ttl-seconds: 60\r\n"), "{requests:?}");
     assert!(
-        asked[1].starts_with("GET /latest/meta-data/iam/security-credentials/ HTTP/1.1\r\n"),
-        "{asked:?}"
+        requests[1].starts_with("GET /latest/meta-data/iam/security-credentials/ HTTP/1.1\r\n"),
+        "{requests:?}"
     );
-    assert!(asked[2].starts_with("GET /latest/meta-data/iam/security-credentials/app-role HTTP/1.1\r\n"));
+    assert!(requests[2].starts_with("GET /latest/meta-data/iam/security-credentials/app-role HTTP/1.1\r\n"));
     assert!(
-        asked[1..].iter().all(|one| one.contains("\r\nx-aws-ec2-metadata-token: a-token\r\n")),
-        "{asked:?}"
+        requests[1..].iter().all(|request| request.contains("\r\nx-aws-ec2-metadata-token: a-token\r\n")),
+        "{requests:?}"
     );
-    let [signed] = <[String; 1]>::try_from(kms.asked()).unwrap();
+    let [signed] = <[String; 1]>::try_from(kms.requests()).unwrap();
     assert!(signed.contains("\r\nx-amz-security-token: canary+token==\r\n"), "{signed}");
     assert!(signed.contains("SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target"));
 }
 
 #[test]
-fn a_container_is_given_its_credentials_for_the_token_of_its_file() {
+fn a_container_gets_its_credentials_with_the_token_of_its_file() {
     let directory = tempfile::tempdir().unwrap();
     let token = directory.path().join("token");
     std::fs::write(&token, "pod-token\n").unwrap();
-    let container = Answers::serve(vec![answer("200 OK", GIVEN)]);
+    let container = Answers::serve(vec![answer("200 OK", ROLE_CREDENTIALS)]);
     let kms = Answers::serve(vec![answer("400 Bad Request", r#"{"__type":"ExpiredTokenException"}"#)]);
     let url = format!("{}/v1/credentials?x=y", container.endpoint());
     let variables = [
@@ -55,17 +56,17 @@ fn a_container_is_given_its_credentials_for_the_token_of_its_file() {
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.to_str().unwrap()),
     ];
     assert_eq!(
-        told(&kms, &variables),
+        refusal_with(&kms, &variables),
         "the AWS credentials of the container have expired; wait for the role's next ones, and check this \
          machine's clock"
     );
-    let asked = container.asked();
-    assert!(asked[0].starts_with("GET /v1/credentials?x=y HTTP/1.1\r\n"), "{asked:?}");
-    assert!(asked[0].contains("\r\nauthorization: pod-token\r\n"), "{asked:?}");
+    let requests = container.requests();
+    assert!(requests[0].starts_with("GET /v1/credentials?x=y HTTP/1.1\r\n"), "{requests:?}");
+    assert!(requests[0].contains("\r\nauthorization: pod-token\r\n"), "{requests:?}");
 
     std::fs::remove_file(&token).unwrap();
     assert_eq!(
-        told(&kms, &variables),
+        refusal_with(&kms, &variables),
         format!(
             "the token file {} of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE cannot be read; make it readable \
              for the user that runs petsem",
@@ -79,12 +80,12 @@ fn the_environment_comes_before_the_container_and_the_container_before_the_insta
     let kms = Answers::serve(vec![answer("400 Bad Request", r#"{"__type":"ExpiredTokenException"}"#)]);
     let unreachable = "http://127.0.0.1:1";
     assert_eq!(
-        told(&kms, &[KEYS[0], KEYS[1], ("AWS_CONTAINER_CREDENTIALS_FULL_URI", unreachable)]),
+        refusal_with(&kms, &[KEYS[0], KEYS[1], ("AWS_CONTAINER_CREDENTIALS_FULL_URI", unreachable)]),
         "the AWS credentials of the environment have expired; set new ones, or give the machine a role"
     );
     let container = Answers::serve(vec![answer("403 Forbidden", "canary")]);
     assert_eq!(
-        told(
+        refusal_with(
             &kms,
             &[
                 ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container.endpoint()),
@@ -100,17 +101,17 @@ fn the_environment_comes_before_the_container_and_the_container_before_the_insta
 }
 
 #[test]
-fn where_there_are_none_it_is_said_where_they_were_looked_for() {
+fn missing_credentials_are_reported_with_every_source_that_was_tried() {
     let kms = Answers::serve(Vec::new());
     assert_eq!(
-        told(&kms, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")]),
+        refusal_with(&kms, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")]),
         "there are no AWS credentials: AWS_ACCESS_KEY_ID is not set, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and \
          AWS_CONTAINER_CREDENTIALS_FULL_URI are not set, and the instance metadata service did not answer \
          (http://127.0.0.1:1 cannot be reached (Connection refused (os error 111)); check the network and what \
          filters it); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
     );
     assert_eq!(
-        told(&kms, &[("AWS_EC2_METADATA_DISABLED", "true")]),
+        refusal_with(&kms, &[("AWS_EC2_METADATA_DISABLED", "true")]),
         "there are no AWS credentials: AWS_ACCESS_KEY_ID is not set, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and \
          AWS_CONTAINER_CREDENTIALS_FULL_URI are not set, and AWS_EC2_METADATA_DISABLED is set; set \
          AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
@@ -118,7 +119,7 @@ fn where_there_are_none_it_is_said_where_they_were_looked_for() {
 }
 
 #[test]
-fn each_fault_of_the_places_says_what_to_do() {
+fn each_fault_of_a_credential_source_is_reported_with_a_hint() {
     let kms = Answers::serve(Vec::new());
     for (variables, expected) in [
         (vec![KEYS[0]], "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not; set both or none"),
@@ -147,7 +148,7 @@ fn each_fault_of_the_places_says_what_to_do() {
              or give https, loopback or the service's own address, without a path",
         ),
     ] {
-        assert_eq!(told(&kms, &variables), expected);
+        assert_eq!(refusal_with(&kms, &variables), expected);
     }
     for (answers, expected) in [
         (
@@ -171,13 +172,13 @@ fn each_fault_of_the_places_says_what_to_do() {
         ),
     ] {
         let metadata = Answers::serve(answers);
-        let refusal = told(&kms, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.endpoint())]);
+        let refusal = refusal_with(&kms, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.endpoint())]);
         assert_eq!(refusal, expected.replace("{}", &metadata.endpoint()));
     }
 }
 
 #[test]
-fn plain_http_goes_to_loopback_and_the_services_own_addresses() {
+fn plain_http_is_allowed_only_to_loopback_and_the_services_own_addresses() {
     use crate::aws_kms::credentials::{CONTAINER, METADATA};
     let origin = |text: &str, plain| OutboundUrl::parse_with(text, plain).ok().map(|url| url.origin());
     for (text, container, metadata) in [
@@ -196,7 +197,7 @@ fn plain_http_goes_to_loopback_and_the_services_own_addresses() {
     }
 }
 
-fn told(kms: &Answers, variables: &[(&str, &str)]) -> String {
+fn refusal_with(kms: &Answers, variables: &[(&str, &str)]) -> String {
     let settings = AwsKmsSettings {
         key: "alias/store".to_owned(),
         region: Some("eu-central-1".to_owned()),

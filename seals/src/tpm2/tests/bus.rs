@@ -23,42 +23,42 @@ impl Device for Swtpm {
 /// An eavesdropper on the bus between petsem and the chip.
 pub(super) struct Bus {
     pub(super) port: u16,
-    heard: Arc<Mutex<Vec<u8>>>,
+    recorded: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Bus {
-    pub(super) fn to(chip: &Swtpm) -> Self {
-        let heard = Arc::new(Mutex::new(Vec::new()));
+    pub(super) fn record(chip: &Swtpm) -> Self {
+        let recorded = Arc::new(Mutex::new(Vec::new()));
         let (port, listeners) = two_ports();
         for (listener, target) in listeners.into_iter().zip([chip.port(), chip.port() + 1]) {
-            let heard = Arc::clone(&heard);
+            let recorded = Arc::clone(&recorded);
             thread::spawn(move || {
                 for incoming in listener.incoming() {
                     let incoming = incoming.unwrap();
                     let outgoing = TcpStream::connect(("127.0.0.1", target)).unwrap();
                     let (back, forth) = (outgoing.try_clone().unwrap(), incoming.try_clone().unwrap());
-                    let heard_back = Arc::clone(&heard);
-                    thread::spawn(move || pass_on(back, forth, &heard_back));
-                    pass_on(incoming, outgoing, &heard);
+                    let recorded_back = Arc::clone(&recorded);
+                    thread::spawn(move || pass_on(back, forth, &recorded_back));
+                    pass_on(incoming, outgoing, &recorded);
                 }
             });
         }
-        Self { port, heard }
+        Self { port, recorded }
     }
 
     pub(super) fn device(&self) -> Tpm2Device {
         Tpm2Device::Swtpm { port: self.port }
     }
 
-    pub(super) fn heard(&self, part: &[u8]) -> bool {
-        self.heard.lock().unwrap().windows(part.len()).any(|window| window == part)
+    pub(super) fn recorded(&self, part: &[u8]) -> bool {
+        self.recorded.lock().unwrap().windows(part.len()).any(|window| window == part)
     }
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream, heard: &Mutex<Vec<u8>>) {
+fn pass_on(mut from: TcpStream, mut to: TcpStream, recorded: &Mutex<Vec<u8>>) {
     let mut part = [0; 4096];
     while let Ok(read) = from.read(&mut part) {
-        heard.lock().unwrap().extend_from_slice(&part[..read]);
+        recorded.lock().unwrap().extend_from_slice(&part[..read]);
         if read == 0 || to.write_all(&part[..read]).is_err() {
             break;
         }
