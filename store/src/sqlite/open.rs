@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_write_are_durable_and_leave_nothing_behind() {
+    fn writing_connections_are_durable_and_delete_securely() {
         let directory = tempfile::tempdir().unwrap();
         let place = Place::claim(directory.path()).unwrap();
         for connection in [writer(&place, None).unwrap(), checkpointer(&place).unwrap()] {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_was_killed_while_it_made_the_file_is_begun_again() {
+    fn a_start_completes_a_database_whose_creation_was_killed() {
         let directory = tempfile::tempdir().unwrap();
         let place = Place::claim(directory.path()).unwrap();
         // Killed before the tables exist: once without a page, once with the first.

@@ -53,7 +53,7 @@ mod tests {
     use crate::store::Store;
 
     #[tokio::test]
-    async fn a_view_sees_what_the_holder_of_the_store_has_written() {
+    async fn a_view_sees_the_changes_of_the_process_that_holds_the_store() {
         let directory = tempfile::tempdir().unwrap();
         assert!(SqliteView::open(directory.path()).is_err());
         let rng = rand_core::UnwrapErr(getrandom::SysRng);

@@ -62,7 +62,7 @@ pub(crate) async fn a_stale_expectation_applies_nothing(place: &impl Place) {
     assert_eq!(store.stats().conflicts, 1);
 }
 
-pub(crate) async fn an_expected_absence_holds_once(place: &impl Place) {
+pub(crate) async fn a_row_that_is_expected_to_be_absent_is_created_once(place: &impl Place) {
     let store = place.open();
     let claim = || Change {
         expects: vec![expect(RecordKind::AppName, b"shop", 0)],
@@ -78,7 +78,7 @@ pub(crate) async fn an_expected_absence_holds_once(place: &impl Place) {
     assert_eq!(store.commit(claim()).await.unwrap().revision, 4);
 }
 
-pub(crate) async fn of_many_writers_on_one_version_one_wins(place: &impl Place) {
+pub(crate) async fn exactly_one_of_many_writers_of_a_version_succeeds(place: &impl Place) {
     let store = place.open();
     for version in 1..=5 {
         let results = together(&store, (0..20).map(|_| app_change(app(1), version, 3))).await;
@@ -101,7 +101,7 @@ pub(crate) async fn changes_that_wait_together_share_a_transaction(place: &impl 
     assert!((1..=100).contains(&stats.groups), "{} transactions for 200 changes", stats.groups);
 }
 
-pub(crate) async fn a_conflict_in_a_group_fails_alone(place: &impl Place) {
+pub(crate) async fn a_conflict_in_a_group_fails_only_its_own_change(place: &impl Place) {
     let store = place.open();
     let mixed = (0..100).map(|number| match number % 2 {
         0 => app_change(app(number), 1, 3),
@@ -165,7 +165,7 @@ pub(crate) async fn the_feed_has_no_gaps(place: &impl Place) {
     assert_eq!(store.feed(u64::MAX, 10).await.unwrap(), []);
 }
 
-pub(crate) async fn history_keeps_what_the_change_says(place: &impl Place) {
+pub(crate) async fn history_keeps_as_many_values_as_the_change_says(place: &impl Place) {
     let store = place.open();
     for version in 1..=6 {
         store.commit(app_change(app(1), version, 4)).await.unwrap();
@@ -202,7 +202,7 @@ pub(crate) async fn a_value_is_found_by_its_exact_version(place: &impl Place) {
     assert_eq!(store.history(app(1), &name).await.unwrap(), [value(app(1), "A", 2), again.row]);
 }
 
-pub(crate) async fn pages_of_an_apps_values_hold_each_once(place: &impl Place) {
+pub(crate) async fn pages_of_an_apps_values_have_each_value_once(place: &impl Place) {
     let store = place.open();
     assert_eq!(store.values(app(1), None, 10).await.unwrap(), []);
     for version in 1..=3 {
@@ -235,7 +235,7 @@ pub(crate) async fn pages_of_an_apps_values_hold_each_once(place: &impl Place) {
     assert_eq!(counts, [6, 0, 2, 0]);
 }
 
-pub(crate) async fn a_value_written_in_place_takes_none_of_the_history(place: &impl Place) {
+pub(crate) async fn a_value_written_in_place_removes_no_history(place: &impl Place) {
     let store = place.open();
     for version in 1..=4 {
         store.commit(app_change(app(1), version, 9)).await.unwrap();
@@ -248,7 +248,7 @@ pub(crate) async fn a_value_written_in_place_takes_none_of_the_history(place: &i
     assert_eq!(kept, [value(app(1), "A", 4), value(app(1), "A", 3), rewrapped, value(app(1), "A", 1)]);
 }
 
-pub(crate) async fn deleting_an_app_takes_its_bundle_and_values_alone(place: &impl Place) {
+pub(crate) async fn deleting_an_app_deletes_only_its_bundle_and_values(place: &impl Place) {
     let store = place.open();
     for number in [1, 2] {
         store.commit(app_change(app(number), 1, 3)).await.unwrap();
@@ -269,7 +269,7 @@ pub(crate) async fn deleting_an_app_takes_its_bundle_and_values_alone(place: &im
     assert_eq!(history(&store, 2, "A").await, [1]);
 }
 
-pub(crate) async fn deletes_come_before_puts(place: &impl Place) {
+pub(crate) async fn deletes_are_applied_before_puts(place: &impl Place) {
     let store = place.open();
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
     let rewrite = Change {
@@ -282,7 +282,7 @@ pub(crate) async fn deletes_come_before_puts(place: &impl Place) {
     assert_eq!(history(&store, 1, "A").await, [2]);
 }
 
-pub(crate) async fn an_app_is_found_by_its_name_in_one_moment(place: &impl Place) {
+pub(crate) async fn an_app_is_found_by_its_name_in_one_snapshot(place: &impl Place) {
     let store = place.open();
     let row = |number| Record {
         content: app(number).as_bytes().to_vec(),
@@ -304,7 +304,7 @@ pub(crate) async fn an_app_is_found_by_its_name_in_one_moment(place: &impl Place
     assert_eq!((named.name, named.app), (row(1), None));
 }
 
-pub(crate) async fn pages_of_a_prefix_hold_every_id_once(place: &impl Place) {
+pub(crate) async fn pages_of_a_prefix_have_every_id_once(place: &impl Place) {
     let store = place.open();
     const BYTES: [u8; 4] = [0x00, 0x01, 0xfe, 0xff];
     let mut ids: BTreeSet<Vec<u8>> = BTreeSet::from([Vec::new()]);
@@ -376,7 +376,7 @@ pub(crate) async fn a_change_stays_unaudited_until_it_is_reported(place: &impl P
     assert_eq!(place.open().unaudited(NODE).await.unwrap(), left(&[6]));
 }
 
-pub(crate) async fn readers_see_whole_changes_alone(place: &impl Place) {
+pub(crate) async fn readers_see_only_whole_changes(place: &impl Place) {
     let store = place.open();
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
     let done = Arc::new(AtomicBool::new(false));
@@ -408,7 +408,7 @@ pub(crate) async fn readers_see_whole_changes_alone(place: &impl Place) {
     }
 }
 
-pub(crate) async fn reopening_shows_what_was_acknowledged(place: &impl Place) {
+pub(crate) async fn a_reopened_store_has_every_acknowledged_change(place: &impl Place) {
     let mut last = None;
     for version in 1..=3 {
         let store = place.open();
@@ -428,7 +428,7 @@ pub(crate) async fn reopening_shows_what_was_acknowledged(place: &impl Place) {
     assert_eq!(store.unaudited(NODE).await.unwrap().len(), 3);
 }
 
-pub(crate) async fn a_version_beyond_the_range_is_refused_alone(place: &impl Place) {
+pub(crate) async fn a_version_out_of_range_fails_only_its_own_change(place: &impl Place) {
     let store = place.open();
     let beyond = 1 << 63;
     let changes = [
@@ -450,7 +450,7 @@ pub(crate) async fn a_version_beyond_the_range_is_refused_alone(place: &impl Pla
     assert_eq!(store.stats().failures, 3);
 }
 
-pub(crate) async fn a_store_is_empty_until_there_is_any_record(place: &impl Place) {
+pub(crate) async fn a_store_is_empty_until_it_has_a_record(place: &impl Place) {
     let store = place.open();
     assert!(store.is_empty().await.unwrap());
     // Any kind counts: a damaged store must not get a new installation.
@@ -461,7 +461,7 @@ pub(crate) async fn a_store_is_empty_until_there_is_any_record(place: &impl Plac
     assert!(!store.is_empty().await.unwrap());
 }
 
-pub(crate) async fn a_closed_store_says_so(place: &impl Place) {
+pub(crate) async fn a_closed_store_is_unavailable_and_loses_no_change(place: &impl Place) {
     let store = place.open();
     // Closing the store finishes or refuses running changes; none is lost.
     let mut waiting = JoinSet::new();

@@ -12,7 +12,7 @@ use crate::open;
 use crate::rows::{app, app_change};
 
 #[tokio::test]
-async fn only_the_owner_can_read_what_is_made() {
+async fn only_the_owner_can_read_the_files() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("deep/data");
     let store = open(&directory).unwrap();
@@ -147,7 +147,7 @@ fn a_damaged_structure_is_refused() {
 }
 
 #[tokio::test]
-async fn a_row_of_a_wrong_form_is_corrupt_and_no_value() {
+async fn a_row_of_a_wrong_form_is_reported_as_corrupt() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_row_of_a_wrong_form_is_corrupt_and_no_value() {
 
 /// An attacker with write access to the file can add a trigger. It does not run.
 #[tokio::test]
-async fn code_in_the_file_does_not_run() {
+async fn code_in_the_database_file_does_not_run() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()).unwrap());
     Connection::open(directory.path().join("petsem.db"))

@@ -57,24 +57,24 @@ macro_rules! sqlite {
 sqlite! {
     a_change_is_read_back_whole
     a_stale_expectation_applies_nothing
-    an_expected_absence_holds_once
-    of_many_writers_on_one_version_one_wins
+    a_row_that_is_expected_to_be_absent_is_created_once
+    exactly_one_of_many_writers_of_a_version_succeeds
     changes_that_wait_together_share_a_transaction
-    a_conflict_in_a_group_fails_alone
+    a_conflict_in_a_group_fails_only_its_own_change
     revisions_have_no_gaps_and_marks_differ
     the_feed_has_no_gaps
-    history_keeps_what_the_change_says
+    history_keeps_as_many_values_as_the_change_says
     a_value_is_found_by_its_exact_version
-    pages_of_an_apps_values_hold_each_once
-    a_value_written_in_place_takes_none_of_the_history
-    deleting_an_app_takes_its_bundle_and_values_alone
-    deletes_come_before_puts
-    an_app_is_found_by_its_name_in_one_moment
-    pages_of_a_prefix_hold_every_id_once
+    pages_of_an_apps_values_have_each_value_once
+    a_value_written_in_place_removes_no_history
+    deleting_an_app_deletes_only_its_bundle_and_values
+    deletes_are_applied_before_puts
+    an_app_is_found_by_its_name_in_one_snapshot
+    pages_of_a_prefix_have_every_id_once
     a_change_stays_unaudited_until_it_is_reported
-    readers_see_whole_changes_alone
-    reopening_shows_what_was_acknowledged
-    a_version_beyond_the_range_is_refused_alone
-    a_store_is_empty_until_there_is_any_record
-    a_closed_store_says_so
+    readers_see_only_whole_changes
+    a_reopened_store_has_every_acknowledged_change
+    a_version_out_of_range_fails_only_its_own_change
+    a_store_is_empty_until_it_has_a_record
+    a_closed_store_is_unavailable_and_loses_no_change
 }
