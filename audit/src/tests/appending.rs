@@ -57,7 +57,7 @@ async fn files_are_private_and_finished_ones_are_read_only_and_exact() {
         log.append(long_event(number, 4000)).await.unwrap();
     }
     log.close().await.unwrap();
-    let used = lab.used();
+    let used = lab.used_segments();
     assert_eq!(used.len(), 3);
     for (index, path) in used.iter().enumerate() {
         let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -102,7 +102,7 @@ async fn checkpoints_come_by_lines_and_by_time_and_reach_the_store() {
     let last = checkpoints.recv().await.unwrap();
     assert_eq!(last.number, 5);
     assert_eq!(checkpoints.recv().await, None);
-    assert_eq!(verify_log(lab.directory(), all_keys(Some(known(&last)))).unwrap().checkpoints, 5);
+    assert_eq!(verify_log(lab.directory(), all_keys(Some(known_checkpoint(&last)))).unwrap().checkpoints, 5);
 }
 
 #[tokio::test]
@@ -202,6 +202,6 @@ async fn a_hanging_writer_causes_timeouts_then_a_full_queue() {
     opened.notify_all();
 }
 
-fn known(checkpoint: &crate::Checkpoint) -> KnownCheckpoint {
+fn known_checkpoint(checkpoint: &crate::Checkpoint) -> KnownCheckpoint {
     KnownCheckpoint { line: checkpoint.line, head: checkpoint.head }
 }

@@ -19,7 +19,7 @@ async fn a_failed_sync_refuses_its_group_and_the_log_continues_in_a_new_segment(
     assert_eq!(log.append(event(3)).await.unwrap(), 4);
     assert_eq!(log.stats().error, None);
     log.close().await.unwrap();
-    assert_eq!(lab.used().len(), 2);
+    assert_eq!(lab.used_segments().len(), 2);
     assert_eq!(lab.verify().unwrap().last_line, 5);
     let text = String::from_utf8(lab.lines().concat()).unwrap();
     assert_eq!((text.contains("r-1"), text.contains("r-2"), text.contains("r-3")), (true, false, true));
@@ -108,7 +108,7 @@ fn without_space_for_a_first_segment_the_log_is_not_opened() {
     disk.fill();
     let error = AuditLog::open(lab.settings.clone(), NODE, Some(keys()), None, lab.clock()).unwrap_err();
     assert!(error.to_string().starts_with("not enough space for an audit log in "), "{error}");
-    assert_eq!(lab.used(), Vec::<PathBuf>::new());
+    assert_eq!(lab.used_segments(), Vec::<PathBuf>::new());
 }
 
 /// A tmpfs of one MiB.

@@ -51,7 +51,7 @@ impl Lab {
     }
 
     /// The same clock and settings with another directory.
-    pub(super) fn beside(&self) -> Self {
+    pub(super) fn with_new_directory(&self) -> Self {
         Self { clock: Arc::clone(&self.clock), ..Self::new() }
     }
 
@@ -77,7 +77,7 @@ impl Lab {
     }
 
     /// Segments that hold lines.
-    pub(super) fn used(&self) -> Vec<PathBuf> {
+    pub(super) fn used_segments(&self) -> Vec<PathBuf> {
         let all = crate::segment::list(self.directory()).unwrap();
         all.into_iter()
             .map(|(_, path)| path)
@@ -88,7 +88,7 @@ impl Lab {
     /// All lines, with their newlines.
     pub(super) fn lines(&self) -> Vec<Vec<u8>> {
         let mut lines = Vec::new();
-        for path in self.used() {
+        for path in self.used_segments() {
             let mut reader = LineReader::open(&path, 0).unwrap();
             while let crate::segment::Next::Line(line) = reader.read_next().unwrap() {
                 lines.push([line, b"\n"].concat());

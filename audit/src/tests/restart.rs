@@ -9,20 +9,20 @@ use super::*;
 use crate::{AuditOpenError, Fault};
 
 /// A running log with some lines, and its file as bytes.
-async fn running() -> (Lab, AuditLog, PathBuf, usize) {
+async fn running_log() -> (Lab, AuditLog, PathBuf, usize) {
     let lab = Lab::new();
     let log = lab.open().log;
     for number in 0..5 {
         log.append(event(number)).await.unwrap();
     }
-    let path = lab.used().remove(0);
+    let path = lab.used_segments().remove(0);
     let length: usize = lab.lines().iter().map(Vec::len).sum();
     (lab, log, path, length)
 }
 
-/// What a kill leaves: the files as they are, with this content in the segment.
-fn killed(lab: &Lab, path: &Path, content: &[u8]) -> Lab {
-    let after = lab.beside();
+/// A copy of the files as after a kill, with this content in the segment.
+fn copy_after_kill(lab: &Lab, path: &Path, content: &[u8]) -> Lab {
+    let after = lab.with_new_directory();
     copy(lab.directory(), after.directory());
     fs::write(after.directory().join(path.file_name().unwrap()), content).unwrap();
     after
@@ -30,14 +30,14 @@ fn killed(lab: &Lab, path: &Path, content: &[u8]) -> Lab {
 
 #[tokio::test]
 async fn a_write_torn_at_any_byte_is_cut_and_the_log_continues() {
-    let (lab, log, path, before) = running().await;
+    let (lab, log, path, before) = running_log().await;
     log.append(event(5)).await.unwrap();
     let whole = fs::read(&path).unwrap();
     let length = lab.lines().iter().map(Vec::len).sum::<usize>() - before;
     for kept in 0..=length {
         let mut content = whole.clone();
         content[before + kept..].fill(0);
-        let after = killed(&lab, &path, &content);
+        let after = copy_after_kill(&lab, &path, &content);
         let Opened { log, tail, .. } = after.open();
         let is_whole = kept == length;
         assert_eq!(tail.line, if is_whole { 7 } else { 6 }, "{kept}");
@@ -54,10 +54,10 @@ async fn a_write_torn_at_any_byte_is_cut_and_the_log_continues() {
 
 #[tokio::test]
 async fn a_file_that_ends_in_the_middle_of_a_line_is_cut_there() {
-    let (lab, _log, path, length) = running().await;
+    let (lab, _log, path, length) = running_log().await;
     let whole = fs::read(&path).unwrap();
     for kept in [length - 1, length - 100, 1] {
-        let after = killed(&lab, &path, &whole[..kept]);
+        let after = copy_after_kill(&lab, &path, &whole[..kept]);
         let log = after.open().log;
         log.append(event(6)).await.unwrap();
         log.close().await.unwrap();
@@ -66,8 +66,8 @@ async fn a_file_that_ends_in_the_middle_of_a_line_is_cut_there() {
 }
 
 #[tokio::test]
-async fn a_page_that_a_power_cut_lost_takes_the_rest_of_that_write_with_it() {
-    let (lab, log, path, before) = running().await;
+async fn a_write_that_lost_a_page_in_a_power_cut_is_cut_there() {
+    let (lab, log, path, before) = running_log().await;
     let log = Arc::new(log);
     let mut appends = JoinSet::new();
     for number in 0..30 {
@@ -78,7 +78,7 @@ async fn a_page_that_a_power_cut_lost_takes_the_rest_of_that_write_with_it() {
     assert_eq!(numbers, (7..37).collect());
     let mut content = fs::read(&path).unwrap();
     content[before.next_multiple_of(4096)..before.next_multiple_of(4096) + 4096].fill(0);
-    let after = killed(&lab, &path, &content);
+    let after = copy_after_kill(&lab, &path, &content);
     let Opened { log, tail, .. } = after.open();
     assert!(tail.line >= 6 && tail.line < 36, "{}", tail.line);
     assert!(tail.cut_bytes > 10_000, "{}", tail.cut_bytes);
@@ -89,9 +89,9 @@ async fn a_page_that_a_power_cut_lost_takes_the_rest_of_that_write_with_it() {
 
 #[tokio::test]
 async fn a_line_changed_in_the_middle_stops_the_start_and_is_named() {
-    let (lab, _log, path, _) = running().await;
+    let (lab, _log, path, _) = running_log().await;
     let content = String::from_utf8(fs::read(&path).unwrap()).unwrap();
-    let after = killed(&lab, &path, content.replace("r-2", "r-9").as_bytes());
+    let after = copy_after_kill(&lab, &path, content.replace("r-2", "r-9").as_bytes());
     let error = AuditLog::open(after.settings.clone(), NODE, Some(keys()), None, after.clock()).unwrap_err();
     let AuditOpenError::Broken(finding) = &error else { panic!("{error:?}") };
     assert!(matches!(finding.fault, Fault::Chain) && finding.line == 4, "{finding:?}");
@@ -103,7 +103,7 @@ async fn a_line_changed_in_the_middle_stops_the_start_and_is_named() {
 
 #[tokio::test]
 async fn a_log_behind_the_store_stops_the_start() {
-    let (lab, log, path, _) = running().await;
+    let (lab, log, path, _) = running_log().await;
     let before = fs::read(&path).unwrap();
     log.close().await.unwrap();
     let open =
@@ -111,18 +111,20 @@ async fn a_log_behind_the_store_stops_the_start() {
     let Opened { log, tail: end, .. } = lab.open();
     log.close().await.unwrap();
     let known = KnownCheckpoint { line: end.line, head: end.head };
-    let after = killed(&lab, &path, &before);
+    let after = copy_after_kill(&lab, &path, &before);
     let AuditOpenError::Broken(finding) = open(&after, known).unwrap_err() else { panic!() };
     assert!(matches!(finding.fault, Fault::Cut { expected: 7 }) && finding.line == 7, "{finding:?}");
     // An empty directory lacks every line.
-    let AuditOpenError::Broken(finding) = open(&lab.beside(), known).unwrap_err() else { panic!() };
+    let AuditOpenError::Broken(finding) = open(&lab.with_new_directory(), known).unwrap_err() else {
+        panic!()
+    };
     assert!(matches!(finding.fault, Fault::Cut { expected: 7 }) && finding.line == 1, "{finding:?}");
     assert_eq!(open(&lab, known).unwrap().tail.line, 9);
 }
 
 #[tokio::test]
-async fn another_nodes_log_stops_the_start() {
-    let (lab, log, _, _) = running().await;
+async fn the_log_of_another_node_stops_the_start() {
+    let (lab, log, _, _) = running_log().await;
     log.close().await.unwrap();
     let error = AuditLog::open(lab.settings.clone(), [1; 16], Some(keys()), None, lab.clock()).unwrap_err();
     let AuditOpenError::Broken(finding) = error else { panic!("{error:?}") };
@@ -131,7 +133,7 @@ async fn another_nodes_log_stops_the_start() {
 
 #[tokio::test]
 async fn two_processes_do_not_write_one_log() {
-    let (lab, _log, _, _) = running().await;
+    let (lab, _log, _, _) = running_log().await;
     let error = AuditLog::open(lab.settings.clone(), NODE, Some(keys()), None, lab.clock()).unwrap_err();
     assert!(matches!(error, AuditOpenError::InUse { .. }), "{error:?}");
 }
@@ -160,7 +162,7 @@ async fn the_mac_key_is_found_again_after_many_starts_and_lost_old_files() {
     }
     let whole = lab.verify().unwrap();
     assert!(whole.checkpoints > 20, "{}", whole.checkpoints);
-    let used = lab.used();
+    let used = lab.used_segments();
     fs::remove_file(&used[0]).unwrap();
     let Opened { log, tail, .. } = lab.open();
     assert_eq!((tail.line, tail.head), (whole.last_line, whole.head));
@@ -171,7 +173,7 @@ async fn the_mac_key_is_found_again_after_many_starts_and_lost_old_files() {
 }
 
 #[tokio::test]
-async fn request_ids_go_back_to_the_checkpoint_that_the_store_knows() {
+async fn request_ids_are_collected_since_the_checkpoint_of_the_store() {
     let mut lab = Lab::new();
     lab.settings.checkpoint_lines = 4;
     let Opened { log, mut checkpoints, .. } = lab.open();
@@ -196,8 +198,8 @@ async fn a_sealed_node_chains_its_lines_and_a_restart_with_keys_continues_with_m
     log.close().await.unwrap();
     let log = AuditLog::open(sealed.settings.clone(), NODE, None, None, sealed.clock()).unwrap().log;
     log.append(event(2)).await.unwrap();
-    // The copy is what a kill leaves: closing would write another line without a MAC.
-    let lab = sealed.beside();
+    // Copied as after a kill: closing would write another line without a MAC.
+    let lab = sealed.with_new_directory();
     copy(sealed.directory(), lab.directory());
     let log = lab.open().log;
     log.append(event(3)).await.unwrap();
@@ -211,7 +213,7 @@ async fn a_sealed_node_chains_its_lines_and_a_restart_with_keys_continues_with_m
 
 #[tokio::test]
 async fn a_deleted_file_is_restored_and_the_log_has_a_line_about_it() {
-    let (lab, log, path, _) = running().await;
+    let (lab, log, path, _) = running_log().await;
     fs::remove_file(&path).unwrap();
     lab.pass(1000);
     log.append(event(5)).await.unwrap();
@@ -225,7 +227,7 @@ async fn a_deleted_file_is_restored_and_the_log_has_a_line_about_it() {
 
 #[tokio::test]
 async fn a_replaced_file_is_restored_and_the_foreign_file_is_kept() {
-    let (lab, log, path, _) = running().await;
+    let (lab, log, path, _) = running_log().await;
     fs::rename(&path, lab.directory().join("elsewhere")).unwrap();
     fs::write(&path, b"nothing happened\n").unwrap();
     lab.pass(1000);
@@ -239,7 +241,7 @@ async fn a_replaced_file_is_restored_and_the_foreign_file_is_kept() {
 
 #[tokio::test]
 async fn a_file_truncated_while_in_use_ends_the_log() {
-    let (lab, log, path, _) = running().await;
+    let (lab, log, path, _) = running_log().await;
     fs::File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
     lab.pass(1000);
     let _written_into_the_hole = log.append(event(5)).await;
@@ -251,7 +253,7 @@ async fn a_file_truncated_while_in_use_ends_the_log() {
 
 #[tokio::test]
 async fn no_line_follows_one_that_was_changed_before_a_failed_sync() {
-    let (_lab, log, path, length) = running().await;
+    let (_lab, log, path, length) = running_log().await;
     fs::File::options().write(true).open(&path).unwrap().write_all_at(b"x", length as u64 - 9).unwrap();
     log.fail_syncs(1);
     log.append(event(5)).await.unwrap_err();

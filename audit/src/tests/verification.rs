@@ -8,14 +8,14 @@ use crate::checkpoint::fixed;
 use crate::line::{Line, write_line};
 
 /// Lines 1 (checkpoint) to 9 (checkpoint) in one segment, copied into a fresh directory.
-async fn small() -> (Lab, PathBuf, Vec<u8>) {
+async fn short_log() -> (Lab, PathBuf, Vec<u8>) {
     let lab = Lab::new();
     let log = lab.open().log;
     for number in 0..7 {
         log.append(event(number)).await.unwrap();
     }
     log.close().await.unwrap();
-    let path = lab.used().remove(0);
+    let path = lab.used_segments().remove(0);
     let bytes = fs::read(&path).unwrap();
     let length = bytes.iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     let lines = bytes[..length].to_vec();
@@ -35,7 +35,7 @@ fn last_known(lines: &[u8]) -> KnownCheckpoint {
 
 #[tokio::test]
 async fn every_byte_that_is_flipped_is_found_in_its_line() {
-    let (lab, path, lines) = small().await;
+    let (lab, path, lines) = short_log().await;
     let mut line = 1;
     for offset in 0..lines.len() {
         let mut changed = lines.clone();
@@ -49,7 +49,7 @@ async fn every_byte_that_is_flipped_is_found_in_its_line() {
 
 #[tokio::test]
 async fn every_byte_that_becomes_a_newline_is_found_in_its_line() {
-    let (lab, path, lines) = small().await;
+    let (lab, path, lines) = short_log().await;
     let mut line = 1;
     for offset in 0..lines.len() {
         if lines[offset] == b'\n' {
@@ -64,8 +64,8 @@ async fn every_byte_that_becomes_a_newline_is_found_in_its_line() {
 }
 
 #[tokio::test]
-async fn without_keys_the_chain_still_finds_every_byte_but_those_of_macs() {
-    let (lab, path, lines) = small().await;
+async fn verification_without_keys_finds_every_changed_byte_outside_macs() {
+    let (lab, path, lines) = short_log().await;
     let mut missed = 0;
     let mut line = 1;
     for offset in 0..lines.len() {
@@ -87,7 +87,7 @@ async fn without_keys_the_chain_still_finds_every_byte_but_those_of_macs() {
 
 #[tokio::test]
 async fn bytes_written_after_the_last_line_are_found() {
-    let (lab, path, lines) = small().await;
+    let (lab, path, lines) = short_log().await;
     for offset in [lines.len(), lines.len() + 1, 60_000, 65_535] {
         let mut changed = lines.clone();
         changed.resize(65_536, 0);
@@ -100,7 +100,7 @@ async fn bytes_written_after_the_last_line_are_found() {
 
 #[tokio::test]
 async fn a_deleted_line_is_found_where_it_was() {
-    let (lab, path, lines) = small().await;
+    let (lab, path, lines) = short_log().await;
     let all: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
     for missing in 0..all.len() - 1 {
         let mut kept = all.clone();
@@ -118,7 +118,7 @@ async fn a_deleted_line_is_found_where_it_was() {
 
 #[tokio::test]
 async fn swapped_lines_are_found_at_the_first() {
-    let (lab, path, lines) = small().await;
+    let (lab, path, lines) = short_log().await;
     let all: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
     for first in 1..all.len() - 1 {
         let mut swapped = all.clone();
@@ -131,8 +131,8 @@ async fn swapped_lines_are_found_at_the_first() {
 }
 
 #[tokio::test]
-async fn a_cut_tail_is_found_by_the_checkpoint_of_the_store_alone() {
-    let (lab, path, lines) = small().await;
+async fn a_truncated_end_is_found_only_with_the_checkpoint_of_the_store() {
+    let (lab, path, lines) = short_log().await;
     let known = last_known(&lines);
     assert_eq!(known.line, 9);
     let all: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
@@ -152,7 +152,7 @@ async fn a_cut_tail_is_found_by_the_checkpoint_of_the_store_alone() {
 
 #[tokio::test]
 async fn a_chain_recomputed_without_the_key_is_found_at_its_first_line() {
-    let (lab, path, lines) = small().await;
+    let (lab, path, lines) = short_log().await;
     let all: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
     for (forged, authenticated) in [(4, true), (4, false)] {
         let mut bytes = all[..forged].concat();
@@ -173,7 +173,7 @@ async fn a_chain_recomputed_without_the_key_is_found_at_its_first_line() {
 
 #[tokio::test]
 async fn other_keys_do_not_verify_the_log() {
-    let (lab, _, _) = small().await;
+    let (lab, _, _) = short_log().await;
     let other =
         VerifyKeys { initial_mac: Some(AuditMacKey::generate(&mut Constant(3))), ..VerifyKeys::default() };
     let finding = verify_log(lab.directory(), other).unwrap_err();
@@ -186,7 +186,7 @@ async fn other_keys_do_not_verify_the_log() {
 
 #[tokio::test]
 async fn a_line_of_another_node_is_found() {
-    let (lab, path, lines) = small().await;
+    let (lab, path, lines) = short_log().await;
     let other = String::from_utf8(lines).unwrap().replacen(&"ab".repeat(16), &"cd".repeat(16), 1);
     fs::write(&path, other.as_bytes()).unwrap();
     let (line, fault) = finding(&lab);
@@ -211,7 +211,7 @@ async fn missing_files_are_found_unless_they_are_the_oldest() {
         known = checkpoint;
     }
     let known = KnownCheckpoint { line: known.line, head: known.head };
-    let used = lab.used();
+    let used = lab.used_segments();
     assert_eq!(used.len(), 5);
     let whole = verify_log(lab.directory(), all_keys(Some(known))).unwrap();
     let first_of = |path: &Path| {
@@ -220,14 +220,14 @@ async fn missing_files_are_found_unless_they_are_the_oldest() {
         Line::parse(line).unwrap().number
     };
 
-    let middle = lab.beside();
+    let middle = lab.with_new_directory();
     copy(lab.directory(), middle.directory());
     fs::remove_file(middle.directory().join(used[2].file_name().unwrap())).unwrap();
     let (line, fault) = finding(&middle);
     assert_eq!(line, first_of(&used[2]));
     assert!(matches!(fault, Fault::Number { found } if found == first_of(&used[3])), "{fault:?}");
 
-    let oldest = lab.beside();
+    let oldest = lab.with_new_directory();
     copy(lab.directory(), oldest.directory());
     for path in &used[..2] {
         fs::remove_file(oldest.directory().join(path.file_name().unwrap())).unwrap();
@@ -236,7 +236,7 @@ async fn missing_files_are_found_unless_they_are_the_oldest() {
     assert_eq!((report.first_line, report.last_line), (first_of(&used[2]), whole.last_line));
     assert_eq!(report.head, whole.head);
 
-    let newest = lab.beside();
+    let newest = lab.with_new_directory();
     copy(lab.directory(), newest.directory());
     fs::remove_file(newest.directory().join(used[4].file_name().unwrap())).unwrap();
     let finding = verify_log(newest.directory(), all_keys(Some(known))).unwrap_err();
@@ -244,7 +244,7 @@ async fn missing_files_are_found_unless_they_are_the_oldest() {
 }
 
 #[test]
-fn an_empty_directory_holds_no_line() {
+fn an_empty_directory_has_no_lines() {
     let directory = tempfile::tempdir().unwrap();
     let report = verify_log(directory.path(), VerifyKeys::default()).unwrap();
     assert_eq!((report.node, report.last_line), (None, 0));
@@ -263,7 +263,7 @@ fn a_missing_directory_is_named() {
 }
 
 #[test]
-fn hexadecimal_is_read_at_its_length_alone() {
+fn hexadecimal_is_read_only_at_its_exact_length() {
     assert_eq!(fixed::<2>("01ff"), Some([1, 255]));
     assert_eq!(fixed::<2>("01FF"), None);
     assert_eq!(fixed::<2>("01f"), None);
