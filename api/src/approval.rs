@@ -96,7 +96,8 @@ pub struct Approval {
     #[schema(nullable = false)]
     pub app: Option<AppId>,
     /// The requester.
-    pub asker: String,
+    #[serde(rename = "asker")]
+    pub requester: String,
     /// Why, in the words of the requester.
     pub reason: String,
     /// Its state.
@@ -106,8 +107,9 @@ pub struct Approval {
     #[schema(nullable = false)]
     pub decided_by: Option<String>,
     /// When it was made.
+    #[serde(rename = "asked_at")]
     #[schema(value_type = Timestamp)]
-    pub asked_at: String,
+    pub requested_at: String,
     /// Until when it can be approved. For break-glass also the end of reading.
     #[schema(value_type = Timestamp)]
     pub ends_at: String,

@@ -60,7 +60,7 @@ fn list(remote: &Remote, json: bool) -> Result<(), Failure> {
                 approval.id.to_string(),
                 messages::approval_state(approval.state).to_owned(),
                 approval.summary.clone(),
-                approval.asker.clone(),
+                approval.requester.clone(),
                 approval.reason.clone(),
                 approval.ends_at.clone(),
             ]);

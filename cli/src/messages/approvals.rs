@@ -43,10 +43,10 @@ pub(crate) fn approval_state(state: ApprovalState) -> &'static str {
 }
 
 pub(crate) fn approval_details(approval: &Approval) -> String {
-    let Approval { id, state, summary, asker, reason, ends_at, wanted, .. } = approval;
+    let Approval { id, state, summary, requester, reason, ends_at, wanted, .. } = approval;
     let state = approval_state(*state);
     let facts =
-        format!("request {id} is {state} (until {ends_at}): {summary}, requested by {asker}: {reason}");
+        format!("request {id} is {state} (until {ends_at}): {summary}, requested by {requester}: {reason}");
     // JSON escapes control characters in claims and URLs.
     match wanted {
         Some(wanted) => format!("{facts}\n{wanted:#}"),
@@ -55,8 +55,8 @@ pub(crate) fn approval_details(approval: &Approval) -> String {
 }
 
 pub(crate) fn approval_decided(approval: &Approval) -> String {
-    let Approval { id, state, summary, asker, reason, .. } = approval;
-    format!("request {id} is {}: {summary}, requested by {asker}: {reason}", approval_state(*state))
+    let Approval { id, state, summary, requester, reason, .. } = approval;
+    format!("request {id} is {}: {summary}, requested by {requester}: {reason}", approval_state(*state))
 }
 
 pub(crate) fn awaits_approval(approval: &Approval) -> String {

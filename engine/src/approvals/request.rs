@@ -474,11 +474,11 @@ fn to_wire(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
         summary: row.summary.clone(),
         org: row.org,
         app: row.app,
-        asker: row.requester.clone(),
+        requester: row.requester.clone(),
         reason: row.reason.clone(),
         state: state_of(row, now),
         decided_by: row.decision.as_ref().map(|decision| decision.by.clone()),
-        asked_at: time_text(row.requested_at),
+        requested_at: time_text(row.requested_at),
         ends_at: rfc3339_seconds(row.ends_at),
         wanted: None,
     }

@@ -456,9 +456,9 @@ fn a_ticket_for_a_second_person_clears_only_for_the_approved_request() {
         assert_eq!(reason(token.clear(&access(action))), Reason::Misplaced);
     }
     // Requester and reason are required, and limited in length.
-    for (asker, reason) in [("", "x"), ("x", ""), ("x", &*"r".repeat(MAX_REASON_BYTES + 1))] {
+    for (requester, reason) in [("", "x"), ("x", ""), ("x", &*"r".repeat(MAX_REASON_BYTES + 1))] {
         let caveat: Caveat =
-            SecondPerson { request: [1; 16], requester: asker.into(), reason: reason.into() }.into();
+            SecondPerson { request: [1; 16], requester: requester.into(), reason: reason.into() }.into();
         assert_eq!(PetsemCaveat::of(&caveat), Some(Err(DecodeError::OutOfRange)));
     }
 }

@@ -130,7 +130,7 @@ fn break_glass_reads_a_value_after_another_persons_approval() {
     assert_eq!(other.status, 403, "{}", other.text());
 
     // The audit lines name both people.
-    let (asker, approver) = ("developer (", "owner (");
+    let (requester, approver) = ("developer (", "owner (");
     for (action, subject) in
         [("break_glass.ask", "developer"), ("approval.approve", "owner"), ("secret.read", "developer")]
     {
@@ -139,7 +139,7 @@ fn break_glass_reads_a_value_after_another_persons_approval() {
         assert_eq!(line["subject"]["sub"], subject, "{line}");
         if action != "break_glass.ask" {
             let detail = line["detail"].as_str().unwrap();
-            assert!(detail.contains(asker) && detail.contains(approver), "{detail}");
+            assert!(detail.contains(requester) && detail.contains(approver), "{detail}");
         }
     }
 
