@@ -248,7 +248,7 @@ proptest! {
     }
 
     #[test]
-    fn every_value_without_it_survives_single_quotes(text in "[^\0\r']{0,80}") {
+    fn every_value_without_single_quotes_survives_single_quotes(text in "[^\0\r']{0,80}") {
         prop_assert_eq!(value(&format!("A='{text}'\n")), text);
     }
 }

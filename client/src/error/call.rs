@@ -307,7 +307,7 @@ impl fmt::Display for EndpointFailure {
     }
 }
 
-// By hand: the source is that of its kind, which is no error of its own.
+// By hand: the source is that of `kind`, which is not an error itself.
 impl std::error::Error for EndpointFailure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {

@@ -42,7 +42,7 @@ fn bundles_and_proofs_match_the_published_vectors() {
 
 #[test]
 fn cut_longer_or_unordered_bytes_are_not_canonical() {
-    let whole = crate::sample::awkward().expose_canonical().unwrap();
+    let whole = crate::sample::edge_case_bundle().expose_canonical().unwrap();
     for cut in 0..whole.len() {
         assert_eq!(CanonicalBundle::read(&whole[..cut]).err(), Some(NotCanonical), "{cut}");
     }

@@ -40,7 +40,7 @@ fn channel(path: &Path) -> MachineChannel {
     MachineChannel::bind(path, binding(), &mut UnwrapErr(SysRng)).unwrap()
 }
 
-fn quick(channel: MachineChannel) -> MachineChannel {
+fn with_short_deadlines(channel: MachineChannel) -> MachineChannel {
     let mut deadlines = ChannelDeadlines::default();
     deadlines.connect = Duration::from_millis(50);
     deadlines.hello = Duration::from_millis(50);
@@ -61,7 +61,7 @@ async fn guest(path: &Path, machine: &'static str, app: &'static str) -> Result<
 }
 
 /// A client that is not a guest: sends bytes and reads to the end.
-async fn stranger(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
+async fn send_raw(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
     let path = path.to_owned();
     spawn_blocking(move || {
         let mut stream = UnixStream::connect(path).unwrap();
@@ -83,11 +83,14 @@ fn receipt(delivery: Delivery, denial: Option<DenyReason>) -> MachineReceipt {
 async fn a_guest_gets_exactly_the_bundle_and_proves_it() {
     for (machine, app) in [("", ""), ("m-1", "shop"), ("m-1", "07070707-0707-0707-0707-070707070707")] {
         let socket = socket();
-        let deliver = channel(&socket.path).deliver(sample::awkward());
+        let deliver = channel(&socket.path).deliver(sample::edge_case_bundle());
         let (receipt_, received) = tokio::join!(deliver, guest(&socket.path, machine, app));
         assert_eq!(receipt_.unwrap(), receipt(Delivery::Proved, None));
         let Received::Bundle(bundle) = received.unwrap() else { panic!("denied") };
-        assert_eq!(bundle.expose_canonical(), sample::awkward().expose_canonical().unwrap().as_slice());
+        assert_eq!(
+            bundle.expose_canonical(),
+            sample::edge_case_bundle().expose_canonical().unwrap().as_slice()
+        );
         assert_eq!(bundle.read().unwrap().expose_secrets()[2], ("RAW", &b"\0\xff\0"[..]));
     }
 }
@@ -107,7 +110,7 @@ async fn a_bundle_of_a_mebibyte_is_delivered() {
 async fn a_guest_with_a_wrong_claim_is_denied() {
     for (machine, app) in [("m-2", ""), ("", "other"), ("m-1", "other"), ("M-1", "shop")] {
         let socket = socket();
-        let deliver = channel(&socket.path).deliver(sample::awkward());
+        let deliver = channel(&socket.path).deliver(sample::edge_case_bundle());
         let (receipt_, received) = tokio::join!(deliver, guest(&socket.path, machine, app));
         assert_eq!(receipt_.unwrap(), receipt(Delivery::Denied, Some(DenyReason::WrongClaim)));
         let Received::Denied { reason, text } = received.unwrap() else { panic!("it got secrets") };
@@ -136,8 +139,8 @@ async fn bytes_that_are_not_hello_are_denied() {
     let cut_hello = [0, 0, 0, 3, 1, 1, 0].to_vec();
     for bytes in [update, huge, empty, cut_hello, b"GET / HTTP/1.1\r\n\r\n".to_vec()] {
         let socket = socket();
-        let deliver = channel(&socket.path).deliver(sample::awkward());
-        let (receipt_, answer) = tokio::join!(deliver, stranger(&socket.path, bytes.clone()));
+        let deliver = channel(&socket.path).deliver(sample::edge_case_bundle());
+        let (receipt_, answer) = tokio::join!(deliver, send_raw(&socket.path, bytes.clone()));
         assert_eq!(receipt_.unwrap(), receipt(Delivery::Denied, Some(DenyReason::Malformed)), "{bytes:?}");
         assert_eq!(answer.get(4..6), Some(&[3, 3][..]), "{bytes:?}");
         assert_eq!(answer.windows(6).filter(|window| *window == b"canary").count(), 0);
@@ -168,7 +171,8 @@ async fn a_bit_flipped_in_transit_is_a_mismatch() {
         stream.write_all(&acknowledgement).unwrap();
         guest.join().unwrap()
     });
-    let (receipt_, received) = tokio::join!(channel(&socket.path).deliver(sample::awkward()), flipping);
+    let (receipt_, received) =
+        tokio::join!(channel(&socket.path).deliver(sample::edge_case_bundle()), flipping);
     assert_eq!(receipt_.unwrap(), receipt(Delivery::Mismatch, None));
     assert!(matches!(received.unwrap().unwrap(), Received::Bundle(_)));
 }
@@ -176,18 +180,19 @@ async fn a_bit_flipped_in_transit_is_a_mismatch() {
 #[tokio::test]
 async fn silence_at_any_step_is_unanswered() {
     let unused = socket();
-    let outcome = quick(channel(&unused.path)).deliver(sample::awkward()).await.unwrap();
+    let outcome =
+        with_short_deadlines(channel(&unused.path)).deliver(sample::edge_case_bundle()).await.unwrap();
     assert_eq!(outcome, receipt(Delivery::Unanswered, None));
 
     let mute = socket();
-    let waiting = quick(channel(&mute.path)).deliver(sample::awkward());
-    let (outcome, answer) = tokio::join!(waiting, stranger(&mute.path, vec![0, 0]));
+    let waiting = with_short_deadlines(channel(&mute.path)).deliver(sample::edge_case_bundle());
+    let (outcome, answer) = tokio::join!(waiting, send_raw(&mute.path, vec![0, 0]));
     assert_eq!((outcome.unwrap(), answer), (receipt(Delivery::Unanswered, None), Vec::new()));
 
     let unproving = socket();
     let hello = [&[0, 0, 0, 20, 1, 1][..], &[5; 16], &[0, 0]].concat();
-    let waiting = quick(channel(&unproving.path)).deliver(sample::awkward());
-    let (outcome, answer) = tokio::join!(waiting, stranger(&unproving.path, hello));
+    let waiting = with_short_deadlines(channel(&unproving.path)).deliver(sample::edge_case_bundle());
+    let (outcome, answer) = tokio::join!(waiting, send_raw(&unproving.path, hello));
     assert_eq!(outcome.unwrap(), receipt(Delivery::Unanswered, None));
     assert_eq!(answer.get(4), Some(&2));
 }
@@ -201,7 +206,7 @@ async fn the_socket_has_mode_0600_and_serves_one_connection() {
         MachineChannel::bind(&socket.path, binding(), &mut UnwrapErr(SysRng)).map(|_| ()).unwrap_err();
     assert_eq!(again.source.kind(), std::io::ErrorKind::AddrInUse);
     let first = UnixStream::connect(&socket.path).unwrap();
-    let waiting = quick(channel).deliver(sample::awkward());
+    let waiting = with_short_deadlines(channel).deliver(sample::edge_case_bundle());
     let second = {
         let path = socket.path.clone();
         async move { (waiting.await, UnixStream::connect(path).map(|_| ()).unwrap_err().kind()) }

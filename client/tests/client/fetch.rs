@@ -18,7 +18,7 @@ use petsem_policy::{CaveatSet, Macaroon, MacaroonKey, SharedKey};
 use serde_json::Value;
 
 use crate::sample::CANARY;
-use crate::server::{Server, json, nowhere, refusal};
+use crate::server::{Server, json, refusal, unreachable_endpoint};
 
 fn timing() -> Timing {
     let mut timing = Timing::default();
@@ -86,7 +86,7 @@ async fn the_nearest_endpoint_is_called_first_and_the_next_one_if_it_is_unreacha
     let (near, far) = (Server::new(|_, _| json(200, "1")), Server::new(|_, _| json(200, "2")));
     let both = client(vec![near.start().await, far.start().await]);
     assert_eq!(health(&both).await.unwrap(), serde_json::json!(1));
-    let without_near = client(vec![nowhere().await, far.start().await]);
+    let without_near = client(vec![unreachable_endpoint().await, far.start().await]);
     assert_eq!(health(&without_near).await.unwrap(), serde_json::json!(2));
     assert_eq!((near.count(), far.count()), (1, 1));
 }
@@ -101,9 +101,9 @@ async fn a_gateway_error_is_retried_until_there_is_an_answer() {
 }
 
 #[tokio::test]
-async fn an_outage_is_an_outage_only_when_every_endpoint_was_tried() {
+async fn an_outage_is_reported_only_after_every_endpoint_was_tried() {
     let server = Server::new(|_, _| refusal(503, "audit_full"));
-    let (gone, full) = (nowhere().await, server.start().await);
+    let (gone, full) = (unreachable_endpoint().await, server.start().await);
     let error = health(&client(vec![gone.clone(), full.clone()])).await.unwrap_err();
     assert_eq!((error.is_outage(), error.code()), (true, Some(ErrorCode::AuditFull)));
     assert_eq!(server.count(), 4);
@@ -125,7 +125,7 @@ async fn an_outage_is_an_outage_only_when_every_endpoint_was_tried() {
     assert!(text.ends_with("answered version_not_reached: said by the server"), "{text}");
 
     let refused = Server::new(|_, _| refusal(401, "token_invalid")).start().await;
-    let error = health(&client(vec![nowhere().await, refused])).await.unwrap_err();
+    let error = health(&client(vec![unreachable_endpoint().await, refused])).await.unwrap_err();
     assert_eq!((error.is_outage(), error.code()), (false, Some(ErrorCode::TokenInvalid)));
 }
 
@@ -183,7 +183,7 @@ async fn a_change_is_sent_once_and_the_error_says_that_it_may_be_done() {
 async fn a_change_that_was_never_sent_or_was_declined_is_tried_elsewhere() {
     let busy = Server::new(|_, _| refusal(503, "busy"));
     let server = Server::new(|_, _| json(200, r#"{"version":3}"#));
-    let client = client(vec![nowhere().await, busy.start().await, server.start().await]);
+    let client = client(vec![unreachable_endpoint().await, busy.start().await, server.start().await]);
     let answer: Value =
         client.call(Method::POST, "/v1/orgs", None, Some(&serde_json::json!({}))).await.unwrap();
     assert_eq!((answer["version"].as_u64(), busy.count(), server.count()), (Some(3), 1, 1));

@@ -8,7 +8,7 @@ use petsem_client::{
     DeliveryError, EnvMap, Exec, Injector, OnClash, Owner, Rejection, TmpfsDir, TmpfsReceipt,
 };
 
-use crate::sample::{CANARY, awkward, bundle};
+use crate::sample::{CANARY, bundle, edge_case_bundle};
 
 fn base(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
@@ -68,7 +68,7 @@ fn run_exec_child(child: &str) -> std::process::Output {
 
 #[test]
 fn exec_starts_the_program_with_only_kept_variables_and_secrets() {
-    let output = run_exec_child("injectors::becomes_env");
+    let output = run_exec_child("injectors::child_that_executes_env");
     let printed = String::from_utf8(output.stdout).unwrap();
     // The test harness printed its own lines before the exec.
     let variables = printed.split("MARK\n").nth(1).unwrap();
@@ -80,14 +80,14 @@ fn exec_starts_the_program_with_only_kept_variables_and_secrets() {
 
 #[test]
 fn exec_sets_the_core_limit_to_zero() {
-    let output = run_exec_child("injectors::becomes_ulimit");
+    let output = run_exec_child("injectors::child_that_executes_ulimit");
     let printed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(printed.split("MARK\n").nth(1), Some("0\n"));
 }
 
 #[tokio::test]
 #[ignore = "the child of exec_starts_the_program_with_only_kept_variables_and_secrets"]
-async fn becomes_env() {
+async fn child_that_executes_env() {
     println!("MARK");
     let exec = Exec::new(["/usr/bin/env".into(), "-0".into()]).keep(["KEPT", "NOT_SET"]);
     let error = exec.deliver(bundle(1, &[("A", b"two\nlines")])).await.map(|_| ()).unwrap_err();
@@ -96,7 +96,7 @@ async fn becomes_env() {
 
 #[tokio::test]
 #[ignore = "the child of exec_sets_the_core_limit_to_zero"]
-async fn becomes_ulimit() {
+async fn child_that_executes_ulimit() {
     println!("MARK");
     let exec = Exec::new(["/bin/sh", "-c", "ulimit -Hc"].map(OsString::from));
     let error = exec.deliver(bundle(1, &[])).await.map(|_| ()).unwrap_err();
@@ -141,7 +141,7 @@ fn hidden(directory: &Path) -> Vec<String> {
 async fn files_are_read_only_and_the_whole_set_is_swapped() {
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = memory.path().join("secrets");
-    let receipt = TmpfsDir::new(&path).deliver(awkward()).await.unwrap();
+    let receipt = TmpfsDir::new(&path).deliver(edge_case_bundle()).await.unwrap();
     assert_eq!(receipt, TmpfsReceipt { path: path.clone(), generation: "..3-0".into(), files: 4 });
     assert_eq!(mode(&path), 0o700);
     assert_eq!(mode(&path.join("..3-0")), 0o700);
@@ -189,19 +189,19 @@ async fn files_belong_to_the_given_owner() {
 async fn a_directory_on_disk_is_refused_unless_allowed() {
     let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = disk.path().join("secrets");
-    let error = TmpfsDir::new(&path).deliver(awkward()).await.unwrap_err();
+    let error = TmpfsDir::new(&path).deliver(edge_case_bundle()).await.unwrap_err();
     assert!(matches!(&error, DeliveryError::Rejected(Rejection::OnDisk(at)) if *at == path), "{error:?}");
     assert!(!path.exists());
-    let allowed = TmpfsDir::new(&path).danger_allow_disk().deliver(awkward()).await.unwrap();
+    let allowed = TmpfsDir::new(&path).danger_allow_disk().deliver(edge_case_bundle()).await.unwrap();
     assert_eq!(allowed.files, 4);
     let nowhere = TmpfsDir::new("/dev/shm/petsem-none/deeper/secrets");
     let missing =
         Rejection::NoDirectory("/dev/shm/petsem-none/deeper/secrets".into(), std::io::ErrorKind::NotFound);
-    assert_eq!(nowhere.check(&awkward()), Err(missing));
+    assert_eq!(nowhere.check(&edge_case_bundle()), Err(missing));
 }
 
 #[tokio::test]
-async fn a_file_from_elsewhere_with_a_secrets_name_is_not_removed() {
+async fn an_unrelated_file_in_the_directory_is_not_removed() {
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = memory.path().join("secrets");
     std::fs::create_dir(&path).unwrap();

@@ -20,7 +20,7 @@ pub(crate) fn bundle(version: u64, secrets: &[(&str, &[u8])]) -> Bundle {
 }
 
 /// Newlines, NUL and 0xff, like the values that the channels were measured with.
-pub(crate) fn awkward() -> Bundle {
+pub(crate) fn edge_case_bundle() -> Bundle {
     bundle(
         3,
         &[("PEM", b"-----BEGIN-----\nx\n"), ("RAW", b"\0\xff\0"), ("EMPTY", b""), ("TEXT", b"canary-7f3a")],

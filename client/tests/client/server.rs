@@ -94,7 +94,7 @@ pub(crate) fn refusal(status: u16, code: &str) -> Response {
 }
 
 /// An endpoint on which no server listens.
-pub(crate) async fn nowhere() -> Endpoint {
+pub(crate) async fn unreachable_endpoint() -> Endpoint {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
     Endpoint::loopback(listener.local_addr().unwrap()).unwrap()
 }

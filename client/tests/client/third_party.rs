@@ -34,7 +34,7 @@ async fn client(server: &Server) -> Client {
 }
 
 /// Asks for a discharge, with the discharger playing `script`.
-async fn asked(
+async fn discharge_with(
     script: impl Fn(usize, &Seen) -> Response + Send + Sync + 'static,
     patience: &Patience<'_>,
 ) -> (Result<String, CallError>, Vec<Seen>) {
@@ -63,7 +63,7 @@ async fn an_immediate_discharge_is_accepted_with_any_content_type() {
         let body = r#"{"discharge":"fm2_one,fm2_two","extra":1}"#;
         (StatusCode::CREATED, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
     };
-    let (answer, seen) = asked(plain, &patience()).await;
+    let (answer, seen) = discharge_with(plain, &patience()).await;
     assert_eq!(answer.unwrap(), "fm2_one,fm2_two");
     assert_eq!(lines(&seen), [ASK]);
     assert_eq!(seen[0].authorization, "FlyV1 fm2_own");
@@ -76,12 +76,12 @@ async fn an_error_precedes_a_discharge_a_discharge_a_poll_and_a_poll_a_page() {
         r#""discharge":"fm2_d","poll_url":"{POLL}","user_interactive":{{"poll_url":"{POLL}","user_url":"https://p"}}"#
     );
     let error = format!(r#"{{"error":"first",{all}}}"#);
-    let (answer, _) = asked(move |_, _| json(201, error.clone()), &patience()).await;
+    let (answer, _) = discharge_with(move |_, _| json(201, error.clone()), &patience()).await;
     let CallError::Refused { status: 201, message, .. } = answer.unwrap_err() else { panic!("a refusal") };
     assert_eq!(message, "first");
 
     let without = format!(r#"{{"error":"",{all}}}"#);
-    let (answer, seen) = asked(move |_, _| json(201, without.clone()), &patience()).await;
+    let (answer, seen) = discharge_with(move |_, _| json(201, without.clone()), &patience()).await;
     assert_eq!((answer.unwrap(), seen.len()), ("fm2_d".to_owned(), 1));
 
     let both = format!(
@@ -91,7 +91,7 @@ async fn an_error_precedes_a_discharge_a_discharge_a_poll_and_a_poll_a_page() {
         0 => json(201, both.clone()),
         _ => json(200, r#"{"discharge":"fm2_polled"}"#),
     };
-    let (answer, seen) = asked(script, &patience()).await;
+    let (answer, seen) = discharge_with(script, &patience()).await;
     assert_eq!(answer.unwrap(), "fm2_polled");
     assert_eq!(lines(&seen), [ASK, POLLED]);
 }
@@ -106,7 +106,7 @@ async fn a_poll_is_repeated_until_it_is_ready_and_carries_no_credentials() {
         3 => json(202, "no JSON at all"),
         _ => json(200, r#"{"discharge":"fm2_polled"}"#),
     };
-    let (answer, seen) = asked(script, &patience()).await;
+    let (answer, seen) = discharge_with(script, &patience()).await;
     assert_eq!(answer.unwrap(), "fm2_polled");
     assert_eq!(lines(&seen), [ASK, POLLED, POLLED, POLLED, POLLED]);
     assert!(seen[1..].iter().all(|seen| seen.authorization.is_empty()), "{seen:?}");
@@ -125,7 +125,7 @@ async fn a_poll_that_is_refused_not_found_or_empty_ends_the_flow() {
             0 => json(201, poll_at(POLL)),
             _ => json(status, body),
         };
-        let (answer, seen) = asked(script, &patience()).await;
+        let (answer, seen) = discharge_with(script, &patience()).await;
         assert_eq!(lines(&seen), [ASK, POLLED], "{body}");
         match (answer.unwrap_err(), expected) {
             (CallError::Refused { status, message, .. }, Some(expected)) => {
@@ -146,7 +146,7 @@ async fn a_poll_that_is_never_ready_ends_with_its_deadline() {
         _ => json(202, r#"{"error":"not ready"}"#),
     };
     let short = Patience { wait: Duration::from_millis(60), open_url: None };
-    let (answer, seen) = asked(script, &short).await;
+    let (answer, seen) = discharge_with(script, &short).await;
     let CallError::NotReady { location, waited } = answer.unwrap_err() else { panic!("not ready") };
     assert_eq!((location.as_str(), waited), (LOCATION, Duration::from_millis(60)));
     // 1, 2, 4, 4 … ms between polls: the pauses grow.
@@ -169,7 +169,7 @@ async fn a_poll_url_on_another_origin_is_never_called() {
             let opened = Mutex::new(0);
             let open = |_: &str| *opened.lock().unwrap() += 1;
             let patience = Patience { open_url: Some(&open), ..patience() };
-            let (answer, seen) = asked(move |_, _| json(201, body.clone()), &patience).await;
+            let (answer, seen) = discharge_with(move |_, _| json(201, body.clone()), &patience).await;
             assert!(matches!(answer, Err(CallError::PollElsewhere { .. })), "{url}: {answer:?}");
             assert_eq!((lines(&seen), *opened.lock().unwrap()), (vec![ASK], 0), "{url}");
         }
@@ -186,7 +186,7 @@ async fn a_page_is_opened_once_and_then_polled() {
     let opened = Mutex::new(Vec::new());
     let open = |url: &str| opened.lock().unwrap().push(url.to_owned());
     let patience = Patience { open_url: Some(&open), ..patience() };
-    let (answer, seen) = asked(script, &patience).await;
+    let (answer, seen) = discharge_with(script, &patience).await;
     assert_eq!(answer.unwrap(), "fm2_polled");
     assert_eq!(lines(&seen), [ASK, POLLED, POLLED]);
     assert_eq!(*opened.lock().unwrap(), ["https://auth.example/page?id=7"]);
@@ -195,7 +195,7 @@ async fn a_page_is_opened_once_and_then_polled() {
 #[tokio::test]
 async fn a_page_needs_a_person_to_open_it_and_must_be_an_http_url() {
     let (answer, seen) =
-        asked(|_, _| json(201, page_at(POLL, "https://auth.example/page")), &patience()).await;
+        discharge_with(|_, _| json(201, page_at(POLL, "https://auth.example/page")), &patience()).await;
     assert!(matches!(answer, Err(CallError::NeedsPerson { .. })), "{answer:?}");
     assert_eq!(lines(&seen), [ASK]);
 
@@ -215,7 +215,7 @@ async fn a_page_needs_a_person_to_open_it_and_must_be_an_http_url() {
     ] {
         let patience = Patience { open_url: Some(&open), ..patience() };
         let shown = body.clone();
-        let (answer, seen) = asked(move |_, _| json(201, body.clone()), &patience).await;
+        let (answer, seen) = discharge_with(move |_, _| json(201, body.clone()), &patience).await;
         let Err(CallError::Protocol { malformed: found, .. }) = answer else { panic!("{shown}: {answer:?}") };
         assert_eq!((found, lines(&seen)), (malformed, vec![ASK]), "{shown}");
     }
@@ -223,15 +223,16 @@ async fn a_page_needs_a_person_to_open_it_and_must_be_an_http_url() {
 
 #[tokio::test]
 async fn an_error_of_any_status_is_returned_and_petsems_own_errors_keep_their_code() {
-    let (answer, _) = asked(|_, _| json(500, r#"{"error":"internal server error"}"#), &patience()).await;
+    let (answer, _) =
+        discharge_with(|_, _| json(500, r#"{"error":"internal server error"}"#), &patience()).await;
     let Err(CallError::Refused { status, code, message, .. }) = answer else { panic!("{answer:?}") };
     assert_eq!((status, code, message.as_str()), (500, ErrorCode::Unknown, "internal server error"));
 
-    let (answer, _) = asked(|_, _| refusal(403, "policy_denied"), &patience()).await;
+    let (answer, _) = discharge_with(|_, _| refusal(403, "policy_denied"), &patience()).await;
     let Err(CallError::Refused { status, code, .. }) = answer else { panic!("{answer:?}") };
     assert_eq!((status, code), (403, ErrorCode::PolicyDenied));
 
-    let (answer, _) = asked(|_, _| json(400, "no JSON"), &patience()).await;
+    let (answer, _) = discharge_with(|_, _| json(400, "no JSON"), &patience()).await;
     let Err(CallError::Refused { status, message, .. }) = answer else { panic!("{answer:?}") };
     assert_eq!(status, 400);
     assert!(message.ends_with("answered HTTP 400 without a reason"), "{message}");
@@ -245,20 +246,20 @@ async fn an_answer_over_its_limit_and_a_redirect_are_refused() {
         format!(r#"{{"discharge":"fm2_d","pad":"{}"}}"#, "x".repeat(size - frame))
     };
     let (fits, over) = (sized(BOUND), sized(BOUND + 1));
-    let (answer, _) = asked(move |_, _| json(201, fits.clone()), &patience()).await;
+    let (answer, _) = discharge_with(move |_, _| json(201, fits.clone()), &patience()).await;
     assert_eq!(answer.unwrap(), "fm2_d");
     let script = move |at, _: &Seen| match at {
         0 => json(201, poll_at(POLL)),
         _ => json(200, over.clone()),
     };
-    let (answer, _) = asked(script, &patience()).await;
+    let (answer, _) = discharge_with(script, &patience()).await;
     let Err(CallError::Protocol { malformed, .. }) = answer else { panic!("{answer:?}") };
     assert_eq!(malformed, MalformedAnswer::TooLarge);
 
     let away = |_: usize, _: &Seen| {
         (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "https://evil.example/")]).into_response()
     };
-    let (answer, seen) = asked(away, &patience()).await;
+    let (answer, seen) = discharge_with(away, &patience()).await;
     let Err(CallError::Protocol { malformed, .. }) = answer else { panic!("{answer:?}") };
     assert_eq!((malformed, seen.len()), (MalformedAnswer::Status(307), 1));
 }
@@ -277,7 +278,7 @@ async fn a_location_that_is_not_configured_is_not_called() {
 }
 
 /// A client whose one discharger is outside, at `http://127.0.0.1:PORT/base/` of the server.
-async fn outside(server: &Server) -> (Client, OutboundUrl) {
+async fn outside_client(server: &Server) -> (Client, OutboundUrl) {
     let location = format!("{}/base/", server.start().await);
     let location = OutboundUrl::parse_with(&location, PlainHttp::LOOPBACK).unwrap();
     let outbound = Arc::new(OutboundClient::with_system_cas([], Duration::from_secs(5)));
@@ -295,7 +296,7 @@ async fn an_outside_discharger_is_called_and_polled_at_its_own_location() {
         2 => json(202, ""),
         _ => json(200, r#"{"discharge":"fm2_polled"}"#),
     });
-    let (client, location) = outside(&server).await;
+    let (client, location) = outside_client(&server).await;
     *origin.lock().unwrap() = location.origin();
     let proof = Credentials::new("fm2_own").unwrap();
     let answer = client.discharge_ticket(location.as_str(), b"ticket", Some(&proof), &patience()).await;
@@ -312,7 +313,7 @@ async fn an_outside_discharger_that_redirects_or_answers_too_much_is_refused() {
     let away = Server::new(|_, _| json(307, ""));
     let large = Server::new(|_, _| json(200, "x".repeat(128 * 1024 + 1)));
     for (server, expected) in [(away, MalformedAnswer::Status(307)), (large, MalformedAnswer::TooLarge)] {
-        let (client, location) = outside(&server).await;
+        let (client, location) = outside_client(&server).await;
         let answer = client.discharge_ticket(location.as_str(), b"ticket", None, &patience()).await;
         let Err(CallError::Protocol { malformed, endpoint }) = answer else { panic!("{answer:?}") };
         assert_eq!((malformed, endpoint.to_string()), (expected, location.origin()));
@@ -351,7 +352,7 @@ async fn no_error_prints_a_poll_secret_or_a_discharge() {
         |_: usize, _: &Seen| json(201, poll_at("https://evil.example/poll/canary-7f3a")),
         |_: usize, _: &Seen| json(201, r#"{"discharge":"fm2_canary-7f3a canary-7f3a"}"#),
     ] {
-        let (answer, _) = asked(script, &patience()).await;
+        let (answer, _) = discharge_with(script, &patience()).await;
         let error = answer.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("canary-7f3a"), "{error:?}");
     }

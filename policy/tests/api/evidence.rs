@@ -116,7 +116,7 @@ fn evidence_of_an_untrusted_discharger_refuses_every_request() {
 }
 
 #[test]
-fn with_a_discharge_each_allows_only_its_purpose() {
+fn with_a_discharge_each_token_allows_only_its_purpose() {
     let world = World::new();
     let allowed = |token: &Macaroon, discharge: &UnverifiedToken| -> Vec<Action> {
         let verified = world.verify(token, &[discharge]);

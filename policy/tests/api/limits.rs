@@ -63,7 +63,7 @@ fn the_largest_header_allocates_less_than_four_megabytes() {
     // Caveats of two bytes each.
     let members = [0x16, 0x90].repeat(512);
     let set = [&[0xdc, 0x04, 0x00], members.as_slice()].concat();
-    let token = format!("fm2_{}", BASE64.encode(&around(&world, &set)));
+    let token = format!("fm2_{}", BASE64.encode(&token_with_set(&world, &set)));
     let count = MAX_HEADER_BYTES / (token.len() + 1);
     assert!(count <= MAX_HEADER_TOKENS);
     let header = vec![token; count].join(",");
@@ -96,7 +96,7 @@ fn nesting_of_a_million_is_refused_without_recursion_or_allocation() {
         assert_eq!(answer, Err(DecodeError::TooDeep));
         assert!(memory.peak < NEGLIGIBLE_BYTES, "{memory:?}");
 
-        let wire = around(&world, &set);
+        let wire = token_with_set(&world, &set);
         let (answer, memory) =
             measured(&format!("{what} nested a million deep, in a token"), || decoded(&wire));
         assert_eq!((answer, memory), (Err(DecodeError::TooLong), Allocations::default()));
@@ -107,7 +107,7 @@ fn nesting_of_a_million_is_refused_without_recursion_or_allocation() {
         assert_eq!((answer, memory), (Err(TextError::Content(DecodeError::TooLong)), Allocations::default()));
 
         // As deep as the bytes of a token allow.
-        let wire = around(&world, &make(15_000));
+        let wire = token_with_set(&world, &make(15_000));
         assert!(wire.len() <= MAX_TOKEN_BYTES);
         let (answer, memory) = measured(&format!("{what} nested 15,000 deep, in a token"), || decoded(&wire));
         assert_eq!(answer, Err(DecodeError::TooDeep));
@@ -138,7 +138,7 @@ fn a_length_header_of_34_gigabytes_is_refused_before_anything_is_allocated() {
         let (answer, memory) = measured(what, || CaveatSet::decode(set));
         assert_eq!(answer, Err(expected), "{what}");
         assert!(memory.peak < NEGLIGIBLE_BYTES, "{what}: {memory:?}");
-        let wire = around(&world, set);
+        let wire = token_with_set(&world, set);
         // The tail after the set is read as part of the set.
         let (answer, memory) = measured(&format!("{what}, in a token"), || decoded(&wire));
         assert!(answer.is_err_and(|error| error != DecodeError::TooLong), "{what}");
@@ -161,7 +161,7 @@ fn decoded(wire: &[u8]) -> Result<(), DecodeError> {
 }
 
 /// A token with these bytes instead of its caveat set.
-fn around(world: &World, set: &[u8]) -> Vec<u8> {
+fn token_with_set(world: &World, set: &[u8]) -> Vec<u8> {
     let token = world.mint([]).encode();
     // The parts before and after the empty set; the tail has 32 bytes.
     let (front, back) = token.split_at(token.len() - 35);

@@ -43,7 +43,7 @@ for (const kid of [
 }
 add("without kid, one key fits", await make("ES256", "p256", { kid: undefined }), "accepted");
 
-// What a header brings along is not looked at: neither to accept a stranger nor to refuse the right key.
+// Keys and URLs in a header are ignored: they neither make a foreign key valid nor the right key invalid.
 const stranger = await exportJWK(await importSPKI(readFileSync(`${work}/stranger.pub.pem`, "utf8"), "RS256"));
 const brought = {
   jwk: { jwk: stranger }, jku: { jku: "https://evil.example/keys.json" },

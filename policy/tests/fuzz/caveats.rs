@@ -108,7 +108,7 @@ pub(crate) fn fly() -> BoxedStrategy<Caveat> {
 }
 
 /// A type inside or outside petsem's block, with a body that is often invalid for it.
-fn strange() -> impl Strategy<Value = Caveat> {
+fn unknown_or_invalid() -> impl Strategy<Value = Caveat> {
     let kind = prop_oneof![65_530_u64..65_800, Just(1), Just(17), any::<u64>()];
     let bodies: [&'static [u8]; 5] =
         [&[0x01], &[0x90], &[0x91, 0x90], &[0x91, 0x92, 0xa1, b'b', 0xa1, b'a'], &[0xcd, 0x00, 0x01]];
@@ -118,7 +118,7 @@ fn strange() -> impl Strategy<Value = Caveat> {
 
 /// Any caveat that a holder can append, nested ones too.
 pub(crate) fn any_caveat() -> BoxedStrategy<Caveat> {
-    let leaf = prop_oneof![9 => petsem(), 3 => fly(), 1 => strange()];
+    let leaf = prop_oneof![9 => petsem(), 3 => fly(), 1 => unknown_or_invalid()];
     leaf.prop_recursive(3, 8, 3, |inner| {
         let mask = prop_oneof![1 => Just(0_u16), 3 => Just(0x3ff), 1 => Just(1), 1 => any::<u16>()];
         (vec(inner, 0..3), mask)

@@ -68,7 +68,7 @@ fn every_vector_has_the_outcome_that_its_policy_requires() {
         if outcome.is_err() {
             *refused.entry(policy.to_owned()).or_default() += 1;
         }
-        if let Err(difference) = judge(case, policy, &outcome) {
+        if let Err(difference) = check_outcome(case, policy, &outcome) {
             failures.push(format!("{}: {difference}", text(case, "id")));
         }
     }
@@ -88,7 +88,7 @@ fn every_vector_has_the_outcome_that_its_policy_requires() {
 }
 
 /// Compares the outcome with the recorded one, as the policy of the case requires.
-fn judge(case: &Value, policy: &str, outcome: &Outcome) -> Result<(), String> {
+fn check_outcome(case: &Value, policy: &str, outcome: &Outcome) -> Result<(), String> {
     let recorded_ok = match case["kind"].as_str() {
         Some("verify") => case["result"] == "ok",
         Some("header" | "bundle") => true,
