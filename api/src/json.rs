@@ -343,7 +343,7 @@ impl<'de> Deserializer<'de> for Node {
         }
     }
 
-    /// A field that may be absent: `null` does not stand for that.
+    /// A field that may be absent: `null` is refused.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
         match self {
             Self::Null => Err(ParseError::new(Problem::ExplicitNull)),
@@ -622,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn null_does_not_stand_for_an_absent_field() {
+    fn null_is_refused_for_an_absent_field() {
         let null = "null is not a value here: give a value or leave the field out";
         for refused in [
             refusal::<RotateSigningKey>(r#"{"org":null}"#),

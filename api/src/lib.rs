@@ -28,7 +28,7 @@
 //! | A name has one spelling: no case folding, no trimming, no Unicode normalization. | [`SecretName`] … |
 //! | An id is 16 bytes; its text is a UUID in lower case with hyphens. | [`AppId`] … |
 //! | A value is bytes: `value` if they are UTF-8, otherwise `value_b64`; a request gives exactly one. | [`Value`] |
-//! | A request has no unknown and no repeated field, and `null` does not stand for an absent one. | [`from_json`] |
+//! | A request has no unknown and no repeated field, and `null` is refused for an absent one. | [`from_json`] |
 //! | A time is RFC 3339 text; a duration is whole seconds. | |
 //! | An error has a code, which never changes, and the HTTP status of that code. | [`ErrorCode`] |
 //! | A type that holds a secret shows none in `Debug`. | [`Value`], [`MintedToken`] … |

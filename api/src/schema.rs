@@ -43,8 +43,7 @@ impl PartialSchema for JwkSet {
 
 impl ToSchema for JwkSet {}
 
-/// Texts that are written where they stand for a field: a name for `value_type`, and a component of the
-/// document.
+/// Texts that are fields of several types: a name for `value_type`, and a component of the document.
 macro_rules! texts {
     ($($(#[doc = $doc:literal])* $name:ident = |$text:ident| $schema:expr;)*) => {$(
         $(#[doc = $doc])*

@@ -15,8 +15,8 @@ impl InheritedUmask {
 }
 
 /// Makes the process not dumpable (so that core files, ptrace and `/proc/self/environ` show its memory to no other
-/// process of this user), forbids core files (a piped `core_pattern` ignores that limit, hence both), and creates
-/// files for the owner only.
+/// process of this user), forbids core files (both are needed: a piped `core_pattern` ignores that limit), and
+/// creates files for the owner only.
 ///
 /// # Errors
 /// The system call that failed; no secret has been read by then.

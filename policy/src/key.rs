@@ -18,7 +18,7 @@ const NONCE_LENGTH: usize = 12;
 /// Bytes of the AEAD's tag (RFC 8439), which follows it.
 const TAG_LENGTH: usize = 16;
 
-/// The root key of tokens: the key of the first HMAC-SHA-256 of a chain (RFC 2104, hence of any length).
+/// The root key of tokens: the key of the first HMAC-SHA-256 of a chain, of any length (RFC 2104).
 /// Wiped on drop, by this type or by its holder.
 pub struct MacaroonKey(Box<dyn AsRef<[u8]> + Send + Sync>);
 

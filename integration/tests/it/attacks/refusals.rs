@@ -215,7 +215,7 @@ fn invalid_tokens_are_refused_with_what_to_do() {
             "new token",
         ),
         ("a token that was changed", flyv1(&changed), 401, "token_invalid", ""),
-        ("a token whose time is over", window(0, now() - 1), 401, "token_expired", ""),
+        ("an expired token", window(0, now() - 1), 401, "token_expired", ""),
         ("a token whose time has not come", window(now() + 600, now() + 900), 401, "token_expired", ""),
         ("a token of another org", flyv1(&rivals), 403, "forbidden", "petsem token inspect"),
         ("a token for another app", flyv1(&other_app), 403, "forbidden", ""),

@@ -156,7 +156,7 @@ fn an_invalid_configuration_is_refused_with_its_key_and_value() {
         ("an unknown table", "[audit]", "[tls]\nport = 1\n[audit]", &["tls"]),
         ("a missing key", "location =", "#", &["location"]),
         ("a seal that there is not", "key-file", "hsm", &["hsm"]),
-        ("a host that is none", "host-1", "host 1", &["listener.host", "host 1"]),
+        ("an invalid host", "host-1", "host 1", &["listener.host", "host 1"]),
         ("a number out of range", "segment_mib = 1", "segment_mib = 0", &["audit.segment_mib", "1 to 4096"]),
         ("no TOML", "name =", "name", &["line"]),
     ] {
