@@ -87,6 +87,22 @@ pub struct AuditEvent {
     pub detail: Option<String>,
 }
 
+/// An event as its line holds it: a JSON object without its braces, at most 64 KiB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedEvent(Vec<u8>);
+
+impl EncodedEvent {
+    /// An event that was kept elsewhere until it can be written. The caller knows that its bytes were not changed.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl AuditEvent {
     /// An event with the mandatory fields; the others are set by struct update or by field.
     pub fn new(
@@ -120,8 +136,11 @@ impl AuditEvent {
         }
     }
 
-    /// The event as a JSON object without its braces.
-    pub(crate) fn encode(mut self) -> Result<Vec<u8>, AuditError> {
+    /// The event as its line holds it.
+    ///
+    /// # Errors
+    /// [`AuditError::TooLong`] if it is too long even after its texts were cut.
+    pub fn encode(mut self) -> Result<EncodedEvent, AuditError> {
         if let Some(detail) = self.detail.as_mut() {
             detail.truncate(detail.floor_char_boundary(DETAIL_MAXIMUM));
         }
@@ -135,7 +154,7 @@ impl AuditEvent {
         }
         json.pop();
         json.remove(0);
-        Ok(json)
+        Ok(EncodedEvent(json))
     }
 
     /// Cuts every text whose length a caller can choose, so that every request gets its line.
@@ -255,7 +274,7 @@ mod tests {
             ..AuditEvent::new(1_700_000_000_123, "r-1", "secret.set", Outcome::Allowed)
         };
         assert_eq!(
-            String::from_utf8(event.encode().unwrap()).unwrap(),
+            String::from_utf8(event.encode().unwrap().0).unwrap(),
             r#""t":"2023-11-14T22:13:20.123Z","request_id":"r-1","action":"secret.set","outcome":"allowed","subject":{"issuer":"https://id","sub":"kim"},"app":"a","secrets":{"count":2,"names":["ONE","TWO"]},"version":7"#
         );
     }
@@ -266,14 +285,14 @@ mod tests {
         assert_eq!(names.count, 10_000);
         assert_eq!(names.names.len(), (NAMES_MAXIMUM - 1) / 12);
         let event = AuditEvent { secrets: Some(names), ..AuditEvent::new(0, "r", "boot", Outcome::Allowed) };
-        assert!(event.encode().unwrap().len() < EVENT_MAXIMUM);
+        assert!(event.encode().unwrap().as_bytes().len() < EVENT_MAXIMUM);
     }
 
     #[test]
     fn a_long_detail_is_cut_at_a_character() {
         let event =
             AuditEvent { detail: Some("ä".repeat(400)), ..AuditEvent::new(0, "r", "boot", Outcome::Denied) };
-        let json = String::from_utf8(event.encode().unwrap()).unwrap();
+        let json = String::from_utf8(event.encode().unwrap().0).unwrap();
         assert_eq!(json.matches('ä').count(), 256);
     }
 
@@ -301,7 +320,7 @@ mod tests {
             detail: long(),
             ..AuditEvent::new(0, long().unwrap(), "secret.update", Outcome::Recovered)
         };
-        let json = String::from_utf8(event.encode().unwrap()).unwrap();
+        let json = String::from_utf8(event.encode().unwrap().0).unwrap();
         assert!(
             json.contains(r#""detail":"the line was too long and is cut; 2000 ancestors; \u0001"#),
             "{json}"

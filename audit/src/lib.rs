@@ -91,7 +91,7 @@ mod tests;
 
 pub use checkpoint::{Checkpoint, Revision};
 pub use error::{AuditError, AuditOpenError, Fault, Finding};
-pub use event::{ANCESTORS_MAXIMUM, AuditEvent, Outcome, SecretNames, Subject};
+pub use event::{ANCESTORS_MAXIMUM, AuditEvent, EncodedEvent, Outcome, SecretNames, Subject};
 pub use log::{AuditKeys, AuditLog, AuditSettings, Clock, KnownCheckpoint, Opened, Tail};
 pub use stats::AuditStats;
 pub use verify::{Report, VerifyKeys, verify_lines, verify_log};

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint::{Checkpoint, Revision};
 use crate::error::{AuditError, AuditOpenError};
-use crate::event::AuditEvent;
+use crate::event::{AuditEvent, EncodedEvent};
 use crate::open;
 use crate::queue::{Item, Shared};
 use crate::stats::AuditStats;
@@ -153,13 +153,35 @@ impl AuditLog {
     /// # Errors
     /// See [`AuditError`]; in every case the request must be refused.
     pub async fn append(&self, event: AuditEvent) -> Result<u64, AuditError> {
+        self.append_encoded(event.encode()?).await
+    }
+
+    /// As [`AuditLog::append`], for an event that is encoded.
+    ///
+    /// # Errors
+    /// As [`AuditLog::append`].
+    pub async fn append_encoded(&self, event: EncodedEvent) -> Result<u64, AuditError> {
         let (reply, replied) = oneshot::channel();
-        self.shared.push(Item { event: event.encode()?, reply })?;
+        // The caller may have stopped waiting.
+        self.append_then(event, move |result| drop(reply.send(result)))?;
         match tokio::time::timeout(self.append_timeout, replied).await {
             Err(_) => Err(AuditError::TimedOut),
             Ok(Err(_)) => Err(AuditError::Closed),
             Ok(Ok(result)) => result,
         }
+    }
+
+    /// Queues one line and returns at once. When it is durable or refused, `then` runs on the writer's thread, where it
+    /// must not block; it runs before a later checkpoint is handed over.
+    ///
+    /// # Errors
+    /// The queue takes no line; `then` is not called.
+    pub fn append_then(
+        &self,
+        event: EncodedEvent,
+        then: impl FnOnce(Result<u64, AuditError>) + Send + 'static,
+    ) -> Result<(), AuditError> {
+        self.shared.push(Item { event, then: Box::new(then) })
     }
 
     /// Counts a request whose token did not verify. At most one line per second and source is written; the

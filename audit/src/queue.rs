@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::checkpoint::Revision;
 use crate::error::AuditError;
-
+use crate::event::EncodedEvent;
 use crate::stats::AuditStats;
 use crate::unverified::Unverified;
 
@@ -19,12 +19,18 @@ const GROUP_LINES: usize = 1024;
 const QUEUE_LINES: usize = 8192;
 /// Bytes of events that may wait.
 const QUEUE_BYTES: usize = 16 << 20;
+/// The longest wait for more lines of a group: about as long as two syncs of a fast disk.
+const GATHERING: Duration = Duration::from_micros(250);
 
 /// Lines that wait for the writer.
 #[derive(Default)]
 struct Queue {
     items: VecDeque<Item>,
     bytes: usize,
+    /// Lines that wait, or are being written.
+    pending: usize,
+    /// How many lines the writer waits for; it is woken when they are there.
+    wanted: usize,
     closed: bool,
     closer: Option<Reply<()>>,
 }
@@ -32,10 +38,20 @@ struct Queue {
 /// The sender of a result to the caller that waits for it.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, AuditError>>;
 
-/// An encoded event, and the caller that waits for the number of its line.
+/// What is called with the number of a line, on the writer's thread.
+pub(crate) type Then = Box<dyn FnOnce(Result<u64, AuditError>) + Send>;
+
+/// An encoded event, and what happens after its line is durable or refused.
 pub(crate) struct Item {
-    pub(crate) event: Vec<u8>,
-    pub(crate) reply: Reply<u64>,
+    pub(crate) event: EncodedEvent,
+    pub(crate) then: Then,
+}
+
+impl Item {
+    /// The length of the event.
+    fn bytes(&self) -> usize {
+        self.event.as_bytes().len()
+    }
 }
 
 /// One group for the writer.
@@ -73,14 +89,18 @@ impl Shared {
         if queue.closed {
             return Err(AuditError::Closed);
         }
-        let bytes = queue.bytes.saturating_add(item.event.len());
+        let bytes = queue.bytes.saturating_add(item.bytes());
         if queue.items.len() >= QUEUE_LINES || bytes > QUEUE_BYTES {
             return Err(AuditError::Busy);
         }
         queue.bytes = bytes;
         queue.items.push_back(item);
+        queue.pending += 1;
+        let is_enough = queue.items.len() >= queue.wanted;
         drop(queue);
-        self.wake.notify_one();
+        if is_enough {
+            self.wake.notify_one();
+        }
         Ok(())
     }
 
@@ -102,17 +122,38 @@ impl Shared {
         lock(&self.queue).closer.take()
     }
 
-    /// Waits for work, at most for `longest`, and takes one group.
-    pub(crate) fn take(&self, longest: Duration) -> Work {
-        let queue = lock(&self.queue);
-        let idle = |queue: &mut Queue| queue.items.is_empty() && !queue.closed;
-        let (mut queue, _) =
-            self.wake.wait_timeout_while(queue, longest, idle).unwrap_or_else(PoisonError::into_inner);
+    /// Waits for work, at most for `longest`, and takes one group. If the last group had several lines, it waits a
+    /// little for as many again: lines of one group share a sync, which costs more than the rest of the request.
+    pub(crate) fn take(&self, longest: Duration, last_group: usize) -> Work {
+        let mut queue = self.wait_for(lock(&self.queue), 1, longest);
+        if last_group > 1 {
+            queue = self.wait_for(queue, last_group.saturating_mul(2).min(GROUP_LINES), GATHERING);
+        }
         let group = queue.items.len().min(GROUP_LINES);
         let items: VecDeque<Item> = queue.items.drain(..group).collect();
-        let taken = items.iter().map(|item| item.event.len()).sum();
+        let taken = items.iter().map(Item::bytes).sum();
         queue.bytes = queue.bytes.saturating_sub(taken);
         Work { items, last: queue.closed && queue.items.is_empty() }
+    }
+
+    fn wait_for<'q>(
+        &self,
+        mut queue: MutexGuard<'q, Queue>,
+        lines: usize,
+        longest: Duration,
+    ) -> MutexGuard<'q, Queue> {
+        queue.wanted = lines;
+        let (queue, _) = self
+            .wake
+            .wait_timeout_while(queue, longest, |queue| queue.items.len() < lines && !queue.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        queue
+    }
+
+    /// Counts lines that are durable or refused.
+    pub(crate) fn decided(&self, lines: usize) {
+        let mut queue = lock(&self.queue);
+        queue.pending = queue.pending.saturating_sub(lines);
     }
 
     /// The position in the store that the node last saw.
@@ -138,7 +179,9 @@ impl Shared {
     /// The numbers now.
     pub(crate) fn stats(&self) -> AuditStats {
         let mut stats = lock(&self.stats).clone();
-        stats.queue = lock(&self.queue).items.len() as u64;
+        let queue = lock(&self.queue);
+        (stats.queue, stats.pending) = (queue.items.len() as u64, queue.pending as u64);
+        drop(queue);
         stats.unverified = self.unverified.total();
         stats
     }

@@ -19,6 +19,8 @@ pub struct AuditStats {
     pub reserve_short: bool,
     /// Lines in the queue.
     pub queue: u64,
+    /// Lines that are not durable yet: those of the queue, and those that are being written.
+    pub pending: u64,
     /// Requests counted as unverified.
     pub unverified: u64,
     /// How often a file was found deleted or replaced while in use, and was restored.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::AuditError;
-use crate::event::{AuditEvent, Outcome};
+use crate::event::{AuditEvent, EncodedEvent, Outcome};
 use crate::line::{ENVELOPE_MAXIMUM, write_line};
 use crate::lock::DirectoryLock;
 use crate::log::{AuditSettings, Clock};
@@ -80,9 +80,11 @@ pub(crate) struct CurrentKeys {
 impl Writer {
     /// Writes until the log is closed.
     pub(crate) fn run(mut self) {
+        let mut group = 0;
         loop {
-            let work = self.shared.take(TICK);
+            let work = self.shared.take(TICK, group);
             let last = work.last;
+            group = work.items.len();
             // The MAC key is replaced one way: no copy of the previous one may stay on the stack.
             scrubbed_call(|| {
                 self.write_items(work.items);
@@ -109,7 +111,7 @@ impl Writer {
     /// Writes the waiting lines in as few groups as the segments allow, and replies to every caller.
     fn write_items(&mut self, mut items: VecDeque<Item>) {
         while let Some(first) = items.front() {
-            let needed = space(&first.event);
+            let needed = space(first.event.as_bytes());
             let maximum = self.settings.segment_bytes / 2;
             let ready = if needed > maximum {
                 Err(AuditError::TooLong { length: to_usize(needed), maximum: to_usize(maximum) })
@@ -123,15 +125,13 @@ impl Writer {
                     self.report(&error);
                     items.len()
                 };
-                for item in items.drain(..refused) {
-                    let _ignored = item.reply.send(Err(error.clone()));
-                }
+                self.decide(items.drain(..refused).collect(), &Err(error));
                 continue;
             }
             let mut room = self.segment.room().saturating_sub(CHECKPOINT_ROOM);
             let fitting = items
                 .iter()
-                .take_while(|item| match room.checked_sub(space(&item.event)) {
+                .take_while(|item| match room.checked_sub(space(item.event.as_bytes())) {
                     Some(left) => {
                         room = left;
                         true
@@ -146,11 +146,17 @@ impl Writer {
     }
 
     fn write_group(&mut self, items: Vec<Item>) {
-        let events: Vec<&[u8]> = items.iter().map(|item| item.event.as_slice()).collect();
+        let events: Vec<&[u8]> = items.iter().map(|item| item.event.as_bytes()).collect();
         let first = self.line.saturating_add(1);
-        let result = self.commit(&events);
-        for (number, item) in (first..).zip(items) {
-            let _ignored = item.reply.send(result.clone().map(|()| number));
+        let result = self.commit(&events).map(|()| first);
+        self.decide(items, &result);
+    }
+
+    /// Tells every caller that its line is durable or refused; the result has the number of the first line.
+    fn decide(&self, items: Vec<Item>, result: &Result<u64, AuditError>) {
+        self.shared.decided(items.len());
+        for (place, item) in (0..).zip(items) {
+            (item.then)(result.clone().map(|first| first.saturating_add(place)));
         }
     }
 
@@ -335,7 +341,7 @@ impl Writer {
 
     fn write_unverified(&mut self, time_ms: u64) {
         let summaries = self.shared.unverified.take();
-        let events: Vec<Vec<u8>> =
+        let events: Vec<EncodedEvent> =
             summaries.iter().filter_map(|summary| summary.event(time_ms).encode().ok()).collect();
         if events.is_empty() {
             return;
@@ -353,9 +359,9 @@ impl Writer {
     }
 
     /// Writes lines that no request belongs to.
-    fn write_own(&mut self, events: &[Vec<u8>]) -> Result<(), AuditError> {
-        self.ready(events.iter().map(|event| space(event)).sum())?;
-        let events: Vec<&[u8]> = events.iter().map(Vec::as_slice).collect();
+    fn write_own(&mut self, events: &[EncodedEvent]) -> Result<(), AuditError> {
+        self.ready(events.iter().map(|event| space(event.as_bytes())).sum())?;
+        let events: Vec<&[u8]> = events.iter().map(EncodedEvent::as_bytes).collect();
         self.commit(&events)
     }
 

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use petsem_api::{AppId, StoreId};
-use petsem_audit::{AuditEvent, AuditLog, Outcome};
+use petsem_audit::{AuditEvent, AuditLog, EncodedEvent, Outcome};
 use petsem_keys::Keyring;
 use petsem_store::{Change, CommitError, Committed, RequestAudit, Store};
 
@@ -26,6 +26,8 @@ use crate::request::{AuditRecord, new_request_id, outcome_of};
 
 /// Age of the control feed, in seconds, above which `/readyz` reports it.
 const FEED_WARNING: u64 = 60;
+/// Most lines of committed changes that wait for a log that refused them.
+const PENDING_LINES: usize = 1024;
 /// How often a change is retried if another node committed first.
 pub(crate) const TRIES: usize = 8;
 /// Locks that keep writers of the same app on one node from conflicting.
@@ -65,7 +67,8 @@ pub struct Engine {
     pub(crate) last_revision: Mutex<Option<Committed>>,
     pub(crate) integrity_fault: Mutex<Option<String>>,
     pub(crate) feed_read_at: AtomicI64,
-    pending_audit: Mutex<Vec<(u64, AuditEvent)>>,
+    /// Lines of committed changes that the log refused, with their revisions.
+    pending_audit: Arc<Mutex<Vec<(u64, EncodedEvent)>>>,
     pub(crate) denials: PendingDenials,
     pub(crate) jwt_lines: PerSecond,
     pub(crate) rotations: Rotations,
@@ -112,7 +115,7 @@ impl Engine {
             last_revision: Mutex::new(None),
             integrity_fault: Mutex::new(None),
             feed_read_at: AtomicI64::new(0),
-            pending_audit: Mutex::new(Vec::new()),
+            pending_audit: Arc::default(),
             denials: PendingDenials::default(),
             jwt_lines: PerSecond::default(),
             rotations: Rotations::default(),
@@ -200,17 +203,12 @@ impl Engine {
 
     /// The audit line that the store keeps with a change.
     pub(crate) fn line(&self, audit: &AuditRecord) -> Vec<u8> {
-        self.codec.write_note(SignedNote::Line, audit.request_id(), &audit.to_line())
+        self.codec.write_note(SignedNote::Line, audit.request_id(), audit.recovery_line().as_bytes())
     }
 
     /// A new change that needs no audit line: the node's own bookkeeping, and re-wraps of single rows.
     pub(crate) fn change_without_line(&self) -> Change {
         change_without_line(&self.codec, self.node, self.now())
-    }
-
-    /// Keeps an audit line that could not be made durable after its change, to be written later.
-    fn defer_audit(&self, revision: u64, event: AuditEvent) {
-        self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner).push((revision, event));
     }
 
     /// The row with this id.
@@ -229,14 +227,38 @@ impl Engine {
         Scan::new(&*self.store, &self.codec, page)
     }
 
-    /// Writes the pending audit lines.
-    pub async fn flush_pending_audit(&self) {
-        let pending = std::mem::take(&mut *self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner));
-        for (revision, event) in pending {
-            match self.audit.append(event.clone()).await {
-                Ok(_) => self.store.audited(self.node, &[revision]),
-                Err(_) => self.defer_audit(revision, event),
-            }
+    /// Writes again the audit lines that the log refused.
+    pub fn flush_pending_audit(&self) {
+        let pending = std::mem::take(&mut *self.pending_audit());
+        for (revision, line) in pending {
+            self.write_committed(revision, line);
+        }
+    }
+
+    /// Lines that are not durable yet. Those of changes are kept in the store meanwhile.
+    pub(crate) fn pending_lines(&self) -> u64 {
+        self.pending_audit().len() as u64 + self.audit.stats().pending
+    }
+
+    fn pending_audit(&self) -> MutexGuard<'_, Vec<(u64, EncodedEvent)>> {
+        self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the line of a committed change without waiting: the change's own transaction holds it, too, until the
+    /// store is told here that it is durable.
+    fn write_committed(&self, revision: u64, line: EncodedEvent) {
+        let (store, node, kept) = (Arc::clone(&self.store), self.node, line.clone());
+        let pending = Arc::clone(&self.pending_audit);
+        let defer = move || {
+            pending.lock().unwrap_or_else(PoisonError::into_inner).push((revision, kept));
+        };
+        let refused = defer.clone();
+        let queued = self.audit.append_then(line, move |written| match written {
+            Ok(_) => store.audited(node, &[revision]),
+            Err(_) => refused(),
+        });
+        if queued.is_err() {
+            defer();
         }
     }
 
@@ -246,9 +268,13 @@ impl Engine {
         audit: &mut AuditRecord,
         change: Change,
     ) -> Result<Committed, CommitError> {
+        // A change must not be made if its audit line cannot be written.
         if let Some(error) = self.audit.stats().error {
-            // A change must not be made if its audit line cannot be written.
             tracing::warn!(error, "refused a change: the audit log cannot be written");
+            return Err(CommitError::Unavailable);
+        }
+        if self.pending_audit().len() >= PENDING_LINES {
+            tracing::warn!("refused a change: the audit log is too slow for the changes before it");
             return Err(CommitError::Unavailable);
         }
         let committed = self.store.commit(change).await?;
@@ -258,8 +284,9 @@ impl Engine {
     }
 
     /// Writes an audit line and waits until it is durable.
-    pub(crate) async fn audit(&self, event: AuditEvent) -> Result<(), Failure> {
-        self.audit.append(event).await.map(|_| ()).map_err(|error| messages::no_audit_line().because(error))
+    pub(crate) async fn audit(&self, line: EncodedEvent) -> Result<(), Failure> {
+        let written = self.audit.append_encoded(line).await;
+        written.map(|_| ()).map_err(|error| messages::no_audit_line().because(error))
     }
 
     /// The current time. Each request reads it once.
@@ -267,22 +294,19 @@ impl Engine {
         Timestamp::now()
     }
 
-    /// Writes the audit line of an operation on the node itself. If that fails, the line of a committed change stays
-    /// pending.
+    /// Makes the record of an operation on the node itself durable.
     pub async fn record(&self, audit: &AuditRecord) -> Result<(), Failure> {
         self.write_line(audit, audit.event(Outcome::Allowed, None)).await
     }
 
-    /// Writes an audit line and tells the store that it is durable. If that fails, the line of a committed change stays
-    /// pending.
+    /// Makes an audit line durable. A committed change holds its own, so its line is only queued.
     pub(crate) async fn write_line(&self, audit: &AuditRecord, event: AuditEvent) -> Result<(), Failure> {
-        let written = self.audit(event.clone()).await;
-        match (audit.revision(), &written) {
-            (Some(revision), Ok(())) => self.store.audited(self.node, &[revision]),
-            (Some(revision), Err(_)) => self.defer_audit(revision, event),
-            (None, _) => {}
+        let line = event.encode().map_err(|error| messages::no_audit_line().because(error))?;
+        match audit.revision() {
+            Some(revision) => self.write_committed(revision, line),
+            None => self.audit(line).await?,
         }
-        written
+        Ok(())
     }
 
     /// Makes the record of a request durable; only then may its result leave. A request without a verified credential is
@@ -299,12 +323,7 @@ impl Engine {
         let outcome = result.as_ref().err().map_or(Outcome::Allowed, outcome_of);
         let mut event = audit.event(outcome, result.as_ref().err());
         event.feed_age_s = Some(self.feed_age());
-        let Err(failure) = self.write_line(audit, event).await else { return result };
-        if audit.revision().is_none() {
-            return Err(failure);
-        }
-        // The change is committed: its line is pending, and the answer says so.
-        Err(messages::done_without_audit_line(failure.code()).because(failure.operator_text()))
+        self.write_line(audit, event).await.and(result)
     }
 }
 
@@ -328,10 +347,12 @@ mod tests {
         let mut audit = local_record(engine.now(), "org.create");
         engine.make_org(&mut audit, &"shop".parse().unwrap()).await.unwrap();
         engine.close_audit().await.unwrap();
-        assert_eq!(engine.record(&audit).await.unwrap_err().code(), ErrorCode::AuditFull);
-        let pending = engine.pending_audit.lock().unwrap();
-        let pending: Vec<_> =
-            pending.iter().map(|(revision, event)| (Some(*revision), &*event.action)).collect();
-        assert_eq!(pending, [(audit.revision(), "org.create")]);
+        engine.record(&audit).await.unwrap();
+        let pending: Vec<_> = engine.pending_audit().iter().map(|(revision, _)| Some(*revision)).collect();
+        assert_eq!(pending, [audit.revision()]);
+        assert_eq!(engine.pending_lines(), 1);
+        // A read of that time is refused: nothing else holds its record.
+        let read = local_record(engine.now(), "org.list");
+        assert_eq!(engine.record(&read).await.unwrap_err().code(), ErrorCode::AuditFull);
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use data_encoding::HEXLOWER;
-use petsem_audit::{AuditError, AuditEvent, Checkpoint, Outcome, Tail};
+use petsem_api::RequestId;
+use petsem_audit::{AuditError, AuditEvent, Checkpoint, EncodedEvent, Outcome, Tail};
 use petsem_store::{RecordKind, Store};
 
 use crate::engine::Engine;
@@ -11,7 +12,6 @@ use crate::error::Failure;
 use crate::keyring::unlock::Unlocked;
 use crate::messages;
 use crate::records::{CheckpointRow, FeedHeadRow, IntegrityFault, NodeRow, SignedNote, expect, read_row};
-use crate::request::recovered_event;
 
 /// What this node's audit log has seen and the store lacks: the store was rolled back, or is another store. `None` if
 /// nothing is missing.
@@ -70,6 +70,14 @@ impl Engine {
         Ok(())
     }
 
+    /// The line of a change whose kept line differs from what was written.
+    fn altered_line(&self, request: RequestId) -> Result<EncodedEvent, Failure> {
+        let (now, id) = (self.now().millis(), request.to_string());
+        let detail = Some(messages::altered_line());
+        let event = AuditEvent { detail, ..AuditEvent::new(now, id, "unknown", Outcome::Recovered) };
+        event.encode().map_err(Failure::internal)
+    }
+
     /// Writes the missing audit lines of committed changes, after a kill. `written` has the request ids in the log.
     pub async fn recover_lines(&self, written: &HashSet<String>) -> Result<(), Failure> {
         let mut done = Vec::new();
@@ -79,17 +87,11 @@ impl Engine {
             let is_pending = line.is_none_or(|line| !line.is_empty());
             if is_pending && !written.contains(&change.request_id.to_string()) {
                 tracing::warn!(request = %change.request_id, "writing the missing audit line of a committed change");
-                let event = line.and_then(recovered_event).unwrap_or_else(|| {
-                    let mut event = AuditEvent::new(
-                        self.now().millis(),
-                        change.request_id.to_string(),
-                        "unknown",
-                        Outcome::Recovered,
-                    );
-                    event.detail = Some(messages::altered_line());
-                    event
-                });
-                self.audit(event).await?;
+                let line = match line {
+                    Some(line) => EncodedEvent::from_bytes(line.to_vec()),
+                    None => self.altered_line(change.request_id)?,
+                };
+                self.audit(line).await?;
             }
             done.push(change.revision);
         }

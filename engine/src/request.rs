@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 
 use petsem_api::{ErrorCode, HostId, RequestId};
-use petsem_audit::{AuditEvent, Outcome, SecretNames, Subject};
+use petsem_audit::{AuditEvent, EncodedEvent, Outcome, SecretNames, Subject};
 use petsem_policy::evaluate::Claims;
 use petsem_policy::{Exchanged, Token};
-use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::entropy;
@@ -29,34 +28,11 @@ pub struct Peer {
 #[derive(Clone, Debug)]
 pub struct AuditRecord {
     id: RequestId,
-    line: Line,
+    /// What is known so far; the outcome and its reason come last.
+    event: AuditEvent,
     peer: Option<IpAddr>,
     revision: Option<u64>,
     verified: bool,
-}
-
-/// The fields of an audit line, as the store keeps them until the line is durable. Their names are stored bytes; those of
-/// [`AuditEvent`] are the log's.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Line {
-    time_ms: u64,
-    request_id: String,
-    action: String,
-    source: Option<String>,
-    token: Option<String>,
-    ancestors: Vec<String>,
-    subject: Option<(String, String)>,
-    jti: Option<String>,
-    org: Option<String>,
-    app: Option<String>,
-    app_name: Option<String>,
-    names: Option<Vec<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    secret_key: Option<String>,
-    version: Option<u64>,
-    machine: Option<String>,
-    host: Option<String>,
-    detail: Option<String>,
 }
 
 impl AuditRecord {
@@ -67,15 +43,12 @@ impl AuditRecord {
 
     /// The record of one item of a batch request.
     pub(crate) fn with_id(id: RequestId, now: Timestamp, peer: &Peer, action: &'static str) -> Self {
-        let line = Line {
-            time_ms: now.millis(),
-            request_id: id.to_string(),
-            action: action.to_owned(),
+        let event = AuditEvent {
             source: Some(peer.source.clone()),
             host: peer.host.as_ref().map(ToString::to_string),
-            ..Line::default()
+            ..AuditEvent::new(now.millis(), id.to_string(), action, Outcome::Recovered)
         };
-        Self { id, line, peer: peer.address, revision: None, verified: false }
+        Self { id, event, peer: peer.address, revision: None, verified: false }
     }
 
     /// The request's id.
@@ -90,7 +63,7 @@ impl AuditRecord {
 
     /// The source of the request.
     pub(crate) fn source(&self) -> &str {
-        self.line.source.as_deref().unwrap_or("unknown")
+        self.event.source.as_deref().unwrap_or("unknown")
     }
 
     /// Sets the verified token of the request.
@@ -98,35 +71,35 @@ impl AuditRecord {
         self.verified(
             token.id().to_string(),
             token.ancestors().iter().map(ToString::to_string).collect(),
-            token.subject().map(|subject| (subject.issuer, subject.sub)),
+            token.subject().map(|subject| Subject { issuer: subject.issuer, sub: subject.sub }),
         );
     }
 
     /// Sets the verified credential. From then on the request gets its own line, even if it is refused.
-    fn verified(&mut self, token: String, ancestors: Vec<String>, subject: Option<(String, String)>) {
-        self.line.token = Some(token);
-        self.line.ancestors = ancestors;
-        self.line.subject = subject;
+    fn verified(&mut self, token: String, ancestors: Vec<String>, subject: Option<Subject>) {
+        self.event.token = Some(token);
+        self.event.ancestors = ancestors;
+        self.event.subject = subject;
         self.verified = true;
     }
 
     /// Sets the JWT of the request, which then gets its own line, even if it is refused.
     pub(crate) fn accepted_jwt(&mut self, claims: &Claims) {
-        self.line.subject =
-            Some((claims.issuer().to_owned(), claims.subject().unwrap_or_default().to_owned()));
-        self.line.jti = claims.jti().map(str::to_owned);
+        let sub = claims.subject().unwrap_or_default().to_owned();
+        self.event.subject = Some(Subject { issuer: claims.issuer().to_owned(), sub });
+        self.event.jti = claims.jti().map(str::to_owned);
         self.verified = true;
     }
 
     /// Sets the JWT from which the request's token was exchanged.
     pub(crate) fn exchanged_jwt(&mut self, exchanged: &Exchanged) {
-        self.line.subject = Some((exchanged.issuer.clone(), exchanged.sub.clone()));
-        self.line.jti = Some(exchanged.jti.clone()).filter(|jti| !jti.is_empty());
+        self.event.subject = Some(Subject { issuer: exchanged.issuer.clone(), sub: exchanged.sub.clone() });
+        self.event.jti = Some(exchanged.jti.clone()).filter(|jti| !jti.is_empty());
     }
 
     /// Marks a poll, whose secret proves the request of this person.
     pub(crate) fn requested_by(&mut self, person: &str) {
-        self.line.detail = Some(messages::requested_by(person));
+        self.event.detail = Some(messages::requested_by(person));
         self.verified = true;
     }
 
@@ -142,39 +115,40 @@ impl AuditRecord {
 
     /// Sets the app that the request concerns.
     pub(crate) fn set_app(&mut self, app: &FoundApp) {
-        self.line.org = Some(app.head.org.to_string());
-        self.line.app = Some(app.id.to_string());
-        self.line.app_name = Some(app.head.name.to_string());
+        self.event.org = Some(app.head.org.to_string());
+        self.event.app = Some(app.id.to_string());
+        self.event.app_name = Some(app.head.name.to_string());
     }
 
     /// Sets the org that the request concerns.
     pub(crate) fn set_org(&mut self, org: impl ToString) {
-        self.line.org = Some(org.to_string());
+        self.event.org = Some(org.to_string());
     }
 
     /// Sets the names of the secrets that the request concerns.
     pub(crate) fn set_names(&mut self, names: impl IntoIterator<Item = impl ToString>) {
-        self.line.names = Some(names.into_iter().map(|name| name.to_string()).collect());
+        let names = names.into_iter().map(|name| name.to_string());
+        self.event.secrets = Some(SecretNames::new(names.collect::<Vec<_>>()));
     }
 
     /// Sets the secret key that the request uses or changes.
     pub fn set_secret_key(&mut self, name: impl ToString) {
-        self.line.secret_key = Some(name.to_string());
+        self.event.secret_key = Some(name.to_string());
     }
 
     /// Sets the app version that the request reads or creates.
     pub(crate) fn set_version(&mut self, version: u64) {
-        self.line.version = Some(version);
+        self.event.version = Some(version);
     }
 
     /// Sets the Machine.
     pub(crate) fn set_machine(&mut self, machine: impl ToString) {
-        self.line.machine = Some(machine.to_string());
+        self.event.machine = Some(machine.to_string());
     }
 
     /// Sets a short description; never a value or a token.
     pub fn set_detail(&mut self, detail: impl ToString) {
-        self.line.detail = Some(detail.to_string());
+        self.event.detail = Some(detail.to_string());
     }
 
     /// Sets the revision of a committed change, whose audit line is pending.
@@ -187,14 +161,19 @@ impl AuditRecord {
         self.revision
     }
 
-    /// The serialized line, which the store keeps until it is durable.
-    pub(crate) fn to_line(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.line).unwrap_or_default()
+    /// The line that a change keeps in its own transaction. It reaches the log only after a kill.
+    pub(crate) fn recovery_line(&self) -> EncodedEvent {
+        let shortest = || {
+            let event = &self.event;
+            AuditEvent::new(event.time_ms, &*event.request_id, event.action.clone(), event.outcome)
+        };
+        let encoded = self.event.clone().encode();
+        encoded.or_else(|_| shortest().encode()).unwrap_or_else(|_| EncodedEvent::from_bytes(Vec::new()))
     }
 
     /// The audit line for this outcome.
     pub(crate) fn event(&self, outcome: Outcome, failure: Option<&Failure>) -> AuditEvent {
-        let mut event = event(&self.line, outcome);
+        let mut event = AuditEvent { outcome, ..self.event.clone() };
         if let Some(failure) = failure {
             event.reason = Some(failure.code().as_str().into());
             event.detail = Some(failure.external().to_owned());
@@ -216,11 +195,6 @@ pub(crate) fn local_record(now: Timestamp, action: &'static str) -> AuditRecord 
     audit
 }
 
-/// The audit line of a committed change whose own line was lost when the process was killed.
-pub(crate) fn recovered_event(line: &[u8]) -> Option<AuditEvent> {
-    serde_json::from_slice::<Line>(line).ok().map(|line| event(&line, Outcome::Recovered))
-}
-
 /// The outcome that the log shows for a refusal: denied by a rule, or failed.
 pub(crate) fn outcome_of(failure: &Failure) -> Outcome {
     match failure.code() {
@@ -236,24 +210,4 @@ pub(crate) fn outcome_of(failure: &Failure) -> Outcome {
         | ErrorCode::Sealed => Outcome::Failed,
         _ => Outcome::Denied,
     }
-}
-
-fn event(line: &Line, outcome: Outcome) -> AuditEvent {
-    let line = line.clone();
-    let mut event = AuditEvent::new(line.time_ms, line.request_id, line.action, outcome);
-    event.source = line.source;
-    event.token = line.token;
-    event.ancestors = line.ancestors;
-    event.subject = line.subject.map(|(issuer, sub)| Subject { issuer, sub });
-    event.jti = line.jti;
-    event.org = line.org;
-    event.app = line.app;
-    event.app_name = line.app_name;
-    event.secrets = line.names.map(SecretNames::new);
-    event.secret_key = line.secret_key;
-    event.version = line.version;
-    event.machine = line.machine;
-    event.host = line.host;
-    event.detail = line.detail;
-    event
 }

@@ -19,6 +19,8 @@ pub struct EngineStats {
     pub store: StoreStats,
     /// The audit log's numbers.
     pub audit: AuditStats,
+    /// Audit lines that are not durable yet.
+    pub pending_lines: u64,
     /// The keyring version that wraps.
     pub keyring_version: u32,
     /// Keyring versions in use; 1 if no rotation is in progress.
@@ -80,6 +82,7 @@ impl Engine {
             feed_age_seconds: self.feed_age(),
             store: self.store.stats(),
             audit: self.audit.stats(),
+            pending_lines: self.pending_lines(),
             keyring_version: keyring.current_version(),
             keyring_versions: count(keyring.versions().len()),
             rotation_done: rotation.done,

@@ -83,8 +83,9 @@ impl Dev {
         self.directory.path().join("data/petsem.db")
     }
 
-    /// All bytes of the audit log, without its preallocated zeros.
+    /// All bytes of the audit log, without its preallocated zeros, with the lines of all changes that were answered.
     pub fn audit_log(&self) -> String {
+        self.server.wait_for_audit_lines();
         audit_log(&self.layout().audit())
     }
 

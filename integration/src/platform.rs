@@ -195,8 +195,11 @@ impl Platform {
         number.expect("the metric is there")
     }
 
-    /// The audit lines of an action.
+    /// The audit lines of an action, with those of all changes that were answered.
     pub fn audit_lines(&self, action: &str) -> Vec<Value> {
+        if let Some(server) = &self.server {
+            server.wait_for_audit_lines();
+        }
         let log = audit_log(&self.installation.path("data/audit"));
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["action"] == action).collect()

@@ -12,6 +12,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::http::{Request, exchange};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The longest start, on a machine that also builds and tests.
@@ -144,6 +145,25 @@ impl Server {
             let _printed_or_waited = self.process.news(Duration::from_millis(50));
         }
         String::new()
+    }
+
+    /// Waits until the audit lines of all changes that were answered are in the log: the answer to a change does not
+    /// wait for it, because the change's own transaction holds its line. Returns at once if no server answers.
+    ///
+    /// # Panics
+    /// If the log does not take them.
+    pub fn wait_for_audit_lines(&self) {
+        let page = Request::new("GET", "/metrics").to_bytes();
+        for _ in 0..10_000 {
+            let Ok(received) = exchange(self.address, &page) else { return };
+            let page = String::from_utf8_lossy(&received);
+            let pending =
+                page.lines().find_map(|line| line.strip_prefix("petsem_audit_pending_lines ")).unwrap_or("0");
+            if pending == "0" {
+                return;
+            }
+        }
+        panic!("the audit log does not take the lines of changes: {}", self.printed());
     }
 
     /// Sends SIGTERM; [`Self::ended`] waits for the end.

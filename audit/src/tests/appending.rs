@@ -29,6 +29,28 @@ async fn lines_are_numbered_after_the_first_checkpoint() {
 }
 
 #[tokio::test]
+async fn a_queued_line_is_reported_before_the_checkpoint_that_covers_it() {
+    let lab = Lab::new();
+    let Opened { log, mut checkpoints, .. } = lab.open();
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    for number in 1..=3 {
+        let reported = Arc::clone(&reported);
+        let line = event(number).encode().unwrap();
+        log.append_then(line, move |written| reported.lock().unwrap().push(written.unwrap())).unwrap();
+    }
+    log.close().await.unwrap();
+    let refused = log.append_then(event(4).encode().unwrap(), |_| panic!("it was refused"));
+    assert!(matches!(refused, Err(AuditError::Closed)), "{refused:?}");
+    assert_eq!(log.stats().pending, 0);
+    while let Some(checkpoint) = checkpoints.recv().await {
+        let lines: Vec<u64> =
+            reported.lock().unwrap().iter().copied().filter(|line| *line <= checkpoint.line).collect();
+        assert_eq!(lines, (2..=checkpoint.line.min(4)).collect::<Vec<_>>());
+    }
+    assert_eq!(*reported.lock().unwrap(), [2, 3, 4]);
+}
+
+#[tokio::test]
 async fn a_hundred_lines_at_once_share_their_syncs() {
     let lab = Lab::new();
     let log = Arc::new(lab.open().log);

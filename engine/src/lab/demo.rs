@@ -240,6 +240,10 @@ impl Demo {
 
     /// The audit line of the last request.
     pub(crate) fn last_line(&self) -> Value {
+        // The answer to a change does not wait for its line.
+        while self.lab.engine.pending_lines() > 0 {
+            std::thread::yield_now();
+        }
         let files = std::fs::read_dir(self.lab.directory.path().join("audit")).unwrap();
         let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
         files.retain(|path| path.extension().is_some_and(|extension| extension == "log"));

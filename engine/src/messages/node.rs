@@ -14,14 +14,6 @@ pub(crate) fn no_audit_line() -> Failure {
     .retry_after(5)
 }
 
-/// The change is committed, and its line is pending.
-pub(crate) fn done_without_audit_line(code: ErrorCode) -> Failure {
-    Failure::new(
-        code,
-        "the change was made, but its record could not be written yet; check the result before you repeat the request",
-    )
-}
-
 pub(crate) fn nodes_keep_changing() -> Failure {
     Failure::new(ErrorCode::Busy, "other nodes are changing the same installation; try again").retry_after(1)
 }

@@ -73,6 +73,7 @@ fn of_engine(registry: &mut Registry, stats: &EngineStats) {
     gauge("store_queue", "Changes that wait for the writer", store.queue_length);
     gauge("store_wal_bytes", "Length of the write-ahead log", store.wal_bytes);
     gauge("audit_reserve_bytes", "Preallocated bytes left for a full disk", audit.reserve_left);
+    gauge("audit_pending_lines", "Lines that are not durable yet", stats.pending_lines);
     gauge("keyring_version", "Keyring version that wraps", u64::from(stats.keyring_version));
     gauge(
         "keyring_versions",

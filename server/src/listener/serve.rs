@@ -116,7 +116,7 @@ pub(crate) async fn serve_on(
             if !requests_ended(&started.state, Duration::from_secs(1)).await {
                 tracing::warn!("some requests were still in progress and were cut off");
             }
-            started.state.engine.flush_pending_audit().await;
+            started.state.engine.flush_pending_audit();
             stop(*started).await
         }
         Some(NodeState::Sealed(node)) => node.stop().await,

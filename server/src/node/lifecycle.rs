@@ -181,7 +181,7 @@ impl Lifecycle {
             }
         }
         end(background).await;
-        started.state.engine.flush_pending_audit().await;
+        started.state.engine.flush_pending_audit();
         let closed = close_audit(*started).await;
         let state = closed.map_err(|error| messages::audit_log_not_closed(&error))?;
         let Some(engine) = only_holder(state).await else {
@@ -369,7 +369,7 @@ async fn follow_feed(engine: Arc<Engine>) {
     loop {
         ticks.tick().await;
         warn_of_unlocked_keys(&mut unlocked);
-        engine.flush_pending_audit().await;
+        engine.flush_pending_audit();
         engine.take_denials().await;
         if let Err(failure) = engine.refresh().await {
             tracing::error!(
