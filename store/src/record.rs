@@ -181,6 +181,8 @@ pub struct FeedEntry {
 pub struct AppRows {
     /// The row of kind [`RecordKind::AppHead`].
     pub head: Record,
+    /// The row of kind [`RecordKind::Policy`]; absent before the first policy is set.
+    pub policy: Option<Record>,
     /// The current bundle; absent before the first secret is set.
     pub bundle: Option<BundleRow>,
 }

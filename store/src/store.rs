@@ -38,7 +38,7 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> StoreFuture<'a, Result<Vec<Record>, ReadError>>;
 
-    /// The rows that a boot needs of an app: head and bundle, at one moment.
+    /// The rows that a boot needs of an app: head, policy and bundle, at one moment.
     fn app_for_boot(&self, app: AppId) -> StoreFuture<'_, Result<Option<AppRows>, ReadError>>;
 
     /// The same by the app's name. The store does not read contents: `app_of` verifies the name's row and

@@ -86,7 +86,7 @@ impl Engine {
             if let (Some(app), Some(exchanged)) = (&app, verified.token.exchanged())
                 && action == Action::ReadValue
             {
-                refusals.extend(self.refused_by_rule(app, &exchanged, request.secret.as_ref()).await?);
+                refusals.extend(self.refused_by_rule(app, &exchanged, request.secret.as_ref())?);
             }
             tokens.push(ExplainedToken { id: token_uuid(verified.token.id()), refusals });
         }
@@ -95,13 +95,13 @@ impl Engine {
     }
 
     /// Why the current policy's rule behind an exchanged token refuses, if it does.
-    async fn refused_by_rule(
+    fn refused_by_rule(
         &self,
         app: &FoundApp,
         exchanged: &Exchanged,
         secret: Option<&SecretName>,
     ) -> Result<Option<ExplainedRefusal>, Failure> {
-        let policy = self.policy_of(app).await?.policy;
+        let policy = self.policy_of(app)?;
         let question =
             secret.map_or(PolicyQuestion::ReadAnything, |name| PolicyQuestion::Read(name.as_str()));
         let answer = policy.decide_by_rule(&exchanged.rule, &claims_of(exchanged)?, &question);

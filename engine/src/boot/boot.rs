@@ -51,6 +51,16 @@ struct Granted {
     host: HostId,
 }
 
+impl Granted {
+    /// Whether the boot used a renewal that has more than half of its life left: then the host needs no new one.
+    fn has_fresh_renewal(&self, now: Timestamp) -> bool {
+        let left = self.evidence.grant.expires.saturating_sub(now.seconds());
+        let is_renewal = self.provenance.first.is_some();
+        is_renewal
+            && left.saturating_mul(2) > i64::try_from(self.app.head.settings.renewal_life).unwrap_or(i64::MAX)
+    }
+}
+
 impl Engine {
     /// Verifies the host token of a single boot with the discharges in its header, before the body is read.
     ///
@@ -141,7 +151,8 @@ impl Engine {
         check_reached(&granted.app, boot.min_version)?;
         let version = granted.app.head.app_version;
         audit.set_version(version);
-        let renewal = self.renewal(audit, boot, &granted)?;
+        let renewal =
+            if granted.has_fresh_renewal(boot.now) { None } else { self.renewal(audit, boot, &granted)? };
         let readable = ReadableApp::by_boot(granted.app, &granted.evidence);
         let secrets = self
             .read(&readable)?
@@ -227,7 +238,7 @@ impl Engine {
         };
         audit.set_app(&app);
         let discharger = check_grant(&control, &app, &evidence, boot, &host)?;
-        let policy = self.policy_of(&app).await?.policy;
+        let policy = self.policy_of(&app)?;
         let provenance = GrantProvenance::of(&evidence.grant.provenance)?;
         audit.set_detail(messages::booted_by(token_uuid(evidence.discharge), &provenance.describe()));
         provenance.reauthorize(&control, &policy, &app, boot.machine.as_str(), host.as_str())?;

@@ -125,7 +125,7 @@ impl Engine {
     ) -> Result<(FoundApp, BootProof), Failure> {
         let app = self.find_app(request.app).await?.ok_or_else(messages::jwt_does_not_boot)?;
         audit.set_app(&app);
-        let policy = self.policy_of(&app).await?.policy;
+        let policy = self.policy_of(&app)?;
         let boot = BootRequest {
             app_id: *app.id.as_bytes(),
             app_name: app.head.name.as_str(),

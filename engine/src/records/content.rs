@@ -8,6 +8,7 @@ use petsem_api::{
 };
 use petsem_store::RecordKind;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::Content;
 
@@ -250,7 +251,7 @@ pub(crate) struct OrgAppRow {}
 #[serde(deny_unknown_fields)]
 pub(crate) struct PolicyRow {
     /// The rules, as `petsem_policy::AppPolicy` reads them.
-    pub(crate) policy: serde_json::Value,
+    pub(crate) policy: Box<RawValue>,
     /// The author.
     pub(crate) author: String,
     /// Unix milliseconds.

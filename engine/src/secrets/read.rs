@@ -210,7 +210,7 @@ impl Engine {
     ) -> Result<(FoundApp, AppPolicy, Allowed), Failure> {
         let app = self.find_app(app).await?.ok_or_else(messages::jwt_does_not_read)?;
         audit.set_app(&app);
-        let policy = self.policy_of(&app).await?.policy;
+        let policy = self.policy_of(&app)?;
         let allowed =
             policy.decide_any_read(claims).map_err(|denial| messages::jwt_does_not_read().because(denial))?;
         audit.accepted_jwt(claims);
@@ -238,7 +238,7 @@ impl Engine {
             return Err(messages::exchanged_token_does_not_read()
                 .because("the issuer of the JWT behind the token is no longer registered"));
         }
-        let policy = self.policy_of(&app).await?.policy;
+        let policy = self.policy_of(&app)?;
         let claims = claims_of(&exchanged)?;
         policy
             .decide_by_rule(&exchanged.rule, &claims, &PolicyQuestion::ReadAnything)

@@ -133,8 +133,22 @@ impl Engine {
         if control.is_app_deleted(id) || control.is_org_deleted(head.content.org) {
             return Err(fault("the app was deleted, but its row exists again"));
         }
-        let keyring = Arc::clone(keyring);
-        Ok(FoundApp { id, head_version: head.version, head: head.content, bundle: rows.bundle, keyring })
+        if head.content.policy_version < control.policy_version(id) {
+            return Err(IntegrityFault::new(
+                RecordKind::Policy,
+                id.as_bytes(),
+                "an older version of it was put back",
+            )
+            .into());
+        }
+        Ok(FoundApp {
+            id,
+            head_version: head.version,
+            head: head.content,
+            policy: rows.policy,
+            bundle: rows.bundle,
+            keyring: Arc::clone(keyring),
+        })
     }
 
     /// Whether this node has seen no newer head of the app; remembers this one.

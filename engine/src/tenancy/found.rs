@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use petsem_api::AppId;
 use petsem_keys::Keyring;
-use petsem_store::BundleRow;
+use petsem_store::{BundleRow, Record};
 
 use crate::error::Failure;
 use crate::messages;
@@ -16,6 +16,8 @@ pub(crate) struct FoundApp {
     /// Row version of the head.
     pub(crate) head_version: u64,
     pub(crate) head: AppHead,
+    /// The row of its policy; verified when it is used.
+    pub(crate) policy: Option<Record>,
     pub(crate) bundle: Option<BundleRow>,
     /// Taken before the rows were read, so it has every version that wraps them, even one that was destroyed since.
     pub(crate) keyring: Arc<Keyring>,

@@ -4,6 +4,7 @@ use petsem_api::{AppRef, PolicyDocument, PutPolicy};
 use petsem_policy::Action;
 use petsem_policy::evaluate::{AppPolicy, PolicyError};
 use petsem_store::{Change, RecordKind};
+use serde_json::value::to_raw_value;
 
 use crate::approvals::request::{ApprovalRequest, Requested, registration_ends};
 use crate::authz::decide::Principal;
@@ -12,18 +13,9 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{AppHead, FeedRow, IntegrityFault, PolicyRow, ProtectedChange, REREADS, expect};
+use crate::records::{AppHead, FeedRow, IntegrityFault, PolicyRow, ProtectedChange, expect};
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
-
-/// The policy of an app at the version that its head names.
-pub(crate) struct CurrentPolicy {
-    /// Its version; 0 = none was set.
-    version: u64,
-    pub(crate) policy: AppPolicy,
-    /// As it was set.
-    document: serde_json::Value,
-}
 
 impl Engine {
     /// The app's policy, for principals that manage it.
@@ -37,8 +29,11 @@ impl Engine {
         app: &AppRef,
     ) -> Result<PolicyDocument, Failure> {
         let app = self.app_for(principal, audit, app, &[(Action::ManagePolicy, None)]).await?;
-        let CurrentPolicy { version, document, .. } = self.policy_of(&app).await?;
-        Ok(PolicyDocument { version, policy: document })
+        let policy = match self.policy_row(&app)? {
+            Some(row) => serde_json::from_str(row.policy.get()).map_err(Failure::internal)?,
+            None => serde_json::json!({"format": 1, "rules": []}),
+        };
+        Ok(PolicyDocument { version: app.head.policy_version, policy })
     }
 
     /// Sets the app's policy, or requests a second person's approval if the org guards its policies.
@@ -77,39 +72,25 @@ impl Engine {
         Ok(Requested::Pending(Box::new(approval)))
     }
 
-    /// The app's policy, at the version that its head names. Without a policy there is no rule and no access.
-    pub(crate) async fn policy_of(&self, app: &FoundApp) -> Result<CurrentPolicy, Failure> {
-        let fault = |what| Failure::from(IntegrityFault::new(RecordKind::Policy, app.id.as_bytes(), what));
-        let mut version = app.head.policy_version;
-        let mut tries = 0;
-        let (row, newest) = loop {
-            // Read before the row: a policy that is set after the row was read does not make the row an old one.
-            let newest = self.control().policy_version(app.id);
-            let row = self.row::<PolicyRow>(app.id.as_bytes()).await?;
-            let found = row.as_ref().map_or(0, |row| row.version);
-            if found == version {
-                break (row, newest);
-            }
-            // If it was set between the two reads, the current head names it; otherwise the row was forged or restored.
-            tries += 1;
-            if tries > REREADS {
-                return Err(fault("it is not at the version that the app head names"));
-            }
-            version = self.current_app(app.id).await?.head.policy_version;
-        };
-        if version < newest {
-            return Err(fault("an older version of it was put back"));
+    /// The app's policy, which was read together with its head. Without a policy there is no rule and no access.
+    pub(crate) fn policy_of(&self, app: &FoundApp) -> Result<AppPolicy, Failure> {
+        match self.policy_row(app)? {
+            None => Ok(AppPolicy { format: 1, rules: Vec::new() }),
+            Some(row) => AppPolicy::parse(row.policy.get())
+                .map_err(|error| Failure::from(policy_fault(app, "it does not read")).because(error)),
         }
-        let Some(row) = row else {
-            return Ok(CurrentPolicy {
-                version: 0,
-                policy: AppPolicy { format: 1, rules: Vec::new() },
-                document: serde_json::json!({"format": 1, "rules": []}),
-            });
+    }
+
+    /// The row of the app's policy, if it is the one that the head names.
+    fn policy_row(&self, app: &FoundApp) -> Result<Option<PolicyRow>, Failure> {
+        let row = match &app.policy {
+            None => None,
+            Some(record) => Some(self.codec.read::<PolicyRow>(app.id.as_bytes(), record)?),
         };
-        let policy = AppPolicy::parse(&row.content.policy.to_string())
-            .map_err(|error| fault("it does not read").because(error))?;
-        Ok(CurrentPolicy { version, policy, document: row.content.policy })
+        if row.as_ref().map_or(0, |row| row.version) != app.head.policy_version {
+            return Err(policy_fault(app, "it is not at the version that the app head names").into());
+        }
+        Ok(row.map(|row| row.content))
     }
 
     /// Refuses a policy that cannot be parsed, or that trusts an unregistered issuer.
@@ -140,7 +121,8 @@ impl Engine {
         let version = app.head.policy_version;
         check_policy_version(&app, expected)?;
         let now = self.now().millis();
-        let row = PolicyRow { policy: policy.clone(), author: author.to_owned(), at: now };
+        let text = to_raw_value(&policy).map_err(Failure::internal)?;
+        let row = PolicyRow { policy: text, author: author.to_owned(), at: now };
         let head = AppHead { policy_version: version + 1, ..app.head.clone() };
         audit.set_detail(messages::policy_version(version + 1));
         let feed = [FeedRow::PolicySet { app: app.id, version: version + 1, at: now }];
@@ -153,6 +135,11 @@ impl Engine {
         .await?;
         Ok(PolicyDocument { version: version + 1, policy })
     }
+}
+
+/// A fault in the row of the app's policy.
+pub(crate) fn policy_fault(app: &FoundApp, what: &'static str) -> IntegrityFault {
+    IntegrityFault::new(RecordKind::Policy, app.id.as_bytes(), what)
 }
 
 /// A policy without rules allows nothing, so it needs no approval; one that cannot be parsed is refused later.

@@ -1,6 +1,7 @@
 //! The queries. Each is one statement or one transaction, so its rows are of one moment.
 
 use petsem_api::{AppId, AppName, NameError, RequestId, SecretName};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::change::Committed;
@@ -9,7 +10,7 @@ use crate::record::{AppRows, BundleRow, FeedEntry, NamedApp, Record, RecordKind,
 pub(super) fn record(connection: &Connection, kind: RecordKind, id: &[u8]) -> Result<Option<Record>> {
     connection
         .prepare_cached("SELECT id, row_version, content, mac FROM records WHERE kind = ?1 AND id = ?2")?
-        .query_row(params![kind.number(), id], |row| record_of(row, kind))
+        .query_row(params![kind.number(), id], |row| record_of(row, 0, kind))
         .optional()
 }
 
@@ -35,26 +36,29 @@ pub(super) fn records(
         if !row.get_ref(0)?.as_blob()?.starts_with(prefix) {
             break;
         }
-        page.push(record_of(row, kind)?);
+        page.push(record_of(row, 0, kind)?);
     }
     Ok(page)
 }
 
 pub(super) fn app_for_boot(connection: &Connection, app: AppId) -> Result<Option<AppRows>> {
+    let (head, policy) = (RecordKind::AppHead, RecordKind::Policy);
     connection
         .prepare_cached(
-            "SELECT records.id, row_version, content, mac, app_version, wrapped_dek, ciphertext
-             FROM records LEFT JOIN bundles ON bundles.app = ?2
-             WHERE kind = ?1 AND records.id = ?2",
+            "SELECT head.id, head.row_version, head.content, head.mac,
+                    policy.id, policy.row_version, policy.content, policy.mac,
+                    app_version, wrapped_dek, ciphertext
+             FROM records AS head
+             LEFT JOIN records AS policy ON policy.kind = ?3 AND policy.id = ?1
+             LEFT JOIN bundles ON bundles.app = ?1
+             WHERE head.kind = ?2 AND head.id = ?1",
         )?
-        .query_row(params![RecordKind::AppHead.number(), app.as_bytes()], |row| {
-            let bundle = match row.get::<_, Option<u64>>(4)? {
-                Some(app_version) => {
-                    Some(BundleRow { app, app_version, wrapped_dek: row.get(5)?, ciphertext: row.get(6)? })
-                }
-                None => None,
-            };
-            Ok(AppRows { head: record_of(row, RecordKind::AppHead)?, bundle })
+        .query_row(params![app.as_bytes(), head.number(), policy.number()], |row| {
+            Ok(AppRows {
+                head: record_of(row, 0, head)?,
+                policy: is_set(row, 4)?.then(|| record_of(row, 4, policy)).transpose()?,
+                bundle: is_set(row, 8)?.then(|| bundle_of(row, 8, app)).transpose()?,
+            })
         })
         .optional()
 }
@@ -185,9 +189,30 @@ pub(super) fn format_floor(connection: &Connection) -> Result<u32> {
         .query_row([], |row| row.get(0))
 }
 
-/// A row whose first four columns are id, row version, content and MAC.
-fn record_of(row: &Row<'_>, kind: RecordKind) -> Result<Record> {
-    Ok(Record { kind, id: row.get(0)?, row_version: row.get(1)?, content: row.get(2)?, mac: row.get(3)? })
+/// The record whose id, row version, content and MAC are the columns from `first` on.
+fn record_of(row: &Row<'_>, first: usize, kind: RecordKind) -> Result<Record> {
+    Ok(Record {
+        kind,
+        id: row.get(first)?,
+        row_version: row.get(first + 1)?,
+        content: row.get(first + 2)?,
+        mac: row.get(first + 3)?,
+    })
+}
+
+/// The bundle whose app version, wrapped DEK and ciphertext are the columns from `first` on.
+fn bundle_of(row: &Row<'_>, first: usize, app: AppId) -> Result<BundleRow> {
+    Ok(BundleRow {
+        app,
+        app_version: row.get(first)?,
+        wrapped_dek: row.get(first + 1)?,
+        ciphertext: row.get(first + 2)?,
+    })
+}
+
+/// Whether a column of an outer join has a row.
+fn is_set(row: &Row<'_>, column: usize) -> Result<bool> {
+    Ok(row.get_ref(column)? != ValueRef::Null)
 }
 
 fn value_of(row: &Row<'_>, app: AppId, name: &SecretName) -> Result<ValueRow> {

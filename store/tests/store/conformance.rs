@@ -32,6 +32,10 @@ pub(crate) async fn a_change_is_read_back_whole(place: &impl Place) {
     assert_eq!(store.record(RecordKind::Policy, app(1).as_bytes()).await.unwrap(), None);
     assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 1)));
     assert_eq!(store.app_for_boot(app(2)).await.unwrap(), None);
+    let policy = record(RecordKind::Policy, app(1).as_bytes(), 7);
+    store.commit(Change { puts: vec![policy.clone()], ..change() }).await.unwrap();
+    let rows = AppRows { policy: Some(policy), ..rows_of(1, 1) };
+    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows));
     assert_eq!(history(&store, 1, "A").await, [1]);
     assert_eq!(history(&store, 1, "B").await, [1]);
     assert_eq!(store.feed(0, 10).await.unwrap(), [feed(1)]);
@@ -262,7 +266,7 @@ pub(crate) async fn deleting_an_app_deletes_only_its_bundle_and_values(place: &i
     store.commit(delete).await.unwrap();
     assert_eq!(
         store.app_for_boot(app(1)).await.unwrap(),
-        Some(AppRows { head: head(app(1), 2), bundle: None })
+        Some(AppRows { head: head(app(1), 2), policy: None, bundle: None })
     );
     assert_eq!(history(&store, 1, "A").await, [0; 0]);
     assert_eq!(store.app_for_boot(app(2)).await.unwrap(), Some(rows_of(2, 1)));
@@ -487,7 +491,7 @@ pub(crate) async fn a_closed_store_is_unavailable_and_loses_no_change(place: &im
 }
 
 fn rows_of(number: u8, version: u64) -> AppRows {
-    AppRows { head: head(app(number), version), bundle: Some(bundle(app(number), version)) }
+    AppRows { head: head(app(number), version), policy: None, bundle: Some(bundle(app(number), version)) }
 }
 
 /// Commits all of them concurrently.

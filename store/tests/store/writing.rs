@@ -109,7 +109,7 @@ async fn a_change_whose_caller_was_dropped_is_applied_whole() {
     assert_eq!(store.commit(change()).await.unwrap().revision, 2);
     assert_eq!(
         store.app_for_boot(app(1)).await.unwrap(),
-        Some(AppRows { head: head(app(1), 1), bundle: Some(bundle(app(1), 1)) })
+        Some(AppRows { head: head(app(1), 1), policy: None, bundle: Some(bundle(app(1), 1)) })
     );
     let history = |name: &str| {
         let name = name.parse().unwrap();
