@@ -46,11 +46,12 @@ pub struct BootResponse {
     pub version: u64,
     /// Every secret of the app, by name.
     pub secrets: Vec<BootedSecret>,
-    /// A discharge with which this host may boot this Machine again; absent if the app allows none.
+    /// A discharge with which this host may boot this Machine again. Absent if the app allows none, or if this boot used
+    /// one that is in the first half of its life: keep that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<TokenText>)]
     pub renewal: Option<String>,
-    /// When the renewal expires.
+    /// When the new renewal expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Timestamp>)]
     pub renewal_expires_at: Option<String>,

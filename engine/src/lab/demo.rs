@@ -196,8 +196,21 @@ impl Demo {
         machine: &str,
         discharge: &str,
     ) -> Result<BootResponse, Failure> {
-        let boot =
-            async |engine: &Engine, audit: &mut AuditRecord, boot: &Boot<'_>| engine.boot(audit, boot).await;
+        self.boot_later(app, machine, discharge, 0).await
+    }
+
+    /// [`Self::boot`], this many seconds later.
+    pub(crate) async fn boot_later(
+        &self,
+        app: &str,
+        machine: &str,
+        discharge: &str,
+        later: u64,
+    ) -> Result<BootResponse, Failure> {
+        let boot = async |engine: &Engine, audit: &mut AuditRecord, boot: &Boot<'_>| {
+            let now = Timestamp::from_millis(boot.now.millis() + later * 1000);
+            engine.boot(audit, &Boot { now, ..*boot }).await
+        };
         self.on_host(app, machine, discharge, boot).await
     }
 

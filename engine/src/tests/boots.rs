@@ -1,0 +1,24 @@
+//! Boots and their renewals.
+
+use serde_json::json;
+
+use crate::lab::Demo;
+
+const DAY: u64 = 24 * 60 * 60;
+
+#[tokio::test]
+async fn a_boot_by_a_renewal_returns_a_new_one_only_past_half_of_its_life() {
+    let demo = Demo::new().await;
+    demo.set(&demo.tokens.operator, "shop", json!({"A": "1"})).await.unwrap();
+    let discharge = demo.discharge("shop", "m-1").await.unwrap();
+    let first = demo.boot("shop", "m-1", &discharge).await.unwrap().renewal.unwrap();
+    for later in [0, DAY / 2 - 60] {
+        let boot = demo.boot_later("shop", "m-1", &first, later).await.unwrap();
+        assert_eq!((boot.renewal, boot.renewal_expires_at, boot.secrets.len()), (None, None, 1));
+    }
+    let boot = demo.boot_later("shop", "m-1", &first, DAY / 2 + 60).await.unwrap();
+    let second = boot.renewal.unwrap();
+    // It is valid after the first one has expired.
+    assert!(demo.boot_later("shop", "m-1", &first, DAY + 60).await.is_err());
+    demo.boot_later("shop", "m-1", &second, DAY + 60).await.unwrap();
+}
