@@ -59,19 +59,27 @@ struct Process {
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args(["test", "--quiet", "--no-run", "--test", "transcripts"])
-            // The same build as by ./test, so that cargo finds it up to date.
-            .args(BUILT)
-            // A build without debug assertions is a benchmark, in the release directory.
-            .args((!cfg!(debug_assertions)).then_some("--release"))
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .output()
-            .expect("cargo runs");
+        let own = std::env::current_exe().expect("a program has a path");
+        let directory = own.parent().expect("a program is in a directory");
+        let mut build = Command::new(env!("CARGO"));
+        let directory = if directory.ends_with("deps") {
+            // …/target/debug/deps/it-1234 → …/target/debug/petsem; the same build as by ./test, so that cargo finds
+            // it up to date.
+            build.args(["test", "--quiet", "--no-run", "--test", "transcripts"]).args(BUILT);
+            directory.parent().expect("a test is in target/debug/deps")
+        } else {
+            // …/target/release/bench → …/target/release/petsem; in the release directory petsem alone, as it is
+            // installed.
+            build.args(["build", "--quiet", "--bin", "petsem"]);
+            build.args(if cfg!(debug_assertions) { BUILT } else { &["-p", "petsem"] });
+            build.arg("--target-dir").arg(directory.parent().expect("a program is in target/release"));
+            directory
+        };
+        // A build without debug assertions is a benchmark, in the release directory.
+        build.args((!cfg!(debug_assertions)).then_some("--release"));
+        let built = build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output();
+        let built = built.expect("cargo runs");
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        // …/target/debug/deps/it-1234 → …/target/debug/petsem
-        let test = std::env::current_exe().expect("the test has a path");
-        let directory = test.parent().and_then(Path::parent).expect("a test is in target/debug/deps");
         directory.join("petsem")
     })
 }
