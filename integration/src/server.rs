@@ -61,20 +61,18 @@ pub fn binary() -> &'static Path {
     BINARY.get_or_init(|| {
         let own = std::env::current_exe().expect("a program has a path");
         let directory = own.parent().expect("a program is in a directory");
+        // …/target/debug/deps/it-1234 or …/target/debug/bench → …/target/debug
+        let is_test = directory.ends_with("deps");
+        let directory = if is_test { directory.parent().expect("it is in target/debug") } else { directory };
         let mut build = Command::new(env!("CARGO"));
-        let directory = if directory.ends_with("deps") {
-            // …/target/debug/deps/it-1234 → …/target/debug/petsem; the same build as by ./test, so that cargo finds
-            // it up to date.
+        if is_test || cfg!(debug_assertions) {
+            // The same build as by ./test, so that cargo finds it up to date.
             build.args(["test", "--quiet", "--no-run", "--test", "transcripts"]).args(BUILT);
-            directory.parent().expect("a test is in target/debug/deps")
         } else {
-            // …/target/release/bench → …/target/release/petsem; in the release directory petsem alone, as it is
-            // installed.
-            build.args(["build", "--quiet", "--bin", "petsem"]);
-            build.args(if cfg!(debug_assertions) { BUILT } else { &["-p", "petsem"] });
-            build.arg("--target-dir").arg(directory.parent().expect("a program is in target/release"));
-            directory
-        };
+            // petsem alone, as it is released.
+            build.args(["build", "--quiet", "--locked", "-p", "petsem", "--target-dir"]);
+            build.arg(directory.parent().expect("it is in target/release"));
+        }
         // A build without debug assertions is a benchmark, in the release directory.
         build.args((!cfg!(debug_assertions)).then_some("--release"));
         let built = build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output();

@@ -94,7 +94,7 @@ pub(crate) fn listener(port: u16) -> Option<u32> {
 
 /// Whether files in a directory are only in memory, where a sync is free.
 pub(crate) fn is_in_memory(directory: &Path) -> bool {
-    statfs(directory).is_ok_and(|found| found.f_type as i64 == TMPFS)
+    statfs(directory).is_ok_and(|found| found.f_type == TMPFS)
 }
 
 /// Free bytes on the disk of a directory.

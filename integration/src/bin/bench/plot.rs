@@ -33,7 +33,8 @@ pub(crate) fn svg(results: &Value) -> String {
     );
     text(&mut svg, (10.0, 24.0), "start", &title(results));
     let mut at = 10.0;
-    for (name, color) in SERVERS {
+    let has_peer = cases.iter().any(|case| case.pointer("/servers/2").is_some());
+    for (name, color) in SERVERS.into_iter().take(if has_peer { 3 } else { 2 }) {
         let _ = writeln!(svg, "<circle cx=\"{:.1}\" cy=\"40\" r=\"5\" fill=\"{color}\"/>", at + 5.0);
         text(&mut svg, (at + 14.0, 44.0), "start", name);
         at += 76.0;
@@ -48,10 +49,10 @@ pub(crate) fn svg(results: &Value) -> String {
         }
     }
     if !samples.is_empty() {
-        let width = (WIDTH - 60.0) / 2.0 - GAP;
+        let width = WIDTH / 2.0 - 50.0 - GAP;
         course(&mut svg, samples, ("p99_us", "p99, ms, by minutes", 1e3), (50.0, course_top), width);
         let memory = ("rss_anon_kib", "RssAnon, MiB, by minutes", 1024.0);
-        course(&mut svg, samples, memory, (50.0 + width + 2.0 * GAP, course_top), width);
+        course(&mut svg, samples, memory, (WIDTH / 2.0 + 40.0, course_top), width);
     }
     svg.push_str("</svg>\n");
     svg

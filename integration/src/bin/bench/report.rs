@@ -148,8 +148,10 @@ fn shown(value: f64) -> String {
     match value {
         value if value >= 100.0 => {
             let digits = format!("{value:.0}");
-            let (front, back) = digits.split_at(digits.len().saturating_sub(3));
-            if front.is_empty() { back.to_owned() } else { format!("{front},{back}") }
+            match digits.split_at(digits.len().saturating_sub(3)) {
+                ("", all) => all.to_owned(),
+                (thousands, rest) => format!("{thousands},{rest}"),
+            }
         }
         value if value >= 10.0 => format!("{value:.1}"),
         value => format!("{value:.2}"),
@@ -181,4 +183,27 @@ pub(crate) fn ends(samples: &[Measured], of: impl Fn(&Measured) -> f64) -> (f64,
     let middle = |part: &[Measured]| median(part.iter().map(&of).collect()).unwrap_or_default();
     let (first, last) = (samples.get(..third), samples.get(samples.len().saturating_sub(third)..));
     (middle(first.unwrap_or_default()), middle(last.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_or_thousands() {
+        let all = [0.456, 9.0, 12.34, 100.0, 999.4, 12_345.6];
+        assert_eq!(all.map(shown), ["0.46", "9.00", "12.3", "100", "999", "12,346"]);
+    }
+
+    #[test]
+    fn the_median_is_the_middle_or_between_two() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(Vec::new()), None);
+    }
+
+    #[test]
+    fn dates_are_rfc_3339() {
+        assert_eq!(date(1_700_000_000), "2023-11-14T22:13:20Z");
+    }
 }
