@@ -271,10 +271,15 @@ struct Runner {
 impl Runner {
     /// All servers of a case by turns.
     fn rounds(&mut self, case: &'static Case) -> Result<CaseRounds, Failure> {
-        let mut requests = self.prepare(case)?;
-        if case.span != Span::FreshRounds {
+        let mut requests = if case.span == Span::FreshRounds {
+            // They expire while a server starts.
             self.scene.restart(case.settings)?;
-        }
+            self.prepare(case)?
+        } else {
+            let requests = self.prepare(case)?;
+            self.scene.restart(case.settings)?;
+            requests
+        };
         let answer = requests.probe(&self.scene.target())?.body.len();
         let bare = BareServer::start(answer)?;
         let bare_target = Target { name: "bare", address: bare.address(), process: Some(bare.id()) };
