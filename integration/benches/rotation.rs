@@ -11,15 +11,13 @@
 )]
 #![expect(clippy::print_stdout, reason = "what it found is printed")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use petsem_api::AppId;
 use petsem_integration::dev::flyv1;
-use petsem_integration::http::Request;
+use petsem_integration::http::{Connection, Request};
 use petsem_integration::platform::Platform;
 use serde_json::{Value, json};
 
@@ -100,7 +98,7 @@ fn make(platform: &Platform, apps: usize) -> Vec<AppId> {
         let makers: Vec<_> = (0..MAKERS)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut connection = Connection::open(platform.address());
+                    let mut connection = Connection::open(platform.address()).unwrap();
                     let header = flyv1(&platform.operator);
                     let mut made = Vec::new();
                     loop {
@@ -109,14 +107,15 @@ fn make(platform: &Platform, apps: usize) -> Vec<AppId> {
                             return made;
                         }
                         let app = json!({"org": Platform::ORG, "name": format!("app-{number}")});
-                        let (status, app) = connection.call("/v1/apps", &header, &app);
+                        let (status, app) = post(&mut connection, "/v1/apps", &header, &app);
                         assert_eq!(status, 201, "{app}");
                         let id: AppId = app["id"].as_str().unwrap().parse().unwrap();
                         let values: serde_json::Map<String, Value> = (0..SECRETS)
                             .map(|secret| (format!("SECRET_{secret}"), json!(value(number, secret))))
                             .collect();
                         let target = format!("/v1/apps/{id}/secrets");
-                        let (status, set) = connection.call(&target, &header, &json!({ "values": values }));
+                        let (status, set) =
+                            post(&mut connection, &target, &header, &json!({ "values": values }));
                         assert_eq!(status, 200, "{set}");
                         made.push((number, id));
                     }
@@ -141,7 +140,7 @@ fn boot_during(platform: &Platform, booted: &[(AppId, usize, String)], work: imp
             .map(|booter| {
                 let over = &over;
                 scope.spawn(move || {
-                    let mut connection = Connection::open(platform.address());
+                    let mut connection = Connection::open(platform.address()).unwrap();
                     let mut took = Vec::new();
                     let begun = now();
                     for (turn, (app, number, renewal)) in (0_u32..).zip(booted.iter().cycle().skip(booter)) {
@@ -154,7 +153,7 @@ fn boot_during(platform: &Platform, booted: &[(AppId, usize, String)], work: imp
                         let header = platform.boot_header(renewal);
                         let body = json!({"machine": Platform::MACHINE});
                         let (status, answer) =
-                            connection.call(&format!("/v1/apps/{app}/boot"), &header, &body);
+                            post(&mut connection, &format!("/v1/apps/{app}/boot"), &header, &body);
                         assert_eq!(status, 200, "{answer}");
                         assert_eq!(answer["secrets"][0]["value"], value(*number, 0));
                         took.push(due.elapsed());
@@ -199,38 +198,10 @@ fn report(what: &str, latencies: &[Duration]) {
     );
 }
 
-/// A keep-alive connection.
-struct Connection(BufReader<TcpStream>);
-
-impl Connection {
-    fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self(BufReader::new(stream))
-    }
-
-    /// Posts JSON and reads the answer.
-    fn call(&mut self, target: &str, header: &str, body: &Value) -> (u16, Value) {
-        let request = Request::new("POST", target).authorization(header).json(body);
-        let bytes = String::from_utf8(request.to_bytes()).unwrap().replacen("connection: close\r\n", "", 1);
-        self.0.get_mut().write_all(bytes.as_bytes()).unwrap();
-        let (mut status, mut length) = (0, 0);
-        loop {
-            let mut line = String::new();
-            assert!(self.0.read_line(&mut line).unwrap() > 0, "the server hung up");
-            let line = line.trim_end().to_ascii_lowercase();
-            if let Some(rest) = line.strip_prefix("http/1.1 ") {
-                status = rest[..3].parse().unwrap();
-            } else if let Some(rest) = line.strip_prefix("content-length: ") {
-                length = rest.parse().unwrap();
-            } else if line.is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).unwrap();
-        (status, serde_json::from_slice(&body).unwrap())
-    }
+/// Posts JSON and reads the answer.
+fn post(connection: &mut Connection, target: &str, header: &str, body: &Value) -> (u16, Value) {
+    let answer = connection.call(&Request::new("POST", target).authorization(header).json(body)).unwrap();
+    (answer.status, answer.json())
 }
 
 #[expect(clippy::disallowed_methods, reason = "it measures")]

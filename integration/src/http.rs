@@ -1,8 +1,9 @@
 //! HTTP/1.1 by hand, so that a test can send anything: malformed heads, incomplete bodies, floods.
 //!
-//! One request per connection; answers are read to their end. For correct clients there is `petsem_client`.
+//! One request per connection, whose answer is read to its end, or many by [`Connection`]. For correct clients there is
+//! `petsem_client`.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Error, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -71,13 +72,24 @@ impl Request {
         bytes
     }
 
+    /// The bytes on the wire if the connection stays open after the answer.
+    pub fn to_bytes_of_many(&self) -> Vec<u8> {
+        let mut bytes = self.head(self.body.len(), "");
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+
     /// The bytes of only the head, announcing a body of this length.
     pub fn announcing(&self, length: usize) -> Vec<u8> {
+        self.head(length, "connection: close\r\n")
+    }
+
+    fn head(&self, length: usize, last: &str) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\nhost: petsem\r\n", self.method, self.target).into_bytes();
         for (name, value) in &self.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
-        bytes.extend_from_slice(format!("content-length: {length}\r\nconnection: close\r\n\r\n").as_bytes());
+        bytes.extend_from_slice(format!("content-length: {length}\r\n{last}\r\n").as_bytes());
         bytes
     }
 
@@ -116,6 +128,80 @@ pub fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.set_write_timeout(Some(DEADLINE))?;
     Ok(stream)
+}
+
+/// A connection for many requests, one after another.
+#[derive(Debug)]
+pub struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// If nothing listens.
+    pub fn open(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    /// Sends a request and reads its answer.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub fn call(&mut self, request: &Request) -> std::io::Result<Answer> {
+        self.call_bytes(&request.to_bytes_of_many())
+    }
+
+    /// The same with the bytes of a request.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub fn call_bytes(&mut self, request: &[u8]) -> std::io::Result<Answer> {
+        self.0.get_mut().write_all(request)?;
+        let mut received = Vec::new();
+        while !received.ends_with(b"\r\n\r\n") {
+            self.line(&mut received)?;
+        }
+        let mut answer = Answer::parse(&received).ok_or_else(|| Error::other("not HTTP"))?;
+        let lower = answer.head.to_ascii_lowercase();
+        let header = |name: &str| lower.lines().find_map(|line| line.strip_prefix(name));
+        if header("transfer-encoding: chunked").is_some() {
+            answer.body = self.chunks()?;
+        } else {
+            let length = header("content-length: ").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+            answer.body = self.exactly(length)?;
+        }
+        Ok(answer)
+    }
+
+    fn chunks(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            self.line(&mut line)?;
+            let length = String::from_utf8_lossy(&line);
+            let length = usize::from_str_radix(length.trim(), 16).map_err(Error::other)?;
+            let chunk = self.exactly(length + 2)?;
+            body.extend(chunk.into_iter().take(length));
+            if length == 0 {
+                return Ok(body);
+            }
+        }
+    }
+
+    fn line(&mut self, into: &mut Vec<u8>) -> std::io::Result<()> {
+        match self.0.read_until(b'\n', into)? {
+            0 => Err(Error::other("the server closed the connection")),
+            _ => Ok(()),
+        }
+    }
+
+    fn exactly(&mut self, length: usize) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
 }
 
 fn keep(received: Vec<u8>, error: std::io::Error) -> std::io::Result<Vec<u8>> {

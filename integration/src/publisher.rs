@@ -136,6 +136,19 @@ impl IssuerKey {
         Self { id: id.to_owned(), pair: KeyPair::generate().expect("a key can be made") }
     }
 
+    /// The key with this `kid` and this PEM, as [`Self::pem`] returned it.
+    ///
+    /// # Panics
+    /// If it is not such a PEM.
+    pub fn from_pem(id: &str, pem: &str) -> Self {
+        Self { id: id.to_owned(), pair: KeyPair::from_pem(pem).expect("a PEM of a key") }
+    }
+
+    /// Its private half, in PEM.
+    pub fn pem(&self) -> String {
+        self.pair.serialize_pem()
+    }
+
     /// Its public half, as a JWK.
     ///
     /// # Panics

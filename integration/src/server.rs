@@ -60,19 +60,25 @@ struct Process {
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args(["test", "--quiet", "--no-run", "--test", "transcripts"])
+        let own = std::env::current_exe().expect("a program has a path");
+        let directory = own.parent().expect("a program is in a directory");
+        // …/target/debug/deps/it-1234 or …/target/debug/bench → …/target/debug
+        let is_test = directory.ends_with("deps");
+        let directory = if is_test { directory.parent().expect("it is in target/debug") } else { directory };
+        let mut build = Command::new(env!("CARGO"));
+        if is_test || cfg!(debug_assertions) {
             // The same build as by ./test, so that cargo finds it up to date.
-            .args(BUILT)
-            // A build without debug assertions is a benchmark, in the release directory.
-            .args((!cfg!(debug_assertions)).then_some("--release"))
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .output()
-            .expect("cargo runs");
+            build.args(["test", "--quiet", "--no-run", "--test", "transcripts"]).args(BUILT);
+        } else {
+            // petsem alone, as it is released.
+            build.args(["build", "--quiet", "--locked", "-p", "petsem", "--target-dir"]);
+            build.arg(directory.parent().expect("it is in target/release"));
+        }
+        // A build without debug assertions is a benchmark, in the release directory.
+        build.args((!cfg!(debug_assertions)).then_some("--release"));
+        let built = build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output();
+        let built = built.expect("cargo runs");
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        // …/target/debug/deps/it-1234 → …/target/debug/petsem
-        let test = std::env::current_exe().expect("the test has a path");
-        let directory = test.parent().and_then(Path::parent).expect("a test is in target/debug/deps");
         directory.join("petsem")
     })
 }
