@@ -97,5 +97,5 @@ pub use secret_key::{
     SetSecretKeyResponse, SignRequest, SignResponse, VerifyRequest,
 };
 pub use unique::UniqueJson;
-pub use value::{Value, ValueError};
+pub use value::{Value, ValueError, WireField};
 pub use wiped::WipedBuffer;

@@ -16,7 +16,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::json::{Violation, refused};
 use crate::name::SecretName;
 use crate::schema::{self, Base64, Timestamp};
-use crate::value::Value;
+use crate::value::{Value, WireField};
 
 /// Largest value, in bytes.
 pub const MAX_VALUE: usize = 64 * 1024;
@@ -56,7 +56,9 @@ impl fmt::Debug for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let mut hex = [0; 32];
+        HEXLOWER.encode_mut(&self.0, &mut hex);
+        serializer.serialize_str(std::str::from_utf8(&hex).map_err(serde::ser::Error::custom)?)
     }
 }
 
@@ -316,8 +318,8 @@ impl Serialize for BulkUpdate {
                     match value {
                         None => map.serialize_entry(name, &())?,
                         Some(value) => match value.expose_wire() {
-                            (Some(text), _) => map.serialize_entry(name, text.as_str())?,
-                            (None, _) => map.serialize_entry(name, &Binary(value))?,
+                            WireField::Value(text) => map.serialize_entry(name, text)?,
+                            WireField::ValueB64(_) => map.serialize_entry(name, &Binary(value))?,
                         },
                     }
                 }
@@ -456,11 +458,9 @@ pub(crate) mod wire_value {
     }
 
     pub(crate) fn entries<M: SerializeMap>(value: &Value, map: &mut M) -> Result<(), M::Error> {
-        match value.expose_wire() {
-            (Some(text), _) => map.serialize_entry("value", text.as_str()),
-            (None, Some(encoded)) => map.serialize_entry("value_b64", encoded.as_str()),
-            (None, None) => Ok(()),
-        }
+        let field = value.expose_wire();
+        let (name, text) = field.expose();
+        map.serialize_entry(name, text)
     }
 
     pub(crate) fn serialize<S: Serializer>(value: &Option<Value>, serializer: S) -> Result<S::Ok, S::Error> {

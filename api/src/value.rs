@@ -39,11 +39,11 @@ impl Value {
         &self.0
     }
 
-    /// The two wire fields: text if the bytes are UTF-8, otherwise base64.
-    pub fn expose_wire(&self) -> (Option<Zeroizing<String>>, Option<Zeroizing<String>>) {
+    /// The wire field: text if the bytes are UTF-8, otherwise base64.
+    pub fn expose_wire(&self) -> WireField<'_> {
         match std::str::from_utf8(&self.0) {
-            Ok(text) => (Some(Zeroizing::new(text.to_owned())), None),
-            Err(_) => (None, Some(Zeroizing::new(BASE64.encode(&self.0)))),
+            Ok(text) => WireField::Value(text),
+            Err(_) => WireField::ValueB64(Zeroizing::new(BASE64.encode(&self.0))),
         }
     }
 
@@ -55,6 +55,30 @@ impl Value {
     /// Whether it is empty. The empty value is a valid value.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// The one field that holds a value on the wire. It prints nothing of it.
+pub enum WireField<'a> {
+    /// `value`.
+    Value(&'a str),
+    /// `value_b64`.
+    ValueB64(Zeroizing<String>),
+}
+
+impl WireField<'_> {
+    /// Its name and its text.
+    pub fn expose(&self) -> (&'static str, &str) {
+        match self {
+            Self::Value(text) => ("value", text),
+            Self::ValueB64(encoded) => ("value_b64", encoded),
+        }
+    }
+}
+
+impl fmt::Debug for WireField<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WireField(..)")
     }
 }
 
@@ -84,13 +108,15 @@ mod tests {
 
     #[test]
     fn bytes_that_are_utf8_are_sent_as_text() {
-        let fields = |bytes: &[u8]| {
-            let (text, encoded) = Value::new(bytes.to_vec()).expose_wire();
-            (text.map(|text| text.to_string()), encoded.map(|text| text.to_string()))
+        let field = |bytes: &[u8]| {
+            let value = Value::new(bytes.to_vec());
+            let field = value.expose_wire();
+            let (name, text) = field.expose();
+            (name, text.to_owned())
         };
-        assert_eq!(fields(b"a\0\n"), (Some("a\0\n".to_owned()), None));
-        assert_eq!(fields(&[0xff, 0]), (None, Some("/wA=".to_owned())));
-        assert_eq!(fields(b""), (Some(String::new()), None));
+        assert_eq!(field(b"a\0\n"), ("value", "a\0\n".to_owned()));
+        assert_eq!(field(&[0xff, 0]), ("value_b64", "/wA=".to_owned()));
+        assert_eq!(field(b""), ("value", String::new()));
     }
 
     #[test]
@@ -110,6 +136,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing() {
-        assert_eq!(format!("{:?}", Value::new(b"canary".to_vec())), "Value(..)");
+        let value = Value::new(b"canary".to_vec());
+        assert_eq!(format!("{value:?} {:?}", value.expose_wire()), "Value(..) WireField(..)");
     }
 }

@@ -17,6 +17,9 @@ use crate::http::state::ServerState;
 /// The statuses of a response, each with a description and the reference to its schema.
 pub(super) type Statuses = Vec<(StatusCode, &'static str, Option<Ref>)>;
 
+/// Room for a common answer, a boot of 20 secrets among them: growing copies and wipes.
+const COMMON_LENGTH: usize = 8 * 1024;
+
 /// What a handler answers.
 pub(crate) trait Reply: Send + 'static {
     /// The response, if it has this status when all went well.
@@ -124,7 +127,7 @@ pub(crate) fn log_refusal(state: &ServerState, id: RequestId, failure: &Failure)
 
 /// A JSON response, which is never cached.
 pub(crate) fn json<T: Serialize>(status: StatusCode, id: RequestId, body: &T) -> Response {
-    let mut bytes = WipedBuffer::default();
+    let mut bytes = WipedBuffer::with_capacity(COMMON_LENGTH);
     // Serializing our own types into memory cannot fail; half a response would be worse than none.
     let bytes = serde_json::to_writer(&mut bytes, body)
         .map(|()| Bytes::from_owner(bytes.into_inner()))

@@ -47,9 +47,9 @@ fn show(remote: &Remote, app: &AppRef, json: bool) -> Result<(), Failure> {
     output::answer(json, &answer, |answer| {
         let mut table = Table::new(&["NAME", "VALUE"]);
         for secret in &answer.secrets {
-            let (text, base64) = secret.value.as_ref().map(Value::expose_wire).unwrap_or_default();
-            let printable = text.or(base64).map(|text| text.to_string());
-            table.row([secret.name.to_string(), printable.unwrap_or_default()]);
+            let field = secret.value.as_ref().map(Value::expose_wire);
+            let printable = field.as_ref().map_or("", |field| field.expose().1);
+            table.row([secret.name.to_string(), printable.to_owned()]);
         }
         table
     })
