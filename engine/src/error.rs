@@ -23,9 +23,12 @@ impl Failure {
         Self { code, external: external.into(), internal: None, retry_after: None }
     }
 
-    /// The same, with an internal text for the log.
+    /// The same, with an internal text for the log, after the one that it has: that one may name the row.
     pub(crate) fn because(mut self, internal: impl fmt::Display) -> Self {
-        self.internal = Some(internal.to_string());
+        self.internal = Some(match self.internal {
+            Some(text) => format!("{text}: {internal}"),
+            None => internal.to_string(),
+        });
         self
     }
 

@@ -7,7 +7,7 @@
 use petsem_api::{
     AppRef, DecryptRequest, DecryptResponse, Deleted, EncryptRequest, EncryptResponse, ErrorCode,
     GenerateSecretKey, MAX_SECRET_KEYS, SecretKey, SecretKeyList, SecretKeyName, SecretKeyType, SetSecretKey,
-    SetSecretKeyResponse, SignRequest, SignResponse, Value, VerifyRequest,
+    SetSecretKeyResponse, SignRequest, SignResponse, StoreId, Value, VerifyRequest,
 };
 use petsem_keys::{AppKek, KeyUseError, SecretKeyMaterial};
 use petsem_policy::{Action, Resource};
@@ -22,6 +22,7 @@ use crate::error::Failure;
 use crate::messages;
 use crate::records::{IntegrityFault, REREADS, Row, SecretKeyRow, SecretKeysRow};
 use crate::request::AuditRecord;
+use crate::secrets::bundle::SealedApp;
 use crate::tenancy::found::{FoundApp, check_reached};
 
 /// A change of one key.
@@ -369,19 +370,37 @@ impl Engine {
         name: &SecretKeyName,
         row: &SecretKeyRow,
     ) -> Result<petsem_keys::SecretKey, Failure> {
-        let fault = |what| {
-            let id = app.row_name(name.as_str());
-            Failure::from(IntegrityFault::new("secret key", &id, what))
-        };
-        let id: [u8; 16] = row.id.as_slice().try_into().map_err(|_| fault("its id has the wrong length"))?;
-        let version = AppKek::version_of(&row.wrapped).map_err(|_| fault("it does not open"))?;
-        let material: SecretKeyMaterial = self
-            .kek(app, version)?
-            .unwrap(&row.wrapped, *self.store_id.as_bytes(), id)
-            .map_err(|error| fault("it does not open").because(error))?;
-        petsem_keys::SecretKey::from_material(key_type(row.kind), material)
-            .map_err(|_| fault("it is not of its type"))
+        open_secret_key(app, name, row, self.store_id, |version| self.kek(app, version))
     }
+}
+
+/// Checks that a secret key opens, as a key of its type. For a store that no engine serves.
+pub(crate) fn check_secret_key(
+    sealed: &SealedApp<'_>,
+    name: &SecretKeyName,
+    row: &SecretKeyRow,
+) -> Result<(), Failure> {
+    open_secret_key(sealed.app, name, row, sealed.store, |version| sealed.kek(version)).map(drop)
+}
+
+fn open_secret_key(
+    app: &FoundApp,
+    name: &SecretKeyName,
+    row: &SecretKeyRow,
+    store: StoreId,
+    kek: impl FnOnce(u32) -> Result<AppKek, Failure>,
+) -> Result<petsem_keys::SecretKey, Failure> {
+    let fault = |what| {
+        let id = app.row_name(name.as_str());
+        Failure::from(IntegrityFault::new("secret key", &id, what))
+    };
+    let id: [u8; 16] = row.id.as_slice().try_into().map_err(|_| fault("its id has the wrong length"))?;
+    let version = AppKek::version_of(&row.wrapped).map_err(|_| fault("it does not open"))?;
+    let material: SecretKeyMaterial = kek(version)?
+        .unwrap(&row.wrapped, *store.as_bytes(), id)
+        .map_err(|error| fault("it does not open").because(error))?;
+    petsem_keys::SecretKey::from_material(key_type(row.kind), material)
+        .map_err(|_| fault("it is not of its type"))
 }
 
 /// The public description of a key.

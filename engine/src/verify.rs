@@ -1,18 +1,22 @@
 //! `petsem operator verify`: whether the store is unchanged, and has everything that the audit log recorded.
 //!
-//! It needs a seal, but decrypts no secret. It verifies MACs of rows, digests of bundles, the chain of control changes,
-//! and the newest version of each app that the log names. It continues after a fault, so that one run finds all faults.
+//! It needs a seal. It verifies MACs of rows, the chain of control changes, and the newest version of each app that the
+//! log names. It opens each bundle, value of the history and secret key, because only the AEAD proves that they are
+//! unchanged; the modules that open them return no plaintext. It continues after a fault, so that one run finds all
+//! faults.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
-use petsem_api::AppId;
+use petsem_api::{AppId, StoreId};
 use petsem_audit::verify_lines;
-use petsem_keys::SealedRef;
+use petsem_keys::Keyring;
 use petsem_store::{ReadError, RecordKind, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::control::state::is_the_mac;
+use crate::error::Failure;
 use crate::keyring::node_keys::NodeKeys;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
@@ -21,9 +25,11 @@ use crate::records::{
     IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, PollRow, RecordCodec, Row,
     Scan, SealRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow, read_row,
 };
-use crate::secrets::bundle::bundle_digest;
+use crate::secret_keys::check_secret_key;
+use crate::secrets::bundle::SealedApp;
+use crate::tenancy::found::FoundApp;
 
-/// Rows and control changes on one page.
+/// Rows, values and control changes on one page.
 const PAGE: u32 = 500;
 /// Faults that are listed; further ones are only counted.
 const LISTED: usize = 1000;
@@ -35,6 +41,10 @@ pub struct StoreReport {
     pub rows: u64,
     /// Apps whose bundles were compared with their heads.
     pub apps: u64,
+    /// Values of the history that opened.
+    pub values: u64,
+    /// Secret keys that opened.
+    pub secret_keys: u64,
     /// Control changes.
     pub changes: u64,
     /// Lines of this node's audit log; `None` if it never wrote one.
@@ -70,6 +80,17 @@ impl StoreReport {
             self.faults.push(text.to_string());
         }
     }
+
+    /// Lists the fault in a row of the app, if there is one; returns whether there is none.
+    fn checked(&mut self, app: AppId, result: Result<(), Failure>) -> bool {
+        match result {
+            Ok(()) => true,
+            Err(failure) => {
+                self.fault(messages::app_fault(app, failure.operator_text()));
+                false
+            }
+        }
+    }
 }
 
 /// Verifies the whole store, and this node's audit log if it has one.
@@ -81,7 +102,13 @@ pub async fn verify_store(
     unlocked: &Unlocked,
     log: Option<(NodeKeys, &Path)>,
 ) -> Result<StoreReport, UnlockError> {
-    let mut verifier = StoreVerifier { store, codec: &unlocked.codec, report: StoreReport::default() };
+    let mut verifier = StoreVerifier {
+        store,
+        store_id: unlocked.store_id,
+        keyring: Arc::new(unlocked.keyring.share()),
+        codec: &unlocked.codec,
+        report: StoreReport::default(),
+    };
     verifier.rows::<StoreRow>().await?;
     verifier.rows::<SealRow>().await?;
     verifier.rows::<KeyringKeyRow>().await?;
@@ -109,6 +136,8 @@ pub async fn verify_store(
 
 struct StoreVerifier<'a> {
     store: &'a dyn Store,
+    store_id: StoreId,
+    keyring: Arc<Keyring>,
     codec: &'a RecordCodec,
     report: StoreReport,
 }
@@ -140,32 +169,74 @@ impl StoreVerifier<'_> {
         }
     }
 
-    /// Compares each app with its head; returns the versions of the apps.
+    /// Verifies what each app has; returns the versions of the apps.
     async fn apps(&mut self) -> Result<HashMap<AppId, u64>, ReadError> {
         let mut versions = HashMap::new();
         for (app, head) in self.each::<AppHead>().await? {
             versions.insert(app, head.content.app_version);
             self.report.apps += 1;
-            self.bundle(app, &head.content).await?;
-            let policy = self.store.record(RecordKind::Policy, app.as_bytes()).await?;
-            let policy_version = policy.map_or(0, |row| row.row_version);
-            if policy_version != head.content.policy_version {
-                let named = head.content.policy_version;
-                self.report.fault(messages::policy_version_missing(app, named, policy_version));
+            match self.app(app, head).await {
+                // A row of another form than petsem writes; the other apps are still verified.
+                Err(error @ ReadError::Corrupt(_)) => {
+                    self.report.fault(messages::app_unreadable(app, &error));
+                }
+                done => done?,
             }
         }
         Ok(versions)
     }
 
-    async fn bundle(&mut self, app: AppId, head: &AppHead) -> Result<(), ReadError> {
-        let rows = self.store.app_for_boot(app).await?;
-        let found = rows.and_then(|rows| rows.bundle).map(|bundle| {
-            bundle_digest(SealedRef { wrapped_dek: &bundle.wrapped_dek, ciphertext: &bundle.ciphertext })
-        });
-        if found != head.bundle_digest {
-            self.report.fault(messages::bundle_differs(app));
+    /// Verifies that an app's policy and secret keys are those that its head names, and that all that is sealed opens.
+    async fn app(&mut self, id: AppId, head: Row<AppHead>) -> Result<(), ReadError> {
+        let rows = self.store.app_for_boot(id).await?;
+        let (policy, bundle) = rows.map_or((None, None), |rows| (rows.policy, rows.bundle));
+        let keyring = Arc::clone(&self.keyring);
+        let Row { version: head_version, content: head } = head;
+        let app = FoundApp { id, head_version, head, policy, bundle, keyring };
+        let sealed = SealedApp { store: self.store_id, app: &app };
+
+        self.report.checked(id, sealed.check_bundle());
+        let policy_version = app.policy.as_ref().map_or(0, |row| row.row_version);
+        if policy_version != app.head.policy_version {
+            let named = app.head.policy_version;
+            self.report.fault(messages::policy_version_missing(id, named, policy_version));
+        }
+        self.secret_keys(&sealed).await?;
+        self.history(&sealed).await
+    }
+
+    async fn secret_keys(&mut self, sealed: &SealedApp<'_>) -> Result<(), ReadError> {
+        let (id, named) = (sealed.app.id, sealed.app.head.secret_keys_version);
+        let row = match read_row::<SecretKeysRow>(self.store, self.codec, id.as_bytes()).await? {
+            None => Row { version: 0, content: SecretKeysRow::default() },
+            Some(Ok(row)) => row,
+            // Reported with the rows of its kind.
+            Some(Err(_)) => return Ok(()),
+        };
+        if row.version != named {
+            self.report.fault(messages::secret_keys_version_missing(id, named, row.version));
+        }
+        for (name, key) in &row.content.keys {
+            let opens = self.report.checked(id, check_secret_key(sealed, name, key));
+            self.report.secret_keys += u64::from(opens);
         }
         Ok(())
+    }
+
+    async fn history(&mut self, sealed: &SealedApp<'_>) -> Result<(), ReadError> {
+        let mut last = None;
+        loop {
+            let after = last.as_ref().map(|(name, version)| (name, *version));
+            let page = self.store.values(sealed.app.id, after, PAGE).await?;
+            for row in &page {
+                let opens = self.report.checked(sealed.app.id, sealed.check_value(row));
+                self.report.values += u64::from(opens);
+            }
+            match page.into_iter().next_back() {
+                None => return Ok(()),
+                Some(row) => last = Some((row.name, row.app_version)),
+            }
+        }
     }
 
     /// Verifies the control changes from the first; returns the apps that were deleted.

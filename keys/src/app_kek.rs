@@ -120,6 +120,16 @@ impl AppKek {
         WrappedDek::split(wrapped_dek).map(|parsed| parsed.kek_version)
     }
 
+    /// The id of the DEK in a wrapped DEK: a re-wrap keeps it, each [`AppKek::seal`] generates a new one.
+    ///
+    /// The AAD of the wrap and of the message contain it, so only opening the message verifies it.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it is not a wrapped DEK.
+    pub fn id_of_dek(wrapped_dek: &[u8]) -> Result<[u8; 16], OpenError> {
+        WrappedDek::split(wrapped_dek).map(|parsed| *parsed.id)
+    }
+
     /// The same DEK under another version of the app's KEK; the ciphertext does not change.
     ///
     /// # Errors

@@ -54,6 +54,19 @@ pub enum OpenError {
         /// Newest format that this build supports.
         known: u32,
     },
+    /// An earlier petsem wrote the file, in a format that this build does not read.
+    #[error(
+        "{path} has format {found}, and this petsem reads format {known} only; nothing was changed; start it with \
+         the petsem that wrote it, export the secrets, and set them in a new installation"
+    )]
+    OlderFormat {
+        /// The database file.
+        path: PathBuf,
+        /// Format of the file.
+        found: u32,
+        /// The format that this build reads.
+        known: u32,
+    },
     /// The file is a petsem database and its structure is damaged.
     #[error("{path} is damaged: {source}; restore it from a backup")]
     Corrupt {

@@ -230,8 +230,8 @@ pub(crate) fn store_verified(report: &StoreReport) -> String {
         None => "no audit log of this node".to_owned(),
     };
     lines.push(format!(
-        "checked {} rows, {} apps, {} control changes, {audit}",
-        report.rows, report.apps, report.changes
+        "checked {} rows, {} apps, {} values, {} secret keys, {} control changes, {audit}",
+        report.rows, report.apps, report.values, report.secret_keys, report.changes
     ));
     lines.join("\n")
 }

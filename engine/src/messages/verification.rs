@@ -1,6 +1,7 @@
 //! What `petsem operator verify` and a start find in a store.
 
 use petsem_api::AppId;
+use petsem_store::ReadError;
 
 pub(crate) const NO_FEED_HEAD: &str = "the head of the control changes is missing";
 pub(crate) const FEED_HEAD_DIFFERS: &str = "the last control change is not the one that the head names";
@@ -9,8 +10,17 @@ pub(crate) fn policy_version_missing(app: AppId, named: u64, found: u64) -> Stri
     format!("the app {app} names version {named} of its policy, but the store has {found}")
 }
 
-pub(crate) fn bundle_differs(app: AppId) -> String {
-    format!("the bundle of the app {app} is not the one that its head names; restore it from a backup")
+pub(crate) fn secret_keys_version_missing(app: AppId, named: u64, found: u64) -> String {
+    format!("the app {app} names version {named} of its secret keys, but the store has {found}")
+}
+
+/// A fault in one of the rows of an app, which the fault names in hex.
+pub(crate) fn app_fault(app: AppId, fault: &str) -> String {
+    format!("the app {app}: {fault}")
+}
+
+pub(crate) fn app_unreadable(app: AppId, error: &ReadError) -> String {
+    format!("not all rows of the app {app} can be read: {error}")
 }
 
 pub(crate) fn control_changes_missing(from: u64) -> String {

@@ -134,8 +134,9 @@ pub(crate) struct AppHead {
     pub(crate) state: AppState,
     /// Its app version; 0 before the first secret.
     pub(crate) app_version: u64,
-    /// SHA-256 of the sealed bundle (wrapped DEK, then ciphertext, each with its length), in hex; none at version 0.
-    pub(crate) bundle_digest: Option<String>,
+    /// The id of the DEK that encrypts its bundle, in hex; none at version 0. A DEK encrypts one message, so the id names
+    /// exactly one bundle; the AEAD binds the bundle to it.
+    pub(crate) bundle_dek: Option<String>,
     /// Row version of its policy; 0 = none.
     pub(crate) policy_version: u64,
     /// Row version of its secret keys; 0 = none.

@@ -1,16 +1,15 @@
 //! The one module that opens sealed values.
 //!
 //! [`Engine::read`] alone hands values out, and only for a [`ReadableApp`], which exists only after a decision for one
-//! of the three reads (design §4). Listing, writing and rotation get `describe`, `amend` and `reseal`, whose results
-//! never hold plaintext. A test in `layers.rs` checks that no other module names `AppKek::open`.
+//! of the three reads (design §4). Listing, writing and rotation get `describe`, `amend` and `reseal`, and a verification
+//! of the store gets [`SealedApp`]: their results never hold plaintext. A test in `layers.rs` checks that no other module names `AppKek::open`.
 
 use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
-use petsem_api::{AppSecret, Digest, HistoryEntry, MAX_BUNDLE, MAX_SECRETS, SecretName, Value};
-use petsem_keys::{AppKek, DigestKey, RecordContext, RewrapError, SealedRef, WrapContext};
+use petsem_api::{AppSecret, Digest, HistoryEntry, MAX_BUNDLE, MAX_SECRETS, SecretName, StoreId, Value};
+use petsem_keys::{AppKek, DigestKey, OpenError, RecordContext, RewrapError, SealedRef, WrapContext};
 use petsem_store::{BundleRow, Change, NewValue, Record, ValueRow};
-use sha2::{Digest as _, Sha256};
 
 use crate::authz::readable::ReadableApp;
 use crate::clock::Timestamp;
@@ -204,8 +203,8 @@ impl Engine {
         let epoch = self.codec.epoch();
         let context = bundle_context(app, epoch, version);
         let sealed = kek.seal(&mut entropy::rng(), &bundle.encode(), &context).map_err(Failure::internal)?;
-        let digest = bundle_digest(sealed.borrowed());
-        let mut head = AppHead { app_version: version, bundle_digest: Some(digest), ..app.head.clone() };
+        let dek = dek_of(&sealed.wrapped_dek)?;
+        let mut head = AppHead { app_version: version, bundle_dek: Some(dek), ..app.head.clone() };
         if head.epochs.last().is_none_or(|(last, _)| *last != epoch) {
             head.epochs.push((epoch, version));
         }
@@ -281,67 +280,106 @@ impl Engine {
 
     /// The app's KEK of this version.
     pub(crate) fn kek(&self, app: &FoundApp, version: u32) -> Result<AppKek, Failure> {
-        let fault = |what| IntegrityFault::new("app KEK", app.id.as_bytes(), what);
-        let row =
-            app.head.keks.iter().find(|kek| kek.version == version).ok_or_else(|| fault("it is missing"))?;
-        let context = WrapContext::app_kek(*self.store_id.as_bytes(), *app.id.as_bytes(), version);
-        self.keys
-            .unwrap(&app.keyring, &row.wrapped, &context)
-            .map_err(|error| Failure::from(fault("it does not open")).because(error))
+        let unwrap = |wrapped: &[u8], context: &WrapContext| self.keys.unwrap(&app.keyring, wrapped, context);
+        open_kek(app, version, self.store_id, unwrap)
     }
 
-    /// The app's bundle. It must be the one that the head names: its version, its digest, its app.
     fn open_bundle(&self, app: &FoundApp) -> Result<Bundle, Failure> {
-        let fault = |what| Failure::from(IntegrityFault::new("bundle", app.id.as_bytes(), what));
-        let version = app.head.app_version;
-        let (Some(row), Some(digest)) = (&app.bundle, &app.head.bundle_digest) else {
-            return match (version, &app.bundle) {
-                (0, None) => Ok(Bundle::default()),
-                _ => Err(fault("it is missing, or the head does not name it")),
-            };
-        };
-        let sealed = SealedRef { wrapped_dek: &row.wrapped_dek, ciphertext: &row.ciphertext };
-        if bundle_digest(sealed) != *digest {
-            return Err(fault("it is not the one that the app head names"));
-        }
-        let epoch = app.head.epoch_of(version).ok_or_else(|| fault("its epoch is unknown"))?;
-        let kek_version =
-            AppKek::version_of_dek(sealed.wrapped_dek).map_err(|_| fault("its DEK does not open"))?;
-        let plaintext = self
-            .kek(app, kek_version)?
-            .open(sealed, &bundle_context(app, epoch, version))
-            .map_err(|error| fault("it does not open").because(error))?;
-        Ok(Bundle::decode(&plaintext)?)
+        open_bundle(app, |version| self.kek(app, version))
     }
 
     fn open_value(&self, app: &FoundApp, name: &SecretName, row: &ValueRow) -> Result<StoredValue, Failure> {
-        let fault = |what| {
-            let id = app.row_name(name.as_str());
-            Failure::from(IntegrityFault::new("value", &id, what))
-        };
-        if row.app_version > app.head.app_version {
-            return Err(fault("it is of a version that the app has not reached"));
-        }
-        let sealed = SealedRef { wrapped_dek: &row.wrapped_dek, ciphertext: &row.ciphertext };
-        let kek_version =
-            AppKek::version_of_dek(sealed.wrapped_dek).map_err(|_| fault("its DEK does not open"))?;
-        let epoch = app.head.epoch_of(row.app_version).ok_or_else(|| fault("its epoch is unknown"))?;
-        let plaintext = self
-            .kek(app, kek_version)?
-            .open(sealed, &value_context(app, name, row.app_version, epoch))
-            .map_err(|error| fault("it does not open").because(error))?;
-        Ok(StoredValue::decode(&plaintext, row.app_version)?)
+        open_value(app, name, row, |version| self.kek(app, version))
     }
 }
 
-/// SHA-256 over the wrapped DEK and the ciphertext, each with its length (u64 BE) before it, in hex.
-pub(crate) fn bundle_digest(sealed: SealedRef<'_>) -> String {
-    let mut hash = Sha256::new();
-    for part in [sealed.wrapped_dek, sealed.ciphertext] {
-        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(part);
+/// An app of a store that no engine serves. Opens its sealed rows only to prove that they are unchanged.
+pub(crate) struct SealedApp<'a> {
+    /// The store's id.
+    pub(crate) store: StoreId,
+    /// The app. Its keyring is that of the store.
+    pub(crate) app: &'a FoundApp,
+}
+
+impl SealedApp<'_> {
+    /// Checks that the bundle opens, as the one that the head names.
+    pub(crate) fn check_bundle(&self) -> Result<(), Failure> {
+        open_bundle(self.app, |version| self.kek(version)).map(drop)
     }
-    HEXLOWER.encode(&hash.finalize())
+
+    /// Checks that a value of the history opens, at its own place.
+    pub(crate) fn check_value(&self, row: &ValueRow) -> Result<(), Failure> {
+        open_value(self.app, &row.name, row, |version| self.kek(version)).map(drop)
+    }
+
+    /// The app's KEK of this version.
+    pub(crate) fn kek(&self, version: u32) -> Result<AppKek, Failure> {
+        let unwrap = |wrapped: &[u8], context: &WrapContext| self.app.keyring.unwrap(wrapped, context);
+        open_kek(self.app, version, self.store, unwrap)
+    }
+}
+
+fn open_kek(
+    app: &FoundApp,
+    version: u32,
+    store: StoreId,
+    unwrap: impl FnOnce(&[u8], &WrapContext) -> Result<AppKek, OpenError>,
+) -> Result<AppKek, Failure> {
+    let fault = |what| IntegrityFault::new("app KEK", app.id.as_bytes(), what);
+    let row =
+        app.head.keks.iter().find(|kek| kek.version == version).ok_or_else(|| fault("it is missing"))?;
+    unwrap(&row.wrapped, &WrapContext::app_kek(*store.as_bytes(), *app.id.as_bytes(), version))
+        .map_err(|error| Failure::from(fault("it does not open")).because(error))
+}
+
+/// The app's bundle. It must be the one that the head names: its app, its version, the DEK that encrypts only it.
+fn open_bundle(app: &FoundApp, kek: impl FnOnce(u32) -> Result<AppKek, Failure>) -> Result<Bundle, Failure> {
+    let fault = |what| Failure::from(IntegrityFault::new("bundle", app.id.as_bytes(), what));
+    let version = app.head.app_version;
+    let (Some(row), Some(named)) = (&app.bundle, &app.head.bundle_dek) else {
+        return match (version, &app.bundle) {
+            (0, None) => Ok(Bundle::default()),
+            _ => Err(fault("it is missing, or the head does not name it")),
+        };
+    };
+    let sealed = SealedRef { wrapped_dek: &row.wrapped_dek, ciphertext: &row.ciphertext };
+    let does_not_open = |error: OpenError| fault("it does not open").because(error);
+    let dek = AppKek::id_of_dek(sealed.wrapped_dek).map_err(does_not_open)?;
+    if row.app_version != version || HEXLOWER.encode(&dek) != *named {
+        return Err(fault("it is not the one that the app head names"));
+    }
+    let epoch = app.head.epoch_of(version).ok_or_else(|| fault("its epoch is unknown"))?;
+    let kek = kek(AppKek::version_of_dek(sealed.wrapped_dek).map_err(does_not_open)?)?;
+    let plaintext = kek.open(sealed, &bundle_context(app, epoch, version)).map_err(does_not_open)?;
+    Ok(Bundle::decode(&plaintext)?)
+}
+
+fn open_value(
+    app: &FoundApp,
+    name: &SecretName,
+    row: &ValueRow,
+    kek: impl FnOnce(u32) -> Result<AppKek, Failure>,
+) -> Result<StoredValue, Failure> {
+    let fault = |what| {
+        let id = app.row_name(name.as_str());
+        Failure::from(IntegrityFault::new("value", &id, what))
+    };
+    if row.app_version > app.head.app_version {
+        return Err(fault("it is of a version that the app has not reached"));
+    }
+    let sealed = SealedRef { wrapped_dek: &row.wrapped_dek, ciphertext: &row.ciphertext };
+    let kek_version =
+        AppKek::version_of_dek(sealed.wrapped_dek).map_err(|_| fault("its DEK does not open"))?;
+    let epoch = app.head.epoch_of(row.app_version).ok_or_else(|| fault("its epoch is unknown"))?;
+    let plaintext = kek(kek_version)?
+        .open(sealed, &value_context(app, name, row.app_version, epoch))
+        .map_err(|error| fault("it does not open").because(error))?;
+    Ok(StoredValue::decode(&plaintext, row.app_version)?)
+}
+
+/// The id of the DEK of a bundle that was just sealed, as its head names it.
+pub(crate) fn dek_of(wrapped_dek: &[u8]) -> Result<String, Failure> {
+    AppKek::id_of_dek(wrapped_dek).map(|id| HEXLOWER.encode(&id)).map_err(Failure::internal)
 }
 
 /// A secret as a list shows it: without its value.

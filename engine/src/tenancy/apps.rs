@@ -113,7 +113,7 @@ impl Engine {
             name: name.clone(),
             state: AppState::Live,
             app_version: 0,
-            bundle_digest: None,
+            bundle_dek: None,
             policy_version: 0,
             secret_keys_version: 0,
             kek_version: 1,

@@ -39,7 +39,7 @@ proptest! {
     }
 
     #[test]
-    fn a_version_is_read_only_from_a_valid_header(bytes in sealed_bytes()) {
+    fn versions_and_dek_ids_are_read_only_from_a_valid_header(bytes in sealed_bytes()) {
         let in_header = |minimum| {
             (bytes.len() >= minimum && bytes[0] == 1)
                 .then(|| u32::from_be_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]))
@@ -47,6 +47,8 @@ proptest! {
         prop_assert_eq!(Keyring::version_of(&bytes).ok(), in_header(45));
         let dek_version = AppKek::version_of_dek(&bytes).ok();
         prop_assert_eq!(dek_version, in_header(93).filter(|_| bytes.len() == 93));
+        let dek = AppKek::id_of_dek(&bytes).ok();
+        prop_assert_eq!(dek, dek_version.map(|_| bytes[5..21].try_into().unwrap()));
     }
 }
 

@@ -2,7 +2,8 @@
 
 use petsem_keys::{
     AppKek, DigestKey, DischargerKey, EncryptError, Keyring, KeyringError, KeyringKey, OpenError,
-    RecordContext, RewrapError, RootKey, SECRET_KEY_MAXIMUM, SecretKeyMaterial, SigningKey, WrapContext,
+    RecordContext, RewrapError, RootKey, SECRET_KEY_MAXIMUM, Sealed, SecretKeyMaterial, SigningKey,
+    WrapContext,
 };
 
 use crate::seeded::SeededRng;
@@ -132,12 +133,31 @@ fn a_rewrapped_dek_opens_the_same_ciphertext_with_the_new_kek_only() {
     let old = AppKek::generate(&mut rng, APP, 1);
     let new = AppKek::generate(&mut rng, APP, 2);
     let mut sealed = old.seal(&mut rng, b"value", &VALUE).unwrap();
+    let id = AppKek::id_of_dek(&sealed.wrapped_dek).unwrap();
     sealed.wrapped_dek = old.rewrap_dek(&mut rng, &new, &sealed.wrapped_dek).unwrap();
 
     assert_eq!(AppKek::version_of_dek(&sealed.wrapped_dek), Ok(2));
+    assert_eq!(AppKek::id_of_dek(&sealed.wrapped_dek), Ok(id));
     assert_eq!(new.open(sealed.borrowed(), &VALUE).unwrap().as_slice(), b"value");
     let error = old.open(sealed.borrowed(), &VALUE).unwrap_err();
     assert_eq!(error, OpenError::UnknownKeyVersion { version: 2 });
+}
+
+#[test]
+fn a_message_opens_only_with_the_dek_id_that_it_was_sealed_with() {
+    let mut rng = SeededRng::new("dek id");
+    let kek = AppKek::generate(&mut rng, APP, 1);
+    let [first, second] = [(); 2].map(|()| kek.seal(&mut rng, b"value", &VALUE).unwrap());
+    let id = AppKek::id_of_dek(&first.wrapped_dek).unwrap();
+    assert_ne!(AppKek::id_of_dek(&second.wrapped_dek), Ok(id));
+    // The id of the first in the header of the second: it is read from there, and does not open.
+    let mut renamed = second.clone();
+    renamed.wrapped_dek[5..21].copy_from_slice(&id);
+    assert_eq!(AppKek::id_of_dek(&renamed.wrapped_dek), Ok(id));
+    assert_eq!(kek.open(renamed.borrowed(), &VALUE).unwrap_err(), OpenError::NotAuthentic);
+    // The ciphertext of the second with the DEK of the first.
+    let mixed = Sealed { wrapped_dek: first.wrapped_dek, ..second };
+    assert_eq!(kek.open(mixed.borrowed(), &VALUE).unwrap_err(), OpenError::NotAuthentic);
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn a_wrapped_dek_or_ciphertext_cut_or_lengthened_is_refused() {
         let error = kek.open(cut.borrowed(), &VALUE).unwrap_err();
         assert_eq!(error, OpenError::TooShort { length, minimum: 93 });
         assert_eq!(AppKek::version_of_dek(&cut.wrapped_dek), Err(error));
+        assert_eq!(AppKek::id_of_dek(&cut.wrapped_dek), Err(error));
     }
     for length in 0..sealed.ciphertext.len() {
         let cut = Sealed { ciphertext: sealed.ciphertext[..length].to_vec(), ..sealed.clone() };

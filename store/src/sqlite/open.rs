@@ -74,15 +74,21 @@ pub(super) fn database_in(directory: &Path) -> PathBuf {
     directory.join("petsem.db")
 }
 
-/// The only connection that writes. Checks the file's identity and migrates it to this build's format.
+/// The only connection that writes. Checks the file's identity, and creates the tables if it is empty.
 pub(super) fn writer(place: &Place, max_bytes: Option<u64>) -> Result<Connection, OpenError> {
     let path = &place.database;
     let mut connection =
         connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|source| failure::open(path, source))?;
-    let from = schema::identify(&connection, path, place.length)?;
+    // A refused file stays as it is: closing makes no checkpoint of a write-ahead log that a killed server left.
+    let has_log = std::fs::metadata(place.wal()).is_ok_and(|metadata| metadata.len() > 0);
+    keep_log(&connection, has_log).map_err(|source| failure::open(path, source))?;
+    let is_empty = schema::is_empty(&connection, path, place.length)?;
     let prepare = |connection: &mut Connection| -> rusqlite::Result<()> {
+        keep_log(connection, false)?;
         durable(connection)?;
-        schema::migrate(connection, from)?;
+        if is_empty {
+            schema::create(connection)?;
+        }
         if let Some(bytes) = max_bytes {
             let page: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
             let pages = (bytes / page.max(1)).clamp(1, u64::from(u32::MAX) - 1);
@@ -147,6 +153,11 @@ fn durable(connection: &Connection) -> rusqlite::Result<()> {
     // Checkpoints have their own thread.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     Ok(())
+}
+
+/// Whether the connection leaves the write-ahead log as it is when it closes.
+fn keep_log(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop)
 }
 
 fn no_row(error: rusqlite::Error) -> rusqlite::Result<()> {
@@ -233,6 +244,6 @@ mod tests {
         drop((connection, place));
         let place = Place::claim(directory.path()).unwrap();
         assert!(place.length > 0);
-        assert_eq!(number(&writer(&place, None).unwrap(), "user_version"), 1);
+        assert_eq!(number(&writer(&place, None).unwrap(), "user_version"), 2);
     }
 }

@@ -1,7 +1,12 @@
-//! The tables, and the migration from each format of the file to the next.
+//! The tables, and which files this build opens.
 //!
-//! The file's header identifies it: `application_id` is petsem's number, `user_version` the format. A
-//! released format never changes; a new one is another entry of [`MIGRATIONS`].
+//! The file's header identifies it: `application_id` is petsem's number, `user_version` the format, which covers the
+//! tables and what the engine puts into them. A file of another format is refused and not migrated: until release 1.0,
+//! formats change without migration.
+//!
+//! | format | what changed |
+//! |---|---|
+//! | 2 | `unaudited.line` is the encoded audit event; the app head names the id of the bundle's DEK, no digest |
 
 use std::path::Path;
 
@@ -13,10 +18,10 @@ use crate::error::OpenError;
 /// "PtSm".
 const APPLICATION_ID: i32 = 0x5074_536d;
 
-/// Step n migrates a file from format n to n + 1.
-const MIGRATIONS: &[&str] = &[FORMAT_1];
+/// The one format that this build reads and writes.
+const FORMAT: u32 = 2;
 
-const FORMAT_1: &str = "
+const TABLES: &str = "
     -- Numbers of the installation as a whole.
     CREATE TABLE meta (
         name TEXT NOT NULL PRIMARY KEY,
@@ -75,8 +80,9 @@ const FORMAT_1: &str = "
     ) STRICT;
 ";
 
-/// The format of the file, 0 for an empty one. Writes nothing.
-pub(super) fn identify(connection: &Connection, path: &Path, length: u64) -> Result<u32, OpenError> {
+/// Whether the file is empty: it has no tables yet. Refuses every file that is not petsem's, or of another format.
+/// Writes nothing.
+pub(super) fn is_empty(connection: &Connection, path: &Path, length: u64) -> Result<bool, OpenError> {
     let header = || -> rusqlite::Result<(i32, u32, bool)> {
         Ok((
             connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
@@ -90,31 +96,22 @@ pub(super) fn identify(connection: &Connection, path: &Path, length: u64) -> Res
             )?,
         ))
     };
-    let (application, format, empty) = header().map_err(|source| failure::open(path, source))?;
-    match (application, format) {
-        (APPLICATION_ID, found) if found > known() => {
-            Err(OpenError::NewerFormat { path: path.into(), found, known: known() })
-        }
-        (APPLICATION_ID, found) => Ok(found),
-        (0, 0) if empty => Ok(0),
-        _ => Err(OpenError::NotPetsem { path: path.into() }),
+    let (application, found, empty) = header().map_err(|source| failure::open(path, source))?;
+    let (path, known) = (path.into(), FORMAT);
+    match (application, found) {
+        (APPLICATION_ID, FORMAT) => Ok(false),
+        (APPLICATION_ID, _) if found > known => Err(OpenError::NewerFormat { path, found, known }),
+        (APPLICATION_ID, _) => Err(OpenError::OlderFormat { path, found, known }),
+        (0, 0) if empty => Ok(true),
+        _ => Err(OpenError::NotPetsem { path }),
     }
 }
 
-/// Migrates a file from format `from` to the newest, in one transaction: a kill leaves it unchanged.
-pub(super) fn migrate(connection: &mut Connection, from: u32) -> rusqlite::Result<()> {
-    if from == known() {
-        return Ok(());
-    }
+/// Creates the tables of an empty file in one transaction: a kill leaves it empty.
+pub(super) fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for step in MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or(usize::MAX)) {
-        transaction.execute_batch(step)?;
-    }
+    transaction.execute_batch(TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", known())?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
-}
-
-fn known() -> u32 {
-    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }

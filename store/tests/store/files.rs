@@ -103,14 +103,51 @@ fn a_newer_format_is_refused_and_left_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()).unwrap());
     let database = directory.path().join("petsem.db");
-    Connection::open(&database).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(&database).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let before = fs::read(&database).unwrap();
 
     let error = open(directory.path()).err().unwrap();
     let OpenError::NewerFormat { path, found, known } = &error else { panic!("{error:?}") };
-    assert_eq!((path, *found, *known), (&database, 2, 1));
+    assert_eq!((path, *found, *known), (&database, 3, 2));
     assert!(error.to_string().contains("run a newer petsem"));
     assert!(fs::read(&database).unwrap() == before);
+}
+
+#[tokio::test]
+async fn an_older_format_is_refused_and_left_unchanged() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    store.close().await.unwrap();
+    let database = directory.path().join("petsem.db");
+    Connection::open(&database).unwrap().pragma_update(None, "user_version", 1).unwrap();
+    assert_older_is_refused(directory.path());
+    assert!(!directory.path().join("petsem.db-wal").exists());
+
+    // A killed server leaves its write-ahead log, with the format in it.
+    let killed = tempfile::tempdir().unwrap();
+    drop(open(killed.path()).unwrap());
+    let theirs = Connection::open(killed.path().join("petsem.db")).unwrap();
+    theirs.execute_batch("UPDATE meta SET value = 1; PRAGMA user_version = 1").unwrap();
+    let left = tempfile::tempdir().unwrap();
+    for name in ["petsem.db", "petsem.db-wal"] {
+        fs::copy(killed.path().join(name), left.path().join(name)).unwrap();
+    }
+    assert!(fs::metadata(left.path().join("petsem.db-wal")).unwrap().len() > 0);
+    assert_older_is_refused(left.path());
+}
+
+/// Asserts that the directory's database of format 1 is refused, and that no byte of it changes.
+fn assert_older_is_refused(directory: &Path) {
+    let database = directory.join("petsem.db");
+    let bytes = || [&database, &directory.join("petsem.db-wal")].map(|path| fs::read(path).ok());
+    let before = bytes();
+    let error = open(directory).err().unwrap();
+    let OpenError::OlderFormat { path, found, known } = &error else { panic!("{error:?}") };
+    assert_eq!((path, *found, *known), (&database, 1, 2));
+    let text = error.to_string();
+    assert!(text.contains("nothing was changed; start it with the petsem that wrote it"), "{text}");
+    assert!(bytes() == before);
 }
 
 #[test]

@@ -9,8 +9,9 @@ use crate::{messages, output, remote};
 
 /// Check that the store is intact, and has everything that the audit log records
 ///
-/// It checks every row, the digest of every bundle, every control change, and the version of each app against the newest
-/// one in this node's audit log. It works while no server uses the store. Nothing is changed, and no secret is opened.
+/// It checks every row and every control change, opens every bundle, value and secret key, and compares the version of
+/// each app with the newest one in this node's audit log. It works while no server uses the store. Nothing is changed,
+/// and no secret is printed.
 #[derive(Args)]
 pub(crate) struct Verify {
     #[command(flatten)]

@@ -6,7 +6,7 @@
 //! DEK, and no value is ever under its old DEK and a new KEK.
 
 use petsem_api::{AppId, AppRef, AppRotation, SecretName};
-use petsem_keys::{AppKek, DigestKey, SealedRef, SecretKeyMaterial, WrapContext};
+use petsem_keys::{AppKek, DigestKey, SecretKeyMaterial, WrapContext};
 use petsem_policy::Action;
 use petsem_store::{CommitError, NewValue, RecordKind};
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ use crate::error::Failure;
 use crate::messages;
 use crate::records::{AppHead, AppRotationRow, IntegrityFault, KekRow, Row, SecretKeysRow, expect};
 use crate::request::{AuditRecord, local_record};
-use crate::secrets::bundle::bundle_digest;
+use crate::secrets::bundle::dek_of;
 use crate::tenancy::found::FoundApp;
 
 /// Most rotations of apps at once; each has a row.
@@ -119,10 +119,7 @@ impl Engine {
         let mut head = AppHead { kek_version: version, digest_key, ..app.head.clone() };
         head.keks.push(KekRow { version, wrapped });
         if let Some(bundle) = self.reseal_bundle(app, &old, &new, rotation.rewrite)? {
-            head.bundle_digest = Some(bundle_digest(SealedRef {
-                wrapped_dek: &bundle.wrapped_dek,
-                ciphertext: &bundle.ciphertext,
-            }));
+            head.bundle_dek = Some(dek_of(&bundle.wrapped_dek)?);
             change.bundle = Some(bundle);
         }
         if app.head.secret_keys_version > 0 {

@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use petsem_api::AppId;
 use petsem_integration::dev::{Dev, flyv1, serve};
 use petsem_integration::http::Answer;
+use petsem_server::Development;
 use rusqlite::types::Value as Column;
 use rusqlite::{Connection, params_from_iter};
 use serde_json::{Value, json};
@@ -339,6 +341,35 @@ fn a_flipped_byte_of_a_row_that_a_start_reads_refuses_the_start_or_changes_nothi
     let server = serve(directory.path()).map_err(|ended| ended.printed).unwrap();
     let dev = Dev { server, directory, operator, host };
     assert_eq!(Small { dev, renewal, revoked, user, shop }.right(), right, "everything is as it was");
+}
+
+#[test]
+fn operator_verify_finds_each_flipped_byte_of_a_sealed_row() {
+    let small = Small::new();
+    let Dev { server, directory, .. } = small.dev;
+    assert!(server.stop().status.success());
+    let settings = Development::at(directory.path()).settings("127.0.0.1:0").unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let verified = || runtime.block_on(petsem_server::verify_store(&settings)).unwrap();
+    let good = verified();
+    assert_eq!((good.fault_count, good.apps, good.values, good.secret_keys), (0, 2, 4, 1), "{good:?}");
+
+    let database = Connection::open(directory.path().join(DATABASE)).unwrap();
+    let every = stride(5);
+    let mut all = flips(&database, "bundles", 1, "true", every);
+    all.extend(flips(&database, "secret_values", 3, "true", every));
+    // A value that was moved out of its app leaves no trace: the history of a secret is not anchored.
+    all.retain(|flip| flip.table != "secret_values" || flip.columns[flip.column] != "app");
+    for flip in &all {
+        flip.apply(&database);
+        let report = verified();
+        let app = AppId::from_bytes(bytes(&flip.row[0]).try_into().unwrap()).to_string();
+        assert_eq!(report.fault_count, 1, "{flip}: {:?}", report.faults);
+        assert!(report.faults[0].contains(&app), "{flip}: {:?}", report.faults);
+        flip.undo(&database);
+    }
+    println!("{} bytes flipped", all.len());
+    assert_eq!(verified(), good);
 }
 
 fn copied(from: &Path) -> TempDir {

@@ -34,6 +34,9 @@ struct Victim {
     renewal: String,
 }
 
+/// App version, wrapped DEK and ciphertext of a bundle's row.
+type Bundle = (i64, Vec<u8>, Vec<u8>);
+
 /// A row as it was at some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Saved {
@@ -98,12 +101,12 @@ impl Victim {
         assert_eq!(deleted.unwrap(), 1);
     }
 
-    fn bundle(&self, app: &[u8]) -> (i64, Vec<u8>, Vec<u8>) {
+    fn bundle(&self, app: &[u8]) -> Bundle {
         let query = "SELECT app_version, wrapped_dek, ciphertext FROM bundles WHERE app = ?1";
         self.database().query_row(query, [app], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap()
     }
 
-    fn put_bundle(&self, app: &[u8], (version, dek, ciphertext): &(i64, Vec<u8>, Vec<u8>)) {
+    fn put_bundle(&self, app: &[u8], (version, dek, ciphertext): &Bundle) {
         put_bundle(&self.database(), app, (*version, dek, ciphertext));
     }
 
@@ -320,11 +323,73 @@ fn a_bundle_that_its_head_does_not_name_is_detected() {
     victim.notices("a changed bundle", BUNDLE, "the bundle row");
     victim.put_bundle(&victim.shop, &(version, Vec::new(), Vec::new()));
     victim.notices("an empty bundle", BUNDLE, "the bundle row");
+}
 
-    victim.put_bundle(&victim.shop, &shop);
+#[test]
+fn an_older_bundle_put_back_under_the_current_head_is_detected() {
+    let victim = Victim::new();
+    let older = victim.bundle(&victim.shop);
     victim.dev.set("shop", &json!({"A": "newer"}));
-    victim.put_bundle(&victim.shop, &shop);
-    victim.notices("the bundle of an old version", BUNDLE, "the bundle row");
+    let newer = victim.bundle(&victim.shop);
+    for (what, bundle) in older_bundles(&older, &newer) {
+        victim.put_bundle(&victim.shop, &bundle);
+        victim.notices(what, BUNDLE, &format!("the bundle row {}", hex(&victim.shop)));
+    }
+    victim.put_bundle(&victim.shop, &newer);
+    assert_eq!(victim.boot().number("version"), 2);
+}
+
+#[test]
+fn operator_verify_names_the_app_whose_bundle_is_not_that_of_its_head() {
+    let victim = Victim::new();
+    let older = victim.bundle(&victim.shop);
+    victim.dev.set("shop", &json!({"A": "newer"}));
+    let newer = victim.bundle(&victim.shop);
+    let Victim { dev, shop, other, .. } = victim;
+    let Dev { server, directory, .. } = dev;
+    assert!(server.stop().status.success());
+    let development = Development::at(directory.path());
+    let settings = development.settings("127.0.0.1:0").unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let verified = || runtime.block_on(petsem_server::verify_store(&settings)).unwrap();
+    let database = Connection::open(directory.path().join("data/petsem.db")).unwrap();
+    let theirs: (Vec<u8>, Vec<u8>) = {
+        let query = "SELECT wrapped_dek, ciphertext FROM bundles WHERE app = ?1";
+        database.query_row(query, [&other], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    assert!(verified().is_good());
+
+    let mut bundles = older_bundles(&older, &newer);
+    bundles.push(("the bundle of another app", (newer.0, theirs.0, theirs.1)));
+    let id = petsem_api::AppId::from_bytes(shop.clone().try_into().unwrap());
+    let named = format!("the app {id}: the bundle row {} does not hold what was written to it", hex(&shop));
+    let finds = |what: &str| {
+        let report = verified();
+        assert_eq!((report.fault_count, report.faults.len()), (1, 1), "{what}: {:?}", report.faults);
+        assert!(report.faults[0].starts_with(&named), "{what}: {:?}", report.faults);
+    };
+    for (what, (version, dek, ciphertext)) in &bundles {
+        put_bundle(&database, &shop, (*version, dek, ciphertext));
+        finds(what);
+    }
+    database.execute("DELETE FROM bundles WHERE app = ?1", [&shop]).unwrap();
+    finds("no bundle");
+    put_bundle(&database, &shop, (newer.0, &newer.1, &newer.2));
+    assert!(verified().is_good());
+}
+
+/// Rows made of an app's older bundle to replace its newer one.
+fn older_bundles(older: &Bundle, newer: &Bundle) -> Vec<(&'static str, Bundle)> {
+    // A wrapped DEK: 01, KEK version u32, DEK id 16, …
+    let mut renamed = older.1.clone();
+    renamed[5..21].copy_from_slice(&newer.1[5..21]);
+    vec![
+        ("the older bundle", older.clone()),
+        ("the older bundle as the newer version", (newer.0, older.1.clone(), older.2.clone())),
+        ("the older bundle with the DEK id of the newer", (newer.0, renamed, older.2.clone())),
+        ("the older bundle with the DEK of the newer", (newer.0, newer.1.clone(), older.2.clone())),
+        ("the newer bundle as the older version", (older.0, newer.1.clone(), newer.2.clone())),
+    ]
 }
 
 #[test]

@@ -368,6 +368,36 @@ fn a_row_that_does_not_open_keeps_the_old_keyring_version_and_is_reported() {
     assert_eq!(scene.values(apps[1])["A"], CANARY);
 }
 
+/// A bundle's version does not change with a rotation, so only the id of its DEK tells the old one from the new one.
+#[test]
+fn a_bundle_from_before_a_rewrite_put_back_during_it_is_detected() {
+    let scene = Scene::new(1);
+    let app = scene.app("shop");
+    for number in 0..20 {
+        scene.set("shop", &json!({"A": number.to_string()}));
+    }
+    let database = Connection::open(scene.database()).unwrap();
+    database.busy_timeout(Duration::from_secs(10)).unwrap();
+    let bundle = || -> (i64, Vec<u8>, Vec<u8>) {
+        let select = "SELECT app_version, wrapped_dek, ciphertext FROM bundles";
+        database.query_row(select, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap()
+    };
+    let put = |(version, dek, ciphertext): &(i64, Vec<u8>, Vec<u8>)| {
+        let put = "UPDATE bundles SET app_version = ?1, wrapped_dek = ?2, ciphertext = ?3";
+        assert_eq!(database.execute(put, rusqlite::params![version, dek, ciphertext]).unwrap(), 1);
+    };
+    let old = bundle();
+    scene.rotate_app(app, true);
+    let new = bundle();
+    assert_eq!(old.0, new.0);
+    put(&old);
+    let answer = scene.boot(app, &scene.discharge(app));
+    assert_eq!(answer.outcome(), (500, "integrity".to_owned()), "{}", answer.text());
+    assert_eq!(scene.opened().keks(app).len(), 2, "the old KEK still exists");
+    put(&new);
+    assert_eq!(scene.values(app)["A"], "19");
+}
+
 #[test]
 fn deleting_an_app_ends_its_rotation() {
     let scene = Scene::new(1);

@@ -627,11 +627,14 @@ fn verify_names_an_app_that_was_restored_while_the_server_was_stopped() {
         &behind,
         &[&format!("the app {app} is at version 1, but the audit log has its version 2"), "1 apps behind"],
     );
-    // And a bundle that does not match the head.
+    // And no bundle.
     let newer = Connection::open(&database).unwrap();
     newer.execute_batch("DELETE FROM bundles").unwrap();
     drop(newer);
-    refused(&operator(&installation, &["verify"], &[]), &[&format!("the bundle of the app {app} is not")]);
+    refused(
+        &operator(&installation, &["verify"], &[]),
+        &[&format!("the app {app}: the bundle row"), "missing"],
+    );
 }
 
 #[test]
