@@ -206,7 +206,7 @@ impl AuditLog {
 
     /// The numbers for the metrics.
     pub fn stats(&self) -> AuditStats {
-        self.shared.stats()
+        self.shared.stats(self.append_timeout)
     }
 
     /// Writes the waiting lines and a last checkpoint, syncs, and ends the writer. Later appends return

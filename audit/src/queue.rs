@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -29,6 +29,8 @@ struct Queue {
     bytes: usize,
     /// Lines that wait, or are being written.
     pending: usize,
+    /// Since when lines wait without one becoming durable.
+    stuck_since: Option<Instant>,
     /// How many lines the writer waits for; it is woken when they are there.
     wanted: usize,
     closed: bool,
@@ -59,6 +61,8 @@ pub(crate) struct Work {
     pub(crate) items: VecDeque<Item>,
     /// The log was closed, and these are the last lines.
     pub(crate) last: bool,
+    /// How many lines the next group may wait for; 0 if this one waited in vain.
+    pub(crate) next: usize,
 }
 
 /// The position in the store that the node last saw.
@@ -96,6 +100,7 @@ impl Shared {
         queue.bytes = bytes;
         queue.items.push_back(item);
         queue.pending += 1;
+        queue.stuck_since.get_or_insert_with(now);
         let is_enough = queue.items.len() >= queue.wanted;
         drop(queue);
         if is_enough {
@@ -122,18 +127,22 @@ impl Shared {
         lock(&self.queue).closer.take()
     }
 
-    /// Waits for work, at most for `longest`, and takes one group. If the last group had several lines, it waits a
-    /// little for as many again: lines of one group share a sync, which costs more than the rest of the request.
-    pub(crate) fn take(&self, longest: Duration, last_group: usize) -> Work {
+    /// Waits for work, at most for `longest`, and takes one group. It waits a little until the group has `wanted` lines:
+    /// lines of one group share a sync, which costs more than the rest of a request.
+    pub(crate) fn take(&self, longest: Duration, wanted: usize) -> Work {
         let mut queue = self.wait_for(lock(&self.queue), 1, longest);
-        if last_group > 1 {
-            queue = self.wait_for(queue, last_group.saturating_mul(2).min(GROUP_LINES), GATHERING);
+        let before = queue.items.len();
+        if before > 0 && before < wanted {
+            queue = self.wait_for(queue, wanted, GATHERING);
         }
         let group = queue.items.len().min(GROUP_LINES);
+        // The clients of a group that waited in vain all wait for their answers.
+        let next = if before < wanted && group == before { 0 } else { group * 2 };
         let items: VecDeque<Item> = queue.items.drain(..group).collect();
         let taken = items.iter().map(Item::bytes).sum();
         queue.bytes = queue.bytes.saturating_sub(taken);
-        Work { items, last: queue.closed && queue.items.is_empty() }
+        let next = if group > 1 { next.min(GROUP_LINES) } else { 0 };
+        Work { items, last: queue.closed && queue.items.is_empty(), next }
     }
 
     fn wait_for<'q>(
@@ -154,6 +163,7 @@ impl Shared {
     pub(crate) fn decided(&self, lines: usize) {
         let mut queue = lock(&self.queue);
         queue.pending = queue.pending.saturating_sub(lines);
+        queue.stuck_since = (queue.pending > 0).then(now);
     }
 
     /// The position in the store that the node last saw.
@@ -176,12 +186,17 @@ impl Shared {
         change(&mut lock(&self.stats));
     }
 
-    /// The numbers now.
-    pub(crate) fn stats(&self) -> AuditStats {
+    /// The numbers now. A disk that takes longer than `longest` for a line counts as an error: a write that hangs
+    /// reports none.
+    pub(crate) fn stats(&self, longest: Duration) -> AuditStats {
         let mut stats = lock(&self.stats).clone();
         let queue = lock(&self.queue);
         (stats.queue, stats.pending) = (queue.items.len() as u64, queue.pending as u64);
+        let stuck = queue.stuck_since.map(|since| now().saturating_duration_since(since));
         drop(queue);
+        if stuck.is_some_and(|stuck| stuck > longest) {
+            stats.error.get_or_insert_with(|| AuditError::TimedOut.to_string());
+        }
         stats.unverified = self.unverified.total();
         stats
     }
@@ -190,4 +205,12 @@ impl Shared {
 /// Ignores poisoning: the data stays valid if a thread panics while it holds the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of this crate; it measures how long a write takes"
+)]
+fn now() -> Instant {
+    Instant::now()
 }

@@ -80,11 +80,11 @@ pub(crate) struct CurrentKeys {
 impl Writer {
     /// Writes until the log is closed.
     pub(crate) fn run(mut self) {
-        let mut group = 0;
+        let mut wanted = 0;
         loop {
-            let work = self.shared.take(TICK, group);
+            let work = self.shared.take(TICK, wanted);
             let last = work.last;
-            group = work.items.len();
+            wanted = work.next;
             // The MAC key is replaced one way: no copy of the previous one may stay on the stack.
             scrubbed_call(|| {
                 self.write_items(work.items);

@@ -26,8 +26,8 @@ use crate::request::{AuditRecord, new_request_id, outcome_of};
 
 /// Age of the control feed, in seconds, above which `/readyz` reports it.
 const FEED_WARNING: u64 = 60;
-/// Most lines of committed changes that wait for a log that refused them.
-const PENDING_LINES: usize = 1024;
+/// Most lines that wait for the log when a change is accepted: its answer does not wait for it.
+const PENDING_LINES: u64 = 4096;
 /// How often a change is retried if another node committed first.
 pub(crate) const TRIES: usize = 8;
 /// Locks that keep writers of the same app on one node from conflicting.
@@ -246,7 +246,7 @@ impl Engine {
 
     /// Writes the line of a committed change without waiting: the change's own transaction holds it, too, until the
     /// store is told here that it is durable.
-    fn write_committed(&self, revision: u64, line: EncodedEvent) {
+    pub(crate) fn write_committed(&self, revision: u64, line: EncodedEvent) {
         let (store, node, kept) = (Arc::clone(&self.store), self.node, line.clone());
         let pending = Arc::clone(&self.pending_audit);
         let defer = move || {
@@ -273,7 +273,7 @@ impl Engine {
             tracing::warn!(error, "refused a change: the audit log cannot be written");
             return Err(CommitError::Unavailable);
         }
-        if self.pending_audit().len() >= PENDING_LINES {
+        if self.pending_lines() >= PENDING_LINES {
             tracing::warn!("refused a change: the audit log is too slow for the changes before it");
             return Err(CommitError::Unavailable);
         }

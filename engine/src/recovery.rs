@@ -78,22 +78,24 @@ impl Engine {
         event.encode().map_err(Failure::internal)
     }
 
-    /// Writes the missing audit lines of committed changes, after a kill. `written` has the request ids in the log.
+    /// Writes the missing audit lines of committed changes, after a kill. `written` has the request ids in the log. It does
+    /// not wait: the store keeps each line until it is durable in the log.
     pub async fn recover_lines(&self, written: &HashSet<String>) -> Result<(), Failure> {
         let mut done = Vec::new();
         for change in self.store.unaudited(self.node).await? {
             let line = self.codec.read_note(SignedNote::Line, change.request_id, &change.line);
             // A node's own bookkeeping (a checkpoint) needs no line.
             let is_pending = line.is_none_or(|line| !line.is_empty());
-            if is_pending && !written.contains(&change.request_id.to_string()) {
-                tracing::warn!(request = %change.request_id, "writing the missing audit line of a committed change");
-                let line = match line {
-                    Some(line) => EncodedEvent::from_bytes(line.to_vec()),
-                    None => self.altered_line(change.request_id)?,
-                };
-                self.audit(line).await?;
+            if !is_pending || written.contains(&change.request_id.to_string()) {
+                done.push(change.revision);
+                continue;
             }
-            done.push(change.revision);
+            tracing::warn!(request = %change.request_id, "writing the missing audit line of a committed change");
+            let line = match line {
+                Some(line) => EncodedEvent::from_bytes(line.to_vec()),
+                None => self.altered_line(change.request_id)?,
+            };
+            self.write_committed(change.revision, line);
         }
         self.store.audited(self.node, &done);
         Ok(())

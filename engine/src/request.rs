@@ -13,6 +13,9 @@ use crate::error::Failure;
 use crate::messages;
 use crate::tenancy::found::FoundApp;
 
+/// The event of a change that cannot be described. Never empty: an empty line means that a change needs none.
+const UNKNOWN: &[u8] = br#""action":"unknown","outcome":"recovered""#;
+
 /// The origin of a request. Only the listener sets it, never from a body or a header.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -168,7 +171,9 @@ impl AuditRecord {
             AuditEvent::new(event.time_ms, &*event.request_id, event.action.clone(), event.outcome)
         };
         let encoded = self.event.clone().encode();
-        encoded.or_else(|_| shortest().encode()).unwrap_or_else(|_| EncodedEvent::from_bytes(Vec::new()))
+        encoded
+            .or_else(|_| shortest().encode())
+            .unwrap_or_else(|_| EncodedEvent::from_bytes(UNKNOWN.to_vec()))
     }
 
     /// The audit line for this outcome.

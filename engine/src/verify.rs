@@ -23,7 +23,7 @@ use crate::messages;
 use crate::records::{
     AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow,
     IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, PollRow, RecordCodec, Row,
-    Scan, SealRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow, read_row,
+    Scan, SealRow, SecretKeysRow, SignedNote, SigningKeyRow, StoreRow, TokenRow, read_row,
 };
 use crate::secret_keys::check_secret_key;
 use crate::secrets::bundle::SealedApp;
@@ -307,25 +307,33 @@ impl StoreVerifier<'_> {
         deleted: &HashSet<AppId>,
     ) -> Result<(), ReadError> {
         let verify_keys = keys.for_verification();
-        let mut newest: HashMap<AppId, u64> = HashMap::new();
-        let mut show = |line: &[u8]| {
-            if let Some((app, version)) = Seen::of(line) {
-                let entry = newest.entry(app).or_default();
-                *entry = version.max(*entry);
-            }
-        };
-        match verify_lines(directory, verify_keys, &mut show) {
+        let mut seen = Versions::default();
+        match verify_lines(directory, verify_keys, &mut |line| seen.add(line)) {
             Ok(report) => {
+                // The lines of changes that a kill kept from the log; the next start writes them.
+                for change in self.store.unaudited(report.node.unwrap_or_default()).await? {
+                    if let Some(line) =
+                        self.codec.read_note(SignedNote::Line, change.request_id, &change.line)
+                    {
+                        seen.add(&[b"{", line, b"}"].concat());
+                    }
+                }
                 self.report.audit_lines = Some(report.last_line);
-                if let Some(seen) = report.seen_revision
-                    && self.store.mark(seen.revision).await? != Some(seen.mark)
+                if let Some(last) = report.seen_revision
+                    && self.store.mark(last.revision).await? != Some(last.mark)
                 {
-                    self.report.fault(messages::revision_missing(seen.revision));
+                    self.report.fault(messages::revision_missing(last.revision));
+                }
+                for (app, version) in versions {
+                    if let Some(named) = seen.named.get(app).filter(|named| *named < version) {
+                        self.report.fault(messages::change_without_line(*app, *version, *named));
+                    }
                 }
             }
             Err(finding) => self.report.fault(finding),
         }
-        let mut behind: Vec<AppBehind> = newest
+        let mut behind: Vec<AppBehind> = seen
+            .done
             .into_iter()
             .map(|(app, audit_version)| AppBehind {
                 app,
@@ -341,18 +349,31 @@ impl StoreVerifier<'_> {
     }
 }
 
+/// The newest version of each app in the lines of a log.
+#[derive(Default)]
+struct Versions {
+    /// Of requests that succeeded.
+    done: HashMap<AppId, u64>,
+    /// Of any request.
+    named: HashMap<AppId, u64>,
+}
+
+impl Versions {
+    fn add(&mut self, line: &[u8]) {
+        let Ok(seen) = serde_json::from_slice::<Seen>(line) else { return };
+        let Some((app, version)) = seen.app.zip(seen.version) else { return };
+        let was_done = matches!(seen.outcome.as_str(), "allowed" | "recovered");
+        for newest in [Some(&mut self.named), was_done.then_some(&mut self.done)].into_iter().flatten() {
+            let newest = newest.entry(app).or_default();
+            *newest = version.max(*newest);
+        }
+    }
+}
+
 /// The fields of a line that show the version of an app.
 #[derive(Deserialize)]
 struct Seen {
     outcome: String,
     app: Option<AppId>,
     version: Option<u64>,
-}
-
-impl Seen {
-    fn of(line: &[u8]) -> Option<(AppId, u64)> {
-        let seen: Self = serde_json::from_slice(line).ok()?;
-        let was_done = matches!(seen.outcome.as_str(), "allowed" | "recovered");
-        seen.app.zip(seen.version).filter(|_| was_done)
-    }
 }

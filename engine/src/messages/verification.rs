@@ -33,6 +33,13 @@ pub(crate) fn destroyed_version_exists(version: u32) -> String {
     )
 }
 
+pub(crate) fn change_without_line(app: AppId, store: u64, log: u64) -> String {
+    format!(
+        "the app {app} is at version {store}, but the audit log names no version of it after {log}: a change has no line; \
+         check who can write to the database"
+    )
+}
+
 pub(crate) fn revision_missing(revision: u64) -> String {
     format!(
         "the store lacks revision {revision}, which the audit log has seen: an older copy of it was put back, or another \

@@ -82,7 +82,7 @@ impl Engine {
             // Another node rotated the keyring, and this node has not read that change yet.
             Some(found) if !found.head.keks.iter().all(|kek| knows(&keyring, &kek.wrapped)) => {
                 self.refresh().await?;
-                self.read_app_with(&control, &self.keyring(), app).await
+                self.read_app_with(&self.control(), &self.keyring(), app).await
             }
             found => Ok(found),
         }
