@@ -50,7 +50,7 @@ impl NodeState {
     pub(crate) fn settings(&self) -> &Settings {
         match self {
             Self::Open(started) => &started.settings,
-            Self::Sealed(node) => node.settings(),
+            Self::Sealed(node) => &node.settings,
         }
     }
 
