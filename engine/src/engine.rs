@@ -249,16 +249,12 @@ impl Engine {
     pub(crate) fn write_committed(&self, revision: u64, line: EncodedEvent) {
         let (store, node, kept) = (Arc::clone(&self.store), self.node, line.clone());
         let pending = Arc::clone(&self.pending_audit);
-        let defer = move || {
-            pending.lock().unwrap_or_else(PoisonError::into_inner).push((revision, kept));
-        };
-        let refused = defer.clone();
-        let queued = self.audit.append_then(line, move |written| match written {
+        let queued = self.audit.append_then(line.clone(), move |written| match written {
             Ok(_) => store.audited(node, &[revision]),
-            Err(_) => refused(),
+            Err(_) => pending.lock().unwrap_or_else(PoisonError::into_inner).push((revision, kept)),
         });
         if queued.is_err() {
-            defer();
+            self.pending_audit().push((revision, line));
         }
     }
 

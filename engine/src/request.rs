@@ -69,20 +69,12 @@ impl AuditRecord {
         self.event.source.as_deref().unwrap_or("unknown")
     }
 
-    /// Sets the verified token of the request.
+    /// Sets the verified token of the request, which then gets its own line, even if it is refused.
     pub(crate) fn verified_token(&mut self, token: &Token) {
-        self.verified(
-            token.id().to_string(),
-            token.ancestors().iter().map(ToString::to_string).collect(),
-            token.subject().map(|subject| Subject { issuer: subject.issuer, sub: subject.sub }),
-        );
-    }
-
-    /// Sets the verified credential. From then on the request gets its own line, even if it is refused.
-    fn verified(&mut self, token: String, ancestors: Vec<String>, subject: Option<Subject>) {
-        self.event.token = Some(token);
-        self.event.ancestors = ancestors;
-        self.event.subject = subject;
+        self.event.token = Some(token.id().to_string());
+        self.event.ancestors = token.ancestors().iter().map(ToString::to_string).collect();
+        self.event.subject =
+            token.subject().map(|subject| Subject { issuer: subject.issuer, sub: subject.sub });
         self.verified = true;
     }
 

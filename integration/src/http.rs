@@ -73,7 +73,7 @@ impl Request {
     }
 
     /// The bytes on the wire if the connection stays open after the answer.
-    pub fn to_bytes_of_many(&self) -> Vec<u8> {
+    pub fn to_keep_alive_bytes(&self) -> Vec<u8> {
         let mut bytes = self.head(self.body.len(), "");
         bytes.extend_from_slice(&self.body);
         bytes
@@ -150,7 +150,7 @@ impl Connection {
     /// # Errors
     /// If the connection breaks.
     pub fn call(&mut self, request: &Request) -> std::io::Result<Answer> {
-        self.call_bytes(&request.to_bytes_of_many())
+        self.call_bytes(&request.to_keep_alive_bytes())
     }
 
     /// The same with the bytes of a request.

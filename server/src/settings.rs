@@ -89,7 +89,8 @@ pub struct AuditSettings {
 }
 
 /// Limits on the server's work for its clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Requests handled at once; further ones get 503 `busy`.
     pub requests: usize,
@@ -177,7 +178,7 @@ struct File {
     #[serde(default)]
     audit: AuditFile,
     #[serde(default)]
-    limits: LimitsFile,
+    limits: Limits,
     #[serde(default)]
     rotation: RotationFile,
     #[serde(default)]
@@ -229,15 +230,7 @@ impl Default for OutgoingFile {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LimitsFile {
-    requests: usize,
-    connections: usize,
-    seconds: u64,
-}
-
-impl Default for LimitsFile {
+impl Default for Limits {
     fn default() -> Self {
         Self { requests: 1024, connections: 8192, seconds: 10 }
     }
@@ -296,7 +289,7 @@ impl File {
         }
         let data_directory = base.join(&self.data_directory);
         let audit = self.audit.check(base, &data_directory)?;
-        let limits = self.limits.check()?;
+        let limits = self.limits.checked()?;
         let rewraps_per_second = self.rotation.check()?;
         let approval_page = self.discharger.check()?;
         let outgoing = self.outgoing.check(base)?;
@@ -425,8 +418,8 @@ impl Settings {
     }
 }
 
-impl LimitsFile {
-    fn check(self) -> Result<Limits, SettingsError> {
+impl Limits {
+    fn checked(self) -> Result<Self, SettingsError> {
         if !(1..=100_000).contains(&self.requests) {
             return Err(messages::invalid_request_limit(self.requests));
         }
@@ -436,7 +429,7 @@ impl LimitsFile {
         if !(1..=600).contains(&self.seconds) {
             return Err(messages::invalid_time_limit(self.seconds));
         }
-        Ok(Limits { requests: self.requests, connections: self.connections, seconds: self.seconds })
+        Ok(self)
     }
 }
 

@@ -28,7 +28,7 @@ use crate::tenancy::found::FoundApp;
 use crate::tokens::mint::{NewToken, window};
 
 /// Default duration, in seconds.
-const USUAL: u64 = 30 * 60;
+const DEFAULT_DURATION: u64 = 30 * 60;
 /// Longest duration, in seconds.
 const LONGEST: u64 = petsem_policy::MAX_BREAK_GLASS_SECONDS.unsigned_abs();
 
@@ -46,7 +46,7 @@ impl Engine {
         let app = self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
         let parent = principal.require(audit, &target, Action::Mint, now)?;
-        let life = request.expires_in.unwrap_or(USUAL);
+        let life = request.expires_in.unwrap_or(DEFAULT_DURATION);
         if !(1..=LONGEST).contains(&life) {
             return Err(messages::break_glass_too_long(LONGEST));
         }

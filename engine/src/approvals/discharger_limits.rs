@@ -13,7 +13,7 @@ const MOST: usize = 1000;
 /// Most keys of one org, or of the platform, at once.
 const MOST_OF_ORG: usize = 32;
 
-/// Checks the limits for one more key: before a second person is asked, and again when the key takes effect.
+/// Checks the limits for one more key: before an approval is requested, and again when the key takes effect.
 pub(crate) fn check_room(control: &Control, location: &str, org: Option<OrgId>) -> Result<(), Failure> {
     let of_org = || control.dischargers().iter().filter(|entry| entry.org == org);
     if of_org().filter(|entry| entry.location == location).count() >= MOST_KEYS {

@@ -53,7 +53,7 @@ impl Engine {
         Ok(Discharger { id: HEXLOWER.encode(&id), location: row.location, org, own: false })
     }
 
-    /// The dischargers that apply to an org; without an org all of them, for operators.
+    /// The dischargers that apply to an org, its own and the platform's; without an org all of them, for operators.
     ///
     /// # Errors
     /// The request is refused.
@@ -71,7 +71,15 @@ impl Engine {
             }
             Some(org) => Some(self.org_for(audit, principal, org, Action::List, now).await?.id),
         };
-        Ok(self.dischargers_of(org))
+        let control = self.control();
+        let mut dischargers: Vec<Discharger> = control
+            .dischargers()
+            .iter()
+            .filter(|entry| org.is_none() || entry.org.is_none() || entry.org == org)
+            .map(|entry| self.discharger_to_wire(entry))
+            .collect();
+        dischargers.sort_by(|one, other| (&one.location, &one.id).cmp(&(&other.location, &other.id)));
+        Ok(DischargerList { dischargers })
     }
 
     /// Requests the registration of an outside discharger. It takes effect when a second person approves it.
@@ -93,7 +101,16 @@ impl Engine {
         if let Some(org) = org {
             audit.set_org(org);
         }
-        self.request_discharger(audit, requester, registration, org, now).await
+        let (id, row, fence) = self.new_discharger(registration, org, now).await?;
+        let request = ApprovalRequest {
+            summary: messages::discharger_registration(&row.location, org),
+            change: ProtectedChange::Discharger { id: HEXLOWER.encode(&id), row },
+            org,
+            app: None,
+            reason: "registration",
+            ends_at: registration_ends(now),
+        };
+        self.request_registration(audit, &requester.token, request, now, Some(fence)).await
     }
 
     /// Deletes a discharger's key: its discharges are no longer accepted.
@@ -109,28 +126,21 @@ impl Engine {
     ) -> Result<Discharger, Failure> {
         let found = self.find_discharger(id).ok_or_else(messages::discharger_not_deletable)?;
         may_register(audit, principal, found.org, now).map_err(|_| messages::discharger_not_deletable())?;
-        self.remove_discharger(audit, &found).await?;
+        if found.own {
+            return Err(messages::own_discharger_stays());
+        }
+        let key = HEXLOWER.decode(found.id.as_bytes()).map_err(Failure::internal)?;
+        let deleted = messages::discharger_deleted_meanwhile;
+        let row = self.row::<DischargerRow>(&key).await?.ok_or_else(deleted)?;
+        audit.set_detail(messages::discharger(&found.id, &found.location));
+        let at = self.now().millis();
+        let feed = [FeedRow::DischargerSet { discharger: found.id.clone(), version: row.version + 1, at }];
+        self.commit_control(audit, &feed, |change| {
+            change.expects.push(expect::<DischargerRow>(&key, row.version));
+            change.deletes.push((RecordKind::Discharger, key.clone()));
+        })
+        .await?;
         Ok(found)
-    }
-
-    async fn request_discharger(
-        &self,
-        audit: &mut AuditRecord,
-        requester: &Verified,
-        registration: &PutDischarger,
-        org: Option<OrgId>,
-        now: Timestamp,
-    ) -> Result<Approval, Failure> {
-        let (id, row, fence) = self.new_discharger(registration, org, now).await?;
-        let request = ApprovalRequest {
-            summary: messages::discharger_registration(&row.location, org),
-            change: ProtectedChange::Discharger { id: HEXLOWER.encode(&id), row },
-            org,
-            app: None,
-            reason: "registration",
-            ends_at: registration_ends(now),
-        };
-        self.request_registration_with(audit, &requester.token, request, now, Some(fence)).await
     }
 
     /// Checks a registration and wraps its key. The `Expect` returned belongs into the change that writes the row.
@@ -167,19 +177,6 @@ impl Engine {
         Ok((id, row, fence))
     }
 
-    /// All dischargers, or those visible to one org: its own and the platform's.
-    fn dischargers_of(&self, org: Option<OrgId>) -> DischargerList {
-        let control = self.control();
-        let mut dischargers: Vec<Discharger> = control
-            .dischargers()
-            .iter()
-            .filter(|entry| org.is_none() || entry.org.is_none() || entry.org == org)
-            .map(|entry| self.discharger_to_wire(entry))
-            .collect();
-        dischargers.sort_by(|one, other| (&one.location, &one.id).cmp(&(&other.location, &other.id)));
-        DischargerList { dischargers }
-    }
-
     /// The discharger with this id.
     fn find_discharger(&self, id: &str) -> Option<Discharger> {
         let control = self.control();
@@ -198,29 +195,6 @@ impl Engine {
     /// Whether this is the installation's own discharger.
     pub(crate) fn is_own(&self, entry: &DischargerEntry) -> bool {
         entry.org.is_none() && entry.location == discharger_location(&self.settings.location)
-    }
-
-    async fn remove_discharger(
-        &self,
-        audit: &mut AuditRecord,
-        discharger: &Discharger,
-    ) -> Result<(), Failure> {
-        if discharger.own {
-            return Err(messages::own_discharger_stays());
-        }
-        let id = HEXLOWER.decode(discharger.id.as_bytes()).map_err(Failure::internal)?;
-        let deleted = messages::discharger_deleted_meanwhile;
-        let row = self.row::<DischargerRow>(&id).await?.ok_or_else(deleted)?;
-        audit.set_detail(messages::discharger(&discharger.id, &discharger.location));
-        let at = self.now().millis();
-        let feed =
-            [FeedRow::DischargerSet { discharger: discharger.id.clone(), version: row.version + 1, at }];
-        self.commit_control(audit, &feed, |change| {
-            change.expects.push(expect::<DischargerRow>(&id, row.version));
-            change.deletes.push((RecordKind::Discharger, id.clone()));
-        })
-        .await
-        .map(|_| ())
     }
 }
 

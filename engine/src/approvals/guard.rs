@@ -62,7 +62,7 @@ impl Engine {
             reason: "setting",
             ends_at: registration_ends(now),
         };
-        let approval = self.request_registration(audit, &requester.token, request, now).await?;
+        let approval = self.request_registration(audit, &requester.token, request, now, None).await?;
         Ok(Requested::Pending(Box::new(approval)))
     }
 }

@@ -81,6 +81,7 @@ impl Engine {
             requester,
             request(summary, ProtectedChange::Issuer(registration), now),
             now,
+            None,
         )
         .await
     }
@@ -102,10 +103,10 @@ impl Engine {
         let row = self.check_issuer_change(id, expected_version, &registration)?;
         let summary = messages::issuer_change(&described(&row));
         let change = ProtectedChange::IssuerChange { id, expected_version, wanted: registration };
-        self.request_registration(audit, requester, request(summary, change, now), now).await
+        self.request_registration(audit, requester, request(summary, change, now), now, None).await
     }
 
-    /// Checks a registration and returns its row. Called before a second person is asked, and again after the approval.
+    /// Checks a registration and returns its row. Called before an approval is requested, and again after the approval.
     pub(crate) fn check_issuer(
         &self,
         registration: &PutIssuer,

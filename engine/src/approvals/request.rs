@@ -175,19 +175,9 @@ impl Engine {
         Ok(to_wire(id, &row, now))
     }
 
-    /// Requests a registration, which then waits for a second person.
+    /// Requests a registration, which then waits for a second person. One that holds a wrapped key has a `fence`, which
+    /// refuses it if a rotation has begun since the wrap.
     pub(crate) async fn request_registration(
-        &self,
-        audit: &mut AuditRecord,
-        token: &Token,
-        request: ApprovalRequest<'_>,
-        now: Timestamp,
-    ) -> Result<Approval, Failure> {
-        self.request_registration_with(audit, token, request, now, None).await
-    }
-
-    /// The same for a registration that holds a wrapped key. `fence` refuses it if a rotation has begun since the wrap.
-    pub(crate) async fn request_registration_with(
         &self,
         audit: &mut AuditRecord,
         token: &Token,
@@ -332,7 +322,8 @@ impl Engine {
         match &decided.change {
             ProtectedChange::BreakGlass { .. } => self.put_approval(audit, id, version, &decided).await?,
             ProtectedChange::Discharger { id: discharger, row } => {
-                let key = discharger_id(discharger)?;
+                let key = id_of_hex(discharger)
+                    .ok_or_else(|| Failure::internal("a request for a discharger has no valid id"))?;
                 let feed = [FeedRow::DischargerSet { discharger: discharger.clone(), version: 1, at }];
                 let check = |control: &Control| check_room(control, &row.location, row.org);
                 self.commit_control_if(audit, &feed, check, |change| {
@@ -506,8 +497,4 @@ fn check_reason(reason: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(messages::invalid_reason())
-}
-
-fn discharger_id(hex: &str) -> Result<[u8; 16], Failure> {
-    id_of_hex(hex).ok_or_else(|| Failure::internal("a request for a discharger has no valid id"))
 }

@@ -30,7 +30,7 @@ const MOST_WAITING: usize = 16;
 pub(crate) enum IssuerKeys {
     /// Keys in the registration.
     Registered(Jwks),
-    /// The published keys; `None` if the keys are registered.
+    /// Keys that the issuer publishes.
     Published(Arc<PublishedKeys>),
 }
 

@@ -3,8 +3,7 @@
 
 use petsem_api::{ErrorCode, OrgId};
 use petsem_policy::{
-    Access, Action, DischargeBudget, DischargeRejection, Reason, Subject, Token, TrustedDischarger,
-    UnverifiedToken, VerifyError,
+    Access, Action, DischargeBudget, Reason, Subject, Token, TrustedDischarger, UnverifiedToken, VerifyError,
 };
 
 use crate::authn::token_id::token_uuid;
@@ -105,8 +104,7 @@ pub(crate) fn check_jwt(
 fn unverifiable(error: &VerifyError) -> Failure {
     let code = match error {
         VerifyError::NoDischarge { .. } => ErrorCode::DischargeMissing,
-        VerifyError::DischargeRejected { reason: DischargeRejection::Signature, .. }
-        | VerifyError::DischargeRejected { .. } => ErrorCode::DischargeInvalid,
+        VerifyError::DischargeRejected { .. } => ErrorCode::DischargeInvalid,
         _ => ErrorCode::TokenInvalid,
     };
     messages::refused(code, error)

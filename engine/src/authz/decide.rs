@@ -26,19 +26,6 @@ pub struct Principal {
 }
 
 impl Engine {
-    /// Checks that the principal may seal this server.
-    ///
-    /// # Errors
-    /// The request is refused.
-    pub fn may_seal(
-        &self,
-        audit: &mut AuditRecord,
-        principal: &Principal,
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        principal.may_operate(audit, now).map(|_| ())
-    }
-
     /// The app that a request names, if one token of the principal allows all requested accesses there. A principal
     /// outside the app's org gets the same answer whether the app exists or not.
     pub(crate) async fn app_for(
@@ -139,7 +126,10 @@ impl Principal {
     }
 
     /// The token that allows operating the installation.
-    pub(crate) fn may_operate(&self, audit: &mut AuditRecord, now: Timestamp) -> Result<&Verified, Failure> {
+    ///
+    /// # Errors
+    /// The request is refused.
+    pub fn may_operate(&self, audit: &mut AuditRecord, now: Timestamp) -> Result<&Verified, Failure> {
         self.require(audit, &AccessTarget::default(), Action::Operate, now)
     }
 

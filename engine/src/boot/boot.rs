@@ -118,7 +118,8 @@ impl Engine {
         now: Timestamp,
     ) -> Result<BootResponse, Failure> {
         let result = async {
-            let discharge = discharge_of(&item.discharge)?;
+            let discharge =
+                UnverifiedToken::parse(item.discharge.trim()).map_err(|_| messages::malformed_discharge())?;
             let mut budget = DischargeBudget::of_macs(MACS_OF_ONE);
             let verified = verify(&self.control(), host, &[&discharge], &mut budget)?;
             audit.verified_token(&verified.token);
@@ -161,7 +162,7 @@ impl Engine {
             .map(|(name, entry)| BootedSecret { name, value: Some(entry.value), digest: entry.digest })
             .collect();
         let (renewal, renewal_expires_at) =
-            renewal.map_or((None, None), |renewal| (Some(renewal.renewal), Some(renewal.expires_at)));
+            renewal.map(|renewal| (renewal.renewal, renewal.expires_at)).unzip();
         Ok(BootResponse {
             app: readable.app().id,
             app_name: readable.app().head.name.clone(),
@@ -300,10 +301,6 @@ fn check_grant(
         return Err(messages::machine_revoked());
     }
     Ok(Arc::clone(discharger))
-}
-
-fn discharge_of(text: &str) -> Result<UnverifiedToken, Failure> {
-    UnverifiedToken::parse(text.trim()).map_err(|_| messages::malformed_discharge())
 }
 
 /// The only permission token that a boot's header may carry.

@@ -1,5 +1,6 @@
 //! petsem's own discharger: the requester proves that a Machine of an app may boot on the ticket's host.
 
+use data_encoding::BASE64;
 use petsem_api::{AppRef, DischargeAnswer, DischargeRequest, ErrorCode, HostId, MachineId};
 use petsem_policy::evaluate::{BootRequest, Claims};
 use petsem_policy::{Action, BootTarget, DischargeRequest as TicketRequest, PetsemCaveat, Ticket};
@@ -10,7 +11,6 @@ use crate::authn::tokens::author_of;
 use crate::authz::decide::{Principal, denied, denied_by};
 use crate::authz::target::AccessTarget;
 use crate::boot::grant::{Grant, write_grant};
-use crate::boot::polls::ticket_bytes;
 use crate::boot::proof::{BootProof, GrantProvenance};
 use crate::clock::Timestamp;
 use crate::control::state::DischargerEntry;
@@ -21,7 +21,7 @@ use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
 /// How long a discharge is valid after its creation, in seconds.
-const AFTER: i64 = 60;
+const DISCHARGE_LIFE: i64 = 60;
 
 impl Engine {
     /// Verifies the credential that is to prove a boot, before the body is read.
@@ -75,7 +75,7 @@ impl Engine {
         if control.revoked().has_machine(app.id, request.machine) || control.revoked().has_host(&host) {
             return Err(messages::machine_revoked());
         }
-        let expires = now.seconds().saturating_add(AFTER);
+        let expires = now.seconds().saturating_add(DISCHARGE_LIFE);
         let target = AccessTarget {
             app: Some(&app),
             machine: Some(request.machine),
@@ -104,7 +104,7 @@ impl Engine {
     /// Opens a ticket of the installation's own discharger. Tickets for outside dischargers are theirs to answer,
     /// although this installation knows their keys, too.
     fn open_ticket(&self, text: &str) -> Result<(std::sync::Arc<DischargerEntry>, Vec<u8>, Ticket), Failure> {
-        let sealed = ticket_bytes(text).ok_or_else(messages::ticket_of_another_discharger)?;
+        let sealed = BASE64.decode(text.as_bytes()).map_err(|_| messages::ticket_of_another_discharger())?;
         self.control()
             .dischargers()
             .iter()

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use blake2::{Blake2b256, Digest as _};
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use petsem_api::{ApprovalId, ApprovalState, DischargeAnswer, OrgId, UserInteractive};
 use petsem_keys::{Keyring, PollKey, WrapContext};
 use petsem_policy::{SecondPerson, Ticket};
@@ -255,9 +255,4 @@ pub(crate) fn short_id(id: &[u8; 32]) -> [u8; 16] {
     let mut short = [0; 16];
     short.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
     short
-}
-
-/// Decodes the base64 of a ticket.
-pub(crate) fn ticket_bytes(text: &str) -> Option<Vec<u8>> {
-    BASE64.decode(text.as_bytes()).ok()
 }

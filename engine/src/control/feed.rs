@@ -5,13 +5,13 @@ use std::sync::{Arc, PoisonError};
 
 use data_encoding::HEXLOWER;
 use petsem_api::ErrorCode;
-use petsem_store::{Change, CommitError, Expect, RecordKind};
+use petsem_store::{Change, CommitError, RecordKind};
 
 use crate::control::state::{Control, Readers};
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{FeedHeadRow, FeedRow, IntegrityFault};
+use crate::records::{FeedHeadRow, FeedRow, IntegrityFault, expect};
 use crate::request::AuditRecord;
 
 impl Engine {
@@ -107,11 +107,7 @@ impl Engine {
                 change.feed.push(entry);
             }
             let head_version = control.head_version();
-            change.expects.push(Expect {
-                kind: RecordKind::FeedHead,
-                id: Vec::new(),
-                row_version: head_version,
-            });
+            change.expects.push(expect::<FeedHeadRow>(&[], head_version));
             let head = FeedHeadRow { number, mac: HEXLOWER.encode(&mac) };
             change.puts.push(self.codec.write(&[], head_version + 1, &head));
             match self.commit(audit, change).await {

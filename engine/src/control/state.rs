@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use petsem_api::{AppId, ErrorCode, IssuerId, OrgId, SigningKeyId, StoreId, TokenUuid};
-use petsem_keys::{DischargerKey, Keyring, OpenError, SigningKey, WrapContext, WrappedByKeyring};
+use petsem_keys::{DischargerKey, Keyring, SigningKey};
 use petsem_policy::{MacaroonKey, SharedKey, TokenId};
 use petsem_store::Store;
 use subtle::ConstantTimeEq;
@@ -438,13 +438,9 @@ impl Readers<'_> {
             || self.keys.keyring().key(version).is_some())
     }
 
-    fn unwrap<K: WrappedByKeyring>(&self, wrapped: &[u8], context: &WrapContext) -> Result<K, OpenError> {
-        self.keys.unwrap(&self.before, wrapped, context)
-    }
-
     fn signing_key(&self, id: [u8; 16], row: SigningKeyRow) -> Result<SigningEntry, Failure> {
         let context = owned(self.store_id, id, row.org);
-        let key: SigningKey = self.unwrap(&row.wrapped, &context).map_err(|error| {
+        let key: SigningKey = self.keys.unwrap(&self.before, &row.wrapped, &context).map_err(|error| {
             Failure::from(IntegrityFault::new("signing key", &id, "it does not open")).because(error)
         })?;
         Ok(SigningEntry { id, org: row.org, key: MacaroonKey::held_by(LockedSigningKey(key)) })
@@ -452,7 +448,7 @@ impl Readers<'_> {
 
     fn discharger(&self, id: [u8; 16], row: DischargerRow) -> Result<DischargerEntry, Failure> {
         let context = owned(self.store_id, id, row.org);
-        let key: DischargerKey = self.unwrap(&row.wrapped, &context).map_err(|error| {
+        let key: DischargerKey = self.keys.unwrap(&self.before, &row.wrapped, &context).map_err(|error| {
             Failure::from(IntegrityFault::new("discharger", &id, "it does not open")).because(error)
         })?;
         let key = SharedKey::held_by(LockedDischargerKey(key));

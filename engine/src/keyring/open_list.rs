@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use data_encoding::{BASE64, HEXLOWER};
 use petsem_api::RequestId;
-use petsem_keys::{RootKey, Seal, SealContext, SealExt as _, SealSource, SealUnavailable};
+use petsem_keys::{RootKey, Seal, SealContext, SealExt as _, SealSource};
 
 use crate::entropy;
 use crate::error::Failure;
@@ -70,7 +70,7 @@ impl OpenList {
         keep_shares: KeepShares<'_>,
     ) -> Result<(SealInfo, PlannedSeals), UnlockError> {
         if self.seals.len() >= MOST_SEALS as usize {
-            return Err(refused(messages::too_many_seals(MOST_SEALS)));
+            return Err(UnlockError::Refused(messages::too_many_seals(MOST_SEALS)));
         }
         let rng = &mut entropy::rng();
         let (id, row) =
@@ -115,7 +115,7 @@ impl OpenList {
             let mut shown = info(id, &row.content);
             let fault = match seal {
                 Ok(_) => {
-                    let next = row.content.verified_at_time(now);
+                    let next = SealRow { verified_at: Some(now), ..row.content.clone() };
                     change.put(&list.unlocked.codec, id, row.version + 1, &next);
                     names.push(format!("{} ({})", shown.id, shown.description));
                     shown = info(id, &next);
@@ -159,8 +159,8 @@ impl OpenList {
         let mut found = self.seals.iter().filter(is_meant);
         match (found.next(), found.next()) {
             (Some((id, row)), None) => Ok((id, row)),
-            (None, _) => Err(refused(messages::no_such_seal(which))),
-            (Some(_), Some(_)) => Err(refused(messages::seal_ambiguous(which))),
+            (None, _) => Err(UnlockError::Refused(messages::no_such_seal(which))),
+            (Some(_), Some(_)) => Err(UnlockError::Refused(messages::seal_ambiguous(which))),
         }
     }
 
@@ -176,7 +176,7 @@ impl OpenList {
             (self, available)
         })
         .await
-        .map_err(|error| refused(messages::seals_interrupted(&error)))
+        .map_err(|error| UnlockError::Refused(messages::seals_interrupted(&error)))
     }
 
     fn try_all(&self, sources: &SealSources) -> Available {
@@ -226,7 +226,10 @@ impl OpenList {
                     .map(|_| seal)
                     .map_err(|error| Unavailable::Failed(error.to_string())),
                 Ok(None) => continue,
-                Err(error) => Err(Unavailable::Failed(joined(wrong, &error))),
+                Err(error) => {
+                    wrong.push(error.to_string());
+                    Err(Unavailable::Failed(wrong.join("; ")))
+                }
             };
         }
     }
@@ -261,16 +264,12 @@ impl PlannedSeals {
 pub(crate) fn may_remove(seals: &[SealOfList], id: &[u8; 16]) -> Result<(), UnlockError> {
     let mut others = seals.iter().filter(|(other, _)| other != id).peekable();
     if others.peek().is_none() {
-        return Err(refused(messages::LAST_SEAL.to_owned()));
+        return Err(UnlockError::Refused(messages::LAST_SEAL.to_owned()));
     }
     if others.all(|(_, row)| row.content.verified_at.is_none()) {
-        return Err(refused(messages::LAST_SEAL_THAT_OPENED.to_owned()));
+        return Err(UnlockError::Refused(messages::LAST_SEAL_THAT_OPENED.to_owned()));
     }
     Ok(())
-}
-
-fn joined(wrong: Vec<String>, error: &SealUnavailable) -> String {
-    wrong.into_iter().chain([error.to_string()]).collect::<Vec<_>>().join("; ")
 }
 
 fn checked(
@@ -284,8 +283,4 @@ fn checked(
         seals.push((id_of::<SealRow>(record)?, codec.read::<SealRow>(&record.id, record)?));
     }
     Ok((store, seals))
-}
-
-pub(crate) fn refused(text: String) -> UnlockError {
-    UnlockError::Refused(text)
 }

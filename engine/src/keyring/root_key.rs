@@ -10,7 +10,7 @@ use petsem_store::{Expect, Record, RecordKind};
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
-use crate::keyring::open_list::{OpenList, Unavailable, may_remove, refused};
+use crate::keyring::open_list::{OpenList, Unavailable, may_remove};
 use crate::keyring::seal_list::{SealInfo, info, seal_failed};
 use crate::keyring::unlock::{SealSources, SealedRows, UnlockError, Unlocked};
 use crate::messages;
@@ -106,7 +106,7 @@ pub async fn plan_new_root(
         puts.push(unlocked.codec.write(&id, row.version + 1, &next));
     }
     if !missing.is_empty() {
-        return Err(refused(messages::seals_not_available(&missing)));
+        return Err(UnlockError::Refused(messages::seals_not_available(&missing)));
     }
     for record in &rows.keyring {
         let row = unlocked.codec.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;

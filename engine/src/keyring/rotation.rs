@@ -12,15 +12,9 @@ mod signing_keys;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use crate::engine::Engine;
 
-/// Resumes and runs rotations until the server ends.
-pub async fn follow_rotations(engine: Arc<Engine>, ended: watch::Receiver<bool>) {
-    tokio::join!(
-        keyring::follow(&engine, ended.clone()),
-        app::follow(&engine, ended.clone()),
-        signing_keys::follow(&engine, ended)
-    );
+/// Resumes and runs rotations until the future is dropped.
+pub async fn follow_rotations(engine: Arc<Engine>) {
+    tokio::join!(keyring::follow(&engine), app::follow(&engine), signing_keys::follow(&engine));
 }

@@ -59,7 +59,13 @@ pub(crate) fn make_seal(
         .map_err(UnlockError::Seal)?
         .ok_or_else(|| UnlockError::Refused(messages::NO_PASSPHRASE.to_owned()))?;
     let seal = &*created.seal;
-    let mut row = wrap(rng, seal, root, &context, now)?;
+    let mut row = SealRow {
+        kind: seal.kind().to_owned(),
+        description: seal.describe(),
+        wrapped_root: seal.wrap(rng, root, &context).map_err(|error| seal_failed(seal, error))?,
+        created_at: now,
+        verified_at: None,
+    };
     if !created.shares.is_empty() {
         keep_shares(&created.shares).map_err(UnlockError::Refused)?;
     } else if source.is_automatic() {
@@ -67,23 +73,6 @@ pub(crate) fn make_seal(
         row.verified_at = Some(now);
     }
     Ok((id, row))
-}
-
-/// The root key under a seal.
-pub(crate) fn wrap(
-    rng: &mut dyn CryptoRng,
-    seal: &dyn Seal,
-    root: &RootKey,
-    context: &SealContext,
-    now: u64,
-) -> Result<SealRow, UnlockError> {
-    Ok(SealRow {
-        kind: seal.kind().to_owned(),
-        description: seal.describe(),
-        wrapped_root: seal.wrap(rng, root, context).map_err(|error| seal_failed(seal, error))?,
-        created_at: now,
-        verified_at: None,
-    })
 }
 
 /// The error of a seal that cannot wrap, or cannot open what it wrapped.

@@ -213,11 +213,8 @@ impl UnverifiedSeal {
 
     /// Opens the root key with this seal.
     pub(crate) fn open(&self, seal: &dyn Seal, named: &StoreRow) -> Result<RootKey, SealError> {
-        seal.unwrap(&self.row.wrapped_root, &self.context(named))
-    }
-
-    fn context(&self, named: &StoreRow) -> SealContext {
-        SealContext::root_key(*named.store.as_bytes(), self.id, named.root_version)
+        let context = SealContext::root_key(*named.store.as_bytes(), self.id, named.root_version);
+        seal.unwrap(&self.row.wrapped_root, &context)
     }
 
     fn opened(&self, root: RootKey) -> (RootKey, OpenedBy) {

@@ -63,7 +63,7 @@ pub(crate) struct StoreRow {
 }
 
 /// A seal's wrap of the root key. Id: the seal's 16 random bytes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SealRow {
     /// `key-file` and so on.
@@ -78,19 +78,6 @@ pub(crate) struct SealRow {
     /// When it last opened the store, in Unix milliseconds; `None` if it never has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) verified_at: Option<u64>,
-}
-
-impl SealRow {
-    /// The same row, with this time as the last time that the seal opened the store.
-    pub(crate) fn verified_at_time(&self, now: u64) -> Self {
-        Self {
-            kind: self.kind.clone(),
-            description: self.description.clone(),
-            wrapped_root: self.wrapped_root.clone(),
-            created_at: self.created_at,
-            verified_at: Some(now),
-        }
-    }
 }
 
 /// One version of the keyring. Id: the version, u32 BE.

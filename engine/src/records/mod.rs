@@ -113,10 +113,7 @@ impl RecordCodec {
         // Serializing our own types into memory cannot fail; an empty text would be refused on reading.
         let json = serde_json::to_vec(content).unwrap_or_default();
         let mac = self.key.tag(&context::<T>(id, self.epoch, version), &json);
-        let mut bytes = Vec::with_capacity(HEADER + json.len());
-        bytes.push(FORMAT);
-        bytes.extend_from_slice(&self.epoch.to_be_bytes());
-        bytes.extend_from_slice(&json);
+        let bytes = [&[FORMAT][..], &self.epoch.to_be_bytes(), json.as_slice()].concat();
         Record { kind: T::KIND, id: id.to_vec(), row_version: version, content: bytes, mac: mac.to_vec() }
     }
 
@@ -158,10 +155,7 @@ impl RecordCodec {
     pub(crate) fn write_feed(&self, number: u64, previous: &[u8; 32], content: &FeedRow) -> FeedEntry {
         let json = serde_json::to_vec(content).unwrap_or_default();
         let mac = self.key.feed_tag(self.epoch, number, previous, &json);
-        let mut bytes = Vec::with_capacity(HEADER + json.len());
-        bytes.push(FORMAT);
-        bytes.extend_from_slice(&self.epoch.to_be_bytes());
-        bytes.extend_from_slice(&json);
+        let bytes = [&[FORMAT][..], &self.epoch.to_be_bytes(), json.as_slice()].concat();
         FeedEntry { number, content: bytes, mac: mac.to_vec() }
     }
 

@@ -16,7 +16,6 @@ use crate::records::{
     AppHead, AppNameRow, AppState, FeedRow, IntegrityFault, KekRow, OrgAppRow, OrgRow, expect,
 };
 use crate::request::AuditRecord;
-use crate::tenancy::found::FoundApp;
 use crate::tenancy::orgs::FoundOrg;
 
 /// Apps on one page of a list.
@@ -40,7 +39,7 @@ impl Engine {
         self.make_app(audit, &org, &wanted.name, wanted.settings).await
     }
 
-    /// A page of an org's apps.
+    /// A page of an org's apps, by id.
     ///
     /// # Errors
     /// Refused.
@@ -54,7 +53,24 @@ impl Engine {
     ) -> Result<AppList, Failure> {
         let org = self.org_for(audit, principal, org, Action::List, now).await?;
         audit.set_org(org.id);
-        self.apps_of(org.id, after).await
+        let control = self.control();
+        let after = after.map(|app| org_app(org.id, app));
+        let page = self.scan::<OrgAppRow>(PAGE).within(org.id.as_bytes(), after).next_page().await?;
+        let full = page.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
+        let mut apps = Vec::with_capacity(page.len());
+        for entry in page {
+            let ((_, id), _) = entry?;
+            // Deleted since the page was read.
+            if let Some(head) = self.row::<AppHead>(id.as_bytes()).await? {
+                if control.is_app_deleted(id) {
+                    let what = "the app was deleted, but its row exists again";
+                    return Err(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what).into());
+                }
+                apps.push(to_wire(id, &head.content));
+            }
+        }
+        let next = apps.last().filter(|_| full).map(|app| app.id);
+        Ok(AppList { apps, next })
     }
 
     /// One app.
@@ -81,8 +97,23 @@ impl Engine {
         principal: &Principal,
         app: &AppRef,
     ) -> Result<DeletedApp, Failure> {
-        let app = self.app_for(principal, audit, app, &[(Action::Delete, None)]).await?;
-        self.remove_app(audit, &app).await
+        let id = self.app_for(principal, audit, app, &[(Action::Delete, None)]).await?.id;
+        let _turn = self.app_turn(id).await;
+        let feed = [FeedRow::AppDeleted { app: id, at: self.now().millis() }];
+        // Read under the app's lock: a concurrent set has ended.
+        let app = self.current_app(id).await?;
+        self.commit_control(audit, &feed, |change| {
+            change.expects.push(expect::<AppHead>(id.as_bytes(), app.head_version));
+            change.deletes.push((RecordKind::AppHead, id.as_bytes().to_vec()));
+            change.deletes.push((RecordKind::AppName, app.head.name.as_str().as_bytes().to_vec()));
+            change.deletes.push((RecordKind::OrgApp, org_app(app.head.org, id)));
+            change.deletes.push((RecordKind::Policy, id.as_bytes().to_vec()));
+            change.deletes.push((RecordKind::SecretKeys, id.as_bytes().to_vec()));
+            change.deletes.push((RecordKind::AppRotation, id.as_bytes().to_vec()));
+            change.delete_app = Some(id);
+        })
+        .await?;
+        Ok(DeletedApp { id, notice: messages::APP_DELETED.to_owned() })
     }
 
     /// Creates an app with its own KEK.
@@ -141,49 +172,6 @@ impl Engine {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// An org's apps, by id.
-    async fn apps_of(&self, org: OrgId, after: Option<AppId>) -> Result<AppList, Failure> {
-        let control = self.control();
-        let after = after.map(|app| org_app(org, app));
-        let page = self.scan::<OrgAppRow>(PAGE).within(org.as_bytes(), after).next_page().await?;
-        let full = page.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
-        let mut apps = Vec::with_capacity(page.len());
-        for entry in page {
-            let ((_, id), _) = entry?;
-            // Deleted since the page was read.
-            if let Some(head) = self.row::<AppHead>(id.as_bytes()).await? {
-                if control.is_app_deleted(id) {
-                    let what = "the app was deleted, but its row exists again";
-                    return Err(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what).into());
-                }
-                apps.push(to_wire(id, &head.content));
-            }
-        }
-        let next = apps.last().filter(|_| full).map(|app| app.id);
-        Ok(AppList { apps, next })
-    }
-
-    /// Deletes an app: its name, its policy, its values, and its KEKs.
-    async fn remove_app(&self, audit: &mut AuditRecord, app: &FoundApp) -> Result<DeletedApp, Failure> {
-        let _turn = self.app_turn(app.id).await;
-        let now = self.now().millis();
-        let feed = [FeedRow::AppDeleted { app: app.id, at: now }];
-        // Read under the app's lock: a concurrent set has ended.
-        let app_now = self.current_app(app.id).await?;
-        self.commit_control(audit, &feed, |change| {
-            change.expects.push(expect::<AppHead>(app.id.as_bytes(), app_now.head_version));
-            change.deletes.push((RecordKind::AppHead, app.id.as_bytes().to_vec()));
-            change.deletes.push((RecordKind::AppName, app_now.head.name.as_str().as_bytes().to_vec()));
-            change.deletes.push((RecordKind::OrgApp, org_app(app_now.head.org, app.id)));
-            change.deletes.push((RecordKind::Policy, app.id.as_bytes().to_vec()));
-            change.deletes.push((RecordKind::SecretKeys, app.id.as_bytes().to_vec()));
-            change.deletes.push((RecordKind::AppRotation, app.id.as_bytes().to_vec()));
-            change.delete_app = Some(app.id);
-        })
-        .await?;
-        Ok(DeletedApp { id: app.id, notice: messages::APP_DELETED.to_owned() })
     }
 }
 

@@ -129,17 +129,12 @@ impl Engine {
         rows: AppRows,
     ) -> Result<FoundApp, Failure> {
         let head = self.codec.read::<AppHead>(id.as_bytes(), &rows.head)?;
-        let fault = |what| Failure::from(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what));
+        let fault = |kind: RecordKind, what| Err(IntegrityFault::new(kind, id.as_bytes(), what).into());
         if control.is_app_deleted(id) || control.is_org_deleted(head.content.org) {
-            return Err(fault("the app was deleted, but its row exists again"));
+            return fault(RecordKind::AppHead, "the app was deleted, but its row exists again");
         }
         if head.content.policy_version < control.policy_version(id) {
-            return Err(IntegrityFault::new(
-                RecordKind::Policy,
-                id.as_bytes(),
-                "an older version of it was put back",
-            )
-            .into());
+            return fault(RecordKind::Policy, "an older version of it was put back");
         }
         Ok(FoundApp {
             id,

@@ -53,7 +53,12 @@ impl Engine {
         principal: &Principal,
         now: Timestamp,
     ) -> Result<OrgList, Failure> {
-        let mut orgs = self.all_orgs().await?;
+        let control = self.control();
+        let orgs = self.rows::<OrgRow>(MOST).await?.into_iter().map(|(id, row)| {
+            check_not_deleted(&control, id)?;
+            Ok(to_wire(id, &row.content))
+        });
+        let mut orgs = orgs.collect::<Result<Vec<_>, Failure>>()?;
         orgs.retain(|org| {
             let target = AccessTarget { org: Some(org.id), ..AccessTarget::default() };
             principal.allows(audit, &target, Action::List, now).is_ok()
@@ -82,7 +87,8 @@ impl Engine {
         }
     }
 
-    /// Deletes an org that has no apps. Only operators may do this.
+    /// Deletes an org that has no apps, and its signing keys: its tokens no longer verify anywhere. Only operators may do
+    /// this.
     ///
     /// # Errors
     /// Refused, or it has apps. Nothing was changed.
@@ -96,7 +102,25 @@ impl Engine {
         principal.may_operate(audit, now)?;
         let org = self.find_org(org).await?.ok_or_else(messages::no_such_org)?;
         audit.set_org(org.id);
-        self.remove_org(audit, &org).await?;
+        let mut apps = self.scan::<OrgAppRow>(1).within(org.id.as_bytes(), None);
+        if let Some(app) = apps.next_page().await?.pop() {
+            app?;
+            return Err(messages::org_has_apps());
+        }
+        let now = self.now().millis();
+        let control = self.control();
+        let keys = control.keys_of(org.id);
+        let label = org.row.content.name.as_str().as_bytes().to_vec();
+        self.commit_control(audit, &[FeedRow::OrgDeleted { org: org.id, at: now }], |change| {
+            // A concurrent creation of an app also writes the org's row, so one of the two fails.
+            change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
+            change.deletes.push((RecordKind::Org, org.id.as_bytes().to_vec()));
+            change.deletes.push((RecordKind::OrgName, label.clone()));
+            for key in &keys {
+                change.deletes.push((RecordKind::SigningKey, key.to_vec()));
+            }
+        })
+        .await?;
         Ok(org.id)
     }
 
@@ -183,39 +207,6 @@ impl Engine {
 
     async fn org_named(&self, name: &OrgName) -> Result<Option<OrgId>, Failure> {
         Ok(self.row::<OrgNameRow>(name.as_str().as_bytes()).await?.map(|row| row.content.org))
-    }
-
-    async fn all_orgs(&self) -> Result<Vec<Org>, Failure> {
-        let control = self.control();
-        let orgs = self.rows::<OrgRow>(MOST).await?.into_iter().map(|(id, row)| {
-            check_not_deleted(&control, id)?;
-            Ok(to_wire(id, &row.content))
-        });
-        orgs.collect()
-    }
-
-    /// Deletes an org that has no apps, and its signing keys: its tokens no longer verify anywhere.
-    async fn remove_org(&self, audit: &mut AuditRecord, org: &FoundOrg) -> Result<(), Failure> {
-        let mut apps = self.scan::<OrgAppRow>(1).within(org.id.as_bytes(), None);
-        if let Some(app) = apps.next_page().await?.pop() {
-            app?;
-            return Err(messages::org_has_apps());
-        }
-        let now = self.now().millis();
-        let control = self.control();
-        let keys = control.keys_of(org.id);
-        let label = org.row.content.name.as_str().as_bytes().to_vec();
-        self.commit_control(audit, &[FeedRow::OrgDeleted { org: org.id, at: now }], |change| {
-            // A concurrent creation of an app also writes the org's row, so one of the two fails.
-            change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
-            change.deletes.push((RecordKind::Org, org.id.as_bytes().to_vec()));
-            change.deletes.push((RecordKind::OrgName, label.clone()));
-            for key in &keys {
-                change.deletes.push((RecordKind::SigningKey, key.to_vec()));
-            }
-        })
-        .await
-        .map(|_| ())
     }
 }
 

@@ -68,7 +68,7 @@ impl Engine {
             reason: "policy",
             ends_at: registration_ends(now),
         };
-        let approval = self.request_registration(audit, &requester.token, request, now).await?;
+        let approval = self.request_registration(audit, &requester.token, request, now, None).await?;
         Ok(Requested::Pending(Box::new(approval)))
     }
 
@@ -83,10 +83,8 @@ impl Engine {
 
     /// The row of the app's policy, if it is the one that the head names.
     fn policy_row(&self, app: &FoundApp) -> Result<Option<PolicyRow>, Failure> {
-        let row = match &app.policy {
-            None => None,
-            Some(record) => Some(self.codec.read::<PolicyRow>(app.id.as_bytes(), record)?),
-        };
+        let record = app.policy.as_ref();
+        let row = record.map(|record| self.codec.read::<PolicyRow>(app.id.as_bytes(), record)).transpose()?;
         if row.as_ref().map_or(0, |row| row.version) != app.head.policy_version {
             return Err(policy_fault(app, "it is not at the version that the app head names").into());
         }
@@ -138,7 +136,7 @@ impl Engine {
 }
 
 /// A fault in the row of the app's policy.
-pub(crate) fn policy_fault(app: &FoundApp, what: &'static str) -> IntegrityFault {
+fn policy_fault(app: &FoundApp, what: &'static str) -> IntegrityFault {
     IntegrityFault::new(RecordKind::Policy, app.id.as_bytes(), what)
 }
 

@@ -1,6 +1,6 @@
 //! Lists tokens: what each allows and whether it is revoked, never the token itself.
 
-use petsem_api::{OrgId, OrgRef, TokenInfo, TokenList, TokenUuid};
+use petsem_api::{OrgRef, TokenInfo, TokenList, TokenUuid};
 use petsem_policy::Action;
 
 use crate::authz::decide::Principal;
@@ -36,11 +36,6 @@ impl Engine {
             }
             Some(org) => Some(self.org_for(audit, principal, org, Action::List, now).await?.id),
         };
-        self.tokens_of(org).await
-    }
-
-    /// The tokens that the principal may see: all for an operator, otherwise those of the org.
-    async fn tokens_of(&self, org: Option<OrgId>) -> Result<TokenList, Failure> {
         let control = self.control();
         let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
         let mut tokens = Vec::new();

@@ -2,7 +2,7 @@
 //! `enroll`: its tokens allow nothing without a discharge.
 
 use petsem_api::{
-    AppRef, CreateToken, ErrorCode, HostId, MintedToken, OrgId, OrgRef, SigningKeyId, TokenKind, TokenUuid,
+    CreateToken, ErrorCode, HostId, MintedToken, OrgId, OrgRef, SigningKeyId, TokenKind, TokenUuid,
 };
 use petsem_policy::{
     Action, ActionSet, Actions, AddError, Ancestors, Apps, Caveat, CaveatSet, Hosts, InheritError,
@@ -21,7 +21,6 @@ use crate::error::Failure;
 use crate::messages;
 use crate::records::TokenRow;
 use crate::request::{AuditRecord, local_record};
-use crate::tenancy::found::FoundApp;
 
 const DAY: u64 = 24 * 60 * 60;
 /// Longest lifetime of a host token, in seconds.
@@ -181,7 +180,9 @@ impl Engine {
         let mut all = inherited.as_slice().to_vec();
         let mut subject = author_of(&parent.token);
         if let Some(sub) = &wanted.subject {
-            let named = self.named(sub)?;
+            // Rules about second persons compare the minter, too.
+            check_name(sub)?;
+            let named = Subject { issuer: self.settings.name.clone(), sub: sub.clone() };
             subject = holder(&named);
             all.retain(|caveat| {
                 !matches!(PetsemCaveat::of(caveat), Some(Ok(Some(PetsemCaveat::Subject(_)))))
@@ -201,12 +202,6 @@ impl Engine {
         let (macaroon, row) =
             self.mint(new, now).map_err(|error| messages::refused(ErrorCode::BadRequest, &error))?;
         self.record_token(audit, macaroon, row).await
-    }
-
-    /// The holder that a minter names for a token. Rules about second persons compare the minter, too.
-    fn named(&self, sub: &str) -> Result<Subject, Failure> {
-        check_name(sub)?;
-        Ok(Subject { issuer: self.settings.name.clone(), sub: sub.to_owned() })
     }
 
     /// Mints an operator's token on the node and records it. `life` is in seconds.
@@ -362,7 +357,9 @@ impl Engine {
         if !wanted.apps.is_empty() {
             let mut ids = Vec::with_capacity(wanted.apps.len());
             for app in &wanted.apps {
-                ids.push(self.app_of_org(app, org).await?.id);
+                let found = self.find_app(app).await?;
+                let found = found.filter(|app| org.is_none_or(|org| org == app.head.org));
+                ids.push(found.ok_or_else(messages::no_such_app)?.id);
             }
             caveats.push(Apps::new(ids.iter().map(|id| *id.as_bytes())).into());
         }
@@ -380,13 +377,6 @@ impl Engine {
             caveats.push(Machines::new(wanted.machines.iter().map(ToString::to_string)).into());
         }
         Ok(caveats)
-    }
-
-    async fn app_of_org(&self, app: &AppRef, org: Option<OrgId>) -> Result<FoundApp, Failure> {
-        match self.find_app(app).await? {
-            Some(app) if org.is_none_or(|org| org == app.head.org) => Ok(app),
-            _ => Err(messages::no_such_app()),
-        }
     }
 }
 

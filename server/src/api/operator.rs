@@ -23,6 +23,6 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn seal(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Sealing, Failure> {
-    call.engine.may_seal(audit, &call.credential, call.now)?;
+    call.credential.may_operate(audit, call.now)?;
     Ok(Sealing { status: "sealing".to_owned() })
 }

@@ -26,11 +26,6 @@ use crate::settings::{
     AuditSettings, Limits, ListenAddress, Listener, REFETCH_INTERVAL, REWRAPS_PER_SECOND, Settings,
 };
 
-/// The installation's name: the `aud` of its JWTs.
-const NAME: &str = "petsem-dev";
-/// The issuer of its JWTs.
-const ISSUER: &str = "https://issuer.petsem-dev.invalid";
-
 /// The layout of a development directory. Every file in it has mode 0600.
 #[derive(Clone, Debug)]
 pub struct Development {
@@ -44,10 +39,10 @@ impl Development {
     pub const APP: &'static str = "shop";
     /// The host of its listener.
     pub const HOST: &'static str = "dev";
-    /// The `aud` of its JWTs.
-    pub const AUDIENCE: &'static str = NAME;
+    /// The installation's name: the `aud` of its JWTs.
+    pub const AUDIENCE: &'static str = "petsem-dev";
     /// The `iss` of its JWTs.
-    pub const ISSUER: &'static str = ISSUER;
+    pub const ISSUER: &'static str = "https://issuer.petsem-dev.invalid";
 
     /// The layout of this directory.
     pub fn at(directory: impl Into<PathBuf>) -> Self {
@@ -91,7 +86,7 @@ impl Development {
             .ok_or_else(|| messages::not_loopback(listen))?;
         let host: Option<HostId> = Self::HOST.parse().ok();
         Ok(Settings {
-            name: NAME.to_owned(),
+            name: Self::AUDIENCE.to_owned(),
             location: "https://petsem-dev.invalid".to_owned(),
             data_directory: self.directory.join("data"),
             listeners: vec![Listener { address: ListenAddress::Tcp(address), host }],
@@ -101,7 +96,7 @@ impl Development {
                 segment_bytes: 4 * 1024 * 1024,
                 reserve_bytes: 8 * 1024 * 1024,
             },
-            limits: Limits { requests: 1024, connections: 8192, seconds: 10 },
+            limits: Limits::default(),
             rewraps_per_second: REWRAPS_PER_SECOND,
             approval_page: None,
             outgoing: Settings::default_outgoing(),
@@ -162,7 +157,7 @@ fn issuer_key(path: &Path) -> Result<PutIssuer, StartError> {
     let public = BASE64URL_NOPAD.encode(key.verifying_key().as_bytes());
     let jwk = serde_json::json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "x": public});
     Ok(PutIssuer {
-        issuer: ISSUER.to_owned(),
+        issuer: Development::ISSUER.to_owned(),
         algorithms: vec!["EdDSA".to_owned()],
         keys: Some(serde_json::json!({"keys": [jwk]})),
         jwks_url: None,
@@ -179,7 +174,8 @@ pub fn sign_development_jwt(key: &Path, claims: &BTreeMap<&str, &str>) -> Result
     let key = jsonwebtoken::EncodingKey::from_ed_pem(&zeroize::Zeroizing::new(pem))
         .map_err(|_| messages::invalid_issuer_key(key))?;
     let now = Timestamp::now().seconds();
-    let mut body = serde_json::json!({"iss": ISSUER, "aud": NAME, "iat": now, "exp": now + 300});
+    let (iss, aud) = (Development::ISSUER, Development::AUDIENCE);
+    let mut body = serde_json::json!({"iss": iss, "aud": aud, "iat": now, "exp": now + 300});
     for (name, value) in claims {
         if let Some(object) = body.as_object_mut() {
             object.insert((*name).to_owned(), serde_json::Value::from(*value));

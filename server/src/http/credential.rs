@@ -14,7 +14,7 @@ pub(crate) trait Credential: Sized + Send + Sync + 'static {
     /// Names of the security schemes of the document, one of which is needed; none for a route without a credential.
     const SCHEMES: &'static [&'static str];
     /// The codes of its refusals.
-    const REFUSALS: &'static [ErrorCode];
+    const REFUSALS: &'static [&'static [ErrorCode]];
 
     /// Verifies it.
     fn of(incoming: &Incoming, audit: &mut AuditRecord)
@@ -42,7 +42,7 @@ pub(crate) struct Anonymous;
 
 impl Credential for Anonymous {
     const SCHEMES: &'static [&'static str] = &[];
-    const REFUSALS: &'static [ErrorCode] = &[];
+    const REFUSALS: &'static [&'static [ErrorCode]] = &[];
 
     async fn of(_: &Incoming, _: &mut AuditRecord) -> Result<Self, Failure> {
         Ok(Self)
@@ -52,7 +52,7 @@ impl Credential for Anonymous {
 /// Tokens of this installation.
 impl Credential for Principal {
     const SCHEMES: &'static [&'static str] = &["token"];
-    const REFUSALS: &'static [ErrorCode] = OF_TOKENS;
+    const REFUSALS: &'static [&'static [ErrorCode]] = &[OF_TOKENS];
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
         incoming.engine.authenticate(incoming.authorization(), audit)
@@ -66,19 +66,8 @@ impl Credential for Principal {
 /// A token, or a JWT, which is verified with the app whose policy accepts it.
 impl Credential for Reader {
     const SCHEMES: &'static [&'static str] = &["token", "jwt"];
-    const REFUSALS: &'static [ErrorCode] = &[
-        ErrorCode::TokenMissing,
-        ErrorCode::TokenMalformed,
-        ErrorCode::TokenInvalid,
-        ErrorCode::TokenExpired,
-        ErrorCode::Revoked,
-        ErrorCode::DischargeMissing,
-        ErrorCode::DischargeInvalid,
-        ErrorCode::Forbidden,
-        ErrorCode::PolicyDenied,
-        ErrorCode::ClockSkew,
-        ErrorCode::IssuerUnavailable,
-    ];
+    const REFUSALS: &'static [&'static [ErrorCode]] =
+        &[OF_TOKENS, &[ErrorCode::PolicyDenied, ErrorCode::ClockSkew, ErrorCode::IssuerUnavailable]];
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
         incoming.engine.reader(incoming.authorization(), audit)
@@ -88,7 +77,7 @@ impl Credential for Reader {
 /// The proof of a boot for the discharger: a JWT, or a token narrowed to that boot.
 impl Credential for Proof {
     const SCHEMES: &'static [&'static str] = &["jwt", "token"];
-    const REFUSALS: &'static [ErrorCode] = Reader::REFUSALS;
+    const REFUSALS: &'static [&'static [ErrorCode]] = Reader::REFUSALS;
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
         incoming.engine.boot_proof(audit, incoming.authorization(), incoming.now).await
@@ -107,7 +96,7 @@ pub(crate) struct HostAndDischarge(pub(crate) Verified);
 
 impl Credential for HostAndDischarge {
     const SCHEMES: &'static [&'static str] = &["hostToken"];
-    const REFUSALS: &'static [ErrorCode] = Reader::REFUSALS;
+    const REFUSALS: &'static [&'static [ErrorCode]] = Reader::REFUSALS;
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
         incoming.engine.host_token(incoming.authorization(), audit).map(Self)
@@ -119,7 +108,7 @@ pub(crate) struct HostAlone(pub(crate) UnverifiedToken);
 
 impl Credential for HostAlone {
     const SCHEMES: &'static [&'static str] = &["hostToken"];
-    const REFUSALS: &'static [ErrorCode] = OF_TOKENS;
+    const REFUSALS: &'static [&'static [ErrorCode]] = &[OF_TOKENS];
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
         incoming.engine.batch_token(incoming.authorization(), audit).map(Self)

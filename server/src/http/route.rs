@@ -330,7 +330,7 @@ impl Declaration {
 
     /// Who may call a route with a raw handler.
     pub(crate) fn from<P: Credential>(mut self) -> Self {
-        self.refusals.extend(P::REFUSALS);
+        self.refusals.extend(P::REFUSALS.iter().copied().flatten());
         let schemes: Vec<_> =
             P::SCHEMES.iter().map(|scheme| SecurityRequirement::new(*scheme, [] as [&str; 0])).collect();
         self.operation = self.operation.securities(Some(schemes));

@@ -12,7 +12,7 @@ use petsem_engine::{Engine, KeyMemory, Timestamp, follow_rotations, scrubbed, sc
 use petsem_store::Store;
 use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::api::router;
@@ -50,7 +50,7 @@ impl NodeState {
     pub(crate) fn settings(&self) -> &Settings {
         match self {
             Self::Open(started) => &started.settings,
-            Self::Sealed(node) => node.settings(),
+            Self::Sealed(node) => &node.settings,
         }
     }
 
@@ -323,15 +323,9 @@ async fn once_unshared<T>(mut shared: Arc<T>) -> Option<T> {
     None
 }
 
-/// The background tasks of an open server.
+/// The background tasks of an open server. Aborting this future ends them.
 async fn background(engine: Arc<Engine>) {
-    // Never changes: aborting this future ends it.
-    let (_alive, ended) = watch::channel(false);
-    tokio::join!(
-        follow_feed(Arc::clone(&engine)),
-        renew_keys(Arc::clone(&engine)),
-        follow_rotations(engine, ended)
-    );
+    tokio::join!(follow_feed(Arc::clone(&engine)), renew_keys(Arc::clone(&engine)), follow_rotations(engine));
 }
 
 /// Keeps the keys that issuers publish up to date. `/readyz` and the metrics show failures.

@@ -27,11 +27,11 @@ use crate::settings::Settings;
 
 /// A node that holds the store, but no key.
 pub(crate) struct SealedNode {
-    settings: Settings,
+    pub(crate) settings: Settings,
     store: Arc<dyn Store>,
     audit: Option<AuditLog>,
-    why: Why,
-    since: Timestamp,
+    pub(crate) why: Why,
+    pub(crate) since: Timestamp,
 }
 
 /// Why a node is sealed.
@@ -98,21 +98,6 @@ impl SealedNode {
     /// A sealed node whose audit log cannot be opened.
     pub(crate) fn without_log(settings: Settings, store: Arc<dyn Store>, why: Why) -> Self {
         Self { settings, store, audit: None, why, since: Timestamp::now() }
-    }
-
-    /// Why it is sealed.
-    pub(crate) fn why(&self) -> &Why {
-        &self.why
-    }
-
-    /// Since when.
-    pub(crate) fn since(&self) -> Timestamp {
-        self.since
-    }
-
-    /// Its settings.
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
     }
 
     /// Whether it tries its configured seals again without a request: a seal that was unavailable may be available

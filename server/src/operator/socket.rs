@@ -203,7 +203,8 @@ async fn converse(mut stream: UnixStream, requests: &mpsc::Sender<PendingCommand
         tracing::warn!(user, "a connection of another user to the operator's socket was refused");
         return Ok(());
     }
-    let answer = match tokio::time::timeout(TRANSFER, read(&mut stream)).await?.map(|text| parse(&text))? {
+    let text = tokio::time::timeout(TRANSFER, read(&mut stream)).await?;
+    let answer = match text.map(|text| serde_json::from_slice(&text).ok())? {
         Some(command) => {
             let (answer, answered) = oneshot::channel();
             let request = PendingCommand { command, source: format!("{NAME} uid {user}"), answer };
@@ -217,10 +218,6 @@ async fn converse(mut stream: UnixStream, requests: &mpsc::Sender<PendingCommand
         None => Answer::refused(&messages::unknown_command()),
     };
     tokio::time::timeout(TRANSFER, write(&mut stream, &answer)).await?
-}
-
-fn parse(text: &[u8]) -> Option<SocketCommand> {
-    serde_json::from_slice(text).ok()
 }
 
 /// Why a command got no answer.

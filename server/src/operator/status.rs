@@ -154,9 +154,9 @@ pub(crate) fn of_sealed(node: &SealedNode) -> ServerStatus {
     ServerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sealed: true,
-        since: node.since().rfc3339(),
+        since: node.since.rfc3339(),
         opened_by: None,
-        why_sealed: node.why().lines(),
+        why_sealed: node.why.lines(),
         feed_age_seconds: None,
         audit_lines: None,
         audit_reserve_bytes: None,

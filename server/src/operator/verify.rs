@@ -2,7 +2,6 @@
 
 use petsem_audit::{Report, verify_log};
 use petsem_engine::{StoreReport, unlock, verify_store as verify_rows};
-use petsem_store::Store;
 
 use crate::error::StartError;
 use crate::messages;
@@ -15,15 +14,14 @@ use crate::settings::Settings;
 /// # Errors
 /// [`StartError`]: the store cannot be opened or read. The report lists what is wrong in it.
 pub async fn verify_store(settings: &Settings) -> Result<StoreReport, StartError> {
-    with_store(settings, async |store| verify_records(settings, store).await).await
-}
-
-async fn verify_records(settings: &Settings, store: &dyn Store) -> Result<StoreReport, StartError> {
-    let failed = |error| settings.unlock_failed(error);
-    let unlocked = unlock(&settings.seal_sources(), store).await.map_err(failed)?;
-    let node = known_node(settings, store, &unlocked).await?;
-    let log = node.map(|(_, keys)| (keys, settings.audit.directory.as_path()));
-    verify_rows(store, &unlocked, log).await.map_err(failed)
+    with_store(settings, async |store| {
+        let failed = |error| settings.unlock_failed(error);
+        let unlocked = unlock(&settings.seal_sources(), store).await.map_err(failed)?;
+        let node = known_node(settings, store, &unlocked).await?;
+        let log = node.map(|(_, keys)| (keys, settings.audit.directory.as_path()));
+        verify_rows(store, &unlocked, log).await.map_err(failed)
+    })
+    .await
 }
 
 /// Verifies this node's audit log: chain, MACs, signatures, and that its end is not before the last checkpoint
@@ -33,14 +31,14 @@ async fn verify_records(settings: &Settings, store: &dyn Store) -> Result<StoreR
 /// [`StartError`] if the store cannot be opened; [`StartError::Refused`] with the first line that differs from what was
 /// written.
 pub async fn verify_audit(settings: &Settings) -> Result<Report, StartError> {
-    with_store(settings, async |store| verify_lines(settings, store).await).await
-}
-
-async fn verify_lines(settings: &Settings, store: &dyn Store) -> Result<Report, StartError> {
-    let failed = |error| settings.unlock_failed(error);
-    let unlocked = unlock(&settings.seal_sources(), store).await.map_err(failed)?;
-    let directory = &settings.audit.directory;
-    let node = known_node(settings, store, &unlocked).await?;
-    let (_, keys) = node.ok_or_else(|| messages::no_audit_log(directory))?;
-    verify_log(directory, keys.for_verification()).map_err(|finding| messages::audit_log_differs(&finding))
+    with_store(settings, async |store| {
+        let failed = |error| settings.unlock_failed(error);
+        let unlocked = unlock(&settings.seal_sources(), store).await.map_err(failed)?;
+        let directory = &settings.audit.directory;
+        let node = known_node(settings, store, &unlocked).await?;
+        let (_, keys) = node.ok_or_else(|| messages::no_audit_log(directory))?;
+        verify_log(directory, keys.for_verification())
+            .map_err(|finding| messages::audit_log_differs(&finding))
+    })
+    .await
 }

@@ -9,7 +9,6 @@ use petsem_api::{AppId, AppRef, AppRotation, SecretName};
 use petsem_keys::{AppKek, DigestKey, SecretKeyMaterial, WrapContext};
 use petsem_policy::Action;
 use petsem_store::{CommitError, NewValue, RecordKind};
-use tokio::sync::watch;
 
 use super::progress::{AGAIN, Pace, Progress};
 use crate::authz::decide::Principal;
@@ -29,17 +28,13 @@ const MOST: u32 = 10_000;
 const KEEP_ALL: u32 = u32::MAX;
 
 /// Runs the rotations of apps that are in progress.
-pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
+pub(super) async fn follow(engine: &Engine) {
     loop {
-        tokio::select! {
-            _ = ended.changed() => return,
-            outcome = engine.carry_on_apps() => if let Err(failure) = outcome {
-                let reason = failure.operator_text();
-                tracing::warn!(reason, "the rotation of apps failed and will be retried");
-            },
+        if let Err(failure) = engine.carry_on_apps().await {
+            let reason = failure.operator_text();
+            tracing::warn!(reason, "the rotation of apps failed and will be retried");
         }
         tokio::select! {
-            _ = ended.changed() => return,
             () = engine.rotations.app_begun.notified() => {}
             () = tokio::time::sleep(AGAIN) => {}
         }
@@ -167,7 +162,7 @@ impl Engine {
     /// The rotations that are in progress.
     pub(super) async fn app_rotations(&self) -> Result<Vec<AppRotation>, Failure> {
         let mut rotations = Vec::new();
-        for (app, row) in self.app_rotation_rows().await? {
+        for (app, row) in self.rows::<AppRotationRow>(MOST).await? {
             let Some(open) = self.find_app(&AppRef::Id(app)).await? else { continue };
             let keks = open.head.keks.iter().map(|kek| kek.version).collect();
             rotations.push(self.shown_rotation(app, keks, &row.content));
@@ -185,13 +180,9 @@ impl Engine {
         }
     }
 
-    async fn app_rotation_rows(&self) -> Result<Vec<(AppId, Row<AppRotationRow>)>, Failure> {
-        self.rows(MOST).await
-    }
-
     async fn carry_on_apps(&self) -> Result<(), Failure> {
         let mut pace = Pace::new(self.settings.rewraps_per_second);
-        for (app, row) in self.app_rotation_rows().await? {
+        for (app, row) in self.rows::<AppRotationRow>(MOST).await? {
             // A failure for one app does not stop the others.
             if let Err(failure) = self.carry_on_app(app, &row, &mut pace).await {
                 self.rotations.app(app, |progress| progress.fault(&failure));

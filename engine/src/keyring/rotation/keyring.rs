@@ -9,7 +9,6 @@ use std::sync::Arc;
 use petsem_api::{ErrorCode, KeyringInfo, KeyringVersion, RotationList};
 use petsem_keys::{Keyring, KeyringKey, RowMacKey};
 use petsem_store::{Change, CommitError, Expect, Record, RecordKind};
-use tokio::sync::watch;
 
 use super::progress::{AGAIN, Pace, Progress};
 use super::rewrap::{KINDS, Rewrapped};
@@ -24,17 +23,13 @@ use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, REREADS, Row, Store
 use crate::request::{AuditRecord, local_record};
 
 /// Runs the rotation of the keyring while one is in progress.
-pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
+pub(super) async fn follow(engine: &Engine) {
     loop {
-        tokio::select! {
-            _ = ended.changed() => return,
-            outcome = engine.carry_on_keyring() => if let Err(failure) = outcome {
-                let reason = failure.operator_text();
-                tracing::warn!(reason, "the keyring's rotation failed and will be retried");
-            },
+        if let Err(failure) = engine.carry_on_keyring().await {
+            let reason = failure.operator_text();
+            tracing::warn!(reason, "the keyring's rotation failed and will be retried");
         }
         tokio::select! {
-            _ = ended.changed() => return,
             () = engine.rotations.keyring_begun.notified() => {}
             () = tokio::time::sleep(AGAIN) => {}
         }

@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn batches_are_small_at_a_low_rate_and_bounded_at_a_high_one() {
-        let batches = [1, 20, 10_000, u32::MAX].map(|per_second| (per_second / 10).clamp(1, BATCH));
+        let batches = [1, 20, 10_000, u32::MAX].map(|per_second| Pace::new(per_second).batch());
         assert_eq!(batches, [1, 2, 64, 64]);
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use petsem_api::{OrgId, SigningKeyId};
 use petsem_store::RecordKind;
-use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::engine::Engine;
@@ -15,22 +14,19 @@ use crate::records::{FeedRow, Row, SigningKeyRow, TokenRow, expect};
 use crate::request::local_record;
 
 /// How often to check.
-const EVERY: Duration = Duration::from_secs(60 * 60);
+const CHECK_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Seconds that a key stays after its successor was created: by then, a token that was being minted with it has its row.
-const STAYS: i64 = 60 * 60;
+const KEPT_AFTER_REPLACEMENT: i64 = 60 * 60;
 /// Most keys that are checked.
 const MOST: u32 = 10_000;
 /// Tokens on one page.
 const PAGE: u32 = 512;
 
 /// Checks at start and every hour.
-pub(super) async fn follow(engine: &Engine, mut ended: watch::Receiver<bool>) {
-    let mut ticks = tokio::time::interval(EVERY);
+pub(super) async fn follow(engine: &Engine) {
+    let mut ticks = tokio::time::interval(CHECK_INTERVAL);
     loop {
-        tokio::select! {
-            _ = ended.changed() => return,
-            _ = ticks.tick() => {}
-        }
+        ticks.tick().await;
         if let Err(failure) = engine.destroy_ended_signing_keys(engine.now()).await {
             let reason = failure.operator_text();
             tracing::warn!(reason, "expired signing keys could not be destroyed; this will be retried");
@@ -72,7 +68,7 @@ impl Engine {
         }
         let stays = |org: &Option<OrgId>| {
             let since = current.get(org).map(|at| Timestamp::from_millis(*at).seconds());
-            since.is_none_or(|since| since.saturating_add(STAYS) > now.seconds())
+            since.is_none_or(|since| since.saturating_add(KEPT_AFTER_REPLACEMENT) > now.seconds())
         };
         Ok(others
             .into_iter()

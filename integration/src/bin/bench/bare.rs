@@ -73,26 +73,21 @@ impl BareServer {
         let failed = |error: std::io::Error| Failure::system("the bare server", &error);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.args(["bare", "--listen", "127.0.0.1:0", "--body-bytes"]).arg(body_bytes.to_string());
-        let mut child =
+        let child =
             command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
+        // From here on, the child is killed if this fails.
+        let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let mut line = String::new();
-        if let Some(output) = child.stdout.take() {
+        if let Some(output) = server.child.stdout.take() {
             BufReader::new(output).read_line(&mut line).map_err(failed)?;
         }
-        let address = line.trim().parse().map_err(|error| {
+        server.address = line.trim().parse().map_err(|error| {
             Failure::new(
                 format!("the bare server does not say where it listens: {error}"),
                 "run `bench bare --listen 127.0.0.1:0 --body-bytes 100` to see why",
             )
-        });
-        match address {
-            Ok(address) => Ok(Self { child, address }),
-            Err(failure) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(failure)
-            }
-        }
+        })?;
+        Ok(server)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

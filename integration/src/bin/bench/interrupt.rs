@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 
-static ASKED: AtomicBool = AtomicBool::new(false);
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Waits for signals in a thread of its own.
 pub(crate) fn watch() -> Result<(), Failure> {
@@ -23,7 +23,7 @@ pub(crate) fn watch() -> Result<(), Failure> {
                 _ = terminated.recv() => {}
             }
         });
-        ASKED.store(true, Ordering::Relaxed);
+        INTERRUPTED.store(true, Ordering::Relaxed);
     });
     Ok(())
 }
@@ -31,7 +31,7 @@ pub(crate) fn watch() -> Result<(), Failure> {
 /// # Errors
 /// If the run was asked to end.
 pub(crate) fn check() -> Result<(), Failure> {
-    if ASKED.load(Ordering::Relaxed) {
+    if INTERRUPTED.load(Ordering::Relaxed) {
         return Err(Failure::new(
             "the run was interrupted",
             "start it again; with --data it keeps what it built",

@@ -59,7 +59,7 @@ impl Requests {
         let mut out = BufWriter::new(std::fs::File::create(&file).map_err(failed)?);
         let mut first = Vec::new();
         for request in &order {
-            let bytes = request.to_bytes_of_many();
+            let bytes = request.to_keep_alive_bytes();
             writeln!(out, "{}", bytes.len()).and_then(|()| out.write_all(&bytes)).map_err(failed)?;
             if first.len() < 5 {
                 first.push(bytes);
