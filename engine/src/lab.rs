@@ -17,6 +17,7 @@ use crate::fetch::{Fetch, FetchRefusal, Fetched};
 use crate::installation::create_installation;
 use crate::keyring::node_keys::{create_node, node_keys};
 use crate::keyring::unlock::{SealSources, unlock};
+use crate::verify::{StoreReport, verify_store};
 
 pub(crate) use demo::{Demo, ISSUER, app_ref, appended, body, code, policy};
 
@@ -96,7 +97,7 @@ impl Fetch for NoNetwork {
 /// An installation on disk, and the engine on it.
 pub(crate) struct Lab {
     pub(crate) engine: Engine,
-    node: [u8; 16],
+    pub(crate) node: [u8; 16],
     directory: TempDir,
 }
 
@@ -122,6 +123,18 @@ impl Lab {
         engine.store.close().await.unwrap();
         drop(engine);
         Self::open(directory, node).await
+    }
+
+    /// Stops, and verifies the store against the audit log.
+    pub(crate) async fn verified(self) -> StoreReport {
+        let Self { engine, node, directory } = self;
+        engine.store.close().await.unwrap();
+        drop(engine);
+        let store = open_store(&directory);
+        let sources = SealSources { configured: vec![Arc::new(KnownSeal)], given: Vec::new() };
+        let unlocked = unlock(&sources, &*store).await.unwrap();
+        let keys = node_keys(&*store, &unlocked, node).await.unwrap().unwrap();
+        verify_store(&*store, &unlocked, Some((keys, &directory.path().join("audit")))).await.unwrap()
     }
 
     async fn open(directory: TempDir, node: [u8; 16]) -> Self {

@@ -204,6 +204,8 @@ async fn a_hanging_writer_causes_timeouts_then_a_full_queue() {
         error = log.append(event(1)).await.err();
     }
     assert_eq!(timed_out, 2);
+    // A write that hangs reports no error by itself.
+    assert_eq!(log.stats().error, Some(AuditError::TimedOut.to_string()));
     let five_thousand = async || {
         let mut appends = JoinSet::new();
         for number in 0..5000 {

@@ -1,5 +1,6 @@
 //! Scenarios whose facts are the engine's: no socket, no process. A file per topic.
 
+mod audit;
 mod boots;
 mod concurrency;
 mod explanations;
