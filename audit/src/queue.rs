@@ -136,12 +136,12 @@ impl Shared {
             queue = self.wait_for(queue, wanted, GATHERING);
         }
         let group = queue.items.len().min(GROUP_LINES);
-        // The clients of a group that waited in vain all wait for their answers.
-        let next = if before < wanted && group == before { 0 } else { group * 2 };
+        // If it waited in vain, all clients wait for their answers: the next group need not wait.
+        let in_vain = before < wanted && group == before;
+        let next = if group > 1 && !in_vain { (group * 2).min(GROUP_LINES) } else { 0 };
         let items: VecDeque<Item> = queue.items.drain(..group).collect();
         let taken = items.iter().map(Item::bytes).sum();
         queue.bytes = queue.bytes.saturating_sub(taken);
-        let next = if group > 1 { next.min(GROUP_LINES) } else { 0 };
         Work { items, last: queue.closed && queue.items.is_empty(), next }
     }
 

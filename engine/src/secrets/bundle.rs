@@ -2,7 +2,8 @@
 //!
 //! [`Engine::read`] alone hands values out, and only for a [`ReadableApp`], which exists only after a decision for one
 //! of the three reads (design §4). Listing, writing and rotation get `describe`, `amend` and `reseal`, and a verification
-//! of the store gets [`SealedApp`]: their results never hold plaintext. A test in `layers.rs` checks that no other module names `AppKek::open`.
+//! of the store gets [`SealedApp`]: their results never hold plaintext. A test in `layers.rs` checks that no other
+//! module names `AppKek::open`.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
 //! Boots and their renewals.
 
+use petsem_api::ErrorCode;
 use serde_json::json;
 
-use crate::lab::Demo;
+use crate::lab::{Demo, code};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -19,6 +20,7 @@ async fn a_boot_by_a_renewal_returns_a_new_one_only_past_half_of_its_life() {
     let boot = demo.boot_later("shop", "m-1", &first, DAY / 2 + 60).await.unwrap();
     let second = boot.renewal.unwrap();
     // It is valid after the first one has expired.
-    assert!(demo.boot_later("shop", "m-1", &first, DAY + 60).await.is_err());
+    let late = demo.boot_later("shop", "m-1", &first, DAY + 60).await;
+    assert_eq!(code(late.map(drop)), Err(ErrorCode::TokenExpired));
     demo.boot_later("shop", "m-1", &second, DAY + 60).await.unwrap();
 }

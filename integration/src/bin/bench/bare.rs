@@ -101,6 +101,7 @@ impl BareServer {
 
 impl Drop for BareServer {
     fn drop(&mut self) {
+        // It has ended already or ends now; an error cannot be reported.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

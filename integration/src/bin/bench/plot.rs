@@ -35,6 +35,7 @@ pub(crate) fn svg(results: &Value) -> String {
     let mut at = 10.0;
     let has_peer = cases.iter().any(|case| case.pointer("/servers/2").is_some());
     for (name, color) in SERVERS.into_iter().take(if has_peer { 3 } else { 2 }) {
+        // Here and below: writing to a String does not fail.
         let _ = writeln!(svg, "<circle cx=\"{:.1}\" cy=\"40\" r=\"5\" fill=\"{color}\"/>", at + 5.0);
         text(&mut svg, (at + 14.0, 44.0), "start", name);
         at += 76.0;

@@ -104,6 +104,7 @@ impl CaseRounds {
         let mut lines = String::new();
         for (place, server) in self.servers.iter().enumerate() {
             let name = if place == 0 { self.case.name } else { "" };
+            // Here and below: writing to a String does not fail.
             let _ = write!(lines, "{name:<12} {:<7}", server.name);
             for metric in &METRICS {
                 let value = server.median(metric).map_or("-".to_owned(), |value| shown(value / metric.unit));

@@ -127,6 +127,7 @@ impl Scene {
     pub(crate) fn renewals(&self) -> Result<&[String], Failure> {
         if self.renewals.get().is_none() {
             let boots: Vec<_> = self.store.apps.iter().map(|app| (*app, MACHINE.to_owned())).collect();
+            // It is empty, so it takes them.
             let _ = self.renewals.set(self.renewals_of(&boots)?);
         }
         Ok(self.renewals.get().map_or(&[], Vec::as_slice))
