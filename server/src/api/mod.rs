@@ -27,6 +27,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use petsem_api::RequestId;
 use petsem_engine::{Engine, Failure, new_request_id, scrubbed};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::http::state::ServerState;
@@ -35,30 +36,34 @@ use crate::messages;
 
 /// Every route.
 pub(crate) fn router(state: Arc<ServerState>) -> Router {
-    of(api())
+    of(boots())
         .layer(from_fn_with_state(Arc::clone(&state), bounded))
+        .merge(of(others()).layer(from_fn_with_state(Arc::clone(&state), bounded_after_boots)))
         .merge(of(process()))
         .fallback(no_route)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
 }
 
-/// Routes for clients with a credential.
-fn api() -> Vec<Route> {
+/// What a booting Machine waits for.
+fn boots() -> Vec<Route> {
+    boot::routes().into_iter().chain(discharge::routes()).collect()
+}
+
+/// The other routes for clients with a credential.
+fn others() -> Vec<Route> {
     [
         orgs::routes(),
         apps::routes(),
         approvals::routes(),
         secrets::routes(),
         secret_keys::routes(),
-        boot::routes(),
         crate::oauth::exchange::routes(),
         tokens::routes(),
         rotations::routes(),
         operator::routes(),
         issuers::routes(),
         dischargers::routes(),
-        discharge::routes(),
     ]
     .into_iter()
     .flatten()
@@ -84,7 +89,7 @@ async fn openapi() -> Response {
 
 /// The OpenAPI document of all routes.
 fn document() -> String {
-    let document = http::document(api().into_iter().chain(process()));
+    let document = http::document(boots().into_iter().chain(others()).chain(process()));
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
     text
@@ -97,19 +102,43 @@ fn of(routes: Vec<Route>) -> Router<Arc<ServerState>> {
 /// Requests over the limit are refused immediately; `/healthz`, `/readyz` and `/metrics` have no limit. The work
 /// continues if the client disconnects, so a committed change gets its audit line.
 async fn bounded(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response {
+    answer(&state, None, request, next).await
+}
+
+/// The same for all but boots, which have a part of the places for themselves.
+async fn bounded_after_boots(
+    State(state): State<Arc<ServerState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    answer(&state, Some(&state.other_permits), request, next).await
+}
+
+async fn answer(
+    state: &Arc<ServerState>,
+    part: Option<&Arc<Semaphore>>,
+    request: Request,
+    next: Next,
+) -> Response {
     state.metrics.request();
     let begun = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = within_permits(&state, request, next).await;
+    let response = within_permits(state, part, request, next).await;
     if let Some(route) = route {
         state.metrics.answered(method.as_str(), route.as_str(), begun.elapsed());
     }
     response
 }
 
-async fn within_permits(state: &Arc<ServerState>, request: Request, next: Next) -> Response {
-    match Arc::clone(&state.request_permits).try_acquire_owned() {
+async fn within_permits(
+    state: &Arc<ServerState>,
+    part: Option<&Arc<Semaphore>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let part = part.map(|part| Arc::clone(part).try_acquire_owned()).transpose();
+    match part.and_then(|part| Ok((part, Arc::clone(&state.request_permits).try_acquire_owned()?))) {
         Ok(place) => {
             let held = Arc::clone(state);
             let mut cut_off = state.cut_off.subscribe();

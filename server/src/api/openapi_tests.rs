@@ -25,7 +25,8 @@ async fn the_document_has_the_routers_paths_and_methods() {
     let started = make(&settings, true, &mut |_| Ok(())).await.unwrap();
 
     let mut routed = BTreeMap::new();
-    let paths: BTreeSet<_> = api().into_iter().chain(process()).map(|route| route.path).collect();
+    let paths: BTreeSet<_> =
+        boots().into_iter().chain(others()).chain(process()).map(|route| route.path).collect();
     for path in paths {
         // No route has TRACE: the refusal lists the methods that it has.
         let request = Request::builder().method(Method::TRACE).uri(example_of(path));

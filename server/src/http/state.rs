@@ -16,6 +16,8 @@ pub(crate) struct ServerState {
     pub(crate) metrics: Metrics,
     /// One permit for each request in progress.
     pub(crate) request_permits: Arc<Semaphore>,
+    /// The part of the permits that requests other than boots can have.
+    pub(crate) other_permits: Arc<Semaphore>,
     /// Places for bodies that are awaited before their sender is authenticated: a part of the permits, so that
     /// stalled bodies never take all of them.
     pub(crate) body_queue: UnauthenticatedBodyQueue,
@@ -33,6 +35,7 @@ impl ServerState {
             limits,
             metrics: Metrics::default(),
             request_permits: Arc::new(Semaphore::new(limits.requests)),
+            other_permits: Arc::new(Semaphore::new(limits.requests - limits.requests / 4)),
             body_queue: UnauthenticatedBodyQueue::new(limits.requests / 4),
             seal_requested: Notify::new(),
             cut_off: watch::Sender::new(false),

@@ -105,6 +105,36 @@ fn stalled_forms_do_not_occupy_the_places_of_other_requests() {
 }
 
 #[test]
+fn boots_have_places_that_other_requests_cannot_take() {
+    const REQUESTS: usize = 16;
+    let installation = Installation::made();
+    installation.configure(&format!("{CONFIGURATION}\n[limits]\nrequests = {REQUESTS}\n"));
+    let server = installation.start().unwrap();
+    let operator = flyv1(&installation.operator());
+    let create = Request::new("POST", "/v1/orgs")
+        .header("content-type", "application/json")
+        .authorization(&operator)
+        .header("expect", "100-continue");
+    let mut open = Vec::new();
+    for _ in 0..REQUESTS - REQUESTS / 4 {
+        let mut stream = connect(server.address()).unwrap();
+        stream.write_all(&create.announcing(1000)).unwrap();
+        let mut begun = [0; 25];
+        stream.read_exact(&mut begun).unwrap();
+        assert_eq!(String::from_utf8_lossy(&begun), "HTTP/1.1 100 Continue\r\n\r\n");
+        open.push(stream);
+    }
+    let ask = Request::new("GET", "/v1/orgs").authorization(&operator).send(server.address());
+    assert_eq!(ask.outcome(), (503, "busy".to_owned()));
+    assert!(ask.head.to_lowercase().contains("retry-after: 1"), "{}", ask.head);
+    let boot = Request::new("POST", "/v1/apps/shop/boot").authorization("FlyV1 nonsense");
+    assert_eq!(boot.send(server.address()).outcome(), (401, "token_malformed".to_owned()));
+    let discharge = Request::new("POST", "/.well-known/macfly/3p").authorization("FlyV1 nonsense");
+    assert_eq!(discharge.send(server.address()).outcome(), (401, "token_malformed".to_owned()));
+    drop(open);
+}
+
+#[test]
 fn a_client_that_never_reads_its_answers_is_disconnected() {
     let installation = Installation::made();
     let one_listener =
