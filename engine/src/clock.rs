@@ -27,6 +27,11 @@ impl Timestamp {
         Self { seconds: i64::try_from(millis / 1000).unwrap_or(i64::MAX), nanos }
     }
 
+    /// The time of these unix seconds.
+    pub(crate) fn from_seconds(seconds: i64) -> Self {
+        Self { seconds, nanos: 0 }
+    }
+
     /// Whole unix seconds.
     pub fn seconds(self) -> i64 {
         self.seconds

@@ -14,7 +14,7 @@ use petsem_store::{Change, CommitError, Committed, RequestAudit, Store};
 use crate::authn::rate::PerSecond;
 use crate::clock::Timestamp;
 use crate::control::pending_denials::PendingDenials;
-use crate::control::state::Control;
+use crate::control::state::{Control, ControlSource};
 use crate::error::{Failure, untrusted};
 use crate::fetch::Fetch;
 use crate::keyring::rotation::progress::Rotations;
@@ -56,8 +56,8 @@ pub struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) store_id: StoreId,
     pub(crate) node: [u8; 16],
-    pub(crate) keys: KeyringState,
-    pub(crate) codec: RecordCodec,
+    pub(crate) keys: Arc<KeyringState>,
+    pub(crate) codec: Arc<RecordCodec>,
     pub(crate) audit: AuditLog,
     pub(crate) fetch: Arc<dyn Fetch>,
     pub(crate) control: RwLock<Arc<Control>>,
@@ -98,7 +98,14 @@ impl Engine {
     pub async fn start(parts: EngineParts) -> Result<Self, Failure> {
         let EngineParts { settings, store, unlocked, node, audit, fetch } = parts;
         let Unlocked { store_id, root, keyring, codec, opened_by: _ } = unlocked;
-        let keys = KeyringState::new(root, keyring);
+        let (keys, codec) = (Arc::new(KeyringState::new(root, keyring)), Arc::new(codec));
+        let source = ControlSource::new(
+            Arc::clone(&store),
+            Arc::clone(&fetch),
+            Arc::clone(&codec),
+            Arc::clone(&keys),
+            store_id,
+        );
         let engine = Self {
             settings,
             store,
@@ -108,7 +115,7 @@ impl Engine {
             codec,
             audit,
             fetch,
-            control: RwLock::new(Arc::new(Control::default())),
+            control: RwLock::new(Arc::new(Control::before_all(source))),
             feed_lock: tokio::sync::Mutex::new(()),
             app_locks: (0..APP_LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             newest_heads: Mutex::new(HashMap::new()),
@@ -122,6 +129,8 @@ impl Engine {
         };
         engine.refresh().await?;
         engine.check_destroyed_versions().await?;
+        // Operators need it, so a start names a fault in it.
+        engine.control().key_for_new_tokens(None).await?;
         Ok(engine)
     }
 
@@ -213,7 +222,14 @@ impl Engine {
 
     /// The row with this id.
     pub(crate) async fn row<T: Content>(&self, id: &[u8]) -> Result<Option<Row<T>>, Failure> {
-        Ok(read_row(&*self.store, &self.codec, id).await?.transpose()?)
+        match read_row(&*self.store, &self.codec, id).await? {
+            // Another node committed a control change that this node has not read yet.
+            Some(Err(fault)) if fault.is_ahead() => {
+                self.refresh().await?;
+                Ok(read_row(&*self.store, &self.codec, id).await?.transpose()?)
+            }
+            row => Ok(row.transpose()?),
+        }
     }
 
     /// The rows of a kind that has at most `most`.
@@ -285,9 +301,10 @@ impl Engine {
         written.map(|_| ()).map_err(|error| messages::no_audit_line().because(error))
     }
 
-    /// The current time. Each request reads it once.
+    /// The current time. Each request reads it once. A clock that was set back revives nothing whose revocation was
+    /// dropped.
     pub fn now(&self) -> Timestamp {
-        Timestamp::now()
+        Timestamp::now().max(Timestamp::from_seconds(self.control().directory().ended))
     }
 
     /// Makes the record of an operation on the node itself durable.

@@ -9,15 +9,14 @@ use petsem_store::{Change, RequestAudit, Store};
 
 use crate::clock::Timestamp;
 use crate::control::key_choice::discharger_location;
+use crate::control::state::first_changes;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::seal_list::{KeepShares, make_seal};
 use crate::keyring::state::{owned, row_mac_context};
 use crate::keyring::unlock::{OpenedBy, UnlockError, Unlocked};
 use crate::messages;
-use crate::records::{
-    DischargerRow, FeedHeadRow, FeedRow, KeyringKeyRow, RecordCodec, SigningKeyRow, StoreRow, expect,
-};
+use crate::records::{DischargerRow, FeedRow, KeyringKeyRow, RecordCodec, SigningKeyRow, StoreRow, expect};
 use crate::request::new_request_id;
 
 /// Creates an installation in an empty store. Shares go to `keep_shares` before anything is written, and exist nowhere
@@ -93,14 +92,7 @@ pub async fn create_installation(
         FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: None, version: 1, at: now },
         FeedRow::DischargerSet { discharger: HEXLOWER.encode(&discharger_id), version: 1, at: now },
     ];
-    let (mut number, mut mac) = (0, [0; 32]);
-    for row in &feed {
-        number += 1;
-        let entry = codec.write_feed(number, &mac, row);
-        mac = <[u8; 32]>::try_from(entry.mac.as_slice()).unwrap_or_default();
-        change.feed.push(entry);
-    }
-    change.puts.push(codec.write(&[], 1, &FeedHeadRow { number, mac: HEXLOWER.encode(&mac) }));
+    first_changes(store, &codec, store_id, &mut change, &feed).await?;
     store.commit(change).await.map_err(|error| UnlockError::Refused(error.to_string()))?;
     Ok(Unlocked { store_id, root, keyring, codec, opened_by })
 }

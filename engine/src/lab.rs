@@ -11,12 +11,14 @@ use rand_core::CryptoRng;
 use tempfile::TempDir;
 
 use crate::clock::Timestamp;
+use crate::control::state::{Control, ControlSource};
 use crate::engine::{Engine, EngineParts, EngineSettings};
 use crate::entropy;
 use crate::fetch::{Fetch, FetchRefusal, Fetched};
 use crate::installation::create_installation;
 use crate::keyring::node_keys::{create_node, node_keys};
-use crate::keyring::unlock::{SealSources, unlock};
+use crate::keyring::state::KeyringState;
+use crate::keyring::unlock::{SealSources, Unlocked, unlock};
 use crate::verify::{StoreReport, verify_store};
 
 pub(crate) use demo::{Demo, ISSUER, app_ref, appended, body, code, policy};
@@ -123,6 +125,16 @@ impl Lab {
         engine.store.close().await.unwrap();
         drop(engine);
         Self::open(directory, node).await
+    }
+
+    /// The control state as another node of the same store reads it first.
+    pub(crate) async fn other_node(&self) -> Control {
+        let sources = SealSources { configured: vec![Arc::new(KnownSeal)], given: Vec::new() };
+        let store = Arc::clone(&self.engine.store);
+        let Unlocked { store_id, root, keyring, codec, .. } = unlock(&sources, &*store).await.unwrap();
+        let keys = Arc::new(KeyringState::new(root, keyring));
+        let source = ControlSource::new(store, Arc::new(NoNetwork), Arc::new(codec), keys, store_id);
+        Control::before_all(source).advanced().await.unwrap().unwrap()
     }
 
     /// Stops, and verifies the store against the audit log.

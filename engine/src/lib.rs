@@ -81,6 +81,7 @@ pub use boot::polls::Polled;
 pub use clock::Timestamp;
 pub use control::denial_folder::{DenialAnswer, DenialFolder};
 pub use control::denials::{DenialError, DenialOutcome};
+pub use control::dropping::drop_ended_entries;
 pub use development::{DevelopmentPlan, DevelopmentTokens};
 pub use engine::{Engine, EngineParts, EngineSettings};
 pub use error::Failure;

@@ -11,7 +11,7 @@ use petsem_api::{
 };
 use petsem_keys::{AppKek, KeyUseError, SecretKeyMaterial};
 use petsem_policy::{Action, Resource};
-use petsem_store::{CommitError, RecordKind};
+use petsem_store::RecordKind;
 
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
@@ -288,10 +288,9 @@ impl Engine {
                 found = self.current_app(id).await?;
             }
             let (app, keys) = self.secret_keys_of(found).await?;
-            match self.write_secret_key(audit, &app, keys, &change).await? {
-                Ok(written) => return Ok(written),
-                Err(CommitError::Conflict { kind: RecordKind::AppHead, .. }) => is_stale = true,
-                Err(error) => return Err(error.into()),
+            match self.write_secret_key(audit, &app, keys, &change).await {
+                Err(failure) if failure.code() == ErrorCode::Conflict => is_stale = true,
+                written => return written,
             }
             found = app;
         }
@@ -304,9 +303,11 @@ impl Engine {
         app: &FoundApp,
         mut row: SecretKeysRow,
         wanted: &KeyChange<'_>,
-    ) -> Result<Result<(u64, Option<SecretKey>), CommitError>, Failure> {
+    ) -> Result<(u64, Option<SecretKey>), Failure> {
         let version = app.head.app_version + 1;
         let kek = self.kek(app, app.head.kek_version)?;
+        // A key that is set again replaces the one before.
+        let takes_away = row.keys.contains_key(wanted.name);
         match wanted.write {
             KeyWrite::Delete => {
                 row.keys.remove(wanted.name).ok_or_else(|| messages::no_such_secret_key(wanted.name))?;
@@ -338,7 +339,8 @@ impl Engine {
         let mut change = self.change(audit);
         next.put_into(&mut change);
         change.puts.push(self.codec.write(app.id.as_bytes(), row_version, &row));
-        Ok(self.commit(audit, change).await.map(|_| (version, key)))
+        self.commit_head(audit, app, takes_away, change).await?;
+        Ok((version, key))
     }
 
     /// The app's keys at the version that its head names, and the app with that head.

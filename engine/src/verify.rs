@@ -5,7 +5,7 @@
 //! unchanged; the modules that open them return no plaintext. It continues after a fault, so that one run finds all
 //! faults.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,15 +15,17 @@ use petsem_keys::Keyring;
 use petsem_store::{ReadError, RecordKind, Store};
 use serde::{Deserialize, Serialize};
 
+use crate::control::draft::Draft;
+use crate::control::pages::{PageCache, PageError, Pages, Walk};
 use crate::control::state::is_the_mac;
 use crate::error::Failure;
 use crate::keyring::node_keys::NodeKeys;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
 use crate::records::{
-    AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, DischargerRow, FeedHeadRow, FeedRow,
-    IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, PollRow, RecordCodec, Row,
-    Scan, SealRow, SecretKeysRow, SignedNote, SigningKeyRow, StoreRow, TokenRow, read_row,
+    AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, Directory, DischargerRow, FeedHeadRow,
+    FeedRow, IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, Page, PolicyRow, PollRow,
+    RecordCodec, Row, Scan, SealRow, SecretKeysRow, SignedNote, SigningKeyRow, StoreRow, TokenRow, read_row,
 };
 use crate::secret_keys::check_secret_key;
 use crate::secrets::bundle::SealedApp;
@@ -109,6 +111,7 @@ pub async fn verify_store(
         codec: &unlocked.codec,
         report: StoreReport::default(),
     };
+    verifier.note_newest_change().await?;
     verifier.rows::<StoreRow>().await?;
     verifier.rows::<SealRow>().await?;
     verifier.rows::<KeyringKeyRow>().await?;
@@ -143,6 +146,17 @@ struct StoreVerifier<'a> {
 }
 
 impl StoreVerifier<'_> {
+    /// Rows that name a later control change than the feed's head are faults.
+    async fn note_newest_change(&self) -> Result<(), ReadError> {
+        // A fault in the head is reported with the feed.
+        if let Some(record) = self.store.record(RecordKind::FeedHead, &[]).await?
+            && let Ok((head, _)) = self.codec.read_with_change::<FeedHeadRow>(&[], &record)
+        {
+            self.codec.note_change(head.content.number);
+        }
+        Ok(())
+    }
+
     /// Verifies every row of a kind.
     async fn rows<T: Content>(&mut self) -> Result<(), ReadError> {
         self.each::<T>().await.map(drop)
@@ -253,7 +267,7 @@ impl StoreVerifier<'_> {
                 return Ok(deleted);
             }
         };
-        let (mut number, mut mac) = (0, [0; 32]);
+        let (mut number, mut mac, mut state) = (0, [0; 32], Draft::default());
         while number < head.number {
             let entries = self.store.feed(number, PAGE).await?;
             if entries.is_empty() {
@@ -263,6 +277,9 @@ impl StoreVerifier<'_> {
             for entry in entries {
                 match self.codec.read_feed(number + 1, &mac, &entry) {
                     Ok((row, next)) => {
+                        if let Err(fault) = state.fold(&row) {
+                            self.report.fault(fault);
+                        }
                         match row {
                             FeedRow::AppDeleted { app, .. } => {
                                 deleted.insert(app);
@@ -287,7 +304,48 @@ impl StoreVerifier<'_> {
         if !is_the_mac(&mac, &head.mac) {
             self.report.fault(messages::FEED_HEAD_DIFFERS);
         }
+        self.control_state(&head, state).await?;
         Ok(deleted)
+    }
+
+    /// Verifies that the stored control state is what all control changes add up to.
+    async fn control_state(&mut self, head: &FeedHeadRow, expected: Draft) -> Result<(), ReadError> {
+        match read_row::<Directory>(self.store, self.codec, &[]).await? {
+            Some(Ok(row)) if row.content == expected.directory => self.report.rows += 1,
+            Some(Err(fault)) => self.report.fault(fault),
+            Some(Ok(_)) | None => self.report.fault(messages::CONTROL_DIRECTORY_DIFFERS),
+        }
+        let pages = Pages { store: self.store, codec: self.codec, cache: &PageCache::default() };
+        let (mut entries, mut count) = (BTreeMap::new(), 0);
+        let mut walk = Walk::new(pages, head.pages);
+        loop {
+            match walk.next().await {
+                Ok(None) => break,
+                Ok(Some(page)) => {
+                    count += 1;
+                    if let Page::Leaf(found) = &*page {
+                        entries.extend(found.iter().cloned());
+                    }
+                }
+                Err(PageError::Replaced) => {
+                    self.report.fault(messages::CONTROL_PAGES_DIFFER);
+                    return Ok(());
+                }
+                Err(PageError::Failed(failure)) => {
+                    self.report.fault(failure.operator_text());
+                    return Ok(());
+                }
+            }
+        }
+        self.report.rows += count;
+        let expected: BTreeMap<_, _> =
+            expected.changes.into_iter().filter_map(|(key, entry)| Some((key, entry?))).collect();
+        if BTreeMap::from_iter(entries) != expected
+            || self.store.count(RecordKind::ControlPage).await? != count
+        {
+            self.report.fault(messages::CONTROL_PAGES_DIFFER);
+        }
+        Ok(())
     }
 
     /// Checks that a destroyed version of the keyring has no row.

@@ -152,7 +152,7 @@ fn rows(connection: &Connection, kind: u8) -> Vec<Row> {
         .expect("it can be read");
     rows.map(|row| {
         let (id, content) = row.expect("a row");
-        let content = serde_json::from_slice(slice(&content, 9, content.len())).expect("a row holds JSON");
+        let content = serde_json::from_slice(slice(&content, 17, content.len())).expect("a row holds JSON");
         Row { id, content }
     })
     .collect()

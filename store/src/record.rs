@@ -56,11 +56,15 @@ pub enum RecordKind {
     PollEntry = 23,
     /// A rotation of an app's KEK in progress: id is the app's.
     AppRotation = 24,
+    /// A page of the control state: id is its place in the tree of pages.
+    ControlPage = 25,
+    /// The part of the control state that every node keeps in memory: one row.
+    ControlDirectory = 26,
 }
 
 impl RecordKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Store,
         Self::Seal,
         Self::KeyringKey,
@@ -84,6 +88,8 @@ impl RecordKind {
         Self::Approval,
         Self::PollEntry,
         Self::AppRotation,
+        Self::ControlPage,
+        Self::ControlDirectory,
     ];
 
     /// The number on disk and in row MACs.
@@ -118,6 +124,8 @@ impl fmt::Display for RecordKind {
             Self::Approval => "approval",
             Self::PollEntry => "poll entry",
             Self::AppRotation => "app rotation",
+            Self::ControlPage => "control page",
+            Self::ControlDirectory => "control directory",
         })
     }
 }
@@ -215,10 +223,11 @@ mod tests {
     #[test]
     fn kinds_keep_their_numbers() {
         let numbers: Vec<u8> = RecordKind::ALL.iter().map(|kind| kind.number()).collect();
-        assert_eq!(numbers, (1..=19).chain(21..=24).collect::<Vec<u8>>());
+        assert_eq!(numbers, (1..=19).chain(21..=26).collect::<Vec<u8>>());
         assert_eq!(RecordKind::AppHead.number(), 6);
         assert_eq!(RecordKind::Revocation.number(), 19);
         assert_eq!(RecordKind::PollEntry.number(), 23);
         assert_eq!(RecordKind::AppRotation.number(), 24);
+        assert_eq!(RecordKind::ControlDirectory.number(), 26);
     }
 }

@@ -53,7 +53,7 @@ impl Engine {
         let latest = now.seconds_after(life);
         let ends_at = parent.token.expires_at().map_or(latest, |end| end.min(latest));
         let id = ApprovalId::new_v7(now.millis(), &entropy::bytes());
-        let (macaroon, row) = self.break_glass_token(&app, parent, id, &request.reason, ends_at, now)?;
+        let (macaroon, row) = self.break_glass_token(&app, parent, id, &request.reason, ends_at, now).await?;
         let token = token_uuid(macaroon.id());
         let approval = ApprovalRequest {
             change: ProtectedChange::BreakGlass { token },
@@ -75,7 +75,7 @@ impl Engine {
     }
 
     /// The token: its parent's limits on networks and times, one app, one action, and the ticket.
-    fn break_glass_token(
+    async fn break_glass_token(
         &self,
         app: &FoundApp,
         parent: &crate::authn::tokens::Verified,
@@ -85,7 +85,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(Macaroon, TokenRow), Failure> {
         let control = self.control();
-        let key = control.key_for_new_tokens(Some(app.head.org))?;
+        let key = control.key_for_new_tokens(Some(app.head.org)).await?;
         let discharger = control.own_discharger(&self.settings.location)?;
         let inherited =
             parent.token.inherit().map_err(|error| messages::refused(ErrorCode::Forbidden, &error))?;
@@ -114,7 +114,7 @@ impl Engine {
         caveats.push(window(now, ends_at));
         let new = NewToken {
             kind: TokenKind::BreakGlass,
-            key,
+            key: &key,
             subject: requester,
             ancestors: parent.token.lineage().0.into_iter().map(token_uuid).collect(),
             caveats,
@@ -184,7 +184,7 @@ impl Engine {
         let id = ApprovalId::from_bytes(evidence.grant.request);
         let row = self.approval(id).await?.ok_or_else(messages::revoked)?.content;
         let is_for_this_token = matches!(row.change, ProtectedChange::BreakGlass { token } if token == token_uuid(verified.token.id()));
-        if !is_for_this_token || self.request_state(&row, now)? != ApprovalState::Approved {
+        if !is_for_this_token || self.request_state(&row, now).await? != ApprovalState::Approved {
             return Err(messages::revoked());
         }
         let BreakGlass { requester, approver, .. } = &evidence.grant;

@@ -134,7 +134,7 @@ impl Engine {
         let row = self.row::<DischargerRow>(&key).await?.ok_or_else(deleted)?;
         audit.set_detail(messages::discharger(&found.id, &found.location));
         let at = self.now().millis();
-        let feed = [FeedRow::DischargerSet { discharger: found.id.clone(), version: row.version + 1, at }];
+        let feed = [FeedRow::DischargerDeleted { discharger: found.id.clone(), at }];
         self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<DischargerRow>(&key, row.version));
             change.deletes.push((RecordKind::Discharger, key.clone()));

@@ -26,7 +26,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<OrgGuard, Failure> {
         let org = self.org_for(audit, principal, org, Action::List, now).await?;
-        Ok(OrgGuard { guard_policies: self.control().is_org_guarded(org.id) })
+        Ok(OrgGuard { guard_policies: self.control().org(org.id).await?.is_guarded })
     }
 
     /// Turns the guard on immediately. Turning it off needs a second person.
@@ -43,7 +43,7 @@ impl Engine {
     ) -> Result<Requested<OrgGuard>, Failure> {
         let org = self.org_for(audit, principal, org, Action::ManagePolicy, now).await?;
         audit.set_org(org.id);
-        let is_guarded = self.control().is_org_guarded(org.id);
+        let is_guarded = self.control().org(org.id).await?.is_guarded;
         if !is_guarded && requested.guard_policies {
             audit.set_detail(messages::POLICIES_GUARDED);
             let feed = [FeedRow::OrgGuardSet { org: org.id, on: true, at: now.millis() }];

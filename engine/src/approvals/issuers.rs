@@ -216,10 +216,8 @@ impl Engine {
         let entry = self.issuer(id)?;
         let (issuer, before, at) = (entry.row.issuer.clone(), all_so_far(now), now.millis());
         audit.set_detail(messages::issuer_deleted(&described(&entry.row), &rfc3339_seconds(before)));
-        let feed = [
-            FeedRow::IssuerSet { issuer: id, version: entry.version + 1, at },
-            FeedRow::JwtIssuerRevoked { issuer, before, at },
-        ];
+        let feed =
+            [FeedRow::IssuerDeleted { issuer: id, at }, FeedRow::JwtIssuerRevoked { issuer, before, at }];
         self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<IssuerRow>(id.as_bytes(), entry.version));
             change.deletes.push((RecordKind::Issuer, id.as_bytes().to_vec()));

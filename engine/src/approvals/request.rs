@@ -70,7 +70,7 @@ impl Engine {
         let now = self.now();
         let mut audit = local_record(now, "approval.approve");
         let row = self.approval(id).await?.ok_or_else(messages::no_such_request)?;
-        self.check_open(&row.content, now)?;
+        self.check_open(&row.content, now).await?;
         let decision =
             Decision { approved: true, by: messages::SEAL.to_owned(), tokens: Vec::new(), at: now.millis() };
         let approval = self.carry_out(&mut audit, id, row, decision, now).await?;
@@ -238,7 +238,7 @@ impl Engine {
         if let Some(both) = people.iter().find(|person| row.content.people.contains(person)) {
             return Err(messages::same_person(both));
         }
-        self.check_open(&row.content, now)?;
+        self.check_open(&row.content, now).await?;
         let decision = Decision {
             approved: true,
             by: author_of(&verified.token),
@@ -286,17 +286,21 @@ impl Engine {
     }
 
     /// The state of a request. Fails if a token of its requester or its approver was revoked.
-    pub(crate) fn request_state(&self, row: &ApprovalRow, now: Timestamp) -> Result<ApprovalState, Failure> {
+    pub(crate) async fn request_state(
+        &self,
+        row: &ApprovalRow,
+        now: Timestamp,
+    ) -> Result<ApprovalState, Failure> {
         let control = self.control();
-        let decided = row.decision.iter().flat_map(|decision| &decision.tokens);
-        if row.tokens.iter().chain(decided).any(|token| control.revoked().has_token(token)) {
+        let decided = row.decision.as_ref().map_or(&[][..], |decision| &decision.tokens);
+        if control.is_any_revoked(&row.tokens).await? || control.is_any_revoked(decided).await? {
             return Err(messages::revoked());
         }
         Ok(state_of(row, now))
     }
 
-    fn check_open(&self, row: &ApprovalRow, now: Timestamp) -> Result<(), Failure> {
-        match self.request_state(row, now)? {
+    async fn check_open(&self, row: &ApprovalRow, now: Timestamp) -> Result<(), Failure> {
+        match self.request_state(row, now).await? {
             ApprovalState::Open => Ok(()),
             ApprovalState::Approved => Err(messages::request_approved()),
             ApprovalState::Denied | ApprovalState::Expired => Err(messages::request_closed()),

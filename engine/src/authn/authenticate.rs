@@ -12,7 +12,11 @@ use crate::request::AuditRecord;
 
 impl Engine {
     /// Verifies the macaroons of a header. At least one must verify and not be revoked.
-    pub fn authenticate(&self, header: Option<&str>, audit: &mut AuditRecord) -> Result<Principal, Failure> {
+    pub async fn authenticate(
+        &self,
+        header: Option<&str>,
+        audit: &mut AuditRecord,
+    ) -> Result<Principal, Failure> {
         self.check_integrity()?;
         let header = Header::parse(header.ok_or_else(messages::no_token)?, &self.settings.location)
             .map_err(|error| messages::refused(ErrorCode::TokenMalformed, &error))?;
@@ -22,7 +26,7 @@ impl Engine {
         let mut first_failure = None;
         let mut budget = DischargeBudget::default();
         for unverified in header.permissions() {
-            match verify(&control, unverified, &discharges, &mut budget) {
+            match verify(&control, unverified, &discharges, &mut budget).await {
                 Ok(verified) => tokens.push(verified),
                 Err(failure) => {
                     first_failure.get_or_insert(failure);
@@ -33,17 +37,27 @@ impl Engine {
             return Err(first_failure.unwrap_or_else(messages::no_valid_token));
         };
         audit.verified_token(&first.token);
-        tokens.retain(|verified| check_revocations(&control, &verified.token).is_ok());
-        let Some(first) = tokens.first() else { return Err(messages::revoked()) };
+        let mut valid = Vec::with_capacity(tokens.len());
+        for verified in tokens {
+            match check_revocations(&control, &verified.token).await {
+                Ok(()) => valid.push(verified),
+                Err(failure) if failure.code() == ErrorCode::Revoked => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        let Some(first) = valid.first() else { return Err(messages::revoked()) };
         audit.verified_token(&first.token);
-        Ok(Principal::new(tokens, audit.peer()))
+        Ok(Principal::new(valid, audit.peer()))
     }
 
     /// Checks again that no token of the principal was revoked. A body may arrive seconds after the header, and a
     /// revocation is in force from its answer on.
-    pub fn recheck_revocations(&self, principal: &Principal) -> Result<(), Failure> {
+    pub async fn recheck_revocations(&self, principal: &Principal) -> Result<(), Failure> {
         self.check_integrity()?;
         let control = self.control();
-        principal.verified().iter().try_for_each(|verified| check_revocations(&control, &verified.token))
+        for verified in principal.verified() {
+            check_revocations(&control, &verified.token).await?;
+        }
+        Ok(())
     }
 }

@@ -62,7 +62,7 @@ impl Engine {
         caveats.push(Organization { org: *app.head.org.as_bytes() }.into());
         caveats.push(Actions(ActionSet::from_iter([Action::ReadValue])).into());
         let control = self.control();
-        let key = control.key_for_new_tokens(Some(app.head.org))?;
+        let key = &*control.key_for_new_tokens(Some(app.head.org)).await?;
         let macaroon = self.sign_macaroon(key, caveats).map_err(Failure::internal)?;
         let (id, until) = (token_uuid(macaroon.id()), rfc3339_seconds(expires));
         audit.set_detail(messages::token_exchanged(id, &rule, &until));

@@ -35,7 +35,7 @@ impl Engine {
         longest: i64,
         now: Timestamp,
     ) -> Result<Claims, Failure> {
-        match self.verify_with_available_keys(text, longest, now)? {
+        match self.verify_with_available_keys(text, longest, now).await? {
             Ok(claims) => return Ok(claims),
             Err(JwtError::UnknownKey) => {}
             Err(error) => return Err(refused(&error)),
@@ -51,11 +51,11 @@ impl Engine {
             return Err(refused(&JwtError::UnknownKey));
         }
         // Time has passed: check revocations and the JWT's expiry again.
-        self.verify_with_available_keys(text, longest, self.now())?.map_err(|error| refused(&error))
+        self.verify_with_available_keys(text, longest, self.now()).await?.map_err(|error| refused(&error))
     }
 
     /// Verifies a JWT with the keys that are available.
-    fn verify_with_available_keys(
+    async fn verify_with_available_keys(
         &self,
         text: &str,
         longest: i64,
@@ -69,7 +69,7 @@ impl Engine {
             Err(error) => return Ok(Err(error)),
         };
         let issued_at = claims.issued_at().unwrap_or(i64::MIN);
-        check_jwt(&control, claims.issuer(), claims.subject(), claims.jti(), issued_at)?;
+        check_jwt(&control, claims.issuer(), claims.subject(), claims.jti(), issued_at).await?;
         Ok(Ok(claims))
     }
 

@@ -50,15 +50,16 @@ pub(crate) fn holder(subject: &Subject) -> String {
 }
 
 /// Verifies one permission token: the key named by its KID, its MACs, its discharges.
-pub(crate) fn verify(
+pub(crate) async fn verify(
     control: &Control,
     unverified: &UnverifiedToken,
     discharges: &[&UnverifiedToken],
     budget: &mut DischargeBudget,
 ) -> Result<Verified, Failure> {
-    let entry = control.signing_key(unverified.kid()).map_err(|missing| match missing {
+    let entry = control.signing_key(unverified.kid()).await.map_err(|missing| match missing {
         NoKey::Unknown => messages::token_not_signed_here(),
         NoKey::Revoked => messages::revoked(),
+        NoKey::Failed(failure) => failure,
     })?;
     let trusted = control.dischargers().iter().map(|entry| TrustedDischarger {
         location: &entry.location,
@@ -72,30 +73,29 @@ pub(crate) fn verify(
 }
 
 /// Refuses a token if it, an ancestor or a discharge of it was revoked.
-pub(crate) fn check_revocations(control: &Control, token: &Token) -> Result<(), Failure> {
+pub(crate) async fn check_revocations(control: &Control, token: &Token) -> Result<(), Failure> {
     let ids = std::iter::once(token.id()).chain(token.ancestors()).chain(token.discharge_ids());
     for id in ids {
-        if control.revoked().has_token(&token_uuid(id)) {
+        if control.is_token_revoked(&token_uuid(id)).await? {
             return Err(messages::revoked());
         }
     }
     // Revoking a JWT also revokes the tokens that it was exchanged for.
-    token.exchanged().map_or(Ok(()), |of| {
-        let jti = Some(of.jti.as_str()).filter(|jti| !jti.is_empty());
-        check_jwt(control, &of.issuer, Some(&of.sub), jti, of.issued)
-    })
+    let Some(of) = token.exchanged() else { return Ok(()) };
+    let jti = Some(of.jti.as_str()).filter(|jti| !jti.is_empty());
+    check_jwt(control, &of.issuer, Some(&of.sub), jti, of.issued).await
 }
 
 /// Refuses a JWT that was revoked: by its `jti`, or with all JWTs that its subject or issuer had before a time. Checked
 /// at every use of the JWT and of everything derived from it. `issued_at` in unix seconds.
-pub(crate) fn check_jwt(
+pub(crate) async fn check_jwt(
     control: &Control,
     issuer: &str,
     sub: Option<&str>,
     jti: Option<&str>,
     issued_at: i64,
 ) -> Result<(), Failure> {
-    if control.revoked().has_jwt(issuer, sub, jti, issued_at) {
+    if control.is_jwt_revoked(issuer, sub, jti, issued_at).await? {
         return Err(messages::jwt_revoked());
     }
     Ok(())

@@ -66,14 +66,15 @@ impl Engine {
     ///
     /// # Errors
     /// There is not exactly one host token, or it does not verify.
-    pub fn host_token(
+    pub async fn host_token(
         &self,
         authorization: Option<&str>,
         audit: &mut AuditRecord,
     ) -> Result<Verified, Failure> {
         let header = self.boot_header(authorization)?;
         let token = only_token(&header)?;
-        let verified = verify(&self.control(), token, &header.discharges(), &mut DischargeBudget::default())?;
+        let verified =
+            verify(&self.control(), token, &header.discharges(), &mut DischargeBudget::default()).await?;
         // From here on the request has its own audit line, even if its body is refused.
         audit.verified_token(&verified.token);
         Ok(verified)
@@ -84,14 +85,14 @@ impl Engine {
     ///
     /// # Errors
     /// The header does not carry exactly the host token, or the token was not signed by this installation.
-    pub fn batch_token(
+    pub async fn batch_token(
         &self,
         authorization: Option<&str>,
         audit: &mut AuditRecord,
     ) -> Result<UnverifiedToken, Failure> {
         let header = self.boot_header(authorization)?;
         let host = only_token(&header)?.clone();
-        match verify(&self.control(), &host, &[], &mut DischargeBudget::default()) {
+        match verify(&self.control(), &host, &[], &mut DischargeBudget::default()).await {
             Err(failure) if failure.code() == ErrorCode::DischargeMissing => {}
             Err(failure) => return Err(failure),
             Ok(verified) => {
@@ -121,7 +122,7 @@ impl Engine {
             let discharge =
                 UnverifiedToken::parse(item.discharge.trim()).map_err(|_| messages::malformed_discharge())?;
             let mut budget = DischargeBudget::of_macs(MACS_OF_ONE);
-            let verified = verify(&self.control(), host, &[&discharge], &mut budget)?;
+            let verified = verify(&self.control(), host, &[&discharge], &mut budget).await?;
             audit.verified_token(&verified.token);
             let boot = Boot {
                 verified: &verified,
@@ -211,7 +212,7 @@ impl Engine {
         if org.is_some() {
             return Err(messages::host_token_of_an_org());
         }
-        check_revocations(&control, token)?;
+        check_revocations(&control, token).await?;
         let host = boot.peer.host.clone().ok_or_else(messages::no_host_of_connection)?;
         // Without a grant the answer must reveal nothing about any app.
         token.boot_grant().map_err(|denial| denied_by(&denial))?;
@@ -238,11 +239,11 @@ impl Engine {
             }
         };
         audit.set_app(&app);
-        let discharger = check_grant(&control, &app, &evidence, boot, &host)?;
+        let discharger = check_grant(&control, &app, &evidence, boot, &host).await?;
         let policy = self.policy_of(&app)?;
         let provenance = GrantProvenance::of(&evidence.grant.provenance)?;
         audit.set_detail(messages::booted_by(token_uuid(evidence.discharge), &provenance.describe()));
-        provenance.reauthorize(&control, &policy, &app, boot.machine.as_str(), host.as_str())?;
+        provenance.reauthorize(&control, &policy, &app, boot.machine.as_str(), host.as_str()).await?;
         Ok(Granted { evidence, discharger, provenance, app, host })
     }
 
@@ -284,7 +285,7 @@ impl Engine {
 }
 
 /// The discharger behind a boot, if it may vouch for the app's org and neither the Machine nor the host is revoked.
-fn check_grant(
+async fn check_grant(
     control: &Control,
     app: &FoundApp,
     evidence: &GrantEvidence,
@@ -297,7 +298,7 @@ fn check_grant(
         .find(|entry| entry.id == evidence.discharger)
         .filter(|entry| entry.org.is_none_or(|org| org == app.head.org))
         .ok_or_else(messages::discharger_of_another_org)?;
-    if control.revoked().has_host(host) || control.revoked().has_machine(app.id, boot.machine) {
+    if control.is_boot_revoked(host, app.id, boot.machine).await? {
         return Err(messages::machine_revoked());
     }
     Ok(Arc::clone(discharger))

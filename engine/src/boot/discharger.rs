@@ -38,7 +38,7 @@ impl Engine {
                 self.count_jwt(audit, &claims, now);
                 Ok(Proof::Jwt(claims))
             }
-            None => self.authenticate(authorization, audit).map(Proof::Token),
+            None => self.authenticate(authorization, audit).await.map(Proof::Token),
         }
     }
 
@@ -72,7 +72,7 @@ impl Engine {
             Proof::Token(principal) => self.proof_by_token(audit, principal, request, &host, now).await?,
         };
         let control = self.control();
-        if control.revoked().has_machine(app.id, request.machine) || control.revoked().has_host(&host) {
+        if control.is_boot_revoked(&host, app.id, request.machine).await? {
             return Err(messages::machine_revoked());
         }
         let expires = now.seconds().saturating_add(DISCHARGE_LIFE);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use blake2::{Blake2b256, Digest as _};
 use data_encoding::HEXLOWER;
-use petsem_api::{ApprovalId, ApprovalState, DischargeAnswer, OrgId, UserInteractive};
+use petsem_api::{ApprovalId, ApprovalState, DischargeAnswer, ErrorCode, OrgId, UserInteractive};
 use petsem_keys::{Keyring, PollKey, WrapContext};
 use petsem_policy::{SecondPerson, Ticket};
 use petsem_store::{CommitError, RecordKind};
@@ -21,7 +21,7 @@ use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{PollRow, ProtectedChange, REREADS, Row, expect};
+use crate::records::{ApprovalRow, PollRow, ProtectedChange, REREADS, Row, expect};
 use crate::request::AuditRecord;
 
 /// Longest lifetime of an entry, in seconds.
@@ -65,7 +65,7 @@ impl Engine {
         }
         // Check the other conditions now, so that a ticket with an unknown condition is refused immediately.
         clear_break_glass(ticket, &row, Some(condition.request), now)?;
-        match self.request_state(&row, now)? {
+        match self.request_state(&row, now).await? {
             ApprovalState::Approved => {
                 let discharge = self.break_glass_discharge(audit, ticket, id, &row, now)?;
                 Ok(DischargeAnswer { discharge: Some(discharge), ..DischargeAnswer::default() })
@@ -163,8 +163,16 @@ impl Engine {
     /// Whether a request can still lead to a discharge, and its org.
     async fn waits_for(&self, request: ApprovalId, now: Timestamp) -> Result<(bool, Option<OrgId>), Failure> {
         let Some(row) = self.approval(request).await? else { return Ok((false, None)) };
-        let state = self.request_state(&row.content, now).unwrap_or(ApprovalState::Denied);
+        let state = self.state_for_poll(&row.content, now).await?;
         Ok((matches!(state, ApprovalState::Open | ApprovalState::Approved), row.content.org))
+    }
+
+    /// The state of a request. A revocation in the meantime counts as a denial.
+    async fn state_for_poll(&self, row: &ApprovalRow, now: Timestamp) -> Result<ApprovalState, Failure> {
+        match self.request_state(row, now).await {
+            Err(failure) if failure.code() == ErrorCode::Revoked => Ok(ApprovalState::Denied),
+            state => state,
+        }
     }
 
     /// Fetches the result for a poll secret. The secret is the only credential.
@@ -203,8 +211,7 @@ impl Engine {
         let request = entry.content.request;
         let Some(row) = self.approval(request).await? else { return Ok(Some(Polled::NotFound)) };
         let row = row.content;
-        // A revocation in the meantime counts as a denial.
-        let state = self.request_state(&row, now).unwrap_or(ApprovalState::Denied);
+        let state = self.state_for_poll(&row, now).await?;
         if state == ApprovalState::Open || self.check_feed().is_err() {
             return Ok(Some(Polled::NotReady));
         }

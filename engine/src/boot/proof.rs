@@ -83,7 +83,7 @@ impl GrantProvenance {
     }
 
     /// Re-evaluates the proof: it must not be revoked, and the app's policy must still accept it.
-    pub(crate) fn reauthorize(
+    pub(crate) async fn reauthorize(
         &self,
         control: &Control,
         policy: &AppPolicy,
@@ -91,13 +91,13 @@ impl GrantProvenance {
         machine: &str,
         host: &str,
     ) -> Result<(), Failure> {
-        if self.first.is_some_and(|first| control.revoked().has_token(&first)) {
+        if control.is_any_revoked(self.first.as_slice()).await? {
             return Err(messages::discharge_revoked());
         }
         match &self.proof {
             BootProof::Jwt { claims, sub, jti, issued_at, .. } => {
                 let claims = Claims::from_stored(claims.clone());
-                check_jwt(control, claims.issuer(), sub.as_deref(), jti.as_deref(), *issued_at)?;
+                check_jwt(control, claims.issuer(), sub.as_deref(), jti.as_deref(), *issued_at).await?;
                 if control.issuer(claims.issuer()).is_none() {
                     return Err(messages::issuer_of_boot_deleted());
                 }
@@ -109,7 +109,7 @@ impl GrantProvenance {
                     .map_err(|denial| messages::refused(ErrorCode::PolicyDenied, &denial))
             }
             BootProof::Token { id, ancestors, .. } => {
-                if std::iter::once(id).chain(ancestors).any(|id| control.revoked().has_token(id)) {
+                if control.is_token_revoked(id).await? || control.is_any_revoked(ancestors).await? {
                     return Err(messages::token_of_boot_revoked());
                 }
                 Ok(())

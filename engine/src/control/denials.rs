@@ -107,7 +107,11 @@ impl Engine {
         let mut audit = local_record(self.now(), "operator.deny");
         match self.denial_row(&mut audit, &request).await {
             Ok(row) => {
-                self.deny(row);
+                if let Err(failure) = self.deny(row) {
+                    let reason = failure.operator_text();
+                    tracing::error!(denial = %id, reason, "cannot put a denial in force; it will be tried again");
+                    return;
+                }
                 self.denials.wait(id, request.clone());
                 tracing::warn!(denial = %id, "a denial is in force on this node");
                 if !self.keep(folder, id, &request).await {
@@ -115,7 +119,8 @@ impl Engine {
                     folder.answer(&self.codec, id, &DenialAnswer::Held);
                 }
             }
-            Err(failure) if failure.code() == ErrorCode::StoreUnavailable => {
+            // It is not refused, only not possible now.
+            Err(failure) if outcome_of(&failure) == Outcome::Failed => {
                 tracing::error!(
                     denial = %id,
                     reason = failure.operator_text(),

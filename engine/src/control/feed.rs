@@ -3,16 +3,17 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use data_encoding::HEXLOWER;
 use petsem_api::ErrorCode;
 use petsem_store::{Change, CommitError, RecordKind};
 
-use crate::control::state::{Control, Readers};
+use crate::control::pages::{PageError, misplaced};
+use crate::control::state::Control;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{FeedHeadRow, FeedRow, IntegrityFault, expect};
+use crate::records::{FeedRow, IntegrityFault};
 use crate::request::AuditRecord;
+use crate::tenancy::found::FoundApp;
 
 impl Engine {
     /// Reads new changes of the control feed, and checks that the store still contains the last revision that this node
@@ -39,12 +40,11 @@ impl Engine {
         if let Some(newest) = self.store.revision().await? {
             self.note_revision(newest);
         }
-        let before = self.control();
-        if let Some(next) = before.advanced(&self.readers()).await? {
+        if let Some(next) = self.control().advanced().await? {
             let mut guard = self.control.write().unwrap_or_else(PoisonError::into_inner);
             if guard.number <= next.number {
                 self.audit.set_feed(next.number);
-                *guard = Arc::new(next.denying(&self.denials.rows()));
+                *guard = Arc::new(next.denying(&self.denials.rows())?);
             }
             drop(guard);
             self.follow_keyring();
@@ -54,23 +54,12 @@ impl Engine {
     }
 
     /// Puts a denial in force on this node, before the control feed contains it.
-    pub(crate) fn deny(&self, row: FeedRow) {
+    pub(crate) fn deny(&self, row: FeedRow) -> Result<(), Failure> {
         // First the list, then the state, so that a refresh in between applies it from the list.
         self.denials.add(row);
         let mut guard = self.control.write().unwrap_or_else(PoisonError::into_inner);
-        *guard = Arc::new(guard.denying(&self.denials.rows()));
-    }
-
-    fn readers(&self) -> Readers<'_> {
-        Readers {
-            store: &*self.store,
-            fetch: &*self.fetch,
-            codec: &self.codec,
-            keys: &self.keys,
-            before: self.keyring(),
-            store_id: self.store_id,
-            now: self.now(),
-        }
+        *guard = Arc::new(guard.denying(&self.denials.rows())?);
+        Ok(())
     }
 
     /// Commits numbered control changes. `fill` adds the rows that belong to them, and is called again if another node
@@ -93,23 +82,23 @@ impl Engine {
         fill: impl Fn(&mut Change) + Send,
     ) -> Result<u64, Failure> {
         let _guard = self.feed_lock.lock().await;
+        let mut replaced_at = None;
         for _ in 0..5 {
             self.refresh().await?;
             let control = self.control();
             check(&control)?;
             let mut change = self.change(audit);
             fill(&mut change);
-            let (mut number, mut mac) = (control.number, *control.mac());
-            for row in rows {
-                number += 1;
-                let entry = self.codec.write_feed(number, &mac, row);
-                mac = <[u8; 32]>::try_from(entry.mac.as_slice()).unwrap_or_default();
-                change.feed.push(entry);
-            }
-            let head_version = control.head_version();
-            change.expects.push(expect::<FeedHeadRow>(&[], head_version));
-            let head = FeedHeadRow { number, mac: HEXLOWER.encode(&mac) };
-            change.puts.push(self.codec.write(&[], head_version + 1, &head));
+            let number = match control.extend(&mut change, rows).await {
+                Ok(number) => number,
+                // By another node, if the head has changed since.
+                Err(PageError::Replaced) if replaced_at != Some(control.head_version()) => {
+                    replaced_at = Some(control.head_version());
+                    continue;
+                }
+                Err(PageError::Replaced) => return Err(misplaced(&[]).into()),
+                Err(PageError::Failed(failure)) => return Err(failure),
+            };
             match self.commit(audit, change).await {
                 Ok(_) => {
                     self.refresh().await?;
@@ -123,5 +112,23 @@ impl Engine {
             }
         }
         Err(messages::nodes_keep_changing())
+    }
+
+    /// Commits a change that writes an app's head. If it takes something away, the new head becomes the app's floor.
+    pub(crate) async fn commit_head(
+        &self,
+        audit: &mut AuditRecord,
+        app: &FoundApp,
+        takes_away: bool,
+        change: Change,
+    ) -> Result<(), Failure> {
+        if !takes_away {
+            self.commit(audit, change).await?;
+            return Ok(());
+        }
+        let at = self.now().millis();
+        let floor = FeedRow::FloorSet { app: app.id, version: app.head_version + 1, at };
+        self.commit_control(audit, &[floor], |next| next.clone_from(&change)).await?;
+        Ok(())
     }
 }

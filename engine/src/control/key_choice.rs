@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use petsem_api::OrgId;
 
-use crate::control::state::{Control, DischargerEntry, SigningEntry};
+use crate::control::state::{Control, DischargerEntry, NoKey, SigningEntry};
 use crate::error::Failure;
 use crate::messages;
 
@@ -16,12 +16,13 @@ pub(crate) fn discharger_location(location: &str) -> String {
 
 impl Control {
     /// The key that signs new tokens of an org, or of the platform.
-    pub(crate) fn key_for_new_tokens(&self, org: Option<OrgId>) -> Result<&Arc<SigningEntry>, Failure> {
-        match org {
-            None => self.platform_key(),
-            Some(org) => self.org_key(org),
-        }
-        .ok_or_else(|| Failure::internal("no signing key for this kind of token"))
+    pub(crate) async fn key_for_new_tokens(&self, org: Option<OrgId>) -> Result<Arc<SigningEntry>, Failure> {
+        let missing = || Failure::internal("no signing key for this kind of token");
+        let current = self.keys_of(org).await?.current().ok_or_else(missing)?;
+        self.signing_key(current.as_bytes()).await.map_err(|no_key| match no_key {
+            NoKey::Failed(failure) => failure,
+            NoKey::Unknown | NoKey::Revoked => missing(),
+        })
     }
 
     /// This installation's own discharger. `location` is that of its tokens.

@@ -1,32 +1,43 @@
-//! The control state in memory, which every decision depends on: signing keys, dischargers, issuers, revocations.
+//! The control state, which every decision depends on: signing keys, dischargers, issuers, revocations, floors.
 //!
-//! It is built from the control feed. Changes there are numbered without gaps, and each MAC covers the previous one. A
-//! missing number, or a row older than the version that the feed names, fails closed.
+//! It is what the control feed adds up to. The feed's head names its root, so a node reads the state without reading
+//! the feed: the directory into memory, entries at each lookup. Changes are numbered without gaps, and each MAC covers
+//! the previous one. A missing number, or a row older than the version that the state names, fails closed.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
-use petsem_api::{AppId, ErrorCode, IssuerId, OrgId, SigningKeyId, StoreId, TokenUuid};
-use petsem_keys::{DischargerKey, Keyring, SigningKey};
-use petsem_policy::{MacaroonKey, SharedKey, TokenId};
-use petsem_store::Store;
+use petsem_api::{AppId, ErrorCode, HostId, IssuerId, MachineId, OrgId, SigningKeyId, StoreId, TokenUuid};
+use petsem_keys::{DischargerKey, SigningKey, scrubbed_call};
+use petsem_policy::{MacaroonKey, SharedKey};
+use petsem_store::{Change, RecordKind, Store};
+use quick_cache::sync::Cache;
 use subtle::ConstantTimeEq;
 
 use crate::authn::issuer_keys::IssuerKeys;
-use crate::authn::token_id::token_uuid;
-use crate::clock::Timestamp;
-use crate::control::revoked::RevokedSet;
+use crate::control::draft::{Draft, named_id, subjects, typed};
+use crate::control::pages::{Changes, PageCache, PageError, Pages, misplaced, rewrite};
 use crate::error::Failure;
 use crate::fetch::Fetch;
 use crate::keyring::state::{KeyringState, owned};
+use crate::messages;
 use crate::records::{
-    Content, DischargerRow, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, REREADS,
-    RecordCodec, Row, SigningKeyRow, id_of_hex, read_row,
+    AppEntry, Content, ControlEntry, Directory, DischargerRow, EntryKey, FeedHeadRow, FeedRow,
+    IntegrityFault, IssuerRow, KeyringKeyRow, KeyringVersions, OrgEntry, PageRef, REREADS, RecordCodec,
+    RevokedJwts, Row, SigningKeyEntry, SigningKeyRow, SigningKeys, TokenEntry, TokenRow, expect, read_row,
 };
 
 /// Feed entries per read.
 const PAGE: u32 = 512;
+/// Changes at the end of the feed whose chain a start verifies.
+const TAIL: u64 = 64;
+/// Signing keys of orgs that are kept open.
+const OPEN_KEYS: usize = 4096;
+/// What is wrong with a head that is older than this node's state.
+const EARLIER: &str = "the feed ends before a change that this node has seen";
+/// How often a lookup follows changes that are committed while it reads.
+const FOLLOWED: usize = 16;
 
 /// A key that signs tokens.
 pub(crate) struct SigningEntry {
@@ -39,18 +50,34 @@ pub(crate) struct SigningEntry {
 }
 
 /// Why there is no key to verify a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum NoKey {
     /// No key has its KID.
     Unknown,
     /// The key was revoked.
     Revoked,
+    /// The key cannot be read.
+    Failed(Failure),
+}
+
+impl From<Failure> for NoKey {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<IntegrityFault> for NoKey {
+    fn from(fault: IntegrityFault) -> Self {
+        Self::Failed(fault.into())
+    }
 }
 
 /// A registered discharger.
 pub(crate) struct DischargerEntry {
     /// Its id.
     pub(crate) id: [u8; 16],
+    /// The version of its row that the directory names.
+    version: u64,
     /// Its location.
     pub(crate) location: String,
     /// The org that it belongs to; `None` = the platform.
@@ -74,59 +101,66 @@ pub(crate) struct IssuerEntry {
 }
 
 /// The control state after a numbered change.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Control {
+    source: Arc<ControlSource>,
     /// The number of the last applied change.
     pub(crate) number: u64,
     mac: [u8; 32],
     head_version: u64,
-    revoked: RevokedSet,
-    signing_keys: HashMap<[u8; 16], Arc<SigningEntry>>,
-    platform_key: Option<[u8; 16]>,
-    org_keys: HashMap<OrgId, [u8; 16]>,
-    known_keys: HashSet<[u8; 16]>,
-    /// Keys without a row. Allowed only if a later change destroys the key or deletes its org.
-    missing_keys: HashMap<[u8; 16], Option<OrgId>>,
+    top: Option<PageRef>,
+    directory_mac: String,
+    directory: Arc<Directory>,
     dischargers: Vec<Arc<DischargerEntry>>,
     issuers: HashMap<String, Arc<IssuerEntry>>,
-    deleted_apps: HashSet<AppId>,
-    deleted_orgs: HashSet<OrgId>,
-    guarded_orgs: HashSet<OrgId>,
-    policies: HashMap<AppId, u64>,
-    keyring: KeyringVersions,
+    /// Revocations of this node that the feed does not contain yet.
+    denied: Arc<Changes>,
 }
 
-/// The keyring versions that the feed names. No change names version 1 of a new installation.
-#[derive(Clone, Debug, Default)]
-struct KeyringVersions {
-    current: Option<u32>,
-    destroyed: BTreeSet<u32>,
-    /// Versions without a row. Allowed only if a later change destroys the version.
-    missing: BTreeSet<u32>,
+/// Where the control state is read from.
+pub(crate) struct ControlSource {
+    store: Arc<dyn Store>,
+    fetch: Arc<dyn Fetch>,
+    codec: Arc<RecordCodec>,
+    keys: Arc<KeyringState>,
+    store_id: StoreId,
+    pages: PageCache,
+    /// Keys that are in use. Whether a key is still valid is asked of its entry, at each use.
+    signing_keys: Cache<SigningKeyId, Arc<SigningEntry>>,
 }
 
-/// Everything needed to read the feed.
-pub(crate) struct Readers<'a> {
-    /// The store.
-    pub(crate) store: &'a dyn Store,
-    /// Decides which URLs may be fetched.
-    pub(crate) fetch: &'a dyn Fetch,
-    /// Verifies rows.
-    pub(crate) codec: &'a RecordCodec,
-    /// Opens wrapped keys, and receives new versions of the keyring.
-    pub(crate) keys: &'a KeyringState,
-    /// The keyring before the first read. It opens rows read earlier, even if their version is destroyed meanwhile.
-    pub(crate) before: Arc<Keyring>,
-    /// The store's id.
-    pub(crate) store_id: StoreId,
-    /// The time of the read.
-    pub(crate) now: Timestamp,
+impl ControlSource {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        fetch: Arc<dyn Fetch>,
+        codec: Arc<RecordCodec>,
+        keys: Arc<KeyringState>,
+        store_id: StoreId,
+    ) -> Self {
+        let (pages, signing_keys) = (PageCache::default(), Cache::new(OPEN_KEYS));
+        Self { store, fetch, codec, keys, store_id, pages, signing_keys }
+    }
+
+    fn pages(&self) -> Pages<'_> {
+        Pages { store: &*self.store, codec: &self.codec, cache: &self.pages }
+    }
 }
 
 impl Control {
-    /// The MAC of the last change.
-    pub(crate) fn mac(&self) -> &[u8; 32] {
-        &self.mac
+    /// The state before the first change.
+    pub(crate) fn before_all(source: ControlSource) -> Self {
+        Self {
+            source: Arc::new(source),
+            number: 0,
+            mac: [0; 32],
+            head_version: 0,
+            top: None,
+            directory_mac: String::new(),
+            directory: Arc::default(),
+            dischargers: Vec::new(),
+            issuers: HashMap::new(),
+            denied: Arc::default(),
+        }
     }
 
     /// The row version of the feed's head.
@@ -134,89 +168,156 @@ impl Control {
         self.head_version
     }
 
-    /// The revocations.
-    pub(crate) fn revoked(&self) -> &RevokedSet {
-        &self.revoked
+    /// The directory.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// The same state with revocations that the feed does not contain yet.
-    pub(crate) fn denying(&self, rows: &[FeedRow]) -> Self {
-        let mut next = self.clone();
-        rows.iter().for_each(|row| next.revoked.apply(row));
-        next
+    pub(crate) fn denying(&self, rows: &[FeedRow]) -> Result<Self, IntegrityFault> {
+        let mut draft = Draft::default();
+        rows.iter().try_for_each(|row| draft.fold(row))?;
+        Ok(Self { denied: Arc::new(draft.changes), ..self.clone() })
     }
 
-    /// Whether this app was deleted. Rows of a deleted app were restored by hand.
-    pub(crate) fn is_app_deleted(&self, app: AppId) -> bool {
-        self.deleted_apps.contains(&app)
+    /// What was taken away from an app.
+    pub(crate) async fn app(&self, app: AppId) -> Result<AppEntry, Failure> {
+        self.typed(&EntryKey::app(app)).await
     }
 
-    /// Whether this org was deleted.
-    pub(crate) fn is_org_deleted(&self, org: OrgId) -> bool {
-        self.deleted_orgs.contains(&org)
+    /// An org.
+    pub(crate) async fn org(&self, org: OrgId) -> Result<OrgEntry, Failure> {
+        self.typed(&EntryKey::org(org)).await
     }
 
-    /// Whether rules that allow boots or reads need a second person in this org.
-    pub(crate) fn is_org_guarded(&self, org: OrgId) -> bool {
-        self.guarded_orgs.contains(&org)
+    /// Whether a token, discharge or renewal was revoked, or the signing key with this id in lineages.
+    pub(crate) async fn is_token_revoked(&self, token: &TokenUuid) -> Result<bool, Failure> {
+        let key = EntryKey::token(token);
+        Ok(self.is_denied(&key) || self.typed::<TokenEntry>(&key).await?.is_revoked)
     }
 
-    /// The newest version of an app's policy that the feed names. An older row was restored by hand.
-    pub(crate) fn policy_version(&self, app: AppId) -> u64 {
-        self.policies.get(&app).copied().unwrap_or(0)
+    /// Whether one of these tokens was revoked.
+    pub(crate) async fn is_any_revoked(&self, tokens: &[TokenUuid]) -> Result<bool, Failure> {
+        for token in tokens {
+            if self.is_token_revoked(token).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a signing key was revoked.
+    pub(crate) async fn is_key_revoked(&self, id: SigningKeyId) -> Result<bool, Failure> {
+        let key = EntryKey::signing_key(id);
+        Ok(self.is_denied(&key) || self.typed::<SigningKeyEntry>(&key).await?.is_revoked)
+    }
+
+    /// Whether a host, or a Machine of an app, was revoked.
+    pub(crate) async fn is_boot_revoked(
+        &self,
+        host: &HostId,
+        app: AppId,
+        machine: &MachineId,
+    ) -> Result<bool, Failure> {
+        Ok(self.is_present(&EntryKey::host(host)).await?
+            || self.is_present(&EntryKey::machine(app, machine)).await?)
+    }
+
+    /// Whether a JWT was revoked: by its `jti`, or with all JWTs of its subject or issuer that were issued before a
+    /// time. `issued_at` in unix seconds.
+    pub(crate) async fn is_jwt_revoked(
+        &self,
+        issuer: &str,
+        sub: Option<&str>,
+        jti: Option<&str>,
+        issued_at: i64,
+    ) -> Result<bool, Failure> {
+        if let Some(jti) = jti
+            && self.is_present(&EntryKey::jwt(issuer, jti)).await?
+        {
+            return Ok(true);
+        }
+        for key in [EntryKey::jwt_subject(issuer, sub.unwrap_or_default()), EntryKey::jwt_issuer(issuer)] {
+            let denied: RevokedJwts = typed(&key, self.denied.get(&key).cloned().flatten())?;
+            let stored: RevokedJwts = self.typed(&key).await?;
+            if issued_at < denied.before.max(stored.before) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The signing key with this KID.
-    pub(crate) fn signing_key(&self, kid: &[u8]) -> Result<&Arc<SigningEntry>, NoKey> {
-        let id = <[u8; 16]>::try_from(kid).map_err(|_| NoKey::Unknown)?;
-        if self.revoked.has_key(SigningKeyId::from_bytes(id)) {
+    pub(crate) async fn signing_key(&self, kid: &[u8]) -> Result<Arc<SigningEntry>, NoKey> {
+        let id = SigningKeyId::from_bytes(<[u8; 16]>::try_from(kid).map_err(|_| NoKey::Unknown)?);
+        let key = EntryKey::signing_key(id);
+        if self.is_denied(&key) {
             return Err(NoKey::Revoked);
         }
-        self.signing_keys.get(&id).ok_or(NoKey::Unknown)
+        let mut entry = typed::<SigningKeyEntry>(&key, self.stored(&key).await?)?;
+        for _ in 0..REREADS {
+            match entry {
+                SigningKeyEntry { is_revoked: true, .. } => {
+                    self.source.signing_keys.remove(&id);
+                    return Err(NoKey::Revoked);
+                }
+                SigningKeyEntry { version: 0, .. } => {
+                    self.source.signing_keys.remove(&id);
+                    return Err(NoKey::Unknown);
+                }
+                SigningKeyEntry { version, org, .. } => {
+                    if let Some(open) = self.source.signing_keys.get(&id) {
+                        return Ok(open);
+                    }
+                    if let Some(open) = self.source.open_signing_key(id, org, version).await? {
+                        let open = Arc::new(open);
+                        self.source.signing_keys.insert(id, Arc::clone(&open));
+                        return Ok(open);
+                    }
+                }
+            }
+            // It was destroyed after this state, or its row by hand.
+            entry = typed(&key, self.newest(&key).await?)?;
+        }
+        Err(IntegrityFault::new(RecordKind::SigningKey, id.as_bytes(), "it is missing").into())
+    }
+
+    /// Whether this signing key exists, revoked or not.
+    pub(crate) async fn has_key(&self, id: SigningKeyId) -> Result<bool, Failure> {
+        Ok(self.typed::<SigningKeyEntry>(&EntryKey::signing_key(id)).await?.version > 0)
     }
 
     /// Whether this key signs new tokens.
-    pub(crate) fn is_current_key(&self, id: SigningKeyId) -> bool {
-        self.platform_key == Some(*id.as_bytes()) || self.org_keys.values().any(|key| key == id.as_bytes())
+    pub(crate) async fn is_current_key(&self, id: SigningKeyId) -> Result<bool, Failure> {
+        let entry: SigningKeyEntry = self.typed(&EntryKey::signing_key(id)).await?;
+        Ok(self.keys_of(entry.org).await?.current() == Some(id))
     }
 
     /// The signing key that has this id in the lineages of its tokens.
-    pub(crate) fn key_with_lineage_id(&self, id: &TokenUuid) -> Option<SigningKeyId> {
-        self.signing_keys
-            .keys()
-            .find(|key| token_uuid(TokenId::of_key(*key)) == *id)
-            .map(|key| SigningKeyId::from_bytes(*key))
+    pub(crate) async fn key_with_lineage_id(&self, id: &TokenUuid) -> Result<Option<SigningKeyId>, Failure> {
+        Ok(self.typed::<TokenEntry>(&EntryKey::token(id)).await?.signing_key)
     }
 
-    /// The platform's key for new tokens.
-    pub(crate) fn platform_key(&self) -> Option<&Arc<SigningEntry>> {
-        self.signing_keys.get(&self.platform_key?)
-    }
-
-    /// An org's key for new tokens.
-    pub(crate) fn org_key(&self, org: OrgId) -> Option<&Arc<SigningEntry>> {
-        self.signing_keys.get(self.org_keys.get(&org)?)
-    }
-
-    /// All keys of an org.
-    pub(crate) fn keys_of(&self, org: OrgId) -> Vec<[u8; 16]> {
-        self.signing_keys.values().filter(|entry| entry.org == Some(org)).map(|entry| entry.id).collect()
+    /// All keys of an org, or of the platform.
+    pub(crate) async fn keys_of(&self, org: Option<OrgId>) -> Result<SigningKeys, Failure> {
+        match org {
+            None => Ok(self.directory.platform_keys.clone()),
+            Some(org) => Ok(self.org(org).await?.keys),
+        }
     }
 
     /// How many keys of an org, or of the platform, are not revoked.
-    pub(crate) fn live_keys_of(&self, org: Option<OrgId>) -> usize {
-        let live = |entry: &&Arc<SigningEntry>| !self.revoked.has_key(SigningKeyId::from_bytes(entry.id));
-        self.signing_keys.values().filter(|entry| entry.org == org).filter(live).count()
+    pub(crate) async fn live_keys_of(&self, org: Option<OrgId>) -> Result<usize, Failure> {
+        let mut live = 0;
+        for key in self.keys_of(org).await?.0 {
+            live += usize::from(!self.is_key_revoked(key).await?);
+        }
+        Ok(live)
     }
 
-    /// The current version of the keyring, if the feed names one.
-    pub(crate) fn keyring_version(&self) -> Option<u32> {
-        self.keyring.current
-    }
-
-    /// The versions of the keyring that were destroyed.
-    pub(crate) fn destroyed_keyring_versions(&self) -> &BTreeSet<u32> {
-        &self.keyring.destroyed
+    /// The versions of the keyring.
+    pub(crate) fn keyring_versions(&self) -> &KeyringVersions {
+        &self.directory.keyring
     }
 
     /// All dischargers.
@@ -239,17 +340,86 @@ impl Control {
         self.issuers.values()
     }
 
+    async fn typed<T: TryFrom<ControlEntry> + Default>(&self, key: &EntryKey) -> Result<T, Failure> {
+        Ok(typed(key, self.stored(key).await?)?)
+    }
+
+    async fn is_present(&self, key: &EntryKey) -> Result<bool, Failure> {
+        Ok(self.is_denied(key) || self.stored(key).await?.is_some())
+    }
+
+    fn is_denied(&self, key: &EntryKey) -> bool {
+        self.denied.contains_key(key)
+    }
+
+    /// The entry that the store has for this key, in this state or a later one.
+    pub(crate) async fn stored(&self, key: &EntryKey) -> Result<Option<ControlEntry>, Failure> {
+        match self.source.pages().find(self.top.as_ref(), key).await {
+            Ok(entry) => Ok(entry),
+            Err(PageError::Replaced) => self.newest(key).await,
+            Err(PageError::Failed(failure)) => Err(failure),
+        }
+    }
+
+    /// The entry with this key in the newest state, which is not older than this one.
+    async fn newest(&self, key: &EntryKey) -> Result<Option<ControlEntry>, Failure> {
+        let mut before = self.head_version;
+        for _ in 0..FOLLOWED {
+            let head = self.source.head().await?;
+            if head.version < before || head.content.number < self.number {
+                return Err(feed_fault(head.content.number + 1, EARLIER));
+            }
+            match self.source.pages().find(head.content.pages.as_ref(), key).await {
+                Ok(entry) => return Ok(entry),
+                Err(PageError::Failed(failure)) => return Err(failure),
+                // No change replaced the page.
+                Err(PageError::Replaced) if head.version == before => {
+                    return Err(misplaced(key.as_bytes()).into());
+                }
+                Err(PageError::Replaced) => before = head.version,
+            }
+        }
+        Err(messages::nodes_keep_changing())
+    }
+
+    /// Adds control changes to a transaction: their entries of the feed, and the state after them. Returns the number of
+    /// the last one.
+    pub(crate) async fn extend(&self, change: &mut Change, rows: &[FeedRow]) -> Result<u64, PageError> {
+        let mut draft = Draft::of(self.directory().clone());
+        for row in rows {
+            let mut needed = subjects(row);
+            while let Some(key) = needed.pop() {
+                if !draft.has(&key)
+                    && let Some(entry) = self.stored(&key).await.map_err(PageError::Failed)?
+                {
+                    needed.extend(draft.load(key, entry, row));
+                }
+            }
+            draft.fold(row)?;
+        }
+        let ended = draft.ended_keys.iter().map(|key| (RecordKind::SigningKey, key.as_bytes().to_vec()));
+        change.deletes.extend(ended);
+        let before = State {
+            number: self.number,
+            mac: self.mac,
+            head_version: self.head_version,
+            top: self.top,
+            directory: Some((&self.directory, &self.directory_mac)),
+        };
+        before.extend(self.source.pages(), self.source.store_id, change, rows, &draft).await
+    }
+
     /// The state at the end of the feed; `None` if there are no new changes.
-    pub(crate) async fn advanced(&self, readers: &Readers<'_>) -> Result<Option<Self>, Failure> {
+    pub(crate) async fn advanced(&self) -> Result<Option<Self>, Failure> {
         let mut tries = 0;
         loop {
-            let head = readers.head().await?;
-            match self.advanced_to(readers, &head).await {
-                // A change after this head may have deleted what is missing. Only a fault at the newest head counts.
+            let head = self.source.head().await?;
+            match self.advanced_to(&head).await {
+                // A change after this head may have replaced what is missing. Only a fault at the newest head counts.
                 Err(failure)
                     if failure.code() == ErrorCode::Integrity
-                        && tries < REREADS
-                        && readers.head().await?.version != head.version =>
+                        && tries < FOLLOWED
+                        && self.source.head().await?.version != head.version =>
                 {
                     tries += 1;
                 }
@@ -258,161 +428,195 @@ impl Control {
         }
     }
 
-    async fn advanced_to(
-        &self,
-        readers: &Readers<'_>,
-        head: &Row<FeedHeadRow>,
-    ) -> Result<Option<Self>, Failure> {
-        if head.content.number < self.number || head.version < self.head_version {
-            return Err(feed_fault(
-                head.content.number + 1,
-                "the feed ends before a change that this node has seen",
-            ));
+    async fn advanced_to(&self, head: &Row<FeedHeadRow>) -> Result<Option<Self>, Failure> {
+        let Row { version, content: head } = head;
+        if head.number < self.number || *version < self.head_version {
+            return Err(feed_fault(head.number + 1, EARLIER));
         }
-        if head.content.number == self.number && head.version == self.head_version {
-            return if is_the_mac(&self.mac, &head.content.mac) {
+        if head.number == self.number && *version == self.head_version {
+            let is_same = is_the_mac(&self.mac, &head.mac)
+                && head.pages == self.top
+                && head.directory == self.directory_mac;
+            return if is_same {
                 Ok(None)
             } else {
-                Err(feed_fault(self.number, "its MAC is not the one that the feed's head names"))
+                Err(feed_fault(self.number, "the feed's head names another state after it"))
             };
         }
-        let mut next = self.clone();
-        next.head_version = head.version;
-        while next.number < head.content.number {
-            let entries = readers.store.feed(next.number, PAGE).await?;
-            if entries.is_empty() {
-                return Err(feed_fault(next.number + 1, "it is missing"));
-            }
-            for entry in &entries {
-                if next.number == head.content.number {
-                    break; // Written after the head was read; the next refresh applies it.
-                }
-                let number = next.number + 1;
-                let (row, mac) = readers.codec.read_feed(number, &next.mac, entry)?;
-                next.apply(readers, row).await?;
-                next.number = number;
-                next.mac = mac;
-            }
-        }
-        if !is_the_mac(&next.mac, &head.content.mac) {
-            return Err(feed_fault(next.number, "its MAC is not the one that the feed's head names"));
-        }
-        if let Some(version) = next.keyring.missing.first() {
-            return Err(
-                IntegrityFault::new(KeyringKeyRow::KIND, &version.to_be_bytes(), "it is missing").into()
-            );
-        }
-        if let Some(id) = next.missing_keys.keys().next() {
-            return Err(IntegrityFault::new("signing key", id, "it is missing").into());
-        }
-        next.revoked.remove_expired(readers.now.seconds());
+        let mac = self.follow_feed(head).await?;
+        self.source.codec.note_change(head.number);
+        let directory = self.source.directory(head).await?;
+        let mut next = Self {
+            number: head.number,
+            mac,
+            head_version: *version,
+            top: head.pages,
+            directory_mac: head.directory.clone(),
+            directory: Arc::new(directory),
+            ..self.clone()
+        };
+        next.read_directory().await?;
         Ok(Some(next))
     }
 
-    async fn apply(&mut self, readers: &Readers<'_>, row: FeedRow) -> Result<(), Failure> {
-        match row {
-            FeedRow::TokenRevoked { .. }
-            | FeedRow::SigningKeyRevoked { .. }
-            | FeedRow::MachineRevoked { .. }
-            | FeedRow::HostRevoked { .. }
-            | FeedRow::JwtRevoked { .. }
-            | FeedRow::JwtSubjectRevoked { .. }
-            | FeedRow::JwtIssuerRevoked { .. } => self.revoked.apply(&row),
-            // Policies are read at each use and compared with this version.
-            FeedRow::PolicySet { app, version, .. } => {
-                self.policies.insert(app, version);
+    /// Verifies the changes between this state and the head; at a start, the last ones. Returns the MAC of the last.
+    async fn follow_feed(&self, head: &FeedHeadRow) -> Result<[u8; 32], Failure> {
+        let ControlSource { store, codec, .. } = &*self.source;
+        let is_start = self.head_version == 0;
+        let (mut number, mut mac) =
+            if is_start { (head.number.saturating_sub(TAIL), [0; 32]) } else { (self.number, self.mac) };
+        if is_start && number > 0 {
+            // Its MAC is taken as it is: those after it depend on it.
+            let entries = store.feed(number - 1, 1).await?;
+            let entry = entries.first().filter(|entry| entry.number == number);
+            mac = entry
+                .and_then(|entry| <[u8; 32]>::try_from(entry.mac.as_slice()).ok())
+                .ok_or_else(|| feed_fault(number, "it is missing"))?;
+        }
+        while number < head.number {
+            let entries = store.feed(number, PAGE).await?;
+            if entries.is_empty() {
+                return Err(feed_fault(number + 1, "it is missing"));
             }
-            FeedRow::AppDeleted { app, .. } => {
-                self.deleted_apps.insert(app);
-                self.policies.remove(&app);
-                self.revoked.remove_app(app);
-            }
-            FeedRow::OrgDeleted { org, .. } => {
-                self.deleted_orgs.insert(org);
-                self.guarded_orgs.remove(&org);
-                self.org_keys.remove(&org);
-                self.signing_keys.retain(|_, entry| entry.org != Some(org));
-                self.missing_keys.retain(|_, owner| *owner != Some(org));
-            }
-            FeedRow::OrgGuardSet { org, on, .. } => {
-                if on {
-                    self.guarded_orgs.insert(org);
-                } else {
-                    self.guarded_orgs.remove(&org);
+            for entry in &entries {
+                if number == head.number {
+                    break; // Written after the head was read; the next refresh follows it.
                 }
+                (_, mac) = codec.read_feed(number + 1, &mac, entry)?;
+                number += 1;
             }
-            FeedRow::IssuerSet { issuer, version, .. } => {
-                self.issuers.retain(|_, entry| entry.id != issuer);
-                if let Some(row) = readers.at::<IssuerRow>(issuer.as_bytes(), version).await? {
-                    let keys = IssuerKeys::of(&row, readers.fetch).map_err(Failure::internal)?;
-                    let entry = IssuerEntry { id: issuer, version, row, keys };
-                    self.issuers.insert(entry.row.issuer.clone(), Arc::new(entry));
-                }
-            }
-            FeedRow::DischargerSet { discharger, version, .. } => {
-                let id = named_id(&discharger)?;
-                self.dischargers.retain(|entry| entry.id != id);
-                if let Some(row) = readers.at::<DischargerRow>(&id, version).await? {
-                    self.dischargers.push(Arc::new(readers.discharger(id, row)?));
-                }
-            }
-            FeedRow::SigningKeyDestroyed { key, .. } => {
-                self.signing_keys.remove(key.as_bytes());
-                self.missing_keys.remove(key.as_bytes());
-            }
-            FeedRow::KeyringSet { version, .. } => {
-                if !readers.learn_keyring(version).await? {
-                    self.keyring.missing.insert(version);
-                }
-                self.keyring.current = Some(version);
-            }
-            FeedRow::KeyringDestroyed { version, .. } => {
-                self.keyring.missing.remove(&version);
-                self.keyring.destroyed.insert(version);
-            }
-            FeedRow::SigningKeySet { key, org, version, .. } => {
-                let id = named_id(&key)?;
-                // A key signs new tokens from the change that first names it. A later change that re-wraps it does not matter.
-                if self.known_keys.insert(id) {
-                    match org {
-                        None => self.platform_key = Some(id),
-                        Some(org) => {
-                            self.org_keys.insert(org, id);
-                        }
-                    }
-                }
-                match readers.at::<SigningKeyRow>(&id, version).await? {
-                    Some(row) if row.org == org => {
-                        self.missing_keys.remove(&id);
-                        self.signing_keys.insert(id, Arc::new(readers.signing_key(id, row)?));
-                    }
-                    Some(_) => {
-                        return Err(
-                            IntegrityFault::new("signing key", &id, "it belongs to another org").into()
-                        );
-                    }
-                    None => {
-                        self.missing_keys.insert(id, org);
-                    }
-                }
-            }
+        }
+        if !is_the_mac(&mac, &head.mac) {
+            return Err(feed_fault(number, "its MAC is not the one that the feed's head names"));
+        }
+        Ok(mac)
+    }
+
+    /// Reads what the directory names, as far as it is new.
+    async fn read_directory(&mut self) -> Result<(), Failure> {
+        let directory = Arc::clone(&self.directory);
+        for version in directory.keyring.live() {
+            self.source.learn_keyring(version).await?;
+        }
+        let before: HashMap<IssuerId, Arc<IssuerEntry>> =
+            self.issuers.drain().map(|(_, entry)| (entry.id, entry)).collect();
+        for (id, version) in &directory.issuers {
+            let known = before.get(id).filter(|entry| entry.version == *version);
+            let entry = match known {
+                Some(entry) => Arc::clone(entry),
+                None => Arc::new(self.source.issuer(*id, *version).await?),
+            };
+            self.issuers.insert(entry.row.issuer.clone(), entry);
+        }
+        let before = std::mem::take(&mut self.dischargers);
+        for (id, version) in &directory.dischargers {
+            let id = named_id(id)?;
+            let known = before.iter().find(|entry| entry.id == id && entry.version == *version);
+            self.dischargers.push(match known {
+                Some(entry) => Arc::clone(entry),
+                None => Arc::new(self.source.discharger(id, *version).await?),
+            });
         }
         Ok(())
     }
 }
 
-impl Readers<'_> {
+/// A stored state, as its head names it.
+struct State<'a> {
+    number: u64,
+    mac: [u8; 32],
+    head_version: u64,
+    top: Option<PageRef>,
+    directory: Option<(&'a Directory, &'a str)>,
+}
+
+impl State<'_> {
+    async fn extend(
+        self,
+        pages: Pages<'_>,
+        store: StoreId,
+        change: &mut Change,
+        rows: &[FeedRow],
+        draft: &Draft,
+    ) -> Result<u64, PageError> {
+        let (mut number, mut mac) = (self.number, self.mac);
+        for row in rows {
+            number += 1;
+            let entry = pages.codec.write_feed(number, &mac, row);
+            mac = <[u8; 32]>::try_from(entry.mac.as_slice()).unwrap_or_default();
+            change.feed.push(entry);
+        }
+        let rewritten = rewrite(pages, self.top, &draft.changes, number).await?;
+        change.puts.extend(rewritten.puts);
+        change.deletes.extend(rewritten.deletes.into_iter().map(|path| (RecordKind::ControlPage, path)));
+        let directory = match self.directory {
+            Some((directory, mac)) if *directory == draft.directory => mac.to_owned(),
+            _ => {
+                let row = pages.codec.write(&[], number, &draft.directory);
+                let mac = HEXLOWER.encode(&row.mac);
+                change.puts.push(row);
+                mac
+            }
+        };
+        let mac = HEXLOWER.encode(&mac);
+        let head = FeedHeadRow { store, number, mac, directory, pages: rewritten.top };
+        change.expects.push(expect::<FeedHeadRow>(&[], self.head_version));
+        change.puts.push(pages.codec.write(&[], self.head_version + 1, &head));
+        Ok(number)
+    }
+}
+
+/// Adds the first control changes of a new installation to its transaction.
+///
+/// # Errors
+/// None that an empty store can cause.
+pub(crate) async fn first_changes(
+    store: &dyn Store,
+    codec: &RecordCodec,
+    store_id: StoreId,
+    change: &mut Change,
+    rows: &[FeedRow],
+) -> Result<(), Failure> {
+    let mut draft = Draft::default();
+    rows.iter().try_for_each(|row| draft.fold(row))?;
+    let pages = Pages { store, codec, cache: &PageCache::default() };
+    let before = State { number: 0, mac: [0; 32], head_version: 0, top: None, directory: None };
+    match before.extend(pages, store_id, change, rows, &draft).await {
+        Ok(_) => Ok(()),
+        Err(PageError::Failed(failure)) => Err(failure),
+        Err(PageError::Replaced) => Err(messages::nodes_keep_changing()),
+    }
+}
+
+impl ControlSource {
     async fn row<T: Content>(&self, id: &[u8]) -> Result<Option<Row<T>>, Failure> {
-        Ok(read_row(self.store, self.codec, id).await?.transpose()?)
+        Ok(read_row(&*self.store, &self.codec, id).await?.transpose()?)
     }
 
     async fn head(&self) -> Result<Row<FeedHeadRow>, Failure> {
-        let missing = || IntegrityFault::new("feed head", &[], "it is missing");
-        Ok(self.row(&[]).await?.ok_or_else(missing)?)
+        let fault = |what| IntegrityFault::new(RecordKind::FeedHead, &[], what);
+        let record = self.store.record(RecordKind::FeedHead, &[]).await?;
+        // It says which change is the newest, so its writer may know one that this node does not.
+        let (head, _) = self
+            .codec
+            .read_with_change::<FeedHeadRow>(&[], &record.ok_or_else(|| fault("it is missing"))?)?;
+        if head.content.store != self.store_id {
+            return Err(fault("it is of another store").into());
+        }
+        Ok(head)
     }
 
-    /// A row that the feed names at a version. A newer row is named by a later change. A missing row was deleted by a
-    /// later change or by hand; what it allowed is no longer allowed.
+    async fn directory(&self, head: &FeedHeadRow) -> Result<Directory, Failure> {
+        let fault = |what| IntegrityFault::new(RecordKind::ControlDirectory, &[], what);
+        let record = self.store.record(RecordKind::ControlDirectory, &[]).await?;
+        let record = record.ok_or_else(|| fault("it is missing"))?;
+        if !<[u8; 32]>::try_from(record.mac.as_slice()).is_ok_and(|mac| is_the_mac(&mac, &head.directory)) {
+            return Err(fault("it is not the one that the feed's head names").into());
+        }
+        Ok(self.codec.read::<Directory>(&[], &record)?.content)
+    }
+
+    /// A row that the state names at a version. A newer row is named by a later change.
     async fn at<T: Content>(&self, id: &[u8], version: u64) -> Result<Option<T>, Failure> {
         let Some(row) = self.row::<T>(id).await? else { return Ok(None) };
         if row.version < version {
@@ -421,42 +625,66 @@ impl Readers<'_> {
         Ok(Some(row.content))
     }
 
-    /// Loads a version of the keyring into memory; `false` if it has no row.
-    async fn learn_keyring(&self, version: u32) -> Result<bool, Failure> {
+    /// Loads a version of the keyring into memory.
+    async fn learn_keyring(&self, version: u32) -> Result<(), Failure> {
         if self.keys.keyring().key(version).is_some() {
-            return Ok(true);
+            return Ok(());
         }
         let id = version.to_be_bytes();
-        let Some(row) = self.row::<KeyringKeyRow>(&id).await? else { return Ok(false) };
-        let key =
-            self.keys.root().unwrap_keyring_key(&row.content.wrapped, *self.store_id.as_bytes(), version);
-        let key = key.map_err(|error| {
-            Failure::from(IntegrityFault::new(KeyringKeyRow::KIND, &id, "it does not open")).because(error)
-        })?;
-        // Another task of this node may have loaded it first.
-        Ok(self.keys.change_keyring(|keyring| keyring.add(key)).is_ok()
-            || self.keys.keyring().key(version).is_some())
+        let fault = |what| Failure::from(IntegrityFault::new(RecordKind::KeyringKey, &id, what));
+        let row = self.row::<KeyringKeyRow>(&id).await?.ok_or_else(|| fault("it is missing"))?;
+        let store = *self.store_id.as_bytes();
+        let learned: Result<_, Failure> = scrubbed_call(|| {
+            let key = self.keys.root().unwrap_keyring_key(&row.content.wrapped, store, version);
+            let key = key.map_err(|error| fault("it does not open").because(error))?;
+            // Another task of this node may have loaded it first.
+            Ok(self.keys.change_keyring(|keyring| keyring.add(key)).is_ok())
+        });
+        let is_there = learned? || self.keys.keyring().key(version).is_some();
+        if is_there { Ok(()) } else { Err(fault("it cannot be added to the keyring")) }
     }
 
-    fn signing_key(&self, id: [u8; 16], row: SigningKeyRow) -> Result<SigningEntry, Failure> {
-        let context = owned(self.store_id, id, row.org);
-        let key: SigningKey = self.keys.unwrap(&self.before, &row.wrapped, &context).map_err(|error| {
-            Failure::from(IntegrityFault::new("signing key", &id, "it does not open")).because(error)
-        })?;
-        Ok(SigningEntry { id, org: row.org, key: MacaroonKey::held_by(LockedSigningKey(key)) })
+    async fn open_signing_key(
+        &self,
+        id: SigningKeyId,
+        org: Option<OrgId>,
+        version: u64,
+    ) -> Result<Option<SigningEntry>, Failure> {
+        // Opens the row even if its version of the keyring is destroyed meanwhile.
+        let before = self.keys.keyring();
+        let fault = |what| Failure::from(IntegrityFault::new(RecordKind::SigningKey, id.as_bytes(), what));
+        let Some(row) = self.at::<SigningKeyRow>(id.as_bytes(), version).await? else { return Ok(None) };
+        if row.org != org {
+            return Err(fault("it belongs to another org"));
+        }
+        let context = owned(self.store_id, *id.as_bytes(), org);
+        let key: SigningKey = scrubbed_call(|| self.keys.unwrap(&before, &row.wrapped, &context))
+            .map_err(|error| fault("it does not open").because(error))?;
+        let key = MacaroonKey::held_by(LockedSigningKey(key));
+        Ok(Some(SigningEntry { id: *id.as_bytes(), org, key }))
     }
 
-    fn discharger(&self, id: [u8; 16], row: DischargerRow) -> Result<DischargerEntry, Failure> {
+    async fn issuer(&self, id: IssuerId, version: u64) -> Result<IssuerEntry, Failure> {
+        let missing = || IntegrityFault::new(RecordKind::Issuer, id.as_bytes(), "it is missing");
+        let row = self.at::<IssuerRow>(id.as_bytes(), version).await?.ok_or_else(missing)?;
+        let keys = IssuerKeys::of(&row, &*self.fetch).map_err(Failure::internal)?;
+        Ok(IssuerEntry { id, version, row, keys })
+    }
+
+    async fn discharger(&self, id: [u8; 16], version: u64) -> Result<DischargerEntry, Failure> {
+        let before = self.keys.keyring();
+        let fault = |what| Failure::from(IntegrityFault::new(RecordKind::Discharger, &id, what));
+        let row = self.at::<DischargerRow>(&id, version).await?.ok_or_else(|| fault("it is missing"))?;
         let context = owned(self.store_id, id, row.org);
-        let key: DischargerKey = self.keys.unwrap(&self.before, &row.wrapped, &context).map_err(|error| {
-            Failure::from(IntegrityFault::new("discharger", &id, "it does not open")).because(error)
-        })?;
+        let key: DischargerKey = scrubbed_call(|| self.keys.unwrap(&before, &row.wrapped, &context))
+            .map_err(|error| fault("it does not open").because(error))?;
         let key = SharedKey::held_by(LockedDischargerKey(key));
-        Ok(DischargerEntry { id, location: row.location, org: row.org, created_at: row.created_at, key })
+        let DischargerRow { location, org, created_at, .. } = row;
+        Ok(DischargerEntry { id, version, location, org, created_at, key })
     }
 }
 
-/// Keeps the key in the locked memory where `keys` put it, for as long as the server runs.
+/// Keeps the key in the locked memory where `keys` put it, for as long as it is open.
 struct LockedSigningKey(SigningKey);
 
 impl AsRef<[u8]> for LockedSigningKey {
@@ -474,10 +702,6 @@ impl AsRef<[u8; 32]> for LockedDischargerKey {
     }
 }
 
-fn named_id(hex: &str) -> Result<[u8; 16], IntegrityFault> {
-    id_of_hex(hex).ok_or_else(|| IntegrityFault::new("control change", hex.as_bytes(), "its id is malformed"))
-}
-
 /// Compares two MACs in constant time.
 pub(crate) fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
     HEXLOWER.encode(mac).as_bytes().ct_eq(hex.as_bytes()).into()
@@ -485,4 +709,13 @@ pub(crate) fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
 
 fn feed_fault(number: u64, what: &'static str) -> Failure {
     IntegrityFault::new("control change", &number.to_be_bytes(), what).into()
+}
+
+impl TokenRow {
+    /// Whether the token, its key or a token that it was minted from was revoked.
+    pub(crate) async fn is_revoked(&self, control: &Control, id: &TokenUuid) -> Result<bool, Failure> {
+        Ok(control.is_key_revoked(self.key).await?
+            || control.is_token_revoked(id).await?
+            || control.is_any_revoked(&self.ancestors).await?)
+    }
 }

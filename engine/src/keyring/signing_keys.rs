@@ -15,7 +15,7 @@ use crate::messages;
 use crate::records::{FeedRow, OrgRow, Row, SigningKeyRow, expect};
 use crate::request::AuditRecord;
 
-/// Most unrevoked keys of one org or of the platform: all of them are in memory.
+/// Most unrevoked keys of one org or of the platform.
 const MOST_OF_OWNER: usize = 64;
 /// Keys in one response.
 const MOST: u32 = 10_000;
@@ -35,7 +35,7 @@ impl Engine {
             Some(org) => Some(self.find_org(org).await?.ok_or_else(messages::no_such_org)?),
         };
         let owner = org.as_ref().map(|org| org.id);
-        if self.control().live_keys_of(owner) >= MOST_OF_OWNER {
+        if self.control().live_keys_of(owner).await? >= MOST_OF_OWNER {
             return Err(messages::too_many_signing_keys(MOST_OF_OWNER));
         }
         let kid: [u8; 16] = entropy::bytes();
@@ -77,12 +77,13 @@ impl Engine {
         let control = self.control();
         let mut keys = Vec::with_capacity(rows.len());
         for (id, Row { content: row, .. }) in rows {
-            let state = match control.signing_key(id.as_bytes()) {
-                Ok(_) if control.is_current_key(id) => SigningKeyState::Current,
+            let state = match control.signing_key(id.as_bytes()).await {
+                Ok(_) if control.is_current_key(id).await? => SigningKeyState::Current,
                 Ok(_) => SigningKeyState::Verifying,
                 Err(NoKey::Revoked) => SigningKeyState::Revoked,
                 // Its org was deleted, or the key was created a moment ago.
                 Err(NoKey::Unknown) => continue,
+                Err(NoKey::Failed(failure)) => return Err(failure),
             };
             keys.push((row.org, std::cmp::Reverse(row.created_at), to_wire(id, &row, state)));
         }

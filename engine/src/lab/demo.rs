@@ -65,7 +65,7 @@ impl Demo {
         operation: impl AsyncFnOnce(&Engine, &mut AuditRecord, &Principal, Timestamp) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         self.request(async |engine, audit, now| {
-            let principal = engine.authenticate(Some(&flyv1(tokens)), audit)?;
+            let principal = engine.authenticate(Some(&flyv1(tokens)), audit).await?;
             operation(engine, audit, &principal, now).await
         })
         .await
@@ -132,7 +132,7 @@ impl Demo {
     async fn secrets(&self, header: &str, app: &str, show_values: bool) -> Result<SecretList, Failure> {
         let query = ReadQuery { min_version: None, show_values };
         self.request(async |engine, audit, now| {
-            let reader = engine.reader(Some(header), audit)?;
+            let reader = engine.reader(Some(header), audit).await?;
             engine.list_secrets(audit, &reader, &app_ref(app), &query, now).await
         })
         .await
@@ -236,7 +236,7 @@ impl Demo {
     ) -> Result<T, Failure> {
         let header = flyv1(&format!("{},{discharge}", self.tokens.host));
         self.request(async |engine, audit, now| {
-            let verified = engine.host_token(Some(&header), audit)?;
+            let verified = engine.host_token(Some(&header), audit).await?;
             let (app, machine) = (app_ref(app), machine.parse().unwrap());
             let boot = Boot {
                 verified: &verified,

@@ -171,3 +171,7 @@ pub(crate) fn root_key(version: u32, seals: usize, dropped: usize) -> String {
 pub(crate) fn changed_seal(kind: &str, id: &str, description: &str) -> String {
     format!("{kind} seal {id} ({description})")
 }
+
+pub(crate) fn entries_dropped(number: usize) -> String {
+    format!("{number} entries that refuse nothing any more")
+}

@@ -6,6 +6,9 @@ use petsem_store::ReadError;
 pub(crate) const NO_FEED_HEAD: &str = "the head of the control changes is missing";
 pub(crate) const FEED_HEAD_DIFFERS: &str = "the last control change is not the one that the head names";
 
+pub(crate) const CONTROL_DIRECTORY_DIFFERS: &str = "the directory of the control state is not what the control changes add up to; check who can write to the database";
+pub(crate) const CONTROL_PAGES_DIFFER: &str = "the pages of the control state are not what the control changes add up to; check who can write to the database";
+
 pub(crate) fn policy_version_missing(app: AppId, named: u64, found: u64) -> String {
     format!("the app {app} names version {named} of its policy, but the store has {found}")
 }

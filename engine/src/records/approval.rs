@@ -5,7 +5,8 @@ use petsem_store::RecordKind;
 use serde::{Deserialize, Serialize};
 
 use super::Content;
-use super::content::{DischargerRow, base64};
+use super::base64;
+use super::content::DischargerRow;
 
 impl Content for ApprovalRow {
     const KIND: RecordKind = RecordKind::Approval;

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Content;
+use super::base64;
+use super::control::{EntryKey, PageRef};
 
 macro_rules! content {
     ($($name:ident = $kind:ident of $id:ty),* $(,)?) => {
@@ -350,14 +352,20 @@ pub(crate) struct CheckpointRow {
     pub(crate) signature: Option<String>,
 }
 
-/// The end of the control feed. Id: empty.
-#[derive(Debug, Serialize, Deserialize)]
+/// The end of the control feed, and the root of what its changes add up to. Id: empty.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FeedHeadRow {
+    /// The store.
+    pub(crate) store: StoreId,
     /// Number of the last change.
     pub(crate) number: u64,
     /// Its MAC, hex.
     pub(crate) mac: String,
+    /// The MAC of the directory's row, hex.
+    pub(crate) directory: String,
+    /// The top page; `None` if there is no entry.
+    pub(crate) pages: Option<PageRef>,
 }
 
 /// One control change.
@@ -368,6 +376,8 @@ pub(crate) enum FeedRow {
     TokenRevoked {
         /// The token.
         token: TokenUuid,
+        /// When it and all that comes of it has ended, in Unix seconds.
+        ends: i64,
         /// Unix milliseconds.
         at: u64,
     },
@@ -423,11 +433,11 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
-    /// An app's policy row has a new version.
-    PolicySet {
+    /// A change took something away from an app: a lower version of its head is refused from now on.
+    FloorSet {
         /// The app.
         app: AppId,
-        /// The policy row's version.
+        /// The version of the head's row.
         version: u64,
         /// Unix milliseconds.
         at: u64,
@@ -464,12 +474,26 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
+    /// An issuer was deleted.
+    IssuerDeleted {
+        /// The issuer.
+        issuer: IssuerId,
+        /// Unix milliseconds.
+        at: u64,
+    },
     /// A discharger's row has a new version.
     DischargerSet {
         /// Its id, hex.
         discharger: String,
         /// The row's version.
         version: u64,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// A discharger was deleted.
+    DischargerDeleted {
+        /// Its id, hex.
+        discharger: String,
         /// Unix milliseconds.
         at: u64,
     },
@@ -492,6 +516,15 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
+    /// Entries that refuse nothing any more were dropped.
+    Dropped {
+        /// The entries.
+        keys: Vec<EntryKey>,
+        /// When the last of what they refused ended, in Unix seconds.
+        ended: i64,
+        /// Unix milliseconds.
+        at: u64,
+    },
     /// This version of the keyring wraps from now on.
     KeyringSet {
         /// The version.
@@ -506,24 +539,4 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
-}
-
-/// Bytes as base64 text.
-pub(super) mod base64 {
-    use data_encoding::BASE64;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(in crate::records) fn serialize<S: Serializer>(
-        bytes: &[u8],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64.encode(bytes))
-    }
-
-    pub(in crate::records) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<u8>, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        BASE64.decode(text.as_bytes()).map_err(serde::de::Error::custom)
-    }
 }

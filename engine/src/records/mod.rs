@@ -1,15 +1,18 @@
 //! The rows that decisions depend on: typed, with their MACs verified at every read.
 //!
-//! On disk a row's content is `01 ‖ epoch (u64 BE) ‖ JSON`; the MAC covers table, id, epoch, row version and
-//! JSON (`petsem_keys::RowMacKey`). A row with an unknown format byte, field or kind is refused; the unknown part is
+//! On disk a row's content is `02 ‖ epoch (u64 BE) ‖ number of the newest control change when it was written (u64 BE) ‖
+//! JSON`; the MAC covers all of it, table, id and row version (`petsem_keys::RowMacKey`). A row with an unknown format byte, field or kind is refused; the unknown part is
 //! never ignored.
 
 mod approval;
+mod base64;
 mod bundle;
 mod content;
+mod control;
 mod scan;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use petsem_api::RequestId;
 use petsem_keys::{RowContext, RowMacKey};
@@ -24,10 +27,20 @@ pub(crate) use content::{
     IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, SealRow,
     SecretKeyRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
 };
+pub(crate) use control::{
+    AppEntry, ControlEntry, Directory, EntryKey, FAN_OUT, KeyringVersions, OrgEntry, Page, PageRef,
+    RevokedAt, RevokedJwts, SigningKeyEntry, SigningKeys, TokenEntry,
+};
 pub(crate) use scan::{RowId, Scan, id_of, id_of_hex, read_row};
 
-const FORMAT: u8 = 1;
+/// The form of rows.
+const FORMAT: u8 = 2;
+/// The form of control changes: as that of rows, without the number.
+const FEED_FORMAT: u8 = 1;
+/// Bytes before what the MAC covers as text: format and epoch.
 const HEADER: usize = 9;
+/// Why a row is refused whose writer knew a later control change than this node.
+const AHEAD: &str = "it was written after a control change that the store does not have";
 
 /// How often a row is re-read if another request may just have written it.
 pub(crate) const REREADS: usize = 3;
@@ -89,18 +102,30 @@ impl IntegrityFault {
     pub(crate) fn new(kind: impl fmt::Display, id: &[u8], what: &'static str) -> Self {
         Self { kind: kind.to_string(), id: data_encoding::HEXLOWER.encode(id), what }
     }
+
+    /// Whether the row is good if the store has control changes that this node has not read yet.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.what == AHEAD
+    }
 }
 
 /// Writes and verifies rows. Holds the row-MAC key and the store's epoch.
 pub struct RecordCodec {
     key: RowMacKey,
     epoch: u64,
+    /// The newest control change that this node knows; 0 before it has read the feed.
+    newest_change: AtomicU64,
 }
 
 impl RecordCodec {
     /// A codec for this epoch.
     pub(crate) fn new(key: RowMacKey, epoch: u64) -> Self {
-        Self { key, epoch }
+        Self { key, epoch, newest_change: AtomicU64::new(0) }
+    }
+
+    /// Notes that the store has this control change. Rows that name a later one are refused.
+    pub(crate) fn note_change(&self, number: u64) {
+        self.newest_change.fetch_max(number, Ordering::Relaxed);
     }
 
     /// The store's epoch.
@@ -112,30 +137,49 @@ impl RecordCodec {
     pub(crate) fn write<T: Content>(&self, id: &[u8], version: u64, content: &T) -> Record {
         // Serializing our own types into memory cannot fail; an empty text would be refused on reading.
         let json = serde_json::to_vec(content).unwrap_or_default();
-        let mac = self.key.tag(&context::<T>(id, self.epoch, version), &json);
-        let bytes = [&[FORMAT][..], &self.epoch.to_be_bytes(), json.as_slice()].concat();
+        let change = self.newest_change.load(Ordering::Relaxed).to_be_bytes();
+        let bytes = [&[FORMAT][..], &self.epoch.to_be_bytes(), &change, json.as_slice()].concat();
+        let covered = bytes.get(HEADER..).unwrap_or_default();
+        let mac = self.key.tag(&context::<T>(id, self.epoch, version), covered);
         Record { kind: T::KIND, id: id.to_vec(), row_version: version, content: bytes, mac: mac.to_vec() }
     }
 
-    /// The content of a row, if its MAC is valid for this kind and id.
+    /// The content of a row, if its MAC is valid for this kind and id, and its writer knew no later control change than
+    /// this node.
     pub(crate) fn read<T: Content>(&self, id: &[u8], record: &Record) -> Result<Row<T>, IntegrityFault> {
+        let (row, change) = self.read_with_change(id, record)?;
+        let newest = self.newest_change.load(Ordering::Relaxed);
+        if newest > 0 && change > newest {
+            return Err(IntegrityFault::new(T::KIND, id, AHEAD));
+        }
+        Ok(row)
+    }
+
+    /// The same, whatever the writer knew, and the number of the newest control change that it knew.
+    pub(crate) fn read_with_change<T: Content>(
+        &self,
+        id: &[u8],
+        record: &Record,
+    ) -> Result<(Row<T>, u64), IntegrityFault> {
         let fault = |what| IntegrityFault::new(T::KIND, id, what);
         if record.kind != T::KIND || record.id != id {
             return Err(fault("the store returned another row"));
         }
-        let (epoch, json) =
-            split(&record.content).ok_or_else(|| fault("its format is unknown to this build"))?;
+        let (epoch, covered) =
+            split(FORMAT, &record.content).ok_or_else(|| fault("its format is unknown to this build"))?;
+        let (change, json) =
+            covered.split_first_chunk().ok_or_else(|| fault("its format is unknown to this build"))?;
         if epoch > self.epoch {
             return Err(fault("it is of a later epoch"));
         }
         let tag = <&[u8; 32]>::try_from(record.mac.as_slice())
             .map_err(|_| fault("its MAC has the wrong length"))?;
         self.key
-            .verify(&context::<T>(id, epoch, record.row_version), json, tag)
+            .verify(&context::<T>(id, epoch, record.row_version), covered, tag)
             .map_err(|_| fault("its MAC does not fit"))?;
         let content = serde_json::from_slice(json)
             .map_err(|_| fault("it has a field that is unknown to this build"))?;
-        Ok(Row { version: record.row_version, content })
+        Ok((Row { version: record.row_version, content }, u64::from_be_bytes(*change)))
     }
 
     /// A note under this id: its MAC, then its bytes. It cannot be forged without the key.
@@ -155,7 +199,7 @@ impl RecordCodec {
     pub(crate) fn write_feed(&self, number: u64, previous: &[u8; 32], content: &FeedRow) -> FeedEntry {
         let json = serde_json::to_vec(content).unwrap_or_default();
         let mac = self.key.feed_tag(self.epoch, number, previous, &json);
-        let bytes = [&[FORMAT][..], &self.epoch.to_be_bytes(), json.as_slice()].concat();
+        let bytes = [&[FEED_FORMAT][..], &self.epoch.to_be_bytes(), json.as_slice()].concat();
         FeedEntry { number, content: bytes, mac: mac.to_vec() }
     }
 
@@ -171,7 +215,7 @@ impl RecordCodec {
             return Err(fault("it is missing"));
         }
         let (epoch, json) =
-            split(&entry.content).ok_or_else(|| fault("its format is unknown to this build"))?;
+            split(FEED_FORMAT, &entry.content).ok_or_else(|| fault("its format is unknown to this build"))?;
         let tag =
             <[u8; 32]>::try_from(entry.mac.as_slice()).map_err(|_| fault("its MAC has the wrong length"))?;
         self.key
@@ -187,15 +231,17 @@ impl RecordCodec {
 /// protects their keys, and [`RecordCodec::read`] verifies the rows once the row-MAC key is open.
 pub(crate) fn danger_read_unverified<T: Content>(record: &Record) -> Result<T, IntegrityFault> {
     let fault = |what| IntegrityFault::new(T::KIND, &record.id, what);
-    let (_, json) = split(&record.content).ok_or_else(|| fault("its format is unknown to this build"))?;
+    let json =
+        split(FORMAT, &record.content).and_then(|(_, covered)| Some(covered.split_first_chunk::<8>()?.1));
+    let json = json.ok_or_else(|| fault("its format is unknown to this build"))?;
     serde_json::from_slice(json).map_err(|_| fault("it has a field that is unknown to this build"))
 }
 
-fn split(content: &[u8]) -> Option<(u64, &[u8])> {
-    let (header, json) = content.split_at_checked(HEADER)?;
-    let (format, epoch) = header.split_first()?;
-    (*format == FORMAT).then_some(())?;
-    Some((u64::from_be_bytes(epoch.try_into().ok()?), json))
+fn split(format: u8, content: &[u8]) -> Option<(u64, &[u8])> {
+    let (header, covered) = content.split_at_checked(HEADER)?;
+    let (found, epoch) = header.split_first()?;
+    (*found == format).then_some(())?;
+    Some((u64::from_be_bytes(epoch.try_into().ok()?), covered))
 }
 
 /// The version that a row must have; 0: it must not exist.
@@ -210,6 +256,7 @@ fn context<T: Content>(id: &[u8], epoch: u64, row_version: u64) -> RowContext<'_
 #[cfg(test)]
 mod tests {
     use petsem_api::AppId;
+    use petsem_keys::{Keyring, KeyringKey, WrapContext};
 
     use super::*;
     use crate::entropy;
@@ -260,6 +307,28 @@ mod tests {
             };
             assert_eq!(what(&changed, b"shop"), expected, "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_row_names_the_newest_control_change_that_its_writer_knew() {
+        let rng = &mut entropy::rng();
+        let keyring = Keyring::new([KeyringKey::generate(rng, 1)], 1).unwrap();
+        let context = WrapContext::new([1; 16], [1; 16]);
+        let key = RowMacKey::generate(rng);
+        let wrapped = keyring.wrap(rng, &key, &context).unwrap();
+        let node = || RecordCodec::new(keyring.unwrap(&wrapped, &context).unwrap(), 1);
+        let (writer, reader) = (node(), node());
+        writer.note_change(5);
+        let record = writer.write(b"shop", 1, &name_row());
+        assert!(reader.read::<AppNameRow>(b"shop", &record).is_ok(), "a node that has not read the feed yet");
+        reader.note_change(4);
+        let fault = reader.read::<AppNameRow>(b"shop", &record).unwrap_err();
+        assert!(fault.is_ahead());
+        reader.note_change(5);
+        assert!(reader.read::<AppNameRow>(b"shop", &record).is_ok());
+        let mut earlier = record;
+        earlier.content[HEADER + 7] = 4;
+        assert_eq!(reader.read::<AppNameRow>(b"shop", &earlier).unwrap_err().what, "its MAC does not fit");
     }
 
     #[test]

@@ -51,10 +51,10 @@ impl Engine {
     ///
     /// # Errors
     /// No token verified.
-    pub fn reader(&self, header: Option<&str>, audit: &mut AuditRecord) -> Result<Reader, Failure> {
+    pub async fn reader(&self, header: Option<&str>, audit: &mut AuditRecord) -> Result<Reader, Failure> {
         match jwt_of(header) {
             Some(jwt) => Ok(Reader::Jwt(jwt.to_owned())),
-            None => self.authenticate(header, audit).map(Reader::Tokens),
+            None => self.authenticate(header, audit).await.map(Reader::Tokens),
         }
     }
 

@@ -7,7 +7,6 @@ use petsem_store::{CommitError, RecordKind};
 
 use crate::authz::decide::Principal;
 use crate::clock::{Timestamp, time_text};
-use crate::control::revoked::LONGEST_RENEWAL;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
@@ -20,6 +19,8 @@ use crate::tenancy::orgs::FoundOrg;
 
 /// Apps on one page of a list.
 const PAGE: u32 = 500;
+/// Longest `renewal_life` of an app, in seconds.
+pub(crate) const LONGEST_RENEWAL: u64 = 30 * 24 * 60 * 60;
 /// Most values kept of a secret.
 const MOST_HISTORY: u32 = 100;
 
@@ -62,7 +63,11 @@ impl Engine {
             let ((_, id), _) = entry?;
             // Deleted since the page was read.
             if let Some(head) = self.row::<AppHead>(id.as_bytes()).await? {
-                if control.is_app_deleted(id) {
+                if control.app(id).await?.is_deleted() {
+                    // Deleted since its row was read.
+                    if self.row::<AppHead>(id.as_bytes()).await?.is_none() {
+                        continue;
+                    }
                     let what = "the app was deleted, but its row exists again";
                     return Err(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what).into());
                 }

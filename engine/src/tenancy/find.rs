@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use petsem_api::{AppId, AppRef};
+use petsem_api::{AppId, AppRef, ErrorCode};
 use petsem_keys::{Keyring, scrubbed_call};
 use petsem_store::{AppRows, Record, RecordKind};
 
@@ -11,7 +11,7 @@ use crate::control::state::Control;
 use crate::engine::{APP_LOCKS, Engine};
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{AppHead, AppNameRow, IntegrityFault, REREADS};
+use crate::records::{AppHead, AppNameRow, IntegrityFault, KekRow, REREADS};
 use crate::tenancy::found::FoundApp;
 
 /// Most apps whose newest head this node remembers.
@@ -77,15 +77,19 @@ impl Engine {
         // Read before the rows: an app that is deleted after they were read was not put back.
         let control = self.control();
         let keyring = self.keyring();
-        let found = self.read_app_with(&control, &keyring, app).await?;
-        match found {
-            // Another node rotated the keyring, and this node has not read that change yet.
-            Some(found) if !found.head.keks.iter().all(|kek| knows(&keyring, &kek.wrapped)) => {
-                self.refresh().await?;
-                self.read_app_with(&self.control(), &self.keyring(), app).await
+        let found = self.read_app_with(&control, &keyring, app).await;
+        // Another node may have rotated the keyring, or committed another change that this node has not read yet.
+        let is_behind = match &found {
+            Ok(found) => {
+                found.iter().flat_map(|found| &found.head.keks).any(|kek| !knows(&keyring, &kek.wrapped))
             }
-            found => Ok(found),
+            Err(failure) => failure.code() == ErrorCode::Integrity,
+        };
+        if is_behind {
+            self.refresh().await?;
+            return self.read_app_with(&self.control(), &self.keyring(), app).await;
         }
+        found
     }
 
     async fn read_app_with(
@@ -97,7 +101,7 @@ impl Engine {
         match app {
             AppRef::Id(id) => match self.store.app_for_boot(*id).await? {
                 None => Ok(None),
-                Some(rows) => self.open_app(control, keyring, *id, rows).map(Some),
+                Some(rows) => self.open_app(control, keyring, *id, rows).await.map(Some),
             },
             AppRef::Name(name) => {
                 let key = name.as_str().as_bytes();
@@ -110,7 +114,7 @@ impl Engine {
                 let Some(named) = self.store.app_by_name(name, &app_of).await? else { return Ok(None) };
                 let id = self.codec.read::<AppNameRow>(key, &named.name)?.content.app;
                 let missing = || IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), "it is missing");
-                let app = self.open_app(control, keyring, id, named.app.ok_or_else(missing)?)?;
+                let app = self.open_app(control, keyring, id, named.app.ok_or_else(missing)?).await?;
                 if app.head.name != *name {
                     return Err(
                         IntegrityFault::new(RecordKind::AppName, key, "the app has another name").into()
@@ -121,7 +125,7 @@ impl Engine {
         }
     }
 
-    fn open_app(
+    async fn open_app(
         &self,
         control: &Control,
         keyring: &Arc<Keyring>,
@@ -129,12 +133,19 @@ impl Engine {
         rows: AppRows,
     ) -> Result<FoundApp, Failure> {
         let head = self.codec.read::<AppHead>(id.as_bytes(), &rows.head)?;
-        let fault = |kind: RecordKind, what| Err(IntegrityFault::new(kind, id.as_bytes(), what).into());
-        if control.is_app_deleted(id) || control.is_org_deleted(head.content.org) {
-            return fault(RecordKind::AppHead, "the app was deleted, but its row exists again");
+        let fault = |what| Err(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what).into());
+        let entry = control.app(id).await?;
+        let destroyed = |kek: &KekRow| {
+            Keyring::version_of(&kek.wrapped)
+                .is_ok_and(|version| control.keyring_versions().is_destroyed(version))
+        };
+        // The keyring version that wrapped its KEKs ends before the entry of a deleted app is dropped.
+        let is_deleted = entry.is_deleted() || head.content.keks.iter().any(destroyed);
+        if is_deleted || control.org(head.content.org).await?.is_deleted {
+            return fault("the app was deleted, but its row exists again");
         }
-        if head.content.policy_version < control.policy_version(id) {
-            return fault(RecordKind::Policy, "an older version of it was put back");
+        if head.version < entry.floor {
+            return fault("an older version of it was put back");
         }
         Ok(FoundApp {
             id,

@@ -54,11 +54,13 @@ impl Engine {
         now: Timestamp,
     ) -> Result<OrgList, Failure> {
         let control = self.control();
-        let orgs = self.rows::<OrgRow>(MOST).await?.into_iter().map(|(id, row)| {
-            check_not_deleted(&control, id)?;
-            Ok(to_wire(id, &row.content))
-        });
-        let mut orgs = orgs.collect::<Result<Vec<_>, Failure>>()?;
+        let mut orgs = Vec::new();
+        for (id, row) in self.rows::<OrgRow>(MOST).await? {
+            if self.is_deleted(&control, id).await? {
+                continue;
+            }
+            orgs.push(to_wire(id, &row.content));
+        }
         orgs.retain(|org| {
             let target = AccessTarget { org: Some(org.id), ..AccessTarget::default() };
             principal.allows(audit, &target, Action::List, now).is_ok()
@@ -108,17 +110,12 @@ impl Engine {
             return Err(messages::org_has_apps());
         }
         let now = self.now().millis();
-        let control = self.control();
-        let keys = control.keys_of(org.id);
         let label = org.row.content.name.as_str().as_bytes().to_vec();
         self.commit_control(audit, &[FeedRow::OrgDeleted { org: org.id, at: now }], |change| {
             // A concurrent creation of an app also writes the org's row, so one of the two fails.
             change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
             change.deletes.push((RecordKind::Org, org.id.as_bytes().to_vec()));
             change.deletes.push((RecordKind::OrgName, label.clone()));
-            for key in &keys {
-                change.deletes.push((RecordKind::SigningKey, key.to_vec()));
-            }
         })
         .await?;
         Ok(org.id)
@@ -195,7 +192,9 @@ impl Engine {
                 _ => Ok(None),
             };
         };
-        check_not_deleted(&control, id)?;
+        if self.is_deleted(&control, id).await? {
+            return Ok(None);
+        }
         match org {
             OrgRef::Name(name) if row.content.name != *name => {
                 Err(IntegrityFault::new("org name", name.as_str().as_bytes(), "the org has another name")
@@ -205,18 +204,24 @@ impl Engine {
         }
     }
 
+    /// Whether an org whose row was just read is deleted. Refuses a row that was put back.
+    async fn is_deleted(&self, control: &Control, id: OrgId) -> Result<bool, Failure> {
+        if !control.org(id).await?.is_deleted {
+            return Ok(false);
+        }
+        match self.row::<OrgRow>(id.as_bytes()).await? {
+            // Deleted since its row was read.
+            None => Ok(true),
+            Some(_) => {
+                let what = "the org was deleted, but its row exists again";
+                Err(IntegrityFault::new(RecordKind::Org, id.as_bytes(), what).into())
+            }
+        }
+    }
+
     async fn org_named(&self, name: &OrgName) -> Result<Option<OrgId>, Failure> {
         Ok(self.row::<OrgNameRow>(name.as_str().as_bytes()).await?.map(|row| row.content.org))
     }
-}
-
-/// Refuses a row of a deleted org: it was restored from outside.
-fn check_not_deleted(control: &Control, id: OrgId) -> Result<(), IntegrityFault> {
-    if control.is_org_deleted(id) {
-        let what = "the org was deleted, but its row exists again";
-        return Err(IntegrityFault::new(RecordKind::Org, id.as_bytes(), what));
-    }
-    Ok(())
 }
 
 /// An org as the API shows it.

@@ -4,6 +4,7 @@ use petsem_api::{AppRef, PolicyDocument, PutPolicy};
 use petsem_policy::Action;
 use petsem_policy::evaluate::{AppPolicy, PolicyError};
 use petsem_store::{Change, RecordKind};
+use serde_json::Value;
 use serde_json::value::to_raw_value;
 
 use crate::approvals::request::{ApprovalRequest, Requested, registration_ends};
@@ -13,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{AppHead, FeedRow, IntegrityFault, PolicyRow, ProtectedChange, expect};
+use crate::records::{AppHead, IntegrityFault, PolicyRow, ProtectedChange, expect};
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
@@ -49,7 +50,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Requested<PolicyDocument>, Failure> {
         let app = self.app_for(principal, audit, app, &[(Action::ManagePolicy, None)]).await?;
-        if !self.control().is_org_guarded(app.head.org) || !has_rules(&wanted.policy) {
+        if !self.control().org(app.head.org).await?.is_guarded || !has_rules(&wanted.policy) {
             let author = principal.author();
             let set = self.set_policy(audit, &app, wanted.policy, wanted.expected_version, &author, |_| {});
             return Ok(Requested::Done(set.await?));
@@ -92,7 +93,7 @@ impl Engine {
     }
 
     /// Refuses a policy that cannot be parsed, or that trusts an unregistered issuer.
-    pub(crate) fn check_policy(&self, policy: &serde_json::Value) -> Result<(), Failure> {
+    pub(crate) fn check_policy(&self, policy: &Value) -> Result<(), Failure> {
         let parsed = AppPolicy::parse(&policy.to_string())
             .map_err(|error| messages::invalid_policy(&to_text(&error)))?;
         let control = self.control();
@@ -108,31 +109,40 @@ impl Engine {
         &self,
         audit: &mut AuditRecord,
         app: &FoundApp,
-        policy: serde_json::Value,
+        policy: Value,
         expected: Option<u64>,
         author: &str,
-        also: impl Fn(&mut Change) + Send + Sync,
+        also: impl FnOnce(&mut Change) + Send,
     ) -> Result<PolicyDocument, Failure> {
         self.check_policy(&policy)?;
         let _turn = self.app_turn(app.id).await;
         let app = self.current_app(app.id).await?;
         let version = app.head.policy_version;
         check_policy_version(&app, expected)?;
-        let now = self.now().millis();
         let text = to_raw_value(&policy).map_err(Failure::internal)?;
-        let row = PolicyRow { policy: text, author: author.to_owned(), at: now };
+        let row = PolicyRow { policy: text, author: author.to_owned(), at: self.now().millis() };
         let head = AppHead { policy_version: version + 1, ..app.head.clone() };
         audit.set_detail(messages::policy_version(version + 1));
-        let feed = [FeedRow::PolicySet { app: app.id, version: version + 1, at: now }];
-        self.commit_control(audit, &feed, |change| {
-            change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
-            change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));
-            change.puts.push(self.codec.write(app.id.as_bytes(), version + 1, &row));
-            also(change);
-        })
-        .await?;
+        let mut change = self.change(audit);
+        change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
+        change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));
+        change.puts.push(self.codec.write(app.id.as_bytes(), version + 1, &row));
+        also(&mut change);
+        let takes_away = self.policy_row(&app)?.is_some_and(|old| takes_away(&old, &policy));
+        self.commit_head(audit, &app, takes_away, change).await?;
         Ok(PolicyDocument { version: version + 1, policy })
     }
+}
+
+/// Whether a policy lacks a rule of the one before it. A rule that is written in another way counts as another rule.
+fn takes_away(old: &PolicyRow, new: &Value) -> bool {
+    let Ok(Value::Object(mut old)) = serde_json::from_str(old.policy.get()) else { return true };
+    let Some(mut new) = new.as_object().cloned() else { return true };
+    let (old_rules, new_rules) = (old.remove("rules"), new.remove("rules"));
+    let (Some(Value::Array(old_rules)), Some(Value::Array(new_rules))) = (old_rules, new_rules) else {
+        return true;
+    };
+    old != new || !old_rules.iter().all(|rule| new_rules.contains(rule))
 }
 
 /// A fault in the row of the app's policy.
@@ -141,8 +151,8 @@ fn policy_fault(app: &FoundApp, what: &'static str) -> IntegrityFault {
 }
 
 /// A policy without rules allows nothing, so it needs no approval; one that cannot be parsed is refused later.
-fn has_rules(policy: &serde_json::Value) -> bool {
-    policy.get("rules").and_then(serde_json::Value::as_array).is_none_or(|rules| !rules.is_empty())
+fn has_rules(policy: &Value) -> bool {
+    policy.get("rules").and_then(Value::as_array).is_none_or(|rules| !rules.is_empty())
 }
 
 /// Refuses a change of a policy version that is not the current one.

@@ -3,6 +3,7 @@
 mod audit;
 mod boots;
 mod concurrency;
+mod control;
 mod explanations;
 mod revocations;
 mod signing_keys;

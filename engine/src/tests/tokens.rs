@@ -193,7 +193,7 @@ async fn mint_many(demo: &Demo, org: OrgId, count: usize) -> Result<(), Failure>
         let expires = now.seconds_after(60);
         let new = NewToken {
             kind: TokenKind::Org,
-            key: control.key_for_new_tokens(Some(org))?,
+            key: &*control.key_for_new_tokens(Some(org)).await?,
             subject: "rival".to_owned(),
             ancestors: Vec::new(),
             caveats: vec![window(now, expires)],

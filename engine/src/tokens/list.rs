@@ -1,6 +1,6 @@
 //! Lists tokens: what each allows and whether it is revoked, never the token itself.
 
-use petsem_api::{OrgRef, TokenInfo, TokenList, TokenUuid};
+use petsem_api::{OrgRef, TokenInfo, TokenList};
 use petsem_policy::Action;
 
 use crate::authz::decide::Principal;
@@ -37,7 +37,6 @@ impl Engine {
             Some(org) => Some(self.org_for(audit, principal, org, Action::List, now).await?.id),
         };
         let control = self.control();
-        let is_revoked = |id: &TokenUuid| control.revoked().has_token(id);
         let mut tokens = Vec::new();
         let (mut bytes, mut truncated) = (0, false);
         let mut scan = self.scan::<TokenRow>(PAGE);
@@ -57,9 +56,7 @@ impl Engine {
                     break 'all;
                 }
                 bytes += 512 + row.ancestors.len() * 40 + row.caveats.iter().map(String::len).sum::<usize>();
-                let revoked = is_revoked(&id)
-                    || control.revoked().has_key(row.key)
-                    || row.ancestors.iter().any(is_revoked);
+                let revoked = row.is_revoked(&control, &id).await?;
                 tokens.push(TokenInfo {
                     id,
                     kind: row.kind,

@@ -26,7 +26,7 @@ const DAY: u64 = 24 * 60 * 60;
 /// Longest lifetime of a host token, in seconds.
 const LONGEST_HOST: u64 = 30 * DAY;
 /// Longest lifetime of any other token, in seconds.
-const LONGEST: u64 = 366 * DAY;
+pub(crate) const LONGEST: u64 = 366 * DAY;
 /// Longest minted token, as text: four of them fit into a header.
 const LONGEST_TEXT: usize = 16 * 1024;
 
@@ -126,7 +126,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<MintedToken, Failure> {
         let control = self.control();
-        let key = control.key_for_new_tokens(None)?;
+        let key = &*control.key_for_new_tokens(None).await?;
         let discharger = match location {
             None => control.own_discharger(&self.settings.location)?,
             Some(location) => control.newest_discharger(location)?,
@@ -171,7 +171,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<MintedToken, Failure> {
         let control = self.control();
-        let key = control.key_for_new_tokens(org)?;
+        let key = &*control.key_for_new_tokens(org).await?;
         let inherited =
             parent.token.inherit().map_err(|error| messages::refused(ErrorCode::Forbidden, &error))?;
         let life = life_of(wanted, DAY, LONGEST)?;
@@ -284,7 +284,7 @@ impl Engine {
     ) -> Result<MintedToken, Failure> {
         check_first_token(&subject.sub, life)?;
         let control = self.control();
-        let key = control.key_for_new_tokens(org)?;
+        let key = &*control.key_for_new_tokens(org).await?;
         let expires = now.seconds_after(life);
         let holder = holder(&subject);
         let mut caveats: Vec<Caveat> = vec![subject.into()];

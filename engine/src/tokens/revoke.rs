@@ -12,7 +12,9 @@ use crate::error::Failure;
 use crate::messages;
 use crate::records::{FeedRow, TokenRow};
 use crate::request::AuditRecord;
+use crate::tenancy::apps::LONGEST_RENEWAL;
 use crate::tenancy::found::FoundApp;
+use crate::tokens::mint::LONGEST;
 
 /// Longest `iss`, `sub` or `jti` that can be revoked, in bytes.
 const LONGEST_CLAIM: usize = 4096;
@@ -72,11 +74,17 @@ impl Engine {
         let row = match request {
             RevokeRequest::Token { id } => {
                 // It would revoke all tokens of the key without the checks for the revocation of a key.
-                if let Some(key) = self.control().key_with_lineage_id(id) {
+                // A fault in what is read here does not stop a revocation.
+                if let Ok(Some(key)) = self.control().key_with_lineage_id(id).await {
                     return Err(messages::id_of_signing_key(key));
                 }
                 audit.set_detail(messages::revokes_token(*id));
-                FeedRow::TokenRevoked { token: *id, at }
+                // Discharges and renewals have no row, and renewals may outlive the token that proved their boot.
+                let ends = match self.row::<TokenRow>(id.as_bytes()).await {
+                    Ok(Some(row)) => row.content.expires_at.max(now.seconds_after(LONGEST_RENEWAL)),
+                    Ok(None) | Err(_) => now.seconds_after(LONGEST),
+                };
+                FeedRow::TokenRevoked { token: *id, ends, at }
             }
             RevokeRequest::Machine { machine, .. } => {
                 let app = app.ok_or_else(messages::no_such_app)?;
@@ -114,7 +122,7 @@ impl Engine {
 
     /// The key that signs new tokens must be replaced before it is revoked. A replaced key never signs again.
     async fn check_revocable_key(&self, id: SigningKeyId) -> Result<(), Failure> {
-        if self.control().is_current_key(id) {
+        if self.control().is_current_key(id).await? {
             return Err(messages::signing_key_in_use());
         }
         match self.store.record(RecordKind::SigningKey, id.as_bytes()).await? {

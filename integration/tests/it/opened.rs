@@ -170,8 +170,11 @@ impl Opened {
                 for column in 0..columns {
                     if let rusqlite::types::ValueRef::Blob(blob) = row.get_ref(column).unwrap() {
                         found.push(blob.to_vec());
-                        let json = blob.get(9..).and_then(|json| serde_json::from_slice(json).ok());
-                        strings(&json.unwrap_or(Value::Null), &mut found);
+                        // JSON begins after 9 bytes in the feed, and after 17 in rows.
+                        for begin in [9, 17] {
+                            let json = blob.get(begin..).and_then(|json| serde_json::from_slice(json).ok());
+                            strings(&json.unwrap_or(Value::Null), &mut found);
+                        }
                     }
                 }
             }
@@ -190,8 +193,8 @@ fn rows_of(database: &Connection, kind: u8) -> Vec<(Vec<u8>, Value)> {
         database.prepare("SELECT id, content FROM records WHERE kind = ?1 ORDER BY id").unwrap();
     let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?));
     let rows = statement.query_map([kind], row).unwrap().map(|row| row.unwrap());
-    // The content is: 01, epoch, JSON.
-    rows.map(|(id, content)| (id, serde_json::from_slice(&content[9..]).unwrap())).collect()
+    // The content is: 02, epoch, number of a control change, JSON.
+    rows.map(|(id, content)| (id, serde_json::from_slice(&content[17..]).unwrap())).collect()
 }
 
 fn strings(value: &Value, found: &mut Vec<Vec<u8>>) {

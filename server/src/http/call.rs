@@ -52,7 +52,7 @@ impl<P: Credential, B, Q> Call<P, B, Q> {
     {
         let body = self.incoming.body(JSON, messages::not_json, self.limit).await?;
         let wanted = from_json(&body).map_err(|error| messages::invalid_body(&error))?;
-        self.credential.check_again(&self.engine)?;
+        self.credential.check_again(&self.engine).await?;
         Ok(wanted)
     }
 }

@@ -21,8 +21,8 @@ pub(crate) trait Credential: Sized + Send + Sync + 'static {
     -> impl Future<Output = Result<Self, Failure>> + Send;
 
     /// Whether it is still valid after the body arrived.
-    fn check_again(&self, _engine: &Engine) -> Result<(), Failure> {
-        Ok(())
+    fn check_again(&self, _engine: &Engine) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Ok(()))
     }
 }
 
@@ -55,11 +55,11 @@ impl Credential for Principal {
     const REFUSALS: &'static [&'static [ErrorCode]] = &[OF_TOKENS];
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
-        incoming.engine.authenticate(incoming.authorization(), audit)
+        incoming.engine.authenticate(incoming.authorization(), audit).await
     }
 
-    fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
-        engine.recheck_revocations(self)
+    async fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
+        engine.recheck_revocations(self).await
     }
 }
 
@@ -70,7 +70,7 @@ impl Credential for Reader {
         &[OF_TOKENS, &[ErrorCode::PolicyDenied, ErrorCode::ClockSkew, ErrorCode::IssuerUnavailable]];
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
-        incoming.engine.reader(incoming.authorization(), audit)
+        incoming.engine.reader(incoming.authorization(), audit).await
     }
 }
 
@@ -83,9 +83,9 @@ impl Credential for Proof {
         incoming.engine.boot_proof(audit, incoming.authorization(), incoming.now).await
     }
 
-    fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
+    async fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
         match self {
-            Self::Token(principal) => engine.recheck_revocations(principal),
+            Self::Token(principal) => engine.recheck_revocations(principal).await,
             Self::Jwt(_) => Ok(()),
         }
     }
@@ -99,7 +99,7 @@ impl Credential for HostAndDischarge {
     const REFUSALS: &'static [&'static [ErrorCode]] = Reader::REFUSALS;
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
-        incoming.engine.host_token(incoming.authorization(), audit).map(Self)
+        incoming.engine.host_token(incoming.authorization(), audit).await.map(Self)
     }
 }
 
@@ -111,6 +111,6 @@ impl Credential for HostAlone {
     const REFUSALS: &'static [&'static [ErrorCode]] = &[OF_TOKENS];
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
-        incoming.engine.batch_token(incoming.authorization(), audit).map(Self)
+        incoming.engine.batch_token(incoming.authorization(), audit).await.map(Self)
     }
 }

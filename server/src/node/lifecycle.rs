@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use petsem_engine::{Engine, KeyMemory, Timestamp, follow_rotations, scrubbed, scrubbed_deep, unlock};
+use petsem_engine::{
+    Engine, KeyMemory, Timestamp, drop_ended_entries, follow_rotations, scrubbed, scrubbed_deep, unlock,
+};
 use petsem_store::Store;
 use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -325,7 +327,12 @@ async fn once_unshared<T>(mut shared: Arc<T>) -> Option<T> {
 
 /// The background tasks of an open server. Aborting this future ends them.
 async fn background(engine: Arc<Engine>) {
-    tokio::join!(follow_feed(Arc::clone(&engine)), renew_keys(Arc::clone(&engine)), follow_rotations(engine));
+    tokio::join!(
+        follow_feed(Arc::clone(&engine)),
+        renew_keys(Arc::clone(&engine)),
+        drop_ended_entries(Arc::clone(&engine)),
+        follow_rotations(engine)
+    );
 }
 
 /// Keeps the keys that issuers publish up to date. `/readyz` and the metrics show failures.

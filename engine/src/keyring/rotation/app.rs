@@ -5,7 +5,7 @@
 //! version must still be re-wrapped, so a killed rotation resumes from the rows. With `rewrite` each value also gets a new
 //! DEK, and no value is ever under its old DEK and a new KEK.
 
-use petsem_api::{AppId, AppRef, AppRotation, SecretName};
+use petsem_api::{AppId, AppRef, AppRotation, ErrorCode, SecretName};
 use petsem_keys::{AppKek, DigestKey, SecretKeyMaterial, WrapContext};
 use petsem_policy::Action;
 use petsem_store::{CommitError, NewValue, RecordKind};
@@ -280,30 +280,28 @@ impl Engine {
         let mut audit = local_record(self.now(), "app.kek_destroy");
         for _ in 0..TRIES {
             let open = self.find_app(&AppRef::Id(app)).await?;
+            let row = self.row::<AppRotationRow>(app.as_bytes()).await?;
+            // Another node did it first, or the app was deleted with its rotation.
+            let (Some(open), Some(_)) = (open, row.filter(|row| row.version == rotation)) else {
+                self.rotations.end_app(app);
+                return Ok(());
+            };
+            audit.set_app(&open);
+            let mut head = open.head.clone();
+            head.keks.retain(|kek| kek.version == head.kek_version);
+            audit.set_detail(messages::only_kek_version(head.kek_version));
             let mut change = self.change(&audit);
-            if let Some(open) = &open {
-                audit.set_app(open);
-                let mut head = open.head.clone();
-                head.keks.retain(|kek| kek.version == head.kek_version);
-                audit.set_detail(messages::only_kek_version(head.kek_version));
-                change.request.line = self.line(&audit);
-                change.expects.push(expect::<AppHead>(app.as_bytes(), open.head_version));
-                change.puts.push(self.codec.write(app.as_bytes(), open.head_version + 1, &head));
-            }
+            change.expects.push(expect::<AppHead>(app.as_bytes(), open.head_version));
+            change.puts.push(self.codec.write(app.as_bytes(), open.head_version + 1, &head));
             change.expects.push(expect::<AppRotationRow>(app.as_bytes(), rotation));
             change.deletes.push((RecordKind::AppRotation, app.as_bytes().to_vec()));
-            match self.commit(&mut audit, change).await {
-                // Another node did it first, or the app was deleted.
-                Ok(_) => {
+            match self.commit_head(&mut audit, &open, true, change).await {
+                Ok(()) => {
                     self.rotations.end_app(app);
                     return self.record(&audit).await;
                 }
-                Err(CommitError::Conflict { kind: RecordKind::AppRotation, .. }) => {
-                    self.rotations.end_app(app);
-                    return Ok(());
-                }
-                Err(CommitError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
+                Err(failure) if failure.code() == ErrorCode::Conflict => {}
+                Err(failure) => return Err(failure),
             }
         }
         Err(messages::app_always_changing())

@@ -14,6 +14,7 @@ use super::progress::{AGAIN, Pace, Progress};
 use super::rewrap::{KINDS, Rewrapped};
 use crate::authz::decide::Principal;
 use crate::clock::{Timestamp, time_text};
+use crate::control::state::Control;
 use crate::engine::{Engine, TRIES};
 use crate::entropy;
 use crate::error::Failure;
@@ -70,12 +71,12 @@ impl Engine {
         let changed = self.keys.change_keyring(|keyring| {
             // Inside the update, so that two tasks cannot set the keyring back.
             let control = self.control();
-            if let Some(current) = control.keyring_version() {
+            if let Some(current) = control.keyring_versions().current {
                 keyring.make_current(current)?;
             }
             let versions = keyring.versions().into_iter();
             versions
-                .filter(|version| control.destroyed_keyring_versions().contains(version))
+                .filter(|version| control.keyring_versions().is_destroyed(*version))
                 .try_for_each(|version| keyring.remove(version))
         });
         if let Err(error) = changed {
@@ -85,11 +86,11 @@ impl Engine {
 
     /// A destroyed version must have no row: an existing one was restored from outside.
     pub(crate) async fn check_destroyed_versions(&self) -> Result<(), Failure> {
-        for version in self.control().destroyed_keyring_versions() {
-            let id = version.to_be_bytes();
-            if self.store.record(RecordKind::KeyringKey, &id).await?.is_some() {
+        let control = self.control();
+        for (version, _) in self.rows::<KeyringKeyRow>(MOST_KEYRING_VERSIONS).await? {
+            if control.keyring_versions().is_destroyed(version) {
                 let what = "it was destroyed, but its row exists again";
-                return Err(IntegrityFault::new(RecordKind::KeyringKey, &id, what).into());
+                return Err(IntegrityFault::new(RecordKind::KeyringKey, &version.to_be_bytes(), what).into());
             }
         }
         Ok(())
@@ -201,7 +202,7 @@ impl Engine {
             }
             if pass.rewrapped == 0 && pass.left == 0 {
                 for version in keyring.versions() {
-                    if version != keyring.current_version() {
+                    if version < keyring.current_version() {
                         self.destroy_keyring_version(version).await?;
                     }
                 }
@@ -245,7 +246,7 @@ impl Engine {
 
     /// Rewrites the rows of a page that name an old version, in one transaction.
     async fn rewrap_batch(&self, keyring: &Keyring, page: &[Record]) -> Result<Pass, Failure> {
-        let mut rows = self.rewrap_all(keyring, page);
+        let mut rows = self.rewrap_all(keyring, page).await;
         let mut pass = Pass::default();
         let Some(first) = rows.first() else { return Ok(pass) };
         if first.feed.is_some() {
@@ -271,7 +272,7 @@ impl Engine {
                     // Written or deleted since the page was read.
                     rows.retain(|row| row.record.id != id);
                     if let Some(record) = self.store.record(kind, &id).await? {
-                        rows.extend(self.rewrap_all(keyring, &[record]));
+                        rows.extend(self.rewrap_all(keyring, &[record]).await);
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -282,16 +283,20 @@ impl Engine {
     }
 
     /// The rows to write. A row that cannot be opened is reported, and the old version is not destroyed.
-    fn rewrap_all(&self, keyring: &Keyring, page: &[Record]) -> Vec<Rewrapped> {
+    async fn rewrap_all(&self, keyring: &Keyring, page: &[Record]) -> Vec<Rewrapped> {
         let at = self.now().millis();
-        let rewrapped = page.iter().filter_map(|record| match self.rewrapped(keyring, record, at) {
-            Ok(rewrapped) => rewrapped,
-            Err(failure) => {
-                self.rotations.keyring(|progress| progress.get_or_insert_default().fault(&failure));
-                None
+        let mut rewrapped = Vec::with_capacity(page.len());
+        for record in page {
+            match self.rewrapped(keyring, record, at).await {
+                Ok(row) => rewrapped.extend(row),
+                // Deleted since the page was read.
+                Err(_) if matches!(self.store.record(record.kind, &record.id).await, Ok(None)) => {}
+                Err(failure) => {
+                    self.rotations.keyring(|progress| progress.get_or_insert_default().fault(&failure));
+                }
             }
-        });
-        rewrapped.collect()
+        }
+        rewrapped
     }
 
     /// Re-wraps of single rows have no audit line; the begin and the end of the rotation have one.
@@ -331,7 +336,12 @@ impl Engine {
         let mut audit = local_record(now, "keyring.destroy");
         audit.set_detail(messages::keyring_version(version));
         let feed = [FeedRow::KeyringDestroyed { version, at: now.millis() }];
-        self.commit_control(&mut audit, &feed, |change| {
+        // A version that was just added is not current in this node's keyring yet.
+        let check = |control: &Control| match control.keyring_versions().current {
+            Some(current) if version < current => Ok(()),
+            _ => Err(messages::keyring_rotating_now()),
+        };
+        self.commit_control_if(&mut audit, &feed, check, |change| {
             change.expects.push(expect::<KeyringKeyRow>(&id, row.version));
             change.deletes.push((RecordKind::KeyringKey, id.to_vec()));
         })

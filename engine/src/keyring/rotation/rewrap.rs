@@ -68,7 +68,7 @@ impl Rewrapper<'_> {
 
 impl Engine {
     /// The row with its keys under the current version of `keyring`; `None` if they already are.
-    pub(super) fn rewrapped(
+    pub(super) async fn rewrapped(
         &self,
         keyring: &Keyring,
         record: &Record,
@@ -76,8 +76,8 @@ impl Engine {
     ) -> Result<Option<Rewrapped>, Failure> {
         let mut rewrapper = Rewrapper { keyring, keys: 0 };
         let (written, feed) = match record.kind {
-            RecordKind::AppHead => (self.rewrap_app_head(&mut rewrapper, record)?, None),
-            RecordKind::SigningKey => self.rewrap_signing_key(&mut rewrapper, record, at)?,
+            RecordKind::AppHead => (self.rewrap_app_head(&mut rewrapper, record).await?, None),
+            RecordKind::SigningKey => self.rewrap_signing_key(&mut rewrapper, record, at).await?,
             RecordKind::Discharger => self.rewrap_discharger(&mut rewrapper, record, at)?,
             RecordKind::Node => (self.rewrap_node(&mut rewrapper, record)?, None),
             RecordKind::PollEntry => (self.rewrap_poll_entry(&mut rewrapper, record)?, None),
@@ -89,12 +89,16 @@ impl Engine {
         Ok((keys > 0).then_some(Rewrapped { read: record.row_version, record: written, feed, keys }))
     }
 
-    fn rewrap_app_head(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
+    async fn rewrap_app_head(
+        &self,
+        rewrapper: &mut Rewrapper<'_>,
+        record: &Record,
+    ) -> Result<Record, Failure> {
         let app = id_of::<AppHead>(record)?;
         let id = *app.as_bytes();
         let mut row: Row<AppHead> = self.codec.read(&id, record)?;
         let control = self.control();
-        if control.is_app_deleted(app) || control.is_org_deleted(row.content.org) {
+        if control.app(app).await?.is_deleted() || control.org(row.content.org).await?.is_deleted {
             let what = "the app was deleted, but its row exists again";
             return Err(IntegrityFault::new(RecordKind::AppHead, &id, what).into());
         }
@@ -106,7 +110,7 @@ impl Engine {
         Ok(self.codec.write(&id, row.version + 1, &row.content))
     }
 
-    fn rewrap_signing_key(
+    async fn rewrap_signing_key(
         &self,
         rewrapper: &mut Rewrapper<'_>,
         record: &Record,
@@ -115,6 +119,9 @@ impl Engine {
         let key = id_of::<SigningKeyRow>(record)?;
         let id = *key.as_bytes();
         let mut row: Row<SigningKeyRow> = self.codec.read(&id, record)?;
+        if !self.control().has_key(key).await? {
+            return Err(fault_of(record)(DELETED).into());
+        }
         let context = owned(self.store_id, id, row.content.org);
         rewrapper.rewrap::<SigningKey>(&mut row.content.wrapped, &context, fault_of(record))?;
         let version = row.version + 1;
@@ -130,6 +137,9 @@ impl Engine {
     ) -> Result<(Record, Option<FeedRow>), Failure> {
         let id = id_of::<DischargerRow>(record)?;
         let mut row: Row<DischargerRow> = self.codec.read(&id, record)?;
+        if !self.control().directory().dischargers.contains_key(&HEXLOWER.encode(&id)) {
+            return Err(fault_of(record)(DELETED).into());
+        }
         let context = owned(self.store_id, id, row.content.org);
         rewrapper.rewrap::<DischargerKey>(&mut row.content.wrapped, &context, fault_of(record))?;
         let version = row.version + 1;
@@ -168,6 +178,9 @@ impl Engine {
         Ok(self.codec.write(&record.id, row.version + 1, &row.content))
     }
 }
+
+/// What is wrong with a row that the control state does not have any more.
+const DELETED: &str = "it was deleted, but its row exists again";
 
 fn fault_of(record: &Record) -> impl Fn(&'static str) -> IntegrityFault + '_ {
     |what| IntegrityFault::new(record.kind, &record.id, what)

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use petsem_api::{OrgId, SigningKeyId};
-use petsem_store::RecordKind;
 
 use crate::clock::Timestamp;
 use crate::engine::Engine;
@@ -60,7 +59,7 @@ impl Engine {
         let control = self.control();
         let (mut current, mut others): (HashMap<Option<OrgId>, u64>, Vec<_>) = Default::default();
         for (key, row) in self.rows::<SigningKeyRow>(MOST).await? {
-            if control.is_current_key(key) {
+            if control.is_current_key(key).await? {
                 current.insert(row.content.org, row.content.created_at);
             } else {
                 others.push((key, row.version, row.content.org));
@@ -80,7 +79,6 @@ impl Engine {
     /// The keys that signed valid tokens: neither the token nor a token that it was minted from is expired or revoked.
     async fn keys_of_living_tokens(&self, now: Timestamp) -> Result<HashSet<SigningKeyId>, Failure> {
         let control = self.control();
-        let revoked = control.revoked();
         let mut keys = HashSet::new();
         let mut tokens = self.scan::<TokenRow>(PAGE);
         loop {
@@ -90,10 +88,7 @@ impl Engine {
             }
             for entry in page {
                 let (id, Row { content: row, .. }) = entry?;
-                let is_revoked = revoked.has_key(row.key)
-                    || revoked.has_token(&id)
-                    || row.ancestors.iter().any(|ancestor| revoked.has_token(ancestor));
-                if row.expires_at >= now.seconds() && !is_revoked {
+                if row.expires_at >= now.seconds() && !row.is_revoked(&control, &id).await? {
                     keys.insert(row.key);
                 }
             }
@@ -112,7 +107,6 @@ impl Engine {
         let feed = [FeedRow::SigningKeyDestroyed { key, at: now.millis() }];
         self.commit_control(&mut audit, &feed, |change| {
             change.expects.push(expect::<SigningKeyRow>(key.as_bytes(), version));
-            change.deletes.push((RecordKind::SigningKey, key.as_bytes().to_vec()));
         })
         .await?;
         tracing::info!(%key, "a signing key without valid tokens was destroyed");
@@ -124,6 +118,7 @@ impl Engine {
 mod tests {
     use petsem_api::{RevokeRequest, RotateSigningKey, TokenUuid};
     use petsem_policy::Subject;
+    use petsem_store::RecordKind;
 
     use super::*;
     use crate::control::state::NoKey;
@@ -136,11 +131,11 @@ mod tests {
         let lab = Lab::new().await;
         let engine = &lab.engine;
         let (now, mut audit) = (engine.now(), local_record(engine.now(), "test"));
-        let old = SigningKeyId::from_bytes(engine.control().platform_key().unwrap().id);
+        let old = engine.control().keys_of(None).await.unwrap().current().unwrap();
         let subject = Subject { issuer: "test".to_owned(), sub: "kim".to_owned() };
         let token = engine.mint_first_token(&mut audit, subject, hours * HOUR, now).await.unwrap();
         let header = format!("FlyV1 {}", token.token);
-        let principal = engine.authenticate(Some(&header), &mut audit).unwrap();
+        let principal = engine.authenticate(Some(&header), &mut audit).await.unwrap();
         let new =
             engine.rotate_signing_key(&mut audit, &principal, &RotateSigningKey { org: None }, now).await;
         assert_ne!(new.unwrap().id, old);
@@ -159,15 +154,15 @@ mod tests {
             async |hours| engine.destroy_ended_signing_keys(hours_later(engine, hours)).await.unwrap();
         assert_eq!(destroyed(0).await, []);
         assert_eq!(destroyed(2).await, []);
-        assert_eq!(engine.control().signing_key(old.as_bytes()).map(|entry| entry.id), Ok(*old.as_bytes()));
+        assert_eq!(engine.control().signing_key(old.as_bytes()).await.unwrap().id, *old.as_bytes());
         assert_eq!(destroyed(4).await, [old]);
         assert_eq!(destroyed(4).await, []);
-        assert_eq!(engine.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
+        assert!(matches!(engine.control().signing_key(old.as_bytes()).await, Err(NoKey::Unknown)));
         assert_eq!(engine.store.record(RecordKind::SigningKey, old.as_bytes()).await.unwrap(), None);
         // The feed has the change, so a start applies it too.
         let lab = lab.restarted().await;
-        assert!(lab.engine.control().platform_key().is_some());
-        assert_eq!(lab.engine.control().signing_key(old.as_bytes()).err(), Some(NoKey::Unknown));
+        assert!(lab.engine.control().key_for_new_tokens(None).await.is_ok());
+        assert!(matches!(lab.engine.control().signing_key(old.as_bytes()).await, Err(NoKey::Unknown)));
     }
 
     #[tokio::test]

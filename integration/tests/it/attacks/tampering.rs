@@ -1,6 +1,6 @@
 //! Write access to the database: every change is detected and yields no value.
 
-use petsem_integration::dev::{Dev, policy};
+use petsem_integration::dev::{Dev, flyv1, policy};
 use petsem_integration::http::Answer;
 use petsem_integration::server::{Ended, Server};
 use petsem_server::Development;
@@ -24,6 +24,8 @@ mod kind {
     pub(super) const TOKEN: u8 = 13;
     pub(super) const NODE: u8 = 16;
     pub(super) const FEED_HEAD: u8 = 18;
+    pub(super) const CONTROL_PAGE: u8 = 25;
+    pub(super) const CONTROL_DIRECTORY: u8 = 26;
 }
 
 /// Two apps with secrets, a booted Machine of `shop`, and its renewal.
@@ -91,6 +93,12 @@ impl Victim {
         self.row(kind, &id)
     }
 
+    fn platform_key(&self) -> Saved {
+        let query = "SELECT id FROM records WHERE kind = ?1 AND instr(content, '\"org\":null') > 0";
+        let id: Vec<u8> = self.database().query_row(query, [kind::SIGNING_KEY], |row| row.get(0)).unwrap();
+        self.row(kind::SIGNING_KEY, &id)
+    }
+
     fn put(&self, row: &Saved) {
         put(&self.database(), row);
     }
@@ -151,15 +159,20 @@ impl Victim {
         Ok(Self { dev: dev.restart(how)?, shop, other, renewal })
     }
 
-    /// Stops the server, changes the database, and asserts that a start fails and names the row.
-    fn does_not_start(self, what: &str, tamper: impl FnOnce(&Connection), texts: &[&str]) {
+    /// Stops the server, changes the database, and starts it again.
+    fn restart_changed(self, tamper: impl FnOnce(&Connection)) -> Result<Self, Ended> {
         let database = self.dev.database();
-        let ended = match self.restart(|server| {
+        self.restart(|server| {
             let ended = server.stop();
             assert!(ended.status.success(), "{}", ended.printed);
             tamper(&Connection::open(database).unwrap());
             ended
-        }) {
+        })
+    }
+
+    /// Stops the server, changes the database, and asserts that a start fails and names the row.
+    fn does_not_start(self, what: &str, tamper: impl FnOnce(&Connection), texts: &[&str]) {
+        let ended = match self.restart_changed(tamper) {
             Ok(victim) => panic!("{what}: a server started: {}", victim.dev.server.printed()),
             Err(ended) => ended,
         };
@@ -529,11 +542,99 @@ fn an_older_policy_restored_with_its_head_allows_nothing() {
     victim.notices("the old policy", POLICY, "it is not at the version that the app head names");
     victim.put(&rows[0]);
     victim.notices("the old policy with its head", EVERY, "an older version of it was put back");
-    if let Ok(victim) = victim.restart(Server::stop) {
-        for (what, answer) in victim.answers() {
-            assert!(!answer.text().contains(CANARY), "after a restart: {what}: {}", answer.text());
-            assert!(what == "list" || answer.status >= 400, "after a restart: {what}: {}", answer.text());
+    let Ok(victim) = victim.restart(Server::stop) else { panic!("the rows of one app stop a start") };
+    // A node that has never seen the newer head knows the floor.
+    victim.notices("the old policy after a start", EVERY, "an older version of it was put back");
+}
+
+#[test]
+fn an_older_head_is_refused_by_a_freshly_started_node_if_something_was_taken_away_since() {
+    let victim = Victim::new();
+    let rule = |name: &str| {
+        let (claims, secrets) = (json!({"sub": "developer"}), json!({"prefixes": [""]}));
+        json!({"name": name, "issuer": Development::ISSUER, "claims": claims, "actions": ["read_value"],
+            "secrets": secrets})
+    };
+    let set = |rules: serde_json::Value| {
+        let policy = json!({"policy": {"format": 1, "rules": rules}});
+        assert_eq!(victim.dev.operate("PUT", "/v1/apps/shop/policy", Some(&policy)).status, 200);
+    };
+    let changes = || -> i64 {
+        victim.database().query_row("SELECT max(number) FROM feed", [], |row| row.get(0)).unwrap()
+    };
+    // A policy that keeps each rule takes nothing away, whatever their order.
+    let start = changes();
+    set(json!([rule("one")]));
+    assert_eq!(changes(), start + 1, "the first rules are gone");
+    set(json!([rule("two"), rule("one")]));
+    assert_eq!(changes(), start + 1);
+    let rows = [victim.row(kind::APP_HEAD, &victim.shop), victim.row(kind::POLICY, &victim.shop)];
+    set(json!([rule("two")]));
+    assert_eq!(changes(), start + 2);
+    let put_back = |database: &Connection| rows.iter().for_each(|row| put(database, row));
+    let Ok(victim) = victim.restart_changed(put_back) else { panic!("the rows of one app stop a start") };
+    victim.notices("the head before", EVERY, "an older version of it was put back");
+}
+
+/// Saves the pages of the control state.
+fn pages(victim: &Victim) -> Vec<Saved> {
+    let database = victim.database();
+    let mut ids = database.prepare("SELECT id FROM records WHERE kind = ?1").unwrap();
+    let ids: Vec<Vec<u8>> =
+        ids.query_map([kind::CONTROL_PAGE], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    ids.iter().map(|id| victim.row(kind::CONTROL_PAGE, id)).collect()
+}
+
+fn revoke_others(victim: &Victim, machines: std::ops::Range<u32>) {
+    for number in machines {
+        let what = json!({"machine": {"app": "shop", "machine": format!("other-{number}")}});
+        assert_eq!(victim.dev.operate("POST", "/v1/revocations", Some(&what)).status, 201);
+    }
+}
+
+#[test]
+fn pages_of_two_control_states_are_not_mixed() {
+    let victim = Victim::new();
+    revoke_others(&victim, 0..100);
+    let before = pages(&victim);
+    assert!(before.len() > 2, "the state has several pages");
+    revoke_machine(&victim);
+    let after = pages(&victim);
+    let changed: Vec<_> = before.iter().filter(|page| !page.id.is_empty() && !after.contains(page)).collect();
+    let [page] = changed.as_slice() else { panic!("{} pages below the top changed", changed.len()) };
+    // The running node has the page in memory, under its MAC.
+    victim.put(page);
+    assert_eq!(victim.boot().outcome(), (401, "revoked".to_owned()));
+    match victim.restart_changed(|database| put(database, page)) {
+        // What needs an entry of that page is refused; a start needs one if the platform's signing key is there.
+        Ok(victim) => {
+            let refused = victim.boot();
+            assert_eq!(refused.outcome(), (500, "integrity".to_owned()), "{}", refused.text());
+            let line = victim.dev.server.printed_line(&refused.field("request_id"));
+            assert!(line.contains("the control page row"), "{line}");
         }
+        Err(ended) => assert!(ended.printed.contains("the control page row"), "{}", ended.printed),
+    }
+}
+
+#[test]
+fn a_server_does_not_start_on_an_older_control_state_or_a_forged_page() {
+    for what in ["page", "page and directory", "floor"] {
+        let victim = Victim::new();
+        let (page, directory) =
+            (victim.row(kind::CONTROL_PAGE, &[]), victim.row(kind::CONTROL_DIRECTORY, &[]));
+        let none = json!({"policy": {"format": 1, "rules": []}});
+        assert_eq!(victim.dev.operate("PUT", "/v1/apps/shop/policy", Some(&none)).status, 200);
+        let now = victim.row(kind::CONTROL_PAGE, &[]);
+        let forged = String::from_utf8_lossy(&now.content).replace("\"floor\":", "\"floor\":0");
+        let forged = Saved { content: forged.into_bytes(), ..now.clone() };
+        let row = "the control page row";
+        let tamper = |database: &Connection| match what {
+            "page" => put(database, &page),
+            "page and directory" => [&page, &directory].into_iter().for_each(|row| put(database, row)),
+            _ => put(database, &forged),
+        };
+        victim.does_not_start(what, tamper, &[row, "restore it from a backup"]);
     }
 }
 
@@ -654,10 +755,30 @@ fn jwts_of_a_deleted_issuer_whose_row_is_restored_are_refused() {
     assert_eq!(victim.boot().outcome(), (401, "revoked".to_owned()));
     let read = victim.dev.call("GET", "/v1/apps/shop/secrets", &victim.dev.reader_jwt(), None);
     assert_eq!(read.outcome(), (401, "token_invalid".to_owned()));
-    let texts =
-        [format!("the issuer row {}", hex(&row.id)), "an older version of it was put back".to_owned()];
-    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-    victim.does_not_start("a deleted issuer", |database| put(database, &row), &texts);
+    // The control state names the issuers, so a start does not read the row.
+    let Ok(victim) = victim.restart_changed(|database| put(database, &row)) else {
+        panic!("a row that nothing names stops a start")
+    };
+    let read = victim.dev.call("GET", "/v1/apps/shop/secrets", &victim.dev.reader_jwt(), None);
+    assert_eq!(read.outcome(), (401, "token_invalid".to_owned()));
+    assert_eq!(victim.boot().outcome(), (401, "revoked".to_owned()));
+}
+
+#[test]
+fn a_changed_signing_key_of_an_org_is_detected_when_it_is_used() {
+    let victim = Victim::new();
+    let of_org = "SELECT id FROM records WHERE kind = ?1 AND instr(content, '\"org\":null') = 0";
+    let id: Vec<u8> = victim.database().query_row(of_org, [kind::SIGNING_KEY], |row| row.get(0)).unwrap();
+    let mut row = victim.row(kind::SIGNING_KEY, &id);
+    row.mac[0] ^= 1;
+    let Ok(victim) = victim.restart_changed(|database| put(database, &row)) else {
+        panic!("the key of one org stops a start")
+    };
+    let list = victim.dev.call("GET", "/v1/apps/shop/secrets", &flyv1(&victim.dev.owner()), None);
+    assert_eq!(list.outcome(), (500, "integrity".to_owned()), "{}", list.text());
+    let line = victim.dev.server.printed_line(&list.field("request_id"));
+    assert!(line.contains(&format!("the signing key row {}", hex(&id))), "{line}");
+    assert_eq!(victim.dev.operate("GET", "/v1/apps/shop/secrets", None).status, 200);
 }
 
 #[test]
@@ -671,7 +792,10 @@ fn a_server_does_not_start_on_a_changed_row_that_it_must_read() {
         (kind::FEED_HEAD, "feed head"),
     ] {
         let victim = Victim::new();
-        let mut row = victim.any_row(kind);
+        let mut row = match kind {
+            kind::SIGNING_KEY => victim.platform_key(),
+            kind => victim.any_row(kind),
+        };
         row.mac[0] ^= 1;
         let texts = [format!("the {name} row {}", hex(&row.id)), "restore it from a backup".to_owned()];
         let texts: Vec<_> = texts.iter().map(String::as_str).collect();
