@@ -19,6 +19,7 @@
 //! let keys = AuditKeys {
 //!     initial_mac: AuditMacKey::generate(&mut rng),
 //!     signing: AuditSigningKey::generate(&mut rng),
+//!     resume: None,
 //! };
 //! let clock = Arc::new(|| 1_700_000_000_000);
 //! let settings = AuditSettings { reserve_bytes: 0, segment_bytes: 1 << 20, ..AuditSettings::new(&directory) };
@@ -92,6 +93,8 @@ mod tests;
 pub use checkpoint::{Checkpoint, Revision};
 pub use error::{AuditError, AuditOpenError, Fault, Finding};
 pub use event::{ANCESTORS_MAXIMUM, AuditEvent, EncodedEvent, Outcome, SecretNames, Subject};
-pub use log::{AuditKeys, AuditLog, AuditSettings, Clock, KnownCheckpoint, Opened, Tail};
+pub use log::{
+    AuditKeys, AuditLog, AuditSettings, Clock, DurableCheckpoint, KnownCheckpoint, Opened, Resume, Tail,
+};
 pub use stats::AuditStats;
 pub use verify::{Report, VerifyKeys, verify_lines, verify_log};

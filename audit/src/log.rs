@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use petsem_keys::{AuditMacKey, AuditSigningKey};
+use petsem_keys::{AuditMacKey, AuditRatchetKey, AuditSigningKey};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint::{Checkpoint, Revision};
@@ -58,6 +58,35 @@ pub struct AuditKeys {
     pub initial_mac: AuditMacKey,
     /// Signs checkpoints.
     pub signing: AuditSigningKey,
+    /// The place and the key of the store's last checkpoint, with which verification at start begins. `None` if the
+    /// store has none: verification then begins with the first MAC key.
+    pub resume: Option<Resume>,
+}
+
+/// Where a checkpoint is in the log, and the MAC key after it.
+pub struct Resume {
+    /// [`Checkpoint::number`].
+    pub number: u64,
+    /// Number of the segment that holds the checkpoint.
+    pub segment: u64,
+    /// Where in the segment its line begins, in bytes.
+    pub offset: u64,
+    /// The MAC key of the next line.
+    pub mac: AuditRatchetKey,
+}
+
+/// A durable checkpoint, with what the store keeps of it.
+pub struct DurableCheckpoint {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// Where it is, and the MAC key after it; `None` while the node is sealed.
+    pub resume: Option<Resume>,
+}
+
+impl fmt::Debug for DurableCheckpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DurableCheckpoint").field("checkpoint", &self.checkpoint).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for AuditKeys {
@@ -84,7 +113,7 @@ pub struct Opened {
     pub tail: Tail,
     /// Every durable checkpoint, for the store. When the channel is full, a checkpoint is dropped: a later
     /// one covers more.
-    pub checkpoints: mpsc::Receiver<Checkpoint>,
+    pub checkpoints: mpsc::Receiver<DurableCheckpoint>,
 }
 
 /// The end of a log as it was found on opening.
@@ -96,6 +125,9 @@ pub struct Tail {
     pub head: [u8; 32],
     /// First line that was verified.
     pub verified_from: u64,
+    /// How often the MAC key was replaced by its successor to get to the end: the work that would otherwise grow
+    /// with the age of the log.
+    pub ratchet_steps: u64,
     /// Bytes of a torn last write that were cut: its lines were never acknowledged.
     pub cut_bytes: u64,
     /// The last revision of the store that the node saw, according to its checkpoints.
@@ -119,9 +151,9 @@ pub struct AuditLog {
 impl AuditLog {
     /// Opens the log of `node`, or creates it.
     ///
-    /// A torn last write is removed. The newest four segments are verified, from the checkpoint with which
-    /// the first of them begins; [`verify_log`](crate::verify_log) verifies all. `known` is the last
-    /// checkpoint of this node in the store. Blocks while it reads.
+    /// A torn last write is removed. `known` is the last checkpoint of this node in the store: the lines after
+    /// it are verified. Without one, the newest four segments are, from the checkpoint with which the first of
+    /// them begins. [`verify_log`](crate::verify_log) verifies all. Blocks while it reads.
     ///
     /// # Errors
     /// [`AuditOpenError::Broken`] names the first line that was changed, or the line that the store knows and

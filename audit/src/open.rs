@@ -10,10 +10,11 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{AuditError, AuditOpenError, Fault, Finding};
-use crate::line;
+use crate::line::{self, Line};
 use crate::lock::DirectoryLock;
-use crate::log::{AuditKeys, AuditLog, AuditSettings, Clock, KnownCheckpoint, Opened, Tail};
+use crate::log::{AuditKeys, AuditLog, AuditSettings, Clock, KnownCheckpoint, Opened, Resume, Tail};
 use crate::queue::Shared;
 use crate::reserve::Reserve;
 use crate::segment::{self, LineReader, Next, Segment};
@@ -22,7 +23,7 @@ use crate::writer::{Condition, CurrentKeys, Writer};
 
 /// Smallest segment: room for two checkpoints and lines between them.
 const SEGMENT_MINIMUM: u64 = 64 * 1024;
-/// Segments that are verified at start: about a second of work at the default size.
+/// Segments that are verified at start if the store has no checkpoint: about a second of work at the default size.
 const SEGMENTS_VERIFIED: usize = 4;
 /// Checkpoints that wait for the store.
 const CHECKPOINTS_WAITING: usize = 64;
@@ -44,6 +45,7 @@ pub(crate) fn open(
     }
     let lock = claim(&settings.directory)?;
     let Files { used, unused, next_number } = sort_out(&settings)?;
+    let used = Used { directory: settings.directory.clone(), files: used };
     let mut reserve = Reserve::new(
         settings.directory.clone(),
         settings.segment_bytes,
@@ -52,10 +54,22 @@ pub(crate) fn open(
         next_number,
     );
 
-    let (mac, signing) = keys.map_or((None, None), |keys| (Some(keys.initial_mac), Some(keys.signing)));
+    let (mac, signing, resume) =
+        keys.map_or((None, None, None), |keys| (Some(keys.initial_mac), Some(keys.signing), keys.resume));
     let public = signing.as_ref().map(petsem_keys::AuditSigningKey::public);
-    let found =
-        find_end(&settings.directory, &used, Walker::new(Some(node), public, mac, known, true), known)?;
+    let place = match (known, public, resume) {
+        (Some(known), Some(public), Some(resume)) => used.resumed(node, public, known, resume)?,
+        _ => None,
+    };
+    let from = match place {
+        Some(place) => place,
+        None => Place {
+            file: used.newest_from(known)?,
+            offset: 0,
+            walker: Walker::new(Some(node), public, mac, known, true),
+        },
+    };
+    let found = find_end(&used, from, known)?;
     let (line, head) = found.walker.position().unwrap_or((0, line::genesis(&node)));
     let segment = match used.last() {
         Some(path) => at_path(path, Segment::open(path.clone(), found.position))?,
@@ -74,6 +88,7 @@ pub(crate) fn open(
         line,
         head,
         verified_from: found.walker.first,
+        ratchet_steps: found.walker.ratchet_steps,
         cut_bytes,
         seen_revision: found.walker.seen.revision,
         seen_feed: found.walker.seen.feed,
@@ -141,8 +156,8 @@ fn claim(directory: &Path) -> Result<DirectoryLock, AuditOpenError> {
 }
 
 struct Files {
-    /// Segments with lines, oldest first.
-    used: Vec<PathBuf>,
+    /// The newest segment with lines and all before it, oldest first. Some of those may be unused: they were skipped.
+    used: Vec<(u64, PathBuf)>,
     /// The reserve.
     unused: VecDeque<(PathBuf, u64)>,
     /// Number of the next segment to create.
@@ -151,17 +166,18 @@ struct Files {
 
 fn sort_out(settings: &AuditSettings) -> Result<Files, AuditOpenError> {
     let directory = &settings.directory;
-    let all = at_path(directory, segment::list(directory))?;
-    let next_number = all.last().map_or(1, |(number, _)| number.saturating_add(1));
-    let mut used = Vec::new();
+    let mut used = at_path(directory, segment::list(directory))?;
+    let next_number = used.last().map_or(1, |(number, _)| number.saturating_add(1));
+    let mut after = VecDeque::new();
+    // Only from the end: an old log has many segments.
+    while let Some((_, path)) = used.last()
+        && at_path(path, segment::is_unused(path))?
+        && let Some((_, path)) = used.pop()
+    {
+        after.push_front(path);
+    }
     let mut unused = VecDeque::new();
-    for (_, path) in all {
-        if !at_path(&path, segment::is_unused(&path))? {
-            used.push(path);
-            // Unused segments before it were skipped when it was started.
-            unused.clear();
-            continue;
-        }
+    for path in after {
         let bytes = at_path(&path, fs::metadata(&path))?.len();
         if bytes == settings.segment_bytes {
             if unused.is_empty() {
@@ -186,21 +202,87 @@ struct End {
     request_ids: HashSet<String>,
 }
 
-fn find_end(
-    directory: &Path,
-    used: &[PathBuf],
-    mut walker: Walker,
-    known: Option<KnownCheckpoint>,
-) -> Result<End, AuditOpenError> {
-    let skipped = used.len().saturating_sub(SEGMENTS_VERIFIED);
+/// The segments that may have lines, oldest first; the last one has some.
+struct Used {
+    directory: PathBuf,
+    files: Vec<(u64, PathBuf)>,
+}
+
+/// Where verification begins.
+struct Place {
+    /// Index of the segment.
+    file: usize,
+    /// Where in it, in bytes.
+    offset: u64,
+    /// What verifies from there.
+    walker: Walker,
+}
+
+impl Used {
+    fn last(&self) -> Option<&PathBuf> {
+        self.files.last().map(|(_, path)| path)
+    }
+
+    /// The place of the checkpoint that the store knows, if the log has it there. Otherwise the lines up to it say what
+    /// happened to it.
+    fn resumed(
+        &self,
+        node: [u8; 16],
+        public: [u8; 32],
+        known: KnownCheckpoint,
+        resume: Resume,
+    ) -> Result<Option<Place>, AuditOpenError> {
+        let Ok(file) = self.files.binary_search_by_key(&resume.segment, |(number, _)| *number) else {
+            return Ok(None);
+        };
+        let Some((_, path)) = self.files.get(file) else { return Ok(None) };
+        let mut reader = at_path(path, LineReader::open(path, resume.offset))?;
+        let Next::Line(bytes) = at_path(path, reader.read_next())? else { return Ok(None) };
+        let is_it = Line::parse(bytes).is_some_and(|line| {
+            line.is_checkpoint()
+                && Checkpoint::decode(node, &line.fields_json()).is_some_and(|checkpoint| {
+                    (checkpoint.number, checkpoint.line, checkpoint.head)
+                        == (resume.number, known.line, known.head)
+                })
+        });
+        let walker = || Walker::resumed(node, public, known, (resume.number, resume.mac.into_mac()));
+        Ok(is_it.then(|| Place { file, offset: resume.offset, walker: walker() }))
+    }
+
+    /// The newest segment that begins at or before the line that the store knows; if it knows none, the last but three.
+    fn newest_from(&self, known: Option<KnownCheckpoint>) -> Result<usize, AuditOpenError> {
+        let Some(known) = known else {
+            let mut left = SEGMENTS_VERIFIED;
+            for (index, (_, path)) in self.files.iter().enumerate().rev() {
+                left -= usize::from(!at_path(path, segment::is_unused(path))?);
+                if left == 0 {
+                    return Ok(index);
+                }
+            }
+            return Ok(0);
+        };
+        for (index, (_, path)) in self.files.iter().enumerate().rev() {
+            let mut reader = at_path(path, LineReader::open(path, 0))?;
+            if let Next::Line(bytes) = at_path(path, reader.read_next())?
+                && Line::parse(bytes).is_some_and(|line| line.number <= known.line)
+            {
+                return Ok(index);
+            }
+        }
+        Ok(0)
+    }
+}
+
+fn find_end(used: &Used, from: Place, known: Option<KnownCheckpoint>) -> Result<End, AuditOpenError> {
+    let Place { file: first, mut offset, mut walker } = from;
     let mut recent = Recent { known: known.map(|known| known.line), ..Recent::default() };
     let mut position = 0;
     let mut last_line = Vec::new();
-    for (index, path) in used.iter().enumerate().skip(skipped) {
+    for (index, (_, path)) in used.files.iter().enumerate().skip(first) {
         let broken = |walker: &Walker, fault| {
             AuditOpenError::Broken(Finding { file: path.clone(), line: walker.expected(), fault })
         };
-        let mut reader = at_path(path, LineReader::open(path, 0))?;
+        let mut reader = at_path(path, LineReader::open(path, std::mem::take(&mut offset)))?;
         last_line.clear();
         loop {
             position = reader.offset();
@@ -220,7 +302,7 @@ fn find_end(
                     Err(_) => false,
                 },
             };
-            let is_last = index.saturating_add(1) == used.len();
+            let is_last = index.saturating_add(1) == used.files.len();
             let rest = at_path(path, fs::metadata(path))?.len().saturating_sub(position);
             if !is_last || (!has_torn_end && rest > TORN_MAXIMUM) {
                 return Err(broken(&walker, Fault::Torn));
@@ -229,7 +311,7 @@ fn find_end(
         }
     }
     if let Err(fault) = walker.finish() {
-        let file = used.last().cloned().unwrap_or_else(|| directory.to_owned());
+        let file = used.last().cloned().unwrap_or_else(|| used.directory.clone());
         return Err(AuditOpenError::Broken(Finding { file, line: walker.expected(), fault }));
     }
     Ok(End { walker, position, last_line, request_ids: recent.into_ids() })

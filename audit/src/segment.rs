@@ -19,16 +19,17 @@ pub(crate) fn path_of(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("audit-{number:08}.log"))
 }
 
+/// The number in the name of a segment.
+fn number_of(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix("audit-")?.strip_suffix(".log")?.parse().ok()
+}
+
 /// All segments of a directory, oldest first.
 pub(crate) fn list(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut segments = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        let number = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .and_then(|name| name.strip_prefix("audit-")?.strip_suffix(".log")?.parse::<u64>().ok());
-        if let Some(number) = number
+        if let Some(number) = number_of(&path)
             && path == path_of(directory, number)
         {
             segments.push((number, path));
@@ -115,6 +116,16 @@ impl Segment {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The number in its name.
+    pub(crate) fn number(&self) -> u64 {
+        number_of(&self.path).unwrap_or_default()
+    }
+
+    /// Where the next line begins.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
     }
 
     pub(crate) fn room(&self) -> u64 {

@@ -23,6 +23,10 @@ pub(crate) struct Walker {
     pub(crate) first: u64,
     /// Signed checkpoints in the log up to here, including those before the first verified line.
     pub(crate) signed: u64,
+    /// How often the MAC key was replaced.
+    pub(crate) ratchet_steps: u64,
+    /// The checkpoint to begin with: its number, and the MAC key after it.
+    resume: Option<(u64, AuditMacKey)>,
     /// Checkpoints among the verified lines.
     pub(crate) checkpoints: u64,
     /// The newest store position that any of them names. A checkpoint that was written before the store was
@@ -57,6 +61,8 @@ impl Walker {
             position: None,
             first: 1,
             signed: 0,
+            ratchet_steps: 0,
+            resume: None,
             checkpoints: 0,
             seen: StorePosition::default(),
             without_mac: 0,
@@ -65,9 +71,26 @@ impl Walker {
         }
     }
 
+    /// A walker before the checkpoint that the store knows, which has this number. `mac` is the MAC key after it. The
+    /// line of the checkpoint has no MAC that this key verifies, but its signature and its place in the chain do.
+    pub(crate) fn resumed(
+        node: [u8; 16],
+        public: [u8; 32],
+        known: KnownCheckpoint,
+        (number, mac): (u64, AuditMacKey),
+    ) -> Self {
+        let walker = Self::new(Some(node), Some(public), None, Some(known), true);
+        Self { resume: Some((number, mac)), ..walker }
+    }
+
     /// Number of the line that must come next.
     pub(crate) fn expected(&self) -> u64 {
-        self.position.map_or(1, |(number, _)| number.saturating_add(1))
+        let before = match (self.position, &self.resume, self.known) {
+            (Some((number, _)), _, _) => number,
+            (None, Some(_), Some(known)) => known.line,
+            _ => 0,
+        };
+        before.saturating_add(1)
     }
 
     /// Number and chain of the last line.
@@ -130,6 +153,13 @@ impl Walker {
     /// names.
     fn begin(&mut self, line: &Line<'_>, checkpoint: Option<&Checkpoint>) -> Result<(u64, [u8; 32]), Fault> {
         self.first = line.number;
+        if let (Some((number, _)), Some(known)) = (&self.resume, self.known) {
+            if checkpoint.is_none_or(|checkpoint| checkpoint.signature.is_none()) {
+                return Err(Fault::Checkpoint);
+            }
+            self.signed = number.saturating_sub(1);
+            return Ok((known.line, known.head));
+        }
         if line.number == 1 {
             return Ok((0, line::genesis(&line.node)));
         }
@@ -142,9 +172,16 @@ impl Walker {
         }
         self.signed = checkpoint.number.saturating_sub(u64::from(checkpoint.signature.is_some()));
         for _ in 0..self.signed {
-            self.mac = self.mac.take().map(AuditMacKey::ratchet);
+            self.ratchet();
         }
         Ok((checkpoint.line, checkpoint.head))
+    }
+
+    fn ratchet(&mut self) {
+        if let Some(mac) = self.mac.take() {
+            self.mac = Some(mac.ratchet());
+            self.ratchet_steps = self.ratchet_steps.saturating_add(1);
+        }
     }
 
     fn verify_mac(&mut self, line: &Line<'_>) -> Result<(), Fault> {
@@ -176,7 +213,10 @@ impl Walker {
             if let Some(public) = &self.public {
                 checkpoint.verify(public)?;
             }
-            self.mac = self.mac.take().map(AuditMacKey::ratchet);
+            match self.resume.take() {
+                Some((_, mac)) => self.mac = Some(mac),
+                None => self.ratchet(),
+            }
         }
         self.signed = number;
         self.checkpoints = self.checkpoints.saturating_add(1);

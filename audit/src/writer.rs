@@ -14,7 +14,7 @@ use crate::error::AuditError;
 use crate::event::{AuditEvent, EncodedEvent, Outcome};
 use crate::line::{ENVELOPE_MAXIMUM, write_line};
 use crate::lock::DirectoryLock;
-use crate::log::{AuditSettings, Clock};
+use crate::log::{AuditSettings, Clock, DurableCheckpoint, Resume};
 use crate::queue::{Item, Shared};
 use crate::reserve::Reserve;
 use crate::segment::{self, Presence, Segment};
@@ -40,7 +40,7 @@ pub(crate) struct Writer {
     pub(crate) keys: Option<CurrentKeys>,
     /// Signed checkpoints in the log.
     pub(crate) signed: u64,
-    pub(crate) checkpoints: mpsc::Sender<Checkpoint>,
+    pub(crate) checkpoints: mpsc::Sender<DurableCheckpoint>,
     /// Held while this process writes the log.
     pub(crate) lock: DirectoryLock,
     /// Bytes of the last line of the segment, to find the position again after a failed write.
@@ -275,17 +275,20 @@ impl Writer {
         if let Some(keys) = &self.keys {
             checkpoint.sign(&keys.signing);
         }
+        let (segment, offset) = (self.segment.number(), self.segment.position());
         self.commit(&[&checkpoint.encode()])?;
         if let Some(keys) = self.keys.as_mut() {
             keys.mac = keys.mac.take().map(AuditMacKey::ratchet);
         }
+        let mac = self.keys.as_ref().and_then(|keys| keys.mac.as_ref()).map(AuditMacKey::as_ratchet);
+        let resume = mac.map(|mac| Resume { number: checkpoint.number, segment, offset, mac });
         self.signed = checkpoint.number;
         self.condition.checkpoint_first = false;
         self.condition.lines = 0;
         self.condition.checkpoint_ms = time_ms;
         self.shared.record(|stats| stats.checkpoints += 1);
         // If the channel is full, this one is dropped: a later one covers more.
-        let _dropped = self.checkpoints.try_send(checkpoint);
+        let _dropped = self.checkpoints.try_send(DurableCheckpoint { checkpoint, resume });
         Ok(())
     }
 

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 
 use data_encoding::HEXLOWER;
 use petsem_api::RequestId;
-use petsem_audit::{AuditError, AuditEvent, Checkpoint, EncodedEvent, Outcome, Tail};
+use petsem_audit::{AuditError, AuditEvent, DurableCheckpoint, EncodedEvent, Outcome, Tail};
 use petsem_store::{RecordKind, Store};
 
 use crate::engine::Engine;
+use crate::entropy;
 use crate::error::Failure;
+use crate::keyring::node_keys::ratchet_context;
 use crate::keyring::unlock::Unlocked;
 use crate::messages;
 use crate::records::{CheckpointRow, FeedHeadRow, IntegrityFault, NodeRow, SignedNote, expect, read_row};
@@ -43,8 +45,9 @@ impl Engine {
         self.audit.close().await
     }
 
-    /// Keeps a checkpoint in the store, so that a truncated log is detected.
-    pub async fn record_checkpoint(&self, checkpoint: &Checkpoint) {
+    /// Keeps a checkpoint in the store, so that a truncated log is detected, and the next start verifies only what comes
+    /// after it.
+    pub async fn record_checkpoint(&self, checkpoint: &DurableCheckpoint) {
         if let Err(error) = self.keep_checkpoint(checkpoint).await {
             tracing::warn!(
                 reason = error.operator_text(),
@@ -53,16 +56,26 @@ impl Engine {
         }
     }
 
-    async fn keep_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Failure> {
+    async fn keep_checkpoint(&self, durable: &DurableCheckpoint) -> Result<(), Failure> {
+        // An engine has keys, so its log has a MAC key.
+        let DurableCheckpoint { checkpoint, resume: Some(resume) } = durable else { return Ok(()) };
         let missing = || IntegrityFault::new(RecordKind::Node, &self.node, "it is missing");
         let row = self.row::<NodeRow>(&self.node).await?.ok_or_else(missing)?;
+        let (keyring, unchanged) = self.wrapping().await?;
+        let context = ratchet_context(self.store_id, self.node, resume.number);
+        let ratchet = keyring.wrap(&mut entropy::rng(), &resume.mac, &context).map_err(Failure::internal)?;
         let kept = CheckpointRow {
+            number: resume.number,
             line: checkpoint.line,
             head: HEXLOWER.encode(&checkpoint.head),
             signature: checkpoint.signature.map(|signature| HEXLOWER.encode(&signature)),
+            segment: resume.segment,
+            offset: resume.offset,
+            audit_ratchet_key: ratchet,
         };
         let content = NodeRow { checkpoint: Some(kept), ..row.content };
         let mut change = self.change_without_line();
+        change.expects.push(unchanged);
         change.expects.push(expect::<NodeRow>(&self.node, row.version));
         change.puts.push(self.codec.write(&self.node, row.version + 1, &content));
         let committed = self.store.commit(change).await?;

@@ -1,5 +1,6 @@
 //! The keys of the audit log: a MAC key for lines, which is replaced one way, and a signing key for
-//! checkpoints.
+//! checkpoints. The store keeps the MAC key as of a recent checkpoint, so that a start does not derive it from
+//! the first one.
 
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 
@@ -35,6 +36,25 @@ impl AuditMacKey {
         let mut next = KeyBytes::zeroed();
         mac::tag_into(&self.0, Context::AuditRatchet, next.as_mut());
         Self(next)
+    }
+
+    /// This key, to be wrapped for the store. A role of its own: it never opens as the log's first key.
+    pub fn as_ratchet(&self) -> AuditRatchetKey {
+        let mut key = KeyBytes::zeroed();
+        key.as_mut().copy_from_slice(self.0.as_array());
+        AuditRatchetKey(key)
+    }
+}
+
+random_key_role! {
+    /// The MAC key of the audit lines after one checkpoint, as the store keeps it.
+    AuditRatchetKey, AuditRatchetKey, WrappedByKeyring
+}
+
+impl AuditRatchetKey {
+    /// The MAC key of the lines after the checkpoint.
+    pub fn into_mac(self) -> AuditMacKey {
+        AuditMacKey(self.0)
     }
 }
 

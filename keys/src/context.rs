@@ -26,6 +26,7 @@ pub enum Label {
     SecretKeyMaterial = 0x0b,
     RootKey = 0x0c,
     SealKey = 0x0d,
+    AuditRatchetKey = 0x0e,
     // 0x20–0x3f: sealed messages.
     Value = 0x20,
     Bundle = 0x21,
@@ -306,6 +307,7 @@ mod tests {
             (Label::SecretKeyMaterial, 0x0b),
             (Label::RootKey, 0x0c),
             (Label::SealKey, 0x0d),
+            (Label::AuditRatchetKey, 0x0e),
             (Label::Value, 0x20),
             (Label::Bundle, 0x21),
             (Label::PollEntry, 0x22),

@@ -58,6 +58,7 @@
 //! | `0b` | secret key material | the same |
 //! | `0c` | root key under a seal | store, seal, owner (absent), root version, wrapping version (0) |
 //! | `0d` | key of a seal under a device's own key | store, seal, root version |
+//! | `0e` | audit MAC key as of a checkpoint | store, node, owner (absent), number of the checkpoint, wrapping version |
 //! | `20` | value | epoch, org, app, name, app version, DEK id |
 //! | `21` | bundle | epoch, org, app, app version, DEK id |
 //! | `22` | poll entry | store, id |
@@ -114,7 +115,7 @@ mod stack;
 mod xaes;
 
 pub use app_kek::{AppKek, PLAINTEXT_MAXIMUM, Sealed, SealedRef};
-pub use audit_keys::{AuditMacKey, AuditSigningKey, verify_checkpoint};
+pub use audit_keys::{AuditMacKey, AuditRatchetKey, AuditSigningKey, verify_checkpoint};
 pub use context::{HostCacheContext, RecordContext, RowContext, WrapContext};
 pub use digest_key::DigestKey;
 pub use error::{EncryptError, IntegrityError, OpenError, RewrapError};

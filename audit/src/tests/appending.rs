@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::{AuditError, Revision};
+use crate::{AuditError, DurableCheckpoint, Revision};
 
 #[tokio::test]
 async fn lines_are_numbered_after_the_first_checkpoint() {
@@ -42,7 +42,7 @@ async fn a_queued_line_is_reported_before_the_checkpoint_that_covers_it() {
     let refused = log.append_then(event(4).encode().unwrap(), |_| panic!("it was refused"));
     assert!(matches!(refused, Err(AuditError::Closed)), "{refused:?}");
     assert_eq!(log.stats().pending, 0);
-    while let Some(checkpoint) = checkpoints.recv().await {
+    while let Some(DurableCheckpoint { checkpoint, .. }) = checkpoints.recv().await {
         let lines: Vec<u64> =
             reported.lock().unwrap().iter().copied().filter(|line| *line <= checkpoint.line).collect();
         assert_eq!(lines, (2..=checkpoint.line.min(4)).collect::<Vec<_>>());
@@ -100,7 +100,7 @@ async fn checkpoints_come_by_lines_and_by_time_and_reach_the_store() {
     let mut lab = Lab::new();
     lab.settings.checkpoint_lines = 10;
     let Opened { log, mut checkpoints, .. } = lab.open();
-    let first = checkpoints.recv().await.unwrap();
+    let first = checkpoints.recv().await.unwrap().checkpoint;
     assert_eq!((first.line, first.number, first.revision, first.feed), (0, 1, None, None));
 
     // A new place in the control feed is named before the next line.
@@ -109,21 +109,21 @@ async fn checkpoints_come_by_lines_and_by_time_and_reach_the_store() {
     for number in 0..10 {
         log.append(event(number)).await.unwrap();
     }
-    let second = checkpoints.recv().await.unwrap();
+    let second = checkpoints.recv().await.unwrap().checkpoint;
     assert_eq!((second.line, second.number, second.feed), (1, 2, Some(5)));
     assert_eq!(second.revision, Some(Revision { revision: 77, mark: [7; 16] }));
     second.verify(&keys().signing.public()).unwrap();
-    let third = checkpoints.recv().await.unwrap();
+    let third = checkpoints.recv().await.unwrap().checkpoint;
     assert_eq!((third.line, third.number, third.feed), (12, 3, Some(5)));
 
     lab.pass(60_000);
     log.append(event(10)).await.unwrap();
-    let fourth = checkpoints.recv().await.unwrap();
+    let fourth = checkpoints.recv().await.unwrap().checkpoint;
     assert_eq!((fourth.line, fourth.time_ms), (14, NOON + 60_000));
     log.close().await.unwrap();
-    let last = checkpoints.recv().await.unwrap();
+    let last = checkpoints.recv().await.unwrap().checkpoint;
     assert_eq!(last.number, 5);
-    assert_eq!(checkpoints.recv().await, None);
+    assert!(checkpoints.recv().await.is_none());
     assert_eq!(verify_log(lab.directory(), all_keys(Some(known_checkpoint(&last)))).unwrap().checkpoints, 5);
 }
 

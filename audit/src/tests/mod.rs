@@ -3,6 +3,7 @@
 mod appending;
 mod disk;
 mod restart;
+mod resume;
 mod verification;
 
 use std::convert::Infallible;
@@ -30,6 +31,7 @@ pub(super) fn keys() -> AuditKeys {
     AuditKeys {
         initial_mac: AuditMacKey::generate(&mut Constant(1)),
         signing: AuditSigningKey::generate(&mut Constant(2)),
+        resume: None,
     }
 }
 
@@ -109,7 +111,7 @@ fn settings(directory: PathBuf) -> AuditSettings {
 }
 
 pub(super) fn all_keys(expect_at_least: Option<KnownCheckpoint>) -> VerifyKeys {
-    let AuditKeys { initial_mac, signing } = keys();
+    let AuditKeys { initial_mac, signing, resume: _ } = keys();
     VerifyKeys {
         initial_mac: Some(initial_mac),
         public: Some(signing.public()),

@@ -181,7 +181,7 @@ async fn request_ids_are_collected_since_the_checkpoint_of_the_store() {
         log.append(event(number)).await.unwrap();
     }
     log.close().await.unwrap();
-    let first = checkpoints.recv().await.unwrap();
+    let first = checkpoints.recv().await.unwrap().checkpoint;
     let known = KnownCheckpoint { line: first.line, head: first.head };
     let opened = AuditLog::open(lab.settings.clone(), NODE, Some(keys()), Some(known), lab.clock()).unwrap();
     assert_eq!(opened.tail.request_ids.len(), 13);

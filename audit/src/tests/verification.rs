@@ -206,9 +206,9 @@ async fn missing_files_are_found_unless_they_are_the_oldest() {
         log.append(long_event(number, 4000)).await.unwrap();
     }
     log.close().await.unwrap();
-    let mut known = checkpoints.recv().await.unwrap();
+    let mut known = checkpoints.recv().await.unwrap().checkpoint;
     while let Some(checkpoint) = checkpoints.recv().await {
-        known = checkpoint;
+        known = checkpoint.checkpoint;
     }
     let known = KnownCheckpoint { line: known.line, head: known.head };
     let used = lab.used_segments();

@@ -1,8 +1,9 @@
 //! A node's audit keys in the store.
 
 use data_encoding::HEXLOWER;
-use petsem_audit::{AuditKeys, KnownCheckpoint, VerifyKeys};
-use petsem_keys::{AuditMacKey, AuditSigningKey, WrapContext};
+use petsem_api::StoreId;
+use petsem_audit::{AuditKeys, KnownCheckpoint, Resume, VerifyKeys};
+use petsem_keys::{AuditMacKey, AuditRatchetKey, AuditSigningKey, WrapContext};
 use petsem_store::{RecordKind, Store};
 
 use crate::clock::Timestamp;
@@ -11,7 +12,7 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
-use crate::records::{NodeRow, StoreRow, expect, read_row};
+use crate::records::{IntegrityFault, NodeRow, StoreRow, expect, read_row};
 
 /// A node's audit keys, and its last checkpoint in the store.
 pub struct NodeKeys {
@@ -47,15 +48,22 @@ pub async fn node_keys(
     let Some(row) = read_row::<NodeRow>(store, codec, &node).await? else { return Ok(None) };
     let row = row.map_err(Failure::from)?.content;
     let context = WrapContext::new(*store_id.as_bytes(), node);
+    let fault = |what| IntegrityFault::new(RecordKind::Node, &node, what);
     let wrong = |error| UnlockError::Refused(messages::audit_keys_do_not_open(&error));
-    let keys = AuditKeys {
+    let mut keys = AuditKeys {
         initial_mac: keyring.unwrap(&row.audit_mac_key, &context).map_err(wrong)?,
         signing: keyring.unwrap(&row.audit_signing_key, &context).map_err(wrong)?,
+        resume: None,
     };
-    let checkpoint = row.checkpoint.and_then(|row| {
-        let head = HEXLOWER.decode(row.head.as_bytes()).ok()?.try_into().ok()?;
-        Some(KnownCheckpoint { line: row.line, head })
-    });
+    let mut checkpoint = None;
+    if let Some(row) = row.checkpoint {
+        let head = HEXLOWER.decode(row.head.as_bytes()).ok().and_then(|head| head.try_into().ok());
+        let head = head.ok_or_else(|| Failure::from(fault("its checkpoint has no head")))?;
+        checkpoint = Some(KnownCheckpoint { line: row.line, head });
+        let context = ratchet_context(*store_id, node, row.number);
+        let mac: AuditRatchetKey = keyring.unwrap(&row.audit_ratchet_key, &context).map_err(wrong)?;
+        keys.resume = Some(Resume { number: row.number, segment: row.segment, offset: row.offset, mac });
+    }
     Ok(Some(NodeKeys { keys, checkpoint }))
 }
 
@@ -74,7 +82,11 @@ pub async fn create_node(
     let id: [u8; 16] = entropy::bytes();
     let context = WrapContext::new(*store_id.as_bytes(), id);
     let rng = &mut entropy::rng();
-    let keys = AuditKeys { initial_mac: AuditMacKey::generate(rng), signing: AuditSigningKey::generate(rng) };
+    let keys = AuditKeys {
+        initial_mac: AuditMacKey::generate(rng),
+        signing: AuditSigningKey::generate(rng),
+        resume: None,
+    };
     let row = NodeRow {
         audit_mac_key: keyring.wrap(rng, &keys.initial_mac, &context).map_err(Failure::internal)?,
         audit_signing_key: keyring.wrap(rng, &keys.signing, &context).map_err(Failure::internal)?,
@@ -89,4 +101,11 @@ pub async fn create_node(
     change.puts.push(codec.write(&id, 1, &row));
     store.commit(change).await.map_err(|error| UnlockError::Refused(error.to_string()))?;
     Ok((id, NodeKeys { keys, checkpoint: None }))
+}
+
+/// The context of a node's audit MAC key as of the checkpoint of this number.
+pub(crate) fn ratchet_context(store: StoreId, node: [u8; 16], number: u64) -> WrapContext {
+    // A log of 2³² checkpoints, one a second, is 136 years old.
+    let version = u32::try_from(number).unwrap_or(u32::MAX);
+    WrapContext { version, ..WrapContext::new(*store.as_bytes(), node) }
 }

@@ -340,16 +340,25 @@ pub(crate) struct NodeRow {
     pub(crate) created_at: u64,
 }
 
-/// A node's newest audit checkpoint.
+/// A node's newest audit checkpoint, with which verification at start begins.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckpointRow {
+    /// How many signed checkpoints the log has, this one included.
+    pub(crate) number: u64,
     /// The last line before it.
     pub(crate) line: u64,
     /// The chain of that line, hex.
     pub(crate) head: String,
     /// Ed25519 over the checkpoint's message, hex.
     pub(crate) signature: Option<String>,
+    /// Number of the log's file that holds it.
+    pub(crate) segment: u64,
+    /// Where its line begins in that file, in bytes.
+    pub(crate) offset: u64,
+    /// The audit MAC key of the lines after it under the keyring.
+    #[serde(with = "base64")]
+    pub(crate) audit_ratchet_key: Vec<u8>,
 }
 
 /// The end of the control feed, and the root of what its changes add up to. Id: empty.

@@ -94,6 +94,9 @@ impl Opened {
         }
         for (_, row) in self.rows(kind::NODE) {
             wraps.extend([bytes(&row["audit_mac_key"]), bytes(&row["audit_signing_key"])]);
+            if row["checkpoint"].is_object() {
+                wraps.push(bytes(&row["checkpoint"]["audit_ratchet_key"]));
+            }
         }
         let mut versions: Vec<u32> =
             wraps.iter().map(|wrapped| Keyring::version_of(wrapped).unwrap()).collect();

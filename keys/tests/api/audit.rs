@@ -1,6 +1,9 @@
 //! The keys of the audit log.
 
-use petsem_keys::{AuditMacKey, AuditSigningKey, IntegrityError, verify_checkpoint};
+use petsem_keys::{
+    AuditMacKey, AuditRatchetKey, AuditSigningKey, IntegrityError, Keyring, KeyringKey, OpenError,
+    WrapContext, verify_checkpoint,
+};
 
 use crate::seeded::{FixedBytes, SeededRng};
 
@@ -20,6 +23,27 @@ fn the_ratchet_is_deterministic() {
     let step = |key: AuditMacKey| key.ratchet().ratchet();
     let [one, other] = [(); 2].map(|()| step(AuditMacKey::generate(&mut FixedBytes(&[1; 32]))));
     assert_eq!(one.tag(b"line"), other.tag(b"line"));
+}
+
+#[test]
+fn a_kept_ratchet_key_makes_the_macs_of_the_key_it_was_made_from() {
+    let key = AuditMacKey::generate(&mut FixedBytes(&[1; 32])).ratchet();
+    assert_eq!(key.as_ratchet().into_mac().tag(b"line"), key.tag(b"line"));
+}
+
+#[test]
+fn a_kept_ratchet_key_opens_only_in_its_own_role_and_as_of_its_checkpoint() {
+    let mut rng = SeededRng::new("ratchet");
+    let keyring = Keyring::new([KeyringKey::generate(&mut rng, 1)], 1).unwrap();
+    let context = WrapContext { version: 7, ..WrapContext::new([1; 16], [2; 16]) };
+    let key = AuditMacKey::generate(&mut rng);
+    let wrapped = keyring.wrap(&mut rng, &key.as_ratchet(), &context).unwrap();
+    let opened: AuditRatchetKey = keyring.unwrap(&wrapped, &context).unwrap();
+    assert_eq!(opened.into_mac().tag(b"line"), key.tag(b"line"));
+    let as_first_key = keyring.unwrap::<AuditMacKey>(&wrapped, &context).map(drop);
+    assert_eq!(as_first_key, Err(OpenError::NotAuthentic));
+    let other = WrapContext { version: 8, ..context };
+    assert_eq!(keyring.unwrap::<AuditRatchetKey>(&wrapped, &other).map(drop), Err(OpenError::NotAuthentic));
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 
 use petsem_keys::{
-    AppKek, AuditMacKey, AuditSigningKey, DigestKey, DischargerKey, HostCacheKey, Keyring, KeyringKey,
-    PollKey, RootKey, RowMacKey, SealKey, SecretKey, SecretKeyMaterial, SecretKeyType, SigningKey,
+    AppKek, AuditMacKey, AuditRatchetKey, AuditSigningKey, DigestKey, DischargerKey, HostCacheKey, Keyring,
+    KeyringKey, PollKey, RootKey, RowMacKey, SealKey, SecretKey, SecretKeyMaterial, SecretKeyType,
+    SigningKey,
 };
 
 use crate::seeded::FixedBytes;
@@ -23,6 +24,7 @@ fn debug_of_a_key_type_shows_no_key_bytes() {
     assert_prints(&DischargerKey::generate(&mut canary_bytes()), "DischargerKey(..)");
     assert_prints(&RowMacKey::generate(&mut canary_bytes()), "RowMacKey(..)");
     assert_prints(&AuditMacKey::generate(&mut canary_bytes()), "AuditMacKey(..)");
+    assert_prints(&AuditRatchetKey::generate(&mut canary_bytes()), "AuditRatchetKey(..)");
     assert_prints(&AuditSigningKey::generate(&mut canary_bytes()), "AuditSigningKey(..)");
     assert_prints(&PollKey::generate(&mut canary_bytes()), "PollKey(..)");
     assert_prints(&DigestKey::generate(&mut canary_bytes()), "DigestKey(..)");

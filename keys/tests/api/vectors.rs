@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
 use petsem_keys::{
-    AppKek, AuditMacKey, AuditSigningKey, DigestKey, DischargerKey, HostCacheContext, HostCacheKey, Keyring,
-    KeyringKey, PollKey, RecordContext, RootKey, RowContext, RowMacKey, SealContext, SealKey, SealedRef,
-    SecretKeyMaterial, SigningKey, WrapContext, WrappedByAppKek, WrappedByKeyring, verify_checkpoint,
+    AppKek, AuditMacKey, AuditRatchetKey, AuditSigningKey, DigestKey, DischargerKey, HostCacheContext,
+    HostCacheKey, Keyring, KeyringKey, PollKey, RecordContext, RootKey, RowContext, RowMacKey, SealContext,
+    SealKey, SealedRef, SecretKeyMaterial, SigningKey, WrapContext, WrappedByAppKek, WrappedByKeyring,
+    verify_checkpoint,
 };
 use serde_json::{Value, json};
 
@@ -38,6 +39,9 @@ fn every_published_wrap_opens_to_its_key() {
             }
             "row-MAC key" => open_from_keyring(vector, |key| RowMacKey::generate(&mut FixedBytes(key))),
             "audit MAC key" => open_from_keyring(vector, |key| AuditMacKey::generate(&mut FixedBytes(key))),
+            "audit ratchet key" => {
+                open_from_keyring(vector, |key| AuditRatchetKey::generate(&mut FixedBytes(key)))
+            }
             "audit signing key" => {
                 open_from_keyring(vector, |key| AuditSigningKey::generate(&mut FixedBytes(key)))
             }
@@ -52,7 +56,7 @@ fn every_published_wrap_opens_to_its_key() {
             Opened { from_opened_key: bytes(vector, "wrapped"), from_vector_key: bytes(vector, "wrapped") }
         );
     }
-    assert_eq!(vectors["wraps"].as_array().unwrap().len(), 11);
+    assert_eq!(vectors["wraps"].as_array().unwrap().len(), 12);
 }
 
 #[test]
@@ -222,7 +226,15 @@ fn wraps(rng: &mut SeededRng) -> Vec<Value> {
         platform_wrap(rng, "poll key", |key| PollKey::generate(&mut FixedBytes(key))),
         kek_wrap(rng, "digest key", rng_bytes::<32>, |key| DigestKey::generate(&mut FixedBytes(key))),
         kek_wrap(rng, "secret key material", rng_bytes::<119>, material),
+        ratchet_wrap(),
     ]
+}
+
+/// Its own seed, so that the vectors that are older stay what they were.
+fn ratchet_wrap() -> Value {
+    let rng = &mut SeededRng::new("petsem ciphertext vectors, version 1, audit ratchet key");
+    let context = WrapContext { version: 5, ..WrapContext::new(rng.array(), rng.array()) };
+    under_keyring(rng, "audit ratchet key", context, |key| AuditRatchetKey::generate(&mut FixedBytes(key)))
 }
 
 fn root_wrap(rng: &mut SeededRng) -> Value {

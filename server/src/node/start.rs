@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use getrandom::SysRng;
-use petsem_audit::{self as audit, AuditLog, Checkpoint};
+use petsem_audit::{self as audit, AuditLog, DurableCheckpoint};
 use petsem_engine::{
-    Engine, EngineParts, Failure, NodeKeys, OpenedBy, Timestamp, Unlocked, missing_from_store, unlock,
+    Engine, EngineParts, Failure, NodeKeys, OpenedBy, Timestamp, Unlocked, missing_from_store, scrubbed,
+    unlock,
 };
 use petsem_outbound::OutboundClient;
 use petsem_store::{SqliteOptions, SqliteStore, Store};
@@ -26,7 +27,7 @@ use crate::settings::Settings;
 pub(crate) struct Started {
     pub(crate) state: Arc<ServerState>,
     pub(crate) settings: Settings,
-    pub(crate) checkpoints: mpsc::Receiver<Checkpoint>,
+    pub(crate) checkpoints: mpsc::Receiver<DurableCheckpoint>,
     pub(crate) opened_by: OpenedBy,
 }
 
@@ -163,7 +164,8 @@ pub(crate) async fn close_audit(started: Started) -> Result<Arc<ServerState>, St
     let Started { state, mut checkpoints, opened_by: _, settings: _ } = started;
     let closed = state.engine.close_audit().await;
     while let Ok(checkpoint) = checkpoints.try_recv() {
-        state.engine.record_checkpoint(&checkpoint).await;
+        // It wraps a key with the keyring, and the server may be about to seal.
+        scrubbed(state.engine.record_checkpoint(&checkpoint)).await;
     }
     closed.map_err(|error| error.to_string())?;
     Ok(state)

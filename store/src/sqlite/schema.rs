@@ -7,6 +7,7 @@
 //! | format | what changed |
 //! |---|---|
 //! | 2 | `unaudited.line` is the encoded audit event; the app head names the id of the bundle's DEK, no digest |
+//! | 3 | a node's checkpoint has its number, its place in the log, and the audit MAC key after it, wrapped |
 
 use std::path::Path;
 
@@ -19,7 +20,7 @@ use crate::error::OpenError;
 const APPLICATION_ID: i32 = 0x5074_536d;
 
 /// The one format that this build reads and writes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 const TABLES: &str = "
     -- Numbers of the installation as a whole.

@@ -103,12 +103,12 @@ fn a_newer_format_is_refused_and_left_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()).unwrap());
     let database = directory.path().join("petsem.db");
-    Connection::open(&database).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    Connection::open(&database).unwrap().pragma_update(None, "user_version", 4).unwrap();
     let before = fs::read(&database).unwrap();
 
     let error = open(directory.path()).err().unwrap();
     let OpenError::NewerFormat { path, found, known } = &error else { panic!("{error:?}") };
-    assert_eq!((path, *found, *known), (&database, 3, 2));
+    assert_eq!((path, *found, *known), (&database, 4, 3));
     assert!(error.to_string().contains("run a newer petsem"));
     assert!(fs::read(&database).unwrap() == before);
 }
@@ -144,7 +144,7 @@ fn assert_older_is_refused(directory: &Path) {
     let before = bytes();
     let error = open(directory).err().unwrap();
     let OpenError::OlderFormat { path, found, known } = &error else { panic!("{error:?}") };
-    assert_eq!((path, *found, *known), (&database, 1, 2));
+    assert_eq!((path, *found, *known), (&database, 1, 3));
     let text = error.to_string();
     assert!(text.contains("nothing was changed; start it with the petsem that wrote it"), "{text}");
     assert!(bytes() == before);

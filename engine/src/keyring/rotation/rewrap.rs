@@ -3,8 +3,8 @@
 
 use data_encoding::HEXLOWER;
 use petsem_keys::{
-    AppKek, AuditMacKey, AuditSigningKey, DischargerKey, Keyring, PollKey, SigningKey, WrapContext,
-    WrappedByKeyring,
+    AppKek, AuditMacKey, AuditRatchetKey, AuditSigningKey, DischargerKey, Keyring, PollKey, SigningKey,
+    WrapContext, WrappedByKeyring,
 };
 use petsem_store::{Record, RecordKind};
 
@@ -12,6 +12,7 @@ use crate::boot::polls::short_id;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
+use crate::keyring::node_keys::ratchet_context;
 use crate::keyring::state::owned;
 use crate::records::{
     AppHead, ApprovalRow, DischargerRow, FeedRow, IntegrityFault, NodeRow, PollRow, ProtectedChange, Row,
@@ -157,6 +158,11 @@ impl Engine {
             &context,
             fault_of(record),
         )?;
+        if let Some(checkpoint) = &mut row.content.checkpoint {
+            let context = ratchet_context(self.store_id, id, checkpoint.number);
+            let wrapped = &mut checkpoint.audit_ratchet_key;
+            rewrapper.rewrap::<AuditRatchetKey>(wrapped, &context, fault_of(record))?;
+        }
         Ok(self.codec.write(&id, row.version + 1, &row.content))
     }
 

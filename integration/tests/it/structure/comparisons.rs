@@ -26,6 +26,7 @@ fn keys_tokens_and_values_cannot_be_compared_with_equals() {
         petsem_keys::DischargerKey,
         petsem_keys::RowMacKey,
         petsem_keys::AuditMacKey,
+        petsem_keys::AuditRatchetKey,
         petsem_keys::HostCacheKey,
         petsem_keys::SecretKeyMaterial,
         petsem_policy::MacaroonKey,
