@@ -104,9 +104,22 @@ pub enum AuditOpenError {
     /// The log does not verify, or ends before a line that the store knows.
     #[error(
         "{0}; petsem does not append to a broken log: restore the shipped copies, or keep the directory as \
-         evidence and give the node an empty directory and a new node id"
+         evidence, give the node an empty directory, and remove node.id from the data directory to get a new id"
     )]
     Broken(Finding),
+    /// No line of the log is there, but the store has a checkpoint of it.
+    #[error(
+        "the audit log of this node is missing: {} has no line, but the store knows line {line}; mount or \
+         restore the directory, or remove node.id from the data directory to continue as a new node, with the \
+         loss unexplained",
+        .directory.display()
+    )]
+    Missing {
+        /// Where the log should be.
+        directory: PathBuf,
+        /// The last line that the store knows.
+        line: u64,
+    },
     /// The first checkpoint could not be written.
     #[error("the first checkpoint of the audit log could not be written; check the disk of its directory")]
     Checkpoint(#[source] AuditError),

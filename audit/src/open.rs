@@ -46,6 +46,11 @@ pub(crate) fn open(
     let lock = claim(&settings.directory)?;
     let Files { used, unused, next_number } = sort_out(&settings)?;
     let used = Used { directory: settings.directory.clone(), files: used };
+    if let (None, Some(known)) = (used.last(), known) {
+        // The line after it is the checkpoint itself.
+        let line = known.line.saturating_add(1);
+        return Err(AuditOpenError::Missing { directory: settings.directory, line });
+    }
     let mut reserve = Reserve::new(
         settings.directory.clone(),
         settings.segment_bytes,
@@ -153,6 +158,23 @@ fn claim(directory: &Path) -> Result<DirectoryLock, AuditOpenError> {
         Ok(None) => Err(AuditOpenError::InUse { path: directory.to_owned() }),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// The node whose log is in a directory; `None` if there is no line.
+///
+/// # Errors
+/// The files cannot be read.
+pub fn logged_node(directory: &Path) -> io::Result<Option<[u8; 16]>> {
+    let all = match segment::list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        listed => listed?,
+    };
+    for (_, path) in all.iter().rev() {
+        if let Next::Line(bytes) = LineReader::open(path, 0)?.read_next()? {
+            return Ok(Line::parse(bytes).map(|line| line.node));
+        }
+    }
+    Ok(None)
 }
 
 struct Files {

@@ -40,6 +40,8 @@ pub struct EngineSettings {
     pub name: String,
     /// The location in this installation's tokens.
     pub location: String,
+    /// The name of this node, for people.
+    pub node_name: String,
     /// The data directory of this node.
     pub data_directory: PathBuf,
     /// Most keys that a rotation re-wraps per second.

@@ -112,7 +112,7 @@ impl Lab {
         let location = settings(&directory).location;
         let now = Timestamp::now().millis();
         let unlocked = create_installation(&*store, &sources, &location, now, &mut |_| Ok(())).await.unwrap();
-        let (node, _) = create_node(&*store, &unlocked, now).await.unwrap();
+        let (node, _) = create_node(&*store, &unlocked, "node-1", now).await.unwrap();
         drop(unlocked);
         store.close().await.unwrap();
         Self::open(directory, node).await
@@ -176,6 +176,7 @@ fn settings(directory: &TempDir) -> EngineSettings {
     EngineSettings {
         name: "petsem.test".to_owned(),
         location: "https://petsem.test".to_owned(),
+        node_name: "node-1".to_owned(),
         data_directory: directory.path().join("data"),
         rewraps_per_second: 1000,
         refetch_interval: std::time::Duration::from_secs(5),

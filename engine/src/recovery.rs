@@ -73,7 +73,8 @@ impl Engine {
             offset: resume.offset,
             audit_ratchet_key: ratchet,
         };
-        let content = NodeRow { checkpoint: Some(kept), ..row.content };
+        let name = self.settings.node_name.clone();
+        let content = NodeRow { name, checkpoint: Some(kept), ..row.content };
         let mut change = self.change_without_line();
         change.expects.push(unchanged);
         change.expects.push(expect::<NodeRow>(&self.node, row.version));

@@ -59,7 +59,7 @@ pub enum StartError {
     /// The audit log cannot be opened.
     #[error(transparent)]
     Audit(audit::AuditOpenError),
-    /// The node's id in the audit directory cannot be read or written.
+    /// The node's id in the data directory cannot be read or written.
     #[error(
         "the node's id in {path} cannot be used: {source}\nmake the user that runs petsem the owner of the directory, \
          with mode 0700"

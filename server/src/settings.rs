@@ -32,6 +32,8 @@ pub struct Settings {
     pub listeners: Vec<Listener>,
     /// The seals that open the store, tried in this order.
     pub seals: Vec<SealSettings>,
+    /// The name of this node, for people: in the store's row of the node.
+    pub node_name: String,
     /// The audit log.
     pub audit: AuditSettings,
     /// Limits.
@@ -146,6 +148,7 @@ impl Settings {
         EngineSettings {
             name: self.name.clone(),
             location: self.location.clone(),
+            node_name: self.node_name.clone(),
             data_directory: self.data_directory.clone(),
             rewraps_per_second: self.rewraps_per_second,
             approval_page: self.approval_page.clone(),
@@ -176,6 +179,8 @@ struct File {
     listener: Vec<ListenerFile>,
     seal: Vec<SealEntry>,
     #[serde(default)]
+    node: NodeFile,
+    #[serde(default)]
     audit: AuditFile,
     #[serde(default)]
     limits: Limits,
@@ -194,6 +199,12 @@ struct File {
 struct ListenerFile {
     address: String,
     host: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NodeFile {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -288,6 +299,7 @@ impl File {
             return Err(messages::no_seal());
         }
         let data_directory = base.join(&self.data_directory);
+        let node_name = self.node.check()?;
         let audit = self.audit.check(base, &data_directory)?;
         let limits = self.limits.checked()?;
         let rewraps_per_second = self.rotation.check()?;
@@ -303,6 +315,7 @@ impl File {
             data_directory,
             listeners,
             seals,
+            node_name,
             audit,
             limits,
             rewraps_per_second,
@@ -333,6 +346,20 @@ impl ListenerFile {
         };
         Ok(Listener { address, host })
     }
+}
+
+impl NodeFile {
+    fn check(self) -> Result<String, SettingsError> {
+        if self.name.is_empty() {
+            return Ok(Settings::default_node_name());
+        }
+        if is_node_name(&self.name) { Ok(self.name) } else { Err(messages::invalid_node_name(&self.name)) }
+    }
+}
+
+fn is_node_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 impl AuditFile {
@@ -411,6 +438,12 @@ impl IssuersFile {
 }
 
 impl Settings {
+    /// The name of a node that the configuration does not name: the host's, if it fits.
+    pub(crate) fn default_node_name() -> String {
+        let host = rustix::system::uname().nodename().to_str().unwrap_or_default().to_owned();
+        if is_node_name(&host) { host } else { "node-1".to_owned() }
+    }
+
     /// The default settings for calls to third parties.
     pub(crate) fn default_outgoing() -> OutboundSettings {
         let OutgoingFile { seconds, .. } = OutgoingFile::default();
@@ -458,6 +491,21 @@ mod tests {
             .collect();
         assert_ne!(uncommented, Settings::reference());
         assert_eq!(Settings::from_toml(&uncommented, Path::new("/etc/petsem")).unwrap(), reference);
+    }
+
+    #[test]
+    fn a_node_without_a_name_has_the_hosts() {
+        let name = |with: &str| {
+            let settings = Settings::from_toml(&format!("{SMALL}{with}"), Path::new("/base"));
+            settings.map(|settings| settings.node_name).map_err(|error| error.to_string())
+        };
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        assert_eq!(name(""), Ok(host.trim_end().to_owned()));
+        assert_eq!(name("[node]\nname = \"eu-1\""), Ok("eu-1".to_owned()));
+        for invalid in ["a b", "ä", &"n".repeat(65)] {
+            let error = name(&format!("[node]\nname = \"{invalid}\"")).unwrap_err();
+            assert!(error.contains("`node.name` is") && error.contains("give 1 to 64 of"), "{error}");
+        }
     }
 
     #[test]

@@ -96,7 +96,7 @@ async fn a_line_changed_in_the_middle_stops_the_start_and_is_named() {
     let AuditOpenError::Broken(finding) = &error else { panic!("{error:?}") };
     assert!(matches!(finding.fault, Fault::Chain) && finding.line == 4, "{finding:?}");
     let text = error.to_string();
-    assert!(text.contains("audit line 4") && text.contains("new node id"), "{text}");
+    assert!(text.contains("audit line 4") && text.contains("remove node.id"), "{text}");
     // Nothing was touched.
     assert_eq!(after.lines().len(), 6);
 }
@@ -114,12 +114,22 @@ async fn a_log_behind_the_store_stops_the_start() {
     let after = copy_after_kill(&lab, &path, &before);
     let AuditOpenError::Broken(finding) = open(&after, known).unwrap_err() else { panic!() };
     assert!(matches!(finding.fault, Fault::Cut { expected: 7 }) && finding.line == 7, "{finding:?}");
-    // An empty directory lacks every line.
-    let AuditOpenError::Broken(finding) = open(&lab.with_new_directory(), known).unwrap_err() else {
-        panic!()
-    };
-    assert!(matches!(finding.fault, Fault::Cut { expected: 7 }) && finding.line == 1, "{finding:?}");
+    // An empty directory is not a new log.
+    let empty = lab.with_new_directory();
+    let AuditOpenError::Missing { directory, line } = open(&empty, known).unwrap_err() else { panic!() };
+    assert_eq!((directory.as_path(), line), (empty.directory(), 8));
+    assert_eq!(empty.lines(), Vec::<Vec<u8>>::new());
     assert_eq!(open(&lab, known).unwrap().tail.line, 9);
+}
+
+#[tokio::test]
+async fn a_directory_names_the_node_that_wrote_it() {
+    let (lab, log, path, _) = running_log().await;
+    assert_eq!(crate::logged_node(lab.directory()).unwrap(), Some(NODE));
+    log.close().await.unwrap();
+    fs::remove_file(path).unwrap();
+    assert_eq!(crate::logged_node(lab.directory()).unwrap(), None);
+    assert_eq!(crate::logged_node(&lab.directory().join("absent")).unwrap(), None);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
-use crate::records::{IntegrityFault, NodeRow, StoreRow, expect, read_row};
+use crate::records::{ChainRow, IntegrityFault, NodeRow, StoreRow, expect, read_row};
 
 /// A node's audit keys, and its last checkpoint in the store.
 pub struct NodeKeys {
@@ -67,13 +67,14 @@ pub async fn node_keys(
     Ok(Some(NodeKeys { keys, checkpoint }))
 }
 
-/// Creates the id and audit keys of a new node.
+/// Creates the id and audit keys of a new node. `name` is for people.
 ///
 /// # Errors
 /// The store accepts no writes.
 pub async fn create_node(
     store: &dyn Store,
     unlocked: &Unlocked,
+    name: &str,
     now: u64,
 ) -> Result<([u8; 16], NodeKeys), UnlockError> {
     let Unlocked { store_id, keyring, codec, .. } = unlocked;
@@ -88,6 +89,8 @@ pub async fn create_node(
         resume: None,
     };
     let row = NodeRow {
+        name: name.to_owned(),
+        chain: ChainRow { number: 1, after: None },
         audit_mac_key: keyring.wrap(rng, &keys.initial_mac, &context).map_err(Failure::internal)?,
         audit_signing_key: keyring.wrap(rng, &keys.signing, &context).map_err(Failure::internal)?,
         audit_public_key: keys.signing.public().to_vec(),

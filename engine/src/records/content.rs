@@ -325,6 +325,10 @@ pub(crate) struct TokenRow {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NodeRow {
+    /// Its name, for people.
+    pub(crate) name: String,
+    /// Which of its chains is current.
+    pub(crate) chain: ChainRow,
     /// The first audit MAC key under the keyring.
     #[serde(with = "base64")]
     pub(crate) audit_mac_key: Vec<u8>,
@@ -338,6 +342,27 @@ pub(crate) struct NodeRow {
     pub(crate) checkpoint: Option<CheckpointRow>,
     /// Unix milliseconds.
     pub(crate) created_at: u64,
+}
+
+/// A chain of a node's audit log. A node whose log was lost, and the loss accepted, continues with a new one.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChainRow {
+    /// Which chain of the node, from 1.
+    pub(crate) number: u64,
+    /// The end of the chain before it, as far as the store knew it; `None` for the first chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) after: Option<ChainEndRow>,
+}
+
+/// The last line of a chain that the store knew when the loss of the log was accepted.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChainEndRow {
+    /// Its number.
+    pub(crate) line: u64,
+    /// Its chain, hex.
+    pub(crate) head: String,
 }
 
 /// A node's newest audit checkpoint, with which verification at start begins.

@@ -23,8 +23,8 @@ use serde::de::DeserializeOwned;
 pub(crate) use approval::{ApprovalRow, Decision, PollRow, ProtectedChange};
 pub(crate) use bundle::{Bundle, BundleError, Entry, StoredValue};
 pub(crate) use content::{
-    AppHead, AppNameRow, AppRotationRow, AppState, CheckpointRow, DischargerRow, FeedHeadRow, FeedRow,
-    IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, SealRow,
+    AppHead, AppNameRow, AppRotationRow, AppState, ChainRow, CheckpointRow, DischargerRow, FeedHeadRow,
+    FeedRow, IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, SealRow,
     SecretKeyRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
 };
 pub(crate) use control::{

@@ -91,6 +91,7 @@ impl Development {
             data_directory: self.directory.join("data"),
             listeners: vec![Listener { address: ListenAddress::Tcp(address), host }],
             seals: vec![SealSettings::KeyFile { path: self.directory.join("seal.key") }],
+            node_name: Settings::default_node_name(),
             audit: AuditSettings {
                 directory: self.audit(),
                 segment_bytes: 4 * 1024 * 1024,

@@ -16,10 +16,20 @@ pub(crate) fn invalid_node_id() -> io::Error {
     io::Error::other("it must be 32 hex digits and a newline")
 }
 
-pub(crate) fn unknown_node(audit_directory: &Path) -> StartError {
+pub(crate) fn unknown_node(id_file: &Path) -> StartError {
     StartError::Refused(format!(
-        "integrity: the store does not know the node that wrote the audit log in {}: its row was removed, or the \
-         log belongs to another store\nconfigure the store of this log, or another audit.directory for a new log",
+        "integrity: the store does not know the node of {}: its row was removed, or the file belongs to another \
+         store\nrestore the store of this node; to continue as a new node, remove the file and give audit.directory \
+         an empty directory",
+        id_file.display()
+    ))
+}
+
+pub(crate) fn node_id_missing(id_file: &Path, audit_directory: &Path, id: &str) -> StartError {
+    StartError::Refused(format!(
+        "{} is missing, but the audit log in {} was written by the node {id}\nwrite this id and a newline to the \
+         file, with mode 0600; to continue as a new node, give audit.directory an empty directory",
+        id_file.display(),
         audit_directory.display()
     ))
 }

@@ -34,6 +34,10 @@ pub(crate) fn listener_needs_tls(written: &str) -> SettingsError {
     )
 }
 
+pub(crate) fn invalid_node_name(written: &str) -> SettingsError {
+    value("node.name", written, "give 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'")
+}
+
 pub(crate) fn invalid_segment_size(written: u64) -> SettingsError {
     value("audit.segment_mib", &written.to_string(), "give 1 to 4096")
 }

@@ -1,8 +1,11 @@
-//! The identity of this node: its id is in the audit directory, its audit keys are in the store.
+//! The identity of this node: its id is in the data directory, its audit keys are in the store.
+//!
+//! The id is not in the audit directory: a log that is lost or replaced is then missing, and the node not a new one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
+use petsem_audit::logged_node;
 use petsem_engine::{NodeKeys, Timestamp, Unlocked, create_node, node_keys};
 use petsem_store::Store;
 
@@ -22,7 +25,7 @@ pub(crate) async fn node(
     }
 }
 
-/// The node that wrote the audit directory, if one has.
+/// The node of the data directory, if it has one.
 pub(crate) async fn known_node(
     settings: &Settings,
     store: &dyn Store,
@@ -32,18 +35,28 @@ pub(crate) async fn known_node(
     let keys = node_keys(store, unlocked, id).await.map_err(|error| settings.unlock_failed(error))?;
     match keys {
         Some(keys) => Ok(Some((id, keys))),
-        None => Err(messages::unknown_node(&settings.audit.directory)),
+        None => Err(messages::unknown_node(&id_file(settings))),
     }
 }
 
-/// The id of the node that wrote the audit directory, if one has: read from its file, without any key.
+/// The id of the node of the data directory, if it has one: read from its file, without any key.
 pub(crate) fn node_id(settings: &Settings) -> Result<Option<[u8; 16]>, StartError> {
-    let path = settings.audit.directory.join("node");
+    let path = id_file(settings);
     let fault = |source| StartError::Node { path: path.clone(), source };
     match std::fs::read_to_string(&path) {
         Ok(text) => parse_node(&text).map(Some).ok_or_else(|| fault(messages::invalid_node_id())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => no_lost_id(settings),
         Err(error) => Err(fault(error)),
+    }
+}
+
+/// There is no id, unless its file was lost: then its log is still there, and a new node must not take its place.
+fn no_lost_id(settings: &Settings) -> Result<Option<[u8; 16]>, StartError> {
+    let directory = &settings.audit.directory;
+    let logged = logged_node(directory);
+    match logged.map_err(|source| StartError::Node { path: directory.clone(), source })? {
+        Some(node) => Err(messages::node_id_missing(&id_file(settings), directory, &HEXLOWER.encode(&node))),
+        None => Ok(None),
     }
 }
 
@@ -52,24 +65,34 @@ async fn new_node(
     store: &dyn Store,
     unlocked: &Unlocked,
 ) -> Result<([u8; 16], NodeKeys), StartError> {
-    let created = create_node(store, unlocked, Timestamp::now().millis()).await;
+    let created = create_node(store, unlocked, &settings.node_name, Timestamp::now().millis()).await;
     let (id, keys) = created.map_err(|error| settings.unlock_failed(error))?;
     // The row first: a file without a row would look like a removed row.
-    let path = settings.audit.directory.join("node");
-    write_node(&settings.audit.directory, &path, &id).map_err(|source| StartError::Node { path, source })?;
+    let path = id_file(settings);
+    write_node(&settings.data_directory, &path, &id).map_err(|source| StartError::Node { path, source })?;
     Ok((id, keys))
+}
+
+fn id_file(settings: &Settings) -> PathBuf {
+    settings.data_directory.join("node.id")
 }
 
 fn parse_node(text: &str) -> Option<[u8; 16]> {
     HEXLOWER.decode(text.strip_suffix('\n')?.as_bytes()).ok()?.try_into().ok()
 }
 
+/// Writes the file as a whole or not at all. The store's lock keeps other processes from doing the same.
 fn write_node(directory: &Path, path: &Path, id: &[u8; 16]) -> std::io::Result<()> {
     use std::io::Write as _;
-    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let draft = path.with_extension("id.new");
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     file.write_all(format!("{}\n", HEXLOWER.encode(id)).as_bytes())?;
     file.sync_all()?;
+    std::fs::rename(&draft, path)?;
     std::fs::File::open(directory)?.sync_all()
 }

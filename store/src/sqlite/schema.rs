@@ -7,7 +7,7 @@
 //! | format | what changed |
 //! |---|---|
 //! | 2 | `unaudited.line` is the encoded audit event; the app head names the id of the bundle's DEK, no digest |
-//! | 3 | a node's checkpoint has its number, its place in the log, and the audit MAC key after it, wrapped |
+//! | 3 | a node's checkpoint has its number, its place in the log, and the audit MAC key after it, wrapped; a node has a name and a chain |
 
 use std::path::Path;
 

@@ -810,7 +810,7 @@ fn a_server_does_not_start_without_the_row_of_the_node_that_wrote_its_audit_log(
         let removed = database.execute("DELETE FROM records WHERE kind = ?1", [kind::NODE]);
         assert_eq!(removed.unwrap(), 1);
     };
-    victim.does_not_start("a removed node", remove, &["integrity", "its row was removed", "audit.directory"]);
+    victim.does_not_start("a removed node", remove, &["integrity", "its row was removed", "node.id"]);
 
     let victim = Victim::new();
     let (_, changed) = damaged(&victim.any_row(kind::NODE)).remove(0);

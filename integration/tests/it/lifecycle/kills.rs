@@ -135,7 +135,7 @@ fn a_forged_line_among_the_unaudited_ones_is_not_written_to_the_log() {
         open(&dev).query_row(query, [], |row| row.get::<_, Vec<u8>>(0)).ok()
     });
     let kept = kept.unwrap();
-    let node = std::fs::read_to_string(dev.layout().audit().join("node")).unwrap();
+    let node = std::fs::read_to_string(dev.database().with_file_name("node.id")).unwrap();
     let node = data_encoding::HEXLOWER.decode(node.trim().as_bytes()).unwrap();
     let forged = br#"{"time_ms":1,"request_id":"x","action":"forged.action","source":null,"token":null,"ancestors":[],"subject":["forged-issuer","forged-subject"],"jti":null,"org":null,"app":null,"app_name":null,"names":null,"version":7,"machine":null,"host":null,"detail":null}"#;
     let lines = [
