@@ -76,6 +76,8 @@ impl Engine {
         let name = self.settings.node_name.clone();
         let content = NodeRow { name, checkpoint: Some(kept), ..row.content };
         let mut change = self.change_without_line();
+        // The next start reads the log from this checkpoint on, and revisions only rise.
+        change.hold_marks_from = checkpoint.revision.map(|pair| pair.revision);
         change.expects.push(unchanged);
         change.expects.push(expect::<NodeRow>(&self.node, row.version));
         change.puts.push(self.codec.write(&self.node, row.version + 1, &content));

@@ -27,6 +27,9 @@ pub struct Change {
     pub delete_app: Option<AppId>,
     /// Values for the history.
     pub values: Vec<NewValue>,
+    /// The log of the request's node names no revision before this one any more, so that older marks may be pruned. A
+    /// node that was never named keeps nothing; a store in which no node is named prunes nothing.
+    pub hold_marks_from: Option<u64>,
     /// Entries of the control feed; the first number is the last one in the store plus 1.
     pub feed: Vec<FeedEntry>,
 }
@@ -42,6 +45,7 @@ impl Change {
             bundle: None,
             delete_app: None,
             values: Vec::new(),
+            hold_marks_from: None,
             feed: Vec::new(),
         }
     }
@@ -95,7 +99,7 @@ pub struct NewValue {
 /// The revision of a committed change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// Number of the change in this store, from 1, without gaps.
+    /// Number of the change in this store, from 1; a later change has a higher one. Numbers may have gaps.
     pub revision: u64,
     /// 128 random bits that only this store's history has at this revision. A reader that remembers the pair
     /// detects a store that was rolled back or forked.

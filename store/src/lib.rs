@@ -42,7 +42,7 @@
 //! | a change without an acknowledgement | applied whole or not at all; dropping the future does not cancel it |
 //! | [`Expect`] | compare-and-swap on row versions: a stale one applies nothing ([`CommitError::Conflict`]) |
 //! | a read | sees every change that was acknowledged before the read began; several rows are of one moment |
-//! | revisions of [`SqliteStore`] | 1, 2, 3 … without gaps; each leaves a random mark ([`Committed`]) |
+//! | revisions | rise, and may have gaps; each leaves a random mark ([`Committed`]), kept while a node's log may ask for it |
 //! | the control feed | numbers without gaps |
 //! | a full disk | writes fail ([`CommitError::Full`]), reads continue, and writes recover by themselves |
 //!

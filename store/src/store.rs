@@ -85,7 +85,8 @@ pub trait Store: Send + Sync {
     /// The newest revision and its mark; none before the first change.
     fn revision(&self) -> StoreFuture<'_, Result<Option<Committed>, ReadError>>;
 
-    /// The mark of a revision; none if this store never had that revision.
+    /// The mark of a revision. None if this store never had that revision, or if it was pruned: no node held it
+    /// ([`Change::hold_marks_from`]), and thousands followed it. A check that gets none fails.
     fn mark(&self, revision: u64) -> StoreFuture<'_, Result<Option<[u8; 16]>, ReadError>>;
 
     /// Changes of a node not yet reported as audited, oldest first. Read once at start: after a kill, each

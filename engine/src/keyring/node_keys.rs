@@ -98,6 +98,8 @@ pub async fn create_node(
         created_at: now,
     };
     let mut change = change_without_line(codec, id, Timestamp::from_millis(now));
+    // Its log will name no revision before this one.
+    change.hold_marks_from = Some(store.revision().await?.map_or(0, |newest| newest.revision));
     change.expects.push(expect::<NodeRow>(&id, 0));
     // If another node rotates the keyring at this moment, the next start wraps with the new version.
     change.expects.push(expect::<StoreRow>(&[], store_version));

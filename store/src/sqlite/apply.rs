@@ -7,6 +7,11 @@ use crate::change::{Change, Committed, Expect, NewValue};
 use crate::error::CommitError;
 use crate::record::{BundleRow, FeedEntry, Record};
 
+/// Newest marks that are never pruned.
+const MARKS_KEPT: u64 = 4096;
+/// Most marks that one step deletes: a few pages.
+const PRUNED_IN_A_STEP: u64 = 512;
+
 /// Whether the rows have the expected versions. Only reads.
 pub(super) fn check(connection: &Connection, change: &Change) -> std::result::Result<(), CommitError> {
     for expect in &change.expects {
@@ -44,9 +49,29 @@ pub(super) fn apply(connection: &Connection, change: &Change, committed: &Commit
         .prepare_cached("INSERT INTO revisions (number, mark) VALUES (?1, ?2)")?
         .execute(params![committed.revision, committed.mark])?;
     let request = &change.request;
+    if let Some(revision) = change.hold_marks_from {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO mark_holds (node, revision) VALUES (?1, ?2)")?
+            .execute(params![request.node, revision])?;
+    }
     connection
         .prepare_cached("INSERT INTO unaudited (revision, node, request_id, line) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![committed.revision, request.node, request.request_id.as_bytes(), request.line])?;
+    Ok(())
+}
+
+/// Deletes some marks that no check asks for: those before `newest` that are neither recent nor held. A lost or raised
+/// hold loses marks, or keeps too many; it never makes a check pass, because an absent mark fails every check.
+pub(super) fn prune_marks(connection: &Connection, newest: u64, steps: u64) -> Result<()> {
+    // Without holds the inner minimum is NULL, and nothing is deleted.
+    connection
+        .prepare_cached(
+            "DELETE FROM revisions WHERE number IN (
+                 SELECT number FROM revisions
+                 WHERE number < min(?1, (SELECT min(revision) FROM mark_holds))
+                 ORDER BY number LIMIT ?2)",
+        )?
+        .execute(params![newest.saturating_sub(MARKS_KEPT), steps * PRUNED_IN_A_STEP])?;
     Ok(())
 }
 

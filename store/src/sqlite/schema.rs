@@ -8,6 +8,7 @@
 //! |---|---|
 //! | 2 | `unaudited.line` is the encoded audit event; the app head names the id of the bundle's DEK, no digest |
 //! | 3 | a node's checkpoint has its number, its place in the log, and the audit MAC key after it, wrapped; a node has a name and a chain |
+//! | 3 | old `revisions` are pruned, up to the oldest in `mark_holds` |
 
 use std::path::Path;
 
@@ -66,11 +67,17 @@ const TABLES: &str = "
         mac BLOB NOT NULL
     ) STRICT;
 
-    -- One row for each change that was ever committed, without gaps.
+    -- The newest changes, and all whose marks a node's log may ask for. Numbers rise and may have gaps.
     CREATE TABLE revisions (
         number INTEGER PRIMARY KEY,
         mark BLOB NOT NULL
     ) STRICT;
+
+    -- The oldest mark that the log of each node may ask for.
+    CREATE TABLE mark_holds (
+        node BLOB NOT NULL PRIMARY KEY,
+        revision INTEGER NOT NULL
+    ) WITHOUT ROWID, STRICT;
 
     -- Changes whose audit line is not yet known to be durable.
     CREATE TABLE unaudited (

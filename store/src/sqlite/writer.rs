@@ -21,6 +21,9 @@ const GROUP: usize = 256;
 /// Approximate bytes in one transaction, so that its pages stay in the cache.
 const GROUP_BYTES: usize = 8 << 20;
 
+/// Revisions between two prunings of old marks.
+const PRUNED_EVERY: u64 = 64;
+
 /// The result of one change.
 pub(super) type Answer = Result<Committed, CommitError>;
 
@@ -129,6 +132,12 @@ impl Writer {
         }
         for (node, revision) in audited {
             apply::audited(&self.connection, node, *revision).map_err(failure::commit)?;
+        }
+        let newest = next - 1;
+        // Seldom, so that most transactions do not touch the oldest page.
+        let steps = newest / PRUNED_EVERY - self.revision / PRUNED_EVERY;
+        if steps > 0 {
+            apply::prune_marks(&self.connection, newest, steps).map_err(failure::commit)?;
         }
         self.run_sql("COMMIT")?;
         Ok(answers)

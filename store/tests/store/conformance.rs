@@ -1,6 +1,6 @@
 //! The suite that every implementation of [`Store`] passes. It uses only the trait.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -125,21 +125,51 @@ pub(crate) async fn a_conflict_in_a_group_fails_only_its_own_change(place: &impl
     assert_eq!(store.revision().await.unwrap().map(|newest| newest.revision), Some(50));
 }
 
-pub(crate) async fn revisions_have_no_gaps_and_marks_differ(place: &impl Place) {
+pub(crate) async fn revisions_rise_and_marks_differ(place: &impl Place) {
     let store = place.open();
     assert_eq!(store.revision().await.unwrap(), None);
     let mut marks = BTreeSet::new();
+    let mut last = 0;
     for version in 1..=10 {
         let committed = store.commit(app_change(app(1), version, 3)).await.unwrap();
-        assert_eq!(committed.revision, version);
-        // Refused changes do not use a revision number.
+        assert!(committed.revision > last, "{committed:?} after {last}");
+        last = committed.revision;
         assert_eq!(conflict(store.commit(app_change(app(1), version, 3)).await), RecordKind::AppHead);
-        assert_eq!(store.mark(version).await.unwrap(), Some(committed.mark));
+        assert_eq!(store.mark(last).await.unwrap(), Some(committed.mark));
+        assert_eq!(store.revision().await.unwrap(), Some(committed));
         marks.insert(committed.mark);
     }
     assert_eq!(marks.len(), 10);
-    for absent in [0, 11, u64::MAX] {
+    for absent in [0, last + 1, u64::MAX] {
         assert_eq!(store.mark(absent).await.unwrap(), None);
+    }
+}
+
+/// More changes than a store keeps marks of, many in one transaction.
+pub(crate) async fn commit_many(store: &Arc<dyn Store>, count: u64) -> BTreeMap<u64, [u8; 16]> {
+    let mut waiting = JoinSet::new();
+    for _ in 0..count {
+        let store = Arc::clone(store);
+        waiting.spawn(async move { store.commit(change()).await.unwrap() });
+    }
+    waiting.join_all().await.into_iter().map(|committed| (committed.revision, committed.mark)).collect()
+}
+
+pub(crate) async fn a_held_mark_and_all_after_it_are_kept(place: &impl Place) {
+    let store = place.open();
+    commit_many(&store, 10).await;
+    let held = store.commit(change()).await.unwrap();
+    store.commit(Change { hold_marks_from: Some(held.revision), ..change() }).await.unwrap();
+    let mut other = change();
+    other.request.node = [8; 16];
+    let later = commit_many(&store, 6000).await;
+    let newest = later.keys().next_back().copied();
+    // Another node's hold does not replace the one of the first.
+    store.commit(Change { hold_marks_from: newest, ..other }).await.unwrap();
+    commit_many(&store, 200).await;
+    assert_eq!(store.mark(held.revision).await.unwrap(), Some(held.mark));
+    for (revision, mark) in later {
+        assert_eq!(store.mark(revision).await.unwrap(), Some(mark), "{revision}");
     }
 }
 

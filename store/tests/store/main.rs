@@ -61,7 +61,8 @@ sqlite! {
     exactly_one_of_many_writers_of_a_version_succeeds
     changes_that_wait_together_share_a_transaction
     a_conflict_in_a_group_fails_only_its_own_change
-    revisions_have_no_gaps_and_marks_differ
+    revisions_rise_and_marks_differ
+    a_held_mark_and_all_after_it_are_kept
     the_feed_has_no_gaps
     history_keeps_as_many_values_as_the_change_says
     a_value_is_found_by_its_exact_version

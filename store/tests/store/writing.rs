@@ -7,6 +7,7 @@ use petsem_store::{AppRows, Change, CommitError, SqliteOptions, Store};
 use rusqlite::Connection;
 use tokio::time::timeout;
 
+use crate::conformance::commit_many;
 use crate::rows::{NODE, app, app_change, bundle, change, head, value};
 use crate::{open, open_with};
 
@@ -94,6 +95,33 @@ async fn a_full_queue_waits_and_answers_every_change() {
     assert_eq!(revisions, (1..=2000).collect::<Vec<u64>>());
     let stats = store.stats();
     assert_eq!((stats.queue_length, stats.commits, stats.groups < 1000), (0, 2000, true));
+}
+
+#[tokio::test]
+async fn marks_that_no_log_asks_for_are_pruned_in_steps() {
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(open(directory.path()).unwrap());
+    let by_hand = Connection::open(directory.path().join("petsem.db")).unwrap();
+    let marks = || -> (u64, u64) {
+        let sql = "SELECT count(*), min(number) FROM revisions";
+        by_hand.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    commit_many(&store, 10_000).await;
+    assert_eq!(marks(), (10_000, 1), "no node is named");
+    // This node names the marks from 300 on, and later those from 9000 on.
+    store.commit(Change { hold_marks_from: Some(300), ..change() }).await.unwrap();
+    commit_many(&store, 128).await;
+    assert_eq!(marks(), (10_129 - 299, 300));
+    store.commit(Change { hold_marks_from: Some(9000), ..change() }).await.unwrap();
+    commit_many(&store, 64).await;
+    assert!(marks().1 > 300 && marks().1 <= 300 + 2 * 512, "{:?}", marks());
+    commit_many(&store, 2000).await;
+    let (count, oldest) = marks();
+    assert!((4096..4096 + 128).contains(&count), "{count}");
+    assert_eq!(oldest, 12_194 - count + 1);
+    assert_eq!(store.mark(oldest - 1).await.unwrap(), None);
+    // The newest is kept, and with it the number of the next.
+    assert_eq!(store.revision().await.unwrap().map(|newest| newest.revision), Some(12_194));
 }
 
 #[tokio::test]

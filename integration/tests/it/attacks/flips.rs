@@ -299,7 +299,7 @@ fn a_flipped_byte_of_a_row_that_a_start_reads_refuses_the_start_or_changes_nothi
     // Only after the server stopped, because stopping writes its node's row.
     let database = Connection::open(directory.path().join(DATABASE)).unwrap();
     let mut all = flips(&database, "records", 2, &kinds(""), every);
-    for (table, keys) in [("feed", 1), ("revisions", 1), ("meta", 1), ("unaudited", 1)] {
+    for (table, keys) in [("feed", 1), ("revisions", 1), ("mark_holds", 1), ("meta", 1), ("unaudited", 1)] {
         all.extend(flips(&database, table, keys, "true", every));
     }
     drop(database);
