@@ -62,6 +62,7 @@
 
 mod change;
 mod clock;
+mod cursor;
 mod error;
 mod lock;
 mod record;
@@ -69,8 +70,11 @@ mod sqlite;
 mod store;
 
 pub use change::{Change, Committed, Expect, NewValue, RequestAudit};
+pub use cursor::{Cursor, CursorError};
 pub use error::{CloseError, CommitError, OpenError, ReadError, Source};
 pub use lock::FileLock;
-pub use record::{AppRows, BundleRow, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow};
+pub use record::{
+    AppRows, BundleRow, ChangedApps, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow,
+};
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteView};
 pub use store::{Store, StoreFuture, StoreStats};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::cursor::Cursor;
 use petsem_api::{AppId, RequestId, SecretName};
 
 /// The subject of a decision row. The numbers are on disk and in row MACs: they never change and are never
@@ -202,6 +203,15 @@ pub struct NamedApp {
     pub name: Record,
     /// The app that the caller read from it; absent if the caller read none or its head does not exist.
     pub app: Option<AppRows>,
+}
+
+/// App heads that were written after a cursor, oldest first; of an app that was written more than once, the newest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedApps {
+    /// Rows of kind [`RecordKind::AppHead`]. A deleted app has none: the control feed names it.
+    pub heads: Vec<Record>,
+    /// The place after them.
+    pub next: Cursor,
 }
 
 /// A committed change whose audit line may be missing.

@@ -24,9 +24,12 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::change::{Change, Committed};
+use crate::cursor::Cursor;
 use crate::error::{CloseError, CommitError, OpenError, ReadError};
 use crate::lock::FileLock;
-use crate::record::{AppRows, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow};
+use crate::record::{
+    AppRows, ChangedApps, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow,
+};
 use crate::store::{Store, StoreFuture, StoreStats};
 use readers::Readers;
 pub use view::SqliteView;
@@ -204,6 +207,18 @@ impl Store for SqliteStore {
 
     fn feed(&self, after: u64, limit: u32) -> StoreFuture<'_, Result<Vec<FeedEntry>, ReadError>> {
         Box::pin(async move { self.readers.read(|connection| read::feed(connection, after, limit)) })
+    }
+
+    fn cursor(&self) -> StoreFuture<'_, Result<Cursor, ReadError>> {
+        Box::pin(async move { self.readers.read(|connection| read::cursor(connection)) })
+    }
+
+    fn changed_apps<'a>(
+        &'a self,
+        after: &'a Cursor,
+        limit: u32,
+    ) -> StoreFuture<'a, Result<Option<ChangedApps>, ReadError>> {
+        Box::pin(async move { self.readers.read(|connection| read::changed_apps(connection, after, limit)) })
     }
 
     fn revision(&self) -> StoreFuture<'_, Result<Option<Committed>, ReadError>> {

@@ -6,8 +6,11 @@ use std::pin::Pin;
 use petsem_api::{AppId, AppName, SecretName};
 
 use crate::change::{Change, Committed};
+use crate::cursor::Cursor;
 use crate::error::{CloseError, CommitError, ReadError};
-use crate::record::{AppRows, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow};
+use crate::record::{
+    AppRows, ChangedApps, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow,
+};
 
 /// The return type of the trait's methods, so that `dyn Store` works.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -81,6 +84,19 @@ pub trait Store: Send + Sync {
 
     /// Entries of the control feed with numbers above `after`, in order, at most `limit`.
     fn feed(&self, after: u64, limit: u32) -> StoreFuture<'_, Result<Vec<FeedEntry>, ReadError>>;
+
+    /// The place after the newest change.
+    fn cursor(&self) -> StoreFuture<'_, Result<Cursor, ReadError>>;
+
+    /// The app heads that were written after `after`, at most `limit`, and the place after them. Every change that was
+    /// acknowledged is before or after a cursor, never lost between two pages. Re-wraps write heads, too, so the caller
+    /// compares app versions. `None` if this store never gave out the cursor: it is of another store, or of a later
+    /// state of this one.
+    fn changed_apps<'a>(
+        &'a self,
+        after: &'a Cursor,
+        limit: u32,
+    ) -> StoreFuture<'a, Result<Option<ChangedApps>, ReadError>>;
 
     /// The newest revision and its mark; none before the first change.
     fn revision(&self) -> StoreFuture<'_, Result<Option<Committed>, ReadError>>;

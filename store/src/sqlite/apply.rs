@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use super::failure;
 use crate::change::{Change, Committed, Expect, NewValue};
 use crate::error::CommitError;
-use crate::record::{BundleRow, FeedEntry, Record};
+use crate::record::{BundleRow, FeedEntry, Record, RecordKind};
 
 /// Newest marks that are never pruned.
 const MARKS_KEPT: u64 = 4096;
@@ -41,7 +41,7 @@ pub(super) fn apply(connection: &Connection, change: &Change, committed: &Commit
         connection.prepare_cached("DELETE FROM bundles WHERE app = ?1")?.execute([app.as_bytes()])?;
         connection.prepare_cached("DELETE FROM secret_values WHERE app = ?1")?.execute([app.as_bytes()])?;
     }
-    change.puts.iter().try_for_each(|record| put_record(connection, record))?;
+    change.puts.iter().try_for_each(|record| put_record(connection, record, committed.revision))?;
     change.bundle.iter().try_for_each(|bundle| put_bundle(connection, bundle))?;
     change.values.iter().try_for_each(|value| put_value(connection, value))?;
     change.feed.iter().try_for_each(|entry| put_feed(connection, entry))?;
@@ -97,14 +97,23 @@ fn last_in_feed(connection: &Connection) -> Result<u64> {
     connection.prepare_cached("SELECT coalesce(max(number), 0) FROM feed")?.query_row([], |row| row.get(0))
 }
 
-fn put_record(connection: &Connection, record: &Record) -> Result<()> {
+fn put_record(connection: &Connection, record: &Record, revision: u64) -> Result<()> {
+    let revision = (record.kind == RecordKind::AppHead).then_some(revision);
     connection
         .prepare_cached(
-            "INSERT INTO records (kind, id, row_version, content, mac) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO records (kind, id, row_version, content, mac, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (kind, id) DO UPDATE
-             SET row_version = excluded.row_version, content = excluded.content, mac = excluded.mac",
+             SET row_version = excluded.row_version, content = excluded.content, mac = excluded.mac,
+                 revision = excluded.revision",
         )?
-        .execute(params![record.kind.number(), record.id, record.row_version, record.content, record.mac])?;
+        .execute(params![
+            record.kind.number(),
+            record.id,
+            record.row_version,
+            record.content,
+            record.mac,
+            revision
+        ])?;
     Ok(())
 }
 

@@ -1,11 +1,15 @@
 //! The queries. Each is one statement or one transaction, so its rows are of one moment.
 
+use data_encoding::HEXLOWER;
 use petsem_api::{AppId, AppName, NameError, RequestId, SecretName};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::change::Committed;
-use crate::record::{AppRows, BundleRow, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow};
+use crate::cursor::Cursor;
+use crate::record::{
+    AppRows, BundleRow, ChangedApps, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow,
+};
 
 pub(super) fn record(connection: &Connection, kind: RecordKind, id: &[u8]) -> Result<Option<Record>> {
     connection
@@ -151,6 +155,84 @@ pub(super) fn feed(connection: &Connection, after: u64, limit: u32) -> Result<Ve
         .collect()
 }
 
+/// Literal kind: the index has a condition, which SQLite does not match with a parameter. Without `INDEXED BY`, it reads
+/// and sorts all heads.
+const CHANGED_HEADS: &str =
+    "SELECT id, row_version, content, mac, revision FROM records INDEXED BY changed_heads
+     WHERE kind = 6 AND (revision, id) > (?1, ?2) ORDER BY revision, id LIMIT ?3";
+
+pub(super) fn cursor(connection: &Connection) -> Result<Cursor> {
+    Ok(Place::after(newest_number(connection)?).into_cursor())
+}
+
+pub(super) fn changed_apps(
+    connection: &mut Connection,
+    after: &Cursor,
+    limit: u32,
+) -> Result<Option<ChangedApps>> {
+    let transaction = connection.transaction()?;
+    let newest = newest_number(&transaction)?;
+    let Some(from) = Place::of(after).filter(|place| place.last_revision() <= newest) else {
+        return Ok(None);
+    };
+    let mut statement = transaction.prepare_cached(CHANGED_HEADS)?;
+    let mut rows = statement.query(params![from.revision, from.id, limit])?;
+    let mut heads = Vec::new();
+    let mut last = Place::after(newest);
+    while let Some(row) = rows.next()? {
+        let head = record_of(row, 0, RecordKind::AppHead)?;
+        if u64::from(limit) == heads.len() as u64 + 1 {
+            last = Place { revision: row.get(4)?, id: head.id.clone() };
+        }
+        heads.push(head);
+    }
+    Ok(Some(ChangedApps { heads, next: last.into_cursor() }))
+}
+
+/// 0 before the first change.
+fn newest_number(connection: &Connection) -> Result<i64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(number), 0) FROM revisions")?
+        .query_row([], |row| row.get(0))
+}
+
+/// What a cursor of this store says: after the app head of this id, among those that this revision wrote. As text
+/// `s1.REVISION` or `s1.REVISION.ID`, in decimal and hex; without an id, the place is before the revision's first head.
+struct Place {
+    revision: i64,
+    id: Vec<u8>,
+}
+
+impl Place {
+    /// After all that a revision wrote.
+    fn after(revision: i64) -> Self {
+        Self { revision: revision.saturating_add(1), id: Vec::new() }
+    }
+
+    /// The last revision of which it has seen anything.
+    fn last_revision(&self) -> i64 {
+        self.revision - i64::from(self.id.is_empty())
+    }
+
+    fn into_cursor(self) -> Cursor {
+        let Self { revision, id } = self;
+        Cursor::of(if id.is_empty() {
+            format!("s1.{revision}")
+        } else {
+            format!("s1.{revision}.{}", HEXLOWER.encode(&id))
+        })
+    }
+
+    fn of(cursor: &Cursor) -> Option<Self> {
+        let rest = cursor.as_str().strip_prefix("s1.")?;
+        let (revision, id) = rest.split_once('.').map_or((rest, None), |(revision, id)| (revision, Some(id)));
+        let id = id.map_or(Some(Vec::new()), |id| HEXLOWER.decode(id.as_bytes()).ok())?;
+        let place = Self { revision: revision.parse().ok().filter(|number| *number > 0)?, id };
+        // One text for one place.
+        (Self { revision: place.revision, id: place.id.clone() }.into_cursor() == *cursor).then_some(place)
+    }
+}
+
 pub(super) fn revision(connection: &Connection) -> Result<Option<Committed>> {
     connection
         .prepare_cached("SELECT number, mark FROM revisions ORDER BY number DESC LIMIT 1")?
@@ -223,4 +305,21 @@ fn value_of(row: &Row<'_>, app: AppId, name: &SecretName) -> Result<ValueRow> {
         wrapped_dek: row.get(1)?,
         ciphertext: row.get(2)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::schema;
+
+    #[test]
+    fn changed_heads_are_found_by_their_index() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::create(&mut connection).unwrap();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {CHANGED_HEADS}")).unwrap();
+        let steps = statement.query_map(params![1, [0_u8; 0], 1], |row| row.get(3)).unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        assert_eq!(steps, ["SEARCH records USING INDEX changed_heads ((revision,id)>(?,?))"]);
+        assert_eq!(RecordKind::AppHead.number(), 6);
+    }
 }

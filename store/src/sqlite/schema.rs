@@ -9,6 +9,7 @@
 //! | 2 | `unaudited.line` is the encoded audit event; the app head names the id of the bundle's DEK, no digest |
 //! | 3 | a node's checkpoint has its number, its place in the log, and the audit MAC key after it, wrapped; a node has a name and a chain |
 //! | 3 | old `revisions` are pruned, up to the oldest in `mark_holds` |
+//! | 3 | an app head has the revision that wrote it, with an index |
 
 use std::path::Path;
 
@@ -39,8 +40,12 @@ const TABLES: &str = "
         row_version INTEGER NOT NULL,
         content BLOB NOT NULL,
         mac BLOB NOT NULL,
+        -- The revision that wrote it; only app heads have one.
+        revision INTEGER,
         PRIMARY KEY (kind, id)
     ) WITHOUT ROWID, STRICT;
+    -- 6 is the kind of app heads.
+    CREATE INDEX changed_heads ON records (revision, id) WHERE kind = 6;
 
     -- The current bundle of each app, up to 1 MiB: rows that long are better off with a rowid.
     CREATE TABLE bundles (

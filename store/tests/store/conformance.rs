@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use petsem_api::{AppId, RequestId};
 use petsem_store::{
-    AppRows, Change, CommitError, Committed, ReadError, Record, RecordKind, Store, UnauditedChange,
+    AppRows, Change, ChangedApps, CommitError, Committed, Cursor, ReadError, Record, RecordKind, Store,
+    UnauditedChange,
 };
 use tokio::task::JoinSet;
 
@@ -197,6 +198,65 @@ pub(crate) async fn the_feed_has_no_gaps(place: &impl Place) {
     assert_eq!(store.feed(1, 2).await.unwrap(), [feed(2), feed(3)]);
     assert_eq!(store.feed(4, 10).await.unwrap(), []);
     assert_eq!(store.feed(u64::MAX, 10).await.unwrap(), []);
+}
+
+pub(crate) async fn changed_heads_come_once_and_in_the_order_of_their_changes(place: &impl Place) {
+    let store = place.open();
+    let start = store.cursor().await.unwrap();
+    let page = async |after: &Cursor, limit| {
+        let ChangedApps { heads, next } = store.changed_apps(after, limit).await.unwrap().unwrap();
+        (heads, next)
+    };
+    assert_eq!(page(&start, 10).await, (vec![], start.clone()));
+    for number in [1, 2, 3] {
+        store.commit(app_change(app(number), 1, 3)).await.unwrap();
+    }
+    // Two heads in one change, and a change of other rows.
+    let both = Change { puts: vec![head(app(5), 1), head(app(4), 1)], ..change() };
+    store.commit(both).await.unwrap();
+    store.commit(app_change(app(2), 2, 3)).await.unwrap();
+    store.commit(Change { puts: vec![record(RecordKind::Token, b"t", 1)], ..change() }).await.unwrap();
+    let expected = [head(app(1), 1), head(app(3), 1), head(app(4), 1), head(app(5), 1), head(app(2), 2)];
+    let end = store.cursor().await.unwrap();
+    for limit in 1..=6 {
+        let (mut seen, mut after) = (Vec::new(), start.clone());
+        loop {
+            let (heads, next) = page(&after, limit).await;
+            assert!(heads.len() <= limit as usize);
+            let is_last = heads.len() < limit as usize;
+            seen.extend(heads);
+            // As a client keeps it.
+            after = next.to_string().parse().unwrap();
+            if is_last {
+                break;
+            }
+        }
+        assert_eq!((seen.as_slice(), &after), (expected.as_slice(), &end), "{limit}");
+    }
+    assert_eq!(page(&end, 10).await, (vec![], end.clone()));
+    // A deleted head is gone; one that was written again is after the end.
+    let deletes = vec![(RecordKind::AppHead, app(1).as_bytes().to_vec())];
+    store.commit(Change { deletes, puts: vec![head(app(3), 2)], ..change() }).await.unwrap();
+    assert_eq!(page(&end, 10).await.0, [head(app(3), 2)]);
+    assert_eq!(page(&start, 10).await.0.len(), 4);
+}
+
+pub(crate) async fn a_cursor_of_another_store_or_of_a_later_state_is_unknown(place: &impl Place) {
+    let store = place.open();
+    let start = store.cursor().await.unwrap();
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    let now = store.cursor().await.unwrap();
+    assert_ne!(now, start);
+    for unknown in
+        ["x", "s1.", "s1.x", "s1.0", "s1.-1", "s1.01", "s1.+1", "s1.1.", "s1.1.0", "s1.1.0A", "p1.1"]
+    {
+        let cursor = unknown.parse().unwrap_or_else(|_| "s2.1".parse().unwrap());
+        assert_eq!(store.changed_apps(&cursor, 1).await.unwrap(), None, "{unknown}");
+    }
+    for later in ["s1.3", "s1.2.00", "s1.9223372036854775807", "s1.99999999999999999999"] {
+        assert_eq!(store.changed_apps(&later.parse().unwrap(), 1).await.unwrap(), None, "{later}");
+    }
+    assert_eq!(store.changed_apps(&now, 1).await.unwrap().unwrap().heads, []);
 }
 
 pub(crate) async fn history_keeps_as_many_values_as_the_change_says(place: &impl Place) {

@@ -64,6 +64,8 @@ sqlite! {
     revisions_rise_and_marks_differ
     a_held_mark_and_all_after_it_are_kept
     the_feed_has_no_gaps
+    changed_heads_come_once_and_in_the_order_of_their_changes
+    a_cursor_of_another_store_or_of_a_later_state_is_unknown
     history_keeps_as_many_values_as_the_change_says
     a_value_is_found_by_its_exact_version
     pages_of_an_apps_values_have_each_value_once

@@ -229,6 +229,7 @@ fn bytes(column: &Column) -> Vec<u8> {
         Column::Integer(number) => number.to_be_bytes().to_vec(),
         Column::Text(text) => text.clone().into_bytes(),
         Column::Blob(bytes) => bytes.clone(),
+        Column::Null => Vec::new(),
         other => panic!("no column holds {other:?}"),
     }
 }
