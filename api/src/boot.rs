@@ -1,8 +1,11 @@
 //! Boots: what a host requests for a Machine, and what it gets.
 
+use std::ops::Range;
+
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use crate::error::ErrorBody;
 use crate::id::AppId;
@@ -10,6 +13,7 @@ use crate::name::{AppName, AppRef, MachineId, SecretName};
 use crate::schema::{Base64, Timestamp, TokenText};
 use crate::secret::{Digest, WireValue, wire_value};
 use crate::value::Value;
+use crate::wiped::WipedBuffer;
 
 /// Most Machines in one batch.
 pub const MAX_BATCH: usize = 256;
@@ -21,6 +25,10 @@ pub const BATCH_ANSWERS: usize = 32 * 1024 * 1024;
 pub const MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// Most bytes of the response to a batch.
 pub const MAX_BATCH_ANSWER: usize = BATCH_ANSWERS + BATCH_AT_ONCE * MAX_ANSWER;
+
+/// Bytes of an object of a secret beside name and value, and of an answer beside secrets and renewal; or a few more.
+const OBJECT_FIELDS: usize = 80;
+const ANSWER_FIELDS: usize = 512;
 
 /// `POST /v1/apps/{app}/boot`. The header carries the host token and the discharge of this boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -85,14 +93,174 @@ pub struct BootedSecret {
 // By hand: `flatten` costs as much as the rest of the answer.
 impl Serialize for BootedSecret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("name", &self.name)?;
-        if let Some(value) = &self.value {
-            wire_value::entries(value, &mut map)?;
-        }
-        map.serialize_entry("digest", &self.digest)?;
-        map.end()
+        entries(&self.name, self.value.as_ref(), &self.digest, serializer)
     }
+}
+
+impl BootedSecret {
+    /// The object of one secret in a boot response.
+    ///
+    /// # Errors
+    /// serde's; there are none for these types.
+    pub fn write_object(
+        name: &SecretName,
+        value: &Value,
+        digest: &Digest,
+    ) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+        struct Object<'a>(&'a SecretName, &'a Value, &'a Digest);
+        impl Serialize for Object<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                entries(self.0, Some(self.1), self.2, serializer)
+            }
+        }
+        let mut object =
+            WipedBuffer::with_capacity(name.as_str().len() + value.len() * 4 / 3 + OBJECT_FIELDS);
+        serde_json::to_writer(&mut object, &Object(name, value, digest))?;
+        Ok(object.into_inner())
+    }
+
+    /// The value in such an object.
+    ///
+    /// # Errors
+    /// It is no such object, or has no value.
+    pub fn read_value(object: &[u8]) -> serde_json::Result<Value> {
+        #[derive(Deserialize)]
+        struct Fields {
+            value: Option<String>,
+            value_b64: Option<String>,
+        }
+        let fields: Fields = serde_json::from_slice(object)?;
+        Value::from_wire(fields.value, fields.value_b64).map_err(serde::de::Error::custom)
+    }
+}
+
+fn entries<S: Serializer>(
+    name: &SecretName,
+    value: Option<&Value>,
+    digest: &Digest,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    map.serialize_entry("name", name)?;
+    if let Some(value) = value {
+        wire_value::entries(value, &mut map)?;
+    }
+    map.serialize_entry("digest", digest)?;
+    map.end()
+}
+
+/// The list of secrets of a boot response, as JSON that is in memory already. Wiped on drop.
+pub struct SecretsJson {
+    bytes: Zeroizing<Vec<u8>>,
+    list: Range<usize>,
+}
+
+impl SecretsJson {
+    /// The list in this part of these bytes; empty if they have no such part.
+    #[must_use]
+    pub fn new(bytes: Zeroizing<Vec<u8>>, list: Range<usize>) -> Self {
+        Self { bytes, list }
+    }
+
+    /// The JSON: for the response to a boot.
+    #[must_use]
+    pub fn expose_json(&self) -> &[u8] {
+        self.bytes.get(self.list.clone()).unwrap_or(b"[]")
+    }
+}
+
+impl std::fmt::Debug for SecretsJson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretsJson(..)")
+    }
+}
+
+/// [`BootResponse`] as the server has it: its secrets are JSON already.
+#[derive(Debug)]
+pub struct BootAnswer {
+    /// [`BootResponse::app`].
+    pub app: AppId,
+    /// [`BootResponse::app_name`].
+    pub app_name: AppName,
+    /// [`BootResponse::machine`].
+    pub machine: MachineId,
+    /// [`BootResponse::version`].
+    pub version: u64,
+    /// [`BootResponse::secrets`].
+    pub secrets: SecretsJson,
+    /// [`BootResponse::renewal`] and when it expires.
+    pub renewal: Option<RenewResponse>,
+}
+
+impl BootAnswer {
+    /// Bytes of its JSON, or a few more.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let renewal = self.renewal.as_ref().map_or(0, |renewal| renewal.renewal.len());
+        self.secrets.expose_json().len() + renewal + ANSWER_FIELDS
+    }
+
+    /// Appends its JSON: the same bytes as those of the [`BootResponse`].
+    ///
+    /// # Errors
+    /// serde's; there are none for these types.
+    pub fn write(&self, out: &mut WipedBuffer) -> serde_json::Result<()> {
+        field(out, "{\"app\":", &self.app)?;
+        field(out, ",\"app_name\":", &self.app_name)?;
+        field(out, ",\"machine\":", &self.machine)?;
+        field(out, ",\"version\":", &self.version)?;
+        out.extend(b",\"secrets\":");
+        out.extend(self.secrets.expose_json());
+        if let Some(renewal) = &self.renewal {
+            field(out, ",\"renewal\":", &renewal.renewal)?;
+            field(out, ",\"renewal_expires_at\":", &renewal.expires_at)?;
+        }
+        out.extend(b"}");
+        Ok(())
+    }
+}
+
+/// [`BatchBootResponse`] as the server has it.
+#[derive(Debug)]
+pub struct BatchBootAnswer {
+    /// One for each item: its secrets, or why it gets none.
+    pub boots: Vec<Result<BootAnswer, ErrorBody>>,
+}
+
+impl BatchBootAnswer {
+    /// Bytes of its JSON, or a few more.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.boots.iter().map(|boot| boot.as_ref().map_or(ANSWER_FIELDS, BootAnswer::size)).sum()
+    }
+
+    /// Appends its JSON: the same bytes as those of the [`BatchBootResponse`].
+    ///
+    /// # Errors
+    /// serde's; there are none for these types.
+    pub fn write(&self, out: &mut WipedBuffer) -> serde_json::Result<()> {
+        out.extend(b"{\"boots\":[");
+        for (place, boot) in self.boots.iter().enumerate() {
+            if place > 0 {
+                out.extend(b",");
+            }
+            match boot {
+                Ok(answer) => {
+                    out.extend(b"{\"booted\":");
+                    answer.write(out)?;
+                }
+                Err(refused) => field(out, "{\"refused\":", refused)?,
+            }
+            out.extend(b"}");
+        }
+        out.extend(b"]}");
+        Ok(())
+    }
+}
+
+fn field(out: &mut WipedBuffer, before: &str, value: &impl Serialize) -> serde_json::Result<()> {
+    out.extend(before.as_bytes());
+    serde_json::to_writer(out, value)
 }
 
 /// `POST /v1/boot`: many Machines of one host. The header carries only the host token.
@@ -259,3 +427,94 @@ macro_rules! withheld {
 }
 
 withheld!(RenewResponse, DischargeAnswer, DischargeRequest, UserInteractive);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+
+    const NAMES_AND_VALUES: [(&str, &[u8]); 3] = [("A", b"x \"y\"\n"), ("B", &[0xff, 0]), ("C", b"")];
+
+    fn secrets() -> Vec<BootedSecret> {
+        let secret = |(name, value): (&str, &[u8])| BootedSecret {
+            name: name.parse().unwrap(),
+            value: Some(Value::new(value.to_vec())),
+            digest: Digest::from_bytes([9; 16]),
+        };
+        NAMES_AND_VALUES.into_iter().map(secret).collect()
+    }
+
+    fn response(renewal: Option<&str>) -> BootResponse {
+        BootResponse {
+            app: AppId::from_bytes([7; 16]),
+            app_name: "shop".parse().unwrap(),
+            machine: "m-1".parse().unwrap(),
+            version: 3,
+            secrets: secrets(),
+            renewal: renewal.map(str::to_owned),
+            renewal_expires_at: renewal.map(|_| "2027-01-01T00:00:00Z".to_owned()),
+        }
+    }
+
+    fn answer(renewal: Option<&str>) -> BootAnswer {
+        let BootResponse { app, app_name, machine, version, renewal, renewal_expires_at, .. } =
+            response(renewal);
+        let mut json = b"before[".to_vec();
+        for (place, secret) in secrets().iter().enumerate() {
+            if place > 0 {
+                json.push(b',');
+            }
+            let value = secret.value.as_ref().unwrap();
+            json.extend_from_slice(&BootedSecret::write_object(&secret.name, value, &secret.digest).unwrap());
+        }
+        json.extend_from_slice(b"]after");
+        let list = 6..json.len() - 5;
+        let renewal = renewal
+            .zip(renewal_expires_at)
+            .map(|(renewal, expires_at)| RenewResponse { renewal, expires_at });
+        let secrets = SecretsJson::new(Zeroizing::new(json), list);
+        BootAnswer { app, app_name, machine, version, secrets, renewal }
+    }
+
+    fn refused() -> ErrorBody {
+        let error = "no".to_owned();
+        ErrorBody { error, error_description: None, status: ErrorCode::Forbidden, request_id: None }
+    }
+
+    #[test]
+    fn an_answer_has_the_bytes_of_its_response() {
+        let written = |write: &dyn Fn(&mut WipedBuffer) -> serde_json::Result<()>| {
+            let mut out = WipedBuffer::default();
+            write(&mut out).unwrap();
+            String::from_utf8(out.into_inner().to_vec()).unwrap()
+        };
+        for renewal in [None, Some("fm2_x")] {
+            let answer = answer(renewal);
+            let text = written(&|out| answer.write(out));
+            assert_eq!(text, serde_json::to_string(&response(renewal)).unwrap());
+            assert!(text.len() <= answer.size());
+        }
+        let response = |renewal| BatchBootResult::Booted(Box::new(response(renewal)));
+        for (boots, results) in [
+            (vec![], vec![]),
+            (
+                vec![Ok(answer(None)), Err(refused()), Ok(answer(Some("fm2_x")))],
+                vec![response(None), BatchBootResult::Refused(refused()), response(Some("fm2_x"))],
+            ),
+        ] {
+            let answer = BatchBootAnswer { boots };
+            let text = written(&|out| answer.write(out));
+            assert_eq!(text, serde_json::to_string(&BatchBootResponse { boots: results }).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_object_of_a_secret_has_its_value() {
+        for (secret, (_, value)) in secrets().iter().zip(NAMES_AND_VALUES) {
+            let written = secret.value.as_ref().unwrap();
+            let object = BootedSecret::write_object(&secret.name, written, &secret.digest).unwrap();
+            assert_eq!(BootedSecret::read_value(&object).unwrap().expose_bytes(), value);
+        }
+        assert!(BootedSecret::read_value(br#"{"name":"A","digest":""}"#).is_err());
+    }
+}

@@ -65,9 +65,10 @@ pub use approval::{
     DischargerList, OrgGuard, PutDischarger,
 };
 pub use boot::{
-    BATCH_ANSWERS, BATCH_AT_ONCE, BatchBootItem, BatchBootRequest, BatchBootResponse, BatchBootResult,
-    BootReport, BootRequest, BootResponse, BootedSecret, Delivery, DischargeAnswer, DischargeRequest,
-    MAX_ANSWER, MAX_BATCH, MAX_BATCH_ANSWER, Recorded, RenewRequest, RenewResponse, UserInteractive,
+    BATCH_ANSWERS, BATCH_AT_ONCE, BatchBootAnswer, BatchBootItem, BatchBootRequest, BatchBootResponse,
+    BatchBootResult, BootAnswer, BootReport, BootRequest, BootResponse, BootedSecret, Delivery,
+    DischargeAnswer, DischargeRequest, MAX_ANSWER, MAX_BATCH, MAX_BATCH_ANSWER, Recorded, RenewRequest,
+    RenewResponse, SecretsJson, UserInteractive,
 };
 pub use control::{
     App, AppList, AppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, DeletedOrg, FetchedKeys,

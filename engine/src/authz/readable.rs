@@ -47,6 +47,11 @@ impl<'p> ReadableApp<'p> {
         &self.app
     }
 
+    /// Whether the read covers every secret.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self.scope, Scope::All)
+    }
+
     /// Whether the read covers this secret.
     pub(crate) fn may_read(&self, name: &SecretName) -> bool {
         match &self.scope {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use petsem_api::{
-    AppRef, BatchBootItem, BootReport, BootResponse, BootedSecret, ErrorCode, HostId, MachineId,
-    RenewResponse,
+    AppRef, BatchBootItem, BootAnswer, BootReport, ErrorCode, HostId, MachineId, RenewResponse,
 };
 use petsem_policy::{Action, Caveat, DischargeBudget, GrantEvidence, Header, Ticket, UnverifiedToken};
 
@@ -117,7 +116,7 @@ impl Engine {
         item: &BatchBootItem,
         peer: &Peer,
         now: Timestamp,
-    ) -> Result<BootResponse, Failure> {
+    ) -> Result<BootAnswer, Failure> {
         let result = async {
             let discharge =
                 UnverifiedToken::parse(item.discharge.trim()).map_err(|_| messages::malformed_discharge())?;
@@ -148,7 +147,7 @@ impl Engine {
     ///
     /// # Errors
     /// The request is refused.
-    pub async fn boot(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<BootResponse, Failure> {
+    pub async fn boot(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<BootAnswer, Failure> {
         let granted = self.decide(audit, boot).await?;
         check_reached(&granted.app, boot.min_version)?;
         let version = granted.app.head.app_version;
@@ -156,22 +155,14 @@ impl Engine {
         let renewal =
             if granted.has_fresh_renewal(boot.now) { None } else { self.renewal(audit, boot, &granted)? };
         let readable = ReadableApp::by_boot(granted.app, &granted.evidence);
-        let secrets = self
-            .read(&readable)?
-            .entries
-            .into_iter()
-            .map(|(name, entry)| BootedSecret { name, value: Some(entry.value), digest: entry.digest })
-            .collect();
-        let (renewal, renewal_expires_at) =
-            renewal.map(|renewal| (renewal.renewal, renewal.expires_at)).unzip();
-        Ok(BootResponse {
+        let secrets = self.read_whole(&readable)?;
+        Ok(BootAnswer {
             app: readable.app().id,
             app_name: readable.app().head.name.clone(),
             machine: boot.machine.clone(),
             version,
             secrets,
             renewal,
-            renewal_expires_at,
         })
     }
 

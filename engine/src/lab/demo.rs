@@ -6,7 +6,7 @@ use data_encoding::{BASE64, BASE64URL_NOPAD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use petsem_api::{
     App, AppRef, BootResponse, BulkUpdate, DischargeRequest, ErrorCode, MintedToken, Org, PutIssuer,
-    RenewResponse, RevokeRequest, Revoked, SecretList, SetSecretResponse, from_json,
+    RenewResponse, RevokeRequest, Revoked, SecretList, SetSecretResponse, WipedBuffer, from_json,
 };
 use petsem_policy::{Caveat, Macaroon, UnverifiedToken};
 use serde::de::DeserializeOwned;
@@ -211,7 +211,10 @@ impl Demo {
             let now = Timestamp::from_millis(boot.now.millis() + later * 1000);
             engine.boot(audit, &Boot { now, ..*boot }).await
         };
-        self.on_host(app, machine, discharge, boot).await
+        let answer = self.on_host(app, machine, discharge, boot).await?;
+        let mut json = WipedBuffer::default();
+        answer.write(&mut json).unwrap();
+        Ok(serde_json::from_slice(&json.into_inner()).unwrap())
     }
 
     /// Renews this discharge with the host's token.

@@ -1,22 +1,30 @@
 //! The plaintext of a bundle and of a value of the history.
 //!
-//! Both are `01` and then fields; numbers are big-endian, texts and values have their length before them.
-//! The bundle: count u32, then for each secret in name order: name (u16), value (u32), created, updated
-//! (unix ms, u64), app version (u64), digest (16), author (u16). A value: kind (0 = deleted, 1 = set), time
-//! (u64), author (u16), and for kind 1 digest (16), created (u64) and value (u32).
+//! Numbers are big-endian; texts and values have their length before them.
+//!
+//! A bundle: `02`, the list of secrets of a boot response (u32, JSON), count u32, then for each secret of that list, in
+//! name order: name (u16), length of its object in the list (u32), length of its value (u32), created, updated (unix
+//! ms, u64), app version (u64), digest (16), author (u16). So a boot copies the list into its response, a list of names
+//! reads only the rest, and a change copies the objects of the secrets that stay.
+//!
+//! A value: `01`, kind (0 = deleted, 1 = set), time (u64), author (u16), and for kind 1 digest (16), created (u64) and
+//! value (u32).
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
-use petsem_api::{Digest, SecretName, Value};
+use petsem_api::{BootedSecret, Digest, SecretName, Value};
 use zeroize::Zeroizing;
 
-const FORMAT: u8 = 1;
+const BUNDLE_FORMAT: u8 = 2;
+const VALUE_FORMAT: u8 = 1;
+/// Bytes of a bundle before its list.
+const LIST_START: usize = 5;
 
-/// One secret at its current value.
-pub(crate) struct Entry {
-    /// The value.
-    pub(crate) value: Value,
+/// What is known of a secret beside its name and value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Details<'a> {
     /// When the name was first set, unix milliseconds.
     pub(crate) created_at: u64,
     /// When the value was set, unix milliseconds.
@@ -26,24 +34,57 @@ pub(crate) struct Entry {
     /// Its keyed digest.
     pub(crate) digest: Digest,
     /// The author.
-    pub(crate) author: String,
+    pub(crate) author: &'a str,
 }
 
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("digest", &self.digest).finish_non_exhaustive()
+/// One secret of a bundle.
+pub(crate) struct Entry<'a> {
+    /// What is known of it.
+    pub(crate) details: Details<'a>,
+    value_length: usize,
+    object: Object<'a>,
+}
+
+/// The JSON of a secret: of the bundle that was read, or new.
+enum Object<'a> {
+    Kept(&'a [u8]),
+    New(Zeroizing<Vec<u8>>),
+}
+
+impl<'a> Entry<'a> {
+    /// A secret with a new value.
+    pub(crate) fn new(name: &SecretName, value: &Value, details: Details<'a>) -> Result<Self, BundleError> {
+        let object = BootedSecret::write_object(name, value, &details.digest).map_err(|_| BundleError)?;
+        Ok(Self { details, value_length: value.len(), object: Object::New(object) })
+    }
+
+    /// Its value.
+    pub(crate) fn value(&self) -> Result<Value, BundleError> {
+        BootedSecret::read_value(self.object()).map_err(|_| BundleError)
+    }
+
+    fn object(&self) -> &[u8] {
+        match &self.object {
+            Object::Kept(bytes) => bytes,
+            Object::New(bytes) => bytes,
+        }
     }
 }
 
-/// All secrets of an app at one version.
+impl fmt::Debug for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("digest", &self.details.digest).finish_non_exhaustive()
+    }
+}
+
+/// All secrets of an app at one version. It borrows from the plaintext.
 #[derive(Debug, Default)]
-pub(crate) struct Bundle {
+pub(crate) struct Bundle<'a> {
     /// By name.
-    pub(crate) entries: BTreeMap<SecretName, Entry>,
+    pub(crate) entries: BTreeMap<&'a str, Entry<'a>>,
 }
 
 /// A value of the history.
-#[derive(Debug)]
 pub(crate) enum StoredValue {
     /// The name was deleted.
     Deleted {
@@ -53,7 +94,16 @@ pub(crate) enum StoredValue {
         author: String,
     },
     /// The name was set.
-    Set(Entry),
+    Set {
+        /// When, unix milliseconds.
+        at: u64,
+        /// Who.
+        author: String,
+        /// The keyed digest of the value.
+        digest: Digest,
+        /// The value.
+        value: Value,
+    },
 }
 
 /// A plaintext in another format. It was authentic, so another build wrote it, or this build has a bug.
@@ -61,85 +111,118 @@ pub(crate) enum StoredValue {
 #[error("the sealed message is authentic, but its format is unknown to this build")]
 pub(crate) struct BundleError;
 
-impl Bundle {
+impl<'a> Bundle<'a> {
     /// Bytes of names and values together: what the bundle limit counts.
     pub(crate) fn size(&self) -> usize {
-        self.entries.iter().map(|(name, entry)| name.as_str().len() + entry.value.len()).sum()
+        self.entries.iter().map(|(name, entry)| name.len() + entry.value_length).sum()
     }
 
     /// The plaintext.
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let overhead: usize = self.entries.values().map(|entry| 64 + entry.author.len()).sum();
+        let objects: usize = self.entries.values().map(|entry| entry.object().len()).sum();
+        // Brackets, and commas between the objects.
+        let list = objects + 2 + self.entries.len().saturating_sub(1);
+        let rest = |(name, entry): (&&str, &Entry<'_>)| 64 + name.len() + entry.details.author.len();
+        let rest: usize = self.entries.iter().map(rest).sum();
         // Enough capacity from the start: a growing buffer would leave copies in memory.
-        let mut out = Writer::with_capacity(16 + self.size() + overhead);
-        out.u8(FORMAT);
+        let mut out = Writer::with_capacity(LIST_START + list + 4 + rest);
+        out.u8(BUNDLE_FORMAT);
+        out.u32(list);
+        out.u8(b'[');
+        for (place, entry) in self.entries.values().enumerate() {
+            if place > 0 {
+                out.u8(b',');
+            }
+            out.raw(entry.object());
+        }
+        out.u8(b']');
         out.u32(self.entries.len());
         for (name, entry) in &self.entries {
-            out.short(name.as_str().as_bytes());
-            out.long(entry.value.expose_bytes());
-            out.u64(entry.created_at);
-            out.u64(entry.updated_at);
-            out.u64(entry.set_in_version);
-            out.raw(entry.digest.as_bytes());
-            out.short(entry.author.as_bytes());
+            let details = &entry.details;
+            out.short(name.as_bytes());
+            out.u32(entry.object().len());
+            out.u32(entry.value_length);
+            out.u64(details.created_at);
+            out.u64(details.updated_at);
+            out.u64(details.set_in_version);
+            out.raw(details.digest.as_bytes());
+            out.short(details.author.as_bytes());
         }
         out.0
     }
 
     /// Reads a plaintext.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BundleError> {
-        let mut input = Reader(bytes);
-        input.format()?;
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, BundleError> {
+        let list = Self::list_in(bytes)?;
+        let (head, rest) = bytes.split_at_checked(list.end).ok_or(BundleError)?;
+        let mut list = Reader(head.get(list.start..).ok_or(BundleError)?);
+        let mut input = Reader(rest);
+        list.byte(b'[')?;
         let count = input.u32()?;
         let mut entries = BTreeMap::new();
-        for _ in 0..count {
-            let name: SecretName = input.text()?.parse().map_err(|_| BundleError)?;
-            let entry = Entry {
-                value: Value::new(input.long()?.to_vec()),
+        for place in 0..count {
+            if place > 0 {
+                list.byte(b',')?;
+            }
+            let name = input.text()?;
+            let object = list.take(input.length()?)?;
+            let value_length = input.length()?;
+            let details = Details {
                 created_at: input.u64()?,
                 updated_at: input.u64()?,
                 set_in_version: input.u64()?,
                 digest: Digest::from_bytes(input.array()?),
-                author: input.text()?.to_owned(),
+                author: input.text()?,
             };
             if entries.last_key_value().is_some_and(|(last, _)| *last >= name) {
                 return Err(BundleError);
             }
-            entries.insert(name, entry);
+            entries.insert(name, Entry { details, value_length, object: Object::Kept(object) });
         }
+        list.byte(b']')?;
+        list.end()?;
         input.end()?;
         Ok(Self { entries })
+    }
+
+    /// Where a plaintext has the list of secrets of a boot response.
+    pub(crate) fn list_in(bytes: &[u8]) -> Result<Range<usize>, BundleError> {
+        let mut input = Reader(bytes);
+        input.byte(BUNDLE_FORMAT)?;
+        let length = input.length()?;
+        input.take(length)?;
+        Ok(LIST_START..LIST_START + length)
     }
 }
 
 impl StoredValue {
     /// The plaintext of a value that is set.
-    pub(crate) fn encode_set(entry: &Entry) -> Zeroizing<Vec<u8>> {
-        let mut out = Writer::with_capacity(64 + entry.value.len() + entry.author.len());
-        out.u8(FORMAT);
+    pub(crate) fn encode_set(value: &Value, details: &Details<'_>) -> Zeroizing<Vec<u8>> {
+        let mut out = Writer::with_capacity(64 + value.len() + details.author.len());
+        out.u8(VALUE_FORMAT);
         out.u8(1);
-        out.u64(entry.updated_at);
-        out.short(entry.author.as_bytes());
-        out.raw(entry.digest.as_bytes());
-        out.u64(entry.created_at);
-        out.long(entry.value.expose_bytes());
+        out.u64(details.updated_at);
+        out.short(details.author.as_bytes());
+        out.raw(details.digest.as_bytes());
+        out.u64(details.created_at);
+        out.long(value.expose_bytes());
         out.0
     }
 
     /// The plaintext of a deletion.
     pub(crate) fn encode_deleted(at: u64, author: &str) -> Zeroizing<Vec<u8>> {
         let mut out = Writer::with_capacity(16 + author.len());
-        out.u8(FORMAT);
+        out.u8(VALUE_FORMAT);
         out.u8(0);
         out.u64(at);
         out.short(author.as_bytes());
         out.0
     }
 
-    /// Reads the plaintext of the value that this app version set.
-    pub(crate) fn decode(bytes: &[u8], set_in_version: u64) -> Result<Self, BundleError> {
+    /// Reads a plaintext.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BundleError> {
         let mut input = Reader(bytes);
-        input.format()?;
+        input.byte(VALUE_FORMAT)?;
         let kind = input.u8()?;
         let at = input.u64()?;
         let author = input.text()?.to_owned();
@@ -147,9 +230,8 @@ impl StoredValue {
             0 => Self::Deleted { at, author },
             1 => {
                 let digest = Digest::from_bytes(input.array()?);
-                let created_at = input.u64()?;
-                let value = Value::new(input.long()?.to_vec());
-                Self::Set(Entry { value, created_at, updated_at: at, set_in_version, digest, author })
+                let _created_at = input.u64()?;
+                Self::Set { at, author, digest, value: Value::new(input.long()?.to_vec()) }
             }
             _ => return Err(BundleError),
         };
@@ -224,13 +306,17 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.take(usize::from(length))?).map_err(|_| BundleError)
     }
 
-    fn long(&mut self) -> Result<&'a [u8], BundleError> {
-        let length = self.u32()?;
-        self.take(usize::try_from(length).map_err(|_| BundleError)?)
+    fn length(&mut self) -> Result<usize, BundleError> {
+        usize::try_from(self.u32()?).map_err(|_| BundleError)
     }
 
-    fn format(&mut self) -> Result<(), BundleError> {
-        if self.u8()? == FORMAT { Ok(()) } else { Err(BundleError) }
+    fn long(&mut self) -> Result<&'a [u8], BundleError> {
+        let length = self.length()?;
+        self.take(length)
+    }
+
+    fn byte(&mut self, wanted: u8) -> Result<(), BundleError> {
+        if self.u8()? == wanted { Ok(()) } else { Err(BundleError) }
     }
 
     fn end(&self) -> Result<(), BundleError> {
@@ -242,24 +328,29 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn entry(value: &[u8]) -> Entry {
-        Entry {
-            value: Value::new(value.to_vec()),
-            created_at: 1,
-            updated_at: 2,
-            set_in_version: 3,
-            digest: Digest::from_bytes([9; 16]),
-            author: "iss|sub".to_owned(),
-        }
+    const DETAILS: Details<'static> = Details {
+        created_at: 1,
+        updated_at: 2,
+        set_in_version: 3,
+        digest: Digest::from_bytes([9; 16]),
+        author: "iss|sub",
+    };
+
+    fn bundle(secrets: &[(&'static str, &[u8])]) -> Bundle<'static> {
+        let entry = |(name, value): &(&'static str, &[u8])| {
+            let value = Value::new(value.to_vec());
+            (*name, Entry::new(&name.parse().unwrap(), &value, DETAILS).unwrap())
+        };
+        Bundle { entries: secrets.iter().map(entry).collect() }
     }
 
-    fn plain(bundle: &Bundle) -> Vec<(String, Vec<u8>, u64, String)> {
-        let one = |(name, entry): (&SecretName, &Entry)| {
+    fn plain(bundle: &Bundle<'_>) -> Vec<(String, Vec<u8>, u64, String)> {
+        let one = |(name, entry): (&&str, &Entry<'_>)| {
             (
-                name.to_string(),
-                entry.value.expose_bytes().to_vec(),
-                entry.set_in_version,
-                entry.author.clone(),
+                (*name).to_owned(),
+                entry.value().unwrap().expose_bytes().to_vec(),
+                entry.details.set_in_version,
+                entry.details.author.to_owned(),
             )
         };
         bundle.entries.iter().map(one).collect()
@@ -267,28 +358,44 @@ mod tests {
 
     #[test]
     fn a_bundle_decodes_to_what_was_encoded_and_every_truncation_is_refused() {
-        let mut bundle = Bundle::default();
-        bundle.entries.insert("B".parse().unwrap(), entry(&[0, 0xff]));
-        bundle.entries.insert("A".parse().unwrap(), entry(b""));
+        let bundle = bundle(&[("B", &[0, 0xff]), ("A", b"")]);
         let bytes = bundle.encode();
-        assert_eq!(plain(&Bundle::decode(&bytes).unwrap()), plain(&bundle));
+        let decoded = Bundle::decode(&bytes).unwrap();
+        assert_eq!(plain(&decoded), plain(&bundle));
+        assert_eq!((decoded.size(), decoded.encode()), (4, bytes.clone()));
         for length in 0..bytes.len() {
             assert_eq!(Bundle::decode(&bytes[..length]).err(), Some(BundleError), "{length}");
         }
         assert_eq!(Bundle::decode(&[&bytes[..], &[0]].concat()).err(), Some(BundleError));
-        assert_eq!(Bundle::decode(&[1, 0xff, 0xff, 0xff, 0xff]).err(), Some(BundleError));
+        assert_eq!(Bundle::decode(&[2, 0xff, 0xff, 0xff, 0xff]).err(), Some(BundleError));
+    }
+
+    #[test]
+    fn the_list_is_that_of_a_boot_response() {
+        let all: [(&str, &[u8]); 3] = [("A", b"x\""), ("B", b""), ("C", &[0, 0xff])];
+        for secrets in [&all[..0], &all[..1], &all] {
+            let bytes = bundle(secrets).encode();
+            let list = &bytes[Bundle::list_in(&bytes).unwrap()];
+            let response = secrets.iter().map(|(name, value)| BootedSecret {
+                name: name.parse().unwrap(),
+                value: Some(Value::new(value.to_vec())),
+                digest: DETAILS.digest,
+            });
+            assert_eq!(list, serde_json::to_vec(&response.collect::<Vec<_>>()).unwrap());
+        }
     }
 
     #[test]
     fn a_value_decodes_to_what_was_encoded() {
-        let bytes = StoredValue::encode_set(&entry(b"v"));
-        match StoredValue::decode(&bytes, 3).unwrap() {
-            StoredValue::Set(read) => {
-                assert_eq!((read.value.expose_bytes(), read.set_in_version), (&b"v"[..], 3))
+        let bytes = StoredValue::encode_set(&Value::new(b"v".to_vec()), &DETAILS);
+        match StoredValue::decode(&bytes).unwrap() {
+            StoredValue::Set { at, author, digest, value } => {
+                assert_eq!((value.expose_bytes(), at), (&b"v"[..], 2));
+                assert_eq!((author.as_str(), digest), ("iss|sub", DETAILS.digest));
             }
             StoredValue::Deleted { .. } => panic!("it was set"),
         }
         let bytes = StoredValue::encode_deleted(5, "me");
-        assert!(matches!(StoredValue::decode(&bytes, 1), Ok(StoredValue::Deleted { at: 5, .. })));
+        assert!(matches!(StoredValue::decode(&bytes), Ok(StoredValue::Deleted { at: 5, .. })));
     }
 }

@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use approval::{ApprovalRow, Decision, PollRow, ProtectedChange};
-pub(crate) use bundle::{Bundle, BundleError, Entry, StoredValue};
+pub(crate) use bundle::{Bundle, BundleError, Details, Entry, StoredValue};
 pub(crate) use content::{
     AppHead, AppNameRow, AppRotationRow, AppState, ChainRow, CheckpointRow, DischargerRow, FeedHeadRow,
     FeedRow, IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, SealRow,

@@ -1,16 +1,19 @@
 //! The one module that opens sealed values.
 //!
-//! [`Engine::read`] alone hands values out, and only for a [`ReadableApp`], which exists only after a decision for one
-//! of the three reads (design §4). Listing, writing and rotation get `describe`, `amend` and `reseal`, and a verification
+//! [`Engine::read`] and [`Engine::read_whole`] alone hand values out, and only for a [`ReadableApp`], which exists only
+//! after a decision for one of the three reads (design §4). Listing, writing and rotation get `describe`, `amend` and `reseal`, and a verification
 //! of the store gets [`SealedApp`]: their results never hold plaintext. A test in `layers.rs` checks that no other
 //! module names `AppKek::open`.
 
 use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
-use petsem_api::{AppSecret, Digest, HistoryEntry, MAX_BUNDLE, MAX_SECRETS, SecretName, StoreId, Value};
+use petsem_api::{
+    AppSecret, Digest, HistoryEntry, MAX_BUNDLE, MAX_SECRETS, SecretName, SecretsJson, StoreId, Value,
+};
 use petsem_keys::{AppKek, DigestKey, OpenError, RecordContext, RewrapError, SealedRef, WrapContext};
 use petsem_store::{BundleRow, Change, NewValue, Record, ValueRow};
+use zeroize::Zeroizing;
 
 use crate::authz::readable::ReadableApp;
 use crate::clock::Timestamp;
@@ -18,13 +21,13 @@ use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{AppHead, Bundle, Entry, IntegrityFault, StoredValue, expect};
+use crate::records::{AppHead, Bundle, BundleError, Details, Entry, IntegrityFault, StoredValue, expect};
 use crate::tenancy::found::FoundApp;
 
-/// The values that a read may return.
-pub(crate) struct Values {
-    /// By name.
-    pub(crate) entries: BTreeMap<SecretName, Entry>,
+/// The secrets that a read may return.
+pub(crate) struct ReadSecrets {
+    /// With their values, by name.
+    pub(crate) secrets: Vec<AppSecret>,
     /// Secrets of the app that the read may not return.
     pub(crate) withheld: usize,
 }
@@ -62,19 +65,43 @@ impl NextVersion {
 }
 
 impl Engine {
-    /// The values of an app that a decision made readable.
-    pub(crate) fn read(&self, readable: &ReadableApp<'_>) -> Result<Values, Failure> {
-        let mut entries = self.open_bundle(readable.app())?.entries;
-        let all = entries.len();
-        entries.retain(|name, _| readable.may_read(name));
-        Ok(Values { withheld: all - entries.len(), entries })
+    /// The secrets of an app that a decision made readable, or only the one with this name.
+    pub(crate) fn read(
+        &self,
+        readable: &ReadableApp<'_>,
+        only: Option<&SecretName>,
+    ) -> Result<ReadSecrets, Failure> {
+        let plaintext = self.open_bundle(readable.app())?;
+        let mut read = ReadSecrets { secrets: Vec::new(), withheld: 0 };
+        for (name, entry) in Bundle::decode(&plaintext)?.entries {
+            if only.is_some_and(|only| only.as_str() != name) {
+                continue;
+            }
+            let name = name_of(name)?;
+            if readable.may_read(&name) {
+                read.secrets.push(AppSecret { value: Some(entry.value()?), ..to_wire(name, &entry.details) });
+            } else {
+                read.withheld += 1;
+            }
+        }
+        Ok(read)
     }
 
-    /// The app's secrets without their values.
-    pub(crate) fn describe(&self, app: &FoundApp) -> Result<BTreeMap<SecretName, AppSecret>, Failure> {
-        let bundle = self.open_bundle(app)?;
-        let described = bundle.entries.iter().map(|(name, entry)| (name.clone(), to_wire(name, entry)));
-        Ok(described.collect())
+    /// All secrets of an app that a decision made readable as a whole, as a boot response has them.
+    pub(crate) fn read_whole(&self, readable: &ReadableApp<'_>) -> Result<SecretsJson, Failure> {
+        if !readable.is_whole() {
+            return Err(Failure::internal("a read of some secrets asked for all"));
+        }
+        let plaintext = self.open_bundle(readable.app())?;
+        let list = Bundle::list_in(&plaintext)?;
+        Ok(SecretsJson::new(plaintext, list))
+    }
+
+    /// The app's secrets without their values, by name.
+    pub(crate) fn describe(&self, app: &FoundApp) -> Result<Vec<AppSecret>, Failure> {
+        let plaintext = self.open_bundle(app)?;
+        let entries = Bundle::decode(&plaintext)?.entries;
+        entries.iter().map(|(name, entry)| Ok(to_wire(name_of(name)?, &entry.details))).collect()
     }
 
     /// The history of a secret without values: one entry for each row.
@@ -86,7 +113,7 @@ impl Engine {
     ) -> Result<Vec<HistoryEntry>, Failure> {
         let entry = |row: &ValueRow| {
             let (digest, at, author) = match self.open_value(app, name, row)? {
-                StoredValue::Set(entry) => (Some(entry.digest), entry.updated_at, entry.author),
+                StoredValue::Set { digest, at, author, value: _ } => (Some(digest), at, author),
                 StoredValue::Deleted { at, author } => (None, at, author),
             };
             Ok(HistoryEntry {
@@ -106,7 +133,7 @@ impl Engine {
         name: &SecretName,
         row: &ValueRow,
     ) -> Result<bool, Failure> {
-        Ok(matches!(self.open_value(app, name, row)?, StoredValue::Set(_)))
+        Ok(matches!(self.open_value(app, name, row)?, StoredValue::Set { .. }))
     }
 
     /// Seals the next version with these amendments; `None` if they change nothing.
@@ -117,7 +144,8 @@ impl Engine {
         author: &str,
         now: Timestamp,
     ) -> Result<Option<NextVersion>, Failure> {
-        let mut bundle = self.open_bundle(app)?;
+        let plaintext = self.open_bundle(app)?;
+        let mut bundle = Bundle::decode(&plaintext)?;
         let version = app.head.app_version + 1;
         let kek = self.kek(app, app.head.kek_version)?;
         let digest_key: DigestKey = kek
@@ -128,13 +156,17 @@ impl Engine {
             })?;
         let (mut values, mut secrets) = (Vec::new(), Vec::new());
         for (name, amendment) in amendments {
+            let restored;
             let value = match amendment {
-                Amendment::Set(value) => Some(Value::new(value.expose_bytes().to_vec())),
+                Amendment::Set(value) => Some(*value),
                 Amendment::Restore(row) if is_under_destroyed_kek(app, row) => {
                     return Err(messages::kek_rotated_meanwhile());
                 }
                 Amendment::Restore(row) => match self.open_value(app, name, row)? {
-                    StoredValue::Set(entry) => Some(entry.value),
+                    StoredValue::Set { value, .. } => {
+                        restored = value;
+                        Some(&restored)
+                    }
                     StoredValue::Deleted { .. } => {
                         return Err(Failure::internal("a deletion was to be restored"));
                     }
@@ -143,22 +175,20 @@ impl Engine {
             };
             let plaintext = match value {
                 Some(value) => {
-                    let created_at = bundle.entries.get(name).map_or(now.millis(), |entry| entry.created_at);
-                    let digest = Digest::from_bytes(digest_key.digest(name.as_str(), value.expose_bytes()));
-                    let entry = Entry {
-                        value,
-                        created_at,
+                    let replaced = bundle.entries.get(name.as_str());
+                    let details = Details {
+                        created_at: replaced.map_or(now.millis(), |entry| entry.details.created_at),
                         updated_at: now.millis(),
                         set_in_version: version,
-                        digest,
-                        author: author.to_owned(),
+                        digest: Digest::from_bytes(digest_key.digest(name.as_str(), value.expose_bytes())),
+                        author,
                     };
-                    secrets.push(to_wire(name, &entry));
-                    let plaintext = StoredValue::encode_set(&entry);
-                    bundle.entries.insert(name.clone(), entry);
+                    secrets.push(to_wire(name.clone(), &details));
+                    let plaintext = StoredValue::encode_set(value, &details);
+                    bundle.entries.insert(name.as_str(), Entry::new(name, value, details)?);
                     plaintext
                 }
-                None if bundle.entries.remove(name).is_none() => continue,
+                None if bundle.entries.remove(name.as_str()).is_none() => continue,
                 None => StoredValue::encode_deleted(now.millis(), author),
             };
             let context = value_context(app, name, version, self.codec.epoch());
@@ -178,7 +208,7 @@ impl Engine {
             return Ok(None);
         }
         check_bundle(&bundle)?;
-        let sealed = self.seal_version(app, &kek, &bundle, |_| ())?;
+        let sealed = self.seal_version(app, &kek, &bundle.encode(), |_| ())?;
         Ok(Some(NextVersion { secrets, values, ..sealed }))
     }
 
@@ -189,21 +219,21 @@ impl Engine {
         kek: &AppKek,
         fill: impl FnOnce(&mut AppHead),
     ) -> Result<NextVersion, Failure> {
-        let bundle = self.open_bundle(app)?;
-        self.seal_version(app, kek, &bundle, fill)
+        let plaintext = self.open_bundle(app)?;
+        self.seal_version(app, kek, &plaintext, fill)
     }
 
     fn seal_version(
         &self,
         app: &FoundApp,
         kek: &AppKek,
-        bundle: &Bundle,
+        bundle: &[u8],
         fill: impl FnOnce(&mut AppHead),
     ) -> Result<NextVersion, Failure> {
         let version = app.head.app_version + 1;
         let epoch = self.codec.epoch();
         let context = bundle_context(app, epoch, version);
-        let sealed = kek.seal(&mut entropy::rng(), &bundle.encode(), &context).map_err(Failure::internal)?;
+        let sealed = kek.seal(&mut entropy::rng(), bundle, &context).map_err(Failure::internal)?;
         let dek = dek_of(&sealed.wrapped_dek)?;
         let mut head = AppHead { app_version: version, bundle_dek: Some(dek), ..app.head.clone() };
         if head.epochs.last().is_none_or(|(last, _)| *last != epoch) {
@@ -233,7 +263,7 @@ impl Engine {
         new: &AppKek,
         rewrite: bool,
     ) -> Result<Option<BundleRow>, Failure> {
-        let bundle = self.open_bundle(app)?;
+        let plaintext = self.open_bundle(app)?;
         let Some(row) = &app.bundle else { return Ok(None) };
         let fault = |what| IntegrityFault::new("bundle", app.id.as_bytes(), what);
         if !rewrite {
@@ -244,7 +274,7 @@ impl Engine {
         let version = app.head.app_version;
         let epoch = app.head.epoch_of(version).ok_or_else(|| fault("its epoch is unknown"))?;
         let context = bundle_context(app, epoch, version);
-        let sealed = new.seal(&mut entropy::rng(), &bundle.encode(), &context).map_err(Failure::internal)?;
+        let sealed = new.seal(&mut entropy::rng(), &plaintext, &context).map_err(Failure::internal)?;
         let (wrapped_dek, ciphertext) = (sealed.wrapped_dek, sealed.ciphertext);
         Ok(Some(BundleRow { app: app.id, app_version: version, wrapped_dek, ciphertext }))
     }
@@ -285,7 +315,7 @@ impl Engine {
         open_kek(app, version, self.store_id, unwrap)
     }
 
-    fn open_bundle(&self, app: &FoundApp) -> Result<Bundle, Failure> {
+    fn open_bundle(&self, app: &FoundApp) -> Result<Zeroizing<Vec<u8>>, Failure> {
         open_bundle(app, |version| self.kek(app, version))
     }
 
@@ -305,7 +335,8 @@ pub(crate) struct SealedApp<'a> {
 impl SealedApp<'_> {
     /// Checks that the bundle opens, as the one that the head names.
     pub(crate) fn check_bundle(&self) -> Result<(), Failure> {
-        open_bundle(self.app, |version| self.kek(version)).map(drop)
+        let plaintext = open_bundle(self.app, |version| self.kek(version))?;
+        Ok(Bundle::decode(&plaintext).map(drop)?)
     }
 
     /// Checks that a value of the history opens, at its own place.
@@ -333,13 +364,17 @@ fn open_kek(
         .map_err(|error| Failure::from(fault("it does not open")).because(error))
 }
 
-/// The app's bundle. It must be the one that the head names: its app, its version, the DEK that encrypts only it.
-fn open_bundle(app: &FoundApp, kek: impl FnOnce(u32) -> Result<AppKek, Failure>) -> Result<Bundle, Failure> {
+/// The plaintext of the app's bundle. It must be the one that the head names: its app, its version, the DEK that encrypts
+/// only it.
+fn open_bundle(
+    app: &FoundApp,
+    kek: impl FnOnce(u32) -> Result<AppKek, Failure>,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let fault = |what| Failure::from(IntegrityFault::new("bundle", app.id.as_bytes(), what));
     let version = app.head.app_version;
     let (Some(row), Some(named)) = (&app.bundle, &app.head.bundle_dek) else {
         return match (version, &app.bundle) {
-            (0, None) => Ok(Bundle::default()),
+            (0, None) => Ok(Bundle::default().encode()),
             _ => Err(fault("it is missing, or the head does not name it")),
         };
     };
@@ -351,8 +386,7 @@ fn open_bundle(app: &FoundApp, kek: impl FnOnce(u32) -> Result<AppKek, Failure>)
     }
     let epoch = app.head.epoch_of(version).ok_or_else(|| fault("its epoch is unknown"))?;
     let kek = kek(AppKek::version_of_dek(sealed.wrapped_dek).map_err(does_not_open)?)?;
-    let plaintext = kek.open(sealed, &bundle_context(app, epoch, version)).map_err(does_not_open)?;
-    Ok(Bundle::decode(&plaintext)?)
+    kek.open(sealed, &bundle_context(app, epoch, version)).map_err(does_not_open)
 }
 
 fn open_value(
@@ -375,7 +409,7 @@ fn open_value(
     let plaintext = kek(kek_version)?
         .open(sealed, &value_context(app, name, row.app_version, epoch))
         .map_err(|error| fault("it does not open").because(error))?;
-    Ok(StoredValue::decode(&plaintext, row.app_version)?)
+    Ok(StoredValue::decode(&plaintext)?)
 }
 
 /// The id of the DEK of a bundle that was just sealed, as its head names it.
@@ -384,16 +418,21 @@ pub(crate) fn dek_of(wrapped_dek: &[u8]) -> Result<String, Failure> {
 }
 
 /// A secret as a list shows it: without its value.
-pub(crate) fn to_wire(name: &SecretName, entry: &Entry) -> AppSecret {
+fn to_wire(name: SecretName, details: &Details<'_>) -> AppSecret {
     AppSecret {
-        name: name.clone(),
+        name,
         value: None,
-        digest: entry.digest,
-        created_at: Timestamp::from_millis(entry.created_at).rfc3339(),
-        updated_at: Timestamp::from_millis(entry.updated_at).rfc3339(),
-        set_in_version: entry.set_in_version,
-        author: entry.author.clone(),
+        digest: details.digest,
+        created_at: Timestamp::from_millis(details.created_at).rfc3339(),
+        updated_at: Timestamp::from_millis(details.updated_at).rfc3339(),
+        set_in_version: details.set_in_version,
+        author: details.author.to_owned(),
     }
+}
+
+/// A name of a bundle that was decoded.
+fn name_of(text: &str) -> Result<SecretName, Failure> {
+    text.parse().map_err(|_| BundleError.into())
 }
 
 fn bundle_context(app: &FoundApp, epoch: u64, version: u64) -> RecordContext<'static> {
@@ -419,7 +458,7 @@ fn is_under_destroyed_kek(app: &FoundApp, row: &ValueRow) -> bool {
     AppKek::version_of_dek(&row.wrapped_dek).is_ok_and(|version| !app.has_kek(version))
 }
 
-fn check_bundle(bundle: &Bundle) -> Result<(), Failure> {
+fn check_bundle(bundle: &Bundle<'_>) -> Result<(), Failure> {
     if bundle.entries.len() > MAX_SECRETS {
         return Err(messages::too_many_secrets(MAX_SECRETS));
     }

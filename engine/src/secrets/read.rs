@@ -1,7 +1,5 @@
 //! Reads an app's secrets: lists without values, and workload reads and break-glass with values.
 
-use std::collections::BTreeMap;
-
 use petsem_api::{AppRef, AppSecret, SecretList, SecretName};
 use petsem_policy::evaluate::{Allowed, AppPolicy, Claims, PolicyQuestion};
 use petsem_policy::{Action, Denial, Exchanged, Reason, Resource};
@@ -16,9 +14,8 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::Entry;
 use crate::request::AuditRecord;
-use crate::secrets::bundle::to_wire;
+use crate::secrets::bundle::ReadSecrets;
 use crate::tenancy::found::{FoundApp, check_reached};
 
 /// The parameters of a read.
@@ -78,15 +75,16 @@ impl Engine {
         check_reached(&app, query.min_version)?;
         let mut described = self.describe(&app)?;
         audit.set_version(app.head.app_version);
-        described.retain(|name, _| {
-            let target = AccessTarget { app: Some(&app), secret: Some(name), ..AccessTarget::default() };
+        described.retain(|secret| {
+            let target =
+                AccessTarget { app: Some(&app), secret: Some(&secret.name), ..AccessTarget::default() };
             all || principal.allows(audit, &target, Action::List, now).is_ok()
         });
         if !all && described.is_empty() {
             // No name is allowed: the refusal names the caveat.
             self.app_for(principal, audit, &AppRef::Id(app.id), &[(Action::List, None)]).await?;
         }
-        Ok(SecretList { secrets: described.into_values().collect(), version: app.head.app_version })
+        Ok(SecretList { secrets: described, version: app.head.app_version })
     }
 
     /// One secret, with its value as in [`Engine::list_secrets`].
@@ -109,7 +107,7 @@ impl Engine {
         };
         let app = self.app_for(principal, audit, app, &[(Action::List, Some(name))]).await?;
         check_reached(&app, query.min_version)?;
-        let secret = self.describe(&app)?.remove(name);
+        let secret = self.describe(&app)?.into_iter().find(|secret| secret.name == *name);
         audit.set_version(app.head.app_version);
         secret.ok_or_else(|| messages::no_such_secret(name))
     }
@@ -154,16 +152,14 @@ impl Engine {
         refusal: Failure,
     ) -> Result<SecretList, Failure> {
         check_reached(readable.app(), query.min_version)?;
-        let values = self.read(readable)?;
-        if values.entries.is_empty() && values.withheld > 0 {
+        let ReadSecrets { secrets, withheld } = self.read(readable, None)?;
+        if secrets.is_empty() && withheld > 0 {
             return Err(refusal);
         }
         let version = readable.app().head.app_version;
-        audit.set_names(values.entries.keys());
+        audit.set_names(secrets.iter().map(|secret| &secret.name));
         audit.set_version(version);
-        let secrets =
-            values.entries.into_iter().map(|(name, entry)| with_value(name, entry, query)).collect();
-        Ok(SecretList { secrets, version })
+        Ok(SecretList { secrets: secrets.into_iter().map(|secret| shown(secret, query)).collect(), version })
     }
 
     /// One secret, if the read covers it; otherwise `refusal`, whether or not the app has it.
@@ -179,10 +175,13 @@ impl Engine {
             return Err(refusal);
         }
         check_reached(readable.app(), query.min_version)?;
-        let mut values: BTreeMap<SecretName, Entry> = self.read(readable)?.entries;
+        let secrets = self.read(readable, Some(name))?.secrets;
         audit.set_version(readable.app().head.app_version);
-        let entry = values.remove(name).ok_or_else(|| messages::no_such_secret(name))?;
-        Ok(with_value(name.clone(), entry, query))
+        secrets
+            .into_iter()
+            .next()
+            .map(|secret| shown(secret, query))
+            .ok_or_else(|| messages::no_such_secret(name))
     }
 
     /// Verifies the JWT, and finds the app if its policy lets the JWT read something.
@@ -275,9 +274,8 @@ fn chosen<'p>(
     Err(first.unwrap_or_else(messages::exchanged_token_does_not_read))
 }
 
-fn with_value(name: SecretName, entry: Entry, query: &ReadQuery) -> AppSecret {
-    let secret = to_wire(&name, &entry);
-    AppSecret { value: query.show_values.then_some(entry.value), ..secret }
+fn shown(secret: AppSecret, query: &ReadQuery) -> AppSecret {
+    AppSecret { value: secret.value.filter(|_| query.show_values), ..secret }
 }
 
 /// Its holder learns that a token has expired, but no other reason.

@@ -1,17 +1,19 @@
 //! `/v1/apps/{app}/boot`, renewals, reports, and the batch.
 
 use axum::http::StatusCode;
+use axum::response::Response;
 use futures_util::stream::{self, StreamExt as _};
 use petsem_api::{
-    AppRef, BATCH_ANSWERS, BATCH_AT_ONCE, BatchBootItem, BatchBootRequest, BatchBootResponse,
-    BatchBootResult, BootReport, BootRequest, BootResponse, ErrorCode, MAX_BATCH, MachineId, Recorded,
-    RenewRequest, RenewResponse,
+    AppRef, BATCH_ANSWERS, BATCH_AT_ONCE, BatchBootAnswer, BatchBootItem, BatchBootRequest,
+    BatchBootResponse, BootAnswer, BootReport, BootRequest, BootResponse, ErrorBody, ErrorCode, MAX_BATCH,
+    MachineId, Recorded, RenewRequest, RenewResponse, RequestId,
 };
 use petsem_engine::{AuditRecord, Boot, Failure};
 use petsem_policy::UnverifiedToken;
 
 use crate::http::{
-    BodyLimit, Call, HostAlone, HostAndDischarge, Incoming, Route, error_body, log_refusal, tag,
+    BodyLimit, Call, Components, HostAlone, HostAndDischarge, Incoming, Reply, Route, Statuses, error_body,
+    log_refusal, tag, written_json,
 };
 use crate::messages;
 
@@ -50,16 +52,42 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+/// Answers as a [`BootResponse`].
+struct Booted(BootAnswer);
+
+impl Reply for Booted {
+    fn write(self, status: StatusCode, id: RequestId) -> Response {
+        written_json(status, id, self.0.size(), |out| self.0.write(out))
+    }
+
+    fn document(status: StatusCode, description: &'static str, components: &mut Components) -> Statuses {
+        BootResponse::document(status, description, components)
+    }
+}
+
+/// Answers as a [`BatchBootResponse`].
+struct BatchBooted(BatchBootAnswer);
+
+impl Reply for BatchBooted {
+    fn write(self, status: StatusCode, id: RequestId) -> Response {
+        written_json(status, id, self.0.size(), |out| self.0.write(out))
+    }
+
+    fn document(status: StatusCode, description: &'static str, components: &mut Components) -> Statuses {
+        BatchBootResponse::document(status, description, components)
+    }
+}
+
 async fn single(
     call: &Call<HostAndDischarge, BootRequest>,
     audit: &mut AuditRecord,
-) -> Result<BootResponse, Failure> {
+) -> Result<Booted, Failure> {
     let wanted = call.body().await?;
     let app = call.param("app")?;
     let boot = Boot { min_version: wanted.min_version, ..boot_of(call, &app, &wanted.machine) };
     let answer = call.engine.boot(audit, &boot).await?;
     call.state.metrics.boot();
-    Ok(answer)
+    Ok(Booted(answer))
 }
 
 async fn renew(
@@ -85,13 +113,13 @@ async fn report(
 async fn batch(
     call: &Call<HostAlone, BatchBootRequest>,
     _: &mut AuditRecord,
-) -> Result<BatchBootResponse, Failure> {
+) -> Result<BatchBooted, Failure> {
     let wanted = call.body().await?;
     if wanted.boots.len() > MAX_BATCH {
         return Err(messages::batch_too_long());
     }
     let boots = boot_all(call, &call.credential.0, &wanted.boots).await;
-    Ok(BatchBootResponse { boots })
+    Ok(BatchBooted(BatchBootAnswer { boots }))
 }
 
 fn boot_of<'a>(
@@ -103,8 +131,12 @@ fn boot_of<'a>(
 }
 
 /// Some at a time: their audit lines share syncs. The answers are in the order of the request, and bounded.
-async fn boot_all(call: &Incoming, host: &UnverifiedToken, items: &[BatchBootItem]) -> Vec<BatchBootResult> {
-    let mut results = Vec::with_capacity(items.len());
+async fn boot_all(
+    call: &Incoming,
+    host: &UnverifiedToken,
+    items: &[BatchBootItem],
+) -> Vec<Result<BootAnswer, ErrorBody>> {
+    let mut results: Vec<Result<BootAnswer, ErrorBody>> = Vec::with_capacity(items.len());
     let mut bytes: usize = 0;
     for group in items.chunks(BATCH_AT_ONCE) {
         if bytes > BATCH_ANSWERS {
@@ -112,55 +144,33 @@ async fn boot_all(call: &Incoming, host: &UnverifiedToken, items: &[BatchBootIte
             let refused = || {
                 let audit = call.audit("boot");
                 log_refusal(&call.state, audit.request_id(), &failure);
-                BatchBootResult::Refused(error_body(audit.request_id(), &failure))
+                Err(error_body(audit.request_id(), &failure))
             };
             results.extend(group.iter().map(|_| refused()));
             continue;
         }
         let machines: Vec<_> = group.iter().map(|item| boot_one(call, host, item)).collect();
         let answers: Vec<_> = stream::iter(machines).buffered(BATCH_AT_ONCE).collect().await;
-        bytes = bytes.saturating_add(answers.iter().map(size_of_answer).sum());
+        bytes = bytes.saturating_add(answers.iter().flatten().map(BootAnswer::size).sum());
         results.extend(answers);
     }
     results
 }
 
-fn size_of_answer(result: &BatchBootResult) -> usize {
-    match result {
-        BatchBootResult::Booted(boot) => boot
-            .secrets
-            .iter()
-            .filter_map(|secret| secret.value.as_ref())
-            .map(|value| size_in_json(value.expose_bytes()) + 512)
-            .sum(),
-        BatchBootResult::Refused(_) => 512,
-    }
-}
-
-/// Bytes of a value in JSON: base64 takes four for three; in text control characters take six, quotes and backslashes
-/// two.
-fn size_in_json(value: &[u8]) -> usize {
-    if std::str::from_utf8(value).is_err() {
-        return value.len().div_ceil(3) * 4;
-    }
-    let escaped = value.iter().map(|byte| match byte {
-        0..0x20 => 6,
-        b'"' | b'\\' => 2,
-        _ => 1,
-    });
-    escaped.sum()
-}
-
-async fn boot_one(call: &Incoming, host: &UnverifiedToken, item: &BatchBootItem) -> BatchBootResult {
+async fn boot_one(
+    call: &Incoming,
+    host: &UnverifiedToken,
+    item: &BatchBootItem,
+) -> Result<BootAnswer, ErrorBody> {
     let mut audit = call.audit("boot");
     match call.engine.boot_in_batch(&mut audit, host, item, &call.peer, call.now).await {
         Ok(answer) => {
             call.state.metrics.boot();
-            BatchBootResult::Booted(Box::new(answer))
+            Ok(answer)
         }
         Err(failure) => {
             log_refusal(&call.state, audit.request_id(), &failure);
-            BatchBootResult::Refused(error_body(audit.request_id(), &failure))
+            Err(error_body(audit.request_id(), &failure))
         }
     }
 }

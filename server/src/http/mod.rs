@@ -16,9 +16,13 @@ pub(crate) mod state;
 pub(crate) mod tag;
 
 pub(crate) use call::{Call, NoBody};
+pub(crate) use components::Components;
 pub(crate) use credential::{Anonymous, HostAlone, HostAndDischarge};
 pub(crate) use limits::BodyLimit;
 pub(crate) use openapi::{DischargerId, PollSecret, document};
 pub(crate) use request::Incoming;
-pub(crate) use respond::{Answered, NoContent, answer, error_body, json, log_refusal, refusal, refuse};
+pub(crate) use respond::{
+    Answered, NoContent, Reply, Statuses, answer, error_body, json, log_refusal, refusal, refuse,
+    written_json,
+};
 pub(crate) use route::{ALWAYS, Route};

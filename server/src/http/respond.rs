@@ -15,10 +15,10 @@ use super::components::Components;
 use crate::http::state::ServerState;
 
 /// The statuses of a response, each with a description and the reference to its schema.
-pub(super) type Statuses = Vec<(StatusCode, &'static str, Option<Ref>)>;
+pub(crate) type Statuses = Vec<(StatusCode, &'static str, Option<Ref>)>;
 
-/// Room for a common answer, a boot of 20 secrets among them: growing copies and wipes.
-const COMMON_LENGTH: usize = 8 * 1024;
+/// Room for a common answer: growing copies and wipes.
+const COMMON_LENGTH: usize = 1024;
 
 /// What a handler answers.
 pub(crate) trait Reply: Send + 'static {
@@ -127,11 +127,19 @@ pub(crate) fn log_refusal(state: &ServerState, id: RequestId, failure: &Failure)
 
 /// A JSON response, which is never cached.
 pub(crate) fn json<T: Serialize>(status: StatusCode, id: RequestId, body: &T) -> Response {
-    let mut bytes = WipedBuffer::with_capacity(COMMON_LENGTH);
+    written_json(status, id, COMMON_LENGTH, |out| serde_json::to_writer(out, body))
+}
+
+/// As [`json`], of about this size, by a type that writes itself.
+pub(crate) fn written_json(
+    status: StatusCode,
+    id: RequestId,
+    size: usize,
+    write: impl FnOnce(&mut WipedBuffer) -> serde_json::Result<()>,
+) -> Response {
+    let mut bytes = WipedBuffer::with_capacity(size);
     // Serializing our own types into memory cannot fail; half a response would be worse than none.
-    let bytes = serde_json::to_writer(&mut bytes, body)
-        .map(|()| Bytes::from_owner(bytes.into_inner()))
-        .unwrap_or_default();
+    let bytes = write(&mut bytes).map(|()| Bytes::from_owner(bytes.into_inner())).unwrap_or_default();
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     let headers = response.headers_mut();

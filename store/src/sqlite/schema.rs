@@ -7,9 +7,7 @@
 //! | format | what changed |
 //! |---|---|
 //! | 2 | `unaudited.line` is the encoded audit event; the app head names the id of the bundle's DEK, no digest |
-//! | 3 | a node's checkpoint has its number, its place in the log, and the audit MAC key after it, wrapped; a node has a name and a chain |
-//! | 3 | old `revisions` are pruned, up to the oldest in `mark_holds` |
-//! | 3 | an app head has the revision that wrote it, with an index |
+//! | 3 | rows name a control change, and the control state is in pages; a bundle has the secrets as a boot response has them; a node has name and chain, and its checkpoint the audit MAC key after it; old `revisions` are pruned; an app head has the revision that wrote it |
 
 use std::path::Path;
 

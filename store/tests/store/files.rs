@@ -120,7 +120,7 @@ async fn an_older_format_is_refused_and_left_unchanged() {
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
     store.close().await.unwrap();
     let database = directory.path().join("petsem.db");
-    Connection::open(&database).unwrap().pragma_update(None, "user_version", 1).unwrap();
+    Connection::open(&database).unwrap().pragma_update(None, "user_version", 2).unwrap();
     assert_older_is_refused(directory.path());
     assert!(!directory.path().join("petsem.db-wal").exists());
 
@@ -128,7 +128,7 @@ async fn an_older_format_is_refused_and_left_unchanged() {
     let killed = tempfile::tempdir().unwrap();
     drop(open(killed.path()).unwrap());
     let theirs = Connection::open(killed.path().join("petsem.db")).unwrap();
-    theirs.execute_batch("UPDATE meta SET value = 1; PRAGMA user_version = 1").unwrap();
+    theirs.execute_batch("UPDATE meta SET value = 1; PRAGMA user_version = 2").unwrap();
     let left = tempfile::tempdir().unwrap();
     for name in ["petsem.db", "petsem.db-wal"] {
         fs::copy(killed.path().join(name), left.path().join(name)).unwrap();
@@ -144,7 +144,7 @@ fn assert_older_is_refused(directory: &Path) {
     let before = bytes();
     let error = open(directory).err().unwrap();
     let OpenError::OlderFormat { path, found, known } = &error else { panic!("{error:?}") };
-    assert_eq!((path, *found, *known), (&database, 1, 3));
+    assert_eq!((path, *found, *known), (&database, 2, 3));
     let text = error.to_string();
     assert!(text.contains("nothing was changed; start it with the petsem that wrote it"), "{text}");
     assert!(bytes() == before);
