@@ -16,8 +16,9 @@ use crate::key_bytes::KeyBytes;
 use crate::role::{self, KeyRole, WrappedByAppKek, WrappedByKeyring, sealed::Role};
 use crate::xaes::{self, Body};
 
-/// Longest value or bundle that can be sealed, in bytes (2 MiB).
-pub const PLAINTEXT_MAXIMUM: usize = 2 * 1024 * 1024;
+/// Longest value or bundle that can be sealed, in bytes (8 MiB): the
+/// largest bundle of the API, where a byte of a value takes up to six in JSON.
+pub const PLAINTEXT_MAXIMUM: usize = 8 * 1024 * 1024;
 
 const DEK_ID_LENGTH: usize = 16;
 const NONCE_LENGTH: usize = 12;

@@ -269,7 +269,7 @@ pub(crate) trait Sink {
 
     /// Appends one field: its length, then the bytes.
     fn bytes(&mut self, field: &[u8]) {
-        // Rows and values are far shorter than 4 GiB (the largest message is 2 MiB).
+        // Rows and values are far shorter than 4 GiB (the largest message is 8 MiB).
         let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
         self.put(&length.to_be_bytes());
         self.put(field);

@@ -18,7 +18,7 @@ use crate::http::state::ServerState;
 pub(crate) type Statuses = Vec<(StatusCode, &'static str, Option<Ref>)>;
 
 /// Room for a common answer: growing copies and wipes.
-const COMMON_LENGTH: usize = 1024;
+const COMMON_LENGTH: usize = 4 * 1024;
 
 /// What a handler answers.
 pub(crate) trait Reply: Send + 'static {

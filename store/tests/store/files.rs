@@ -137,7 +137,7 @@ async fn an_older_format_is_refused_and_left_unchanged() {
     assert_older_is_refused(left.path());
 }
 
-/// Asserts that the directory's database of format 1 is refused, and that no byte of it changes.
+/// Asserts that the directory's database of format 2 is refused, and that no byte of it changes.
 fn assert_older_is_refused(directory: &Path) {
     let database = directory.join("petsem.db");
     let bytes = || [&database, &directory.join("petsem.db-wal")].map(|path| fs::read(path).ok());
