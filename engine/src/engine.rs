@@ -30,8 +30,9 @@ const FEED_WARNING: u64 = 60;
 const PENDING_LINES: u64 = 4096;
 /// How often a change is retried if another node committed first.
 pub(crate) const TRIES: usize = 8;
-/// Locks that keep writers of the same app on one node from conflicting.
-pub(crate) const APP_LOCKS: usize = 64;
+/// Locks that keep writers of the same app on one node from conflicting. So many that writers of different apps seldom share
+/// one: a writer that waited reads its app again.
+pub(crate) const APP_LOCKS: usize = 4096;
 
 /// The part of the configuration that the engine needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

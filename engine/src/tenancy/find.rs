@@ -27,8 +27,7 @@ pub(crate) struct AppTurn<'a> {
 impl Engine {
     /// The lock of an app's writers on this node.
     pub(crate) async fn app_turn(&self, app: AppId) -> AppTurn<'_> {
-        let [.., last] = *app.as_bytes();
-        let Some(lock) = self.app_locks.get(usize::from(last) % APP_LOCKS) else {
+        let Some(lock) = self.app_locks.get(place_of(app.as_bytes())) else {
             return AppTurn { waited: true, _guard: None };
         };
         match lock.try_lock() {
@@ -42,8 +41,7 @@ impl Engine {
         &self,
         apps: impl Iterator<Item = &[u8]>,
     ) -> Vec<tokio::sync::MutexGuard<'_, ()>> {
-        let places: BTreeSet<usize> =
-            apps.filter_map(|app| app.last()).map(|last| usize::from(*last) % APP_LOCKS).collect();
+        let places: BTreeSet<usize> = apps.map(place_of).collect();
         let mut turns = Vec::with_capacity(places.len());
         for lock in places.into_iter().filter_map(|place| self.app_locks.get(place)) {
             turns.push(lock.lock().await);
@@ -169,6 +167,12 @@ impl Engine {
         *newest = app.head_version.max(*newest);
         is_newest
     }
+}
+
+/// The place of an app's lock: the end of its id is random.
+fn place_of(app: &[u8]) -> usize {
+    let end = app.last_chunk().map_or(0, |end| u16::from_be_bytes(*end));
+    usize::from(end) % APP_LOCKS
 }
 
 /// Whether the keyring has the version of a wrap.

@@ -1,5 +1,5 @@
-//! The only writer. It commits all waiting changes in one transaction, with a savepoint for each change, and
-//! answers after one fsync, which they share under load.
+//! The only writer. It commits all waiting changes in one transaction, and answers after one fsync, which they share under
+//! load. If one of them cannot be written, the transaction is written again, with a savepoint for each change.
 
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,7 +104,11 @@ impl Writer {
     /// One transaction. `Err`: nothing was written, and every change in it gets this error.
     fn transact(&mut self, group: &[Job]) -> Result<Vec<Answer>, CommitError> {
         let audited = self.audited.take();
-        let outcome = self.write(group, &audited);
+        // A savepoint copies every page that its change touches, and a change that was checked hardly ever fails.
+        let outcome = self.write(group, &audited, false).or_else(|_| {
+            self.roll_back();
+            self.write(group, &audited, true)
+        });
         match &outcome {
             Ok(answers) => {
                 let newest = answers.iter().flatten().map(|committed| committed.revision).max();
@@ -112,21 +116,30 @@ impl Writer {
             }
             Err(_) => {
                 self.audited.put_back(audited);
-                // After some errors SQLite has already ended the transaction.
-                if !self.connection.is_autocommit() {
-                    let _ = self.connection.execute_batch("ROLLBACK");
-                }
+                self.roll_back();
             }
         }
         outcome
     }
 
-    fn write(&mut self, group: &[Job], audited: &[([u8; 16], u64)]) -> Result<Vec<Answer>, CommitError> {
+    fn roll_back(&self) {
+        // After some errors SQLite has already ended the transaction.
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+    }
+
+    fn write(
+        &mut self,
+        group: &[Job],
+        audited: &[([u8; 16], u64)],
+        savepoints: bool,
+    ) -> Result<Vec<Answer>, CommitError> {
         self.run_sql("BEGIN IMMEDIATE")?;
         let mut next = self.revision + 1;
         let mut answers = Vec::with_capacity(group.len());
         for job in group {
-            let answer = self.write_one(&job.change, next)?;
+            let answer = self.write_one(&job.change, next, savepoints)?;
             next += u64::from(answer.is_ok());
             answers.push(answer);
         }
@@ -143,15 +156,19 @@ impl Writer {
         Ok(answers)
     }
 
-    /// One change in a savepoint: if it is refused, the transaction has nothing of it. The outer `Err`: the
-    /// transaction is lost, with the changes before this one.
-    fn write_one(&mut self, change: &Change, revision: u64) -> Result<Answer, CommitError> {
+    /// One change. If it is refused, the transaction has nothing of it. The outer `Err`: the transaction is lost, with the
+    /// changes before this one; without a savepoint, that is so whenever the change cannot be written.
+    fn write_one(&mut self, change: &Change, revision: u64, savepoint: bool) -> Result<Answer, CommitError> {
         if let Err(refusal) = apply::check(&self.connection, change) {
             return if self.connection.is_autocommit() { Err(refusal) } else { Ok(Err(refusal)) };
         }
         let mut mark = [0; 16];
         self.rng.fill_bytes(&mut mark);
         let committed = Committed { revision, mark };
+        if !savepoint {
+            apply::apply(&self.connection, change, &committed).map_err(failure::commit)?;
+            return Ok(Ok(committed));
+        }
         self.run_sql("SAVEPOINT one")?;
         let applied = apply::apply(&self.connection, change, &committed).map_err(failure::commit);
         if let Err(error) = &applied {
