@@ -26,12 +26,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use petsem_api::RequestId;
-use petsem_engine::{Engine, Failure, new_request_id, scrubbed};
+use petsem_engine::{Engine, Failure, new_request_id};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::http::state::ServerState;
-use crate::http::{self, Anonymous, Route, refuse, tag};
+use crate::http::{self, Anonymous, Panicked, Route, finished, refuse, tag};
 use crate::messages;
 
 /// Every route.
@@ -142,19 +142,20 @@ async fn within_permits(
         Ok(place) => {
             let held = Arc::clone(state);
             let mut cut_off = state.cut_off.subscribe();
-            let work = tokio::spawn(scrubbed(async move {
+            let work = async move {
                 // A change that is cut off after its commit gets its line when the store is opened again.
                 let response = tokio::select! {
+                    biased;
                     response = next.run(request) => response,
                     _ = cut_off.wait_for(|is_cut| *is_cut) => refuse(&held, request_id(&held.engine), &messages::cut_off_by_sealing()),
                 };
                 drop(held);
                 drop(place);
                 response
-            }));
-            match work.await {
+            };
+            match finished(work).await {
                 Ok(response) => response,
-                Err(error) => refuse(state, request_id(&state.engine), &Failure::internal(error)),
+                Err(Panicked) => refuse(state, request_id(&state.engine), &Failure::internal(Panicked)),
             }
         }
         Err(_) => refuse(state, request_id(&state.engine), &messages::too_many_requests()),
