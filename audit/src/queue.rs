@@ -19,8 +19,14 @@ const GROUP_LINES: usize = 1024;
 const QUEUE_LINES: usize = 8192;
 /// Bytes of events that may wait.
 const QUEUE_BYTES: usize = 16 << 20;
-/// The longest wait for more lines of a group: about as long as two syncs of a fast disk.
-const GATHERING: Duration = Duration::from_micros(250);
+/// A group waits for more lines until none came for so long: about as long as two syncs of a fast disk …
+const SILENCE: Duration = Duration::from_micros(250);
+/// … and no longer than this in all …
+const GATHERING: Duration = Duration::from_millis(2);
+/// … and for no more than these: then a sync costs each of them little.
+const ENOUGH: usize = 32;
+/// After a wait for more lines than there are clients, so many groups do not try that again.
+const STEADY: u8 = 8;
 
 /// Lines that wait for the writer.
 #[derive(Default)]
@@ -61,8 +67,37 @@ pub(crate) struct Work {
     pub(crate) items: VecDeque<Item>,
     /// The log was closed, and these are the last lines.
     pub(crate) last: bool,
-    /// How many lines the next group may wait for; 0 if this one waited in vain.
-    pub(crate) next: usize,
+    /// How the next group waits.
+    pub(crate) pace: Pace,
+}
+
+/// How many lines a group waits for. As many as the last one had, because their clients come back; and sometimes twice as
+/// many, because there may be more clients by now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pace {
+    wanted: usize,
+    /// How many groups keep this number.
+    steady: u8,
+}
+
+impl Pace {
+    /// After a group of so many lines, which had to wait until none came.
+    fn after_silence(group: usize) -> Self {
+        Self::of(group, STEADY)
+    }
+
+    /// After a group of so many lines, which had all that it wanted.
+    fn after(self, group: usize) -> Self {
+        match self.steady.checked_sub(1) {
+            Some(steady) if group <= self.wanted => Self::of(group, steady),
+            _ => Self::of(group * 2, 0),
+        }
+    }
+
+    /// A client alone never waits.
+    fn of(wanted: usize, steady: u8) -> Self {
+        if wanted < 2 { Self::default() } else { Self { wanted: wanted.min(ENOUGH), steady } }
+    }
 }
 
 /// The position in the store that the node last saw.
@@ -127,22 +162,34 @@ impl Shared {
         lock(&self.queue).closer.take()
     }
 
-    /// Waits for work, at most for `longest`, and takes one group. It waits a little until the group has `wanted` lines:
-    /// lines of one group share a sync, which costs more than the rest of a request.
-    pub(crate) fn take(&self, longest: Duration, wanted: usize) -> Work {
+    /// Waits for work, at most for `longest`, and takes one group. Lines of one group share a sync, which costs more than
+    /// the rest of a request: while lines arrive, it waits until the group has as many as `pace` says.
+    pub(crate) fn take(&self, longest: Duration, pace: Pace) -> Work {
         let mut queue = self.wait_for(lock(&self.queue), 1, longest);
-        let before = queue.items.len();
-        if before > 0 && before < wanted {
-            queue = self.wait_for(queue, wanted, GATHERING);
+        let begun = now();
+        let mut was_silent = false;
+        while !queue.items.is_empty()
+            && queue.items.len() < pace.wanted
+            && !queue.closed
+            && now().saturating_duration_since(begun) < GATHERING
+        {
+            let before = queue.items.len();
+            queue = self.wait_for(queue, pace.wanted, SILENCE);
+            was_silent = queue.items.len() == before;
+            if was_silent {
+                break;
+            }
         }
         let group = queue.items.len().min(GROUP_LINES);
-        // If it waited in vain, all clients wait for their answers: the next group need not wait.
-        let in_vain = before < wanted && group == before;
-        let next = if group > 1 && !in_vain { (group * 2).min(GROUP_LINES) } else { 0 };
+        let pace = match group {
+            0 | 1 => Pace::default(),
+            _ if was_silent => Pace::after_silence(group),
+            _ => pace.after(group),
+        };
         let items: VecDeque<Item> = queue.items.drain(..group).collect();
         let taken = items.iter().map(Item::bytes).sum();
         queue.bytes = queue.bytes.saturating_sub(taken);
-        Work { items, last: queue.closed && queue.items.is_empty(), next }
+        Work { items, last: queue.closed && queue.items.is_empty(), pace }
     }
 
     fn wait_for<'q>(

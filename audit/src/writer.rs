@@ -15,7 +15,7 @@ use crate::event::{AuditEvent, EncodedEvent, Outcome};
 use crate::line::{ENVELOPE_MAXIMUM, write_line};
 use crate::lock::DirectoryLock;
 use crate::log::{AuditSettings, Clock, DurableCheckpoint, Resume};
-use crate::queue::{Item, Shared};
+use crate::queue::{Item, Pace, Shared};
 use crate::reserve::Reserve;
 use crate::segment::{self, Presence, Segment};
 
@@ -80,11 +80,11 @@ pub(crate) struct CurrentKeys {
 impl Writer {
     /// Writes until the log is closed.
     pub(crate) fn run(mut self) {
-        let mut wanted = 0;
+        let mut pace = Pace::default();
         loop {
-            let work = self.shared.take(TICK, wanted);
+            let work = self.shared.take(TICK, pace);
             let last = work.last;
-            wanted = work.next;
+            pace = work.pace;
             // The MAC key is replaced one way: no copy of the previous one may stay on the stack.
             scrubbed_call(|| {
                 self.write_items(work.items);
