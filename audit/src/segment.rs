@@ -6,11 +6,13 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use crate::line::LINE_MAXIMUM;
 
+/// Zeros are compared in blocks of this size.
+const BLOCK: usize = 64;
 /// Zeros are written in pieces of this size where `fallocate` is not supported.
 const PIECE: usize = 1 << 20;
 
@@ -292,17 +294,66 @@ impl LineReader {
     /// Position and value of the next byte that is not zero.
     fn next_nonzero(&mut self) -> io::Result<Option<(u64, u8)>> {
         loop {
+            if self.reader.buffer().is_empty() {
+                // Allocated and never written: the rest of a segment is only that, and megabytes long.
+                match rustix::fs::seek(self.reader.get_ref(), SeekFrom::Data(self.offset)) {
+                    Ok(data) => self.offset = data,
+                    Err(Errno::NXIO) => return Ok(None),
+                    // Not every file system knows; then it is all read.
+                    Err(_) => {}
+                }
+            }
             let buffer = self.reader.fill_buf()?;
             if buffer.is_empty() {
                 return Ok(None);
             }
-            let found = buffer.iter().copied().enumerate().find(|(_, byte)| *byte != 0);
+            let found = first_nonzero(buffer);
             let passed = found.map_or(buffer.len(), |(index, _)| index.saturating_add(1));
             self.reader.consume(passed);
             self.offset = self.offset.saturating_add(passed as u64);
             if let Some((_, byte)) = found {
                 return Ok(Some((self.offset.saturating_sub(1), byte)));
             }
+        }
+    }
+}
+
+/// Place and value of the first byte that is not zero, by blocks, which are compared many bytes at a time.
+fn first_nonzero(bytes: &[u8]) -> Option<(usize, u8)> {
+    let is_zero = |block: &&[u8]| block.iter().fold(0, |all, byte| all | byte) == 0;
+    let zeros = bytes.chunks(BLOCK).take_while(is_zero).count().saturating_mul(BLOCK);
+    bytes.iter().copied().enumerate().skip(zeros).find(|(_, byte)| *byte != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_byte_that_is_not_zero_is_found_wherever_it_is() {
+        for place in [0, 1, 63, 64, 65, 4095, 4096, 9_999] {
+            let mut bytes = vec![0; 10_000];
+            bytes[place] = 7;
+            assert_eq!(first_nonzero(&bytes), Some((place, 7)));
+            bytes.truncate(place);
+            assert_eq!(first_nonzero(&bytes), None);
+        }
+    }
+
+    #[test]
+    fn a_written_byte_far_behind_the_lines_is_found_and_wiped() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path_of(directory.path(), 1);
+        let file = create(&path, 8 << 20).unwrap();
+        file.write_all_at(b"line\n", 0).unwrap();
+        let segment = Segment::open(path.clone(), 5).unwrap();
+        assert_eq!(segment.wipe_tail().unwrap(), 0);
+        for at in [6, 100_000, (8 << 20) - 1] {
+            file.write_all_at(b"x", at).unwrap();
+            let mut reader = LineReader::open(&path, 5).unwrap();
+            assert_eq!(reader.next_nonzero().unwrap(), Some((at, b'x')));
+            assert_eq!(segment.wipe_tail().unwrap(), at + 1 - 5);
+            assert_eq!(LineReader::open(&path, 5).unwrap().read_next().unwrap(), Next::End);
         }
     }
 }

@@ -86,6 +86,7 @@ impl Engine {
 
     /// A destroyed version must have no row: an existing one was restored from outside.
     pub(crate) async fn check_destroyed_versions(&self) -> Result<(), Failure> {
+        // By the rows that there are: an old installation has destroyed far more.
         let control = self.control();
         for (version, _) in self.rows::<KeyringKeyRow>(MOST_KEYRING_VERSIONS).await? {
             if control.keyring_versions().is_destroyed(version) {
