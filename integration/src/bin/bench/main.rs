@@ -67,7 +67,7 @@ enum Part {
 
 #[derive(Args)]
 struct Run {
-    /// Only this case; may be repeated. Default: all except `long`
+    /// Only this case; may be repeated. Default: all except `long` and `start`
     #[arg(long = "case", value_name = "NAME")]
     cases: Vec<String>,
 
@@ -165,6 +165,15 @@ impl Run {
         }
     }
 
+    /// Apps of the stores that the case `start` starts with.
+    fn sizes(&self) -> Vec<usize> {
+        match self.apps {
+            Some(apps) => vec![apps],
+            None if self.quick => vec![300],
+            None => vec![1_000, 100_000],
+        }
+    }
+
     fn run(&self) -> Result<(), Failure> {
         let chosen = cases::chosen(&self.cases)?;
         if self.list {
@@ -180,9 +189,19 @@ impl Run {
             }
             say("built without --release: the figures mean nothing");
         }
-        let generator = load::version()?;
         interrupt::watch()?;
         let extent = self.extent();
+        let (starts, chosen): (Vec<_>, Vec<_>) =
+            chosen.into_iter().partition(|case| case.span == Span::Starts);
+        if let Some(case) = starts.first() {
+            for apps in self.sizes() {
+                println!("{}", cases::start::measure(apps).map_err(|failure| failure.of(case.name))?);
+            }
+            if chosen.is_empty() {
+                return Ok(());
+            }
+        }
+        let generator = load::version()?;
         say(&format!(
             "building petsem, and a store of {} apps with {} secrets each",
             extent.apps,

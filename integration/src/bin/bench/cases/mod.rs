@@ -5,6 +5,7 @@ mod boots;
 mod long;
 mod reads;
 mod secret_keys;
+pub(crate) mod start;
 mod writes;
 
 use petsem_integration::http::Request;
@@ -15,7 +16,7 @@ use crate::scene::Scene;
 
 /// Every case, in the order in which they run.
 const ALL: &[&[Case]] =
-    &[boots::CASES, batch::CASES, writes::CASES, reads::CASES, secret_keys::CASES, long::CASES];
+    &[boots::CASES, batch::CASES, writes::CASES, reads::CASES, secret_keys::CASES, long::CASES, start::CASES];
 
 /// What is sent, and to which server.
 pub(crate) struct Case {
@@ -40,6 +41,8 @@ pub(crate) enum Span {
     FreshRounds,
     /// Minutes, petsem alone; it runs only if it is named.
     Long,
+    /// Starts of petsem, alone and without load; it runs only if it is named.
+    Starts,
 }
 
 /// Every case.
@@ -47,10 +50,10 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     ALL.iter().copied().flatten()
 }
 
-/// The named cases; without a name, all but the long one.
+/// The named cases; without a name, all that send requests in rounds.
 pub(crate) fn chosen(names: &[String]) -> Result<Vec<&'static Case>, Failure> {
     if names.is_empty() {
-        return Ok(all().filter(|case| case.span != Span::Long).collect());
+        return Ok(all().filter(|case| !matches!(case.span, Span::Long | Span::Starts)).collect());
     }
     let known: Vec<_> = all().map(|case| case.name).collect();
     let find = |name: &String| {
