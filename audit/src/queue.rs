@@ -25,7 +25,7 @@ const SILENCE: Duration = Duration::from_micros(250);
 const GATHERING: Duration = Duration::from_millis(2);
 /// … and for no more than these: then a sync costs each of them little.
 const ENOUGH: usize = 32;
-/// After a wait for more lines than there are clients, so many groups do not try that again.
+/// After a group that waited in vain for more lines, the next ones do not try that: so many of them.
 const STEADY: u8 = 8;
 
 /// Lines that wait for the writer.

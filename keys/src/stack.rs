@@ -22,7 +22,7 @@ use zeroize::optimization_barrier;
 /// Words of a part of the stack that is overwritten, or found unused, as a whole: 2 KiB.
 const PART: usize = 256;
 /// Parts below the caller that are overwritten at most, after a part of a request: 160 KiB. Unoptimized builds were seen to
-/// use 100 KiB. The memory test detects deeper calls.
+/// use 84 KiB. The memory test detects deeper calls.
 const DEPTH: usize = 80;
 /// As [`DEPTH`], for deeper calls: a start, and background work: 256 KiB.
 const DEEP: usize = 128;
