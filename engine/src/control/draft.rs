@@ -127,7 +127,7 @@ impl Draft {
             FeedRow::Dropped { keys, ended, at } => {
                 let now = i64::try_from(at / 1000).unwrap_or_default();
                 for key in keys {
-                    // It may have been revoked anew since it was chosen.
+                    // It may have been revoked again since it was chosen.
                     let is_ended = self.entry(key).is_none_or(|entry| {
                         matches!(entry, ControlEntry::App(_) | ControlEntry::Machine(_))
                             || entry.ended(now).is_some()

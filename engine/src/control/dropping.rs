@@ -71,7 +71,7 @@ impl Engine {
     }
 
     /// Reads all pages, of the newest state or a slightly older one: the change itself checks entries that can be revoked
-    /// anew, and a deleted app stays deleted.
+    /// again, and a deleted app stays deleted.
     async fn ended_entries(&self, now: Timestamp) -> Result<Ended, Failure> {
         let control = self.control();
         let mut found = Ended::default();

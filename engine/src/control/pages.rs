@@ -402,8 +402,8 @@ mod tests {
             let (entries, pages) = tree.entries().await;
             assert_eq!(entries, model, "round {round}");
             let all: Changes = model.iter().map(|(key, entry)| (*key, Some(entry.clone()))).collect();
-            let anew = rewrite(tree.pages(), None, &all, 1).await.unwrap();
-            assert_eq!(u64::try_from(anew.puts.len()).unwrap(), pages, "round {round}");
+            let from_scratch = rewrite(tree.pages(), None, &all, 1).await.unwrap();
+            assert_eq!(u64::try_from(from_scratch.puts.len()).unwrap(), pages, "round {round}");
             assert_eq!(tree.top.map_or(0, |top| top.entries), u64::try_from(model.len()).unwrap());
             for number in 0..50 {
                 let found = tree.pages().find(tree.top.as_ref(), &key(number)).await.unwrap();

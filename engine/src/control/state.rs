@@ -399,7 +399,7 @@ impl Control {
         }
         let ended = draft.ended_keys.iter().map(|key| (RecordKind::SigningKey, key.as_bytes().to_vec()));
         change.deletes.extend(ended);
-        let before = State {
+        let before = StoredState {
             number: self.number,
             mac: self.mac,
             head_version: self.head_version,
@@ -522,7 +522,7 @@ impl Control {
 }
 
 /// A stored state, as its head names it.
-struct State<'a> {
+struct StoredState<'a> {
     number: u64,
     mac: [u8; 32],
     head_version: u64,
@@ -530,7 +530,7 @@ struct State<'a> {
     directory: Option<(&'a Directory, &'a str)>,
 }
 
-impl State<'_> {
+impl StoredState<'_> {
     async fn extend(
         self,
         pages: Pages<'_>,
@@ -580,7 +580,7 @@ pub(crate) async fn first_changes(
     let mut draft = Draft::default();
     rows.iter().try_for_each(|row| draft.fold(row))?;
     let pages = Pages { store, codec, cache: &PageCache::default() };
-    let before = State { number: 0, mac: [0; 32], head_version: 0, top: None, directory: None };
+    let before = StoredState { number: 0, mac: [0; 32], head_version: 0, top: None, directory: None };
     match before.extend(pages, store_id, change, rows, &draft).await {
         Ok(_) => Ok(()),
         Err(PageError::Failed(failure)) => Err(failure),

@@ -113,23 +113,21 @@ pub(crate) enum ControlEntry {
 }
 
 /// How long a revocation is kept after what it refuses has ended, or after it was made, in seconds.
-const KEPT: i64 = 31 * DAY;
-/// The longest life of a renewal, in seconds. Renewals of a boot may outlive its proof by that.
-const LONGEST_RENEWAL: i64 = 30 * DAY;
-const DAY: i64 = 24 * 60 * 60;
+const KEPT: i64 = 31 * 24 * 60 * 60;
+/// Longest `renewal_life` of an app, in seconds. Renewals of a boot may outlive its proof by that.
+pub(crate) const LONGEST_RENEWAL: u64 = 30 * 24 * 60 * 60;
 
 impl ControlEntry {
     /// When what a revocation refuses has ended, if the revocation need not be kept at `now`. Both in Unix seconds.
     pub(crate) fn ended(&self, now: i64) -> Option<i64> {
         let seconds = |millis: u64| i64::try_from(millis / 1000).unwrap_or(i64::MAX);
+        let renewed = |time: i64| time.saturating_add_unsigned(LONGEST_RENEWAL);
         let (made, end) = match self {
             Self::Token(TokenEntry { is_revoked: true, ends, at, signing_key: None }) => {
                 (seconds(*at), *ends)
             }
-            Self::Jwt(RevokedAt { at }) => (seconds(*at), seconds(*at).saturating_add(LONGEST_RENEWAL)),
-            Self::Jwts(RevokedJwts { before, at }) => {
-                (seconds(*at), seconds(*at).max(*before).saturating_add(LONGEST_RENEWAL))
-            }
+            Self::Jwt(RevokedAt { at }) => (seconds(*at), renewed(seconds(*at))),
+            Self::Jwts(RevokedJwts { before, at }) => (seconds(*at), renewed(seconds(*at).max(*before))),
             _ => return None,
         };
         (made.max(end).saturating_add(KEPT) < now).then_some(end)
@@ -298,7 +296,7 @@ pub(crate) struct Directory {
     pub(crate) dischargers: BTreeMap<String, u64>,
     /// The keyring.
     pub(crate) keyring: KeyringVersions,
-    /// When the last of what dropped entries refused ended, in Unix seconds. No node takes the time for an earlier one.
+    /// When the last of what dropped entries refused ended, in Unix seconds. For no node is it earlier than that.
     pub(crate) ended: i64,
 }
 

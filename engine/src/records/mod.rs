@@ -28,8 +28,8 @@ pub(crate) use content::{
     SecretKeyRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
 };
 pub(crate) use control::{
-    AppEntry, ControlEntry, Directory, EntryKey, FAN_OUT, KeyringVersions, OrgEntry, Page, PageRef,
-    RevokedAt, RevokedJwts, SigningKeyEntry, SigningKeys, TokenEntry,
+    AppEntry, ControlEntry, Directory, EntryKey, FAN_OUT, KeyringVersions, LONGEST_RENEWAL, OrgEntry, Page,
+    PageRef, RevokedAt, RevokedJwts, SigningKeyEntry, SigningKeys, TokenEntry,
 };
 pub(crate) use scan::{RowId, Scan, id_of, id_of_hex, read_row};
 

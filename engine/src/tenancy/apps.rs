@@ -12,15 +12,14 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
 use crate::records::{
-    AppHead, AppNameRow, AppState, FeedRow, IntegrityFault, KekRow, OrgAppRow, OrgRow, expect,
+    AppHead, AppNameRow, AppState, FeedRow, IntegrityFault, KekRow, LONGEST_RENEWAL, OrgAppRow, OrgRow,
+    expect,
 };
 use crate::request::AuditRecord;
 use crate::tenancy::orgs::FoundOrg;
 
 /// Apps on one page of a list.
 const PAGE: u32 = 500;
-/// Longest `renewal_life` of an app, in seconds.
-pub(crate) const LONGEST_RENEWAL: u64 = 30 * 24 * 60 * 60;
 /// Most values kept of a secret.
 const MOST_HISTORY: u32 = 100;
 

@@ -10,9 +10,8 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{FeedRow, TokenRow};
+use crate::records::{FeedRow, LONGEST_RENEWAL, TokenRow};
 use crate::request::AuditRecord;
-use crate::tenancy::apps::LONGEST_RENEWAL;
 use crate::tenancy::found::FoundApp;
 use crate::tokens::mint::LONGEST;
 

@@ -10,28 +10,28 @@ use serde_json::json;
 const CANARY: &str = "canary-tamper-91ab33e0";
 
 /// Kinds of rows, as numbered on disk.
-mod kind {
+pub(super) mod kind {
     pub(super) const STORE: u8 = 1;
     pub(super) const SEAL: u8 = 2;
     pub(super) const KEYRING_KEY: u8 = 3;
-    pub(super) const APP_HEAD: u8 = 6;
+    pub(in crate::attacks) const APP_HEAD: u8 = 6;
     pub(super) const APP_NAME: u8 = 7;
     pub(super) const ORG_APP: u8 = 8;
-    pub(super) const POLICY: u8 = 9;
+    pub(in crate::attacks) const POLICY: u8 = 9;
     pub(super) const ISSUER: u8 = 10;
     pub(super) const DISCHARGER: u8 = 11;
     pub(super) const SIGNING_KEY: u8 = 12;
     pub(super) const TOKEN: u8 = 13;
     pub(super) const NODE: u8 = 16;
     pub(super) const FEED_HEAD: u8 = 18;
-    pub(super) const CONTROL_PAGE: u8 = 25;
-    pub(super) const CONTROL_DIRECTORY: u8 = 26;
+    pub(in crate::attacks) const CONTROL_PAGE: u8 = 25;
+    pub(in crate::attacks) const CONTROL_DIRECTORY: u8 = 26;
 }
 
 /// Two apps with secrets, a booted Machine of `shop`, and its renewal.
-struct Victim {
-    dev: Dev,
-    shop: Vec<u8>,
+pub(super) struct Victim {
+    pub(super) dev: Dev,
+    pub(super) shop: Vec<u8>,
     other: Vec<u8>,
     renewal: String,
 }
@@ -41,16 +41,16 @@ type Bundle = (i64, Vec<u8>, Vec<u8>);
 
 /// A row as it was at some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Saved {
-    kind: u8,
-    id: Vec<u8>,
-    row_version: i64,
-    content: Vec<u8>,
-    mac: Vec<u8>,
+pub(super) struct Saved {
+    pub(super) kind: u8,
+    pub(super) id: Vec<u8>,
+    pub(super) row_version: i64,
+    pub(super) content: Vec<u8>,
+    pub(super) mac: Vec<u8>,
 }
 
 impl Victim {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dev = Dev::start();
         let bytes = |id: String| id.parse::<petsem_api::AppId>().unwrap().as_bytes().to_vec();
         let shop = bytes(dev.operate("GET", "/v1/apps/shop", None).field("id"));
@@ -63,17 +63,17 @@ impl Victim {
         victim
     }
 
-    fn database(&self) -> Connection {
+    pub(super) fn database(&self) -> Connection {
         let database = Connection::open(self.dev.database()).unwrap();
         database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
         database
     }
 
-    fn boot(&self) -> Answer {
+    pub(super) fn boot(&self) -> Answer {
         self.dev.boot("shop", "m-1", &self.renewal)
     }
 
-    fn row(&self, kind: u8, id: &[u8]) -> Saved {
+    pub(super) fn row(&self, kind: u8, id: &[u8]) -> Saved {
         let query = "SELECT row_version, content, mac FROM records WHERE kind = ?1 AND id = ?2";
         let row = |row: &rusqlite::Row<'_>| {
             Ok(Saved {
@@ -99,7 +99,7 @@ impl Victim {
         self.row(kind::SIGNING_KEY, &id)
     }
 
-    fn put(&self, row: &Saved) {
+    pub(super) fn put(&self, row: &Saved) {
         put(&self.database(), row);
     }
 
@@ -132,7 +132,7 @@ impl Victim {
 
     /// Asserts that nothing that depends on a damaged row yields a value, that all that needs it answers
     /// `integrity`, and that the log names the row and never a value.
-    fn notices(&self, what: &str, needed_by: &[&str], row: &str) {
+    pub(super) fn notices(&self, what: &str, needed_by: &[&str], row: &str) {
         for (name, answer) in self.answers() {
             assert!(
                 !answer.text().contains(CANARY) || !needed_by.contains(&name),
@@ -160,7 +160,7 @@ impl Victim {
     }
 
     /// Stops the server, changes the database, and starts it again.
-    fn restart_changed(self, tamper: impl FnOnce(&Connection)) -> Result<Self, Ended> {
+    pub(super) fn restart_changed(self, tamper: impl FnOnce(&Connection)) -> Result<Self, Ended> {
         let database = self.dev.database();
         self.restart(|server| {
             let ended = server.stop();
@@ -171,7 +171,7 @@ impl Victim {
     }
 
     /// Stops the server, changes the database, and asserts that a start fails and names the row.
-    fn does_not_start(self, what: &str, tamper: impl FnOnce(&Connection), texts: &[&str]) {
+    pub(super) fn does_not_start(self, what: &str, tamper: impl FnOnce(&Connection), texts: &[&str]) {
         let ended = match self.restart_changed(tamper) {
             Ok(victim) => panic!("{what}: a server started: {}", victim.dev.server.printed()),
             Err(ended) => ended,
@@ -188,7 +188,7 @@ impl Victim {
     }
 }
 
-fn put(database: &Connection, row: &Saved) {
+pub(super) fn put(database: &Connection, row: &Saved) {
     let put =
         "INSERT OR REPLACE INTO records (kind, id, row_version, content, mac) VALUES (?1, ?2, ?3, ?4, ?5)";
     database.execute(put, params![row.kind, row.id, row.row_version, row.content, row.mac]).unwrap();
@@ -230,7 +230,7 @@ fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }
 
-const EVERY: &[&str] = &["renewal", "discharge", "workload", "list"];
+pub(super) const EVERY: &[&str] = &["renewal", "discharge", "workload", "list"];
 /// Listing does not evaluate a policy.
 const POLICY: &[&str] = &["renewal", "discharge", "workload"];
 /// A discharge does not open the bundle.
@@ -547,98 +547,7 @@ fn an_older_policy_restored_with_its_head_allows_nothing() {
     victim.notices("the old policy after a start", EVERY, "an older version of it was put back");
 }
 
-#[test]
-fn an_older_head_is_refused_by_a_freshly_started_node_if_something_was_taken_away_since() {
-    let victim = Victim::new();
-    let rule = |name: &str| {
-        let (claims, secrets) = (json!({"sub": "developer"}), json!({"prefixes": [""]}));
-        json!({"name": name, "issuer": Development::ISSUER, "claims": claims, "actions": ["read_value"],
-            "secrets": secrets})
-    };
-    let set = |rules: serde_json::Value| {
-        let policy = json!({"policy": {"format": 1, "rules": rules}});
-        assert_eq!(victim.dev.operate("PUT", "/v1/apps/shop/policy", Some(&policy)).status, 200);
-    };
-    let changes = || -> i64 {
-        victim.database().query_row("SELECT max(number) FROM feed", [], |row| row.get(0)).unwrap()
-    };
-    // A policy that keeps each rule takes nothing away, whatever their order.
-    let start = changes();
-    set(json!([rule("one")]));
-    assert_eq!(changes(), start + 1, "the first rules are gone");
-    set(json!([rule("two"), rule("one")]));
-    assert_eq!(changes(), start + 1);
-    let rows = [victim.row(kind::APP_HEAD, &victim.shop), victim.row(kind::POLICY, &victim.shop)];
-    set(json!([rule("two")]));
-    assert_eq!(changes(), start + 2);
-    let put_back = |database: &Connection| rows.iter().for_each(|row| put(database, row));
-    let Ok(victim) = victim.restart_changed(put_back) else { panic!("the rows of one app stop a start") };
-    victim.notices("the head before", EVERY, "an older version of it was put back");
-}
-
-/// Saves the pages of the control state.
-fn pages(victim: &Victim) -> Vec<Saved> {
-    let database = victim.database();
-    let mut ids = database.prepare("SELECT id FROM records WHERE kind = ?1").unwrap();
-    let ids: Vec<Vec<u8>> =
-        ids.query_map([kind::CONTROL_PAGE], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    ids.iter().map(|id| victim.row(kind::CONTROL_PAGE, id)).collect()
-}
-
-fn revoke_others(victim: &Victim, machines: std::ops::Range<u32>) {
-    for number in machines {
-        let what = json!({"machine": {"app": "shop", "machine": format!("other-{number}")}});
-        assert_eq!(victim.dev.operate("POST", "/v1/revocations", Some(&what)).status, 201);
-    }
-}
-
-#[test]
-fn pages_of_two_control_states_are_not_mixed() {
-    let victim = Victim::new();
-    revoke_others(&victim, 0..100);
-    let before = pages(&victim);
-    assert!(before.len() > 2, "the state has several pages");
-    revoke_machine(&victim);
-    let after = pages(&victim);
-    let changed: Vec<_> = before.iter().filter(|page| !page.id.is_empty() && !after.contains(page)).collect();
-    let [page] = changed.as_slice() else { panic!("{} pages below the top changed", changed.len()) };
-    // The running node has the page in memory, under its MAC.
-    victim.put(page);
-    assert_eq!(victim.boot().outcome(), (401, "revoked".to_owned()));
-    match victim.restart_changed(|database| put(database, page)) {
-        // What needs an entry of that page is refused; a start needs one if the platform's signing key is there.
-        Ok(victim) => {
-            let refused = victim.boot();
-            assert_eq!(refused.outcome(), (500, "integrity".to_owned()), "{}", refused.text());
-            let line = victim.dev.server.printed_line(&refused.field("request_id"));
-            assert!(line.contains("the control page row"), "{line}");
-        }
-        Err(ended) => assert!(ended.printed.contains("the control page row"), "{}", ended.printed),
-    }
-}
-
-#[test]
-fn a_server_does_not_start_on_an_older_control_state_or_a_forged_page() {
-    for what in ["page", "page and directory", "floor"] {
-        let victim = Victim::new();
-        let (page, directory) =
-            (victim.row(kind::CONTROL_PAGE, &[]), victim.row(kind::CONTROL_DIRECTORY, &[]));
-        let none = json!({"policy": {"format": 1, "rules": []}});
-        assert_eq!(victim.dev.operate("PUT", "/v1/apps/shop/policy", Some(&none)).status, 200);
-        let now = victim.row(kind::CONTROL_PAGE, &[]);
-        let forged = String::from_utf8_lossy(&now.content).replace("\"floor\":", "\"floor\":0");
-        let forged = Saved { content: forged.into_bytes(), ..now.clone() };
-        let row = "the control page row";
-        let tamper = |database: &Connection| match what {
-            "page" => put(database, &page),
-            "page and directory" => [&page, &directory].into_iter().for_each(|row| put(database, row)),
-            _ => put(database, &forged),
-        };
-        victim.does_not_start(what, tamper, &[row, "restore it from a backup"]);
-    }
-}
-
-fn revoke_machine(victim: &Victim) {
+pub(super) fn revoke_machine(victim: &Victim) {
     let what = json!({"machine": {"app": "shop", "machine": "m-1"}});
     let answer = victim.dev.operate("POST", "/v1/revocations", Some(&what));
     assert_eq!(answer.status, 201, "{}", answer.text());

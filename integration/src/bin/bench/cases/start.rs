@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use petsem_api::{AppId, RequestId};
 use petsem_integration::http::Request;
 use petsem_integration::pause;
@@ -119,29 +120,11 @@ async fn copy_rows(opened: &SqliteStore, store: &data::Store, apps: usize) -> Re
             changes.push(opened.commit(Change { puts, bundle, ..Change::new(request.clone()) }));
         }
         let mut revisions = Vec::new();
-        for committed in together(changes).await {
+        // All at once, so that they share transactions.
+        for committed in join_all(changes).await {
             revisions.push(committed.map_err(|error| failed(&error))?.revision);
         }
         opened.audited(request.node, &revisions);
     }
     Ok(())
-}
-
-/// Waits for all, so that they share transactions.
-async fn together<T>(futures: Vec<StoreFuture<'_, T>>) -> Vec<T> {
-    let mut waiting: Vec<_> = futures.into_iter().map(|future| (future, None)).collect();
-    std::future::poll_fn(|context| {
-        let mut is_done = true;
-        for (future, result) in &mut waiting {
-            if result.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(value) => *result = Some(value),
-                    std::task::Poll::Pending => is_done = false,
-                }
-            }
-        }
-        if is_done { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    waiting.into_iter().filter_map(|(_, result)| result).collect()
 }
