@@ -5,13 +5,13 @@
 //! wait for it by version. Material is wrapped by the app's KEK, opened for one use, and wiped.
 
 use petsem_api::{
-    AppRef, DecryptRequest, DecryptResponse, Deleted, EncryptRequest, EncryptResponse, ErrorCode,
+    AppId, AppRef, DecryptRequest, DecryptResponse, Deleted, EncryptRequest, EncryptResponse, ErrorCode,
     GenerateSecretKey, MAX_SECRET_KEYS, SecretKey, SecretKeyList, SecretKeyName, SecretKeyType, SetSecretKey,
     SetSecretKeyResponse, SignRequest, SignResponse, StoreId, Value, VerifyRequest,
 };
 use petsem_keys::{AppKek, KeyUseError, SecretKeyMaterial};
 use petsem_policy::{Action, Resource};
-use petsem_store::RecordKind;
+use petsem_store::{AppPart, RecordKind};
 
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
@@ -124,7 +124,7 @@ impl Engine {
         wanted: &SetSecretKey,
     ) -> Result<SetSecretKeyResponse, Failure> {
         audit.set_detail(messages::key_type(wanted.kind));
-        let app = self.key_app(audit, request, Action::Write).await?;
+        let app = self.key_app(audit, request, Action::Write, AppPart::Secrets).await?;
         let key = petsem_keys::SecretKey::import(key_type(wanted.kind), wanted.value.expose_bytes());
         self.put_secret_key(audit, request, app, key.map_err(|error| messages::key_not_imported(&error))?)
             .await
@@ -144,7 +144,7 @@ impl Engine {
             return Err(messages::generated_key_has_value());
         }
         audit.set_detail(messages::key_type(wanted.kind));
-        let app = self.key_app(audit, request, Action::Write).await?;
+        let app = self.key_app(audit, request, Action::Write, AppPart::Secrets).await?;
         let key = petsem_keys::SecretKey::generate(&mut entropy::rng(), key_type(wanted.kind));
         self.put_secret_key(audit, request, app, key).await
     }
@@ -158,7 +158,7 @@ impl Engine {
         audit: &mut AuditRecord,
         request: &KeyRequest<'_>,
     ) -> Result<Deleted, Failure> {
-        let app = self.key_app(audit, request, Action::Delete).await?;
+        let app = self.key_app(audit, request, Action::Delete, AppPart::Secrets).await?;
         let (version, _) = self.change_secret_key(audit, request, app, &KeyWrite::Delete).await?;
         Ok(Deleted { version, deprecated_version: version })
     }
@@ -254,11 +254,28 @@ impl Engine {
         request: &KeyRequest<'_>,
         action: Action,
     ) -> Result<(FoundApp, SecretKeysRow), Failure> {
-        let app = self.key_app(audit, request, action).await?;
-        let (app, row) = self.secret_keys_of(app).await?;
+        let app = self.key_app(audit, request, action, AppPart::SecretKeys).await?;
+        let row = match self.keys_in(&app)? {
+            Err(fault) if fault.is_ahead() => {
+                self.refresh().await?;
+                self.keys_in(&app)?
+            }
+            row => row,
+        }?;
         check_reached(&app, request.min_version)?;
         audit.set_version(app.head.app_version);
         Ok((app, row))
+    }
+
+    /// The keys in the row that was read with the app.
+    fn keys_in(&self, app: &FoundApp) -> Result<Result<SecretKeysRow, IntegrityFault>, Failure> {
+        let record = app.secret_keys_row()?;
+        let read = record.map(|record| self.codec.read::<SecretKeysRow>(app.id.as_bytes(), record));
+        Ok(read.transpose().and_then(|row| {
+            let version = row.as_ref().map_or(0, |row| row.version);
+            let keys = row.map(|row| row.content).unwrap_or_default();
+            if version == app.head.secret_keys_version { Ok(keys) } else { Err(other_keys(app.id)) }
+        }))
     }
 
     async fn key_app(
@@ -266,8 +283,9 @@ impl Engine {
         audit: &mut AuditRecord,
         request: &KeyRequest<'_>,
         action: Action,
+        part: AppPart,
     ) -> Result<FoundApp, Failure> {
-        self.app_for_key(request.principal, audit, request.app, action, request.name).await
+        self.app_for_key(request.principal, audit, request.app, action, request.name, part).await
     }
 
     /// Sets or deletes a key, as one new app version. Returns the version, and the key if it was set.
@@ -358,8 +376,7 @@ impl Engine {
             // If it was changed between the two reads, the current head names it; otherwise the row was forged or restored.
             tries += 1;
             if tries > REREADS {
-                let what = "it is not at the version that the app head names";
-                return Err(IntegrityFault::new(RecordKind::SecretKeys, id.as_bytes(), what).into());
+                return Err(other_keys(id).into());
             }
             app = self.current_app(id).await?;
         }
@@ -374,6 +391,12 @@ impl Engine {
     ) -> Result<petsem_keys::SecretKey, Failure> {
         open_secret_key(app, name, row, self.store_id, |version| self.kek(app, version))
     }
+}
+
+/// The row of an app's keys was forged or restored.
+fn other_keys(app: AppId) -> IntegrityFault {
+    let what = "it is not at the version that the app head names";
+    IntegrityFault::new(RecordKind::SecretKeys, app.as_bytes(), what)
 }
 
 /// Checks that a secret key opens, as a key of its type. For a store that no engine serves.

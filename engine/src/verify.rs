@@ -12,7 +12,7 @@ use std::sync::Arc;
 use petsem_api::{AppId, StoreId};
 use petsem_audit::verify_lines;
 use petsem_keys::Keyring;
-use petsem_store::{ReadError, RecordKind, Store};
+use petsem_store::{AppPart, PartRows, ReadError, RecordKind, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::control::draft::Draft;
@@ -202,15 +202,17 @@ impl StoreVerifier<'_> {
 
     /// Verifies that an app's policy and secret keys are those that its head names, and that all that is sealed opens.
     async fn app(&mut self, id: AppId, head: Row<AppHead>) -> Result<(), ReadError> {
-        let rows = self.store.app_for_boot(id).await?;
-        let (policy, bundle) = rows.map_or((None, None), |rows| (rows.policy, rows.bundle));
+        let rows = self.store.app(id, AppPart::Secrets).await?;
+        let none = PartRows::Secrets { policy: None, bundle: None };
+        let part = rows.map_or(none, |rows| rows.part);
+        let PartRows::Secrets { policy, .. } = &part else { return Err(ReadError::Unavailable) };
+        let policy_version = policy.as_ref().map_or(0, |row| row.row_version);
         let keyring = Arc::clone(&self.keyring);
         let Row { version: head_version, content: head } = head;
-        let app = FoundApp { id, head_version, head, policy, bundle, keyring };
+        let app = FoundApp { id, head_version, head, part, keyring };
         let sealed = SealedApp { store: self.store_id, app: &app };
 
         self.report.checked(id, sealed.check_bundle());
-        let policy_version = app.policy.as_ref().map_or(0, |row| row.row_version);
         if policy_version != app.head.policy_version {
             let named = app.head.policy_version;
             self.report.fault(messages::policy_version_missing(id, named, policy_version));

@@ -74,7 +74,8 @@ pub use cursor::{Cursor, CursorError};
 pub use error::{CloseError, CommitError, OpenError, ReadError, Source};
 pub use lock::FileLock;
 pub use record::{
-    AppRows, BundleRow, ChangedApps, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow,
+    AppPart, AppRows, BundleRow, ChangedApps, FeedEntry, NamedApp, PartRows, Record, RecordKind,
+    UnauditedChange, ValueRow,
 };
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteView};
 pub use store::{Store, StoreFuture, StoreStats};

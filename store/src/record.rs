@@ -185,15 +185,36 @@ pub struct FeedEntry {
     pub mac: Vec<u8>,
 }
 
-/// The rows of an app that a boot reads, at one moment.
+/// What a read of an app returns besides its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppPart {
+    /// What a boot needs: policy and bundle.
+    Secrets,
+    /// Its secret keys.
+    SecretKeys,
+}
+
+/// The head of an app and a part of its rows, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppRows {
     /// The row of kind [`RecordKind::AppHead`].
     pub head: Record,
-    /// The row of kind [`RecordKind::Policy`]; absent before the first policy is set.
-    pub policy: Option<Record>,
-    /// The current bundle; absent before the first secret is set.
-    pub bundle: Option<BundleRow>,
+    /// The rows of the part that was asked for.
+    pub part: PartRows,
+}
+
+/// The rows of an [`AppPart`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartRows {
+    /// What a boot needs.
+    Secrets {
+        /// The row of kind [`RecordKind::Policy`]; absent before the first policy is set.
+        policy: Option<Record>,
+        /// The current bundle; absent before the first secret is set.
+        bundle: Option<BundleRow>,
+    },
+    /// The row of kind [`RecordKind::SecretKeys`]; absent before the first key is set.
+    SecretKeys(Option<Record>),
 }
 
 /// The app with a name, at one moment.

@@ -28,7 +28,7 @@ use crate::cursor::Cursor;
 use crate::error::{CloseError, CommitError, OpenError, ReadError};
 use crate::lock::FileLock;
 use crate::record::{
-    AppRows, ChangedApps, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow,
+    AppPart, AppRows, ChangedApps, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow,
 };
 use crate::store::{Store, StoreFuture, StoreStats};
 use readers::Readers;
@@ -157,16 +157,19 @@ impl Store for SqliteStore {
         })
     }
 
-    fn app_for_boot(&self, app: AppId) -> StoreFuture<'_, Result<Option<AppRows>, ReadError>> {
-        Box::pin(async move { self.readers.read(|connection| read::app_for_boot(connection, app)) })
+    fn app(&self, app: AppId, part: AppPart) -> StoreFuture<'_, Result<Option<AppRows>, ReadError>> {
+        Box::pin(async move { self.readers.read(|connection| read::app(connection, app, part)) })
     }
 
     fn app_by_name<'a>(
         &'a self,
         name: &'a AppName,
+        part: AppPart,
         app_of: &'a (dyn Fn(&Record) -> Option<AppId> + Send + Sync),
     ) -> StoreFuture<'a, Result<Option<NamedApp>, ReadError>> {
-        Box::pin(async move { self.readers.read(|connection| read::app_by_name(connection, name, app_of)) })
+        Box::pin(
+            async move { self.readers.read(|connection| read::app_by_name(connection, name, part, app_of)) },
+        )
     }
 
     fn history<'a>(

@@ -9,7 +9,7 @@ use crate::change::{Change, Committed};
 use crate::cursor::Cursor;
 use crate::error::{CloseError, CommitError, ReadError};
 use crate::record::{
-    AppRows, ChangedApps, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow,
+    AppPart, AppRows, ChangedApps, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow,
 };
 
 /// The return type of the trait's methods, so that `dyn Store` works.
@@ -41,14 +41,15 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> StoreFuture<'a, Result<Vec<Record>, ReadError>>;
 
-    /// The rows that a boot needs of an app: head, policy and bundle, at one moment.
-    fn app_for_boot(&self, app: AppId) -> StoreFuture<'_, Result<Option<AppRows>, ReadError>>;
+    /// The head of an app and this part of its rows, at one moment.
+    fn app(&self, app: AppId, part: AppPart) -> StoreFuture<'_, Result<Option<AppRows>, ReadError>>;
 
     /// The same by the app's name. The store does not read contents: `app_of` verifies the name's row and
     /// returns the app that it names.
     fn app_by_name<'a>(
         &'a self,
         name: &'a AppName,
+        part: AppPart,
         app_of: &'a (dyn Fn(&Record) -> Option<AppId> + Send + Sync),
     ) -> StoreFuture<'a, Result<Option<NamedApp>, ReadError>>;
 

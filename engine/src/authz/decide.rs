@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use petsem_api::{AppRef, ErrorCode, OrgId, SecretKeyName, SecretName, TokenUuid};
 use petsem_policy::{Access, Action, Denial, Reason, Resource};
+use petsem_store::AppPart;
 
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::{Verified, author_of};
@@ -71,8 +72,9 @@ impl Engine {
         app: &AppRef,
         action: Action,
         secret_key: &SecretKeyName,
+        part: AppPart,
     ) -> Result<FoundApp, Failure> {
-        let found = self.find_app(app).await?;
+        let found = self.find_app_with(app, part).await?;
         let target =
             AccessTarget { app: found.as_ref(), secret_key: Some(secret_key), ..AccessTarget::default() };
         let now = self.now();

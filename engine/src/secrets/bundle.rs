@@ -264,7 +264,7 @@ impl Engine {
         rewrite: bool,
     ) -> Result<Option<BundleRow>, Failure> {
         let plaintext = self.open_bundle(app)?;
-        let Some(row) = &app.bundle else { return Ok(None) };
+        let Some(row) = app.bundle_row()? else { return Ok(None) };
         let fault = |what| IntegrityFault::new("bundle", app.id.as_bytes(), what);
         if !rewrite {
             let wrapped_dek = rewrap_dek(old, new, &row.wrapped_dek)
@@ -372,8 +372,8 @@ fn open_bundle(
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let fault = |what| Failure::from(IntegrityFault::new("bundle", app.id.as_bytes(), what));
     let version = app.head.app_version;
-    let (Some(row), Some(named)) = (&app.bundle, &app.head.bundle_dek) else {
-        return match (version, &app.bundle) {
+    let (Some(row), Some(named)) = (app.bundle_row()?, &app.head.bundle_dek) else {
+        return match (version, app.bundle_row()?) {
             (0, None) => Ok(Bundle::default().encode()),
             _ => Err(fault("it is missing, or the head does not name it")),
         };

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use petsem_api::{AppId, AppRef, ErrorCode};
 use petsem_keys::{Keyring, scrubbed_call};
-use petsem_store::{AppRows, Record, RecordKind};
+use petsem_store::{AppPart, AppRows, Record, RecordKind};
 
 use crate::control::state::Control;
 use crate::engine::{APP_LOCKS, Engine};
@@ -49,11 +49,20 @@ impl Engine {
         turns
     }
 
-    /// An app by name or id, with its bundle, in one consistent state.
+    /// An app by name or id, with policy and bundle, in one consistent state.
     pub(crate) async fn find_app(&self, app: &AppRef) -> Result<Option<FoundApp>, Failure> {
+        self.find_app_with(app, AppPart::Secrets).await
+    }
+
+    /// As [`Self::find_app`], with this part of its rows.
+    pub(crate) async fn find_app_with(
+        &self,
+        app: &AppRef,
+        part: AppPart,
+    ) -> Result<Option<FoundApp>, Failure> {
         let mut tries = 0;
         loop {
-            match self.read_app(app).await? {
+            match self.read_app(app, part).await? {
                 None => return Ok(None),
                 Some(found) if self.is_newest(&found) => return Ok(Some(found)),
                 // Another request may have written it since this read: only a head that stays old was put back.
@@ -71,11 +80,11 @@ impl Engine {
         self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::app_deleted_meanwhile)
     }
 
-    async fn read_app(&self, app: &AppRef) -> Result<Option<FoundApp>, Failure> {
+    async fn read_app(&self, app: &AppRef, part: AppPart) -> Result<Option<FoundApp>, Failure> {
         // Read before the rows: an app that is deleted after they were read was not put back.
         let control = self.control();
         let keyring = self.keyring();
-        let found = self.read_app_with(&control, &keyring, app).await;
+        let found = self.read_app_with(&control, &keyring, app, part).await;
         // Another node may have rotated the keyring, or committed another change that this node has not read yet.
         let is_behind = match &found {
             Ok(found) => {
@@ -85,7 +94,7 @@ impl Engine {
         };
         if is_behind {
             self.refresh().await?;
-            return self.read_app_with(&self.control(), &self.keyring(), app).await;
+            return self.read_app_with(&self.control(), &self.keyring(), app, part).await;
         }
         found
     }
@@ -95,9 +104,10 @@ impl Engine {
         control: &Control,
         keyring: &Arc<Keyring>,
         app: &AppRef,
+        part: AppPart,
     ) -> Result<Option<FoundApp>, Failure> {
         match app {
-            AppRef::Id(id) => match self.store.app_for_boot(*id).await? {
+            AppRef::Id(id) => match self.store.app(*id, part).await? {
                 None => Ok(None),
                 Some(rows) => self.open_app(control, keyring, *id, rows).await.map(Some),
             },
@@ -109,7 +119,7 @@ impl Engine {
                         .ok()
                         .map(|row| row.content.app)
                 };
-                let Some(named) = self.store.app_by_name(name, &app_of).await? else { return Ok(None) };
+                let Some(named) = self.store.app_by_name(name, part, &app_of).await? else { return Ok(None) };
                 let id = self.codec.read::<AppNameRow>(key, &named.name)?.content.app;
                 let missing = || IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), "it is missing");
                 let app = self.open_app(control, keyring, id, named.app.ok_or_else(missing)?).await?;
@@ -145,14 +155,8 @@ impl Engine {
         if head.version < entry.floor {
             return fault("an older version of it was put back");
         }
-        Ok(FoundApp {
-            id,
-            head_version: head.version,
-            head: head.content,
-            policy: rows.policy,
-            bundle: rows.bundle,
-            keyring: Arc::clone(keyring),
-        })
+        let (head_version, head) = (head.version, head.content);
+        Ok(FoundApp { id, head_version, head, part: rows.part, keyring: Arc::clone(keyring) })
     }
 
     /// Whether this node has seen no newer head of the app; remembers this one.

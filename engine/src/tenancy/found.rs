@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use petsem_api::AppId;
 use petsem_keys::Keyring;
-use petsem_store::{BundleRow, Record};
+use petsem_store::{BundleRow, PartRows, Record};
 
 use crate::error::Failure;
 use crate::messages;
@@ -16,14 +16,37 @@ pub(crate) struct FoundApp {
     /// Row version of the head.
     pub(crate) head_version: u64,
     pub(crate) head: AppHead,
-    /// The row of its policy; verified when it is used.
-    pub(crate) policy: Option<Record>,
-    pub(crate) bundle: Option<BundleRow>,
+    /// Its other rows that were read; verified when they are used.
+    pub(crate) part: PartRows,
     /// Taken before the rows were read, so it has every version that wraps them, even one that was destroyed since.
     pub(crate) keyring: Arc<Keyring>,
 }
 
 impl FoundApp {
+    /// The row of its policy.
+    pub(crate) fn policy_row(&self) -> Result<Option<&Record>, Failure> {
+        match &self.part {
+            PartRows::Secrets { policy, .. } => Ok(policy.as_ref()),
+            PartRows::SecretKeys(_) => Err(Failure::internal("the policy of an app was not read")),
+        }
+    }
+
+    /// The row of its bundle.
+    pub(crate) fn bundle_row(&self) -> Result<Option<&BundleRow>, Failure> {
+        match &self.part {
+            PartRows::Secrets { bundle, .. } => Ok(bundle.as_ref()),
+            PartRows::SecretKeys(_) => Err(Failure::internal("the bundle of an app was not read")),
+        }
+    }
+
+    /// The row of its secret keys.
+    pub(crate) fn secret_keys_row(&self) -> Result<Option<&Record>, Failure> {
+        match &self.part {
+            PartRows::SecretKeys(row) => Ok(row.as_ref()),
+            PartRows::Secrets { .. } => Err(Failure::internal("the secret keys of an app were not read")),
+        }
+    }
+
     /// Whether the head names a KEK of this version.
     pub(crate) fn has_kek(&self, version: u32) -> bool {
         self.head.keks.iter().any(|kek| kek.version == version)

@@ -84,7 +84,7 @@ impl Engine {
 
     /// The row of the app's policy, if it is the one that the head names.
     fn policy_row(&self, app: &FoundApp) -> Result<Option<PolicyRow>, Failure> {
-        let record = app.policy.as_ref();
+        let record = app.policy_row()?;
         let row = record.map(|record| self.codec.read::<PolicyRow>(app.id.as_bytes(), record)).transpose()?;
         if row.as_ref().map_or(0, |row| row.version) != app.head.policy_version {
             return Err(policy_fault(app, "it is not at the version that the app head names").into());

@@ -1,7 +1,7 @@
 //! The control state: floors, lookups at every size, and what is dropped.
 
 use petsem_api::{AppId, ErrorCode, OrgRef, RevokeRequest, RotateSigningKey};
-use petsem_store::RecordKind;
+use petsem_store::{AppPart, PartRows, RecordKind};
 use serde_json::json;
 
 use crate::clock::Timestamp;
@@ -143,7 +143,7 @@ async fn a_deleted_app_that_is_put_back_is_refused_after_its_entry_was_dropped()
     demo.set(&demo.tokens.operator, "shop", json!({"A": "value"})).await.unwrap();
     revoke(&demo, machine("shop", 1)).await;
     let (app, _) = shop(&demo).await;
-    let rows = engine.store.app_for_boot(app).await.unwrap().unwrap();
+    let rows = engine.store.app(app, AppPart::Secrets).await.unwrap().unwrap();
     let name = engine.store.record(RecordKind::AppName, b"shop").await.unwrap().unwrap();
     demo.call(&demo.tokens.operator, async |engine, audit, principal, _| {
         engine.delete_app(audit, principal, &app_ref("shop")).await
@@ -159,8 +159,9 @@ async fn a_deleted_app_that_is_put_back_is_refused_after_its_entry_was_dropped()
     assert!(!engine.control().app(app).await.unwrap().is_deleted());
 
     let mut change = engine.change_without_line();
-    change.puts = vec![rows.head, name, rows.policy.unwrap()];
-    change.bundle = rows.bundle;
+    let PartRows::Secrets { policy, bundle } = rows.part else { panic!("another part") };
+    change.puts = vec![rows.head, name, policy.unwrap()];
+    change.bundle = bundle;
     engine.store.commit(change).await.unwrap();
     for found in [engine.find_app(&app_ref("shop")).await, engine.find_app(&app_ref(&app.to_string())).await]
     {

@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use crate::change::Committed;
 use crate::cursor::Cursor;
 use crate::record::{
-    AppRows, BundleRow, ChangedApps, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow,
+    AppPart, AppRows, BundleRow, ChangedApps, FeedEntry, NamedApp, PartRows, Record, RecordKind,
+    UnauditedChange, ValueRow,
 };
 
 pub(super) fn record(connection: &Connection, kind: RecordKind, id: &[u8]) -> Result<Option<Record>> {
@@ -45,7 +46,14 @@ pub(super) fn records(
     Ok(page)
 }
 
-pub(super) fn app_for_boot(connection: &Connection, app: AppId) -> Result<Option<AppRows>> {
+pub(super) fn app(connection: &Connection, app: AppId, part: AppPart) -> Result<Option<AppRows>> {
+    match part {
+        AppPart::Secrets => app_with_secrets(connection, app),
+        AppPart::SecretKeys => app_with_keys(connection, app),
+    }
+}
+
+fn app_with_secrets(connection: &Connection, app: AppId) -> Result<Option<AppRows>> {
     let (head, policy) = (RecordKind::AppHead, RecordKind::Policy);
     connection
         .prepare_cached(
@@ -58,11 +66,26 @@ pub(super) fn app_for_boot(connection: &Connection, app: AppId) -> Result<Option
              WHERE head.kind = ?2 AND head.id = ?1",
         )?
         .query_row(params![app.as_bytes(), head.number(), policy.number()], |row| {
-            Ok(AppRows {
-                head: record_of(row, 0, head)?,
-                policy: is_set(row, 4)?.then(|| record_of(row, 4, policy)).transpose()?,
-                bundle: is_set(row, 8)?.then(|| bundle_of(row, 8, app)).transpose()?,
-            })
+            let policy = is_set(row, 4)?.then(|| record_of(row, 4, policy)).transpose()?;
+            let bundle = is_set(row, 8)?.then(|| bundle_of(row, 8, app)).transpose()?;
+            Ok(AppRows { head: record_of(row, 0, head)?, part: PartRows::Secrets { policy, bundle } })
+        })
+        .optional()
+}
+
+fn app_with_keys(connection: &Connection, app: AppId) -> Result<Option<AppRows>> {
+    let (head, keys) = (RecordKind::AppHead, RecordKind::SecretKeys);
+    connection
+        .prepare_cached(
+            "SELECT head.id, head.row_version, head.content, head.mac,
+                    keys.id, keys.row_version, keys.content, keys.mac
+             FROM records AS head
+             LEFT JOIN records AS keys ON keys.kind = ?3 AND keys.id = ?1
+             WHERE head.kind = ?2 AND head.id = ?1",
+        )?
+        .query_row(params![app.as_bytes(), head.number(), keys.number()], |row| {
+            let keys = is_set(row, 4)?.then(|| record_of(row, 4, keys)).transpose()?;
+            Ok(AppRows { head: record_of(row, 0, head)?, part: PartRows::SecretKeys(keys) })
         })
         .optional()
 }
@@ -70,6 +93,7 @@ pub(super) fn app_for_boot(connection: &Connection, app: AppId) -> Result<Option
 pub(super) fn app_by_name(
     connection: &mut Connection,
     name: &AppName,
+    part: AppPart,
     app_of: &dyn Fn(&Record) -> Option<AppId>,
 ) -> Result<Option<NamedApp>> {
     let transaction = connection.transaction()?;
@@ -77,7 +101,7 @@ pub(super) fn app_by_name(
         return Ok(None);
     };
     let app = match app_of(&name) {
-        Some(app) => app_for_boot(&transaction, app)?,
+        Some(id) => app(&transaction, id, part)?,
         None => None,
     };
     Ok(Some(NamedApp { name, app }))

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use petsem_api::{AppId, RequestId};
 use petsem_store::{
-    AppRows, Change, ChangedApps, CommitError, Committed, Cursor, ReadError, Record, RecordKind, Store,
-    UnauditedChange,
+    AppPart, AppRows, Change, ChangedApps, CommitError, Committed, Cursor, PartRows, ReadError, Record,
+    RecordKind, Store, UnauditedChange,
 };
 use tokio::task::JoinSet;
 
 use crate::rows::{
-    NODE, app, app_change, bundle, change, change_of, expect, feed, head, new_value, record, value,
+    NODE, app, app_change, bundle, change, change_of, expect, feed, head, new_value, record, rows_of, value,
 };
 
 /// The place of one store: opening it again opens the same store.
@@ -22,7 +22,7 @@ pub(crate) trait Place {
 
 pub(crate) async fn a_change_is_read_back_whole(place: &impl Place) {
     let store = place.open();
-    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), None);
+    assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap(), None);
     let committed = store.commit(Change { feed: vec![feed(1)], ..app_change(app(1), 1, 5) }).await.unwrap();
 
     assert_eq!(committed.revision, 1);
@@ -31,12 +31,13 @@ pub(crate) async fn a_change_is_read_back_whole(place: &impl Place) {
     assert_eq!(store.record(RecordKind::AppHead, app(1).as_bytes()).await.unwrap(), Some(head(app(1), 1)));
     // The kind is part of the key.
     assert_eq!(store.record(RecordKind::Policy, app(1).as_bytes()).await.unwrap(), None);
-    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 1)));
-    assert_eq!(store.app_for_boot(app(2)).await.unwrap(), None);
+    assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap(), Some(rows_of(1, 1)));
+    assert_eq!(store.app(app(2), AppPart::Secrets).await.unwrap(), None);
     let policy = record(RecordKind::Policy, app(1).as_bytes(), 7);
     store.commit(Change { puts: vec![policy.clone()], ..change() }).await.unwrap();
-    let rows = AppRows { policy: Some(policy), ..rows_of(1, 1) };
-    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows));
+    let part = PartRows::Secrets { policy: Some(policy), bundle: Some(bundle(app(1), 1)) };
+    let rows = AppRows { head: head(app(1), 1), part };
+    assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap(), Some(rows));
     assert_eq!(history(&store, 1, "A").await, [1]);
     assert_eq!(history(&store, 1, "B").await, [1]);
     assert_eq!(store.feed(0, 10).await.unwrap(), [feed(1)]);
@@ -58,7 +59,7 @@ pub(crate) async fn a_stale_expectation_applies_nothing(place: &impl Place) {
     let CommitError::Conflict { kind, id } = error else { panic!("{error:?}") };
     assert_eq!((kind, id.as_slice()), (RecordKind::Policy, b"p".as_slice()));
 
-    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 1)));
+    assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap(), Some(rows_of(1, 1)));
     assert_eq!(store.record(RecordKind::Policy, b"p").await.unwrap(), None);
     assert_eq!(history(&store, 1, "A").await, [1]);
     assert_eq!(store.feed(0, 10).await.unwrap(), []);
@@ -93,7 +94,7 @@ pub(crate) async fn exactly_one_of_many_writers_of_a_version_succeeds(place: &im
             assert_eq!(conflict(lost), RecordKind::AppHead);
         }
     }
-    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 5)));
+    assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap(), Some(rows_of(1, 5)));
 }
 
 pub(crate) async fn changes_that_wait_together_share_a_transaction(place: &impl Place) {
@@ -119,7 +120,7 @@ pub(crate) async fn a_conflict_in_a_group_fails_only_its_own_change(place: &impl
         assert_eq!(conflict(lost), RecordKind::AppHead);
     }
     for number in 0..100 {
-        let rows = store.app_for_boot(app(number)).await.unwrap();
+        let rows = store.app(app(number), AppPart::Secrets).await.unwrap();
         assert_eq!(rows, (number % 2 == 0).then(|| rows_of(number, 1)));
         assert_eq!(history(&store, number, "A").await.len(), usize::from(number % 2 == 0));
     }
@@ -355,11 +356,11 @@ pub(crate) async fn deleting_an_app_deletes_only_its_bundle_and_values(place: &i
     };
     store.commit(delete).await.unwrap();
     assert_eq!(
-        store.app_for_boot(app(1)).await.unwrap(),
-        Some(AppRows { head: head(app(1), 2), policy: None, bundle: None })
+        store.app(app(1), AppPart::Secrets).await.unwrap(),
+        Some(AppRows { head: head(app(1), 2), part: PartRows::Secrets { policy: None, bundle: None } })
     );
     assert_eq!(history(&store, 1, "A").await, [0; 0]);
-    assert_eq!(store.app_for_boot(app(2)).await.unwrap(), Some(rows_of(2, 1)));
+    assert_eq!(store.app(app(2), AppPart::Secrets).await.unwrap(), Some(rows_of(2, 1)));
     assert_eq!(history(&store, 2, "A").await, [1]);
 }
 
@@ -372,8 +373,24 @@ pub(crate) async fn deletes_are_applied_before_puts(place: &impl Place) {
         ..app_change(app(1), 2, 3)
     };
     store.commit(rewrite).await.unwrap();
-    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 2)));
+    assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap(), Some(rows_of(1, 2)));
     assert_eq!(history(&store, 1, "A").await, [2]);
+}
+
+pub(crate) async fn an_app_is_read_with_the_part_that_is_asked_for(place: &impl Place) {
+    let store = place.open();
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    let of = |part| Some(AppRows { head: head(app(1), 1), part });
+    assert_eq!(store.app(app(1), AppPart::SecretKeys).await.unwrap(), of(PartRows::SecretKeys(None)));
+
+    let (policy, keys) = (RecordKind::Policy, RecordKind::SecretKeys);
+    let rows = [policy, keys].map(|kind| record(kind, app(1).as_bytes(), 7));
+    store.commit(Change { puts: rows.to_vec(), ..change() }).await.unwrap();
+    let [policy, keys] = rows.map(Some);
+    let secrets = PartRows::Secrets { policy, bundle: Some(bundle(app(1), 1)) };
+    assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap(), of(secrets));
+    assert_eq!(store.app(app(1), AppPart::SecretKeys).await.unwrap(), of(PartRows::SecretKeys(keys)));
+    assert_eq!(store.app(app(2), AppPart::SecretKeys).await.unwrap(), None);
 }
 
 pub(crate) async fn an_app_is_found_by_its_name_in_one_snapshot(place: &impl Place) {
@@ -384,17 +401,17 @@ pub(crate) async fn an_app_is_found_by_its_name_in_one_snapshot(place: &impl Pla
     };
     let app_of = |row: &Record| Some(AppId::from_bytes(row.content.as_slice().try_into().ok()?));
     let name = "shop".parse().unwrap();
-    assert_eq!(store.app_by_name(&name, &app_of).await.unwrap(), None);
+    assert_eq!(store.app_by_name(&name, AppPart::Secrets, &app_of).await.unwrap(), None);
 
     store.commit(Change { puts: vec![row(1)], ..change() }).await.unwrap();
-    let named = store.app_by_name(&name, &app_of).await.unwrap().unwrap();
+    let named = store.app_by_name(&name, AppPart::Secrets, &app_of).await.unwrap().unwrap();
     assert_eq!((named.name, named.app), (row(1), None));
 
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
-    let named = store.app_by_name(&name, &app_of).await.unwrap().unwrap();
+    let named = store.app_by_name(&name, AppPart::Secrets, &app_of).await.unwrap().unwrap();
     assert_eq!((named.name, named.app), (row(1), Some(rows_of(1, 1))));
     // The caller rejects the row, so nothing else is read.
-    let named = store.app_by_name(&name, &|_| None).await.unwrap().unwrap();
+    let named = store.app_by_name(&name, AppPart::Secrets, &|_| None).await.unwrap().unwrap();
     assert_eq!((named.name, named.app), (row(1), None));
 }
 
@@ -481,7 +498,7 @@ pub(crate) async fn readers_see_only_whole_changes(place: &impl Place) {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 let mut newest = 1;
                 while !done.load(Ordering::Relaxed) {
-                    let rows = runtime.block_on(store.app_for_boot(app(1))).unwrap().unwrap();
+                    let rows = runtime.block_on(store.app(app(1), AppPart::Secrets)).unwrap().unwrap();
                     let version = rows.head.row_version;
                     assert_eq!(rows, rows_of(1, version));
                     assert!(version >= newest, "{version} after {newest}");
@@ -493,7 +510,7 @@ pub(crate) async fn readers_see_only_whole_changes(place: &impl Place) {
     for version in 2..=200 {
         store.commit(app_change(app(1), version, 3)).await.unwrap();
         // The next read sees every acknowledged change.
-        let rows = store.app_for_boot(app(1)).await.unwrap();
+        let rows = store.app(app(1), AppPart::Secrets).await.unwrap();
         assert_eq!(rows, Some(rows_of(1, version)));
     }
     done.store(true, Ordering::Relaxed);
@@ -516,7 +533,7 @@ pub(crate) async fn a_reopened_store_has_every_acknowledged_change(place: &impl 
         }
     }
     let store = place.open();
-    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 3)));
+    assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap(), Some(rows_of(1, 3)));
     assert_eq!(history(&store, 1, "A").await, [3, 2]);
     assert_eq!(store.feed(0, 9).await.unwrap(), [feed(1), feed(2), feed(3)]);
     assert_eq!(store.unaudited(NODE).await.unwrap().len(), 3);
@@ -537,9 +554,9 @@ pub(crate) async fn a_version_out_of_range_fails_only_its_own_change(place: &imp
     for result in &results[1..] {
         assert!(matches!(result, Err(CommitError::OutOfRange)), "{result:?}");
     }
-    assert_eq!(store.app_for_boot(app(1)).await.unwrap(), Some(rows_of(1, 1)));
+    assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap(), Some(rows_of(1, 1)));
     for number in 2..=4 {
-        assert_eq!(store.app_for_boot(app(number)).await.unwrap(), None);
+        assert_eq!(store.app(app(number), AppPart::Secrets).await.unwrap(), None);
     }
     assert_eq!(store.stats().failures, 3);
 }
@@ -575,13 +592,9 @@ pub(crate) async fn a_closed_store_is_unavailable_and_loses_no_change(place: &im
     drop(store);
     let store = place.open();
     for (number, result) in results {
-        let rows = store.app_for_boot(app(number)).await.unwrap();
+        let rows = store.app(app(number), AppPart::Secrets).await.unwrap();
         assert_eq!(rows, result.is_ok().then(|| rows_of(number, 1)));
     }
-}
-
-fn rows_of(number: u8, version: u64) -> AppRows {
-    AppRows { head: head(app(number), version), policy: None, bundle: Some(bundle(app(number), version)) }
 }
 
 /// Commits all of them concurrently.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use petsem_store::{OpenError, ReadError, Store};
+use petsem_store::{AppPart, OpenError, ReadError, Store};
 use rusqlite::Connection;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
@@ -192,7 +192,7 @@ async fn a_row_of_a_wrong_form_is_reported_as_corrupt() {
     by_hand.execute_batch("UPDATE revisions SET mark = x'00'; UPDATE records SET row_version = -1").unwrap();
     let error = store.revision().await.unwrap_err();
     assert!(matches!(error, ReadError::Corrupt(_)), "{error:?}");
-    let error = store.app_for_boot(app(1)).await.unwrap_err();
+    let error = store.app(app(1), AppPart::Secrets).await.unwrap_err();
     assert!(matches!(error, ReadError::Corrupt(_)), "{error:?}");
 }
 
@@ -210,7 +210,7 @@ async fn code_in_the_database_file_does_not_run() {
         .unwrap();
     let store = open(directory.path()).unwrap();
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
-    assert_eq!(store.app_for_boot(app(1)).await.unwrap().map(|rows| rows.head.row_version), Some(1));
+    assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap().map(|rows| rows.head.row_version), Some(1));
 }
 
 fn mode(path: &Path) -> u32 {

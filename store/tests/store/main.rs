@@ -72,6 +72,7 @@ sqlite! {
     a_value_written_in_place_removes_no_history
     deleting_an_app_deletes_only_its_bundle_and_values
     deletes_are_applied_before_puts
+    an_app_is_read_with_the_part_that_is_asked_for
     an_app_is_found_by_its_name_in_one_snapshot
     pages_of_a_prefix_have_every_id_once
     a_change_stays_unaudited_until_it_is_reported

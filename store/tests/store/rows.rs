@@ -2,7 +2,8 @@
 
 use petsem_api::{AppId, RequestId};
 use petsem_store::{
-    BundleRow, Change, Expect, FeedEntry, NewValue, Record, RecordKind, RequestAudit, ValueRow,
+    AppRows, BundleRow, Change, Expect, FeedEntry, NewValue, PartRows, Record, RecordKind, RequestAudit,
+    ValueRow,
 };
 
 pub(crate) const NODE: [u8; 16] = [7; 16];
@@ -35,6 +36,12 @@ pub(crate) fn expect(kind: RecordKind, id: &[u8], row_version: u64) -> Expect {
 
 pub(crate) fn head(app: AppId, row_version: u64) -> Record {
     record(RecordKind::AppHead, app.as_bytes(), row_version)
+}
+
+/// What a boot reads of an app without a policy.
+pub(crate) fn rows_of(number: u8, version: u64) -> AppRows {
+    let bundle = Some(bundle(app(number), version));
+    AppRows { head: head(app(number), version), part: PartRows::Secrets { policy: None, bundle } }
 }
 
 pub(crate) fn bundle(app: AppId, app_version: u64) -> BundleRow {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use petsem_store::{AppRows, Change, CommitError, SqliteOptions, Store};
+use petsem_store::{AppPart, Change, CommitError, PartRows, SqliteOptions, Store};
 use rusqlite::Connection;
 use tokio::time::timeout;
 
 use crate::conformance::commit_many;
-use crate::rows::{NODE, app, app_change, bundle, change, head, value};
+use crate::rows::{NODE, app, app_change, bundle, change, head, rows_of, value};
 use crate::{open, open_with};
 
 #[tokio::test]
@@ -23,13 +23,16 @@ async fn reads_do_not_wait_for_a_write_in_progress() {
     let waiting = tokio::spawn(async move { writes.commit(app_change(app(1), 2, 3)).await });
     tokio::task::yield_now().await;
     for _ in 0..100 {
-        let rows = store.app_for_boot(app(1)).await.unwrap();
+        let rows = store.app(app(1), AppPart::Secrets).await.unwrap();
         assert_eq!(rows.map(|rows| rows.head), Some(head(app(1), 1)));
     }
     assert!(!waiting.is_finished());
     holds_the_lock.execute_batch("ROLLBACK").unwrap();
     assert_eq!(waiting.await.unwrap().unwrap().revision, 2);
-    assert_eq!(store.app_for_boot(app(1)).await.unwrap().map(|rows| rows.head), Some(head(app(1), 2)));
+    assert_eq!(
+        store.app(app(1), AppPart::Secrets).await.unwrap().map(|rows| rows.head),
+        Some(head(app(1), 2))
+    );
 }
 
 #[tokio::test]
@@ -58,14 +61,11 @@ async fn a_full_database_refuses_writes_serves_reads_and_recovers() {
     assert!((5..=10).contains(&stored), "{stored}");
 
     // The refused change left nothing, and everything else is served.
-    assert_eq!(store.app_for_boot(app(stored)).await.unwrap(), None);
+    assert_eq!(store.app(app(stored), AppPart::Secrets).await.unwrap(), None);
     assert_eq!(store.history(app(stored), &"A".parse().unwrap()).await.unwrap(), []);
     for number in 0..stored {
-        let rows = store.app_for_boot(app(number)).await.unwrap().unwrap();
-        assert_eq!(
-            rows.bundle.map(|bundle| bundle.ciphertext),
-            large(number).bundle.map(|row| row.ciphertext)
-        );
+        let rows = store.app(app(number), AppPart::Secrets).await.unwrap().unwrap();
+        assert_eq!(rows.part, PartRows::Secrets { policy: None, bundle: large(number).bundle });
     }
 
     let freed = store.commit(Change { delete_app: Some(app(0)), ..change() }).await.unwrap();
@@ -135,10 +135,7 @@ async fn a_change_whose_caller_was_dropped_is_applied_whole() {
     holds_the_lock.execute_batch("ROLLBACK").unwrap();
     // The next change waits for the first, and later reads see all of its rows.
     assert_eq!(store.commit(change()).await.unwrap().revision, 2);
-    assert_eq!(
-        store.app_for_boot(app(1)).await.unwrap(),
-        Some(AppRows { head: head(app(1), 1), policy: None, bundle: Some(bundle(app(1), 1)) })
-    );
+    assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap(), Some(rows_of(1, 1)));
     let history = |name: &str| {
         let name = name.parse().unwrap();
         let store = &store;

@@ -11,7 +11,8 @@ use petsem_integration::http::Request;
 use petsem_integration::pause;
 use petsem_integration::server::Server;
 use petsem_store::{
-    Change, Record, RecordKind, RequestAudit, SqliteOptions, SqliteStore, Store, StoreFuture,
+    AppPart, Change, PartRows, Record, RecordKind, RequestAudit, SqliteOptions, SqliteStore, Store,
+    StoreFuture,
 };
 
 use crate::cases::{Case, Span};
@@ -23,6 +24,7 @@ pub(super) const CASES: &[Case] = &[Case {
     name: "start",
     about: "exec to ready, and idle memory, with 1,000 and 100,000 apps; --apps N: with N",
     connections: 1,
+    slow_clients: 0,
     settings: "",
     prepare: |_| Ok(Vec::new()),
     span: Span::Starts,
@@ -94,7 +96,7 @@ fn grow(store: &data::Store, apps: usize) -> Result<(), Failure> {
 async fn copy_rows(opened: &SqliteStore, store: &data::Store, apps: usize) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::system("the store", error);
     let Some(app) = store.apps.first().copied() else { return Ok(()) };
-    let rows = opened.app_for_boot(app).await.map_err(|error| failed(&error))?;
+    let rows = opened.app(app, AppPart::Secrets).await.map_err(|error| failed(&error))?;
     let Some(rows) = rows else { return Err(failed(&"the app is missing")) };
     let one = async |kind| {
         let page = opened.records(kind, &[], None, 1).await.map_err(|error| failed(&error))?;
@@ -115,8 +117,9 @@ async fn copy_rows(opened: &SqliteStore, store: &data::Store, apps: usize) -> Re
                 with_id(&name, format!("copy-{number}").into_bytes()),
                 with_id(&of_org, [org, id.as_bytes()].concat()),
             ];
-            puts.extend(rows.policy.iter().map(|policy| with_id(policy, id.as_bytes().to_vec())));
-            let bundle = rows.bundle.clone().map(|bundle| petsem_store::BundleRow { app: id, ..bundle });
+            let PartRows::Secrets { policy, bundle } = &rows.part else { continue };
+            puts.extend(policy.iter().map(|policy| with_id(policy, id.as_bytes().to_vec())));
+            let bundle = bundle.clone().map(|bundle| petsem_store::BundleRow { app: id, ..bundle });
             changes.push(opened.commit(Change { puts, bundle, ..Change::new(request.clone()) }));
         }
         let mut revisions = Vec::new();
