@@ -9,6 +9,8 @@ use crate::error::AuditError;
 
 /// Longest event, as JSON, in bytes.
 pub(crate) const EVENT_MAXIMUM: usize = 64 * 1024;
+/// Room for a common event.
+const COMMON_LENGTH: usize = 1024;
 /// Bytes of secret names that an event keeps; the count always includes all.
 const NAMES_MAXIMUM: usize = 32 * 1024;
 /// Bytes of `detail` that an event keeps.
@@ -83,7 +85,7 @@ pub struct AuditEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// A few words for a human reader; cut after 512 bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "cut_detail")]
     pub detail: Option<String>,
 }
 
@@ -140,14 +142,13 @@ impl AuditEvent {
     ///
     /// # Errors
     /// [`AuditError::TooLong`] if it is too long even after its texts were cut.
-    pub fn encode(mut self) -> Result<EncodedEvent, AuditError> {
-        if let Some(detail) = self.detail.as_mut() {
-            detail.truncate(detail.floor_char_boundary(DETAIL_MAXIMUM));
-        }
-        let mut json = serde_json::to_vec(&self).map_err(|_| AuditError::Encode)?;
+    pub fn encode(&self) -> Result<EncodedEvent, AuditError> {
+        let mut json = Vec::with_capacity(COMMON_LENGTH);
+        serde_json::to_writer(&mut json, self).map_err(|_| AuditError::Encode)?;
         if json.len() > EVENT_MAXIMUM {
-            self.cut();
-            json = serde_json::to_vec(&self).map_err(|_| AuditError::Encode)?;
+            let mut shorter = self.clone();
+            shorter.cut();
+            json = serde_json::to_vec(&shorter).map_err(|_| AuditError::Encode)?;
         }
         if json.len() > EVENT_MAXIMUM {
             return Err(AuditError::TooLong { length: json.len(), maximum: EVENT_MAXIMUM });
@@ -180,9 +181,7 @@ impl AuditEvent {
             ancestor.truncate(ancestor.floor_char_boundary(ANCESTOR_MAXIMUM));
         }
         let detail = self.detail.take().unwrap_or_default();
-        let mut detail = format!("the line was too long and is cut; {ancestors} ancestors; {detail}");
-        detail.truncate(detail.floor_char_boundary(DETAIL_MAXIMUM));
-        self.detail = Some(detail);
+        self.detail = Some(format!("the line was too long and is cut; {ancestors} ancestors; {detail}"));
     }
 }
 
@@ -258,6 +257,12 @@ pub(crate) fn rfc3339_text(time_ms: u64) -> String {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 fn rfc3339<S: Serializer>(time_ms: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339_text(*time_ms))
+}
+
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
+fn cut_detail<S: Serializer>(detail: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let detail = detail.as_deref().unwrap_or_default();
+    serializer.serialize_str(detail.get(..detail.floor_char_boundary(DETAIL_MAXIMUM)).unwrap_or_default())
 }
 
 #[cfg(test)]

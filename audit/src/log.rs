@@ -8,13 +8,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use petsem_keys::{AuditMacKey, AuditRatchetKey, AuditSigningKey};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint::{Checkpoint, Revision};
 use crate::error::{AuditError, AuditOpenError};
 use crate::event::{AuditEvent, EncodedEvent};
 use crate::open;
-use crate::queue::{Item, Shared};
+use crate::queue::{Item, Shared, Then};
 use crate::stats::AuditStats;
 
 /// The clock: Unix time in milliseconds.
@@ -194,8 +195,7 @@ impl AuditLog {
     /// As [`AuditLog::append`].
     pub async fn append_encoded(&self, event: EncodedEvent) -> Result<u64, AuditError> {
         let (reply, replied) = oneshot::channel();
-        // The caller may have stopped waiting.
-        self.append_then(event, move |result| drop(reply.send(result)))?;
+        self.shared.push(Item { event, then: Then::Reply(reply, Handle::current()) })?;
         match tokio::time::timeout(self.append_timeout, replied).await {
             Err(_) => Err(AuditError::TimedOut),
             Ok(Err(_)) => Err(AuditError::Closed),
@@ -213,7 +213,7 @@ impl AuditLog {
         event: EncodedEvent,
         then: impl FnOnce(Result<u64, AuditError>) + Send + 'static,
     ) -> Result<(), AuditError> {
-        self.shared.push(Item { event, then: Box::new(then) })
+        self.shared.push(Item { event, then: Then::Call(Box::new(then)) })
     }
 
     /// Counts a request whose token did not verify. At most one line per second and source is written; the

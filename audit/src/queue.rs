@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::checkpoint::Revision;
@@ -39,6 +40,8 @@ struct Queue {
     stuck_since: Option<Instant>,
     /// How many lines the writer waits for; it is woken when they are there.
     wanted: usize,
+    /// Whether it waits now. A notification is a system call even if nothing waits.
+    waits: bool,
     closed: bool,
     closer: Option<Reply<()>>,
 }
@@ -46,8 +49,13 @@ struct Queue {
 /// The sender of a result to the caller that waits for it.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, AuditError>>;
 
-/// What is called with the number of a line, on the writer's thread.
-pub(crate) type Then = Box<dyn FnOnce(Result<u64, AuditError>) + Send>;
+/// What happens with the number of a line, or with the reason why it was refused.
+pub(crate) enum Then {
+    /// It is sent to the caller that waits for it, on its runtime.
+    Reply(Reply<u64>, Handle),
+    /// It is called, on the writer's thread.
+    Call(Box<dyn FnOnce(Result<u64, AuditError>) + Send>),
+}
 
 /// An encoded event, and what happens after its line is durable or refused.
 pub(crate) struct Item {
@@ -136,9 +144,10 @@ impl Shared {
         queue.items.push_back(item);
         queue.pending += 1;
         queue.stuck_since.get_or_insert_with(now);
-        let is_enough = queue.items.len() >= queue.wanted;
+        let wakes = queue.waits && queue.items.len() >= queue.wanted;
+        queue.waits &= !wakes;
         drop(queue);
-        if is_enough {
+        if wakes {
             self.wake.notify_one();
         }
         Ok(())
@@ -198,11 +207,12 @@ impl Shared {
         lines: usize,
         longest: Duration,
     ) -> MutexGuard<'q, Queue> {
-        queue.wanted = lines;
-        let (queue, _) = self
+        (queue.wanted, queue.waits) = (lines, true);
+        let (mut queue, _) = self
             .wake
             .wait_timeout_while(queue, longest, |queue| queue.items.len() < lines && !queue.closed)
             .unwrap_or_else(PoisonError::into_inner);
+        queue.waits = false;
         queue
     }
 

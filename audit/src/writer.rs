@@ -15,7 +15,7 @@ use crate::event::{AuditEvent, EncodedEvent, Outcome};
 use crate::line::{ENVELOPE_MAXIMUM, write_line};
 use crate::lock::DirectoryLock;
 use crate::log::{AuditSettings, Clock, DurableCheckpoint, Resume};
-use crate::queue::{Item, Pace, Shared};
+use crate::queue::{Item, Pace, Shared, Then};
 use crate::reserve::Reserve;
 use crate::segment::{self, Presence, Segment};
 
@@ -152,11 +152,29 @@ impl Writer {
         self.decide(items, &result);
     }
 
-    /// Tells every caller that its line is durable or refused; the result has the number of the first line.
+    /// Tells every caller that its line is durable or refused; the result has the number of the first line. Replies leave
+    /// last, from a task: each wake from outside of a runtime costs it a lock, and often a system call.
     fn decide(&self, items: Vec<Item>, result: &Result<u64, AuditError>) {
         self.shared.decided(items.len());
+        let mut replies = Vec::with_capacity(items.len());
+        let mut runtime = None;
         for (place, item) in (0..).zip(items) {
-            (item.then)(result.clone().map(|first| first.saturating_add(place)));
+            let result = result.clone().map(|first| first.saturating_add(place));
+            match item.then {
+                Then::Call(call) => call(result),
+                Then::Reply(reply, handle) => {
+                    replies.push((reply, result));
+                    runtime = Some(handle);
+                }
+            }
+        }
+        if let Some(runtime) = runtime {
+            runtime.spawn(async move {
+                for (reply, result) in replies {
+                    // The caller may have stopped waiting.
+                    drop(reply.send(result));
+                }
+            });
         }
     }
 
