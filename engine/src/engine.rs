@@ -312,11 +312,11 @@ impl Engine {
 
     /// Makes the record of an operation on the node itself durable.
     pub async fn record(&self, audit: &AuditRecord) -> Result<(), Failure> {
-        self.write_line(audit, audit.event(Outcome::Allowed, None)).await
+        self.write_line(audit, &audit.event(Outcome::Allowed, None)).await
     }
 
     /// Makes an audit line durable. A committed change holds its own, so its line is only queued.
-    pub(crate) async fn write_line(&self, audit: &AuditRecord, event: AuditEvent) -> Result<(), Failure> {
+    pub(crate) async fn write_line(&self, audit: &AuditRecord, event: &AuditEvent) -> Result<(), Failure> {
         let line = event.encode().map_err(|error| messages::no_audit_line().because(error))?;
         match audit.revision() {
             Some(revision) => self.write_committed(revision, line),
@@ -330,16 +330,19 @@ impl Engine {
     ///
     /// # Errors
     /// The request's own failure, or the audit log cannot be written.
-    pub async fn conclude<T>(&self, audit: &AuditRecord, result: Result<T, Failure>) -> Result<T, Failure> {
+    pub async fn conclude<T>(
+        &self,
+        audit: &mut AuditRecord,
+        result: Result<T, Failure>,
+    ) -> Result<T, Failure> {
         if !audit.is_verified() {
             let reason = result.as_ref().err().map_or("unverified", |failure| failure.code().as_str());
             self.audit.unverified(audit.source(), reason);
             return result;
         }
         let outcome = result.as_ref().err().map_or(Outcome::Allowed, outcome_of);
-        let mut event = audit.event(outcome, result.as_ref().err());
-        event.feed_age_s = Some(self.feed_age());
-        self.write_line(audit, event).await.and(result)
+        audit.conclude(outcome, result.as_ref().err(), self.feed_age());
+        self.write_line(audit, audit.as_event()).await.and(result)
     }
 }
 

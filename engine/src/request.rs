@@ -162,20 +162,36 @@ impl AuditRecord {
             let event = &self.event;
             AuditEvent::new(event.time_ms, &*event.request_id, event.action.clone(), event.outcome)
         };
-        let encoded = self.event.clone().encode();
+        let encoded = self.event.encode();
         encoded
             .or_else(|_| shortest().encode())
             .unwrap_or_else(|_| EncodedEvent::from_bytes(UNKNOWN.to_vec()))
     }
 
+    /// Sets how the request ended.
+    pub(crate) fn conclude(&mut self, outcome: Outcome, failure: Option<&Failure>, feed_age_s: u64) {
+        set_outcome(&mut self.event, outcome, failure);
+        self.event.feed_age_s = Some(feed_age_s);
+    }
+
+    /// What is known of the request.
+    pub(crate) fn as_event(&self) -> &AuditEvent {
+        &self.event
+    }
+
     /// The audit line for this outcome.
     pub(crate) fn event(&self, outcome: Outcome, failure: Option<&Failure>) -> AuditEvent {
-        let mut event = AuditEvent { outcome, ..self.event.clone() };
-        if let Some(failure) = failure {
-            event.reason = Some(failure.code().as_str().into());
-            event.detail = Some(failure.external().to_owned());
-        }
+        let mut event = self.event.clone();
+        set_outcome(&mut event, outcome, failure);
         event
+    }
+}
+
+fn set_outcome(event: &mut AuditEvent, outcome: Outcome, failure: Option<&Failure>) {
+    event.outcome = outcome;
+    if let Some(failure) = failure {
+        event.reason = Some(failure.code().as_str().into());
+        event.detail = Some(failure.external().to_owned());
     }
 }
 

@@ -186,7 +186,7 @@ impl Engine {
 
     async fn note(&self, audit: &AuditRecord, failure: Option<&Failure>) {
         let event = audit.event(failure.map_or(Outcome::Allowed, outcome_of), failure);
-        if let Err(failure) = self.write_line(audit, event).await {
+        if let Err(failure) = self.write_line(audit, &event).await {
             tracing::error!(reason = failure.operator_text(), "cannot write the audit line of a denial");
         }
     }

@@ -281,7 +281,7 @@ impl Demo {
         let now = engine.now();
         let mut audit = AuditRecord::new(now, &peer(), "test");
         let result = operation(engine, &mut audit, now).await;
-        engine.conclude(&audit, result).await
+        engine.conclude(&mut audit, result).await
     }
 
     /// The header of a JWT of the issuer, valid for five minutes. Later claims replace earlier ones.

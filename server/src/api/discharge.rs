@@ -69,7 +69,7 @@ async fn poll(call: Incoming) -> Response {
         // Nothing was refused and nothing was given: no line, and no count of unverified requests.
         return json(StatusCode::ACCEPTED, id, &error(messages::DISCHARGE_NOT_READY));
     }
-    let (status, answer) = match call.engine.conclude(&audit, result).await {
+    let (status, answer) = match call.engine.conclude(&mut audit, result).await {
         Ok(Polled::Ready(answer)) => (StatusCode::OK, answer),
         Ok(Polled::Refused(reason)) => (StatusCode::OK, error(reason)),
         Ok(Polled::NotReady) => (StatusCode::ACCEPTED, error(messages::DISCHARGE_NOT_READY)),

@@ -18,7 +18,7 @@ pub(super) fn routes() -> Vec<Route> {
             .named("healthz", tag::SERVER, "Whether the process responds")
             .from::<Anonymous>()
             .giving::<Health>(StatusCode::OK, "The process responds.")
-            .raw(alive),
+            .unlimited(alive),
         Route::get("/readyz")
             .named("readyz", tag::SERVER, "Whether boots are possible")
             .from::<Anonymous>()
@@ -28,13 +28,13 @@ pub(super) fn routes() -> Vec<Route> {
                 "They are not; `problems` says why. A sealed server says `sealed`, and answers 503 `sealed` to every other \
                  route except `/healthz` and `/metrics`.",
             )
-            .raw(ready),
+            .unlimited(ready),
         Route::get("/metrics")
             .named("metrics", tag::SERVER, "Metrics in the text format of Prometheus")
             .from::<Anonymous>()
             .written_as("text/plain")
             .giving::<String>(StatusCode::OK, "Metrics in the text format of Prometheus.")
-            .raw(metrics),
+            .unlimited(metrics),
     ]
 }
 

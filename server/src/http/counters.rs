@@ -1,7 +1,5 @@
 //! What the server counts and times since its start.
 
-use std::time::Duration;
-
 use petsem_api::ErrorCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -29,8 +27,8 @@ pub(super) struct StatusLabel {
 /// A route, as it is declared: never a path with names in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct RouteLabel {
-    method: String,
-    route: String,
+    method: &'static str,
+    route: &'static str,
 }
 
 impl Default for Metrics {
@@ -64,9 +62,8 @@ impl Metrics {
         self.refused.get_or_create(&StatusLabel { status: code.as_str() }).inc();
     }
 
-    /// A request of a route was answered.
-    pub(crate) fn answered(&self, method: &str, route: &str, took: Duration) {
-        let label = RouteLabel { method: method.to_owned(), route: route.to_owned() };
-        self.durations.get_or_create(&label).observe(took.as_secs_f64());
+    /// The latencies of a route.
+    pub(crate) fn timer(&self, method: &'static str, route: &'static str) -> Histogram {
+        self.durations.get_or_create(&RouteLabel { method, route }).clone()
     }
 }

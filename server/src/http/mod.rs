@@ -6,10 +6,12 @@ mod call;
 mod components;
 pub(crate) mod counters;
 mod credential;
+mod description;
 mod finish;
 mod limits;
 pub(crate) mod metrics;
 mod openapi;
+mod permits;
 mod request;
 mod respond;
 mod route;
@@ -19,12 +21,11 @@ pub(crate) mod tag;
 pub(crate) use call::{Call, NoBody};
 pub(crate) use components::Components;
 pub(crate) use credential::{Anonymous, HostAlone, HostAndDischarge};
-pub(crate) use finish::{Panicked, finished};
 pub(crate) use limits::BodyLimit;
 pub(crate) use openapi::{DischargerId, PollSecret, document};
 pub(crate) use request::Incoming;
 pub(crate) use respond::{
-    Answered, NoContent, Reply, Statuses, answer, error_body, json, log_refusal, refusal, refuse,
+    Answered, NoContent, Reply, Statuses, answer, error_body, json, log_refusal, refusal, refuse, request_id,
     written_json,
 };
 pub(crate) use route::{ALWAYS, Route};

@@ -54,9 +54,9 @@ pub(crate) fn document(routes: impl IntoIterator<Item = Route>) -> Value {
     components.add::<RequestId>();
     let mut paths = PathsBuilder::new();
     for route in routes {
-        components.schemas.extend(route.components.schemas);
-        components.refusals.extend(route.components.refusals);
-        paths = paths.path(route.path, PathItem::new(route.method, route.operation));
+        let Route { path, description, .. } = route;
+        let operation = description.operation(&mut components);
+        paths = paths.path(path, PathItem::new(description.method, operation));
     }
     let components = ComponentsBuilder::new()
         .schemas_from_iter(components.schemas)

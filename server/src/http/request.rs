@@ -1,7 +1,6 @@
 //! A request on its way in. [`Incoming`] is taken apart within limits and never fails by itself, so that every refusal
 //! has the one error body and its audit line.
 
-use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,10 +26,10 @@ pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) struct Incoming {
     pub(crate) state: Arc<ServerState>,
     pub(crate) engine: Arc<Engine>,
-    pub(crate) peer: Peer,
+    pub(crate) peer: Arc<Peer>,
     pub(crate) now: Timestamp,
     headers: HeaderMap,
-    path: Option<HashMap<String, String>>,
+    path: Option<RawPathParams>,
     uri: Uri,
     // Read late, and once.
     body: Mutex<Option<Body>>,
@@ -41,18 +40,10 @@ impl FromRequest<Arc<ServerState>> for Incoming {
 
     async fn from_request(request: Request, state: &Arc<ServerState>) -> Result<Self, Self::Rejection> {
         let (mut parts, body) = request.into_parts();
-        let path = match RawPathParams::from_request_parts(&mut parts, state).await {
-            Ok(params) => {
-                Some(params.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
-            }
-            // Not UTF-8 after decoding, so not a name: the handler refuses it.
-            Err(_) => None,
-        };
-        let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer {
-            source: messages::UNKNOWN_SOURCE.to_owned(),
-            address: None,
-            host: None,
-        });
+        // An error: not UTF-8 after decoding, so not a name; the handler refuses it.
+        let path = RawPathParams::from_request_parts(&mut parts, state).await.ok();
+        let unknown = || Peer { source: messages::UNKNOWN_SOURCE.to_owned(), address: None, host: None };
+        let peer = parts.extensions.remove::<Arc<Peer>>().unwrap_or_else(|| Arc::new(unknown()));
         Ok(Self {
             state: Arc::clone(state),
             engine: Arc::clone(&state.engine),
@@ -84,7 +75,7 @@ impl Incoming {
     /// A parameter of the path, as a name or id.
     pub(crate) fn param<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T, Failure> {
         let path = self.path.as_ref().ok_or_else(messages::path_not_utf8)?;
-        let text = path.get(name).map_or("", String::as_str);
+        let text = path.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value);
         text.parse().map_err(|error| messages::invalid_path_parameter(name, &error))
     }
 

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use petsem_api::{Approval, ErrorBody, RequestId, WipedBuffer};
-use petsem_engine::{Failure, Requested};
+use petsem_engine::{Engine, Failure, Requested, new_request_id};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Ref;
@@ -81,6 +81,11 @@ impl<T: Reply> Reply for Answered<T> {
 pub(crate) fn refuse(state: &ServerState, id: RequestId, failure: &Failure) -> Response {
     log_refusal(state, id, failure);
     refusal(id, failure)
+}
+
+/// The id of a request that is refused before it has a record.
+pub(crate) fn request_id(engine: &Engine) -> RequestId {
+    new_request_id(engine.now())
 }
 
 /// The response of a refusal: the error body, under its status.

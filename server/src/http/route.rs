@@ -1,38 +1,37 @@
 //! The declaration of a route: method and path, who may call it, its body with its limit, its query, its response and
 //! the errors that it answers. A handler names the types; the rest is next to it, in the file of its group.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use axum::extract::{FromRequest as _, Request, State};
 use axum::handler::Handler as AxumHandler;
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use petsem_api::{AppRef, ErrorCode, OrgRef};
 use petsem_engine::{AuditRecord, Failure};
 use serde::de::DeserializeOwned;
-use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{ContentBuilder, HttpMethod, Ref, Required};
+use tokio::time::Instant;
+use utoipa::openapi::HttpMethod;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::{IntoParams, ToSchema};
 
 use super::call::{Call, NoBody, NoQuery};
-use super::components::{self, Components};
+use super::components::Components;
 use super::credential::Credential;
+use super::description::{AddSchema, Description, given};
 use super::limits::BodyLimit;
+use super::permits::{Priority, with_permit};
 use super::request::{FORM, Incoming, JSON};
-use super::respond::{Reply, Statuses, refuse};
+use super::respond::{Reply, refuse};
 use super::tag::Tag;
 use crate::http::state::ServerState;
 
 /// A route: what the router needs of it, and what the OpenAPI document says of it.
 pub(crate) struct Route {
     pub(crate) path: &'static str,
-    pub(crate) method: HttpMethod,
-    pub(crate) operation: Operation,
-    pub(crate) components: Components,
+    pub(crate) description: Description,
     pub(crate) handlers: MethodRouter<Arc<ServerState>>,
 }
 
@@ -54,20 +53,16 @@ where
 
 /// A type of bodies, or none.
 pub(crate) trait BodyForm: 'static {
-    /// The reference to its schema.
-    fn document(components: &mut Components) -> Option<Ref>;
+    /// Adds its schema.
+    const SCHEMA: Option<AddSchema>;
 }
 
 impl<B: DeserializeOwned + ToSchema + 'static> BodyForm for B {
-    fn document(components: &mut Components) -> Option<Ref> {
-        Some(components.add::<B>())
-    }
+    const SCHEMA: Option<AddSchema> = Some(Components::add::<B>);
 }
 
 impl BodyForm for NoBody {
-    fn document(_: &mut Components) -> Option<Ref> {
-        None
-    }
+    const SCHEMA: Option<AddSchema> = None;
 }
 
 /// A type of queries, or none.
@@ -116,19 +111,14 @@ impl Action {
 
 /// A route that lacks its handler.
 pub(crate) struct Declaration {
-    method: HttpMethod,
     path: &'static str,
-    operation: OperationBuilder,
+    description: Description,
     action: Action,
     items_have_records: bool,
     answers: (StatusCode, &'static str),
-    statuses: Statuses,
-    media_type: &'static str,
-    refusals: Vec<ErrorCode>,
-    status_of: fn(ErrorCode) -> u16,
     limit: BodyLimit,
+    priority: Priority,
     afterwards: Option<fn(&ServerState)>,
-    components: Components,
 }
 
 /// What every route that asks the engine may answer. A route with a raw handler names them itself.
@@ -170,19 +160,14 @@ impl Route {
 impl Declaration {
     fn new(method: HttpMethod, path: &'static str) -> Self {
         let declaration = Self {
-            method,
             path,
-            operation: OperationBuilder::new(),
+            description: Description::new(method),
             action: Action::Always(""),
             items_have_records: false,
             answers: (StatusCode::OK, ""),
-            statuses: Vec::new(),
-            media_type: JSON,
-            refusals: Vec::new(),
-            status_of: ErrorCode::http_status,
             limit: BodyLimit::Other,
+            priority: Priority::Other,
             afterwards: None,
-            components: Components::default(),
         };
         if path.contains("{app}") {
             declaration.param::<AppRef>("app", "The app, by id or by name.")
@@ -195,13 +180,14 @@ impl Declaration {
 
     /// Its id and group in the document, and what it does in a few words.
     pub(crate) fn named(mut self, id: &'static str, tag: Tag, summary: &'static str) -> Self {
-        self.operation = self.operation.operation_id(Some(id)).tag(tag.name).summary(Some(summary));
+        (self.description.id, self.description.tag, self.description.summary) = (id, tag.name, summary);
+        self.priority = tag.priority();
         self
     }
 
     /// What it does, in full.
     pub(crate) fn described(mut self, text: &'static str) -> Self {
-        self.operation = self.operation.description(Some(text));
+        self.description.text = Some(text);
         self
     }
 
@@ -224,18 +210,10 @@ impl Declaration {
     }
 
     /// A parameter of its path.
-    pub(crate) fn param<T: ToSchema>(mut self, name: &'static str, description: &'static str) -> Self {
-        let schema = self.components.add::<T>();
+    pub(crate) fn param<T: ToSchema>(mut self, name: &'static str, text: &'static str) -> Self {
         // A parameter that is empty makes another path.
-        self.refusals.extend([ErrorCode::BadName, ErrorCode::NoRoute]);
-        self.operation = self.operation.parameter(
-            ParameterBuilder::new()
-                .name(name)
-                .parameter_in(ParameterIn::Path)
-                .required(Required::True)
-                .description(Some(description))
-                .schema(Some(schema)),
-        );
+        self.description.refusals.extend([ErrorCode::BadName, ErrorCode::NoRoute]);
+        self.description.parameters.push((name, text, Components::add::<T>));
         self
     }
 
@@ -253,7 +231,7 @@ impl Declaration {
 
     /// The codes of its errors, beside those that its credential, its body and every route have.
     pub(crate) fn refuses(mut self, codes: &[ErrorCode]) -> Self {
-        self.refusals.extend(codes);
+        self.description.refusals.extend(codes);
         self
     }
 
@@ -272,18 +250,13 @@ impl Declaration {
         T: Reply,
         H: for<'a> Handler<'a, P, B, Q, T> + Copy + Send + Sync + 'static,
     {
-        let (status, description) = self.answers;
-        let statuses = T::document(status, description, &mut self.components);
-        self.statuses.extend(statuses);
-        self = self.from::<P>().taking::<B>(JSON);
-        let parameters = Q::document(&mut self.components);
-        for parameter in parameters {
-            self.operation = self.operation.parameter(parameter);
-        }
-        self.refusals.extend(ALWAYS);
+        let (status, text) = self.answers;
+        self.description.answers.push((status, text, T::document));
+        self.description.query = Q::document;
+        self = self.from::<P>().taking::<B>(JSON).refuses(ALWAYS);
         let (action, limit, afterwards) = (self.action, self.limit, self.afterwards);
         let items_have_records = self.items_have_records;
-        let codes: Arc<[ErrorCode]> = self.refusals.clone().into();
+        let codes: Arc<[ErrorCode]> = self.description.refusals.clone().into();
         let endpoint = move |incoming: Incoming| async move {
             let action = action.of(&incoming);
             let mut audit = incoming.audit(action);
@@ -298,7 +271,7 @@ impl Declaration {
             let id = audit.request_id();
             let result = match result {
                 Ok(answer) if items_have_records => Ok(answer),
-                result => state.engine.conclude(&audit, result).await,
+                result => state.engine.conclude(&mut audit, result).await,
             };
             match result {
                 Ok(answer) => {
@@ -316,11 +289,37 @@ impl Declaration {
                 }
             }
         };
-        self.route(endpoint)
+        self.raw(endpoint)
     }
 
     /// A handler that writes its response itself; `giving` declares it, and `refuses` all of its errors.
-    pub(crate) fn raw<H, M>(self, handler: H) -> Route
+    pub(crate) fn raw<F, Fut>(self, handler: F) -> Route
+    where
+        F: FnOnce(Incoming) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Response> + Send + 'static,
+    {
+        let (path, priority) = (self.path, self.priority);
+        let (_, method) = served(&self.description.method);
+        let timer = Arc::new(OnceLock::new());
+        self.route(move |State(state): State<Arc<ServerState>>, request: Request| {
+            let (handler, timer) = (handler.clone(), Arc::clone(&timer));
+            async move {
+                let begun = Instant::now();
+                let own = Arc::clone(&state);
+                let work = async move {
+                    let Ok(incoming) = Incoming::from_request(request, &own).await;
+                    handler(incoming).await
+                };
+                let response = with_permit(&state, priority, work).await;
+                let timer = timer.get_or_init(|| state.metrics.timer(method, path));
+                timer.observe(begun.elapsed().as_secs_f64());
+                response
+            }
+        })
+    }
+
+    /// As [`Self::raw`], for what the process says about itself: without a limit of requests.
+    pub(crate) fn unlimited<H, M>(self, handler: H) -> Route
     where
         H: AxumHandler<M, Arc<ServerState>>,
         M: 'static,
@@ -330,96 +329,64 @@ impl Declaration {
 
     /// Who may call a route with a raw handler.
     pub(crate) fn from<P: Credential>(mut self) -> Self {
-        self.refusals.extend(P::REFUSALS.iter().copied().flatten());
-        let schemes: Vec<_> =
-            P::SCHEMES.iter().map(|scheme| SecurityRequirement::new(*scheme, [] as [&str; 0])).collect();
-        self.operation = self.operation.securities(Some(schemes));
+        self.description.refusals.extend(P::REFUSALS.iter().copied().flatten());
+        self.description.schemes = P::SCHEMES;
         self
     }
 
     /// The body of a route with a raw handler.
-    pub(crate) fn taking<B: BodyForm>(mut self, media_type: &'static str) -> Self {
-        if let Some(schema) = B::document(&mut self.components) {
-            self = self.takes(media_type, schema);
+    pub(crate) fn taking<B: BodyForm>(self, media_type: &'static str) -> Self {
+        match B::SCHEMA {
+            Some(schema) => self.takes(media_type, schema),
+            None => self,
         }
-        self
     }
 
     /// The form of a route with a raw handler.
-    pub(crate) fn taking_form<B: ToSchema>(mut self) -> Self {
-        let schema = self.components.add::<B>();
-        self.takes(FORM, schema)
+    pub(crate) fn taking_form<B: ToSchema>(self) -> Self {
+        self.takes(FORM, Components::add::<B>)
     }
 
-    fn takes(mut self, media_type: &'static str, schema: Ref) -> Self {
-        self.refusals.extend(OF_BODIES);
-        let bytes = self.limit.bytes();
-        let body = RequestBodyBuilder::new()
-            .description(Some(format!("At most {bytes} bytes; more is 413 `body_too_large`.")))
-            .required(Some(Required::True))
-            .content(media_type, ContentBuilder::new().schema(Some(schema)).build())
-            .extensions(Some(components::max_bytes(bytes)));
-        self.operation = self.operation.request_body(Some(body.build()));
+    fn takes(mut self, media_type: &'static str, schema: AddSchema) -> Self {
+        self.description.refusals.extend(OF_BODIES);
+        self.description.body = Some((media_type, self.limit, schema));
         self
     }
 
     /// A response of a route with a raw handler.
-    pub(crate) fn giving<T: ToSchema>(mut self, status: StatusCode, description: &'static str) -> Self {
-        let schema = self.components.add::<T>();
-        self.statuses.push((status, description, Some(schema)));
+    pub(crate) fn giving<T: ToSchema>(mut self, status: StatusCode, text: &'static str) -> Self {
+        self.description.answers.push((status, text, given::<T>));
         self
     }
 
     /// The media type of its response, if it is not JSON.
     pub(crate) fn written_as(mut self, media_type: &'static str) -> Self {
-        self.media_type = media_type;
+        self.description.media_type = media_type;
         self
     }
 
     /// The status of each code, where a protocol has its own.
     pub(crate) fn with_statuses(mut self, status_of: fn(ErrorCode) -> u16) -> Self {
-        self.status_of = status_of;
+        self.description.status_of = status_of;
         self
     }
 
-    fn route<H, M>(mut self, handler: H) -> Route
+    fn route<H, M>(self, handler: H) -> Route
     where
         H: AxumHandler<M, Arc<ServerState>>,
         M: 'static,
     {
-        let given: Vec<u16> = self.statuses.iter().map(|(status, ..)| status.as_u16()).collect();
-        for (status, description, schema) in self.statuses {
-            let mut response = ResponseBuilder::new().description(description);
-            if let Some(schema) = schema {
-                response =
-                    response.content(self.media_type, ContentBuilder::new().schema(Some(schema)).build());
-            }
-            if !self.refusals.is_empty() {
-                response = response.header_ref("petsem-request-id", components::request_id_header());
-            }
-            self.operation = self.operation.response(status.as_str(), response.build());
-        }
-        let mut by_status: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
-        for code in ErrorCode::ALL.iter().filter(|code| self.refusals.contains(code)) {
-            by_status.entry((self.status_of)(*code)).or_default().push(*code);
-        }
-        // Where a protocol has its own body for a status, there is no other.
-        for (status, codes) in by_status.into_iter().filter(|(status, _)| !given.contains(status)) {
-            self.operation =
-                self.operation.response(status.to_string(), self.components.refusal(status, &codes));
-        }
-        let filter = match self.method {
-            HttpMethod::Get => MethodFilter::GET,
-            HttpMethod::Put => MethodFilter::PUT,
-            HttpMethod::Delete => MethodFilter::DELETE,
-            _ => MethodFilter::POST,
-        };
-        Route {
-            path: self.path,
-            method: self.method,
-            operation: self.operation.build(),
-            components: self.components,
-            handlers: on(filter, handler),
-        }
+        let (filter, _) = served(&self.description.method);
+        Route { path: self.path, description: self.description, handlers: on(filter, handler) }
+    }
+}
+
+/// The methods that a route of this method serves, and their name in metrics: HEAD counts as GET.
+fn served(method: &HttpMethod) -> (MethodFilter, &'static str) {
+    match method {
+        HttpMethod::Get => (MethodFilter::GET, "GET"),
+        HttpMethod::Put => (MethodFilter::PUT, "PUT"),
+        HttpMethod::Delete => (MethodFilter::DELETE, "DELETE"),
+        _ => (MethodFilter::POST, "POST"),
     }
 }

@@ -1,10 +1,19 @@
 //! The groups of routes in the OpenAPI document.
 
+use super::permits::Priority;
+
 /// A group.
 #[derive(Clone, Copy)]
 pub(crate) struct Tag {
     pub(crate) name: &'static str,
     pub(super) description: &'static str,
+}
+
+impl Tag {
+    /// Boots go before all others.
+    pub(super) fn priority(self) -> Priority {
+        if self.name == BOOTS.name { Priority::Boot } else { Priority::Other }
+    }
 }
 
 macro_rules! tags {

@@ -237,13 +237,13 @@ impl Acceptor {
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
     {
-        let router = self.router.clone();
+        let (router, peer) = (self.router.clone(), Arc::new(peer));
         let mut io = TimeoutStream::new(io);
         // A client that does not read its responses must not keep a connection forever.
         io.set_write_timeout(Some(self.header_timeout));
         let io = TokioIo::new(Box::pin(io));
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(Arc::clone(&peer));
             router.current().oneshot(request.map(Body::new))
         });
         let connection = hyper::server::conn::http1::Builder::new()

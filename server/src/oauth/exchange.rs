@@ -53,7 +53,7 @@ async fn exchange(call: Incoming) -> Response {
         Err(refusal) => (refusal.oauth, Err(refusal.failure)),
     };
     let id = audit.request_id();
-    match call.engine.conclude(&audit, result).await {
+    match call.engine.conclude(&mut audit, result).await {
         Ok(token) => answer(StatusCode::OK, id, None, &token),
         Err(failure) => {
             log_refusal(&call.state, id, &failure);
