@@ -20,6 +20,7 @@ mod plot;
 mod random;
 mod report;
 mod scene;
+mod slow;
 // The same file as in the command line: both servers have the same allocator.
 #[path = "../../../../cli/src/wiping_allocator.rs"]
 mod wiping_allocator;
@@ -38,6 +39,7 @@ use crate::load::{Load, Measured, Requests, Target};
 use crate::peer::Peer;
 use crate::report::{CaseRounds, ServerRounds};
 use crate::scene::Scene;
+use crate::slow::SlowClients;
 
 #[global_allocator]
 static ALLOCATOR: wiping_allocator::Wiping<std::alloc::System> = wiping_allocator::Wiping(std::alloc::System);
@@ -299,6 +301,8 @@ impl Runner {
             self.scene.restart(case.settings)?;
             requests
         };
+        let slow = (case.slow_clients > 0).then_some(case.slow_clients);
+        let _slow = slow.map(|count| SlowClients::of(self.scene.target().address, count)).transpose()?;
         let answer = requests.probe(&self.scene.target())?.body.len();
         let bare = BareServer::start(answer)?;
         let bare_target = Target { name: "bare", address: bare.address(), process: Some(bare.id()) };

@@ -19,6 +19,7 @@ pub(super) const CASES: &[Case] = &[Case {
     name: "boot-batch",
     about: "boot of 100 Machines of 100 apps in one request, by renewal",
     connections: 64,
+    slow_clients: 0,
     settings: "",
     prepare,
     span: Span::Rounds,

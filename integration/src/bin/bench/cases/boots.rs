@@ -13,6 +13,10 @@ pub(super) const CASES: &[Case] = &[
     boot("boot-1", "the same, 1 connection", 1),
     boot("boot-8", "the same, 8 connections", 8),
     boot("boot-512", "the same, 512 connections", 512),
+    Case {
+        slow_clients: 512,
+        ..boot("boot-slow", "the same, beside 512 clients that send a byte a second", 64)
+    },
     Case { prepare: of_one_app, ..boot("boot-hot", "boot, by renewal, of 100 Machines of one app", 64) },
     Case {
         prepare: first,
@@ -22,7 +26,16 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const fn boot(name: &'static str, about: &'static str, connections: u32) -> Case {
-    Case { name, about, connections, settings: "", prepare: of_all_apps, span: Span::Rounds, peer: None }
+    Case {
+        name,
+        about,
+        connections,
+        slow_clients: 0,
+        settings: "",
+        prepare: of_all_apps,
+        span: Span::Rounds,
+        peer: None,
+    }
 }
 
 pub(super) fn of_all_apps(scene: &Scene) -> Result<Vec<Request>, Failure> {

@@ -14,6 +14,7 @@ pub(super) const CASES: &[Case] = &[Case {
     name: "long",
     about: "10 minutes: 14 boots to 3 reads with a JWT, 2 lists and 1 set",
     connections: 64,
+    slow_clients: 0,
     settings: "",
     prepare,
     span: Span::Long,

@@ -23,6 +23,8 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) connections: u32,
+    /// Clients that only hold connections to petsem meanwhile.
+    pub(crate) slow_clients: u32,
     /// Settings of petsem that this case needs, in TOML; all others have their defaults.
     pub(crate) settings: &'static str,
     /// The requests, which the load sends in turn.

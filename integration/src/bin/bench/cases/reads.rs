@@ -18,7 +18,16 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const fn case(name: &'static str, about: &'static str) -> Case {
-    Case { name, about, connections: 64, settings: "", prepare: exchange, span: Span::Rounds, peer: None }
+    Case {
+        name,
+        about,
+        connections: 64,
+        slow_clients: 0,
+        settings: "",
+        prepare: exchange,
+        span: Span::Rounds,
+        peer: None,
+    }
 }
 
 pub(super) fn list(scene: &Scene) -> Result<Vec<Request>, Failure> {

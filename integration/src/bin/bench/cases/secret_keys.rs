@@ -29,7 +29,16 @@ const fn case(
     about: &'static str,
     prepare: fn(&Scene) -> Result<Vec<Request>, Failure>,
 ) -> Case {
-    Case { name, about, connections: 64, settings: "", prepare, span: Span::Rounds, peer: None }
+    Case {
+        name,
+        about,
+        connections: 64,
+        slow_clients: 0,
+        settings: "",
+        prepare,
+        span: Span::Rounds,
+        peer: None,
+    }
 }
 
 fn requests(scene: &Scene, kind: &str, operation: &str) -> Result<Vec<Request>, Failure> {
