@@ -1,9 +1,9 @@
 //! Requests in progress: how many there may be, and how they end.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use axum::response::Response;
+use futures_util::future::BoxFuture;
 use petsem_engine::Failure;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 
@@ -42,7 +42,7 @@ impl Priority {
 pub(super) async fn with_permit(
     state: &Arc<ServerState>,
     priority: Priority,
-    work: impl Future<Output = Response> + Send + 'static,
+    work: BoxFuture<'static, Response>,
 ) -> Response {
     state.metrics.request();
     let Ok(permit) = priority.permit(state) else {

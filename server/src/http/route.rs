@@ -306,10 +306,11 @@ impl Declaration {
             async move {
                 let begun = Instant::now();
                 let own = Arc::clone(&state);
-                let work = async move {
+                // Boxed: one copy of what all routes do with it, not one for each.
+                let work = Box::pin(async move {
                     let Ok(incoming) = Incoming::from_request(request, &own).await;
                     handler(incoming).await
-                };
+                });
                 let response = with_permit(&state, priority, work).await;
                 let timer = timer.get_or_init(|| state.metrics.timer(method, path));
                 timer.observe(begun.elapsed().as_secs_f64());
