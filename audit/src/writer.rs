@@ -168,6 +168,7 @@ impl Writer {
                 }
             }
         }
+        // The callers of a log share a runtime.
         if let Some(runtime) = runtime {
             runtime.spawn(async move {
                 for (reply, result) in replies {

@@ -11,7 +11,7 @@ use petsem_api::{
 };
 use petsem_keys::{AppKek, KeyUseError, SecretKeyMaterial};
 use petsem_policy::{Action, Resource};
-use petsem_store::{AppPart, RecordKind};
+use petsem_store::{AppPart, Record, RecordKind};
 
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
@@ -255,10 +255,12 @@ impl Engine {
         action: Action,
     ) -> Result<(FoundApp, SecretKeysRow), Failure> {
         let app = self.key_app(audit, request, action, AppPart::SecretKeys).await?;
-        let row = match self.keys_in(&app)? {
+        let record = app.secret_keys_row()?;
+        let row = match self.named_keys(&app, record) {
+            // Another node committed a control change that this node has not read yet.
             Err(fault) if fault.is_ahead() => {
                 self.refresh().await?;
-                self.keys_in(&app)?
+                self.named_keys(&app, record)
             }
             row => row,
         }?;
@@ -267,15 +269,14 @@ impl Engine {
         Ok((app, row))
     }
 
-    /// The keys in the row that was read with the app.
-    fn keys_in(&self, app: &FoundApp) -> Result<Result<SecretKeysRow, IntegrityFault>, Failure> {
-        let record = app.secret_keys_row()?;
-        let read = record.map(|record| self.codec.read::<SecretKeysRow>(app.id.as_bytes(), record));
-        Ok(read.transpose().and_then(|row| {
-            let version = row.as_ref().map_or(0, |row| row.version);
-            let keys = row.map(|row| row.content).unwrap_or_default();
-            if version == app.head.secret_keys_version { Ok(keys) } else { Err(other_keys(app.id)) }
-        }))
+    /// The keys in this row, if it is the one that the head names.
+    fn named_keys(&self, app: &FoundApp, record: Option<&Record>) -> Result<SecretKeysRow, IntegrityFault> {
+        let row =
+            record.map(|record| self.codec.read::<SecretKeysRow>(app.id.as_bytes(), record)).transpose()?;
+        if row.as_ref().map_or(0, |row| row.version) != app.head.secret_keys_version {
+            return Err(other_keys(app.id));
+        }
+        Ok(row.map(|row| row.content).unwrap_or_default())
     }
 
     async fn key_app(

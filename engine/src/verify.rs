@@ -205,8 +205,10 @@ impl StoreVerifier<'_> {
         let rows = self.store.app(id, AppPart::Secrets).await?;
         let none = PartRows::Secrets { policy: None, bundle: None };
         let part = rows.map_or(none, |rows| rows.part);
-        let PartRows::Secrets { policy, .. } = &part else { return Err(ReadError::Unavailable) };
-        let policy_version = policy.as_ref().map_or(0, |row| row.row_version);
+        let policy_version = match &part {
+            PartRows::Secrets { policy: Some(row), .. } => row.row_version,
+            _ => 0,
+        };
         let keyring = Arc::clone(&self.keyring);
         let Row { version: head_version, content: head } = head;
         let app = FoundApp { id, head_version, head, part, keyring };

@@ -5,7 +5,7 @@ use petsem_integration::dev::flyv1;
 use petsem_integration::http::Request;
 use serde_json::{Value, json};
 
-use crate::cases::{Case, Span};
+use crate::cases::Case;
 use crate::failure::Failure;
 use crate::random;
 use crate::scene::{MACHINE, Scene};
@@ -15,16 +15,8 @@ const MACHINES: usize = 100;
 /// Batches that are prepared.
 const MOST: usize = 500;
 
-pub(super) const CASES: &[Case] = &[Case {
-    name: "boot-batch",
-    about: "boot of 100 Machines of 100 apps in one request, by renewal",
-    connections: 64,
-    slow_clients: 0,
-    settings: "",
-    prepare,
-    span: Span::Rounds,
-    peer: None,
-}];
+pub(super) const CASES: &[Case] =
+    &[Case::new("boot-batch", "boot of 100 Machines of 100 apps in one request, by renewal", prepare)];
 
 fn prepare(scene: &Scene) -> Result<Vec<Request>, Failure> {
     let mut boots: Vec<(&AppId, &String)> = scene.store.apps.iter().zip(scene.renewals()?).collect();

@@ -26,16 +26,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const fn boot(name: &'static str, about: &'static str, connections: u32) -> Case {
-    Case {
-        name,
-        about,
-        connections,
-        slow_clients: 0,
-        settings: "",
-        prepare: of_all_apps,
-        span: Span::Rounds,
-        peer: None,
-    }
+    Case { connections, ..Case::new(name, about, of_all_apps) }
 }
 
 pub(super) fn of_all_apps(scene: &Scene) -> Result<Vec<Request>, Failure> {

@@ -11,14 +11,8 @@ use crate::scene::Scene;
 const TURNS: usize = 5_000;
 
 pub(super) const CASES: &[Case] = &[Case {
-    name: "long",
-    about: "10 minutes: 14 boots to 3 reads with a JWT, 2 lists and 1 set",
-    connections: 64,
-    slow_clients: 0,
-    settings: "",
-    prepare,
     span: Span::Long,
-    peer: None,
+    ..Case::new("long", "10 minutes: 14 boots to 3 reads with a JWT, 2 lists and 1 set", prepare)
 }];
 
 fn prepare(scene: &Scene) -> Result<Vec<Request>, Failure> {

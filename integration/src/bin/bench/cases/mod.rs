@@ -34,6 +34,18 @@ pub(crate) struct Case {
     pub(crate) peer: Option<fn(&Peer) -> Vec<Request>>,
 }
 
+impl Case {
+    /// A case in rounds, with 64 connections.
+    const fn new(
+        name: &'static str,
+        about: &'static str,
+        prepare: fn(&Scene) -> Result<Vec<Request>, Failure>,
+    ) -> Self {
+        let span = Span::Rounds;
+        Self { name, about, connections: 64, slow_clients: 0, settings: "", prepare, span, peer: None }
+    }
+}
+
 /// How long a case runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Span {

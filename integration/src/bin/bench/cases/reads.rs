@@ -2,33 +2,19 @@
 
 use petsem_integration::http::Request;
 
-use crate::cases::{Case, Span};
+use crate::cases::Case;
 use crate::failure::Failure;
 use crate::peer::Peer;
 use crate::scene::Scene;
 
 pub(super) const CASES: &[Case] = &[
-    Case { prepare: list, ..case("list", "list the 20 secrets of an app, without values, of all apps") },
+    Case::new("list", "list the 20 secrets of an app, without values, of all apps", list),
     Case {
-        prepare: read,
         peer: Some(Peer::reads),
-        ..case("read", "read the 20 secrets of an app with a JWT, of up to 5,000 apps")
+        ..Case::new("read", "read the 20 secrets of an app with a JWT, of up to 5,000 apps", read)
     },
-    case("exchange", "exchange a JWT for a token, of up to 5,000 apps"),
+    Case::new("exchange", "exchange a JWT for a token, of up to 5,000 apps", exchange),
 ];
-
-const fn case(name: &'static str, about: &'static str) -> Case {
-    Case {
-        name,
-        about,
-        connections: 64,
-        slow_clients: 0,
-        settings: "",
-        prepare: exchange,
-        span: Span::Rounds,
-        peer: None,
-    }
-}
 
 pub(super) fn list(scene: &Scene) -> Result<Vec<Request>, Failure> {
     let request = |app| Request::new("GET", &format!("/v1/apps/{app}/secrets")).authorization(&scene.user);

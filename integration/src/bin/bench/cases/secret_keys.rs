@@ -3,7 +3,7 @@
 use petsem_integration::http::Request;
 use serde_json::json;
 
-use crate::cases::{Case, Span};
+use crate::cases::Case;
 use crate::data::call;
 use crate::failure::Failure;
 use crate::random;
@@ -13,33 +13,16 @@ use crate::scene::Scene;
 const APPS: usize = 1_000;
 
 pub(super) const CASES: &[Case] = &[
-    case("encrypt", "encrypt with a key of XAES-256-GCM, of up to 1,000 apps", |scene| {
+    Case::new("encrypt", "encrypt with a key of XAES-256-GCM, of up to 1,000 apps", |scene| {
         requests(scene, "xaes256gcm", "encrypt")
     }),
-    case("sign", "sign with a key of Ed25519, of up to 1,000 apps", |scene| {
+    Case::new("sign", "sign with a key of Ed25519, of up to 1,000 apps", |scene| {
         requests(scene, "nacl_sign", "sign")
     }),
-    case("sign-es256", "sign with a key of ECDSA on P-256, of up to 1,000 apps", |scene| {
+    Case::new("sign-es256", "sign with a key of ECDSA on P-256, of up to 1,000 apps", |scene| {
         requests(scene, "es256", "sign")
     }),
 ];
-
-const fn case(
-    name: &'static str,
-    about: &'static str,
-    prepare: fn(&Scene) -> Result<Vec<Request>, Failure>,
-) -> Case {
-    Case {
-        name,
-        about,
-        connections: 64,
-        slow_clients: 0,
-        settings: "",
-        prepare,
-        span: Span::Rounds,
-        peer: None,
-    }
-}
 
 fn requests(scene: &Scene, kind: &str, operation: &str) -> Result<Vec<Request>, Failure> {
     let apps = scene.apps(APPS);

@@ -21,14 +21,12 @@ use crate::failure::Failure;
 use crate::machine;
 
 pub(super) const CASES: &[Case] = &[Case {
-    name: "start",
-    about: "exec to ready, and idle memory, with 1,000 and 100,000 apps; --apps N: with N",
-    connections: 1,
-    slow_clients: 0,
-    settings: "",
-    prepare: |_| Ok(Vec::new()),
     span: Span::Starts,
-    peer: None,
+    ..Case::new(
+        "start",
+        "exec to ready, and idle memory, with 1,000 and 100,000 apps; --apps N: with N",
+        |_| Ok(Vec::new()),
+    )
 }];
 
 /// Starts of each size; the first does not count.
@@ -98,6 +96,9 @@ async fn copy_rows(opened: &SqliteStore, store: &data::Store, apps: usize) -> Re
     let Some(app) = store.apps.first().copied() else { return Ok(()) };
     let rows = opened.app(app, AppPart::Secrets).await.map_err(|error| failed(&error))?;
     let Some(rows) = rows else { return Err(failed(&"the app is missing")) };
+    let PartRows::Secrets { policy, bundle } = &rows.part else {
+        return Err(failed(&"it returned another part of the app"));
+    };
     let one = async |kind| {
         let page = opened.records(kind, &[], None, 1).await.map_err(|error| failed(&error))?;
         page.into_iter().next().ok_or_else(|| failed(&"a row is missing"))
@@ -117,7 +118,6 @@ async fn copy_rows(opened: &SqliteStore, store: &data::Store, apps: usize) -> Re
                 with_id(&name, format!("copy-{number}").into_bytes()),
                 with_id(&of_org, [org, id.as_bytes()].concat()),
             ];
-            let PartRows::Secrets { policy, bundle } = &rows.part else { continue };
             puts.extend(policy.iter().map(|policy| with_id(policy, id.as_bytes().to_vec())));
             let bundle = bundle.clone().map(|bundle| petsem_store::BundleRow { app: id, ..bundle });
             changes.push(opened.commit(Change { puts, bundle, ..Change::new(request.clone()) }));

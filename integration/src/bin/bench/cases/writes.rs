@@ -3,7 +3,7 @@
 use petsem_integration::http::Request;
 use serde_json::json;
 
-use crate::cases::{Case, Span};
+use crate::cases::Case;
 use crate::data::values;
 use crate::failure::Failure;
 use crate::peer::Peer;
@@ -11,25 +11,10 @@ use crate::random;
 use crate::scene::Scene;
 
 pub(super) const CASES: &[Case] = &[
+    Case { peer: Some(Peer::writes_of_one_key), ..Case::new("set", "set one secret, of all apps", set) },
     Case {
-        name: "set",
-        about: "set one secret, of all apps",
-        connections: 64,
-        slow_clients: 0,
-        settings: "",
-        prepare: set,
-        span: Span::Rounds,
-        peer: Some(Peer::writes_of_one_key),
-    },
-    Case {
-        name: "bulk-set",
-        about: "set 20 secrets at once, of up to 10,000 apps",
-        connections: 64,
-        slow_clients: 0,
-        settings: "",
-        prepare: bulk_set,
-        span: Span::Rounds,
         peer: Some(Peer::writes_of_all_keys),
+        ..Case::new("bulk-set", "set 20 secrets at once, of up to 10,000 apps", bulk_set)
     },
 ];
 
