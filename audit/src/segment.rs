@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, SeekFrom};
+use rustix::fs::{Advice, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use crate::line::LINE_MAXIMUM;
@@ -15,6 +15,9 @@ use crate::line::LINE_MAXIMUM;
 const BLOCK: usize = 64;
 /// Zeros are written in pieces of this size where `fallocate` is not supported.
 const PIECE: usize = 1 << 20;
+/// Segments are read in pieces of this size, which begin at its multiples. The kernel counts allocated space that was
+/// read once as data: with other beginnings, each piece would lead to the next, and a start would read whole segments.
+const READ: usize = 256 * 1024;
 
 /// The path of a segment: `audit-00000001.log` …
 pub(crate) fn path_of(directory: &Path, number: u64) -> PathBuf {
@@ -44,7 +47,14 @@ pub(crate) fn list(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 /// Whether nothing was ever written to a segment: it is part of the reserve.
 pub(crate) fn is_unused(path: &Path) -> io::Result<bool> {
     let mut first = [0];
-    Ok(File::open(path)?.read(&mut first)? == 0 || first == [0])
+    Ok(open_to_read(path)?.read(&mut first)? == 0 || first == [0])
+}
+
+/// Opens a file without read-ahead: what the kernel read ahead of the allocated space would count as data.
+fn open_to_read(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    rustix::fs::fadvise(&file, 0, None, Advice::Random)?;
+    Ok(file)
 }
 
 /// Makes directory entries durable.
@@ -267,9 +277,16 @@ pub(crate) enum Next<'a> {
 impl LineReader {
     /// Reads from `offset`.
     pub(crate) fn open(path: &Path, offset: u64) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;
-        Ok(Self { reader: BufReader::with_capacity(256 * 1024, file), offset, line: Vec::new() })
+        let mut reader = Self {
+            reader: BufReader::with_capacity(READ, open_to_read(path)?),
+            offset: piece_of(offset),
+            line: Vec::new(),
+        };
+        rustix::fs::seek(reader.reader.get_ref(), SeekFrom::Start(reader.offset))?;
+        let before = offset.saturating_sub(reader.offset);
+        io::copy(&mut reader.reader.by_ref().take(before), &mut io::sink())?;
+        reader.offset = offset;
+        Ok(reader)
     }
 
     /// Where the next line begins.
@@ -283,7 +300,10 @@ impl LineReader {
         let limit = LINE_MAXIMUM as u64;
         let length = self.reader.by_ref().take(limit).read_until(b'\n', &mut self.line)? as u64;
         if self.line.last() != Some(&b'\n') {
+            let begin = self.offset;
+            self.offset = begin.saturating_add(length);
             let has_more = self.line.iter().any(|byte| *byte != 0) || self.next_nonzero()?.is_some();
+            self.offset = begin;
             return Ok(if has_more { Next::Fragment } else { Next::End });
         }
         self.offset = self.offset.saturating_add(length);
@@ -296,8 +316,12 @@ impl LineReader {
         loop {
             if self.reader.buffer().is_empty() {
                 // Allocated and never written: the rest of a segment is only that, and megabytes long.
-                match rustix::fs::seek(self.reader.get_ref(), SeekFrom::Data(self.offset)) {
-                    Ok(data) => self.offset = data,
+                let file = self.reader.get_ref();
+                match rustix::fs::seek(file, SeekFrom::Data(self.offset)) {
+                    Ok(data) => {
+                        self.offset = self.offset.max(piece_of(data));
+                        rustix::fs::seek(file, SeekFrom::Start(self.offset))?;
+                    }
                     Err(Errno::NXIO) => return Ok(None),
                     // Not every file system knows; then it is all read.
                     Err(_) => {}
@@ -316,6 +340,11 @@ impl LineReader {
             }
         }
     }
+}
+
+/// The beginning of the piece with this offset.
+fn piece_of(offset: u64) -> u64 {
+    offset - offset % READ as u64
 }
 
 /// Place and value of the first byte that is not zero, by blocks, which are compared many bytes at a time.
@@ -355,5 +384,28 @@ mod tests {
             assert_eq!(segment.wipe_tail().unwrap(), at + 1 - 5);
             assert_eq!(LineReader::open(&path, 5).unwrap().read_next().unwrap(), Next::End);
         }
+    }
+
+    #[test]
+    fn a_look_for_the_end_reads_no_more_than_one_piece_of_the_unused_space() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path_of(directory.path(), 1);
+        let file = create(&path, 8 << 20).unwrap();
+        let line = [b"a".repeat(999), b"\n".to_vec()].concat();
+        for number in 0..300 {
+            file.write_all_at(&line, number * 1000).unwrap();
+        }
+        file.sync_all().unwrap();
+        for lines in [300, 299, 1, 0] {
+            assert!(!is_unused(&path).unwrap());
+            let mut reader = LineReader::open(&path, lines * 1000).unwrap();
+            for _ in lines..300 {
+                assert_eq!(reader.read_next().unwrap(), Next::Line(&line[..999]));
+            }
+            assert_eq!(reader.read_next().unwrap(), Next::End);
+            assert_eq!(Segment::open(path.clone(), 300_000).unwrap().wipe_tail().unwrap(), 0);
+        }
+        // What was read counts as data; the lines end in the second piece.
+        assert_eq!(rustix::fs::seek(&file, SeekFrom::Data(2 * READ as u64)), Err(Errno::NXIO));
     }
 }
