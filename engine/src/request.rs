@@ -73,8 +73,11 @@ impl AuditRecord {
     pub(crate) fn verified_token(&mut self, token: &Token) {
         self.event.token = Some(token.id().to_string());
         self.event.ancestors = token.ancestors().iter().map(ToString::to_string).collect();
-        self.event.subject =
-            token.subject().map(|subject| Subject { issuer: subject.issuer, sub: subject.sub });
+        let subject = |subject: &petsem_policy::Subject| Subject {
+            issuer: subject.issuer.clone(),
+            sub: subject.sub.clone(),
+        };
+        self.event.subject = token.subject().map(subject);
         self.verified = true;
     }
 

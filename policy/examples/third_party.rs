@@ -80,8 +80,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let discharger = TrustedDischarger { location: DISCHARGER, key: &shared_key, discharger: [9; 16] };
     let verified = received.verify(&root_key, &header.discharges(), &[discharger])?;
     let evidence = verified.clear_boot(&boot)?;
-    assert_eq!(evidence.grant, grant);
-    println!("allowed: {}", Caveat::from(evidence.grant).describe());
+    assert_eq!(*evidence.grant, grant);
+    println!("allowed: {}", Caveat::from(evidence.grant.clone()).describe());
 
     // Another Machine is denied, and the denial names the caveat.
     let denial = verified.clear_boot(&Access { machine: Some("machine-2"), ..boot }).err();

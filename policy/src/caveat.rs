@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
+use crate::caveats::PetsemCaveat;
 use crate::msgpack::{Reader, Write};
 use crate::text::DecodeError;
 
@@ -122,16 +124,24 @@ pub struct CommandArgs {
 }
 
 /// A caveat of a type without a typed body: its bytes are preserved and MACed as received.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct RawCaveat {
     kind: u64,
     body: Vec<u8>,
+    /// Parsed at its first use, and once: a request clears a token many times.
+    parsed: OnceLock<Result<Option<PetsemCaveat>, DecodeError>>,
 }
 
 impl RawCaveat {
-    /// For petsem's own types, whose bodies this crate encodes.
-    pub(crate) fn petsem(kind: u64, body: Vec<u8>) -> Self {
-        Self { kind, body }
+    /// A caveat of this type, with a body of one well-formed value.
+    pub(crate) fn new(kind: u64, body: Vec<u8>) -> Self {
+        Self { kind, body, parsed: OnceLock::new() }
+    }
+
+    /// The caveat, if its type is one of petsem's; `None` if it is not assigned.
+    pub(crate) fn parsed(&self) -> Result<Option<&PetsemCaveat>, DecodeError> {
+        let parsed = self.parsed.get_or_init(|| PetsemCaveat::read(self.kind, &self.body));
+        parsed.as_ref().map(Option::as_ref).map_err(|error| *error)
     }
 
     /// The type number.
@@ -142,6 +152,20 @@ impl RawCaveat {
     /// One msgpack value, never nil.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+}
+
+impl PartialEq for RawCaveat {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.body == other.body
+    }
+}
+
+impl Eq for RawCaveat {}
+
+impl fmt::Debug for RawCaveat {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("RawCaveat").field("kind", &self.kind).field("body", &self.body).finish()
     }
 }
 
@@ -452,7 +476,7 @@ fn read_body(kind: u64, reader: &mut Reader<'_>, budget: &mut Budget) -> Result<
         }
         _ => match reader.any()? {
             [0xc0] => return Err(DecodeError::NilBody),
-            body => Caveat::Unregistered(RawCaveat { kind, body: body.to_vec() }),
+            body => Caveat::Unregistered(RawCaveat::new(kind, body.to_vec())),
         },
     })
 }

@@ -1,7 +1,7 @@
 //! petsem's own caveats: types 65536 to 65791, one file each, with the texts that describe them.
 //!
 //! Bodies are canonical arrays (or a bare number), ids are bin of 16 bytes, lists are sorted and without
-//! duplicates. A body is parsed only when a request is cleared: an unassigned type, or a body that is not in
+//! duplicates. A body is parsed only when a request is cleared, and once: an unassigned type, or a body that is not in
 //! canonical form, then refuses. A type number is never reused, and a new field requires a new type.
 
 mod actions;
@@ -117,7 +117,7 @@ macro_rules! petsem_caveats {
             /// All types, in the order of their numbers.
             pub const TYPES: &'static [CaveatType] = &[$($name::TYPE),+];
 
-            fn read(kind: u64, body: &[u8]) -> Result<Option<Self>, DecodeError> {
+            pub(crate) fn read(kind: u64, body: &[u8]) -> Result<Option<Self>, DecodeError> {
                 let reader = &mut Reader::new(body);
                 let caveat = match kind {
                     $($name::KIND => Self::$name($name::read(reader)?),)+
@@ -196,11 +196,9 @@ impl PetsemCaveat {
     ///
     /// # Errors
     /// [`DecodeError`] inside the option if the body is not in the canonical form of its type.
-    pub fn of(caveat: &Caveat) -> Option<Result<Option<Self>, DecodeError>> {
+    pub fn of(caveat: &Caveat) -> Option<Result<Option<&Self>, DecodeError>> {
         match caveat {
-            Caveat::Unregistered(raw) if PETSEM_BLOCK.contains(&raw.kind()) => {
-                Some(Self::read(raw.kind(), raw.body()))
-            }
+            Caveat::Unregistered(raw) if PETSEM_BLOCK.contains(&raw.kind()) => Some(raw.parsed()),
             _ => None,
         }
     }
@@ -232,7 +230,7 @@ impl From<PetsemCaveat> for Caveat {
     fn from(caveat: PetsemCaveat) -> Self {
         let mut body = Vec::new();
         caveat.write(&mut body);
-        Self::Unregistered(RawCaveat::petsem(caveat.kind(), body))
+        Self::Unregistered(RawCaveat::new(caveat.kind(), body))
     }
 }
 

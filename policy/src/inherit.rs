@@ -38,8 +38,8 @@ impl Token {
     pub fn lineage(&self) -> Ancestors {
         let mut line = vec![self.id(), TokenId::of_key(self.kid())];
         for ancestor in self.ancestors() {
-            if !line.contains(&ancestor) {
-                line.push(ancestor);
+            if !line.contains(ancestor) {
+                line.push(*ancestor);
             }
         }
         Ancestors(line)

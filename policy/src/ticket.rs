@@ -99,7 +99,7 @@ impl Ticket {
                 return None;
             }
         }
-        found
+        found.cloned()
     }
 
     /// The key that signs the discharge.

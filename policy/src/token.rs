@@ -44,10 +44,10 @@ pub(crate) struct AcceptedDischarge {
 }
 
 /// A valid grant, and the discharge that contains it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GrantEvidence<Grant = BootGrant> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrantEvidence<'t, Grant = BootGrant> {
     /// What was granted.
-    pub grant: Grant,
+    pub grant: &'t Grant,
     /// The discharge that contains it.
     pub discharge: TokenId,
     /// The trusted discharger that made it. The caller decides whether it may speak for the grant's org.
@@ -115,7 +115,7 @@ impl Token {
     }
 
     /// The holder: the token's own first [`Subject`] in canonical form.
-    pub fn subject(&self) -> Option<Subject> {
+    pub fn subject(&self) -> Option<&Subject> {
         self.own_petsem().find_map(|caveat| match caveat {
             PetsemCaveat::Subject(subject) => Some(subject),
             _ => None,
@@ -123,17 +123,17 @@ impl Token {
     }
 
     /// The tokens that it was minted from, nearest first: its own first [`Ancestors`].
-    pub fn ancestors(&self) -> Vec<TokenId> {
+    pub fn ancestors(&self) -> &[TokenId] {
         let first = self.own_petsem().find_map(|caveat| match caveat {
             PetsemCaveat::Ancestors(Ancestors(ids)) => Some(ids),
             _ => None,
         });
-        first.unwrap_or_default()
+        first.map_or(&[], Vec::as_slice)
     }
 
     /// The JWT that the token was exchanged for: its first caveat, if the second is [`crate::Apps`] with exactly
     /// one app. The rule that it names must be evaluated again at each use.
-    pub fn exchanged(&self) -> Option<Exchanged> {
+    pub fn exchanged(&self) -> Option<&Exchanged> {
         match self.own_first::<2>() {
             [Some(PetsemCaveat::Exchanged(exchanged)), Some(PetsemCaveat::Apps(apps))]
                 if apps.ids().len() == 1 =>
@@ -238,7 +238,7 @@ impl Token {
     ///
     /// # Errors
     /// [`Denial`] as [`Self::clear`], or if the grant is missing.
-    pub fn clear_boot(&self, access: &Access<'_>) -> Result<GrantEvidence, Denial> {
+    pub fn clear_boot(&self, access: &Access<'_>) -> Result<GrantEvidence<'_>, Denial> {
         self.clear(access)?;
         let evidence = self.boot_grant()?;
         evidence.grant.grants(access).map_err(|reason| self.missing(reason))?;
@@ -249,12 +249,11 @@ impl Token {
     ///
     /// # Errors
     /// [`Denial`] if there is none, or more than one.
-    pub fn boot_grant(&self) -> Result<GrantEvidence, Denial> {
-        let select = |caveat| match caveat {
+    pub fn boot_grant(&self) -> Result<GrantEvidence<'_>, Denial> {
+        self.grant(Reason::GrantMissing, Reason::GrantRepeated, |caveat| match caveat {
             PetsemCaveat::BootGrant(grant) => Some(grant),
             _ => None,
-        };
-        self.grant(select, Reason::GrantMissing, Reason::GrantRepeated)
+        })
     }
 
     /// The only break-glass grant in the proof of a trusted discharger for the token's first third-party caveat.
@@ -262,20 +261,19 @@ impl Token {
     ///
     /// # Errors
     /// [`Denial`] if there is none, or more than one.
-    pub fn break_glass_grant(&self) -> Result<GrantEvidence<BreakGlass>, Denial> {
-        let select = |caveat| match caveat {
+    pub fn break_glass_grant(&self) -> Result<GrantEvidence<'_, BreakGlass>, Denial> {
+        self.grant(Reason::BreakGlassMissing, Reason::BreakGlassRepeated, |caveat| match caveat {
             PetsemCaveat::BreakGlass(grant) => Some(grant),
             _ => None,
-        };
-        self.grant(select, Reason::BreakGlassMissing, Reason::BreakGlassRepeated)
+        })
     }
 
-    fn grant<Grant>(
-        &self,
-        select: impl Fn(PetsemCaveat) -> Option<Grant>,
+    fn grant<'t, Grant: 't>(
+        &'t self,
         missing: Reason,
         repeated: Reason,
-    ) -> Result<GrantEvidence<Grant>, Denial> {
+        select: impl Fn(&'t PetsemCaveat) -> Option<&'t Grant>,
+    ) -> Result<GrantEvidence<'t, Grant>, Denial> {
         let mut found = None;
         for placed in self.caveats() {
             let Origin::Discharge { third_party: 0, discharge, proof: true, discharger: Some(discharger) } =
@@ -294,7 +292,7 @@ impl Token {
     }
 
     /// The token's own petsem caveats in canonical form.
-    pub(crate) fn own_petsem(&self) -> impl Iterator<Item = PetsemCaveat> {
+    pub(crate) fn own_petsem(&self) -> impl Iterator<Item = &PetsemCaveat> {
         self.own.caveats.iter().filter_map(|caveat| PetsemCaveat::of(caveat)?.ok()?)
     }
 
@@ -317,7 +315,7 @@ impl Token {
         }
     }
 
-    fn own_first<const N: usize>(&self) -> [Option<PetsemCaveat>; N] {
+    fn own_first<const N: usize>(&self) -> [Option<&PetsemCaveat>; N] {
         std::array::from_fn(|index| PetsemCaveat::of(self.own.caveats.get(index)?)?.ok()?)
     }
 

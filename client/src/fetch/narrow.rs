@@ -85,7 +85,8 @@ mod tests {
         let proof = narrowed(&Credentials::new(&user.to_text()).unwrap());
         let token = UnverifiedToken::parse(proof.expose_text()).unwrap();
         assert_eq!(token.id(), user.id());
-        let said: Vec<_> = token.caveats().iter().filter_map(PetsemCaveat::of).map(|c| c.unwrap()).collect();
+        let said: Vec<_> =
+            token.caveats().iter().filter_map(PetsemCaveat::of).map(|c| c.unwrap().cloned()).collect();
         assert_eq!(
             said,
             [

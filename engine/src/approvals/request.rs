@@ -95,7 +95,7 @@ impl Engine {
         let mut people = vec![author_of(token)];
         let mut keys = vec![token_uuid(TokenId::of_key(token.kid()))];
         let mut unknown = Vec::new();
-        for ancestor in token.ancestors().into_iter().map(token_uuid) {
+        for ancestor in token.ancestors().iter().copied().map(token_uuid) {
             let Some(Row { content: row, .. }) = self.row::<TokenRow>(ancestor.as_bytes()).await? else {
                 unknown.push(ancestor);
                 continue;

@@ -38,15 +38,21 @@ impl Engine {
         };
         audit.verified_token(&first.token);
         let mut valid = Vec::with_capacity(tokens.len());
-        for verified in tokens {
+        for (index, verified) in tokens.into_iter().enumerate() {
             match check_revocations(&control, &verified.token).await {
-                Ok(()) => valid.push(verified),
+                Ok(()) => {
+                    if valid.is_empty() && index > 0 {
+                        audit.verified_token(&verified.token);
+                    }
+                    valid.push(verified);
+                }
                 Err(failure) if failure.code() == ErrorCode::Revoked => {}
                 Err(failure) => return Err(failure),
             }
         }
-        let Some(first) = valid.first() else { return Err(messages::revoked()) };
-        audit.verified_token(&first.token);
+        if valid.is_empty() {
+            return Err(messages::revoked());
+        }
         Ok(Principal::new(valid, audit.peer()))
     }
 

@@ -39,7 +39,7 @@ impl Verified {
 /// The holder of a token, as text.
 pub(crate) fn author_of(token: &Token) -> String {
     match token.subject() {
-        Some(subject) => holder(&subject),
+        Some(subject) => holder(subject),
         None => format!("token {}", token.id()),
     }
 }
@@ -74,7 +74,8 @@ pub(crate) async fn verify(
 
 /// Refuses a token if it, an ancestor or a discharge of it was revoked.
 pub(crate) async fn check_revocations(control: &Control, token: &Token) -> Result<(), Failure> {
-    let ids = std::iter::once(token.id()).chain(token.ancestors()).chain(token.discharge_ids());
+    let ids =
+        std::iter::once(token.id()).chain(token.ancestors().iter().copied()).chain(token.discharge_ids());
     for id in ids {
         if control.is_token_revoked(&token_uuid(id)).await? {
             return Err(messages::revoked());

@@ -177,7 +177,8 @@ impl Principal {
                 .find_map(|(action, target)| verified.allows(&self.access(target, *action, now)).err());
             match refused {
                 None => {
-                    if self.selected.set(index).is_ok() {
+                    // The record has named the first one since authentication.
+                    if self.selected.set(index).is_ok() && index > 0 {
                         audit.verified_token(&verified.token);
                     }
                     return Ok(verified);

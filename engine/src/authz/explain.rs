@@ -86,7 +86,7 @@ impl Engine {
             if let (Some(app), Some(exchanged)) = (&app, verified.token.exchanged())
                 && action == Action::ReadValue
             {
-                refusals.extend(self.refused_by_rule(app, &exchanged, request.secret.as_ref())?);
+                refusals.extend(self.refused_by_rule(app, exchanged, request.secret.as_ref())?);
             }
             tokens.push(ExplainedToken { id: token_uuid(verified.token.id()), refusals });
         }

@@ -28,12 +28,12 @@ enum Scope<'p> {
 
 impl<'p> ReadableApp<'p> {
     /// For a boot whose grant was accepted and whose proof was re-evaluated.
-    pub(crate) fn by_boot(app: FoundApp, _grant: &GrantEvidence) -> Self {
+    pub(crate) fn by_boot(app: FoundApp, _grant: &GrantEvidence<'_>) -> Self {
         Self { app, scope: Scope::All }
     }
 
     /// For break-glass that a second person approved.
-    pub(crate) fn by_break_glass(app: FoundApp, _evidence: &GrantEvidence<BreakGlass>) -> Self {
+    pub(crate) fn by_break_glass(app: FoundApp, _evidence: &GrantEvidence<'_, BreakGlass>) -> Self {
         Self { app, scope: Scope::All }
     }
 

@@ -42,15 +42,15 @@ pub struct Boot<'a> {
 }
 
 /// An allowed boot.
-struct Granted {
-    evidence: GrantEvidence,
+struct Granted<'b> {
+    evidence: GrantEvidence<'b>,
     discharger: Arc<DischargerEntry>,
     provenance: GrantProvenance,
     app: FoundApp,
     host: HostId,
 }
 
-impl Granted {
+impl Granted<'_> {
     /// Whether the boot used a renewal that has more than half of its life left: then the host needs no new one.
     fn has_fresh_renewal(&self, now: Timestamp) -> bool {
         let left = self.evidence.grant.expires.saturating_sub(now.seconds());
@@ -195,7 +195,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn decide(&self, audit: &mut AuditRecord, boot: &Boot<'_>) -> Result<Granted, Failure> {
+    async fn decide<'b>(&self, audit: &mut AuditRecord, boot: &Boot<'b>) -> Result<Granted<'b>, Failure> {
         self.check_integrity()?;
         audit.set_machine(boot.machine);
         let control = self.control();
@@ -242,7 +242,7 @@ impl Engine {
         &self,
         audit: &mut AuditRecord,
         boot: &Boot<'_>,
-        granted: &Granted,
+        granted: &Granted<'_>,
     ) -> Result<Option<RenewResponse>, Failure> {
         let life = granted.app.head.settings.renewal_life;
         if life == 0 {
@@ -279,7 +279,7 @@ impl Engine {
 async fn check_grant(
     control: &Control,
     app: &FoundApp,
-    evidence: &GrantEvidence,
+    evidence: &GrantEvidence<'_>,
     boot: &Boot<'_>,
     host: &HostId,
 ) -> Result<Arc<DischargerEntry>, Failure> {

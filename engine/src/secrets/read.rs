@@ -230,7 +230,7 @@ impl Engine {
         let target = AccessTarget { app: found.as_ref(), secret, ..AccessTarget::default() };
         let (verified, exchanged) = chosen(principal, &target, now)?;
         audit.verified_token(&verified.token);
-        audit.exchanged_jwt(&exchanged);
+        audit.exchanged_jwt(exchanged);
         let app = found.ok_or_else(messages::exchanged_token_does_not_read)?;
         audit.set_app(&app);
         if self.control().issuer(&exchanged.issuer).is_none() {
@@ -238,12 +238,12 @@ impl Engine {
                 .because("the issuer of the JWT behind the token is no longer registered"));
         }
         let policy = self.policy_of(&app)?;
-        let claims = claims_of(&exchanged)?;
+        let claims = claims_of(exchanged)?;
         policy
             .decide_by_rule(&exchanged.rule, &claims, &PolicyQuestion::ReadAnything)
             .map_err(|denial| messages::exchanged_token_does_not_read().because(denial))?;
         audit.set_detail(messages::exchanged_by_rule(&exchanged.rule));
-        let exchange = Some(Exchange { verified, rule: exchanged.rule, now, peer: audit.peer() });
+        let exchange = Some(Exchange { verified, rule: exchanged.rule.clone(), now, peer: audit.peer() });
         Ok(ReadableApp::by_workload(app, Workload { policy, claims, exchange }))
     }
 }
@@ -253,7 +253,7 @@ fn chosen<'p>(
     principal: &'p Principal,
     target: &AccessTarget<'_>,
     now: Timestamp,
-) -> Result<(&'p Verified, Exchanged), Failure> {
+) -> Result<(&'p Verified, &'p Exchanged), Failure> {
     let access = principal.access(target, Action::ReadValue, now);
     let mut first = None;
     for verified in principal.verified() {

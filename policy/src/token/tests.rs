@@ -210,7 +210,7 @@ fn a_host_token_boots_only_with_a_grant_for_that_boot() {
     let token = world.host_token();
     let granted = world.discharge(&token, [grant().into()]);
     let verified = world.verify(&token, &[&granted]);
-    let evidence = GrantEvidence { grant: grant(), discharge: granted.id(), discharger: DISCHARGER };
+    let evidence = GrantEvidence { grant: &grant(), discharge: granted.id(), discharger: DISCHARGER };
     assert_eq!(verified.clear_boot(&boot()), Ok(evidence));
     assert_eq!(verified.discharge_ids(), [granted.id()]);
 
@@ -301,10 +301,10 @@ fn the_first_subject_counts_and_a_different_one_refuses() {
     let world = World::new();
     let subject = |sub: &str| Subject { issuer: "iss".to_owned(), sub: sub.to_owned() };
     let token = world.verify(&world.mint([subject("ann").into()]), &[]);
-    assert_eq!(token.subject(), Some(subject("ann")));
+    assert_eq!(token.subject(), Some(&subject("ann")));
     assert_eq!(token.clear(&access(Action::List)), Ok(()));
     let two = world.verify(&world.mint([subject("ann").into(), subject("bob").into()]), &[]);
-    assert_eq!(two.subject(), Some(subject("ann")));
+    assert_eq!(two.subject(), Some(&subject("ann")));
     assert_eq!(reason(two.clear(&access(Action::List))), Reason::SecondSubject);
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn is_consistent(caveat: &Caveat) -> Result<(), TestCaseError> {
             // A caveat has one encoding.
             if let Ok(Some(known)) = read {
                 prop_assert_eq!(known.kind(), caveat.kind());
-                prop_assert_eq!(&Caveat::from(known), caveat);
+                prop_assert_eq!(&Caveat::from(known.clone()), caveat);
             }
         }
     }
