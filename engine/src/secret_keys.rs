@@ -82,6 +82,9 @@ impl Engine {
         let (app, row) = self.secret_keys_of(app).await?;
         check_reached(&app, query.min_version)?;
         audit.set_version(app.head.app_version);
+        if !all {
+            principal.check_work(row.keys.len())?;
+        }
         let may_list = |audit: &mut AuditRecord, name| {
             let target = AccessTarget { app: Some(&app), secret_key: Some(name), ..AccessTarget::default() };
             all || principal.allows(audit, &target, Action::List, now).is_ok()

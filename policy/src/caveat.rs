@@ -128,8 +128,8 @@ pub struct CommandArgs {
 pub struct RawCaveat {
     kind: u64,
     body: Vec<u8>,
-    /// Parsed at its first use, and once: a request clears a token many times.
-    parsed: OnceLock<Result<Option<PetsemCaveat>, DecodeError>>,
+    /// Parsed at its first use, and once: a request clears a token many times. Boxed, because most are small.
+    parsed: OnceLock<Result<Option<Box<PetsemCaveat>>, DecodeError>>,
 }
 
 impl RawCaveat {
@@ -140,8 +140,8 @@ impl RawCaveat {
 
     /// The caveat, if its type is one of petsem's; `None` if it is not assigned.
     pub(crate) fn parsed(&self) -> Result<Option<&PetsemCaveat>, DecodeError> {
-        let parsed = self.parsed.get_or_init(|| PetsemCaveat::read(self.kind, &self.body));
-        parsed.as_ref().map(Option::as_ref).map_err(|error| *error)
+        let parsed = self.parsed.get_or_init(|| Ok(PetsemCaveat::read(self.kind, &self.body)?.map(Box::new)));
+        parsed.as_ref().map(Option::as_deref).map_err(|error| *error)
     }
 
     /// The type number.
@@ -223,6 +223,14 @@ impl Caveat {
         let mut out = Vec::new();
         self.write_body(&mut out);
         out
+    }
+
+    /// This caveat and those nested in it.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::IfPresent(inner) => 1 + inner.ifs.as_slice().iter().map(Self::count).sum::<usize>(),
+            _ => 1,
+        }
     }
 
     /// Whether this attests a person's identity; only proofs may contain it (macaroon-format §5.1, §6).

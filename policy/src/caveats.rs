@@ -279,6 +279,24 @@ fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     list
 }
 
+/// Whether a text is in `exact`, or has one of `prefixes`. Both are sorted, so the time hardly grows with them.
+fn is_listed(exact: &[String], prefixes: &[String], text: &str) -> bool {
+    exact.binary_search_by(|one| one.as_str().cmp(text)).is_ok() || has_prefix(prefixes, text.as_bytes())
+}
+
+fn has_prefix(prefixes: &[String], mut text: &[u8]) -> bool {
+    loop {
+        let below = prefixes.partition_point(|prefix| prefix.as_bytes() <= text);
+        let Some(nearest) = below.checked_sub(1).and_then(|index| prefixes.get(index)) else { return false };
+        if text.starts_with(nearest.as_bytes()) {
+            return true;
+        }
+        // A shorter prefix of the text sorts before this one, which then has it as a prefix, too.
+        let common = nearest.bytes().zip(text).take_while(|(one, other)| one == *other).count();
+        text = text.get(..common).unwrap_or_default();
+    }
+}
+
 /// Evaluates a caveat on one resource: refuses if the request does not name it, or names another one.
 fn check_resource<T: Copy>(
     resource: Resource,
@@ -308,4 +326,24 @@ fn rfc3339(unix_seconds: i64) -> String {
 fn list_text(items: impl IntoIterator<Item = String>) -> String {
     let text = items.into_iter().collect::<Vec<_>>().join(", ");
     if text.is_empty() { "none".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_found_as_by_comparing_it_with_each_prefix() {
+        let parts = ["", "A", "AB", "ABC", "AC", "B", "BA", "É", "Éa", "È"];
+        let texts = || parts.iter().flat_map(|one| parts.iter().map(move |other| format!("{one}{other}")));
+        for chosen in 0..1_u32 << parts.len() {
+            let prefixes = sorted(
+                (0..parts.len()).filter(|bit| chosen >> bit & 1 == 1).map(|bit| parts[bit].to_owned()),
+            );
+            for text in texts() {
+                let expected = prefixes.iter().any(|prefix| text.starts_with(prefix.as_str()));
+                assert_eq!(has_prefix(&prefixes, text.as_bytes()), expected, "{prefixes:?} {text:?}");
+            }
+        }
+    }
 }

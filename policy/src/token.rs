@@ -109,6 +109,11 @@ impl Token {
         own.chain(discharged)
     }
 
+    /// How many caveats each decision evaluates, nested ones included.
+    pub fn caveat_count(&self) -> usize {
+        self.caveats().map(|placed| placed.caveat.count()).sum()
+    }
+
     /// The token's own caveats as written, third-party ones and bindings included.
     pub fn own_caveats(&self) -> &[Caveat] {
         &self.own.caveats

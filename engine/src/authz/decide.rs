@@ -17,6 +17,9 @@ use crate::messages;
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
+/// Most caveats that one request evaluates for its names: a few milliseconds.
+const CAVEATS_EVALUATED: usize = 65_536;
+
 /// The verified identity behind a request. Its tokens are never combined: the first token that allows an access is used
 /// for all further decisions, for the audit line and for histories.
 #[derive(Debug)]
@@ -36,6 +39,7 @@ impl Engine {
         app: &AppRef,
         requested: &[(Action, Option<&SecretName>)],
     ) -> Result<FoundApp, Failure> {
+        principal.check_work(requested.len())?;
         let found = self.find_app(app).await?;
         let now = self.now();
         let target = |secret| AccessTarget { app: found.as_ref(), secret, ..AccessTarget::default() };
@@ -81,6 +85,14 @@ impl Engine {
         let decision = principal.select_token(audit, &[(action, target)], now).map(|_| ());
         answer(principal, audit, found, action, now, decision)
     }
+}
+
+/// Refuses to decide on so many names separately if that is too much work: each decision evaluates all caveats.
+pub(crate) fn check_work(names: usize, caveats: usize) -> Result<(), Failure> {
+    if names > 1 && names.saturating_mul(caveats) > CAVEATS_EVALUATED {
+        return Err(messages::too_many_names_for_caveats(names, caveats));
+    }
+    Ok(())
 }
 
 /// The app if the decision allows the access, else the refusal that this principal may read.
@@ -155,6 +167,11 @@ impl Principal {
         now: Timestamp,
     ) -> Result<&Verified, Failure> {
         self.allows(audit, target, action, now).map_err(|refused| denied(&refused))
+    }
+
+    /// As the function of this name, for all tokens.
+    pub(crate) fn check_work(&self, names: usize) -> Result<(), Failure> {
+        check_work(names, self.tokens.iter().map(|verified| verified.token.caveat_count()).sum())
     }
 
     /// The one token that allows all these accesses. From then on only this token is used.

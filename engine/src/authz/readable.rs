@@ -11,6 +11,7 @@ use petsem_api::SecretName;
 use petsem_policy::{BreakGlass, GrantEvidence};
 
 use crate::authz::workload::Workload;
+use crate::error::Failure;
 use crate::tenancy::found::FoundApp;
 
 /// An app whose values this request may read, after a decision.
@@ -50,6 +51,14 @@ impl<'p> ReadableApp<'p> {
     /// Whether the read covers every secret.
     pub(crate) fn is_whole(&self) -> bool {
         matches!(self.scope, Scope::All)
+    }
+
+    /// Refuses to decide on so many names if that is too much work.
+    pub(crate) fn check_work(&self, names: usize) -> Result<(), Failure> {
+        match &self.scope {
+            Scope::All => Ok(()),
+            Scope::Workload(workload) => workload.check_work(names),
+        }
     }
 
     /// Whether the read covers this secret.

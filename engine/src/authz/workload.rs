@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use petsem_api::SecretName;
 use petsem_policy::evaluate::{AppPolicy, Claims, PolicyQuestion};
-use petsem_policy::{Action, Exchanged};
+use petsem_policy::{Action, Exchanged, Token};
 
 use crate::authn::tokens::Verified;
+use crate::authz::decide::check_work;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::error::Failure;
@@ -30,6 +31,12 @@ pub(crate) struct Exchange<'p> {
 }
 
 impl Workload<'_> {
+    /// Refuses to decide on so many names if that is too much work.
+    pub(crate) fn check_work(&self, names: usize) -> Result<(), Failure> {
+        let token = self.exchange.as_ref().map(|exchange| &exchange.verified.token);
+        check_work(names, token.map_or(0, Token::caveat_count))
+    }
+
     /// Whether the workload may read this secret.
     pub(crate) fn may_read(&self, app: &FoundApp, name: &SecretName) -> bool {
         match &self.exchange {

@@ -26,6 +26,13 @@ pub(crate) fn revoked() -> Failure {
     )
 }
 
+pub(crate) fn too_many_names_for_caveats(names: usize, caveats: usize) -> Failure {
+    bad_request(format!(
+        "{names} names, each decided by {caveats} caveats, are too much work for one request; nothing was changed; \
+         name fewer secrets at once, or use a token with fewer caveats"
+    ))
+}
+
 pub(crate) fn token_not_signed_here() -> Failure {
     Failure::new(
         ErrorCode::TokenInvalid,

@@ -72,8 +72,10 @@ impl Engine {
         only: Option<&SecretName>,
     ) -> Result<ReadSecrets, Failure> {
         let plaintext = self.open_bundle(readable.app())?;
+        let entries = Bundle::decode(&plaintext)?.entries;
+        readable.check_work(only.map_or(entries.len(), |_| 1))?;
         let mut read = ReadSecrets { secrets: Vec::new(), withheld: 0 };
-        for (name, entry) in Bundle::decode(&plaintext)?.entries {
+        for (name, entry) in entries {
             if only.is_some_and(|only| only.as_str() != name) {
                 continue;
             }

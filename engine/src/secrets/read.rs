@@ -75,6 +75,9 @@ impl Engine {
         check_reached(&app, query.min_version)?;
         let mut described = self.describe(&app)?;
         audit.set_version(app.head.app_version);
+        if !all {
+            principal.check_work(described.len())?;
+        }
         described.retain(|secret| {
             let target =
                 AccessTarget { app: Some(&app), secret: Some(&secret.name), ..AccessTarget::default() };

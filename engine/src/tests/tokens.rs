@@ -1,7 +1,7 @@
 //! Tokens in one header are not combined; an attenuated token cannot revoke its original; lists of tokens are complete.
 
 use petsem_api::{ErrorCode, OrgId, RevokeRequest, TokenInfo, TokenKind, TokenList, TokenUuid};
-use petsem_policy::{Action, ActionSet, Actions, Apps, SecretNames, UnverifiedToken};
+use petsem_policy::{Action, ActionSet, Actions, Apps, Macaroon, SecretNames, UnverifiedToken};
 use serde_json::{Value, json};
 
 use crate::authn::token_id::token_uuid;
@@ -247,4 +247,29 @@ async fn a_token_too_long_for_a_header_is_not_minted_and_lists_of_long_ones_are_
     assert!(bytes < 5 * 1024 * 1024, "{bytes}");
     assert!(listed.truncated);
     assert!(listed.tokens.len() > 300, "{}", listed.tokens.len());
+}
+
+#[tokio::test]
+async fn a_token_with_many_caveats_decides_on_fewer_names_in_one_request() {
+    let demo = Demo::new().await;
+    let operator = &demo.tokens.operator;
+    let mut values = serde_json::Map::new();
+    for number in 0..2000 {
+        values.insert(format!("NAME_{number:04}"), json!("x"));
+    }
+    let version = demo.set(operator, "shop", values.clone().into()).await.unwrap();
+
+    let mut token = Macaroon::from_token(&UnverifiedToken::parse(operator).unwrap()).unwrap();
+    let distinct = |number| SecretNames::new([format!("OTHER_{number}")], ["NAME_".to_owned()]);
+    token.add((0..60).map(|number| distinct(number).into())).unwrap();
+    let token = token.to_text();
+    let refused = demo.set(&token, "shop", values.clone().into()).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::BadRequest);
+    assert!(refused.external().starts_with("2000 names, each decided by 6"), "{refused:?}");
+    let refused = demo.list(&token, "shop").await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::BadRequest);
+    assert_eq!(version, self::version(&demo, "shop").await);
+
+    let fewer = values.into_iter().take(1000).collect::<serde_json::Map<_, _>>();
+    assert_eq!(demo.set(&token, "shop", fewer.into()).await.unwrap(), version + 1);
 }

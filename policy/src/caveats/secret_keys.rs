@@ -1,6 +1,6 @@
 use super::{
-    CaveatType, Container, WhenUnspecified, check_resource, list_text, read_sorted, read_text, sorted,
-    write_texts,
+    CaveatType, Container, WhenUnspecified, check_resource, is_listed, list_text, read_sorted, read_text,
+    sorted, write_texts,
 };
 use crate::access::Access;
 use crate::msgpack::{Reader, Write};
@@ -60,8 +60,7 @@ impl SecretKeys {
 
     pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
         check_resource(Resource::SecretKey, access.secret_key, |label| {
-            self.labels.iter().any(|allowed| allowed == label)
-                || self.prefixes.iter().any(|prefix| label.starts_with(prefix.as_str()))
+            is_listed(&self.labels, &self.prefixes, label)
         })
     }
 

@@ -1,6 +1,6 @@
 use super::{
-    CaveatType, Container, WhenUnspecified, check_resource, list_text, read_sorted, read_text, sorted,
-    write_texts,
+    CaveatType, Container, WhenUnspecified, check_resource, is_listed, list_text, read_sorted, read_text,
+    sorted, write_texts,
 };
 use crate::access::Access;
 use crate::msgpack::{Reader, Write};
@@ -58,10 +58,7 @@ impl SecretNames {
     }
 
     pub(super) fn clears(&self, access: &Access<'_>) -> Result<(), Reason> {
-        check_resource(Resource::Secret, access.secret, |name| {
-            self.exact.iter().any(|exact| exact == name)
-                || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
-        })
+        check_resource(Resource::Secret, access.secret, |name| is_listed(&self.exact, &self.prefixes, name))
     }
 
     pub(super) fn describe(&self) -> String {

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use petsem_policy::{
-    Caveat, CaveatSet, DecodeError, DischargeBudget, DischargeRejection, Header, HeaderError,
-    MAX_HEADER_BYTES, MAX_HEADER_TOKENS, MAX_TOKEN_BYTES, TextError, UnverifiedToken, VerifyError,
+    Access, Action, Caveat, CaveatSet, DecodeError, DischargeBudget, DischargeRejection, Header, HeaderError,
+    IfPresent, MAX_HEADER_BYTES, MAX_HEADER_TOKENS, MAX_TOKEN_BYTES, SecretNames, TextError, UnverifiedToken,
+    VerifyError,
 };
 
 use crate::allocations::{Allocations, allocations_of};
-use crate::world::{HERE, World, unverified};
+use crate::world::{HERE, World, access, unverified};
 
 /// Longest duration of a refusal, on a busy machine too.
 const MAX_DURATION: Duration = Duration::from_millis(100);
@@ -181,4 +182,22 @@ fn the_tokens_of_a_request_share_one_discharge_budget() {
     assert_eq!(verify().map(|_| ()), Ok(()));
     let rejected = VerifyError::DischargeRejected { third_party: 0, reason: DischargeRejection::TooMuchWork };
     assert_eq!(verify().map(|_| ()), Err(rejected));
+}
+
+/// A token is cleared once for each name of a request, so its lists must not be read again each time.
+#[test]
+fn a_token_with_long_lists_reads_them_at_the_first_name_alone() {
+    let world = World::new();
+    let list = |from: u32| SecretNames::new((from..from + 60).map(|number| format!("NAME_{number:05}")), []);
+    let nested = IfPresent { ifs: CaveatSet::new(vec![list(59).into()]), otherwise: u16::MAX };
+    let mut caveats: Vec<Caveat> = (0..59).map(|first| list(first).into()).collect();
+    caveats.push(Caveat::IfPresent(nested));
+    let token = world.verify(&world.mint(caveats), &[]);
+    assert_eq!(token.caveat_count(), 61);
+    let of = |name| Access { secret: Some(name), ..access(Action::Write) };
+    let (cleared, memory) = allocations_of(|| token.clear(&of("NAME_00059")));
+    assert_eq!(cleared, Ok(()));
+    assert!(memory.allocations >= 60 * 60, "{memory:?}");
+    let (cleared, memory) = allocations_of(|| token.clear(&of("NAME_00059")));
+    assert_eq!((cleared, memory), (Ok(()), Allocations::default()));
 }
