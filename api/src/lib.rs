@@ -51,6 +51,7 @@ mod id;
 mod json;
 mod name;
 mod policy;
+mod printable;
 mod rotation;
 mod schema;
 mod secret;
@@ -87,6 +88,7 @@ pub use name::{
     AppName, AppRef, HostId, MAX_SECRET_NAME, MachineId, NameError, OrgName, OrgRef, SecretKeyName,
     SecretName,
 };
+pub use printable::{escaped, is_unprintable};
 pub use rotation::{AppRotation, KeyringInfo, KeyringVersion, RotateApp, RotationList, RotationProgress};
 pub use secret::{
     AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, Digest, History, HistoryEntry, MAX_BUNDLE,

@@ -3,8 +3,12 @@
 //!
 //! The token of a context file is sent only to the endpoint of that file: a command that names another endpoint
 //! must also name a token file. Tokens themselves are never arguments and never in the environment.
+//!
+//! A context file that nobody named is the one in the working directory, which may be anybody's. It counts only if it
+//! and its directory belong to this user alone, and only for the files beside it.
 
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 use petsem_api::{AppName, AppRef, HostId, OrgName, OrgRef};
@@ -75,6 +79,8 @@ pub(crate) struct Resolved {
     pub(crate) endpoint: String,
     token_file: Option<PathBuf>,
     context: Option<Context>,
+    /// The directory of the context file that the endpoint is from, if the caller did not name that file.
+    implicit: Option<PathBuf>,
 }
 
 /// Largest context file.
@@ -90,23 +96,28 @@ impl Connection {
         if let Some(endpoint) = &self.endpoint {
             // Its tokens, and the names in it, are for its own endpoint only.
             let context = context.filter(|context| context.endpoint == *endpoint);
-            return Ok(self.resolved(endpoint.clone(), context));
+            return Ok(self.resolved(endpoint.clone(), context, None));
         }
         let context = context.ok_or_else(messages::no_endpoint)?;
-        Ok(self.resolved(context.endpoint.clone(), Some(context)))
+        let implicit = self.context.is_none().then(|| PathBuf::from(DEFAULT_DIRECTORY));
+        let resolved = self.resolved(context.endpoint.clone(), Some(context), implicit);
+        if let Some(file) = &self.token_file {
+            resolved.check_named(file)?;
+        }
+        Ok(resolved)
     }
 
-    fn resolved(&self, endpoint: String, context: Option<Context>) -> Resolved {
+    fn resolved(&self, endpoint: String, context: Option<Context>, implicit: Option<PathBuf>) -> Resolved {
         let default = || context.as_ref().and_then(|context| context.token_file.clone());
         let token_file = self.token_file.clone().or_else(default);
-        Resolved { endpoint, token_file, context }
+        Resolved { endpoint, token_file, context, implicit }
     }
 
     fn context_file(&self) -> Result<Option<Context>, Failure> {
         let default = Path::new(DEFAULT_DIRECTORY).join(FILE_NAME);
         match &self.context {
             Some(path) => Ok(Some(Context::load(path)?)),
-            None if default.exists() => Ok(Some(Context::load(&default)?)),
+            None if default.exists() => Ok(Some(Context::load_implicit(&default)?)),
             None => Ok(None),
         }
     }
@@ -120,8 +131,21 @@ impl Resolved {
 
     /// The file with the host token: the one given, else the context file's.
     pub(crate) fn host_token_file<'a>(&'a self, given: Option<&'a Path>) -> Result<&'a Path, Failure> {
+        if let Some(file) = given {
+            self.check_named(file)?;
+        }
         let default = self.context.as_ref().and_then(|context| context.host_token_file.as_deref());
         given.or(default).ok_or_else(messages::no_host_token_file)
+    }
+
+    /// Refuses to send a token that the caller named to a server that the caller did not name.
+    pub(crate) fn check_named(&self, file: &Path) -> Result<(), Failure> {
+        match &self.implicit {
+            Some(directory) if file.parent() != Some(directory) => {
+                Err(messages::token_without_endpoint(file, &directory.join(FILE_NAME)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The app to work on.
@@ -148,6 +172,33 @@ impl Resolved {
 }
 
 impl Context {
+    /// As [`Self::load`], for a file that the caller did not name.
+    ///
+    /// # Errors
+    /// Another user could have written it, or it names files elsewhere.
+    fn load_implicit(path: &Path) -> Result<Self, Failure> {
+        let this_user = rustix::process::geteuid().as_raw();
+        for owned in [path.parent().unwrap_or(path), path] {
+            let metadata = owned.metadata().map_err(|error| messages::no_metadata(owned, &error))?;
+            if metadata.uid() != this_user || metadata.mode() & 0o022 != 0 {
+                return Err(messages::context_of_others(path, owned));
+            }
+        }
+        let context = Self::load(path)?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let is_beside = |file: &PathBuf| {
+            let mut components = file.strip_prefix(directory).unwrap_or(file).components();
+            // A repository can contain the directory, and in it a link to a token.
+            matches!((components.next(), components.next()), (Some(Component::Normal(_)), None))
+                && !file.is_symlink()
+        };
+        let files = [&context.token_file, &context.host_token_file, &context.development_issuer_key];
+        if let Some(file) = files.into_iter().flatten().find(|file| !is_beside(file)) {
+            return Err(messages::context_names_elsewhere(path, file));
+        }
+        Ok(context)
+    }
+
     /// Reads a context file and makes its paths independent of the working directory.
     ///
     /// # Errors
@@ -169,6 +220,8 @@ impl Context {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn connection(endpoint: Option<&str>, token_file: Option<&str>, context: &Path) -> Connection {
@@ -212,6 +265,66 @@ mod tests {
         assert_eq!(resolved.host_token_file(None).unwrap_err().fact, messages::no_host_token_file().fact);
         let named = connection(Some("http://127.0.0.1:9999"), Some("mine"), &path).resolve().unwrap();
         assert_eq!(named.token_file().unwrap(), Path::new("mine"));
+    }
+
+    fn implicit(directory: &Path, text: &str) -> Result<Context, Failure> {
+        Context::load_implicit(&context_file(directory, text))
+    }
+
+    #[test]
+    fn a_context_file_that_was_not_named_is_the_users_own_and_names_files_beside_it() {
+        let beside = "endpoint = \"http://127.0.0.1:1\"\ntoken_file = \"operator.token\"\n";
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("petsem-dev");
+        std::fs::create_dir(&directory).unwrap();
+        let set = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let token = directory.join("operator.token");
+        assert_eq!(implicit(&directory, beside).unwrap().token_file.as_ref(), Some(&token));
+
+        for elsewhere in ["/etc/token", "../operator.token", "keys/operator.token", "..", "."] {
+            let fact = implicit(&directory, &beside.replace("operator.token", elsewhere)).unwrap_err().fact;
+            assert!(fact.ends_with("which is not beside it"), "{fact}");
+        }
+        std::os::unix::fs::symlink("/etc/hostname", &token).unwrap();
+        let fact = implicit(&directory, beside).unwrap_err().fact;
+        assert!(fact.ends_with("which is not beside it"), "{fact}");
+        std::fs::remove_file(&token).unwrap();
+
+        for writable in [directory.clone(), directory.join(FILE_NAME)] {
+            for mode in [0o722, 0o720, 0o702] {
+                set(&writable, mode);
+                let fact = implicit(&directory, beside).unwrap_err().fact;
+                assert!(fact.ends_with(&format!("other users can write {}", writable.display())), "{fact}");
+            }
+            set(&writable, 0o700);
+        }
+        assert!(implicit(&directory, beside).is_ok());
+    }
+
+    #[test]
+    fn a_token_is_not_sent_to_a_server_that_nobody_named() {
+        let context = Context {
+            endpoint: "http://127.0.0.1:1".to_owned(),
+            token_file: None,
+            host_token_file: None,
+            host: None,
+            org: None,
+            app: None,
+            development_issuer_key: None,
+        };
+        let connection = connection(None, None, Path::new("unused"));
+        let directory = PathBuf::from(DEFAULT_DIRECTORY);
+        let found = connection.resolved(context.endpoint.clone(), Some(context), Some(directory));
+        for elsewhere in ["look.token", "/home/ann/look.token", "petsem-dev/old/look.token", "-"] {
+            let refused = found.check_named(Path::new(elsewhere)).unwrap_err();
+            assert!(refused.fact.starts_with(&format!("{elsewhere} is not sent")), "{}", refused.fact);
+            assert!(found.host_token_file(Some(Path::new(elsewhere))).is_err());
+        }
+        assert!(found.check_named(Path::new("petsem-dev/owner.token")).is_ok());
+        let named = connection.resolved("http://127.0.0.1:1".to_owned(), None, None);
+        assert!(named.check_named(Path::new("look.token")).is_ok());
     }
 
     #[test]

@@ -27,7 +27,10 @@ pub(crate) fn from_file(path: &Path) -> Result<Credentials, Failure> {
 /// A JWT that can read, from the file or from the development issuer.
 pub(crate) fn for_workload(file: Option<&Path>, resolved: &Resolved) -> Result<Credentials, Failure> {
     match (file, resolved.development_issuer_key()) {
-        (Some(path), _) => from_file(path),
+        (Some(path), _) => {
+            resolved.check_named(path)?;
+            from_file(path)
+        }
         (None, Some(key)) => sign(key, &BTreeMap::from([("sub", "developer")])),
         (None, None) => Err(messages::no_jwt()),
     }

@@ -22,7 +22,7 @@ pub(crate) use explanations::*;
 pub(crate) use files::*;
 pub(crate) use issuers::*;
 pub(crate) use node::*;
-pub(crate) use phrasing::{STDIN_NAME, without_control_characters};
+pub(crate) use phrasing::STDIN_NAME;
 pub(crate) use rotations::*;
 pub(crate) use seals::*;
 pub(crate) use tokens::*;

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use petsem_api::{escaped, is_unprintable};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -19,7 +20,7 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| messages::without_control_characters(&cell)).collect());
+        self.rows.push(cells.into_iter().map(|cell| escaped(&cell, &[])).collect());
     }
 }
 
@@ -39,7 +40,7 @@ pub(crate) fn confirm<T: Serialize>(json: bool, data: &T, text: &str) -> Result<
 
 /// One line of text.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
-    write(format!("{text}\n").as_bytes())
+    write(format!("{}\n", shown(text)).as_bytes())
 }
 
 /// Bytes, unchanged.
@@ -50,22 +51,22 @@ pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
 
 /// A note for people, on standard error so that it never mixes with data.
 pub(crate) fn notice(text: &str) {
-    let _ = writeln!(io::stderr(), "note: {text}");
+    let _ = writeln!(io::stderr(), "note: {}", shown(text));
 }
 
 /// A question on standard error; the answer is typed after it.
 pub(crate) fn prompt(text: &str) {
     let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    let _ = stderr.write_all(shown(text).as_bytes()).and_then(|()| stderr.flush());
 }
 
 /// The failure that ends the command.
 pub(crate) fn failure(failure: &Failure) {
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (red, dim, plain) = if color { ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
-    let mut text = format!("{red}error:{plain} {}\n", failure.fact);
+    let mut text = format!("{red}error:{plain} {}\n", shown(&failure.fact));
     if let Some(hint) = &failure.hint {
-        text.push_str(&format!("{dim}hint:{plain} {hint}\n"));
+        text.push_str(&format!("{dim}hint:{plain} {}\n", shown(hint)));
     }
     // In one write: other processes may write to the same terminal or log.
     let _ = io::stderr().write_all(text.as_bytes());
@@ -106,9 +107,29 @@ pub(crate) fn is_terminal() -> bool {
 }
 
 fn json_line<T: Serialize>(data: &T) -> Result<(), Failure> {
-    let mut text = serde_json::to_string_pretty(data).map_err(messages::output_failed)?;
+    let mut text = json_escaped(&serde_json::to_string_pretty(data).map_err(messages::output_failed)?);
     text.push('\n');
     write(text.as_bytes())
+}
+
+/// Texts name what others wrote: it must not move the cursor, or reorder what a person reads before an approval.
+fn shown(text: &str) -> String {
+    escaped(text, &['\n', '\t'])
+}
+
+/// The same value as JSON without characters that a terminal does not show.
+fn json_escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_unprintable(character) && character != '\n' {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 /// A table: aligned on a terminal, tabs between cells otherwise.
@@ -166,12 +187,21 @@ mod tests {
     fn a_terminal_gets_headings_and_columns() {
         assert_eq!(
             aligned(&two_rows(), false),
-            "NAME            VERSION\nA               12\nLONG\u{fffd}[31m\u{fffd}NAME  3\n"
+            "NAME                       VERSION\nA                          12\nLONG\\u{1b}[31m\\u{9}NAME  3\n"
         );
     }
 
     #[test]
     fn programs_get_tabs_and_no_control_characters() {
-        assert_eq!(tabbed(&two_rows()), "A\t12\nLONG\u{fffd}[31m\u{fffd}NAME\t3\n");
+        assert_eq!(tabbed(&two_rows()), "A\t12\nLONG\\u{1b}[31m\\u{9}NAME\t3\n");
+    }
+
+    #[test]
+    fn json_has_the_same_value_without_characters_that_a_terminal_obeys() {
+        let foreign = "a\u{9b}\u{7f}\u{202e}\u{e0041}\n\u{1b}é";
+        let json = json_escaped(&serde_json::to_string_pretty(&[foreign]).unwrap());
+        assert_eq!(json, "[\n  \"a\\u009b\\u007f\\u202e\\udb40\\udc41\\n\\u001bé\"\n]");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [foreign]);
+        assert_eq!(shown("two\nlines\tand \u{202e}more"), "two\nlines\tand \\u{202e}more");
     }
 }

@@ -44,6 +44,9 @@ impl SecretKey {
     /// # Errors
     /// [`ImportError`]: wrong length for this type, or a value that protects nothing.
     pub fn import(kind: SecretKeyType, given: &[u8]) -> Result<Self, ImportError> {
+        if given.is_empty() {
+            return Err(ImportError::Empty);
+        }
         if given.iter().all(|byte| *byte == 0) {
             return Err(ImportError::Zero);
         }

@@ -89,6 +89,7 @@ impl Boot {
     /// The proof that this Machine should boot here.
     fn proof(&self, resolved: &Resolved, app: &AppRef) -> Result<Credentials, Failure> {
         if let Some(path) = &self.jwt_file {
+            resolved.check_named(path)?;
             return jwt::from_file(path);
         }
         let host = self.host.as_ref().or(resolved.host()).ok_or_else(messages::no_host)?;

@@ -58,7 +58,10 @@ impl Run {
         let app = resolved.app(&self.app)?;
         let endpoint: Endpoint = resolved.endpoint.parse()?;
         let credentials = match self.break_glass.as_ref().or(self.exchanged.as_ref()) {
-            Some(path) => Credentials::new(&private_file::read_token(path)?)?,
+            Some(path) => {
+                resolved.check_named(path)?;
+                Credentials::new(&private_file::read_token(path)?)?
+            }
             None => jwt::for_workload(self.jwt_file.as_deref(), &resolved)?,
         };
         let client = Client::builder(vec![endpoint]).build();

@@ -29,8 +29,7 @@ pub(crate) fn no_ticket() -> Failure {
 }
 
 pub(crate) fn approval_page(url: &str) -> String {
-    let printable: String = url.chars().filter(|character| !character.is_control()).collect();
-    format!("the approver's page: {printable}")
+    format!("the approver's page: {}", petsem_api::escaped(url, &[]))
 }
 
 pub(crate) fn approval_state(state: ApprovalState) -> &'static str {

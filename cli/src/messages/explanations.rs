@@ -1,8 +1,7 @@
 //! Why a token or a policy denies a request.
 
-use petsem_api::{ExplainedRefusal, Explanation};
+use petsem_api::{ExplainedRefusal, Explanation, escaped};
 
-use super::phrasing::without_control_characters;
 use crate::failure::{Exit, Failure};
 use crate::report::PolicyTest;
 
@@ -15,11 +14,9 @@ pub(crate) fn token_explanation(explanation: &Explanation) -> String {
         }
         text.push_str(&format!("token {} refuses the request\n", token.id));
         for refusal in &token.refusals {
-            let reason = without_control_characters(&format!("{} ({})", refusal.reason, refusal.code));
+            let reason = escaped(&format!("{} ({})", refusal.reason, refusal.code), &[]);
             match &refusal.caveat {
-                Some(caveat) => {
-                    text.push_str(&format!("  {}: {reason}\n", without_control_characters(caveat)))
-                }
+                Some(caveat) => text.push_str(&format!("  {}: {reason}\n", escaped(caveat, &[]))),
                 None => text.push_str(&format!("  {reason}\n")),
             }
         }

@@ -25,8 +25,3 @@ pub(crate) fn split_hint(exit: Exit, text: &str) -> Failure {
         None => Failure::bare(exit, text),
     }
 }
-
-/// Labels and authors come from others: their control characters must neither reach a terminal nor split a row.
-pub(crate) fn without_control_characters(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
-}

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use petsem_api::{AppRef, MintedToken, RevokeRequest, Revoked};
+use petsem_api::{AppRef, MintedToken, RevokeRequest, Revoked, escaped};
 use petsem_policy::{AddError, HeaderError, TextError, TokenId};
 use petsem_server::Denied;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::phrasing::without_control_characters;
 use crate::failure::{Exit, Failure};
 use crate::report::TokenDescription;
 
@@ -71,8 +70,7 @@ pub(crate) fn cannot_narrow(error: &AddError) -> Failure {
 }
 
 pub(crate) fn token_description(token: &TokenDescription) -> String {
-    let mut text =
-        format!("token     {}\nlocation  {}\n", token.id, without_control_characters(&token.location));
+    let mut text = format!("token     {}\nlocation  {}\n", token.id, escaped(&token.location, &[]));
     let state = if token.expired { " (expired)" } else { "" };
     match &token.expires_at {
         Some(end) => text.push_str(&format!("expires   {end}{state}\n")),
@@ -86,7 +84,7 @@ pub(crate) fn token_description(token: &TokenDescription) -> String {
     }
     for (at, caveat) in token.caveats.iter().enumerate() {
         text.push_str(if at == 0 { "caveats   " } else { "          " });
-        text.push_str(&without_control_characters(caveat));
+        text.push_str(&escaped(caveat, &[]));
         text.push('\n');
     }
     text

@@ -117,6 +117,48 @@ pub(crate) fn no_endpoint() -> Failure {
     )
 }
 
+pub(crate) fn token_without_endpoint(file: &Path, context: &Path) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!(
+            "{} is not sent to the server of {}, which this command found by itself",
+            file.display(),
+            context.display()
+        ),
+        format!(
+            "name the server, too: --endpoint URL, or --context {0} (PETSEM_CONTEXT={0})",
+            context.display()
+        ),
+    )
+}
+
+pub(crate) fn context_of_others(context: &Path, owned: &Path) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} was not read: other users can write {}", context.display(), owned.display()),
+        format!(
+            "check what it names; then make it yours alone (chown, chmod go-w {}), or name it with --context",
+            owned.display()
+        ),
+    )
+}
+
+pub(crate) fn context_names_elsewhere(context: &Path, file: &Path) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} was not used: it names {}, which is not beside it", context.display(), file.display()),
+        format!("check what it names; to use it, name it: --context {}", context.display()),
+    )
+}
+
+pub(crate) fn no_metadata(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} cannot be examined: {error}", path.display()),
+        "check the path and its permissions",
+    )
+}
+
 pub(crate) fn no_token_file() -> Failure {
     Failure::new(
         Exit::Usage,

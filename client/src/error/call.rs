@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use petsem_api::{ErrorCode, MAX_BATCH, RequestId, SecretName};
+use petsem_api::{ErrorCode, MAX_BATCH, RequestId, SecretName, is_unprintable};
 use petsem_outbound::OutboundError;
 use thiserror::Error;
 
@@ -324,7 +324,7 @@ pub(crate) fn no_reason(endpoint: &Endpoint, status: u16) -> String {
 
 /// A server's text as an error may repeat it: short, on one line.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().take(REPEATED_MAXIMUM).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().take(REPEATED_MAXIMUM).map(|c| if is_unprintable(c) { ' ' } else { c }).collect()
 }
 
 fn request(id: Option<RequestId>) -> String {

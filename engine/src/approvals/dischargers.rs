@@ -9,6 +9,7 @@ use petsem_api::{Approval, Discharger, DischargerList, OrgId, OrgRef, PutDischar
 use petsem_keys::DischargerKey;
 use petsem_policy::Action;
 use petsem_store::{Expect, RecordKind};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::approvals::discharger_limits::check_room;
@@ -103,7 +104,7 @@ impl Engine {
         }
         let (id, row, fence) = self.new_discharger(registration, org, now).await?;
         let request = ApprovalRequest {
-            summary: messages::discharger_registration(&row.location, org),
+            summary: messages::discharger_registration(&row.location, org, &digest_of(registration)),
             change: ProtectedChange::Discharger { id: HEXLOWER.encode(&id), row },
             org,
             app: None,
@@ -196,6 +197,12 @@ impl Engine {
     pub(crate) fn is_own(&self, entry: &DischargerEntry) -> bool {
         entry.org.is_none() && entry.location == discharger_location(&self.settings.location)
     }
+}
+
+/// The SHA-256 of the key, in hex: both persons can compare it with their own copy.
+fn digest_of(registration: &PutDischarger) -> String {
+    let key = Zeroizing::new(BASE64.decode(registration.key.as_bytes()).unwrap_or_default());
+    HEXLOWER.encode(&Sha256::digest(key.as_slice()))
 }
 
 /// An org's dischargers need the action `manage_policy`, the platform's need `operate`.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use petsem_api::{Approval, ErrorCode, Issuer, IssuerId, IssuerList, PutIssuer};
-use petsem_policy::evaluate::Algorithm;
+use petsem_policy::evaluate::{Algorithm, Jwks};
 use petsem_store::{Change, RecordKind};
 
 use crate::approvals::request::{ApprovalRequest, registration_ends};
@@ -271,8 +271,8 @@ fn described(row: &IssuerRow) -> String {
         (Some(url), _) => messages::issuer_with_keys_url(&issuer, &url.escape_debug()),
         (None, true) => messages::issuer_with_discovery(&issuer),
         (None, false) => {
-            let keys = row.keys.as_ref().and_then(|set| set.get("keys")?.as_array()).map_or(0, Vec::len);
-            messages::issuer_with_keys(&issuer, keys)
+            let keys = row.keys.as_ref().map(|set| Jwks::parse(&set.to_string()).unwrap_or_default());
+            messages::issuer_with_keys(&issuer, keys.unwrap_or_default().thumbprints())
         }
     }
 }

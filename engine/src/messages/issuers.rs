@@ -69,8 +69,12 @@ pub(crate) fn issuer_with_discovery(issuer: &dyn Display) -> String {
     format!("the issuer {issuer}, keys by its discovery document")
 }
 
-pub(crate) fn issuer_with_keys(issuer: &dyn Display, keys: usize) -> String {
-    format!("the issuer {issuer}, {keys} registered keys")
+pub(crate) fn issuer_with_keys<'k>(
+    issuer: &dyn Display,
+    thumbprints: impl Iterator<Item = &'k str>,
+) -> String {
+    let keys = thumbprints.collect::<Vec<_>>().join(", ");
+    format!("the issuer {issuer}, registered keys by SHA-256 thumbprint (RFC 7638): {keys}")
 }
 
 /// The summary of a request for a second person.
@@ -142,7 +146,7 @@ fn too_many_discharger_keys(fact: &str) -> Failure {
 }
 
 /// The summary of a request for a second person.
-pub(crate) fn discharger_registration(location: &str, org: Option<OrgId>) -> String {
+pub(crate) fn discharger_registration(location: &str, org: Option<OrgId>, digest: &str) -> String {
     let scope = org.map_or_else(|| "the whole platform".to_owned(), |org| format!("org {org}"));
-    format!("register the discharger at {location} for {scope}")
+    format!("register the discharger at {location} for {scope}, key with the SHA-256 digest {digest}")
 }

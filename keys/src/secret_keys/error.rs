@@ -40,7 +40,10 @@ pub enum ImportError {
         /// The lengths of keys of the type, in words.
         wanted: &'static str,
     },
-    /// Every byte is zero, or there are none.
+    /// There are no bytes.
+    #[error("no key was given; give the bare key")]
+    Empty,
+    /// Every byte is zero.
     #[error("the key is all zeros; generate one from a random source")]
     Zero,
     /// The number is zero, or not below the order of the curve.

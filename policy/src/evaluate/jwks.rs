@@ -6,7 +6,7 @@ use std::sync::Arc;
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse, RSAKeyParameters,
+    AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse, RSAKeyParameters, ThumbprintHash,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,6 +16,8 @@ use super::text::JwksError;
 
 /// Longest text of a key set, in bytes.
 pub const MAX_JWKS_BYTES: usize = 256 * 1024;
+/// Members of private and symmetric keys (RFC 7518 §6.2.2, §6.3.2, §6.4; `priv` of algorithm key pairs).
+const PRIVATE_PARTS: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
 /// Shortest accepted RSA modulus, in bits (RFC 7518 §3.3).
 const SHORTEST_RSA: usize = 2048;
 /// Longest accepted RSA modulus, in bits: it bounds the cost of a verification.
@@ -96,6 +98,7 @@ struct Key {
     kind: KeyKind,
     /// The algorithm, if the key names one.
     only: Option<String>,
+    thumbprint: String,
     key: DecodingKey,
 }
 
@@ -111,29 +114,30 @@ impl Jwks {
     /// Parses a key set for a registration. Unusable keys are skipped: see [`Self::parse_published`].
     ///
     /// # Errors
-    /// [`JwksError`] if no usable key remains, or two keys of one kind have the same id.
+    /// [`JwksError`] if a key has its private part, no usable key remains, or two keys of one kind have the same id.
     pub fn parse(json: &str) -> Result<Self, JwksError> {
-        let keys = Self::parse_published(json)?;
+        let set = read(json)?;
+        // A registration is stored and shown as it was given.
+        if let Some(member) = set.iter().find_map(private_part) {
+            return Err(JwksError::PrivatePart { member });
+        }
+        let keys = Self::of(set)?;
         if keys.is_empty() { Err(JwksError::NoUsableKey) } else { Ok(keys) }
     }
 
     /// Parses a key set as its issuer publishes it. These keys are skipped: kinds without an [`Algorithm`], which
-    /// includes symmetric keys; keys for other uses than signatures; RSA keys below 2048 or above 8192 bits, or that
-    /// can be factored (CVE-2017-15361); and keys that do not parse (RFC 7517 §5). The set may be empty: an issuer
-    /// can withdraw all keys.
+    /// includes symmetric keys; keys that are published with their private part; keys for other uses than signatures; RSA
+    /// keys below 2048 or above 8192 bits, or that can be factored (CVE-2017-15361); and keys that do not parse (RFC 7517
+    /// §5). The set may be empty: an issuer can withdraw all keys.
     ///
     /// # Errors
     /// [`JwksError`] if the text is not a key set, or two keys of one kind have the same id.
     pub fn parse_published(json: &str) -> Result<Self, JwksError> {
-        if json.len() > MAX_JWKS_BYTES {
-            return Err(JwksError::TooLong);
-        }
-        // A derived `Deserialize` also accepts a list of the fields; RFC 7517 requires an object.
-        if !json.trim_start().starts_with('{') {
-            return Err(JwksError::Json(serde::de::Error::custom("a key set is an object")));
-        }
-        let set: KeySet = serde_json::from_str(json).map_err(JwksError::Json)?;
-        let keys: Vec<Key> = set.keys.into_iter().filter_map(Key::usable).collect();
+        Self::of(read(json)?)
+    }
+
+    fn of(set: Vec<Value>) -> Result<Self, JwksError> {
+        let keys: Vec<Key> = set.into_iter().filter_map(Key::usable).collect();
         for (index, key) in keys.iter().enumerate() {
             let same = |other: &Key| other.id == key.id && other.kind == key.kind;
             if key.id.is_some() && keys.iter().take(index).any(same) {
@@ -151,6 +155,11 @@ impl Jwks {
     /// The number of usable keys.
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The thumbprint of each usable key: the SHA-256 of RFC 7638, in base64url.
+    pub fn thumbprints(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|key| key.thumbprint.as_str())
     }
 
     /// Whether there is none; never true for a registered set.
@@ -185,8 +194,34 @@ struct KeySet {
     keys: Vec<Value>,
 }
 
+fn read(json: &str) -> Result<Vec<Value>, JwksError> {
+    if json.len() > MAX_JWKS_BYTES {
+        return Err(JwksError::TooLong);
+    }
+    // A derived `Deserialize` also accepts a list of the fields; RFC 7517 requires an object.
+    if !json.trim_start().starts_with('{') {
+        return Err(JwksError::Json(serde::de::Error::custom("a key set is an object")));
+    }
+    serde_json::from_str(json).map(|set: KeySet| set.keys).map_err(JwksError::Json)
+}
+
+/// The member of a key, at any depth, that others must not see.
+fn private_part(key: &Value) -> Option<&'static str> {
+    match key {
+        Value::Object(members) => PRIVATE_PARTS
+            .into_iter()
+            .find(|member| members.contains_key(*member))
+            .or_else(|| members.values().find_map(private_part)),
+        Value::Array(items) => items.iter().find_map(private_part),
+        _ => None,
+    }
+}
+
 impl Key {
     fn usable(value: Value) -> Option<Self> {
+        if private_part(&value).is_some() {
+            return None;
+        }
         let jwk: Jwk = serde_json::from_value(value).ok()?;
         let kind = match &jwk.algorithm {
             AlgorithmParameters::RSA(key) if has_accepted_modulus(key) => KeyKind::Rsa,
@@ -203,8 +238,9 @@ impl Key {
             return None;
         }
         let key = DecodingKey::from_jwk(&jwk).ok()?;
+        let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256).ok()?;
         let only = common.key_algorithm.map(|algorithm| algorithm.to_string());
-        Some(Self { id: jwk.common.key_id, kind, only, key })
+        Some(Self { id: jwk.common.key_id, kind, only, thumbprint, key })
     }
 }
 

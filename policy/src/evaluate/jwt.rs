@@ -64,7 +64,7 @@ impl Claims {
     ///
     /// # Errors
     /// [`JwtError::NotAJwt`] unless it is an object with unique names, [`JwtError::TooLong`] over 16 KiB,
-    /// [`JwtError::Claim`] if `iat` or `exp` is not a time.
+    /// [`JwtError::Claim`] if `iat` or `exp` is not a time, or `sub` or `jti` is not text.
     pub fn danger_assume(json: &str) -> Result<Self, JwtError> {
         if json.len() > MAX_JWT_BYTES {
             return Err(JwtError::TooLong);
@@ -82,6 +82,7 @@ impl Claims {
     }
 
     fn unverified(values: Map<String, Value>) -> Result<Self, JwtError> {
+        check_texts(&values)?;
         let times = time(&values, "iat")?.zip(time(&values, "exp")?);
         Ok(Self { values, times })
     }
@@ -167,7 +168,7 @@ pub fn key_id_of(text: &str) -> Result<Option<String>, JwtError> {
 ///
 /// Required: a pinned algorithm that fits the key, a valid signature, `iss`, `aud` (text or list) with this
 /// installation's name, `iat` and `exp` at most `max_life_seconds` apart, and `now` (unix seconds) between `iat`,
-/// `nbf` (if present) and `exp`, with 30 s of skew. A boot proof may live 300 s, a JWT in direct use 900 s.
+/// `nbf` (if present) and `exp`, with 30 s of skew. `sub` and `jti`, if present, are text. A boot proof may live 300 s, a JWT in direct use 900 s.
 ///
 /// # Errors
 /// [`JwtError`] with the first failed check.
@@ -234,6 +235,7 @@ fn checked_claims(
     if !for_us {
         return Err(JwtError::Claim("aud"));
     }
+    check_texts(&values)?;
     let issued = time(&values, "iat")?.ok_or(JwtError::Claim("iat"))?;
     let expires = time(&values, "exp")?.ok_or(JwtError::Claim("exp"))?;
     let not_before = time(&values, "nbf")?.unwrap_or(issued);
@@ -248,6 +250,14 @@ fn checked_claims(
         return Err(JwtError::TooLongLived);
     }
     Ok(Claims { values, times: Some((issued, expires)) })
+}
+
+/// `sub` and `jti` are text (RFC 7519 §4.1.2, §4.1.7). A revocation names them as text, so others could not be revoked.
+fn check_texts(values: &Map<String, Value>) -> Result<(), JwtError> {
+    match ["sub", "jti"].into_iter().find(|name| values.get(*name).is_some_and(|value| !value.is_string())) {
+        Some(name) => Err(JwtError::Claim(name)),
+        None => Ok(()),
+    }
 }
 
 /// A NumericDate (RFC 7519 §2), truncated to seconds.

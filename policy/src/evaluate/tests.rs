@@ -154,6 +154,10 @@ fn claims_must_be_present_exact_and_current() {
         (with("aud", json!(["other", "petsem"])), Ok(())),
         (with("aud", json!(["other"])), Err(JwtError::Claim("aud"))),
         (with("aud", json!({"petsem": 1})), Err(JwtError::Claim("aud"))),
+        (with("sub", json!(7)), Err(JwtError::Claim("sub"))),
+        (with("sub", json!(["workload"])), Err(JwtError::Claim("sub"))),
+        (with("sub", json!(null)), Err(JwtError::Claim("sub"))),
+        (with("jti", json!({"id": "j"})), Err(JwtError::Claim("jti"))),
         (without("exp"), Err(JwtError::Claim("exp"))),
         (without("iat"), Err(JwtError::Claim("iat"))),
         (with("exp", json!("1800000100")), Err(JwtError::Claim("exp"))),
@@ -201,14 +205,14 @@ fn text_that_is_not_a_jwt_is_refused_before_parsing() {
 #[test]
 fn key_sets_skip_unusable_keys_and_refuse_ambiguous_ones() {
     let ec = signer(Algorithm::ES256);
-    let secret = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "s"});
+    let unknown = json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA", "kid": "s"});
     let mut encryption = ec.jwk("e");
     encryption["use"] = json!("enc");
-    let mixed = json!({"keys": [secret, encryption, ec.jwk("k")]}).to_string();
+    let mixed = json!({"keys": [unknown, encryption, ec.jwk("k")]}).to_string();
     assert_eq!(Jwks::parse(&mixed).unwrap().len(), 1);
     let listed = json!([[ec.jwk("k")]]).to_string();
     assert!(matches!(Jwks::parse(&listed), Err(JwksError::Json(_))), "found by tests/fuzz/jwks.rs");
-    let unusable = json!({"keys": [secret]}).to_string();
+    let unusable = json!({"keys": [unknown]}).to_string();
     assert!(matches!(Jwks::parse(&unusable), Err(JwksError::NoUsableKey)));
     let twice = json!({"keys": [ec.jwk("k"), ec.jwk("k")]}).to_string();
     assert!(matches!(Jwks::parse(&twice), Err(JwksError::RepeatedId)));
@@ -216,6 +220,27 @@ fn key_sets_skip_unusable_keys_and_refuse_ambiguous_ones() {
     let two_kinds = json!({"keys": [ec.jwk("k"), signer(Algorithm::RS256).jwk("k")]}).to_string();
     let both = Issuer { keys: Jwks::parse(&two_kinds).unwrap(), ..issuer(&ec) };
     assert_eq!(verify_jwt(&ec.good(&claims()), &both, 300, NOW).unwrap().jti(), Some("j"));
+}
+
+#[test]
+fn a_key_with_its_private_part_is_refused_in_a_registration_and_skipped_in_a_published_set() {
+    let ec = signer(Algorithm::ES256);
+    let members = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
+    for member in members {
+        let (mut private, mut nested) = (ec.jwk("k"), ec.jwk("k"));
+        private[member] = json!("AAAA");
+        nested["more"] = json!([{ member: "AAAA" }]);
+        for key in [private, nested] {
+            let set = json!({"keys": [ec.jwk("other"), key]}).to_string();
+            let refused = Jwks::parse(&set).unwrap_err();
+            assert!(matches!(refused, JwksError::PrivatePart { member: named } if named == member));
+            assert!(!refused.to_string().contains("AAAA"));
+            let published = Jwks::parse_published(&set).unwrap();
+            assert_eq!((published.has_id("other"), published.has_id("k")), (true, false), "{member}");
+        }
+    }
+    let symmetric = json!({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}).to_string();
+    assert!(matches!(Jwks::parse(&symmetric), Err(JwksError::PrivatePart { member: "k" })));
 }
 
 #[test]

@@ -21,6 +21,15 @@ pub enum JwksError {
         "the key set has no signing key of RSA (2048 to 8192 bits), P-256, P-384 or Ed25519; give the issuer's JWKS"
     )]
     NoUsableKey,
+    /// A key with a private or symmetric part (RFC 7518 §6).
+    #[error(
+        "a key of the set has its private part ({member:?}); give public keys alone, and replace that key: others may have \
+         seen it by now"
+    )]
+    PrivatePart {
+        /// The member of the key.
+        member: &'static str,
+    },
     /// Two keys of one kind have the same id.
     #[error("two keys of the set have the same kid; give each its own")]
     RepeatedId,

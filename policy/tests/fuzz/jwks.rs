@@ -101,6 +101,7 @@ fn a_key_set_verifies_only_signatures_of_its_keys() {
                     JwksError::Json(_) => "JSON",
                     JwksError::NoUsableKey => "no usable key",
                     JwksError::RepeatedId => "repeated id",
+                    JwksError::PrivatePart { .. } => "private part",
                     _ => "another refusal",
                 };
                 prop_assert_eq!(answer == "too long", text.len() > MAX_JWKS_BYTES);

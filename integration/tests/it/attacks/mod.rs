@@ -2,6 +2,7 @@
 
 mod canary;
 mod connections;
+mod contexts;
 mod control_state;
 mod flips;
 mod memory;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
 use petsem_integration::dev::{Dev, flyv1, now};
 use petsem_integration::http::{Answer, Request};
 use petsem_integration::installation::Installation;
@@ -10,6 +11,7 @@ use petsem_integration::publisher::IssuerKey;
 use petsem_integration::server::{Ended, Server, petsem, run};
 use petsem_server::Development;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 const CANARY: &str = "canary-issuer-changes-90d1e4b7";
 const ISSUER: &str = "https://issuer.example";
@@ -122,6 +124,14 @@ fn refused(code: u16, status: &str) -> (u16, String) {
     (code, status.to_owned())
 }
 
+/// As RFC 7638 defines it.
+fn thumbprint(key: &IssuerKey) -> String {
+    let jwk = key.jwk();
+    let (x, y) = (jwk["x"].as_str().unwrap(), jwk["y"].as_str().unwrap());
+    let members = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+    BASE64URL_NOPAD.encode(&Sha256::digest(members))
+}
+
 #[test]
 fn new_keys_need_another_persons_approval_and_replace_the_old_ones() {
     let (old, new) = (IssuerKey::new("old"), IssuerKey::new("new"));
@@ -138,7 +148,8 @@ fn new_keys_need_another_persons_approval_and_replace_the_old_ones() {
     let exchanged = scene.exchange(&old.sign(&claims("reader-ann", now()))).field("access_token");
     let approved = scene.approve(&request, &scene.lee);
     assert_eq!((approved.status, approved.field("state")), (200, "approved".to_owned()));
-    assert_eq!(approved.field("summary"), format!("change the issuer {ISSUER}, 1 registered keys"));
+    let named = format!("registered keys by SHA-256 thumbprint (RFC 7638): {}", thumbprint(&new));
+    assert_eq!(approved.field("summary"), format!("change the issuer {ISSUER}, {named}"));
     assert_eq!(scene.read(&old.sign(&claims("reader-ann", now()))), refused(401, "token_invalid"));
     assert_eq!(scene.read(&new.sign(&claims("reader-ann", now()))), good());
     assert_eq!(scene.path(), path, "it is the same issuer");

@@ -250,6 +250,13 @@ fn a_token_with_the_requesters_name_gives_no_access_to_its_requests() {
     let key = BASE64.encode(&[7; 32]);
     let platform = json!({"location": "https://auth.example", "key": key});
     let registration = scene.dev.operate("POST", "/v1/dischargers", Some(&platform));
+    let digest = "4bb06f8e4e3a7715d201d573d0aa423762e55dabd61a2c02278fa56cc6d294e0";
+    assert_eq!(
+        registration.field("summary"),
+        format!(
+            "register the discharger at https://auth.example for the whole platform, key with the SHA-256 digest {digest}"
+        )
+    );
     let requests = [asked.request.clone(), put.field("id"), registration.field("id")];
 
     // A token that the operator mints inherits its name; and the minter can choose any name.
