@@ -164,6 +164,17 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// The system does not allow as many open files as the configured connections need.
+    #[error(
+        "the system lets this process open {allowed} files, and limits.connections needs {needed}\nraise the limit \
+         (LimitNOFILE= of a systemd unit, or `ulimit -n`), or lower limits.connections in the configuration"
+    )]
+    Files {
+        /// How many the system allows.
+        allowed: u64,
+        /// How many are needed.
+        needed: u64,
+    },
     /// All written data is safe, but closing the server failed.
     #[error("the server did not stop cleanly: {0}")]
     Stop(String),

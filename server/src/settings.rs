@@ -96,7 +96,7 @@ pub struct AuditSettings {
 pub struct Limits {
     /// Requests handled at once; further ones get 503 `busy`.
     pub requests: usize,
-    /// Open connections; further ones wait to be accepted.
+    /// Open connections, in equal shares for the listeners.
     pub connections: usize,
     /// Seconds for a request's header, for its body, and for an idle connection.
     pub seconds: u64,

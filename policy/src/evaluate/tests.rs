@@ -527,7 +527,7 @@ proptest! {
         longest in prop_oneof![Just(1_u32), Just(300)],
         asks_boot: bool, lets_boot: bool, issuer in prop_oneof![Just("i"), Just("j")],
     ) {
-        let names = ["app", "vm", "node", "sub"];
+        let names = ["app", "vm", "node", "team"];
         let mut json: Value = json!({"iss": "i", "iat": 0, "exp": 60});
         for (name, text) in names.into_iter().zip(texts) {
             json[name] = text;

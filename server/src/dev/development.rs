@@ -17,6 +17,7 @@ use petsem_seals::SealSettings;
 use rand_core::UnwrapErr;
 
 use crate::error::{ServeError, StartError};
+use crate::listener::pool::raise_file_limit;
 use crate::listener::serve::{Bound, bind, serve_on};
 use crate::messages;
 use crate::node::lifecycle::NodeState;
@@ -118,6 +119,7 @@ pub async fn serve_development(
     on_ready: impl FnOnce(&Bound),
 ) -> Result<(), ServeError> {
     let settings = development.settings(listen).map_err(ServeError::Start)?;
+    raise_file_limit(settings.limits.connections)?;
     let bound = settings.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     let started = scrubbed_deep(open(development, settings)).await.map_err(ServeError::Start)?;
     serve_on(NodeState::Open(Box::new(started)), bound, on_ready).await

@@ -1,4 +1,5 @@
 //! Listeners and their connections.
 
+pub(crate) mod pool;
 pub(crate) mod router_switch;
 pub(crate) mod serve;

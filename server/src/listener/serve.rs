@@ -1,9 +1,8 @@
 //! Listeners, connections, and how both end.
 //!
 //! The accept loop is ours and not `axum::serve`, which has no limits: it accepts every connection, and waits forever
-//! for a request's head and for a client that does not read. Here a permit comes before accept, so that connections
-//! over `limits.connections` wait in the kernel's queue; the head has limits of time and size, and each write has one
-//! of time.
+//! for a request's head and for a client that does not read. Here each listener has a pool of connections, the head has
+//! limits of time and size, and each write has one of time.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -20,11 +19,12 @@ use hyper_util::server::graceful::GracefulShutdown;
 use petsem_engine::{Peer, scrubbed, scrubbed_deep};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::error::ServeError;
+use crate::listener::pool::{Counted, Heads, Place, Pool, raise_file_limit};
 use crate::listener::router_switch::RouterSwitch;
 use crate::messages;
 use crate::node::lifecycle::{Lifecycle, NodeState, Signals, begin, requests_ended};
@@ -55,6 +55,7 @@ pub struct Bound {
 /// [`ServeError`]; except for `Stop`, nothing was served.
 pub async fn serve(settings: Settings, on_ready: impl FnOnce(&Bound)) -> Result<(), ServeError> {
     let listeners = settings.listeners.clone();
+    raise_file_limit(settings.limits.connections)?;
     // The ports come first: a second server on the same ports must not touch the store.
     let bound = listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     match scrubbed_deep(begin(settings)).await {
@@ -77,7 +78,9 @@ pub(crate) async fn serve_on(
     let settings = state.settings().clone();
     let (ending, ended) = watch::channel(false);
     let graceful = Arc::new(GracefulShutdown::new());
-    let connections = Arc::new(Semaphore::new(settings.limits.connections));
+    // Each listener has its share: no client of one can take the places of another.
+    let share = (settings.limits.connections / bound.len().max(1)).max(1);
+    let heads = Arc::new(Heads::default());
     let router = RouterSwitch::new(state.router());
     let names = Bound { listeners: bound.iter().map(BoundListener::name).collect() };
     let (commands, requests) = mpsc::channel(PENDING_COMMANDS);
@@ -91,7 +94,7 @@ pub(crate) async fn serve_on(
         let acceptor = Acceptor {
             router: router.clone(),
             graceful: Arc::clone(&graceful),
-            connections: Arc::clone(&connections),
+            pool: Pool::new(share, Arc::clone(&heads)),
             header_timeout: Duration::from_secs(settings.limits.seconds),
             ended: ended.clone(),
         };
@@ -197,7 +200,7 @@ fn bind_unix(path: &Path, settings: &Listener) -> std::io::Result<BoundListener>
 struct Acceptor {
     router: RouterSwitch,
     graceful: Arc<GracefulShutdown>,
-    connections: Arc<Semaphore>,
+    pool: Arc<Pool>,
     header_timeout: Duration,
     ended: watch::Receiver<bool>,
 }
@@ -206,45 +209,57 @@ impl Acceptor {
     async fn run(mut self, listener: BoundListener) {
         let host = listener.settings().host.clone();
         loop {
-            let permit = tokio::select! {
-                _ = self.ended.changed() => break,
-                permit = Arc::clone(&self.connections).acquire_owned() => permit,
-            };
-            let Ok(permit) = permit else { break };
             let accepted = tokio::select! {
                 _ = self.ended.changed() => break,
                 accepted = accept(&listener) => accepted,
             };
-            match accepted {
-                Ok((Stream::Tcp(stream, address), source)) => {
-                    let peer = Peer { source, address: Some(address), host: host.clone() };
-                    self.serve(stream, peer, permit);
-                }
-                Ok((Stream::Unix(stream), source)) => {
-                    self.serve(stream, Peer { source, address: None, host: host.clone() }, permit);
-                }
+            let (stream, source) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // No descriptor is free, or the peer has already disconnected: neither ends the listener.
                     tracing::warn!(%error, "a connection was not accepted");
                     tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            };
+            // Only now, so that no connection is closed unless another needs its place.
+            let place = tokio::select! {
+                _ = self.ended.changed() => break,
+                place = self.pool.place() => place,
+            };
+            let Some(place) = place else { break };
+            match stream {
+                Stream::Tcp(stream, address) => {
+                    let peer = Peer { source, address: Some(address), host: host.clone() };
+                    self.serve(stream, peer, place);
+                }
+                Stream::Unix(stream) => {
+                    self.serve(stream, Peer { source, address: None, host: host.clone() }, place);
                 }
             }
         }
         listener.remove_socket();
     }
 
-    fn serve<S>(&self, io: S, peer: Peer, permit: tokio::sync::OwnedSemaphorePermit)
+    fn serve<S>(&self, stream: S, peer: Peer, place: Arc<Place>)
     where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     {
         let (router, peer) = (self.router.clone(), Arc::new(peer));
-        let mut io = TimeoutStream::new(io);
+        let mut io = TimeoutStream::new(Counted { stream, place: Arc::clone(&place) });
         // A client that does not read its responses must not keep a connection forever.
         io.set_write_timeout(Some(self.header_timeout));
         let io = TokioIo::new(Box::pin(io));
+        let requests = Arc::clone(&place);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Arc::clone(&peer));
-            router.current().oneshot(request.map(Body::new))
+            let begun = requests.begin();
+            let router = router.current();
+            async move {
+                let Some(_busy) = begun else { return Err(GaveWay) };
+                let Ok(response) = router.oneshot(request.map(Body::new)).await;
+                Ok(response)
+            }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -253,13 +268,22 @@ impl Acceptor {
             .serve_connection(io, service);
         let connection = self.graceful.watch(connection);
         tokio::spawn(scrubbed(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            tokio::select! {
+                ended = connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                }
+                () = place.closed() => {}
             }
-            drop(permit);
         }));
     }
 }
+
+/// A request arrived while its connection was closed for another one. The client repeats it on a new connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection gave way to another")]
+struct GaveWay;
 
 enum Stream {
     Tcp(tokio::net::TcpStream, IpAddr),

@@ -2,10 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 use petsem_integration::dev::{Dev, flyv1, now};
 use petsem_integration::http::{Answer, Request, connect};
 use petsem_integration::installation::{CONFIGURATION, Installation};
+use petsem_integration::server::{Server, binary, run};
 use serde_json::json;
 
 const SHOP: &str = "/v1/apps/shop/secrets";
@@ -199,4 +202,85 @@ fn a_server_stops_in_time_with_busy_and_idle_connections() {
     // Incomplete requests changed nothing. The time includes the next start.
     assert_eq!(dev.version("shop"), 1);
     assert!(took <= 12, "{took} seconds");
+}
+
+fn answered(mut stream: impl Read + Write) -> Answer {
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: petsem\r\nconnection: close\r\n\r\n").unwrap();
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    Answer::parse(&received).unwrap()
+}
+
+#[test]
+fn idle_connections_neither_occupy_other_listeners_nor_keep_new_ones_out() {
+    const CONNECTIONS: usize = 16;
+    let installation = Installation::made();
+    // So long that no time limit closes one.
+    installation
+        .configure(&format!("{CONFIGURATION}\n[limits]\nconnections = {CONNECTIONS}\nseconds = 600\n"));
+    let server = installation.start().unwrap();
+    let mut idle: Vec<TcpStream> = (0..2 * CONNECTIONS).map(|_| connect(server.address()).unwrap()).collect();
+    // One of them sends its head slowly.
+    idle[2].write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+    let socket = UnixStream::connect(installation.path("petsem.sock")).unwrap();
+    assert_eq!(answered(socket).status, 200);
+    // Connections are accepted in order, so all others were accepted before this one.
+    assert_eq!(answered(connect(server.address()).unwrap()).status, 200);
+    // Half of the places are this listener's: the oldest gave way, the newest are still open.
+    let left = idle.split_off(2 * CONNECTIONS - CONNECTIONS / 2 + 1);
+    for mut stream in idle {
+        let mut received = Vec::new();
+        // The one that sent something ends with a reset.
+        let _ended = stream.read_to_end(&mut received);
+        assert_eq!(received, b"");
+    }
+    for stream in left {
+        assert_eq!(answered(stream).status, 200);
+    }
+}
+
+#[test]
+fn heads_that_never_end_share_a_bound_of_memory() {
+    let installation = Installation::made();
+    installation.configure(&format!("{CONFIGURATION}\n[limits]\nseconds = 600\n"));
+    let server = installation.start().unwrap();
+    let half = format!("GET /healthz HTTP/1.1\r\nauthorization: {}", "x".repeat(60_000));
+    let mut streams = Vec::new();
+    for _ in 0..700 {
+        let mut stream = connect(server.address()).unwrap();
+        // One over the bound is closed, perhaps before all was sent.
+        let _sent = stream.write_all(half.as_bytes());
+        streams.push(stream);
+    }
+    let mut received = Vec::new();
+    let _ended = streams.pop().unwrap().read_to_end(&mut received);
+    assert_eq!(received, b"");
+    assert_eq!(answered(connect(server.address()).unwrap()).status, 200);
+    // The first ones are still open: what they hold is within the bound.
+    let mut first = streams.swap_remove(0);
+    first.write_all(b"\r\nconnection: close\r\n\r\n").unwrap();
+    first.read_to_end(&mut received).unwrap();
+    assert_eq!(Answer::parse(&received).unwrap().status, 200);
+}
+
+#[test]
+fn a_server_that_may_open_too_few_files_says_so_and_does_not_start() {
+    let installation = Installation::made();
+    installation.configure(&format!("{CONFIGURATION}\n[limits]\nconnections = 100\n"));
+    let with_limit = |limit: &str| {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={limit}")).arg(binary()).args(["server", "--config"]);
+        command.arg(installation.path("petsem.toml"));
+        command
+    };
+    let ended = run(with_limit("300:300"));
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.printed);
+    let fact = "the system lets this process open 300 files, and limits.connections needs 356";
+    assert!(ended.printed.contains(fact), "{}", ended.printed);
+    // A limit that can be raised is raised.
+    let server = Server::start(with_limit("300:356")).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().nth(3), Some("356"), "{files}");
+    assert_eq!(server.stop().status.code(), Some(0));
 }
