@@ -142,6 +142,7 @@ impl Engine {
             sub: claims.subject().map(str::to_owned),
             jti: claims.jti().map(str::to_owned),
             issued_at: claims.issued_at().unwrap_or_default(),
+            expires_at: claims.expires_at(),
         };
         Ok((app, proof))
     }

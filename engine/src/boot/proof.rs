@@ -39,6 +39,10 @@ pub(crate) enum BootProof {
         jti: Option<String>,
         /// The JWT's `iat`, unix seconds.
         issued_at: i64,
+        /// The JWT's `exp`, unix seconds: the rule may have a shorter longest life by now. Absent in grants of builds
+        /// before it was kept; no rule's longest life applies to those.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<i64>,
     },
     /// A user's token that named exactly this boot.
     Token {
@@ -95,8 +99,11 @@ impl GrantProvenance {
             return Err(messages::discharge_revoked());
         }
         match &self.proof {
-            BootProof::Jwt { claims, sub, jti, issued_at, .. } => {
-                let claims = Claims::from_stored(claims.clone());
+            BootProof::Jwt { claims, sub, jti, issued_at, expires_at, .. } => {
+                let claims = match expires_at {
+                    Some(expires_at) => Claims::from_exchange(claims.clone(), *issued_at, *expires_at),
+                    None => Claims::from_stored(claims.clone()),
+                };
                 check_jwt(control, claims.issuer(), sub.as_deref(), jti.as_deref(), *issued_at).await?;
                 if control.issuer(claims.issuer()).is_none() {
                     return Err(messages::issuer_of_boot_deleted());

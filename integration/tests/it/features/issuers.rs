@@ -353,7 +353,7 @@ fn a_registration_takes_exactly_one_source_of_keys_over_https() {
         ("accounts", json!({"discovery": true}), "the URL is not"),
         ("petsem-test", json!({ "keys": keys }), "installation's own name"),
         (ISSUER, json!({ "keys": weak }), "2048"),
-        (ISSUER, json!({ "keys": secret }), "no signing key"),
+        (ISSUER, json!({ "keys": secret }), "its private part"),
         (ISSUER, json!({"keys": {"keys": [encryption]}}), "no signing key"),
         (ISSUER, json!({"jwks_uri": "https://keys.example/"}), "unknown field"),
     ] {

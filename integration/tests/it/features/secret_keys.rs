@@ -149,7 +149,7 @@ fn an_invalid_key_is_refused_and_changes_nothing() {
     for (body, code, text) in [
         (json!({"type": "hs256", "value": b64(&[1; 31])}), "bad_key", "32 to 64 bytes"),
         (json!({"type": "nacl_box", "value": b64(&[0; 32])}), "bad_key", "all zeros"),
-        (json!({"type": "nacl_box", "value": null}), "bad_key", "all zeros"),
+        (json!({"type": "nacl_box", "value": null}), "bad_key", "no key was given"),
         (json!({"type": "es256", "value": b64(&[0xff; 32])}), "bad_key", "not a scalar of P-256"),
         (json!({"type": "nacl_sign", "value": b64(&[1; 64])}), "bad_key", "give the seed alone"),
         (json!({"type": "rs256", "value": b64(&[1; 32])}), "bad_key", "one of hs256"),
