@@ -31,6 +31,7 @@
 //! | A request has no unknown and no repeated field, and `null` is refused for an absent one. | [`from_json`] |
 //! | A time is RFC 3339 text; a duration is whole seconds. | |
 //! | An error has a code, which never changes, and the HTTP status of that code. | [`ErrorCode`] |
+//! | A name that programs obey by themselves is reserved for environments. | [`SecretName::reserved`] |
 //! | A type that holds a secret shows none in `Debug`. | [`Value`], [`MintedToken`] … |
 //!
 //! # Schemas
@@ -51,6 +52,7 @@ mod id;
 mod json;
 mod name;
 mod policy;
+mod reserved;
 mod rotation;
 mod schema;
 mod secret;
@@ -87,6 +89,7 @@ pub use name::{
     AppName, AppRef, HostId, MAX_SECRET_NAME, MachineId, NameError, OrgName, OrgRef, SecretKeyName,
     SecretName,
 };
+pub use reserved::{RESERVED, ReservedFamily};
 pub use rotation::{AppRotation, KeyringInfo, KeyringVersion, RotateApp, RotationList, RotationProgress};
 pub use secret::{
     AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, Digest, History, HistoryEntry, MAX_BUNDLE,
