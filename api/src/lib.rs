@@ -73,10 +73,10 @@ pub use boot::{
     RenewResponse, SecretsJson, UserInteractive,
 };
 pub use control::{
-    App, AppList, AppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, DeletedOrg, FetchedKeys,
-    Health, Issuer, IssuerList, KeysFrom, MintedToken, Org, OrgList, PolicyDocument, PutIssuer, PutPolicy,
-    Readiness, RevokeRequest, Revoked, RotateSigningKey, Sealing, SigningKeyInfo, SigningKeyList,
-    SigningKeyState, TokenInfo, TokenKind, TokenList,
+    App, AppList, AppSettings, ChangeAppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, DeletedOrg,
+    FetchedKeys, Health, Issuer, IssuerList, KeysFrom, MAX_ALLOWED_NAMES, MintedToken, Org, OrgList,
+    PolicyDocument, PutIssuer, PutPolicy, Readiness, RevokeRequest, Revoked, RotateSigningKey, Sealing,
+    SigningKeyInfo, SigningKeyList, SigningKeyState, TokenInfo, TokenKind, TokenList,
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use exchange::{
