@@ -1,4 +1,4 @@
-//! What needs a second person: break-glass, dischargers, issuers and guarded policies.
+//! What needs a second person: break-glass, dischargers, issuers, guarded policies and settings.
 
 use std::fmt;
 
@@ -60,6 +60,8 @@ pub enum ApprovalKind {
     Issuer,
     /// Setting the policy of an app in an org that guards policies.
     Policy,
+    /// Changing settings of an app so that they give more: consent to a reserved name, or longer renewals.
+    Settings,
     /// Ending the guard of the policies of an org.
     GuardOff,
 }

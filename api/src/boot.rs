@@ -1,5 +1,6 @@
 //! Boots: what a host requests for a Machine, and what it gets.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde::ser::SerializeMap as _;
@@ -12,6 +13,7 @@ use crate::id::AppId;
 use crate::name::{AppName, AppRef, MachineId, SecretName};
 use crate::schema::{Base64, Timestamp, TokenText};
 use crate::secret::{Digest, WireValue, wire_value};
+use crate::unique::unique_names;
 use crate::value::Value;
 use crate::wiped::WipedBuffer;
 
@@ -55,6 +57,10 @@ pub struct BootResponse {
     pub version: u64,
     /// Every secret of the app, by name.
     pub secrets: Vec<BootedSecret>,
+    /// The reserved names that the app's settings allow. An environment leaves out every other reserved name; files and
+    /// channels carry all of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allowed_reserved_names: BTreeSet<SecretName>,
     /// A discharge with which this host may boot this Machine again. Absent if the app allows none, or if this boot used
     /// one that is in the first half of its life: keep that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,6 +194,8 @@ pub struct BootAnswer {
     pub version: u64,
     /// [`BootResponse::secrets`].
     pub secrets: SecretsJson,
+    /// [`BootResponse::allowed_reserved_names`].
+    pub allowed_reserved_names: BTreeSet<SecretName>,
     /// [`BootResponse::renewal`] and when it expires.
     pub renewal: Option<RenewResponse>,
 }
@@ -197,7 +205,9 @@ impl BootAnswer {
     #[must_use]
     pub fn size(&self) -> usize {
         let renewal = self.renewal.as_ref().map_or(0, |renewal| renewal.renewal.len());
-        self.secrets.expose_json().len() + renewal + ANSWER_FIELDS
+        // A name is quoted, and followed by a comma.
+        let allowed: usize = self.allowed_reserved_names.iter().map(|name| name.as_str().len() + 3).sum();
+        self.secrets.expose_json().len() + allowed + renewal + ANSWER_FIELDS
     }
 
     /// Appends its JSON: the same bytes as those of the [`BootResponse`].
@@ -211,6 +221,9 @@ impl BootAnswer {
         field(out, ",\"version\":", &self.version)?;
         out.extend(b",\"secrets\":");
         out.extend(self.secrets.expose_json());
+        if !self.allowed_reserved_names.is_empty() {
+            field(out, ",\"allowed_reserved_names\":", &self.allowed_reserved_names)?;
+        }
         if let Some(renewal) = &self.renewal {
             field(out, ",\"renewal\":", &renewal.renewal)?;
             field(out, ",\"renewal_expires_at\":", &renewal.expires_at)?;
@@ -344,6 +357,9 @@ pub struct BootReport {
     pub version: u64,
     /// How the delivery ended.
     pub delivery: Delivery,
+    /// The secrets that were left out of an environment, because their names are reserved or were set already.
+    #[serde(default, deserialize_with = "unique_names", skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_out: BTreeSet<SecretName>,
 }
 
 /// The outcome of a boot was recorded: an empty object.
@@ -363,6 +379,8 @@ pub enum Delivery {
     Denied,
     /// The Machine never answered.
     Unanswered,
+    /// The secrets go into the environment of a process, except those that were left out.
+    Environment,
 }
 
 /// `POST /.well-known/macfly/3p`: request a discharge. The proof is in `Authorization`.
@@ -445,20 +463,22 @@ mod tests {
     }
 
     fn response(renewal: Option<&str>) -> BootResponse {
+        let allowed = renewal.map(|_| ["NODE_OPTIONS", "PATH"].map(|name| name.parse().unwrap()));
         BootResponse {
             app: AppId::from_bytes([7; 16]),
             app_name: "shop".parse().unwrap(),
             machine: "m-1".parse().unwrap(),
             version: 3,
             secrets: secrets(),
+            allowed_reserved_names: allowed.into_iter().flatten().collect(),
             renewal: renewal.map(str::to_owned),
             renewal_expires_at: renewal.map(|_| "2027-01-01T00:00:00Z".to_owned()),
         }
     }
 
     fn answer(renewal: Option<&str>) -> BootAnswer {
-        let BootResponse { app, app_name, machine, version, renewal, renewal_expires_at, .. } =
-            response(renewal);
+        let BootResponse { app, app_name, machine, version, allowed_reserved_names, .. } = response(renewal);
+        let BootResponse { renewal, renewal_expires_at, .. } = response(renewal);
         let mut json = b"before[".to_vec();
         for (place, secret) in secrets().iter().enumerate() {
             if place > 0 {
@@ -473,7 +493,7 @@ mod tests {
             .zip(renewal_expires_at)
             .map(|(renewal, expires_at)| RenewResponse { renewal, expires_at });
         let secrets = SecretsJson::new(Zeroizing::new(json), list);
-        BootAnswer { app, app_name, machine, version, secrets, renewal }
+        BootAnswer { app, app_name, machine, version, secrets, allowed_reserved_names, renewal }
     }
 
     fn refused() -> ErrorBody {

@@ -1,5 +1,6 @@
 //! Orgs, apps, policies, issuers, tokens, and the state of the server.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -13,6 +14,7 @@ use crate::schema::{
     Action, Algorithm, ClaimText, DischargerLocation, HealthStatus, IssuerName, JwkSet, JwksUrl,
     ReadinessStatus, SealingStatus, SecretPrefix, Subject, Timestamp, TokenText,
 };
+use crate::unique::unique_names;
 
 /// `POST /v1/orgs`: a new org.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -61,8 +63,11 @@ pub struct CreateApp {
     pub settings: AppSettings,
 }
 
+/// Most names that the settings of an app allow.
+pub const MAX_ALLOWED_NAMES: usize = 64;
+
 /// What the owner of an app may set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AppSettings {
     /// The life of a renewal in seconds: at most 30 days; 0 for none.
@@ -73,6 +78,32 @@ pub struct AppSettings {
     #[serde(default = "AppSettings::default_history")]
     #[schema(minimum = 1, maximum = 100, default = 20)]
     pub history: u32,
+    /// The reserved names that secrets of this app may have, and that its environments carry. A name is reserved if
+    /// programs obey it by themselves, such as `PATH` and `BASH_ENV`: its value can choose what code runs.
+    #[serde(default, deserialize_with = "unique_names", skip_serializing_if = "BTreeSet::is_empty")]
+    #[schema(max_items = 64)]
+    pub allowed_reserved_names: BTreeSet<SecretName>,
+}
+
+/// `PATCH /v1/apps/{app}/settings`: changes of settings. What is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeAppSettings {
+    /// The life of a renewal in seconds: at most 30 days; 0 for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, maximum = 2592000)]
+    pub renewal_life: Option<u64>,
+    /// How many values of each secret are kept, including the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 100)]
+    pub history: Option<u32>,
+    /// Adds these to `allowed_reserved_names`.
+    #[serde(default, deserialize_with = "unique_names", skip_serializing_if = "BTreeSet::is_empty")]
+    #[schema(max_items = 64)]
+    pub allow_reserved_names: BTreeSet<SecretName>,
+    /// Takes these out of `allowed_reserved_names`. A name that is also in `allow_reserved_names` is refused.
+    #[serde(default, deserialize_with = "unique_names", skip_serializing_if = "BTreeSet::is_empty")]
+    pub withdraw_reserved_names: BTreeSet<SecretName>,
 }
 
 impl AppSettings {
@@ -87,7 +118,11 @@ impl AppSettings {
 
 impl Default for AppSettings {
     fn default() -> Self {
-        Self { renewal_life: Self::default_renewal_life(), history: Self::default_history() }
+        Self {
+            renewal_life: Self::default_renewal_life(),
+            history: Self::default_history(),
+            allowed_reserved_names: BTreeSet::new(),
+        }
     }
 }
 
@@ -521,4 +556,17 @@ pub enum SigningKeyState {
 pub struct SigningKeyList {
     /// Those of the platform first, then those of orgs, each from new to old.
     pub signing_keys: Vec<SigningKeyInfo>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_without_allowed_names_have_the_form_that_they_had_before_there_were_any() {
+        let stored = r#"{"renewal_life":86400,"history":20}"#;
+        let read: AppSettings = serde_json::from_str(stored).unwrap();
+        assert_eq!(read, AppSettings::default());
+        assert_eq!(serde_json::to_string(&read).unwrap(), stored);
+    }
 }

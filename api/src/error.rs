@@ -111,6 +111,8 @@ codes! {
     Forbidden = 403, "forbidden";
     /// The app's policy has no rule that allows this.
     PolicyDenied = 403, "policy_denied";
+    /// Programs obey this name, and the app's setting `allowed_reserved_names` does not list it.
+    ReservedName = 403, "reserved_name";
     /// Only a boot, a workload read or break-glass reads values.
     ReadNeedsWorkload = 403, "read_needs_workload";
     /// The object does not exist. Only a caller of the same org is told.

@@ -173,6 +173,8 @@ pub(crate) enum Violation {
     NotBase64,
     #[error("{}", text::REPEATED_NAME)]
     RepeatedName,
+    #[error("{}", text::REPEATED_ENTRY)]
+    RepeatedEntry,
     #[error("{}", text::TOO_MANY_NAMES)]
     TooManyNames,
     #[error("{}", text::MISPLACED_VERSION)]
@@ -189,6 +191,7 @@ impl Violation {
             Self::Value(_) | Self::NotBase64 => ErrorCode::BadValue,
             Self::Id(_)
             | Self::RepeatedName
+            | Self::RepeatedEntry
             | Self::TooManyNames
             | Self::MisplacedVersion
             | Self::EmptyList => ErrorCode::BadRequest,
@@ -580,7 +583,7 @@ mod tests {
             (r#"{"canary":1}"#, "unknown field; known are org, name, settings (in the body)"),
             (
                 r#"{"org":"demo","name":"shop","settings":{"canary":1}}"#,
-                "unknown field; known are renewal_life, history (field settings)",
+                "unknown field; known are renewal_life, history, allowed_reserved_names (field settings)",
             ),
             (
                 r#"{"org":"demo","name":"shop","settings":[1,2]}"#,
@@ -589,6 +592,10 @@ mod tests {
             (
                 r#"{"org":"demo","name":"shop","settings":{"history":-1}}"#,
                 "a wrong type or a number out of range (field settings.history)",
+            ),
+            (
+                r#"{"org":"demo","name":"a","settings":{"allowed_reserved_names":["PATH","PATH"]}}"#,
+                "a name occurs twice in one list (field settings.allowed_reserved_names)",
             ),
             (
                 r#"{"org":"demo","name":"a","name":"b"}"#,

@@ -31,6 +31,7 @@
 //! | A request has no unknown and no repeated field, and `null` is refused for an absent one. | [`from_json`] |
 //! | A time is RFC 3339 text; a duration is whole seconds. | |
 //! | An error has a code, which never changes, and the HTTP status of that code. | [`ErrorCode`] |
+//! | A name that programs obey by themselves is reserved for environments. | [`SecretName::reserved`] |
 //! | A type that holds a secret shows none in `Debug`. | [`Value`], [`MintedToken`] … |
 //!
 //! # Schemas
@@ -52,6 +53,7 @@ mod json;
 mod name;
 mod policy;
 mod printable;
+mod reserved;
 mod rotation;
 mod schema;
 mod secret;
@@ -72,10 +74,10 @@ pub use boot::{
     RenewResponse, SecretsJson, UserInteractive,
 };
 pub use control::{
-    App, AppList, AppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, DeletedOrg, FetchedKeys,
-    Health, Issuer, IssuerList, KeysFrom, MintedToken, Org, OrgList, PolicyDocument, PutIssuer, PutPolicy,
-    Readiness, RevokeRequest, Revoked, RotateSigningKey, Sealing, SigningKeyInfo, SigningKeyList,
-    SigningKeyState, TokenInfo, TokenKind, TokenList,
+    App, AppList, AppSettings, ChangeAppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, DeletedOrg,
+    FetchedKeys, Health, Issuer, IssuerList, KeysFrom, MAX_ALLOWED_NAMES, MintedToken, Org, OrgList,
+    PolicyDocument, PutIssuer, PutPolicy, Readiness, RevokeRequest, Revoked, RotateSigningKey, Sealing,
+    SigningKeyInfo, SigningKeyList, SigningKeyState, TokenInfo, TokenKind, TokenList,
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use exchange::{
@@ -89,6 +91,7 @@ pub use name::{
     SecretName,
 };
 pub use printable::{escaped, is_unprintable};
+pub use reserved::{RESERVED, ReservedFamily};
 pub use rotation::{AppRotation, KeyringInfo, KeyringVersion, RotateApp, RotationList, RotationProgress};
 pub use secret::{
     AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, Digest, History, HistoryEntry, MAX_BUNDLE,

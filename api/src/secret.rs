@@ -1,6 +1,6 @@
 //! Secrets, in the Machines-API shapes (macaroon format, part 10) with petsem's additions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use data_encoding::HEXLOWER;
@@ -100,6 +100,10 @@ pub struct SecretList {
     pub secrets: Vec<AppSecret>,
     /// The app version of this list.
     pub version: u64,
+    /// In reads of values: which of these secrets have a reserved name that the app's settings allow. An environment
+    /// leaves out every other reserved name.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allowed_reserved_names: BTreeSet<SecretName>,
 }
 
 /// `POST …/secrets/{name}`: one value. `expected_version` makes it a compare-and-swap.

@@ -29,6 +29,7 @@ pub(crate) const FIELD_NOT_BASE64: &str =
     "a byte field is not base64: use the standard alphabet (+ /) with padding";
 
 pub(crate) const REPEATED_NAME: &str = "a name occurs twice in one object";
+pub(crate) const REPEATED_ENTRY: &str = "a name occurs twice in one list";
 pub(crate) const TOO_MANY_NAMES: &str = "more than 4096 names at once";
 pub(crate) const MISPLACED_VERSION: &str = "expected_version belongs beside values";
 pub(crate) const EMPTY_LIST: &str =

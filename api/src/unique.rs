@@ -1,11 +1,13 @@
 //! JSON in which no object has a name twice, so that what a person reads in it is what counts.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use crate::json::{Violation, refused};
+use crate::name::SecretName;
 
 /// A JSON value of which no object, at any depth, has a name twice. serde_json's own takes the last value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,16 @@ impl<'de> Deserialize<'de> for UniqueJson {
 /// For a field: `#[serde(deserialize_with = "unique_json")]`.
 pub(crate) fn unique_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
     UniqueJson::deserialize(deserializer).map(|json| json.0)
+}
+
+/// For a list of names: `#[serde(deserialize_with = "unique_names")]`.
+pub(crate) fn unique_names<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeSet<SecretName>, D::Error> {
+    let list = Vec::<SecretName>::deserialize(deserializer)?;
+    let count = list.len();
+    let names = BTreeSet::from_iter(list);
+    if names.len() == count { Ok(names) } else { Err(refused(Violation::RepeatedEntry)) }
 }
 
 struct Unique;

@@ -47,6 +47,24 @@ pub(crate) struct IfVersion {
     pub(crate) if_version: Option<u64>,
 }
 
+/// Consent to what secrets do to an environment.
+#[derive(Args)]
+pub(crate) struct AllowedNames {
+    /// Put this secret into the environment though its name is set already, or obeyed by programs; may be repeated
+    #[arg(long = "allow", value_name = "NAME")]
+    allowed: Vec<String>,
+}
+
+impl AllowedNames {
+    /// The names.
+    ///
+    /// # Errors
+    /// One of them is not the name of a secret.
+    pub(crate) fn names(&self) -> Result<Vec<SecretName>, Failure> {
+        secret_names(&self.allowed)
+    }
+}
+
 impl ServerArguments {
     /// Reads the context file and the token file. Nothing is sent yet.
     pub(crate) fn remote(&self) -> Result<Remote, Failure> {
@@ -76,6 +94,11 @@ fn open(app: &AppArgument, connection: &Connection) -> Result<(Remote, AppRef), 
     let resolved = connection.resolve()?;
     let app = resolved.app(app)?;
     Ok((Remote::open(&resolved)?, app))
+}
+
+/// Names of secrets from arguments.
+pub(crate) fn secret_names<C: FromIterator<SecretName>>(arguments: &[String]) -> Result<C, Failure> {
+    arguments.iter().map(|name| secret_name(name)).collect()
 }
 
 /// A secret's name from an argument. Not parsed by clap, which would repeat `NAME=value` in its error.

@@ -72,6 +72,14 @@ impl Remote {
         self.call(Method::PUT, path, Some(request))
     }
 
+    pub(crate) fn patch<Answer: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<Answer, Failure> {
+        self.call(Method::PATCH, path, Some(request))
+    }
+
     pub(crate) fn delete<Answer: DeserializeOwned>(&self, path: &str) -> Result<Answer, Failure> {
         self.call(Method::DELETE, path, None::<&()>)
     }

@@ -33,9 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use petsem_api::{AppRef, MachineId};
-use petsem_client::{
-    BootFlow, BootFlowError, Client, Credentials, Endpoint, EnvMap, Environment, Injector, OnClash,
-};
+use petsem_client::{BootFlow, BootFlowError, Client, Credentials, Endpoint, EnvMap, Environment, Injector};
 use tokio::process::{Child, Command};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -126,7 +124,17 @@ async fn boot(
     eprintln!("orchestrator: app version {} with {} secrets", bundle.version(), bundle.len());
     let inherited = INHERITED.into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
     // A secret that cannot be a variable is refused here, before the command starts.
-    Ok(EnvMap::merge(inherited, OnClash::SecretWins).deliver(bundle).await?)
+    let environment = EnvMap::merge(inherited).deliver(bundle).await?;
+    // A name that programs obey, or that is inherited, does not stop the others. The audit log gets to know.
+    for left_out in environment.left_out() {
+        eprintln!("orchestrator: left out: {} ({:?})", left_out.name, left_out.reason);
+    }
+    if !environment.left_out().is_empty()
+        && let Err(error) = flow.report_environment(&booted, environment.left_out()).await
+    {
+        eprintln!("orchestrator: {error}");
+    }
+    Ok(environment)
 }
 
 fn start(command: &[OsString], environment: &Environment) -> Result<Child, Box<dyn Error>> {

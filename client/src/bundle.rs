@@ -1,6 +1,6 @@
 //! One app's secrets for one Machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use petsem_api::{AppId, AppName, AppRef, BootResponse, MachineId, SecretList, SecretName};
@@ -14,6 +14,7 @@ pub struct Bundle {
     identity: Identity,
     version: u64,
     secrets: BTreeMap<SecretName, Zeroizing<Vec<u8>>>,
+    allowed_reserved_names: BTreeSet<SecretName>,
 }
 
 /// The identity that a bundle was given to.
@@ -49,6 +50,7 @@ impl Bundle {
             Some((secret.name.clone(), value.expose_bytes().to_vec()))
         });
         Self::new(identity, response.version, secrets)
+            .allowing(response.allowed_reserved_names.iter().cloned())
     }
 
     /// The bundle in the answer to a workload's read. Secrets whose value the workload may not read are left out.
@@ -58,6 +60,7 @@ impl Bundle {
             Some((secret.name.clone(), value.expose_bytes().to_vec()))
         });
         Self::new(Identity::Workload { app: app.clone() }, list.version, secrets)
+            .allowing(list.allowed_reserved_names.iter().cloned())
     }
 
     /// A bundle of these parts. A name that occurs twice keeps its last value.
@@ -67,7 +70,14 @@ impl Bundle {
         secrets: impl IntoIterator<Item = (SecretName, Vec<u8>)>,
     ) -> Self {
         let secrets = secrets.into_iter().map(|(name, value)| (name, Zeroizing::new(value)));
-        Self { identity, version, secrets: secrets.collect() }
+        Self { identity, version, secrets: secrets.collect(), allowed_reserved_names: BTreeSet::new() }
+    }
+
+    /// Adds reserved names that the app's settings allow in environments.
+    #[must_use]
+    pub fn allowing(mut self, names: impl IntoIterator<Item = SecretName>) -> Self {
+        self.allowed_reserved_names.extend(names);
+        self
     }
 
     /// The identity that it was given to.
@@ -83,6 +93,11 @@ impl Bundle {
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &SecretName> {
         self.secrets.keys()
+    }
+
+    /// The reserved names that the app's settings allow in environments.
+    pub fn allowed_reserved_names(&self) -> &BTreeSet<SecretName> {
+        &self.allowed_reserved_names
     }
 
     /// How many secrets it has.

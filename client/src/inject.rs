@@ -5,13 +5,37 @@ mod exec;
 mod machine_channel;
 mod tmpfs_dir;
 
+use petsem_api::SecretName;
+
 use crate::bundle::Bundle;
 use crate::error::{DeliveryError, Rejection};
 
-pub use env_map::{EnvMap, Environment, OnClash};
+pub use env_map::{EnvMap, Environment};
 pub use exec::Exec;
 pub use machine_channel::{ChannelBinding, ChannelDeadlines, MachineChannel, MachineReceipt};
 pub use tmpfs_dir::{Owner, TmpfsDir, TmpfsReceipt};
+
+/// A secret that an environment does not get. The others are delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its name.
+    pub name: SecretName,
+    /// Why.
+    pub reason: LeftOutReason,
+}
+
+/// Why an environment does not get a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeftOutReason {
+    /// Programs obey its name, and neither the app's settings nor the reader allow it.
+    Reserved {
+        /// Which programs.
+        obeyed_by: &'static str,
+    },
+    /// The environment has a variable of this name, and the reader does not let the secret replace it.
+    AlreadySet,
+}
 
 /// A target of secrets.
 ///
@@ -24,6 +48,12 @@ pub trait Injector: Sized {
     /// Whether the bundle fits this target. Changes nothing.
     fn check(&self, bundle: &Bundle) -> Result<(), Rejection>;
 
-    /// Delivers the bundle, all of it or nothing.
+    /// The secrets of the bundle that this target leaves out, in order of their names. Files and channels carry every
+    /// name.
+    fn left_out(&self, _bundle: &Bundle) -> Vec<LeftOut> {
+        Vec::new()
+    }
+
+    /// Delivers the bundle, except what is left out, or nothing.
     fn deliver(self, bundle: Bundle) -> impl Future<Output = Result<Self::Receipt, DeliveryError>> + Send;
 }

@@ -21,7 +21,7 @@
 //! ```no_run
 //! use std::sync::Arc;
 //!
-//! use petsem_client::{BootFlow, Client, Credentials, EnvMap, Injector, OnClash};
+//! use petsem_client::{BootFlow, Client, Credentials, EnvMap, Injector};
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let petsem = "unix:/run/petsem/petsem.sock".parse()?;
 //! let discharger = "unix:/run/petsem/petsem.sock".parse()?;
@@ -34,7 +34,7 @@
 //! let (app, machine) = ("shop".parse()?, "m-1".parse()?);
 //! let proof = Credentials::new("a JWT that a rule of the app's policy accepts")?;
 //! let booted = flow.boot(&app, &machine, None, Some(&proof)).await?;
-//! let environment = EnvMap::merge([], OnClash::Refuse).deliver(booted.bundle()).await?;
+//! let environment = EnvMap::merge([]).deliver(booted.bundle()).await?;
 //! # drop(environment);
 //! # Ok(())
 //! # }
@@ -92,6 +92,6 @@ pub use fetch::{
 };
 #[cfg(feature = "fetch")]
 pub use inject::{
-    ChannelBinding, ChannelDeadlines, EnvMap, Environment, Exec, Injector, MachineChannel, MachineReceipt,
-    OnClash, Owner, TmpfsDir, TmpfsReceipt,
+    ChannelBinding, ChannelDeadlines, EnvMap, Environment, Exec, Injector, LeftOut, LeftOutReason,
+    MachineChannel, MachineReceipt, Owner, TmpfsDir, TmpfsReceipt,
 };

@@ -1,9 +1,12 @@
 //! `petsem app`.
 
 use clap::{Args, Subcommand};
-use petsem_api::{AppId, AppList, AppName, AppRef, AppSettings, CreateApp, DeletedApp, OrgRef};
+use petsem_api::{
+    AppId, AppList, AppName, AppRef, AppSettings, ChangeAppSettings, CreateApp, DeletedApp, OrgRef,
+};
 
-use crate::arguments::ServerArguments;
+use crate::arguments::{ServerArguments, secret_names};
+use crate::change_outcome::ChangeOutcome;
 use crate::duration::Seconds;
 use crate::failure::Failure;
 use crate::output::{self, Table};
@@ -16,6 +19,10 @@ pub(crate) enum App {
     Create(Create),
     /// List an org's apps
     List(List),
+    /// Show an app and its settings
+    Show(Show),
+    /// Change settings of an app
+    Set(Set),
     /// Delete an app and destroy its keys, irreversibly; on a terminal its name must be typed again
     Delete(Delete),
 }
@@ -40,6 +47,49 @@ pub(crate) struct Create {
     /// How many values of each secret to keep, including the current one [default: 20]
     #[arg(long, value_name = "COUNT")]
     history: Option<u32>,
+
+    /// Let secrets have this name, though programs obey it; may be repeated
+    #[arg(long = "allow-reserved-name", value_name = "NAME")]
+    allow: Vec<String>,
+
+    #[command(flatten)]
+    common: ServerArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The app, by name or id
+    app: AppRef,
+
+    #[command(flatten)]
+    common: ServerArguments,
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+pub(crate) struct Set {
+    /// The app, by name or id
+    app: AppRef,
+
+    /// How long a host may boot a Machine again without a new proof, such as 24h
+    #[arg(long, value_name = "DURATION", group = "change", conflicts_with = "no_renewal")]
+    renewal_life: Option<Seconds>,
+
+    /// Require a new proof for every boot
+    #[arg(long, group = "change")]
+    no_renewal: bool,
+
+    /// How many values of each secret to keep, including the current one
+    #[arg(long, value_name = "COUNT", group = "change")]
+    history: Option<u32>,
+
+    /// Let secrets have this name, and environments carry it, though programs obey it; may be repeated
+    #[arg(long = "allow-reserved-name", value_name = "NAME", group = "change")]
+    allow: Vec<String>,
+
+    /// No longer allow this name: environments leave it out from now on; may be repeated
+    #[arg(long = "withdraw-reserved-name", value_name = "NAME", group = "change")]
+    withdraw: Vec<String>,
 
     #[command(flatten)]
     common: ServerArguments,
@@ -73,6 +123,8 @@ impl App {
         match self {
             Self::Create(create) => create.run(),
             Self::List(list) => list.run(),
+            Self::Show(show) => show.run(),
+            Self::Set(set) => set.run(),
             Self::Delete(delete) => delete.run(),
         }
     }
@@ -91,6 +143,7 @@ impl Create {
         if let Some(history) = self.history {
             settings.history = history;
         }
+        settings.allowed_reserved_names = secret_names(&self.allow)?;
         let request = CreateApp { org: resolved.org(self.org.as_ref())?, name: self.name, settings };
         let app: petsem_api::App = Remote::open(&resolved)?.post("/v1/apps", &request)?;
         output::confirm(self.common.json, &app, &messages::app_created(&app))
@@ -129,6 +182,40 @@ fn all_pages(remote: &Remote, org: &OrgRef) -> Result<AppList, Failure> {
             Some(next) if after.is_none_or(|after| next > after) => after = Some(next),
             _ => return Ok(all),
         }
+    }
+}
+
+impl Show {
+    fn run(self) -> Result<(), Failure> {
+        let app: petsem_api::App = self.common.remote()?.get(&format!("/v1/apps/{}", self.app))?;
+        output::answer(self.common.json, &app, |app| {
+            let AppSettings { renewal_life, history, allowed_reserved_names } = &app.settings;
+            let allowed: Vec<_> = allowed_reserved_names.iter().map(ToString::to_string).collect();
+            let mut table = Table::new(&["NAME", "ID", "VERSION", "RENEWAL", "HISTORY", "RESERVED NAMES"]);
+            table.row([
+                app.name.to_string(),
+                app.id.to_string(),
+                app.version.to_string(),
+                renewal_life.to_string(),
+                history.to_string(),
+                allowed.join(" "),
+            ]);
+            table
+        })
+    }
+}
+
+impl Set {
+    fn run(self) -> Result<(), Failure> {
+        let request = ChangeAppSettings {
+            renewal_life: self.renewal_life.map(|life| life.0).or(self.no_renewal.then_some(0)),
+            history: self.history,
+            allow_reserved_names: secret_names(&self.allow)?,
+            withdraw_reserved_names: secret_names(&self.withdraw)?,
+        };
+        let path = format!("/v1/apps/{}/settings", self.app);
+        let answer: ChangeOutcome<petsem_api::App> = self.common.remote()?.patch(&path, &request)?;
+        answer.confirm(self.common.json, messages::settings_changed)
     }
 }
 

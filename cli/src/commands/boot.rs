@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use petsem_api::{AppId, AppRef, BootResponse, HostId, MachineId};
-use petsem_client::{BootFlow, Client, Credentials, Endpoint, narrow_for_boot};
+use petsem_api::{AppId, AppRef, BootResponse, HostId, MachineId, SecretName};
+use petsem_client::{
+    BootFlow, Booted, Client, Credentials, Endpoint, Exec, Injector, LeftOut, narrow_for_boot,
+};
 use petsem_policy::UnverifiedToken;
 use serde::Serialize;
 
 use super::run::become_command;
+use crate::arguments::AllowedNames;
 use crate::context::{AppArgument, Connection, Resolved};
 use crate::failure::Failure;
 use crate::output::{self, Table};
@@ -21,8 +24,9 @@ use crate::{clock, jwt, messages, private_file};
 /// Boot a Machine by hand, as its host does
 ///
 /// With a proof, the host token gets a discharge; with the discharge, it gets the secrets. The command then replaces
-/// this process. Its environment has only the secrets and what programs need, such as PATH and HOME. With --show,
-/// names and digests are printed instead. The proof is a JWT from --jwt-file; otherwise, for `petsem dev`, one signed
+/// this process. Its environment has only the secrets and what programs need, such as PATH and HOME. Left out, with a
+/// note and a line in the audit log: a secret whose name is set already, and one whose name programs obey, unless the
+/// app's settings allow it. --allow names those that you want. With --show, names and digests are printed instead. The proof is a JWT from --jwt-file; otherwise, for `petsem dev`, one signed
 /// by the development issuer; otherwise your own token, narrowed to exactly this boot before it is sent.
 #[derive(Args)]
 pub(crate) struct Boot {
@@ -49,6 +53,9 @@ pub(crate) struct Boot {
     #[arg(long, value_name = "VERSION")]
     min_version: Option<u64>,
 
+    #[command(flatten)]
+    allowed: AllowedNames,
+
     /// Print the names and digests of the secrets that the Machine gets, and start nothing
     #[arg(long, conflicts_with = "command")]
     show: bool,
@@ -70,6 +77,7 @@ impl Boot {
         if !self.show && self.command.is_empty() {
             return Err(messages::nothing_to_run());
         }
+        let allowed = self.allowed.names()?;
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
         let host_token =
@@ -78,12 +86,17 @@ impl Boot {
         let flow = flow(&resolved, &host_token)?;
         let booting = flow.boot(&app, &self.machine, self.min_version, Some(&proof));
         let booted = remote::wait_for(booting)??;
-        if self.show {
-            return show(self.json, booted.response());
-        }
         let bundle = booted.bundle();
+        let exec = Exec::new(self.command).keep(Exec::USUAL).allow(allowed);
+        let left_out = exec.left_out(&bundle);
+        messages::left_out(&left_out).iter().for_each(|note| output::notice(note));
+        if self.show {
+            return show(self.json, booted.response(), &left_out);
+        }
+        exec.check(&bundle).map_err(messages::does_not_fit)?;
+        report(&flow, &booted, &left_out)?;
         drop((booted, flow, proof, host_token));
-        become_command(self.command, true, bundle, umask)
+        become_command(exec, bundle, umask)
     }
 
     /// The proof that this Machine should boot here.
@@ -100,6 +113,17 @@ impl Boot {
         let now = i64::try_from(clock::unix_now()).unwrap_or(i64::MAX);
         Ok(narrow_for_boot(&own, &app_id(resolved, app)?, &self.machine, host, now)?)
     }
+}
+
+/// Reports what the environment lacks. A report that fails does not stop the boot.
+fn report(flow: &BootFlow, booted: &Booted, left_out: &[LeftOut]) -> Result<(), Failure> {
+    if left_out.is_empty() {
+        return Ok(());
+    }
+    if let Err(error) = remote::wait_for(flow.report_environment(booted, left_out))? {
+        output::notice(&messages::not_reported(&error));
+    }
+    Ok(())
 }
 
 /// The host token's discharger is petsem's own: the server that is called.
@@ -134,18 +158,20 @@ struct BootReport<'a> {
     machine: &'a MachineId,
     version: u64,
     secrets: Vec<SecretReport<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<&'a SecretName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     renewal_expires_at: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct SecretReport<'a> {
-    name: &'a petsem_api::SecretName,
+    name: &'a SecretName,
     bytes: usize,
     digest: petsem_api::Digest,
 }
 
-fn show(json: bool, response: &BootResponse) -> Result<(), Failure> {
+fn show(json: bool, response: &BootResponse, left_out: &[LeftOut]) -> Result<(), Failure> {
     let secrets = response.secrets.iter().map(|secret| SecretReport {
         name: &secret.name,
         bytes: secret.value.as_ref().map_or(0, petsem_api::Value::len),
@@ -156,6 +182,7 @@ fn show(json: bool, response: &BootResponse) -> Result<(), Failure> {
         machine: &response.machine,
         version: response.version,
         secrets: secrets.collect(),
+        left_out: left_out.iter().map(|left_out| &left_out.name).collect(),
         renewal_expires_at: response.renewal_expires_at.as_deref(),
     };
     if !json {

@@ -5,19 +5,20 @@ use std::path::PathBuf;
 
 use clap::Args;
 use petsem_api::SecretName;
-use petsem_client::{Bundle, Client, Credentials, Endpoint, Exec, Injector, OnClash};
+use petsem_client::{Bundle, Client, Credentials, Endpoint, Exec, Injector};
 
-use crate::arguments::secret_name;
+use crate::arguments::{AllowedNames, secret_names};
 use crate::context::{AppArgument, Connection};
 use crate::failure::Failure;
 use crate::process::InheritedUmask;
-use crate::{jwt, messages, private_file, remote};
+use crate::{jwt, messages, output, private_file, remote};
 
 /// Run a command with an app's secrets in its environment
 ///
 /// The secrets are read with a JWT that the app's policy accepts: from --jwt-file or, for `petsem dev`, signed by the
-/// development issuer. The command replaces this process, so that no other process holds the values. A secret
-/// replaces a variable of the same name.
+/// development issuer. The command is found with your PATH, and replaces this process, so that no other process holds
+/// the values. Left out, with a note: a secret whose name is set already, and one whose name programs obey, unless the
+/// app's settings allow it. --only and --allow name those that you want.
 #[derive(Args)]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -35,9 +36,12 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["jwt_file", "break_glass"])]
     exchanged: Option<PathBuf>,
 
-    /// Only this secret, which must exist; may be repeated
+    /// Only this secret, which must exist, whatever its name; may be repeated
     #[arg(long = "only", value_name = "NAME")]
     only: Vec<String>,
+
+    #[command(flatten)]
+    allowed: AllowedNames,
 
     /// Pass on only the environment variables that programs need, such as PATH and HOME
     #[arg(long)]
@@ -53,7 +57,9 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self, umask: InheritedUmask) -> Result<(), Failure> {
-        let only = self.only.iter().map(|name| secret_name(name)).collect::<Result<Vec<SecretName>, _>>()?;
+        let only: Vec<SecretName> = secret_names(&self.only)?;
+        let mut allowed = self.allowed.names()?;
+        allowed.extend(only.iter().cloned());
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
         let endpoint: Endpoint = resolved.endpoint.parse()?;
@@ -69,20 +75,16 @@ impl Run {
         let list = remote::wait_for(client.workload_read(&app, &credentials, only))??;
         let bundle = Bundle::from_workload(&app, &list);
         drop((list, credentials, client));
-        become_command(self.command, self.pristine, bundle, umask)
+        let exec = Exec::new(self.command).allow(allowed);
+        let exec = if self.pristine { exec.keep(Exec::USUAL) } else { exec.keep(inherited()) };
+        exec.check(&bundle).map_err(messages::does_not_fit)?;
+        messages::left_out(&exec.left_out(&bundle)).iter().for_each(|note| output::notice(note));
+        become_command(exec, bundle, umask)
     }
 }
 
-/// Checks, then execs. Returns only with a failure.
-pub(super) fn become_command(
-    command: Vec<OsString>,
-    pristine: bool,
-    bundle: Bundle,
-    umask: InheritedUmask,
-) -> Result<(), Failure> {
-    let exec = Exec::new(command).on_clash(OnClash::SecretWins);
-    let exec = if pristine { exec.keep(Exec::USUAL) } else { exec.keep(inherited()) };
-    exec.check(&bundle).map_err(messages::does_not_fit)?;
+/// Execs. Returns only with a failure.
+pub(super) fn become_command(exec: Exec, bundle: Bundle, umask: InheritedUmask) -> Result<(), Failure> {
     umask.restore();
     match remote::wait_for(exec.deliver(bundle))? {
         Ok(never) => match never {},

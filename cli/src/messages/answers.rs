@@ -1,10 +1,12 @@
 //! The server's answers: refusals, and changes to secrets, keys, orgs and apps.
 
 use petsem_api::{
-    App, AppRef, BootResponse, DeletedApp, ErrorCode, Org, OrgRef, RequestId, SecretKeyName, SecretName,
-    SetSecretKeyResponse,
+    App, AppRef, AppSettings, BootResponse, DeletedApp, ErrorCode, Org, OrgRef, RequestId, SecretKeyName,
+    SecretName, SetSecretKeyResponse,
 };
-use petsem_client::{BootFlowError, CallError, DeliveryError, NarrowError, Rejection};
+use petsem_client::{
+    BootFlowError, CallError, DeliveryError, LeftOut, LeftOutReason, NarrowError, Rejection,
+};
 
 use super::phrasing::plural;
 use crate::failure::{Exit, Failure};
@@ -65,6 +67,26 @@ impl From<NarrowError> for Failure {
 /// A bundle that the command's environment cannot carry.
 pub(crate) fn does_not_fit(rejection: Rejection) -> Failure {
     Failure::bare(Exit::Refused, rejection.to_string())
+}
+
+/// What an environment lacks, and what to type: a note for each secret.
+pub(crate) fn left_out(left_out: &[LeftOut]) -> Vec<String> {
+    let note = |LeftOut { name, reason }: &LeftOut| match reason {
+        LeftOutReason::Reserved { obeyed_by } => format!(
+            "{name} is left out: {obeyed_by} would obey it; to pass it on, give --allow {name}, or allow it for the app \
+             with `petsem app set`"
+        ),
+        LeftOutReason::AlreadySet => format!(
+            "{name} is left out: the environment already has it; to replace it with the secret, give --allow {name}"
+        ),
+        _ => format!("{name} is left out"),
+    };
+    left_out.iter().map(note).collect()
+}
+
+/// A boot that continues.
+pub(crate) fn not_reported(error: &CallError) -> String {
+    format!("the audit log does not say what was left out: {error}")
 }
 
 impl From<DeliveryError> for Failure {
@@ -143,6 +165,17 @@ pub(crate) fn org_guarded(org: &OrgRef, guarded: bool) -> String {
 
 pub(crate) fn app_created(app: &App) -> String {
     format!("app {} is created with id {}", app.name, app.id)
+}
+
+pub(crate) fn settings_changed(app: &App) -> String {
+    let AppSettings { renewal_life, history, allowed_reserved_names } = &app.settings;
+    let allowed: Vec<_> = allowed_reserved_names.iter().map(SecretName::as_str).collect();
+    let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(" ") };
+    format!(
+        "the settings of {}: renewals of {renewal_life} seconds, {history} values of each secret, allowed reserved names: \
+         {allowed}",
+        app.name
+    )
 }
 
 pub(crate) fn confirm_app_deletion(app: &str) -> String {

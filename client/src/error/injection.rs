@@ -23,12 +23,6 @@ pub enum Rejection {
         /// How many bytes it would be.
         bytes: usize,
     },
-    /// A name that changes how programs, or petsem's own programs, start.
-    #[error("{0} is a name that changes how programs start; rename the secret, or deliver to files")]
-    ReservedName(SecretName),
-    /// A name that the environment already has.
-    #[error("{0} is both in the environment and among the secrets; rename one, or state which one wins")]
-    Clash(SecretName),
     /// A variable of the base environment cannot be passed on.
     #[error("the variable {} of the environment cannot be passed on; leave it out", .0.to_string_lossy())]
     BaseVariable(OsString),

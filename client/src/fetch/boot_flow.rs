@@ -12,6 +12,7 @@ use super::client::Client;
 use super::credentials::Credentials;
 use crate::bundle::Bundle;
 use crate::error::{BootFlowError, CallError};
+use crate::inject::LeftOut;
 
 /// The boots of one host. Renewals stay in memory: the next boot of the same Machine needs no proof.
 pub struct BootFlow {
@@ -94,10 +95,28 @@ impl BootFlow {
     /// # Errors
     /// [`CallError`]: the report was not accepted.
     pub async fn report(&self, booted: &Booted, delivery: Delivery) -> Result<(), CallError> {
+        self.send_report(booted, delivery, &[]).await
+    }
+
+    /// Reports to the audit log that the secrets go into the environment of a process, except these.
+    ///
+    /// # Errors
+    /// [`CallError`]: the report was not accepted.
+    pub async fn report_environment(&self, booted: &Booted, left_out: &[LeftOut]) -> Result<(), CallError> {
+        self.send_report(booted, Delivery::Environment, left_out).await
+    }
+
+    async fn send_report(
+        &self,
+        booted: &Booted,
+        delivery: Delivery,
+        left_out: &[LeftOut],
+    ) -> Result<(), CallError> {
         let report = BootReport {
             machine: booted.response.machine.clone(),
             version: booted.response.version,
             delivery,
+            left_out: left_out.iter().map(|left_out| left_out.name.clone()).collect(),
         };
         self.client.report(&booted.app, &self.host, &booted.grant, &report).await
     }

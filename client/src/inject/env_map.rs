@@ -2,8 +2,11 @@
 //!
 //! An environment is readable by the same user and by root, and every descendant inherits it. If the Machine can
 //! read files, [`TmpfsDir`](super::TmpfsDir) is the better target.
+//!
+//! A writer of secrets chooses their names, and programs obey some names. So a secret cannot replace a variable, nor have
+//! a reserved name, unless the app's settings (for reserved names) or the reader consents. The others are delivered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use petsem_api::SecretName;
 use zeroize::Zeroizing;
 
-use super::Injector;
+use super::{Injector, LeftOut, LeftOutReason};
 use crate::bundle::Bundle;
 use crate::error::{DeliveryError, Rejection};
 
@@ -21,49 +24,69 @@ const LONGEST_VARIABLE: usize = 131_071;
 const MOST_BYTES: usize = 2_000_000;
 /// What exec needs for each string in addition to its bytes: the NUL and a pointer.
 const FOR_EACH: usize = 1 + size_of::<usize>();
-/// Names that change how the loader, libc or petsem's own programs behave.
-const RESERVED: [&str; 3] = ["LD_", "GLIBC_", "PETSEM_"];
+
+/// Who obeys names that [`EnvMap::reserve`] reserves.
+const ORCHESTRATOR: &str = "the orchestrator";
 
 /// Merges secrets into a base environment.
 ///
+/// Left out are secrets with a [reserved](SecretName::reserved) name that neither the app's settings nor
+/// [`Self::allow`] allow, and secrets whose name the base has, unless [`Self::allow`] names them.
+///
 /// `check` refuses a `NAME=value` over 131,071 bytes, and over 2,000,000 bytes in total: the limits of `execve`,
-/// as measured on Linux.
+/// as measured on Linux. What is left out does not count.
 #[derive(Debug)]
 pub struct EnvMap {
     base: BTreeMap<OsString, OsString>,
-    clash: OnClash,
+    allowed: BTreeSet<SecretName>,
     reserved: Vec<String>,
 }
 
-/// Which one wins if a secret has the name of a variable of the base environment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnClash {
-    /// Neither: the bundle is rejected.
-    Refuse,
-    /// The secret.
-    SecretWins,
-    /// The base environment.
-    BaseWins,
+/// A complete environment with secrets in it. Wiped on drop; `Debug` shows names only.
+pub struct Environment {
+    variables: BTreeMap<OsString, Zeroizing<Vec<u8>>>,
+    left_out: Vec<LeftOut>,
 }
 
-/// A complete environment with secrets in it. Wiped on drop; `Debug` shows names only.
-pub struct Environment(BTreeMap<OsString, Zeroizing<Vec<u8>>>);
-
 impl EnvMap {
-    /// Secrets over these variables. `LD_…`, `GLIBC_…` and `PETSEM_…` are reserved: no secret may have such a name.
-    pub fn merge(base: impl IntoIterator<Item = (OsString, OsString)>, clash: OnClash) -> Self {
-        Self {
-            base: base.into_iter().collect(),
-            clash,
-            reserved: RESERVED.iter().map(|&prefix| prefix.to_owned()).collect(),
-        }
+    /// Secrets beside these variables.
+    pub fn merge(base: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self { base: base.into_iter().collect(), allowed: BTreeSet::new(), reserved: Vec::new() }
     }
 
-    /// Reserves one more prefix of names.
+    /// The reader's consent: secrets with these names are delivered though programs obey them, and replace a variable
+    /// of the base.
+    #[must_use]
+    pub fn allow(mut self, names: impl IntoIterator<Item = SecretName>) -> Self {
+        self.allowed.extend(names);
+        self
+    }
+
+    /// Reserves names with this prefix for the orchestrator, whatever the app's settings allow.
     #[must_use]
     pub fn reserve(mut self, prefix: &str) -> Self {
         self.reserved.push(prefix.to_owned());
         self
+    }
+
+    /// Why a secret is left out, if it is.
+    fn reason(&self, bundle: &Bundle, name: &SecretName) -> Option<LeftOutReason> {
+        if self.allowed.contains(name) {
+            return None;
+        }
+        if self.reserved.iter().any(|prefix| name.as_str().starts_with(prefix.as_str())) {
+            return Some(LeftOutReason::Reserved { obeyed_by: ORCHESTRATOR });
+        }
+        match name.reserved() {
+            Some(family) if !bundle.allowed_reserved_names().contains(name) => {
+                Some(LeftOutReason::Reserved { obeyed_by: family.obeyed_by })
+            }
+            _ => self.base.contains_key(OsStr::new(name.as_str())).then_some(LeftOutReason::AlreadySet),
+        }
+    }
+
+    fn delivered<'b>(&self, bundle: &'b Bundle) -> impl Iterator<Item = (&'b SecretName, &'b [u8])> {
+        bundle.expose_secrets().filter(|(name, _)| self.reason(bundle, name).is_none())
     }
 
     /// [`Injector::check`] for an exec whose arguments have this many bytes.
@@ -77,42 +100,34 @@ impl EnvMap {
             }
             total += length + FOR_EACH;
         }
-        for (name, value) in bundle.expose_secrets() {
-            self.check_secret(name, value)?;
+        for (name, value) in self.delivered(bundle) {
+            check_secret(name, value)?;
             total += name.as_str().len() + 1 + value.len() + FOR_EACH;
         }
         if total > MOST_BYTES { Err(Rejection::TooMuch { bytes: total }) } else { Ok(()) }
     }
 
-    fn check_secret(&self, name: &SecretName, value: &[u8]) -> Result<(), Rejection> {
-        if self.reserved.iter().any(|prefix| name.as_str().starts_with(prefix.as_str())) {
-            return Err(Rejection::ReservedName(name.clone()));
-        }
-        if self.clash == OnClash::Refuse && self.base.contains_key(OsStr::new(name.as_str())) {
-            return Err(Rejection::Clash(name.clone()));
-        }
-        if value.contains(&0) {
-            return Err(Rejection::HoldsNul(name.clone()));
-        }
-        if name.as_str().len() + 1 + value.len() > LONGEST_VARIABLE {
-            return Err(Rejection::TooLong(name.clone()));
-        }
-        Ok(())
-    }
-
     pub(super) fn build(self, bundle: &Bundle) -> Environment {
+        let left_out = self.left_out(bundle);
+        let secrets: Vec<_> = self.delivered(bundle).collect();
         let base = self.base.into_iter();
-        let mut whole: BTreeMap<_, _> =
+        let mut variables: BTreeMap<_, _> =
             base.map(|(name, value)| (name, Zeroizing::new(value.as_bytes().to_vec()))).collect();
-        for (name, value) in bundle.expose_secrets() {
-            let name = OsString::from(name.as_str());
-            if self.clash == OnClash::BaseWins && whole.contains_key(&name) {
-                continue;
-            }
-            whole.insert(name, Zeroizing::new(value.to_vec()));
+        for (name, value) in secrets {
+            variables.insert(OsString::from(name.as_str()), Zeroizing::new(value.to_vec()));
         }
-        Environment(whole)
+        Environment { variables, left_out }
     }
+}
+
+fn check_secret(name: &SecretName, value: &[u8]) -> Result<(), Rejection> {
+    if value.contains(&0) {
+        return Err(Rejection::HoldsNul(name.clone()));
+    }
+    if name.as_str().len() + 1 + value.len() > LONGEST_VARIABLE {
+        return Err(Rejection::TooLong(name.clone()));
+    }
+    Ok(())
 }
 
 impl Injector for EnvMap {
@@ -120,6 +135,13 @@ impl Injector for EnvMap {
 
     fn check(&self, bundle: &Bundle) -> Result<(), Rejection> {
         self.check_beside(bundle, 0)
+    }
+
+    fn left_out(&self, bundle: &Bundle) -> Vec<LeftOut> {
+        let left_out = |name: &SecretName| {
+            self.reason(bundle, name).map(|reason| LeftOut { name: name.clone(), reason })
+        };
+        bundle.names().filter_map(left_out).collect()
     }
 
     async fn deliver(self, bundle: Bundle) -> Result<Environment, DeliveryError> {
@@ -131,12 +153,18 @@ impl Injector for EnvMap {
 impl Environment {
     /// Names and values, in order of the names: for `execve`, or a container's configuration.
     pub fn expose_variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.0.iter().map(|(name, value)| (name.as_os_str(), OsStr::from_bytes(value)))
+        self.variables.iter().map(|(name, value)| (name.as_os_str(), OsStr::from_bytes(value)))
     }
 
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &OsStr> {
-        self.0.keys().map(OsString::as_os_str)
+        self.variables.keys().map(OsString::as_os_str)
+    }
+
+    /// The secrets that are not in it, in order of their names: for the log, and for
+    /// [`BootFlow::report_environment`](crate::BootFlow::report_environment).
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 }
 

@@ -444,7 +444,7 @@ async fn no_public_type_prints_a_token_or_a_value() {
     let proof = Credentials::new(CANARY).unwrap();
     let booted = flow.boot(&app(), &machine("m-1"), None, Some(&proof)).await.unwrap();
     let bundle = booted.bundle();
-    let environment = petsem_client::EnvMap::merge([], petsem_client::OnClash::Refuse);
+    let environment = petsem_client::EnvMap::merge([]);
     let environment = petsem_client::Injector::deliver(environment, booted.bundle()).await.unwrap();
     let canonical = bundle.expose_canonical().unwrap();
     let read = petsem_client::CanonicalBundle::read(&canonical).unwrap();

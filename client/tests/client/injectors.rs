@@ -1,11 +1,13 @@
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::Permissions;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
 use petsem_client::{
-    DeliveryError, EnvMap, Exec, Injector, OnClash, Owner, Rejection, TmpfsDir, TmpfsReceipt,
+    DeliveryError, EnvMap, Environment, Exec, Injector, LeftOut, LeftOutReason, Owner, Rejection, TmpfsDir,
+    TmpfsReceipt,
 };
 
 use crate::sample::{CANARY, bundle, edge_case_bundle};
@@ -18,33 +20,88 @@ fn name(text: &str) -> petsem_api::SecretName {
     text.parse().unwrap()
 }
 
+fn variables(environment: &Environment) -> Vec<(&str, &[u8])> {
+    let variables = environment.expose_variables();
+    variables.map(|(name, value)| (name.to_str().unwrap(), value.as_bytes())).collect()
+}
+
+fn left_out(name: &str, reason: LeftOutReason) -> LeftOut {
+    LeftOut { name: name.parse().unwrap(), reason }
+}
+
+const BY_SHELLS: LeftOutReason = LeftOutReason::Reserved { obeyed_by: "shells" };
+
 #[tokio::test]
-async fn secrets_are_merged_into_the_base_environment_by_the_clash_setting() {
-    let secrets = || bundle(1, &[("A", b"secret"), ("B", b"\xff")]);
-    for (clash, wins) in [(OnClash::SecretWins, "secret"), (OnClash::BaseWins, "base")] {
-        let map = EnvMap::merge(base(&[("A", "base"), ("PATH", "/bin")]), clash);
-        let environment = map.deliver(secrets()).await.unwrap();
-        let variables: Vec<_> = environment.expose_variables().collect();
-        let raw = <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff");
-        let expected = [("A", OsStr::new(wins)), ("B", raw), ("PATH", OsStr::new("/bin"))];
-        assert_eq!(variables, expected.map(|(name, value)| (OsStr::new(name), value)));
-    }
-    let map = EnvMap::merge(base(&[("A", "base")]), OnClash::Refuse);
-    assert_eq!(map.check(&secrets()), Err(Rejection::Clash(name("A"))));
+async fn a_reserved_name_and_one_that_is_set_are_left_out_and_the_rest_is_delivered() {
+    let secrets =
+        || bundle(1, &[("A", b"secret"), ("B", b"\xff"), ("BASH_ENV", b"/evil"), ("PATH", b"/evil")]);
+    let map = || EnvMap::merge(base(&[("A", "base"), ("PATH", "/bin")]));
+    let expected = [
+        left_out("A", LeftOutReason::AlreadySet),
+        left_out("BASH_ENV", BY_SHELLS),
+        left_out("PATH", BY_SHELLS),
+    ];
+    assert_eq!(map().check(&secrets()), Ok(()));
+    assert_eq!(map().left_out(&secrets()), expected);
+    let environment = map().deliver(secrets()).await.unwrap();
+    assert_eq!(environment.left_out(), expected);
+    assert_eq!(variables(&environment), [("A", &b"base"[..]), ("B", b"\xff"), ("PATH", b"/bin")]);
+}
+
+#[tokio::test]
+async fn names_that_the_reader_allows_are_delivered() {
+    let secrets = bundle(1, &[("A", b"secret"), ("BASH_ENV", b"/file"), ("PATH", b"/evil")]);
+    let map = EnvMap::merge(base(&[("A", "base"), ("PATH", "/bin")])).allow(["A", "BASH_ENV"].map(name));
+    let environment = map.deliver(secrets).await.unwrap();
+    assert_eq!(environment.left_out(), [left_out("PATH", BY_SHELLS)]);
+    assert_eq!(variables(&environment), [("A", &b"secret"[..]), ("BASH_ENV", b"/file"), ("PATH", b"/bin")]);
+}
+
+#[tokio::test]
+async fn the_settings_of_the_app_allow_reserved_names_but_replace_no_variable() {
+    let secrets = bundle(1, &[("BASH_ENV", b"/file"), ("PATH", b"/evil"), ("PS4", b"$(evil)")]);
+    let secrets = secrets.allowing(["BASH_ENV", "PATH"].map(name));
+    let environment = EnvMap::merge(base(&[("PATH", "/bin")])).deliver(secrets).await.unwrap();
+    assert_eq!(
+        environment.left_out(),
+        [left_out("PATH", LeftOutReason::AlreadySet), left_out("PS4", BY_SHELLS)]
+    );
+    assert_eq!(variables(&environment), [("BASH_ENV", &b"/file"[..]), ("PATH", b"/bin")]);
+}
+
+#[test]
+fn what_is_left_out_cannot_make_an_environment_impossible() {
+    let long = vec![b'x'; 200_000];
+    let secrets = bundle(1, &[("BASH_ENV", b"x\0y"), ("PATH", &long), ("A", b"x")]);
+    assert_eq!(EnvMap::merge([]).check(&secrets), Ok(()));
+    let allowed = EnvMap::merge([]).allow([name("PATH")]);
+    assert_eq!(allowed.check(&secrets), Err(Rejection::TooLong(name("PATH"))));
+}
+
+#[test]
+fn names_that_the_orchestrator_reserves_are_left_out() {
+    let by = LeftOutReason::Reserved { obeyed_by: "the orchestrator" };
+    let map = || EnvMap::merge([]).reserve("FLY_");
+    let secrets = bundle(1, &[("A", b"x"), ("FLY_REGION", b"x")]).allowing([name("FLY_REGION")]);
+    assert_eq!(map().left_out(&secrets), [left_out("FLY_REGION", by)]);
+    assert_eq!(map().allow([name("FLY_REGION")]).left_out(&secrets), []);
+}
+
+#[tokio::test]
+async fn files_carry_every_name() {
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = memory.path().join("secrets");
+    let secrets = || bundle(1, &[("LD_PRELOAD", b"x"), ("PATH", b"y")]);
+    assert_eq!(TmpfsDir::new(&path).left_out(&secrets()), []);
+    TmpfsDir::new(&path).deliver(secrets()).await.unwrap();
+    assert_eq!(files(&path), [("LD_PRELOAD".into(), b"x".to_vec()), ("PATH".into(), b"y".to_vec())]);
 }
 
 #[test]
 fn a_bundle_that_no_environment_can_carry_is_refused_before_anything_is_built() {
-    let map = || EnvMap::merge([], OnClash::Refuse);
+    let map = || EnvMap::merge([]);
     let check = |secrets: &[(&str, &[u8])]| map().check(&bundle(1, secrets));
     assert_eq!(check(&[("A", b"x\0y")]), Err(Rejection::HoldsNul(name("A"))));
-    for reserved in ["LD_PRELOAD", "PETSEM_TOKEN", "GLIBC_TUNABLES"] {
-        assert_eq!(check(&[(reserved, b"x")]), Err(Rejection::ReservedName(name(reserved))));
-    }
-    assert_eq!(
-        map().reserve("NODE_").check(&bundle(1, &[("NODE_OPTIONS", b"x")])),
-        Err(Rejection::ReservedName(name("NODE_OPTIONS")))
-    );
     assert_eq!(check(&[("A", &[b'x'; 131_069])]), Ok(()));
     assert_eq!(check(&[("A", &[b'x'; 131_070])]), Err(Rejection::TooLong(name("A"))));
     let many: Vec<_> = (0..16).map(|number| format!("A{number:02}")).collect();
@@ -52,7 +109,7 @@ fn a_bundle_that_no_environment_can_carry_is_refused_before_anything_is_built() 
     let many: Vec<_> = many.iter().map(|name| (name.as_str(), value.as_slice())).collect();
     assert_eq!(check(&many), Err(Rejection::TooMuch { bytes: 16 * (130_004 + 9) }));
     assert_eq!(check(&many[..15]), Ok(()));
-    let broken = EnvMap::merge(base(&[("A=B", "x")]), OnClash::Refuse);
+    let broken = EnvMap::merge(base(&[("A=B", "x")]));
     assert_eq!(broken.check(&bundle(1, &[])), Err(Rejection::BaseVariable("A=B".into())));
 }
 
@@ -83,6 +140,24 @@ fn exec_sets_the_core_limit_to_zero() {
     let output = run_exec_child("injectors::child_that_executes_ulimit");
     let printed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(printed.split("MARK\n").nth(1), Some("0\n"));
+}
+
+#[test]
+fn the_program_is_looked_up_in_the_path_of_the_caller_whatever_the_secrets_say() {
+    let output = run_exec_child("injectors::child_that_executes_a_program_of_the_path");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    // The program gets the PATH that the reader allowed; its name was looked up before.
+    assert_eq!(printed.split("MARK\n").nth(1), Some("PATH=/evil\n"));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[tokio::test]
+#[ignore = "the child of the_program_is_looked_up_in_the_path_of_the_caller_whatever_the_secrets_say"]
+async fn child_that_executes_a_program_of_the_path() {
+    println!("MARK");
+    let exec = Exec::new(["env".into()]).keep(["PATH"]).allow([name("PATH")]);
+    let error = exec.deliver(bundle(1, &[("PATH", b"/evil")])).await.map(|_| ()).unwrap_err();
+    panic!("{error}");
 }
 
 #[tokio::test]

@@ -364,6 +364,13 @@ impl Engine {
                 self.set_policy(audit, &app, policy, Some(*expected_version), author, also).await?;
                 audit.set_detail(&detail);
             }
+            ProtectedChange::Settings(wanted) => {
+                let app =
+                    decided.app.ok_or_else(|| Failure::internal("a request for settings names no app"))?;
+                let app = self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::no_such_request)?;
+                let also = |change: &mut Change| self.decided(change, id, version, &decided);
+                self.set_settings(audit, &app, wanted, also).await?;
+            }
         }
         Ok(to_wire(id, &decided, now))
     }
@@ -403,7 +410,9 @@ impl Engine {
         };
         let action = match row.change {
             ProtectedChange::BreakGlass { .. } => Action::Mint,
-            ProtectedChange::Policy { .. } | ProtectedChange::GuardOff {} => Action::ManagePolicy,
+            ProtectedChange::Policy { .. } | ProtectedChange::Settings(_) | ProtectedChange::GuardOff {} => {
+                Action::ManagePolicy
+            }
             ProtectedChange::Discharger { .. } if row.org.is_some() => Action::ManagePolicy,
             ProtectedChange::Discharger { .. }
             | ProtectedChange::Issuer(_)
@@ -464,6 +473,7 @@ fn to_wire(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
             ProtectedChange::Discharger { .. } => ApprovalKind::Discharger,
             ProtectedChange::Issuer(_) | ProtectedChange::IssuerChange { .. } => ApprovalKind::Issuer,
             ProtectedChange::Policy { .. } => ApprovalKind::Policy,
+            ProtectedChange::Settings(_) => ApprovalKind::Settings,
             ProtectedChange::GuardOff {} => ApprovalKind::GuardOff,
         },
         summary: row.summary.clone(),
@@ -483,6 +493,9 @@ fn to_wire(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
 fn content_of(change: &ProtectedChange) -> Result<Option<serde_json::Value>, Failure> {
     match change {
         ProtectedChange::Policy { policy, .. } => Ok(Some(policy.clone())),
+        ProtectedChange::Settings(wanted) => {
+            serde_json::to_value(wanted).map(Some).map_err(Failure::internal)
+        }
         ProtectedChange::Issuer(registration)
         | ProtectedChange::IssuerChange { wanted: registration, .. } => {
             serde_json::to_value(registration).map(Some).map_err(Failure::internal)

@@ -162,6 +162,7 @@ impl Engine {
             machine: boot.machine.clone(),
             version,
             secrets,
+            allowed_reserved_names: readable.app().head.settings.allowed_reserved_names.clone(),
             renewal,
         })
     }
@@ -191,7 +192,13 @@ impl Engine {
     ) -> Result<(), Failure> {
         self.decide(audit, boot).await?;
         audit.set_version(report.version);
-        audit.set_detail(messages::delivered(report.delivery));
+        let left_out = &report.left_out;
+        if left_out.is_empty() {
+            audit.set_detail(messages::delivered(report.delivery));
+        } else {
+            audit.set_names(left_out);
+            audit.set_detail(messages::delivered_without(report.delivery, left_out.len()));
+        }
         Ok(())
     }
 

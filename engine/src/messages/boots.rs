@@ -163,5 +163,14 @@ pub(crate) fn delivered(delivery: Delivery) -> &'static str {
         Delivery::Mismatch => "the Machine's proof did not match",
         Delivery::Denied => "the Machine was denied",
         Delivery::Unanswered => "the Machine did not answer",
+        Delivery::Environment => "the secrets go into the environment of a process",
     }
+}
+
+/// [`delivered`], with the number of secrets that were left out. The line names them.
+pub(crate) fn delivered_without(delivery: Delivery, left_out: usize) -> String {
+    format!(
+        "{}; left out, because their names are reserved or were set already: {left_out}",
+        delivered(delivery)
+    )
 }

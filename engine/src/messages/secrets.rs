@@ -1,8 +1,11 @@
 //! Secrets of an app: reads, writes and their history.
 
-use petsem_api::{ErrorCode, SecretName};
+use petsem_api::{AppName, ErrorCode, SecretName};
 
 use crate::error::Failure;
+
+/// How many names a refusal lists.
+const NAMED: usize = 8;
 
 /// The error for a secret that does not exist, for principals that may know that.
 pub(crate) fn no_such_secret(name: &SecretName) -> Failure {
@@ -55,6 +58,27 @@ pub(crate) fn bundle_too_large() -> Failure {
     Failure::new(
         ErrorCode::BundleTooLarge,
         "the names and values of an app are at most 1 MiB together; nothing was changed; delete some first",
+    )
+}
+
+/// Names that programs obey, and which programs, in an app that does not allow them.
+pub(crate) fn reserved_names(app: &AppName, names: &[(&SecretName, &str)]) -> Failure {
+    let shown = names.get(..NAMED).unwrap_or(names);
+    let list: Vec<_> = shown.iter().map(|(name, obeyed_by)| format!("{name} (by {obeyed_by})")).collect();
+    let more = if shown.len() < names.len() {
+        format!(" and {} more", names.len() - shown.len())
+    } else {
+        String::new()
+    };
+    let flags: String = shown.iter().map(|(name, _)| format!(" --allow-reserved-name {name}")).collect();
+    Failure::new(
+        ErrorCode::ReservedName,
+        format!(
+            "reserved, because programs obey them in their environment: {}{more}; nothing was changed; choose other names, \
+             or allow these in the app's setting allowed_reserved_names, which needs manage_policy: `petsem app set \
+             {app}{flags}`",
+            list.join(", ")
+        ),
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use petsem_api::{AppId, ErrorCode};
+use petsem_api::{AppId, ChangeAppSettings, ErrorCode, SecretName};
 use petsem_policy::Action;
 
 use crate::error::Failure;
@@ -73,6 +73,46 @@ pub(crate) fn renewal_life_too_long() -> Failure {
 
 pub(crate) fn invalid_history() -> Failure {
     Failure::new(ErrorCode::BadRequest, "history must be 1 to 100 values of each secret")
+}
+
+pub(crate) fn too_many_allowed_names() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "allowed_reserved_names has at most 64 names; nothing was changed; withdraw some first",
+    )
+}
+
+pub(crate) fn name_allowed_and_withdrawn(name: &SecretName) -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        format!("{name} is both allowed and withdrawn; nothing was changed; name it once"),
+    )
+}
+
+/// Reserved names that a creator may not allow alone.
+pub(crate) fn names_allowed_after_creation() -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        "allowing reserved names needs a second person here; nothing was created; create the app without them, then \
+         request them with `petsem app set APP --allow-reserved-name NAME`",
+    )
+}
+
+/// The summary of a request to change settings.
+pub(crate) fn settings_change(name: &dyn Display, app: AppId, change: &ChangeAppSettings) -> String {
+    format!("change the settings of app {name} ({app}): {}", changed_settings(change))
+}
+
+/// What a change of settings changes: for its summary and for the audit log.
+pub(crate) fn changed_settings(change: &ChangeAppSettings) -> String {
+    let ChangeAppSettings { renewal_life, history, allow_reserved_names, withdraw_reserved_names } = change;
+    let mut changes = Vec::new();
+    changes.extend(renewal_life.map(|life| format!("renewal_life {life}")));
+    changes.extend(history.map(|history| format!("history {history}")));
+    for (what, names) in [("allow", allow_reserved_names), ("withdraw", withdraw_reserved_names)] {
+        changes.extend(names.iter().map(|name| format!("{what} {name}")));
+    }
+    changes.join(", ")
 }
 
 pub(crate) fn app_version_not_reached(version: u64, wanted: u64) -> Failure {

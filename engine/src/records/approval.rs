@@ -1,6 +1,6 @@
 //! Rows of requests that need a second person's approval.
 
-use petsem_api::{AppId, ApprovalId, IssuerId, OrgId, PutIssuer, TokenUuid};
+use petsem_api::{AppId, ApprovalId, ChangeAppSettings, IssuerId, OrgId, PutIssuer, TokenUuid};
 use petsem_store::RecordKind;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,8 @@ pub(crate) enum ProtectedChange {
         /// The version that it replaces.
         expected_version: u64,
     },
+    /// Settings of an app.
+    Settings(ChangeAppSettings),
     /// The end of an org's guard.
     GuardOff {},
 }

@@ -1,5 +1,7 @@
 //! Reads an app's secrets: lists without values, and workload reads and break-glass with values.
 
+use std::collections::BTreeSet;
+
 use petsem_api::{AppRef, AppSecret, SecretList, SecretName};
 use petsem_policy::evaluate::{Allowed, AppPolicy, Claims, PolicyQuestion};
 use petsem_policy::{Action, Denial, Exchanged, Reason, Resource};
@@ -87,7 +89,11 @@ impl Engine {
             // No name is allowed: the refusal names the caveat.
             self.app_for(principal, audit, &AppRef::Id(app.id), &[(Action::List, None)]).await?;
         }
-        Ok(SecretList { secrets: described, version: app.head.app_version })
+        Ok(SecretList {
+            secrets: described,
+            version: app.head.app_version,
+            allowed_reserved_names: BTreeSet::new(),
+        })
     }
 
     /// One secret, with its value as in [`Engine::list_secrets`].
@@ -162,7 +168,12 @@ impl Engine {
         let version = readable.app().head.app_version;
         audit.set_names(secrets.iter().map(|secret| &secret.name));
         audit.set_version(version);
-        Ok(SecretList { secrets: secrets.into_iter().map(|secret| shown(secret, query)).collect(), version })
+        // Only names that the read covers: it reveals no others.
+        let allowed = &readable.app().head.settings.allowed_reserved_names;
+        let allowed = secrets.iter().map(|secret| &secret.name).filter(|name| allowed.contains(*name));
+        let allowed_reserved_names = allowed.cloned().collect();
+        let secrets = secrets.into_iter().map(|secret| shown(secret, query)).collect();
+        Ok(SecretList { secrets, version, allowed_reserved_names })
     }
 
     /// One secret, if the read covers it; otherwise `refusal`, whether or not the app has it.

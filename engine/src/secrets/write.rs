@@ -17,6 +17,7 @@ use crate::messages;
 use crate::request::AuditRecord;
 use crate::secrets::bundle::Amendment;
 use crate::tenancy::found::FoundApp;
+use crate::tenancy::settings::check_names;
 
 /// The result of a set of changes.
 struct Updated {
@@ -156,6 +157,7 @@ impl Engine {
                 found = self.current_app(id).await?;
             }
             check_version(&found, update.expected_version)?;
+            check_names(&found.head, set_names(&update.amendments))?;
             let Some(next) = self.amend(&found, &update.amendments, &author, update.now)? else {
                 // Deleting a missing secret succeeds and changes nothing.
                 let version = found.head.app_version;
@@ -183,6 +185,14 @@ fn check_version(app: &FoundApp, expected: Option<u64>) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// The names that get a value, whether new or restored. Deleting a name that programs obey always succeeds.
+fn set_names<'a>(
+    amendments: &'a BTreeMap<SecretName, Amendment<'_>>,
+) -> impl Iterator<Item = &'a SecretName> {
+    let set = amendments.iter().filter(|(_, amendment)| !matches!(amendment, Amendment::Delete));
+    set.map(|(name, _)| name)
 }
 
 fn check_sizes(amendments: &BTreeMap<SecretName, Amendment<'_>>) -> Result<(), Failure> {

@@ -1,6 +1,9 @@
 //! Apps: created in an org, deleted with their keys.
 
-use petsem_api::{App, AppId, AppList, AppName, AppRef, AppSettings, CreateApp, DeletedApp, OrgId, OrgRef};
+use petsem_api::{
+    App, AppId, AppList, AppName, AppRef, AppSettings, CreateApp, DeletedApp, MAX_ALLOWED_NAMES, OrgId,
+    OrgRef,
+};
 use petsem_keys::{AppKek, DigestKey, WrapContext};
 use petsem_policy::Action;
 use petsem_store::{CommitError, RecordKind};
@@ -36,6 +39,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<App, Failure> {
         let org = self.org_for(audit, principal, &wanted.org, Action::Write, now).await?;
+        self.check_new_settings(audit, principal, &org, &wanted.settings, now).await?;
         self.make_app(audit, &org, &wanted.name, wanted.settings).await
     }
 
@@ -186,7 +190,7 @@ pub(crate) fn to_wire(id: AppId, head: &AppHead) -> App {
         name: head.name.clone(),
         org: head.org,
         version: head.app_version,
-        settings: head.settings,
+        settings: head.settings.clone(),
         created_at: time_text(head.created_at),
     }
 }
@@ -195,12 +199,16 @@ fn org_app(org: OrgId, app: AppId) -> Vec<u8> {
     [org.as_bytes().as_slice(), app.as_bytes().as_slice()].concat()
 }
 
-fn check_settings(settings: &AppSettings) -> Result<(), Failure> {
+/// Refuses settings that no app may have.
+pub(crate) fn check_settings(settings: &AppSettings) -> Result<(), Failure> {
     if settings.renewal_life > LONGEST_RENEWAL {
         return Err(messages::renewal_life_too_long());
     }
     if !(1..=MOST_HISTORY).contains(&settings.history) {
         return Err(messages::invalid_history());
+    }
+    if settings.allowed_reserved_names.len() > MAX_ALLOWED_NAMES {
+        return Err(messages::too_many_allowed_names());
     }
     Ok(())
 }

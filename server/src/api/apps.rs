@@ -1,7 +1,10 @@
-//! `/v1/apps`, an app, and its policy.
+//! `/v1/apps`, an app, its settings and its policy.
 
 use axum::http::StatusCode;
-use petsem_api::{App, AppId, AppList, CreateApp, DeletedApp, ErrorCode, OrgRef, PolicyDocument, PutPolicy};
+use petsem_api::{
+    App, AppId, AppList, ChangeAppSettings, CreateApp, DeletedApp, ErrorCode, OrgRef, PolicyDocument,
+    PutPolicy,
+};
 use petsem_engine::{AuditRecord, Failure, Principal};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -19,7 +22,7 @@ pub(super) fn routes() -> Vec<Route> {
             .by(list),
         Route::post("/v1/apps")
             .named("createApp", tag::APPS, "Create an app")
-            .described("Needs the action `write` in the org.")
+            .described("Needs the action `write` in the org; to allow reserved names, also `manage_policy`.")
             .audited("app.create")
             .answers(StatusCode::CREATED, "The app.")
             .refuses(&[
@@ -42,6 +45,16 @@ pub(super) fn routes() -> Vec<Route> {
             .answers(StatusCode::OK, "What was deleted, and what older copies still hold.")
             .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
             .by(delete),
+        Route::patch("/v1/apps/{app}/settings")
+            .named("changeAppSettings", tag::APPS, "Change settings of an app")
+            .described(
+                "Needs the action `manage_policy`. Consent to reserved names and longer renewals wait for a second person \
+                 (202) in an org that guards its policies, and if the token is the platform's or was minted from one.",
+            )
+            .audited("app.settings")
+            .answers(StatusCode::OK, "The app.")
+            .refuses(&[ErrorCode::BadName, ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(change_settings),
         Route::get("/v1/apps/{app}/policy")
             .named("showPolicy", tag::APPS, "Show the policy of an app")
             .described("Needs the action `manage_policy`.")
@@ -94,6 +107,15 @@ async fn show(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<App, Fa
 
 async fn delete(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<DeletedApp, Failure> {
     call.engine.delete_app(audit, &call.credential, &call.param("app")?).await
+}
+
+async fn change_settings(
+    call: &Call<Principal, ChangeAppSettings>,
+    audit: &mut AuditRecord,
+) -> Result<Answered<App>, Failure> {
+    let wanted = call.body().await?;
+    let app = call.param("app")?;
+    call.engine.change_app_settings(audit, &call.credential, &app, wanted, call.now).await.map(Answered)
 }
 
 async fn policy(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<PolicyDocument, Failure> {

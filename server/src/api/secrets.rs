@@ -18,6 +18,7 @@ const OF_CHANGES: &[ErrorCode] = &[
     ErrorCode::NotFound,
     ErrorCode::Conflict,
     ErrorCode::StaleVersion,
+    ErrorCode::ReservedName,
     ErrorCode::ValueTooLarge,
     ErrorCode::BundleTooLarge,
     ErrorCode::StoreFull,
@@ -36,7 +37,10 @@ pub(super) fn routes() -> Vec<Route> {
             .by(list),
         Route::post("/v1/apps/{app}/secrets")
             .named("updateSecrets", tag::SECRETS, "Set and delete many secrets, all or none")
-            .described("Needs `write` for each name that is set and `delete` for each that is deleted.")
+            .described(
+                "Needs `write` for each name that is set and `delete` for each that is deleted. A name that programs obey \
+                 by themselves is set only if the app's setting `allowed_reserved_names` lists it.",
+            )
             .audited("secret.update")
             .limited(BodyLimit::Secrets)
             .answers(StatusCode::OK, "The secrets that were set, without values.")
@@ -53,6 +57,9 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/v1/apps/{app}/secrets/{name}")
             .param::<SecretName>("name", "The secret.")
             .named("setSecret", tag::SECRETS, "Set a secret")
+            .described(
+                "A name that programs obey by themselves is set only if the app's setting `allowed_reserved_names` lists it.",
+            )
             .audited("secret.set")
             .limited(BodyLimit::Secrets)
             .answers(StatusCode::CREATED, "The secret without its value, and the app version that has it.")

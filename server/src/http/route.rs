@@ -151,6 +151,11 @@ impl Route {
         Declaration::new(HttpMethod::Put, path)
     }
 
+    /// `PATCH` this path.
+    pub(crate) fn patch(path: &'static str) -> Declaration {
+        Declaration::new(HttpMethod::Patch, path)
+    }
+
     /// `DELETE` this path.
     pub(crate) fn delete(path: &'static str) -> Declaration {
         Declaration::new(HttpMethod::Delete, path)
@@ -387,6 +392,7 @@ fn served(method: &HttpMethod) -> (MethodFilter, &'static str) {
     match method {
         HttpMethod::Get => (MethodFilter::GET, "GET"),
         HttpMethod::Put => (MethodFilter::PUT, "PUT"),
+        HttpMethod::Patch => (MethodFilter::PATCH, "PATCH"),
         HttpMethod::Delete => (MethodFilter::DELETE, "DELETE"),
         _ => (MethodFilter::POST, "POST"),
     }

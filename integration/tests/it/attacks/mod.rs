@@ -8,6 +8,7 @@ mod flips;
 mod memory;
 mod names;
 mod refusals;
+mod reserved_names;
 mod rollbacks;
 mod strangers;
 mod tampering;

@@ -47,6 +47,7 @@ fn requests(of: &Things, host_token: &str) -> Vec<Asked> {
             of_app("/policy"),
             Some(json!({"policy": {"format": 1, "rules": []}})),
         ),
+        ("PATCH", "/v1/apps/{app}/settings", of_app("/settings"), Some(json!({"history": 5}))),
         ("POST", "/v1/apps/{app}/rotate", of_app("/rotate"), Some(json!({}))),
         ("POST", "/v1/apps/{app}/break-glass", of_app("/break-glass"), Some(json!({"reason": "curious"}))),
         ("GET", "/v1/apps/{app}/secrets", of_app("/secrets"), None),
@@ -314,7 +315,8 @@ fn every_route_is_tested_with_a_token_of_another_org_or_listed_with_a_reason() {
     let mut documented = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         let methods = item.as_object().unwrap().keys().map(|method| method.to_uppercase());
-        let methods = methods.filter(|method| ["GET", "POST", "PUT", "DELETE"].contains(&method.as_str()));
+        let methods =
+            methods.filter(|method| ["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method.as_str()));
         documented.extend(methods.map(|method| (method, path.clone())));
     }
     let asked = requests(&scene.by_id, &scene.dev.host).into_iter().chain(operators_own());

@@ -1,0 +1,143 @@
+//! The settings of apps. Consent to a reserved name lets a writer of secrets choose what a reader's program runs, so it is
+//! guarded like a rule that reads.
+
+use petsem_api::{App, AppRef, AppSettings, ChangeAppSettings, OrgId, SecretName};
+use petsem_policy::{Action, TokenId};
+use petsem_store::Change;
+
+use crate::approvals::request::{ApprovalRequest, Requested, registration_ends};
+use crate::authn::tokens::Verified;
+use crate::authz::decide::Principal;
+use crate::authz::target::AccessTarget;
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::messages;
+use crate::records::{AppHead, ProtectedChange, expect};
+use crate::request::AuditRecord;
+use crate::tenancy::apps::{check_settings, to_wire};
+use crate::tenancy::found::FoundApp;
+use crate::tenancy::orgs::FoundOrg;
+
+impl Engine {
+    /// Changes settings of an app. What gives more waits for a second person if the org guards its policies, or if the
+    /// token comes from the platform.
+    ///
+    /// # Errors
+    /// Refused. Nothing was changed.
+    pub async fn change_app_settings(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        app: &AppRef,
+        wanted: ChangeAppSettings,
+        now: Timestamp,
+    ) -> Result<Requested<App>, Failure> {
+        let app = self.app_for(principal, audit, app, &[(Action::ManagePolicy, None)]).await?;
+        let next = changed(&app.head.settings, &wanted)?;
+        let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
+        let requester = principal.require(audit, &target, Action::ManagePolicy, now)?;
+        let gives_more = takes_away(&next, &app.head.settings);
+        if !gives_more || !self.needs_second_person(requester, app.head.org).await? {
+            audit.set_detail(messages::changed_settings(&wanted));
+            return Ok(Requested::Done(self.set_settings(audit, &app, &wanted, |_| {}).await?));
+        }
+        let request = ApprovalRequest {
+            summary: messages::settings_change(&app.head.name, app.id, &wanted),
+            change: ProtectedChange::Settings(wanted),
+            org: Some(app.head.org),
+            app: Some(app.id),
+            reason: "settings",
+            ends_at: registration_ends(now),
+        };
+        let approval = self.request_registration(audit, &requester.token, request, now, None).await?;
+        Ok(Requested::Pending(Box::new(approval)))
+    }
+
+    /// Changes settings of an app, and in the same transaction what `also` adds.
+    pub(crate) async fn set_settings(
+        &self,
+        audit: &mut AuditRecord,
+        app: &FoundApp,
+        wanted: &ChangeAppSettings,
+        also: impl FnOnce(&mut Change) + Send,
+    ) -> Result<App, Failure> {
+        let _turn = self.app_turn(app.id).await;
+        let app = self.current_app(app.id).await?;
+        let settings = changed(&app.head.settings, wanted)?;
+        let is_less = takes_away(&app.head.settings, &settings);
+        let head = AppHead { settings, ..app.head.clone() };
+        let mut change = self.change(audit);
+        change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
+        change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));
+        also(&mut change);
+        self.commit_head(audit, &app, is_less, change).await?;
+        Ok(to_wire(app.id, &head))
+    }
+
+    /// Refuses settings of a new app that its creator may not give.
+    pub(crate) async fn check_new_settings(
+        &self,
+        audit: &mut AuditRecord,
+        principal: &Principal,
+        org: &FoundOrg,
+        settings: &AppSettings,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        if settings.allowed_reserved_names.is_empty() {
+            return Ok(());
+        }
+        let target = AccessTarget { org: Some(org.id), ..AccessTarget::default() };
+        let creator = principal.require(audit, &target, Action::ManagePolicy, now)?;
+        if self.needs_second_person(creator, org.id).await? {
+            return Err(messages::names_allowed_after_creation());
+        }
+        Ok(())
+    }
+
+    /// Whether a change that can lead to reading needs a second person: the org guards its policies, or the token was
+    /// signed by a key of the platform, as was a token that it was minted from.
+    async fn needs_second_person(&self, verified: &Verified, org: OrgId) -> Result<bool, Failure> {
+        let control = self.control();
+        if control.org(org).await?.is_guarded {
+            return Ok(true);
+        }
+        let lineage = verified.token.lineage().0;
+        let platform = control.keys_of(None).await?.0;
+        Ok(platform.iter().any(|key| lineage.contains(&TokenId::of_key(key.as_bytes()))))
+    }
+}
+
+/// The settings after a change.
+fn changed(old: &AppSettings, wanted: &ChangeAppSettings) -> Result<AppSettings, Failure> {
+    let ChangeAppSettings { renewal_life, history, allow_reserved_names, withdraw_reserved_names } = wanted;
+    if let Some(both) = allow_reserved_names.intersection(withdraw_reserved_names).next() {
+        return Err(messages::name_allowed_and_withdrawn(both));
+    }
+    let allowed = old.allowed_reserved_names.union(allow_reserved_names);
+    let settings = AppSettings {
+        renewal_life: renewal_life.unwrap_or(old.renewal_life),
+        history: history.unwrap_or(old.history),
+        allowed_reserved_names: allowed
+            .filter(|name| !withdraw_reserved_names.contains(name))
+            .cloned()
+            .collect(),
+    };
+    check_settings(&settings)?;
+    Ok(settings)
+}
+
+/// Refuses names that programs obey, unless the app's settings allow them.
+pub(crate) fn check_names<'n>(
+    app: &AppHead,
+    names: impl Iterator<Item = &'n SecretName>,
+) -> Result<(), Failure> {
+    let refused = names.filter(|name| !app.settings.allowed_reserved_names.contains(*name));
+    let refused: Vec<_> = refused.filter_map(|name| Some((name, name.reserved()?.obeyed_by))).collect();
+    if refused.is_empty() { Ok(()) } else { Err(messages::reserved_names(&app.name, &refused)) }
+}
+
+/// Whether new settings allow less: the old ones must then never count again.
+fn takes_away(old: &AppSettings, new: &AppSettings) -> bool {
+    new.renewal_life < old.renewal_life || !old.allowed_reserved_names.is_subset(&new.allowed_reserved_names)
+}
