@@ -92,6 +92,19 @@ impl Token {
         std::iter::once(&self.own).chain(discharges).filter_map(|part| earliest_end(&part.caveats)).min()
     }
 
+    /// Refuses a time outside of a validity window of the token or of a discharge: the token then allows nothing.
+    ///
+    /// # Errors
+    /// [`Denial`] with the first window that refuses.
+    pub fn check_time(&self, now_unix_seconds: i64, now_nanos: u32) -> Result<(), Denial> {
+        let access = Access::new(Action::List, now_unix_seconds, now_nanos);
+        for placed in self.caveats().filter(|placed| matches!(placed.caveat, Caveat::ValidityWindow { .. })) {
+            clear_caveat(&access, placed.caveat)
+                .map_err(|refusal| self.denied(placed, refusal.kind, refusal.reason))?;
+        }
+        Ok(())
+    }
+
     /// All caveats to clear, in order: those of the token, then those of its discharges. Without third-party
     /// caveats and bindings, which verification has handled, and without attestations of untrusted dischargers.
     pub fn caveats(&self) -> impl Iterator<Item = PlacedCaveat<'_>> {

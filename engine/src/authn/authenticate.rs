@@ -24,9 +24,9 @@ impl Engine {
         let discharges = header.discharges();
         let mut tokens = Vec::new();
         let mut first_failure = None;
-        let mut budget = DischargeBudget::default();
+        let (mut budget, now) = (DischargeBudget::default(), self.now());
         for unverified in header.permissions() {
-            match verify(&control, unverified, &discharges, &mut budget).await {
+            match verify(&control, unverified, &discharges, &mut budget, now).await {
                 Ok(verified) => tokens.push(verified),
                 Err(failure) => {
                     first_failure.get_or_insert(failure);

@@ -7,6 +7,7 @@ use petsem_policy::{
 };
 
 use crate::authn::token_id::token_uuid;
+use crate::clock::Timestamp;
 use crate::control::state::{Control, NoKey};
 use crate::error::Failure;
 use crate::messages;
@@ -49,12 +50,14 @@ pub(crate) fn holder(subject: &Subject) -> String {
     format!("{} ({})", subject.sub, subject.issuer)
 }
 
-/// Verifies one permission token: the key named by its KID, its MACs, its discharges.
+/// Verifies one permission token: the key named by its KID, its MACs, its discharges, its time. One that has expired
+/// allows nothing, so its holder counts as a stranger.
 pub(crate) async fn verify(
     control: &Control,
     unverified: &UnverifiedToken,
     discharges: &[&UnverifiedToken],
     budget: &mut DischargeBudget,
+    now: Timestamp,
 ) -> Result<Verified, Failure> {
     let entry = control.signing_key(unverified.kid()).await.map_err(|missing| match missing {
         NoKey::Unknown => messages::token_not_signed_here(),
@@ -69,6 +72,11 @@ pub(crate) async fn verify(
     let token = unverified
         .verify_within(&entry.key, discharges, trusted, budget)
         .map_err(|error| unverifiable(&error))?;
+    token.check_time(now.seconds(), now.nanos()).map_err(|denial| {
+        let is_expired = matches!(denial.reason, Reason::Expired | Reason::NotYetValid);
+        let code = if is_expired { ErrorCode::TokenExpired } else { ErrorCode::Forbidden };
+        messages::refused(code, &denial)
+    })?;
     Ok(Verified { token, org: entry.org })
 }
 

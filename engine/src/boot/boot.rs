@@ -72,8 +72,8 @@ impl Engine {
     ) -> Result<Verified, Failure> {
         let header = self.boot_header(authorization)?;
         let token = only_token(&header)?;
-        let verified =
-            verify(&self.control(), token, &header.discharges(), &mut DischargeBudget::default()).await?;
+        let mut budget = DischargeBudget::default();
+        let verified = verify(&self.control(), token, &header.discharges(), &mut budget, self.now()).await?;
         // From here on the request has its own audit line, even if its body is refused.
         audit.verified_token(&verified.token);
         Ok(verified)
@@ -91,7 +91,7 @@ impl Engine {
     ) -> Result<UnverifiedToken, Failure> {
         let header = self.boot_header(authorization)?;
         let host = only_token(&header)?.clone();
-        match verify(&self.control(), &host, &[], &mut DischargeBudget::default()).await {
+        match verify(&self.control(), &host, &[], &mut DischargeBudget::default(), self.now()).await {
             Err(failure) if failure.code() == ErrorCode::DischargeMissing => {}
             Err(failure) => return Err(failure),
             Ok(verified) => {
@@ -121,7 +121,7 @@ impl Engine {
             let discharge =
                 UnverifiedToken::parse(item.discharge.trim()).map_err(|_| messages::malformed_discharge())?;
             let mut budget = DischargeBudget::of_macs(MACS_OF_ONE);
-            let verified = verify(&self.control(), host, &[&discharge], &mut budget).await?;
+            let verified = verify(&self.control(), host, &[&discharge], &mut budget, now).await?;
             audit.verified_token(&verified.token);
             let boot = Boot {
                 verified: &verified,

@@ -1,7 +1,7 @@
 //! Tokens in one header are not combined; an attenuated token cannot revoke its original; lists of tokens are complete.
 
 use petsem_api::{ErrorCode, OrgId, RevokeRequest, TokenInfo, TokenKind, TokenList, TokenUuid};
-use petsem_policy::{Action, ActionSet, Actions, Apps, Macaroon, SecretNames, UnverifiedToken};
+use petsem_policy::{Action, ActionSet, Actions, Apps, Caveat, SecretNames, UnverifiedToken};
 use serde_json::{Value, json};
 
 use crate::authn::token_id::token_uuid;
@@ -259,10 +259,8 @@ async fn a_token_with_many_caveats_decides_on_fewer_names_in_one_request() {
     }
     let version = demo.set(operator, "shop", values.clone().into()).await.unwrap();
 
-    let mut token = Macaroon::from_token(&UnverifiedToken::parse(operator).unwrap()).unwrap();
     let distinct = |number| SecretNames::new([format!("OTHER_{number}")], ["NAME_".to_owned()]);
-    token.add((0..60).map(|number| distinct(number).into())).unwrap();
-    let token = token.to_text();
+    let token = appended(operator, (0..60).map(|number| distinct(number).into()));
     let refused = demo.set(&token, "shop", values.clone().into()).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::BadRequest);
     assert!(refused.external().starts_with("2000 names, each decided by 6"), "{refused:?}");
@@ -272,4 +270,23 @@ async fn a_token_with_many_caveats_decides_on_fewer_names_in_one_request() {
 
     let fewer = values.into_iter().take(1000).collect::<serde_json::Map<_, _>>();
     assert_eq!(demo.set(&token, "shop", fewer.into()).await.unwrap(), version + 1);
+}
+
+#[tokio::test]
+async fn expired_tokens_are_counted_like_strangers_and_get_no_lines_of_their_own() {
+    let demo = Demo::new().await;
+    let now = demo.lab.engine.now().seconds();
+    let ended = Caveat::ValidityWindow { not_before: now - 60, not_after: now - 1 };
+    let later = Caveat::ValidityWindow { not_before: now + 60, not_after: now + 120 };
+    demo.list(&demo.tokens.operator, "shop").await.unwrap();
+    let mut last = demo.last_line()["request_id"].clone();
+    for window in [ended, later] {
+        let token = appended(&demo.tokens.operator, [window]);
+        assert_eq!(code(demo.list(&token, "shop").await.map(drop)), Err(ErrorCode::TokenExpired));
+        assert_eq!(demo.last_line()["request_id"], last);
+        // Beside a valid token it is only not used.
+        demo.list(&format!("{token},{}", demo.tokens.operator), "shop").await.unwrap();
+        let next = demo.last_line()["request_id"].clone();
+        assert_ne!(std::mem::replace(&mut last, next.clone()), next);
+    }
 }
