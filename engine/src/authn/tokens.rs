@@ -3,7 +3,8 @@
 
 use petsem_api::{ErrorCode, OrgId};
 use petsem_policy::{
-    Access, Action, DischargeBudget, Reason, Subject, Token, TrustedDischarger, UnverifiedToken, VerifyError,
+    Access, Action, DischargeBudget, Reason, Subject, Token, TokenId, TrustedDischarger, UnverifiedToken,
+    VerifyError,
 };
 
 use crate::authn::token_id::token_uuid;
@@ -21,6 +22,11 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// The token's id.
+    pub fn id(&self) -> TokenId {
+        self.token.id()
+    }
+
     /// Whether the token allows no action other than those of hosts: boot and enroll.
     pub(crate) fn only_boots(&self) -> bool {
         let others =

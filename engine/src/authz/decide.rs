@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use petsem_api::{AppRef, ErrorCode, OrgId, SecretKeyName, SecretName, TokenUuid};
-use petsem_policy::{Access, Action, Denial, Reason, Resource};
+use petsem_policy::{Access, Action, Denial, Reason, Resource, TokenId};
 use petsem_store::AppPart;
 
 use crate::authn::token_id::token_uuid;
@@ -211,6 +211,11 @@ impl Principal {
     /// The access that the tokens are checked against.
     pub(crate) fn access<'a>(&self, target: &AccessTarget<'a>, action: Action, now: Timestamp) -> Access<'a> {
         AccessTarget { peer: self.peer, ..*target }.access(action, now)
+    }
+
+    /// The id of the first token.
+    pub fn first_token(&self) -> Option<TokenId> {
+        self.tokens.first().map(Verified::id)
     }
 
     /// The verified tokens.

@@ -50,7 +50,8 @@ impl<P: Credential, B, Q> Call<P, B, Q> {
     where
         B: DeserializeOwned,
     {
-        let body = self.incoming.body(JSON, messages::not_json, self.limit).await?;
+        let holder = self.credential.holder();
+        let body = self.incoming.body(JSON, messages::not_json, self.limit, holder).await?;
         let wanted = from_json(&body).map_err(|error| messages::invalid_body(&error))?;
         self.credential.check_again(&self.engine).await?;
         Ok(wanted)

@@ -20,6 +20,11 @@ pub(crate) trait Credential: Sized + Send + Sync + 'static {
     fn of(incoming: &Incoming, audit: &mut AuditRecord)
     -> impl Future<Output = Result<Self, Failure>> + Send;
 
+    /// Who holds it, as far as it is one party that could send many requests.
+    fn holder(&self) -> Option<String> {
+        None
+    }
+
     /// Whether it is still valid after the body arrived.
     fn check_again(&self, _engine: &Engine) -> impl Future<Output = Result<(), Failure>> + Send {
         std::future::ready(Ok(()))
@@ -58,6 +63,10 @@ impl Credential for Principal {
         incoming.engine.authenticate(incoming.authorization(), audit).await
     }
 
+    fn holder(&self) -> Option<String> {
+        self.first_token().map(|id| format!("token {id}"))
+    }
+
     async fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
         engine.recheck_revocations(self).await
     }
@@ -83,6 +92,13 @@ impl Credential for Proof {
         incoming.engine.boot_proof(audit, incoming.authorization(), incoming.now).await
     }
 
+    fn holder(&self) -> Option<String> {
+        match self {
+            Self::Token(principal) => principal.holder(),
+            Self::Jwt(claims) => Some(format!("issuer {}", claims.issuer())),
+        }
+    }
+
     async fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
         match self {
             Self::Token(principal) => engine.recheck_revocations(principal).await,
@@ -101,6 +117,10 @@ impl Credential for HostAndDischarge {
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
         incoming.engine.host_token(incoming.authorization(), audit).await.map(Self)
     }
+
+    fn holder(&self) -> Option<String> {
+        Some(format!("token {}", self.0.id()))
+    }
 }
 
 /// A host token alone: each Machine of a batch brings its own discharge.
@@ -112,5 +132,9 @@ impl Credential for HostAlone {
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
         incoming.engine.batch_token(incoming.authorization(), audit).await.map(Self)
+    }
+
+    fn holder(&self) -> Option<String> {
+        Some(format!("token {}", self.0.id()))
     }
 }

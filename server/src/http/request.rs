@@ -10,10 +10,11 @@ use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Uri};
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError};
 use petsem_engine::{AuditRecord, Engine, Failure, Peer, Timestamp};
 use serde::de::DeserializeOwned;
 
+use super::body_bytes::{CountedBody, NoRoom};
 use super::limits::BodyLimit;
 use crate::http::state::ServerState;
 use crate::messages;
@@ -90,20 +91,24 @@ impl Incoming {
     /// The body as a form (RFC 6749, appendix B): names and values in order. It is read once, within its limit and time,
     /// and before the client is known: for a part of the clients at once.
     pub(crate) async fn form(&self, limit: BodyLimit) -> Result<Vec<(String, String)>, Failure> {
-        let body = self.body(FORM, messages::not_a_form, limit);
+        let body = self.body(FORM, messages::not_a_form, limit, None);
         let body = self.state.body_queue.wait_for(body).await.ok_or_else(messages::body_evicted)??;
         Ok(form_urlencoded::parse(&body).into_owned().collect())
     }
 
-    /// The body, if its header says that it has this media type; otherwise it is refused with `refusal`.
+    /// The body, if its header says that it has this media type; otherwise it is refused with `refusal`. Its memory counts
+    /// for the source, and for the holder of the credential.
     pub(super) async fn body(
         &self,
         wanted: &str,
         refusal: fn(&str) -> Failure,
         limit: BodyLimit,
+        holder: Option<String>,
     ) -> Result<Bytes, Failure> {
         let body =
             self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Body::empty);
+        let holders = holder.into_iter().chain([format!("source {}", self.peer.source)]).collect();
+        let body = CountedBody::new(body, limit.bytes(), &self.state.body_bytes, holders);
         let body = read(body, limit.bytes(), self.state.limits.seconds).await?;
         let header = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let kind = header.and_then(|value| value.split(';').next()).unwrap_or_default();
@@ -115,12 +120,11 @@ impl Incoming {
 }
 
 /// The whole body, within its limit and time.
-async fn read(body: Body, limit: usize, seconds: u64) -> Result<Bytes, Failure> {
-    let collected =
-        tokio::time::timeout(Duration::from_secs(seconds), Limited::new(body, limit).collect()).await;
-    match collected {
+async fn read(body: CountedBody, limit: usize, seconds: u64) -> Result<Bytes, Failure> {
+    match tokio::time::timeout(Duration::from_secs(seconds), body.collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(messages::body_too_large(limit)),
+        Ok(Err(error)) if error.is::<NoRoom>() => Err(messages::no_room_for_body()),
         Ok(Err(_)) => Err(messages::body_incomplete()),
         Err(_) => Err(messages::body_timed_out(seconds)),
     }

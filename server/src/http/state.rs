@@ -5,6 +5,7 @@ use std::sync::Arc;
 use petsem_engine::Engine;
 use tokio::sync::{Notify, Semaphore, watch};
 
+use crate::http::body_bytes::BodyBytes;
 use crate::http::body_queue::UnauthenticatedBodyQueue;
 use crate::http::counters::Metrics;
 use crate::settings::Limits;
@@ -21,6 +22,8 @@ pub(crate) struct ServerState {
     /// Places for bodies that are awaited before their sender is authenticated: a part of the permits, so that
     /// stalled bodies never take all of them.
     pub(crate) body_queue: UnauthenticatedBodyQueue,
+    /// What bodies that arrive hold in memory.
+    pub(crate) body_bytes: Arc<BodyBytes>,
     /// An operator has asked the server to seal itself.
     pub(crate) seal_requested: Notify,
     /// Set when requests that still run must end, because the keys are being dropped.
@@ -37,6 +40,7 @@ impl ServerState {
             request_permits: Arc::new(Semaphore::new(limits.requests)),
             other_permits: Arc::new(Semaphore::new(limits.requests - limits.requests / 4)),
             body_queue: UnauthenticatedBodyQueue::new(limits.requests / 4),
+            body_bytes: Arc::default(),
             seal_requested: Notify::new(),
             cut_off: watch::Sender::new(false),
         }

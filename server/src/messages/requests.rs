@@ -26,6 +26,16 @@ pub(crate) fn body_evicted() -> Failure {
     .retry_after(1)
 }
 
+/// Bodies that arrive hold all the memory that they may.
+pub(crate) fn no_room_for_body() -> Failure {
+    Failure::new(
+        ErrorCode::Busy,
+        "large bodies of this token, its issuer or this address, or of all clients together, fill the memory that they \
+         may use; nothing was changed; send fewer at once",
+    )
+    .retry_after(1)
+}
+
 /// The request is cut off, perhaps after its change was committed.
 pub(crate) fn cut_off_by_sealing() -> Failure {
     Failure::new(

@@ -284,3 +284,36 @@ fn a_server_that_may_open_too_few_files_says_so_and_does_not_start() {
     assert_eq!(files.split_whitespace().nth(3), Some("356"), "{files}");
     assert_eq!(server.stop().status.code(), Some(0));
 }
+
+#[test]
+fn one_token_does_not_fill_the_memory_with_bodies_that_never_end() {
+    // Of one token: 32 MiB, besides the first 16 KiB of each body.
+    const ROOM: usize = 32 << 20;
+    const SMALL: usize = 16 << 10;
+    const SENT: usize = 3_900_000;
+    let installation = Installation::made();
+    installation.configure(&format!("{CONFIGURATION}\n[limits]\nseconds = 600\n"));
+    let server = installation.start().unwrap();
+    let operator = flyv1(&installation.operator());
+    let set = Request::new("POST", SHOP)
+        .header("content-type", "application/json")
+        .authorization(&operator)
+        .announcing(4 << 20);
+    let stalled = |bytes: usize| {
+        let mut stream = connect(server.address()).unwrap();
+        stream.write_all(&set).unwrap();
+        stream.write_all(&vec![b' '; bytes]).unwrap();
+        stream
+    };
+    let count = ROOM / (SENT - SMALL);
+    let open: Vec<_> = (0..count).map(|_| stalled(SENT)).collect();
+    let mut over = stalled(ROOM - count * (SENT - SMALL) + SMALL + 1);
+    let mut received = Vec::new();
+    over.read_to_end(&mut received).unwrap();
+    let refused = Answer::parse(&received).unwrap();
+    assert_eq!(refused.outcome(), (503, "busy".to_owned()));
+    assert!(refused.head.to_lowercase().contains("retry-after: 1"), "{}", refused.head);
+    let small = Request::new("POST", "/v1/orgs").authorization(&operator).json(&json!({"name": "small"}));
+    assert_eq!(small.send(server.address()).status, 201);
+    drop(open);
+}
