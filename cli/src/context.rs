@@ -4,8 +4,8 @@
 //! The token of a context file is sent only to the endpoint of that file: a command that names another endpoint
 //! must also name a token file. Tokens themselves are never arguments and never in the environment.
 //!
-//! A context file that nobody named is the one in the working directory, which may be anybody's. It counts only if it
-//! and its directory belong to this user alone, and only for the files beside it.
+//! A context file that was found in the working directory may be anybody's. It counts only if it and its directory belong
+//! to this user alone, and only for files in the same directory.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -83,6 +83,18 @@ pub(crate) struct Resolved {
     implicit: Option<PathBuf>,
 }
 
+/// Whether a file is directly in a directory. A link is not: a repository can contain the directory, and in it a link to a
+/// token.
+fn is_in(directory: &Path, file: &Path) -> bool {
+    let relative = |path: &Path| path.strip_prefix(".").unwrap_or(path).to_owned();
+    let (directory, name) = (relative(directory), relative(file));
+    let mut components = match name.strip_prefix(&directory) {
+        Ok(rest) => rest.components(),
+        Err(_) => return false,
+    };
+    matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) && !file.is_symlink()
+}
+
 /// Largest context file.
 const MAX_CONTEXT: usize = 64 * 1024;
 
@@ -92,7 +104,11 @@ impl Connection {
     /// # Errors
     /// The context file cannot be read, or no endpoint is given.
     pub(crate) fn resolve(&self) -> Result<Resolved, Failure> {
-        let context = self.context_file()?;
+        let context = match self.context_file() {
+            // Without it, the command has all that it was given.
+            Err(_) if self.endpoint.is_some() && self.context.is_none() => None,
+            context => context?,
+        };
         if let Some(endpoint) = &self.endpoint {
             // Its tokens, and the names in it, are for its own endpoint only.
             let context = context.filter(|context| context.endpoint == *endpoint);
@@ -141,7 +157,7 @@ impl Resolved {
     /// Refuses to send a token that the caller named to a server that the caller did not name.
     pub(crate) fn check_named(&self, file: &Path) -> Result<(), Failure> {
         match &self.implicit {
-            Some(directory) if file.parent() != Some(directory) => {
+            Some(directory) if !is_in(directory, file) => {
                 Err(messages::token_without_endpoint(file, &directory.join(FILE_NAME)))
             }
             _ => Ok(()),
@@ -172,7 +188,7 @@ impl Resolved {
 }
 
 impl Context {
-    /// As [`Self::load`], for a file that the caller did not name.
+    /// As [`Self::load`], for a file that was found in the working directory.
     ///
     /// # Errors
     /// Another user could have written it, or it names files elsewhere.
@@ -186,14 +202,8 @@ impl Context {
         }
         let context = Self::load(path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        let is_beside = |file: &PathBuf| {
-            let mut components = file.strip_prefix(directory).unwrap_or(file).components();
-            // A repository can contain the directory, and in it a link to a token.
-            matches!((components.next(), components.next()), (Some(Component::Normal(_)), None))
-                && !file.is_symlink()
-        };
         let files = [&context.token_file, &context.host_token_file, &context.development_issuer_key];
-        if let Some(file) = files.into_iter().flatten().find(|file| !is_beside(file)) {
+        if let Some(file) = files.into_iter().flatten().find(|file| !is_in(directory, file)) {
             return Err(messages::context_names_elsewhere(path, file));
         }
         Ok(context)

@@ -43,6 +43,15 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
     write(format!("{}\n", shown(text)).as_bytes())
 }
 
+/// A line of JSON as it is stored: unchanged for programs, and the same value for a terminal.
+pub(crate) fn stored_json(text: &str) -> Result<(), Failure> {
+    if is_terminal() {
+        write(format!("{}\n", json_escaped(text)).as_bytes())
+    } else {
+        write(format!("{text}\n").as_bytes())
+    }
+}
+
 /// Bytes, unchanged.
 pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();

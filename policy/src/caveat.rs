@@ -225,10 +225,11 @@ impl Caveat {
         out
     }
 
-    /// This caveat and those nested in it.
-    pub(crate) fn count(&self) -> usize {
+    /// How much work its evaluation is: one for itself, for each caveat nested in it, and for every 256 bytes of lists.
+    pub(crate) fn weight(&self) -> usize {
         match self {
-            Self::IfPresent(inner) => 1 + inner.ifs.as_slice().iter().map(Self::count).sum::<usize>(),
+            Self::IfPresent(inner) => 1 + inner.ifs.as_slice().iter().map(Self::weight).sum::<usize>(),
+            Self::Unregistered(raw) => 1 + raw.body.len() / 256,
             _ => 1,
         }
     }

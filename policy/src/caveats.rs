@@ -279,7 +279,7 @@ fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     list
 }
 
-/// Whether a text is in `exact`, or has one of `prefixes`. Both are sorted, so the time hardly grows with them.
+/// Whether a text is in `exact`, or has one of `prefixes`. Both are sorted, so most lists are not read in full.
 fn is_listed(exact: &[String], prefixes: &[String], text: &str) -> bool {
     exact.binary_search_by(|one| one.as_str().cmp(text)).is_ok() || has_prefix(prefixes, text.as_bytes())
 }

@@ -122,9 +122,9 @@ impl Token {
         own.chain(discharged)
     }
 
-    /// How many caveats each decision evaluates, nested ones included.
-    pub fn caveat_count(&self) -> usize {
-        self.caveats().map(|placed| placed.caveat.count()).sum()
+    /// How much work each decision is: one for each caveat, nested ones included, and for every 256 bytes of their lists.
+    pub fn weight(&self) -> usize {
+        self.caveats().map(|placed| placed.caveat.weight()).sum()
     }
 
     /// The token's own caveats as written, third-party ones and bindings included.

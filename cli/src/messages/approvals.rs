@@ -41,9 +41,15 @@ pub(crate) fn approval_state(state: ApprovalState) -> &'static str {
     }
 }
 
+/// What others wrote must not look like a line of its own.
+fn on_one_line<const N: usize>(texts: [&String; N]) -> [String; N] {
+    texts.map(|text| petsem_api::escaped(text, &[]))
+}
+
 pub(crate) fn approval_details(approval: &Approval) -> String {
     let Approval { id, state, summary, requester, reason, ends_at, wanted, .. } = approval;
     let state = approval_state(*state);
+    let [summary, requester, reason] = on_one_line([summary, requester, reason]);
     let facts =
         format!("request {id} is {state} (until {ends_at}): {summary}, requested by {requester}: {reason}");
     // JSON escapes control characters in claims and URLs.
@@ -55,11 +61,13 @@ pub(crate) fn approval_details(approval: &Approval) -> String {
 
 pub(crate) fn approval_decided(approval: &Approval) -> String {
     let Approval { id, state, summary, requester, reason, .. } = approval;
+    let [summary, requester, reason] = on_one_line([summary, requester, reason]);
     format!("request {id} is {}: {summary}, requested by {requester}: {reason}", approval_state(*state))
 }
 
 pub(crate) fn awaits_approval(approval: &Approval) -> String {
     let Approval { id, summary, ends_at, .. } = approval;
+    let [summary] = on_one_line([summary]);
     format!(
         "request {id} waits for a second person until {ends_at}: {summary}; that person types: petsem approve {id}"
     )

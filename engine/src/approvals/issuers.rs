@@ -164,6 +164,10 @@ impl Engine {
         };
         IssuerKeys::of(&row, &*self.fetch)
             .map_err(|error| messages::refused(ErrorCode::BadRequest, &error))?;
+        if let Some(keys) = &row.keys {
+            Jwks::parse(&keys.to_string())
+                .map_err(|error| messages::refused(ErrorCode::BadRequest, &error))?;
+        }
         Ok(row)
     }
 
@@ -271,8 +275,10 @@ fn described(row: &IssuerRow) -> String {
         (Some(url), _) => messages::issuer_with_keys_url(&issuer, &url.escape_debug()),
         (None, true) => messages::issuer_with_discovery(&issuer),
         (None, false) => {
-            let keys = row.keys.as_ref().map(|set| Jwks::parse(&set.to_string()).unwrap_or_default());
-            messages::issuer_with_keys(&issuer, keys.unwrap_or_default().thumbprints())
+            let text = row.keys.as_ref().map_or_else(String::new, ToString::to_string);
+            // The row was checked, so it has keys.
+            let keys = Jwks::parse(&text).unwrap_or_default();
+            messages::issuer_with_keys(&issuer, keys.thumbprints())
         }
     }
 }

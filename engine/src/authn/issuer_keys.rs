@@ -48,7 +48,9 @@ impl IssuerKeys {
     pub(crate) fn of(row: &IssuerRow, fetch: &dyn Fetch) -> Result<Self, IssuerKeysError> {
         let source = match (&row.keys, &row.jwks_url, row.discovery) {
             (Some(keys), None, false) => {
-                return Jwks::parse(&keys.to_string()).map(Self::Registered).map_err(IssuerKeysError::Keys);
+                // Less strict than a registration is: a row of an earlier build must not keep a node from starting.
+                let keys = Jwks::parse_published(&keys.to_string());
+                return keys.map(Self::Registered).map_err(IssuerKeysError::Keys);
             }
             (None, Some(url), false) => {
                 fetch.origin(url).map_err(IssuerKeysError::Url)?;

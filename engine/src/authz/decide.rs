@@ -17,8 +17,8 @@ use crate::messages;
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
-/// Most caveats that one request evaluates for its names: a few milliseconds.
-const CAVEATS_EVALUATED: usize = 65_536;
+/// Names of a request times the weight of its tokens: some ten milliseconds at most.
+const MOST_WORK: usize = 65_536;
 
 /// The verified identity behind a request. Its tokens are never combined: the first token that allows an access is used
 /// for all further decisions, for the audit line and for histories.
@@ -87,12 +87,13 @@ impl Engine {
     }
 }
 
-/// Refuses to decide on so many names separately if that is too much work: each decision evaluates all caveats.
-pub(crate) fn check_work(names: usize, caveats: usize) -> Result<(), Failure> {
-    if names > 1 && names.saturating_mul(caveats) > CAVEATS_EVALUATED {
-        return Err(messages::too_many_names_for_caveats(names, caveats));
+/// Refuses to decide on so many names separately if that is too much work: each decision evaluates caveats of this weight.
+pub(crate) fn check_work(names: usize, weight: usize) -> Result<(), Failure> {
+    if names > 1 && names.saturating_mul(weight) > MOST_WORK {
+        Err(messages::too_many_names())
+    } else {
+        Ok(())
     }
-    Ok(())
 }
 
 /// The app if the decision allows the access, else the refusal that this principal may read.
@@ -169,9 +170,9 @@ impl Principal {
         self.allows(audit, target, action, now).map_err(|refused| denied(&refused))
     }
 
-    /// As the function of this name, for all tokens.
+    /// Refuses so many names if deciding on each, with all tokens, is too much work.
     pub(crate) fn check_work(&self, names: usize) -> Result<(), Failure> {
-        check_work(names, self.tokens.iter().map(|verified| verified.token.caveat_count()).sum())
+        check_work(names, self.tokens.iter().map(|verified| verified.token.weight()).sum())
     }
 
     /// The one token that allows all these accesses. From then on only this token is used.

@@ -34,7 +34,7 @@ impl Workload<'_> {
     /// Refuses to decide on so many names if that is too much work.
     pub(crate) fn check_work(&self, names: usize) -> Result<(), Failure> {
         let token = self.exchange.as_ref().map(|exchange| &exchange.verified.token);
-        check_work(names, token.map_or(0, Token::caveat_count))
+        check_work(names, token.map_or(0, Token::weight))
     }
 
     /// Whether the workload may read this secret.

@@ -2,10 +2,15 @@
 
 use std::fmt::Display;
 
+use data_encoding::HEXLOWER;
 use petsem_api::{ErrorCode, OrgId};
 use petsem_policy::evaluate::Algorithm;
+use sha2::{Digest as _, Sha256};
 
 use crate::error::Failure;
+
+/// Most keys that a summary lists one by one.
+const KEYS_LISTED: usize = 4;
 
 /// Only operators read this; they may know all issuers.
 pub(crate) fn no_such_issuer() -> Failure {
@@ -73,8 +78,19 @@ pub(crate) fn issuer_with_keys<'k>(
     issuer: &dyn Display,
     thumbprints: impl Iterator<Item = &'k str>,
 ) -> String {
-    let keys = thumbprints.collect::<Vec<_>>().join(", ");
-    format!("the issuer {issuer}, registered keys by SHA-256 thumbprint (RFC 7638): {keys}")
+    let mut thumbprints: Vec<_> = thumbprints.collect();
+    thumbprints.sort_unstable();
+    if thumbprints.len() <= KEYS_LISTED {
+        let keys = thumbprints.join(", ");
+        return format!("the issuer {issuer}, registered keys by SHA-256 thumbprint (RFC 7638): {keys}");
+    }
+    // An audit line has room for a few.
+    let digest = HEXLOWER.encode(&Sha256::digest(thumbprints.join("\n")));
+    format!(
+        "the issuer {issuer}, {} registered keys, whose sorted thumbprints (RFC 7638), one a line, have the SHA-256 digest \
+         {digest}",
+        thumbprints.len()
+    )
 }
 
 /// The summary of a request for a second person.

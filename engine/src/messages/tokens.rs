@@ -26,11 +26,11 @@ pub(crate) fn revoked() -> Failure {
     )
 }
 
-pub(crate) fn too_many_names_for_caveats(names: usize, caveats: usize) -> Failure {
-    bad_request(format!(
-        "{names} names, each decided by {caveats} caveats, are too much work for one request; nothing was changed; \
-         name fewer secrets at once, or use a token with fewer caveats"
-    ))
+pub(crate) fn too_many_names() -> Failure {
+    bad_request(
+        "there are too many names for the caveats of this token, which are evaluated for each; nothing was changed; name \
+         fewer secrets at once, or use a token with fewer caveats or shorter lists",
+    )
 }
 
 pub(crate) fn token_not_signed_here() -> Failure {

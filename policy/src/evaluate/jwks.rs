@@ -117,8 +117,9 @@ impl Jwks {
     /// [`JwksError`] if a key has its private part, no usable key remains, or two keys of one kind have the same id.
     pub fn parse(json: &str) -> Result<Self, JwksError> {
         let set = read(json)?;
-        // A registration is stored and shown as it was given.
-        if let Some(member) = set.iter().find_map(private_part) {
+        // A registration is stored and shown as it was given, with all that surrounds the keys.
+        let whole: Value = serde_json::from_str(json).map_err(JwksError::Json)?;
+        if let Some(member) = private_part(&whole) {
             return Err(JwksError::PrivatePart { member });
         }
         let keys = Self::of(set)?;
@@ -205,9 +206,9 @@ fn read(json: &str) -> Result<Vec<Value>, JwksError> {
     serde_json::from_str(json).map(|set: KeySet| set.keys).map_err(JwksError::Json)
 }
 
-/// The member of a key, at any depth, that others must not see.
-fn private_part(key: &Value) -> Option<&'static str> {
-    match key {
+/// The member, at any depth, that others must not see.
+fn private_part(json: &Value) -> Option<&'static str> {
+    match json {
         Value::Object(members) => PRIVATE_PARTS
             .into_iter()
             .find(|member| members.contains_key(*member))

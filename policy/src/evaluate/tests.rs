@@ -239,6 +239,8 @@ fn a_key_with_its_private_part_is_refused_in_a_registration_and_skipped_in_a_pub
             assert_eq!((published.has_id("other"), published.has_id("k")), (true, false), "{member}");
         }
     }
+    let beside = json!({"keys": [ec.jwk("k")], "old": {"d": "AAAA"}}).to_string();
+    assert!(matches!(Jwks::parse(&beside), Err(JwksError::PrivatePart { member: "d" })));
     let symmetric = json!({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}).to_string();
     assert!(matches!(Jwks::parse(&symmetric), Err(JwksError::PrivatePart { member: "k" })));
 }

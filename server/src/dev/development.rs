@@ -98,7 +98,8 @@ impl Development {
                 segment_bytes: 4 * 1024 * 1024,
                 reserve_bytes: 8 * 1024 * 1024,
             },
-            limits: Limits::default(),
+            // Few, so that no limit on open files keeps a trial from starting.
+            limits: Limits { connections: 512, ..Limits::default() },
             rewraps_per_second: REWRAPS_PER_SECOND,
             approval_page: None,
             outgoing: Settings::default_outgoing(),

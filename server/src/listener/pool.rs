@@ -1,8 +1,8 @@
 //! The connections of one listener: how many there may be, and which one gives way to a new one.
 //!
 //! Each listener has its own pool, so that strangers on one cannot keep others out of another. In a full pool the
-//! connection that has been idle for longest is closed for a new one: idle is each connection whose request has not
-//! arrived in full, so one that sends its head a byte at a time is, too.
+//! connection that has been idle for longest is closed for a new one. A connection is busy from the end of a request's
+//! head to the end of its response; one that sends its head a byte at a time is idle.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -19,10 +22,10 @@ use crate::error::ServeError;
 
 /// Descriptors besides connections: database, audit log, operator socket, calls to third parties, and room.
 const OTHER_FILES: u64 = 256;
-/// Bytes of a head that cost nothing.
+/// Bytes of a head that cost nothing. No read is longer, so that what follows a head is not more either.
 const SMALL_HEAD: usize = 8 * 1024;
-/// Most bytes that all connections may hold of larger heads that have not arrived in full.
-const LARGE_HEADS: usize = 32 * 1024 * 1024;
+/// Most bytes that the connections of all listeners may hold of larger heads that have not arrived in full.
+pub(crate) const LARGE_HEADS: usize = 32 * 1024 * 1024;
 
 /// Raises the limit on open files to what so many connections need.
 pub(crate) fn raise_file_limit(connections: usize) -> Result<(), ServeError> {
@@ -38,29 +41,15 @@ pub(crate) fn raise_file_limit(connections: usize) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// What the heads of all connections hold beyond a few bytes each.
-#[derive(Default)]
-pub(crate) struct Heads(AtomicUsize);
-
-impl Heads {
-    /// Adds bytes, if they fit.
-    fn add(&self, bytes: usize) -> bool {
-        let add = |held: usize| held.checked_add(bytes).filter(|held| *held <= LARGE_HEADS);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
-    }
-
-    fn remove(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
 /// The connections of one listener.
 pub(crate) struct Pool {
     places: Arc<Semaphore>,
     idle: Mutex<Idle>,
     /// A connection became idle.
     idled: Notify,
-    heads: Arc<Heads>,
+    /// Bytes that larger heads hold, and may hold.
+    heads: AtomicUsize,
+    most_heads: usize,
 }
 
 /// Idle connections, in the order in which they became idle.
@@ -71,10 +60,15 @@ struct Idle {
 }
 
 impl Pool {
-    /// A pool for so many connections.
-    pub(crate) fn new(connections: usize, heads: Arc<Heads>) -> Arc<Self> {
-        let places = Arc::new(Semaphore::new(connections));
-        Arc::new(Self { places, idle: Mutex::default(), idled: Notify::new(), heads })
+    /// A pool for so many connections, whose larger heads may hold so many bytes.
+    pub(crate) fn new(connections: usize, most_heads: usize) -> Arc<Self> {
+        Arc::new(Self {
+            places: Arc::new(Semaphore::new(connections)),
+            idle: Mutex::default(),
+            idled: Notify::new(),
+            heads: AtomicUsize::new(0),
+            most_heads,
+        })
     }
 
     /// A place for a new connection, which is idle. If there is none, the connection that was idle for longest is closed.
@@ -84,7 +78,7 @@ impl Pool {
             if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
                 return Some(self.with(permit));
             }
-            // Before the look for one: none is missed.
+            // Created before `close_oldest`, so that no notification is lost.
             let idled = self.idled.notified();
             let freed = Arc::clone(&self.places).acquire_owned();
             if self.close_oldest() {
@@ -95,6 +89,12 @@ impl Pool {
                 () = idled => {}
             }
         }
+    }
+
+    /// Adds bytes of a larger head, if they fit.
+    fn add_head(&self, bytes: usize) -> bool {
+        let add = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.most_heads);
+        self.heads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 
     fn with(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Arc<Place> {
@@ -165,7 +165,7 @@ impl Place {
         let before = self.head.fetch_add(bytes, Ordering::Relaxed);
         let large = |held: usize| held.saturating_sub(SMALL_HEAD);
         let more = large(before.saturating_add(bytes)) - large(before);
-        if more > 0 && !self.pool.heads.add(more) {
+        if more > 0 && !self.pool.add_head(more) {
             self.head.fetch_sub(bytes, Ordering::Relaxed);
             return false;
         }
@@ -174,7 +174,7 @@ impl Place {
 
     fn release_head(&self) {
         let held = self.head.swap(0, Ordering::Relaxed).saturating_sub(SMALL_HEAD);
-        self.pool.heads.remove(held);
+        self.pool.heads.fetch_sub(held, Ordering::Relaxed);
     }
 }
 
@@ -199,6 +199,32 @@ impl Drop for Busy {
     }
 }
 
+/// The body of a response. Its connection is busy until it was sent.
+pub(crate) struct BusyBody {
+    pub(crate) body: Body,
+    pub(crate) _busy: Busy,
+}
+
+impl HttpBody for BusyBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// A connection whose heads are counted.
 pub(crate) struct Counted<S> {
     pub(crate) stream: S,
@@ -211,9 +237,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if !self.place.arrived(buffer.filled().len().saturating_sub(before)) {
+        let length = buffer.remaining().min(SMALL_HEAD);
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(length));
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+        let arrived = part.filled().len();
+        buffer.advance(arrived);
+        if !self.place.arrived(arrived) {
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         }
         Poll::Ready(Ok(()))
@@ -266,7 +295,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_connection_that_was_idle_for_longest_gives_way() {
-        let pool = Pool::new(3, Arc::default());
+        let pool = Pool::new(3, LARGE_HEADS);
         let [first, second, third] =
             [pool.place().await.unwrap(), pool.place().await.unwrap(), pool.place().await.unwrap()];
         // The first had a request, so the second is idle for longer; the third is busy.
@@ -294,8 +323,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_heads_share_a_budget_until_their_requests_begin() {
-        let heads = Arc::new(Heads::default());
-        let pool = Pool::new(1000, Arc::clone(&heads));
+        let pool = Pool::new(1000, LARGE_HEADS);
         let mut places = Vec::new();
         let head = 64 * 1024;
         let fitting = LARGE_HEADS / (head - SMALL_HEAD);
@@ -311,6 +339,6 @@ mod tests {
         let busy = places[0].begin().unwrap();
         assert!(places[0].arrived(LARGE_HEADS) && late.arrived(head - SMALL_HEAD));
         drop((busy, places, late));
-        assert_eq!(heads.0.load(Ordering::Relaxed), 0);
+        assert_eq!(pool.heads.load(Ordering::Relaxed), 0);
     }
 }

@@ -24,7 +24,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::error::ServeError;
-use crate::listener::pool::{Counted, Heads, Place, Pool, raise_file_limit};
+use crate::listener::pool::{BusyBody, Counted, LARGE_HEADS, Place, Pool, raise_file_limit};
 use crate::listener::router_switch::RouterSwitch;
 use crate::messages;
 use crate::node::lifecycle::{Lifecycle, NodeState, Signals, begin, requests_ended};
@@ -79,8 +79,8 @@ pub(crate) async fn serve_on(
     let (ending, ended) = watch::channel(false);
     let graceful = Arc::new(GracefulShutdown::new());
     // Each listener has its share: no client of one can take the places of another.
-    let share = (settings.limits.connections / bound.len().max(1)).max(1);
-    let heads = Arc::new(Heads::default());
+    let count = bound.len().max(1);
+    let share = (settings.limits.connections / count).max(1);
     let router = RouterSwitch::new(state.router());
     let names = Bound { listeners: bound.iter().map(BoundListener::name).collect() };
     let (commands, requests) = mpsc::channel(PENDING_COMMANDS);
@@ -94,7 +94,7 @@ pub(crate) async fn serve_on(
         let acceptor = Acceptor {
             router: router.clone(),
             graceful: Arc::clone(&graceful),
-            pool: Pool::new(share, Arc::clone(&heads)),
+            pool: Pool::new(share, LARGE_HEADS / count),
             header_timeout: Duration::from_secs(settings.limits.seconds),
             ended: ended.clone(),
         };
@@ -256,9 +256,9 @@ impl Acceptor {
             let begun = requests.begin();
             let router = router.current();
             async move {
-                let Some(_busy) = begun else { return Err(GaveWay) };
+                let Some(busy) = begun else { return Err(GaveWay) };
                 let Ok(response) = router.oneshot(request.map(Body::new)).await;
-                Ok(response)
+                Ok(response.map(|body| BusyBody { body, _busy: busy }))
             }
         });
         let connection = hyper::server::conn::http1::Builder::new()
@@ -280,7 +280,7 @@ impl Acceptor {
     }
 }
 
-/// A request arrived while its connection was closed for another one. The client repeats it on a new connection.
+/// A request arrived while its connection was closed for another one. It was not handled.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection gave way to another")]
 struct GaveWay;

@@ -67,7 +67,7 @@ impl Show {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let lines = last_lines(&self.directory, self.last)?;
         if self.json {
-            return lines.iter().try_for_each(|line| output::line(line));
+            return lines.iter().try_for_each(|line| output::stored_json(line));
         }
         let mut table = Table::new(&["TIME", "ACTION", "OUTCOME", "WHO", "WHAT"]);
         for line in &lines {
