@@ -69,11 +69,12 @@ impl Engine {
         &self,
         authorization: Option<&str>,
         audit: &mut AuditRecord,
+        now: Timestamp,
     ) -> Result<Verified, Failure> {
         let header = self.boot_header(authorization)?;
         let token = only_token(&header)?;
         let mut budget = DischargeBudget::default();
-        let verified = verify(&self.control(), token, &header.discharges(), &mut budget, self.now()).await?;
+        let verified = verify(&self.control(), token, &header.discharges(), &mut budget, now).await?;
         // From here on the request has its own audit line, even if its body is refused.
         audit.verified_token(&verified.token);
         Ok(verified)
@@ -88,10 +89,11 @@ impl Engine {
         &self,
         authorization: Option<&str>,
         audit: &mut AuditRecord,
+        now: Timestamp,
     ) -> Result<UnverifiedToken, Failure> {
         let header = self.boot_header(authorization)?;
         let host = only_token(&header)?.clone();
-        match verify(&self.control(), &host, &[], &mut DischargeBudget::default(), self.now()).await {
+        match verify(&self.control(), &host, &[], &mut DischargeBudget::default(), now).await {
             Err(failure) if failure.code() == ErrorCode::DischargeMissing => {}
             Err(failure) => return Err(failure),
             Ok(verified) => {

@@ -207,11 +207,9 @@ impl Demo {
         discharge: &str,
         later: u64,
     ) -> Result<BootResponse, Failure> {
-        let boot = async |engine: &Engine, audit: &mut AuditRecord, boot: &Boot<'_>| {
-            let now = Timestamp::from_millis(boot.now.millis() + later * 1000);
-            engine.boot(audit, &Boot { now, ..*boot }).await
-        };
-        let answer = self.on_host(app, machine, discharge, boot).await?;
+        let boot =
+            async |engine: &Engine, audit: &mut AuditRecord, boot: &Boot<'_>| engine.boot(audit, boot).await;
+        let answer = self.on_host(app, machine, discharge, later, boot).await?;
         let mut json = WipedBuffer::default();
         answer.write(&mut json).unwrap();
         Ok(serde_json::from_slice(&json.into_inner()).unwrap())
@@ -227,7 +225,7 @@ impl Demo {
         let renew = async |engine: &Engine, audit: &mut AuditRecord, boot: &Boot<'_>| {
             engine.renew_boot(audit, boot).await
         };
-        self.on_host(app, machine, discharge, renew).await
+        self.on_host(app, machine, discharge, 0, renew).await
     }
 
     async fn on_host<T>(
@@ -235,11 +233,13 @@ impl Demo {
         app: &str,
         machine: &str,
         discharge: &str,
+        later: u64,
         operation: impl AsyncFnOnce(&Engine, &mut AuditRecord, &Boot<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let header = flyv1(&format!("{},{discharge}", self.tokens.host));
         self.request(async |engine, audit, now| {
-            let verified = engine.host_token(Some(&header), audit).await?;
+            let now = Timestamp::from_millis(now.millis() + later * 1000);
+            let verified = engine.host_token(Some(&header), audit, now).await?;
             let (app, machine) = (app_ref(app), machine.parse().unwrap());
             let boot = Boot {
                 verified: &verified,

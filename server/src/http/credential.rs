@@ -115,7 +115,7 @@ impl Credential for HostAndDischarge {
     const REFUSALS: &'static [&'static [ErrorCode]] = Reader::REFUSALS;
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
-        incoming.engine.host_token(incoming.authorization(), audit).await.map(Self)
+        incoming.engine.host_token(incoming.authorization(), audit, incoming.now).await.map(Self)
     }
 
     fn holder(&self) -> Option<String> {
@@ -131,7 +131,7 @@ impl Credential for HostAlone {
     const REFUSALS: &'static [&'static [ErrorCode]] = &[OF_TOKENS];
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
-        incoming.engine.batch_token(incoming.authorization(), audit).await.map(Self)
+        incoming.engine.batch_token(incoming.authorization(), audit, incoming.now).await.map(Self)
     }
 
     fn holder(&self) -> Option<String> {
