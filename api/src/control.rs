@@ -97,12 +97,13 @@ pub struct ChangeAppSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1, maximum = 100)]
     pub history: Option<u32>,
-    /// Adds these to `allowed_reserved_names`.
+    /// Adds these to `allowed_reserved_names`; each must be reserved.
     #[serde(default, deserialize_with = "unique_names", skip_serializing_if = "BTreeSet::is_empty")]
     #[schema(max_items = 64)]
     pub allow_reserved_names: BTreeSet<SecretName>,
     /// Takes these out of `allowed_reserved_names`. A name that is also in `allow_reserved_names` is refused.
     #[serde(default, deserialize_with = "unique_names", skip_serializing_if = "BTreeSet::is_empty")]
+    #[schema(max_items = 64)]
     pub withdraw_reserved_names: BTreeSet<SecretName>,
 }
 

@@ -125,7 +125,7 @@ async fn boot(
     let inherited = INHERITED.into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
     // A secret that cannot be a variable is refused here, before the command starts.
     let environment = EnvMap::merge(inherited).deliver(bundle).await?;
-    // A name that programs obey, or that is inherited, does not stop the others. The audit log gets to know.
+    // A name that programs obey, or that is inherited, does not stop the others. The boot report names what was left out.
     for left_out in environment.left_out() {
         eprintln!("orchestrator: left out: {} ({:?})", left_out.name, left_out.reason);
     }

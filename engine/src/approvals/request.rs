@@ -369,7 +369,7 @@ impl Engine {
                     decided.app.ok_or_else(|| Failure::internal("a request for settings names no app"))?;
                 let app = self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::no_such_request)?;
                 let also = |change: &mut Change| self.decided(change, id, version, &decided);
-                self.set_settings(audit, &app, wanted, also).await?;
+                self.set_settings(audit, &app, wanted, true, also).await?;
             }
         }
         Ok(to_wire(id, &decided, now))

@@ -7,6 +7,9 @@ use petsem_policy::Action;
 
 use crate::error::Failure;
 
+/// Names that a text lists.
+const NAMED: usize = 8;
+
 /// What the answer to a deletion says.
 pub(crate) const APP_DELETED: &str = "The app's keys are destroyed: from now on no node, query or new backup yields its values. \
     Older backups, WAL archives and copies of dead rows can still be opened with a seal that was valid at that time. To \
@@ -82,6 +85,22 @@ pub(crate) fn too_many_allowed_names() -> Failure {
     )
 }
 
+/// Consent to a name that needs none.
+pub(crate) fn name_is_not_reserved(name: &SecretName) -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        format!("{name} is not reserved, so it needs no consent; nothing was changed; check its spelling"),
+    )
+}
+
+/// The settings allow less than when the change was decided.
+pub(crate) fn settings_changed_meanwhile() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "the app's settings were changed at the same time; nothing was changed by this request; review them and try again",
+    )
+}
+
 pub(crate) fn name_allowed_and_withdrawn(name: &SecretName) -> Failure {
     Failure::new(
         ErrorCode::BadRequest,
@@ -103,14 +122,17 @@ pub(crate) fn settings_change(name: &dyn Display, app: AppId, change: &ChangeApp
     format!("change the settings of app {name} ({app}): {}", changed_settings(change))
 }
 
-/// What a change of settings changes: for its summary and for the audit log.
+/// What a change of settings changes: for its summary and for the audit log, which has all its names beside.
 pub(crate) fn changed_settings(change: &ChangeAppSettings) -> String {
     let ChangeAppSettings { renewal_life, history, allow_reserved_names, withdraw_reserved_names } = change;
     let mut changes = Vec::new();
     changes.extend(renewal_life.map(|life| format!("renewal_life {life}")));
     changes.extend(history.map(|history| format!("history {history}")));
     for (what, names) in [("allow", allow_reserved_names), ("withdraw", withdraw_reserved_names)] {
-        changes.extend(names.iter().map(|name| format!("{what} {name}")));
+        changes.extend(names.iter().take(NAMED).map(|name| format!("{what} {name}")));
+        if let Some(more) = names.len().checked_sub(NAMED).filter(|more| *more > 0) {
+            changes.push(format!("{what} {more} more"));
+        }
     }
     changes.join(", ")
 }

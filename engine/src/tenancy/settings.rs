@@ -1,7 +1,9 @@
 //! The settings of apps. Consent to a reserved name lets a writer of secrets choose what a reader's program runs, so it is
 //! guarded like a rule that reads.
 
-use petsem_api::{App, AppRef, AppSettings, ChangeAppSettings, OrgId, SecretName};
+use std::collections::BTreeSet;
+
+use petsem_api::{App, AppRef, AppSettings, ChangeAppSettings, MAX_ALLOWED_NAMES, OrgId, SecretName};
 use petsem_policy::{Action, TokenId};
 use petsem_store::Change;
 
@@ -37,11 +39,13 @@ impl Engine {
         let next = changed(&app.head.settings, &wanted)?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
         let requester = principal.require(audit, &target, Action::ManagePolicy, now)?;
-        let gives_more = takes_away(&next, &app.head.settings);
-        if !gives_more || !self.needs_second_person(requester, app.head.org).await? {
+        let may_give_more = !self.needs_second_person(requester, app.head.org).await?;
+        if may_give_more || !gives_more(&app.head.settings, &next) {
             audit.set_detail(messages::changed_settings(&wanted));
-            return Ok(Requested::Done(self.set_settings(audit, &app, &wanted, |_| {}).await?));
+            let set = self.set_settings(audit, &app, &wanted, may_give_more, |_| {});
+            return Ok(Requested::Done(set.await?));
         }
+        audit.set_names(named(&wanted));
         let request = ApprovalRequest {
             summary: messages::settings_change(&app.head.name, app.id, &wanted),
             change: ProtectedChange::Settings(wanted),
@@ -54,17 +58,23 @@ impl Engine {
         Ok(Requested::Pending(Box::new(approval)))
     }
 
-    /// Changes settings of an app, and in the same transaction what `also` adds.
+    /// Changes settings of an app, and in the same transaction what `also` adds. Refused if it gives more than the
+    /// settings of that moment, and may not: what was decided on older settings could undo a withdrawal.
     pub(crate) async fn set_settings(
         &self,
         audit: &mut AuditRecord,
         app: &FoundApp,
         wanted: &ChangeAppSettings,
+        may_give_more: bool,
         also: impl FnOnce(&mut Change) + Send,
     ) -> Result<App, Failure> {
         let _turn = self.app_turn(app.id).await;
         let app = self.current_app(app.id).await?;
         let settings = changed(&app.head.settings, wanted)?;
+        if !may_give_more && gives_more(&app.head.settings, &settings) {
+            return Err(messages::settings_changed_meanwhile());
+        }
+        audit.set_names(named(wanted));
         let is_less = takes_away(&app.head.settings, &settings);
         let head = AppHead { settings, ..app.head.clone() };
         let mut change = self.change(audit);
@@ -87,6 +97,8 @@ impl Engine {
         if settings.allowed_reserved_names.is_empty() {
             return Ok(());
         }
+        check_reserved(&settings.allowed_reserved_names)?;
+        audit.set_names(&settings.allowed_reserved_names);
         let target = AccessTarget { org: Some(org.id), ..AccessTarget::default() };
         let creator = principal.require(audit, &target, Action::ManagePolicy, now)?;
         if self.needs_second_person(creator, org.id).await? {
@@ -108,12 +120,29 @@ impl Engine {
     }
 }
 
+/// The names that a change allows or withdraws.
+fn named(wanted: &ChangeAppSettings) -> impl Iterator<Item = &SecretName> {
+    wanted.allow_reserved_names.iter().chain(&wanted.withdraw_reserved_names)
+}
+
+/// Refuses consent to a name that needs none: it may be misspelled.
+fn check_reserved(names: &BTreeSet<SecretName>) -> Result<(), Failure> {
+    match names.iter().find(|name| name.reserved().is_none()) {
+        None => Ok(()),
+        Some(name) => Err(messages::name_is_not_reserved(name)),
+    }
+}
+
 /// The settings after a change.
 fn changed(old: &AppSettings, wanted: &ChangeAppSettings) -> Result<AppSettings, Failure> {
     let ChangeAppSettings { renewal_life, history, allow_reserved_names, withdraw_reserved_names } = wanted;
     if let Some(both) = allow_reserved_names.intersection(withdraw_reserved_names).next() {
         return Err(messages::name_allowed_and_withdrawn(both));
     }
+    if withdraw_reserved_names.len() > MAX_ALLOWED_NAMES {
+        return Err(messages::too_many_allowed_names());
+    }
+    check_reserved(allow_reserved_names)?;
     let allowed = old.allowed_reserved_names.union(allow_reserved_names);
     let settings = AppSettings {
         renewal_life: renewal_life.unwrap_or(old.renewal_life),
@@ -135,6 +164,11 @@ pub(crate) fn check_names<'n>(
     let refused = names.filter(|name| !app.settings.allowed_reserved_names.contains(*name));
     let refused: Vec<_> = refused.filter_map(|name| Some((name, name.reserved()?.obeyed_by))).collect();
     if refused.is_empty() { Ok(()) } else { Err(messages::reserved_names(&app.name, &refused)) }
+}
+
+/// Whether new settings allow something that the old ones do not.
+fn gives_more(old: &AppSettings, new: &AppSettings) -> bool {
+    takes_away(new, old)
 }
 
 /// Whether new settings allow less: the old ones must then never count again.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::approvals::request::Requested;
 use crate::error::Failure;
 use crate::lab::{Demo, app_ref, body, code};
+use crate::request::local_record;
 
 /// A token of the org `demo` that may only do this.
 async fn only(demo: &Demo, actions: &[&str]) -> String {
@@ -229,4 +230,39 @@ async fn settings_that_no_app_may_have_are_refused() {
         let refused = change(&demo, &demo.tokens.owner, wanted.clone()).await.map(drop);
         assert_eq!(code(refused), Err(ErrorCode::BadRequest), "{wanted}");
     }
+}
+
+#[tokio::test]
+async fn a_change_that_gave_nothing_when_it_was_decided_does_not_undo_a_withdrawal() {
+    let demo = Demo::new().await;
+    let engine = &demo.lab.engine;
+    assert_eq!(done(&demo, &demo.tokens.owner, json!({"allow_reserved_names": ["PATH"]})).await, ["PATH"]);
+    let decided = engine.find_app(&app_ref("shop")).await.unwrap().unwrap();
+    let none: [&str; 0] = [];
+    assert_eq!(done(&demo, &demo.tokens.owner, json!({"withdraw_reserved_names": ["PATH"]})).await, none);
+    let again = body(json!({"allow_reserved_names": ["PATH"]}));
+    let mut audit = local_record(engine.now(), "app.settings");
+    let refused = engine.set_settings(&mut audit, &decided, &again, false, |_| {}).await;
+    assert_eq!(code(refused.map(drop)), Err(ErrorCode::Conflict));
+    let allowed =
+        engine.find_app(&app_ref("shop")).await.unwrap().unwrap().head.settings.allowed_reserved_names;
+    assert_eq!(allowed.len(), 0);
+}
+
+#[tokio::test]
+async fn consent_is_for_reserved_names_and_in_the_audit_log_whatever_their_number() {
+    let demo = Demo::new().await;
+    let owner = &demo.tokens.owner;
+    let misspelled = change(&demo, owner, json!({"allow_reserved_names": ["NODE_OPTION"]})).await.map(drop);
+    assert_eq!(code(misspelled), Err(ErrorCode::BadRequest));
+    let long = |number: usize| format!("GIT_TEST_{}{number}", "A".repeat(200));
+    let mut names: Vec<String> = (0..9).map(long).collect();
+    names.push("PATH".to_owned());
+    done(&demo, owner, json!({"allow_reserved_names": names})).await;
+    let line = demo.last_line();
+    assert_eq!(line["secrets"]["count"], 10);
+    assert!(line["secrets"]["names"].as_array().unwrap().contains(&json!("PATH")), "{line}");
+    let many: Vec<String> = (0..65).map(|number| format!("GIT_TEST_{number}")).collect();
+    let refused = change(&demo, owner, json!({"withdraw_reserved_names": many})).await.map(drop);
+    assert_eq!(code(refused), Err(ErrorCode::BadRequest));
 }
