@@ -196,7 +196,7 @@ mod tests {
     fn a_terminal_gets_headings_and_columns() {
         assert_eq!(
             aligned(&two_rows(), false),
-            "NAME                       VERSION\nA                          12\nLONG\\u{1b}[31m\\u{9}NAME  3\n"
+            "NAME                     VERSION\nA                        12\nLONG\\u{1b}[31m\\u{9}NAME  3\n"
         );
     }
 
