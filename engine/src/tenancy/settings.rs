@@ -97,14 +97,13 @@ impl Engine {
         if settings.allowed_reserved_names.is_empty() {
             return Ok(());
         }
-        check_reserved(&settings.allowed_reserved_names)?;
         audit.set_names(&settings.allowed_reserved_names);
         let target = AccessTarget { org: Some(org.id), ..AccessTarget::default() };
         let creator = principal.require(audit, &target, Action::ManagePolicy, now)?;
         if self.needs_second_person(creator, org.id).await? {
             return Err(messages::names_allowed_after_creation());
         }
-        Ok(())
+        check_reserved(&settings.allowed_reserved_names)
     }
 
     /// Whether a change that can lead to reading needs a second person: the org guards its policies, or the token was
