@@ -105,7 +105,7 @@ impl Connection {
     /// The context file cannot be read, or no endpoint is given.
     pub(crate) fn resolve(&self) -> Result<Resolved, Failure> {
         let context = match self.context_file() {
-            // Without it, the command has all that it was given.
+            // The command names its server, so it needs no file.
             Err(_) if self.endpoint.is_some() && self.context.is_none() => None,
             context => context?,
         };
@@ -310,11 +310,15 @@ mod tests {
             }
             set(&writable, 0o700);
         }
-        assert!(implicit(&directory, beside).is_ok());
+        assert_eq!(implicit(&directory, beside).unwrap().token_file.as_ref(), Some(&token));
+    }
+
+    fn fact_of(result: Result<(), Failure>) -> Result<(), String> {
+        result.map_err(|failure| failure.fact)
     }
 
     #[test]
-    fn a_token_is_not_sent_to_a_server_that_nobody_named() {
+    fn a_token_is_not_sent_to_a_server_that_the_caller_did_not_name() {
         let context = Context {
             endpoint: "http://127.0.0.1:1".to_owned(),
             token_file: None,
@@ -330,11 +334,12 @@ mod tests {
         for elsewhere in ["look.token", "/home/ann/look.token", "petsem-dev/old/look.token", "-"] {
             let refused = found.check_named(Path::new(elsewhere)).unwrap_err();
             assert!(refused.fact.starts_with(&format!("{elsewhere} is not sent")), "{}", refused.fact);
-            assert!(found.host_token_file(Some(Path::new(elsewhere))).is_err());
+            let host = found.host_token_file(Some(Path::new(elsewhere))).unwrap_err();
+            assert_eq!(host.fact, refused.fact);
         }
-        assert!(found.check_named(Path::new("petsem-dev/owner.token")).is_ok());
+        assert_eq!(fact_of(found.check_named(Path::new("petsem-dev/owner.token"))), Ok(()));
         let named = connection.resolved("http://127.0.0.1:1".to_owned(), None, None);
-        assert!(named.check_named(Path::new("look.token")).is_ok());
+        assert_eq!(fact_of(named.check_named(Path::new("look.token"))), Ok(()));
     }
 
     #[test]

@@ -168,7 +168,8 @@ pub fn key_id_of(text: &str) -> Result<Option<String>, JwtError> {
 ///
 /// Required: a pinned algorithm that fits the key, a valid signature, `iss`, `aud` (text or list) with this
 /// installation's name, `iat` and `exp` at most `max_life_seconds` apart, and `now` (unix seconds) between `iat`,
-/// `nbf` (if present) and `exp`, with 30 s of skew. `sub` and `jti`, if present, are text. A boot proof may live 300 s, a JWT in direct use 900 s.
+/// `nbf` (if present) and `exp`, with 30 s of skew. `sub` and `jti`, if present, are text. A boot proof may live 300 s, a
+/// JWT in direct use 900 s.
 ///
 /// # Errors
 /// [`JwtError`] with the first failed check.

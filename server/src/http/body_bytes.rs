@@ -1,5 +1,5 @@
-//! The memory of bodies that have not arrived in full: bounded in all, and for each token, issuer and source, so that one
-//! client with a valid token cannot fill it with bodies that it never ends.
+//! The memory of bodies that have not arrived in full: bounded for all together, and for each token, issuer and source.
+//! Otherwise one client with a valid token could fill it with bodies that it never ends.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -11,11 +11,11 @@ use bytes::Bytes;
 use http_body_util::Limited;
 use hyper::body::{Body as HttpBody, Frame};
 
-/// Bytes of a body that cost nothing: most bodies.
+/// The first bytes of a body, which are not counted: most bodies have no more.
 const SMALL: usize = 16 * 1024;
-/// Most bytes beyond these that all bodies may hold.
+/// Most counted bytes of all bodies together.
 const MOST: usize = 128 * 1024 * 1024;
-/// Most of them for one holder.
+/// Most counted bytes for one token, issuer or source.
 const MOST_OF_ONE: usize = 32 * 1024 * 1024;
 
 /// What all bodies hold.

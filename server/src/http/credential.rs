@@ -20,7 +20,7 @@ pub(crate) trait Credential: Sized + Send + Sync + 'static {
     fn of(incoming: &Incoming, audit: &mut AuditRecord)
     -> impl Future<Output = Result<Self, Failure>> + Send;
 
-    /// Who holds it, as far as it is one party that could send many requests.
+    /// The party whose bodies share a bound of memory: a token, or the issuer of a JWT.
     fn holder(&self) -> Option<String> {
         None
     }
