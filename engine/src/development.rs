@@ -46,7 +46,7 @@ impl Engine {
         self.record(&audit).await?;
 
         let mut audit = local_record(now, "issuer.register");
-        self.register_issuer(&mut audit, self.check_issuer(&issuer, true)?, |_| {}).await?;
+        self.register_issuer(&mut audit, self.check_issuer(&issuer, true)?, None).await?;
         self.record(&audit).await?;
 
         let org = self.find_org(&OrgRef::Id(org.id)).await?.ok_or_else(missing)?;
@@ -57,7 +57,7 @@ impl Engine {
         let app = self.find_app(&AppRef::Id(app.id)).await?.ok_or_else(missing)?;
         let mut audit = local_record(now, "policy.set");
         let policy = development_policy(&issuer.issuer);
-        self.set_policy(&mut audit, &app, policy, None, "petsem dev", |_| {}).await?;
+        self.set_policy(&mut audit, &app, policy, None, "petsem dev", None).await?;
         self.record(&audit).await?;
 
         let mut audit = local_record(now, "token.mint");

@@ -1,12 +1,11 @@
 //! The state that every operation uses: the store, the keys, the control state, the audit log.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use petsem_api::{AppId, StoreId};
+use petsem_api::StoreId;
 use petsem_audit::{AuditEvent, AuditLog, EncodedEvent, Outcome};
 use petsem_keys::Keyring;
 use petsem_store::{Change, CommitError, Committed, RequestAudit, Store};
@@ -23,6 +22,7 @@ use crate::keyring::unlock::Unlocked;
 use crate::messages;
 use crate::records::{Content, RecordCodec, Row, Scan, SignedNote, read_row};
 use crate::request::{AuditRecord, new_request_id, outcome_of};
+use crate::tenancy::seen::SeenHeads;
 
 /// Age of the control feed, in seconds, above which `/readyz` reports it.
 const FEED_WARNING: u64 = 60;
@@ -66,7 +66,7 @@ pub struct Engine {
     pub(crate) control: RwLock<Arc<Control>>,
     pub(crate) feed_lock: tokio::sync::Mutex<()>,
     pub(crate) app_locks: Vec<tokio::sync::Mutex<()>>,
-    pub(crate) newest_heads: Mutex<HashMap<AppId, u64>>,
+    pub(crate) seen_heads: SeenHeads,
     pub(crate) last_revision: Mutex<Option<Committed>>,
     pub(crate) integrity_fault: Mutex<Option<String>>,
     pub(crate) feed_read_at: AtomicI64,
@@ -100,7 +100,7 @@ impl Engine {
     /// The control feed cannot be read, or what is stored is not what was written.
     pub async fn start(parts: EngineParts) -> Result<Self, Failure> {
         let EngineParts { settings, store, unlocked, node, audit, fetch } = parts;
-        let Unlocked { store_id, root, keyring, codec, opened_by: _ } = unlocked;
+        let Unlocked { store_id, store_version, root, keyring, codec, opened_by: _ } = unlocked;
         let (keys, codec) = (Arc::new(KeyringState::new(root, keyring)), Arc::new(codec));
         let source = ControlSource::new(
             Arc::clone(&store),
@@ -121,7 +121,7 @@ impl Engine {
             control: RwLock::new(Arc::new(Control::before_all(source))),
             feed_lock: tokio::sync::Mutex::new(()),
             app_locks: (0..APP_LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
-            newest_heads: Mutex::new(HashMap::new()),
+            seen_heads: SeenHeads::default(),
             last_revision: Mutex::new(None),
             integrity_fault: Mutex::new(None),
             feed_read_at: AtomicI64::new(0),
@@ -131,6 +131,7 @@ impl Engine {
             rotations: Rotations::default(),
         };
         engine.refresh().await?;
+        engine.control().check_store_row(store_version)?;
         engine.check_destroyed_versions().await?;
         // Operators need it, so a start names a fault in it.
         engine.control().key_for_new_tokens(None).await?;

@@ -89,10 +89,11 @@ pub async fn create_installation(
         &DischargerRow { location, org: None, wrapped, created_at: now },
     ));
     let feed = [
+        FeedRow::StoreSet { version: 1, at: now },
         FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: None, version: 1, at: now },
         FeedRow::DischargerSet { discharger: HEXLOWER.encode(&discharger_id), version: 1, at: now },
     ];
     first_changes(store, &codec, store_id, &mut change, &feed).await?;
     store.commit(change).await.map_err(|error| UnlockError::Refused(error.to_string()))?;
-    Ok(Unlocked { store_id, root, keyring, codec, opened_by })
+    Ok(Unlocked { store_id, store_version: 1, root, keyring, codec, opened_by })
 }

@@ -361,7 +361,7 @@ impl Engine {
         let mut change = self.change(audit);
         next.put_into(&mut change);
         change.puts.push(self.codec.write(app.id.as_bytes(), row_version, &row));
-        self.commit_head(audit, app, takes_away, change).await?;
+        self.commit_head(audit, app, takes_away, None, change).await?;
         Ok((version, key))
     }
 

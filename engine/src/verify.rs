@@ -23,9 +23,10 @@ use crate::keyring::node_keys::NodeKeys;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
 use crate::records::{
-    AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, Directory, DischargerRow, FeedHeadRow,
-    FeedRow, IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, Page, PolicyRow, PollRow,
-    RecordCodec, Row, Scan, SealRow, SecretKeysRow, SignedNote, SigningKeyRow, StoreRow, TokenRow, read_row,
+    AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, Directory, DischargerRow, EntryKey,
+    FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow,
+    Page, PolicyRow, PollRow, RecordCodec, RequestEntry, Row, Scan, SealRow, SecretKeysRow, SignedNote,
+    SigningKeyRow, StoreRow, TokenRow, read_row,
 };
 use crate::secret_keys::check_secret_key;
 use crate::secrets::bundle::SealedApp;
@@ -342,6 +343,7 @@ impl StoreVerifier<'_> {
             }
         }
         self.report.rows += count;
+        self.named_rows(&expected).await?;
         let expected: BTreeMap<_, _> =
             expected.changes.into_iter().filter_map(|(key, entry)| Some((key, entry?))).collect();
         if BTreeMap::from_iter(entries) != expected
@@ -350,6 +352,32 @@ impl StoreVerifier<'_> {
             self.report.fault(messages::CONTROL_PAGES_DIFFER);
         }
         Ok(())
+    }
+
+    /// Verifies that no row is from before the version or the decision that a control change names. Called after the
+    /// changes are read: later ones only make the rows newer.
+    async fn named_rows(&mut self, expected: &Draft) -> Result<(), ReadError> {
+        let store = read_row::<StoreRow>(self.store, self.codec, &[]).await?;
+        if store.is_some_and(|row| row.is_ok_and(|row| row.version < expected.directory.store)) {
+            let what = "an older version of it was put back";
+            self.report.fault(IntegrityFault::new(RecordKind::Store, &[], what));
+        }
+        let mut scan = Scan::<ApprovalRow>::new(self.store, self.codec, PAGE);
+        loop {
+            let page = scan.next_page().await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            // Rows that cannot be read are faults already.
+            for (id, row) in page.into_iter().flatten() {
+                let entry = expected.changes.get(&EntryKey::request(id)).cloned().flatten();
+                let entry = entry.and_then(|entry| RequestEntry::try_from(entry).ok()).unwrap_or_default();
+                if entry.refuses(row.content.decision.as_ref()) {
+                    let what = "it was put back to before its decision";
+                    self.report.fault(IntegrityFault::new(RecordKind::Approval, id.as_bytes(), what));
+                }
+            }
+        }
     }
 
     /// Checks that a destroyed version of the keyring has no row.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use petsem_api::{Approval, ErrorCode, Issuer, IssuerId, IssuerList, PutIssuer};
 use petsem_policy::evaluate::{Algorithm, Jwks};
-use petsem_store::{Change, RecordKind};
+use petsem_store::RecordKind;
 
-use crate::approvals::request::{ApprovalRequest, registration_ends};
+use crate::approvals::request::{ApprovalRequest, DecidedRequest, registration_ends};
 use crate::authn::issuer_keys::IssuerKeys;
 use crate::authz::decide::Principal;
 use crate::clock::{Timestamp, rfc3339_seconds};
@@ -35,11 +35,11 @@ impl Engine {
             let entry = control.issuer(&registration.issuer).ok_or_else(messages::no_such_issuer)?;
             let row = self.check_issuer_change(entry.id, entry.version, registration)?;
             audit.set_detail(described(&row));
-            self.change_issuer(&mut audit, entry.id, entry.version, row, |_| {}).await?
+            self.change_issuer(&mut audit, entry.id, entry.version, row, None).await?
         } else {
             let row = self.check_issuer(registration, false)?;
             audit.set_detail(described(&row));
-            self.register_issuer(&mut audit, row, |_| {}).await?
+            self.register_issuer(&mut audit, row, None).await?
         };
         self.record(&audit).await?;
         Ok(issuer)
@@ -171,15 +171,15 @@ impl Engine {
         Ok(row)
     }
 
-    /// Registers an issuer. `fill` adds the rows that belong to the same change.
+    /// Registers an issuer, and decides the request that led to it in the same transaction.
     pub(crate) async fn register_issuer(
         &self,
         audit: &mut AuditRecord,
         row: IssuerRow,
-        fill: impl Fn(&mut Change) + Send + Sync,
+        decided: Option<&DecidedRequest>,
     ) -> Result<Issuer, Failure> {
         let id = IssuerId::new_v7(row.created_at, &entropy::bytes());
-        self.change_issuer(audit, id, 0, row, fill).await
+        self.change_issuer(audit, id, 0, row, decided).await
     }
 
     /// Replaces the registration at version `replaced` (0 = none yet).
@@ -189,14 +189,17 @@ impl Engine {
         id: IssuerId,
         replaced: u64,
         row: IssuerRow,
-        fill: impl Fn(&mut Change) + Send + Sync,
+        decided: Option<&DecidedRequest>,
     ) -> Result<Issuer, Failure> {
         let version = replaced + 1;
-        let feed = [FeedRow::IssuerSet { issuer: id, version, at: row.created_at }];
+        let set = FeedRow::IssuerSet { issuer: id, version, at: row.created_at };
+        let feed: Vec<FeedRow> = std::iter::once(set).chain(decided.map(DecidedRequest::feed)).collect();
         // Checked again inside the commit: with two rows for one `iss`, a deletion would remove only one of them.
         let check = |control: &Control| check_no_other(control, &row, Some(id));
         self.commit_control_if(audit, &feed, check, |change| {
-            fill(change);
+            if let Some(request) = decided {
+                request.add_to(&self.codec, change);
+            }
             change.expects.push(expect::<IssuerRow>(id.as_bytes(), replaced));
             change.puts.push(self.codec.write(id.as_bytes(), version, &row));
         })

@@ -20,7 +20,10 @@ use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
-use crate::records::{ApprovalRow, Decision, FeedRow, ProtectedChange, Row, TokenRow, expect, id_of_hex};
+use crate::records::{
+    ApprovalRow, Decision, FeedRow, IntegrityFault, ProtectedChange, RecordCodec, Row, TokenRow, expect,
+    id_of_hex,
+};
 use crate::request::{AuditRecord, local_record};
 use crate::tenancy::found::FoundApp;
 
@@ -275,14 +278,31 @@ impl Engine {
             tokens: lineage_of(&verified.token),
             at: now.millis(),
         };
-        let decided = ApprovalRow { decision: Some(decision), ..row.content };
-        self.put_approval(audit, id, row.version, &decided).await?;
-        Ok(to_wire(id, &decided, now))
+        let decided = DecidedRequest::new(id, row, decision);
+        self.commit_decision(audit, &decided, &[]).await?;
+        Ok(to_wire(id, &decided.row, now))
     }
 
-    /// The row of a request.
+    /// The row of a request, which is not from before its decision.
     pub(crate) async fn approval(&self, id: ApprovalId) -> Result<Option<Row<ApprovalRow>>, Failure> {
-        self.row(id.as_bytes()).await
+        let mut before = None;
+        loop {
+            let Some(row) = self.row::<ApprovalRow>(id.as_bytes()).await? else { return Ok(None) };
+            if !self.is_put_back(id, &row.content).await? {
+                return Ok(Some(row));
+            }
+            // It may have been decided after it was read.
+            if before == Some(row.version) {
+                let what = "it was put back to before its decision";
+                return Err(IntegrityFault::new(RecordKind::Approval, id.as_bytes(), what).into());
+            }
+            before = Some(row.version);
+        }
+    }
+
+    /// Whether a request's row is from before the decision that the control feed names.
+    async fn is_put_back(&self, id: ApprovalId, row: &ApprovalRow) -> Result<bool, Failure> {
+        Ok(self.control().request(id).await?.refuses(row.decision.as_ref()))
     }
 
     /// The state of a request. Fails if a token of its requester or its approver was revoked.
@@ -318,20 +338,20 @@ impl Engine {
     ) -> Result<Approval, Failure> {
         self.set_audit_detail(audit, id, &row.content);
         let by = decision.by.clone();
-        let version = row.version;
-        let decided = ApprovalRow { decision: Some(decision), ..row.content };
-        let detail = messages::approved_request(id, &decided.summary, &decided.requester, &by);
+        let decided = DecidedRequest::new(id, row, decision);
+        let request = &decided.row;
+        let detail = messages::approved_request(id, &request.summary, &request.requester, &by);
         audit.set_detail(&detail);
         let at = now.millis();
-        match &decided.change {
-            ProtectedChange::BreakGlass { .. } => self.put_approval(audit, id, version, &decided).await?,
+        match &request.change {
+            ProtectedChange::BreakGlass { .. } => self.commit_decision(audit, &decided, &[]).await?,
             ProtectedChange::Discharger { id: discharger, row } => {
                 let key = id_of_hex(discharger)
                     .ok_or_else(|| Failure::internal("a request for a discharger has no valid id"))?;
-                let feed = [FeedRow::DischargerSet { discharger: discharger.clone(), version: 1, at }];
+                let set = FeedRow::DischargerSet { discharger: discharger.clone(), version: 1, at };
                 let check = |control: &Control| check_room(control, &row.location, row.org);
-                self.commit_control_if(audit, &feed, check, |change| {
-                    self.decided(change, id, version, &decided);
+                self.commit_control_if(audit, &[set, decided.feed()], check, |change| {
+                    decided.add_to(&self.codec, change);
                     change.expects.push(expect::<crate::records::DischargerRow>(&key, 0));
                     change.puts.push(self.codec.write(&key, 1, row));
                 })
@@ -339,58 +359,48 @@ impl Engine {
             }
             ProtectedChange::GuardOff {} => {
                 let org =
-                    decided.org.ok_or_else(|| Failure::internal("a request for a guard names no org"))?;
-                let feed = [FeedRow::OrgGuardSet { org, on: false, at }];
-                self.commit_control(audit, &feed, |change| self.decided(change, id, version, &decided))
-                    .await?;
+                    request.org.ok_or_else(|| Failure::internal("a request for a guard names no org"))?;
+                self.commit_decision(audit, &decided, &[FeedRow::OrgGuardSet { org, on: false, at }]).await?;
             }
             ProtectedChange::Issuer(registration) => {
                 let row = self.check_issuer(registration, false)?;
-                self.register_issuer(audit, row, |change| self.decided(change, id, version, &decided))
-                    .await?;
+                self.register_issuer(audit, row, Some(&decided)).await?;
             }
             ProtectedChange::IssuerChange { id: issuer, expected_version, wanted: registration } => {
                 let row = self.check_issuer_change(*issuer, *expected_version, registration)?;
-                let fill = |change: &mut Change| self.decided(change, id, version, &decided);
-                self.change_issuer(audit, *issuer, *expected_version, row, fill).await?;
+                self.change_issuer(audit, *issuer, *expected_version, row, Some(&decided)).await?;
             }
             ProtectedChange::Policy { policy, expected_version } => {
                 let app =
-                    decided.app.ok_or_else(|| Failure::internal("a request for a policy names no app"))?;
+                    request.app.ok_or_else(|| Failure::internal("a request for a policy names no app"))?;
                 let app = self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::no_such_request)?;
-                let (policy, author) = (policy.clone(), &decided.requester);
-                // One commit for both: the request may be denied at the same moment.
-                let also = |change: &mut Change| self.decided(change, id, version, &decided);
-                self.set_policy(audit, &app, policy, Some(*expected_version), author, also).await?;
+                let (policy, author) = (policy.clone(), &request.requester);
+                self.set_policy(audit, &app, policy, Some(*expected_version), author, Some(&decided)).await?;
                 audit.set_detail(&detail);
             }
             ProtectedChange::Settings(wanted) => {
                 let app =
-                    decided.app.ok_or_else(|| Failure::internal("a request for settings names no app"))?;
+                    request.app.ok_or_else(|| Failure::internal("a request for settings names no app"))?;
                 let app = self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::no_such_request)?;
-                let also = |change: &mut Change| self.decided(change, id, version, &decided);
-                self.set_settings(audit, &app, wanted, true, also).await?;
+                self.set_settings(audit, &app, wanted, true, Some(&decided)).await?;
             }
         }
-        Ok(to_wire(id, &decided, now))
+        Ok(to_wire(id, request, now))
     }
 
-    async fn put_approval(
+    /// Commits a decision, and control changes that follow from it.
+    async fn commit_decision(
         &self,
         audit: &mut AuditRecord,
-        id: ApprovalId,
-        version: u64,
-        row: &ApprovalRow,
+        decided: &DecidedRequest,
+        changes: &[FeedRow],
     ) -> Result<(), Failure> {
-        let mut change = self.change(audit);
-        self.decided(&mut change, id, version, row);
-        self.commit(audit, change).await?;
+        let feed: Vec<FeedRow> = changes.iter().cloned().chain([decided.feed()]).collect();
+        self.commit_control(audit, &feed, |change| {
+            decided.add_to(&self.codec, change);
+        })
+        .await?;
         Ok(())
-    }
-
-    fn decided(&self, change: &mut Change, id: ApprovalId, version: u64, row: &ApprovalRow) {
-        change.expects.push(expect::<ApprovalRow>(id.as_bytes(), version));
-        change.puts.push(self.codec.write(id.as_bytes(), version + 1, row));
     }
 
     /// The principal's token that may decide this request, if there is one.
@@ -424,7 +434,13 @@ impl Engine {
 
     async fn all_approvals(&self) -> Result<Vec<(ApprovalId, Row<ApprovalRow>)>, Failure> {
         let limit = u32::try_from(MOST_KEPT).unwrap_or(u32::MAX);
-        self.rows(limit).await
+        let mut current = Vec::new();
+        for (id, row) in self.rows::<ApprovalRow>(limit).await? {
+            let row =
+                if self.is_put_back(id, &row.content).await? { self.approval(id).await? } else { Some(row) };
+            current.extend(row.map(|row| (id, row)));
+        }
+        Ok(current)
     }
 
     fn set_audit_detail(&self, audit: &mut AuditRecord, id: ApprovalId, row: &ApprovalRow) {
@@ -432,6 +448,36 @@ impl Engine {
             audit.set_org(org);
         }
         audit.set_detail(messages::request_of(id, &row.summary, &row.requester));
+    }
+}
+
+/// A decided request. It is committed together with the change that it led to, so a denial at the same moment fails.
+pub(crate) struct DecidedRequest {
+    id: ApprovalId,
+    /// The version of its row before the decision.
+    version: u64,
+    row: ApprovalRow,
+    at: u64,
+}
+
+impl DecidedRequest {
+    fn new(id: ApprovalId, before: Row<ApprovalRow>, decision: Decision) -> Self {
+        let at = decision.at;
+        let row = ApprovalRow { decision: Some(decision), ..before.content };
+        Self { id, version: before.version, row, at }
+    }
+
+    /// The decision, for the control feed.
+    pub(crate) fn feed(&self) -> FeedRow {
+        let approved = self.row.decision.as_ref().is_some_and(|decision| decision.approved);
+        FeedRow::RequestDecided { request: self.id, approved, ends: self.row.ends_at, at: self.at }
+    }
+
+    /// Adds its row to a change. Returns the decision, for the control feed.
+    pub(crate) fn add_to(&self, codec: &RecordCodec, change: &mut Change) -> FeedRow {
+        change.expects.push(expect::<ApprovalRow>(self.id.as_bytes(), self.version));
+        change.puts.push(codec.write(self.id.as_bytes(), self.version + 1, &self.row));
+        self.feed()
     }
 }
 

@@ -8,8 +8,8 @@ use petsem_policy::TokenId;
 use crate::authn::token_id::token_uuid;
 use crate::control::pages::Changes;
 use crate::records::{
-    AppEntry, ControlEntry, Directory, EntryKey, FeedRow, IntegrityFault, OrgEntry, RevokedAt, RevokedJwts,
-    SigningKeyEntry, SigningKeys, TokenEntry, id_of_hex,
+    AppEntry, ControlEntry, Directory, EntryKey, FeedRow, IntegrityFault, OrgEntry, RequestEntry, RevokedAt,
+    RevokedJwts, SigningKeyEntry, SigningKeys, TokenEntry, id_of_hex,
 };
 
 /// A control state with changes that are not committed yet.
@@ -100,6 +100,11 @@ impl Draft {
             FeedRow::OrgGuardSet { org, on, .. } => {
                 self.update(EntryKey::org(*org), |entry: &mut OrgEntry| entry.is_guarded = *on)
             }
+            FeedRow::RequestDecided { request, approved, ends, at } => {
+                let entry = RequestEntry { approved: Some(*approved), ends: *ends, at: *at };
+                self.put(EntryKey::request(*request), entry.into());
+                Ok(())
+            }
             FeedRow::IssuerSet { issuer, version, .. } => {
                 self.directory.issuers.insert(*issuer, *version);
                 Ok(())
@@ -137,6 +142,10 @@ impl Draft {
                     }
                 }
                 self.directory.ended = self.directory.ended.max(*ended);
+                Ok(())
+            }
+            FeedRow::StoreSet { version, .. } => {
+                self.directory.store = self.directory.store.max(*version);
                 Ok(())
             }
             FeedRow::KeyringSet { version, .. } => {
@@ -272,11 +281,13 @@ pub(crate) fn subjects(row: &FeedRow) -> Vec<EntryKey> {
         FeedRow::Dropped { keys, .. } => keys.clone(),
         FeedRow::MachineRevoked { .. }
         | FeedRow::HostRevoked { .. }
+        | FeedRow::RequestDecided { .. }
         | FeedRow::JwtRevoked { .. }
         | FeedRow::IssuerSet { .. }
         | FeedRow::IssuerDeleted { .. }
         | FeedRow::DischargerSet { .. }
         | FeedRow::DischargerDeleted { .. }
+        | FeedRow::StoreSet { .. }
         | FeedRow::KeyringSet { .. }
         | FeedRow::KeyringDestroyed { .. } => Vec::new(),
     }

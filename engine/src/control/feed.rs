@@ -115,20 +115,23 @@ impl Engine {
     }
 
     /// Commits a change that writes an app's head. If it takes something away, the new head becomes the app's floor.
+    /// `decision` is that of the request that led to the change.
     pub(crate) async fn commit_head(
         &self,
         audit: &mut AuditRecord,
         app: &FoundApp,
         takes_away: bool,
+        decision: Option<FeedRow>,
         change: Change,
     ) -> Result<(), Failure> {
-        if !takes_away {
-            self.commit(audit, change).await?;
-            return Ok(());
-        }
         let at = self.now().millis();
         let floor = FeedRow::FloorSet { app: app.id, version: app.head_version + 1, at };
-        self.commit_control(audit, &[floor], |next| next.clone_from(&change)).await?;
+        let feed: Vec<FeedRow> = takes_away.then_some(floor).into_iter().chain(decision).collect();
+        if feed.is_empty() {
+            self.commit(audit, change).await?;
+        } else {
+            self.commit_control(audit, &feed, |next| next.clone_from(&change)).await?;
+        }
         Ok(())
     }
 }

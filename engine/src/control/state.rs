@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
-use petsem_api::{AppId, ErrorCode, HostId, IssuerId, MachineId, OrgId, SigningKeyId, StoreId, TokenUuid};
+use petsem_api::{
+    AppId, ApprovalId, ErrorCode, HostId, IssuerId, MachineId, OrgId, SigningKeyId, StoreId, TokenUuid,
+};
 use petsem_keys::{DischargerKey, SigningKey, scrubbed_call};
 use petsem_policy::{MacaroonKey, SharedKey};
 use petsem_store::{Change, RecordKind, Store};
@@ -25,7 +27,8 @@ use crate::messages;
 use crate::records::{
     AppEntry, Content, ControlEntry, Directory, DischargerRow, EntryKey, FeedHeadRow, FeedRow,
     IntegrityFault, IssuerRow, KeyringKeyRow, KeyringVersions, OrgEntry, PageRef, REREADS, RecordCodec,
-    RevokedJwts, Row, SigningKeyEntry, SigningKeyRow, SigningKeys, TokenEntry, TokenRow, expect, read_row,
+    RequestEntry, RevokedJwts, Row, SigningKeyEntry, SigningKeyRow, SigningKeys, TokenEntry, TokenRow,
+    expect, read_row,
 };
 
 /// Feed entries per read.
@@ -190,6 +193,11 @@ impl Control {
         self.typed(&EntryKey::org(org)).await
     }
 
+    /// The decision of a request for an approval.
+    pub(crate) async fn request(&self, request: ApprovalId) -> Result<RequestEntry, Failure> {
+        self.typed(&EntryKey::request(request)).await
+    }
+
     /// Whether a token, discharge or renewal was revoked, or the signing key with this id in lineages.
     pub(crate) async fn is_token_revoked(&self, token: &TokenUuid) -> Result<bool, Failure> {
         let key = EntryKey::token(token);
@@ -318,6 +326,14 @@ impl Control {
     /// The versions of the keyring.
     pub(crate) fn keyring_versions(&self) -> &KeyringVersions {
         &self.directory.keyring
+    }
+
+    /// Refuses the store's own row if a change has replaced this version.
+    pub(crate) fn check_store_row(&self, version: u64) -> Result<(), IntegrityFault> {
+        if version >= self.directory.store {
+            return Ok(());
+        }
+        Err(IntegrityFault::new(RecordKind::Store, &[], "an older version of it was put back"))
     }
 
     /// All dischargers.

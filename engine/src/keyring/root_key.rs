@@ -5,16 +5,15 @@
 
 use data_encoding::HEXLOWER;
 use petsem_keys::{RootKey, SealContext, SealExt as _};
-use petsem_store::{Expect, Record, RecordKind};
 
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::open_list::{OpenList, Unavailable, may_remove};
-use crate::keyring::seal_list::{SealInfo, info, seal_failed};
+use crate::keyring::seal_list::{SealInfo, SealRows, info, seal_failed};
 use crate::keyring::unlock::{SealSources, SealedRows, UnlockError, Unlocked};
 use crate::messages;
-use crate::records::{KeyringKeyRow, SealRow, StoreRow, expect, id_of};
+use crate::records::{KeyringKeyRow, SealRow, StoreRow, id_of};
 use crate::request::local_record;
 
 /// The result of a rotation of the root key.
@@ -35,16 +34,9 @@ pub struct PlannedRoot {
     /// The keys of the store, with the old root key.
     pub unlocked: Unlocked,
     /// The rows to commit.
-    pub rows: RootRows,
+    pub rows: SealRows,
     /// The result, once committed.
     pub report: RotatedRoot,
-}
-
-/// The rows that a new root key changes.
-pub struct RootRows {
-    expects: Vec<Expect>,
-    puts: Vec<Record>,
-    deletes: Vec<(RecordKind, Vec<u8>)>,
 }
 
 /// Plans a new root key: wraps it with each seal, and every version of the keyring with it. The seals named in `drop`
@@ -71,17 +63,14 @@ pub async fn plan_new_root(
     let OpenList { unlocked, store, seals } = list;
     let root_version = unlocked.root.version() + 1;
     let root = RootKey::generate(rng, root_version);
-    let mut puts = Vec::new();
-    let mut expects = vec![expect::<StoreRow>(&[], store.version)];
-    let mut deletes = Vec::new();
+    let mut planned = SealRows::of_store(store.version + 1);
     let mut missing = Vec::new();
     let mut report =
         RotatedRoot { root_version, keyring_versions: 0, seals: Vec::new(), dropped: Vec::new() };
     for ((id, row), seal) in seals.into_iter().zip(available) {
-        expects.push(expect::<SealRow>(&id, row.version));
         if dropped.contains(&id) {
             report.dropped.push(info(&id, &row.content));
-            deletes.push((RecordKind::Seal, id.to_vec()));
+            planned.delete(id.to_vec(), row.version);
             continue;
         }
         let seal = match seal {
@@ -103,7 +92,7 @@ pub async fn plan_new_root(
         seal.unwrap::<RootKey>(&wrapped_root, &context).map_err(failed)?;
         let next = SealRow { wrapped_root, verified_at: Some(now), ..row.content };
         report.seals.push(info(&id, &next));
-        puts.push(unlocked.codec.write(&id, row.version + 1, &next));
+        planned.put(unlocked.codec.write(&id, row.version + 1, &next));
     }
     if !missing.is_empty() {
         return Err(UnlockError::Refused(messages::seals_not_available(&missing)));
@@ -115,8 +104,7 @@ pub async fn plan_new_root(
             unlocked.keyring.key(version).ok_or_else(|| Failure::internal("the keyring is incomplete"))?;
         let wrapped =
             root.wrap_keyring_key(rng, key, *unlocked.store_id.as_bytes()).map_err(Failure::internal)?;
-        expects.push(expect::<KeyringKeyRow>(&record.id, row.version));
-        puts.push(unlocked.codec.write(
+        planned.put(unlocked.codec.write(
             &record.id,
             row.version + 1,
             &KeyringKeyRow { wrapped, ..row.content },
@@ -125,9 +113,8 @@ pub async fn plan_new_root(
     }
     let names = report.seals.iter().map(|seal| seal.id.clone()).collect();
     let content = StoreRow { root_version, seals: names, ..store.content };
-    puts.push(unlocked.codec.write(&[], store.version + 1, &content));
-    let rows = RootRows { expects, puts, deletes };
-    Ok(PlannedRoot { unlocked, rows, report })
+    planned.put(unlocked.codec.write(&[], store.version + 1, &content));
+    Ok(PlannedRoot { unlocked, rows: planned, report })
 }
 
 impl Engine {
@@ -135,16 +122,11 @@ impl Engine {
     ///
     /// # Errors
     /// The list of seals changed in the meantime. Nothing was changed.
-    pub async fn commit_new_root(&self, rows: RootRows, report: &RotatedRoot) -> Result<(), Failure> {
+    pub async fn commit_new_root(&self, rows: &SealRows, report: &RotatedRoot) -> Result<(), Failure> {
         let mut audit = local_record(self.now(), "operator.rotate_root");
         let RotatedRoot { root_version, seals, dropped, .. } = report;
         audit.set_detail(messages::root_key(*root_version, seals.len(), dropped.len()));
-        let mut change = self.change(&audit);
-        let RootRows { expects, puts, deletes } = rows;
-        change.expects.extend(expects);
-        change.puts = puts;
-        change.deletes = deletes;
-        self.commit(&mut audit, change).await?;
+        self.commit_seals(&mut audit, rows).await?;
         self.record(&audit).await
     }
 

@@ -14,13 +14,16 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::control::state::Control;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::{MOST_SEALS, OpenedBy, UnlockError};
 use crate::messages;
-use crate::records::{Content, IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow, expect};
-use crate::request::{AuditRecord, Peer};
+use crate::records::{
+    Content, FeedRow, IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow, expect,
+};
+use crate::request::AuditRecord;
 
 /// How old a seal's verification time may get before a start updates it: at most one update a day.
 const NOTE_AGE_MS: u64 = 24 * 60 * 60 * 1000;
@@ -161,23 +164,57 @@ impl SealChange {
     }
 
     /// The rows, each checked against its MAC.
-    fn apply(&self, codec: &RecordCodec, change: &mut Change) -> Result<(), Failure> {
+    fn rows(&self, codec: &RecordCodec) -> Result<SealRows, Failure> {
+        let mut rows = SealRows::default();
         if let Some(put) = &self.store {
             let record = put.checked::<StoreRow>(codec)?;
-            change.expects.push(before(&record));
-            change.puts.push(record);
+            rows.store_version = Some(record.row_version);
+            rows.put(record);
         }
         for put in &self.seals {
-            let record = put.checked::<SealRow>(codec)?;
-            change.expects.push(before(&record));
-            change.puts.push(record);
+            rows.put(put.checked::<SealRow>(codec)?);
         }
         for (id, version) in &self.deleted {
             let id = HEXLOWER.decode(id.as_bytes()).map_err(|_| messages::unknown_seal_change())?;
-            change.expects.push(expect::<SealRow>(&id, *version));
-            change.deletes.push((RecordKind::Seal, id));
+            rows.delete(id, *version);
         }
-        Ok(())
+        Ok(rows)
+    }
+}
+
+/// Rows of seals and keys to commit, with the store's own row.
+#[derive(Default)]
+pub struct SealRows {
+    /// The new version of the store's own row, if it changes.
+    store_version: Option<u64>,
+    expects: Vec<Expect>,
+    puts: Vec<Record>,
+    deletes: Vec<(RecordKind, Vec<u8>)>,
+}
+
+impl SealRows {
+    /// Rows that change together with the store's own row, whose new version this is.
+    pub(crate) fn of_store(version: u64) -> Self {
+        Self { store_version: Some(version), ..Self::default() }
+    }
+
+    /// Writes a row as the version after the one that is expected.
+    pub(crate) fn put(&mut self, record: Record) {
+        let (kind, id) = (record.kind, record.id.clone());
+        self.expects.push(Expect { kind, id, row_version: record.row_version.saturating_sub(1) });
+        self.puts.push(record);
+    }
+
+    /// Deletes a seal's row at this version.
+    pub(crate) fn delete(&mut self, id: Vec<u8>, version: u64) {
+        self.expects.push(expect::<SealRow>(&id, version));
+        self.deletes.push((RecordKind::Seal, id));
+    }
+
+    fn add_to(&self, change: &mut Change) {
+        change.expects.extend(self.expects.iter().cloned());
+        change.puts.extend(self.puts.iter().cloned());
+        change.deletes.extend(self.deletes.iter().cloned());
     }
 }
 
@@ -204,26 +241,35 @@ impl PutRow {
     }
 }
 
-fn before(record: &Record) -> Expect {
-    Expect { kind: record.kind, id: record.id.clone(), row_version: record.row_version.saturating_sub(1) }
-}
-
 impl Engine {
     /// Commits a planned change of the seal list, and records it.
     ///
     /// # Errors
     /// It belongs to another store. Nothing was changed.
     pub async fn change_seals(&self, source: &str, wanted: &SealChange) -> Result<(), Failure> {
-        let peer = Peer { source: source.to_owned(), address: None, host: None };
-        let mut audit = AuditRecord::new(self.now(), &peer, wanted.action.audited_as());
-        audit.local();
+        let mut audit = AuditRecord::on_node(self.now(), source, wanted.action.audited_as());
         audit.set_detail(&wanted.detail);
         if !wanted.is_empty() {
-            let mut change = self.change(&audit);
-            wanted.apply(&self.codec, &mut change)?;
-            self.commit(&mut audit, change).await?;
+            self.commit_seals(&mut audit, &wanted.rows(&self.codec)?).await?;
         }
         self.record(&audit).await
+    }
+
+    /// Commits rows of seals and keys. They may not follow on a list that a later one has replaced.
+    pub(crate) async fn commit_seals(&self, audit: &mut AuditRecord, rows: &SealRows) -> Result<(), Failure> {
+        let Some(version) = rows.store_version else {
+            let mut change = self.change(audit);
+            rows.add_to(&mut change);
+            self.commit(audit, change).await?;
+            return Ok(());
+        };
+        let check = |control: &Control| match control.directory().store.checked_add(1) == Some(version) {
+            true => Ok(()),
+            false => Err(messages::seals_replaced_now()),
+        };
+        let feed = [FeedRow::StoreSet { version, at: self.now().millis() }];
+        self.commit_control_if(audit, &feed, check, |change| rows.add_to(change)).await?;
+        Ok(())
     }
 
     /// The same, for a change that a command on the node passes to this server: its MAC proves that the command opened a

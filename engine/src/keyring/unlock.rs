@@ -80,6 +80,8 @@ impl From<ReadError> for UnlockError {
 /// The keys of an opened store.
 pub struct Unlocked {
     pub(crate) store_id: StoreId,
+    /// The version of the store's own row, which names the seals.
+    pub(crate) store_version: u64,
     pub(crate) root: RootKey,
     pub(crate) keyring: Keyring,
     /// Reads and writes rows.
@@ -172,7 +174,7 @@ fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, Unloc
         .map_err(|error| UnlockError::Refused(messages::row_mac_key_does_not_open(&error)))?;
     let codec = RecordCodec::new(row_mac, named.epoch);
     // Now that there is a row-MAC key, every row that led to it is verified.
-    codec.read::<StoreRow>(&[], store_record).map_err(Failure::from)?;
+    let store_version = codec.read::<StoreRow>(&[], store_record).map_err(Failure::from)?.version;
     for record in records {
         codec.read::<KeyringKeyRow>(&record.id, record).map_err(Failure::from)?;
     }
@@ -180,7 +182,7 @@ fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, Unloc
         codec.read::<SealRow>(&record.id, record).map_err(Failure::from)?;
     }
     check_seal_list(&named, seals).map_err(Failure::from)?;
-    Ok(Unlocked { store_id: named.store, root, keyring, codec, opened_by })
+    Ok(Unlocked { store_id: named.store, store_version, root, keyring, codec, opened_by })
 }
 
 /// Checks that the seals are those that the store's own row names: none was removed, none restored.

@@ -24,6 +24,14 @@ pub(crate) fn root_key_replaced_now() -> Failure {
     .retry_after(1)
 }
 
+pub(crate) fn seals_replaced_now() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "the list of seals is not the one that this change was planned on: it changed meanwhile, or an older one was \
+         put back; nothing was changed; run the command again",
+    )
+}
+
 pub(crate) fn app_rotation_running() -> Failure {
     Failure::new(
         ErrorCode::Conflict,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use petsem_api::{
-    AppId, AppName, AppSettings, HostId, IssuerId, MachineId, OrgId, OrgName, SecretKeyName, SecretKeyType,
-    SigningKeyId, StoreId, TokenKind, TokenUuid,
+    AppId, AppName, AppSettings, ApprovalId, HostId, IssuerId, MachineId, OrgId, OrgName, SecretKeyName,
+    SecretKeyType, SigningKeyId, StoreId, TokenKind, TokenUuid,
 };
 use petsem_store::RecordKind;
 use serde::{Deserialize, Serialize};
@@ -363,6 +363,8 @@ pub(crate) struct ChainEndRow {
     pub(crate) line: u64,
     /// Its chain, hex.
     pub(crate) head: String,
+    /// The highest number of its files.
+    pub(crate) segment: u64,
 }
 
 /// A node's newest audit checkpoint, with which verification at start begins.
@@ -499,6 +501,17 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
+    /// A request for an approval was decided: rows from before count no more.
+    RequestDecided {
+        /// The request.
+        request: ApprovalId,
+        /// Whether it was approved. A denial may follow an approval.
+        approved: bool,
+        /// When the request ends, in Unix seconds.
+        ends: i64,
+        /// Unix milliseconds.
+        at: u64,
+    },
     /// An issuer's row has a new version.
     IssuerSet {
         /// The issuer.
@@ -556,6 +569,13 @@ pub(crate) enum FeedRow {
         keys: Vec<EntryKey>,
         /// When the last of what they refused ended, in Unix seconds.
         ended: i64,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// The store's own row, which names the seals, has a new version: a lower one is refused from now on.
+    StoreSet {
+        /// The row's version.
+        version: u64,
         /// Unix milliseconds.
         at: u64,
     },

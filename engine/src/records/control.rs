@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::BASE64;
-use petsem_api::{AppId, HostId, IssuerId, MachineId, OrgId, SigningKeyId, TokenUuid};
+use petsem_api::{AppId, ApprovalId, HostId, IssuerId, MachineId, OrgId, SigningKeyId, TokenUuid};
 use petsem_store::RecordKind;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use super::Content;
+use super::approval::Decision;
 
 /// Children of a branch.
 pub(crate) const FAN_OUT: usize = 16;
@@ -56,6 +57,10 @@ impl EntryKey {
 
     pub(crate) fn jwt_issuer(issuer: &str) -> Self {
         Self::of(9, &[issuer.as_bytes()])
+    }
+
+    pub(crate) fn request(request: ApprovalId) -> Self {
+        Self::of(10, &[request.as_bytes()])
     }
 
     fn of(kind: u8, fields: &[&[u8]]) -> Self {
@@ -110,6 +115,8 @@ pub(crate) enum ControlEntry {
     Jwt(RevokedAt),
     /// Revoked JWTs of a subject or an issuer.
     Jwts(RevokedJwts),
+    /// A decided request for an approval.
+    Request(RequestEntry),
 }
 
 /// How long a revocation is kept after what it refuses has ended, or after it was made, in seconds.
@@ -128,6 +135,7 @@ impl ControlEntry {
             }
             Self::Jwt(RevokedAt { at }) => (seconds(*at), renewed(seconds(*at))),
             Self::Jwts(RevokedJwts { before, at }) => (seconds(*at), renewed(seconds(*at).max(*before))),
+            Self::Request(RequestEntry { ends, at, .. }) => (seconds(*at), *ends),
             _ => return None,
         };
         (made.max(end).saturating_add(KEPT) < now).then_some(end)
@@ -163,6 +171,7 @@ typed! {
     SigningKey(SigningKeyEntry),
     Token(TokenEntry),
     Jwts(RevokedJwts),
+    Request(RequestEntry),
 }
 
 /// An app.
@@ -258,6 +267,28 @@ impl Default for RevokedJwts {
     }
 }
 
+/// A request for an approval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RequestEntry {
+    /// Whether it was approved; `None` before a decision.
+    pub(crate) approved: Option<bool>,
+    /// When it ends, in Unix seconds.
+    pub(crate) ends: i64,
+    /// When it was decided, in Unix milliseconds.
+    pub(crate) at: u64,
+}
+
+impl RequestEntry {
+    /// Whether a row with this decision is from before the one that the control feed names.
+    pub(crate) fn refuses(&self, decision: Option<&Decision>) -> bool {
+        match (self.approved, decision.map(|decision| decision.approved)) {
+            (None, _) | (Some(_), Some(false)) | (Some(true), Some(true)) => false,
+            (Some(_), None) | (Some(false), Some(true)) => true,
+        }
+    }
+}
+
 /// A page of entries. Id: the child numbers on the way to it from the top page, a byte each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -296,6 +327,8 @@ pub(crate) struct Directory {
     pub(crate) dischargers: BTreeMap<String, u64>,
     /// The keyring.
     pub(crate) keyring: KeyringVersions,
+    /// The version of the store's own row.
+    pub(crate) store: u64,
     /// When the last of what dropped entries refused ended, in Unix seconds. For no node is it earlier than that.
     pub(crate) ended: i64,
 }

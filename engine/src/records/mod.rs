@@ -23,13 +23,13 @@ use serde::de::DeserializeOwned;
 pub(crate) use approval::{ApprovalRow, Decision, PollRow, ProtectedChange};
 pub(crate) use bundle::{Bundle, BundleError, Details, Entry, StoredValue};
 pub(crate) use content::{
-    AppHead, AppNameRow, AppRotationRow, AppState, ChainRow, CheckpointRow, DischargerRow, FeedHeadRow,
-    FeedRow, IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow, PolicyRow, SealRow,
-    SecretKeyRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
+    AppHead, AppNameRow, AppRotationRow, AppState, ChainEndRow, ChainRow, CheckpointRow, DischargerRow,
+    FeedHeadRow, FeedRow, IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow,
+    PolicyRow, SealRow, SecretKeyRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
 };
 pub(crate) use control::{
     AppEntry, ControlEntry, Directory, EntryKey, FAN_OUT, KeyringVersions, LONGEST_RENEWAL, OrgEntry, Page,
-    PageRef, RevokedAt, RevokedJwts, SigningKeyEntry, SigningKeys, TokenEntry,
+    PageRef, RequestEntry, RevokedAt, RevokedJwts, SigningKeyEntry, SigningKeys, TokenEntry,
 };
 pub(crate) use scan::{RowId, Scan, id_of, id_of_hex, read_row};
 

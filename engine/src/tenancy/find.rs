@@ -1,7 +1,7 @@
 //! Finds apps by name or id. Never returns an older head than this node has already seen.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use petsem_api::{AppId, AppRef, ErrorCode};
 use petsem_keys::{Keyring, scrubbed_call};
@@ -13,9 +13,6 @@ use crate::error::Failure;
 use crate::messages;
 use crate::records::{AppHead, AppNameRow, IntegrityFault, KekRow, REREADS};
 use crate::tenancy::found::FoundApp;
-
-/// Most apps whose newest head this node remembers.
-const SEEN_APPS: usize = 1_000_000;
 
 /// The lock of one of this node's writers of an app.
 pub(crate) struct AppTurn<'a> {
@@ -64,7 +61,9 @@ impl Engine {
         loop {
             match self.read_app(app, part).await? {
                 None => return Ok(None),
-                Some(found) if self.is_newest(&found) => return Ok(Some(found)),
+                Some(found) if self.seen_heads.is_newest(found.id, found.head_version, self.now()) => {
+                    return Ok(Some(found));
+                }
                 // Another request may have written it since this read: only a head that stays old was put back.
                 Some(_) if tries < REREADS => tries += 1,
                 Some(found) => {
@@ -157,19 +156,6 @@ impl Engine {
         }
         let (head_version, head) = (head.version, head.content);
         Ok(FoundApp { id, head_version, head, part: rows.part, keyring: Arc::clone(keyring) })
-    }
-
-    /// Whether this node has seen no newer head of the app; remembers this one.
-    fn is_newest(&self, app: &FoundApp) -> bool {
-        let mut heads = self.newest_heads.lock().unwrap_or_else(PoisonError::into_inner);
-        if heads.len() >= SEEN_APPS {
-            // Memory is bounded. For forgotten apps, hosts and the audit log still detect an old head.
-            heads.clear();
-        }
-        let newest = heads.entry(app.id).or_insert(0);
-        let is_newest = app.head_version >= *newest;
-        *newest = app.head_version.max(*newest);
-        is_newest
     }
 }
 

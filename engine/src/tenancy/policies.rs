@@ -3,11 +3,11 @@
 use petsem_api::{AppRef, PolicyDocument, PutPolicy};
 use petsem_policy::Action;
 use petsem_policy::evaluate::{AppPolicy, PolicyError};
-use petsem_store::{Change, RecordKind};
+use petsem_store::RecordKind;
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
-use crate::approvals::request::{ApprovalRequest, Requested, registration_ends};
+use crate::approvals::request::{ApprovalRequest, DecidedRequest, Requested, registration_ends};
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
@@ -52,7 +52,7 @@ impl Engine {
         let app = self.app_for(principal, audit, app, &[(Action::ManagePolicy, None)]).await?;
         if !self.control().org(app.head.org).await?.is_guarded || !has_rules(&wanted.policy) {
             let author = principal.author();
-            let set = self.set_policy(audit, &app, wanted.policy, wanted.expected_version, &author, |_| {});
+            let set = self.set_policy(audit, &app, wanted.policy, wanted.expected_version, &author, None);
             return Ok(Requested::Done(set.await?));
         }
         // No approval is requested for a policy that could never take effect.
@@ -103,7 +103,7 @@ impl Engine {
         }
     }
 
-    /// Sets the app's policy, and in the same transaction what `also` adds. Refuses rules that could let the wrong
+    /// Sets the app's policy, and decides the request that led to it in the same transaction. Refuses rules that could let the wrong
     /// workload boot or read.
     pub(crate) async fn set_policy(
         &self,
@@ -112,7 +112,7 @@ impl Engine {
         policy: Value,
         expected: Option<u64>,
         author: &str,
-        also: impl FnOnce(&mut Change) + Send,
+        decided: Option<&DecidedRequest>,
     ) -> Result<PolicyDocument, Failure> {
         self.check_policy(&policy)?;
         let _turn = self.app_turn(app.id).await;
@@ -127,9 +127,9 @@ impl Engine {
         change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
         change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));
         change.puts.push(self.codec.write(app.id.as_bytes(), version + 1, &row));
-        also(&mut change);
+        let decision = decided.map(|request| request.add_to(&self.codec, &mut change));
         let takes_away = self.policy_row(&app)?.is_some_and(|old| takes_away(&old, &policy));
-        self.commit_head(audit, &app, takes_away, change).await?;
+        self.commit_head(audit, &app, takes_away, decision, change).await?;
         Ok(PolicyDocument { version: version + 1, policy })
     }
 }

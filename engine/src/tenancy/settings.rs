@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 
 use petsem_api::{App, AppRef, AppSettings, ChangeAppSettings, MAX_ALLOWED_NAMES, OrgId, SecretName};
 use petsem_policy::{Action, TokenId};
-use petsem_store::Change;
 
-use crate::approvals::request::{ApprovalRequest, Requested, registration_ends};
+use crate::approvals::request::{ApprovalRequest, DecidedRequest, Requested, registration_ends};
 use crate::authn::tokens::Verified;
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
@@ -42,7 +41,7 @@ impl Engine {
         let may_give_more = !self.needs_second_person(requester, app.head.org).await?;
         if may_give_more || !gives_more(&app.head.settings, &next) {
             audit.set_detail(messages::changed_settings(&wanted));
-            let set = self.set_settings(audit, &app, &wanted, may_give_more, |_| {});
+            let set = self.set_settings(audit, &app, &wanted, may_give_more, None);
             return Ok(Requested::Done(set.await?));
         }
         audit.set_names(named(&wanted));
@@ -58,7 +57,7 @@ impl Engine {
         Ok(Requested::Pending(Box::new(approval)))
     }
 
-    /// Changes settings of an app, and in the same transaction what `also` adds. Refused if it gives more than the
+    /// Changes settings of an app, and decides the request that led to it in the same transaction. Refused if it gives more than the
     /// settings of that moment, and may not: what was decided on older settings could undo a withdrawal.
     pub(crate) async fn set_settings(
         &self,
@@ -66,7 +65,7 @@ impl Engine {
         app: &FoundApp,
         wanted: &ChangeAppSettings,
         may_give_more: bool,
-        also: impl FnOnce(&mut Change) + Send,
+        decided: Option<&DecidedRequest>,
     ) -> Result<App, Failure> {
         let _turn = self.app_turn(app.id).await;
         let app = self.current_app(app.id).await?;
@@ -80,8 +79,8 @@ impl Engine {
         let mut change = self.change(audit);
         change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
         change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));
-        also(&mut change);
-        self.commit_head(audit, &app, is_less, change).await?;
+        let decision = decided.map(|request| request.add_to(&self.codec, &mut change));
+        self.commit_head(audit, &app, is_less, decision, change).await?;
         Ok(to_wire(app.id, &head))
     }
 

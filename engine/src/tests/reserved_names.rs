@@ -1,6 +1,8 @@
 //! Names that programs obey: refused when they are set, allowed by a setting, and left to readers to leave out.
 
-use petsem_api::{App, Approval, ErrorCode};
+use data_encoding::HEXLOWER;
+use petsem_api::{App, Approval, ApprovalState, ErrorCode};
+use petsem_store::RecordKind;
 use serde_json::{Value, json};
 
 use crate::approvals::request::Requested;
@@ -242,7 +244,7 @@ async fn a_change_that_gave_nothing_when_it_was_decided_does_not_undo_a_withdraw
     assert_eq!(done(&demo, &demo.tokens.owner, json!({"withdraw_reserved_names": ["PATH"]})).await, none);
     let again = body(json!({"allow_reserved_names": ["PATH"]}));
     let mut audit = local_record(engine.now(), "app.settings");
-    let refused = engine.set_settings(&mut audit, &decided, &again, false, |_| {}).await;
+    let refused = engine.set_settings(&mut audit, &decided, &again, false, None).await;
     assert_eq!(code(refused.map(drop)), Err(ErrorCode::Conflict));
     let allowed =
         engine.find_app(&app_ref("shop")).await.unwrap().unwrap().head.settings.allowed_reserved_names;
@@ -265,4 +267,35 @@ async fn consent_is_for_reserved_names_and_in_the_audit_log_whatever_their_numbe
     let many: Vec<String> = (0..65).map(|number| format!("GIT_TEST_{number}")).collect();
     let refused = change(&demo, owner, json!({"withdraw_reserved_names": many})).await.map(drop);
     assert_eq!(code(refused), Err(ErrorCode::BadRequest));
+}
+
+#[tokio::test]
+async fn a_request_that_was_put_back_to_before_its_decision_is_named() {
+    let demo = Demo::new().await;
+    let wanted = json!({"allow_reserved_names": ["NODE_OPTIONS"]});
+    let request = pending(&demo, &demo.tokens.operator, wanted).await.id;
+    let store = &demo.lab.engine.store;
+    let open = store.record(RecordKind::Approval, request.as_bytes()).await.unwrap().unwrap();
+    let denied = demo
+        .call(&demo.tokens.owner, async |engine, audit, principal, now| {
+            engine.deny_request(audit, principal, request, now).await
+        })
+        .await
+        .unwrap();
+    assert_eq!(denied.state, ApprovalState::Denied);
+    let mut put_back = demo.lab.engine.change_without_line();
+    put_back.puts.push(open);
+    store.commit(put_back).await.unwrap();
+    let approved = demo
+        .call(&demo.tokens.owner, async |engine, audit, principal, now| {
+            engine.approve(audit, principal, request, now).await
+        })
+        .await;
+    assert_eq!(code(approved.map(drop)), Err(ErrorCode::Integrity));
+    assert_eq!(allowed(&shop(&demo).await), [""; 0]);
+    let faults = demo.lab.verified().await.faults;
+    let row = HEXLOWER.encode(request.as_bytes());
+    let [fault] = faults.try_into().unwrap();
+    assert!(fault.contains(&format!("the approval row {row}")), "{fault}");
+    assert!(fault.contains("it was put back to before its decision"), "{fault}");
 }

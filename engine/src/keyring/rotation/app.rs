@@ -295,7 +295,7 @@ impl Engine {
             change.puts.push(self.codec.write(app.as_bytes(), open.head_version + 1, &head));
             change.expects.push(expect::<AppRotationRow>(app.as_bytes(), rotation));
             change.deletes.push((RecordKind::AppRotation, app.as_bytes().to_vec()));
-            match self.commit_head(&mut audit, &open, true, change).await {
+            match self.commit_head(&mut audit, &open, true, None, change).await {
                 Ok(()) => {
                     self.rotations.end_app(app);
                     return self.record(&audit).await;

@@ -49,7 +49,10 @@ impl Engine {
     /// The store's own row.
     pub(crate) async fn store_row(&self) -> Result<Row<StoreRow>, Failure> {
         let missing = || IntegrityFault::new(RecordKind::Store, &[], "it is missing");
-        Ok(self.row(&[]).await?.ok_or_else(missing)?)
+        let control = self.control();
+        let row: Row<StoreRow> = self.row(&[]).await?.ok_or_else(missing)?;
+        control.check_store_row(row.version)?;
+        Ok(row)
     }
 
     /// The keyring for a wrap in a new row, and what the change that writes the row must expect: that no rotation has
@@ -143,7 +146,9 @@ impl Engine {
         let content = StoreRow { keyring_version: version, row_mac_key, ..store.content };
         let id = version.to_be_bytes();
         audit.set_detail(messages::keyring_version(version));
-        self.commit_control(audit, &[FeedRow::KeyringSet { version, at }], |change| {
+        let feed =
+            [FeedRow::KeyringSet { version, at }, FeedRow::StoreSet { version: store.version + 1, at }];
+        self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<StoreRow>(&[], store.version));
             change.expects.push(expect::<KeyringKeyRow>(&id, 0));
             change.puts.push(self.codec.write(&[], store.version + 1, &content));

@@ -1,12 +1,13 @@
 //! Changes that need approval: break-glass, dischargers, issuers, guarded policies.
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use petsem_integration::dev::{Dev, flyv1};
 use petsem_integration::http::{Answer, Request};
 use petsem_integration::installation::Installation;
 use petsem_integration::pause;
 use petsem_integration::server::{Server, petsem, run};
 use petsem_policy::{SharedKey, Ticket, UnverifiedToken};
+use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
 const VALUES: &str = "/v1/apps/shop/secrets?show_secrets=true";
@@ -218,6 +219,75 @@ fn a_denied_request_is_reported_once_and_cannot_be_approved() {
         let answer = scene.dev.call("GET", &format!("{THIRD_PARTY}/poll/{wrong}"), "", None);
         assert_eq!(answer.status, status, "{wrong}: {}", answer.text());
     }
+}
+
+/// A row of a request, as it was.
+type RequestRow = (i64, Vec<u8>, Vec<u8>);
+
+impl Scene {
+    fn database(&self) -> Connection {
+        let database = Connection::open(self.dev.database()).unwrap();
+        database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+        database
+    }
+
+    fn request_row(&self, request: &str) -> RequestRow {
+        let query = "SELECT row_version, content, mac FROM records WHERE kind = 22 AND id = ?1";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        self.database().query_row(query, [id_of(request)], row).unwrap()
+    }
+
+    fn put_back(&self, request: &str, (version, content, mac): &RequestRow) {
+        let put = "INSERT OR REPLACE INTO records (kind, id, row_version, content, mac) VALUES (22, ?1, ?2, ?3, ?4)";
+        assert_eq!(self.database().execute(put, params![id_of(request), version, content, mac]).unwrap(), 1);
+    }
+
+    /// Asserts that a decision that was put back allows nothing, and that the log names the row.
+    fn notices(&self, request: &str, answer: &Answer) {
+        assert_eq!(answer.outcome(), (500, "integrity".to_owned()), "{}", answer.text());
+        let line = self.dev.server.printed_line(&answer.field("request_id"));
+        let hex = HEXLOWER.encode(&id_of(request));
+        let row = format!("the approval row {hex} does not hold what was written to it");
+        assert!(line.contains(&row) && line.contains("it was put back to before its decision"), "{line}");
+    }
+}
+
+fn id_of(request: &str) -> [u8; 16] {
+    *request.parse::<petsem_api::ApprovalId>().unwrap().as_bytes()
+}
+
+/// The control feed names each decision, so an old row of a request restores no permission.
+#[test]
+fn a_decided_request_that_was_put_back_allows_nothing() {
+    let scene = Scene::new();
+    let operator = scene.dev.operator.clone();
+    // Denied, then open again.
+    let asked = scene.ask(&operator);
+    let open = scene.request_row(&asked.request);
+    assert_eq!(scene.decide(&asked.request, "deny", &scene.owner).field("state"), "denied");
+    scene.put_back(&asked.request, &open);
+    scene.notices(&asked.request, &scene.decide(&asked.request, "approve", &scene.owner));
+    scene.notices(&asked.request, &scene.discharge(&asked, &operator));
+    scene.notices(&asked.request, &scene.dev.call("GET", "/v1/approvals", &flyv1(&scene.owner), None));
+    // A row that was deleted after the decision and put back is the same.
+    let delete = "DELETE FROM records WHERE kind = 22 AND id = ?1";
+    assert_eq!(scene.database().execute(delete, [id_of(&asked.request)]).unwrap(), 1);
+    scene.put_back(&asked.request, &open);
+    scene.notices(&asked.request, &scene.decide(&asked.request, "approve", &scene.owner));
+    assert_eq!(scene.database().execute(delete, [id_of(&asked.request)]).unwrap(), 1);
+
+    // Approved, denied while it is in force, then approved again.
+    let asked = scene.ask(&operator);
+    assert_eq!(scene.decide(&asked.request, "approve", &scene.owner).field("state"), "approved");
+    let approved = scene.request_row(&asked.request);
+    let discharge = scene.discharge(&asked, &operator).field("discharge");
+    let tokens = format!("{},{discharge}", asked.token);
+    assert_eq!(scene.read(&tokens).status, 200);
+    assert_eq!(scene.decide(&asked.request, "deny", &scene.owner).field("state"), "denied");
+    assert_eq!(scene.read(&tokens).outcome(), (401, "revoked".to_owned()));
+    scene.put_back(&asked.request, &approved);
+    scene.notices(&asked.request, &scene.read(&tokens));
+    scene.notices(&asked.request, &scene.discharge(&asked, &operator));
 }
 
 #[test]
