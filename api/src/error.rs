@@ -147,6 +147,8 @@ codes! {
     VersionNotReached = 503, "version_not_reached";
     /// The audit log cannot be written.
     AuditFull = 503, "audit_full";
+    /// The node's audit log is missing or changed, and no operator has accepted its loss.
+    AuditLost = 503, "audit_lost";
     /// The keys of the issuer of a JWT are not available.
     IssuerUnavailable = 503, "issuer_unavailable";
     /// The store cannot be reached, or accepts no writes.

@@ -103,15 +103,14 @@ pub enum AuditOpenError {
     },
     /// The log does not verify, or ends before a line that the store knows.
     #[error(
-        "{0}; petsem does not append to a broken log: restore the shipped copies, or keep the directory as \
-         evidence, give the node an empty directory, and remove node.id from the data directory to get a new id"
+        "{0}; petsem does not append to a broken log: restore the shipped copies, or run `petsem operator audit \
+         accept-loss`, which keeps these files and begins a new chain"
     )]
     Broken(Finding),
     /// No line of the log is there, but the store has a checkpoint of it.
     #[error(
         "the audit log of this node is missing: {} has no line, but the store knows line {line}; mount or \
-         restore the directory, or remove node.id from the data directory to continue as a new node, with the \
-         loss unexplained",
+         restore the directory; if its lines are lost, run `petsem operator audit accept-loss`",
         .directory.display()
     )]
     Missing {
@@ -126,6 +125,13 @@ pub enum AuditOpenError {
     /// The writer's thread was not started.
     #[error("the thread that writes the audit log could not be started; check the limits of the process")]
     Thread(#[source] io::Error),
+}
+
+impl AuditOpenError {
+    /// Whether lines of the log are changed or missing, so that the node can continue only with a new chain.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Missing { .. })
+    }
 }
 
 /// The first line at which a log differs from what was written.

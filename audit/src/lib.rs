@@ -67,10 +67,12 @@
 //! - It holds no value, token or key: [`AuditEvent`] has no field for one.
 //! - It does not depend on the store, on HTTP or on a clock: the caller passes the clock, and takes the
 //!   checkpoints from a channel.
-//! - It does not ship, rotate or delete old segments. They are plain read-only files.
+//! - It does not ship, rotate or delete old segments. They are plain read-only files. [`set_aside`] moves those of a
+//!   log that cannot be continued, and the node begins a new chain with new keys.
 //! - Without keys, [`verify_log`] detects accidents only: anyone who can write to the disk can compute a new
 //!   chain.
 
+mod aside;
 mod checkpoint;
 mod error;
 mod event;
@@ -90,6 +92,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use aside::{SetAside, set_aside};
 pub use checkpoint::{Checkpoint, Revision};
 pub use error::{AuditError, AuditOpenError, Fault, Finding};
 pub use event::{ANCESTORS_MAXIMUM, AuditEvent, EncodedEvent, Outcome, SecretNames, Subject};

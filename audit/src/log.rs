@@ -26,6 +26,8 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub struct AuditSettings {
     /// Directory of the log, for this node alone; created with mode 0700.
     pub directory: PathBuf,
+    /// Lowest number of a file: above those of a chain of this node that was lost, whose files may have been shipped.
+    pub first_segment: u64,
     /// Size of a segment in bytes; at least 64 KiB.
     pub segment_bytes: u64,
     /// Bytes that are allocated in advance, to be used when the disk is full.
@@ -44,6 +46,7 @@ impl AuditSettings {
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
+            first_segment: 1,
             segment_bytes: 64 << 20,
             reserve_bytes: 256 << 20,
             checkpoint_lines: 1000,

@@ -146,7 +146,7 @@ fn begin(writer: &mut Writer, cut_bytes: u64) -> Result<(), AuditOpenError> {
 }
 
 /// Creates the directory, or checks that only petsem can access it, and locks it against other processes.
-fn claim(directory: &Path) -> Result<DirectoryLock, AuditOpenError> {
+pub(crate) fn claim(directory: &Path) -> Result<DirectoryLock, AuditOpenError> {
     let failed = |source| AuditOpenError::Directory { path: directory.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
     let mode = fs::metadata(directory).map_err(failed)?.permissions().mode();
@@ -189,7 +189,8 @@ struct Files {
 fn sort_out(settings: &AuditSettings) -> Result<Files, AuditOpenError> {
     let directory = &settings.directory;
     let mut used = at_path(directory, segment::list(directory))?;
-    let next_number = used.last().map_or(1, |(number, _)| number.saturating_add(1));
+    let after_all = used.last().map_or(1, |(number, _)| number.saturating_add(1));
+    let next_number = after_all.max(settings.first_segment);
     let mut after = VecDeque::new();
     // Only from the end: an old log has many segments.
     while let Some((_, path)) = used.last()
@@ -366,6 +367,6 @@ impl Recent {
     }
 }
 
-fn at_path<T>(path: &Path, result: io::Result<T>) -> Result<T, AuditOpenError> {
+pub(crate) fn at_path<T>(path: &Path, result: io::Result<T>) -> Result<T, AuditOpenError> {
     result.map_err(|source| AuditOpenError::Segment { path: path.to_owned(), source })
 }

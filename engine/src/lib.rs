@@ -87,11 +87,11 @@ pub use engine::{Engine, EngineParts, EngineSettings};
 pub use error::Failure;
 pub use fetch::{Fetch, FetchRefusal, Fetched};
 pub use installation::create_installation;
-pub use keyring::node_keys::{NodeKeys, create_node, node_keys};
+pub use keyring::node_keys::{LostChain, NodeKeys, begin_new_chain, create_node, node_keys};
 pub use keyring::open_list::{OpenList, PlannedSeals, Unavailable};
-pub use keyring::root_key::{PlannedRoot, RootRows, RotatedRoot, plan_new_root};
+pub use keyring::root_key::{PlannedRoot, RotatedRoot, plan_new_root};
 pub use keyring::rotation::follow_rotations;
-pub use keyring::seal_list::{KeepShares, SealChange, SealInfo};
+pub use keyring::seal_list::{KeepShares, SealChange, SealInfo, SealRows};
 pub use keyring::state::MOST_KEYRING_VERSIONS;
 pub use keyring::store_status::StoreStatus;
 pub use keyring::unlock::{

@@ -44,6 +44,14 @@ impl AuditRecord {
         Self::with_id(new_request_id(now), now, peer, action)
     }
 
+    /// The record of an operation on the node itself.
+    pub fn on_node(now: Timestamp, source: &str, action: &'static str) -> Self {
+        let peer = Peer { source: source.to_owned(), address: None, host: None };
+        let mut audit = Self::new(now, &peer, action);
+        audit.local();
+        audit
+    }
+
     /// The record of one item of a batch request.
     pub(crate) fn with_id(id: RequestId, now: Timestamp, peer: &Peer, action: &'static str) -> Self {
         let event = AuditEvent {
@@ -205,10 +213,7 @@ pub fn new_request_id(now: Timestamp) -> RequestId {
 
 /// The record of an operation on the node itself.
 pub(crate) fn local_record(now: Timestamp, action: &'static str) -> AuditRecord {
-    let mut audit =
-        AuditRecord::new(now, &Peer { source: "node".to_owned(), address: None, host: None }, action);
-    audit.local();
-    audit
+    AuditRecord::on_node(now, "node", action)
 }
 
 /// The outcome that the log shows for a refusal: denied by a rule, or failed.

@@ -6,7 +6,7 @@
 //!                  │                                      ↑
 //! listener ─→ RouterSwitch ─→ http (limits, ids, audit) ─→ api, oauth
 //!                  ↑
-//! operator.sock ─→ node::lifecycle: open ⇄ sealed
+//! operator.sock ─→ node::lifecycle: open ⇄ sealed, or without its log
 //! ```
 //!
 //! | module | content |
@@ -72,9 +72,11 @@ mod settings;
 pub use dev::development::{Development, serve_development, sign_development_jwt};
 pub use error::{ServeError, SettingsError, StartError};
 pub use listener::serve::{Bound, serve};
+pub use operator::accept_loss::accept_loss;
 pub use operator::approve::approve_with_seal;
 pub use operator::deny::{Denied, deny};
 pub use operator::install::{InstallOptions, Installed, install};
+pub use operator::node::add_node;
 pub use operator::recover::{mint_owner, recover};
 pub use operator::register::{add_discharger, add_issuer};
 pub use operator::root_key::{Compromised, remove_compromised, rotate_root};

@@ -96,7 +96,7 @@ async fn a_line_changed_in_the_middle_stops_the_start_and_is_named() {
     let AuditOpenError::Broken(finding) = &error else { panic!("{error:?}") };
     assert!(matches!(finding.fault, Fault::Chain) && finding.line == 4, "{finding:?}");
     let text = error.to_string();
-    assert!(text.contains("audit line 4") && text.contains("remove node.id"), "{text}");
+    assert!(text.contains("audit line 4") && text.contains("petsem operator audit accept-loss"), "{text}");
     // Nothing was touched.
     assert_eq!(after.lines().len(), 6);
 }

@@ -7,6 +7,7 @@ mod deny;
 mod discharger;
 mod init;
 mod issuer;
+mod node;
 mod owner;
 mod recover;
 mod rotate_app;
@@ -40,6 +41,9 @@ pub(crate) enum Operator {
     #[command(subcommand)]
     Discharger(discharger::Discharger),
     Approve(approve::Approve),
+    /// Add nodes
+    #[command(subcommand)]
+    Node(node::Node),
     RotateKeyring(rotate_keyring::RotateKeyring),
     RotateApp(rotate_app::RotateApp),
     Rotations(rotations::Rotations),
@@ -63,6 +67,7 @@ impl Operator {
             Self::Issuer(issuer) => issuer.run(),
             Self::Discharger(discharger) => discharger.run(),
             Self::Approve(approve) => approve.run(),
+            Self::Node(node) => node.run(),
             Self::RotateKeyring(rotate) => rotate.run(),
             Self::RotateApp(rotate) => rotate.run(),
             Self::Rotations(rotations) => rotations.run(),

@@ -128,6 +128,17 @@ pub(crate) fn no_audit_log(directory: &Path) -> Failure {
     )
 }
 
+pub(crate) fn loss_accepted(accepted: &str) -> String {
+    format!(
+        "{accepted}\nthe database could not be compared with the lost log: compare its apps with a shipped copy, and find \
+         out who could reach the log"
+    )
+}
+
+pub(crate) fn node_added(node: &str) -> String {
+    format!("this node is {node} now\nnext: petsem server")
+}
+
 pub(crate) fn audit_verified(report: &AuditReport) -> String {
     if report.last_line == 0 {
         return "the audit log has no lines".to_owned();

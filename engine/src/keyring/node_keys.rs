@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 use petsem_api::StoreId;
 use petsem_audit::{AuditKeys, KnownCheckpoint, Resume, VerifyKeys};
-use petsem_keys::{AuditMacKey, AuditRatchetKey, AuditSigningKey, WrapContext};
+use petsem_keys::{AuditMacKey, AuditRatchetKey, AuditSigningKey, Keyring, WrapContext};
 use petsem_store::{RecordKind, Store};
 
 use crate::clock::Timestamp;
@@ -12,14 +12,29 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
-use crate::records::{ChainRow, IntegrityFault, NodeRow, StoreRow, expect, read_row};
+use crate::records::{ChainEndRow, ChainRow, IntegrityFault, NodeRow, Row, StoreRow, expect, read_row};
 
 /// A node's audit keys, and its last checkpoint in the store.
 pub struct NodeKeys {
+    /// Which of the node's chains they are of, from 1.
+    pub chain: u64,
+    /// The chain before it, if that was lost.
+    pub lost: Option<LostChain>,
     /// The keys.
     pub keys: AuditKeys,
     /// The last checkpoint that the store holds.
     pub checkpoint: Option<KnownCheckpoint>,
+}
+
+/// The end of a chain whose loss was accepted, as far as the store knew it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostChain {
+    /// The number of its last line.
+    pub line: u64,
+    /// The chain of that line, 64 hex digits; empty if the store knew no line.
+    pub head: String,
+    /// The highest number of its files.
+    pub segment: u64,
 }
 
 impl NodeKeys {
@@ -64,7 +79,78 @@ pub async fn node_keys(
         let mac: AuditRatchetKey = keyring.unwrap(&row.audit_ratchet_key, &context).map_err(wrong)?;
         keys.resume = Some(Resume { number: row.number, segment: row.segment, offset: row.offset, mac });
     }
-    Ok(Some(NodeKeys { keys, checkpoint }))
+    let lost = row.chain.after.map(|ChainEndRow { line, head, segment }| LostChain { line, head, segment });
+    Ok(Some(NodeKeys { chain: row.chain.number, lost, keys, checkpoint }))
+}
+
+/// Begins a new chain of a node's audit log, with new keys, after one that was lost. `last_segment` is the highest number
+/// of a file that is still there. The chain before stays named in the node's row.
+///
+/// # Errors
+/// The store accepts no writes, or has no row of the node.
+pub async fn begin_new_chain(
+    store: &dyn Store,
+    unlocked: &Unlocked,
+    node: [u8; 16],
+    last_segment: u64,
+    now: u64,
+) -> Result<(), UnlockError> {
+    let Unlocked { store_id, store_version, keyring, codec, .. } = unlocked;
+    let missing = || Failure::from(IntegrityFault::new(RecordKind::Node, &node, "it is missing"));
+    let row = read_row::<NodeRow>(store, codec, &node).await?.ok_or_else(missing)?;
+    let Row { version, content: row, .. } = row.map_err(Failure::from)?;
+    let known = row.checkpoint.as_ref();
+    let after = ChainEndRow {
+        line: known.map_or(0, |checkpoint| checkpoint.line),
+        head: known.map_or_else(String::new, |checkpoint| checkpoint.head.clone()),
+        segment: known.map_or(0, |checkpoint| checkpoint.segment).max(last_segment),
+    };
+    let number = row.chain.number.saturating_add(1);
+    let (_, keys) = NewKeys::generate(keyring, &WrapContext::new(*store_id.as_bytes(), node))?;
+    let chain = ChainRow { number, after: Some(after) };
+    let content = keys.into_row(row.name, chain, row.created_at);
+    let mut change = change_without_line(codec, node, Timestamp::from_millis(now));
+    change.expects.push(expect::<NodeRow>(&node, version));
+    change.expects.push(expect::<StoreRow>(&[], *store_version));
+    change.puts.push(codec.write(&node, version + 1, &content));
+    store.commit(change).await.map_err(|error| UnlockError::Refused(error.to_string()))?;
+    Ok(())
+}
+
+/// The wrapped keys of a new chain.
+struct NewKeys {
+    mac: Vec<u8>,
+    signing: Vec<u8>,
+    public: Vec<u8>,
+}
+
+impl NewKeys {
+    fn generate(keyring: &Keyring, context: &WrapContext) -> Result<(AuditKeys, Self), Failure> {
+        let rng = &mut entropy::rng();
+        let keys = AuditKeys {
+            initial_mac: AuditMacKey::generate(rng),
+            signing: AuditSigningKey::generate(rng),
+            resume: None,
+        };
+        let wrapped = Self {
+            mac: keyring.wrap(rng, &keys.initial_mac, context).map_err(Failure::internal)?,
+            signing: keyring.wrap(rng, &keys.signing, context).map_err(Failure::internal)?,
+            public: keys.signing.public().to_vec(),
+        };
+        Ok((keys, wrapped))
+    }
+
+    fn into_row(self, name: String, chain: ChainRow, created_at: u64) -> NodeRow {
+        NodeRow {
+            name,
+            chain,
+            audit_mac_key: self.mac,
+            audit_signing_key: self.signing,
+            audit_public_key: self.public,
+            checkpoint: None,
+            created_at,
+        }
+    }
 }
 
 /// Creates the id and audit keys of a new node. `name` is for people.
@@ -82,21 +168,8 @@ pub async fn create_node(
     let store_version = record.map_or(0, |record| record.row_version);
     let id: [u8; 16] = entropy::bytes();
     let context = WrapContext::new(*store_id.as_bytes(), id);
-    let rng = &mut entropy::rng();
-    let keys = AuditKeys {
-        initial_mac: AuditMacKey::generate(rng),
-        signing: AuditSigningKey::generate(rng),
-        resume: None,
-    };
-    let row = NodeRow {
-        name: name.to_owned(),
-        chain: ChainRow { number: 1, after: None },
-        audit_mac_key: keyring.wrap(rng, &keys.initial_mac, &context).map_err(Failure::internal)?,
-        audit_signing_key: keyring.wrap(rng, &keys.signing, &context).map_err(Failure::internal)?,
-        audit_public_key: keys.signing.public().to_vec(),
-        checkpoint: None,
-        created_at: now,
-    };
+    let (keys, wrapped) = NewKeys::generate(keyring, &context)?;
+    let row = wrapped.into_row(name.to_owned(), ChainRow { number: 1, after: None }, now);
     let mut change = change_without_line(codec, id, Timestamp::from_millis(now));
     // Its log will name no revision before this one.
     change.hold_marks_from = Some(store.revision().await?.map_or(0, |newest| newest.revision));
@@ -105,7 +178,7 @@ pub async fn create_node(
     change.expects.push(expect::<StoreRow>(&[], store_version));
     change.puts.push(codec.write(&id, 1, &row));
     store.commit(change).await.map_err(|error| UnlockError::Refused(error.to_string()))?;
-    Ok((id, NodeKeys { keys, checkpoint: None }))
+    Ok((id, NodeKeys { chain: 1, lost: None, keys, checkpoint: None }))
 }
 
 /// The context of a node's audit MAC key as of the checkpoint of this number.

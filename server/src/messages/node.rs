@@ -3,7 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use petsem_audit::Finding;
+use data_encoding::HEXLOWER;
+use petsem_audit::{AuditOpenError, Finding};
+use petsem_engine::LostChain;
 
 use crate::error::StartError;
 
@@ -19,16 +21,70 @@ pub(crate) fn invalid_node_id() -> io::Error {
 pub(crate) fn unknown_node(id_file: &Path) -> StartError {
     StartError::Refused(format!(
         "integrity: the store does not know the node of {}: its row was removed, or the file belongs to another \
-         store\nrestore the store of this node; to continue as a new node, remove the file and give audit.directory \
-         an empty directory",
+         store\nrestore the store of this node; to continue as a new node, remove the file, give audit.directory an \
+         empty directory, and run `petsem operator node add`",
         id_file.display()
     ))
+}
+
+pub(crate) fn no_node(id_file: &Path, audit_directory: &Path) -> StartError {
+    StartError::Refused(format!(
+        "this data directory belongs to no node: {} is missing, and {} has no audit log\nrestore both, or, if this is a \
+         new node, add it with `petsem operator node add`; a node that lost both is a new node, and its old log stays \
+         incomplete",
+        id_file.display(),
+        audit_directory.display()
+    ))
+}
+
+pub(crate) fn has_node(data_directory: &Path, node: &[u8; 16]) -> StartError {
+    StartError::Refused(format!(
+        "{} is the data directory of the node {} already; nothing was changed",
+        data_directory.display(),
+        HEXLOWER.encode(node)
+    ))
+}
+
+/// The detail of an audit line.
+pub(crate) fn node_added(name: &str, node: &[u8; 16]) -> String {
+    format!("node {} ({name})", HEXLOWER.encode(node))
+}
+
+pub(crate) fn no_log_lost() -> StartError {
+    StartError::Refused("the audit log of this node is complete: there is no loss to accept".to_owned())
+}
+
+/// The detail of the first line of a chain.
+pub(crate) fn new_chain(chain: u64, lost: &LostChain) -> String {
+    let LostChain { line, head, .. } = lost;
+    let before = chain.saturating_sub(1);
+    format!(
+        "chain {chain} begins; chain {before} was lost: the store knew its line {line}, with the chain {head}"
+    )
+}
+
+/// The detail of an audit line, and the answer to the command.
+pub(crate) fn loss_accepted(lost: &AuditOpenError, chain: u64, moved: Option<&Path>) -> String {
+    let next = chain.saturating_add(1);
+    let left = match moved {
+        Some(folder) => format!("its files are in {} now", folder.display()),
+        None => "no file of it was there".to_owned(),
+    };
+    let what = match lost {
+        AuditOpenError::Broken(finding) => finding.to_string(),
+        AuditOpenError::Missing { directory, line } => {
+            format!("{} had no line, but the store knew line {line}", directory.display())
+        }
+        lost => lost.to_string(),
+    };
+    format!("the loss of chain {chain} is accepted ({what}; {left}), and chain {next} begins")
 }
 
 pub(crate) fn node_id_missing(id_file: &Path, audit_directory: &Path, id: &str) -> StartError {
     StartError::Refused(format!(
         "{} is missing, but the audit log in {} was written by the node {id}\nwrite this id and a newline to the \
-         file, with mode 0600; to continue as a new node, give audit.directory an empty directory",
+         file, with mode 0600; to continue as a new node, give audit.directory an empty \
+         directory and run `petsem operator node add`",
         id_file.display(),
         audit_directory.display()
     ))

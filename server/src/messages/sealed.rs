@@ -23,6 +23,16 @@ pub(crate) fn node_sealed() -> Failure {
     .retry_after(RETRY_SECONDS)
 }
 
+/// The notice of a node whose audit log is lost.
+pub(crate) fn log_lost() -> Failure {
+    Failure::new(
+        ErrorCode::AuditLost,
+        "the audit log of this node is missing or changed, so it serves nothing; on the node, `petsem operator status` \
+         shows which log, and how to continue with it or without it",
+    )
+    .retry_after(RETRY_SECONDS)
+}
+
 /// The notice while the keys are being dropped.
 pub(crate) fn node_sealing() -> Failure {
     Failure::new(

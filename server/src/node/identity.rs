@@ -13,16 +13,14 @@ use crate::error::StartError;
 use crate::messages;
 use crate::settings::Settings;
 
-/// This node's id and audit keys; created on its first start.
+/// The node of the data directory.
 pub(crate) async fn node(
     settings: &Settings,
     store: &dyn Store,
     unlocked: &Unlocked,
 ) -> Result<([u8; 16], NodeKeys), StartError> {
-    match known_node(settings, store, unlocked).await? {
-        Some(node) => Ok(node),
-        None => new_node(settings, store, unlocked).await,
-    }
+    let known = known_node(settings, store, unlocked).await?;
+    known.ok_or_else(|| messages::no_node(&id_file(settings), &settings.audit.directory))
 }
 
 /// The node of the data directory, if it has one.
@@ -60,17 +58,25 @@ fn no_lost_id(settings: &Settings) -> Result<Option<[u8; 16]>, StartError> {
     }
 }
 
-async fn new_node(
+/// Creates the node of a data directory that has none. No start does this: a node whose id and log were removed would
+/// continue as another one.
+pub(crate) async fn new_node(
     settings: &Settings,
     store: &dyn Store,
     unlocked: &Unlocked,
-) -> Result<([u8; 16], NodeKeys), StartError> {
+) -> Result<[u8; 16], StartError> {
     let created = create_node(store, unlocked, &settings.node_name, Timestamp::now().millis()).await;
-    let (id, keys) = created.map_err(|error| settings.unlock_failed(error))?;
+    let (id, _) = created.map_err(|error| settings.unlock_failed(error))?;
     // The row first: a file without a row would look like a removed row.
     let path = id_file(settings);
     write_node(&settings.data_directory, &path, &id).map_err(|source| StartError::Node { path, source })?;
-    Ok((id, keys))
+    Ok(id)
+}
+
+/// Whether the audit log of this node has lines.
+pub(crate) fn has_lines(settings: &Settings) -> bool {
+    // A log that cannot be read is not an empty one.
+    logged_node(&settings.audit.directory).map_or(true, |node| node.is_some())
 }
 
 fn id_file(settings: &Settings) -> PathBuf {

@@ -59,7 +59,7 @@ impl NodeState {
     pub(crate) fn router(&self) -> Router {
         match self {
             Self::Open(started) => router(Arc::clone(&started.state)),
-            Self::Sealed(_) => sealed::router(),
+            Self::Sealed(node) => sealed::router(&node.why),
         }
     }
 }
@@ -68,10 +68,14 @@ impl NodeState {
 pub(crate) async fn begin(settings: Settings) -> Result<NodeState, StartError> {
     let store = open_installed(&settings).await?;
     match unlock(&settings.seal_sources(), &*store).await {
-        Ok(unlocked) => {
-            let started = start_opened(settings, store, unlocked).await?;
-            Ok(NodeState::Open(Box::new(started)))
-        }
+        Ok(unlocked) => match start_opened(settings.clone(), Arc::clone(&store), unlocked).await {
+            Ok(started) => Ok(NodeState::Open(Box::new(started))),
+            Err(StartError::Audit(lost)) if lost.is_loss() => {
+                let settings = settings.opened_by(UnsealInput::default());
+                Ok(NodeState::Sealed(Box::new(SealedNode::without_lines(settings, store, &lost))))
+            }
+            Err(error) => Err(error),
+        },
         Err(error) => match settings.unlock_failed(error) {
             StartError::Sealed { tried, people } => {
                 let node = SealedNode::begin(settings, store, Why::NoSeal { tried, people }).await?;
@@ -210,8 +214,8 @@ impl Lifecycle {
                 _ = ticks.tick(), if node.retries() => None,
                 Some(request) = self.requests.recv() => Some(request),
             };
-            let (input, source, answer) = match request {
-                None => (UnsealInput::default(), "node".to_owned(), None),
+            let (input, source, answer, accepts_loss) = match request {
+                None => (UnsealInput::default(), "node".to_owned(), None, false),
                 Some(PendingCommand { command, source, answer }) => match command {
                     SocketCommand::Status {} => {
                         let status = Box::new(status::of_sealed(&node));
@@ -222,29 +226,48 @@ impl Lifecycle {
                         reply(answer, Answer::refused(&messages::sealed()));
                         continue;
                     }
+                    SocketCommand::AcceptLoss { .. } if !node.why.is_lost_log() => {
+                        reply(answer, Answer::refused(&messages::sealed()));
+                        continue;
+                    }
                     SocketCommand::Unseal { passphrase, shares } => match unseal_input(passphrase, shares) {
-                        Ok(input) => (input, source, Some(answer)),
+                        Ok(input) => (input, source, Some(answer), false),
                         Err(error) => {
                             reply(answer, error);
                             continue;
                         }
                     },
+                    SocketCommand::AcceptLoss { passphrase, shares } => {
+                        match unseal_input(passphrase, shares) {
+                            Ok(input) => (input, source, Some(answer), true),
+                            Err(error) => {
+                                reply(answer, error);
+                                continue;
+                            }
+                        }
+                    }
                 },
             };
             let is_requested = answer.is_some();
             let unsealing = tokio::select! {
                 // The future is dropped, and with it the locks of the store and the audit log.
                 () = self.signals.stop() => return Ok(End::Stop(None)),
-                unsealing = scrubbed_deep(node.unseal(input, &source, is_requested)) => unsealing,
+                unsealing = scrubbed_deep(node.unseal(input, &source, is_requested, accepts_loss)) => unsealing,
             };
             node = match unsealing {
-                Unsealing::Open(started) => {
+                Unsealing::Open(started, accepted) => {
                     // The routes must work before the operator is told that the server is open.
                     self.router.replace(router(Arc::clone(&started.state)));
                     tracing::warn!(seal = started.opened_by.description, "unsealed");
                     let by = messages::opening_seal(&started.opened_by);
                     if let Some(answer) = answer {
-                        reply(answer, Answer::Unsealed { by });
+                        reply(
+                            answer,
+                            match accepts_loss {
+                                true => Answer::LossAccepted { detail: accepted },
+                                false => Answer::Unsealed { by },
+                            },
+                        );
                     }
                     return Ok(End::Next(NodeState::Open(started)));
                 }
@@ -276,6 +299,7 @@ async fn answer_open(started: &Started, since: Timestamp, request: PendingComman
         SocketCommand::Unseal { .. } => {
             Answer::refused(&messages::not_sealed(&started.opened_by.description))
         }
+        SocketCommand::AcceptLoss { .. } => Answer::LossAccepted { detail: None },
         SocketCommand::ChangeSeals { id, note } => {
             match started.state.engine.change_seals_by_note(&source, id, &note).await {
                 Ok(()) => Answer::Changed {},

@@ -2,5 +2,6 @@
 
 pub(crate) mod identity;
 pub(crate) mod lifecycle;
+pub(crate) mod lost_log;
 pub(crate) mod sealed;
 pub(crate) mod start;

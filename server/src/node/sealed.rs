@@ -11,8 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use petsem_api::{ErrorCode, Readiness};
-use petsem_audit::{AuditEvent, AuditLog, Outcome};
-use petsem_engine::{AuditRecord, Failure, Peer, Timestamp, new_request_id, unlock};
+use petsem_audit::{AuditEvent, AuditLog, AuditOpenError, Outcome};
+use petsem_engine::{AuditRecord, Failure, Timestamp, new_request_id, unlock};
 use petsem_seals::SealSource;
 use petsem_store::Store;
 
@@ -20,7 +20,8 @@ use crate::api::alive;
 use crate::error::StartError;
 use crate::http::{metrics, refusal};
 use crate::messages;
-use crate::node::identity::node_id;
+use crate::node::identity::{has_lines, node_id};
+use crate::node::lost_log::start_accepting_loss;
 use crate::node::start::{Started, open_audit, start_opened};
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;
@@ -46,13 +47,23 @@ pub(crate) enum Why {
     },
     /// An operator sealed it.
     Operator,
+    /// A seal opens the store, but the audit log is missing or changed.
+    LogLost {
+        /// Which log, and what is wrong with it.
+        what: String,
+    },
 }
 
 impl Why {
+    pub(crate) fn is_lost_log(&self) -> bool {
+        matches!(self, Self::LogLost { .. })
+    }
+
     /// The reason, one line for each fact.
     pub(crate) fn lines(&self) -> Vec<String> {
         match self {
             Self::Operator => vec![messages::SEALED_BY_OPERATOR.to_owned()],
+            Self::LogLost { what } => vec![what.clone()],
             Self::NoSeal { tried, people } => {
                 let mut lines = tried.clone();
                 if tried.is_empty() {
@@ -67,8 +78,8 @@ impl Why {
 
 /// The outcome of an attempt to unseal.
 pub(crate) enum Unsealing {
-    /// The store is open.
-    Open(Box<Started>),
+    /// The store is open; with what was accepted of a lost audit log.
+    Open(Box<Started>, Option<String>),
     /// The node is still sealed.
     Still(Box<SealedNode>, StartError),
     /// A seal opened the store, but the store cannot be served.
@@ -82,8 +93,8 @@ impl SealedNode {
         store: Arc<dyn Store>,
         why: Why,
     ) -> Result<Self, StartError> {
-        // A node that never wrote a log has no chain to continue; it begins one once it has keys.
-        let audit = match node_id(&settings)? {
+        // Without a line there is no chain to continue: the node begins one once it has keys, or its log is lost.
+        let audit = match node_id(&settings)?.filter(|_| has_lines(&settings)) {
             Some(node) => Some(open_audit(&settings, node, None)?.log),
             None => None,
         };
@@ -95,19 +106,32 @@ impl SealedNode {
         Ok(node)
     }
 
+    /// A node that waits for its audit log, or for an operator who accepts the loss.
+    pub(crate) fn without_lines(settings: Settings, store: Arc<dyn Store>, lost: &AuditOpenError) -> Self {
+        tracing::error!(reason = lost.to_string(), "the server does not serve without its audit log");
+        Self::without_log(settings, store, Why::LogLost { what: lost.to_string() })
+    }
+
     /// A sealed node whose audit log cannot be opened.
     pub(crate) fn without_log(settings: Settings, store: Arc<dyn Store>, why: Why) -> Self {
         Self { settings, store, audit: None, why, since: Timestamp::now() }
     }
 
     /// Whether it tries its configured seals again without a request: a seal that was unavailable may be available
-    /// again. It tries no seal that counts wrong PINs, and none after an operator sealed the node.
+    /// again, and so may a lost log. It tries no seal that counts wrong PINs, and none after an operator sealed the node.
     pub(crate) fn retries(&self) -> bool {
-        matches!(self.why, Why::NoSeal { .. }) && self.settings.seals.iter().any(SealSource::is_retryable)
+        !matches!(self.why, Why::Operator) && self.settings.seals.iter().any(SealSource::is_retryable)
     }
 
-    /// Opens the store with the input, or with the configured seals if the input is empty.
-    pub(crate) async fn unseal(self, input: UnsealInput, source: &str, is_requested: bool) -> Unsealing {
+    /// Opens the store with the input, or with the configured seals if the input is empty. With `accepts_loss`, the node
+    /// also serves if its audit log is lost.
+    pub(crate) async fn unseal(
+        self,
+        input: UnsealInput,
+        source: &str,
+        is_requested: bool,
+        accepts_loss: bool,
+    ) -> Unsealing {
         let settings = self.settings.clone().opened_by(input);
         let mut tried = settings.clone();
         if !is_requested {
@@ -124,22 +148,38 @@ impl SealedNode {
                 return Unsealing::Still(Box::new(self), error);
             }
         };
-        let Self { settings, store, audit, .. } = self;
+        let Self { audit, why, .. } = self;
+        let store = self.store;
         if let Some(audit) = audit
             && let Err(error) = audit.close().await
         {
             return Unsealing::Ended(messages::audit_log_blocks_unsealing(&error));
         }
-        let started = match start_opened(settings, store, unlocked).await {
+        let closed = settings.clone().opened_by(UnsealInput::default());
+        let started = match accepts_loss {
+            true => start_accepting_loss(settings, Arc::clone(&store), unlocked, source).await,
+            false => {
+                start_opened(settings, Arc::clone(&store), unlocked).await.map(|started| (started, None))
+            }
+        };
+        let (started, accepted) = match started {
             Ok(started) => started,
+            Err(StartError::Audit(lost)) if lost.is_loss() => {
+                let node = Self::without_lines(closed, store, &lost);
+                return Unsealing::Still(Box::new(node), StartError::Audit(lost));
+            }
+            Err(error) if accepts_loss => {
+                return Unsealing::Still(Box::new(Self::without_log(closed, store, why)), error);
+            }
             Err(error) => return Unsealing::Ended(error),
         };
-        let peer = Peer { source: source.to_owned(), address: None, host: None };
-        let mut audit = AuditRecord::new(started.state.engine.now(), &peer, "operator.unseal");
-        audit.local();
+        if accepts_loss {
+            return Unsealing::Open(Box::new(started), accepted);
+        }
+        let mut audit = AuditRecord::on_node(started.state.engine.now(), source, "operator.unseal");
         audit.set_detail(messages::opened_by(&started.opened_by.description));
         match started.state.engine.record(&audit).await {
-            Ok(()) => Unsealing::Open(Box::new(started)),
+            Ok(()) => Unsealing::Open(Box::new(started), None),
             Err(failure) => Unsealing::Ended(failure.into()),
         }
     }
@@ -170,9 +210,12 @@ impl SealedNode {
     }
 }
 
-/// Every route of a sealed node.
-pub(crate) fn router() -> Router {
-    routes("sealed", messages::node_sealed)
+/// Every route of a node that has no key.
+pub(crate) fn router(why: &Why) -> Router {
+    match why {
+        Why::LogLost { .. } => routes("audit_lost", messages::log_lost),
+        Why::NoSeal { .. } | Why::Operator => routes("sealed", messages::node_sealed),
+    }
 }
 
 /// Every route of a node that is dropping its keys.
@@ -212,7 +255,12 @@ mod tests {
 
     #[tokio::test]
     async fn refusals_have_the_form_of_an_open_servers() {
-        for (router, code) in [(router(), ErrorCode::Sealed), (sealing_router(), ErrorCode::Stopping)] {
+        let lost = Why::LogLost { what: "it is missing".to_owned() };
+        for (router, code) in [
+            (router(&Why::Operator), ErrorCode::Sealed),
+            (router(&lost), ErrorCode::AuditLost),
+            (sealing_router(), ErrorCode::Stopping),
+        ] {
             let request = Request::post("/v1/apps").body(Body::empty()).unwrap();
             let (head, body) = router.oneshot(request).await.unwrap().into_parts();
             let header = |name: &str| head.headers[name].to_str().unwrap();

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use getrandom::SysRng;
 use petsem_audit::{self as audit, AuditLog, DurableCheckpoint};
 use petsem_engine::{
-    Engine, EngineParts, Failure, NodeKeys, OpenedBy, Timestamp, Unlocked, missing_from_store, scrubbed,
-    unlock,
+    AuditRecord, Engine, EngineParts, Failure, NodeKeys, OpenedBy, Timestamp, Unlocked, missing_from_store,
+    scrubbed, unlock,
 };
 use petsem_outbound::OutboundClient;
 use petsem_store::{SqliteOptions, SqliteStore, Store};
@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::error::StartError;
 use crate::fetch::OutboundFetch;
 use crate::http::state::ServerState;
+use crate::messages;
 use crate::node::identity::node;
 use crate::operator::socket::{SocketCommand, send};
 use crate::settings::Settings;
@@ -110,6 +111,7 @@ pub(crate) async fn start_unlocked(
     let outbound = OutboundClient::new(&settings.outgoing).map_err(StartError::Outgoing)?;
     let opened_by = unlocked.opened_by.clone();
     let (node, keys) = node(&settings, &*store, &unlocked).await?;
+    let (chain, lost) = (keys.chain, keys.lost.clone());
     let opened = open_audit(&settings, node, Some(keys))?;
     let audit::Opened { log, tail, checkpoints } = opened;
     // Before the engine gives the log the store's position: otherwise the next start would not detect it.
@@ -128,6 +130,13 @@ pub(crate) async fn start_unlocked(
     if !settings.development && engine.has_development_issuer() {
         return Err(StartError::Development);
     }
+    if tail.line == 0
+        && let Some(lost) = lost
+    {
+        let mut audit = AuditRecord::on_node(engine.now(), "node", "audit.chain");
+        audit.set_detail(messages::new_chain(chain, &lost));
+        engine.record(&audit).await?;
+    }
     engine.recover_lines(&tail.request_ids).await?;
     engine.take_denials().await;
     let state = Arc::new(ServerState::new(engine, settings.limits));
@@ -143,6 +152,7 @@ pub(crate) fn open_audit(
     let audit_settings = audit::AuditSettings {
         segment_bytes: settings.audit.segment_bytes,
         reserve_bytes: settings.audit.reserve_bytes,
+        first_segment: keys.as_ref().and_then(|keys| keys.lost.as_ref()).map_or(1, |lost| lost.segment + 1),
         ..audit::AuditSettings::new(&settings.audit.directory)
     };
     let clock = Arc::new(|| Timestamp::now().millis());

@@ -5,6 +5,7 @@ use petsem_engine::{KeepShares, SealInfo, Timestamp, check_first_token, create_i
 use petsem_store::OpenError;
 
 use crate::error::StartError;
+use crate::node::identity::new_node;
 use crate::node::start::{Started, is_absent, open_store, start_unlocked, stop};
 use crate::settings::Settings;
 
@@ -73,5 +74,6 @@ pub(crate) async fn make(
     let unlocked = create_installation(&*store, &sources, &settings.location, now, keep_shares)
         .await
         .map_err(|error| settings.unlock_failed(error))?;
+    new_node(&settings, &*store, &unlocked).await?;
     start_unlocked(settings, store, unlocked).await
 }

@@ -1,8 +1,10 @@
 //! The operator's commands on the node, with and without a running server.
 
+pub(crate) mod accept_loss;
 pub(crate) mod approve;
 pub(crate) mod deny;
 pub(crate) mod install;
+pub(crate) mod node;
 pub(crate) mod recover;
 pub(crate) mod register;
 pub(crate) mod root_key;

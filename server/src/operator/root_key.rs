@@ -25,7 +25,7 @@ pub async fn rotate_root(settings: &Settings, drop: &[String]) -> Result<Rotated
     let planned = planned.map_err(|error| settings.unlock_failed(error))?;
     let started = start_unlocked(settings.clone(), held, planned.unlocked).await?;
     let report = planned.report;
-    stop_after(started, async |engine| engine.commit_new_root(planned.rows, &report).await).await??;
+    stop_after(started, async |engine| engine.commit_new_root(&planned.rows, &report).await).await??;
     Ok(report)
 }
 

@@ -50,6 +50,13 @@ pub(crate) enum SocketCommand {
         /// Shares.
         shares: Vec<SecretInput>,
     },
+    /// Open the store with this input, or with the configured seals, and accept the loss of the audit log.
+    AcceptLoss {
+        /// A passphrase.
+        passphrase: Option<SecretInput>,
+        /// Shares.
+        shares: Vec<SecretInput>,
+    },
     /// Commit this change of the seal list: a note with its MAC, base64.
     ChangeSeals {
         /// The id under which the note was written.
@@ -72,6 +79,11 @@ pub(crate) enum Answer {
     Unsealed {
         /// The seal that opened it.
         by: String,
+    },
+    /// The server serves again.
+    LossAccepted {
+        /// What was accepted; `None` if nothing is lost.
+        detail: Option<String>,
     },
     /// The change is committed.
     Changed {},
@@ -96,8 +108,10 @@ impl Answer {
 pub struct ServerStatus {
     /// Its version.
     pub version: String,
-    /// Whether it is sealed.
+    /// Whether it is sealed: it has no key.
     pub sealed: bool,
+    /// Whether it waits because its audit log is lost. It has no key then.
+    pub audit_lost: bool,
     /// Since when it is sealed or open (RFC 3339).
     pub since: String,
     /// The seal that opened it.
@@ -289,10 +303,19 @@ async fn read(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
 
 /// The command that sends this input to the server.
 pub(crate) fn unseal_command(input: &UnsealInput) -> SocketCommand {
-    SocketCommand::Unseal {
-        passphrase: input.passphrase.as_ref().map(|passphrase| SecretInput(passphrase.expose_text())),
-        shares: input.shares.iter().map(|share| SecretInput(share.clone())).collect(),
-    }
+    let (passphrase, shares) = typed(input);
+    SocketCommand::Unseal { passphrase, shares }
+}
+
+/// The command that accepts the loss of the audit log, with this input for the seals.
+pub(crate) fn accept_loss_command(input: &UnsealInput) -> SocketCommand {
+    let (passphrase, shares) = typed(input);
+    SocketCommand::AcceptLoss { passphrase, shares }
+}
+
+fn typed(input: &UnsealInput) -> (Option<SecretInput>, Vec<SecretInput>) {
+    let passphrase = input.passphrase.as_ref().map(|passphrase| SecretInput(passphrase.expose_text()));
+    (passphrase, input.shares.iter().map(|share| SecretInput(share.clone())).collect())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::settings::Settings;
 /// How a node is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeStatus {
-    /// `open`, `sealed` or `stopped`.
+    /// `open`, `sealed`, `audit_lost` or `stopped`.
     pub state: &'static str,
     /// The server that runs here, if one does.
     pub server: Option<ServerStatus>,
@@ -49,14 +49,18 @@ fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatu
         None => of_rows(settings, &view_rows(&settings.data_directory)?, false)?,
     };
     let mut problems = server.problems.clone();
-    if server.sealed {
+    if server.sealed && !server.audit_lost {
         problems.push(messages::SERVER_SEALED.to_owned());
     }
     if is_absent(settings) {
         problems.push(StartError::Gone { directory: settings.data_directory.clone() }.to_string());
     }
     problems.extend(of_seals(&store));
-    let state = if server.sealed { "sealed" } else { "open" };
+    let state = match (server.audit_lost, server.sealed) {
+        (true, _) => "audit_lost",
+        (false, true) => "sealed",
+        (false, false) => "open",
+    };
     Ok(NodeStatus { state, server: Some(server), store, would_open: None, problems })
 }
 
@@ -138,6 +142,7 @@ pub(crate) async fn of_open(started: &Started, since: Timestamp) -> ServerStatus
     ServerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sealed: false,
+        audit_lost: false,
         since: since.rfc3339(),
         opened_by: Some(messages::opening_seal(&started.opened_by)),
         why_sealed: Vec::new(),
@@ -154,13 +159,14 @@ pub(crate) fn of_sealed(node: &SealedNode) -> ServerStatus {
     ServerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sealed: true,
+        audit_lost: node.why.is_lost_log(),
         since: node.since.rfc3339(),
         opened_by: None,
-        why_sealed: node.why.lines(),
+        why_sealed: if node.why.is_lost_log() { Vec::new() } else { node.why.lines() },
         feed_age_seconds: None,
         audit_lines: None,
         audit_reserve_bytes: None,
-        problems: Vec::new(),
+        problems: if node.why.is_lost_log() { node.why.lines() } else { Vec::new() },
         store: None,
     }
 }

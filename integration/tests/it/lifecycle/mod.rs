@@ -1,6 +1,7 @@
 //! The lifecycle of a node: installing, starting, unsealing, rotating keys, stopping and being killed.
 
 mod kills;
+mod lost_logs;
 mod operator;
 mod rotation;
 mod seals;

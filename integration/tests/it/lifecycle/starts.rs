@@ -325,32 +325,6 @@ fn the_audit_log_of_an_installation_verifies_and_a_changed_line_does_not() {
 }
 
 #[test]
-fn a_lost_audit_log_is_missing_and_a_lost_node_id_is_not_a_new_node() {
-    let installation = Installation::made();
-    assert!(installation.start().unwrap().stop().status.success());
-    let (log, id) = (installation.path("data/audit"), installation.path("data/node.id"));
-    let away = installation.path("away");
-    assert_eq!(id.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    let text = std::fs::read_to_string(&id).unwrap();
-
-    std::fs::rename(&log, &away).unwrap();
-    let missing = ["the audit log of this node is missing", "restore the directory"];
-    refused("a lost log", &installation.start().unwrap_err(), &missing);
-    // The start before left an empty directory.
-    refused("an empty log", &installation.start().unwrap_err(), &missing);
-    std::fs::remove_dir_all(&log).unwrap();
-    std::fs::rename(&away, &log).unwrap();
-
-    std::fs::remove_file(&id).unwrap();
-    let lost_id = ["node.id is missing", "was written by the node", text.trim_end()];
-    refused("a lost id", &installation.start().unwrap_err(), &lost_id);
-    assert!(!id.exists());
-    std::fs::write(&id, &text).unwrap();
-    assert!(installation.start().unwrap().stop().status.success());
-    assert!(run(installation.with_configuration(&["operator", "audit", "verify"])).status.success());
-}
-
-#[test]
 fn at_a_terminal_an_app_is_deleted_only_when_its_name_is_typed_again() {
     let dev = Dev::start();
     let context = dev.layout().operator_token().with_file_name("context.toml");

@@ -1,0 +1,175 @@
+//! A node whose audit log or id is lost does not serve as if nothing had happened, and says how to go on.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use petsem_integration::dev::audit_log;
+use petsem_integration::installation::Installation;
+use petsem_integration::seals::{assert_open, done, get, operator, orgs, refused, status};
+use petsem_integration::server::Server;
+use serde_json::{Value, json};
+
+/// Asserts that a server waits for its log, and that each place says so.
+fn assert_lost(installation: &Installation, server: &Server, what: &[&str]) {
+    let answer = orgs(installation, server);
+    assert_eq!(answer.outcome(), (503, "audit_lost".to_owned()), "{}", answer.text());
+    let ready = get(server, "/readyz");
+    assert_eq!((ready.status, &ready.json()["status"]), (503, &json!("audit_lost")));
+    assert_eq!(get(server, "/healthz").status, 200);
+    let metrics = get(server, "/metrics").text();
+    assert!(metrics.contains("petsem_ready 0") && metrics.contains("petsem_sealed 0"), "{metrics}");
+    let seen = status(installation);
+    assert_eq!(seen["state"], "audit_lost", "{seen}");
+    let problem = seen["problems"][0].as_str().unwrap();
+    for text in what.iter().chain(&["petsem operator audit accept-loss"]) {
+        assert!(problem.contains(text), "{problem}");
+    }
+}
+
+/// The lines of the log that operators and the node wrote about it: action and detail.
+fn chain_lines(log: &Path) -> Vec<(String, String)> {
+    let text = |line: &Value, field: &str| line[field].as_str().unwrap_or_default().to_owned();
+    audit_log(log)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| {
+            ["audit.chain", "operator.audit.accept_loss"].iter().any(|action| line["action"] == *action)
+        })
+        .map(|line| (text(&line, "action"), text(&line, "detail")))
+        .collect()
+}
+
+/// An installation whose server ran, and its log.
+fn made() -> (Installation, std::path::PathBuf) {
+    let installation = Installation::made();
+    assert!(installation.start().unwrap().stop().status.success());
+    let log = installation.path("data/audit");
+    (installation, log)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
+    for file in fs::read_dir(from).unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_node_whose_log_is_missing_waits_until_it_is_back() {
+    let (installation, log) = made();
+    let away = installation.path("away");
+    fs::rename(&log, &away).unwrap();
+    let server = installation.start().unwrap();
+    assert_lost(&installation, &server, &["the audit log of this node is missing", "data/audit"]);
+    refused(&operator(&installation, &["unseal", "--configured"], &[]), &["is missing"]);
+    // Mounted again: nothing is lost, and there is nothing to accept.
+    fs::remove_dir_all(&log).unwrap();
+    fs::rename(&away, &log).unwrap();
+    done(&operator(&installation, &["unseal", "--configured"], &[]));
+    assert_open(&installation, &server);
+    let nothing = operator(&installation, &["audit", "accept-loss"], &[]);
+    refused(&nothing, &["there is no loss to accept"]);
+    assert!(server.stop().status.success());
+    refused(&operator(&installation, &["audit", "accept-loss"], &[]), &["there is no loss to accept"]);
+    assert_eq!(chain_lines(&log), []);
+    done(&operator(&installation, &["audit", "verify"], &[]));
+}
+
+#[test]
+fn a_node_serves_again_after_its_operator_accepted_the_loss_of_its_log() {
+    let (installation, log) = made();
+    let away = installation.path("away");
+    fs::rename(&log, &away).unwrap();
+    let server = installation.start().unwrap();
+    let accepted = operator(&installation, &["audit", "accept-loss"], &[]);
+    for text in ["the loss of chain 1 is accepted", "chain 2 begins", "could not be compared"] {
+        assert!(done(&accepted).contains(text), "{}", accepted.printed);
+    }
+    assert_open(&installation, &server);
+    assert!(server.stop().status.success());
+    let lines = chain_lines(&log);
+    let actions: Vec<&str> = lines.iter().map(|(action, _)| action.as_str()).collect();
+    assert_eq!(actions, ["audit.chain", "operator.audit.accept_loss"]);
+    let last =
+        audit_log(&away).lines().last().map(|line| serde_json::from_str::<Value>(line).unwrap()).unwrap();
+    // The log ends with a checkpoint, which names the line before it.
+    let known = last["n"].as_u64().unwrap() - 1;
+    assert!(lines[0].1.contains(&format!("the store knew its line {known}, with the chain ")), "{lines:?}");
+    done(&operator(&installation, &["audit", "verify"], &[]));
+    done(&operator(&installation, &["verify"], &[]));
+    // Numbers of files go on, so shipped copies of the old chain are not overwritten.
+    let names = |directory: &Path| -> Vec<_> {
+        let files = fs::read_dir(directory).unwrap().map(|file| file.unwrap().file_name());
+        files.filter(|name| name.to_str().unwrap().ends_with(".log")).collect()
+    };
+    assert!(names(&log).iter().all(|name| *name > names(&away)[0]), "{:?} {:?}", names(&log), names(&away));
+
+    // The old log in place of the new one is not the log of this node any more.
+    let new = installation.path("new");
+    fs::rename(&log, &new).unwrap();
+    copy(&away, &log);
+    let server = installation.start().unwrap();
+    assert_lost(&installation, &server, &["data/audit"]);
+    assert!(server.stop().status.success());
+    // Without a server: the files that are there are kept.
+    let accepted = operator(&installation, &["audit", "accept-loss"], &[]);
+    assert!(done(&accepted).contains("the loss of chain 2 is accepted"), "{}", accepted.printed);
+    assert_eq!(names(&log.join("chain-2")).len(), names(&away).len());
+    assert_eq!(audit_log(&log.join("chain-2")), audit_log(&away));
+    done(&operator(&installation, &["audit", "verify"], &[]));
+    let server = installation.start().unwrap();
+    assert_open(&installation, &server);
+}
+
+#[test]
+fn a_log_that_is_shorter_than_the_store_knows_is_lost_too() {
+    let (installation, log) = made();
+    let before = installation.path("before");
+    copy(&log, &before);
+    assert!(installation.start().unwrap().stop().status.success());
+    fs::rename(&log, installation.path("away")).unwrap();
+    fs::rename(&before, &log).unwrap();
+    let server = installation.start().unwrap();
+    assert_lost(&installation, &server, &["audit line"]);
+    done(&operator(&installation, &["audit", "accept-loss"], &[]));
+    assert_open(&installation, &server);
+    assert!(server.stop().status.success());
+    assert!(log.join("chain-1").is_dir());
+    done(&operator(&installation, &["audit", "verify"], &[]));
+}
+
+#[test]
+fn a_data_directory_without_an_id_is_no_node_until_one_is_added() {
+    let (installation, log) = made();
+    let id = installation.path("data/node.id");
+    assert_eq!(id.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let first = fs::read_to_string(&id).unwrap();
+    let add = || operator(&installation, &["node", "add"], &[]);
+    refused(&add(), &["is the data directory of the node", first.trim_end()]);
+    fs::remove_file(&id).unwrap();
+    // With the log, it is known which node it was.
+    let lost_id = ["node.id is missing", "was written by the node", first.trim_end()];
+    refused(&installation.start().unwrap_err(), &lost_id);
+    refused(&add(), &lost_id);
+    assert!(!id.exists());
+    // Without both, no start takes it for a new node.
+    fs::rename(&log, installation.path("away")).unwrap();
+    refused(&installation.start().unwrap_err(), &["belongs to no node", "petsem operator node add"]);
+    assert!(!id.exists());
+    done(&add());
+    let second = fs::read_to_string(&id).unwrap();
+    assert_ne!(second, first);
+    let added = audit_log(&log)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|line| line["action"] == "operator.node.add")
+        .unwrap();
+    assert_eq!(added["detail"].as_str().unwrap().split_whitespace().nth(1), Some(second.trim_end()));
+    let server = installation.start().unwrap();
+    assert_open(&installation, &server);
+    assert!(server.stop().status.success());
+    done(&operator(&installation, &["audit", "verify"], &[]));
+    done(&operator(&installation, &["verify"], &[]));
+}

@@ -1,0 +1,49 @@
+//! A lost audit log: lines of it are missing or changed, so the node does not become ready. It serves again when the log
+//! is restored, or when an operator accepts the loss: then it begins a new chain that names the end of the one before.
+
+use std::sync::Arc;
+
+use petsem_audit::set_aside;
+use petsem_engine::{AuditRecord, NodeKeys, Timestamp, Unlocked, begin_new_chain};
+use petsem_store::Store;
+
+use crate::error::StartError;
+use crate::messages;
+use crate::node::identity::node;
+use crate::node::start::{Started, open_audit, start_opened};
+use crate::settings::Settings;
+
+/// Starts a node whose audit log may be lost. If it is, moves the files that are left out of the way and begins a new
+/// chain. Returns what was accepted; `None` if nothing is lost.
+///
+/// # Errors
+/// [`StartError`]. What was moved stays where it is.
+pub(crate) async fn start_accepting_loss(
+    settings: Settings,
+    store: Arc<dyn Store>,
+    unlocked: Unlocked,
+    source: &str,
+) -> Result<(Started, Option<String>), StartError> {
+    let (id, keys) = node(&settings, &*store, &unlocked).await?;
+    let NodeKeys { chain, .. } = keys;
+    let lost = match open_audit(&settings, id, Some(keys)) {
+        Ok(opened) => {
+            opened.log.close().await.map_err(|error| StartError::Refused(error.to_string()))?;
+            return Ok((start_opened(settings, store, unlocked).await?, None));
+        }
+        Err(StartError::Audit(error)) if error.is_loss() => error,
+        Err(error) => return Err(error),
+    };
+    let moved = set_aside(&settings.audit.directory, chain).map_err(StartError::Audit)?;
+    let last_segment = moved.as_ref().map_or(0, |moved| moved.last_segment);
+    let now = Timestamp::now().millis();
+    let begun = begin_new_chain(&*store, &unlocked, id, last_segment, now).await;
+    begun.map_err(|error| settings.unlock_failed(error))?;
+    let started = start_opened(settings, store, unlocked).await?;
+    let engine = &started.state.engine;
+    let mut audit = AuditRecord::on_node(engine.now(), source, "operator.audit.accept_loss");
+    let accepted = messages::loss_accepted(&lost, chain, moved.as_ref().map(|moved| &*moved.folder));
+    audit.set_detail(&accepted);
+    engine.record(&audit).await?;
+    Ok((started, Some(accepted)))
+}

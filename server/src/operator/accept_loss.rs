@@ -1,0 +1,33 @@
+//! `petsem operator audit accept-loss`: a node whose audit log is lost serves again, with a new chain.
+
+use petsem_engine::unlock;
+
+use crate::error::StartError;
+use crate::messages;
+use crate::node::lost_log::start_accepting_loss;
+use crate::node::start::{open_installed, stop};
+use crate::operator::socket::{Answer, CommandError, accept_loss_command, send};
+use crate::settings::Settings;
+
+/// Accepts the loss of this node's audit log: in the server that waits for it, or without one. Returns what was accepted.
+///
+/// # Errors
+/// [`StartError`]: nothing is lost, or the log cannot be replaced.
+pub async fn accept_loss(settings: &Settings) -> Result<String, StartError> {
+    match send(&settings.data_directory, &accept_loss_command(&settings.input)).await {
+        Ok(Answer::LossAccepted { detail }) => detail.ok_or_else(messages::no_log_lost),
+        Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
+        Ok(_) => Err(CommandError::NoServer.into()),
+        Err(CommandError::NoServer) => accept_without_server(settings).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn accept_without_server(settings: &Settings) -> Result<String, StartError> {
+    let store = open_installed(settings).await?;
+    let unlocked = unlock(&settings.seal_sources(), &*store).await;
+    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+    let (started, accepted) = start_accepting_loss(settings.clone(), store, unlocked, "node").await?;
+    stop(started).await.map_err(StartError::Refused)?;
+    accepted.ok_or_else(messages::no_log_lost)
+}

@@ -1,0 +1,29 @@
+//! `petsem operator node add`: the data directory of a node that the store does not know yet.
+
+use petsem_engine::{AuditRecord, unlock};
+
+use crate::error::StartError;
+use crate::messages;
+use crate::node::identity::{new_node, node_id};
+use crate::node::start::{open_installed, start_unlocked, stop_after};
+use crate::settings::Settings;
+
+/// Creates the node of this data directory, and its audit log. Returns its id. No server may hold the store at the same
+/// time.
+///
+/// # Errors
+/// [`StartError`]: the directory has a node, or the audit directory has the log of one; nothing was changed.
+pub async fn add_node(settings: &Settings) -> Result<[u8; 16], StartError> {
+    let store = open_installed(settings).await?;
+    if let Some(node) = node_id(settings)? {
+        return Err(messages::has_node(&settings.data_directory, &node));
+    }
+    let unlocked = unlock(&settings.seal_sources(), &*store).await;
+    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+    let node = new_node(settings, &*store, &unlocked).await?;
+    let started = start_unlocked(settings.clone(), store, unlocked).await?;
+    let mut audit = AuditRecord::on_node(started.state.engine.now(), "node", "operator.node.add");
+    audit.set_detail(messages::node_added(&settings.node_name, &node));
+    stop_after(started, async |engine| engine.record(&audit).await).await??;
+    Ok(node)
+}
