@@ -53,6 +53,10 @@ pub(crate) struct AllowedNames {
     /// Put this secret into the environment though its name is set already, or obeyed by programs; may be repeated
     #[arg(long = "allow", value_name = "NAME")]
     allowed: Vec<String>,
+
+    /// Put a secret into the environment as this variable, whatever its name; may be repeated
+    #[arg(long = "map", value_name = "VARIABLE=SECRET")]
+    mapped: Vec<String>,
 }
 
 impl AllowedNames {
@@ -62,6 +66,23 @@ impl AllowedNames {
     /// One of them is not the name of a secret.
     pub(crate) fn names(&self) -> Result<Vec<SecretName>, Failure> {
         secret_names(&self.allowed)
+    }
+
+    /// Variables and their secrets.
+    ///
+    /// # Errors
+    /// One of them has another form, or two name one variable.
+    pub(crate) fn mapped(&self) -> Result<Vec<(SecretName, SecretName)>, Failure> {
+        let mut pairs: Vec<(SecretName, SecretName)> = Vec::new();
+        for text in &self.mapped {
+            let (variable, secret) = text.split_once('=').ok_or_else(messages::not_a_mapping)?;
+            let (variable, secret): (SecretName, _) = (secret_name(variable)?, secret_name(secret)?);
+            if pairs.iter().any(|(other, _)| *other == variable) {
+                return Err(messages::mapped_twice(&variable));
+            }
+            pairs.push((variable, secret));
+        }
+        Ok(pairs)
     }
 }
 

@@ -78,7 +78,7 @@ impl Boot {
         if !self.show && self.command.is_empty() {
             return Err(messages::nothing_to_run());
         }
-        let allowed = self.allowed.names()?;
+        let (allowed, mapped) = (self.allowed.names()?, self.allowed.mapped()?);
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
         let host_token =
@@ -88,7 +88,7 @@ impl Boot {
         let booting = flow.boot(&app, &self.machine, self.min_version, Some(&proof));
         let booted = remote::wait_for(booting)??;
         let bundle = booted.bundle();
-        let exec = Exec::new(self.command).keep(Exec::USUAL).allow(allowed);
+        let exec = Exec::new(self.command).keep(Exec::USUAL).allow(allowed).map(mapped);
         let left_out = exec.left_out(&bundle);
         messages::left_out(&left_out).iter().for_each(|note| output::notice(note));
         if self.show {

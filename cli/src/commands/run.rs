@@ -18,7 +18,7 @@ use crate::{jwt, messages, output, private_file, remote};
 /// The secrets are read with a JWT that the app's policy accepts: from --jwt-file or, for `petsem dev`, signed by the
 /// development issuer. The command is found with your PATH, and replaces this process, so that no other process holds
 /// the values. Left out, with a note: a secret whose name is set already, and one whose name programs obey, unless the
-/// app's settings allow it. --only and --allow name those that you want.
+/// app's settings allow it. --only, --allow and --map name those that you want.
 #[derive(Args)]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(self, umask: InheritedUmask) -> Result<(), Failure> {
         let only: Vec<SecretName> = secret_names(&self.only)?;
-        let mut allowed = self.allowed.names()?;
+        let (mut allowed, mapped) = (self.allowed.names()?, self.allowed.mapped()?);
         allowed.extend(only.iter().cloned());
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
@@ -75,7 +75,7 @@ impl Run {
         let list = remote::wait_for(client.workload_read(&app, &credentials, only))??;
         let bundle = Bundle::from_workload(&app, &list);
         drop((list, credentials, client));
-        let exec = Exec::new(self.command).allow(allowed);
+        let exec = Exec::new(self.command).allow(allowed).map(mapped);
         let exec = if self.pristine { exec.keep(Exec::USUAL) } else { exec.keep(inherited()) };
         exec.check(&bundle).map_err(messages::does_not_fit)?;
         messages::left_out(&exec.left_out(&bundle)).iter().for_each(|note| output::notice(note));

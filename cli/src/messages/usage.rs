@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use petsem_api::{AppRef, NameError, SecretKeyName};
+use petsem_api::{AppRef, NameError, SecretKeyName, SecretName};
 use petsem_client::{CredentialsError, EndpointError};
 use petsem_policy::Action;
 
@@ -98,6 +98,22 @@ pub(crate) fn nothing_to_revoke() -> Failure {
         Exit::Usage,
         "nothing to revoke given",
         "give a token id, or --key, --machine with --app, --host, or --issuer with --sub, --all-jwts or --jti",
+    )
+}
+
+pub(crate) fn not_a_mapping() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "--map needs a variable and a secret",
+        "write it as in: --map DATABASE_URL=PROD_DATABASE_URL",
+    )
+}
+
+pub(crate) fn mapped_twice(variable: &SecretName) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("--map names the variable {variable} twice"),
+        "choose one secret for it",
     )
 }
 

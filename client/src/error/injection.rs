@@ -26,6 +26,9 @@ pub enum Rejection {
     /// A variable of the base environment cannot be passed on.
     #[error("the variable {} of the environment cannot be passed on; leave it out", .0.to_string_lossy())]
     BaseVariable(OsString),
+    /// A variable is mapped to a secret that the bundle does not have.
+    #[error("there is no secret {0} for a variable; set it, or map the variable to another one")]
+    NoSecret(SecretName),
     /// No program to start.
     #[error("no command given; give it after --")]
     NoProgram,

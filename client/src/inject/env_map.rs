@@ -31,7 +31,8 @@ const ORCHESTRATOR: &str = "the orchestrator";
 /// Merges secrets into a base environment.
 ///
 /// Left out are secrets with a [reserved](SecretName::reserved) name that neither the app's settings nor
-/// [`Self::allow`] allow, and secrets whose name the base has, unless [`Self::allow`] names them.
+/// [`Self::allow`] allow, and secrets whose name the base has, unless [`Self::allow`] names them. [`Self::map`] delivers a
+/// secret as another variable.
 ///
 /// `check` refuses a `NAME=value` over 131,071 bytes, and over 2,000,000 bytes in total: the limits of `execve`,
 /// as measured on Linux. What is left out does not count.
@@ -39,6 +40,8 @@ const ORCHESTRATOR: &str = "the orchestrator";
 pub struct EnvMap {
     base: BTreeMap<OsString, OsString>,
     allowed: BTreeSet<SecretName>,
+    /// The secrets of variables.
+    mapped: BTreeMap<SecretName, SecretName>,
     reserved: Vec<String>,
 }
 
@@ -51,7 +54,8 @@ pub struct Environment {
 impl EnvMap {
     /// Secrets beside these variables.
     pub fn merge(base: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        Self { base: base.into_iter().collect(), allowed: BTreeSet::new(), reserved: Vec::new() }
+        let base = base.into_iter().collect();
+        Self { base, allowed: BTreeSet::new(), mapped: BTreeMap::new(), reserved: Vec::new() }
     }
 
     /// The reader's consent: secrets with these names are delivered though programs obey them, and replace a variable
@@ -59,6 +63,14 @@ impl EnvMap {
     #[must_use]
     pub fn allow(mut self, names: impl IntoIterator<Item = SecretName>) -> Self {
         self.allowed.extend(names);
+        self
+    }
+
+    /// Delivers secrets as other variables: pairs of a variable and its secret. The reader chose the variable, so nothing is
+    /// asked of its name. Each secret must exist.
+    #[must_use]
+    pub fn map(mut self, pairs: impl IntoIterator<Item = (SecretName, SecretName)>) -> Self {
+        self.mapped.extend(pairs);
         self
     }
 
@@ -81,12 +93,27 @@ impl EnvMap {
             Some(family) if !bundle.allowed_reserved_names().contains(name) => {
                 Some(LeftOutReason::Reserved { obeyed_by: family.obeyed_by })
             }
-            _ => self.base.contains_key(OsStr::new(name.as_str())).then_some(LeftOutReason::AlreadySet),
+            _ => {
+                let is_set =
+                    self.base.contains_key(OsStr::new(name.as_str())) || self.mapped.contains_key(name);
+                is_set.then_some(LeftOutReason::AlreadySet)
+            }
         }
     }
 
-    fn delivered<'b>(&self, bundle: &'b Bundle) -> impl Iterator<Item = (&'b SecretName, &'b [u8])> {
-        bundle.expose_secrets().filter(|(name, _)| self.reason(bundle, name).is_none())
+    fn is_mapped(&self, name: &SecretName) -> bool {
+        self.mapped.values().any(|secret| secret == name)
+    }
+
+    /// Variables and their values; those that the reader chose come last and replace others.
+    fn delivered<'b>(&'b self, bundle: &'b Bundle) -> impl Iterator<Item = (&'b SecretName, &'b [u8])> {
+        let own = bundle
+            .expose_secrets()
+            .filter(|(name, _)| !self.is_mapped(name) && self.reason(bundle, name).is_none());
+        let mapped = self.mapped.iter().filter_map(|(variable, secret)| {
+            bundle.expose_secrets().find(|(name, _)| *name == secret).map(|(_, value)| (variable, value))
+        });
+        own.chain(mapped)
     }
 
     /// [`Injector::check`] for an exec whose arguments have this many bytes.
@@ -100,6 +127,10 @@ impl EnvMap {
             }
             total += length + FOR_EACH;
         }
+        if let Some(missing) = self.mapped.values().find(|secret| !bundle.names().any(|name| name == *secret))
+        {
+            return Err(Rejection::NoSecret(missing.clone()));
+        }
         for (name, value) in self.delivered(bundle) {
             check_secret(name, value)?;
             total += name.as_str().len() + 1 + value.len() + FOR_EACH;
@@ -107,13 +138,12 @@ impl EnvMap {
         if total > MOST_BYTES { Err(Rejection::TooMuch { bytes: total }) } else { Ok(()) }
     }
 
-    pub(super) fn build(self, bundle: &Bundle) -> Environment {
+    pub(super) fn build(&self, bundle: &Bundle) -> Environment {
         let left_out = self.left_out(bundle);
-        let secrets: Vec<_> = self.delivered(bundle).collect();
-        let base = self.base.into_iter();
+        let base = self.base.iter();
         let mut variables: BTreeMap<_, _> =
-            base.map(|(name, value)| (name, Zeroizing::new(value.as_bytes().to_vec()))).collect();
-        for (name, value) in secrets {
+            base.map(|(name, value)| (name.clone(), Zeroizing::new(value.as_bytes().to_vec()))).collect();
+        for (name, value) in self.delivered(bundle) {
             variables.insert(OsString::from(name.as_str()), Zeroizing::new(value.to_vec()));
         }
         Environment { variables, left_out }
@@ -141,7 +171,7 @@ impl Injector for EnvMap {
         let left_out = |name: &SecretName| {
             self.reason(bundle, name).map(|reason| LeftOut { name: name.clone(), reason })
         };
-        bundle.names().filter_map(left_out).collect()
+        bundle.names().filter(|name| !self.is_mapped(name)).filter_map(left_out).collect()
     }
 
     async fn deliver(self, bundle: Bundle) -> Result<Environment, DeliveryError> {

@@ -32,6 +32,7 @@ pub struct Exec {
     argv: Vec<OsString>,
     keep: Vec<OsString>,
     allowed: Vec<SecretName>,
+    mapped: Vec<(SecretName, SecretName)>,
 }
 
 impl Exec {
@@ -41,7 +42,7 @@ impl Exec {
 
     /// Program and arguments. No variable of the environment is kept unless [`Self::keep`] names it.
     pub fn new(argv: impl IntoIterator<Item = OsString>) -> Self {
-        Self { argv: argv.into_iter().collect(), keep: Vec::new(), allowed: Vec::new() }
+        Self { argv: argv.into_iter().collect(), keep: Vec::new(), allowed: Vec::new(), mapped: Vec::new() }
     }
 
     /// Passes these variables on, if they are set.
@@ -58,9 +59,16 @@ impl Exec {
         self
     }
 
+    /// Variables and their secrets, as for [`EnvMap::map`].
+    #[must_use]
+    pub fn map(mut self, pairs: impl IntoIterator<Item = (SecretName, SecretName)>) -> Self {
+        self.mapped.extend(pairs);
+        self
+    }
+
     fn environment(&self) -> EnvMap {
         let kept = self.keep.iter().filter_map(|name| Some((name.clone(), std::env::var_os(name)?)));
-        EnvMap::merge(kept).allow(self.allowed.iter().cloned())
+        EnvMap::merge(kept).allow(self.allowed.iter().cloned()).map(self.mapped.iter().cloned())
     }
 }
 

@@ -88,6 +88,18 @@ fn names_that_the_orchestrator_reserves_are_left_out() {
 }
 
 #[tokio::test]
+async fn a_mapped_secret_is_delivered_as_the_variable_that_the_reader_chose() {
+    let secrets = || bundle(1, &[("A", b"a"), ("B", b"b"), ("BASH_ENV", b"/file")]);
+    let map = EnvMap::merge(base(&[("PATH", "/bin")]))
+        .map([("PATH", "A"), ("B", "BASH_ENV")].map(|(variable, secret)| (name(variable), name(secret))));
+    let environment = map.deliver(secrets()).await.unwrap();
+    assert_eq!(variables(&environment), [("B", &b"/file"[..]), ("PATH", b"a")]);
+    assert_eq!(environment.left_out(), [left_out("B", LeftOutReason::AlreadySet)]);
+    let missing = EnvMap::merge([]).map([(name("A"), name("NONE"))]);
+    assert_eq!(missing.check(&secrets()), Err(Rejection::NoSecret(name("NONE"))));
+}
+
+#[tokio::test]
 async fn files_carry_every_name() {
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = memory.path().join("secrets");
