@@ -80,6 +80,16 @@ pub enum ApprovalState {
     Expired,
 }
 
+/// `POST /v1/approvals/{id}/approve`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Approve {
+    /// The digest of the keys that are registered, as their owner gave it to the approver; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub key_digest: Option<String>,
+}
+
 /// A request that needs a second person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Approval {
@@ -115,6 +125,12 @@ pub struct Approval {
     /// Until when it can be approved. For break-glass also the end of reading.
     #[schema(value_type = Timestamp)]
     pub ends_at: String,
+    /// The digest of the keys that are registered; who approves repeats it. Of one key of an issuer: its thumbprint (RFC
+    /// 7638). Of several: the SHA-256 of their thumbprints, sorted, one a line, in hex. Of a discharger's key: its SHA-256,
+    /// in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub key_digest: Option<String>,
     /// What would be set: the rules of an app or the registration of an issuer. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Object>)]

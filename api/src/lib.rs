@@ -64,8 +64,8 @@ mod value;
 mod wiped;
 
 pub use approval::{
-    Approval, ApprovalKind, ApprovalList, ApprovalState, BreakGlassRequest, BreakGlassToken, Discharger,
-    DischargerList, OrgGuard, PutDischarger,
+    Approval, ApprovalKind, ApprovalList, ApprovalState, Approve, BreakGlassRequest, BreakGlassToken,
+    Discharger, DischargerList, OrgGuard, PutDischarger,
 };
 pub use boot::{
     BATCH_ANSWERS, BATCH_AT_ONCE, BatchBootAnswer, BatchBootItem, BatchBootRequest, BatchBootResponse,

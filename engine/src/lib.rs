@@ -62,6 +62,7 @@ mod keyring;
 #[cfg(test)]
 mod lab;
 mod messages;
+mod node_commands;
 mod records;
 mod recovery;
 mod request;
@@ -98,6 +99,7 @@ pub use keyring::unlock::{
     MOST_SEALS, OpenedBy, SealSources, SealWrap, SealedRows, UnlockError, Unlocked, unlock, unlock_rows,
 };
 pub use messages::{no_such_app, no_such_signing_key};
+pub use node_commands::{NodeAnswer, NodeCommand};
 pub use records::RecordCodec;
 pub use recovery::missing_from_store;
 pub use request::{AuditRecord, Peer, new_request_id};

@@ -109,6 +109,11 @@ impl Dev {
         self.call(method, target, &flyv1(&self.operator), body)
     }
 
+    /// [`Self::call`] as the owner of the org `demo`.
+    pub fn own(&self, method: &str, target: &str, body: Option<&Value>) -> Answer {
+        self.call(method, target, &flyv1(&self.owner()), body)
+    }
+
     /// Creates an app in an org, with the development policy, and returns its id.
     ///
     /// # Panics
@@ -117,8 +122,7 @@ impl Dev {
         let body = json!({"org": Development::ORG, "name": name, "settings": settings});
         let answer = self.operate("POST", "/v1/apps", Some(&body));
         assert_eq!(answer.status, 201, "{}", answer.text());
-        let policy =
-            self.operate("PUT", &format!("/v1/apps/{name}/policy"), Some(&json!({"policy": policy()})));
+        let policy = self.own("PUT", &format!("/v1/apps/{name}/policy"), Some(&json!({"policy": policy()})));
         assert_eq!(policy.status, 200, "{}", policy.text());
         answer.field("id")
     }
@@ -150,6 +154,17 @@ impl Dev {
     /// If it cannot be minted.
     pub fn mint(&self, wanted: &Value) -> String {
         let answer = self.operate("POST", "/v1/tokens", Some(wanted));
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.field("token")
+    }
+
+    /// Mints a token of the org `demo` as its owner, and returns its text without scheme. Unlike one that the operator
+    /// mints, it may use secret keys.
+    ///
+    /// # Panics
+    /// If it cannot be minted.
+    pub fn mint_as_owner(&self) -> String {
+        let answer = self.own("POST", "/v1/tokens", Some(&json!({"kind": "org", "org": Development::ORG})));
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.field("token")
     }

@@ -95,16 +95,30 @@ impl Installation {
     /// # Panics
     /// If the server refuses.
     pub fn make_shop(&self, server: SocketAddr, policy: &Value, value: &str) {
-        for (method, target, body) in [
-            ("POST", "/v1/orgs", json!({"name": "acme"})),
-            ("POST", "/v1/apps", json!({"org": "acme", "name": "shop"})),
-            ("PUT", "/v1/apps/shop/policy", json!({ "policy": policy })),
-            ("POST", "/v1/apps/shop/secrets", json!({"values": {"A": value}})),
-        ] {
-            let asked = Request::new(method, target).authorization(&flyv1(&self.operator())).json(&body);
-            let answer = asked.send(server);
+        let send = |token: &str, method: &str, target: &str, body: Value| {
+            let answer = Request::new(method, target).authorization(&flyv1(token)).json(&body).send(server);
             assert!(answer.status < 300, "{method} {target}: {}", answer.text());
-        }
+        };
+        let operator = self.operator();
+        send(&operator, "POST", "/v1/orgs", json!({"name": "acme"}));
+        send(&operator, "POST", "/v1/apps", json!({"org": "acme", "name": "shop"}));
+        send(&self.owner("acme"), "PUT", "/v1/apps/shop/policy", json!({ "policy": policy }));
+        send(&operator, "POST", "/v1/apps/shop/secrets", json!({"values": {"A": value}}));
+    }
+
+    /// Mints the token of an org's owner on the node, with or without a running server; without scheme.
+    ///
+    /// # Panics
+    /// If it cannot be minted.
+    pub fn owner(&self, org: &str) -> String {
+        let out = self.path(&format!("owner-{org}.token"));
+        let _earlier = std::fs::remove_file(&out);
+        let mut command =
+            self.with_configuration(&["operator", "owner", "--org", org, "--owner", "owner@example.com"]);
+        command.arg("--out").arg(&out);
+        let minted = run(command);
+        assert!(minted.status.success(), "{}", minted.printed);
+        read(&out)
     }
 
     /// The first operator's token, without scheme.

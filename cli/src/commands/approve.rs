@@ -1,7 +1,7 @@
 //! `petsem approve`: the second person's decision.
 
 use clap::Args;
-use petsem_api::{Approval, ApprovalId, ApprovalList};
+use petsem_api::{Approval, ApprovalId, ApprovalList, Approve as Wanted};
 
 use crate::arguments::ServerArguments;
 use crate::failure::Failure;
@@ -30,6 +30,10 @@ pub(crate) struct Approve {
     #[arg(long, value_name = "ID", conflicts_with = "id")]
     deny: Option<ApprovalId>,
 
+    /// The digest of the keys that the request registers, as their owner told it to you
+    #[arg(long, value_name = "DIGEST", requires = "id")]
+    key_digest: Option<String>,
+
     #[command(flatten)]
     common: ServerArguments,
 }
@@ -41,12 +45,14 @@ impl Approve {
             let answer: Approval = remote.get(&format!("/v1/approvals/{id}"))?;
             return output::confirm(self.common.json, &answer, &messages::approval_details(&answer));
         }
-        let (id, verb) = match (self.id, self.deny) {
-            (Some(id), _) => (id, "approve"),
-            (None, Some(id)) => (id, "deny"),
+        let answer: Approval = match (self.id, self.deny) {
+            (Some(id), _) => {
+                let wanted = Wanted { key_digest: self.key_digest };
+                remote.post(&format!("/v1/approvals/{id}/approve"), &wanted)?
+            }
+            (None, Some(id)) => remote.post(&format!("/v1/approvals/{id}/deny"), &serde_json::json!({}))?,
             (None, None) => return list(&remote, self.common.json),
         };
-        let answer: Approval = remote.post(&format!("/v1/approvals/{id}/{verb}"), &serde_json::json!({}))?;
         output::confirm(self.common.json, &answer, &messages::approval_decided(&answer))
     }
 }

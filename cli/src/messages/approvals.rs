@@ -47,11 +47,15 @@ fn on_one_line<const N: usize>(texts: [&String; N]) -> [String; N] {
 }
 
 pub(crate) fn approval_details(approval: &Approval) -> String {
-    let Approval { id, state, summary, requester, reason, ends_at, wanted, .. } = approval;
+    let Approval { id, state, summary, requester, reason, ends_at, key_digest, wanted, .. } = approval;
     let state = approval_state(*state);
     let [summary, requester, reason] = on_one_line([summary, requester, reason]);
     let facts =
         format!("request {id} is {state} (until {ends_at}): {summary}, requested by {requester}: {reason}");
+    let facts = match key_digest {
+        Some(_) => format!("{facts}\ncompare the digest with the one that the owner of the keys tells you"),
+        None => facts,
+    };
     // JSON escapes control characters in claims and URLs.
     match wanted {
         Some(wanted) => format!("{facts}\n{wanted:#}"),
@@ -68,8 +72,13 @@ pub(crate) fn approval_decided(approval: &Approval) -> String {
 pub(crate) fn awaits_approval(approval: &Approval) -> String {
     let Approval { id, summary, ends_at, .. } = approval;
     let [summary] = on_one_line([summary]);
+    let digest = if approval.key_digest.is_some() {
+        " --key-digest DIGEST, with the digest from the keys' owner"
+    } else {
+        ""
+    };
     format!(
-        "request {id} waits for a second person until {ends_at}: {summary}; that person types: petsem approve {id}"
+        "request {id} waits for a second person until {ends_at}: {summary}; that person types: petsem approve {id}{digest}"
     )
 }
 

@@ -103,9 +103,10 @@ impl Engine {
             audit.set_org(org);
         }
         let (id, row, fence) = self.new_discharger(registration, org, now).await?;
+        let key_digest = digest_of(registration);
         let request = ApprovalRequest {
-            summary: messages::discharger_registration(&row.location, org, &digest_of(registration)),
-            change: ProtectedChange::Discharger { id: HEXLOWER.encode(&id), row },
+            summary: messages::discharger_registration(&row.location, org, &key_digest),
+            change: ProtectedChange::Discharger { id: HEXLOWER.encode(&id), row, key_digest },
             org,
             app: None,
             reason: "registration",

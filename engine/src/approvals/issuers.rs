@@ -10,6 +10,7 @@ use petsem_api::{Approval, ErrorCode, Issuer, IssuerId, IssuerList, PutIssuer};
 use petsem_policy::evaluate::{Algorithm, Jwks};
 use petsem_store::RecordKind;
 
+use crate::approvals::key_digest::digest_of_keys;
 use crate::approvals::request::{ApprovalRequest, DecidedRequest, registration_ends};
 use crate::authn::issuer_keys::IssuerKeys;
 use crate::authz::decide::Principal;
@@ -281,7 +282,7 @@ fn described(row: &IssuerRow) -> String {
             let text = row.keys.as_ref().map_or_else(String::new, ToString::to_string);
             // The row was checked, so it has keys.
             let keys = Jwks::parse(&text).unwrap_or_default();
-            messages::issuer_with_keys(&issuer, keys.thumbprints())
+            messages::issuer_with_keys(&issuer, keys.thumbprints(), &digest_of_keys(&keys))
         }
     }
 }

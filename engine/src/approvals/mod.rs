@@ -5,4 +5,5 @@ pub(crate) mod discharger_limits;
 pub(crate) mod dischargers;
 pub(crate) mod guard;
 pub(crate) mod issuers;
+pub(crate) mod key_digest;
 pub(crate) mod request;

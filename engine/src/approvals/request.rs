@@ -4,12 +4,15 @@
 //! keep a token that it minted in another name. Two tokens count as two persons if no person is behind both. A token
 //! without a holder, or with an ancestor that is not recorded, can neither request nor approve.
 
-use petsem_api::{AppRef, Approval, ApprovalId, ApprovalKind, ApprovalList, ApprovalState, TokenUuid};
-use petsem_policy::{Action, Token, TokenId};
+use petsem_api::{
+    AppRef, Approval, ApprovalId, ApprovalKind, ApprovalList, ApprovalState, Approve, TokenUuid,
+};
+use petsem_policy::{Action, Jwks, Token, TokenId};
 use petsem_store::{Change, Expect, RecordKind};
 use serde::Serialize;
 
 use crate::approvals::discharger_limits::check_room;
+use crate::approvals::key_digest::digest_of_keys;
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::{Verified, author_of};
 use crate::authz::decide::Principal;
@@ -24,7 +27,7 @@ use crate::records::{
     ApprovalRow, Decision, FeedRow, IntegrityFault, ProtectedChange, RecordCodec, Row, TokenRow, expect,
     id_of_hex,
 };
-use crate::request::{AuditRecord, local_record};
+use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
 /// Greatest age of the control feed, in seconds, for decisions of a second person (design §7): a revocation may be missing.
@@ -69,11 +72,17 @@ impl Engine {
     ///
     /// # Errors
     /// The request is not open; nothing was changed.
-    pub async fn approve_with_seal(&self, id: ApprovalId) -> Result<Approval, Failure> {
+    pub async fn approve_with_seal(
+        &self,
+        source: &str,
+        id: ApprovalId,
+        wanted: &Approve,
+    ) -> Result<Approval, Failure> {
         let now = self.now();
-        let mut audit = local_record(now, "approval.approve");
+        let mut audit = AuditRecord::on_node(now, source, "approval.approve");
         let row = self.approval(id).await?.ok_or_else(messages::no_such_request)?;
         self.check_open(&row.content, now).await?;
+        check_key_digest(&row.content, wanted)?;
         let decision =
             Decision { approved: true, by: messages::SEAL.to_owned(), tokens: Vec::new(), at: now.millis() };
         let approval = self.carry_out(&mut audit, id, row, decision, now).await?;
@@ -228,6 +237,7 @@ impl Engine {
         audit: &mut AuditRecord,
         principal: &Principal,
         id: ApprovalId,
+        wanted: &Approve,
         now: Timestamp,
     ) -> Result<Approval, Failure> {
         self.check_feed()?;
@@ -242,6 +252,7 @@ impl Engine {
             return Err(messages::same_person(both));
         }
         self.check_open(&row.content, now).await?;
+        check_key_digest(&row.content, wanted)?;
         let decision = Decision {
             approved: true,
             by: author_of(&verified.token),
@@ -345,7 +356,7 @@ impl Engine {
         let at = now.millis();
         match &request.change {
             ProtectedChange::BreakGlass { .. } => self.commit_decision(audit, &decided, &[]).await?,
-            ProtectedChange::Discharger { id: discharger, row } => {
+            ProtectedChange::Discharger { id: discharger, row, .. } => {
                 let key = id_of_hex(discharger)
                     .ok_or_else(|| Failure::internal("a request for a discharger has no valid id"))?;
                 let set = FeedRow::DischargerSet { discharger: discharger.clone(), version: 1, at };
@@ -531,6 +542,7 @@ fn to_wire(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
         decided_by: row.decision.as_ref().map(|decision| decision.by.clone()),
         requested_at: time_text(row.requested_at),
         ends_at: rfc3339_seconds(row.ends_at),
+        key_digest: key_digest(&row.change),
         wanted: None,
     }
 }
@@ -549,6 +561,31 @@ fn content_of(change: &ProtectedChange) -> Result<Option<serde_json::Value>, Fai
         ProtectedChange::BreakGlass { .. }
         | ProtectedChange::Discharger { .. }
         | ProtectedChange::GuardOff {} => Ok(None),
+    }
+}
+
+/// The digest of the keys that a change registers.
+fn key_digest(change: &ProtectedChange) -> Option<String> {
+    match change {
+        ProtectedChange::Discharger { key_digest, .. } => Some(key_digest.clone()),
+        ProtectedChange::Issuer(registration)
+        | ProtectedChange::IssuerChange { wanted: registration, .. } => {
+            let keys = registration.keys.as_ref()?;
+            // The registration was checked when it was requested.
+            Jwks::parse(&keys.to_string()).ok().map(|keys| digest_of_keys(&keys))
+        }
+        _ => None,
+    }
+}
+
+/// Whoever approves a key must know it from its owner, not from the request.
+fn check_key_digest(row: &ApprovalRow, wanted: &Approve) -> Result<(), Failure> {
+    match (key_digest(&row.change), &wanted.key_digest) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(messages::no_key_to_approve()),
+        (Some(_), None) => Err(messages::key_digest_missing()),
+        (Some(digest), Some(repeated)) if digest == *repeated => Ok(()),
+        (Some(_), Some(_)) => Err(messages::key_digest_differs()),
     }
 }
 

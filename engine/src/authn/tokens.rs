@@ -19,6 +19,8 @@ pub struct Verified {
     pub(crate) token: Token,
     /// `None` for the platform's key.
     pub(crate) org: Option<OrgId>,
+    /// Whether a key of the platform signed it, or a token that it was minted from.
+    pub(crate) is_platforms: bool,
 }
 
 impl Verified {
@@ -83,7 +85,15 @@ pub(crate) async fn verify(
         let code = if is_expired { ErrorCode::TokenExpired } else { ErrorCode::Forbidden };
         messages::refused(code, &denial)
     })?;
-    Ok(Verified { token, org: entry.org })
+    let is_platforms = entry.org.is_none() || comes_of_platform(control, &token);
+    Ok(Verified { token, org: entry.org, is_platforms })
+}
+
+/// Whether the token was minted from one that a key of the platform signed.
+fn comes_of_platform(control: &Control, token: &Token) -> bool {
+    let ancestors = token.ancestors();
+    let keys = &control.directory().platform_keys.0;
+    !ancestors.is_empty() && keys.iter().any(|key| ancestors.contains(&TokenId::of_key(key.as_bytes())))
 }
 
 /// Refuses a token if it, an ancestor or a discharge of it was revoked.

@@ -125,10 +125,14 @@ fn answer(
 }
 
 impl Verified {
-    /// Whether this token allows an access. An org's key covers only its org, whatever the caveats say.
+    /// Whether this token allows an access. An org's key covers only its org, and the platform uses no secret key,
+    /// whatever the caveats say.
     pub(crate) fn allows(&self, access: &Access<'_>) -> Result<(), Refused> {
         if !self.speaks_for(access.org) {
             return Err(Refused::OtherOrg);
+        }
+        if self.is_platforms && access.action == Action::UseKey {
+            return Err(Refused::Platform);
         }
         self.token.clear(access).map_err(Refused::Denied)
     }
@@ -294,6 +298,8 @@ impl Principal {
 pub(crate) enum Refused {
     /// Its key belongs to an org, and the request concerns another org or the platform.
     OtherOrg,
+    /// It comes of the platform, which never uses secret keys.
+    Platform,
     /// A caveat denies the access.
     Denied(Denial),
 }
@@ -316,6 +322,7 @@ impl Refused {
 pub(crate) fn denied(refused: &Refused) -> Failure {
     match refused {
         Refused::OtherOrg => messages::of_other_org(),
+        Refused::Platform => messages::platform_uses_no_keys(),
         Refused::Denied(denial) => denied_by(denial),
     }
 }

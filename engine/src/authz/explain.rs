@@ -83,6 +83,9 @@ impl Engine {
             if !verified.speaks_for(access.org) {
                 refusals.push(other_org());
             }
+            if verified.is_platforms && action == Action::UseKey {
+                refusals.push(of_platform());
+            }
             if let (Some(app), Some(exchanged)) = (&app, verified.token.exchanged())
                 && action == Action::ReadValue
             {
@@ -120,6 +123,14 @@ fn explained(verified: &Verified, denial: &Denial) -> ExplainedRefusal {
         Origin::Discharge { .. } => Some(messages::discharge_condition(at.kind)),
     });
     ExplainedRefusal { caveat, code: denial.reason.code().to_owned(), reason: denial.reason.to_string() }
+}
+
+fn of_platform() -> ExplainedRefusal {
+    ExplainedRefusal {
+        caveat: None,
+        code: messages::PLATFORM_CODE.to_owned(),
+        reason: messages::PLATFORM_USES_NO_KEYS.to_owned(),
+    }
 }
 
 fn other_org() -> ExplainedRefusal {

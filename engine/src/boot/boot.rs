@@ -208,7 +208,7 @@ impl Engine {
         self.check_integrity()?;
         audit.set_machine(boot.machine);
         let control = self.control();
-        let Verified { token, org } = boot.verified;
+        let Verified { token, org, .. } = boot.verified;
         if org.is_some() {
             return Err(messages::host_token_of_an_org());
         }

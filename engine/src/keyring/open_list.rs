@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use data_encoding::{BASE64, HEXLOWER};
-use petsem_api::RequestId;
+use data_encoding::HEXLOWER;
 use petsem_keys::{RootKey, Seal, SealContext, SealExt as _, SealSource};
 
 use crate::entropy;
@@ -11,7 +10,7 @@ use crate::error::Failure;
 use crate::keyring::seal_list::{KeepShares, SealAction, SealChange, SealInfo, info, make_seal};
 use crate::keyring::unlock::{MOST_SEALS, SealSources, SealedRows, UnlockError, Unlocked, unlock_rows};
 use crate::messages;
-use crate::records::{IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow, id_of};
+use crate::records::{IntegrityFault, RecordCodec, Row, SealRow, StoreRow, id_of};
 
 /// A seal's id and its row.
 pub(crate) type SealOfList = ([u8; 16], Row<SealRow>);
@@ -246,17 +245,6 @@ impl OpenList {
                 *place = Err(Unavailable::Failed(error_text.to_owned()));
             }
         }
-    }
-}
-
-impl PlannedSeals {
-    /// The change as a note for the server that holds the store, under this request id.
-    ///
-    /// # Errors
-    /// It cannot be encoded as JSON.
-    pub fn to_note(&self, id: RequestId) -> Result<String, UnlockError> {
-        let text = serde_json::to_vec(&self.change).map_err(Failure::internal)?;
-        Ok(BASE64.encode(&self.unlocked.codec.write_note(SignedNote::SealChange, id, &text)))
     }
 }
 

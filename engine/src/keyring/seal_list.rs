@@ -5,7 +5,7 @@
 //! needs a seal, but the server does not need to open one again.
 
 use data_encoding::{BASE64, HEXLOWER};
-use petsem_api::{RequestId, StoreId};
+use petsem_api::StoreId;
 use petsem_keys::{
     NamedSealError, NewShare, RootKey, Seal, SealContext, SealError, SealExt as _, SealSource,
 };
@@ -20,9 +20,7 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::{MOST_SEALS, OpenedBy, UnlockError};
 use crate::messages;
-use crate::records::{
-    Content, FeedRow, IntegrityFault, RecordCodec, Row, SealRow, SignedNote, StoreRow, expect,
-};
+use crate::records::{Content, FeedRow, IntegrityFault, RecordCodec, Row, SealRow, StoreRow, expect};
 use crate::request::AuditRecord;
 
 /// How old a seal's verification time may get before a start updates it: at most one update a day.
@@ -270,19 +268,6 @@ impl Engine {
         let feed = [FeedRow::StoreSet { version, at: self.now().millis() }];
         self.commit_control_if(audit, &feed, check, |change| rows.add_to(change)).await?;
         Ok(())
-    }
-
-    /// The same, for a change that a command on the node passes to this server: its MAC proves that the command opened a
-    /// seal.
-    ///
-    /// # Errors
-    /// It belongs to another store. Nothing was changed.
-    pub async fn change_seals_by_note(&self, source: &str, id: RequestId, note: &str) -> Result<(), Failure> {
-        let refused = messages::seal_change_of_another_store;
-        let note = BASE64.decode(note.as_bytes()).map_err(|_| refused())?;
-        let text = self.codec.read_note(SignedNote::SealChange, id, &note).ok_or_else(refused)?;
-        let change: SealChange = serde_json::from_slice(text).map_err(|_| refused())?;
-        self.change_seals(source, &change).await
     }
 
     /// The seals of the store; each row is verified.

@@ -12,6 +12,11 @@ pub(crate) const OTHER_ORG: &str = "the token's key belongs to another org than 
 
 /// The code of [`OTHER_ORG`] in an explanation.
 pub(crate) const OTHER_ORG_CODE: &str = "other_org";
+/// Why a token that comes of the platform does not use secret keys.
+pub(crate) const PLATFORM_USES_NO_KEYS: &str = "a token that comes of the platform never uses secret keys; use a \
+     token of the org that does not: its owner's, which `petsem operator owner` creates on the node";
+/// The code of [`PLATFORM_USES_NO_KEYS`] in an explanation.
+pub(crate) const PLATFORM_CODE: &str = "platform";
 /// The code in an explanation if the rule behind an exchanged token refuses.
 pub(crate) const RULE_CODE: &str = "rule";
 
@@ -23,6 +28,10 @@ pub(crate) fn refused(code: ErrorCode, error: &dyn Error) -> Failure {
 
 pub(crate) fn of_other_org() -> Failure {
     Failure::new(ErrorCode::Forbidden, OTHER_ORG)
+}
+
+pub(crate) fn platform_uses_no_keys() -> Failure {
+    Failure::new(ErrorCode::Forbidden, PLATFORM_USES_NO_KEYS)
 }
 
 /// One text for all: it must not reveal whether the other app belongs to the same org.

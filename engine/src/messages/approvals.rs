@@ -49,6 +49,26 @@ pub(crate) fn same_person(person: &str) -> Failure {
     )
 }
 
+pub(crate) fn key_digest_missing() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "this request registers keys: let their owner tell you their digest, not the requester, and repeat it in \
+         `key_digest` (`petsem approve ID --key-digest DIGEST`); `petsem approve --show ID` shows the requested keys",
+    )
+}
+
+pub(crate) fn key_digest_differs() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "`key_digest` is not the digest of the keys that this request registers: if their owner told it to you, these \
+         are other keys; deny the request, and find out who made it",
+    )
+}
+
+pub(crate) fn no_key_to_approve() -> Failure {
+    Failure::new(ErrorCode::Conflict, "this request registers no keys; leave out `key_digest`")
+}
+
 pub(crate) fn too_many_requests() -> Failure {
     Failure::new(
         ErrorCode::Conflict,

@@ -77,19 +77,19 @@ pub(crate) fn issuer_with_discovery(issuer: &dyn Display) -> String {
 pub(crate) fn issuer_with_keys<'k>(
     issuer: &dyn Display,
     thumbprints: impl Iterator<Item = &'k str>,
+    digest: &str,
 ) -> String {
     let mut thumbprints: Vec<_> = thumbprints.collect();
     thumbprints.sort_unstable();
-    if thumbprints.len() <= KEYS_LISTED {
-        let keys = thumbprints.join(", ");
-        return format!("the issuer {issuer}, registered keys by SHA-256 thumbprint (RFC 7638): {keys}");
-    }
-    // An audit line has room for a few.
-    let digest = HEXLOWER.encode(&Sha256::digest(thumbprints.join("\n")));
+    let keys = thumbprints.join(", ");
+    let listed = match thumbprints.len() {
+        1 => return format!("the issuer {issuer}, registered keys by SHA-256 thumbprint (RFC 7638): {keys}"),
+        2..=KEYS_LISTED => format!("registered keys by SHA-256 thumbprint (RFC 7638): {keys}"),
+        // An audit line has room for a few.
+        more => format!("{more} registered keys"),
+    };
     format!(
-        "the issuer {issuer}, {} registered keys, whose sorted thumbprints (RFC 7638), one a line, have the SHA-256 digest \
-         {digest}",
-        thumbprints.len()
+        "the issuer {issuer}, {listed}; the sorted thumbprints (RFC 7638), one a line, have the SHA-256 digest {digest}"
     )
 }
 

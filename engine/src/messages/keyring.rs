@@ -46,10 +46,17 @@ pub(crate) fn unknown_seal_change() -> Failure {
     )
 }
 
-pub(crate) fn seal_change_of_another_store() -> Failure {
+pub(crate) fn command_of_another_store() -> Failure {
     Failure::new(
         ErrorCode::BadRequest,
-        "the change of the seals belongs to another store; use this store's configuration, and a `petsem` of the \
-         same version as the server",
+        "the command belongs to another store; use this store's configuration, and a `petsem` of the same version as \
+         the server",
+    )
+}
+
+pub(crate) fn command_too_old() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "the command took more than a minute to reach the server; run it again",
     )
 }

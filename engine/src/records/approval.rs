@@ -64,6 +64,8 @@ pub(crate) enum ProtectedChange {
         id: String,
         /// Its row.
         row: DischargerRow,
+        /// The SHA-256 of its key, hex.
+        key_digest: String,
     },
     /// An issuer.
     Issuer(PutIssuer),

@@ -55,8 +55,8 @@ pub(crate) enum SignedNote {
     Denial = 0xe1,
     /// The server's answer to a denial.
     DenialAnswer = 0xe2,
-    /// A change of the seal list that is passed to the running server.
-    SealChange = 0xe3,
+    /// A command that is passed to the running server.
+    Command = 0xe3,
 }
 
 impl SignedNote {

@@ -37,7 +37,8 @@ impl Engine {
         Ok(PolicyDocument { version: app.head.policy_version, policy })
     }
 
-    /// Sets the app's policy, or requests a second person's approval if the org guards its policies.
+    /// Sets the app's policy, or requests a second person's approval if it adds a rule and the org guards its policies, or
+    /// the token comes of the platform.
     ///
     /// # Errors
     /// Refused, or the policy cannot take effect. Nothing was changed.
@@ -50,16 +51,19 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Requested<PolicyDocument>, Failure> {
         let app = self.app_for(principal, audit, app, &[(Action::ManagePolicy, None)]).await?;
-        if !self.control().org(app.head.org).await?.is_guarded || !has_rules(&wanted.policy) {
-            let author = principal.author();
-            let set = self.set_policy(audit, &app, wanted.policy, wanted.expected_version, &author, None);
+        let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
+        let requester = principal.require(audit, &target, Action::ManagePolicy, now)?;
+        let is_needed = self.needs_second_person(requester, app.head.org).await?;
+        if !is_needed || !adds_rules(self.policy_row(&app)?.as_ref(), &wanted.policy) {
+            // It may add rules to another version than the one it was compared with.
+            let compared = is_needed.then_some(app.head.policy_version);
+            let expected = wanted.expected_version.or(compared);
+            let set = self.set_policy(audit, &app, wanted.policy, expected, &principal.author(), None);
             return Ok(Requested::Done(set.await?));
         }
         // No approval is requested for a policy that could never take effect.
         self.check_policy(&wanted.policy)?;
         check_policy_version(&app, wanted.expected_version)?;
-        let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
-        let requester = principal.require(audit, &target, Action::ManagePolicy, now)?;
         let expected_version = wanted.expected_version.unwrap_or(app.head.policy_version);
         let request = ApprovalRequest {
             change: ProtectedChange::Policy { policy: wanted.policy, expected_version },
@@ -150,9 +154,12 @@ fn policy_fault(app: &FoundApp, what: &'static str) -> IntegrityFault {
     IntegrityFault::new(RecordKind::Policy, app.id.as_bytes(), what)
 }
 
-/// A policy without rules allows nothing, so it needs no approval; one that cannot be parsed is refused later.
-fn has_rules(policy: &Value) -> bool {
-    policy.get("rules").and_then(Value::as_array).is_none_or(|rules| !rules.is_empty())
+/// Whether a policy has a rule that the one before it lacks. One that cannot be parsed is refused later.
+fn adds_rules(old: Option<&PolicyRow>, new: &Value) -> bool {
+    let Some(new) = new.get("rules").and_then(Value::as_array) else { return true };
+    let old: Value = old.and_then(|row| serde_json::from_str(row.policy.get()).ok()).unwrap_or_default();
+    let old = old.get("rules").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    !new.iter().all(|rule| old.contains(rule))
 }
 
 /// Refuses a change of a policy version that is not the current one.

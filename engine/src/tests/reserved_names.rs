@@ -1,7 +1,7 @@
 //! Names that programs obey: refused when they are set, allowed by a setting, and left to readers to leave out.
 
 use data_encoding::HEXLOWER;
-use petsem_api::{App, Approval, ApprovalState, ErrorCode};
+use petsem_api::{App, Approval, ApprovalState, Approve, ErrorCode};
 use petsem_store::RecordKind;
 use serde_json::{Value, json};
 
@@ -190,7 +190,7 @@ async fn a_token_of_the_platform_gives_no_consent_without_a_second_person() {
     assert_eq!(allowed(&shop(&demo).await), Vec::<String>::new());
     let approve = async |tokens: &str| {
         demo.call(tokens, async |engine, audit, principal, now| {
-            engine.approve(audit, principal, approval.id, now).await
+            engine.approve(audit, principal, approval.id, &Approve::default(), now).await
         })
         .await
     };
@@ -288,7 +288,7 @@ async fn a_request_that_was_put_back_to_before_its_decision_is_named() {
     store.commit(put_back).await.unwrap();
     let approved = demo
         .call(&demo.tokens.owner, async |engine, audit, principal, now| {
-            engine.approve(audit, principal, request, now).await
+            engine.approve(audit, principal, request, &Approve::default(), now).await
         })
         .await;
     assert_eq!(code(approved.map(drop)), Err(ErrorCode::Integrity));

@@ -210,12 +210,13 @@ impl Engine {
     /// The name or the lifetime is refused. Nothing was changed.
     pub async fn mint_operator_token(
         &self,
+        source: &str,
         action: &'static str,
         operator: &str,
         life: u64,
     ) -> Result<MintedToken, Failure> {
         let now = self.now();
-        let mut audit = local_record(now, action);
+        let mut audit = AuditRecord::on_node(now, source, action);
         let subject = Subject { issuer: self.settings.name.clone(), sub: operator.to_owned() };
         let token = self.mint_first_token(&mut audit, subject, life, now).await?;
         self.record(&audit).await?;
@@ -226,9 +227,15 @@ impl Engine {
     ///
     /// # Errors
     /// There is no such org, or the name or the lifetime is refused. Nothing was changed.
-    pub async fn mint_owner(&self, org: &OrgRef, owner: &str, life: u64) -> Result<MintedToken, Failure> {
+    pub async fn mint_owner(
+        &self,
+        source: &str,
+        org: &OrgRef,
+        owner: &str,
+        life: u64,
+    ) -> Result<MintedToken, Failure> {
         let now = self.now();
-        let mut audit = local_record(now, "operator.owner");
+        let mut audit = AuditRecord::on_node(now, source, "operator.owner");
         let org = self.find_org(org).await?.ok_or_else(messages::no_such_org)?;
         let subject = Subject { issuer: self.settings.name.clone(), sub: owner.to_owned() };
         let token = self.mint_owner_token(&mut audit, org.id, subject, life, now).await?;

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use petsem_api::{
-    Approval, ApprovalId, ApprovalList, BreakGlassRequest, BreakGlassToken, ErrorCode, OrgGuard,
+    Approval, ApprovalId, ApprovalList, Approve, BreakGlassRequest, BreakGlassToken, ErrorCode, OrgGuard,
 };
 use petsem_engine::{AuditRecord, Failure, Principal};
 
@@ -53,7 +53,7 @@ pub(super) fn routes() -> Vec<Route> {
             .named("approve", tag::APPROVALS, "Approve what another person requested")
             .described(
                 "Needs what the request itself needs. The two tokens, and the tokens that they were minted from, have \
-                 different holders.",
+                 different holders. If the request registers keys, the approver repeats their digest.",
             )
             .audited("approval.approve")
             .answers(StatusCode::OK, "The request as it is now.")
@@ -93,8 +93,9 @@ async fn show(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Approva
     call.engine.show_approval(audit, &call.credential, call.param("id")?, call.now).await
 }
 
-async fn approve(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
-    call.engine.approve(audit, &call.credential, call.param("id")?, call.now).await
+async fn approve(call: &Call<Principal, Approve>, audit: &mut AuditRecord) -> Result<Approval, Failure> {
+    let wanted = call.body().await?;
+    call.engine.approve(audit, &call.credential, call.param("id")?, &wanted, call.now).await
 }
 
 async fn deny(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<Approval, Failure> {

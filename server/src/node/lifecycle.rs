@@ -222,7 +222,7 @@ impl Lifecycle {
                         reply(answer, Answer::Status { status });
                         continue;
                     }
-                    SocketCommand::ChangeSeals { .. } => {
+                    SocketCommand::CarryOut { .. } => {
                         reply(answer, Answer::refused(&messages::sealed()));
                         continue;
                     }
@@ -300,11 +300,11 @@ async fn answer_open(started: &Started, since: Timestamp, request: PendingComman
             Answer::refused(&messages::not_sealed(&started.opened_by.description))
         }
         SocketCommand::AcceptLoss { .. } => Answer::LossAccepted { detail: None },
-        SocketCommand::ChangeSeals { id, note } => {
-            match started.state.engine.change_seals_by_note(&source, id, &note).await {
-                Ok(()) => Answer::Changed {},
+        SocketCommand::CarryOut { id, note } => {
+            match started.state.engine.carry_out_note(&source, id, &note).await {
+                Ok(answer) => Answer::CarriedOut { answer },
                 Err(failure) => {
-                    tracing::warn!(reason = failure.operator_text(), "the list of seals was not changed");
+                    tracing::warn!(reason = failure.operator_text(), "a command on this node was refused");
                     Answer::refused(&failure)
                 }
             }

@@ -41,8 +41,11 @@ pub async fn install(
 ) -> Result<Installed, StartError> {
     check_first_token(&options.operator, options.life).map_err(StartError::refusal)?;
     let started = make(settings, false, keep_shares).await?;
-    let result =
-        started.state.engine.mint_operator_token("operator.init", &options.operator, options.life).await;
+    let result = started
+        .state
+        .engine
+        .mint_operator_token("node", "operator.init", &options.operator, options.life)
+        .await;
     let store = started.state.engine.store_id();
     let seals = started.state.engine.seals().await;
     let stopped = stop(started).await;

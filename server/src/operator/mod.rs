@@ -3,6 +3,7 @@
 pub(crate) mod accept_loss;
 pub(crate) mod approve;
 pub(crate) mod deny;
+pub(crate) mod hand_over;
 pub(crate) mod install;
 pub(crate) mod node;
 pub(crate) mod recover;

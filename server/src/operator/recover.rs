@@ -3,15 +3,15 @@
 //! operator's token when all others are lost (`petsem operator recover`).
 
 use petsem_api::{MintedToken, OrgRef};
+use petsem_engine::{NodeAnswer, NodeCommand};
 
 use crate::error::StartError;
-use crate::node::start::with_engine;
+use crate::operator::hand_over::carry_out;
 use crate::operator::install::InstallOptions;
+use crate::operator::socket::CommandError;
 use crate::settings::Settings;
 
-/// Mints the token of an org's owner in the store of this node, which no server may hold at the same time.
-///
-/// `life` is in seconds.
+/// Mints the token of an org's owner in the store of this node. `life` is in seconds.
 ///
 /// # Errors
 /// [`StartError`]: the store cannot be opened, or there is no such org. In both cases nothing was changed.
@@ -21,17 +21,22 @@ pub async fn mint_owner(
     owner: &str,
     life: u64,
 ) -> Result<MintedToken, StartError> {
-    with_engine(settings, async |engine| engine.mint_owner(org, owner, life).await).await
+    let (org, owner) = (org.clone(), owner.to_owned());
+    minted(carry_out(settings, NodeCommand::Owner { org, owner, life }).await?)
 }
 
-/// Mints an operator's token in the store of this node, which no server may hold at the same time.
+/// Mints an operator's token in the store of this node.
 ///
 /// # Errors
 /// [`StartError`]: the store cannot be opened. Nothing was changed.
 pub async fn recover(settings: &Settings, options: &InstallOptions) -> Result<MintedToken, StartError> {
-    with_engine(settings, async |engine| {
-        tracing::warn!(operator = options.operator, "an operator's token is minted on the node");
-        engine.mint_operator_token("operator.recover", &options.operator, options.life).await
-    })
-    .await
+    let (operator, life) = (options.operator.clone(), options.life);
+    minted(carry_out(settings, NodeCommand::Recover { operator, life }).await?)
+}
+
+fn minted(answer: NodeAnswer) -> Result<MintedToken, StartError> {
+    match answer {
+        NodeAnswer::Minted(token) => Ok(token),
+        _ => Err(CommandError::NoServer.into()),
+    }
 }

@@ -188,17 +188,10 @@ async fn commit(settings: &Settings, planned: PlannedSeals) -> Result<(), StartE
             let started = start_unlocked(settings.clone(), held, unlocked).await?;
             Ok(stop_after(started, async |engine| engine.change_seals("node", &change).await).await??)
         }
-        Err(StartError::Store(OpenError::InUse { .. })) => hand_over(settings, &planned).await,
+        Err(StartError::Store(OpenError::InUse { .. })) => {
+            let PlannedSeals { unlocked, change } = planned;
+            hand_over(settings, &unlocked.codec, NodeCommand::Seals(Box::new(change))).await.map(drop)
+        }
         Err(error) => Err(error),
-    }
-}
-
-async fn hand_over(settings: &Settings, planned: &PlannedSeals) -> Result<(), StartError> {
-    let id = new_request_id(Timestamp::now());
-    let note = planned.to_note(id).map_err(|error| settings.unlock_failed(error))?;
-    match send(&settings.data_directory, &SocketCommand::ChangeSeals { id, note }).await? {
-        Answer::Changed {} => Ok(()),
-        Answer::Refused { error, .. } => Err(StartError::Refused(error)),
-        _ => Err(CommandError::NoServer.into()),
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use petsem_api::{ErrorCode, RequestId};
-use petsem_engine::{Failure, StoreStatus};
+use petsem_engine::{Failure, NodeAnswer, StoreStatus};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
@@ -57,8 +57,8 @@ pub(crate) enum SocketCommand {
         /// Shares.
         shares: Vec<SecretInput>,
     },
-    /// Commit this change of the seal list: a note with its MAC, base64.
-    ChangeSeals {
+    /// Carry out this command of a process that opened a seal: a note with its MAC, base64.
+    CarryOut {
         /// The id under which the note was written.
         id: RequestId,
         /// The note.
@@ -85,8 +85,11 @@ pub(crate) enum Answer {
         /// What was accepted; `None` if nothing is lost.
         detail: Option<String>,
     },
-    /// The change is committed.
-    Changed {},
+    /// The command is carried out.
+    CarriedOut {
+        /// What came of it.
+        answer: NodeAnswer,
+    },
     /// The request was refused.
     Refused {
         /// The machine-readable reason.

@@ -16,7 +16,7 @@ use crate::{messages, output, remote};
 
 /// Create the token of an org's owner, which can also prove boots
 ///
-/// It opens the seal on the node, while no server uses the store. An operator token can mint host tokens, so it can
+/// It opens the seal on the node, with or without a running server. An operator token can mint host tokens, so it can
 /// neither prove boots nor mint tokens that do. The token is written to a new file (mode 0600).
 #[derive(Args)]
 pub(crate) struct Owner {

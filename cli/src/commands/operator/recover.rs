@@ -14,7 +14,7 @@ use crate::{messages, output, remote};
 
 /// Create an operator token on the node, when all others are lost, expired or revoked
 ///
-/// It opens the seal on the node, while no server uses the store; the audit log records it. The token is written to a
+/// It opens the seal on the node, with or without a running server; the audit log records it. The token is written to a
 /// new file (mode 0600).
 #[derive(Args)]
 pub(crate) struct Recover {

@@ -192,12 +192,12 @@ fn build(parent: &Path, apps: usize) -> Result<Installation, Failure> {
     let _: Vec<()> = each(server.address(), 1, |connection, _| {
         call(connection, &post("/v1/orgs", &json!({"name": ORG}))).map(drop)
     })?;
+    let owner = format!("FlyV1 {}", installation.owner(ORG));
     let done = AtomicUsize::new(0);
     let ids: Vec<AppId> = each(server.address(), apps, |connection, number| {
         let body = json!({"org": ORG, "name": format!("app-{number}")});
         let id = call(connection, &post("/v1/apps", &body))?.field("id");
-        let put =
-            Request::new("PUT", &format!("/v1/apps/{id}/policy")).authorization(&operator).json(&policy);
+        let put = Request::new("PUT", &format!("/v1/apps/{id}/policy")).authorization(&owner).json(&policy);
         call(connection, &put)?;
         let values = json!({ "values": values(random::value) });
         call(connection, &post(&format!("/v1/apps/{id}/secrets"), &values))?;

@@ -192,7 +192,7 @@ fn a_value_is_found_only_in_the_answer_to_its_reader() {
 fn an_imported_key_and_the_plaintext_it_decrypted_are_found_nowhere() {
     let (key, message) = (Canary::of(&Canary::new().text[..32]), Canary::new());
     let dev = Dev::start_with(&[("PETSEM_LOG", "trace")]);
-    let user = flyv1(&dev.mint(&json!({"kind": "org", "org": "demo"})));
+    let user = flyv1(&dev.mint_as_owner());
     let mut texts = BTreeMap::new();
     let mut call = |name: &'static str, method: &str, path: &str, body: Option<serde_json::Value>| {
         let target = format!("/v1/apps/shop/secretkeys{path}");

@@ -16,7 +16,7 @@ fn an_older_head_is_refused_by_a_freshly_started_node_if_something_was_taken_awa
     };
     let set = |rules: serde_json::Value| {
         let policy = json!({"policy": {"format": 1, "rules": rules}});
-        assert_eq!(victim.dev.operate("PUT", "/v1/apps/shop/policy", Some(&policy)).status, 200);
+        assert_eq!(victim.dev.own("PUT", "/v1/apps/shop/policy", Some(&policy)).status, 200);
     };
     let changes = || -> i64 {
         victim.database().query_row("SELECT max(number) FROM feed", [], |row| row.get(0)).unwrap()
@@ -84,7 +84,7 @@ fn a_server_does_not_start_on_an_older_control_state_or_a_forged_page() {
         let (page, directory) =
             (victim.row(kind::CONTROL_PAGE, &[]), victim.row(kind::CONTROL_DIRECTORY, &[]));
         let none = json!({"policy": {"format": 1, "rules": []}});
-        assert_eq!(victim.dev.operate("PUT", "/v1/apps/shop/policy", Some(&none)).status, 200);
+        assert_eq!(victim.dev.own("PUT", "/v1/apps/shop/policy", Some(&none)).status, 200);
         let now = victim.row(kind::CONTROL_PAGE, &[]);
         let forged = String::from_utf8_lossy(&now.content).replace("\"floor\":", "\"floor\":0");
         let forged = Saved { content: forged.into_bytes(), ..now.clone() };

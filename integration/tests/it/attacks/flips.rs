@@ -48,7 +48,7 @@ impl Small {
         dev.set("shop", &json!({"A": "second"}));
         dev.app("other", &json!({}));
         dev.set("other", &json!({"A": "other's"}));
-        let user = flyv1(&dev.mint(&json!({"kind": "org", "org": "demo"})));
+        let user = flyv1(&dev.mint_as_owner());
         let key = json!({"type": "hs256"});
         let made = dev.call("POST", "/v1/apps/shop/secretkeys/k/generate", &user, Some(&key));
         assert_eq!(made.status, 201, "{}", made.text());

@@ -225,7 +225,7 @@ impl Watched {
     }
 
     fn secret_keys(&mut self) {
-        let token = self.dev.mint(&json!({"kind": "org", "org": "demo"}));
+        let token = self.dev.mint_as_owner();
         self.token("key user's token", &token);
         let user = flyv1(&token);
         let keys = "/v1/apps/shop/secretkeys";

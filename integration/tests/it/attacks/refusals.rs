@@ -318,7 +318,7 @@ fn policies_that_allow_too_much_or_are_invalid_are_not_set() {
     let issuer = petsem_server::Development::ISSUER;
     let put = |rule: serde_json::Value| {
         let policy = json!({"policy": {"format": 1, "rules": [rule]}});
-        dev.operate("PUT", "/v1/apps/shop/policy", Some(&policy))
+        dev.own("PUT", "/v1/apps/shop/policy", Some(&policy))
     };
     for (what, rule) in [
         ("a boot that binds nothing", json!({"name": "r", "issuer": issuer, "actions": ["boot"]})),
@@ -355,7 +355,7 @@ fn policies_that_allow_too_much_or_are_invalid_are_not_set() {
     let answer = request.body("application/json", twice).send(dev.server.address());
     refused(&dev, "a name twice", &answer, 400, "bad_request", "a name occurs twice");
     let stale = json!({"policy": {"format": 1, "rules": []}, "expected_version": 7});
-    let answer = dev.operate("PUT", "/v1/apps/shop/policy", Some(&stale));
+    let answer = dev.own("PUT", "/v1/apps/shop/policy", Some(&stale));
     refused(&dev, "a stale version", &answer, 412, "stale_version", "version 1");
     assert_eq!(dev.operate("GET", "/v1/apps/shop/policy", None).json(), before);
 }
@@ -469,7 +469,7 @@ fn an_empty_list_never_means_everything() {
     let read = || dev.call("GET", "/v1/apps/bare/secrets?show_secrets=true", &dev.reader_jwt(), None);
     refused(&dev, "no policy", &read(), 403, "policy_denied", "");
     let put = |policy: serde_json::Value| {
-        dev.operate("PUT", "/v1/apps/bare/policy", Some(&json!({ "policy": policy })))
+        dev.own("PUT", "/v1/apps/bare/policy", Some(&json!({ "policy": policy })))
     };
     let issuer = petsem_server::Development::ISSUER;
     for more in [json!({"claims": {}}), json!({"claims": {"sub": "*"}}), json!({})] {

@@ -205,7 +205,8 @@ impl Scene {
         let wanted = json!({"location": "https://ours.example", "org": "demo", "key": key});
         let asked = dev.operate("POST", "/v1/dischargers", Some(&wanted));
         let approve = format!("/v1/approvals/{}/approve", asked.field("id"));
-        assert_eq!(dev.call("POST", &approve, &flyv1(&dev.owner()), Some(&json!({}))).status, 200);
+        let body = json!({"key_digest": asked.json()["key_digest"]});
+        assert_eq!(dev.call("POST", &approve, &flyv1(&dev.owner()), Some(&body)).status, 200);
         let dischargers = dev.operate("GET", "/v1/dischargers?org=demo", None).json();
         let discharger = dischargers["dischargers"].as_array().unwrap().iter();
         let discharger =

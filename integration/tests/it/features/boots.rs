@@ -509,7 +509,7 @@ fn grants_and_renewals_are_refused_once_the_policy_no_longer_allows_the_boot() {
     let discharge = dev.discharge("shop", "m-1");
     let renewal = dev.boot("shop", "m-1", &discharge).field("renewal");
     let put = |policy: Value| {
-        let answer = dev.operate("PUT", "/v1/apps/shop/policy", Some(&json!({ "policy": policy })));
+        let answer = dev.own("PUT", "/v1/apps/shop/policy", Some(&json!({ "policy": policy })));
         assert_eq!(answer.status, 200, "{}", answer.text());
     };
     put(json!({"format": 1, "rules": []}));
@@ -610,7 +610,7 @@ fn a_workload_reads_the_secrets_that_its_rule_names_and_no_others() {
         "name": "web", "issuer": Development::ISSUER, "claims": {"sub": "web"},
         "actions": ["read_value"], "secrets": {"names": ["DB_URL"], "prefixes": ["WEB_P"]}
     }]});
-    let put = dev.operate("PUT", "/v1/apps/shop/policy", Some(&json!({ "policy": policy })));
+    let put = dev.own("PUT", "/v1/apps/shop/policy", Some(&json!({ "policy": policy })));
     assert_eq!(put.status, 200, "{}", put.text());
     let jwt = dev.jwt(&json!({"sub": "web"}));
     let all = dev.call("GET", "/v1/apps/shop/secrets?show_secrets=true", &jwt, None);

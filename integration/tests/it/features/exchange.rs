@@ -35,7 +35,7 @@ fn rule() -> Value {
 
 fn set_rules(dev: &Dev, app: &str, rules: &[Value]) {
     let body = json!({"policy": {"format": 1, "rules": rules}});
-    let put = dev.operate("PUT", &format!("/v1/apps/{app}/policy"), Some(&body));
+    let put = dev.own("PUT", &format!("/v1/apps/{app}/policy"), Some(&body));
     assert_eq!(put.status, 200, "{}", put.text());
 }
 

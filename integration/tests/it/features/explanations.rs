@@ -49,7 +49,7 @@ fn a_policy_is_tested_with_claims_without_a_jwt() {
     let dev = Dev::start();
     let directory = tempfile::tempdir().unwrap();
     let context = dev.layout().operator_token().with_file_name("context.toml");
-    let put = dev.operate("PUT", "/v1/apps/shop/policy", Some(&json!({ "policy": policy() })));
+    let put = dev.own("PUT", "/v1/apps/shop/policy", Some(&json!({ "policy": policy() })));
     assert_eq!(put.status, 200, "{}", put.text());
     let test = |claims: &Value, question: &[&str]| {
         let file = directory.path().join("claims.json");

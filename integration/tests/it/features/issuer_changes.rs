@@ -88,8 +88,14 @@ impl Scene {
         asked.field("id")
     }
 
+    /// Approves, with the digest that the request shows.
     fn approve(&self, request: &str, by: &str) -> Answer {
-        self.call("POST", &format!("/v1/approvals/{request}/approve"), by, Some(&json!({})))
+        let shown = self.call("GET", &format!("/v1/approvals/{request}"), &self.kim, None).json();
+        self.approve_keys(request, by, &json!({"key_digest": shown["key_digest"]}))
+    }
+
+    fn approve_keys(&self, request: &str, by: &str, body: &Value) -> Answer {
+        self.call("POST", &format!("/v1/approvals/{request}/approve"), by, Some(body))
     }
 
     /// Runs `petsem` as an operator.
@@ -145,8 +151,18 @@ fn new_keys_need_another_persons_approval_and_replace_the_old_ones() {
     assert!(shown.status.success() && shown.printed.contains("\"kid\": \"new\""), "{}", shown.printed);
     assert_eq!(scene.read(&new.sign(&claims("reader-ann", now()))), refused(401, "token_invalid"));
 
+    // The approver repeats the digest of the keys, as their owner tells it.
+    for (body, text) in [
+        (json!({}), "let their owner tell you their digest"),
+        (json!({"key_digest": thumbprint(&old)}), "these are other keys"),
+    ] {
+        let refused = scene.approve_keys(&request, &scene.lee, &body);
+        assert_eq!(refused.outcome(), (409, "conflict".to_owned()), "{}", refused.text());
+        assert!(refused.error().contains(text), "{}", refused.error());
+    }
+
     let exchanged = scene.exchange(&old.sign(&claims("reader-ann", now()))).field("access_token");
-    let approved = scene.approve(&request, &scene.lee);
+    let approved = scene.approve_keys(&request, &scene.lee, &json!({"key_digest": thumbprint(&new)}));
     assert_eq!((approved.status, approved.field("state")), (200, "approved".to_owned()));
     let named = format!("registered keys by SHA-256 thumbprint (RFC 7638): {}", thumbprint(&new));
     assert_eq!(approved.field("summary"), format!("change the issuer {ISSUER}, {named}"));

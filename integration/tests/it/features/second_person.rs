@@ -9,6 +9,7 @@ use petsem_integration::server::{Server, petsem, run};
 use petsem_policy::{SharedKey, Ticket, UnverifiedToken};
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 const VALUES: &str = "/v1/apps/shop/secrets?show_secrets=true";
 const TENTH: std::time::Duration = std::time::Duration::from_millis(100);
@@ -441,7 +442,8 @@ fn tickets_of_hosts_are_sealed_for_the_platforms_newest_key_and_never_for_an_org
         let pending = call("POST", "/v1/dischargers", &kim, &wanted);
         assert_eq!(pending.status, 202, "{}", pending.text());
         let path = format!("/v1/approvals/{}/approve", pending.field("id"));
-        assert_eq!(call("POST", &path, &lee, &json!({})).status, 200);
+        let digest = HEXLOWER.encode(&Sha256::digest([byte; 32]));
+        assert_eq!(call("POST", &path, &lee, &json!({"key_digest": digest})).status, 200);
     };
     let opened_by = || {
         let body = json!({"kind": "host", "host": "host-9", "discharger": LOCATION});
@@ -506,7 +508,12 @@ fn a_discharger_takes_effect_when_another_person_approves() {
     assert_eq!(known(), 0);
     let request = pending.field("id");
     refused(&scene.decide(&request, "approve", &scene.dev.operator), 403, "forbidden", "different persons");
-    let approved = scene.decide(&request, "approve", &scene.owner);
+    refused(&scene.decide(&request, "approve", &scene.owner), 409, "conflict", "key_digest");
+    let digest = HEXLOWER.encode(&Sha256::digest([7; 32]));
+    assert!(pending.field("summary").contains(&digest), "{}", pending.text());
+    let approve = format!("/v1/approvals/{request}/approve");
+    let body = json!({"key_digest": digest});
+    let approved = scene.dev.call("POST", &approve, &flyv1(&scene.owner), Some(&body));
     assert_eq!((approved.status, known()), (200, 1), "{}", approved.text());
     assert!(!scene.dev.audit_log().contains(&key));
 

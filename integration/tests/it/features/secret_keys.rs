@@ -16,7 +16,7 @@ const SECRET_KEYS: u8 = 21;
 
 /// A client that uses keys: the header of a token of the org.
 fn user(dev: &Dev) -> String {
-    flyv1(&dev.mint(&json!({"kind": "org", "org": "demo"})))
+    flyv1(&dev.mint_as_owner())
 }
 
 fn generate(dev: &Dev, label: &str, kind: &str) -> Answer {
@@ -184,7 +184,7 @@ fn a_token_for_some_keys_uses_those_and_does_not_see_the_others() {
     generate(&dev, "signv0", "hs256");
     generate(&dev, "signv1", "hs256");
     generate(&dev, "other", "hs256");
-    let token = dev.mint(&json!({"kind": "org", "org": "demo"}));
+    let token = dev.mint_as_owner();
     let narrowed = |keys: SecretKeys, actions: &[Action]| {
         let actions = Actions(ActionSet::from_iter(actions.iter().copied()));
         flyv1(&appended(&token, [keys.into(), actions.into()]))
@@ -277,7 +277,7 @@ fn the_command_line_creates_versions_of_keys_and_reads_files_and_pipes() {
     let work = tempfile::tempdir().unwrap();
     let file = |name: &str| work.path().join(name).display().to_string();
     let token = file("token");
-    std::fs::write(&token, dev.mint(&json!({"kind": "org", "org": "demo"}))).unwrap();
+    std::fs::write(&token, dev.mint_as_owner()).unwrap();
     std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let endpoint = format!("http://{}", dev.server.address());
     let keys = |arguments: &[&str]| {
