@@ -7,7 +7,8 @@
 use petsem_api::{
     AppRef, Approval, ApprovalId, ApprovalKind, ApprovalList, ApprovalState, Approve, TokenUuid,
 };
-use petsem_policy::{Action, Jwks, Token, TokenId};
+use petsem_policy::evaluate::Jwks;
+use petsem_policy::{Action, Token, TokenId};
 use petsem_store::{Change, Expect, RecordKind};
 use serde::Serialize;
 

@@ -89,10 +89,10 @@ impl Demo {
         .await
     }
 
-    /// Sets the policy of an app, as the operator; returns its version.
+    /// Sets the policy of an app, as the owner of its org; returns its version.
     pub(crate) async fn put_policy(&self, app: &str, policy: Value) -> Result<u64, Failure> {
         let wanted = body(json!({ "policy": policy }));
-        let set = self.call(&self.tokens.operator, async |engine, audit, principal, now| {
+        let set = self.call(&self.tokens.owner, async |engine, audit, principal, now| {
             engine.put_policy(audit, principal, &app_ref(app), wanted, now).await
         });
         let Requested::Done(set) = set.await? else { panic!("no org guards its policies") };

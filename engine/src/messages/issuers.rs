@@ -2,10 +2,8 @@
 
 use std::fmt::Display;
 
-use data_encoding::HEXLOWER;
 use petsem_api::{ErrorCode, OrgId};
 use petsem_policy::evaluate::Algorithm;
-use sha2::{Digest as _, Sha256};
 
 use crate::error::Failure;
 

@@ -58,7 +58,8 @@ impl Engine {
             // It may add rules to another version than the one it was compared with.
             let compared = is_needed.then_some(app.head.policy_version);
             let expected = wanted.expected_version.or(compared);
-            let set = self.set_policy(audit, &app, wanted.policy, expected, &principal.author(), None);
+            let author = principal.author();
+            let set = self.set_policy(audit, &app, wanted.policy, expected, &author, None);
             return Ok(Requested::Done(set.await?));
         }
         // No approval is requested for a policy that could never take effect.

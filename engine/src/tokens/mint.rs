@@ -20,7 +20,7 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
 use crate::records::TokenRow;
-use crate::request::{AuditRecord, local_record};
+use crate::request::AuditRecord;
 
 const DAY: u64 = 24 * 60 * 60;
 /// Longest lifetime of a host token, in seconds.

@@ -302,7 +302,7 @@ async fn answer_open(started: &Started, since: Timestamp, request: PendingComman
         SocketCommand::AcceptLoss { .. } => Answer::LossAccepted { detail: None },
         SocketCommand::CarryOut { id, note } => {
             match started.state.engine.carry_out_note(&source, id, &note).await {
-                Ok(answer) => Answer::CarriedOut { answer },
+                Ok(result) => Answer::CarriedOut { result },
                 Err(failure) => {
                     tracing::warn!(reason = failure.operator_text(), "a command on this node was refused");
                     Answer::refused(&failure)

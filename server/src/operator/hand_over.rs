@@ -45,7 +45,7 @@ pub(crate) async fn hand_over(
     let id = new_request_id(now);
     let note = command.into_note(codec, id, now)?;
     match send(&settings.data_directory, &SocketCommand::CarryOut { id, note }).await? {
-        Answer::CarriedOut { answer } => Ok(answer),
+        Answer::CarriedOut { result } => Ok(result),
         Answer::Refused { error, .. } => Err(StartError::Refused(error)),
         _ => Err(CommandError::NoServer.into()),
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use petsem_engine::{
-    KeepShares, OpenList, PlannedSeals, SealInfo, SealedRows, Timestamp, Unavailable, new_request_id,
+    KeepShares, NodeCommand, OpenList, PlannedSeals, SealInfo, SealedRows, Timestamp, Unavailable,
 };
 use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, SealSource, ShareSet};
 use petsem_store::OpenError;
@@ -12,7 +12,8 @@ use petsem_store::OpenError;
 use crate::error::StartError;
 use crate::messages;
 use crate::node::start::{open_installed, start_unlocked, stop_after, with_store};
-use crate::operator::socket::{Answer, CommandError, SocketCommand, send, unseal_command};
+use crate::operator::hand_over::hand_over;
+use crate::operator::socket::{Answer, CommandError, send, unseal_command};
 use crate::operator::status::view_rows;
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;

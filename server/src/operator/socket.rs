@@ -88,7 +88,7 @@ pub(crate) enum Answer {
     /// The command is carried out.
     CarriedOut {
         /// What came of it.
-        answer: NodeAnswer,
+        result: NodeAnswer,
     },
     /// The request was refused.
     Refused {

@@ -176,7 +176,7 @@ impl Engine {
 
     fn rewrap_approval(&self, rewrapper: &mut Rewrapper<'_>, record: &Record) -> Result<Record, Failure> {
         let mut row: Row<ApprovalRow> = self.codec.read(&record.id, record)?;
-        if let ProtectedChange::Discharger { id, row } = &mut row.content.change {
+        if let ProtectedChange::Discharger { id, row, .. } = &mut row.content.change {
             let id = id_of_hex(id).ok_or_else(|| fault_of(record)("it names no id"))?;
             let context = owned(self.store_id, id, row.org);
             rewrapper.rewrap::<DischargerKey>(&mut row.wrapped, &context, fault_of(record))?;
