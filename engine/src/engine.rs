@@ -326,7 +326,8 @@ impl Engine {
     }
 
     /// Makes the record of a request durable; only then may its result leave. A request without a verified credential is
-    /// only counted. A result that cannot be recorded becomes a refusal.
+    /// only counted, and so are the refusals of one credential beyond a few a second. A result that cannot be recorded
+    /// becomes a refusal.
     ///
     /// # Errors
     /// The request's own failure, or the audit log cannot be written.
@@ -342,6 +343,10 @@ impl Engine {
         }
         let outcome = result.as_ref().err().map_or(Outcome::Allowed, outcome_of);
         audit.conclude(outcome, result.as_ref().err(), self.feed_age());
+        // The line of a committed change is in the store already.
+        if result.is_err() && audit.revision().is_none() && self.audit.counts_refusal(audit.as_event()) {
+            return result;
+        }
         self.write_line(audit, audit.as_event()).await.and(result)
     }
 }

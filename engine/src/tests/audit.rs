@@ -1,8 +1,9 @@
 //! The records of changes.
 
-use serde_json::json;
+use petsem_api::ErrorCode;
+use serde_json::{Value, json};
 
-use crate::lab::Demo;
+use crate::lab::{Demo, code};
 
 /// An installation whose app `shop` has a change that the log did not take; the revision of that change.
 async fn with_pending_line() -> (Demo, u64) {
@@ -31,4 +32,29 @@ async fn a_change_whose_line_was_deleted_from_the_store_is_named() {
     let report = demo.lab.verified().await;
     let [fault] = report.faults.try_into().unwrap();
     assert!(fault.contains("is at version 2, but the audit log names no version of it after 1"), "{fault}");
+}
+
+#[tokio::test]
+async fn refusals_of_one_token_are_summarized_beyond_a_few_and_what_it_did_is_not() {
+    const EACH: u64 = 60;
+    let demo = Demo::new().await;
+    let token = demo.mint(&demo.tokens.operator, json!({"kind": "org", "org": "demo", "actions": ["list"]}));
+    let token = token.await.unwrap().token;
+    for _ in 0..EACH {
+        assert_eq!(code(demo.set(&token, "shop", json!({"A": "1"})).await), Err(ErrorCode::Forbidden));
+        demo.list(&token, "shop").await.unwrap();
+    }
+    demo.lab.engine.close_audit().await.unwrap();
+    let lines = demo.lines();
+    let of = |action: &str, outcome: &str| -> Vec<&Value> {
+        lines.iter().filter(|line| line["action"] == action && line["outcome"] == outcome).collect()
+    };
+    let id = &of("test", "denied").first().unwrap()["token"];
+    let summaries = of("request.refused", "denied");
+    assert!(summaries.iter().all(|line| line["token"] == *id && line["reason"] == "forbidden"));
+    let summed: u64 = summaries.iter().map(|line| line["count"].as_u64().unwrap()).sum();
+    assert_eq!(of("test", "denied").len() as u64 + summed, EACH);
+    assert!(summed > 0, "{lines:?}");
+    let allowed = of("test", "allowed");
+    assert_eq!(allowed.into_iter().filter(|line| line["token"] == *id).count() as u64, EACH);
 }
