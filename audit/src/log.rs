@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,6 +17,7 @@ use crate::error::{AuditError, AuditOpenError};
 use crate::event::{AuditEvent, EncodedEvent};
 use crate::open;
 use crate::queue::{Item, Shared, Then};
+use crate::search::{Searched, search};
 use crate::stats::AuditStats;
 
 /// The clock: Unix time in milliseconds.
@@ -147,6 +149,7 @@ pub struct AuditLog {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
     append_timeout: Duration,
+    directory: PathBuf,
 }
 
 impl AuditLog {
@@ -175,8 +178,21 @@ impl AuditLog {
         self.shared.failing_syncs.store(count, std::sync::atomic::Ordering::SeqCst);
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, writer: JoinHandle<()>, append_timeout: Duration) -> Self {
-        Self { shared, writer: Mutex::new(Some(writer)), append_timeout }
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        writer: JoinHandle<()>,
+        append_timeout: Duration,
+        directory: PathBuf,
+    ) -> Self {
+        Self { shared, writer: Mutex::new(Some(writer)), append_timeout, directory }
+    }
+
+    /// Searches for the requests with these ids in the lines since a time, in Unix milliseconds. Blocks while it reads.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn search(&self, wanted: &HashSet<String>, since_ms: u64) -> io::Result<Searched> {
+        search(&self.directory, wanted, since_ms)
     }
 
     /// Writes one line and returns its number once it is durable.

@@ -34,7 +34,7 @@ struct Counts {
 
 /// The refusals of one holder.
 #[derive(Default)]
-struct Refusals {
+pub(crate) struct Refusals {
     own_lines: u32,
     reasons: Reasons,
     /// The last reason, and the last source.
