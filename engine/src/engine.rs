@@ -11,7 +11,6 @@ use petsem_audit::{AuditEvent, AuditLog, EncodedEvent, Outcome};
 use petsem_keys::Keyring;
 use petsem_store::{Change, CommitError, Committed, RequestAudit, Store};
 
-use crate::authn::rate::PerSecond;
 use crate::clock::Timestamp;
 use crate::control::pending_denials::PendingDenials;
 use crate::control::state::{Control, ControlSource};
@@ -73,7 +72,6 @@ pub struct Engine {
     /// Lines of committed changes that the log refused, with their revisions.
     pending_audit: Arc<Mutex<Vec<(u64, EncodedEvent)>>>,
     pub(crate) denials: PendingDenials,
-    pub(crate) jwt_lines: PerSecond,
     pub(crate) rotations: Rotations,
 }
 
@@ -127,7 +125,6 @@ impl Engine {
             feed_read_at: AtomicI64::new(0),
             pending_audit: Arc::default(),
             denials: PendingDenials::default(),
-            jwt_lines: PerSecond::default(),
             rotations: Rotations::default(),
         };
         engine.refresh().await?;

@@ -219,6 +219,12 @@ impl Principal {
         self.tokens.first().map(Verified::id)
     }
 
+    /// The issuer of the JWT that the first token was exchanged for.
+    pub fn issuer_of_exchange(&self) -> Option<&str> {
+        let exchanged = self.tokens.first().and_then(|verified| verified.token.exchanged());
+        exchanged.map(|exchanged| &*exchanged.issuer)
+    }
+
     /// The verified tokens.
     pub(crate) fn verified(&self) -> &[Verified] {
         &self.tokens

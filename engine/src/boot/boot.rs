@@ -64,11 +64,13 @@ impl Engine {
     /// Verifies the host token of a single boot with the discharges in its header, before the body is read.
     ///
     /// # Errors
-    /// There is not exactly one host token, or it does not verify.
+    /// There is not exactly one host token, it does not verify, or it can boot nothing: it has no grant, or this is not
+    /// the listener of a host.
     pub async fn host_token(
         &self,
         authorization: Option<&str>,
         audit: &mut AuditRecord,
+        peer: &Peer,
         now: Timestamp,
     ) -> Result<Verified, Failure> {
         let header = self.boot_header(authorization)?;
@@ -77,6 +79,11 @@ impl Engine {
         let verified = verify(&self.control(), token, &header.discharges(), &mut budget, now).await?;
         // From here on the request has its own audit line, even if its body is refused.
         audit.verified_token(&verified.token);
+        if verified.org.is_some() {
+            return Err(messages::host_token_of_an_org());
+        }
+        verified.token.boot_grant().map_err(|denial| denied_by(&denial))?;
+        check_host(peer)?;
         Ok(verified)
     }
 
@@ -84,11 +91,13 @@ impl Engine {
     /// a discharge is not a host token; it is refused here once, instead of once per Machine.
     ///
     /// # Errors
-    /// The header does not carry exactly the host token, or the token was not signed by this installation.
+    /// The header does not carry exactly the host token, the token was not signed by this installation, or this is not the
+    /// listener of a host.
     pub async fn batch_token(
         &self,
         authorization: Option<&str>,
         audit: &mut AuditRecord,
+        peer: &Peer,
         now: Timestamp,
     ) -> Result<UnverifiedToken, Failure> {
         let header = self.boot_header(authorization)?;
@@ -104,6 +113,7 @@ impl Engine {
         if !header.discharges().is_empty() {
             return Err(messages::discharge_in_batch_header());
         }
+        check_host(peer)?;
         Ok(host)
     }
 
@@ -213,7 +223,7 @@ impl Engine {
             return Err(messages::host_token_of_an_org());
         }
         check_revocations(&control, token).await?;
-        let host = boot.peer.host.clone().ok_or_else(messages::no_host_of_connection)?;
+        let host = check_host(boot.peer)?.clone();
         // Without a grant the answer must reveal nothing about any app.
         token.boot_grant().map_err(|denial| denied_by(&denial))?;
         let found = self.find_app(boot.app).await?;
@@ -302,6 +312,11 @@ async fn check_grant(
         return Err(messages::machine_revoked());
     }
     Ok(Arc::clone(discharger))
+}
+
+/// The host of the connection.
+fn check_host(peer: &Peer) -> Result<&HostId, Failure> {
+    peer.host.as_ref().ok_or_else(messages::no_host_of_connection)
 }
 
 /// The only permission token that a boot's header may carry.

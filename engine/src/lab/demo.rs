@@ -239,7 +239,7 @@ impl Demo {
         let header = flyv1(&format!("{},{discharge}", self.tokens.host));
         self.request(async |engine, audit, now| {
             let now = Timestamp::from_millis(now.millis() + later * 1000);
-            let verified = engine.host_token(Some(&header), audit, now).await?;
+            let verified = engine.host_token(Some(&header), audit, &peer(), now).await?;
             let (app, machine) = (app_ref(app), machine.parse().unwrap());
             let boot = Boot {
                 verified: &verified,

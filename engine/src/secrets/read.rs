@@ -208,7 +208,6 @@ impl Engine {
     ) -> Result<ReadableApp<'static>, Failure> {
         self.check_integrity()?;
         let claims = self.verify_jwt(jwt, READ_LIFE, now).await?;
-        self.count_jwt(audit, &claims, now);
         let (app, policy, allowed) = self.workload_app(audit, &claims, app).await?;
         audit.set_detail(messages::allowed_by_rule(&allowed.rule));
         Ok(ReadableApp::by_workload(app, Workload { policy, claims, exchange: None }))
