@@ -210,7 +210,8 @@ impl Engine {
         let claims = self.verify_jwt(jwt, READ_LIFE, now).await?;
         let (app, policy, allowed) = self.workload_app(audit, &claims, app).await?;
         audit.set_detail(messages::allowed_by_rule(&allowed.rule));
-        Ok(ReadableApp::by_workload(app, Workload { policy, claims, exchange: None }))
+        let secrets = policy.readable_secrets(&claims);
+        Ok(ReadableApp::by_workload(app, Workload { secrets, exchange: None }))
     }
 
     /// The app, if a rule lets the JWT read any secret of it. Checked before anything of the app is returned or opened.
@@ -256,8 +257,9 @@ impl Engine {
             .decide_by_rule(&exchanged.rule, &claims, &PolicyQuestion::ReadAnything)
             .map_err(|denial| messages::exchanged_token_does_not_read().because(denial))?;
         audit.set_detail(messages::exchanged_by_rule(&exchanged.rule));
-        let exchange = Some(Exchange { verified, rule: exchanged.rule.clone(), now, peer: audit.peer() });
-        Ok(ReadableApp::by_workload(app, Workload { policy, claims, exchange }))
+        let secrets = policy.readable_secrets_by_rule(&exchanged.rule, &claims);
+        let exchange = Some(Exchange { verified, now, peer: audit.peer() });
+        Ok(ReadableApp::by_workload(app, Workload { secrets, exchange }))
     }
 }
 
