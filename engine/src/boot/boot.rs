@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use petsem_api::{
-    AppRef, BatchBootItem, BootAnswer, BootReport, ErrorCode, HostId, MachineId, RenewResponse,
+    AppId, AppRef, BatchBootItem, BootAnswer, BootReport, ErrorCode, HostId, MachineId, RenewResponse,
 };
 use petsem_policy::{Action, Caveat, DischargeBudget, GrantEvidence, Header, Ticket, UnverifiedToken};
+use petsem_store::AppPart;
 
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::{Verified, check_revocations, verify};
@@ -225,8 +226,12 @@ impl Engine {
         check_revocations(&control, token).await?;
         let host = check_host(boot.peer)?.clone();
         // Without a grant the answer must reveal nothing about any app.
-        token.boot_grant().map_err(|denial| denied_by(&denial))?;
-        let found = self.find_app(boot.app).await?;
+        let granted = token.boot_grant().map_err(|denial| denied_by(&denial))?.grant.app;
+        // Of an app that the grant does not name, only the head is read, for the record of the refusal.
+        let found = match self.find_app(&AppRef::Id(AppId::from_bytes(granted))).await? {
+            Some(app) if app.is_named(boot.app) => Some(app),
+            _ => self.find_app_with(boot.app, AppPart::Head).await?,
+        };
         let target = AccessTarget {
             app: found.as_ref(),
             machine: Some(boot.machine),
