@@ -82,6 +82,7 @@ mod log;
 mod open;
 mod queue;
 mod reserve;
+mod search;
 mod segment;
 mod stats;
 mod unverified;
@@ -100,5 +101,6 @@ pub use log::{
     AuditKeys, AuditLog, AuditSettings, Clock, DurableCheckpoint, KnownCheckpoint, Opened, Resume, Tail,
 };
 pub use open::logged_node;
+pub use search::Searched;
 pub use stats::AuditStats;
 pub use verify::{Report, VerifyKeys, verify_lines, verify_log};

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,6 +17,7 @@ use crate::error::{AuditError, AuditOpenError};
 use crate::event::{AuditEvent, EncodedEvent};
 use crate::open;
 use crate::queue::{Item, Shared, Then};
+use crate::search::{Searched, search};
 use crate::stats::AuditStats;
 
 /// The clock: Unix time in milliseconds.
@@ -150,6 +152,7 @@ pub struct AuditLog {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
     append_timeout: Duration,
+    directory: PathBuf,
 }
 
 impl AuditLog {
@@ -178,8 +181,21 @@ impl AuditLog {
         self.shared.failing_syncs.store(count, std::sync::atomic::Ordering::SeqCst);
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, writer: JoinHandle<()>, append_timeout: Duration) -> Self {
-        Self { shared, writer: Mutex::new(Some(writer)), append_timeout }
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        writer: JoinHandle<()>,
+        append_timeout: Duration,
+        directory: PathBuf,
+    ) -> Self {
+        Self { shared, writer: Mutex::new(Some(writer)), append_timeout, directory }
+    }
+
+    /// Searches for the requests with these ids in the lines since a time, in Unix milliseconds. Blocks while it reads.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn search(&self, wanted: &HashSet<String>, since_ms: u64) -> io::Result<Searched> {
+        search(&self.directory, wanted, since_ms)
     }
 
     /// Writes one line and returns its number once it is durable.
@@ -225,6 +241,12 @@ impl AuditLog {
     /// `reason` is a machine-readable code. Never blocks on the disk.
     pub fn unverified(&self, source: &str, reason: &'static str) {
         self.shared.unverified.count(source, reason);
+    }
+
+    /// Counts the refusal of a verified credential. Beyond a few a second for each token, or subject of a JWT, it returns
+    /// `true`: the refusal then gets no line of its own, but counts in a summary that is written within a second.
+    pub fn counts_refusal(&self, event: &AuditEvent) -> bool {
+        self.shared.unverified.counts_refusal(event)
     }
 
     /// Sets the store's last revision and mark, for the next checkpoint.

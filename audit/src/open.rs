@@ -100,7 +100,7 @@ pub(crate) fn open(
         request_ids: found.request_ids,
     };
     let (sender, checkpoints) = mpsc::channel(CHECKPOINTS_WAITING);
-    let append_timeout = settings.append_timeout;
+    let (append_timeout, directory) = (settings.append_timeout, settings.directory.clone());
     let shared = Arc::new(Shared::default());
     // Until the store was read, the first checkpoint repeats the position of an earlier one.
     *shared.position() = found.walker.seen;
@@ -125,7 +125,7 @@ pub(crate) fn open(
         .name("audit".into())
         .spawn(move || writer.run())
         .map_err(AuditOpenError::Thread)?;
-    Ok(Opened { log: AuditLog::new(shared, thread, append_timeout), tail, checkpoints })
+    Ok(Opened { log: AuditLog::new(shared, thread, append_timeout, directory), tail, checkpoints })
 }
 
 /// Writes the first checkpoint and fills the reserve. A node also starts on a full disk; it then refuses

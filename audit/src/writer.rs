@@ -336,7 +336,7 @@ impl Writer {
         }
     }
 
-    /// Once a second: checks the file, retries a failed write, writes the counts of unverified requests, and
+    /// Once a second: checks the file, retries a failed write, writes the counts of refused requests, and
     /// fills the reserve.
     fn maintain(&mut self) {
         let now_ms = (self.clock)();
@@ -368,9 +368,9 @@ impl Writer {
         if events.is_empty() {
             return;
         }
-        // 1025 short lines fit into half of every segment but the smallest; pieces fit into all.
+        // Each has at most 5 KiB, so these pieces fit into every segment.
         let mut written = 0;
-        for piece in events.chunks(32) {
+        for piece in events.chunks(8) {
             if let Err(error) = self.write_own(piece) {
                 self.report(&error);
                 break;

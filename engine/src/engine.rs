@@ -10,7 +10,6 @@ use petsem_audit::{AuditEvent, AuditLog, EncodedEvent, Outcome};
 use petsem_keys::Keyring;
 use petsem_store::{Change, CommitError, Committed, RequestAudit, Store};
 
-use crate::authn::rate::PerSecond;
 use crate::clock::Timestamp;
 use crate::control::pending_denials::PendingDenials;
 use crate::control::state::{Control, ControlSource};
@@ -73,7 +72,6 @@ pub struct Engine {
     /// Lines of committed changes that the log refused, with their revisions.
     pending_audit: Arc<Mutex<Vec<(u64, EncodedEvent)>>>,
     pub(crate) denials: PendingDenials,
-    pub(crate) jwt_lines: PerSecond,
     pub(crate) rotations: Rotations,
 }
 
@@ -127,7 +125,6 @@ impl Engine {
             feed_read_at: AtomicI64::new(0),
             pending_audit: Arc::default(),
             denials: PendingDenials::default(),
-            jwt_lines: PerSecond::default(),
             rotations: Rotations::default(),
         };
         engine.refresh().await?;
@@ -327,7 +324,8 @@ impl Engine {
     }
 
     /// Makes the record of a request durable; only then may its result leave. A request without a verified credential is
-    /// only counted. A result that cannot be recorded becomes a refusal.
+    /// only counted, and so are the refusals of one credential beyond a few a second. A result that cannot be recorded
+    /// becomes a refusal.
     ///
     /// # Errors
     /// The request's own failure, or the audit log cannot be written.
@@ -343,6 +341,10 @@ impl Engine {
         }
         let outcome = result.as_ref().err().map_or(Outcome::Allowed, outcome_of);
         audit.conclude(outcome, result.as_ref().err(), self.feed_age());
+        // The line of a committed change is in the store already.
+        if result.is_err() && audit.revision().is_none() && self.audit.counts_refusal(audit.as_event()) {
+            return result;
+        }
         self.write_line(audit, audit.as_event()).await.and(result)
     }
 }

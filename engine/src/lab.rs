@@ -121,7 +121,8 @@ impl Lab {
     /// The same installation, after a stop and a start.
     pub(crate) async fn restarted(self) -> Self {
         let Self { engine, node, directory } = self;
-        engine.close_audit().await.unwrap();
+        // The test may have closed it.
+        let _closed = engine.close_audit().await;
         engine.store.close().await.unwrap();
         drop(engine);
         Self::open(directory, node).await
@@ -168,6 +169,7 @@ impl Lab {
             fetch: Arc::new(NoNetwork),
         };
         let engine = Engine::start(parts).await.unwrap();
+        engine.recover_lines(&opened.tail.request_ids).await.unwrap();
         Self { engine, node, directory }
     }
 }

@@ -1,6 +1,6 @@
 //! Ties the audit log to the store: checkpoints kept in the store, and lines lost when a process was killed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use data_encoding::HEXLOWER;
 use petsem_api::RequestId;
@@ -14,6 +14,10 @@ use crate::keyring::node_keys::ratchet_context;
 use crate::keyring::unlock::Unlocked;
 use crate::messages;
 use crate::records::{CheckpointRow, FeedHeadRow, IntegrityFault, NodeRow, SignedNote, expect, read_row};
+
+/// How long before its line, by the node's clock, a request may have begun, in milliseconds. A clock that was set by more
+/// than that may let a row that was put back have a second line.
+const LONGEST_REQUEST: u64 = 10 * 60 * 1000;
 
 /// What this node's audit log has seen and the store lacks: the store was rolled back, or is another store. `None` if
 /// nothing is missing.
@@ -94,10 +98,12 @@ impl Engine {
         event.encode().map_err(Failure::internal)
     }
 
-    /// Writes the missing audit lines of committed changes, after a kill. `written` has the request ids in the log. It does
-    /// not wait: the store keeps each line until it is durable in the log.
+    /// Writes the missing audit lines of committed changes, after a kill. `written` has the request ids at the end of the
+    /// log. It does not wait: the store keeps each line until it is durable in the log. A row whose line the log has from
+    /// before that was put back, and is deleted.
     pub async fn recover_lines(&self, written: &HashSet<String>) -> Result<(), Failure> {
         let mut done = Vec::new();
+        let mut missing: BTreeMap<RequestId, MissingLine> = BTreeMap::new();
         for change in self.store.unaudited(self.node).await? {
             let line = self.codec.read_note(SignedNote::Line, change.request_id, &change.line);
             // A node's own bookkeeping (a checkpoint) needs no line.
@@ -106,14 +112,53 @@ impl Engine {
                 done.push(change.revision);
                 continue;
             }
-            tracing::warn!(request = %change.request_id, "writing the missing audit line of a committed change");
-            let line = match line {
-                Some(line) => EncodedEvent::from_bytes(line.to_vec()),
-                None => self.altered_line(change.request_id)?,
-            };
-            self.write_committed(change.revision, line);
+            let missing = missing.entry(change.request_id).or_default();
+            done.extend(missing.revision.replace(change.revision));
+            if let Some(line) = line {
+                missing.line = Some(EncodedEvent::from_bytes(line.to_vec()));
+            }
+        }
+        for request in self.written_earlier(missing.keys())? {
+            tracing::warn!(%request, "the log has the audit line of a change that the store lists as missing: its row was put back");
+            done.extend(missing.remove(&request).and_then(|missing| missing.revision));
+        }
+        for (request, MissingLine { revision, line }) in missing {
+            let Some(revision) = revision else { continue };
+            tracing::warn!(%request, "writing the missing audit line of a committed change");
+            let line = line.map_or_else(|| self.altered_line(request), Ok)?;
+            self.write_committed(revision, line);
         }
         self.store.audited(self.node, &done);
         Ok(())
     }
+
+    /// Those of the requests that have a line in the log. One from before the oldest line that is left had time to get its
+    /// line.
+    fn written_earlier<'r>(
+        &self,
+        requests: impl Iterator<Item = &'r RequestId> + Clone,
+    ) -> Result<Vec<RequestId>, Failure> {
+        let begun = |request: &RequestId| millis_of(*request).saturating_sub(LONGEST_REQUEST);
+        let Some(since_ms) = requests.clone().map(begun).min() else { return Ok(Vec::new()) };
+        let wanted = requests.clone().map(ToString::to_string).collect();
+        let searched = self.audit.search(&wanted, since_ms).map_err(Failure::internal)?;
+        let is_written = |request: &&RequestId| {
+            begun(request) < searched.since_ms || searched.found.contains(&request.to_string())
+        };
+        Ok(requests.filter(is_written).copied().collect())
+    }
+}
+
+/// The line of a request that the log lacks.
+#[derive(Default)]
+struct MissingLine {
+    /// The newest change of the request.
+    revision: Option<u64>,
+    /// `None` if none of its rows is what was written.
+    line: Option<EncodedEvent>,
+}
+
+/// When a request began, in Unix milliseconds: its id is a UUIDv7.
+fn millis_of(request: RequestId) -> u64 {
+    request.as_bytes().iter().take(6).fold(0, |millis, byte| (millis << 8) | u64::from(*byte))
 }

@@ -8,6 +8,7 @@ mod explain;
 mod jwks;
 mod jwt;
 mod pattern;
+mod readable;
 mod roca;
 mod rule_action;
 mod rules;
@@ -19,6 +20,7 @@ pub use explain::{ExplainedRefusal, Explanation, RuleExplanation};
 pub use jwks::{Algorithm, Jwks, MAX_JWKS_BYTES};
 pub use jwt::{Claims, Issuer, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, key_id_of, verify_jwt};
 pub use pattern::Pattern;
+pub use readable::ReadableSecrets;
 pub use rule_action::RuleAction;
 pub use rules::{AppPolicy, Bind, MAX_POLICY_BYTES, MAX_RULES, Rule, SecretSelection};
 pub use text::{

@@ -188,6 +188,10 @@ pub struct FeedEntry {
 /// What a read of an app returns besides its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppPart {
+    /// Nothing else.
+    Head,
+    /// Its policy.
+    Policy,
     /// What a boot needs: policy and bundle.
     Secrets,
     /// Its secret keys.
@@ -206,6 +210,10 @@ pub struct AppRows {
 /// The rows of an [`AppPart`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartRows {
+    /// Nothing else.
+    Head,
+    /// The row of kind [`RecordKind::Policy`]; absent before the first policy is set.
+    Policy(Option<Record>),
     /// What a boot needs.
     Secrets {
         /// The row of kind [`RecordKind::Policy`]; absent before the first policy is set.

@@ -229,3 +229,36 @@ async fn a_hanging_writer_causes_timeouts_then_a_full_queue() {
 fn known_checkpoint(checkpoint: &crate::Checkpoint) -> KnownCheckpoint {
     KnownCheckpoint { line: checkpoint.line, head: checkpoint.head }
 }
+
+#[tokio::test]
+async fn refusals_of_a_token_beyond_a_few_are_one_line_per_second() {
+    let lab = Lab::new();
+    let log = lab.open().log;
+    let refused = AuditEvent {
+        token: Some("t-1".to_owned()),
+        reason: Some("token_expired".into()),
+        ..AuditEvent::new(NOON, "r-1", "secret.set", Outcome::Denied)
+    };
+    let mut own = 0;
+    for round in 0..3 {
+        lab.pass(1000);
+        for _ in 0..1000 {
+            own += u64::from(!log.counts_refusal(&refused));
+        }
+        // The writer takes the counts after this line.
+        log.append(event(round)).await.unwrap();
+    }
+    lab.pass(1000);
+    log.close().await.unwrap();
+    let lines: Vec<serde_json::Value> =
+        lab.lines().iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
+    let summaries: Vec<_> = lines.iter().filter(|line| line["action"] == "request.refused").collect();
+    let seconds: BTreeSet<&str> = summaries.iter().map(|line| &line["t"].as_str().unwrap()[..19]).collect();
+    assert_eq!((seconds.len(), summaries.len()), (summaries.len(), seconds.len()));
+    let summed: u64 = summaries.iter().map(|line| line["count"].as_u64().unwrap()).sum();
+    assert_eq!(own + summed, 3000);
+    // Five for each summary, and for what came after the last one.
+    assert!(own <= 30, "{own} own lines");
+    assert!(summaries.iter().all(|line| line["token"] == "t-1" && line["reason"] == "token_expired"));
+    lab.verify().unwrap();
+}

@@ -9,7 +9,7 @@ use petsem_api::{
 };
 use petsem_policy::evaluate::Jwks;
 use petsem_policy::{Action, Token, TokenId};
-use petsem_store::{Change, Expect, RecordKind};
+use petsem_store::{AppPart, Change, Expect, RecordKind};
 use serde::Serialize;
 
 use crate::approvals::discharger_limits::check_room;
@@ -425,7 +425,7 @@ impl Engine {
     ) -> Result<Option<&'c Verified>, Failure> {
         let app: Option<FoundApp> = match row.app {
             None => None,
-            Some(app) => match self.find_app(&AppRef::Id(app)).await? {
+            Some(app) => match self.find_app_with(&AppRef::Id(app), AppPart::Head).await? {
                 None => return Ok(None),
                 found => found,
             },

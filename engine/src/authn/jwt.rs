@@ -9,7 +9,6 @@ use crate::control::state::{Control, IssuerEntry};
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::messages;
-use crate::request::AuditRecord;
 
 /// Longest life of a JWT that proves a boot (design §4), in seconds.
 pub(crate) const BOOT_LIFE: i64 = 300;
@@ -71,14 +70,6 @@ impl Engine {
         let issued_at = claims.issued_at().unwrap_or(i64::MIN);
         check_jwt(&control, claims.issuer(), claims.subject(), claims.jti(), issued_at).await?;
         Ok(Ok(claims))
-    }
-
-    /// Gives a JWT that no rule has accepted yet its own audit line, up to a rate: holders of JWTs of a public issuer
-    /// must not be able to fill the log. The others are only counted.
-    pub(crate) fn count_jwt(&self, audit: &mut AuditRecord, claims: &Claims, now: Timestamp) {
-        if self.jwt_lines.allows(now.seconds()) {
-            audit.accepted_jwt(claims);
-        }
     }
 
     fn issuer_of(&self, entry: &IssuerEntry, keys: Jwks) -> Issuer {

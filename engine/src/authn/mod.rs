@@ -4,6 +4,5 @@ pub(crate) mod authenticate;
 pub(crate) mod exchange;
 pub(crate) mod issuer_keys;
 pub(crate) mod jwt;
-pub(crate) mod rate;
 pub(crate) mod token_id;
 pub(crate) mod tokens;

@@ -31,7 +31,8 @@ pub struct Principal {
 
 impl Engine {
     /// The app that a request names, if one token of the principal allows all requested accesses there. A principal
-    /// outside the app's org gets the same answer whether the app exists or not.
+    /// outside the app's org gets the same answer whether the app exists or not. The decision needs only the app's head; the
+    /// time that a refusal takes must not say how large the app is.
     pub(crate) async fn app_for(
         &self,
         principal: &Principal,
@@ -40,13 +41,14 @@ impl Engine {
         requested: &[(Action, Option<&SecretName>)],
     ) -> Result<FoundApp, Failure> {
         principal.check_work(requested.len())?;
-        let found = self.find_app(app).await?;
+        let found = self.find_app_with(app, AppPart::Head).await?;
         let now = self.now();
         let target = |secret| AccessTarget { app: found.as_ref(), secret, ..AccessTarget::default() };
         let accesses: Vec<_> = requested.iter().map(|(action, secret)| (*action, target(*secret))).collect();
         let decision = principal.select_token(audit, &accesses, now).map(|_| ());
         let action = requested.first().map_or(Action::List, |(action, _)| *action);
-        answer(principal, audit, found, action, now, decision)
+        let app = answer(principal, audit, found, action, now, decision)?;
+        self.with_part(app, AppPart::Secrets).await
     }
 
     /// The app for a list, and whether the principal may list all of it. A principal that is restricted to some names sees
@@ -61,8 +63,10 @@ impl Engine {
     ) -> Result<(FoundApp, bool), Failure> {
         match self.app_for(principal, audit, app, &[(Action::List, None)]).await {
             Ok(app) => Ok((app, true)),
-            Err(failure) => match self.find_app(app).await? {
-                Some(app) if principal.lists_by_name(&app, named, now) => Ok((app, false)),
+            Err(failure) => match self.find_app_with(app, AppPart::Head).await? {
+                Some(app) if principal.lists_by_name(&app, named, now) => {
+                    Ok((self.with_part(app, AppPart::Secrets).await?, false))
+                }
                 _ => Err(failure),
             },
         }
@@ -78,12 +82,13 @@ impl Engine {
         secret_key: &SecretKeyName,
         part: AppPart,
     ) -> Result<FoundApp, Failure> {
-        let found = self.find_app_with(app, part).await?;
+        let found = self.find_app_with(app, AppPart::Head).await?;
         let target =
             AccessTarget { app: found.as_ref(), secret_key: Some(secret_key), ..AccessTarget::default() };
         let now = self.now();
         let decision = principal.select_token(audit, &[(action, target)], now).map(|_| ());
-        answer(principal, audit, found, action, now, decision)
+        let app = answer(principal, audit, found, action, now, decision)?;
+        self.with_part(app, part).await
     }
 }
 
@@ -221,6 +226,12 @@ impl Principal {
     /// The id of the first token.
     pub fn first_token(&self) -> Option<TokenId> {
         self.tokens.first().map(Verified::id)
+    }
+
+    /// The issuer of the JWT that the first token was exchanged for.
+    pub fn issuer_of_exchange(&self) -> Option<&str> {
+        let exchanged = self.tokens.first().and_then(|verified| verified.token.exchanged());
+        exchanged.map(|exchanged| &*exchanged.issuer)
     }
 
     /// The verified tokens.

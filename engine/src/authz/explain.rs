@@ -6,6 +6,7 @@
 use petsem_api::{ExplainToken, ExplainedRefusal, ExplainedToken, Explanation, SecretName};
 use petsem_policy::evaluate::PolicyQuestion;
 use petsem_policy::{Action, Caveat, Denial, Exchanged, Origin};
+use petsem_store::AppPart;
 
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::Verified;
@@ -32,7 +33,7 @@ impl Engine {
         let app = match &request.app {
             None => None,
             Some(app) => Some(
-                self.find_app(app)
+                self.find_app_with(app, AppPart::Head)
                     .await?
                     .filter(|app| principal.is_of(app.head.org) || principal.boots(app))
                     .ok_or_else(|| stranger(action, &Refused::OtherOrg))?,

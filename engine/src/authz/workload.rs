@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use petsem_api::SecretName;
-use petsem_policy::evaluate::{AppPolicy, Claims, PolicyQuestion};
+use petsem_policy::evaluate::{Claims, ReadableSecrets};
 use petsem_policy::{Action, Exchanged, Token};
 
 use crate::authn::tokens::Verified;
@@ -16,8 +16,8 @@ use crate::tenancy::found::FoundApp;
 
 /// A workload that a rule of the app's policy allows to read something.
 pub(crate) struct Workload<'p> {
-    pub(crate) policy: AppPolicy,
-    pub(crate) claims: Claims,
+    /// What the rule, or the rules, let it read.
+    pub(crate) secrets: ReadableSecrets,
     /// Set if the workload uses a token that a JWT was exchanged for.
     pub(crate) exchange: Option<Exchange<'p>>,
 }
@@ -25,7 +25,6 @@ pub(crate) struct Workload<'p> {
 /// An exchanged token.
 pub(crate) struct Exchange<'p> {
     pub(crate) verified: &'p Verified,
-    pub(crate) rule: String,
     pub(crate) now: Timestamp,
     pub(crate) peer: Option<IpAddr>,
 }
@@ -39,20 +38,12 @@ impl Workload<'_> {
 
     /// Whether the workload may read this secret.
     pub(crate) fn may_read(&self, app: &FoundApp, name: &SecretName) -> bool {
-        match &self.exchange {
-            None => self.policy.decide_read(&self.claims, name.as_str()).is_ok(),
-            Some(Exchange { verified, rule, now, peer }) => {
-                let target = AccessTarget {
-                    app: Some(app),
-                    secret: Some(name),
-                    peer: *peer,
-                    ..AccessTarget::default()
-                };
-                let question = PolicyQuestion::Read(name.as_str());
-                verified.allows(&target.access(Action::ReadValue, *now)).is_ok()
-                    && self.policy.decide_by_rule(rule, &self.claims, &question).is_ok()
-            }
-        }
+        let allows = |Exchange { verified, now, peer }: &Exchange<'_>| {
+            let target =
+                AccessTarget { app: Some(app), secret: Some(name), peer: *peer, ..AccessTarget::default() };
+            verified.allows(&target.access(Action::ReadValue, *now)).is_ok()
+        };
+        self.secrets.contains(name.as_str()) && self.exchange.as_ref().is_none_or(allows)
     }
 }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use petsem_api::{
-    AppRef, BatchBootItem, BootAnswer, BootReport, ErrorCode, HostId, MachineId, RenewResponse,
+    AppId, AppRef, BatchBootItem, BootAnswer, BootReport, ErrorCode, HostId, MachineId, RenewResponse,
 };
 use petsem_policy::{Action, Caveat, DischargeBudget, GrantEvidence, Header, Ticket, UnverifiedToken};
+use petsem_store::AppPart;
 
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::{Verified, check_revocations, verify};
@@ -64,11 +65,13 @@ impl Engine {
     /// Verifies the host token of a single boot with the discharges in its header, before the body is read.
     ///
     /// # Errors
-    /// There is not exactly one host token, or it does not verify.
+    /// There is not exactly one host token, it does not verify, or it can boot nothing: it has no grant, or this is not
+    /// the listener of a host.
     pub async fn host_token(
         &self,
         authorization: Option<&str>,
         audit: &mut AuditRecord,
+        peer: &Peer,
         now: Timestamp,
     ) -> Result<Verified, Failure> {
         let header = self.boot_header(authorization)?;
@@ -77,6 +80,11 @@ impl Engine {
         let verified = verify(&self.control(), token, &header.discharges(), &mut budget, now).await?;
         // From here on the request has its own audit line, even if its body is refused.
         audit.verified_token(&verified.token);
+        if verified.org.is_some() {
+            return Err(messages::host_token_of_an_org());
+        }
+        verified.token.boot_grant().map_err(|denial| denied_by(&denial))?;
+        check_host(peer)?;
         Ok(verified)
     }
 
@@ -84,11 +92,13 @@ impl Engine {
     /// a discharge is not a host token; it is refused here once, instead of once per Machine.
     ///
     /// # Errors
-    /// The header does not carry exactly the host token, or the token was not signed by this installation.
+    /// The header does not carry exactly the host token, the token was not signed by this installation, or this is not the
+    /// listener of a host.
     pub async fn batch_token(
         &self,
         authorization: Option<&str>,
         audit: &mut AuditRecord,
+        peer: &Peer,
         now: Timestamp,
     ) -> Result<UnverifiedToken, Failure> {
         let header = self.boot_header(authorization)?;
@@ -104,6 +114,7 @@ impl Engine {
         if !header.discharges().is_empty() {
             return Err(messages::discharge_in_batch_header());
         }
+        check_host(peer)?;
         Ok(host)
     }
 
@@ -213,10 +224,14 @@ impl Engine {
             return Err(messages::host_token_of_an_org());
         }
         check_revocations(&control, token).await?;
-        let host = boot.peer.host.clone().ok_or_else(messages::no_host_of_connection)?;
+        let host = check_host(boot.peer)?.clone();
         // Without a grant the answer must reveal nothing about any app.
-        token.boot_grant().map_err(|denial| denied_by(&denial))?;
-        let found = self.find_app(boot.app).await?;
+        let granted = token.boot_grant().map_err(|denial| denied_by(&denial))?.grant.app;
+        // Of an app that the grant does not name, only the head is read, for the record of the refusal.
+        let found = match self.find_app(&AppRef::Id(AppId::from_bytes(granted))).await? {
+            Some(app) if app.is_named(boot.app) => Some(app),
+            _ => self.find_app_with(boot.app, AppPart::Head).await?,
+        };
         let target = AccessTarget {
             app: found.as_ref(),
             machine: Some(boot.machine),
@@ -302,6 +317,11 @@ async fn check_grant(
         return Err(messages::machine_revoked());
     }
     Ok(Arc::clone(discharger))
+}
+
+/// The host of the connection.
+fn check_host(peer: &Peer) -> Result<&HostId, Failure> {
+    peer.host.as_ref().ok_or_else(messages::no_host_of_connection)
 }
 
 /// The only permission token that a boot's header may carry.

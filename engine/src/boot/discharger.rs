@@ -4,6 +4,7 @@ use data_encoding::BASE64;
 use petsem_api::{AppRef, DischargeAnswer, DischargeRequest, ErrorCode, HostId, MachineId};
 use petsem_policy::evaluate::{BootRequest, Claims};
 use petsem_policy::{Action, BootTarget, DischargeRequest as TicketRequest, PetsemCaveat, Ticket};
+use petsem_store::AppPart;
 
 use crate::authn::jwt::{BOOT_LIFE, jwt_of};
 use crate::authn::token_id::token_uuid;
@@ -34,9 +35,8 @@ impl Engine {
         self.check_integrity()?;
         match jwt_of(authorization) {
             Some(jwt) => {
-                let claims = self.verify_jwt(jwt, BOOT_LIFE, now).await?;
-                self.count_jwt(audit, &claims, now);
-                Ok(Proof::Jwt(claims))
+                // The body names the app. Until a rule of its policy accepts the JWT, the client is a stranger.
+                Ok(Proof::Jwt(self.verify_jwt(jwt, BOOT_LIFE, now).await?))
             }
             None => self.authenticate(authorization, audit).await.map(Proof::Token),
         }
@@ -123,7 +123,8 @@ impl Engine {
         request: &BootRequested<'_>,
         host: &HostId,
     ) -> Result<(FoundApp, BootProof), Failure> {
-        let app = self.find_app(request.app).await?.ok_or_else(messages::jwt_does_not_boot)?;
+        let found = self.find_app_with(request.app, AppPart::Policy).await?;
+        let app = found.ok_or_else(messages::jwt_does_not_boot)?;
         audit.set_app(&app);
         let policy = self.policy_of(&app)?;
         let boot = BootRequest {
@@ -155,7 +156,7 @@ impl Engine {
         host: &HostId,
         now: Timestamp,
     ) -> Result<(FoundApp, BootProof), Failure> {
-        let found = self.find_app(request.app).await?;
+        let found = self.find_app_with(request.app, AppPart::Head).await?;
         let target = AccessTarget {
             app: found.as_ref(),
             machine: Some(request.machine),

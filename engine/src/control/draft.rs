@@ -68,8 +68,14 @@ impl Draft {
                 self.update(lineage(*key), |entry: &mut TokenEntry| entry.is_revoked = true)
             }
             FeedRow::MachineRevoked { app, machine, .. } => {
-                self.put(EntryKey::machine(*app, machine), ControlEntry::Machine(*app));
-                Ok(())
+                let key = EntryKey::machine(*app, machine);
+                if self.entry(&key).is_some() {
+                    return Ok(());
+                }
+                self.put(key, ControlEntry::Machine(*app));
+                self.update(EntryKey::app(*app), |entry: &mut AppEntry| {
+                    entry.machines = entry.machines.saturating_add(1);
+                })
             }
             FeedRow::HostRevoked { host, at } => {
                 self.put(EntryKey::host(host), ControlEntry::Host(RevokedAt { at: *at }));
@@ -279,8 +285,10 @@ pub(crate) fn subjects(row: &FeedRow) -> Vec<EntryKey> {
         }
         FeedRow::SigningKeyDestroyed { key, .. } => vec![EntryKey::signing_key(*key), lineage(*key)],
         FeedRow::Dropped { keys, .. } => keys.clone(),
-        FeedRow::MachineRevoked { .. }
-        | FeedRow::HostRevoked { .. }
+        FeedRow::MachineRevoked { app, machine, .. } => {
+            vec![EntryKey::machine(*app, machine), EntryKey::app(*app)]
+        }
+        FeedRow::HostRevoked { .. }
         | FeedRow::RequestDecided { .. }
         | FeedRow::JwtRevoked { .. }
         | FeedRow::IssuerSet { .. }

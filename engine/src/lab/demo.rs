@@ -239,7 +239,7 @@ impl Demo {
         let header = flyv1(&format!("{},{discharge}", self.tokens.host));
         self.request(async |engine, audit, now| {
             let now = Timestamp::from_millis(now.millis() + later * 1000);
-            let verified = engine.host_token(Some(&header), audit, now).await?;
+            let verified = engine.host_token(Some(&header), audit, &peer(), now).await?;
             let (app, machine) = (app_ref(app), machine.parse().unwrap());
             let boot = Boot {
                 verified: &verified,
@@ -256,6 +256,12 @@ impl Demo {
 
     /// The audit line of the last request.
     pub(crate) fn last_line(&self) -> Value {
+        // Checkpoints belong to no request.
+        self.lines().into_iter().rfind(|line| line["request_id"].is_string()).unwrap()
+    }
+
+    /// The lines of the audit log.
+    pub(crate) fn lines(&self) -> Vec<Value> {
         // The answer to a change does not wait for its line.
         while self.lab.engine.pending_lines() > 0 {
             std::thread::yield_now();
@@ -268,9 +274,7 @@ impl Demo {
         // What is preallocated is zeros.
         bytes.retain(|byte| *byte != 0);
         let lines = String::from_utf8(bytes).unwrap();
-        let mut lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        // Checkpoints belong to no request.
-        lines.rfind(|line| line["request_id"].is_string()).unwrap()
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     async fn request<T>(

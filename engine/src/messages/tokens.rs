@@ -159,3 +159,13 @@ pub(crate) fn too_many_signing_keys(most: usize) -> Failure {
 fn bad_request(text: impl Into<String>) -> Failure {
     Failure::new(ErrorCode::BadRequest, text)
 }
+
+pub(crate) fn too_many_revoked_machines(most: u32) -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        format!(
+            "{most} Machines of this app are revoked, as many as an app can have; nothing was changed; revoke the token or \
+             the JWTs that prove its boots, or the host, or delete the app"
+        ),
+    )
+}

@@ -182,6 +182,9 @@ pub(crate) struct AppEntry {
     pub(crate) floor: u64,
     /// If it was deleted, the version of the keyring that wrapped its KEKs: its rows, if there are any, were put back.
     pub(crate) deleted_at_keyring: Option<u32>,
+    /// How many of its Machines were revoked.
+    #[serde(default)]
+    pub(crate) machines: u32,
 }
 
 impl AppEntry {

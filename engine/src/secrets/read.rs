@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use petsem_api::{AppRef, AppSecret, SecretList, SecretName};
 use petsem_policy::evaluate::{Allowed, AppPolicy, Claims, PolicyQuestion};
 use petsem_policy::{Action, Denial, Exchanged, Reason, Resource};
+use petsem_store::AppPart;
 
 use crate::authn::jwt::{READ_LIFE, jwt_of};
 use crate::authn::tokens::Verified;
@@ -208,26 +209,35 @@ impl Engine {
     ) -> Result<ReadableApp<'static>, Failure> {
         self.check_integrity()?;
         let claims = self.verify_jwt(jwt, READ_LIFE, now).await?;
-        self.count_jwt(audit, &claims, now);
-        let (app, policy, allowed) = self.workload_app(audit, &claims, app).await?;
+        let (decided, _, allowed) = self.workload_app(audit, &claims, app).await?;
         audit.set_detail(messages::allowed_by_rule(&allowed.rule));
-        Ok(ReadableApp::by_workload(app, Workload { policy, claims, exchange: None }))
+        let (app, policy) = self.with_secrets(decided).await?;
+        let secrets = policy.readable_secrets(&claims);
+        Ok(ReadableApp::by_workload(app, Workload { secrets, exchange: None }))
     }
 
-    /// The app, if a rule lets the JWT read any secret of it. Checked before anything of the app is returned or opened.
+    /// The app with its policy, if a rule lets the JWT read any secret of it. Checked before anything else of the app is
+    /// read: the time that a refusal takes must not say how large the app is.
     pub(crate) async fn workload_app(
         &self,
         audit: &mut AuditRecord,
         claims: &Claims,
         app: &AppRef,
     ) -> Result<(FoundApp, AppPolicy, Allowed), Failure> {
-        let app = self.find_app(app).await?.ok_or_else(messages::jwt_does_not_read)?;
+        let app = self.find_app_with(app, AppPart::Policy).await?.ok_or_else(messages::jwt_does_not_read)?;
         audit.set_app(&app);
         let policy = self.policy_of(&app)?;
         let allowed =
             policy.decide_any_read(claims).map_err(|denial| messages::jwt_does_not_read().because(denial))?;
         audit.accepted_jwt(claims);
         Ok((app, policy, allowed))
+    }
+
+    /// An app that the workload may read, with its secrets, and its policy at that moment.
+    async fn with_secrets(&self, app: FoundApp) -> Result<(FoundApp, AppPolicy), Failure> {
+        let app = self.with_part(app, AppPart::Secrets).await?;
+        let policy = self.policy_of(&app)?;
+        Ok((app, policy))
     }
 
     /// The principal's exchanged token for this app; its rule is re-evaluated against the current policy. `secret` is the
@@ -240,7 +250,7 @@ impl Engine {
         secret: Option<&SecretName>,
         now: Timestamp,
     ) -> Result<ReadableApp<'p>, Failure> {
-        let found = self.find_app(app).await?;
+        let found = self.find_app_with(app, AppPart::Policy).await?;
         let target = AccessTarget { app: found.as_ref(), secret, ..AccessTarget::default() };
         let (verified, exchanged) = chosen(principal, &target, now)?;
         audit.verified_token(&verified.token);
@@ -257,8 +267,10 @@ impl Engine {
             .decide_by_rule(&exchanged.rule, &claims, &PolicyQuestion::ReadAnything)
             .map_err(|denial| messages::exchanged_token_does_not_read().because(denial))?;
         audit.set_detail(messages::exchanged_by_rule(&exchanged.rule));
-        let exchange = Some(Exchange { verified, rule: exchanged.rule.clone(), now, peer: audit.peer() });
-        Ok(ReadableApp::by_workload(app, Workload { policy, claims, exchange }))
+        let (app, policy) = self.with_secrets(app).await?;
+        let secrets = policy.readable_secrets_by_rule(&exchanged.rule, &claims);
+        let exchange = Some(Exchange { verified, now, peer: audit.peer() });
+        Ok(ReadableApp::by_workload(app, Workload { secrets, exchange }))
     }
 }
 

@@ -74,6 +74,11 @@ impl Engine {
         }
     }
 
+    /// The current state of an app whose head was decided on, with this part of its rows. Id and org never change.
+    pub(crate) async fn with_part(&self, app: FoundApp, part: AppPart) -> Result<FoundApp, Failure> {
+        self.find_app_with(&AppRef::Id(app.id), part).await?.ok_or_else(messages::app_deleted_meanwhile)
+    }
+
     /// The current state of an app that the same request already found.
     pub(crate) async fn current_app(&self, app: AppId) -> Result<FoundApp, Failure> {
         self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::app_deleted_meanwhile)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use petsem_api::AppId;
+use petsem_api::{AppId, AppRef};
 use petsem_keys::Keyring;
 use petsem_store::{BundleRow, PartRows, Record};
 
@@ -23,11 +23,21 @@ pub(crate) struct FoundApp {
 }
 
 impl FoundApp {
+    /// Whether this is its id or its name.
+    pub(crate) fn is_named(&self, app: &AppRef) -> bool {
+        match app {
+            AppRef::Id(id) => *id == self.id,
+            AppRef::Name(name) => *name == self.head.name,
+        }
+    }
+
     /// The row of its policy.
     pub(crate) fn policy_row(&self) -> Result<Option<&Record>, Failure> {
         match &self.part {
-            PartRows::Secrets { policy, .. } => Ok(policy.as_ref()),
-            PartRows::SecretKeys(_) => Err(Failure::internal("the policy of an app was not read")),
+            PartRows::Secrets { policy, .. } | PartRows::Policy(policy) => Ok(policy.as_ref()),
+            PartRows::SecretKeys(_) | PartRows::Head => {
+                Err(Failure::internal("the policy of an app was not read"))
+            }
         }
     }
 
@@ -35,7 +45,7 @@ impl FoundApp {
     pub(crate) fn bundle_row(&self) -> Result<Option<&BundleRow>, Failure> {
         match &self.part {
             PartRows::Secrets { bundle, .. } => Ok(bundle.as_ref()),
-            PartRows::SecretKeys(_) => Err(Failure::internal("the bundle of an app was not read")),
+            _ => Err(Failure::internal("the bundle of an app was not read")),
         }
     }
 
@@ -43,7 +53,7 @@ impl FoundApp {
     pub(crate) fn secret_keys_row(&self) -> Result<Option<&Record>, Failure> {
         match &self.part {
             PartRows::SecretKeys(row) => Ok(row.as_ref()),
-            PartRows::Secrets { .. } => Err(Failure::internal("the secret keys of an app were not read")),
+            _ => Err(Failure::internal("the secret keys of an app were not read")),
         }
     }
 

@@ -8,6 +8,7 @@ use petsem_policy::{
     Action, ActionSet, Actions, AddError, Ancestors, Apps, Caveat, CaveatSet, Hosts, InheritError,
     MAX_ANCESTORS, Macaroon, Machines, Organization, PetsemCaveat, SecretNames, Subject,
 };
+use petsem_store::AppPart;
 
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::{Verified, author_of, holder};
@@ -364,7 +365,7 @@ impl Engine {
         if !wanted.apps.is_empty() {
             let mut ids = Vec::with_capacity(wanted.apps.len());
             for app in &wanted.apps {
-                let found = self.find_app(app).await?;
+                let found = self.find_app_with(app, AppPart::Head).await?;
                 let found = found.filter(|app| org.is_none_or(|org| org == app.head.org));
                 ids.push(found.ok_or_else(messages::no_such_app)?.id);
             }

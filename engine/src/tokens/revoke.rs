@@ -17,6 +17,8 @@ use crate::tokens::mint::LONGEST;
 
 /// Longest `iss`, `sub` or `jti` that can be revoked, in bytes.
 const LONGEST_CLAIM: usize = 4096;
+/// Most revoked Machines of one app: they are kept as long as the app.
+const MOST_MACHINES: u32 = 100_000;
 /// How far an issuer's clock may be ahead of this node's, in seconds.
 const SKEW: i64 = 30;
 /// How far in the future a revocation's `before` may be, in seconds.
@@ -38,7 +40,9 @@ impl Engine {
             }
             // A principal outside the app's org learns nothing about the app.
             RevokeRequest::Machine { app, .. } => {
-                Some(self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?)
+                let app = self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?;
+                check_machines(self.control().app(app.id).await?.machines)?;
+                Some(app)
             }
             RevokeRequest::Host { .. }
             | RevokeRequest::SigningKey { .. }
@@ -152,6 +156,11 @@ impl Engine {
     }
 }
 
+/// Refuses to revoke a Machine of an app that has so many revoked ones: whether a Machine exists cannot be checked.
+fn check_machines(revoked: u32) -> Result<(), Failure> {
+    if revoked < MOST_MACHINES { Ok(()) } else { Err(messages::too_many_revoked_machines(MOST_MACHINES)) }
+}
+
 /// The checks of a request that do not need the store.
 pub fn check_revocation(request: &RevokeRequest, now: Timestamp) -> Result<(), Failure> {
     match request {
@@ -203,4 +212,17 @@ fn check_claim(name: &str, text: &str, shortest: usize) -> Result<(), Failure> {
         return Ok(());
     }
     Err(messages::invalid_claim(name, shortest, LONGEST_CLAIM))
+}
+
+#[cfg(test)]
+mod tests {
+    use petsem_api::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn an_app_has_so_many_revoked_machines_and_no_more() {
+        assert!(check_machines(MOST_MACHINES - 1).is_ok());
+        assert_eq!(check_machines(MOST_MACHINES).unwrap_err().code(), ErrorCode::Conflict);
+    }
 }

@@ -50,8 +50,8 @@ impl<P: Credential, B, Q> Call<P, B, Q> {
     where
         B: DeserializeOwned,
     {
-        let holder = self.credential.holder();
-        let body = self.incoming.body(JSON, messages::not_json, self.limit, holder).await?;
+        let (holders, queue) = (self.credential.holders(), self.credential.queue(&self.state));
+        let body = self.incoming.body(JSON, messages::not_json, self.limit, holders, queue).await?;
         let wanted = from_json(&body).map_err(|error| messages::invalid_body(&error))?;
         self.credential.check_again(&self.engine).await?;
         Ok(wanted)

@@ -5,9 +5,11 @@ use std::future::Future;
 
 use petsem_api::ErrorCode;
 use petsem_engine::{AuditRecord, Engine, Failure, Principal, Proof, Reader, Verified};
-use petsem_policy::UnverifiedToken;
+use petsem_policy::{TokenId, UnverifiedToken};
 
+use super::body_queue::UnprovenBodyQueue;
 use super::request::Incoming;
+use crate::http::state::ServerState;
 
 /// A credential that a route accepts.
 pub(crate) trait Credential: Sized + Send + Sync + 'static {
@@ -20,8 +22,13 @@ pub(crate) trait Credential: Sized + Send + Sync + 'static {
     fn of(incoming: &Incoming, audit: &mut AuditRecord)
     -> impl Future<Output = Result<Self, Failure>> + Send;
 
-    /// The party whose bodies share a bound of memory: a token, or the issuer of a JWT.
-    fn holder(&self) -> Option<String> {
+    /// The parties whose requests, and the memory of whose bodies, are bounded: a token, and the issuer of a JWT.
+    fn holders(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Where its body waits, if only the body shows whether it is allowed anything: until then it is a stranger's.
+    fn queue<'s>(&self, _state: &'s ServerState) -> Option<&'s UnprovenBodyQueue> {
         None
     }
 
@@ -63,8 +70,9 @@ impl Credential for Principal {
         incoming.engine.authenticate(incoming.authorization(), audit).await
     }
 
-    fn holder(&self) -> Option<String> {
-        self.first_token().map(|id| format!("token {id}"))
+    fn holders(&self) -> Vec<String> {
+        let issuer = self.issuer_of_exchange().map(of_issuer);
+        self.first_token().map(of_token).into_iter().chain(issuer).collect()
     }
 
     async fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
@@ -81,6 +89,13 @@ impl Credential for Reader {
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
         incoming.engine.reader(incoming.authorization(), audit).await
     }
+
+    fn holders(&self) -> Vec<String> {
+        match self {
+            Self::Tokens(principal) => principal.holders(),
+            Self::Jwt(_) => Vec::new(),
+        }
+    }
 }
 
 /// The proof of a boot for the discharger: a JWT, or a token narrowed to that boot.
@@ -92,11 +107,15 @@ impl Credential for Proof {
         incoming.engine.boot_proof(audit, incoming.authorization(), incoming.now).await
     }
 
-    fn holder(&self) -> Option<String> {
+    fn holders(&self) -> Vec<String> {
         match self {
-            Self::Token(principal) => principal.holder(),
-            Self::Jwt(claims) => Some(format!("issuer {}", claims.issuer())),
+            Self::Token(principal) => principal.holders(),
+            Self::Jwt(claims) => vec![of_issuer(claims.issuer())],
         }
+    }
+
+    fn queue<'s>(&self, state: &'s ServerState) -> Option<&'s UnprovenBodyQueue> {
+        matches!(self, Self::Jwt(_)).then_some(&state.jwt_bodies)
     }
 
     async fn check_again(&self, engine: &Engine) -> Result<(), Failure> {
@@ -115,11 +134,12 @@ impl Credential for HostAndDischarge {
     const REFUSALS: &'static [&'static [ErrorCode]] = Reader::REFUSALS;
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
-        incoming.engine.host_token(incoming.authorization(), audit, incoming.now).await.map(Self)
+        let (header, peer) = (incoming.authorization(), &incoming.peer);
+        incoming.engine.host_token(header, audit, peer, incoming.now).await.map(Self)
     }
 
-    fn holder(&self) -> Option<String> {
-        Some(format!("token {}", self.0.id()))
+    fn holders(&self) -> Vec<String> {
+        vec![of_token(self.0.id())]
     }
 }
 
@@ -131,10 +151,23 @@ impl Credential for HostAlone {
     const REFUSALS: &'static [&'static [ErrorCode]] = &[OF_TOKENS];
 
     async fn of(incoming: &Incoming, audit: &mut AuditRecord) -> Result<Self, Failure> {
-        incoming.engine.batch_token(incoming.authorization(), audit, incoming.now).await.map(Self)
+        let (header, peer) = (incoming.authorization(), &incoming.peer);
+        incoming.engine.batch_token(header, audit, peer, incoming.now).await.map(Self)
     }
 
-    fn holder(&self) -> Option<String> {
-        Some(format!("token {}", self.0.id()))
+    fn holders(&self) -> Vec<String> {
+        vec![of_token(self.0.id())]
     }
+
+    fn queue<'s>(&self, state: &'s ServerState) -> Option<&'s UnprovenBodyQueue> {
+        Some(&state.batch_bodies)
+    }
+}
+
+fn of_token(id: TokenId) -> String {
+    format!("token {id}")
+}
+
+fn of_issuer(issuer: &str) -> String {
+    format!("issuer {issuer}")
 }

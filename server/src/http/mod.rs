@@ -12,7 +12,7 @@ mod finish;
 mod limits;
 pub(crate) mod metrics;
 mod openapi;
-mod permits;
+pub(crate) mod permits;
 mod request;
 mod respond;
 mod route;

@@ -15,7 +15,9 @@ use petsem_engine::{AuditRecord, Engine, Failure, Peer, Timestamp};
 use serde::de::DeserializeOwned;
 
 use super::body_bytes::{CountedBody, NoRoom};
+use super::body_queue::UnprovenBodyQueue;
 use super::limits::BodyLimit;
+use super::permits::source_of;
 use crate::http::state::ServerState;
 use crate::messages;
 
@@ -91,25 +93,32 @@ impl Incoming {
     /// The body as a form (RFC 6749, appendix B): names and values in order. It is read once, within its limit and time,
     /// and before the client is known: for a part of the clients at once.
     pub(crate) async fn form(&self, limit: BodyLimit) -> Result<Vec<(String, String)>, Failure> {
-        let body = self.body(FORM, messages::not_a_form, limit, None);
-        let body = self.state.body_queue.wait_for(body).await.ok_or_else(messages::body_evicted)??;
+        let body =
+            self.body(FORM, messages::not_a_form, limit, Vec::new(), Some(&self.state.jwt_bodies)).await?;
         Ok(form_urlencoded::parse(&body).into_owned().collect())
     }
 
     /// The body, if its header says that it has this media type; otherwise it is refused with `refusal`. Its memory counts
-    /// for the source, and for the holder of the credential.
+    /// for the source, and for the holders of the credential. A client that may be allowed nothing waits in a queue.
     pub(super) async fn body(
         &self,
         wanted: &str,
         refusal: fn(&str) -> Failure,
         limit: BodyLimit,
-        holder: Option<String>,
+        holders: Vec<String>,
+        queue: Option<&UnprovenBodyQueue>,
     ) -> Result<Bytes, Failure> {
         let body =
             self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Body::empty);
-        let holders = holder.into_iter().chain([format!("source {}", self.peer.source)]).collect();
+        let holders = holders.into_iter().chain([source_of(&self.peer)]).collect();
         let body = CountedBody::new(body, limit.bytes(), &self.state.body_bytes, holders);
-        let body = read(body, limit.bytes(), self.state.limits.seconds).await?;
+        let body = read(body, limit.bytes(), self.state.limits.seconds);
+        let body = match queue {
+            None => body.await?,
+            Some(queue) => {
+                queue.wait_for(&self.peer.source, body).await.ok_or_else(messages::body_evicted)??
+            }
+        };
         let header = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let kind = header.and_then(|value| value.split(';').next()).unwrap_or_default();
         if kind.trim().eq_ignore_ascii_case(wanted) {

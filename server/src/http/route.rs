@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use petsem_api::{AppRef, ErrorCode, OrgRef};
-use petsem_engine::{AuditRecord, Failure};
+use petsem_engine::{AuditRecord, Failure, Peer};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use utoipa::openapi::HttpMethod;
@@ -266,9 +266,14 @@ impl Declaration {
             let action = action.of(&incoming);
             let mut audit = incoming.audit(action);
             let state = Arc::clone(&incoming.state);
+            // Until the record is durable, too.
+            let mut share = None;
             let result = async {
                 let credential = P::of(&incoming, &mut audit).await?;
                 let query = Q::of(&incoming)?;
+                if credential.queue(&state).is_none() {
+                    share = Some(state.permits.share(&incoming.peer, credential.holders())?);
+                }
                 let call = Call::new(incoming, credential, query, limit);
                 handler(&call, &mut audit).await
             }
@@ -278,6 +283,7 @@ impl Declaration {
                 Ok(answer) if items_have_records => Ok(answer),
                 result => state.engine.conclude(&mut audit, result).await,
             };
+            drop(share);
             match result {
                 Ok(answer) => {
                     let response = answer.write(status, id);
@@ -311,12 +317,14 @@ impl Declaration {
             async move {
                 let begun = Instant::now();
                 let own = Arc::clone(&state);
+                let is_of_host =
+                    request.extensions().get::<Arc<Peer>>().is_some_and(|peer| peer.host.is_some());
                 // Boxed: one copy of what all routes do with it, not one for each.
                 let work = Box::pin(async move {
                     let Ok(incoming) = Incoming::from_request(request, &own).await;
                     handler(incoming).await
                 });
-                let response = with_permit(&state, priority, work).await;
+                let response = with_permit(&state, priority, is_of_host, work).await;
                 let timer = timer.get_or_init(|| state.metrics.timer(method, path));
                 timer.observe(begun.elapsed().as_secs_f64());
                 response

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use petsem_engine::Engine;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::http::body_bytes::BodyBytes;
-use crate::http::body_queue::UnauthenticatedBodyQueue;
+use crate::http::body_queue::UnprovenBodyQueue;
 use crate::http::counters::Metrics;
+use crate::http::permits::Permits;
 use crate::settings::Limits;
 
 /// The state of an unsealed server.
@@ -16,12 +17,12 @@ pub(crate) struct ServerState {
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     /// One permit for each request in progress.
-    pub(crate) request_permits: Arc<Semaphore>,
-    /// The part of the permits that requests other than boots can have.
-    pub(crate) other_permits: Arc<Semaphore>,
-    /// Places for bodies that are awaited before their sender is authenticated: a part of the permits, so that
-    /// stalled bodies never take all of them.
-    pub(crate) body_queue: UnauthenticatedBodyQueue,
+    pub(crate) permits: Arc<Permits>,
+    /// Places for bodies with a JWT that no rule has accepted yet: a part of the permits, so that stalled bodies never take
+    /// all of them.
+    pub(crate) jwt_bodies: UnprovenBodyQueue,
+    /// Places for batches of boots, whose discharges are in the body.
+    pub(crate) batch_bodies: UnprovenBodyQueue,
     /// What bodies that arrive hold in memory.
     pub(crate) body_bytes: Arc<BodyBytes>,
     /// An operator has asked the server to seal itself.
@@ -37,9 +38,9 @@ impl ServerState {
             engine: Arc::new(engine),
             limits,
             metrics: Metrics::default(),
-            request_permits: Arc::new(Semaphore::new(limits.requests)),
-            other_permits: Arc::new(Semaphore::new(limits.requests - limits.requests / 4)),
-            body_queue: UnauthenticatedBodyQueue::new(limits.requests / 4),
+            permits: Permits::new(limits.requests),
+            jwt_bodies: UnprovenBodyQueue::new(limits.requests / 4),
+            batch_bodies: UnprovenBodyQueue::new(limits.requests / 8),
             body_bytes: Arc::default(),
             seal_requested: Notify::new(),
             cut_off: watch::Sender::new(false),

@@ -1,5 +1,6 @@
 //! Listeners and their connections.
 
+pub(crate) mod front;
 pub(crate) mod pool;
 pub(crate) mod router_switch;
 pub(crate) mod serve;

@@ -2,9 +2,9 @@
 //!
 //! The accept loop is ours and not `axum::serve`, which has no limits: it accepts every connection, and waits forever
 //! for a request's head and for a client that does not read. Here each listener has a pool of connections, the head has
-//! limits of time and size, and each write has one of time.
+//! limits of time and size, and each write has one of time. A thread of its own accepts (`front`).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,15 +15,17 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use petsem_engine::{Peer, scrubbed, scrubbed_deep};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::error::ServeError;
+use crate::listener::front::{Connection, Front};
 use crate::listener::pool::{BusyBody, Counted, LARGE_HEADS, Place, Pool, raise_file_limit};
 use crate::listener::router_switch::RouterSwitch;
 use crate::messages;
@@ -88,17 +90,23 @@ pub(crate) async fn serve_on(
         bound.iter().for_each(BoundListener::remove_socket);
         ServeError::Listen { address: messages::OPERATOR_SOCKET.to_owned(), source }
     })?;
+    let front = Front::start().map_err(|error| ServeError::Stop(error.to_string()))?;
     let mut accepting = tokio::task::JoinSet::new();
     accepting.spawn(socket.run(commands, ended.clone()));
     for listener in bound {
+        let open = {
+            let _entered = front.handle().enter();
+            listener.open().map_err(|source| ServeError::Listen { address: listener.name(), source })?
+        };
         let acceptor = Acceptor {
             router: router.clone(),
             graceful: Arc::clone(&graceful),
             pool: Pool::new(share, LARGE_HEADS / count),
             header_timeout: Duration::from_secs(settings.limits.seconds),
             ended: ended.clone(),
+            main: Handle::current(),
         };
-        accepting.spawn(acceptor.run(listener));
+        accepting.spawn_on(acceptor.run(open, listener), front.handle());
     }
     for name in &names.listeners {
         tracing::info!(listener = name, "listening");
@@ -113,6 +121,7 @@ pub(crate) async fn serve_on(
     {
         tracing::warn!("some requests did not finish in time and were cut off");
     }
+    drop(front);
     let stopped = match last? {
         Some(NodeState::Open(started)) => {
             // Requests whose client disconnected are finished too.
@@ -130,8 +139,8 @@ pub(crate) async fn serve_on(
 }
 
 pub(crate) enum BoundListener {
-    Tcp { listener: TcpListener, address: SocketAddr, settings: Listener },
-    Unix { listener: UnixListener, settings: Listener },
+    Tcp { listener: std::net::TcpListener, address: SocketAddr, settings: Listener },
+    Unix { listener: std::os::unix::net::UnixListener, settings: Listener },
 }
 
 impl BoundListener {
@@ -148,6 +157,14 @@ impl BoundListener {
             && let Err(error) = std::fs::remove_file(path)
         {
             tracing::warn!(%error, "the socket's file was not removed");
+        }
+    }
+
+    /// The listener, on the current runtime.
+    fn open(&self) -> std::io::Result<Open> {
+        match self {
+            Self::Tcp { listener, .. } => TcpListener::from_std(listener.try_clone()?).map(Open::Tcp),
+            Self::Unix { listener, .. } => UnixListener::from_std(listener.try_clone()?).map(Open::Unix),
         }
     }
 
@@ -173,7 +190,7 @@ fn bind_tcp(address: SocketAddr, settings: &Listener) -> std::io::Result<BoundLi
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(socket.into())?;
+    let listener = std::net::TcpListener::from(socket);
     let address = listener.local_addr()?;
     Ok(BoundListener::Tcp { listener, address, settings: settings.clone() })
 }
@@ -194,7 +211,13 @@ fn bind_unix(path: &Path, settings: &Listener) -> std::io::Result<BoundListener>
     socket.listen(BACKLOG)?;
     std::fs::rename(&temporary, path)?;
     socket.set_nonblocking(true)?;
-    Ok(BoundListener::Unix { listener: UnixListener::from_std(socket.into())?, settings: settings.clone() })
+    Ok(BoundListener::Unix { listener: socket.into(), settings: settings.clone() })
+}
+
+/// A listener on the runtime of the front.
+enum Open {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 struct Acceptor {
@@ -203,17 +226,28 @@ struct Acceptor {
     pool: Arc<Pool>,
     header_timeout: Duration,
     ended: watch::Receiver<bool>,
+    /// The runtime that serves connections.
+    main: Handle,
+}
+
+/// A connection that was accepted.
+struct Accepted {
+    router: RouterSwitch,
+    watcher: Watcher,
+    place: Arc<Place>,
+    peer: Peer,
+    header_timeout: Duration,
 }
 
 impl Acceptor {
-    async fn run(mut self, listener: BoundListener) {
-        let host = listener.settings().host.clone();
+    /// Accepts connections on the runtime of the front.
+    async fn run(mut self, open: Open, listener: BoundListener) {
         loop {
             let accepted = tokio::select! {
                 _ = self.ended.changed() => break,
-                accepted = accept(&listener) => accepted,
+                accepted = accept(&open, listener.settings()) => accepted,
             };
-            let (stream, source) = match accepted {
+            let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // No descriptor is free, or the peer has already disconnected: neither ends the listener.
@@ -228,27 +262,53 @@ impl Acceptor {
                 place = self.pool.place() => place,
             };
             let Some(place) = place else { break };
+            let accepted = Accepted {
+                router: self.router.clone(),
+                watcher: self.graceful.watcher(),
+                place,
+                peer,
+                header_timeout: self.header_timeout,
+            };
+            let (ended, main) = (self.ended.clone(), self.main.clone());
             match stream {
-                Stream::Tcp(stream, address) => {
-                    let peer = Peer { source, address: Some(address), host: host.clone() };
-                    self.serve(stream, peer, place);
-                }
-                Stream::Unix(stream) => {
-                    self.serve(stream, Peer { source, address: None, host: host.clone() }, place);
-                }
-            }
+                Stream::Tcp(stream) => tokio::spawn(accepted.dispatch(stream, ended, main)),
+                Stream::Unix(stream) => tokio::spawn(accepted.dispatch(stream, ended, main)),
+            };
         }
         listener.remove_socket();
     }
+}
 
-    fn serve<S>(&self, stream: S, peer: Peer, place: Arc<Place>)
-    where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
-    {
-        let (router, peer) = (self.router.clone(), Arc::new(peer));
+impl Accepted {
+    /// Waits for the first bytes, and serves the connection where they say.
+    async fn dispatch<S: Connection>(self, stream: S, mut ended: watch::Receiver<bool>, main: Handle) {
+        let is_for_health = tokio::select! {
+            _ = ended.changed() => return,
+            () = self.place.closed() => return,
+            first = tokio::time::timeout(self.header_timeout, stream.asks_for_health()) => first,
+        };
+        match is_for_health {
+            Ok(Ok(true)) => scrubbed(self.serve(stream, false)).await,
+            Ok(Ok(false)) => {
+                let Ok(plain) = stream.into_plain() else { return };
+                main.spawn(scrubbed(async move {
+                    match S::of_plain(plain) {
+                        Ok(stream) => self.serve(stream, true).await,
+                        Err(error) => tracing::warn!(%error, "a connection was not served"),
+                    }
+                }));
+            }
+            // It broke, or sent nothing in time.
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+
+    async fn serve<S: Connection>(self, stream: S, keep_alive: bool) {
+        let Self { router, watcher, place, peer, header_timeout } = self;
+        let peer = Arc::new(peer);
         let mut io = TimeoutStream::new(Counted { stream, place: Arc::clone(&place) });
         // A client that does not read its responses must not keep a connection forever.
-        io.set_write_timeout(Some(self.header_timeout));
+        io.set_write_timeout(Some(header_timeout));
         let io = TokioIo::new(Box::pin(io));
         let requests = Arc::clone(&place);
         let service = service_fn(move |mut request: Request<Incoming>| {
@@ -263,20 +323,18 @@ impl Acceptor {
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.header_timeout)
+            .header_read_timeout(header_timeout)
             .max_buf_size(HEAD)
+            .keep_alive(keep_alive)
             .serve_connection(io, service);
-        let connection = self.graceful.watch(connection);
-        tokio::spawn(scrubbed(async move {
-            tokio::select! {
-                ended = connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection ended early");
-                    }
+        tokio::select! {
+            ended = watcher.watch(connection) => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
                 }
-                () = place.closed() => {}
             }
-        }));
+            () = place.closed() => {}
+        }
     }
 }
 
@@ -286,23 +344,82 @@ impl Acceptor {
 struct GaveWay;
 
 enum Stream {
-    Tcp(tokio::net::TcpStream, IpAddr),
+    Tcp(tokio::net::TcpStream),
     Unix(tokio::net::UnixStream),
 }
 
-async fn accept(listener: &BoundListener) -> std::io::Result<(Stream, String)> {
-    match listener {
-        BoundListener::Tcp { listener, .. } => {
+async fn accept(open: &Open, settings: &Listener) -> std::io::Result<(Stream, Peer)> {
+    let host = settings.host.clone();
+    match open {
+        Open::Tcp(listener) => {
             let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
             // A listener on [::] sees IPv4 peers as IPv4-mapped addresses; policies name IPv4 networks.
             let address = peer.ip().to_canonical();
-            Ok((Stream::Tcp(stream, address), address.to_string()))
+            Ok((Stream::Tcp(stream), Peer { source: address.to_string(), address: Some(address), host }))
         }
-        BoundListener::Unix { listener, settings } => {
+        Open::Unix(listener) => {
             let (stream, _) = listener.accept().await?;
             let user = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
-            Ok((Stream::Unix(stream), format!("{} uid {user}", settings.address)))
+            let source = format!("{} uid {user}", settings.address);
+            Ok((Stream::Unix(stream), Peer { source, address: None, host }))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// Sends a request and reads the answer.
+    fn ask(address: &str, path: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        // Without an answer, the test fails instead of waiting for ever.
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: petsem\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn health_answers_while_every_thread_of_the_main_runtime_is_busy() {
+        let main =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let settings = Listener { address: ListenAddress::Tcp(([127, 0, 0, 1], 0).into()), host: None };
+        let bound = bind(&settings).unwrap();
+        let address = bound.name();
+        let front = Front::start().unwrap();
+        let (end, ended) = watch::channel(false);
+        let acceptor = Acceptor {
+            router: RouterSwitch::new(crate::node::sealed::router()),
+            graceful: Arc::default(),
+            pool: Pool::new(8, LARGE_HEADS),
+            header_timeout: Duration::from_secs(600),
+            ended,
+            main: main.handle().clone(),
+        };
+        let accepting = {
+            let _entered = front.handle().enter();
+            front.handle().spawn(acceptor.run(bound.open().unwrap(), bound))
+        };
+        let (busy, is_busy) = channel();
+        let (free, is_free) = channel::<()>();
+        main.spawn(async move {
+            busy.send(()).unwrap();
+            let _freed = is_free.recv();
+        });
+        is_busy.recv().unwrap();
+        assert!(ask(&address, "/healthz").starts_with("HTTP/1.1 200 OK"));
+        assert!(ask(&address, "/readyz").contains("\"status\":\"sealed\""));
+        assert!(ask(&address, "/metrics").contains("petsem_sealed 1"));
+        drop(free);
+        // Any other request is one for the main runtime.
+        assert!(ask(&address, "/v1/apps").contains("\"status\":\"sealed\""));
+        end.send_replace(true);
+        main.block_on(accepting).unwrap();
     }
 }

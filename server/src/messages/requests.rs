@@ -17,6 +17,16 @@ pub(crate) fn too_many_requests() -> Failure {
     Failure::new(ErrorCode::Busy, "too many requests at once; nothing was changed; try again").retry_after(1)
 }
 
+/// An address, a token or an issuer has as many requests in progress as it may have.
+pub(crate) fn share_of_requests_taken() -> Failure {
+    Failure::new(
+        ErrorCode::Busy,
+        "this token, its issuer or this address has its share of the requests that the server handles at once; nothing \
+         was changed; wait for some of them to end, and try again",
+    )
+    .retry_after(1)
+}
+
 /// A body without a verified sender gave its place to newer ones.
 pub(crate) fn body_evicted() -> Failure {
     Failure::new(

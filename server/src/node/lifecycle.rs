@@ -88,14 +88,7 @@ pub(crate) async fn begin(settings: Settings) -> Result<NodeState, StartError> {
 
 /// Whether all requests ended within this time. If so, no new one begins.
 pub(crate) async fn requests_ended(state: &ServerState, within: Duration) -> bool {
-    let all = u32::try_from(state.limits.requests).unwrap_or(u32::MAX);
-    match tokio::time::timeout(within, state.request_permits.acquire_many(all)).await {
-        Ok(Ok(permits)) => {
-            permits.forget();
-            true
-        }
-        _ => false,
-    }
+    tokio::time::timeout(within, state.permits.close()).await.is_ok()
 }
 
 /// SIGTERM and SIGINT.

@@ -48,8 +48,13 @@ pub(super) fn records(
 
 pub(super) fn app(connection: &Connection, app: AppId, part: AppPart) -> Result<Option<AppRows>> {
     match part {
+        AppPart::Head => {
+            let head = record(connection, RecordKind::AppHead, app.as_bytes())?;
+            Ok(head.map(|head| AppRows { head, part: PartRows::Head }))
+        }
+        AppPart::Policy => app_with_record(connection, app, RecordKind::Policy, PartRows::Policy),
         AppPart::Secrets => app_with_secrets(connection, app),
-        AppPart::SecretKeys => app_with_keys(connection, app),
+        AppPart::SecretKeys => app_with_record(connection, app, RecordKind::SecretKeys, PartRows::SecretKeys),
     }
 }
 
@@ -73,19 +78,25 @@ fn app_with_secrets(connection: &Connection, app: AppId) -> Result<Option<AppRow
         .optional()
 }
 
-fn app_with_keys(connection: &Connection, app: AppId) -> Result<Option<AppRows>> {
-    let (head, keys) = (RecordKind::AppHead, RecordKind::SecretKeys);
+/// The head, and the app's row of this kind.
+fn app_with_record(
+    connection: &Connection,
+    app: AppId,
+    kind: RecordKind,
+    part: fn(Option<Record>) -> PartRows,
+) -> Result<Option<AppRows>> {
+    let head = RecordKind::AppHead;
     connection
         .prepare_cached(
             "SELECT head.id, head.row_version, head.content, head.mac,
-                    keys.id, keys.row_version, keys.content, keys.mac
+                    other.id, other.row_version, other.content, other.mac
              FROM records AS head
-             LEFT JOIN records AS keys ON keys.kind = ?3 AND keys.id = ?1
+             LEFT JOIN records AS other ON other.kind = ?3 AND other.id = ?1
              WHERE head.kind = ?2 AND head.id = ?1",
         )?
-        .query_row(params![app.as_bytes(), head.number(), keys.number()], |row| {
-            let keys = is_set(row, 4)?.then(|| record_of(row, 4, keys)).transpose()?;
-            Ok(AppRows { head: record_of(row, 0, head)?, part: PartRows::SecretKeys(keys) })
+        .query_row(params![app.as_bytes(), head.number(), kind.number()], |row| {
+            let other = is_set(row, 4)?.then(|| record_of(row, 4, kind)).transpose()?;
+            Ok(AppRows { head: record_of(row, 0, head)?, part: part(other) })
         })
         .optional()
 }

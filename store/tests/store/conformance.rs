@@ -390,6 +390,8 @@ pub(crate) async fn an_app_is_read_with_the_part_that_is_asked_for(place: &impl 
     let secrets = PartRows::Secrets { policy, bundle: Some(bundle(app(1), 1)) };
     assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap(), of(secrets));
     assert_eq!(store.app(app(1), AppPart::SecretKeys).await.unwrap(), of(PartRows::SecretKeys(keys)));
+    assert_eq!(store.app(app(1), AppPart::Head).await.unwrap(), of(PartRows::Head));
+    assert_eq!(store.app(app(2), AppPart::Head).await.unwrap(), None);
     assert_eq!(store.app(app(2), AppPart::SecretKeys).await.unwrap(), None);
 }
 

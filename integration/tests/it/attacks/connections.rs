@@ -1,7 +1,7 @@
 //! Misbehaving connections: bodies without a token, unread answers, shutdown with open connections.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
@@ -72,6 +72,29 @@ fn a_body_is_not_read_before_the_token_is_verified() {
     assert_eq!(answered_without_body(&dev, &proof).outcome(), (401, "token_invalid".to_owned()));
 }
 
+/// Sends this head so often, waits until its body is awaited, and sends none.
+fn stalled(address: SocketAddr, request: &Request, count: usize) -> Vec<TcpStream> {
+    let request = request.clone().header("expect", "100-continue");
+    let stall = || {
+        let mut stream = connect(address).unwrap();
+        stream.write_all(&request.announcing(1000)).unwrap();
+        let mut begun = [0; 25];
+        stream.read_exact(&mut begun).unwrap();
+        assert_eq!(String::from_utf8_lossy(&begun), "HTTP/1.1 100 Continue\r\n\r\n");
+        stream
+    };
+    (0..count).map(|_| stall()).collect()
+}
+
+/// Checks that these many of the first lost their places to the later ones.
+fn assert_evicted(open: &mut Vec<TcpStream>, count: usize) {
+    for stream in open.drain(..count) {
+        let mut begun = [0; 12];
+        (&stream).read_exact(&mut begun).unwrap();
+        assert_eq!(String::from_utf8_lossy(&begun), "HTTP/1.1 503");
+    }
+}
+
 /// The JWT of an exchange is in its body, so that body is read before the client is authenticated.
 #[test]
 fn stalled_forms_do_not_occupy_the_places_of_other_requests() {
@@ -79,24 +102,11 @@ fn stalled_forms_do_not_occupy_the_places_of_other_requests() {
     let installation = Installation::made();
     installation.configure(&format!("{CONFIGURATION}\n[limits]\nrequests = {REQUESTS}\n"));
     let server = installation.start().unwrap();
-    let exchange = Request::new("POST", "/v1/token")
-        .header("content-type", "application/x-www-form-urlencoded")
-        .header("expect", "100-continue");
-    let mut open = Vec::new();
-    for _ in 0..2 * REQUESTS {
-        let mut stream = connect(server.address()).unwrap();
-        stream.write_all(&exchange.announcing(1000)).unwrap();
-        let mut begun = [0; 25];
-        stream.read_exact(&mut begun).unwrap();
-        assert_eq!(String::from_utf8_lossy(&begun), "HTTP/1.1 100 Continue\r\n\r\n");
-        open.push(stream);
-    }
+    let exchange =
+        Request::new("POST", "/v1/token").header("content-type", "application/x-www-form-urlencoded");
+    let mut open = stalled(server.address(), &exchange, 2 * REQUESTS);
     // The newest are still open and wait; the older ones lost their places.
-    for stream in open.drain(..2 * REQUESTS - REQUESTS / 4) {
-        let mut begun = [0; 12];
-        (&stream).read_exact(&mut begun).unwrap();
-        assert_eq!(String::from_utf8_lossy(&begun), "HTTP/1.1 503");
-    }
+    assert_evicted(&mut open, 2 * REQUESTS - REQUESTS / 4);
     // A form that arrives is read while others stall.
     let form = Request::new("POST", "/v1/token").body("application/x-www-form-urlencoded", "grant_type=none");
     assert_eq!(form.send(server.address()).outcome(), (400, "bad_request".to_owned()));
@@ -107,33 +117,69 @@ fn stalled_forms_do_not_occupy_the_places_of_other_requests() {
     drop(open);
 }
 
+/// Of a batch and of a JWT that is to prove a boot, only the body shows whether they are allowed anything.
 #[test]
-fn boots_have_places_that_other_requests_cannot_take() {
+fn callers_that_may_be_allowed_nothing_do_not_occupy_the_places_of_other_requests() {
+    const REQUESTS: usize = 1024;
+    let dev = Dev::start();
+    let address = dev.server.address();
+    let post = |path: &str, authorization: &str| {
+        Request::new("POST", path).header("content-type", "application/json").authorization(authorization)
+    };
+    let batch = post("/v1/boot", &flyv1(&dev.host));
+    let mut batches = stalled(address, &batch, REQUESTS / 8 + 8);
+    assert_evicted(&mut batches, 8);
+    let proof = post("/.well-known/macfly/3p", &dev.jwt(&json!({"sub": "stranger"})));
+    let mut proofs = stalled(address, &proof, REQUESTS / 4 + 8);
+    assert_evicted(&mut proofs, 8);
+    // All that stall are strangers, so they took no share of this address.
+    dev.set("shop", &json!({"A": "1"}));
+    assert_eq!(dev.boot("shop", "m-1", &dev.discharge("shop", "m-1")).status, 200);
+    drop((batches, proofs));
+}
+
+#[test]
+fn where_no_machine_boots_the_body_of_a_boot_is_not_read() {
+    let installation = Installation::made();
+    let no_host = CONFIGURATION.replace("host = \"host-1\"\n", "");
+    installation.configure(&no_host);
+    let server = installation.start().unwrap();
+    let operator = flyv1(&installation.operator());
+    let mint = Request::new("POST", "/v1/tokens").authorization(&operator);
+    let minted = mint.json(&json!({"kind": "host", "host": "host-1"})).send(server.address());
+    assert_eq!(minted.status, 201, "{}", minted.text());
+    let batch = Request::new("POST", "/v1/boot")
+        .header("content-type", "application/json")
+        .header("expect", "100-continue")
+        .authorization(&flyv1(&minted.field("token")));
+    let mut stream = connect(server.address()).unwrap();
+    stream.write_all(&batch.announcing(1000)).unwrap();
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    assert_eq!(Answer::parse(&received).unwrap().outcome(), (403, "forbidden".to_owned()));
+}
+
+#[test]
+fn one_address_does_not_take_the_places_of_another() {
     const REQUESTS: usize = 16;
     let installation = Installation::made();
     installation.configure(&format!("{CONFIGURATION}\n[limits]\nrequests = {REQUESTS}\n"));
     let server = installation.start().unwrap();
     let operator = flyv1(&installation.operator());
-    let create = Request::new("POST", "/v1/orgs")
-        .header("content-type", "application/json")
-        .authorization(&operator)
-        .header("expect", "100-continue");
-    let mut open = Vec::new();
-    for _ in 0..REQUESTS - REQUESTS / 4 {
-        let mut stream = connect(server.address()).unwrap();
-        stream.write_all(&create.announcing(1000)).unwrap();
-        let mut begun = [0; 25];
-        stream.read_exact(&mut begun).unwrap();
-        assert_eq!(String::from_utf8_lossy(&begun), "HTTP/1.1 100 Continue\r\n\r\n");
-        open.push(stream);
-    }
-    let ask = Request::new("GET", "/v1/orgs").authorization(&operator).send(server.address());
-    assert_eq!(ask.outcome(), (503, "busy".to_owned()));
-    assert!(ask.head.to_lowercase().contains("retry-after: 1"), "{}", ask.head);
-    let boot = Request::new("POST", "/v1/apps/shop/boot").authorization("FlyV1 nonsense");
-    assert_eq!(boot.send(server.address()).outcome(), (401, "token_malformed".to_owned()));
-    let discharge = Request::new("POST", "/.well-known/macfly/3p").authorization("FlyV1 nonsense");
-    assert_eq!(discharge.send(server.address()).outcome(), (401, "token_malformed".to_owned()));
+    let create =
+        Request::new("POST", "/v1/orgs").header("content-type", "application/json").authorization(&operator);
+    // The share of a host's listener.
+    let open = stalled(server.address(), &create, REQUESTS / 4);
+    let ask = Request::new("GET", "/v1/orgs").authorization(&operator);
+    let refused = ask.send(server.address());
+    assert_eq!(refused.outcome(), (503, "busy".to_owned()));
+    assert!(refused.error().contains("its share of the requests"), "{}", refused.error());
+    assert!(refused.head.to_lowercase().contains("retry-after: 1"), "{}", refused.head);
+    let mut socket = UnixStream::connect(installation.path("petsem.sock")).unwrap();
+    socket.write_all(&ask.to_bytes()).unwrap();
+    let mut received = Vec::new();
+    socket.read_to_end(&mut received).unwrap();
+    assert_eq!(Answer::parse(&received).unwrap().status, 200);
     drop(open);
 }
 
@@ -299,16 +345,16 @@ fn one_token_does_not_fill_the_memory_with_bodies_that_never_end() {
         .header("content-type", "application/json")
         .authorization(&operator)
         .announcing(4 << 20);
-    let stalled = |bytes: usize| {
+    let sent = |bytes: usize| {
         let mut stream = connect(server.address()).unwrap();
         stream.write_all(&set).unwrap();
         stream.write_all(&vec![b' '; bytes]).unwrap();
         stream
     };
     let count = ROOM / (SENT - SMALL);
-    let mut open: Vec<_> = (0..count).map(|_| stalled(SENT)).collect();
+    let mut open: Vec<_> = (0..count).map(|_| sent(SENT)).collect();
     // Together they are over by one byte, so the one whose byte arrives last is refused, and gives back what it held.
-    open.push(stalled(ROOM - count * (SENT - SMALL) + SMALL + 1));
+    open.push(sent(ROOM - count * (SENT - SMALL) + SMALL + 1));
     let ended = loop {
         let ended = |stream: &TcpStream| {
             stream.set_nonblocking(true).unwrap();

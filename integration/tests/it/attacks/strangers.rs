@@ -1,7 +1,5 @@
 //! A valid JWT that no rule accepts: it learns nothing and costs little.
 
-use std::collections::BTreeMap;
-
 use petsem_integration::dev::{Dev, flyv1};
 use petsem_integration::server::Server;
 use petsem_server::Development;
@@ -75,9 +73,9 @@ fn a_token_for_another_app_of_the_org_learns_nothing_from_a_version() {
 }
 
 #[test]
-fn refusals_of_jwts_without_a_rule_are_summarized_beyond_fifty_per_second() {
+fn refusals_of_jwts_without_a_rule_are_summarized() {
     const EACH: usize = 50;
-    const CALLERS: usize = 12;
+    const CALLERS: usize = 4;
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));
     let stranger = dev.jwt(&json!({"sub": "stranger"}));
@@ -100,27 +98,16 @@ fn refusals_of_jwts_without_a_rule_are_summarized_beyond_fifty_per_second() {
     // Shutdown writes the remaining summaries.
     let dev = dev.restart(Server::stop).unwrap();
     let lines = dev.audit_lines();
-    let mut each_second: BTreeMap<&str, usize> = BTreeMap::new();
-    let denied = lines.iter().filter(|line| line["action"] == "secret.read" && line["outcome"] == "denied");
-    for line in denied {
-        assert_eq!(line["subject"]["sub"], "stranger");
-        // Up to the second: 2026-01-01T00:00:00
-        *each_second.entry(&line["t"].as_str().unwrap()[..19]).or_default() += 1;
-    }
-    assert!(each_second.values().all(|lines| *lines <= 50), "{each_second:?}");
+    let of = |outcome: &str| {
+        lines.iter().filter(|line| line["action"] == "secret.read" && line["outcome"] == outcome).count()
+    };
+    // An allowed read has its own line.
+    assert_eq!((of("denied"), of("allowed")), (0, EACH));
     let summed: u64 = lines
         .iter()
         .filter(|line| line["action"] == "request.unverified" && line["source"] == "127.0.0.1")
         .filter(|line| line["detail"].as_str().unwrap().starts_with("policy_denied "))
         .map(|line| line["count"].as_u64().unwrap())
         .sum();
-    assert!(
-        summed > 0,
-        "nothing was summed up, or fewer than fifty were answered in a second: {each_second:?}"
-    );
-    let own: usize = each_second.values().sum();
-    assert_eq!(own as u64 + summed, (EACH * CALLERS) as u64);
-    // An allowed read has its own line.
-    let read = lines.iter().filter(|line| line["action"] == "secret.read" && line["outcome"] == "allowed");
-    assert_eq!(read.count(), EACH);
+    assert_eq!(summed, (EACH * CALLERS) as u64);
 }

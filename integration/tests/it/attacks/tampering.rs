@@ -755,3 +755,35 @@ fn setting_a_policy_after_damage_does_not_repair_the_app() {
     }
     assert_eq!(victim.row(kind::APP_HEAD, &victim.shop), head);
 }
+
+/// The time that reading takes would say how large the app is. Here, a read of the bundle fails.
+#[test]
+fn a_refusal_does_not_read_the_bundle() {
+    let victim = Victim::new();
+    let dev = &victim.dev;
+    let stranger = dev.jwt(&json!({"sub": "stranger"}));
+    let of_other = flyv1(&dev.mint(&json!({"kind": "org", "org": "demo", "apps": ["other"]})));
+    let lists = flyv1(&dev.mint(&json!({"kind": "org", "org": "demo", "actions": ["list"]})));
+    let to_other = dev.discharge("other", "m-1");
+    let app_id = dev.operate("GET", "/v1/apps/shop", None).field("id");
+    let set = json!({"values": {"B": "1"}});
+    let refused = || {
+        let mut seen = Vec::new();
+        for app in ["shop", &app_id] {
+            let secrets = format!("/v1/apps/{app}/secrets");
+            seen.push(dev.call("GET", &format!("{secrets}?show_secrets=true"), &stranger, None).outcome());
+            seen.push(dev.call("GET", &secrets, &of_other, None).outcome());
+            seen.push(dev.call("POST", &secrets, &lists, Some(&set)).outcome());
+            seen.push(dev.ask_discharge(&dev.host, &stranger, app, "m-1").outcome());
+            seen.push(dev.boot(app, "m-1", &to_other).outcome());
+        }
+        seen
+    };
+    let before = refused();
+    assert!(before.iter().all(|(status, _)| matches!(status, 401 | 403)), "{before:?}");
+    let broken = "UPDATE bundles SET app_version = -1 WHERE app = ?1";
+    assert_eq!(victim.database().execute(broken, [&victim.shop]).unwrap(), 1);
+    assert_eq!(refused(), before);
+    assert_eq!(dev.call("GET", "/v1/apps/shop/secrets", &lists, None).status, 500);
+    assert_eq!(victim.boot().status, 500);
+}

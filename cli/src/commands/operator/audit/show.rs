@@ -41,6 +41,7 @@ struct AuditLine {
     action: Option<String>,
     outcome: Option<String>,
     reason: Option<String>,
+    source: Option<String>,
     token: Option<String>,
     subject: Option<Subject>,
     app_name: Option<String>,
@@ -49,6 +50,7 @@ struct AuditLine {
     version: Option<u64>,
     machine: Option<String>,
     host: Option<String>,
+    count: Option<u64>,
     detail: Option<String>,
 }
 
@@ -85,8 +87,11 @@ impl Show {
 impl AuditLine {
     fn cells(self) -> [String; 5] {
         let outcome = [self.outcome, self.reason].into_iter().flatten().collect::<Vec<_>>().join(": ");
-        let who = self.subject.map(|subject| subject.sub).or(self.token);
+        // A summary of strangers' requests names their source.
+        let source = self.source.filter(|_| self.count.is_some());
+        let who = self.subject.map(|subject| subject.sub).or(self.token).or(source);
         let what = [
+            self.count.map(|count| format!("{count} requests")),
             self.app_name.map(|app| format!("app {app}")),
             self.version.map(|version| format!("version {version}")),
             self.secrets.map(|secrets| secrets.to_text()),

@@ -1,0 +1,122 @@
+//! The thread that accepts connections, and answers what the process says about itself.
+//!
+//! Requests work on the threads of the main runtime, which may all be busy. So connections are accepted here. One whose
+//! first bytes ask for health is served here, for that one request; each other one goes to the main runtime with its
+//! first byte, and stays there.
+
+use std::io;
+use std::thread::JoinHandle;
+
+use rustix::net::{RecvFlags, recv};
+use tokio::io::Interest;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+/// How a request begins that this thread answers.
+const HEALTH: [&[u8]; 3] = [b"GET /healthz ", b"GET /readyz ", b"GET /metrics "];
+/// The longest of them.
+const LONGEST: usize = 13;
+
+/// The thread, until it is dropped.
+pub(crate) struct Front {
+    handle: Handle,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Front {
+    /// Starts the thread.
+    pub(crate) fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (end, ended) = oneshot::channel();
+        let run = move || {
+            // The sender is dropped.
+            let _ended = runtime.block_on(ended);
+        };
+        let thread = std::thread::Builder::new().name("front".to_owned()).spawn(run)?;
+        Ok(Self { handle, end: Some(end), thread: Some(thread) })
+    }
+
+    /// Its runtime.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            // It has nothing left to do.
+            let _ended = thread.join();
+        }
+    }
+}
+
+/// A connection that can go from one runtime to another.
+pub(crate) trait Connection:
+    tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + Sized + 'static
+{
+    /// The same without a runtime.
+    type Plain: Send + 'static;
+
+    /// Whether its first bytes, once some have arrived, ask for health.
+    fn asks_for_health(&self) -> impl Future<Output = io::Result<bool>> + Send;
+
+    /// Takes it from its runtime.
+    fn into_plain(self) -> io::Result<Self::Plain>;
+
+    /// Gives it to the current runtime.
+    fn of_plain(plain: Self::Plain) -> io::Result<Self>;
+}
+
+macro_rules! connection {
+    ($stream:ty, $plain:ty) => {
+        impl Connection for $stream {
+            type Plain = $plain;
+
+            async fn asks_for_health(&self) -> io::Result<bool> {
+                self.async_io(Interest::READABLE, || {
+                    let mut first = [0; LONGEST];
+                    let (_, length) = recv(self, &mut first, RecvFlags::PEEK)?;
+                    Ok(first.get(..length).is_some_and(is_for_health))
+                })
+                .await
+            }
+
+            fn into_plain(self) -> io::Result<$plain> {
+                self.into_std()
+            }
+
+            fn of_plain(plain: $plain) -> io::Result<Self> {
+                Self::from_std(plain)
+            }
+        }
+    };
+}
+
+connection!(TcpStream, std::net::TcpStream);
+connection!(UnixStream, std::os::unix::net::UnixStream);
+
+fn is_for_health(first: &[u8]) -> bool {
+    HEALTH.iter().any(|request| first.starts_with(request))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_request_lines_of_health_are_for_this_thread() {
+        for request in ["GET /healthz HTTP/1.1", "GET /readyz HTTP/1.1", "GET /metrics HTTP/1.1"] {
+            assert!(is_for_health(&request.as_bytes()[..LONGEST]), "{request}");
+        }
+        for request in
+            ["", "GET /healthz", "GET /healthz2 HTTP/1.1", "POST /healthz ", "GET /v1/apps HTTP/1.1"]
+        {
+            assert!(!is_for_health(&request.as_bytes()[..LONGEST.min(request.len())]), "{request}");
+        }
+    }
+}
