@@ -395,7 +395,7 @@ mod tests {
         let front = Front::start().unwrap();
         let (end, ended) = watch::channel(false);
         let acceptor = Acceptor {
-            router: RouterSwitch::new(crate::node::sealed::router()),
+            router: RouterSwitch::new(crate::node::sealed::router(&crate::node::sealed::Why::Operator)),
             graceful: Arc::default(),
             pool: Pool::new(8, LARGE_HEADS),
             header_timeout: Duration::from_secs(600),
