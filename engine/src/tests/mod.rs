@@ -5,6 +5,7 @@ mod boots;
 mod concurrency;
 mod control;
 mod explanations;
+mod platform;
 mod reserved_names;
 mod revocations;
 mod signing_keys;

@@ -15,11 +15,11 @@ use crate::settings::Settings;
 /// [`StartError`]: the directory has a node, or the audit directory has the log of one; nothing was changed.
 pub async fn add_node(settings: &Settings) -> Result<[u8; 16], StartError> {
     let store = open_installed(settings).await?;
+    let unlocked = unlock(&settings.seal_sources(), &*store).await;
+    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
     if let Some(node) = node_id(settings)? {
         return Err(messages::has_node(&settings.data_directory, &node));
     }
-    let unlocked = unlock(&settings.seal_sources(), &*store).await;
-    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
     let node = new_node(settings, &*store, &unlocked).await?;
     let started = start_unlocked(settings.clone(), store, unlocked).await?;
     let mut audit = AuditRecord::on_node(started.state.engine.now(), "node", "operator.node.add");

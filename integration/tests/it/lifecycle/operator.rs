@@ -13,6 +13,7 @@ use petsem_integration::seals::{
     seal_the_server, seals, status,
 };
 use petsem_integration::server::{Ended, Server, petsem, run};
+use serde_json::{Value, json};
 
 /// Commands that open the store beside a running server.
 const BESIDE_A_SERVER: &[&[&str]] = &[
@@ -21,6 +22,9 @@ const BESIDE_A_SERVER: &[&[&str]] = &[
     &["seal", "add", "key-file"],
     &["seal", "remove", "abcd"],
     &["deny", "--host", "host-9"],
+    &["recover", "--operator", "kim@example.com"],
+    &["owner", "--org", "acme", "--owner", "grace@example.com"],
+    &["approve", "00000000-0000-7000-8000-000000000000"],
 ];
 
 /// Commands that open the store only while no server holds it.
@@ -29,8 +33,7 @@ const WITHOUT_A_SERVER: &[&[&str]] = &[
     &["seal", "remove", "--compromised", "abcd"],
     &["verify"],
     &["audit", "verify"],
-    &["recover", "--operator", "kim@example.com"],
-    &["owner", "--org", "acme", "--owner", "grace@example.com"],
+    &["node", "add"],
 ];
 
 /// Commands that use the server.
@@ -308,6 +311,53 @@ fn an_operator_without_tokens_creates_one_on_the_node_and_the_audit_log_has_a_li
     let recovered: Vec<&str> = log.lines().filter(|line| line.contains("operator.recover")).collect();
     assert_eq!(recovered.len(), 1, "{log}");
     assert!(recovered[0].contains("ada@example.com") && !log.contains(&token), "{log}");
+}
+
+#[test]
+fn tokens_and_approvals_of_the_node_are_made_by_the_server_that_runs() {
+    let installation = Installation::made();
+    let server = installation.start().unwrap();
+    let call = |token: &str, method: &str, target: &str, body: Option<&Value>| {
+        let request = Request::new(method, target).authorization(&flyv1(token));
+        body.into_iter().fold(request, Request::json).send(server.address())
+    };
+    let first = installation.operator();
+    assert_eq!(call(&first, "POST", "/v1/orgs", Some(&json!({"name": "acme"}))).status, 201);
+    let owner = installation.owner("acme");
+    assert_eq!(call(&owner, "GET", "/v1/apps?org=acme", None).json(), json!({"apps": []}));
+    let out = installation.path("new.token");
+    done(&operator(&installation, &["recover", "--operator", "ada@example.com"], &[("--out", &out)]));
+    let recovered = std::fs::read_to_string(&out).unwrap().trim().to_owned();
+    assert_eq!(call(&recovered, "GET", "/v1/orgs", None).status, 200);
+
+    // A registration of keys: the seal replaces the person, who still repeats the digest.
+    let wanted =
+        json!({"location": "https://auth.example", "key": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="});
+    let waits = call(&first, "POST", "/v1/dischargers", Some(&wanted));
+    let (request, digest) = (waits.field("id"), waits.field("key_digest"));
+    let known = || call(&first, "GET", "/v1/dischargers", None).text().matches("auth.example").count();
+    let without = operator(&installation, &["approve", &request], &[]);
+    refused(&without, &["key_digest"]);
+    assert_eq!(known(), 0);
+    done(&operator(&installation, &["approve", &request, "--key-digest", &digest], &[]));
+    assert_eq!(known(), 1);
+
+    done(&seal_the_server(&installation, &server));
+    let again = installation.path("again.token");
+    let sealed = operator(&installation, &["recover", "--operator", "ada@example.com"], &[("--out", &again)]);
+    refused(&sealed, &["the server is sealed"]);
+    assert!(!again.exists());
+    server.stop();
+    let lines = audit_log(&installation.path("data/audit"));
+    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let made: Vec<_> = lines
+        .filter(|line| line["source"].as_str().is_some_and(|source| source.starts_with("operator.sock uid ")))
+        .map(|line| {
+            (line["action"].as_str().unwrap().to_owned(), line["outcome"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    let expected = ["operator.owner", "operator.recover", "approval.approve"];
+    assert_eq!(made, expected.map(|action| (action.to_owned(), "allowed".to_owned())));
 }
 
 #[test]
