@@ -228,9 +228,10 @@ impl Engine {
         // Without a grant the answer must reveal nothing about any app.
         let granted = token.boot_grant().map_err(|denial| denied_by(&denial))?.grant.app;
         // Of an app that the grant does not name, only the head is read, for the record of the refusal.
-        let found = match self.find_app(&AppRef::Id(AppId::from_bytes(granted))).await? {
-            Some(app) if app.is_named(boot.app) => Some(app),
-            _ => self.find_app_with(boot.app, AppPart::Head).await?,
+        let only = Some(AppId::from_bytes(granted));
+        let found = match self.find_app_if(boot.app, AppPart::Secrets, only).await? {
+            Some(app) => Some(app),
+            None => self.find_app_with(boot.app, AppPart::Head).await?,
         };
         let target = AccessTarget {
             app: found.as_ref(),

@@ -57,9 +57,19 @@ impl Engine {
         app: &AppRef,
         part: AppPart,
     ) -> Result<Option<FoundApp>, Failure> {
+        self.find_app_if(app, part, None).await
+    }
+
+    /// As [`Self::find_app_with`], but nothing of an app is read if it is not `only`.
+    pub(crate) async fn find_app_if(
+        &self,
+        app: &AppRef,
+        part: AppPart,
+        only: Option<AppId>,
+    ) -> Result<Option<FoundApp>, Failure> {
         let mut tries = 0;
         loop {
-            match self.read_app(app, part).await? {
+            match self.read_app(app, part, only).await? {
                 None => return Ok(None),
                 Some(found) if self.seen_heads.is_newest(found.id, found.head_version, self.now()) => {
                     return Ok(Some(found));
@@ -84,11 +94,16 @@ impl Engine {
         self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::app_deleted_meanwhile)
     }
 
-    async fn read_app(&self, app: &AppRef, part: AppPart) -> Result<Option<FoundApp>, Failure> {
+    async fn read_app(
+        &self,
+        app: &AppRef,
+        part: AppPart,
+        only: Option<AppId>,
+    ) -> Result<Option<FoundApp>, Failure> {
         // Read before the rows: an app that is deleted after they were read was not put back.
         let control = self.control();
         let keyring = self.keyring();
-        let found = self.read_app_with(&control, &keyring, app, part).await;
+        let found = self.read_app_with(&control, &keyring, app, part, only).await;
         // Another node may have rotated the keyring, or committed another change that this node has not read yet.
         let is_behind = match &found {
             Ok(found) => {
@@ -98,7 +113,7 @@ impl Engine {
         };
         if is_behind {
             self.refresh().await?;
-            return self.read_app_with(&self.control(), &self.keyring(), app, part).await;
+            return self.read_app_with(&self.control(), &self.keyring(), app, part, only).await;
         }
         found
     }
@@ -109,8 +124,11 @@ impl Engine {
         keyring: &Arc<Keyring>,
         app: &AppRef,
         part: AppPart,
+        only: Option<AppId>,
     ) -> Result<Option<FoundApp>, Failure> {
+        let is_wanted = |id: &AppId| only.is_none_or(|only| only == *id);
         match app {
+            AppRef::Id(id) if !is_wanted(id) => Ok(None),
             AppRef::Id(id) => match self.store.app(*id, part).await? {
                 None => Ok(None),
                 Some(rows) => self.open_app(control, keyring, *id, rows).await.map(Some),
@@ -122,9 +140,13 @@ impl Engine {
                     scrubbed_call(|| self.codec.read::<AppNameRow>(key, record))
                         .ok()
                         .map(|row| row.content.app)
+                        .filter(is_wanted)
                 };
                 let Some(named) = self.store.app_by_name(name, part, &app_of).await? else { return Ok(None) };
                 let id = self.codec.read::<AppNameRow>(key, &named.name)?.content.app;
+                if !is_wanted(&id) {
+                    return Ok(None);
+                }
                 let missing = || IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), "it is missing");
                 let app = self.open_app(control, keyring, id, named.app.ok_or_else(missing)?).await?;
                 if app.head.name != *name {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use petsem_api::{AppId, AppRef};
+use petsem_api::AppId;
 use petsem_keys::Keyring;
 use petsem_store::{BundleRow, PartRows, Record};
 
@@ -23,14 +23,6 @@ pub(crate) struct FoundApp {
 }
 
 impl FoundApp {
-    /// Whether this is its id or its name.
-    pub(crate) fn is_named(&self, app: &AppRef) -> bool {
-        match app {
-            AppRef::Id(id) => *id == self.id,
-            AppRef::Name(name) => *name == self.head.name,
-        }
-    }
-
     /// The row of its policy.
     pub(crate) fn policy_row(&self) -> Result<Option<&Record>, Failure> {
         match &self.part {

@@ -160,6 +160,17 @@ async fn operators_revoke_everything_and_orgs_only_what_belongs_to_them() {
 }
 
 #[tokio::test]
+async fn the_control_state_counts_the_revoked_machines_of_an_app() {
+    let demo = shop().await;
+    let app = demo.lab.engine.find_app(&app_ref("shop")).await.unwrap().unwrap().id;
+    for (machine, count) in [("m-1", 1), ("m-2", 2), ("m-1", 2)] {
+        let machine = machine.parse().unwrap();
+        revoke(&demo, RevokeRequest::Machine { app: app_ref("shop"), machine }).await;
+        assert_eq!(demo.lab.engine.control().app(app).await.unwrap().machines, count);
+    }
+}
+
+#[tokio::test]
 async fn the_policy_is_re_evaluated_in_addition_to_the_revocation() {
     // An unrevoked credential still needs its rule: the two checks do not replace each other.
     let demo = shop().await;

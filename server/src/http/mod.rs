@@ -13,6 +13,7 @@ mod limits;
 pub(crate) mod metrics;
 mod openapi;
 pub(crate) mod permits;
+mod progress;
 mod request;
 mod respond;
 mod route;

@@ -1,4 +1,4 @@
-//! Requests in progress: how many there may be, how many of them one caller may have, and how they end.
+//! Permits of requests: how many there are, and how many of them one caller may have.
 //!
 //! Parts of the permits, in eighths: boots on listeners of hosts can take any, one host two; discharges, and boots
 //! elsewhere, five; all others four. So neither strangers nor another host can keep a host from booting. One address can
@@ -7,14 +7,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::response::Response;
-use futures_util::future::BoxFuture;
 use petsem_engine::{Failure, Peer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::finish::{Panicked, finished};
-use super::respond::{refuse, request_id};
-use crate::http::state::ServerState;
 use crate::messages;
 
 const OF_BOOTS_ELSEWHERE: usize = 5;
@@ -44,7 +39,7 @@ pub(crate) struct Permits {
 }
 
 /// A permit, until it is dropped.
-struct Permit(#[expect(dead_code, reason = "held until the drop")] Vec<OwnedSemaphorePermit>);
+pub(super) struct Permit(#[expect(dead_code, reason = "held until the drop")] Vec<OwnedSemaphorePermit>);
 
 /// A part of the shares of an address, a token and an issuer, until it is dropped.
 pub(super) struct Share {
@@ -74,7 +69,8 @@ impl Permits {
         }
     }
 
-    fn permit(&self, priority: Priority, is_of_host: bool) -> Result<Permit, TryAcquireError> {
+    /// A permit for a request, if one is left.
+    pub(super) fn permit(&self, priority: Priority, is_of_host: bool) -> Result<Permit, TryAcquireError> {
         let parts = match priority {
             Priority::Boot if is_of_host => vec![&self.any],
             Priority::Boot => vec![&self.elsewhere, &self.any],
@@ -136,39 +132,6 @@ pub(super) fn source_of(peer: &Peer) -> String {
 
 fn eighths_of(all: usize, eighths: usize) -> usize {
     (all * eighths / 8).max(1)
-}
-
-/// Does the work of a request. Requests over the limit are refused at once. The work continues if the client
-/// disconnects, so a committed change gets its audit line.
-pub(super) async fn with_permit(
-    state: &Arc<ServerState>,
-    priority: Priority,
-    is_of_host: bool,
-    work: BoxFuture<'static, Response>,
-) -> Response {
-    state.metrics.request();
-    let Ok(permit) = state.permits.permit(priority, is_of_host) else {
-        return refuse(state, request_id(&state.engine), &messages::too_many_requests());
-    };
-    let held = Arc::clone(state);
-    let mut cut_off = state.cut_off.subscribe();
-    let work = async move {
-        // A change that is cut off after its commit gets its line when the store is opened again.
-        let response = tokio::select! {
-            biased;
-            response = work => response,
-            _ = cut_off.wait_for(|is_cut| *is_cut) => {
-                refuse(&held, request_id(&held.engine), &messages::cut_off_by_sealing())
-            }
-        };
-        drop(held);
-        drop(permit);
-        response
-    };
-    match finished(work).await {
-        Ok(response) => response,
-        Err(Panicked) => refuse(state, request_id(&state.engine), &Failure::internal(Panicked)),
-    }
 }
 
 #[cfg(test)]

@@ -418,9 +418,8 @@ fn not_overwritten(process: u32) -> Vec<String> {
         return vec![format!("there are no workers in {threads:?}")];
     }
     let is_wrong = |pages: &[(u64, usize)]| {
-        // A complete scan finds, right below the stack pointer, the calls with which the thread went to
-        // sleep.
-        let is_scanned = pages.iter().any(|(depth, _)| *depth < 4096);
+        // A complete scan finds the calls with which the thread went to sleep or, if it slept at once, what overwriting left.
+        let is_scanned = !pages.is_empty();
         !is_scanned || pages.iter().any(|(depth, filled)| *depth > OVERWRITTEN && *filled > ITS_OWN)
     };
     workers.into_iter().filter(|worker| is_wrong(&worker.pages)).map(|worker| format!("{worker:?}")).collect()
