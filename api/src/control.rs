@@ -11,7 +11,7 @@ use crate::json::{Violation, refused};
 use crate::name::{AppName, AppRef, HostId, MachineId, OrgName, OrgRef, SecretName};
 use crate::policy::AppPolicy;
 use crate::schema::{
-    Action, Algorithm, ClaimText, DischargerLocation, HealthStatus, IssuerName, JwkSet, JwksUrl,
+    Action, Algorithm, ClaimName, ClaimText, DischargerLocation, HealthStatus, IssuerName, JwkSet, JwksUrl,
     ReadinessStatus, SealingStatus, SecretPrefix, Subject, Timestamp, TokenText,
 };
 use crate::unique::unique_names;
@@ -211,6 +211,23 @@ pub struct PutIssuer {
     /// Whether it publishes that URL at `issuer` + `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub discovery: bool,
+    /// The claims from which a request for a discharge takes the app and the Machine that it does not name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub boot_claims: Option<BootClaims>,
+}
+
+/// Two different claims, none of them `iss`, `aud`, `exp`, `iat` or `nbf`. They only name the boot; the app's policy
+/// decides whether the JWT proves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BootClaims {
+    /// The claim with the id or name of the app.
+    #[schema(value_type = ClaimName)]
+    pub app: String,
+    /// The claim with the Machine.
+    #[schema(value_type = ClaimName)]
+    pub machine: String,
 }
 
 /// A registered issuer.
@@ -233,6 +250,10 @@ pub struct Issuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<JwksUrl>)]
     pub jwks_url: Option<String>,
+    /// The claims that name the app and the Machine of a boot, if they were registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub boot_claims: Option<BootClaims>,
     /// The keys that this node has fetched; absent if the keys were registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -21,7 +21,7 @@ use crate::keyring::state::KeyringState;
 use crate::keyring::unlock::{SealSources, Unlocked, unlock};
 use crate::verify::{StoreReport, verify_store};
 
-pub(crate) use demo::{Demo, ISSUER, app_ref, appended, body, code, policy};
+pub(crate) use demo::{Demo, HOST, ISSUER, app_ref, appended, body, code, flyv1, issuer, policy};
 
 /// A seal whose key is known.
 #[derive(Debug)]

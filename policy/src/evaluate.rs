@@ -20,7 +20,7 @@ pub use jwks::{Algorithm, Jwks, MAX_JWKS_BYTES};
 pub use jwt::{Claims, Issuer, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, key_id_of, verify_jwt};
 pub use pattern::Pattern;
 pub use rule_action::RuleAction;
-pub use rules::{AppPolicy, Bind, MAX_POLICY_BYTES, MAX_RULES, Rule, SecretSelection};
+pub use rules::{AppPolicy, Bind, MAX_POLICY_BYTES, MAX_RULES, Rule, SecretSelection, are_boot_claims};
 pub use text::{
     Change, JwksError, JwtError, PolicyDenial, PolicyError, RuleProblem, RuleReason, RuleRefusal,
 };

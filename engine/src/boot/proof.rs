@@ -1,4 +1,5 @@
-//! The provenance of a boot grant. The discharger writes it into the grant; each boot and renewal re-evaluates it.
+//! The proof of a boot, and the provenance of a boot grant that came of it. The discharger writes the provenance into the
+//! grant; each boot and renewal re-evaluates it.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +8,19 @@ use petsem_policy::evaluate::{AppPolicy, BootRequest, Claims};
 use serde::{Deserialize, Serialize};
 
 use crate::authn::tokens::check_jwt;
+use crate::authz::decide::Principal;
 use crate::control::state::Control;
 use crate::error::Failure;
 use crate::messages;
 use crate::tenancy::found::FoundApp;
+
+/// A verified credential that is to prove a boot.
+pub enum Proof {
+    /// A verified JWT.
+    Jwt(Claims),
+    /// A user's token.
+    Token(Principal),
+}
 
 /// The proof behind a grant, and the first discharge: revoking that one ends all renewals derived from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -111,10 +111,15 @@ pub(crate) fn ticket_not_for_a_boot() -> Failure {
     Failure::new(ErrorCode::BadRequest, "this ticket is not for a boot; remove app and machine")
 }
 
-pub(crate) fn ticket_needs_machine() -> Failure {
+/// Neither the body nor the proof names exactly one app, or Machine.
+pub(crate) fn boot_not_named(field: &str, named: usize) -> Failure {
+    let named = if named == 0 { "none" } else { "several" };
     Failure::new(
         ErrorCode::BadRequest,
-        "the ticket of a host token needs the app and the machine that boot; give app and machine",
+        format!(
+            "the request does not say which {field} boots, and its proof names {named}; give {field}, or send a proof that \
+             names exactly one: a token narrowed to one boot, or a JWT of an issuer whose registration has `boot_claims`"
+        ),
     )
 }
 

@@ -65,6 +65,13 @@ pub(crate) fn no_algorithm() -> Failure {
     Failure::new(ErrorCode::BadRequest, "no algorithm given; name at least one, such as ES256")
 }
 
+pub(crate) fn invalid_boot_claims() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "boot_claims needs two different claims of 1 to 128 bytes, none of them iss, aud, exp, iat or nbf",
+    )
+}
+
 /// A registration in words, for the person who approves it. It names the source of the keys.
 pub(crate) fn issuer_with_keys_url(issuer: &dyn Display, url: &dyn Display) -> String {
     format!("the issuer {issuer}, keys from {url}")
@@ -91,6 +98,14 @@ pub(crate) fn issuer_with_keys<'k>(
          {digest}",
         thumbprints.len()
     )
+}
+
+pub(crate) fn issuer_with_boot_claims(
+    registration: &str,
+    app: &dyn Display,
+    machine: &dyn Display,
+) -> String {
+    format!("{registration}; its claims {app} and {machine} name the app and the Machine of a boot")
 }
 
 /// The summary of a request for a second person.

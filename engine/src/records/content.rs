@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use petsem_api::{
-    AppId, AppName, AppSettings, HostId, IssuerId, MachineId, OrgId, OrgName, SecretKeyName, SecretKeyType,
-    SigningKeyId, StoreId, TokenKind, TokenUuid,
+    AppId, AppName, AppSettings, BootClaims, HostId, IssuerId, MachineId, OrgId, OrgName, SecretKeyName,
+    SecretKeyType, SigningKeyId, StoreId, TokenKind, TokenUuid,
 };
 use petsem_store::RecordKind;
 use serde::{Deserialize, Serialize};
@@ -265,6 +265,9 @@ pub(crate) struct IssuerRow {
     /// Whether the URL of its keys comes from its discovery document.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) discovery: bool,
+    /// The claims that name the app and the Machine of a boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) boot_claims: Option<BootClaims>,
     /// Whether `petsem dev` registered it: `petsem server` then refuses the store.
     pub(crate) development: bool,
     /// Unix milliseconds.

@@ -171,15 +171,17 @@ impl SecretSelection {
 }
 
 impl Bind {
-    /// Three different claims, none with a reserved meaning.
     fn is_valid(&self) -> bool {
-        const RESERVED: [&str; 5] = ["iss", "aud", "exp", "iat", "nbf"];
-        let names = [self.app.as_str(), self.machine.as_str(), self.host.as_str()];
-        self.app != self.machine
-            && self.app != self.host
-            && self.machine != self.host
-            && names
-                .iter()
-                .all(|name| !name.is_empty() && name.len() <= MAX_NAME_BYTES && !RESERVED.contains(name))
+        are_boot_claims(&[&self.app, &self.machine, &self.host])
     }
+}
+
+/// Whether these can be the claims that name a boot: all different, none with a reserved meaning.
+pub fn are_boot_claims(names: &[&str]) -> bool {
+    const RESERVED: [&str; 5] = ["iss", "aud", "exp", "iat", "nbf"];
+    names.iter().enumerate().all(|(index, name)| {
+        (1..=MAX_NAME_BYTES).contains(&name.len())
+            && !RESERVED.contains(name)
+            && !names.iter().take(index).any(|other| other == name)
+    })
 }
