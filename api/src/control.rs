@@ -473,6 +473,19 @@ pub enum RevokeRequest {
         #[schema(nullable = false)]
         before: Option<i64>,
     },
+    /// The boots that an outside discharger proved for a subject before a time, and their renewals. Only for operators.
+    DischargerSubject {
+        /// The location of the discharger.
+        #[schema(value_type = DischargerLocation)]
+        discharger: String,
+        /// The exact subject.
+        #[schema(value_type = ClaimText)]
+        sub: String,
+        /// Unix seconds, as for `jwt_subject`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        before: Option<i64>,
+    },
     /// All JWTs of an issuer that were issued before a time, and the renewals and tokens from them. Only for operators.
     JwtIssuer {
         /// The exact `iss`.

@@ -606,7 +606,7 @@ mod tests {
         }
         assert_eq!(
             refusal::<RevokeRequest>(r#"{"canary":{}}"#).1,
-            "unknown choice; give one of token, machine, host, signing_key, jwt_subject, jwt_issuer, jwt (in the body)"
+            "unknown choice; give one of token, machine, host, signing_key, jwt_subject, discharger_subject, jwt_issuer, jwt (in the body)"
         );
         assert_eq!(refusal::<RevokeRequest>(r#"{"host":{"host":"h"},"token":{}}"#).0, ErrorCode::BadRequest);
         assert_eq!(

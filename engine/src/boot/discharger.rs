@@ -95,7 +95,11 @@ impl Engine {
             expires,
         };
         let written = write_grant(&ticket, &discharger.location, &grant, now)?;
-        audit.set_detail(messages::discharged_for(&written.id, &host, &provenance.describe()));
+        audit.set_detail(messages::discharged_for(
+            &written.id,
+            &host,
+            &provenance.describe(&discharger.location),
+        ));
         Ok(DischargeAnswer { discharge: Some(written.text), ..DischargeAnswer::default() })
     }
 

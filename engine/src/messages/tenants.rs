@@ -184,6 +184,16 @@ pub(crate) fn policy_trusts_unregistered(rule: &str, issuer: &str) -> Failure {
     )
 }
 
+pub(crate) fn policy_trusts_unknown_discharger(rule: &str, location: &str) -> Failure {
+    Failure::new(
+        ErrorCode::BadPolicy,
+        format!(
+            "rule {rule:?} trusts {location:?}, where no outside discharger of the platform or of this org is registered; \
+             the policy was not changed; register it with `petsem discharger add`"
+        ),
+    )
+}
+
 /// The summary of a request for a second person.
 pub(crate) fn policy_change(name: &dyn Display, app: AppId) -> String {
     format!("set the policy of app {name} ({app})")

@@ -445,6 +445,17 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
+    /// The boots that an outside discharger proved for a subject before a time, and their renewals, are refused.
+    DischargerSubjectRevoked {
+        /// The discharger's location.
+        discharger: String,
+        /// The exact subject.
+        sub: String,
+        /// Unix seconds.
+        before: i64,
+        /// Unix milliseconds.
+        at: u64,
+    },
     /// All JWTs of an issuer that were issued before a time, and everything derived from them, are refused.
     JwtIssuerRevoked {
         /// The exact `iss`.

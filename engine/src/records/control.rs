@@ -58,6 +58,11 @@ impl EntryKey {
         Self::of(9, &[issuer.as_bytes()])
     }
 
+    /// What an outside discharger proved for a subject.
+    pub(crate) fn discharger_subject(location: &str, sub: &str) -> Self {
+        Self::of(10, &[location.as_bytes(), sub.as_bytes()])
+    }
+
     fn of(kind: u8, fields: &[&[u8]]) -> Self {
         let mut hash = Sha256::new_with_prefix([kind]);
         for field in fields {
@@ -108,7 +113,7 @@ pub(crate) enum ControlEntry {
     Host(RevokedAt),
     /// A revoked JWT.
     Jwt(RevokedAt),
-    /// Revoked JWTs of a subject or an issuer.
+    /// Revoked JWTs of a subject or an issuer, or proofs of a discharger's subject.
     Jwts(RevokedJwts),
 }
 

@@ -5,6 +5,7 @@ mod api_description;
 mod audit;
 mod batches;
 mod boots;
+mod dischargers;
 mod exchange;
 mod explanations;
 mod issuer_changes;
