@@ -55,12 +55,35 @@ pub struct OrgList {
 #[serde(deny_unknown_fields)]
 pub struct CreateApp {
     /// The org that owns it.
-    pub org: OrgRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub org: Option<OrgRef>,
+    /// The same, in the words of Fly.io's clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub org_slug: Option<OrgRef>,
     /// Its name, unique in the whole store.
     pub name: AppName,
     /// Its settings. Absent ones have their defaults.
     #[serde(default)]
     pub settings: AppSettings,
+    /// Empty: petsem has no networks. Fly.io's clients send it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schema(max_length = 0)]
+    pub network: String,
+    /// Empty: petsem has no roles of apps. Fly.io's clients send it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schema(max_length = 0)]
+    pub app_role_id: String,
+}
+
+impl CreateApp {
+    /// A new app in an org, with these settings.
+    #[must_use]
+    pub fn new(org: OrgRef, name: AppName, settings: AppSettings) -> Self {
+        let (network, app_role_id) = (String::new(), String::new());
+        Self { org: Some(org), org_slug: None, name, settings, network, app_role_id }
+    }
 }
 
 /// Most names that the settings of an app allow.
@@ -136,6 +159,10 @@ pub struct App {
     pub name: AppName,
     /// The org that owns it.
     pub org: OrgId,
+    /// The same with its name, in the form that Fly.io's clients read.
+    pub organization: AppOrganization,
+    /// For Fly.io's clients always `pending`, not deployed: petsem deploys nothing.
+    pub status: AppStatus,
     /// Its current app version; 0 before the first secret.
     pub version: u64,
     /// Its settings.
@@ -143,6 +170,23 @@ pub struct App {
     /// When it was created.
     #[schema(value_type = Timestamp)]
     pub created_at: String,
+}
+
+/// The org of an app, in the form that Fly.io's clients read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppOrganization {
+    /// Its name.
+    pub name: OrgName,
+    /// Its name.
+    pub slug: OrgName,
+}
+
+/// The state of an app, in the words of Fly.io's clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AppStatus {
+    /// Not deployed.
+    Pending,
 }
 
 /// `GET /v1/apps?org=…`: a page of the apps of an org.

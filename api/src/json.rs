@@ -580,7 +580,10 @@ mod tests {
             ("[]", "the body is JSON, but not an object"),
             ("5", "the body is JSON, but not an object"),
             (r#"{"org":"demo"}"#, "missing field `name` (in the body)"),
-            (r#"{"canary":1}"#, "unknown field; known are org, name, settings (in the body)"),
+            (
+                r#"{"canary":1}"#,
+                "unknown field; known are org, org_slug, name, settings, network, app_role_id (in the body)",
+            ),
             (
                 r#"{"org":"demo","name":"shop","settings":{"canary":1}}"#,
                 "unknown field; known are renewal_life, history, allowed_reserved_names (field settings)",

@@ -46,6 +46,17 @@ pub(crate) fn org_deleted_meanwhile() -> Failure {
     Failure::new(ErrorCode::NotFound, "the org was deleted in the meantime; nothing was created")
 }
 
+pub(crate) fn not_one_org() -> Failure {
+    Failure::new(ErrorCode::BadRequest, "an app has one org; give either org or org_slug")
+}
+
+pub(crate) fn no_networks_and_roles() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "petsem has no networks and no roles of apps; leave network and app_role_id empty",
+    )
+}
+
 /// A name that is in use, wanted for an `app` or an `org`.
 pub(crate) fn name_taken(name: &str, what: &str) -> Failure {
     Failure::new(

@@ -2,6 +2,7 @@
 //! it.
 
 mod api_description;
+mod apps;
 mod audit;
 mod batches;
 mod boots;
