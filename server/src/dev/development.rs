@@ -89,6 +89,7 @@ impl Development {
         Ok(Settings {
             name: Self::AUDIENCE.to_owned(),
             location: "https://petsem-dev.invalid".to_owned(),
+            discharger_location: Settings::default_discharger_location("https://petsem-dev.invalid"),
             data_directory: self.directory.join("data"),
             listeners: vec![Listener { address: ListenAddress::Tcp(address), host }],
             seals: vec![SealSettings::KeyFile { path: self.directory.join("seal.key") }],

@@ -128,6 +128,7 @@ pub(crate) async fn start_unlocked(
     if !settings.development && engine.has_development_issuer() {
         return Err(StartError::Development);
     }
+    engine.check_own_discharger()?;
     engine.recover_lines(&tail.request_ids).await?;
     engine.take_denials().await;
     let state = Arc::new(ServerState::new(engine, settings.limits));
