@@ -391,11 +391,11 @@ pub struct DischargeRequest {
     /// token the request.
     #[schema(value_type = Base64)]
     pub ticket: String,
-    /// The app that boots; absent if nothing boots.
+    /// The app that boots; absent if nothing boots, or if the proof names exactly one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub app: Option<AppRef>,
-    /// The Machine that boots; absent if nothing boots.
+    /// The Machine that boots; absent if nothing boots, or if the proof names exactly one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub machine: Option<MachineId>,

@@ -11,7 +11,7 @@ use crate::json::{Violation, refused};
 use crate::name::{AppName, AppRef, HostId, MachineId, OrgName, OrgRef, SecretName};
 use crate::policy::AppPolicy;
 use crate::schema::{
-    Action, Algorithm, ClaimText, DischargerLocation, HealthStatus, IssuerName, JwkSet, JwksUrl,
+    Action, Algorithm, ClaimName, ClaimText, DischargerLocation, HealthStatus, IssuerName, JwkSet, JwksUrl,
     ReadinessStatus, SealingStatus, SecretPrefix, Subject, Timestamp, TokenText,
 };
 use crate::unique::unique_names;
@@ -55,12 +55,35 @@ pub struct OrgList {
 #[serde(deny_unknown_fields)]
 pub struct CreateApp {
     /// The org that owns it.
-    pub org: OrgRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub org: Option<OrgRef>,
+    /// The same, in the words of Fly.io's clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub org_slug: Option<OrgRef>,
     /// Its name, unique in the whole store.
     pub name: AppName,
     /// Its settings. Absent ones have their defaults.
     #[serde(default)]
     pub settings: AppSettings,
+    /// Empty: petsem has no networks. Fly.io's clients send it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schema(max_length = 0)]
+    pub network: String,
+    /// Empty: petsem has no roles of apps. Fly.io's clients send it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schema(max_length = 0)]
+    pub app_role_id: String,
+}
+
+impl CreateApp {
+    /// A new app in an org, with these settings.
+    #[must_use]
+    pub fn new(org: OrgRef, name: AppName, settings: AppSettings) -> Self {
+        let (network, app_role_id) = (String::new(), String::new());
+        Self { org: Some(org), org_slug: None, name, settings, network, app_role_id }
+    }
 }
 
 /// Most names that the settings of an app allow.
@@ -136,6 +159,10 @@ pub struct App {
     pub name: AppName,
     /// The org that owns it.
     pub org: OrgId,
+    /// The same with its name, in the form that Fly.io's clients read.
+    pub organization: AppOrganization,
+    /// For Fly.io's clients always `pending`, not deployed: petsem deploys nothing.
+    pub status: AppStatus,
     /// Its current app version; 0 before the first secret.
     pub version: u64,
     /// Its settings.
@@ -143,6 +170,23 @@ pub struct App {
     /// When it was created.
     #[schema(value_type = Timestamp)]
     pub created_at: String,
+}
+
+/// The org of an app, in the form that Fly.io's clients read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppOrganization {
+    /// Its name.
+    pub name: OrgName,
+    /// Its name.
+    pub slug: OrgName,
+}
+
+/// The state of an app, in the words of Fly.io's clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AppStatus {
+    /// Not deployed.
+    Pending,
 }
 
 /// `GET /v1/apps?org=…`: a page of the apps of an org.
@@ -211,6 +255,23 @@ pub struct PutIssuer {
     /// Whether it publishes that URL at `issuer` + `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub discovery: bool,
+    /// The claims from which a request for a discharge takes the app and the Machine that it does not name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub boot_claims: Option<BootClaims>,
+}
+
+/// Two different claims, none of them `iss`, `aud`, `exp`, `iat` or `nbf`. They only name the boot; the app's policy
+/// decides whether the JWT proves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BootClaims {
+    /// The claim with the id or name of the app.
+    #[schema(value_type = ClaimName)]
+    pub app: String,
+    /// The claim with the Machine.
+    #[schema(value_type = ClaimName)]
+    pub machine: String,
 }
 
 /// A registered issuer.
@@ -233,6 +294,10 @@ pub struct Issuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<JwksUrl>)]
     pub jwks_url: Option<String>,
+    /// The claims that name the app and the Machine of a boot, if they were registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub boot_claims: Option<BootClaims>,
     /// The keys that this node has fetched; absent if the keys were registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -448,6 +513,19 @@ pub enum RevokeRequest {
         sub: String,
         /// Unix seconds, at most 366 days from now: an `iat` before it is refused. Default: all JWTs issued so far, by
         /// an issuer whose clock is at most 30 s ahead.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        before: Option<i64>,
+    },
+    /// The boots that an outside discharger proved for a subject before a time, and their renewals. Only for operators.
+    DischargerSubject {
+        /// The location of the discharger.
+        #[schema(value_type = DischargerLocation)]
+        discharger: String,
+        /// The exact subject.
+        #[schema(value_type = ClaimText)]
+        sub: String,
+        /// Unix seconds, as for `jwt_subject`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         before: Option<i64>,

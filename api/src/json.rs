@@ -580,7 +580,10 @@ mod tests {
             ("[]", "the body is JSON, but not an object"),
             ("5", "the body is JSON, but not an object"),
             (r#"{"org":"demo"}"#, "missing field `name` (in the body)"),
-            (r#"{"canary":1}"#, "unknown field; known are org, name, settings (in the body)"),
+            (
+                r#"{"canary":1}"#,
+                "unknown field; known are org, org_slug, name, settings, network, app_role_id (in the body)",
+            ),
             (
                 r#"{"org":"demo","name":"shop","settings":{"canary":1}}"#,
                 "unknown field; known are renewal_life, history, allowed_reserved_names (field settings)",
@@ -606,7 +609,7 @@ mod tests {
         }
         assert_eq!(
             refusal::<RevokeRequest>(r#"{"canary":{}}"#).1,
-            "unknown choice; give one of token, machine, host, signing_key, jwt_subject, jwt_issuer, jwt (in the body)"
+            "unknown choice; give one of token, machine, host, signing_key, jwt_subject, discharger_subject, jwt_issuer, jwt (in the body)"
         );
         assert_eq!(refusal::<RevokeRequest>(r#"{"host":{"host":"h"},"token":{}}"#).0, ErrorCode::BadRequest);
         assert_eq!(

@@ -74,10 +74,11 @@ pub use boot::{
     RenewResponse, SecretsJson, UserInteractive,
 };
 pub use control::{
-    App, AppList, AppSettings, ChangeAppSettings, CreateApp, CreateOrg, CreateToken, DeletedApp, DeletedOrg,
-    FetchedKeys, Health, Issuer, IssuerList, KeysFrom, MAX_ALLOWED_NAMES, MintedToken, Org, OrgList,
-    PolicyDocument, PutIssuer, PutPolicy, Readiness, RevokeRequest, Revoked, RotateSigningKey, Sealing,
-    SigningKeyInfo, SigningKeyList, SigningKeyState, TokenInfo, TokenKind, TokenList,
+    App, AppList, AppOrganization, AppSettings, AppStatus, BootClaims, ChangeAppSettings, CreateApp,
+    CreateOrg, CreateToken, DeletedApp, DeletedOrg, FetchedKeys, Health, Issuer, IssuerList, KeysFrom,
+    MAX_ALLOWED_NAMES, MintedToken, Org, OrgList, PolicyDocument, PutIssuer, PutPolicy, Readiness,
+    RevokeRequest, Revoked, RotateSigningKey, Sealing, SigningKeyInfo, SigningKeyList, SigningKeyState,
+    TokenInfo, TokenKind, TokenList,
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use exchange::{

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::openapi::schema::ArrayBuilder;
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::schema::{ClaimName, IssuerName, MatchPattern, RuleName};
+use crate::schema::{ClaimName, DischargerLocation, IssuerName, MatchPattern, RuleName};
 
 /// Which JWTs may boot the Machines of an app or read its secrets. Without a rule there is no access. At most
 /// 64 KiB as JSON.
@@ -23,7 +23,7 @@ pub(crate) struct AppPolicy {
     rules: Vec<Rule>,
 }
 
-/// A rule allows boots, reads, or both.
+/// A rule allows boots, reads, or both; of JWTs, or of an outside discharger.
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum Rule {
@@ -33,6 +33,36 @@ pub(crate) enum Rule {
     Read(ReadRule),
     /// A rule that allows boots and reads.
     BootAndRead(BootAndReadRule),
+    /// A rule that lets an outside discharger vouch for boots.
+    Discharger(DischargerRule),
+}
+
+/// A rule that lets an outside discharger vouch for boots by naming only a subject.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DischargerRule {
+    /// The name of the rule in audit lines and refusals.
+    #[schema(value_type = RuleName)]
+    name: String,
+    /// The location of a registered discharger.
+    #[schema(value_type = DischargerLocation)]
+    discharger: String,
+    /// The subjects that it may vouch for. Default: all.
+    #[serde(default)]
+    #[schema(nullable = false)]
+    claims: Option<SubjectClaim>,
+    /// What is allowed.
+    #[schema(min_items = 1, max_items = 1)]
+    actions: Vec<BootAction>,
+}
+
+/// The subject that a discharger names.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubjectClaim {
+    /// A pattern that the subject matches.
+    #[schema(value_type = MatchPattern)]
+    sub: String,
 }
 
 /// A rule that allows boots.

@@ -11,6 +11,7 @@ use crate::timestamp::Timestamp;
 #[command(group(ArgGroup::new("what").required(true).args(["id", "key", "machine", "host", "sub", "all_jwts", "jti"])))]
 #[command(group(ArgGroup::new("of_issuer").args(["sub", "all_jwts", "jti"])))]
 #[command(group(ArgGroup::new("by_time").args(["sub", "all_jwts"])))]
+#[command(group(ArgGroup::new("of_subject").args(["issuer", "discharger"])))]
 pub(crate) struct Revocation {
     /// The token's id, as `petsem token list` and `inspect` show it
     #[arg(value_name = "TOKEN_ID")]
@@ -36,15 +37,19 @@ pub(crate) struct Revocation {
     #[arg(long, value_name = "ISSUER", requires = "of_issuer")]
     issuer: Option<String>,
 
-    /// The JWTs of this subject of --issuer, exactly as in `sub`
-    #[arg(long, value_name = "SUBJECT", requires = "issuer")]
+    /// The JWTs of this subject of --issuer, exactly as in `sub`; or the boots that --discharger proved for it
+    #[arg(long, value_name = "SUBJECT", requires = "of_subject")]
     sub: Option<String>,
+
+    /// The location of the outside discharger that proved boots for --sub
+    #[arg(long, value_name = "URL", requires = "sub")]
+    discharger: Option<String>,
 
     /// All JWTs of --issuer, of every subject
     #[arg(long, requires = "issuer")]
     all_jwts: bool,
 
-    /// Only JWTs issued before this time, such as 2026-01-31T12:00:00Z [default: all issued so far]
+    /// Only JWTs issued, or boots proved, before this time, such as 2026-01-31T12:00:00Z [default: all issued so far]
     #[arg(long, value_name = "TIME", requires = "by_time")]
     before: Option<Timestamp>,
 
@@ -63,6 +68,11 @@ impl Revocation {
                 RevokeRequest::Machine { app: app.clone(), machine: machine.clone() }
             }
             Self { host: Some(host), .. } => RevokeRequest::Host { host: host.clone() },
+            Self { sub: Some(sub), discharger: Some(discharger), .. } => RevokeRequest::DischargerSubject {
+                discharger: discharger.clone(),
+                sub: sub.clone(),
+                before: self.before.map(|time| time.0),
+            },
             Self { sub: Some(sub), .. } => RevokeRequest::JwtSubject {
                 issuer: issuer(),
                 sub: sub.clone(),

@@ -40,6 +40,9 @@ pub struct EngineSettings {
     pub name: String,
     /// The location in this installation's tokens.
     pub location: String,
+    /// The location of this installation's own discharger. It differs from that of its tokens: that is how a header
+    /// distinguishes permission tokens and discharges.
+    pub discharger_location: String,
     /// The name of this node, for people.
     pub node_name: String,
     /// The data directory of this node.
@@ -133,6 +136,14 @@ impl Engine {
         // Operators need it, so a start names a fault in it.
         engine.control().key_for_new_tokens(None).await?;
         Ok(engine)
+    }
+
+    /// Checks that the store has the key of the discharger at the configured location.
+    ///
+    /// # Errors
+    /// It has none: the configuration belongs to another store, or its location was changed.
+    pub fn check_own_discharger(&self) -> Result<(), Failure> {
+        self.control().own_discharger(&self.settings.discharger_location).map(|_| ())
     }
 
     /// The current keyring.

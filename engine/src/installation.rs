@@ -8,7 +8,6 @@ use petsem_keys::{DischargerKey, Keyring, KeyringKey, RootKey, RowMacKey, SealSo
 use petsem_store::{Change, RequestAudit, Store};
 
 use crate::clock::Timestamp;
-use crate::control::key_choice::discharger_location;
 use crate::control::state::first_changes;
 use crate::entropy;
 use crate::error::Failure;
@@ -20,14 +19,14 @@ use crate::records::{DischargerRow, FeedRow, KeyringKeyRow, RecordCodec, Signing
 use crate::request::new_request_id;
 
 /// Creates an installation in an empty store. Shares go to `keep_shares` before anything is written, and exist nowhere
-/// else. `location` is that of its tokens; `now` is in unix milliseconds.
+/// else. `discharger_location` is that of its own discharger; `now` is in unix milliseconds.
 ///
 /// # Errors
 /// [`UnlockError`]: a seal cannot be created, or the store accepts no writes.
 pub async fn create_installation(
     store: &dyn Store,
     sources: &[Arc<dyn SealSource>],
-    location: &str,
+    discharger_location: &str,
     now: u64,
     keep_shares: KeepShares<'_>,
 ) -> Result<Unlocked, UnlockError> {
@@ -82,11 +81,10 @@ pub async fn create_installation(
     let discharger = DischargerKey::generate(rng);
     let wrapped =
         keyring.wrap(rng, &discharger, &owned(store_id, discharger_id, None)).map_err(Failure::internal)?;
-    let location = discharger_location(location);
     change.puts.push(codec.write(
         &discharger_id,
         1,
-        &DischargerRow { location, org: None, wrapped, created_at: now },
+        &DischargerRow { location: discharger_location.to_owned(), org: None, wrapped, created_at: now },
     ));
     let feed = [
         FeedRow::StoreSet { version: 1, at: now },

@@ -21,7 +21,7 @@ use crate::keyring::state::KeyringState;
 use crate::keyring::unlock::{SealSources, Unlocked, unlock};
 use crate::verify::{StoreReport, verify_store};
 
-pub(crate) use demo::{Demo, ISSUER, app_ref, appended, body, code, policy};
+pub(crate) use demo::{Demo, HOST, ISSUER, app_ref, appended, body, code, flyv1, issuer, policy};
 
 /// A seal whose key is known.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Lab {
         let directory = tempfile::tempdir().unwrap();
         let store = open_store(&directory);
         let sources: [Arc<dyn SealSource>; 1] = [Arc::new(KnownSeal)];
-        let location = settings(&directory).location;
+        let location = settings(&directory).discharger_location;
         let now = Timestamp::now().millis();
         let unlocked = create_installation(&*store, &sources, &location, now, &mut |_| Ok(())).await.unwrap();
         let (node, _) = create_node(&*store, &unlocked, "node-1", now).await.unwrap();
@@ -178,6 +178,7 @@ fn settings(directory: &TempDir) -> EngineSettings {
     EngineSettings {
         name: "petsem.test".to_owned(),
         location: "https://petsem.test".to_owned(),
+        discharger_location: "https://petsem.test/discharger".to_owned(),
         node_name: "node-1".to_owned(),
         data_directory: directory.path().join("data"),
         rewraps_per_second: 1000,

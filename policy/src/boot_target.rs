@@ -1,5 +1,7 @@
 //! A user's token as the proof for a boot: it must be limited to exactly that boot (design §4.2).
 
+use std::collections::BTreeSet;
+
 use crate::action::{Action, ActionSet};
 use crate::caveat::Caveat;
 use crate::caveats::PetsemCaveat;
@@ -21,6 +23,24 @@ pub struct BootTarget<'a> {
 }
 
 impl Token {
+    /// The apps that the token's own caveats allow; `None` if they limit no app.
+    pub fn named_apps(&self) -> Option<BTreeSet<[u8; 16]>> {
+        let lists = self.own_petsem().filter_map(|caveat| match caveat {
+            PetsemCaveat::Apps(apps) => Some(apps.ids().iter().copied().collect()),
+            _ => None,
+        });
+        lists.reduce(|both: BTreeSet<_>, list| &both & &list)
+    }
+
+    /// The Machines that the token's own caveats allow; `None` if they limit no Machine.
+    pub fn named_machines(&self) -> Option<BTreeSet<&str>> {
+        let lists = self.own_petsem().filter_map(|caveat| match caveat {
+            PetsemCaveat::Machines(machines) => Some(machines.ids().iter().map(String::as_str).collect()),
+            _ => None,
+        });
+        lists.reduce(|both: BTreeSet<_>, list| &both & &list)
+    }
+
     /// Whether the token's own caveats limit it to exactly this app, Machine and host, to the action boot, and to
     /// at most 300 s after `now` (unix seconds).
     ///

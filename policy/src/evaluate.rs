@@ -22,7 +22,7 @@ pub use jwt::{Claims, Issuer, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, key_id
 pub use pattern::Pattern;
 pub use readable::ReadableSecrets;
 pub use rule_action::RuleAction;
-pub use rules::{AppPolicy, Bind, MAX_POLICY_BYTES, MAX_RULES, Rule, SecretSelection};
+pub use rules::{AppPolicy, Bind, MAX_POLICY_BYTES, MAX_RULES, Rule, SecretSelection, are_boot_claims};
 pub use text::{
     Change, JwksError, JwtError, PolicyDenial, PolicyError, RuleProblem, RuleReason, RuleRefusal,
 };

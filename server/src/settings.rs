@@ -26,6 +26,8 @@ pub struct Settings {
     pub name: String,
     /// The location that this installation's tokens carry.
     pub location: String,
+    /// The location of this installation's own discharger.
+    pub discharger_location: String,
     /// The store's directory.
     pub data_directory: PathBuf,
     /// The listeners.
@@ -148,12 +150,18 @@ impl Settings {
         EngineSettings {
             name: self.name.clone(),
             location: self.location.clone(),
+            discharger_location: self.discharger_location.clone(),
             node_name: self.node_name.clone(),
             data_directory: self.data_directory.clone(),
             rewraps_per_second: self.rewraps_per_second,
             approval_page: self.approval_page.clone(),
             refetch_interval: self.refetch_interval,
         }
+    }
+
+    /// The location of an installation's own discharger if none is configured.
+    pub(crate) fn default_discharger_location(tokens: &str) -> String {
+        format!("{tokens}/discharger")
     }
 
     /// Whether the input has a passphrase.
@@ -224,6 +232,7 @@ impl Default for AuditFile {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct DischargerFile {
+    location: String,
     approval_page: String,
 }
 
@@ -286,12 +295,10 @@ impl File {
         if !name_fits {
             return Err(messages::invalid_name(&self.name));
         }
-        let location_fits = self.location.len() <= 200
-            && (self.location.starts_with("https://") || self.location.starts_with("http://"))
-            && self.location.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
-        if !location_fits {
+        if !is_location(&self.location) {
             return Err(messages::invalid_location(&self.location));
         }
+        let location = self.location.trim_end_matches('/').to_owned();
         if self.listener.is_empty() {
             return Err(messages::no_listener());
         }
@@ -303,7 +310,7 @@ impl File {
         let audit = self.audit.check(base, &data_directory)?;
         let limits = self.limits.checked()?;
         let rewraps_per_second = self.rotation.check()?;
-        let approval_page = self.discharger.check()?;
+        let (discharger_location, approval_page) = self.discharger.check(&location)?;
         let outgoing = self.outgoing.check(base)?;
         let refetch_interval = self.issuers.check()?;
         let listeners =
@@ -311,7 +318,8 @@ impl File {
         let seals = self.seal.into_iter().map(|seal| seal.check(base)).collect::<Result<Vec<_>, _>>()?;
         Ok(Settings {
             name: self.name,
-            location: self.location.trim_end_matches('/').to_owned(),
+            location,
+            discharger_location,
             data_directory,
             listeners,
             seals,
@@ -378,11 +386,24 @@ impl AuditFile {
     }
 }
 
+/// Whether tokens can carry this location.
+fn is_location(text: &str) -> bool {
+    text.len() <= 200
+        && (text.starts_with("https://") || text.starts_with("http://"))
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
+}
+
 impl DischargerFile {
-    fn check(self) -> Result<Option<String>, SettingsError> {
+    /// Its location and the page. `tokens` is the location of tokens: a header tells tokens and discharges apart by it.
+    fn check(self, tokens: &str) -> Result<(String, Option<String>), SettingsError> {
+        let location = match self.location.trim_end_matches('/') {
+            "" => Settings::default_discharger_location(tokens),
+            written if is_location(written) && written != tokens => written.to_owned(),
+            written => return Err(messages::invalid_discharger_location(written)),
+        };
         let page = self.approval_page;
         if page.is_empty() {
-            return Ok(None);
+            return Ok((location, None));
         }
         let fits = (page.starts_with("https://") || page.starts_with("http://"))
             && page.len() <= 500
@@ -391,7 +412,7 @@ impl DischargerFile {
         if !fits {
             return Err(messages::invalid_approval_page(&page));
         }
-        Ok(Some(page))
+        Ok((location, Some(page)))
     }
 }
 
@@ -547,6 +568,28 @@ mod tests {
             error("[[seal]]", "[issuers]\nrefetch_seconds = 0\n[[seal]]")
                 .contains("`issuers.refetch_seconds` is \"0\": give 1 to 300")
         );
+    }
+
+    #[test]
+    fn the_location_of_the_discharger_follows_that_of_tokens_unless_it_is_set() {
+        let locations = |with: &str| {
+            let text = SMALL.replace("https://petsem.test", "https://api.fly.io/v1/") + with;
+            let settings = Settings::from_toml(&text, Path::new("/"));
+            settings
+                .map(|settings| (settings.location, settings.discharger_location))
+                .map_err(|error| error.to_string())
+        };
+        let both = |one: &str, other: &str| Ok((one.to_owned(), other.to_owned()));
+        let fly = "https://api.fly.io/v1";
+        assert_eq!(locations(""), both(fly, "https://api.fly.io/v1/discharger"));
+        assert_eq!(
+            locations("[discharger]\nlocation = \"https://petsem.test/\""),
+            both(fly, "https://petsem.test")
+        );
+        for invalid in ["petsem.test", "https://a,b", fly] {
+            let error = locations(&format!("[discharger]\nlocation = \"{invalid}\"")).unwrap_err();
+            assert!(error.contains("`discharger.location` is") && error.contains("give the URL"), "{error}");
+        }
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Create {
             settings.history = history;
         }
         settings.allowed_reserved_names = secret_names(&self.allow)?;
-        let request = CreateApp { org: resolved.org(self.org.as_ref())?, name: self.name, settings };
+        let request = CreateApp::new(resolved.org(self.org.as_ref())?, self.name, settings);
         let app: petsem_api::App = Remote::open(&resolved)?.post("/v1/apps", &request)?;
         output::confirm(self.common.json, &app, &messages::app_created(&app))
     }

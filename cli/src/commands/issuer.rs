@@ -38,7 +38,9 @@ pub(crate) struct Registration {
 ///
 /// The file is JSON: {"issuer": the exact `iss`, "algorithms": ["ES256"]} with exactly one of "keys": a JWK set (RFC
 /// 7517); "jwks_url": the URL where the issuer publishes one; "discovery": true, to find that URL by OpenID Connect
-/// Discovery. App policies can then refer to the issuer; the registration alone grants nothing.
+/// Discovery. "boot_claims": {"app": "app_name", "machine": "machine_id"} names the claims from which the discharger takes
+/// the app and the Machine that a request does not name. App policies can then refer to the issuer; the registration
+/// alone grants nothing.
 #[derive(Args)]
 pub(crate) struct Add {
     #[command(flatten)]
@@ -103,10 +105,12 @@ impl List {
         let remote = self.common.remote()?;
         let answer: IssuerList = remote.get("/v1/issuers")?;
         output::answer(self.common.json, &answer, |answer| {
-            let mut table = Table::new(&["ID", "ISSUER", "ALGORITHMS", "KEYS"]);
+            let mut table = Table::new(&["ID", "ISSUER", "ALGORITHMS", "BOOT CLAIMS", "KEYS"]);
             for issuer in &answer.issuers {
                 let keys = messages::issuer_keys(issuer);
-                table.row([issuer.id.to_string(), issuer.issuer.clone(), issuer.algorithms.join(" "), keys]);
+                let (id, algorithms) = (issuer.id.to_string(), issuer.algorithms.join(" "));
+                let boot_claims = messages::boot_claims(issuer.boot_claims.as_ref());
+                table.row([id, issuer.issuer.clone(), algorithms, boot_claims, keys]);
             }
             table
         })

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use petsem_api::{Discharger, Issuer, KeysFrom};
+use petsem_api::{BootClaims, Discharger, Issuer, KeysFrom};
 
 use super::phrasing::file_name;
 use crate::failure::{Exit, Failure};
@@ -40,6 +40,11 @@ pub(crate) fn issuer_not_registered(issuer: &str) -> Failure {
         format!("no issuer is registered as {issuer:?}"),
         "`petsem issuer list` lists the issuers; without --replace this one is registered",
     )
+}
+
+/// The claims that name app and Machine of a boot, if they were registered.
+pub(crate) fn boot_claims(claims: Option<&BootClaims>) -> String {
+    claims.map_or_else(|| "-".to_owned(), |claims| format!("{}, {}", claims.app, claims.machine))
 }
 
 /// Where an issuer's keys come from, and the result of the last fetch.

@@ -148,6 +148,13 @@ fn subject_and_verb(what: &RevokeRequest) -> String {
             "the JWTs of {sub} ({issuer}) issued before {}, and everything derived from them, are",
             time_text(*before)
         ),
+        RevokeRequest::DischargerSubject { discharger, sub, before: None } => {
+            format!("the boots that {discharger} has proved for {sub} so far, and their renewals, are")
+        }
+        RevokeRequest::DischargerSubject { discharger, sub, before: Some(before) } => format!(
+            "the boots that {discharger} proved for {sub} before {}, and their renewals, are",
+            time_text(*before)
+        ),
         RevokeRequest::JwtIssuer { issuer, before: None } => {
             format!("all JWTs of {issuer} issued so far, and everything derived from them, are")
         }

@@ -86,7 +86,7 @@ impl Engine {
     ) -> Result<(Macaroon, TokenRow), Failure> {
         let control = self.control();
         let key = control.key_for_new_tokens(Some(app.head.org)).await?;
-        let discharger = control.own_discharger(&self.settings.location)?;
+        let discharger = control.own_discharger(&self.settings.discharger_location)?;
         let inherited =
             parent.token.inherit().map_err(|error| messages::refused(ErrorCode::Forbidden, &error))?;
         let carried = inherited.as_slice().iter().filter(|caveat| {
@@ -146,7 +146,7 @@ impl Engine {
             .then_some(*id.as_bytes());
         clear_break_glass(ticket, row, approved, now)?;
         let control = self.control();
-        let location = &control.own_discharger(&self.settings.location)?.location;
+        let location = &control.own_discharger(&self.settings.discharger_location)?.location;
         let mut discharge = ticket.discharge(location, &mut entropy::rng());
         let grant = BreakGlass {
             org: *org.as_bytes(),
@@ -178,7 +178,7 @@ impl Engine {
         let verified = principal.require(audit, &target, Action::ReadValue, now)?;
         let evidence = verified.token.break_glass_grant().map_err(|denial| denied_by(&denial))?;
         let control = self.control();
-        if control.own_discharger(&self.settings.location)?.id != evidence.discharger {
+        if control.own_discharger(&self.settings.discharger_location)?.id != evidence.discharger {
             return Err(messages::second_person_of_another_installation());
         }
         let id = ApprovalId::from_bytes(evidence.grant.request);

@@ -18,7 +18,6 @@ use crate::authn::tokens::Verified;
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
-use crate::control::key_choice::discharger_location;
 use crate::control::state::DischargerEntry;
 use crate::engine::Engine;
 use crate::entropy;
@@ -159,8 +158,10 @@ impl Engine {
         if !is_url {
             return Err(messages::invalid_discharger_location());
         }
-        let own = &self.settings.location;
-        if location == own || location.strip_prefix(own.as_str()).is_some_and(|rest| rest.starts_with('/')) {
+        let is_within = |own: &String| {
+            location.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if [&self.settings.location, &self.settings.discharger_location].into_iter().any(is_within) {
             return Err(messages::own_location());
         }
         check_room(&self.control(), location, org)?;
@@ -196,7 +197,7 @@ impl Engine {
 
     /// Whether this is the installation's own discharger.
     pub(crate) fn is_own(&self, entry: &DischargerEntry) -> bool {
-        entry.org.is_none() && entry.location == discharger_location(&self.settings.location)
+        entry.org.is_none() && entry.location == self.settings.discharger_location
     }
 }
 

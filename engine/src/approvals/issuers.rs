@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use petsem_api::{Approval, ErrorCode, Issuer, IssuerId, IssuerList, PutIssuer};
-use petsem_policy::evaluate::{Algorithm, Jwks};
+use petsem_policy::evaluate::{Algorithm, Jwks, are_boot_claims};
 use petsem_store::RecordKind;
 
 use crate::approvals::key_digest::digest_of_keys;
@@ -154,12 +154,18 @@ impl Engine {
         if registration.algorithms.is_empty() {
             return Err(messages::no_algorithm());
         }
+        if let Some(claims) = &registration.boot_claims
+            && !are_boot_claims(&[&claims.app, &claims.machine])
+        {
+            return Err(messages::invalid_boot_claims());
+        }
         let row = IssuerRow {
             issuer: registration.issuer.clone(),
             algorithms: registration.algorithms.clone(),
             keys: registration.keys.clone(),
             jwks_url: registration.jwks_url.clone(),
             discovery: registration.discovery,
+            boot_claims: registration.boot_claims.clone(),
             development,
             created_at: self.now().millis(),
         };
@@ -268,14 +274,15 @@ fn to_wire(entry: &IssuerEntry) -> Issuer {
         development: row.development,
         keys_from: keys.from(),
         jwks_url: row.jwks_url.clone(),
+        boot_claims: row.boot_claims.clone(),
         fetched: keys.published().map(|published| published.to_wire()),
     }
 }
 
-/// A registration in words. It names the source of the keys, for the person who approves it.
+/// A registration in words. It names the source of the keys and the claims, for the person who approves it.
 fn described(row: &IssuerRow) -> String {
     let issuer = row.issuer.escape_debug();
-    match (&row.jwks_url, row.discovery) {
+    let described = match (&row.jwks_url, row.discovery) {
         (Some(url), _) => messages::issuer_with_keys_url(&issuer, &url.escape_debug()),
         (None, true) => messages::issuer_with_discovery(&issuer),
         (None, false) => {
@@ -283,6 +290,13 @@ fn described(row: &IssuerRow) -> String {
             // The row was checked, so it has keys.
             let keys = Jwks::parse(&text).unwrap_or_default();
             messages::issuer_with_keys(&issuer, keys.thumbprints(), &digest_of_keys(&keys))
+        }
+    };
+    match &row.boot_claims {
+        None => described,
+        Some(claims) => {
+            let (app, machine) = (claims.app.escape_debug(), claims.machine.escape_debug());
+            messages::issuer_with_boot_claims(&described, &app, &machine)
         }
     }
 }

@@ -31,8 +31,8 @@ pub struct Principal {
 
 impl Engine {
     /// The app that a request names, if one token of the principal allows all requested accesses there. A principal
-    /// outside the app's org gets the same answer whether the app exists or not. The decision needs only the app's head; the
-    /// time that a refusal takes must not say how large the app is.
+    /// outside the app's org gets the same answer whether the app exists or not, unless it may create the app. The decision
+    /// needs only the app's head; the time that a refusal takes must not say how large the app is.
     pub(crate) async fn app_for(
         &self,
         principal: &Principal,
@@ -47,7 +47,7 @@ impl Engine {
         let accesses: Vec<_> = requested.iter().map(|(action, secret)| (*action, target(*secret))).collect();
         let decision = principal.select_token(audit, &accesses, now).map(|_| ());
         let action = requested.first().map_or(Action::List, |(action, _)| *action);
-        let app = answer(principal, audit, found, action, now, decision)?;
+        let app = answer(principal, audit, (app, found), action, now, decision)?;
         self.with_part(app, AppPart::Secrets).await
     }
 
@@ -87,7 +87,7 @@ impl Engine {
             AccessTarget { app: found.as_ref(), secret_key: Some(secret_key), ..AccessTarget::default() };
         let now = self.now();
         let decision = principal.select_token(audit, &[(action, target)], now).map(|_| ());
-        let app = answer(principal, audit, found, action, now, decision)?;
+        let app = answer(principal, audit, (app, found), action, now, decision)?;
         self.with_part(app, part).await
     }
 }
@@ -105,7 +105,7 @@ pub(crate) fn check_work(names: usize, weight: usize) -> Result<(), Failure> {
 fn answer(
     principal: &Principal,
     audit: &mut AuditRecord,
-    found: Option<FoundApp>,
+    (named, found): (&AppRef, Option<FoundApp>),
     action: Action,
     now: Timestamp,
     decision: Result<(), Refused>,
@@ -113,9 +113,12 @@ fn answer(
     if let Some(app) = &found {
         audit.set_app(app);
     }
+    // Whether a name is taken is public: a principal that may create the app would learn it that way.
+    let may_create = matches!(named, AppRef::Name(_)) && principal.may_create_apps(now);
     match (found, decision) {
         (Some(app), Ok(())) => Ok(app),
         (None, Ok(())) => Err(messages::no_such_app()),
+        (None, Err(_)) if may_create => Err(messages::no_such_app()),
         (found, Err(refused)) => {
             let insider = found.as_ref().map_or(principal.is_platform(), |app| {
                 principal.is_of(app.head.org) && principal.may_know(app, action, now)
@@ -248,6 +251,14 @@ impl Principal {
     /// learn nothing about apps and orgs except what their grants open.
     pub(crate) fn is_platform(&self) -> bool {
         self.tokens.iter().any(|verified| verified.org.is_none() && !verified.only_boots())
+    }
+
+    /// Whether one of the tokens may create apps in the org of its key, or as an operator's in any.
+    fn may_create_apps(&self, now: Timestamp) -> bool {
+        self.tokens.iter().any(|verified| {
+            let target = AccessTarget { org: verified.org, ..AccessTarget::default() };
+            verified.allows(&self.access(&target, Action::Write, now)).is_ok()
+        })
     }
 
     /// Whether one of the tokens covers this app, even if something else refuses the access. A principal must not learn

@@ -14,7 +14,7 @@ use crate::authz::decide::{boot_denied, denied_by};
 use crate::authz::readable::ReadableApp;
 use crate::authz::target::AccessTarget;
 use crate::boot::grant::{Grant, write_grant};
-use crate::boot::proof::GrantProvenance;
+use crate::boot::proof::{GrantProvenance, GrantedBoot};
 use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::control::state::{Control, DischargerEntry};
 use crate::engine::Engine;
@@ -258,8 +258,17 @@ impl Engine {
         let discharger = check_grant(&control, &app, &evidence, boot, &host).await?;
         let policy = self.policy_of(&app)?;
         let provenance = GrantProvenance::of(&evidence.grant.provenance)?;
-        audit.set_detail(messages::booted_by(token_uuid(evidence.discharge), &provenance.describe()));
-        provenance.reauthorize(&control, &policy, &app, boot.machine.as_str(), host.as_str()).await?;
+        let described = provenance.describe(&discharger.location);
+        audit.set_detail(messages::booted_by(token_uuid(evidence.discharge), &described));
+        let granted = GrantedBoot {
+            app: &app,
+            machine: boot.machine.as_str(),
+            host: host.as_str(),
+            discharger: &discharger,
+            is_own: self.is_own(&discharger),
+            now: boot.now,
+        };
+        provenance.reauthorize(&control, &policy, &granted).await?;
         Ok(Granted { evidence, discharger, provenance, app, host })
     }
 
@@ -295,7 +304,8 @@ impl Engine {
         };
         let written = write_grant(&ticket, &granted.discharger.location, &grant, boot.now)?;
         let discharge = token_uuid(granted.evidence.discharge);
-        audit.set_detail(messages::renewed_by(discharge, &written.id, &granted.provenance.describe()));
+        let described = granted.provenance.describe(&granted.discharger.location);
+        audit.set_detail(messages::renewed_by(discharge, &written.id, &described));
         Ok(Some(RenewResponse { renewal: written.text, expires_at: rfc3339_seconds(grant.expires) }))
     }
 }

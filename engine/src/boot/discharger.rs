@@ -1,7 +1,7 @@
 //! petsem's own discharger: the requester proves that a Machine of an app may boot on the ticket's host.
 
 use data_encoding::BASE64;
-use petsem_api::{AppRef, DischargeAnswer, DischargeRequest, ErrorCode, HostId, MachineId};
+use petsem_api::{DischargeAnswer, DischargeRequest, ErrorCode, HostId};
 use petsem_policy::evaluate::{BootRequest, Claims};
 use petsem_policy::{Action, BootTarget, DischargeRequest as TicketRequest, PetsemCaveat, Ticket};
 use petsem_store::AppPart;
@@ -12,7 +12,8 @@ use crate::authn::tokens::author_of;
 use crate::authz::decide::{Principal, denied, denied_by};
 use crate::authz::target::AccessTarget;
 use crate::boot::grant::{Grant, write_grant};
-use crate::boot::proof::{BootProof, GrantProvenance};
+use crate::boot::named::NamedBoot;
+use crate::boot::proof::{BootProof, GrantProvenance, Proof};
 use crate::clock::Timestamp;
 use crate::control::state::DischargerEntry;
 use crate::engine::Engine;
@@ -62,23 +63,20 @@ impl Engine {
             return self.discharge_later(audit, principal, &sealed, &ticket, &condition, now).await;
         }
         let host = host_of(&ticket)?;
-        let (Some(app), Some(machine)) = (&request.app, &request.machine) else {
-            return Err(messages::ticket_needs_machine());
-        };
-        let request = &BootRequested { app, machine };
-        audit.set_machine(request.machine);
+        let request = &NamedBoot::of(&self.control(), request, proof)?;
+        audit.set_machine(&request.machine);
         let (app, proof) = match proof {
             Proof::Jwt(claims) => self.proof_by_jwt(audit, claims, request, &host).await?,
             Proof::Token(principal) => self.proof_by_token(audit, principal, request, &host, now).await?,
         };
         let control = self.control();
-        if control.is_boot_revoked(&host, app.id, request.machine).await? {
+        if control.is_boot_revoked(&host, app.id, &request.machine).await? {
             return Err(messages::machine_revoked());
         }
         let expires = now.seconds().saturating_add(DISCHARGE_LIFE);
         let target = AccessTarget {
             app: Some(&app),
-            machine: Some(request.machine),
+            machine: Some(&request.machine),
             host: Some(&host),
             ..AccessTarget::default()
         };
@@ -97,7 +95,11 @@ impl Engine {
             expires,
         };
         let written = write_grant(&ticket, &discharger.location, &grant, now)?;
-        audit.set_detail(messages::discharged_for(&written.id, &host, &provenance.describe()));
+        audit.set_detail(messages::discharged_for(
+            &written.id,
+            &host,
+            &provenance.describe(&discharger.location),
+        ));
         Ok(DischargeAnswer { discharge: Some(written.text), ..DischargeAnswer::default() })
     }
 
@@ -120,10 +122,10 @@ impl Engine {
         &self,
         audit: &mut AuditRecord,
         claims: &Claims,
-        request: &BootRequested<'_>,
+        request: &NamedBoot,
         host: &HostId,
     ) -> Result<(FoundApp, BootProof), Failure> {
-        let found = self.find_app_with(request.app, AppPart::Policy).await?;
+        let found = self.find_app_with(&request.app, AppPart::Policy).await?;
         let app = found.ok_or_else(messages::jwt_does_not_boot)?;
         audit.set_app(&app);
         let policy = self.policy_of(&app)?;
@@ -152,14 +154,14 @@ impl Engine {
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
-        request: &BootRequested<'_>,
+        request: &NamedBoot,
         host: &HostId,
         now: Timestamp,
     ) -> Result<(FoundApp, BootProof), Failure> {
-        let found = self.find_app_with(request.app, AppPart::Head).await?;
+        let found = self.find_app_with(&request.app, AppPart::Head).await?;
         let target = AccessTarget {
             app: found.as_ref(),
-            machine: Some(request.machine),
+            machine: Some(&request.machine),
             host: Some(host),
             ..AccessTarget::default()
         };
@@ -192,20 +194,6 @@ impl Engine {
         };
         Ok((app, proof))
     }
-}
-
-/// The app and Machine that are to boot.
-struct BootRequested<'a> {
-    app: &'a AppRef,
-    machine: &'a MachineId,
-}
-
-/// A verified credential that is to prove a boot.
-pub enum Proof {
-    /// A verified JWT.
-    Jwt(Claims),
-    /// A user's token.
-    Token(Principal),
 }
 
 /// The one host that a ticket names.

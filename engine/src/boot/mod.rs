@@ -4,5 +4,6 @@
 pub(crate) mod boot;
 pub(crate) mod discharger;
 pub(crate) mod grant;
+pub(crate) mod named;
 pub(crate) mod polls;
 pub(crate) mod proof;

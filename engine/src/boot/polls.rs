@@ -16,7 +16,6 @@ use petsem_store::{CommitError, RecordKind};
 use crate::approvals::break_glass::clear_break_glass;
 use crate::authz::decide::Principal;
 use crate::clock::Timestamp;
-use crate::control::key_choice::discharger_location;
 use crate::engine::Engine;
 use crate::entropy;
 use crate::error::Failure;
@@ -156,7 +155,7 @@ impl Engine {
         change.expects.push(fence);
         change.puts.push(self.codec.write(&id, 1, &row));
         self.commit(audit, change).await?;
-        let base = discharger_location(&self.settings.location);
+        let base = &self.settings.discharger_location;
         Ok(format!("{base}/.well-known/macfly/3p/poll/{}", HEXLOWER.encode(&secret)))
     }
 
@@ -247,7 +246,7 @@ impl Engine {
             .map_err(|error| fault(&error))?;
         let sealed = key.open(&row.sealed_ticket, store, &short).map_err(|error| fault(&error))?;
         let control = self.control();
-        let own = control.own_discharger(&self.settings.location)?;
+        let own = control.own_discharger(&self.settings.discharger_location)?;
         Ticket::open(&sealed, &own.key).map_err(|error| fault(&error))
     }
 }

@@ -1,4 +1,5 @@
-//! The provenance of a boot grant. The discharger writes it into the grant; each boot and renewal re-evaluates it.
+//! The proof of a boot, and the provenance of a boot grant that came of it. The discharger writes the provenance into the
+//! grant; each boot and renewal re-evaluates it.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +8,20 @@ use petsem_policy::evaluate::{AppPolicy, BootRequest, Claims};
 use serde::{Deserialize, Serialize};
 
 use crate::authn::tokens::check_jwt;
-use crate::control::state::Control;
+use crate::authz::decide::Principal;
+use crate::clock::Timestamp;
+use crate::control::state::{Control, DischargerEntry};
 use crate::error::Failure;
 use crate::messages;
 use crate::tenancy::found::FoundApp;
+
+/// A verified credential that is to prove a boot.
+pub enum Proof {
+    /// A verified JWT.
+    Jwt(Claims),
+    /// A user's token.
+    Token(Principal),
+}
 
 /// The proof behind a grant, and the first discharge: revoking that one ends all renewals derived from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +55,13 @@ pub(crate) enum BootProof {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<i64>,
     },
+    /// The word of an outside discharger, which names only a subject.
+    Subject {
+        /// The subject: it counts with the discharger's location.
+        sub: String,
+        /// When the discharger saw its proof, in unix seconds. Renewals keep it.
+        proved_at: i64,
+    },
     /// A user's token that named exactly this boot.
     Token {
         /// The token's id.
@@ -57,6 +75,25 @@ pub(crate) enum BootProof {
 
 /// Bytes of `"first":"…",` with a UUID.
 const FIRST: usize = 47;
+/// Longest subject that an outside discharger names, in bytes.
+const LONGEST_SUBJECT: usize = 512;
+/// How far a discharger's clock may be ahead, in seconds.
+const SKEW: i64 = 30;
+/// How long after its proof the first discharge of an outside discharger counts, in seconds: like a proof that petsem
+/// verifies. A longer one could outlive a revocation of its subject.
+const LONGEST_FIRST: i64 = 300;
+
+/// A boot that is decided by a grant.
+pub(crate) struct GrantedBoot<'a> {
+    pub(crate) app: &'a FoundApp,
+    pub(crate) machine: &'a str,
+    pub(crate) host: &'a str,
+    /// Whose grant it is.
+    pub(crate) discharger: &'a DischargerEntry,
+    /// Whether that is this installation's own discharger.
+    pub(crate) is_own: bool,
+    pub(crate) now: Timestamp,
+}
 
 impl GrantProvenance {
     /// The text that a grant carries.
@@ -72,12 +109,17 @@ impl GrantProvenance {
 
     /// Parses the text of a grant. Unknown forms are refused.
     pub(crate) fn of(text: &str) -> Result<Self, Failure> {
-        serde_json::from_str(text).map_err(|_| messages::unknown_grant())
+        let provenance: Self = serde_json::from_str(text).map_err(|_| messages::unknown_grant())?;
+        match &provenance.proof {
+            BootProof::Subject { sub, .. } if !is_subject(sub) => Err(messages::unknown_grant()),
+            _ => Ok(provenance),
+        }
     }
 
-    /// A description for the audit log.
-    pub(crate) fn describe(&self) -> String {
+    /// A description for the audit log. `discharger` is the location of the grant's discharger.
+    pub(crate) fn describe(&self, discharger: &str) -> String {
         match &self.proof {
+            BootProof::Subject { sub, .. } => messages::proved_by_discharger(sub, discharger),
             BootProof::Jwt { rule, claims, sub, .. } => {
                 let issuer = claims.get("iss").map_or("", String::as_str);
                 messages::proved_by_jwt(sub.as_deref(), issuer, rule)
@@ -91,10 +133,15 @@ impl GrantProvenance {
         &self,
         control: &Control,
         policy: &AppPolicy,
-        app: &FoundApp,
-        machine: &str,
-        host: &str,
+        boot: &GrantedBoot<'_>,
     ) -> Result<(), Failure> {
+        let GrantedBoot { app, machine, host, discharger, .. } = *boot;
+        match (&self.proof, boot.is_own) {
+            (BootProof::Subject { .. }, false) | (BootProof::Jwt { .. } | BootProof::Token { .. }, true) => {}
+            (BootProof::Subject { .. }, true) => return Err(messages::unknown_grant()),
+            // Only petsem's own discharger verifies JWTs and tokens as petsem does: another one could name any.
+            (_, false) => return Err(messages::discharger_names_no_subject()),
+        }
         if control.is_any_revoked(self.first.as_slice()).await? {
             return Err(messages::discharge_revoked());
         }
@@ -115,6 +162,22 @@ impl GrantProvenance {
                     .map(|_| ())
                     .map_err(|denial| messages::refused(ErrorCode::PolicyDenied, &denial))
             }
+            BootProof::Subject { sub, proved_at } => {
+                // A time to come would outlast revocations.
+                if *proved_at > boot.now.seconds().saturating_add(SKEW) {
+                    return Err(messages::grant_of_the_future());
+                }
+                if self.first.is_none() && boot.now.seconds() > proved_at.saturating_add(LONGEST_FIRST) {
+                    return Err(messages::grant_too_old());
+                }
+                if control.is_subject_revoked(&discharger.location, sub, *proved_at).await? {
+                    return Err(messages::subject_of_boot_revoked());
+                }
+                policy
+                    .rule_for_subject(&discharger.location, sub)
+                    .map(|_| ())
+                    .ok_or_else(messages::policy_names_no_such_discharger)
+            }
             BootProof::Token { id, ancestors, .. } => {
                 if control.is_token_revoked(id).await? || control.is_any_revoked(ancestors).await? {
                     return Err(messages::token_of_boot_revoked());
@@ -123,6 +186,11 @@ impl GrantProvenance {
             }
         }
     }
+}
+
+/// Whether a discharger may name this subject: one line, which stays short in JSON.
+fn is_subject(sub: &str) -> bool {
+    (1..=LONGEST_SUBJECT).contains(&sub.len()) && !sub.contains(char::is_control)
 }
 
 #[cfg(test)]

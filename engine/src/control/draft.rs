@@ -88,6 +88,9 @@ impl Draft {
             FeedRow::JwtSubjectRevoked { issuer, sub, before, at } => {
                 self.revoke_jwts(EntryKey::jwt_subject(issuer, sub), *before, *at)
             }
+            FeedRow::DischargerSubjectRevoked { discharger, sub, before, at } => {
+                self.revoke_jwts(EntryKey::discharger_subject(discharger, sub), *before, *at)
+            }
             FeedRow::JwtIssuerRevoked { issuer, before, at } => {
                 self.revoke_jwts(EntryKey::jwt_issuer(issuer), *before, *at)
             }
@@ -275,6 +278,9 @@ pub(crate) fn subjects(row: &FeedRow) -> Vec<EntryKey> {
         FeedRow::TokenRevoked { token, .. } => vec![EntryKey::token(token)],
         FeedRow::SigningKeyRevoked { key, .. } => vec![EntryKey::signing_key(*key), lineage(*key)],
         FeedRow::JwtSubjectRevoked { issuer, sub, .. } => vec![EntryKey::jwt_subject(issuer, sub)],
+        FeedRow::DischargerSubjectRevoked { discharger, sub, .. } => {
+            vec![EntryKey::discharger_subject(discharger, sub)]
+        }
         FeedRow::JwtIssuerRevoked { issuer, .. } => vec![EntryKey::jwt_issuer(issuer)],
         FeedRow::FloorSet { app, .. } | FeedRow::AppDeleted { app, .. } => vec![EntryKey::app(*app)],
         FeedRow::OrgDeleted { org, .. } | FeedRow::OrgGuardSet { org, .. } => vec![EntryKey::org(*org)],

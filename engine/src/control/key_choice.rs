@@ -8,12 +8,6 @@ use crate::control::state::{Control, DischargerEntry, NoKey, SigningEntry};
 use crate::error::Failure;
 use crate::messages;
 
-/// The location of this installation's own discharger. It differs from the location of its tokens: that is how a header
-/// distinguishes permission tokens and discharges.
-pub(crate) fn discharger_location(location: &str) -> String {
-    format!("{location}/discharger")
-}
-
 impl Control {
     /// The key that signs new tokens of an org, or of the platform.
     pub(crate) async fn key_for_new_tokens(&self, org: Option<OrgId>) -> Result<Arc<SigningEntry>, Failure> {
@@ -25,14 +19,13 @@ impl Control {
         })
     }
 
-    /// This installation's own discharger. `location` is that of its tokens.
+    /// This installation's own discharger, at its configured location.
     pub(crate) fn own_discharger(&self, location: &str) -> Result<&DischargerEntry, Failure> {
-        let own = discharger_location(location);
-        self.dischargers()
-            .iter()
-            .find(|entry| entry.location == own && entry.org.is_none())
-            .map(AsRef::as_ref)
-            .ok_or_else(|| Failure::internal("the installation has no discharger key for its own location"))
+        let of_platform = || self.dischargers().iter().filter(|entry| entry.org.is_none());
+        of_platform().find(|entry| entry.location == location).map(AsRef::as_ref).ok_or_else(|| {
+            let known: Vec<_> = of_platform().map(|entry| entry.location.as_str()).collect();
+            messages::no_own_discharger(location, &known)
+        })
     }
 
     /// The newest discharger of a location: new tickets are sealed for it. One of the platform comes before one of an

@@ -246,13 +246,28 @@ impl Control {
             return Ok(true);
         }
         for key in [EntryKey::jwt_subject(issuer, sub.unwrap_or_default()), EntryKey::jwt_issuer(issuer)] {
-            let denied: RevokedJwts = typed(&key, self.denied.get(&key).cloned().flatten())?;
-            let stored: RevokedJwts = self.typed(&key).await?;
-            if issued_at < denied.before.max(stored.before) {
+            if self.is_revoked_at(&key, issued_at).await? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether what an outside discharger proved for a subject at this time was revoked. Unix seconds.
+    pub(crate) async fn is_subject_revoked(
+        &self,
+        discharger: &str,
+        sub: &str,
+        proved_at: i64,
+    ) -> Result<bool, Failure> {
+        self.is_revoked_at(&EntryKey::discharger_subject(discharger, sub), proved_at).await
+    }
+
+    /// Whether what was issued at this time is before the time of a revocation.
+    async fn is_revoked_at(&self, key: &EntryKey, issued_at: i64) -> Result<bool, Failure> {
+        let denied: RevokedJwts = typed(key, self.denied.get(key).cloned().flatten())?;
+        let stored: RevokedJwts = self.typed(key).await?;
+        Ok(issued_at < denied.before.max(stored.before))
     }
 
     /// The signing key with this KID.

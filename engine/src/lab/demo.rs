@@ -24,7 +24,7 @@ use crate::request::{AuditRecord, Peer};
 use crate::secrets::read::ReadQuery;
 
 pub(crate) const ISSUER: &str = "https://issuer.petsem.test";
-const HOST: &str = "dev";
+pub(crate) const HOST: &str = "dev";
 
 /// A populated installation.
 pub(crate) struct Demo {
@@ -35,19 +35,11 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) async fn new() -> Self {
         let lab = Lab::new().await;
-        let public = BASE64URL_NOPAD.encode(issuer_key().verifying_key().as_bytes());
-        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "x": public});
         let plan = DevelopmentPlan {
             org: "demo".parse().unwrap(),
             app: "shop".parse().unwrap(),
             host: HOST.parse().unwrap(),
-            issuer: PutIssuer {
-                issuer: ISSUER.to_owned(),
-                algorithms: vec!["EdDSA".to_owned()],
-                keys: Some(json!({"keys": [jwk]})),
-                jwks_url: None,
-                discovery: false,
-            },
+            issuer: issuer(),
         };
         let tokens = lab.engine.populate_development(plan).await.unwrap();
         Self { lab, tokens }
@@ -174,15 +166,23 @@ impl Demo {
         machine: &str,
         claims: Value,
     ) -> Result<String, Failure> {
+        let proof = self.boot_jwt(app, machine, claims);
+        self.ask_discharge(&proof, json!({"app": app, "machine": machine})).await
+    }
+
+    /// The header of a JWT that proves this boot, with these claims added to it, or in place of its own.
+    pub(crate) fn boot_jwt(&self, app: &str, machine: &str, claims: Value) -> String {
+        self.jwt([boot_claims(app, machine), claims])
+    }
+
+    /// The discharge of the host token's ticket, for the proof in a header. `named` has the fields beside the ticket.
+    pub(crate) async fn ask_discharge(&self, proof: &str, named: Value) -> Result<String, Failure> {
         let host = UnverifiedToken::parse(&self.tokens.host).unwrap();
-        let ticket = BASE64.encode(host.undischarged(&[]).first().unwrap().1);
-        let wanted: DischargeRequest = body(json!({"ticket": ticket, "app": app, "machine": machine}));
-        let own = json!({
-            "sub": "orchestrator", "petsem_app": app, "petsem_machine": machine, "petsem_host": HOST
-        });
-        let proof = self.jwt([own, claims]);
+        let mut wanted = named;
+        wanted["ticket"] = json!(BASE64.encode(host.undischarged(&[]).first().unwrap().1));
+        let wanted: DischargeRequest = body(wanted);
         self.request(async |engine, audit, now| {
-            let proof = engine.boot_proof(audit, Some(&proof), now).await?;
+            let proof = engine.boot_proof(audit, Some(proof), now).await?;
             engine.discharge(audit, &proof, &wanted, now).await
         })
         .await
@@ -308,6 +308,10 @@ pub(crate) fn code<T>(result: Result<T, Failure>) -> Result<T, ErrorCode> {
     result.map_err(|failure| failure.code())
 }
 
+fn boot_claims(app: &str, machine: &str) -> Value {
+    json!({"sub": "orchestrator", "petsem_app": app, "petsem_machine": machine, "petsem_host": HOST})
+}
+
 /// A token with caveats that its holder appended.
 pub(crate) fn appended(token: &str, caveats: impl IntoIterator<Item = Caveat>) -> String {
     let mut macaroon = Macaroon::from_token(&UnverifiedToken::parse(token).unwrap()).unwrap();
@@ -329,12 +333,26 @@ pub(crate) fn app_ref(app: &str) -> AppRef {
     app.parse().unwrap()
 }
 
-fn flyv1(tokens: &str) -> String {
+pub(crate) fn flyv1(tokens: &str) -> String {
     format!("FlyV1 {tokens}")
 }
 
 fn peer() -> Peer {
     Peer { source: "test".to_owned(), address: None, host: Some(HOST.parse().unwrap()) }
+}
+
+/// The registration of the issuer.
+pub(crate) fn issuer() -> PutIssuer {
+    let public = BASE64URL_NOPAD.encode(issuer_key().verifying_key().as_bytes());
+    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "x": public});
+    PutIssuer {
+        issuer: ISSUER.to_owned(),
+        algorithms: vec!["EdDSA".to_owned()],
+        keys: Some(json!({"keys": [jwk]})),
+        jwks_url: None,
+        discovery: false,
+        boot_claims: None,
+    }
 }
 
 fn issuer_key() -> SigningKey {

@@ -82,6 +82,43 @@ pub(crate) fn unknown_grant() -> Failure {
     )
 }
 
+pub(crate) fn discharger_names_no_subject() -> Failure {
+    Failure::new(
+        ErrorCode::DischargeInvalid,
+        "the grant of an outside discharger names a JWT or a token; it must name a subject, as docs/discharger.md says",
+    )
+}
+
+pub(crate) fn grant_of_the_future() -> Failure {
+    Failure::new(
+        ErrorCode::DischargeInvalid,
+        "the boot grant names a proof that does not exist yet; check the discharger's clock",
+    )
+}
+
+pub(crate) fn grant_too_old() -> Failure {
+    Failure::new(
+        ErrorCode::DischargeInvalid,
+        "the proof behind this boot grant is older than five minutes; request a new discharge",
+    )
+}
+
+pub(crate) fn subject_of_boot_revoked() -> Failure {
+    Failure::new(
+        ErrorCode::Revoked,
+        "the subject that requested this boot was revoked; request a new discharge, with a new proof",
+    )
+}
+
+/// The host learns nothing about the rules.
+pub(crate) fn policy_names_no_such_discharger() -> Failure {
+    Failure::new(
+        ErrorCode::PolicyDenied,
+        "no rule of the app's policy lets this discharger vouch for this subject; the app's owner can add a rule with \
+         \"discharger\"",
+    )
+}
+
 pub(crate) fn discharge_revoked() -> Failure {
     Failure::new(ErrorCode::Revoked, "the discharge behind this renewal was revoked; request a new discharge")
 }
@@ -111,10 +148,15 @@ pub(crate) fn ticket_not_for_a_boot() -> Failure {
     Failure::new(ErrorCode::BadRequest, "this ticket is not for a boot; remove app and machine")
 }
 
-pub(crate) fn ticket_needs_machine() -> Failure {
+/// Neither the body nor the proof names exactly one app, or Machine.
+pub(crate) fn boot_not_named(field: &str, named: usize) -> Failure {
+    let named = if named == 0 { "none" } else { "several" };
     Failure::new(
         ErrorCode::BadRequest,
-        "the ticket of a host token needs the app and the machine that boot; give app and machine",
+        format!(
+            "the request does not say which {field} boots, and its proof names {named}; give {field}, or send a proof that \
+             names exactly one: a token narrowed to one boot, or a JWT of an issuer whose registration has `boot_claims`"
+        ),
     )
 }
 

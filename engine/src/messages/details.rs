@@ -55,6 +55,10 @@ pub(crate) fn proved_by_token(subject: &str, id: TokenUuid) -> String {
     format!("{}, token {id}", requested_by(subject))
 }
 
+pub(crate) fn proved_by_discharger(subject: &str, discharger: &str) -> String {
+    format!("{} of the discharger {discharger}", requested_by(subject))
+}
+
 pub(crate) fn booted_by(discharge: TokenUuid, proof: &str) -> String {
     format!("discharge {discharge}, {proof}")
 }
@@ -109,6 +113,10 @@ pub(crate) fn revokes_signing_key(id: SigningKeyId) -> String {
 
 pub(crate) fn revokes_subject(subject: &str, issuer: &str, before: i64) -> String {
     format!("revokes JWTs of {subject:?} from {issuer} issued before {before}")
+}
+
+pub(crate) fn revokes_discharger_subject(subject: &str, discharger: &str, before: i64) -> String {
+    format!("revokes boots of {subject:?} that {discharger:?} proved before {before}")
 }
 
 pub(crate) fn revokes_issuer(issuer: &str, before: i64) -> String {

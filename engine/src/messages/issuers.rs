@@ -63,6 +63,13 @@ pub(crate) fn no_algorithm() -> Failure {
     Failure::new(ErrorCode::BadRequest, "no algorithm given; name at least one, such as ES256")
 }
 
+pub(crate) fn invalid_boot_claims() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "boot_claims needs two different claims of 1 to 128 bytes, none of them iss, aud, exp, iat or nbf",
+    )
+}
+
 /// A registration in words, for the person who approves it. It names the source of the keys.
 pub(crate) fn issuer_with_keys_url(issuer: &dyn Display, url: &dyn Display) -> String {
     format!("the issuer {issuer}, keys from {url}")
@@ -89,6 +96,14 @@ pub(crate) fn issuer_with_keys<'k>(
     format!(
         "the issuer {issuer}, {listed}; the sorted thumbprints (RFC 7638), one a line, have the SHA-256 digest {digest}"
     )
+}
+
+pub(crate) fn issuer_with_boot_claims(
+    registration: &str,
+    app: &dyn Display,
+    machine: &dyn Display,
+) -> String {
+    format!("{registration}; its claims {app} and {machine} name the app and the Machine of a boot")
 }
 
 /// The summary of a request for a second person.

@@ -18,6 +18,15 @@ pub(crate) fn nodes_keep_changing() -> Failure {
     Failure::new(ErrorCode::Busy, "other nodes are changing the same installation; try again").retry_after(1)
 }
 
+/// A configuration that does not fit the store. `known` are the locations of the platform's dischargers.
+pub(crate) fn no_own_discharger(location: &str, known: &[&str]) -> Failure {
+    Failure::internal(format!(
+        "the store has no key of petsem's own discharger at {location}; nothing was changed\nset `discharger.location` to \
+         the one with which it was created; the platform's dischargers are at {}",
+        known.join(", ")
+    ))
+}
+
 pub(crate) fn audit_log_not_writable(error: &dyn Display) -> String {
     format!("the audit log cannot be written: {error}")
 }

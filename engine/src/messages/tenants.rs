@@ -46,6 +46,17 @@ pub(crate) fn org_deleted_meanwhile() -> Failure {
     Failure::new(ErrorCode::NotFound, "the org was deleted in the meantime; nothing was created")
 }
 
+pub(crate) fn not_one_org() -> Failure {
+    Failure::new(ErrorCode::BadRequest, "an app has one org; give either org or org_slug")
+}
+
+pub(crate) fn no_networks_and_roles() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "petsem has no networks and no roles of apps; leave network and app_role_id empty",
+    )
+}
+
 /// A name that is in use, wanted for an `app` or an `org`.
 pub(crate) fn name_taken(name: &str, what: &str) -> Failure {
     Failure::new(
@@ -180,6 +191,16 @@ pub(crate) fn policy_trusts_unregistered(rule: &str, issuer: &str) -> Failure {
         format!(
             "rule {rule:?} trusts an issuer that is not registered, {issuer}; the policy was not changed; an operator \
              registers issuers (`petsem issuer add`)"
+        ),
+    )
+}
+
+pub(crate) fn policy_trusts_unknown_discharger(rule: &str, location: &str) -> Failure {
+    Failure::new(
+        ErrorCode::BadPolicy,
+        format!(
+            "rule {rule:?} trusts {location:?}, where no outside discharger of the platform or of this org is registered; \
+             the policy was not changed; register it with `petsem discharger add`"
         ),
     )
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use petsem_api::{
-    AppId, AppName, AppSettings, ApprovalId, HostId, IssuerId, MachineId, OrgId, OrgName, SecretKeyName,
-    SecretKeyType, SigningKeyId, StoreId, TokenKind, TokenUuid,
+    AppId, AppName, AppSettings, ApprovalId, BootClaims, HostId, IssuerId, MachineId, OrgId, OrgName,
+    SecretKeyName, SecretKeyType, SigningKeyId, StoreId, TokenKind, TokenUuid,
 };
 use petsem_store::RecordKind;
 use serde::{Deserialize, Serialize};
@@ -265,6 +265,9 @@ pub(crate) struct IssuerRow {
     /// Whether the URL of its keys comes from its discovery document.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) discovery: bool,
+    /// The claims that name the app and the Machine of a boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) boot_claims: Option<BootClaims>,
     /// Whether `petsem dev` registered it: `petsem server` then refuses the store.
     pub(crate) development: bool,
     /// Unix milliseconds.
@@ -438,6 +441,17 @@ pub(crate) enum FeedRow {
         /// The exact `iss`.
         issuer: String,
         /// The exact `sub`; empty = none.
+        sub: String,
+        /// Unix seconds.
+        before: i64,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// The boots that an outside discharger proved for a subject before a time, and their renewals, are refused.
+    DischargerSubjectRevoked {
+        /// The discharger's location.
+        discharger: String,
+        /// The exact subject.
         sub: String,
         /// Unix seconds.
         before: i64,

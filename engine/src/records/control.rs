@@ -63,6 +63,11 @@ impl EntryKey {
         Self::of(10, &[request.as_bytes()])
     }
 
+    /// What an outside discharger proved for a subject.
+    pub(crate) fn discharger_subject(location: &str, sub: &str) -> Self {
+        Self::of(11, &[location.as_bytes(), sub.as_bytes()])
+    }
+
     fn of(kind: u8, fields: &[&[u8]]) -> Self {
         let mut hash = Sha256::new_with_prefix([kind]);
         for field in fields {
@@ -113,7 +118,7 @@ pub(crate) enum ControlEntry {
     Host(RevokedAt),
     /// A revoked JWT.
     Jwt(RevokedAt),
-    /// Revoked JWTs of a subject or an issuer.
+    /// Revoked JWTs of a subject or an issuer, or proofs of a discharger's subject.
     Jwts(RevokedJwts),
     /// A decided request for an approval.
     Request(RequestEntry),

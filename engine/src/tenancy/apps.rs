@@ -1,8 +1,8 @@
 //! Apps: created in an org, deleted with their keys.
 
 use petsem_api::{
-    App, AppId, AppList, AppName, AppRef, AppSettings, CreateApp, DeletedApp, MAX_ALLOWED_NAMES, OrgId,
-    OrgRef,
+    App, AppId, AppList, AppName, AppOrganization, AppRef, AppSettings, AppStatus, CreateApp, DeletedApp,
+    MAX_ALLOWED_NAMES, OrgId, OrgName, OrgRef,
 };
 use petsem_keys::{AppKek, DigestKey, WrapContext};
 use petsem_policy::Action;
@@ -38,7 +38,14 @@ impl Engine {
         wanted: CreateApp,
         now: Timestamp,
     ) -> Result<App, Failure> {
-        let org = self.org_for(audit, principal, &wanted.org, Action::Write, now).await?;
+        if !(wanted.network.is_empty() && wanted.app_role_id.is_empty()) {
+            return Err(messages::no_networks_and_roles());
+        }
+        let org = match (&wanted.org, &wanted.org_slug) {
+            (Some(org), None) | (None, Some(org)) => org,
+            _ => return Err(messages::not_one_org()),
+        };
+        let org = self.org_for(audit, principal, org, Action::Write, now).await?;
         self.check_new_settings(audit, principal, &org, &wanted.settings, now).await?;
         self.make_app(audit, &org, &wanted.name, wanted.settings).await
     }
@@ -74,7 +81,7 @@ impl Engine {
                     let what = "the app was deleted, but its row exists again";
                     return Err(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what).into());
                 }
-                apps.push(to_wire(id, &head.content));
+                apps.push(to_wire(id, &head.content, &org.row.content.name));
             }
         }
         let next = apps.last().filter(|_| full).map(|app| app.id);
@@ -92,7 +99,8 @@ impl Engine {
         app: &AppRef,
     ) -> Result<App, Failure> {
         let app = self.app_for(principal, audit, app, &[(Action::List, None)]).await?;
-        Ok(to_wire(app.id, &app.head))
+        let org = self.org_name(app.head.org).await?;
+        Ok(to_wire(app.id, &app.head, &org))
     }
 
     /// Deletes an app, its name, its policy, its values and its KEKs.
@@ -174,7 +182,7 @@ impl Engine {
         change.puts.push(self.codec.write(id.as_bytes(), 1, &head));
         change.puts.push(self.codec.write(&org_app(org.id, id), 1, &OrgAppRow {}));
         match self.commit(audit, change).await {
-            Ok(_) => Ok(to_wire(id, &head)),
+            Ok(_) => Ok(to_wire(id, &head, &org.row.content.name)),
             Err(CommitError::Conflict { kind: RecordKind::AppName, .. }) => {
                 Err(messages::name_taken(name.as_str(), "app"))
             }
@@ -184,11 +192,13 @@ impl Engine {
 }
 
 /// An app as the API shows it.
-pub(crate) fn to_wire(id: AppId, head: &AppHead) -> App {
+pub(crate) fn to_wire(id: AppId, head: &AppHead, org: &OrgName) -> App {
     App {
         id,
         name: head.name.clone(),
         org: head.org,
+        organization: AppOrganization { name: org.clone(), slug: org.clone() },
+        status: AppStatus::Pending,
         version: head.app_version,
         settings: head.settings.clone(),
         created_at: time_text(head.created_at),

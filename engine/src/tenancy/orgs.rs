@@ -140,6 +140,12 @@ impl Engine {
         }
     }
 
+    /// The name of an app's org.
+    pub(crate) async fn org_name(&self, org: OrgId) -> Result<OrgName, Failure> {
+        let found = self.find_org(&OrgRef::Id(org)).await?.ok_or_else(messages::no_such_app)?;
+        Ok(found.row.content.name)
+    }
+
     /// Creates an org with its own signing key.
     pub(crate) async fn make_org(&self, audit: &mut AuditRecord, name: &OrgName) -> Result<Org, Failure> {
         let now = self.now().millis();

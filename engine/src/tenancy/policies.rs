@@ -1,6 +1,6 @@
 //! The policies of apps: read at each decision, set by those who manage them.
 
-use petsem_api::{AppRef, PolicyDocument, PutPolicy};
+use petsem_api::{AppRef, OrgId, PolicyDocument, PutPolicy};
 use petsem_policy::Action;
 use petsem_policy::evaluate::{AppPolicy, PolicyError};
 use petsem_store::RecordKind;
@@ -63,7 +63,7 @@ impl Engine {
             return Ok(Requested::Done(set.await?));
         }
         // No approval is requested for a policy that could never take effect.
-        self.check_policy(&wanted.policy)?;
+        self.check_policy(&wanted.policy, app.head.org)?;
         check_policy_version(&app, wanted.expected_version)?;
         let expected_version = wanted.expected_version.unwrap_or(app.head.policy_version);
         let request = ApprovalRequest {
@@ -97,15 +97,24 @@ impl Engine {
         Ok(row.map(|row| row.content))
     }
 
-    /// Refuses a policy that cannot be parsed, or that trusts an unregistered issuer.
-    pub(crate) fn check_policy(&self, policy: &Value) -> Result<(), Failure> {
+    /// Refuses a policy that cannot be parsed, or that trusts an issuer or discharger that is not registered.
+    fn check_policy(&self, policy: &Value, org: OrgId) -> Result<(), Failure> {
         let parsed = AppPolicy::parse(&policy.to_string())
             .map_err(|error| messages::invalid_policy(&to_text(&error)))?;
         let control = self.control();
-        match parsed.rules.iter().find(|rule| control.issuer(&rule.issuer).is_none()) {
-            None => Ok(()),
-            Some(rule) => Err(messages::policy_trusts_unregistered(&rule.name, &rule.issuer)),
-        }
+        let is_discharger = |location: &str| {
+            control.dischargers().iter().any(|entry| {
+                entry.location == location
+                    && entry.org.is_none_or(|owner| owner == org)
+                    && !self.is_own(entry)
+            })
+        };
+        parsed.rules.iter().try_for_each(|rule| match &rule.discharger {
+            Some(location) if is_discharger(location) => Ok(()),
+            Some(location) => Err(messages::policy_trusts_unknown_discharger(&rule.name, location)),
+            None if control.issuer(&rule.issuer).is_some() => Ok(()),
+            None => Err(messages::policy_trusts_unregistered(&rule.name, &rule.issuer)),
+        })
     }
 
     /// Sets the app's policy, and decides the request that led to it in the same transaction. Refuses rules that could let the wrong
@@ -119,7 +128,7 @@ impl Engine {
         author: &str,
         decided: Option<&DecidedRequest>,
     ) -> Result<PolicyDocument, Failure> {
-        self.check_policy(&policy)?;
+        self.check_policy(&policy, app.head.org)?;
         let _turn = self.app_turn(app.id).await;
         let app = self.current_app(app.id).await?;
         let version = app.head.policy_version;

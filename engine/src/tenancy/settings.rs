@@ -74,6 +74,7 @@ impl Engine {
             return Err(messages::settings_changed_meanwhile());
         }
         audit.set_names(named(wanted));
+        let org = self.org_name(app.head.org).await?;
         let is_less = takes_away(&app.head.settings, &settings);
         let head = AppHead { settings, ..app.head.clone() };
         let mut change = self.change(audit);
@@ -81,7 +82,7 @@ impl Engine {
         change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));
         let decision = decided.map(|request| request.add_to(&self.codec, &mut change));
         self.commit_head(audit, &app, is_less, decision, change).await?;
-        Ok(to_wire(app.id, &head))
+        Ok(to_wire(app.id, &head, &org))
     }
 
     /// Refuses settings of a new app that its creator may not give.

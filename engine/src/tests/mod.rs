@@ -4,6 +4,7 @@ mod audit;
 mod boots;
 mod concurrency;
 mod control;
+mod dischargers;
 mod explanations;
 mod platform;
 mod reserved_names;

@@ -120,7 +120,6 @@ async fn operators_revoke_everything_and_orgs_only_what_belongs_to_them() {
         token(id(operator)),
         token(TokenUuid::from_bytes([0; 16])),
         machine("shop"),
-        machine("nowhere"),
         RevokeRequest::Host { host: "dev".parse().unwrap() },
         key.clone(),
         subject("developer", None),
@@ -128,6 +127,11 @@ async fn operators_revoke_everything_and_orgs_only_what_belongs_to_them() {
     ] {
         assert_eq!(ask(&rivals.token, &what).await, Err(ErrorCode::Forbidden), "{what:?}");
     }
+    // A token that may create the app learns that its name is free; others do not.
+    assert_eq!(ask(&rivals.token, &machine("nowhere")).await, Err(ErrorCode::NotFound));
+    let minter = appended(&rivals.token, [Actions(ActionSet::from_iter([Action::Mint])).into()]);
+    assert_eq!(ask(&minter, &machine("nowhere")).await, Err(ErrorCode::Forbidden));
+    assert_eq!(ask(&minter, &machine("shop")).await, Err(ErrorCode::Forbidden));
     // A token that may not mint may not revoke either.
     let list = appended(&ours.token, [Actions(ActionSet::from_iter([Action::List])).into()]);
     assert_eq!(ask(&list, &token(ours.id)).await, Err(ErrorCode::Forbidden));

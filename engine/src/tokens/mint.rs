@@ -129,7 +129,7 @@ impl Engine {
         let control = self.control();
         let key = &*control.key_for_new_tokens(None).await?;
         let discharger = match location {
-            None => control.own_discharger(&self.settings.location)?,
+            None => control.own_discharger(&self.settings.discharger_location)?,
             Some(location) => control.newest_discharger(location)?,
         };
         let expires = now.seconds_after(life);

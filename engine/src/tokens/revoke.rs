@@ -47,6 +47,7 @@ impl Engine {
             RevokeRequest::Host { .. }
             | RevokeRequest::SigningKey { .. }
             | RevokeRequest::JwtSubject { .. }
+            | RevokeRequest::DischargerSubject { .. }
             | RevokeRequest::JwtIssuer { .. }
             | RevokeRequest::Jwt { .. } => {
                 let verified = principal.require(audit, &AccessTarget::default(), Action::Operate, now)?;
@@ -110,6 +111,12 @@ impl Engine {
                 audit.set_detail(messages::revokes_subject(sub, issuer, before));
                 FeedRow::JwtSubjectRevoked { issuer: issuer.clone(), sub: sub.clone(), before, at }
             }
+            RevokeRequest::DischargerSubject { discharger, sub, before } => {
+                let before = before.unwrap_or_else(|| all_so_far(now));
+                let discharger = discharger.trim_end_matches('/').to_owned();
+                audit.set_detail(messages::revokes_discharger_subject(sub, &discharger, before));
+                FeedRow::DischargerSubjectRevoked { discharger, sub: sub.clone(), before, at }
+            }
             RevokeRequest::JwtIssuer { issuer, before } => {
                 let before = before.unwrap_or_else(|| all_so_far(now));
                 audit.set_detail(messages::revokes_issuer(issuer, before));
@@ -168,6 +175,11 @@ pub fn check_revocation(request: &RevokeRequest, now: Timestamp) -> Result<(), F
         RevokeRequest::JwtSubject { issuer, sub, before } => {
             check_claim("issuer", issuer, 1)?;
             check_claim("sub", sub, 0)?;
+            check_before(*before, now)
+        }
+        RevokeRequest::DischargerSubject { discharger, sub, before } => {
+            check_claim("discharger", discharger, 1)?;
+            check_claim("sub", sub, 1)?;
             check_before(*before, now)
         }
         RevokeRequest::JwtIssuer { issuer, before } => {

@@ -80,7 +80,7 @@ impl AppPolicy {
         claims: &Claims,
         question: &PolicyQuestion<'_>,
     ) -> Result<Allowed, PolicyDenial> {
-        first_that_allows(self.rules.iter().filter(|known| known.name == rule), claims, question)
+        first_that_allows(self.rules_of_jwts().filter(|known| known.name == rule), claims, question)
     }
 
     /// Evaluates the rules in order until one allows. Without such a rule, the request is denied.
@@ -88,7 +88,21 @@ impl AppPolicy {
     /// # Errors
     /// [`PolicyDenial`] with the nearest rule.
     pub fn decide(&self, claims: &Claims, question: &PolicyQuestion<'_>) -> Result<Allowed, PolicyDenial> {
-        first_that_allows(self.rules.iter(), claims, question)
+        first_that_allows(self.rules_of_jwts(), claims, question)
+    }
+
+    /// The rule by which the grant of an outside discharger counts that names only this subject.
+    pub fn rule_for_subject(&self, discharger: &str, subject: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| {
+            rule.discharger.as_deref() == Some(discharger)
+                && rule.actions.contains(&RuleAction::Boot)
+                && rule.claims.get("sub").is_none_or(|pattern| pattern.matches(subject))
+        })
+    }
+
+    /// The rules for JWTs: all but those for dischargers.
+    pub(super) fn rules_of_jwts(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(|rule| rule.discharger.is_none())
     }
 }
 

@@ -15,7 +15,7 @@ use super::text::{Change, PolicyDenial, RuleReason};
 impl AppPolicy {
     /// Evaluates every rule completely, and lists what refused and what would have to change.
     pub fn explain(&self, claims: &Claims, question: &PolicyQuestion<'_>) -> Explanation {
-        let rules = self.rules.iter().map(|rule| {
+        let rules = self.rules_of_jwts().map(|rule| {
             let mut refusals = Vec::new();
             let _ = rule.evaluate(claims, question, &mut |reason| {
                 let change = rule.change_for(&reason, question);

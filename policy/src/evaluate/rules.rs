@@ -39,9 +39,13 @@ pub struct AppPolicy {
 pub struct Rule {
     /// Names the rule in audit records and denials. Unique in the policy.
     pub name: String,
-    /// The `iss` of a registered issuer.
+    /// The `iss` of a registered issuer; empty in a rule for a discharger.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub issuer: String,
-    /// Claims that must be text and match the pattern.
+    /// The location of an outside discharger, in place of an issuer: its grants count that name only a subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discharger: Option<String>,
+    /// Claims that must be text and match the pattern. In a rule for a discharger only `sub`, its subject.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "unique_map")]
     pub claims: BTreeMap<String, Pattern>,
     /// The allowed actions.
@@ -125,8 +129,10 @@ impl Rule {
         if !is_name(&self.name) {
             return Some(RuleProblem::Name);
         }
-        if self.issuer.is_empty() {
-            return Some(RuleProblem::Issuer);
+        match (&self.discharger, self.issuer.is_empty()) {
+            (None, false) => {}
+            (Some(location), true) if !location.is_empty() => return self.problem_of_discharger(),
+            _ => return Some(RuleProblem::Issuer),
         }
         if !(boots || reads) || self.actions.len() != usize::from(boots) + usize::from(reads) {
             return Some(RuleProblem::Actions);
@@ -162,6 +168,18 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// The grant itself names app, Machine and host, and lives as long as its discharger says.
+    fn problem_of_discharger(&self) -> Option<RuleProblem> {
+        let fits = self.actions == [RuleAction::Boot]
+            && self.bind.is_none()
+            && self.secrets.is_none()
+            && self.max_life_seconds.is_none()
+            && self.claims.iter().all(|(name, text)| name == "sub" && !text.as_str().is_empty());
+        (!fits).then_some(RuleProblem::Discharger)
+    }
+}
+
 impl SecretSelection {
     /// Whether the selection contains the secret.
     pub fn selects(&self, secret: &str) -> bool {
@@ -171,15 +189,17 @@ impl SecretSelection {
 }
 
 impl Bind {
-    /// Three different claims, none with a reserved meaning.
     fn is_valid(&self) -> bool {
-        const RESERVED: [&str; 5] = ["iss", "aud", "exp", "iat", "nbf"];
-        let names = [self.app.as_str(), self.machine.as_str(), self.host.as_str()];
-        self.app != self.machine
-            && self.app != self.host
-            && self.machine != self.host
-            && names
-                .iter()
-                .all(|name| !name.is_empty() && name.len() <= MAX_NAME_BYTES && !RESERVED.contains(name))
+        are_boot_claims(&[&self.app, &self.machine, &self.host])
     }
+}
+
+/// Whether these can be the claims that name a boot: all different, none with a reserved meaning.
+pub fn are_boot_claims(names: &[&str]) -> bool {
+    const RESERVED: [&str; 5] = ["iss", "aud", "exp", "iat", "nbf"];
+    names.iter().enumerate().all(|(index, name)| {
+        (1..=MAX_NAME_BYTES).contains(&name.len())
+            && !RESERVED.contains(name)
+            && !names.iter().take(index).any(|other| other == name)
+    })
 }

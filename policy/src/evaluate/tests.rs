@@ -579,3 +579,52 @@ proptest! {
         prop_assert_eq!(policy.decide(&claims, &question).map(|allowed| allowed.rule), Ok("r".to_owned()));
     }
 }
+
+#[test]
+fn a_rule_for_a_discharger_allows_its_subjects_alone() {
+    let rule = json!({
+        "name": "auth", "discharger": "https://auth.example", "claims": {"sub": "*@example.com"}, "actions": ["boot"]
+    });
+    let parse = |rules: &[Value]| AppPolicy::parse(&json!({"format": 1, "rules": rules}).to_string());
+    let policy = parse(std::slice::from_ref(&rule)).unwrap();
+    let named =
+        |location: &str, sub: &str| policy.rule_for_subject(location, sub).map(|rule| rule.name.as_str());
+    assert_eq!(named("https://auth.example", "ann@example.com"), Some("auth"));
+    assert_eq!(named("https://auth.example", "ann@other.example"), None);
+    assert_eq!(named("https://other.example", "ann@example.com"), None);
+    // It is no rule for JWTs, whatever they claim.
+    let claims = Claims::from_stored(
+        [("iss", ""), ("sub", "ann@example.com")]
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .into(),
+    );
+    assert_eq!(policy.decide_any_read(&claims), Err(PolicyDenial { nearest: None }));
+    let request = BootRequest { app_id: [1; 16], app_name: "shop", machine: "m-1", host: "h-1" };
+    assert_eq!(policy.decide_boot(&claims, &request), Err(PolicyDenial { nearest: None }));
+
+    type Change = fn(&mut Value);
+    let cases: [(Change, Option<RuleProblem>); 9] = [
+        (|rule| rule["claims"] = json!({}), None),
+        (|rule| rule["issuer"] = json!("https://issuer.example"), Some(RuleProblem::Issuer)),
+        (|rule| rule["discharger"] = json!(""), Some(RuleProblem::Issuer)),
+        (|rule| rule["actions"] = json!(["boot", "read_value"]), Some(RuleProblem::Discharger)),
+        (|rule| rule["claims"]["team"] = json!("a"), Some(RuleProblem::Discharger)),
+        (|rule| rule["claims"]["sub"] = json!(""), Some(RuleProblem::Discharger)),
+        (
+            |rule| rule["bind"] = json!({"app": "a", "machine": "m", "host": "h"}),
+            Some(RuleProblem::Discharger),
+        ),
+        (|rule| rule["secrets"] = json!({"names": ["A"]}), Some(RuleProblem::Discharger)),
+        (|rule| rule["max_life_seconds"] = json!(60), Some(RuleProblem::Discharger)),
+    ];
+    for (change, expected) in cases {
+        let mut changed = rule.clone();
+        change(&mut changed);
+        let problem = match parse(std::slice::from_ref(&changed)) {
+            Ok(_) => None,
+            Err(PolicyError::Rule { problem, .. }) => Some(problem),
+            Err(other) => panic!("{changed}: {other}"),
+        };
+        assert_eq!(problem, expected, "{changed}");
+    }
+}

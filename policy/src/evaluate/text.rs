@@ -112,9 +112,14 @@ pub enum RuleProblem {
     /// Another rule has the same name.
     #[error("another rule has this name; give each its own")]
     RepeatedName,
-    /// No issuer.
-    #[error("it names no issuer; write the iss of a registered one")]
+    /// Not exactly one of an issuer and a discharger.
+    #[error("it must name an issuer or a discharger; write the iss or the location of a registered one")]
     Issuer,
+    /// A rule for a discharger with what only applies to JWTs.
+    #[error(
+        "a rule for a discharger has the one action \"boot\", and besides its name at most the claim \"sub\""
+    )]
+    Discharger,
     /// No action, or a repeated one.
     #[error("it needs the actions \"boot\" or \"read_value\", each once")]
     Actions,

@@ -11,6 +11,7 @@
 
 #[path = "../allocations/mod.rs"]
 mod allocations;
+mod discharger;
 mod documents;
 mod evidence;
 mod explanations;

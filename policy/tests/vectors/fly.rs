@@ -158,8 +158,17 @@ impl FlyAccess<'_> {
         if valid { Ok(()) } else { Err(FlyErrors::UNAUTHORIZED) }
     }
 
-    /// Conditions on resources that the request does not name are skipped; if all are, the mask decides.
+    /// Whether requests of this class have an action.
+    fn has_action(&self) -> bool {
+        matches!(self.class, FlyClass::Full | FlyClass::ActionOnly)
+    }
+
+    /// Conditions on resources that the request does not name are skipped; if all are, the mask decides. A request of a
+    /// class without actions is refused before any condition is evaluated.
     fn if_present(&self, inner: &IfPresent) -> Result<(), FlyErrors> {
+        if !self.has_action() {
+            return Err(FlyErrors::INVALID_ACCESS);
+        }
         let answers = inner.ifs.as_slice().iter().map(|condition| self.clears(condition));
         let unspecified = |errors: &FlyErrors| errors.contains(FlyErrors::RESOURCE_UNSPECIFIED);
         let relevant = answers.filter(|answer| !answer.as_ref().is_err_and(unspecified));
@@ -172,8 +181,12 @@ impl FlyAccess<'_> {
 
     fn action_within(&self, mask: u16) -> Result<(), FlyErrors> {
         match self.action {
-            Some(action) if matches!(self.class, FlyClass::Full | FlyClass::ActionOnly) => {
-                if action & !mask == 0 { Ok(()) } else { Err(FlyErrors::FOR_ACTION) }
+            Some(action) if self.has_action() => {
+                if action & !mask == 0 {
+                    Ok(())
+                } else {
+                    Err(FlyErrors::FOR_ACTION)
+                }
             }
             _ => Err(FlyErrors::INVALID_ACCESS),
         }

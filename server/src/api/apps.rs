@@ -22,7 +22,10 @@ pub(super) fn routes() -> Vec<Route> {
             .by(list),
         Route::post("/v1/apps")
             .named("createApp", tag::APPS, "Create an app")
-            .described("Needs the action `write` in the org; to allow reserved names, also `manage_policy`.")
+            .described(
+                "Needs the action `write` in the org; to allow reserved names, also `manage_policy`. The answer does not \
+                 come before the app exists, with `wait` or without.",
+            )
             .audited("app.create")
             .answers(StatusCode::CREATED, "The app.")
             .refuses(&[
@@ -36,6 +39,10 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/v1/apps/{app}")
             .named("showApp", tag::APPS, "Show an app")
             .audited("app.show")
+            .described(
+                "A token that may create the app gets 404 if its name is free. Others that do not cover the app get 403, \
+                 whether it exists or not.",
+            )
             .answers(StatusCode::OK, "The app.")
             .refuses(&[ErrorCode::NotFound])
             .by(show),
@@ -82,13 +89,25 @@ pub(super) fn routes() -> Vec<Route> {
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     /// The org.
-    #[param(value_type = OrgRef, required = true)]
     org: Option<OrgRef>,
+    /// The same, in the words of Fly.io's clients. One of both is given.
+    org_slug: Option<OrgRef>,
     /// `next` of the page before.
     after: Option<AppId>,
 }
 
-async fn create(call: &Call<Principal, CreateApp>, audit: &mut AuditRecord) -> Result<App, Failure> {
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct CreateQuery {
+    /// Fly.io's clients send it; it changes nothing.
+    #[expect(dead_code, reason = "accepted and checked, and nothing more")]
+    wait: Option<bool>,
+}
+
+async fn create(
+    call: &Call<Principal, CreateApp, CreateQuery>,
+    audit: &mut AuditRecord,
+) -> Result<App, Failure> {
     let wanted = call.body().await?;
     call.engine.create_app(audit, &call.credential, wanted, call.now).await
 }
@@ -97,7 +116,10 @@ async fn list(
     call: &Call<Principal, NoBody, ListQuery>,
     audit: &mut AuditRecord,
 ) -> Result<AppList, Failure> {
-    let org = call.query.org.as_ref().ok_or_else(messages::no_org_in_query)?;
+    let org = match (&call.query.org, &call.query.org_slug) {
+        (Some(org), None) | (None, Some(org)) => org,
+        _ => return Err(messages::not_one_org_in_query()),
+    };
     call.engine.list_apps(audit, &call.credential, org, call.query.after, call.now).await
 }
 

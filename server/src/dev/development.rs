@@ -11,7 +11,7 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use getrandom::SysRng;
-use petsem_api::{HostId, PutIssuer};
+use petsem_api::{BootClaims, HostId, PutIssuer};
 use petsem_engine::{DevelopmentPlan, Failure, Timestamp, scrubbed_deep};
 use petsem_seals::SealSettings;
 use rand_core::UnwrapErr;
@@ -89,6 +89,7 @@ impl Development {
         Ok(Settings {
             name: Self::AUDIENCE.to_owned(),
             location: "https://petsem-dev.invalid".to_owned(),
+            discharger_location: Settings::default_discharger_location("https://petsem-dev.invalid"),
             data_directory: self.directory.join("data"),
             listeners: vec![Listener { address: ListenAddress::Tcp(address), host }],
             seals: vec![SealSettings::KeyFile { path: self.directory.join("seal.key") }],
@@ -166,6 +167,7 @@ fn issuer_key(path: &Path) -> Result<PutIssuer, StartError> {
         keys: Some(serde_json::json!({"keys": [jwk]})),
         jwks_url: None,
         discovery: false,
+        boot_claims: Some(BootClaims { app: "petsem_app".to_owned(), machine: "petsem_machine".to_owned() }),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The OpenAPI document, assembled from the declarations of the routes and the schemas of the wire types. A test compares
 //! it with the file in the repository, which the server serves.
 
-use petsem_api::{CreateToken, PutIssuer, RequestId};
+use petsem_api::{CreateApp, CreateToken, PutIssuer, RequestId};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::path::{PathItem, PathsBuilder};
 use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, SchemaType, Type};
@@ -145,6 +145,7 @@ struct Choice {
 fn state_choices(schemas: &mut Map<String, Value>) {
     choose::<CreateToken>(schemas, choices_of_tokens());
     choose::<PutIssuer>(schemas, choices_of_issuers());
+    choose::<CreateApp>(schemas, choices_of_apps());
 }
 
 /// The kinds of tokens.
@@ -169,6 +170,14 @@ fn choices_of_tokens() -> Vec<Choice> {
             fixed: kind("host"),
             at_most: Some(("expires_in", 30 * 24 * 60 * 60)),
         },
+    ]
+}
+
+/// How the org of a new app is named.
+fn choices_of_apps() -> Vec<Choice> {
+    vec![
+        Choice { without: &["org_slug"], required: &["org", "name"], ..Choice::default() },
+        Choice { without: &["org"], required: &["org_slug", "name"], ..Choice::default() },
     ]
 }
 
@@ -259,7 +268,8 @@ mod tests {
     fn the_choices_name_fields_of_the_type() {
         let tokens = (CreateToken::schema(), choices_of_tokens());
         let issuers = (PutIssuer::schema(), choices_of_issuers());
-        for (schema, choices) in [tokens, issuers] {
+        let apps = (CreateApp::schema(), choices_of_apps());
+        for (schema, choices) in [tokens, issuers, apps] {
             let schema = serde_json::to_value(schema).unwrap();
             let fields = schema["properties"].as_object().unwrap();
             for Choice { without, required, fixed, at_most } in choices {

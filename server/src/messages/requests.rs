@@ -72,8 +72,8 @@ pub(crate) fn invalid_query() -> Failure {
     )
 }
 
-pub(crate) fn no_org_in_query() -> Failure {
-    Failure::new(ErrorCode::BadRequest, "no org given; send ?org=NAME")
+pub(crate) fn not_one_org_in_query() -> Failure {
+    Failure::new(ErrorCode::BadRequest, "a list of apps is of one org; send ?org=NAME")
 }
 
 pub(crate) fn not_json(media_type: &str) -> Failure {

@@ -10,6 +10,14 @@ pub(crate) fn invalid_location(written: &str) -> SettingsError {
     value("location", written, "give the URL that tokens carry, like https://petsem.example")
 }
 
+pub(crate) fn invalid_discharger_location(written: &str) -> SettingsError {
+    value(
+        "discharger.location",
+        written,
+        "give the URL at which clients reach this server, another one than `location`",
+    )
+}
+
 pub(crate) fn no_listener() -> SettingsError {
     value("listener", "", "give at least one [[listener]]")
 }

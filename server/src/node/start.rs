@@ -130,6 +130,7 @@ pub(crate) async fn start_unlocked(
     if !settings.development && engine.has_development_issuer() {
         return Err(StartError::Development);
     }
+    engine.check_own_discharger()?;
     if tail.line == 0
         && let Some(lost) = lost
     {

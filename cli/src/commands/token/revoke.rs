@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::revocation::Revocation;
 use crate::{messages, output};
 
-/// Revoke a token, a signing key, a Machine, a host, or JWTs
+/// Revoke a token, a signing key, a Machine, a host, JWTs, or boots of an outside discharger
 ///
 /// Revoking a token also revokes all tokens that descend from it. A revoked Machine boots nowhere, and nothing boots on
 /// a revoked host. Revoking JWTs also revokes the renewals and tokens derived from them.

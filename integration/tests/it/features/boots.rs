@@ -3,7 +3,7 @@
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use petsem_integration::dev::{Dev, appended, flyv1, now, policy, ticket};
-use petsem_integration::http::Answer;
+use petsem_integration::http::{Answer, Connection};
 use petsem_policy::{
     Action, ActionSet, Actions, Apps, BootGrant, Caveat, CaveatSet, Hosts, Macaroon, Machines, SharedKey,
     Ticket, UnverifiedToken,
@@ -194,6 +194,44 @@ fn a_users_token_that_is_not_fully_narrowed_proves_no_boot() {
     }
     let ends_late = [app, machine, host, action, window(400)];
     assert_eq!(ask(ends_late.to_vec()).outcome(), (403, "forbidden".to_owned()));
+}
+
+/// The request of the client of Fly.io's macaroon library, byte for byte: it sends only the ticket. For a proof that is
+/// a token, its caller gives the scheme.
+fn go_client_asks(dev: &Dev, path: &str, proof: &str) -> Answer {
+    let body = format!(r#"{{"ticket":"{}"}}"#, ticket(&dev.host));
+    let address = dev.server.address();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: {}\r\n\
+         Authorization: {proof}\r\nContent-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = Connection::open(address).unwrap().call_bytes(request.as_bytes()).unwrap();
+    assert!(!answer.head.to_ascii_lowercase().contains("content-encoding"), "{}", answer.head);
+    answer
+}
+
+#[test]
+fn a_client_that_sends_only_the_ticket_gets_the_discharge_of_the_boot_that_its_proof_names() {
+    let dev = shop();
+    let id = dev.operate("GET", "/v1/apps/shop", None).field("id");
+    for path in ["/.well-known/macfly/3p", "/discharger/.well-known/macfly/3p"] {
+        let token = dev.boot_token(&id, "m-1");
+        let as_bearer = token.replacen("FlyV1", "Bearer", 1);
+        for proof in [dev.boot_jwt("shop", "m-1"), dev.boot_jwt(&id, "m-1"), token, as_bearer] {
+            let discharge = go_client_asks(&dev, path, &proof);
+            assert_eq!(discharge.status, 201, "{}", discharge.text());
+            let boot = dev.boot("shop", "m-1", &discharge.field("discharge"));
+            assert_eq!((boot.status, values(&boot)), (200, greeting()));
+            refused(&dev.boot("shop", "m-2", &discharge.field("discharge")), 401, "discharge_invalid");
+        }
+    }
+    // A proof that names no boot, and one that names it but does not prove it.
+    let wide = go_client_asks(&dev, "/.well-known/macfly/3p", &flyv1(&dev.owner()));
+    refused(&wide, 400, "bad_request");
+    assert!(wide.field("error").contains("does not say which app boots, and its proof names none"));
+    let jwt = dev.jwt(&json!({"petsem_app": "shop", "petsem_machine": "m-1", "petsem_host": "host-2"}));
+    refused(&go_client_asks(&dev, "/.well-known/macfly/3p", &jwt), 403, "policy_denied");
 }
 
 #[test]

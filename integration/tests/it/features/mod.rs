@@ -2,9 +2,11 @@
 //! it.
 
 mod api_description;
+mod apps;
 mod audit;
 mod batches;
 mod boots;
+mod dischargers;
 mod exchange;
 mod explanations;
 mod issuer_changes;

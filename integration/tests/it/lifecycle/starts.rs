@@ -10,6 +10,7 @@ use petsem_integration::dev::{Dev, audit_log, flyv1};
 use petsem_integration::http::{Answer, Request, connect};
 use petsem_integration::installation::{CONFIGURATION, Installation};
 use petsem_integration::server::{Ended, petsem, run};
+use petsem_policy::UnverifiedToken;
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -187,6 +188,56 @@ fn the_configuration_of_the_tests_and_the_reference_are_valid() {
     let checked = check(&installation.configuration());
     assert!(checked.status.success(), "{}", checked.printed);
     assert_eq!(files(installation.directory.path()), ["petsem.toml"]);
+}
+
+#[test]
+fn tokens_are_at_the_location_that_flys_clients_keep_and_the_discharger_at_its_own() {
+    let installation = Installation::configured();
+    let at = |discharger: &str| {
+        let own = CONFIGURATION.replace("https://petsem.test", "https://api.fly.io/v1");
+        installation.configure(&format!("{own}\n[discharger]\nlocation = \"{discharger}\"\n"));
+    };
+    at("https://petsem.test/own");
+    assert!(installation.init().status.success());
+    let server = installation.start().unwrap();
+    let operator = installation.operator();
+    let call = |target: &str, token: &str, body: serde_json::Value| {
+        Request::new("POST", target).authorization(&flyv1(token)).json(&body).send(server.address())
+    };
+    let minted = call("/v1/tokens", &operator, json!({"kind": "host", "host": "host-1"}));
+    let host = UnverifiedToken::parse(&minted.field("token")).unwrap();
+    let tickets: Vec<_> = host.undischarged(&[]).iter().map(|(location, _)| (*location).to_owned()).collect();
+    assert_eq!(
+        (host.location(), tickets.as_slice()),
+        ("https://api.fly.io/v1", &["https://petsem.test/own".to_owned()][..])
+    );
+
+    // Polls and discharges are at the discharger's location, and both fit the tokens.
+    for (method, body) in
+        [("/v1/orgs", json!({"name": "acme"})), ("/v1/apps", json!({"org": "acme", "name": "shop"}))]
+    {
+        assert_eq!(call(method, &operator, body).status, 201);
+    }
+    let asked = call("/v1/apps/shop/break-glass", &operator, json!({"reason": "a test"}));
+    let glass = asked.field("token");
+    let ticket = json!({"ticket": petsem_integration::dev::ticket(&glass)});
+    let waits = call("/.well-known/macfly/3p", &operator, ticket);
+    let poll = waits.field("poll_url");
+    assert!(poll.starts_with("https://petsem.test/own/.well-known/macfly/3p/poll/"), "{}", waits.text());
+    for outside in ["https://api.fly.io/v1", "https://petsem.test/own", "https://petsem.test/own/x"] {
+        let wanted = json!({"location": outside, "key": data_encoding::BASE64.encode(&[7; 32])});
+        let refused = call("/v1/dischargers", &operator, wanted);
+        assert_eq!(refused.outcome(), (400, "bad_request".to_owned()), "{outside}");
+    }
+    assert!(server.stop().status.success());
+
+    at("https://petsem.test/other");
+    let started = installation.start().unwrap_err();
+    let texts =
+        ["no key of petsem's own discharger at https://petsem.test/other", "`discharger.location`", "/own"];
+    refused("another location", &started, &texts);
+    at("https://petsem.test/own");
+    assert!(installation.start().unwrap().stop().status.success());
 }
 
 /// A server that starts sealed, says why, and serves nothing.
