@@ -1,6 +1,6 @@
 //! Moves a log that its node cannot continue out of the way. Nothing in it is changed or deleted.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -20,18 +20,49 @@ pub struct SetAside {
     pub last_segment: u64,
 }
 
-/// Moves the files of the log in `directory` into the folder `chain-N` in it; `None` if it has none. If a call is
-/// interrupted, the next one moves the rest.
+/// Moves the files of the log in `directory` into the folder `chain-N` in it, or `chain-N.2` and so on if that exists.
+/// `None` if there are none, here or in such a folder.
 ///
 /// # Errors
 /// The directory is in use, or a file cannot be moved.
 pub fn set_aside(directory: &Path, chain: u64) -> Result<Option<SetAside>, AuditOpenError> {
     let _lock = claim(directory)?;
     let files = at_path(directory, segment::list(directory))?;
-    let Some((last_segment, _)) = files.last() else { return Ok(None) };
-    let moved = SetAside { folder: directory.join(format!("chain-{chain}")), last_segment: *last_segment };
-    at_path(&moved.folder, move_all(&files, directory, &moved.folder))?;
-    Ok(Some(moved))
+    let folders = at_path(directory, folders_of(directory, chain))?;
+    let mut last_segment = files.last().map_or(0, |(number, _)| *number);
+    for folder in &folders {
+        let moved = at_path(folder, segment::list(folder))?;
+        last_segment = last_segment.max(moved.last().map_or(0, |(number, _)| *number));
+    }
+    let Some(folder) =
+        (if files.is_empty() { folders.last().cloned() } else { free_folder(directory, chain) })
+    else {
+        return Ok(None);
+    };
+    at_path(&folder, move_all(&files, directory, &folder))?;
+    Ok(Some(SetAside { folder, last_segment }))
+}
+
+/// The folders that have files of this chain from earlier calls.
+fn folders_of(directory: &Path, chain: u64) -> io::Result<Vec<PathBuf>> {
+    let (first, more) = (format!("chain-{chain}"), format!("chain-{chain}."));
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if (name == first || name.starts_with(&more)) && path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// The first folder for this chain that does not exist yet.
+fn free_folder(directory: &Path, chain: u64) -> Option<PathBuf> {
+    let names = std::iter::once(format!("chain-{chain}"))
+        .chain((2..).map(|again: u32| format!("chain-{chain}.{again}")));
+    names.map(|name| directory.join(name)).find(|path| !path.exists())
 }
 
 fn move_all(files: &[(u64, PathBuf)], directory: &Path, folder: &Path) -> io::Result<()> {

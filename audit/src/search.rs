@@ -20,14 +20,15 @@ pub struct Searched {
 /// Searches for the requests with these ids in the lines since a time, in Unix milliseconds.
 pub(crate) fn search(directory: &Path, wanted: &HashSet<String>, since_ms: u64) -> io::Result<Searched> {
     let mut searched = Searched { found: HashSet::new(), since_ms: u64::MAX };
-    for (number, path) in segment::list(directory)?.into_iter().rev() {
+    for (_, path) in segment::list(directory)?.into_iter().rev() {
         if segment::is_unused(&path)? {
             continue;
         }
-        let mut begins_ms = None;
+        let (mut begins_ms, mut first) = (None, None);
         let mut reader = LineReader::open(&path, 0)?;
         while let Next::Line(bytes) = reader.read_next()? {
             let Some(line) = Line::parse(bytes) else { continue };
+            first.get_or_insert(line.number);
             if line.is_checkpoint() {
                 // A segment begins with one.
                 let checkpoint = Checkpoint::decode(line.node, &line.fields_json());
@@ -36,8 +37,9 @@ pub(crate) fn search(directory: &Path, wanted: &HashSet<String>, since_ms: u64) 
                 searched.found.insert(id);
             }
         }
+        // Line 1 begins a chain: what it lacks has no line.
         searched.since_ms =
-            if number == 1 { 0 } else { searched.since_ms.min(begins_ms.unwrap_or(u64::MAX)) };
+            if first == Some(1) { 0 } else { searched.since_ms.min(begins_ms.unwrap_or(u64::MAX)) };
         if searched.since_ms <= since_ms {
             break;
         }

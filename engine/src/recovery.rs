@@ -139,11 +139,12 @@ impl Engine {
         requests: impl Iterator<Item = &'r RequestId> + Clone,
     ) -> Result<Vec<RequestId>, Failure> {
         let begun = |request: &RequestId| millis_of(*request).saturating_sub(LONGEST_REQUEST);
+        let ended = |request: &RequestId| millis_of(*request).saturating_add(LONGEST_REQUEST);
         let Some(since_ms) = requests.clone().map(begun).min() else { return Ok(Vec::new()) };
         let wanted = requests.clone().map(ToString::to_string).collect();
         let searched = self.audit.search(&wanted, since_ms).map_err(Failure::internal)?;
         let is_written = |request: &&RequestId| {
-            begun(request) < searched.since_ms || searched.found.contains(&request.to_string())
+            ended(request) < searched.since_ms || searched.found.contains(&request.to_string())
         };
         Ok(requests.filter(is_written).copied().collect())
     }

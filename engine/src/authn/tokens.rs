@@ -92,8 +92,9 @@ pub(crate) async fn verify(
 /// Whether the token was minted from one that a key of the platform signed.
 fn comes_of_platform(control: &Control, token: &Token) -> bool {
     let ancestors = token.ancestors();
-    let keys = &control.directory().platform_keys.0;
-    !ancestors.is_empty() && keys.iter().any(|key| ancestors.contains(&TokenId::of_key(key.as_bytes())))
+    let directory = control.directory();
+    let mut keys = directory.platform_keys.0.iter().chain(&directory.past_platform_keys.0);
+    !ancestors.is_empty() && keys.any(|key| ancestors.contains(&TokenId::of_key(key.as_bytes())))
 }
 
 /// Refuses a token if it, an ancestor or a discharge of it was revoked.

@@ -136,6 +136,9 @@ impl Draft {
             FeedRow::SigningKeyDestroyed { key, .. } => {
                 let entry: SigningKeyEntry = self.get(&EntryKey::signing_key(*key))?;
                 self.destroy_signing_key(*key)?;
+                if entry.org.is_none() {
+                    self.directory.past_platform_keys.0.push(*key);
+                }
                 self.update_keys(entry.org, |keys| keys.retain(|other| other != key))
             }
             FeedRow::Dropped { keys, ended, at } => {

@@ -103,7 +103,7 @@ pub async fn begin_new_chain(
     let after = ChainEndRow {
         line: known.map_or(0, |checkpoint| checkpoint.line),
         head: known.map_or_else(String::new, |checkpoint| checkpoint.head.clone()),
-        segment: known.map_or(0, |checkpoint| checkpoint.segment).max(last_segment),
+        segment: next_to(known.map_or(0, |checkpoint| checkpoint.segment), last_segment),
     };
     let number = row.chain.number.saturating_add(1);
     let (_, keys) = NewKeys::generate(keyring, &WrapContext::new(*store_id.as_bytes(), node))?;
@@ -115,6 +115,13 @@ pub async fn begin_new_chain(
     change.puts.push(codec.write(&node, version + 1, &content));
     store.commit(change).await.map_err(|error| UnlockError::Refused(error.to_string()))?;
     Ok(())
+}
+
+/// The highest number of a file of a lost chain: of those that the store knew, and those that are left. A name that is far
+/// from them is not the node's.
+fn next_to(known: u64, left: u64) -> u64 {
+    const MOST_UNKNOWN: u64 = 1_000_000;
+    if left.saturating_sub(known) > MOST_UNKNOWN { known } else { known.max(left) }
 }
 
 /// The wrapped keys of a new chain.

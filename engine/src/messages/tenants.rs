@@ -120,11 +120,11 @@ pub(crate) fn name_allowed_and_withdrawn(name: &SecretName) -> Failure {
 }
 
 /// Reserved names that a creator may not allow alone.
-pub(crate) fn names_allowed_after_creation() -> Failure {
+pub(crate) fn more_after_creation() -> Failure {
     Failure::new(
         ErrorCode::Forbidden,
-        "allowing reserved names needs a second person here; nothing was created; create the app without them, then \
-         request them with `petsem app set APP --allow-reserved-name NAME`",
+        "allowed reserved names, or a `renewal_life` above the default, need a second person here; nothing was created; \
+         create the app without them, then request them with `petsem app set APP`",
     )
 }
 

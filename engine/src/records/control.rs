@@ -329,6 +329,8 @@ pub(crate) struct PageRef {
 pub(crate) struct Directory {
     /// The platform's signing keys.
     pub(crate) platform_keys: SigningKeys,
+    /// Those that were destroyed: tokens that were minted from theirs still come of the platform.
+    pub(crate) past_platform_keys: SigningKeys,
     /// The registered issuers, each with the version of its row.
     pub(crate) issuers: BTreeMap<IssuerId, u64>,
     /// The registered dischargers by id, hex, each with the version of its row.

@@ -55,9 +55,13 @@ impl Engine {
         let requester = principal.require(audit, &target, Action::ManagePolicy, now)?;
         let is_needed = self.needs_second_person(requester, app.head.org).await?;
         if !is_needed || !adds_rules(self.policy_row(&app)?.as_ref(), &wanted.policy) {
-            // It may add rules to another version than the one it was compared with.
-            let compared = is_needed.then_some(app.head.policy_version);
-            let expected = wanted.expected_version.or(compared);
+            let expected = if is_needed {
+                // It may add rules to another version than the one it was compared with.
+                check_policy_version(&app, wanted.expected_version)?;
+                Some(app.head.policy_version)
+            } else {
+                wanted.expected_version
+            };
             let author = principal.author();
             let set = self.set_policy(audit, &app, wanted.policy, expected, &author, None);
             return Ok(Requested::Done(set.await?));
@@ -136,7 +140,9 @@ impl Engine {
         let text = to_raw_value(&policy).map_err(Failure::internal)?;
         let row = PolicyRow { policy: text, author: author.to_owned(), at: self.now().millis() };
         let head = AppHead { policy_version: version + 1, ..app.head.clone() };
-        audit.set_detail(messages::policy_version(version + 1));
+        if decided.is_none() {
+            audit.set_detail(messages::policy_version(version + 1));
+        }
         let mut change = self.change(audit);
         change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
         change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));

@@ -94,14 +94,14 @@ impl Engine {
         settings: &AppSettings,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        if settings.allowed_reserved_names.is_empty() {
+        if !gives_more(&AppSettings::default(), settings) {
             return Ok(());
         }
         audit.set_names(&settings.allowed_reserved_names);
         let target = AccessTarget { org: Some(org.id), ..AccessTarget::default() };
         let creator = principal.require(audit, &target, Action::ManagePolicy, now)?;
         if self.needs_second_person(creator, org.id).await? {
-            return Err(messages::names_allowed_after_creation());
+            return Err(messages::more_after_creation());
         }
         check_reserved(&settings.allowed_reserved_names)
     }

@@ -2,7 +2,7 @@
 //!
 //! Parts of the permits, in eighths: boots on listeners of hosts can take any, one host two; discharges, and boots
 //! elsewhere, five; all others four. So neither strangers nor another host can keep a host from booting. One address can
-//! take three, one token or issuer one: a caller that stalls takes the places of no other.
+//! take three, unless it is a loopback address, which a proxy's callers share; one token or issuer can take one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -89,11 +89,14 @@ impl Permits {
     /// One of them has as many requests in progress as it may have.
     pub(super) fn share(self: &Arc<Self>, peer: &Peer, holders: Vec<String>) -> Result<Share, Failure> {
         let is_of_host = peer.host.is_some();
-        let source = (source_of(peer), if is_of_host { OF_HOST } else { OF_ADDRESS });
+        let part = if is_of_host { OF_HOST } else { OF_ADDRESS };
+        // Callers behind a proxy on this machine have no address of their own.
+        let is_shared = peer.address.is_some_and(|address| address.is_loopback());
+        let source = (!is_shared).then(|| (source_of(peer), part));
         // The listener of a host has one holder: the host.
         let holders = holders.into_iter().filter(|_| !is_of_host).map(|holder| (holder, OF_HOLDER));
         let wanted: Vec<_> =
-            holders.chain([source]).map(|(holder, part)| (holder, eighths_of(self.most, part))).collect();
+            holders.chain(source).map(|(holder, part)| (holder, eighths_of(self.most, part))).collect();
         let mut held = self.held();
         if wanted.iter().any(|(holder, most)| held.get(holder).is_some_and(|held| held >= most)) {
             return Err(messages::share_of_requests_taken());

@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 /// How a request begins that this thread answers.
-const HEALTH: [&[u8]; 3] = [b"GET /healthz ", b"GET /readyz ", b"GET /metrics "];
+const HEALTH: [&[u8]; 2] = [b"GET /healthz ", b"GET /readyz "];
 /// The longest of them.
 const LONGEST: usize = 13;
 
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn only_whole_request_lines_of_health_are_for_this_thread() {
-        for request in ["GET /healthz HTTP/1.1", "GET /readyz HTTP/1.1", "GET /metrics HTTP/1.1"] {
+        for request in ["GET /healthz HTTP/1.1", "GET /readyz HTTP/1.1"] {
             assert!(is_for_health(&request.as_bytes()[..LONGEST]), "{request}");
         }
         for request in

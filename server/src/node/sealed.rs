@@ -95,7 +95,14 @@ impl SealedNode {
     ) -> Result<Self, StartError> {
         // Without a line there is no chain to continue: the node begins one once it has keys, or its log is lost.
         let audit = match node_id(&settings)?.filter(|_| has_lines(&settings)) {
-            Some(node) => Some(open_audit(&settings, node, None)?.log),
+            Some(node) => match open_audit(&settings, node, None) {
+                Ok(opened) => Some(opened.log),
+                Err(StartError::Audit(lost)) if lost.is_loss() => {
+                    tracing::error!(reason = lost.to_string(), "the sealed server writes no audit lines");
+                    None
+                }
+                Err(error) => return Err(error),
+            },
             None => None,
         };
         let node = Self { settings, store, audit, why, since: Timestamp::now() };

@@ -111,7 +111,7 @@ pub(crate) async fn start_unlocked(
     let outbound = OutboundClient::new(&settings.outgoing).map_err(StartError::Outgoing)?;
     let opened_by = unlocked.opened_by.clone();
     let (node, keys) = node(&settings, &*store, &unlocked).await?;
-    let (chain, lost) = (keys.chain, keys.lost.clone());
+    let (chain, lost) = (keys.chain, keys.lost.clone().filter(|_| keys.checkpoint.is_none()));
     let opened = open_audit(&settings, node, Some(keys))?;
     let audit::Opened { log, tail, checkpoints } = opened;
     // Before the engine gives the log the store's position: otherwise the next start would not detect it.
@@ -131,9 +131,8 @@ pub(crate) async fn start_unlocked(
         return Err(StartError::Development);
     }
     engine.check_own_discharger()?;
-    if tail.line == 0
-        && let Some(lost) = lost
-    {
+    // Until the store has a checkpoint of the chain, it may lack this line.
+    if let Some(lost) = lost {
         let mut audit = AuditRecord::on_node(engine.now(), "node", "audit.chain");
         audit.set_detail(messages::new_chain(chain, &lost));
         engine.record(&audit).await?;
@@ -153,7 +152,10 @@ pub(crate) fn open_audit(
     let audit_settings = audit::AuditSettings {
         segment_bytes: settings.audit.segment_bytes,
         reserve_bytes: settings.audit.reserve_bytes,
-        first_segment: keys.as_ref().and_then(|keys| keys.lost.as_ref()).map_or(1, |lost| lost.segment + 1),
+        first_segment: keys
+            .as_ref()
+            .and_then(|keys| keys.lost.as_ref())
+            .map_or(1, |lost| lost.segment.saturating_add(1)),
         ..audit::AuditSettings::new(&settings.audit.directory)
     };
     let clock = Arc::new(|| Timestamp::now().millis());
