@@ -4,7 +4,7 @@ mod demo;
 
 use std::sync::Arc;
 
-use petsem_audit::{AuditLog, AuditSettings};
+use petsem_audit::{AuditLog, AuditSettings, set_aside};
 use petsem_keys::{CreatedSeal, Seal, SealContext, SealError, SealKey, SealSource, SealUnavailable};
 use petsem_store::{SqliteOptions, SqliteStore, Store};
 use rand_core::CryptoRng;
@@ -16,7 +16,7 @@ use crate::engine::{Engine, EngineParts, EngineSettings};
 use crate::entropy;
 use crate::fetch::{Fetch, FetchRefusal, Fetched};
 use crate::installation::create_installation;
-use crate::keyring::node_keys::{create_node, node_keys};
+use crate::keyring::node_keys::{begin_new_chain, create_node, node_keys};
 use crate::keyring::state::KeyringState;
 use crate::keyring::unlock::{SealSources, Unlocked, unlock};
 use crate::verify::{StoreReport, verify_store};
@@ -125,6 +125,21 @@ impl Lab {
         let _closed = engine.close_audit().await;
         engine.store.close().await.unwrap();
         drop(engine);
+        Self::open(directory, node).await
+    }
+
+    /// The same installation after its audit log was lost and the loss accepted.
+    pub(crate) async fn with_lost_log(self) -> Self {
+        let Self { engine, node, directory } = self;
+        engine.store.close().await.unwrap();
+        drop(engine);
+        let moved = set_aside(&directory.path().join("audit"), 1).unwrap().unwrap();
+        let store = open_store(&directory);
+        let sources = SealSources { configured: vec![Arc::new(KnownSeal)], given: Vec::new() };
+        let unlocked = unlock(&sources, &*store).await.unwrap();
+        let now = Timestamp::now().millis();
+        begin_new_chain(&*store, &unlocked, node, moved.last_segment, now).await.unwrap();
+        store.close().await.unwrap();
         Self::open(directory, node).await
     }
 

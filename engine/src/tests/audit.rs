@@ -1,5 +1,7 @@
 //! The records of changes.
 
+use std::collections::HashSet;
+
 use petsem_api::ErrorCode;
 use petsem_store::RequestAudit;
 use serde_json::{Value, json};
@@ -85,4 +87,15 @@ async fn the_row_of_a_recorded_change_that_is_put_back_makes_no_second_line() {
     let demo = demo.restarted().await;
     assert_eq!(recovered(&demo), 2);
     assert_eq!(demo.last_line()["request_id"], audit.request_id().to_string());
+}
+
+#[tokio::test]
+async fn a_change_whose_line_is_only_in_the_store_keeps_its_record_when_the_log_is_lost() {
+    let (demo, _) = with_pending_line().await;
+    let demo = Demo { lab: demo.lab.with_lost_log().await, ..demo };
+    demo.lab.engine.recover_lines(&HashSet::new()).await.unwrap();
+    demo.lab.engine.close_audit().await.unwrap();
+    let recovered: Vec<_> = demo.lines().into_iter().filter(|line| line["outcome"] == "recovered").collect();
+    let [line] = recovered.as_slice() else { panic!("{recovered:?}") };
+    assert_eq!((&line["action"], &line["version"]), (&json!("test"), &json!(2)));
 }

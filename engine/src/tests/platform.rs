@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use crate::approvals::request::Requested;
 use crate::error::Failure;
 use crate::lab::{Demo, ISSUER, app_ref, body, code};
+use crate::records::FeedRow;
+use crate::request::local_record;
 use crate::secret_keys::KeyRequest;
 
 fn rule(name: &str) -> Value {
@@ -117,4 +119,17 @@ async fn a_token_of_the_platform_uses_no_secret_key() {
     for token in [owner, &of_owner] {
         assert_eq!(code(sign(&demo, token).await), Ok(()));
     }
+}
+
+#[tokio::test]
+async fn a_token_stays_the_platforms_after_the_key_behind_it_is_destroyed() {
+    let demo = Demo::new().await;
+    let minted = demo.mint(&demo.tokens.operator, json!({"kind": "org", "org": "demo"})).await.unwrap().token;
+    let engine = &demo.lab.engine;
+    let [key] = engine.control().keys_of(None).await.unwrap().0.try_into().unwrap();
+    let mut audit = local_record(engine.now(), "test");
+    let destroyed = FeedRow::SigningKeyDestroyed { key, at: 1 };
+    engine.commit_control(&mut audit, &[destroyed], |_| {}).await.unwrap();
+    assert_eq!(set(&demo, &minted, &[rule("a")]).await, None);
+    assert_eq!(code(sign(&demo, &minted).await), Err(ErrorCode::Forbidden));
 }
