@@ -335,7 +335,7 @@ fn for_a_token_of_one_org_objects_of_another_do_not_exist_on_any_route() {
         })
         .sum();
     // Those for objects that do not exist count, too.
-    assert!(own >= 5 && own + summed >= refusals, "{own} lines, {summed} in summaries, of {refusals}");
+    assert!(own > 0 && own + summed >= refusals, "{own} lines, {summed} in summaries, of {refusals}");
 }
 
 /// A new route must be added to a table above.
