@@ -62,7 +62,10 @@ pub(crate) trait Connection:
     /// The same without a runtime.
     type Plain: Send + 'static;
 
-    /// Whether its first bytes, once some have arrived, ask for health.
+    /// Whether its first bytes ask for health. An error if none have arrived.
+    fn has_asked_for_health(&self) -> io::Result<bool>;
+
+    /// The same, once some have arrived.
     fn asks_for_health(&self) -> impl Future<Output = io::Result<bool>> + Send;
 
     /// Takes it from its runtime.
@@ -77,13 +80,14 @@ macro_rules! connection {
         impl Connection for $stream {
             type Plain = $plain;
 
+            fn has_asked_for_health(&self) -> io::Result<bool> {
+                let mut first = [0; LONGEST];
+                let (_, length) = recv(self, &mut first, RecvFlags::PEEK)?;
+                Ok(first.get(..length).is_some_and(is_for_health))
+            }
+
             async fn asks_for_health(&self) -> io::Result<bool> {
-                self.async_io(Interest::READABLE, || {
-                    let mut first = [0; LONGEST];
-                    let (_, length) = recv(self, &mut first, RecvFlags::PEEK)?;
-                    Ok(first.get(..length).is_some_and(is_for_health))
-                })
-                .await
+                self.async_io(Interest::READABLE, || self.has_asked_for_health()).await
             }
 
             fn into_plain(self) -> io::Result<$plain> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::FutureExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -283,9 +284,10 @@ impl Accepted {
     /// Waits for the first bytes, and serves the connection where they say.
     async fn dispatch<S: Connection>(self, stream: S, mut ended: watch::Receiver<bool>, main: Handle) {
         let is_for_health = tokio::select! {
-            _ = ended.changed() => return,
-            () = self.place.closed() => return,
             first = tokio::time::timeout(self.header_timeout, stream.asks_for_health()) => first,
+            () = self.place.closed() => return,
+            // A request that has arrived by now is still served.
+            _ = ended.changed() => Ok(stream.has_asked_for_health()),
         };
         match is_for_health {
             Ok(Ok(true)) => scrubbed(self.serve(stream, false)).await,
@@ -293,7 +295,11 @@ impl Accepted {
                 let Ok(plain) = stream.into_plain() else { return };
                 main.spawn(scrubbed(async move {
                     match S::of_plain(plain) {
-                        Ok(stream) => self.serve(stream, true).await,
+                        Ok(stream) => {
+                            // Until this runtime knows, too, that bytes have arrived.
+                            let _known = stream.asks_for_health().await;
+                            self.serve(stream, true).await;
+                        }
                         Err(error) => tracing::warn!(%error, "a connection was not served"),
                     }
                 }));
@@ -321,12 +327,16 @@ impl Accepted {
                 Ok(response.map(|body| BusyBody { body, _busy: busy }))
             }
         });
-        let connection = hyper::server::conn::http1::Builder::new()
+        let mut connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(header_timeout)
             .max_buf_size(HEAD)
             .keep_alive(keep_alive)
             .serve_connection(io, service);
+        // It reads what has arrived before a stop of the server can end it: a connection that has read nothing ends at once.
+        if (&mut connection).now_or_never().is_some() {
+            return;
+        }
         tokio::select! {
             ended = watcher.watch(connection) => {
                 if let Err(error) = ended {
