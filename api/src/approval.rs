@@ -58,7 +58,7 @@ pub enum ApprovalKind {
     Discharger,
     /// Registering an issuer of JWTs.
     Issuer,
-    /// Setting the policy of an app in an org that guards policies.
+    /// Adding a rule to the policy of an app, in an org that guards its policies or with an operator's token.
     Policy,
     /// Changing settings of an app so that they give more: consent to a reserved name, or longer renewals.
     Settings,
@@ -125,9 +125,9 @@ pub struct Approval {
     /// Until when it can be approved. For break-glass also the end of reading.
     #[schema(value_type = Timestamp)]
     pub ends_at: String,
-    /// The digest of the keys that are registered; who approves repeats it. Of one key of an issuer: its thumbprint (RFC
-    /// 7638). Of several: the SHA-256 of their thumbprints, sorted, one a line, in hex. Of a discharger's key: its SHA-256,
-    /// in hex.
+    /// The digest of the keys that are registered; who approves repeats it. Of one key of an issuer: its thumbprint
+    /// (RFC 7638). Of several: the SHA-256 of their thumbprints, sorted, one a line, in hex. Of a discharger's key: its
+    /// SHA-256, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub key_digest: Option<String>,

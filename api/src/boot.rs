@@ -61,8 +61,8 @@ pub struct BootResponse {
     /// channels carry all of them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub allowed_reserved_names: BTreeSet<SecretName>,
-    /// A discharge with which this host may boot this Machine again. Absent if the app allows none, or if this boot used
-    /// one that is in the first half of its life: keep that one.
+    /// A discharge with which this host may boot this Machine again. Absent if the app allows none, or if this boot
+    /// used one that is in the first half of its life: keep that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<TokenText>)]
     pub renewal: Option<String>,

@@ -243,8 +243,9 @@ impl AuditLog {
         self.shared.unverified.count(source, reason);
     }
 
-    /// Counts the refusal of a verified credential. Beyond a few a second for each token, or subject of a JWT, it returns
-    /// `true`: the refusal then gets no line of its own, but counts in a summary that is written within a second.
+    /// Counts the refusal of a verified credential. Beyond a few a second for each token, or subject of a JWT, it
+    /// returns `true`: the refusal then gets no line of its own, but counts in a summary that is written within a
+    /// second.
     pub fn counts_refusal(&self, event: &AuditEvent) -> bool {
         self.shared.unverified.counts_refusal(event)
     }

@@ -1,4 +1,4 @@
-//! Searches the log for requests, from its end back. Nothing is verified here: who can change the log is found by `verify`.
+//! Searches the log for requests, from its end back. Nothing is verified here: `verify` finds changes to the log.
 
 use std::collections::HashSet;
 use std::io;

@@ -1,5 +1,5 @@
-//! Refused requests that get no line of their own: counted and summarized, so that no client can fill the log. These are
-//! the requests without a verified credential, by source, and the refusals of one verified credential beyond a few.
+//! Refused requests that get no line of their own: counted and summarized, so that no client can fill the log. These
+//! are the requests without a verified credential, by source, and the refusals of one verified credential beyond a few.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -80,7 +80,8 @@ impl Unverified {
         self.lock().total
     }
 
-    /// Takes the counts: one summary for each source and each holder, in a fixed order. Holders then have own lines again.
+    /// Takes the counts: one summary for each source and each holder, in a fixed order. Holders then have own lines
+    /// again.
     pub(crate) fn take(&self) -> Vec<Summary> {
         let mut counts = self.lock();
         let (sources, holders) = (std::mem::take(&mut counts.sources), std::mem::take(&mut counts.holders));

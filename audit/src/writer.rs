@@ -152,8 +152,8 @@ impl Writer {
         self.decide(items, &result);
     }
 
-    /// Tells every caller that its line is durable or refused; the result has the number of the first line. Replies leave
-    /// last, from a task: each wake from outside of a runtime costs it a lock, and often a system call.
+    /// Tells every caller that its line is durable or refused; the result has the number of the first line. Replies
+    /// leave last, from a task: each wake from outside of a runtime costs it a lock, and often a system call.
     fn decide(&self, items: Vec<Item>, result: &Result<u64, AuditError>) {
         self.shared.decided(items.len());
         let mut replies = Vec::with_capacity(items.len());

@@ -29,8 +29,8 @@ const FEED_WARNING: u64 = 60;
 const PENDING_LINES: u64 = 4096;
 /// How often a change is retried if another node committed first.
 pub(crate) const TRIES: usize = 8;
-/// Locks that keep writers of the same app on one node from conflicting. So many that writers of different apps seldom share
-/// one: a writer that waited reads its app again.
+/// Locks that keep writers of the same app on one node from conflicting. So many that writers of different apps seldom
+/// share one: a writer that waited reads its app again.
 pub(crate) const APP_LOCKS: usize = 4096;
 
 /// The part of the configuration that the engine needs.
@@ -334,9 +334,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes the record of a request durable; only then may its result leave. A request without a verified credential is
-    /// only counted, and so are the refusals of one credential beyond a few a second. A result that cannot be recorded
-    /// becomes a refusal.
+    /// Makes the record of a request durable; only then may its result leave. A request without a verified credential
+    /// is only counted, and so are the refusals of one credential beyond a few a second. A result that cannot be
+    /// recorded becomes a refusal.
     ///
     /// # Errors
     /// The request's own failure, or the audit log cannot be written.

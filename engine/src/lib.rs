@@ -1,5 +1,5 @@
-//! petsem's domain: orgs, apps, secrets, boots, tokens, approvals and the keys in use. It decides which principal may do
-//! what to which rows, and does it.
+//! petsem's domain: orgs, apps, secrets, boots, tokens, approvals and the keys in use. It decides which principal may
+//! do what to which rows, and does it.
 //!
 //! ```text
 //! server ─calls→ Engine ─verifies, decides→ policy
@@ -8,7 +8,8 @@
 //!                       ─records→           audit
 //! ```
 //!
-//! One [`Engine`] serves one node. [`Engine::start`] builds it from an open store, the unlocked keys, the audit log and a
+//! One [`Engine`] serves one node. [`Engine::start`] builds it from an open store, the unlocked keys, the audit log and
+//! a
 //! [`Fetch`]. A caller of an operation passes a verified credential ([`Principal`], [`Proof`] or [`Reader`]), the time,
 //! and an [`AuditRecord`], and then passes the result to [`Engine::conclude`]. Only then, with the audit line durable,
 //! may the result leave the process. A refusal is a [`Failure`] with an error code and two texts, of which only the
@@ -33,10 +34,11 @@
 //! | `installation`, `development`, `recovery`, `verify`, `stats` | creating an installation, `petsem dev`, lost audit lines, verification of a store, counters |
 //!
 //! # Authorization is a type
-//! A `FoundApp` is an app whose head was verified. Only a `ReadableApp` yields values, and it has three constructors: for
-//! a boot, for a workload read, and for break-glass. Each takes evidence that only the decision for that read yields. One
-//! module, `secrets::bundle`, opens sealed values: its `read` takes a `ReadableApp`, and `describe`, `amend` and `reseal`,
-//! for lists, writes and rotation, never return plaintext. A second HTTP API therefore cannot bypass the decision.
+//! A `FoundApp` is an app whose head was verified. Only a `ReadableApp` yields values, and it has three constructors:
+//! for a boot, for a workload read, and for break-glass. Each takes evidence that only the decision for that read
+//! yields. One module, `secrets::bundle`, opens sealed values: its `read` takes a `ReadableApp`, and `describe`,
+//! `amend` and `reseal`, for lists, writes and rotation, never return plaintext. A second HTTP API therefore cannot
+//! bypass the decision.
 //!
 //! # Non-goals
 //! - HTTP: no routes, headers other than the text of `Authorization`, statuses or body limits. The server maps

@@ -1,5 +1,5 @@
-//! Commands on the node that the server which holds the store carries out. The command opens a seal, and proves that with
-//! a MAC under the row-MAC key, bound to its id and its time.
+//! Commands on the node that the server which holds the store carries out. The command opens a seal, and proves that
+//! with a MAC under the row-MAC key, bound to its id and its time.
 
 use data_encoding::BASE64;
 use petsem_api::{Approval, ApprovalId, Approve, MintedToken, OrgRef, RequestId};
@@ -13,7 +13,7 @@ use crate::messages;
 use crate::records::{RecordCodec, SignedNote};
 
 /// How old a command may be, in seconds; a longer time only helps whoever captured it.
-const OLDEST: i64 = 60;
+const OLDEST: u64 = 60;
 
 /// What a command wants.
 #[derive(Debug, Serialize, Deserialize)]
@@ -119,7 +119,7 @@ impl Engine {
         let note = BASE64.decode(note.as_bytes()).map_err(|_| refused())?;
         let text = self.codec.read_note(SignedNote::Command, id, &note).ok_or_else(refused)?;
         let Timed { at, command } = serde_json::from_slice(text).map_err(|_| refused())?;
-        if self.now().seconds().abs_diff(at) > OLDEST.unsigned_abs() {
+        if self.now().seconds().abs_diff(at) > OLDEST {
             return Err(messages::command_too_old());
         }
         self.carry_out_command(source, command).await

@@ -15,8 +15,8 @@ use crate::keyring::unlock::Unlocked;
 use crate::messages;
 use crate::records::{CheckpointRow, FeedHeadRow, IntegrityFault, NodeRow, SignedNote, expect, read_row};
 
-/// How long before its line, by the node's clock, a request may have begun, in milliseconds. A clock that was set by more
-/// than that may let a row that was put back have a second line.
+/// How long before its line, by the node's clock, a request may have begun, in milliseconds. A clock that was set by
+/// more than that may let a row that was put back have a second line.
 const LONGEST_REQUEST: u64 = 10 * 60 * 1000;
 
 /// What this node's audit log has seen and the store lacks: the store was rolled back, or is another store. `None` if
@@ -49,8 +49,8 @@ impl Engine {
         self.audit.close().await
     }
 
-    /// Keeps a checkpoint in the store, so that a truncated log is detected, and the next start verifies only what comes
-    /// after it.
+    /// Keeps a checkpoint in the store, so that a truncated log is detected, and the next start verifies only what
+    /// comes after it.
     pub async fn record_checkpoint(&self, checkpoint: &DurableCheckpoint) {
         if let Err(error) = self.keep_checkpoint(checkpoint).await {
             tracing::warn!(
@@ -98,9 +98,9 @@ impl Engine {
         event.encode().map_err(Failure::internal)
     }
 
-    /// Writes the missing audit lines of committed changes, after a kill. `written` has the request ids at the end of the
-    /// log. It does not wait: the store keeps each line until it is durable in the log. A row whose line the log has from
-    /// before that was put back, and is deleted.
+    /// Writes the missing audit lines of committed changes, after a kill. `written` has the request ids at the end of
+    /// the log. It does not wait: the store keeps each line until it is durable in the log. A row whose line the log
+    /// has from before that was put back, and is deleted.
     pub async fn recover_lines(&self, written: &HashSet<String>) -> Result<(), Failure> {
         let mut done = Vec::new();
         let mut missing: BTreeMap<RequestId, MissingLine> = BTreeMap::new();
@@ -132,8 +132,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Those of the requests that have a line in the log. One from before the oldest line that is left had time to get its
-    /// line.
+    /// Those of the requests that have a line in the log. One from before the oldest line that is left had time to get
+    /// its line.
     fn written_earlier<'r>(
         &self,
         requests: impl Iterator<Item = &'r RequestId> + Clone,

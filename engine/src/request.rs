@@ -211,7 +211,7 @@ pub fn new_request_id(now: Timestamp) -> RequestId {
     RequestId::new_v7(now.millis(), &entropy::bytes())
 }
 
-/// The record of an operation on the node itself.
+/// [`AuditRecord::on_node`], if no command caused it.
 pub(crate) fn local_record(now: Timestamp, action: &'static str) -> AuditRecord {
     AuditRecord::on_node(now, "node", action)
 }

@@ -239,7 +239,8 @@ impl Engine {
         Ok(SetSecretKeyResponse { key, version, deprecated_version: version })
     }
 
-    /// The key, for a principal that may use it. It is opened last, so that plaintext material exists only during its use.
+    /// The key, for a principal that may use it. It is opened last, so that plaintext material exists only during its
+    /// use.
     async fn key_for_use(
         &self,
         audit: &mut AuditRecord,
@@ -377,7 +378,8 @@ impl Engine {
             if row.as_ref().map_or(0, |row| row.version) == app.head.secret_keys_version {
                 return Ok((app, row.map(|row| row.content).unwrap_or_default()));
             }
-            // If it was changed between the two reads, the current head names it; otherwise the row was forged or restored.
+            // If it was changed between the two reads, the current head names it; otherwise the row was forged or
+            // restored.
             tries += 1;
             if tries > REREADS {
                 return Err(other_keys(id).into());

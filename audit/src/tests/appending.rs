@@ -254,7 +254,7 @@ async fn refusals_of_a_token_beyond_a_few_are_one_line_per_second() {
         lab.lines().iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
     let summaries: Vec<_> = lines.iter().filter(|line| line["action"] == "request.refused").collect();
     let seconds: BTreeSet<&str> = summaries.iter().map(|line| &line["t"].as_str().unwrap()[..19]).collect();
-    assert_eq!((seconds.len(), summaries.len()), (summaries.len(), seconds.len()));
+    assert_eq!(seconds.len(), summaries.len(), "two summaries in one second");
     let summed: u64 = summaries.iter().map(|line| line["count"].as_u64().unwrap()).sum();
     assert_eq!(own + summed, 3000);
     // Five for each summary, and for what came after the last one.

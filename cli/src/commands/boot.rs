@@ -27,8 +27,8 @@ use crate::{clock, jwt, messages, private_file};
 /// this process. Its environment has only the secrets and what programs need, such as PATH and HOME. Left out, with a
 /// note and a line in the audit log: a secret whose name is set already, and one whose name programs obey, unless the
 /// app's settings allow it. --allow names those that you want. With --show, names and digests are printed instead. The
-/// proof is a JWT from --jwt-file; otherwise, for `petsem dev`, one signed by the development issuer; otherwise your own
-/// token, narrowed to exactly this boot before it is sent.
+/// proof is a JWT from --jwt-file; otherwise, for `petsem dev`, one signed by the development issuer; otherwise your
+/// own token, narrowed to exactly this boot before it is sent.
 #[derive(Args)]
 pub(crate) struct Boot {
     #[command(flatten)]

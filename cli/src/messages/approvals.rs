@@ -53,7 +53,10 @@ pub(crate) fn approval_details(approval: &Approval) -> String {
     let facts =
         format!("request {id} is {state} (until {ends_at}): {summary}, requested by {requester}: {reason}");
     let facts = match key_digest {
-        Some(_) => format!("{facts}\ncompare the digest with the one that the owner of the keys tells you"),
+        Some(_) => format!(
+            "{facts}\nget the keys' digest from their owner, not from the requester, and type: petsem approve {id} \
+             --key-digest DIGEST"
+        ),
         None => facts,
     };
     // JSON escapes control characters in claims and URLs.

@@ -136,7 +136,7 @@ pub(crate) fn loss_accepted(accepted: &str) -> String {
 }
 
 pub(crate) fn node_added(node: &str) -> String {
-    format!("this node is {node} now\nnext: petsem server")
+    format!("this node is now {node}\nnext: petsem server --config FILE")
 }
 
 pub(crate) fn audit_verified(report: &AuditReport) -> String {

@@ -3,8 +3,9 @@
 //! An environment is readable by the same user and by root, and every descendant inherits it. If the Machine can
 //! read files, [`TmpfsDir`](super::TmpfsDir) is the better target.
 //!
-//! A writer of secrets chooses their names, and programs obey some names. So a secret cannot replace a variable, nor have
-//! a reserved name, unless the app's settings (for reserved names) or the reader consents. The others are delivered.
+//! A writer of secrets chooses their names, and programs obey some names. So a secret cannot replace a variable, nor
+//! have a reserved name, unless the app's settings (for reserved names) or the reader consents. The others are
+//! delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -66,8 +67,8 @@ impl EnvMap {
         self
     }
 
-    /// Delivers secrets as other variables: pairs of a variable and its secret. The reader chose the variable, so nothing is
-    /// asked of its name. Each secret must exist.
+    /// Delivers secrets as other variables: pairs of a variable and its secret. The reader chose the variable, so
+    /// nothing is asked of its name. Each secret must exist.
     #[must_use]
     pub fn map(mut self, pairs: impl IntoIterator<Item = (SecretName, SecretName)>) -> Self {
         self.mapped.extend(pairs);

@@ -103,8 +103,8 @@ impl Injector for Exec {
     }
 }
 
-/// The file of a program in a search path, as `execvp` finds it. A name with a slash is the file. The result has a slash,
-/// so that nothing searches it again.
+/// The file of a program in a search path, as `execvp` finds it. A name with a slash is the file. The result has a
+/// slash, so that nothing searches it again.
 fn find_program(program: &OsStr, path: &OsStr) -> io::Result<PathBuf> {
     if program.as_bytes().contains(&b'/') {
         return Ok(program.into());

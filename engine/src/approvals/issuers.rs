@@ -1,8 +1,8 @@
 //! Issuers: which JWTs this installation accepts. Registering or changing an issuer needs a second person, or the seal
 //! opened on the node. Deleting one does not: it gives no access.
 //!
-//! An issuer that is registered again under a deleted `iss` is a new issuer: the deletion revoked all JWTs issued before
-//! it, and everything derived from them.
+//! An issuer that is registered again under a deleted `iss` is a new issuer: the deletion revoked all JWTs issued
+//! before it, and everything derived from them.
 
 use std::sync::Arc;
 

@@ -31,7 +31,8 @@ use crate::records::{
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
 
-/// Greatest age of the control feed, in seconds, for decisions of a second person (design §7): a revocation may be missing.
+/// Greatest age of the control feed, in seconds, for decisions of a second person (design §7): a revocation may be
+/// missing.
 const OLDEST_FEED: u64 = 60;
 /// How long a registration waits for its second person, in seconds.
 const REGISTRATION_WAITS: i64 = 24 * 60 * 60;
@@ -202,7 +203,8 @@ impl Engine {
         self.request_approval(audit, token, id, request, now, |change| change.expects.extend(fence)).await
     }
 
-    /// The requests that the principal may decide. Deciding needs the same permission as requesting, so requesters see their own.
+    /// The requests that the principal may decide. Deciding needs the same permission as requesting, so requesters see
+    /// their own.
     pub async fn list_approvals(
         &self,
         audit: &mut AuditRecord,
@@ -314,7 +316,7 @@ impl Engine {
 
     /// Whether a request's row is from before the decision that the control feed names.
     async fn is_put_back(&self, id: ApprovalId, row: &ApprovalRow) -> Result<bool, Failure> {
-        Ok(self.control().request(id).await?.refuses(row.decision.as_ref()))
+        Ok(self.control().request(id).await?.is_after(row.decision.as_ref()))
     }
 
     /// The state of a request. Fails if a token of its requester or its approver was revoked.
@@ -352,8 +354,7 @@ impl Engine {
         let by = decision.by.clone();
         let decided = DecidedRequest::new(id, row, decision);
         let request = &decided.row;
-        let detail = messages::approved_request(id, &request.summary, &request.requester, &by);
-        audit.set_detail(&detail);
+        audit.set_detail(messages::approved_request(id, &request.summary, &request.requester, &by));
         let at = now.millis();
         match &request.change {
             ProtectedChange::BreakGlass { .. } => self.commit_decision(audit, &decided, &[]).await?,
@@ -388,7 +389,6 @@ impl Engine {
                 let app = self.find_app(&AppRef::Id(app)).await?.ok_or_else(messages::no_such_request)?;
                 let (policy, author) = (policy.clone(), &request.requester);
                 self.set_policy(audit, &app, policy, Some(*expected_version), author, Some(&decided)).await?;
-                audit.set_detail(&detail);
             }
             ProtectedChange::Settings(wanted) => {
                 let app =
@@ -408,10 +408,7 @@ impl Engine {
         changes: &[FeedRow],
     ) -> Result<(), Failure> {
         let feed: Vec<FeedRow> = changes.iter().cloned().chain([decided.feed()]).collect();
-        self.commit_control(audit, &feed, |change| {
-            decided.add_to(&self.codec, change);
-        })
-        .await?;
+        self.commit_control(audit, &feed, |change| decided.add_to(&self.codec, change)).await?;
         Ok(())
     }
 
@@ -485,11 +482,10 @@ impl DecidedRequest {
         FeedRow::RequestDecided { request: self.id, approved, ends: self.row.ends_at, at: self.at }
     }
 
-    /// Adds its row to a change. Returns the decision, for the control feed.
-    pub(crate) fn add_to(&self, codec: &RecordCodec, change: &mut Change) -> FeedRow {
+    /// Adds its row to a change.
+    pub(crate) fn add_to(&self, codec: &RecordCodec, change: &mut Change) {
         change.expects.push(expect::<ApprovalRow>(self.id.as_bytes(), self.version));
         change.puts.push(codec.write(self.id.as_bytes(), self.version + 1, &self.row));
-        self.feed()
     }
 }
 

@@ -1,4 +1,5 @@
-//! Decides which principal may do what to which rows. A denial is data; its text depends on what the principal may know.
+//! Decides which principal may do what to which rows. A denial is data; its text depends on what the principal may
+//! know.
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -31,8 +32,8 @@ pub struct Principal {
 
 impl Engine {
     /// The app that a request names, if one token of the principal allows all requested accesses there. A principal
-    /// outside the app's org gets the same answer whether the app exists or not, unless it may create the app. The decision
-    /// needs only the app's head; the time that a refusal takes must not say how large the app is.
+    /// outside the app's org gets the same answer whether the app exists or not, unless it may create the app. The
+    /// decision needs only the app's head; the time that a refusal takes must not say how large the app is.
     pub(crate) async fn app_for(
         &self,
         principal: &Principal,
@@ -51,8 +52,8 @@ impl Engine {
         self.with_part(app, AppPart::Secrets).await
     }
 
-    /// The app for a list, and whether the principal may list all of it. A principal that is restricted to some names sees
-    /// only those: each name is decided separately.
+    /// The app for a list, and whether the principal may list all of it. A principal that is restricted to some names
+    /// sees only those: each name is decided separately.
     pub(crate) async fn app_for_list(
         &self,
         principal: &Principal,
@@ -92,7 +93,8 @@ impl Engine {
     }
 }
 
-/// Refuses to decide on so many names separately if that is too much work: each decision evaluates caveats of this weight.
+/// Refuses to decide on so many names separately if that is too much work: each decision evaluates caveats of this
+/// weight.
 pub(crate) fn check_work(names: usize, weight: usize) -> Result<(), Failure> {
     if names > 1 && names.saturating_mul(weight) > MOST_WORK {
         Err(messages::too_many_names())
@@ -247,8 +249,8 @@ impl Principal {
         self.tokens.iter().any(|verified| verified.org == Some(org)) || self.is_platform()
     }
 
-    /// Whether one of the tokens belongs to a platform operator. Host tokens have the platform's key, too, but hosts may
-    /// learn nothing about apps and orgs except what their grants open.
+    /// Whether one of the tokens belongs to a platform operator. Host tokens have the platform's key, too, but hosts
+    /// may learn nothing about apps and orgs except what their grants open.
     pub(crate) fn is_platform(&self) -> bool {
         self.tokens.iter().any(|verified| verified.org.is_none() && !verified.only_boots())
     }
@@ -301,8 +303,8 @@ impl Principal {
         self.tokens.iter().any(|verified| verified.token.break_glass_grant().is_ok())
     }
 
-    /// Whether the request counts as one by an exchanged token: for values if any of the tokens is one, otherwise if all
-    /// are.
+    /// Whether the request counts as one by an exchanged token: for values if any of the tokens is one, otherwise if
+    /// all are.
     pub(crate) fn is_exchanged(&self, values: bool) -> bool {
         let mut exchanged = self.tokens.iter().map(|verified| verified.token.exchanged().is_some());
         if values { exchanged.any(|one| one) } else { exchanged.all(|one| one) }

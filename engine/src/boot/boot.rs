@@ -88,12 +88,12 @@ impl Engine {
         Ok(verified)
     }
 
-    /// Checks the host token of a batch before the body is read. By itself it opens nothing. A token that verifies without
-    /// a discharge is not a host token; it is refused here once, instead of once per Machine.
+    /// Checks the host token of a batch before the body is read. By itself it opens nothing. A token that verifies
+    /// without a discharge is not a host token; it is refused here once, instead of once per Machine.
     ///
     /// # Errors
-    /// The header does not carry exactly the host token, the token was not signed by this installation, or this is not the
-    /// listener of a host.
+    /// The header does not carry exactly the host token, the token was not signed by this installation, or this is not
+    /// the listener of a host.
     pub async fn batch_token(
         &self,
         authorization: Option<&str>,

@@ -43,8 +43,8 @@ impl Engine {
         }
     }
 
-    /// Answers a ticket and a proof with the discharge, or with the URL to poll for it. Tickets that need a second person
-    /// are for their requesters, all others are for boots.
+    /// Answers a ticket and a proof with the discharge, or with the URL to poll for it. Tickets that need a second
+    /// person are for their requesters, all others are for boots.
     pub async fn discharge(
         &self,
         audit: &mut AuditRecord,

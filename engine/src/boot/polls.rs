@@ -1,7 +1,7 @@
 //! The discharger's flows that need a person: poll and user-interactive (macaroon format, part 9).
 //!
-//! A poll secret is 16 random bytes in hex; the store has only its BLAKE2b-256. An entry holds the ticket, sealed under a
-//! key of its own. The discharge is made when it is fetched, and is never stored. An entry can be fetched once; it
+//! A poll secret is 16 random bytes in hex; the store has only its BLAKE2b-256. An entry holds the ticket, sealed under
+//! a key of its own. The discharge is made when it is fetched, and is never stored. An entry can be fetched once; it
 //! expires with its request, at the latest an hour after its creation.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! The proof of a boot, and the provenance of a boot grant that came of it. The discharger writes the provenance into the
-//! grant; each boot and renewal re-evaluates it.
+//! The proof of a boot, and the provenance of a boot grant that came of it. The discharger writes the provenance into
+//! the grant; each boot and renewal re-evaluates it.
 
 use std::collections::BTreeMap;
 

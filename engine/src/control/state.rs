@@ -413,8 +413,8 @@ impl Control {
         Err(messages::nodes_keep_changing())
     }
 
-    /// Adds control changes to a transaction: their entries of the feed, and the state after them. Returns the number of
-    /// the last one.
+    /// Adds control changes to a transaction: their entries of the feed, and the state after them. Returns the number
+    /// of the last one.
     pub(crate) async fn extend(&self, change: &mut Change, rows: &[FeedRow]) -> Result<u64, PageError> {
         let mut draft = Draft::of(self.directory().clone());
         for row in rows {

@@ -83,8 +83,8 @@ pub async fn node_keys(
     Ok(Some(NodeKeys { chain: row.chain.number, lost, keys, checkpoint }))
 }
 
-/// Begins a new chain of a node's audit log, with new keys, after one that was lost. `last_segment` is the highest number
-/// of a file that is still there. The chain before stays named in the node's row.
+/// Begins a new chain of a node's audit log, with new keys, after one that was lost. `last_segment` is the highest
+/// number of a file that is still there. The chain before stays named in the node's row.
 ///
 /// # Errors
 /// The store accepts no writes, or has no row of the node.
@@ -117,8 +117,8 @@ pub async fn begin_new_chain(
     Ok(())
 }
 
-/// The highest number of a file of a lost chain: of those that the store knew, and those that are left. A name that is far
-/// from them is not the node's.
+/// The highest number of a file of a lost chain: of those that the store knew, and those that are left. A name that is
+/// far from them is not the node's.
 fn next_to(known: u64, left: u64) -> u64 {
     const MOST_UNKNOWN: u64 = 1_000_000;
     if left.saturating_sub(known) > MOST_UNKNOWN { known } else { known.max(left) }

@@ -1,6 +1,6 @@
-//! A [`Lab`] with the content of `petsem dev`: the org `demo`, its app `shop`, an issuer with a known key, the tokens of
-//! an operator, an owner and a host. Requests are made as the server makes them: a verified credential, the operation,
-//! then a durable audit line.
+//! A [`Lab`] with the content of `petsem dev`: the org `demo`, its app `shop`, an issuer with a known key, the tokens
+//! of an operator, an owner and a host. Requests are made as the server makes them: a verified credential, the
+//! operation, then a durable audit line.
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use ed25519_dalek::{Signer as _, SigningKey};

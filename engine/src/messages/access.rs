@@ -12,9 +12,9 @@ pub(crate) const OTHER_ORG: &str = "the token's key belongs to another org than 
 
 /// The code of [`OTHER_ORG`] in an explanation.
 pub(crate) const OTHER_ORG_CODE: &str = "other_org";
-/// Why a token that comes of the platform does not use secret keys.
-pub(crate) const PLATFORM_USES_NO_KEYS: &str = "a token that comes of the platform never uses secret keys; use a \
-     token of the org that does not: its owner's, which `petsem operator owner` creates on the node";
+/// Why an operator's token, and one that was minted from it, uses no secret keys.
+pub(crate) const PLATFORM_USES_NO_KEYS: &str = "an operator's token, and a token minted from one, never uses secret \
+     keys; use a token of the org's owner: `petsem operator owner` creates it on the node";
 /// The code of [`PLATFORM_USES_NO_KEYS`] in an explanation.
 pub(crate) const PLATFORM_CODE: &str = "platform";
 /// The code in an explanation if the rule behind an exchanged token refuses.

@@ -9,7 +9,8 @@ use crate::error::Failure;
 /// What the requester of a discharge reads about a closed request.
 pub(crate) const BREAK_GLASS_CLOSED: &str =
     "the request was denied or has expired; request again with `petsem break-glass`";
-/// The name of a decision at the node. It cannot equal that of a person: people's names end with their issuer in brackets.
+/// The name of a decision at the node. It cannot equal that of a person: people's names end with their issuer in
+/// brackets.
 pub(crate) const SEAL: &str = "the seal, at the node";
 
 pub(crate) fn revocations_too_old(age: u64) -> Failure {

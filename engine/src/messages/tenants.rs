@@ -120,11 +120,12 @@ pub(crate) fn name_allowed_and_withdrawn(name: &SecretName) -> Failure {
 }
 
 /// Reserved names that a creator may not allow alone.
-pub(crate) fn more_after_creation() -> Failure {
+pub(crate) fn settings_need_second_person() -> Failure {
     Failure::new(
         ErrorCode::Forbidden,
         "allowed reserved names, or a `renewal_life` above the default, need a second person here; nothing was created; \
-         create the app without them, then request them with `petsem app set APP`",
+         create the app without them, then request them with `petsem app set APP --allow-reserved-name NAME` or \
+         `--renewal-life DURATION`",
     )
 }
 

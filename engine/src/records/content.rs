@@ -123,8 +123,8 @@ pub(crate) struct AppHead {
     pub(crate) state: AppState,
     /// Its app version; 0 before the first secret.
     pub(crate) app_version: u64,
-    /// The id of the DEK that encrypts its bundle, in hex; none at version 0. A DEK encrypts one message, so the id names
-    /// exactly one bundle; the AEAD binds the bundle to it.
+    /// The id of the DEK that encrypts its bundle, in hex; none at version 0. A DEK encrypts one message, so the id
+    /// names exactly one bundle; the AEAD binds the bundle to it.
     pub(crate) bundle_dek: Option<String>,
     /// Row version of its policy; 0 = none.
     pub(crate) policy_version: u64,
@@ -177,8 +177,8 @@ pub(crate) struct KekRow {
     pub(crate) wrapped: Vec<u8>,
 }
 
-/// A rotation of an app's KEK that is in progress. Id: the app's id. The head and the values show its progress; this row
-/// lets a start find it.
+/// A rotation of an app's KEK that is in progress. Id: the app's id. The head and the values show its progress; this
+/// row lets a start find it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AppRotationRow {
@@ -190,8 +190,8 @@ pub(crate) struct AppRotationRow {
     pub(crate) started_at: u64,
 }
 
-/// An app's secret keys. Id: the app's id. The app head names the row version, so that no key can be dropped, swapped or
-/// restored alone.
+/// An app's secret keys. Id: the app's id. The app head names the row version, so that no key can be dropped, swapped
+/// or restored alone.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SecretKeysRow {

@@ -288,12 +288,10 @@ pub(crate) struct RequestEntry {
 }
 
 impl RequestEntry {
-    /// Whether a row with this decision is from before the one that the control feed names.
-    pub(crate) fn refuses(&self, decision: Option<&Decision>) -> bool {
-        match (self.approved, decision.map(|decision| decision.approved)) {
-            (None, _) | (Some(_), Some(false)) | (Some(true), Some(true)) => false,
-            (Some(_), None) | (Some(false), Some(true)) => true,
-        }
+    /// Whether it is a decision that a row with this one lacks.
+    pub(crate) fn is_after(&self, decision: Option<&Decision>) -> bool {
+        let decided = decision.map(|decision| decision.approved);
+        matches!((self.approved, decided), (Some(_), None) | (Some(false), Some(true)))
     }
 }
 

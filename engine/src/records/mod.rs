@@ -1,8 +1,8 @@
 //! The rows that decisions depend on: typed, with their MACs verified at every read.
 //!
 //! On disk a row's content is `02 ‖ epoch (u64 BE) ‖ number of the newest control change when it was written (u64 BE) ‖
-//! JSON`; the MAC covers all of it, table, id and row version (`petsem_keys::RowMacKey`). A row with an unknown format byte, field or kind is refused; the unknown part is
-//! never ignored.
+//! JSON`; the MAC covers all of it, table, id and row version (`petsem_keys::RowMacKey`). A row with an unknown format
+//! byte, field or kind is refused; the unknown part is never ignored.
 
 mod approval;
 mod base64;

@@ -216,8 +216,8 @@ impl Engine {
         Ok(ReadableApp::by_workload(app, Workload { secrets, exchange: None }))
     }
 
-    /// The app with its policy, if a rule lets the JWT read any secret of it. Checked before anything else of the app is
-    /// read: the time that a refusal takes must not say how large the app is.
+    /// The app with its policy, if a rule lets the JWT read any secret of it. Checked before anything else of the app
+    /// is read: the time that a refusal takes must not say how large the app is.
     pub(crate) async fn workload_app(
         &self,
         audit: &mut AuditRecord,
@@ -240,8 +240,8 @@ impl Engine {
         Ok((app, policy))
     }
 
-    /// The principal's exchanged token for this app; its rule is re-evaluated against the current policy. `secret` is the
-    /// requested one, if the request names one.
+    /// The principal's exchanged token for this app; its rule is re-evaluated against the current policy. `secret` is
+    /// the requested one, if the request names one.
     async fn exchanged_workload<'p>(
         &self,
         audit: &mut AuditRecord,

@@ -141,8 +141,8 @@ impl Engine {
         settings: AppSettings,
     ) -> Result<App, Failure> {
         check_settings(&settings)?;
-        // Each new app changes the org's row, so that the org is not deleted in the meantime. Concurrent creations in one
-        // org wait for each other here instead of failing.
+        // Each new app changes the org's row, so that the org is not deleted in the meantime. Concurrent creations in
+        // one org wait for each other here instead of failing.
         let _turn = self.app_turns(std::iter::once(org.id.as_bytes().as_slice())).await;
         let org = &self.find_org(&OrgRef::Id(org.id)).await?.ok_or_else(messages::org_deleted_meanwhile)?;
         let now = self.now().millis();

@@ -89,8 +89,8 @@ impl Engine {
         }
     }
 
-    /// Deletes an org that has no apps, and its signing keys: its tokens no longer verify anywhere. Only operators may do
-    /// this.
+    /// Deletes an org that has no apps, and its signing keys: its tokens no longer verify anywhere. Only operators may
+    /// do this.
     ///
     /// # Errors
     /// Refused, or it has apps. Nothing was changed.

@@ -37,8 +37,8 @@ impl Engine {
         Ok(PolicyDocument { version: app.head.policy_version, policy })
     }
 
-    /// Sets the app's policy, or requests a second person's approval if it adds a rule and the org guards its policies, or
-    /// the token comes of the platform.
+    /// Sets the app's policy, or requests a second person's approval if it adds a rule and the org guards its policies,
+    /// or the token comes of the platform.
     ///
     /// # Errors
     /// Refused, or the policy cannot take effect. Nothing was changed.
@@ -121,8 +121,8 @@ impl Engine {
         })
     }
 
-    /// Sets the app's policy, and decides the request that led to it in the same transaction. Refuses rules that could let the wrong
-    /// workload boot or read.
+    /// Sets the app's policy, and decides the request that led to it in the same transaction. Refuses rules that could
+    /// let the wrong workload boot or read.
     pub(crate) async fn set_policy(
         &self,
         audit: &mut AuditRecord,
@@ -147,9 +147,11 @@ impl Engine {
         change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
         change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));
         change.puts.push(self.codec.write(app.id.as_bytes(), version + 1, &row));
-        let decision = decided.map(|request| request.add_to(&self.codec, &mut change));
+        if let Some(request) = decided {
+            request.add_to(&self.codec, &mut change);
+        }
         let takes_away = self.policy_row(&app)?.is_some_and(|old| takes_away(&old, &policy));
-        self.commit_head(audit, &app, takes_away, decision, change).await?;
+        self.commit_head(audit, &app, takes_away, decided.map(DecidedRequest::feed), change).await?;
         Ok(PolicyDocument { version: version + 1, policy })
     }
 }

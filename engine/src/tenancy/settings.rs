@@ -1,5 +1,5 @@
-//! The settings of apps. Consent to a reserved name lets a writer of secrets choose what a reader's program runs, so it is
-//! guarded like a rule that reads.
+//! The settings of apps. Consent to a reserved name lets a writer of secrets choose what a reader's program runs, so it
+//! is guarded like a rule that reads.
 
 use std::collections::BTreeSet;
 
@@ -57,8 +57,8 @@ impl Engine {
         Ok(Requested::Pending(Box::new(approval)))
     }
 
-    /// Changes settings of an app, and decides the request that led to it in the same transaction. Refused if it gives more than the
-    /// settings of that moment, and may not: what was decided on older settings could undo a withdrawal.
+    /// Changes settings of an app, and decides the request that led to it in the same transaction. Refused if it gives
+    /// more than the settings of that moment, and may not: what was decided on older settings could undo a withdrawal.
     pub(crate) async fn set_settings(
         &self,
         audit: &mut AuditRecord,
@@ -80,8 +80,10 @@ impl Engine {
         let mut change = self.change(audit);
         change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
         change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));
-        let decision = decided.map(|request| request.add_to(&self.codec, &mut change));
-        self.commit_head(audit, &app, is_less, decision, change).await?;
+        if let Some(request) = decided {
+            request.add_to(&self.codec, &mut change);
+        }
+        self.commit_head(audit, &app, is_less, decided.map(DecidedRequest::feed), change).await?;
         Ok(to_wire(app.id, &head, &org))
     }
 
@@ -101,13 +103,13 @@ impl Engine {
         let target = AccessTarget { org: Some(org.id), ..AccessTarget::default() };
         let creator = principal.require(audit, &target, Action::ManagePolicy, now)?;
         if self.needs_second_person(creator, org.id).await? {
-            return Err(messages::more_after_creation());
+            return Err(messages::settings_need_second_person());
         }
         check_reserved(&settings.allowed_reserved_names)
     }
 
-    /// Whether a change that can lead to reading needs a second person: the org guards its policies, or the token comes of
-    /// the platform.
+    /// Whether a change that can lead to reading needs a second person: the org guards its policies, or the token comes
+    /// of the platform.
     pub(crate) async fn needs_second_person(&self, verified: &Verified, org: OrgId) -> Result<bool, Failure> {
         Ok(verified.is_platforms || self.control().org(org).await?.is_guarded)
     }

@@ -1,5 +1,5 @@
-//! The secrets that a workload may read. Its claims are evaluated once, and each name is then found by search: a list of an
-//! app's secrets costs a few comparisons a name, however many names the policy has.
+//! The secrets that a workload may read. Its claims are evaluated once, and each name is then found by search: a list
+//! of an app's secrets costs a few comparisons a name, however many names the policy has.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;

@@ -23,8 +23,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/v1/apps")
             .named("createApp", tag::APPS, "Create an app")
             .described(
-                "Needs the action `write` in the org; to allow reserved names, also `manage_policy`. The answer does not \
-                 come before the app exists, with `wait` or without.",
+                "Needs the action `write` in the org; to allow reserved names, or for a `renewal_life` above the default, \
+                 also `manage_policy`. The answer does not come before the app exists, with `wait` or without.",
             )
             .audited("app.create")
             .answers(StatusCode::CREATED, "The app.")
@@ -71,7 +71,10 @@ pub(super) fn routes() -> Vec<Route> {
             .by(policy),
         Route::put("/v1/apps/{app}/policy")
             .named("setPolicy", tag::APPS, "Replace the policy of an app")
-            .described("Needs the action `manage_policy`. In an org that guards its policies it waits for a second person: 202.")
+            .described(
+                "Needs the action `manage_policy`. A policy with a new rule waits for a second person (202) in an org that \
+                 guards its policies, and if the token is an operator's or was minted from one.",
+            )
             .audited("policy.set")
             .answers(StatusCode::OK, "The policy.")
             .refuses(&[

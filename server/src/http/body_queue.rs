@@ -1,6 +1,6 @@
-//! Bodies that are read before their sender is known to be allowed anything. Few wait at once; a new one evicts the oldest
-//! of the source that has the most. An honest body arrives within a moment, so a client that stalls evicts its own
-//! requests.
+//! Bodies that are read before their sender is known to be allowed anything. Few wait at once; a new one evicts the
+//! oldest of the source that has the most. An honest body arrives within a moment, so a client that stalls evicts its
+//! own requests.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;

@@ -13,8 +13,8 @@ use super::limits::BodyLimit;
 use super::request::{Incoming, JSON};
 use crate::messages;
 
-/// A request as its handler gets it: from a client with credential `P`, with a body `B` and a query `Q`. The route takes
-/// its documentation from these types.
+/// A request as its handler gets it: from a client with credential `P`, with a body `B` and a query `Q`. The route
+/// takes its documentation from these types.
 pub(crate) struct Call<P, B = NoBody, Q = NoQuery> {
     incoming: Incoming,
     /// The credential, verified.

@@ -1,5 +1,5 @@
-//! Between HTTP and the engine. A route is declared once (`route`): the router, the limits of bodies and the OpenAPI document
-//! come from its declaration. A request comes in through `request` and leaves through `respond`.
+//! Between HTTP and the engine. A route is declared once (`route`): the router, the limits of bodies and the OpenAPI
+//! document come from its declaration. A request comes in through `request` and leaves through `respond`.
 
 pub(crate) mod body_bytes;
 pub(crate) mod body_queue;

@@ -1,5 +1,5 @@
-//! The OpenAPI document, assembled from the declarations of the routes and the schemas of the wire types. A test compares
-//! it with the file in the repository, which the server serves.
+//! The OpenAPI document, assembled from the declarations of the routes and the schemas of the wire types. A test
+//! compares it with the file in the repository, which the server serves.
 
 use petsem_api::{CreateApp, CreateToken, PutIssuer, RequestId};
 use serde_json::{Map, Value, json};

@@ -90,16 +90,17 @@ impl Incoming {
         }
     }
 
-    /// The body as a form (RFC 6749, appendix B): names and values in order. It is read once, within its limit and time,
-    /// and before the client is known: for a part of the clients at once.
+    /// The body as a form (RFC 6749, appendix B): names and values in order. It is read once, within its limit and
+    /// time, and before the client is known: for a part of the clients at once.
     pub(crate) async fn form(&self, limit: BodyLimit) -> Result<Vec<(String, String)>, Failure> {
         let body =
             self.body(FORM, messages::not_a_form, limit, Vec::new(), Some(&self.state.jwt_bodies)).await?;
         Ok(form_urlencoded::parse(&body).into_owned().collect())
     }
 
-    /// The body, if its header says that it has this media type; otherwise it is refused with `refusal`. Its memory counts
-    /// for the source, and for the holders of the credential. A client that may be allowed nothing waits in a queue.
+    /// The body, if its header says that it has this media type; otherwise it is refused with `refusal`. Its memory
+    /// counts for the source, and for the holders of the credential. A client that may be allowed nothing waits in a
+    /// queue.
     pub(super) async fn body(
         &self,
         wanted: &str,

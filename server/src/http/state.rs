@@ -18,8 +18,8 @@ pub(crate) struct ServerState {
     pub(crate) metrics: Metrics,
     /// One permit for each request in progress.
     pub(crate) permits: Arc<Permits>,
-    /// Places for bodies with a JWT that no rule has accepted yet: a part of the permits, so that stalled bodies never take
-    /// all of them.
+    /// Places for bodies with a JWT that no rule has accepted yet: a part of the permits, so that stalled bodies never
+    /// take all of them.
     pub(crate) jwt_bodies: UnprovenBodyQueue,
     /// Places for batches of boots, whose discharges are in the body.
     pub(crate) batch_bodies: UnprovenBodyQueue,

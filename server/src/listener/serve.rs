@@ -333,7 +333,8 @@ impl Accepted {
             .max_buf_size(HEAD)
             .keep_alive(keep_alive)
             .serve_connection(io, service);
-        // It reads what has arrived before a stop of the server can end it: a connection that has read nothing ends at once.
+        // It reads what has arrived before a stop of the server can end it: a connection that has read nothing ends at
+        // once.
         if (&mut connection).now_or_never().is_some() {
             return;
         }

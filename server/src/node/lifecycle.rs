@@ -207,8 +207,11 @@ impl Lifecycle {
                 _ = ticks.tick(), if node.retries() => None,
                 Some(request) = self.requests.recv() => Some(request),
             };
-            let (input, source, answer, accepts_loss) = match request {
-                None => (UnsealInput::default(), "node".to_owned(), None, false),
+            let accepts_loss = request
+                .as_ref()
+                .is_some_and(|request| matches!(request.command, SocketCommand::AcceptLoss { .. }));
+            let (input, source, answer) = match request {
+                None => (UnsealInput::default(), "node".to_owned(), None),
                 Some(PendingCommand { command, source, answer }) => match command {
                     SocketCommand::Status {} => {
                         let status = Box::new(status::of_sealed(&node));
@@ -223,16 +226,10 @@ impl Lifecycle {
                         reply(answer, Answer::refused(&messages::sealed()));
                         continue;
                     }
-                    SocketCommand::Unseal { passphrase, shares } => match unseal_input(passphrase, shares) {
-                        Ok(input) => (input, source, Some(answer), false),
-                        Err(error) => {
-                            reply(answer, error);
-                            continue;
-                        }
-                    },
-                    SocketCommand::AcceptLoss { passphrase, shares } => {
+                    SocketCommand::Unseal { passphrase, shares }
+                    | SocketCommand::AcceptLoss { passphrase, shares } => {
                         match unseal_input(passphrase, shares) {
-                            Ok(input) => (input, source, Some(answer), true),
+                            Ok(input) => (input, source, Some(answer)),
                             Err(error) => {
                                 reply(answer, error);
                                 continue;

@@ -1,5 +1,6 @@
-//! A lost audit log: lines of it are missing or changed, so the node does not become ready. It serves again when the log
-//! is restored, or when an operator accepts the loss: then it begins a new chain that names the end of the one before.
+//! A lost audit log: lines of it are missing or changed, so the node does not become ready. It serves again when the
+//! log is restored, or when an operator accepts the loss: then it begins a new chain that names the end of the one
+//! before.
 
 use std::sync::Arc;
 

@@ -125,13 +125,14 @@ impl SealedNode {
     }
 
     /// Whether it tries its configured seals again without a request: a seal that was unavailable may be available
-    /// again, and so may a lost log. It tries no seal that counts wrong PINs, and none after an operator sealed the node.
+    /// again, and so may a lost log. It tries no seal that counts wrong PINs, and none after an operator sealed the
+    /// node.
     pub(crate) fn retries(&self) -> bool {
         !matches!(self.why, Why::Operator) && self.settings.seals.iter().any(SealSource::is_retryable)
     }
 
-    /// Opens the store with the input, or with the configured seals if the input is empty. With `accepts_loss`, the node
-    /// also serves if its audit log is lost.
+    /// Opens the store with the input, or with the configured seals if the input is empty. With `accepts_loss`, the
+    /// node also serves if its audit log is lost.
     pub(crate) async fn unseal(
         self,
         input: UnsealInput,
@@ -180,7 +181,7 @@ impl SealedNode {
             }
             Err(error) => return Unsealing::Ended(error),
         };
-        if accepts_loss {
+        if accepted.is_some() {
             return Unsealing::Open(Box::new(started), accepted);
         }
         let mut audit = AuditRecord::on_node(started.state.engine.now(), source, "operator.unseal");

@@ -9,7 +9,8 @@ use crate::node::start::{open_installed, stop};
 use crate::operator::socket::{Answer, CommandError, accept_loss_command, send};
 use crate::settings::Settings;
 
-/// Accepts the loss of this node's audit log: in the server that waits for it, or without one. Returns what was accepted.
+/// Accepts the loss of this node's audit log: in the server that waits for it, or without one. Returns what was
+/// accepted.
 ///
 /// # Errors
 /// [`StartError`]: nothing is lost, or the log cannot be replaced.

@@ -1,4 +1,5 @@
-//! A command that needs a seal works in the store of this node: in this process, or, if a server holds the store, there.
+//! A command that needs a seal works in the store of this node: in this process, or, if a server holds the store,
+//! there.
 
 use petsem_engine::{NodeAnswer, NodeCommand, RecordCodec, Timestamp, new_request_id, unlock, unlock_rows};
 use petsem_store::OpenError;

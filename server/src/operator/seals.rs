@@ -54,8 +54,8 @@ pub async fn unseal(settings: &Settings) -> Result<String, StartError> {
     }
 }
 
-/// The inputs from people that can open this store: a passphrase, or shares, which are checked against the wraps as they
-/// are typed.
+/// The inputs from people that can open this store: a passphrase, or shares, which are checked against the wraps as
+/// they are typed.
 #[derive(Debug)]
 pub struct PeopleSeals {
     /// Whether a passphrase opens it.
@@ -156,8 +156,8 @@ pub async fn verify_seals(settings: &Settings) -> Result<Vec<TriedSeal>, StartEr
     Ok(tried.collect())
 }
 
-/// The seal to add: the one of the command line, else the first configured seal of the kind that does not open the store
-/// yet.
+/// The seal to add: the one of the command line, else the first configured seal of the kind that does not open the
+/// store yet.
 fn wanted_source(
     list: &OpenList,
     settings: &Settings,

@@ -271,7 +271,8 @@ pub(crate) async fn send(data_directory: &Path, command: &SocketCommand) -> Resu
     serde_json::from_slice(&text).map_err(|error| CommandError::Broken(io::Error::other(error)))
 }
 
-/// Whether a user may receive and send what opens the store: this process's own user, and root, which can read it anyway.
+/// Whether a user may receive and send what opens the store: this process's own user, and root, which can read it
+/// anyway.
 fn is_trusted(user: u32) -> bool {
     trusts(rustix::process::geteuid().as_raw(), user)
 }

@@ -190,8 +190,8 @@ pub(super) fn feed(connection: &Connection, after: u64, limit: u32) -> Result<Ve
         .collect()
 }
 
-/// Literal kind: the index has a condition, which SQLite does not match with a parameter. Without `INDEXED BY`, it reads
-/// and sorts all heads.
+/// Literal kind: the index has a condition, which SQLite does not match with a parameter. Without `INDEXED BY`, it
+/// reads and sorts all heads.
 const CHANGED_HEADS: &str =
     "SELECT id, row_version, content, mac, revision FROM records INDEXED BY changed_heads
      WHERE kind = 6 AND (revision, id) > (?1, ?2) ORDER BY revision, id LIMIT ?3";

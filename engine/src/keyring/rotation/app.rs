@@ -2,8 +2,8 @@
 //! background, then the destruction of the old version.
 //!
 //! While the head of the app names two versions, the rotation is in progress. A value whose DEK is wrapped by an old
-//! version must still be re-wrapped, so a killed rotation resumes from the rows. With `rewrite` each value also gets a new
-//! DEK, and no value is ever under its old DEK and a new KEK.
+//! version must still be re-wrapped, so a killed rotation resumes from the rows. With `rewrite` each value also gets a
+//! new DEK, and no value is ever under its old DEK and a new KEK.
 
 use petsem_api::{AppId, AppRef, AppRotation, ErrorCode, SecretName};
 use petsem_keys::{AppKek, DigestKey, SecretKeyMaterial, WrapContext};

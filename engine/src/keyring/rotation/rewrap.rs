@@ -1,5 +1,5 @@
-//! Re-wraps the keys of one row under the current version of the keyring. Every role that the keyring wraps has its kind
-//! of row here, except the row-MAC key: the change that adds the new version re-wraps it in the store's row.
+//! Re-wraps the keys of one row under the current version of the keyring. Every role that the keyring wraps has its
+//! kind of row here, except the row-MAC key: the change that adds the new version re-wraps it in the store's row.
 
 use data_encoding::HEXLOWER;
 use petsem_keys::{

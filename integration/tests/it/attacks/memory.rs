@@ -418,7 +418,8 @@ fn not_overwritten(process: u32) -> Vec<String> {
         return vec![format!("there are no workers in {threads:?}")];
     }
     let is_wrong = |pages: &[(u64, usize)]| {
-        // A complete scan finds the calls with which the thread went to sleep or, if it slept at once, what overwriting left.
+        // A complete scan finds the calls with which the thread went to sleep or, if it slept at once, what overwriting
+        // left.
         let is_scanned = !pages.is_empty();
         !is_scanned || pages.iter().any(|(depth, filled)| *depth > OVERWRITTEN && *filled > ITS_OWN)
     };

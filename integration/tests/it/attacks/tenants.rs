@@ -314,7 +314,8 @@ fn for_a_token_of_one_org_objects_of_another_do_not_exist_on_any_route() {
     }
     assert_eq!(scene.state(), before);
 
-    // Each refusal has a request id, and one audit line with this id that names the token, or counts in a summary for it.
+    // Each refusal has a request id, and one audit line with this id that names the token, or counts in a summary for
+    // it.
     assert!(!ids.contains_key(""), "{:?}", ids.get(""));
     // Shutdown writes the remaining summaries.
     let lines = scene.dev.restart(Server::stop).unwrap().audit_lines();

@@ -27,7 +27,8 @@ impl Scene {
         let wanted = json!({"location": AUTH, "org": "demo", "key": BASE64.encode(&KEY)});
         let asked = dev.operate("POST", "/v1/dischargers", Some(&wanted));
         let approve = format!("/v1/approvals/{}/approve", asked.field("id"));
-        assert_eq!(dev.call("POST", &approve, &flyv1(&dev.owner()), Some(&json!({}))).status, 200);
+        let body = json!({"key_digest": asked.json()["key_digest"]});
+        assert_eq!(dev.call("POST", &approve, &flyv1(&dev.owner()), Some(&body)).status, 200);
         let host = dev.mint(&json!({"kind": "host", "host": Development::HOST, "discharger": AUTH}));
         Self { dev, host }
     }
@@ -35,7 +36,7 @@ impl Scene {
     fn put_policy(&self, rule: Value) -> Answer {
         let mut policy = policy();
         policy["rules"].as_array_mut().unwrap().push(rule);
-        self.dev.operate("PUT", "/v1/apps/shop/policy", Some(&json!({ "policy": policy })))
+        self.dev.own("PUT", "/v1/apps/shop/policy", Some(&json!({ "policy": policy })))
     }
 
     /// What the discharger writes after `sub` proved itself.

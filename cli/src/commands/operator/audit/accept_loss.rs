@@ -10,9 +10,9 @@ use crate::{messages, output, remote};
 
 /// Let a node serve again whose audit log is missing or changed
 ///
-/// First try to restore the log: mount its disk, or copy shipped files back. If its lines are lost, this command keeps the
-/// files that are left, in a folder of the audit directory, and begins a new chain, which names the end of the old one.
-/// The start that follows cannot compare the database with the lost log, so an older database is not noticed.
+/// First try to restore the log: mount its disk, or copy shipped files back. If its lines are lost, this command keeps
+/// the files that are left, in a folder of the audit directory, and begins a new chain, which names the end of the old
+/// one. The start that follows cannot compare the database with the lost log, so an older database is not noticed.
 #[derive(Args)]
 pub(crate) struct AcceptLoss {
     #[command(flatten)]
