@@ -372,7 +372,7 @@ impl StoreVerifier<'_> {
             for (id, row) in page.into_iter().flatten() {
                 let entry = expected.changes.get(&EntryKey::request(id)).cloned().flatten();
                 let entry = entry.and_then(|entry| RequestEntry::try_from(entry).ok()).unwrap_or_default();
-                if entry.is_after(row.content.decision.as_ref()) {
+                if entry.is_after(row.content.approved()) {
                     let what = "it was put back to before its decision";
                     self.report.fault(IntegrityFault::new(RecordKind::Approval, id.as_bytes(), what));
                 }

@@ -316,7 +316,7 @@ impl Engine {
 
     /// Whether a request's row is from before the decision that the control feed names.
     async fn is_put_back(&self, id: ApprovalId, row: &ApprovalRow) -> Result<bool, Failure> {
-        Ok(self.control().request(id).await?.is_after(row.decision.as_ref()))
+        Ok(self.control().request(id).await?.is_after(row.approved()))
     }
 
     /// The state of a request. Fails if a token of its requester or its approver was revoked.

@@ -49,6 +49,13 @@ pub(crate) struct ApprovalRow {
     pub(crate) decision: Option<Decision>,
 }
 
+impl ApprovalRow {
+    /// Whether it was approved; `None` before a decision.
+    pub(crate) fn approved(&self) -> Option<bool> {
+        self.decision.as_ref().map(|decision| decision.approved)
+    }
+}
+
 /// The requested change.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

@@ -11,7 +11,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use super::Content;
-use super::approval::Decision;
 
 /// Children of a branch.
 pub(crate) const FAN_OUT: usize = 16;
@@ -288,10 +287,9 @@ pub(crate) struct RequestEntry {
 }
 
 impl RequestEntry {
-    /// Whether it is a decision that a row with this one lacks.
-    pub(crate) fn is_after(&self, decision: Option<&Decision>) -> bool {
-        let decided = decision.map(|decision| decision.approved);
-        matches!((self.approved, decided), (Some(_), None) | (Some(false), Some(true)))
+    /// Whether it is a decision that a row lacks which is `approved`, denied or undecided.
+    pub(crate) fn is_after(&self, approved: Option<bool>) -> bool {
+        matches!((self.approved, approved), (Some(_), None) | (Some(false), Some(true)))
     }
 }
 

@@ -96,6 +96,7 @@ impl Engine {
         settings: &AppSettings,
         now: Timestamp,
     ) -> Result<(), Failure> {
+        check_settings(settings)?;
         if !gives_more(&AppSettings::default(), settings) {
             return Ok(());
         }

@@ -91,7 +91,7 @@ impl Permits {
         let is_of_host = peer.host.is_some();
         let part = if is_of_host { OF_HOST } else { OF_ADDRESS };
         // Callers behind a proxy on this machine have no address of their own.
-        let is_shared = peer.address.is_some_and(|address| address.is_loopback());
+        let is_shared = !is_of_host && peer.address.is_some_and(|address| address.is_loopback());
         let source = (!is_shared).then(|| (source_of(peer), part));
         // The listener of a host has one holder: the host.
         let holders = holders.into_iter().filter(|_| !is_of_host).map(|holder| (holder, OF_HOLDER));

@@ -156,28 +156,26 @@ impl SealedNode {
                 return Unsealing::Still(Box::new(self), error);
             }
         };
-        let Self { audit, why, .. } = self;
-        let store = self.store;
+        // What people typed is not kept.
+        let Self { settings, store, audit, why, .. } = self;
         if let Some(audit) = audit
             && let Err(error) = audit.close().await
         {
             return Unsealing::Ended(messages::audit_log_blocks_unsealing(&error));
         }
-        let closed = settings.clone().opened_by(UnsealInput::default());
+        let (own, held) = (settings.clone(), Arc::clone(&store));
         let started = match accepts_loss {
-            true => start_accepting_loss(settings, Arc::clone(&store), unlocked, source).await,
-            false => {
-                start_opened(settings, Arc::clone(&store), unlocked).await.map(|started| (started, None))
-            }
+            true => start_accepting_loss(own, held, unlocked, source).await,
+            false => start_opened(own, held, unlocked).await.map(|started| (started, None)),
         };
         let (started, accepted) = match started {
             Ok(started) => started,
             Err(StartError::Audit(lost)) if lost.is_loss() => {
-                let node = Self::without_lines(closed, store, &lost);
+                let node = Self::without_lines(settings, store, &lost);
                 return Unsealing::Still(Box::new(node), StartError::Audit(lost));
             }
             Err(error) if accepts_loss => {
-                return Unsealing::Still(Box::new(Self::without_log(closed, store, why)), error);
+                return Unsealing::Still(Box::new(Self::without_log(settings, store, why)), error);
             }
             Err(error) => return Unsealing::Ended(error),
         };

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use petsem_integration::dev::{Dev, appended, flyv1};
 use petsem_integration::http::{Answer, Request, connect};
+use petsem_integration::pause;
 use petsem_integration::server::Server;
 use petsem_policy::{Ancestors, TokenId, UnverifiedToken};
 use serde_json::{Value, json};
@@ -36,6 +37,10 @@ fn a_change_whose_client_disconnected_has_its_own_line() {
             .json(&json!({"value": "set by someone who does not wait"}));
         // Closed right after writing.
         connect(dev.server.address()).unwrap().write_all(&request.to_bytes()).unwrap();
+    }
+    // The server may not have accepted one yet.
+    while dev.version("shop") == 0 {
+        pause(std::time::Duration::from_millis(10));
     }
     // Shutdown waits for pending requests; the next start would recover a missing line.
     let dev = dev.restart(Server::stop).unwrap();

@@ -88,6 +88,15 @@ impl Scene {
     }
 }
 
+/// The development policy with one more rule.
+fn with_rule(name: &str) -> Value {
+    let mut policy = petsem_integration::dev::policy();
+    let mut rule = policy["rules"][1].clone();
+    rule["name"] = json!(name);
+    policy["rules"].as_array_mut().unwrap().push(rule);
+    policy
+}
+
 fn refused(answer: &Answer, status: u16, code: &str, text: &str) {
     assert_eq!(answer.outcome(), (status, code.to_owned()), "{}", answer.text());
     assert!(answer.error().contains(text), "{:?} does not say {text:?}", answer.error());
@@ -316,7 +325,7 @@ fn a_token_with_the_requesters_name_gives_no_access_to_its_requests() {
     let asked = scene.ask(&operator);
     let guard = json!({"guard_policies": true});
     assert_eq!(scene.dev.operate("PUT", "/v1/orgs/demo/guard", Some(&guard)).status, 200);
-    let policy = json!({"policy": petsem_integration::dev::policy()});
+    let policy = json!({"policy": with_rule("new")});
     let put = scene.dev.operate("PUT", "/v1/apps/shop/policy", Some(&policy));
     let key = BASE64.encode(&[7; 32]);
     let platform = json!({"location": "https://auth.example", "key": key});
@@ -478,10 +487,10 @@ fn a_guarded_policy_approved_and_denied_concurrently_is_either_set_or_denied() {
     let scene = Scene::new();
     let guard = json!({"guard_policies": true});
     assert_eq!(scene.dev.operate("PUT", "/v1/orgs/demo/guard", Some(&guard)).status, 200);
-    let body = json!({"policy": petsem_integration::dev::policy()});
     let version = || scene.dev.operate("GET", "/v1/apps/shop/policy", None).number("version");
-    for _ in 0..20 {
+    for number in 0..20 {
         let before = version();
+        let body = json!({"policy": with_rule(&format!("new-{number}"))});
         let request = scene.dev.operate("PUT", "/v1/apps/shop/policy", Some(&body)).field("id");
         let (approved, denied) = std::thread::scope(|scope| {
             let approved = scope.spawn(|| scene.decide(&request, "approve", &scene.owner).status);
@@ -543,19 +552,24 @@ fn dischargers_of_one_org_do_not_count_against_other_orgs() {
         let wanted = json!({"location": location, "org": org, "key": BASE64.encode(&[7; 32])});
         scene.dev.operate("POST", "/v1/dischargers", Some(&wanted))
     };
+    let approve = |request: &str| {
+        let body = json!({"key_digest": HEXLOWER.encode(&Sha256::digest([7; 32]))});
+        let path = format!("/v1/approvals/{request}/approve");
+        scene.dev.call("POST", &path, &flyv1(&scene.owner), Some(&body))
+    };
     let add = |location: &str| {
         let pending = ask("demo", location);
         assert_eq!(pending.status, 202, "{}", pending.text());
-        assert_eq!(scene.decide(&pending.field("id"), "approve", &scene.owner).status, 200);
+        assert_eq!(approve(&pending.field("id")).status, 200);
     };
     let full = |answer: &Answer, text: &str| refused(answer, 409, "conflict", text);
     // More requests may be pending than there is room for; the limit is checked again at approval.
     let asked: Vec<_> = (0..9).map(|_| ask("demo", "https://auth.example").field("id")).collect();
     let (ninth, eight) = asked.split_last().unwrap();
     for request in eight {
-        assert_eq!(scene.decide(request, "approve", &scene.owner).status, 200);
+        assert_eq!(approve(request).status, 200);
     }
-    full(&scene.decide(ninth, "approve", &scene.owner), "this location already has 8 keys");
+    full(&approve(ninth), "this location already has 8 keys");
     full(&ask("demo", "https://auth.example"), "this location already has 8 keys");
     for number in 8..32 {
         add(&format!("https://auth-{number}.example"));
@@ -570,16 +584,18 @@ fn a_guarded_policy_takes_effect_when_another_person_approves() {
     let guard = "/v1/orgs/demo/guard";
     let on = scene.dev.operate("PUT", guard, Some(&json!({"guard_policies": true})));
     assert_eq!(on.status, 200, "{}", on.text());
-    let policy = petsem_integration::dev::policy();
+    let policy = with_rule("new");
     let set = |body: Value| scene.dev.operate("PUT", "/v1/apps/shop/policy", Some(&body));
     // A change that can never take effect is refused immediately.
     let nonsense = set(json!({"policy": {"format": 1, "rules": [{"nope": 1}]}}));
     refused(&nonsense, 400, "bad_policy", "the policy was not changed");
     refused(&set(json!({"policy": policy, "expected_version": 99})), 412, "stale_version", "at version 1");
+    // What adds no rule takes effect at once.
+    assert_eq!(set(json!({"policy": petsem_integration::dev::policy()})).number("version"), 2);
     let put = set(json!({"policy": policy}));
     assert_eq!(put.status, 202, "{}", put.text());
     let version = || scene.dev.operate("GET", "/v1/apps/shop/policy", None).number("version");
-    assert_eq!(version(), 1);
+    assert_eq!(version(), 2);
     // Only approvers see the wanted rules.
     let request = format!("/v1/approvals/{}", put.field("id"));
     let seen = scene.dev.call("GET", &request, &flyv1(&scene.owner), None);
@@ -589,7 +605,7 @@ fn a_guarded_policy_takes_effect_when_another_person_approves() {
     let stranger = scene.dev.mint(&json!({"kind": "org", "org": "other"}));
     assert_eq!(scene.dev.call("GET", &request, &flyv1(&stranger), None).status, 403);
     let approved = scene.decide(&put.field("id"), "approve", &scene.owner);
-    assert_eq!((approved.status, version()), (200, 2), "{}", approved.text());
+    assert_eq!((approved.status, version()), (200, 3), "{}", approved.text());
     let off = scene.dev.operate("PUT", guard, Some(&json!({"guard_policies": false})));
     assert_eq!(off.status, 202, "{}", off.text());
     assert_eq!(scene.decide(&off.field("id"), "approve", &scene.owner).status, 200);

@@ -219,7 +219,9 @@ fn a_token_of_another_org_gets_the_same_answer_whether_the_app_exists_or_not() {
     let dev = Dev::start();
     generate(&dev, "k", "hs256");
     assert_eq!(dev.operate("POST", "/v1/orgs", Some(&json!({"name": "rivals"}))).status, 201);
-    let rivals = flyv1(&dev.mint(&json!({"kind": "org", "org": "rivals"})));
+    // Who may create an app learns whether its name is free.
+    let all_but_write = json!(["list", "delete", "use_key", "manage_policy", "mint"]);
+    let rivals = flyv1(&dev.mint(&json!({"kind": "org", "org": "rivals", "actions": all_but_write})));
     let message = json!({"plaintext": b64(b"m"), "signature": ""});
     let key = json!({"type": "hs256", "value": b64(&[1; 32])});
     let refusal = |answer: &Answer| (answer.outcome(), answer.error());

@@ -221,7 +221,8 @@ fn an_apps_kek_is_rotated_while_clients_write_and_its_history_and_keys_are_prese
         let key = "/v1/apps/shop/secretkeys/k";
         assert_eq!(scene.operate("POST", &format!("{key}/generate"), Some(&generate)).status, 201);
         let sign = |scene: &Scene| {
-            let answer = scene.operate("POST", &format!("{key}/sign"), Some(&json!({"plaintext": "bQ=="})));
+            let body = json!({"plaintext": "bQ=="});
+            let answer = scene.call("POST", &format!("{key}/sign"), &flyv1(&scene.owner), Some(&body));
             assert_eq!(answer.status, 200, "{}", answer.text());
             answer.text()
         };
