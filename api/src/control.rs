@@ -520,7 +520,7 @@ pub enum RevokeRequest {
     /// The boots that an outside discharger proved for a subject before a time, and their renewals. Only for operators.
     DischargerSubject {
         /// The location of the discharger.
-        #[schema(value_type = DischargerLocation)]
+        #[schema(value_type = ClaimText)]
         discharger: String,
         /// The exact subject.
         #[schema(value_type = ClaimText)]

@@ -9,8 +9,9 @@ use petsem_policy::{
     Access, Action, ActionSet, Actions, BootGrant, Caveat, CaveatSet, DischargeRequest, Hosts, Macaroon,
     MacaroonKey, SharedKey, Ticket, TrustedDischarger, UnverifiedToken,
 };
-use rand_core::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
+
+use crate::counting::Counting;
 
 const PETSEM: &str = "https://petsem.example";
 const AUTH: &str = "https://auth.example";
@@ -19,35 +20,6 @@ const MACHINE: &str = "machine-1";
 const NOW: i64 = 1_800_000_000;
 const ORG: [u8; 16] = [0x0a; 16];
 const APP: [u8; 16] = [0x0b; 16];
-
-/// Counts up from a byte, so that the example's random bytes are recognizable.
-struct Counting(u8);
-
-impl TryRng for Counting {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        let mut word = [0; 4];
-        self.try_fill_bytes(&mut word)?;
-        Ok(u32::from_le_bytes(word))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        let mut word = [0; 8];
-        self.try_fill_bytes(&mut word)?;
-        Ok(u64::from_le_bytes(word))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        for byte in bytes {
-            *byte = self.0;
-            self.0 = self.0.wrapping_add(1);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Counting {}
 
 fn root_key() -> MacaroonKey {
     MacaroonKey::new(&std::array::from_fn::<u8, 32, _>(|index| index as u8))

@@ -11,6 +11,8 @@
 
 #[path = "../allocations/mod.rs"]
 mod allocations;
+#[path = "../counting/mod.rs"]
+mod counting;
 mod discharger;
 mod documents;
 mod evidence;

@@ -19,6 +19,8 @@ mod allocations;
 mod caveat_body;
 mod caveats;
 mod corpus;
+#[path = "../counting/mod.rs"]
+mod counting;
 mod engine;
 mod header;
 mod json;

@@ -7,8 +7,9 @@ use petsem_policy::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::caveats::{Counting, HERE, THIRD_PARTY, any_caveat, petsem, request};
+use crate::caveats::{HERE, THIRD_PARTY, any_caveat, petsem, request};
 use crate::corpus::Corpus;
+use crate::counting::Counting;
 use crate::engine::{self, Observation};
 
 /// The holder has the key for this location, and can append third-party caveats for it.

@@ -8,8 +8,9 @@ use proptest::prelude::*;
 
 use crate::allocations::allocations_of;
 use crate::caveat_body::{BYTES_BESIDE, BYTES_PER_BYTE, is_consistent, name};
-use crate::caveats::{Counting, NOW, THIRD_PARTY, any_caveat, request};
+use crate::caveats::{NOW, THIRD_PARTY, any_caveat, request};
 use crate::corpus::{Corpus, bytes_of_vectors};
+use crate::counting::Counting;
 use crate::engine::{self, Observation};
 
 #[test]

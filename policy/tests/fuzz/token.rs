@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 
 use crate::allocations::allocations_of;
 use crate::caveat_body::{BYTES_BESIDE, BYTES_PER_BYTE, name};
-use crate::caveats::{Counting, HERE, NOW, THIRD_PARTY, any_caveat, request};
+use crate::caveats::{HERE, NOW, THIRD_PARTY, any_caveat, request};
 use crate::corpus::{Corpus, bytes_of_vectors};
+use crate::counting::Counting;
 use crate::engine::{self, Observation};
 
 /// All tokens of the vectors, permission tokens and discharges.

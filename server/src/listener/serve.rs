@@ -332,6 +332,8 @@ impl Accepted {
             .header_read_timeout(header_timeout)
             .max_buf_size(HEAD)
             .keep_alive(keep_alive)
+            // A request that has arrived is carried out, even if its client has gone.
+            .half_close(true)
             .serve_connection(io, service);
         // It reads what has arrived before a stop of the server can end it: a connection that has read nothing ends at
         // once.

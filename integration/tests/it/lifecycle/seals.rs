@@ -668,31 +668,23 @@ fn a_removed_or_restored_row_of_the_seal_list_is_detected() {
     assert_eq!(database(&installation).execute(&sql, []).unwrap(), 1);
     fault(&installation, "it is missing");
     // A removed seal's row restored: the holder of that key file could open the store again.
-    let installation = fresh();
-    let second = id_of(&installation, "second.key");
-    let old = installation.path("old.db");
-    database(&installation).execute("VACUUM INTO ?1", [old.to_str().unwrap()]).unwrap();
-    done(&operator(&installation, &["seal", "remove", &second], &[]));
-    let connection = database(&installation);
-    connection.execute("ATTACH ?1 AS old", [old.to_str().unwrap()]).unwrap();
-    let sql = format!(
-        "INSERT INTO records SELECT * FROM old.records WHERE kind = {SEAL_ROWS} AND hex(id) = upper('{second}')"
-    );
-    assert_eq!(connection.execute(&sql, []).unwrap(), 1);
-    drop(connection);
+    let removed_and_put_back = |rows: &str, count: usize| {
+        let installation = fresh();
+        let second = id_of(&installation, "second.key");
+        let old = installation.path("old.db");
+        database(&installation).execute("VACUUM INTO ?1", [old.to_str().unwrap()]).unwrap();
+        done(&operator(&installation, &["seal", "remove", &second], &[]));
+        let connection = database(&installation);
+        connection.execute("ATTACH ?1 AS old", [old.to_str().unwrap()]).unwrap();
+        let rows = rows.replace("SECOND", &second);
+        let sql = format!("INSERT OR REPLACE INTO records SELECT * FROM old.records WHERE {rows}");
+        assert_eq!(connection.execute(&sql, []).unwrap(), count);
+        installation
+    };
+    let installation = removed_and_put_back(&format!("kind = {SEAL_ROWS} AND hex(id) = upper('SECOND')"), 1);
     fault(&installation, "it was removed, but exists again");
     // The same with the store's own row, which names the seals, as it was before.
-    let installation = fresh();
-    let second = id_of(&installation, "second.key");
-    let old = installation.path("old.db");
-    database(&installation).execute("VACUUM INTO ?1", [old.to_str().unwrap()]).unwrap();
-    done(&operator(&installation, &["seal", "remove", &second], &[]));
-    let connection = database(&installation);
-    connection.execute("ATTACH ?1 AS old", [old.to_str().unwrap()]).unwrap();
-    let sql =
-        format!("INSERT OR REPLACE INTO records SELECT * FROM old.records WHERE kind IN (1, {SEAL_ROWS})");
-    assert_eq!(connection.execute(&sql, []).unwrap(), 3);
-    drop(connection);
+    let installation = removed_and_put_back(&format!("kind IN (1, {SEAL_ROWS})"), 3);
     refused(&installation.start().unwrap_err(), &["store row", "an older version of it was put back"]);
     let verified = operator(&installation, &["verify"], &[]);
     refused(&verified, &["store row", "an older version of it was put back"]);
