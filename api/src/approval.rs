@@ -1,4 +1,4 @@
-//! What needs a second person: break-glass, dischargers, issuers, guarded policies and settings.
+//! What needs a second person: break-glass, hosts, dischargers, issuers, guarded policies and settings.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use zeroize::Zeroize;
 
 use crate::id::{AppId, ApprovalId, OrgId, TokenUuid};
-use crate::name::OrgRef;
+use crate::name::{HostId, OrgRef};
 use crate::schema::{Base64Key, DischargerId, DischargerLocation, Reason, Timestamp, TokenText};
 
 /// `POST /v1/apps/{app}/break-glass`: request to read the values of one app, for at most an hour.
@@ -64,6 +64,20 @@ pub enum ApprovalKind {
     Settings,
     /// Ending the guard of the policies of an org.
     GuardOff,
+    /// Minting the tokens of hosts.
+    Enrollment,
+}
+
+/// `POST /v1/enrollments`: request to mint the tokens of hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestEnrollment {
+    /// The hosts.
+    #[schema(min_items = 1, max_items = 256)]
+    pub hosts: Vec<HostId>,
+    /// Why, for the approver and for the audit log: 1 to 512 bytes on one line.
+    #[schema(value_type = Reason)]
+    pub reason: String,
 }
 
 /// The state of a request.
@@ -122,7 +136,7 @@ pub struct Approval {
     #[serde(rename = "asked_at")]
     #[schema(value_type = Timestamp)]
     pub requested_at: String,
-    /// Until when it can be approved. For break-glass also the end of reading.
+    /// Until when it can be approved. For break-glass also the end of reading, for an enrollment of minting.
     #[schema(value_type = Timestamp)]
     pub ends_at: String,
     /// The digest of the keys that are registered; who approves repeats it. Of one key of an issuer: its thumbprint
@@ -131,7 +145,7 @@ pub struct Approval {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub key_digest: Option<String>,
-    /// What would be set: the rules of an app or the registration of an issuer. Not in lists.
+    /// What would be set: the rules of an app, the registration of an issuer, or the hosts. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Object>)]
     pub wanted: Option<serde_json::Value>,

@@ -7,6 +7,7 @@ mod break_glass;
 mod config;
 mod dev;
 mod discharger;
+mod host;
 mod issuer;
 mod keys;
 mod operator;
@@ -60,6 +61,9 @@ pub(crate) enum Command {
     /// Register, list and delete outside dischargers
     #[command(subcommand)]
     Discharger(discharger::Discharger),
+    /// Enroll hosts, which boot Machines
+    #[command(subcommand)]
+    Host(host::Host),
     BreakGlass(break_glass::BreakGlass),
     Approve(approve::Approve),
     Run(run::Run),
@@ -82,6 +86,7 @@ impl Command {
             Self::Policy(policy) => policy.run(),
             Self::Issuer(issuer) => issuer.run(),
             Self::Discharger(discharger) => discharger.run(),
+            Self::Host(host) => host.run(),
             Self::BreakGlass(break_glass) => break_glass.run(),
             Self::Approve(approve) => approve.run(),
             Self::Run(run) => run.run(umask),

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use data_encoding::BASE64;
+use petsem_api::Approve;
 use petsem_client::{Credentials, narrow_for_boot};
 use petsem_policy::{Caveat, Macaroon, UnverifiedToken};
-use petsem_server::Development;
+use petsem_server::{Development, approve_with_seal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -148,11 +149,38 @@ impl Dev {
         answer.number("version")
     }
 
-    /// Mints a token (`POST /v1/tokens`) as the operator, and returns its text without scheme.
+    /// Requests the enrollment of a host as the operator, and approves it with the seal.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn enroll(&self, host: &str) {
+        let body = json!({"hosts": [host], "reason": "a new host"});
+        let asked = self.operate("POST", "/v1/enrollments", Some(&body));
+        assert_eq!(asked.status, 202, "{}", asked.text());
+        self.approve_with_seal(&asked.field("id"), None);
+    }
+
+    /// Approves a request with the seal; `key_digest` is that of the keys that it registers.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn approve_with_seal(&self, request: &str, key_digest: Option<&str>) {
+        let settings = self.layout().settings("127.0.0.1:0").expect("a loopback address");
+        let request = request.parse().expect("the id of a request");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let wanted = Approve { key_digest: key_digest.map(ToOwned::to_owned) };
+        let approved = runtime.block_on(approve_with_seal(&settings, request, wanted));
+        approved.expect("the seal approves");
+    }
+
+    /// Mints a token (`POST /v1/tokens`) as the operator, and returns its text without scheme. A host is enrolled first.
     ///
     /// # Panics
     /// If it cannot be minted.
     pub fn mint(&self, wanted: &Value) -> String {
+        if let Some(host) = wanted["host"].as_str() {
+            self.enroll(host);
+        }
         let answer = self.operate("POST", "/v1/tokens", Some(wanted));
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.field("token")

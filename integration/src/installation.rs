@@ -121,6 +121,20 @@ impl Installation {
         read(&out)
     }
 
+    /// Requests the enrollment of a host as the first operator, and approves it with the seal.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn enroll(&self, server: SocketAddr, host: &str) {
+        let asked = Request::new("POST", "/v1/enrollments")
+            .authorization(&flyv1(&self.operator()))
+            .json(&json!({"hosts": [host], "reason": "a new host"}))
+            .send(server);
+        assert_eq!(asked.status, 202, "{}", asked.text());
+        let approved = run(self.with_configuration(&["operator", "approve", &asked.field("id")]));
+        assert!(approved.status.success(), "{}", approved.printed);
+    }
+
     /// The first operator's token, without scheme.
     ///
     /// # Panics

@@ -49,6 +49,7 @@ impl Platform {
         platform.start();
         let org = platform.operate("POST", "/v1/orgs", Some(&json!({"name": Self::ORG})));
         assert_eq!(org.status, 201, "{}", org.text());
+        platform.installation.enroll(platform.address(), Self::HOST);
         let host = platform.operate("POST", "/v1/tokens", Some(&json!({"kind": "host", "host": Self::HOST})));
         assert_eq!(host.status, 201, "{}", host.text());
         platform.host = host.field("token");

@@ -9,7 +9,7 @@ use crate::output::Table;
 use crate::remote::Remote;
 use crate::{messages, output};
 
-/// Approve or deny a request of another person: break-glass, dischargers, issuers, guarded policies
+/// Approve or deny a request of another person: break-glass, hosts, dischargers, issuers, guarded policies
 ///
 /// Without an id, or with --list, it lists the requests that your token may decide.
 #[derive(Args)]
@@ -22,11 +22,11 @@ pub(crate) struct Approve {
     #[arg(long, conflicts_with_all = ["id", "deny"])]
     list: bool,
 
-    /// Show this request, with the rules or the registration that would take effect
+    /// Show this request, with the rules, the registration or the hosts that would take effect
     #[arg(long, value_name = "ID", conflicts_with_all = ["id", "list", "deny"])]
     show: Option<ApprovalId>,
 
-    /// Deny this request; break-glass can also be denied after it was approved
+    /// Deny this request; break-glass and hosts can also be denied after they were approved
     #[arg(long, value_name = "ID", conflicts_with = "id")]
     deny: Option<ApprovalId>,
 

@@ -3,6 +3,7 @@
 pub(crate) mod break_glass;
 pub(crate) mod discharger_limits;
 pub(crate) mod dischargers;
+pub(crate) mod enrollment;
 pub(crate) mod guard;
 pub(crate) mod issuers;
 pub(crate) mod key_digest;

@@ -265,7 +265,7 @@ impl Engine {
         self.carry_out(audit, id, row, decision, now).await
     }
 
-    /// Denies a request. Break-glass that was already approved ends with it. The requester may deny, too.
+    /// Denies a request. Break-glass or an enrollment that was already approved ends with it. The requester may deny, too.
     pub async fn deny_request(
         &self,
         audit: &mut AuditRecord,
@@ -279,7 +279,7 @@ impl Engine {
             .may_decide(audit, principal, &row.content, now)
             .await?
             .ok_or_else(messages::request_not_decidable)?;
-        let can_be_ended = matches!(row.content.change, ProtectedChange::BreakGlass { .. });
+        let can_be_ended = row.content.change.stays_in_force();
         match state_of(&row.content, now) {
             ApprovalState::Open => {}
             ApprovalState::Approved if can_be_ended => {}
@@ -325,12 +325,14 @@ impl Engine {
         row: &ApprovalRow,
         now: Timestamp,
     ) -> Result<ApprovalState, Failure> {
+        if self.is_void(row).await? { Err(messages::revoked()) } else { Ok(state_of(row, now)) }
+    }
+
+    /// Whether a token of a request's requester or its approver was revoked.
+    pub(crate) async fn is_void(&self, row: &ApprovalRow) -> Result<bool, Failure> {
         let control = self.control();
         let decided = row.decision.as_ref().map_or(&[][..], |decision| &decision.tokens);
-        if control.is_any_revoked(&row.tokens).await? || control.is_any_revoked(decided).await? {
-            return Err(messages::revoked());
-        }
-        Ok(state_of(row, now))
+        Ok(control.is_any_revoked(&row.tokens).await? || control.is_any_revoked(decided).await?)
     }
 
     async fn check_open(&self, row: &ApprovalRow, now: Timestamp) -> Result<(), Failure> {
@@ -357,7 +359,9 @@ impl Engine {
         audit.set_detail(messages::approved_request(id, &request.summary, &request.requester, &by));
         let at = now.millis();
         match &request.change {
-            ProtectedChange::BreakGlass { .. } => self.commit_decision(audit, &decided, &[]).await?,
+            ProtectedChange::BreakGlass { .. } | ProtectedChange::Enrollment { .. } => {
+                self.commit_decision(audit, &decided, &[]).await?;
+            }
             ProtectedChange::Discharger { id: discharger, row, .. } => {
                 let key = id_of_hex(discharger)
                     .ok_or_else(|| Failure::internal("a request for a discharger has no valid id"))?;
@@ -427,7 +431,7 @@ impl Engine {
                 found => found,
             },
         };
-        let action = match row.change {
+        let action = match &row.change {
             ProtectedChange::BreakGlass { .. } => Action::Mint,
             ProtectedChange::Policy { .. } | ProtectedChange::Settings(_) | ProtectedChange::GuardOff {} => {
                 Action::ManagePolicy
@@ -436,12 +440,22 @@ impl Engine {
             ProtectedChange::Discharger { .. }
             | ProtectedChange::Issuer(_)
             | ProtectedChange::IssuerChange { .. } => Action::Operate,
+            ProtectedChange::Enrollment { hosts } => {
+                // Whoever may only enroll sees and withdraws what it requested.
+                let target = AccessTarget { host: hosts.first(), ..AccessTarget::default() };
+                let access = principal.access(&target, Action::Enroll, now);
+                let own = row.tokens.first().and_then(|id| principal.token_with(*id));
+                if let Some(own) = own.filter(|own| own.allows(&access).is_ok()) {
+                    return Ok(Some(own));
+                }
+                Action::Operate
+            }
         };
         let target = AccessTarget { org: row.org, app: app.as_ref(), ..AccessTarget::default() };
         Ok(principal.allows(audit, &target, action, now).ok())
     }
 
-    async fn all_approvals(&self) -> Result<Vec<(ApprovalId, Row<ApprovalRow>)>, Failure> {
+    pub(crate) async fn all_approvals(&self) -> Result<Vec<(ApprovalId, Row<ApprovalRow>)>, Failure> {
         let limit = u32::try_from(MOST_KEPT).unwrap_or(u32::MAX);
         let mut current = Vec::new();
         for (id, row) in self.rows::<ApprovalRow>(limit).await? {
@@ -503,16 +517,15 @@ fn lineage_of(token: &Token) -> Vec<TokenUuid> {
 fn is_active(row: &ApprovalRow, now: Timestamp) -> bool {
     match state_of(row, now) {
         ApprovalState::Open => true,
-        ApprovalState::Approved => matches!(row.change, ProtectedChange::BreakGlass { .. }),
+        ApprovalState::Approved => row.change.stays_in_force(),
         ApprovalState::Denied | ApprovalState::Expired => false,
     }
 }
 
-fn state_of(row: &ApprovalRow, now: Timestamp) -> ApprovalState {
+pub(crate) fn state_of(row: &ApprovalRow, now: Timestamp) -> ApprovalState {
     match &row.decision {
         Some(decision) if !decision.approved => ApprovalState::Denied,
-        // An approval completes a registration; break-glass remains in force until it expires.
-        Some(_) if !matches!(row.change, ProtectedChange::BreakGlass { .. }) => ApprovalState::Approved,
+        Some(_) if !row.change.stays_in_force() => ApprovalState::Approved,
         _ if now.seconds() > row.ends_at => ApprovalState::Expired,
         Some(_) => ApprovalState::Approved,
         None => ApprovalState::Open,
@@ -529,6 +542,7 @@ fn to_wire(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
             ProtectedChange::Policy { .. } => ApprovalKind::Policy,
             ProtectedChange::Settings(_) => ApprovalKind::Settings,
             ProtectedChange::GuardOff {} => ApprovalKind::GuardOff,
+            ProtectedChange::Enrollment { .. } => ApprovalKind::Enrollment,
         },
         summary: row.summary.clone(),
         org: row.org,
@@ -555,6 +569,7 @@ fn content_of(change: &ProtectedChange) -> Result<Option<serde_json::Value>, Fai
         | ProtectedChange::IssuerChange { wanted: registration, .. } => {
             serde_json::to_value(registration).map(Some).map_err(Failure::internal)
         }
+        ProtectedChange::Enrollment { hosts } => Ok(Some(serde_json::json!({ "hosts": hosts }))),
         ProtectedChange::BreakGlass { .. }
         | ProtectedChange::Discharger { .. }
         | ProtectedChange::GuardOff {} => Ok(None),

@@ -293,9 +293,9 @@ impl Principal {
         })
     }
 
-    /// Whether one of the tokens has this id. The holder's name is no substitute: the minter chooses it.
-    pub(crate) fn has_token(&self, id: TokenUuid) -> bool {
-        self.tokens.iter().any(|verified| token_uuid(verified.token.id()) == id)
+    /// The token with this id. The holder's name is no substitute: the minter chooses it.
+    pub(crate) fn token_with(&self, id: TokenUuid) -> Option<&Verified> {
+        self.tokens.iter().find(|verified| token_uuid(verified.token.id()) == id)
     }
 
     /// Whether one of the tokens has the discharge of a break-glass request.

@@ -58,7 +58,7 @@ impl Engine {
         self.check_feed()?;
         let id = ApprovalId::from_bytes(condition.request);
         let row = self.approval(id).await?.ok_or_else(messages::not_the_requesting_token)?.content;
-        let is_requester = row.tokens.first().is_some_and(|token| principal.has_token(*token));
+        let is_requester = row.tokens.first().is_some_and(|token| principal.token_with(*token).is_some());
         if row.requester != condition.requester || !is_requester {
             return Err(messages::not_the_requesting_token());
         }

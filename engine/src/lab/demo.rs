@@ -5,8 +5,8 @@
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use petsem_api::{
-    App, AppRef, BootResponse, BulkUpdate, DischargeRequest, ErrorCode, MintedToken, Org, PutIssuer,
-    RenewResponse, RevokeRequest, Revoked, SecretList, SetSecretResponse, WipedBuffer, from_json,
+    App, AppRef, Approval, Approve, BootResponse, BulkUpdate, DischargeRequest, ErrorCode, MintedToken, Org,
+    PutIssuer, RenewResponse, RevokeRequest, Revoked, SecretList, SetSecretResponse, WipedBuffer, from_json,
 };
 use petsem_policy::{Caveat, Macaroon, UnverifiedToken};
 use serde::de::DeserializeOwned;
@@ -97,6 +97,21 @@ impl Demo {
             engine.create_token(audit, principal, &body(wanted), now).await
         })
         .await
+    }
+
+    /// Requests to mint the token of a host.
+    pub(crate) async fn request_enrollment(&self, token: &str, hosts: &[&str]) -> Result<Approval, Failure> {
+        let wanted = body(json!({"hosts": hosts, "reason": "a new host"}));
+        self.call(token, async |engine, audit, principal, now| {
+            engine.request_enrollment(audit, principal, &wanted, now).await
+        })
+        .await
+    }
+
+    /// Lets the operator mint the token of a host: the seal approves.
+    pub(crate) async fn enroll(&self, host: &str) {
+        let request = self.request_enrollment(&self.tokens.operator, &[host]).await.unwrap().id;
+        self.lab.engine.approve_with_seal("test", request, &Approve::default()).await.unwrap();
     }
 
     pub(crate) async fn revoke(&self, token: &str, what: &RevokeRequest) -> Result<Revoked, Failure> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use petsem_api::{AppId, ErrorCode, TokenUuid};
+use petsem_api::{AppId, ErrorCode, HostId, TokenUuid};
 
 use crate::error::Failure;
 
@@ -144,6 +144,34 @@ pub(crate) fn break_glass_closed() -> Failure {
 /// The summary of a request for break-glass.
 pub(crate) fn break_glass_summary(name: &dyn Display, app: AppId, until: &dyn Display) -> String {
     format!("read the values of app {name} ({app}) until {until}")
+}
+
+pub(crate) fn wrong_number_of_hosts(most: usize) -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        format!("hosts must name 1 to {most} hosts; make several requests for more"),
+    )
+}
+
+pub(crate) fn enrollment_not_approved(host: &HostId) -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        format!(
+            "no second person has approved within the last day that you enroll {host}; request it with `petsem host \
+             enroll {host} --reason TEXT`, have another person approve it, then mint the token again"
+        ),
+    )
+}
+
+/// The summary of a request to mint the tokens of hosts; the request itself names all of them.
+pub(crate) fn enrollment_of(hosts: &[HostId]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<&str> = hosts.iter().take(SHOWN).map(HostId::as_str).collect();
+    let shown = shown.join(", ");
+    match hosts.len().saturating_sub(SHOWN) {
+        0 => format!("mint the tokens of hosts {shown}"),
+        more => format!("mint the tokens of hosts {shown} and {more} more"),
+    }
 }
 
 /// The summary of a request to end a guard.

@@ -91,6 +91,11 @@ pub(crate) fn host_token_for(host: &dyn Display) -> String {
     format!("host token for {host}")
 }
 
+/// Who enrolled a host, in the list of tokens.
+pub(crate) fn enroller(person: &str, request: ApprovalId) -> String {
+    format!("{person}, request {request}")
+}
+
 pub(crate) fn explains(action: Action) -> String {
     format!("explains {action}")
 }

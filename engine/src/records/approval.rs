@@ -1,6 +1,6 @@
 //! Rows of requests that need a second person's approval.
 
-use petsem_api::{AppId, ApprovalId, ChangeAppSettings, IssuerId, OrgId, PutIssuer, TokenUuid};
+use petsem_api::{AppId, ApprovalId, ChangeAppSettings, HostId, IssuerId, OrgId, PutIssuer, TokenUuid};
 use petsem_store::RecordKind;
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +96,18 @@ pub(crate) enum ProtectedChange {
     Settings(ChangeAppSettings),
     /// The end of an org's guard.
     GuardOff {},
+    /// Minting the tokens of hosts.
+    Enrollment {
+        /// The hosts, sorted.
+        hosts: Vec<HostId>,
+    },
+}
+
+impl ProtectedChange {
+    /// Whether an approval stays in force until the request ends, and can be withdrawn; others complete a change.
+    pub(crate) fn stays_in_force(&self) -> bool {
+        matches!(self, Self::BreakGlass { .. } | Self::Enrollment { .. })
+    }
 }
 
 /// The decision of a second person, or of the seal instead.

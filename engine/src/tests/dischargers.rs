@@ -24,6 +24,7 @@ impl Scene {
         let mut demo = Demo::new().await;
         demo.set(&demo.tokens.operator, "shop", json!({"A": "1"})).await.unwrap();
         demo.lab.engine.add_discharger(&registration(AUTH, None)).await.unwrap();
+        demo.enroll(HOST).await;
         let wanted = json!({"kind": "host", "host": HOST, "discharger": AUTH});
         demo.tokens.host = demo.mint(&demo.tokens.operator, wanted).await.unwrap().token.clone();
         let found = demo.lab.engine.find_app(&app_ref("shop")).await.unwrap().unwrap();

@@ -5,6 +5,7 @@ mod boots;
 mod concurrency;
 mod control;
 mod dischargers;
+mod enrollment;
 mod explanations;
 mod platform;
 mod reserved_names;

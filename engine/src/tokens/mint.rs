@@ -1,5 +1,5 @@
 //! Mints tokens from tokens. A minted token never allows more than its parent. The one exception, fixed here, is
-//! `enroll`: its tokens allow nothing without a discharge.
+//! `enroll`: its tokens allow nothing without a discharge, and a second person approves their hosts.
 
 use petsem_api::{
     CreateToken, ErrorCode, HostId, MintedToken, OrgId, OrgRef, SigningKeyId, TokenKind, TokenUuid,
@@ -104,13 +104,15 @@ impl Engine {
         let target = AccessTarget { host: Some(host), ..AccessTarget::default() };
         let parent = principal.require(audit, &target, Action::Enroll, now)?;
         audit.set_detail(messages::host_token_for(&host));
+        let request = self.approved_enrollment(&parent.token, host, now).await?;
+        let author = messages::enroller(&author_of(&parent.token), request);
         let life = life_of(wanted, DAY, LONGEST_HOST)?;
         let ancestors = parent.token.lineage();
         if ancestors.0.len() > MAX_ANCESTORS {
             return Err(messages::refused(ErrorCode::BadRequest, &InheritError::TooManyAncestors));
         }
         let location = wanted.discharger.as_deref();
-        self.mint_host_token(audit, host, location, ancestors, author_of(&parent.token), life, now).await
+        self.mint_host_token(audit, host, location, ancestors, author, life, now).await
     }
 
     /// Mints the token itself; `ancestors` may revoke it. Its discharges come from the discharger at `location`,

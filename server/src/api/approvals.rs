@@ -1,8 +1,9 @@
-//! `/v1/approvals` and what is requested there: break-glass, and the guard of the policies of an org.
+//! `/v1/approvals` and what is requested there: break-glass, hosts, and the guard of the policies of an org.
 
 use axum::http::StatusCode;
 use petsem_api::{
     Approval, ApprovalId, ApprovalList, Approve, BreakGlassRequest, BreakGlassToken, ErrorCode, OrgGuard,
+    RequestEnrollment,
 };
 use petsem_engine::{AuditRecord, Failure, Principal};
 
@@ -21,6 +22,16 @@ pub(super) fn routes() -> Vec<Route> {
             .answers(StatusCode::CREATED, "The token, shown once.")
             .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
             .by(break_glass),
+        Route::post("/v1/enrollments")
+            .named("requestEnrollment", tag::APPROVALS, "Request to mint the tokens of hosts")
+            .described(
+                "Needs the action `enroll` for each host. Once a second person, whose token may `operate`, has approved, \
+                 the holder of this token mints them with `POST /v1/tokens`, until a day after the request.",
+            )
+            .audited("enrollment.ask")
+            .answers(StatusCode::ACCEPTED, "The request waits for a second person.")
+            .refuses(&[ErrorCode::BadName, ErrorCode::Conflict, ErrorCode::StoreFull])
+            .by(enroll),
         Route::get("/v1/orgs/{org}/guard")
             .named("showGuard", tag::ORGS, "Show whether rules that allow boots or reads need a second person")
             .described("Needs the action `list` on the org.")
@@ -52,7 +63,7 @@ pub(super) fn routes() -> Vec<Route> {
             .param::<ApprovalId>("id", "The request.")
             .named("approve", tag::APPROVALS, "Approve what another person requested")
             .described(
-                "Needs what the request itself needs. The two tokens, and the tokens that they were minted from, have \
+                "Needs what the request itself needs; for hosts the action `operate`. The two tokens, and the tokens that they were minted from, have \
                  different holders. If the request registers keys, the approver repeats their digest.",
             )
             .audited("approval.approve")
@@ -69,7 +80,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/v1/approvals/{id}/deny")
             .param::<ApprovalId>("id", "The request.")
             .named("deny", tag::APPROVALS, "Deny a request, or withdraw one's own")
-            .described("For break-glass also after it was approved: reading ends at once.")
+            .described("For break-glass and for hosts also after it was approved: it ends at once.")
             .audited("approval.deny")
             .answers(StatusCode::OK, "The request as it is now.")
             .refuses(&[ErrorCode::Conflict, ErrorCode::StoreFull])
@@ -83,6 +94,14 @@ async fn break_glass(
 ) -> Result<BreakGlassToken, Failure> {
     let wanted = call.body().await?;
     call.engine.request_break_glass(audit, &call.credential, &call.param("app")?, &wanted, call.now).await
+}
+
+async fn enroll(
+    call: &Call<Principal, RequestEnrollment>,
+    audit: &mut AuditRecord,
+) -> Result<Approval, Failure> {
+    let wanted = call.body().await?;
+    call.engine.request_enrollment(audit, &call.credential, &wanted, call.now).await
 }
 
 async fn list(call: &Call<Principal>, audit: &mut AuditRecord) -> Result<ApprovalList, Failure> {

@@ -21,7 +21,7 @@ pub(super) fn routes() -> Vec<Route> {
             .by(list),
         Route::post("/v1/tokens")
             .named("createToken", tag::TOKENS, "Mint a token from the token of the caller")
-            .described("Needs the action `mint`; for a host token `enroll`.")
+            .described("Needs the action `mint`; for a host token `enroll`, and an approved `POST /v1/enrollments`.")
             .audited("token.mint")
             .answers(StatusCode::CREATED, "The token, shown once.")
             .refuses(&[ErrorCode::BadName, ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])

@@ -38,11 +38,10 @@ impl Scene {
         let server = store.start("")?;
         let mut connection = Connection::open(server.address())
             .map_err(|error| Failure::system("a connection to the server", &error))?;
-        let mut mint = |wanted| {
-            let request = Request::new("POST", "/v1/tokens").authorization(&flyv1(&operator)).json(&wanted);
-            call(&mut connection, &request).map(|answer| answer.field("token"))
-        };
-        let host = mint(json!({"kind": "host", "host": HOST}))?;
+        store.installation.enroll(server.address(), HOST);
+        let host = json!({"kind": "host", "host": HOST});
+        let mint = Request::new("POST", "/v1/tokens").authorization(&flyv1(&operator)).json(&host);
+        let host = call(&mut connection, &mint)?.field("token");
         // An operator's token, and what it mints, uses no secret key.
         let user = flyv1(&store.installation.owner(ORG));
         Ok(Self { store, server: Some(server), host, user, renewals: OnceLock::new() })

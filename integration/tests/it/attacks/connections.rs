@@ -145,6 +145,7 @@ fn where_no_machine_boots_the_body_of_a_boot_is_not_read() {
     installation.configure(&no_host);
     let server = installation.start().unwrap();
     let operator = flyv1(&installation.operator());
+    installation.enroll(server.address(), "host-1");
     let mint = Request::new("POST", "/v1/tokens").authorization(&operator);
     let minted = mint.json(&json!({"kind": "host", "host": "host-1"})).send(server.address());
     assert_eq!(minted.status, 201, "{}", minted.text());

@@ -1,6 +1,7 @@
 //! Attacks and hostile input: modified storage, leaks, other tenants, malformed and stalled requests.
 
 mod canary;
+mod chains;
 mod connections;
 mod contexts;
 mod control_state;

@@ -158,6 +158,7 @@ fn operators_own() -> Vec<Asked> {
         ("GET", "/v1/tokens", None),
         ("POST", "/v1/tokens", Some(json!({"kind": "operator"}))),
         ("POST", "/v1/tokens", Some(json!({"kind": "host", "host": "dev"}))),
+        ("POST", "/v1/enrollments", Some(json!({"hosts": ["dev"], "reason": "none"}))),
         ("GET", "/v1/rotations", None),
         ("POST", "/v1/keyring/rotate", None),
         ("GET", "/v1/signing-keys", None),

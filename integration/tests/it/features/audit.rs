@@ -73,6 +73,7 @@ fn a_token_with_the_most_ancestors_that_fit_a_header_has_its_line() {
     let refused = dev.call("GET", &format!("{SHOP}?show_secrets=true"), &flyv1(&token), None);
     assert_eq!(line_of(&dev, &refused)["reason"], "read_needs_workload");
     // Nor can such a token mint a host token, whose record would have all ancestors.
+    dev.enroll("h");
     let host = dev.call("POST", "/v1/tokens", &flyv1(&token), Some(&json!({"kind": "host", "host": "h"})));
     assert_eq!(host.outcome(), (400, "bad_request".to_owned()));
     assert!(host.text().contains("at most 32 ancestors"), "{}", host.text());

@@ -90,6 +90,7 @@ fn every_route() -> Vec<(&'static str, &'static str, Option<Value>)> {
         ("POST", "/v1/tokens", Some(json!({"kind": "operator"}))),
         ("POST", "/v1/tokens", Some(json!({"kind": "org", "org": "demo"}))),
         ("POST", "/v1/tokens", Some(json!({"kind": "host", "host": "h-2"}))),
+        ("POST", "/v1/enrollments", Some(json!({"hosts": ["h-2"], "reason": "none"}))),
         ("POST", "/v1/revocations", Some(json!({"host": {"host": "h-2"}}))),
         ("GET", "/v1/issuers", None),
     ]
@@ -631,6 +632,7 @@ fn tokens_minted_from_a_revoked_token_are_refused() {
 #[test]
 fn a_revoked_host_token_boots_nothing() {
     let dev = shop();
+    dev.enroll("dev");
     let info = dev.operate("POST", "/v1/tokens", Some(&json!({"kind": "host", "host": "dev"}))).json();
     let host = info["token"].as_str().unwrap();
     let discharge = dev.ask_discharge(host, &dev.boot_jwt("shop", "m-1"), "shop", "m-1").field("discharge");

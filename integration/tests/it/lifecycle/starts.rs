@@ -204,6 +204,7 @@ fn tokens_are_at_the_location_that_flys_clients_keep_and_the_discharger_at_its_o
     let call = |target: &str, token: &str, body: serde_json::Value| {
         Request::new("POST", target).authorization(&flyv1(token)).json(&body).send(server.address())
     };
+    installation.enroll(server.address(), "host-1");
     let minted = call("/v1/tokens", &operator, json!({"kind": "host", "host": "host-1"}));
     let host = UnverifiedToken::parse(&minted.field("token")).unwrap();
     let tickets: Vec<_> = host.undischarged(&[]).iter().map(|(location, _)| (*location).to_owned()).collect();
