@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use petsem_api::StoreId;
+use petsem_api::{AppId, StoreId};
 use petsem_audit::{AuditEvent, AuditLog, EncodedEvent, Outcome};
 use petsem_keys::Keyring;
-use petsem_store::{Change, CommitError, Committed, RequestAudit, Store};
+use petsem_store::{Change, CommitError, Committed, RecordKind, RequestAudit, Store};
 
 use crate::clock::Timestamp;
 use crate::control::pending_denials::PendingDenials;
@@ -301,9 +301,14 @@ impl Engine {
             tracing::warn!("refused a change: the audit log is too slow for the changes before it");
             return Err(CommitError::Unavailable);
         }
+        let heads = written_heads(&change);
         let committed = self.store.commit(change).await?;
         audit.committed(committed.revision);
         self.note_revision(committed);
+        // From now on an older head was put back, even if nobody has read this one.
+        for (app, version) in heads {
+            self.seen_heads.is_newest(app, version, self.now());
+        }
         Ok(committed)
     }
 
@@ -358,6 +363,16 @@ impl Engine {
         }
         self.write_line(audit, audit.as_event()).await.and(result)
     }
+}
+
+/// The apps whose heads a change writes, with the versions of the rows.
+fn written_heads(change: &Change) -> Vec<(AppId, u64)> {
+    let heads = change.puts.iter().filter(|record| record.kind == RecordKind::AppHead);
+    heads
+        .filter_map(|record| {
+            Some((AppId::from_bytes(record.id.as_slice().try_into().ok()?), record.row_version))
+        })
+        .collect()
 }
 
 /// A change of this node that needs no audit line.

@@ -112,7 +112,7 @@ impl Lab {
         let location = settings(&directory).discharger_location;
         let now = Timestamp::now().millis();
         let unlocked = create_installation(&*store, &sources, &location, now, &mut |_| Ok(())).await.unwrap();
-        let (node, _) = create_node(&*store, &unlocked, "node-1", now).await.unwrap();
+        let (node, _) = create_node(&*store, &unlocked, "node-1", now, None).await.unwrap();
         drop(unlocked);
         store.close().await.unwrap();
         Self::open(directory, node).await

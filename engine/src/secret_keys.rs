@@ -360,6 +360,7 @@ impl Engine {
         let next = self.reseal(app, &kek, |head| head.secret_keys_version = row_version)?;
         audit.set_version(version);
         let mut change = self.change(audit);
+        change.erases = takes_away;
         next.put_into(&mut change);
         change.puts.push(self.codec.write(app.id.as_bytes(), row_version, &row));
         self.commit_head(audit, app, takes_away, None, change).await?;

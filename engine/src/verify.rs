@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use petsem_api::{AppId, StoreId};
+use petsem_api::{AppId, AppName, OrgId, StoreId};
 use petsem_audit::verify_lines;
 use petsem_keys::Keyring;
 use petsem_store::{AppPart, PartRows, ReadError, RecordKind, Store};
@@ -23,10 +23,10 @@ use crate::keyring::node_keys::NodeKeys;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
 use crate::records::{
-    AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, Directory, DischargerRow, EntryKey,
-    FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow,
-    Page, PolicyRow, PollRow, RecordCodec, RequestEntry, Row, Scan, SealRow, SecretKeysRow, SignedNote,
-    SigningKeyRow, StoreRow, TokenRow, read_row,
+    AppHead, AppNameRow, AppRotationRow, ApprovalRow, Content, ControlEntry, Directory, DischargerRow,
+    EntryKey, FeedHeadRow, FeedRow, IntegrityFault, IssuerRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow,
+    OrgRow, Page, PolicyRow, PollRow, RecordCodec, RequestEntry, Row, Scan, SealRow, SecretKeysRow,
+    SignedNote, SigningKeyRow, StoreRow, TokenRow, read_row,
 };
 use crate::secret_keys::check_secret_key;
 use crate::secrets::bundle::SealedApp;
@@ -110,6 +110,9 @@ pub async fn verify_store(
         store_id: unlocked.store_id,
         keyring: Arc::new(unlocked.keyring.share()),
         codec: &unlocked.codec,
+        names: HashMap::new(),
+        listed: HashSet::new(),
+        heads: BTreeMap::new(),
         report: StoreReport::default(),
     };
     verifier.note_newest_change().await?;
@@ -118,8 +121,11 @@ pub async fn verify_store(
     verifier.rows::<KeyringKeyRow>().await?;
     verifier.rows::<OrgRow>().await?;
     verifier.rows::<OrgNameRow>().await?;
-    verifier.rows::<AppNameRow>().await?;
-    verifier.rows::<OrgAppRow>().await?;
+    for (name, row) in verifier.each::<AppNameRow>().await? {
+        verifier.names.insert(name, row.content.app);
+    }
+    let listed = verifier.each::<OrgAppRow>().await?;
+    verifier.listed.extend(listed.into_iter().map(|(id, _)| id));
     verifier.rows::<PolicyRow>().await?;
     verifier.rows::<SecretKeysRow>().await?;
     verifier.rows::<IssuerRow>().await?;
@@ -143,6 +149,12 @@ struct StoreVerifier<'a> {
     store_id: StoreId,
     keyring: Arc<Keyring>,
     codec: &'a RecordCodec,
+    /// The apps by the rows of their names.
+    names: HashMap<Vec<u8>, AppId>,
+    /// The apps in the lists of their orgs.
+    listed: HashSet<(OrgId, AppId)>,
+    /// What the heads of apps say.
+    heads: BTreeMap<AppId, (OrgId, AppName)>,
     report: StoreReport,
 }
 
@@ -189,6 +201,7 @@ impl StoreVerifier<'_> {
         let mut versions = HashMap::new();
         for (app, head) in self.each::<AppHead>().await? {
             versions.insert(app, head.content.app_version);
+            self.heads.insert(app, (head.content.org, head.content.name.clone()));
             self.report.apps += 1;
             match self.app(app, head).await {
                 // A row of another form than petsem writes; the other apps are still verified.
@@ -344,6 +357,8 @@ impl StoreVerifier<'_> {
         }
         self.report.rows += count;
         self.named_rows(&expected).await?;
+        self.signing_keys(&expected).await?;
+        self.names(&expected);
         let expected: BTreeMap<_, _> =
             expected.changes.into_iter().filter_map(|(key, entry)| Some((key, entry?))).collect();
         if BTreeMap::from_iter(entries) != expected
@@ -352,6 +367,47 @@ impl StoreVerifier<'_> {
             self.report.fault(messages::CONTROL_PAGES_DIFFER);
         }
         Ok(())
+    }
+
+    /// Verifies that each signing key that a control change names has its row.
+    async fn signing_keys(&mut self, expected: &Draft) -> Result<(), ReadError> {
+        let of_orgs = expected.changes.values().filter_map(|entry| match entry {
+            Some(ControlEntry::Org(org)) => Some(&org.keys),
+            _ => None,
+        });
+        let keys = of_orgs.chain([&expected.directory.platform_keys]).flat_map(|keys| &keys.0);
+        for key in keys {
+            if read_row::<SigningKeyRow>(self.store, self.codec, key.as_bytes()).await?.is_none() {
+                self.report.fault(IntegrityFault::new(
+                    RecordKind::SigningKey,
+                    key.as_bytes(),
+                    "it is missing",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Verifies that each app has its name and its place in the list of its org, and nobody else has the name.
+    fn names(&mut self, expected: &Draft) {
+        let named = expected.changes.values().filter_map(|entry| match entry {
+            Some(ControlEntry::AppName(app)) => Some(*app),
+            _ => None,
+        });
+        for app in named.filter(|app| !self.heads.contains_key(app)) {
+            self.report.fault(IntegrityFault::new(RecordKind::AppHead, app.as_bytes(), "it is missing"));
+        }
+        for (app, (org, name)) in &self.heads {
+            let entry = expected.changes.get(&EntryKey::app_name(name)).cloned().flatten();
+            if entry != Some(ControlEntry::AppName(*app))
+                || self.names.get(name.as_str().as_bytes()) != Some(app)
+            {
+                self.report.fault(messages::app_without_name(*app, name));
+            }
+            if !self.listed.contains(&(*org, *app)) {
+                self.report.fault(messages::app_not_listed(*app, *org));
+            }
+        }
     }
 
     /// Verifies that no row is from before the version or the decision that a control change names. Called after the

@@ -32,6 +32,9 @@ pub struct Change {
     pub hold_marks_from: Option<u64>,
     /// Entries of the control feed; the first number is the last one in the store plus 1.
     pub feed: Vec<FeedEntry>,
+    /// Whether the change destroys something: once it is committed, no file of the store has what it deleted or
+    /// replaced. While a reader of the files keeps an earlier state, that is retried every second.
+    pub erases: bool,
 }
 
 impl Change {
@@ -47,6 +50,7 @@ impl Change {
             values: Vec::new(),
             hold_marks_from: None,
             feed: Vec::new(),
+            erases: false,
         }
     }
 

@@ -33,7 +33,7 @@ use crate::record::{
 use crate::store::{Store, StoreFuture, StoreStats};
 use readers::Readers;
 pub use view::SqliteView;
-use writer::{Audited, Counters, Job, Writer};
+use writer::{Audited, Counters, Job, Newest, Writer};
 
 /// Changes that may wait for the writer; further ones wait for a place.
 const QUEUE: usize = 1024;
@@ -63,6 +63,7 @@ pub struct SqliteStore {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     room: Arc<Semaphore>,
     readers: Arc<Readers>,
+    newest: Arc<Newest>,
     audited: Arc<Audited>,
     counters: Arc<Counters>,
     wal: PathBuf,
@@ -85,7 +86,7 @@ impl SqliteStore {
         let place = open::Place::claim(&options.directory)?;
         let writing = open::writer(&place, options.max_bytes)?;
         let storage = |source: rusqlite::Error| failure::open(&place.database, source);
-        let last = read::revision(&writing).map_err(storage)?;
+        let newest = Arc::new(Newest::at_start(read::revision(&writing).map_err(storage)?));
         let readers = Arc::new(Readers::open(&place)?);
         let counters = Arc::new(Counters::default());
         let audited = Arc::new(Audited::default());
@@ -98,7 +99,7 @@ impl SqliteStore {
             writing,
             waiting,
             rng,
-            last.map_or(0, |committed| committed.revision),
+            Arc::clone(&newest),
             checkpoints,
             Arc::clone(&audited),
             Arc::clone(&counters),
@@ -113,6 +114,7 @@ impl SqliteStore {
             jobs: Mutex::new(Some(jobs)),
             room: Arc::new(Semaphore::new(QUEUE_KIB)),
             readers: Arc::clone(&readers),
+            newest,
             audited,
             counters,
             wal: place.wal(),
@@ -225,7 +227,7 @@ impl Store for SqliteStore {
     }
 
     fn revision(&self) -> StoreFuture<'_, Result<Option<Committed>, ReadError>> {
-        Box::pin(async move { self.readers.read(|connection| read::revision(connection)) })
+        Box::pin(async move { self.readers.read(|_| Ok(self.newest.get())) })
     }
 
     fn mark(&self, revision: u64) -> StoreFuture<'_, Result<Option<[u8; 16]>, ReadError>> {
@@ -299,7 +301,9 @@ impl Threads {
         self.readers.close();
         let connection = writer.map_err(|_| CloseError::ThreadLost)?;
         checkpointer.map_err(|_| CloseError::ThreadLost)?;
-        checkpoint::truncate(&connection).map_err(|source| CloseError::Checkpoint(Arc::new(source)))?;
+        checkpoint::truncate(&connection)
+            .map(drop)
+            .map_err(|source| CloseError::Checkpoint(Arc::new(source)))?;
         connection.close().map_err(|(_, source)| CloseError::Checkpoint(Arc::new(source)))
     }
 }

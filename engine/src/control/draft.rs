@@ -99,13 +99,29 @@ impl Draft {
                     entry.floor = entry.floor.max(*version);
                 })
             }
-            FeedRow::AppDeleted { app, .. } => {
+            FeedRow::AppCreated { app, org, name, .. } => {
+                self.take_name(EntryKey::app_name(name), ControlEntry::AppName(*app))?;
+                self.update(EntryKey::org(*org), |entry: &mut OrgEntry| {
+                    entry.apps = entry.apps.saturating_add(1);
+                })
+            }
+            FeedRow::AppDeleted { app, org, name, .. } => {
+                self.changes.insert(EntryKey::app_name(name), None);
+                self.update(EntryKey::org(*org), |entry: &mut OrgEntry| {
+                    entry.apps = entry.apps.saturating_sub(1);
+                })?;
                 let keyring = self.directory.keyring.current.unwrap_or(1);
                 self.update(EntryKey::app(*app), |entry: &mut AppEntry| {
                     entry.deleted_at_keyring = Some(keyring);
                 })
             }
-            FeedRow::OrgDeleted { org, .. } => self.delete_org(*org),
+            FeedRow::OrgCreated { org, name, .. } => {
+                self.take_name(EntryKey::org_name(name), ControlEntry::OrgName(*org))
+            }
+            FeedRow::OrgDeleted { org, name, .. } => {
+                self.changes.insert(EntryKey::org_name(name), None);
+                self.delete_org(*org)
+            }
             FeedRow::OrgGuardSet { org, on, .. } => {
                 self.update(EntryKey::org(*org), |entry: &mut OrgEntry| entry.is_guarded = *on)
             }
@@ -169,6 +185,15 @@ impl Draft {
                 Ok(())
             }
         }
+    }
+
+    /// A name is free until an app or org has it, and again after that was deleted.
+    fn take_name(&mut self, key: EntryKey, owner: ControlEntry) -> Result<(), IntegrityFault> {
+        if self.entry(&key).is_some() {
+            return Err(IntegrityFault::new("name", key.as_bytes(), "it is in use, but its row is missing"));
+        }
+        self.put(key, owner);
+        Ok(())
     }
 
     fn revoke_jwts(&mut self, key: EntryKey, before: i64, at: u64) -> Result<(), IntegrityFault> {
@@ -285,7 +310,10 @@ pub(crate) fn subjects(row: &FeedRow) -> Vec<EntryKey> {
             vec![EntryKey::discharger_subject(discharger, sub)]
         }
         FeedRow::JwtIssuerRevoked { issuer, .. } => vec![EntryKey::jwt_issuer(issuer)],
-        FeedRow::FloorSet { app, .. } | FeedRow::AppDeleted { app, .. } => vec![EntryKey::app(*app)],
+        FeedRow::FloorSet { app, .. } => vec![EntryKey::app(*app)],
+        FeedRow::AppCreated { org, name, .. } => vec![EntryKey::app_name(name), EntryKey::org(*org)],
+        FeedRow::AppDeleted { app, org, .. } => vec![EntryKey::app(*app), EntryKey::org(*org)],
+        FeedRow::OrgCreated { name, .. } => vec![EntryKey::org_name(name)],
         FeedRow::OrgDeleted { org, .. } | FeedRow::OrgGuardSet { org, .. } => vec![EntryKey::org(*org)],
         FeedRow::SigningKeySet { key, org, .. } => {
             let key = id_of_hex(key).map(SigningKeyId::from_bytes);

@@ -17,14 +17,13 @@ use crate::tenancy::found::FoundApp;
 
 impl Engine {
     /// Reads new changes of the control feed, and checks that the store still contains the last revision that this node
-    /// has seen. A fault is permanent: decisions fail closed until an operator intervenes.
+    /// has seen.
     pub async fn refresh(&self) -> Result<(), Failure> {
         let result = self.refresh_once().await;
         if let Err(failure) = &result
             && failure.code() == ErrorCode::Integrity
         {
-            let text = failure.operator_text().to_owned();
-            *self.integrity_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            self.note_fault(failure);
         }
         result
     }
@@ -102,16 +101,40 @@ impl Engine {
             match self.commit(audit, change).await {
                 Ok(_) => {
                     self.refresh().await?;
+                    self.check_in_force(number)?;
                     return Ok(number);
                 }
-                Err(
-                    CommitError::FeedConflict { .. }
-                    | CommitError::Conflict { kind: RecordKind::FeedHead, .. },
-                ) => {}
+                // The head is the one that was read, so no node wrote these rows.
+                Err(CommitError::FeedConflict { last }) => {
+                    let what = "the feed does not end where its head says";
+                    return Err(self.fault(last, what));
+                }
+                Err(CommitError::Conflict { kind: RecordKind::FeedHead, .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Err(messages::nodes_keep_changing())
+    }
+
+    /// Whether a change that was just committed is in force. The store's feed may end before it: someone else wrote it.
+    fn check_in_force(&self, number: u64) -> Result<(), Failure> {
+        if self.control().number >= number {
+            return Ok(());
+        }
+        Err(self.fault(number, "it was committed, but the store lacks it: an older feed was put back"))
+    }
+
+    /// A fault in the feed at this number, which is noted.
+    fn fault(&self, number: u64, what: &'static str) -> Failure {
+        let failure = IntegrityFault::new("control change", &number.to_be_bytes(), what).into();
+        self.note_fault(&failure);
+        failure
+    }
+
+    /// A fault is permanent: decisions fail closed until an operator intervenes.
+    fn note_fault(&self, failure: &Failure) {
+        let text = failure.operator_text().to_owned();
+        *self.integrity_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 
     /// Commits a change that writes an app's head. If it takes something away, the new head becomes the app's floor.
@@ -133,5 +156,23 @@ impl Engine {
             self.commit_control(audit, &feed, |next| next.clone_from(&change)).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::Lab;
+
+    #[tokio::test]
+    async fn a_change_that_was_committed_and_is_not_in_the_feed_is_not_answered_as_done() {
+        let lab = Lab::new().await;
+        let engine = &lab.engine;
+        let number = engine.control().number;
+        engine.check_in_force(number).unwrap();
+        assert_eq!(engine.integrity_fault(), None);
+        let failure = engine.check_in_force(number + 1).unwrap_err();
+        assert_eq!(failure.code(), ErrorCode::Integrity);
+        assert!(engine.integrity_fault().unwrap().contains("an older feed was put back"));
     }
 }

@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER;
 use petsem_api::StoreId;
 use petsem_audit::{AuditKeys, KnownCheckpoint, Resume, VerifyKeys};
 use petsem_keys::{AuditMacKey, AuditRatchetKey, AuditSigningKey, Keyring, WrapContext};
-use petsem_store::{RecordKind, Store};
+use petsem_store::{RecordKind, RequestAudit, Store};
 
 use crate::clock::Timestamp;
 use crate::engine::change_without_line;
@@ -12,7 +12,10 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
-use crate::records::{ChainEndRow, ChainRow, IntegrityFault, NodeRow, Row, StoreRow, expect, read_row};
+use crate::records::{
+    ChainEndRow, ChainRow, IntegrityFault, NodeRow, Row, SignedNote, StoreRow, expect, read_row,
+};
+use crate::request::AuditRecord;
 
 /// A node's audit keys, and its last checkpoint in the store.
 pub struct NodeKeys {
@@ -160,7 +163,8 @@ impl NewKeys {
     }
 }
 
-/// Creates the id and audit keys of a new node. `name` is for people.
+/// Creates the id and audit keys of a new node. `name` is for people. If it joins an installation, its first start
+/// writes the line of `action`, which the same transaction keeps.
 ///
 /// # Errors
 /// The store accepts no writes.
@@ -169,6 +173,7 @@ pub async fn create_node(
     unlocked: &Unlocked,
     name: &str,
     now: u64,
+    action: Option<&'static str>,
 ) -> Result<([u8; 16], NodeKeys), UnlockError> {
     let Unlocked { store_id, keyring, codec, .. } = unlocked;
     let record = store.record(RecordKind::Store, &[]).await?;
@@ -178,6 +183,15 @@ pub async fn create_node(
     let (keys, wrapped) = NewKeys::generate(keyring, &context)?;
     let row = wrapped.into_row(name.to_owned(), ChainRow { number: 1, after: None }, now);
     let mut change = change_without_line(codec, id, Timestamp::from_millis(now));
+    if let Some(action) = action {
+        let mut audit = AuditRecord::on_node(Timestamp::from_millis(now), "node", action);
+        audit.set_detail(messages::node_added(name, &id));
+        change.request = RequestAudit {
+            node: id,
+            request_id: audit.request_id(),
+            line: codec.write_note(SignedNote::Line, audit.request_id(), audit.recovery_line().as_bytes()),
+        };
+    }
     // Its log will name no revision before this one.
     change.hold_marks_from = Some(store.revision().await?.map_or(0, |newest| newest.revision));
     change.expects.push(expect::<NodeRow>(&id, 0));

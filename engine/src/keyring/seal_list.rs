@@ -266,7 +266,12 @@ impl Engine {
             false => Err(messages::seals_replaced_now()),
         };
         let feed = [FeedRow::StoreSet { version, at: self.now().millis() }];
-        self.commit_control_if(audit, &feed, check, |change| rows.add_to(change)).await?;
+        self.commit_control_if(audit, &feed, check, |change| {
+            rows.add_to(change);
+            // Wraps that were replaced or removed would still open.
+            change.erases = true;
+        })
+        .await?;
         Ok(())
     }
 

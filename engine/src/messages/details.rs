@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use data_encoding::HEXLOWER;
 use petsem_api::{ApprovalId, SigningKeyId, TokenUuid};
 use petsem_policy::Action;
 
@@ -9,6 +10,10 @@ pub(crate) const POLICIES_GUARDED: &str = "policies are guarded from now on";
 
 pub(crate) fn altered_line() -> String {
     "the kept audit line of this change was altered in the store".to_owned()
+}
+
+pub(crate) fn node_added(name: &str, node: &[u8; 16]) -> String {
+    format!("node {} ({name})", HEXLOWER.encode(node))
 }
 
 pub(crate) fn requested_by(person: &str) -> String {

@@ -18,6 +18,14 @@ pub(crate) fn no_such_issuer() -> Failure {
     )
 }
 
+pub(crate) fn issuer_of_development() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "this is the issuer of `petsem dev`, and marks the store as one for trials; it cannot be deleted; for use, create an \
+         installation with `petsem operator init`",
+    )
+}
+
 pub(crate) fn issuer_registered() -> Failure {
     Failure::new(
         ErrorCode::NameTaken,

@@ -1,6 +1,6 @@
 //! What `petsem operator verify` and a start find in a store.
 
-use petsem_api::AppId;
+use petsem_api::{AppId, AppName, OrgId};
 use petsem_store::ReadError;
 
 pub(crate) const NO_FEED_HEAD: &str = "the head of the control changes is missing";
@@ -24,6 +24,14 @@ pub(crate) fn app_fault(app: AppId, fault: &str) -> String {
 
 pub(crate) fn app_unreadable(app: AppId, error: &ReadError) -> String {
     format!("not all rows of the app {app} can be read: {error}")
+}
+
+pub(crate) fn app_without_name(app: AppId, name: &AppName) -> String {
+    format!("the name {name} does not lead to the app {app} that has it; check who can write to the database")
+}
+
+pub(crate) fn app_not_listed(app: AppId, org: OrgId) -> String {
+    format!("the app {app} is missing from the list of its org {org}; check who can write to the database")
 }
 
 pub(crate) fn control_changes_missing(from: u64) -> String {

@@ -492,10 +492,34 @@ pub(crate) enum FeedRow {
         /// Unix milliseconds.
         at: u64,
     },
+    /// An app was created: no other has its name now.
+    AppCreated {
+        /// The app.
+        app: AppId,
+        /// Its org.
+        org: OrgId,
+        /// Its name.
+        name: AppName,
+        /// Unix milliseconds.
+        at: u64,
+    },
     /// An app was deleted with its KEKs.
     AppDeleted {
         /// The app.
         app: AppId,
+        /// Its org.
+        org: OrgId,
+        /// Its name.
+        name: AppName,
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// An org was created: no other has its name now.
+    OrgCreated {
+        /// The org.
+        org: OrgId,
+        /// Its name.
+        name: OrgName,
         /// Unix milliseconds.
         at: u64,
     },
@@ -503,6 +527,8 @@ pub(crate) enum FeedRow {
     OrgDeleted {
         /// The org.
         org: OrgId,
+        /// Its name.
+        name: OrgName,
         /// Unix milliseconds.
         at: u64,
     },

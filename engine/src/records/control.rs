@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::BASE64;
-use petsem_api::{AppId, ApprovalId, HostId, IssuerId, MachineId, OrgId, SigningKeyId, TokenUuid};
+use petsem_api::{
+    AppId, AppName, ApprovalId, HostId, IssuerId, MachineId, OrgId, OrgName, SigningKeyId, TokenUuid,
+};
 use petsem_store::RecordKind;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,7 +17,11 @@ use super::Content;
 /// Children of a branch.
 pub(crate) const FAN_OUT: usize = 16;
 
-/// Where the entry about a subject is: SHA-256 over the kind of subject and its fields. The first four bits choose the
+/// The first byte of the keys of names.
+const NAMES: u8 = 0xff;
+
+/// Where the entry about a subject is: SHA-256 over the kind of subject and its fields; of names, the first byte is
+/// replaced. The first four bits choose the
 /// child of the top page, the next four that of the page below it, and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EntryKey([u8; 32]);
@@ -65,6 +71,21 @@ impl EntryKey {
     /// What an outside discharger proved for a subject.
     pub(crate) fn discharger_subject(location: &str, sub: &str) -> Self {
         Self::of(11, &[location.as_bytes(), sub.as_bytes()])
+    }
+
+    pub(crate) fn app_name(name: &AppName) -> Self {
+        Self::of(12, &[name.as_str().as_bytes()]).apart()
+    }
+
+    pub(crate) fn org_name(name: &OrgName) -> Self {
+        Self::of(13, &[name.as_str().as_bytes()]).apart()
+    }
+
+    /// The same key in one part of the tree. Names are as many as apps, and only creations read them; the pages of all
+    /// other entries stay few, and in memory.
+    fn apart(mut self) -> Self {
+        self.0[0] = NAMES;
+        self
     }
 
     fn of(kind: u8, fields: &[&[u8]]) -> Self {
@@ -121,6 +142,10 @@ pub(crate) enum ControlEntry {
     Jwts(RevokedJwts),
     /// A decided request for an approval.
     Request(RequestEntry),
+    /// The name of an app.
+    AppName(AppId),
+    /// The name of an org.
+    OrgName(OrgId),
 }
 
 /// How long a revocation is kept after what it refuses has ended, or after it was made, in seconds.
@@ -208,6 +233,8 @@ pub(crate) struct OrgEntry {
     pub(crate) is_guarded: bool,
     /// Its signing keys, oldest first.
     pub(crate) keys: SigningKeys,
+    /// How many apps it has.
+    pub(crate) apps: u64,
 }
 
 /// The signing keys of an org or of the platform, oldest first. The newest signs new tokens.

@@ -54,6 +54,11 @@ pub(crate) struct NextVersion {
 }
 
 impl NextVersion {
+    /// The names of the secrets that it sets, replaces or deletes.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &SecretName> {
+        self.values.iter().map(|value| &value.row.name)
+    }
+
     /// Adds the rows to a transaction; returns the changed secrets without values.
     pub(crate) fn put_into(self, change: &mut Change) -> Vec<AppSecret> {
         change.expects.push(expect::<AppHead>(&self.head.id, self.head.row_version - 1));

@@ -1,6 +1,6 @@
 //! Changes an app's secrets. One transaction changes a whole set, or nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use petsem_api::{
     AppRef, AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, MAX_VALUE, RollbackRequest, SecretName,
@@ -166,6 +166,10 @@ impl Engine {
             };
             let version = next.version;
             audit.set_version(version);
+            // A line has room for some thousand names: those that change come before deletions of missing secrets.
+            let changed: BTreeSet<_> = next.changed().collect();
+            let others = update.amendments.keys().filter(|name| !changed.contains(name));
+            audit.set_names(changed.iter().copied().chain(others));
             let mut change = self.change(audit);
             let secrets = next.put_into(&mut change);
             match self.commit(audit, change).await {

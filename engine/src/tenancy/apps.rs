@@ -6,7 +6,7 @@ use petsem_api::{
 };
 use petsem_keys::{AppKek, DigestKey, WrapContext};
 use petsem_policy::Action;
-use petsem_store::{CommitError, RecordKind};
+use petsem_store::RecordKind;
 
 use crate::authz::decide::Principal;
 use crate::clock::{Timestamp, time_text};
@@ -115,9 +115,10 @@ impl Engine {
     ) -> Result<DeletedApp, Failure> {
         let id = self.app_for(principal, audit, app, &[(Action::Delete, None)]).await?.id;
         let _turn = self.app_turn(id).await;
-        let feed = [FeedRow::AppDeleted { app: id, at: self.now().millis() }];
         // Read under the app's lock: a concurrent set has ended.
         let app = self.current_app(id).await?;
+        let (org, name) = (app.head.org, app.head.name.clone());
+        let feed = [FeedRow::AppDeleted { app: id, org, name, at: self.now().millis() }];
         self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<AppHead>(id.as_bytes(), app.head_version));
             change.deletes.push((RecordKind::AppHead, id.as_bytes().to_vec()));
@@ -127,6 +128,7 @@ impl Engine {
             change.deletes.push((RecordKind::SecretKeys, id.as_bytes().to_vec()));
             change.deletes.push((RecordKind::AppRotation, id.as_bytes().to_vec()));
             change.delete_app = Some(id);
+            change.erases = true;
         })
         .await?;
         Ok(DeletedApp { id, notice: messages::APP_DELETED.to_owned() })
@@ -173,20 +175,23 @@ impl Engine {
         audit.set_org(org.id);
         audit.set_detail(messages::app_created(&name, id));
         let label = name.as_str().as_bytes();
-        let mut change = self.change(audit);
-        change.expects.push(fence);
-        change.expects.push(expect::<AppNameRow>(label, 0));
-        change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
-        change.puts.push(self.codec.write(org.id.as_bytes(), org.row.version + 1, &org.row.content));
-        change.puts.push(self.codec.write(label, 1, &AppNameRow { app: id }));
-        change.puts.push(self.codec.write(id.as_bytes(), 1, &head));
-        change.puts.push(self.codec.write(&org_app(org.id, id), 1, &OrgAppRow {}));
-        match self.commit(audit, change).await {
+        // A name whose row was deleted by others is not free: its app is still there.
+        let feed = [FeedRow::AppCreated { app: id, org: org.id, name: name.clone(), at: now }];
+        let created = self.commit_control(audit, &feed, |change| {
+            change.expects.push(fence.clone());
+            change.expects.push(expect::<AppNameRow>(label, 0));
+            change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
+            change.puts.push(self.codec.write(org.id.as_bytes(), org.row.version + 1, &org.row.content));
+            change.puts.push(self.codec.write(label, 1, &AppNameRow { app: id }));
+            change.puts.push(self.codec.write(id.as_bytes(), 1, &head));
+            change.puts.push(self.codec.write(&org_app(org.id, id), 1, &OrgAppRow {}));
+        });
+        match created.await {
             Ok(_) => Ok(to_wire(id, &head, &org.row.content.name)),
-            Err(CommitError::Conflict { kind: RecordKind::AppName, .. }) => {
+            Err(_) if self.row::<AppNameRow>(label).await?.is_some() => {
                 Err(messages::name_taken(name.as_str(), "app"))
             }
-            Err(error) => Err(error.into()),
+            Err(failure) => Err(failure),
         }
     }
 }

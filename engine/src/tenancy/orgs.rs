@@ -1,7 +1,7 @@
 //! Orgs: created and deleted by operators, each with its own signing key.
 
 use data_encoding::HEXLOWER;
-use petsem_api::{ErrorCode, Org, OrgId, OrgList, OrgName, OrgRef};
+use petsem_api::{Org, OrgId, OrgList, OrgName, OrgRef};
 use petsem_keys::SigningKey;
 use petsem_policy::Action;
 use petsem_store::RecordKind;
@@ -15,7 +15,7 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::state::owned;
 use crate::messages;
-use crate::records::{FeedRow, IntegrityFault, OrgAppRow, OrgNameRow, OrgRow, Row, SigningKeyRow, expect};
+use crate::records::{FeedRow, IntegrityFault, OrgNameRow, OrgRow, Row, SigningKeyRow, expect};
 use crate::request::AuditRecord;
 
 /// Orgs in one response; an installation has few.
@@ -104,18 +104,19 @@ impl Engine {
         principal.may_operate(audit, now)?;
         let org = self.find_org(org).await?.ok_or_else(messages::no_such_org)?;
         audit.set_org(org.id);
-        let mut apps = self.scan::<OrgAppRow>(1).within(org.id.as_bytes(), None);
-        if let Some(app) = apps.next_page().await?.pop() {
-            app?;
+        // Its apps' rows may have been deleted by others.
+        if self.control().org(org.id).await?.apps > 0 {
             return Err(messages::org_has_apps());
         }
         let now = self.now().millis();
-        let label = org.row.content.name.as_str().as_bytes().to_vec();
-        self.commit_control(audit, &[FeedRow::OrgDeleted { org: org.id, at: now }], |change| {
+        let name = org.row.content.name.clone();
+        let label = name.as_str().as_bytes().to_vec();
+        self.commit_control(audit, &[FeedRow::OrgDeleted { org: org.id, name, at: now }], |change| {
             // A concurrent creation of an app also writes the org's row, so one of the two fails.
             change.expects.push(expect::<OrgRow>(org.id.as_bytes(), org.row.version));
             change.deletes.push((RecordKind::Org, org.id.as_bytes().to_vec()));
             change.deletes.push((RecordKind::OrgName, label.clone()));
+            change.erases = true;
         })
         .await?;
         Ok(org.id)
@@ -160,22 +161,25 @@ impl Engine {
         let key_row = SigningKeyRow { org: Some(id), wrapped, created_at: now };
         audit.set_org(id);
         audit.set_detail(messages::org_created(&name));
-        let feed =
-            [FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: Some(id), version: 1, at: now }];
+        let feed = [
+            FeedRow::OrgCreated { org: id, name: name.clone(), at: now },
+            FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: Some(id), version: 1, at: now },
+        ];
         let label = name.as_str().as_bytes();
-        self.commit_control(audit, &feed, |change| {
+        let created = self.commit_control(audit, &feed, |change| {
             change.expects.push(fence.clone());
             change.expects.push(expect::<OrgNameRow>(label, 0));
             change.puts.push(self.codec.write(label, 1, &OrgNameRow { org: id }));
             change.puts.push(self.codec.write(id.as_bytes(), 1, &row));
             change.puts.push(self.codec.write(&kid, 1, &key_row));
-        })
-        .await
-        .map_err(|failure| match failure.code() {
-            ErrorCode::Conflict => messages::name_taken(name.as_str(), "org"),
-            _ => failure,
-        })?;
-        Ok(to_wire(id, &row))
+        });
+        match created.await {
+            Ok(_) => Ok(to_wire(id, &row)),
+            Err(_) if self.org_named(name).await?.is_some() => {
+                Err(messages::name_taken(name.as_str(), "org"))
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// An org by name or id.

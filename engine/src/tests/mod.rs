@@ -7,6 +7,7 @@ mod control;
 mod dischargers;
 mod enrollment;
 mod explanations;
+mod missing_rows;
 mod platform;
 mod reserved_names;
 mod revocations;

@@ -45,11 +45,6 @@ pub(crate) fn has_node(data_directory: &Path, node: &[u8; 16]) -> StartError {
     ))
 }
 
-/// The detail of an audit line.
-pub(crate) fn node_added(name: &str, node: &[u8; 16]) -> String {
-    format!("node {} ({name})", HEXLOWER.encode(node))
-}
-
 pub(crate) fn no_log_lost() -> StartError {
     StartError::Refused("the audit log of this node is complete: there is no loss to accept".to_owned())
 }

@@ -64,8 +64,10 @@ pub(crate) async fn new_node(
     settings: &Settings,
     store: &dyn Store,
     unlocked: &Unlocked,
+    action: Option<&'static str>,
 ) -> Result<[u8; 16], StartError> {
-    let created = create_node(store, unlocked, &settings.node_name, Timestamp::now().millis()).await;
+    let now = Timestamp::now().millis();
+    let created = create_node(store, unlocked, &settings.node_name, now, action).await;
     let (id, _) = created.map_err(|error| settings.unlock_failed(error))?;
     // The row first: a file without a row would look like a removed row.
     let path = id_file(settings);

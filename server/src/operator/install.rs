@@ -77,6 +77,6 @@ pub(crate) async fn make(
     let unlocked = create_installation(&*store, &sources, &settings.discharger_location, now, keep_shares)
         .await
         .map_err(|error| settings.unlock_failed(error))?;
-    new_node(&settings, &*store, &unlocked).await?;
+    new_node(&settings, &*store, &unlocked, None).await?;
     start_unlocked(settings, store, unlocked).await
 }

@@ -1,6 +1,6 @@
 //! `petsem operator node add`: the data directory of a node that the store does not know yet.
 
-use petsem_engine::{AuditRecord, unlock};
+use petsem_engine::unlock;
 
 use crate::error::StartError;
 use crate::messages;
@@ -20,10 +20,9 @@ pub async fn add_node(settings: &Settings) -> Result<[u8; 16], StartError> {
     if let Some(node) = node_id(settings)? {
         return Err(messages::has_node(&settings.data_directory, &node));
     }
-    let node = new_node(settings, &*store, &unlocked).await?;
+    let node = new_node(settings, &*store, &unlocked, Some("operator.node.add")).await?;
+    // The start writes the line of the node's creation.
     let started = start_unlocked(settings.clone(), store, unlocked).await?;
-    let mut audit = AuditRecord::on_node(started.state.engine.now(), "node", "operator.node.add");
-    audit.set_detail(messages::node_added(&settings.node_name, &node));
-    stop_after(started, async |engine| engine.record(&audit).await).await??;
+    stop_after(started, async |_| ()).await?;
     Ok(node)
 }

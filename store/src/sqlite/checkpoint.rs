@@ -4,11 +4,15 @@
 //! restarts the log's file only when a checkpoint has caught up with the writer, which under steady load
 //! never happens by itself. So when the log is long, the writer waits for one checkpoint. Most of the log is
 //! then already in the database, and the wait is only for the rest.
+//!
+//! A log that was copied keeps the pages that it had, so what a change destroys stays in the file. After such a change
+//! the writer waits for a checkpoint that truncates it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -18,6 +22,8 @@ use super::writer::Counters;
 const OFTEN: u32 = 1000;
 /// Frames after which the writer waits.
 const LONG: u32 = 8 * OFTEN;
+/// How soon a truncation is tried again if a reader kept an earlier state.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The writer's handle.
 pub(super) struct Checkpoints {
@@ -35,6 +41,8 @@ enum Request {
     Soon,
     /// The writer waits; drop the sender afterwards.
     Now(SyncSender<()>),
+    /// The same, and nothing stays in the log's file.
+    Erase(SyncSender<()>),
 }
 
 /// Starts the thread. It ends when [`Checkpoints`] is dropped.
@@ -59,6 +67,19 @@ impl Checkpoints {
         }))
     }
 
+    /// Waits until what was destroyed is in no file of the store, or until a reader of an earlier state prevents it.
+    pub(super) fn erase(&mut self) {
+        self.wait_for(Request::Erase);
+    }
+
+    fn wait_for(&self, request: impl FnOnce(SyncSender<()>) -> Request) {
+        let (done, wait) = sync_channel(0);
+        if self.requests.send(request(done)).is_ok() {
+            // The sender is dropped as the answer.
+            let _ = wait.recv();
+        }
+    }
+
     /// Requests a checkpoint if one is due, and waits for it if the log is long.
     pub(super) fn after_commit(&mut self) {
         let frames = self.frames.load(Ordering::Relaxed);
@@ -68,11 +89,7 @@ impl Checkpoints {
             self.waited_at = 0;
         }
         if frames.saturating_sub(self.waited_at) >= LONG {
-            let (done, wait) = sync_channel(0);
-            if self.requests.send(Request::Now(done)).is_ok() {
-                // The sender is dropped as the answer.
-                let _ = wait.recv();
-            }
+            self.wait_for(Request::Now);
             self.asked_at = frames;
             self.waited_at = frames;
         } else if frames.saturating_sub(self.asked_at) >= OFTEN
@@ -83,21 +100,37 @@ impl Checkpoints {
     }
 }
 
-/// Copies the whole log and truncates its file. For closing, without readers.
-pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+/// Copies the whole log and truncates its file. Whether that was possible: without readers of an earlier state.
+pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map(|busy: i64| busy == 0)
 }
 
 fn run(connection: &Connection, asked: &Receiver<Request>, counters: &Counters) {
-    while let Ok(request) = asked.recv() {
-        let counter = match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-            Ok(()) => &counters.checkpoints,
-            Err(_) => &counters.checkpoint_failures,
+    // Whether something that was destroyed may still be in the log.
+    let mut is_owed = false;
+    loop {
+        let request = match is_owed {
+            false => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            true => asked.recv_timeout(AGAIN),
         };
+        let done = match request {
+            Ok(Request::Soon) => None,
+            Ok(Request::Now(done)) => Some(done),
+            Ok(Request::Erase(done)) => {
+                is_owed = true;
+                Some(done)
+            }
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let outcome = if is_owed {
+            truncate(connection).map(|is_truncated| is_owed = !is_truncated)
+        } else {
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        };
+        let counter =
+            if outcome.is_ok() && !is_owed { &counters.checkpoints } else { &counters.checkpoint_failures };
         counter.fetch_add(1, Ordering::Relaxed);
-        match request {
-            Request::Soon => {}
-            Request::Now(done) => drop(done),
-        }
+        drop(done);
     }
 }

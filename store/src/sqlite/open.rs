@@ -244,6 +244,6 @@ mod tests {
         drop((connection, place));
         let place = Place::claim(directory.path()).unwrap();
         assert!(place.length > 0);
-        assert_eq!(number(&writer(&place, None).unwrap(), "user_version"), 3);
+        assert_eq!(number(&writer(&place, None).unwrap(), "user_version"), 4);
     }
 }

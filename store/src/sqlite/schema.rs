@@ -8,6 +8,7 @@
 //! |---|---|
 //! | 2 | `unaudited.line` is the encoded audit event; the app head names the id of the bundle's DEK, no digest |
 //! | 3 | rows name a control change, and the control state is in pages; a bundle has the secrets as a boot response has them; a node has name and chain, and its checkpoint the audit MAC key after it; old `revisions` are pruned; an app head has the revision that wrote it |
+//! | 4 | the control feed names the names of apps and orgs |
 
 use std::path::Path;
 
@@ -20,7 +21,7 @@ use crate::error::OpenError;
 const APPLICATION_ID: i32 = 0x5074_536d;
 
 /// The one format that this build reads and writes.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 const TABLES: &str = "
     -- Numbers of the installation as a whole.

@@ -35,12 +35,30 @@ pub(super) struct Job {
     pub(super) _room: OwnedSemaphorePermit,
 }
 
+/// The newest revision that this process knows from its start, or wrote. A row with a higher number is someone else's.
+pub(super) struct Newest(Mutex<Option<Committed>>);
+
+impl Newest {
+    pub(super) fn at_start(newest: Option<Committed>) -> Self {
+        Self(Mutex::new(newest))
+    }
+
+    pub(super) fn get(&self) -> Option<Committed> {
+        *lock(&self.0)
+    }
+
+    fn set(&self, newest: Committed) {
+        *lock(&self.0) = Some(newest);
+    }
+}
+
 pub(super) struct Writer {
     connection: Connection,
     jobs: mpsc::Receiver<Job>,
     rng: Box<dyn CryptoRng + Send>,
     /// The last committed revision. No other process writes this file.
     revision: u64,
+    newest: Arc<Newest>,
     checkpoints: Checkpoints,
     audited: Arc<Audited>,
     counters: Arc<Counters>,
@@ -51,13 +69,14 @@ impl Writer {
         mut connection: Connection,
         jobs: mpsc::Receiver<Job>,
         rng: Box<dyn CryptoRng + Send>,
-        revision: u64,
+        newest: Arc<Newest>,
         checkpoints: Checkpoints,
         audited: Arc<Audited>,
         counters: Arc<Counters>,
     ) -> rusqlite::Result<Self> {
         checkpoints.watch(&mut connection)?;
-        Ok(Self { connection, jobs, rng, revision, checkpoints, audited, counters })
+        let revision = newest.get().map_or(0, |committed| committed.revision);
+        Ok(Self { connection, jobs, rng, revision, newest, checkpoints, audited, counters })
     }
 
     /// Runs until the store is closed and the queue is empty; returns the connection for the last checkpoint.
@@ -111,8 +130,13 @@ impl Writer {
         });
         match &outcome {
             Ok(answers) => {
-                let newest = answers.iter().flatten().map(|committed| committed.revision).max();
-                self.revision = newest.unwrap_or(self.revision);
+                if let Some(newest) = answers.iter().flatten().max_by_key(|committed| committed.revision) {
+                    self.revision = newest.revision;
+                    self.newest.set(*newest);
+                }
+                if group.iter().any(|job| job.change.erases) {
+                    self.checkpoints.erase();
+                }
             }
             Err(_) => {
                 self.audited.put_back(audited);

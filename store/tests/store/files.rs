@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 use crate::open;
-use crate::rows::{app, app_change};
+use crate::rows::{app, app_change, change};
 
 #[tokio::test]
 async fn only_the_owner_can_read_the_files() {
@@ -103,12 +103,12 @@ fn a_newer_format_is_refused_and_left_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()).unwrap());
     let database = directory.path().join("petsem.db");
-    Connection::open(&database).unwrap().pragma_update(None, "user_version", 4).unwrap();
+    Connection::open(&database).unwrap().pragma_update(None, "user_version", 5).unwrap();
     let before = fs::read(&database).unwrap();
 
     let error = open(directory.path()).err().unwrap();
     let OpenError::NewerFormat { path, found, known } = &error else { panic!("{error:?}") };
-    assert_eq!((path, *found, *known), (&database, 4, 3));
+    assert_eq!((path, *found, *known), (&database, 5, 4));
     assert!(error.to_string().contains("run a newer petsem"));
     assert!(fs::read(&database).unwrap() == before);
 }
@@ -120,7 +120,7 @@ async fn an_older_format_is_refused_and_left_unchanged() {
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
     store.close().await.unwrap();
     let database = directory.path().join("petsem.db");
-    Connection::open(&database).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(&database).unwrap().pragma_update(None, "user_version", 3).unwrap();
     assert_older_is_refused(directory.path());
     assert!(!directory.path().join("petsem.db-wal").exists());
 
@@ -128,7 +128,7 @@ async fn an_older_format_is_refused_and_left_unchanged() {
     let killed = tempfile::tempdir().unwrap();
     drop(open(killed.path()).unwrap());
     let theirs = Connection::open(killed.path().join("petsem.db")).unwrap();
-    theirs.execute_batch("UPDATE meta SET value = 1; PRAGMA user_version = 2").unwrap();
+    theirs.execute_batch("UPDATE meta SET value = 1; PRAGMA user_version = 3").unwrap();
     let left = tempfile::tempdir().unwrap();
     for name in ["petsem.db", "petsem.db-wal"] {
         fs::copy(killed.path().join(name), left.path().join(name)).unwrap();
@@ -144,7 +144,7 @@ fn assert_older_is_refused(directory: &Path) {
     let before = bytes();
     let error = open(directory).err().unwrap();
     let OpenError::OlderFormat { path, found, known } = &error else { panic!("{error:?}") };
-    assert_eq!((path, *found, *known), (&database, 2, 3));
+    assert_eq!((path, *found, *known), (&database, 3, 4));
     let text = error.to_string();
     assert!(text.contains("nothing was changed; start it with the petsem that wrote it"), "{text}");
     assert!(bytes() == before);
@@ -190,10 +190,62 @@ async fn a_row_of_a_wrong_form_is_reported_as_corrupt() {
     store.commit(app_change(app(1), 1, 3)).await.unwrap();
     let by_hand = Connection::open(directory.path().join("petsem.db")).unwrap();
     by_hand.execute_batch("UPDATE revisions SET mark = x'00'; UPDATE records SET row_version = -1").unwrap();
-    let error = store.revision().await.unwrap_err();
+    let error = store.mark(1).await.unwrap_err();
     assert!(matches!(error, ReadError::Corrupt(_)), "{error:?}");
     let error = store.app(app(1), AppPart::Secrets).await.unwrap_err();
     assert!(matches!(error, ReadError::Corrupt(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_revision_that_this_process_did_not_write_is_not_the_newest() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let first = store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    let by_hand = Connection::open(directory.path().join("petsem.db")).unwrap();
+    by_hand.execute("INSERT INTO revisions VALUES (1 << 62, zeroblob(16))", []).unwrap();
+    assert_eq!(store.revision().await.unwrap(), Some(first));
+    let second = store.commit(app_change(app(1), 2, 3)).await.unwrap();
+    assert_eq!((second.revision, store.revision().await.unwrap()), (2, Some(second)));
+    // A start cannot tell it from one of a store that was ahead, and continues after it.
+    store.close().await.unwrap();
+    let store = open(directory.path()).unwrap();
+    assert_eq!(store.commit(app_change(app(1), 3, 3)).await.unwrap().revision, (1 << 62) + 1);
+}
+
+/// An attacker who copies the files after a change that erases has nothing of what it deleted.
+#[tokio::test]
+async fn what_a_change_erases_is_in_no_file_when_it_is_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let holds = |text: &str| {
+        let files = ["petsem.db", "petsem.db-wal"].map(|name| fs::read(directory.path().join(name)).unwrap());
+        files.iter().any(|file| file.windows(text.len()).any(|window| window == text.as_bytes()))
+    };
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    assert!(holds("bundle 1"));
+    let delete = |erases| {
+        let mut change = change();
+        change.delete_app = Some(app(1));
+        change.erases = erases;
+        change
+    };
+    store.commit(delete(false)).await.unwrap();
+    assert!(holds("bundle 1"), "the log keeps it");
+    store.commit(delete(true)).await.unwrap();
+    assert!(!holds("bundle 1"));
+
+    // A reader that keeps an earlier state delays that, but not the change.
+    store.commit(app_change(app(2), 1, 3)).await.unwrap();
+    let reader = Connection::open(directory.path().join("petsem.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM records").unwrap();
+    let mut change = delete(true);
+    change.delete_app = Some(app(2));
+    store.commit(change).await.unwrap();
+    assert!(holds("bundle 1"));
+    drop(reader);
+    while holds("bundle 1") {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 /// An attacker with write access to the file can add a trigger. It does not run.

@@ -5,6 +5,8 @@
 //! version must still be re-wrapped, so a killed rotation resumes from the rows. With `rewrite` each value also gets a
 //! new DEK, and no value is ever under its old DEK and a new KEK.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use petsem_api::{AppId, AppRef, AppRotation, ErrorCode, SecretName};
 use petsem_keys::{AppKek, DigestKey, SecretKeyMaterial, WrapContext};
 use petsem_policy::Action;
@@ -41,6 +43,13 @@ pub(super) async fn follow(engine: &Engine) {
     }
 }
 
+/// The head still names an old KEK, so the row was not deleted by a node.
+fn missing_rotation(app: AppId) -> Failure {
+    let what =
+        "it is missing, and the app's old KEK is not destroyed: put the row back from a copy of the database";
+    IntegrityFault::new(RecordKind::AppRotation, app.as_bytes(), what).into()
+}
+
 /// The result for a page of values.
 struct Page {
     /// The last value of the page; `None` if there are no more.
@@ -68,7 +77,8 @@ impl Engine {
         for _ in 0..TRIES {
             let found = self.current_app(app).await?;
             if found.head.keks.len() > 1 {
-                return Err(messages::app_rotation_running());
+                let row = self.row::<AppRotationRow>(app.as_bytes()).await?;
+                return Err(row.map_or_else(|| missing_rotation(app), |_| messages::app_rotation_running()));
             }
             let (found, keys) = self.secret_keys_of(found).await?;
             let row = AppRotationRow { rewrite, author: author.clone(), started_at: now.millis() };
@@ -159,13 +169,18 @@ impl Engine {
         Ok(row)
     }
 
-    /// The rotations that are in progress.
+    /// The rotations that are in progress: those with a row, and those that this node has begun and not ended.
     pub(super) async fn app_rotations(&self) -> Result<Vec<AppRotation>, Failure> {
+        let rows: BTreeMap<_, _> = self.rows::<AppRotationRow>(MOST).await?.into_iter().collect();
         let mut rotations = Vec::new();
-        for (app, row) in self.rows::<AppRotationRow>(MOST).await? {
+        for app in rows.keys().copied().chain(self.rotations.apps()).collect::<BTreeSet<_>>() {
             let Some(open) = self.find_app(&AppRef::Id(app)).await? else { continue };
-            let keks = open.head.keks.iter().map(|kek| kek.version).collect();
-            rotations.push(self.shown_rotation(app, keks, &row.content));
+            let keks: Vec<_> = open.head.keks.iter().map(|kek| kek.version).collect();
+            match rows.get(&app) {
+                Some(row) => rotations.push(self.shown_rotation(app, keks, &row.content)),
+                None if keks.len() > 1 => return Err(missing_rotation(app)),
+                None => {}
+            }
         }
         Ok(rotations)
     }
@@ -279,18 +294,22 @@ impl Engine {
         let _turn = self.app_turn(app).await;
         let mut audit = local_record(self.now(), "app.kek_destroy");
         for _ in 0..TRIES {
-            let open = self.find_app(&AppRef::Id(app)).await?;
             let row = self.row::<AppRotationRow>(app.as_bytes()).await?;
-            // Another node did it first, or the app was deleted with its rotation.
-            let (Some(open), Some(_)) = (open, row.filter(|row| row.version == rotation)) else {
+            let open = self.find_app(&AppRef::Id(app)).await?;
+            let Some(open) = open.filter(|open| open.head.keks.len() > 1) else {
+                // Another node did it first, or the app was deleted with its rotation.
                 self.rotations.end_app(app);
                 return Ok(());
             };
+            if row.is_none_or(|row| row.version != rotation) {
+                return Err(missing_rotation(app));
+            }
             audit.set_app(&open);
             let mut head = open.head.clone();
             head.keks.retain(|kek| kek.version == head.kek_version);
             audit.set_detail(messages::only_kek_version(head.kek_version));
             let mut change = self.change(&audit);
+            change.erases = true;
             change.expects.push(expect::<AppHead>(app.as_bytes(), open.head_version));
             change.puts.push(self.codec.write(app.as_bytes(), open.head_version + 1, &head));
             change.expects.push(expect::<AppRotationRow>(app.as_bytes(), rotation));

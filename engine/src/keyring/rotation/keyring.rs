@@ -350,6 +350,7 @@ impl Engine {
         self.commit_control_if(&mut audit, &feed, check, |change| {
             change.expects.push(expect::<KeyringKeyRow>(&id, row.version));
             change.deletes.push((RecordKind::KeyringKey, id.to_vec()));
+            change.erases = true;
         })
         .await?;
         tracing::info!(version, "an unused version of the keyring was destroyed");

@@ -108,7 +108,12 @@ impl Rotations {
         self.rewrapped.load(Ordering::Relaxed)
     }
 
-    /// Apps whose KEK this node is rotating.
+    /// The apps whose KEKs this node is rotating.
+    pub(super) fn apps(&self) -> Vec<AppId> {
+        lock(&self.apps).keys().copied().collect()
+    }
+
+    /// How many these are.
     pub(crate) fn apps_in_progress(&self) -> u64 {
         u64::try_from(lock(&self.apps).len()).unwrap_or(u64::MAX)
     }

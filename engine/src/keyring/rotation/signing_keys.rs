@@ -107,6 +107,7 @@ impl Engine {
         let feed = [FeedRow::SigningKeyDestroyed { key, at: now.millis() }];
         self.commit_control(&mut audit, &feed, |change| {
             change.expects.push(expect::<SigningKeyRow>(key.as_bytes(), version));
+            change.erases = true;
         })
         .await?;
         tracing::info!(%key, "a signing key without valid tokens was destroyed");
