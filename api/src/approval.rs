@@ -71,7 +71,7 @@ pub enum ApprovalKind {
 /// `POST /v1/enrollments`: request to mint the tokens of hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RequestEnrollment {
+pub struct EnrollmentRequest {
     /// The hosts.
     #[schema(min_items = 1, max_items = 256)]
     pub hosts: Vec<HostId>,
@@ -136,7 +136,7 @@ pub struct Approval {
     #[serde(rename = "asked_at")]
     #[schema(value_type = Timestamp)]
     pub requested_at: String,
-    /// Until when it can be approved. For break-glass also the end of reading, for an enrollment of minting.
+    /// Until when it can be approved. Break-glass also ends then, and an enrollment's right to mint.
     #[schema(value_type = Timestamp)]
     pub ends_at: String,
     /// The digest of the keys that are registered; who approves repeats it. Of one key of an issuer: its thumbprint

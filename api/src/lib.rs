@@ -65,7 +65,7 @@ mod wiped;
 
 pub use approval::{
     Approval, ApprovalKind, ApprovalList, ApprovalState, Approve, BreakGlassRequest, BreakGlassToken,
-    Discharger, DischargerList, OrgGuard, PutDischarger, RequestEnrollment,
+    Discharger, DischargerList, EnrollmentRequest, OrgGuard, PutDischarger,
 };
 pub use boot::{
     BATCH_ANSWERS, BATCH_AT_ONCE, BatchBootAnswer, BatchBootItem, BatchBootRequest, BatchBootResponse,

@@ -305,9 +305,9 @@ impl Engine {
         let committed = self.store.commit(change).await?;
         audit.committed(committed.revision);
         self.note_revision(committed);
-        // From now on an older head was put back, even if nobody has read this one.
+        // An older head that is read from now on was put back, even if nobody has read this one.
         for (app, version) in heads {
-            self.seen_heads.is_newest(app, version, self.now());
+            self.seen_heads.note(app, version, self.now());
         }
         Ok(committed)
     }

@@ -121,11 +121,10 @@ pub async fn verify_store(
     verifier.rows::<KeyringKeyRow>().await?;
     verifier.rows::<OrgRow>().await?;
     verifier.rows::<OrgNameRow>().await?;
-    for (name, row) in verifier.each::<AppNameRow>().await? {
-        verifier.names.insert(name, row.content.app);
-    }
+    let names = verifier.each::<AppNameRow>().await?;
+    verifier.names = names.into_iter().map(|(name, row)| (name, row.content.app)).collect();
     let listed = verifier.each::<OrgAppRow>().await?;
-    verifier.listed.extend(listed.into_iter().map(|(id, _)| id));
+    verifier.listed = listed.into_iter().map(|(id, _)| id).collect();
     verifier.rows::<PolicyRow>().await?;
     verifier.rows::<SecretKeysRow>().await?;
     verifier.rows::<IssuerRow>().await?;
@@ -153,7 +152,7 @@ struct StoreVerifier<'a> {
     names: HashMap<Vec<u8>, AppId>,
     /// The apps in the lists of their orgs.
     listed: HashSet<(OrgId, AppId)>,
-    /// What the heads of apps say.
+    /// Org and name of each app, from its head.
     heads: BTreeMap<AppId, (OrgId, AppName)>,
     report: StoreReport,
 }
@@ -358,7 +357,7 @@ impl StoreVerifier<'_> {
         self.report.rows += count;
         self.named_rows(&expected).await?;
         self.signing_keys(&expected).await?;
-        self.names(&expected);
+        self.app_names(&expected);
         let expected: BTreeMap<_, _> =
             expected.changes.into_iter().filter_map(|(key, entry)| Some((key, entry?))).collect();
         if BTreeMap::from_iter(entries) != expected
@@ -388,8 +387,8 @@ impl StoreVerifier<'_> {
         Ok(())
     }
 
-    /// Verifies that each app has its name and its place in the list of its org, and nobody else has the name.
-    fn names(&mut self, expected: &Draft) {
+    /// Verifies that each app has its name, and its place in the list of its org.
+    fn app_names(&mut self, expected: &Draft) {
         let named = expected.changes.values().filter_map(|entry| match entry {
             Some(ControlEntry::AppName(app)) => Some(*app),
             _ => None,
@@ -398,8 +397,7 @@ impl StoreVerifier<'_> {
             self.report.fault(IntegrityFault::new(RecordKind::AppHead, app.as_bytes(), "it is missing"));
         }
         for (app, (org, name)) in &self.heads {
-            let entry = expected.changes.get(&EntryKey::app_name(name)).cloned().flatten();
-            if entry != Some(ControlEntry::AppName(*app))
+            if expected.entry(&EntryKey::app_name(name)) != Some(ControlEntry::AppName(*app))
                 || self.names.get(name.as_str().as_bytes()) != Some(app)
             {
                 self.report.fault(messages::app_without_name(*app, name));
@@ -426,7 +424,7 @@ impl StoreVerifier<'_> {
             }
             // Rows that cannot be read are faults already.
             for (id, row) in page.into_iter().flatten() {
-                let entry = expected.changes.get(&EntryKey::request(id)).cloned().flatten();
+                let entry = expected.entry(&EntryKey::request(id));
                 let entry = entry.and_then(|entry| RequestEntry::try_from(entry).ok()).unwrap_or_default();
                 if entry.is_after(row.content.approved()) {
                     let what = "it was put back to before its decision";

@@ -227,6 +227,7 @@ impl Store for SqliteStore {
     }
 
     fn revision(&self) -> StoreFuture<'_, Result<Option<Committed>, ReadError>> {
+        // Through the pool: a closed store is refused.
         Box::pin(async move { self.readers.read(|_| Ok(self.newest.get())) })
     }
 

@@ -99,7 +99,8 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> StoreFuture<'a, Result<Option<ChangedApps>, ReadError>>;
 
-    /// The newest revision and its mark; none before the first change.
+    /// The newest revision that this process found at its start or wrote, and its mark; none before the first change. A
+    /// row that others added since does not count.
     fn revision(&self) -> StoreFuture<'_, Result<Option<Committed>, ReadError>>;
 
     /// The mark of a revision. None if this store never had that revision, or if it was pruned: no node held it

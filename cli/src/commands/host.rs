@@ -1,7 +1,7 @@
 //! `petsem host`: the hosts that boot Machines.
 
 use clap::{Args, Subcommand};
-use petsem_api::{Approval, HostId, RequestEnrollment};
+use petsem_api::{Approval, EnrollmentRequest, HostId};
 
 use crate::arguments::ServerArguments;
 use crate::failure::Failure;
@@ -39,7 +39,7 @@ impl Host {
 
 impl Enroll {
     fn run(self) -> Result<(), Failure> {
-        let request = RequestEnrollment { hosts: self.hosts, reason: self.reason };
+        let request = EnrollmentRequest { hosts: self.hosts, reason: self.reason };
         let approval: Approval = self.common.remote()?.post("/v1/enrollments", &request)?;
         output::confirm(self.common.json, &approval, &messages::awaits_approval(&approval))
     }

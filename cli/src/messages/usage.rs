@@ -187,7 +187,8 @@ pub(crate) fn no_host_token_file() -> Failure {
     Failure::new(
         Exit::Usage,
         "no host token file given for this endpoint",
-        "give --host-token-file FILE; `petsem token create --kind host --host HOST --out FILE` creates one",
+        "give --host-token-file FILE; once `petsem host enroll HOST` is approved, `petsem token create --kind host --host \
+         HOST --out FILE` creates one",
     )
 }
 

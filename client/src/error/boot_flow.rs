@@ -14,7 +14,7 @@ pub enum BootFlowError {
     /// The token has no third-party caveat, so it is not a host token.
     #[error(
         "the token is not a host token, because it needs no discharge; enroll this host and give the token that \
-         enrollment prints"
+         `petsem token create --kind host` creates"
     )]
     NoTicket,
     /// Neither a renewal nor a proof.

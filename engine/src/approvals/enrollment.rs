@@ -1,11 +1,11 @@
-//! Enrollment of hosts (design §7): a party that has a host's token and can prove boots reads secrets, so a second person
-//! approves a list of hosts. For a day from the request, its requester then mints the tokens of these hosts.
+//! Enrollment of hosts (design §7): a party that has a host's token and can prove boots reads secrets, so a second
+//! person approves a list of hosts. For a day from the request, the requesting token then mints the tokens of these hosts.
 
-use petsem_api::{Approval, ApprovalId, ApprovalState, HostId, RequestEnrollment};
+use petsem_api::{Approval, ApprovalId, ApprovalState, EnrollmentRequest, HostId};
 use petsem_policy::{Action, Token};
 
 use crate::approvals::request::{ApprovalRequest, registration_ends, state_of};
-use crate::authn::tokens::author_of;
+use crate::authn::token_id::token_uuid;
 use crate::authz::decide::{Principal, denied};
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
@@ -27,7 +27,7 @@ impl Engine {
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
-        requested: &RequestEnrollment,
+        requested: &EnrollmentRequest,
         now: Timestamp,
     ) -> Result<Approval, Failure> {
         if requested.hosts.is_empty() || requested.hosts.len() > MOST_HOSTS {
@@ -53,7 +53,8 @@ impl Engine {
         self.request_registration(audit, &requester.token, request, now, None).await
     }
 
-    /// The request of this token's holder that allows it to mint the token of a host now.
+    /// The request, made with this token, that allows it to mint the token of a host now. The holder's name is no
+    /// substitute: a minter chooses it.
     pub(crate) async fn approved_enrollment(
         &self,
         token: &Token,
@@ -61,14 +62,14 @@ impl Engine {
         now: Timestamp,
     ) -> Result<ApprovalId, Failure> {
         self.check_feed()?;
-        let requester = author_of(token);
+        let requester = token_uuid(token.id());
         for (id, row) in self.all_approvals().await? {
             let row = row.content;
             let ProtectedChange::Enrollment { hosts } = &row.change else { continue };
-            if row.requester == requester
+            if row.tokens.first() == Some(&requester)
                 && hosts.contains(host)
-                && !self.is_void(&row).await?
                 && state_of(&row, now) == ApprovalState::Approved
+                && !self.is_void(&row).await?
             {
                 return Ok(id);
             }

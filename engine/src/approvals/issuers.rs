@@ -228,7 +228,7 @@ impl Engine {
     ) -> Result<Issuer, Failure> {
         principal.may_operate(audit, now)?;
         let entry = self.issuer(id)?;
-        // It marks the store, whose keys are in files, for ever: `petsem server` must not serve it.
+        // While it is registered, `petsem server` refuses the store, whose keys are in files.
         if entry.row.development {
             return Err(messages::issuer_of_development());
         }

@@ -204,7 +204,7 @@ impl Engine {
     }
 
     /// The requests that the principal may decide. Deciding needs the same permission as requesting, so requesters see
-    /// their own.
+    /// their own; of hosts it needs `operate`, and the requesting token sees its own.
     pub async fn list_approvals(
         &self,
         audit: &mut AuditRecord,
@@ -265,7 +265,8 @@ impl Engine {
         self.carry_out(audit, id, row, decision, now).await
     }
 
-    /// Denies a request. Break-glass or an enrollment that was already approved ends with it. The requester may deny, too.
+    /// Denies a request. Break-glass or an enrollment that was already approved ends with it. The requester may deny,
+    /// too.
     pub async fn deny_request(
         &self,
         audit: &mut AuditRecord,
@@ -441,7 +442,7 @@ impl Engine {
             | ProtectedChange::Issuer(_)
             | ProtectedChange::IssuerChange { .. } => Action::Operate,
             ProtectedChange::Enrollment { hosts } => {
-                // Whoever may only enroll sees and withdraws what it requested.
+                // A token that may only enroll sees and withdraws its own; it cannot approve: the person is the same.
                 let target = AccessTarget { host: hosts.first(), ..AccessTarget::default() };
                 let access = principal.access(&target, Action::Enroll, now);
                 let own = row.tokens.first().and_then(|id| principal.token_with(*id));

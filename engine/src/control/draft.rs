@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use petsem_api::{OrgId, SigningKeyId};
 use petsem_policy::TokenId;
+use petsem_store::RecordKind;
 
 use crate::authn::token_id::token_uuid;
 use crate::control::pages::Changes;
@@ -100,7 +101,7 @@ impl Draft {
                 })
             }
             FeedRow::AppCreated { app, org, name, .. } => {
-                self.take_name(EntryKey::app_name(name), ControlEntry::AppName(*app))?;
+                self.take_name(EntryKey::app_name(name), name.as_str(), ControlEntry::AppName(*app))?;
                 self.update(EntryKey::org(*org), |entry: &mut OrgEntry| {
                     entry.apps = entry.apps.saturating_add(1);
                 })
@@ -116,7 +117,7 @@ impl Draft {
                 })
             }
             FeedRow::OrgCreated { org, name, .. } => {
-                self.take_name(EntryKey::org_name(name), ControlEntry::OrgName(*org))
+                self.take_name(EntryKey::org_name(name), name.as_str(), ControlEntry::OrgName(*org))
             }
             FeedRow::OrgDeleted { org, name, .. } => {
                 self.changes.insert(EntryKey::org_name(name), None);
@@ -188,9 +189,17 @@ impl Draft {
     }
 
     /// A name is free until an app or org has it, and again after that was deleted.
-    fn take_name(&mut self, key: EntryKey, owner: ControlEntry) -> Result<(), IntegrityFault> {
+    fn take_name(&mut self, key: EntryKey, name: &str, owner: ControlEntry) -> Result<(), IntegrityFault> {
         if self.entry(&key).is_some() {
-            return Err(IntegrityFault::new("name", key.as_bytes(), "it is in use, but its row is missing"));
+            let kind = match owner {
+                ControlEntry::OrgName(_) => RecordKind::OrgName,
+                _ => RecordKind::AppName,
+            };
+            return Err(IntegrityFault::new(
+                kind,
+                name.as_bytes(),
+                "the name is in use, but its row is missing",
+            ));
         }
         self.put(key, owner);
         Ok(())
@@ -272,7 +281,8 @@ impl Draft {
         typed(key, self.entry(key))
     }
 
-    fn entry(&self, key: &EntryKey) -> Option<ControlEntry> {
+    /// An entry with the changes.
+    pub(crate) fn entry(&self, key: &EntryKey) -> Option<ControlEntry> {
         self.changes.get(key).cloned().unwrap_or_else(|| self.loaded.get(key).cloned())
     }
 

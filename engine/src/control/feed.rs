@@ -7,7 +7,7 @@ use petsem_api::ErrorCode;
 use petsem_store::{Change, CommitError, RecordKind};
 
 use crate::control::pages::{PageError, misplaced};
-use crate::control::state::Control;
+use crate::control::state::{Control, feed_fault};
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::messages;
@@ -19,13 +19,10 @@ impl Engine {
     /// Reads new changes of the control feed, and checks that the store still contains the last revision that this node
     /// has seen.
     pub async fn refresh(&self) -> Result<(), Failure> {
-        let result = self.refresh_once().await;
-        if let Err(failure) = &result
-            && failure.code() == ErrorCode::Integrity
-        {
-            self.note_fault(failure);
-        }
-        result
+        self.refresh_once().await.map_err(|failure| match failure.code() {
+            ErrorCode::Integrity => self.noted(failure),
+            _ => failure,
+        })
     }
 
     async fn refresh_once(&self) -> Result<(), Failure> {
@@ -106,8 +103,7 @@ impl Engine {
                 }
                 // The head is the one that was read, so no node wrote these rows.
                 Err(CommitError::FeedConflict { last }) => {
-                    let what = "the feed does not end where its head says";
-                    return Err(self.fault(last, what));
+                    return Err(self.noted(feed_fault(last, "the feed does not end where its head says")));
                 }
                 Err(CommitError::Conflict { kind: RecordKind::FeedHead, .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -116,25 +112,20 @@ impl Engine {
         Err(messages::nodes_keep_changing())
     }
 
-    /// Whether a change that was just committed is in force. The store's feed may end before it: someone else wrote it.
+    /// Refuses to report a change as made if the feed that was read after its commit ends before it.
     fn check_in_force(&self, number: u64) -> Result<(), Failure> {
         if self.control().number >= number {
             return Ok(());
         }
-        Err(self.fault(number, "it was committed, but the store lacks it: an older feed was put back"))
+        let what = "it was committed, but the store lacks it: an older feed was put back";
+        Err(self.noted(feed_fault(number, what)))
     }
 
-    /// A fault in the feed at this number, which is noted.
-    fn fault(&self, number: u64, what: &'static str) -> Failure {
-        let failure = IntegrityFault::new("control change", &number.to_be_bytes(), what).into();
-        self.note_fault(&failure);
-        failure
-    }
-
-    /// A fault is permanent: decisions fail closed until an operator intervenes.
-    fn note_fault(&self, failure: &Failure) {
-        let text = failure.operator_text().to_owned();
+    /// Notes a fault, which is permanent: decisions fail closed until an operator intervenes.
+    fn noted(&self, fault: Failure) -> Failure {
+        let text = fault.operator_text().to_owned();
         *self.integrity_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        fault
     }
 
     /// Commits a change that writes an app's head. If it takes something away, the new head becomes the app's floor.

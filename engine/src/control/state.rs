@@ -738,7 +738,7 @@ pub(crate) fn is_the_mac(mac: &[u8; 32], hex: &str) -> bool {
     HEXLOWER.encode(mac).as_bytes().ct_eq(hex.as_bytes()).into()
 }
 
-fn feed_fault(number: u64, what: &'static str) -> Failure {
+pub(crate) fn feed_fault(number: u64, what: &'static str) -> Failure {
     IntegrityFault::new("control change", &number.to_be_bytes(), what).into()
 }
 

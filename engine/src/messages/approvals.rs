@@ -157,8 +157,8 @@ pub(crate) fn enrollment_not_approved(host: &HostId) -> Failure {
     Failure::new(
         ErrorCode::Forbidden,
         format!(
-            "no second person has approved within the last day that you enroll {host}; request it with `petsem host \
-             enroll {host} --reason TEXT`, have another person approve it, then mint the token again"
+            "no approved request of this token for host {host} is in force; request one with `petsem host enroll {host} \
+             --reason TEXT`, have another person approve it, then mint the token again"
         ),
     )
 }

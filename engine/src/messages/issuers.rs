@@ -21,8 +21,8 @@ pub(crate) fn no_such_issuer() -> Failure {
 pub(crate) fn issuer_of_development() -> Failure {
     Failure::new(
         ErrorCode::Conflict,
-        "this is the issuer of `petsem dev`, and marks the store as one for trials; it cannot be deleted; for use, create an \
-         installation with `petsem operator init`",
+        "the issuer of `petsem dev` cannot be deleted: it keeps `petsem server` from serving this store of trials; \
+         nothing was changed; create an installation with `petsem operator init`",
     )
 }
 

@@ -27,11 +27,17 @@ pub(crate) fn app_unreadable(app: AppId, error: &ReadError) -> String {
 }
 
 pub(crate) fn app_without_name(app: AppId, name: &AppName) -> String {
-    format!("the name {name} does not lead to the app {app} that has it; check who can write to the database")
+    format!(
+        "the app {app} is named {name}, but the row of the name is missing or names another app; restore it from a backup, \
+         and check who can write to the database"
+    )
 }
 
 pub(crate) fn app_not_listed(app: AppId, org: OrgId) -> String {
-    format!("the app {app} is missing from the list of its org {org}; check who can write to the database")
+    format!(
+        "the app {app} is missing from the list of its org {org}; restore it from a backup, and check who can write to the \
+         database"
+    )
 }
 
 pub(crate) fn control_changes_missing(from: u64) -> String {

@@ -18,7 +18,7 @@ use super::Content;
 pub(crate) const FAN_OUT: usize = 16;
 
 /// The first byte of the keys of names.
-const NAMES: u8 = 0xff;
+const NAME_PREFIX: u8 = 0xff;
 
 /// Where the entry about a subject is: SHA-256 over the kind of subject and its fields; of names, the first byte is
 /// replaced. The first four bits choose the
@@ -74,17 +74,17 @@ impl EntryKey {
     }
 
     pub(crate) fn app_name(name: &AppName) -> Self {
-        Self::of(12, &[name.as_str().as_bytes()]).apart()
+        Self::of(12, &[name.as_str().as_bytes()]).under_name_prefix()
     }
 
     pub(crate) fn org_name(name: &OrgName) -> Self {
-        Self::of(13, &[name.as_str().as_bytes()]).apart()
+        Self::of(13, &[name.as_str().as_bytes()]).under_name_prefix()
     }
 
-    /// The same key in one part of the tree. Names are as many as apps, and only creations read them; the pages of all
-    /// other entries stay few, and in memory.
-    fn apart(mut self) -> Self {
-        self.0[0] = NAMES;
+    /// Moves the key to the names' part of the tree: only creations and deletions read names, so the pages of all other
+    /// entries stay few, and in memory.
+    fn under_name_prefix(mut self) -> Self {
+        self.0[0] = NAME_PREFIX;
         self
     }
 

@@ -188,7 +188,8 @@ impl Engine {
         });
         match created.await {
             Ok(_) => Ok(to_wire(id, &head, &org.row.content.name)),
-            Err(_) if self.row::<AppNameRow>(label).await?.is_some() => {
+            // After a commit that is not in force, the name's row is this app's.
+            Err(_) if self.row::<AppNameRow>(label).await?.is_some_and(|row| row.content.app != id) => {
                 Err(messages::name_taken(name.as_str(), "app"))
             }
             Err(failure) => Err(failure),

@@ -104,7 +104,7 @@ impl Engine {
         principal.may_operate(audit, now)?;
         let org = self.find_org(org).await?.ok_or_else(messages::no_such_org)?;
         audit.set_org(org.id);
-        // Its apps' rows may have been deleted by others.
+        // From the control state: others may have deleted the rows that list its apps.
         if self.control().org(org.id).await?.apps > 0 {
             return Err(messages::org_has_apps());
         }
@@ -175,7 +175,8 @@ impl Engine {
         });
         match created.await {
             Ok(_) => Ok(to_wire(id, &row)),
-            Err(_) if self.org_named(name).await?.is_some() => {
+            // After a commit that is not in force, the name's row is this org's.
+            Err(_) if self.org_named(name).await?.is_some_and(|found| found != id) => {
                 Err(messages::name_taken(name.as_str(), "org"))
             }
             Err(failure) => Err(failure),

@@ -1,4 +1,4 @@
-//! The newest head of each app that this node has read lately. An older one was put back.
+//! The newest head of each app that this node has read or written lately. An older one was put back.
 
 use std::collections::HashMap;
 use std::mem;
@@ -28,11 +28,17 @@ struct Generations {
 impl SeenHeads {
     /// Whether no newer head of the app is remembered. Remembers this one.
     pub(crate) fn is_newest(&self, app: AppId, version: u64, now: Timestamp) -> bool {
+        self.note(app, version, now) <= version
+    }
+
+    /// Remembers a head, and returns the newest.
+    pub(crate) fn note(&self, app: AppId, version: u64, now: Timestamp) -> u64 {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.turn_over(now.seconds());
         let before = seen.young.get(&app).or_else(|| seen.old.get(&app)).copied().unwrap_or_default();
-        seen.young.insert(app, version.max(before));
-        version >= before
+        let newest = version.max(before);
+        seen.young.insert(app, newest);
+        newest
     }
 }
 

@@ -2,8 +2,8 @@
 
 use axum::http::StatusCode;
 use petsem_api::{
-    Approval, ApprovalId, ApprovalList, Approve, BreakGlassRequest, BreakGlassToken, ErrorCode, OrgGuard,
-    RequestEnrollment,
+    Approval, ApprovalId, ApprovalList, Approve, BreakGlassRequest, BreakGlassToken, EnrollmentRequest,
+    ErrorCode, OrgGuard,
 };
 use petsem_engine::{AuditRecord, Failure, Principal};
 
@@ -23,7 +23,7 @@ pub(super) fn routes() -> Vec<Route> {
             .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
             .by(break_glass),
         Route::post("/v1/enrollments")
-            .named("requestEnrollment", tag::APPROVALS, "Request to mint the tokens of hosts")
+            .named("askEnrollment", tag::APPROVALS, "Request to mint the tokens of hosts")
             .described(
                 "Needs the action `enroll` for each host. Once a second person, whose token may `operate`, has approved, \
                  the holder of this token mints them with `POST /v1/tokens`, until a day after the request.",
@@ -80,7 +80,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/v1/approvals/{id}/deny")
             .param::<ApprovalId>("id", "The request.")
             .named("deny", tag::APPROVALS, "Deny a request, or withdraw one's own")
-            .described("For break-glass and for hosts also after it was approved: it ends at once.")
+            .described("Break-glass and an enrollment can also be denied after their approval: they end at once.")
             .audited("approval.deny")
             .answers(StatusCode::OK, "The request as it is now.")
             .refuses(&[ErrorCode::Conflict, ErrorCode::StoreFull])
@@ -97,7 +97,7 @@ async fn break_glass(
 }
 
 async fn enroll(
-    call: &Call<Principal, RequestEnrollment>,
+    call: &Call<Principal, EnrollmentRequest>,
     audit: &mut AuditRecord,
 ) -> Result<Approval, Failure> {
     let wanted = call.body().await?;

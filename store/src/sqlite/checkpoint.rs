@@ -5,8 +5,8 @@
 //! never happens by itself. So when the log is long, the writer waits for one checkpoint. Most of the log is
 //! then already in the database, and the wait is only for the rest.
 //!
-//! A log that was copied keeps the pages that it had, so what a change destroys stays in the file. After such a change
-//! the writer waits for a checkpoint that truncates it.
+//! After a checkpoint the log's file still has its old pages, so what a change destroys stays in it. After such a change
+//! the writer waits for a checkpoint that truncates the file.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,7 +23,7 @@ const OFTEN: u32 = 1000;
 /// Frames after which the writer waits.
 const LONG: u32 = 8 * OFTEN;
 /// How soon a truncation is tried again if a reader kept an earlier state.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_ERASE: Duration = Duration::from_secs(1);
 
 /// The writer's handle.
 pub(super) struct Checkpoints {
@@ -68,7 +68,7 @@ impl Checkpoints {
     }
 
     /// Waits until what was destroyed is in no file of the store, or until a reader of an earlier state prevents it.
-    pub(super) fn erase(&mut self) {
+    pub(super) fn erase(&self) {
         self.wait_for(Request::Erase);
     }
 
@@ -100,36 +100,38 @@ impl Checkpoints {
     }
 }
 
-/// Copies the whole log and truncates its file. Whether that was possible: without readers of an earlier state.
+/// Copies the whole log and truncates its file. `false`: a reader of an earlier state prevented it.
 pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map(|busy: i64| busy == 0)
 }
 
 fn run(connection: &Connection, asked: &Receiver<Request>, counters: &Counters) {
     // Whether something that was destroyed may still be in the log.
-    let mut is_owed = false;
+    let mut erase_pending = false;
     loop {
-        let request = match is_owed {
+        let request = match erase_pending {
             false => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            true => asked.recv_timeout(AGAIN),
+            true => asked.recv_timeout(RETRY_ERASE),
         };
         let done = match request {
-            Ok(Request::Soon) => None,
+            Ok(Request::Soon) | Err(RecvTimeoutError::Timeout) => None,
             Ok(Request::Now(done)) => Some(done),
             Ok(Request::Erase(done)) => {
-                is_owed = true;
+                erase_pending = true;
                 Some(done)
             }
-            Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let outcome = if is_owed {
-            truncate(connection).map(|is_truncated| is_owed = !is_truncated)
+        let outcome = if erase_pending {
+            truncate(connection).map(|is_truncated| erase_pending = !is_truncated)
         } else {
             connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
         };
-        let counter =
-            if outcome.is_ok() && !is_owed { &counters.checkpoints } else { &counters.checkpoint_failures };
+        let counter = if outcome.is_ok() && !erase_pending {
+            &counters.checkpoints
+        } else {
+            &counters.checkpoint_failures
+        };
         counter.fetch_add(1, Ordering::Relaxed);
         drop(done);
     }

@@ -35,7 +35,8 @@ pub(super) struct Job {
     pub(super) _room: OwnedSemaphorePermit,
 }
 
-/// The newest revision that this process knows from its start, or wrote. A row with a higher number is someone else's.
+/// The newest revision that this process found at its start, or wrote. No other process writes this file, so a row with
+/// a higher number is not a node's.
 pub(super) struct Newest(Mutex<Option<Committed>>);
 
 impl Newest {
@@ -47,6 +48,10 @@ impl Newest {
         *lock(&self.0)
     }
 
+    fn revision(&self) -> u64 {
+        self.get().map_or(0, |committed| committed.revision)
+    }
+
     fn set(&self, newest: Committed) {
         *lock(&self.0) = Some(newest);
     }
@@ -56,8 +61,6 @@ pub(super) struct Writer {
     connection: Connection,
     jobs: mpsc::Receiver<Job>,
     rng: Box<dyn CryptoRng + Send>,
-    /// The last committed revision. No other process writes this file.
-    revision: u64,
     newest: Arc<Newest>,
     checkpoints: Checkpoints,
     audited: Arc<Audited>,
@@ -75,8 +78,7 @@ impl Writer {
         counters: Arc<Counters>,
     ) -> rusqlite::Result<Self> {
         checkpoints.watch(&mut connection)?;
-        let revision = newest.get().map_or(0, |committed| committed.revision);
-        Ok(Self { connection, jobs, rng, revision, newest, checkpoints, audited, counters })
+        Ok(Self { connection, jobs, rng, newest, checkpoints, audited, counters })
     }
 
     /// Runs until the store is closed and the queue is empty; returns the connection for the last checkpoint.
@@ -131,7 +133,6 @@ impl Writer {
         match &outcome {
             Ok(answers) => {
                 if let Some(newest) = answers.iter().flatten().max_by_key(|committed| committed.revision) {
-                    self.revision = newest.revision;
                     self.newest.set(*newest);
                 }
                 if group.iter().any(|job| job.change.erases) {
@@ -160,7 +161,7 @@ impl Writer {
         savepoints: bool,
     ) -> Result<Vec<Answer>, CommitError> {
         self.run_sql("BEGIN IMMEDIATE")?;
-        let mut next = self.revision + 1;
+        let mut next = self.newest.revision() + 1;
         let mut answers = Vec::with_capacity(group.len());
         for job in group {
             let answer = self.write_one(&job.change, next, savepoints)?;
@@ -172,7 +173,7 @@ impl Writer {
         }
         let newest = next - 1;
         // Seldom, so that most transactions do not touch the oldest page.
-        let steps = newest / PRUNED_EVERY - self.revision / PRUNED_EVERY;
+        let steps = newest / PRUNED_EVERY - self.newest.revision() / PRUNED_EVERY;
         if steps > 0 {
             apply::prune_marks(&self.connection, newest, steps).map_err(failure::commit)?;
         }

@@ -25,7 +25,7 @@ pub(crate) struct Create {
     #[arg(long, value_name = "ORG")]
     org: Option<OrgRef>,
 
-    /// The host that it works on (kind host)
+    /// The host that it works on (kind host), enrolled with `petsem host enroll`
     #[arg(long, value_name = "HOST", required_if_eq("kind", "host"))]
     host: Option<HostId>,
 

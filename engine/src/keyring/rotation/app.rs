@@ -43,10 +43,10 @@ pub(super) async fn follow(engine: &Engine) {
     }
 }
 
-/// The head still names an old KEK, so the row was not deleted by a node.
+/// An app whose head names an old KEK has a rotation in progress; no node deleted its row.
 fn missing_rotation(app: AppId) -> Failure {
-    let what =
-        "it is missing, and the app's old KEK is not destroyed: put the row back from a copy of the database";
+    let what = "it is missing, but the app's old KEK still exists";
+
     IntegrityFault::new(RecordKind::AppRotation, app.as_bytes(), what).into()
 }
 

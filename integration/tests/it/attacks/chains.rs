@@ -153,9 +153,13 @@ impl<'w> Party<'w> {
     }
 
     fn size(&self) -> [usize; 5] {
-        let held = [self.tokens.len(), self.discharges.len(), self.requests.len(), self.issuers.len()];
-        let [tokens, discharges, requests, issuers] = held;
-        [tokens, discharges, requests, issuers, self.allowed.len()]
+        [
+            self.tokens.len(),
+            self.discharges.len(),
+            self.requests.len(),
+            self.issuers.len(),
+            self.allowed.len(),
+        ]
     }
 
     fn round(&mut self, operations: &dyn Fn(&Self) -> Vec<Operation>) {
@@ -308,7 +312,7 @@ impl<'w> Party<'w> {
         self.tokens.entry(caveats_of(token)).or_insert_with(|| token.to_owned());
     }
 
-    /// What gives, or only reads.
+    /// Requests that add something, or only read.
     fn growing(&self) -> Vec<Operation> {
         let mut operations = Vec::new();
         let mut add = |method, route, path: &str, body| {
@@ -444,7 +448,7 @@ impl<'w> Party<'w> {
         operations
     }
 
-    /// What takes away.
+    /// Requests that delete, deny or revoke.
     fn taking_away(&self) -> Vec<Operation> {
         let mut operations = Vec::new();
         let mut add = |method, route, path: &str, body| {
@@ -510,7 +514,7 @@ fn an_operator_alone_reads_no_value() {
     let world = World::new();
     let party = Party::new(&world, &[&world.dev.operator], Vec::new()).try_everything();
     assert_eq!(party.values, BTreeSet::new());
-    // Its requests were not in vain.
+    // Control: these requests succeeded.
     for route in [
         "POST /v1/tokens",
         "POST /v1/enrollments",
@@ -537,6 +541,7 @@ fn an_enroller_with_the_token_of_a_host_reads_no_value() {
     let party = Party::new(&world, &[&world.enroller(), &world.dev.host], Vec::new()).try_everything();
     assert_eq!(party.values, BTreeSet::new());
     assert_eq!(party.discharges.len(), 0);
+    assert!(party.allowed.contains("POST /v1/enrollments"), "{:?}", party.allowed);
 }
 
 #[test]
@@ -563,7 +568,7 @@ fn two_operators_with_an_issuer_read_every_value() {
     let routes = description["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
         methods.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
     });
-    // It ends everything, and gives nothing.
+    // Sealing would end all other requests.
     let not_requested: Vec<_> = routes.filter(|route| !party.requested.contains(route)).collect();
     assert_eq!(not_requested, ["POST /v1/operator/seal"]);
 }
