@@ -64,6 +64,7 @@ pub async fn create_installation(
         keyring_version: 1,
         row_mac_key: wrapped_row_mac,
         seals,
+        replacement: None,
         created_at: now,
     };
     change.puts.push(codec.write(&[], 1, &store_row));
@@ -93,5 +94,5 @@ pub async fn create_installation(
     ];
     first_changes(store, &codec, store_id, &mut change, &feed).await?;
     store.commit(change).await.map_err(|error| UnlockError::Refused(error.to_string()))?;
-    Ok(Unlocked { store_id, store_version: 1, root, keyring, codec, opened_by })
+    Ok(Unlocked { store_id, store_version: 1, replacement: None, root, keyring, codec, opened_by })
 }

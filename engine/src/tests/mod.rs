@@ -7,6 +7,7 @@ mod control;
 mod dischargers;
 mod explanations;
 mod platform;
+mod replacement;
 mod reserved_names;
 mod revocations;
 mod signing_keys;
