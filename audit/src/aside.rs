@@ -43,6 +43,11 @@ pub fn set_aside(directory: &Path, chain: u64) -> Result<Option<SetAside>, Audit
     Ok(Some(SetAside { folder, last_segment }))
 }
 
+/// Whether files of this chain were moved by an earlier call.
+pub fn is_set_aside(directory: &Path, chain: u64) -> bool {
+    folders_of(directory, chain).is_ok_and(|folders| !folders.is_empty())
+}
+
 /// The folders that have files of this chain from earlier calls.
 fn folders_of(directory: &Path, chain: u64) -> io::Result<Vec<PathBuf>> {
     let (first, more) = (format!("chain-{chain}"), format!("chain-{chain}."));

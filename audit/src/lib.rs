@@ -93,7 +93,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use aside::{SetAside, set_aside};
+pub use aside::{SetAside, is_set_aside, set_aside};
 pub use checkpoint::{Checkpoint, Revision};
 pub use error::{AuditError, AuditOpenError, Fault, Finding};
 pub use event::{ANCESTORS_MAXIMUM, AuditEvent, EncodedEvent, Outcome, SecretNames, Subject};

@@ -19,7 +19,7 @@ use crate::keyring::rotation::progress::Rotations;
 use crate::keyring::state::KeyringState;
 use crate::keyring::unlock::Unlocked;
 use crate::messages;
-use crate::records::{Content, RecordCodec, Row, Scan, SignedNote, read_row};
+use crate::records::{Content, IntegrityFault, RecordCodec, Row, Scan, SignedNote, read_row};
 use crate::request::{AuditRecord, new_request_id, outcome_of};
 use crate::tenancy::seen::SeenHeads;
 
@@ -101,7 +101,10 @@ impl Engine {
     /// The control feed cannot be read, or what is stored is not what was written.
     pub async fn start(parts: EngineParts) -> Result<Self, Failure> {
         let EngineParts { settings, store, unlocked, node, audit, fetch } = parts;
-        let Unlocked { store_id, store_version, root, keyring, codec, opened_by: _ } = unlocked;
+        let Unlocked { store_id, store_version, development: _, replacement: _, root, keyring, codec, opened_by: _ } =
+            unlocked;
+        let highest = keyring.versions().into_iter().max().unwrap_or_default();
+        let is_newest = keyring.current_version() == highest;
         let (keys, codec) = (Arc::new(KeyringState::new(root, keyring)), Arc::new(codec));
         let source = ControlSource::new(
             Arc::clone(&store),
@@ -132,6 +135,11 @@ impl Engine {
         };
         engine.refresh().await?;
         engine.control().check_store_row(store_version)?;
+        // A lower version than the highest may be known to a seal that was removed.
+        if !is_newest {
+            let what = "it is newer than the version that the store's row names";
+            return Err(IntegrityFault::new(RecordKind::KeyringKey, &highest.to_be_bytes(), what).into());
+        }
         engine.check_destroyed_versions().await?;
         // Operators need it, so a start names a fault in it.
         engine.control().key_for_new_tokens(None).await?;
@@ -180,11 +188,6 @@ impl Engine {
     /// The store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
-    }
-
-    /// Whether an issuer of `petsem dev` is registered.
-    pub fn has_development_issuer(&self) -> bool {
-        self.control().issuers().any(|issuer| issuer.row.development)
     }
 
     /// Problems that make the node not ready, each with a hint for the operator.

@@ -19,7 +19,8 @@ use crate::records::{DischargerRow, FeedRow, KeyringKeyRow, RecordCodec, Signing
 use crate::request::new_request_id;
 
 /// Creates an installation in an empty store. Shares go to `keep_shares` before anything is written, and exist nowhere
-/// else. `discharger_location` is that of its own discharger; `now` is in unix milliseconds.
+/// else. `discharger_location` is that of its own discharger; `development` marks it as one of `petsem dev`, for ever;
+/// `now` is in unix milliseconds.
 ///
 /// # Errors
 /// [`UnlockError`]: a seal cannot be created, or the store accepts no writes.
@@ -27,6 +28,7 @@ pub async fn create_installation(
     store: &dyn Store,
     sources: &[Arc<dyn SealSource>],
     discharger_location: &str,
+    development: bool,
     now: u64,
     keep_shares: KeepShares<'_>,
 ) -> Result<Unlocked, UnlockError> {
@@ -64,6 +66,8 @@ pub async fn create_installation(
         keyring_version: 1,
         row_mac_key: wrapped_row_mac,
         seals,
+        development,
+        replacement: None,
         created_at: now,
     };
     change.puts.push(codec.write(&[], 1, &store_row));
@@ -93,5 +97,5 @@ pub async fn create_installation(
     ];
     first_changes(store, &codec, store_id, &mut change, &feed).await?;
     store.commit(change).await.map_err(|error| UnlockError::Refused(error.to_string()))?;
-    Ok(Unlocked { store_id, store_version: 1, root, keyring, codec, opened_by })
+    Ok(Unlocked { store_id, store_version: 1, development, replacement: None, root, keyring, codec, opened_by })
 }

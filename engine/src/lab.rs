@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use petsem_audit::{AuditLog, AuditSettings, set_aside};
 use petsem_keys::{CreatedSeal, Seal, SealContext, SealError, SealKey, SealSource, SealUnavailable};
-use petsem_store::{SqliteOptions, SqliteStore, Store};
+use petsem_store::{Record, RecordKind, SqliteOptions, SqliteStore, Store};
 use rand_core::CryptoRng;
 use tempfile::TempDir;
 
@@ -111,7 +111,7 @@ impl Lab {
         let sources: [Arc<dyn SealSource>; 1] = [Arc::new(KnownSeal)];
         let location = settings(&directory).discharger_location;
         let now = Timestamp::now().millis();
-        let unlocked = create_installation(&*store, &sources, &location, now, &mut |_| Ok(())).await.unwrap();
+        let unlocked = create_installation(&*store, &sources, &location, false, now, &mut |_| Ok(())).await.unwrap();
         let (node, _) = create_node(&*store, &unlocked, "node-1", now, None).await.unwrap();
         drop(unlocked);
         store.close().await.unwrap();
@@ -138,9 +138,29 @@ impl Lab {
         let sources = SealSources { configured: vec![Arc::new(KnownSeal)], given: Vec::new() };
         let unlocked = unlock(&sources, &*store).await.unwrap();
         let now = Timestamp::now().millis();
-        begin_new_chain(&*store, &unlocked, node, moved.last_segment, now).await.unwrap();
+        begin_new_chain(&*store, &unlocked, node, None, moved.last_segment, now).await.unwrap();
         store.close().await.unwrap();
         Self::open(directory, node).await
+    }
+
+    /// A row as it is stored.
+    pub(crate) async fn store_record(&self, kind: RecordKind, id: &[u8]) -> Record {
+        self.engine.store.record(kind, id).await.unwrap().unwrap()
+    }
+
+    /// Whether the seal opens the store as it is now.
+    pub(crate) async fn opens(&self) -> Result<(), String> {
+        let sources = SealSources { configured: vec![Arc::new(KnownSeal)], given: Vec::new() };
+        unlock(&sources, &*self.engine.store).await.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// The same store and its node, without an engine.
+    pub(crate) async fn stopped(self) -> StoppedLab {
+        let Self { engine, node, directory } = self;
+        let _closed = engine.close_audit().await;
+        engine.store.close().await.unwrap();
+        drop(engine);
+        StoppedLab { store: open_store(&directory), node, directory }
     }
 
     /// The control state as another node of the same store reads it first.
@@ -186,6 +206,35 @@ impl Lab {
         let engine = Engine::start(parts).await.unwrap();
         engine.recover_lines(&opened.tail.request_ids).await.unwrap();
         Self { engine, node, directory }
+    }
+}
+
+/// An installation without an engine.
+pub(crate) struct StoppedLab {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) node: [u8; 16],
+    directory: TempDir,
+}
+
+impl StoppedLab {
+    /// The keys of the store.
+    pub(crate) async fn unlocked(&self) -> Unlocked {
+        let sources = SealSources { configured: vec![Arc::new(KnownSeal)], given: Vec::new() };
+        unlock(&sources, &*self.store).await.unwrap()
+    }
+
+    /// The installation, started with a new chain of its audit log.
+    pub(crate) async fn with_new_chain(self) -> Lab {
+        let moved = set_aside(&self.directory.path().join("audit"), 1).unwrap().unwrap();
+        let (unlocked, now) = (self.unlocked().await, Timestamp::now().millis());
+        begin_new_chain(&*self.store, &unlocked, self.node, None, moved.last_segment, now).await.unwrap();
+        self.started().await
+    }
+
+    /// The installation, started.
+    pub(crate) async fn started(self) -> Lab {
+        self.store.close().await.unwrap();
+        Lab::open(self.directory, self.node).await
     }
 }
 

@@ -22,7 +22,7 @@
 //! | `messages` | all text that clients, operators and the audit log read |
 //! | `records` | typed rows, with the MAC checked at every read |
 //! | `control` | the control feed, and the state that every decision depends on: keys, dischargers, issuers, revocations |
-//! | `keyring` | unlocking, the list of seals, the current keyring, rotation |
+//! | `keyring` | unlocking, the list of seals, the current keyring, rotation, replacement of all keys |
 //! | `engine` | [`Engine`]: the store, the keys, the control state and the audit log of one node |
 //! | `tenancy` | orgs, apps and app policies |
 //! | `authn` | from a header to verified tokens or JWT claims |
@@ -92,6 +92,11 @@ pub use fetch::{Fetch, FetchRefusal, Fetched};
 pub use installation::create_installation;
 pub use keyring::node_keys::{LostChain, NodeKeys, begin_new_chain, create_node, node_keys};
 pub use keyring::open_list::{OpenList, PlannedSeals, Unavailable};
+pub use keyring::replacement::audit_keys::nodes_with_old_keys;
+pub use keyring::replacement::row_macs::{RowMacs, check_control_state, replace_row_macs, row_macs};
+pub use keyring::replacement::{
+    CompromisedSeal, EndedDischarger, ReplacedKeys, ReplacementStep, ReportProgress,
+};
 pub use keyring::root_key::{PlannedRoot, RotatedRoot, plan_new_root};
 pub use keyring::rotation::follow_rotations;
 pub use keyring::seal_list::{KeepShares, SealChange, SealInfo, SealRows};

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use petsem_api::AppId;
 use petsem_client::{Credentials, narrow_for_boot};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use crate::dev::{audit_log, flyv1, now, ticket};
 use crate::http::{Answer, Request};
 use crate::installation::{CONFIGURATION, Installation};
+use crate::pause;
 use crate::server::{Ended, Server, run};
 
 /// An installation, its server if one runs, and the tokens of its users, without scheme.
@@ -194,6 +196,20 @@ impl Platform {
         let page = Request::new("GET", "/metrics").send(self.address()).text();
         let number = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         number.expect("the metric is there")
+    }
+
+    /// The first audit line of an action, which the server may still be about to write.
+    ///
+    /// # Panics
+    /// If it does not come.
+    pub fn audit_line(&self, action: &str) -> Value {
+        for _ in 0..500 {
+            if let Some(line) = self.audit_lines(action).into_iter().next() {
+                return line;
+            }
+            pause(Duration::from_millis(20));
+        }
+        panic!("there is no audit line of {action}");
     }
 
     /// The audit lines of an action, with those of all changes that were answered.

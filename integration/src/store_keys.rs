@@ -144,6 +144,17 @@ impl StoreKeys {
     }
 }
 
+/// The MAC of a row by this row-MAC key. `covered` is its content after format and epoch.
+pub fn row_mac(key: &[u8], row: (u8, &[u8]), epoch: u64, row_version: u64, covered: &[u8]) -> Vec<u8> {
+    let (kind, id) = row;
+    hmac(key, &context(0x40, &[&int(u64::from(kind)), id, &int(epoch), &int(row_version), covered]))
+}
+
+/// The MAC of a control change by this row-MAC key.
+pub fn change_mac(key: &[u8], epoch: u64, number: u64, previous: &[u8], covered: &[u8]) -> Vec<u8> {
+    hmac(key, &context(0x41, &[&int(epoch), &int(number), previous, covered]))
+}
+
 fn rows(connection: &Connection, kind: u8) -> Vec<Row> {
     let mut statement =
         connection.prepare("SELECT id, content FROM records WHERE kind = ?1").expect("the table is there");

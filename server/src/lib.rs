@@ -74,12 +74,13 @@ pub use error::{ServeError, SettingsError, StartError};
 pub use listener::serve::{Bound, serve};
 pub use operator::accept_loss::accept_loss;
 pub use operator::approve::approve_with_seal;
+pub use operator::compromised::{Compromised, remove_compromised};
 pub use operator::deny::{Denied, deny};
 pub use operator::install::{InstallOptions, Installed, install};
 pub use operator::node::add_node;
 pub use operator::recover::{mint_owner, recover};
 pub use operator::register::{add_discharger, add_issuer};
-pub use operator::root_key::{Compromised, remove_compromised, rotate_root};
+pub use operator::root_key::rotate_root;
 pub use operator::seals::{
     AddSeal, PeopleSeals, TriedSeal, add_seal, list_seals, people_seals, remove_seal, unseal, verify_seals,
 };
@@ -88,6 +89,9 @@ pub use operator::status::{NodeStatus, status};
 pub use operator::unseal_input::UnsealInput;
 pub use operator::verify::{verify_audit, verify_store};
 pub use petsem_audit as audit;
-pub use petsem_engine::{AppBehind, KeepShares, RotatedRoot, SealInfo, StoreReport, StoreStatus};
+pub use petsem_engine::{
+    AppBehind, CompromisedSeal, EndedDischarger, KeepShares, ReplacedKeys, ReplacementStep, ReportProgress,
+    RotatedRoot, SealInfo, StoreReport, StoreStatus,
+};
 pub use petsem_seals::{NewShare, SealSettings};
 pub use settings::{AuditSettings, Limits, ListenAddress, Listener, Settings};

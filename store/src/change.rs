@@ -7,7 +7,7 @@ use crate::record::{BundleRow, FeedEntry, Record, RecordKind, ValueRow};
 /// A set of rows to write in one transaction.
 ///
 /// Order within the change: every [`Expect`] is checked, then `deletes`, `delete_app`, `puts`, `bundle`,
-/// `values` and `feed` are applied; so a change may delete an app's rows and write new ones.
+/// `values`, `feed` and `replaced_feed` are applied; so a change may delete an app's rows and write new ones.
 ///
 /// A change sealed for one app version must expect the row version of the app head on which it is based: this
 /// is the compare-and-swap on the app version. After a conflict, seal again.
@@ -35,6 +35,8 @@ pub struct Change {
     /// Whether the change destroys something: once it is committed, no file of the store has what it deleted or
     /// replaced. While a reader of the files keeps an earlier state, that is retried every second.
     pub erases: bool,
+    /// Entries in place of those in the store with the same numbers.
+    pub replaced_feed: Vec<FeedEntry>,
 }
 
 impl Change {
@@ -51,6 +53,7 @@ impl Change {
             hold_marks_from: None,
             feed: Vec::new(),
             erases: false,
+            replaced_feed: Vec::new(),
         }
     }
 
@@ -59,7 +62,8 @@ impl Change {
         let records: usize =
             self.puts.iter().map(|put| put.id.len() + put.content.len() + put.mac.len()).sum();
         let values: usize = self.values.iter().map(|value| value.row.ciphertext.len() + 512).sum();
-        let feed: usize = self.feed.iter().map(|entry| entry.content.len() + entry.mac.len()).sum();
+        let entries = self.feed.iter().chain(&self.replaced_feed);
+        let feed: usize = entries.map(|entry| entry.content.len() + entry.mac.len()).sum();
         let bundle = self.bundle.as_ref().map_or(0, |bundle| bundle.ciphertext.len());
         let keys: usize = self.expects.iter().map(|expect| expect.id.len()).sum::<usize>()
             + self.deletes.iter().map(|(_, id)| id.len()).sum::<usize>();

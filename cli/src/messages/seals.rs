@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use petsem_seals::{PassphraseError, ShareProgress};
-use petsem_server::{Compromised, NodeStatus, RotatedRoot, SealInfo, StoreReport, StoreStatus, TriedSeal};
+use petsem_server::{
+    Compromised, NodeStatus, ReplacementStep, RotatedRoot, SealInfo, StoreReport, StoreStatus, TriedSeal,
+};
 
 use super::files::NO_TERMINAL;
 use super::phrasing::{file_name, plural, split_hint};
@@ -141,16 +143,74 @@ pub(crate) fn root_rotated(rotated: &RotatedRoot) -> String {
     )
 }
 
+pub(crate) fn compromised_needs_yes() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "removing a compromised seal replaces every key that it could open, because others may know them: all tokens \
+         end, those of operators, orgs and hosts, and all renewals of boots; keys of outside dischargers are deleted; \
+         the audit log goes on in a new chain; nothing was changed",
+        "afterwards make new tokens with `petsem operator recover` and `petsem operator owner`, and enroll the hosts \
+         again; give --yes to confirm",
+    )
+}
+
+/// The progress of a step, on a terminal.
+pub(crate) fn replacement_bar(step: ReplacementStep, done: u64, total: u64) -> String {
+    let what = match step {
+        ReplacementStep::RowMacs => "rows with new MACs",
+        ReplacementStep::SigningKeys => "signing keys",
+        ReplacementStep::Rewraps => "re-wrapped rows",
+        _ => "rows",
+    };
+    format!("{what}: {done} of {total}")
+}
+
 pub(crate) fn compromised_removed(done: &Compromised) -> String {
-    let rest = match done.rewrapped {
+    let Compromised { removed, seals, replaced, .. } = done;
+    let mut dischargers = String::new();
+    for ended in &replaced.dischargers {
+        let org = match &ended.org {
+            Some(org) => format!("of the org {org}"),
+            None => "of all orgs".to_owned(),
+        };
+        dischargers.push_str(&format!("\n   {} ({org})", ended.location));
+    }
+    let dischargers = match replaced.dischargers.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\n5. register these outside dischargers again, each with a new key (`petsem discharger add`); the keys \
+             that they shared with petsem are deleted:{dischargers}"
+        ),
+    };
+    let invalid = match done.invalid_rows {
+        0 => String::new(),
+        count => format!(
+            "\n{count} {} had no valid MAC before, and {} refused as before: `petsem operator verify` names the faults",
+            plural(usize::try_from(count).unwrap_or(usize::MAX), "row", "rows"),
+            if count == 1 { "is" } else { "are" }
+        ),
+    };
+    let rest = match replaced.rewrapped {
         true => "it wraps everything, and the previous version is destroyed",
         false => "the server re-wraps the rest while it runs: `petsem operator rotations`",
     };
     format!(
-        "{}\nthe keyring is at version {}; {rest}\nwith the seal and a copy of the store, others may also have the keys of apps: \
-         `petsem operator rotate-app --rewrite` gives each app new keys",
-        root_rotated(&done.root),
-        done.keyring_version
+        "seal {} ({}) is removed; the new root key is wrapped by {} {}\n\
+         the keyring is at version {}; {rest}{invalid}\n\
+         the audit log goes on in a new chain with new keys; the files of the chain before are in a folder of its \
+         directory\n\
+         all tokens have ended, because the keys that signed them are replaced. Next:\n\
+         1. `petsem operator recover` makes an operator's token\n\
+         2. `petsem operator owner` makes the token of each org's owner\n\
+         3. start the server, and enroll every host again: `petsem token create --kind host`\n\
+         4. `petsem operator rotate-app --rewrite` for each app, then set new values: with the seal and a copy of the \
+         store, others may have the keys of apps and the values{dischargers}\n\
+         earlier backups still open with the seals of their time",
+        removed.id,
+        removed.description,
+        seals.len(),
+        plural(seals.len(), "seal", "seals"),
+        replaced.keyring_version
     )
 }
 

@@ -228,10 +228,6 @@ impl Engine {
     ) -> Result<Issuer, Failure> {
         principal.may_operate(audit, now)?;
         let entry = self.issuer(id)?;
-        // While it is registered, `petsem server` refuses the store, whose keys are in files.
-        if entry.row.development {
-            return Err(messages::issuer_of_development());
-        }
         let (issuer, before, at) = (entry.row.issuer.clone(), all_so_far(now), now.millis());
         audit.set_detail(messages::issuer_deleted(&described(&entry.row), &rfc3339_seconds(before)));
         let feed =

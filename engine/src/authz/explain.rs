@@ -90,7 +90,7 @@ impl Engine {
             if let (Some(app), Some(exchanged)) = (&app, verified.token.exchanged())
                 && action == Action::ReadValue
             {
-                refusals.extend(self.refused_by_rule(app, exchanged, request.secret.as_ref())?);
+                refusals.extend(self.refused_by_rule(app, exchanged, request.secret.as_ref()).await?);
             }
             tokens.push(ExplainedToken { id: token_uuid(verified.token.id()), refusals });
         }
@@ -99,13 +99,13 @@ impl Engine {
     }
 
     /// Why the current policy's rule behind an exchanged token refuses, if it does.
-    fn refused_by_rule(
+    async fn refused_by_rule(
         &self,
         app: &FoundApp,
         exchanged: &Exchanged,
         secret: Option<&SecretName>,
     ) -> Result<Option<ExplainedRefusal>, Failure> {
-        let policy = self.policy_of(app)?;
+        let policy = self.policy_of(&self.current_app(app.id).await?)?;
         let question =
             secret.map_or(PolicyQuestion::ReadAnything, |name| PolicyQuestion::Read(name.as_str()));
         let answer = policy.decide_by_rule(&exchanged.rule, &claims_of(exchanged)?, &question);

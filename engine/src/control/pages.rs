@@ -286,7 +286,7 @@ fn range<T>(list: &[(EntryKey, T)], depth: usize, child: usize) -> (usize, usize
     (from, to)
 }
 
-fn joined(path: &[u8], child: u8) -> Vec<u8> {
+pub(crate) fn joined(path: &[u8], child: u8) -> Vec<u8> {
     [path, &[child]].concat()
 }
 

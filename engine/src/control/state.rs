@@ -305,9 +305,14 @@ impl Control {
         Err(IntegrityFault::new(RecordKind::SigningKey, id.as_bytes(), "it is missing").into())
     }
 
+    /// A signing key.
+    pub(crate) async fn signing_key_entry(&self, id: SigningKeyId) -> Result<SigningKeyEntry, Failure> {
+        self.typed(&EntryKey::signing_key(id)).await
+    }
+
     /// Whether this signing key exists, revoked or not.
     pub(crate) async fn has_key(&self, id: SigningKeyId) -> Result<bool, Failure> {
-        Ok(self.typed::<SigningKeyEntry>(&EntryKey::signing_key(id)).await?.version > 0)
+        Ok(self.signing_key_entry(id).await?.version > 0)
     }
 
     /// Whether this key signs new tokens.
@@ -594,6 +599,44 @@ impl StoredState<'_> {
         change.expects.push(expect::<FeedHeadRow>(&[], self.head_version));
         change.puts.push(pages.codec.write(&[], self.head_version + 1, &head));
         Ok(number)
+    }
+}
+
+/// A state whose pages and changes have new MACs, which no head names yet.
+pub(crate) struct RemacedState {
+    /// The number of the last change.
+    pub(crate) number: u64,
+    /// Its new MAC.
+    pub(crate) mac: [u8; 32],
+    /// The row version of the head from before.
+    pub(crate) head_version: u64,
+    /// The top page.
+    pub(crate) top: Option<PageRef>,
+    /// The directory.
+    pub(crate) directory: Directory,
+}
+
+impl RemacedState {
+    /// Adds a head for this state to a transaction, after control changes that read no entry.
+    pub(crate) async fn extend(
+        self,
+        store: &dyn Store,
+        codec: &RecordCodec,
+        store_id: StoreId,
+        change: &mut Change,
+        rows: &[FeedRow],
+    ) -> Result<(), Failure> {
+        let mut draft = Draft::of(self.directory);
+        rows.iter().try_for_each(|row| draft.fold(row))?;
+        let pages = Pages { store, codec, cache: &PageCache::default() };
+        let (number, mac, head_version, top) = (self.number, self.mac, self.head_version, self.top);
+        // Its row has an old MAC, so it is written, too.
+        let before = StoredState { number, mac, head_version, top, directory: None };
+        match before.extend(pages, store_id, change, rows, &draft).await {
+            Ok(_) => Ok(()),
+            Err(PageError::Failed(failure)) => Err(failure),
+            Err(PageError::Replaced) => Err(misplaced(&[]).into()),
+        }
     }
 }
 

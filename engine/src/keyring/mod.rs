@@ -2,6 +2,7 @@
 
 pub(crate) mod node_keys;
 pub(crate) mod open_list;
+pub(crate) mod replacement;
 pub(crate) mod root_key;
 pub(crate) mod rotation;
 pub(crate) mod seal_list;

@@ -21,7 +21,7 @@ use crate::request::AuditRecord;
 pub struct NodeKeys {
     /// Which of the node's chains they are of, from 1.
     pub chain: u64,
-    /// The chain before it, if that was lost.
+    /// The chain before it.
     pub lost: Option<LostChain>,
     /// The keys.
     pub keys: AuditKeys,
@@ -29,7 +29,7 @@ pub struct NodeKeys {
     pub checkpoint: Option<KnownCheckpoint>,
 }
 
-/// The end of a chain whose loss was accepted, as far as the store knew it.
+/// The end of a chain whose loss was accepted, or whose keys were replaced, as far as the store knew it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostChain {
     /// The number of its last line.
@@ -86,8 +86,9 @@ pub async fn node_keys(
     Ok(Some(NodeKeys { chain: row.chain.number, lost, keys, checkpoint }))
 }
 
-/// Begins a new chain of a node's audit log, with new keys, after one that was lost. `last_segment` is the highest
-/// number of a file that is still there. The chain before stays named in the node's row.
+/// Begins a new chain of a node's audit log, with new keys, after one that was lost or whose keys end. `end` is the end
+/// of that chain; `None` if only the store knows it. `last_segment` is the highest number of a file that is still
+/// there. The chain before stays named in the node's row.
 ///
 /// # Errors
 /// The store accepts no writes, or has no row of the node.
@@ -95,6 +96,7 @@ pub async fn begin_new_chain(
     store: &dyn Store,
     unlocked: &Unlocked,
     node: [u8; 16],
+    end: Option<KnownCheckpoint>,
     last_segment: u64,
     now: u64,
 ) -> Result<(), UnlockError> {
@@ -103,9 +105,13 @@ pub async fn begin_new_chain(
     let row = read_row::<NodeRow>(store, codec, &node).await?.ok_or_else(missing)?;
     let Row { version, content: row, .. } = row.map_err(Failure::from)?;
     let known = row.checkpoint.as_ref();
+    let (line, head) = match end {
+        Some(end) => (end.line, HEXLOWER.encode(&end.head)),
+        None => known.map_or((0, String::new()), |known| (known.line, known.head.clone())),
+    };
     let after = ChainEndRow {
-        line: known.map_or(0, |checkpoint| checkpoint.line),
-        head: known.map_or_else(String::new, |checkpoint| checkpoint.head.clone()),
+        line,
+        head,
         segment: next_to(known.map_or(0, |checkpoint| checkpoint.segment), last_segment),
     };
     let number = row.chain.number.saturating_add(1);

@@ -13,7 +13,7 @@ use crate::keyring::open_list::{OpenList, Unavailable, may_remove};
 use crate::keyring::seal_list::{SealInfo, SealRows, info, seal_failed};
 use crate::keyring::unlock::{SealSources, SealedRows, UnlockError, Unlocked};
 use crate::messages;
-use crate::records::{KeyringKeyRow, SealRow, StoreRow, id_of};
+use crate::records::{KeyringKeyRow, ReplacementRow, SealRow, StoreRow, id_of};
 use crate::request::local_record;
 
 /// The result of a rotation of the root key.
@@ -40,7 +40,8 @@ pub struct PlannedRoot {
 }
 
 /// Plans a new root key: wraps it with each seal, and every version of the keyring with it. The seals named in `drop`
-/// are removed. `untried` returns the text that states why a seal of this kind was not tried.
+/// are removed. If one is `compromised`, it is removed too, and the replacement of all keys begins. `untried` returns
+/// the text that states why a seal of this kind was not tried.
 ///
 /// # Errors
 /// [`UnlockError`]: a seal is neither available nor dropped.
@@ -48,16 +49,30 @@ pub async fn plan_new_root(
     sources: &SealSources,
     rows: SealedRows,
     drop: &[String],
+    compromised: Option<&str>,
     now: u64,
     untried: impl Fn(&str) -> String + Send,
 ) -> Result<PlannedRoot, UnlockError> {
     let list = OpenList::open(sources, rows.clone()).await?;
     let mut dropped = Vec::new();
-    for which in drop {
+    for which in drop.iter().map(String::as_str).chain(compromised) {
         let (id, _) = list.find(which)?;
         may_remove(&list.seals, id)?;
         dropped.push(*id);
     }
+    let replacement = match compromised {
+        None => list.store.content.replacement.clone(),
+        Some(which) => {
+            let (id, row) = list.find(which)?;
+            Some(ReplacementRow {
+                seal: HEXLOWER.encode(id),
+                description: row.content.description.clone(),
+                keyring_version: list.store.content.keyring_version,
+                old_row_mac_key: Vec::new(),
+                dischargers: Vec::new(),
+            })
+        }
+    };
     let (list, available) = list.available(sources).await?;
     let rng = &mut entropy::rng();
     let OpenList { unlocked, store, seals } = list;
@@ -112,7 +127,7 @@ pub async fn plan_new_root(
         report.keyring_versions += 1;
     }
     let names = report.seals.iter().map(|seal| seal.id.clone()).collect();
-    let content = StoreRow { root_version, seals: names, ..store.content };
+    let content = StoreRow { root_version, seals: names, replacement, ..store.content };
     planned.put(unlocked.codec.write(&[], store.version + 1, &content));
     Ok(PlannedRoot { unlocked, rows: planned, report })
 }
@@ -128,21 +143,5 @@ impl Engine {
         audit.set_detail(messages::root_key(*root_version, seals.len(), dropped.len()));
         self.commit_seals(&mut audit, rows).await?;
         self.record(&audit).await
-    }
-
-    /// Creates a new keyring version and re-wraps everything under it. Returns the version, and whether it is the only
-    /// one left.
-    ///
-    /// # Errors
-    /// The rotation cannot begin or continue; a running server resumes it.
-    pub async fn renew_keyring(&self) -> Result<(u32, bool), Failure> {
-        // A rotation in progress ends first: the compromised seal could open its newest version.
-        self.carry_on_keyring().await?;
-        let mut audit = local_record(self.now(), "keyring.rotate");
-        self.begin_keyring_rotation(&mut audit, self.now()).await?;
-        self.record(&audit).await?;
-        self.carry_on_keyring().await?;
-        let keyring = self.keyring();
-        Ok((keyring.current_version(), keyring.versions().len() == 1))
     }
 }

@@ -90,3 +90,9 @@ pub(crate) fn owned(store: StoreId, id: [u8; 16], org: Option<OrgId>) -> WrapCon
 pub(crate) fn row_mac_context(store: StoreId) -> WrapContext {
     WrapContext::new(*store.as_bytes(), *store.as_bytes())
 }
+
+/// The wrap context of a row-MAC key that is being replaced. A store whose row names it in the place of the current one
+/// does not open.
+pub(crate) fn old_row_mac_context(store: StoreId) -> WrapContext {
+    WrapContext { version: 1, ..row_mac_context(store) }
+}

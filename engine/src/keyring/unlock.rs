@@ -15,10 +15,11 @@ use petsem_keys::{
 use petsem_store::{ReadError, Record, RecordKind, Store};
 
 use crate::error::Failure;
-use crate::keyring::state::{MOST_KEYRING_VERSIONS, row_mac_context};
+use crate::keyring::state::{MOST_KEYRING_VERSIONS, old_row_mac_context, row_mac_context};
 use crate::messages;
 use crate::records::{
-    IntegrityFault, KeyringKeyRow, RecordCodec, SealRow, StoreRow, danger_read_unverified, id_of,
+    IntegrityFault, KeyringKeyRow, RecordCodec, ReplacementRow, SealRow, StoreRow, danger_read_unverified,
+    id_of,
 };
 
 /// Most seals of a store.
@@ -82,6 +83,9 @@ pub struct Unlocked {
     pub(crate) store_id: StoreId,
     /// The version of the store's own row, which names the seals.
     pub(crate) store_version: u64,
+    /// Whether `petsem dev` created the store, whose keys are in files.
+    pub development: bool,
+    pub(crate) replacement: Option<ReplacementRow>,
     pub(crate) root: RootKey,
     pub(crate) keyring: Keyring,
     /// Reads and writes rows.
@@ -169,10 +173,23 @@ fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, Unloc
     }
     let keyring = Keyring::new(keys, named.keyring_version)
         .map_err(|error| UnlockError::Refused(messages::keyring_incomplete(&error)))?;
+    // The keyring's other versions may be known to a seal that was removed.
+    if !Keyring::version_of(&named.row_mac_key).is_ok_and(|version| version == named.keyring_version) {
+        return Err(UnlockError::Refused(messages::row_mac_key_of_another_version()));
+    }
     let row_mac: RowMacKey = keyring
         .unwrap(&named.row_mac_key, &row_mac_context(named.store))
         .map_err(|error| UnlockError::Refused(messages::row_mac_key_does_not_open(&error)))?;
     let codec = RecordCodec::new(row_mac, named.epoch);
+    let old = named.replacement.as_ref().map(|row| &row.old_row_mac_key).filter(|old| !old.is_empty());
+    let codec = match old {
+        None => codec,
+        Some(old) => codec.reading_old(
+            keyring
+                .unwrap(old, &old_row_mac_context(named.store))
+                .map_err(|error| UnlockError::Refused(messages::row_mac_key_does_not_open(&error)))?,
+        ),
+    };
     // Now that there is a row-MAC key, every row that led to it is verified.
     let store_version = codec.read::<StoreRow>(&[], store_record).map_err(Failure::from)?.version;
     for record in records {
@@ -182,7 +199,8 @@ fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, Unloc
         codec.read::<SealRow>(&record.id, record).map_err(Failure::from)?;
     }
     check_seal_list(&named, seals).map_err(Failure::from)?;
-    Ok(Unlocked { store_id: named.store, store_version, root, keyring, codec, opened_by })
+    let replacement = named.replacement;
+    Ok(Unlocked { store_id: named.store, store_version, development: named.development, replacement, root, keyring, codec, opened_by })
 }
 
 /// Checks that the seals are those that the store's own row names: none was removed, none restored.

@@ -18,14 +18,6 @@ pub(crate) fn no_such_issuer() -> Failure {
     )
 }
 
-pub(crate) fn issuer_of_development() -> Failure {
-    Failure::new(
-        ErrorCode::Conflict,
-        "the issuer of `petsem dev` cannot be deleted: it keeps `petsem server` from serving this store of trials; \
-         nothing was changed; create an installation with `petsem operator init`",
-    )
-}
-
 pub(crate) fn issuer_registered() -> Failure {
     Failure::new(
         ErrorCode::NameTaken,

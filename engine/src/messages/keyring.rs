@@ -16,6 +16,39 @@ pub(crate) fn keyring_rotation_running() -> Failure {
     )
 }
 
+pub(crate) fn keyring_rotation_blocked() -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        "a rotation of the keyring is in progress, and a row cannot be re-wrapped; nothing was changed; \
+         `petsem operator verify` names the row: restore it, then try again",
+    )
+}
+
+pub(crate) fn no_replacement() -> Failure {
+    Failure::new(ErrorCode::Conflict, "no replacement of keys has begun; nothing was changed")
+}
+
+/// The detail of an audit line.
+pub(crate) fn keys_replaced(seal: &str, description: &str) -> String {
+    format!("seal {seal} ({description}) was compromised; every key that it could open is replaced")
+}
+
+/// The detail of an audit line.
+pub(crate) fn signing_keys_replaced(revoked: usize, created: usize) -> String {
+    format!("{revoked} signing keys revoked, {created} created")
+}
+
+/// The detail of an audit line.
+pub(crate) fn dischargers_replaced(outside: &[&str]) -> String {
+    match outside.is_empty() {
+        true => "petsem's own discharger has a new key".to_owned(),
+        false => format!(
+            "petsem's own discharger has a new key; the keys of outside dischargers are deleted: {}",
+            outside.join(", ")
+        ),
+    }
+}
+
 pub(crate) fn root_key_replaced_now() -> Failure {
     Failure::new(
         ErrorCode::Busy,

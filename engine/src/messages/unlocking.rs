@@ -26,6 +26,12 @@ pub(crate) fn row_mac_key_does_not_open(error: &dyn Display) -> String {
     format!("the row-MAC key does not open: {error}; restore the store")
 }
 
+pub(crate) fn row_mac_key_of_another_version() -> String {
+    "the row-MAC key is not under the keyring's current version: the store's row was put back or changed; restore the \
+     store, and check who can write to the database"
+        .to_owned()
+}
+
 pub(crate) fn audit_keys_do_not_open(error: &dyn Display) -> String {
     format!("the node's audit keys do not open: {error}; restore the store")
 }

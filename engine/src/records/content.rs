@@ -60,8 +60,41 @@ pub(crate) struct StoreRow {
     pub(crate) row_mac_key: Vec<u8>,
     /// The ids of the seals, hex: so a removed or restored seal is detected.
     pub(crate) seals: Vec<String>,
+    /// Whether `petsem dev` created it, whose keys are in files.
+    pub(crate) development: bool,
+    /// The replacement of all keys that has begun and is not complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replacement: Option<ReplacementRow>,
     /// Unix milliseconds.
     pub(crate) created_at: u64,
+}
+
+/// A replacement of all keys that a compromised seal could open. While the store's row has it, no server starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReplacementRow {
+    /// The id of the removed seal, hex.
+    pub(crate) seal: String,
+    /// Which one it was, for people.
+    pub(crate) description: String,
+    /// The version of the keyring when it began. What this version or an older one wraps was known to the seal.
+    pub(crate) keyring_version: u32,
+    /// The row-MAC key from before under the keyring's new version; empty unless rows have MACs by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "base64")]
+    pub(crate) old_row_mac_key: Vec<u8>,
+    /// The outside dischargers whose keys were deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dischargers: Vec<EndedDischargerRow>,
+}
+
+/// An outside discharger whose key was deleted by a replacement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EndedDischargerRow {
+    /// Its location.
+    pub(crate) location: String,
+    /// The name of its org; `None` for the platform.
+    pub(crate) org: Option<OrgName>,
 }
 
 /// A seal's wrap of the root key. Id: the seal's 16 random bytes.
@@ -347,7 +380,8 @@ pub(crate) struct NodeRow {
     pub(crate) created_at: u64,
 }
 
-/// A chain of a node's audit log. A node whose log was lost, and the loss accepted, continues with a new one.
+/// A chain of a node's audit log. A node whose log was lost, and the loss accepted, or whose audit keys were replaced,
+/// continues with a new one.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChainRow {
@@ -358,7 +392,7 @@ pub(crate) struct ChainRow {
     pub(crate) after: Option<ChainEndRow>,
 }
 
-/// The last line of a chain that the store knew when the loss of the log was accepted.
+/// The last line of a chain that the store knew when the loss of the log was accepted, or its keys were replaced.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChainEndRow {

@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use petsem_api::RequestId;
-use petsem_keys::{RowContext, RowMacKey};
+use petsem_keys::{IntegrityError, RowContext, RowMacKey};
 use petsem_store::{Expect, FeedEntry, Record, RecordKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,8 +24,9 @@ pub(crate) use approval::{ApprovalRow, Decision, PollRow, ProtectedChange};
 pub(crate) use bundle::{Bundle, BundleError, Details, Entry, StoredValue};
 pub(crate) use content::{
     AppHead, AppNameRow, AppRotationRow, AppState, ChainEndRow, ChainRow, CheckpointRow, DischargerRow,
-    FeedHeadRow, FeedRow, IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow, OrgNameRow, OrgRow,
-    PolicyRow, SealRow, SecretKeyRow, SecretKeysRow, SigningKeyRow, StoreRow, TokenRow,
+    EndedDischargerRow, FeedHeadRow, FeedRow, IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow,
+    OrgNameRow, OrgRow, PolicyRow, ReplacementRow, SealRow, SecretKeyRow, SecretKeysRow, SigningKeyRow,
+    StoreRow, TokenRow,
 };
 pub(crate) use control::{
     AppEntry, ControlEntry, Directory, EntryKey, FAN_OUT, KeyringVersions, LONGEST_RENEWAL, OrgEntry, Page,
@@ -109,9 +110,21 @@ impl IntegrityFault {
     }
 }
 
+/// A control change with the MACs of its place in both chains.
+pub(crate) struct RemacedChange {
+    /// Its MAC by the old key.
+    pub(crate) old: [u8; 32],
+    /// Its MAC by the new key.
+    pub(crate) new: [u8; 32],
+    /// The entry with the new MAC; `None` if it has it.
+    pub(crate) entry: Option<FeedEntry>,
+}
+
 /// Writes and verifies rows. Holds the row-MAC key and the store's epoch.
 pub struct RecordCodec {
     key: RowMacKey,
+    /// The key from before, while rows get new MACs. Only the command that replaces keys opens such a store.
+    old: Option<RowMacKey>,
     epoch: u64,
     /// The newest control change that this node knows; 0 before it has read the feed.
     newest_change: AtomicU64,
@@ -120,7 +133,17 @@ pub struct RecordCodec {
 impl RecordCodec {
     /// A codec for this epoch.
     pub(crate) fn new(key: RowMacKey, epoch: u64) -> Self {
-        Self { key, epoch, newest_change: AtomicU64::new(0) }
+        Self { key, old: None, epoch, newest_change: AtomicU64::new(0) }
+    }
+
+    /// The same, which also reads what has a MAC by the key from before.
+    pub(crate) fn reading_old(self, old: RowMacKey) -> Self {
+        Self { old: Some(old), ..self }
+    }
+
+    /// Whether one of the keys verifies something.
+    fn verifies(&self, verify: impl Fn(&RowMacKey) -> Result<(), IntegrityError>) -> bool {
+        verify(&self.key).is_ok() || self.old.as_ref().is_some_and(|old| verify(old).is_ok())
     }
 
     /// Notes that the store has this control change. Rows that name a later one are refused.
@@ -174,9 +197,10 @@ impl RecordCodec {
         }
         let tag = <&[u8; 32]>::try_from(record.mac.as_slice())
             .map_err(|_| fault("its MAC has the wrong length"))?;
-        self.key
-            .verify(&context::<T>(id, epoch, record.row_version), covered, tag)
-            .map_err(|_| fault("its MAC does not fit"))?;
+        let context = context::<T>(id, epoch, record.row_version);
+        if !self.verifies(|key| key.verify(&context, covered, tag)) {
+            return Err(fault("its MAC does not fit"));
+        }
         let content = serde_json::from_slice(json)
             .map_err(|_| fault("it has a field that is unknown to this build"))?;
         Ok((Row { version: record.row_version, content }, u64::from_be_bytes(*change)))
@@ -191,8 +215,7 @@ impl RecordCodec {
     /// The bytes of a note, if it is the one that was written under this id.
     pub(crate) fn read_note<'n>(&self, note: SignedNote, id: RequestId, kept: &'n [u8]) -> Option<&'n [u8]> {
         let (tag, bytes) = kept.split_first_chunk::<32>()?;
-        self.key.verify(&note.context(id.as_bytes()), bytes, tag).ok()?;
-        Some(bytes)
+        self.verifies(|key| key.verify(&note.context(id.as_bytes()), bytes, tag)).then_some(bytes)
     }
 
     /// A control change to write after the one whose MAC is `previous`.
@@ -218,12 +241,84 @@ impl RecordCodec {
             split(FEED_FORMAT, &entry.content).ok_or_else(|| fault("its format is unknown to this build"))?;
         let tag =
             <[u8; 32]>::try_from(entry.mac.as_slice()).map_err(|_| fault("its MAC has the wrong length"))?;
-        self.key
-            .verify_feed(epoch, number, previous, json, &tag)
-            .map_err(|_| fault("its MAC does not fit the change before it"))?;
+        if !self.verifies(|key| key.verify_feed(epoch, number, previous, json, &tag)) {
+            return Err(fault("its MAC does not fit the change before it"));
+        }
         let content = serde_json::from_slice(json)
             .map_err(|_| fault("it has a field that is unknown to this build"))?;
         Ok((content, tag))
+    }
+
+    /// Whether a row of any kind has a MAC by the new key.
+    pub(crate) fn has_new_mac(&self, record: &Record) -> bool {
+        Covered::of(record).is_some_and(|covered| covered.fits(&self.key))
+    }
+
+    /// A row of any kind, unchanged, with a MAC by the new key; `None` if it has it.
+    pub(crate) fn remac(&self, record: &Record) -> Result<Option<Record>, IntegrityFault> {
+        let fault = |what| IntegrityFault::new(record.kind, &record.id, what);
+        let covered = Covered::of(record).ok_or_else(|| fault("its format is unknown to this build"))?;
+        if covered.fits(&self.key) {
+            return Ok(None);
+        }
+        if !self.old.as_ref().is_some_and(|old| covered.fits(old)) {
+            return Err(fault("its MAC does not fit"));
+        }
+        let mac = self.key.tag(&covered.context, covered.bytes).to_vec();
+        Ok(Some(Record { mac, ..record.clone() }))
+    }
+
+    /// A control change with its new MAC, if it follows on the one before by either key.
+    pub(crate) fn remac_feed(
+        &self,
+        number: u64,
+        old_previous: &[u8; 32],
+        new_previous: &[u8; 32],
+        entry: &FeedEntry,
+    ) -> Result<RemacedChange, IntegrityFault> {
+        let fault = |what| IntegrityFault::new("control change", &number.to_be_bytes(), what);
+        if entry.number != number {
+            return Err(fault("it is missing"));
+        }
+        let (epoch, json) =
+            split(FEED_FORMAT, &entry.content).ok_or_else(|| fault("its format is unknown to this build"))?;
+        let stored =
+            <[u8; 32]>::try_from(entry.mac.as_slice()).map_err(|_| fault("its MAC has the wrong length"))?;
+        let old_key = self.old.as_ref().unwrap_or(&self.key);
+        // The old MAC of a change that has its new one is still needed for the next.
+        let old = old_key.feed_tag(epoch, number, old_previous, json);
+        let new = self.key.feed_tag(epoch, number, new_previous, json);
+        if self.key.verify_feed(epoch, number, new_previous, json, &stored).is_ok() {
+            return Ok(RemacedChange { old, new, entry: None });
+        }
+        old_key
+            .verify_feed(epoch, number, old_previous, json, &stored)
+            .map_err(|_| fault("its MAC does not fit the change before it"))?;
+        Ok(RemacedChange { old, new, entry: Some(FeedEntry { mac: new.to_vec(), ..entry.clone() }) })
+    }
+}
+
+/// What the MAC of a stored row covers.
+struct Covered<'r> {
+    context: RowContext<'r>,
+    bytes: &'r [u8],
+    tag: &'r [u8; 32],
+}
+
+impl<'r> Covered<'r> {
+    fn of(record: &'r Record) -> Option<Self> {
+        let (epoch, bytes) = split(FORMAT, &record.content)?;
+        let context = RowContext {
+            table: record.kind.number(),
+            id: &record.id,
+            epoch,
+            row_version: record.row_version,
+        };
+        Some(Self { context, bytes, tag: record.mac.as_slice().try_into().ok()? })
+    }
+
+    fn fits(&self, key: &RowMacKey) -> bool {
+        key.verify(&self.context, self.bytes, self.tag).is_ok()
     }
 }
 

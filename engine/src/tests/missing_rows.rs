@@ -166,14 +166,3 @@ async fn the_line_of_a_change_names_what_changed_before_what_did_not() {
     let line = demo.last_line();
     assert_eq!((&line["secrets"]["count"], &line["secrets"]["names"][0]), (&json!(151), &json!("Z")));
 }
-
-#[tokio::test]
-async fn the_issuer_of_petsem_dev_cannot_be_deleted() {
-    let demo = Demo::new().await;
-    let id = demo.lab.engine.control().issuers().next().unwrap().id;
-    let deleted = demo.call(&demo.tokens.operator, async |engine, audit, principal, now| {
-        engine.delete_issuer(audit, principal, id, now).await
-    });
-    assert_eq!(code(deleted.await.map(drop)), Err(ErrorCode::Conflict));
-    assert!(demo.lab.engine.has_development_issuer());
-}

@@ -9,6 +9,7 @@ mod enrollment;
 mod explanations;
 mod missing_rows;
 mod platform;
+mod replacement;
 mod reserved_names;
 mod revocations;
 mod signing_keys;

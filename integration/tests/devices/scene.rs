@@ -273,11 +273,11 @@ pub(crate) fn is_added_beside_a_key_file_and_removed<D: Device>(device: D) {
     let id = id_of(&scene.installation, &scene.device.description());
     let server = scene.start();
     refused(
-        &scene.operator(&["seal", "remove", "--compromised", &id]),
+        &scene.operator(&["seal", "remove", "--compromised", "--yes", &id]),
         &["a server holds the store", "nothing was changed"],
     );
     scene.stop(server);
-    let removed = scene.operator(&["seal", "remove", "--compromised", &id]);
+    let removed = scene.operator(&["seal", "remove", "--compromised", "--yes", &id]);
     assert!(
         done(&removed).contains("it wraps everything, and the previous version is destroyed"),
         "{}",
@@ -298,7 +298,7 @@ pub(crate) fn is_added_beside_a_key_file_and_removed<D: Device>(device: D) {
     scene.configure(&both);
     done(&scene.operator(&["seal", "add", D::KIND]));
     let id = id_of(&scene.installation, "seal.key");
-    done(&scene.operator(&["seal", "remove", "--compromised", &id]));
+    done(&scene.operator(&["seal", "remove", "--compromised", "--yes", &id]));
     opens_by_the_device();
     assert_eq!(status(&scene.installation)["store"]["root_version"], json!(3));
     scene.configure(KEY_FILE);

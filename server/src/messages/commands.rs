@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use petsem_api::ErrorCode;
-use petsem_engine::Failure;
+use petsem_engine::{CompromisedSeal, Failure};
 use petsem_seals::{PASSPHRASE_KIND, SHAMIR_KIND};
 
 use crate::error::StartError;
@@ -85,12 +85,35 @@ pub(crate) fn root_key_in_use() -> StartError {
     )
 }
 
-/// The seal is removed, the root key is new, and then this happened.
-pub(crate) fn keyring_not_rotated(error: &dyn Display) -> StartError {
+/// The store is between the removal of a compromised seal and the end of what follows from it.
+pub(crate) fn removal_unfinished(removed: &CompromisedSeal) -> StartError {
+    let CompromisedSeal { id, description } = removed;
     refused(format!(
-        "the seal is removed and the root key is new, but the keyring is not: {error}\nstart the server, then rotate \
-         the keyring with `petsem operator rotate-keyring`"
+        "the compromised seal {id} ({description}) is removed, but not all keys that it could open are replaced; no \
+         server starts before they are\nfinish it: `petsem operator seal remove --compromised --yes {id}`"
     ))
+}
+
+/// The removal of another seal must be finished first.
+pub(crate) fn another_removal_unfinished(which: &str, other: &CompromisedSeal) -> StartError {
+    let CompromisedSeal { id, description } = other;
+    refused(format!(
+        "the removal of another compromised seal is not finished: {id} ({description}); {which} was not removed\nfinish \
+         it first: `petsem operator seal remove --compromised --yes {id}`"
+    ))
+}
+
+/// The seal is removed, and then this happened.
+pub(crate) fn replacement_interrupted(removed: &CompromisedSeal, error: &dyn Display) -> StartError {
+    let CompromisedSeal { id, description } = removed;
+    refused(format!(
+        "the seal {id} ({description}) is removed, but not all keys that it could open are replaced: {error}\nno server \
+         starts before they are; correct that, then repeat `petsem operator seal remove --compromised --yes {id}`"
+    ))
+}
+
+pub(crate) fn removal_vanished() -> StartError {
+    refused("the removal of the seal is not in the store: an older copy was put back\nrepeat the command")
 }
 
 pub(crate) fn denial_not_written(error: &io::Error) -> StartError {

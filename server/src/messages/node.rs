@@ -54,7 +54,7 @@ pub(crate) fn new_chain(chain: u64, lost: &LostChain) -> String {
     let LostChain { line, head, .. } = lost;
     let before = chain.saturating_sub(1);
     format!(
-        "chain {chain} begins; chain {before} was lost: the store knew its line {line}, with the chain {head}"
+        "chain {chain} begins after chain {before}: the store knew its line {line}, with the chain {head}"
     )
 }
 

@@ -25,12 +25,32 @@ pub(crate) async fn start_accepting_loss(
     unlocked: Unlocked,
     source: &str,
 ) -> Result<(Started, Option<String>), StartError> {
-    let (id, keys) = node(&settings, &*store, &unlocked).await?;
+    let accepted = replace_lost_log(&settings, &*store, &unlocked).await?;
+    let started = start_opened(settings, store, unlocked).await?;
+    if let Some(accepted) = &accepted {
+        let engine = &started.state.engine;
+        let mut audit = AuditRecord::on_node(engine.now(), source, "operator.audit.accept_loss");
+        audit.set_detail(accepted);
+        engine.record(&audit).await?;
+    }
+    Ok((started, accepted))
+}
+
+/// The same without a start.
+///
+/// # Errors
+/// [`StartError`]. What was moved stays where it is.
+pub(crate) async fn replace_lost_log(
+    settings: &Settings,
+    store: &dyn Store,
+    unlocked: &Unlocked,
+) -> Result<Option<String>, StartError> {
+    let (id, keys) = node(settings, store, unlocked).await?;
     let NodeKeys { chain, .. } = keys;
-    let lost = match open_audit(&settings, id, Some(keys)) {
+    let lost = match open_audit(settings, id, Some(keys)) {
         Ok(opened) => {
             opened.log.close().await.map_err(|error| StartError::Refused(error.to_string()))?;
-            return Ok((start_opened(settings, store, unlocked).await?, None));
+            return Ok(None);
         }
         Err(StartError::Audit(error)) if error.is_loss() => error,
         Err(error) => return Err(error),
@@ -38,13 +58,7 @@ pub(crate) async fn start_accepting_loss(
     let moved = set_aside(&settings.audit.directory, chain).map_err(StartError::Audit)?;
     let last_segment = moved.as_ref().map_or(0, |moved| moved.last_segment);
     let now = Timestamp::now().millis();
-    let begun = begin_new_chain(&*store, &unlocked, id, last_segment, now).await;
+    let begun = begin_new_chain(store, unlocked, id, None, last_segment, now).await;
     begun.map_err(|error| settings.unlock_failed(error))?;
-    let started = start_opened(settings, store, unlocked).await?;
-    let engine = &started.state.engine;
-    let mut audit = AuditRecord::on_node(engine.now(), source, "operator.audit.accept_loss");
-    let accepted = messages::loss_accepted(&lost, chain, moved.as_ref().map(|moved| &*moved.folder));
-    audit.set_detail(&accepted);
-    engine.record(&audit).await?;
-    Ok((started, Some(accepted)))
+    Ok(Some(messages::loss_accepted(&lost, chain, moved.as_ref().map(|moved| &*moved.folder))))
 }

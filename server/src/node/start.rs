@@ -108,7 +108,23 @@ pub(crate) async fn start_unlocked(
     store: Arc<dyn Store>,
     unlocked: Unlocked,
 ) -> Result<Started, StartError> {
+    match unlocked.unfinished_removal() {
+        Some(removed) => Err(messages::removal_unfinished(&removed)),
+        None => start_replacing(settings, store, unlocked).await,
+    }
+}
+
+/// [`start_unlocked`], for the command that replaces the keys of a compromised seal: what it replaces still counts.
+pub(crate) async fn start_replacing(
+    settings: Settings,
+    store: Arc<dyn Store>,
+    unlocked: Unlocked,
+) -> Result<Started, StartError> {
+    if unlocked.development && !settings.development {
+        return Err(StartError::Development);
+    }
     let outbound = OutboundClient::new(&settings.outgoing).map_err(StartError::Outgoing)?;
+    let is_replacing = unlocked.unfinished_removal().is_some();
     let opened_by = unlocked.opened_by.clone();
     let (node, keys) = node(&settings, &*store, &unlocked).await?;
     let (chain, lost) = (keys.chain, keys.lost.clone().filter(|_| keys.checkpoint.is_none()));
@@ -127,9 +143,6 @@ pub(crate) async fn start_unlocked(
         fetch: Arc::new(OutboundFetch(outbound)),
     };
     let engine = Engine::start(parts).await?;
-    if !settings.development && engine.has_development_issuer() {
-        return Err(StartError::Development);
-    }
     engine.check_own_discharger()?;
     // Until the store has a checkpoint of the chain, it may lack this line.
     if let Some(lost) = lost {
@@ -138,7 +151,10 @@ pub(crate) async fn start_unlocked(
         engine.record(&audit).await?;
     }
     engine.recover_lines(&tail.request_ids).await?;
-    engine.take_denials().await;
+    // A denial changes the control state, whose pages may be about to get new MACs.
+    if !is_replacing {
+        engine.take_denials().await;
+    }
     let state = Arc::new(ServerState::new(engine, settings.limits));
     Ok(Started { state, settings, checkpoints, opened_by })
 }

@@ -1,10 +1,10 @@
 //! `petsem operator audit accept-loss`: a node whose audit log is lost serves again, with a new chain.
 
-use petsem_engine::unlock;
+use petsem_engine::{Failure, unlock};
 
 use crate::error::StartError;
 use crate::messages;
-use crate::node::lost_log::start_accepting_loss;
+use crate::node::lost_log::{replace_lost_log, start_accepting_loss};
 use crate::node::start::{open_installed, stop};
 use crate::operator::socket::{Answer, CommandError, accept_loss_command, send};
 use crate::settings::Settings;
@@ -28,6 +28,12 @@ async fn accept_without_server(settings: &Settings) -> Result<String, StartError
     let store = open_installed(settings).await?;
     let unlocked = unlock(&settings.seal_sources(), &*store).await;
     let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+    if unlocked.unfinished_removal().is_some() {
+        // No engine starts on such a store. The command that finishes the removal of the seal needs its log.
+        let accepted = replace_lost_log(settings, &*store, &unlocked).await?;
+        store.close().await.map_err(Failure::internal)?;
+        return accepted.ok_or_else(messages::no_log_lost);
+    }
     let (started, accepted) = start_accepting_loss(settings.clone(), store, unlocked, "node").await?;
     stop(started).await.map_err(StartError::Refused)?;
     accepted.ok_or_else(messages::no_log_lost)

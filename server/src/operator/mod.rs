@@ -2,6 +2,7 @@
 
 pub(crate) mod accept_loss;
 pub(crate) mod approve;
+pub(crate) mod compromised;
 pub(crate) mod deny;
 pub(crate) mod hand_over;
 pub(crate) mod install;

@@ -17,6 +17,9 @@ pub async fn add_node(settings: &Settings) -> Result<[u8; 16], StartError> {
     let store = open_installed(settings).await?;
     let unlocked = unlock(&settings.seal_sources(), &*store).await;
     let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+    if unlocked.development && !settings.development {
+        return Err(StartError::Development);
+    }
     if let Some(node) = node_id(settings)? {
         return Err(messages::has_node(&settings.data_directory, &node));
     }

@@ -77,7 +77,11 @@ async fn inspect(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, S
     let mut problems = vec![messages::NO_SERVER.to_owned()];
     let unlocked = unlock_rows(&settings.seal_sources(), rows.clone()).await;
     let (checked, would_open) = match unlocked.map_err(|error| settings.unlock_failed(error)) {
-        Ok(unlocked) => (true, Some(unlocked.opened_by.description)),
+        Ok(unlocked) => {
+            let unfinished = unlocked.unfinished_removal();
+            problems.extend(unfinished.map(|removed| messages::removal_unfinished(&removed).to_string()));
+            (true, Some(unlocked.opened_by.description))
+        }
         Err(StartError::Sealed { tried, people }) => {
             problems.extend(tried);
             problems.push(match people.is_empty() {

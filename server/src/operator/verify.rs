@@ -17,6 +17,10 @@ pub async fn verify_store(settings: &Settings) -> Result<StoreReport, StartError
     with_store(settings, async |store| {
         let failed = |error| settings.unlock_failed(error);
         let unlocked = unlock(&settings.seal_sources(), store).await.map_err(failed)?;
+        // Until then, rows have MACs by two keys.
+        if let Some(removed) = unlocked.unfinished_removal() {
+            return Err(messages::removal_unfinished(&removed));
+        }
         let node = known_node(settings, store, &unlocked).await?;
         let log = node.map(|(_, keys)| (keys, settings.audit.directory.as_path()));
         verify_rows(store, &unlocked, log).await.map_err(failed)

@@ -27,6 +27,12 @@ pub(super) fn check(connection: &Connection, change: &Change) -> std::result::Re
             return Err(CommitError::FeedConflict { last });
         }
     }
+    if let Some(highest) = change.replaced_feed.iter().map(|entry| entry.number).max() {
+        let last = last_in_feed(connection).map_err(failure::commit)?;
+        if highest > last {
+            return Err(CommitError::FeedConflict { last });
+        }
+    }
     Ok(())
 }
 
@@ -45,6 +51,7 @@ pub(super) fn apply(connection: &Connection, change: &Change, committed: &Commit
     change.bundle.iter().try_for_each(|bundle| put_bundle(connection, bundle))?;
     change.values.iter().try_for_each(|value| put_value(connection, value))?;
     change.feed.iter().try_for_each(|entry| put_feed(connection, entry))?;
+    change.replaced_feed.iter().try_for_each(|entry| replace_feed(connection, entry))?;
     connection
         .prepare_cached("INSERT INTO revisions (number, mark) VALUES (?1, ?2)")?
         .execute(params![committed.revision, committed.mark])?;
@@ -154,6 +161,13 @@ fn put_value(connection: &Connection, value: &NewValue) -> Result<()> {
 fn put_feed(connection: &Connection, entry: &FeedEntry) -> Result<()> {
     connection
         .prepare_cached("INSERT INTO feed (number, content, mac) VALUES (?1, ?2, ?3)")?
+        .execute(params![entry.number, entry.content, entry.mac])?;
+    Ok(())
+}
+
+fn replace_feed(connection: &Connection, entry: &FeedEntry) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE feed SET content = ?2, mac = ?3 WHERE number = ?1")?
         .execute(params![entry.number, entry.content, entry.mac])?;
     Ok(())
 }

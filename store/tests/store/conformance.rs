@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use petsem_api::{AppId, RequestId};
 use petsem_store::{
     AppPart, AppRows, Change, ChangedApps, CommitError, Committed, Cursor, PartRows, ReadError, Record,
-    RecordKind, Store, UnauditedChange,
+    FeedEntry, RecordKind, Store, UnauditedChange,
 };
 use tokio::task::JoinSet;
 
@@ -199,6 +199,15 @@ pub(crate) async fn the_feed_has_no_gaps(place: &impl Place) {
     assert_eq!(store.feed(1, 2).await.unwrap(), [feed(2), feed(3)]);
     assert_eq!(store.feed(4, 10).await.unwrap(), []);
     assert_eq!(store.feed(u64::MAX, 10).await.unwrap(), []);
+
+    let other = |number| FeedEntry { mac: b"another".to_vec(), ..feed(number) };
+    let replace = |numbers: &[u64]| Change {
+        replaced_feed: numbers.iter().map(|number| other(*number)).collect(),
+        ..change()
+    };
+    assert_eq!(feed_conflict(store.commit(replace(&[4, 5])).await), 4);
+    store.commit(replace(&[3, 2])).await.unwrap();
+    assert_eq!(store.feed(0, 10).await.unwrap(), [feed(1), other(2), other(3), feed(4)]);
 }
 
 pub(crate) async fn changed_heads_come_once_and_in_the_order_of_their_changes(place: &impl Place) {

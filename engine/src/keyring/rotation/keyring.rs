@@ -18,9 +18,11 @@ use crate::control::state::Control;
 use crate::engine::{Engine, TRIES};
 use crate::entropy;
 use crate::error::Failure;
-use crate::keyring::state::{MOST_KEYRING_VERSIONS, row_mac_context};
+use crate::keyring::state::{MOST_KEYRING_VERSIONS, old_row_mac_context, row_mac_context};
 use crate::messages;
-use crate::records::{FeedRow, IntegrityFault, KeyringKeyRow, REREADS, Row, StoreRow, expect};
+use crate::records::{
+    FeedRow, IntegrityFault, KeyringKeyRow, REREADS, ReplacementRow, Row, StoreRow, expect,
+};
 use crate::request::{AuditRecord, local_record};
 
 /// Runs the rotation of the keyring while one is in progress.
@@ -139,11 +141,25 @@ impl Engine {
         let row_mac: RowMacKey =
             keyring.unwrap(&store.content.row_mac_key, &context).map_err(Failure::internal)?;
         let next = Keyring::new([key], version).map_err(Failure::internal)?;
-        let row_mac_key = next.wrap(&mut entropy::rng(), &row_mac, &context).map_err(Failure::internal)?;
+        let (row_mac_key, replacement) = {
+            let rng = &mut entropy::rng();
+            match store.content.replacement.clone() {
+                None => (next.wrap(rng, &row_mac, &context), None),
+                // The old key is under a version of the keyring that stays only as one to be replaced.
+                Some(replacement) => {
+                    let old = next.wrap(rng, &row_mac, &old_row_mac_context(self.store_id));
+                    let old_row_mac_key = old.map_err(Failure::internal)?;
+                    let new = RowMacKey::generate(rng);
+                    let replacement = ReplacementRow { old_row_mac_key, ..replacement };
+                    (next.wrap(rng, &new, &context), Some(replacement))
+                }
+            }
+        };
+        let row_mac_key = row_mac_key.map_err(Failure::internal)?;
         drop((row_mac, next));
         let at = now.millis();
         let row = KeyringKeyRow { wrapped, created_at: at };
-        let content = StoreRow { keyring_version: version, row_mac_key, ..store.content };
+        let content = StoreRow { keyring_version: version, row_mac_key, replacement, ..store.content };
         let id = version.to_be_bytes();
         audit.set_detail(messages::keyring_version(version));
         let feed =

@@ -288,7 +288,7 @@ impl<'w> Party<'w> {
         }
         for field in ["discharge", "renewal"] {
             if let Some(discharge) = body[field].as_str() {
-                self.discharges.insert(caveats_of(discharge), discharge.to_owned());
+                self.discharges.insert(grants_of(discharge), discharge.to_owned());
             }
         }
         let listed = body["approvals"].as_array().cloned().unwrap_or_default();
@@ -491,6 +491,18 @@ fn narrowed(token: &str, app: &str) -> String {
 fn tickets_of(token: &str) -> Vec<Vec<u8>> {
     let token = UnverifiedToken::parse(token).unwrap();
     token.undischarged(&[]).iter().map(|(_, ticket)| ticket.to_vec()).collect()
+}
+
+/// What a discharge grants, without its expiry and its provenance.
+fn grants_of(discharge: &str) -> String {
+    let discharge = UnverifiedToken::parse(discharge).unwrap();
+    let grants = discharge.caveats().iter().map(|caveat| match PetsemCaveat::of(caveat) {
+        Some(Ok(Some(PetsemCaveat::BootGrant(grant)))) => {
+            format!("{:?} {} {}", grant.app, grant.machine, grant.host)
+        }
+        _ => format!("type {}", caveat.kind()),
+    });
+    grants.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// What a token's caveats say, without times and without the tokens that it was minted from.

@@ -48,7 +48,7 @@ fn a_body_is_not_read_before_the_token_is_verified() {
         bodies.extend(with_body.map(|(method, _)| (method.to_uppercase(), path.as_str())));
     }
     bodies.retain(|(_, path)| *path != "/v1/token");
-    assert_eq!(bodies.len(), 30, "{bodies:?}");
+    assert_eq!(bodies.len(), 31, "{bodies:?}");
     for (method, path) in bodies {
         let takes_org_tokens = !path.contains("/boot");
         let target = &path.replace("{app}", "shop").replace("{org}", "demo").replace("{name}", "A");

@@ -169,7 +169,7 @@ fn every_command_on_the_node_reports_a_database_moved_away_from_the_running_serv
         &["seal", "verify"],
         &["seal", "add", "key-file"],
         &["seal", "remove", "abcd"],
-        &["seal", "remove", "--compromised", "abcd"],
+        &["seal", "remove", "--compromised", "--yes", "abcd"],
         &["rotate-root"],
         &["verify"],
         &["recover", "--operator", "kim", "--out", second.to_str().unwrap()],

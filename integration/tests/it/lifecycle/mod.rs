@@ -1,5 +1,6 @@
 //! The lifecycle of a node: installing, starting, unsealing, rotating keys, stopping and being killed.
 
+mod compromised;
 mod kills;
 mod lost_logs;
 mod operator;

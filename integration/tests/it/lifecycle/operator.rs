@@ -30,7 +30,7 @@ const BESIDE_A_SERVER: &[&[&str]] = &[
 /// Commands that open the store only while no server holds it.
 const WITHOUT_A_SERVER: &[&[&str]] = &[
     &["rotate-root"],
-    &["seal", "remove", "--compromised", "abcd"],
+    &["seal", "remove", "--compromised", "--yes", "abcd"],
     &["verify"],
     &["audit", "verify"],
     &["node", "add"],

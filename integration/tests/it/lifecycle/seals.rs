@@ -558,11 +558,11 @@ fn removing_a_compromised_seal_replaces_root_key_and_keyring() {
     post(&server, "/v1/apps", &json!({"name": "shop", "org": "acme"}));
     let second = id_of(&installation, "second.key");
     refused(
-        &operator(&installation, &["seal", "remove", "--compromised", &second], &[]),
+        &operator(&installation, &["seal", "remove", "--compromised", "--yes", &second], &[]),
         &["a server holds the store", "nothing was changed"],
     );
     server.stop();
-    let ended = operator(&installation, &["seal", "remove", "--compromised", &second], &[]);
+    let ended = operator(&installation, &["seal", "remove", "--compromised", "--yes", &second], &[]);
     assert!(done(&ended).contains("the keyring is at version 2; it wraps everything"), "{}", ended.printed);
     let store = status(&installation)["store"].clone();
     assert_eq!((&store["root_version"], &store["keyring_version"]), (&json!(2), &json!(2)));

@@ -1,5 +1,7 @@
 //! `petsem operator seal remove`.
 
+use std::sync::{Mutex, PoisonError};
+
 use clap::Args;
 use petsem_server::{remove_compromised, remove_seal};
 
@@ -10,16 +12,27 @@ use crate::{messages, output, remote};
 /// Remove a seal
 ///
 /// The last seal cannot be removed, nor the last one that has opened the store. It works beside a running server.
+///
+/// With --compromised, every key that the seal could open is replaced, because others may know them: root key,
+/// keyring, row-MAC key, and the keys of tokens, discharges and the audit log. So every token ends, those of
+/// operators, orgs and hosts, and every renewal of a boot. Afterwards `petsem operator recover` makes an operator's
+/// token, `petsem operator owner` an org's, and hosts are enrolled again. The keys of outside dischargers are deleted;
+/// the output lists them, to be registered with new keys. The audit log goes on in a new chain. Values stay. It takes
+/// seconds, in a large store minutes. No server starts before it is finished; if it is interrupted, run it again.
 #[derive(Args)]
 pub(crate) struct Remove {
     /// The seal: the start of its id, or its description
     #[arg(value_name = "SEAL")]
     which: String,
 
-    /// The seal may be known to others: also create a new root key and a new keyring, and re-wrap everything. The server
-    /// must be stopped, and every other seal available
+    /// The seal may be known to others: also replace every key that it could open, and end all tokens. The server must
+    /// be stopped, and every other seal available
     #[arg(long)]
     compromised: bool,
+
+    /// Confirm what --compromised ends
+    #[arg(long)]
+    yes: bool,
 
     #[command(flatten)]
     unsealing: UnsealArguments,
@@ -31,9 +44,18 @@ pub(crate) struct Remove {
 
 impl Remove {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        if self.compromised && !self.yes {
+            return Err(messages::compromised_needs_yes());
+        }
         let settings = self.unsealing.settings()?;
         if self.compromised {
-            let done = remote::serve(remove_compromised(&settings, &self.which))??;
+            let bar = Mutex::new(output::ProgressBar::new(self.json));
+            let report = |step, done, total| {
+                let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+                bar.show(&messages::replacement_bar(step, done, total));
+            };
+            let done = remote::serve(remove_compromised(&settings, &self.which, &report))??;
+            drop(bar);
             return output::confirm(self.json, &done, &messages::compromised_removed(&done));
         }
         let removed = remote::serve(remove_seal(&settings, &self.which))??;
