@@ -101,8 +101,16 @@ impl Engine {
     /// The control feed cannot be read, or what is stored is not what was written.
     pub async fn start(parts: EngineParts) -> Result<Self, Failure> {
         let EngineParts { settings, store, unlocked, node, audit, fetch } = parts;
-        let Unlocked { store_id, store_version, development: _, replacement: _, root, keyring, codec, opened_by: _ } =
-            unlocked;
+        let Unlocked {
+            store_id,
+            store_version,
+            development: _,
+            replacement: _,
+            root,
+            keyring,
+            codec,
+            opened_by: _,
+        } = unlocked;
         let highest = keyring.versions().into_iter().max().unwrap_or_default();
         let is_newest = keyring.current_version() == highest;
         let (keys, codec) = (Arc::new(KeyringState::new(root, keyring)), Arc::new(codec));

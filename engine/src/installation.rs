@@ -97,5 +97,14 @@ pub async fn create_installation(
     ];
     first_changes(store, &codec, store_id, &mut change, &feed).await?;
     store.commit(change).await.map_err(|error| UnlockError::Refused(error.to_string()))?;
-    Ok(Unlocked { store_id, store_version: 1, development, replacement: None, root, keyring, codec, opened_by })
+    Ok(Unlocked {
+        store_id,
+        store_version: 1,
+        development,
+        replacement: None,
+        root,
+        keyring,
+        codec,
+        opened_by,
+    })
 }

@@ -111,7 +111,8 @@ impl Lab {
         let sources: [Arc<dyn SealSource>; 1] = [Arc::new(KnownSeal)];
         let location = settings(&directory).discharger_location;
         let now = Timestamp::now().millis();
-        let unlocked = create_installation(&*store, &sources, &location, false, now, &mut |_| Ok(())).await.unwrap();
+        let unlocked =
+            create_installation(&*store, &sources, &location, false, now, &mut |_| Ok(())).await.unwrap();
         let (node, _) = create_node(&*store, &unlocked, "node-1", now, None).await.unwrap();
         drop(unlocked);
         store.close().await.unwrap();

@@ -200,7 +200,16 @@ fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, Unloc
     }
     check_seal_list(&named, seals).map_err(Failure::from)?;
     let replacement = named.replacement;
-    Ok(Unlocked { store_id: named.store, store_version, development: named.development, replacement, root, keyring, codec, opened_by })
+    Ok(Unlocked {
+        store_id: named.store,
+        store_version,
+        development: named.development,
+        replacement,
+        root,
+        keyring,
+        codec,
+        opened_by,
+    })
 }
 
 /// Checks that the seals are those that the store's own row names: none was removed, none restored.

@@ -74,16 +74,10 @@ pub(crate) async fn make(
     settings.development = development;
     let now = Timestamp::now().millis();
     let sources = settings.sources_to_create();
-    let unlocked = create_installation(
-        &*store,
-        &sources,
-        &settings.discharger_location,
-        development,
-        now,
-        keep_shares,
-    )
-    .await
-        .map_err(|error| settings.unlock_failed(error))?;
+    let unlocked =
+        create_installation(&*store, &sources, &settings.discharger_location, development, now, keep_shares)
+            .await
+            .map_err(|error| settings.unlock_failed(error))?;
     new_node(&settings, &*store, &unlocked, None).await?;
     start_unlocked(settings, store, unlocked).await
 }

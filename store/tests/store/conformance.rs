@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use petsem_api::{AppId, RequestId};
 use petsem_store::{
-    AppPart, AppRows, Change, ChangedApps, CommitError, Committed, Cursor, PartRows, ReadError, Record,
-    FeedEntry, RecordKind, Store, UnauditedChange,
+    AppPart, AppRows, Change, ChangedApps, CommitError, Committed, Cursor, FeedEntry, PartRows, ReadError,
+    Record, RecordKind, Store, UnauditedChange,
 };
 use tokio::task::JoinSet;
 
