@@ -127,8 +127,16 @@ impl Installation {
     /// # Panics
     /// If it is refused.
     pub fn enroll(&self, server: SocketAddr, host: &str) {
+        self.enroll_as(server, &self.operator(), host);
+    }
+
+    /// The same as the operator with this token.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn enroll_as(&self, server: SocketAddr, operator: &str, host: &str) {
         let asked = Request::new("POST", "/v1/enrollments")
-            .authorization(&flyv1(&self.operator()))
+            .authorization(&flyv1(operator))
             .json(&json!({"hosts": [host], "reason": "a new host"}))
             .send(server);
         assert_eq!(asked.status, 202, "{}", asked.text());

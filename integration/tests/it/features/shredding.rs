@@ -131,12 +131,14 @@ fn a_deleted_secret_key_is_in_an_older_backup_alone() {
     assert_eq!(dev.operate("DELETE", "/v1/apps/doomed/secretkeys/k", None).status, 200);
     assert_eq!((material(&dev.database()), material(&before)), (None, Some(key)));
 
-    // The file no longer has the wrap either.
+    // The files no longer have the wrap either.
     let [(_, row)] = doomed.opened(&before).rows(kind::SECRET_KEYS).try_into().unwrap();
     let wrapped = row["keys"]["k"]["wrapped"].as_str().unwrap().to_owned();
     assert!(contains(&std::fs::read(&before).unwrap(), wrapped.as_bytes()));
-    let doomed = doomed.settled();
-    assert!(!contains(&std::fs::read(doomed.dev.database()).unwrap(), wrapped.as_bytes()));
+    for file in ["data/petsem.db", "data/petsem.db-wal"] {
+        let bytes = std::fs::read(dev.directory.path().join(file)).unwrap();
+        assert!(!contains(&bytes, wrapped.as_bytes()), "{file}");
+    }
 }
 
 fn until_rotated(doomed: Doomed) -> Doomed {
