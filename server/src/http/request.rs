@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use super::body_bytes::{CountedBody, NoRoom};
 use super::body_queue::UnprovenBodyQueue;
 use super::limits::BodyLimit;
-use super::permits::source_of;
+use super::permits::{is_org, source_of};
 use crate::http::state::ServerState;
 use crate::messages;
 
@@ -112,7 +112,8 @@ impl Incoming {
     ) -> Result<Bytes, Failure> {
         let body =
             self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Body::empty);
-        let holders = holders.into_iter().chain([source_of(&self.peer)]).collect();
+        let holders =
+            holders.into_iter().filter(|holder| !is_org(holder)).chain([source_of(&self.peer)]).collect();
         let body = CountedBody::new(body, limit.bytes(), &self.state.body_bytes, holders);
         let body = read(body, limit.bytes(), self.state.limits.seconds);
         let body = match queue {
