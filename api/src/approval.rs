@@ -121,7 +121,7 @@ pub struct Approval {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub app: Option<AppId>,
-    /// The requester.
+    /// The requester, and who minted its token, if others did: a minter chooses the name of a token's holder.
     #[serde(rename = "asker")]
     pub requester: String,
     /// Why, in the words of the requester.

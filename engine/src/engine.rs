@@ -9,6 +9,7 @@ use petsem_api::{AppId, StoreId};
 use petsem_audit::{AuditEvent, AuditLog, EncodedEvent, Outcome};
 use petsem_keys::Keyring;
 use petsem_store::{Change, CommitError, Committed, RecordKind, RequestAudit, Store};
+use tokio::sync::oneshot;
 
 use crate::clock::Timestamp;
 use crate::control::pending_denials::PendingDenials;
@@ -27,6 +28,8 @@ use crate::tenancy::seen::SeenHeads;
 const FEED_WARNING: u64 = 60;
 /// Most lines that wait for the log when a change is accepted: its answer does not wait for it.
 const PENDING_LINES: u64 = 4096;
+/// How long a control change waits for its line.
+const LONGEST_WAIT_FOR_LINE: Duration = Duration::from_secs(2);
 /// How often a change is retried if another node committed first.
 pub(crate) const TRIES: usize = 8;
 /// Locks that keep writers of the same app on one node from conflicting. So many that writers of different apps seldom
@@ -270,7 +273,7 @@ impl Engine {
     pub fn flush_pending_audit(&self) {
         let pending = std::mem::take(&mut *self.pending_audit());
         for (revision, line) in pending {
-            self.write_committed(revision, line);
+            drop(self.write_committed(revision, line));
         }
     }
 
@@ -283,18 +286,26 @@ impl Engine {
         self.pending_audit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the line of a committed change without waiting: the change's own transaction holds it, too, until the
-    /// store is told here that it is durable.
-    pub(crate) fn write_committed(&self, revision: u64, line: EncodedEvent) {
+    /// Queues the line of a committed change: the change's own transaction holds it, too, until the store is told here
+    /// that it is durable. The receiver ends when the line is durable or refused.
+    pub(crate) fn write_committed(&self, revision: u64, line: EncodedEvent) -> oneshot::Receiver<()> {
+        let (done, written) = oneshot::channel();
         let (store, node, kept) = (Arc::clone(&self.store), self.node, line.clone());
         let pending = Arc::clone(&self.pending_audit);
         let queued = self.audit.append_then(line.clone(), move |written| match written {
-            Ok(_) => store.audited(node, &[revision]),
-            Err(_) => pending.lock().unwrap_or_else(PoisonError::into_inner).push((revision, kept)),
+            Ok(_) => {
+                store.audited(node, &[revision]);
+                drop(done);
+            }
+            Err(_) => {
+                pending.lock().unwrap_or_else(PoisonError::into_inner).push((revision, kept));
+                drop(done);
+            }
         });
         if queued.is_err() {
             self.pending_audit().push((revision, line));
         }
+        written
     }
 
     /// Commits a change. The record keeps the revision, so that the store can be told when its audit line is durable.
@@ -340,11 +351,18 @@ impl Engine {
         self.write_line(audit, &audit.event(Outcome::Allowed, None)).await
     }
 
-    /// Makes an audit line durable. A committed change holds its own, so its line is only queued.
+    /// Makes an audit line durable. A committed change holds its own, so its line is only queued; that of a control
+    /// change is waited for, because the checkpoint before it names the change: a store that lacks it is then refused.
     pub(crate) async fn write_line(&self, audit: &AuditRecord, event: &AuditEvent) -> Result<(), Failure> {
         let line = event.encode().map_err(|error| messages::no_audit_line().because(error))?;
         match audit.revision() {
-            Some(revision) => self.write_committed(revision, line),
+            Some(revision) => {
+                let written = self.write_committed(revision, line);
+                if audit.is_in_feed() {
+                    // A disk that hangs does not keep the answer: the store has the line.
+                    let _ended = tokio::time::timeout(LONGEST_WAIT_FOR_LINE, written).await;
+                }
+            }
             None => self.audit(line).await?,
         }
         Ok(())

@@ -35,6 +35,8 @@ pub struct AuditRecord {
     event: AuditEvent,
     peer: Option<IpAddr>,
     revision: Option<u64>,
+    /// Whether the change is in the control feed.
+    is_in_feed: bool,
     verified: bool,
 }
 
@@ -59,7 +61,7 @@ impl AuditRecord {
             host: peer.host.as_ref().map(ToString::to_string),
             ..AuditEvent::new(now.millis(), id.to_string(), action, Outcome::Recovered)
         };
-        Self { id, event, peer: peer.address, revision: None, verified: false }
+        Self { id, event, peer: peer.address, revision: None, is_in_feed: false, verified: false }
     }
 
     /// The request's id.
@@ -160,6 +162,16 @@ impl AuditRecord {
     /// Sets the revision of a committed change, whose audit line is pending.
     pub(crate) fn committed(&mut self, revision: u64) {
         self.revision = Some(revision);
+    }
+
+    /// Notes that the committed change is in the control feed.
+    pub(crate) fn committed_to_feed(&mut self) {
+        self.is_in_feed = true;
+    }
+
+    /// Whether the committed change is in the control feed.
+    pub(crate) fn is_in_feed(&self) -> bool {
+        self.is_in_feed
     }
 
     /// The revision whose audit line is pending.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::http::{Answer, Request};
 use crate::server::{Ended, Server, petsem};
+use crate::store_keys::StoreKeys;
 
 /// A development installation and its server.
 #[derive(Debug)]
@@ -82,6 +83,15 @@ impl Dev {
     /// The store's database file.
     pub fn database(&self) -> std::path::PathBuf {
         self.directory.path().join("data/petsem.db")
+    }
+
+    /// All keys of the store.
+    ///
+    /// # Panics
+    /// If one does not open.
+    pub fn keys(&self) -> StoreKeys {
+        self.server.wait_for_audit_lines();
+        StoreKeys::open(&self.database(), &self.directory.path().join("seal.key"), &self.layout().audit())
     }
 
     /// All bytes of the audit log, without its preallocated zeros, with the lines of all changes that were answered.

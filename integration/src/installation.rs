@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::dev::flyv1;
 use crate::http::Request;
 use crate::server::{Ended, Server, petsem, run};
+use crate::store_keys::StoreKeys;
 
 /// A directory with a configuration.
 #[derive(Debug)]
@@ -126,13 +127,29 @@ impl Installation {
     /// # Panics
     /// If it is refused.
     pub fn enroll(&self, server: SocketAddr, host: &str) {
+        self.enroll_as(server, &self.operator(), host);
+    }
+
+    /// The same as the operator with this token.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn enroll_as(&self, server: SocketAddr, operator: &str, host: &str) {
         let asked = Request::new("POST", "/v1/enrollments")
-            .authorization(&flyv1(&self.operator()))
+            .authorization(&flyv1(operator))
             .json(&json!({"hosts": [host], "reason": "a new host"}))
             .send(server);
         assert_eq!(asked.status, 202, "{}", asked.text());
         let approved = run(self.with_configuration(&["operator", "approve", &asked.field("id")]));
         assert!(approved.status.success(), "{}", approved.printed);
+    }
+
+    /// All keys of the store, opened with its only seal, `seal.key`.
+    ///
+    /// # Panics
+    /// If one does not open.
+    pub fn keys(&self) -> StoreKeys {
+        StoreKeys::open(&self.path("data/petsem.db"), &self.path("seal.key"), &self.path("data/audit"))
     }
 
     /// The first operator's token, without scheme.

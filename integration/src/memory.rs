@@ -1,9 +1,9 @@
-//! Searches all writable memory of another process for secrets that must not be there.
+//! Searches all writable memory of another process, or bytes of a file, for secrets that must not be there.
 //!
 //! A secret is searched in the forms into which code converts it, and in pieces: any 16 consecutive bytes of
 //! a form are found. Reading a process that is not dumpable needs root.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -174,31 +174,42 @@ impl Needles {
             memory.read_exact_at(&mut block, start).unwrap_or_else(|error| {
                 panic!("the server's memory at {start:x} ({:?}) cannot be read: {error}", mapping.name)
             });
-            for (offset, window) in block.windows(PIECE).enumerate() {
-                let Some(word) = window.first_chunk().copied().map(u64::from_le_bytes) else { continue };
-                // Most memory is zero, and the filter excludes most of the rest.
-                if word == 0 || !is_set(filter, word) {
-                    continue;
-                }
-                for piece in self.pieces.get(&word).into_iter().flatten() {
-                    if piece.bytes != window {
-                        continue;
-                    }
-                    let name = self.names.get(piece.needle).cloned().unwrap_or_default();
-                    let address = start + offset as u64;
-                    found
-                        .entry((piece.needle, piece.form, mapping.start))
-                        .or_insert_with(|| Found {
-                            name,
-                            form: piece.form,
-                            mapping: mapping.clone(),
-                            address,
-                            pieces: 0,
-                        })
-                        .pieces += 1;
-                }
-            }
+            self.pieces_in(&block, filter, &mut |offset, piece| {
+                let name = self.names.get(piece.needle).cloned().unwrap_or_default();
+                let address = start + offset as u64;
+                found
+                    .entry((piece.needle, piece.form, mapping.start))
+                    .or_insert_with(|| Found {
+                        name,
+                        form: piece.form,
+                        mapping: mapping.clone(),
+                        address,
+                        pieces: 0,
+                    })
+                    .pieces += 1;
+            });
             start += BLOCK as u64;
+        }
+    }
+
+    /// The names of those that are in these bytes.
+    pub fn found_in_bytes(&self, bytes: &[u8]) -> BTreeSet<&str> {
+        let mut found = BTreeSet::new();
+        self.pieces_in(bytes, &self.filter(), &mut |_, piece| {
+            found.extend(self.names.get(piece.needle).map(String::as_str));
+        });
+        found
+    }
+
+    fn pieces_in<'n>(&'n self, bytes: &[u8], filter: &[u64], found: &mut dyn FnMut(usize, &'n Piece)) {
+        for (offset, window) in bytes.windows(PIECE).enumerate() {
+            let Some(word) = window.first_chunk().copied().map(u64::from_le_bytes) else { continue };
+            // Most memory is zero, and the filter excludes most of the rest.
+            if word == 0 || !is_set(filter, word) {
+                continue;
+            }
+            let known = self.pieces.get(&word).into_iter().flatten();
+            known.filter(|piece| piece.bytes == window).for_each(|piece| found(offset, piece));
         }
     }
 

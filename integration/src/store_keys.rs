@@ -11,6 +11,8 @@ use sha2::Sha256;
 use xaes_256_gcm::Xaes256Gcm;
 use xaes_256_gcm::aead::{Aead, Payload};
 
+use crate::dev::audit_log;
+
 /// Kinds of rows, as numbered on disk.
 mod kind {
     pub(super) const STORE: u8 = 1;
@@ -51,11 +53,15 @@ impl std::fmt::Debug for StoreKeys {
 }
 
 impl StoreKeys {
-    /// Opens them. `checkpoints` is the number of audit checkpoints that the node wrote.
+    /// Opens them. The node's audit log says how many checkpoints it wrote.
     ///
     /// # Panics
     /// If anything does not open.
-    pub fn open(database: &Path, key_file: &Path, checkpoints: u64) -> Self {
+    pub fn open(database: &Path, key_file: &Path, audit: &Path) -> Self {
+        let log = audit_log(audit);
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let checkpoints = lines.filter_map(|line| line.pointer("/checkpoint/number")?.as_u64()).max();
+        let checkpoints = checkpoints.expect("a log begins with a checkpoint");
         let connection = Connection::open(database).expect("the database opens");
         let rows = |kind| rows(&connection, kind);
         let store_row = only(rows(kind::STORE));
@@ -112,6 +118,20 @@ impl StoreKeys {
         keys.kept.push(("root key".to_owned(), root));
         keys.passing.push(("seal key".to_owned(), seal_key));
         keys
+    }
+
+    /// The key with this name.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn named(&self, name: &str) -> &[u8] {
+        let mut all = self.all();
+        &all.find(|(known, _)| known == name).expect("the store has this key").1
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Named> {
+        [&self.kept, &self.passing, &self.spent_audit_keys, &self.audit_keys].into_iter().flatten()
     }
 
     /// The keys under an app's KEK.

@@ -139,6 +139,7 @@ impl Engine {
         self.commit_control(audit, &feed, |change| {
             change.expects.push(expect::<DischargerRow>(&key, row.version));
             change.deletes.push((RecordKind::Discharger, key.clone()));
+            change.erases = true;
         })
         .await?;
         Ok(found)

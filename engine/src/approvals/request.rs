@@ -357,7 +357,7 @@ impl Engine {
         let by = decision.by.clone();
         let decided = DecidedRequest::new(id, row, decision);
         let request = &decided.row;
-        audit.set_detail(messages::approved_request(id, &request.summary, &request.requester, &by));
+        audit.set_detail(messages::approved_request(id, &request.summary, &people_of(request), &by));
         let at = now.millis();
         match &request.change {
             ProtectedChange::BreakGlass { .. } | ProtectedChange::Enrollment { .. } => {
@@ -471,7 +471,7 @@ impl Engine {
         if let Some(org) = row.org {
             audit.set_org(org);
         }
-        audit.set_detail(messages::request_of(id, &row.summary, &row.requester));
+        audit.set_detail(messages::request_of(id, &row.summary, &people_of(row)));
     }
 }
 
@@ -533,6 +533,14 @@ pub(crate) fn state_of(row: &ApprovalRow, now: Timestamp) -> ApprovalState {
     }
 }
 
+/// The requester, and who minted its token: a minter chooses the holder's name.
+fn people_of(row: &ApprovalRow) -> String {
+    match row.people.get(1..) {
+        None | Some([]) => row.requester.clone(),
+        Some(minters) => messages::minted_by(&row.requester, minters),
+    }
+}
+
 fn to_wire(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
     Approval {
         id,
@@ -548,7 +556,7 @@ fn to_wire(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
         summary: row.summary.clone(),
         org: row.org,
         app: row.app,
-        requester: row.requester.clone(),
+        requester: people_of(row),
         reason: row.reason.clone(),
         state: state_of(row, now),
         decided_by: row.decision.as_ref().map(|decision| decision.by.clone()),

@@ -233,6 +233,11 @@ impl Principal {
         self.tokens.first().map(Verified::id)
     }
 
+    /// The org whose key signed the first token.
+    pub fn first_org(&self) -> Option<OrgId> {
+        self.tokens.first().and_then(|verified| verified.org)
+    }
+
     /// The issuer of the JWT that the first token was exchanged for.
     pub fn issuer_of_exchange(&self) -> Option<&str> {
         let exchanged = self.tokens.first().and_then(|verified| verified.token.exchanged());

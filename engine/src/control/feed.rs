@@ -97,6 +97,7 @@ impl Engine {
             };
             match self.commit(audit, change).await {
                 Ok(_) => {
+                    audit.committed_to_feed();
                     self.refresh().await?;
                     self.check_in_force(number)?;
                     return Ok(number);

@@ -16,6 +16,11 @@ pub(crate) fn node_added(name: &str, node: &[u8; 16]) -> String {
     format!("node {} ({name})", HEXLOWER.encode(node))
 }
 
+/// A requester, and the people who minted its token.
+pub(crate) fn minted_by(requester: &str, minters: &[String]) -> String {
+    format!("{requester}, with a token minted by {}", minters.join(", "))
+}
+
 pub(crate) fn requested_by(person: &str) -> String {
     format!("requested by {person}")
 }

@@ -1,6 +1,6 @@
 //! The records of changes.
 
-use petsem_api::ErrorCode;
+use petsem_api::{ErrorCode, RevokeRequest};
 use petsem_store::RequestAudit;
 use serde_json::{Value, json};
 
@@ -34,6 +34,21 @@ async fn a_change_whose_line_was_deleted_from_the_store_is_named() {
     let report = demo.lab.verified().await;
     let [fault] = report.faults.try_into().unwrap();
     assert!(fault.contains("is at version 2, but the audit log names no version of it after 1"), "{fault}");
+}
+
+/// A store that lacks the revocation is then refused at a start.
+#[tokio::test]
+async fn a_revocation_is_answered_after_its_line_and_a_checkpoint_that_names_it() {
+    let demo = Demo::new().await;
+    let host = RevokeRequest::Host { host: "h-1".parse().unwrap() };
+    demo.revoke(&demo.tokens.operator, &host).await.unwrap();
+    assert_eq!(demo.lab.engine.pending_lines(), 0);
+    let lines = demo.lines();
+    let at = |wanted: &dyn Fn(&Value) -> bool| lines.iter().rposition(wanted).unwrap();
+    let number = demo.lab.engine.control().number;
+    let checkpoint = at(&|line| line["checkpoint"]["feed"] == number);
+    let line = at(&|line| line["detail"].as_str().is_some_and(|detail| detail.contains("h-1")));
+    assert!(checkpoint < line, "{lines:?}");
 }
 
 #[tokio::test]

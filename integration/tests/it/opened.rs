@@ -21,6 +21,7 @@ pub(crate) mod kind {
     pub(crate) const SIGNING_KEY: u8 = 12;
     pub(crate) const DISCHARGER: u8 = 11;
     pub(crate) const NODE: u8 = 16;
+    pub(crate) const SECRET_KEYS: u8 = 21;
     pub(crate) const APP_ROTATION: u8 = 24;
 }
 
@@ -40,19 +41,21 @@ struct Message {
 impl Opened {
     /// Opens the database with the key file.
     pub(crate) fn of(database: &Path, key_file: &Path) -> Self {
+        Self::if_opens(database, key_file).unwrap()
+    }
+
+    /// [`Self::of`]; `None` if the key file opens no wrap of the root key.
+    pub(crate) fn if_opens(database: &Path, key_file: &Path) -> Option<Self> {
         let database = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         let row = rows_of(&database, kind::STORE).pop().unwrap().1;
         let store: StoreId = row["store"].as_str().unwrap().parse().unwrap();
         let store = *store.as_bytes();
         let root_version = u32::try_from(row["root_version"].as_u64().unwrap()).unwrap();
         let seal = KeyFile::open(key_file).unwrap();
-        let root: RootKey = rows_of(&database, kind::SEAL)
-            .into_iter()
-            .find_map(|(id, row)| {
-                let context = SealContext::root_key(store, id.try_into().unwrap(), root_version);
-                seal.unwrap(&bytes(&row["wrapped_root"]), &context).ok()
-            })
-            .unwrap();
+        let root: RootKey = rows_of(&database, kind::SEAL).into_iter().find_map(|(id, row)| {
+            let context = SealContext::root_key(store, id.try_into().unwrap(), root_version);
+            seal.unwrap(&bytes(&row["wrapped_root"]), &context).ok()
+        })?;
         let keys: Vec<KeyringKey> = rows_of(&database, kind::KEYRING_KEY)
             .into_iter()
             .map(|(id, row)| {
@@ -61,7 +64,7 @@ impl Opened {
             })
             .collect();
         let current = u32::try_from(row["keyring_version"].as_u64().unwrap()).unwrap();
-        Self { database, store, keyring: Keyring::new(keys, current).unwrap() }
+        Some(Self { database, store, keyring: Keyring::new(keys, current).unwrap() })
     }
 
     /// Ids and contents of the rows of a kind.

@@ -101,6 +101,10 @@ impl HttpBody for CountedBody {
         }
         Poll::Ready(frame.map(Ok))
     }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
 }
 
 impl Drop for CountedBody {

@@ -9,6 +9,7 @@ use petsem_policy::{TokenId, UnverifiedToken};
 
 use super::body_queue::UnprovenBodyQueue;
 use super::request::Incoming;
+use crate::http::permits::of_org;
 use crate::http::state::ServerState;
 
 /// A credential that a route accepts.
@@ -22,7 +23,8 @@ pub(crate) trait Credential: Sized + Send + Sync + 'static {
     fn of(incoming: &Incoming, audit: &mut AuditRecord)
     -> impl Future<Output = Result<Self, Failure>> + Send;
 
-    /// The parties whose requests, and the memory of whose bodies, are bounded: a token, and the issuer of a JWT.
+    /// The parties whose requests, and the memory of whose bodies, are bounded: a token, its org, and the issuer of a
+    /// JWT.
     fn holders(&self) -> Vec<String> {
         Vec::new()
     }
@@ -72,7 +74,8 @@ impl Credential for Principal {
 
     fn holders(&self) -> Vec<String> {
         let issuer = self.issuer_of_exchange().map(of_issuer);
-        self.first_token().map(of_token).into_iter().chain(issuer).collect()
+        let org = self.first_org().map(of_org);
+        self.first_token().map(of_token).into_iter().chain(org).chain(issuer).collect()
     }
 
     async fn check_again(&self, engine: &Engine) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ mod respond;
 mod route;
 pub(crate) mod state;
 pub(crate) mod tag;
+pub(crate) mod turns;
 
 pub(crate) use call::{Call, NoBody};
 pub(crate) use components::Components;

@@ -2,11 +2,13 @@
 //!
 //! Parts of the permits, in eighths: boots on listeners of hosts can take any, one host two; discharges, and boots
 //! elsewhere, five; all others four. So neither strangers nor another host can keep a host from booting. One address
-//! can take three, unless it is a loopback address, which a proxy's callers share; one token or issuer can take one.
+//! can take three, unless it is a loopback address, which a proxy's callers share; one token or issuer can take one, and
+//! all tokens of one org two.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use petsem_api::OrgId;
 use petsem_engine::{Failure, Peer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
@@ -17,6 +19,9 @@ const OF_OTHERS: usize = 4;
 const OF_HOST: usize = 2;
 const OF_ADDRESS: usize = 3;
 const OF_HOLDER: usize = 1;
+const OF_ORG: usize = 2;
+/// How the name of an org among the holders begins.
+const ORG: &str = "org ";
 
 /// What a request does, which decides which permits it can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +99,10 @@ impl Permits {
         let is_shared = !is_of_host && peer.address.is_some_and(|address| address.is_loopback());
         let source = (!is_shared).then(|| (source_of(peer), part));
         // The listener of a host has one holder: the host.
-        let holders = holders.into_iter().filter(|_| !is_of_host).map(|holder| (holder, OF_HOLDER));
+        let holders = holders.into_iter().filter(|_| !is_of_host).map(|holder| {
+            let part = if is_org(&holder) { OF_ORG } else { OF_HOLDER };
+            (holder, part)
+        });
         let wanted: Vec<_> =
             holders.chain(source).map(|(holder, part)| (holder, eighths_of(self.most, part))).collect();
         let mut held = self.held();
@@ -133,6 +141,16 @@ pub(super) fn source_of(peer: &Peer) -> String {
     format!("source {}", peer.source)
 }
 
+/// The name of an org among the holders of shares.
+pub(super) fn of_org(org: OrgId) -> String {
+    format!("{ORG}{org}")
+}
+
+/// Whether a holder is an org. It has no part of its own of the memory for bodies.
+pub(super) fn is_org(holder: &str) -> bool {
+    holder.starts_with(ORG)
+}
+
 fn eighths_of(all: usize, eighths: usize) -> usize {
     (all * eighths / 8).max(1)
 }
@@ -165,6 +183,20 @@ mod tests {
         assert_eq!(shares(&permits, &one, "token 4").len(), 8);
         drop((second, third));
         assert_eq!(permits.held().len(), 0);
+    }
+
+    #[test]
+    fn all_tokens_of_one_org_leave_permits_to_others() {
+        let permits = Permits::new(64);
+        let org = of_org(OrgId::from_bytes([1; 16]));
+        let local = Peer { address: Some([127, 0, 0, 1].into()), ..peer("127.0.0.1", None) };
+        let of_org = |token: &str| {
+            let holders = || vec![token.to_owned(), org.clone()];
+            std::iter::from_fn(|| permits.share(&local, holders()).ok()).collect::<Vec<_>>()
+        };
+        let held = ["token 1", "token 2", "token 3"].map(of_org);
+        assert_eq!(held.each_ref().map(Vec::len), [8, 8, 0]);
+        assert_eq!(shares(&permits, &local, "token of another org").len(), 8);
     }
 
     #[test]

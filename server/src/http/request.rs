@@ -9,15 +9,16 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Uri};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt as _, LengthLimitError};
+use hyper::body::Body as HttpBody;
 use petsem_engine::{AuditRecord, Engine, Failure, Peer, Timestamp};
 use serde::de::DeserializeOwned;
 
 use super::body_bytes::{CountedBody, NoRoom};
 use super::body_queue::UnprovenBodyQueue;
 use super::limits::BodyLimit;
-use super::permits::source_of;
+use super::permits::{is_org, source_of};
 use crate::http::state::ServerState;
 use crate::messages;
 
@@ -111,7 +112,8 @@ impl Incoming {
     ) -> Result<Bytes, Failure> {
         let body =
             self.body.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Body::empty);
-        let holders = holders.into_iter().chain([source_of(&self.peer)]).collect();
+        let holders =
+            holders.into_iter().filter(|holder| !is_org(holder)).chain([source_of(&self.peer)]).collect();
         let body = CountedBody::new(body, limit.bytes(), &self.state.body_bytes, holders);
         let body = read(body, limit.bytes(), self.state.limits.seconds);
         let body = match queue {
@@ -131,11 +133,105 @@ impl Incoming {
 
 /// The whole body, within its limit and time.
 async fn read(body: CountedBody, limit: usize, seconds: u64) -> Result<Bytes, Failure> {
-    match tokio::time::timeout(Duration::from_secs(seconds), body.collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+    match tokio::time::timeout(Duration::from_secs(seconds), whole(body)).await {
+        Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(messages::body_too_large(limit)),
         Ok(Err(error)) if error.is::<NoRoom>() => Err(messages::no_room_for_body()),
         Ok(Err(_)) => Err(messages::body_incomplete()),
         Err(_) => Err(messages::body_timed_out(seconds)),
+    }
+}
+
+/// The whole body in one buffer. A frame can be a single byte and keep the buffer that it was read into, so only a body
+/// that arrives as one frame is not copied.
+async fn whole<B>(body: B) -> Result<Bytes, B::Error>
+where
+    B: HttpBody<Data = Bytes>,
+{
+    let mut body = std::pin::pin!(body);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll};
+
+    use futures_util::FutureExt as _;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// What a connection reads into, while something refers to it.
+    struct ReadBuffer(Arc<AtomicUsize>);
+
+    impl AsRef<[u8]> for ReadBuffer {
+        fn as_ref(&self) -> &[u8] {
+            b"x"
+        }
+    }
+
+    impl Drop for ReadBuffer {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A body of frames of one byte, each with a buffer of its own, that ends or stalls.
+    struct Drip {
+        left: usize,
+        ends: bool,
+        held: Arc<AtomicUsize>,
+    }
+
+    impl HttpBody for Drip {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if self.left == 0 {
+                return if self.ends { Poll::Ready(None) } else { Poll::Pending };
+            }
+            self.left -= 1;
+            self.held.fetch_add(1, Ordering::Relaxed);
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(ReadBuffer(Arc::clone(&self.held)))))))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.ends && self.left == 0
+        }
+    }
+
+    #[test]
+    fn a_body_that_drips_keeps_none_of_the_buffers_that_it_was_read_into() {
+        let drip = |left, ends| {
+            let held = Arc::<AtomicUsize>::default();
+            (Arc::clone(&held), Drip { left, ends, held })
+        };
+        let (held, stalled) = drip(1000, false);
+        let mut waiting = Box::pin(whole(stalled));
+        assert_eq!((&mut waiting).now_or_never(), None);
+        assert_eq!(held.load(Ordering::Relaxed), 0);
+        let (_, ended) = drip(1000, true);
+        assert_eq!(whole(ended).now_or_never(), Some(Ok(Bytes::from("x".repeat(1000)))));
+        // One frame is the body itself.
+        let (held, single) = drip(1, true);
+        let body = whole(single).now_or_never().unwrap().unwrap();
+        assert_eq!((&*body, held.load(Ordering::Relaxed)), (&b"x"[..], 1));
+        let (_, empty) = drip(0, true);
+        assert_eq!(whole(empty).now_or_never(), Some(Ok(Bytes::new())));
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{failure, schema};
@@ -19,6 +20,8 @@ use crate::lock::FileLock;
 
 /// How long a connection waits for a lock of another program (a copier such as Litestream).
 const BUSY: Duration = Duration::from_secs(5);
+/// Longest row, and statement, in bytes.
+const LONGEST_ROW: i32 = 32 * 1024 * 1024;
 /// Length that the write-ahead log's file is truncated to after a burst, in bytes.
 const WAL_FILE: u32 = 64 << 20;
 /// Prepared statements that a connection caches: more than this crate has.
@@ -137,6 +140,8 @@ fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     // Without it, SQLite plans a cached statement again whenever a bound value changes: half of the time of a read.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // A row that others wrote must not fill the memory; petsem's own have at most a few MiB.
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST_ROW)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;

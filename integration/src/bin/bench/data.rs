@@ -41,13 +41,12 @@ const CONFIGURATION: &str = r#"
 name = "petsem-bench"
 location = "https://petsem.bench"
 data_directory = "data"
-[[listener]]
-address = "127.0.0.1:0"
-host = "host-1"
 [[seal]]
 kind = "key-file"
 path = "seal.key"
 "#;
+/// The listener of all cases.
+const LISTENER: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\nhost = \"host-1\"\n";
 
 /// Files of a store beside its configuration.
 const APPS: &str = "apps";
@@ -146,6 +145,11 @@ impl Store {
 
     /// Starts the server; a case may append settings.
     pub(crate) fn start(&self, settings: &str) -> Result<Server, Failure> {
+        self.start_on(&format!("{LISTENER}{settings}"))
+    }
+
+    /// Starts the server with these settings, which have its listeners.
+    pub(crate) fn start_on(&self, settings: &str) -> Result<Server, Failure> {
         self.installation.configure(&format!("{CONFIGURATION}{settings}"));
         start(&self.installation)
     }
@@ -169,7 +173,7 @@ fn build(parent: &Path, apps: usize) -> Result<Installation, Failure> {
         let path = installation.path(name);
         std::fs::write(&path, text).map_err(|error| Failure::system(path.display(), &error))
     };
-    installation.configure(CONFIGURATION);
+    installation.configure(&format!("{CONFIGURATION}{LISTENER}"));
     let issuer = IssuerKey::new(KEY);
     write(ISSUER_KEY, &issuer.pem())?;
     let registration =

@@ -31,6 +31,11 @@ impl Usage {
         Some(self.process? - before.process?)
     }
 
+    /// What this program used since then.
+    pub(crate) fn own_since(&self, before: &Self) -> f64 {
+        self.own - before.own
+    }
+
     /// The share of all cores that others used since then.
     pub(crate) fn others_since(&self, before: &Self) -> f64 {
         let known = self.process_since(before).unwrap_or(0.0) + self.own - before.own;
@@ -68,8 +73,17 @@ fn machine_seconds() -> (f64, f64) {
 
 /// The memory of a process that is not backed by files, in KiB.
 pub(crate) fn anonymous_kib(process: u32) -> Option<u64> {
+    status_kib(process, "RssAnon:")
+}
+
+/// The most resident memory that a process has had, in KiB.
+pub(crate) fn peak_kib(process: u32) -> Option<u64> {
+    status_kib(process, "VmHWM:")
+}
+
+fn status_kib(process: u32, field: &str) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse().ok()
 }
 

@@ -8,6 +8,7 @@
     reason = "results go to standard output, progress beside it"
 )]
 
+mod attacks;
 mod bare;
 mod cases;
 mod data;
@@ -32,6 +33,7 @@ use clap::{Args, Parser, Subcommand};
 use petsem_integration::dev::now;
 use serde_json::{Value, json};
 
+use crate::attacks::Attacks;
 use crate::bare::{Bare, BareServer};
 use crate::cases::{Case, Span};
 use crate::failure::Failure;
@@ -59,6 +61,8 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Part {
+    #[command(name = "attack")]
+    Attacks(Attacks),
     Bare(Bare),
     /// Print the SVG plot of a file of results
     Plot {
@@ -128,6 +132,7 @@ struct Extent {
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     let outcome = match command_line.part {
+        Some(Part::Attacks(attacks)) => attacks.run(),
         Some(Part::Bare(bare)) => bare.run(),
         Some(Part::Plot { file }) => read(&file).map(|results| print!("{}", plot::svg(&results))),
         None => command_line.run.run(),

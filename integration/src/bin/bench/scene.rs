@@ -7,7 +7,7 @@ use petsem_api::AppId;
 use petsem_integration::dev::{flyv1, ticket};
 use petsem_integration::http::{Connection, Request};
 use petsem_integration::server::Server;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::data::{self, HOST, ORG, Store, call};
 use crate::failure::Failure;
@@ -27,6 +27,8 @@ pub(crate) struct Scene {
     server: Option<Server>,
     /// The token of the host, without scheme.
     pub(crate) host: String,
+    /// The first operator's, without scheme.
+    operator: String,
     /// The header of a user of the org, who may do everything except read values.
     pub(crate) user: String,
     renewals: OnceLock<Vec<String>>,
@@ -36,28 +38,43 @@ impl Scene {
     pub(crate) fn new(store: Store) -> Result<Self, Failure> {
         let operator = store.operator()?;
         let server = store.start("")?;
-        let mut connection = Connection::open(server.address())
-            .map_err(|error| Failure::system("a connection to the server", &error))?;
         store.installation.enroll(server.address(), HOST);
-        let host = json!({"kind": "host", "host": HOST});
-        let mint = Request::new("POST", "/v1/tokens").authorization(&flyv1(&operator)).json(&host);
-        let host = call(&mut connection, &mint)?.field("token");
+        let host = mint(server.address(), &flyv1(&operator), &json!({"kind": "host", "host": HOST}))?;
         // An operator's token, and what it mints, uses no secret key.
         let user = flyv1(&store.installation.owner(ORG));
-        Ok(Self { store, server: Some(server), host, user, renewals: OnceLock::new() })
+        Ok(Self { store, server: Some(server), host, operator, user, renewals: OnceLock::new() })
     }
 
     /// Ends the server and starts another: its memory is then that of one case.
     pub(crate) fn restart(&mut self, settings: &str) -> Result<(), Failure> {
-        if let Some(server) = self.server.take() {
-            data::stop(server)?;
-        }
+        self.end()?;
         self.server = Some(self.store.start(settings)?);
         Ok(())
     }
 
-    pub(crate) fn stop(mut self) -> Result<(), Failure> {
+    /// The same, with these settings, which have the listeners.
+    pub(crate) fn restart_on(&mut self, settings: &str) -> Result<(), Failure> {
+        self.end()?;
+        self.server = Some(self.store.start_on(settings)?);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
         self.server.take().map_or(Ok(()), data::stop)
+    }
+
+    /// A token that the user mints, without scheme.
+    pub(crate) fn mint(&self, wanted: &Value) -> Result<String, Failure> {
+        mint(self.target().address, &self.user, wanted)
+    }
+
+    /// A token that the operator mints, without scheme.
+    pub(crate) fn mint_as_operator(&self, wanted: &Value) -> Result<String, Failure> {
+        mint(self.target().address, &flyv1(&self.operator), wanted)
+    }
+
+    pub(crate) fn stop(mut self) -> Result<(), Failure> {
+        self.end()
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -137,4 +154,11 @@ impl Scene {
     pub(crate) fn reader_jwt(&self, number: usize) -> String {
         self.store.jwt(READ_LIFE, &json!({"sub": "reader", "jti": format!("job-{number}")}))
     }
+}
+
+fn mint(address: SocketAddr, authorization: &str, wanted: &Value) -> Result<String, Failure> {
+    let mut connection =
+        Connection::open(address).map_err(|error| Failure::system("a connection to the server", &error))?;
+    let request = Request::new("POST", "/v1/tokens").authorization(authorization).json(wanted);
+    call(&mut connection, &request).map(|answer| answer.field("token"))
 }

@@ -211,6 +211,31 @@ fn a_client_that_never_reads_its_answers_is_disconnected() {
 }
 
 #[test]
+fn a_connection_that_sends_nothing_is_closed() {
+    let installation = Installation::made();
+    installation.configure(&format!("{CONFIGURATION}\n[limits]\nseconds = 1\n"));
+    let server = installation.start().unwrap();
+    let whole = Request::new("GET", "/healthz").to_keep_alive_bytes();
+    let half = &whole[..whole.len() / 2];
+    // Nothing, half a head, and nothing after a whole request.
+    let open: Vec<_> = [b"".as_slice(), half, &whole]
+        .into_iter()
+        .map(|begun| {
+            let mut stream = connect(server.address()).unwrap();
+            stream.write_all(begun).unwrap();
+            stream
+        })
+        .collect();
+    let answers = open.into_iter().map(|mut stream| {
+        let mut received = Vec::new();
+        // Until its end.
+        stream.read_to_end(&mut received).unwrap();
+        Answer::parse(&received).map(|answer| answer.status)
+    });
+    assert_eq!(answers.collect::<Vec<_>>(), [None, None, Some(200)]);
+}
+
+#[test]
 fn a_server_stops_in_time_with_busy_and_idle_connections() {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": "1"}));

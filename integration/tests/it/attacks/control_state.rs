@@ -101,3 +101,13 @@ fn a_server_does_not_start_on_an_older_control_state_or_a_forged_page() {
         victim.does_not_start(what, tamper, &[row, "restore it from a backup"]);
     }
 }
+
+#[test]
+fn a_server_does_not_start_on_a_control_state_from_before_a_guard() {
+    let victim = Victim::new();
+    let before = [victim.row(kind::CONTROL_PAGE, &[]), victim.row(kind::CONTROL_DIRECTORY, &[])];
+    let guard = json!({"guard_policies": true});
+    assert_eq!(victim.dev.operate("PUT", "/v1/orgs/demo/guard", Some(&guard)).status, 200);
+    let put_back = |database: &Connection| before.iter().for_each(|row| put(database, row));
+    victim.does_not_start("a guard", put_back, &["the control page row", "restore it from a backup"]);
+}

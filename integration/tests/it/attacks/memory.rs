@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 use data_encoding::{BASE64, HEXLOWER};
 use getrandom::SysRng;
 use getrandom::rand_core::{Rng, UnwrapErr};
-use petsem_integration::dev::{Dev, audit_log, flyv1};
+use petsem_integration::dev::{Dev, flyv1};
 use petsem_integration::http::{Request, connect};
 use petsem_integration::installation::Installation;
 use petsem_integration::memory::{Found, Needles, below_stacks};
 use petsem_integration::pause;
 use petsem_integration::seals::{configured, done, init, operator, private, refused, seal_the_server};
 use petsem_integration::server::{Ended, Server};
-use petsem_integration::store_keys::StoreKeys;
+use petsem_integration::store_keys::{Named, StoreKeys};
 use petsem_policy::UnverifiedToken;
+use petsem_server::Development;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
@@ -322,27 +323,16 @@ impl Watched {
         self.dev.app("gone", &json!({}));
         let value = self.value("deleted app's value");
         self.dev.set("gone", &json!({ "A": value }));
-        let keys = self.opened();
+        let keys = self.dev.keys();
         for (name, key) in keys.passing.iter().filter(|(name, _)| name.contains("of gone")) {
             self.canaries.key(name, key);
         }
         assert_eq!(self.dev.operate("DELETE", "/v1/apps/gone", None).status, 200);
     }
 
-    fn checkpoints(&self) -> u64 {
-        let numbers =
-            self.dev.audit_lines().into_iter().filter_map(|line| line["checkpoint"]["number"].as_u64());
-        numbers.max().unwrap()
-    }
-
-    fn opened(&self) -> StoreKeys {
-        let key_file = self.dev.directory.path().join("seal.key");
-        StoreKeys::open(&self.dev.database(), &key_file, self.checkpoints())
-    }
-
     /// The keys of the store. Adds those that the server must not hold now to the search.
     fn opened_keys(&mut self) -> StoreKeys {
-        let keys = self.opened();
+        let keys = self.dev.keys();
         for (name, key) in keys.passing.iter().chain(&keys.spent_audit_keys) {
             self.canaries.key(name, key);
         }
@@ -445,10 +435,14 @@ fn look(watched: &mut Watched, when: &str) {
     wait_until_clean(|| not_overwritten(process).is_empty() && watched.found().is_empty());
     assert_eq!(not_overwritten(process), Vec::<String>::new(), "{when}");
     let keys = watched.opened_keys();
-    // Control: the scan finds a text of the configuration and the keys of a running server.
+    // Control: the scan finds texts of the configuration and the control state, and the keys of a running server.
     let mut control = Needles::default();
     control.text("control", watched.dev.directory.path().join("data").to_str().unwrap());
-    assert!(!control.found_in(process).is_empty(), "{when}: the scan does not find what is there");
+    control.text("issuer", Development::ISSUER);
+    let found = control.found_in(process);
+    for name in ["control", "issuer"] {
+        assert!(found.iter().any(|found| found.name == name), "{when}: the scan does not find the {name}");
+    }
     let mut needles = Needles::default();
     for (name, key) in keys.kept.iter().chain(&keys.audit_keys) {
         needles.key(name, key);
@@ -482,6 +476,33 @@ fn within_ten_seconds_of_its_last_request_a_server_holds_no_value_token_or_key_b
     assert!(found.is_empty(), "ten seconds later:{}", listed(&found));
 }
 
+fn needles<'n>(keys: impl IntoIterator<Item = &'n Named>) -> Needles {
+    let mut needles = Needles::default();
+    keys.into_iter().for_each(|(name, key)| needles.key(name, key));
+    needles
+}
+
+#[test]
+fn a_server_whose_audit_log_is_lost_holds_no_key() {
+    let installation = Installation::made();
+    let (log, away) = (installation.path("data/audit"), installation.path("away"));
+    assert!(installation.start().unwrap().stop().status.success());
+    let keys = installation.keys();
+    let (kept, all) = (needles(&keys.kept), needles(keys.all()));
+    std::fs::rename(&log, &away).unwrap();
+    let server = installation.start().unwrap();
+    let ready = Request::new("GET", "/readyz").send(server.address());
+    assert_eq!((ready.status, ready.field("status")), (503, "audit_lost".to_owned()));
+    // The start opened the store before it missed the log.
+    wait_until_clean(|| all.found_in(server.id()).is_empty());
+    let found = all.found_in(server.id());
+    assert!(found.is_empty(), "a server without its log holds keys:{}", listed(&found));
+    std::fs::remove_dir_all(&log).unwrap();
+    std::fs::rename(&away, &log).unwrap();
+    done(&operator(&installation, &["unseal", "--configured"], &[]));
+    assert!(!kept.found_in(server.id()).is_empty(), "the scan does not find what is there");
+}
+
 #[test]
 fn a_sealed_server_holds_no_key() {
     let installation = Installation::made();
@@ -495,19 +516,9 @@ fn a_sealed_server_holds_no_key() {
         let answer = request.json(&body).send(server.address());
         assert!((200..300).contains(&answer.status), "{path}: {}", answer.text());
     }
-    let lines = audit_log(&installation.path("data/audit"));
-    let checkpoints = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let checkpoints = checkpoints.filter_map(|line| line["checkpoint"]["number"].as_u64()).max().unwrap();
-    let keys =
-        StoreKeys::open(&installation.path("data/petsem.db"), &installation.path("seal.key"), checkpoints);
-    let (mut kept, mut all) = (Needles::default(), Needles::default());
-    for (name, key) in &keys.kept {
-        kept.key(name, key);
-    }
-    for (name, key) in [keys.kept, keys.passing, keys.spent_audit_keys, keys.audit_keys].into_iter().flatten()
-    {
-        all.key(&name, &key);
-    }
+    server.wait_for_audit_lines();
+    let keys = installation.keys();
+    let (kept, all) = (needles(&keys.kept), needles(keys.all()));
     assert!(!kept.found_in(server.id()).is_empty(), "the scan does not find what is there");
     done(&seal_the_server(&installation, &server));
     wait_until_clean(|| all.found_in(server.id()).is_empty());
@@ -543,25 +554,33 @@ fn passphrases_and_shares_are_wiped_after_unsealing() {
     let mut needles = Needles::default();
     needles.text("passphrase", &right);
     needles.text("wrong passphrase", &wrong);
-    let unseal = |files: &[(&str, &Path)]| operator(&installation, &["unseal"], files);
-    refused(&unseal(&[("--passphrase-file", &wrong_file)]), &["this passphrase does not open"]);
-    let opened = unseal(&[("--passphrase-file", &right_file)]);
-    assert!(done(&opened).contains("unsealed by passphrase"), "{}", opened.printed);
-    done(&seal_the_server(&installation, &server));
     let files = [shares.join("share-1"), shares.join("share-2")];
     for (file, number) in files.iter().zip(1..) {
         let text = std::fs::read_to_string(file).unwrap();
         needles.text(&format!("share {number}"), text.trim());
         needles.key(&format!("secret of share {number}"), &secret_of(text.trim()));
     }
+    let is_wiped = |when: &str| {
+        let mut control = Needles::default();
+        control.text("control", installation.path("data").to_str().unwrap());
+        assert!(!control.found_in(server.id()).is_empty(), "the scan does not find what is there");
+        wait_until_clean(|| needles.found_in(server.id()).is_empty());
+        let found = needles.found_in(server.id());
+        assert!(found.is_empty(), "{when}: memory holds what it should not:{}", listed(&found));
+    };
+    let unseal = |files: &[(&str, &Path)]| operator(&installation, &["unseal"], files);
+    refused(&unseal(&[("--passphrase-file", &wrong_file)]), &["this passphrase does not open"]);
+    is_wiped("after a wrong passphrase");
+    refused(&unseal(&[("--share-file", &files[0])]), &["1 of the 2 shares that are needed"]);
+    is_wiped("after too few shares");
+    let opened = unseal(&[("--passphrase-file", &right_file)]);
+    assert!(done(&opened).contains("unsealed by passphrase"), "{}", opened.printed);
+    is_wiped("after the passphrase opened it");
+    done(&seal_the_server(&installation, &server));
+    is_wiped("after it was sealed");
     let opened = unseal(&[("--share-file", &files[0]), ("--share-file", &files[1])]);
     assert!(done(&opened).contains("unsealed by any 2 of the 2 shares"), "{}", opened.printed);
-    let mut control = Needles::default();
-    control.text("control", installation.path("data").to_str().unwrap());
-    assert!(!control.found_in(server.id()).is_empty(), "the scan does not find what is there");
-    wait_until_clean(|| needles.found_in(server.id()).is_empty());
-    let found = needles.found_in(server.id());
-    assert!(found.is_empty(), "memory holds what it should not:{}", listed(&found));
+    is_wiped("after shares opened it");
 }
 
 #[test]

@@ -163,6 +163,21 @@ fn a_secret_replaces_no_variable_of_the_caller_without_consent() {
 }
 
 #[test]
+fn a_pristine_run_and_a_boot_pass_no_other_variable_of_the_caller_on() {
+    let scene = Scene::new();
+    scene.set_well("A", "secret");
+    for (command, expected) in [
+        (&["run"][..], "A=secret CALLERS=here\n"),
+        (&["run", "--pristine"], "A=secret CALLERS=\n"),
+        (&["boot", "--machine", "m-1"], "A=secret CALLERS=\n"),
+    ] {
+        let arguments = [command, &["--", "sh", "-c", "echo A=$A CALLERS=$CALLERS"]].concat();
+        let ran = scene.command_with(&arguments, &[("CALLERS", "here")]);
+        assert!(ran.printed.contains(expected), "{command:?}: {}", ran.printed);
+    }
+}
+
+#[test]
 fn a_boot_leaves_reserved_names_out_and_the_audit_log_names_them() {
     let scene = Scene::new();
     scene.store_hostile_secrets();

@@ -199,17 +199,125 @@ fn restored_rows_of_a_deleted_org_are_integrity_and_its_tokens_verify_nowhere() 
 #[test]
 fn an_older_policy_restored_while_no_server_ran_decides_nothing() {
     let (dev, renewal) = shop();
-    let (operator, host) = (dev.operator.clone(), dev.host.clone());
     let old = OldCopy::of(&dev.database());
     let none = json!({"policy": {"format": 1, "rules": []}});
     assert_eq!(dev.operate("PUT", "/v1/apps/shop/policy", Some(&none)).status, 200);
     for (what, answer) in ways_to_values(&dev, &renewal) {
         assert_eq!(answer.outcome(), (403, "policy_denied".to_owned()), "{what}");
     }
-    let (directory, database) = stopped(dev);
-    old.put_back(&database, &all_rows(HEADS_AND_POLICIES));
-    let server = serve(directory.path()).unwrap();
-    let dev = Dev { server, directory, operator, host };
+    let dev = restarted_changed(dev, |database, _| old.put_back(database, &all_rows(HEADS_AND_POLICIES)));
     integrity(&ways_to_values(&dev, &renewal), "the policy with its head");
     integrity(&[("show", dev.operate("GET", "/v1/apps/shop/policy", None))], "the policy with its head");
+}
+
+/// Stops, changes the files, and starts again.
+fn restarted_changed(dev: Dev, tamper: impl FnOnce(&Path, &Path)) -> Dev {
+    let (operator, host) = (dev.operator.clone(), dev.host.clone());
+    let audit = dev.layout().audit();
+    let (directory, database) = stopped(dev);
+    tamper(&database, &audit);
+    Dev { server: serve(directory.path()).unwrap(), directory, operator, host }
+}
+
+const BUNDLES: &str = "INSERT OR REPLACE INTO bundles SELECT * FROM old.bundles;";
+
+/// A limit that SECURITY.md names: no row takes part but those of the app, and nothing was taken away.
+#[test]
+fn rows_of_one_app_put_back_while_no_server_ran_count_as_its_newest() {
+    let (dev, renewal) = shop();
+    let old = OldCopy::of(&dev.database());
+    assert_eq!(dev.set("shop", &json!({"A": "newer"})), 2);
+    assert_eq!(dev.boot("shop", "m-1", &renewal).number("version"), 2);
+    let dev = restarted_changed(dev, |database, _| {
+        old.put_back(database, &format!("{BUNDLES}{}", all_rows("6")));
+    });
+    let boot = dev.boot("shop", "m-1", &renewal);
+    assert_eq!((boot.status, boot.number("version")), (200, 1), "{}", boot.text());
+    assert!(boot.text().contains(CANARY), "{}", boot.text());
+}
+
+#[test]
+fn a_secret_key_that_was_deleted_or_replaced_is_not_put_back_while_no_server_ran() {
+    let key = "/v1/apps/shop/secretkeys/k";
+    let generate = |dev: &Dev| {
+        let made = dev.operate("POST", &format!("{key}/generate"), Some(&json!({"type": "hs256"})));
+        assert_eq!(made.status, 201, "{}", made.text());
+    };
+    let sign = |dev: &Dev| dev.own("POST", &format!("{key}/sign"), Some(&json!({"plaintext": "bQ=="})));
+    for is_replaced in [false, true] {
+        let (dev, renewal) = shop();
+        generate(&dev);
+        assert_eq!(sign(&dev).status, 200);
+        let old = OldCopy::of(&dev.database());
+        assert_eq!(dev.operate("DELETE", key, None).status, 200);
+        if is_replaced {
+            generate(&dev);
+        }
+        let dev = restarted_changed(dev, |database, _| {
+            old.put_back(database, &format!("{BUNDLES}{}", all_rows("6, 21")));
+        });
+        integrity(&[("sign", sign(&dev))], "the key");
+        integrity(&ways_to_values(&dev, &renewal), "the key");
+    }
+}
+
+fn checkpoints(dev: &Dev) -> usize {
+    dev.audit_lines().iter().filter(|line| line["checkpoint"].is_object()).count()
+}
+
+/// A limit that SECURITY.md names: the log is compared by its last checkpoint, which is up to a minute old.
+#[test]
+fn changes_after_the_last_checkpoint_that_are_lost_with_the_database_are_not_noticed() {
+    let mut tried = 0;
+    let (dev, renewal, old) = loop {
+        let (dev, renewal) = shop();
+        let before = checkpoints(&dev);
+        let old = OldCopy::of(&dev.database());
+        assert_eq!(dev.set("shop", &json!({"A": "newer"})), 2);
+        // A checkpoint in between, one a minute, would name the change.
+        if checkpoints(&dev) == before {
+            break (dev, renewal, old);
+        }
+        tried += 1;
+        assert!(tried < 5, "each time a checkpoint was written in between");
+    };
+    let database = dev.database();
+    let dev = dev
+        .restart(|server| {
+            let killed = server.kill();
+            old.replace(&database);
+            killed
+        })
+        .unwrap();
+    let boot = dev.boot("shop", "m-1", &renewal);
+    assert_eq!((boot.status, boot.number("version")), (200, 1), "{}", boot.text());
+    assert!(dev.audit_log().contains("\"version\":2"), "the log has the line of the lost change");
+}
+
+/// A limit that SECURITY.md names: only a copy of the log that is kept elsewhere shows it.
+#[test]
+fn a_database_and_an_audit_log_put_back_together_are_not_noticed() {
+    let (dev, renewal) = shop();
+    let kept = tempfile::tempdir().unwrap();
+    let copies = [kept.path().join("petsem.db"), kept.path().join("audit")];
+    let copy_files = |from: &Path, to: &Path| {
+        std::fs::create_dir_all(to).unwrap();
+        for file in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+            std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+        }
+    };
+    let dev = restarted_changed(dev, |database, audit| {
+        std::fs::copy(database, &copies[0]).unwrap();
+        copy_files(audit, &copies[1]);
+    });
+    revoke_machine(&dev, &renewal);
+    let dev = restarted_changed(dev, |database, audit| {
+        std::fs::copy(&copies[0], database).unwrap();
+        for file in std::fs::read_dir(audit).unwrap() {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
+        copy_files(&copies[1], audit);
+    });
+    let boot = dev.boot("shop", "m-1", &renewal);
+    assert!(boot.status == 200 && boot.text().contains(CANARY), "{}", boot.text());
 }

@@ -139,6 +139,9 @@ fn a_users_token_narrowed_to_this_boot_boots_a_machine() {
     assert_eq!(discharge.status, 201, "{}", discharge.text());
     let boot = dev.boot("shop", "m-1", &discharge.field("discharge"));
     assert_eq!((boot.status, values(&boot)), (200, greeting()));
+    let line = dev.audit_lines().into_iter().rfind(|line| line["action"] == "boot").unwrap();
+    assert_eq!((&line["outcome"], &line["machine"]), (&json!("allowed"), &json!("m-1")), "{line}");
+    assert!(line["detail"].as_str().unwrap().contains("owner ("), "{line}");
     // The same token proves no other boot.
     refused(&dev.ask_discharge(&dev.host, &proof, "shop", "m-2"), 403, "forbidden");
     // A token with too few caveats proves none, however much it allows.

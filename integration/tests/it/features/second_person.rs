@@ -1,7 +1,7 @@
 //! Changes that need approval: break-glass, dischargers, issuers, guarded policies.
 
 use data_encoding::{BASE64, HEXLOWER};
-use petsem_integration::dev::{Dev, flyv1};
+use petsem_integration::dev::{Dev, flyv1, now};
 use petsem_integration::http::{Answer, Request};
 use petsem_integration::installation::Installation;
 use petsem_integration::pause;
@@ -157,6 +157,38 @@ fn break_glass_reads_a_value_after_another_persons_approval() {
     // The approver withdraws the approval, which ends reading immediately.
     assert_eq!(scene.decide(&asked.request, "deny", &scene.owner).status, 200);
     refused(&scene.read(&both), 401, "revoked", "revoked");
+}
+
+#[test]
+fn break_glass_lasts_an_hour_at_most() {
+    let scene = Scene::new();
+    let ask = |expires_in: u64| {
+        let body = json!({"reason": "the shop is down", "expires_in": expires_in});
+        scene.dev.operate("POST", "/v1/apps/shop/break-glass", Some(&body))
+    };
+    refused(&ask(3601), 400, "bad_request", "3600");
+    let before = now();
+    let longest = ask(3600);
+    assert_eq!(longest.status, 201, "{}", longest.text());
+    let end = UnverifiedToken::parse(&longest.field("token")).unwrap().expires_at().unwrap();
+    assert!((before + 3600..=now() + 3600).contains(&end), "{before} {end}");
+}
+
+#[test]
+fn the_seal_replaces_the_approval_of_break_glass_and_the_audit_log_records_it() {
+    let scene = Scene::new();
+    let operator = scene.dev.operator.clone();
+    let asked = scene.ask(&operator);
+    assert_eq!(scene.discharge(&asked, &operator).field("discharge"), "");
+    scene.dev.approve_with_seal(&asked.request, None);
+    let discharge = scene.discharge(&asked, &operator).field("discharge");
+    let read = scene.read(&format!("{},{discharge}", asked.token));
+    assert!(read.status == 200 && read.text().contains(r#""value":"first""#), "{}", read.text());
+    let lines = scene.lines("approval.approve");
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!((&line["outcome"], &line["subject"]), (&json!("allowed"), &Value::Null), "{line}");
+    assert!(line["source"].as_str().unwrap().starts_with("operator.sock uid "), "{line}");
+    assert!(line["detail"].as_str().unwrap().contains("seal"), "{line}");
 }
 
 #[test]

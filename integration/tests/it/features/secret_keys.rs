@@ -248,6 +248,19 @@ fn a_token_of_another_org_gets_the_same_answer_whether_the_app_exists_or_not() {
 }
 
 #[test]
+fn an_operator_deletes_keys_that_it_may_not_use() {
+    let dev = Dev::start();
+    let user = user(&dev);
+    generate(&dev, "k", "hs256");
+    let key = format!("{KEYS}/k");
+    let sign = json!({"plaintext": b64(b"message")});
+    refused(&dev.operate("POST", &format!("{key}/sign"), Some(&sign)), 403, "forbidden");
+    assert_eq!(dev.call("POST", &format!("{key}/sign"), &user, Some(&sign)).status, 200);
+    assert_eq!(dev.operate("DELETE", &key, None).status, 200);
+    refused(&dev.call("POST", &format!("{key}/sign"), &user, Some(&sign)), 404, "not_found");
+}
+
+#[test]
 fn each_use_has_an_audit_line_that_names_the_key() {
     let dev = Dev::start();
     generate(&dev, "k", "hs256");

@@ -251,3 +251,51 @@ fn an_unknown_or_repeated_query_parameter_is_refused() {
         }
     }
 }
+
+#[test]
+fn a_token_that_may_only_write_replaces_values_and_keys_and_creates_apps() {
+    let dev = Dev::start();
+    let owner = dev.mint_as_owner();
+    let writer = json!({"kind": "org", "org": "demo", "actions": ["write"]});
+    let writer = dev.mint(&writer);
+    let call = |token: &str, method: &str, path: &str, body: Option<Value>| {
+        dev.call(method, &format!("/v1/apps{path}"), &flyv1(token), body.as_ref())
+    };
+    let key = "/shop/secretkeys/k";
+    for (path, body, status) in [
+        ("/shop/secrets/A", json!({"value": "first"}), 201),
+        ("/shop/secrets/A", json!({"value": "second"}), 201),
+        ("/shop/secrets/A/rollback", json!({"to_version": 1}), 200),
+        ("", json!({"org": "demo", "name": "theirs"}), 201),
+        ("/shop/secretkeys/k/generate", json!({"type": "xaes256gcm"}), 201),
+    ] {
+        let answer = call(&writer, "POST", path, Some(body));
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
+    assert_eq!(
+        dev.call("GET", "/v1/apps/shop/secrets/A?show_secrets=true", &dev.reader_jwt(), None).field("value"),
+        "first"
+    );
+
+    // What the replaced key encrypted is lost.
+    let sealed = call(&owner, "POST", &format!("{key}/encrypt"), Some(json!({"plaintext": "bQ=="})));
+    let open = || {
+        let body = json!({"ciphertext": sealed.field("ciphertext")});
+        call(&owner, "POST", &format!("{key}/decrypt"), Some(body))
+    };
+    assert_eq!(open().field("plaintext"), "bQ==");
+    let replaced = call(&writer, "POST", &format!("{key}/generate"), Some(json!({"type": "xaes256gcm"})));
+    assert_eq!(replaced.status, 201, "{}", replaced.text());
+    assert_eq!(open().outcome(), (400, "decryption_failed".to_owned()));
+
+    for (method, path, body) in [
+        ("GET", "/shop/secrets", None),
+        ("GET", "/shop/secrets/A?show_secrets=true", None),
+        ("POST", "/shop/secretkeys/k/sign", Some(json!({"plaintext": ""}))),
+        ("PUT", "/shop/policy", Some(json!({"policy": {"format": 1, "rules": []}}))),
+        ("DELETE", "/shop", None),
+    ] {
+        let answer = call(&writer, method, path, body);
+        assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text());
+    }
+}

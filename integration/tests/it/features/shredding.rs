@@ -4,10 +4,11 @@ use std::path::Path;
 
 use petsem_api::{AppId, OrgId};
 use petsem_integration::dev::Dev;
+use petsem_integration::store_keys::{Named, StoreKeys};
 use petsem_keys::OpenError;
 use serde_json::json;
 
-use crate::opened::Opened;
+use crate::opened::{Opened, kind};
 
 const CANARY: &str = "canary-shredded-77c1";
 const NAMES: [&str; 2] = ["A", "B"];
@@ -111,6 +112,33 @@ fn a_deleted_app_cannot_be_read_from_the_database_but_from_an_older_backup_with_
     assert_eq!(opened.unwrap_err(), OpenError::UnknownKeyVersion { version: 1 });
     // The whole backup contains its keyring too: the copies or their seal must be destroyed.
     assert_eq!(doomed.canaries(&before), 4);
+}
+
+#[test]
+fn a_deleted_secret_key_is_in_an_older_backup_alone() {
+    let doomed = Doomed::new();
+    let backups = tempfile::tempdir().unwrap();
+    let before = backups.path().join("before.db");
+    doomed.copy(&before);
+    let Doomed { dev, .. } = &doomed;
+    let material = |database: &Path| -> Option<Vec<u8>> {
+        let keys = StoreKeys::open(database, &dev.directory.path().join("seal.key"), &dev.layout().audit());
+        let is_it = |(name, _): &&Named| name == "secret key k of doomed";
+        keys.all().find(is_it).map(|(_, key)| key.clone())
+    };
+    let key = material(&before).unwrap();
+    assert_eq!(material(&dev.database()), Some(key.clone()));
+    assert_eq!(dev.operate("DELETE", "/v1/apps/doomed/secretkeys/k", None).status, 200);
+    assert_eq!((material(&dev.database()), material(&before)), (None, Some(key)));
+
+    // The files no longer have the wrap either.
+    let [(_, row)] = doomed.opened(&before).rows(kind::SECRET_KEYS).try_into().unwrap();
+    let wrapped = row["keys"]["k"]["wrapped"].as_str().unwrap().to_owned();
+    assert!(contains(&std::fs::read(&before).unwrap(), wrapped.as_bytes()));
+    for file in ["data/petsem.db", "data/petsem.db-wal"] {
+        let bytes = std::fs::read(dev.directory.path().join(file)).unwrap();
+        assert!(!contains(&bytes, wrapped.as_bytes()), "{file}");
+    }
 }
 
 fn until_rotated(doomed: Doomed) -> Doomed {

@@ -106,6 +106,9 @@ impl Scene {
     }
 
     fn mint(&self, server: &Server, token: &str, wanted: &Value) -> String {
+        if let Some(host) = wanted["host"].as_str() {
+            self.installation.enroll_as(server.address(), token, host);
+        }
         let minted = self.call(server, "POST", "/v1/tokens", token, Some(wanted));
         assert_eq!(minted.status, 201, "{}", minted.text());
         minted.field("token")
@@ -219,7 +222,11 @@ fn tokens_of_the_old_signing_keys_are_refused_and_new_ones_work() {
 #[test]
 fn discharges_of_the_old_keys_are_refused_and_outside_dischargers_are_listed() {
     let scene = Scene::new();
-    let old = StoreKeys::open(&scene.stolen(), &scene.installation.path("seal.key"), 0);
+    let old = StoreKeys::open(
+        &scene.stolen(),
+        &scene.installation.path("seal.key"),
+        &scene.installation.path("data/audit"),
+    );
     let printed = scene.remove();
     for text in ["register these outside dischargers again", "https://auth.example (of all orgs)"] {
         assert!(printed.contains(text), "{printed}");
@@ -230,6 +237,7 @@ fn discharges_of_the_old_keys_are_refused_and_outside_dischargers_are_listed() {
     let listed = listed["dischargers"].as_array().unwrap();
     assert_eq!((listed.len(), &listed[0]["own"]), (1, &json!(true)), "{listed:?}");
     let outside = json!({"kind": "host", "host": HOST, "discharger": OUTSIDE});
+    scene.installation.enroll_as(server.address(), &operator_token, HOST);
     assert_ne!(scene.call(&server, "POST", "/v1/tokens", &operator_token, Some(&outside)).status, 201);
     // What the old discharger wrote does not complete a new host token, and its key opens no new ticket.
     let host = scene.mint(&server, &operator_token, &json!({"kind": "host", "host": HOST}));
@@ -284,7 +292,11 @@ fn forge_feed(database: &Connection, key: &[u8]) {
 #[test]
 fn rows_and_control_changes_with_macs_by_the_old_key_are_refused() {
     let scene = Scene::new();
-    let keys = StoreKeys::open(&scene.stolen(), &scene.installation.path("seal.key"), 0);
+    let keys = StoreKeys::open(
+        &scene.stolen(),
+        &scene.installation.path("seal.key"),
+        &scene.installation.path("data/audit"),
+    );
     let (_, old) = keys.kept.iter().find(|(name, _)| name == "row-MAC key").unwrap();
     scene.remove();
     scene.is_intact();

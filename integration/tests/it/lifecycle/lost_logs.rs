@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use petsem_integration::dev::audit_log;
+use petsem_integration::dev::{audit_log, flyv1};
+use petsem_integration::http::Request;
 use petsem_integration::installation::Installation;
 use petsem_integration::seals::{assert_open, done, get, operator, orgs, refused, status};
 use petsem_integration::server::Server;
@@ -120,6 +121,29 @@ fn a_node_serves_again_after_its_operator_accepted_the_loss_of_its_log() {
     assert_eq!(audit_log(&log.join("chain-2")), audit_log(&away));
     done(&operator(&installation, &["audit", "verify"], &[]));
     let server = installation.start().unwrap();
+    assert_open(&installation, &server);
+}
+
+/// A limit that SECURITY.md names: what the lost log knew of the database is lost with it.
+#[test]
+fn an_older_database_is_not_noticed_after_the_loss_of_the_log_was_accepted() {
+    let (installation, log) = made();
+    let (database, old) = (installation.path("data/petsem.db"), installation.path("old.db"));
+    fs::copy(&database, &old).unwrap();
+    let server = installation.start().unwrap();
+    let org = Request::new("POST", "/v1/orgs")
+        .authorization(&flyv1(&installation.operator()))
+        .json(&json!({"name": "acme"}))
+        .send(server.address());
+    assert_eq!(org.status, 201, "{}", org.text());
+    assert!(server.stop().status.success());
+    fs::copy(&old, &database).unwrap();
+    refused(&installation.start().unwrap_err(), &["integrity", "audit log recorded"]);
+    fs::rename(&log, installation.path("away")).unwrap();
+    let server = installation.start().unwrap();
+    assert_lost(&installation, &server, &["the audit log of this node is missing"]);
+    done(&operator(&installation, &["audit", "accept-loss"], &[]));
+    // It has no orgs.
     assert_open(&installation, &server);
 }
 

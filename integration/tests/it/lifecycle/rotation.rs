@@ -217,6 +217,12 @@ fn an_apps_kek_is_rotated_while_clients_write_and_its_history_and_keys_are_prese
             scene.set("shop", &json!({"A": format!("a{number}"), "B": format!("b{number}")}));
         }
         scene.set("shop", &json!({"B": null}));
+        let set_d = |scene: &Scene| {
+            let set = scene.operate("POST", "/v1/apps/shop/secrets/D", Some(&json!({"value": "d"})));
+            assert!(set.status < 300, "{}", set.text());
+            set.field("digest")
+        };
+        let digest = set_d(&scene);
         let generate = json!({"type": "hs256"});
         let key = "/v1/apps/shop/secretkeys/k";
         assert_eq!(scene.operate("POST", &format!("{key}/generate"), Some(&generate)).status, 201);
@@ -235,7 +241,7 @@ fn an_apps_kek_is_rotated_while_clients_write_and_its_history_and_keys_are_prese
         let before = (history(&scene, "A"), history(&scene, "B"), scene.values(app));
         let kept = scene.opened().deks(app);
         let kek = scene.opened().keks(app).remove(0).1;
-        assert_eq!(scene.opened().deks(app).len(), 62);
+        assert_eq!(scene.opened().deks(app).len(), 63);
 
         let begun = scene.rotate_app(app, rewrite);
         assert_eq!((&begun["kek_versions"], &begun["rewrite"]), (&json!([1, 2]), &json!(rewrite)));
@@ -279,6 +285,8 @@ fn an_apps_kek_is_rotated_while_clients_write_and_its_history_and_keys_are_prese
         // The store shows the change before its line is written.
         let line = scene.audit_line("app.kek_destroy");
         assert_eq!(line["detail"], "only KEK version 2 is left");
+        // The digest key is the old one.
+        assert_eq!((digest.len(), set_d(&scene)), (32, digest));
         // An old kept value is restored by a rollback.
         let rollback = json!({"to_version": 7});
         let answer = scene.operate("POST", "/v1/apps/shop/secrets/A/rollback", Some(&rollback));
@@ -324,6 +332,54 @@ fn a_restored_destroyed_version_of_the_keyring_is_detected_at_the_next_start() {
     database.execute("DELETE FROM records WHERE kind = 3 AND id = ?1", [saved.1]).unwrap();
     scene.start();
     assert_eq!(scene.values(app)["A"], CANARY);
+}
+
+#[test]
+fn rows_of_an_app_from_before_a_rotation_of_its_kek_are_refused_by_a_server_that_did_not_see_it() {
+    let mut scene = Scene::new(1000);
+    let app = scene.app("shop");
+    scene.set("shop", &json!({ "A": CANARY }));
+    let renewal = scene.boot(app, &scene.discharge(app)).field("renewal");
+    let old = scene.installation.path("old.db");
+    let database = Connection::open(scene.database()).unwrap();
+    database.execute("VACUUM INTO ?1", [old.to_str().unwrap()]).unwrap();
+    scene.rotate_app(app, false);
+    scene.look_until(|list| list["apps"] == json!([]));
+    assert_eq!(scene.boot(app, &renewal).status, 200);
+    assert!(scene.stop().status.success());
+    database.execute("ATTACH ?1 AS old", [old.to_str().unwrap()]).unwrap();
+    for (table, rows) in [("records", "WHERE kind = 6"), ("bundles", ""), ("secret_values", "")] {
+        let put_back = format!("INSERT OR REPLACE INTO {table} SELECT * FROM old.{table} {rows}");
+        assert_eq!(database.execute(&put_back, []).unwrap(), 1, "{table}");
+    }
+    scene.start();
+    let boot = scene.boot(app, &renewal);
+    assert_eq!(boot.outcome(), (500, "integrity".to_owned()), "{}", boot.text());
+}
+
+/// So who read the root key from the memory of a server can open later versions, until the root key is replaced.
+#[test]
+fn a_rotation_of_the_keyring_keeps_the_root_key_until_that_is_rotated_too() {
+    let mut scene = Scene::new(1000);
+    let keys = |scene: &Scene| {
+        let keys = scene.installation.keys();
+        ["root key", "keyring key"].map(|name| keys.named(name).to_owned())
+    };
+    let rotate_keyring = |scene: &Scene, version: u64| {
+        scene.rotate_keyring();
+        scene.look_until(|list| versions(list) == [version]);
+    };
+    let [root, first] = keys(&scene);
+    rotate_keyring(&scene, 2);
+    let [same_root, second] = keys(&scene);
+    assert!(same_root == root && second != first);
+    assert!(scene.stop().status.success());
+    let rotated = run(scene.installation.with_configuration(&["operator", "rotate-root"]));
+    assert!(rotated.status.success(), "{}", rotated.printed);
+    scene.start();
+    rotate_keyring(&scene, 3);
+    let [new_root, third] = keys(&scene);
+    assert!(new_root != root && third != second);
 }
 
 #[test]

@@ -19,15 +19,17 @@ use petsem_integration::server::{Server, petsem, run};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::opened::Opened;
+
 const PASSPHRASE: &str = "six random words make a passphrase";
 /// Kind of these rows, as numbered on disk.
 const SEAL_ROWS: &str = "2";
 
 const BY_PASSPHRASE: &str = "[[seal]]\nkind = \"passphrase\"\n";
-const BY_SHARES: &str = "[[seal]]\nkind = \"shamir\"\nthreshold = 2\nshares = 3\n";
+pub(super) const BY_SHARES: &str = "[[seal]]\nkind = \"shamir\"\nthreshold = 2\nshares = 3\n";
 
 /// Argon2id takes 256 MiB and a core: at most two tests use it at once.
-fn passphrase_turn() -> MutexGuard<'static, ()> {
+pub(super) fn passphrase_turn() -> MutexGuard<'static, ()> {
     static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
     let [first, second] = &TURNS;
     match first.try_lock() {
@@ -37,14 +39,14 @@ fn passphrase_turn() -> MutexGuard<'static, ()> {
     }
 }
 
-fn by_passphrase() -> (Installation, PathBuf) {
+pub(super) fn by_passphrase() -> (Installation, PathBuf) {
     let installation = configured(BY_PASSPHRASE);
     let passphrase = private(&installation, "passphrase", &format!("{PASSPHRASE}\n"));
     done(&init(&installation, &[("--passphrase-file", &passphrase)]));
     (installation, passphrase)
 }
 
-fn by_shares() -> (Installation, Vec<PathBuf>) {
+pub(super) fn by_shares() -> (Installation, Vec<PathBuf>) {
     let installation = configured(BY_SHARES);
     let directory = installation.path("shares");
     std::fs::create_dir(&directory).unwrap();
@@ -562,21 +564,79 @@ fn removing_a_compromised_seal_replaces_root_key_and_keyring() {
         &["a server holds the store", "nothing was changed"],
     );
     server.stop();
+    let (database, backup) = (installation.path("data/petsem.db"), installation.path("backup.db"));
+    copy_database(&database, &backup);
     let ended = operator(&installation, &["seal", "remove", "--compromised", "--yes", &second], &[]);
     assert!(done(&ended).contains("the keyring is at version 2; it wraps everything"), "{}", ended.printed);
     let store = status(&installation)["store"].clone();
     assert_eq!((&store["root_version"], &store["keyring_version"]), (&json!(2), &json!(2)));
     assert_eq!((&store["keyring_versions"], store["seals"].as_array().unwrap().len()), (&json!(1), 1));
+    // The removed seal opens the backup, but with its row from there nothing of now.
+    let key = installation.path("second.key");
+    assert!(Opened::if_opens(&backup, &key).is_some());
+    let put_back = with_row_of_seal(&installation, &backup, &second);
+    assert!(Opened::if_opens(&put_back, &key).is_none());
+    assert!(Opened::if_opens(&put_back, &installation.path("seal.key")).is_some());
+    let out = installation.path("recovered.token");
+    done(&operator(&installation, &["recover", "--operator", "kim@example.com"], &[("--out", &out)]));
+    let recovered = flyv1(std::fs::read_to_string(out).unwrap().trim());
     let server = installation.start().unwrap();
-    assert_eq!(orgs(&installation, &server).json()["orgs"][0]["name"], json!("acme"));
-    let app = Request::new("GET", "/v1/apps/shop").authorization(&authorization).send(server.address());
-    assert_eq!(app.status, 200, "{}", app.text());
+    let show =
+        |token: &str| Request::new("GET", "/v1/apps/shop").authorization(token).send(server.address()).status;
+    assert_eq!([&authorization, &recovered].map(|token| show(token)), [401, 200]);
     server.stop();
     let verified = operator(&installation, &["verify"], &[]);
     assert!(done(&verified).contains("1 apps"), "{}", verified.printed);
     installation.configure(&configuration(SECOND_KEY_FILE));
     let server = installation.start().unwrap();
     assert_sealed(&installation, &server);
+}
+
+fn copy_database(database: &Path, to: &Path) {
+    let database = Connection::open(database).unwrap();
+    database.execute("VACUUM INTO ?1", [to.to_str().unwrap()]).unwrap();
+}
+
+/// A copy of the database with the row of a seal from a backup.
+fn with_row_of_seal(installation: &Installation, backup: &Path, seal: &str) -> PathBuf {
+    let copy = installation.path("put-back.db");
+    copy_database(&installation.path("data/petsem.db"), &copy);
+    let connection = Connection::open(&copy).unwrap();
+    connection.execute("ATTACH ?1 AS old", [backup.to_str().unwrap()]).unwrap();
+    let row = format!("kind = {SEAL_ROWS} AND hex(id) = upper('{seal}')");
+    let put_back = format!("INSERT INTO records SELECT * FROM old.records WHERE {row}");
+    assert_eq!(connection.execute(&put_back, []).unwrap(), 1);
+    copy
+}
+
+/// Removing a seal keeps the root key, so whoever has its row can use it, though not with petsem.
+#[test]
+fn a_removed_seal_opens_the_root_key_with_its_row_from_a_backup() {
+    let installation = configured(&format!("{KEY_FILE}{SECOND_KEY_FILE}"));
+    done(&init(&installation, &[]));
+    let second = id_of(&installation, "second.key");
+    let (database, backup) = (installation.path("data/petsem.db"), installation.path("backup.db"));
+    copy_database(&database, &backup);
+    done(&operator(&installation, &["seal", "remove", &second], &[]));
+    let key = installation.path("second.key");
+    assert!(Opened::if_opens(&database, &key).is_none());
+    assert!(Opened::if_opens(&with_row_of_seal(&installation, &backup, &second), &key).is_some());
+}
+
+#[test]
+fn a_rotation_of_the_keyring_needs_no_seal() {
+    let (installation, shares) = by_shares();
+    let server = installation.start().unwrap();
+    let files = [("--share-file", shares[0].as_path()), ("--share-file", shares[1].as_path())];
+    done(&operator(&installation, &["unseal"], &files));
+    shares.iter().for_each(|share| std::fs::remove_file(share).unwrap());
+    let mut rotate = petsem(["operator", "rotate-keyring", "--endpoint"]);
+    rotate.arg(format!("http://{}", server.address()));
+    rotate.arg("--token-file").arg(installation.path("operator.token"));
+    let rotated = run(rotate);
+    let said = "all keys are wrapped by version 2 of the keyring; no older version remains\n";
+    assert_eq!(done(&rotated), said);
+    assert_open(&installation, &server);
 }
 
 #[test]

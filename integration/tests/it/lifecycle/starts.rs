@@ -2,14 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 
 use petsem_integration::dev::{Dev, audit_log, flyv1};
 use petsem_integration::http::{Answer, Request, connect};
 use petsem_integration::installation::{CONFIGURATION, Installation};
-use petsem_integration::server::{Ended, petsem, run};
+use petsem_integration::server::{Ended, Server, binary, petsem, run};
 use petsem_policy::UnverifiedToken;
 use rusqlite::Connection;
 use serde_json::json;
@@ -376,25 +376,34 @@ fn the_audit_log_of_an_installation_verifies_and_a_changed_line_does_not() {
     assert!(verify().status.success());
 }
 
+/// A shell command at a terminal, which `script` gives it.
+fn at_a_terminal(command: &str) -> Child {
+    Command::new("script")
+        .args(["-qec", command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Types, and returns the exit status and what the terminal showed.
+fn typed(mut under_script: Child, typed: &str) -> (Option<i32>, String) {
+    under_script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let ended = under_script.wait_with_output().unwrap();
+    (ended.status.code(), String::from_utf8(ended.stdout).unwrap())
+}
+
+/// A command of `petsem` as a shell's, with the context of `petsem dev`.
+fn in_a_shell(dev: &Dev, arguments: &str) -> String {
+    let context = dev.layout().operator_token().with_file_name("context.toml");
+    let program = petsem([""; 0]).get_program().to_owned();
+    format!("{} {arguments} --context {}", program.to_str().unwrap(), context.to_str().unwrap())
+}
+
 #[test]
 fn at_a_terminal_an_app_is_deleted_only_when_its_name_is_typed_again() {
     let dev = Dev::start();
-    let context = dev.layout().operator_token().with_file_name("context.toml");
-    let program = petsem([""; 0]).get_program().to_owned();
-    // `script` gives the command a terminal and passes what is typed.
-    let delete = |typed: &str| {
-        let command =
-            format!("{} app delete shop --context {}", program.to_str().unwrap(), context.to_str().unwrap());
-        let mut under_script = std::process::Command::new("script")
-            .args(["-qec", &command, "/dev/null"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        under_script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
-        let ended = under_script.wait_with_output().unwrap();
-        (ended.status.code(), String::from_utf8(ended.stdout).unwrap())
-    };
+    let delete = |name: &str| typed(at_a_terminal(&in_a_shell(&dev, "app delete shop")), name);
     for slip in ["y\n", "shopp\n", "\n"] {
         let (status, printed) = delete(slip);
         assert_eq!(status, Some(2), "{slip:?}: {printed}");
@@ -404,6 +413,90 @@ fn at_a_terminal_an_app_is_deleted_only_when_its_name_is_typed_again() {
     let (status, printed) = delete("shop\n");
     assert_eq!(status, Some(0), "{printed}");
     assert_eq!(dev.operate("GET", "/v1/apps/shop", None).status, 404);
+}
+
+#[test]
+fn a_value_typed_at_a_prompt_is_not_shown() {
+    const CANARY: &str = "canary-typed-5e02";
+    let dev = Dev::start();
+    // Control: a terminal shows what is typed.
+    let (_, shown) = typed(at_a_terminal("head -n 1 > /dev/null"), &format!("{CANARY}\n"));
+    assert!(shown.contains(CANARY), "{shown}");
+
+    let terminal = dev.directory.path().join("terminal");
+    let set = in_a_shell(&dev, "secrets set TYPED --app shop");
+    let under_script = at_a_terminal(&format!("tty > {}; exec {set}", terminal.to_str().unwrap()));
+    // A prompt is shown a moment before the terminal stops to echo.
+    let is_silent = || {
+        let device = std::fs::read_to_string(&terminal).unwrap_or_default();
+        let state = Command::new("stty").args(["-a", "-F", device.trim()]).output().unwrap();
+        String::from_utf8_lossy(&state.stdout).contains(" -echo ")
+    };
+    assert!((0..10_000).any(|_| is_silent()), "the command does not prompt");
+    let (status, shown) = typed(under_script, &format!("{CANARY}\n"));
+    assert_eq!(status, Some(0), "{shown}");
+    assert!(shown.contains("TYPED") && !shown.contains(CANARY), "{shown}");
+    let read = "/v1/apps/shop/secrets/TYPED?show_secrets=true";
+    assert_eq!(dev.call("GET", read, &dev.reader_jwt(), None).field("value"), CANARY);
+}
+
+#[test]
+fn at_a_terminal_a_token_is_printed_only_on_request() {
+    let dev = Dev::start();
+    let narrow = |more: &str| {
+        let token = dev.layout().operator_token();
+        let attenuate = format!("token attenuate {} --expires-in 1h{more}", token.to_str().unwrap());
+        typed(at_a_terminal(&in_a_shell(&dev, &attenuate)), "")
+    };
+    let (status, shown) = narrow("");
+    assert_eq!(status, Some(2), "{shown}");
+    assert!(shown.contains("--print") && !shown.contains("fm2_"), "{shown}");
+    let (status, shown) = narrow(" --print");
+    assert!(status == Some(0) && shown.contains("fm2_"), "{shown}");
+}
+
+/// Needs root: the server runs as a user that does not own its memory while it is not dumpable (`proc(5)`).
+#[test]
+fn a_server_is_not_dumpable_and_writes_no_core_file() {
+    const USER: &str = "12345";
+    let as_user = |program: &Path| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]).arg(program);
+        command.env_clear().env("PATH", "/usr/bin:/bin");
+        command
+    };
+    let installation = Installation::made();
+    // This user may not reach the directory of the build.
+    let program = installation.path("petsem");
+    std::fs::copy(binary(), &program).unwrap();
+    let owner = format!("{USER}:{USER}");
+    let given =
+        Command::new("chown").args(["-R", &owner]).arg(installation.directory.path()).status().unwrap();
+    assert!(given.success(), "this test needs root");
+    let mut command = as_user(&program);
+    command.args(["server", "--config"]).arg(installation.configuration());
+    let server = Server::start(command).unwrap();
+    let owner_of_memory = |process: u32| std::fs::metadata(format!("/proc/{process}/mem")).unwrap().uid();
+    assert_eq!(owner_of_memory(server.id()), 0);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let core: Vec<_> = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max core file size"))
+        .unwrap()
+        .split_whitespace()
+        .take(2)
+        .collect();
+    assert_eq!(core, ["0", "0"]);
+
+    // Control: another program of this user owns its memory. When it answers, it is running.
+    let mut other = as_user(Path::new("cat"));
+    let mut other = other.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    other.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+    other.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    assert_eq!(owner_of_memory(other.id()).to_string(), USER);
+    drop(other.stdin.take());
+    assert!(other.wait().unwrap().success());
+    assert!(server.stop().status.success());
 }
 
 #[test]

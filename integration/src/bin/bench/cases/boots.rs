@@ -29,7 +29,7 @@ const fn boot(name: &'static str, about: &'static str, connections: u32) -> Case
     Case { connections, ..Case::new(name, about, of_all_apps) }
 }
 
-pub(super) fn of_all_apps(scene: &Scene) -> Result<Vec<Request>, Failure> {
+pub(crate) fn of_all_apps(scene: &Scene) -> Result<Vec<Request>, Failure> {
     let boots = scene.store.apps.iter().zip(scene.renewals()?);
     Ok(boots.map(|(app, renewal)| scene.boot(*app, MACHINE, renewal)).collect())
 }

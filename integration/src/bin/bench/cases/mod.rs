@@ -1,7 +1,7 @@
 //! The cases: one file for each group, and one line in [`ALL`].
 
 mod batch;
-mod boots;
+pub(crate) mod boots;
 mod long;
 mod reads;
 mod secret_keys;
