@@ -202,7 +202,7 @@ pub(crate) fn compromised_removed(done: &Compromised) -> String {
          all tokens have ended, because the keys that signed them are replaced. Next:\n\
          1. `petsem operator recover` makes an operator's token\n\
          2. `petsem operator owner` makes the token of each org's owner\n\
-         3. start the server, and enroll every host again: `petsem token create --kind host`\n\
+         3. start the server, and enroll every host again: `petsem host enroll`, then `petsem token create --kind host`\n\
          4. `petsem operator rotate-app --rewrite` for each app, then set new values: with the seal and a copy of the \
          store, others may have the keys of apps and the values{dischargers}\n\
          earlier backups still open with the seals of their time",
