@@ -78,12 +78,12 @@ async fn remove(settings: &Settings, which: &str) -> Result<CompromisedSeal, Sta
 async fn replace(settings: &Settings, report: ReportProgress<'_>) -> Result<(u64, ReplacedKeys), StartError> {
     // Each engine is started with the keys that the step before it left.
     let mut invalid_rows = 0;
-    let macs = with_keys(settings, async |store, unlocked| row_macs(store, unlocked).await).await?;
-    if matches!(macs, RowMacs::Old | RowMacs::Begun) {
+    let state = with_keys(settings, async |store, unlocked| row_macs(store, unlocked).await).await?;
+    if matches!(state, RowMacs::Old | RowMacs::Begun) {
         // It also writes the audit lines that a kill kept from the log, while the key of their MACs is there.
         replacing(settings, async |engine| engine.begin_replacement().await).await?;
     }
-    if macs != RowMacs::New {
+    if state != RowMacs::New {
         let store = hold_stopped(settings).await?;
         let unlocked = unlock(&settings.seal_sources(), &*store).await;
         let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;

@@ -13,7 +13,7 @@ use petsem_integration::installation::Installation;
 use petsem_integration::pause;
 use petsem_integration::seals::{
     KEY_FILE, SECOND_KEY_FILE, assert_open, assert_sealed, configuration, configured, done, get, id_of, init,
-    operator, orgs, private, refused, seal_the_server, seals, status,
+    operator, orgs, private, recover, refused, seal_the_server, seals, status,
 };
 use petsem_integration::server::{Server, petsem, run};
 use rusqlite::Connection;
@@ -567,6 +567,8 @@ fn removing_a_compromised_seal_replaces_root_key_and_keyring() {
     let store = status(&installation)["store"].clone();
     assert_eq!((&store["root_version"], &store["keyring_version"]), (&json!(2), &json!(2)));
     assert_eq!((&store["keyring_versions"], store["seals"].as_array().unwrap().len()), (&json!(1), 1));
+    recover(&installation);
+    let authorization = flyv1(&installation.operator());
     let server = installation.start().unwrap();
     assert_eq!(orgs(&installation, &server).json()["orgs"][0]["name"], json!("acme"));
     let app = Request::new("GET", "/v1/apps/shop").authorization(&authorization).send(server.address());
