@@ -113,6 +113,16 @@ pub fn id_of(installation: &Installation, name: &str) -> String {
     found.and_then(|seal| text(&seal, "id")).expect("the store has this seal")
 }
 
+/// Replaces the first operator's token by a new one: `petsem operator recover`.
+///
+/// # Panics
+/// If it cannot be minted.
+pub fn recover(installation: &Installation) {
+    let out = installation.path("operator.token");
+    std::fs::remove_file(&out).expect("there is a first token");
+    done(&operator(installation, &["recover", "--operator", "kim@example.com"], &[("--out", &out)]));
+}
+
 /// The orgs, requested with the first operator's token.
 pub fn orgs(installation: &Installation, server: &Server) -> Answer {
     let token = installation.operator();

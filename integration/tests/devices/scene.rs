@@ -8,8 +8,8 @@ use petsem_integration::dev::{audit_log, flyv1};
 use petsem_integration::http::Request;
 use petsem_integration::installation::Installation;
 use petsem_integration::seals::{
-    self, KEY_FILE, assert_open, assert_sealed, configuration, configured, done, get, id_of, orgs, refused,
-    seals, status,
+    self, KEY_FILE, assert_open, assert_sealed, configuration, configured, done, get, id_of, orgs, recover,
+    refused, seals, status,
 };
 use petsem_integration::server::{Ended, Server, petsem, run};
 use serde_json::{Value, json};
@@ -286,6 +286,7 @@ pub(crate) fn is_added_beside_a_key_file_and_removed<D: Device>(device: D) {
     let store = status(&scene.installation)["store"].clone();
     assert_eq!((&store["root_version"], &store["keyring_version"]), (&json!(2), &json!(2)));
     assert_eq!(store["seals"].as_array().unwrap().len(), 1);
+    recover(&scene.installation);
     let server = scene.start();
     assert_open(&scene.installation, &server);
     scene.stop(server);
@@ -299,6 +300,7 @@ pub(crate) fn is_added_beside_a_key_file_and_removed<D: Device>(device: D) {
     done(&scene.operator(&["seal", "add", D::KIND]));
     let id = id_of(&scene.installation, "seal.key");
     done(&scene.operator(&["seal", "remove", "--compromised", "--yes", &id]));
+    recover(&scene.installation);
     opens_by_the_device();
     assert_eq!(status(&scene.installation)["store"]["root_version"], json!(3));
     scene.configure(KEY_FILE);

@@ -13,7 +13,7 @@ use petsem_integration::installation::Installation;
 use petsem_integration::pause;
 use petsem_integration::seals::{
     KEY_FILE, SECOND_KEY_FILE, assert_open, assert_sealed, configuration, configured, done, get, id_of, init,
-    operator, orgs, private, refused, seal_the_server, seals, status,
+    operator, orgs, private, recover, refused, seal_the_server, seals, status,
 };
 use petsem_integration::server::{Server, petsem, run};
 use rusqlite::Connection;
