@@ -577,9 +577,8 @@ fn removing_a_compromised_seal_replaces_root_key_and_keyring() {
     let put_back = with_row_of_seal(&installation, &backup, &second);
     assert!(Opened::if_opens(&put_back, &key).is_none());
     assert!(Opened::if_opens(&put_back, &installation.path("seal.key")).is_some());
-    let out = installation.path("recovered.token");
-    done(&operator(&installation, &["recover", "--operator", "kim@example.com"], &[("--out", &out)]));
-    let recovered = flyv1(std::fs::read_to_string(out).unwrap().trim());
+    recover(&installation);
+    let recovered = flyv1(&installation.operator());
     let server = installation.start().unwrap();
     let show =
         |token: &str| Request::new("GET", "/v1/apps/shop").authorization(token).send(server.address()).status;
