@@ -258,6 +258,25 @@ mod tests {
     }
 
     #[test]
+    fn refusals_of_a_jwts_subject_beyond_a_few_are_summarized_too() {
+        let unverified = Unverified::default();
+        let refused = |sub: &str| {
+            let subject = Subject { issuer: "https://issuer.example".to_owned(), sub: sub.to_owned() };
+            AuditEvent { token: None, subject: Some(subject), ..refused("", "10.0.0.1", "policy_denied") }
+        };
+        for _ in 0..OWN_LINES {
+            assert!(!unverified.counts_refusal(&refused("ann")));
+        }
+        assert!(unverified.counts_refusal(&refused("ann")));
+        assert!(unverified.counts_refusal(&refused("ann")));
+        assert!(!unverified.counts_refusal(&refused("bob")));
+        let [summary] = unverified.take().try_into().ok().unwrap();
+        let event = summary.event(0);
+        assert_eq!((event.token, event.subject), (None, refused("ann").subject));
+        assert_eq!((event.count, event.detail.as_deref()), (Some(2), Some("policy_denied 2")));
+    }
+
+    #[test]
     fn holders_over_the_limit_share_a_few_lines() {
         let unverified = Unverified::default();
         let counted = (0..SEPARATE_MAXIMUM + 10)

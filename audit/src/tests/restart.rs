@@ -221,6 +221,38 @@ async fn a_sealed_node_chains_its_lines_and_a_restart_with_keys_continues_with_m
     assert!(matches!(finding.fault, Fault::NoMac) && finding.line == 4, "{finding:?}");
 }
 
+/// What a sealed server's log cannot prevent: its lines need no key.
+#[tokio::test]
+async fn lines_that_anyone_adds_to_the_log_of_a_sealed_node_verify_and_are_counted() {
+    let lab = Lab::new();
+    let log = lab.open().log;
+    log.append(event(1)).await.unwrap();
+    log.close().await.unwrap();
+    let without_key = || AuditLog::open(lab.settings.clone(), NODE, None, None, lab.clock()).unwrap().log;
+    let log = without_key();
+    log.append(event(2)).await.unwrap();
+    log.close().await.unwrap();
+    let counted = || {
+        let keys = VerifyKeys { sealed_lines: true, ..all_keys(None) };
+        verify_log(lab.directory(), keys).unwrap().without_mac
+    };
+    let by_the_node = counted();
+    // The attacker has the files of the node, and none of its keys.
+    let log = without_key();
+    log.append(event(666)).await.unwrap();
+    log.close().await.unwrap();
+    let with_forged = counted();
+    assert!(with_forged > by_the_node, "{with_forged} {by_the_node}");
+    let log = lab.open().log;
+    log.append(event(3)).await.unwrap();
+    log.close().await.unwrap();
+    assert_eq!((counted(), lab.lines().iter().any(|line| is_of(line, "r-666"))), (with_forged, true));
+}
+
+fn is_of(line: &[u8], request: &str) -> bool {
+    String::from_utf8_lossy(line).contains(&format!("\"{request}\""))
+}
+
 #[tokio::test]
 async fn a_deleted_file_is_restored_and_the_log_has_a_line_about_it() {
     let (lab, log, path, _) = running_log().await;

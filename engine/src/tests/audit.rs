@@ -51,6 +51,29 @@ async fn a_revocation_is_answered_after_its_line_and_a_checkpoint_that_names_it(
     assert!(checkpoint < line, "{lines:?}");
 }
 
+/// Unlike a version of an app, which the log must name.
+#[tokio::test]
+async fn a_token_whose_line_was_deleted_from_the_store_has_no_record_and_nothing_names_it() {
+    let demo = Demo::new().await;
+    let engine = &demo.lab.engine;
+    engine.close_audit().await.unwrap();
+    let minted = demo.mint(&demo.tokens.operator, json!({"kind": "org", "org": "demo"})).await.unwrap();
+    assert_eq!(engine.pending_lines(), 1);
+    let revision = engine.last_revision.lock().unwrap().unwrap().revision;
+    engine.store.audited(demo.lab.node, &[revision]);
+    let demo = demo.restarted().await;
+    let names_it = |demo: &Demo| {
+        let id = minted.id.to_string();
+        demo.lines().iter().any(|line| line.to_string().contains(&id))
+    };
+    assert!(!names_it(&demo));
+    // Control: what it does has its line.
+    demo.list(&minted.token, "shop").await.unwrap();
+    assert!(names_it(&demo));
+    let report = demo.lab.verified().await;
+    assert_eq!((report.faults, report.behind), (Vec::new(), Vec::new()));
+}
+
 #[tokio::test]
 async fn refusals_of_one_token_are_summarized_beyond_a_few_and_what_it_did_is_not() {
     const EACH: u64 = 60;

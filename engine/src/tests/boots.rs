@@ -1,7 +1,7 @@
 //! Boots and their renewals.
 
 use petsem_api::{BootClaims, ErrorCode, PutIssuer};
-use petsem_policy::{Action, ActionSet, Actions, Apps, Caveat, Hosts, Machines};
+use petsem_policy::{Action, ActionSet, Actions, Apps, Caveat, Hosts, Machines, UnverifiedToken};
 use serde_json::json;
 
 use crate::development::development_policy;
@@ -26,6 +26,20 @@ async fn a_boot_by_a_renewal_returns_a_new_one_only_past_half_of_its_life() {
     let late = demo.boot_later("shop", "m-1", &first, DAY + 60).await;
     assert_eq!(code(late.map(drop)), Err(ErrorCode::TokenExpired));
     demo.boot_later("shop", "m-1", &second, DAY + 60).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_grant_of_a_boot_ends_after_a_minute() {
+    let demo = Demo::new().await;
+    demo.set(&demo.tokens.operator, "shop", json!({"A": "1"})).await.unwrap();
+    let before = demo.lab.engine.now().seconds();
+    let discharge = demo.discharge("shop", "m-1").await.unwrap();
+    let after = demo.lab.engine.now().seconds();
+    let end = UnverifiedToken::parse(&discharge).unwrap().expires_at().unwrap();
+    assert!((before + 60..=after + 60).contains(&end), "{before} {end} {after}");
+    demo.boot("shop", "m-1", &discharge).await.unwrap();
+    let late = demo.boot_later("shop", "m-1", &discharge, 61).await;
+    assert_eq!(code(late.map(drop)), Err(ErrorCode::TokenExpired));
 }
 
 #[tokio::test]

@@ -132,6 +132,11 @@ async fn entries_are_dropped_when_all_that_they_refuse_has_ended() {
     // The renewals of JWTs from before a time in 100 days end 30 days after it.
     assert_eq!(engine.drop_ended(days_later(engine, 100)).await.unwrap(), 0);
     assert_eq!(engine.drop_ended(days_later(engine, 140)).await.unwrap(), 1);
+    // The same after a start at the time of the clock, which is months earlier. The token is not revoked any more.
+    let demo = demo.restarted().await;
+    assert!(demo.lab.engine.now().seconds() >= start + 30 * DAY);
+    let listed = demo.list(&token.token, "shop").await.map(drop).unwrap_err();
+    assert_eq!(listed.code(), ErrorCode::TokenExpired);
     let report = demo.lab.verified().await;
     assert!(report.is_good(), "{report:?}");
 }
@@ -182,6 +187,22 @@ async fn a_node_follows_several_changes_of_another_at_once() {
     let node = node.advanced().await.unwrap().unwrap();
     assert_eq!(node.number, demo.lab.engine.control().number);
     assert!(node.advanced().await.unwrap().is_none());
+}
+
+/// It has the root key, so it needs no seal for a version of the keyring that it has not seen.
+#[tokio::test]
+async fn a_node_opens_what_another_node_wrapped_by_a_new_version_of_the_keyring() {
+    let demo = Demo::new().await;
+    let engine = &demo.lab.engine;
+    let node = demo.lab.other_node().await;
+    let mut audit = local_record(engine.now(), "test");
+    engine.begin_keyring_rotation(&mut audit, engine.now()).await.unwrap();
+    engine.carry_on_keyring().await.unwrap();
+    assert_eq!(engine.keyring().versions(), [2]);
+    let key = engine.control().keys_of(None).await.unwrap().current().unwrap();
+    let node = node.advanced().await.unwrap().unwrap();
+    assert_eq!(node.number, engine.control().number);
+    assert!(node.signing_key(key.as_bytes()).await.is_ok_and(|entry| entry.id == *key.as_bytes()));
 }
 
 #[tokio::test]

@@ -99,9 +99,11 @@ async fn a_token_of_the_platform_uses_no_secret_key() {
     })
     .await
     .unwrap();
-    let minted = demo.mint(operator, json!({"kind": "org", "org": "demo"})).await.unwrap().token;
-    let of_owner = demo.mint(owner, json!({"kind": "org", "org": "demo"})).await.unwrap().token;
-    for token in [operator, &minted] {
+    let mint = async |parent: &str, wanted: Value| demo.mint(parent, wanted).await.unwrap().token;
+    let minted = mint(operator, json!({"kind": "org", "org": "demo"})).await;
+    let names_it = mint(operator, json!({"kind": "org", "org": "demo", "actions": ["use_key"]})).await;
+    let of_owner = mint(owner, json!({"kind": "org", "org": "demo", "actions": ["use_key"]})).await;
+    for token in [operator, &minted, &names_it] {
         let refused = sign(&demo, token).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::Forbidden);
         assert!(refused.external().contains("never uses secret keys"), "{}", refused.external());

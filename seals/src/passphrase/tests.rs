@@ -167,6 +167,10 @@ fn re_wrapping_raises_the_parameters_to_those_of_the_seal() {
 fn a_new_seal_uses_the_recommended_parameters() {
     let seal = Passphrase::new(Zeroizing::new(WORDS.to_owned())).unwrap();
     assert_eq!(seal.parameters, Argon2Parameters::RECOMMENDED);
+    // What SECURITY.md says that each guess costs.
+    assert_eq!((seal.parameters.memory_kib(), seal.parameters.passes()), (256 * 1024, 3));
+    let wrapped = seal.wrap(&mut rng(), &RootKey::generate(&mut rng(), 3), &CONTEXT).unwrap();
+    assert_eq!(Header::split(&wrapped).unwrap().0.parameters, seal.parameters);
     assert_eq!((seal.kind(), seal.describe().as_str()), (PASSPHRASE_KIND, "passphrase"));
 }
 

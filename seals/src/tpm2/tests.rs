@@ -39,6 +39,21 @@ fn a_root_key_is_opened_by_the_tpm_that_wrapped_it_even_after_a_restart() {
     });
 }
 
+/// So it opens whatever the machine has booted.
+#[test]
+fn a_seal_opens_after_every_pcr_was_extended() {
+    in_own_process("a_seal_opens_after_every_pcr_was_extended", || {
+        let chip = Swtpm::start();
+        let seal = open(&chip, None);
+        let wrapped = wrap(&seal);
+        // The others belong to a late launch, which software may not extend.
+        for pcr in (0..=16).chain([23]) {
+            chip.tool("tpm2_pcrextend", &[&format!("{pcr}:sha256={}", "5a".repeat(32))]);
+        }
+        assert_eq!(seal.unwrap::<RootKey>(&wrapped, &CONTEXT).unwrap().version(), 3);
+    });
+}
+
 #[test]
 fn a_message_sealed_by_the_tpm_opens_only_in_its_context() {
     in_own_process("a_message_sealed_by_the_tpm_opens_only_in_its_context", || {

@@ -395,3 +395,22 @@ async fn follow_feed(engine: Arc<Engine>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is still held is not dropped, so [`Lifecycle::seal`] ends the process instead of saying that it is sealed.
+    #[tokio::test]
+    async fn what_something_still_holds_is_not_taken_apart() {
+        let engine = Arc::new("keys");
+        let request = Arc::clone(&engine);
+        assert_eq!(once_unshared(engine).await, None);
+        assert_eq!(once_unshared(request).await, Some("keys"));
+        // A request that ends in the meantime releases it.
+        let engine = Arc::new("keys");
+        let request = Arc::clone(&engine);
+        tokio::spawn(async move { drop(request) });
+        assert_eq!(once_unshared(engine).await, Some("keys"));
+    }
+}

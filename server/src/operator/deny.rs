@@ -16,8 +16,9 @@ use crate::operator::socket::{Answer, SocketCommand, send};
 use crate::operator::status::view_rows;
 use crate::settings::Settings;
 
-/// How long to wait for a running server's answer. The server reads the directory twice a second.
-const WAIT: Duration = Duration::from_secs(5);
+/// How long to wait for a running server's answer. The server reads the directory twice a second, and waits five seconds
+/// for a store that another program locks.
+const WAIT: Duration = Duration::from_secs(15);
 /// How often to read the answer.
 const POLL: Duration = Duration::from_millis(50);
 

@@ -249,6 +249,8 @@ mod tests {
     #[test]
     fn keys_are_renewed_early_and_failed_fetches_back_off() {
         let mut held = held_with_key_a();
+        // Five minutes, as SECURITY.md says.
+        assert_eq!(RENEWED_FROM, SECOND * 300);
         assert!(!held.take_if_due(INTERVAL, at(RENEWED_FROM - SECOND)));
         let mut now = at(RENEWED_FROM);
         assert!(held.take_if_due(INTERVAL, now));

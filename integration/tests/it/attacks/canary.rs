@@ -20,7 +20,7 @@ use petsem_policy::{Header, MacaroonKey, SharedKey, UnverifiedToken};
 use serde_json::json;
 
 /// A random text, and the encodings in which it may appear.
-struct Canary {
+pub(super) struct Canary {
     text: String,
     forms: Vec<Vec<u8>>,
 }
@@ -33,31 +33,40 @@ impl Canary {
     }
 
     fn of(text: &str) -> Self {
-        let bytes = text.as_bytes();
-        let mut forms = vec![
-            bytes.to_vec(),
-            HEXLOWER.encode(bytes).into_bytes(),
-            HEXUPPER.encode(bytes).into_bytes(),
-            text.replace('+', "%2B").into_bytes(),
-            // A list of numbers, as serde writes bytes.
-            bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(",").into_bytes(),
-            bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(", ").into_bytes(),
-        ];
-        // Base64 at each of the three alignments; the edges depend on the adjacent bytes.
-        for skipped in 0..3 {
-            let inner = &bytes[skipped..skipped + (bytes.len() - skipped) / 3 * 3];
-            forms.push(BASE64.encode(inner).into_bytes());
-            forms.push(BASE64URL.encode(inner).into_bytes());
-        }
+        let mut forms = forms(text.as_bytes());
+        forms.push(text.replace('+', "%2B").into_bytes());
         Self { text: text.to_owned(), forms }
     }
 
-    fn is_in(&self, bytes: &[u8]) -> bool {
+    /// The same for bytes that are no text.
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+        Self { text: String::new(), forms: forms(bytes) }
+    }
+
+    pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
         self.forms.iter().any(|form| bytes.windows(form.len()).any(|window| window == form.as_slice()))
     }
 }
 
-fn files(directory: &Path) -> Vec<PathBuf> {
+fn forms(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut forms = vec![
+        bytes.to_vec(),
+        HEXLOWER.encode(bytes).into_bytes(),
+        HEXUPPER.encode(bytes).into_bytes(),
+        // A list of numbers, as serde writes bytes.
+        bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(",").into_bytes(),
+        bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(", ").into_bytes(),
+    ];
+    // Base64 at each of the three alignments; the edges depend on the adjacent bytes.
+    for skipped in 0..3 {
+        let inner = &bytes[skipped..skipped + (bytes.len() - skipped) / 3 * 3];
+        forms.push(BASE64.encode(inner).into_bytes());
+        forms.push(BASE64URL.encode(inner).into_bytes());
+    }
+    forms
+}
+
+pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -72,7 +81,11 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Where the canary is found in the files of these directories and in these texts.
-fn found_in(canary: &Canary, directories: &[PathBuf], texts: &BTreeMap<&str, Vec<u8>>) -> Vec<String> {
+pub(super) fn found_in(
+    canary: &Canary,
+    directories: &[PathBuf],
+    texts: &BTreeMap<&str, Vec<u8>>,
+) -> Vec<String> {
     let paths = directories.iter().flat_map(|directory| files(directory));
     let in_files = paths.filter(|path| canary.is_in(&std::fs::read(path).unwrap()));
     let in_texts = texts.iter().filter(|(_, text)| canary.is_in(text));

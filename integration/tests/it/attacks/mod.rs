@@ -5,6 +5,7 @@ mod chains;
 mod connections;
 mod contexts;
 mod control_state;
+mod copies;
 mod flips;
 mod memory;
 mod names;

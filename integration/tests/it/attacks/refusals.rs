@@ -29,6 +29,21 @@ fn refused(dev: &Dev, what: &str, answer: &Answer, status: u16, code: &str, text
     assert_eq!(dev.version("shop"), 1, "{what}");
 }
 
+/// Only a command on the node creates the token of an owner.
+#[test]
+fn no_route_mints_the_token_of_an_owner() {
+    let dev = shop();
+    let wanted = json!({"kind": "owner", "org": "demo"});
+    let answer = dev.operate("POST", "/v1/tokens", Some(&wanted));
+    refused(&dev, "an owner", &answer, 400, "bad_request", "(field kind)");
+    // The document of the API has no other kind.
+    let document = dev.call("GET", "/openapi.json", "", None).json();
+    let kinds = &document["components"]["schemas"]["CreateToken"];
+    assert!(kinds.is_object() && !kinds.to_string().contains("\"owner\""), "{kinds}");
+    // Control: with a kind that exists, the operator mints.
+    assert_eq!(dev.operate("POST", "/v1/tokens", Some(&json!({"kind": "org", "org": "demo"}))).status, 201);
+}
+
 #[test]
 fn invalid_bodies_and_names_are_refused_with_what_to_do() {
     let dev = shop();

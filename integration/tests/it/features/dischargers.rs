@@ -5,9 +5,10 @@ use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use petsem_integration::dev::{Dev, flyv1, now, policy};
 use petsem_integration::http::Answer;
-use petsem_integration::server::{Ended, petsem, run};
+use petsem_integration::server::{Ended, Server, petsem, run};
 use petsem_policy::{BootGrant, Caveat, SharedKey, Ticket, UnverifiedToken};
 use petsem_server::Development;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 const AUTH: &str = "https://auth.example";
@@ -117,4 +118,50 @@ fn an_outside_discharger_vouches_for_a_subject_until_it_is_revoked() {
     ] {
         assert_eq!(scene.revoke(arguments).status.code(), Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_deleted_discharger_proves_no_boot_even_if_its_row_is_put_back() {
+    let mut scene = Scene::new();
+    let rule = json!({"name": "auth", "discharger": AUTH, "claims": {"sub": "*"}, "actions": ["boot"]});
+    assert_eq!(scene.put_policy(rule).status, 200);
+    let discharge = scene.discharge("ann@example.com", now());
+    let boot = scene.boot(&discharge);
+    assert_eq!((boot.status, boot.text().matches(CANARY).count()), (200, 1), "{}", boot.text());
+    let renewal = boot.field("renewal");
+
+    let listed = scene.dev.operate("GET", "/v1/dischargers", None).json()["dischargers"].clone();
+    let registered = listed.as_array().unwrap().iter().find(|one| one["location"] == AUTH).unwrap();
+    let id = registered["id"].as_str().unwrap();
+    let backups = tempfile::tempdir().unwrap();
+    let old = backups.path().join("old.db");
+    let database = scene.dev.database();
+    Connection::open(&database).unwrap().execute("VACUUM INTO ?1", [old.to_str().unwrap()]).unwrap();
+    let proves_nothing = |scene: &Scene| {
+        for (what, proof) in [
+            ("its discharge of before", &discharge),
+            ("the renewal of its boot", &renewal),
+            ("a new discharge", &scene.discharge("ann@example.com", now())),
+        ] {
+            let answer = scene.boot(proof);
+            assert_eq!(answer.outcome(), (401, "discharge_missing".to_owned()), "{what}: {}", answer.text());
+            assert!(!answer.text().contains(CANARY), "{what}");
+        }
+        let listed = scene.dev.operate("GET", "/v1/dischargers", None);
+        assert!(!listed.text().contains(AUTH), "{}", listed.text());
+    };
+    assert_eq!(scene.dev.operate("DELETE", &format!("/v1/dischargers/{id}"), None).status, 200);
+    proves_nothing(&scene);
+
+    // 11 is the kind of dischargers. The rest of the database has the deletion.
+    let put_back = |server: Server| {
+        let ended = server.stop();
+        let newer = Connection::open(&database).unwrap();
+        newer.execute("ATTACH ?1 AS old", [old.to_str().unwrap()]).unwrap();
+        let missing = "INSERT OR IGNORE INTO records SELECT * FROM old.records WHERE kind = 11";
+        assert_eq!(newer.execute(missing, []).unwrap(), 1);
+        ended
+    };
+    scene.dev = scene.dev.restart(put_back).unwrap();
+    proves_nothing(&scene);
 }

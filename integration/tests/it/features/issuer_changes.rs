@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
-use petsem_integration::dev::{Dev, flyv1, now};
+use petsem_integration::dev::{Dev, audit_log, flyv1, now};
 use petsem_integration::http::{Answer, Request};
 use petsem_integration::installation::Installation;
 use petsem_integration::pause;
@@ -198,6 +198,37 @@ fn all_jwts_of_an_issuer_from_before_a_time_are_revoked() {
 }
 
 #[test]
+fn a_rule_that_two_operators_set_reads_and_the_audit_log_names_request_approval_and_read() {
+    let key = IssuerKey::new("one");
+    let scene = Scene::new(&key);
+    let mallory = || scene.read(&key.sign(&claims("mallory", now())));
+    assert_eq!(mallory(), refused(403, "policy_denied"));
+    let rule = json!({"name": "theirs", "issuer": ISSUER, "claims": {"sub": "mallory"},
+        "actions": ["read_value"], "secrets": {"names": ["A"]}});
+    let wanted = json!({"policy": {"format": 1, "rules": [rule]}});
+    let asked = scene.call("PUT", "/v1/apps/shop/policy", &scene.kim, Some(&wanted));
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    assert_eq!(mallory(), refused(403, "policy_denied"));
+    let approved = scene.approve_keys(&asked.field("id"), &scene.lee, &json!({}));
+    assert_eq!(approved.status, 200, "{}", approved.text());
+    assert_eq!(mallory(), good());
+
+    let server = scene.server.as_ref().unwrap();
+    server.wait_for_audit_lines();
+    let log = audit_log(&scene.installation.path("data/audit"));
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (action, who) in [
+        ("policy.set", "kim@example.com"),
+        ("approval.approve", "lee@example.com"),
+        ("secret.read", "mallory"),
+    ] {
+        let is_it = |line: &&Value| line["action"] == action && line["outcome"] == "allowed";
+        let line = lines.iter().rfind(is_it).unwrap_or_else(|| panic!("{action}: {log}"));
+        assert_eq!(line["subject"]["sub"], who, "{line}");
+    }
+}
+
+#[test]
 fn an_impossible_change_is_refused_before_an_approval_is_requested() {
     let key = IssuerKey::new("one");
     let scene = Scene::new(&key);
@@ -310,6 +341,8 @@ fn jwts_of_a_deleted_issuer_are_refused_even_after_it_is_registered_again() {
     while now() < at + 2 {
         pause(Duration::from_millis(50));
     }
+    // The deletion was in this second or the one before it.
+    assert_eq!(scene.read(&key.sign(&claims("reader-ann", at + 29))), refused(401, "revoked"));
     assert_eq!(scene.read(&key.sign(&claims("reader-ann", at + 31))), good());
 
     // At the node, a change needs no second person, like a registration.
@@ -328,8 +361,8 @@ fn file(scene: &Scene, key: &IssuerKey) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-#[test]
-fn boots_grants_and_renewals_end_with_the_issuer_of_their_proof() {
+/// An installation with a boot that a JWT proved: its grant, and its renewal.
+fn booted() -> (Dev, [String; 2]) {
     let dev = Dev::start();
     dev.set("shop", &json!({"A": CANARY}));
     let grant = dev.discharge("shop", "m-1");
@@ -337,21 +370,38 @@ fn boots_grants_and_renewals_end_with_the_issuer_of_their_proof() {
     assert_eq!(boot.status, 200, "{}", boot.text());
     let renewal = boot.field("renewal");
     assert_eq!(dev.boot("shop", "m-1", &renewal).status, 200);
+    (dev, [grant, renewal])
+}
 
+/// Asserts that neither boots, and that the renewal gives no other.
+fn end_as_revoked(dev: &Dev, discharges: &[String; 2]) {
+    for discharge in discharges {
+        let answer = dev.boot("shop", "m-1", discharge);
+        assert_eq!(answer.outcome(), refused(401, "revoked"), "{}", answer.text());
+        assert!(!answer.text().contains(CANARY), "{}", answer.text());
+    }
+    let both = flyv1(&format!("{},{}", dev.host, discharges[1]));
+    let renew = dev.call("POST", "/v1/apps/shop/boot/renew", &both, Some(&json!({"machine": "m-1"})));
+    assert_eq!(renew.outcome(), refused(401, "revoked"));
+}
+
+#[test]
+fn boots_grants_and_renewals_end_when_all_jwts_of_their_issuer_are_revoked() {
+    let (dev, discharges) = booted();
+    let all = json!({"jwt_issuer": {"issuer": Development::ISSUER, "before": now() + 1}});
+    assert_eq!(dev.operate("POST", "/v1/revocations", Some(&all)).status, 201);
+    end_as_revoked(&dev, &discharges);
+}
+
+#[test]
+fn boots_grants_and_renewals_end_with_the_issuer_of_their_proof() {
+    let (dev, discharges) = booted();
     let issuers = dev.operate("GET", "/v1/issuers", None).json()["issuers"].clone();
     assert_eq!(issuers[0]["issuer"], Development::ISSUER);
     let path = format!("/v1/issuers/{}", issuers[0]["id"].as_str().unwrap());
     let deleted = dev.operate("DELETE", &path, None);
     assert_eq!((deleted.status, deleted.field("issuer")), (200, Development::ISSUER.to_owned()));
-    for discharge in [&grant, &renewal] {
-        let answer = dev.boot("shop", "m-1", discharge);
-        assert_eq!(answer.outcome(), refused(401, "revoked"), "{}", answer.text());
-        assert!(!answer.text().contains(CANARY), "{}", answer.text());
-    }
-    let both = flyv1(&format!("{},{renewal}", dev.host));
-    let renew =
-        dev.call("POST", "/v1/apps/shop/boot/renew", &both, Some(&json!({"machine": "m-1"}))).outcome();
-    assert_eq!(renew, refused(401, "revoked"));
+    end_as_revoked(&dev, &discharges);
     let asked = dev.ask_discharge(&dev.host, &dev.boot_jwt("shop", "m-1"), "shop", "m-1");
     assert_eq!(asked.outcome(), refused(401, "token_invalid"), "{}", asked.text());
     assert_eq!(dev.operate("DELETE", &path, None).outcome(), refused(404, "not_found"));

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, chown};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use petsem_integration::dev::{Dev, audit_log, flyv1};
@@ -11,6 +12,7 @@ use petsem_integration::pause;
 use petsem_integration::seals::{done, operator, refused as refused_by_command, seal_the_server};
 use petsem_integration::server::{Server, run};
 use petsem_policy::UnverifiedToken;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 const CANARY: &str = "canary-revoke-77d2a1c4";
@@ -128,9 +130,7 @@ fn a_denial_on_a_sealed_server_takes_effect_before_it_serves_a_request() {
     assert_eq!(node.uses_spare(), (503, "sealed".to_owned()));
     done(&operator(&node.installation, &["unseal"], &[]));
     assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
-    let waiting = |path: &std::path::Path| path.extension().is_some_and(|extension| extension == "denial");
-    let left = std::fs::read_dir(&denials).unwrap().filter(|entry| waiting(&entry.as_ref().unwrap().path()));
-    assert_eq!(left.count(), 0);
+    assert_eq!(waiting(&node), Vec::<PathBuf>::new());
     // The revocation is in the control feed.
     node.stop();
     std::fs::remove_dir_all(&denials).unwrap();
@@ -138,6 +138,70 @@ fn a_denial_on_a_sealed_server_takes_effect_before_it_serves_a_request() {
     assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
     let log = audit_log(&node.installation.path("data/audit"));
     assert_eq!(log.matches("\"action\":\"operator.deny\",\"outcome\":\"allowed\"").count(), 2, "{log}");
+}
+
+/// The files of denials that are not in the control feed.
+fn waiting(node: &Node) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(node.installation.path("data/denials")).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "denial")).collect()
+}
+
+fn readiness(node: &Node) -> String {
+    Request::new("GET", "/readyz").send(node.server().address()).text()
+}
+
+const ON_THIS_NODE: &str = "1 denials are in force only on this node";
+
+/// A node with a denial, while another program has the store's lock.
+fn denied_while_locked() -> (Node, Connection) {
+    let node = Node::start();
+    let lock = Connection::open(node.installation.path("data/petsem.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let said = node.deny();
+    assert!(said.contains("refused on this node; the store takes no writes"), "{said}");
+    assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
+    assert_eq!(waiting(&node).len(), 1);
+    assert!(readiness(&node).contains(ON_THIS_NODE), "{}", readiness(&node));
+    let log = audit_log(&node.installation.path("data/audit"));
+    assert!(log.contains("\"action\":\"operator.deny\",\"outcome\":\"allowed\""), "{log}");
+    (node, lock)
+}
+
+/// Whether this is so within ten seconds.
+fn becomes(is_so: impl Fn() -> bool) -> bool {
+    (0..100).any(|_| {
+        let so = is_so();
+        if !so {
+            pause(Duration::from_millis(100));
+        }
+        so
+    })
+}
+
+#[test]
+fn a_denial_that_the_store_does_not_take_is_in_memory_in_a_file_and_in_the_log_until_it_does() {
+    let (mut node, lock) = denied_while_locked();
+    lock.execute_batch("COMMIT").unwrap();
+    let is_taken = || waiting(&node).is_empty() && !readiness(&node).contains(ON_THIS_NODE);
+    assert!(becomes(is_taken), "{}", readiness(&node));
+    node.stop();
+    node.restart();
+    assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
+}
+
+/// A limit that SECURITY.md names.
+#[test]
+fn a_denial_whose_file_is_removed_before_the_store_takes_it_ends_with_the_server_and_is_in_the_log() {
+    let (mut node, lock) = denied_while_locked();
+    node.server.take().unwrap().kill();
+    waiting(&node).iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    lock.execute_batch("COMMIT").unwrap();
+    node.restart();
+    assert_eq!(node.uses_spare(), (200, String::new()));
+    let log = audit_log(&node.installation.path("data/audit"));
+    let line = log.lines().find(|line| line.contains("\"operator.deny\"")).unwrap();
+    assert!(line.contains(&node.spare.0), "{line}");
 }
 
 #[test]
@@ -224,14 +288,7 @@ fn an_unreadable_denial_is_reported_and_kept() {
     assert!(ready().text().contains("1 denials cannot be read"), "{}", ready().text());
     assert!(denial.exists() && !denial.with_extension("refused").exists());
     std::fs::remove_dir(&denial).unwrap();
-    let reads = || !ready().text().contains("cannot be read");
-    for _ in 0..100 {
-        if reads() {
-            return;
-        }
-        pause(Duration::from_millis(100));
-    }
-    panic!("{}", ready().text());
+    assert!(becomes(|| !ready().text().contains("cannot be read")), "{}", ready().text());
 }
 
 /// Needs root: it gives files to another user.

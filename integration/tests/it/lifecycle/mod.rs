@@ -4,6 +4,7 @@ mod compromised;
 mod kills;
 mod lost_logs;
 mod operator;
+mod operator_socket;
 mod rotation;
 mod seals;
 mod signing_keys;

@@ -1,10 +1,11 @@
-//! docs/vulnerability-classes.md names only tests that exist.
+//! docs/vulnerability-classes.md and docs/security-evidence.md name only tests and constants that exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-const PAGE: &str = include_str!("../../../../docs/vulnerability-classes.md");
+const CLASSES: &str = include_str!("../../../../docs/vulnerability-classes.md");
+const EVIDENCE: &str = include_str!("../../../../docs/security-evidence.md");
 
 /// The commands in a part of the page: backquoted texts that name a package of the workspace and a target.
 fn commands(text: &str) -> Vec<&str> {
@@ -50,7 +51,7 @@ fn collect(directory: &Path, sources: &mut Vec<(String, String)>) {
 
 #[test]
 fn every_vulnerability_class_names_tests_and_each_of_them_exists() {
-    let classes: Vec<(&str, Vec<&str>)> = PAGE
+    let classes: Vec<(&str, Vec<&str>)> = CLASSES
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
         .filter(|(number, _)| number.parse::<u8>().is_ok())
@@ -61,8 +62,41 @@ fn every_vulnerability_class_names_tests_and_each_of_them_exists() {
     for (number, commands) in &classes {
         assert!(commands.len() >= 2, "class {number} names {commands:?}");
     }
-    let missing: BTreeSet<_> = commands(PAGE).into_iter().filter(|command| !is_there(command)).collect();
-    assert_eq!(missing, BTreeSet::new());
+    assert_eq!(missing(CLASSES), BTreeSet::new());
+}
+
+/// The commands of a page whose tests do not exist.
+fn missing(page: &str) -> BTreeSet<&str> {
+    commands(page).into_iter().filter(|command| !is_there(command)).collect()
+}
+
+/// Texts in files that stand for a claim: "`TEXT` in `FILE`".
+fn texts_in_files(page: &str) -> Vec<(&str, &str)> {
+    let parts: Vec<&str> = page.split('`').collect();
+    let triples = parts.windows(3).filter(|parts| parts[1] == " in " && parts[2].contains('/'));
+    triples.map(|parts| (parts[0], parts[2])).collect()
+}
+
+#[test]
+fn every_claim_of_security_md_names_tests_or_what_stands_for_them_and_each_exists() {
+    let mut seen = BTreeSet::new();
+    for row in EVIDENCE.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let id = cells[0];
+        let Some(number) = id.strip_prefix(['W', 'A', 'L']) else { continue };
+        assert!(number.parse::<u16>().is_ok() && seen.insert(id), "{id} is no number, or not the only one");
+        let evidence = *cells.last().unwrap();
+        let is_there = !commands(evidence).is_empty() || evidence.starts_with("no test: ");
+        assert!(is_there, "{id} names no test, and nothing that stands for it: {evidence}");
+    }
+    assert!(seen.len() > 200, "{}", seen.len());
+    assert_eq!(missing(EVIDENCE), BTreeSet::new());
+    let texts = texts_in_files(EVIDENCE);
+    assert!(!texts.is_empty());
+    for (text, file) in texts {
+        let source = std::fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_default();
+        assert!(source.contains(text), "{file} has no {text}");
+    }
 }
 
 #[test]

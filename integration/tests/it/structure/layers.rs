@@ -123,6 +123,25 @@ fn keys_does_not_depend_on_ring() {
     assert!(!packages.contains("ring"), "{packages:?}");
 }
 
+/// So a program that links one does not wipe the memory that it frees, unless it sets such an allocator, as SECURITY.md
+/// says.
+#[test]
+fn no_library_sets_an_allocator() {
+    for (package, _) in MAY_USE {
+        let directory = package.strip_prefix("petsem-").unwrap_or("cli");
+        let setters: Vec<_> =
+            uses(directory, &["global_allocator"]).into_keys().map(|(module, _)| module).collect();
+        let expected = match package {
+            // The module of `main.rs` has no name.
+            "petsem" => vec![""],
+            // The benchmark measures the engine with the allocator of `petsem`.
+            "petsem-integration" => vec!["bin::bench"],
+            _ => Vec::new(),
+        };
+        assert_eq!(setters, expected, "{package}");
+    }
+}
+
 /// Decisions can be made and tested without a network, and the crate that parses HTTP has no key.
 #[test]
 fn engine_links_no_http_and_server_uses_no_keys() {
