@@ -26,7 +26,7 @@ pub(crate) struct Approve {
     #[arg(long, value_name = "ID", conflicts_with_all = ["id", "list", "deny"])]
     show: Option<ApprovalId>,
 
-    /// Deny this request; break-glass and hosts can also be denied after they were approved
+    /// Deny this request; after an approval, reading ends, and no more tokens of hosts are minted
     #[arg(long, value_name = "ID", conflicts_with = "id")]
     deny: Option<ApprovalId>,
 

@@ -204,7 +204,9 @@ pub(crate) fn compromised_removed(done: &Compromised) -> String {
          2. `petsem operator owner` makes the token of each org's owner\n\
          3. start the server, and enroll every host again: `petsem host enroll`, then `petsem token create --kind host`\n\
          4. `petsem operator rotate-app --rewrite` for each app, then set new values: with the seal and a copy of the \
-         store, others may have the keys of apps and the values{dischargers}\n\
+         store, others may have the keys of apps and the values\n\
+         5. delete the key file, the device's key or the shares of the removed seal: `petsem operator seal add` would \
+         let the same key in again{dischargers}\n\
          earlier backups still open with the seals of their time",
         removed.id,
         removed.description,
