@@ -203,13 +203,14 @@ impl Platform {
     /// # Panics
     /// If it does not come.
     pub fn audit_line(&self, action: &str) -> Value {
-        for _ in 0..500 {
-            if let Some(line) = self.audit_lines(action).into_iter().next() {
-                return line;
+        let line = (0..500).find_map(|_| {
+            let line = self.audit_lines(action).into_iter().next();
+            if line.is_none() {
+                pause(Duration::from_millis(20));
             }
-            pause(Duration::from_millis(20));
-        }
-        panic!("there is no audit line of {action}");
+            line
+        });
+        line.expect("the action has an audit line")
     }
 
     /// The audit lines of an action, with those of all changes that were answered.
