@@ -38,7 +38,7 @@ impl Scene {
     pub(crate) fn new(store: Store) -> Result<Self, Failure> {
         let operator = store.operator()?;
         let server = store.start("")?;
-        store.installation.enroll(server.address(), HOST);
+        store.installation.enroll_as(server.address(), &operator, HOST);
         let host = mint(server.address(), &flyv1(&operator), &json!({"kind": "host", "host": HOST}))?;
         // An operator's token, and what it mints, uses no secret key.
         let user = flyv1(&store.installation.owner(ORG));
