@@ -70,7 +70,11 @@ impl Scene {
 
     /// A token that the operator mints, without scheme.
     pub(crate) fn mint_as_operator(&self, wanted: &Value) -> Result<String, Failure> {
-        mint(self.target().address, &flyv1(&self.operator), wanted)
+        let address = self.target().address;
+        if let Some(host) = wanted.get("host").and_then(Value::as_str) {
+            self.store.installation.enroll_as(address, &self.operator, host);
+        }
+        mint(address, &flyv1(&self.operator), wanted)
     }
 
     pub(crate) fn stop(mut self) -> Result<(), Failure> {
