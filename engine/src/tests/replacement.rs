@@ -105,7 +105,8 @@ async fn nothing_has_a_mac_by_the_old_key_and_the_control_state_is_the_same() {
     for (key, _) in before {
         assert!(matches!(engine.control().signing_key(key.as_bytes()).await, Err(NoKey::Revoked)));
     }
-    assert!(engine.store_row().await.unwrap().content.replacement.is_none());
+    let left = engine.store_row().await.unwrap().content.replacement;
+    assert_eq!(left.map(|row| row.seal), None);
     let report = lab.restarted().await.verified().await;
     assert!(report.is_good(), "{report:?}");
 }
@@ -173,7 +174,7 @@ async fn a_store_row_that_names_the_old_row_mac_key_does_not_open() {
         let mut change = lab.engine.change_without_line();
         change.puts.push(lab.engine.codec.write(&[], during.version, &during.content));
         lab.engine.store.commit(change).await.unwrap();
-        assert!(lab.opens().await.is_ok());
+        assert_eq!(lab.opens().await, Ok(()));
     }
 }
 
@@ -230,6 +231,7 @@ async fn every_owner_has_one_new_signing_key_and_the_own_discharger_a_new_key() 
     assert_eq!(Keyring::version_of(&row.content.wrapped).unwrap(), 2);
     // Once more: nothing is left to replace.
     let keys = signing_keys(engine).await;
-    assert!(engine.replace_keys(&|_, _, _| {}).await.is_err(), "it is finished");
+    let again = engine.replace_keys(&|_, _, _| {}).await.unwrap_err();
+    assert_eq!(again.operator_text(), "no replacement of keys has begun; nothing was changed");
     assert_eq!(signing_keys(engine).await, keys);
 }

@@ -40,8 +40,8 @@ fn a_process_on_the_servers_port_gets_no_share() {
     let connected = port.accept().map(drop).map_err(|error| error.kind());
     assert_eq!(connected, Err(ErrorKind::WouldBlock), "nothing was sent");
     // Control: a command that uses the port connects to it.
-    drop(std::net::TcpStream::connect(&address).unwrap());
-    assert!(port.accept().is_ok());
+    let client = std::net::TcpStream::connect(&address).unwrap();
+    assert_eq!(port.accept().unwrap().1, client.local_addr().unwrap());
 }
 
 /// A user of no one.
