@@ -8,7 +8,7 @@ use petsem_keys::{DischargerKey, Keyring, KeyringKey, RootKey, RowMacKey, SealSo
 use petsem_store::{Change, RequestAudit, Store};
 
 use crate::clock::Timestamp;
-use crate::control::state::first_changes;
+use crate::control::state::UnnamedState;
 use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::seal_list::{KeepShares, make_seal};
@@ -95,7 +95,7 @@ pub async fn create_installation(
         FeedRow::SigningKeySet { key: HEXLOWER.encode(&kid), org: None, version: 1, at: now },
         FeedRow::DischargerSet { discharger: HEXLOWER.encode(&discharger_id), version: 1, at: now },
     ];
-    first_changes(store, &codec, store_id, &mut change, &feed).await?;
+    UnnamedState::default().extend(store, &codec, store_id, &mut change, &feed).await?;
     store.commit(change).await.map_err(|error| UnlockError::Refused(error.to_string()))?;
     Ok(Unlocked {
         store_id,

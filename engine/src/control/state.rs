@@ -602,13 +602,14 @@ impl StoredState<'_> {
     }
 }
 
-/// A state whose pages and changes have new MACs, which no head names yet.
-pub(crate) struct RemacedState {
+/// A state that no head names yet: the empty one of a new installation, or one whose pages and changes have new MACs.
+#[derive(Default)]
+pub(crate) struct UnnamedState {
     /// The number of the last change.
     pub(crate) number: u64,
-    /// Its new MAC.
+    /// Its MAC.
     pub(crate) mac: [u8; 32],
-    /// The row version of the head from before.
+    /// The row version of the head from before; 0 if there is none.
     pub(crate) head_version: u64,
     /// The top page.
     pub(crate) top: Option<PageRef>,
@@ -616,8 +617,11 @@ pub(crate) struct RemacedState {
     pub(crate) directory: Directory,
 }
 
-impl RemacedState {
+impl UnnamedState {
     /// Adds a head for this state to a transaction, after control changes that read no entry.
+    ///
+    /// # Errors
+    /// A page is missing. None in an empty store.
     pub(crate) async fn extend(
         self,
         store: &dyn Store,
@@ -630,35 +634,13 @@ impl RemacedState {
         rows.iter().try_for_each(|row| draft.fold(row))?;
         let pages = Pages { store, codec, cache: &PageCache::default() };
         let (number, mac, head_version, top) = (self.number, self.mac, self.head_version, self.top);
-        // Its row has an old MAC, so it is written, too.
+        // The directory's row has no MAC that a head could name, so it is written, too.
         let before = StoredState { number, mac, head_version, top, directory: None };
         match before.extend(pages, store_id, change, rows, &draft).await {
             Ok(_) => Ok(()),
             Err(PageError::Failed(failure)) => Err(failure),
             Err(PageError::Replaced) => Err(misplaced(&[]).into()),
         }
-    }
-}
-
-/// Adds the first control changes of a new installation to its transaction.
-///
-/// # Errors
-/// None that an empty store can cause.
-pub(crate) async fn first_changes(
-    store: &dyn Store,
-    codec: &RecordCodec,
-    store_id: StoreId,
-    change: &mut Change,
-    rows: &[FeedRow],
-) -> Result<(), Failure> {
-    let mut draft = Draft::default();
-    rows.iter().try_for_each(|row| draft.fold(row))?;
-    let pages = Pages { store, codec, cache: &PageCache::default() };
-    let before = StoredState { number: 0, mac: [0; 32], head_version: 0, top: None, directory: None };
-    match before.extend(pages, store_id, change, rows, &draft).await {
-        Ok(_) => Ok(()),
-        Err(PageError::Failed(failure)) => Err(failure),
-        Err(PageError::Replaced) => Err(messages::nodes_keep_changing()),
     }
 }
 

@@ -12,7 +12,7 @@ use super::ReportProgress;
 use super::control::{PageWriter, check, replace_feed_macs};
 use super::row_writer::RowWriter;
 use crate::clock::Timestamp;
-use crate::control::state::RemacedState;
+use crate::control::state::UnnamedState;
 use crate::error::Failure;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::records::{
@@ -131,7 +131,7 @@ async fn replace_control(writer: &mut RowWriter<'_>, store_id: StoreId) -> Resul
     // The wrap of the old key.
     change.erases = true;
     let feed = [FeedRow::StoreSet { version: own.version + 1, at: Timestamp::now().millis() }];
-    let state = RemacedState { number: head.number, mac, head_version, top, directory };
+    let state = UnnamedState { number: head.number, mac, head_version, top, directory };
     state.extend(store, codec, store_id, &mut change, &feed).await?;
     change.expects.push(expect::<StoreRow>(&[], own.version));
     change.puts.push(codec.write(&[], own.version + 1, &content));

@@ -5,6 +5,7 @@ mod kills;
 mod lost_logs;
 mod operator;
 mod operator_socket;
+mod removed_seals;
 mod rotation;
 mod seals;
 mod signing_keys;
