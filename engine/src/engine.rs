@@ -292,15 +292,12 @@ impl Engine {
         let (done, written) = oneshot::channel();
         let (store, node, kept) = (Arc::clone(&self.store), self.node, line.clone());
         let pending = Arc::clone(&self.pending_audit);
-        let queued = self.audit.append_then(line.clone(), move |written| match written {
-            Ok(_) => {
-                store.audited(node, &[revision]);
-                drop(done);
+        let queued = self.audit.append_then(line.clone(), move |written| {
+            match written {
+                Ok(_) => store.audited(node, &[revision]),
+                Err(_) => pending.lock().unwrap_or_else(PoisonError::into_inner).push((revision, kept)),
             }
-            Err(_) => {
-                pending.lock().unwrap_or_else(PoisonError::into_inner).push((revision, kept));
-                drop(done);
-            }
+            drop(done);
         });
         if queued.is_err() {
             self.pending_audit().push((revision, line));

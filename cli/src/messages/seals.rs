@@ -178,7 +178,7 @@ pub(crate) fn compromised_removed(done: &Compromised) -> String {
     let dischargers = match replaced.dischargers.is_empty() {
         true => String::new(),
         false => format!(
-            "\n5. register these outside dischargers again, each with a new key (`petsem discharger add`); the keys \
+            "\n6. register these outside dischargers again, each with a new key (`petsem discharger add`); the keys \
              that they shared with petsem are deleted:{dischargers}"
         ),
     };

@@ -1,5 +1,6 @@
 //! Enrollment of hosts (design §7): a party that has a host's token and can prove boots reads secrets, so a second
-//! person approves a list of hosts. For a day from the request, the requesting token then mints the tokens of these hosts.
+//! person approves a list of hosts. For a day from the request, the requesting token then mints the tokens of these
+//! hosts.
 
 use petsem_api::{Approval, ApprovalId, ApprovalState, EnrollmentRequest, HostId};
 use petsem_policy::{Action, Token};

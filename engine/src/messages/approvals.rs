@@ -147,10 +147,7 @@ pub(crate) fn break_glass_summary(name: &dyn Display, app: AppId, until: &dyn Di
 }
 
 pub(crate) fn wrong_number_of_hosts(most: usize) -> Failure {
-    Failure::new(
-        ErrorCode::BadRequest,
-        format!("hosts must name 1 to {most} hosts; make several requests for more"),
-    )
+    Failure::new(ErrorCode::BadRequest, format!("name 1 to {most} hosts; make several requests for more"))
 }
 
 pub(crate) fn enrollment_not_approved(host: &HostId) -> Failure {
