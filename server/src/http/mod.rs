@@ -19,7 +19,6 @@ mod respond;
 mod route;
 pub(crate) mod state;
 pub(crate) mod tag;
-pub(crate) mod turns;
 
 pub(crate) use call::{Call, NoBody};
 pub(crate) use components::Components;

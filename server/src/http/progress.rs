@@ -1,4 +1,4 @@
-//! Requests in progress: each has a permit, works in turns, and ends even if its client is gone.
+//! Requests in progress: each has a permit, and ends even if its client is gone.
 
 use std::sync::Arc;
 
@@ -26,14 +26,7 @@ pub(super) async fn with_permit(
     };
     let held = Arc::clone(state);
     let mut cut_off = state.cut_off.subscribe();
-    let turns = Arc::clone(&state.turns);
     let work = async move {
-        let work = async {
-            match (priority, is_of_host) {
-                (Priority::Boot, true) => turns.at_once(work).await,
-                _ => turns.in_turns(work).await,
-            }
-        };
         // A change that is cut off after its commit gets its line when the store is opened again.
         let response = tokio::select! {
             biased;

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use petsem_engine::Engine;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::http::body_bytes::BodyBytes;
 use crate::http::body_queue::UnprovenBodyQueue;
 use crate::http::counters::Metrics;
 use crate::http::permits::Permits;
-use crate::http::turns::Turns;
 use crate::settings::Limits;
 
 /// The state of an unsealed server.
@@ -20,8 +18,6 @@ pub(crate) struct ServerState {
     pub(crate) metrics: Metrics,
     /// One permit for each request in progress.
     pub(crate) permits: Arc<Permits>,
-    /// Which of them may use the threads now.
-    pub(crate) turns: Arc<Turns>,
     /// Places for bodies with a JWT that no rule has accepted yet: a part of the permits, so that stalled bodies never
     /// take all of them.
     pub(crate) jwt_bodies: UnprovenBodyQueue,
@@ -43,7 +39,6 @@ impl ServerState {
             limits,
             metrics: Metrics::default(),
             permits: Permits::new(limits.requests),
-            turns: Turns::new(Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers())),
             jwt_bodies: UnprovenBodyQueue::new(limits.requests / 4),
             batch_bodies: UnprovenBodyQueue::new(limits.requests / 8),
             body_bytes: Arc::default(),

@@ -1,8 +1,8 @@
 //! The thread that accepts connections, and answers what the process says about itself.
 //!
-//! Requests work on the threads of the main runtime, which may all be busy. So connections are accepted here. One whose
-//! first bytes ask for health is served here, for that one request; each other one goes to the main runtime with its
-//! first byte, and stays there.
+//! Requests work on the threads of other runtimes, which may all be busy. So connections are accepted here. One whose
+//! first bytes ask for health is served here, for that one request; each other one goes to the runtime of its listener
+//! with its first byte, and stays there.
 
 use std::io;
 use std::thread::JoinHandle;

@@ -27,6 +27,7 @@ use tower::ServiceExt as _;
 
 use crate::error::ServeError;
 use crate::listener::front::{Connection, Front};
+use crate::listener::others::Others;
 use crate::listener::pool::{BusyBody, Counted, LARGE_HEADS, Place, Pool, raise_file_limit};
 use crate::listener::router_switch::RouterSwitch;
 use crate::messages;
@@ -92,6 +93,9 @@ pub(crate) async fn serve_on(
         ServeError::Listen { address: messages::OPERATOR_SOCKET.to_owned(), source }
     })?;
     let front = Front::start().map_err(|error| ServeError::Stop(error.to_string()))?;
+    let is_of_host = |listener: &BoundListener| listener.settings().host.is_some();
+    let others =
+        Others::start(bound.iter().map(is_of_host)).map_err(|error| ServeError::Stop(error.to_string()))?;
     let mut accepting = tokio::task::JoinSet::new();
     accepting.spawn(socket.run(commands, ended.clone()));
     for listener in bound {
@@ -105,7 +109,7 @@ pub(crate) async fn serve_on(
             pool: Pool::new(share, LARGE_HEADS / count),
             header_timeout: Duration::from_secs(settings.limits.seconds),
             ended: ended.clone(),
-            main: Handle::current(),
+            runtime: others.runtime_of(is_of_host(&listener)),
         };
         accepting.spawn_on(acceptor.run(open, listener), front.handle());
     }
@@ -227,8 +231,8 @@ struct Acceptor {
     pool: Arc<Pool>,
     header_timeout: Duration,
     ended: watch::Receiver<bool>,
-    /// The runtime that serves connections.
-    main: Handle,
+    /// The runtime that serves its connections.
+    runtime: Handle,
 }
 
 /// A connection that was accepted.
@@ -270,10 +274,10 @@ impl Acceptor {
                 peer,
                 header_timeout: self.header_timeout,
             };
-            let (ended, main) = (self.ended.clone(), self.main.clone());
+            let (ended, runtime) = (self.ended.clone(), self.runtime.clone());
             match stream {
-                Stream::Tcp(stream) => tokio::spawn(accepted.dispatch(stream, ended, main)),
-                Stream::Unix(stream) => tokio::spawn(accepted.dispatch(stream, ended, main)),
+                Stream::Tcp(stream) => tokio::spawn(accepted.dispatch(stream, ended, runtime)),
+                Stream::Unix(stream) => tokio::spawn(accepted.dispatch(stream, ended, runtime)),
             };
         }
         listener.remove_socket();
@@ -282,7 +286,7 @@ impl Acceptor {
 
 impl Accepted {
     /// Waits for the first bytes, and serves the connection where they say.
-    async fn dispatch<S: Connection>(self, stream: S, mut ended: watch::Receiver<bool>, main: Handle) {
+    async fn dispatch<S: Connection>(self, stream: S, mut ended: watch::Receiver<bool>, runtime: Handle) {
         let is_for_health = tokio::select! {
             first = tokio::time::timeout(self.header_timeout, stream.asks_for_health()) => first,
             () = self.place.closed() => return,
@@ -293,7 +297,7 @@ impl Accepted {
             Ok(Ok(true)) => scrubbed(self.serve(stream, false)).await,
             Ok(Ok(false)) => {
                 let Ok(plain) = stream.into_plain() else { return };
-                main.spawn(scrubbed(async move {
+                runtime.spawn(scrubbed(async move {
                     match S::of_plain(plain) {
                         Ok(stream) => {
                             // Until this runtime knows, too, that bytes have arrived.
@@ -398,14 +402,11 @@ mod tests {
         answer
     }
 
-    #[test]
-    fn health_answers_while_every_thread_of_the_main_runtime_is_busy() {
-        let main =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    /// A listener on this runtime, its address, and what ends it.
+    fn listen(front: &Front, runtime: Handle) -> (String, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
         let settings = Listener { address: ListenAddress::Tcp(([127, 0, 0, 1], 0).into()), host: None };
         let bound = bind(&settings).unwrap();
         let address = bound.name();
-        let front = Front::start().unwrap();
         let (end, ended) = watch::channel(false);
         let acceptor = Acceptor {
             router: RouterSwitch::new(crate::node::sealed::router(&crate::node::sealed::Why::Operator)),
@@ -413,19 +414,37 @@ mod tests {
             pool: Pool::new(8, LARGE_HEADS),
             header_timeout: Duration::from_secs(600),
             ended,
-            main: main.handle().clone(),
+            runtime,
         };
-        let accepting = {
-            let _entered = front.handle().enter();
-            front.handle().spawn(acceptor.run(bound.open().unwrap(), bound))
+        let _entered = front.handle().enter();
+        (address, end, front.handle().spawn(acceptor.run(bound.open().unwrap(), bound)))
+    }
+
+    /// Keeps all threads of a runtime busy until what it returns is dropped.
+    fn busy(runtime: &Handle) -> Vec<std::sync::mpsc::Sender<()>> {
+        let occupy = |_| {
+            let (busy, is_busy) = channel();
+            let (free, is_free) = channel::<()>();
+            runtime.spawn(async move {
+                busy.send(()).unwrap();
+                let _freed = is_free.recv();
+            });
+            is_busy.recv().unwrap();
+            free
         };
-        let (busy, is_busy) = channel();
-        let (free, is_free) = channel::<()>();
-        main.spawn(async move {
-            busy.send(()).unwrap();
-            let _freed = is_free.recv();
-        });
-        is_busy.recv().unwrap();
+        (0..runtime.metrics().num_workers()).map(occupy).collect()
+    }
+
+    fn one_thread() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn health_answers_while_every_thread_of_the_main_runtime_is_busy() {
+        let main = one_thread();
+        let front = Front::start().unwrap();
+        let (address, end, accepting) = listen(&front, main.handle().clone());
+        let free = busy(main.handle());
         assert!(ask(&address, "/healthz").starts_with("HTTP/1.1 200 OK"));
         assert!(ask(&address, "/readyz").contains("\"status\":\"sealed\""));
         drop(free);
@@ -434,5 +453,31 @@ mod tests {
         assert!(ask(&address, "/v1/apps").contains("\"status\":\"sealed\""));
         end.send_replace(true);
         main.block_on(accepting).unwrap();
+    }
+
+    #[test]
+    fn a_host_is_answered_while_every_thread_of_other_listeners_is_busy() {
+        let main = one_thread();
+        let _entered = main.enter();
+        let others = Others::start([true, false].into_iter()).unwrap();
+        let (of_host, of_others) = (others.runtime_of(true), others.runtime_of(false));
+        assert_eq!((of_host.id() == main.handle().id(), of_others.id() == of_host.id()), (true, false));
+        let front = Front::start().unwrap();
+        let (address, end, accepting) = listen(&front, of_host);
+        let free = busy(&of_others);
+        assert!(ask(&address, "/v1/apps").contains("\"status\":\"sealed\""));
+        drop(free);
+        end.send_replace(true);
+        main.block_on(accepting).unwrap();
+    }
+
+    #[test]
+    fn listeners_that_are_all_of_hosts_or_all_not_share_one_runtime() {
+        let main = one_thread();
+        let _entered = main.enter();
+        for is_of_host in [true, false] {
+            let others = Others::start([is_of_host; 2].into_iter()).unwrap();
+            assert_eq!(others.runtime_of(is_of_host).id(), main.handle().id());
+        }
     }
 }
