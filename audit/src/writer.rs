@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use petsem_keys::{AuditMacKey, AuditSigningKey, scrubbed_call};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::checkpoint::Checkpoint;
@@ -156,20 +157,21 @@ impl Writer {
     /// leave last, from a task: each wake from outside of a runtime costs it a lock, and often a system call.
     fn decide(&self, items: Vec<Item>, result: &Result<u64, AuditError>) {
         self.shared.decided(items.len());
-        let mut replies = Vec::with_capacity(items.len());
-        let mut runtime = None;
+        // By runtime: a boot does not wait for the threads of other requests.
+        let mut replies: Vec<(Handle, Vec<_>)> = Vec::new();
         for (place, item) in (0..).zip(items) {
             let result = result.clone().map(|first| first.saturating_add(place));
             match item.then {
                 Then::Call(call) => call(result),
-                Then::Reply(reply, handle) => {
-                    replies.push((reply, result));
-                    runtime = Some(handle);
+                Then::Reply(reply, runtime) => {
+                    match replies.iter_mut().find(|(other, _)| other.id() == runtime.id()) {
+                        Some((_, replies)) => replies.push((reply, result)),
+                        None => replies.push((runtime, vec![(reply, result)])),
+                    }
                 }
             }
         }
-        // The callers of a log share a runtime.
-        if let Some(runtime) = runtime {
+        for (runtime, replies) in replies {
             runtime.spawn(async move {
                 for (reply, result) in replies {
                     // The caller may have stopped waiting.

@@ -27,7 +27,7 @@ use tower::ServiceExt as _;
 
 use crate::error::ServeError;
 use crate::listener::front::{Connection, Front};
-use crate::listener::others::Others;
+use crate::listener::low_priority::LowPriority;
 use crate::listener::pool::{BusyBody, Counted, LARGE_HEADS, Place, Pool, raise_file_limit};
 use crate::listener::router_switch::RouterSwitch;
 use crate::messages;
@@ -92,10 +92,10 @@ pub(crate) async fn serve_on(
         bound.iter().for_each(BoundListener::remove_socket);
         ServeError::Listen { address: messages::OPERATOR_SOCKET.to_owned(), source }
     })?;
-    let front = Front::start().map_err(|error| ServeError::Stop(error.to_string()))?;
-    let is_of_host = |listener: &BoundListener| listener.settings().host.is_some();
-    let others =
-        Others::start(bound.iter().map(is_of_host)).map_err(|error| ServeError::Stop(error.to_string()))?;
+    let (front, low_priority) = threads(&bound).map_err(|source| {
+        bound.iter().for_each(BoundListener::remove_socket);
+        ServeError::Threads(source)
+    })?;
     let mut accepting = tokio::task::JoinSet::new();
     accepting.spawn(socket.run(commands, ended.clone()));
     for listener in bound {
@@ -109,7 +109,7 @@ pub(crate) async fn serve_on(
             pool: Pool::new(share, LARGE_HEADS / count),
             header_timeout: Duration::from_secs(settings.limits.seconds),
             ended: ended.clone(),
-            runtime: others.runtime_of(is_of_host(&listener)),
+            runtime: low_priority.runtime_of(listener.is_of_host()),
         };
         accepting.spawn_on(acceptor.run(open, listener), front.handle());
     }
@@ -143,6 +143,12 @@ pub(crate) async fn serve_on(
     stopped.map_err(ServeError::Stop)
 }
 
+/// The threads that accept connections, and those of connections that are no host's.
+fn threads(bound: &[BoundListener]) -> std::io::Result<(Front, LowPriority)> {
+    let are_of_hosts: Vec<_> = bound.iter().map(BoundListener::is_of_host).collect();
+    Ok((Front::start()?, LowPriority::start(&are_of_hosts)?))
+}
+
 pub(crate) enum BoundListener {
     Tcp { listener: std::net::TcpListener, address: SocketAddr, settings: Listener },
     Unix { listener: std::os::unix::net::UnixListener, settings: Listener },
@@ -171,6 +177,10 @@ impl BoundListener {
             Self::Tcp { listener, .. } => TcpListener::from_std(listener.try_clone()?).map(Open::Tcp),
             Self::Unix { listener, .. } => UnixListener::from_std(listener.try_clone()?).map(Open::Unix),
         }
+    }
+
+    fn is_of_host(&self) -> bool {
+        self.settings().host.is_some()
     }
 
     fn settings(&self) -> &Listener {
@@ -459,25 +469,19 @@ mod tests {
     fn a_host_is_answered_while_every_thread_of_other_listeners_is_busy() {
         let main = one_thread();
         let _entered = main.enter();
-        let others = Others::start([true, false].into_iter()).unwrap();
-        let (of_host, of_others) = (others.runtime_of(true), others.runtime_of(false));
-        assert_eq!((of_host.id() == main.handle().id(), of_others.id() == of_host.id()), (true, false));
+        let low_priority = LowPriority::start(&[true, false]).unwrap();
         let front = Front::start().unwrap();
-        let (address, end, accepting) = listen(&front, of_host);
-        let free = busy(&of_others);
-        assert!(ask(&address, "/v1/apps").contains("\"status\":\"sealed\""));
+        let (of_host, end, accepting) = listen(&front, low_priority.runtime_of(true));
+        let (other, end_other, accepting_other) = listen(&front, low_priority.runtime_of(false));
+        let free = busy(&low_priority.runtime_of(false));
+        assert!(ask(&of_host, "/v1/apps").contains("\"status\":\"sealed\""));
         drop(free);
+        let kept = busy(main.handle());
+        assert!(ask(&other, "/v1/apps").contains("\"status\":\"sealed\""));
+        drop(kept);
         end.send_replace(true);
+        end_other.send_replace(true);
         main.block_on(accepting).unwrap();
-    }
-
-    #[test]
-    fn listeners_that_are_all_of_hosts_or_all_not_share_one_runtime() {
-        let main = one_thread();
-        let _entered = main.enter();
-        for is_of_host in [true, false] {
-            let others = Others::start([is_of_host; 2].into_iter()).unwrap();
-            assert_eq!(others.runtime_of(is_of_host).id(), main.handle().id());
-        }
+        main.block_on(accepting_other).unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! Read-only connections, one for each core, at most eight. A thread prefers its last connection, whose cache
-//! has its pages.
+//! Read-only connections, two for each core, at most sixteen: the threads of boots never wait for a connection that a
+//! thread of other requests uses. A thread prefers its last connection, whose cache has its pages.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use super::{failure, lock};
 use crate::error::{OpenError, ReadError};
 
 /// More connections only cost memory: 2 MiB of cache each.
-const MOST: usize = 8;
+const MOST: usize = 16;
 
 thread_local! {
     static PREFERRED: usize = {
@@ -27,7 +27,7 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn open(place: &Place) -> Result<Self, OpenError> {
-        let count = std::thread::available_parallelism().map_or(1, usize::from).min(MOST);
+        let count = std::thread::available_parallelism().map_or(1, usize::from).saturating_mul(2).min(MOST);
         let connections = (0..count)
             .map(|_| open::reader(place).map(|connection| Mutex::new(Some(connection))))
             .collect::<Result<_, _>>()?;

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use petsem_store::{Record, RecordKind, Store};
+use petsem_store::{FeedEntry, Record, RecordKind, Store};
 use subtle::ConstantTimeEq as _;
 
 use super::row_writer::RowWriter;
@@ -24,11 +24,7 @@ const OTHER_HEAD: &str = "its MAC is not the one that the feed's head names";
 pub(super) async fn check(store: &dyn Store, codec: &RecordCodec, head: &FeedHeadRow) -> Result<(), Failure> {
     let (mut number, mut mac) = (0, [0; 32]);
     while number < head.number {
-        let entries = store.feed(number, CHANGES).await?;
-        if entries.is_empty() {
-            return Err(feed_fault(number + 1, "it is missing"));
-        }
-        for entry in entries.iter().take_while(|entry| entry.number <= head.number) {
+        for entry in &changes_after(store, number, head).await? {
             (_, mac) = codec.read_feed(number + 1, &mac, entry)?;
             number += 1;
         }
@@ -48,6 +44,20 @@ pub(super) async fn check(store: &dyn Store, codec: &RecordCodec, head: &FeedHea
     }
 }
 
+/// The next changes after this one, at least one, none after the head's. Their numbers are not checked.
+async fn changes_after(
+    store: &dyn Store,
+    number: u64,
+    head: &FeedHeadRow,
+) -> Result<Vec<FeedEntry>, Failure> {
+    let left = u32::try_from(head.number - number).unwrap_or(u32::MAX);
+    let entries = store.feed(number, CHANGES.min(left)).await?;
+    if entries.is_empty() {
+        return Err(feed_fault(number + 1, "it is missing"));
+    }
+    Ok(entries)
+}
+
 /// Gives every control change its new MAC. Returns that of the last one.
 pub(super) async fn replace_feed_macs(
     writer: &RowWriter<'_>,
@@ -55,12 +65,9 @@ pub(super) async fn replace_feed_macs(
 ) -> Result<[u8; 32], Failure> {
     let (mut number, mut old, mut new) = (0, [0; 32], [0; 32]);
     while number < head.number {
-        let entries = writer.store.feed(number, CHANGES).await?;
-        if entries.is_empty() {
-            return Err(feed_fault(number + 1, "it is missing"));
-        }
+        let entries = changes_after(writer.store, number, head).await?;
         let mut replaced = Vec::with_capacity(entries.len());
-        for entry in entries.iter().take_while(|entry| entry.number <= head.number) {
+        for entry in &entries {
             let next = writer.codec.remac_feed(number + 1, &old, &new, entry)?;
             (old, new) = (next.old, next.new);
             replaced.extend(next.entry);

@@ -1,0 +1,89 @@
+//! The runtime of connections to listeners without a host.
+//!
+//! A thread that works for a stranger is free for a boot only when that work awaits, and a boot awaits several times:
+//! requests with tokens of 64 KiB, each 20 ms, made boots wait seven times as long. So listeners of hosts have the main
+//! runtime for themselves. The threads of this one have a lower priority: the kernel interrupts them for a boot.
+
+use std::io;
+
+use rustix::process::{getpriority_process, setpriority_process};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// How much nicer these threads are than those of boots.
+const NICENESS: i32 = 10;
+/// The highest niceness (nice(2)).
+const NICEST: i32 = 19;
+
+/// The runtime, until it is dropped.
+pub(crate) struct LowPriority(Option<Runtime>);
+
+impl LowPriority {
+    /// Starts it, if some listeners are of hosts and some are not.
+    pub(crate) fn start(are_of_hosts: &[bool]) -> io::Result<Self> {
+        if !(are_of_hosts.contains(&true) && are_of_hosts.contains(&false)) {
+            return Ok(Self(None));
+        }
+        // Not relative to the thread that starts another: that may be one of these.
+        let niceness = getpriority_process(None)?.saturating_add(NICENESS).min(NICEST);
+        Builder::new_multi_thread()
+            .thread_name("low-priority")
+            .on_thread_start(move || {
+                if let Err(error) = setpriority_process(None, niceness) {
+                    tracing::warn!(%error, "a thread of requests has the priority of those of boots");
+                }
+            })
+            .enable_all()
+            .build()
+            .map(|runtime| Self(Some(runtime)))
+    }
+
+    /// The runtime of a listener's connections.
+    pub(crate) fn runtime_of(&self, is_of_host: bool) -> Handle {
+        match &self.0 {
+            Some(runtime) if !is_of_host => runtime.handle().clone(),
+            _ => Handle::current(),
+        }
+    }
+}
+
+impl Drop for LowPriority {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // Within a runtime, another may not be waited for.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn niceness(runtime: &Handle) -> i32 {
+        let (send, received) = std::sync::mpsc::channel();
+        runtime.spawn_blocking(move || send.send(getpriority_process(None).unwrap()).unwrap());
+        received.recv().unwrap()
+    }
+
+    #[tokio::test]
+    async fn listeners_of_hosts_have_the_main_runtime_and_others_one_of_lower_priority() {
+        let main = Handle::current();
+        let low = LowPriority::start(&[false, true]).unwrap();
+        assert_eq!(low.runtime_of(true).id(), main.id());
+        assert_ne!(low.runtime_of(false).id(), main.id());
+        let expected = (niceness(&main) + NICENESS).min(NICEST);
+        assert_eq!(niceness(&low.runtime_of(false)), expected);
+        // A thread that one of these starts is no nicer.
+        let (send, received) = std::sync::mpsc::channel();
+        low.runtime_of(false).spawn(async move { send.send(niceness(&Handle::current())).unwrap() });
+        assert_eq!(received.recv().unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn listeners_that_are_all_of_hosts_or_all_not_share_the_main_runtime() {
+        for is_of_host in [true, false] {
+            let low = LowPriority::start(&[is_of_host; 2]).unwrap();
+            assert_eq!(low.runtime_of(is_of_host).id(), Handle::current().id());
+        }
+    }
+}
