@@ -2,6 +2,7 @@
 
 mod demo;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use petsem_audit::{AuditLog, AuditSettings, set_aside};
@@ -218,6 +219,11 @@ pub(crate) struct StoppedLab {
 }
 
 impl StoppedLab {
+    /// The file of the store.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.directory.path().join("data/petsem.db")
+    }
+
     /// The keys of the store.
     pub(crate) async fn unlocked(&self) -> Unlocked {
         let sources = SealSources { configured: vec![Arc::new(KnownSeal)], given: Vec::new() };

@@ -176,7 +176,9 @@ pub enum ServeError {
         needed: u64,
     },
     /// The system starts no more threads.
-    #[error("the server's threads cannot be started: {0}\nraise the limit (TasksMax= of a systemd unit, or `ulimit -u`)")]
+    #[error(
+        "the server's threads cannot be started: {0}\nraise the limit (TasksMax= of a systemd unit, or `ulimit -u`)"
+    )]
     Threads(std::io::Error),
     /// All written data is safe, but closing the server failed.
     #[error("the server did not stop cleanly: {0}")]

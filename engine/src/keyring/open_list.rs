@@ -7,7 +7,7 @@ use petsem_keys::{RootKey, Seal, SealContext, SealExt as _, SealSource};
 
 use crate::entropy;
 use crate::error::Failure;
-use crate::keyring::seal_list::{KeepShares, SealAction, SealChange, SealInfo, info, make_seal};
+use crate::keyring::seal_list::{KeepShares, SealAction, SealChange, SealInfo, info, make_seal, names_seal};
 use crate::keyring::unlock::{MOST_SEALS, SealSources, SealedRows, UnlockError, Unlocked, unlock_rows};
 use crate::messages;
 use crate::records::{IntegrityFault, RecordCodec, Row, SealRow, StoreRow, id_of};
@@ -152,9 +152,8 @@ impl OpenList {
 
     /// The seal whose id begins with `which`, or whose description is `which`.
     pub(crate) fn find(&self, which: &str) -> Result<(&[u8; 16], &Row<SealRow>), UnlockError> {
-        let is_meant = |(id, row): &&SealOfList| {
-            which.len() >= 4 && HEXLOWER.encode(id).starts_with(which) || row.content.description == which
-        };
+        let is_meant =
+            |(id, row): &&SealOfList| names_seal(which, &HEXLOWER.encode(id), &row.content.description);
         let mut found = self.seals.iter().filter(is_meant);
         match (found.next(), found.next()) {
             (Some((id, row)), None) => Ok((id, row)),

@@ -15,11 +15,12 @@ mod signing_keys;
 
 use std::time::Duration;
 
-use petsem_api::OrgName;
+use petsem_api::OrgRef;
 use petsem_keys::Keyring;
 
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::keyring::seal_list::names_seal;
 use crate::keyring::unlock::Unlocked;
 use crate::messages;
 use crate::records::{FeedRow, StoreRow, expect};
@@ -55,7 +56,7 @@ pub struct CompromisedSeal {
 impl CompromisedSeal {
     /// Whether an operator means this seal: by its id, the start of it, or its description.
     pub fn is_meant_by(&self, which: &str) -> bool {
-        (which.len() >= 4 && self.id.starts_with(which)) || self.description == which
+        names_seal(which, &self.id, &self.description)
     }
 }
 
@@ -64,8 +65,8 @@ impl CompromisedSeal {
 pub struct EndedDischarger {
     /// Its location.
     pub location: String,
-    /// Its org; `None` for the platform.
-    pub org: Option<OrgName>,
+    /// Its org, by id if it was deleted; `None` for the platform.
+    pub org: Option<OrgRef>,
 }
 
 /// The result of a replacement.

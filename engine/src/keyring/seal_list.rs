@@ -81,6 +81,11 @@ pub(crate) fn seal_failed(seal: &dyn Seal, error: SealError) -> UnlockError {
     UnlockError::Seal(Box::new(NamedSealError::new(seal.describe(), error)))
 }
 
+/// Whether an operator means the seal with this id: by the id, the start of it, or its description.
+pub(crate) fn names_seal(which: &str, id: &str, description: &str) -> bool {
+    (which.len() >= 4 && id.starts_with(which)) || description == which
+}
+
 /// The public description of a seal's row.
 pub(crate) fn info(id: &[u8], row: &SealRow) -> SealInfo {
     SealInfo {

@@ -39,13 +39,11 @@ pub(crate) fn signing_keys_replaced(revoked: usize, created: usize) -> String {
 }
 
 /// The detail of an audit line.
-pub(crate) fn dischargers_replaced(outside: &[&str]) -> String {
+pub(crate) fn dischargers_replaced(own: usize, outside: &[&str]) -> String {
+    let own = format!("new keys of petsem's own discharger: {own}");
     match outside.is_empty() {
-        true => "petsem's own discharger has a new key".to_owned(),
-        false => format!(
-            "petsem's own discharger has a new key; the keys of outside dischargers are deleted: {}",
-            outside.join(", ")
-        ),
+        true => own,
+        false => format!("{own}; the keys of outside dischargers are deleted: {}", outside.join(", ")),
     }
 }
 

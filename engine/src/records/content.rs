@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use petsem_api::{
-    AppId, AppName, AppSettings, ApprovalId, BootClaims, HostId, IssuerId, MachineId, OrgId, OrgName,
+    AppId, AppName, AppSettings, ApprovalId, BootClaims, HostId, IssuerId, MachineId, OrgId, OrgName, OrgRef,
     SecretKeyName, SecretKeyType, SigningKeyId, StoreId, TokenKind, TokenUuid,
 };
 use petsem_store::RecordKind;
@@ -93,8 +93,8 @@ pub(crate) struct ReplacementRow {
 pub(crate) struct EndedDischargerRow {
     /// Its location.
     pub(crate) location: String,
-    /// The name of its org; `None` for the platform.
-    pub(crate) org: Option<OrgName>,
+    /// Its org; `None` for the platform.
+    pub(crate) org: Option<OrgRef>,
 }
 
 /// A seal's wrap of the root key. Id: the seal's 16 random bytes.

@@ -96,7 +96,7 @@ async fn only_another_person_lets_a_party_mint_the_tokens_of_hosts() {
 }
 
 #[tokio::test]
-async fn an_enrollment_ends_after_a_day_when_it_is_withdrawn_and_with_its_peoples_tokens() {
+async fn an_enrollment_ends_after_a_day_when_it_is_withdrawn_and_with_the_approvers_token() {
     let scene = Scene::new().await;
     let request = scene.asked(&["h-1"]).await;
     assert_eq!(code(scene.approve(&request, &scene.second).await), Ok(ApprovalState::Approved));

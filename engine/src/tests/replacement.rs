@@ -11,7 +11,7 @@ use crate::keyring::replacement::audit_keys::nodes_with_old_keys;
 use crate::keyring::replacement::row_macs::{RowMacs, check_control_state, replace_row_macs, row_macs};
 use crate::keyring::state::owned;
 use crate::lab::{Lab, StoppedLab};
-use crate::records::{DischargerRow, FeedRow, ReplacementRow, SigningKeyRow, StoreRow, expect};
+use crate::records::{DischargerRow, FeedRow, OrgNameRow, ReplacementRow, SigningKeyRow, StoreRow, expect};
 use crate::request::local_record;
 
 /// An installation with an org, and a control state of several pages, whose removal of a seal has begun.
@@ -152,7 +152,36 @@ async fn a_row_without_a_valid_mac_stays_refused() {
     assert_eq!(replace_row_macs(&*lab.store, &unlocked, lab.node, &|_, _, _| {}).await.unwrap(), 1);
     let unlocked = lab.unlocked().await;
     let record = lab.store.record(RecordKind::OrgName, b"acme").await.unwrap().unwrap();
-    assert!(!unlocked.codec.has_new_mac(&record));
+    assert_eq!(record, Record { mac: vec![7; 32], ..org });
+    let read = unlocked.codec.read::<OrgNameRow>(b"acme", &record);
+    let error = read.map(drop).unwrap_err().to_string();
+    assert!(
+        error.contains("row 61636d65 does not hold") && error.contains("its MAC does not fit"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_the_feed_lacks_ends_the_replacement_with_its_number() {
+    let lab = begun().await;
+    lab.engine.begin_replacement().await.unwrap();
+    let lab = lab.stopped().await;
+    // As a thief of the store writes it: the last change is gone, and another one follows.
+    let database = rusqlite::Connection::open(lab.database()).unwrap();
+    let sql = "UPDATE feed SET number = number + 1 WHERE number = (SELECT max(number) FROM feed)";
+    assert_eq!(database.execute(sql, []).unwrap(), 1);
+    let last: u64 = database.query_row("SELECT max(number) FROM feed", [], |row| row.get(0)).unwrap();
+    drop(database);
+    let unlocked = lab.unlocked().await;
+    let replaced = replace_row_macs(&*lab.store, &unlocked, lab.node, &|_, _, _| {}).await;
+    let missing = last - 1;
+    assert_eq!(
+        replaced.unwrap_err().to_string(),
+        format!(
+            "the control change row {missing:016x} does not hold what was written to it (it is missing); restore it \
+             from a backup, and check who can write to the database"
+        )
+    );
 }
 
 #[tokio::test]

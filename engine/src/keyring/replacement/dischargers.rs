@@ -2,6 +2,7 @@
 //! change the other half of a shared key.
 
 use data_encoding::HEXLOWER;
+use petsem_api::{OrgId, OrgRef};
 use petsem_keys::DischargerKey;
 use petsem_store::RecordKind;
 
@@ -11,7 +12,7 @@ use crate::entropy;
 use crate::error::Failure;
 use crate::keyring::state::owned;
 use crate::messages;
-use crate::records::{DischargerRow, EndedDischargerRow, FeedRow, OrgRow, StoreRow, expect};
+use crate::records::{DischargerRow, EndedDischargerRow, FeedRow, IntegrityFault, OrgRow, StoreRow, expect};
 use crate::request::local_record;
 
 impl Engine {
@@ -24,7 +25,8 @@ impl Engine {
         let at = now.millis();
         let (mut feed, mut ended, mut created) = (Vec::new(), Vec::new(), Vec::new());
         for entry in control.dischargers() {
-            let Some(row) = self.row::<DischargerRow>(&entry.id).await? else { continue };
+            let missing = || IntegrityFault::new(RecordKind::Discharger, &entry.id, "it is missing");
+            let row = self.row::<DischargerRow>(&entry.id).await?.ok_or_else(missing)?;
             if is_new(&keyring, &row.content.wrapped) {
                 continue;
             }
@@ -43,7 +45,7 @@ impl Engine {
             } else {
                 let org = match entry.org {
                     None => None,
-                    Some(org) => self.row::<OrgRow>(org.as_bytes()).await?.map(|row| row.content.name),
+                    Some(org) => Some(self.name_of(org).await),
                 };
                 replacement.dischargers.push(EndedDischargerRow { location: entry.location.clone(), org });
             }
@@ -54,7 +56,7 @@ impl Engine {
         let mut audit = local_record(now, "discharger.replace");
         let outside: Vec<&str> =
             replacement.dischargers.iter().map(|ended| ended.location.as_str()).collect();
-        audit.set_detail(messages::dischargers_replaced(&outside));
+        audit.set_detail(messages::dischargers_replaced(created.len(), &outside));
         feed.push(FeedRow::StoreSet { version: store.version + 1, at });
         let content = StoreRow { replacement: Some(replacement), ..store.content };
         self.commit_control(&mut audit, &feed, |change| {
@@ -68,5 +70,13 @@ impl Engine {
         })
         .await?;
         self.record(&audit).await
+    }
+
+    /// The org's name; the id of one that was deleted, or whose row is not valid.
+    async fn name_of(&self, org: OrgId) -> OrgRef {
+        match self.row::<OrgRow>(org.as_bytes()).await {
+            Ok(Some(row)) => OrgRef::Name(row.content.name),
+            _ => OrgRef::Id(org),
+        }
     }
 }

@@ -269,6 +269,9 @@ impl<'w> Party<'w> {
     /// Keeps what an answer brought.
     fn learn(&mut self, route: &str, answer: &Answer) {
         assert!(answer.status < 500 || answer.status == 503, "{route}: {} {}", answer.status, answer.text());
+        // Else the path is not that of the route.
+        let code = answer.outcome().1;
+        assert!(!matches!(code.as_str(), "no_route" | "method_not_allowed"), "{route}: {}", answer.text());
         self.requested.insert(route.to_owned());
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         for value in [SHOP, VAULT] {

@@ -40,7 +40,7 @@ use crate::{interrupt, say};
 const HOLDS: Duration = Duration::from_secs(11);
 /// The longest life of a JWT that proves a boot, in seconds.
 const JWT_LIFE: i64 = 300;
-/// The peak of the server's resident memory that none of these attacks exceeds (README, "Limits").
+/// The peak of the server's resident memory stays below this under these attacks (README, "Limits").
 const MEMORY_MIB: u64 = 512;
 /// Bytes of the audit log in a second that are not the lines of boots, if strangers caused them.
 const AUDIT_BYTES_PER_SECOND: f64 = 16.0 * 1024.0;

@@ -107,8 +107,8 @@ pub(super) fn broken(attack: &Attack, phase: &Phase, alone: Option<&Phase>) -> V
         phase.health.failures.is_empty() && !phase.health.latencies.is_empty(),
         format!("/healthz failed: {:?}", phase.health.failures),
     );
-    let peak = phase.peak_kib / 1024;
-    must(peak <= MEMORY_MIB, format!("petsem held {peak} MiB, over the bound of {MEMORY_MIB}"));
+    let peak = phase.peak_kib;
+    must(peak < MEMORY_MIB * 1024, format!("petsem held {peak} KiB; the bound is {MEMORY_MIB} MiB"));
     let bytes = of_others(&phase.growth);
     must(
         !attack.is_of_strangers || bytes as f64 <= AUDIT_BYTES_PER_SECOND * phase.booted.seconds,
