@@ -15,7 +15,7 @@ use petsem_api::{AppName, AppRef, HostId, OrgName, OrgRef};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::{messages, private_file};
+use crate::{messages, output, private_file};
 
 /// The directory of `petsem dev`, and of the context file if `PETSEM_CONTEXT` names none.
 pub(crate) const DEFAULT_DIRECTORY: &str = "petsem-dev";
@@ -104,6 +104,9 @@ impl Connection {
     /// # Errors
     /// The context file cannot be read, or no endpoint is given.
     pub(crate) fn resolve(&self) -> Result<Resolved, Failure> {
+        if std::env::var_os("PETSEM_TOKEN").is_some_and(|token| !token.is_empty()) {
+            output::notice(messages::TOKEN_VARIABLE_IGNORED);
+        }
         let context = match self.context_file() {
             // The command names its server, so it needs no file.
             Err(_) if self.endpoint.is_some() && self.context.is_none() => None,
@@ -215,7 +218,7 @@ impl Context {
     /// The file cannot be read, is not TOML, or has an unknown key.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         let (bytes, _) = private_file::read_bytes(path, MAX_CONTEXT)?;
-        let text = private_file::trimmed_text(&bytes).unwrap_or_default();
+        let text = private_file::trimmed_text(path, &bytes)?;
         let mut context: Self =
             toml::from_str(&text).map_err(|error| messages::invalid_context(path, &error))?;
         let directory = path.parent().unwrap_or(Path::new(""));

@@ -2,7 +2,9 @@
 //!
 //! - `NAME=value`, with blanks around either and an optional `export` before it; `#` starts a comment line.
 //! - `"…"` may span lines and has the escapes `\n \r \t \" \\ \$`; any other backslash is literal, as in a
-//!   shell. `'…'` may span lines and has no escapes. Nothing is expanded: `$` is a dollar sign.
+//!   shell. `'…'` may span lines and has no escapes. Nothing is expanded.
+//! - Outside single quotes, `$NAME`, `${…}`, `$(…)` and `$$` are refused: some programs expand them in such files and
+//!   others do not, so what is meant is unclear. [`Dollar::Literal`] takes them as they are.
 //! - An unquoted value ends at a blank followed by `#`, or with its line, and is trimmed.
 //! - UTF-8, with or without a byte order mark; lines end with LF or CRLF, and a CRLF inside quotes is LF.
 //!
@@ -17,6 +19,8 @@
 
 use petsem_api::{MAX_VALUE, SecretName, Value};
 use zeroize::Zeroizing;
+
+use crate::private_file::is_utf16;
 
 /// Names and values, in the order of the file.
 #[derive(Debug)]
@@ -47,6 +51,11 @@ pub(crate) enum ProblemKind {
     TextAfterQuote,
     Backtick,
     UnquotedPem,
+    /// `$NAME`, `${…}`, `$(…)` or `$$`.
+    Reference,
+    /// A backslash at the end of a line outside quotes, which joins it with the next one in shells and systemd.
+    Continuation,
+    Utf16,
     ControlCharacter,
     ValueTooLarge,
     /// The name is already on this earlier line.
@@ -55,16 +64,26 @@ pub(crate) enum ProblemKind {
     },
 }
 
+/// What a dollar sign is that programs could expand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dollar {
+    Refused,
+    Literal,
+}
+
 /// Reads a whole file.
 ///
 /// # Errors
 /// Every line that has another form, and every repeated name.
-pub(crate) fn parse(file: &[u8]) -> Result<Dotenv, DotenvError> {
+pub(crate) fn parse(file: &[u8], dollar: Dollar) -> Result<Dotenv, DotenvError> {
+    if is_utf16(file) {
+        return Err(DotenvError { problems: vec![Problem { line: 1, kind: ProblemKind::Utf16 }] });
+    }
     let text = std::str::from_utf8(file).map_err(|error| {
         let before = file.get(..error.valid_up_to()).unwrap_or_default();
         DotenvError { problems: vec![Problem { line: 1 + newlines(before), kind: ProblemKind::NotUtf8 }] }
     })?;
-    let mut scanner = Scanner { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
+    let mut scanner = Scanner { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1, dollar };
     let mut seen: std::collections::HashMap<SecretName, usize> = std::collections::HashMap::new();
     let mut entries = Vec::new();
     let mut problems = Vec::new();
@@ -92,6 +111,7 @@ struct Scanner<'a> {
     rest: &'a str,
     /// The line on which `rest` starts.
     line: usize,
+    dollar: Dollar,
 }
 
 impl<'a> Scanner<'a> {
@@ -140,6 +160,10 @@ impl<'a> Scanner<'a> {
             None => line,
         };
         let value = value.trim_matches(BLANKS);
+        self.check_references(value, false)?;
+        if value.ends_with('\\') && self.dollar == Dollar::Refused {
+            return Err(ProblemKind::Continuation);
+        }
         if value.starts_with("-----BEGIN ") && !value.contains("-----END ") {
             return Err(ProblemKind::UnquotedPem);
         }
@@ -154,6 +178,9 @@ impl<'a> Scanner<'a> {
         let body = self.rest.get(1..).unwrap_or_default();
         let end = closing_quote(body, quote).ok_or(ProblemKind::UnclosedQuote)?;
         let raw = body.get(..end).unwrap_or_default();
+        if quote == '"' {
+            self.check_references(raw, true)?;
+        }
         let value = unescape(raw, quote == '"');
         self.advance(1 + end + 1);
         let tail = self.take_line();
@@ -163,6 +190,25 @@ impl<'a> Scanner<'a> {
         } else {
             Err(ProblemKind::TextAfterQuote)
         }
+    }
+
+    /// Refuses what other programs would replace. Only in double quotes does a backslash make a dollar sign literal.
+    fn check_references(&self, text: &str, has_escapes: bool) -> Result<(), ProblemKind> {
+        let mut characters = text.chars().peekable();
+        while let Some(character) = characters.next() {
+            match (character, characters.peek()) {
+                ('\\', Some(_)) if has_escapes => {
+                    characters.next();
+                }
+                ('$', Some('{' | '(' | '$' | '_' | 'A'..='Z' | 'a'..='z'))
+                    if self.dollar == Dollar::Refused =>
+                {
+                    return Err(ProblemKind::Reference);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn skip_blanks(&mut self) {

@@ -1,4 +1,4 @@
-//! How a command ends when it does not succeed: a fact, a hint, and one of three exit statuses.
+//! How a command ends when it does not succeed: a fact, a hint, and an exit status.
 //!
 //! [`crate::messages`] has all texts; none of them holds a value, a key or a token.
 
@@ -11,6 +11,10 @@ pub(crate) enum Exit {
     Usage = 2,
     /// No server answered.
     Unreachable = 3,
+    /// The command to start was found, and cannot be started.
+    NotExecutable = 126,
+    /// The command to start was not found.
+    NotFound = 127,
 }
 
 /// What a person reads: what happened, then what to do.

@@ -12,15 +12,13 @@ use zeroize::Zeroizing;
 
 use crate::context::Resolved;
 use crate::failure::Failure;
-use crate::private_file::PrivateFileError;
 use crate::{messages, private_file, value_source};
 
 /// A JWT from a file. Platforms mount such files with modes of their own choice, and a JWT lives for minutes, so
 /// access for other users is reported and not refused.
 pub(crate) fn from_file(path: &Path) -> Result<Credentials, Failure> {
     let bytes = value_source::file_or_stdin(path, private_file::MAX_TOKEN_FILE)?;
-    let text =
-        private_file::trimmed_text(&bytes).ok_or_else(|| PrivateFileError::NotText { path: path.into() })?;
+    let text = private_file::trimmed_text(path, &bytes)?;
     Ok(Credentials::new(&text)?)
 }
 

@@ -5,7 +5,7 @@
 //! argument, and prints none to a terminal unless requested.
 //!
 //! The modules have no cycle: commands use [`output`] and [`messages`], and these use plain data ([`failure`],
-//! [`report`], [`dotenv`], [`private_file`]).
+//! [`report`], [`dotenv`], [`private_file`], [`prompt`]).
 
 mod arguments;
 mod change_outcome;
@@ -21,6 +21,7 @@ mod messages;
 mod output;
 mod private_file;
 mod process;
+mod prompt;
 mod remote;
 mod report;
 mod revocation;
@@ -31,7 +32,8 @@ mod wiping_allocator;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::builder::Resettable;
+use clap::{Command as Definition, CommandFactory, FromArgMatches, Parser};
 
 use crate::commands::Command;
 
@@ -49,7 +51,7 @@ struct CommandLine {
 fn main() -> ExitCode {
     let outcome = process::harden()
         .map_err(messages::cannot_harden)
-        .and_then(|umask| CommandLine::parse().command.run(umask));
+        .and_then(|umask| command_line().command.run(umask));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -57,4 +59,20 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit as u8)
         }
     }
+}
+
+/// The arguments. A variable that is set to nothing counts as not set: that is how scripts clear one.
+fn command_line() -> CommandLine {
+    let matches = without_empty_variables(CommandLine::command()).get_matches();
+    CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+fn without_empty_variables(definition: Definition) -> Definition {
+    let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    definition
+        .mut_args(|argument| match argument.get_env() {
+            Some(name) if is_empty(name) => argument.env(Resettable::Reset),
+            _ => argument,
+        })
+        .mut_subcommands(without_empty_variables)
 }

@@ -71,7 +71,7 @@ pub(crate) fn prompt(text: &str) {
 
 /// The failure that ends the command.
 pub(crate) fn failure(failure: &Failure) {
-    let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let color = io::stderr().is_terminal() && has_colors();
     let (red, dim, plain) = if color { ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
     let mut text = format!("{red}error:{plain} {}\n", shown(&failure.fact));
     if let Some(hint) = &failure.hint {
@@ -110,6 +110,14 @@ impl Drop for ProgressBar {
     }
 }
 
+/// Whether a terminal may get colors: <https://no-color.org>, and not a terminal that shows escapes as text.
+fn has_colors() -> bool {
+    let is = |name: &str, refuses: fn(&std::ffi::OsStr) -> bool| {
+        std::env::var_os(name).is_some_and(|value| refuses(&value))
+    };
+    !is("NO_COLOR", |value| !value.is_empty()) && !is("TERM", |value| value == "dumb")
+}
+
 /// Whether standard output is a terminal.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
@@ -144,7 +152,7 @@ fn json_escaped(json: &str) -> String {
 /// A table: aligned on a terminal, tabs between cells otherwise.
 pub(crate) fn table(table: &Table) -> Result<(), Failure> {
     let text = match is_terminal() {
-        true => aligned(table, std::env::var_os("NO_COLOR").is_none()),
+        true => aligned(table, has_colors()),
         false => tabbed(table),
     };
     write(text.as_bytes())

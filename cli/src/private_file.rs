@@ -2,13 +2,17 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use petsem_seals::is_open_to_others;
 use zeroize::Zeroizing;
 
 /// Longest token file.
 pub(crate) const MAX_TOKEN_FILE: usize = 64 * 1024;
+
+/// The byte order mark of UTF-8, which some editors write.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Means standard input where a file is expected.
 pub(crate) const STDIN: &str = "-";
@@ -35,6 +39,7 @@ pub(crate) enum PrivateFileError {
         path: PathBuf,
         owner: u32,
     },
+    /// Neither a regular file nor a pipe.
     NotAFile {
         path: PathBuf,
     },
@@ -43,6 +48,10 @@ pub(crate) enum PrivateFileError {
         limit: usize,
     },
     NotText {
+        path: PathBuf,
+    },
+    /// It is UTF-16, as some editors write it.
+    Utf16 {
         path: PathBuf,
     },
     Exists {
@@ -64,6 +73,7 @@ impl PrivateFileError {
             | Self::NotAFile { path }
             | Self::TooLarge { path, .. }
             | Self::NotText { path }
+            | Self::Utf16 { path }
             | Self::Exists { path }
             | Self::Write { path, .. } => path,
         }
@@ -78,23 +88,36 @@ pub(crate) enum Exposure {
     Others(u32),
 }
 
-/// A token or key: refused if any other user has access to the file. Surrounding white space is dropped.
+/// A token or key from a file or a pipe: refused if any other user has access to it. Surrounding white space is dropped.
 ///
 /// # Errors
 /// [`PrivateFileError`], which never holds any of the content.
 pub(crate) fn read_token(path: &Path) -> Result<Zeroizing<String>, PrivateFileError> {
+    let bytes = read_private(path, MAX_TOKEN_FILE)?;
+    trimmed_text(path, &bytes)
+}
+
+/// A file or pipe of at most `limit` bytes, as it is: refused if any other user has access to it.
+///
+/// # Errors
+/// [`PrivateFileError`], which never holds any of the content.
+pub(crate) fn read_private(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     let file = open(path)?;
-    let metadata = regular(path, &file)?;
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    let metadata = file_or_pipe(path, &file)?;
+    if is_open_to_others(&file, &metadata) {
+        let mode = metadata.mode() & 0o7777;
         return Err(PrivateFileError::OpenToOthers { path: path.into(), mode });
     }
     let this_user = rustix::process::geteuid().as_raw();
     if metadata.uid() != this_user && metadata.uid() != 0 {
         return Err(PrivateFileError::ForeignOwner { path: path.into(), owner: metadata.uid() });
     }
-    let bytes = read_bounded(path, file, MAX_TOKEN_FILE)?;
-    trimmed_text(&bytes).ok_or_else(|| PrivateFileError::NotText { path: path.into() })
+    read_bounded(path, file, limit)
+}
+
+/// Whether this is a pipe, such as `<(…)` of a shell.
+pub(crate) fn is_pipe(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 /// A file of values or of public data, of at most `limit` bytes, and who else can read it.
@@ -106,8 +129,12 @@ pub(crate) fn read_bytes(
     limit: usize,
 ) -> Result<(Zeroizing<Vec<u8>>, Exposure), PrivateFileError> {
     let file = open(path)?;
-    let mode = file.metadata().map_err(|source| PrivateFileError::Read { path: path.into(), source })?.mode();
-    let exposure = if mode & 0o044 == 0 { Exposure::OwnerOnly } else { Exposure::Others(mode & 0o7777) };
+    let metadata = file.metadata().map_err(|source| PrivateFileError::Read { path: path.into(), source })?;
+    let mode = metadata.mode();
+    let exposure = match mode & 0o044 != 0 && is_open_to_others(&file, &metadata) {
+        true => Exposure::Others(mode & 0o7777),
+        false => Exposure::OwnerOnly,
+    };
     Ok((read_bounded(path, file, limit)?, exposure))
 }
 
@@ -196,18 +223,40 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), PrivateFileErro
     std::fs::rename(&beside, path).map_err(failed)
 }
 
-/// The text without surrounding white space; `None` if it is not UTF-8.
-pub(crate) fn trimmed_text(bytes: &[u8]) -> Option<Zeroizing<String>> {
-    std::str::from_utf8(bytes).ok().map(|text| Zeroizing::new(text.trim().to_owned()))
+/// The text without a byte order mark and surrounding white space. Errors have `name` as the path.
+///
+/// # Errors
+/// It is not UTF-8.
+pub(crate) fn trimmed_text(name: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, PrivateFileError> {
+    if is_utf16(bytes) {
+        return Err(PrivateFileError::Utf16 { path: name.into() });
+    }
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes).map_err(|_| PrivateFileError::NotText { path: name.into() })?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+/// Whether text looks like UTF-16: it has the byte order mark of that, or begins with one letter in two bytes.
+pub(crate) fn is_utf16(bytes: &[u8]) -> bool {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
+        [first, second, ..] => (*first == 0) != (*second == 0),
+        _ => false,
+    }
 }
 
 fn open(path: &Path) -> Result<File, PrivateFileError> {
     File::open(path).map_err(|source| PrivateFileError::Open { path: path.into(), source })
 }
 
-fn regular(path: &Path, file: &File) -> Result<std::fs::Metadata, PrivateFileError> {
+/// A pipe is read only once, so nobody else reads what this command read.
+fn file_or_pipe(path: &Path, file: &File) -> Result<std::fs::Metadata, PrivateFileError> {
     let metadata = file.metadata().map_err(|source| PrivateFileError::Read { path: path.into(), source })?;
-    if metadata.is_file() { Ok(metadata) } else { Err(PrivateFileError::NotAFile { path: path.into() }) }
+    if metadata.is_file() || metadata.file_type().is_fifo() {
+        Ok(metadata)
+    } else {
+        Err(PrivateFileError::NotAFile { path: path.into() })
+    }
 }
 
 /// Reads into one buffer of its final size, because growing would leave copies.

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::context::Resolved;
 use crate::failure::Failure;
-use crate::{messages, output, private_file};
+use crate::{messages, output, value_source};
 
 /// How often, and how many times, to check that a server is sealed after it was ordered to seal itself.
 const SEALED_INTERVAL: Duration = Duration::from_millis(200);
@@ -30,7 +30,7 @@ impl Remote {
     /// Reads the token file. Nothing is sent yet.
     pub(crate) fn open(resolved: &Resolved) -> Result<Self, Failure> {
         let endpoint: Endpoint = resolved.endpoint.parse()?;
-        let token = private_file::read_token(resolved.token_file()?)?;
+        let token = value_source::token(resolved.token_file()?)?;
         Ok(Self {
             runtime: runtime()?,
             client: Client::builder(vec![endpoint]).build(),

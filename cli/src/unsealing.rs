@@ -73,7 +73,7 @@ impl UnsealArguments {
 
 /// A passphrase from a private file, or from standard input.
 pub(crate) fn passphrase_from(path: &Path) -> Result<Passphrase, Failure> {
-    if path != Path::new(STDIN) {
+    if path != Path::new(STDIN) && !private_file::is_pipe(path) {
         return Ok(Passphrase::from_file(path)?);
     }
     let text = secret_text(path)?;
@@ -95,13 +95,14 @@ pub(crate) fn new_passphrase(flag: &str) -> Result<Passphrase, Failure> {
 }
 
 fn secret_text(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    if path == Path::new(STDIN) {
-        let stdin = std::io::stdin().lock();
-        let bytes = private_file::read_stream(Path::new(messages::STDIN_NAME), stdin, MAX_FILE)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| messages::not_text(path))?;
-        return Ok(Zeroizing::new(text.to_owned()));
-    }
-    Ok(private_file::read_token(path)?)
+    let bytes = match path == Path::new(STDIN) {
+        true => {
+            private_file::read_stream(Path::new(messages::STDIN_NAME), std::io::stdin().lock(), MAX_FILE)?
+        }
+        false => private_file::read_private(path, MAX_FILE)?,
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|_| messages::not_text(path))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// Prompts for what the store's seals need. Without a terminal the result is empty.

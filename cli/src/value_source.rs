@@ -1,5 +1,7 @@
 //! Reads values and tokens from a file, standard input, or a prompt without echo. Never from argv, which every
 //! user of the machine can read.
+//!
+//! `-` is standard input for each of them.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -8,12 +10,13 @@ use petsem_api::{MAX_VALUE, Value};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::private_file::{self, Exposure, STDIN};
+use crate::private_file::{self, Exposure, PrivateFileError, STDIN};
+use crate::prompt::{read_hidden, read_visible};
 use crate::{messages, output};
 
-/// A value from a file: its bytes, unchanged.
+/// A value from a file, or from standard input if the path is `-`: its bytes, unchanged.
 pub(crate) fn value_from_file(path: &Path) -> Result<Value, Failure> {
-    let mut bytes = file(path, MAX_VALUE)?;
+    let mut bytes = file_or_stdin(path, MAX_VALUE)?;
     Ok(Value::new(std::mem::take(&mut *bytes)))
 }
 
@@ -23,9 +26,14 @@ pub(crate) fn value_from_stdin() -> Result<Value, Failure> {
     Ok(Value::new(std::mem::take(&mut *bytes)))
 }
 
-/// A value that a person types or pastes: one line.
+/// A value that a person types or pastes: one line, which is not empty.
 pub(crate) fn value_from_prompt(prompt: &str) -> Result<Value, Failure> {
-    Ok(Value::new(prompt_secret(prompt)?.as_bytes().to_vec()))
+    let mut text = prompt_secret(prompt)?;
+    if text.is_empty() {
+        return Err(messages::empty_value());
+    }
+    // Moved, not copied: its new owner wipes the buffer.
+    Ok(Value::new(std::mem::take(&mut *text).into_bytes()))
 }
 
 /// A file, or standard input if the path is `-`. Prints a note if other users can read the file.
@@ -38,16 +46,29 @@ pub(crate) fn public_file_or_stdin(path: &Path, limit: usize) -> Result<Zeroizin
     if path == Path::new(STDIN) { stdin(limit) } else { Ok(private_file::read_bytes(path, limit)?.0) }
 }
 
+/// As [`public_file_or_stdin`], for text, such as JSON. A byte order mark at its beginning is dropped.
+pub(crate) fn public_text_or_stdin(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut bytes = public_file_or_stdin(path, limit)?;
+    if private_file::is_utf16(&bytes) {
+        return Err(PrivateFileError::Utf16 { path: path.into() }.into());
+    }
+    if bytes.starts_with(private_file::BYTE_ORDER_MARK) {
+        bytes.drain(..private_file::BYTE_ORDER_MARK.len());
+    }
+    Ok(bytes)
+}
+
 /// A token from a private file or, if the path is `-`, from standard input or a prompt on a terminal.
 pub(crate) fn token(path: &Path) -> Result<Zeroizing<String>, Failure> {
     if path != Path::new(STDIN) {
         return Ok(private_file::read_token(path)?);
     }
     if std::io::stdin().is_terminal() {
-        return prompt_secret(messages::TOKEN_PROMPT);
+        let text = prompt_secret(messages::TOKEN_PROMPT)?;
+        return if text.trim().is_empty() { Err(messages::empty_token()) } else { Ok(text) };
     }
     let bytes = stdin(private_file::MAX_TOKEN_FILE)?;
-    private_file::trimmed_text(&bytes).ok_or_else(messages::token_not_text)
+    Ok(private_file::trimmed_text(Path::new(messages::STDIN_NAME), &bytes)?)
 }
 
 /// Whether a person confirms by typing `expected`. Without a terminal there is no prompt, and the answer is yes.
@@ -55,18 +76,13 @@ pub(crate) fn confirmed_by_typing(expected: &str, prompt: fn(&str) -> String) ->
     if !std::io::stdin().is_terminal() {
         return Ok(true);
     }
-    output::prompt(&prompt(expected));
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(messages::prompt_failed)?;
-    Ok(line.trim() == expected)
+    let line = read_visible(|| output::prompt(&prompt(expected))).map_err(messages::prompt_failed)?;
+    Ok(line.is_some_and(|line| line.trim() == expected))
 }
 
 /// A line that a person types, without echo.
 pub(crate) fn prompt_secret(prompt: &str) -> Result<Zeroizing<String>, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(messages::no_prompt());
-    }
-    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(messages::prompt_failed)
+    Ok(read_hidden(prompt)?)
 }
 
 fn file(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {

@@ -8,7 +8,7 @@
 //! $ petsem …            a command; blanks separate arguments, '…' keeps blanks; `< FILE` at its end is its input
 //! $ chmod MODE FILE     the only other command
 //! > …                   a line of standard output
-//! ! …                   a line of standard error
+//! ! …                   a line of standard error, except those of the log, which have times
 //! ? 2                   the exit status, if it is not 0
 //! ```
 
@@ -108,7 +108,8 @@ fn petsem(arguments: &[&str], input: Stdio, work: &Path) -> String {
 
 fn marked(mark: char, output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
-    text.lines().map(|line| format!("{mark} {line}").trim_end().to_owned() + "\n").collect()
+    let lines = text.lines().filter(|line| !line.starts_with("{\"timestamp\":"));
+    lines.map(|line| format!("{mark} {line}").trim_end().to_owned() + "\n").collect()
 }
 
 /// Split at blanks; single quotes keep them.

@@ -81,6 +81,15 @@ pub enum SealSettingsError {
 }
 
 impl SealSettings {
+    /// The file of a seal that has one.
+    pub fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::KeyFile { path } => Some(path),
+            Self::Passphrase { file } => file.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether it opens without a person, so that a start tries it.
     pub fn is_automatic(&self) -> bool {
         !matches!(self, Self::Passphrase { file: None } | Self::Shamir { .. })
@@ -302,7 +311,8 @@ impl Entry {
 /// A path, relative to the configuration's directory or in systemd's directory of credentials. Without that
 /// directory the text is unchanged, so that an error shows the path as written.
 fn path_of(base: &Path, text: &str) -> PathBuf {
-    match (text.strip_prefix(CREDENTIALS), std::env::var_os("CREDENTIALS_DIRECTORY")) {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty());
+    match (text.strip_prefix(CREDENTIALS), directory) {
         (Some(name), Some(directory)) => Path::new(&directory).join(name),
         (Some(_), None) => PathBuf::from(text),
         (None, _) => base.join(text),

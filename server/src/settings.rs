@@ -72,6 +72,16 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
+impl ListenAddress {
+    /// The path of a Unix socket.
+    pub fn socket(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Unix(path) => Some(path),
+            Self::Tcp(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -316,6 +326,11 @@ impl File {
         let listeners =
             self.listener.into_iter().map(|listener| listener.check(base)).collect::<Result<Vec<_>, _>>()?;
         let seals = self.seal.into_iter().map(|seal| seal.check(base)).collect::<Result<Vec<_>, _>>()?;
+        check_distinct(&listeners)?;
+        check_home("data_directory", [&data_directory])?;
+        check_home("audit.directory", [&audit.directory])?;
+        check_home("listener.address", listeners.iter().filter_map(|listener| listener.address.socket()))?;
+        check_home("seal", seals.iter().filter_map(SealSettings::file))?;
         Ok(Settings {
             name: self.name,
             location,
@@ -333,6 +348,30 @@ impl File {
             development: false,
             input: UnsealInput::default(),
         })
+    }
+}
+
+/// Two listeners on one address: the second could never be opened. Port 0 is another one each time.
+fn check_distinct(listeners: &[Listener]) -> Result<(), SettingsError> {
+    let mut seen = Vec::new();
+    for Listener { address, .. } in listeners {
+        let is_any_port = matches!(address, ListenAddress::Tcp(address) if address.port() == 0);
+        if !is_any_port && seen.contains(&address) {
+            return Err(messages::listener_twice(&address.to_string()));
+        }
+        seen.push(address);
+    }
+    Ok(())
+}
+
+/// A shell replaces `~`, and a file's reader does not: it would be a directory of that name.
+fn check_home<'p>(
+    key: &'static str,
+    paths: impl IntoIterator<Item = &'p PathBuf>,
+) -> Result<(), SettingsError> {
+    match paths.into_iter().find(|path| path.iter().any(|part| part == "~")) {
+        Some(path) => Err(messages::path_of_shell(key, path)),
+        None => Ok(()),
     }
 }
 

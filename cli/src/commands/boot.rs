@@ -9,17 +9,18 @@ use petsem_api::{AppId, AppRef, BootResponse, HostId, MachineId, SecretName};
 use petsem_client::{
     BootFlow, Booted, Client, Credentials, Endpoint, Exec, Injector, LeftOut, narrow_for_boot,
 };
-use petsem_policy::UnverifiedToken;
+use petsem_policy::{PetsemCaveat, UnverifiedToken};
 use serde::Serialize;
 
 use super::run::become_command;
+use super::token::without_scheme;
 use crate::arguments::AllowedNames;
 use crate::context::{AppArgument, Connection, Resolved};
 use crate::failure::Failure;
 use crate::output::{self, Table};
 use crate::process::InheritedUmask;
 use crate::remote::{self, Remote};
-use crate::{clock, jwt, messages, private_file};
+use crate::{clock, jwt, messages, value_source};
 
 /// Boot a Machine by hand, as its host does
 ///
@@ -81,8 +82,7 @@ impl Boot {
         let (allowed, mapped) = (self.allowed.names()?, self.allowed.mapped()?);
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
-        let host_token =
-            private_file::read_token(resolved.host_token_file(self.host_token_file.as_deref())?)?;
+        let host_token = value_source::token(resolved.host_token_file(self.host_token_file.as_deref())?)?;
         let proof = self.proof(&resolved, &app)?;
         let flow = flow(&resolved, &host_token)?;
         let booting = flow.boot(&app, &self.machine, self.min_version, Some(&proof));
@@ -110,9 +110,10 @@ impl Boot {
         if let Some(key) = resolved.development_issuer_key() {
             return jwt::for_boot(key, app, &self.machine, host);
         }
-        let own = Credentials::new(&private_file::read_token(resolved.token_file()?)?)?;
+        let token = value_source::token(resolved.token_file()?)?;
+        let own = Credentials::new(&token)?;
         let now = i64::try_from(clock::unix_now()).unwrap_or(i64::MAX);
-        Ok(narrow_for_boot(&own, &app_id(resolved, app)?, &self.machine, host, now)?)
+        Ok(narrow_for_boot(&own, &app_id(resolved, app, &token)?, &self.machine, host, now)?)
     }
 }
 
@@ -142,14 +143,28 @@ fn discharger(host_token: &str) -> Option<String> {
     token.undischarged(&[]).first().map(|(location, _)| (*location).to_owned())
 }
 
-/// A token is narrowed to ids: a name could become another app.
-fn app_id(resolved: &Resolved, app: &AppRef) -> Result<AppId, Failure> {
-    match app {
-        AppRef::Id(id) => Ok(*id),
-        AppRef::Name(name) => {
+/// A token is narrowed to ids: a name could become another app. One that is for one app already names its id, and may
+/// not be allowed to look a name up; if it is another app's, the discharger refuses.
+fn app_id(resolved: &Resolved, app: &AppRef, token: &str) -> Result<AppId, Failure> {
+    match (app, only_app(token)) {
+        (AppRef::Id(id), _) => Ok(*id),
+        (AppRef::Name(_), Some(id)) => Ok(id),
+        (AppRef::Name(name), None) => {
             Remote::open(resolved)?.get::<petsem_api::App>(&format!("/v1/apps/{name}")).map(|app| app.id)
         }
     }
+}
+
+/// The one app that a token is for, if it is for one.
+fn only_app(token: &str) -> Option<AppId> {
+    let token = UnverifiedToken::parse(without_scheme(token)).ok()?;
+    token.caveats().iter().find_map(|caveat| match PetsemCaveat::of(caveat)?.ok()?? {
+        PetsemCaveat::Apps(apps) => match apps.ids() {
+            [id] => Some(AppId::from_bytes(*id)),
+            _ => None,
+        },
+        _ => None,
+    })
 }
 
 /// The output of `--show --json`: a boot without its values.

@@ -1,6 +1,6 @@
 //! `petsem config`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use petsem_seals::{KeyFile, KeyFileError};
@@ -46,10 +46,32 @@ impl Check {
             let SealSettings::KeyFile { path } = seal else { continue };
             match KeyFile::open(path) {
                 Ok(_) => {}
-                Err(KeyFileError::Missing { .. }) => output::notice(&messages::key_file_missing(path)),
+                Err(KeyFileError::Missing { .. }) => {
+                    check_directory(path)?;
+                    output::notice(&messages::key_file_missing(path));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
+        // Not an error: a service manager creates such a directory when it starts the server.
+        for socket in settings.listeners.iter().filter_map(|listener| listener.address.socket()) {
+            if !directory_of(socket).is_dir() {
+                output::notice(&messages::no_socket_directory(socket, directory_of(socket)));
+            }
+        }
         output::line(&messages::configuration_valid(&self.file))
+    }
+}
+
+/// Whether a new file can be created there: `petsem operator init` must not find out when half is done.
+pub(crate) fn check_directory(file: &Path) -> Result<(), Failure> {
+    let directory = directory_of(file);
+    if directory.is_dir() { Ok(()) } else { Err(messages::no_directory(file, directory)) }
+}
+
+fn directory_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }

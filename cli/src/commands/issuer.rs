@@ -79,7 +79,7 @@ impl Issuer {
 impl Registration {
     /// Reads the file.
     pub(crate) fn request(&self) -> Result<PutIssuer, Failure> {
-        let bytes = value_source::public_file_or_stdin(&self.file, MAX_ISSUER)?;
+        let bytes = value_source::public_text_or_stdin(&self.file, MAX_ISSUER)?;
         serde_json::from_slice(&bytes).map_err(|error| messages::invalid_issuer(&self.file, &error))
     }
 }

@@ -53,7 +53,7 @@ impl Policy {
 
 impl Set {
     fn run(self) -> Result<(), Failure> {
-        let bytes = value_source::public_file_or_stdin(&self.file, test::MAX_POLICY)?;
+        let bytes = value_source::public_text_or_stdin(&self.file, test::MAX_POLICY)?;
         let UniqueJson(policy) =
             serde_json::from_slice(&bytes).map_err(|error| messages::not_json(&self.file, &error))?;
         let (remote, app) = self.common.open()?;

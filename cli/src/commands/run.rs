@@ -11,7 +11,7 @@ use crate::arguments::{AllowedNames, secret_names};
 use crate::context::{AppArgument, Connection};
 use crate::failure::Failure;
 use crate::process::InheritedUmask;
-use crate::{jwt, messages, output, private_file, remote};
+use crate::{jwt, messages, output, remote, value_source};
 
 /// Run a command with an app's secrets in its environment
 ///
@@ -66,7 +66,7 @@ impl Run {
         let credentials = match self.break_glass.as_ref().or(self.exchanged.as_ref()) {
             Some(path) => {
                 resolved.check_named(path)?;
-                Credentials::new(&private_file::read_token(path)?)?
+                Credentials::new(&value_source::token(path)?)?
             }
             None => jwt::for_workload(self.jwt_file.as_deref(), &resolved)?,
         };

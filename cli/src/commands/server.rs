@@ -10,8 +10,8 @@ use crate::{log, remote};
 
 /// Run the server
 ///
-/// It runs until SIGTERM or SIGINT, then finishes the requests in progress and exits with 0. It logs to standard error;
-/// PETSEM_LOG is the log filter (default: info).
+/// It runs until SIGTERM, SIGINT or SIGQUIT, then finishes the requests in progress and exits with 0. SIGHUP reloads
+/// nothing and is ignored. It logs to standard error; PETSEM_LOG is the log filter (default: info).
 #[derive(Args)]
 pub(crate) struct Server {
     /// The configuration file; `petsem config reference` prints a documented one
@@ -23,6 +23,7 @@ impl Server {
     pub(crate) fn run(self) -> Result<(), Failure> {
         log::start()?;
         let settings = Settings::read(&self.config)?;
+        log::starting(&self.config, &settings);
         Ok(remote::serve(serve(settings, |_| ()))??)
     }
 }

@@ -6,11 +6,13 @@ mod destination;
 mod exchange;
 mod explain;
 mod inspect;
+mod limits;
 mod list;
 mod revoke;
 
 use clap::Subcommand;
 
+pub(super) use self::attenuate::without_scheme;
 use crate::failure::Failure;
 
 #[derive(Subcommand)]

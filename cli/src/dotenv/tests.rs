@@ -7,7 +7,11 @@ fn read(file: &str) -> Vec<(String, String)> {
 }
 
 fn read_bytes(file: &[u8]) -> Vec<(String, String)> {
-    parse(file)
+    read_as(file, Dollar::Refused)
+}
+
+fn read_as(file: &[u8], dollar: Dollar) -> Vec<(String, String)> {
+    parse(file, dollar)
         .unwrap()
         .entries
         .iter()
@@ -22,7 +26,12 @@ fn value(file: &str) -> String {
 }
 
 fn problems(file: &[u8]) -> Vec<(usize, ProblemKind)> {
-    parse(file).unwrap_err().problems.iter().map(|problem| (problem.line, problem.kind)).collect()
+    parse(file, Dollar::Refused)
+        .unwrap_err()
+        .problems
+        .iter()
+        .map(|problem| (problem.line, problem.kind))
+        .collect()
 }
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -49,7 +58,7 @@ fn unquoted_values_end_at_a_blank_and_a_hash_and_are_trimmed() {
     assert_eq!(value("A=https://h/p?a=b&c=d==#frag"), "https://h/p?a=b&c=d==#frag");
     assert_eq!(value("A=#f00"), "#f00");
     assert_eq!(value("A= # nothing"), "");
-    assert_eq!(value("A=a\"b'c\\n$HOME${X}"), "a\"b'c\\n$HOME${X}");
+    assert_eq!(value("A=a\"b'c\\n$1$?"), "a\"b'c\\n$1$?");
     assert_eq!(value("A={\"k\": \"v\", \"n\": [1, 2]}"), "{\"k\": \"v\", \"n\": [1, 2]}");
 }
 
@@ -60,7 +69,7 @@ fn double_quotes_have_six_escapes_and_no_others() {
     assert_eq!(value(r#"A="\\n""#), r"\n");
     assert_eq!(value(r#"A="\\" # comment with a " quote"#), r"\");
     assert_eq!(value("A=\"a\\\nb\""), "a\\\nb");
-    assert_eq!(value("A=\"$HOME ${X} `id`\""), "$HOME ${X} `id`");
+    assert_eq!(value("A=\"\\$HOME \\${X} `id` 5$\""), "$HOME ${X} `id` 5$");
     assert_eq!(value("A=\" # not a comment \""), " # not a comment ");
 }
 
@@ -135,6 +144,56 @@ fn a_pem_without_quotes_is_refused_with_its_own_reason() {
 }
 
 #[test]
+fn what_other_programs_expand_is_refused_unless_it_is_in_single_quotes_or_taken_literally() {
+    // Laravel's form, an address, passwords and hashes, defaults, commands, an escape of docker compose.
+    let values = [
+        "${APP_NAME}",
+        "postgres://${DB_USER}:${DB_PASS}@db/shop",
+        "pa$sword",
+        "$2y$10$abcdefghijk",
+        "${REGION:-eu}",
+        "$(cat /run/key)",
+        "a$$b",
+        "$_",
+    ];
+    for value in values {
+        for line in [format!("A={value}\n"), format!("export A=\"{value}\"\n"), format!("A={value} # why\n")]
+        {
+            let file = format!("FIRST=1\n{line}");
+            assert_eq!(problems(file.as_bytes()), [(2, ProblemKind::Reference)], "{line}");
+            let taken = read_as(file.as_bytes(), Dollar::Literal);
+            assert_eq!(taken, pairs(&[("FIRST", "1"), ("A", value)]), "{line}");
+        }
+        assert_eq!(read(&format!("A='{value}'")), pairs(&[("A", value)]));
+        let escaped = value.replace('$', "\\$");
+        assert_eq!(read(&format!("A=\"{escaped}\"")), pairs(&[("A", value)]));
+        // Outside quotes, a backslash escapes nothing.
+        if !value.contains("$$") {
+            assert_eq!(problems(format!("A={escaped}").as_bytes()), [(1, ProblemKind::Reference)]);
+        }
+    }
+    assert_eq!(problems(b"A=\"\\\\${X}\""), [(1, ProblemKind::Reference)]);
+    for plain in ["100$", "$1", "$ x", "a$-b", "$", "$."] {
+        assert_eq!(value(&format!("A={plain}")), plain);
+    }
+}
+
+#[test]
+fn a_line_that_other_programs_would_join_with_the_next_is_refused() {
+    assert_eq!(problems(b"A=one \\\nB=2\n"), [(1, ProblemKind::Continuation)]);
+    assert_eq!(problems(b"A=C:\\dir\\\r\n"), [(1, ProblemKind::Continuation)]);
+    assert_eq!(read_as(b"A=C:\\dir\\\n", Dollar::Literal), pairs(&[("A", "C:\\dir\\")]));
+    assert_eq!(value("A='C:\\dir\\'"), "C:\\dir\\");
+}
+
+#[test]
+fn utf_16_is_named() {
+    for file in [&b"\xff\xfeA\0=\0"[..], b"\xfe\xff\0A\0=", b"A\0=\x001\0"] {
+        assert_eq!(problems(file), [(1, ProblemKind::Utf16)]);
+    }
+}
+
+#[test]
 fn a_repeated_name_is_refused_and_both_lines_are_named() {
     let file = b"A=1\nB=2\nA=3\nA=1\n";
     let first = ProblemKind::Duplicate { first: 1 };
@@ -155,10 +214,10 @@ fn control_characters_and_values_over_the_limit_are_refused() {
 #[test]
 fn errors_and_debug_hold_nothing_of_the_file() {
     let file = "CANARY\nA=\"CANARY\" CANARY\nB='CANARY\n";
-    let error = parse(file.as_bytes()).unwrap_err();
+    let error = parse(file.as_bytes(), Dollar::Refused).unwrap_err();
     let fact = crate::messages::dotenv_refused(std::path::Path::new("x.env"), &error).fact;
     assert!(!format!("{fact} {error:?}").contains("CANARY"), "{fact}");
-    let good = parse(b"A=CANARY\n").unwrap();
+    let good = parse(b"A=CANARY\n", Dollar::Refused).unwrap();
     assert!(!format!("{good:?}").contains("CANARY"));
 }
 
@@ -191,7 +250,7 @@ fn line() -> impl Strategy<Value = String> {
 
 /// Parsed entries survive a round trip in double quotes; a refusal names lines of the file.
 fn refused_by_line_or_round_trip(file: &[u8]) -> Result<(), TestCaseError> {
-    match parse(file) {
+    match parse(file, Dollar::Literal) {
         Ok(dotenv) => {
             let mut written = Vec::new();
             for (name, value) in &dotenv.entries {
@@ -205,7 +264,7 @@ fn refused_by_line_or_round_trip(file: &[u8]) -> Result<(), TestCaseError> {
                 }
                 written.extend_from_slice(b"\"\n");
             }
-            prop_assert_eq!(read_bytes(&written), read_bytes(file));
+            prop_assert_eq!(read_as(&written, Dollar::Literal), read_as(file, Dollar::Literal));
         }
         Err(error) => {
             prop_assert!(!error.problems.is_empty());

@@ -1,5 +1,7 @@
 //! The server's answers: refusals, and changes to secrets, keys, orgs and apps.
 
+use std::io;
+
 use petsem_api::{
     App, AppRef, AppSettings, BootResponse, DeletedApp, ErrorCode, Org, OrgRef, RequestId, SecretKeyName,
     SecretName, SetSecretKeyResponse,
@@ -91,7 +93,13 @@ pub(crate) fn not_reported(error: &CallError) -> String {
 
 impl From<DeliveryError> for Failure {
     fn from(error: DeliveryError) -> Self {
-        Self::bare(Exit::Refused, error.to_string())
+        // As POSIX has it for every program that starts another one.
+        let exit = match &error {
+            DeliveryError::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
+            DeliveryError::Exec { .. } => Exit::NotExecutable,
+            _ => Exit::Refused,
+        };
+        Self::bare(exit, error.to_string())
     }
 }
 
@@ -175,6 +183,18 @@ pub(crate) fn settings_changed(app: &App) -> String {
         "the settings of {}: renewals of {renewal_life} seconds, {history} values of each secret, allowed reserved names: \
          {allowed}",
         app.name
+    )
+}
+
+pub(crate) fn confirm_key_deletion(label: &str) -> String {
+    format!("What {label} encrypted can then never be decrypted. Type {label} to continue: ")
+}
+
+pub(crate) fn key_not_deleted() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "the confirmation does not match; nothing was deleted",
+        "type the label exactly as in the command, or give --yes",
     )
 }
 

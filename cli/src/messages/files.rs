@@ -7,6 +7,7 @@ use super::phrasing::file_name;
 use crate::dotenv::{DotenvError, ProblemKind};
 use crate::failure::{Exit, Failure};
 use crate::private_file::PrivateFileError;
+use crate::prompt::PromptError;
 
 pub(crate) const TOKEN_PROMPT: &str = "Token (not shown): ";
 pub(crate) const VALUE_ENDS_WITH_NEWLINE: &str =
@@ -42,9 +43,11 @@ impl From<PrivateFileError> for Failure {
                 format!("{path} belongs to user {owner}, who can read and change it"),
                 "chown it to the user who runs petsem, or name another file",
             ),
-            PrivateFileError::NotAFile { .. } => {
-                Self::new(Exit::Usage, format!("{path} is not a regular file"), "name a regular file")
-            }
+            PrivateFileError::NotAFile { .. } => Self::new(
+                Exit::Usage,
+                format!("{path} is neither a regular file nor a pipe"),
+                "name a file or a pipe, or - for standard input",
+            ),
             PrivateFileError::TooLarge { limit, .. } => Self::new(
                 Exit::Usage,
                 format!("{path} is larger than {limit} bytes"),
@@ -55,6 +58,9 @@ impl From<PrivateFileError> for Failure {
                 format!("{path} is not UTF-8 text"),
                 "check that it is the intended file",
             ),
+            PrivateFileError::Utf16 { .. } => {
+                Self::new(Exit::Usage, format!("{path} is UTF-16"), "save it as UTF-8")
+            }
             PrivateFileError::Exists { .. } => Self::new(
                 Exit::Usage,
                 format!("{path} already exists; not overwritten"),
@@ -82,12 +88,53 @@ pub(crate) fn not_json(path: &Path, error: &serde_json::Error) -> Failure {
     )
 }
 
-pub(crate) fn no_prompt() -> Failure {
+/// What to give instead of a line at a prompt.
+const INSTEAD: &str = "give a file with the option that --help names, such as --file FILE, or standard input";
+
+impl From<PromptError> for Failure {
+    fn from(error: PromptError) -> Self {
+        let refused = |fact: &str| {
+            let fact = format!("{fact}; all of it was discarded, and nothing was changed");
+            Self::new(Exit::Usage, fact, INSTEAD)
+        };
+        match error {
+            PromptError::NoTerminal => Self::new(
+                Exit::Usage,
+                NO_TERMINAL,
+                "give --stdin to read the value from standard input, or --file FILE",
+            ),
+            PromptError::Terminal(error) => prompt_failed(error),
+            PromptError::Ended => Self::new(
+                Exit::Usage,
+                "the input ended (Ctrl-D) before Enter; nothing was changed",
+                "end the line with Enter",
+            ),
+            PromptError::Interrupted => {
+                Self::new(Exit::Refused, "interrupted; nothing was changed", "run the command again")
+            }
+            PromptError::SeveralLines => refused("more than one line was pasted, and a prompt takes one"),
+            PromptError::FirstLineOfPem => {
+                refused("only the first line of a key or certificate was given, and a prompt takes one line")
+            }
+            PromptError::ControlCharacter => {
+                refused("the line has control characters, such as those of arrow keys")
+            }
+            PromptError::NotText => refused("the line is not UTF-8"),
+            PromptError::TooLong => refused("the line is longer than a value may be (64 KiB)"),
+        }
+    }
+}
+
+pub(crate) fn empty_value() -> Failure {
     Failure::new(
         Exit::Usage,
-        NO_TERMINAL,
-        "give --stdin to read the value from standard input, or --file FILE",
+        "no value was typed; nothing was changed",
+        "type the value before Enter; for an empty value give --file /dev/null",
     )
+}
+
+pub(crate) fn empty_token() -> Failure {
+    Failure::new(Exit::Usage, "no token was typed", "paste the token before Enter, or name its file")
 }
 
 pub(crate) fn prompt_failed(error: std::io::Error) -> Failure {
@@ -151,6 +198,14 @@ fn dotenv_problem(kind: ProblemKind) -> String {
         }
         ProblemKind::Backtick => "backticks are not quotes here; use single or double quotes",
         ProblemKind::UnquotedPem => "put a key of several lines in quotes",
+        ProblemKind::Reference => {
+            "unclear dollar sign: some programs expand $NAME, ${…}, $(…) and $$ in such files; write the value in single \
+             quotes to take it as it is, or give --literal for the whole file"
+        }
+        ProblemKind::Continuation => {
+            "the backslash at the end joins lines in some programs; write the value in quotes, or give --literal"
+        }
+        ProblemKind::Utf16 => "the file is UTF-16; save it as UTF-8",
         ProblemKind::ControlCharacter => {
             "control character; for such values use `petsem secrets set NAME --file FILE`"
         }

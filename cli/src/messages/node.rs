@@ -79,6 +79,22 @@ pub(crate) fn key_file_missing(path: &Path) -> String {
     format!("the key file {} does not exist yet; `petsem operator init` creates it", path.display())
 }
 
+pub(crate) fn no_directory(file: &Path, directory: &Path) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} cannot be created: there is no directory {}", file.display(), directory.display()),
+        format!("mkdir -p -m 700 {}, or name another file in the configuration", directory.display()),
+    )
+}
+
+pub(crate) fn no_socket_directory(socket: &Path, directory: &Path) -> String {
+    format!(
+        "the directory {} of the socket {} does not exist; create it before the server starts",
+        directory.display(),
+        socket.display()
+    )
+}
+
 pub(crate) fn installed(installed: &Installed, token: &Path, config: &Path) -> String {
     let seals: Vec<&str> = installed.seals.iter().map(|seal| seal.description.as_str()).collect();
     let keep = match installed.seals.iter().any(|seal| seal.kind == petsem_seals::KEY_FILE_KIND) {

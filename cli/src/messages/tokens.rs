@@ -25,10 +25,6 @@ pub(crate) fn token_to_terminal() -> Failure {
     )
 }
 
-pub(crate) fn token_not_text() -> Failure {
-    Failure::new(Exit::Usage, "standard input is not UTF-8 text", "give the text that starts with fm2_")
-}
-
 pub(crate) fn no_token() -> Failure {
     Failure::new(Exit::Usage, "no token given", "give the text that starts with fm2_")
 }
@@ -104,6 +100,25 @@ pub(crate) fn token_minted(minted: &MintedToken) -> String {
 
 pub(crate) fn jwt_exchanged(app: &AppRef, seconds: u64) -> String {
     format!("a token that reads secrets of app {app}, valid for {seconds} s")
+}
+
+pub(crate) fn token_allows_nothing(what: &str) -> String {
+    format!(
+        "this token allows nothing: its restrictions on {what} have none in common; `petsem token inspect` shows them, and \
+         `petsem token create` with fewer options makes another one"
+    )
+}
+
+pub(crate) fn token_already_expired(end: i64) -> String {
+    format!("this token allows nothing: it expired at {}", time_text(end))
+}
+
+pub(crate) fn token_ends_earlier(end: i64) -> String {
+    format!(
+        "this token expires earlier than asked, at {}, because the token that it comes from does; `petsem operator \
+         recover` and `petsem operator owner` make tokens that live longer",
+        time_text(end)
+    )
 }
 
 pub(crate) fn token_narrowed(id: &TokenId) -> String {

@@ -16,7 +16,11 @@ Exit status:
   1  refused by the server, or failed on this machine
   2  the command line, or a file named on it, is invalid
   3  no server answered, or none is available now (502, 503, 504)
-`petsem run` and `petsem boot` exit with the status of the command that they start.";
+`petsem run` and `petsem boot` exit with the status of the command that they start, with 127 if it
+is not found, and with 126 if it cannot be started.";
+
+pub(crate) const TOKEN_VARIABLE_IGNORED: &str = "PETSEM_TOKEN is ignored: a token in the environment is visible to other \
+     processes of this user; put it into a file and name that in PETSEM_TOKEN_FILE, or give --token-file -";
 
 pub(crate) const DURATION_RULE: &str =
     "give a whole number and a unit, s, m, h or d, such as 90s, 15m, 24h or 30d";

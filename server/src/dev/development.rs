@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::SigningKey;
-use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{EncodePrivateKey as _, KeypairBytes};
 use getrandom::SysRng;
 use petsem_api::{BootClaims, HostId, PutIssuer};
 use petsem_engine::{DevelopmentPlan, Failure, Timestamp, scrubbed_deep};
@@ -65,7 +65,7 @@ impl Development {
         self.directory.join("owner.token")
     }
 
-    /// The issuer's private key, PKCS #8 PEM.
+    /// The issuer's private key, PKCS #8 PEM of version 1.
     pub fn issuer_key(&self) -> PathBuf {
         self.directory.join("issuer.pem")
     }
@@ -111,7 +111,7 @@ impl Development {
     }
 }
 
-/// Serves a development directory until SIGTERM or SIGINT; creates the installation first if there is none.
+/// Serves a development directory until SIGTERM, SIGINT, SIGQUIT or SIGHUP; creates the installation first if there is none.
 ///
 /// # Errors
 /// [`ServeError`].
@@ -157,7 +157,9 @@ async fn open(development: &Development, settings: Settings) -> Result<Started, 
 
 fn issuer_key(path: &Path) -> Result<PutIssuer, StartError> {
     let key = SigningKey::generate(&mut UnwrapErr(SysRng));
-    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(Failure::internal)?;
+    // Version 1, without the public key: OpenSSL 3.0, and what is built on it, reads no other (RFC 5958, section 2).
+    let private = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
+    let pem = private.to_pkcs8_pem(LineEnding::LF).map_err(Failure::internal)?;
     write_secret(path, &pem)?;
     let public = BASE64URL_NOPAD.encode(key.verifying_key().as_bytes());
     let jwk = serde_json::json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "x": public});

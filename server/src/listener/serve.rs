@@ -31,7 +31,8 @@ use crate::listener::low_priority::LowPriority;
 use crate::listener::pool::{BusyBody, Counted, LARGE_HEADS, Place, Pool, raise_file_limit};
 use crate::listener::router_switch::RouterSwitch;
 use crate::messages;
-use crate::node::lifecycle::{Lifecycle, NodeState, Signals, begin, requests_ended};
+use crate::node::lifecycle::{Lifecycle, NodeState, begin, requests_ended};
+use crate::node::signals::{Signals, ignore_habitual};
 use crate::node::start::stop;
 use crate::operator::socket::OperatorSocket;
 use crate::settings::{ListenAddress, Listener, Settings};
@@ -52,12 +53,14 @@ pub struct Bound {
     pub listeners: Vec<String>,
 }
 
-/// Serves an installation until SIGTERM or SIGINT. If no seal opens the store, the server is sealed until an operator
+/// Serves an installation until SIGTERM, SIGINT or SIGQUIT. If no seal opens the store, the server is sealed until an operator
 /// unseals it.
 ///
 /// # Errors
 /// [`ServeError`]; except for `Stop`, nothing was served.
 pub async fn serve(settings: Settings, on_ready: impl FnOnce(&Bound)) -> Result<(), ServeError> {
+    // Before the first seal is tried: a signal that scripts send by habit must not interrupt it.
+    ignore_habitual().map_err(|error| ServeError::Stop(error.to_string()))?;
     let listeners = settings.listeners.clone();
     raise_file_limit(settings.limits.connections)?;
     // The ports come first: a second server on the same ports must not touch the store.
@@ -78,7 +81,8 @@ pub(crate) async fn serve_on(
     on_ready: impl FnOnce(&Bound),
 ) -> Result<(), ServeError> {
     // Before `on_ready`: the default action of a signal would kill the process without closing anything.
-    let signals = Signals::new().map_err(|error| ServeError::Stop(error.to_string()))?;
+    let signals =
+        Signals::new(state.settings().development).map_err(|error| ServeError::Stop(error.to_string()))?;
     let settings = state.settings().clone();
     let (ending, ended) = watch::channel(false);
     let graceful = Arc::new(GracefulShutdown::new());

@@ -22,6 +22,14 @@ pub(crate) fn no_listener() -> SettingsError {
     value("listener", "", "give at least one [[listener]]")
 }
 
+pub(crate) fn listener_twice(written: &str) -> SettingsError {
+    value("listener.address", written, "two listeners have this address; give each its own")
+}
+
+pub(crate) fn path_of_shell(key: &'static str, written: &std::path::Path) -> SettingsError {
+    value(key, &written.display().to_string(), "`~` is not replaced here; write the whole path")
+}
+
 pub(crate) fn no_seal() -> SettingsError {
     value("seal", "", "give at least one [[seal]]")
 }

@@ -13,7 +13,6 @@ use petsem_engine::{
 };
 use petsem_store::Store;
 use rustix::process::{Resource, getrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -23,6 +22,7 @@ use crate::http::state::ServerState;
 use crate::listener::router_switch::RouterSwitch;
 use crate::messages;
 use crate::node::sealed::{self, SealedNode, Unsealing, Why};
+use crate::node::signals::Signals;
 use crate::node::start::{Started, close_audit, open_installed, start_opened};
 use crate::operator::socket::{Answer, PendingCommand, SecretInput, SocketCommand};
 use crate::operator::status;
@@ -89,25 +89,6 @@ pub(crate) async fn begin(settings: Settings) -> Result<NodeState, StartError> {
 /// Whether all requests ended within this time. If so, no new one begins.
 pub(crate) async fn requests_ended(state: &ServerState, within: Duration) -> bool {
     tokio::time::timeout(within, state.permits.close()).await.is_ok()
-}
-
-/// SIGTERM and SIGINT.
-pub(crate) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 /// The loop, with its inputs.

@@ -4,4 +4,5 @@ pub(crate) mod identity;
 pub(crate) mod lifecycle;
 pub(crate) mod lost_log;
 pub(crate) mod sealed;
+pub(crate) mod signals;
 pub(crate) mod start;

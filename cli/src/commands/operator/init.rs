@@ -7,6 +7,7 @@ use petsem_server::{InstallOptions, NewShare, SealInfo, SealSettings, Settings, 
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::commands::config::check_directory;
 use crate::failure::Failure;
 use crate::private_file::Reserved;
 use crate::unsealing::{SharesDestination, UnsealArguments, new_passphrase};
@@ -53,6 +54,12 @@ struct InitReport<'a> {
 impl Init {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let settings = self.unsealing.settings_without_prompt()?;
+        // Before anything is created.
+        for seal in &settings.seals {
+            if let SealSettings::KeyFile { path } = seal {
+                check_directory(path)?;
+            }
+        }
         let settings = match needs_passphrase(&settings) {
             true => {
                 settings.opened_by(UnsealInput::new(Some(new_passphrase("--passphrase-file")?), Vec::new()))

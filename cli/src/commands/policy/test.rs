@@ -99,7 +99,7 @@ impl Test {
 
     fn subject(&self) -> Result<Subject, Failure> {
         if let Some(path) = &self.policy {
-            let bytes = value_source::public_file_or_stdin(path, MAX_POLICY)?;
+            let bytes = value_source::public_text_or_stdin(path, MAX_POLICY)?;
             let policy = String::from_utf8(bytes.to_vec()).map_err(|_| messages::policy_not_text())?;
             let name = match (&self.app.app, self.machine.is_some()) {
                 (Some(petsem_api::AppRef::Name(name)), _) => Some(name.clone()),
@@ -119,7 +119,7 @@ impl Test {
     }
 
     fn claims(&self) -> Result<Claims, Failure> {
-        let bytes = value_source::public_file_or_stdin(&self.claims, MAX_CLAIMS)?;
+        let bytes = value_source::public_text_or_stdin(&self.claims, MAX_CLAIMS)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| messages::claims_not_text())?.trim();
         let claims = if text.starts_with('{') {
             Claims::danger_assume(text)

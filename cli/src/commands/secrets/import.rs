@@ -7,6 +7,7 @@ use clap::Args;
 use petsem_api::{BulkUpdate, BulkUpdateResponse, MAX_BUNDLE};
 
 use crate::arguments::{AppArguments, IfVersion};
+use crate::dotenv::Dollar;
 use crate::failure::Failure;
 use crate::output::Table;
 use crate::{dotenv, messages, output, value_source};
@@ -17,8 +18,8 @@ const MAX_FILE: usize = 4 * MAX_BUNDLE;
 /// Set every variable of a .env file, all or none
 ///
 /// The file may have comments, `export`, single and double quotes, values of several lines, and CRLF. In double quotes
-/// \n \r \t \" \\ \$ are escapes; single quotes have none. Nothing is expanded. If a line is invalid, its number is
-/// reported and nothing is imported.
+/// \n \r \t \" \\ \$ are escapes; single quotes have none. Nothing is expanded: what other programs would expand is
+/// refused. If a line is invalid, its number is reported and nothing is imported.
 #[derive(Args)]
 pub(crate) struct Import {
     /// The file, or - for standard input
@@ -28,6 +29,10 @@ pub(crate) struct Import {
     /// Only read the file and print the names that it would set
     #[arg(long)]
     dry_run: bool,
+
+    /// Outside single quotes, too, take $NAME, ${NAME}, $(COMMAND), $$ and a backslash at the end of a line as they are
+    #[arg(long)]
+    literal: bool,
 
     #[command(flatten)]
     condition: IfVersion,
@@ -39,7 +44,9 @@ pub(crate) struct Import {
 impl Import {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let bytes = value_source::file_or_stdin(&self.file, MAX_FILE)?;
-        let dotenv = dotenv::parse(&bytes).map_err(|error| messages::dotenv_refused(&self.file, &error))?;
+        let dollar = if self.literal { Dollar::Literal } else { Dollar::Refused };
+        let dotenv =
+            dotenv::parse(&bytes, dollar).map_err(|error| messages::dotenv_refused(&self.file, &error))?;
         drop(bytes);
         if dotenv.entries.is_empty() {
             return Err(messages::dotenv_empty(&self.file));

@@ -8,13 +8,13 @@ use petsem_policy::{
     Action, ActionSet, Actions, Apps, Caveat, Hosts, Macaroon, Machines, SecretNames, UnverifiedToken,
 };
 
-use super::destination::Destination;
+use super::{destination::Destination, limits};
 use crate::arguments::secret_name;
 use crate::context::Connection;
 use crate::duration::Seconds;
 use crate::failure::Failure;
 use crate::remote::Remote;
-use crate::{clock, messages, private_file, value_source};
+use crate::{clock, messages, output, private_file, value_source};
 
 /// Narrow a token that you hold; needs no server
 ///
@@ -74,7 +74,14 @@ impl Attenuate {
         let narrowed = Macaroon::from_token(&token)
             .and_then(|mut macaroon| macaroon.add(caveats).map(|()| macaroon))
             .map_err(|error| messages::cannot_narrow(&error))?;
-        destination.write(&narrowed.to_text(), &messages::token_narrowed(&narrowed.id()))
+        let text = narrowed.to_text();
+        if let Ok(token) = UnverifiedToken::parse(&text) {
+            let now = i64::try_from(clock::unix_now()).unwrap_or(i64::MAX);
+            let life = self.expires_in.map(|life| i64::try_from(life.0).unwrap_or(i64::MAX));
+            let wanted_end = life.map(|life| now.saturating_add(life));
+            limits::notes(&token, wanted_end, now).iter().for_each(|note| output::notice(note));
+        }
+        destination.write(&text, &messages::token_narrowed(&narrowed.id()))
     }
 
     fn caveats(&self) -> Result<Vec<Caveat>, Failure> {
@@ -132,6 +139,6 @@ impl Attenuate {
 }
 
 /// A token copied from a header starts with its scheme.
-pub(super) fn without_scheme(text: &str) -> &str {
+pub(in crate::commands) fn without_scheme(text: &str) -> &str {
     text.strip_prefix("FlyV1 ").or_else(|| text.strip_prefix("Bearer ")).unwrap_or(text).trim()
 }

@@ -2,17 +2,21 @@
 
 use clap::{Args, ValueEnum};
 use petsem_api::{AppRef, CreateToken, HostId, MachineId, MintedToken, OrgRef, TokenKind};
+use petsem_policy::UnverifiedToken;
 use zeroize::Zeroizing;
 
-use super::destination::Destination;
+use super::{destination::Destination, limits};
 use crate::arguments::secret_name;
 use crate::context::Connection;
 use crate::duration::Seconds;
 use crate::failure::Failure;
 use crate::remote::Remote;
-use crate::{messages, output};
+use crate::{clock, messages, output};
 
-/// Mint a token that allows no more than yours
+/// What the server gives a token for which no lifetime is asked, in seconds.
+const DEFAULT_LIFE: u64 = 24 * 60 * 60;
+
+/// Mint a token that allows no more than yours, and ends no later
 ///
 /// Without --out, it is written to standard output, unless that is a terminal.
 #[derive(Args)]
@@ -105,8 +109,15 @@ impl Create {
             expires_in: self.expires_in.map(|life| life.0),
             subject: self.subject,
         };
+        let now = i64::try_from(clock::unix_now()).unwrap_or(i64::MAX);
+        // Without --expires-in it may end earlier, too: the default is a day.
+        let life = request.expires_in.unwrap_or(DEFAULT_LIFE);
+        let wanted_end = now.saturating_add(i64::try_from(life).unwrap_or(i64::MAX));
         let mut minted: MintedToken = Remote::open(&resolved)?.post("/v1/tokens", &request)?;
         let token = Zeroizing::new(std::mem::take(&mut minted.token));
+        if let Ok(token) = UnverifiedToken::parse(&token) {
+            limits::notes(&token, Some(wanted_end), now).iter().for_each(|note| output::notice(note));
+        }
         if self.json {
             let token = destination.write_to_file(&token)?;
             let report = MintReport { id: minted.id, token, expires_at: &minted.expires_at };

@@ -9,6 +9,8 @@ mod boots;
 mod dischargers;
 mod exchange;
 mod explanations;
+mod foreign_signers;
+mod habits;
 mod issuer_changes;
 mod issuers;
 mod metrics;

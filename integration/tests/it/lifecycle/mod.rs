@@ -1,6 +1,7 @@
 //! The lifecycle of a node: installing, starting, unsealing, rotating keys, stopping and being killed.
 
 mod compromised;
+mod configurations;
 mod kills;
 mod lost_logs;
 mod operator;
@@ -8,5 +9,6 @@ mod operator_socket;
 mod removed_seals;
 mod rotation;
 mod seals;
+mod signals;
 mod signing_keys;
 mod starts;

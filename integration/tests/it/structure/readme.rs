@@ -1,0 +1,114 @@
+//! Every command block of the README, in order, in a fresh directory, with the real binary.
+//!
+//! The blocks run as they are written, in one shell. What a person does besides typing is in [`line`]: leaving a server
+//! running, answering a prompt, and copying an id that a command printed.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use petsem_integration::server::{binary, run};
+
+const README: &str = include_str!("../../../../README.md");
+
+/// Blocks that are no walkthrough: the demonstration and the tests themselves, and what needs a workload of one's own.
+/// Each names a line of its block.
+const LEFT_OUT: [&str; 2] = ["demo/run ", "petsem token exchange --app shop --jwt-file job.jwt"];
+
+/// What the shell does around the lines.
+const BEFORE: &str = r#"
+set -euo pipefail
+trap 'echo "FAILED: $BASH_COMMAND"' ERR
+written() { for _ in $(seq 600); do [ -e "$1" ] && return; sleep 0.1; done; return 1; }
+finish() { for job in $(jobs -p); do kill "$job" 2>/dev/null && wait "$job" || true; done; }
+trap finish EXIT
+"#;
+
+fn blocks() -> Vec<&'static str> {
+    let mut blocks = Vec::new();
+    let mut rest = README;
+    while let Some((_, after)) = rest.split_once("```sh\n") {
+        let (block, after) = after.split_once("```").unwrap();
+        blocks.push(block);
+        rest = after;
+    }
+    blocks
+}
+
+/// A line as a person would run it.
+fn line(line: &str, ports: [u16; 2]) -> String {
+    let command = line.split(" #").next().unwrap().trim_end();
+    let line = match command {
+        // The binary of this build is in the PATH.
+        "cargo install --path cli --locked" => String::new(),
+        "petsem dev" => {
+            "petsem dev --listen 127.0.0.1:8200 & dev=$!; written petsem-dev/context.toml".to_owned()
+        }
+        "petsem server --config petsem.toml" => {
+            "kill $dev; wait $dev; petsem server --config petsem.toml & written data/operator.sock".to_owned()
+        }
+        "petsem secrets set GREETING" => "printf hello | petsem secrets set GREETING --stdin".to_owned(),
+        _ if command.starts_with("petsem token explain") => {
+            format!("status=0; {command} || status=$?; [ $status = 1 ]")
+        }
+        _ if command.starts_with("petsem token revoke TOKEN_ID") => {
+            "petsem token revoke \"$(petsem token inspect mail.token | sed -n 's/^token *//p')\"".to_owned()
+        }
+        _ if command.starts_with("petsem break-glass") => {
+            // It waits for the approval, whose id it printed.
+            format!("{command} > asked 2>&1 & asking=$!\nuntil grep -q 'petsem approve' asked; do :; done")
+        }
+        _ if command.starts_with("petsem approve ID") => {
+            format!("{}\nwait $asking", command.replace("ID", "$(sed -n 's/.*petsem approve //p' asked)"))
+        }
+        _ if command.starts_with("petsem host enroll") => format!("{command} > enrolled"),
+        _ if command.contains("REQUEST_ID") => {
+            command.replace("REQUEST_ID", "$(sed -n 's/.*petsem approve //p' enrolled)")
+        }
+        _ => line.to_owned(),
+    };
+    line.replace("8200", &ports[0].to_string()).replace("8201", &ports[1].to_string())
+}
+
+fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+#[test]
+fn every_command_block_of_the_readme_works_as_written_in_order() {
+    let blocks = blocks();
+    let is_left_out = |block: &str| LEFT_OUT.iter().any(|line| block.contains(line));
+    assert_eq!(blocks.iter().filter(|block| is_left_out(block)).count(), LEFT_OUT.len());
+    let ports = free_ports();
+    let mut script = BEFORE.to_owned();
+    for block in blocks.iter().filter(|block| !is_left_out(block)) {
+        for written in block.lines() {
+            script.push_str(&line(written, ports));
+            script.push('\n');
+        }
+    }
+    script.push_str("echo ALL-DONE\n");
+
+    let directory = tempfile::tempdir().unwrap();
+    let demo = directory.path().join("demo");
+    std::fs::create_dir(&demo).unwrap();
+    let env = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/shop.env");
+    std::fs::copy(env, demo.join("shop.env")).unwrap();
+    let mut command = Command::new("bash");
+    let path = format!("{}:/usr/bin:/bin", binary().parent().unwrap().display());
+    command.args(["-c", &script]).env_clear().env("PATH", path).current_dir(directory.path());
+    let ended = run(command);
+    assert!(ended.status.success(), "{}\n{script}", ended.printed);
+    for said in [
+        "mail goes out as shop@shop.example",
+        "Europe/Berlin",
+        "SMTP_HOST=smtp.example",
+        "the policy of shop is at version 1",
+        "ALL-DONE",
+    ] {
+        assert!(ended.printed.contains(said), "no {said:?} in {}", ended.printed);
+    }
+    let copy = std::fs::read_to_string(directory.path().join("letter.copy")).unwrap();
+    assert_eq!(copy, "meet me at noon\n");
+}
