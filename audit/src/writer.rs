@@ -157,23 +157,25 @@ impl Writer {
     /// leave last, from a task: each wake from outside of a runtime costs it a lock, and often a system call.
     fn decide(&self, items: Vec<Item>, result: &Result<u64, AuditError>) {
         self.shared.decided(items.len());
-        // By runtime: a boot does not wait for the threads of other requests.
+        // By runtime: a boot does not wait for the threads of other requests. Events are freed there, too: a thread that
+        // is interrupted in the allocator keeps others out of its arena.
         let mut replies: Vec<(Handle, Vec<_>)> = Vec::new();
         for (place, item) in (0..).zip(items) {
             let result = result.clone().map(|first| first.saturating_add(place));
             match item.then {
                 Then::Call(call) => call(result),
                 Then::Reply(reply, runtime) => {
+                    let reply = (reply, result, item.event);
                     match replies.iter_mut().find(|(other, _)| other.id() == runtime.id()) {
-                        Some((_, replies)) => replies.push((reply, result)),
-                        None => replies.push((runtime, vec![(reply, result)])),
+                        Some((_, replies)) => replies.push(reply),
+                        None => replies.push((runtime, vec![reply])),
                     }
                 }
             }
         }
         for (runtime, replies) in replies {
             runtime.spawn(async move {
-                for (reply, result) in replies {
+                for (reply, result, _event) in replies {
                     // The caller may have stopped waiting.
                     drop(reply.send(result));
                 }

@@ -1,8 +1,8 @@
 //! The runtime of connections to listeners without a host.
 //!
-//! A thread that works for a stranger is free for a boot only when that work awaits, and a boot awaits several times:
-//! requests with tokens of 64 KiB, each 20 ms, made boots wait seven times as long. So listeners of hosts have the main
-//! runtime for themselves. The threads of this one have a lower priority: the kernel interrupts them for a boot.
+//! A thread that works for a stranger is free for a boot only when that work awaits: up to 20 ms with a token of 64 KiB.
+//! A boot awaits several times. So listeners of hosts have the main runtime for themselves, and the threads of this one
+//! have a lower priority: the kernel interrupts them for a boot.
 
 use std::io;
 
