@@ -43,8 +43,8 @@ const MAX_LINE: usize = petsem_api::MAX_VALUE;
 const PASTE: i64 = 100;
 /// The same for a PEM, whose end is known to be missing.
 const PEM: i64 = 1000;
-/// A terminal whose input never stops is given up after as many pauses.
-const MAX_DISCARDS: usize = 200;
+/// A terminal whose input never stops is given up after as many bytes.
+const LONGEST_PASTE: usize = 16 << 20;
 
 /// A line without its end, which may be empty.
 ///
@@ -132,7 +132,8 @@ fn discard(terminal: impl AsFd, first: i64, next: i64) -> bool {
     let end = tcgetattr(&terminal).map_or(0, |modes| modes.special_codes[SpecialCodeIndex::VEOF]);
     let mut found = false;
     let mut pause = first;
-    for _ in 0..MAX_DISCARDS {
+    let mut left = LONGEST_PASTE;
+    while left > 0 {
         let timeout = Timespec { tv_sec: pause / 1000, tv_nsec: pause.rem_euclid(1000) * 1_000_000 };
         let mut waiting = [PollFd::new(&terminal, PollFlags::IN)];
         let _ = poll(&mut waiting, Some(&timeout));
@@ -142,6 +143,7 @@ fn discard(terminal: impl AsFd, first: i64, next: i64) -> bool {
         let mut buffer = Zeroizing::new([0; 4096]);
         let count = rustix::io::read(&terminal, &mut buffer[..]).unwrap_or(0);
         found |= buffer.iter().take(count).any(|byte| *byte != end);
+        left = left.saturating_sub(count.max(1));
         pause = next;
     }
     // In the usual mode a line without its end waits, too, and cannot be read.

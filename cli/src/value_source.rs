@@ -5,6 +5,7 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use petsem_api::{MAX_VALUE, Value};
 use zeroize::Zeroizing;
@@ -93,6 +94,11 @@ fn file(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     Ok(bytes)
 }
 
+/// All of standard input, once: a second reader would find nothing, and take that for an empty value.
 fn stdin(limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Err(messages::stdin_taken());
+    }
     Ok(private_file::read_stream(Path::new(messages::STDIN_NAME), std::io::stdin().lock(), limit)?)
 }

@@ -125,6 +125,14 @@ impl From<PromptError> for Failure {
     }
 }
 
+pub(crate) fn stdin_taken() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "two arguments or variables name standard input, which can be read once; nothing was changed",
+        "give the token, or the other one, as a file",
+    )
+}
+
 pub(crate) fn empty_value() -> Failure {
     Failure::new(
         Exit::Usage,

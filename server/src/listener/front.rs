@@ -28,14 +28,20 @@ pub(crate) struct Front {
 impl Front {
     /// Starts the thread.
     pub(crate) fn start() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel();
+        let (started, starts) = std::sync::mpsc::channel();
+        // The runtime is the thread's: one that is dropped within another runtime panics.
         let run = move || {
-            // The sender is dropped.
-            let _ended = runtime.block_on(ended);
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let handle = runtime.as_ref().map(|runtime| runtime.handle().clone());
+            let _waits = started.send(handle.map_err(|error| io::Error::from(error.kind())));
+            if let Ok(runtime) = runtime {
+                // The sender is dropped.
+                let _ended = runtime.block_on(ended);
+            }
         };
         let thread = std::thread::Builder::new().name("front".to_owned()).spawn(run)?;
+        let handle = starts.recv().map_err(io::Error::other)??;
         Ok(Self { handle, end: Some(end), thread: Some(thread) })
     }
 

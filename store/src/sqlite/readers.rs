@@ -1,4 +1,4 @@
-//! Read-only connections, two for each core, at most sixteen: the threads of boots never wait for a connection that a
+//! Read-only connections, two for each core, at most 64: the threads of boots never wait for a connection that a
 //! thread of other requests uses. A thread prefers its last connection, whose cache has its pages.
 
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use super::{failure, lock};
 use crate::error::{OpenError, ReadError};
 
 /// More connections only cost memory: 2 MiB of cache each.
-const MOST: usize = 16;
+const MOST: usize = 64;
 
 thread_local! {
     static PREFERRED: usize = {

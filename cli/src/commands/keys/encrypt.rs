@@ -33,12 +33,13 @@ pub(crate) struct Encrypt {
 impl Encrypt {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let label = label::parse(&self.label)?;
-        let (remote, app) = self.app.open()?;
-        let output = self.output.open(self.encoding.base64)?;
+        // Before the token, so that a plaintext is never taken for one.
         let request = EncryptRequest {
             plaintext: self.input.plaintext()?,
             associated_data: self.associated_data.read()?,
         };
+        let (remote, app) = self.app.open()?;
+        let output = self.output.open(self.encoding.base64)?;
         let answer: EncryptResponse = label::post(&remote, &app, &label, "encrypt", &request)?;
         output.write(&answer.ciphertext, self.encoding.base64)
     }

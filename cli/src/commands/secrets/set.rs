@@ -47,10 +47,15 @@ impl Set {
             return Err(messages::value_in_argument());
         }
         let name = secret_name(&self.name)?;
+        // Before the token, so that a value is never taken for one.
+        let given = match &self.file {
+            Some(path) => Some(self.trimmed(value_source::value_from_file(path)?)),
+            None if self.stdin => Some(self.trimmed(value_source::value_from_stdin()?)),
+            None => None,
+        };
         let (remote, app) = self.common.open()?;
-        let value = match &self.file {
-            Some(path) => self.trimmed(value_source::value_from_file(path)?),
-            None if self.stdin => self.trimmed(value_source::value_from_stdin()?),
+        let value = match given {
+            Some(value) => value,
             None => value_source::value_from_prompt(&messages::value_prompt(&name))?,
         };
         let request = SetSecret { value, expected_version: self.condition.if_version };

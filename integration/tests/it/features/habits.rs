@@ -94,6 +94,36 @@ fn a_token_comes_from_a_pipe_of_ones_own() {
 }
 
 #[test]
+fn standard_input_is_a_token_or_a_value_and_never_both() {
+    let dev = Dev::start();
+    dev.set("shop", &json!({"V": "x"}));
+    for how in ["--stdin", "--file -"] {
+        let set = format!("secrets set V {how} --app shop");
+        for line in [
+            format!(
+                "$PETSEM {set} --endpoint http://{} --token-file - < operator.token",
+                dev.server.address()
+            ),
+            format!(
+                "printf y | PETSEM_TOKEN_FILE=- $PETSEM {set} --endpoint http://{}",
+                dev.server.address()
+            ),
+        ] {
+            let ended = bash(&dev, &line);
+            assert_eq!(ended.status.code(), Some(2), "{line}: {}", ended.printed);
+            assert!(
+                ended.printed.contains("name standard input, which can be read once"),
+                "{}",
+                ended.printed
+            );
+        }
+    }
+    let list = bash(&dev, "$PETSEM $LIST operator.token --json");
+    let listed: Value = serde_json::from_str(&list.printed).unwrap();
+    assert_eq!(listed["secrets"][0]["version"], 1, "{listed}");
+}
+
+#[test]
 fn a_variable_that_is_set_to_nothing_is_not_set() {
     let dev = Dev::start();
     dev.set("shop", &json!({"V": "x"}));
