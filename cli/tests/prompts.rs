@@ -1,7 +1,8 @@
 //! Prompts on a real terminal: what a person types is the value, and what a person pastes or typed before is not. The
 //! server only records what arrives.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
+#![expect(clippy::disallowed_methods, reason = "a command that hangs must fail the test")]
 
 use std::fs::File;
 use std::io::{Read, Write};
