@@ -24,6 +24,9 @@ pub(super) fn notes(token: &UnverifiedToken, wanted_end: Option<i64>, now: i64) 
     notes
 }
 
+/// Whether two caveats leave nothing of one kind.
+type Disjoint = fn(&PetsemCaveat, &PetsemCaveat) -> bool;
+
 /// What two caveats of a token restrict to sets without a common member.
 fn conflict(caveats: &[Caveat]) -> Option<&'static str> {
     let caveats: Vec<&PetsemCaveat> =
@@ -35,10 +38,10 @@ fn conflict(caveats: &[Caveat]) -> Option<&'static str> {
     if !Action::ALL.into_iter().any(|action| actions.contains(action)) {
         return Some("actions");
     }
-    let disjoint = |are: fn(&PetsemCaveat, &PetsemCaveat) -> bool| {
+    let disjoint = |are: Disjoint| {
         caveats.iter().enumerate().any(|(at, one)| caveats.iter().skip(at + 1).any(|other| are(one, other)))
     };
-    let kinds: [(&'static str, fn(&PetsemCaveat, &PetsemCaveat) -> bool); 4] = [
+    let kinds: [(&'static str, Disjoint); 4] = [
         ("apps", |one, other| match (one, other) {
             (PetsemCaveat::Apps(one), PetsemCaveat::Apps(other)) => {
                 have_none_in_common(one.ids(), other.ids())
