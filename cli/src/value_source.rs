@@ -72,6 +72,11 @@ pub(crate) fn token(path: &Path) -> Result<Zeroizing<String>, Failure> {
     Ok(private_file::trimmed_text(Path::new(messages::STDIN_NAME), &bytes)?)
 }
 
+/// A token that was copied from a header, without its scheme.
+pub(crate) fn without_scheme(text: &str) -> &str {
+    text.strip_prefix("FlyV1 ").or_else(|| text.strip_prefix("Bearer ")).unwrap_or(text).trim()
+}
+
 /// Whether a person confirms by typing `expected`. Without a terminal there is no prompt, and the answer is yes.
 pub(crate) fn confirmed_by_typing(expected: &str, prompt: fn(&str) -> String) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {

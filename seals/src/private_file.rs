@@ -123,17 +123,17 @@ pub fn is_open_to_others(file: &File, metadata: &Metadata) -> bool {
 fn acl_names_others(acl: &[u8], us: u32) -> bool {
     let Some((&[2, 0, 0, 0], entries)) = acl.split_first_chunk::<4>() else { return true };
     let (entries, rest) = entries.as_chunks::<8>();
-    let entry = |&[tag, tag_high, rights, rights_high, id @ ..]: &[u8; 8]| {
+    let entry = |&[kind, kind_high, rights, rights_high, id @ ..]: &[u8; 8]| {
         (
-            u16::from_le_bytes([tag, tag_high]),
+            u16::from_le_bytes([kind, kind_high]),
             u16::from_le_bytes([rights, rights_high]),
             u32::from_le_bytes(id),
         )
     };
     let mask =
-        entries.iter().map(entry).find(|(tag, ..)| *tag == ACL_MASK).map_or(7, |(_, rights, _)| rights);
+        entries.iter().map(entry).find(|(kind, ..)| *kind == ACL_MASK).map_or(7, |(_, rights, _)| rights);
     !rest.is_empty()
-        || entries.iter().map(entry).any(|(tag, rights, id)| match tag {
+        || entries.iter().map(entry).any(|(kind, rights, id)| match kind {
             ACL_OWNER | ACL_MASK => false,
             ACL_USER => id != us && id != ROOT && rights & mask != 0,
             ACL_OWNING_GROUP | ACL_GROUP => rights & mask != 0,

@@ -13,7 +13,6 @@ use petsem_policy::{PetsemCaveat, UnverifiedToken};
 use serde::Serialize;
 
 use super::run::become_command;
-use super::token::without_scheme;
 use crate::arguments::AllowedNames;
 use crate::context::{AppArgument, Connection, Resolved};
 use crate::failure::Failure;
@@ -157,7 +156,7 @@ fn app_id(resolved: &Resolved, app: &AppRef, token: &str) -> Result<AppId, Failu
 
 /// The one app that a token is for, if it is for one.
 fn only_app(token: &str) -> Option<AppId> {
-    let token = UnverifiedToken::parse(without_scheme(token)).ok()?;
+    let token = UnverifiedToken::parse(value_source::without_scheme(token)).ok()?;
     token.caveats().iter().find_map(|caveat| match PetsemCaveat::of(caveat)?.ok()?? {
         PetsemCaveat::Apps(apps) => match apps.ids() {
             [id] => Some(AppId::from_bytes(*id)),

@@ -47,8 +47,11 @@ impl Check {
             match KeyFile::open(path) {
                 Ok(_) => {}
                 Err(KeyFileError::Missing { .. }) => {
-                    check_directory(path)?;
                     output::notice(&messages::key_file_missing(path));
+                    // Not an error: the reference is valid everywhere. `petsem operator init` refuses it.
+                    if !directory_of(path).is_dir() {
+                        output::notice(&messages::no_key_directory(path, directory_of(path)));
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }

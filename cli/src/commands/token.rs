@@ -12,7 +12,6 @@ mod revoke;
 
 use clap::Subcommand;
 
-pub(super) use self::attenuate::without_scheme;
 use crate::failure::Failure;
 
 #[derive(Subcommand)]

@@ -87,6 +87,14 @@ pub(crate) fn no_directory(file: &Path, directory: &Path) -> Failure {
     )
 }
 
+pub(crate) fn no_key_directory(file: &Path, directory: &Path) -> String {
+    format!(
+        "the directory {} of the key file {} does not exist; create it before `petsem operator init`",
+        directory.display(),
+        file.display()
+    )
+}
+
 pub(crate) fn no_socket_directory(socket: &Path, directory: &Path) -> String {
     format!(
         "the directory {} of the socket {} does not exist; create it before the server starts",

@@ -82,8 +82,8 @@ impl Engine {
                     self.take(&folder, id, request).await;
                 }
                 Ok(None) => {
-                    tracing::error!(denial = %id, "a file in the directory of denials is not authentic; it was moved aside");
                     folder.put_aside(id);
+                    tracing::error!(denial = %id, "a file in the directory of denials is not authentic; it was moved aside");
                 }
                 // It may be authentic, so it is kept; it is logged once.
                 Err(error) => {

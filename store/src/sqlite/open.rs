@@ -124,6 +124,8 @@ pub(super) fn reader_of(path: &Path) -> Result<Connection, OpenError> {
     let open = || {
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.pragma_update(None, "query_only", true)?;
+        // The first read opens the other files. Later, the database may have been moved away from the server.
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
         Ok(connection)
     };
     open().map_err(|source| failure::open(path, source))

@@ -69,8 +69,8 @@ impl Attenuate {
             return Err(messages::nothing_narrows());
         }
         let text = value_source::token(&self.token)?;
-        let token =
-            UnverifiedToken::parse(without_scheme(&text)).map_err(|error| messages::not_a_token(&error))?;
+        let token = UnverifiedToken::parse(value_source::without_scheme(&text))
+            .map_err(|error| messages::not_a_token(&error))?;
         let narrowed = Macaroon::from_token(&token)
             .and_then(|mut macaroon| macaroon.add(caveats).map(|()| macaroon))
             .map_err(|error| messages::cannot_narrow(&error))?;
@@ -136,9 +136,4 @@ impl Attenuate {
         }
         Ok(ids)
     }
-}
-
-/// A token copied from a header starts with its scheme.
-pub(in crate::commands) fn without_scheme(text: &str) -> &str {
-    text.strip_prefix("FlyV1 ").or_else(|| text.strip_prefix("Bearer ")).unwrap_or(text).trim()
 }

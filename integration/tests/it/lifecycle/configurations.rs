@@ -28,7 +28,6 @@ fn a_configuration_that_cannot_work_is_refused_before_anything_is_created() {
             "`~` is not replaced here",
         ),
         (String::new(), Some(("\"seal.key\"", "\"~/seal.key\"")), "`~` is not replaced here"),
-        (String::new(), Some(("\"seal.key\"", "\"no/such/seal.key\"")), "there is no directory"),
     ] {
         let installation = Installation::configured();
         let mut text = CONFIGURATION.to_owned();
@@ -43,6 +42,19 @@ fn a_configuration_that_cannot_work_is_refused_before_anything_is_created() {
         }
         assert_eq!(files(&installation), ["petsem.toml"], "{said}");
     }
+}
+
+#[test]
+fn a_key_file_in_a_missing_directory_is_noted_and_nothing_is_created() {
+    let installation = Installation::configured();
+    installation.configure(&CONFIGURATION.replace("\"seal.key\"", "\"no/such/seal.key\""));
+    let checked = check(&installation);
+    assert!(checked.status.success(), "{}", checked.printed);
+    assert!(checked.printed.contains("create it before `petsem operator init`"), "{}", checked.printed);
+    let ended = installation.init();
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.printed);
+    assert!(ended.printed.contains("there is no directory"), "{}", ended.printed);
+    assert_eq!(files(&installation), ["petsem.toml"]);
 }
 
 #[test]
