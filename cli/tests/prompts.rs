@@ -50,9 +50,9 @@ impl Terminal {
         let mut keyboard = File::from(keyboard);
         keyboard.write_all(ahead).unwrap();
 
-        // A session of its own, whose terminal this is.
+        // A session of its own, whose terminal this is. A test that runs in the background inherits ignored signals.
         let child = Command::new("setsid")
-            .args(["--ctty", "--wait", "sh", "-c", script])
+            .args(["--ctty", "--wait", "env", "--default-signal", "sh", "-c", script])
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("PETSEM", env!("CARGO_BIN_EXE_petsem"))
