@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Signal, kill_current_process_group};
 use rustix::termios::{
     LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcsetattr,
@@ -65,7 +66,7 @@ pub(crate) fn read_hidden(prompt: &str) -> Result<Zeroizing<String>, PromptError
         match rustix::io::read(&terminal, &mut byte) {
             Ok(0) => return Err(PromptError::Ended),
             Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => continue,
+            Err(Errno::INTR) => continue,
             Err(error) => return Err(PromptError::Terminal(error.into())),
         }
         let key = line.press(byte[0]);
@@ -118,7 +119,7 @@ pub(crate) fn read_visible(show_prompt: impl FnOnce()) -> io::Result<Option<Stri
     Ok((!discard(&stdin, PASTE, PASTE)).then_some(line))
 }
 
-/// The terminal of this process, also if the standard streams are others.
+/// The controlling terminal; without one, standard input.
 fn terminal() -> io::Result<File> {
     match OpenOptions::new().read(true).write(true).open("/dev/tty") {
         Ok(terminal) => Ok(terminal),
@@ -136,7 +137,9 @@ fn discard(terminal: impl AsFd, first: i64, next: i64) -> bool {
     while left > 0 {
         let timeout = Timespec { tv_sec: pause / 1000, tv_nsec: pause.rem_euclid(1000) * 1_000_000 };
         let mut waiting = [PollFd::new(&terminal, PollFlags::IN)];
-        let _ = poll(&mut waiting, Some(&timeout));
+        if poll(&mut waiting, Some(&timeout)) == Err(Errno::INTR) {
+            continue;
+        }
         if waiting.iter().all(|one| one.revents() != PollFlags::IN) {
             break;
         }

@@ -29,12 +29,17 @@ pub(crate) struct Remote {
 impl Remote {
     /// Reads the token file. Nothing is sent yet.
     pub(crate) fn open(resolved: &Resolved) -> Result<Self, Failure> {
-        let endpoint: Endpoint = resolved.endpoint.parse()?;
         let token = value_source::token(resolved.token_file()?)?;
+        Self::with_token(resolved, &token)
+    }
+
+    /// As [`Remote::open`], for a token that has been read: a pipe can be read once.
+    pub(crate) fn with_token(resolved: &Resolved, token: &str) -> Result<Self, Failure> {
+        let endpoint: Endpoint = resolved.endpoint.parse()?;
         Ok(Self {
             runtime: runtime()?,
             client: Client::builder(vec![endpoint]).build(),
-            credentials: Credentials::new(&token)?,
+            credentials: Credentials::new(token)?,
         })
     }
 

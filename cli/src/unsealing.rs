@@ -96,9 +96,7 @@ pub(crate) fn new_passphrase(flag: &str) -> Result<Passphrase, Failure> {
 
 fn secret_text(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let bytes = match path == Path::new(STDIN) {
-        true => {
-            private_file::read_stream(Path::new(messages::STDIN_NAME), std::io::stdin().lock(), MAX_FILE)?
-        }
+        true => value_source::stdin(MAX_FILE)?,
         false => private_file::read_private(path, MAX_FILE)?,
     };
     let text = std::str::from_utf8(&bytes).map_err(|_| messages::not_text(path))?;

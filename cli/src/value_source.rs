@@ -100,7 +100,7 @@ fn file(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
 }
 
 /// All of standard input, once: a second reader would find nothing, and take that for an empty value.
-fn stdin(limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(crate) fn stdin(limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Ordering::Relaxed) {
         return Err(messages::stdin_taken());

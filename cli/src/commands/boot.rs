@@ -149,7 +149,8 @@ fn app_id(resolved: &Resolved, app: &AppRef, token: &str) -> Result<AppId, Failu
         (AppRef::Id(id), _) => Ok(*id),
         (AppRef::Name(_), Some(id)) => Ok(id),
         (AppRef::Name(name), None) => {
-            Remote::open(resolved)?.get::<petsem_api::App>(&format!("/v1/apps/{name}")).map(|app| app.id)
+            let remote = Remote::with_token(resolved, token)?;
+            remote.get::<petsem_api::App>(&format!("/v1/apps/{name}")).map(|app| app.id)
         }
     }
 }

@@ -111,7 +111,8 @@ impl Development {
     }
 }
 
-/// Serves a development directory until SIGTERM, SIGINT, SIGQUIT or SIGHUP; creates the installation first if there is none.
+/// Serves a development directory until SIGTERM, SIGINT, SIGQUIT or SIGHUP; creates the installation first if there is
+/// none.
 ///
 /// # Errors
 /// [`ServeError`].

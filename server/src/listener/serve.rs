@@ -53,8 +53,8 @@ pub struct Bound {
     pub listeners: Vec<String>,
 }
 
-/// Serves an installation until SIGTERM, SIGINT or SIGQUIT. If no seal opens the store, the server is sealed until an operator
-/// unseals it.
+/// Serves an installation until SIGTERM, SIGINT or SIGQUIT. If no seal opens the store, the server is sealed until an
+/// operator unseals it.
 ///
 /// # Errors
 /// [`ServeError`]; except for `Stop`, nothing was served.

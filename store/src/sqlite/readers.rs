@@ -1,5 +1,5 @@
-//! Read-only connections, two for each core, at most 64: the threads of boots never wait for a connection that a
-//! thread of other requests uses. A thread prefers its last connection, whose cache has its pages.
+//! Read-only connections, two for each core, at most 64. With up to 32 cores, the threads of boots wait for no
+//! connection that a thread of other requests uses. A thread prefers its last connection, whose cache has its pages.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

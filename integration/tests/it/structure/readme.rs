@@ -3,11 +3,14 @@
 //! The blocks run as they are written, in one shell. What a person does besides typing is in [`line`]: leaving a server
 //! running, answering a prompt, and copying an id that a command printed.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Command;
 
 use petsem_integration::server::{binary, run};
+use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 const README: &str = include_str!("../../../../README.md");
 
@@ -70,9 +73,14 @@ fn line(line: &str, ports: [u16; 2]) -> String {
     line.replace("8200", &ports[0].to_string()).replace("8201", &ports[1].to_string())
 }
 
-fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+/// A free port. While the socket is open, no other test gets it, but a server can listen on it: neither minds that the
+/// address is in use, and this one does not listen (socket(7), `SO_REUSEADDR`).
+fn reserved_port() -> (OwnedFd, u16) {
+    let reserved = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    set_socket_reuseaddr(&reserved, true).unwrap();
+    bind(&reserved, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = SocketAddrV4::try_from(getsockname(&reserved).unwrap()).unwrap().port();
+    (reserved, port)
 }
 
 #[test]
@@ -80,7 +88,8 @@ fn every_command_block_of_the_readme_works_as_written_in_order() {
     let blocks = blocks();
     let is_left_out = |block: &str| LEFT_OUT.iter().any(|line| block.contains(line));
     assert_eq!(blocks.iter().filter(|block| is_left_out(block)).count(), LEFT_OUT.len());
-    let ports = free_ports();
+    let [(_first, first), (_second, second)] = [reserved_port(), reserved_port()];
+    let ports = [first, second];
     let mut script = BEFORE.to_owned();
     for block in blocks.iter().filter(|block| !is_left_out(block)) {
         for written in block.lines() {
