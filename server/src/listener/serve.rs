@@ -410,7 +410,9 @@ mod tests {
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         // Without an answer, the test fails instead of waiting for ever.
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: petsem\r\nconnection: close\r\n\r\n").unwrap();
+        // In one write: what asks for health must arrive at once.
+        let request = format!("GET {path} HTTP/1.1\r\nhost: petsem\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
