@@ -243,8 +243,8 @@ pub struct PutIssuer {
     /// The algorithms that it may use.
     #[schema(value_type = Vec<Algorithm>, min_items = 1)]
     pub algorithms: Vec<String>,
-    /// Its public keys: a JWK set (RFC 7517). RSA keys have 2048 to 8192 bits. Symmetric keys and keys for other uses
-    /// than signatures are ignored.
+    /// Its public keys: a JWK set (RFC 7517). RSA keys have 2048 to 8192 bits. Keys that cannot verify any of the
+    /// algorithms are not used; one must be. Private and symmetric keys are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<JwkSet>)]
     pub keys: Option<serde_json::Value>,
@@ -298,10 +298,34 @@ pub struct Issuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub boot_claims: Option<BootClaims>,
+    /// How many of its keys can verify one of the algorithms now.
+    #[serde(default)]
+    pub usable_keys: u64,
+    /// The keys of its set that are not used, in the order of the set; at most 64 are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
+    pub left_out: Vec<LeftOutKey>,
+    /// How many keys of its set are not used.
+    #[serde(default)]
+    pub left_out_count: u64,
     /// The keys that this node has fetched; absent if the keys were registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub fetched: Option<FetchedKeys>,
+}
+
+/// A key of an issuer's set that is not used. The other keys are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LeftOutKey {
+    /// Its place in the set.
+    #[schema(minimum = 1)]
+    pub position: u64,
+    /// Its `kid`, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub kid: Option<String>,
+    /// Why it is not used, in words.
+    pub problem: String,
 }
 
 /// Where the keys of an issuer come from.

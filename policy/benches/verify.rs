@@ -104,7 +104,7 @@ fn issuer_and_jwt() -> (Issuer, String) {
         iss: "https://issuer.example".to_owned(),
         audience: "petsem".to_owned(),
         algorithms: vec![Algorithm::ES256],
-        keys: Jwks::parse(&json!({"keys": [jwk]}).to_string()).unwrap(),
+        keys: Jwks::parse(&json!({"keys": [jwk]}).to_string(), &Algorithm::ALL).unwrap(),
     };
     let claims = json!({
         "iss": "https://issuer.example", "aud": "petsem", "iat": NOW, "exp": NOW + 300, "sub": "workload",

@@ -17,7 +17,7 @@ fn each_jwt_gets_the_expected_answer() {
         iss: text("iss"),
         audience: text("aud"),
         algorithms: Algorithm::ALL.to_vec(),
-        keys: Jwks::parse(&fixtures["keys"].to_string()).unwrap(),
+        keys: Jwks::parse(&fixtures["keys"].to_string(), &Algorithm::ALL).unwrap(),
     };
     let now = fixtures["now"].as_i64().unwrap();
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -57,6 +57,7 @@ fn answer(error: JwtError) -> String {
         JwtError::Extension => "extension".to_owned(),
         JwtError::Algorithm => "algorithm".to_owned(),
         JwtError::UnknownKey => "unknown key".to_owned(),
+        JwtError::KeyDoesNotFit => "key does not fit".to_owned(),
         JwtError::Signature => "signature".to_owned(),
         JwtError::Claim(name) => format!("claim {name}"),
         JwtError::NotYetValid => "not yet valid".to_owned(),

@@ -18,6 +18,8 @@ pub(crate) enum Issuer {
     Add(Add),
     /// List the registered issuers, and the state of their keys
     List(List),
+    /// Show one issuer: what it is registered with, and which keys of its set are not used, and why
+    Show(Show),
     /// Delete an issuer; this revokes the JWTs that it has issued, and everything derived from them
     Delete(Delete),
 }
@@ -57,6 +59,16 @@ pub(crate) struct List {
 }
 
 #[derive(Args)]
+pub(crate) struct Show {
+    /// The exact `iss`, or the id, as `petsem issuer list` shows them
+    #[arg(value_name = "ISSUER")]
+    issuer: String,
+
+    #[command(flatten)]
+    common: ServerArguments,
+}
+
+#[derive(Args)]
 pub(crate) struct Delete {
     /// The id, as `petsem issuer list` shows it
     #[arg(value_name = "ISSUER_ID")]
@@ -71,6 +83,7 @@ impl Issuer {
         match self {
             Self::Add(add) => add.run(),
             Self::List(list) => list.run(),
+            Self::Show(show) => show.run(),
             Self::Delete(delete) => delete.run(),
         }
     }
@@ -114,6 +127,18 @@ impl List {
             }
             table
         })
+    }
+}
+
+impl Show {
+    fn run(self) -> Result<(), Failure> {
+        let remote = self.common.remote()?;
+        let all: IssuerList = remote.get("/v1/issuers")?;
+        let is_it = |issuer: &&petsem_api::Issuer| {
+            issuer.issuer == self.issuer || issuer.id.to_string() == self.issuer
+        };
+        let issuer = all.issuers.iter().find(is_it).ok_or_else(|| messages::no_such_issuer(&self.issuer))?;
+        output::confirm(self.common.json, issuer, &messages::issuer_shown(issuer))
     }
 }
 

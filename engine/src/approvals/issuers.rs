@@ -12,7 +12,7 @@ use petsem_store::RecordKind;
 
 use crate::approvals::key_digest::digest_of_keys;
 use crate::approvals::request::{ApprovalRequest, DecidedRequest, registration_ends};
-use crate::authn::issuer_keys::IssuerKeys;
+use crate::authn::issuer_keys::{IssuerKeys, algorithms_of, left_out, log_left_out};
 use crate::authz::decide::Principal;
 use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::control::state::{Control, IssuerEntry};
@@ -76,6 +76,7 @@ impl Engine {
     ) -> Result<Approval, Failure> {
         let requester = &principal.may_operate(audit, now)?.token;
         let row = self.check_issuer(&registration, false)?;
+        let registration = PutIssuer { keys: row.keys.clone(), ..registration };
         let summary = messages::issuer_registration(&described(&row));
         self.request_registration(
             audit,
@@ -102,6 +103,7 @@ impl Engine {
         let requester = &principal.may_operate(audit, now)?.token;
         let expected_version = self.issuer(id)?.version;
         let row = self.check_issuer_change(id, expected_version, &registration)?;
+        let registration = PutIssuer { keys: row.keys.clone(), ..registration };
         let summary = messages::issuer_change(&described(&row));
         let change = ProtectedChange::IssuerChange { id, expected_version, wanted: registration };
         self.request_registration(audit, requester, request(summary, change, now), now, None).await
@@ -162,7 +164,7 @@ impl Engine {
         let row = IssuerRow {
             issuer: registration.issuer.clone(),
             algorithms: registration.algorithms.clone(),
-            keys: registration.keys.clone(),
+            keys: registration.keys.as_ref().map(Jwks::public_members),
             jwks_url: registration.jwks_url.clone(),
             discovery: registration.discovery,
             boot_claims: registration.boot_claims.clone(),
@@ -171,8 +173,8 @@ impl Engine {
         };
         IssuerKeys::of(&row, &*self.fetch)
             .map_err(|error| messages::refused(ErrorCode::BadRequest, &error))?;
-        if let Some(keys) = &row.keys {
-            Jwks::parse(&keys.to_string())
+        if let Some(keys) = &registration.keys {
+            Jwks::parse(&keys.to_string(), &algorithms_of(&row))
                 .map_err(|error| messages::refused(ErrorCode::BadRequest, &error))?;
         }
         Ok(row)
@@ -212,6 +214,7 @@ impl Engine {
         })
         .await?;
         let keys = IssuerKeys::of(&row, &*self.fetch).map_err(Failure::internal)?;
+        log_left_out(&row.issuer, &keys.available());
         Ok(to_wire(&IssuerEntry { id, version, row, keys }))
     }
 
@@ -267,6 +270,7 @@ fn request(summary: String, change: ProtectedChange, now: Timestamp) -> Approval
 /// The issuer in its wire form.
 fn to_wire(entry: &IssuerEntry) -> Issuer {
     let IssuerEntry { id, row, keys, .. } = entry;
+    let available = keys.available();
     Issuer {
         id: *id,
         issuer: row.issuer.clone(),
@@ -275,6 +279,9 @@ fn to_wire(entry: &IssuerEntry) -> Issuer {
         keys_from: keys.from(),
         jwks_url: row.jwks_url.clone(),
         boot_claims: row.boot_claims.clone(),
+        usable_keys: available.len() as u64,
+        left_out: left_out(&available),
+        left_out_count: available.left_out_count() as u64,
         fetched: keys.published().map(|published| published.to_wire()),
     }
 }
@@ -288,8 +295,8 @@ fn described(row: &IssuerRow) -> String {
         (None, false) => {
             let text = row.keys.as_ref().map_or_else(String::new, ToString::to_string);
             // The row was checked, so it has keys.
-            let keys = Jwks::parse(&text).unwrap_or_default();
-            messages::issuer_with_keys(&issuer, keys.thumbprints(), &digest_of_keys(&keys))
+            let keys = Jwks::parse(&text, &Algorithm::ALL).unwrap_or_default();
+            messages::issuer_with_keys(&issuer, &keys.thumbprints(), &digest_of_keys(&keys))
         }
     };
     match &row.boot_claims {

@@ -1,8 +1,9 @@
 //! Verification of JWTs: issuer, keys, lifetime, revocation.
 
 use petsem_api::ErrorCode;
-use petsem_policy::evaluate::{Algorithm, Claims, Issuer, Jwks, JwtError, issuer_of, key_id_of, verify_jwt};
+use petsem_policy::evaluate::{Claims, Issuer, Jwks, JwtError, issuer_of, key_id_of, verify_jwt};
 
+use crate::authn::issuer_keys::algorithms_of;
 use crate::authn::tokens::check_jwt;
 use crate::clock::Timestamp;
 use crate::control::state::{Control, IssuerEntry};
@@ -34,11 +35,11 @@ impl Engine {
         longest: i64,
         now: Timestamp,
     ) -> Result<Claims, Failure> {
-        match self.verify_with_available_keys(text, longest, now).await? {
+        let error = match self.verify_with_available_keys(text, longest, now).await? {
             Ok(claims) => return Ok(claims),
-            Err(JwtError::UnknownKey) => {}
-            Err(error) => return Err(refused(&error)),
-        }
+            Err(error) if !error.newer_keys_may_help() => return Err(refused(&error)),
+            Err(error) => error,
+        };
         let control = self.control();
         let entry = issuer_entry(&control, text)?;
         let key_id = key_id_of(text).map_err(|error| refused(&error))?;
@@ -47,7 +48,7 @@ impl Engine {
             None => false,
         };
         if !newer {
-            return Err(refused(&JwtError::UnknownKey));
+            return Err(refused(&error));
         }
         // Time has passed: check revocations and the JWT's expiry again.
         self.verify_with_available_keys(text, longest, self.now()).await?.map_err(|error| refused(&error))
@@ -73,12 +74,11 @@ impl Engine {
     }
 
     fn issuer_of(&self, entry: &IssuerEntry, keys: Jwks) -> Issuer {
-        let algorithms = entry.row.algorithms.iter().filter_map(|name| Algorithm::from_name(name)).collect();
         Issuer {
             id: *entry.id.as_bytes(),
             iss: entry.row.issuer.clone(),
             audience: self.settings.name.clone(),
-            algorithms,
+            algorithms: algorithms_of(&entry.row),
             keys,
         }
     }

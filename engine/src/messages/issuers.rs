@@ -79,13 +79,7 @@ pub(crate) fn issuer_with_discovery(issuer: &dyn Display) -> String {
     format!("the issuer {issuer}, keys by its discovery document")
 }
 
-pub(crate) fn issuer_with_keys<'k>(
-    issuer: &dyn Display,
-    thumbprints: impl Iterator<Item = &'k str>,
-    digest: &str,
-) -> String {
-    let mut thumbprints: Vec<_> = thumbprints.collect();
-    thumbprints.sort_unstable();
+pub(crate) fn issuer_with_keys(issuer: &dyn Display, thumbprints: &[&str], digest: &str) -> String {
     let keys = thumbprints.join(", ");
     let listed = match thumbprints.len() {
         1 => return format!("the issuer {issuer}, registered keys by SHA-256 thumbprint (RFC 7638): {keys}"),

@@ -16,11 +16,17 @@ pub enum JwksError {
     /// Not the JSON of a key set.
     #[error("the key set is not JSON of the form {{\"keys\":[…]}}; give the issuer's JWKS")]
     Json(#[source] serde_json::Error),
-    /// No key for any [`super::Algorithm`].
+    /// No key can verify any of the algorithms.
     #[error(
-        "the key set has no signing key of RSA (2048 to 8192 bits), P-256, P-384 or Ed25519; give the issuer's JWKS"
+        "no key of the set can verify {algorithms}: {}; give the issuer's JWKS, and the algorithms of its keys",
+        listed(left_out)
     )]
-    NoUsableKey,
+    NoUsableKey {
+        /// The algorithms, in words.
+        algorithms: String,
+        /// The keys, each with its problem.
+        left_out: Vec<LeftOutKey>,
+    },
     /// A key with a private or symmetric part (RFC 7518 §6).
     #[error(
         "a key of the set has its private part ({member:?}); give public keys alone, and replace that key: others may have \
@@ -30,9 +36,90 @@ pub enum JwksError {
         /// The member of the key.
         member: &'static str,
     },
-    /// Two keys of one kind have the same id.
-    #[error("two keys of the set have the same kid; give each its own")]
-    RepeatedId,
+}
+
+/// Most keys that a refusal lists.
+const KEYS_LISTED: usize = 4;
+
+fn listed(left_out: &[LeftOutKey]) -> String {
+    if left_out.is_empty() {
+        return "it is empty".to_owned();
+    }
+    let mut keys: Vec<String> = left_out.iter().take(KEYS_LISTED).map(ToString::to_string).collect();
+    if left_out.len() > KEYS_LISTED {
+        keys.push(format!("and {} more", left_out.len() - KEYS_LISTED));
+    }
+    keys.join("; ")
+}
+
+/// A key of a set that is not used. Its text has the beginning of the key's id, on one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("key {position}{} {problem}", named(id.as_deref()))]
+pub struct LeftOutKey {
+    /// Its place in the set, from 1.
+    pub position: usize,
+    /// Its `kid`, if it has one.
+    pub id: Option<String>,
+    /// Why it is not used.
+    pub problem: KeyProblem,
+}
+
+/// Characters of an id that are shown.
+const ID_SHOWN: usize = 64;
+
+fn named(id: Option<&str>) -> String {
+    id.map_or_else(String::new, |id| format!(" ({:?})", id.chars().take(ID_SHOWN).collect::<String>()))
+}
+
+/// Why a key of a set is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// Not an object, or JSON that cannot be read.
+    #[error("is not a JSON object")]
+    NotAnObject,
+    /// A private or symmetric part (RFC 7518 §6).
+    #[error("has its private part ({member:?}), so others may have seen it; replace it")]
+    PrivatePart {
+        /// The member of the key.
+        member: &'static str,
+    },
+    /// A kind without an [`super::Algorithm`].
+    #[error("is not of kind RSA, EC (P-256, P-384, P-521) or OKP (Ed25519)")]
+    Kind,
+    /// `use` or `key_ops` name other uses.
+    #[error("is not for verifying signatures, says its \"use\" or \"key_ops\"")]
+    Use,
+    /// `alg` is unknown, or not of the kind.
+    #[error("has an \"alg\" that is no algorithm for keys of its kind")]
+    Algorithm,
+    /// It serves only algorithms that are not registered.
+    #[error("is for none of the registered algorithms")]
+    NotRegistered,
+    /// `kid` is not text.
+    #[error("has a \"kid\" that is not text")]
+    Id,
+    /// A number is missing or cannot be read.
+    #[error("has no {member:?}, or one that is not base64url of the right length")]
+    Number {
+        /// The member of the key.
+        member: &'static str,
+    },
+    /// An RSA modulus below 2048 or above 8192 bits.
+    #[error("has an RSA modulus of {bits} bits; 2048 to 8192 are accepted")]
+    RsaLength {
+        /// Its length.
+        bits: usize,
+    },
+    /// An even number, or an exponent out of range.
+    #[error("has an RSA modulus or exponent that no RSA key has")]
+    RsaNumbers,
+    /// A modulus that can be factored (CVE-2017-15361).
+    #[error("can be factored (CVE-2017-15361); replace it")]
+    Factorable,
+    /// Not a point of the curve.
+    #[error("is not a point of its curve")]
+    Point,
 }
 
 /// Why a JWT is not accepted.
@@ -54,9 +141,24 @@ pub enum JwtError {
     /// The algorithm is not registered for the issuer.
     #[error("the JWT's algorithm is not registered for its issuer; register it")]
     Algorithm,
-    /// The issuer has no such key for that algorithm. A caller may fetch its keys again.
-    #[error("the issuer has no such key for the algorithm; check kid and the registered keys")]
+    /// `kid` is not text.
+    #[error("the JWT's kid is not text; have the issuer correct it")]
+    KeyId,
+    /// The issuer has no key with this id. A caller may fetch its keys again.
+    #[error("the issuer's key set has no key with the JWT's kid; publish or register that key")]
     UnknownKey,
+    /// The issuer's key with this id is left out. A caller may fetch its keys again.
+    #[error("the issuer's key with the JWT's kid {0}; correct the issuer's key set")]
+    KeyLeftOut(KeyProblem),
+    /// The issuer's key with this id is not for the algorithm.
+    #[error("the issuer's key with the JWT's kid is for another algorithm; correct the alg of one of them")]
+    KeyDoesNotFit,
+    /// The JWT names no key, and none fits.
+    #[error("the issuer's key set has no usable key for the JWT's algorithm; publish or register one")]
+    NoKey,
+    /// The JWT names no single key, and more keys fit than are tried.
+    #[error("more than 8 keys of the issuer fit the JWT; have the issuer give each its own kid, in both")]
+    TooManyKeys,
     /// The signature is wrong.
     #[error("the JWT's signature is wrong; get a new one from the issuer")]
     Signature,
@@ -72,6 +174,13 @@ pub enum JwtError {
     /// It lives longer than its use here allows.
     #[error("the JWT lives too long from iat to exp; ask the issuer for a shorter one")]
     TooLongLived,
+}
+
+impl JwtError {
+    /// Whether the answer may be another with keys that the issuer published since.
+    pub fn newer_keys_may_help(&self) -> bool {
+        matches!(self, Self::UnknownKey | Self::KeyLeftOut(_))
+    }
 }
 
 /// Why a policy cannot be set.

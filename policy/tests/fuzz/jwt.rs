@@ -86,13 +86,15 @@ fn issuer(signers: &[Signer]) -> Issuer {
         iss: "https://issuer.example".to_owned(),
         audience: "petsem".to_owned(),
         algorithms: Algorithm::ALL.to_vec(),
-        keys: Jwks::parse(&json!({"keys": keys}).to_string()).unwrap(),
+        keys: Jwks::parse(&json!({"keys": keys}).to_string(), &Algorithm::ALL).unwrap(),
     }
 }
 
 /// One key of each kind. The RSA algorithms share one; its id is RS256.
 fn signers() -> Vec<Signer> {
-    [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA].map(Signer::new).into()
+    [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::ES512, Algorithm::EdDSA]
+        .map(Signer::new)
+        .into()
 }
 
 #[test]
@@ -138,7 +140,7 @@ fn a_jwt_mutated_after_signing_yields_only_signed_claims() {
 #[test]
 fn a_jwt_mutated_before_signing_is_accepted_only_if_its_claims_are_valid() {
     let signer = Signer::new(Algorithm::EdDSA);
-    let keys = Jwks::parse(&json!({"keys": [signer.jwk("k")]}).to_string()).unwrap();
+    let keys = Jwks::parse(&json!({"keys": [signer.jwk("k")]}).to_string(), &Algorithm::ALL).unwrap();
     let issuer = Issuer { keys, ..issuer(&signers()) };
     let headers = Corpus::new([signer.header(), json!({"alg": "EdDSA"}).to_string()]);
     let bodies = [
@@ -212,7 +214,7 @@ fn refusal(error: JwtError) -> &'static str {
         JwtError::Type => "type",
         JwtError::Extension => "extension",
         JwtError::Algorithm => "algorithm",
-        JwtError::UnknownKey => "unknown key",
+        JwtError::UnknownKey | JwtError::NoKey | JwtError::KeyId | JwtError::KeyDoesNotFit => "no such key",
         JwtError::Signature => "signature",
         JwtError::Claim(_) => "claim",
         JwtError::NotYetValid => "not yet valid",

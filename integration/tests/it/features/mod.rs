@@ -11,6 +11,7 @@ mod exchange;
 mod explanations;
 mod issuer_changes;
 mod issuers;
+mod key_sets;
 mod metrics;
 mod revocations;
 mod second_person;
