@@ -75,10 +75,12 @@ pub(crate) struct BootRule {
     /// The exact `iss` of a registered issuer.
     #[schema(value_type = IssuerName)]
     issuer: String,
-    /// Claims that must be text and match.
+    /// Claims by name, and what they must be.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, MatchPattern>)]
-    claims: BTreeMap<String, String>,
+    claims: BTreeMap<String, ClaimConditions>,
+    /// Values within claims by JSON pointer (RFC 6901), which steps through objects only.
+    #[serde(default)]
+    pointers: BTreeMap<String, ClaimConditions>,
     /// What is allowed.
     #[schema(min_items = 1, max_items = 1)]
     actions: Vec<BootAction>,
@@ -100,9 +102,12 @@ pub(crate) struct ReadRule {
     /// The exact `iss` of a registered issuer.
     #[schema(value_type = IssuerName)]
     issuer: String,
-    /// Claims that must be text and match. At least one pattern is more than `*`.
-    #[schema(value_type = BTreeMap<String, MatchPattern>)]
-    claims: BTreeMap<String, String>,
+    /// Claims by name, and what they must be. Here or in `pointers` is a condition that is more than `*` and no boolean.
+    #[serde(default)]
+    claims: BTreeMap<String, ClaimConditions>,
+    /// Values within claims by JSON pointer (RFC 6901), which steps through objects only.
+    #[serde(default)]
+    pointers: BTreeMap<String, ClaimConditions>,
     /// What is allowed.
     #[schema(min_items = 1, max_items = 1)]
     actions: Vec<ReadAction>,
@@ -124,9 +129,12 @@ pub(crate) struct BootAndReadRule {
     /// The exact `iss` of a registered issuer.
     #[schema(value_type = IssuerName)]
     issuer: String,
-    /// Claims that must be text and match. At least one pattern is more than `*`.
-    #[schema(value_type = BTreeMap<String, MatchPattern>)]
-    claims: BTreeMap<String, String>,
+    /// Claims by name, and what they must be. Here or in `pointers` is a condition that is more than `*` and no boolean.
+    #[serde(default)]
+    claims: BTreeMap<String, ClaimConditions>,
+    /// Values within claims by JSON pointer (RFC 6901), which steps through objects only.
+    #[serde(default)]
+    pointers: BTreeMap<String, ClaimConditions>,
     /// What is allowed: both actions, each once.
     #[schema(schema_with = both_actions)]
     actions: Vec<RuleAction>,
@@ -138,6 +146,49 @@ pub(crate) struct BootAndReadRule {
     #[serde(default)]
     #[schema(nullable = false, minimum = 1, maximum = 900)]
     max_life_seconds: Option<u32>,
+}
+
+/// What a claim must be. A claim that is missing or of another type does not match.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ClaimConditions {
+    /// One condition.
+    One(ClaimCondition),
+    /// Several conditions, all of which must hold.
+    #[schema(min_items = 1, max_items = 16)]
+    All(Vec<ClaimCondition>),
+}
+
+/// A condition of a claim.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ClaimCondition {
+    /// The claim is this.
+    Is(ClaimValue),
+    /// The claim is a list with this item.
+    Contains(ContainsCondition),
+}
+
+/// The claim is a list, and this is one of its items.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ContainsCondition {
+    /// The item.
+    contains: ClaimValue,
+}
+
+/// Text that matches a pattern, exactly an integer, or a boolean.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ClaimValue {
+    /// Text that matches.
+    #[schema(value_type = MatchPattern)]
+    Text(String),
+    /// This integer.
+    #[schema(value_type = i64)]
+    Integer(i64),
+    /// This boolean.
+    Boolean(bool),
 }
 
 /// The action of a rule that allows boots.

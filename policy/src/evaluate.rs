@@ -4,12 +4,14 @@
 //! Keys, time and claims are arguments; the result is data: a refusal names the rule and the claim.
 
 mod algorithm;
+mod condition;
 mod decide;
 mod explain;
 mod jwk;
 mod jwks;
 mod jwt;
 mod pattern;
+mod pointer;
 mod readable;
 mod roca;
 mod rule_action;
@@ -18,6 +20,7 @@ mod text;
 mod unique;
 
 pub use algorithm::Algorithm;
+pub use condition::{ClaimType, Condition, Conditions, MAX_CONDITIONS, Scalar};
 pub use decide::{Allowed, BootRequest, PolicyQuestion};
 pub use explain::{ExplainedRefusal, Explanation, RuleExplanation};
 pub use jwks::{Jwks, MAX_JWKS_BYTES, MAX_KEYS_TRIED};

@@ -2,7 +2,7 @@
 //!
 //! The library only verifies signatures. The order here is size, shape, pinned algorithm, key, signature, and only then the claims.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::jwks::Jwks;
+use super::pointer;
 use super::text::JwtError;
 use super::unique::UniqueObject;
 
@@ -46,16 +47,13 @@ pub struct Claims {
 
 impl Claims {
     /// The claims that a rule used when it allowed a request, to evaluate it again later.
-    pub fn from_stored(claims: BTreeMap<String, String>) -> Self {
-        Self {
-            values: claims.into_iter().map(|(name, text)| (name, Value::String(text))).collect(),
-            times: None,
-        }
+    pub fn from_stored(claims: Map<String, Value>) -> Self {
+        Self { values: claims, times: None }
     }
 
     /// [`Self::from_stored`], with `iat` and `exp` of the JWT in unix seconds, so that a rule's longest lifetime
     /// applies too.
-    pub fn from_exchange(claims: BTreeMap<String, String>, issued_at: i64, expires_at: i64) -> Self {
+    pub fn from_exchange(claims: Map<String, Value>, issued_at: i64, expires_at: i64) -> Self {
         Self { times: Some((issued_at, expires_at)), ..Self::from_stored(claims) }
     }
 
@@ -84,6 +82,20 @@ impl Claims {
         check_texts(&values)?;
         let times = time(&values, "iat")?.zip(time(&values, "exp")?);
         Ok(Self { values, times })
+    }
+
+    /// A claim.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+
+    /// The value that a JSON pointer finds, through objects only.
+    pub fn at(&self, path: &str) -> Option<&Value> {
+        self.find(&pointer::steps(path)?)
+    }
+
+    pub(super) fn find(&self, steps: &[Cow<'_, str>]) -> Option<&Value> {
+        pointer::find(&self.values, steps)
     }
 
     /// A claim, if it is text.

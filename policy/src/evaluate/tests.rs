@@ -6,6 +6,7 @@ use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+mod conditions;
 mod key_sets;
 mod signer;
 mod wycheproof;
@@ -286,6 +287,13 @@ fn boot_request() -> BootRequest<'static> {
     BootRequest { app_id: APP, app_name: "shop", machine: "m1", host: "h1" }
 }
 
+fn not_text(claim: &str) -> RuleReason {
+    RuleReason::ClaimType {
+        claim: claim.to_owned(),
+        condition: Condition::Is(Scalar::Text(Pattern::new("*"))),
+    }
+}
+
 fn nearest(denial: Result<Allowed, PolicyDenial>) -> (String, RuleReason) {
     let refusal = denial.unwrap_err().nearest.unwrap();
     (refusal.rule, refusal.reason)
@@ -294,8 +302,8 @@ fn nearest(denial: Result<Allowed, PolicyDenial>) -> (String, RuleReason) {
 #[test]
 fn a_boot_is_allowed_for_the_app_machine_and_host_in_the_jwt() {
     let policy = policy();
-    let texts = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
-        pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    let texts = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect::<serde_json::Map<_, _>>()
     };
     let allowed = policy.decide_boot(&verified(&claims()), &boot_request()).unwrap();
     let read = texts(&[("app", "shop"), ("iss", "https://issuer.example"), ("node", "h1"), ("vm", "m1")]);
@@ -316,7 +324,7 @@ fn a_boot_is_allowed_for_the_app_machine_and_host_in_the_jwt() {
         (with("app", json!("Shop")), bound("app", Resource::App)),
         (with("vm", json!("m2")), bound("vm", Resource::Machine)),
         (with("node", json!("h2")), bound("node", Resource::Host)),
-        (with("vm", json!(["m1"])), RuleReason::ClaimNotText("vm".to_owned())),
+        (with("vm", json!(["m1"])), not_text("vm")),
         (with("exp", json!(NOW + 301)), RuleReason::TooLongLived),
     ];
     for (claims, expected) in cases {
@@ -338,9 +346,10 @@ fn a_read_is_allowed_for_named_secrets_and_matching_claims() {
     let denied = ci.decide_read(&verified(&boss), "A");
     assert_eq!(
         denied.as_ref().unwrap_err().to_string(),
-        "no rule of the app's policy allows this; the nearest, \"ci\", does not match the claim sub; compare its pattern"
+        "no rule of the app's policy allows this; the nearest, \"ci\", does not match the claim sub; compare its condition"
     );
-    assert_eq!(nearest(denied), ("ci".to_owned(), RuleReason::Claim("sub".to_owned())));
+    let condition = Condition::Is(Scalar::Text(Pattern::new("work*")));
+    assert_eq!(nearest(denied), ("ci".to_owned(), RuleReason::Claim { claim: "sub".to_owned(), condition }));
     let missing = verified(&without("sub"));
     assert_eq!(nearest(ci.decide_read(&missing, "A")).1, RuleReason::ClaimMissing("sub".to_owned()));
 }
@@ -354,13 +363,20 @@ fn an_explanation_names_everything_that_refuses_and_the_smallest_change() {
     let claims = Claims::danger_assume(&lists.to_string()).unwrap();
     let explained = policy.explain(&claims, &boot);
     let bound = |claim: &str, text: &str| Change::Bound { claim: claim.to_owned(), text: text.to_owned() };
-    let not_text =
-        ExplainedRefusal { reason: RuleReason::ClaimNotText("vm".to_owned()), change: bound("vm", "m2") };
-    let missing =
-        ExplainedRefusal { reason: RuleReason::ClaimMissing("node".to_owned()), change: bound("node", "h1") };
+    let not_text = ExplainedRefusal {
+        reason: not_text("vm"),
+        change: bound("vm", "m2"),
+        had: Some("[\"m1\"]".to_owned()),
+    };
+    let missing = ExplainedRefusal {
+        reason: RuleReason::ClaimMissing("node".to_owned()),
+        change: bound("node", "h1"),
+        had: None,
+    };
     let no_boot = ExplainedRefusal {
         reason: RuleReason::Action(RuleAction::Boot),
         change: Change::RuleAction(RuleAction::Boot),
+        had: None,
     };
     let boots = RuleExplanation { rule: "boots".to_owned(), refusals: vec![not_text, missing] };
     let ci = RuleExplanation { rule: "ci".to_owned(), refusals: vec![no_boot] };
@@ -481,7 +497,12 @@ proptest! {
             for ExplainedRefusal { change, .. } in &explained.rules[0].refusals {
                 match change {
                     Change::Issuer(issuer) => json["iss"] = json!(issuer),
-                    Change::Claim { claim, pattern } => json[claim] = json!(pattern.as_str().replace('*', "")),
+                    Change::Claim { claim, conditions } => match &conditions[..] {
+                        [Condition::Is(Scalar::Text(pattern))] => {
+                            json[claim] = json!(pattern.as_str().replace('*', ""));
+                        }
+                        other => panic!("{other:?}"),
+                    },
                     Change::Bound { claim, text } => json[claim] = json!(text),
                     Change::Life { seconds } => json["exp"] = json!(seconds),
                     Change::RulePattern { claim, text } => {
@@ -521,8 +542,9 @@ fn a_rule_for_a_discharger_allows_its_subjects_alone() {
     // It is no rule for JWTs, whatever they claim.
     let claims = Claims::from_stored(
         [("iss", ""), ("sub", "ann@example.com")]
-            .map(|(name, text)| (name.to_owned(), text.to_owned()))
-            .into(),
+            .map(|(name, text)| (name.to_owned(), json!(text)))
+            .into_iter()
+            .collect(),
     );
     assert_eq!(policy.decide_any_read(&claims), Err(PolicyDenial { nearest: None }));
     let request = BootRequest { app_id: [1; 16], app_name: "shop", machine: "m-1", host: "h-1" };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::pattern::Pattern;
+use super::condition::Condition;
 use super::rule_action::RuleAction;
 use crate::text::Resource;
 
@@ -232,9 +232,17 @@ pub enum RuleProblem {
     /// No action, or a repeated one.
     #[error("it needs the actions \"boot\" or \"read_value\", each once")]
     Actions,
-    /// An empty or overlong claim name, or an empty pattern.
-    #[error("a claim name or pattern is empty, or a name is over 128 bytes; correct it, or remove the claim")]
+    /// An empty or overlong claim name, an empty pattern, or too many or no conditions.
+    #[error(
+        "a claim name or pattern is empty, a name is over 128 bytes, or a claim has none or more than 16 conditions; \
+         correct it, or remove the claim"
+    )]
     Claims,
+    /// Not a JSON pointer with one to eight steps.
+    #[error(
+        "a key of \"pointers\" is no JSON pointer such as \"/realm_access/roles\", of at most 8 steps and 512 bytes"
+    )]
+    Pointer,
     /// It allows boot but does not bind app, machine and host.
     #[error("a rule that allows boot must bind app, machine and host to claims; add \"bind\"")]
     BindMissing,
@@ -251,7 +259,9 @@ pub enum RuleProblem {
     #[error("\"secrets\" is for the action \"read_value\"; add that action, or remove \"secrets\"")]
     SecretsWithoutRead,
     /// It allows reading but requires no claim besides the issuer.
-    #[error("every JWT of the issuer could read; require a claim with a pattern other than *")]
+    #[error(
+        "every JWT of the issuer could read; require a claim with a pattern other than *; booleans alone do not count"
+    )]
     ReadsUnrestricted,
     /// Not between 1 and 900 seconds.
     #[error("\"max_life_seconds\" must be between 1 and 900")]
@@ -297,12 +307,25 @@ pub enum RuleReason {
     /// The claim is missing.
     #[error("requires the claim {0}; have the issuer set it")]
     ClaimMissing(String),
-    /// The claim is not text.
-    #[error("requires the claim {0} as text; have the issuer set it as text")]
-    ClaimNotText(String),
-    /// The claim does not match.
-    #[error("does not match the claim {0}; compare its pattern")]
-    Claim(String),
+    /// The claim has another type.
+    #[error(
+        "requires the claim {claim} as {}; have the issuer set it so, or change the condition",
+        condition.claim_type()
+    )]
+    ClaimType {
+        /// Its name, or the pointer to it.
+        claim: String,
+        /// The condition for another type.
+        condition: Condition,
+    },
+    /// The claim does not match. The text does not show the condition: the refused may not know the policy.
+    #[error("does not match the claim {claim}; compare its condition")]
+    Claim {
+        /// Its name, or the pointer to it.
+        claim: String,
+        /// The condition that does not hold.
+        condition: Condition,
+    },
     /// The JWT lives longer than the rule allows.
     #[error("requires a JWT with a shorter lifetime; ask the issuer for one")]
     TooLongLived,
@@ -335,12 +358,12 @@ fn does_not_allow(action: RuleAction) -> &'static str {
 pub enum Change {
     /// The JWT: from this issuer.
     Issuer(String),
-    /// The JWT: this claim as text that matches the pattern.
+    /// The JWT: this claim as the conditions require.
     Claim {
-        /// Its name.
+        /// Its name, or the pointer to it.
         claim: String,
-        /// The rule's pattern.
-        pattern: Pattern,
+        /// The rule's conditions that it must satisfy.
+        conditions: Vec<Condition>,
     },
     /// The JWT: this claim as exactly this text.
     Bound {
@@ -372,11 +395,10 @@ impl fmt::Display for Change {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Issuer(issuer) => write!(out, "present a JWT of the issuer {issuer:?}"),
-            Self::Claim { claim, pattern } => write!(
-                out,
-                "have the issuer set the claim {claim} to text that matches {:?}",
-                pattern.as_str()
-            ),
+            Self::Claim { claim, conditions } => {
+                let conditions: Vec<String> = conditions.iter().map(ToString::to_string).collect();
+                write!(out, "have the issuer set the claim {claim} to {}", conditions.join(" and "))
+            }
             Self::Bound { claim, text } => {
                 write!(out, "present a JWT for this request, with the claim {claim} as {text:?}")
             }

@@ -21,7 +21,7 @@ impl<'de> Deserialize<'de> for UniqueObject {
 }
 
 /// A value in such an object.
-struct UniqueValue(Value);
+pub(super) struct UniqueValue(pub(super) Value);
 
 impl<'de> Deserialize<'de> for UniqueValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
