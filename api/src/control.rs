@@ -11,8 +11,8 @@ use crate::json::{Violation, refused};
 use crate::name::{AppName, AppRef, HostId, MachineId, OrgName, OrgRef, SecretName};
 use crate::policy::AppPolicy;
 use crate::schema::{
-    Action, Algorithm, ClaimName, ClaimText, DischargerLocation, HealthStatus, IssuerName, JwkSet, JwksUrl,
-    ReadinessStatus, SealingStatus, SecretPrefix, Subject, Timestamp, TokenText,
+    Action, Algorithm, Audience, ClaimName, ClaimText, DischargerLocation, HealthStatus, IssuerName, JwkSet,
+    JwksUrl, JwtType, ReadinessStatus, SealingStatus, SecretPrefix, Subject, Timestamp, TokenText,
 };
 use crate::unique::unique_names;
 
@@ -255,6 +255,28 @@ pub struct PutIssuer {
     /// Whether it publishes that URL at `issuer` + `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub discovery: bool,
+    /// The longest life of its JWTs, from `iat` to `exp`, in seconds. A life above 900 counts only for rules that name it.
+    /// Default: 900.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 86400)]
+    pub longest_life_seconds: Option<u32>,
+    /// The same for JWTs that prove boots. Default: 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 3600)]
+    pub longest_boot_life_seconds: Option<u32>,
+    /// The audiences that it issues besides this installation's name. They count only for rules that name them, and never
+    /// for a boot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Audience>, max_items = 16)]
+    pub audiences: Vec<String>,
+    /// The claim that is the audience, where it is not `aud`. A present `aud` must match, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<ClaimName>)]
+    pub audience_claim: Option<String>,
+    /// What its JWTs have in the header as `typ`. Default: `JWT`, `at+jwt` and none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<JwtType>, max_items = 4)]
+    pub types: Vec<String>,
     /// The claims from which a request for a discharge takes the app and the Machine that it does not name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -298,6 +320,28 @@ pub struct Issuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub boot_claims: Option<BootClaims>,
+    /// The longest life of its JWTs, from `iat` to `exp`, in seconds. A life above 900 counts only for rules that name it.
+    /// Default: 900.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 86400)]
+    pub longest_life_seconds: Option<u32>,
+    /// The same for JWTs that prove boots. Default: 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 3600)]
+    pub longest_boot_life_seconds: Option<u32>,
+    /// The audiences that it issues besides this installation's name. They count only for rules that name them, and never
+    /// for a boot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Audience>, max_items = 16)]
+    pub audiences: Vec<String>,
+    /// The claim that is the audience, where it is not `aud`. A present `aud` must match, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<ClaimName>)]
+    pub audience_claim: Option<String>,
+    /// What its JWTs have in the header as `typ`. Default: `JWT`, `at+jwt` and none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<JwtType>, max_items = 4)]
+    pub types: Vec<String>,
     /// How many of its keys can verify one of the algorithms now.
     #[serde(default)]
     pub usable_keys: u64,

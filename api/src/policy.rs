@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::openapi::schema::ArrayBuilder;
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::schema::{ClaimName, DischargerLocation, IssuerName, MatchPattern, RuleName};
+use crate::schema::{Audience, ClaimName, DischargerLocation, IssuerName, MatchPattern, RuleName};
 
 /// Which JWTs may boot the Machines of an app or read its secrets. Without a rule there is no access. At most
 /// 64 KiB as JSON.
@@ -86,9 +86,9 @@ pub(crate) struct BootRule {
     actions: Vec<BootAction>,
     /// The claims that name the boot that the JWT was made for.
     bind: Bind,
-    /// Longest life of the JWT, from `iat` to `exp`.
+    /// Longest life of the JWT, from `iat` to `exp`. Default: 300. More counts only if the issuer is registered with it.
     #[serde(default)]
-    #[schema(nullable = false, minimum = 1, maximum = 900)]
+    #[schema(nullable = false, minimum = 1, maximum = 3600)]
     max_life_seconds: Option<u32>,
 }
 
@@ -113,9 +113,13 @@ pub(crate) struct ReadRule {
     actions: Vec<ReadAction>,
     /// The secrets that it reads.
     secrets: SecretSelection,
-    /// Longest life of the JWT, from `iat` to `exp`.
+    /// Audiences besides this installation's name that are accepted. The issuer must be registered with them.
     #[serde(default)]
-    #[schema(nullable = false, minimum = 1, maximum = 900)]
+    #[schema(value_type = Vec<Audience>, max_items = 16)]
+    audiences: Vec<String>,
+    /// Longest life of the JWT, from `iat` to `exp`. Default: 900. More counts only if the issuer is registered with it.
+    #[serde(default)]
+    #[schema(nullable = false, minimum = 1, maximum = 86400)]
     max_life_seconds: Option<u32>,
 }
 
@@ -142,9 +146,10 @@ pub(crate) struct BootAndReadRule {
     bind: Bind,
     /// The secrets that it reads.
     secrets: SecretSelection,
-    /// Longest life of the JWT, from `iat` to `exp`.
+    /// Longest life of the JWT, from `iat` to `exp`. Default: 300 to boot, 900 to read. More counts only if the issuer is
+    /// registered with it.
     #[serde(default)]
-    #[schema(nullable = false, minimum = 1, maximum = 900)]
+    #[schema(nullable = false, minimum = 1, maximum = 3600)]
     max_life_seconds: Option<u32>,
 }
 
@@ -154,8 +159,7 @@ pub(crate) struct BootAndReadRule {
 pub(crate) enum ClaimConditions {
     /// One condition.
     One(ClaimCondition),
-    /// Several conditions, all of which must hold.
-    #[schema(min_items = 1, max_items = 16)]
+    /// Several conditions, at most 16, all of which must hold.
     All(Vec<ClaimCondition>),
 }
 

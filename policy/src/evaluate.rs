@@ -21,14 +21,17 @@ mod unique;
 
 pub use algorithm::Algorithm;
 pub use condition::{ClaimType, Condition, Conditions, MAX_CONDITIONS, Scalar};
-pub use decide::{Allowed, BootRequest, PolicyQuestion};
+pub use decide::{Allowed, BOOT_LIFE_SECONDS, BootRequest, PolicyQuestion, READ_LIFE_SECONDS};
 pub use explain::{ExplainedRefusal, Explanation, RuleExplanation};
 pub use jwks::{Jwks, MAX_JWKS_BYTES, MAX_KEYS_TRIED};
-pub use jwt::{Claims, Issuer, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, key_id_of, verify_jwt};
+pub use jwt::{Claims, Issuer, JwtTypes, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, key_id_of, verify_jwt};
 pub use pattern::Pattern;
 pub use readable::ReadableSecrets;
 pub use rule_action::RuleAction;
-pub use rules::{AppPolicy, Bind, MAX_POLICY_BYTES, MAX_RULES, Rule, SecretSelection, are_boot_claims};
+pub use rules::{
+    AppPolicy, Bind, MAX_AUDIENCES, MAX_BOOT_LIFE_SECONDS, MAX_LIFE_SECONDS, MAX_POLICY_BYTES, MAX_RULES,
+    Rule, SecretSelection, are_audiences, are_boot_claims,
+};
 pub use text::{
     Change, JwksError, JwtError, KeyProblem, LeftOutKey, PolicyDenial, PolicyError, RuleProblem, RuleReason,
     RuleRefusal,

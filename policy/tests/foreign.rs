@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use petsem_policy::evaluate::{Algorithm, Issuer, Jwks, JwtError, verify_jwt};
+use petsem_policy::evaluate::{Algorithm, Issuer, Jwks, JwtError, JwtTypes, verify_jwt};
 use serde_json::Value;
 
 const FIXTURES: &str = include_str!("foreign/jwts.json");
@@ -16,6 +16,9 @@ fn each_jwt_gets_the_expected_answer() {
         id: [1; 16],
         iss: text("iss"),
         audience: text("aud"),
+        audiences: Vec::new(),
+        audience_claim: None,
+        types: JwtTypes::default(),
         algorithms: Algorithm::ALL.to_vec(),
         keys: Jwks::parse(&fixtures["keys"].to_string(), &Algorithm::ALL).unwrap(),
     };

@@ -41,8 +41,10 @@ pub(crate) struct Registration {
 /// The file is JSON: {"issuer": the exact `iss`, "algorithms": ["ES256"]} with exactly one of "keys": a JWK set (RFC
 /// 7517); "jwks_url": the URL where the issuer publishes one; "discovery": true, to find that URL by OpenID Connect
 /// Discovery. "boot_claims": {"app": "app_name", "machine": "machine_id"} names the claims from which the discharger
-/// takes the app and the Machine that a request does not name. App policies can then refer to the issuer; the
-/// registration alone grants nothing.
+/// takes the app and the Machine that a request does not name. What its JWTs are may differ from the defaults:
+/// "longest_life_seconds" (900), "longest_boot_life_seconds" (300), "audiences" besides this installation's name,
+/// "audience_claim" ("aud") and "types" (["JWT", "at+jwt", "none"]); docs/issuers.md has examples. App
+/// policies can then refer to the issuer; the registration alone grants nothing.
 #[derive(Args)]
 pub(crate) struct Add {
     #[command(flatten)]
@@ -147,5 +149,21 @@ impl Delete {
         let remote = self.common.remote()?;
         let deleted: petsem_api::Issuer = remote.delete(&format!("/v1/issuers/{}", self.id))?;
         output::confirm(self.common.json, &deleted, &messages::issuer_deleted(&deleted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registrations_of_the_page_about_issuers_parse() {
+        let page = include_str!("../../../docs/issuers.md");
+        let registrations: Vec<PutIssuer> = page
+            .split("```json\n")
+            .skip(1)
+            .map(|block| serde_json::from_str(block.lines().next().unwrap()).unwrap())
+            .collect();
+        assert_eq!(registrations.len(), 13);
     }
 }

@@ -60,10 +60,30 @@ pub(crate) fn issuer_shown(issuer: &Issuer) -> String {
         format!("id           {}", issuer.id),
         format!("algorithms   {}", issuer.algorithms.join(" ")),
         format!("boot claims  {}", boot_claims(issuer.boot_claims.as_ref())),
+        format!(
+            "life         {} s, to boot {} s",
+            issuer.longest_life_seconds.unwrap_or(900),
+            issuer.longest_boot_life_seconds.unwrap_or(300)
+        ),
+        format!("audiences    {}", audiences(issuer)),
+        format!("types        {}", types(issuer)),
         format!("keys         {}", issuer_keys(issuer)),
     ];
     lines.extend(left_out(issuer));
     lines.join("\n")
+}
+
+fn audiences(issuer: &Issuer) -> String {
+    let claim = issuer.audience_claim.as_deref().unwrap_or("aud");
+    let mut text = format!("{claim}: this installation");
+    for audience in &issuer.audiences {
+        text.push_str(&format!(", {audience:?}"));
+    }
+    text
+}
+
+fn types(issuer: &Issuer) -> String {
+    if issuer.types.is_empty() { "JWT at+jwt none".to_owned() } else { issuer.types.join(" ") }
 }
 
 /// The keys that are not used, each with its reason.

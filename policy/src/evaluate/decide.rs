@@ -17,6 +17,11 @@ use super::rules::{AppPolicy, Rule};
 use super::text::{PolicyDenial, RuleReason, RuleRefusal};
 use crate::text::Resource;
 
+/// Longest life of a JWT that boots by a rule that names no longer one (design §4).
+pub const BOOT_LIFE_SECONDS: u32 = 300;
+/// Longest life of a JWT that reads by a rule that names no longer one (design §7).
+pub const READ_LIFE_SECONDS: u32 = 900;
+
 /// A question to a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyQuestion<'a> {
@@ -149,16 +154,30 @@ impl Rule {
         for (path, conditions) in &self.pointers {
             evaluate_claim(path, claims.at(path), conditions, refuse)?;
         }
-        if let (Some(longest), Some(life)) = (self.max_life_seconds, claims.life_seconds())
-            && life > i64::from(longest)
-        {
+        if claims.life_seconds().is_some_and(|life| life > i64::from(self.longest_life(question))) {
             refuse(RuleReason::TooLongLived)?;
+        }
+        let is_named = |group: &Vec<String>| group.iter().any(|audience| self.audiences.contains(audience));
+        match question {
+            PolicyQuestion::Boot(_) if !claims.foreign_audiences().is_empty() => {
+                refuse(RuleReason::ForeignBoot)?;
+            }
+            _ if !claims.foreign_audiences().iter().all(is_named) => refuse(RuleReason::Audience)?,
+            _ => {}
         }
         match question {
             PolicyQuestion::Boot(request) => self.evaluate_boot(claims, request, refuse),
             PolicyQuestion::Read(secret) => self.evaluate_read(Some(secret), refuse),
             PolicyQuestion::ReadAnything => self.evaluate_read(None, refuse),
         }
+    }
+
+    /// The longest life of a JWT that the rule accepts, in seconds: what it names, or what every JWT may live.
+    pub(super) fn longest_life(&self, question: &PolicyQuestion<'_>) -> u32 {
+        self.max_life_seconds.unwrap_or(match question {
+            PolicyQuestion::Boot(_) => BOOT_LIFE_SECONDS,
+            PolicyQuestion::Read(_) | PolicyQuestion::ReadAnything => READ_LIFE_SECONDS,
+        })
     }
 
     fn evaluate_boot(
@@ -205,6 +224,7 @@ impl Rule {
         };
         let mut kept = Map::new();
         kept.insert("iss".to_owned(), Value::from(self.issuer.as_str()));
+        claims.store_audiences(&mut kept);
         for name in bound {
             if let Some(value) = claims.get(name) {
                 kept.insert(name.clone(), value.clone());
@@ -289,7 +309,7 @@ impl RuleReason {
             Self::ClaimMissing(_) => 1,
             Self::ClaimType { .. } => 2,
             Self::Claim { .. } => 3,
-            Self::TooLongLived => 4,
+            Self::TooLongLived | Self::Audience | Self::ForeignBoot => 4,
             Self::Action(_) => 5,
             Self::Bound { resource: Resource::App, .. } => 6,
             Self::Bound { resource: Resource::Machine, .. } => 7,

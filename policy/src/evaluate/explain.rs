@@ -21,7 +21,7 @@ impl AppPolicy {
         let rules = self.rules_of_jwts().map(|rule| {
             let mut refusals = Vec::new();
             let _ = rule.evaluate(claims, question, &mut |reason| {
-                let change = rule.change_for(&reason, question);
+                let change = rule.change_for(&reason, claims, question);
                 let had = rule.had(&reason, claims);
                 // Pattern and binding of one claim may need the same change.
                 if refusals.iter().all(|other: &ExplainedRefusal| other.change != change) {
@@ -80,10 +80,12 @@ pub struct ExplainedRefusal {
 }
 
 impl Rule {
-    fn change_for(&self, reason: &RuleReason, question: &PolicyQuestion<'_>) -> Change {
+    fn change_for(&self, reason: &RuleReason, claims: &Claims, question: &PolicyQuestion<'_>) -> Change {
         match reason {
+            RuleReason::ForeignBoot => Change::OwnAudience,
+            RuleReason::Audience => Change::RuleAudience(claims.foreign_audiences().concat()),
             RuleReason::Issuer => Change::Issuer(self.issuer.clone()),
-            RuleReason::TooLongLived => Change::Life { seconds: self.max_life_seconds.unwrap_or_default() },
+            RuleReason::TooLongLived => Change::Life { seconds: self.longest_life(question) },
             RuleReason::Action(action) => Change::RuleAction(*action),
             RuleReason::Secret => Change::RuleSecret(match question {
                 PolicyQuestion::Read(secret) => (*secret).to_owned(),

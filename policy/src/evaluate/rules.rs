@@ -23,8 +23,14 @@ const FORMAT: u32 = 1;
 const MAX_NAME_BYTES: usize = 128;
 /// Longest JSON pointer, in bytes.
 const MAX_POINTER_BYTES: usize = 512;
-/// Longest lifetime of a JWT in direct use.
-const MAX_LIFE_SECONDS: u32 = 900;
+/// Longest lifetime of a JWT that a registration of an issuer can state.
+pub const MAX_LIFE_SECONDS: u32 = 24 * 60 * 60;
+/// The same, of a JWT that boots.
+pub const MAX_BOOT_LIFE_SECONDS: u32 = 60 * 60;
+/// Most audiences of a rule or a registration.
+pub const MAX_AUDIENCES: usize = 16;
+/// Longest audience, in bytes.
+const MAX_AUDIENCE_BYTES: usize = 512;
 
 /// The rules of one app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +68,12 @@ pub struct Rule {
     /// The claims that name the boot; only with `boot`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind: Option<Bind>,
-    /// Longest lifetime of the JWT, from `iat` to `exp`, in seconds; at most 900.
+    /// Audiences besides this installation's name that the rule accepts; the issuer must be registered with them. Not
+    /// with `boot`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<String>,
+    /// Longest lifetime of the JWT, from `iat` to `exp`, in seconds: at most 86400, with `boot` 3600. Without it 900, to
+    /// boot 300. More than that counts only if the issuer is registered with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_life_seconds: Option<u32>,
 }
@@ -168,9 +179,12 @@ impl Rule {
         if reads && !self.conditions().any(Conditions::restrict) {
             return Some(RuleProblem::ReadsUnrestricted);
         }
+        if !are_audiences(&self.audiences) || (boots && !self.audiences.is_empty()) {
+            return Some(RuleProblem::Audiences);
+        }
+        let most = if boots { MAX_BOOT_LIFE_SECONDS } else { MAX_LIFE_SECONDS };
         match self.max_life_seconds {
-            Some(0) => Some(RuleProblem::MaxLife),
-            Some(longest) if longest > MAX_LIFE_SECONDS => Some(RuleProblem::MaxLife),
+            Some(longest) if !(1..=most).contains(&longest) => Some(RuleProblem::MaxLife),
             _ => None,
         }
     }
@@ -188,6 +202,7 @@ impl Rule {
             && self.secrets.is_none()
             && self.max_life_seconds.is_none()
             && self.pointers.is_empty()
+            && self.audiences.is_empty()
             && self.claims.iter().all(|(name, all)| name == "sub" && all.are_texts() && all.are_valid());
         (!fits).then_some(RuleProblem::Discharger)
     }
@@ -205,6 +220,12 @@ impl Bind {
     fn is_valid(&self) -> bool {
         are_boot_claims(&[&self.app, &self.machine, &self.host])
     }
+}
+
+/// Whether these can be audiences: at most sixteen of 1 to 512 bytes.
+pub fn are_audiences(audiences: &[String]) -> bool {
+    audiences.len() <= MAX_AUDIENCES
+        && audiences.iter().all(|audience| (1..=MAX_AUDIENCE_BYTES).contains(&audience.len()))
 }
 
 /// Whether these can be the claims that name a boot: all different, none with a reserved meaning.

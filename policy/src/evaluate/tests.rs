@@ -51,6 +51,9 @@ fn issuer(signer: &Signer) -> Issuer {
         id: [1; 16],
         iss: "https://issuer.example".to_owned(),
         audience: "petsem".to_owned(),
+        audiences: Vec::new(),
+        audience_claim: None,
+        types: JwtTypes::default(),
         algorithms: vec![signer.algorithm],
         keys: Jwks::parse(&keys, &Algorithm::ALL).unwrap(),
     }
@@ -422,7 +425,7 @@ fn rules_that_allow_too_much_are_refused() {
         }
     };
     type Change<'c> = &'c dyn Fn(&mut Value);
-    let cases: [(Change<'_>, Result<(), Option<RuleProblem>>); 15] = [
+    let cases: [(Change<'_>, Result<(), Option<RuleProblem>>); 18] = [
         (&|_| {}, Ok(())),
         (&|rule| rule["bind"] = Value::Null, Err(Some(RuleProblem::BindMissing))),
         (&|rule| rule["bind"]["host"] = json!("m"), Err(Some(RuleProblem::Bind))),
@@ -436,7 +439,10 @@ fn rules_that_allow_too_much_are_refused() {
         (&|rule| rule["secrets"] = json!({}), Err(Some(RuleProblem::SecretsMissing))),
         (&|rule| rule["claims"] = json!({}), Err(Some(RuleProblem::ReadsUnrestricted))),
         (&|rule| rule["claims"] = json!({"sub": "*"}), Err(Some(RuleProblem::ReadsUnrestricted))),
-        (&|rule| rule["max_life_seconds"] = json!(901), Err(Some(RuleProblem::MaxLife))),
+        (&|rule| rule["max_life_seconds"] = json!(3600), Ok(())),
+        (&|rule| rule["max_life_seconds"] = json!(3601), Err(Some(RuleProblem::MaxLife))),
+        (&|rule| rule["max_life_seconds"] = json!(0), Err(Some(RuleProblem::MaxLife))),
+        (&|rule| rule["audiences"] = json!(["a"]), Err(Some(RuleProblem::Audiences))),
         (&|rule| rule["surprise"] = json!(1), Err(None)),
     ];
     for (index, (change, expected)) in cases.into_iter().enumerate() {
@@ -517,6 +523,7 @@ proptest! {
                         rule["actions"] = json!(["read_value"]);
                         rule["secrets"] = json!({"names": ["S"]});
                     }
+                    Change::OwnAudience | Change::RuleAudience(_) => panic!("{change}"),
                     Change::RuleSecret(secret) => rule["secrets"]["names"] = json!([secret]),
                 }
             }

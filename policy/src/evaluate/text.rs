@@ -133,7 +133,9 @@ pub enum JwtError {
     #[error("not a JWT; send the three base64url parts with dots between them")]
     NotAJwt,
     /// The header declares another purpose.
-    #[error("the JWT was issued for another purpose (typ); get one of typ JWT or at+jwt")]
+    #[error(
+        "the JWT's typ is not one that its issuer is registered with; get one for this use, or register its typ"
+    )]
     Type,
     /// The header requires an extension.
     #[error("the JWT requires an extension (crit, b64 or zip); issue it without")]
@@ -165,6 +167,12 @@ pub enum JwtError {
     /// A required claim is missing or has a wrong value.
     #[error("the JWT's claim {0} is missing or wrong; have the issuer set it")]
     Claim(&'static str),
+    /// The claim that the registration names as the audience is missing or has a wrong value.
+    #[error(
+        "the JWT's audience is missing or not registered, in the claim that its issuer is registered with; have the \
+         issuer set it, or register it"
+    )]
+    AudienceClaim,
     /// The JWT is not valid yet.
     #[error("the JWT is not valid yet; check the clocks")]
     NotYetValid,
@@ -172,7 +180,10 @@ pub enum JwtError {
     #[error("the JWT has expired; get a new one from the issuer")]
     Expired,
     /// It lives longer than its use here allows.
-    #[error("the JWT lives too long from iat to exp; ask the issuer for a shorter one")]
+    #[error(
+        "the JWT lives longer from iat to exp than its issuer is registered with; ask the issuer for a shorter one, or \
+         register its life"
+    )]
     TooLongLived,
 }
 
@@ -263,9 +274,15 @@ pub enum RuleProblem {
         "every JWT of the issuer could read; require a claim with a pattern other than *; booleans alone do not count"
     )]
     ReadsUnrestricted,
-    /// Not between 1 and 900 seconds.
-    #[error("\"max_life_seconds\" must be between 1 and 900")]
+    /// Out of range.
+    #[error("\"max_life_seconds\" must be between 1 and 86400, and at most 3600 in a rule that boots")]
     MaxLife,
+    /// Audiences of a rule that boots, or too many or overlong ones.
+    #[error(
+        "\"audiences\" are at most 16 of 1 to 512 bytes, in a rule that does not boot: a JWT for another audience never \
+         boots"
+    )]
+    Audiences,
 }
 
 /// No rule allows the request.
@@ -327,8 +344,16 @@ pub enum RuleReason {
         condition: Condition,
     },
     /// The JWT lives longer than the rule allows.
-    #[error("requires a JWT with a shorter lifetime; ask the issuer for one")]
+    #[error(
+        "requires a JWT with a shorter lifetime; ask the issuer for one, or name it in \"max_life_seconds\""
+    )]
     TooLongLived,
+    /// The JWT was issued for an audience that the rule does not name.
+    #[error("does not name the audience that the JWT was issued for; add it to \"audiences\"")]
+    Audience,
+    /// The JWT was issued for another audience than this installation, and such JWTs never boot.
+    #[error("never boots with a JWT for another audience; get one for this installation's name")]
+    ForeignBoot,
     /// The rule does not allow this action.
     #[error("{}", does_not_allow(*.0))]
     Action(RuleAction),
@@ -377,6 +402,10 @@ pub enum Change {
         /// The longest lifetime that the rule allows.
         seconds: u32,
     },
+    /// The JWT: for this installation.
+    OwnAudience,
+    /// The rule: name one of these audiences of the JWT.
+    RuleAudience(Vec<String>),
     /// The rule: this claim's pattern, and then the JWT. The rule also binds the claim, and the pattern does not
     /// match the bound text: no JWT can satisfy both.
     RulePattern {
@@ -404,6 +433,10 @@ impl fmt::Display for Change {
             }
             Self::Life { seconds } => {
                 write!(out, "present a JWT that lives at most {seconds} s from iat to exp")
+            }
+            Self::OwnAudience => out.write_str("present a JWT whose audience is this installation's name"),
+            Self::RuleAudience(audiences) => {
+                write!(out, "add one of {audiences:?} to the rule's \"audiences\"")
             }
             Self::RulePattern { claim, text } => write!(
                 out,

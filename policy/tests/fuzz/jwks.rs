@@ -1,7 +1,7 @@
 //! Key sets, as an issuer publishes them.
 
 use data_encoding::BASE64URL_NOPAD;
-use petsem_policy::evaluate::{Algorithm, Issuer, Jwks, JwksError, MAX_JWKS_BYTES, verify_jwt};
+use petsem_policy::evaluate::{Algorithm, Issuer, Jwks, JwksError, JwtTypes, MAX_JWKS_BYTES, verify_jwt};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -88,6 +88,9 @@ fn a_key_set_verifies_only_signatures_of_its_keys() {
         id: [1; 16],
         iss: "https://issuer.example".to_owned(),
         audience: "petsem".to_owned(),
+        audiences: Vec::new(),
+        audience_claim: None,
+        types: JwtTypes::default(),
         algorithms: Algorithm::ALL.to_vec(),
         keys: Jwks::parse(&json!({"keys": all}).to_string(), &Algorithm::ALL).unwrap(),
     };

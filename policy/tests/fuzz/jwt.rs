@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use data_encoding::BASE64URL_NOPAD;
 use petsem_policy::evaluate::{
-    Algorithm, Claims, Issuer, Jwks, JwtError, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, verify_jwt,
+    Algorithm, Claims, Issuer, Jwks, JwtError, JwtTypes, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of,
+    verify_jwt,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -85,6 +86,9 @@ fn issuer(signers: &[Signer]) -> Issuer {
         id: [1; 16],
         iss: "https://issuer.example".to_owned(),
         audience: "petsem".to_owned(),
+        audiences: Vec::new(),
+        audience_claim: None,
+        types: JwtTypes::default(),
         algorithms: Algorithm::ALL.to_vec(),
         keys: Jwks::parse(&json!({"keys": keys}).to_string(), &Algorithm::ALL).unwrap(),
     }

@@ -217,7 +217,9 @@ fn is_valid(rule: &Rule) -> Result<(), TestCaseError> {
         let mut conditions = rule.claims.values().chain(rule.pointers.values()).flat_map(Conditions::iter);
         prop_assert!(conditions.any(restricts));
     }
-    prop_assert!(rule.max_life_seconds.is_none_or(|longest| (1..=900).contains(&longest)));
+    let most = if lets(RuleAction::Boot) { 3600 } else { 86_400 };
+    prop_assert!(rule.max_life_seconds.is_none_or(|longest| (1..=most).contains(&longest)));
+    prop_assert!(rule.audiences.is_empty() || !lets(RuleAction::Boot));
     Ok(())
 }
 

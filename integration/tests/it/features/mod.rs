@@ -11,6 +11,7 @@ mod exchange;
 mod explanations;
 mod issuer_changes;
 mod issuers;
+mod jwt_shapes;
 mod key_sets;
 mod metrics;
 mod revocations;

@@ -62,6 +62,9 @@ fn answer(group: &Value, jws: &str) -> Result<String, String> {
         id: [1; 16],
         iss: String::new(),
         audience: String::new(),
+        audiences: Vec::new(),
+        audience_claim: None,
+        types: JwtTypes::default(),
         algorithms: Algorithm::ALL.to_vec(),
         keys,
     };
