@@ -11,8 +11,8 @@ use crate::json::{Violation, refused};
 use crate::name::{AppName, AppRef, HostId, MachineId, OrgName, OrgRef, SecretName};
 use crate::policy::AppPolicy;
 use crate::schema::{
-    Action, Algorithm, ClaimName, ClaimText, DischargerLocation, HealthStatus, IssuerName, JwkSet, JwksUrl,
-    ReadinessStatus, SealingStatus, SecretPrefix, Subject, Timestamp, TokenText,
+    Action, Algorithm, Audience, ClaimName, ClaimText, DischargerLocation, HealthStatus, IssuerName, JwkSet,
+    JwksUrl, JwtType, ReadinessStatus, SealingStatus, SecretPrefix, Subject, Timestamp, TokenText,
 };
 use crate::unique::unique_names;
 
@@ -243,8 +243,8 @@ pub struct PutIssuer {
     /// The algorithms that it may use.
     #[schema(value_type = Vec<Algorithm>, min_items = 1)]
     pub algorithms: Vec<String>,
-    /// Its public keys: a JWK set (RFC 7517). RSA keys have 2048 to 8192 bits. Symmetric keys and keys for other uses
-    /// than signatures are ignored.
+    /// Its public keys: a JWK set (RFC 7517). RSA keys have 2048 to 8192 bits. Keys that cannot verify any of the
+    /// algorithms are not used; one must be. Private and symmetric keys are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<JwkSet>)]
     pub keys: Option<serde_json::Value>,
@@ -255,6 +255,28 @@ pub struct PutIssuer {
     /// Whether it publishes that URL at `issuer` + `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub discovery: bool,
+    /// The longest life of its JWTs, from `iat` to `exp`, in seconds. A life above 900 counts only for rules that name it.
+    /// Default: 900.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 86400)]
+    pub longest_life_seconds: Option<u32>,
+    /// The same for JWTs that prove boots. Default: 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 3600)]
+    pub longest_boot_life_seconds: Option<u32>,
+    /// The audiences that it issues besides this installation's name. They count only for rules that name them, and never
+    /// for a boot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Audience>, max_items = 16)]
+    pub audiences: Vec<String>,
+    /// The claim that is the audience, where it is not `aud`. A present `aud` must match, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<ClaimName>)]
+    pub audience_claim: Option<String>,
+    /// What its JWTs have in the header as `typ`. Default: `JWT`, `at+jwt` and none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<JwtType>, max_items = 4)]
+    pub types: Vec<String>,
     /// The claims from which a request for a discharge takes the app and the Machine that it does not name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -298,10 +320,56 @@ pub struct Issuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub boot_claims: Option<BootClaims>,
+    /// The longest life of its JWTs, from `iat` to `exp`, in seconds. A life above 900 counts only for rules that name it.
+    /// Default: 900.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 86400)]
+    pub longest_life_seconds: Option<u32>,
+    /// The same for JWTs that prove boots. Default: 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 3600)]
+    pub longest_boot_life_seconds: Option<u32>,
+    /// The audiences that it issues besides this installation's name. They count only for rules that name them, and never
+    /// for a boot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Audience>, max_items = 16)]
+    pub audiences: Vec<String>,
+    /// The claim that is the audience, where it is not `aud`. A present `aud` must match, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<ClaimName>)]
+    pub audience_claim: Option<String>,
+    /// What its JWTs have in the header as `typ`. Default: `JWT`, `at+jwt` and none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<JwtType>, max_items = 4)]
+    pub types: Vec<String>,
+    /// How many of its keys can verify one of the algorithms now.
+    #[serde(default)]
+    pub usable_keys: u64,
+    /// The keys of its set that are not used, in the order of the set; at most 64 are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
+    pub left_out: Vec<LeftOutKey>,
+    /// How many keys of its set are not used.
+    #[serde(default)]
+    pub left_out_count: u64,
     /// The keys that this node has fetched; absent if the keys were registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub fetched: Option<FetchedKeys>,
+}
+
+/// A key of an issuer's set that is not used. The other keys are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LeftOutKey {
+    /// Its place in the set.
+    #[schema(minimum = 1)]
+    pub position: u64,
+    /// Its `kid`, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub kid: Option<String>,
+    /// Why it is not used, in words.
+    pub problem: String,
 }
 
 /// Where the keys of an issuer come from.

@@ -76,9 +76,9 @@ pub use boot::{
 pub use control::{
     App, AppList, AppOrganization, AppSettings, AppStatus, BootClaims, ChangeAppSettings, CreateApp,
     CreateOrg, CreateToken, DeletedApp, DeletedOrg, FetchedKeys, Health, Issuer, IssuerList, KeysFrom,
-    MAX_ALLOWED_NAMES, MintedToken, Org, OrgList, PolicyDocument, PutIssuer, PutPolicy, Readiness,
-    RevokeRequest, Revoked, RotateSigningKey, Sealing, SigningKeyInfo, SigningKeyList, SigningKeyState,
-    TokenInfo, TokenKind, TokenList,
+    LeftOutKey, MAX_ALLOWED_NAMES, MintedToken, Org, OrgList, PolicyDocument, PutIssuer, PutPolicy,
+    Readiness, RevokeRequest, Revoked, RotateSigningKey, Sealing, SigningKeyInfo, SigningKeyList,
+    SigningKeyState, TokenInfo, TokenKind, TokenList,
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use exchange::{

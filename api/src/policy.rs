@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::openapi::schema::ArrayBuilder;
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::schema::{ClaimName, DischargerLocation, IssuerName, MatchPattern, RuleName};
+use crate::schema::{Audience, ClaimName, DischargerLocation, IssuerName, MatchPattern, RuleName};
 
 /// Which JWTs may boot the Machines of an app or read its secrets. Without a rule there is no access. At most
 /// 64 KiB as JSON.
@@ -75,18 +75,20 @@ pub(crate) struct BootRule {
     /// The exact `iss` of a registered issuer.
     #[schema(value_type = IssuerName)]
     issuer: String,
-    /// Claims that must be text and match.
+    /// Claims by name, and what they must be.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, MatchPattern>)]
-    claims: BTreeMap<String, String>,
+    claims: BTreeMap<String, ClaimConditions>,
+    /// Values within claims by JSON pointer (RFC 6901), which steps through objects only.
+    #[serde(default)]
+    pointers: BTreeMap<String, ClaimConditions>,
     /// What is allowed.
     #[schema(min_items = 1, max_items = 1)]
     actions: Vec<BootAction>,
     /// The claims that name the boot that the JWT was made for.
     bind: Bind,
-    /// Longest life of the JWT, from `iat` to `exp`.
+    /// Longest life of the JWT, from `iat` to `exp`. Default: 300. More counts only if the issuer is registered with it.
     #[serde(default)]
-    #[schema(nullable = false, minimum = 1, maximum = 900)]
+    #[schema(nullable = false, minimum = 1, maximum = 3600)]
     max_life_seconds: Option<u32>,
 }
 
@@ -100,17 +102,24 @@ pub(crate) struct ReadRule {
     /// The exact `iss` of a registered issuer.
     #[schema(value_type = IssuerName)]
     issuer: String,
-    /// Claims that must be text and match. At least one pattern is more than `*`.
-    #[schema(value_type = BTreeMap<String, MatchPattern>)]
-    claims: BTreeMap<String, String>,
+    /// Claims by name, and what they must be. Here or in `pointers` is a condition that is more than `*` and no boolean.
+    #[serde(default)]
+    claims: BTreeMap<String, ClaimConditions>,
+    /// Values within claims by JSON pointer (RFC 6901), which steps through objects only.
+    #[serde(default)]
+    pointers: BTreeMap<String, ClaimConditions>,
     /// What is allowed.
     #[schema(min_items = 1, max_items = 1)]
     actions: Vec<ReadAction>,
     /// The secrets that it reads.
     secrets: SecretSelection,
-    /// Longest life of the JWT, from `iat` to `exp`.
+    /// Audiences besides this installation's name that are accepted. The issuer must be registered with them.
     #[serde(default)]
-    #[schema(nullable = false, minimum = 1, maximum = 900)]
+    #[schema(value_type = Vec<Audience>, max_items = 16)]
+    audiences: Vec<String>,
+    /// Longest life of the JWT, from `iat` to `exp`. Default: 900. More counts only if the issuer is registered with it.
+    #[serde(default)]
+    #[schema(nullable = false, minimum = 1, maximum = 86400)]
     max_life_seconds: Option<u32>,
 }
 
@@ -124,9 +133,12 @@ pub(crate) struct BootAndReadRule {
     /// The exact `iss` of a registered issuer.
     #[schema(value_type = IssuerName)]
     issuer: String,
-    /// Claims that must be text and match. At least one pattern is more than `*`.
-    #[schema(value_type = BTreeMap<String, MatchPattern>)]
-    claims: BTreeMap<String, String>,
+    /// Claims by name, and what they must be. Here or in `pointers` is a condition that is more than `*` and no boolean.
+    #[serde(default)]
+    claims: BTreeMap<String, ClaimConditions>,
+    /// Values within claims by JSON pointer (RFC 6901), which steps through objects only.
+    #[serde(default)]
+    pointers: BTreeMap<String, ClaimConditions>,
     /// What is allowed: both actions, each once.
     #[schema(schema_with = both_actions)]
     actions: Vec<RuleAction>,
@@ -134,10 +146,53 @@ pub(crate) struct BootAndReadRule {
     bind: Bind,
     /// The secrets that it reads.
     secrets: SecretSelection,
-    /// Longest life of the JWT, from `iat` to `exp`.
+    /// Longest life of the JWT, from `iat` to `exp`. Default: 300 to boot, 900 to read. More counts only if the issuer is
+    /// registered with it.
     #[serde(default)]
-    #[schema(nullable = false, minimum = 1, maximum = 900)]
+    #[schema(nullable = false, minimum = 1, maximum = 3600)]
     max_life_seconds: Option<u32>,
+}
+
+/// What a claim must be. A claim that is missing or of another type does not match.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ClaimConditions {
+    /// One condition.
+    One(ClaimCondition),
+    /// Several conditions, at most 16, all of which must hold.
+    All(Vec<ClaimCondition>),
+}
+
+/// A condition of a claim.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ClaimCondition {
+    /// The claim is this.
+    Is(ClaimValue),
+    /// The claim is a list with this item.
+    Contains(ContainsCondition),
+}
+
+/// The claim is a list, and this is one of its items.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ContainsCondition {
+    /// The item.
+    contains: ClaimValue,
+}
+
+/// Text that matches a pattern, exactly an integer, or a boolean.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ClaimValue {
+    /// Text that matches.
+    #[schema(value_type = MatchPattern)]
+    Text(String),
+    /// This integer.
+    #[schema(value_type = i64)]
+    Integer(i64),
+    /// This boolean.
+    Boolean(bool),
 }
 
 /// The action of a rule that allows boots.

@@ -82,9 +82,14 @@ texts! {
         .max_length(Some(512))
         .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]+$"))
         .examples(["https://issuer.example"]);
-    /// An algorithm for signatures of JWTs (RFC 7518, RFC 8037). None has a shared secret.
-    Algorithm = |text| text
-        .enum_values(Some(["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]));
+    /// An algorithm for signatures of JWTs (RFC 7518, RFC 8037, RFC 9864). None has a shared secret.
+    Algorithm = |text| text.enum_values(Some([
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
+    ]));
+    /// An audience of JWTs.
+    Audience = |text| text.min_length(Some(1)).max_length(Some(512)).examples(["api://default"]);
+    /// What JWTs have in the header as `typ`; `none` is nothing.
+    JwtType = |text| text.enum_values(Some(["JWT", "JOSE", "at+jwt", "none"]));
     /// What a token may be used for.
     Action = |text| text.enum_values(Some([
         "read_value", "write", "list", "delete", "use_key", "boot", "enroll", "manage_policy", "mint", "operate",

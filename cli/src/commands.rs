@@ -55,7 +55,7 @@ pub(crate) enum Command {
     /// Show, set and test the rules that let JWTs read an app's secrets or boot its Machines
     #[command(subcommand)]
     Policy(policy::Policy),
-    /// Register, list and delete issuers of JWTs
+    /// Register, list, show and delete issuers of JWTs
     #[command(subcommand)]
     Issuer(issuer::Issuer),
     /// Register, list and delete outside dischargers

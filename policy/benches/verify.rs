@@ -20,7 +20,7 @@ use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::EncodingKey;
 use jsonwebtoken::jwk::Jwk;
-use petsem_policy::evaluate::{Algorithm, AppPolicy, BootRequest, Issuer, Jwks, verify_jwt};
+use petsem_policy::evaluate::{Algorithm, AppPolicy, BootRequest, Issuer, Jwks, JwtTypes, verify_jwt};
 use petsem_policy::{
     Access, Action, ActionSet, Actions, Apps, BootGrant, Caveat, CaveatSet, Header, Hosts, Macaroon,
     MacaroonKey, Machines, Organization, SharedKey, Subject, Ticket, TrustedDischarger, UnverifiedToken,
@@ -103,8 +103,11 @@ fn issuer_and_jwt() -> (Issuer, String) {
         id: [1; 16],
         iss: "https://issuer.example".to_owned(),
         audience: "petsem".to_owned(),
+        audiences: Vec::new(),
+        audience_claim: None,
+        types: JwtTypes::default(),
         algorithms: vec![Algorithm::ES256],
-        keys: Jwks::parse(&json!({"keys": [jwk]}).to_string()).unwrap(),
+        keys: Jwks::parse(&json!({"keys": [jwk]}).to_string(), &Algorithm::ALL).unwrap(),
     };
     let claims = json!({
         "iss": "https://issuer.example", "aud": "petsem", "iat": NOW, "exp": NOW + 300, "sub": "workload",

@@ -3,11 +3,15 @@
 //!
 //! Keys, time and claims are arguments; the result is data: a refusal names the rule and the claim.
 
+mod algorithm;
+mod condition;
 mod decide;
 mod explain;
+mod jwk;
 mod jwks;
 mod jwt;
 mod pattern;
+mod pointer;
 mod readable;
 mod roca;
 mod rule_action;
@@ -15,16 +19,22 @@ mod rules;
 mod text;
 mod unique;
 
-pub use decide::{Allowed, BootRequest, PolicyQuestion};
+pub use algorithm::Algorithm;
+pub use condition::{ClaimType, Condition, Conditions, MAX_CONDITIONS, Scalar};
+pub use decide::{Allowed, BOOT_LIFE_SECONDS, BootRequest, PolicyQuestion, READ_LIFE_SECONDS};
 pub use explain::{ExplainedRefusal, Explanation, RuleExplanation};
-pub use jwks::{Algorithm, Jwks, MAX_JWKS_BYTES};
-pub use jwt::{Claims, Issuer, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, key_id_of, verify_jwt};
+pub use jwks::{Jwks, MAX_JWKS_BYTES, MAX_KEYS_TRIED};
+pub use jwt::{Claims, Issuer, JwtTypes, MAX_JWT_BYTES, UnverifiedIssuer, issuer_of, key_id_of, verify_jwt};
 pub use pattern::Pattern;
 pub use readable::ReadableSecrets;
 pub use rule_action::RuleAction;
-pub use rules::{AppPolicy, Bind, MAX_POLICY_BYTES, MAX_RULES, Rule, SecretSelection, are_boot_claims};
+pub use rules::{
+    AppPolicy, Bind, MAX_AUDIENCES, MAX_BOOT_LIFE_SECONDS, MAX_LIFE_SECONDS, MAX_POLICY_BYTES, MAX_RULES,
+    Rule, SecretSelection, are_audiences, are_boot_claims,
+};
 pub use text::{
-    Change, JwksError, JwtError, PolicyDenial, PolicyError, RuleProblem, RuleReason, RuleRefusal,
+    Change, JwksError, JwtError, KeyProblem, LeftOutKey, PolicyDenial, PolicyError, RuleProblem, RuleReason,
+    RuleRefusal,
 };
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use petsem_policy::evaluate::{Algorithm, Issuer, Jwks, JwtError, verify_jwt};
+use petsem_policy::evaluate::{Algorithm, Issuer, Jwks, JwtError, JwtTypes, verify_jwt};
 use serde_json::Value;
 
 const FIXTURES: &str = include_str!("foreign/jwts.json");
@@ -16,8 +16,11 @@ fn each_jwt_gets_the_expected_answer() {
         id: [1; 16],
         iss: text("iss"),
         audience: text("aud"),
+        audiences: Vec::new(),
+        audience_claim: None,
+        types: JwtTypes::default(),
         algorithms: Algorithm::ALL.to_vec(),
-        keys: Jwks::parse(&fixtures["keys"].to_string()).unwrap(),
+        keys: Jwks::parse(&fixtures["keys"].to_string(), &Algorithm::ALL).unwrap(),
     };
     let now = fixtures["now"].as_i64().unwrap();
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -57,6 +60,7 @@ fn answer(error: JwtError) -> String {
         JwtError::Extension => "extension".to_owned(),
         JwtError::Algorithm => "algorithm".to_owned(),
         JwtError::UnknownKey => "unknown key".to_owned(),
+        JwtError::KeyDoesNotFit => "key does not fit".to_owned(),
         JwtError::Signature => "signature".to_owned(),
         JwtError::Claim(name) => format!("claim {name}"),
         JwtError::NotYetValid => "not yet valid".to_owned(),

@@ -18,6 +18,8 @@ pub(crate) enum Issuer {
     Add(Add),
     /// List the registered issuers, and the state of their keys
     List(List),
+    /// Show one issuer: what it is registered with, and which keys of its set are not used, and why
+    Show(Show),
     /// Delete an issuer; this revokes the JWTs that it has issued, and everything derived from them
     Delete(Delete),
 }
@@ -39,8 +41,10 @@ pub(crate) struct Registration {
 /// The file is JSON: {"issuer": the exact `iss`, "algorithms": ["ES256"]} with exactly one of "keys": a JWK set (RFC
 /// 7517); "jwks_url": the URL where the issuer publishes one; "discovery": true, to find that URL by OpenID Connect
 /// Discovery. "boot_claims": {"app": "app_name", "machine": "machine_id"} names the claims from which the discharger
-/// takes the app and the Machine that a request does not name. App policies can then refer to the issuer; the
-/// registration alone grants nothing.
+/// takes the app and the Machine that a request does not name. What its JWTs are may differ from the defaults:
+/// "longest_life_seconds" (900), "longest_boot_life_seconds" (300), "audiences" besides this installation's name,
+/// "audience_claim" ("aud") and "types" (["JWT", "at+jwt", "none"]); docs/issuers.md has examples. App
+/// policies can then refer to the issuer; the registration alone grants nothing.
 #[derive(Args)]
 pub(crate) struct Add {
     #[command(flatten)]
@@ -52,6 +56,16 @@ pub(crate) struct Add {
 
 #[derive(Args)]
 pub(crate) struct List {
+    #[command(flatten)]
+    common: ServerArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The exact `iss`, or the id, as `petsem issuer list` shows them
+    #[arg(value_name = "ISSUER")]
+    issuer: String,
+
     #[command(flatten)]
     common: ServerArguments,
 }
@@ -71,6 +85,7 @@ impl Issuer {
         match self {
             Self::Add(add) => add.run(),
             Self::List(list) => list.run(),
+            Self::Show(show) => show.run(),
             Self::Delete(delete) => delete.run(),
         }
     }
@@ -117,10 +132,38 @@ impl List {
     }
 }
 
+impl Show {
+    fn run(self) -> Result<(), Failure> {
+        let remote = self.common.remote()?;
+        let all: IssuerList = remote.get("/v1/issuers")?;
+        let is_it = |issuer: &&petsem_api::Issuer| {
+            issuer.issuer == self.issuer || issuer.id.to_string() == self.issuer
+        };
+        let issuer = all.issuers.iter().find(is_it).ok_or_else(|| messages::no_such_issuer(&self.issuer))?;
+        output::confirm(self.common.json, issuer, &messages::issuer_shown(issuer))
+    }
+}
+
 impl Delete {
     fn run(self) -> Result<(), Failure> {
         let remote = self.common.remote()?;
         let deleted: petsem_api::Issuer = remote.delete(&format!("/v1/issuers/{}", self.id))?;
         output::confirm(self.common.json, &deleted, &messages::issuer_deleted(&deleted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registrations_of_the_page_about_issuers_parse() {
+        let page = include_str!("../../../docs/issuers.md");
+        let registrations: Vec<PutIssuer> = page
+            .split("```json\n")
+            .skip(1)
+            .map(|block| serde_json::from_str(block.lines().next().unwrap()).unwrap())
+            .collect();
+        assert_eq!(registrations.len(), 13);
     }
 }

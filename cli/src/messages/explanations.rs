@@ -1,6 +1,7 @@
 //! Why a token or a policy denies a request.
 
 use petsem_api::{ExplainedRefusal, Explanation, escaped};
+use petsem_policy::evaluate::RuleReason;
 
 use crate::failure::{Exit, Failure};
 use crate::report::PolicyTest;
@@ -68,6 +69,15 @@ pub(crate) fn policy_tested(tested: &PolicyTest) -> String {
         }
     }
     text
+}
+
+/// A change, and what the claims have now.
+pub(crate) fn needed_change(refusal: &petsem_policy::evaluate::ExplainedRefusal) -> String {
+    match (&refusal.had, &refusal.reason) {
+        (Some(had), _) => format!("{}; it is {had}", refusal.change),
+        (None, RuleReason::ClaimMissing(_)) => format!("{}; it is missing", refusal.change),
+        (None, _) => refusal.change.to_string(),
+    }
 }
 
 pub(crate) fn policy_refuses() -> Failure {

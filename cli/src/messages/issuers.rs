@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use petsem_api::{BootClaims, Discharger, Issuer, KeysFrom};
+use petsem_api::{BootClaims, Discharger, Issuer, KeysFrom, LeftOutKey};
 
 use super::phrasing::file_name;
 use crate::failure::{Exit, Failure};
@@ -17,7 +17,10 @@ pub(crate) fn invalid_issuer(path: &Path, error: &serde_json::Error) -> Failure 
 }
 
 pub(crate) fn issuer_added(issuer: &Issuer) -> String {
-    let registered = format!("issuer {} is registered as {}", issuer.issuer, issuer.id);
+    let mut registered = format!("issuer {} is registered as {}", issuer.issuer, issuer.id);
+    for line in left_out(issuer) {
+        registered.push_str(&format!("\n{line}"));
+    }
     match issuer.fetched {
         None => registered,
         Some(_) => format!(
@@ -42,23 +45,85 @@ pub(crate) fn issuer_not_registered(issuer: &str) -> Failure {
     )
 }
 
+pub(crate) fn no_such_issuer(issuer: &str) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("no issuer is registered as {issuer:?}"),
+        "give the exact `iss`, or the id; `petsem issuer list` lists the issuers",
+    )
+}
+
+/// One issuer, a line for each fact.
+pub(crate) fn issuer_shown(issuer: &Issuer) -> String {
+    let mut lines = vec![
+        format!("issuer       {}", issuer.issuer),
+        format!("id           {}", issuer.id),
+        format!("algorithms   {}", issuer.algorithms.join(" ")),
+        format!("boot claims  {}", boot_claims(issuer.boot_claims.as_ref())),
+        format!(
+            "life         {} s, to boot {} s",
+            issuer.longest_life_seconds.unwrap_or(900),
+            issuer.longest_boot_life_seconds.unwrap_or(300)
+        ),
+        format!("audiences    {}", audiences(issuer)),
+        format!("types        {}", types(issuer)),
+        format!("keys         {}", issuer_keys(issuer)),
+    ];
+    lines.extend(left_out(issuer));
+    lines.join("\n")
+}
+
+fn audiences(issuer: &Issuer) -> String {
+    let claim = issuer.audience_claim.as_deref().unwrap_or("aud");
+    let mut text = format!("{claim}: this installation");
+    for audience in &issuer.audiences {
+        text.push_str(&format!(", {audience:?}"));
+    }
+    text
+}
+
+fn types(issuer: &Issuer) -> String {
+    if issuer.types.is_empty() { "JWT at+jwt none".to_owned() } else { issuer.types.join(" ") }
+}
+
+/// The keys that are not used, each with its reason.
+fn left_out(issuer: &Issuer) -> Vec<String> {
+    let described = |key: &LeftOutKey| {
+        let id = key.kid.as_ref().map_or_else(String::new, |kid| format!(" ({kid:?})"));
+        format!("not used     key {}{id} {}", key.position, key.problem)
+    };
+    let mut lines: Vec<String> = issuer.left_out.iter().map(described).collect();
+    let more = issuer.left_out_count.saturating_sub(lines.len() as u64);
+    if more > 0 {
+        lines.push(format!("not used     {more} more keys"));
+    }
+    lines
+}
+
 /// The claims that name app and Machine of a boot, if they were registered.
 pub(crate) fn boot_claims(claims: Option<&BootClaims>) -> String {
     claims.map_or_else(|| "-".to_owned(), |claims| format!("{}, {}", claims.app, claims.machine))
 }
 
+fn not_used(issuer: &Issuer) -> String {
+    match issuer.left_out_count {
+        0 => String::new(),
+        count => format!(" ({count} not used)"),
+    }
+}
+
 /// Where an issuer's keys come from, and the result of the last fetch.
 pub(crate) fn issuer_keys(issuer: &Issuer) -> String {
     let from = match (issuer.keys_from, &issuer.jwks_url) {
-        (KeysFrom::Registration, _) => "registered".to_owned(),
+        (KeysFrom::Registration, _) => format!("{} registered{}", issuer.usable_keys, not_used(issuer)),
         (KeysFrom::JwksUrl, Some(url)) => url.clone(),
         (KeysFrom::Discovery, _) => "by discovery".to_owned(),
         _ => "unknown to this version".to_owned(),
     };
     let Some(fetched) = &issuer.fetched else { return from };
-    let age = fetched
-        .age_seconds
-        .map_or("never fetched".to_owned(), |age| format!("{} keys fetched {age} s ago", fetched.keys));
+    let age = fetched.age_seconds.map_or("never fetched".to_owned(), |age| {
+        format!("{} keys fetched {age} s ago{}", fetched.keys, not_used(issuer))
+    });
     match &fetched.problem {
         None => format!("{from}, {age}"),
         Some(problem) => format!("{from}, {age}; last fetch failed: {problem}"),

@@ -7,12 +7,15 @@
 use std::sync::Arc;
 
 use petsem_api::{Approval, ErrorCode, Issuer, IssuerId, IssuerList, PutIssuer};
-use petsem_policy::evaluate::{Algorithm, Jwks, are_boot_claims};
+use petsem_policy::evaluate::{
+    Algorithm, Jwks, MAX_BOOT_LIFE_SECONDS, MAX_LIFE_SECONDS, are_audiences, are_boot_claims,
+};
 use petsem_store::RecordKind;
 
 use crate::approvals::key_digest::digest_of_keys;
 use crate::approvals::request::{ApprovalRequest, DecidedRequest, registration_ends};
-use crate::authn::issuer_keys::IssuerKeys;
+use crate::authn::issuer_keys::{IssuerKeys, algorithms_of, left_out, log_left_out};
+use crate::authn::jwt::types_of;
 use crate::authz::decide::Principal;
 use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::control::state::{Control, IssuerEntry};
@@ -76,6 +79,7 @@ impl Engine {
     ) -> Result<Approval, Failure> {
         let requester = &principal.may_operate(audit, now)?.token;
         let row = self.check_issuer(&registration, false)?;
+        let registration = PutIssuer { keys: row.keys.clone(), ..registration };
         let summary = messages::issuer_registration(&described(&row));
         self.request_registration(
             audit,
@@ -102,6 +106,7 @@ impl Engine {
         let requester = &principal.may_operate(audit, now)?.token;
         let expected_version = self.issuer(id)?.version;
         let row = self.check_issuer_change(id, expected_version, &registration)?;
+        let registration = PutIssuer { keys: row.keys.clone(), ..registration };
         let summary = messages::issuer_change(&described(&row));
         let change = ProtectedChange::IssuerChange { id, expected_version, wanted: registration };
         self.request_registration(audit, requester, request(summary, change, now), now, None).await
@@ -159,20 +164,26 @@ impl Engine {
         {
             return Err(messages::invalid_boot_claims());
         }
+        check_jwts(registration, &self.settings.name)?;
         let row = IssuerRow {
             issuer: registration.issuer.clone(),
             algorithms: registration.algorithms.clone(),
-            keys: registration.keys.clone(),
+            keys: registration.keys.as_ref().map(Jwks::public_members),
             jwks_url: registration.jwks_url.clone(),
             discovery: registration.discovery,
+            longest_life_seconds: registration.longest_life_seconds,
+            longest_boot_life_seconds: registration.longest_boot_life_seconds,
+            audiences: registration.audiences.clone(),
+            audience_claim: registration.audience_claim.clone(),
+            types: registration.types.clone(),
             boot_claims: registration.boot_claims.clone(),
             development,
             created_at: self.now().millis(),
         };
         IssuerKeys::of(&row, &*self.fetch)
             .map_err(|error| messages::refused(ErrorCode::BadRequest, &error))?;
-        if let Some(keys) = &row.keys {
-            Jwks::parse(&keys.to_string())
+        if let Some(keys) = &registration.keys {
+            Jwks::parse(&keys.to_string(), &algorithms_of(&row))
                 .map_err(|error| messages::refused(ErrorCode::BadRequest, &error))?;
         }
         Ok(row)
@@ -212,6 +223,7 @@ impl Engine {
         })
         .await?;
         let keys = IssuerKeys::of(&row, &*self.fetch).map_err(Failure::internal)?;
+        log_left_out(&row.issuer, &keys.available());
         Ok(to_wire(&IssuerEntry { id, version, row, keys }))
     }
 
@@ -245,6 +257,32 @@ impl Engine {
     }
 }
 
+/// Checks what a registration states about its JWTs.
+fn check_jwts(registration: &PutIssuer, own_name: &str) -> Result<(), Failure> {
+    let is_within = |life: Option<u32>, most| life.is_none_or(|life| (1..=most).contains(&life));
+    if !is_within(registration.longest_life_seconds, MAX_LIFE_SECONDS)
+        || !is_within(registration.longest_boot_life_seconds, MAX_BOOT_LIFE_SECONDS)
+    {
+        return Err(messages::invalid_longest_life());
+    }
+    let audiences = &registration.audiences;
+    if !are_audiences(audiences) || audiences.iter().any(|audience| audience == own_name) {
+        return Err(messages::invalid_audiences());
+    }
+    // Claims with another meaning would let what they are for also choose the audience.
+    let is_free = |name: &String| {
+        (1..=128).contains(&name.len())
+            && !["iss", "sub", "exp", "iat", "nbf", "jti"].contains(&name.as_str())
+    };
+    if !registration.audience_claim.as_ref().is_none_or(is_free) {
+        return Err(messages::invalid_audience_claim());
+    }
+    match types_of(&registration.types) {
+        Some(_) => Ok(()),
+        None => Err(messages::invalid_types()),
+    }
+}
+
 /// Refuses a registration under the `iss` of another issuer.
 fn check_no_other(control: &Control, row: &IssuerRow, id: Option<IssuerId>) -> Result<(), Failure> {
     match control.issuer(&row.issuer) {
@@ -267,6 +305,7 @@ fn request(summary: String, change: ProtectedChange, now: Timestamp) -> Approval
 /// The issuer in its wire form.
 fn to_wire(entry: &IssuerEntry) -> Issuer {
     let IssuerEntry { id, row, keys, .. } = entry;
+    let available = keys.available();
     Issuer {
         id: *id,
         issuer: row.issuer.clone(),
@@ -274,7 +313,15 @@ fn to_wire(entry: &IssuerEntry) -> Issuer {
         development: row.development,
         keys_from: keys.from(),
         jwks_url: row.jwks_url.clone(),
+        longest_life_seconds: row.longest_life_seconds,
+        longest_boot_life_seconds: row.longest_boot_life_seconds,
+        audiences: row.audiences.clone(),
+        audience_claim: row.audience_claim.clone(),
+        types: row.types.clone(),
         boot_claims: row.boot_claims.clone(),
+        usable_keys: available.len() as u64,
+        left_out: left_out(&available),
+        left_out_count: available.left_out_count() as u64,
         fetched: keys.published().map(|published| published.to_wire()),
     }
 }
@@ -288,10 +335,13 @@ fn described(row: &IssuerRow) -> String {
         (None, false) => {
             let text = row.keys.as_ref().map_or_else(String::new, ToString::to_string);
             // The row was checked, so it has keys.
-            let keys = Jwks::parse(&text).unwrap_or_default();
-            messages::issuer_with_keys(&issuer, keys.thumbprints(), &digest_of_keys(&keys))
+            let keys = Jwks::parse(&text, &Algorithm::ALL).unwrap_or_default();
+            messages::issuer_with_keys(&issuer, &keys.thumbprints(), &digest_of_keys(&keys))
         }
     };
+    let lives = (row.longest_life_seconds, row.longest_boot_life_seconds);
+    let claim = row.audience_claim.as_deref();
+    let described = messages::issuer_with_jwts(described, lives, claim, &row.audiences, &row.types);
     match &row.boot_claims {
         None => described,
         Some(claims) => {

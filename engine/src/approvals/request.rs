@@ -7,7 +7,7 @@
 use petsem_api::{
     AppRef, Approval, ApprovalId, ApprovalKind, ApprovalList, ApprovalState, Approve, TokenUuid,
 };
-use petsem_policy::evaluate::Jwks;
+use petsem_policy::evaluate::{Algorithm, Jwks};
 use petsem_policy::{Action, Token, TokenId};
 use petsem_store::{AppPart, Change, Expect, RecordKind};
 use serde::Serialize;
@@ -593,7 +593,7 @@ fn key_digest(change: &ProtectedChange) -> Option<String> {
         | ProtectedChange::IssuerChange { wanted: registration, .. } => {
             let keys = registration.keys.as_ref()?;
             // The registration was checked when it was requested.
-            Jwks::parse(&keys.to_string()).ok().map(|keys| digest_of_keys(&keys))
+            Jwks::parse(&keys.to_string(), &Algorithm::ALL).ok().map(|keys| digest_of_keys(&keys))
         }
         _ => None,
     }

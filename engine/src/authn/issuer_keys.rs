@@ -12,8 +12,8 @@ mod refresh;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use petsem_api::{FetchedKeys, KeysFrom};
-use petsem_policy::evaluate::Jwks;
+use petsem_api::{FetchedKeys, KeysFrom, LeftOutKey};
+use petsem_policy::evaluate::{Algorithm, Jwks};
 use tokio::sync::{Semaphore, watch};
 
 use crate::clock::ClockReading;
@@ -37,6 +37,7 @@ pub(crate) enum IssuerKeys {
 /// The published keys of an issuer that this node has fetched.
 pub(crate) struct PublishedKeys {
     issuer: String,
+    algorithms: Vec<Algorithm>,
     source: Source,
     held: Mutex<Held>,
     fetched: watch::Sender<()>,
@@ -46,10 +47,11 @@ pub(crate) struct PublishedKeys {
 impl IssuerKeys {
     /// The keys of a registration. This fetches nothing.
     pub(crate) fn of(row: &IssuerRow, fetch: &dyn Fetch) -> Result<Self, IssuerKeysError> {
+        let algorithms = algorithms_of(row);
         let source = match (&row.keys, &row.jwks_url, row.discovery) {
             (Some(keys), None, false) => {
                 // Less strict than a registration is: a row of an earlier build must not keep a node from starting.
-                let keys = Jwks::parse_published(&keys.to_string());
+                let keys = Jwks::parse_published(&keys.to_string(), &algorithms);
                 return keys.map(Self::Registered).map_err(IssuerKeysError::Keys);
             }
             (None, Some(url), false) => {
@@ -61,6 +63,7 @@ impl IssuerKeys {
         };
         Ok(Self::Published(Arc::new(PublishedKeys {
             issuer: row.issuer.clone(),
+            algorithms,
             source,
             held: Mutex::new(Held::default()),
             fetched: watch::Sender::new(()),
@@ -94,6 +97,21 @@ impl IssuerKeys {
             Self::Published(published) => Some(published),
         }
     }
+}
+
+/// The algorithms that a registration pins.
+pub(crate) fn algorithms_of(row: &IssuerRow) -> Vec<Algorithm> {
+    row.algorithms.iter().filter_map(|name| Algorithm::from_name(name)).collect()
+}
+
+/// The keys that are left out, for operators.
+pub(crate) fn left_out(keys: &Jwks) -> Vec<LeftOutKey> {
+    let to_wire = |key: &petsem_policy::evaluate::LeftOutKey| LeftOutKey {
+        position: key.position as u64,
+        kid: key.id.clone(),
+        problem: key.problem.to_string(),
+    };
+    keys.left_out().iter().map(to_wire).collect()
 }
 
 /// OpenID Connect Discovery 1.0, §4: a trailing slash of the issuer is removed.
@@ -133,12 +151,20 @@ impl PublishedKeys {
         let (published, fetch) = (Arc::clone(self), Arc::clone(fetch));
         tokio::spawn(async move {
             let mut in_flight = InFlight { published: &published, result: Err(FetchError::GivenUp) };
-            in_flight.result = published.source.fetch(&published.issuer, &*fetch).await;
+            in_flight.result =
+                published.source.fetch(&published.issuer, &published.algorithms, &*fetch).await;
         });
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Logs which keys of an issuer are not used. Their ids are what a remote server wrote, so they are escaped and cut.
+pub(crate) fn log_left_out(issuer: &str, keys: &Jwks) {
+    for left_out in keys.left_out() {
+        tracing::warn!(issuer, reason = %left_out, "a key of an issuer is not used");
     }
 }
 
@@ -153,7 +179,14 @@ impl Drop for InFlight<'_> {
         let issuer = &self.published.issuer;
         let result = std::mem::replace(&mut self.result, Err(FetchError::GivenUp));
         match &result {
-            Ok(keys) => tracing::debug!(issuer, keys = keys.len(), "fetched the keys of an issuer"),
+            Ok(keys) => {
+                tracing::debug!(issuer, keys = keys.len(), "fetched the keys of an issuer");
+                // Once for each change of the set, not every five minutes.
+                let known = self.published.held().live(ClockReading::now()).unwrap_or_default();
+                if known.left_out() != keys.left_out() {
+                    log_left_out(issuer, keys);
+                }
+            }
             Err(error) => tracing::warn!(issuer, reason = %error, "cannot fetch the keys of an issuer"),
         }
         self.published.held().end(result.map_err(|error| error.to_string()), ClockReading::now());

@@ -1,19 +1,43 @@
 //! Verification of JWTs: issuer, keys, lifetime, revocation.
 
 use petsem_api::ErrorCode;
-use petsem_policy::evaluate::{Algorithm, Claims, Issuer, Jwks, JwtError, issuer_of, key_id_of, verify_jwt};
+use petsem_policy::evaluate::{
+    BOOT_LIFE_SECONDS, Claims, Issuer, Jwks, JwtError, JwtTypes, READ_LIFE_SECONDS, issuer_of, key_id_of,
+    verify_jwt,
+};
 
+use crate::authn::issuer_keys::algorithms_of;
 use crate::authn::tokens::check_jwt;
 use crate::clock::Timestamp;
 use crate::control::state::{Control, IssuerEntry};
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::messages;
+use crate::records::IssuerRow;
 
-/// Longest life of a JWT that proves a boot (design §4), in seconds.
-pub(crate) const BOOT_LIFE: i64 = 300;
-/// Longest life of a JWT that reads (design §7), in seconds.
-pub(crate) const READ_LIFE: i64 = 900;
+/// What a JWT is used for. How long it may live depends on it.
+#[derive(Clone, Copy)]
+pub(crate) enum JwtUse {
+    /// It proves a boot (design §4).
+    Boot,
+    /// It reads, or is exchanged for a token that reads (design §7).
+    Read,
+}
+
+impl JwtUse {
+    /// The longest life that the issuer's registration allows, in seconds. Rules allow less unless they name more.
+    fn longest_life(self, row: &IssuerRow) -> i64 {
+        i64::from(match self {
+            Self::Boot => row.longest_boot_life_seconds.unwrap_or(BOOT_LIFE_SECONDS),
+            Self::Read => row.longest_life_seconds.unwrap_or(READ_LIFE_SECONDS),
+        })
+    }
+}
+
+/// The accepted `typ`s of a registration.
+pub(crate) fn types_of(names: &[String]) -> Option<JwtTypes> {
+    if names.is_empty() { Some(JwtTypes::default()) } else { JwtTypes::of(names.iter().map(String::as_str)) }
+}
 
 /// The JWT of an `Authorization` header, if there is one: `Bearer` and three parts.
 pub(crate) fn jwt_of(header: Option<&str>) -> Option<&str> {
@@ -31,14 +55,14 @@ impl Engine {
     pub(crate) async fn verify_jwt(
         &self,
         text: &str,
-        longest: i64,
+        purpose: JwtUse,
         now: Timestamp,
     ) -> Result<Claims, Failure> {
-        match self.verify_with_available_keys(text, longest, now).await? {
+        let error = match self.verify_with_available_keys(text, purpose, now).await? {
             Ok(claims) => return Ok(claims),
-            Err(JwtError::UnknownKey) => {}
-            Err(error) => return Err(refused(&error)),
-        }
+            Err(error) if !error.newer_keys_may_help() => return Err(refused(&error)),
+            Err(error) => error,
+        };
         let control = self.control();
         let entry = issuer_entry(&control, text)?;
         let key_id = key_id_of(text).map_err(|error| refused(&error))?;
@@ -47,22 +71,23 @@ impl Engine {
             None => false,
         };
         if !newer {
-            return Err(refused(&JwtError::UnknownKey));
+            return Err(refused(&error));
         }
         // Time has passed: check revocations and the JWT's expiry again.
-        self.verify_with_available_keys(text, longest, self.now()).await?.map_err(|error| refused(&error))
+        self.verify_with_available_keys(text, purpose, self.now()).await?.map_err(|error| refused(&error))
     }
 
     /// Verifies a JWT with the keys that are available.
     async fn verify_with_available_keys(
         &self,
         text: &str,
-        longest: i64,
+        purpose: JwtUse,
         now: Timestamp,
     ) -> Result<Result<Claims, JwtError>, Failure> {
         let control = self.control();
         let entry = issuer_entry(&control, text)?;
         let issuer = self.issuer_of(entry, entry.keys.available());
+        let longest = purpose.longest_life(&entry.row);
         let claims = match verify_jwt(text, &issuer, longest, now.seconds()) {
             Ok(claims) => claims,
             Err(error) => return Ok(Err(error)),
@@ -73,12 +98,15 @@ impl Engine {
     }
 
     fn issuer_of(&self, entry: &IssuerEntry, keys: Jwks) -> Issuer {
-        let algorithms = entry.row.algorithms.iter().filter_map(|name| Algorithm::from_name(name)).collect();
         Issuer {
             id: *entry.id.as_bytes(),
             iss: entry.row.issuer.clone(),
             audience: self.settings.name.clone(),
-            algorithms,
+            audiences: entry.row.audiences.clone(),
+            audience_claim: entry.row.audience_claim.clone(),
+            // Only known names are registered.
+            types: types_of(&entry.row.types).unwrap_or_default(),
+            algorithms: algorithms_of(&entry.row),
             keys,
         }
     }

@@ -1,6 +1,5 @@
 //! Which secrets a workload read covers: those that the policy's rule and, for an exchanged token, its caveats allow.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use petsem_api::SecretName;
@@ -47,9 +46,8 @@ impl Workload<'_> {
     }
 }
 
-/// The claims that the rule evaluated at the exchange.
+/// What the rule evaluated of the claims at the exchange, with their JSON types.
 pub(crate) fn claims_of(exchanged: &Exchanged) -> Result<Claims, Failure> {
-    let claims: BTreeMap<String, String> =
-        serde_json::from_str(&exchanged.claims).map_err(Failure::internal)?;
+    let claims = serde_json::from_str(&exchanged.claims).map_err(Failure::internal)?;
     Ok(Claims::from_exchange(claims, exchanged.issued, exchanged.expires))
 }

@@ -6,7 +6,7 @@ use petsem_policy::evaluate::{BootRequest, Claims};
 use petsem_policy::{Action, BootTarget, DischargeRequest as TicketRequest, PetsemCaveat, Ticket};
 use petsem_store::AppPart;
 
-use crate::authn::jwt::{BOOT_LIFE, jwt_of};
+use crate::authn::jwt::{JwtUse, jwt_of};
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::author_of;
 use crate::authz::decide::{Principal, denied, denied_by};
@@ -37,7 +37,7 @@ impl Engine {
         match jwt_of(authorization) {
             Some(jwt) => {
                 // The body names the app. Until a rule of its policy accepts the JWT, the client is a stranger.
-                Ok(Proof::Jwt(self.verify_jwt(jwt, BOOT_LIFE, now).await?))
+                Ok(Proof::Jwt(self.verify_jwt(jwt, JwtUse::Boot, now).await?))
             }
             None => self.authenticate(authorization, audit).await.map(Proof::Token),
         }

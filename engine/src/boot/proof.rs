@@ -1,11 +1,10 @@
 //! The proof of a boot, and the provenance of a boot grant that came of it. The discharger writes the provenance into
 //! the grant; each boot and renewal re-evaluates it.
 
-use std::collections::BTreeMap;
-
 use petsem_api::{ErrorCode, TokenUuid};
 use petsem_policy::evaluate::{AppPolicy, BootRequest, Claims};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::authn::tokens::check_jwt;
 use crate::authz::decide::Principal;
@@ -42,8 +41,8 @@ pub(crate) enum BootProof {
     Jwt {
         /// The rule that accepted it.
         rule: String,
-        /// The claims that the rule evaluated.
-        claims: BTreeMap<String, String>,
+        /// What the rule evaluated of the claims, with their JSON types.
+        claims: Map<String, Value>,
         /// The JWT's `sub`.
         sub: Option<String>,
         /// The JWT's `jti`.
@@ -121,7 +120,7 @@ impl GrantProvenance {
         match &self.proof {
             BootProof::Subject { sub, .. } => messages::proved_by_discharger(sub, discharger),
             BootProof::Jwt { rule, claims, sub, .. } => {
-                let issuer = claims.get("iss").map_or("", String::as_str);
+                let issuer = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
                 messages::proved_by_jwt(sub.as_deref(), issuer, rule)
             }
             BootProof::Token { id, subject, .. } => messages::proved_by_token(subject, *id),

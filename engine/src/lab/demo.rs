@@ -366,6 +366,11 @@ pub(crate) fn issuer() -> PutIssuer {
         keys: Some(json!({"keys": [jwk]})),
         jwks_url: None,
         discovery: false,
+        longest_life_seconds: None,
+        longest_boot_life_seconds: None,
+        audiences: Vec::new(),
+        audience_claim: None,
+        types: Vec::new(),
         boot_claims: None,
     }
 }

@@ -3,10 +3,12 @@
 use std::fmt::Display;
 
 use petsem_api::{ErrorCode, OrgId};
-use petsem_policy::evaluate::Algorithm;
+use petsem_policy::evaluate::{Algorithm, JwtTypes};
 
 use crate::error::Failure;
 
+/// Most audiences that a summary lists.
+const AUDIENCES_LISTED: usize = 2;
 /// Most keys that a summary lists one by one.
 const KEYS_LISTED: usize = 4;
 
@@ -79,13 +81,7 @@ pub(crate) fn issuer_with_discovery(issuer: &dyn Display) -> String {
     format!("the issuer {issuer}, keys by its discovery document")
 }
 
-pub(crate) fn issuer_with_keys<'k>(
-    issuer: &dyn Display,
-    thumbprints: impl Iterator<Item = &'k str>,
-    digest: &str,
-) -> String {
-    let mut thumbprints: Vec<_> = thumbprints.collect();
-    thumbprints.sort_unstable();
+pub(crate) fn issuer_with_keys(issuer: &dyn Display, thumbprints: &[&str], digest: &str) -> String {
     let keys = thumbprints.join(", ");
     let listed = match thumbprints.len() {
         1 => return format!("the issuer {issuer}, registered keys by SHA-256 thumbprint (RFC 7638): {keys}"),
@@ -104,6 +100,67 @@ pub(crate) fn issuer_with_boot_claims(
     machine: &dyn Display,
 ) -> String {
     format!("{registration}; its claims {app} and {machine} name the app and the Machine of a boot")
+}
+
+/// What the registration states about its JWTs, where it is not the default.
+pub(crate) fn issuer_with_jwts(
+    mut registration: String,
+    (life, boot_life): (Option<u32>, Option<u32>),
+    audience_claim: Option<&str>,
+    audiences: &[String],
+    types: &[String],
+) -> String {
+    let mut add = |fact: String| {
+        registration.push_str("; ");
+        registration.push_str(&fact);
+    };
+    if let Some(life) = life {
+        add(format!("its JWTs live at most {life} s"));
+    }
+    if let Some(life) = boot_life {
+        add(format!("its JWTs that prove boots live at most {life} s"));
+    }
+    if let Some(claim) = audience_claim {
+        add(format!("its claim {} is the audience", claim.escape_debug()));
+    }
+    match audiences {
+        [] => {}
+        // An audit line has room for a few.
+        few if few.len() <= AUDIENCES_LISTED => add(format!("it also issues JWTs for {few:?}")),
+        more => add(format!("it also issues JWTs for {} other audiences", more.len())),
+    }
+    if !types.is_empty() {
+        add(format!("its JWTs are of type {}", types.join(", ")));
+    }
+    registration
+}
+
+pub(crate) fn invalid_longest_life() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "longest_life_seconds is 1 to 86400, and longest_boot_life_seconds 1 to 3600; give what the issuer issues",
+    )
+}
+
+pub(crate) fn invalid_audiences() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "audiences are at most 16 of 1 to 512 bytes, without this installation's own name, which always counts",
+    )
+}
+
+pub(crate) fn invalid_audience_claim() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        "audience_claim is a claim of 1 to 128 bytes other than iss, sub, exp, iat, nbf and jti, such as client_id",
+    )
+}
+
+pub(crate) fn invalid_types() -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        format!("types are some of {}; name those that the issuer's JWTs have", JwtTypes::NAMES.join(", ")),
+    )
 }
 
 /// The summary of a request for a second person.

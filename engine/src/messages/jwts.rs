@@ -78,6 +78,20 @@ pub(crate) fn issuer_keys_too_old(issuer: &str, hours: u64) -> String {
     )
 }
 
+pub(crate) fn issuer_publishes_private_key(issuer: &str) -> String {
+    format!(
+        "issuer {issuer} publishes a private key, which is not used; whoever read it signs as the issuer unless it is \
+         replaced; `petsem issuer show` names the key"
+    )
+}
+
+pub(crate) fn issuer_keys_unusable(issuer: &str) -> String {
+    format!(
+        "issuer {issuer} publishes no key for its registered algorithms, so its JWTs are refused; `petsem issuer show` \
+         lists its keys"
+    )
+}
+
 pub(crate) fn issuer_keys_old(issuer: &str, hours: u64) -> String {
     format!(
         "the keys of issuer {issuer} were last fetched {hours} hours ago; its JWTs are refused after 24 hours; \

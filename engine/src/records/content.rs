@@ -298,6 +298,21 @@ pub(crate) struct IssuerRow {
     /// Whether the URL of its keys comes from its discovery document.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) discovery: bool,
+    /// The longest life of its JWTs, in seconds; 900 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) longest_life_seconds: Option<u32>,
+    /// The longest life of its JWTs that prove boots, in seconds; 300 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) longest_boot_life_seconds: Option<u32>,
+    /// Its audiences besides this installation's name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) audiences: Vec<String>,
+    /// The claim that is the audience, if not `aud`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audience_claim: Option<String>,
+    /// The accepted `typ`s; the default ones if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) types: Vec<String>,
     /// The claims that name the app and the Machine of a boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) boot_claims: Option<BootClaims>,

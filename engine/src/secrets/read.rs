@@ -7,7 +7,7 @@ use petsem_policy::evaluate::{Allowed, AppPolicy, Claims, PolicyQuestion};
 use petsem_policy::{Action, Denial, Exchanged, Reason, Resource};
 use petsem_store::AppPart;
 
-use crate::authn::jwt::{READ_LIFE, jwt_of};
+use crate::authn::jwt::{JwtUse, jwt_of};
 use crate::authn::tokens::Verified;
 use crate::authz::decide::{Principal, denied_by};
 use crate::authz::readable::ReadableApp;
@@ -208,7 +208,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<ReadableApp<'static>, Failure> {
         self.check_integrity()?;
-        let claims = self.verify_jwt(jwt, READ_LIFE, now).await?;
+        let claims = self.verify_jwt(jwt, JwtUse::Read, now).await?;
         let (decided, _, allowed) = self.workload_app(audit, &claims, app).await?;
         audit.set_detail(messages::allowed_by_rule(&allowed.rule));
         let (app, policy) = self.with_secrets(decided).await?;

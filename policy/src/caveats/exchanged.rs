@@ -24,8 +24,7 @@ pub struct Exchanged {
     pub jti: String,
     /// The rule of the app's policy that allowed the exchange.
     pub rule: String,
-    /// The claims that the rule used: JSON text of an object of texts, at most
-    /// [`MAX_EXCHANGED_CLAIMS_BYTES`].
+    /// What the rule used of the claims: JSON text of an object, at most [`MAX_EXCHANGED_CLAIMS_BYTES`].
     pub claims: String,
     /// The JWT's `iat`, unix seconds: a subject is revoked for JWTs issued before a given time.
     pub issued: i64,

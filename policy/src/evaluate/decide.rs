@@ -3,14 +3,24 @@
 //! Only [`Rule::evaluate`] evaluates rules. A decision stops at the first refusal, an explanation collects them
 //! all; because both use this function, they cannot differ.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use serde_json::{Map, Value};
+
+use super::condition::{Condition, Conditions};
 use super::jwt::Claims;
+use super::pointer;
 use super::rule_action::RuleAction;
 use super::rules::{AppPolicy, Rule};
 use super::text::{PolicyDenial, RuleReason, RuleRefusal};
 use crate::text::Resource;
+
+/// Longest life of a JWT that boots by a rule that names no longer one (design §4).
+pub const BOOT_LIFE_SECONDS: u32 = 300;
+/// Longest life of a JWT that reads by a rule that names no longer one (design §7).
+pub const READ_LIFE_SECONDS: u32 = 900;
 
 /// A question to a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +51,9 @@ pub struct BootRequest<'a> {
 pub struct Allowed {
     /// The rule.
     pub rule: String,
-    /// The claims that the rule used, `iss` included: with [`Claims::from_stored`] it can be evaluated again.
-    pub claims: BTreeMap<String, String>,
+    /// What the rule used of the claims, `iss` included, each with its JSON type: with [`Claims::from_stored`] it can be
+    /// evaluated again. Of a list these are the items that the rule asks for.
+    pub claims: Map<String, Value>,
 }
 
 impl AppPolicy {
@@ -96,7 +107,7 @@ impl AppPolicy {
         self.rules.iter().find(|rule| {
             rule.discharger.as_deref() == Some(discharger)
                 && rule.actions.contains(&RuleAction::Boot)
-                && rule.claims.get("sub").is_none_or(|pattern| pattern.matches(subject))
+                && rule.claims.get("sub").is_none_or(|all| all.match_text(subject))
         })
     }
 
@@ -137,23 +148,36 @@ impl Rule {
         if claims.issuer() != self.issuer {
             refuse(RuleReason::Issuer)?;
         }
-        for (name, pattern) in &self.claims {
-            match text_claim(claims, name) {
-                Ok(text) if pattern.matches(text) => {}
-                Ok(_) => refuse(RuleReason::Claim(name.clone()))?,
-                Err(reason) => refuse(reason)?,
-            }
+        for (name, conditions) in &self.claims {
+            evaluate_claim(name, claims.get(name), conditions, refuse)?;
         }
-        if let (Some(longest), Some(life)) = (self.max_life_seconds, claims.life_seconds())
-            && life > i64::from(longest)
-        {
+        for (path, conditions) in &self.pointers {
+            evaluate_claim(path, claims.at(path), conditions, refuse)?;
+        }
+        if claims.life_seconds().is_some_and(|life| life > i64::from(self.longest_life(question))) {
             refuse(RuleReason::TooLongLived)?;
+        }
+        let is_named = |group: &Vec<String>| group.iter().any(|audience| self.audiences.contains(audience));
+        match question {
+            PolicyQuestion::Boot(_) if !claims.foreign_audiences().is_empty() => {
+                refuse(RuleReason::ForeignBoot)?;
+            }
+            _ if !claims.foreign_audiences().iter().all(is_named) => refuse(RuleReason::Audience)?,
+            _ => {}
         }
         match question {
             PolicyQuestion::Boot(request) => self.evaluate_boot(claims, request, refuse),
             PolicyQuestion::Read(secret) => self.evaluate_read(Some(secret), refuse),
             PolicyQuestion::ReadAnything => self.evaluate_read(None, refuse),
         }
+    }
+
+    /// The longest life of a JWT that the rule accepts, in seconds: what it names, or what every JWT may live.
+    pub(super) fn longest_life(&self, question: &PolicyQuestion<'_>) -> u32 {
+        self.max_life_seconds.unwrap_or(match question {
+            PolicyQuestion::Boot(_) => BOOT_LIFE_SECONDS,
+            PolicyQuestion::Read(_) | PolicyQuestion::ReadAnything => READ_LIFE_SECONDS,
+        })
     }
 
     fn evaluate_boot(
@@ -198,10 +222,32 @@ impl Rule {
             (PolicyQuestion::Boot(_), Some(bind)) => [&bind.app, &bind.machine, &bind.host].to_vec(),
             _ => Vec::new(),
         };
-        let issuer = [("iss".to_owned(), self.issuer.clone())];
-        let used = self.claims.keys().chain(bound);
-        let used = used.filter_map(|name| Some((name.clone(), claims.text(name)?.to_owned())));
-        Allowed { rule: self.name.clone(), claims: issuer.into_iter().chain(used).collect() }
+        let mut kept = Map::new();
+        kept.insert("iss".to_owned(), Value::from(self.issuer.as_str()));
+        claims.store_audiences(&mut kept);
+        for name in bound {
+            if let Some(value) = claims.get(name) {
+                kept.insert(name.clone(), value.clone());
+            }
+        }
+        for (steps, conditions) in self.used() {
+            if let Some(value) = claims.find(&steps) {
+                pointer::insert(&mut kept, &steps, Conditions::needed(&conditions, value));
+            }
+        }
+        Allowed { rule: self.name.clone(), claims: kept }
+    }
+
+    /// The conditions of each place in the claims: a pointer of one step names a claim.
+    fn used(&self) -> BTreeMap<Vec<Cow<'_, str>>, Vec<&Conditions>> {
+        let mut used: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (name, conditions) in &self.claims {
+            used.entry(vec![Cow::from(name)]).or_default().push(conditions);
+        }
+        for (path, conditions) in &self.pointers {
+            used.entry(pointer::steps(path).unwrap_or_default()).or_default().push(conditions);
+        }
+        used
     }
 }
 
@@ -221,11 +267,36 @@ impl BootRequest<'_> {
     }
 }
 
-/// A claim that is missing or not text matches nothing.
+/// A claim that is missing, or of another type than a condition's, matches nothing.
+fn evaluate_claim(
+    name: &str,
+    claim: Option<&Value>,
+    conditions: &Conditions,
+    refuse: &mut dyn FnMut(RuleReason) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let Some(claim) = claim else { return refuse(RuleReason::ClaimMissing(name.to_owned())) };
+    for condition in conditions.iter() {
+        if condition.matches(claim) {
+            continue;
+        }
+        let (has_type, condition) = (condition.claim_type().is_of(claim), condition.clone());
+        let claim = name.to_owned();
+        refuse(if has_type {
+            RuleReason::Claim { claim, condition }
+        } else {
+            RuleReason::ClaimType { claim, condition }
+        })?;
+    }
+    ControlFlow::Continue(())
+}
+
+/// A claim that is missing or not text names nothing.
 fn text_claim<'c>(claims: &'c Claims, name: &str) -> Result<&'c str, RuleReason> {
     match claims.text(name) {
         Some(text) => Ok(text),
-        None if claims.has(name) => Err(RuleReason::ClaimNotText(name.to_owned())),
+        None if claims.has(name) => {
+            Err(RuleReason::ClaimType { claim: name.to_owned(), condition: Condition::any_text() })
+        }
         None => Err(RuleReason::ClaimMissing(name.to_owned())),
     }
 }
@@ -236,9 +307,9 @@ impl RuleReason {
         match self {
             Self::Issuer => 0,
             Self::ClaimMissing(_) => 1,
-            Self::ClaimNotText(_) => 2,
-            Self::Claim(_) => 3,
-            Self::TooLongLived => 4,
+            Self::ClaimType { .. } => 2,
+            Self::Claim { .. } => 3,
+            Self::TooLongLived | Self::Audience | Self::ForeignBoot => 4,
             Self::Action(_) => 5,
             Self::Bound { resource: Resource::App, .. } => 6,
             Self::Bound { resource: Resource::Machine, .. } => 7,

@@ -1,16 +1,19 @@
 //! Explanations: everything that refuses in every rule, and the changes that would help.
 //!
-//! They are for callers that may see the policy: unlike a denial, an explanation contains patterns. It contains no
-//! values of claims.
+//! They are for callers that may see the policy and have the claims: unlike a denial, an explanation contains conditions,
+//! and what the claims have instead.
 
 use std::ops::ControlFlow;
 
+use super::condition::Condition;
 use super::decide::{Allowed, BootRequest, PolicyQuestion};
 use super::jwt::Claims;
-use super::pattern::Pattern;
 use super::rule_action::RuleAction;
 use super::rules::{AppPolicy, Rule};
 use super::text::{Change, PolicyDenial, RuleReason};
+
+/// Characters of a claim that are shown.
+const MOST_SHOWN: usize = 120;
 
 impl AppPolicy {
     /// Evaluates every rule completely, and lists what refused and what would have to change.
@@ -18,10 +21,11 @@ impl AppPolicy {
         let rules = self.rules_of_jwts().map(|rule| {
             let mut refusals = Vec::new();
             let _ = rule.evaluate(claims, question, &mut |reason| {
-                let change = rule.change_for(&reason, question);
+                let change = rule.change_for(&reason, claims, question);
+                let had = rule.had(&reason, claims);
                 // Pattern and binding of one claim may need the same change.
                 if refusals.iter().all(|other: &ExplainedRefusal| other.change != change) {
-                    refusals.push(ExplainedRefusal { reason, change });
+                    refusals.push(ExplainedRefusal { reason, change, had });
                 }
                 ControlFlow::Continue(())
             });
@@ -71,39 +75,68 @@ pub struct ExplainedRefusal {
     pub reason: RuleReason,
     /// The change after which it would not refuse.
     pub change: Change,
+    /// The claim that refused as JSON, cut after 120 characters. `None` if it is missing, or no claim refused.
+    pub had: Option<String>,
 }
 
 impl Rule {
-    fn change_for(&self, reason: &RuleReason, question: &PolicyQuestion<'_>) -> Change {
+    fn change_for(&self, reason: &RuleReason, claims: &Claims, question: &PolicyQuestion<'_>) -> Change {
         match reason {
+            RuleReason::ForeignBoot => Change::OwnAudience,
+            RuleReason::Audience => Change::RuleAudience(claims.foreign_audiences().concat()),
             RuleReason::Issuer => Change::Issuer(self.issuer.clone()),
-            RuleReason::TooLongLived => Change::Life { seconds: self.max_life_seconds.unwrap_or_default() },
+            RuleReason::TooLongLived => Change::Life { seconds: self.longest_life(question) },
             RuleReason::Action(action) => Change::RuleAction(*action),
             RuleReason::Secret => Change::RuleSecret(match question {
                 PolicyQuestion::Read(secret) => (*secret).to_owned(),
                 _ => String::new(),
             }),
-            RuleReason::ClaimMissing(claim)
-            | RuleReason::ClaimNotText(claim)
-            | RuleReason::Claim(claim)
-            | RuleReason::Bound { claim, .. } => self.change_of_claim(claim, question),
+            RuleReason::ClaimType { claim, condition } | RuleReason::Claim { claim, condition } => {
+                self.change_of_claim(claim, Some(condition), question)
+            }
+            RuleReason::ClaimMissing(claim) | RuleReason::Bound { claim, .. } => {
+                self.change_of_claim(claim, None, question)
+            }
         }
     }
 
-    /// A claim that the rule binds must have the bound text, whatever its pattern is.
-    fn change_of_claim(&self, claim: &str, question: &PolicyQuestion<'_>) -> Change {
-        let pattern = self.claims.get(claim);
+    /// What the claims have where a claim refused.
+    fn had(&self, reason: &RuleReason, claims: &Claims) -> Option<String> {
+        let name = match reason {
+            RuleReason::ClaimType { claim, .. }
+            | RuleReason::Claim { claim, .. }
+            | RuleReason::Bound { claim, .. } => claim.as_str(),
+            RuleReason::Issuer => "iss",
+            _ => return None,
+        };
+        let value = claims.get(name).or_else(|| claims.at(name))?;
+        let text = value.to_string();
+        let shown: String = text.chars().take(MOST_SHOWN).collect();
+        Some(if shown.len() < text.len() { format!("{shown}…") } else { shown })
+    }
+
+    /// A claim that the rule binds must have the bound text, whatever its conditions are.
+    fn change_of_claim(
+        &self,
+        claim: &str,
+        failed: Option<&Condition>,
+        question: &PolicyQuestion<'_>,
+    ) -> Change {
+        let pattern = self.claims.get(claim).or_else(|| self.pointers.get(claim));
         let required = match question {
             PolicyQuestion::Boot(request) => self.bound_texts(claim, request),
             _ => Vec::new(),
         };
         let claim = claim.to_owned();
-        let fits = |text: &&String| pattern.is_none_or(|pattern| pattern.matches(text));
+        let fits = |text: &&String| pattern.is_none_or(|pattern| pattern.match_text(text));
         match (required.iter().find(fits), required.first(), pattern) {
             (Some(text), ..) => Change::Bound { claim, text: text.clone() },
             (None, Some(text), _) => Change::RulePattern { claim, text: text.clone() },
             (None, None, pattern) => {
-                Change::Claim { claim, pattern: pattern.cloned().unwrap_or_else(|| Pattern::new("*")) }
+                let all = || {
+                    pattern.map_or_else(|| vec![Condition::any_text()], |all| all.iter().cloned().collect())
+                };
+                Change::Claim { claim, conditions: failed.map_or_else(all, |failed| vec![failed.clone()]) }
             }
         }
     }

@@ -1,16 +1,17 @@
 //! JWTs (RFC 7519) signed by a registered issuer.
 //!
-//! The library only verifies signatures: its claim checks read the clock and have their own defaults. The order
-//! here is size, shape, pinned algorithm, key, signature, and only then the claims.
+//! The library only verifies signatures. The order here is size, shape, pinned algorithm, key, signature, and only then
+//! the claims.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
-use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
-use super::jwks::{Algorithm, Jwks};
+use super::algorithm::Algorithm;
+use super::jwks::Jwks;
+use super::pointer;
 use super::text::JwtError;
 use super::unique::UniqueObject;
 
@@ -18,9 +19,8 @@ use super::unique::UniqueObject;
 pub const MAX_JWT_BYTES: usize = 16 * 1024;
 /// Accepted clock skew of the issuer, in seconds.
 const SKEW_SECONDS: i64 = 30;
-/// Accepted values of `typ`, if present (RFC 7519 §5.1, RFC 9068 §2.1): JWTs for other purposes declare that there
-/// (RFC 8725 §3.11).
-const TYPES: [&str; 2] = ["jwt", "at+jwt"];
+/// The name of the stored claims that holds the foreign audiences. No rule can name it.
+const FOREIGN: &str = "";
 
 /// An issuer, as registered by an operator.
 #[derive(Debug, Clone)]
@@ -31,10 +31,62 @@ pub struct Issuer {
     pub iss: String,
     /// This installation's name: `aud` must contain it.
     pub audience: String,
+    /// The audiences that it uses besides, for rules that name them.
+    pub audiences: Vec<String>,
+    /// The claim with the audience, where that is not `aud`. A present `aud` must match, too.
+    pub audience_claim: Option<String>,
+    /// The accepted values of `typ`.
+    pub types: JwtTypes,
     /// The pinned algorithms.
     pub algorithms: Vec<Algorithm>,
     /// Its keys.
     pub keys: Jwks,
+}
+
+/// What an issuer's JWTs declare in `typ` (RFC 7519 §5.1): JWTs for other purposes declare that there (RFC 8725 §3.11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JwtTypes {
+    accepted: [bool; JwtTypes::NAMES.len()],
+}
+
+impl JwtTypes {
+    /// The names of a registration; `none` is a JWT without `typ`.
+    pub const NAMES: [&'static str; 4] = ["JWT", "JOSE", "at+jwt", "none"];
+
+    /// These types, by their [`Self::NAMES`]; `None` if one is unknown.
+    pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Self> {
+        let mut accepted = [false; Self::NAMES.len()];
+        for name in names {
+            let index = Self::NAMES.iter().position(|known| *known == name)?;
+            *accepted.get_mut(index)? = true;
+        }
+        Some(Self { accepted })
+    }
+
+    /// Media types are compared without case, and `application/` may be left out (RFC 7515 §4.1.9).
+    fn accepts(self, declared: Option<&Value>) -> bool {
+        let declared = match declared {
+            None => "none".to_owned(),
+            Some(Value::String(text)) => {
+                let text = text.to_ascii_lowercase();
+                let name = text.strip_prefix("application/").unwrap_or(&text);
+                if name == "none" {
+                    return false;
+                }
+                name.to_owned()
+            }
+            Some(_) => return false,
+        };
+        let mut known = Self::NAMES.iter().zip(self.accepted);
+        known.any(|(name, accepted)| accepted && name.eq_ignore_ascii_case(&declared))
+    }
+}
+
+impl Default for JwtTypes {
+    /// `JWT`, `at+jwt` (RFC 9068 §2.1) and none.
+    fn default() -> Self {
+        Self { accepted: [true, false, true, true] }
+    }
 }
 
 /// The claims of a verified JWT, or the stored subset that a rule used.
@@ -43,20 +95,35 @@ pub struct Claims {
     values: Map<String, Value>,
     /// `iat` and `exp`; unknown for stored claims.
     times: Option<(i64, i64)>,
+    /// For each claim with an audience that is not this installation: the registered ones among its audiences.
+    foreign: Vec<Vec<String>>,
 }
 
 impl Claims {
     /// The claims that a rule used when it allowed a request, to evaluate it again later.
-    pub fn from_stored(claims: BTreeMap<String, String>) -> Self {
-        Self {
-            values: claims.into_iter().map(|(name, text)| (name, Value::String(text))).collect(),
-            times: None,
+    pub fn from_stored(mut claims: Map<String, Value>) -> Self {
+        let foreign = claims.remove(FOREIGN).map_or_else(Vec::new, |foreign| {
+            // What cannot be read is an audience that no rule names.
+            serde_json::from_value(foreign).unwrap_or_else(|_| vec![Vec::new()])
+        });
+        Self { values: claims, times: None, foreign }
+    }
+
+    /// Adds to the claims to be stored which foreign audiences the JWT has.
+    pub(super) fn store_audiences(&self, stored: &mut Map<String, Value>) {
+        if !self.foreign.is_empty() {
+            stored.insert(FOREIGN.to_owned(), Value::from(self.foreign.clone()));
         }
+    }
+
+    /// The audiences that are not this installation, by claim; a rule must name one of each.
+    pub(super) fn foreign_audiences(&self) -> &[Vec<String>] {
+        &self.foreign
     }
 
     /// [`Self::from_stored`], with `iat` and `exp` of the JWT in unix seconds, so that a rule's longest lifetime
     /// applies too.
-    pub fn from_exchange(claims: BTreeMap<String, String>, issued_at: i64, expires_at: i64) -> Self {
+    pub fn from_exchange(claims: Map<String, Value>, issued_at: i64, expires_at: i64) -> Self {
         Self { times: Some((issued_at, expires_at)), ..Self::from_stored(claims) }
     }
 
@@ -84,7 +151,21 @@ impl Claims {
     fn unverified(values: Map<String, Value>) -> Result<Self, JwtError> {
         check_texts(&values)?;
         let times = time(&values, "iat")?.zip(time(&values, "exp")?);
-        Ok(Self { values, times })
+        Ok(Self { values, times, foreign: Vec::new() })
+    }
+
+    /// A claim.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+
+    /// The value that a JSON pointer finds, through objects only.
+    pub fn at(&self, path: &str) -> Option<&Value> {
+        self.find(&pointer::steps(path)?)
+    }
+
+    pub(super) fn find(&self, steps: &[Cow<'_, str>]) -> Option<&Value> {
+        pointer::find(&self.values, steps)
     }
 
     /// A claim, if it is text.
@@ -166,10 +247,11 @@ pub fn key_id_of(text: &str) -> Result<Option<String>, JwtError> {
 ///
 /// Keys and key addresses in the header (`jwk`, `jku`, `x5c`, `x5u`) are ignored.
 ///
-/// Required: a pinned algorithm that fits the key, a valid signature, `iss`, `aud` (text or list) with this
-/// installation's name, `iat` and `exp` at most `max_life_seconds` apart, and `now` (unix seconds) between `iat`,
-/// `nbf` (if present) and `exp`, with 30 s of skew. `sub` and `jti`, if present, are text. A boot proof may live 300 s, a
-/// JWT in direct use 900 s.
+/// Required: a pinned algorithm that fits the key, a valid signature, a registered `typ`, `iss`, an audience (text or
+/// list) that is this installation's name or registered for the issuer, `iat` and `exp` at most `max_life_seconds`
+/// apart, and `now` (unix seconds) between `iat`, `nbf` (if present) and `exp`, with 30 s of skew. `sub` and `jti`, if
+/// present, are text. How long a JWT may live is what its issuer is registered with; rules allow less unless they name
+/// more.
 ///
 /// # Errors
 /// [`JwtError`] with the first failed check.
@@ -186,7 +268,7 @@ pub(super) fn verify_signature<'t>(text: &'t str, issuer: &Issuer) -> Result<Com
     if header.contains_key("crit") || header.contains_key("b64") || header.contains_key("zip") {
         return Err(JwtError::Extension);
     }
-    if !header.get("typ").is_none_or(is_jwt_type) {
+    if !issuer.types.accepts(header.get("typ")) {
         return Err(JwtError::Type);
     }
     let algorithm = match header.get("alg") {
@@ -197,26 +279,12 @@ pub(super) fn verify_signature<'t>(text: &'t str, issuer: &Issuer) -> Result<Com
     let key_id = match header.get("kid") {
         None => None,
         Some(Value::String(id)) => Some(id.as_str()),
-        Some(_) => return Err(JwtError::UnknownKey),
+        Some(_) => return Err(JwtError::KeyId),
     };
-    let key = issuer.keys.find(key_id, algorithm).ok_or(JwtError::UnknownKey)?;
-    if is_signed(jws.signed.as_bytes(), jws.signature, key, algorithm) {
-        Ok(jws)
-    } else {
-        Err(JwtError::Signature)
-    }
-}
-
-/// Whether the signature, in base64url, is valid.
-fn is_signed(signed: &[u8], signature: &str, key: &DecodingKey, algorithm: Algorithm) -> bool {
-    jsonwebtoken::crypto::verify(signature, signed, key, algorithm.to_library()).unwrap_or(false)
-}
-
-/// Media types are compared without case, and `application/` may be left out (RFC 7515 §4.1.9).
-fn is_jwt_type(value: &Value) -> bool {
-    let Some(text) = value.as_str() else { return false };
-    let text = text.to_ascii_lowercase();
-    TYPES.contains(&text.strip_prefix("application/").unwrap_or(&text))
+    // What is not base64url is no signature of any key; the keys are looked for first, to blame what is at fault.
+    let signature = BASE64URL_NOPAD.decode(jws.signature.as_bytes()).unwrap_or_default();
+    issuer.keys.verify(key_id, algorithm, jws.signed.as_bytes(), &signature)?;
+    Ok(jws)
 }
 
 fn checked_claims(
@@ -228,14 +296,7 @@ fn checked_claims(
     if values.get("iss").and_then(Value::as_str) != Some(issuer.iss.as_str()) {
         return Err(JwtError::Claim("iss"));
     }
-    let for_us = match values.get("aud") {
-        Some(Value::String(audience)) => *audience == issuer.audience,
-        Some(Value::Array(list)) => list.iter().any(|audience| audience.as_str() == Some(&issuer.audience)),
-        _ => false,
-    };
-    if !for_us {
-        return Err(JwtError::Claim("aud"));
-    }
+    let foreign = foreign_audiences(&values, issuer)?;
     check_texts(&values)?;
     let issued = time(&values, "iat")?.ok_or(JwtError::Claim("iat"))?;
     let expires = time(&values, "exp")?.ok_or(JwtError::Claim("exp"))?;
@@ -250,7 +311,37 @@ fn checked_claims(
     if expires.saturating_sub(issued) > max_life_seconds {
         return Err(JwtError::TooLongLived);
     }
-    Ok(Claims { values, times: Some((issued, expires)) })
+    // Without a subject, nobody could revoke or tell apart what a JWT for somebody else did here.
+    if !foreign.is_empty() && !values.contains_key("sub") {
+        return Err(JwtError::Claim("sub"));
+    }
+    Ok(Claims { values, times: Some((issued, expires)), foreign })
+}
+
+/// Checks the audiences, and returns the foreign ones: see [`Claims::foreign`].
+fn foreign_audiences(values: &Map<String, Value>, issuer: &Issuer) -> Result<Vec<Vec<String>>, JwtError> {
+    let mut foreign = Vec::new();
+    let named = issuer.audience_claim.as_deref().filter(|name| *name != "aud");
+    let required = (named.unwrap_or("aud"), named.is_none());
+    let beside = ("aud", true);
+    let present = named.is_some() && values.contains_key("aud");
+    for (claim, is_aud) in std::iter::once(required).chain(present.then_some(beside)) {
+        let all: Vec<&str> = match values.get(claim) {
+            Some(Value::String(audience)) => vec![audience.as_str()],
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        if all.contains(&issuer.audience.as_str()) {
+            continue;
+        }
+        let known = issuer.audiences.iter().filter(|known| all.contains(&known.as_str()));
+        let known: Vec<String> = known.cloned().collect();
+        if known.is_empty() {
+            return Err(if is_aud { JwtError::Claim("aud") } else { JwtError::AudienceClaim });
+        }
+        foreign.push(known);
+    }
+    Ok(foreign)
 }
 
 /// `sub` and `jti` are text (RFC 7519 §4.1.2, §4.1.7). A revocation names them as text, so others could not be revoked.

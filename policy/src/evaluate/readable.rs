@@ -69,8 +69,6 @@ impl ReadableSecrets {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn policy(rules: &[(&str, &[&str], &[&str])]) -> AppPolicy {
@@ -85,8 +83,8 @@ mod tests {
     }
 
     fn claims(sub: &str) -> Claims {
-        let claim = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        Claims::from_stored(BTreeMap::from([claim("iss", "https://ci"), claim("sub", sub)]))
+        let claim = |name: &str, value: &str| (name.to_owned(), value.into());
+        Claims::from_stored([claim("iss", "https://ci"), claim("sub", sub)].into_iter().collect())
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::pattern::Pattern;
+use super::condition::Conditions;
+use super::pointer;
 use super::rule_action::RuleAction;
 use super::text::{PolicyError, RuleProblem};
 use super::unique::unique_map;
@@ -20,8 +21,16 @@ pub const MAX_POLICY_BYTES: usize = 64 * 1024;
 const FORMAT: u32 = 1;
 /// Longest name of a rule or a claim, in bytes.
 const MAX_NAME_BYTES: usize = 128;
-/// Longest lifetime of a JWT in direct use.
-const MAX_LIFE_SECONDS: u32 = 900;
+/// Longest JSON pointer, in bytes.
+const MAX_POINTER_BYTES: usize = 512;
+/// Longest lifetime of a JWT that a registration of an issuer can state.
+pub const MAX_LIFE_SECONDS: u32 = 24 * 60 * 60;
+/// The same, of a JWT that boots.
+pub const MAX_BOOT_LIFE_SECONDS: u32 = 60 * 60;
+/// Most audiences of a rule or a registration.
+pub const MAX_AUDIENCES: usize = 16;
+/// Longest audience, in bytes.
+const MAX_AUDIENCE_BYTES: usize = 512;
 
 /// The rules of one app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,9 +54,12 @@ pub struct Rule {
     /// The location of an outside discharger, in place of an issuer: its grants count that name only a subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discharger: Option<String>,
-    /// Claims that must be text and match the pattern. In a rule for a discharger only `sub`, its subject.
+    /// Claims by name, each with its conditions. In a rule for a discharger only `sub`, its subject, with patterns.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "unique_map")]
-    pub claims: BTreeMap<String, Pattern>,
+    pub claims: BTreeMap<String, Conditions>,
+    /// Values within claims, by JSON pointer (RFC 6901) through objects only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "unique_map")]
+    pub pointers: BTreeMap<String, Conditions>,
     /// The allowed actions.
     pub actions: Vec<RuleAction>,
     /// The secrets; only with `read_value`.
@@ -56,7 +68,12 @@ pub struct Rule {
     /// The claims that name the boot; only with `boot`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind: Option<Bind>,
-    /// Longest lifetime of the JWT, from `iat` to `exp`, in seconds; at most 900.
+    /// Audiences besides this installation's name that the rule accepts; the issuer must be registered with them. Not
+    /// with `boot`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<String>,
+    /// Longest lifetime of the JWT, from `iat` to `exp`, in seconds: at most 86400, with `boot` 3600. Without it 900, to
+    /// boot 300. More than that counts only if the issuer is registered with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_life_seconds: Option<u32>,
 }
@@ -137,10 +154,12 @@ impl Rule {
         if !(boots || reads) || self.actions.len() != usize::from(boots) + usize::from(reads) {
             return Some(RuleProblem::Actions);
         }
-        if !self.claims.keys().all(|name| is_name(name))
-            || self.claims.values().any(|text| text.as_str().is_empty())
-        {
+        if !self.claims.keys().all(|name| is_name(name)) || !self.conditions().all(Conditions::are_valid) {
             return Some(RuleProblem::Claims);
+        }
+        let is_pointer = |text: &String| text.len() <= MAX_POINTER_BYTES && pointer::steps(text).is_some();
+        if !self.pointers.keys().all(is_pointer) {
+            return Some(RuleProblem::Pointer);
         }
         match &self.bind {
             None if boots => return Some(RuleProblem::BindMissing),
@@ -157,25 +176,34 @@ impl Rule {
             _ => {}
         }
         // Without a restricting claim, every JWT of the issuer could read.
-        if reads && self.claims.values().all(Pattern::matches_everything) {
+        if reads && !self.conditions().any(Conditions::restrict) {
             return Some(RuleProblem::ReadsUnrestricted);
         }
+        if !are_audiences(&self.audiences) || (boots && !self.audiences.is_empty()) {
+            return Some(RuleProblem::Audiences);
+        }
+        let most = if boots { MAX_BOOT_LIFE_SECONDS } else { MAX_LIFE_SECONDS };
         match self.max_life_seconds {
-            Some(0) => Some(RuleProblem::MaxLife),
-            Some(longest) if longest > MAX_LIFE_SECONDS => Some(RuleProblem::MaxLife),
+            Some(longest) if !(1..=most).contains(&longest) => Some(RuleProblem::MaxLife),
             _ => None,
         }
     }
 }
 
 impl Rule {
+    fn conditions(&self) -> impl Iterator<Item = &Conditions> {
+        self.claims.values().chain(self.pointers.values())
+    }
+
     /// The grant itself names app, Machine and host, and lives as long as its discharger says.
     fn problem_of_discharger(&self) -> Option<RuleProblem> {
         let fits = self.actions == [RuleAction::Boot]
             && self.bind.is_none()
             && self.secrets.is_none()
             && self.max_life_seconds.is_none()
-            && self.claims.iter().all(|(name, text)| name == "sub" && !text.as_str().is_empty());
+            && self.pointers.is_empty()
+            && self.audiences.is_empty()
+            && self.claims.iter().all(|(name, all)| name == "sub" && all.are_texts() && all.are_valid());
         (!fits).then_some(RuleProblem::Discharger)
     }
 }
@@ -192,6 +220,12 @@ impl Bind {
     fn is_valid(&self) -> bool {
         are_boot_claims(&[&self.app, &self.machine, &self.host])
     }
+}
+
+/// Whether these can be audiences: at most sixteen of 1 to 512 bytes.
+pub fn are_audiences(audiences: &[String]) -> bool {
+    audiences.len() <= MAX_AUDIENCES
+        && audiences.iter().all(|audience| (1..=MAX_AUDIENCE_BYTES).contains(&audience.len()))
 }
 
 /// Whether these can be the claims that name a boot: all different, none with a reserved meaning.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::pattern::Pattern;
+use super::condition::Condition;
 use super::rule_action::RuleAction;
 use crate::text::Resource;
 
@@ -16,11 +16,17 @@ pub enum JwksError {
     /// Not the JSON of a key set.
     #[error("the key set is not JSON of the form {{\"keys\":[…]}}; give the issuer's JWKS")]
     Json(#[source] serde_json::Error),
-    /// No key for any [`super::Algorithm`].
+    /// No key can verify any of the algorithms.
     #[error(
-        "the key set has no signing key of RSA (2048 to 8192 bits), P-256, P-384 or Ed25519; give the issuer's JWKS"
+        "no key of the set can verify {algorithms}: {}; give the issuer's JWKS, and the algorithms of its keys",
+        listed(left_out)
     )]
-    NoUsableKey,
+    NoUsableKey {
+        /// The algorithms, in words.
+        algorithms: String,
+        /// The keys, each with its problem.
+        left_out: Vec<LeftOutKey>,
+    },
     /// A key with a private or symmetric part (RFC 7518 §6).
     #[error(
         "a key of the set has its private part ({member:?}); give public keys alone, and replace that key: others may have \
@@ -30,9 +36,90 @@ pub enum JwksError {
         /// The member of the key.
         member: &'static str,
     },
-    /// Two keys of one kind have the same id.
-    #[error("two keys of the set have the same kid; give each its own")]
-    RepeatedId,
+}
+
+/// Most keys that a refusal lists.
+const KEYS_LISTED: usize = 4;
+
+fn listed(left_out: &[LeftOutKey]) -> String {
+    if left_out.is_empty() {
+        return "it is empty".to_owned();
+    }
+    let mut keys: Vec<String> = left_out.iter().take(KEYS_LISTED).map(ToString::to_string).collect();
+    if left_out.len() > KEYS_LISTED {
+        keys.push(format!("and {} more", left_out.len() - KEYS_LISTED));
+    }
+    keys.join("; ")
+}
+
+/// A key of a set that is not used. Its text has the beginning of the key's id, on one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("key {position}{} {problem}", named(id.as_deref()))]
+pub struct LeftOutKey {
+    /// Its place in the set, from 1.
+    pub position: usize,
+    /// Its `kid`, if it has one.
+    pub id: Option<String>,
+    /// Why it is not used.
+    pub problem: KeyProblem,
+}
+
+/// Characters of an id that are shown.
+const ID_SHOWN: usize = 64;
+
+fn named(id: Option<&str>) -> String {
+    id.map_or_else(String::new, |id| format!(" ({:?})", id.chars().take(ID_SHOWN).collect::<String>()))
+}
+
+/// Why a key of a set is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// Not an object, or JSON that cannot be read.
+    #[error("is not a JSON object")]
+    NotAnObject,
+    /// A private or symmetric part (RFC 7518 §6).
+    #[error("has its private part ({member:?}), so others may have seen it; replace it")]
+    PrivatePart {
+        /// The member of the key.
+        member: &'static str,
+    },
+    /// A kind without an [`super::Algorithm`].
+    #[error("is not of kind RSA, EC (P-256, P-384, P-521) or OKP (Ed25519)")]
+    Kind,
+    /// `use` or `key_ops` name other uses.
+    #[error("is not for verifying signatures, says its \"use\" or \"key_ops\"")]
+    Use,
+    /// `alg` is unknown, or not of the kind.
+    #[error("has an \"alg\" that is no algorithm for keys of its kind")]
+    Algorithm,
+    /// It serves only algorithms that are not registered.
+    #[error("is for none of the registered algorithms")]
+    NotRegistered,
+    /// `kid` is not text.
+    #[error("has a \"kid\" that is not text")]
+    Id,
+    /// A number is missing or cannot be read.
+    #[error("has no {member:?}, or one that is not base64url of the right length")]
+    Number {
+        /// The member of the key.
+        member: &'static str,
+    },
+    /// An RSA modulus below 2048 or above 8192 bits.
+    #[error("has an RSA modulus of {bits} bits; 2048 to 8192 are accepted")]
+    RsaLength {
+        /// Its length.
+        bits: usize,
+    },
+    /// An even number, or an exponent out of range.
+    #[error("has an RSA modulus or exponent that no RSA key has")]
+    RsaNumbers,
+    /// A modulus that can be factored (CVE-2017-15361).
+    #[error("can be factored (CVE-2017-15361); replace it")]
+    Factorable,
+    /// Not a point of the curve.
+    #[error("is not a point of its curve")]
+    Point,
 }
 
 /// Why a JWT is not accepted.
@@ -46,7 +133,9 @@ pub enum JwtError {
     #[error("not a JWT; send the three base64url parts with dots between them")]
     NotAJwt,
     /// The header declares another purpose.
-    #[error("the JWT was issued for another purpose (typ); get one of typ JWT or at+jwt")]
+    #[error(
+        "the JWT's typ is not one that its issuer is registered with; get one for this use, or register its typ"
+    )]
     Type,
     /// The header requires an extension.
     #[error("the JWT requires an extension (crit, b64 or zip); issue it without")]
@@ -54,15 +143,36 @@ pub enum JwtError {
     /// The algorithm is not registered for the issuer.
     #[error("the JWT's algorithm is not registered for its issuer; register it")]
     Algorithm,
-    /// The issuer has no such key for that algorithm. A caller may fetch its keys again.
-    #[error("the issuer has no such key for the algorithm; check kid and the registered keys")]
+    /// `kid` is not text.
+    #[error("the JWT's kid is not text; have the issuer correct it")]
+    KeyId,
+    /// The issuer has no key with this id. A caller may fetch its keys again.
+    #[error("the issuer's key set has no key with the JWT's kid; publish or register that key")]
     UnknownKey,
+    /// The issuer's key with this id is left out. A caller may fetch its keys again.
+    #[error("the issuer's key with the JWT's kid {0}; correct the issuer's key set")]
+    KeyLeftOut(KeyProblem),
+    /// The issuer's key with this id is not for the algorithm.
+    #[error("the issuer's key with the JWT's kid is for another algorithm; correct the alg of one of them")]
+    KeyDoesNotFit,
+    /// The JWT names no key, and none fits.
+    #[error("the issuer's key set has no usable key for the JWT's algorithm; publish or register one")]
+    NoKey,
+    /// The JWT names no single key, and more keys fit than are tried.
+    #[error("more than 8 keys of the issuer fit the JWT; have the issuer give each its own kid, in both")]
+    TooManyKeys,
     /// The signature is wrong.
     #[error("the JWT's signature is wrong; get a new one from the issuer")]
     Signature,
     /// A required claim is missing or has a wrong value.
     #[error("the JWT's claim {0} is missing or wrong; have the issuer set it")]
     Claim(&'static str),
+    /// The claim that the registration names as the audience is missing or has a wrong value.
+    #[error(
+        "the JWT's audience is missing or not registered, in the claim that its issuer is registered with; have the \
+         issuer set it, or register it"
+    )]
+    AudienceClaim,
     /// The JWT is not valid yet.
     #[error("the JWT is not valid yet; check the clocks")]
     NotYetValid,
@@ -70,8 +180,18 @@ pub enum JwtError {
     #[error("the JWT has expired; get a new one from the issuer")]
     Expired,
     /// It lives longer than its use here allows.
-    #[error("the JWT lives too long from iat to exp; ask the issuer for a shorter one")]
+    #[error(
+        "the JWT lives longer from iat to exp than its issuer is registered with; ask the issuer for a shorter one, or \
+         register its life"
+    )]
     TooLongLived,
+}
+
+impl JwtError {
+    /// Whether the answer may be another with keys that the issuer published since.
+    pub fn newer_keys_may_help(&self) -> bool {
+        matches!(self, Self::UnknownKey | Self::KeyLeftOut(_))
+    }
 }
 
 /// Why a policy cannot be set.
@@ -123,9 +243,17 @@ pub enum RuleProblem {
     /// No action, or a repeated one.
     #[error("it needs the actions \"boot\" or \"read_value\", each once")]
     Actions,
-    /// An empty or overlong claim name, or an empty pattern.
-    #[error("a claim name or pattern is empty, or a name is over 128 bytes; correct it, or remove the claim")]
+    /// An empty or overlong claim name, an empty pattern, or too many or no conditions.
+    #[error(
+        "a claim name or pattern is empty, a name is over 128 bytes, or a claim has none or more than 16 conditions; \
+         correct it, or remove the claim"
+    )]
     Claims,
+    /// Not a JSON pointer with one to eight steps.
+    #[error(
+        "a key of \"pointers\" is no JSON pointer such as \"/realm_access/roles\", of at most 8 steps and 512 bytes"
+    )]
+    Pointer,
     /// It allows boot but does not bind app, machine and host.
     #[error("a rule that allows boot must bind app, machine and host to claims; add \"bind\"")]
     BindMissing,
@@ -142,11 +270,19 @@ pub enum RuleProblem {
     #[error("\"secrets\" is for the action \"read_value\"; add that action, or remove \"secrets\"")]
     SecretsWithoutRead,
     /// It allows reading but requires no claim besides the issuer.
-    #[error("every JWT of the issuer could read; require a claim with a pattern other than *")]
+    #[error(
+        "every JWT of the issuer could read; require a claim with a pattern other than *; booleans alone do not count"
+    )]
     ReadsUnrestricted,
-    /// Not between 1 and 900 seconds.
-    #[error("\"max_life_seconds\" must be between 1 and 900")]
+    /// Out of range.
+    #[error("\"max_life_seconds\" must be between 1 and 86400, and at most 3600 in a rule that boots")]
     MaxLife,
+    /// Audiences of a rule that boots, or too many or overlong ones.
+    #[error(
+        "\"audiences\" are at most 16 of 1 to 512 bytes, in a rule that does not boot: a JWT for another audience never \
+         boots"
+    )]
+    Audiences,
 }
 
 /// No rule allows the request.
@@ -188,15 +324,36 @@ pub enum RuleReason {
     /// The claim is missing.
     #[error("requires the claim {0}; have the issuer set it")]
     ClaimMissing(String),
-    /// The claim is not text.
-    #[error("requires the claim {0} as text; have the issuer set it as text")]
-    ClaimNotText(String),
-    /// The claim does not match.
-    #[error("does not match the claim {0}; compare its pattern")]
-    Claim(String),
+    /// The claim has another type.
+    #[error(
+        "requires the claim {claim} as {}; have the issuer set it so, or change the condition",
+        condition.claim_type()
+    )]
+    ClaimType {
+        /// Its name, or the pointer to it.
+        claim: String,
+        /// The condition for another type.
+        condition: Condition,
+    },
+    /// The claim does not match. The text does not show the condition: the refused may not know the policy.
+    #[error("does not match the claim {claim}; compare its condition")]
+    Claim {
+        /// Its name, or the pointer to it.
+        claim: String,
+        /// The condition that does not hold.
+        condition: Condition,
+    },
     /// The JWT lives longer than the rule allows.
-    #[error("requires a JWT with a shorter lifetime; ask the issuer for one")]
+    #[error(
+        "requires a JWT with a shorter lifetime; ask the issuer for one, or name it in \"max_life_seconds\""
+    )]
     TooLongLived,
+    /// The JWT was issued for an audience that the rule does not name.
+    #[error("does not name the audience that the JWT was issued for; add it to \"audiences\"")]
+    Audience,
+    /// The JWT was issued for another audience than this installation, and such JWTs never boot.
+    #[error("never boots with a JWT for another audience; get one for this installation's name")]
+    ForeignBoot,
     /// The rule does not allow this action.
     #[error("{}", does_not_allow(*.0))]
     Action(RuleAction),
@@ -226,12 +383,12 @@ fn does_not_allow(action: RuleAction) -> &'static str {
 pub enum Change {
     /// The JWT: from this issuer.
     Issuer(String),
-    /// The JWT: this claim as text that matches the pattern.
+    /// The JWT: this claim as the conditions require.
     Claim {
-        /// Its name.
+        /// Its name, or the pointer to it.
         claim: String,
-        /// The rule's pattern.
-        pattern: Pattern,
+        /// The rule's conditions that it must satisfy.
+        conditions: Vec<Condition>,
     },
     /// The JWT: this claim as exactly this text.
     Bound {
@@ -245,6 +402,10 @@ pub enum Change {
         /// The longest lifetime that the rule allows.
         seconds: u32,
     },
+    /// The JWT: for this installation.
+    OwnAudience,
+    /// The rule: name one of these audiences of the JWT.
+    RuleAudience(Vec<String>),
     /// The rule: this claim's pattern, and then the JWT. The rule also binds the claim, and the pattern does not
     /// match the bound text: no JWT can satisfy both.
     RulePattern {
@@ -263,16 +424,19 @@ impl fmt::Display for Change {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Issuer(issuer) => write!(out, "present a JWT of the issuer {issuer:?}"),
-            Self::Claim { claim, pattern } => write!(
-                out,
-                "have the issuer set the claim {claim} to text that matches {:?}",
-                pattern.as_str()
-            ),
+            Self::Claim { claim, conditions } => {
+                let conditions: Vec<String> = conditions.iter().map(ToString::to_string).collect();
+                write!(out, "have the issuer set the claim {claim} to {}", conditions.join(" and "))
+            }
             Self::Bound { claim, text } => {
                 write!(out, "present a JWT for this request, with the claim {claim} as {text:?}")
             }
             Self::Life { seconds } => {
                 write!(out, "present a JWT that lives at most {seconds} s from iat to exp")
+            }
+            Self::OwnAudience => out.write_str("present a JWT whose audience is this installation's name"),
+            Self::RuleAudience(audiences) => {
+                write!(out, "add one of {audiences:?} to the rule's \"audiences\"")
             }
             Self::RulePattern { claim, text } => write!(
                 out,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use petsem_policy::evaluate::{
-    AppPolicy, BootRequest, Claims, MAX_POLICY_BYTES, MAX_RULES, PolicyError, PolicyQuestion, Rule,
-    RuleAction,
+    AppPolicy, BootRequest, Claims, Condition, Conditions, MAX_POLICY_BYTES, MAX_RULES, PolicyError,
+    PolicyQuestion, Rule, RuleAction, Scalar,
 };
 use proptest::collection::btree_map;
 use proptest::prelude::*;
@@ -41,6 +41,9 @@ const VOCABULARY: Vocabulary = Vocabulary {
         "vm",
         "node",
         "extra",
+        "pointers",
+        "contains",
+        "/env",
     ],
     values: &[
         "1",
@@ -68,6 +71,13 @@ const VOCABULARY: Vocabulary = Vocabulary {
         "\"\"",
         "\"i\"",
         "\"iss\"",
+        "true",
+        "-1",
+        "1.0",
+        "18446744073709551616",
+        "{\"contains\":\"w*\"}",
+        "{\"contains\":1}",
+        "[\"w*\",\"*r\"]",
         "\"app\"",
         "\"vm\"",
         "\"sub\"",
@@ -87,13 +97,20 @@ const VOCABULARY: Vocabulary = Vocabulary {
 };
 
 /// Claims, the boot, and the secret.
-type Question = (BTreeMap<&'static str, &'static str>, [&'static str; 3], &'static str);
+type Question = (BTreeMap<&'static str, Value>, [&'static str; 3], &'static str);
 
 fn question() -> impl Strategy<Value = Question> {
     let names = select(["iss", "sub", "app", "vm", "node", "env"].as_slice());
     let texts = || select(["i", "work", "worker", "shop", "m1", "h1", "A", ""].as_slice());
-    let claims = btree_map(names, texts(), 0..6).prop_map(|mut claims| {
-        claims.entry("iss").or_insert("i");
+    let values = prop_oneof![
+        4 => texts().prop_map(|text| json!(text)),
+        1 => select([json!(1), json!(true), json!(["work", 1]), json!([]), json!(-1)].to_vec()),
+    ];
+    let claims = btree_map(names, values, 0..6).prop_map(|mut claims| {
+        if !claims.get("iss").is_some_and(Value::is_string) {
+            claims.insert("iss", json!("i"));
+        }
+        claims.retain(|name, value| *name != "sub" || value.is_string());
         claims
     });
     (claims, [select(["shop", "m1", "worker"].as_slice()), texts(), texts()], texts())
@@ -109,11 +126,15 @@ fn a_policy_is_refused_or_valid_and_allows_exactly_what_its_rules_allow() {
         "name": "ci", "issuer": "i", "claims": {"sub": "work*", "env": "*"}, "actions": ["read_value"],
         "secrets": {"names": ["A"], "prefixes": ["w"]},
     });
+    let typed = json!({
+        "name": "typed", "issuer": "i", "actions": ["read_value"], "secrets": {"names": ["A"]},
+        "claims": {"env": {"contains": "w*"}, "vm": 1, "node": true}, "pointers": {"/env": [{"contains": 1}]},
+    });
     let both = json!({
         "name": "both", "issuer": "i", "claims": {"sub": "*k*r"}, "actions": ["boot", "read_value"],
         "secrets": {"names": ["A"]}, "bind": {"app": "a", "machine": "sub", "host": "h"},
     });
-    let seeds = [json!([]), json!([boots]), json!([reads]), json!([boots, reads, both])];
+    let seeds = [json!([]), json!([boots]), json!([reads]), json!([boots, reads, both]), json!([typed])];
     let corpus = Corpus::new(seeds.map(|rules| json!({"format": 1, "rules": rules}).to_string()));
     let mutated = json::mutated(&corpus, VOCABULARY);
     let counts = engine::run(
@@ -147,7 +168,7 @@ fn a_policy_is_refused_or_valid_and_allows_exactly_what_its_rules_allow() {
             let written = serde_json::to_string(&policy).unwrap();
             prop_assert_eq!(&AppPolicy::parse(&written).unwrap(), &policy);
 
-            let json: Value = claims.iter().map(|(name, text)| (name.to_string(), json!(text))).collect();
+            let json: Value = claims.iter().map(|(name, text)| (name.to_string(), text.clone())).collect();
             let claims = Claims::danger_assume(&json.to_string()).unwrap();
             let boot = BootRequest { app_id: [2; 16], app_name: app, machine, host };
             let mut allowed = 0;
@@ -186,18 +207,40 @@ fn is_valid(rule: &Rule) -> Result<(), TestCaseError> {
         );
     }
     if lets(RuleAction::ReadValue) {
-        prop_assert!(rule.claims.values().any(|pattern| pattern.as_str().bytes().any(|byte| byte != b'*')));
+        let restricts = |condition: &Condition| match condition {
+            Condition::Is(scalar) | Condition::Contains(scalar) => match scalar {
+                Scalar::Text(pattern) => pattern.as_str().bytes().any(|byte| byte != b'*'),
+                Scalar::Integer(_) => true,
+                Scalar::Boolean(_) => false,
+            },
+        };
+        let mut conditions = rule.claims.values().chain(rule.pointers.values()).flat_map(Conditions::iter);
+        prop_assert!(conditions.any(restricts));
     }
-    prop_assert!(rule.max_life_seconds.is_none_or(|longest| (1..=900).contains(&longest)));
+    let most = if lets(RuleAction::Boot) { 3600 } else { 86_400 };
+    prop_assert!(rule.max_life_seconds.is_none_or(|longest| (1..=most).contains(&longest)));
+    prop_assert!(rule.audiences.is_empty() || !lets(RuleAction::Boot));
     Ok(())
 }
 
 /// A reference evaluation of a rule. Claims without times have no lifetime limit.
 fn rule_allows(rule: &Rule, claims: &Value, question: &PolicyQuestion<'_>) -> bool {
     let is = |name: &str, wanted: &str| claims[name] == wanted;
-    let matching = rule.claims.iter().all(|(name, pattern)| {
-        claims[name].as_str().is_some_and(|text| matches(pattern.as_str().as_bytes(), text.as_bytes()))
-    });
+    let matching = |claim: &Value, conditions: &Conditions| {
+        conditions.iter().all(|condition| match condition {
+            Condition::Is(scalar) => is_scalar(claim, scalar),
+            Condition::Contains(scalar) => {
+                claim.as_array().is_some_and(|items| items.iter().any(|item| is_scalar(item, scalar)))
+            }
+        })
+    };
+    // The claims here are one deep, so a pointer with more steps finds nothing.
+    let pointed = |path: &str| claims.pointer(path).filter(|_| path.matches('/').count() == 1);
+    let matching = rule
+        .claims
+        .iter()
+        .all(|(name, all)| claims.get(name).is_some_and(|claim| matching(claim, all)))
+        && rule.pointers.iter().all(|(path, all)| pointed(path).is_some_and(|claim| matching(claim, all)));
     if !is("iss", &rule.issuer) || !matching {
         return false;
     }
@@ -211,6 +254,16 @@ fn rule_allows(rule: &Rule, claims: &Value, question: &PolicyQuestion<'_>) -> bo
                 || secrets.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
         }),
         PolicyQuestion::ReadAnything => rule.secrets.is_some(),
+    }
+}
+
+fn is_scalar(value: &Value, scalar: &Scalar) -> bool {
+    match scalar {
+        Scalar::Text(pattern) => {
+            value.as_str().is_some_and(|text| matches(pattern.as_str().as_bytes(), text.as_bytes()))
+        }
+        Scalar::Integer(integer) => value.to_string() == integer.to_string(),
+        Scalar::Boolean(boolean) => value == &json!(boolean),
     }
 }
 

@@ -170,6 +170,11 @@ fn issuer_key(path: &Path) -> Result<PutIssuer, StartError> {
         keys: Some(serde_json::json!({"keys": [jwk]})),
         jwks_url: None,
         discovery: false,
+        longest_life_seconds: None,
+        longest_boot_life_seconds: None,
+        audiences: Vec::new(),
+        audience_claim: None,
+        types: Vec::new(),
         boot_claims: Some(BootClaims { app: "petsem_app".to_owned(), machine: "petsem_machine".to_owned() }),
     })
 }

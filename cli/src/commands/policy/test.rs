@@ -88,7 +88,7 @@ impl Test {
                 .iter()
                 .map(|rule| RuleTest {
                     rule: rule.rule.clone(),
-                    changes: rule.refusals.iter().map(|refusal| refusal.change.to_string()).collect(),
+                    changes: rule.refusals.iter().map(messages::needed_change).collect(),
                 })
                 .collect(),
             allowed_by: explanation.decision.ok().map(|allowed| allowed.rule),

@@ -1,6 +1,6 @@
 //! One bounded fetch of an issuer's keys over HTTPS.
 
-use petsem_policy::evaluate::{Jwks, MAX_JWKS_BYTES};
+use petsem_policy::evaluate::{Algorithm, Jwks, MAX_JWKS_BYTES};
 use serde::Deserialize;
 
 use super::error::FetchError;
@@ -28,9 +28,14 @@ struct Document {
 
 impl Source {
     /// Fetches the keys. A set without usable keys is a valid answer: the issuer has withdrawn them.
-    pub(super) async fn fetch(&self, issuer: &str, fetcher: &dyn Fetch) -> Result<Jwks, FetchError> {
+    pub(super) async fn fetch(
+        &self,
+        issuer: &str,
+        algorithms: &[Algorithm],
+        fetcher: &dyn Fetch,
+    ) -> Result<Jwks, FetchError> {
         match self {
-            Self::Url(url) => keys_at(url, fetcher).await,
+            Self::Url(url) => keys_at(url, algorithms, fetcher).await,
             Self::Discovery(url) => {
                 let body = get(url, MAX_DISCOVERY_BYTES, fetcher).await?;
                 let document: Document = serde_json::from_slice(&body)
@@ -43,16 +48,17 @@ impl Source {
                 if let Err(source) = fetcher.origin(&keys_url) {
                     return Err(FetchError::KeysUrl { origin: origin(url, fetcher), source });
                 }
-                keys_at(&keys_url, fetcher).await
+                keys_at(&keys_url, algorithms, fetcher).await
             }
         }
     }
 }
 
-async fn keys_at(url: &str, fetcher: &dyn Fetch) -> Result<Jwks, FetchError> {
+async fn keys_at(url: &str, algorithms: &[Algorithm], fetcher: &dyn Fetch) -> Result<Jwks, FetchError> {
     let body = get(url, MAX_JWKS_BYTES, fetcher).await?;
     let text = std::str::from_utf8(&body).map_err(|_| FetchError::NoText { origin: origin(url, fetcher) })?;
-    Jwks::parse_published(text).map_err(|source| FetchError::Keys { origin: origin(url, fetcher), source })
+    Jwks::parse_published(text, algorithms)
+        .map_err(|source| FetchError::Keys { origin: origin(url, fetcher), source })
 }
 
 async fn get(url: &str, limit: usize, fetcher: &dyn Fetch) -> Result<Vec<u8>, FetchError> {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use petsem_policy::evaluate::Jwks;
+use petsem_policy::evaluate::{Jwks, KeyProblem, LeftOutKey};
 
 use crate::clock::ClockReading;
 use crate::messages;
@@ -160,7 +160,7 @@ impl Held {
             None => Some(messages::issuer_keys_never_fetched(issuer)),
             Some(age) if age >= LONGEST => Some(messages::issuer_keys_too_old(issuer, hours(age))),
             Some(age) if age >= WARNED_FROM => Some(messages::issuer_keys_old(issuer, hours(age))),
-            Some(_) => None,
+            Some(_) => self.keys.as_ref().and_then(|(keys, _)| problem_of_keys(issuer, keys)),
         }
     }
 
@@ -187,8 +187,20 @@ impl Held {
     }
 }
 
+fn problem_of_keys(issuer: &str, keys: &Jwks) -> Option<String> {
+    let is_private = |key: &LeftOutKey| matches!(key.problem, KeyProblem::PrivatePart { .. });
+    if keys.left_out().iter().any(is_private) {
+        Some(messages::issuer_publishes_private_key(issuer))
+    } else if keys.is_empty() && keys.left_out_count() > 0 {
+        Some(messages::issuer_keys_unusable(issuer))
+    } else {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use petsem_policy::evaluate::Algorithm;
     use serde_json::json;
 
     use super::*;
@@ -199,7 +211,7 @@ mod tests {
 
     fn keys(id: &str) -> Jwks {
         let key = json!({"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43), "kid": id});
-        Jwks::parse(&json!({ "keys": [key] }).to_string()).unwrap()
+        Jwks::parse(&json!({ "keys": [key] }).to_string(), &Algorithm::ALL).unwrap()
     }
 
     /// Keys with the key `a`, fetched at the default time.
@@ -242,8 +254,27 @@ mod tests {
     #[test]
     fn withdrawn_keys_are_removed_at_the_next_fetch() {
         let mut held = held_with_key_a();
-        held.end(Ok(Jwks::parse_published(r#"{"keys":[]}"#).unwrap()), at(SECOND));
+        held.end(Ok(Jwks::parse_published(r#"{"keys":[]}"#, &Algorithm::ALL).unwrap()), at(SECOND));
         assert_eq!(held.live(at(SECOND)).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn operators_are_warned_of_private_keys_and_of_sets_that_verify_nothing() {
+        let private = json!({"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43), "d": "AAAA"});
+        let foreign = json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"});
+        let good = json!({"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43)});
+        let cases = [
+            (vec![private, good.clone()], Some(messages::issuer_publishes_private_key("i"))),
+            (vec![foreign.clone()], Some(messages::issuer_keys_unusable("i"))),
+            (vec![foreign, good], None),
+            (vec![], None),
+        ];
+        for (keys, warning) in cases {
+            let mut held = Held::default();
+            let set = json!({ "keys": keys }).to_string();
+            held.end(Ok(Jwks::parse_published(&set, &Algorithm::ALL).unwrap()), at(SECOND));
+            assert_eq!(held.warning("i", at(SECOND)), warning, "{set}");
+        }
     }
 
     #[test]

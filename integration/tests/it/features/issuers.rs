@@ -354,7 +354,11 @@ fn a_registration_takes_exactly_one_source_of_keys_over_https() {
         ("petsem-test", json!({ "keys": keys }), "installation's own name"),
         (ISSUER, json!({ "keys": weak }), "2048"),
         (ISSUER, json!({ "keys": secret }), "its private part"),
-        (ISSUER, json!({"keys": {"keys": [encryption]}}), "no signing key"),
+        (
+            ISSUER,
+            json!({"keys": {"keys": [encryption]}}),
+            "no key of the set can verify ES256: key 1 (\"one\") is not for",
+        ),
         (ISSUER, json!({"jwks_uri": "https://keys.example/"}), "unknown field"),
     ] {
         let mut wanted = json!({"issuer": issuer, "algorithms": ["ES256"]});

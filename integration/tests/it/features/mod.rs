@@ -13,6 +13,8 @@ mod foreign_signers;
 mod habits;
 mod issuer_changes;
 mod issuers;
+mod jwt_shapes;
+mod key_sets;
 mod metrics;
 mod revocations;
 mod second_person;
