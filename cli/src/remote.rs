@@ -150,8 +150,7 @@ pub(crate) fn wait_for<Answer>(future: impl Future<Output = Answer>) -> Result<A
 
 /// Runs a server, or work on its store.
 pub(crate) fn serve<Answer>(future: impl Future<Output = Answer>) -> Result<Answer, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    Ok(runtime.map_err(messages::no_runtime)?.block_on(future))
+    Ok(petsem_server::runtime().map_err(messages::no_runtime)?.block_on(future))
 }
 
 /// One thread: a command makes one call at a time.

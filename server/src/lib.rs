@@ -18,6 +18,7 @@
 //! | `api`, `oauth` | one module for each group of routes |
 //! | `operator` | commands on the node, with and without a running server |
 //! | `dev` | `petsem dev` |
+//! | `runtime` | the threads of boots, each on its core |
 //! | `messages` | all text that clients and operators read |
 //! | `error` | why a server does not start or stop, and why a configuration is refused |
 //! | `fetch` | the engine's calls to issuers, by the outbound client |
@@ -67,6 +68,7 @@ mod messages;
 mod node;
 mod oauth;
 mod operator;
+mod runtime;
 mod settings;
 
 pub use dev::development::{Development, serve_development, sign_development_jwt};
@@ -94,4 +96,5 @@ pub use petsem_engine::{
     RotatedRoot, SealInfo, StoreReport, StoreStatus,
 };
 pub use petsem_seals::{NewShare, SealSettings};
+pub use runtime::runtime;
 pub use settings::{AuditSettings, Limits, ListenAddress, Listener, Settings};

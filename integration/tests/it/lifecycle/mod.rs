@@ -12,3 +12,4 @@ mod seals;
 mod signals;
 mod signing_keys;
 mod starts;
+mod threads;
