@@ -122,22 +122,58 @@ fn first_that_allows<'r>(
     claims: &Claims,
     question: &PolicyQuestion<'_>,
 ) -> Result<Allowed, PolicyDenial> {
-    let mut nearest: Option<RuleRefusal> = None;
+    let mut nearest: Option<(Distance, RuleRefusal)> = None;
     for rule in rules {
-        let mut refused = None;
+        let farthest = nearest.as_ref().map_or(usize::MAX, |(distance, _)| distance.failed);
+        let (mut failed, mut first) = (0, None);
         let _ = rule.evaluate(claims, question, &mut |reason| {
-            refused = Some(reason);
-            ControlFlow::Break(())
+            failed += 1;
+            first.get_or_insert(reason);
+            if failed > farthest { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        let Some(reason) = refused else { return Ok(rule.allowed(claims, question)) };
-        if nearest.as_ref().is_none_or(|other| reason.nearness() > other.reason.nearness()) {
-            nearest = Some(RuleRefusal { rule: rule.name.clone(), reason });
+        let Some(reason) = first else { return Ok(rule.allowed(claims, question)) };
+        let distance = Distance::new(failed, &reason);
+        if rule.is_for(question.action()) && nearest.as_ref().is_none_or(|(other, _)| distance < *other) {
+            nearest = Some((distance, RuleRefusal { rule: rule.name.clone(), reason }));
         }
     }
-    Err(PolicyDenial { nearest })
+    Err(PolicyDenial { action: question.action(), nearest: nearest.map(|(_, refusal)| refusal) })
+}
+
+/// How far a rule for the action is from allowing a request: the fewest failed conditions are the nearest.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Distance {
+    failed: usize,
+    /// Of as many failures, the later first one is nearer.
+    from_end: u8,
+}
+
+impl Distance {
+    pub(super) fn new(failed: usize, first: &RuleReason) -> Self {
+        Self { failed, from_end: u8::MAX - first.progress() }
+    }
+}
+
+impl PolicyQuestion<'_> {
+    /// The action that a rule needs.
+    pub(super) fn action(&self) -> RuleAction {
+        match self {
+            Self::Boot(_) => RuleAction::Boot,
+            Self::Read(_) | Self::ReadAnything => RuleAction::ReadValue,
+        }
+    }
 }
 
 impl Rule {
+    /// Whether the rule could allow the action. No other rule is near: who may boot is no step towards who may read.
+    pub(super) fn is_for(&self, action: RuleAction) -> bool {
+        self.actions.contains(&action)
+            && match action {
+                RuleAction::Boot => self.bind.is_some(),
+                RuleAction::ReadValue => self.secrets.is_some(),
+            }
+    }
+
     /// Calls `refuse` for everything that refuses, in order, until it breaks. Without a call, the rule allows.
     pub(super) fn evaluate(
         &self,
@@ -145,6 +181,9 @@ impl Rule {
         question: &PolicyQuestion<'_>,
         refuse: &mut dyn FnMut(RuleReason) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
+        if !self.is_for(question.action()) {
+            return refuse(RuleReason::Action(question.action()));
+        }
         if claims.issuer() != self.issuer {
             refuse(RuleReason::Issuer)?;
         }
@@ -186,9 +225,7 @@ impl Rule {
         request: &BootRequest<'_>,
         refuse: &mut dyn FnMut(RuleReason) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let Some(bind) = self.bind.as_ref().filter(|_| self.actions.contains(&RuleAction::Boot)) else {
-            return refuse(RuleReason::Action(RuleAction::Boot));
-        };
+        let Some(bind) = &self.bind else { return refuse(RuleReason::Action(RuleAction::Boot)) };
         let bound =
             [(&bind.app, Resource::App), (&bind.machine, Resource::Machine), (&bind.host, Resource::Host)];
         for (claim, resource) in bound {
@@ -206,8 +243,7 @@ impl Rule {
         secret: Option<&str>,
         refuse: &mut dyn FnMut(RuleReason) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let Some(selection) = self.secrets.as_ref().filter(|_| self.actions.contains(&RuleAction::ReadValue))
-        else {
+        let Some(selection) = &self.secrets else {
             return refuse(RuleReason::Action(RuleAction::ReadValue));
         };
         match secret {
@@ -303,14 +339,14 @@ fn text_claim<'c>(claims: &'c Claims, name: &str) -> Result<&'c str, RuleReason>
 
 impl RuleReason {
     /// How far the evaluation of the rule got before it refused.
-    pub(super) fn nearness(&self) -> u8 {
+    fn progress(&self) -> u8 {
         match self {
-            Self::Issuer => 0,
-            Self::ClaimMissing(_) => 1,
-            Self::ClaimType { .. } => 2,
-            Self::Claim { .. } => 3,
-            Self::TooLongLived | Self::Audience | Self::ForeignBoot => 4,
-            Self::Action(_) => 5,
+            Self::Action(_) => 0,
+            Self::Issuer => 1,
+            Self::ClaimMissing(_) => 2,
+            Self::ClaimType { .. } => 3,
+            Self::Claim { .. } => 4,
+            Self::TooLongLived | Self::Audience | Self::ForeignBoot => 5,
             Self::Bound { resource: Resource::App, .. } => 6,
             Self::Bound { resource: Resource::Machine, .. } => 7,
             Self::Bound { .. } | Self::Secret => 8,

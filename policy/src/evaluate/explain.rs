@@ -8,7 +8,6 @@ use std::ops::ControlFlow;
 use super::condition::Condition;
 use super::decide::{Allowed, BootRequest, PolicyQuestion};
 use super::jwt::Claims;
-use super::rule_action::RuleAction;
 use super::rules::{AppPolicy, Rule};
 use super::text::{Change, PolicyDenial, RuleReason};
 
@@ -45,17 +44,11 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// The rule that would allow the request after the fewest changes; among those the nearest, then the first.
-    /// `None` if a rule already allows it, or if there is no rule.
-    pub fn smallest_change(&self) -> Option<&RuleExplanation> {
-        if self.decision.is_ok() {
-            return None;
-        }
-        let distance = |rule: &RuleExplanation| {
-            let nearness = rule.refusals.first().map_or(0, |refusal| refusal.reason.nearness());
-            (rule.refusals.len(), u8::MAX - nearness)
-        };
-        self.rules.iter().min_by_key(|rule| distance(rule))
+    /// The nearest rule, as the decision names it. `None` if a rule allows the request, or none is for its action.
+    pub fn nearest(&self) -> Option<&RuleExplanation> {
+        let denial = self.decision.as_ref().err()?;
+        let nearest = denial.nearest.as_ref()?;
+        self.rules.iter().find(|rule| rule.rule == nearest.rule)
     }
 }
 
@@ -86,7 +79,7 @@ impl Rule {
             RuleReason::Audience => Change::RuleAudience(claims.foreign_audiences().concat()),
             RuleReason::Issuer => Change::Issuer(self.issuer.clone()),
             RuleReason::TooLongLived => Change::Life { seconds: self.longest_life(question) },
-            RuleReason::Action(action) => Change::RuleAction(*action),
+            RuleReason::Action(action) => Change::OtherRule(*action),
             RuleReason::Secret => Change::RuleSecret(match question {
                 PolicyQuestion::Read(secret) => (*secret).to_owned(),
                 _ => String::new(),
@@ -143,7 +136,7 @@ impl Rule {
 
     /// The texts that a bound claim may have.
     fn bound_texts(&self, claim: &str, request: &BootRequest<'_>) -> Vec<String> {
-        let Some(bind) = self.bind.as_ref().filter(|_| self.actions.contains(&RuleAction::Boot)) else {
+        let Some(bind) = &self.bind else {
             return Vec::new();
         };
         if claim == bind.app {

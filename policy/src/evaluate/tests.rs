@@ -319,7 +319,7 @@ fn a_boot_is_allowed_for_the_app_machine_and_host_in_the_jwt() {
     assert_eq!(policy.decide_boot(&stored, &boot_request()), Ok(allowed));
     assert_eq!(
         AppPolicy { format: 1, rules: vec![] }.decide_boot(&stored, &boot_request()),
-        Err(PolicyDenial { nearest: None })
+        Err(PolicyDenial { action: RuleAction::Boot, nearest: None })
     );
 
     let bound = |claim: &str, resource| RuleReason::Bound { claim: claim.to_owned(), resource };
@@ -358,7 +358,7 @@ fn a_read_is_allowed_for_named_secrets_and_matching_claims() {
 }
 
 #[test]
-fn an_explanation_names_everything_that_refuses_and_the_smallest_change() {
+fn an_explanation_names_everything_that_refuses_and_the_nearest_rule() {
     let policy = policy();
     let boot = PolicyQuestion::Boot(BootRequest { machine: "m2", ..boot_request() });
     let mut lists = with("vm", json!(["m1"]));
@@ -378,36 +378,60 @@ fn an_explanation_names_everything_that_refuses_and_the_smallest_change() {
     };
     let no_boot = ExplainedRefusal {
         reason: RuleReason::Action(RuleAction::Boot),
-        change: Change::RuleAction(RuleAction::Boot),
+        change: Change::OtherRule(RuleAction::Boot),
         had: None,
     };
     let boots = RuleExplanation { rule: "boots".to_owned(), refusals: vec![not_text, missing] };
     let ci = RuleExplanation { rule: "ci".to_owned(), refusals: vec![no_boot] };
-    assert_eq!(explained.rules, [boots, ci.clone()]);
-    assert_eq!(explained.smallest_change(), Some(&ci));
+    assert_eq!(explained.rules, [boots.clone(), ci]);
+    assert_eq!(explained.nearest(), Some(&boots), "a rule that reads is not near a boot");
     assert_eq!(explained.decision, policy.decide(&claims, &boot));
 
     let boss = Claims::danger_assume(&with("sub", json!("boss")).to_string()).unwrap();
     let read = policy.explain(&boss, &PolicyQuestion::Read("C"));
-    let smallest = read.smallest_change().unwrap();
-    let changes: Vec<_> = smallest.refusals.iter().map(|refusal| refusal.change.to_string()).collect();
-    assert_eq!(smallest.rule, "boots");
-    assert_eq!(
-        changes,
-        ["add the action \"read_value\" to the rule, and \"secrets\" with the names"],
-        "one change is smaller than the two of \"ci\""
-    );
+    assert_eq!(read.nearest(), Some(&read.rules[1]));
+    let changes: Vec<_> = read.rules[0].refusals.iter().map(|refusal| refusal.change.to_string()).collect();
+    assert_eq!(changes, ["add another rule: this one does not allow reading"]);
     let changes: Vec<_> = read.rules[1].refusals.iter().map(|refusal| refusal.change.to_string()).collect();
     assert_eq!(
         changes,
         [
             "have the issuer set the claim sub to text that matches \"work*\"",
-            "add \"C\" to the names in the rule's \"secrets\""
+            "if such JWTs may read it, add \"C\" to the names in the rule's \"secrets\""
         ]
     );
     let worker = Claims::danger_read_unverified(&signer(Algorithm::EdDSA).good(&self::claims())).unwrap();
     let allowed = policy.explain(&worker, &PolicyQuestion::Read("A"));
-    assert_eq!((allowed.smallest_change(), allowed.rules[1].refusals.len()), (None, 0));
+    assert_eq!((allowed.nearest(), allowed.rules[1].refusals.len()), (None, 0));
+}
+
+#[test]
+fn the_nearest_rule_has_the_fewest_failed_conditions() {
+    let rule = |name: &str, claims: Value| {
+        json!({"name": name, "issuer": "https://issuer.example", "claims": claims, "actions": ["read_value"],
+            "secrets": {"names": ["A"]}})
+    };
+    let policy =
+        |rules: &[Value]| AppPolicy::parse(&json!({"format": 1, "rules": rules}).to_string()).unwrap();
+    let nearest = |rules: &[Value], secret: &str| {
+        let policy = policy(rules);
+        let (claims, question) = (verified(&claims()), PolicyQuestion::Read(secret));
+        let explained = policy.explain(&claims, &question);
+        let denial = policy.decide(&claims, &question).unwrap_err();
+        assert_eq!(explained.nearest().map(|rule| rule.rule.clone()), denial.nearest.map(|rule| rule.rule));
+        explained.nearest().unwrap().rule.clone()
+    };
+    // Its first failure is the earliest, but the only one.
+    let missing = rule("missing", json!({"zone": "eu"}));
+    let two = rule("two", json!({"sub": "x", "vm": "x"}));
+    assert_eq!(nearest(&[two.clone(), missing.clone()], "A"), "missing");
+    // Of as many, the one that refused last; then the first.
+    let other = rule("other", json!({"sub": "x"}));
+    assert_eq!(nearest(&[missing.clone(), other.clone(), two.clone()], "A"), "other");
+    let same = rule("same", json!({"sub": "y"}));
+    assert_eq!(nearest(&[same, other], "A"), "same");
+    // The secret counts, too.
+    assert_eq!(nearest(&[two, missing], "B"), "missing");
 }
 
 #[test]
@@ -493,39 +517,35 @@ proptest! {
         }
         let boot = BootRequest { app_id: APP, app_name: "a", machine: "b", host: "c" };
         let question = if asks_boot { PolicyQuestion::Boot(boot) } else { PolicyQuestion::Read("T") };
-        // In rounds, because the requirements of an added action appear only after it is added.
-        for _ in 0..3 {
-            let policy: AppPolicy = serde_json::from_value(json!({"format": 1, "rules": [rule]})).unwrap();
-            let claims = Claims::danger_assume(&json.to_string()).unwrap();
-            let explained = policy.explain(&claims, &question);
-            prop_assert_eq!(&explained.decision, &policy.decide(&claims, &question));
-            prop_assert_eq!(explained.decision.is_ok(), explained.rules[0].refusals.is_empty());
-            for ExplainedRefusal { change, .. } in &explained.rules[0].refusals {
-                match change {
-                    Change::Issuer(issuer) => json["iss"] = json!(issuer),
-                    Change::Claim { claim, conditions } => match &conditions[..] {
-                        [Condition::Is(Scalar::Text(pattern))] => {
-                            json[claim] = json!(pattern.as_str().replace('*', ""));
-                        }
-                        other => panic!("{other:?}"),
-                    },
-                    Change::Bound { claim, text } => json[claim] = json!(text),
-                    Change::Life { seconds } => json["exp"] = json!(seconds),
-                    Change::RulePattern { claim, text } => {
-                        rule["claims"][claim] = json!(text);
-                        json[claim] = json!(text);
+        let policy: AppPolicy = serde_json::from_value(json!({"format": 1, "rules": [rule]})).unwrap();
+        let claims = Claims::danger_assume(&json.to_string()).unwrap();
+        let explained = policy.explain(&claims, &question);
+        prop_assert_eq!(&explained.decision, &policy.decide(&claims, &question));
+        prop_assert_eq!(explained.decision.is_ok(), explained.rules[0].refusals.is_empty());
+        if asks_boot != lets_boot {
+            let action = if asks_boot { RuleAction::Boot } else { RuleAction::ReadValue };
+            let changes: Vec<_> = explained.rules[0].refusals.iter().map(|refusal| &refusal.change).collect();
+            prop_assert_eq!(changes, [&Change::OtherRule(action)]);
+            prop_assert_eq!(explained.decision, Err(PolicyDenial { action, nearest: None }));
+            return Ok(());
+        }
+        for ExplainedRefusal { change, .. } in &explained.rules[0].refusals {
+            match change {
+                Change::Issuer(issuer) => json["iss"] = json!(issuer),
+                Change::Claim { claim, conditions } => match &conditions[..] {
+                    [Condition::Is(Scalar::Text(pattern))] => {
+                        json[claim] = json!(pattern.as_str().replace('*', ""));
                     }
-                    Change::RuleAction(RuleAction::Boot) => {
-                        rule["actions"] = json!(["boot"]);
-                        rule["bind"] = json!({"app": "app", "machine": "vm", "host": "node"});
-                    }
-                    Change::RuleAction(RuleAction::ReadValue) => {
-                        rule["actions"] = json!(["read_value"]);
-                        rule["secrets"] = json!({"names": ["S"]});
-                    }
-                    Change::OwnAudience | Change::RuleAudience(_) => panic!("{change}"),
-                    Change::RuleSecret(secret) => rule["secrets"]["names"] = json!([secret]),
+                    other => panic!("{other:?}"),
+                },
+                Change::Bound { claim, text } => json[claim] = json!(text),
+                Change::Life { seconds } => json["exp"] = json!(seconds),
+                Change::RulePattern { claim, text } => {
+                    rule["claims"][claim] = json!(text);
+                    json[claim] = json!(text);
                 }
+                Change::OwnAudience | Change::RuleAudience(_) | Change::OtherRule(_) => panic!("{change}"),
+                Change::RuleSecret(secret) => rule["secrets"]["names"] = json!([secret]),
             }
         }
         let policy: AppPolicy = serde_json::from_value(json!({"format": 1, "rules": [rule]})).unwrap();
@@ -553,9 +573,15 @@ fn a_rule_for_a_discharger_allows_its_subjects_alone() {
             .into_iter()
             .collect(),
     );
-    assert_eq!(policy.decide_any_read(&claims), Err(PolicyDenial { nearest: None }));
+    assert_eq!(
+        policy.decide_any_read(&claims),
+        Err(PolicyDenial { action: RuleAction::ReadValue, nearest: None })
+    );
     let request = BootRequest { app_id: [1; 16], app_name: "shop", machine: "m-1", host: "h-1" };
-    assert_eq!(policy.decide_boot(&claims, &request), Err(PolicyDenial { nearest: None }));
+    assert_eq!(
+        policy.decide_boot(&claims, &request),
+        Err(PolicyDenial { action: RuleAction::Boot, nearest: None })
+    );
 
     type Change = fn(&mut Value);
     let cases: [(Change, Option<RuleProblem>); 9] = [

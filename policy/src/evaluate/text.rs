@@ -289,15 +289,19 @@ pub enum RuleProblem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.text())]
 pub struct PolicyDenial {
-    /// The nearest rule; `None` if there is no rule.
+    /// What was requested.
+    pub action: RuleAction,
+    /// The nearest of the rules for that action; `None` if there is none.
     pub nearest: Option<RuleRefusal>,
 }
 
 impl PolicyDenial {
     fn text(&self) -> String {
         match &self.nearest {
-            None => "the app's policy has no rules, so it allows nothing; set one with `petsem policy set`"
-                .to_owned(),
+            None => {
+                let action = does(self.action);
+                format!("no rule of the app's policy can {action}; add one with `petsem policy set`")
+            }
             Some(RuleRefusal { rule, reason }) => {
                 format!("no rule of the app's policy allows this; the nearest, {rule:?}, {reason}")
             }
@@ -355,7 +359,7 @@ pub enum RuleReason {
     #[error("never boots with a JWT for another audience; get one for this installation's name")]
     ForeignBoot,
     /// The rule does not allow this action.
-    #[error("{}", does_not_allow(*.0))]
+    #[error("does not {}; add another rule that does", does(*.0))]
     Action(RuleAction),
     /// The JWT was issued for another resource.
     #[error("binds the claim {claim}, which names another {resource}; get a JWT for this one")]
@@ -366,14 +370,14 @@ pub enum RuleReason {
         resource: Resource,
     },
     /// The rule does not name this secret.
-    #[error("does not name this secret; add it to \"secrets\"")]
+    #[error("does not name this secret; if such JWTs may read it, add it to \"secrets\"")]
     Secret,
 }
 
-fn does_not_allow(action: RuleAction) -> &'static str {
+fn does(action: RuleAction) -> &'static str {
     match action {
-        RuleAction::Boot => "does not allow boot; add the action and \"bind\"",
-        RuleAction::ReadValue => "does not allow reading; add the action and \"secrets\"",
+        RuleAction::Boot => "boot Machines",
+        RuleAction::ReadValue => "allow reading",
     }
 }
 
@@ -414,8 +418,8 @@ pub enum Change {
         /// The text that the pattern must match.
         text: String,
     },
-    /// The rule: add this action, with the fields that it requires.
-    RuleAction(RuleAction),
+    /// Another rule: this one is not for the action. One that boots is never extended to read.
+    OtherRule(RuleAction),
     /// The rule: add this secret.
     RuleSecret(String),
 }
@@ -436,20 +440,15 @@ impl fmt::Display for Change {
             }
             Self::OwnAudience => out.write_str("present a JWT whose audience is this installation's name"),
             Self::RuleAudience(audiences) => {
-                write!(out, "add one of {audiences:?} to the rule's \"audiences\"")
+                write!(out, "if such JWTs may read, add one of {audiences:?} to the rule's \"audiences\"")
             }
             Self::RulePattern { claim, text } => write!(
                 out,
                 "the rule contradicts itself; let its pattern for the claim {claim} match {text:?}"
             ),
-            Self::RuleAction(RuleAction::Boot) => out.write_str(
-                "add the action \"boot\" to the rule, and \"bind\" with the claims for app, machine and host",
-            ),
-            Self::RuleAction(RuleAction::ReadValue) => {
-                out.write_str("add the action \"read_value\" to the rule, and \"secrets\" with the names")
-            }
+            Self::OtherRule(action) => write!(out, "add another rule: this one does not {}", does(*action)),
             Self::RuleSecret(secret) => {
-                write!(out, "add {secret:?} to the names in the rule's \"secrets\"")
+                write!(out, "if such JWTs may read it, add {secret:?} to the names in the rule's \"secrets\"")
             }
         }
     }

@@ -82,7 +82,7 @@ impl Test {
         };
         let explanation = policy.explain(&claims, &question);
         let tested = PolicyTest {
-            nearest: explanation.smallest_change().map(|rule| rule.rule.clone()),
+            nearest: explanation.nearest().map(|rule| rule.rule.clone()),
             rules: explanation
                 .rules
                 .iter()
