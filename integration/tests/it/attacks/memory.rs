@@ -403,7 +403,7 @@ const ITS_OWN: usize = 96;
 /// stacks 96 KiB deep, background tasks 256.
 fn not_overwritten(process: u32) -> Vec<String> {
     let threads = below_stacks(process);
-    let workers: Vec<_> = threads.iter().filter(|below| below.thread == "tokio-rt-worker").collect();
+    let workers: Vec<_> = threads.iter().filter(|below| below.thread == "boots").collect();
     if workers.is_empty() {
         return vec![format!("there are no workers in {threads:?}")];
     }
