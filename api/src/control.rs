@@ -234,7 +234,7 @@ pub struct PutPolicy {
 }
 
 /// A registration of an issuer of JWTs. Its keys come from exactly one of `keys`, `jwks_url` and `discovery`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutIssuer {
     /// The exact `iss`.
@@ -244,7 +244,7 @@ pub struct PutIssuer {
     #[schema(value_type = Vec<Algorithm>, min_items = 1)]
     pub algorithms: Vec<String>,
     /// Its public keys: a JWK set (RFC 7517). RSA keys have 2048 to 8192 bits. Keys that cannot verify any of the
-    /// algorithms are not used; one must be. Private and symmetric keys are refused.
+    /// algorithms are left out; at least one must be left. Private and symmetric keys are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<JwkSet>)]
     pub keys: Option<serde_json::Value>,
@@ -255,8 +255,8 @@ pub struct PutIssuer {
     /// Whether it publishes that URL at `issuer` + `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub discovery: bool,
-    /// The longest life of its JWTs, from `iat` to `exp`, in seconds. A life above 900 counts only for rules that name it.
-    /// Default: 900.
+    /// The longest life of its JWTs, from `iat` to `exp`, in seconds. A life above 900 counts only for rules that name
+    /// it. Default: 900.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1, maximum = 86400)]
     pub longest_life_seconds: Option<u32>,
@@ -273,7 +273,7 @@ pub struct PutIssuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<ClaimName>)]
     pub audience_claim: Option<String>,
-    /// What its JWTs have in the header as `typ`. Default: `JWT`, `at+jwt` and none.
+    /// The accepted `typ`s of its JWTs' headers. Default: `JWT`, `at+jwt` and `none`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<JwtType>, max_items = 4)]
     pub types: Vec<String>,
@@ -320,8 +320,8 @@ pub struct Issuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub boot_claims: Option<BootClaims>,
-    /// The longest life of its JWTs, from `iat` to `exp`, in seconds. A life above 900 counts only for rules that name it.
-    /// Default: 900.
+    /// The longest life of its JWTs, from `iat` to `exp`, in seconds. A life above 900 counts only for rules that name
+    /// it. Default: 900.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1, maximum = 86400)]
     pub longest_life_seconds: Option<u32>,
@@ -338,7 +338,7 @@ pub struct Issuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<ClaimName>)]
     pub audience_claim: Option<String>,
-    /// What its JWTs have in the header as `typ`. Default: `JWT`, `at+jwt` and none.
+    /// The accepted `typ`s of its JWTs' headers. Default: `JWT`, `at+jwt` and `none`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<JwtType>, max_items = 4)]
     pub types: Vec<String>,

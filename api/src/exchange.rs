@@ -53,7 +53,7 @@ struct ExchangeForm {
 }
 
 /// A macaroon that reads what a rule of one app's policy allows, while that rule allows it. It expires with
-/// the JWT. The holder may narrow it (RFC 8693 §2.2.1).
+/// the JWT, at the latest after 15 minutes. The holder may narrow it (RFC 8693 §2.2.1).
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct ExchangedToken {
     /// The macaroon as text, `fm2_…`. The server does not keep it.

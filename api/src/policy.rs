@@ -102,7 +102,7 @@ pub(crate) struct ReadRule {
     /// The exact `iss` of a registered issuer.
     #[schema(value_type = IssuerName)]
     issuer: String,
-    /// Claims by name, and what they must be. Here or in `pointers` is a condition that is more than `*` and no boolean.
+    /// Claims by name, and what they must be. One condition here or in `pointers` is neither `*` nor a boolean.
     #[serde(default)]
     claims: BTreeMap<String, ClaimConditions>,
     /// Values within claims by JSON pointer (RFC 6901), which steps through objects only.
@@ -133,7 +133,7 @@ pub(crate) struct BootAndReadRule {
     /// The exact `iss` of a registered issuer.
     #[schema(value_type = IssuerName)]
     issuer: String,
-    /// Claims by name, and what they must be. Here or in `pointers` is a condition that is more than `*` and no boolean.
+    /// Claims by name, and what they must be. One condition here or in `pointers` is neither `*` nor a boolean.
     #[serde(default)]
     claims: BTreeMap<String, ClaimConditions>,
     /// Values within claims by JSON pointer (RFC 6901), which steps through objects only.
@@ -189,7 +189,6 @@ pub(crate) enum ClaimValue {
     #[schema(value_type = MatchPattern)]
     Text(String),
     /// This integer.
-    #[schema(value_type = i64)]
     Integer(i64),
     /// This boolean.
     Boolean(bool),

@@ -88,7 +88,7 @@ texts! {
     ]));
     /// An audience of JWTs.
     Audience = |text| text.min_length(Some(1)).max_length(Some(512)).examples(["api://default"]);
-    /// What JWTs have in the header as `typ`; `none` is nothing.
+    /// The `typ` of a JWT's header; `none` means that it has no `typ`.
     JwtType = |text| text.enum_values(Some(["JWT", "JOSE", "at+jwt", "none"]));
     /// What a token may be used for.
     Action = |text| text.enum_values(Some([

@@ -91,6 +91,26 @@ impl Installation {
         command
     }
 
+    /// Runs `petsem` against the server, as the first operator.
+    pub fn operate(&self, server: SocketAddr, arguments: &[&str]) -> Ended {
+        let mut command = petsem(arguments);
+        command.args(["--endpoint", &format!("http://{server}")]);
+        command.arg("--token-file").arg(self.path("operator.token"));
+        run(command)
+    }
+
+    /// Registers an issuer on the node, with these options.
+    ///
+    /// # Panics
+    /// If the registration cannot be written to a file.
+    pub fn register(&self, issuer: &Value, options: &[&str]) -> Ended {
+        let file = self.path("issuer.json");
+        std::fs::write(&file, issuer.to_string()).expect("the registration can be written");
+        let mut command = self.with_configuration(&["operator", "issuer", "add"]);
+        command.arg(file).args(options);
+        run(command)
+    }
+
     /// Creates org `acme` with app `shop`, its policy, and its secret `A`.
     ///
     /// # Panics

@@ -30,7 +30,7 @@ pub use readable::ReadableSecrets;
 pub use rule_action::RuleAction;
 pub use rules::{
     AppPolicy, Bind, MAX_AUDIENCES, MAX_BOOT_LIFE_SECONDS, MAX_LIFE_SECONDS, MAX_POLICY_BYTES, MAX_RULES,
-    Rule, SecretSelection, are_audiences, are_boot_claims,
+    Rule, SecretSelection, are_audiences, are_boot_claims, is_audience_claim,
 };
 pub use text::{
     Change, JwksError, JwtError, KeyProblem, LeftOutKey, PolicyDenial, PolicyError, RuleProblem, RuleReason,

@@ -1,11 +1,11 @@
 //! The runtime of boots: a worker for each core, which stays there.
 //!
-//! Beside busy threads of lower priority, the kernel (6.18, two cores) kept all workers on one core for 300 ms, and gave
-//! the other core to those: it moves threads for balance only every so often. A worker that cannot be moved interrupts
-//! them on its own core.
+//! Beside busy threads of lower priority, the kernel (6.18, two cores) left all workers on one core for up to 300 ms,
+//! because it balances cores only now and then. A worker that cannot be moved interrupts those threads on its own core.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::runtime::{Builder, Runtime};
@@ -14,18 +14,20 @@ use tokio::runtime::{Builder, Runtime};
 pub fn runtime() -> io::Result<Runtime> {
     let workers = std::thread::available_parallelism()?.get();
     let allowed = sched_getaffinity(None)?;
-    let cores: Vec<_> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
-    // A quota allows fewer workers than cores: then none of the cores is better than another.
-    let free = if cores.len() == workers { cores } else { Vec::new() };
-    let free = Arc::new(Mutex::new(free));
+    let mut cores = numbers(&allowed);
+    // A quota allows fewer workers than cores: one that stays could not use another core that is idle.
+    if cores.len() != workers {
+        cores.clear();
+    }
+    let next = AtomicUsize::new(0);
     let (started, wait_for_start) = mpsc::channel();
     let runtime = Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("boots")
         .on_thread_start(move || {
             // The first threads are the workers. Others inherit the cores of the thread that starts them.
-            let own = free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let cores = own.map_or(allowed, only);
+            let own = cores.get(next.fetch_add(1, Ordering::Relaxed));
+            let cores = own.map_or(allowed, |core| only(*core));
             if let Err(error) = sched_setaffinity(None, &cores) {
                 tracing::warn!(%error, "a thread of boots cannot choose its core");
             }
@@ -34,10 +36,15 @@ pub fn runtime() -> io::Result<Runtime> {
         })
         .enable_all()
         .build()?;
+    // Before a worker runs anything that starts another thread.
     for _ in 0..workers {
         wait_for_start.recv().map_err(io::Error::other)?;
     }
     Ok(runtime)
+}
+
+fn numbers(cores: &CpuSet) -> Vec<usize> {
+    (0..CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)).collect()
 }
 
 fn only(core: usize) -> CpuSet {
@@ -48,13 +55,12 @@ fn only(core: usize) -> CpuSet {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
+    use std::sync::{Arc, Barrier};
 
     use super::*;
 
     fn cores() -> Vec<usize> {
-        let allowed = sched_getaffinity(None).unwrap();
-        (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect()
+        numbers(&sched_getaffinity(None).unwrap())
     }
 
     #[test]

@@ -41,10 +41,10 @@ pub(crate) struct Registration {
 /// The file is JSON: {"issuer": the exact `iss`, "algorithms": ["ES256"]} with exactly one of "keys": a JWK set (RFC
 /// 7517); "jwks_url": the URL where the issuer publishes one; "discovery": true, to find that URL by OpenID Connect
 /// Discovery. "boot_claims": {"app": "app_name", "machine": "machine_id"} names the claims from which the discharger
-/// takes the app and the Machine that a request does not name. What its JWTs are may differ from the defaults:
+/// takes the app and the Machine that a request does not name. If its JWTs differ from the defaults, give
 /// "longest_life_seconds" (900), "longest_boot_life_seconds" (300), "audiences" besides this installation's name,
-/// "audience_claim" ("aud") and "types" (["JWT", "at+jwt", "none"]); docs/issuers.md has examples. App
-/// policies can then refer to the issuer; the registration alone grants nothing.
+/// "audience_claim" ("aud") and "types" (["JWT", "at+jwt", "none"]); docs/issuers.md has examples. App policies can then
+/// refer to the issuer; the registration alone grants nothing.
 #[derive(Args)]
 pub(crate) struct Add {
     #[command(flatten)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use petsem_api::{BootClaims, Discharger, Issuer, KeysFrom, LeftOutKey};
+use petsem_policy::evaluate::{BOOT_LIFE_SECONDS, READ_LIFE_SECONDS};
 
 use super::phrasing::file_name;
 use crate::failure::{Exit, Failure};
@@ -17,10 +18,9 @@ pub(crate) fn invalid_issuer(path: &Path, error: &serde_json::Error) -> Failure 
 }
 
 pub(crate) fn issuer_added(issuer: &Issuer) -> String {
-    let mut registered = format!("issuer {} is registered as {}", issuer.issuer, issuer.id);
-    for line in left_out(issuer) {
-        registered.push_str(&format!("\n{line}"));
-    }
+    let mut lines = vec![format!("issuer {} is registered as {}", issuer.issuer, issuer.id)];
+    lines.extend(left_out(issuer));
+    let registered = lines.join("\n");
     match issuer.fetched {
         None => registered,
         Some(_) => format!(
@@ -62,8 +62,8 @@ pub(crate) fn issuer_shown(issuer: &Issuer) -> String {
         format!("boot claims  {}", boot_claims(issuer.boot_claims.as_ref())),
         format!(
             "life         {} s, to boot {} s",
-            issuer.longest_life_seconds.unwrap_or(900),
-            issuer.longest_boot_life_seconds.unwrap_or(300)
+            issuer.longest_life_seconds.unwrap_or(READ_LIFE_SECONDS),
+            issuer.longest_boot_life_seconds.unwrap_or(BOOT_LIFE_SECONDS)
         ),
         format!("audiences    {}", audiences(issuer)),
         format!("types        {}", types(issuer)),
@@ -75,11 +75,8 @@ pub(crate) fn issuer_shown(issuer: &Issuer) -> String {
 
 fn audiences(issuer: &Issuer) -> String {
     let claim = issuer.audience_claim.as_deref().unwrap_or("aud");
-    let mut text = format!("{claim}: this installation");
-    for audience in &issuer.audiences {
-        text.push_str(&format!(", {audience:?}"));
-    }
-    text
+    let others: String = issuer.audiences.iter().map(|audience| format!(", {audience:?}")).collect();
+    format!("{claim}: this installation{others}")
 }
 
 fn types(issuer: &Issuer) -> String {

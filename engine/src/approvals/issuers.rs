@@ -9,6 +9,7 @@ use std::sync::Arc;
 use petsem_api::{Approval, ErrorCode, Issuer, IssuerId, IssuerList, PutIssuer};
 use petsem_policy::evaluate::{
     Algorithm, Jwks, MAX_BOOT_LIFE_SECONDS, MAX_LIFE_SECONDS, are_audiences, are_boot_claims,
+    is_audience_claim,
 };
 use petsem_store::RecordKind;
 
@@ -79,6 +80,7 @@ impl Engine {
     ) -> Result<Approval, Failure> {
         let requester = &principal.may_operate(audit, now)?.token;
         let row = self.check_issuer(&registration, false)?;
+        // The request is stored, too: only with the public members of its keys.
         let registration = PutIssuer { keys: row.keys.clone(), ..registration };
         let summary = messages::issuer_registration(&described(&row));
         self.request_registration(
@@ -269,18 +271,10 @@ fn check_jwts(registration: &PutIssuer, own_name: &str) -> Result<(), Failure> {
     if !are_audiences(audiences) || audiences.iter().any(|audience| audience == own_name) {
         return Err(messages::invalid_audiences());
     }
-    // Claims with another meaning would let what they are for also choose the audience.
-    let is_free = |name: &String| {
-        (1..=128).contains(&name.len())
-            && !["iss", "sub", "exp", "iat", "nbf", "jti"].contains(&name.as_str())
-    };
-    if !registration.audience_claim.as_ref().is_none_or(is_free) {
+    if !registration.audience_claim.as_deref().is_none_or(is_audience_claim) {
         return Err(messages::invalid_audience_claim());
     }
-    match types_of(&registration.types) {
-        Some(_) => Ok(()),
-        None => Err(messages::invalid_types()),
-    }
+    types_of(&registration.types).map(|_| ()).ok_or_else(messages::invalid_types)
 }
 
 /// Refuses a registration under the `iss` of another issuer.

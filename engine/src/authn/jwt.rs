@@ -34,7 +34,7 @@ impl JwtUse {
     }
 }
 
-/// The accepted `typ`s of a registration.
+/// The accepted `typ`s of a registration; `None` if one is unknown.
 pub(crate) fn types_of(names: &[String]) -> Option<JwtTypes> {
     if names.is_empty() { Some(JwtTypes::default()) } else { JwtTypes::of(names.iter().map(String::as_str)) }
 }
@@ -50,8 +50,8 @@ pub(crate) fn jwt_of(header: Option<&str>) -> Option<&str> {
 }
 
 impl Engine {
-    /// Verifies a JWT: its issuer is registered, and it was not revoked. Only an otherwise valid JWT with an unknown
-    /// key waits for a fetch, because its issuer may just have published that key.
+    /// Verifies a JWT: its issuer is registered, and it was not revoked. Only a JWT without a usable key waits for a
+    /// fetch, because its issuer may just have published that key.
     pub(crate) async fn verify_jwt(
         &self,
         text: &str,

@@ -364,14 +364,7 @@ pub(crate) fn issuer() -> PutIssuer {
         issuer: ISSUER.to_owned(),
         algorithms: vec!["EdDSA".to_owned()],
         keys: Some(json!({"keys": [jwk]})),
-        jwks_url: None,
-        discovery: false,
-        longest_life_seconds: None,
-        longest_boot_life_seconds: None,
-        audiences: Vec::new(),
-        audience_claim: None,
-        types: Vec::new(),
-        boot_claims: None,
+        ..PutIssuer::default()
     }
 }
 

@@ -80,8 +80,8 @@ pub(crate) fn issuer_keys_too_old(issuer: &str, hours: u64) -> String {
 
 pub(crate) fn issuer_publishes_private_key(issuer: &str) -> String {
     format!(
-        "issuer {issuer} publishes a private key, which is not used; whoever read it signs as the issuer unless it is \
-         replaced; `petsem issuer show` names the key"
+        "issuer {issuer} publishes a private key, which is not used here, but may be elsewhere; have the issuer replace \
+         it; `petsem issuer show` names the key"
     )
 }
 

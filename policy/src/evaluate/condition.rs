@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::de::{self, Deserializer};
-use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,16 +21,19 @@ pub const MAX_CONDITIONS: usize = 16;
 pub struct Conditions(Vec<Condition>);
 
 /// A condition: text is a pattern, an integer and a boolean are themselves, `{"contains": …}` is for lists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Condition {
-    /// The claim is this.
-    Is(Scalar),
     /// The claim is a list, and one of its items is this.
+    #[serde(rename = "contains")]
     Contains(Scalar),
+    /// The claim is this.
+    #[serde(untagged)]
+    Is(Scalar),
 }
 
 /// A value without parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Scalar {
     /// Text that matches the pattern.
     Text(Pattern),
@@ -71,10 +74,8 @@ impl Conditions {
 
     /// Whether the claim is text that matches all conditions.
     pub(super) fn match_text(&self, text: &str) -> bool {
-        self.iter().all(|condition| match condition {
-            Condition::Is(Scalar::Text(pattern)) => pattern.matches(text),
-            _ => false,
-        })
+        let claim = Value::from(text);
+        self.iter().all(|condition| condition.matches(&claim))
     }
 
     /// Whether their number is accepted, and no pattern is empty.
@@ -95,12 +96,11 @@ impl Conditions {
     }
 
     /// What of the claim these conditions need, to be evaluated again: of a list the items that they match.
-    pub(super) fn needed<'c>(all: &[&'c Self], claim: &Value) -> Value {
+    pub(super) fn needed(all: &[&Self], claim: &Value) -> Value {
         let Value::Array(items) = claim else { return claim.clone() };
-        let conditions: Vec<&'c Condition> = all.iter().flat_map(|conditions| conditions.iter()).collect();
         let is_needed = |item: &&Value| {
+            let mut conditions = all.iter().flat_map(|conditions| conditions.iter());
             conditions
-                .iter()
                 .any(|condition| matches!(condition, Condition::Contains(scalar) if scalar.matches(item)))
         };
         Value::Array(items.iter().filter(is_needed).cloned().collect())
@@ -184,34 +184,7 @@ impl Serialize for Conditions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0.as_slice() {
             [one] => one.serialize(serializer),
-            several => {
-                let mut list = serializer.serialize_seq(Some(several.len()))?;
-                several.iter().try_for_each(|condition| list.serialize_element(condition))?;
-                list.end()
-            }
-        }
-    }
-}
-
-impl Serialize for Condition {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Is(scalar) => scalar.serialize(serializer),
-            Self::Contains(scalar) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("contains", scalar)?;
-                map.end()
-            }
-        }
-    }
-}
-
-impl Serialize for Scalar {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(pattern) => pattern.serialize(serializer),
-            Self::Integer(integer) => serializer.serialize_i128(*integer),
-            Self::Boolean(value) => serializer.serialize_bool(*value),
+            several => several.serialize(serializer),
         }
     }
 }

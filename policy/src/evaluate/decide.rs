@@ -1,9 +1,10 @@
 //! Decisions by an app's policy.
 //!
-//! Only [`Rule::evaluate`] evaluates rules. A decision stops at the first refusal, an explanation collects them
-//! all; because both use this function, they cannot differ.
+//! Only [`Rule::evaluate`] evaluates rules. A decision counts what refuses, an explanation collects it; because both use
+//! this function, they cannot differ.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -84,7 +85,7 @@ impl AppPolicy {
     /// Evaluates only one rule: what it allowed earlier stays allowed only while this rule allows it.
     ///
     /// # Errors
-    /// [`PolicyDenial`] with that rule, or with `None` if no rule has that name.
+    /// [`PolicyDenial`] with that rule, or with `None` if no rule for the action has that name.
     pub fn decide_by_rule(
         &self,
         rule: &str,
@@ -122,9 +123,11 @@ fn first_that_allows<'r>(
     claims: &Claims,
     question: &PolicyQuestion<'_>,
 ) -> Result<Allowed, PolicyDenial> {
+    let action = question.action();
     let mut nearest: Option<(Distance, RuleRefusal)> = None;
-    for rule in rules {
-        let farthest = nearest.as_ref().map_or(usize::MAX, |(distance, _)| distance.failed);
+    // No other rule is near: who may boot is no step towards who may read.
+    for rule in rules.filter(|rule| rule.actions.contains(&action)) {
+        let farthest = nearest.as_ref().map_or(usize::MAX, |((failed, _), _)| *failed);
         let (mut failed, mut first) = (0, None);
         let _ = rule.evaluate(claims, question, &mut |reason| {
             failed += 1;
@@ -132,27 +135,16 @@ fn first_that_allows<'r>(
             if failed > farthest { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let Some(reason) = first else { return Ok(rule.allowed(claims, question)) };
-        let distance = Distance::new(failed, &reason);
-        if rule.is_for(question.action()) && nearest.as_ref().is_none_or(|(other, _)| distance < *other) {
+        let distance = (failed, Reverse(reason.progress()));
+        if nearest.as_ref().is_none_or(|(other, _)| distance < *other) {
             nearest = Some((distance, RuleRefusal { rule: rule.name.clone(), reason }));
         }
     }
-    Err(PolicyDenial { action: question.action(), nearest: nearest.map(|(_, refusal)| refusal) })
+    Err(PolicyDenial { action, nearest: nearest.map(|(_, refusal)| refusal) })
 }
 
-/// How far a rule for the action is from allowing a request: the fewest failed conditions are the nearest.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Distance {
-    failed: usize,
-    /// Of as many failures, the later first one is nearer.
-    from_end: u8,
-}
-
-impl Distance {
-    pub(super) fn new(failed: usize, first: &RuleReason) -> Self {
-        Self { failed, from_end: u8::MAX - first.progress() }
-    }
-}
+/// How far a rule is from allowing a request: how many conditions fail; of as many, a later first failure is nearer.
+type Distance = (usize, Reverse<u8>);
 
 impl PolicyQuestion<'_> {
     /// The action that a rule needs.
@@ -165,15 +157,6 @@ impl PolicyQuestion<'_> {
 }
 
 impl Rule {
-    /// Whether the rule could allow the action. No other rule is near: who may boot is no step towards who may read.
-    pub(super) fn is_for(&self, action: RuleAction) -> bool {
-        self.actions.contains(&action)
-            && match action {
-                RuleAction::Boot => self.bind.is_some(),
-                RuleAction::ReadValue => self.secrets.is_some(),
-            }
-    }
-
     /// Calls `refuse` for everything that refuses, in order, until it breaks. Without a call, the rule allows.
     pub(super) fn evaluate(
         &self,
@@ -181,7 +164,7 @@ impl Rule {
         question: &PolicyQuestion<'_>,
         refuse: &mut dyn FnMut(RuleReason) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        if !self.is_for(question.action()) {
+        if !self.actions.contains(&question.action()) {
             return refuse(RuleReason::Action(question.action()));
         }
         if claims.issuer() != self.issuer {
@@ -229,10 +212,13 @@ impl Rule {
         let bound =
             [(&bind.app, Resource::App), (&bind.machine, Resource::Machine), (&bind.host, Resource::Host)];
         for (claim, resource) in bound {
-            match text_claim(claims, claim) {
-                Ok(text) if request.is_named(resource, text) => {}
-                Ok(_) => refuse(RuleReason::Bound { claim: claim.clone(), resource })?,
-                Err(reason) => refuse(reason)?,
+            match claims.get(claim) {
+                None => refuse(RuleReason::ClaimMissing(claim.clone()))?,
+                Some(Value::String(text)) if request.is_named(resource, text) => {}
+                Some(Value::String(_)) => refuse(RuleReason::Bound { claim: claim.clone(), resource })?,
+                Some(_) => {
+                    refuse(RuleReason::ClaimType { claim: claim.clone(), condition: Condition::any_text() })?;
+                }
             }
         }
         ControlFlow::Continue(())
@@ -254,16 +240,12 @@ impl Rule {
 
     /// The result of a rule that allows.
     fn allowed(&self, claims: &Claims, question: &PolicyQuestion<'_>) -> Allowed {
-        let bound = match (question, &self.bind) {
-            (PolicyQuestion::Boot(_), Some(bind)) => [&bind.app, &bind.machine, &bind.host].to_vec(),
-            _ => Vec::new(),
-        };
         let mut kept = Map::new();
         kept.insert("iss".to_owned(), Value::from(self.issuer.as_str()));
         claims.store_audiences(&mut kept);
-        for name in bound {
-            if let Some(value) = claims.get(name) {
-                kept.insert(name.clone(), value.clone());
+        if let (PolicyQuestion::Boot(_), Some(bind)) = (question, &self.bind) {
+            for name in [&bind.app, &bind.machine, &bind.host] {
+                kept.extend(claims.get(name).map(|value| (name.clone(), value.clone())));
             }
         }
         for (steps, conditions) in self.used() {
@@ -324,17 +306,6 @@ fn evaluate_claim(
         })?;
     }
     ControlFlow::Continue(())
-}
-
-/// A claim that is missing or not text names nothing.
-fn text_claim<'c>(claims: &'c Claims, name: &str) -> Result<&'c str, RuleReason> {
-    match claims.text(name) {
-        Some(text) => Ok(text),
-        None if claims.has(name) => {
-            Err(RuleReason::ClaimType { claim: name.to_owned(), condition: Condition::any_text() })
-        }
-        None => Err(RuleReason::ClaimMissing(name.to_owned())),
-    }
 }
 
 impl RuleReason {

@@ -115,21 +115,23 @@ impl Rule {
         failed: Option<&Condition>,
         question: &PolicyQuestion<'_>,
     ) -> Change {
-        let pattern = self.claims.get(claim).or_else(|| self.pointers.get(claim));
+        let conditions = self.claims.get(claim).or_else(|| self.pointers.get(claim));
         let required = match question {
             PolicyQuestion::Boot(request) => self.bound_texts(claim, request),
             _ => Vec::new(),
         };
         let claim = claim.to_owned();
-        let fits = |text: &&String| pattern.is_none_or(|pattern| pattern.match_text(text));
-        match (required.iter().find(fits), required.first(), pattern) {
-            (Some(text), ..) => Change::Bound { claim, text: text.clone() },
-            (None, Some(text), _) => Change::RulePattern { claim, text: text.clone() },
-            (None, None, pattern) => {
-                let all = || {
-                    pattern.map_or_else(|| vec![Condition::any_text()], |all| all.iter().cloned().collect())
+        let fits = |text: &&String| conditions.is_none_or(|all| all.match_text(text));
+        match (required.iter().find(fits), required.first()) {
+            (Some(text), _) => Change::Bound { claim, text: text.clone() },
+            (None, Some(text)) => Change::RulePattern { claim, text: text.clone() },
+            (None, None) => {
+                let conditions = match (failed, conditions) {
+                    (Some(failed), _) => vec![failed.clone()],
+                    (None, Some(all)) => all.iter().cloned().collect(),
+                    (None, None) => vec![Condition::any_text()],
                 };
-                Change::Claim { claim, conditions: failed.map_or_else(all, |failed| vec![failed.clone()]) }
+                Change::Claim { claim, conditions }
             }
         }
     }

@@ -4,8 +4,8 @@
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
-    RsaPublicKeyComponents, VerificationAlgorithm,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaPublicKeyComponents,
+    VerificationAlgorithm,
 };
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
@@ -34,9 +34,10 @@ pub(super) struct Key {
     /// The SHA-256 of RFC 7638, in base64url.
     pub(super) thumbprint: String,
     kind: KeyKind,
-    /// The algorithm, if the key names one.
-    only: Option<Algorithm>,
-    material: Material,
+    /// Its `alg`, if it has one.
+    algorithm: Option<Algorithm>,
+    /// The key as the library takes it.
+    octets: Vec<u8>,
 }
 
 /// What kind of key an algorithm takes.
@@ -47,12 +48,6 @@ pub(super) enum KeyKind {
     P384,
     P521,
     Ed25519,
-}
-
-/// The public numbers, without leading zeros, or the point as the library takes it.
-enum Material {
-    Rsa(RsaPublicKeyComponents<Vec<u8>>),
-    Octets(Vec<u8>),
 }
 
 impl Key {
@@ -66,11 +61,11 @@ impl Key {
         if !is_for_signatures(members) {
             return Err(KeyProblem::Use);
         }
-        let only = match present(members, "alg") {
+        let algorithm = match present(members, "alg") {
             None => None,
             Some(name) => {
                 let named = name.as_str().and_then(Algorithm::from_name);
-                Some(named.filter(|only| only.key_kind() == kind).ok_or(KeyProblem::Algorithm)?)
+                Some(named.filter(|named| named.key_kind() == kind).ok_or(KeyProblem::Algorithm)?)
             }
         };
         let id = match present(members, "kid") {
@@ -78,7 +73,7 @@ impl Key {
             Some(Value::String(id)) => Some(id.clone()),
             Some(_) => return Err(KeyProblem::Id),
         };
-        let (material, canonical) = match kind {
+        let (octets, canonical) = match kind {
             KeyKind::Rsa => rsa(members)?,
             KeyKind::Ed25519 => ed25519(members)?,
             KeyKind::P256 => point(members, "P-256", 32, &ECDSA_P256_SHA256_FIXED)?,
@@ -86,24 +81,17 @@ impl Key {
             KeyKind::P521 => point(members, "P-521", 66, &ECDSA_P521_SHA512_FIXED)?,
         };
         let thumbprint = BASE64URL_NOPAD.encode(&Sha256::digest(canonical.as_bytes()));
-        Ok(Self { id, thumbprint, kind, only, material })
+        Ok(Self { id, thumbprint, kind, algorithm, octets })
     }
 
     /// Whether signatures of this algorithm are this key's to verify.
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
-        algorithm.key_kind() == self.kind && self.only.is_none_or(|only| only.covers(algorithm))
+        algorithm.key_kind() == self.kind && self.algorithm.is_none_or(|named| named.covers(algorithm))
     }
 
     /// Whether the signature is valid.
     pub(super) fn verifies(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
-        let verified = match (&self.material, verifier(algorithm)) {
-            (Material::Rsa(key), Verifier::Rsa(parameters)) => key.verify(parameters, signed, signature),
-            (Material::Octets(key), Verifier::Octets(verifier)) => {
-                verifier.verify_sig(key, signed, signature)
-            }
-            _ => return false,
-        };
-        self.fits(algorithm) && verified.is_ok()
+        self.fits(algorithm) && verifier(algorithm).verify_sig(&self.octets, signed, signature).is_ok()
     }
 }
 
@@ -163,7 +151,8 @@ fn present<'v>(members: &'v Map<String, Value>, name: &str) -> Option<&'v Value>
     members.get(name).filter(|value| !value.is_null())
 }
 
-fn rsa(members: &Map<String, Value>) -> Result<(Material, String), KeyProblem> {
+/// An RSA key as SubjectPublicKeyInfo (RFC 5280), with what its thumbprint is of.
+fn rsa(members: &Map<String, Value>) -> Result<(Vec<u8>, String), KeyProblem> {
     let (n, e) = (number(members, "n")?, number(members, "e")?);
     let bits = bits_of(&n);
     if !(SHORTEST_RSA..=LONGEST_RSA).contains(&bits) {
@@ -181,9 +170,9 @@ fn rsa(members: &Map<String, Value>) -> Result<(Material, String), KeyProblem> {
         BASE64URL_NOPAD.encode(&e),
         BASE64URL_NOPAD.encode(&n)
     );
-    let key = RsaPublicKeyComponents { n, e };
-    key.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).map_err(|_| KeyProblem::RsaNumbers)?;
-    Ok((Material::Rsa(key), canonical))
+    let parsed = RsaPublicKeyComponents { n, e }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256);
+    let octets = parsed.map_err(|_| KeyProblem::RsaNumbers)?.as_ref().to_vec();
+    Ok((octets, canonical))
 }
 
 /// A point of a curve whose coordinates have `length` bytes, uncompressed (SEC 1 §2.3.3).
@@ -192,7 +181,7 @@ fn point(
     curve: &str,
     length: usize,
     verifier: &'static dyn VerificationAlgorithm,
-) -> Result<(Material, String), KeyProblem> {
+) -> Result<(Vec<u8>, String), KeyProblem> {
     let coordinate = |name| {
         let number = number(members, name)?;
         let missing = length.checked_sub(number.len()).ok_or(KeyProblem::Number { member: name })?;
@@ -206,17 +195,17 @@ fn point(
     );
     let octets = [vec![4], x, y].concat();
     ParsedPublicKey::new(verifier, &octets).map_err(|_| KeyProblem::Point)?;
-    Ok((Material::Octets(octets), canonical))
+    Ok((octets, canonical))
 }
 
-fn ed25519(members: &Map<String, Value>) -> Result<(Material, String), KeyProblem> {
+fn ed25519(members: &Map<String, Value>) -> Result<(Vec<u8>, String), KeyProblem> {
     let octets = octets(members, "x")?;
     if octets.len() != ED25519_BYTES {
         return Err(KeyProblem::Number { member: "x" });
     }
     ParsedPublicKey::new(&ED25519, &octets).map_err(|_| KeyProblem::Point)?;
     let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, BASE64URL_NOPAD.encode(&octets));
-    Ok((Material::Octets(octets), canonical))
+    Ok((octets, canonical))
 }
 
 /// An unsigned number without leading zeros. Some issuers write signed numbers, or drop zeros that belong to a
@@ -249,22 +238,17 @@ fn bits_of(number: &[u8]) -> usize {
     usize::try_from(8 - first.leading_zeros()).unwrap_or(0) + 8 * rest.len()
 }
 
-enum Verifier {
-    Rsa(&'static RsaParameters),
-    Octets(&'static dyn VerificationAlgorithm),
-}
-
-fn verifier(algorithm: Algorithm) -> Verifier {
+fn verifier(algorithm: Algorithm) -> &'static dyn VerificationAlgorithm {
     match algorithm {
-        Algorithm::RS256 => Verifier::Rsa(&RSA_PKCS1_2048_8192_SHA256),
-        Algorithm::RS384 => Verifier::Rsa(&RSA_PKCS1_2048_8192_SHA384),
-        Algorithm::RS512 => Verifier::Rsa(&RSA_PKCS1_2048_8192_SHA512),
-        Algorithm::PS256 => Verifier::Rsa(&RSA_PSS_2048_8192_SHA256),
-        Algorithm::PS384 => Verifier::Rsa(&RSA_PSS_2048_8192_SHA384),
-        Algorithm::PS512 => Verifier::Rsa(&RSA_PSS_2048_8192_SHA512),
-        Algorithm::ES256 => Verifier::Octets(&ECDSA_P256_SHA256_FIXED),
-        Algorithm::ES384 => Verifier::Octets(&ECDSA_P384_SHA384_FIXED),
-        Algorithm::ES512 => Verifier::Octets(&ECDSA_P521_SHA512_FIXED),
-        Algorithm::EdDSA | Algorithm::Ed25519 => Verifier::Octets(&ED25519),
+        Algorithm::RS256 => &RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::RS384 => &RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::RS512 => &RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::PS256 => &RSA_PSS_2048_8192_SHA256,
+        Algorithm::PS384 => &RSA_PSS_2048_8192_SHA384,
+        Algorithm::PS512 => &RSA_PSS_2048_8192_SHA512,
+        Algorithm::ES256 => &ECDSA_P256_SHA256_FIXED,
+        Algorithm::ES384 => &ECDSA_P384_SHA384_FIXED,
+        Algorithm::ES512 => &ECDSA_P521_SHA512_FIXED,
+        Algorithm::EdDSA | Algorithm::Ed25519 => &ED25519,
     }
 }

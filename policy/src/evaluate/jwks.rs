@@ -21,7 +21,7 @@ const MAX_LEFT_OUT: usize = 64;
 /// An issuer's keys for verifying signatures. Cheap to clone; empty by default.
 #[derive(Clone, Default)]
 pub struct Jwks {
-    keys: Arc<[Arc<Key>]>,
+    keys: Arc<[Key]>,
     left_out: Arc<[LeftOutKey]>,
     left_out_count: usize,
 }
@@ -68,7 +68,7 @@ impl Jwks {
                 if fits { Ok(key) } else { Err(KeyProblem::NotRegistered) }
             });
             match judged {
-                Ok(key) => keys.push(Arc::new(key)),
+                Ok(key) => keys.push(key),
                 Err(problem) => {
                     left_out_count += 1;
                     if left_out.len() < MAX_LEFT_OUT {
@@ -130,10 +130,10 @@ impl Jwks {
         signature: &[u8],
     ) -> Result<(), JwtError> {
         let is_named = id.is_none_or(|id| self.has_id(id));
-        let sought = if is_named { id } else { None };
-        let candidates = self.keys.iter().filter(|key| match sought {
-            Some(id) => key.id.as_deref() == Some(id),
-            None => is_named || key.id.is_none(),
+        let candidates = self.keys.iter().filter(|key| match id {
+            Some(_) if is_named => key.id.as_deref() == id,
+            Some(_) => key.id.is_none(),
+            None => true,
         });
         let mut tried: Vec<&str> = Vec::new();
         for key in candidates.filter(|key| key.fits(algorithm)) {

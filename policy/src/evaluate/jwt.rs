@@ -19,7 +19,7 @@ use super::unique::UniqueObject;
 pub const MAX_JWT_BYTES: usize = 16 * 1024;
 /// Accepted clock skew of the issuer, in seconds.
 const SKEW_SECONDS: i64 = 30;
-/// The name of the stored claims that holds the foreign audiences. No rule can name it.
+/// Where the stored claims hold the foreign audiences, so that tokens and grants need no new format. No rule can name it.
 const FOREIGN: &str = "";
 
 /// An issuer, as registered by an operator.
@@ -65,27 +65,27 @@ impl JwtTypes {
 
     /// Media types are compared without case, and `application/` may be left out (RFC 7515 §4.1.9).
     fn accepts(self, declared: Option<&Value>) -> bool {
-        let declared = match declared {
-            None => "none".to_owned(),
+        let has = |name: &str| {
+            let mut known = Self::NAMES.iter().zip(self.accepted);
+            known.any(|(known, accepted)| accepted && known.eq_ignore_ascii_case(name))
+        };
+        match declared {
+            None => has("none"),
             Some(Value::String(text)) => {
                 let text = text.to_ascii_lowercase();
                 let name = text.strip_prefix("application/").unwrap_or(&text);
-                if name == "none" {
-                    return false;
-                }
-                name.to_owned()
+                // Written out, it is another type.
+                name != "none" && has(name)
             }
-            Some(_) => return false,
-        };
-        let mut known = Self::NAMES.iter().zip(self.accepted);
-        known.any(|(name, accepted)| accepted && name.eq_ignore_ascii_case(&declared))
+            Some(_) => false,
+        }
     }
 }
 
 impl Default for JwtTypes {
     /// `JWT`, `at+jwt` (RFC 9068 §2.1) and none.
     fn default() -> Self {
-        Self { accepted: [true, false, true, true] }
+        Self { accepted: Self::NAMES.map(|name| name != "JOSE") }
     }
 }
 
@@ -171,11 +171,6 @@ impl Claims {
     /// A claim, if it is text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.values.get(name).and_then(Value::as_str)
-    }
-
-    /// Whether the claim is present, with a value of any type.
-    pub fn has(&self, name: &str) -> bool {
-        self.values.contains_key(name)
     }
 
     /// `iss`.
@@ -320,12 +315,12 @@ fn checked_claims(
 
 /// Checks the audiences, and returns the foreign ones: see [`Claims::foreign`].
 fn foreign_audiences(values: &Map<String, Value>, issuer: &Issuer) -> Result<Vec<Vec<String>>, JwtError> {
+    let mut claims = vec![issuer.audience_claim.as_deref().unwrap_or("aud")];
+    if claims != ["aud"] && values.contains_key("aud") {
+        claims.push("aud");
+    }
     let mut foreign = Vec::new();
-    let named = issuer.audience_claim.as_deref().filter(|name| *name != "aud");
-    let required = (named.unwrap_or("aud"), named.is_none());
-    let beside = ("aud", true);
-    let present = named.is_some() && values.contains_key("aud");
-    for (claim, is_aud) in std::iter::once(required).chain(present.then_some(beside)) {
+    for claim in claims {
         let all: Vec<&str> = match values.get(claim) {
             Some(Value::String(audience)) => vec![audience.as_str()],
             Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
@@ -337,7 +332,7 @@ fn foreign_audiences(values: &Map<String, Value>, issuer: &Issuer) -> Result<Vec
         let known = issuer.audiences.iter().filter(|known| all.contains(&known.as_str()));
         let known: Vec<String> = known.cloned().collect();
         if known.is_empty() {
-            return Err(if is_aud { JwtError::Claim("aud") } else { JwtError::AudienceClaim });
+            return Err(if claim == "aud" { JwtError::Claim("aud") } else { JwtError::AudienceClaim });
         }
         foreign.push(known);
     }

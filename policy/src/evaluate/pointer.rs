@@ -10,7 +10,7 @@ const MAX_STEPS: usize = 8;
 /// The steps of a pointer, in order; `None` if it is not one, or has none or more than eight.
 pub(super) fn steps(pointer: &str) -> Option<Vec<Cow<'_, str>>> {
     let steps: Option<Vec<_>> = pointer.strip_prefix('/')?.split('/').map(unescaped).collect();
-    // A claim with the empty name is none that can be stored.
+    // Among stored claims, the empty name is that of the foreign audiences.
     steps.filter(|steps| steps.len() <= MAX_STEPS && steps.first().is_some_and(|first| !first.is_empty()))
 }
 

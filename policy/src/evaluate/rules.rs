@@ -188,9 +188,7 @@ impl Rule {
             _ => None,
         }
     }
-}
 
-impl Rule {
     fn conditions(&self) -> impl Iterator<Item = &Conditions> {
         self.claims.values().chain(self.pointers.values())
     }
@@ -226,6 +224,11 @@ impl Bind {
 pub fn are_audiences(audiences: &[String]) -> bool {
     audiences.len() <= MAX_AUDIENCES
         && audiences.iter().all(|audience| (1..=MAX_AUDIENCE_BYTES).contains(&audience.len()))
+}
+
+/// Whether this can be the claim that is the audience: none with another meaning, which would then decide both.
+pub fn is_audience_claim(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && !["iss", "sub", "exp", "iat", "nbf", "jti"].contains(&name)
 }
 
 /// Whether these can be the claims that name a boot: all different, none with a reserved meaning.

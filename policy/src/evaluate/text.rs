@@ -88,10 +88,10 @@ pub enum KeyProblem {
     #[error("is not of kind RSA, EC (P-256, P-384, P-521) or OKP (Ed25519)")]
     Kind,
     /// `use` or `key_ops` name other uses.
-    #[error("is not for verifying signatures, says its \"use\" or \"key_ops\"")]
+    #[error("is not for verifying signatures, by its \"use\" or \"key_ops\"")]
     Use,
     /// `alg` is unknown, or not of the kind.
-    #[error("has an \"alg\" that is no algorithm for keys of its kind")]
+    #[error("has an unknown \"alg\", or one for another kind of key")]
     Algorithm,
     /// It serves only algorithms that are not registered.
     #[error("is for none of the registered algorithms")]
@@ -112,7 +112,7 @@ pub enum KeyProblem {
         bits: usize,
     },
     /// An even number, or an exponent out of range.
-    #[error("has an RSA modulus or exponent that no RSA key has")]
+    #[error("has an invalid RSA modulus or exponent")]
     RsaNumbers,
     /// A modulus that can be factored (CVE-2017-15361).
     #[error("can be factored (CVE-2017-15361); replace it")]
@@ -155,7 +155,7 @@ pub enum JwtError {
     /// The issuer's key with this id is not for the algorithm.
     #[error("the issuer's key with the JWT's kid is for another algorithm; correct the alg of one of them")]
     KeyDoesNotFit,
-    /// The JWT names no key, and none fits.
+    /// The JWT names no key, and none fits. A caller may fetch its keys, if it has none yet.
     #[error("the issuer's key set has no usable key for the JWT's algorithm; publish or register one")]
     NoKey,
     /// The JWT names no single key, and more keys fit than are tried.
@@ -190,7 +190,7 @@ pub enum JwtError {
 impl JwtError {
     /// Whether the answer may be another with keys that the issuer published since.
     pub fn newer_keys_may_help(&self) -> bool {
-        matches!(self, Self::UnknownKey | Self::KeyLeftOut(_))
+        matches!(self, Self::UnknownKey | Self::KeyLeftOut(_) | Self::NoKey)
     }
 }
 

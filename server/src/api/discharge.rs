@@ -25,8 +25,9 @@ fn discharge_at(path: &'static str, id: &'static str, summary: &'static str) -> 
     Route::post(path)
         .named(id, tag::BOOTS, summary)
         .described(
-            "The proof is a JWT that lives at most five minutes and that a rule of the app's policy accepts, or a token \
-             narrowed to exactly this app, Machine, host and the action `boot` that expires within five minutes. The body \
+            "The proof is a JWT that a rule of the app's policy accepts and that lives at most five minutes, or up to an \
+             hour if the rule and its issuer's registration say so; or a token narrowed to exactly this app, Machine, host \
+             and the action `boot` that expires within five minutes. The body \
              may leave out app and machine if the proof names exactly one of each: the token by its caveats, the JWT by \
              the `boot_claims` of its issuer's registration.",
         )

@@ -168,14 +168,8 @@ fn issuer_key(path: &Path) -> Result<PutIssuer, StartError> {
         issuer: Development::ISSUER.to_owned(),
         algorithms: vec!["EdDSA".to_owned()],
         keys: Some(serde_json::json!({"keys": [jwk]})),
-        jwks_url: None,
-        discovery: false,
-        longest_life_seconds: None,
-        longest_boot_life_seconds: None,
-        audiences: Vec::new(),
-        audience_claim: None,
-        types: Vec::new(),
         boot_claims: Some(BootClaims { app: "petsem_app".to_owned(), machine: "petsem_machine".to_owned() }),
+        ..PutIssuer::default()
     })
 }
 

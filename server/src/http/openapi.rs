@@ -111,7 +111,7 @@ fn security_schemes() -> Value {
             "type": "http",
             "scheme": "Bearer",
             "bearerFormat": "JWT",
-            "description": "A JWT of a registered issuer, with the name of the installation in `aud`: at most 15 minutes for reading, 5 for a discharge, and 16 KiB."
+            "description": "A JWT of a registered issuer, with the name of the installation in `aud`, or another audience that its registration and the rule name. At most 16 KiB, and 15 minutes for reading, 5 for a discharge, or what the registration and the rule allow."
         }
     })
 }

@@ -19,7 +19,8 @@ pub(crate) fn routes() -> Vec<Route> {
             .named("exchangeToken", tag::TOKENS, "Exchange a JWT for a token that reads (RFC 8693)")
             .described(
                 "The JWT in the form is the credential: of a registered issuer, accepted by a rule of the app's policy that \
-                 allows reads, at most 15 minutes from `iat` to `exp`. The first such rule counts. It is evaluated again at \
+                 allows reads, at most 15 minutes from `iat` to `exp`, or up to a day if the rule and the registration say \
+                 so. The first such rule counts. It is evaluated again at \
                  each use of the token, and so are revocations of the JWT and of its subject. The token reads the secrets of \
                  the app as the JWT itself would, and does nothing else.\n\n\
                  Refusals have the status that OAuth requires and both codes: `error` is one of `invalid_request`, \

@@ -8,7 +8,7 @@ use petsem_integration::http::{Answer, Request};
 use petsem_integration::installation::Installation;
 use petsem_integration::pause;
 use petsem_integration::publisher::IssuerKey;
-use petsem_integration::server::{Ended, Server, petsem, run};
+use petsem_integration::server::{Ended, Server, run};
 use petsem_server::Development;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -100,10 +100,7 @@ impl Scene {
 
     /// Runs `petsem` as an operator.
     fn command(&self, arguments: &[&str]) -> Ended {
-        let mut command = petsem(arguments);
-        command.args(["--endpoint", &format!("http://{}", self.address())]);
-        command.arg("--token-file").arg(self.installation.path("operator.token"));
-        run(command)
+        self.installation.operate(self.address(), arguments)
     }
 }
 
@@ -112,10 +109,7 @@ fn registration(key: &IssuerKey) -> Value {
 }
 
 fn at_the_node(installation: &Installation, wanted: &Value, more: &[&str]) -> Ended {
-    let file = installation.path("issuer.json");
-    std::fs::write(&file, wanted.to_string()).unwrap();
-    let arguments = [&["operator", "issuer", "add", file.to_str().unwrap()], more].concat();
-    run(installation.with_configuration(&arguments))
+    installation.register(wanted, more)
 }
 
 fn claims(sub: &str, issued_at: i64) -> Value {

@@ -8,7 +8,7 @@ use petsem_integration::http::{self, Request};
 use petsem_integration::installation::{CONFIGURATION, Installation};
 use petsem_integration::pause;
 use petsem_integration::publisher::{Answer, IssuerKey, Publisher};
-use petsem_integration::server::{Ended, Server, run};
+use petsem_integration::server::Server;
 use serde_json::{Value, json};
 
 const KEYS: &str = "/keys";
@@ -53,7 +53,7 @@ impl Scene {
             "{CONFIGURATION}\n[outgoing]\nca_file = \"ca.pem\"\nprivate_hosts = {private_hosts:?}\nseconds = 3\n{settings}"
         ));
         assert!(installation.init().status.success());
-        let added = register(&installation, wanted);
+        let added = installation.register(wanted, &[]);
         assert!(added.status.success(), "{}", added.printed);
         let server = installation.start().unwrap();
         let scene = Self { publisher, installation, server: Some(server), iss: iss.to_owned() };
@@ -119,12 +119,6 @@ impl Scene {
         let warning = ready.json()["warnings"][0].as_str().unwrap().to_owned();
         assert!(warning.contains(&self.iss) && warning.contains("so its JWTs are refused"), "{warning}");
     }
-}
-
-fn register(installation: &Installation, wanted: &Value) -> Ended {
-    std::fs::write(installation.path("issuer.json"), wanted.to_string()).unwrap();
-    let file = installation.path("issuer.json");
-    run(installation.with_configuration(&["operator", "issuer", "add", file.to_str().unwrap()]))
 }
 
 fn good() -> (u16, String) {
@@ -243,12 +237,12 @@ fn before_the_first_fetch_succeeds_no_jwt_is_called_invalid() {
     publisher.answer(KEYS, Answer::Silence);
     let scene = Scene::with_url_and_settings(publisher, "");
     // More requests than may wait for a fetch at once.
+    let bare = json!({"alg": "ES256"});
+    let jwts = [key.sign(&scene.claims()), key.sign_with(&bare, &scene.claims())];
     std::thread::scope(|scope| {
-        for _ in 0..24 {
-            scope.spawn(|| {
-                let outcome = scene.outcome(&key.sign(&scene.claims()));
-                assert_eq!(outcome, (503, "issuer_unavailable".to_owned()));
-            });
+        for jwt in jwts.iter().cycle().take(24) {
+            let scene = &scene;
+            scope.spawn(move || assert_eq!(scene.outcome(jwt), (503, "issuer_unavailable".to_owned())));
         }
     });
 }
@@ -363,11 +357,11 @@ fn a_registration_takes_exactly_one_source_of_keys_over_https() {
     ] {
         let mut wanted = json!({"issuer": issuer, "algorithms": ["ES256"]});
         wanted.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
-        let ended = register(&installation, &wanted);
+        let ended = installation.register(&wanted, &[]);
         assert_ne!(ended.status.code(), Some(0), "{wanted}");
         assert!(ended.printed.contains(text), "{wanted}: {}", ended.printed);
     }
-    let added = register(&installation, &json!({"issuer": ISSUER, "algorithms": ["ES256"], "keys": keys}));
+    let added = installation.register(&json!({"issuer": ISSUER, "algorithms": ["ES256"], "keys": keys}), &[]);
     assert!(added.status.success(), "{}", added.printed);
 
     // The API refuses it before a second person is involved, who then sees the source of the keys.

@@ -7,7 +7,7 @@ use petsem_integration::http::{Answer, Request};
 use petsem_integration::installation::{CONFIGURATION, Installation};
 use petsem_integration::pause;
 use petsem_integration::publisher::{IssuerKey, Publisher};
-use petsem_integration::server::{Ended, Server, petsem, run};
+use petsem_integration::server::{Ended, Server};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://issuer.example";
@@ -25,7 +25,7 @@ impl Scene {
         prepare(&installation);
         installation.configure(&format!("{CONFIGURATION}{configuration}"));
         assert!(installation.init().status.success());
-        let added = register(&installation, wanted);
+        let added = installation.register(wanted, &[]);
         assert!(added.status.success(), "{}", added.printed);
         let server = installation.start().unwrap();
         let policy = json!({"format": 1, "rules": [{
@@ -48,17 +48,8 @@ impl Scene {
     }
 
     fn command(&self, arguments: &[&str]) -> Ended {
-        let mut command = petsem(arguments);
-        command.args(["--endpoint", &format!("http://{}", self.server.address())]);
-        command.arg("--token-file").arg(self.installation.path("operator.token"));
-        run(command)
+        self.installation.operate(self.server.address(), arguments)
     }
-}
-
-fn register(installation: &Installation, wanted: &Value) -> Ended {
-    let file = installation.path("issuer.json");
-    std::fs::write(&file, wanted.to_string()).unwrap();
-    run(installation.with_configuration(&["operator", "issuer", "add", file.to_str().unwrap()]))
 }
 
 fn claims() -> Value {

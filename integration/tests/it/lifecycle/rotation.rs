@@ -10,7 +10,7 @@ use petsem_integration::dev::flyv1;
 use petsem_integration::http::Answer;
 use petsem_integration::pause;
 use petsem_integration::platform::Platform;
-use petsem_integration::server::{Ended, petsem, run};
+use petsem_integration::server::{Ended, run};
 use petsem_keys::OpenError;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -509,10 +509,7 @@ fn only_operators_rotate_and_the_command_line_waits_until_it_has_ended() {
 }
 
 fn command(scene: &Scene, arguments: &[&str]) -> Ended {
-    let mut command = petsem(arguments);
-    command.arg("--endpoint").arg(format!("http://{}", scene.address()));
-    command.arg("--token-file").arg(scene.installation.path("operator.token"));
-    run(command)
+    scene.installation.operate(scene.address(), arguments)
 }
 
 fn versions(list: &Value) -> Vec<u64> {
