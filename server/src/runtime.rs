@@ -13,7 +13,8 @@ use tokio::runtime::{Builder, Runtime};
 /// Starts the runtime in which a server runs.
 pub fn runtime() -> io::Result<Runtime> {
     let workers = std::thread::available_parallelism()?.get();
-    let allowed = sched_getaffinity(None)?;
+    // The kernel refuses this on machines with more cores than a set has.
+    let allowed = sched_getaffinity(None).unwrap_or_default();
     let mut cores = numbers(&allowed);
     // A quota allows fewer workers than cores: one that stays could not use another core that is idle.
     if cores.len() != workers {
@@ -27,8 +28,10 @@ pub fn runtime() -> io::Result<Runtime> {
         .on_thread_start(move || {
             // The first threads are the workers. Others inherit the cores of the thread that starts them.
             let own = cores.get(next.fetch_add(1, Ordering::Relaxed));
-            let cores = own.map_or(allowed, |core| only(*core));
-            if let Err(error) = sched_setaffinity(None, &cores) {
+            let chosen = own.map_or(allowed, |core| only(*core));
+            if !cores.is_empty()
+                && let Err(error) = sched_setaffinity(None, &chosen)
+            {
                 tracing::warn!(%error, "a thread of boots cannot choose its core");
             }
             // Nobody waits for threads that start later.

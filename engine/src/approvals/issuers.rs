@@ -161,6 +161,12 @@ impl Engine {
         if registration.algorithms.is_empty() {
             return Err(messages::no_algorithm());
         }
+        let mut algorithms = registration.algorithms.clone();
+        algorithms.sort_unstable();
+        algorithms.dedup();
+        if algorithms.len() != registration.algorithms.len() {
+            return Err(messages::repeated_algorithm());
+        }
         if let Some(claims) = &registration.boot_claims
             && !are_boot_claims(&[&claims.app, &claims.machine])
         {
@@ -271,7 +277,10 @@ fn check_jwts(registration: &PutIssuer, own_name: &str) -> Result<(), Failure> {
     if !are_audiences(audiences) || audiences.iter().any(|audience| audience == own_name) {
         return Err(messages::invalid_audiences());
     }
-    if !registration.audience_claim.as_deref().is_none_or(is_audience_claim) {
+    let boot_claims = registration.boot_claims.as_ref();
+    let names_boots = |name| boot_claims.is_some_and(|boot| name == boot.app || name == boot.machine);
+    let audience_claim = registration.audience_claim.as_deref();
+    if !audience_claim.is_none_or(|name| is_audience_claim(name) && !names_boots(name)) {
         return Err(messages::invalid_audience_claim());
     }
     types_of(&registration.types).map(|_| ()).ok_or_else(messages::invalid_types)
@@ -335,7 +344,8 @@ fn described(row: &IssuerRow) -> String {
     };
     let lives = (row.longest_life_seconds, row.longest_boot_life_seconds);
     let claim = row.audience_claim.as_deref();
-    let described = messages::issuer_with_jwts(described, lives, claim, &row.audiences, &row.types);
+    let described =
+        messages::issuer_with_jwts(described, &row.algorithms, lives, claim, &row.audiences, &row.types);
     match &row.boot_claims {
         None => described,
         Some(claims) => {

@@ -7,8 +7,6 @@ use petsem_policy::evaluate::{Algorithm, JwtTypes};
 
 use crate::error::Failure;
 
-/// Most audiences that a summary lists.
-const AUDIENCES_LISTED: usize = 2;
 /// Most keys that a summary lists one by one.
 const KEYS_LISTED: usize = 4;
 
@@ -65,6 +63,10 @@ pub(crate) fn no_algorithm() -> Failure {
     Failure::new(ErrorCode::BadRequest, "no algorithm given; name at least one, such as ES256")
 }
 
+pub(crate) fn repeated_algorithm() -> Failure {
+    Failure::new(ErrorCode::BadRequest, "an algorithm is given twice; name each once")
+}
+
 pub(crate) fn invalid_boot_claims() -> Failure {
     Failure::new(
         ErrorCode::BadRequest,
@@ -105,6 +107,7 @@ pub(crate) fn issuer_with_boot_claims(
 /// What the registration states about its JWTs, where it is not the default.
 pub(crate) fn issuer_with_jwts(
     mut registration: String,
+    algorithms: &[String],
     (life, boot_life): (Option<u32>, Option<u32>),
     audience_claim: Option<&str>,
     audiences: &[String],
@@ -114,6 +117,7 @@ pub(crate) fn issuer_with_jwts(
         registration.push_str("; ");
         registration.push_str(&fact);
     };
+    add(format!("its JWTs are signed by {}", algorithms.join(", ")));
     if let Some(life) = life {
         add(format!("its JWTs live at most {life} s"));
     }
@@ -123,14 +127,12 @@ pub(crate) fn issuer_with_jwts(
     if let Some(claim) = audience_claim {
         add(format!("its claim {} is the audience", claim.escape_debug()));
     }
-    match audiences {
-        [] => {}
-        // An audit line has room for a few.
-        few if few.len() <= AUDIENCES_LISTED => add(format!("it also issues JWTs for {few:?}")),
-        more => add(format!("it also issues JWTs for {} other audiences", more.len())),
-    }
     if !types.is_empty() {
         add(format!("its JWTs are of type {}", types.join(", ")));
+    }
+    // The longest part is the last: an audit line may be cut.
+    if !audiences.is_empty() {
+        add(format!("it also issues JWTs for {audiences:?}"));
     }
     registration
 }
@@ -152,7 +154,7 @@ pub(crate) fn invalid_audiences() -> Failure {
 pub(crate) fn invalid_audience_claim() -> Failure {
     Failure::new(
         ErrorCode::BadRequest,
-        "audience_claim is a claim of 1 to 128 bytes other than iss, sub, exp, iat, nbf and jti, such as client_id",
+        "audience_claim is a claim of 1 to 128 bytes such as client_id, other than iss, sub, exp, iat, nbf, jti and those of boot_claims",
     )
 }
 

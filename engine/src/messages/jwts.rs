@@ -78,11 +78,9 @@ pub(crate) fn issuer_keys_too_old(issuer: &str, hours: u64) -> String {
     )
 }
 
-pub(crate) fn issuer_publishes_private_key(issuer: &str) -> String {
-    format!(
-        "issuer {issuer} publishes a private key, which is not used here, but may be elsewhere; have the issuer replace \
-         it; `petsem issuer show` names the key"
-    )
+/// Anyone can read this, so it does not say that a key is known to others.
+pub(crate) fn issuer_keys_left_out(issuer: &str) -> String {
+    format!("keys of issuer {issuer} are not used; `petsem issuer show` says why, and what to do")
 }
 
 pub(crate) fn issuer_keys_unusable(issuer: &str) -> String {

@@ -15,6 +15,8 @@ use super::unique::UniqueValue;
 
 /// Most conditions of one claim.
 pub const MAX_CONDITIONS: usize = 16;
+/// Most items of a list that is searched. With [`super::rules::MAX_POLICY_CONDITIONS`] it bounds what a decision costs.
+pub(super) const MAX_ITEMS: usize = 512;
 
 /// The conditions of one claim, at least one. In JSON one condition stands alone, several are a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +119,9 @@ impl Condition {
     pub fn matches(&self, claim: &Value) -> bool {
         match (self, claim) {
             (Self::Is(scalar), claim) => scalar.matches(claim),
-            (Self::Contains(scalar), Value::Array(items)) => items.iter().any(|item| scalar.matches(item)),
+            (Self::Contains(scalar), Value::Array(items)) => {
+                items.len() <= MAX_ITEMS && items.iter().any(|item| scalar.matches(item))
+            }
             (Self::Contains(_), _) => false,
         }
     }
@@ -170,7 +174,7 @@ impl ClaimType {
             Self::Text => claim.is_string(),
             Self::Integer => integer(claim).is_some(),
             Self::Boolean => claim.is_boolean(),
-            Self::List => claim.is_array(),
+            Self::List => claim.as_array().is_some_and(|items| items.len() <= MAX_ITEMS),
         }
     }
 }
@@ -233,7 +237,7 @@ impl fmt::Display for ClaimType {
             Self::Text => "text",
             Self::Integer => "an integer",
             Self::Boolean => "a boolean",
-            Self::List => "a list",
+            Self::List => "a list of at most 512 items",
         })
     }
 }

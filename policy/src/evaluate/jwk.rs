@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaPublicKeyComponents,
     VerificationAlgorithm,
 };
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -25,8 +26,6 @@ const SHORTEST_RSA: usize = 2048;
 const LONGEST_RSA: usize = 8192;
 /// Longest accepted RSA exponent, in bits: what the library takes.
 const LONGEST_EXPONENT: usize = 33;
-/// Bytes of an Ed25519 public key (RFC 8032 §5.1.5).
-const ED25519_BYTES: usize = 32;
 
 /// A key that verifies signatures.
 pub(super) struct Key {
@@ -57,6 +56,11 @@ impl Key {
         if let Some(member) = private_part(value) {
             return Err(KeyProblem::PrivatePart { member });
         }
+        Self::of(members)
+    }
+
+    /// Reads the public members.
+    fn of(members: &Map<String, Value>) -> Result<Self, KeyProblem> {
         let kind = KeyKind::of(members).ok_or(KeyProblem::Kind)?;
         if !is_for_signatures(members) {
             return Err(KeyProblem::Use);
@@ -100,15 +104,31 @@ pub(super) fn id_of(value: &Value) -> Option<&str> {
     value.get("kid").and_then(Value::as_str)
 }
 
-/// What is kept of a key of a registration: the members that are understood, and nothing else of its text.
+/// The thumbprints of the keys of a set that are in it with their private part.
+pub(super) fn exposed(set: &[Value]) -> Vec<String> {
+    let private = set.iter().filter(|value| private_part(value).is_some());
+    // Judged without what else may be wrong with it: its twin may have no fault.
+    let public = private.filter_map(|value| {
+        let Value::Object(members) = value else { return None };
+        let material = |name: &str| ["kty", "crv", "n", "e", "x", "y"].contains(&name);
+        let members = members.iter().filter(|(name, _)| material(name));
+        Key::of(&members.map(|(name, value)| (name.clone(), value.clone())).collect()).ok()
+    });
+    public.map(|key| key.thumbprint).collect()
+}
+
+/// What is kept of a key of a registration: the members that are understood, and nothing else of its text. A value of
+/// another type becomes `false`, which is as wrong as it was: without it the key might become usable.
 pub(super) fn public_members(value: &Value) -> Value {
     let Value::Object(members) = value else { return Value::Null };
-    let is_kept = |(name, value): &(&String, &Value)| {
-        let is_text = |value: &Value| value.is_string();
-        PUBLIC_PARTS.contains(&name.as_str())
-            && (is_text(value) || value.as_array().is_some_and(|list| list.iter().all(is_text)))
+    let kept = |value: &Value| match value {
+        Value::String(_) => value.clone(),
+        Value::Array(items) => items.iter().filter(|item| item.is_string()).cloned().collect(),
+        _ => Value::Bool(false),
     };
-    members.iter().filter(is_kept).map(|(name, value)| (name.clone(), value.clone())).collect()
+    let members =
+        members.iter().filter(|(name, value)| PUBLIC_PARTS.contains(&name.as_str()) && !value.is_null());
+    members.map(|(name, value)| (name.clone(), kept(value))).collect()
 }
 
 /// The member, at any depth, that others must not see.
@@ -200,10 +220,14 @@ fn point(
 
 fn ed25519(members: &Map<String, Value>) -> Result<(Vec<u8>, String), KeyProblem> {
     let octets = octets(members, "x")?;
-    if octets.len() != ED25519_BYTES {
-        return Err(KeyProblem::Number { member: "x" });
+    let compressed =
+        CompressedEdwardsY::from_slice(&octets).map_err(|_| KeyProblem::Number { member: "x" })?;
+    // The library checks the length alone. By a point of small order, anyone can sign.
+    let point =
+        compressed.decompress().filter(|point| !point.is_small_order() && point.compress() == compressed);
+    if point.is_none() {
+        return Err(KeyProblem::Point);
     }
-    ParsedPublicKey::new(&ED25519, &octets).map_err(|_| KeyProblem::Point)?;
     let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, BASE64URL_NOPAD.encode(&octets));
     Ok((octets, canonical))
 }

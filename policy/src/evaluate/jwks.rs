@@ -24,6 +24,7 @@ pub struct Jwks {
     keys: Arc<[Key]>,
     left_out: Arc<[LeftOutKey]>,
     left_out_count: usize,
+    has_private_parts: bool,
 }
 
 impl Jwks {
@@ -61,9 +62,14 @@ impl Jwks {
 
     fn of(set: &[&RawValue], algorithms: &[Algorithm]) -> Self {
         let (mut keys, mut left_out, mut left_out_count) = (Vec::new(), Vec::new(), 0);
-        for (index, text) in set.iter().enumerate() {
-            let value = serde_json::from_str(text.get()).unwrap_or(Value::Null);
-            let judged = Key::read(&value).and_then(|key| {
+        let set: Vec<Value> =
+            set.iter().map(|text| serde_json::from_str(text.get()).unwrap_or(Value::Null)).collect();
+        let exposed = jwk::exposed(&set);
+        for (index, value) in set.iter().enumerate() {
+            let judged = Key::read(value).and_then(|key| {
+                if exposed.contains(&key.thumbprint) {
+                    return Err(KeyProblem::Exposed);
+                }
                 let fits = algorithms.iter().any(|algorithm| key.fits(*algorithm));
                 if fits { Ok(key) } else { Err(KeyProblem::NotRegistered) }
             });
@@ -72,13 +78,14 @@ impl Jwks {
                 Err(problem) => {
                     left_out_count += 1;
                     if left_out.len() < MAX_LEFT_OUT {
-                        let id = jwk::id_of(&value).map(str::to_owned);
+                        let id = jwk::id_of(value).map(str::to_owned);
                         left_out.push(LeftOutKey { position: index + 1, id, problem });
                     }
                 }
             }
         }
-        Self { keys: keys.into(), left_out: left_out.into(), left_out_count }
+        let has_private_parts = set.iter().any(|value| jwk::private_part(value).is_some());
+        Self { keys: keys.into(), left_out: left_out.into(), left_out_count, has_private_parts }
     }
 
     /// The key set with only those members that are understood, all of them public.
@@ -113,6 +120,11 @@ impl Jwks {
     /// The first 64 keys that are left out, in the order of the set.
     pub fn left_out(&self) -> &[LeftOutKey] {
         &self.left_out
+    }
+
+    /// Whether private or symmetric keys are in the set, which others may have seen.
+    pub fn has_private_parts(&self) -> bool {
+        self.has_private_parts
     }
 
     /// The number of keys that are left out.

@@ -307,7 +307,7 @@ fn checked_claims(
         return Err(JwtError::TooLongLived);
     }
     // Without a subject, nobody could revoke or tell apart what a JWT for somebody else did here.
-    if !foreign.is_empty() && !values.contains_key("sub") {
+    if !foreign.is_empty() && values.get("sub").and_then(Value::as_str).is_none_or(str::is_empty) {
         return Err(JwtError::Claim("sub"));
     }
     Ok(Claims { values, times: Some((issued, expires)), foreign })

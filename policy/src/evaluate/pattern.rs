@@ -4,32 +4,48 @@ use std::fmt;
 
 /// Matches a whole value. Each `*` matches any text, including the empty text; every other character matches itself.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct Pattern(String);
+#[serde(from = "String", into = "String")]
+pub struct Pattern {
+    /// Without repeated stars, which mean the same as one.
+    text: String,
+    /// Bytes that every value that it matches has at least.
+    least: usize,
+}
 
 impl Pattern {
     /// Makes a pattern from its text.
     pub fn new(text: &str) -> Self {
-        Self(text.to_owned())
+        let mut text = text.to_owned();
+        let mut after_star = false;
+        text.retain(|character| {
+            let repeated = after_star && character == '*';
+            after_star = character == '*';
+            !repeated
+        });
+        let stars = text.bytes().filter(|byte| *byte == b'*').count();
+        Self { least: text.len() - stars, text }
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Whether it matches every value.
     pub fn matches_everything(&self) -> bool {
-        !self.0.is_empty() && self.0.bytes().all(|byte| byte == b'*')
+        self.text == "*"
     }
 
-    /// Whether it matches the whole value. At worst it takes pattern length times value length, without recursion.
+    /// Whether it matches the whole value, in time linear in the value: no longer pattern is looked at.
     pub fn matches(&self, value: &str) -> bool {
-        let Some((start, rest)) = self.0.split_once('*') else { return self.0 == value };
+        if self.least > value.len() {
+            return false;
+        }
+        let Some((start, rest)) = self.text.split_once('*') else { return self.text == value };
         let Some(mut left) = value.strip_prefix(start) else { return false };
         let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
         // The first match of each piece leaves the most text for the later pieces.
-        for piece in middle.split('*').filter(|piece| !piece.is_empty()) {
+        for piece in middle.split('*') {
             match left.split_once(piece) {
                 Some((_, after)) => left = after,
                 None => return false,
@@ -41,7 +57,19 @@ impl Pattern {
 
 impl fmt::Display for Pattern {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
+        out.write_str(&self.text)
+    }
+}
+
+impl From<String> for Pattern {
+    fn from(text: String) -> Self {
+        Self::new(&text)
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.text
     }
 }
 
@@ -69,6 +97,8 @@ mod tests {
             ("", "", true),
             ("", "x", false),
             ("**x", "x", true),
+            ("a***b**", "axb", true),
+            ("***", "", true),
         ];
         for (pattern, value, expected) in cases {
             assert_eq!(Pattern::new(pattern).matches(value), expected, "{pattern} on {value}");

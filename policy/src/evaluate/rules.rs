@@ -15,6 +15,8 @@ use super::unique::unique_map;
 
 /// Most rules of one policy.
 pub const MAX_RULES: usize = 100;
+/// Most conditions of one policy.
+pub(super) const MAX_POLICY_CONDITIONS: usize = 512;
 /// Longest text of a policy, in bytes.
 pub const MAX_POLICY_BYTES: usize = 64 * 1024;
 /// The only format version.
@@ -127,6 +129,10 @@ impl AppPolicy {
         if self.rules.len() > MAX_RULES {
             return Err(PolicyError::TooManyRules);
         }
+        let conditions = self.rules.iter().flat_map(Rule::conditions).map(|all| all.iter().count());
+        if conditions.sum::<usize>() > MAX_POLICY_CONDITIONS {
+            return Err(PolicyError::TooManyConditions);
+        }
         for (index, rule) in self.rules.iter().enumerate() {
             let repeated = self.rules.iter().take(index).any(|other| other.name == rule.name);
             let problem = if repeated { Some(RuleProblem::RepeatedName) } else { rule.problem() };
@@ -176,7 +182,7 @@ impl Rule {
             _ => {}
         }
         // Without a restricting claim, every JWT of the issuer could read.
-        if reads && !self.conditions().any(Conditions::restrict) {
+        if reads && !self.restricts() {
             return Some(RuleProblem::ReadsUnrestricted);
         }
         if !are_audiences(&self.audiences) || (boots && !self.audiences.is_empty()) {
@@ -187,6 +193,16 @@ impl Rule {
             Some(longest) if !(1..=most).contains(&longest) => Some(RuleProblem::MaxLife),
             _ => None,
         }
+    }
+
+    /// Whether a condition tells JWTs of the issuer apart. Every JWT has the issuer and an audience.
+    fn restricts(&self) -> bool {
+        let of_all = |name: &str| ["iss", "aud", "exp", "iat", "nbf"].contains(&name);
+        let claims = self.claims.iter().filter(|(name, _)| !of_all(name));
+        let pointers = self.pointers.iter().filter(|(path, _)| {
+            !pointer::steps(path).is_some_and(|steps| steps.first().is_some_and(|first| of_all(first)))
+        });
+        claims.chain(pointers).any(|(_, conditions)| conditions.restrict())
     }
 
     fn conditions(&self) -> impl Iterator<Item = &Conditions> {
@@ -228,7 +244,9 @@ pub fn are_audiences(audiences: &[String]) -> bool {
 
 /// Whether this can be the claim that is the audience: none with another meaning, which would then decide both.
 pub fn is_audience_claim(name: &str) -> bool {
-    (1..=MAX_NAME_BYTES).contains(&name.len()) && !["iss", "sub", "exp", "iat", "nbf", "jti"].contains(&name)
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+        && !name.contains(char::is_control)
+        && !["iss", "sub", "exp", "iat", "nbf", "jti"].contains(&name)
 }
 
 /// Whether these can be the claims that name a boot: all different, none with a reserved meaning.

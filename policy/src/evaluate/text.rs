@@ -84,6 +84,9 @@ pub enum KeyProblem {
         /// The member of the key.
         member: &'static str,
     },
+    /// Another entry of the set has its private part.
+    #[error("is also in the set with its private part, so others may have seen it; replace it")]
+    Exposed,
     /// A kind without an [`super::Algorithm`].
     #[error("is not of kind RSA, EC (P-256, P-384, P-521) or OKP (Ed25519)")]
     Kind,
@@ -117,8 +120,8 @@ pub enum KeyProblem {
     /// A modulus that can be factored (CVE-2017-15361).
     #[error("can be factored (CVE-2017-15361); replace it")]
     Factorable,
-    /// Not a point of the curve.
-    #[error("is not a point of its curve")]
+    /// Not a point of the curve, or one by which anyone can sign (of small order, RFC 7748 §7).
+    #[error("is not a valid point of its curve")]
     Point,
 }
 
@@ -150,7 +153,7 @@ pub enum JwtError {
     #[error("the issuer's key set has no key with the JWT's kid; publish or register that key")]
     UnknownKey,
     /// The issuer's key with this id is left out. A caller may fetch its keys again.
-    #[error("the issuer's key with the JWT's kid {0}; correct the issuer's key set")]
+    #[error("the issuer's key with the JWT's kid {}; correct the issuer's key set", shown(*.0))]
     KeyLeftOut(KeyProblem),
     /// The issuer's key with this id is not for the algorithm.
     #[error("the issuer's key with the JWT's kid is for another algorithm; correct the alg of one of them")]
@@ -187,6 +190,14 @@ pub enum JwtError {
     TooLongLived,
 }
 
+/// What a refused caller reads of a key: not that its private part is known.
+fn shown(problem: KeyProblem) -> String {
+    match problem {
+        KeyProblem::PrivatePart { .. } | KeyProblem::Exposed => "is not used here".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 impl JwtError {
     /// Whether the answer may be another with keys that the issuer published since.
     pub fn newer_keys_may_help(&self) -> bool {
@@ -210,6 +221,9 @@ pub enum PolicyError {
     /// Over 100 rules.
     #[error("the policy has more than 100 rules; use patterns")]
     TooManyRules,
+    /// Over 512 conditions.
+    #[error("the policy has more than 512 conditions; use patterns, or split the app")]
+    TooManyConditions,
     /// A rule is wrong.
     #[error("rule {index} ({name:?}): {problem}")]
     Rule {
@@ -271,7 +285,8 @@ pub enum RuleProblem {
     SecretsWithoutRead,
     /// It allows reading but requires no claim besides the issuer.
     #[error(
-        "every JWT of the issuer could read; require a claim with a pattern other than *; booleans alone do not count"
+        "every JWT of the issuer could read; require a claim other than iss and aud with a pattern other than *; booleans \
+         alone do not count"
     )]
     ReadsUnrestricted,
     /// Out of range.

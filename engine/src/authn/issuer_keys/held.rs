@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use petsem_policy::evaluate::{Jwks, KeyProblem, LeftOutKey};
+use petsem_policy::evaluate::Jwks;
 
 use crate::clock::ClockReading;
 use crate::messages;
@@ -188,9 +188,8 @@ impl Held {
 }
 
 fn problem_of_keys(issuer: &str, keys: &Jwks) -> Option<String> {
-    let is_private = |key: &LeftOutKey| matches!(key.problem, KeyProblem::PrivatePart { .. });
-    if keys.left_out().iter().any(is_private) {
-        Some(messages::issuer_publishes_private_key(issuer))
+    if keys.has_private_parts() {
+        Some(messages::issuer_keys_left_out(issuer))
     } else if keys.is_empty() && keys.left_out_count() > 0 {
         Some(messages::issuer_keys_unusable(issuer))
     } else {
@@ -209,8 +208,13 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(5);
     const HOUR: Duration = Duration::from_secs(3600);
 
+    /// The base point of Ed25519 (RFC 8032 §5.1), as a key.
+    fn point() -> String {
+        format!("WGZm{}ZmY", "ZmZm".repeat(9))
+    }
+
     fn keys(id: &str) -> Jwks {
-        let key = json!({"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43), "kid": id});
+        let key = json!({"kty": "OKP", "crv": "Ed25519", "x": point(), "kid": id});
         Jwks::parse(&json!({ "keys": [key] }).to_string(), &Algorithm::ALL).unwrap()
     }
 
@@ -260,11 +264,12 @@ mod tests {
 
     #[test]
     fn operators_are_warned_of_private_keys_and_of_sets_that_verify_nothing() {
-        let private = json!({"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43), "d": "AAAA"});
+        let private = json!({"kty": "OKP", "crv": "Ed25519", "x": point(), "d": "AAAA"});
         let foreign = json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"});
-        let good = json!({"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43)});
+        let good = json!({"kty": "EC", "crv": "P-256", "x": "axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY",
+            "y": "T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"});
         let cases = [
-            (vec![private, good.clone()], Some(messages::issuer_publishes_private_key("i"))),
+            (vec![private, good.clone()], Some(messages::issuer_keys_left_out("i"))),
             (vec![foreign.clone()], Some(messages::issuer_keys_unusable("i"))),
             (vec![foreign, good], None),
             (vec![], None),

@@ -245,3 +245,41 @@ fn an_explanation_names_the_condition_that_failed_and_what_the_claim_is() {
     let first = explained.decision.unwrap_err().to_string();
     assert!(first.ends_with("\"r\", requires the claim email_verified as a boolean; have the issuer set it so, or change the condition"), "{first}");
 }
+
+#[test]
+fn what_a_decision_costs_has_a_bound() {
+    // A policy has at most 512 conditions, and a list that is searched as many items.
+    let rules = |count: usize| {
+        let rule = |index: usize| {
+            let claims: serde_json::Map<_, _> = (0..16).map(|name| (format!("c{name}"), json!("x"))).collect();
+            json!({"name": index.to_string(), "issuer": "i", "claims": claims, "actions": ["read_value"],
+                "secrets": {"names": ["A"]}})
+        };
+        json!({"format": 1, "rules": (0..count).map(rule).collect::<Vec<_>>()}).to_string()
+    };
+    assert!(AppPolicy::parse(&rules(32)).is_ok());
+    assert!(matches!(AppPolicy::parse(&rules(33)), Err(PolicyError::TooManyConditions)));
+    let list = |items: usize| [vec![json!("x"); items - 1], vec![json!("a")]].concat();
+    assert!(reads(&json!({"contains": "a"}), &json!(list(512))));
+    assert!(!reads(&json!({"contains": "a"}), &json!(list(513))));
+    let refused = read(&json!({"claims": {"c": {"contains": "a"}}}), &json!({"c": list(513)}));
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "no rule of the app's policy allows this; the nearest, \"r\", requires the claim c as a list of at most 512 \
+         items; have the issuer set it so, or change the condition"
+    );
+}
+
+#[test]
+fn what_every_jwt_of_the_issuer_has_restricts_nobody() {
+    for name in ["iss", "aud", "exp", "iat", "nbf"] {
+        for fields in [json!({"claims": {name: "x"}}), json!({"pointers": {format!("/{name}"): "x"}})] {
+            let problem = RuleProblem::ReadsUnrestricted;
+            assert!(
+                matches!(policy_with(&fields), Err(PolicyError::Rule { problem: found, .. }) if found == problem),
+                "{fields}"
+            );
+        }
+    }
+    assert!(policy_with(&json!({"claims": {"aud": "x", "sub": "x"}})).is_ok());
+}

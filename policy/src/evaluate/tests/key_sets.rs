@@ -324,6 +324,77 @@ fn a_key_with_its_private_part_is_refused_in_a_registration_and_skipped_in_a_pub
 }
 
 #[test]
+fn a_key_whose_private_part_is_in_the_set_is_used_under_no_other_entry() {
+    for algorithm in [Algorithm::ES256, Algorithm::RS256, Algorithm::EdDSA] {
+        let signer = signer(algorithm);
+        let twin = with_member(&with_member(&signer.jwk("twin"), "d", json!("AAAA")), "use", json!("enc"));
+        for keys in [[signer.jwk("own"), twin.clone()], [twin.clone(), signer.jwk("own")]] {
+            let left_out = Err(JwtError::KeyLeftOut(KeyProblem::Exposed));
+            assert_eq!(answer(&signer, Some("own"), &keys), left_out, "{algorithm:?}");
+            assert_eq!(answer(&signer, None, &keys), Err(JwtError::NoKey), "{algorithm:?}");
+        }
+        let other = with_member(&super::signer(Algorithm::ES512).jwk("other"), "d", json!("AAAA"));
+        assert_eq!(answer(&signer, Some("own"), &[signer.jwk("own"), other]), Ok(()), "{algorithm:?}");
+        // Strangers read only that the key is not used.
+        let text = JwtError::KeyLeftOut(KeyProblem::Exposed).to_string();
+        assert_eq!(text, "the issuer's key with the JWT's kid is not used here; correct the issuer's key set");
+    }
+    // Also of a symmetric key, and behind the reasons that are remembered.
+    let odd = vec![json!({"kty": "AKP"}); 70];
+    let set = |last: Value| json!({ "keys": [odd.clone(), vec![last]].concat() }).to_string();
+    for (last, expected) in [(json!({"kty": "oct", "k": "AAAA"}), true), (json!({"kty": "AKP"}), false)] {
+        let keys = Jwks::parse_published(&set(last), &Algorithm::ALL).unwrap();
+        assert_eq!((keys.has_private_parts(), keys.left_out_count()), (expected, 71));
+    }
+}
+
+#[test]
+fn an_ed25519_key_is_a_point_by_which_only_its_owner_signs() {
+    let key = |octets: [u8; 32]| json!({"kty": "OKP", "crv": "Ed25519", "x": BASE64URL_NOPAD.encode(&octets)});
+    let bytes = |first: u8, rest: u8, last: u8| {
+        let mut all = [rest; 32];
+        (all[0], all[31]) = (first, last);
+        all
+    };
+    // The base point, and its negative.
+    assert_eq!(problem(&key(bytes(0x58, 0x66, 0x66))), None);
+    assert_eq!(problem(&key(bytes(0x58, 0x66, 0xe6))), None);
+    // By points of small order anyone signs: the neutral one, those of order 2 and 4, one of order 8.
+    let order_8 = "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a";
+    let order_8: [u8; 32] = data_encoding::HEXLOWER.decode(order_8.as_bytes()).unwrap().try_into().unwrap();
+    for octets in [bytes(1, 0, 0), bytes(0xec, 0xff, 0x7f), bytes(0, 0, 0), bytes(0, 0, 0x80), order_8] {
+        assert_eq!(problem(&key(octets)), Some(KeyProblem::Point), "{octets:x?}");
+    }
+    // y = p + 1 is the neutral one in another form; y = 2 is on no point.
+    for octets in [bytes(0xee, 0xff, 0x7f), bytes(2, 0, 0)] {
+        assert_eq!(problem(&key(octets)), Some(KeyProblem::Point), "{octets:x?}");
+    }
+}
+
+#[test]
+fn what_is_kept_of_a_registration_is_as_usable_as_what_was_given() {
+    let good = signer(Algorithm::ES256).jwk("a");
+    for (name, value) in [
+        ("use", json!(7)),
+        ("use", json!({"v": "enc"})),
+        ("key_ops", json!(["encrypt", 1])),
+        ("key_ops", json!(["verify", 1])),
+        ("key_ops", json!(7)),
+        ("alg", json!(7)),
+        ("kid", json!(7)),
+        ("kid", Value::Null),
+        ("x", json!([])),
+    ] {
+        let given = json!({"keys": [with_member(&good, name, value.clone())]});
+        let judged = |set: &Value| {
+            let keys = Jwks::parse_published(&set.to_string(), &Algorithm::ALL).unwrap();
+            (keys.len(), keys.left_out().iter().map(|key| key.problem).collect::<Vec<_>>())
+        };
+        assert_eq!(judged(&Jwks::public_members(&given)), judged(&given), "{name} {value}");
+    }
+}
+
+#[test]
 fn a_published_set_may_be_empty_but_is_an_object_with_a_list() {
     assert_eq!(Jwks::parse_published(r#"{"keys":[]}"#, &Algorithm::ALL).unwrap().len(), 0);
     for text in ["", "{}", "[]", "[[]]", r#"{"keys":{}}"#, "<html>"] {
