@@ -4,12 +4,14 @@ mod app;
 mod approve;
 mod boot;
 mod break_glass;
+mod completions;
 mod config;
 mod dev;
 mod discharger;
 mod host;
 mod issuer;
 mod keys;
+mod man;
 mod operator;
 mod org;
 mod policy;
@@ -68,10 +70,17 @@ pub(crate) enum Command {
     Approve(approve::Approve),
     Run(run::Run),
     Boot(boot::Boot),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Command {
-    pub(crate) fn run(self, umask: InheritedUmask) -> Result<(), Failure> {
+    /// Runs it; `definition` is the command line that it is from.
+    pub(crate) fn run(
+        self,
+        umask: InheritedUmask,
+        definition: fn() -> clap::Command,
+    ) -> Result<(), Failure> {
         match self {
             Self::Dev(dev) => dev.run(),
             Self::Server(server) => server.run(),
@@ -91,6 +100,8 @@ impl Command {
             Self::Approve(approve) => approve.run(),
             Self::Run(run) => run.run(umask),
             Self::Boot(boot) => boot.run(umask),
+            Self::Completions(completions) => completions.run(definition()),
+            Self::Man(man) => man.run(umask, definition()),
         }
     }
 }

@@ -51,7 +51,7 @@ struct CommandLine {
 fn main() -> ExitCode {
     let outcome = process::harden()
         .map_err(messages::cannot_harden)
-        .and_then(|umask| command_line().command.run(umask));
+        .and_then(|umask| command_line().command.run(umask, CommandLine::command));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
