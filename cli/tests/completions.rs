@@ -1,6 +1,6 @@
 //! Completions, as the shells themselves complete; and man pages, as groff renders them. `./test` installs the shells.
 
-#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails loudly")]
 
 use std::collections::BTreeSet;
 use std::io::Write;
